@@ -1,0 +1,692 @@
+/*
+ * asqueue.h: the whole public interface of libasqueue. What is not in here is not API.
+ *
+ * asqueue runs agents (objects with private state and methods) on many machines with Redis as the
+ * only server. A program opens a handle, creates agents, calls their methods and waits for the
+ * results; the URL that it opens decides where the agents live.
+ *
+ *     asq *h;
+ *     char err[256];
+ *     if (asq_open(NULL, NULL, &h, err, sizeof err) < 0) ...
+ *     asq_register(h, &counter_class);
+ *     asq_agent *a;
+ *     asq_create(h, "Counter", NULL, &a, "{s:i}", "start", 40);
+ *     asq_result *r;
+ *     asq_call(a, "add", &r, "[i]", 2);
+ *     int64_t n;
+ *     asq_result_int(r, &n);                      // waits
+ *     asq_result_free(r); asq_agent_free(a); asq_close(h);
+ *
+ * Conventions that hold everywhere unless a function says otherwise:
+ *
+ * - Functions that can fail return 0, or a negative ASQ_E… code (a count where they say so). They
+ *   never abort and never print. The handle keeps the details of its last failure: asq_errmsg(),
+ *   asq_last_error(). `ret…` arguments are written on success only.
+ * - A handle, and everything that came from it (agents, results, groups), belongs to one thread at
+ *   a time. Different handles are independent. Functions on values alone need no handle; one value
+ *   belongs to one thread at a time.
+ * - Strings are UTF-8, ended by NUL, and copied when they are passed in. What a function returns as
+ *   `const` is borrowed: it lives as long as the object it came from, or as the comment says.
+ * - Arguments of type `asq_value *` that are not const are taken: the function owns the value from
+ *   then on, also when it fails. Every …_free accepts NULL.
+ * - Times are in milliseconds. ASQ_FOREVER waits without end.
+ * - The same functions work in a program and inside a method (on asq_ctx_handle()); inside a method
+ *   every wait parks the call and lets others run.
+ *
+ * Since 0.1.0, all of it.
+ */
+#ifndef ASQUEUE_H
+#define ASQUEUE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define ASQ_API __attribute__((visibility("default")))
+#define ASQ_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define ASQ_WARN_UNUSED __attribute__((warn_unused_result))
+#else
+#define ASQ_API
+#define ASQ_PRINTF(f, a)
+#define ASQ_WARN_UNUSED
+#endif
+
+#define ASQ_VERSION_MAJOR 0
+#define ASQ_VERSION_MINOR 1
+#define ASQ_VERSION_PATCH 0
+#define ASQ_VERSION "0.1.0"
+
+/* Raised whenever a struct that plugins fill in changes in a way its size cannot tell. */
+#define ASQ_ABI_VERSION 1
+
+#define ASQ_FOREVER ((int64_t) -1)
+
+/* Limits that are checked with ASQ_ELIMIT. The first is a default that can be changed. */
+#define ASQ_MAX_MESSAGE_SIZE ((size_t) 32 * 1024 * 1024) /* bytes of one encoded call or result */
+#define ASQ_MAX_DEPTH 64                                 /* nesting of lists and maps */
+#define ASQ_MAX_ID 255                                   /* bytes of an agent id or a worker id */
+#define ASQ_MAX_NAME 127                                 /* bytes of a class, method or attribute name */
+
+typedef struct asq asq;               /* a handle: one connection to one deployment */
+typedef struct asq_value asq_value;   /* a piece of data */
+typedef struct asq_agent asq_agent;   /* a proxy: stands for one agent, wherever it lives */
+typedef struct asq_result asq_result; /* the AsyncResult of one call */
+typedef struct asq_group asq_group;   /* results that are waited for together */
+typedef struct asq_ctx asq_ctx;       /* what a running method knows about its call */
+typedef struct asq_worker asq_worker; /* a worker: runs agents */
+struct ev_loop;                       /* libev's */
+
+/* The version of the library that is linked, as "major.minor.patch". Any thread. */
+ASQ_API const char *asq_version(void);
+
+/* ------------------------------------------------------------------------------------------------
+ * Errors
+ *
+ * One list makes number, name and text. Numbers never change. -1000 and below belong to
+ * applications: ASQ_EUSER(0) is -1000.
+ */
+#define ASQ_ERRORS(X)                                                                              \
+    X(ASQ_EINVAL, -1, "invalid argument")                                                          \
+    X(ASQ_ENOMEM, -2, "out of memory")                                                             \
+    X(ASQ_ETYPE, -3, "value has another type")                                                     \
+    X(ASQ_ELIMIT, -4, "limit exceeded")                                                            \
+    X(ASQ_EPARSE, -5, "text cannot be parsed")                                                     \
+    X(ASQ_EPROTO, -6, "bytes cannot be decoded")                                                   \
+    X(ASQ_ENOENT, -7, "no such element")                                                           \
+    X(ASQ_ESYS, -8, "a system call failed")                                                        \
+    X(ASQ_ESTATE, -9, "not possible in this state")                                                \
+    X(ASQ_ENOTSUP, -10, "not supported here")                                                      \
+    X(ASQ_ECONN, -20, "Redis cannot be reached")                                                   \
+    X(ASQ_EAUTH, -21, "Redis refused the credentials")                                             \
+    X(ASQ_EREDIS, -22, "Redis answered with an error")                                             \
+    X(ASQ_ENOSERVER, -23, "no redis-server or valkey-server found")                                \
+    X(ASQ_EBUSY, -24, "no room for more calls at this time")                                       \
+    X(ASQ_ETIMEOUT, -30, "the wait timed out")                                                     \
+    X(ASQ_EDEADLINE, -31, "the call's deadline passed")                                            \
+    X(ASQ_ECANCELED, -32, "the call was cancelled")                                                \
+    X(ASQ_EDEADLK, -33, "calls wait for each other in a cycle")                                    \
+    X(ASQ_EINTERRUPTED, -34, "the call was interrupted after part of it took effect")              \
+    X(ASQ_EDEADLETTER, -35, "the call was given up and kept as a dead letter")                     \
+    X(ASQ_EUNKNOWN, -36, "the outcome of the call is unknown")                                     \
+    X(ASQ_EEXPIRED, -37, "the result is not kept any more")                                        \
+    X(ASQ_ECLOSED, -38, "the handle was closed")                                                   \
+    X(ASQ_EINPUT, -39, "a result that the call was given as an argument failed")                   \
+    X(ASQ_ENOAGENT, -40, "no such agent")                                                          \
+    X(ASQ_EEXIST, -41, "an agent with this id exists")                                             \
+    X(ASQ_ENOCLASS, -42, "no such agent class")                                                    \
+    X(ASQ_ENOMETHOD, -43, "no such method")                                                        \
+    X(ASQ_ENOATTR, -44, "no such attribute")                                                       \
+    X(ASQ_EPRIVATE, -45, "private: not to be used from outside")                                   \
+    X(ASQ_EARGS, -46, "wrong arguments for the method")                                            \
+    X(ASQ_EVERSION, -47, "incompatible version")                                                   \
+    X(ASQ_EPLUGIN, -48, "the plugin cannot be used")                                               \
+    X(ASQ_EFAILED, -49, "the method failed")
+
+#define ASQ_ERROR_ENUM(name, number, text) name = number,
+enum { ASQ_OK = 0, ASQ_ERRORS(ASQ_ERROR_ENUM) ASQ_E_LAST = -1000 };
+#undef ASQ_ERROR_ENUM
+#define ASQ_EUSER(n) (-1000 - (n))
+
+/* The text of a code ("out of memory"), never NULL; its name ("ASQ_ENOMEM"), or NULL when the
+ * number is unknown; the number of a name, or 0. Any thread. */
+ASQ_API const char *asq_strerror(int code);
+ASQ_API const char *asq_error_name(int code);
+ASQ_API int asq_error_number(const char *name);
+
+/* A failure in full. Strings are never NULL; they are empty where they do not apply. */
+typedef struct asq_error {
+    int code;               /* ASQ_E… or an application's code */
+    const char *message;    /* what failed, where, and what to do */
+    const char *class_name; /* of the agent whose method failed */
+    const char *method;
+    const char *agent_id;
+    const char *worker;     /* id of the worker process on which it failed */
+    const char *call_id;
+} asq_error;
+
+/* ------------------------------------------------------------------------------------------------
+ * Values
+ *
+ * A value is a tree with one owner: containers own what is put into them, and freeing the root
+ * frees all of it. Maps keep the order of insertion; keys are unique strings. Values need no handle.
+ */
+typedef enum asq_type {
+    ASQ_NULL = 1,
+    ASQ_BOOL,
+    ASQ_INT,    /* int64_t */
+    ASQ_DOUBLE,
+    ASQ_STRING, /* UTF-8; may contain NUL */
+    ASQ_BYTES,
+    ASQ_LIST,
+    ASQ_MAP,
+    ASQ_AGENT,  /* a reference to an agent: id and class */
+    ASQ_FUTURE  /* a reference to a call's result: call id */
+} asq_type;
+
+/* Constructors. NULL when memory is short or an argument is invalid (text that is not UTF-8, an id
+ * that is too long). `n` counts bytes; the data is copied. The caller owns the new value. */
+ASQ_API asq_value *asq_value_null(void);
+ASQ_API asq_value *asq_value_bool(bool b);
+ASQ_API asq_value *asq_value_int(int64_t i);
+ASQ_API asq_value *asq_value_double(double d);
+ASQ_API asq_value *asq_value_string(const char *s);
+ASQ_API asq_value *asq_value_stringn(const char *s, size_t n);
+ASQ_API asq_value *asq_value_bytes(const void *data, size_t n);
+ASQ_API asq_value *asq_value_list(void);
+ASQ_API asq_value *asq_value_map(void);
+ASQ_API asq_value *asq_value_agent(const asq_agent *agent);
+/* A future for `result`'s call; holds a reference to the result until the value is freed. */
+ASQ_API asq_value *asq_value_future(asq_result *result);
+ASQ_API void asq_value_free(asq_value *v);
+/* A deep copy, owned by the caller; NULL when memory is short (or v is NULL). */
+ASQ_API asq_value *asq_value_copy(const asq_value *v);
+/* <0, 0, >0: a total order over all values. Types order as in asq_type, except that an int and a
+ * double compare by number first; NaN equals NaN and comes last; maps compare by sorted keys. */
+ASQ_API int asq_value_compare(const asq_value *a, const asq_value *b);
+ASQ_API bool asq_value_equal(const asq_value *a, const asq_value *b);
+/* Bytes of v when encoded for the wire; ASQ_ELIMIT (as a negative number) when it is too deep. */
+ASQ_API int64_t asq_value_encoded_size(const asq_value *v);
+
+/* Typed getters: ASQ_ETYPE when v (which may be NULL) has another type. get_double also takes an
+ * int. Strings and bytes are borrowed from v; ret_n may be NULL. */
+ASQ_API asq_type asq_value_type(const asq_value *v); /* ASQ_NULL for NULL */
+ASQ_API const char *asq_type_name(asq_type type);    /* "int"; never NULL */
+ASQ_API int asq_value_get_bool(const asq_value *v, bool *ret);
+ASQ_API int asq_value_get_int(const asq_value *v, int64_t *ret);
+ASQ_API int asq_value_get_double(const asq_value *v, double *ret);
+ASQ_API int asq_value_get_string(const asq_value *v, const char **ret, size_t *ret_n);
+ASQ_API int asq_value_get_bytes(const asq_value *v, const void **ret, size_t *ret_n);
+ASQ_API int asq_value_get_agent(const asq_value *v, const char **ret_id, const char **ret_class);
+ASQ_API int asq_value_get_future(const asq_value *v, const char **ret_call_id);
+
+/* Lists. Indices count from 0. `item` is taken, also on failure (NULL: ASQ_ENOMEM, so that a
+ * constructor can be nested). What get returns is borrowed; NULL beyond the end or of no list. */
+ASQ_API size_t asq_list_size(const asq_value *list);
+ASQ_API const asq_value *asq_list_get(const asq_value *list, size_t i);
+ASQ_API asq_value *asq_list_at(asq_value *list, size_t i); /* the same, to be changed in place */
+ASQ_API int asq_list_append(asq_value *list, asq_value *item);
+ASQ_API int asq_list_set(asq_value *list, size_t i, asq_value *item);
+ASQ_API int asq_list_remove(asq_value *list, size_t i);
+
+/* Maps. set replaces what stood under the key, in its place. at gives the i-th pair. */
+ASQ_API size_t asq_map_size(const asq_value *map);
+ASQ_API const asq_value *asq_map_get(const asq_value *map, const char *key);
+ASQ_API asq_value *asq_map_find(asq_value *map, const char *key); /* the same, to be changed */
+ASQ_API const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key);
+ASQ_API int asq_map_set(asq_value *map, const char *key, asq_value *item);
+ASQ_API int asq_map_remove(asq_value *map, const char *key);
+/* Shorthands for state that is kept in a map: the int under key (0 when there is none or it is no
+ * int), and setting it. */
+ASQ_API int64_t asq_map_int(const asq_value *map, const char *key);
+ASQ_API int asq_map_set_int(asq_value *map, const char *key, int64_t i);
+
+/*
+ * Builds a value from a format, in the manner of Jansson's json_pack:
+ *
+ *     n  null                          b  bool (int)
+ *     i  int                           I  int64 (int64_t)
+ *     f  double                        s  string (const char *); s? gives null for NULL
+ *     s# string (const char *, size_t) y# bytes (const void *, size_t)
+ *     o  value, taken                  O  value, copied (const asq_value *)
+ *     a  agent (const asq_agent *)     r  future (asq_result *)
+ *     [fmt…] list                      {s:fmt, …} map with keys (const char *)
+ *
+ * Spaces, commas and colons are skipped. NULL when the format is wrong, an argument is invalid or
+ * memory is short; values given with `o` are freed then. asq_vpack tells why: it returns a code and
+ * writes up to errlen bytes of text to err (which may be NULL).
+ */
+ASQ_API asq_value *asq_pack(const char *fmt, ...);
+ASQ_API int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap);
+
+/*
+ * Reads a value by a format with the same letters, into pointers (bool *, int *, int64_t *,
+ * double *, const char **, size_t *, const asq_value **). Strings and values are borrowed.
+ * In a map, keys not named are ignored and `s?:i` is optional; in a list, `|` starts what is
+ * optional, and more items than the format has are an error. Optional parts that are missing leave
+ * their variables untouched. Nothing is written unless all of it fits. err gets a text that names
+ * the place: "[1].depth: int expected, string found".
+ * Errors: ASQ_ETYPE, ASQ_ENOENT, ASQ_ELIMIT (out of an int's range), ASQ_EINVAL (format).
+ */
+ASQ_API int asq_unpack(const asq_value *v, const char *fmt, ...);
+ASQ_API int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap);
+
+/*
+ * JSON, by Jansson. What JSON cannot say is written as an object with one key:
+ *     bytes {"$bytes": "base64"}      non-finite doubles {"$double": "nan" | "inf" | "-inf"}
+ *     agents {"$agent": "id", "class": "C"}     futures {"$future": "call id"}
+ * and a map whose first key begins with "$" as {"$map": {…}}. Ints outside of int64, invalid
+ * UTF-8, duplicate keys, and nesting beyond ASQ_MAX_DEPTH are errors.
+ * asq_to_json: compact, or indented by `indent` spaces when it is above 0; *ret is freed with
+ * free(). asq_from_json reads n bytes; err names line and column.
+ */
+ASQ_API int asq_to_json(const asq_value *v, int indent, char **ret);
+ASQ_API int asq_from_json(const char *text, size_t n, asq_value **ret, char *err, size_t errlen);
+
+/* ------------------------------------------------------------------------------------------------
+ * Handles
+ */
+typedef enum asq_log_level { ASQ_LOG_ERROR, ASQ_LOG_WARNING, ASQ_LOG_INFO, ASQ_LOG_DEBUG } asq_log_level;
+
+/* Receives what the library has to report; must not call into the library. In a worker it is
+ * called from several threads at once. */
+typedef void (*asq_log_fn)(void *user, asq_log_level level, const char *message);
+
+typedef struct asq_options {
+    size_t size;                   /* sizeof(asq_options): set by ASQ_OPTIONS_INIT */
+    const char *ns;                /* namespace; NULL: the URL's ?ns=, else "default" */
+    uint32_t partitions;           /* of a namespace that is made now; 0: 128 */
+    int64_t timeout_ms;            /* of waits that have no timeout of their own; 0: ASQ_FOREVER */
+    int64_t connect_timeout_ms;    /* of asq_open; 0: 5000 */
+    size_t max_message_size;       /* 0: ASQ_MAX_MESSAGE_SIZE */
+    uint32_t child_processes;      /* child mode: worker processes; 0: the number of processors, at most 4 */
+    uint32_t child_capacity;       /* child mode: threads of each; 0: 32 */
+    const char *agent_dir;         /* local and child mode: plugins to load; NULL: none */
+    const char *model_config_path; /* local and child mode: see asq_ctx_model */
+    asq_log_fn log;                /* NULL: nothing is reported */
+    void *log_user;
+} asq_options;
+#define ASQ_OPTIONS_INIT { sizeof(asq_options), NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+
+/*
+ * Opens a deployment. url:
+ *     local:                                    agents live in this process, calls run inline
+ *     child:                                    a private Redis and worker processes, for this
+ *                                               program alone; they end with it
+ *     redis://[[user]:password@]host[:port][/db][?ns=N]     workers were started elsewhere
+ *     rediss://…                                the same over TLS
+ *     unix:/path[?db=D&ns=N&user=U&password=P]  the same over a Unix socket
+ *     NULL                                      ASQUEUE_URL from the environment, else child:
+ * options may be NULL. On failure err (which may be NULL) gets up to errlen bytes of text.
+ * In child mode, the program's classes are registered after asq_open; the workers are forked at the
+ * first use of an agent, so open and use the handle before starting threads that hold locks.
+ * Errors: ASQ_EINVAL (the URL), ASQ_ECONN, ASQ_EAUTH, ASQ_EVERSION (Redis too old, or a namespace of
+ * another format), ASQ_ENOSERVER, ASQ_ENOTSUP (no TLS in this build), ASQ_EREDIS, ASQ_ESYS.
+ */
+ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);
+
+/* Sends what is unsent, completes every unfinished result with ASQ_ECLOSED (their callbacks run),
+ * forgets what was fetched, and in child mode ends the private servers. Calls that were sent go on.
+ * Agents and results of the handle stay valid for their _free and getters only. */
+ASQ_API void asq_close(asq *h);
+
+/* Registers a class (below) for local and child mode, before the first agent is used. The table
+ * must stay valid until asq_close. Registering when not needed (independent mode) is no error.
+ * Errors: ASQ_EINVAL (names what is wrong with the table), ASQ_EEXIST, ASQ_EVERSION, ASQ_ESTATE. */
+struct asq_class;
+ASQ_API int asq_register(asq *h, const struct asq_class *cls);
+
+/* The URL under which other handles and tools reach the same deployment; in child mode that of the
+ * private Redis. Borrowed from h. */
+ASQ_API const char *asq_url(const asq *h);
+ASQ_API const char *asq_namespace(const asq *h);
+
+/* The last failure on this handle; borrowed until the next call on it. Never NULL. */
+ASQ_API const asq_error *asq_last_error(const asq *h);
+ASQ_API const char *asq_errmsg(const asq *h);
+
+/* The timeout of waits that have none of their own; ASQ_FOREVER at first. */
+ASQ_API void asq_set_timeout(asq *h, int64_t timeout_ms);
+
+/* Between cork and uncork calls are gathered, and leave in batches of up to 64 calls or 64 KiB for
+ * each partition. Nests. A wait sends what it waits for. */
+ASQ_API void asq_cork(asq *h);
+ASQ_API int asq_uncork(asq *h);
+
+/* Waits until Redis has accepted all that was called. Errors: ASQ_ETIMEOUT, ASQ_ECLOSED. */
+ASQ_API int asq_flush(asq *h, int64_t timeout_ms);
+
+/* Processes what has arrived, waiting up to timeout_ms for something; runs callbacks. Returns the
+ * number of results that were completed, or a code. */
+ASQ_API int asq_poll(asq *h, int64_t timeout_ms);
+
+/* Sleeps, processing what arrives. Inside a method it parks the call.
+ * Errors: ASQ_ECANCELED, ASQ_EDEADLINE (inside a method). */
+ASQ_API int asq_sleep(asq *h, int64_t ms);
+
+/* Makes a libev loop of the caller's drive the handle: results are completed and callbacks run from
+ * the loop, and waits from inside a callback are refused with ASQ_ESTATE. The loop must outlive the
+ * attachment; detach (or close) ends it. Errors: ASQ_ESTATE (attached already), ASQ_ENOTSUP (in a
+ * method). In local mode nothing needs to be driven, and both succeed. */
+ASQ_API int asq_attach_ev(asq *h, struct ev_loop *loop);
+ASQ_API int asq_detach_ev(asq *h);
+
+/* ------------------------------------------------------------------------------------------------
+ * Agents, for their callers
+ *
+ * An asq_agent is a proxy. Freeing it leaves the agent alone; asq_delete ends the agent.
+ * An agent id is 1 to ASQ_MAX_ID bytes of printable UTF-8 without spaces or control characters.
+ * With a part in braces only that part decides about the partition: ids with the same {tag} live
+ * together.
+ */
+
+/* Creates an agent of `class_name` and returns at once; calls may follow immediately. id NULL: a
+ * random one. fmt (asq_pack; NULL: none) gives the creation arguments: a list, or a map of named
+ * ones. A creation that fails is told by asq_ready or by the first call.
+ * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_ECONN; in local mode also what creation fails with. */
+ASQ_API int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret,
+                       const char *fmt, ...);
+ASQ_API int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args,
+                        asq_agent **ret);
+/* The same, but an agent that has this id already is used as it is, when it is of this class
+ * (else ASQ_EEXIST). */
+ASQ_API int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value *args,
+                              asq_agent **ret);
+/* Creates n agents with packed calls; ids may be NULL, args (taken) is used for each. On failure
+ * none of ret is written. */
+ASQ_API int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
+                            asq_value *args, asq_agent **ret);
+/* A proxy for an agent that exists; sends nothing. */
+ASQ_API int asq_attach(asq *h, const char *id, asq_agent **ret);
+/* A proxy for the agent that v (ASQ_AGENT) refers to. */
+ASQ_API int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret);
+/* Waits until the creation through this proxy has succeeded; of an attached one, asks whether the
+ * agent exists. Errors: what creation failed with, ASQ_ENOAGENT, ASQ_ETIMEOUT. */
+ASQ_API int asq_ready(asq_agent *agent, int64_t timeout_ms);
+ASQ_API const char *asq_agent_id(const asq_agent *agent);
+ASQ_API const char *asq_agent_class(const asq_agent *agent); /* "" when not known */
+ASQ_API asq *asq_agent_handle(const asq_agent *agent);
+ASQ_API void asq_agent_free(asq_agent *agent);
+
+/* Ends the agent, after the calls before; later ones get ASQ_ENOAGENT. Waits for the outcome. */
+ASQ_API int asq_delete(asq_agent *agent, int64_t timeout_ms);
+/* A new agent from the creation arguments of this one (not its state). id NULL: a random one.
+ * Waits until those are known; the new creation itself is not waited for. */
+ASQ_API int asq_clone(asq_agent *agent, const char *id, asq_agent **ret);
+/* Takes an agent of a local: handle to a distributed one by its class, id and creation arguments.
+ * The local one is left alone, and its state is not taken along. */
+ASQ_API int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret);
+
+/* Attributes. The _async forms give a result. Errors as for calls, and ASQ_ENOATTR. */
+ASQ_API int asq_get(asq_agent *agent, const char *attribute, asq_value **ret);
+ASQ_API int asq_set(asq_agent *agent, const char *attribute, asq_value *value);
+ASQ_API int asq_get_async(asq_agent *agent, const char *attribute, asq_result **ret);
+ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *value, asq_result **ret);
+
+/* ------------------------------------------------------------------------------------------------
+ * Calls
+ *
+ * fmt (asq_pack; NULL: none) gives the arguments: a list for positional ones, a map for named ones.
+ * Calls from one handle to one agent run in the order in which they were made.
+ */
+typedef struct asq_call_options {
+    size_t size;         /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
+    int64_t deadline_ms; /* time from now after which the call is not started; 0: none */
+    bool no_result;      /* nobody will ask for the result */
+} asq_call_options;
+#define ASQ_CALL_OPTIONS_INIT { sizeof(asq_call_options), 0, false }
+
+/* Calls a method and returns at once; the call is on its way. ret may be NULL: a call without a
+ * result, like asq_send. The caller owns *ret.
+ * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_ECONN, ASQ_EBUSY, ASQ_ECLOSED. What the call itself
+ * ends with is told by the result. */
+ASQ_API int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...);
+/* Calls and waits, for the handle's timeout. ret may be NULL. The caller owns *ret. Errors: also
+ * those of the method, in full in asq_last_error(). */
+ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...);
+/* Sends a call whose result nobody will ask for. It runs as surely as any other. */
+ASQ_API int asq_send(asq_agent *agent, const char *method, const char *fmt, ...);
+/* All of the above with arguments as a value (taken; NULL: none) and options (NULL: defaults). */
+ASQ_API int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,
+                      asq_value *args, asq_result **ret);
+/* The same call to n agents of one handle, packed. args (taken) is used for each. On failure none of
+ * ret is written. */
+ASQ_API int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_value *args,
+                          asq_result **ret);
+
+/* ------------------------------------------------------------------------------------------------
+ * Results
+ *
+ * Every result is completed exactly once: by a value or by an error.
+ */
+
+/* True when completed; takes what has arrived, never waits. */
+ASQ_API bool asq_result_done(asq_result *r);
+/* Waits. 0: completed with a value. ASQ_ETIMEOUT: not completed yet; wait again. Any other code: what
+ * the call ended with, in full in asq_result_error(). */
+ASQ_API int asq_result_wait(asq_result *r, int64_t timeout_ms);
+/* The value, borrowed from r; waits for the handle's timeout. Errors as asq_result_wait. */
+ASQ_API int asq_result_value(asq_result *r, const asq_value **ret);
+/* The value, to own; later getters see null. */
+ASQ_API int asq_result_take(asq_result *r, asq_value **ret);
+/* Getters that wait. field gives what stands under a key of a map. unpack as asq_unpack. Also
+ * ASQ_ETYPE, ASQ_ENOENT. */
+ASQ_API int asq_result_bool(asq_result *r, bool *ret);
+ASQ_API int asq_result_int(asq_result *r, int64_t *ret);
+ASQ_API int asq_result_double(asq_result *r, double *ret);
+ASQ_API int asq_result_string(asq_result *r, const char **ret);
+ASQ_API int asq_result_field(asq_result *r, const char *key, const asq_value **ret);
+ASQ_API int asq_result_unpack(asq_result *r, const char *fmt, ...);
+/* The failure in full; code is 0 while unfinished or when it succeeded. Borrowed from r. */
+ASQ_API const asq_error *asq_result_error(const asq_result *r);
+
+/* Calls fn once, when the result is completed: from inside a wait, asq_poll or the attached loop, or
+ * at once when it is completed already. fn may call into the library, and may free r. */
+typedef void (*asq_result_fn)(asq_result *r, void *user);
+ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
+
+/* The call's id, under which another process can fetch the result while its key lives; keeps the
+ * key. Borrowed from r. */
+ASQ_API const char *asq_result_id(asq_result *r);
+/* A result by its id. What is unknown or expired ends in ASQ_EEXPIRED. */
+ASQ_API int asq_result_attach(asq *h, const char *call_id, asq_result **ret);
+/* Keeps the result in Redis until it expires, instead of forgetting it once it was fetched. */
+ASQ_API int asq_result_keep(asq_result *r);
+/* Asks for the call to be cancelled: one that has not started does not run, and ends in
+ * ASQ_ECANCELED. Returns at once; the result tells how the call ended. */
+ASQ_API int asq_result_cancel(asq_result *r);
+/* Frees the result; a call under way goes on. */
+ASQ_API void asq_result_free(asq_result *r);
+
+/* Waits for all, or for one of them (its index to *ret_index). 0 when completed, whatever they ended
+ * with. Errors: ASQ_ETIMEOUT, ASQ_EINVAL. */
+ASQ_API int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms);
+ASQ_API int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index);
+
+/* A group gives its results as they complete. It borrows them: they must stay valid until next has
+ * given them out or the group is freed. next: ASQ_ENOENT when all were given, ASQ_ETIMEOUT. */
+ASQ_API int asq_group_new(asq *h, asq_group **ret);
+ASQ_API int asq_group_add(asq_group *g, asq_result *r);
+ASQ_API size_t asq_group_pending(const asq_group *g);
+ASQ_API int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret);
+ASQ_API void asq_group_free(asq_group *g);
+
+/* ------------------------------------------------------------------------------------------------
+ * Agents, for their authors
+ *
+ * A class is a const table. A method runs on a fiber of 256 KiB of stack by default, one call of an
+ * agent at a time.
+ *
+ * State is kept in one of two ways. The simple one: the library keeps an asq_value (asq_ctx_state), at
+ * first an empty map, and saves it with each call's result. The other: a struct of the class's own,
+ * made by create and passed as `self`, with save and load callbacks. When a method fails, the state
+ * is put back to what it was when the call began.
+ */
+
+/* Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`.
+ * args is a list or a map, borrowed for the call. */
+typedef int (*asq_method_fn)(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret);
+
+enum {
+    ASQ_READONLY = 1 << 0,    /* changes no state; none is saved */
+    ASQ_NONBLOCKING = 1 << 1, /* never blocks: runs on the loop's own thread, which is faster */
+    ASQ_WRITABLE = 1 << 2     /* attributes: may be set from outside */
+};
+
+typedef struct asq_method {
+    const char *name;    /* NULL ends the table; with a leading '_' private to the agent itself */
+    asq_method_fn fn;
+    const char *params;  /* names of the parameters, "url, depth"; lets callers name them; or NULL */
+    unsigned flags;
+    const char *doc;     /* a line for people, or NULL */
+} asq_method;
+
+/* Without get, an attribute of library-held state is the value under its name in the state map. */
+typedef struct asq_attribute {
+    const char *name; /* NULL ends the table */
+    int (*get)(asq_ctx *ctx, void *self, asq_value **ret);
+    int (*set)(asq_ctx *ctx, void *self, const asq_value *value);
+    unsigned flags;
+    const char *doc;
+} asq_attribute;
+
+typedef struct asq_class {
+    size_t size;           /* these three: set by ASQ_CLASS_INIT */
+    size_t method_size;
+    size_t attribute_size;
+    const char *name;      /* letters, digits, '_', '-' and '.'; begins with a letter */
+    const char *doc;
+    const asq_method *methods;
+    const asq_attribute *attributes; /* or NULL */
+    /* Makes a new agent from its creation arguments: sets up asq_ctx_state, or makes *ret_self. May
+     * be NULL: the state is then the map of the named arguments. */
+    int (*create)(asq_ctx *ctx, const asq_value *args, void **ret_self);
+    /* Frees self, when the agent leaves memory or is deleted. */
+    void (*destroy)(void *self);
+    /* Struct state: both or none. save gives the state away; load makes self from it. */
+    int (*save)(const void *self, asq_value **ret_state);
+    int (*load)(asq_ctx *ctx, const asq_value *state, void **ret_self);
+    /* The version of the state's layout. A state of a lower one is passed through upgrade (in place)
+     * before it is loaded; a higher one is refused with ASQ_EVERSION. */
+    uint32_t version;
+    int (*upgrade)(asq_ctx *ctx, uint32_t from_version, asq_value **state);
+    size_t stack_size; /* bytes; 0: the worker's default */
+    void *user;        /* the class's own; see asq_ctx_user */
+} asq_class;
+#define ASQ_CLASS_INIT                                                                             \
+    .size = sizeof(asq_class), .method_size = sizeof(asq_method),                                  \
+    .attribute_size = sizeof(asq_attribute)
+
+/* A plugin exports one function of this type, named asqueue_plugin. It registers its classes with
+ * asq_plugin_register and returns 0 or a code. The macro writes it with the ABI version that the
+ * plugin was built with:
+ *
+ *     ASQ_PLUGIN { return asq_plugin_register(plugin, &counter_class); }
+ */
+typedef struct asq_plugin asq_plugin;
+typedef struct asq_plugin_entry {
+    uint32_t abi_version;
+    const char *built_with; /* ASQ_VERSION of the header */
+    int (*init)(asq_plugin *plugin);
+} asq_plugin_entry;
+#define ASQ_PLUGIN_SYMBOL "asqueue_plugin"
+#ifdef __cplusplus
+#define ASQ_EXTERN_C extern "C"
+#else
+#define ASQ_EXTERN_C extern
+#endif
+#define ASQ_PLUGIN                                                                                 \
+    static int asq_plugin_init_(asq_plugin *plugin);                                               \
+    ASQ_EXTERN_C ASQ_API const asq_plugin_entry asqueue_plugin;                                    \
+    const asq_plugin_entry asqueue_plugin = { ASQ_ABI_VERSION, ASQ_VERSION, asq_plugin_init_ };    \
+    static int asq_plugin_init_(asq_plugin *plugin)
+ASQ_API int asq_plugin_register(asq_plugin *plugin, const asq_class *cls);
+
+/* Inside a method. ctx is valid until the method returns, on its own fiber only. */
+
+/* Sets what the call fails with, and returns code (a positive or zero one counts as ASQ_EFAILED). */
+ASQ_API int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...) ASQ_PRINTF(3, 4);
+/* asq_unpack for arguments: what does not fit makes the call fail with ASQ_EARGS and a text that
+ * names the argument. `if ((rc = asq_args(ctx, args, "[i]", &n)) < 0) return rc;` A map of named
+ * arguments is brought into the order of the method's params first. */
+ASQ_API int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...);
+/* Library-held state, to be read and changed in place; NULL when the class keeps a struct. */
+ASQ_API asq_value *asq_ctx_state(asq_ctx *ctx);
+/* Replaces it (taken). */
+ASQ_API int asq_ctx_set_state(asq_ctx *ctx, asq_value *state);
+/* Keeps the state as it is even if the call fails. */
+ASQ_API void asq_ctx_keep_state(asq_ctx *ctx);
+/* The handle for nested calls; it belongs to this call. */
+ASQ_API asq *asq_ctx_handle(asq_ctx *ctx);
+ASQ_API const char *asq_ctx_call_id(const asq_ctx *ctx);
+ASQ_API const char *asq_ctx_agent_id(const asq_ctx *ctx);
+ASQ_API const char *asq_ctx_class(const asq_ctx *ctx);
+ASQ_API const char *asq_ctx_method(const asq_ctx *ctx);
+ASQ_API const char *asq_ctx_worker(const asq_ctx *ctx);
+/* Grows with each change of the partition's owner: with the call id, a fencing token for effects
+ * outside of Redis. 0 in local mode. */
+ASQ_API uint64_t asq_ctx_epoch(const asq_ctx *ctx);
+/* Which try this is, from 1: above 1 a process died on the call before. */
+ASQ_API uint32_t asq_ctx_attempt(const asq_ctx *ctx);
+/* Milliseconds until the call's deadline; ASQ_FOREVER when it has none; 0 when it has passed. */
+ASQ_API int64_t asq_ctx_remaining_ms(const asq_ctx *ctx);
+/* True once the call was cancelled or its deadline has passed: stop early. */
+ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
+ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
+ASQ_API void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...) ASQ_PRINTF(3, 4);
+/* The model configuration named `config_name` (or the whole file for NULL), borrowed. The file is a
+ * JSON array of objects with "config_name", as AgentScope has it, or an object of objects.
+ * ASQ_ENOENT lists the names there are. */
+ASQ_API int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret);
+ASQ_API void *asq_ctx_user(const asq_ctx *ctx); /* asq_class.user */
+/* A proxy for the agent itself, to be put into values. The caller frees it. */
+ASQ_API int asq_ctx_self(asq_ctx *ctx, asq_agent **ret);
+
+/* ------------------------------------------------------------------------------------------------
+ * Workers: as-worker as a library call
+ */
+typedef struct asq_worker_options {
+    size_t size;                   /* sizeof: set by ASQ_WORKER_OPTIONS_INIT */
+    const char *url;               /* as asq_open, without local: and child:; NULL: ASQUEUE_URL, else redis://127.0.0.1:6379 */
+    const char *ns;                /* namespace; NULL: the URL's, else "default" */
+    const char *id;                /* NULL: host name and a random part */
+    const char *agent_dir;         /* plugins; NULL: none */
+    const char *model_config_path;
+    uint32_t partitions;           /* of a namespace that is made now; 0: 128 */
+    uint32_t capacity;             /* threads of each process; 0: 32 */
+    uint32_t processes;            /* 0: 1 */
+    uint32_t max_expire_time_s;    /* result TTL in seconds; 0: 7200 */
+    size_t max_message_size;       /* 0: ASQ_MAX_MESSAGE_SIZE */
+    size_t stack_size;             /* of fibers; 0: 256 KiB */
+    int64_t lease_time_ms;         /* 0: 10000 */
+    int64_t drain_timeout_ms;      /* 0: 30000 */
+    uint32_t max_attempts;         /* of calls that kill their process; 0: 3 */
+    bool no_local_mode;            /* a remote Redis without password and TLS is meant */
+    asq_log_level log_level;       /* what is above is not reported */
+    asq_log_fn log;                /* NULL: nothing is reported */
+    void *log_user;
+} asq_worker_options;
+#define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
+
+/* Checks the options and loads the plugins. On failure err gets a text. */
+ASQ_API int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen);
+/* Registers a class; before asq_worker_run. The table must stay valid. err as above. */
+ASQ_API int asq_worker_register(asq_worker *w, const asq_class *cls);
+/* Connects (trying again, with backoff, until Redis is there), and runs agents until it is stopped.
+ * Forks `processes` worker processes and supervises them; SIGTERM and SIGINT stop them in order, a
+ * second one sooner. Call it from the main thread, before other threads are started. Returns 0 after
+ * an orderly stop. */
+ASQ_API int asq_worker_run(asq_worker *w);
+/* Asks asq_worker_run to stop in order. Any thread; may be called from a signal handler. */
+ASQ_API void asq_worker_stop(asq_worker *w);
+ASQ_API const char *asq_worker_errmsg(const asq_worker *w);
+ASQ_API void asq_worker_free(asq_worker *w);
+
+/* ------------------------------------------------------------------------------------------------
+ * Looking at a deployment (what as-ctl shows). Not inside methods. The caller owns *ret.
+ */
+
+/* A round trip to Redis; *ret_ms (may be NULL) gets its time. */
+ASQ_API int asq_ping(asq *h, double *ret_ms);
+/* A list of maps, one for each worker: the fields of its hash (id, host, pid, version, capacity,
+ * partitions, classes, counters), with "alive" as told by a beat within its lease time. */
+ASQ_API int asq_workers(asq *h, asq_value **ret);
+/* A map: class name -> {doc, methods: [{name, params, flags, doc}], attributes: […], workers: n}. */
+ASQ_API int asq_classes(asq *h, asq_value **ret);
+/* A list of maps {id, class, partition}; class_name NULL: all. */
+ASQ_API int asq_agents(asq *h, const char *class_name, asq_value **ret);
+/* One agent's record: {id, class, version, partition, owner, args, state, state_bytes}. ASQ_ENOAGENT. */
+ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
+/* Tells a worker (its id, or that of one of its processes) to drain, hand over and end. ASQ_ENOENT
+ * lists those there are. */
+ASQ_API int asq_stop_worker(asq *h, const char *worker_id);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
