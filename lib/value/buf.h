@@ -1,0 +1,32 @@
+/*
+ * buf.h: a growing byte buffer with an upper bound from birth. After a failure (no memory, bound
+ * exceeded) it keeps the first error and ignores further writes, so writers check once, at the end.
+ */
+#ifndef ASQ_VALUE_BUF_H
+#define ASQ_VALUE_BUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct asq__buf {
+    uint8_t *data;
+    size_t len, cap, max;
+    int error; /* 0, ASQ_ENOMEM or ASQ_ELIMIT */
+};
+
+void asq__buf_init(struct asq__buf *b, size_t max);
+void asq__buf_release(struct asq__buf *b);
+/* Empties it and forgets the error; keeps the memory. */
+void asq__buf_reset(struct asq__buf *b);
+/* Room for n more bytes, to be counted by len; NULL on failure. */
+uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n);
+void asq__buf_put(struct asq__buf *b, const void *data, size_t n);
+void asq__buf_putc(struct asq__buf *b, uint8_t c);
+void asq__buf_puts(struct asq__buf *b, const char *s);
+void asq__buf_printf(struct asq__buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Protobuf base-128 varint. */
+void asq__buf_varint(struct asq__buf *b, uint64_t v);
+/* Gives the memory away (free() it), NUL-terminated; NULL on error. Leaves an empty buffer. */
+uint8_t *asq__buf_detach(struct asq__buf *b, size_t *ret_n);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * list.h: an intrusive, circular, doubly linked list. A node that is in no list points at itself
+ * after asq__list_init or asq__list_del, so deleting twice is harmless.
+ */
+#ifndef ASQ_VALUE_LIST_H
+#define ASQ_VALUE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct asq__list {
+    struct asq__list *prev, *next;
+};
+
+#define ASQ__CONTAINER(ptr, type, member) ((type *) (void *) ((char *) (ptr) - offsetof(type, member)))
+
+static inline void asq__list_init(struct asq__list *l) {
+    l->prev = l->next = l;
+}
+
+static inline bool asq__list_empty(const struct asq__list *l) {
+    return l->next == l;
+}
+
+/* Puts n before `at`: at the end, when `at` is the head. */
+static inline void asq__list_add(struct asq__list *at, struct asq__list *n) {
+    n->prev = at->prev;
+    n->next = at;
+    at->prev->next = n;
+    at->prev = n;
+}
+
+static inline void asq__list_add_first(struct asq__list *head, struct asq__list *n) {
+    asq__list_add(head->next, n);
+}
+
+static inline void asq__list_del(struct asq__list *n) {
+    n->prev->next = n->next;
+    n->next->prev = n->prev;
+    asq__list_init(n);
+}
+
+/* The first node, taken out; NULL when empty. */
+static inline struct asq__list *asq__list_pop(struct asq__list *head) {
+    struct asq__list *n = head->next;
+    if (n == head)
+        return NULL;
+    asq__list_del(n);
+    return n;
+}
+
+/* Moves all of `from` to the end of `to`. */
+static inline void asq__list_splice(struct asq__list *to, struct asq__list *from) {
+    if (asq__list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    asq__list_init(from);
+}
+
+/* Safe against deletion of `it` inside the body. */
+#define ASQ__LIST_EACH(it, head)                                                                   \
+    for (struct asq__list *it = (head)->next, *it##_next = it->next; it != (head);                 \
+         it = it##_next, it##_next = it->next)
+
+#endif

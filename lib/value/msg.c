@@ -1,0 +1,221 @@
+/*
+ * msg.c: see msg.h. Stands on the code that protobuf-c generates.
+ */
+#include "value/msg.h"
+
+#include <string.h>
+
+enum { TAG_BATCH_RESENT = 3 << 3, TAG_BATCH_JOBS = 4 << 3 | 2, TAG_RESULTS_RESULT = 2 << 3 | 2 };
+
+/* protobuf-c's strings are not const, though packing only reads them. */
+static char *text(const char *s) {
+    union {
+        const char *in;
+        char *out;
+    } u = { .in = s ? s : "" };
+    return u.out;
+}
+
+static ProtobufCBinaryData bytes(const void *data, size_t n) {
+    union {
+        const void *in;
+        uint8_t *out;
+    } u = { .in = data };
+    return (ProtobufCBinaryData){ .len = n, .data = u.out };
+}
+
+/* Appends `message` as a length-delimited field under `tag`. */
+static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq__buf *out) {
+    size_t n = protobuf_c_message_get_packed_size(message);
+    asq__buf_putc(out, tag);
+    asq__buf_varint(out, n);
+    uint8_t *p = asq__buf_reserve(out, n);
+    if (p) {
+        protobuf_c_message_pack(message, p);
+        out->len += n;
+    }
+}
+
+static void put_whole(const ProtobufCMessage *message, struct asq__buf *out) {
+    size_t n = protobuf_c_message_get_packed_size(message);
+    uint8_t *p = asq__buf_reserve(out, n);
+    if (p) {
+        protobuf_c_message_pack(message, p);
+        out->len += n;
+    }
+}
+
+int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
+    size_t before = out->len;
+    struct asq__buf args;
+    asq__buf_init(&args, out->max);
+    int rc = job->args ? asq__value_encode(job->args, &args) : 0;
+    if (rc == 0) {
+        Asqueue__Job m = ASQUEUE__JOB__INIT;
+        union {
+            const Asqueue__Chain *in;
+            Asqueue__Chain *out;
+        } chain = { .in = job->chain };
+        m.kind = job->kind;
+        m.agent = text(job->agent);
+        m.class_name = text(job->class_name);
+        m.method = text(job->method);
+        m.args = bytes(args.data, args.len);
+        m.timeout_ms = job->timeout_ms;
+        m.no_result = job->no_result;
+        m.chain = chain.out;
+        m.target = text(job->target);
+        put_message(TAG_BATCH_JOBS, &m.base, out);
+        rc = out->error;
+    }
+    asq__buf_release(&args);
+    if (rc < 0) {
+        out->len = before;
+        out->error = 0;
+    }
+    return rc;
+}
+
+void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out) {
+    Asqueue__Batch m = ASQUEUE__BATCH__INIT;
+    m.id = bytes(id, ASQ__BATCH_ID);
+    m.reply = text(reply);
+    put_whole(&m.base, out);
+}
+
+void asq__batch_mark_resent(struct asq__buf *out) {
+    asq__buf_putc(out, TAG_BATCH_RESENT);
+    asq__buf_putc(out, 1);
+}
+
+static bool utf8(const char *s) {
+    return asq__utf8_valid(s, strlen(s));
+}
+
+static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen) {
+    char why[200];
+    bool control = job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL;
+    if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE)
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i, (int) job->kind);
+    if (control) {
+        struct asq__call_id id;
+        if (asq__call_id_parse(job->target, &id) < 0)
+            return asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid target call id", i);
+        return 0;
+    }
+    if (asq__check_id(job->agent, why, sizeof why) < 0)
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu: %s", i, why);
+    if (!utf8(job->method) || !utf8(job->class_name))
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a name that is not UTF-8", i);
+    if (strlen(job->method) > ASQ_MAX_NAME || strlen(job->class_name) > ASQ_MAX_NAME)
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a name of more than %d bytes", i,
+                        ASQ_MAX_NAME);
+    if (job->chain) {
+        if (job->chain->n_links > ASQ__MAX_CHAIN)
+            return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain of %zu callers", i,
+                            job->chain->n_links);
+        for (size_t k = 0; k < job->chain->n_links; k++)
+            if (!utf8(job->chain->links[k]->call) || !utf8(job->chain->links[k]->agent))
+                return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain that is not UTF-8", i);
+    }
+    return 0;
+}
+
+int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
+                      char *err, size_t errlen) {
+    Asqueue__Batch *b = asqueue__batch__unpack(&arena->allocator, n, data);
+    if (!b)
+        return asq__err(err, errlen, ASQ_EPROTO, "the batch is no valid protobuf message, or too large");
+    if (b->id.len != ASQ__BATCH_ID)
+        return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d", b->id.len,
+                        ASQ__BATCH_ID);
+    if (strlen(b->reply) > ASQ_MAX_NAME || !utf8(b->reply))
+        return asq__err(err, errlen, ASQ_EPROTO, "the reply channel is not a client id");
+    if (b->n_jobs == 0 || b->n_jobs > ASQ__MAX_JOBS)
+        return asq__err(err, errlen, ASQ_EPROTO, "the batch has %zu jobs; 1 to %d are allowed",
+                        b->n_jobs, ASQ__MAX_JOBS);
+    for (size_t i = 0; i < b->n_jobs; i++) {
+        int rc = check_job(b->jobs[i], i, err, errlen);
+        if (rc < 0)
+            return rc;
+    }
+    *ret = b;
+    return 0;
+}
+
+void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out) {
+    Asqueue__Results m = ASQUEUE__RESULTS__INIT;
+    m.batch = bytes(batch, ASQ__BATCH_ID);
+    put_whole(&m.base, out);
+}
+
+void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out) {
+    Asqueue__Result m = ASQUEUE__RESULT__INIT;
+    m.index = index;
+    m.value = bytes(value, n);
+    put_message(TAG_RESULTS_RESULT, &m.base, out);
+}
+
+void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out) {
+    Asqueue__Failure f = ASQUEUE__FAILURE__INIT;
+    f.code = error->code;
+    f.message = text(error->message);
+    f.class_name = text(error->class_name);
+    f.method = text(error->method);
+    f.agent = text(error->agent_id);
+    f.worker = text(error->worker);
+    f.call = text(error->call_id);
+    Asqueue__Result m = ASQUEUE__RESULT__INIT;
+    m.index = index;
+    m.failure = &f;
+    put_message(TAG_RESULTS_RESULT, &m.base, out);
+}
+
+int asq__results_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Results **ret,
+                        char *err, size_t errlen) {
+    Asqueue__Results *r = asqueue__results__unpack(&arena->allocator, n, data);
+    if (!r)
+        return asq__err(err, errlen, ASQ_EPROTO, "the result record is no valid protobuf message");
+    if (r->batch.len != ASQ__BATCH_ID)
+        return asq__err(err, errlen, ASQ_EPROTO, "the result record names no batch");
+    for (size_t i = 0; i < r->n_results; i++) {
+        const Asqueue__Failure *f = r->results[i]->failure;
+        if (f && (f->code >= 0 || !utf8(f->message) || !utf8(f->class_name) || !utf8(f->method) ||
+                  !utf8(f->agent) || !utf8(f->worker) || !utf8(f->call)))
+            return asq__err(err, errlen, ASQ_EPROTO, "the result record has an invalid failure");
+    }
+    *ret = r;
+    return 0;
+}
+
+void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret) {
+    ret->code = f->code;
+    ret->message = f->message;
+    ret->class_name = f->class_name;
+    ret->method = f->method;
+    ret->agent_id = f->agent;
+    ret->worker = f->worker;
+    ret->call_id = f->call;
+}
+
+int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                       const void *state, size_t state_n, struct asq__buf *out) {
+    Asqueue__AgentRecord m = ASQUEUE__AGENT_RECORD__INIT;
+    m.class_name = text(class_name);
+    m.version = version;
+    m.args = bytes(args, args_n);
+    m.state = bytes(state, state_n);
+    put_whole(&m.base, out);
+    return out->error;
+}
+
+int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
+                       Asqueue__AgentRecord **ret, char *err, size_t errlen) {
+    Asqueue__AgentRecord *r = asqueue__agent_record__unpack(&arena->allocator, n, data);
+    if (!r)
+        return asq__err(err, errlen, ASQ_EPROTO, "the agent's record is no valid protobuf message");
+    if (!*r->class_name || !utf8(r->class_name))
+        return asq__err(err, errlen, ASQ_EPROTO, "the agent's record names no class");
+    *ret = r;
+    return 0;
+}

@@ -1,0 +1,61 @@
+/*
+ * msg.h: the messages of proto/asqueue.proto: batches of jobs, records of results, records of agents.
+ * Checks whatever was decoded (sizes, ids, kinds) before anybody uses it. No I/O.
+ *
+ * Two properties of protobuf carry the format: the concatenation of two encoded messages is their
+ * merge. So a batch grows by appending jobs, a batch is marked as resent by appending two bytes, and a
+ * result record grows by APPEND.
+ */
+#ifndef ASQ_VALUE_MSG_H
+#define ASQ_VALUE_MSG_H
+
+#include "proto/asqueue.pb-c.h"
+#include "value/arena.h"
+#include "value/buf.h"
+#include "value/error.h"
+#include "value/value.h"
+
+#define ASQ__BATCH_ID 16
+
+enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000 };
+
+/* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
+struct asq__job {
+    Asqueue__JobKind kind;
+    const char *agent;
+    const char *class_name; /* or NULL */
+    const char *method;     /* or NULL */
+    const asq_value *args;  /* or NULL */
+    uint64_t timeout_ms;
+    bool no_result;
+    const Asqueue__Chain *chain; /* or NULL */
+    const char *target;          /* or NULL */
+};
+
+/* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
+int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
+/* Appends the head of a Batch; the jobs follow. */
+void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out);
+/* Appends the mark of a resent batch. */
+void asq__batch_mark_resent(struct asq__buf *out);
+/* Decodes into the arena, checked. ASQ_EPROTO, ASQ_ENOMEM. */
+int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
+                      char *err, size_t errlen);
+
+/* Appends the head of a Results; results follow. */
+void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out);
+/* Appends a result: of a success (value NULL: null, already encoded otherwise) or of a failure. */
+void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out);
+void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out);
+int asq__results_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Results **ret,
+                        char *err, size_t errlen);
+/* Borrowed from f. */
+void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret);
+
+/* An agent's record. state is encoded already. */
+int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                       const void *state, size_t state_n, struct asq__buf *out);
+int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
+                       Asqueue__AgentRecord **ret, char *err, size_t errlen);
+
+#endif
