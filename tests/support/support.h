@@ -1,0 +1,117 @@
+/*
+ * support.h: what integration tests stand on: redis-servers, as-workers and other processes of
+ * their own, temporary files, waiting for conditions.
+ *
+ *     sup_redis *redis = sup_redis_start(NULL);
+ *     sup_proc *worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", dir, NULL);
+ *     ...
+ *     sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%d}:jobs", p) == 0);
+ *     sup_redis_kill(redis);                  // kill -9
+ *     sup_redis_restart(redis);               // the same directory, configuration and socket
+ *
+ * Nothing has to be cleaned up: what a process started ends with it, however it ends. Children get
+ * SIGKILL by PR_SET_PDEATHSIG when it dies, an atexit handler ends them in an orderly exit, and a
+ * small guard process removes the temporary directory when nobody else could (Check ends a failed
+ * test with _exit, a hanging one with SIGKILL). Forking is allowed: what was started before a fork
+ * belongs to the parent, and the child may use it (unchecked fixtures of Check).
+ *
+ * Helpers do not return failures. They say what is wrong on stderr, with the end of the log of the
+ * process concerned, and end the process with status 1, which Check reports as a failed test; a
+ * program that wants something else sets sup_on_failure. Not for several threads at once.
+ */
+#ifndef ASQ_TESTS_SUPPORT_H
+#define ASQ_TESTS_SUPPORT_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct sup_redis sup_redis;
+typedef struct sup_proc sup_proc;
+
+#define SUP_LIMIT_MS 30000 /* "generous": only a failing test ever waits that long */
+#define SUP_SKIP 77        /* exit status that automake counts as skipped */
+
+/* Failure: prints the message and ends the process, or calls what sup_on_failure was given. */
+void sup_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+void sup_on_failure(void (*fn)(const char *message));
+
+/* Files. The directory is made at the first use, is for this process alone, and is removed when it
+ * ends. sup_path gives "DIR/name", sup_write_file makes that file; both are to be freed. */
+const char *sup_dir(void);
+char *sup_path(const char *name);
+char *sup_write_file(const char *name, const char *text);
+char *sup_read_file(const char *path); /* whole file; "" when there is none; to be freed */
+char *sup_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Waits. The condition is looked at every few milliseconds; after the limit (times ASQ_TEST_SLOW
+ * from the environment, for valgrind and the like) the test fails with the condition's text. */
+int64_t sup_now_ms(void); /* monotonic */
+void sup_sleep_ms(int64_t ms);
+int64_t sup_limit_ms(void);
+#define sup_wait_until(condition)                                                                  \
+    do {                                                                                           \
+        int64_t sup_end_ = sup_now_ms() + sup_limit_ms();                                          \
+        while (!(condition)) {                                                                     \
+            if (sup_now_ms() > sup_end_)                                                           \
+                sup_fail("%s:%d: not within %lld ms: %s", __FILE__, __LINE__,                      \
+                         (long long) sup_limit_ms(), #condition);                                  \
+            sup_sleep_ms(5);                                                                       \
+        }                                                                                          \
+    } while (0)
+
+/* Processes. argv ends with NULL; argv[0] is looked up on the PATH when it has no slash. Output
+ * (stdout and stderr) goes to a file of the temporary directory. stop: SIGTERM, and waits for the
+ * end (fails when it does not come), returns the status as sup_proc_wait. kill: SIGKILL, and waits.
+ * Both may be called when the process has ended. sup_proc_free also kills. */
+sup_proc *sup_spawn(const char *const argv[]);
+pid_t sup_proc_pid(const sup_proc *p);
+bool sup_proc_alive(sup_proc *p);
+void sup_proc_signal(sup_proc *p, int sig);
+int sup_proc_wait(sup_proc *p); /* exit status, or 128 + signal */
+int sup_proc_stop(sup_proc *p);
+void sup_proc_kill(sup_proc *p);
+char *sup_proc_output(sup_proc *p); /* so far; to be freed */
+void sup_proc_free(sup_proc *p);
+/* Runs a program to its end; its exit status (128 + signal). ret_out and ret_err may be NULL. */
+int sup_run(const char *const argv[], char **ret_out, char **ret_err);
+
+/* A program of this build ("as-worker", "as-ctl", "contrib/examples/dist_main"): ASQ_TEST_WORKER or
+ * ASQ_TEST_CTL from the environment, else in ASQ_TEST_BUILDDIR, else in the build tree that the test
+ * itself stands in, so tests run by hand as well. Libtool's wrapper scripts are fine: they exec.
+ * sup_agent_dir: the folder with the example plugins, counter.so and echo.so. The strings live until
+ * the next call. */
+const char *sup_program(const char *name);
+const char *sup_agent_dir(void);
+/* as-worker with --redis-url URL and further arguments up to NULL. */
+sup_proc *sup_worker_start(const char *url, ...) __attribute__((sentinel));
+
+/* Redis servers, without persistence, on a Unix socket only. config (or NULL) is a list of further
+ * lines for redis.conf, ended by NULL ("appendonly yes", "appendfsync always", "maxmemory 2mb",
+ * "port 7001", "requirepass x"): they override the defaults. start and restart return once the
+ * server answers PING. */
+bool sup_redis_available(void); /* is there a redis-server or valkey-server? */
+sup_redis *sup_redis_start(const char *const config[]);
+const char *sup_redis_url(const sup_redis *r); /* unix:/path */
+const char *sup_redis_socket(const sup_redis *r);
+const char *sup_redis_dir(const sup_redis *r);
+sup_proc *sup_redis_proc(sup_redis *r); /* for SIGSTOP and the like */
+void sup_redis_kill(sup_redis *r);      /* kill -9; the files stay */
+void sup_redis_stop(sup_redis *r);      /* SIGTERM; the files stay */
+void sup_redis_restart(sup_redis *r);   /* after kill or stop, or of one that runs (kill -9 first) */
+void sup_redis_free(sup_redis *r);      /* kill -9, and the object is gone */
+int sup_free_port(void);                /* a TCP port of 127.0.0.1 that nobody listens on now */
+
+/* Commands, as redisCommand formats them, on a connection that is kept and made again when it was
+ * lost. An error reply fails the test, except with sup_redis_reply, where it is the caller's.
+ * Replies and strings are to be freed; str gives NULL for nil. */
+redisReply *sup_redis_reply(sup_redis *r, const char *fmt, ...);
+void sup_redis_do(sup_redis *r, const char *fmt, ...);
+int64_t sup_redis_int(sup_redis *r, const char *fmt, ...);
+char *sup_redis_str(sup_redis *r, const char *fmt, ...);
+/* Workers of a namespace whose hash is there, that is, which have said so within their lease. */
+int sup_redis_workers(sup_redis *r, const char *ns);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * support_redis.c: redis-servers for tests, each in a directory of its own under sup_dir(), and
+ * commands to them. Relies on support.c for the processes.
+ */
+#include "support.h"
+#include "support_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct sup_redis {
+    sup_proc *proc;
+    char *dir;
+    char *conf;
+    char *socket;
+    char *url;
+    char *password; /* or NULL */
+    redisContext *conn;
+    pid_t conn_pid; /* who made conn: a forked child makes one of its own */
+};
+
+/* redis-server, valkey-server, or what ASQ_REDIS_SERVER says; NULL when there is none. */
+static const char *server_program(void)
+{
+    static const char *const names[] = { "redis-server", "valkey-server", NULL };
+    static char found[4096];
+    const char *given = getenv("ASQ_REDIS_SERVER"), *path = getenv("PATH");
+    size_t i;
+
+    if (given && given[0])
+        return given;
+    for (i = 0; names[i]; i++) {
+        const char *p = path ? path : "/usr/local/bin:/usr/bin:/bin";
+        while (*p) {
+            size_t n = strcspn(p, ":");
+            snprintf(found, sizeof found, "%.*s/%s", (int) n, p, names[i]);
+            if (n > 0 && access(found, X_OK) == 0)
+                return found;
+            p += n + (p[n] == ':');
+        }
+    }
+    return NULL;
+}
+
+bool sup_redis_available(void)
+{
+    return server_program() != NULL;
+}
+
+static void disconnect(sup_redis *r)
+{
+    if (!r->conn)
+        return;
+    if (r->conn_pid == getpid())
+        redisFree(r->conn);
+    else
+        close(r->conn->fd); /* the parent's connection: not ours to talk on */
+    r->conn = NULL;
+}
+
+/* NULL when the server cannot be reached now. */
+static redisContext *try_connect(sup_redis *r)
+{
+    struct timeval limit = { 30, 0 };
+    redisReply *reply;
+
+    if (r->conn && (r->conn_pid != getpid() || r->conn->err))
+        disconnect(r);
+    if (r->conn)
+        return r->conn;
+    r->conn = redisConnectUnixWithTimeout(r->socket, limit);
+    r->conn_pid = getpid();
+    if (r->conn && r->conn->err)
+        disconnect(r);
+    if (!r->conn)
+        return NULL;
+    redisSetTimeout(r->conn, limit);
+    if (r->password) {
+        reply = redisCommand(r->conn, "AUTH %s", r->password);
+        freeReplyObject(reply);
+    }
+    return r->conn;
+}
+
+static bool answers(sup_redis *r)
+{
+    redisContext *c = try_connect(r);
+    redisReply *reply = c ? redisCommand(c, "PING") : NULL;
+    bool yes = reply && reply->type == REDIS_REPLY_STATUS;
+
+    if (c && !reply)
+        disconnect(r);
+    freeReplyObject(reply);
+    return yes;
+}
+
+static void launch(sup_redis *r)
+{
+    const char *argv[] = { server_program(), r->conf, NULL };
+    int64_t end_ms = sup_now_ms() + sup_limit_ms();
+
+    if (!argv[0])
+        sup_fail("no redis-server or valkey-server on the PATH");
+    disconnect(r);
+    sup_proc_free(r->proc);
+    unlink(r->socket);
+    r->proc = sup_spawn(argv);
+    while (!answers(r)) {
+        if (!sup_proc_alive(r->proc) || sup_now_ms() > end_ms)
+            sup_fail("%s does not come up:\n%s", argv[0], sup_proc_output(r->proc));
+        sup_sleep_ms(2);
+    }
+}
+
+sup_redis *sup_redis_start(const char *const config[])
+{
+    static unsigned n;
+    sup_redis *r = sup__alloc(sizeof *r);
+    FILE *f;
+    size_t i;
+
+    r->dir = sup_format("%s/redis%u", sup_dir(), ++n);
+    if (mkdir(r->dir, 0700) < 0)
+        sup_fail("%s: %s", r->dir, strerror(errno));
+    r->socket = sup_format("%s/redis%u.sock", sup_dir(), n);
+    r->url = sup_format("unix:%s", r->socket);
+    r->conf = sup_format("%s/redis.conf", r->dir);
+    if (!(f = fopen(r->conf, "w")))
+        sup_fail("%s: %s", r->conf, strerror(errno));
+    fprintf(f, "bind 127.0.0.1\nport 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave \"\"\n"
+            "appendonly no\ndaemonize no\n", r->socket, r->dir);
+    for (i = 0; config && config[i]; i++) {
+        fprintf(f, "%s\n", config[i]);
+        if (strncmp(config[i], "requirepass ", 12) == 0) {
+            free(r->password);
+            r->password = sup_format("%s", config[i] + 12);
+        }
+    }
+    if (fclose(f) != 0)
+        sup_fail("%s: %s", r->conf, strerror(errno));
+    launch(r);
+    return r;
+}
+
+const char *sup_redis_url(const sup_redis *r)
+{
+    return r->url;
+}
+
+const char *sup_redis_socket(const sup_redis *r)
+{
+    return r->socket;
+}
+
+const char *sup_redis_dir(const sup_redis *r)
+{
+    return r->dir;
+}
+
+sup_proc *sup_redis_proc(sup_redis *r)
+{
+    return r->proc;
+}
+
+void sup_redis_kill(sup_redis *r)
+{
+    disconnect(r);
+    sup_proc_kill(r->proc);
+}
+
+void sup_redis_stop(sup_redis *r)
+{
+    disconnect(r);
+    sup_proc_stop(r->proc);
+}
+
+void sup_redis_restart(sup_redis *r)
+{
+    sup_redis_kill(r);
+    launch(r);
+}
+
+void sup_redis_free(sup_redis *r)
+{
+    if (!r)
+        return;
+    disconnect(r);
+    sup_proc_free(r->proc);
+    unlink(r->socket);
+    free(r->dir);
+    free(r->conf);
+    free(r->socket);
+    free(r->url);
+    free(r->password);
+    free(r);
+}
+
+int sup_free_port(void)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET };
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &a, n) < 0
+        || getsockname(fd, (struct sockaddr *) &a, &n) < 0)
+        sup_fail("no free TCP port: %s", strerror(errno));
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+/* ---- Commands ---- */
+
+/* Once more when the connection turns out to be lost; a server that is down fails the test. */
+static redisReply *command(sup_redis *r, const char *fmt, va_list ap)
+{
+    redisReply *reply = NULL;
+    va_list again;
+    int tries;
+
+    for (tries = 0; !reply && tries < 2; tries++) {
+        redisContext *c = try_connect(r);
+        if (!c)
+            break;
+        va_copy(again, ap);
+        reply = redisvCommand(c, fmt, again);
+        va_end(again);
+        if (!reply)
+            disconnect(r);
+    }
+    if (!reply)
+        sup_fail("redis (%s) does not answer to: %s", r->socket, fmt);
+    return reply;
+}
+
+redisReply *sup_redis_reply(sup_redis *r, const char *fmt, ...)
+{
+    redisReply *reply;
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply = command(r, fmt, ap);
+    va_end(ap);
+    return reply;
+}
+
+static void refuse_error(const redisReply *reply, const char *fmt)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        sup_fail("%s: %s", fmt, reply->str);
+}
+
+void sup_redis_do(sup_redis *r, const char *fmt, ...)
+{
+    redisReply *reply;
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply = command(r, fmt, ap);
+    va_end(ap);
+    refuse_error(reply, fmt);
+    freeReplyObject(reply);
+}
+
+int64_t sup_redis_int(sup_redis *r, const char *fmt, ...)
+{
+    redisReply *reply;
+    int64_t n = 0;
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply = command(r, fmt, ap);
+    va_end(ap);
+    refuse_error(reply, fmt);
+    if (reply->type == REDIS_REPLY_INTEGER)
+        n = reply->integer;
+    else if (reply->type == REDIS_REPLY_STRING)
+        n = strtoll(reply->str, NULL, 10);
+    else if (reply->type != REDIS_REPLY_NIL)
+        sup_fail("%s: an integer was expected", fmt);
+    freeReplyObject(reply);
+    return n;
+}
+
+char *sup_redis_str(sup_redis *r, const char *fmt, ...)
+{
+    redisReply *reply;
+    char *s = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply = command(r, fmt, ap);
+    va_end(ap);
+    refuse_error(reply, fmt);
+    if (reply->type == REDIS_REPLY_INTEGER)
+        s = sup_format("%lld", reply->integer);
+    else if (reply->type != REDIS_REPLY_NIL && reply->str)
+        s = sup_format("%s", reply->str);
+    freeReplyObject(reply);
+    return s;
+}
+
+int sup_redis_workers(sup_redis *r, const char *ns)
+{
+    redisReply *ids = sup_redis_reply(r, "SMEMBERS asq:{%s}:workers", ns);
+    int n = 0;
+    size_t i;
+
+    refuse_error(ids, "SMEMBERS workers");
+    for (i = 0; i < ids->elements; i++)
+        n += sup_redis_int(r, "EXISTS asq:{%s}:worker:%s", ns, ids->element[i]->str) == 1;
+    freeReplyObject(ids);
+    return n;
+}
