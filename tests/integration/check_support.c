@@ -64,11 +64,6 @@ START_TEST(output_and_status_of_a_program_are_seen)
 }
 END_TEST
 
-static bool exists(pid_t pid)
-{
-    return kill(pid, 0) == 0;
-}
-
 /* The i-th way for a process to end. */
 static void end_badly(int i)
 {
@@ -99,7 +94,7 @@ START_TEST(a_process_leaves_nothing_behind_however_it_ends)
     }
     ck_assert_int_eq(read(fds[0], &told, sizeof told), sizeof told);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    sup_wait_until(!exists(told.redis));
+    sup_wait_until(!sup_pid_running(told.redis));
     sup_wait_until(stat(told.dir, &st) < 0);
     close(fds[0]);
     close(fds[1]);

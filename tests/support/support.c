@@ -403,6 +403,18 @@ void sup_proc_free(sup_proc *p)
     free(p);
 }
 
+bool sup_pid_running(pid_t pid)
+{
+    char *path = sup_format("/proc/%d/stat", (int) pid);
+    char *stat = sup_read_file(path);
+    const char *name_end = strrchr(stat, ')');
+    bool running = name_end && strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0;
+
+    free(path);
+    free(stat);
+    return running;
+}
+
 int sup_run(const char *const argv[], char **ret_out, char **ret_err)
 {
     sup_proc *p = spawn(argv, true);

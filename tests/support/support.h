@@ -75,6 +75,8 @@ int sup_proc_stop(sup_proc *p);
 void sup_proc_kill(sup_proc *p);
 char *sup_proc_output(sup_proc *p); /* so far; to be freed */
 void sup_proc_free(sup_proc *p);
+/* Is there a process of this id that has not ended? A zombie, waiting for its parent, has. */
+bool sup_pid_running(pid_t pid);
 /* Runs a program to its end; its exit status (128 + signal). ret_out and ret_err may be NULL. */
 int sup_run(const char *const argv[], char **ret_out, char **ret_err);
 
