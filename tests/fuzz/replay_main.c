@@ -13,14 +13,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_INPUT = 64 * 1024 * 1024 };
+enum { INPUT_LIMIT = 64 * 1024 * 1024 };
 
 static unsigned long replayed;
 
 static int replay_file(const char *path, off_t size)
 {
-    if (size > MAX_INPUT) {
-        fprintf(stderr, "%s: larger than %d bytes\n", path, MAX_INPUT);
+    if (size > INPUT_LIMIT) {
+        fprintf(stderr, "%s: larger than %d bytes\n", path, INPUT_LIMIT);
         return -1;
     }
     FILE *f = fopen(path, "rb");

@@ -6,6 +6,7 @@ export LC_ALL=C
 src=${abs_top_srcdir:-.}
 build=${abs_top_builddir:-.}
 awk=${AWK:-awk}
+nm=${NM:-nm} # perhaps with options
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 failed=0
@@ -26,13 +27,13 @@ same "asqueue.h (first) and libasqueue.map (second): run make update-map" "$tmp/
 
 lib=$build/lib/.libs/libasqueue.so
 if [ -e "$lib" ]; then
-    "${NM:-nm}" -D --defined-only "$lib" | "$awk" '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+    $nm -D --defined-only "$lib" | "$awk" '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
         sort >"$tmp/lib"
     # Coverage and sanitizer builds add symbols of their own; they are not ours to list.
     grep -vE '^(__(asan|ubsan|tsan|sanitizer|sancov|llvm|gcov)|_(init|fini|edata|end)$|__bss_start$)' \
         "$tmp/lib" >"$tmp/exported" || :
     same "asqueue.h (first) and nm -D of the library (second)" "$tmp/header" "$tmp/exported"
-    if "${NM:-nm}" -D --defined-only "$lib" | grep ' T asq_' | grep -v '@@ASQUEUE_[0-9]'; then
+    if $nm -D --defined-only "$lib" | grep ' T asq_' | grep -v '@@ASQUEUE_[0-9]'; then
         echo "FAIL: these have no symbol version"
         failed=1
     fi
