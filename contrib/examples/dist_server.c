@@ -1,0 +1,70 @@
+/*
+ * dist_server.c: a worker that is a program of one's own, with its own classes compiled in: all that
+ * as-worker does, as three library calls.
+ *
+ *     dist_server [--id ID] [--processes N] [URL]
+ *
+ * URL: that of a Redis (else ASQUEUE_URL, else redis://127.0.0.1:6379). Start it on as many hosts as
+ * you like; agents are spread over all of them. SIGTERM or Ctrl-C: it finishes the calls that run,
+ * hands its agents over to the others, and ends.
+ *
+ * dist_main, rpc_example and web_search can be given the same URL.
+ */
+#include "ledger.h"
+#include "page_reader.h"
+#include "web_agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The library never prints. It reports here, from several threads at once: one fprintf for each
+ * message keeps the lines whole. */
+static void log_to_stderr(void *user, asq_log_level level, const char *message)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+
+    (void) user;
+    fprintf(stderr, "dist_server: %s: %s\n", names[level], message);
+}
+
+int main(int argc, char **argv)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    asq_worker *worker;
+    char err[512];
+    int i, rc;
+
+    options.log = log_to_stderr;
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--id") == 0 && i + 1 < argc) {
+            options.id = argv[++i];
+        } else if (strcmp(argv[i], "--processes") == 0 && i + 1 < argc) {
+            options.processes = (uint32_t) strtoul(argv[++i], NULL, 10);
+        } else if (argv[i][0] != '-' && !options.url) {
+            options.url = argv[i];
+        } else {
+            fprintf(stderr, "usage: dist_server [--id ID] [--processes N] [URL]\n");
+            return 2;
+        }
+    }
+    if (asq_worker_new(&options, &worker, err, sizeof err) < 0) {
+        fprintf(stderr, "dist_server: %s\n", err);
+        return 2;
+    }
+    rc = asq_worker_register(worker, &web_agent_class);
+    if (rc == 0)
+        rc = asq_worker_register(worker, &ledger_class);
+#ifdef HAVE_LIBCURL
+    if (rc == 0)
+        rc = page_reader_init(); /* before threads are started */
+    if (rc == 0)
+        rc = asq_worker_register(worker, &page_reader_class);
+#endif
+    if (rc == 0)
+        rc = asq_worker_run(worker); /* until SIGTERM */
+    if (rc < 0)
+        fprintf(stderr, "dist_server: %s\n", asq_worker_errmsg(worker));
+    asq_worker_free(worker);
+    return rc < 0 ? 1 : 0;
+}
