@@ -1,0 +1,200 @@
+#!/bin/sh
+# examples.sh: each example does what it says, with a private Redis (child mode) and with workers that
+# were started elsewhere (independent mode), from the same program text; nothing is left behind.
+#
+# By hand: from the build directory, .../tests/integration/examples.sh
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"
+unset ASQUEUE_URL
+
+mkdir "$tmp/child"
+
+# Runs an example in child mode: output to $tmp/out. Afterwards there is no process and no file of it.
+child() { # EXPECTED-STATUS COMMAND...
+    expected=$1
+    shift
+    env TMPDIR="$tmp/child" ASQ_EXAMPLES_RUN=$$ "$@" >"$tmp/out" 2>&1 </dev/null
+    status=$?
+    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$tmp/out"
+    nothing_left "$*"
+}
+
+nothing_left() { # OF-WHAT
+    wait_until "the end of all processes of: $1" no_process_with "ASQ_EXAMPLES_RUN=$$"
+    left=$(ls -A "$tmp/child")
+    [ -z "$left" ] || fail "$1 left behind: $left"
+}
+
+has_redis() {
+    for pid_ in $(processes_with "ASQ_EXAMPLES_RUN=$$"); do
+        case $(cat "/proc/$pid_/comm") in
+        redis-server | valkey-server) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# The same in independent mode.
+independent() { # EXPECTED-STATUS COMMAND...
+    expected=$1
+    shift
+    "$@" >"$tmp/out" 2>&1 </dev/null
+    status=$?
+    [ "$status" -eq "$expected" ] ||
+        fail "exit status $status, not $expected: $*" "$tmp/out" "$tmp"/*.log
+}
+
+# ---- What each must print --------------------------------------------------------------------
+
+check_dist_main() {
+    expect_count "$tmp/out" '"what is new\?"' 10
+    for name in Ada Ben Cleo Dan Eva; do
+        expect_count "$tmp/out" "^  $name " 2
+    done
+    expect "$tmp/out" '^without distribution'
+    expect "$tmp/out" '^with distribution'
+    expect_count "$tmp/out" 'start-up [0-9]+ ms, 5 answers in [0-9.]+ s' 2
+    # Five sleeps one after the other against five at the same time.
+    sed -n 's/.* 5 answers in \(.*\) s/\1/p' "$tmp/out" | {
+        read -r local_s
+        read -r dist_s
+        awk "BEGIN { exit !($local_s >= 5 * 0.5 && $dist_s >= 0.5 && $dist_s < $local_s) }"
+    } || fail "not faster with distribution" "$tmp/out"
+}
+
+check_rpc_example() {
+    cat >"$tmp/expected" <<'END'
+deposit 100, deposit 50: balance 150
+forecast: 201.59 in ten years
+statement: Ada has 150 from 2 entries
+attribute owner: Grace
+END
+    head -n 4 "$tmp/out" | cmp -s - "$tmp/expected" || fail "other figures" "$tmp/out" "$tmp/expected"
+    expect "$tmp/out" '^attribute balance: refused: .*balance'
+    expect "$tmp/out" '^withdraw 1000: error -1001 from Ledger\.withdraw: .*1000 wanted, 150 there'
+    expect "$tmp/out" '^_forge: refused: .*_forge'
+}
+
+make_pages() {
+    mkdir "$tmp/www"
+    cat >"$tmp/www/streams.html" <<'END'
+<!DOCTYPE html><html><head><title>Streams</title><style>p { color: needle }</style>
+<script>var needle = "in a script";</script></head><body>
+<h1>Streams</h1><p>A stream is an append-only log; an entry of it is a
+<b>needle</b> in a haystack &amp; found by its id.</p>
+<!-- a needle in a comment --><p>Nothing here.</p></body></html>
+END
+    echo '<p>The slow page has a Needle too.' >"$tmp/www/slow.html"
+    printf 'plain text, no match\nand more\n' >"$tmp/www/notes.txt"
+    printf '\211PNG\r\n\032\nneedle' >"$tmp/www/image.png"
+    start http_server "$builddir/tests/support/http_server" "$tmp/www"
+    wait_until "the web server" test -s "$tmp/http_server.log"
+    web=http://127.0.0.1:$(cat "$tmp/http_server.log")
+    pages="$web/streams.html $web/slow.html?delay_ms=700 $web/notes.txt $web/missing.html
+        $web/image.png $web/streams.html?stall $web/big.txt?endless $web/x?redirect
+        $web/y?redirect=/slow.html http://127.0.0.1:1/ file:///etc/passwd"
+}
+
+check_web_search() {
+    expect "$tmp/out" '^    A stream is an append-only log; an entry of it is a needle in a haystack & found'
+    expect_count "$tmp/out" '^    The slow page has a Needle too\.$' 2 # delayed, and redirected to
+    expect_count "$tmp/out" '^    .*[Nn]eedle' 3 # none in a script, style or comment
+    expect "$tmp/out" 'web_search: .*missing\.html.*404'
+    expect "$tmp/out" 'web_search: .*image\.png.*image/png, not text'
+    expect "$tmp/out" 'web_search: .*stall'
+    expect "$tmp/out" 'web_search: .*endless.*larger than'
+    expect "$tmp/out" 'web_search: .*x\?redirect'
+    expect "$tmp/out" 'web_search: .*127\.0\.0\.1:1/'
+    expect "$tmp/out" 'web_search: .*file:.*neither http: nor https:'
+    expect "$tmp/out" '^3 passages from 4 pages, 7 pages failed$'
+}
+
+# ---- Child mode ------------------------------------------------------------------------------
+
+ASQ_EXAMPLE_SLEEP_MS=500
+export ASQ_EXAMPLE_SLEEP_MS
+
+echo "dist_main, child mode"
+child 0 "$examples/dist_main"
+check_dist_main
+
+echo "rpc_example, child mode and local:"
+child 0 "$examples/rpc_example"
+check_rpc_example
+child 0 "$examples/rpc_example" local:
+check_rpc_example
+
+if [ -x "$examples/web_search" ]; then
+    make_pages
+    echo "web_search, child mode"
+    # shellcheck disable=SC2086
+    child 0 "$examples/web_search" -t 4000 needle $pages
+    check_web_search
+    child 1 "$examples/web_search" nonesuch "$web/notes.txt"
+
+    echo "web_search, child mode, killed while it waits"
+    start killed env TMPDIR="$tmp/child" ASQ_EXAMPLES_RUN=$$ "$examples/web_search" needle \
+        "$web/slow.html?delay_ms=14000"
+    killed=$pid
+    wait_until "its private Redis" has_redis
+    kill -KILL "$killed"
+    wait "$killed" 2>/dev/null
+    nothing_left "web_search, killed"
+fi
+
+# ---- Independent mode ------------------------------------------------------------------------
+
+echo "dist_server and all of them, independent mode"
+start_redis
+start dist_server "$examples/dist_server" --id one --processes 2 "$redis_url"
+server=$pid
+independent 0 "$examples/dist_main" "$redis_url"
+check_dist_main
+independent 0 "$examples/rpc_example" "$redis_url"
+check_rpc_example
+if [ -x "$examples/web_search" ]; then
+    # shellcheck disable=SC2086
+    independent 0 "$examples/web_search" -u "$redis_url" -t 4000 needle $pages
+    check_web_search
+fi
+independent 0 env ASQUEUE_URL="$redis_url" "$examples/rpc_example"
+check_rpc_example
+
+# The examples delete their agents.
+[ "$("$as_ctl" -u "$redis_url" --json agents)" = "[]" ] ||
+    fail "agents were left: $("$as_ctl" -u "$redis_url" agents)"
+stop "$server" || fail "dist_server ended with status $?" "$tmp/dist_server.log"
+
+echo "the plugins, by as-worker and as-ctl"
+start as-worker "$as_worker" --redis-url "$redis_url" --agent-dir "$agent_dir" --processes 1
+worker=$pid
+ctl() {
+    "$as_ctl" -u "$redis_url" "$@"
+}
+equal() { # EXPECTED COMMAND...
+    expected=$1
+    shift
+    got=$("$@" 2>"$tmp/err")
+    [ "$got" = "$expected" ] || fail "'$got', not '$expected', from: $*" "$tmp/err" "$tmp/as-worker.log"
+}
+equal tally ctl create Counter '{"start": 40}' --id tally
+equal 42 ctl call tally add '[2]'
+equal 42 ctl get tally value
+equal 45 ctl call tally add '{"n": 3}'
+equal null ctl call tally reset
+equal 0 ctl get tally value
+equal e ctl create Echo --id e
+equal '{"any":["value",1.5,null]}' ctl call e echo '[{"any": ["value", 1.5, null]}]' --json
+equal 20 ctl call e sleep '[20]'
+if ctl call e fail '["on purpose"]' >"$tmp/out" 2>&1; then
+    fail "a failing method, and exit status 0" "$tmp/out"
+fi
+expect "$tmp/out" 'on purpose'
+if ctl call tally subtract '[1]' >"$tmp/out" 2>&1; then
+    fail "an unknown method, and exit status 0" "$tmp/out"
+fi
+expect "$tmp/out" 'add.*reset' # the error lists those there are
+stop "$worker" || fail "as-worker ended with status $?" "$tmp/as-worker.log"
+stop "$redis_pid"
+echo "all as expected"
