@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # support.sh: for shell tests, to be sourced: a temporary directory ($tmp), processes that end with
 # the test, a Redis of the test's own, waiting for conditions, checks that name what they found.
 #
