@@ -458,8 +458,8 @@ static bool find_built(const char *name, char *path, size_t size)
 const char *sup_program(const char *name)
 {
     static char path[PATH_MAX + 64];
-    const char *variable = strcmp(name, "as-worker") == 0 ? "ASQ_TEST_WORKER"
-                           : strcmp(name, "as-ctl") == 0  ? "ASQ_TEST_CTL"
+    const char *variable = strcmp(name, "as-worker") == 0 ? "AS_WORKER"
+                           : strcmp(name, "as-ctl") == 0  ? "AS_CTL"
                                                           : NULL;
     const char *given = variable ? getenv(variable) : NULL;
     char built[PATH_MAX];

@@ -80,8 +80,8 @@ bool sup_pid_running(pid_t pid);
 /* Runs a program to its end; its exit status (128 + signal). ret_out and ret_err may be NULL. */
 int sup_run(const char *const argv[], char **ret_out, char **ret_err);
 
-/* A program of this build ("as-worker", "as-ctl", "contrib/examples/dist_main"): ASQ_TEST_WORKER or
- * ASQ_TEST_CTL from the environment, else in ASQ_TEST_BUILDDIR, else in the build tree that the test
+/* A program of this build ("as-worker", "as-ctl", "contrib/examples/dist_main"): AS_WORKER or
+ * AS_CTL from the environment, else in ASQ_TEST_BUILDDIR, else in the build tree that the test
  * itself stands in, so tests run by hand as well. Libtool's wrapper scripts are fine: they exec.
  * sup_agent_dir: the folder with the example plugins, counter.so and echo.so. The strings live until
  * the next call. */

@@ -8,8 +8,8 @@
 
 srcdir=${ASQ_TEST_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 builddir=${ASQ_TEST_BUILDDIR:-$(pwd)}
-as_worker=${ASQ_TEST_WORKER:-$builddir/src/as-worker}
-as_ctl=${ASQ_TEST_CTL:-$builddir/src/as-ctl}
+as_worker=${AS_WORKER:-$builddir/src/as-worker}
+as_ctl=${AS_CTL:-$builddir/src/as-ctl}
 agent_dir=${ASQ_TEST_AGENT_DIR:-$builddir/contrib/examples/agents}
 examples=$builddir/contrib/examples
 limit_s=$((60 * ${ASQ_TEST_SLOW:-1}))
