@@ -18,7 +18,8 @@ void asq__error_clear(struct asq__error *e);
 /* Sets code and message, clears the rest; returns code, so that it can be returned. */
 int asq__error_set(struct asq__error *e, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap);
+int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 /* Adds where it happened; NULL leaves a field as it is. */
 void asq__error_where(struct asq__error *e, const char *class_name, const char *method,
                       const char *agent_id, const char *worker, const char *call_id);

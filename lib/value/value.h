@@ -33,8 +33,15 @@ struct asq__future_object {
     void (*unref)(void *object);
 };
 
+struct asq__map_index; /* container.c: finds keys in larger maps */
+
+/* Null and the two bools are constants of the library, shared by all and never written. The data of
+ * strings, bytes, agents and futures stands behind the value itself, in the same allocation. */
 struct asq_value {
     asq_type type;
+    bool owned;        /* stands in a container */
+    uint8_t height;    /* lists, maps: levels of containers from here down, or more (never less) */
+    asq_value *parent; /* lists, maps: the container it stands in; NULL at the root */
     union {
         bool boolean;
         int64_t integer;
@@ -48,18 +55,33 @@ struct asq_value {
             size_t n, cap;
         } list;
         struct {
-            struct asq__pair *pairs;
-            size_t n, cap;
+            struct asq__pair *pairs; /* in the order of insertion */
+            struct asq__map_index *index; /* NULL while the map is small */
+            uint32_t n, cap;
         } map;
         struct {
             char *id, *class_name;
         } agent;
-        struct {
+        struct asq__future {
             char text[ASQ__CALL_ID_TEXT];
             struct asq__future_object live;
         } *future;
     };
 };
+
+/* For those who build containers of a known size. A container takes no part in another one before it
+ * is complete; what is too deep, or stands elsewhere already, is refused as by asq_list_append. */
+int asq__list_reserve(asq_value *list, size_t n);
+int asq__map_reserve(asq_value *map, size_t n);
+/* Takes key (from malloc, UTF-8) and item, also on failure: ASQ_EEXIST, ASQ_ELIMIT, ASQ_ENOMEM. */
+int asq__map_add(asq_value *map, char *key, asq_value *item);
+/* Room for n bytes of text, to be written to str.data by the caller. */
+asq_value *asq__value_new_bytes(asq_type type, size_t n);
+/* Within value/: frees what a container has beside its values; copies and searches the index. */
+void asq__map_index_free(struct asq__map_index *index);
+int asq__map_index_copy(asq_value *to, const asq_value *from);
+/* Makes item (not NULL) part of container, without storing it. ASQ_EINVAL, ASQ_ELIMIT. */
+int asq__value_adopt(asq_value *container, asq_value *item);
 
 asq_value *asq__value_agent_ref(const char *id, const char *class_name);
 /* Takes one reference of live (calls live->ref) when live is not NULL. */

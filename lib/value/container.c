@@ -1,0 +1,407 @@
+/*
+ * container.c: lists and maps. A map keeps its pairs in the order of insertion; above SMALL of them an
+ * open-addressing index (linear probing, at most three quarters full) finds keys. The index is made
+ * when pairs are added, never when they are looked up, so reading a value changes nothing.
+ */
+#include "value/hash.h"
+#include "value/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL = 16, FIRST_CAP = 4, FIRST_SLOTS = 64, MOST_PAIRS = 1 << 29 };
+
+struct slot {
+    uint32_t at; /* 1 + position of the pair; 0: free */
+    uint32_t hash;
+};
+
+struct asq__map_index {
+    uint32_t mask; /* slots - 1 */
+    struct slot slots[];
+};
+
+/* ---- The tree: depth and ownership ------------------------------------------------------------ */
+
+static uint8_t measure(asq_value *v) {
+    if (v->type != ASQ_LIST && v->type != ASQ_MAP)
+        return 0;
+    uint8_t most = 0;
+    size_t n = v->type == ASQ_LIST ? v->list.n : v->map.n;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t h = measure(v->type == ASQ_LIST ? v->list.items[i] : v->map.pairs[i].value);
+        if (h > most)
+            most = h;
+    }
+    return v->height = (uint8_t) (most + 1);
+}
+
+int asq__value_adopt(asq_value *container, asq_value *item) {
+    if (item->type <= ASQ_BOOL)
+        return 0;
+    if (item->owned)
+        return ASQ_EINVAL;
+    unsigned above = 1;
+    if (item->height) {
+        for (asq_value *c = container; c->parent; c = c->parent)
+            above++;
+        /* What was removed from it may have been the deepest part. */
+        if (above + item->height > ASQ_MAX_DEPTH && above + measure(item) > ASQ_MAX_DEPTH)
+            return ASQ_ELIMIT;
+        unsigned height = item->height;
+        for (asq_value *c = container; c && c->height <= height; c = c->parent)
+            c->height = (uint8_t) ++height;
+        item->parent = container;
+    }
+    item->owned = true;
+    return 0;
+}
+
+/* Whether item is the container or one that it stands in. */
+static bool is_around(const asq_value *item, const asq_value *container) {
+    while (container && container != item)
+        container = container->parent;
+    return container != NULL;
+}
+
+/* Adopts or frees item. What belongs to a tree already, this one or another, is left to that tree. */
+static int take(asq_value *container, asq_value *item) {
+    if (!item)
+        return ASQ_ENOMEM;
+    if (is_around(item, container))
+        return ASQ_EINVAL;
+    bool elsewhere = item->owned;
+    int rc = asq__value_adopt(container, item);
+    if (rc < 0 && !elsewhere)
+        asq_value_free(item);
+    return rc;
+}
+
+/* Frees an item that its container has given up. */
+static void drop(asq_value *item) {
+    if (item->type <= ASQ_BOOL)
+        return;
+    item->owned = false;
+    item->parent = NULL;
+    asq_value_free(item);
+}
+
+/* An item that was not taken, for the container is none. */
+static int refuse(const asq_value *container, asq_value *item) {
+    if (item && !item->owned)
+        asq_value_free(item);
+    return container ? ASQ_ETYPE : ASQ_EINVAL;
+}
+
+/* ---- Lists ------------------------------------------------------------------------------------ */
+
+static bool is_list(const asq_value *v) {
+    return v && v->type == ASQ_LIST;
+}
+
+int asq__list_reserve(asq_value *list, size_t n) {
+    if (n <= list->list.cap)
+        return 0;
+    if (n > SIZE_MAX / sizeof(asq_value *))
+        return ASQ_ENOMEM;
+    asq_value **items = realloc(list->list.items, n * sizeof *items);
+    if (!items)
+        return ASQ_ENOMEM;
+    list->list.items = items;
+    list->list.cap = n;
+    return 0;
+}
+
+size_t asq_list_size(const asq_value *list) {
+    return is_list(list) ? list->list.n : 0;
+}
+
+asq_value *asq_list_at(asq_value *list, size_t i) {
+    return is_list(list) && i < list->list.n ? list->list.items[i] : NULL;
+}
+
+const asq_value *asq_list_get(const asq_value *list, size_t i) {
+    return is_list(list) && i < list->list.n ? list->list.items[i] : NULL;
+}
+
+int asq_list_append(asq_value *list, asq_value *item) {
+    if (!is_list(list))
+        return refuse(list, item);
+    size_t n = list->list.n;
+    int room = n < list->list.cap ? 0 : asq__list_reserve(list, n ? n * 2 : FIRST_CAP);
+    int rc = take(list, item);
+    if (rc < 0)
+        return rc;
+    if (room < 0) {
+        drop(item);
+        return room;
+    }
+    list->list.items[list->list.n++] = item;
+    return 0;
+}
+
+int asq_list_set(asq_value *list, size_t i, asq_value *item) {
+    if (!is_list(list))
+        return refuse(list, item);
+    int rc = take(list, item);
+    if (rc < 0)
+        return rc;
+    if (i >= list->list.n) {
+        drop(item);
+        return ASQ_ENOENT;
+    }
+    asq_value *old = list->list.items[i];
+    list->list.items[i] = item;
+    drop(old);
+    return 0;
+}
+
+int asq_list_remove(asq_value *list, size_t i) {
+    if (!is_list(list))
+        return list ? ASQ_ETYPE : ASQ_EINVAL;
+    if (i >= list->list.n)
+        return ASQ_ENOENT;
+    asq_value **at = &list->list.items[i];
+    asq_value *old = *at;
+    memmove(at, at + 1, (list->list.n - i - 1) * sizeof *at);
+    list->list.n--;
+    drop(old);
+    return 0;
+}
+
+/* ---- The index of a map ----------------------------------------------------------------------- */
+
+static uint32_t hash_of(const char *key) {
+    return (uint32_t) asq__hash_memory(key, strlen(key));
+}
+
+static size_t index_bytes(uint32_t mask) {
+    return sizeof(struct asq__map_index) + ((size_t) mask + 1) * sizeof(struct slot);
+}
+
+void asq__map_index_free(struct asq__map_index *index) {
+    free(index);
+}
+
+int asq__map_index_copy(asq_value *to, const asq_value *from) {
+    if (!from->map.index)
+        return 0;
+    size_t n = index_bytes(from->map.index->mask);
+    struct asq__map_index *index = malloc(n);
+    if (!index)
+        return ASQ_ENOMEM;
+    memcpy(index, from->map.index, n);
+    free(to->map.index);
+    to->map.index = index;
+    return 0;
+}
+
+static void index_put(struct asq__map_index *index, uint32_t at, uint32_t hash) {
+    uint32_t i = hash & index->mask;
+    while (index->slots[i].at)
+        i = (i + 1) & index->mask;
+    index->slots[i] = (struct slot){ at + 1, hash };
+}
+
+/* Makes sure that n pairs fit; there is no index for few. */
+static int index_reserve(asq_value *map, uint32_t n) {
+    const struct asq__map_index *old = map->map.index;
+    if (n <= SMALL || (old && n <= (old->mask + 1) / 4 * 3))
+        return 0;
+    uint32_t slots = FIRST_SLOTS;
+    while (slots / 4 * 3 < n)
+        slots *= 2;
+    struct asq__map_index *index = calloc(1, index_bytes(slots - 1));
+    if (!index)
+        return ASQ_ENOMEM;
+    index->mask = slots - 1;
+    if (old) {
+        for (uint32_t i = 0; i <= old->mask; i++)
+            if (old->slots[i].at)
+                index_put(index, old->slots[i].at - 1, old->slots[i].hash);
+    } else {
+        for (uint32_t i = 0; i < map->map.n; i++)
+            index_put(index, i, hash_of(map->map.pairs[i].key));
+    }
+    free(map->map.index);
+    map->map.index = index;
+    return 0;
+}
+
+/* The slot of a key, hash being its hash; NULL. */
+static struct slot *index_find(const asq_value *map, const char *key, uint32_t hash) {
+    struct asq__map_index *index = map->map.index;
+    for (uint32_t i = hash & index->mask; index->slots[i].at; i = (i + 1) & index->mask)
+        if (index->slots[i].hash == hash &&
+            strcmp(map->map.pairs[index->slots[i].at - 1].key, key) == 0)
+            return &index->slots[i];
+    return NULL;
+}
+
+/* Frees a slot; those that were pushed past it by collisions move up. */
+static void index_del(struct asq__map_index *index, struct slot *slot) {
+    uint32_t hole = (uint32_t) (slot - index->slots), i = hole;
+    for (;;) {
+        i = (i + 1) & index->mask;
+        if (!index->slots[i].at)
+            break;
+        uint32_t home = index->slots[i].hash & index->mask;
+        if (((i - home) & index->mask) < ((i - hole) & index->mask))
+            continue; /* would stand before its home */
+        index->slots[hole] = index->slots[i];
+        hole = i;
+    }
+    index->slots[hole].at = 0;
+}
+
+/* ---- Maps ------------------------------------------------------------------------------------- */
+
+static bool is_map(const asq_value *v) {
+    return v && v->type == ASQ_MAP;
+}
+
+/* The pair of a key, or NULL. *hash is set when the map has an index. */
+static struct asq__pair *lookup(const asq_value *map, const char *key, uint32_t *hash) {
+    if (map->map.index) {
+        *hash = hash_of(key);
+        struct slot *slot = index_find(map, key, *hash);
+        return slot ? &map->map.pairs[slot->at - 1] : NULL;
+    }
+    for (uint32_t i = 0; i < map->map.n; i++)
+        if (strcmp(map->map.pairs[i].key, key) == 0)
+            return &map->map.pairs[i];
+    return NULL;
+}
+
+int asq__map_reserve(asq_value *map, size_t n) {
+    if (n > MOST_PAIRS)
+        return ASQ_ELIMIT;
+    if (n > map->map.cap) {
+        struct asq__pair *pairs = realloc(map->map.pairs, n * sizeof *pairs);
+        if (!pairs)
+            return ASQ_ENOMEM;
+        map->map.pairs = pairs;
+        map->map.cap = (uint32_t) n;
+    }
+    return 0;
+}
+
+/* Adds a pair that is not there; key and item are the map's from then on. */
+static int add_pair(asq_value *map, char *key, asq_value *item) {
+    uint32_t n = map->map.n;
+    int rc = n < map->map.cap ? 0 : asq__map_reserve(map, n ? (size_t) n * 2 : FIRST_CAP);
+    if (rc == 0)
+        rc = index_reserve(map, n + 1);
+    if (rc < 0)
+        return rc;
+    if (map->map.index)
+        index_put(map->map.index, n, hash_of(key));
+    map->map.pairs[n] = (struct asq__pair){ key, item };
+    map->map.n++;
+    return 0;
+}
+
+int asq__map_add(asq_value *map, char *key, asq_value *item) {
+    uint32_t hash;
+    int rc = take(map, item);
+    if (rc < 0) {
+        free(key);
+        return rc;
+    }
+    rc = !key ? ASQ_ENOMEM : lookup(map, key, &hash) ? ASQ_EEXIST : add_pair(map, key, item);
+    if (rc < 0) {
+        free(key);
+        drop(item);
+    }
+    return rc;
+}
+
+size_t asq_map_size(const asq_value *map) {
+    return is_map(map) ? map->map.n : 0;
+}
+
+asq_value *asq_map_find(asq_value *map, const char *key) {
+    uint32_t hash;
+    struct asq__pair *pair = is_map(map) && key ? lookup(map, key, &hash) : NULL;
+    return pair ? pair->value : NULL;
+}
+
+const asq_value *asq_map_get(const asq_value *map, const char *key) {
+    uint32_t hash;
+    const struct asq__pair *pair = is_map(map) && key ? lookup(map, key, &hash) : NULL;
+    return pair ? pair->value : NULL;
+}
+
+const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key) {
+    if (!is_map(map) || i >= map->map.n)
+        return NULL;
+    if (ret_key)
+        *ret_key = map->map.pairs[i].key;
+    return map->map.pairs[i].value;
+}
+
+int asq_map_set(asq_value *map, const char *key, asq_value *item) {
+    if (!is_map(map))
+        return refuse(map, item);
+    int rc = take(map, item);
+    if (rc < 0)
+        return rc;
+    uint32_t hash;
+    struct asq__pair *pair = key ? lookup(map, key, &hash) : NULL;
+    if (pair) {
+        asq_value *old = pair->value;
+        pair->value = item;
+        drop(old);
+        return 0;
+    }
+    char *copy = NULL;
+    if (!key || !asq__utf8_valid(key, strlen(key)))
+        rc = ASQ_EINVAL;
+    else if (!(copy = strdup(key)))
+        rc = ASQ_ENOMEM;
+    else
+        rc = add_pair(map, copy, item);
+    if (rc < 0) {
+        free(copy);
+        drop(item);
+    }
+    return rc;
+}
+
+int asq_map_remove(asq_value *map, const char *key) {
+    uint32_t hash;
+    if (!is_map(map))
+        return map ? ASQ_ETYPE : ASQ_EINVAL;
+    struct asq__pair *pair = key ? lookup(map, key, &hash) : NULL;
+    if (!pair)
+        return key ? ASQ_ENOENT : ASQ_EINVAL;
+    struct asq__pair old = *pair;
+    struct asq__map_index *index = map->map.index;
+    uint32_t at = (uint32_t) (pair - map->map.pairs), behind = map->map.n - at - 1;
+    if (index) {
+        index_del(index, index_find(map, key, hash));
+        for (uint32_t i = 0; behind && i <= index->mask; i++)
+            if (index->slots[i].at > at + 1)
+                index->slots[i].at--;
+    }
+    memmove(pair, pair + 1, behind * sizeof *pair);
+    map->map.n--;
+    free(old.key);
+    drop(old.value);
+    return 0;
+}
+
+int64_t asq_map_int(const asq_value *map, const char *key) {
+    int64_t i = 0;
+    asq_value_get_int(asq_map_get(map, key), &i);
+    return i;
+}
+
+int asq_map_set_int(asq_value *map, const char *key, int64_t i) {
+    asq_value *there = asq_map_find(map, key);
+    if (there && there->type == ASQ_INT) {
+        there->integer = i;
+        return 0;
+    }
+    return asq_map_set(map, key, asq_value_int(i));
+}

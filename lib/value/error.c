@@ -1,0 +1,186 @@
+/*
+ * error.c: codes, their names and texts; error objects. Relies on nothing but the list in asqueue.h.
+ */
+#include "value/error.h"
+
+#include "value/value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Beyond this, a message is cut. */
+enum { LONGEST_MESSAGE = 64 * 1024 };
+
+const char *asq_version(void) {
+    return ASQ_VERSION;
+}
+
+const char *asq_strerror(int code) {
+    switch (code) {
+    case ASQ_OK:
+        return "success";
+#define TEXT(name, number, text)                                                                   \
+    case name:                                                                                     \
+        return text;
+        ASQ_ERRORS(TEXT)
+#undef TEXT
+    default:
+        return code <= ASQ_EUSER(0) ? "error of the application" : "unknown error";
+    }
+}
+
+const char *asq_error_name(int code) {
+    switch (code) {
+    case ASQ_OK:
+        return "ASQ_OK";
+#define NAME(name, number, text)                                                                   \
+    case name:                                                                                     \
+        return #name;
+        ASQ_ERRORS(NAME)
+#undef NAME
+    default:
+        return NULL;
+    }
+}
+
+int asq_error_number(const char *name) {
+    static const struct {
+        const char *name;
+        int number;
+    } list[] = {
+#define ENTRY(name, number, text) { #name, number },
+        ASQ_ERRORS(ENTRY)
+#undef ENTRY
+    };
+    for (size_t i = 0; name && i < sizeof list / sizeof *list; i++)
+        if (strcmp(name, list[i].name) == 0)
+            return list[i].number;
+    return 0;
+}
+
+/* Shortens s of n bytes, which was cut, by the character that the cut went through. */
+static void trim_cut(char *s, size_t n) {
+    size_t back = 0;
+    while (back < 3 && back < n && ((unsigned char) s[n - 1 - back] & 0xc0) == 0x80)
+        back++;
+    if (back < n && (unsigned char) s[n - 1 - back] >= 0xc0 &&
+        !asq__utf8_valid(s + n - 1 - back, back + 1))
+        s[n - 1 - back] = '\0';
+}
+
+int asq__err(char *err, size_t errlen, int code, const char *fmt, ...) {
+    if (err && errlen) {
+        va_list ap;
+        va_start(ap, fmt);
+        int n = vsnprintf(err, errlen, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+            *err = '\0';
+        else if ((size_t) n >= errlen)
+            trim_cut(err, errlen - 1);
+    }
+    return code;
+}
+
+enum { MESSAGE, CLASS_NAME, METHOD, AGENT_ID, WORKER, CALL_ID, FIELDS };
+
+static const char **field(struct asq__error *e, int which) {
+    switch (which) {
+    case MESSAGE:
+        return &e->pub.message;
+    case CLASS_NAME:
+        return &e->pub.class_name;
+    case METHOD:
+        return &e->pub.method;
+    case AGENT_ID:
+        return &e->pub.agent_id;
+    case WORKER:
+        return &e->pub.worker;
+    default:
+        return &e->pub.call_id;
+    }
+}
+
+/* Makes `owned` (which may be NULL) the text of a field, `shown` being what is seen of it. */
+static void assign(struct asq__error *e, int which, char *owned, const char *shown) {
+    char *old = e->owned[which];
+    e->owned[which] = owned;
+    *field(e, which) = shown;
+    free(old);
+}
+
+/* Copies; s may be what the field has now. Without memory: `otherwise`, a constant. */
+static void assign_copy(struct asq__error *e, int which, const char *s, const char *otherwise) {
+    size_t n = s ? strnlen(s, LONGEST_MESSAGE) : 0;
+    char *copy = n ? malloc(n + 1) : NULL;
+    if (copy) {
+        memcpy(copy, s, n);
+        copy[n] = '\0';
+        if (s[n])
+            trim_cut(copy, n);
+    }
+    assign(e, which, copy, copy ? copy : n ? otherwise : "");
+}
+
+void asq__error_init(struct asq__error *e) {
+    *e = (struct asq__error){ .pub = { .code = 0 } };
+    for (int i = 0; i < FIELDS; i++)
+        *field(e, i) = "";
+}
+
+void asq__error_clear(struct asq__error *e) {
+    e->pub.code = 0;
+    for (int i = 0; i < FIELDS; i++)
+        assign(e, i, NULL, "");
+}
+
+int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap) {
+    char *message = NULL;
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    if (n >= 0) {
+        size_t size = n < LONGEST_MESSAGE ? (size_t) n + 1 : LONGEST_MESSAGE + 1;
+        message = malloc(size);
+        if (message) {
+            vsnprintf(message, size, fmt, again);
+            if ((size_t) n >= size)
+                trim_cut(message, size - 1);
+        }
+    }
+    va_end(again);
+    /* Only now: the arguments may have been this error's own strings. */
+    asq__error_clear(e);
+    e->pub.code = code;
+    assign(e, MESSAGE, message, message ? message : asq_strerror(code));
+    return code;
+}
+
+int asq__error_set(struct asq__error *e, int code, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    asq__error_vset(e, code, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+void asq__error_where(struct asq__error *e, const char *class_name, const char *method,
+                      const char *agent_id, const char *worker, const char *call_id) {
+    const char *given[FIELDS] = { NULL, class_name, method, agent_id, worker, call_id };
+    for (int i = CLASS_NAME; i < FIELDS; i++)
+        if (given[i])
+            assign_copy(e, i, given[i], "");
+}
+
+void asq__error_copy(struct asq__error *to, const asq_error *from) {
+    if (from == &to->pub)
+        return;
+    to->pub.code = from->code;
+    assign_copy(to, MESSAGE, from->message, asq_strerror(from->code));
+    assign_copy(to, CLASS_NAME, from->class_name, "");
+    assign_copy(to, METHOD, from->method, "");
+    assign_copy(to, AGENT_ID, from->agent_id, "");
+    assign_copy(to, WORKER, from->worker, "");
+    assign_copy(to, CALL_ID, from->call_id, "");
+}

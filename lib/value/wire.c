@@ -1,0 +1,577 @@
+/*
+ * wire.c: values to and from the protobuf message Value of proto/asqueue.proto, by hand, byte for byte
+ * what protobuf-c writes. Its own unpacker would recurse as deep as hostile bytes ask for.
+ *
+ * Encoding takes two passes: the size of the whole, then the bytes, from the last to the first. A
+ * length stands before what it counts, so going backwards it is known when its turn comes, and no size
+ * is computed twice.
+ *
+ * Decoding is one loop with a stack of ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the fields
+ * of a Value the last one counts. Stricter than protobuf-c, on what no encoder writes: an Entry whose
+ * value stands there twice is refused instead of merged, and so are duplicate keys, keys with a NUL,
+ * field number 0 and varints beyond 64 bits.
+ */
+#include "value/error.h"
+#include "value/value.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+/* Field numbers of the messages, and their tags as written. */
+enum { F_NULL = 1, F_BOOLEAN, F_INTEGER, F_NUMBER, F_TEXT, F_DATA, F_LIST, F_MAP, F_AGENT, F_FUTURE };
+enum { F_ELEMENT = 1 };            /* List.items, Map.entries */
+enum { F_KEY = 1, F_VALUE = 2 };   /* Entry */
+enum { F_ID = 1, F_CLASS = 2 };    /* AgentRef */
+#define TAG(field, wire) ((uint8_t) ((field) << 3 | (wire)))
+
+/* More pairs than this are not trusted to a count alone; the map then grows as they come. */
+enum { MOST_RESERVED = 4096 };
+
+/* ---- Encoding --------------------------------------------------------------------------------- */
+
+static inline size_t varint_size(uint64_t v) {
+    size_t bits = 64 - (size_t) __builtin_clzll(v | 1);
+    return (bits + 6) / 7;
+}
+
+/* Of a field of n bytes with its tag and length. */
+static inline size_t field_size(size_t n) {
+    return 1 + varint_size(n) + n;
+}
+
+/* proto3: an empty string is not written. */
+static inline size_t text_size(size_t n) {
+    return n ? field_size(n) : 0;
+}
+
+static inline uint64_t zigzag(int64_t i) {
+    return (uint64_t) i << 1 ^ (i < 0 ? UINT64_MAX : 0);
+}
+
+static size_t encoded_size(const asq_value *v) {
+    size_t n = 0;
+    switch (v->type) {
+    case ASQ_NULL:
+    case ASQ_BOOL:
+        return 2;
+    case ASQ_INT:
+        return 1 + varint_size(zigzag(v->integer));
+    case ASQ_DOUBLE:
+        return 1 + sizeof(uint64_t);
+    case ASQ_STRING:
+    case ASQ_BYTES:
+        return field_size(v->str.n);
+    case ASQ_LIST:
+        for (size_t i = 0; i < v->list.n; i++)
+            n += field_size(encoded_size(v->list.items[i]));
+        break;
+    case ASQ_MAP:
+        for (uint32_t i = 0; i < v->map.n; i++)
+            n += field_size(text_size(strlen(v->map.pairs[i].key)) +
+                            field_size(encoded_size(v->map.pairs[i].value)));
+        break;
+    case ASQ_AGENT:
+        n = text_size(strlen(v->agent.id)) + text_size(strlen(v->agent.class_name));
+        break;
+    case ASQ_FUTURE:
+        n = strlen(v->future->text);
+        break;
+    }
+    return field_size(n);
+}
+
+/* These write before p, and return where what they wrote begins. */
+
+static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v) {
+    size_t n = varint_size(v);
+    p -= n;
+    for (size_t i = 0; i + 1 < n; i++, v >>= 7)
+        p[i] = (uint8_t) (v | 0x80);
+    p[n - 1] = (uint8_t) v;
+    *--p = tag;
+    return p;
+}
+
+static inline uint8_t *put_bytes(uint8_t *p, uint8_t tag, const void *data, size_t n) {
+    p -= n;
+    if (n)
+        memcpy(p, data, n);
+    return put_varint(p, tag, n);
+}
+
+static uint8_t *put_text(uint8_t *p, uint8_t tag, const char *s) {
+    return *s ? put_bytes(p, tag, s, strlen(s)) : p;
+}
+
+static uint8_t *put_value(uint8_t *p, const asq_value *v) {
+    uint8_t *end = p;
+    switch (v->type) {
+    case ASQ_NULL:
+        return put_varint(p, TAG(F_NULL, VARINT), 1);
+    case ASQ_BOOL:
+        return put_varint(p, TAG(F_BOOLEAN, VARINT), v->boolean);
+    case ASQ_INT:
+        return put_varint(p, TAG(F_INTEGER, VARINT), zigzag(v->integer));
+    case ASQ_DOUBLE: {
+        uint64_t bits;
+        memcpy(&bits, &v->number, sizeof bits);
+        p -= sizeof bits;
+        for (unsigned i = 0; i < sizeof bits; i++)
+            p[i] = (uint8_t) (bits >> 8 * i);
+        *--p = TAG(F_NUMBER, FIXED64);
+        return p;
+    }
+    case ASQ_STRING:
+        return put_bytes(p, TAG(F_TEXT, BYTES), v->str.data, v->str.n);
+    case ASQ_BYTES:
+        return put_bytes(p, TAG(F_DATA, BYTES), v->str.data, v->str.n);
+    case ASQ_LIST:
+        for (size_t i = v->list.n; i-- > 0;) {
+            uint8_t *item_end = p;
+            p = put_value(p, v->list.items[i]);
+            p = put_varint(p, TAG(F_ELEMENT, BYTES), (size_t) (item_end - p));
+        }
+        return put_varint(p, TAG(F_LIST, BYTES), (size_t) (end - p));
+    case ASQ_MAP:
+        for (uint32_t i = v->map.n; i-- > 0;) {
+            uint8_t *entry_end = p;
+            p = put_value(p, v->map.pairs[i].value);
+            p = put_varint(p, TAG(F_VALUE, BYTES), (size_t) (entry_end - p));
+            p = put_text(p, TAG(F_KEY, BYTES), v->map.pairs[i].key);
+            p = put_varint(p, TAG(F_ELEMENT, BYTES), (size_t) (entry_end - p));
+        }
+        return put_varint(p, TAG(F_MAP, BYTES), (size_t) (end - p));
+    case ASQ_AGENT:
+        p = put_text(p, TAG(F_CLASS, BYTES), v->agent.class_name);
+        p = put_text(p, TAG(F_ID, BYTES), v->agent.id);
+        return put_varint(p, TAG(F_AGENT, BYTES), (size_t) (end - p));
+    case ASQ_FUTURE:
+        return put_bytes(p, TAG(F_FUTURE, BYTES), v->future->text, strlen(v->future->text));
+    }
+    return p;
+}
+
+int64_t asq_value_encoded_size(const asq_value *v) {
+    return (int64_t) encoded_size(v ? v : asq_value_null());
+}
+
+int asq__value_encode(const asq_value *v, struct asq__buf *out) {
+    if (!v)
+        v = asq_value_null();
+    if (v->height > ASQ_MAX_DEPTH)
+        return ASQ_ELIMIT;
+    size_t n = encoded_size(v);
+    uint8_t *p = asq__buf_reserve(out, n);
+    if (!p)
+        return out->error;
+    uint8_t *first = put_value(p + n, v);
+    assert(first == p);
+    (void) first;
+    out->len += n;
+    return 0;
+}
+
+/* ---- Decoding --------------------------------------------------------------------------------- */
+
+struct reader {
+    const uint8_t *start, *p;
+    char *err;
+    size_t errlen;
+};
+
+struct field {
+    const uint8_t *at; /* where it begins */
+    uint32_t number;
+    enum wire wire;
+    uint64_t varint;     /* VARINT, FIXED64 */
+    const uint8_t *data; /* BYTES */
+    size_t n;
+};
+
+#define FAIL(r, at, ...) fail((r), asq__err((r)->err, (r)->errlen, ASQ_EPROTO, __VA_ARGS__), at)
+
+/* Puts the place before the text. */
+static int fail(struct reader *r, int rc, const uint8_t *at) {
+    char text[160];
+    if (r->err && r->errlen) {
+        asq__err(text, sizeof text, 0, "%s", r->err);
+        asq__err(r->err, r->errlen, 0, "byte %zu of the value: %s", (size_t) (at - r->start), text);
+    }
+    return rc;
+}
+
+static int out_of_memory(struct reader *r) {
+    return asq__err(r->err, r->errlen, ASQ_ENOMEM, "out of memory");
+}
+
+static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret) {
+    const uint8_t *p = r->p;
+    uint64_t v = 0;
+    for (unsigned shift = 0; p < end; shift += 7, p++) {
+        if (shift == 63 && *p > 1)
+            return FAIL(r, r->p, "a varint of more than 64 bits");
+        v |= (uint64_t) (*p & 0x7f) << shift;
+        if (*p < 0x80) {
+            r->p = p + 1;
+            *ret = v;
+            return 0;
+        }
+    }
+    return FAIL(r, r->p, "the end is in the middle of a varint");
+}
+
+static int read_field(struct reader *r, const uint8_t *end, struct field *f) {
+    uint64_t tag;
+    f->at = r->p;
+    int rc = read_varint(r, end, &tag);
+    if (rc < 0)
+        return rc;
+    if (tag > UINT32_MAX || tag < 8)
+        return FAIL(r, f->at, "no valid field number");
+    f->number = (uint32_t) tag >> 3;
+    f->wire = tag & 7;
+    size_t left = (size_t) (end - r->p);
+    switch (f->wire) {
+    case VARINT:
+        return read_varint(r, end, &f->varint);
+    case FIXED64:
+        if (left < 8)
+            break;
+        f->varint = 0;
+        for (unsigned i = 0; i < 8; i++)
+            f->varint |= (uint64_t) r->p[i] << 8 * i;
+        r->p += 8;
+        return 0;
+    case FIXED32:
+        if (left < 4)
+            break;
+        r->p += 4;
+        return 0;
+    case BYTES: {
+        uint64_t n;
+        rc = read_varint(r, end, &n);
+        if (rc < 0)
+            return rc;
+        left = (size_t) (end - r->p);
+        if (n > left)
+            return FAIL(r, f->at, "field %u has %llu bytes, but only %zu are left",
+                        (unsigned) f->number, (unsigned long long) n, left);
+        f->data = r->p;
+        f->n = (size_t) n;
+        r->p += n;
+        return 0;
+    }
+    default:
+        return FAIL(r, f->at, "field %u has unknown wire type %d", (unsigned) f->number, (int) f->wire);
+    }
+    return FAIL(r, f->at, "field %u is cut off", (unsigned) f->number);
+}
+
+static int expect(struct reader *r, const struct field *f, enum wire wire, const char *what) {
+    return f->wire == wire ? 0
+                           : FAIL(r, f->at, "%s (field %u) has wire type %d instead of %d", what,
+                                  (unsigned) f->number, (int) f->wire, (int) wire);
+}
+
+static int expect_text(struct reader *r, const struct field *f, const char *what) {
+    int rc = expect(r, f, BYTES, what);
+    if (rc == 0 && !asq__utf8_valid((const char *) f->data, f->n))
+        rc = FAIL(r, f->at, "%s is not UTF-8", what);
+    return rc;
+}
+
+/* Copies a text of at most size - 1 bytes, without NUL. */
+static int copy_text(struct reader *r, const struct field *f, const char *what, char *to, size_t size) {
+    int rc = expect_text(r, f, what);
+    if (rc < 0)
+        return rc;
+    if (f->n >= size)
+        return FAIL(r, f->at, "%s has %zu bytes; %zu are allowed", what, f->n, size - 1);
+    if (f->n && memchr(f->data, 0, f->n))
+        return FAIL(r, f->at, "%s contains a NUL", what);
+    if (f->n)
+        memcpy(to, f->data, f->n);
+    to[f->n] = '\0';
+    return 0;
+}
+
+static int read_bytes(struct reader *r, const struct field *f, asq_type type, asq_value **ret) {
+    *ret = asq__value_new_bytes(type, f->n);
+    if (!*ret)
+        return out_of_memory(r);
+    if (f->n)
+        memcpy((*ret)->str.data, f->data, f->n);
+    return 0;
+}
+
+/* Out of line: their buffers do not weigh on the stack of the loop. */
+static __attribute__((noinline)) int read_agent(struct reader *r, const struct field *f, asq_value **ret) {
+    char id[ASQ_MAX_ID + 1] = "", class_name[ASQ_MAX_NAME + 1] = "", why[80];
+    struct reader inner = *r;
+    struct field g;
+    int rc = expect(r, f, BYTES, "agent");
+    inner.p = f->data;
+    while (rc == 0 && inner.p < f->data + f->n) {
+        rc = read_field(&inner, f->data + f->n, &g);
+        if (rc == 0 && g.number == F_ID)
+            rc = copy_text(&inner, &g, "the agent's id", id, sizeof id);
+        else if (rc == 0 && g.number == F_CLASS)
+            rc = copy_text(&inner, &g, "the agent's class", class_name, sizeof class_name);
+    }
+    if (rc < 0)
+        return rc;
+    if (asq__check_id(id, why, sizeof why) < 0)
+        return FAIL(r, f->at, "%s", why);
+    *ret = asq__value_agent_ref(id, class_name);
+    return *ret ? 0 : out_of_memory(r);
+}
+
+static __attribute__((noinline)) int read_future(struct reader *r, const struct field *f, asq_value **ret) {
+    char text[ASQ__CALL_ID_TEXT];
+    struct asq__call_id id;
+    int rc = copy_text(r, f, "future", text, sizeof text);
+    if (rc < 0)
+        return rc;
+    if (asq__call_id_parse(text, &id) < 0)
+        return FAIL(r, f->at, "a future whose text is no call id");
+    *ret = asq__value_future_ref(text, NULL);
+    return *ret ? 0 : out_of_memory(r);
+}
+
+/* A field of a Value that holds no other values; *ret is NULL when it is unknown. */
+static int read_leaf(struct reader *r, const struct field *f, asq_value **ret) {
+    int rc = 0;
+    *ret = NULL;
+    switch (f->number) {
+    case F_NULL:
+        rc = expect(r, f, VARINT, "null");
+        if (rc == 0)
+            *ret = asq_value_null();
+        return rc;
+    case F_BOOLEAN:
+        rc = expect(r, f, VARINT, "boolean");
+        if (rc == 0)
+            *ret = asq_value_bool(f->varint != 0);
+        return rc;
+    case F_INTEGER:
+        rc = expect(r, f, VARINT, "integer");
+        if (rc == 0 && !(*ret = asq_value_int((int64_t) (f->varint >> 1 ^ (0 - (f->varint & 1))))))
+            rc = out_of_memory(r);
+        return rc;
+    case F_NUMBER:
+        rc = expect(r, f, FIXED64, "number");
+        if (rc == 0) {
+            double d;
+            memcpy(&d, &f->varint, sizeof d);
+            if (!(*ret = asq_value_double(d)))
+                rc = out_of_memory(r);
+        }
+        return rc;
+    case F_TEXT:
+        rc = expect_text(r, f, "text");
+        return rc < 0 ? rc : read_bytes(r, f, ASQ_STRING, ret);
+    case F_DATA:
+        rc = expect(r, f, BYTES, "data");
+        return rc < 0 ? rc : read_bytes(r, f, ASQ_BYTES, ret);
+    case F_AGENT:
+        return read_agent(r, f, ret);
+    case F_FUTURE:
+        return read_future(r, f, ret);
+    default:
+        return 0;
+    }
+}
+
+/* A container whose elements are being read. */
+struct frame {
+    asq_value *container;
+    const uint8_t *end;       /* of its elements */
+    const uint8_t *value_end; /* of the Value that it stands in */
+    const uint8_t *next;      /* of its elements, after the one that is being read */
+    char *key;                /* in a map, of that element */
+};
+
+/* The elements at p, as far as they can be counted easily: a hint. */
+static size_t count_elements(const uint8_t *p, const uint8_t *end) {
+    size_t count = 0;
+    while (p < end && *p++ == TAG(F_ELEMENT, BYTES)) {
+        size_t n = 0;
+        for (unsigned shift = 0; p < end && shift < 32; shift += 7) {
+            n |= (size_t) (*p & 0x7f) << shift;
+            if (*p++ < 0x80)
+                break;
+        }
+        if (n > (size_t) (end - p))
+            break;
+        p += n;
+        count++;
+    }
+    return count;
+}
+
+/* Opens the list or map in field f of a Value that ends at value_end. */
+static int open_container(struct reader *r, const struct field *f, const uint8_t *value_end,
+                          struct frame *frame) {
+    bool list = f->number == F_LIST;
+    int rc = expect(r, f, BYTES, list ? "list" : "map");
+    if (rc < 0)
+        return rc;
+    size_t count = count_elements(f->data, f->data + f->n);
+    asq_value *v = list ? asq_value_list() : asq_value_map();
+    if (!v)
+        return out_of_memory(r);
+    if (count && (list ? asq__list_reserve(v, count)
+                       : asq__map_reserve(v, count < MOST_RESERVED ? count : MOST_RESERVED)) < 0) {
+        asq_value_free(v);
+        return out_of_memory(r);
+    }
+    *frame = (struct frame){ .container = v, .end = f->data + f->n, .value_end = value_end };
+    r->p = f->data;
+    return 0;
+}
+
+/* Reads an Entry: the key goes to the frame, the value's place to *value. */
+static int read_entry(struct reader *r, const struct field *entry, struct frame *frame,
+                      struct field *value) {
+    struct field f, key = { .data = NULL, .n = 0 };
+    bool valued = false;
+    value->data = entry->data + entry->n; /* without a value: null */
+    value->n = 0;
+    r->p = entry->data;
+    while (r->p < entry->data + entry->n) {
+        int rc = read_field(r, entry->data + entry->n, &f);
+        if (rc == 0 && f.number == F_KEY) {
+            rc = expect_text(r, &f, "a key");
+            if (rc == 0 && f.n && memchr(f.data, 0, f.n))
+                rc = FAIL(r, f.at, "a key contains a NUL");
+            key = f;
+        } else if (rc == 0 && f.number == F_VALUE) {
+            rc = valued ? FAIL(r, f.at, "a second value under one key")
+                        : expect(r, &f, BYTES, "the value of an entry");
+            *value = f;
+            valued = true;
+        }
+        if (rc < 0)
+            return rc;
+    }
+    frame->key = malloc(key.n + 1);
+    if (!frame->key)
+        return out_of_memory(r);
+    if (key.n)
+        memcpy(frame->key, key.data, key.n);
+    frame->key[key.n] = '\0';
+    return 0;
+}
+
+/* Moves to the next element: 1, and *ret_end is where its Value ends; 0 when there is none. */
+static int next_element(struct reader *r, struct frame *frame, const uint8_t **ret_end) {
+    struct field f;
+    bool list = frame->container->type == ASQ_LIST;
+    while (r->p < frame->end) {
+        int rc = read_field(r, frame->end, &f);
+        if (rc < 0)
+            return rc;
+        if (f.number != F_ELEMENT)
+            continue;
+        rc = expect(r, &f, BYTES, list ? "an item" : "an entry");
+        frame->next = f.data + f.n;
+        if (rc == 0 && !list)
+            rc = read_entry(r, &f, frame, &f);
+        if (rc < 0)
+            return rc;
+        r->p = f.data;
+        *ret_end = f.data + f.n;
+        return 1;
+    }
+    return 0;
+}
+
+/* Puts a finished element into the container (taken). */
+static int close_element(struct reader *r, struct frame *frame, asq_value *item) {
+    int rc;
+    if (frame->container->type == ASQ_LIST) {
+        rc = asq_list_append(frame->container, item);
+    } else {
+        char *key = frame->key;
+        frame->key = NULL;
+        rc = asq__map_add(frame->container, key, item);
+        if (rc == ASQ_EEXIST)
+            return FAIL(r, frame->next, "two entries of a map have the same key");
+    }
+    r->p = frame->next;
+    return rc < 0 ? out_of_memory(r) : 0;
+}
+
+/* The loop. v is what the Value that ends at `end` is so far. What is open stays in the frames. */
+static int decode(struct reader *r, const uint8_t *end, struct frame *frames, size_t *depth,
+                  asq_value **ret) {
+    struct field f;
+    asq_value *v = NULL;
+    int rc;
+    for (;;) {
+        if (r->p < end) {
+            asq_value *leaf = NULL;
+            rc = read_field(r, end, &f);
+            if (rc == 0 && (f.number == F_LIST || f.number == F_MAP)) {
+                if (*depth == ASQ_MAX_DEPTH)
+                    rc = FAIL(r, f.at, "lists and maps are nested deeper than %d", ASQ_MAX_DEPTH);
+                else
+                    rc = open_container(r, &f, end, &frames[*depth]);
+                if (rc < 0)
+                    break;
+                ++*depth;
+                asq_value_free(v);
+                v = NULL;
+            } else {
+                if (rc == 0)
+                    rc = read_leaf(r, &f, &leaf);
+                if (rc < 0)
+                    break;
+                if (leaf) {
+                    asq_value_free(v);
+                    v = leaf;
+                }
+                continue;
+            }
+        } else {
+            if (!v)
+                v = asq_value_null();
+            if (!*depth) {
+                *ret = v;
+                return 0;
+            }
+            rc = close_element(r, &frames[*depth - 1], v);
+            v = NULL;
+            if (rc < 0)
+                break;
+        }
+        struct frame *top = &frames[*depth - 1];
+        rc = next_element(r, top, &end);
+        if (rc < 0)
+            break;
+        if (rc == 0) {
+            v = top->container;
+            end = top->value_end;
+            --*depth;
+        }
+    }
+    asq_value_free(v);
+    return rc;
+}
+
+int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen) {
+    static const uint8_t nothing[1];
+    const uint8_t *start = n ? data : nothing;
+    struct reader r = { .start = start, .p = start, .err = err, .errlen = errlen };
+    struct frame frames[ASQ_MAX_DEPTH];
+    size_t depth = 0;
+    int rc = decode(&r, start + n, frames, &depth, ret);
+    while (depth--) {
+        free(frames[depth].key);
+        asq_value_free(frames[depth].container);
+    }
+    return rc;
+}
