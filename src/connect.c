@@ -1,0 +1,62 @@
+/*
+ * connect.c: see connect.h. The library's messages name what failed and where; this file adds where the
+ * URL came from when nobody gave one.
+ */
+#include "connect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the library has to tell while a command waits, such as a lost connection. */
+static void tell(void *user, asq_log_level level, const char *message)
+{
+    if (level <= ASQ_LOG_INFO)
+        asq__note(user, "%s", message);
+}
+
+static bool has_scheme(const char *url, const char *scheme)
+{
+    return strncmp(url, scheme, strlen(scheme)) == 0;
+}
+
+int asq__connect(const struct asq__reporter *who, const char *url, const char *option, const char *ns,
+                 int64_t timeout_ms, asq **ret)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    const char *env = getenv("ASQUEUE_URL");
+    const char *source = "";
+    char why[1024], message[1536];
+    int rc;
+
+    if (!url && env && *env) {
+        url = env;
+        source = " (ASQUEUE_URL)";
+    } else if (!url) {
+        url = ASQ__DEFAULT_URL;
+    }
+    if (has_scheme(url, "child:") || has_scheme(url, "local:")) {
+        snprintf(message, sizeof message,
+                 "%.6s%s is a deployment inside of one program, with nothing to be reached from here; give "
+                 "the URL of a Redis with %s or ASQUEUE_URL",
+                 url, source, option);
+        return asq__report_usage(who, message);
+    }
+    options.ns = ns;
+    options.timeout_ms = timeout_ms;
+    options.log = tell;
+    /* Reporting changes nothing in the reporter. */
+    options.log_user = (void *) (uintptr_t) who;
+    rc = asq_open(url, &options, ret, why, sizeof why);
+    if (rc == 0)
+        return ASQ__EXIT_OK;
+    if (url == env)
+        snprintf(message, sizeof message, "%s (the URL is from ASQUEUE_URL)", why);
+    else if (strcmp(url, ASQ__DEFAULT_URL) == 0)
+        snprintf(message, sizeof message, "%s (neither %s nor ASQUEUE_URL was given: tried " ASQ__DEFAULT_URL ")",
+                 why, option);
+    else
+        snprintf(message, sizeof message, "%s", why);
+    if (rc == ASQ_EINVAL)
+        return asq__report_usage(who, message);
+    return asq__report_code(who, rc, NULL, "%s", message);
+}

@@ -1,0 +1,89 @@
+/*
+ * ctl_complete.c: what the arguments of as-ctl's commands can be, as the deployment has it: classes and
+ * workers by name, and the methods and attributes of the agent that was named before. Agents' ids are
+ * not offered: there may be a million of them. Whatever fails, fails silently: somebody is typing.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "workers.h"
+
+#define TIMEOUT_MS 1000
+
+static asq *open_quietly(void)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    const char *url = getenv("ASQUEUE_URL");
+    asq *h;
+
+    options.timeout_ms = TIMEOUT_MS;
+    options.connect_timeout_ms = TIMEOUT_MS;
+    /* The line's -u may be half typed, or have a password that is asked for elsewhere. */
+    if (!url || !*url || strncmp(url, "child:", 6) == 0 || strncmp(url, "local:", 6) == 0)
+        return NULL;
+    return asq_open(url, &options, &h, NULL, 0) == 0 ? h : NULL;
+}
+
+static void print_classes(asq *h)
+{
+    asq_value *classes;
+    const char *name;
+
+    if (asq_classes(h, &classes) < 0)
+        return;
+    for (size_t i = 0; i < asq_map_size(classes); i++) {
+        asq_map_at(classes, i, &name);
+        printf("%s\n", name);
+    }
+    asq_value_free(classes);
+}
+
+static void print_workers(asq *h)
+{
+    asq_value *list;
+
+    if (asq_workers(h, &list) < 0)
+        return;
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        printf("%s\n", asq__worker_id(asq_list_get(list, i)));
+    asq_value_free(list);
+}
+
+/* `kind`: "methods" or "attributes". */
+static void print_members(asq *h, const char *agent_id, const char *kind)
+{
+    asq_value *record = NULL, *classes = NULL;
+    const asq_value *members;
+    const char *class_name = "", *name;
+
+    if (asq_show(h, agent_id, &record) == 0 && asq_classes(h, &classes) == 0) {
+        asq_value_get_string(asq_map_get(record, "class"), &class_name, NULL);
+        members = asq_map_get(asq_map_get(classes, class_name), kind);
+        for (size_t i = 0; i < asq_list_size(members); i++)
+            if (asq_value_get_string(asq_map_get(asq_list_get(members, i), "name"), &name, NULL) == 0 &&
+                *name != '_')
+                printf("%s\n", name);
+    }
+    asq_value_free(record);
+    asq_value_free(classes);
+}
+
+void asq__ctl_complete(struct asq__program *program, const struct asq__cli_args *args)
+{
+    const char *command = args->command->name;
+    asq *h;
+
+    (void) program;
+    if (!(h = open_quietly()))
+        return;
+    if (args->argc == 0 && strcmp(command, "create") == 0)
+        print_classes(h);
+    else if (args->argc == 0 && strcmp(command, "stop") == 0)
+        print_workers(h);
+    else if (args->argc == 1 && strcmp(command, "call") == 0)
+        print_members(h, args->argv[0], "methods");
+    else if (args->argc == 1 && (strcmp(command, "get") == 0 || strcmp(command, "set") == 0))
+        print_members(h, args->argv[0], "attributes");
+    asq_close(h);
+}

@@ -1,0 +1,225 @@
+/*
+ * help.c: the tables of options.h as text for people (--help, usage lines) and for the shell
+ * (completion). What is in the tables is all it knows.
+ */
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMN 30 /* where descriptions begin */
+
+/* ---- Help ----------------------------------------------------------------------------------- */
+
+/* "  left          text", where further lines of text begin in the same column. */
+static void print_entry(const char *left, const char *text)
+{
+    int used = printf("  %s", left);
+
+    if (used > COLUMN - 2) {
+        putchar('\n');
+        used = 0;
+    }
+    for (;;) {
+        int n = (int) strcspn(text, "\n");
+        printf("%*s%.*s\n", COLUMN - used, "", n, text);
+        used = 0;
+        if (!text[n])
+            break;
+        text += n + 1;
+    }
+}
+
+static void print_option(const struct asq__option *o)
+{
+    char left[80];
+    size_t n;
+
+    if (o->letter)
+        n = (size_t) snprintf(left, sizeof left, "-%c, --%s", o->letter, o->name);
+    else
+        n = (size_t) snprintf(left, sizeof left, "    --%s", o->name);
+    if (o->arg && n < sizeof left)
+        snprintf(left + n, sizeof left - n, " %s", o->arg);
+    print_entry(left, o->help);
+}
+
+/* Bit i: the option goes with command i; all bits: with each, whatever it lists. */
+static uint64_t commands_of(const struct asq__cli *cli, const struct asq__option *o)
+{
+    uint64_t set = 0;
+
+    if (o->everywhere)
+        return UINT64_MAX;
+    for (size_t i = 0; i < cli->ncommands; i++)
+        if (asq__cli_takes(&cli->commands[i], o))
+            set |= UINT64_C(1) << i;
+    return set;
+}
+
+/* The options that go with exactly these commands, under a heading that names them. */
+static void print_options_of(const struct asq__cli *cli, uint64_t set)
+{
+    const char *between = " of ";
+
+    printf("\nOptions");
+    for (size_t i = 0; set != UINT64_MAX && i < cli->ncommands; i++)
+        if (set >> i & 1) {
+            printf("%s%s", between, cli->commands[i].name);
+            between = ", ";
+        }
+    printf(":\n");
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (commands_of(cli, &cli->options[i]) == set)
+            print_option(&cli->options[i]);
+}
+
+static void program_help(const struct asq__cli *cli)
+{
+    uint64_t printed[ASQ__MAX_OPTIONS];
+    size_t nprinted = 0, k;
+    char left[160];
+
+    printf("usage: %s [OPTION...] %s [ARGUMENT...]\n\n%s\n\nCommands:\n", cli->program,
+           cli->fallback ? "[COMMAND]" : "COMMAND", cli->summary);
+    for (size_t i = 0; i < cli->ncommands; i++) {
+        const struct asq__command *c = &cli->commands[i];
+        snprintf(left, sizeof left, "%s%s%s", c->name, *c->usage ? " " : "", c->usage);
+        print_entry(left, c->help);
+    }
+    print_options_of(cli, UINT64_MAX);
+    for (size_t i = 0; i < cli->noptions; i++) {
+        uint64_t set = commands_of(cli, &cli->options[i]);
+        if (set == UINT64_MAX)
+            continue;
+        for (k = 0; k < nprinted && printed[k] != set; k++)
+            ;
+        if (k < nprinted)
+            continue;
+        printed[nprinted++] = set;
+        print_options_of(cli, set);
+    }
+    printf("\n%s\n", cli->notes);
+}
+
+static void usage_line(FILE *to, const struct asq__cli *cli, const struct asq__command *command)
+{
+    if (!command) {
+        fprintf(to, "usage: %s [OPTION...] %s [ARGUMENT...]\n", cli->program,
+                cli->fallback ? "[COMMAND]" : "COMMAND");
+        return;
+    }
+    fprintf(to, "usage: %s %s", cli->program, command->name);
+    if (*command->usage)
+        fprintf(to, " %s", command->usage);
+    if (command == cli->fallback) {
+        fprintf(to, " [OPTION...]\n");
+        return;
+    }
+    for (size_t i = 0; i < cli->noptions; i++) {
+        const struct asq__option *o = &cli->options[i];
+        if (!o->everywhere && asq__cli_takes(command, o))
+            fprintf(to, " [--%s%s%s]", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    }
+    fputc('\n', to);
+}
+
+void asq__cli_usage(const struct asq__cli *cli, const struct asq__command *command)
+{
+    usage_line(stderr, cli, command);
+    fprintf(stderr, "For more: %s%s%s --help\n", cli->program, command ? " " : "",
+            command ? command->name : "");
+}
+
+void asq__cli_help(const struct asq__cli *cli, const struct asq__command *command)
+{
+    if (!command) {
+        program_help(cli);
+        return;
+    }
+    usage_line(stdout, cli, command);
+    printf("\n%s\n\nOptions:\n", command->help);
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (asq__cli_takes(command, &cli->options[i]))
+            print_option(&cli->options[i]);
+    printf("\n%s\n", cli->notes);
+}
+
+/* ---- Completion ----------------------------------------------------------------------------- */
+
+/* The option that a word names, in full; of a cluster of letters the last. */
+static const struct asq__option *option_of(const struct asq__cli *cli, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i < cli->noptions; i++) {
+        const struct asq__option *o = &cli->options[i];
+        if (word[1] == '-' ? strcmp(word + 2, o->name) == 0 : o->letter && word[n - 1] == o->letter)
+            return o;
+    }
+    return NULL;
+}
+
+static void print_values(const struct asq__option *o)
+{
+    if (!o->values)
+        return;
+    if (strcmp(o->values, "FILE") == 0 || strcmp(o->values, "DIR") == 0) {
+        printf(":%s\n", o->values);
+        return;
+    }
+    for (const char *p = o->values; *p; p += *p == '|') {
+        int n = (int) strcspn(p, "|");
+        printf("%.*s\n", n, p);
+        p += n;
+    }
+}
+
+static void print_names(const struct asq__cli *cli, const struct asq__command *command)
+{
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (!command || asq__cli_takes(command, &cli->options[i]))
+            printf("--%s\n", cli->options[i].name);
+}
+
+bool asq__cli_complete(const struct asq__cli *cli, int n, char **words, struct asq__cli_args *ret)
+{
+    const struct asq__option *open = NULL; /* an option that waits for its argument */
+    bool ended = false;
+    int nwords = 0;
+
+    /* Arguments are gathered in place: there are never more of them than words were read. */
+    for (int i = 0; i + 1 < n; i++) {
+        char *word = words[i];
+        if (open) {
+            /* bash makes three words of --name=value */
+            if (strcmp(word, "=") != 0)
+                open = NULL;
+        } else if (!ended && strcmp(word, "--") == 0) {
+            ended = true;
+        } else if (!ended && word[0] == '-' && word[1]) {
+            open = option_of(cli, word);
+            if (open && !open->arg)
+                open = NULL;
+        } else {
+            words[nwords++] = word;
+        }
+    }
+    *ret = (struct asq__cli_args) { .command = nwords ? asq__cli_command(cli, words[0]) : NULL,
+                                    .argc = nwords ? nwords - 1 : 0,
+                                    .argv = words + (nwords ? 1 : 0) };
+    if (open) {
+        print_values(open);
+        return true;
+    }
+    if (n > 0 && words[n - 1][0] == '-' && !ended) {
+        print_names(cli, ret->command ? ret->command : cli->fallback);
+        return true;
+    }
+    if (!nwords) {
+        for (size_t i = 0; i < cli->ncommands; i++)
+            printf("%s\n", cli->commands[i].name);
+        return true;
+    }
+    return ret->command == NULL;
+}

@@ -1,0 +1,417 @@
+/*
+ * options.c: reads a command line by its tables (options.h). getopt_long does the splitting; this file
+ * adds what people need when it fails: what was wrong with which word, and what was probably meant.
+ * It prints nothing and knows no single option but --help and --version, with which the rest of the
+ * line does not matter.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LONG_BASE 256    /* getopt_long's value of option i is LONG_BASE + i: above all letters */
+#define MAX_WORD 64      /* longer ones are not compared */
+
+static int wrong(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4);
+
+static int wrong(char *err, size_t errlen, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(err, errlen, fmt, ap);
+    va_end(ap);
+    return ASQ_EINVAL;
+}
+
+/* ---- What was meant ------------------------------------------------------------------------- */
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+
+    return least < c ? least : c;
+}
+
+/* Letters to insert, delete, replace or swap with their neighbour. Both at most MAX_WORD long. */
+static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+    size_t rows[3][MAX_WORD + 1], *before = rows[0], *last = rows[1], *now = rows[2];
+
+    for (size_t j = 0; j <= nb; j++)
+        last[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t *spare = before;
+        now[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[nb];
+}
+
+void asq__nearest_offer(struct asq__nearest *n, const char *candidate)
+{
+    size_t na = strlen(n->word), nb = strlen(candidate), d;
+
+    if (na > MAX_WORD || nb > MAX_WORD)
+        return;
+    d = edit_distance(n->word, na, candidate, nb);
+    /* A third of its letters may be wrong: more is another word. The beginning of one always counts. */
+    if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0))
+        return;
+    if (!n->best || d < n->distance) {
+        n->best = candidate;
+        n->distance = d;
+    }
+}
+
+/* ---- What options are set to ---------------------------------------------------------------- */
+
+static void *field(const struct asq__option *o, void *settings)
+{
+    return (char *) settings + o->offset;
+}
+
+int asq__option_true(const struct asq__option *o, void *settings, const char *text, char *err,
+                     size_t errlen)
+{
+    (void) text, (void) err, (void) errlen;
+    *(bool *) field(o, settings) = true;
+    return 0;
+}
+
+int asq__option_false(const struct asq__option *o, void *settings, const char *text, char *err,
+                      size_t errlen)
+{
+    (void) text, (void) err, (void) errlen;
+    *(bool *) field(o, settings) = false;
+    return 0;
+}
+
+int asq__option_string(const struct asq__option *o, void *settings, const char *text, char *err,
+                       size_t errlen)
+{
+    if (!*text)
+        return wrong(err, errlen, "it is empty");
+    *(const char **) field(o, settings) = text;
+    return 0;
+}
+
+struct suffix {
+    const char *name;
+    uint64_t factor;
+};
+
+/* A whole number with one of the suffixes (of which "" says that none is needed). */
+static int number(const struct asq__option *o, const char *text, const struct suffix *suffixes,
+                  uint64_t *ret, char *err, size_t errlen)
+{
+    const struct suffix *s;
+    unsigned long long n;
+    uint64_t value;
+    char *end;
+
+    if (!isdigit((unsigned char) *text))
+        return wrong(err, errlen, "a number is needed");
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    for (s = suffixes; s->name && strcasecmp(end, s->name) != 0; s++)
+        ;
+    if (!s->name) {
+        size_t used = (size_t) snprintf(err, errlen, "a whole number is needed");
+        for (s = suffixes; s->name && used < errlen; s++)
+            if (*s->name)
+                used += (size_t) snprintf(err + used, errlen - used, "%s%s",
+                                          s == suffixes + 1 ? ", if need be followed by " : ", ", s->name);
+        return ASQ_EINVAL;
+    }
+    if (errno == ERANGE || __builtin_mul_overflow((uint64_t) n, s->factor, &value) ||
+        value < (uint64_t) o->min || value > (uint64_t) o->max)
+        return wrong(err, errlen, "it must be %lld to %lld", (long long) o->min, (long long) o->max);
+    *ret = value;
+    return 0;
+}
+
+int asq__option_u32(const struct asq__option *o, void *settings, const char *text, char *err,
+                    size_t errlen)
+{
+    static const struct suffix none[] = { { "", 1 }, { NULL, 0 } };
+    uint64_t n;
+    int rc = number(o, text, none, &n, err, errlen);
+
+    if (rc == 0)
+        *(uint32_t *) field(o, settings) = (uint32_t) n;
+    return rc;
+}
+
+int asq__option_size(const struct asq__option *o, void *settings, const char *text, char *err,
+                     size_t errlen)
+{
+    static const struct suffix sizes[] = {
+        { "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 }
+    };
+    uint64_t n;
+    int rc = number(o, text, sizes, &n, err, errlen);
+
+    if (rc == 0)
+        *(size_t *) field(o, settings) = (size_t) n;
+    return rc;
+}
+
+int asq__option_ms(const struct asq__option *o, void *settings, const char *text, char *err,
+                   size_t errlen)
+{
+    static const struct suffix times[] = {
+        { "", 1 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 }
+    };
+    uint64_t n;
+    int rc = number(o, text, times, &n, err, errlen);
+
+    if (rc == 0)
+        *(int64_t *) field(o, settings) = (int64_t) n;
+    return rc;
+}
+
+int asq__option_seconds(const struct asq__option *o, void *settings, const char *text, char *err,
+                        size_t errlen)
+{
+    static const struct suffix times[] = {
+        { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { NULL, 0 }
+    };
+    uint64_t n;
+    int rc = number(o, text, times, &n, err, errlen);
+
+    if (rc == 0)
+        *(uint32_t *) field(o, settings) = (uint32_t) n;
+    return rc;
+}
+
+int asq__option_choice(const struct asq__option *o, void *settings, const char *text, char *err,
+                       size_t errlen)
+{
+    size_t n = strlen(text);
+    int i = 0;
+
+    for (const char *p = o->values;; p++, i++) {
+        size_t len = strcspn(p, "|");
+        if (len == n && strncmp(p, text, n) == 0) {
+            *(int *) field(o, settings) = i;
+            return 0;
+        }
+        p += len;
+        if (!*p)
+            return wrong(err, errlen, "it must be one of %s", o->values);
+    }
+}
+
+/* ---- The line ------------------------------------------------------------------------------- */
+
+bool asq__cli_takes(const struct asq__command *command, const struct asq__option *o)
+{
+    size_t n = strlen(o->name);
+
+    if (o->everywhere)
+        return true;
+    for (const char *p = command->options; p && *p; p += strcspn(p, " "), p += strspn(p, " "))
+        if (strncmp(p, o->name, n) == 0 && (p[n] == ' ' || !p[n]))
+            return true;
+    return false;
+}
+
+bool asq__cli_given(const struct asq__cli *cli, const struct asq__cli_args *args, const char *name)
+{
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (strcmp(cli->options[i].name, name) == 0)
+            return args->given >> i & 1;
+    return false;
+}
+
+const struct asq__command *asq__cli_command(const struct asq__cli *cli, const char *name)
+{
+    for (size_t i = 0; i < cli->ncommands; i++)
+        if (strcmp(cli->commands[i].name, name) == 0)
+            return &cli->commands[i];
+    return NULL;
+}
+
+static int unknown_long(const struct asq__cli *cli, const char *word, char *err, size_t errlen)
+{
+    char name[MAX_WORD + 1];
+    size_t n = strcspn(word + 2, "="), begun = 0, used;
+    struct asq__nearest nearest = { name, NULL, 0 };
+
+    snprintf(name, sizeof name, "%.*s", (int) (n < MAX_WORD ? n : MAX_WORD), word + 2);
+    for (size_t i = 0; i < cli->noptions; i++)
+        begun += n > 0 && strncmp(cli->options[i].name, name, n) == 0;
+    if (begun > 1) {
+        used = (size_t) snprintf(err, errlen, "--%s can be", name);
+        for (size_t i = 0; i < cli->noptions && used < errlen; i++)
+            if (strncmp(cli->options[i].name, name, n) == 0)
+                used += (size_t) snprintf(err + used, errlen - used, " --%s", cli->options[i].name);
+        return ASQ_EINVAL;
+    }
+    for (size_t i = 0; i < cli->noptions; i++)
+        asq__nearest_offer(&nearest, cli->options[i].name);
+    if (nearest.best)
+        return wrong(err, errlen, "there is no option --%s; did you mean --%s?", name, nearest.best);
+    return wrong(err, errlen, "there is no option --%s", name);
+}
+
+/* The option that getopt's value stands for, or -1. */
+static int option_index(const struct asq__cli *cli, int value)
+{
+    if (value >= LONG_BASE)
+        return value - LONG_BASE;
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (value && cli->options[i].letter == value)
+            return (int) i;
+    return -1;
+}
+
+static int bad_word(const struct asq__cli *cli, int kind, const char *word, char *err, size_t errlen)
+{
+    int i = option_index(cli, optopt);
+
+    if (kind == ':' && i >= 0)
+        return wrong(err, errlen, "--%s needs an argument, %s", cli->options[i].name, cli->options[i].arg);
+    if (i >= 0)
+        return wrong(err, errlen, "--%s takes no argument", cli->options[i].name);
+    if (optopt)
+        return wrong(err, errlen, "there is no option -%c", optopt);
+    return unknown_long(cli, word, err, errlen);
+}
+
+static int set_option(const struct asq__cli *cli, int i, void *settings, struct asq__cli_args *args,
+                      char *err, size_t errlen)
+{
+    const struct asq__option *o = &cli->options[i];
+    char why[256];
+
+    args->given |= UINT64_C(1) << i;
+    if (!o->set || o->set(o, settings, optarg, why, sizeof why) == 0)
+        return 0;
+    return wrong(err, errlen, "--%s %s: %s", o->name, optarg, why);
+}
+
+/* Splits the line into options, which are set, and all else, which is gathered in args. */
+static int split(const struct asq__cli *cli, int argc, char **argv, void *settings,
+                 struct asq__cli_args *args, char *err, size_t errlen)
+{
+    struct option longs[ASQ__MAX_OPTIONS + 1] = { { NULL, 0, NULL, 0 } };
+    char shorts[2 * ASQ__MAX_OPTIONS + 3] = "-:"; /* words in place; a missing argument is told */
+    size_t n = 2;
+    int kind, rc;
+
+    for (size_t i = 0; i < cli->noptions; i++) {
+        const struct asq__option *o = &cli->options[i];
+        longs[i] = (struct option) { o->name, o->arg ? required_argument : no_argument, NULL,
+                                     LONG_BASE + (int) i };
+        if (o->letter) {
+            shorts[n++] = o->letter;
+            if (o->arg)
+                shorts[n++] = ':';
+        }
+    }
+    opterr = 0;
+    for (;;) {
+        const char *word = optind < argc ? argv[optind] : "";
+        if (word[0] == '-' && (isdigit((unsigned char) word[1]) || word[1] == '.')) {
+            args->words[args->argc++] = argv[optind++]; /* a negative number */
+            continue;
+        }
+        kind = getopt_long(argc, argv, shorts, longs, NULL);
+        if (kind == -1)
+            break;
+        if (kind == 1)
+            args->words[args->argc++] = optarg;
+        else if (kind == '?' || kind == ':')
+            return bad_word(cli, kind, word, err, errlen);
+        else if ((rc = set_option(cli, option_index(cli, kind), settings, args, err, errlen)) < 0)
+            return rc;
+    }
+    while (optind < argc)
+        args->words[args->argc++] = argv[optind++];
+    return 0;
+}
+
+static int find_command(const struct asq__cli *cli, struct asq__cli_args *args, char *err, size_t errlen)
+{
+    struct asq__nearest nearest = { args->argc ? args->words[0] : "", NULL, 0 };
+
+    if (args->argc == 0) {
+        args->command = cli->fallback;
+        return args->command ? 0 : wrong(err, errlen, "a command is needed");
+    }
+    args->command = asq__cli_command(cli, nearest.word);
+    if (!args->command) {
+        for (size_t i = 0; i < cli->ncommands; i++)
+            asq__nearest_offer(&nearest, cli->commands[i].name);
+        if (nearest.best)
+            return wrong(err, errlen, "there is no command '%s'; did you mean '%s'?", nearest.word,
+                         nearest.best);
+        return wrong(err, errlen, "there is no command '%s'", nearest.word);
+    }
+    args->argv = args->words + 1;
+    args->argc--;
+    return 0;
+}
+
+static int check_options(const struct asq__cli *cli, const struct asq__cli_args *args, char *err,
+                         size_t errlen)
+{
+    for (size_t i = 0; i < cli->noptions; i++)
+        if (args->given >> i & 1 && !asq__cli_takes(args->command, &cli->options[i]))
+            return wrong(err, errlen, "--%s does not go with '%s'", cli->options[i].name,
+                         args->command->name);
+    return 0;
+}
+
+int asq__cli_parse(const struct asq__cli *cli, int argc, char **argv, void *settings,
+                   struct asq__cli_args *ret, char *err, size_t errlen)
+{
+    char ignored[1];
+    bool asked;
+    int rc;
+
+    *ret = (struct asq__cli_args) { .words = calloc((size_t) argc + 1, sizeof *ret->words) };
+    if (!ret->words) {
+        wrong(err, errlen, "out of memory");
+        return ASQ_ENOMEM;
+    }
+    ret->argv = ret->words;
+    if ((rc = split(cli, argc, argv, settings, ret, err, errlen)) < 0) {
+        find_command(cli, ret, ignored, sizeof ignored);
+        return rc;
+    }
+    asked = asq__cli_given(cli, ret, "help") || asq__cli_given(cli, ret, "version");
+    if (asked && ret->argc == 0)
+        return 0;
+    if ((rc = find_command(cli, ret, err, errlen)) < 0 || asked)
+        return rc;
+    if ((rc = check_options(cli, ret, err, errlen)) < 0)
+        return rc;
+    if (ret->argc < ret->command->min)
+        return wrong(err, errlen, "'%s' needs %s", ret->command->name, ret->command->usage);
+    if (ret->argc > ret->command->max)
+        return wrong(err, errlen, "'%s' is one argument too many for '%s'", ret->argv[ret->command->max],
+                     ret->command->name);
+    return 0;
+}
+
+void asq__cli_args_release(struct asq__cli_args *args)
+{
+    free(args->words);
+    *args = (struct asq__cli_args) { 0 };
+}

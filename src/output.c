@@ -1,0 +1,246 @@
+/*
+ * output.c: results and failures as text or JSON (output.h). Tables stand in table.c.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Text ----------------------------------------------------------------------------------- */
+
+void asq__print_text(FILE *to, const char *text, bool lines)
+{
+    const unsigned char *s = (const unsigned char *) text;
+
+    for (; *s; s++) {
+        if ((*s < 0x20 && !(lines && *s == '\n')) || *s == 0x7f) {
+            fprintf(to, "\\x%02x", *s);
+        } else if (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) { /* U+0080 to U+009F */
+            fprintf(to, "\\x%02x", s[1]);
+            s++;
+        } else {
+            putc(*s, to);
+        }
+    }
+}
+
+/* ---- Failures ------------------------------------------------------------------------------- */
+
+static const char *code_name(int code, char *buf, size_t n)
+{
+    const char *name = asq_error_name(code);
+
+    if (name)
+        return name;
+    if (code <= ASQ_EUSER(0))
+        snprintf(buf, n, "ASQ_EUSER(%d)", -1000 - code);
+    else
+        snprintf(buf, n, "%d", code);
+    return buf;
+}
+
+/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as far as it is. */
+static asq_value *text_value(const char *s)
+{
+    asq_value *v;
+    char *copy;
+
+    if (!s || !*s)
+        return asq_value_null();
+    if ((v = asq_value_string(s)) || !(copy = strdup(s)))
+        return v;
+    for (char *p = copy; *p; p++)
+        if (*p & 0x80)
+            *p = '?';
+    v = asq_value_string(copy);
+    free(copy);
+    return v;
+}
+
+static asq_value *error_value(const char *code, const asq_error *e)
+{
+    asq_value *map = asq_value_map();
+    const struct { const char *key, *text; } parts[] = {
+        { "code", code },        { "message", e->message }, { "class", e->class_name },
+        { "method", e->method }, { "agent", e->agent_id },  { "worker", e->worker },
+        { "call_id", e->call_id },
+    };
+    int rc = map ? 0 : ASQ_ENOMEM;
+
+    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++) {
+        rc = asq_map_set(map, parts[i].key, text_value(parts[i].text));
+        if (rc == 0 && i == 0)
+            rc = asq_map_set(map, "number", e->code ? asq_value_int(e->code) : asq_value_null());
+    }
+    if (rc < 0) {
+        asq_value_free(map);
+        return NULL;
+    }
+    return map;
+}
+
+static bool error_json(const char *code, const asq_error *e)
+{
+    asq_value *v = error_value(code, e);
+    char *text = NULL;
+    bool done = v && asq_to_json(v, 0, &text) == 0;
+
+    if (done)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+    asq_value_free(v);
+    return done;
+}
+
+static void error_text(const struct asq__reporter *who, const char *code, const asq_error *e)
+{
+    const struct { const char *what, *text; } parts[] = {
+        { "class", e->class_name }, { "method", e->method }, { "agent", e->agent_id },
+        { "worker", e->worker },    { "call", e->call_id },
+    };
+    const char *between = "    ";
+
+    fprintf(stderr, "%s: ", who->program);
+    asq__print_text(stderr, e->message, true);
+    fprintf(stderr, " (%s)\n", code);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!parts[i].text || !*parts[i].text)
+            continue;
+        fprintf(stderr, "%s%s ", between, parts[i].what);
+        asq__print_text(stderr, parts[i].text, false);
+        between = ", ";
+    }
+    if (*between == ',')
+        putc('\n', stderr);
+}
+
+int asq__report(const struct asq__reporter *who, const asq_error *error)
+{
+    char buf[32];
+    const char *code = code_name(error->code, buf, sizeof buf);
+
+    fflush(stdout); /* what was printed before stands before it */
+    if (!who->json || !error_json(code, error))
+        error_text(who, code, error);
+    return ASQ__EXIT_FAILED;
+}
+
+int asq__report_code(const struct asq__reporter *who, int code, const char *call_id, const char *fmt, ...)
+{
+    char message[2048];
+    asq_error e = { code, message, "", "", "", "", call_id ? call_id : "" };
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    /* The id is in the message's advice; as text it would stand there twice. */
+    if (!who->json)
+        e.call_id = "";
+    return asq__report(who, &e);
+}
+
+int asq__report_usage(const struct asq__reporter *who, const char *message)
+{
+    asq_error e = { 0, message, "", "", "", "", "" };
+
+    if (!who->json || !error_json("USAGE", &e)) {
+        fprintf(stderr, "%s: ", who->program);
+        asq__print_text(stderr, message, true);
+        putc('\n', stderr);
+    }
+    return ASQ__EXIT_USAGE;
+}
+
+void asq__note(const struct asq__reporter *who, const char *fmt, ...)
+{
+    char message[1024];
+    va_list ap;
+
+    if (who->json)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    fflush(stdout);
+    fprintf(stderr, "%s: ", who->program);
+    asq__print_text(stderr, message, true);
+    putc('\n', stderr);
+}
+
+/* ---- Values --------------------------------------------------------------------------------- */
+
+int asq__print_json(const struct asq__reporter *who, const asq_value *v, bool indented)
+{
+    char *text;
+    int rc = asq_to_json(v, indented ? 2 : 0, &text);
+
+    if (rc < 0)
+        return asq__report_code(who, rc, NULL, "the value cannot be written as JSON: %s", asq_strerror(rc));
+    puts(text);
+    free(text);
+    return ASQ__EXIT_OK;
+}
+
+int asq__print_json_own(const struct asq__reporter *who, asq_value *v)
+{
+    int status;
+
+    if (!v)
+        return asq__report_code(who, ASQ_ENOMEM, NULL, "out of memory");
+    status = asq__print_json(who, v, false);
+    asq_value_free(v);
+    return status;
+}
+
+int asq__finish_output(const struct asq__reporter *who, int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    return asq__report_code(who, ASQ_ESYS, NULL, "writing the output: %s", strerror(errno));
+}
+
+const asq_value *asq__field(const asq_value *map, const char *key)
+{
+    const asq_value *v = asq_map_get(map, key);
+
+    return v ? v : asq_map_get(asq_map_get(map, "counters"), key);
+}
+
+static char *list_word(const asq_value *list)
+{
+    char *text = strdup(""), *item, *longer;
+    int n;
+
+    for (size_t i = 0; text && i < asq_list_size(list); i++) {
+        item = asq__word(asq_list_get(list, i));
+        n = item ? asprintf(&longer, "%s%s%s", text, i ? "," : "", item) : -1;
+        free(item);
+        free(text);
+        text = n < 0 ? NULL : longer;
+    }
+    return text;
+}
+
+char *asq__word(const asq_value *v)
+{
+    const char *s;
+    char *text = NULL;
+    int64_t i;
+    bool b;
+
+    if (!v || asq_value_type(v) == ASQ_NULL)
+        return strdup("-");
+    if (asq_value_get_string(v, &s, NULL) == 0)
+        return strdup(*s ? s : "-");
+    if (asq_value_get_bool(v, &b) == 0)
+        return strdup(b ? "yes" : "no");
+    if (asq_value_get_int(v, &i) == 0)
+        return asprintf(&text, "%" PRId64, i) < 0 ? NULL : text;
+    if (asq_value_type(v) == ASQ_LIST)
+        return list_word(v);
+    return asq_to_json(v, 0, &text) < 0 ? NULL : text;
+}

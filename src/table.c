@@ -1,0 +1,103 @@
+/*
+ * table.c: tables for people (output.h). All cells are kept until the end, since only then the widths
+ * are known; what is printed by the million (agent ids) is in memory by then anyway.
+ */
+#include "output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLUMNS 16
+
+struct asq__table {
+    const struct asq__column *columns; /* borrowed */
+    size_t ncolumns;
+    size_t widths[MAX_COLUMNS]; /* characters */
+    char **cells;
+    size_t ncells, room;
+    bool failed; /* memory was short */
+};
+
+/* Characters, as far as UTF-8 tells; asq__print_text makes four of a control character. */
+static size_t width_of(const char *text)
+{
+    size_t n = 0;
+
+    for (const unsigned char *s = (const unsigned char *) text; *s; s++)
+        n += *s < 0x20 || *s == 0x7f ? 4 : (*s & 0xc0) != 0x80;
+    return n;
+}
+
+struct asq__table *asq__table_new(const struct asq__column *columns, size_t n)
+{
+    struct asq__table *t = n <= MAX_COLUMNS ? calloc(1, sizeof *t) : NULL;
+
+    if (!t)
+        return NULL;
+    t->columns = columns;
+    t->ncolumns = n;
+    for (size_t i = 0; i < n; i++)
+        t->widths[i] = width_of(columns[i].title);
+    return t;
+}
+
+void asq__table_add(struct asq__table *t, char *text)
+{
+    size_t column, width;
+
+    if (!t || !text) {
+        if (t)
+            t->failed = true;
+        free(text);
+        return;
+    }
+    if (t->ncells == t->room) {
+        size_t room = t->room ? 2 * t->room : 64;
+        char **cells = realloc(t->cells, room * sizeof *cells);
+        if (!cells) {
+            t->failed = true;
+            free(text);
+            return;
+        }
+        t->cells = cells;
+        t->room = room;
+    }
+    column = t->ncells % t->ncolumns;
+    width = width_of(text);
+    if (width > t->widths[column])
+        t->widths[column] = width;
+    t->cells[t->ncells++] = text;
+}
+
+static void print_cell(const struct asq__table *t, size_t column, const char *text)
+{
+    size_t width = width_of(text);
+    int pad = width < t->widths[column] ? (int) (t->widths[column] - width) : 0;
+    bool last = column + 1 == t->ncolumns;
+
+    if (t->columns[column].right)
+        printf("%*s", pad, "");
+    asq__print_text(stdout, text, false);
+    if (last)
+        putchar('\n');
+    else
+        printf("%*s", t->columns[column].right ? 2 : pad + 2, "");
+}
+
+int asq__table_print(struct asq__table *t, const struct asq__reporter *who)
+{
+    bool failed = !t || t->failed;
+
+    if (!failed) {
+        for (size_t i = 0; i < t->ncolumns; i++)
+            print_cell(t, i, t->columns[i].title);
+        for (size_t i = 0; i < t->ncells; i++)
+            print_cell(t, i % t->ncolumns, t->cells[i]);
+    }
+    for (size_t i = 0; t && i < t->ncells; i++)
+        free(t->cells[i]);
+    if (t)
+        free(t->cells);
+    free(t);
+    return failed ? asq__report_code(who, ASQ_ENOMEM, NULL, "out of memory") : ASQ__EXIT_OK;
+}

@@ -1,0 +1,18 @@
+/*
+ * worker_stop.h: `as-worker stop`: asks workers to drain and hand over, and sees them go.
+ */
+#ifndef ASQ_SRC_WORKER_STOP_H
+#define ASQ_SRC_WORKER_STOP_H
+
+#include "output.h"
+
+struct asq__stop_options {
+    const char *id;     /* NULL: all that are alive */
+    bool wait;          /* until they are gone */
+    int64_t timeout_ms; /* for that; ASQ_FOREVER */
+};
+
+/* Gives an exit status. */
+int asq__workers_stop(const struct asq__reporter *who, asq *h, const struct asq__stop_options *options);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * workers.c: see workers.h. Entries come from Redis, where anybody may have written anything: a field
+ * that is missing or of another type is shown as "-".
+ */
+#include "workers.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { const char *key; struct asq__column column; } columns[] = {
+    { "id", { "WORKER", false } },
+    { "alive", { "ALIVE", false } },
+    { "host", { "HOST", false } },
+    { "pid", { "PID", true } },
+    { "partitions", { "PARTITIONS", true } },
+    { "capacity", { "CAPACITY", true } },
+    { "calls", { "CALLS", true } },
+    { "failures", { "FAILURES", true } },
+    { "agents", { "AGENTS", true } },
+    { "version", { "VERSION", false } },
+};
+#define NCOLUMNS (sizeof columns / sizeof columns[0])
+
+const char *asq__worker_id(const asq_value *worker)
+{
+    const char *id = "";
+
+    asq_value_get_string(asq_map_get(worker, "id"), &id, NULL);
+    return id;
+}
+
+bool asq__worker_is_alive(const asq_value *worker)
+{
+    bool alive = false;
+
+    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+    return alive;
+}
+
+static bool is_stopping(const asq_value *worker)
+{
+    const asq_value *v = asq_map_get(worker, "stopping");
+    const char *s;
+    int64_t i;
+    bool b;
+
+    if (asq_value_get_bool(v, &b) == 0)
+        return b;
+    if (asq_value_get_int(v, &i) == 0)
+        return i != 0;
+    return asq_value_get_string(v, &s, NULL) == 0 && strcmp(s, "1") == 0;
+}
+
+bool asq__worker_includes(const char *id, const char *process)
+{
+    size_t n = strlen(id);
+    const char *rest = process + n;
+
+    if (strncmp(id, process, n) != 0)
+        return false;
+    if (!*rest)
+        return true;
+    /* W.1 */
+    if (*rest++ != '.' || !*rest)
+        return false;
+    return strspn(rest, "0123456789") == strlen(rest);
+}
+
+/* Partitions may come as a number or as a list of them: the table has how many. */
+static char *cell(const asq_value *worker, const char *key)
+{
+    const asq_value *v = asq__field(worker, key);
+    asq_value *count;
+    char *word;
+
+    if (strcmp(key, "alive") == 0 && asq__worker_is_alive(worker) && is_stopping(worker))
+        return strdup("stopping");
+    if (strcmp(key, "partitions") != 0 || asq_value_type(v) != ASQ_LIST)
+        return asq__word(v);
+    count = asq_value_int((int64_t) asq_list_size(v));
+    word = count ? asq__word(count) : NULL;
+    asq_value_free(count);
+    return word;
+}
+
+static int show_table(const struct asq__reporter *who, const asq_value *list)
+{
+    struct asq__column heads[NCOLUMNS];
+    struct asq__table *t;
+
+    for (size_t i = 0; i < NCOLUMNS; i++)
+        heads[i] = columns[i].column;
+    t = asq__table_new(heads, NCOLUMNS);
+    for (size_t row = 0; row < asq_list_size(list); row++)
+        for (size_t i = 0; i < NCOLUMNS; i++)
+            asq__table_add(t, cell(asq_list_get(list, row), columns[i].key));
+    return asq__table_print(t, who);
+}
+
+int asq__workers_show(const struct asq__reporter *who, asq *h)
+{
+    asq_value *list;
+    int status;
+
+    if (asq_workers(h, &list) < 0)
+        return asq__report(who, asq_last_error(h));
+    if (who->json)
+        status = asq__print_json(who, list, false);
+    else if (asq_list_size(list))
+        status = show_table(who, list);
+    else {
+        asq__note(who, "there is no worker in namespace '%s'", asq_namespace(h));
+        status = ASQ__EXIT_OK;
+    }
+    asq_value_free(list);
+    return status;
+}
+
+int asq__workers_alive(asq *h)
+{
+    asq_value *list;
+    int n = 0, rc = asq_workers(h, &list);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        n += asq__worker_is_alive(asq_list_get(list, i));
+    asq_value_free(list);
+    return n;
+}
