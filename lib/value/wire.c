@@ -433,16 +433,16 @@ static int open_container(struct reader *r, const struct field *f, const uint8_t
     return 0;
 }
 
-/* Reads an Entry: the key goes to the frame, the value's place to *value. */
-static int read_entry(struct reader *r, const struct field *entry, struct frame *frame,
-                      struct field *value) {
+/* Reads the Entry in a field: the key goes to the frame; the field becomes that of the value. */
+static int read_entry(struct reader *r, struct field *entry, struct frame *frame) {
     struct field f, key = { .data = NULL, .n = 0 };
+    const uint8_t *end = entry->data + entry->n;
     bool valued = false;
-    value->data = entry->data + entry->n; /* without a value: null */
-    value->n = 0;
     r->p = entry->data;
-    while (r->p < entry->data + entry->n) {
-        int rc = read_field(r, entry->data + entry->n, &f);
+    entry->data = end; /* without a value: null */
+    entry->n = 0;
+    while (r->p < end) {
+        int rc = read_field(r, end, &f);
         if (rc == 0 && f.number == F_KEY) {
             rc = expect_text(r, &f, "a key");
             if (rc == 0 && f.n && memchr(f.data, 0, f.n))
@@ -451,7 +451,7 @@ static int read_entry(struct reader *r, const struct field *entry, struct frame 
         } else if (rc == 0 && f.number == F_VALUE) {
             rc = valued ? FAIL(r, f.at, "a second value under one key")
                         : expect(r, &f, BYTES, "the value of an entry");
-            *value = f;
+            *entry = f;
             valued = true;
         }
         if (rc < 0)
@@ -479,7 +479,7 @@ static int next_element(struct reader *r, struct frame *frame, const uint8_t **r
         rc = expect(r, &f, BYTES, list ? "an item" : "an entry");
         frame->next = f.data + f.n;
         if (rc == 0 && !list)
-            rc = read_entry(r, &f, frame, &f);
+            rc = read_entry(r, &f, frame);
         if (rc < 0)
             return rc;
         r->p = f.data;
