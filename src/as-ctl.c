@@ -1,59 +1,62 @@
 /*
- * as-ctl.c: the tool for people and scripts. Its commands and options as tables; what they do stands in
- * ctl_*.c. The exit status is part of the contract: 0, 1 (a failure there, or the time was up), 2 (wrong
- * usage, nothing was done).
+ * as-ctl.c: the tool for people and scripts. Its commands and options as tables; what they do
+ * stands in ctl_*.c. The exit status is part of the contract: 0, 1 (a failure there, or the time
+ * was up), 2 (wrong usage, nothing was done).
  */
 #include "connect.h"
 #include "ctl.h"
 
-#define AT(field) offsetof(struct asq__ctl, settings.field)
+#define MAX_MS (INT64_C(365) * 86400000)
+#define AT(field) offsetof(struct as_ctl, settings.field)
 
-static const struct asq__option options[] = {
-    { "async", 'a', NULL, NULL, asq__option_true, AT(async), 0, 0, false,
+static const struct as_option options[] = {
+    { "async", 'a', NULL, NULL, as_option_true, AT(async), 0, 0, false,
       "do not wait: print the call's id, and keep its result" },
-    { "class", 'c', "CLASS", NULL, asq__option_string, AT(class_name), 0, 0, false,
+    { "class", 'c', "CLASS", NULL, as_option_string, AT(class_name), 0, 0, false,
       "agents of this class only" },
     { "help", 'h', NULL, NULL, NULL, 0, 0, 0, true, "this text, or that of a command" },
-    { "id", 'i', "ID", NULL, asq__option_string, AT(id), 0, 0, false,
+    { "id", 'i', "ID", NULL, as_option_string, AT(id), 0, 0, false,
       "id of the new agent (a random one)" },
-    { "json", 'j', NULL, NULL, asq__option_true, AT(json), 0, 0, true,
+    { "json", 'j', NULL, NULL, as_option_true, AT(json), 0, 0, true,
       "JSON instead of text, errors (on stderr) included" },
-    { "namespace", 'n', "NAME", NULL, asq__option_string, AT(ns), 0, 0, true,
+    { "namespace", 'n', "NAME", NULL, as_option_string, AT(ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
-    { "timeout", 't', "MS", NULL, asq__option_ms, AT(timeout_ms), 1, INT64_MAX / 2, true,
+    { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, true,
       "how long to wait, in ms or as 500ms, 30s, 5m, 1h\n(for ever; for Redis alone 30s)" },
-    { "url", 'u', "URL", NULL, asq__option_string, AT(url), 0, 0, true,
-      "Redis (ASQUEUE_URL, else " ASQ__DEFAULT_URL ")" },
+    { "url", 'u', "URL", NULL, as_option_string, AT(url), 0, 0, true,
+      "Redis (ASQUEUE_URL, else " AS_DEFAULT_URL ")" },
     { "version", 'V', NULL, NULL, NULL, 0, 0, 0, true, "the version" },
-    { "wait", 'w', NULL, NULL, asq__option_true, AT(wait), 0, 0, false, "until the worker is gone" },
+    { "wait", 'w', NULL, NULL, as_option_true, AT(wait), 0, 0, false, "until the worker is gone" },
 };
 
-static const struct asq__command commands[] = {
-    { "agents", "", "lists the agents", 0, 0, "class", asq__ctl_agents },
+static const struct as_command commands[] = {
+    { "agents", "", "lists the agents", 0, 0, "class", as_ctl_agents },
     { "call", "ID METHOD [ARGS]", "calls a method and prints its result as JSON", 2, 3, "async",
-      asq__ctl_call },
-    { "classes", "", "lists the classes that workers have, with methods and\nattributes", 0, 0, NULL,
-      asq__ctl_classes },
-    { "clone", "ID", "makes a new agent from the creation arguments of this\none, prints its id", 1, 1, "id",
-      asq__ctl_clone },
-    { "create", "CLASS [ARGS]", "makes an agent, prints its id", 1, 2, "id", asq__ctl_create },
-    { "delete", "ID", "ends an agent", 1, 1, NULL, asq__ctl_delete },
-    { "get", "ID ATTR", "prints an attribute as JSON", 2, 2, NULL, asq__ctl_get },
-    { "ping", "", "asks Redis whether it is there", 0, 0, NULL, asq__ctl_ping },
-    { "result", "CALL-ID", "prints the result of a call made elsewhere", 1, 1, NULL, asq__ctl_result },
-    { "set", "ID ATTR VALUE", "sets an attribute; VALUE is JSON", 3, 3, NULL, asq__ctl_set },
-    { "show", "ID", "shows an agent as Redis has it, state included", 1, 1, NULL, asq__ctl_show },
+      as_ctl_call },
+    { "classes", "", "lists the classes that workers have, with methods and\nattributes", 0, 0,
+      NULL, as_ctl_classes },
+    { "clone", "ID", "makes a new agent from the creation arguments of this\none, prints its id",
+      1, 1, "id", as_ctl_clone },
+    { "create", "CLASS [ARGS]", "makes an agent, prints its id", 1, 2, "id", as_ctl_create },
+    { "delete", "ID", "ends an agent", 1, 1, NULL, as_ctl_delete },
+    { "get", "ID ATTR", "prints an attribute as JSON", 2, 2, NULL, as_ctl_get },
+    { "ping", "", "asks Redis whether it is there", 0, 0, NULL, as_ctl_ping },
+    { "result", "CALL-ID", "prints the result of a call made elsewhere", 1, 1, NULL,
+      as_ctl_result },
+    { "set", "ID ATTR VALUE", "sets an attribute; VALUE is JSON", 3, 3, NULL, as_ctl_set },
+    { "show", "ID", "shows an agent as Redis has it, state included", 1, 1, NULL, as_ctl_show },
     { "stop", "WORKER", "tells a worker to finish its calls, hand over and end", 1, 1, "wait",
-      asq__ctl_stop },
-    { "workers", "", "lists the workers", 0, 0, NULL, asq__ctl_workers },
+      as_ctl_stop },
+    { "workers", "", "lists the workers", 0, 0, NULL, as_ctl_workers },
 };
 
-static const struct asq__cli cli = {
+static const struct as_cli cli = {
     .program = "as-ctl",
     .summary = "Looks into an asqueue deployment and uses its agents.",
-    .notes = "ARGS are JSON: a list of positional arguments, '[2, \"two\"]', or an object of named ones,\n"
-             "'{\"n\": 2}'; \"-\" reads them from standard input, as it does VALUE.\n"
-             "Environment: ASQUEUE_URL. The place for a password, which a command line shows to everybody.\n"
+    .notes = "ARGS are JSON: a list of positional arguments, '[2, \"two\"]', or an object of\n"
+             "named ones, '{\"n\": 2}'; \"-\" reads them from standard input, as it does VALUE.\n"
+             "Environment: ASQUEUE_URL. The place for a password, which a command line shows to\n"
+             "everybody.\n"
              "Exit status: 0, 1 failed or timed out, 2 wrong usage.\n"
              "See also: as-ctl(1), as-worker(1)",
     .options = options,
@@ -64,12 +67,12 @@ static const struct asq__cli cli = {
 
 int main(int argc, char **argv)
 {
-    struct asq__ctl ctl = {
-        .base = { .cli = &cli, .who = { "as-ctl", false }, .settings = &ctl, .json = &ctl.settings.json,
-                  .complete = asq__ctl_complete },
+    struct as_ctl ctl = {
+        .base = { .cli = &cli, .who = { "as-ctl", false }, .settings = &ctl,
+                  .json = &ctl.settings.json, .complete = as_ctl_complete },
         .settings = { .timeout_ms = ASQ_FOREVER },
     };
-    int status = asq__program_main(&ctl.base, argc, argv);
+    int status = as_program_main(&ctl.base, argc, argv);
 
     if (ctl.h)
         asq_close(ctl.h);

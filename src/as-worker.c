@@ -1,8 +1,9 @@
 /*
- * as-worker.c: runs agents whose classes come from plugins (start), and looks after workers that run
- * (status, stop). All of the work is asq_worker_run's; here is the command line, the log, and what a
- * failure is told as. The exit status is part of the contract: 0 after an orderly stop, 1 when it
- * could not start or had to give up, 2 for a wrong command line, which starting again cannot cure.
+ * as-worker.c: runs agents whose classes come from plugins (start), and looks after workers that
+ * run (status, stop). All of the work is asq_worker_run's; here is the command line, the log,
+ * and what a failure is told as. The exit status is part of the contract: 0 after an orderly
+ * stop, 1 when it could not start or had to give up, 2 for a wrong command line, which starting
+ * again cannot cure.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,75 +31,81 @@ static int stop(void *program, int argc, char **argv);
 #define LOG_FORMATS "text|json"
 enum { FORMAT_TEXT, FORMAT_JSON };
 
+#define MAX_MS (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct settings, field)
 #define GIB ((int64_t) 1 << 30)
 
-static const struct asq__option options[] = {
-    { "agent-dir", 'd', "DIR", "DIR", asq__option_string, AT(worker.agent_dir), 0, 0, false,
+static const struct as_option options[] = {
+    { "agent-dir", 'd', "DIR", "DIR", as_option_string, AT(worker.agent_dir), 0, 0, false,
       "folder of plugins (*.so); nobody else may write to\nit or to them" },
-    { "all", 0, NULL, NULL, asq__option_true, AT(all), 0, 0, false,
+    { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false,
       "every worker of the namespace that is alive" },
-    { "capacity", 'c', "N", NULL, asq__option_u32, AT(worker.capacity), 1, 65536, false,
+    { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 65536, false,
       "threads of each process (32)" },
-    { "drain-timeout", 0, "MS", NULL, asq__option_ms, AT(worker.drain_timeout_ms), 0, 86400000, false,
+    { "drain-timeout", 0, "MS", NULL, as_option_ms, AT(worker.drain_timeout_ms), 0, 86400000, false,
       "how long calls may go on when it stops (30s)" },
     { "help", 'h', NULL, NULL, NULL, 0, 0, 0, true, "this text, or that of a command" },
-    { "host", 0, "HOST", NULL, asq__option_string, AT(host), 0, 0, true,
+    { "host", 0, "HOST", NULL, as_option_string, AT(host), 0, 0, true,
       "Redis, without a URL (127.0.0.1)" },
-    { "id", 0, "ID", NULL, asq__option_string, AT(worker.id), 0, 0, false,
-      "the worker's id (host name and a random part)" },
-    { "json", 0, NULL, NULL, asq__option_true, AT(json), 0, 0, false, "JSON instead of text" },
-    { "lease-time", 0, "MS", NULL, asq__option_ms, AT(worker.lease_time_ms), 100, 3600000, false,
+    { "id", 0, "ID", NULL, as_option_string, AT(worker.id), 0, 0, false,
+      "the worker's id; of a new one a host name and a random\npart unless it is given" },
+    { "json", 0, NULL, NULL, as_option_true, AT(json), 0, 0, false, "JSON instead of text" },
+    { "lease-time", 0, "MS", NULL, as_option_ms, AT(worker.lease_time_ms), 100, 3600000, false,
       "a worker whose beat stands still for so long is\ntaken for dead (10s)" },
-    { "log-format", 0, "FORMAT", LOG_FORMATS, asq__option_choice, AT(log_format), 0, 0, false,
+    { "log-format", 0, "FORMAT", LOG_FORMATS, as_option_choice, AT(log_format), 0, 0, false,
       LOG_FORMATS ", to stderr (text)" },
-    { "log-level", 0, "LEVEL", LOG_LEVELS, asq__option_choice, AT(log_level), 0, 0, false,
+    { "log-level", 0, "LEVEL", LOG_LEVELS, as_option_choice, AT(log_level), 0, 0, false,
       LOG_LEVELS " (info)" },
-    { "max-attempts", 0, "N", NULL, asq__option_u32, AT(worker.max_attempts), 1, 1000, false,
+    { "max-attempts", 0, "N", NULL, as_option_u32, AT(worker.max_attempts), 1, 1000, false,
       "a call that its process died on so often becomes a\ndead letter (3)" },
-    { "max-expire-time", 0, "S", NULL, asq__option_seconds, AT(worker.max_expire_time_s), 1, 31536000,
+    { "max-expire-time", 0, "S", NULL, as_option_seconds, AT(worker.max_expire_time_s), 1, 31536000,
       false, "how long results are kept for callers that do not\nfetch them (7200)" },
-    { "max-message-size", 0, "BYTES", NULL, asq__option_size, AT(worker.max_message_size), 1024, GIB / 2,
-      false, "of one call or result, encoded (32M)" },
-    { "model-config-path", 0, "FILE", "FILE", asq__option_string, AT(worker.model_config_path), 0, 0, false,
-      "model configurations (JSON), which methods can read" },
-    { "namespace", 'n', "NAME", NULL, asq__option_string, AT(worker.ns), 0, 0, true,
+    { "max-message-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_message_size), 1024,
+      GIB / 2, false, "of one call or result, encoded (32M)" },
+    { "model-config-path", 0, "FILE", "FILE", as_option_string, AT(worker.model_config_path), 0, 0,
+      false, "model configurations (JSON), which methods can read" },
+    { "namespace", 'n', "NAME", NULL, as_option_string, AT(worker.ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
-    { "no-local-mode", 0, NULL, NULL, asq__option_true, AT(worker.no_local_mode), 0, 0, false,
+    { "no-local-mode", 0, NULL, NULL, as_option_true, AT(worker.no_local_mode), 0, 0, false,
       "a Redis on another host without password and TLS\nis meant" },
-    { "no-wait", 0, NULL, NULL, asq__option_false, AT(wait), 0, 0, false, "only ask" },
-    { "partitions", 0, "N", NULL, asq__option_u32, AT(worker.partitions), 1, 16384, false,
+    { "no-wait", 0, NULL, NULL, as_option_false, AT(wait), 0, 0, false, "only ask" },
+    { "partitions", 0, "N", NULL, as_option_u32, AT(worker.partitions), 1, 16384, false,
       "of the namespace, if this worker makes it (128)" },
-    { "port", 0, "PORT", NULL, asq__option_u32, AT(port), 1, 65535, true, "Redis, without a URL (6379)" },
-    { "processes", 'p', "N", NULL, asq__option_u32, AT(worker.processes), 1, 1024, false,
+    { "port", 0, "PORT", NULL, as_option_u32, AT(port), 1, 65535, true,
+      "Redis, without a URL (6379)" },
+    { "processes", 'p', "N", NULL, as_option_u32, AT(worker.processes), 1, 1024, false,
       "worker processes (1)" },
-    { "redis-url", 'u', "URL", NULL, asq__option_string, AT(url), 0, 0, true,
-      "Redis (ASQUEUE_URL, else " ASQ__DEFAULT_URL ")" },
-    { "stack-size", 0, "BYTES", NULL, asq__option_size, AT(worker.stack_size), 16384, GIB, false,
+    { "redis-url", 'u', "URL", NULL, as_option_string, AT(url), 0, 0, true,
+      "Redis (ASQUEUE_URL, else " AS_DEFAULT_URL ")" },
+    { "stack-size", 0, "BYTES", NULL, as_option_size, AT(worker.stack_size), 16384, GIB, false,
       "of the stack that a method runs on (256K)" },
-    { "timeout", 't', "MS", NULL, asq__option_ms, AT(timeout_ms), 1, INT64_MAX, false,
+    { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, false,
       "how long to wait for them at most" },
     { "version", 'V', NULL, NULL, NULL, 0, 0, 0, true, "the version" },
-    { "wait", 'w', NULL, NULL, asq__option_true, AT(wait), 0, 0, false,
+    { "wait", 'w', NULL, NULL, as_option_true, AT(wait), 0, 0, false,
       "until they are gone (this is so unless --no-wait)" },
 };
 
-static const struct asq__command commands[] = {
-    { "start", "", "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir capacity drain-timeout id lease-time log-format log-level max-attempts max-expire-time "
-      "max-message-size model-config-path no-local-mode partitions processes stack-size",
+static const struct as_command commands[] = {
+    { "start", "",
+      "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
+      "agent-dir capacity drain-timeout id lease-time log-format log-level max-attempts "
+      "max-expire-time max-message-size model-config-path no-local-mode partitions processes "
+      "stack-size",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },
-    { "stop", "", "stops workers: --id ID, or --all", 0, 0, "all id json no-wait timeout wait", stop },
+    { "stop", "", "stops workers: --id ID, or --all", 0, 0, "all id json no-wait timeout wait",
+      stop },
 };
 
-static const struct asq__cli cli = {
+static const struct as_cli cli = {
     .program = "as-worker",
-    .summary = "Runs the agents of an asqueue deployment: reads their calls from Redis, and commits state\n"
-               "and results there.",
-    .notes = "Times are milliseconds (--max-expire-time: seconds) or have a suffix: 500ms, 30s, 5m, 2h.\n"
+    .summary = "Runs the agents of an asqueue deployment: reads their calls from Redis, and\n"
+               "commits state and results there.",
+    .notes = "Times are milliseconds (--max-expire-time: seconds), or have a suffix: 500ms, 30s.\n"
              "Sizes are bytes, or have a suffix: 256K, 32M, 1G.\n"
-             "Environment: ASQUEUE_URL. The place for a password, which a command line shows to everybody.\n"
+             "Environment: ASQUEUE_URL. The place for a password, which a command line shows to\n"
+             "everybody.\n"
              "Exit status: 0 stopped in order, 1 could not start or gave up, 2 wrong usage.\n"
              "See also: as-worker(1), as-ctl(1)",
     .options = options,
@@ -109,7 +116,7 @@ static const struct asq__cli cli = {
 };
 
 struct program {
-    struct asq__program base; /* comes first */
+    struct as_program base; /* comes first */
     struct settings settings;
     char url[320];            /* of --host and --port */
 };
@@ -121,58 +128,58 @@ static int make_url(struct program *p)
     const char *host = s->host ? s->host : "127.0.0.1";
 
     if (!s->host && !s->port)
-        return ASQ__EXIT_OK;
+        return AS_EXIT_OK;
     if (s->url)
-        return asq__program_usage(&p->base, "--redis-url has host and port already: leave out --host and "
-                                            "--port");
+        return as_program_usage(&p->base, "--redis-url has host and port already: "
+                                            "leave out --host and --port");
     if (strpbrk(host, "/@?#[]") || strlen(host) > 255)
-        return asq__program_usage(&p->base, "--host takes a name or an address; for a Unix socket or a "
-                                            "password give --redis-url");
+        return as_program_usage(&p->base, "--host takes a name or an address; for a Unix socket "
+                                            "or a password give --redis-url");
     snprintf(p->url, sizeof p->url, strchr(host, ':') ? "redis://[%s]:%u" : "redis://%s:%u", host,
              s->port ? s->port : 6379);
     s->url = p->url;
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
 static int open_deployment(struct program *p, asq **ret)
 {
     int exit_status = make_url(p);
 
-    if (exit_status != ASQ__EXIT_OK)
+    if (exit_status != AS_EXIT_OK)
         return exit_status;
-    return asq__connect(&p->base.who, p->settings.url, "--redis-url", p->settings.worker.ns,
+    return as_connect(&p->base.who, p->settings.url, "--redis-url", p->settings.worker.ns,
                         p->settings.timeout_ms, ret);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------- */
 
 /* A failure of start, where logs are read: in the log's format. */
-static int start_failed(const struct program *p, struct asq__log *log, int code, const char *why)
+static int start_failed(const struct program *p, struct as_log *log, int code, const char *why)
 {
     if (log->json)
-        asq__log_write(log, ASQ_LOG_ERROR, why);
+        as_log_write(log, ASQ_LOG_ERROR, why);
     else
-        asq__note(&p->base.who, "%s", why);
-    return code == ASQ_EINVAL ? ASQ__EXIT_USAGE : ASQ__EXIT_FAILED;
+        as_note(&p->base.who, "%s", why);
+    return code == ASQ_EINVAL ? AS_EXIT_USAGE : AS_EXIT_FAILED;
 }
 
 static int start(void *program, int argc, char **argv)
 {
     struct program *p = program;
     struct settings *s = &p->settings;
-    struct asq__log log = { s->log_format == FORMAT_JSON };
+    struct as_log log = { s->log_format == FORMAT_JSON };
     asq_worker *w;
     char why[2048];
     int rc, exit_status;
 
     (void) argc, (void) argv;
-    if ((exit_status = make_url(p)) != ASQ__EXIT_OK)
+    if ((exit_status = make_url(p)) != AS_EXIT_OK)
         return exit_status;
     s->worker.url = s->url;
-    s->worker.log = asq__log_write;
+    s->worker.log = as_log_write;
     s->worker.log_user = &log;
     s->worker.log_level = (asq_log_level) s->log_level;
-    if (asq__cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
+    if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would be the default */
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
         return start_failed(p, &log, rc, why);
@@ -189,9 +196,9 @@ static int status(void *program, int argc, char **argv)
     int exit_status;
 
     (void) argc, (void) argv;
-    if ((exit_status = open_deployment(p, &h)) != ASQ__EXIT_OK)
+    if ((exit_status = open_deployment(p, &h)) != AS_EXIT_OK)
         return exit_status;
-    exit_status = asq__workers_show(&p->base.who, h);
+    exit_status = as_workers_show(&p->base.who, h);
     asq_close(h);
     return exit_status;
 }
@@ -200,18 +207,18 @@ static int stop(void *program, int argc, char **argv)
 {
     struct program *p = program;
     struct settings *s = &p->settings;
-    struct asq__stop_options o = { s->worker.id, s->wait, s->timeout_ms };
+    struct as_stop_options o = { s->worker.id, s->wait, s->timeout_ms };
     asq *h;
     int exit_status;
 
     (void) argc, (void) argv;
     if (s->all && s->worker.id)
-        return asq__program_usage(&p->base, "--all and --id ID exclude each other");
+        return as_program_usage(&p->base, "--all and --id ID exclude each other");
     if (!s->all && !s->worker.id)
-        return asq__program_usage(&p->base, "which worker? give --id ID, or --all");
-    if ((exit_status = open_deployment(p, &h)) != ASQ__EXIT_OK)
+        return as_program_usage(&p->base, "which worker? give --id ID, or --all");
+    if ((exit_status = open_deployment(p, &h)) != AS_EXIT_OK)
         return exit_status;
-    exit_status = asq__workers_stop(&p->base.who, h, &o);
+    exit_status = as_workers_stop(&p->base.who, h, &o);
     asq_close(h);
     return exit_status;
 }
@@ -225,5 +232,5 @@ int main(int argc, char **argv)
                       .timeout_ms = ASQ_FOREVER },
     };
 
-    return asq__program_main(&p.base, argc, argv);
+    return as_program_main(&p.base, argc, argv);
 }

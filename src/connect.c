@@ -1,17 +1,19 @@
 /*
- * connect.c: see connect.h. The library's messages name what failed and where; this file adds where the
- * URL came from when nobody gave one.
+ * connect.c: see connect.h. The library's messages name what failed and where; this file adds
+ * where the URL came from when nobody gave one.
  */
 #include "connect.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define ADMIN_MS 30000 /* what asks Redis alone is not waited for longer, unless it is asked for */
+
 /* What the library has to tell while a command waits, such as a lost connection. */
 static void tell(void *user, asq_log_level level, const char *message)
 {
     if (level <= ASQ_LOG_INFO)
-        asq__note(user, "%s", message);
+        as_note(user, "%s", message);
 }
 
 static bool has_scheme(const char *url, const char *scheme)
@@ -19,7 +21,7 @@ static bool has_scheme(const char *url, const char *scheme)
     return strncmp(url, scheme, strlen(scheme)) == 0;
 }
 
-int asq__connect(const struct asq__reporter *who, const char *url, const char *option, const char *ns,
+int as_connect(const struct as_reporter *who, const char *url, const char *option, const char *ns,
                  int64_t timeout_ms, asq **ret)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -32,31 +34,33 @@ int asq__connect(const struct asq__reporter *who, const char *url, const char *o
         url = env;
         source = " (ASQUEUE_URL)";
     } else if (!url) {
-        url = ASQ__DEFAULT_URL;
+        url = AS_DEFAULT_URL;
     }
     if (has_scheme(url, "child:") || has_scheme(url, "local:")) {
-        snprintf(message, sizeof message,
-                 "%.6s%s is a deployment inside of one program, with nothing to be reached from here; give "
-                 "the URL of a Redis with %s or ASQUEUE_URL",
-                 url, source, option);
-        return asq__report_usage(who, message);
+        snprintf(
+            message, sizeof message,
+            "%.6s%s is a deployment inside of one program, with nothing to be reached from here; "
+            "give the URL of a Redis with %s or ASQUEUE_URL",
+            url, source, option);
+        return as_report_usage(who, message);
     }
     options.ns = ns;
-    options.timeout_ms = timeout_ms;
+    options.timeout_ms = timeout_ms == ASQ_FOREVER ? ADMIN_MS : timeout_ms;
     options.log = tell;
     /* Reporting changes nothing in the reporter. */
     options.log_user = (void *) (uintptr_t) who;
     rc = asq_open(url, &options, ret, why, sizeof why);
     if (rc == 0)
-        return ASQ__EXIT_OK;
+        return AS_EXIT_OK;
     if (url == env)
         snprintf(message, sizeof message, "%s (the URL is from ASQUEUE_URL)", why);
-    else if (strcmp(url, ASQ__DEFAULT_URL) == 0)
-        snprintf(message, sizeof message, "%s (neither %s nor ASQUEUE_URL was given: tried " ASQ__DEFAULT_URL ")",
-                 why, option);
+    else if (strcmp(url, AS_DEFAULT_URL) == 0)
+        snprintf(message, sizeof message,
+                 "%s (neither %s nor ASQUEUE_URL was given: tried " AS_DEFAULT_URL ")", why,
+                 option);
     else
         snprintf(message, sizeof message, "%s", why);
     if (rc == ASQ_EINVAL)
-        return asq__report_usage(who, message);
-    return asq__report_code(who, rc, NULL, "%s", message);
+        return as_report_usage(who, message);
+    return as_report_code(who, rc, NULL, "%s", message);
 }

@@ -15,35 +15,33 @@
 
 #define SLICE_MS 250      /* how soon a signal is seen */
 #define PATIENCE_MS 3000  /* then it looks whether anybody is there to work */
-#define ADMIN_MS 30000    /* what asks Redis alone is not waited for longer, unless --timeout says so */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-int asq__ctl_open(struct asq__ctl *ctl)
+int as_ctl_open(struct as_ctl *ctl)
 {
-    int64_t timeout_ms = ctl->settings.timeout_ms == ASQ_FOREVER ? ADMIN_MS : ctl->settings.timeout_ms;
-
-    ctl->opened_ms = asq__program_now_ms();
-    return asq__connect(&ctl->base.who, ctl->settings.url, "-u", ctl->settings.ns, timeout_ms, &ctl->h);
+    ctl->opened_ms = as_program_now_ms();
+    return as_connect(&ctl->base.who, ctl->settings.url, "-u", ctl->settings.ns,
+                      ctl->settings.timeout_ms, &ctl->h);
 }
 
-int asq__ctl_failed(struct asq__ctl *ctl)
+int as_ctl_failed(struct as_ctl *ctl)
 {
-    return asq__report(&ctl->base.who, asq_last_error(ctl->h));
+    return as_report(&ctl->base.who, asq_last_error(ctl->h));
 }
 
-int asq__ctl_outcome(struct asq__ctl *ctl, int rc)
+int as_ctl_outcome(struct as_ctl *ctl, int rc)
 {
     if (rc == ASQ_EINVAL)
-        return asq__program_usage(&ctl->base, "%s", asq_errmsg(ctl->h));
-    return rc < 0 ? asq__ctl_failed(ctl) : ASQ__EXIT_OK;
+        return as_program_usage(&ctl->base, "%s", asq_errmsg(ctl->h));
+    return rc < 0 ? as_ctl_failed(ctl) : AS_EXIT_OK;
 }
 
-int asq__ctl_attach(struct asq__ctl *ctl, const char *id, asq_agent **ret)
+int as_ctl_attach(struct as_ctl *ctl, const char *id, asq_agent **ret)
 {
-    int status = asq__ctl_open(ctl);
+    int status = as_ctl_open(ctl);
 
-    return status == ASQ__EXIT_OK ? asq__ctl_outcome(ctl, asq_attach(ctl->h, id, ret)) : status;
+    return status == AS_EXIT_OK ? as_ctl_outcome(ctl, asq_attach(ctl->h, id, ret)) : status;
 }
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
@@ -77,9 +75,10 @@ static char *read_input(size_t *ret_n, int *ret_code)
     return text;
 }
 
-/* Reads JSON. *ret_why tells what is wrong with it, in `why`; else it is a failure that was reported. */
-static int read_json(struct asq__ctl *ctl, const char *name, const char *text, asq_value **ret, char *why,
-                     size_t whylen)
+/* Reads JSON. *ret_why tells what is wrong with it, in `why`; else it is a failure that was
+ * reported. */
+static int read_json(struct as_ctl *ctl, const char *name, const char *text, asq_value **ret,
+                     char *why, size_t whylen)
 {
     char *input = NULL;
     size_t n = strlen(text);
@@ -88,21 +87,22 @@ static int read_json(struct asq__ctl *ctl, const char *name, const char *text, a
     *why = '\0';
     if (strcmp(text, "-") == 0) {
         if (!(input = read_input(&n, &rc)))
-            return asq__report_code(&ctl->base.who, rc, NULL, "reading %s from standard input: %s", name,
-                                    rc == ASQ_ESYS ? strerror(errno) : asq_strerror(rc));
+            return as_report_code(&ctl->base.who, rc, NULL, "reading %s from standard input: %s",
+                                  name, rc == ASQ_ESYS ? strerror(errno) : asq_strerror(rc));
         text = input;
     }
     rc = asq_from_json(text, n, ret, why, whylen);
     free(input);
     if (rc == ASQ_ENOMEM)
-        return asq__report_code(&ctl->base.who, rc, NULL, "reading %s: out of memory", name);
-    return rc < 0 ? ASQ__EXIT_USAGE : ASQ__EXIT_OK;
+        return as_report_code(&ctl->base.who, rc, NULL, "reading %s: out of memory", name);
+    return rc < 0 ? AS_EXIT_USAGE : AS_EXIT_OK;
 }
 
-int asq__ctl_args(struct asq__ctl *ctl, const char *text, asq_value **ret)
+int as_ctl_args(struct as_ctl *ctl, const char *text, asq_value **ret)
 {
-    static const char how[] = "a list in JSON for positional arguments, '[2, \"two\"]', or an object for named "
-                              "ones, '{\"n\": 2}'";
+    static const char how[] =
+        "a list in JSON for positional arguments, '[2, \"two\"]', or an object for named "
+        "ones, '{\"n\": 2}'";
     asq_value *v;
     asq_type type;
     char why[256];
@@ -110,32 +110,33 @@ int asq__ctl_args(struct asq__ctl *ctl, const char *text, asq_value **ret)
 
     *ret = NULL;
     if (!text)
-        return ASQ__EXIT_OK;
+        return AS_EXIT_OK;
     status = read_json(ctl, "ARGS", text, &v, why, sizeof why);
-    if (status == ASQ__EXIT_USAGE)
-        return asq__program_usage(&ctl->base, "ARGS is no JSON: %s. It is %s", why, how);
-    if (status != ASQ__EXIT_OK)
+    if (status == AS_EXIT_USAGE)
+        return as_program_usage(&ctl->base, "ARGS is no JSON: %s. It is %s", why, how);
+    if (status != AS_EXIT_OK)
         return status;
     type = asq_value_type(v);
     if (type == ASQ_LIST || type == ASQ_MAP) {
         *ret = v;
-        return ASQ__EXIT_OK;
+        return AS_EXIT_OK;
     }
     asq_value_free(v);
     if (strlen(text) < 64 && strcmp(text, "-") != 0)
-        return asq__program_usage(&ctl->base, "ARGS is of type %s: for one argument write '[%s]'. It is %s",
-                                  asq_type_name(type), text, how);
-    return asq__program_usage(&ctl->base, "ARGS is of type %s. It is %s", asq_type_name(type), how);
+        return as_program_usage(&ctl->base,
+                                "ARGS is of type %s: for one argument write '[%s]'. It is %s",
+                                asq_type_name(type), text, how);
+    return as_program_usage(&ctl->base, "ARGS is of type %s. It is %s", asq_type_name(type), how);
 }
 
-int asq__ctl_value(struct asq__ctl *ctl, const char *name, const char *text, asq_value **ret)
+int as_ctl_value(struct as_ctl *ctl, const char *name, const char *text, asq_value **ret)
 {
     char why[256];
     int status = read_json(ctl, name, text, ret, why, sizeof why);
 
-    if (status == ASQ__EXIT_USAGE)
-        return asq__program_usage(&ctl->base, "%s is no JSON: %s. A string needs its quotes: '\"text\"'", name,
-                                  why);
+    if (status == AS_EXIT_USAGE)
+        return as_program_usage(
+            &ctl->base, "%s is no JSON: %s. A string needs its quotes: '\"text\"'", name, why);
     return status;
 }
 
@@ -148,9 +149,9 @@ static void on_interrupt(int number)
     interrupted = number;
 }
 
-int64_t asq__ctl_remaining_ms(const struct asq__ctl *ctl)
+int64_t as_ctl_remaining_ms(const struct as_ctl *ctl)
 {
-    int64_t left = ctl->settings.timeout_ms - (asq__program_now_ms() - ctl->opened_ms);
+    int64_t left = ctl->settings.timeout_ms - (as_program_now_ms() - ctl->opened_ms);
 
     if (ctl->settings.timeout_ms == ASQ_FOREVER)
         return ASQ_FOREVER;
@@ -158,20 +159,21 @@ int64_t asq__ctl_remaining_ms(const struct asq__ctl *ctl)
 }
 
 /* Nothing has come for a while: is there anybody to work? Said once. */
-static void look_for_workers(struct asq__ctl *ctl)
+static void look_for_workers(struct as_ctl *ctl)
 {
-    if (ctl->told_no_worker || asq__program_now_ms() - ctl->opened_ms < PATIENCE_MS)
+    if (ctl->told_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
         return;
     ctl->told_no_worker = true;
-    if (asq__workers_alive(ctl->h) == 0)
-        asq__note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",
+    if (as_workers_alive(ctl->h) == 0)
+        as_note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",
                   asq_namespace(ctl->h));
 }
 
 enum progress { UNFINISHED, FINISHED };
 
 /* Lets `step` wait in slices until it has finished. False: the time is up, or a signal came. */
-static bool wait_in_slices(struct asq__ctl *ctl, enum progress (*step)(void *arg, int64_t ms), void *arg)
+static bool wait_in_slices(struct as_ctl *ctl, enum progress (*step)(void *arg, int64_t ms),
+                           void *arg)
 {
     struct sigaction catch = { .sa_handler = on_interrupt }, old_int, old_term;
     enum progress progress;
@@ -179,7 +181,7 @@ static bool wait_in_slices(struct asq__ctl *ctl, enum progress (*step)(void *arg
     sigaction(SIGINT, &catch, &old_int);
     sigaction(SIGTERM, &catch, &old_term);
     for (;;) {
-        int64_t left = asq__ctl_remaining_ms(ctl);
+        int64_t left = as_ctl_remaining_ms(ctl);
         int64_t slice = left == ASQ_FOREVER || left > SLICE_MS ? SLICE_MS : left;
         progress = step(arg, slice);
         if (progress == FINISHED || interrupted || slice == left)
@@ -192,7 +194,7 @@ static bool wait_in_slices(struct asq__ctl *ctl, enum progress (*step)(void *arg
 }
 
 /* Ends as the signal would have ended it, now that what is to be said was said. */
-static void end_by_signal(struct asq__ctl *ctl)
+static void end_by_signal(struct as_ctl *ctl)
 {
     if (!interrupted)
         return;
@@ -203,23 +205,23 @@ static void end_by_signal(struct asq__ctl *ctl)
 }
 
 /* Reports that the wait for `what` was given up. call_id NULL: nothing can be fetched later. */
-static int not_finished(struct asq__ctl *ctl, const char *what, const char *call_id)
+static int not_finished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
-    char until[64] = "interrupted";
+    char when[64] = "before the interruption";
     int status;
 
     if (!interrupted)
-        snprintf(until, sizeof until, "not within %lld ms", (long long) ctl->settings.timeout_ms);
+        snprintf(when, sizeof when, "within %lld ms", (long long) ctl->settings.timeout_ms);
     if (call_id)
         /* Not the URL itself: it may have a password. */
-        status = asq__report_code(&ctl->base.who, ASQ_ETIMEOUT, call_id,
-                                  "%s: %s. The call goes on; fetch its result with: as-ctl%s%s%s result %s",
-                                  what, until, ctl->settings.url ? " -u URL" : "",
-                                  ctl->settings.ns ? " -n " : "", ctl->settings.ns ? ctl->settings.ns : "",
-                                  call_id);
+        status = as_report_code(
+            &ctl->base.who, ASQ_ETIMEOUT, call_id,
+            "%s %s. The call goes on; fetch its result with: as-ctl%s%s%s result %s", what, when,
+            ctl->settings.url ? " -u URL" : "", ctl->settings.ns ? " -n " : "",
+            ctl->settings.ns ? ctl->settings.ns : "", call_id);
     else
-        status = asq__report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
-                                  "%s: %s. What was asked for may still be done", what, until);
+        status = as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
+                                  "%s %s. What was asked for may still be done", what, when);
     end_by_signal(ctl);
     return status;
 }
@@ -230,14 +232,14 @@ static enum progress result_step(void *arg, int64_t ms)
     return asq_result_done(arg) ? FINISHED : UNFINISHED;
 }
 
-int asq__ctl_wait(struct asq__ctl *ctl, asq_result *r)
+int as_ctl_wait(struct as_ctl *ctl, asq_result *r)
 {
     const asq_error *e;
 
     if (!wait_in_slices(ctl, result_step, r))
         return not_finished(ctl, "no result", asq_result_id(r));
     e = asq_result_error(r);
-    return e->code ? asq__report(&ctl->base.who, e) : ASQ__EXIT_OK;
+    return e->code ? as_report(&ctl->base.who, e) : AS_EXIT_OK;
 }
 
 struct ready {
@@ -256,27 +258,30 @@ static enum progress ready_step(void *arg, int64_t ms)
     return FINISHED;
 }
 
-int asq__ctl_ready(struct asq__ctl *ctl, asq_agent *agent)
+int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent)
 {
     struct ready ready = { agent, 0 };
+    char what[ASQ_MAX_ID + 32];
 
-    if (!wait_in_slices(ctl, ready_step, &ready))
-        return not_finished(ctl, "no answer from the agent", NULL);
-    return ready.rc < 0 ? asq__ctl_failed(ctl) : ASQ__EXIT_OK;
+    if (!wait_in_slices(ctl, ready_step, &ready)) {
+        snprintf(what, sizeof what, "no answer from agent '%s'", asq_agent_id(agent));
+        return not_finished(ctl, what, NULL);
+    }
+    return ready.rc < 0 ? as_ctl_failed(ctl) : AS_EXIT_OK;
 }
 
 /* ---- Printing ------------------------------------------------------------------------------- */
 
-int asq__ctl_print_id(struct asq__ctl *ctl, const char *key, const char *text)
+int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text)
 {
     if (ctl->base.who.json)
-        return asq__print_json_own(&ctl->base.who, asq_pack("{s:s}", key, text));
-    asq__print_text(stdout, text, false);
+        return as_print_json_own(&ctl->base.who, asq_pack("{s:s}", key, text));
+    as_print_text(stdout, text, false);
     putchar('\n');
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
-int asq__ctl_print(struct asq__ctl *ctl, const asq_value *v)
+int as_ctl_print(struct as_ctl *ctl, const asq_value *v)
 {
-    return asq__print_json(&ctl->base.who, v, !ctl->base.who.json);
+    return as_print_json(&ctl->base.who, v, !ctl->base.who.json);
 }

@@ -4,47 +4,48 @@
 #include "ctl.h"
 
 /* Waits for the result and prints it. Frees it. */
-static int print_result(struct asq__ctl *ctl, asq_result *r)
+static int print_result(struct as_ctl *ctl, asq_result *r)
 {
     const asq_value *v;
-    int status = asq__ctl_wait(ctl, r);
+    int status = as_ctl_wait(ctl, r);
 
-    if (status == ASQ__EXIT_OK)
-        status = asq_result_value(r, &v) < 0 ? asq__ctl_failed(ctl) : asq__ctl_print(ctl, v);
+    if (status == AS_EXIT_OK)
+        status = asq_result_value(r, &v) < 0 ? as_ctl_failed(ctl) : as_ctl_print(ctl, v);
     asq_result_free(r);
     return status;
 }
 
-/* Leaves the call to itself, once Redis has it, and prints the id under which its result is kept. */
-static int print_call_id(struct asq__ctl *ctl, asq_result *r)
+/* Leaves the call to itself, once Redis has it, and prints the id under which its result is
+ * kept. */
+static int print_call_id(struct as_ctl *ctl, asq_result *r)
 {
     const char *id = asq_result_id(r);
     int status;
 
-    if (asq_result_keep(r) < 0 || asq_flush(ctl->h, asq__ctl_remaining_ms(ctl)) < 0)
-        status = asq__ctl_failed(ctl);
+    if (asq_result_keep(r) < 0 || asq_flush(ctl->h, as_ctl_remaining_ms(ctl)) < 0)
+        status = as_ctl_failed(ctl);
     else
-        status = asq__ctl_print_id(ctl, "call_id", id);
+        status = as_ctl_print_id(ctl, "call_id", id);
     asq_result_free(r);
     return status;
 }
 
-int asq__ctl_call(void *program, int argc, char **argv)
+int as_ctl_call(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     asq_agent *agent;
     asq_result *r;
     asq_value *args;
-    int rc, status = asq__ctl_args(ctl, argc > 2 ? argv[2] : NULL, &args);
+    int rc, status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &args);
 
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
-    if ((status = asq__ctl_attach(ctl, argv[0], &agent)) != ASQ__EXIT_OK) {
+    if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
         asq_value_free(args);
         return status;
     }
     if ((rc = asq_callv(agent, argv[1], NULL, args, &r)) < 0) {
-        status = asq__ctl_outcome(ctl, rc);
+        status = as_ctl_outcome(ctl, rc);
     } else if (ctl->settings.async) {
         status = print_call_id(ctl, r);
     } else {
@@ -54,59 +55,59 @@ int asq__ctl_call(void *program, int argc, char **argv)
     return status;
 }
 
-int asq__ctl_result(void *program, int argc, char **argv)
+int as_ctl_result(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     asq_result *r;
-    int rc, status = asq__ctl_open(ctl);
+    int rc, status = as_ctl_open(ctl);
 
     (void) argc;
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
     if ((rc = asq_result_attach(ctl->h, argv[0], &r)) < 0)
-        return asq__ctl_outcome(ctl, rc);
+        return as_ctl_outcome(ctl, rc);
     return print_result(ctl, r);
 }
 
-int asq__ctl_get(void *program, int argc, char **argv)
+int as_ctl_get(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     asq_agent *agent;
     asq_result *r;
-    int rc, status = asq__ctl_attach(ctl, argv[0], &agent);
+    int rc, status = as_ctl_attach(ctl, argv[0], &agent);
 
     (void) argc;
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
     rc = asq_get_async(agent, argv[1], &r);
-    status = rc < 0 ? asq__ctl_outcome(ctl, rc) : print_result(ctl, r);
+    status = rc < 0 ? as_ctl_outcome(ctl, rc) : print_result(ctl, r);
     asq_agent_free(agent);
     return status;
 }
 
-int asq__ctl_set(void *program, int argc, char **argv)
+int as_ctl_set(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     asq_agent *agent;
     asq_result *r;
     asq_value *value;
-    int rc, status = asq__ctl_value(ctl, "VALUE", argv[2], &value);
+    int rc, status = as_ctl_value(ctl, "VALUE", argv[2], &value);
 
     (void) argc;
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
-    if ((status = asq__ctl_attach(ctl, argv[0], &agent)) != ASQ__EXIT_OK) {
+    if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
         asq_value_free(value);
         return status;
     }
     if ((rc = asq_set_async(agent, argv[1], value, &r)) < 0) {
-        status = asq__ctl_outcome(ctl, rc);
+        status = as_ctl_outcome(ctl, rc);
     } else {
-        status = asq__ctl_wait(ctl, r);
+        status = as_ctl_wait(ctl, r);
         asq_result_free(r);
     }
     asq_agent_free(agent);
-    if (status == ASQ__EXIT_OK && ctl->base.who.json)
-        status = asq__ctl_print_id(ctl, "set", argv[1]);
+    if (status == AS_EXIT_OK && ctl->base.who.json)
+        status = as_ctl_print_id(ctl, "set", argv[1]);
     return status;
 }

@@ -1,7 +1,8 @@
 /*
- * ctl_complete.c: what the arguments of as-ctl's commands can be, as the deployment has it: classes and
- * workers by name, and the methods and attributes of the agent that was named before. Agents' ids are
- * not offered: there may be a million of them. Whatever fails, fails silently: somebody is typing.
+ * ctl_complete.c: what the arguments of as-ctl's commands can be, as the deployment has it:
+ * classes and workers by name, and the methods and attributes of the agent that was named
+ * before. Agents' ids are not offered: there may be a million of them. Whatever fails, fails
+ * silently: somebody is typing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,12 @@
 #include "workers.h"
 
 #define TIMEOUT_MS 1000
+
+static void print_word(const char *word)
+{
+    as_print_text(stdout, word, false);
+    putchar('\n');
+}
 
 static asq *open_quietly(void)
 {
@@ -34,7 +41,7 @@ static void print_classes(asq *h)
         return;
     for (size_t i = 0; i < asq_map_size(classes); i++) {
         asq_map_at(classes, i, &name);
-        printf("%s\n", name);
+        print_word(name);
     }
     asq_value_free(classes);
 }
@@ -46,7 +53,7 @@ static void print_workers(asq *h)
     if (asq_workers(h, &list) < 0)
         return;
     for (size_t i = 0; i < asq_list_size(list); i++)
-        printf("%s\n", asq__worker_id(asq_list_get(list, i)));
+        print_word(as_worker_id(asq_list_get(list, i)));
     asq_value_free(list);
 }
 
@@ -61,15 +68,16 @@ static void print_members(asq *h, const char *agent_id, const char *kind)
         asq_value_get_string(asq_map_get(record, "class"), &class_name, NULL);
         members = asq_map_get(asq_map_get(classes, class_name), kind);
         for (size_t i = 0; i < asq_list_size(members); i++)
-            if (asq_value_get_string(asq_map_get(asq_list_get(members, i), "name"), &name, NULL) == 0 &&
+            if (asq_value_get_string(asq_map_get(asq_list_get(members, i), "name"), &name, NULL) ==
+                    0 &&
                 *name != '_')
-                printf("%s\n", name);
+                print_word(name);
     }
     asq_value_free(record);
     asq_value_free(classes);
 }
 
-void asq__ctl_complete(struct asq__program *program, const struct asq__cli_args *args)
+void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
 {
     const char *command = args->command->name;
     asq *h;

@@ -9,22 +9,22 @@
 #include "worker_stop.h"
 #include "workers.h"
 
-int asq__ctl_ping(void *program, int argc, char **argv)
+int as_ctl_ping(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     double ms;
-    int status = asq__ctl_open(ctl);
+    int status = as_ctl_open(ctl);
 
     (void) argc, (void) argv;
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
     if (asq_ping(ctl->h, &ms) < 0)
-        return asq__ctl_failed(ctl);
+        return as_ctl_failed(ctl);
     if (ctl->base.who.json)
-        return asq__print_json_own(&ctl->base.who,
-                                   asq_pack("{s:s, s:f}", "namespace", asq_namespace(ctl->h), "ms", ms));
+        return as_print_json_own(
+            &ctl->base.who, asq_pack("{s:s, s:f}", "namespace", asq_namespace(ctl->h), "ms", ms));
     printf("PONG in %.3f ms\n", ms);
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
 /* ---- classes -------------------------------------------------------------------------------- */
@@ -32,9 +32,9 @@ int asq__ctl_ping(void *program, int argc, char **argv)
 /* "name(params)", or ".name" of an attribute; to be freed. */
 static char *member_text(const asq_value *member, bool attribute)
 {
-    char *name = asq__word(asq_map_get(member, "name"));
+    char *name = as_word(asq_map_get(member, "name"));
     const asq_value *params = asq_map_get(member, "params");
-    char *list = params && asq_value_type(params) != ASQ_NULL ? asq__word(params) : strdup("");
+    char *list = params && asq_value_type(params) != ASQ_NULL ? as_word(params) : strdup("");
     char *text;
 
     if (list && strcmp(list, "-") == 0)
@@ -60,18 +60,18 @@ static bool has_flag(const asq_value *member, const char *name)
 /* What a caller should know, then what the author says. */
 static void print_member(const asq_value *member, bool attribute)
 {
-    char *text = member_text(member, attribute), *doc = asq__word(asq_map_get(member, "doc"));
+    char *text = member_text(member, attribute), *doc = as_word(asq_map_get(member, "doc"));
     int pad;
 
     printf("  ");
-    asq__print_text(stdout, text ? text : "?", false);
+    as_print_text(stdout, text ? text : "?", false);
     pad = text && strlen(text) < 26 ? 26 - (int) strlen(text) : 1;
     printf("%*s", pad, "");
     if (has_flag(member, "readonly"))
         printf("[readonly] ");
     if (has_flag(member, "writable"))
         printf("[writable] ");
-    asq__print_text(stdout, doc && strcmp(doc, "-") != 0 ? doc : "", false);
+    as_print_text(stdout, doc && strcmp(doc, "-") != 0 ? doc : "", false);
     putchar('\n');
     free(text);
     free(doc);
@@ -79,17 +79,18 @@ static void print_member(const asq_value *member, bool attribute)
 
 static void print_class(const char *name, const asq_value *class)
 {
-    const asq_value *methods = asq_map_get(class, "methods"), *attributes = asq_map_get(class, "attributes");
-    char *doc = asq__word(asq_map_get(class, "doc"));
-    char *workers = asq__word(asq_map_get(class, "workers"));
+    const asq_value *methods = asq_map_get(class, "methods"),
+                    *attributes = asq_map_get(class, "attributes");
+    char *doc = as_word(asq_map_get(class, "doc"));
+    char *workers = as_word(asq_map_get(class, "workers"));
 
-    asq__print_text(stdout, name, false);
+    as_print_text(stdout, name, false);
     printf("  (workers: ");
-    asq__print_text(stdout, workers ? workers : "-", false);
+    as_print_text(stdout, workers ? workers : "-", false);
     printf(")");
     if (doc && strcmp(doc, "-") != 0) {
         printf("  ");
-        asq__print_text(stdout, doc, false);
+        as_print_text(stdout, doc, false);
     }
     putchar('\n');
     for (size_t i = 0; i < asq_list_size(methods); i++)
@@ -100,22 +101,22 @@ static void print_class(const char *name, const asq_value *class)
     free(workers);
 }
 
-int asq__ctl_classes(void *program, int argc, char **argv)
+int as_ctl_classes(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
+    struct as_ctl *ctl = program;
     asq_value *classes;
     const char *name;
-    int status = asq__ctl_open(ctl);
+    int status = as_ctl_open(ctl);
 
     (void) argc, (void) argv;
-    if (status != ASQ__EXIT_OK)
+    if (status != AS_EXIT_OK)
         return status;
     if (asq_classes(ctl->h, &classes) < 0)
-        return asq__ctl_failed(ctl);
+        return as_ctl_failed(ctl);
     if (ctl->base.who.json)
-        status = asq__ctl_print(ctl, classes);
+        status = as_ctl_print(ctl, classes);
     else if (asq_map_size(classes) == 0)
-        asq__note(&ctl->base.who, "no worker of namespace '%s' has any class", asq_namespace(ctl->h));
+        as_note(&ctl->base.who, "no worker of namespace '%s' has any class", asq_namespace(ctl->h));
     else
         for (size_t i = 0; i < asq_map_size(classes); i++) {
             const asq_value *class = asq_map_at(classes, i, &name);
@@ -129,21 +130,21 @@ int asq__ctl_classes(void *program, int argc, char **argv)
 
 /* ---- workers, stop -------------------------------------------------------------------------- */
 
-int asq__ctl_workers(void *program, int argc, char **argv)
+int as_ctl_workers(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
-    int status = asq__ctl_open(ctl);
+    struct as_ctl *ctl = program;
+    int status = as_ctl_open(ctl);
 
     (void) argc, (void) argv;
-    return status == ASQ__EXIT_OK ? asq__workers_show(&ctl->base.who, ctl->h) : status;
+    return status == AS_EXIT_OK ? as_workers_show(&ctl->base.who, ctl->h) : status;
 }
 
-int asq__ctl_stop(void *program, int argc, char **argv)
+int as_ctl_stop(void *program, int argc, char **argv)
 {
-    struct asq__ctl *ctl = program;
-    struct asq__stop_options options = { argv[0], ctl->settings.wait, ctl->settings.timeout_ms };
-    int status = asq__ctl_open(ctl);
+    struct as_ctl *ctl = program;
+    struct as_stop_options options = { argv[0], ctl->settings.wait, ctl->settings.timeout_ms };
+    int status = as_ctl_open(ctl);
 
     (void) argc;
-    return status == ASQ__EXIT_OK ? asq__workers_stop(&ctl->base.who, ctl->h, &options) : status;
+    return status == AS_EXIT_OK ? as_workers_stop(&ctl->base.who, ctl->h, &options) : status;
 }

@@ -30,7 +30,7 @@ static void print_entry(const char *left, const char *text)
     }
 }
 
-static void print_option(const struct asq__option *o)
+static void print_option(const struct as_option *o)
 {
     char left[80];
     size_t n;
@@ -45,20 +45,20 @@ static void print_option(const struct asq__option *o)
 }
 
 /* Bit i: the option goes with command i; all bits: with each, whatever it lists. */
-static uint64_t commands_of(const struct asq__cli *cli, const struct asq__option *o)
+static uint64_t commands_of(const struct as_cli *cli, const struct as_option *o)
 {
     uint64_t set = 0;
 
     if (o->everywhere)
         return UINT64_MAX;
     for (size_t i = 0; i < cli->ncommands; i++)
-        if (asq__cli_takes(&cli->commands[i], o))
+        if (as_cli_takes(&cli->commands[i], o))
             set |= UINT64_C(1) << i;
     return set;
 }
 
 /* The options that go with exactly these commands, under a heading that names them. */
-static void print_options_of(const struct asq__cli *cli, uint64_t set)
+static void print_options_of(const struct as_cli *cli, uint64_t set)
 {
     const char *between = " of ";
 
@@ -74,16 +74,16 @@ static void print_options_of(const struct asq__cli *cli, uint64_t set)
             print_option(&cli->options[i]);
 }
 
-static void program_help(const struct asq__cli *cli)
+static void program_help(const struct as_cli *cli)
 {
-    uint64_t printed[ASQ__MAX_OPTIONS];
+    uint64_t printed[AS_MAX_OPTIONS];
     size_t nprinted = 0, k;
     char left[160];
 
     printf("usage: %s [OPTION...] %s [ARGUMENT...]\n\n%s\n\nCommands:\n", cli->program,
            cli->fallback ? "[COMMAND]" : "COMMAND", cli->summary);
     for (size_t i = 0; i < cli->ncommands; i++) {
-        const struct asq__command *c = &cli->commands[i];
+        const struct as_command *c = &cli->commands[i];
         snprintf(left, sizeof left, "%s%s%s", c->name, *c->usage ? " " : "", c->usage);
         print_entry(left, c->help);
     }
@@ -102,7 +102,7 @@ static void program_help(const struct asq__cli *cli)
     printf("\n%s\n", cli->notes);
 }
 
-static void usage_line(FILE *to, const struct asq__cli *cli, const struct asq__command *command)
+static void usage_line(FILE *to, const struct as_cli *cli, const struct as_command *command)
 {
     if (!command) {
         fprintf(to, "usage: %s [OPTION...] %s [ARGUMENT...]\n", cli->program,
@@ -117,21 +117,21 @@ static void usage_line(FILE *to, const struct asq__cli *cli, const struct asq__c
         return;
     }
     for (size_t i = 0; i < cli->noptions; i++) {
-        const struct asq__option *o = &cli->options[i];
-        if (!o->everywhere && asq__cli_takes(command, o))
+        const struct as_option *o = &cli->options[i];
+        if (!o->everywhere && as_cli_takes(command, o))
             fprintf(to, " [--%s%s%s]", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
     }
     fputc('\n', to);
 }
 
-void asq__cli_usage(const struct asq__cli *cli, const struct asq__command *command)
+void as_cli_usage(const struct as_cli *cli, const struct as_command *command)
 {
     usage_line(stderr, cli, command);
     fprintf(stderr, "For more: %s%s%s --help\n", cli->program, command ? " " : "",
             command ? command->name : "");
 }
 
-void asq__cli_help(const struct asq__cli *cli, const struct asq__command *command)
+void as_cli_help(const struct as_cli *cli, const struct as_command *command)
 {
     if (!command) {
         program_help(cli);
@@ -140,7 +140,7 @@ void asq__cli_help(const struct asq__cli *cli, const struct asq__command *comman
     usage_line(stdout, cli, command);
     printf("\n%s\n\nOptions:\n", command->help);
     for (size_t i = 0; i < cli->noptions; i++)
-        if (asq__cli_takes(command, &cli->options[i]))
+        if (as_cli_takes(command, &cli->options[i]))
             print_option(&cli->options[i]);
     printf("\n%s\n", cli->notes);
 }
@@ -148,19 +148,19 @@ void asq__cli_help(const struct asq__cli *cli, const struct asq__command *comman
 /* ---- Completion ----------------------------------------------------------------------------- */
 
 /* The option that a word names, in full; of a cluster of letters the last. */
-static const struct asq__option *option_of(const struct asq__cli *cli, const char *word)
+static const struct as_option *option_of(const struct as_cli *cli, const char *word)
 {
     size_t n = strlen(word);
 
     for (size_t i = 0; i < cli->noptions; i++) {
-        const struct asq__option *o = &cli->options[i];
+        const struct as_option *o = &cli->options[i];
         if (word[1] == '-' ? strcmp(word + 2, o->name) == 0 : o->letter && word[n - 1] == o->letter)
             return o;
     }
     return NULL;
 }
 
-static void print_values(const struct asq__option *o)
+static void print_values(const struct as_option *o)
 {
     if (!o->values)
         return;
@@ -175,16 +175,16 @@ static void print_values(const struct asq__option *o)
     }
 }
 
-static void print_names(const struct asq__cli *cli, const struct asq__command *command)
+static void print_names(const struct as_cli *cli, const struct as_command *command)
 {
     for (size_t i = 0; i < cli->noptions; i++)
-        if (!command || asq__cli_takes(command, &cli->options[i]))
+        if (!command || as_cli_takes(command, &cli->options[i]))
             printf("--%s\n", cli->options[i].name);
 }
 
-bool asq__cli_complete(const struct asq__cli *cli, int n, char **words, struct asq__cli_args *ret)
+bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cli_args *ret)
 {
-    const struct asq__option *open = NULL; /* an option that waits for its argument */
+    const struct as_option *open = NULL; /* an option that waits for its argument */
     bool ended = false;
     int nwords = 0;
 
@@ -205,7 +205,7 @@ bool asq__cli_complete(const struct asq__cli *cli, int n, char **words, struct a
             words[nwords++] = word;
         }
     }
-    *ret = (struct asq__cli_args) { .command = nwords ? asq__cli_command(cli, words[0]) : NULL,
+    *ret = (struct as_cli_args) { .command = nwords ? as_cli_command(cli, words[0]) : NULL,
                                     .argc = nwords ? nwords - 1 : 0,
                                     .argv = words + (nwords ? 1 : 0) };
     if (open) {

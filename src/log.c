@@ -1,6 +1,6 @@
 /*
- * log.c: see log.h. It is called from all of a worker's threads, and must not call into the library: so
- * JSON is made by Jansson itself. Times are local, with their distance to UTC.
+ * log.c: see log.h. It is called from all of a worker's threads, and must not call into the
+ * library: so JSON is made by Jansson itself. Times are local, with their distance to UTC.
  */
 #include "log.h"
 
@@ -75,8 +75,8 @@ static bool write_json(const char *when, asq_log_level level, const char *messag
         text = copy ? json_string(copy) : NULL;
         free(copy);
     }
-    object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid", (int) getpid(),
-                       "message", text); /* NULL makes it fail */
+    object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid",
+                       (int) getpid(), "message", text); /* NULL makes it fail */
     line = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (!line)
@@ -88,9 +88,9 @@ static bool write_json(const char *when, asq_log_level level, const char *messag
     return true;
 }
 
-void asq__log_write(void *user, asq_log_level level, const char *message)
+void as_log_write(void *user, asq_log_level level, const char *message)
 {
-    struct asq__log *log = user;
+    struct as_log *log = user;
     char when[64];
 
     if (level < ASQ_LOG_ERROR || level > ASQ_LOG_DEBUG)

@@ -1,18 +1,18 @@
 /*
- * log.h: a worker's log on stderr, as text for people ("TIME LEVEL MESSAGE") or as one JSON object a
- * line for machines.
+ * log.h: a worker's log on stderr, as text for people ("TIME LEVEL MESSAGE") or as one JSON
+ * object a line for machines.
  */
 #ifndef ASQ_SRC_LOG_H
 #define ASQ_SRC_LOG_H
 
 #include "asqueue.h"
 
-struct asq__log {
+struct as_log {
     bool json;
 };
 
-/* An asq_log_fn; user is a struct asq__log. Safe from several threads and processes at once: a line is
- * one write. */
-void asq__log_write(void *user, asq_log_level level, const char *message);
+/* An asq_log_fn; user is a struct as_log. Safe from several threads and processes at once: a
+ * line is one write. */
+void as_log_write(void *user, asq_log_level level, const char *message);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * options.c: reads a command line by its tables (options.h). getopt_long does the splitting; this file
- * adds what people need when it fails: what was wrong with which word, and what was probably meant.
- * It prints nothing and knows no single option but --help and --version, with which the rest of the
- * line does not matter.
+ * options.c: reads a command line by its tables (options.h). getopt_long does the splitting;
+ * this file adds what people need when it fails: what was wrong with which word, and what was
+ * probably meant. It prints nothing and knows no single option but --help and --version, with
+ * which the rest of the line does not matter.
  */
 #include "options.h"
 
@@ -61,14 +61,15 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
     return last[nb];
 }
 
-void asq__nearest_offer(struct asq__nearest *n, const char *candidate)
+void as_nearest_offer(struct as_nearest *n, const char *candidate)
 {
     size_t na = strlen(n->word), nb = strlen(candidate), d;
 
     if (na > MAX_WORD || nb > MAX_WORD)
         return;
     d = edit_distance(n->word, na, candidate, nb);
-    /* A third of its letters may be wrong: more is another word. The beginning of one always counts. */
+    /* A third of its letters may be wrong: more is another word. The beginning of one always
+     * counts. */
     if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0))
         return;
     if (!n->best || d < n->distance) {
@@ -79,12 +80,12 @@ void asq__nearest_offer(struct asq__nearest *n, const char *candidate)
 
 /* ---- What options are set to ---------------------------------------------------------------- */
 
-static void *field(const struct asq__option *o, void *settings)
+static void *field(const struct as_option *o, void *settings)
 {
     return (char *) settings + o->offset;
 }
 
-int asq__option_true(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_true(const struct as_option *o, void *settings, const char *text, char *err,
                      size_t errlen)
 {
     (void) text, (void) err, (void) errlen;
@@ -92,7 +93,7 @@ int asq__option_true(const struct asq__option *o, void *settings, const char *te
     return 0;
 }
 
-int asq__option_false(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_false(const struct as_option *o, void *settings, const char *text, char *err,
                       size_t errlen)
 {
     (void) text, (void) err, (void) errlen;
@@ -100,7 +101,7 @@ int asq__option_false(const struct asq__option *o, void *settings, const char *t
     return 0;
 }
 
-int asq__option_string(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_string(const struct as_option *o, void *settings, const char *text, char *err,
                        size_t errlen)
 {
     if (!*text)
@@ -115,7 +116,7 @@ struct suffix {
 };
 
 /* A whole number with one of the suffixes (of which "" says that none is needed). */
-static int number(const struct asq__option *o, const char *text, const struct suffix *suffixes,
+static int number(const struct as_option *o, const char *text, const struct suffix *suffixes,
                   uint64_t *ret, char *err, size_t errlen)
 {
     const struct suffix *s;
@@ -134,17 +135,19 @@ static int number(const struct asq__option *o, const char *text, const struct su
         for (s = suffixes; s->name && used < errlen; s++)
             if (*s->name)
                 used += (size_t) snprintf(err + used, errlen - used, "%s%s",
-                                          s == suffixes + 1 ? ", if need be followed by " : ", ", s->name);
+                                          s == suffixes + 1 ? ", if need be followed by " : ", ",
+                                          s->name);
         return ASQ_EINVAL;
     }
     if (errno == ERANGE || __builtin_mul_overflow((uint64_t) n, s->factor, &value) ||
         value < (uint64_t) o->min || value > (uint64_t) o->max)
-        return wrong(err, errlen, "it must be %lld to %lld", (long long) o->min, (long long) o->max);
+        return wrong(err, errlen, "it must be %lld to %lld", (long long) o->min,
+                     (long long) o->max);
     *ret = value;
     return 0;
 }
 
-int asq__option_u32(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_u32(const struct as_option *o, void *settings, const char *text, char *err,
                     size_t errlen)
 {
     static const struct suffix none[] = { { "", 1 }, { NULL, 0 } };
@@ -156,7 +159,7 @@ int asq__option_u32(const struct asq__option *o, void *settings, const char *tex
     return rc;
 }
 
-int asq__option_size(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_size(const struct as_option *o, void *settings, const char *text, char *err,
                      size_t errlen)
 {
     static const struct suffix sizes[] = {
@@ -170,7 +173,7 @@ int asq__option_size(const struct asq__option *o, void *settings, const char *te
     return rc;
 }
 
-int asq__option_ms(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_ms(const struct as_option *o, void *settings, const char *text, char *err,
                    size_t errlen)
 {
     static const struct suffix times[] = {
@@ -184,7 +187,7 @@ int asq__option_ms(const struct asq__option *o, void *settings, const char *text
     return rc;
 }
 
-int asq__option_seconds(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_seconds(const struct as_option *o, void *settings, const char *text, char *err,
                         size_t errlen)
 {
     static const struct suffix times[] = {
@@ -198,7 +201,7 @@ int asq__option_seconds(const struct asq__option *o, void *settings, const char 
     return rc;
 }
 
-int asq__option_choice(const struct asq__option *o, void *settings, const char *text, char *err,
+int as_option_choice(const struct as_option *o, void *settings, const char *text, char *err,
                        size_t errlen)
 {
     size_t n = strlen(text);
@@ -218,7 +221,7 @@ int asq__option_choice(const struct asq__option *o, void *settings, const char *
 
 /* ---- The line ------------------------------------------------------------------------------- */
 
-bool asq__cli_takes(const struct asq__command *command, const struct asq__option *o)
+bool as_cli_takes(const struct as_command *command, const struct as_option *o)
 {
     size_t n = strlen(o->name);
 
@@ -230,7 +233,7 @@ bool asq__cli_takes(const struct asq__command *command, const struct asq__option
     return false;
 }
 
-bool asq__cli_given(const struct asq__cli *cli, const struct asq__cli_args *args, const char *name)
+bool as_cli_given(const struct as_cli *cli, const struct as_cli_args *args, const char *name)
 {
     for (size_t i = 0; i < cli->noptions; i++)
         if (strcmp(cli->options[i].name, name) == 0)
@@ -238,7 +241,7 @@ bool asq__cli_given(const struct asq__cli *cli, const struct asq__cli_args *args
     return false;
 }
 
-const struct asq__command *asq__cli_command(const struct asq__cli *cli, const char *name)
+const struct as_command *as_cli_command(const struct as_cli *cli, const char *name)
 {
     for (size_t i = 0; i < cli->ncommands; i++)
         if (strcmp(cli->commands[i].name, name) == 0)
@@ -246,11 +249,11 @@ const struct asq__command *asq__cli_command(const struct asq__cli *cli, const ch
     return NULL;
 }
 
-static int unknown_long(const struct asq__cli *cli, const char *word, char *err, size_t errlen)
+static int unknown_long(const struct as_cli *cli, const char *word, char *err, size_t errlen)
 {
     char name[MAX_WORD + 1];
     size_t n = strcspn(word + 2, "="), begun = 0, used;
-    struct asq__nearest nearest = { name, NULL, 0 };
+    struct as_nearest nearest = { name, NULL, 0 };
 
     snprintf(name, sizeof name, "%.*s", (int) (n < MAX_WORD ? n : MAX_WORD), word + 2);
     for (size_t i = 0; i < cli->noptions; i++)
@@ -263,14 +266,15 @@ static int unknown_long(const struct asq__cli *cli, const char *word, char *err,
         return ASQ_EINVAL;
     }
     for (size_t i = 0; i < cli->noptions; i++)
-        asq__nearest_offer(&nearest, cli->options[i].name);
+        as_nearest_offer(&nearest, cli->options[i].name);
     if (nearest.best)
-        return wrong(err, errlen, "there is no option --%s; did you mean --%s?", name, nearest.best);
+        return wrong(err, errlen, "there is no option --%s; did you mean --%s?", name,
+                     nearest.best);
     return wrong(err, errlen, "there is no option --%s", name);
 }
 
 /* The option that getopt's value stands for, or -1. */
-static int option_index(const struct asq__cli *cli, int value)
+static int option_index(const struct as_cli *cli, int value)
 {
     if (value >= LONG_BASE)
         return value - LONG_BASE;
@@ -280,12 +284,13 @@ static int option_index(const struct asq__cli *cli, int value)
     return -1;
 }
 
-static int bad_word(const struct asq__cli *cli, int kind, const char *word, char *err, size_t errlen)
+static int bad_word(const struct as_cli *cli, int kind, const char *word, char *err, size_t errlen)
 {
     int i = option_index(cli, optopt);
 
     if (kind == ':' && i >= 0)
-        return wrong(err, errlen, "--%s needs an argument, %s", cli->options[i].name, cli->options[i].arg);
+        return wrong(err, errlen, "--%s needs an argument, %s", cli->options[i].name,
+                     cli->options[i].arg);
     if (i >= 0)
         return wrong(err, errlen, "--%s takes no argument", cli->options[i].name);
     if (optopt)
@@ -293,10 +298,10 @@ static int bad_word(const struct asq__cli *cli, int kind, const char *word, char
     return unknown_long(cli, word, err, errlen);
 }
 
-static int set_option(const struct asq__cli *cli, int i, void *settings, struct asq__cli_args *args,
+static int set_option(const struct as_cli *cli, int i, void *settings, struct as_cli_args *args,
                       char *err, size_t errlen)
 {
-    const struct asq__option *o = &cli->options[i];
+    const struct as_option *o = &cli->options[i];
     char why[256];
 
     args->given |= UINT64_C(1) << i;
@@ -306,16 +311,16 @@ static int set_option(const struct asq__cli *cli, int i, void *settings, struct 
 }
 
 /* Splits the line into options, which are set, and all else, which is gathered in args. */
-static int split(const struct asq__cli *cli, int argc, char **argv, void *settings,
-                 struct asq__cli_args *args, char *err, size_t errlen)
+static int split(const struct as_cli *cli, int argc, char **argv, void *settings,
+                 struct as_cli_args *args, char *err, size_t errlen)
 {
-    struct option longs[ASQ__MAX_OPTIONS + 1] = { { NULL, 0, NULL, 0 } };
-    char shorts[2 * ASQ__MAX_OPTIONS + 3] = "-:"; /* words in place; a missing argument is told */
+    struct option longs[AS_MAX_OPTIONS + 1] = { { NULL, 0, NULL, 0 } };
+    char shorts[2 * AS_MAX_OPTIONS + 3] = "-:"; /* words in place; a missing argument is told */
     size_t n = 2;
     int kind, rc;
 
     for (size_t i = 0; i < cli->noptions; i++) {
-        const struct asq__option *o = &cli->options[i];
+        const struct as_option *o = &cli->options[i];
         longs[i] = (struct option) { o->name, o->arg ? required_argument : no_argument, NULL,
                                      LONG_BASE + (int) i };
         if (o->letter) {
@@ -346,18 +351,19 @@ static int split(const struct asq__cli *cli, int argc, char **argv, void *settin
     return 0;
 }
 
-static int find_command(const struct asq__cli *cli, struct asq__cli_args *args, char *err, size_t errlen)
+static int find_command(const struct as_cli *cli, struct as_cli_args *args, char *err,
+                        size_t errlen)
 {
-    struct asq__nearest nearest = { args->argc ? args->words[0] : "", NULL, 0 };
+    struct as_nearest nearest = { args->argc ? args->words[0] : "", NULL, 0 };
 
     if (args->argc == 0) {
         args->command = cli->fallback;
         return args->command ? 0 : wrong(err, errlen, "a command is needed");
     }
-    args->command = asq__cli_command(cli, nearest.word);
+    args->command = as_cli_command(cli, nearest.word);
     if (!args->command) {
         for (size_t i = 0; i < cli->ncommands; i++)
-            asq__nearest_offer(&nearest, cli->commands[i].name);
+            as_nearest_offer(&nearest, cli->commands[i].name);
         if (nearest.best)
             return wrong(err, errlen, "there is no command '%s'; did you mean '%s'?", nearest.word,
                          nearest.best);
@@ -368,24 +374,24 @@ static int find_command(const struct asq__cli *cli, struct asq__cli_args *args, 
     return 0;
 }
 
-static int check_options(const struct asq__cli *cli, const struct asq__cli_args *args, char *err,
+static int check_options(const struct as_cli *cli, const struct as_cli_args *args, char *err,
                          size_t errlen)
 {
     for (size_t i = 0; i < cli->noptions; i++)
-        if (args->given >> i & 1 && !asq__cli_takes(args->command, &cli->options[i]))
+        if (args->given >> i & 1 && !as_cli_takes(args->command, &cli->options[i]))
             return wrong(err, errlen, "--%s does not go with '%s'", cli->options[i].name,
                          args->command->name);
     return 0;
 }
 
-int asq__cli_parse(const struct asq__cli *cli, int argc, char **argv, void *settings,
-                   struct asq__cli_args *ret, char *err, size_t errlen)
+int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings,
+                   struct as_cli_args *ret, char *err, size_t errlen)
 {
     char ignored[1];
     bool asked;
     int rc;
 
-    *ret = (struct asq__cli_args) { .words = calloc((size_t) argc + 1, sizeof *ret->words) };
+    *ret = (struct as_cli_args) { .words = calloc((size_t) argc + 1, sizeof *ret->words) };
     if (!ret->words) {
         wrong(err, errlen, "out of memory");
         return ASQ_ENOMEM;
@@ -395,7 +401,7 @@ int asq__cli_parse(const struct asq__cli *cli, int argc, char **argv, void *sett
         find_command(cli, ret, ignored, sizeof ignored);
         return rc;
     }
-    asked = asq__cli_given(cli, ret, "help") || asq__cli_given(cli, ret, "version");
+    asked = as_cli_given(cli, ret, "help") || as_cli_given(cli, ret, "version");
     if (asked && ret->argc == 0)
         return 0;
     if ((rc = find_command(cli, ret, err, errlen)) < 0 || asked)
@@ -405,13 +411,13 @@ int asq__cli_parse(const struct asq__cli *cli, int argc, char **argv, void *sett
     if (ret->argc < ret->command->min)
         return wrong(err, errlen, "'%s' needs %s", ret->command->name, ret->command->usage);
     if (ret->argc > ret->command->max)
-        return wrong(err, errlen, "'%s' is one argument too many for '%s'", ret->argv[ret->command->max],
-                     ret->command->name);
+        return wrong(err, errlen, "'%s' is one argument too many for '%s'",
+                     ret->argv[ret->command->max], ret->command->name);
     return 0;
 }
 
-void asq__cli_args_release(struct asq__cli_args *args)
+void as_cli_args_release(struct as_cli_args *args)
 {
     free(args->words);
-    *args = (struct asq__cli_args) { 0 };
+    *args = (struct as_cli_args) { 0 };
 }

@@ -11,7 +11,7 @@
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-void asq__print_text(FILE *to, const char *text, bool lines)
+void as_print_text(FILE *to, const char *text, bool lines)
 {
     const unsigned char *s = (const unsigned char *) text;
 
@@ -42,7 +42,8 @@ static const char *code_name(int code, char *buf, size_t n)
     return buf;
 }
 
-/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as far as it is. */
+/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as far as it
+ * is. */
 static asq_value *text_value(const char *s)
 {
     asq_value *v;
@@ -95,7 +96,7 @@ static bool error_json(const char *code, const asq_error *e)
     return done;
 }
 
-static void error_text(const struct asq__reporter *who, const char *code, const asq_error *e)
+static void error_text(const struct as_reporter *who, const char *code, const asq_error *e)
 {
     const struct { const char *what, *text; } parts[] = {
         { "class", e->class_name }, { "method", e->method }, { "agent", e->agent_id },
@@ -104,20 +105,20 @@ static void error_text(const struct asq__reporter *who, const char *code, const 
     const char *between = "    ";
 
     fprintf(stderr, "%s: ", who->program);
-    asq__print_text(stderr, e->message, true);
+    as_print_text(stderr, e->message, true);
     fprintf(stderr, " (%s)\n", code);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!parts[i].text || !*parts[i].text)
             continue;
         fprintf(stderr, "%s%s ", between, parts[i].what);
-        asq__print_text(stderr, parts[i].text, false);
+        as_print_text(stderr, parts[i].text, false);
         between = ", ";
     }
     if (*between == ',')
         putc('\n', stderr);
 }
 
-int asq__report(const struct asq__reporter *who, const asq_error *error)
+int as_report(const struct as_reporter *who, const asq_error *error)
 {
     char buf[32];
     const char *code = code_name(error->code, buf, sizeof buf);
@@ -125,10 +126,11 @@ int asq__report(const struct asq__reporter *who, const asq_error *error)
     fflush(stdout); /* what was printed before stands before it */
     if (!who->json || !error_json(code, error))
         error_text(who, code, error);
-    return ASQ__EXIT_FAILED;
+    return AS_EXIT_FAILED;
 }
 
-int asq__report_code(const struct asq__reporter *who, int code, const char *call_id, const char *fmt, ...)
+int as_report_code(const struct as_reporter *who, int code, const char *call_id, const char *fmt,
+                   ...)
 {
     char message[2048];
     asq_error e = { code, message, "", "", "", "", call_id ? call_id : "" };
@@ -140,22 +142,22 @@ int asq__report_code(const struct asq__reporter *who, int code, const char *call
     /* The id is in the message's advice; as text it would stand there twice. */
     if (!who->json)
         e.call_id = "";
-    return asq__report(who, &e);
+    return as_report(who, &e);
 }
 
-int asq__report_usage(const struct asq__reporter *who, const char *message)
+int as_report_usage(const struct as_reporter *who, const char *message)
 {
     asq_error e = { 0, message, "", "", "", "", "" };
 
     if (!who->json || !error_json("USAGE", &e)) {
         fprintf(stderr, "%s: ", who->program);
-        asq__print_text(stderr, message, true);
+        as_print_text(stderr, message, true);
         putc('\n', stderr);
     }
-    return ASQ__EXIT_USAGE;
+    return AS_EXIT_USAGE;
 }
 
-void asq__note(const struct asq__reporter *who, const char *fmt, ...)
+void as_note(const struct as_reporter *who, const char *fmt, ...)
 {
     char message[1024];
     va_list ap;
@@ -167,43 +169,44 @@ void asq__note(const struct asq__reporter *who, const char *fmt, ...)
     va_end(ap);
     fflush(stdout);
     fprintf(stderr, "%s: ", who->program);
-    asq__print_text(stderr, message, true);
+    as_print_text(stderr, message, true);
     putc('\n', stderr);
 }
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-int asq__print_json(const struct asq__reporter *who, const asq_value *v, bool indented)
+int as_print_json(const struct as_reporter *who, const asq_value *v, bool indented)
 {
     char *text;
     int rc = asq_to_json(v, indented ? 2 : 0, &text);
 
     if (rc < 0)
-        return asq__report_code(who, rc, NULL, "the value cannot be written as JSON: %s", asq_strerror(rc));
+        return as_report_code(who, rc, NULL, "the value cannot be written as JSON: %s",
+                              asq_strerror(rc));
     puts(text);
     free(text);
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
-int asq__print_json_own(const struct asq__reporter *who, asq_value *v)
+int as_print_json_own(const struct as_reporter *who, asq_value *v)
 {
     int status;
 
     if (!v)
-        return asq__report_code(who, ASQ_ENOMEM, NULL, "out of memory");
-    status = asq__print_json(who, v, false);
+        return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
+    status = as_print_json(who, v, false);
     asq_value_free(v);
     return status;
 }
 
-int asq__finish_output(const struct asq__reporter *who, int status)
+int as_finish_output(const struct as_reporter *who, int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    return asq__report_code(who, ASQ_ESYS, NULL, "writing the output: %s", strerror(errno));
+    return as_report_code(who, ASQ_ESYS, NULL, "writing the output: %s", strerror(errno));
 }
 
-const asq_value *asq__field(const asq_value *map, const char *key)
+const asq_value *as_field(const asq_value *map, const char *key)
 {
     const asq_value *v = asq_map_get(map, key);
 
@@ -216,7 +219,7 @@ static char *list_word(const asq_value *list)
     int n;
 
     for (size_t i = 0; text && i < asq_list_size(list); i++) {
-        item = asq__word(asq_list_get(list, i));
+        item = as_word(asq_list_get(list, i));
         n = item ? asprintf(&longer, "%s%s%s", text, i ? "," : "", item) : -1;
         free(item);
         free(text);
@@ -225,7 +228,7 @@ static char *list_word(const asq_value *list)
     return text;
 }
 
-char *asq__word(const asq_value *v)
+char *as_word(const asq_value *v)
 {
     const char *s;
     char *text = NULL;

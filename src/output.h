@@ -1,7 +1,7 @@
 /*
- * output.h: how both programs print: results and tables to stdout, failures to stderr, all of it as JSON
- * when that was asked for. What comes from elsewhere (ids, messages) cannot play with the terminal:
- * control characters are shown, not sent.
+ * output.h: how both programs print: results and tables to stdout, failures to stderr, all of it
+ * as JSON when that was asked for. What comes from elsewhere (ids, messages) cannot play with
+ * the terminal: control characters are shown, not sent.
  */
 #ifndef ASQ_SRC_OUTPUT_H
 #define ASQ_SRC_OUTPUT_H
@@ -10,51 +10,51 @@
 
 #include "asqueue.h"
 
-enum { ASQ__EXIT_OK = 0, ASQ__EXIT_FAILED = 1, ASQ__EXIT_USAGE = 2 };
+enum { AS_EXIT_OK = 0, AS_EXIT_FAILED = 1, AS_EXIT_USAGE = 2 };
 
 /* Who reports, and how. */
-struct asq__reporter {
+struct as_reporter {
     const char *program;
     bool json;
 };
 
-/* Reports a failure and gives ASQ__EXIT_FAILED. As text: "as-ctl: MESSAGE (CODE)" and a line that says
- * where it came from; as JSON: one object on one line with code, number, message, class, method, agent,
- * worker, call_id. */
-int asq__report(const struct asq__reporter *who, const asq_error *error);
+/* Reports a failure and gives AS_EXIT_FAILED. As text: "as-ctl: MESSAGE (CODE)" and a line that
+ * says where it came from; as JSON: one object on one line with code, number, message, class,
+ * method, agent, worker, call_id. */
+int as_report(const struct as_reporter *who, const asq_error *error);
 /* The same for a failure of the program's own; call_id may be NULL. */
-int asq__report_code(const struct asq__reporter *who, int code, const char *call_id, const char *fmt, ...)
-    ASQ_PRINTF(4, 5);
-/* A mistake in the command line: as JSON, its code is "USAGE". Gives ASQ__EXIT_USAGE. */
-int asq__report_usage(const struct asq__reporter *who, const char *message);
+int as_report_code(const struct as_reporter *who, int code, const char *call_id, const char *fmt,
+                   ...) ASQ_PRINTF(4, 5);
+/* A mistake in the command line: as JSON, its code is "USAGE". Gives AS_EXIT_USAGE. */
+int as_report_usage(const struct as_reporter *who, const char *message);
 /* Something worth knowing that is no failure, to stderr; nothing as JSON. */
-void asq__note(const struct asq__reporter *who, const char *fmt, ...) ASQ_PRINTF(2, 3);
+void as_note(const struct as_reporter *who, const char *fmt, ...) ASQ_PRINTF(2, 3);
 
 /* A value as JSON on stdout: one line, or indented for people. Gives an exit status. */
-int asq__print_json(const struct asq__reporter *who, const asq_value *v, bool indented);
+int as_print_json(const struct as_reporter *who, const asq_value *v, bool indented);
 /* The same for a value that is taken; NULL means that memory was short. */
-int asq__print_json_own(const struct asq__reporter *who, asq_value *v);
+int as_print_json_own(const struct as_reporter *who, asq_value *v);
 /* Text with control characters as \xNN; line feeds are left when `lines`. */
-void asq__print_text(FILE *to, const char *text, bool lines);
-/* Last of all: what is still to be written may fail too. Gives status, or ASQ__EXIT_FAILED. */
-int asq__finish_output(const struct asq__reporter *who, int status);
+void as_print_text(FILE *to, const char *text, bool lines);
+/* Last of all: what is still to be written may fail too. Gives status, or AS_EXIT_FAILED. */
+int as_finish_output(const struct as_reporter *who, int status);
 
 /* What stands under key in a map, or in its map "counters"; NULL when there is nothing. */
-const asq_value *asq__field(const asq_value *map, const char *key);
+const asq_value *as_field(const asq_value *map, const char *key);
 /* A value as a word for people: strings as they are, lists with commas, "-" for nothing. Freed with
  * free(); NULL when memory is short. */
-char *asq__word(const asq_value *v);
+char *as_word(const asq_value *v);
 
 /* A table for people: cells are added one by one, line by line; columns get the width they need. */
-struct asq__column {
+struct as_column {
     const char *title;
     bool right; /* numbers */
 };
-struct asq__table;
-struct asq__table *asq__table_new(const struct asq__column *columns, size_t n);
+struct as_table;
+struct as_table *as_table_new(const struct as_column *columns, size_t n);
 /* Takes text, which free() frees; NULL stands for memory that was short: print tells. */
-void asq__table_add(struct asq__table *t, char *text);
+void as_table_add(struct as_table *t, char *text);
 /* Prints and frees it. Gives an exit status. */
-int asq__table_print(struct asq__table *t, const struct asq__reporter *who);
+int as_table_print(struct as_table *t, const struct as_reporter *who);
 
 #endif

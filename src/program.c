@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-int64_t asq__program_now_ms(void)
+int64_t as_program_now_ms(void)
 {
     struct timespec now;
 
@@ -15,7 +15,7 @@ int64_t asq__program_now_ms(void)
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int asq__program_usage(const struct asq__program *p, const char *fmt, ...)
+int as_program_usage(const struct as_program *p, const char *fmt, ...)
 {
     char message[1024];
     va_list ap;
@@ -23,20 +23,20 @@ int asq__program_usage(const struct asq__program *p, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    asq__report_usage(&p->who, message);
+    as_report_usage(&p->who, message);
     if (!p->who.json)
-        asq__cli_usage(p->cli, p->args.command);
-    return ASQ__EXIT_USAGE;
+        as_cli_usage(p->cli, p->args.command);
+    return AS_EXIT_USAGE;
 }
 
 /* --complete WORD...: the last word is the one to be completed. */
-static int complete(struct asq__program *p, int n, char **words)
+static int complete(struct as_program *p, int n, char **words)
 {
-    struct asq__cli_args args;
+    struct as_cli_args args;
 
-    if (!asq__cli_complete(p->cli, n, words, &args) && p->complete)
+    if (!as_cli_complete(p->cli, n, words, &args) && p->complete)
         p->complete(p, &args);
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
 /* A line that is wrong before its --json was read is still answered as JSON. */
@@ -48,28 +48,28 @@ static bool asks_for_json(int argc, char **argv)
     return false;
 }
 
-static int run(struct asq__program *p, int argc, char **argv)
+static int run(struct as_program *p, int argc, char **argv)
 {
     char err[512];
-    int rc = asq__cli_parse(p->cli, argc, argv, p->settings, &p->args, err, sizeof err);
+    int rc = as_cli_parse(p->cli, argc, argv, p->settings, &p->args, err, sizeof err);
 
     p->who.json = *p->json || (rc < 0 && asks_for_json(argc, argv));
     if (rc == ASQ_EINVAL)
-        return asq__program_usage(p, "%s", err);
+        return as_program_usage(p, "%s", err);
     if (rc < 0)
-        return asq__report_code(&p->who, rc, NULL, "%s", err);
-    if (asq__cli_given(p->cli, &p->args, "help")) {
-        asq__cli_help(p->cli, p->args.command);
-        return ASQ__EXIT_OK;
+        return as_report_code(&p->who, rc, NULL, "%s", err);
+    if (as_cli_given(p->cli, &p->args, "help")) {
+        as_cli_help(p->cli, p->args.command);
+        return AS_EXIT_OK;
     }
-    if (asq__cli_given(p->cli, &p->args, "version")) {
+    if (as_cli_given(p->cli, &p->args, "version")) {
         printf("%s %s\n", p->cli->program, asq_version());
-        return ASQ__EXIT_OK;
+        return AS_EXIT_OK;
     }
     return p->args.command->run(p, p->args.argc, p->args.argv);
 }
 
-int asq__program_main(struct asq__program *p, int argc, char **argv)
+int as_program_main(struct as_program *p, int argc, char **argv)
 {
     int status;
 
@@ -77,6 +77,6 @@ int asq__program_main(struct asq__program *p, int argc, char **argv)
         status = complete(p, argc - 2, argv + 2);
     else
         status = run(p, argc, argv);
-    asq__cli_args_release(&p->args);
-    return asq__finish_output(&p->who, status);
+    as_cli_args_release(&p->args);
+    return as_finish_output(&p->who, status);
 }

@@ -1,6 +1,6 @@
 /*
- * table.c: tables for people (output.h). All cells are kept until the end, since only then the widths
- * are known; what is printed by the million (agent ids) is in memory by then anyway.
+ * table.c: tables for people (output.h). All cells are kept until the end, since only then the
+ * widths are known; what is printed by the million (agent ids) is in memory by then anyway.
  */
 #include "output.h"
 
@@ -9,8 +9,8 @@
 
 #define MAX_COLUMNS 16
 
-struct asq__table {
-    const struct asq__column *columns; /* borrowed */
+struct as_table {
+    const struct as_column *columns; /* borrowed */
     size_t ncolumns;
     size_t widths[MAX_COLUMNS]; /* characters */
     char **cells;
@@ -18,7 +18,7 @@ struct asq__table {
     bool failed; /* memory was short */
 };
 
-/* Characters, as far as UTF-8 tells; asq__print_text makes four of a control character. */
+/* Characters, as far as UTF-8 tells; as_print_text makes four of a control character. */
 static size_t width_of(const char *text)
 {
     size_t n = 0;
@@ -28,9 +28,9 @@ static size_t width_of(const char *text)
     return n;
 }
 
-struct asq__table *asq__table_new(const struct asq__column *columns, size_t n)
+struct as_table *as_table_new(const struct as_column *columns, size_t n)
 {
-    struct asq__table *t = n <= MAX_COLUMNS ? calloc(1, sizeof *t) : NULL;
+    struct as_table *t = n <= MAX_COLUMNS ? calloc(1, sizeof *t) : NULL;
 
     if (!t)
         return NULL;
@@ -41,7 +41,7 @@ struct asq__table *asq__table_new(const struct asq__column *columns, size_t n)
     return t;
 }
 
-void asq__table_add(struct asq__table *t, char *text)
+void as_table_add(struct as_table *t, char *text)
 {
     size_t column, width;
 
@@ -69,7 +69,7 @@ void asq__table_add(struct asq__table *t, char *text)
     t->cells[t->ncells++] = text;
 }
 
-static void print_cell(const struct asq__table *t, size_t column, const char *text)
+static void print_cell(const struct as_table *t, size_t column, const char *text)
 {
     size_t width = width_of(text);
     int pad = width < t->widths[column] ? (int) (t->widths[column] - width) : 0;
@@ -77,14 +77,14 @@ static void print_cell(const struct asq__table *t, size_t column, const char *te
 
     if (t->columns[column].right)
         printf("%*s", pad, "");
-    asq__print_text(stdout, text, false);
+    as_print_text(stdout, text, false);
     if (last)
         putchar('\n');
     else
         printf("%*s", t->columns[column].right ? 2 : pad + 2, "");
 }
 
-int asq__table_print(struct asq__table *t, const struct asq__reporter *who)
+int as_table_print(struct as_table *t, const struct as_reporter *who)
 {
     bool failed = !t || t->failed;
 
@@ -99,5 +99,5 @@ int asq__table_print(struct asq__table *t, const struct asq__reporter *who)
     if (t)
         free(t->cells);
     free(t);
-    return failed ? asq__report_code(who, ASQ_ENOMEM, NULL, "out of memory") : ASQ__EXIT_OK;
+    return failed ? as_report_code(who, ASQ_ENOMEM, NULL, "out of memory") : AS_EXIT_OK;
 }

@@ -1,7 +1,7 @@
 /*
- * worker_stop.c: see worker_stop.h. A worker that was asked drains, which takes as long as its calls do
- * (at most its --drain-timeout), and then leaves the list of workers; one that dies meanwhile is gone
- * when its beat is missed.
+ * worker_stop.c: see worker_stop.h. A worker that was asked drains, which takes as long as its
+ * calls do (at most its --drain-timeout), and then leaves the list of workers; one that dies
+ * meanwhile is gone when its beat is missed.
  */
 #include "worker_stop.h"
 
@@ -26,7 +26,7 @@ static asq_value *still_there(asq *h, const asq_value *wanted)
         asq_value_get_string(asq_list_get(wanted, i), &id, NULL);
         for (size_t k = 0; !found && k < asq_list_size(list); k++) {
             const asq_value *w = asq_list_get(list, k);
-            found = asq__worker_is_alive(w) && asq__worker_includes(id, asq__worker_id(w));
+            found = as_worker_is_alive(w) && as_worker_includes(id, as_worker_id(w));
         }
         if (found && asq_list_append(there, asq_value_string(id)) < 0)
             goto failed;
@@ -39,9 +39,10 @@ failed:
     return NULL;
 }
 
-static int wait_gone(const struct asq__reporter *who, asq *h, const asq_value *wanted, int64_t timeout_ms)
+static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted,
+                     int64_t timeout_ms)
 {
-    int64_t begun = asq__program_now_ms(), waited;
+    int64_t begun = as_program_now_ms(), waited;
     bool told = false;
     asq_value *there;
     char *names;
@@ -49,50 +50,51 @@ static int wait_gone(const struct asq__reporter *who, asq *h, const asq_value *w
 
     for (;;) {
         if (!(there = still_there(h, wanted)))
-            return asq__report(who, asq_last_error(h));
+            return as_report(who, asq_last_error(h));
         if (asq_list_size(there) == 0) {
             asq_value_free(there);
-            return ASQ__EXIT_OK;
+            return AS_EXIT_OK;
         }
-        waited = asq__program_now_ms() - begun;
+        waited = as_program_now_ms() - begun;
         names = NULL;
         if ((timeout_ms >= 0 && waited >= timeout_ms) || (!told && waited >= PATIENCE_MS))
-            names = asq__word(there);
+            names = as_word(there);
         if (timeout_ms >= 0 && waited >= timeout_ms) {
-            status = asq__report_code(who, ASQ_ETIMEOUT, NULL,
-                                      "not gone within %lld ms: %s; asked to stop, still finishing calls",
-                                      (long long) timeout_ms, names ? names : "workers");
+            status =
+                as_report_code(who, ASQ_ETIMEOUT, NULL,
+                               "not gone within %lld ms: %s; asked to stop, still finishing calls",
+                               (long long) timeout_ms, names ? names : "workers");
             free(names);
             asq_value_free(there);
             return status;
         }
         if (names)
-            asq__note(who, "waiting for calls to finish on %s", names);
+            as_note(who, "waiting for calls to finish on %s", names);
         told = told || names;
         free(names);
         asq_value_free(there);
         if (asq_sleep(h, POLL_MS) < 0)
-            return asq__report(who, asq_last_error(h));
+            return as_report(who, asq_last_error(h));
     }
 }
 
 /* The ids of all that are alive. */
-static int all_ids(const struct asq__reporter *who, asq *h, asq_value *ids)
+static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
 {
     asq_value *list;
     int rc = asq_workers(h, &list);
 
     if (rc < 0)
-        return asq__report(who, asq_last_error(h));
+        return as_report(who, asq_last_error(h));
     for (size_t i = 0; rc == 0 && i < asq_list_size(list); i++)
-        if (asq__worker_is_alive(asq_list_get(list, i)))
-            rc = asq_list_append(ids, asq_value_string(asq__worker_id(asq_list_get(list, i))));
+        if (as_worker_is_alive(asq_list_get(list, i)))
+            rc = asq_list_append(ids, asq_value_string(as_worker_id(asq_list_get(list, i))));
     asq_value_free(list);
-    return rc < 0 ? asq__report_code(who, rc, NULL, "%s", asq_strerror(rc)) : ASQ__EXIT_OK;
+    return rc < 0 ? as_report_code(who, rc, NULL, "%s", asq_strerror(rc)) : AS_EXIT_OK;
 }
 
 /* Asks each. With `many`, one that has gone by itself meanwhile is no failure. */
-static int ask(const struct asq__reporter *who, asq *h, const asq_value *ids, bool many)
+static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, bool many)
 {
     const char *id;
     int rc;
@@ -101,43 +103,43 @@ static int ask(const struct asq__reporter *who, asq *h, const asq_value *ids, bo
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
         rc = asq_stop_worker(h, id);
         if (rc < 0 && !(many && rc == ASQ_ENOENT))
-            return asq__report(who, asq_last_error(h));
+            return as_report(who, asq_last_error(h));
     }
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
-static int print_outcome(const struct asq__reporter *who, const asq_value *ids, bool gone)
+static int print_outcome(const struct as_reporter *who, const asq_value *ids, bool gone)
 {
     const char *id;
 
     if (who->json)
-        return asq__print_json_own(who, asq_pack("{s:O, s:b}", "workers", ids, "gone", (int) gone));
+        return as_print_json_own(who, asq_pack("{s:O, s:b}", "workers", ids, "gone", (int) gone));
     for (size_t i = 0; i < asq_list_size(ids); i++) {
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
-        asq__print_text(stdout, id, false);
+        as_print_text(stdout, id, false);
         puts(gone ? " has stopped" : " was asked to stop");
     }
-    return ASQ__EXIT_OK;
+    return AS_EXIT_OK;
 }
 
-int asq__workers_stop(const struct asq__reporter *who, asq *h, const struct asq__stop_options *options)
+int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_options *options)
 {
     asq_value *ids = asq_value_list();
-    int status = ASQ__EXIT_OK;
+    int status = AS_EXIT_OK;
 
     if (!ids || (options->id && asq_list_append(ids, asq_value_string(options->id)) < 0)) {
         asq_value_free(ids);
-        return asq__report_code(who, ASQ_ENOMEM, NULL, "out of memory");
+        return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
     }
     if (!options->id)
         status = all_ids(who, h, ids);
-    if (status == ASQ__EXIT_OK && asq_list_size(ids) == 0)
-        asq__note(who, "no worker is alive in namespace '%s'", asq_namespace(h));
-    if (status == ASQ__EXIT_OK)
+    if (status == AS_EXIT_OK && asq_list_size(ids) == 0)
+        as_note(who, "no worker is alive in namespace '%s'", asq_namespace(h));
+    if (status == AS_EXIT_OK)
         status = ask(who, h, ids, !options->id);
-    if (status == ASQ__EXIT_OK && options->wait)
+    if (status == AS_EXIT_OK && options->wait)
         status = wait_gone(who, h, ids, options->timeout_ms);
-    if (status == ASQ__EXIT_OK)
+    if (status == AS_EXIT_OK)
         status = print_outcome(who, ids, options->wait);
     asq_value_free(ids);
     return status;

@@ -6,13 +6,13 @@
 
 #include "output.h"
 
-struct asq__stop_options {
+struct as_stop_options {
     const char *id;     /* NULL: all that are alive */
     bool wait;          /* until they are gone */
     int64_t timeout_ms; /* for that; ASQ_FOREVER */
 };
 
 /* Gives an exit status. */
-int asq__workers_stop(const struct asq__reporter *who, asq *h, const struct asq__stop_options *options);
+int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_options *options);
 
 #endif

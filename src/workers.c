@@ -1,6 +1,6 @@
 /*
- * workers.c: see workers.h. Entries come from Redis, where anybody may have written anything: a field
- * that is missing or of another type is shown as "-".
+ * workers.c: see workers.h. Entries come from Redis, where anybody may have written anything: a
+ * field that is missing or of another type is shown as "-".
  */
 #include "workers.h"
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *key; struct asq__column column; } columns[] = {
+static const struct { const char *key; struct as_column column; } columns[] = {
     { "id", { "WORKER", false } },
     { "alive", { "ALIVE", false } },
     { "host", { "HOST", false } },
@@ -22,7 +22,7 @@ static const struct { const char *key; struct asq__column column; } columns[] = 
 };
 #define NCOLUMNS (sizeof columns / sizeof columns[0])
 
-const char *asq__worker_id(const asq_value *worker)
+const char *as_worker_id(const asq_value *worker)
 {
     const char *id = "";
 
@@ -30,7 +30,7 @@ const char *asq__worker_id(const asq_value *worker)
     return id;
 }
 
-bool asq__worker_is_alive(const asq_value *worker)
+bool as_worker_is_alive(const asq_value *worker)
 {
     bool alive = false;
 
@@ -52,7 +52,7 @@ static bool is_stopping(const asq_value *worker)
     return asq_value_get_string(v, &s, NULL) == 0 && strcmp(s, "1") == 0;
 }
 
-bool asq__worker_includes(const char *id, const char *process)
+bool as_worker_includes(const char *id, const char *process)
 {
     size_t n = strlen(id);
     const char *rest = process + n;
@@ -70,54 +70,54 @@ bool asq__worker_includes(const char *id, const char *process)
 /* Partitions may come as a number or as a list of them: the table has how many. */
 static char *cell(const asq_value *worker, const char *key)
 {
-    const asq_value *v = asq__field(worker, key);
+    const asq_value *v = as_field(worker, key);
     asq_value *count;
     char *word;
 
-    if (strcmp(key, "alive") == 0 && asq__worker_is_alive(worker) && is_stopping(worker))
+    if (strcmp(key, "alive") == 0 && as_worker_is_alive(worker) && is_stopping(worker))
         return strdup("stopping");
     if (strcmp(key, "partitions") != 0 || asq_value_type(v) != ASQ_LIST)
-        return asq__word(v);
+        return as_word(v);
     count = asq_value_int((int64_t) asq_list_size(v));
-    word = count ? asq__word(count) : NULL;
+    word = count ? as_word(count) : NULL;
     asq_value_free(count);
     return word;
 }
 
-static int show_table(const struct asq__reporter *who, const asq_value *list)
+static int show_table(const struct as_reporter *who, const asq_value *list)
 {
-    struct asq__column heads[NCOLUMNS];
-    struct asq__table *t;
+    struct as_column heads[NCOLUMNS];
+    struct as_table *t;
 
     for (size_t i = 0; i < NCOLUMNS; i++)
         heads[i] = columns[i].column;
-    t = asq__table_new(heads, NCOLUMNS);
+    t = as_table_new(heads, NCOLUMNS);
     for (size_t row = 0; row < asq_list_size(list); row++)
         for (size_t i = 0; i < NCOLUMNS; i++)
-            asq__table_add(t, cell(asq_list_get(list, row), columns[i].key));
-    return asq__table_print(t, who);
+            as_table_add(t, cell(asq_list_get(list, row), columns[i].key));
+    return as_table_print(t, who);
 }
 
-int asq__workers_show(const struct asq__reporter *who, asq *h)
+int as_workers_show(const struct as_reporter *who, asq *h)
 {
     asq_value *list;
     int status;
 
     if (asq_workers(h, &list) < 0)
-        return asq__report(who, asq_last_error(h));
+        return as_report(who, asq_last_error(h));
     if (who->json)
-        status = asq__print_json(who, list, false);
+        status = as_print_json(who, list, false);
     else if (asq_list_size(list))
         status = show_table(who, list);
     else {
-        asq__note(who, "there is no worker in namespace '%s'", asq_namespace(h));
-        status = ASQ__EXIT_OK;
+        as_note(who, "there is no worker in namespace '%s'", asq_namespace(h));
+        status = AS_EXIT_OK;
     }
     asq_value_free(list);
     return status;
 }
 
-int asq__workers_alive(asq *h)
+int as_workers_alive(asq *h)
 {
     asq_value *list;
     int n = 0, rc = asq_workers(h, &list);
@@ -125,7 +125,7 @@ int asq__workers_alive(asq *h)
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < asq_list_size(list); i++)
-        n += asq__worker_is_alive(asq_list_get(list, i));
+        n += as_worker_is_alive(asq_list_get(list, i));
     asq_value_free(list);
     return n;
 }
