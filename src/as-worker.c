@@ -40,7 +40,7 @@ static const struct as_option options[] = {
       "folder of plugins (*.so); nobody else may write to\nit or to them" },
     { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false,
       "every worker of the namespace that is alive" },
-    { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 65536, false,
+    { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 4096, false,
       "threads of each process (32)" },
     { "drain-timeout", 0, "MS", NULL, as_option_ms, AT(worker.drain_timeout_ms), 0, 86400000, false,
       "how long calls may go on when it stops (30s)" },

@@ -61,7 +61,7 @@ bool as_worker_includes(const char *id, const char *process)
         return false;
     if (!*rest)
         return true;
-    /* W.1 */
+    /* W.0 */
     if (*rest++ != '.' || !*rest)
         return false;
     return strspn(rest, "0123456789") == strlen(rest);

@@ -1,7 +1,7 @@
 /*
  * workers.h: workers as `as-ctl workers`, `as-worker status` and `as-worker stop` see them: the
  * entries that asq_workers gives, one for each worker process. The processes of worker W are
- * called W.1, W.2, … or just W.
+ * called W.0, W.1, … or just W.
  */
 #ifndef ASQ_SRC_WORKERS_H
 #define ASQ_SRC_WORKERS_H
