@@ -509,7 +509,8 @@ ASQ_API void asq_group_free(asq_group *g);
  */
 
 /* Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`.
- * args is a list or a map, borrowed for the call. */
+ * args is borrowed for the call: a list (empty when there are none) or a map of named ones; for a method
+ * that declares params always a list, in their order. */
 typedef int (*asq_method_fn)(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret);
 
 enum {
@@ -592,8 +593,7 @@ ASQ_API int asq_plugin_register(asq_plugin *plugin, const asq_class *cls);
 /* Sets what the call fails with, and returns code (a positive or zero one counts as ASQ_EFAILED). */
 ASQ_API int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...) ASQ_PRINTF(3, 4);
 /* asq_unpack for arguments: what does not fit makes the call fail with ASQ_EARGS and a text that
- * names the argument. `if ((rc = asq_args(ctx, args, "[i]", &n)) < 0) return rc;` A map of named
- * arguments is brought into the order of the method's params first. */
+ * names the argument. `if ((rc = asq_args(ctx, args, "[i]", &n)) < 0) return rc;` */
 ASQ_API int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...);
 /* Library-held state, to be read and changed in place; NULL when the class keeps a struct. */
 ASQ_API asq_value *asq_ctx_state(asq_ctx *ctx);

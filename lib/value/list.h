@@ -7,12 +7,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct asq__list {
     struct asq__list *prev, *next;
 };
 
-#define ASQ__CONTAINER(ptr, type, member) ((type *) (void *) ((char *) (ptr) - offsetof(type, member)))
+/* The struct that a member is part of; also from a pointer to const, as keys of tables are read. */
+#define ASQ__CONTAINER(ptr, type, member)                                                          \
+    ((type *) ((uintptr_t) (ptr) - offsetof(type, member)))
 
 static inline void asq__list_init(struct asq__list *l) {
     l->prev = l->next = l;

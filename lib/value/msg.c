@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TAG_BATCH_RESENT = 3 << 3, TAG_BATCH_JOBS = 4 << 3 | 2, TAG_RESULTS_RESULT = 2 << 3 | 2 };
+enum { TAG_BATCH_RESENT = 3 << 3, TAG_BATCH_JOBS = 4 << 3 | 2, TAG_BATCH_TIMEOUT = 5 << 3, TAG_RESULTS_RESULT = 2 << 3 | 2 };
 
 /* protobuf-c's strings are not const, though packing only reads them. */
 static char *text(const char *s) {
@@ -51,7 +51,8 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
     asq__buf_init(&args, out->max);
     int rc = job->args ? asq__value_encode(job->args, &args) : 0;
     if (rc == 0) {
-        Asqueue__Job m = ASQUEUE__JOB__INIT;
+        Asqueue__Job m;
+        asqueue__job__init(&m);
         union {
             const Asqueue__Chain *in;
             Asqueue__Chain *out;
@@ -65,6 +66,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
         m.no_result = job->no_result;
         m.chain = chain.out;
         m.target = text(job->target);
+        m.inputs = job->inputs;
         put_message(TAG_BATCH_JOBS, &m.base, out);
         rc = out->error;
     }
@@ -77,7 +79,8 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
 }
 
 void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out) {
-    Asqueue__Batch m = ASQUEUE__BATCH__INIT;
+    Asqueue__Batch m;
+    asqueue__batch__init(&m);
     m.id = bytes(id, ASQ__BATCH_ID);
     m.reply = text(reply);
     put_whole(&m.base, out);
@@ -88,13 +91,22 @@ void asq__batch_mark_resent(struct asq__buf *out) {
     asq__buf_putc(out, 1);
 }
 
+void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out) {
+    asq__buf_putc(out, TAG_BATCH_TIMEOUT);
+    asq__buf_varint(out, timeout_ms);
+}
+
 static bool utf8(const char *s) {
     return asq__utf8_valid(s, strlen(s));
 }
 
+static bool is_control(const Asqueue__Job *job) {
+    return job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL;
+}
+
 static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen) {
     char why[200];
-    bool control = job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL;
+    bool control = is_control(job);
     if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i, (int) job->kind);
     if (control) {
@@ -138,26 +150,31 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
         int rc = check_job(b->jobs[i], i, err, errlen);
         if (rc < 0)
             return rc;
+        if (is_control(b->jobs[i]) != is_control(b->jobs[0]))
+            return asq__err(err, errlen, ASQ_EPROTO, "the batch mixes calls with control jobs");
     }
     *ret = b;
     return 0;
 }
 
 void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out) {
-    Asqueue__Results m = ASQUEUE__RESULTS__INIT;
+    Asqueue__Results m;
+    asqueue__results__init(&m);
     m.batch = bytes(batch, ASQ__BATCH_ID);
     put_whole(&m.base, out);
 }
 
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out) {
-    Asqueue__Result m = ASQUEUE__RESULT__INIT;
+    Asqueue__Result m;
+    asqueue__result__init(&m);
     m.index = index;
     m.value = bytes(value, n);
     put_message(TAG_RESULTS_RESULT, &m.base, out);
 }
 
 void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out) {
-    Asqueue__Failure f = ASQUEUE__FAILURE__INIT;
+    Asqueue__Failure f;
+    asqueue__failure__init(&f);
     f.code = error->code;
     f.message = text(error->message);
     f.class_name = text(error->class_name);
@@ -165,7 +182,8 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq_
     f.agent = text(error->agent_id);
     f.worker = text(error->worker);
     f.call = text(error->call_id);
-    Asqueue__Result m = ASQUEUE__RESULT__INIT;
+    Asqueue__Result m;
+    asqueue__result__init(&m);
     m.index = index;
     m.failure = &f;
     put_message(TAG_RESULTS_RESULT, &m.base, out);
@@ -200,7 +218,8 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret) {
 
 int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
                        const void *state, size_t state_n, struct asq__buf *out) {
-    Asqueue__AgentRecord m = ASQUEUE__AGENT_RECORD__INIT;
+    Asqueue__AgentRecord m;
+    asqueue__agent_record__init(&m);
     m.class_name = text(class_name);
     m.version = version;
     m.args = bytes(args, args_n);

@@ -30,6 +30,7 @@ struct asq__job {
     bool no_result;
     const Asqueue__Chain *chain; /* or NULL */
     const char *target;          /* or NULL */
+    bool inputs;                 /* args has futures at its top level */
 };
 
 /* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
@@ -38,6 +39,8 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
 void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out);
 /* Appends the mark of a resent batch. */
 void asq__batch_mark_resent(struct asq__buf *out);
+/* Appends a limit for all of the batch's jobs. */
+void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out);
 /* Decodes into the arena, checked. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
                       char *err, size_t errlen);

@@ -1,0 +1,425 @@
+/*
+ * admin.c: looking at a deployment: workers, classes, agents, and asking a worker to stop. It reads the
+ * same keys that anybody can read with redis-cli; in local mode there is nothing to look at.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/remote.h"
+#include "redis/redis.h"
+#include "value/clock.h"
+#include "value/hash.h"
+
+enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10 };
+
+/* One command and its answer, waited for. `take` reads the answer; it is not called when the connection is
+ * lost. */
+struct ask {
+    asq *h;
+    int (*take)(asq *h, const redisReply *reply, void *user);
+    void *user;
+    bool done;
+    int rc;
+};
+
+static void on_answer(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct ask *a = user;
+    (void) c;
+    a->done = true;
+    if (!reply)
+        a->rc = ASQ_ECONN;
+    else if (reply->type == REDIS_REPLY_ERROR)
+        a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s", reply->str);
+    else
+        a->rc = a->take(a->h, reply, a->user);
+}
+
+static int check_mode(asq *h, const char *what) {
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
+    if (h->mode != &asq__remote_mode)
+        return asq__fail(h, ASQ_ENOTSUP, "%s is not possible %s", what,
+                         h->in_method ? "inside a method" : "in local mode");
+    return asq__remote_ready(h);
+}
+
+static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *), void *user,
+               int argc, const char *const *argv) {
+    struct ask a = { h, take, user, false, 0 };
+    int64_t deadline = asq__deadline_ms(h->timeout_ms);
+    for (;;) {
+        struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), partition);
+        a.done = false;
+        a.rc = 0;
+        if (asq__redis_is_up(asq__remote_redis(h)) &&
+            asq__conn_argv(conn, on_answer, &a, argc, argv, NULL) == 0) {
+            asq__conn_flush(conn);
+            while (!a.done) /* ends: with the answer, or when the connection is given up */
+                asq__remote_pump(h, 100);
+            if (a.rc != ASQ_ECONN)
+                return a.rc;
+        }
+        if (asq__now_ms() >= deadline)
+            return asq__fail(h, ASQ_ETIMEOUT, "Redis did not answer in time");
+        asq__remote_pump(h, 50);
+    }
+}
+
+static int out_of_memory(asq *h) {
+    return asq__fail(h, ASQ_ENOMEM, "out of memory");
+}
+
+/* ---- ping ---- */
+
+static int take_nothing(asq *h, const redisReply *reply, void *user) {
+    (void) h;
+    (void) reply;
+    (void) user;
+    return 0;
+}
+
+int asq_ping(asq *h, double *ret_ms) {
+    struct timespec from, to;
+    if (h->mode == &asq__local_mode) {
+        if (ret_ms)
+            *ret_ms = 0;
+        return 0;
+    }
+    int rc = check_mode(h, "asq_ping");
+    if (rc < 0)
+        return rc;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    rc = ask(h, 0, take_nothing, NULL, 1, (const char *[]){ "PING" });
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    if (rc == 0 && ret_ms)
+        *ret_ms = (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
+    return rc;
+}
+
+/* ---- workers ---- */
+
+/* A list of strings. */
+static int take_strings(asq *h, const redisReply *reply, void *user) {
+    asq_value *list = user;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+    for (size_t i = 0; i < reply->elements; i++)
+        if (reply->element[i]->type == REDIS_REPLY_STRING &&
+            asq_list_append(list, asq_value_stringn(reply->element[i]->str,
+                                                    (size_t) reply->element[i]->len)) < 0)
+            return out_of_memory(h);
+    return 0;
+}
+
+/* Fields that are numbers to people are numbers here. */
+static asq_value *field_value(const char *name, const char *text, size_t n) {
+    static const char *const numbers[] = { "pid", "beat", "capacity", "partitions", "calls", "failures",
+                                           "agents", "lease_time_ms", "dead_letters", NULL };
+    asq_value *v = NULL;
+    if (strcmp(name, "classes") == 0 && asq_from_json(text, n, &v, NULL, 0) == 0)
+        return v;
+    if (strcmp(name, "stopping") == 0)
+        return asq_value_bool(strcmp(text, "1") == 0);
+    for (int i = 0; numbers[i]; i++)
+        if (strcmp(name, numbers[i]) == 0)
+            return asq_value_int(strtoll(text, NULL, 10));
+    return asq_value_stringn(text, n);
+}
+
+static int take_hash(asq *h, const redisReply *reply, void *user) {
+    asq_value *map = user;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no hash");
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        const redisReply *name = reply->element[i], *text = reply->element[i + 1];
+        if (name->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
+            !asq__utf8_valid(name->str, (size_t) name->len))
+            continue;
+        if (asq_map_set(map, name->str, field_value(name->str, text->str, (size_t) text->len)) < 0)
+            return out_of_memory(h);
+    }
+    return 0;
+}
+
+static int take_int(asq *h, const redisReply *reply, void *user) {
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no number");
+    *(long long *) user = reply->integer;
+    return 0;
+}
+
+static int one_worker(asq *h, const char *id, asq_value **ret) {
+    char key[ASQ__KEY_MAX];
+    asq_value *map = asq_value_map();
+    long long ttl = -2;
+    if (!map)
+        return out_of_memory(h);
+    asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
+    int rc = ask(h, 0, take_hash, map, 2, (const char *[]){ "HGETALL", key });
+    if (rc == 0)
+        rc = ask(h, 0, take_int, &ttl, 2, (const char *[]){ "PTTL", key });
+    if (rc == 0) {
+        /* Each beat sets the hash's time to live; what has gone by of it is the age of the last one. */
+        int64_t lease = asq_map_int(map, "lease_time_ms");
+        int64_t age = ttl >= 0 ? lease * HASH_LIVES_LEASES - ttl : INT64_MAX;
+        if (asq_map_set(map, "id", asq_value_string(id)) < 0 ||
+            asq_map_set(map, "alive", asq_value_bool(lease > 0 && age < lease)) < 0)
+            rc = out_of_memory(h);
+    }
+    if (rc < 0)
+        asq_value_free(map);
+    else
+        *ret = map;
+    return rc;
+}
+
+static int compare_strings(const void *a, const void *b) {
+    return asq_value_compare(*(asq_value *const *) a, *(asq_value *const *) b);
+}
+
+static int worker_ids(asq *h, asq_value **ret) {
+    char key[ASQ__KEY_MAX];
+    asq_value *ids = asq_value_list();
+    if (!ids)
+        return out_of_memory(h);
+    asq__keys_workers(asq__redis_keys(asq__remote_redis(h)), key);
+    int rc = ask(h, 0, take_strings, ids, 2, (const char *[]){ "SMEMBERS", key });
+    if (rc < 0) {
+        asq_value_free(ids);
+        return rc;
+    }
+    if (ids->list.n)
+        qsort(ids->list.items, ids->list.n, sizeof(asq_value *), compare_strings);
+    *ret = ids;
+    return 0;
+}
+
+int asq_workers(asq *h, asq_value **ret) {
+    asq_value *ids = NULL, *list = NULL;
+    int rc = check_mode(h, "asq_workers");
+    if (rc == 0)
+        rc = worker_ids(h, &ids);
+    if (rc == 0 && !(list = asq_value_list()))
+        rc = out_of_memory(h);
+    for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
+        const char *id;
+        asq_value *worker;
+        asq_value_get_string(asq_list_get(ids, i), &id, NULL);
+        rc = one_worker(h, id, &worker);
+        if (rc == 0 && asq_list_append(list, worker) < 0)
+            rc = out_of_memory(h);
+    }
+    asq_value_free(ids);
+    if (rc < 0)
+        asq_value_free(list);
+    else
+        *ret = list;
+    return rc;
+}
+
+int asq_classes(asq *h, asq_value **ret) {
+    asq_value *workers = NULL, *all = NULL;
+    if (h->mode == &asq__local_mode && h->registry) {
+        all = asq__registry_describe(h->registry);
+        if (!all)
+            return out_of_memory(h);
+        *ret = all;
+        return 0;
+    }
+    int rc = asq_workers(h, &workers);
+    if (rc < 0)
+        return rc;
+    if (!(all = asq_value_map()))
+        rc = out_of_memory(h);
+    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
+        const asq_value *classes = asq_map_get(asq_list_get(workers, i), "classes");
+        for (size_t k = 0; rc == 0 && k < asq_map_size(classes); k++) {
+            const char *name;
+            const asq_value *about = asq_map_at(classes, k, &name);
+            asq_value *known = asq_map_find(all, name);
+            if (!known) {
+                if (asq_map_set(all, name, asq_value_copy(about)) < 0)
+                    rc = out_of_memory(h);
+                known = asq_map_find(all, name);
+            }
+            if (rc == 0 && asq_map_set_int(known, "workers", asq_map_int(known, "workers") + 1) < 0)
+                rc = out_of_memory(h);
+        }
+    }
+    asq_value_free(workers);
+    if (rc < 0)
+        asq_value_free(all);
+    else
+        *ret = all;
+    return rc;
+}
+
+int asq_stop_worker(asq *h, const char *worker_id) {
+    asq_value *ids = NULL;
+    char key[ASQ__KEY_MAX], names[400] = "";
+    size_t n = strlen(worker_id), told = 0;
+    int rc = check_mode(h, "asq_stop_worker");
+    if (rc == 0)
+        rc = worker_ids(h, &ids);
+    for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
+        const char *id;
+        asq_value_get_string(asq_list_get(ids, i), &id, NULL);
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", id);
+        if (strncmp(id, worker_id, n) != 0 || (id[n] != '\0' && id[n] != '.'))
+            continue;
+        asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
+        rc = ask(h, 0, take_nothing, NULL, 4, (const char *[]){ "HSET", key, "stop", "1" });
+        told++;
+    }
+    asq_value_free(ids);
+    if (rc < 0)
+        return rc;
+    if (!told)
+        return asq__fail(h, ASQ_ENOENT, "there is no worker '%s'; there %s: %s", worker_id,
+                         *names ? "are" : "is", *names ? names : "none at all");
+    asq__keys_channel(asq__redis_keys(asq__remote_redis(h)), "workers", key);
+    return ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PUBLISH", key, "stop" });
+}
+
+/* ---- agents ---- */
+
+struct scan {
+    const char *class_name;
+    uint32_t partition;
+    asq_value *list;
+    char cursor[32];
+};
+
+static int take_scan(asq *h, const redisReply *reply, void *user) {
+    struct scan *s = user;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered HSCAN with something else");
+    snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
+    const redisReply *pairs = reply->element[1];
+    for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
+        const redisReply *id = pairs->element[i], *bytes = pairs->element[i + 1];
+        struct asq__arena arena;
+        Asqueue__AgentRecord *record;
+        const char *class_name = "?";
+        if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING ||
+            !asq__utf8_valid(id->str, (size_t) id->len))
+            continue;
+        asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
+        if (asq__record_decode(bytes->str, (size_t) bytes->len, &arena, &record, NULL, 0) == 0)
+            class_name = record->class_name;
+        int rc = 0;
+        if (!s->class_name || strcmp(s->class_name, class_name) == 0) {
+            asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name, "partition",
+                                        (int64_t) s->partition);
+            rc = asq_list_append(s->list, agent);
+        }
+        asq__arena_release(&arena);
+        if (rc < 0)
+            return out_of_memory(h);
+    }
+    return 0;
+}
+
+int asq_agents(asq *h, const char *class_name, asq_value **ret) {
+    char key[ASQ__KEY_MAX], count[16];
+    struct scan s = { .class_name = class_name };
+    int rc = check_mode(h, "asq_agents");
+    if (rc < 0)
+        return rc;
+    if (!(s.list = asq_value_list()))
+        return out_of_memory(h);
+    snprintf(count, sizeof count, "%d", SCAN_COUNT);
+    for (s.partition = 0; s.partition < h->partitions && rc == 0; s.partition++) {
+        asq__keys_agents(asq__redis_keys(asq__remote_redis(h)), s.partition, key);
+        strcpy(s.cursor, "0");
+        do
+            rc = ask(h, s.partition, take_scan, &s, 5,
+                     (const char *[]){ "HSCAN", key, s.cursor, "COUNT", count });
+        while (rc == 0 && strcmp(s.cursor, "0") != 0);
+    }
+    if (rc < 0)
+        asq_value_free(s.list);
+    else
+        *ret = s.list;
+    return rc;
+}
+
+struct shown {
+    asq_value *map;
+    const char *id;
+};
+
+static int take_record(asq *h, const redisReply *reply, void *user) {
+    struct shown *shown = user;
+    struct asq__arena arena;
+    Asqueue__AgentRecord *record;
+    char why[300];
+    asq_value *args = NULL, *state = NULL;
+    if (reply->type != REDIS_REPLY_STRING)
+        return asq__fail(h, ASQ_ENOAGENT, "there is no agent '%s'", shown->id);
+    asq__arena_init(&arena, 4 * (size_t) reply->len + 4096);
+    int rc = asq__record_decode(reply->str, (size_t) reply->len, &arena, &record, why, sizeof why);
+    if (rc == 0 && record->args.len)
+        rc = asq__value_decode(record->args.data, record->args.len, &args, why, sizeof why);
+    if (rc == 0)
+        rc = asq__value_decode(record->state.data, record->state.len, &state, why, sizeof why);
+    if (rc < 0) {
+        asq__fail(h, rc, "agent '%s': %s", shown->id, why);
+    } else {
+        if (!args)
+            args = asq_value_null();
+        rc = asq_map_set(shown->map, "class", asq_value_string(record->class_name));
+        if (rc == 0)
+            rc = asq_map_set_int(shown->map, "version", record->version);
+        if (rc == 0)
+            rc = asq_map_set_int(shown->map, "state_bytes", (int64_t) record->state.len);
+        if (rc == 0) {
+            rc = asq_map_set(shown->map, "args", args);
+            args = NULL;
+        }
+        if (rc == 0) {
+            rc = asq_map_set(shown->map, "state", state);
+            state = NULL;
+        }
+        if (rc < 0)
+            out_of_memory(h);
+    }
+    asq_value_free(args);
+    asq_value_free(state);
+    asq__arena_release(&arena);
+    return rc;
+}
+
+static int take_owner(asq *h, const redisReply *reply, void *user) {
+    asq_value *map = user;
+    asq_value *owner = reply->type == REDIS_REPLY_STRING
+                           ? asq_value_stringn(reply->str, (size_t) reply->len) : asq_value_null();
+    return asq_map_set(map, "owner", owner) < 0 ? out_of_memory(h) : 0;
+}
+
+int asq_show(asq *h, const char *id, asq_value **ret) {
+    char key[ASQ__KEY_MAX], why[300];
+    int rc = check_mode(h, "asq_show");
+    if (rc < 0)
+        return rc;
+    if ((rc = asq__check_id(id, why, sizeof why)) < 0)
+        return asq__fail(h, rc, "%s", why);
+    uint32_t partition = asq__partition_of(id, strlen(id), h->partitions);
+    const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
+    struct shown shown = { asq_pack("{s:s, s:I}", "id", id, "partition", (int64_t) partition), id };
+    if (!shown.map)
+        return out_of_memory(h);
+    asq__keys_lease(keys, partition, key);
+    rc = ask(h, partition, take_owner, shown.map, 3, (const char *[]){ "HGET", key, "owner" });
+    asq__keys_agents(keys, partition, key);
+    if (rc == 0)
+        rc = ask(h, partition, take_record, &shown, 3, (const char *[]){ "HGET", key, id });
+    if (rc < 0)
+        asq_value_free(shown.map);
+    else
+        *ret = shown.map;
+    return rc;
+}

@@ -1,0 +1,303 @@
+/*
+ * agent.c: proxies, and what concerns an agent as a whole: creation, deletion, cloning, attributes.
+ * Each is a job in the agent's stream like any call.
+ */
+#include "client/handle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ---- proxies ---- */
+
+static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent **ret) {
+    asq_agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    a->id = strdup(id);
+    a->class_name = strdup(class_name ? class_name : "");
+    if (!a->id || !a->class_name) {
+        free(a->id);
+        free(a->class_name);
+        free(a);
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    }
+    a->h = h;
+    asq__handle_ref(h);
+    *ret = a;
+    return 0;
+}
+
+void asq_agent_free(asq_agent *a) {
+    if (!a)
+        return;
+    asq_result_free(a->creation);
+    asq__handle_unref(a->h);
+    free(a->id);
+    free(a->class_name);
+    free(a);
+}
+
+const char *asq_agent_id(const asq_agent *a) {
+    return a->id;
+}
+
+const char *asq_agent_class(const asq_agent *a) {
+    return a->class_name;
+}
+
+asq *asq_agent_handle(const asq_agent *a) {
+    return a->h;
+}
+
+asq_value *asq_value_agent(const asq_agent *agent) {
+    return agent ? asq__value_agent_ref(agent->id, agent->class_name) : NULL;
+}
+
+int asq_attach(asq *h, const char *id, asq_agent **ret) {
+    char why[300];
+    int rc = asq__check_id(id, why, sizeof why);
+    return rc < 0 ? asq__fail(h, rc, "%s", why) : proxy_new(h, id, NULL, ret);
+}
+
+int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret) {
+    const char *id, *class_name;
+    int rc = asq_value_get_agent(v, &id, &class_name);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_attach_value: the value is of type %s, not agent",
+                         asq_type_name(asq_value_type(v)));
+    return proxy_new(h, id, class_name, ret);
+}
+
+/* ---- creation ---- */
+
+enum { RANDOM_ID = 22 };
+
+/* 100 random bits in 20 letters and digits. */
+static int random_id(asq *h, char out[RANDOM_ID]) {
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint8_t random[20];
+    if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
+        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    for (size_t i = 0; i < sizeof random; i++)
+        out[i] = digits[random[i] & 31];
+    out[sizeof random] = '\0';
+    return 0;
+}
+
+static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, size_t n,
+                       const char *const *ids, asq_value *args, asq_agent **ret) {
+    char why[300];
+    struct asq__job *jobs = calloc(n, sizeof *jobs);
+    asq_agent **agents = calloc(n, sizeof(asq_agent *));
+    asq_result **results = calloc(n, sizeof(asq_result *));
+    int rc = asq__check_name("class", class_name, why, sizeof why);
+    if (!jobs || !agents || !results)
+        rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+    else if (rc < 0)
+        asq__fail(h, rc, "%s", why);
+    else if (args && asq_value_type(args) != ASQ_LIST && asq_value_type(args) != ASQ_MAP)
+        rc = asq__fail(h, ASQ_EINVAL, "the creation arguments of %s are a value of type %s; a list "
+                       "(positional) or a map (named) is needed", class_name,
+                       asq_type_name(asq_value_type(args)));
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        char random[RANDOM_ID];
+        const char *id = ids ? ids[i] : NULL;
+        if (id) {
+            rc = asq__check_id(id, why, sizeof why);
+            if (rc < 0)
+                asq__fail(h, rc, "%s", why);
+        } else {
+            rc = random_id(h, random);
+            id = random;
+        }
+        if (rc == 0)
+            rc = proxy_new(h, id, class_name, &agents[i]);
+        if (rc == 0)
+            jobs[i] = (struct asq__job){ .kind = kind,
+                                         .agent = agents[i]->id,
+                                         .class_name = class_name,
+                                         .args = args };
+    }
+    if (rc == 0) {
+        if (n > 1)
+            h->corked++;
+        rc = asq__call_jobs(h, jobs, n, results);
+        if (n > 1) {
+            int flushed = asq_uncork(h);
+            if (rc == 0)
+                rc = flushed;
+        }
+    }
+    for (size_t i = 0; agents && i < n; i++) {
+        if (rc == 0) {
+            agents[i]->creation = results[i];
+            ret[i] = agents[i];
+        } else {
+            if (results)
+                asq_result_free(results[i]);
+            asq_agent_free(agents[i]);
+        }
+    }
+    asq_value_free(args);
+    free(jobs);
+    free(agents);
+    free(results);
+    return rc;
+}
+
+int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret) {
+    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, args, ret);
+}
+
+int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt, ...) {
+    char why[200];
+    asq_value *args = NULL;
+    va_list ap;
+    int rc = 0;
+    if (fmt) {
+        va_start(ap, fmt);
+        rc = asq_vpack(&args, why, sizeof why, fmt, ap);
+        va_end(ap);
+    }
+    if (rc < 0)
+        return asq__fail(h, rc, "the arguments \"%s\": %s", fmt, why);
+    return asq_createv(h, class_name, id, args, ret);
+}
+
+int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret) {
+    return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, args, ret);
+}
+
+int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids, asq_value *args,
+                    asq_agent **ret) {
+    if (n == 0) {
+        asq_value_free(args);
+        return 0;
+    }
+    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, n, ids, args, ret);
+}
+
+/* One job about the agent itself, and its result. */
+static int ask(asq_agent *a, Asqueue__JobKind kind, const char *name, const asq_value *args,
+               asq_result **ret) {
+    struct asq__job job = { .kind = kind,
+                            .agent = a->id,
+                            .class_name = a->class_name,
+                            .method = name,
+                            .args = args };
+    return asq__call_job(a->h, &job, ret);
+}
+
+static int ask_and_wait(asq_agent *a, Asqueue__JobKind kind, int64_t timeout_ms, asq_value **ret) {
+    asq_result *r;
+    int rc = ask(a, kind, NULL, NULL, &r);
+    if (rc < 0)
+        return rc;
+    rc = asq_result_wait(r, timeout_ms);
+    if (rc == 0 && ret)
+        rc = asq_result_take(r, ret);
+    asq_result_free(r);
+    return rc;
+}
+
+int asq_ready(asq_agent *a, int64_t timeout_ms) {
+    asq_value *class_name = NULL;
+    const char *name;
+    if (a->creation) {
+        int rc = asq_result_wait(a->creation, timeout_ms);
+        if (rc == 0) {
+            asq_result_free(a->creation);
+            a->creation = NULL;
+        }
+        return rc;
+    }
+    int rc = ask_and_wait(a, ASQUEUE__JOB_KIND__EXISTS, timeout_ms, &class_name);
+    if (rc == 0 && !*a->class_name && asq_value_get_string(class_name, &name, NULL) == 0) {
+        char *copy = strdup(name);
+        if (copy) {
+            free(a->class_name);
+            a->class_name = copy;
+        }
+    }
+    asq_value_free(class_name);
+    return rc;
+}
+
+int asq_delete(asq_agent *a, int64_t timeout_ms) {
+    return ask_and_wait(a, ASQUEUE__JOB_KIND__DELETE, timeout_ms, NULL);
+}
+
+/* Creates on h an agent like `a`: class and creation arguments, under `id`. */
+static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret) {
+    asq_value *about = NULL;
+    const char *class_name;
+    int rc = ask_and_wait(a, ASQUEUE__JOB_KIND__DESCRIBE, a->h->timeout_ms, &about);
+    if (rc < 0)
+        return h == a->h ? rc : asq__fail_from(h, asq_last_error(a->h));
+    rc = asq_value_get_string(asq_map_get(about, "class"), &class_name, NULL);
+    if (rc < 0) {
+        rc = asq__fail(h, ASQ_EPROTO, "agent '%s' was described without a class", a->id);
+    } else {
+        const asq_value *given = asq_map_get(about, "args");
+        asq_value *args = NULL;
+        if (asq_value_type(given) != ASQ_NULL && !(args = asq_value_copy(given)))
+            rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+        else
+            rc = asq_createv(h, class_name, id, args, ret);
+    }
+    asq_value_free(about);
+    return rc;
+}
+
+int asq_clone(asq_agent *a, const char *id, asq_agent **ret) {
+    return create_alike(a, a->h, id, ret);
+}
+
+int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret) {
+    return create_alike(local, h, local->id, ret);
+}
+
+/* ---- attributes ---- */
+
+static int check_attribute(asq *h, const char *attribute) {
+    char why[300];
+    int rc = asq__check_name("attribute", attribute, why, sizeof why);
+    return rc < 0 ? asq__fail(h, rc, "%s", why) : 0;
+}
+
+int asq_get_async(asq_agent *a, const char *attribute, asq_result **ret) {
+    int rc = check_attribute(a->h, attribute);
+    return rc < 0 ? rc : ask(a, ASQUEUE__JOB_KIND__GET, attribute, NULL, ret);
+}
+
+int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_result **ret) {
+    int rc = check_attribute(a->h, attribute);
+    if (rc == 0 && !value)
+        rc = asq__fail(a->h, ASQ_EINVAL, "setting attribute '%s': the value is NULL", attribute);
+    if (rc == 0)
+        rc = ask(a, ASQUEUE__JOB_KIND__SET, attribute, value, ret);
+    asq_value_free(value);
+    return rc;
+}
+
+int asq_get(asq_agent *a, const char *attribute, asq_value **ret) {
+    asq_result *r;
+    int rc = asq_get_async(a, attribute, &r);
+    if (rc < 0)
+        return rc;
+    rc = asq_result_take(r, ret);
+    asq_result_free(r);
+    return rc;
+}
+
+int asq_set(asq_agent *a, const char *attribute, asq_value *value) {
+    asq_result *r;
+    int rc = asq_set_async(a, attribute, value, &r);
+    if (rc < 0)
+        return rc;
+    rc = asq_result_wait(r, a->h->timeout_ms);
+    asq_result_free(r);
+    return rc;
+}

@@ -1,0 +1,271 @@
+/*
+ * call.c: calls as their makers see them: arguments are checked and encoded, a result is made for each
+ * job, and the mode submits what one statement made together.
+ */
+#include "client/handle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/hash.h"
+
+enum { ON_STACK = 16 };
+
+static const char *kind_name(Asqueue__JobKind kind) {
+    switch (kind) {
+    case ASQUEUE__JOB_KIND__CREATE:
+    case ASQUEUE__JOB_KIND__GET_OR_CREATE:
+        return "(create)";
+    case ASQUEUE__JOB_KIND__DELETE:
+        return "(delete)";
+    case ASQUEUE__JOB_KIND__GET:
+        return "(get)";
+    case ASQUEUE__JOB_KIND__SET:
+        return "(set)";
+    case ASQUEUE__JOB_KIND__EXISTS:
+        return "(exists)";
+    case ASQUEUE__JOB_KIND__DESCRIBE:
+        return "(describe)";
+    default:
+        return "";
+    }
+}
+
+/* What redis-cli shows of the call: "class/agent.method". */
+static void label(asq_result *r, const struct asq__job *job) {
+    const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
+    bool class_known = job->class_name && *job->class_name;
+    asq__err(r->label, sizeof r->label, 0, "%s%s%s.%s", class_known ? job->class_name : "",
+             class_known ? "/" : "", job->agent, method);
+    /* Cut in the middle of a character, the label would be no UTF-8. */
+    size_t n = strlen(r->label);
+    while (n && !asq__utf8_valid(r->label, n))
+        r->label[--n] = '\0';
+}
+
+/* A future among the arguments that is there already is sent as its value; a failed one fails the
+ * call; one that is still to come is awaited by the worker. The arguments are copied only when there is
+ * something to replace. */
+static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy, asq_result **ret_failed,
+                         bool *ret_inputs) {
+    size_t n = asq_value_type(args) == ASQ_LIST ? asq_list_size(args)
+               : asq_value_type(args) == ASQ_MAP ? asq_map_size(args)
+                                                 : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *key = NULL;
+        const asq_value *item = asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i)
+                                                                 : asq_map_at(args, i, &key);
+        if (asq_value_type(item) != ASQ_FUTURE)
+            continue;
+        asq_result *input = item->future->live.object;
+        if (!input || !asq__result_is_done(input)) {
+            *ret_inputs = true;
+            continue;
+        }
+        if (asq_result_error(input)->code) {
+            *ret_failed = input;
+            return 0;
+        }
+        if (!*ret_copy && !(*ret_copy = asq_value_copy(args)))
+            return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        asq_value *value = asq_value_copy(input->value);
+        int rc = key ? asq_map_set(*ret_copy, key, value) : asq_list_set(*ret_copy, i, value);
+        if (rc < 0)
+            return asq__fail(h, rc, "out of memory");
+    }
+    return 0;
+}
+
+static int encode(asq *h, const struct asq__job *job, asq_result *r) {
+    struct asq__buf out;
+    asq__buf_init(&out, h->max_message_size);
+    int rc = asq__job_encode(job, &out);
+    if (rc < 0) {
+        asq__buf_release(&out);
+        if (rc == ASQ_ELIMIT)
+            return asq__fail(h, rc, "the arguments of %s are larger than %zu bytes or nested deeper than %d",
+                             r->label, h->max_message_size, ASQ_MAX_DEPTH);
+        return asq__fail(h, rc, "encoding the arguments of %s: %s", r->label, asq_strerror(rc));
+    }
+    r->job = asq__buf_detach(&out, &r->job_n);
+    return 0;
+}
+
+static int prepare(asq *h, const struct asq__job *job, asq_result **ret) {
+    char why[300];
+    asq_result *r, *failed = NULL;
+    asq_value *settled = NULL;
+    bool inputs = false;
+    int rc = asq__check_id(job->agent, why, sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "%s", why);
+    rc = asq__result_new(h, &r);
+    if (rc < 0)
+        return rc;
+    label(r, job);
+    r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
+    rc = settle_inputs(h, job->args, &settled, &failed, &inputs);
+    if (rc == 0 && failed) {
+        const asq_error *e = asq_result_error(failed);
+        rc = asq__fail(h, ASQ_EINPUT, "%s was not called: the result of call %s, given as an argument, is "
+                       "a failure: %s", r->label, asq__result_id_text(failed), e->message);
+    }
+    if (rc == 0) {
+        struct asq__job whole = *job;
+        whole.chain = h->chain;
+        whole.inputs = inputs;
+        if (settled)
+            whole.args = settled;
+        rc = encode(h, &whole, r);
+    }
+    asq_value_free(settled);
+    if (rc < 0)
+        asq_result_free(r);
+    else
+        *ret = r;
+    return rc;
+}
+
+int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **ret) {
+    asq_result *small[ON_STACK], **results = small;
+    size_t made = 0;
+    int rc = 0;
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
+    if (n > ON_STACK && !(results = malloc(n * sizeof *results)))
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    while (made < n && rc == 0) {
+        rc = prepare(h, &jobs[made], &results[made]);
+        if (rc == 0)
+            made++;
+    }
+    if (rc == 0)
+        rc = h->mode->submit(h, results, n);
+    for (size_t i = 0; i < made; i++) {
+        if (rc == 0 && ret)
+            ret[i] = results[i];
+        else
+            asq_result_free(results[i]);
+    }
+    if (results != small)
+        free(results);
+    return rc;
+}
+
+int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret) {
+    return asq__call_jobs(h, job, 1, ret);
+}
+
+/* ---- public ---- */
+
+int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options, asq_value *args,
+              asq_result **ret) {
+    char why[300];
+    asq *h = agent->h;
+    int rc = asq__check_name("method", method, why, sizeof why);
+    if (rc < 0) {
+        rc = asq__fail(h, rc, "%s", why);
+    } else if (args && asq_value_type(args) != ASQ_LIST && asq_value_type(args) != ASQ_MAP) {
+        rc = asq__fail(h, ASQ_EINVAL, "the arguments of %s are a value of type %s; a list (positional) or "
+                       "a map (named) is needed", method, asq_type_name(asq_value_type(args)));
+    } else if (options && options->deadline_ms < 0) {
+        rc = asq__fail(h, ASQ_EDEADLINE, "the deadline of the call of %s has passed", method);
+    } else {
+        struct asq__job job = {
+            .kind = ASQUEUE__JOB_KIND__CALL,
+            .agent = agent->id,
+            .class_name = agent->class_name,
+            .method = method,
+            .args = args,
+            .timeout_ms = options ? (uint64_t) options->deadline_ms : 0,
+            .no_result = !ret || (options && options->no_result),
+        };
+        rc = asq__call_job(h, &job, ret);
+    }
+    asq_value_free(args);
+    return rc;
+}
+
+/* fmt NULL: none. */
+static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap) {
+    char why[200];
+    *ret = NULL;
+    if (!fmt)
+        return 0;
+    int rc = asq_vpack(ret, why, sizeof why, fmt, ap);
+    return rc < 0 ? asq__fail(h, rc, "the arguments \"%s\": %s", fmt, why) : 0;
+}
+
+int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...) {
+    asq_value *args;
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = pack(agent->h, &args, fmt, ap);
+    va_end(ap);
+    return rc < 0 ? rc : asq_callv(agent, method, NULL, args, ret);
+}
+
+int asq_send(asq_agent *agent, const char *method, const char *fmt, ...) {
+    asq_value *args;
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = pack(agent->h, &args, fmt, ap);
+    va_end(ap);
+    return rc < 0 ? rc : asq_callv(agent, method, NULL, args, NULL);
+}
+
+int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...) {
+    asq_value *args;
+    asq_result *r;
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = pack(agent->h, &args, fmt, ap);
+    va_end(ap);
+    if (rc == 0)
+        rc = asq_callv(agent, method, NULL, args, &r);
+    if (rc < 0)
+        return rc;
+    rc = ret ? asq_result_take(r, ret) : asq_result_wait(r, agent->h->timeout_ms);
+    asq_result_free(r);
+    return rc;
+}
+
+int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_value *args,
+                  asq_result **ret) {
+    char why[300];
+    int rc = 0;
+    struct asq__job *jobs = NULL;
+    if (n == 0)
+        goto out;
+    asq *h = agents[0]->h;
+    rc = asq__check_name("method", method, why, sizeof why);
+    if (rc < 0) {
+        asq__fail(h, rc, "%s", why);
+        goto out;
+    }
+    if (!(jobs = calloc(n, sizeof *jobs))) {
+        rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+        goto out;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (agents[i]->h != h) {
+            rc = asq__fail(h, ASQ_EINVAL, "asq_broadcast: the agents are of different handles");
+            goto out;
+        }
+        jobs[i] = (struct asq__job){ .kind = ASQUEUE__JOB_KIND__CALL,
+                                     .agent = agents[i]->id,
+                                     .class_name = agents[i]->class_name,
+                                     .method = method,
+                                     .args = args,
+                                     .no_result = !ret };
+    }
+    h->corked++;
+    rc = asq__call_jobs(h, jobs, n, ret);
+    int flushed = asq_uncork(h);
+    if (rc == 0)
+        rc = flushed;
+out:
+    asq_value_free(args);
+    free(jobs);
+    return rc;
+}

@@ -1,0 +1,83 @@
+/*
+ * engine.h: sends batches of calls and sees every call through to its result, whatever happens to the
+ * connection. What a program's handle and a worker's nested calls share; it knows no agents and no
+ * values, only encoded jobs and decoded results.
+ *
+ * A batch is in one of these states:
+ *
+ *     OPEN ──flush──▶ READY ──XADD──▶ SENT ──results──▶ gone (its key is unlinked)
+ *                       ▲               │ connection lost        or HELD until unhold
+ *                       └───────────────┘ marked as resent, in the old order, before anything new
+ *
+ * One thread: the loop's. Every call is completed exactly once; the engine touches a call no more
+ * after its `done`.
+ */
+#ifndef ASQ_CLIENT_ENGINE_H
+#define ASQ_CLIENT_ENGINE_H
+
+#include "asqueue.h"
+#include "redis/redis.h"
+#include "value/msg.h"
+
+struct asq__engine;
+struct asq__batch;
+struct asq__call;
+
+/* One of result and error is given; both are borrowed. */
+typedef void (*asq__call_fn)(struct asq__call *call, const Asqueue__Result *result,
+                             const asq_error *error);
+
+struct asq__call {
+    asq__call_fn done;
+    struct asq__batch *batch; /* NULL when not under way */
+    uint32_t index;
+    struct asq__call *next;   /* of several that wait for the same foreign call */
+};
+
+struct asq__engine_config {
+    struct asq__redis *redis; /* borrowed */
+    const char *client;       /* the client id: names the channel that pushes come on */
+    uint64_t client_number;   /* the first half of batch ids */
+    void (*log)(void *user, asq_log_level level, const char *message);
+    void *log_user;
+};
+
+int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret);
+/* Completes what is under way with ASQ_ECLOSED; unlinks what was fetched as far as it can. */
+void asq__engine_free(struct asq__engine *e);
+/* To be called by the owner of `redis`. */
+void asq__engine_up(struct asq__engine *e);
+void asq__engine_down(struct asq__engine *e);
+void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
+void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
+
+/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. The batch
+ * becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
+int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
+                    size_t n, struct asq__call *call, struct asq__call_id *ret_id);
+/* A whole batch under an id of the caller's, sent at once. `hold`: its key is not unlinked when the
+ * results are there, but after asq__engine_unhold. ASQ_EEXIST: a batch of this id is known; its calls can
+ * be awaited. */
+int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
+                      const char *label, const void *jobs, size_t n, bool hold,
+                      struct asq__call *const *calls, size_t count);
+/* Makes open batches ready and sends what is ready. */
+void asq__engine_flush(struct asq__engine *e);
+/* Waits for the result of a call that was made elsewhere: reads its key, else asks its owner. */
+int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call);
+/* Asks the owner to cancel a call. */
+int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id);
+/* Nobody waits for the call any more; `done` will not be called. The call itself is still seen
+ * through to the stream. */
+void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
+/* Leaves the record of the call's batch to its TTL. */
+void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
+/* A held batch need not be held any more: its record is unlinked once its results are there. */
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID]);
+
+/* True when Redis has accepted all that was made ready. */
+bool asq__engine_accepted(const struct asq__engine *e);
+size_t asq__engine_unfinished(const struct asq__engine *e); /* batches */
+size_t asq__engine_backlog(const struct asq__engine *e);    /* bytes held by unfinished batches */
+
+#endif

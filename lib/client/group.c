@@ -1,0 +1,87 @@
+/*
+ * group.c: results given out in the order in which they complete. A group uses the results' callbacks,
+ * so a result with a callback of its own cannot join one.
+ */
+#include "client/handle.h"
+
+#include <stdlib.h>
+
+struct asq_group {
+    asq *h;
+    asq_result **results; /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
+    size_t n, cap, first, done;
+};
+
+int asq_group_new(asq *h, asq_group **ret) {
+    asq_group *g = calloc(1, sizeof *g);
+    if (!g)
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    g->h = h;
+    asq__handle_ref(h);
+    *ret = g;
+    return 0;
+}
+
+/* A completed result changes places with the first that waits. Its position is in `user`. */
+static void completed(asq_result *r, void *user) {
+    asq_group *g = r->group;
+    size_t at = (size_t) (uintptr_t) user;
+    asq_result *other = g->results[g->done];
+    g->results[at] = other;
+    other->user = (void *) (uintptr_t) at;
+    g->results[g->done++] = r;
+    r->group = NULL;
+}
+
+int asq_group_add(asq_group *g, asq_result *r) {
+    if (!r || r->h != g->h)
+        return asq__fail(g->h, ASQ_EINVAL, "asq_group_add: the result is of another handle");
+    if (r->fn || r->group)
+        return asq__fail(g->h, ASQ_ESTATE, "asq_group_add: the result has a callback or a group");
+    if (g->n == g->cap) {
+        size_t cap = g->cap ? g->cap * 2 : 64;
+        asq_result **results = realloc(g->results, cap * sizeof(asq_result *));
+        if (!results)
+            return asq__fail(g->h, ASQ_ENOMEM, "out of memory");
+        g->results = results;
+        g->cap = cap;
+    }
+    g->results[g->n] = r;
+    r->group = g;
+    r->user = (void *) (uintptr_t) g->n;
+    g->n++;
+    return asq_result_then(r, completed, (void *) (uintptr_t) (g->n - 1));
+}
+
+size_t asq_group_pending(const asq_group *g) {
+    return g->n - g->first;
+}
+
+static bool has_next(void *arg) {
+    asq_group *g = arg;
+    return g->first < g->done;
+}
+
+int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret) {
+    if (g->first == g->n)
+        return ASQ_ENOENT;
+    if (!has_next(g)) {
+        int rc = asq__handle_wait(g->h, has_next, g, timeout_ms);
+        if (rc < 0)
+            return rc;
+    }
+    *ret = g->results[g->first++];
+    return 0;
+}
+
+void asq_group_free(asq_group *g) {
+    if (!g)
+        return;
+    for (size_t i = g->done; i < g->n; i++) {
+        g->results[i]->group = NULL;
+        g->results[i]->fn = NULL;
+    }
+    asq__handle_unref(g->h);
+    free(g->results);
+    free(g);
+}

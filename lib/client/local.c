@@ -1,0 +1,339 @@
+/*
+ * local.c: the mode in which agents live in the program itself and calls run inline: a call has ended
+ * when asq_call returns. Jobs are encoded and decoded all the same, so that nothing is shared by
+ * accident that a worker could not share, and limits are those of the other modes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "client/handle.h"
+#include "client/model.h"
+#include "client/object.h"
+#include "client/plugin.h"
+#include "value/clock.h"
+#include "value/table.h"
+
+struct local_agent {
+    struct asq__node node; /* in local->agents, by id */
+    struct asq__object object;
+    char id[]; /* NUL-terminated */
+};
+
+/* A result that was given an id, until the handle is closed. */
+struct kept {
+    struct asq__node node; /* in local->kept, by call id */
+    asq_result *result;
+};
+
+/* Shared by the program's handle and those of the methods that run. */
+struct local {
+    struct asq__table agents, kept;
+    struct asq__registry registry;
+    asq_value *models;
+    struct asq__env env;
+    uint64_t number, counter;
+};
+
+static const void *agent_key(const struct asq__node *node, size_t *n) {
+    const struct local_agent *a = ASQ__CONTAINER(node, struct local_agent, node);
+    *n = strlen(a->id);
+    return a->id;
+}
+
+static const void *kept_key(const struct asq__node *node, size_t *n) {
+    const struct kept *k = ASQ__CONTAINER(node, struct kept, node);
+    *n = sizeof k->result->id;
+    return &k->result->id;
+}
+
+/* ---- running ---- */
+
+static void sleep_until(int64_t deadline_ms) {
+    for (int64_t left; (left = deadline_ms - asq__now_ms()) > 0;) {
+        struct timespec t = { left / 1000, left % 1000 * 1000000 };
+        nanosleep(&t, NULL);
+    }
+}
+
+static struct local_agent *find_or_add(struct local *l, const char *id) {
+    size_t n = strlen(id);
+    struct asq__node *node = asq__table_find(&l->agents, id, n);
+    if (node)
+        return ASQ__CONTAINER(node, struct local_agent, node);
+    struct local_agent *a = calloc(1, sizeof *a + n + 1);
+    if (!a)
+        return NULL;
+    memcpy(a->id, id, n);
+    asq__object_init(&a->object, a->id);
+    asq__table_add(&l->agents, &a->node);
+    return a;
+}
+
+/* The handle that a method gets for its own calls. */
+static asq *method_handle(asq *h, Asqueue__Chain *chain) {
+    asq *inner = asq__handle_new(h->mode);
+    if (!inner)
+        return NULL;
+    inner->in_method = true;
+    inner->impl = h->impl;
+    inner->timeout_ms = h->timeout_ms;
+    inner->max_message_size = h->max_message_size;
+    inner->partitions = h->partitions;
+    inner->log = h->log;
+    inner->log_user = h->log_user;
+    inner->chain = chain;
+    inner->url = strdup(asq_url(h));
+    inner->ns = strdup(asq_namespace(h));
+    return inner;
+}
+
+/* Runs one decoded job inline and completes its result. */
+static void run(asq *h, const Asqueue__Job *job, asq_result *r) {
+    struct local *l = h->impl;
+    asq_ctx ctx;
+    struct asq__effect effect;
+    struct local_agent *a = find_or_add(l, job->agent);
+    size_t outer = h->chain ? h->chain->n_links : 0;
+    Asqueue__Link own, **links = calloc(outer + 1, sizeof(Asqueue__Link *));
+    Asqueue__Chain chain;
+    asqueue__link__init(&own);
+    asqueue__chain__init(&chain);
+    char call_id[ASQ__CALL_ID_TEXT];
+    memcpy(call_id, asq__result_id_text(r), sizeof call_id);
+    asq__ctx_init(&ctx, &l->env);
+    ctx.call_id = call_id;
+    ctx.h = NULL;
+    if (links) {
+        for (size_t i = 0; i < outer; i++)
+            links[i] = h->chain->links[i];
+        own.call = call_id;
+        own.agent = job->agent;
+        links[outer] = &own;
+        chain.links = links;
+        chain.n_links = outer + 1;
+        ctx.h = method_handle(h, &chain);
+    }
+    if (outer)
+        ctx.caller_agent = h->chain->links[outer - 1]->agent;
+    if (job->timeout_ms && job->timeout_ms <= INT64_MAX)
+        ctx.deadline_ms = asq__deadline_ms((int64_t) job->timeout_ms);
+    if (h->deadline_ms < ctx.deadline_ms)
+        ctx.deadline_ms = h->deadline_ms; /* no more time than the outer call has */
+    if (ctx.h)
+        ctx.h->deadline_ms = ctx.deadline_ms;
+    if (!a || !ctx.h) {
+        asq_error error = { ASQ_ENOMEM, "out of memory", "", "", "", "", "" };
+        asq__result_set(r, NULL, &error);
+    } else {
+        asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method, job->args.data,
+                        job->args.len, &effect);
+        Asqueue__Result m;
+        asqueue__result__init(&m);
+        m.value.data = effect.value.data;
+        m.value.len = effect.value.len;
+        if (ctx.error.pub.code)
+            asq__result_set(r, NULL, &ctx.error.pub);
+        else
+            asq__result_set_message(r, &m);
+        asq__effect_release(&effect);
+        if (!a->object.record && !a->object.failure && !a->object.depth) {
+            asq__table_del(&l->agents, &a->node);
+            asq__object_release(&a->object);
+            free(a);
+        }
+    }
+    asq__ctx_release(&ctx);
+    if (ctx.h) {
+        ctx.h->closed = true;
+        ctx.h->chain = NULL;
+        asq__handle_unref(ctx.h);
+    }
+    free(links);
+}
+
+static void new_id(struct local *l, asq_result *r) {
+    uint64_t number = l->number, counter = ++l->counter;
+    for (int i = 7; i >= 0; i--, number >>= 8, counter >>= 8) {
+        r->id.batch[i] = (uint8_t) number;
+        r->id.batch[8 + i] = (uint8_t) counter;
+    }
+    r->id.partition = r->partition;
+}
+
+static int local_submit(asq *h, asq_result **results, size_t n) {
+    struct local *l = h->impl;
+    for (size_t i = 0; i < n; i++) {
+        asq_result *r = results[i];
+        struct asq__arena arena;
+        struct asq__buf bytes;
+        Asqueue__Batch *batch;
+        char why[300];
+        new_id(l, r);
+        asq__arena_init(&arena, r->job_n * 4 + 65536);
+        asq__buf_init(&bytes, r->job_n + 256);
+        asq__batch_head(r->id.batch, "", &bytes);
+        asq__buf_put(&bytes, r->job, r->job_n);
+        int rc = bytes.error;
+        if (rc == 0)
+            rc = asq__batch_decode(bytes.data, bytes.len, &arena, &batch, why, sizeof why);
+        if (rc == 0) {
+            run(h, batch->jobs[0], r);
+        } else {
+            asq_error error = { rc, why, "", "", "", "", "" };
+            asq__result_set(r, NULL, &error);
+        }
+        h->ncompleted++;
+        free(r->job);
+        r->job = NULL;
+        asq__buf_release(&bytes);
+        asq__arena_release(&arena);
+    }
+    return 0;
+}
+
+/* Everything that can complete has completed, so only time can pass. */
+static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+    asq__handle_run_callbacks(h);
+    if (ready(arg))
+        return 0;
+    if (timeout_ms < 0)
+        return asq__fail(h, ASQ_ESTATE, "waiting for ever would never end: in local mode nothing is under way");
+    sleep_until(asq__deadline_ms(timeout_ms));
+    return ASQ_ETIMEOUT;
+}
+
+static int local_flush(asq *h) {
+    (void) h;
+    return 0;
+}
+
+static bool local_accepted(asq *h) {
+    (void) h;
+    return true;
+}
+
+static void local_keep(asq *h, asq_result *r) {
+    struct local *l = h->impl;
+    if (asq__table_find(&l->kept, &r->id, sizeof r->id))
+        return;
+    struct kept *k = calloc(1, sizeof *k);
+    if (!k)
+        return; /* as if it had expired */
+    k->result = r;
+    asq__result_ref(r);
+    asq__table_add(&l->kept, &k->node);
+}
+
+static int local_attach(asq *h, asq_result *r) {
+    struct local *l = h->impl;
+    struct asq__node *node = asq__table_find(&l->kept, &r->id, sizeof r->id);
+    h->ncompleted++;
+    if (!node) {
+        asq_error error = { ASQ_EEXPIRED, "no result is kept under this call id", "", "", "", "",
+                            asq__result_id_text(r) };
+        asq__result_set(r, NULL, &error);
+        return 0;
+    }
+    asq_result *source = ASQ__CONTAINER(node, struct kept, node)->result;
+    asq__result_set(r, source->value ? asq_value_copy(source->value) : NULL,
+                    source->error ? &source->error->pub : NULL);
+    return 0;
+}
+
+static int local_cancel(asq *h, asq_result *r) {
+    (void) h;
+    (void) r;
+    return 0; /* it has ended */
+}
+
+static int local_attach_ev(asq *h, struct ev_loop *loop) {
+    (void) h;
+    (void) loop;
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void free_agent(struct asq__node *node, void *user) {
+    struct local *l = user;
+    struct local_agent *a = ASQ__CONTAINER(node, struct local_agent, node);
+    asq__table_del(&l->agents, node);
+    asq__object_release(&a->object);
+    free(a);
+}
+
+static void free_kept(struct asq__node *node, void *user) {
+    struct local *l = user;
+    struct kept *k = ASQ__CONTAINER(node, struct kept, node);
+    asq__table_del(&l->kept, node);
+    asq_result_free(k->result);
+    free(k);
+}
+
+static void local_free(struct local *l) {
+    asq__table_each(&l->kept, free_kept, l);
+    asq__table_each(&l->agents, free_agent, l);
+    asq__table_release(&l->kept);
+    asq__table_release(&l->agents);
+    asq__registry_release(&l->registry);
+    asq_value_free(l->models);
+    free(l);
+}
+
+static void local_close(asq *h) {
+    struct local *l = h->impl;
+    h->registry = NULL;
+    local_free(l);
+    h->impl = NULL;
+}
+
+const struct asq__mode asq__local_mode = {
+    .name = "local",
+    .submit = local_submit,
+    .wait = local_wait,
+    .flush = local_flush,
+    .accepted = local_accepted,
+    .attach = local_attach,
+    .keep = local_keep,
+    .cancel = local_cancel,
+    .attach_ev = local_attach_ev,
+    .close = local_close,
+};
+
+int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen) {
+    struct local *l = calloc(1, sizeof *l);
+    if (!l)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    int rc = asq__registry_init(&l->registry);
+    if (rc == 0)
+        rc = asq__table_init(&l->agents, agent_key);
+    if (rc == 0)
+        rc = asq__table_init(&l->kept, kept_key);
+    if (rc < 0)
+        asq__err(err, errlen, rc, "out of memory");
+    if (rc == 0 && options->agent_dir) {
+        rc = asq__plugins_load(&l->registry, options->agent_dir, NULL, err, errlen);
+    }
+    if (rc == 0 && options->model_config_path)
+        rc = asq__model_load(options->model_config_path, &l->models, err, errlen);
+    if (rc == 0 && getrandom(&l->number, sizeof l->number, 0) != (ssize_t) sizeof l->number)
+        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+    if (rc < 0) {
+        local_free(l);
+        return rc;
+    }
+    h->impl = l;
+    h->partitions = options->partitions ? options->partitions : 128;
+    h->registry = &l->registry;
+    l->env = (struct asq__env){ .registry = &l->registry,
+                                .models = l->models,
+                                .worker = "",
+                                .max_message_size = h->max_message_size,
+                                .log = asq__log_text,
+                                .log_user = h };
+    return 0;
+}

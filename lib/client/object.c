@@ -1,0 +1,526 @@
+/*
+ * object.c: see object.h. A job on an object goes: bring it to life from its record, look up what is
+ * called, run the user's function, and then either encode the new state (an effect) or put the old one
+ * back.
+ */
+#include "client/object.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- records ---- */
+
+struct asq__record *asq__record_new(const void *data, size_t n) {
+    struct asq__record *r = malloc(sizeof *r + n);
+    if (!r)
+        return NULL;
+    atomic_init(&r->refs, 1);
+    r->n = n;
+    if (n)
+        memcpy(r->data, data, n);
+    return r;
+}
+
+struct asq__record *asq__record_ref(struct asq__record *r) {
+    if (r)
+        atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void asq__record_unref(struct asq__record *r) {
+    if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
+        free(r);
+}
+
+static void replace_record(struct asq__object *o, struct asq__record *record) {
+    asq__record_unref(o->record);
+    o->record = record;
+}
+
+/* Decodes a record into an arena big enough for it. */
+static int decode(const struct asq__record *record, struct asq__arena *arena,
+                  Asqueue__AgentRecord **ret, char *err, size_t errlen) {
+    asq__arena_init(arena, 4 * record->n + 4096);
+    return asq__record_decode(record->data, record->n, arena, ret, err, errlen);
+}
+
+/* ---- life of an object ---- */
+
+void asq__object_init(struct asq__object *o, const char *id) {
+    memset(o, 0, sizeof *o);
+    o->id = id;
+}
+
+void asq__object_unload(struct asq__object *o) {
+    if (!o->live)
+        return;
+    if (o->self && o->cls->def.destroy)
+        o->cls->def.destroy(o->self);
+    asq_value_free(o->state);
+    o->self = NULL;
+    o->state = NULL;
+    o->live = false;
+}
+
+void asq__object_release(struct asq__object *o) {
+    asq__object_unload(o);
+    replace_record(o, NULL);
+    free(o->failure);
+    o->failure = NULL;
+    o->cls = NULL;
+}
+
+int asq__object_load(struct asq__object *o, struct asq__registry *registry, struct asq__record *record,
+                     char *err, size_t errlen) {
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    int rc = decode(record, &arena, &m, err, errlen);
+    if (rc == 0) {
+        const struct asq__class *cls = asq__registry_find(registry, m->class_name);
+        if (!cls) {
+            rc = asq__registry_unknown(registry, m->class_name, err, errlen);
+        } else if (m->version > cls->def.version) {
+            rc = asq__err(err, errlen, ASQ_EVERSION,
+                          "agent '%s' has a state of version %u; this worker's class %s knows up to %u: "
+                          "install the newer plugin here", o->id, m->version, cls->def.name,
+                          cls->def.version);
+        } else {
+            asq__object_unload(o);
+            replace_record(o, asq__record_ref(record));
+            o->cls = cls;
+        }
+    }
+    asq__arena_release(&arena);
+    return rc;
+}
+
+/* ---- state: record → live ---- */
+
+/* Makes the live form from a decoded state. Failures are the context's. */
+static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, const void *data, size_t n) {
+    const asq_class *def = &o->cls->def;
+    char why[200];
+    asq_value *state = NULL;
+    int rc = asq__value_decode(data, n, &state, why, sizeof why);
+    if (rc < 0)
+        return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, why);
+    if (version < def->version) {
+        if (!def->upgrade) {
+            rc = asq_fail(ctx, ASQ_EVERSION, "agent '%s' has a state of version %u, class %s is at %u and "
+                          "has no upgrade hook", o->id, version, def->name, def->version);
+        } else {
+            rc = def->upgrade(ctx, version, &state);
+            if (rc < 0 && !ctx->error.pub.code)
+                asq_fail(ctx, rc, "upgrading the state of agent '%s' from version %u: %s", o->id, version,
+                         asq_strerror(rc));
+        }
+    }
+    if (rc == 0 && def->load) {
+        void *self = NULL;
+        rc = def->load(ctx, state, &self);
+        if (rc < 0 && !ctx->error.pub.code)
+            asq_fail(ctx, rc, "loading agent '%s': %s", o->id, asq_strerror(rc));
+        if (rc == 0) {
+            o->self = self;
+            o->live = true;
+        }
+    } else if (rc == 0) {
+        o->state = state;
+        o->live = true;
+        return 0;
+    }
+    asq_value_free(state);
+    return rc;
+}
+
+static int bring_to_life(asq_ctx *ctx, struct asq__object *o) {
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    if (o->live)
+        return 0;
+    int rc = decode(o->record, &arena, &m, why, sizeof why);
+    if (rc < 0)
+        asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
+    else
+        rc = make_live(ctx, o, m->version, m->state.data, m->state.len);
+    asq__arena_release(&arena);
+    return rc;
+}
+
+/* ---- state: live → record ---- */
+
+/* Encodes the live form with the given creation arguments. */
+static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
+                       struct asq__record **ret) {
+    const asq_class *def = &o->cls->def;
+    struct asq__buf state, whole;
+    asq_value *saved = NULL;
+    int rc = 0;
+    asq__buf_init(&state, ctx->env->max_message_size);
+    asq__buf_init(&whole, ctx->env->max_message_size * 2 + 4096);
+    if (def->save) {
+        rc = def->save(o->self, &saved);
+        if (rc == 0 && !saved)
+            rc = ASQ_ENOMEM;
+        if (rc < 0)
+            asq_fail(ctx, rc, "saving the state of agent '%s': %s", o->id, asq_strerror(rc));
+    }
+    if (rc == 0) {
+        rc = asq__value_encode(def->save ? saved : o->state, &state);
+        if (rc == 0)
+            rc = asq__record_encode(def->name, def->version, args, args_n, state.data, state.len, &whole);
+        if (rc == 0 && !(*ret = asq__record_new(whole.data, whole.len)))
+            rc = ASQ_ENOMEM;
+        if (rc < 0)
+            asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)", o->id,
+                     asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
+    }
+    asq_value_free(saved);
+    asq__buf_release(&state);
+    asq__buf_release(&whole);
+    return rc;
+}
+
+/* A fresh record of the live form, under the creation arguments of the old one. */
+static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret) {
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    int rc = decode(o->record, &arena, &m, why, sizeof why);
+    if (rc < 0)
+        asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
+    else
+        rc = encode_live(ctx, o, m->args.data, m->args.len, ret);
+    asq__arena_release(&arena);
+    return rc;
+}
+
+/* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */
+static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base) {
+    struct asq__error kept = ctx->error; /* what the method failed with stays */
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    asq__error_init(&ctx->error);
+    if (o->state && o->depth > 1) {
+        /* An outer call may hold the root: change what is in it, not where it is. */
+        asq_value *root = o->state;
+        if (decode(base, &arena, &m, why, sizeof why) == 0) {
+            o->state = NULL;
+            o->live = false;
+            if (make_live(ctx, o, m->version, m->state.data, m->state.len) == 0) {
+                asq_value swap = *root;
+                *root = *o->state;
+                *o->state = swap;
+                asq_value_free(o->state);
+            }
+            o->state = root;
+            o->live = true;
+        }
+        asq__arena_release(&arena);
+    } else if (o->depth > 1) {
+        /* An outer call may hold the struct: it goes back when that one ends, which then has failed. */
+        o->torn = true;
+    } else {
+        asq__object_unload(o); /* the next call brings it back to life */
+    }
+    asq__error_clear(&ctx->error);
+    ctx->error = kept;
+}
+
+/* ---- jobs ---- */
+
+static int no_agent(asq_ctx *ctx, struct asq__object *o) {
+    if (o->failure)
+        return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': its creation failed: %s", o->id,
+                        o->failure);
+    return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': it was never created, or deleted", o->id);
+}
+
+static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret) {
+    int rc = asq__value_encode(value, &ret->value);
+    if (rc < 0)
+        asq_fail(ctx, rc, "the result of %s.%s is larger than %zu bytes or nested deeper than %d",
+                 asq_ctx_class(ctx), ctx->method_name, ctx->env->max_message_size, ASQ_MAX_DEPTH);
+}
+
+/* A user's function returned rc: what it failed with, named. */
+static void take_failure(asq_ctx *ctx, int rc) {
+    if (ctx->error.pub.code)
+        return;
+    asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name, asq_strerror(rc));
+}
+
+static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name, const asq_value *args,
+                   const void *raw, size_t raw_n, bool or_get, struct asq__effect *ret) {
+    char why[500];
+    int rc = 0;
+    if (o->record) {
+        if (or_get && strcmp(o->cls->def.name, class_name) == 0) {
+            give(ctx, NULL, ret);
+            return;
+        }
+        asq_fail(ctx, ASQ_EEXIST, "an agent '%s' exists already, of class %s", o->id, o->cls->def.name);
+        return;
+    }
+    const struct asq__class *cls = asq__registry_find(ctx->env->registry, class_name);
+    if (!cls) {
+        rc = asq__registry_unknown(ctx->env->registry, class_name, why, sizeof why);
+        asq_fail(ctx, rc, "%s", why);
+        goto failed;
+    }
+    ctx->cls = o->cls = cls;
+    if (!cls->def.save) {
+        bool named = !cls->def.create && asq_value_type(args) == ASQ_MAP;
+        o->state = named ? asq_value_copy(args) : asq_value_map();
+        if (!o->state) {
+            asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+            goto failed;
+        }
+    }
+    o->live = true;
+    if (cls->def.create) {
+        void *self = NULL;
+        rc = cls->def.create(ctx, args, &self);
+        if (rc < 0 || ctx->error.pub.code) {
+            take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+            goto failed;
+        }
+        o->self = self;
+    }
+    struct asq__record *record;
+    if (encode_live(ctx, o, raw, raw_n, &record) < 0)
+        goto failed;
+    free(o->failure);
+    o->failure = NULL;
+    replace_record(o, record);
+    ret->kind = ASQ__EFFECT_SAVE;
+    ret->record = asq__record_ref(record);
+    give(ctx, NULL, ret);
+    return;
+failed:
+    asq__object_unload(o);
+    o->cls = NULL;
+    free(o->failure);
+    o->failure = strdup(ctx->error.pub.message);
+}
+
+/* After a job that may have changed the state. base: what to go back to. */
+static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base, bool readonly,
+                   struct asq__effect *ret) {
+    bool failed = ctx->error.pub.code != 0;
+    if (readonly)
+        return;
+    if (failed && !ctx->keep_state) {
+        put_back(ctx, o, o->recommitted ? o->record : base);
+        return;
+    }
+    struct asq__record *record;
+    struct asq__error kept = ctx->error;
+    asq__error_init(&ctx->error);
+    int rc = snapshot(ctx, o, &record);
+    if (rc < 0) { /* cannot be saved, so it did not happen */
+        asq__error_clear(&kept);
+        asq__buf_reset(&ret->value);
+        put_back(ctx, o, o->recommitted ? o->record : base);
+        return;
+    }
+    asq__error_clear(&ctx->error);
+    ctx->error = kept;
+    if (record->n == o->record->n && memcmp(record->data, o->record->data, record->n) == 0) {
+        asq__record_unref(record); /* nothing has changed */
+        return;
+    }
+    replace_record(o, record);
+    if (o->depth > 1)
+        o->recommitted = true;
+    ret->kind = ASQ__EFFECT_SAVE;
+    ret->record = asq__record_ref(record);
+}
+
+static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
+                          struct asq__effect *ret) {
+    asq_value *value = NULL;
+    const asq_value *given = NULL;
+    if (a->def.get) {
+        int rc = a->def.get(ctx, o->self, &value);
+        if (rc < 0 || ctx->error.pub.code) {
+            take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+            asq_value_free(value);
+            return;
+        }
+        given = value;
+    } else {
+        given = asq_map_get(o->state, a->def.name);
+    }
+    give(ctx, given, ret);
+    asq_value_free(value);
+}
+
+static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
+                          const asq_value *value, struct asq__effect *ret) {
+    int rc;
+    if (a->def.set)
+        rc = a->def.set(ctx, o->self, value);
+    else
+        rc = asq_map_set(o->state, a->def.name, asq_value_copy(value));
+    if (rc < 0 || ctx->error.pub.code)
+        take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+    else
+        give(ctx, NULL, ret);
+}
+
+static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__method *m,
+                        const asq_value *args, struct asq__effect *ret) {
+    char why[300];
+    asq_value *value = NULL, *ordered = NULL;
+    ctx->params = m->def.params;
+    if (m->def.params && asq_value_type(args) == ASQ_MAP) {
+        int rc = asq__value_by_params(args, m->def.params, &ordered, why, sizeof why);
+        if (rc < 0) {
+            asq_fail(ctx, rc, "%s.%s(%s): %s", o->cls->def.name, m->def.name, m->def.params, why);
+            return;
+        }
+        args = ordered;
+    }
+    int rc = m->def.fn(ctx, o->self, args, &value);
+    if (rc < 0 || ctx->error.pub.code)
+        take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+    else
+        give(ctx, value, ret);
+    asq_value_free(value);
+    asq_value_free(ordered);
+}
+
+static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret) {
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    asq_value *args = NULL, *about = NULL;
+    int rc = decode(o->record, &arena, &m, why, sizeof why);
+    if (rc == 0 && m->args.len)
+        rc = asq__value_decode(m->args.data, m->args.len, &args, why, sizeof why);
+    if (rc < 0) {
+        asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
+    } else {
+        about = args ? asq_pack("{s:s, s:o}", "class", m->class_name, "args", args)
+                     : asq_pack("{s:s, s:n}", "class", m->class_name, "args");
+        if (about)
+            give(ctx, about, ret);
+        else
+            asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+        asq_value_free(about);
+    }
+    asq__arena_release(&arena);
+}
+
+/* Looks up what a call, get or set means, and runs it on the live object. */
+static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
+                const asq_value *args, struct asq__effect *ret) {
+    const struct asq__method *m = NULL;
+    const struct asq__attribute *a = NULL;
+    bool inside = strcmp(ctx->caller_agent, o->id) == 0;
+    char why[500];
+    int rc = kind == ASQUEUE__JOB_KIND__CALL
+                 ? asq__class_check_call(o->cls, name, inside, &m, why, sizeof why)
+                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside, &a, why,
+                                              sizeof why);
+    if (rc < 0) {
+        asq_fail(ctx, rc, "%s", why);
+        return;
+    }
+    if (bring_to_life(ctx, o) < 0)
+        return;
+    bool readonly = m ? m->def.flags & ASQ_READONLY : kind == ASQUEUE__JOB_KIND__GET;
+    struct asq__record *base;
+    o->depth++;
+    if (o->depth == 1) {
+        o->recommitted = false;
+        base = asq__record_ref(o->record);
+    } else if (readonly || snapshot(ctx, o, &base) < 0) {
+        /* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
+        base = asq__record_ref(o->record);
+    }
+    if (!ctx->error.pub.code) {
+        if (m)
+            call_method(ctx, o, m, args, ret);
+        else if (kind == ASQUEUE__JOB_KIND__GET)
+            get_attribute(ctx, o, a, ret);
+        else
+            set_attribute(ctx, o, a, args, ret);
+        if (o->torn && o->depth == 1) {
+            o->torn = false;
+            readonly = ctx->keep_state = false;
+            asq__buf_reset(&ret->value);
+            asq_fail(ctx, ASQ_EINTERRUPTED, "%s.%s was re-entered by a call that failed; its state went back "
+                     "to what was last committed", o->cls->def.name, name);
+        }
+        settle(ctx, o, base, readonly, ret);
+    }
+    o->depth--;
+    asq__record_unref(base);
+}
+
+void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *class_name,
+                     const char *method, const void *raw, size_t raw_n, struct asq__effect *ret) {
+    char why[200];
+    asq_value *args = NULL;
+    ret->kind = ASQ__EFFECT_NONE;
+    ret->record = NULL;
+    asq__buf_init(&ret->value, ctx->env->max_message_size);
+    ctx->object = o;
+    ctx->cls = o->cls;
+    ctx->method_name = kind == ASQUEUE__JOB_KIND__CALL || kind == ASQUEUE__JOB_KIND__GET ||
+                               kind == ASQUEUE__JOB_KIND__SET
+                           ? method : "create";
+    int rc = 0;
+    if (raw_n)
+        rc = asq__value_decode(raw, raw_n, &args, why, sizeof why);
+    else if (!(args = kind == ASQUEUE__JOB_KIND__SET ? asq_value_null() : asq_value_list()))
+        rc = asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
+    if (rc == 0 && kind != ASQUEUE__JOB_KIND__SET && asq_value_type(args) != ASQ_LIST &&
+        asq_value_type(args) != ASQ_MAP)
+        rc = asq__err(why, sizeof why, ASQ_EARGS, "a value of type %s, neither list nor map",
+                      asq_type_name(asq_value_type(args)));
+    if (rc < 0) {
+        asq_fail(ctx, rc, "the arguments of %s: %s", ctx->method_name, why);
+    } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
+        create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
+    } else if (!o->record) {
+        no_agent(ctx, o);
+    } else if (kind == ASQUEUE__JOB_KIND__DELETE && o->depth) {
+        asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself", o->id);
+    } else if (kind == ASQUEUE__JOB_KIND__DELETE) {
+        asq__object_unload(o);
+        replace_record(o, NULL);
+        o->cls = NULL;
+        ret->kind = ASQ__EFFECT_DELETE;
+        give(ctx, NULL, ret);
+    } else if (kind == ASQUEUE__JOB_KIND__EXISTS) {
+        asq_value *name = asq_value_string(o->cls->def.name);
+        give(ctx, name, ret);
+        asq_value_free(name);
+    } else if (kind == ASQUEUE__JOB_KIND__DESCRIBE) {
+        describe(ctx, o, ret);
+    } else {
+        use(ctx, o, kind, method, args, ret);
+    }
+    asq_value_free(args);
+    if (ctx->error.pub.code)
+        asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name, ctx->method_name, o->id,
+                         ctx->env->worker, ctx->call_id);
+}
+
+void asq__effect_release(struct asq__effect *e) {
+    asq__record_unref(e->record);
+    e->record = NULL;
+    asq__buf_release(&e->value);
+}
+
+bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method) {
+    if (!o->cls || kind != ASQUEUE__JOB_KIND__CALL)
+        return false;
+    const struct asq__method *m = asq__class_method(o->cls, method);
+    return m && m->def.flags & ASQ_NONBLOCKING;
+}

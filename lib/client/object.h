@@ -1,0 +1,100 @@
+/*
+ * object.h: an agent in memory, and what one job does to it. The same code runs calls in local mode and
+ * in workers; it does no I/O. Also the inside of asq_ctx.
+ *
+ * An object's state lives in two forms: the live one (library-held value, or the class's struct), and
+ * `record`, the encoded AgentRecord as it is, or is about to be, in Redis. A job that fails puts the live
+ * form back from the record. Records are immutable and shared by reference count: the object holds one,
+ * a commit under way another.
+ */
+#ifndef ASQ_CLIENT_OBJECT_H
+#define ASQ_CLIENT_OBJECT_H
+
+#include <stdatomic.h>
+
+#include "client/class.h"
+#include "client/handle.h"
+#include "value/error.h"
+#include "value/msg.h"
+
+struct asq__record {
+    atomic_uint refs;
+    size_t n;
+    uint8_t data[];
+};
+struct asq__record *asq__record_new(const void *data, size_t n);
+struct asq__record *asq__record_ref(struct asq__record *r);
+void asq__record_unref(struct asq__record *r);
+
+struct asq__object {
+    const char *id;               /* borrowed from who holds the object */
+    const struct asq__class *cls; /* NULL: there is no agent */
+    asq_value *state;             /* library-held, else NULL */
+    void *self;                   /* struct, else NULL */
+    bool live;                    /* state or self stand for the record */
+    struct asq__record *record;   /* NULL: there is no agent */
+    char *failure;                /* why its creation failed, for those who call it all the same */
+    unsigned depth;               /* calls of it on the way: above 1 when re-entered */
+    bool recommitted;             /* a re-entrant call of it has taken effect */
+    bool torn;                    /* a re-entrant call has failed on a struct that could not be put back */
+};
+
+void asq__object_init(struct asq__object *o, const char *id);
+/* Frees the live form and the record. */
+void asq__object_release(struct asq__object *o);
+/* Takes over a record from Redis, decoded when a call needs it. ASQ_EPROTO, ASQ_ENOCLASS, ASQ_EVERSION: the
+ * object then stays as it was, and the text says why. */
+int asq__object_load(struct asq__object *o, struct asq__registry *registry, struct asq__record *record,
+                     char *err, size_t errlen);
+/* Drops the live form of an idle object; the record brings it back. */
+void asq__object_unload(struct asq__object *o);
+
+/* What is the same for all calls of a worker, or of a local handle. */
+struct asq__env {
+    struct asq__registry *registry;
+    const asq_value *models;  /* NULL: no configuration was given */
+    const char *worker;       /* id, for messages; "" in local mode */
+    size_t max_message_size;
+    void (*log)(void *user, asq_log_level level, const char *message);
+    void *log_user;
+};
+
+struct asq_ctx {
+    const struct asq__env *env;
+    struct asq__object *object;
+    const struct asq__class *cls;
+    asq *h;                   /* for nested calls */
+    const char *call_id;
+    const char *method_name;
+    const char *params;       /* of the method, or NULL */
+    const char *caller_agent; /* the agent whose method made the call; "" from outside */
+    uint64_t epoch;
+    uint32_t attempt;
+    int64_t deadline_ms;      /* monotonic; INT64_MAX: none */
+    atomic_bool canceled;
+    bool keep_state, state_replaced;
+    struct asq__error error;
+    void *impl;               /* the worker's own */
+};
+
+/* What a job came to. */
+enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE };
+
+struct asq__effect {
+    enum asq__effect_kind kind;
+    struct asq__record *record; /* SAVE: a reference */
+    struct asq__buf value;      /* the encoded value, when ctx->error.pub.code is 0 */
+};
+
+/* Runs a job of kind CALL … DESCRIBE. What it failed with is in ctx->error. args are encoded. */
+void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *class_name,
+                     const char *method, const void *args, size_t args_n, struct asq__effect *ret);
+void asq__effect_release(struct asq__effect *e);
+
+void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
+void asq__ctx_release(asq_ctx *ctx);
+
+/* True when the job's method is marked as never blocking (and the object's class is known). */
+bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
+
+#endif

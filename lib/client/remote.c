@@ -1,0 +1,377 @@
+/*
+ * remote.c: the mode in which agents live elsewhere: in workers that are reached through Redis. A handle
+ * has a libev loop of its own that runs only while somebody waits, or is driven by a loop of the
+ * caller's; the engine does the rest.
+ */
+#include "client/remote.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "value/clock.h"
+
+enum { PUMP_EVERY = 64 };
+
+struct remote {
+    asq *h;
+    struct ev_loop *loop, *own_loop;
+    struct asq__redis *redis;
+    struct asq__engine *engine;
+    struct asq__url url;
+    char client[17];
+    uint64_t client_number;
+    ev_timer timer;
+    ev_prepare prepare; /* attached: runs the callbacks that are due */
+    bool attached, in_callbacks, was_up;
+    unsigned since_pump;
+    int failure; /* while opening */
+    char why[400];
+    int (*before_use)(asq *h, void *user);
+    void (*at_close)(asq *h, void *user);
+    void *user;
+};
+
+/* ---- events ---- */
+
+static void on_up(struct asq__redis *redis, void *user) {
+    struct remote *r = user;
+    (void) redis;
+    if (r->was_up)
+        asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again");
+    r->was_up = true;
+    asq__engine_up(r->engine);
+}
+
+static void on_down(struct asq__redis *redis, int code, const char *why, void *user) {
+    struct remote *r = user;
+    (void) redis;
+    if (!r->failure) {
+        r->failure = code;
+        snprintf(r->why, sizeof r->why, "%s", why);
+    }
+    if (r->engine)
+        asq__engine_down(r->engine);
+    if (r->was_up)
+        asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", why);
+}
+
+static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n, void *user) {
+    struct remote *r = user;
+    (void) redis;
+    (void) channel;
+    if (n)
+        asq__engine_push(r->engine, payload, n);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void) loop; /* its firing ends ev_run's wait */
+    (void) w;
+    (void) revents;
+}
+
+static void run_callbacks(struct remote *r) {
+    if (r->in_callbacks)
+        return;
+    r->in_callbacks = true;
+    asq__handle_run_callbacks(r->h);
+    r->in_callbacks = false;
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents) {
+    (void) loop;
+    (void) revents;
+    run_callbacks(w->data);
+}
+
+/* ---- the mode ---- */
+
+/* Lets the loop run once, for at most wait_ms (0: takes only what is there; ASQ_FOREVER). */
+static void pump(struct remote *r, int64_t wait_ms) {
+    r->since_pump = 0;
+    if (wait_ms > 0) {
+        ev_now_update(r->loop);
+        ev_timer_stop(r->loop, &r->timer);
+        ev_timer_set(&r->timer, (double) wait_ms / 1000, 0.);
+        ev_timer_start(r->loop, &r->timer);
+    }
+    ev_run(r->loop, wait_ms == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
+    if (wait_ms > 0)
+        ev_timer_stop(r->loop, &r->timer);
+}
+
+static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+    struct remote *r = h->impl;
+    int64_t deadline = asq__deadline_ms(timeout_ms);
+    if (r->attached && r->in_callbacks && timeout_ms != 0)
+        return asq__fail(h, ASQ_ESTATE, "waiting inside of a callback of an attached loop would stop the "
+                         "loop; use asq_result_then");
+    asq__engine_flush(r->engine);
+    for (bool first = true;; first = false) {
+        if (!r->in_callbacks)
+            run_callbacks(r);
+        if (ready(arg))
+            return 0;
+        int64_t left = ASQ_FOREVER;
+        if (timeout_ms >= 0) {
+            left = timeout_ms == 0 ? 0 : deadline - asq__now_ms();
+            if (left <= 0 && !(first && timeout_ms == 0))
+                return ASQ_ETIMEOUT;
+        }
+        if (r->attached && r->in_callbacks)
+            return ASQ_ETIMEOUT; /* the loop that called back will bring what is to come */
+        pump(r, left);
+        if (timeout_ms == 0 && !first)
+            return ASQ_ETIMEOUT;
+    }
+}
+
+static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+    asq_result *res = ASQ__CONTAINER(call, asq_result, call);
+    if (result)
+        asq__result_set_message(res, result);
+    else
+        asq__result_set(res, NULL, error);
+    res->h->ncompleted++;
+    asq__result_queue_callback(res);
+    asq_result_free(res); /* the engine's reference */
+}
+
+static int first_use(asq *h, struct remote *r) {
+    int (*before_use)(asq *, void *) = r->before_use;
+    if (!before_use)
+        return 0;
+    int rc = before_use(h, r->user);
+    if (rc == 0)
+        r->before_use = NULL;
+    return rc;
+}
+
+static int remote_submit(asq *h, asq_result **results, size_t n) {
+    struct remote *r = h->impl;
+    int rc = first_use(h, r);
+    size_t i;
+    for (i = 0; i < n && rc == 0; i++) {
+        asq_result *res = results[i];
+        res->call.done = call_done;
+        rc = asq__engine_add(r->engine, res->partition, res->label, res->job, res->job_n, &res->call,
+                             &res->id);
+        if (rc < 0)
+            break;
+        asq__result_ref(res);
+        free(res->job);
+        res->job = NULL;
+        if (++r->since_pump >= PUMP_EVERY && !r->attached && !r->in_callbacks)
+            pump(r, 0);
+    }
+    if (rc < 0) {
+        /* What this statement has sent already cannot be called back; nobody waits for it any more. */
+        for (size_t k = 0; k < i; k++) {
+            if (results[k]->call.batch) {
+                asq__engine_abandon(r->engine, &results[k]->call);
+                asq_result_free(results[k]);
+            }
+        }
+        if (*h->error.pub.message == '\0' || rc == ASQ_EBUSY || rc == ASQ_ENOMEM)
+            asq__fail(h, rc, "%s", rc == ASQ_EBUSY ? "too many calls are unfinished; wait for some of them"
+                                                   : asq_strerror(rc));
+        return rc;
+    }
+    if (!h->corked)
+        asq__engine_flush(r->engine);
+    return 0;
+}
+
+static int remote_flush(asq *h) {
+    struct remote *r = h->impl;
+    asq__engine_flush(r->engine);
+    return 0;
+}
+
+static bool remote_accepted(asq *h) {
+    struct remote *r = h->impl;
+    return asq__engine_accepted(r->engine);
+}
+
+static int remote_attach(asq *h, asq_result *res) {
+    struct remote *r = h->impl;
+    int rc = first_use(h, r);
+    if (rc < 0)
+        return rc;
+    res->call.done = call_done;
+    asq__result_ref(res);
+    rc = asq__engine_await(r->engine, &res->id, &res->call);
+    if (rc < 0) {
+        asq_result_free(res);
+        return asq__fail(h, rc, "call %s: %s", asq__result_id_text(res), asq_strerror(rc));
+    }
+    return 0;
+}
+
+static void remote_keep(asq *h, asq_result *res) {
+    struct remote *r = h->impl;
+    asq__engine_keep(r->engine, &res->call);
+}
+
+static int remote_cancel(asq *h, asq_result *res) {
+    struct remote *r = h->impl;
+    asq__engine_flush(r->engine);
+    int rc = asq__engine_cancel(r->engine, &res->id);
+    asq__engine_flush(r->engine);
+    return rc < 0 ? asq__fail(h, rc, "cancelling call %s: %s", asq__result_id_text(res),
+                              asq_strerror(rc)) : 0;
+}
+
+static int remote_attach_ev(asq *h, struct ev_loop *loop) {
+    struct remote *r = h->impl;
+    if (loop ? r->attached : !r->attached)
+        return asq__fail(h, ASQ_ESTATE, loop ? "a loop is attached already" : "no loop is attached");
+    if (r->attached)
+        ev_prepare_stop(r->loop, &r->prepare);
+    r->attached = loop != NULL;
+    r->loop = loop ? loop : r->own_loop;
+    asq__redis_set_loop(r->redis, r->loop);
+    asq__engine_set_loop(r->engine, r->loop);
+    if (r->attached)
+        ev_prepare_start(r->loop, &r->prepare);
+    return 0;
+}
+
+static void remote_free(struct remote *r) {
+    if (r->attached)
+        ev_prepare_stop(r->loop, &r->prepare);
+    asq__engine_free(r->engine);
+    asq__redis_free(r->redis);
+    if (r->own_loop)
+        ev_loop_destroy(r->own_loop);
+    asq__url_release(&r->url);
+    free(r);
+}
+
+static bool never_ready(void *arg) {
+    (void) arg;
+    return false;
+}
+
+static void remote_close(asq *h) {
+    struct remote *r = h->impl;
+    /* Calls that were made are to reach Redis, if it is there. */
+    asq__engine_flush(r->engine);
+    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks; i++)
+        remote_wait(h, never_ready, NULL, 100);
+    if (r->at_close)
+        r->at_close(h, r->user);
+    remote_free(r);
+    h->impl = NULL;
+}
+
+const struct asq__mode asq__remote_mode = {
+    .name = "remote",
+    .submit = remote_submit,
+    .wait = remote_wait,
+    .flush = remote_flush,
+    .accepted = remote_accepted,
+    .attach = remote_attach,
+    .keep = remote_keep,
+    .cancel = remote_cancel,
+    .attach_ev = remote_attach_ev,
+    .close = remote_close,
+};
+
+struct asq__redis *asq__remote_redis(asq *h) {
+    return ((struct remote *) h->impl)->redis;
+}
+
+void asq__remote_pump(asq *h, int64_t wait_ms) {
+    pump(h->impl, wait_ms);
+}
+
+int asq__remote_ready(asq *h) {
+    return first_use(h, h->impl);
+}
+
+/* ---- opening ---- */
+
+int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const asq_options *options,
+                     int (*before_use)(asq *h, void *user), void (*at_close)(asq *h, void *user),
+                     void *user, char *err, size_t errlen) {
+    char name[64];
+    int64_t timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : 5000;
+    int64_t deadline = asq__deadline_ms(timeout_ms);
+    struct remote *r = calloc(1, sizeof *r);
+    if (!r)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    r->h = h;
+    int rc = asq__url_copy(&r->url, url);
+    if (rc < 0) {
+        free(r);
+        return asq__err(err, errlen, rc, "out of memory");
+    }
+    if (getrandom(&r->client_number, sizeof r->client_number, 0) != (ssize_t) sizeof r->client_number) {
+        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+        goto fail;
+    }
+    snprintf(r->client, sizeof r->client, "%016llx", (unsigned long long) r->client_number);
+    snprintf(name, sizeof name, "asqueue-client-%ld", (long) getpid());
+    r->own_loop = r->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    if (!r->loop) {
+        rc = asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
+        goto fail;
+    }
+    ev_timer_init(&r->timer, on_timer, 0., 0.);
+    ev_prepare_init(&r->prepare, on_prepare);
+    r->prepare.data = r;
+    struct asq__redis_config config = {
+        .loop = r->loop,
+        .url = &r->url,
+        .ns = ns,
+        .name = name,
+        .partitions = options->partitions,
+        .channels = { r->client, NULL },
+        .connect_timeout_ms = timeout_ms,
+        .once = true,
+        .up = on_up,
+        .down = on_down,
+        .push = on_push,
+        .user = r,
+    };
+    rc = asq__redis_new(&config, &r->redis, err, errlen);
+    if (rc < 0)
+        goto fail;
+    struct asq__engine_config engine = { .redis = r->redis,
+                                         .client = r->client,
+                                         .client_number = r->client_number,
+                                         .log = options->log ? asq__log_text : NULL,
+                                         .log_user = h };
+    rc = asq__engine_new(&engine, &r->engine);
+    if (rc < 0) {
+        asq__err(err, errlen, rc, "out of memory");
+        goto fail;
+    }
+    while (!asq__redis_is_up(r->redis) && !r->failure) {
+        int64_t left = deadline - asq__now_ms();
+        if (left <= 0) {
+            r->failure = ASQ_ECONN;
+            snprintf(r->why, sizeof r->why, "no answer within %lld ms", (long long) timeout_ms);
+            break;
+        }
+        pump(r, left);
+    }
+    if (r->failure) {
+        char *where = asq__url_format(url, true);
+        rc = asq__err(err, errlen, r->failure, "%s: %s", where ? where : "Redis", r->why);
+        free(where);
+        goto fail;
+    }
+    r->before_use = before_use;
+    r->at_close = at_close;
+    r->user = user;
+    h->partitions = asq__redis_partitions(r->redis);
+    h->impl = r;
+    return 0;
+fail:
+    remote_free(r);
+    return rc;
+}

@@ -1,0 +1,15 @@
+/*
+ * remote.h: what admin.c needs of a remote handle beyond its mode.
+ */
+#ifndef ASQ_CLIENT_REMOTE_H
+#define ASQ_CLIENT_REMOTE_H
+
+#include "client/handle.h"
+
+struct asq__redis *asq__remote_redis(asq *h);
+/* Runs the loop once, waiting at most wait_ms. */
+void asq__remote_pump(asq *h, int64_t wait_ms);
+/* Child mode: starts the workers, if that has not been done. */
+int asq__remote_ready(asq *h);
+
+#endif

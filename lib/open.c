@@ -1,0 +1,238 @@
+/*
+ * open.c: asq_open: the URL picks the mode. The only file that stands above client/ and worker/, for
+ * child mode needs both: a private server, and worker processes forked from the program, which therefore
+ * know the classes that it has registered.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/handle.h"
+#include "client/model.h"
+#include "client/plugin.h"
+#include "client/server.h"
+#include "worker/supervisor.h"
+
+enum { CHILD_PARTITIONS = 32, CHILD_PROCESSES = 4, CHILD_CAPACITY = 32, CHILD_DRAIN_MS = 1000 };
+
+/* ---- child mode ---- */
+
+struct child {
+    struct asq__server *server;
+    struct asq__registry registry;
+    asq_value *models;
+    struct asq__url url;
+    char *ns;
+    asq_options options;
+    uint32_t processes, capacity;
+    int life[2];  /* the program holds the write end: a byte, or its end, ends the workers */
+    int gone[2];  /* the workers hold the write end: its end says that they are gone */
+};
+
+static void close_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void child_free(struct child *c) {
+    if (!c)
+        return;
+    close_fd(&c->life[0]);
+    close_fd(&c->life[1]);
+    close_fd(&c->gone[0]);
+    close_fd(&c->gone[1]);
+    asq__server_stop(c->server);
+    asq__registry_release(&c->registry);
+    asq_value_free(c->models);
+    asq__url_release(&c->url);
+    free(c->ns);
+    free(c);
+}
+
+/* In a process of its own, forked from the program. */
+static void run_workers(struct child *c, asq *h, int pidfd) __attribute__((noreturn));
+static void run_workers(struct child *c, asq *h, int pidfd) {
+    char id[64], err[400];
+    setsid(); /* the terminal's signals are for the program, whose end ends this */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    close_fd(&c->life[1]);
+    close_fd(&c->gone[0]);
+    asq__server_child_forget(c->server);
+    snprintf(id, sizeof id, "child-%ld", (long) getpid());
+    struct asq__supervisor_config config = {
+        .process = { .url = &c->url,
+                     .ns = c->ns,
+                     .id = id,
+                     .registry = &c->registry,
+                     .models = c->models,
+                     .partitions = c->options.partitions ? c->options.partitions : CHILD_PARTITIONS,
+                     .capacity = c->capacity,
+                     .max_expire_time_s = 7200,
+                     .max_attempts = 3,
+                     .max_message_size = h->max_message_size,
+                     .lease_time_ms = 10000,
+                     .drain_timeout_ms = CHILD_DRAIN_MS,
+                     .log_level = ASQ_LOG_WARNING,
+                     .log = h->log,
+                     .log_user = h->log_user },
+        .processes = c->processes,
+        .parent_fds = { pidfd, c->life[0] },
+        .wake_fd = -1,
+    };
+    int rc = asq__supervise(&config, err, sizeof err);
+    if (rc < 0 && h->log)
+        h->log(h->log_user, ASQ_LOG_ERROR, err);
+    _exit(rc < 0);
+}
+
+/* Forks twice: the workers' supervisor is nobody's child, so the program's own waiting for children is not
+ * disturbed. */
+static int start_workers(asq *h, void *user) {
+    struct child *c = user;
+    h->sealed = true;
+    if (asq__registry_count(&c->registry) == 0)
+        return asq__fail(h, ASQ_ENOCLASS, "no agent class is registered: call asq_register before the first "
+                         "agent is used");
+    int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
+    fflush(NULL); /* what is buffered would be written twice */
+    pid_t middle = fork();
+    if (middle == 0) {
+        pid_t supervisor = fork();
+        if (supervisor == 0)
+            run_workers(c, h, pidfd);
+        _exit(supervisor < 0);
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+    int status = 0;
+    if (middle < 0 || (waitpid(middle, &status, 0) == middle && status != 0))
+        return asq__fail(h, ASQ_ESYS, "the worker processes cannot be forked: %s", strerror(errno));
+    close_fd(&c->life[0]);
+    close_fd(&c->gone[1]);
+    return 0;
+}
+
+static void stop_workers(asq *h, void *user) {
+    struct child *c = user;
+    char byte = 'x';
+    h->registry = NULL;
+    if (c->life[0] < 0) { /* they were started */
+        ssize_t n = write(c->life[1], &byte, 1);
+        close_fd(&c->life[1]);
+        while ((n = read(c->gone[0], &byte, 1)) < 0 && errno == EINTR)
+            ;
+    }
+    child_free(c);
+}
+
+static int child_open(asq *h, const struct asq__url *url, const char *ns, const asq_options *options,
+                      char *err, size_t errlen) {
+    char text[200];
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    c->life[0] = c->life[1] = c->gone[0] = c->gone[1] = -1;
+    c->options = *options;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    c->processes = url->processes ? url->processes : options->child_processes;
+    if (!c->processes)
+        c->processes = cpus < 1 ? 1 : cpus > CHILD_PROCESSES ? CHILD_PROCESSES : (uint32_t) cpus;
+    c->capacity = url->capacity ? url->capacity : options->child_capacity;
+    if (!c->capacity)
+        c->capacity = CHILD_CAPACITY;
+    int rc = asq__registry_init(&c->registry);
+    if (rc < 0 || !(c->ns = strdup(ns)))
+        rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    if (rc == 0 && (pipe2(c->life, O_CLOEXEC) < 0 || pipe2(c->gone, O_CLOEXEC) < 0))
+        rc = asq__err(err, errlen, ASQ_ESYS, "pipe: %s", strerror(errno));
+    if (rc == 0)
+        rc = asq__server_start(&c->server, err, errlen);
+    if (rc == 0 && options->agent_dir)
+        rc = asq__plugins_load(&c->registry, options->agent_dir, NULL, err, errlen);
+    if (rc == 0 && options->model_config_path)
+        rc = asq__model_load(options->model_config_path, &c->models, err, errlen);
+    if (rc == 0) {
+        snprintf(text, sizeof text, "unix:%s", asq__server_path(c->server));
+        rc = asq__url_parse(text, &c->url, err, errlen);
+    }
+    if (rc == 0)
+        rc = asq__server_wait_ready(c->server, options->connect_timeout_ms > 0 ? options->connect_timeout_ms
+                                                                             : 5000, err, errlen);
+    if (rc == 0) {
+        asq_options remote = *options;
+        if (!remote.partitions)
+            remote.partitions = CHILD_PARTITIONS;
+        rc = asq__remote_open(h, &c->url, ns, &remote, start_workers, stop_workers, c, err, errlen);
+    }
+    if (rc < 0) {
+        child_free(c);
+        return rc;
+    }
+    h->registry = &c->registry;
+    h->url = asq__url_format(&c->url, false);
+    return 0;
+}
+
+/* ---- all modes ---- */
+
+int asq_open(const char *text, const asq_options *given, asq **ret, char *err, size_t errlen) {
+    asq_options options = ASQ_OPTIONS_INIT;
+    struct asq__url url;
+    if (given) {
+        if (given->size == 0 || given->size > sizeof options)
+            return asq__err(err, errlen, ASQ_EVERSION, "asq_options has %zu bytes, %zu are known; set it up with "
+                            "ASQ_OPTIONS_INIT", given->size, sizeof options);
+        memcpy(&options, given, given->size);
+    }
+    if (!text)
+        text = getenv("ASQUEUE_URL");
+    if (!text || !*text)
+        text = "child:";
+    int rc = asq__url_parse(text, &url, err, errlen);
+    if (rc < 0)
+        return rc;
+    const char *ns = options.ns ? options.ns : url.ns && *url.ns ? url.ns : "default";
+    bool local = url.scheme == ASQ__URL_LOCAL;
+    asq *h = asq__handle_new(local ? &asq__local_mode : &asq__remote_mode);
+    if (!h) {
+        asq__url_release(&url);
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    }
+    if (options.timeout_ms)
+        h->timeout_ms = options.timeout_ms;
+    if (options.max_message_size)
+        h->max_message_size = options.max_message_size;
+    h->log = options.log;
+    h->log_user = options.log_user;
+    h->ns = strdup(ns);
+    if (!h->ns)
+        rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    else if (options.partitions > ASQ__MAX_PARTITIONS)
+        rc = asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed", options.partitions,
+                      ASQ__MAX_PARTITIONS);
+    else if (local)
+        rc = asq__local_open(h, &options, err, errlen);
+    else if (url.scheme == ASQ__URL_CHILD)
+        rc = child_open(h, &url, ns, &options, err, errlen);
+    else
+        rc = asq__remote_open(h, &url, ns, &options, NULL, NULL, NULL, err, errlen);
+    if (rc == 0 && !h->url)
+        h->url = asq__url_format(&url, false);
+    asq__url_release(&url);
+    if (rc < 0) {
+        h->closed = true;
+        asq__handle_unref(h);
+        return rc;
+    }
+    *ret = h;
+    return 0;
+}

@@ -1,0 +1,120 @@
+-- commit.lua: makes finished calls' effects real, each partition in one step, if it is still owned.
+--
+-- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each result.
+-- ARGV: number of sections; then for each section:
+--   token, seq          the lease must hold this token, and seq - 1
+--   sets, n             n is the number of records: id, record, id, record, …
+--   dels, id …          agents that ended
+--   results, then for each: mode ('1' the only frame of its batch, 'a' one of several, 'l' the last),
+--                       ttl in ms, frame, channels, channel …
+--   entries, id …       stream entries that are done
+--   marks, then pairs   field, value in attempts: calls that must not be run again from their start
+--   unmarks, field …
+--   deads, then for each: call, id, reason, attempts, worker, batch   (fields of a dead letter)
+-- Answer: for each section 1, or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
+--
+-- Whatever can refuse a write is asked before the first one, for Redis does not roll back. The first
+-- write of a section is one that Redis refuses when its memory is full; a script that has begun to
+-- write is not refused any more.
+local k, a = 1, 2
+local answer = {}
+
+local function skip()
+    local n = tonumber(ARGV[a])
+    local from = a + 1
+    a = from + n
+    return n, from
+end
+
+for section = 1, tonumber(ARGV[1]) do
+    local lease, agents, jobs, attempts, dead = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+    local token, seq = ARGV[a], tonumber(ARGV[a + 1])
+    a = a + 2
+    local sets, sets_at = tonumber(ARGV[a]), a + 1
+    a = sets_at + 2 * sets
+    local dels, dels_at = skip()
+    local results, results_at = tonumber(ARGV[a]), a + 1
+    a = results_at
+    for _ = 1, results do
+        a = a + 4 + tonumber(ARGV[a + 3])
+    end
+    local entries, entries_at = skip()
+    local marks, marks_at = tonumber(ARGV[a]), a + 1
+    a = marks_at + 2 * marks
+    local unmarks, unmarks_at = skip()
+    local deads, deads_at = tonumber(ARGV[a]), a + 1
+    a = deads_at + 6 * deads
+
+    local verdict
+    local held = redis.pcall('HMGET', lease, 'token', 'seq')
+    if held.err then
+        verdict = 'ERR ' .. lease .. ': ' .. held.err
+    elseif held[1] ~= token then
+        verdict = 'FENCED'
+    elseif tonumber(held[2] or '0') ~= seq - 1 then
+        verdict = 'SEQ ' .. (held[2] or '0')
+    end
+    local function ask(command, key)
+        if not verdict then
+            local r = redis.pcall(command, key)
+            if type(r) == 'table' and r.err then
+                verdict = 'ERR ' .. key .. ': ' .. r.err
+            end
+        end
+    end
+    if sets + dels > 0 then ask('HLEN', agents) end
+    if entries > 0 then ask('XLEN', jobs) end
+    if marks + unmarks > 0 then ask('HLEN', attempts) end
+    if deads > 0 then ask('XLEN', dead) end
+    if not verdict then
+        local at = results_at
+        for i = 1, results do
+            if ARGV[at] ~= '1' then ask('STRLEN', KEYS[k + 4 + i]) end
+            at = at + 4 + tonumber(ARGV[at + 3])
+        end
+    end
+
+    if not verdict then
+        redis.call('HSET', lease, 'seq', seq)
+        for i = 0, sets - 1, 500 do
+            local upto = math.min(i + 500, sets)
+            redis.call('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * upto - 1))
+        end
+        for i = 0, dels - 1, 1000 do
+            redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
+        end
+        local at = results_at
+        for i = 1, results do
+            local key, mode, ttl, frame = KEYS[k + 4 + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+            if mode == '1' then
+                redis.call('SET', key, frame, 'PX', ttl)
+            else
+                redis.call('APPEND', key, frame)
+                if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
+            end
+            local channels = tonumber(ARGV[at + 3])
+            for c = 1, channels do
+                redis.call('PUBLISH', ARGV[at + 3 + c], frame)
+            end
+            at = at + 4 + channels
+        end
+        for i = 0, entries - 1, 1000 do
+            redis.call('XDEL', jobs, unpack(ARGV, entries_at + i, entries_at + math.min(i + 1000, entries) - 1))
+        end
+        for i = 0, marks - 1 do
+            redis.call('HSET', attempts, ARGV[marks_at + 2 * i], ARGV[marks_at + 2 * i + 1])
+        end
+        for i = 0, deads - 1 do
+            local d = deads_at + 6 * i
+            redis.call('XADD', dead, '*', 'call', ARGV[d], 'id', ARGV[d + 1], 'reason', ARGV[d + 2],
+                'attempts', ARGV[d + 3], 'worker', ARGV[d + 4], 'batch', ARGV[d + 5])
+        end
+        for i = 0, unmarks - 1, 1000 do
+            redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
+        end
+        verdict = 1
+    end
+    answer[section] = verdict
+    k = k + 5 + results
+end
+return answer

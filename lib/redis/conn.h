@@ -1,0 +1,72 @@
+/*
+ * conn.h: one pipelined connection to one Redis server, on a libev loop. It connects, authenticates,
+ * and when it is lost connects again with jittered backoff, until it is freed. It queues nothing while
+ * it is down: who uses it sends again from `up`, because only they know what may be sent twice.
+ *
+ * States: WAITING (for the next try) → CONNECTING → GREETING (AUTH, SELECT, …) → UP → WAITING …
+ *
+ * Every command's callback is called exactly once: with the reply, or with NULL when the connection
+ * was lost or freed before it came. Replies are borrowed for the callback. Callbacks may send
+ * commands and free the connection.
+ */
+#ifndef ASQ_REDIS_CONN_H
+#define ASQ_REDIS_CONN_H
+
+#include <ev.h>
+#include <hiredis/hiredis.h>
+
+#include "asqueue.h"
+#include "redis/url.h"
+
+struct asq__conn;
+
+typedef void (*asq__reply_fn)(struct asq__conn *c, const redisReply *reply, void *user);
+
+struct asq__conn_config {
+    struct ev_loop *loop;
+    const struct asq__url *url;  /* outlives the connection */
+    const char *name;            /* for CLIENT SETNAME; copied */
+    bool subscriber;             /* every reply after the greeting goes to `push` */
+    bool once;                   /* gives up after the first failure to get up: `down` is told */
+    int64_t connect_timeout_ms;
+    int64_t reply_timeout_ms;    /* the connection counts as lost when the oldest command waits longer; 0: never */
+    void (*up)(struct asq__conn *c, void *user);
+    /* Lost, or not reached; code is ASQ_ECONN, ASQ_EAUTH or ASQ_EREDIS, why a text. */
+    void (*down)(struct asq__conn *c, int code, const char *why, void *user);
+    void (*push)(struct asq__conn *c, const redisReply *reply, void *user);
+    void *user;
+};
+
+int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret);
+/* Pending callbacks are called with NULL; `down` is not. */
+void asq__conn_free(struct asq__conn *c);
+bool asq__conn_is_up(const struct asq__conn *c);
+/* Moves its watchers to another loop. */
+void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop);
+/* Drops the connection as if it had been lost; it connects again. */
+void asq__conn_drop(struct asq__conn *c, const char *why);
+
+/* Appends a command; it is written from the loop, or by asq__conn_flush. fn may be NULL. On failure fn
+ * is not called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM. lens NULL: the arguments are strings. */
+int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
+                   const char *const *argv, const size_t *lens);
+/* The same for string arguments, ended by NULL. */
+int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) __attribute__((sentinel));
+/* Writes as much as the socket takes now. */
+void asq__conn_flush(struct asq__conn *c);
+/* Bytes not written yet, and commands without a reply. */
+size_t asq__conn_unwritten(const struct asq__conn *c);
+size_t asq__conn_unanswered(const struct asq__conn *c);
+/* The id that Redis gave this connection (CLIENT ID), 0 while not up. */
+long long asq__conn_redis_id(const struct asq__conn *c);
+
+/* A blocking connection for threads of their own (the beat): connected, authenticated, database
+ * selected. Free with redisFree. */
+int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t timeout_ms,
+                       redisContext **ret, char *err, size_t errlen);
+
+/* "prefix: text" of an error reply, or a text for NULL or an unexpected type. Borrowed. */
+const char *asq__reply_text(const redisReply *reply);
+bool asq__reply_is_error(const redisReply *reply, const char *prefix); /* prefix NULL: any error */
+
+#endif

@@ -1,0 +1,344 @@
+/*
+ * redis.c: see redis.h. One server: a connection for commands and one that subscribes.
+ *
+ * Coming up: the command connection loads the scripts, checks the server's version, makes or reads the
+ * namespace's meta hash; the subscriber waits for the answer to SUBSCRIBE. When both are through, `up`.
+ * Whichever is lost takes the deployment down until both are back: what was pushed in between is then
+ * looked up by who waits for it.
+ */
+#include "redis/redis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "value/error.h"
+
+enum { REPLY_TIMEOUT_MS = 30000 };
+
+struct asq__redis {
+    struct asq__redis_config config;
+    struct asq__keys keys;
+    struct asq__conn *cmd, *sub;
+    struct asq__script_cache scripts;
+    char *channels[2]; /* full names */
+    int subscribed, wanted;
+    bool meta_known;
+    bool up;
+    uint32_t partitions;
+    char policy[32];
+};
+
+const char *asq__redis_eviction_policy(const struct asq__redis *r) {
+    return r->policy;
+}
+
+bool asq__redis_is_up(const struct asq__redis *r) {
+    return r->up;
+}
+
+struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition) {
+    (void) partition;
+    return r->cmd;
+}
+
+struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition) {
+    (void) partition;
+    return &r->scripts;
+}
+
+const struct asq__keys *asq__redis_keys(const struct asq__redis *r) {
+    return &r->keys;
+}
+
+const struct asq__url *asq__redis_url(const struct asq__redis *r) {
+    return r->config.url;
+}
+
+struct ev_loop *asq__redis_loop(const struct asq__redis *r) {
+    return r->config.loop;
+}
+
+uint32_t asq__redis_partitions(const struct asq__redis *r) {
+    return r->partitions;
+}
+
+bool asq__reply_is_transient(const redisReply *reply) {
+    static const char *const prefixes[] = { "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN",
+                                            "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY ",
+                                            "UNBLOCKED", "ERR max number of clients", NULL };
+    for (int i = 0; prefixes[i]; i++)
+        if (asq__reply_is_error(reply, prefixes[i]))
+            return true;
+    return false;
+}
+
+/* ---- coming up ---- */
+
+static void check_up(struct asq__redis *r) {
+    if (r->up || !r->meta_known || r->subscribed < r->wanted || !asq__conn_is_up(r->cmd))
+        return;
+    r->up = true;
+    r->config.up(r, r->config.user);
+}
+
+static void went_down(struct asq__redis *r, int code, const char *why) {
+    r->up = false;
+    r->config.down(r, code, why, r->config.user);
+}
+
+/* A fact about the server or the namespace that trying again will not change soon. */
+static void refuse(struct asq__redis *r, int code, const char *why) {
+    went_down(r, code, why);
+}
+
+static bool info_field(const char *info, const char *name, char *out, size_t size) {
+    const char *at = info;
+    size_t n = strlen(name);
+    while ((at = strstr(at, name))) {
+        if ((at == info || at[-1] == '\n') && at[n] == ':') {
+            const char *from = at + n + 1;
+            size_t len = strcspn(from, "\r\n");
+            if (len >= size)
+                len = size - 1;
+            memcpy(out, from, len);
+            out[len] = '\0';
+            return true;
+        }
+        at += n;
+    }
+    return false;
+}
+
+static void on_info(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__redis *r = user;
+    char version[32] = "";
+    int major = 0, minor = 0;
+    (void) c;
+    if (!reply || reply->type != REDIS_REPLY_STRING)
+        return; /* an ACL may forbid it; what is missing shows when it is used */
+    if (info_field(reply->str, "redis_version", version, sizeof version) &&
+        sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 2))) {
+        char why[160];
+        snprintf(why, sizeof why, "this is Redis %s; asqueue needs 6.2 or newer, or Valkey", version);
+        refuse(r, ASQ_EVERSION, why);
+    }
+}
+
+static void on_memory(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__redis *r = user;
+    (void) c;
+    r->policy[0] = '\0';
+    if (reply && reply->type == REDIS_REPLY_STRING)
+        info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
+}
+
+static void on_meta(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__redis *r = user;
+    char why[300];
+    if (!reply)
+        return;
+    if (asq__reply_is_transient(reply)) {
+        asq__conn_drop(c, reply->str);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        snprintf(why, sizeof why, "reading asq:{%s}:meta: %s", r->config.ns, reply->str);
+        refuse(r, ASQ_EREDIS, why);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING) {
+        snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: this Redis may be a read-only replica",
+                 r->config.ns);
+        refuse(r, ASQ_EREDIS, why);
+        return;
+    }
+    long format = strtol(reply->element[0]->str, NULL, 10);
+    long partitions = strtol(reply->element[1]->str, NULL, 10);
+    if (format != ASQ__FORMAT_VERSION) {
+        snprintf(why, sizeof why, "namespace '%s' has format %ld; this is asqueue %s with format %d",
+                 r->config.ns, format, ASQ_VERSION, ASQ__FORMAT_VERSION);
+        refuse(r, ASQ_EVERSION, why);
+        return;
+    }
+    if (partitions < 1 || partitions > (long) ASQ__MAX_PARTITIONS) {
+        snprintf(why, sizeof why, "asq:{%s}:meta says %ld partitions; 1 to %u are allowed", r->config.ns,
+                 partitions, ASQ__MAX_PARTITIONS);
+        refuse(r, ASQ_EPROTO, why);
+        return;
+    }
+    r->partitions = (uint32_t) partitions;
+    r->meta_known = true;
+    check_up(r);
+}
+
+static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user) {
+    (void) user;
+    if (asq__reply_is_transient(reply))
+        asq__conn_drop(c, reply->str);
+}
+
+static void cmd_up(struct asq__conn *c, void *user) {
+    struct asq__redis *r = user;
+    char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
+    asq__keys_meta(&r->keys, key);
+    snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
+    snprintf(partitions, sizeof partitions, "%u",
+             r->config.partitions ? r->config.partitions : ASQ__DEFAULT_PARTITIONS);
+    snprintf(created, sizeof created, "%lld", (long long) time(NULL));
+    r->meta_known = false;
+    int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
+    rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
+    rc |= asq__scripts_load(c, &r->scripts);
+    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "format", format, NULL);
+    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "partitions", partitions, NULL);
+    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "created", created, NULL);
+    rc |= asq__conn_cmd(c, on_meta, r, "HMGET", key, "format", "partitions", NULL);
+    if (rc < 0)
+        asq__conn_drop(c, "out of memory");
+}
+
+static void cmd_down(struct asq__conn *c, int code, const char *why, void *user) {
+    struct asq__redis *r = user;
+    (void) c;
+    r->meta_known = false;
+    went_down(r, code, why);
+}
+
+static void on_subscribe_sent(struct asq__redis *r) {
+    r->subscribed = 0;
+    r->wanted = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!r->channels[i])
+            continue;
+        r->wanted++;
+        if (asq__conn_cmd(r->sub, NULL, NULL, "SUBSCRIBE", r->channels[i], NULL) < 0) {
+            asq__conn_drop(r->sub, "out of memory");
+            return;
+        }
+    }
+}
+
+static void sub_up(struct asq__conn *c, void *user) {
+    (void) c;
+    on_subscribe_sent(user);
+}
+
+static void sub_down(struct asq__conn *c, int code, const char *why, void *user) {
+    struct asq__redis *r = user;
+    (void) c;
+    r->subscribed = 0;
+    went_down(r, code, why);
+}
+
+static void sub_push(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__redis *r = user;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        asq__conn_drop(c, reply->str);
+        return;
+    }
+    if ((reply->type != REDIS_REPLY_ARRAY
+#ifdef REDIS_REPLY_PUSH
+         && reply->type != REDIS_REPLY_PUSH
+#endif
+         ) || reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING)
+        return;
+    const char *kind = reply->element[0]->str;
+    const redisReply *channel = reply->element[1], *payload = reply->element[2];
+    if (strcmp(kind, "subscribe") == 0) {
+        r->subscribed++;
+        check_up(r);
+    } else if (strcmp(kind, "message") == 0 && channel->type == REDIS_REPLY_STRING &&
+               payload->type == REDIS_REPLY_STRING) {
+        for (int i = 0; i < 2; i++)
+            if (r->channels[i] && strcmp(channel->str, r->channels[i]) == 0) {
+                r->config.push(r, i, payload->str, (size_t) payload->len, r->config.user);
+                break;
+            }
+    }
+}
+
+/* ---- life ---- */
+
+int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **ret, char *err,
+                   size_t errlen) {
+    struct asq__redis *r = calloc(1, sizeof *r);
+    if (!r)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    r->config = *config;
+    r->wanted = 1; /* nothing is up before the subscriber was heard */
+    int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
+    if (rc < 0)
+        goto fail;
+    r->config.ns = r->keys.ns;
+    int channels = 0;
+    for (int i = 0; i < 2; i++) {
+        char name[ASQ__KEY_MAX];
+        if (!config->channels[i])
+            continue;
+        asq__keys_channel(&r->keys, config->channels[i], name);
+        r->channels[i] = strdup(name);
+        if (!r->channels[i]) {
+            rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+            goto fail;
+        }
+        channels++;
+    }
+    struct asq__conn_config cc = {
+        .loop = config->loop,
+        .url = config->url,
+        .name = config->name,
+        .once = config->once,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .reply_timeout_ms = REPLY_TIMEOUT_MS,
+        .up = cmd_up,
+        .down = cmd_down,
+        .user = r,
+    };
+    rc = asq__conn_new(&cc, &r->cmd);
+    if (rc == 0 && channels) {
+        cc.subscriber = true;
+        cc.reply_timeout_ms = 0;
+        cc.up = sub_up;
+        cc.down = sub_down;
+        cc.push = sub_push;
+        rc = asq__conn_new(&cc, &r->sub);
+    } else {
+        r->wanted = 0;
+    }
+    if (rc < 0) {
+        asq__err(err, errlen, rc, "out of memory");
+        goto fail;
+    }
+    *ret = r;
+    return 0;
+fail:
+    asq__redis_free(r);
+    return rc;
+}
+
+void asq__redis_free(struct asq__redis *r) {
+    if (!r)
+        return;
+    r->up = false;
+    asq__conn_free(r->cmd);
+    asq__conn_free(r->sub);
+    free(r->channels[0]);
+    free(r->channels[1]);
+    asq__keys_release(&r->keys);
+    free(r);
+}
+
+void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop) {
+    r->config.loop = loop;
+    asq__conn_set_loop(r->cmd, loop);
+    if (r->sub)
+        asq__conn_set_loop(r->sub, loop);
+}
+
+void asq__redis_drop(struct asq__redis *r, const char *why) {
+    asq__conn_drop(r->cmd, why);
+}

@@ -1,0 +1,60 @@
+/*
+ * redis.h: a deployment's Redis as the layers above see it: key names, a connection for commands, one
+ * for pushes, the namespace's fixed facts (format, partitions). It alone knows how many servers there
+ * are; the others ask for the connection of partition p. It reconnects by itself, and is "up" when
+ * commands can be sent and pushes will be seen.
+ */
+#ifndef ASQ_REDIS_REDIS_H
+#define ASQ_REDIS_REDIS_H
+
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/script.h"
+#include "redis/url.h"
+
+#define ASQ__FORMAT_VERSION 1
+#define ASQ__DEFAULT_PARTITIONS 128u
+#define ASQ__MAX_PARTITIONS 16384u
+
+struct asq__redis;
+
+struct asq__redis_config {
+    struct ev_loop *loop;
+    const struct asq__url *url;  /* outlives it */
+    const char *ns;
+    const char *name;            /* for CLIENT SETNAME */
+    uint32_t partitions;         /* of a namespace that is made now; 0: the default */
+    const char *channels[2];     /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
+    int64_t connect_timeout_ms;
+    bool once;                   /* do not try again before it was up once */
+    void (*up)(struct asq__redis *r, void *user);
+    void (*down)(struct asq__redis *r, int code, const char *why, void *user);
+    /* channel: the index in `channels`. */
+    void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
+    void *user;
+};
+
+int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **ret, char *err,
+                   size_t errlen);
+void asq__redis_free(struct asq__redis *r);
+bool asq__redis_is_up(const struct asq__redis *r);
+void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop);
+/* Makes it reconnect: the server said that it cannot serve writes (READONLY, …). */
+void asq__redis_drop(struct asq__redis *r, const char *why);
+
+/* The connection on which commands about partition p go, and its scripts. Never NULL; it may be down. */
+struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition);
+struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition);
+const struct asq__keys *asq__redis_keys(const struct asq__redis *r);
+const struct asq__url *asq__redis_url(const struct asq__redis *r);
+struct ev_loop *asq__redis_loop(const struct asq__redis *r);
+/* Valid from the first `up` on. */
+uint32_t asq__redis_partitions(const struct asq__redis *r);
+/* maxmemory-policy as it was when the connection came up; "" when Redis does not tell. */
+const char *asq__redis_eviction_policy(const struct asq__redis *r);
+
+/* True for errors after which a command is to be sent again later, on a new connection if need be:
+ * LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, NOREPLICAS, … */
+bool asq__reply_is_transient(const redisReply *reply);
+
+#endif

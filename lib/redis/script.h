@@ -1,0 +1,31 @@
+/*
+ * script.h: the scripts (*.lua, embedded by the build) and how they are run: by EVALSHA once a
+ * connection has loaded them, by EVAL before. A script that Redis has forgotten (SCRIPT FLUSH) answers
+ * NOSCRIPT and changes nothing; asq__script_forget makes the next run carry its text again.
+ */
+#ifndef ASQ_REDIS_SCRIPT_H
+#define ASQ_REDIS_SCRIPT_H
+
+#include "redis/conn.h"
+#include "value/buf.h"
+
+enum asq__script { ASQ__SCRIPT_COMMIT, ASQ__SCRIPT_CLAIM, ASQ__SCRIPT_RELEASE, ASQ__SCRIPTS };
+
+/* What one connection knows; zeroed when it comes up. */
+struct asq__script_cache {
+    char sha[ASQ__SCRIPTS][41]; /* "" while unknown */
+};
+
+const char *asq__script_text(enum asq__script script);
+
+/* Asks Redis to load all scripts, filling the cache as the answers come. The cache must outlive the
+ * connection or be kept until its callbacks are through. */
+int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache);
+void asq__script_forget(struct asq__script_cache *cache, enum asq__script script);
+
+/* Runs a script. keys and args are nkeys + nargs strings in one array, with their lengths. */
+int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
+                    enum asq__script script, asq__reply_fn fn, void *user, int nkeys, int nargs,
+                    const char *const *argv, const size_t *lens);
+
+#endif

@@ -1,0 +1,699 @@
+/*
+ * commit.c: makes what calls came to real. What finishes within one cycle of the loop is gathered, for
+ * each partition in one commit, and at the end of the cycle all of them leave in as few script calls as
+ * will do. Several commits of a partition may be on their way; each carries the next sequence number,
+ * so they take effect in order or not at all.
+ *
+ *     open ──cycle's end──▶ sent ──1──▶ acknowledged
+ *                            │ lost, refused
+ *                            ▼
+ *                         recovering: read the lease; what is at or below its seq has taken effect,
+ *                         the rest is sent again, in order; another token: the partition is lost
+ *
+ * A commit keeps all it needs until it is acknowledged.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum {
+    SCRIPTS_IN_FLIGHT = 8,
+    SECTIONS_PER_SCRIPT = 64,
+    PIECES_PER_COMMIT = 1024,
+    RETRY_MS = 500,
+    REFUSED_MS = 500
+};
+#define BYTES_PER_SCRIPT ((size_t) 8 * 1024 * 1024)
+
+/* An agent's new record, or its end. */
+struct set {
+    char *id;
+    struct asq__record *record; /* NULL: deleted */
+};
+
+/* What one commit adds to a batch's record. */
+struct piece {
+    struct asq__entry *entry;
+    struct asq__buf frame;
+    bool first, last; /* of the batch's frames */
+};
+
+struct mark {
+    char field[ASQ__CALL_ID_TEXT + 1];
+    bool set; /* else unset */
+};
+
+/* What is given up, as it will stand in the stream of dead letters. */
+struct dead {
+    char *label, *call, *reason;
+    uint32_t attempts;
+    void *batch;
+    size_t n;
+};
+
+struct asq__commit {
+    struct asq__list node; /* in part->commits */
+    struct asq__partition *part;
+    uint64_t seq;
+    bool sent;
+    struct set *sets;
+    struct piece *pieces;
+    struct asq__stream_id *removed;
+    struct mark *marks;
+    struct asq__inner *inner; /* records of nested calls to be forgotten then */
+    struct dead *deads;
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads;
+    size_t bytes;
+    size_t calls;
+};
+
+/* Room for one more element; false when memory is short. */
+static bool grow(void **array, size_t n, size_t *cap, size_t size) {
+    if (n < *cap)
+        return true;
+    size_t more = *cap ? *cap * 2 : 4;
+    void *p = realloc(*array, more * size);
+    if (!p)
+        return false;
+    *array = p;
+    *cap = more;
+    return true;
+}
+#define GROW(c, what) grow((void **) &(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
+
+static void dead_release(struct dead *d) {
+    free(d->label);
+    free(d->call);
+    free(d->reason);
+    free(d->batch);
+}
+
+static void commit_free(struct asq__commit *c) {
+    for (size_t i = 0; i < c->nsets; i++) {
+        free(c->sets[i].id);
+        asq__record_unref(c->sets[i].record);
+    }
+    for (size_t i = 0; i < c->npieces; i++)
+        asq__buf_release(&c->pieces[i].frame);
+    for (size_t i = 0; i < c->ndeads; i++)
+        dead_release(&c->deads[i]);
+    free(c->deads);
+    free(c->sets);
+    free(c->pieces);
+    free(c->removed);
+    free(c->marks);
+    free(c->inner);
+    free(c);
+}
+
+/* The commit that is being filled. NULL: no memory, and the partition is dropped. */
+static struct asq__commit *open_commit(struct asq__partition *p) {
+    if (p->open)
+        return p->open;
+    struct asq__commit *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->part = p;
+    c->seq = ++p->seq;
+    asq__list_init(&c->node);
+    p->open = c;
+    if (asq__list_empty(&p->ready))
+        asq__list_add(&p->w->ready, &p->ready);
+    return c;
+}
+
+static void no_memory(struct asq__partition *p) {
+    /* Nothing that was not acknowledged counts: whoever owns it next starts from Redis. At the end of the
+     * cycle, for callers still hold what would be dropped. */
+    p->doomed = true;
+}
+
+bool asq__commits_pending(const struct asq__partition *p) {
+    return p->open || !asq__list_empty(&p->commits);
+}
+
+/* ---- filling ---- */
+
+static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__record *record) {
+    if (a->saved_seq == c->seq)
+        for (size_t i = c->nsets; i > 0; i--) {
+            if (strcmp(c->sets[i - 1].id, a->id) != 0)
+                continue;
+            asq__record_unref(c->sets[i - 1].record); /* a later call of the same cycle */
+            c->sets[i - 1].record = asq__record_ref(record);
+            return true;
+        }
+    char *id = strdup(a->id);
+    if (!id || !GROW(c, sets)) {
+        free(id);
+        return false;
+    }
+    c->sets[c->nsets].id = id;
+    c->sets[c->nsets++].record = asq__record_ref(record);
+    c->bytes += record ? record->n : 0;
+    a->saved_seq = c->seq;
+    return true;
+}
+
+static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e) {
+    if (c->npieces && c->pieces[c->npieces - 1].entry == e)
+        return &c->pieces[c->npieces - 1];
+    if (e->batch->n_jobs > 1)
+        for (size_t i = 0; i < c->npieces; i++)
+            if (c->pieces[i].entry == e)
+                return &c->pieces[i];
+    if (!GROW(c, pieces))
+        return NULL;
+    struct piece *piece = &c->pieces[c->npieces++];
+    piece->entry = e;
+    piece->first = !e->partial;
+    piece->last = false;
+    asq__buf_init(&piece->frame, (size_t) 1 << 31);
+    asq__results_head(e->batch->id.data, &piece->frame);
+    e->partial = true; /* what comes in later commits is appended */
+    e->uncommitted++;
+    return piece;
+}
+
+static bool add_removed(struct asq__commit *c, struct asq__stream_id id) {
+    if (!GROW(c, removed))
+        return false;
+    c->removed[c->nremoved++] = id;
+    return true;
+}
+
+static bool add_mark(struct asq__commit *c, const struct asq__wcall *call, bool reentered, bool set) {
+    char id[ASQ__CALL_ID_TEXT];
+    if (!GROW(c, marks))
+        return false;
+    asq__wcall_id(call, id);
+    snprintf(c->marks[c->nmarks].field, sizeof c->marks[0].field, "%s%s", reentered ? "!" : "", id);
+    c->marks[c->nmarks++].set = set;
+    return true;
+}
+
+static bool add_inner(struct asq__commit *c, const struct asq__run *run) {
+    for (size_t i = 0; i < run->ninner; i++) {
+        if (!GROW(c, inner))
+            return false;
+        c->inner[c->ninner++] = run->inner[i];
+    }
+    return true;
+}
+
+void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error) {
+    struct asq__entry *e = call->entry;
+    struct asq__partition *p = e->part;
+    struct asq__commit *c = open_commit(p);
+    bool ok = c != NULL;
+    e->unfinished--;
+    if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
+        ok = add_set(c, run->actor, run->effect.record);
+    struct piece *piece = ok ? piece_of(c, e) : NULL;
+    if (piece) {
+        const Asqueue__Job *job = e->batch->jobs[call->index];
+        size_t before = piece->frame.len;
+        if (error)
+            asq__result_put_failure(call->index, error, &piece->frame);
+        else if (job->no_result || !run)
+            asq__result_put(call->index, NULL, 0, &piece->frame);
+        else
+            asq__result_put(call->index, run->effect.value.data, run->effect.value.len, &piece->frame);
+        c->bytes += piece->frame.len - before;
+        c->calls++;
+        ok = !piece->frame.error;
+        if (ok && e->unfinished == 0) {
+            piece->last = true;
+            ok = add_removed(c, e->id);
+            for (size_t i = 0; i < e->ncopies && ok; i++)
+                ok = add_removed(c, e->copies[i]);
+        }
+    } else {
+        ok = false;
+    }
+    if (ok && call->attempts)
+        ok = add_mark(c, call, false, false);
+    if (ok && call->reentered)
+        ok = add_mark(c, call, true, false);
+    if (ok && run && !run->keep_inner)
+        ok = add_inner(c, run);
+    if (!ok)
+        no_memory(p);
+}
+
+void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id) {
+    struct asq__commit *c = open_commit(p);
+    if (!c || !add_removed(c, id))
+        no_memory(p);
+}
+
+void asq__commit_mark(struct asq__wcall *call) {
+    struct asq__partition *p = call->entry->part;
+    struct asq__commit *c = open_commit(p);
+    if (!c || !add_mark(c, call, true, true))
+        no_memory(p);
+}
+
+/* ---- acknowledged ---- */
+
+static void acknowledged(struct asq__commit *c) {
+    struct asq__partition *p = c->part;
+    struct asq__process *w = p->w;
+    asq__list_del(&c->node);
+    if (c->seq > p->acked)
+        p->acked = c->seq;
+    atomic_fetch_add(&w->commits, 1);
+    atomic_fetch_add(&w->commit_calls, c->calls);
+    for (size_t i = 0; i < c->npieces; i++) {
+        struct asq__entry *e = c->pieces[i].entry;
+        e->uncommitted--;
+        asq__entry_settle(e);
+    }
+    for (size_t i = 0; i < c->ninner; i++)
+        asq__engine_unhold(w->engine, c->inner[i].id);
+    commit_free(c);
+}
+
+void asq__commits_drop(struct asq__partition *p) {
+    struct asq__list *node;
+    struct asq__list dropped;
+    asq__list_init(&dropped);
+    asq__list_splice(&dropped, &p->commits);
+    if (p->open)
+        asq__list_add(&dropped, &p->open->node);
+    p->open = NULL;
+    asq__list_del(&p->ready);
+    while ((node = asq__list_pop(&dropped))) {
+        struct asq__commit *c = ASQ__CONTAINER(node, struct asq__commit, node);
+        for (size_t i = 0; i < c->npieces; i++) {
+            /* The entry itself goes with the table of entries, which is dropped next. */
+            c->pieces[i].entry->uncommitted--;
+        }
+        commit_free(c);
+    }
+    p->in_flight = 0;
+}
+
+/* ---- sending ---- */
+
+/* One script call under way: which commits, of which ownership. */
+struct section {
+    struct asq__partition *part;
+    uint64_t epoch, seq;
+};
+
+struct script {
+    struct asq__process *w;
+    size_t n;
+    struct section sections[SECTIONS_PER_SCRIPT];
+};
+
+static struct asq__commit *find_commit(const struct section *s) {
+    if (s->part->epoch != s->epoch)
+        return NULL;
+    ASQ__LIST_EACH(it, &s->part->commits) {
+        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (c->seq == s->seq)
+            return c;
+    }
+    return NULL;
+}
+
+static void begin_recovery(struct asq__partition *p) {
+    struct asq__process *w = p->w;
+    p->recovering = true;
+    if (!ev_is_active(&w->retry)) {
+        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->retry);
+    }
+}
+
+static void section_answered(const struct section *s, const redisReply *reply) {
+    struct asq__partition *p = s->part;
+    struct asq__process *w = p->w;
+    struct asq__commit *c = find_commit(s);
+    if (!c)
+        return; /* lost meanwhile, or acknowledged by reading the lease */
+    if (p->in_flight)
+        p->in_flight--;
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        acknowledged(c);
+        return;
+    }
+    if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0) {
+        asq__partition_fence(p, "the commit found another token in its lease");
+        return;
+    }
+    if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
+        asq__process_log(w, ASQ_LOG_ERROR, "partition %u: Redis refuses a commit; it is tried again: %s",
+                         p->number, reply->str);
+    begin_recovery(p);
+}
+
+static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user) {
+    struct script *s = user;
+    struct asq__process *w = s->w;
+    bool list = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->n;
+    (void) conn;
+    w->scripts_in_flight--;
+    if (reply && !list) {
+        if (asq__reply_is_error(reply, "NOSCRIPT")) {
+            asq__script_forget(asq__redis_scripts(w->redis, s->sections[0].part->number),
+                               ASQ__SCRIPT_COMMIT);
+        } else {
+            /* Kept and tried again; no new calls meanwhile. */
+            if (!w->refused_until_ms)
+                asq__process_log(w, ASQ_LOG_ERROR, "Redis refuses commits; they are kept and tried again, and "
+                                 "no calls are started: %s", asq__reply_text(reply));
+            w->refused_until_ms = asq__now_ms() + REFUSED_MS;
+            if (asq__reply_is_transient(reply))
+                asq__redis_drop(w->redis, asq__reply_text(reply));
+        }
+    } else if (list) {
+        w->refused_until_ms = 0;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        section_answered(&s->sections[i], list ? reply->element[i] : NULL);
+    for (size_t i = 0; i < s->n; i++) {
+        struct asq__partition *p = s->sections[i].part;
+        if (p->epoch != s->sections[i].epoch)
+            continue;
+        asq__nested_go_on(p);
+        asq__partition_check_drained(p);
+    }
+    free(s);
+}
+
+/* The arguments of a script call: strings and lengths. What they point at outlives the call. */
+struct args {
+    const char **argv;
+    size_t *lens, n, cap;
+    struct asq__arena texts; /* numbers and names made for it */
+    bool failed;
+};
+
+static void put(struct args *a, const void *data, size_t n) {
+    if (a->n == a->cap) {
+        size_t cap = a->cap ? a->cap * 2 : 256;
+        const char **argv = realloc(a->argv, cap * sizeof(char *));
+        if (argv)
+            a->argv = argv;
+        size_t *lens = realloc(a->lens, cap * sizeof *lens);
+        if (lens)
+            a->lens = lens;
+        if (!argv || !lens) {
+            a->failed = true;
+            return;
+        }
+        a->cap = cap;
+    }
+    a->argv[a->n] = data ? data : "";
+    a->lens[a->n++] = n;
+}
+
+static char *text(struct args *a, size_t n) {
+    static char none[ASQ__KEY_MAX + 64];
+    char *p = asq__arena_alloc(&a->texts, n);
+    if (!p)
+        a->failed = true;
+    return p ? p : none;
+}
+
+static void put_number(struct args *a, uint64_t number) {
+    char *p = text(a, 24);
+    int n = snprintf(p, 24, "%llu", (unsigned long long) number);
+    put(a, p, (size_t) n);
+}
+
+static void put_key(struct args *a, size_t (*name)(const struct asq__keys *, uint32_t, char *),
+                    const struct asq__partition *p) {
+    char *key = text(a, ASQ__KEY_MAX);
+    put(a, key, name(asq__redis_keys(p->w->redis), p->number, key));
+}
+
+static void put_keys(struct args *a, const struct asq__commit *c) {
+    const struct asq__partition *p = c->part;
+    put_key(a, asq__keys_lease, p);
+    put_key(a, asq__keys_agents, p);
+    put_key(a, asq__keys_jobs, p);
+    put_key(a, asq__keys_attempts, p);
+    put_key(a, asq__keys_dead, p);
+    for (size_t i = 0; i < c->npieces; i++) {
+        char *key = text(a, ASQ__KEY_MAX);
+        put(a, key, asq__keys_result(asq__redis_keys(p->w->redis), p->number,
+                                     c->pieces[i].entry->batch->id.data, key));
+    }
+}
+
+static void put_channel(struct args *a, const struct asq__partition *p, const char *client) {
+    char *key = text(a, ASQ__KEY_MAX);
+    put(a, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
+}
+
+static void put_section(struct args *a, const struct asq__commit *c) {
+    const struct asq__partition *p = c->part;
+    size_t dels = 0, set_marks = 0;
+    put(a, p->token, strlen(p->token));
+    put_number(a, c->seq);
+    for (size_t i = 0; i < c->nsets; i++)
+        dels += !c->sets[i].record;
+    put_number(a, c->nsets - dels);
+    for (size_t i = 0; i < c->nsets; i++)
+        if (c->sets[i].record) {
+            put(a, c->sets[i].id, strlen(c->sets[i].id));
+            put(a, c->sets[i].record->data, c->sets[i].record->n);
+        }
+    put_number(a, dels);
+    for (size_t i = 0; i < c->nsets; i++)
+        if (!c->sets[i].record)
+            put(a, c->sets[i].id, strlen(c->sets[i].id));
+    put_number(a, c->npieces);
+    for (size_t i = 0; i < c->npieces; i++) {
+        const struct piece *piece = &c->pieces[i];
+        const struct asq__entry *e = piece->entry;
+        put(a, piece->first && piece->last ? "1" : piece->last ? "l" : "a", 1);
+        put_number(a, (uint64_t) p->w->config.max_expire_time_s * 1000);
+        put(a, piece->frame.data, piece->frame.len);
+        put_number(a, (*e->batch->reply != '\0') + e->nchannels);
+        if (*e->batch->reply)
+            put_channel(a, p, e->batch->reply);
+        for (size_t k = 0; k < e->nchannels; k++)
+            put_channel(a, p, e->channels[k]);
+    }
+    put_number(a, c->nremoved);
+    for (size_t i = 0; i < c->nremoved; i++) {
+        char *id = text(a, 48);
+        asq__stream_id_format(c->removed[i], id);
+        put(a, id, strlen(id));
+    }
+    for (size_t i = 0; i < c->nmarks; i++)
+        set_marks += c->marks[i].set;
+    put_number(a, set_marks);
+    for (size_t i = 0; i < c->nmarks; i++)
+        if (c->marks[i].set) {
+            put(a, c->marks[i].field, strlen(c->marks[i].field));
+            put(a, "1", 1);
+        }
+    put_number(a, c->nmarks - set_marks);
+    for (size_t i = 0; i < c->nmarks; i++)
+        if (!c->marks[i].set)
+            put(a, c->marks[i].field, strlen(c->marks[i].field));
+    put_number(a, c->ndeads);
+    for (size_t i = 0; i < c->ndeads; i++) {
+        const struct dead *d = &c->deads[i];
+        put(a, d->label, strlen(d->label));
+        put(a, d->call, strlen(d->call));
+        put(a, d->reason, strlen(d->reason));
+        put_number(a, d->attempts);
+        put(a, p->w->config.id, strlen(p->w->config.id));
+        put(a, d->batch, d->n);
+    }
+}
+
+/* Sends the given commits, of different partitions, in one script call. */
+static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n) {
+    struct args a = { 0 };
+    struct script *s = malloc(sizeof *s);
+    asq__arena_init(&a.texts, (size_t) 1 << 31);
+    for (size_t i = 0; i < n; i++)
+        put_keys(&a, commits[i]);
+    size_t nkeys = a.n;
+    put_number(&a, n);
+    for (size_t i = 0; i < n; i++)
+        put_section(&a, commits[i]);
+    bool ok = s && !a.failed;
+    if (ok) {
+        s->w = w;
+        s->n = n;
+        for (size_t i = 0; i < n; i++)
+            s->sections[i] = (struct section){ commits[i]->part, commits[i]->part->epoch, commits[i]->seq };
+        ok = asq__script_run(asq__redis_conn(w->redis, commits[0]->part->number),
+                             asq__redis_scripts(w->redis, commits[0]->part->number), ASQ__SCRIPT_COMMIT,
+                             on_committed, s, (int) nkeys, (int) (a.n - nkeys), a.argv, a.lens) == 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ok) {
+            commits[i]->sent = true;
+            commits[i]->part->in_flight++;
+        } else {
+            begin_recovery(commits[i]->part); /* Redis is away, or memory short: later */
+        }
+    }
+    if (ok)
+        w->scripts_in_flight++;
+    else
+        free(s);
+    free(a.argv);
+    free(a.lens);
+    asq__arena_release(&a.texts);
+}
+
+void asq__commits_send(struct asq__process *w) {
+    while (!asq__list_empty(&w->ready) && w->scripts_in_flight < SCRIPTS_IN_FLIGHT) {
+        struct asq__commit *commits[SECTIONS_PER_SCRIPT];
+        size_t n = 0, bytes = 0;
+        ASQ__LIST_EACH(it, &w->ready) {
+            struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
+            struct asq__commit *c = p->open;
+            asq__list_del(&p->ready);
+            p->open = NULL;
+            asq__list_add(&p->commits, &c->node);
+            if (p->recovering)
+                continue; /* leaves in its order, when it is known what came before */
+            commits[n++] = c;
+            bytes += c->bytes;
+            if (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT)
+                break;
+        }
+        if (n)
+            send_script(w, commits, n);
+    }
+}
+
+/* ---- recovering ---- */
+
+struct question {
+    struct asq__partition *p;
+    uint64_t epoch;
+};
+
+static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user) {
+    struct question *q = user;
+    struct asq__partition *p = q->p;
+    bool current = p->epoch == q->epoch && p->recovering;
+    (void) conn;
+    free(q);
+    if (!current)
+        return;
+    p->asking = false;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        begin_recovery(p);
+        return;
+    }
+    const redisReply *token = reply->element[0], *seq = reply->element[1];
+    if (token->type != REDIS_REPLY_STRING || strcmp(token->str, p->token) != 0) {
+        asq__partition_fence(p, "its lease holds another token");
+        return;
+    }
+    uint64_t held = seq->type == REDIS_REPLY_STRING ? strtoull(seq->str, NULL, 10) : 0;
+    p->recovering = false;
+    if (held < p->acked) {
+        /* Redis has lost the tail of its history, and with it what this worker believes. */
+        asq__partition_fence(p, "Redis has gone back in time");
+        return;
+    }
+    ASQ__LIST_EACH(it, &p->commits) {
+        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (c->seq <= held)
+            acknowledged(c);
+    }
+    ASQ__LIST_EACH(it, &p->commits) {
+        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (p->recovering)
+            break;
+        send_script(p->w, &c, 1);
+    }
+    asq__nested_go_on(p);
+    asq__partition_check_drained(p);
+    asq__partition_go_on(p);
+}
+
+void asq__commits_recover(struct asq__process *w) {
+    char key[ASQ__KEY_MAX];
+    bool again = false;
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (!p->recovering || p->asking || !asq__partition_is_owned(p))
+            continue;
+        /* All that is on its way must have been answered: what is read then is final. */
+        struct question *q = p->in_flight ? NULL : malloc(sizeof *q);
+        if (!q) {
+            again = true;
+            continue;
+        }
+        q->p = p;
+        q->epoch = p->epoch;
+        asq__keys_lease(asq__redis_keys(w->redis), i, key);
+        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq", NULL) < 0) {
+            free(q);
+            again = true;
+        } else {
+            p->asking = true;
+        }
+    }
+    if (again && !ev_is_active(&w->retry)) {
+        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->retry);
+    }
+}
+
+/* ---- dead letters ---- */
+
+static void add_dead(struct asq__partition *p, const char *label, const char *call, const char *reason,
+                     uint32_t attempts, const void *batch, size_t n) {
+    struct asq__commit *c = open_commit(p);
+    struct dead d = { strdup(label), strdup(call), strdup(reason), attempts, malloc(n + 1), n };
+    if (!c || !d.label || !d.call || !d.reason || !d.batch || !GROW(c, deads)) {
+        dead_release(&d);
+        no_memory(p);
+        return;
+    }
+    if (n)
+        memcpy(d.batch, batch, n);
+    c->deads[c->ndeads++] = d;
+    c->bytes += n;
+    atomic_fetch_add(&p->w->dead, 1);
+    asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s", p->number, label,
+                     reason);
+}
+
+void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
+                      const void *batch, size_t n, const char *reason, uint32_t attempts) {
+    add_dead(p, label, "", reason, attempts, batch, n);
+    asq__commit_remove(p, id);
+}
+
+void asq__commit_dead_letter(struct asq__wcall *call, const char *label) {
+    struct asq__partition *p = call->entry->part;
+    char id[ASQ__CALL_ID_TEXT];
+    /* The call alone, so that it can be sent again as it is. */
+    Asqueue__Batch batch;
+    asqueue__batch__init(&batch);
+    batch.id = call->entry->batch->id;
+    batch.jobs = &call->entry->batch->jobs[call->index];
+    batch.n_jobs = 1;
+    size_t n = asqueue__batch__get_packed_size(&batch);
+    uint8_t *bytes = malloc(n + 1);
+    if (!bytes) {
+        no_memory(p);
+        return;
+    }
+    asqueue__batch__pack(&batch, bytes);
+    asq__wcall_id(call, id);
+    add_dead(p, label, id, "worker processes died while they ran it", call->attempts, bytes, n);
+    free(bytes);
+}

@@ -1,0 +1,480 @@
+/*
+ * dispatch.c: agents in memory and their mailboxes: which call runs next. Different agents run in
+ * parallel, one agent runs one call at a time.
+ *
+ * A call that waits through the library parks and gives up its agent's turn. While it is parked, only
+ * calls that it (transitively) waits for are let in; when its wait is over it takes its turn again, once
+ * nobody else has it. So two calls of one agent never run at once, and a chain that comes back to an
+ * agent never waits for itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum { FETCH_AT_ONCE = 256 };
+
+/* ---- actors ---- */
+
+static struct asq__actor *actor_of(struct asq__partition *p, const char *id) {
+    size_t n = strlen(id);
+    struct asq__node *node = asq__table_find(&p->actors, id, n);
+    if (node)
+        return ASQ__CONTAINER(node, struct asq__actor, node);
+    struct asq__actor *a = calloc(1, sizeof *a + n + 1);
+    if (!a)
+        return NULL;
+    memcpy(a->id, id, n);
+    a->part = p;
+    asq__object_init(&a->object, a->id);
+    asq__list_init(&a->idle);
+    asq__list_init(&a->load);
+    asq__list_init(&a->mailbox);
+    asq__list_init(&a->reentrant);
+    asq__list_init(&a->insiders);
+    asq__list_init(&a->wakers);
+    asq__table_add(&p->actors, &a->node);
+    atomic_fetch_add(&p->w->actors_in_memory, 1);
+    return a;
+}
+
+void asq__actor_free(struct asq__actor *a) {
+    asq__list_del(&a->idle);
+    asq__list_del(&a->load);
+    if (!a->orphan)
+        asq__table_del(&a->part->actors, &a->node);
+    atomic_fetch_sub(&a->part->w->actors_in_memory, 1);
+    asq__object_release(&a->object);
+    free(a);
+}
+
+static bool is_idle(const struct asq__actor *a) {
+    return a->inside == 0 && !a->loading && asq__list_empty(&a->mailbox) &&
+           asq__list_empty(&a->reentrant);
+}
+
+static void note_idle(struct asq__actor *a) {
+    if (!is_idle(a) || a->orphan)
+        return;
+    a->idle_since_ms = asq__now_ms_coarse();
+    asq__list_del(&a->idle);
+    asq__list_add(&a->part->w->idle, &a->idle);
+}
+
+void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms) {
+    int64_t now = asq__now_ms_coarse();
+    while (!asq__list_empty(&w->idle)) {
+        struct asq__actor *a = ASQ__CONTAINER(w->idle.next, struct asq__actor, idle);
+        if (atomic_load(&w->actors_in_memory) <= keep && now - a->idle_since_ms < older_than_ms)
+            break;
+        if (a->saved_seq > a->part->acked)
+            break; /* Redis does not have its state yet; nor that of those behind it, about */
+        asq__actor_free(a);
+    }
+}
+
+/* ---- loading ---- */
+
+struct fetch {
+    struct asq__partition *p;
+    uint64_t epoch;
+    size_t n;
+    struct asq__actor *actors[FETCH_AT_ONCE];
+};
+
+static void fail_mailbox(struct asq__actor *a, int code, const char *why) {
+    while (!asq__list_empty(&a->mailbox)) {
+        struct asq__wcall *c = ASQ__CONTAINER(a->mailbox.next, struct asq__wcall, node);
+        asq__wcall_fail(c, code, "%s", why);
+    }
+}
+
+static void loaded(struct asq__actor *a, const redisReply *record) {
+    struct asq__process *w = a->part->w;
+    char why[400];
+    int rc = 0;
+    a->loading = false;
+    if (record->type == REDIS_REPLY_STRING) {
+        struct asq__record *r = asq__record_new(record->str, (size_t) record->len);
+        rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
+               : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
+        asq__record_unref(r);
+    }
+    if (rc < 0) {
+        /* The record stays as it is in Redis; who calls is told what is wrong with it. */
+        asq__process_log(w, ASQ_LOG_ERROR, "agent '%s' cannot be restored: %s", a->id, why);
+        fail_mailbox(a, rc, why);
+        note_idle(a);
+        return;
+    }
+    a->loaded = true;
+    asq__actor_go_on(a);
+}
+
+static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct fetch *f = user;
+    struct asq__partition *p = f->p;
+    (void) c;
+    if (p->epoch == f->epoch && asq__partition_is_owned(p)) {
+        bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
+        if (reply && !ok && !asq__reply_is_transient(reply))
+            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s", p->number,
+                             asq__reply_text(reply));
+        for (size_t i = 0; i < f->n && p->epoch == f->epoch && asq__partition_is_owned(p); i++) {
+            struct asq__actor *a = f->actors[i];
+            if (ok) {
+                loaded(a, reply->element[i]);
+            } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
+                a->loading = false;
+                fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: somebody has written over "
+                                            "it");
+                note_idle(a);
+            } else {
+                a->loading = false; /* asked again when Redis is back, or at the next upkeep */
+            }
+        }
+    }
+    free(f);
+}
+
+static void want_record(struct asq__actor *a) {
+    struct asq__partition *p = a->part;
+    if (a->loading)
+        return;
+    a->loading = true;
+    asq__list_add(&p->loads, &a->load);
+    if (asq__list_empty(&p->loading))
+        asq__list_add(&p->w->loads, &p->loading);
+}
+
+static void fetch_some(struct asq__partition *p) {
+    const char *argv[FETCH_AT_ONCE + 2];
+    char key[ASQ__KEY_MAX];
+    struct fetch *f = malloc(sizeof *f);
+    struct asq__list *node;
+    if (!f) {
+        p->doomed = true;
+        asq__list_init(&p->loads); /* they are dropped with it */
+        return;
+    }
+    f->p = p;
+    f->epoch = p->epoch;
+    f->n = 0;
+    asq__keys_agents(asq__redis_keys(p->w->redis), p->number, key);
+    argv[0] = "HMGET";
+    argv[1] = key;
+    while (f->n < FETCH_AT_ONCE && (node = asq__list_pop(&p->loads))) {
+        struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, load);
+        f->actors[f->n] = a;
+        argv[2 + f->n++] = a->id;
+    }
+    if (asq__conn_argv(asq__redis_conn(p->w->redis, p->number), on_fetched, f, (int) f->n + 2, argv,
+                       NULL) < 0) {
+        for (size_t i = 0; i < f->n; i++)
+            f->actors[i]->loading = false; /* asked again when Redis is back */
+        free(f);
+    }
+}
+
+void asq__fetch_records(struct asq__process *w) {
+    struct asq__list *node;
+    while ((node = asq__list_pop(&w->loads))) {
+        struct asq__partition *p = ASQ__CONTAINER(node, struct asq__partition, loading);
+        while (!asq__list_empty(&p->loads))
+            fetch_some(p);
+    }
+}
+
+/* ---- what may start ---- */
+
+bool asq__process_may_start(struct asq__process *w) {
+    return !w->ended && asq__members_beating(w->members) &&
+           (!w->refused_until_ms || asq__now_ms_coarse() >= w->refused_until_ms);
+}
+
+/* When the call's time is up, by the monotonic clock; INT64_MAX: it has no limit. */
+static int64_t deadline_of(const struct asq__wcall *c) {
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const struct asq__process *w = c->entry->part->w;
+    uint64_t limit = job->timeout_ms, of_batch = c->entry->batch->timeout_ms;
+    if (of_batch && (!limit || of_batch < limit))
+        limit = of_batch;
+    if (!limit || limit > INT64_MAX / 4 || !w->redis_clock_known)
+        return INT64_MAX;
+    return (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms;
+}
+
+/* Settles calls that are not to run at all. True: it was ended here. */
+static bool end_unstarted(struct asq__wcall *c) {
+    struct asq__process *w = c->entry->part->w;
+    if (c->reentered) {
+        asq__wcall_fail(c, ASQ_EINTERRUPTED,
+                        "the call's worker ended after a re-entrant call had taken effect inside of it; running "
+                        "it again would apply its first part twice");
+        return true;
+    }
+    if (c->attempts >= w->config.max_attempts) {
+        const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+        char label[400];
+        snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
+        asq__commit_dead_letter(c, label);
+        asq__wcall_fail(c, ASQ_EDEADLETTER,
+                        "%u worker processes died while they ran this call; it was given up and is kept in "
+                        "the stream of dead letters", c->attempts);
+        return true;
+    }
+    int64_t deadline = deadline_of(c);
+    if (deadline != INT64_MAX && asq__now_ms() >= deadline) {
+        asq__wcall_fail(c, ASQ_EDEADLINE, "its deadline had passed before it was its turn");
+        return true;
+    }
+    return false;
+}
+
+static void start(struct asq__actor *a, struct asq__wcall *c) {
+    struct asq__partition *p = a->part;
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    struct asq__run *run;
+    if (asq__run_new(c, &run) < 0) {
+        asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
+        return;
+    }
+    asq__list_del(&c->node);
+    c->state = ASQ__CALL_RUNNING;
+    c->run = run;
+    run->ctx.deadline_ms = deadline_of(c);
+    run->ctx.h->deadline_ms = run->ctx.deadline_ms;
+    a->turn = c;
+    a->inside++;
+    p->inside++;
+    asq__list_add(&a->insiders, &run->inside);
+    asq__list_del(&a->idle);
+    if (c->attempts)
+        p->w->suspect = c;
+    asq__run_start(run, asq__object_nonblocking(&a->object, job->kind, job->method));
+}
+
+/* The call that may run now, or NULL. Ends those that must not run. */
+static struct asq__wcall *next_call(struct asq__actor *a) {
+    struct asq__partition *p = a->part;
+    struct asq__process *w = p->w;
+    bool parked_inside = a->inside > 0;
+    struct asq__list *queues[] = { &a->reentrant, &a->mailbox };
+    for (int q = 0; q < 2; q++) {
+        if (q == 1 && (parked_inside || p->state != ASQ__PART_ACTIVE))
+            break; /* whoever is not waited for waits; a draining partition begins nothing new */
+        const char *skipped = NULL;
+        ASQ__LIST_EACH(it, queues[q]) {
+            struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+            if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
+                continue; /* stays behind what its caller called before */
+            if (end_unstarted(c)) {
+                if (a->orphan || asq__list_empty(queues[q]))
+                    break;
+                continue;
+            }
+            if (c->attempts && w->suspect) {
+                w->suspects_waiting++;
+                return NULL;
+            }
+            if (c->entry->batch->jobs[c->index]->inputs) {
+                if (c->state == ASQ__CALL_WAITING) {
+                    int rc = asq__inputs_begin(c);
+                    if (rc < 0) {
+                        asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s", asq_strerror(rc));
+                        continue;
+                    }
+                    c->state = ASQ__CALL_INPUTS;
+                }
+                if (!asq__inputs_ready(c)) {
+                    if (skipped)
+                        return NULL; /* one is passed over, not two: order by caller stays simple */
+                    skipped = c->entry->batch->reply;
+                    continue;
+                }
+                if (asq__inputs_failure(c)) {
+                    asq__wcall_fail(c, ASQ_EINPUT, "%s", asq__inputs_failure(c));
+                    continue;
+                }
+            }
+            return c;
+        }
+    }
+    return NULL;
+}
+
+void asq__actor_go_on(struct asq__actor *a) {
+    struct asq__partition *p = a->part;
+    struct asq__list *node;
+    if (a->turn)
+        return;
+    if ((node = asq__list_pop(&a->wakers))) {
+        struct asq__wcall *c = ASQ__CONTAINER(node, struct asq__wcall, node);
+        a->turn = c;
+        c->state = ASQ__CALL_RUNNING;
+        c->run->parked = c->run->woken = false;
+        asq__pool_wake(p->w->pool, c->run->fiber);
+        return;
+    }
+    if (a->orphan) {
+        if (a->inside == 0)
+            asq__actor_free(a);
+        return;
+    }
+    if (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant)) {
+        note_idle(a);
+        return;
+    }
+    if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
+        return; /* gone on with when that has changed */
+    if (!a->loaded) {
+        want_record(a);
+        return;
+    }
+    struct asq__wcall *c = next_call(a);
+    if (c)
+        start(a, c);
+    else
+        note_idle(a);
+}
+
+static void go_on(struct asq__node *node, void *user) {
+    (void) user;
+    struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
+    if (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant))
+        asq__actor_go_on(a);
+}
+
+void asq__partition_go_on(struct asq__partition *p) {
+    if (asq__partition_is_owned(p))
+        asq__table_each(&p->actors, go_on, NULL);
+}
+
+/* ---- calls come, park, wake, end ---- */
+
+/* Is it called by a call that is inside the agent now? */
+static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job) {
+    if (!a->inside || !job->chain)
+        return false;
+    for (size_t i = job->chain->n_links; i > 0; i--) {
+        const Asqueue__Link *link = job->chain->links[i - 1];
+        if (strcmp(link->agent, a->id) != 0)
+            continue;
+        ASQ__LIST_EACH(it, &a->insiders)
+            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
+                return true;
+    }
+    return false;
+}
+
+void asq__dispatch(struct asq__wcall *c) {
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    struct asq__actor *a = actor_of(c->entry->part, job->agent);
+    if (!a) {
+        asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
+        return;
+    }
+    c->actor = a;
+    c->state = ASQ__CALL_WAITING;
+    asq__list_del(&a->idle);
+    asq__list_add(is_waited_for_inside(a, job) ? &a->reentrant : &a->mailbox, &c->node);
+    asq__actor_go_on(a);
+}
+
+void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...) {
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    struct asq__actor *a = c->actor;
+    struct asq__error error;
+    char id[ASQ__CALL_ID_TEXT];
+    va_list ap;
+    asq__list_del(&c->node);
+    asq__inputs_free(c->inputs);
+    c->inputs = NULL;
+    c->state = ASQ__CALL_FINISHED;
+    asq__error_init(&error);
+    va_start(ap, fmt);
+    asq__error_vset(&error, code, fmt, ap);
+    va_end(ap);
+    asq__wcall_id(c, id);
+    asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name, job->method,
+                     job->agent, c->entry->part->w->config.id, id);
+    atomic_fetch_add(&c->entry->part->w->failures, 1);
+    asq__commit_result(c, NULL, &error.pub);
+    asq__error_clear(&error);
+}
+
+void asq__run_parks(struct asq__run *run) {
+    struct asq__actor *a = run->actor;
+    run->parked = true;
+    run->call->state = ASQ__CALL_PARKED;
+    a->turn = NULL;
+    /* Calls that came while it ran, and that it waits for, may be in the mailbox's place for them. */
+    asq__actor_go_on(a);
+}
+
+void asq__run_wake(struct asq__run *run) {
+    struct asq__actor *a = run->actor;
+    if (!run->parked || run->woken)
+        return;
+    run->woken = true;
+    asq__list_add(&a->wakers, &run->call->node);
+    asq__actor_go_on(a);
+}
+
+/* Its commit cannot be undone by running an outer call again: they are marked. */
+static void mark_outer_calls(struct asq__actor *a) {
+    ASQ__LIST_EACH(it, &a->insiders) {
+        struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
+        if (!outer->reentered) {
+            outer->reentered = true;
+            asq__commit_mark(outer);
+        }
+    }
+}
+
+void asq__run_finished(struct asq__handover *h) {
+    struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
+    struct asq__wcall *c = run->call;
+    struct asq__actor *a = run->actor;
+    struct asq__partition *p = a->part;
+    struct asq__process *w = run->w;
+    struct asq__entry *e = c->entry;
+    const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
+    a->turn = NULL;
+    a->inside--;
+    asq__list_del(&run->inside);
+    c->run = NULL;
+    c->state = ASQ__CALL_FINISHED;
+    atomic_fetch_add(&w->calls, 1);
+    if (error)
+        atomic_fetch_add(&w->failures, 1);
+    bool was_suspect = w->suspect == c;
+    if (was_suspect)
+        w->suspect = NULL;
+    asq__nested_end(run->ctx.h);
+    if (a->orphan) {
+        e->unfinished--;
+        asq__inputs_free(c->inputs);
+        c->inputs = NULL;
+        asq__run_free(run);
+        asq__entry_settle(e);
+        asq__actor_go_on(a);
+    } else {
+        p->inside--;
+        if (a->inside && run->effect.kind != ASQ__EFFECT_NONE)
+            mark_outer_calls(a);
+        asq__inputs_free(c->inputs);
+        c->inputs = NULL;
+        asq__commit_result(c, run, error);
+        asq__run_free(run);
+        asq__actor_go_on(a);
+        asq__partition_check_drained(p);
+    }
+    if (was_suspect && w->suspects_waiting) {
+        w->suspects_waiting = 0;
+        for (uint32_t i = 0; i < w->nparts; i++)
+            asq__partition_go_on(&w->parts[i]);
+    }
+}

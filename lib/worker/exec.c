@@ -1,0 +1,76 @@
+/*
+ * exec.c: one call on its fiber: makes what the method needs, runs the job on the agent's object, and
+ * hands the outcome to the loop. What is between run and hand-over happens on a thread of the pool, or on
+ * the loop's own for methods that never block; it touches the run, the agent's object (whose turn it
+ * has), and nothing else.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/process.h"
+
+int asq__run_new(struct asq__wcall *c, struct asq__run **ret) {
+    struct asq__entry *e = c->entry;
+    struct asq__process *w = e->part->w;
+    const Asqueue__Job *job = e->batch->jobs[c->index];
+    struct asq__run *run = calloc(1, sizeof *run);
+    if (!run)
+        return ASQ_ENOMEM;
+    run->w = w;
+    run->call = c;
+    run->actor = c->actor;
+    asq__list_init(&run->inside);
+    asq__wcall_id(c, run->call_id);
+    asq__ctx_init(&run->ctx, &w->env);
+    run->ctx.call_id = run->call_id;
+    run->ctx.epoch = e->part->epoch;
+    run->ctx.attempt = c->attempts + 1;
+    run->ctx.impl = run;
+    if (job->chain && job->chain->n_links)
+        run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
+    run->finished.handle = asq__run_finished;
+    run->ctx.h = asq__nested_new(run);
+    if (!run->ctx.h) {
+        asq__ctx_release(&run->ctx);
+        free(run);
+        return ASQ_ENOMEM;
+    }
+    *ret = run;
+    return 0;
+}
+
+void asq__run_free(struct asq__run *run) {
+    if (!run)
+        return;
+    asq__effect_release(&run->effect);
+    asq__ctx_release(&run->ctx);
+    free(run->inner);
+    free(run);
+}
+
+/* On the fiber. */
+static void run_task(struct asq__task *task) {
+    struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    struct asq__wcall *c = run->call;
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    size_t n = job->args.len;
+    const void *args = job->args.data;
+    if (c->inputs)
+        args = asq__inputs_args(c->inputs, &n);
+    asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args, n,
+                    &run->effect);
+    asq__process_hand_over(run->w, &run->finished);
+}
+
+void asq__run_start(struct asq__run *run, bool nonblocking) {
+    const Asqueue__Job *job = run->call->entry->batch->jobs[run->call->index];
+    const struct asq__class *cls = run->actor->object.cls;
+    run->task.run = run_task;
+    run->task.name_class = cls ? cls->def.name : job->class_name;
+    run->task.name_method = job->method;
+    run->task.stack_size = cls ? cls->def.stack_size : 0;
+    if (nonblocking)
+        asq__pool_run_inline(run->w->pool, &run->task);
+    else
+        asq__pool_submit(run->w->pool, &run->task);
+}

@@ -1,0 +1,392 @@
+/*
+ * intake.c: what comes from a stream is decoded, checked, recognised when it is a duplicate, and
+ * dispatched in the order of the stream. Nothing that stands there may stop what stands behind it: what
+ * cannot be decoded becomes a dead letter.
+ *
+ * Whether a batch has been (partly) done before is asked only where it can have been: of batches marked
+ * as resent, and of those that were in the stream when the partition was claimed. Their records are read
+ * before they run; what comes behind them waits that long.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+int asq__stream_id_parse(const char *text, struct asq__stream_id *ret) {
+    unsigned long long ms, n;
+    char end;
+    if (sscanf(text, "%llu-%llu%c", &ms, &n, &end) != 2)
+        return ASQ_EPARSE;
+    ret->ms = ms;
+    ret->n = n;
+    return 0;
+}
+
+void asq__stream_id_format(struct asq__stream_id id, char out[48]) {
+    snprintf(out, 48, "%llu-%llu", (unsigned long long) id.ms, (unsigned long long) id.n);
+}
+
+static bool is_at_most(struct asq__stream_id a, struct asq__stream_id b) {
+    return a.ms < b.ms || (a.ms == b.ms && a.n <= b.n);
+}
+
+void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]) {
+    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
+    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
+    asq__call_id_format(&id, out);
+}
+
+/* ---- entries ---- */
+
+void asq__entry_free(struct asq__entry *e) {
+    if (!e)
+        return;
+    asq__list_del(&e->order);
+    atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
+    for (size_t i = 0; i < e->nchannels; i++)
+        free(e->channels[i]);
+    free(e->channels);
+    free(e->copies);
+    asq__arena_release(&e->arena);
+    free(e);
+}
+
+void asq__entry_settle(struct asq__entry *e) {
+    if (e->unfinished || e->uncommitted || e->looking)
+        return;
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        if (e->calls[i].run)
+            return; /* an orphan: still on its fiber */
+    if (e->known)
+        asq__table_del(&e->part->entries, &e->node);
+    e->known = false;
+    asq__entry_free(e);
+}
+
+int asq__entry_add_channel(struct asq__entry *e, const char *client) {
+    if (!*client || strcmp(e->batch->reply, client) == 0)
+        return 0;
+    for (size_t i = 0; i < e->nchannels; i++)
+        if (strcmp(e->channels[i], client) == 0)
+            return 0;
+    char **channels = realloc(e->channels, (e->nchannels + 1) * sizeof(char *));
+    if (!channels)
+        return ASQ_ENOMEM;
+    e->channels = channels;
+    if (!(channels[e->nchannels] = strdup(client)))
+        return ASQ_ENOMEM;
+    e->nchannels++;
+    return 0;
+}
+
+static struct asq__entry *find_entry(struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]) {
+    struct asq__node *node = asq__table_find(&p->entries, id, ASQ__BATCH_ID);
+    return node ? ASQ__CONTAINER(node, struct asq__entry, node) : NULL;
+}
+
+/* ---- pushing what is committed already ---- */
+
+static void push(struct asq__partition *p, const char *client, const void *data, size_t n) {
+    char channel[ASQ__KEY_MAX];
+    size_t channel_n = asq__keys_channel(asq__redis_keys(p->w->redis), client, channel);
+    const char *argv[] = { "PUBLISH", channel, data };
+    size_t lens[] = { 7, channel_n, n };
+    if (*client)
+        asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
+}
+
+/* A failure that concerns who asked, not the call: pushed, not recorded. */
+static void push_failure(struct asq__partition *p, const char *client, const struct asq__call_id *target,
+                         int code, const char *why) {
+    struct asq__buf out;
+    char text[ASQ__CALL_ID_TEXT];
+    asq__call_id_format(target, text);
+    asq_error error = { code, why, "", "", "", p->w->config.id, text };
+    asq__buf_init(&out, 4096);
+    asq__results_head(target->batch, &out);
+    asq__result_put_failure(target->index, &error, &out);
+    if (!out.error)
+        push(p, client, out.data, out.len);
+    asq__buf_release(&out);
+}
+
+/* ---- control jobs: await, cancel ---- */
+
+struct await {
+    struct asq__partition *p;
+    uint64_t epoch;
+    struct asq__call_id target;
+    char client[ASQ_MAX_NAME + 1];
+};
+
+static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct await *a = user;
+    (void) c;
+    if (reply && reply->type == REDIS_REPLY_STRING)
+        push(a->p, a->client, reply->str, (size_t) reply->len);
+    else if (reply && reply->type == REDIS_REPLY_NIL)
+        push_failure(a->p, a->client, &a->target, ASQ_EEXPIRED,
+                     "no such call is waiting or running, and no result is kept for it: it has expired, was "
+                     "fetched by its caller, or never existed");
+    free(a);
+}
+
+static void await_call(struct asq__partition *p, const struct asq__call_id *target, const char *client) {
+    struct asq__entry *e = find_entry(p, target->batch);
+    char key[ASQ__KEY_MAX];
+    if (e && target->index < e->batch->n_jobs &&
+        e->calls[target->index].state != ASQ__CALL_FINISHED) {
+        asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
+        return;
+    }
+    struct await *a = calloc(1, sizeof *a);
+    if (!a)
+        return;
+    a->p = p;
+    a->target = *target;
+    snprintf(a->client, sizeof a->client, "%s", client);
+    /* A result that is on its way to its record: the commit goes before this read. */
+    asq__commits_send(p->w);
+    asq__keys_result(asq__redis_keys(p->w->redis), p->number, target->batch, key);
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_awaited, a, "GET", key, NULL) < 0)
+        free(a);
+}
+
+static void cancel_call(struct asq__partition *p, const struct asq__call_id *target) {
+    struct asq__entry *e = find_entry(p, target->batch);
+    if (!e || target->index >= e->batch->n_jobs)
+        return; /* it has ended */
+    struct asq__wcall *c = &e->calls[target->index];
+    c->canceled = true;
+    if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS) {
+        struct asq__actor *a = c->actor;
+        if (a)
+            asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it began");
+        return;
+    }
+    if (c->run) {
+        atomic_store(&c->run->ctx.canceled, true);
+        if (c->run->parked && !c->run->woken) {
+            c->run->wait_rc = ASQ_ECANCELED;
+            asq__run_wake(c->run);
+        }
+    }
+}
+
+static void control(struct asq__partition *p, const struct asq__entry *e) {
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        const Asqueue__Job *job = e->batch->jobs[i];
+        struct asq__call_id target;
+        if (asq__call_id_parse(job->target, &target) < 0 || target.partition != p->number)
+            continue;
+        if (job->kind == ASQUEUE__JOB_KIND__AWAIT)
+            await_call(p, &target, e->batch->reply);
+        else if (job->kind == ASQUEUE__JOB_KIND__CANCEL)
+            cancel_call(p, &target);
+    }
+}
+
+/* ---- records of what was (partly) done before ---- */
+
+static void take_record(struct asq__entry *e, const char *data, size_t n) {
+    struct asq__partition *p = e->part;
+    struct asq__arena arena;
+    Asqueue__Results *results;
+    char why[200];
+    asq__arena_init(&arena, 4 * n + 65536);
+    if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
+        /* Someone else's bytes under our key. What ran or not cannot be told from it; the commit will
+         * write over it. */
+        asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: a result record cannot be decoded: %s",
+                         p->number, why);
+    } else {
+        for (size_t i = 0; i < results->n_results; i++) {
+            uint32_t index = results->results[i]->index;
+            if (index >= e->batch->n_jobs || e->calls[index].state == ASQ__CALL_FINISHED)
+                continue;
+            e->calls[index].state = ASQ__CALL_FINISHED;
+            e->unfinished--;
+            e->partial = true;
+        }
+    }
+    asq__arena_release(&arena);
+}
+
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__entry *e = user;
+    struct asq__partition *p = e->part;
+    (void) c;
+    e->looking = false;
+    if (!e->known || !reply || !asq__partition_is_owned(p)) {
+        /* The partition was lost, or will be read again. */
+        if (!e->known)
+            asq__entry_settle(e);
+        else if (!reply)
+            e->lookup = true; /* asked again when Redis is back */
+        return;
+    }
+    e->lookup = false;
+    if (reply->type == REDIS_REPLY_STRING) {
+        take_record(e, reply->str, (size_t) reply->len);
+        if (e->partial)
+            push(p, e->batch->reply, reply->str, (size_t) reply->len);
+    }
+    asq__intake_go_on(p);
+}
+
+static void look_up(struct asq__entry *e) {
+    struct asq__partition *p = e->part;
+    char key[ASQ__KEY_MAX];
+    asq__keys_result(asq__redis_keys(p->w->redis), p->number, e->batch->id.data, key);
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, e, "GET", key, NULL) == 0)
+        e->looking = true;
+    /* Else Redis is away; asq__process goes through the intakes when it is back. */
+}
+
+/* ---- taking in ---- */
+
+static void dispatch_entry(struct asq__partition *p, struct asq__entry *e) {
+    if (e->control) {
+        asq__table_del(&p->entries, &e->node);
+        e->known = false;
+        control(p, e);
+        asq__commit_remove(p, e->id);
+        asq__entry_free(e);
+        return;
+    }
+    if (e->unfinished == 0) {
+        /* All done before: the record stands and was pushed again. */
+        asq__commit_remove(p, e->id);
+        asq__entry_settle(e);
+        return;
+    }
+    e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        if (e->calls[i].state != ASQ__CALL_FINISHED)
+            asq__dispatch(&e->calls[i]);
+    e->uncommitted--;
+    asq__entry_settle(e);
+}
+
+void asq__intake_go_on(struct asq__partition *p) {
+    while (asq__partition_is_owned(p) && !asq__list_empty(&p->intake)) {
+        struct asq__entry *e = ASQ__CONTAINER(p->intake.next, struct asq__entry, order);
+        if (e->lookup) {
+            /* All that have to be looked up are asked for together. */
+            ASQ__LIST_EACH(it, &p->intake) {
+                struct asq__entry *other = ASQ__CONTAINER(it, struct asq__entry, order);
+                if (other->lookup && !other->looking)
+                    look_up(other);
+            }
+            return;
+        }
+        asq__list_del(&e->order);
+        dispatch_entry(p, e);
+    }
+}
+
+/* A second copy of a batch that is being worked on: its sender is told too, and it leaves the stream
+ * together with the first. */
+static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy) {
+    struct asq__stream_id *copies = NULL;
+    if (first->unfinished) /* else the commit that removes it is on its way already */
+        copies = realloc(first->copies, (first->ncopies + 1) * sizeof *copies);
+    if (copies) {
+        first->copies = copies;
+        copies[first->ncopies++] = copy->id;
+        asq__entry_add_channel(first, copy->batch->reply);
+    } else {
+        asq__commit_remove(p, copy->id);
+    }
+    asq__entry_free(copy);
+}
+
+static const redisReply *find_field(const redisReply *fields, const char *name) {
+    for (size_t i = 0; i + 1 < fields->elements; i += 2)
+        if (fields->element[i]->type == REDIS_REPLY_STRING &&
+            strcmp(fields->element[i]->str, name) == 0 &&
+            fields->element[i + 1]->type == REDIS_REPLY_STRING)
+            return fields->element[i + 1];
+    return NULL;
+}
+
+static void take_attempts(struct asq__partition *p, struct asq__entry *e) {
+    if (!p->nattempts)
+        return;
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        char id[ASQ__CALL_ID_TEXT];
+        asq__wcall_id(&e->calls[i], id);
+        for (size_t k = 0; k < p->nattempts; k++)
+            if (strcmp(p->attempts[k].call, id) == 0) {
+                e->calls[i].attempts += p->attempts[k].count;
+                e->calls[i].reentered |= p->attempts[k].reentered;
+            }
+    }
+}
+
+void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
+    struct asq__process *w = p->w;
+    struct asq__stream_id id;
+    char why[300];
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        asq__stream_id_parse(reply->element[0]->str, &id) < 0)
+        return; /* not what XREAD answers */
+    if (is_at_most(id, p->read_to))
+        return;
+    p->read_to = id;
+    const redisReply *fields = reply->element[1];
+    const redisReply *bytes = fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "batch") : NULL;
+    const redisReply *label = fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "call") : NULL;
+    if (!bytes) {
+        asq__dead_letter(p, id, label ? label->str : "?", "", 0, "the entry has no field 'batch'", 0);
+        return;
+    }
+    if ((size_t) bytes->len > 2 * w->config.max_message_size + 65536) {
+        snprintf(why, sizeof why, "the entry has %zu bytes; this worker's --max-message-size is %zu",
+                 (size_t) bytes->len, w->config.max_message_size);
+        asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
+        return;
+    }
+    struct asq__arena arena;
+    Asqueue__Batch *batch;
+    asq__arena_init(&arena, 8 * (size_t) bytes->len + 65536);
+    if (asq__batch_decode(bytes->str, (size_t) bytes->len, &arena, &batch, why, sizeof why) < 0) {
+        asq__arena_release(&arena);
+        asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
+        return;
+    }
+    struct asq__entry *e = calloc(1, sizeof *e + batch->n_jobs * sizeof e->calls[0]);
+    if (!e) {
+        asq__arena_release(&arena);
+        p->doomed = true;
+        return;
+    }
+    e->part = p;
+    e->id = id;
+    e->arena = arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
+    e->batch = batch;
+    e->bytes = sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used;
+    atomic_fetch_add(&w->held_bytes, e->bytes);
+    asq__list_init(&e->order);
+    e->unfinished = batch->n_jobs;
+    e->control = batch->jobs[0]->kind == ASQUEUE__JOB_KIND__AWAIT ||
+                 batch->jobs[0]->kind == ASQUEUE__JOB_KIND__CANCEL;
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        e->calls[i].entry = e;
+        e->calls[i].index = (uint32_t) i;
+        asq__list_init(&e->calls[i].node);
+    }
+    struct asq__entry *first = find_entry(p, batch->id.data);
+    if (first) {
+        join_copy(p, first, e);
+        return;
+    }
+    take_attempts(p, e);
+    asq__table_add(&p->entries, &e->node);
+    e->known = true;
+    e->lookup = !e->control && (batch->resent || is_at_most(id, p->inherited));
+    asq__list_add(&p->intake, &e->order);
+}

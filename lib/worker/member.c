@@ -1,0 +1,509 @@
+/*
+ * member.c: this process among the workers of the namespace: its own beat, the others' beats as they are
+ * watched, and from both the decision which partitions to claim and which to hand back.
+ *
+ * The beat is raised from a thread of its own that user code cannot block, on a connection of its own.
+ * Looking is done on the loop, every third of the lease time and whenever somebody says that something
+ * has changed: read the set of workers, their beats, and all leases; then decide. A worker is dead when
+ * its hash is gone, or when its beat has not moved for a lease time by the monotonic clock of who
+ * watches. No wall clock takes part.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "value/clock.h"
+#include "worker/place.h"
+#include "worker/process.h"
+
+enum { BLOCKED_THREAD_MS = 5000, HASH_LIVES_LEASES = 10, UNWANTED_LEASES = 2, BEAT_RETRY_MS = 200 };
+
+struct peer {
+    struct asq__node node;
+    struct asq__members *members;
+    char *id;
+    long long beat;
+    uint32_t capacity;
+    int64_t moved_ms; /* when the beat was last seen to have moved */
+    bool seen, listed, present, stopping;
+};
+
+struct asq__members {
+    struct asq__process *w;
+    struct asq__table peers;
+    ev_timer tick;
+    bool started, stopped, looking, again;
+    unsigned answers; /* of the look under way */
+    bool look_failed;
+    bool told_ready;
+    /* The beat thread. */
+    pthread_t thread;
+    bool thread_started;
+    pthread_mutex_t lock;
+    pthread_cond_t ring;
+    bool quit, now;         /* under lock: end; beat at once */
+    atomic_llong acked_ms;  /* when the last acknowledged beat was sent; 0: never */
+    atomic_uint partitions; /* owned, for the hash */
+    char *classes;          /* JSON */
+};
+
+static const void *peer_key(const struct asq__node *node, size_t *n) {
+    const struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    *n = strlen(p->id);
+    return p->id;
+}
+
+/* ---- the beat ---- */
+
+static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX]) {
+    asq__keys_worker(asq__redis_keys(m->w->redis), m->w->config.id, key);
+}
+
+/* One beat on the thread's connection. False when it was not acknowledged. */
+static bool beat(struct asq__members *m, redisContext *ctx) {
+    struct asq__process *w = m->w;
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[8][24];
+    hash_key(m, key);
+    asq__keys_workers(asq__redis_keys(w->redis), workers);
+    gethostname(host, sizeof host - 1);
+    snprintf(number[0], 24, "%ld", (long) getpid());
+    snprintf(number[1], 24, "%u", w->config.capacity);
+    snprintf(number[2], 24, "%u", atomic_load(&m->partitions));
+    snprintf(number[3], 24, "%llu", atomic_load(&w->calls));
+    snprintf(number[4], 24, "%llu", atomic_load(&w->failures));
+    snprintf(number[5], 24, "%llu", atomic_load(&w->actors_in_memory));
+    snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
+    snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
+    int64_t sent = asq__now_ms();
+    redisAppendCommand(ctx,
+                       "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
+                       "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s",
+                       key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2],
+                       number[3], number[4], number[7], number[5], number[6],
+                       atomic_load(w->stop) ? "1" : "0", m->classes);
+    redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
+    redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
+                       (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
+    redisAppendCommand(ctx, "SADD %s %s", workers, w->config.id);
+    redisAppendCommand(ctx, "HGET %s stop", key);
+    bool ok = true, stop = false;
+    for (int i = 0; i < 5; i++) {
+        void *reply = NULL;
+        if (redisGetReply(ctx, &reply) != REDIS_OK)
+            return false;
+        redisReply *r = reply;
+        if (i == 1 && r->type != REDIS_REPLY_INTEGER)
+            ok = false;
+        if (i == 4 && r->type == REDIS_REPLY_STRING)
+            stop = strcmp(r->str, "1") == 0;
+        freeReplyObject(r);
+    }
+    if (ok)
+        atomic_store(&m->acked_ms, sent);
+    if (stop) {
+        int none = 0;
+        atomic_compare_exchange_strong(w->stop, &none, 1);
+        ev_async_send(w->loop, &w->wake);
+    }
+    return ok;
+}
+
+static void on_blocked(void *user, const char *class_name, const char *method, int64_t ms) {
+    asq__process_log(user, ASQ_LOG_WARNING,
+                     "%s.%s has kept its thread busy for %lld ms without waiting through the library",
+                     class_name, method, (long long) ms);
+}
+
+/* Sleeps, or returns early when told to quit. True: quit. */
+static bool beat_sleep(struct asq__members *m, int64_t ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&m->lock);
+    while (!m->quit && !m->now && pthread_cond_timedwait(&m->ring, &m->lock, &until) != ETIMEDOUT)
+        ;
+    bool quit = m->quit;
+    m->now = false;
+    pthread_mutex_unlock(&m->lock);
+    return quit;
+}
+
+static void *beat_thread(void *arg) {
+    struct asq__members *m = arg;
+    struct asq__process *w = m->w;
+    redisContext *ctx = NULL;
+    bool quit = false;
+    while (!quit) {
+        char err[256];
+        if (!ctx && asq__conn_blocking(w->config.url, "asqueue-beat", w->config.lease_time_ms / 3, &ctx,
+                                       err, sizeof err) < 0)
+            ctx = NULL;
+        bool ok = ctx && beat(m, ctx);
+        if (!ok && ctx) {
+            redisFree(ctx);
+            ctx = NULL;
+        }
+        asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
+        quit = beat_sleep(m, ok ? w->config.lease_time_ms / 3 : BEAT_RETRY_MS);
+    }
+    /* An orderly end: nobody has to wait for the beat to stop. */
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
+    if (ctx) {
+        hash_key(m, key);
+        asq__keys_workers(asq__redis_keys(w->redis), workers);
+        freeReplyObject(redisCommand(ctx, "DEL %s", key));
+        freeReplyObject(redisCommand(ctx, "SREM %s %s", workers, w->config.id));
+        redisFree(ctx);
+    }
+    return NULL;
+}
+
+bool asq__members_beating(const struct asq__members *m) {
+    int64_t acked = atomic_load(&m->acked_ms);
+    return acked == 0 || asq__now_ms_coarse() - acked < m->w->config.lease_time_ms * 2 / 3;
+}
+
+/* ---- deciding ---- */
+
+static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now) {
+    return p->listed && p->present && now - p->moved_ms < m->w->config.lease_time_ms;
+}
+
+static struct peer *find_peer(const struct asq__members *m, const char *id) {
+    struct asq__node *node = asq__table_find(&m->peers, id, strlen(id));
+    return node ? ASQ__CONTAINER(node, struct peer, node) : NULL;
+}
+
+struct live {
+    const struct asq__members *m;
+    struct asq__place_worker *workers;
+    size_t n;
+    int64_t now;
+};
+
+static void add_live(struct asq__node *node, void *user) {
+    struct live *live = user;
+    struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    if (p->stopping || !is_alive(live->m, p, live->now))
+        return;
+    live->workers[live->n].id = p->id;
+    live->workers[live->n++].weight = p->capacity ? p->capacity : 1;
+}
+
+static void forget_unlisted(struct asq__node *node, void *user) {
+    struct asq__members *m = user;
+    struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    if (p->listed)
+        return;
+    asq__table_del(&m->peers, node);
+    free(p->id);
+    free(p);
+}
+
+/* What should be done about one partition, given who should own it. */
+static void decide(struct asq__members *m, struct asq__partition *p, bool mine, int64_t now) {
+    struct asq__process *w = m->w;
+    const char *owner = p->seen_owner, *token = p->seen_token;
+    if (asq__partition_is_owned(p)) {
+        if (!token || strcmp(token, p->token) != 0)
+            asq__partition_fence(p, "another worker holds its lease");
+        else if (!mine && p->state == ASQ__PART_ACTIVE)
+            asq__partition_drain(p, w->config.drain_timeout_ms);
+        return;
+    }
+    if (p->state != ASQ__PART_IDLE)
+        return;
+    struct peer *holder = owner && *owner ? find_peer(m, owner) : NULL;
+    bool is_self = owner && strcmp(owner, w->config.id) == 0;
+    bool free_now = !token || !*token || is_self || !holder || !is_alive(m, holder, now);
+    if (!free_now) {
+        p->unowned_since_ms = 0;
+        return;
+    }
+    if (!p->unowned_since_ms)
+        p->unowned_since_ms = now;
+    /* What nobody has taken for long is taken by anybody: views of membership may differ. */
+    bool unwanted = now - p->unowned_since_ms > UNWANTED_LEASES * w->config.lease_time_ms;
+    if (mine || unwanted)
+        asq__partition_claim(p, token ? token : "");
+}
+
+static void evaluate(struct asq__members *m) {
+    struct asq__process *w = m->w;
+    int64_t now = asq__now_ms();
+    asq__table_each(&m->peers, forget_unlisted, m);
+    atomic_store(&m->partitions, (unsigned) asq__partitions_owned(w));
+    if (w->stopping)
+        return;
+    struct live live = { m, calloc(m->peers.count + 1, sizeof *live.workers), 0, now };
+    uint32_t *owners = calloc(w->nparts, sizeof *owners);
+    if (live.workers && owners) {
+        asq__table_each(&m->peers, add_live, &live);
+        struct peer *self = find_peer(m, w->config.id);
+        if (!self || !is_alive(m, self, now) || self->stopping) {
+            /* Its own beat may not have arrived yet; it is alive all the same. */
+            live.workers[live.n].id = w->config.id;
+            live.workers[live.n++].weight = w->config.capacity;
+        }
+        if (asq__place(live.workers, live.n, w->nparts, owners) == 0)
+            for (uint32_t i = 0; i < w->nparts; i++)
+                decide(m, &w->parts[i], strcmp(live.workers[owners[i]].id, w->config.id) == 0, now);
+    }
+    free(live.workers);
+    free(owners);
+    if (!m->told_ready) {
+        m->told_ready = true;
+        if (w->config.ready)
+            w->config.ready(w->config.ready_user);
+    }
+}
+
+/* ---- looking ---- */
+
+static void look_answered(struct asq__members *m) {
+    if (--m->answers)
+        return;
+    m->looking = false;
+    if (!m->look_failed && !m->stopped)
+        evaluate(m);
+    if (m->again && !m->stopped) {
+        m->again = false;
+        asq__members_look(m);
+    }
+}
+
+static void on_peer(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct peer *p = user;
+    struct asq__members *m = p->members;
+    (void) c;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+        m->look_failed = true;
+    } else {
+        const redisReply *b = reply->element[0];
+        p->present = b->type == REDIS_REPLY_STRING;
+        if (p->present) {
+            long long now_beat = strtoll(b->str, NULL, 10);
+            if (!p->seen || now_beat != p->beat)
+                p->moved_ms = asq__now_ms();
+            p->seen = true;
+            p->beat = now_beat;
+        }
+        if (reply->element[1]->type == REDIS_REPLY_STRING)
+            p->capacity = (uint32_t) strtoul(reply->element[1]->str, NULL, 10);
+        p->stopping = reply->element[2]->type == REDIS_REPLY_STRING &&
+                      strcmp(reply->element[2]->str, "1") == 0;
+    }
+    look_answered(m);
+}
+
+static void replace(char **to, const redisReply *from) {
+    free(*to);
+    *to = from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
+}
+
+static void on_lease(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__partition *p = user;
+    struct asq__members *m = p->w->members;
+    (void) c;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        if (asq__reply_is_error(reply, "WRONGTYPE"))
+            asq__process_log(p->w, ASQ_LOG_ERROR,
+                             "the lease of partition %u is no hash; delete that key: %s", p->number,
+                             reply->str);
+        m->look_failed = !reply;
+    } else {
+        replace(&p->seen_owner, reply->element[0]);
+        replace(&p->seen_token, reply->element[1]);
+    }
+    look_answered(m);
+}
+
+static void on_time(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__members *m = user;
+    (void) c;
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[0]->type == REDIS_REPLY_STRING && reply->element[1]->type == REDIS_REPLY_STRING) {
+        int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+                           strtoll(reply->element[1]->str, NULL, 10) / 1000;
+        m->w->redis_minus_mono_ms = redis_ms - asq__now_ms();
+        m->w->redis_clock_known = true;
+    }
+    look_answered(m);
+}
+
+static void unlist(struct asq__node *node, void *user) {
+    (void) user;
+    ASQ__CONTAINER(node, struct peer, node)->listed = false;
+}
+
+static struct peer *list_peer(struct asq__members *m, const char *id) {
+    struct peer *p = find_peer(m, id);
+    if (!p) {
+        p = calloc(1, sizeof *p);
+        if (!p || !(p->id = strdup(id))) {
+            free(p);
+            return NULL;
+        }
+        p->members = m;
+        p->moved_ms = asq__now_ms();
+        asq__table_add(&m->peers, &p->node);
+    }
+    p->listed = true;
+    return p;
+}
+
+static void on_members(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__members *m = user;
+    struct asq__process *w = m->w;
+    char key[ASQ__KEY_MAX];
+    if (!reply || reply->type != REDIS_REPLY_ARRAY) {
+        m->look_failed = true;
+        look_answered(m);
+        return;
+    }
+    asq__table_each(&m->peers, unlist, NULL);
+    for (size_t i = 0; i < reply->elements; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING)
+            continue;
+        struct peer *p = list_peer(m, reply->element[i]->str);
+        asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
+        if (p && asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping", NULL) == 0)
+            m->answers++;
+    }
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        asq__keys_lease(asq__redis_keys(w->redis), i, key);
+        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key, "owner",
+                          "token", NULL) == 0)
+            m->answers++;
+        else
+            m->look_failed = true;
+    }
+    if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
+        m->answers++;
+    look_answered(m);
+}
+
+void asq__members_look(struct asq__members *m) {
+    char key[ASQ__KEY_MAX];
+    if (m->looking) {
+        m->again = true;
+        return;
+    }
+    if (m->stopped || !asq__redis_is_up(m->w->redis))
+        return;
+    asq__keys_workers(asq__redis_keys(m->w->redis), key);
+    if (asq__conn_cmd(asq__redis_conn(m->w->redis, 0), on_members, m, "SMEMBERS", key, NULL) < 0)
+        return;
+    m->looking = true;
+    m->look_failed = false;
+    m->answers = 1;
+}
+
+void asq__members_beat(struct asq__members *m) {
+    pthread_mutex_lock(&m->lock);
+    m->now = true;
+    pthread_cond_signal(&m->ring);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
+    (void) loop;
+    (void) revents;
+    asq__members_look(w->data);
+}
+
+void asq__members_tell(struct asq__process *w) {
+    char key[ASQ__KEY_MAX];
+    asq__keys_channel(asq__redis_keys(w->redis), "workers", key);
+    asq__conn_cmd(asq__redis_conn(w->redis, 0), NULL, NULL, "PUBLISH", key, w->config.id, NULL);
+}
+
+/* ---- life ---- */
+
+int asq__members_new(struct asq__process *w, struct asq__members **ret) {
+    struct asq__members *m = calloc(1, sizeof *m);
+    if (!m)
+        return ASQ_ENOMEM;
+    m->w = w;
+    int rc = asq__table_init(&m->peers, peer_key);
+    asq_value *classes = rc == 0 ? asq__registry_describe(w->config.registry) : NULL;
+    if (rc == 0)
+        rc = classes ? asq_to_json(classes, 0, &m->classes) : ASQ_ENOMEM;
+    asq_value_free(classes);
+    if (rc < 0) {
+        asq__table_release(&m->peers);
+        free(m);
+        return rc;
+    }
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->ring, &attr);
+    pthread_condattr_destroy(&attr);
+    ev_timer_init(&m->tick, on_tick, 0., (double) w->config.lease_time_ms / 3000);
+    m->tick.data = m;
+    *ret = m;
+    return 0;
+}
+
+void asq__members_start(struct asq__members *m) {
+    if (!m->started) {
+        m->started = true;
+        /* The first beat is made here, so that those who look see this worker before it claims. */
+        m->thread_started = pthread_create(&m->thread, NULL, beat_thread, m) == 0;
+        if (!m->thread_started)
+            asq__process_fail(m->w, ASQ_ESYS, "the beat's thread cannot be started");
+    }
+    ev_timer_stop(m->w->loop, &m->tick);
+    ev_timer_set(&m->tick, (double) m->w->config.lease_time_ms / 3000,
+                 (double) m->w->config.lease_time_ms / 3000);
+    ev_timer_start(m->w->loop, &m->tick);
+    asq__members_look(m);
+}
+
+void asq__members_stop(struct asq__members *m) {
+    m->stopped = true;
+    ev_timer_stop(m->w->loop, &m->tick);
+}
+
+static void free_peer(struct asq__node *node, void *user) {
+    struct asq__members *m = user;
+    struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    asq__table_del(&m->peers, node);
+    free(p->id);
+    free(p);
+}
+
+void asq__members_end(struct asq__members *m) {
+    if (!m)
+        return;
+    asq__members_stop(m);
+    if (!m->thread_started)
+        return;
+    pthread_mutex_lock(&m->lock);
+    m->quit = true;
+    pthread_cond_signal(&m->ring);
+    pthread_mutex_unlock(&m->lock);
+    pthread_join(m->thread, NULL);
+    m->thread_started = false;
+}
+
+void asq__members_free(struct asq__members *m) {
+    if (!m)
+        return;
+    asq__members_end(m);
+    asq__table_each(&m->peers, free_peer, m);
+    asq__table_release(&m->peers);
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->ring);
+    free(m->classes);
+    free(m);
+}

@@ -1,0 +1,500 @@
+/*
+ * nested.c: the handle inside a method. Its calls go out through the loop's engine; its waits park the
+ * fiber.
+ *
+ * What one statement calls makes one batch for each partition, under an id derived from the outer call
+ * and the statement: a second run of the outer call makes the same batches, which are then recognised as
+ * duplicates. A batch is held back until the agent's earlier effects are acknowledged, for it may show
+ * them to others. Its record is forgotten only after the outer call's own commit.
+ *
+ * Threads: submit and wait run on the method's thread; what is named on_loop runs on the loop. The two
+ * meet in requests that are handed over in order, in `completed` under its lock, and in the wait, which
+ * belongs to the loop from the moment its request is handed over until the fiber is woken.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "value/hash.h"
+#include "worker/process.h"
+
+struct nested {
+    asq *h;
+    struct asq__process *w;
+    struct asq__run *run; /* NULL once the method has ended; the loop's */
+    uint64_t ordinal;     /* of the statement; the method's */
+    Asqueue__Chain chain;
+    Asqueue__Link own, **links;
+    pthread_mutex_t lock;
+    struct asq__list completed; /* results, under lock; for the method to take */
+    /* The wait; see above. */
+    struct asq__handover wait;
+    bool (*ready)(void *arg);
+    void *arg;
+    int64_t until_ms;
+    bool deadline_first; /* the call's deadline comes before the wait's own end */
+    ev_timer timer;
+};
+
+/* One batch on its way to the loop. */
+struct request {
+    struct asq__handover handover;
+    struct asq__list held; /* in partition->held */
+    struct nested *nested;
+    uint32_t partition;
+    uint8_t id[ASQ__BATCH_ID];
+    struct asq__buf jobs;
+    char label[64];
+    size_t n;
+    asq_result *results[];
+};
+
+/* ---- results ---- */
+
+/* On the loop: a result is there. */
+static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+    asq_result *r = ASQ__CONTAINER(call, asq_result, call);
+    struct nested *n = r->h->impl;
+    if (result)
+        asq__result_set_message(r, result);
+    else
+        asq__result_set(r, NULL, error);
+    if (!n->run) { /* the method has ended without waiting for it */
+        asq_result_free(r);
+        return;
+    }
+    pthread_mutex_lock(&n->lock);
+    asq__list_add(&n->completed, &r->node); /* with the engine's reference */
+    pthread_mutex_unlock(&n->lock);
+    if (n->run->parked && !n->run->woken && (r->fn || n->ready(n->arg))) {
+        n->run->wait_rc = 0;
+        ev_timer_stop(n->w->loop, &n->timer);
+        asq__run_wake(n->run);
+    }
+}
+
+/* On the method's thread: takes what has been completed, and runs callbacks. */
+static void take_completed(struct nested *n) {
+    struct asq__list taken;
+    struct asq__list *node;
+    asq__list_init(&taken);
+    pthread_mutex_lock(&n->lock);
+    asq__list_splice(&taken, &n->completed);
+    pthread_mutex_unlock(&n->lock);
+    while ((node = asq__list_pop(&taken))) {
+        asq_result *r = ASQ__CONTAINER(node, asq_result, node);
+        n->h->ncompleted++;
+        asq__result_queue_callback(r);
+        asq_result_free(r);
+    }
+    asq__handle_run_callbacks(n->h);
+}
+
+/* ---- submit ---- */
+
+static void request_free(struct request *q) {
+    asq__list_del(&q->held);
+    asq__buf_release(&q->jobs);
+    for (size_t i = 0; i < q->n; i++)
+        asq_result_free(q->results[i]);
+    asq__handle_unref(q->nested->h);
+    free(q);
+}
+
+static void fail_request(struct request *q, int code, const char *why) {
+    asq_error error = { code, why, "", "", "", "", "" };
+    for (size_t i = 0; i < q->n; i++) {
+        asq__result_ref(q->results[i]);
+        call_done(&q->results[i]->call, NULL, &error);
+    }
+}
+
+static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID]) {
+    if (run->ninner == run->inner_cap) {
+        size_t cap = run->inner_cap ? run->inner_cap * 2 : 4;
+        struct asq__inner *inner = realloc(run->inner, cap * sizeof *inner);
+        if (!inner)
+            return false;
+        run->inner = inner;
+        run->inner_cap = cap;
+    }
+    run->inner[run->ninner].partition = partition;
+    memcpy(run->inner[run->ninner++].id, id, ASQ__BATCH_ID);
+    return true;
+}
+
+/* On the loop: the batch may go. */
+static void send_on_loop(struct request *q) {
+    struct nested *n = q->nested;
+    struct asq__engine *engine = n->w->engine;
+    struct asq__call **calls = malloc(q->n * sizeof(struct asq__call *));
+    int rc = calls ? 0 : ASQ_ENOMEM;
+    if (rc == 0 && n->run && !note_inner(n->run, q->partition, q->id))
+        rc = ASQ_ENOMEM;
+    for (size_t i = 0; i < q->n && rc == 0; i++) {
+        calls[i] = &q->results[i]->call;
+        calls[i]->done = call_done;
+    }
+    if (rc == 0)
+        rc = asq__engine_batch(engine, q->partition, q->id, q->label, q->jobs.data, q->jobs.len,
+                               n->run != NULL, calls, q->n);
+    if (rc == 0) {
+        for (size_t i = 0; i < q->n; i++)
+            asq__result_ref(q->results[i]);
+    } else if (rc == ASQ_EEXIST) {
+        /* An earlier run of the outer call, in this very process, has sent it: wait for the same. */
+        for (size_t i = 0; i < q->n; i++) {
+            asq__result_ref(q->results[i]);
+            int awaited = asq__engine_await(engine, &q->results[i]->id, calls[i]);
+            if (awaited < 0) {
+                asq_error error = { awaited, "the result of an earlier run of the call cannot be awaited", "",
+                                    "", "", "", "" };
+                call_done(calls[i], NULL, &error);
+            }
+        }
+    } else {
+        fail_request(q, rc, asq_strerror(rc));
+    }
+    free(calls);
+    request_free(q);
+}
+
+/* Only after what its agent has done before is safe with Redis. */
+static bool may_go(const struct request *q) {
+    const struct asq__run *run = q->nested->run;
+    return !run || run->actor->orphan || run->actor->saved_seq <= run->actor->part->acked;
+}
+
+static void submit_on_loop(struct asq__handover *h) {
+    struct request *q = ASQ__CONTAINER(h, struct request, handover);
+    struct asq__run *run = q->nested->run;
+    if (run && run->actor->orphan) {
+        /* The partition is lost, another worker runs the call again: nothing more is said from here. */
+        fail_request(q, ASQ_ECANCELED, "this worker has lost the agent's partition; the call runs elsewhere");
+        request_free(q);
+        return;
+    }
+    if (!may_go(q)) {
+        asq__list_add(&run->actor->part->held, &q->held);
+        return;
+    }
+    send_on_loop(q);
+}
+
+void asq__nested_go_on(struct asq__partition *p) {
+    ASQ__LIST_EACH(it, &p->held) {
+        struct request *q = ASQ__CONTAINER(it, struct request, held);
+        if (!may_go(q))
+            continue;
+        asq__list_del(&q->held);
+        send_on_loop(q);
+    }
+}
+
+void asq__nested_drop_held(struct asq__partition *p) {
+    ASQ__LIST_EACH(it, &p->held) {
+        struct request *q = ASQ__CONTAINER(it, struct request, held);
+        asq__list_del(&q->held);
+        fail_request(q, ASQ_ECANCELED, "this worker has lost the agent's partition; the call runs elsewhere");
+        request_free(q);
+    }
+}
+
+/* The id of what this statement sends to one partition. */
+static void derive_id(struct nested *n, uint32_t partition, const struct request *q,
+                      uint8_t out[ASQ__BATCH_ID]) {
+    struct asq__buf b;
+    asq__buf_init(&b, (size_t) 1 << 31);
+    asq__buf_puts(&b, n->own.call);
+    asq__buf_printf(&b, " %llu %u ", (unsigned long long) n->ordinal, partition);
+    /* The jobs themselves hold target, method and arguments. */
+    asq__siphash128(q->jobs.data, q->jobs.len, out);
+    asq__buf_put(&b, out, ASQ__BATCH_ID);
+    asq__siphash128(b.data, b.len, out);
+    asq__buf_release(&b);
+}
+
+static int send_to_partition(asq *h, uint32_t partition, asq_result **results, size_t n) {
+    struct nested *nested = h->impl;
+    size_t count = 0, bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        if (results[i]->partition == partition) {
+            count++;
+            bytes += results[i]->job_n;
+        }
+    struct request *q = calloc(1, sizeof *q + count * sizeof(asq_result *));
+    if (!q)
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    q->handover.handle = submit_on_loop;
+    asq__list_init(&q->held);
+    q->nested = nested;
+    asq__handle_ref(h);
+    q->partition = partition;
+    asq__buf_init(&q->jobs, bytes + 64);
+    for (size_t i = 0; i < n; i++) {
+        asq_result *r = results[i];
+        if (r->partition != partition)
+            continue;
+        if (q->n == 0)
+            memcpy(q->label, r->label, sizeof q->label);
+        asq__buf_put(&q->jobs, r->job, r->job_n);
+        asq__result_ref(r);
+        r->id.partition = partition;
+        r->id.index = (uint32_t) q->n;
+        q->results[q->n++] = r;
+    }
+    if (q->jobs.error) {
+        request_free(q);
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    }
+    derive_id(nested, partition, q, q->id);
+    /* How much time is left differs from run to run, so it is no part of the id. */
+    if (h->deadline_ms != INT64_MAX) {
+        int64_t left = h->deadline_ms - asq__now_ms();
+        asq__batch_set_timeout(left > 0 ? (uint64_t) left : 1, &q->jobs);
+    }
+    for (size_t i = 0; i < q->n; i++) {
+        memcpy(q->results[i]->id.batch, q->id, ASQ__BATCH_ID);
+        free(q->results[i]->job);
+        q->results[i]->job = NULL;
+    }
+    asq__process_hand_over(nested->w, &q->handover);
+    return 0;
+}
+
+static int nested_submit(asq *h, asq_result **results, size_t n) {
+    struct nested *nested = h->impl;
+    nested->ordinal++;
+    for (size_t i = 0; i < n; i++) {
+        if (!results[i]->job)
+            continue; /* went with an earlier one of its partition */
+        int rc = send_to_partition(h, results[i]->partition, results, n);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- wait ---- */
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
+    struct nested *n = w->data;
+    (void) loop;
+    (void) revents;
+    if (!n->run || !n->run->parked || n->run->woken)
+        return;
+    n->run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
+    asq__run_wake(n->run);
+}
+
+static void wait_on_loop(struct asq__handover *h) {
+    struct nested *n = ASQ__CONTAINER(h, struct nested, wait);
+    struct asq__run *run = n->run;
+    int64_t now = asq__now_ms();
+    asq__run_parks(run);
+    if (run->woken)
+        return;
+    if (atomic_load(&run->ctx.canceled)) {
+        run->wait_rc = ASQ_ECANCELED;
+    } else if (n->ready(n->arg)) {
+        run->wait_rc = 0;
+    } else if (now >= n->until_ms) {
+        run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
+    } else {
+        ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it */
+        if (n->until_ms != INT64_MAX) {
+            ev_now_update(n->w->loop);
+            ev_timer_set(&n->timer, (double) (n->until_ms - now) / 1000, 0.);
+            ev_timer_start(n->w->loop, &n->timer);
+        }
+        return;
+    }
+    asq__run_wake(run);
+}
+
+static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+    struct nested *n = h->impl;
+    struct asq__run *run = n->run;
+    int64_t until = asq__deadline_ms(timeout_ms);
+    for (;;) {
+        take_completed(n);
+        if (ready(arg))
+            return 0;
+        if (atomic_load(&run->ctx.canceled))
+            return asq__fail(h, ASQ_ECANCELED, "the call was cancelled");
+        if (timeout_ms == 0)
+            return ASQ_ETIMEOUT;
+        n->ready = ready;
+        n->arg = arg;
+        n->deadline_first = run->ctx.deadline_ms < until;
+        n->until_ms = n->deadline_first ? run->ctx.deadline_ms : until;
+        run->fiber = asq__fiber_current();
+        asq__process_hand_over(n->w, &n->wait);
+        asq__pool_park();
+        if (run->wait_rc == ASQ_ECANCELED)
+            return asq__fail(h, ASQ_ECANCELED, "the call was cancelled");
+        if (run->wait_rc == ASQ_EDEADLINE)
+            return asq__fail(h, ASQ_EDEADLINE, "the call's deadline has passed");
+        if (run->wait_rc == ASQ_ETIMEOUT) {
+            take_completed(n);
+            return ready(arg) ? 0 : ASQ_ETIMEOUT;
+        }
+    }
+}
+
+/* ---- results made elsewhere, cancelling ---- */
+
+enum ask { ASK_ATTACH, ASK_CANCEL };
+
+struct question {
+    struct asq__handover handover;
+    enum ask ask;
+    asq_result *result; /* a reference */
+};
+
+static void ask_on_loop(struct asq__handover *h) {
+    struct question *q = ASQ__CONTAINER(h, struct question, handover);
+    asq_result *r = q->result;
+    struct nested *n = r->h->impl;
+    int rc;
+    if (q->ask == ASK_ATTACH) {
+        r->call.done = call_done;
+        rc = asq__engine_await(n->w->engine, &r->id, &r->call); /* takes the reference */
+        if (rc < 0) {
+            asq_error error = { rc, "the result cannot be awaited", "", "", "", "", "" };
+            call_done(&r->call, NULL, &error);
+        }
+    } else {
+        asq__engine_cancel(n->w->engine, &r->id);
+        asq_result_free(r);
+    }
+    free(q);
+}
+
+static int ask_loop(asq *h, asq_result *r, enum ask ask) {
+    struct nested *n = h->impl;
+    struct question *q = calloc(1, sizeof *q);
+    if (!q)
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    q->handover.handle = ask_on_loop;
+    q->ask = ask;
+    q->result = r;
+    asq__result_ref(r);
+    asq__process_hand_over(n->w, &q->handover);
+    return 0;
+}
+
+static int nested_attach(asq *h, asq_result *r) {
+    return ask_loop(h, r, ASK_ATTACH);
+}
+
+static int nested_cancel(asq *h, asq_result *r) {
+    return ask_loop(h, r, ASK_CANCEL);
+}
+
+static void nested_keep(asq *h, asq_result *r) {
+    struct nested *n = h->impl;
+    (void) r;
+    n->run->keep_inner = true; /* the records of this call's batches are left to their TTL */
+}
+
+static int nested_flush(asq *h) {
+    (void) h; /* a statement's calls leave with it */
+    return 0;
+}
+
+static bool nested_accepted(asq *h) {
+    (void) h; /* the worker sees to it: its own commit tells */
+    return true;
+}
+
+static int nested_attach_ev(asq *h, struct ev_loop *loop) {
+    (void) loop;
+    return asq__fail(h, ASQ_ENOTSUP, "inside a method waits park the call; no loop can be attached");
+}
+
+static void nested_close(asq *h) {
+    (void) h;
+}
+
+static void nested_release(asq *h) {
+    struct nested *n = h->impl;
+    pthread_mutex_destroy(&n->lock);
+    free(n->links);
+    free(n->own.call);
+    free(n);
+}
+
+static const struct asq__mode nested_mode = {
+    .name = "method",
+    .submit = nested_submit,
+    .wait = nested_wait,
+    .flush = nested_flush,
+    .accepted = nested_accepted,
+    .attach = nested_attach,
+    .keep = nested_keep,
+    .cancel = nested_cancel,
+    .attach_ev = nested_attach_ev,
+    .close = nested_close,
+    .release = nested_release,
+};
+
+/* ---- life ---- */
+
+asq *asq__nested_new(struct asq__run *run) {
+    struct asq__wcall *c = run->call;
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    size_t outer = job->chain ? job->chain->n_links : 0;
+    struct nested *n = calloc(1, sizeof *n);
+    Asqueue__Link **links = calloc(outer + 1, sizeof(Asqueue__Link *));
+    asq *h = asq__handle_new(&nested_mode);
+    char *own = strdup(run->call_id);
+    if (!n || !links || !h || !own) {
+        free(n);
+        free(links);
+        free(own);
+        if (h)
+            free(h);
+        return NULL;
+    }
+    n->h = h;
+    n->w = run->w;
+    n->run = run;
+    n->links = links;
+    asqueue__chain__init(&n->chain);
+    asqueue__link__init(&n->own);
+    n->own.call = own;
+    n->own.agent = job->agent;
+    for (size_t i = 0; i < outer; i++)
+        links[i] = job->chain->links[i];
+    links[outer] = &n->own;
+    n->chain.links = links;
+    n->chain.n_links = outer + 1;
+    pthread_mutex_init(&n->lock, NULL);
+    asq__list_init(&n->completed);
+    n->wait.handle = wait_on_loop;
+    ev_timer_init(&n->timer, on_timer, 0., 0.);
+    n->timer.data = n;
+    h->impl = n;
+    h->in_method = true;
+    h->chain = &n->chain;
+    h->max_message_size = run->w->config.max_message_size;
+    h->partitions = run->w->nparts;
+    h->log = run->w->config.log;
+    h->log_user = run->w->config.log_user;
+    return h;
+}
+
+void asq__nested_end(asq *h) {
+    struct nested *n = h->impl;
+    struct asq__list *node;
+    ev_timer_stop(n->w->loop, &n->timer);
+    h->closed = true;
+    h->chain = NULL; /* borrowed from the call */
+    n->run = NULL;
+    while ((node = asq__list_pop(&n->completed)))
+        asq_result_free(ASQ__CONTAINER(node, asq_result, node));
+    while ((node = asq__list_pop(&h->done)))
+        asq_result_free(ASQ__CONTAINER(node, asq_result, node));
+    asq__handle_unref(h);
+}

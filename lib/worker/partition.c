@@ -1,0 +1,283 @@
+/*
+ * partition.c: the life of a partition in this process: claim, drain, release, fencing. The picture is in
+ * process.h. A partition that is lost is dropped whole; calls of it that are on threads cannot be
+ * stopped, so their actors become orphans and go when they end, their effects unseen.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+static const void *entry_key(const struct asq__node *node, size_t *n) {
+    *n = ASQ__BATCH_ID;
+    return ASQ__CONTAINER(node, struct asq__entry, node)->batch->id.data;
+}
+
+static const void *actor_key(const struct asq__node *node, size_t *n) {
+    const struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
+    *n = strlen(a->id);
+    return a->id;
+}
+
+bool asq__partition_is_owned(const struct asq__partition *p) {
+    return p->state == ASQ__PART_ACTIVE || p->state == ASQ__PART_DRAINING;
+}
+
+size_t asq__partitions_owned(const struct asq__process *w) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        n += asq__partition_is_owned(&w->parts[i]);
+    return n;
+}
+
+/* ---- claim ---- */
+
+static int random_token(char token[33]) {
+    uint8_t random[16];
+    if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
+        return ASQ_ESYS;
+    for (size_t i = 0; i < sizeof random; i++) {
+        token[2 * i] = "0123456789abcdef"[random[i] >> 4];
+        token[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
+    }
+    token[32] = '\0';
+    return 0;
+}
+
+static void take_attempts(struct asq__partition *p, const redisReply *list) {
+    free(p->attempts);
+    p->attempts = NULL;
+    p->nattempts = 0;
+    if (list->type != REDIS_REPLY_ARRAY || list->elements < 2)
+        return;
+    p->attempts = calloc(list->elements / 2, sizeof *p->attempts);
+    if (!p->attempts)
+        return;
+    for (size_t i = 0; i + 1 < list->elements; i += 2) {
+        const redisReply *field = list->element[i], *value = list->element[i + 1];
+        struct asq__attempt *a = &p->attempts[p->nattempts];
+        if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
+            (size_t) field->len >= sizeof a->call + 2)
+            continue;
+        bool mark = field->str[0] == '!';
+        memcpy(a->call, field->str + mark, strlen(field->str + mark) + 1);
+        a->reentered = mark;
+        a->count = mark ? 0 : (uint32_t) strtoul(value->str, NULL, 10);
+        p->nattempts++;
+    }
+}
+
+static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__partition *p = user;
+    struct asq__process *w = p->w;
+    (void) c;
+    if (p->state != ASQ__PART_CLAIMING)
+        return;
+    p->state = ASQ__PART_IDLE;
+    if (!reply)
+        return; /* whether it was granted shows at the next look */
+    if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM);
+        asq__members_look(w->members);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number, reply->str);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[0]->integer != 1 ||
+        reply->elements != 5)
+        return; /* somebody else was faster */
+    p->state = ASQ__PART_ACTIVE;
+    p->epoch = (uint64_t) reply->element[1]->integer;
+    p->seq = p->acked = (uint64_t) reply->element[2]->integer;
+    p->inherited = (struct asq__stream_id){ 0, 0 };
+    if (reply->element[3]->type == REDIS_REPLY_STRING)
+        asq__stream_id_parse(reply->element[3]->str, &p->inherited);
+    take_attempts(p, reply->element[4]);
+    p->read_to = (struct asq__stream_id){ 0, 0 };
+    p->recovering = p->asking = false;
+    p->unowned_since_ms = 0;
+    free(p->seen_owner);
+    free(p->seen_token);
+    p->seen_owner = strdup(w->config.id);
+    p->seen_token = strdup(p->token);
+    asq__process_log(w, ASQ_LOG_DEBUG, "partition %u claimed, epoch %llu", p->number,
+                     (unsigned long long) p->epoch);
+    if (w->stopping)
+        asq__partition_drain(p, 0);
+    else
+        asq__reader_add(p);
+}
+
+void asq__partition_claim(struct asq__partition *p, const char *expected_token) {
+    struct asq__process *w = p->w;
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX];
+    if (p->state != ASQ__PART_IDLE || random_token(p->token) < 0)
+        return;
+    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
+    asq__keys_jobs(asq__redis_keys(w->redis), p->number, jobs);
+    asq__keys_attempts(asq__redis_keys(w->redis), p->number, attempts);
+    const char *argv[] = { lease, jobs, attempts, expected_token, w->config.id, p->token };
+    size_t lens[6];
+    for (int i = 0; i < 6; i++)
+        lens[i] = strlen(argv[i]);
+    if (asq__script_run(asq__redis_conn(w->redis, p->number), asq__redis_scripts(w->redis, p->number),
+                        ASQ__SCRIPT_CLAIM, on_claimed, p, 3, 3, argv, lens) == 0)
+        p->state = ASQ__PART_CLAIMING;
+}
+
+/* ---- dropping what is in memory ---- */
+
+static void drop_actor(struct asq__node *node, void *user) {
+    struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
+    (void) user;
+    asq__table_del(&a->part->actors, node);
+    a->orphan = true; /* the calls that waited went with their entries */
+    a->loading = false;
+    asq__list_del(&a->load);
+    if (a->inside == 0)
+        asq__actor_free(a);
+}
+
+static void drop_entry(struct asq__node *node, void *user) {
+    struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node);
+    struct asq__partition *p = user;
+    asq__table_del(&p->entries, node);
+    e->known = false;
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        struct asq__wcall *c = &e->calls[i];
+        if (c->run)
+            continue; /* an orphan: ends by itself */
+        asq__list_del(&c->node);
+        asq__inputs_free(c->inputs);
+        c->inputs = NULL;
+        if (c->state != ASQ__CALL_FINISHED) {
+            c->state = ASQ__CALL_FINISHED;
+            e->unfinished--;
+        }
+    }
+    asq__entry_settle(e);
+}
+
+static void drop_all(struct asq__partition *p) {
+    asq__nested_drop_held(p);
+    asq__commits_drop(p);
+    ASQ__LIST_EACH(it, &p->intake)
+        asq__list_del(it);
+    asq__list_del(&p->loading);
+    asq__table_each(&p->entries, drop_entry, p);
+    asq__table_each(&p->actors, drop_actor, NULL);
+    p->inside = 0;
+    p->state = ASQ__PART_IDLE;
+    p->recovering = p->asking = false;
+}
+
+void asq__partition_fence(struct asq__partition *p, const char *why) {
+    struct asq__process *w = p->w;
+    if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
+        return;
+    asq__process_log(w, ASQ_LOG_WARNING, "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
+                     p->number, (unsigned long long) p->epoch, why);
+    asq__reader_remove(p);
+    drop_all(p);
+    asq__members_look(w->members);
+}
+
+/* ---- drain, release ---- */
+
+static void on_released(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__partition *p = user;
+    (void) c;
+    if (p->state != ASQ__PART_RELEASING)
+        return;
+    if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        asq__script_forget(asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_RELEASE);
+        p->state = ASQ__PART_DRAINING;
+        asq__partition_check_drained(p);
+        return;
+    }
+    /* Not answered: the others will find that this worker is gone or claims nothing. */
+    drop_all(p);
+    free(p->seen_owner);
+    free(p->seen_token);
+    p->seen_owner = p->seen_token = NULL;
+    asq__members_tell(p->w);
+}
+
+static bool is_empty(const struct asq__partition *p) {
+    return p->inside == 0 && !asq__commits_pending(p);
+}
+
+void asq__partition_check_drained(struct asq__partition *p) {
+    struct asq__process *w = p->w;
+    char lease[ASQ__KEY_MAX];
+    if (p->state != ASQ__PART_DRAINING || !is_empty(p))
+        return;
+    asq__reader_remove(p);
+    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
+    const char *argv[] = { lease, p->token };
+    size_t lens[] = { strlen(lease), strlen(p->token) };
+    if (asq__script_run(asq__redis_conn(w->redis, p->number), asq__redis_scripts(w->redis, p->number),
+                        ASQ__SCRIPT_RELEASE, on_released, p, 1, 1, argv, lens) == 0)
+        p->state = ASQ__PART_RELEASING;
+    else if (w->stopping)
+        drop_all(p); /* Redis is away, and this process about to end: the lease is found ownerless */
+}
+
+void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms) {
+    if (p->state != ASQ__PART_ACTIVE)
+        return;
+    p->state = ASQ__PART_DRAINING;
+    p->drain_deadline_ms = asq__deadline_ms(timeout_ms);
+    asq__partition_check_drained(p);
+}
+
+/* ---- life ---- */
+
+int asq__partitions_init(struct asq__process *w) {
+    uint32_t n = asq__redis_partitions(w->redis);
+    w->parts = calloc(n, sizeof *w->parts);
+    if (!w->parts)
+        return ASQ_ENOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        struct asq__partition *p = &w->parts[i];
+        p->w = w;
+        p->number = i;
+        asq__list_init(&p->intake);
+        asq__list_init(&p->loads);
+        asq__list_init(&p->loading);
+        asq__list_init(&p->commits);
+        asq__list_init(&p->ready);
+        asq__list_init(&p->held);
+        if (asq__table_init(&p->entries, entry_key) < 0 || asq__table_init(&p->actors, actor_key) < 0)
+            return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
+        w->nparts = i + 1;
+    }
+    return 0;
+}
+
+void asq__partitions_drop(struct asq__process *w) {
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        drop_all(&w->parts[i]);
+        w->parts[i].epoch = 0;
+    }
+}
+
+void asq__partitions_release(struct asq__process *w) {
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        asq__table_release(&p->entries);
+        asq__table_release(&p->actors);
+        free(p->attempts);
+        free(p->seen_owner);
+        free(p->seen_token);
+    }
+    free(w->parts);
+    w->parts = NULL;
+    w->nparts = 0;
+}

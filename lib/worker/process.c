@@ -1,0 +1,383 @@
+/*
+ * process.c: a worker process: brings its parts up, runs the loop, and ends in order.
+ *
+ * A cycle of the loop: events are handled (entries read, answers, timers), then, before it waits again,
+ * what threads have handed over, what became ready on the loop's own fibers, records to be fetched,
+ * commits to be sent; and all of it is written to the sockets.
+ */
+#include "worker/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "value/clock.h"
+
+enum { RETRY_MS = 500, UPKEEP_MS = 1000, IDLE_MS = 10 * 60 * 1000, KEEP_ACTORS = 2000000 };
+
+void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...) {
+    char text[1200];
+    va_list ap;
+    if (!w->config.log || level > w->config.log_level)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    w->config.log(w->config.log_user, level, text);
+}
+
+void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...) {
+    va_list ap;
+    if (w->ended)
+        return;
+    w->ended = true;
+    w->code = code;
+    va_start(ap, fmt);
+    vsnprintf(w->why, sizeof w->why, fmt, ap);
+    va_end(ap);
+    ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void log_text(void *user, asq_log_level level, const char *message) {
+    asq__process_log(user, level, "%s", message);
+}
+
+/* ---- hand-over ---- */
+
+void asq__process_hand_over(struct asq__process *w, struct asq__handover *h) {
+    pthread_mutex_lock(&w->handover_lock);
+    bool first = asq__list_empty(&w->handover);
+    asq__list_add(&w->handover, &h->node);
+    pthread_mutex_unlock(&w->handover_lock);
+    if (first && !pthread_equal(pthread_self(), w->thread))
+        ev_async_send(w->loop, &w->wake);
+}
+
+static bool take_handovers(struct asq__process *w) {
+    struct asq__list taken, *node;
+    asq__list_init(&taken);
+    pthread_mutex_lock(&w->handover_lock);
+    asq__list_splice(&taken, &w->handover);
+    pthread_mutex_unlock(&w->handover_lock);
+    bool any = !asq__list_empty(&taken);
+    while ((node = asq__list_pop(&taken))) {
+        struct asq__handover *h = ASQ__CONTAINER(node, struct asq__handover, node);
+        h->handle(h);
+    }
+    return any;
+}
+
+/* ---- stopping ---- */
+
+static void check_stopped(struct asq__process *w) {
+    if (!w->stopping || w->ended)
+        return;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (w->parts[i].state != ASQ__PART_IDLE)
+            return;
+    w->ended = true;
+    ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void begin_stop(struct asq__process *w) {
+    w->stopping = true;
+    w->stop_deadline_ms = asq__deadline_ms(w->config.drain_timeout_ms);
+    asq__process_log(w, ASQ_LOG_INFO, "stopping: what runs may end, within %lld ms",
+                     (long long) w->config.drain_timeout_ms);
+    asq__members_stop(w->members);
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (p->state == ASQ__PART_DRAINING)
+            p->drain_deadline_ms = INT64_MAX; /* this is no balancing any more */
+        asq__partition_drain(p, ASQ_FOREVER);
+    }
+}
+
+static void check_stop(struct asq__process *w) {
+    int stop = w->stop ? atomic_load(w->stop) : 0;
+    if (stop && !w->members) {
+        w->ended = true; /* before Redis was ever there */
+        ev_break(w->loop, EVBREAK_ALL);
+        return;
+    }
+    if (stop && !w->stopping)
+        begin_stop(w);
+    if (w->stopping && (stop > 1 || asq__now_ms() > w->stop_deadline_ms) && !w->ended) {
+        asq__process_log(w, ASQ_LOG_WARNING, "ending now; what has not drained runs again elsewhere");
+        w->ended = true;
+        ev_break(w->loop, EVBREAK_ALL);
+    }
+    check_stopped(w);
+}
+
+/* ---- the cycle ---- */
+
+static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents) {
+    struct asq__process *w = watcher->data;
+    (void) loop;
+    (void) revents;
+    while (take_handovers(w) || asq__pool_inline_ready(w->pool))
+        ;
+    if (!w->parts)
+        return;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (w->parts[i].doomed) {
+            w->parts[i].doomed = false;
+            asq__partition_fence(&w->parts[i], "out of memory");
+        }
+    asq__fetch_records(w);
+    asq__commits_send(w);
+    asq__engine_flush(w->engine);
+    asq__conn_flush(asq__redis_conn(w->redis, 0));
+    check_stopped(w);
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents) {
+    (void) loop;
+    (void) revents;
+    check_stop(watcher->data);
+}
+
+static void go_on_everywhere(struct asq__process *w) {
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        asq__intake_go_on(&w->parts[i]);
+        asq__partition_go_on(&w->parts[i]);
+    }
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents) {
+    struct asq__process *w = watcher->data;
+    (void) loop;
+    (void) revents;
+    if (w->refused_until_ms && asq__now_ms() < w->refused_until_ms) {
+        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->retry);
+        return;
+    }
+    asq__commits_recover(w);
+}
+
+static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents) {
+    struct asq__process *w = watcher->data;
+    (void) loop;
+    (void) revents;
+    if (!w->parts)
+        return;
+    check_stop(w);
+    asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (p->state == ASQ__PART_DRAINING && asq__now_ms() > p->drain_deadline_ms) {
+            asq__process_log(w, ASQ_LOG_INFO, "partition %u did not drain in time; it stays here for now",
+                             p->number);
+            p->state = ASQ__PART_ACTIVE;
+        }
+    }
+    /* What was held up by a refusal, a missed beat or a lost answer goes on. */
+    if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
+        go_on_everywhere(w);
+}
+
+/* ---- Redis ---- */
+
+static int check_policy(struct asq__process *w) {
+    const char *policy = asq__redis_eviction_policy(w->redis);
+    if (!*policy || strcmp(policy, "noeviction") == 0)
+        return 0;
+    asq__process_fail(w, ASQ_EREDIS,
+                      "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is "
+                      "short; set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in "
+                      "redis.conf)", policy);
+    return w->code;
+}
+
+static void on_up(struct asq__redis *redis, void *user) {
+    struct asq__process *w = user;
+    bool first = !w->parts;
+    (void) redis;
+    if (check_policy(w) < 0)
+        return;
+    if (first) {
+        int rc = asq__partitions_init(w);
+        if (rc == 0)
+            rc = asq__readers_init(w);
+        if (rc == 0)
+            rc = asq__members_new(w, &w->members);
+        if (rc < 0) {
+            asq__process_fail(w, rc, "out of memory");
+            return;
+        }
+    }
+    asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
+    asq__engine_up(w->engine);
+    w->refused_until_ms = 0;
+    asq__members_start(w->members);
+    asq__commits_recover(w);
+    go_on_everywhere(w);
+    check_stop(w);
+}
+
+static void on_down(struct asq__redis *redis, int code, const char *why, void *user) {
+    struct asq__process *w = user;
+    int64_t now = asq__now_ms();
+    (void) redis;
+    asq__engine_down(w->engine);
+    if (code == ASQ_EAUTH || code == ASQ_EVERSION) {
+        char *where = asq__url_format(w->config.url, true);
+        asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
+        free(where);
+        return;
+    }
+    if (now - w->down_told_ms > 5000 || w->down_told_ms == 0) { /* each try fails alike: say it now and then */
+        char *where = asq__url_format(w->config.url, true);
+        asq__process_log(w, ASQ_LOG_WARNING, "%s: %s; trying again", where ? where : "Redis", why);
+        free(where);
+        w->down_told_ms = now;
+    }
+}
+
+static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n, void *user) {
+    struct asq__process *w = user;
+    (void) redis;
+    if (channel == 0)
+        asq__engine_push(w->engine, payload, n);
+    else if (w->members) { /* somebody has come, gone or handed back; or this one is to stop */
+        asq__members_look(w->members);
+        asq__members_beat(w->members);
+    }
+}
+
+/* ---- the pool's hooks ---- */
+
+static void on_inline_ready(void *user) {
+    struct asq__process *w = user;
+    ev_async_send(w->loop, &w->wake);
+}
+
+static void on_switch(void *user, unsigned thread, struct asq__task *task) {
+    struct asq__process *w = user;
+    if (!w->config.slots || thread > w->config.capacity)
+        return;
+    struct asq__slot *slot = &w->config.slots[thread];
+    slot->busy = 0;
+    if (!task)
+        return;
+    const struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    memcpy(slot->call, run->call_id, sizeof slot->call);
+    slot->partition = run->actor->part->number;
+    slot->suspect = run->call->attempts != 0;
+    slot->busy = 1;
+}
+
+/* ---- life ---- */
+
+static int set_up(struct asq__process *w, char *err, size_t errlen) {
+    char name[64];
+    if (getrandom(&w->client_number, sizeof w->client_number, 0) != (ssize_t) sizeof w->client_number)
+        return asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+    snprintf(w->client, sizeof w->client, "%016llx", (unsigned long long) w->client_number);
+    snprintf(name, sizeof name, "asqueue-worker-%ld", (long) getpid());
+    w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+    if (!w->loop)
+        return asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
+    ev_prepare_init(&w->cycle, on_cycle);
+    ev_async_init(&w->wake, on_wake);
+    ev_timer_init(&w->retry, on_retry, 0., 0.);
+    ev_timer_init(&w->upkeep, on_upkeep, UPKEEP_MS / 1000., UPKEEP_MS / 1000.);
+    w->cycle.data = w->wake.data = w->retry.data = w->upkeep.data = w;
+    ev_prepare_start(w->loop, &w->cycle);
+    ev_async_start(w->loop, &w->wake);
+    ev_timer_start(w->loop, &w->upkeep);
+    struct asq__pool_config pool = { .capacity = w->config.capacity,
+                                     .stack_size = w->config.stack_size,
+                                     .inline_ready = on_inline_ready,
+                                     .on_switch = on_switch,
+                                     .user = w };
+    int rc = asq__pool_new(&pool, &w->pool);
+    if (rc < 0)
+        return asq__err(err, errlen, rc, "the thread pool cannot be made: %s", asq_strerror(rc));
+    struct asq__redis_config redis = {
+        .loop = w->loop,
+        .url = w->config.url,
+        .ns = w->config.ns,
+        .name = name,
+        .partitions = w->config.partitions,
+        .channels = { w->client, "workers" },
+        .connect_timeout_ms = 5000,
+        .up = on_up,
+        .down = on_down,
+        .push = on_push,
+        .user = w,
+    };
+    rc = asq__redis_new(&redis, &w->redis, err, errlen);
+    if (rc < 0)
+        return rc;
+    struct asq__engine_config engine = { .redis = w->redis,
+                                         .client = w->client,
+                                         .client_number = w->client_number,
+                                         .log = log_text,
+                                         .log_user = w };
+    rc = asq__engine_new(&engine, &w->engine);
+    return rc < 0 ? asq__err(err, errlen, rc, "out of memory") : 0;
+}
+
+static void tear_down(struct asq__process *w) {
+    if (w->pool)
+        asq__pool_stop(w->pool);
+    if (w->loop)
+        while (take_handovers(w))
+            ;
+    asq__members_end(w->members); /* the beat's thread uses key names of redis */
+    asq__partitions_drop(w);
+    asq__engine_free(w->engine);
+    asq__readers_release(w);
+    asq__redis_free(w->redis); /* answers that are still to come are given up: their users must be there */
+    asq__partitions_release(w);
+    asq__members_free(w->members);
+    asq__pool_free(w->pool);
+    if (w->loop)
+        ev_loop_destroy(w->loop);
+    pthread_mutex_destroy(&w->handover_lock);
+}
+
+int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
+                     struct asq__process **current, char *err, size_t errlen) {
+    struct asq__process *w = calloc(1, sizeof *w);
+    if (!w)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    w->config = *config;
+    w->stop = stop;
+    w->thread = pthread_self();
+    w->env = (struct asq__env){ .registry = config->registry,
+                                .models = config->models,
+                                .worker = config->id,
+                                .max_message_size = config->max_message_size,
+                                .log = log_text,
+                                .log_user = w };
+    asq__list_init(&w->ready);
+    asq__list_init(&w->loads);
+    asq__list_init(&w->idle);
+    asq__list_init(&w->handover);
+    pthread_mutex_init(&w->handover_lock, NULL);
+    int rc = set_up(w, err, errlen);
+    if (rc == 0) {
+        if (current)
+            *current = w;
+        ev_run(w->loop, 0);
+        if (current)
+            *current = NULL;
+        rc = w->code;
+        if (rc < 0)
+            asq__err(err, errlen, rc, "%s", w->why);
+    }
+    tear_down(w);
+    free(w);
+    return rc;
+}
+
+void asq__process_wake(struct asq__process *w) {
+    ev_async_send(w->loop, &w->wake);
+}

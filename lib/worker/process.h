@@ -1,0 +1,358 @@
+/*
+ * process.h: one worker process: what its files share. Everything here belongs to the thread of the
+ * event loop, except where a field says otherwise; threads of the pool hand over through `handover`.
+ *
+ * The way of a call inside a process, each step in the file of its name:
+ *
+ *     reader ─▶ intake ─▶ dispatch ─▶ exec (on a fiber) ─▶ dispatch ─▶ commit ─▶ Redis
+ *               decode,    mailbox,    run the method,      next call   one script
+ *               duplicates agent load  nested calls
+ *
+ * A partition lives from claim to release or fencing:
+ *
+ *     IDLE ──claim──▶ CLAIMING ──granted──▶ ACTIVE ◀──called off── DRAINING ──empty──▶ RELEASING ─▶ IDLE
+ *                        │                    └───────balance, stop───▲
+ *                        └──refused──▶ IDLE        FENCED (from any state): drop everything ─▶ IDLE
+ */
+#ifndef ASQ_WORKER_PROCESS_H
+#define ASQ_WORKER_PROCESS_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "client/engine.h"
+#include "client/object.h"
+#include "redis/redis.h"
+#include "value/list.h"
+#include "value/table.h"
+#include "worker/pool.h"
+
+struct asq__process;
+struct asq__partition;
+struct asq__actor;
+struct asq__entry;
+struct asq__run;
+struct asq__commit;
+struct asq__reader;
+struct asq__members;
+
+/* ---- a stream entry being worked on ---- */
+
+struct asq__stream_id {
+    uint64_t ms, n;
+};
+int asq__stream_id_parse(const char *text, struct asq__stream_id *ret);
+void asq__stream_id_format(struct asq__stream_id id, char out[48]);
+
+enum asq__wcall_state {
+    ASQ__CALL_WAITING,  /* in the actor's mailbox */
+    ASQ__CALL_INPUTS,   /* in the mailbox, its futures are awaited */
+    ASQ__CALL_RUNNING,  /* on a fiber, or about to be */
+    ASQ__CALL_PARKED,   /* on a fiber that waits */
+    ASQ__CALL_FINISHED, /* its result is in a commit */
+};
+
+/* A call, as the worker sees it: index'th job of an entry. */
+struct asq__wcall {
+    struct asq__list node; /* in the actor's mailbox or wakers */
+    struct asq__entry *entry;
+    struct asq__actor *actor;
+    struct asq__run *run;  /* while RUNNING or PARKED */
+    struct asq__inputs *inputs; /* futures that are awaited, or their values; or NULL */
+    uint32_t index;
+    uint32_t attempts;     /* processes that died on it */
+    enum asq__wcall_state state;
+    bool canceled;
+    bool reentered;        /* marked: must not be run again from its start */
+};
+
+/* A batch. Freed when every call is finished and acknowledged, and nothing refers to it. */
+struct asq__entry {
+    struct asq__node node;  /* in part->entries, by batch id */
+    struct asq__list order; /* in part->intake */
+    struct asq__partition *part;
+    struct asq__stream_id id;
+    struct asq__arena arena;
+    Asqueue__Batch *batch;
+    size_t bytes;            /* that it holds, about */
+    char **channels;         /* client ids besides batch->reply that get the results */
+    size_t nchannels;
+    struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
+    size_t ncopies;
+    size_t unfinished;       /* calls */
+    size_t uncommitted;      /* commits with a piece of it that are not acknowledged */
+    bool known;              /* in part->entries */
+    bool partial;            /* part of its results is in its record already */
+    bool looking;            /* its record is being read */
+    bool lookup;             /* its record must be read before it runs */
+    bool control;            /* await, cancel: handled at once */
+    struct asq__wcall calls[];
+};
+
+/* ---- an agent in memory ---- */
+
+struct asq__actor {
+    struct asq__node node; /* in part->actors, by id */
+    struct asq__list idle; /* in process->idle when nothing concerns it */
+    struct asq__list load; /* in part->loads while its record is wanted */
+    struct asq__partition *part;
+    struct asq__object object;
+    struct asq__list mailbox; /* calls that wait, first in first out */
+    struct asq__list reentrant; /* calls that a call inside waits for: let in while it is parked */
+    struct asq__list insiders;  /* runs: begun and not ended */
+    struct asq__list wakers;  /* parked calls whose wait is over, waiting for their turn */
+    struct asq__wcall *turn;  /* runs now: at most one */
+    unsigned inside;          /* calls begun and not ended: running, parked */
+    uint64_t saved_seq;       /* the commit that carries its last effect */
+    int64_t idle_since_ms;
+    bool loading, loaded;
+    bool orphan;              /* its partition was lost: freed when nothing is inside */
+    char id[];
+};
+
+/* ---- a partition ---- */
+
+enum asq__part_state { ASQ__PART_IDLE, ASQ__PART_CLAIMING, ASQ__PART_ACTIVE, ASQ__PART_DRAINING,
+                       ASQ__PART_RELEASING };
+
+struct asq__partition {
+    struct asq__process *w;
+    uint32_t number;
+    enum asq__part_state state;
+    char token[33];
+    uint64_t epoch;
+    /* The stream. */
+    struct asq__reader *reader;
+    struct asq__stream_id read_to; /* last entry taken in */
+    struct asq__stream_id inherited; /* entries up to here may have been begun by another */
+    struct asq__list intake;       /* entries in the order of the stream, not dispatched yet */
+    struct asq__table entries;     /* all unfinished ones, by batch id */
+    /* Agents. */
+    struct asq__table actors;
+    struct asq__list loads;        /* actors whose records are to be fetched at the end of the cycle */
+    struct asq__list loading;      /* in process->loads while there are some */
+    size_t inside;                 /* calls on fibers */
+    struct asq__attempt *attempts; /* calls that processes died on */
+    size_t nattempts;
+    /* Commits. */
+    uint64_t seq, acked;           /* last one made, last one acknowledged */
+    struct asq__commit *open;      /* is being filled */
+    struct asq__list commits;      /* sent, or to be sent again, in order of seq */
+    struct asq__list ready;        /* in process->ready while `open` has something */
+    size_t in_flight;
+    bool doomed;                   /* memory ran short: to be dropped at the end of the cycle */
+    bool recovering;               /* a commit's outcome is unknown: read the lease first */
+    bool asking;                   /* … and the question is on its way */
+    struct asq__list held;         /* nested requests that wait for a commit */
+    int64_t drain_deadline_ms;
+    /* What the lease said when it was last read, whoever holds it. */
+    char *seen_owner, *seen_token;
+    int64_t unowned_since_ms;
+};
+
+struct asq__attempt {
+    char call[ASQ__CALL_ID_TEXT];
+    uint32_t count;
+    bool reentered;
+};
+
+/* ---- shared with the supervisor ---- */
+
+/* The call that a thread is running. Written by that thread, read after the process has died. */
+struct asq__slot {
+    volatile uint32_t busy;
+    volatile uint32_t suspect; /* it had died on it before: blame it alone */
+    volatile uint32_t partition;
+    char call[ASQ__CALL_ID_TEXT];
+};
+
+/* ---- the process ---- */
+
+struct asq__process_config {
+    const struct asq__url *url;
+    const char *ns, *id;
+    struct asq__registry *registry;
+    const asq_value *models;
+    uint32_t partitions, capacity, max_expire_time_s, max_attempts;
+    size_t max_message_size, stack_size;
+    int64_t lease_time_ms, drain_timeout_ms;
+    struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
+    void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
+    void *ready_user;
+    asq_log_level log_level;
+    asq_log_fn log;
+    void *log_user;
+};
+
+/* Work that other threads hand to the loop. */
+struct asq__handover {
+    struct asq__list node;
+    void (*handle)(struct asq__handover *h); /* on the loop; may free what h is part of */
+};
+
+struct asq__process {
+    struct asq__process_config config;
+    struct asq__env env;
+    struct ev_loop *loop;
+    ev_prepare cycle;  /* end of a cycle: fetch records, send commits, flush */
+    ev_async wake;     /* the pool has something, or somebody wants it to stop */
+    ev_timer retry;    /* recovers commits after a refusal */
+    ev_timer upkeep;   /* idle agents leave memory */
+    struct asq__redis *redis;
+    struct asq__engine *engine;
+    struct asq__pool *pool;
+    char client[17];
+    uint64_t client_number;
+    uint32_t nparts;
+    struct asq__partition *parts; /* NULL until Redis was up once */
+    struct asq__reader **readers;
+    size_t nreaders;
+    struct asq__list ready; /* partitions with an open commit */
+    struct asq__list loads; /* partitions with records to fetch */
+    struct asq__list idle;  /* actors that nothing concerns, longest first */
+    struct asq__members *members;
+    size_t scripts_in_flight;
+    int64_t refused_until_ms; /* Redis refused a commit: no new calls before */
+    int64_t redis_minus_mono_ms;
+    bool redis_clock_known;
+    struct asq__wcall *suspect; /* the one call with attempts that may run now */
+    size_t suspects_waiting;
+    pthread_t thread;  /* the loop's */
+    atomic_int *stop;  /* 1: drain and end; 2: end now. Set from signal handlers and threads */
+    int64_t down_told_ms;
+    bool stopping, ended;
+    int64_t stop_deadline_ms;
+    int code;         /* what it ended with */
+    char why[400];
+    /* Handed over by threads. */
+    pthread_mutex_t handover_lock;
+    struct asq__list handover;
+    /* Counters, read by the beat thread. */
+    atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, held_bytes, dead;
+};
+
+void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* process.c: runs until told to stop, by *stop and asq__process_wake on *current (set while it runs; may
+ * be NULL). 0, or why it could not go on. */
+int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
+                     struct asq__process **current, char *err, size_t errlen);
+/* From any thread or signal handler. */
+void asq__process_wake(struct asq__process *w);
+/* From any thread: gives the loop something to do, in the order of the calls. */
+void asq__process_hand_over(struct asq__process *w, struct asq__handover *h);
+void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* partition.c */
+int asq__partitions_init(struct asq__process *w);
+void asq__partitions_drop(struct asq__process *w); /* all that they hold; answers to come find nothing */
+void asq__partitions_release(struct asq__process *w);
+void asq__partition_claim(struct asq__partition *p, const char *expected_token);
+/* Stops starting calls, and hands it back once it is empty. */
+void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
+void asq__partition_fence(struct asq__partition *p, const char *why);
+/* Something has ended: see whether a draining partition is empty. */
+void asq__partition_check_drained(struct asq__partition *p);
+bool asq__partition_is_owned(const struct asq__partition *p);
+size_t asq__partitions_owned(const struct asq__process *w);
+
+/* reader.c */
+int asq__readers_init(struct asq__process *w);
+void asq__readers_release(struct asq__process *w);
+void asq__reader_add(struct asq__partition *p);
+void asq__reader_remove(struct asq__partition *p);
+
+/* intake.c */
+/* An entry as it came from the stream: [id, [field, value, …]]. */
+void asq__intake_reply(struct asq__partition *p, const redisReply *entry);
+/* Dispatches what stands ready at the head of the intake. */
+void asq__intake_go_on(struct asq__partition *p);
+void asq__entry_free(struct asq__entry *e);
+int asq__entry_add_channel(struct asq__entry *e, const char *client);
+/* Frees it when nothing needs it any more. */
+void asq__entry_settle(struct asq__entry *e);
+void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
+
+/* dispatch.c */
+void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */
+void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
+void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
+void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
+void asq__run_finished(struct asq__handover *h);
+void asq__run_parks(struct asq__run *run);           /* it waits: others may have its turn */
+void asq__run_wake(struct asq__run *run);            /* its wait is over: give it its turn */
+void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void asq__actor_free(struct asq__actor *a);
+void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms);
+bool asq__process_may_start(struct asq__process *w);
+
+/* exec.c: a call on its fiber. */
+struct asq__inner { /* a batch of nested calls */
+    uint32_t partition;
+    uint8_t id[ASQ__BATCH_ID];
+};
+struct asq__run {
+    struct asq__task task;
+    struct asq__handover finished;
+    struct asq__process *w;
+    struct asq__wcall *call;
+    struct asq__actor *actor;
+    struct asq__list inside; /* in actor->insiders */
+    asq_ctx ctx;
+    char call_id[ASQ__CALL_ID_TEXT];
+    struct asq__effect effect;
+    struct asq__inner *inner; /* to be forgotten after its own commit */
+    size_t ninner, inner_cap;
+    bool keep_inner; /* … or left to their TTL: somebody has their ids */
+    bool parked; /* it waits, and has given up its turn */
+    bool woken;  /* its wait is over, its turn still to come */
+    int wait_rc; /* what its wait ended with */
+    struct asq__fiber *fiber; /* while parked */
+};
+int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
+void asq__run_start(struct asq__run *run, bool nonblocking);
+void asq__run_free(struct asq__run *run);
+
+/* nested.c */
+asq *asq__nested_new(struct asq__run *run);
+void asq__nested_end(asq *h); /* the method has returned; on the loop */
+void asq__nested_go_on(struct asq__partition *p); /* held requests whose commit is acknowledged */
+void asq__nested_drop_held(struct asq__partition *p);
+
+/* inputs.c: futures given as arguments. */
+int asq__inputs_begin(struct asq__wcall *c); /* 0: awaited or there; else the call has failed */
+bool asq__inputs_ready(const struct asq__wcall *c);
+const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
+void asq__inputs_free(struct asq__inputs *in);
+const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);
+
+/* commit.c */
+void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
+void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
+void asq__commit_mark(struct asq__wcall *c);
+void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
+void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
+void asq__commits_recover(struct asq__process *w);
+void asq__commits_drop(struct asq__partition *p);
+bool asq__commits_pending(const struct asq__partition *p);
+/* Gives up entry bytes that cannot be decoded: to the dead letters, and out of the stream. */
+void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
+                      const void *batch, size_t n, const char *reason, uint32_t attempts);
+
+/* member.c */
+int asq__members_new(struct asq__process *w, struct asq__members **ret);
+void asq__members_start(struct asq__members *m); /* Redis is up (again) */
+void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
+void asq__members_beat(struct asq__members *m);  /* beats at once, and so hears whether it is to stop */
+void asq__members_stop(struct asq__members *m);  /* no claims any more; the beat goes on */
+void asq__members_end(struct asq__members *m);   /* the beat ends, and says good-bye */
+void asq__members_free(struct asq__members *m);
+void asq__members_tell(struct asq__process *w);  /* wakes the other workers */
+/* False when its own beat was not acknowledged for too long. */
+bool asq__members_beating(const struct asq__members *m);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * reader.c: the blocking reads. A reader is a connection that follows up to 16 streams by XREAD BLOCK
+ * from where each was last read. Reading changes nothing in Redis, so an entry that was delivered to a
+ * dead socket is simply read again. When the set of streams changes, the read that is under way is
+ * unblocked.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/process.h"
+
+enum { STREAMS = 16, BLOCK_MS = 5000, REPLY_MARGIN_MS = 15000, ENTRIES_PER_READ = 128 };
+
+struct asq__reader {
+    struct asq__process *w;
+    struct asq__conn *conn;
+    struct asq__partition *parts[STREAMS];
+    size_t n;
+    /* What the read under way has asked for. A partition that was lost and claimed again meanwhile is
+     * another one: its entries are to be read from the start. */
+    struct {
+        struct asq__partition *part;
+        uint64_t epoch;
+        char key[ASQ__KEY_MAX];
+    } asked[STREAMS];
+    size_t nasked;
+    bool reading;  /* a read is under way */
+    bool changed;  /* … and it is to be cut short */
+    bool unblocking;
+};
+
+static void read_on(struct asq__reader *r);
+
+static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user) {
+    (void) c;
+    (void) reply;
+    ((struct asq__reader *) user)->unblocking = false;
+}
+
+/* The set has changed: begin a read, or cut short the one under way. */
+static void changed(struct asq__reader *r) {
+    char id[24];
+    if (!r->reading) {
+        read_on(r);
+        return;
+    }
+    r->changed = true;
+    if (r->unblocking)
+        return;
+    snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
+    if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id, NULL) == 0)
+        r->unblocking = true;
+}
+
+static struct asq__partition *find_stream(const struct asq__reader *r, const char *key) {
+    for (size_t i = 0; i < r->nasked; i++) {
+        struct asq__partition *p = r->asked[i].part;
+        if (strcmp(r->asked[i].key, key) == 0)
+            return p->reader == r && p->epoch == r->asked[i].epoch && asq__partition_is_owned(p) ? p
+                                                                                                 : NULL;
+    }
+    return NULL;
+}
+
+static void on_entries(struct asq__conn *c, const redisReply *reply, void *user) {
+    struct asq__reader *r = user;
+    (void) c;
+    r->reading = r->changed = false;
+    if (!reply)
+        return; /* lost: read again when it is up */
+    if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
+        asq__process_log(r->w, ASQ_LOG_ERROR, "reading job streams: %s", reply->str);
+        asq__conn_drop(r->conn, reply->str); /* with the backoff of a new connection */
+        return;
+    }
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *stream = reply->element[i];
+        if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
+            stream->element[0]->type != REDIS_REPLY_STRING ||
+            stream->element[1]->type != REDIS_REPLY_ARRAY)
+            continue;
+        for (size_t k = 0; k < stream->element[1]->elements; k++) {
+            /* Looked up each time: taking in an entry may end in losing the partition. */
+            struct asq__partition *p = find_stream(r, stream->element[0]->str);
+            if (!p)
+                break;
+            asq__intake_reply(p, stream->element[1]->element[k]);
+        }
+        struct asq__partition *p = find_stream(r, stream->element[0]->str);
+        if (p)
+            asq__intake_go_on(p);
+    }
+    read_on(r);
+}
+
+static void read_on(struct asq__reader *r) {
+    const char *argv[6 + 2 * STREAMS];
+    char ids[STREAMS][48], count[16], block[16];
+    if (r->n == 0 || r->reading || !asq__conn_is_up(r->conn))
+        return;
+    snprintf(count, sizeof count, "%d", ENTRIES_PER_READ);
+    snprintf(block, sizeof block, "%d", BLOCK_MS);
+    argv[0] = "XREAD";
+    argv[1] = "COUNT";
+    argv[2] = count;
+    argv[3] = "BLOCK";
+    argv[4] = block;
+    argv[5] = "STREAMS";
+    for (size_t i = 0; i < r->n; i++) {
+        r->asked[i].part = r->parts[i];
+        r->asked[i].epoch = r->parts[i]->epoch;
+        asq__keys_jobs(asq__redis_keys(r->w->redis), r->parts[i]->number, r->asked[i].key);
+        asq__stream_id_format(r->parts[i]->read_to, ids[i]);
+        argv[6 + i] = r->asked[i].key;
+        argv[6 + r->n + i] = ids[i];
+    }
+    r->nasked = r->n;
+    if (asq__conn_argv(r->conn, on_entries, r, (int) (6 + 2 * r->n), argv, NULL) == 0)
+        r->reading = true;
+}
+
+static void reader_up(struct asq__conn *c, void *user) {
+    (void) c;
+    read_on(user);
+}
+
+static void reader_down(struct asq__conn *c, int code, const char *why, void *user) {
+    struct asq__reader *r = user;
+    (void) c;
+    asq__process_log(r->w, ASQ_LOG_DEBUG, "a reading connection is down (%s): %s", asq_error_name(code), why);
+}
+
+static int reader_new(struct asq__process *w, struct asq__reader **ret) {
+    struct asq__reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return ASQ_ENOMEM;
+    r->w = w;
+    struct asq__conn_config config = {
+        .loop = w->loop,
+        .url = w->config.url,
+        .name = "asqueue-reader",
+        .connect_timeout_ms = 5000,
+        .reply_timeout_ms = BLOCK_MS + REPLY_MARGIN_MS,
+        .up = reader_up,
+        .down = reader_down,
+        .user = r,
+    };
+    int rc = asq__conn_new(&config, &r->conn);
+    if (rc < 0) {
+        free(r);
+        return rc;
+    }
+    *ret = r;
+    return 0;
+}
+
+/* ---- streams come and go ---- */
+
+int asq__readers_init(struct asq__process *w) {
+    size_t n = (w->nparts + STREAMS - 1) / STREAMS;
+    w->readers = calloc(n, sizeof(struct asq__reader *));
+    if (!w->readers)
+        return ASQ_ENOMEM;
+    w->nreaders = n;
+    return 0;
+}
+
+void asq__reader_add(struct asq__partition *p) {
+    struct asq__process *w = p->w;
+    /* The first with room: as few connections as will do. */
+    for (size_t i = 0; i < w->nreaders; i++) {
+        struct asq__reader *r = w->readers[i];
+        if (!r && reader_new(w, &w->readers[i]) < 0) {
+            p->doomed = true;
+            return;
+        }
+        r = w->readers[i];
+        if (r->n == STREAMS)
+            continue;
+        r->parts[r->n++] = p;
+        p->reader = r;
+        changed(r);
+        return;
+    }
+}
+
+void asq__reader_remove(struct asq__partition *p) {
+    struct asq__reader *r = p->reader;
+    if (!r)
+        return;
+    p->reader = NULL;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->parts[i] == p) {
+            r->parts[i] = r->parts[--r->n];
+            break;
+        }
+    /* The read under way may still bring entries of it: they find no partition. */
+}
+
+void asq__readers_release(struct asq__process *w) {
+    for (size_t i = 0; i < w->nreaders; i++) {
+        if (!w->readers[i])
+            continue;
+        asq__conn_free(w->readers[i]->conn);
+        free(w->readers[i]);
+    }
+    free(w->readers);
+    w->readers = NULL;
+    w->nreaders = 0;
+}

@@ -1,0 +1,395 @@
+/*
+ * supervisor.c: see supervisor.h. It runs no user code and keeps no connection while nothing happens, so
+ * what kills a worker process does not reach it. Which calls were running it reads in memory that it
+ * shares with its children: a process that died cannot be asked.
+ */
+#include "worker/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "value/clock.h"
+
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 10000,
+    HEALTHY_MS = 10000,
+    TICK_MS = 1000,
+    ANNOUNCE_TIMEOUT_MS = 2000,
+    EXIT_CANNOT_GO_ON = 3
+};
+
+/* Shared with one child. */
+struct shared {
+    atomic_int ready;
+    int code;
+    char why[400];
+    struct asq__slot slots[];
+};
+
+struct child {
+    pid_t pid; /* 0: not running */
+    bool done; /* ended in order, or for good */
+    bool unannounced; /* it has died, and Redis does not know yet */
+    char id[ASQ_MAX_ID + 16];
+    struct shared *shared;
+    int64_t started_ms, start_at_ms;
+    int64_t backoff_ms;
+};
+
+struct supervisor {
+    const struct asq__supervisor_config *config;
+    struct child *children;
+    size_t shared_size;
+    sigset_t old_mask;
+    int signals;  /* signalfd */
+    int ready[2]; /* pipe: children say that they are ready */
+    int stopping; /* how often it was asked to */
+    bool told_ready;
+    int code;
+    char why[400];
+};
+
+static void say(const struct supervisor *s, asq_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(const struct supervisor *s, asq_log_level level, const char *fmt, ...) {
+    char text[800];
+    va_list ap;
+    const struct asq__process_config *c = &s->config->process;
+    if (!c->log || level > c->log_level)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    c->log(c->log_user, level, text);
+}
+
+static void notify(const struct supervisor *s, const char *state) {
+#ifdef HAVE_LIBSYSTEMD
+    if (s->config->notify)
+        sd_notify(0, state);
+#else
+    (void) s;
+    (void) state;
+#endif
+}
+
+/* ---- in the child ---- */
+
+static atomic_int child_stop;
+static struct asq__process *child_process;
+
+static void on_term(int signal) {
+    (void) signal;
+    int saved = errno;
+    int stop = atomic_load(&child_stop);
+    if (stop < 2)
+        atomic_store(&child_stop, stop + 1);
+    if (child_process)
+        asq__process_wake(child_process);
+    errno = saved;
+}
+
+struct ready_hook {
+    struct shared *shared;
+    int fd;
+};
+
+static void on_ready(void *user) {
+    struct ready_hook *hook = user;
+    atomic_store(&hook->shared->ready, 1);
+    ssize_t n = write(hook->fd, "r", 1);
+    (void) n; /* the supervisor looks at the memory now and then, too */
+}
+
+static void run_child(struct supervisor *s, struct child *c) __attribute__((noreturn));
+static void run_child(struct supervisor *s, struct child *c) {
+    struct asq__process_config config = s->config->process;
+    struct sigaction term = { .sa_handler = on_term };
+    char err[400] = "";
+    struct ready_hook hook = { c->shared, s->ready[1] };
+    pid_t parent = getppid();
+    prctl(PR_SET_PDEATHSIG, s->config->parent_fds[0] >= 0 ? SIGKILL : SIGTERM);
+    if (getppid() != parent)
+        _exit(0);
+    sigemptyset(&term.sa_mask);
+    sigaction(SIGTERM, &term, NULL);
+    signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+    sigset_t term_only;
+    sigemptyset(&term_only);
+    sigaddset(&term_only, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &term_only, NULL);
+    close(s->signals);
+    close(s->ready[0]);
+    asq__fiber_install_overflow_handler();
+    config.id = c->id;
+    config.slots = c->shared->slots;
+    config.ready = on_ready;
+    config.ready_user = &hook;
+    int rc = asq__process_run(&config, &child_stop, &child_process, err, sizeof err);
+    if (rc == 0)
+        _exit(0);
+    c->shared->code = rc;
+    snprintf(c->shared->why, sizeof c->shared->why, "%s", err);
+    _exit(EXIT_CANNOT_GO_ON);
+}
+
+/* ---- children ---- */
+
+static void start(struct supervisor *s, struct child *c) {
+    memset(c->shared, 0, s->shared_size);
+    c->started_ms = asq__now_ms();
+    c->pid = fork();
+    if (c->pid == 0)
+        run_child(s, c);
+    if (c->pid < 0) {
+        say(s, ASQ_LOG_ERROR, "worker process %s cannot be forked: %s", c->id, strerror(errno));
+        c->pid = 0;
+        c->start_at_ms = asq__now_ms() + BACKOFF_MAX_MS;
+    }
+}
+
+/* Raises `attempts` of the calls that were on its threads, then tells that it is dead. */
+static bool announce(struct supervisor *s, struct child *c) {
+    const struct asq__process_config *config = &s->config->process;
+    struct asq__keys keys;
+    redisContext *ctx;
+    char err[300], key[ASQ__KEY_MAX];
+    bool suspects = false, ok = true;
+    if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
+        return true;
+    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err, sizeof err) < 0) {
+        asq__keys_release(&keys);
+        return false;
+    }
+    for (uint32_t i = 0; i <= config->capacity; i++)
+        suspects |= c->shared->slots[i].busy && c->shared->slots[i].suspect;
+    for (uint32_t i = 0; i <= config->capacity; i++) {
+        struct asq__slot *slot = &c->shared->slots[i];
+        if (!slot->busy || (suspects && !slot->suspect))
+            continue; /* beside one that has killed before, nobody else is blamed */
+        slot->call[sizeof slot->call - 1] = '\0';
+        asq__keys_attempts(&keys, slot->partition, key);
+        redisReply *r = redisCommand(ctx, "HINCRBY %s %s 1", key, slot->call);
+        ok &= r != NULL;
+        if (r)
+            slot->busy = 0;
+        say(s, ASQ_LOG_WARNING, "call %s was running when %s died", slot->call, c->id);
+        freeReplyObject(r);
+    }
+    asq__keys_worker(&keys, c->id, key);
+    redisReply *r = redisCommand(ctx, "DEL %s", key);
+    ok &= r != NULL;
+    freeReplyObject(r);
+    asq__keys_workers(&keys, key);
+    freeReplyObject(redisCommand(ctx, "SREM %s %s", key, c->id));
+    asq__keys_channel(&keys, "workers", key);
+    freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, c->id));
+    redisFree(ctx);
+    asq__keys_release(&keys);
+    return ok;
+}
+
+static void reaped(struct supervisor *s, struct child *c, int status) {
+    int64_t now = asq__now_ms();
+    c->pid = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        c->done = true;
+        return;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CANNOT_GO_ON && c->shared->code) {
+        c->done = true;
+        if (!s->code) {
+            s->code = c->shared->code;
+            c->shared->why[sizeof c->shared->why - 1] = '\0';
+            snprintf(s->why, sizeof s->why, "%s", c->shared->why);
+        }
+        return;
+    }
+    if (WIFSIGNALED(status))
+        say(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s", c->id, WTERMSIG(status),
+            strsignal(WTERMSIG(status)), s->stopping ? "" : "; it is started again");
+    else
+        say(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s", c->id,
+            WEXITSTATUS(status), s->stopping ? "" : "; it is started again");
+    c->unannounced = !announce(s, c);
+    if (s->stopping) {
+        c->done = true;
+        return;
+    }
+    c->backoff_ms = now - c->started_ms > HEALTHY_MS || !c->backoff_ms ? BACKOFF_FIRST_MS
+                    : c->backoff_ms * 2 < BACKOFF_MAX_MS              ? c->backoff_ms * 2
+                                                                       : BACKOFF_MAX_MS;
+    c->start_at_ms = now + c->backoff_ms;
+}
+
+static void reap(struct supervisor *s) {
+    for (uint32_t i = 0; i < s->config->processes; i++) {
+        struct child *c = &s->children[i];
+        int status;
+        if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid)
+            reaped(s, c, status);
+    }
+}
+
+static void signal_all(struct supervisor *s, int signal) {
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (s->children[i].pid)
+            kill(s->children[i].pid, signal);
+}
+
+static void ask_to_stop(struct supervisor *s) {
+    if (++s->stopping == 1)
+        notify(s, "STOPPING=1");
+    signal_all(s, SIGTERM);
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (!s->children[i].pid)
+            s->children[i].done = true;
+}
+
+static bool all_done(const struct supervisor *s) {
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (!s->children[i].done)
+            return false;
+    return true;
+}
+
+static void tell_ready(struct supervisor *s) {
+    char buf[64];
+    while (read(s->ready[0], buf, sizeof buf) > 0)
+        ;
+    if (s->told_ready)
+        return;
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (!atomic_load(&s->children[i].shared->ready))
+            return;
+    s->told_ready = true;
+    say(s, ASQ_LOG_INFO, "ready: %u worker process%s of %s", s->config->processes,
+        s->config->processes == 1 ? "" : "es", s->config->process.id);
+    notify(s, "READY=1");
+}
+
+/* ---- the loop ---- */
+
+static void on_signals(struct supervisor *s) {
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info)
+        if (info.ssi_signo != SIGCHLD)
+            ask_to_stop(s);
+    reap(s);
+}
+
+static void upkeep(struct supervisor *s) {
+    int64_t now = asq__now_ms();
+    for (uint32_t i = 0; i < s->config->processes; i++) {
+        struct child *c = &s->children[i];
+        if (c->unannounced)
+            c->unannounced = !announce(s, c);
+        if (!c->pid && !c->done && !c->unannounced && now >= c->start_at_ms)
+            start(s, c);
+    }
+    if (s->code && !s->stopping)
+        ask_to_stop(s); /* what one cannot do, the others cannot */
+    notify(s, "WATCHDOG=1");
+}
+
+static void supervise(struct supervisor *s) {
+    int64_t next_ms = 0;
+    while (!all_done(s)) {
+        struct pollfd fds[] = { { s->signals, POLLIN, 0 },
+                                { s->ready[0], POLLIN, 0 },
+                                { s->config->parent_fds[0], POLLIN, 0 },
+                                { s->config->parent_fds[1], POLLIN, 0 },
+                                { s->config->wake_fd, POLLIN, 0 } };
+        int64_t now = asq__now_ms();
+        if (now >= next_ms) {
+            upkeep(s);
+            next_ms = now + (s->told_ready ? TICK_MS : 100);
+        }
+        if (poll(fds, 5, (int) (next_ms - now > 0 ? next_ms - now : 0)) < 0 && errno != EINTR)
+            break;
+        if (fds[0].revents)
+            on_signals(s);
+        if (fds[1].revents)
+            tell_ready(s);
+        if (fds[2].revents || fds[3].revents) { /* the program is gone, and with it all reason to go on */
+            signal_all(s, SIGKILL);
+            s->stopping++;
+            for (uint32_t i = 0; i < s->config->processes; i++) {
+                struct child *c = &s->children[i];
+                if (c->pid)
+                    waitpid(c->pid, NULL, 0);
+                c->pid = 0;
+                c->done = true;
+            }
+        }
+        if (fds[4].revents) {
+            uint64_t n;
+            if (read(s->config->wake_fd, &n, sizeof n) == (ssize_t) sizeof n && atomic_load(s->config->stop))
+                ask_to_stop(s);
+        }
+    }
+}
+
+int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen) {
+    struct supervisor s = { .config = config, .signals = -1, .ready = { -1, -1 } };
+    sigset_t mask;
+    int rc = 0;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGCHLD);
+    s.shared_size = sizeof(struct shared) + (config->process.capacity + 1) * sizeof(struct asq__slot);
+    s.children = calloc(config->processes, sizeof *s.children);
+    if (!s.children)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    sigprocmask(SIG_BLOCK, &mask, &s.old_mask);
+    s.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (s.signals < 0 || pipe2(s.ready, O_NONBLOCK | O_CLOEXEC) < 0) {
+        rc = asq__err(err, errlen, ASQ_ESYS, "signalfd, pipe: %s", strerror(errno));
+        goto out;
+    }
+    for (uint32_t i = 0; i < config->processes; i++) {
+        struct child *c = &s.children[i];
+        snprintf(c->id, sizeof c->id, "%s.%u", config->process.id, i);
+        c->shared = mmap(NULL, s.shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (c->shared == MAP_FAILED) {
+            c->shared = NULL;
+            rc = asq__err(err, errlen, ASQ_ESYS, "mmap: %s", strerror(errno));
+            goto out;
+        }
+    }
+    supervise(&s);
+    if (s.code)
+        rc = asq__err(err, errlen, s.code, "%s", s.why);
+out:
+    for (uint32_t i = 0; i < config->processes; i++)
+        if (s.children[i].shared)
+            munmap(s.children[i].shared, s.shared_size);
+    if (s.signals >= 0)
+        close(s.signals);
+    if (s.ready[0] >= 0) {
+        close(s.ready[0]);
+        close(s.ready[1]);
+    }
+    sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
+    free(s.children);
+    return rc;
+}

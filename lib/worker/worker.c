@@ -1,0 +1,207 @@
+/*
+ * worker.c: the worker as a library call (asq_worker_…): options are checked and completed, plugins and
+ * models loaded, then the supervisor runs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "client/model.h"
+#include "client/plugin.h"
+#include "worker/supervisor.h"
+
+struct asq_worker {
+    struct asq__url url;
+    struct asq__registry registry;
+    asq_value *models;
+    char *ns, *id;
+    asq_worker_options options;
+    struct asq__error error;
+    atomic_int stop;
+    int wake_fd;
+};
+
+static int default_id(char **ret) {
+    char host[128] = "worker";
+    uint32_t random;
+    gethostname(host, sizeof host - 1);
+    if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
+        return ASQ_ESYS;
+    size_t n = strlen(host) + 16;
+    char *id = malloc(n);
+    if (!id)
+        return ASQ_ENOMEM;
+    snprintf(id, n, "%s-%08x", host, random);
+    *ret = id;
+    return 0;
+}
+
+static int check(asq_worker *w, char *err, size_t errlen) {
+    const asq_worker_options *o = &w->options;
+    char why[300];
+    if (w->url.scheme == ASQ__URL_LOCAL || w->url.scheme == ASQ__URL_CHILD)
+        return asq__err(err, errlen, ASQ_EINVAL, "a worker needs the URL of a Redis (redis://, rediss://, unix:)");
+    int rc = asq__check_id(w->id, why, sizeof why);
+    if (rc < 0)
+        return asq__err(err, errlen, rc, "the worker's id: %s", why);
+    if (strlen(w->id) > ASQ_MAX_ID - 8)
+        return asq__err(err, errlen, ASQ_EINVAL, "the worker's id has more than %d bytes", ASQ_MAX_ID - 8);
+    if (o->lease_time_ms < 100)
+        return asq__err(err, errlen, ASQ_EINVAL, "a lease time of %lld ms is too short; 100 is the least",
+                        (long long) o->lease_time_ms);
+    if (o->capacity > 4096 || o->processes > 1024)
+        return asq__err(err, errlen, ASQ_EINVAL, "at most 4096 threads and 1024 processes are possible");
+    if (o->partitions > ASQ__MAX_PARTITIONS)
+        return asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed", o->partitions,
+                        ASQ__MAX_PARTITIONS);
+    if (o->max_message_size > (size_t) 512 * 1024 * 1024)
+        return asq__err(err, errlen, ASQ_EINVAL, "a message of more than 512 MiB does not fit into Redis");
+    if (o->stack_size && o->stack_size < 16384)
+        return asq__err(err, errlen, ASQ_EINVAL, "a stack of %zu bytes is too small; 16384 is the least",
+                        o->stack_size);
+    if (!o->no_local_mode && !asq__url_is_local(&w->url) && !w->url.tls &&
+        !(w->url.password && *w->url.password)) {
+        char *where = asq__url_format(&w->url, true);
+        rc = asq__err(err, errlen, ASQ_EAUTH,
+                      "%s is not on this machine and has neither password nor TLS: everybody who reaches it can "
+                      "run calls here; protect it, or give --no-local-mode if that is meant",
+                      where ? where : "this Redis");
+        free(where);
+        return rc;
+    }
+    return 0;
+}
+
+static void complete(asq_worker_options *o) {
+    if (!o->capacity)
+        o->capacity = 32;
+    if (!o->processes)
+        o->processes = 1;
+    if (!o->max_expire_time_s)
+        o->max_expire_time_s = 7200;
+    if (!o->max_message_size)
+        o->max_message_size = ASQ_MAX_MESSAGE_SIZE;
+    if (!o->lease_time_ms)
+        o->lease_time_ms = 10000;
+    if (!o->drain_timeout_ms)
+        o->drain_timeout_ms = 30000;
+    if (!o->max_attempts)
+        o->max_attempts = 3;
+}
+
+int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen) {
+    asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
+    if (options) {
+        if (options->size == 0 || options->size > sizeof given)
+            return asq__err(err, errlen, ASQ_EVERSION, "asq_worker_options has %zu bytes, %zu are known; set it "
+                            "up with ASQ_WORKER_OPTIONS_INIT", options->size, sizeof given);
+        memcpy(&given, options, options->size);
+    }
+    asq_worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    asq__error_init(&w->error);
+    atomic_init(&w->stop, 0);
+    w->wake_fd = -1;
+    w->options = given;
+    complete(&w->options);
+    const char *url = given.url ? given.url : getenv("ASQUEUE_URL");
+    int rc = asq__registry_init(&w->registry);
+    if (rc < 0)
+        asq__err(err, errlen, rc, "out of memory");
+    if (rc == 0)
+        rc = asq__url_parse(url && *url ? url : "redis://127.0.0.1:6379", &w->url, err, errlen);
+    if (rc == 0) {
+        const char *ns = given.ns ? given.ns : w->url.ns && *w->url.ns ? w->url.ns : "default";
+        w->ns = strdup(ns);
+        rc = w->ns ? 0 : ASQ_ENOMEM;
+        if (rc == 0)
+            rc = given.id ? ((w->id = strdup(given.id)) ? 0 : ASQ_ENOMEM) : default_id(&w->id);
+        if (rc < 0)
+            asq__err(err, errlen, rc, "%s", asq_strerror(rc));
+    }
+    if (rc == 0)
+        rc = check(w, err, errlen);
+    if (rc == 0 && given.agent_dir)
+        rc = asq__plugins_load(&w->registry, given.agent_dir, NULL, err, errlen);
+    if (rc == 0 && given.model_config_path)
+        rc = asq__model_load(given.model_config_path, &w->models, err, errlen);
+    if (rc == 0 && (w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+        rc = asq__err(err, errlen, ASQ_ESYS, "eventfd: %s", strerror(errno));
+    if (rc < 0) {
+        asq_worker_free(w);
+        return rc;
+    }
+    *ret = w;
+    return 0;
+}
+
+int asq_worker_register(asq_worker *w, const asq_class *cls) {
+    char why[500];
+    int rc = asq__registry_add(&w->registry, cls, why, sizeof why);
+    return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
+}
+
+int asq_worker_run(asq_worker *w) {
+    const asq_worker_options *o = &w->options;
+    char why[500];
+    struct asq__supervisor_config config = {
+        .process = { .url = &w->url,
+                     .ns = w->ns,
+                     .id = w->id,
+                     .registry = &w->registry,
+                     .models = w->models,
+                     .partitions = o->partitions,
+                     .capacity = o->capacity,
+                     .max_expire_time_s = o->max_expire_time_s,
+                     .max_attempts = o->max_attempts,
+                     .max_message_size = o->max_message_size,
+                     .stack_size = o->stack_size,
+                     .lease_time_ms = o->lease_time_ms,
+                     .drain_timeout_ms = o->drain_timeout_ms,
+                     .log_level = o->log_level,
+                     .log = o->log,
+                     .log_user = o->log_user },
+        .processes = o->processes,
+        .parent_fds = { -1, -1 },
+        .notify = true,
+        .stop = &w->stop,
+        .wake_fd = w->wake_fd,
+    };
+    if (asq__registry_count(&w->registry) == 0)
+        return asq__error_set(&w->error, ASQ_ENOCLASS, "there is no agent class to serve; give --agent-dir with "
+                              "plugins in it, or register classes");
+    int rc = asq__supervise(&config, why, sizeof why);
+    return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
+}
+
+void asq_worker_stop(asq_worker *w) {
+    uint64_t one = 1;
+    int saved = errno;
+    atomic_fetch_add(&w->stop, 1);
+    ssize_t n = write(w->wake_fd, &one, sizeof one);
+    (void) n; /* full only when it is readable already */
+    errno = saved;
+}
+
+const char *asq_worker_errmsg(const asq_worker *w) {
+    return w->error.pub.message;
+}
+
+void asq_worker_free(asq_worker *w) {
+    if (!w)
+        return;
+    asq__registry_release(&w->registry);
+    asq__url_release(&w->url);
+    asq_value_free(w->models);
+    asq__error_clear(&w->error);
+    if (w->wake_fd >= 0)
+        close(w->wake_fd);
+    free(w->ns);
+    free(w->id);
+    free(w);
+}
