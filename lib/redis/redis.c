@@ -328,7 +328,6 @@ void asq__redis_free(struct asq__redis *r) {
     asq__conn_free(r->sub);
     free(r->channels[0]);
     free(r->channels[1]);
-    asq__keys_release(&r->keys);
     free(r);
 }
 

@@ -175,10 +175,8 @@ static bool announce(struct supervisor *s, struct child *c) {
     bool suspects = false, ok = true;
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
-    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err, sizeof err) < 0) {
-        asq__keys_release(&keys);
+    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err, sizeof err) < 0)
         return false;
-    }
     for (uint32_t i = 0; i <= config->capacity; i++)
         suspects |= c->shared->slots[i].busy && c->shared->slots[i].suspect;
     for (uint32_t i = 0; i <= config->capacity; i++) {
@@ -203,7 +201,6 @@ static bool announce(struct supervisor *s, struct child *c) {
     asq__keys_channel(&keys, "workers", key);
     freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, c->id));
     redisFree(ctx);
-    asq__keys_release(&keys);
     return ok;
 }
 

@@ -1,0 +1,36 @@
+/*
+ * keys.h: the name of every Redis key and channel. Built here and nowhere else; PROTOCOL.md has the
+ * table. All keys of a partition carry one hash tag, {N.p}, so they share a slot of a Redis Cluster.
+ */
+#ifndef ASQ_REDIS_KEYS_H
+#define ASQ_REDIS_KEYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ASQ__KEY_MAX 352 /* room for any name and its NUL: a worker id is the longest part */
+#define ASQ__NS_MAX 64
+
+struct asq__keys {
+    char ns[ASQ__NS_MAX + 1];
+    char prefix[ASQ__NS_MAX + 8]; /* "asq:{N" */
+    size_t prefix_n;
+};
+
+/* 0, or ASQ_EINVAL when ns is not 1 to 64 letters, digits, '_', '-' or '.'. */
+int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen);
+
+/* Each writes a name of at most ASQ__KEY_MAX bytes with its NUL, and returns its length. */
+size_t asq__keys_meta(const struct asq__keys *k, char *out);
+size_t asq__keys_workers(const struct asq__keys *k, char *out);
+size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out);
+size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out);
+size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out);
+/* batch: 16 bytes. */
+size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch, char *out);
+
+#endif

@@ -1,0 +1,378 @@
+/*
+ * url.c: see url.h.
+ */
+#include "redis/url.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "asqueue.h"
+#include "value/buf.h"
+#include "value/error.h"
+
+static int no_memory(char *err, size_t errlen) {
+    return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+}
+
+static int hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A percent-decoded copy. NULL: a bad or NUL escape, or no memory (*bad tells). */
+static char *decode(const char *s, size_t n, bool *bad) {
+    char *out = malloc(n + 1), *p = out;
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] != '%') {
+            *p++ = s[i];
+            continue;
+        }
+        bool whole = n - i > 2;
+        int high = whole ? hex(s[i + 1]) : -1, low = whole ? hex(s[i + 2]) : -1;
+        if (high < 0 || low < 0 || (high == 0 && low == 0)) {
+            *bad = true;
+            free(out);
+            return NULL;
+        }
+        *p++ = (char) (high << 4 | low);
+        i += 2;
+    }
+    *p = '\0';
+    return out;
+}
+
+static int take(char **to, const char *s, size_t n, const char *what, char *err, size_t errlen) {
+    bool bad = false;
+    char *copy = decode(s, n, &bad);
+    if (!copy)
+        return bad ? asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has an invalid %%-escape", what)
+                   : no_memory(err, errlen);
+    free(*to);
+    *to = copy;
+    return 0;
+}
+
+static int number(const char *s, size_t n, long min, long max, const char *what, long *ret, char *err,
+                  size_t errlen) {
+    char text[16], *end;
+    if (n > 0 && n < sizeof text) {
+        memcpy(text, s, n);
+        text[n] = '\0';
+        errno = 0;
+        long value = strtol(text, &end, 10);
+        if (!*end && errno == 0 && value >= min && value <= max && (*text >= '0' && *text <= '9')) {
+            *ret = value;
+            return 0;
+        }
+    }
+    return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s is '%.*s'; a number from %ld to %ld is needed", what,
+                    (int) (n > 40 ? 40 : n), s, min, max);
+}
+
+/* ---- ?name=value&… ---- */
+
+static int parameter(struct asq__url *u, const char *name, size_t name_n, const char *value, size_t n,
+                     char *err, size_t errlen) {
+    bool redis = u->scheme == ASQ__URL_TCP || u->scheme == ASQ__URL_UNIX;
+    long i;
+    int rc;
+#define IS(text) (name_n == sizeof text - 1 && memcmp(name, text, name_n) == 0)
+    if (redis && IS("ns"))
+        return take(&u->ns, value, n, "ns", err, errlen);
+    if (u->scheme == ASQ__URL_UNIX && IS("user"))
+        return take(&u->user, value, n, "user", err, errlen);
+    if (u->scheme == ASQ__URL_UNIX && IS("password"))
+        return take(&u->password, value, n, "password", err, errlen);
+    if (u->scheme == ASQ__URL_UNIX && IS("db")) {
+        rc = number(value, n, 0, 1000000, "db", &i, err, errlen);
+        if (rc == 0)
+            u->db = (int) i;
+        return rc;
+    }
+    if (u->scheme == ASQ__URL_CHILD && (IS("processes") || IS("capacity"))) {
+        bool processes = IS("processes");
+        rc = number(value, n, 1, processes ? 1024 : 4096, processes ? "processes" : "capacity", &i, err,
+                    errlen);
+        if (rc == 0)
+            *(processes ? &u->processes : &u->capacity) = (uint32_t) i;
+        return rc;
+    }
+#undef IS
+    const char *known = u->scheme == ASQ__URL_UNIX    ? "db, ns, user, password"
+                        : u->scheme == ASQ__URL_TCP   ? "ns"
+                        : u->scheme == ASQ__URL_CHILD ? "processes, capacity"
+                                                      : "none";
+    return asq__err(err, errlen, ASQ_EINVAL, "the URL has a parameter '%.*s' that is not known; known here: %s",
+                    (int) (name_n > 40 ? 40 : name_n), name, known);
+}
+
+static int parameters(struct asq__url *u, const char *s, char *err, size_t errlen) {
+    while (*s) {
+        size_t n = strcspn(s, "&"), name_n = strcspn(s, "=&");
+        int rc = name_n < n ? parameter(u, s, name_n, s + name_n + 1, n - name_n - 1, err, errlen)
+                            : parameter(u, s, n, "", 0, err, errlen);
+        if (rc < 0)
+            return rc;
+        s += n;
+        if (*s == '&')
+            s++;
+    }
+    return 0;
+}
+
+/* ---- redis://[[user]:password@]host[:port][/db] ---- */
+
+static int authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen) {
+    long port = 6379;
+    int rc = 0;
+    const char *at = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == '@')
+            at = s + i; /* the last: a password may have one */
+    if (at) {
+        const char *colon = memchr(s, ':', (size_t) (at - s));
+        if (!colon)
+            rc = take(&u->password, s, (size_t) (at - s), "password", err, errlen);
+        else if ((rc = take(&u->password, colon + 1, (size_t) (at - colon - 1), "password", err, errlen)) == 0 &&
+                 colon > s)
+            rc = take(&u->user, s, (size_t) (colon - s), "user", err, errlen);
+        if (rc < 0)
+            return rc;
+        n -= (size_t) (at + 1 - s);
+        s = at + 1;
+    }
+    const char *end;
+    if (n && *s == '[') {
+        end = memchr(s, ']', n);
+        if (!end)
+            return asq__err(err, errlen, ASQ_EINVAL, "the URL's address has a '[' without ']'");
+        rc = take(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
+        end++;
+    } else {
+        end = memchr(s, ':', n);
+        if (!end)
+            end = s + n;
+        rc = end == s ? take(&u->host, "127.0.0.1", 9, "host", err, errlen)
+                      : take(&u->host, s, (size_t) (end - s), "host", err, errlen);
+    }
+    size_t left = n - (size_t) (end - s);
+    if (rc == 0 && left && *end != ':')
+        rc = asq__err(err, errlen, ASQ_EINVAL, "the URL has '%.*s' behind its host", (int) left, end);
+    else if (rc == 0 && left)
+        rc = number(end + 1, left - 1, 1, 65535, "port", &port, err, errlen);
+    u->port = (int) port;
+    return rc;
+}
+
+static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen) {
+    size_t n = strcspn(s, "/?");
+    long db = 0;
+    int rc = authority(u, s, n, err, errlen);
+    if (rc < 0)
+        return rc;
+    s += n;
+    if (*s == '/') {
+        size_t digits = strcspn(++s, "?");
+        if (digits)
+            rc = number(s, digits, 0, 1000000, "database", &db, err, errlen);
+        s += digits;
+    }
+    u->db = (int) db;
+    return rc == 0 && *s == '?' ? parameters(u, s + 1, err, errlen) : rc;
+}
+
+static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errlen) {
+    if (strncmp(s, "//", 2) == 0)
+        s += 2;
+    size_t n = strcspn(s, "?");
+    if (*s != '/')
+        return asq__err(err, errlen, ASQ_EINVAL, "unix: needs an absolute path, as in unix:/run/redis/redis.sock");
+    int rc = take(&u->path, s, n, "path", err, errlen);
+    if (rc == 0 && strlen(u->path) >= sizeof((struct sockaddr_un *) 0)->sun_path)
+        rc = asq__err(err, errlen, ASQ_EINVAL, "the path of the Unix socket has more than %zu bytes",
+                      sizeof((struct sockaddr_un *) 0)->sun_path - 1);
+    return rc == 0 && s[n] == '?' ? parameters(u, s + n + 1, err, errlen) : rc;
+}
+
+int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen) {
+    struct asq__url u = { 0 };
+    int rc;
+#define STARTS(s) (strncasecmp(text, s, sizeof s - 1) == 0)
+    if (STARTS("local:") || STARTS("child:")) {
+        u.scheme = STARTS("local:") ? ASQ__URL_LOCAL : ASQ__URL_CHILD;
+        const char *rest = text + 6;
+        rc = *rest == '?' ? parameters(&u, rest + 1, err, errlen)
+             : *rest      ? asq__err(err, errlen, ASQ_EINVAL, "'%.40s' behind %.6s is not understood", rest, text)
+                          : 0;
+    } else if (STARTS("redis://")) {
+        u.scheme = ASQ__URL_TCP;
+        rc = tcp(&u, text + 8, err, errlen);
+    } else if (STARTS("rediss://")) {
+        u.scheme = ASQ__URL_TCP;
+        u.tls = true;
+#ifdef HAVE_HIREDIS_SSL
+        rc = tcp(&u, text + 9, err, errlen);
+#else
+        rc = asq__err(err, errlen, ASQ_ENOTSUP,
+                      "rediss:// needs TLS, which this build does not have (it needs hiredis 1.0 or newer with "
+                      "hiredis_ssl)");
+#endif
+    } else if (STARTS("unix:")) {
+        u.scheme = ASQ__URL_UNIX;
+        rc = unix_socket(&u, text + 5, err, errlen);
+    } else {
+        rc = asq__err(err, errlen, ASQ_EINVAL,
+                      "'%.60s' is no URL that is known: local:, child:, redis://, rediss:// and unix: are", text);
+    }
+#undef STARTS
+    if (rc < 0)
+        asq__url_release(&u);
+    else
+        *ret = u;
+    return rc;
+}
+
+int asq__url_copy(struct asq__url *to, const struct asq__url *from) {
+    struct asq__url u = *from;
+    u.host = from->host ? strdup(from->host) : NULL;
+    u.path = from->path ? strdup(from->path) : NULL;
+    u.user = from->user ? strdup(from->user) : NULL;
+    u.password = from->password ? strdup(from->password) : NULL;
+    u.ns = from->ns ? strdup(from->ns) : NULL;
+    if ((from->host && !u.host) || (from->path && !u.path) || (from->user && !u.user) ||
+        (from->password && !u.password) || (from->ns && !u.ns)) {
+        asq__url_release(&u);
+        return ASQ_ENOMEM;
+    }
+    *to = u;
+    return 0;
+}
+
+void asq__url_release(struct asq__url *u) {
+    free(u->host);
+    free(u->path);
+    free(u->user);
+    free(u->password);
+    free(u->ns);
+    memset(u, 0, sizeof *u);
+}
+
+/* ---- as text ---- */
+
+static void put_escaped(struct asq__buf *b, const char *s) {
+    for (; *s; s++) {
+        unsigned char c = (unsigned char) *s;
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~/", c))
+            asq__buf_putc(b, c);
+        else
+            asq__buf_printf(b, "%%%02X", c);
+    }
+}
+
+char *asq__url_format(const struct asq__url *u, bool hide_password) {
+    struct asq__buf b;
+    char sep = '?';
+    asq__buf_init(&b, 65536);
+    switch (u->scheme) {
+    case ASQ__URL_LOCAL:
+        asq__buf_puts(&b, "local:");
+        break;
+    case ASQ__URL_CHILD:
+        asq__buf_puts(&b, "child:");
+        break;
+    case ASQ__URL_TCP:
+        asq__buf_puts(&b, u->tls ? "rediss://" : "redis://");
+        if (u->password) {
+            if (u->user)
+                put_escaped(&b, u->user);
+            asq__buf_putc(&b, ':');
+            if (hide_password)
+                asq__buf_puts(&b, "***");
+            else
+                put_escaped(&b, u->password);
+            asq__buf_putc(&b, '@');
+        }
+        if (strchr(u->host, ':'))
+            asq__buf_printf(&b, "[%s]:%d", u->host, u->port);
+        else
+            asq__buf_printf(&b, "%s:%d", u->host, u->port);
+        if (u->db)
+            asq__buf_printf(&b, "/%d", u->db);
+        break;
+    case ASQ__URL_UNIX:
+        asq__buf_puts(&b, "unix:");
+        put_escaped(&b, u->path);
+        if (u->db) {
+            asq__buf_printf(&b, "%cdb=%d", sep, u->db);
+            sep = '&';
+        }
+        if (u->user) {
+            asq__buf_printf(&b, "%cuser=", sep);
+            put_escaped(&b, u->user);
+            sep = '&';
+        }
+        if (u->password) {
+            asq__buf_printf(&b, "%cpassword=", sep);
+            put_escaped(&b, hide_password ? "***" : u->password);
+            sep = '&';
+        }
+        break;
+    }
+    if (u->ns)
+        asq__buf_printf(&b, "%cns=%s", sep, u->ns);
+    return (char *) asq__buf_detach(&b, NULL);
+}
+
+/* ---- where it is ---- */
+
+static bool same_address(const struct sockaddr *a, const struct sockaddr *b) {
+    if (!a || !b || a->sa_family != b->sa_family)
+        return false;
+    if (a->sa_family == AF_INET)
+        return ((const struct sockaddr_in *) (const void *) a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *) (const void *) b)->sin_addr.s_addr;
+    if (a->sa_family == AF_INET6)
+        return memcmp(&((const struct sockaddr_in6 *) (const void *) a)->sin6_addr,
+                      &((const struct sockaddr_in6 *) (const void *) b)->sin6_addr,
+                      sizeof(struct in6_addr)) == 0;
+    return false;
+}
+
+static bool is_loopback(const struct sockaddr *a) {
+    if (a->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *) (const void *) a)->sin_addr.s_addr) >> 24 == 127;
+    return a->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) (const void *) a)->sin6_addr);
+}
+
+bool asq__url_is_local(const struct asq__url *u) {
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    struct ifaddrs *own = NULL;
+    bool local = true;
+    if (u->scheme != ASQ__URL_TCP)
+        return true;
+    if (getaddrinfo(u->host, NULL, &hints, &found) != 0)
+        return false;
+    if (getifaddrs(&own) != 0)
+        own = NULL;
+    for (const struct addrinfo *a = found; a && local; a = a->ai_next) {
+        bool here = is_loopback(a->ai_addr);
+        for (const struct ifaddrs *i = own; i && !here; i = i->ifa_next)
+            here = same_address(a->ai_addr, i->ifa_addr);
+        local = here;
+    }
+    if (own)
+        freeifaddrs(own);
+    freeaddrinfo(found);
+    return local;
+}
