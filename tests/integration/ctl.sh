@@ -1,0 +1,298 @@
+#!/bin/sh
+# ctl.sh: as-ctl and as-worker as scripts and people meet them: wrong usage, exit codes, JSON in and
+# out, timeouts, and stopping, against a real Redis and a real worker with the example plugins.
+#
+# By hand: from the build directory, .../tests/integration/ctl.sh
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+unset ASQUEUE_URL
+
+out=$tmp/out err=$tmp/err
+
+# Runs COMMAND with its output in $out and $err; the exit status must be the expected one.
+run() { # STATUS COMMAND...
+    expected=$1
+    shift
+    "$@" >"$out" 2>"$err"
+    status=$?
+    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
+}
+
+# … and with a line on stderr that matches PATTERN. With status 2 nothing is on stdout.
+refused() { # STATUS PATTERN COMMAND...
+    expected_=$1 pattern=$2
+    shift 2
+    run "$expected_" "$@"
+    expect "$err" "$pattern"
+    [ ! -s "$out" ] || fail "output, too, from: $*" "$out"
+}
+
+# … and with exactly this on stdout, and nothing on stderr.
+prints() { # TEXT COMMAND...
+    text=$1
+    shift
+    run 0 "$@"
+    [ "$(cat "$out")" = "$text" ] || fail "not '$text' from: $*" "$out"
+    [ ! -s "$err" ] || fail "stderr is not empty after: $*" "$err"
+}
+
+# The error is one line of JSON with every key, whose code is CODE.
+json_error() { # STATUS CODE COMMAND...
+    expected_=$1 code=$2
+    shift 2
+    run "$expected_" "$@"
+    [ "$(wc -l <"$err")" -eq 1 ] || fail "not one line on stderr: $*" "$err"
+    expect "$err" "^\{\"code\":\"$code\",\"number\":(-[0-9]+|null),\"message\":\".+\",\"class\":.*,\"method\":.*,\"agent\":.*,\"worker\":.*,\"call_id\":.*\}\$"
+}
+
+echo "wrong usage"
+# Nothing is behind this URL: what is found out here is found out without Redis.
+ASQUEUE_URL=redis://127.0.0.1:1
+export ASQUEUE_URL
+refused 2 'a command is needed' "$as_ctl"
+refused 2 "no command 'cal'; did you mean 'call'" "$as_ctl" cal
+refused 2 "no command 'frobnicate'$" "$as_ctl" frobnicate
+refused 2 '^usage: as-ctl call ID METHOD' "$as_ctl" call tally
+refused 2 'one argument too many' "$as_ctl" ping now
+refused 2 'no option --jsn; did you mean --json' "$as_ctl" --jsn ping
+refused 2 'no option -x' "$as_ctl" -x ping
+refused 2 '--timeout needs an argument, MS' "$as_ctl" ping --timeout
+refused 2 '--json takes no argument' "$as_ctl" --json=yes ping
+refused 2 '--timeout 5x: .*ms, s, m, h' "$as_ctl" --timeout 5x ping
+refused 2 '--timeout 0: it must be 1 to' "$as_ctl" --timeout 0 ping
+refused 2 "--async does not go with 'ping'" "$as_ctl" ping --async
+refused 2 "ARGS is of type int: for one argument write '\[2\]'" "$as_ctl" call tally add 2
+refused 2 'ARGS is no JSON: line 1' "$as_ctl" call tally add '{n: 2}'
+refused 2 'ARGS is of type bytes' "$as_ctl" create Counter '{"$bytes": "AAEC"}'
+refused 2 'VALUE is no JSON.*A string needs its quotes' "$as_ctl" set tally owner Grace
+refused 2 'inside of one program' "$as_ctl" -u child: ping
+refused 2 'inside of one program' env ASQUEUE_URL=local: "$as_ctl" ping
+refused 2 '[Uu][Rr][Ll]|frobs:' "$as_ctl" -u frobs://x ping
+json_error 2 USAGE "$as_ctl" --json --bogus ping
+json_error 2 USAGE "$as_ctl" call tally add 2 --json
+refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
+refused 2 '--lo can be --log-format --log-level' "$as_worker" --lo
+refused 2 '--log-level loud: it must be one of error|warning' "$as_worker" --log-level loud
+refused 2 '--max-message-size 1T: .*K, M, G' "$as_worker" --max-message-size 1T
+refused 2 '--capacity 0: it must be 1 to' "$as_worker" --capacity 0
+refused 2 "--capacity does not go with 'status'" "$as_worker" status --capacity 2
+refused 2 'leave out --host and --port' "$as_worker" --redis-url redis://x --port 7000
+refused 2 'give --id ID, or --all' "$as_worker" stop
+refused 2 'exclude each other' "$as_worker" stop --all --id one
+
+echo "help and version"
+run 0 "$as_ctl" --help
+for command in agents call classes clone create delete get ping result set show stop workers; do
+    expect "$out" "^  $command"
+done
+sed -n 's|^  -., \(--[a-z-]*\).*|\1|p; s|^      \(--[a-z-]*\).*|\1|p' "$out" >"$tmp/options"
+"$as_ctl" --complete - >"$tmp/completed"
+sort "$tmp/completed" | cmp -s - "$tmp/completed" || fail "the options are not sorted" "$tmp/completed"
+sort "$tmp/options" | cmp -s - "$tmp/completed" || fail "help and completion differ" "$out"
+run 0 "$as_ctl" call --help
+expect "$out" '^usage: as-ctl call ID METHOD \[ARGS\] \[--async\]'
+run 0 "$as_worker" --help
+expect "$out" '^      --lease-time MS'
+run 0 "$as_worker" --version
+expect "$out" '^as-worker [0-9]+\.[0-9]+\.[0-9]+$'
+prints "$(printf 'text\njson')" "$as_worker" --complete start --log-format ''
+prints :DIR "$as_worker" --complete --agent-dir ''
+prints "$(printf 'start\nstatus\nstop')" "$as_worker" --complete ''
+if [ -e /dev/full ]; then
+    "$as_ctl" --help >/dev/full 2>"$err"
+    [ $? -eq 1 ] || fail "a full disk, and no failure"
+fi
+
+echo "no Redis"
+refused 1 'ASQ_ECONN' "$as_ctl" ping
+expect "$err" 'ASQUEUE_URL'
+json_error 1 ASQ_ECONN "$as_ctl" --json ping
+unset ASQUEUE_URL
+"$as_ctl" ping >"$out" 2>"$err" # unless there is one on the usual port
+[ $? -eq 0 ] || expect "$err" 'neither -u nor ASQUEUE_URL was given: tried redis://127\.0\.0\.1:6379'
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"
+[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+
+# ---- as-worker's start -----------------------------------------------------------------------
+
+start_redis
+ASQUEUE_URL=$redis_url
+export ASQUEUE_URL
+
+echo "what as-worker refuses"
+mkdir "$tmp/empty" "$tmp/open" "$tmp/broken"
+refused 1 'as-worker: .*--agent-dir' "$as_worker"
+refused 1 "$tmp/nowhere" "$as_worker" --agent-dir "$tmp/nowhere"
+cp "$agent_dir"/*.so "$tmp/open"
+chmod o+w "$tmp/open"
+refused 1 "$tmp/open" "$as_worker" --agent-dir "$tmp/open"
+echo 'no plugin' >"$tmp/broken/bad.so"
+refused 1 'bad\.so' "$as_worker" --agent-dir "$tmp/broken"
+run 1 "$as_worker" --agent-dir "$tmp/broken" --log-format json
+expect "$err" '^\{"time":".*","level":"error","pid":[0-9]+,"message":".*bad\.so.*"\}$'
+refused 1 'no-local-mode' "$as_worker" --agent-dir "$agent_dir" --redis-url redis://redis.example
+redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy allkeys-lru >/dev/null 2>&1 && {
+    run 1 "$as_worker" --agent-dir "$agent_dir"
+    expect "$err" 'noeviction'
+    expect_count "$err" 'as-worker: ' 1
+    redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy noeviction >/dev/null
+    redis-cli -s "$redis_socket" CONFIG SET requirepass secret >/dev/null
+    run 1 "$as_worker" --agent-dir "$agent_dir"
+    expect "$err" '[Pp]assword|NOAUTH|AUTH'
+    refused 1 'ASQ_EAUTH' "$as_ctl" ping
+    refused 1 'ASQ_EAUTH' "$as_ctl" -u "$redis_url?password=wrong" ping
+    if grep -q wrong "$err"; then
+        fail "the password is in the message" "$err"
+    fi
+    run 0 "$as_ctl" -u "$redis_url?password=secret" ping
+    redis-cli -s "$redis_socket" -a secret --no-auth-warning CONFIG SET requirepass '' >/dev/null
+}
+
+echo "no worker"
+run 0 "$as_ctl" ping
+expect "$out" '^PONG in [0-9.]+ ms$'
+run 0 "$as_ctl" ping --json
+expect "$out" '^\{"namespace":"default","ms":[0-9.e-]+\}$'
+prints '[]' "$as_ctl" workers --json
+run 0 "$as_worker" status
+expect "$err" "no worker in namespace 'default'"
+run 0 "$as_worker" stop --all
+expect "$err" 'no worker is alive'
+refused 1 'ASQ_ENOENT' "$as_worker" stop --id nobody
+refused 1 'no answer from agent .early. within 200 ms.*ASQ_ETIMEOUT' \
+    "$as_ctl" create Counter --id early --timeout 200
+refused 1 'still waiting: no worker is alive' "$as_ctl" call early add '[1]' -t 4s
+expect "$err" 'as-ctl result [^ ]+ \(ASQ_ETIMEOUT\)'
+
+# ---- With a worker ---------------------------------------------------------------------------
+
+start as-worker "$as_worker" start --agent-dir "$agent_dir" --id one --processes 2 \
+    --log-format json --lease-time 5s
+worker=$pid
+all_alive() {
+    [ "$("$as_ctl" workers --json | grep -o '"alive":true' | wc -l)" -eq "$1" ]
+}
+wait_until "two worker processes" all_alive 2
+
+echo "what was asked for before"
+call=$(sed -n 's/.*as-ctl result \([^ ]*\) (.*/\1/p' "$err")
+prints 1 "$as_ctl" result "$call"
+
+echo "agents"
+prints tally "$as_ctl" create Counter '{"start": 40}' --id tally
+refused 1 'ASQ_EEXIST' "$as_ctl" create Counter --id tally
+json_error 1 ASQ_EEXIST "$as_ctl" --json create Counter --id tally
+expect "$err" '"agent":"tally","worker":"one\.[01]"'
+refused 1 'Counter.*Echo|Echo.*Counter' "$as_ctl" create Conter # lists those there are
+refused 2 'spaces|space' "$as_ctl" create Counter --id 'a b'
+prints 42 "$as_ctl" call tally add '[2]'
+prints 45 "$as_ctl" --timeout 30s call tally add '{"n": 3}'
+prints 40 "$as_ctl" call tally add '[-5]'
+prints 41 sh -c 'printf "[1]" | "$1" call tally add -' sh "$as_ctl"
+prints 41 "$as_ctl" get tally value
+prints 41 "$as_ctl" get tally value -u "$redis_url" -n default
+refused 1 'ASQ_ENOATTR' "$as_ctl" get tally color
+run 1 "$as_ctl" set tally value -5 # no attribute of the examples is writable
+expect "$err" 'ASQ_E'
+refused 1 'add.*reset.*ASQ_ENOMETHOD' "$as_ctl" call tally subtract '[1]'
+refused 1 'ASQ_EARGS' "$as_ctl" call tally add '["two"]'
+refused 1 'ASQ_EPRIVATE' "$as_ctl" call tally _peek
+copy=$("$as_ctl" clone tally) || fail "clone"
+prints 40 "$as_ctl" get "$copy" value
+prints '{"id":"twin"}' "$as_ctl" clone tally --id twin --json
+run 0 "$as_ctl" show tally
+expect "$out" '^state +\{"value":41\}$'
+expect "$out" '^class +Counter$'
+run 0 "$as_ctl" show tally --json
+expect "$out" '^\{"id":"tally",.*"args":\{"start":40\}.*"state":\{"value":41\}.*\}$'
+refused 1 'ASQ_ENOAGENT' "$as_ctl" show nobody
+refused 1 'ASQ_ENOAGENT' "$as_ctl" call nobody add '[1]'
+prints e "$as_ctl" create Echo --id e
+run 0 "$as_ctl" agents
+expect "$out" '^tally +Counter +[0-9]+$'
+expect "$out" '^e +Echo +[0-9]+$'
+run 0 "$as_ctl" agents --class Echo --json
+expect "$out" '^\[\{"id":"e","class":"Echo","partition":[0-9]+\}\]$'
+prints '' "$as_ctl" delete twin
+prints "{\"deleted\":\"$copy\"}" "$as_ctl" delete "$copy" --json
+refused 1 'ASQ_ENOAGENT' "$as_ctl" get twin value
+refused 1 'ASQ_ENOAGENT' "$as_ctl" delete twin
+
+echo "JSON in and out"
+# shellcheck disable=SC2016
+for value in null true -7 9223372036854775807 1.5 '"ä\u0000\n"' '[]' '{}' '[1,[2,{"a":null}]]' \
+    '{"$bytes":"AAEC"}' '{"$double":"nan"}' '{"$agent":"tally","class":"Counter"}' '{"$map":{"$a":1}}'; do
+    prints "$value" "$as_ctl" --json call e echo "[$value]"
+done
+run 0 "$as_ctl" call e echo '[{"a": [1]}]'
+expect_count "$out" '^' 5 # indented for people
+
+echo "failures"
+refused 1 'as-ctl: on purpose \(ASQ_EUSER\(1\)\)' "$as_ctl" call e fail '["on purpose"]'
+expect "$err" '^    class Echo, method fail, agent e, worker one\.[01], call .'
+json_error 1 'ASQ_EUSER\(1\)' "$as_ctl" --json call e fail '["on purpose"]'
+expect "$err" '"number":-1001,"message":"on purpose","class":"Echo","method":"fail","agent":"e","worker":"one\.[01]"'
+refused 1 'red \\x1b\[31m' "$as_ctl" call e fail '["red \u001b[31m"]'
+
+echo "calls that take longer"
+json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[700]' --timeout 100
+call=$(sed -n 's/.*"call_id":"\([^"]*\)".*/\1/p' "$err")
+prints 700 "$as_ctl" result "$call"
+prints 700 "$as_ctl" result "$call" # kept: its id was given out
+call=$("$as_ctl" call e sleep '[300]' --async) || fail "call --async"
+refused 1 'within 20 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 20
+prints 300 "$as_ctl" result "$call"
+run 0 "$as_ctl" call tally add '[1]' --async --json
+expect "$out" '^\{"call_id":"[^"]+"\}$'
+refused 2 '.' "$as_ctl" result 'no call id'
+start interrupted "$as_ctl" call e sleep '[60000]'
+interrupted=$pid
+sleep 1
+kill -TERM "$interrupted"
+wait "$interrupted"
+status=$?
+[ "$status" -eq 143 ] || fail "SIGTERM ends as-ctl with status $status" "$tmp/interrupted.log"
+expect "$tmp/interrupted.log" 'interruption.*The call goes on.*as-ctl result'
+
+echo "classes, workers"
+run 0 "$as_ctl" classes
+expect "$out" '^Counter .*workers: 2'
+expect "$out" '^  add\(n\) +.*Adds n; gives the new value\.$'
+expect "$out" '^  \.value '
+run 0 "$as_ctl" classes --json
+expect "$out" '"Counter":\{.*"methods":\[.*"name":"add"'
+prints "$(printf 'Counter\nEcho')" sh -c '"$1" --complete create "" | sort' sh "$as_ctl"
+prints "$(printf 'add\nreset')" sh -c '"$1" --complete call tally "" | sort' sh "$as_ctl"
+for command in "$as_ctl workers" "$as_worker status"; do
+    # shellcheck disable=SC2086
+    run 0 $command
+    expect "$out" '^WORKER +ALIVE +HOST +PID +PARTITIONS +CAPACITY +CALLS'
+    expect_count "$out" '^one\.[01] +yes +.* [0-9]+ +[0-9]+ +32 +[0-9]+' 2
+done
+run 0 "$as_worker" status --json
+expect "$out" '^\[\{.*"id":"one\.0".*\}\]$'
+
+echo "the log"
+grep -vE '^\{"time":"[-0-9T:.+]+","level":"(info|warning|error)","pid":[0-9]+,"message":".*"\}$' \
+    "$tmp/as-worker.log" >"$tmp/other" && fail "a line of the log is not what it should be" "$tmp/other"
+
+echo "stop"
+json_error 1 ASQ_ENOENT "$as_ctl" --json stop nobody
+expect "$err" 'one'
+start second "$as_worker" --agent-dir "$agent_dir" --id two --log-level debug --lease-time 5s
+second=$pid
+wait_until "a third worker process" all_alive 3
+expect "$tmp/second.log" '^[-0-9]+T[0-9:.]+[+-][0-9:]+ info +.'
+prints 'two has stopped' "$as_worker" stop --id two
+wait "$second" || fail "as-worker stop: the worker ended with status $?" "$tmp/second.log"
+all_alive 2 || fail "not only the one worker was stopped"
+prints 42 "$as_ctl" call tally add '[0]'
+# The sleep of the interrupted as-ctl is still running: it is not waited for.
+run 0 "$as_worker" stop --all --no-wait --json
+expect "$out" '^\{"workers":\["one\.[01]","one\.[01]"\],"gone":false\}$'
+kill -TERM "$worker" # a second time: ends it now
+wait "$worker" || fail "as-worker ended with status $?" "$tmp/as-worker.log"
+prints '[]' "$as_worker" status --json
+stop "$redis_pid"
+echo "all as expected"

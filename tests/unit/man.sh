@@ -1,0 +1,56 @@
+#!/bin/sh
+# man.sh: the manual pages name every command and option that the programs have, and every error of
+# the header; they are free of formatting mistakes, as far as there is something to check that with.
+#
+# By hand: from the build directory, .../tests/unit/man.sh
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+man=$srcdir/man
+unset ASQUEUE_URL
+
+# Every option has an entry ".It Fl x , Fl Fl name", every command an ".It Cm name".
+described() { # PROGRAM PAGE
+    "$1" --complete '' >"$tmp/commands" || fail "$1 --complete"
+    [ -s "$tmp/commands" ] || fail "$1 has no commands"
+    while read -r command; do
+        expect "$2" "^\\.It Cm $command( |\$)"
+        "$1" --complete "$command" -
+    done <"$tmp/commands" | sort -u >"$tmp/options"
+    [ -s "$tmp/options" ] || fail "$1 has no options"
+    while read -r option; do
+        expect "$2" "^\\.It (Fl . , )?Fl Fl ${option#--}( |\$)"
+    done <"$tmp/options"
+    # … and none that is not there.
+    sed -n 's/^\.It \(Fl . , \)*Fl Fl \([a-z-]*\).*/--\2/p' "$2" | sort -u | diff "$tmp/options" - >"$tmp/diff" ||
+        fail "options of the program (<) and of ${2##*/} (>)" "$tmp/diff"
+}
+
+described "$as_ctl" "$man/as-ctl.1"
+described "$as_worker" "$man/as-worker.1"
+
+# X(ASQ_EINVAL, -1, …) of the header is ".It Dv ASQ_EINVAL No -1".
+sed -n 's/^    X(\(ASQ_E[A-Z]*\), \(-[0-9]*\),.*/.It Dv \1 No \2/p' "$srcdir/lib/asqueue.h" |
+    sort >"$tmp/header"
+[ -s "$tmp/header" ] || fail "no error found in asqueue.h"
+grep '^\.It Dv ASQ_E.* No -[0-9]' "$man/asqueue.3" | sort | diff "$tmp/header" - >"$tmp/diff" ||
+    fail "errors of asqueue.h (<) and of asqueue.3 (>)" "$tmp/diff"
+
+# Functions that the page names are there.
+grep -o 'Fn asq_[a-z_]*' "$man/asqueue.3" | sort -u | while read -r _ function; do
+    grep -q "\\b$function(" "$srcdir/lib/asqueue.h" || [ "$function" = asq_ ] ||
+        fail "asqueue.3 names $function, asqueue.h does not"
+done || exit 1
+
+for page in as-ctl.1 as-worker.1 asqueue.3; do
+    if command -v mandoc >/dev/null; then
+        # "referenced manual not found": pages that are not installed yet.
+        mandoc -T lint "$man/$page" 2>/dev/null | grep -v 'referenced manual not found' >"$tmp/lint" &&
+            fail "mandoc on $page" "$tmp/lint"
+    fi
+    if command -v man >/dev/null && man --version 2>/dev/null | grep -q '^man [0-9]'; then
+        man --warnings -l "$man/$page" 2>"$tmp/warnings" >/dev/null
+        [ ! -s "$tmp/warnings" ] || fail "man on $page" "$tmp/warnings"
+    fi
+done
+echo "all as expected"
