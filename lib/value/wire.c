@@ -477,10 +477,10 @@ static int next_element(struct reader *r, struct frame *frame, const uint8_t **r
         if (f.number != F_ELEMENT)
             continue;
         rc = expect(r, &f, BYTES, list ? "an item" : "an entry");
-        frame->next = f.data + f.n;
-        if (rc == 0 && !list)
-            rc = read_entry(r, &f, frame);
         if (rc < 0)
+            return rc;
+        frame->next = f.data + f.n;
+        if (!list && (rc = read_entry(r, &f, frame)) < 0)
             return rc;
         r->p = f.data;
         *ret_end = f.data + f.n;
