@@ -16,7 +16,7 @@
 
 #include "value/clock.h"
 
-enum { RETRY_MS = 500, UPKEEP_MS = 1000, IDLE_MS = 10 * 60 * 1000, KEEP_ACTORS = 2000000 };
+enum { RETRY_MS = 500, UPKEEP_MS = 1000, IDLE_MS = 10 * 60 * 1000, KEEP_ACTORS = 2000000, STOP_THREADS_MS = 1000 };
 
 void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...) {
     char text[1200];
@@ -324,9 +324,13 @@ static int set_up(struct asq__process *w, char *err, size_t errlen) {
     return rc < 0 ? asq__err(err, errlen, rc, "out of memory") : 0;
 }
 
-static void tear_down(struct asq__process *w) {
-    if (w->pool)
-        asq__pool_stop(w->pool);
+/* False: threads still run, and everything must stay where it is. */
+static bool tear_down(struct asq__process *w) {
+    if (w->pool && !asq__pool_stop(w->pool, STOP_THREADS_MS)) {
+        /* User code holds a thread, and with it what it works on. The process ends anyway. */
+        asq__members_end(w->members);
+        return false;
+    }
     if (w->loop)
         while (take_handovers(w))
             ;
@@ -341,6 +345,7 @@ static void tear_down(struct asq__process *w) {
     if (w->loop)
         ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->handover_lock);
+    return true;
 }
 
 int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
@@ -373,8 +378,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
         if (rc < 0)
             asq__err(err, errlen, rc, "%s", w->why);
     }
-    tear_down(w);
-    free(w);
+    if (tear_down(w))
+        free(w);
     return rc;
 }
 

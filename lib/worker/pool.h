@@ -1,0 +1,66 @@
+/*
+ * pool.h: the places where calls run: `capacity` threads, and the thread of the event loop itself, for
+ * calls that never block. A task runs on a fiber; a fiber that parks frees its thread for others and is
+ * resumed on the same one.
+ */
+#ifndef ASQ_WORKER_POOL_H
+#define ASQ_WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/list.h"
+#include "worker/fiber.h"
+
+struct asq__pool;
+
+struct asq__task {
+    struct asq__list node;
+    void (*run)(struct asq__task *task); /* on a fiber; the pool does not touch the task after it */
+    size_t stack_size;                   /* 0: the pool's */
+    const char *name_class, *name_method; /* borrowed while it runs */
+};
+
+struct asq__pool_config {
+    uint32_t capacity;
+    size_t stack_size; /* 0: ASQ__STACK_DEFAULT */
+    /* Another thread has made a fiber of the loop's ready: call asq__pool_inline_ready soon. */
+    void (*inline_ready)(void *user);
+    /* Thread 0 is the loop's, 1 … capacity the pool's: it runs this task from now on, or none. Called on
+     * that thread. May be NULL. */
+    void (*on_switch)(void *user, unsigned thread, struct asq__task *task);
+    void *user;
+};
+
+struct asq__pool_stats {
+    uint32_t threads, busy;
+    size_t parked, high_water, unguarded;
+};
+
+/* The calling thread becomes the loop's. */
+int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret);
+/* Some thread runs it. Threads are started when all there are are busy. From the loop's thread. */
+void asq__pool_submit(struct asq__pool *p, struct asq__task *task);
+/* Runs it now, on the calling thread, which is the loop's and not on a fiber, until it parks or ends. */
+void asq__pool_run_inline(struct asq__pool *p, struct asq__task *task);
+/* Resumes the loop's own fibers that were woken. True when there were some. */
+bool asq__pool_inline_ready(struct asq__pool *p);
+
+/* Inside a task: parks until it is woken. A wake that came before is not lost. */
+void asq__pool_park(void);
+/* From any thread. Wakes of one fiber do not add up. */
+void asq__pool_wake(struct asq__pool *p, struct asq__fiber *f);
+
+/* Names what has kept its thread busy for threshold_ms without parking, once each time. From any thread. */
+void asq__pool_scan(struct asq__pool *p, int64_t now_ms, int64_t threshold_ms,
+                    void (*found)(void *user, const char *class_name, const char *method, int64_t ms),
+                    void *user);
+struct asq__pool_stats asq__pool_stats(struct asq__pool *p);
+
+/* Ends the threads, waiting up to timeout_ms for what runs on them. False: some still run, and the pool
+ * must not be freed. */
+bool asq__pool_stop(struct asq__pool *p, int64_t timeout_ms);
+void asq__pool_free(struct asq__pool *p);
+
+#endif
