@@ -1,0 +1,69 @@
+/*
+ * class.h: the classes that a process knows. A registry keeps a checked copy of every table that a
+ * program or a plugin registers, in the layout of this library, whatever layout the table was built
+ * with; names, documentation and functions stay the user's. What runs methods (object.h) asks here
+ * what a name means and who may use it.
+ *
+ * Classes are added by one thread, before or between uses; all else reads only, so that any number
+ * of threads may do it. A class stays where it is until the registry is released.
+ */
+#ifndef ASQ_CLIENT_CLASS_H
+#define ASQ_CLIENT_CLASS_H
+
+#include "asqueue.h"
+#include "value/table.h"
+
+/* More than anybody writes: a table that goes on lacks its end. */
+#define ASQ__MAX_MEMBERS 4096
+
+struct asq__method {
+    asq_method def;
+    struct asq__node node;
+};
+
+struct asq__attribute {
+    asq_attribute def;
+    struct asq__node node;
+};
+
+struct asq__class {
+    asq_class def; /* without methods and attributes, which stand below */
+    struct asq__method *methods; /* in the table's order */
+    struct asq__attribute *attributes;
+    size_t method_count, attribute_count;
+    struct asq__table by_method, by_attribute;
+    struct asq__node node;
+    struct asq__class *next;
+};
+
+struct asq__registry {
+    struct asq__table by_name;
+    struct asq__class *first, **last; /* in the order of registration */
+};
+
+int asq__registry_init(struct asq__registry *r);
+/* Also for one that is zeroed, or whose init failed. */
+void asq__registry_release(struct asq__registry *r);
+/* Checks and copies a table. Errors: ASQ_EINVAL, ASQ_EEXIST, ASQ_EVERSION, ASQ_ENOMEM. */
+int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen);
+size_t asq__registry_count(const struct asq__registry *r);
+/* NULL when there is none. */
+const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name);
+/* Says that there is no such class, and which there are; returns ASQ_ENOCLASS. */
+int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err, size_t errlen);
+/* A map as asq_classes gives it, without "workers" and without what is private. Absent texts are null,
+ * flags a list of "readonly", "nonblocking" and "writable". NULL when memory is short. */
+asq_value *asq__registry_describe(const struct asq__registry *r);
+
+/* NULL when there is none. */
+const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name);
+/* May this method be called? from_inside: by the agent itself. ASQ_ENOMETHOD, ASQ_EPRIVATE. */
+int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
+                          const struct asq__method **ret, char *err, size_t errlen);
+/* May this attribute be read, or for_set: written? ASQ_ENOATTR, ASQ_EPRIVATE, and ASQ_ENOTSUP for one
+ * that the agent itself cannot set either. */
+int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
+                               bool from_inside, const struct asq__attribute **ret, char *err,
+                               size_t errlen);
+
+#endif
