@@ -413,7 +413,8 @@ static __attribute__((noinline)) json_t *parse(const struct reader *r, const cha
     json_error_t e;
     json_t *json =
         json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    if (!json && json_error_code(&e) == json_error_out_of_memory)
+    /* Jansson has no text for some of the places where it runs out of memory. */
+    if (!json && (json_error_code(&e) == json_error_out_of_memory || !*e.text))
         *ret_code = ASQ_ENOMEM;
     else if (!json)
         *ret_code = FAIL(r, ASQ_EPARSE, "line %d, column %d: %s", e.line, e.column, e.text);
