@@ -65,7 +65,9 @@ static char *read_input(size_t *ret_n, int *ret_code)
         }
         got = read(STDIN_FILENO, text + n, room - n);
         if (got < 0 && errno != EINTR) {
+            int saved = errno;
             free(text);
+            errno = saved;
             *ret_code = ASQ_ESYS;
             return NULL;
         }
@@ -75,8 +77,7 @@ static char *read_input(size_t *ret_n, int *ret_code)
     return text;
 }
 
-/* Reads JSON. *ret_why tells what is wrong with it, in `why`; else it is a failure that was
- * reported. */
+/* Reads JSON. AS_EXIT_USAGE: it is wrong, `why` says how, and nothing was reported yet. */
 static int read_json(struct as_ctl *ctl, const char *name, const char *text, asq_value **ret,
                      char *why, size_t whylen)
 {
