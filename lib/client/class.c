@@ -1,297 +1,23 @@
 /*
- * class.c: see class.h. First reading tables of any age, then checking them, the registry, looking
- * names up with texts that help those who mistyped one, and describing.
+ * class.c: see class.h. The registry, looking names up with texts that help those who mistyped one,
+ * and descriptions. Tables are taken over in class_table.c.
  */
 #include "client/class.h"
 
 #include "value/error.h"
 #include "value/list.h"
-#include "value/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_LAYOUT = 4096, /* bytes of a struct in a table, of whatever version; beyond: not a size */
-    METHOD_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING,
-    ATTRIBUTE_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_WRITABLE
-};
-
-/* ---- tables of other versions ---- */
-
-/* What must be there of a struct for it to mean anything. */
-#define THROUGH(type, member) (offsetof(type, member) + sizeof(((type *) NULL)->member))
-
-static int check_size(const char *what, size_t size, size_t least, size_t align, char *err, size_t errlen) {
-    if (size == 0)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s is 0: the table of a class begins with ASQ_CLASS_INIT", what);
-    if (size < least || size > MAX_LAYOUT || size % align != 0)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s is %zu, which no version of asqueue has: the table of a class begins with "
-                        "ASQ_CLASS_INIT", what, size);
-    return 0;
-}
-
-/* Copies a struct of another size into one of ours: what an older one lacks is zero. False when it is
- * a newer one and uses what we do not know. */
-static bool take(void *to, size_t to_size, const void *from, size_t from_size) {
-    memset(to, 0, to_size);
-    memcpy(to, from, from_size < to_size ? from_size : to_size);
-    for (size_t i = to_size; i < from_size; i++)
-        if (((const unsigned char *) from)[i])
-            return false;
-    return true;
-}
-
-static int too_new(const char *class_name, const char *what, const char *name, char *err, size_t errlen) {
-    return asq__err(err, errlen, ASQ_EVERSION,
-                    "class %s: %s%s%s uses what asqueue " ASQ_VERSION " does not have yet: it was built with a "
-                    "newer one", class_name, what, *name ? " " : "", name);
-}
-
-/* How many entries a table has; they are `stride` bytes each and begin with the name. */
-static int count_entries(const struct asq__class *c, const char *what, const void *table, size_t stride,
-                         size_t *ret, char *err, size_t errlen) {
-    const char *name;
-    size_t n = 0;
-    for (; table; n++) {
-        memcpy(&name, (const char *) table + n * stride, sizeof name);
-        if (!name)
-            break;
-        if (n == ASQ__MAX_MEMBERS)
-            return asq__err(err, errlen, ASQ_EINVAL,
-                            "class %s has more than %d %ss; does the table lack the NULL at its end?",
-                            c->def.name, ASQ__MAX_MEMBERS, what);
-    }
-    *ret = n;
-    return 0;
-}
-
-/* ---- checks ---- */
-
-static int check_text(const char *owner, const char *what, const char *text, char *err, size_t errlen) {
-    if (text && !asq__utf8_valid(text, strlen(text)))
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: its %s is not UTF-8", owner, what);
-    return 0;
-}
-
-/* The names in a list like "url, depth", separated as in params.c. */
-static size_t next_param(const char **at) {
-    *at += strspn(*at, ", \t\n");
-    return strcspn(*at, ", \t\n");
-}
-
-static int check_params(const char *owner, const char *params, char *err, size_t errlen) {
-    char name[ASQ_MAX_NAME + 1], why[300];
-    size_t n, other_n;
-    if (!params)
-        return 0;
-    for (const char *p = params; (n = next_param(&p)) != 0; p += n) {
-        if (n > ASQ_MAX_NAME)
-            return asq__err(err, errlen, ASQ_EINVAL, "%s: a parameter's name has %zu bytes; %d are allowed",
-                            owner, n, ASQ_MAX_NAME);
-        memcpy(name, p, n);
-        name[n] = '\0';
-        if (asq__check_name("parameter", name, why, sizeof why) < 0)
-            return asq__err(err, errlen, ASQ_EINVAL, "%s: %s", owner, why);
-        for (const char *q = params; (other_n = next_param(&q)) != 0 && q < p; q += other_n)
-            if (other_n == n && memcmp(p, q, n) == 0)
-                return asq__err(err, errlen, ASQ_EINVAL, "%s has two parameters '%s'", owner, name);
-    }
-    return 0;
-}
-
-/* What methods and attributes have in common. */
-static int check_member(const char *owner, const char *what, const char *class_name, const char *name,
-                        const char *doc, unsigned flags, char *err, size_t errlen) {
-    char why[400];
-    if (asq__check_name(what, name, why, sizeof why) < 0)
-        return asq__err(err, errlen, ASQ_EINVAL, "class %s: %s", class_name, why);
-    if (flags & ~(unsigned) ATTRIBUTE_FLAGS)
-        return too_new(class_name, what, name, err, errlen);
-    return check_text(owner, "doc", doc, err, errlen);
-}
-
-static int check_method(const struct asq__class *c, const asq_method *m, char *err, size_t errlen) {
-    char owner[2 * ASQ_MAX_NAME + 40];
-    snprintf(owner, sizeof owner, "method '%s' of class %s", m->name, c->def.name);
-    int rc = check_member(owner, "method", c->def.name, m->name, m->doc, m->flags, err, errlen);
-    if (rc < 0)
-        return rc;
-    if (!m->fn)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s has no function (fn is NULL)", owner);
-    if (m->flags & ~(unsigned) METHOD_FLAGS)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_WRITABLE is for attributes", owner);
-    rc = check_text(owner, "params", m->params, err, errlen);
-    return rc < 0 ? rc : check_params(owner, m->params, err, errlen);
-}
-
-static int check_attribute(const struct asq__class *c, const asq_attribute *a, char *err, size_t errlen) {
-    char owner[2 * ASQ_MAX_NAME + 40];
-    snprintf(owner, sizeof owner, "attribute '%s' of class %s", a->name, c->def.name);
-    int rc = check_member(owner, "attribute", c->def.name, a->name, a->doc, a->flags, err, errlen);
-    if (rc < 0)
-        return rc;
-    if (c->def.save && !a->get)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s has no get, which it needs: the class keeps its state in "
-                        "a struct", owner);
-    if (c->def.save && a->flags & ASQ_WRITABLE && !a->set)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s is ASQ_WRITABLE and has no set, which it needs: the class "
-                        "keeps its state in a struct", owner);
-    if (a->flags & ASQ_WRITABLE && a->flags & ASQ_READONLY)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s is both ASQ_WRITABLE and ASQ_READONLY", owner);
-    return 0;
-}
-
-/* The class itself, its name being checked. */
-static int check_class(const asq_class *def, char *err, size_t errlen) {
-    if (!def->save != !def->load)
-        return asq__err(err, errlen, ASQ_EINVAL, "class %s has %s without %s: a class that keeps its state in a "
-                        "struct has both, one whose state the library keeps has none", def->name,
-                        def->save ? "save" : "load", def->save ? "load" : "save");
-    if (def->save && !def->create)
-        return asq__err(err, errlen, ASQ_EINVAL, "class %s has save and load, but no create to make the struct",
-                        def->name);
-    if (def->destroy && !def->save)
-        return asq__err(err, errlen, ASQ_EINVAL, "class %s has destroy, but no save and load: without them the "
-                        "library keeps the state, and there is no struct to destroy", def->name);
-    if (!def->methods && !def->attributes)
-        return asq__err(err, errlen, ASQ_EINVAL, "class %s has neither methods nor attributes", def->name);
-    char owner[ASQ_MAX_NAME + 10];
-    snprintf(owner, sizeof owner, "class %s", def->name);
-    return check_text(owner, "doc", def->doc, err, errlen);
-}
-
-/* ---- a class ---- */
-
-static const void *method_key(const struct asq__node *node, size_t *n) {
-    const struct asq__method *m = ASQ__CONTAINER(node, struct asq__method, node);
-    *n = strlen(m->def.name);
-    return m->def.name;
-}
-
-static const void *attribute_key(const struct asq__node *node, size_t *n) {
-    const struct asq__attribute *a = ASQ__CONTAINER(node, struct asq__attribute, node);
-    *n = strlen(a->def.name);
-    return a->def.name;
-}
+/* ---- the registry ---- */
 
 static const void *class_key(const struct asq__node *node, size_t *n) {
     const struct asq__class *c = ASQ__CONTAINER(node, struct asq__class, node);
     *n = strlen(c->def.name);
     return c->def.name;
 }
-
-static void class_free(struct asq__class *c) {
-    if (!c)
-        return;
-    asq__table_release(&c->by_method);
-    asq__table_release(&c->by_attribute);
-    free(c->methods);
-    free(c->attributes);
-    free(c);
-}
-
-const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name) {
-    struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
-    return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
-}
-
-static const struct asq__attribute *find_attribute(const struct asq__class *c, const char *name) {
-    struct asq__node *node = asq__table_find(&c->by_attribute, name, strlen(name));
-    return node ? ASQ__CONTAINER(node, struct asq__attribute, node) : NULL;
-}
-
-static int take_methods(struct asq__class *c, const asq_class *def, char *err, size_t errlen) {
-    int rc = count_entries(c, "method", def->methods, def->method_size, &c->method_count, err, errlen);
-    if (rc < 0)
-        return rc;
-    c->methods = calloc(c->method_count + 1, sizeof *c->methods);
-    if (!c->methods || asq__table_init(&c->by_method, method_key) < 0)
-        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->method_count; i++) {
-        struct asq__method *m = &c->methods[i];
-        bool known = take(&m->def, sizeof m->def, (const char *) def->methods + i * def->method_size,
-                          def->method_size);
-        if (!known)
-            return too_new(c->def.name, "method", m->def.name, err, errlen);
-        rc = check_method(c, &m->def, err, errlen);
-        if (rc < 0)
-            return rc;
-        if (asq__class_method(c, m->def.name))
-            return asq__err(err, errlen, ASQ_EINVAL, "class %s has two methods '%s'", c->def.name, m->def.name);
-        asq__table_add(&c->by_method, &m->node);
-    }
-    return 0;
-}
-
-static int take_attributes(struct asq__class *c, const asq_class *def, char *err, size_t errlen) {
-    int rc = count_entries(c, "attribute", def->attributes, def->attribute_size, &c->attribute_count, err,
-                           errlen);
-    if (rc < 0)
-        return rc;
-    c->attributes = calloc(c->attribute_count + 1, sizeof *c->attributes);
-    if (!c->attributes || asq__table_init(&c->by_attribute, attribute_key) < 0)
-        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->attribute_count; i++) {
-        struct asq__attribute *a = &c->attributes[i];
-        bool known = take(&a->def, sizeof a->def, (const char *) def->attributes + i * def->attribute_size,
-                          def->attribute_size);
-        if (!known)
-            return too_new(c->def.name, "attribute", a->def.name, err, errlen);
-        rc = check_attribute(c, &a->def, err, errlen);
-        if (rc < 0)
-            return rc;
-        if (find_attribute(c, a->def.name))
-            return asq__err(err, errlen, ASQ_EINVAL, "class %s has two attributes '%s'", c->def.name,
-                            a->def.name);
-        asq__table_add(&c->by_attribute, &a->node);
-    }
-    return 0;
-}
-
-/* Fills c from a user's table. */
-static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen) {
-    asq_class *def = &c->def;
-    char what[ASQ_MAX_NAME + 40];
-    int rc = check_size("the size of a class", cls->size, THROUGH(asq_class, methods), _Alignof(asq_class), err,
-                        errlen);
-    if (rc < 0)
-        return rc;
-    bool known = take(def, sizeof *def, cls, cls->size);
-    if (!def->name)
-        return asq__err(err, errlen, ASQ_EINVAL, "a class has no name (name is NULL)");
-    rc = asq__check_name("class", def->name, err, errlen);
-    if (rc < 0)
-        return rc;
-    if (!known)
-        return too_new(def->name, "its table", "", err, errlen);
-    snprintf(what, sizeof what, "class %s: method_size", def->name);
-    rc = check_size(what, def->method_size, THROUGH(asq_method, fn), _Alignof(asq_method), err, errlen);
-    if (rc == 0) {
-        snprintf(what, sizeof what, "class %s: attribute_size", def->name);
-        rc = check_size(what, def->attribute_size, THROUGH(asq_attribute, get), _Alignof(asq_attribute), err,
-                        errlen);
-    }
-    if (rc == 0)
-        rc = check_class(def, err, errlen);
-    asq_class theirs = *def;
-    if (rc == 0)
-        rc = take_methods(c, &theirs, err, errlen);
-    if (rc == 0)
-        rc = take_attributes(c, &theirs, err, errlen);
-    /* In their layout: nobody may step through them any more. */
-    def->methods = NULL;
-    def->attributes = NULL;
-    def->size = sizeof(asq_class);
-    def->method_size = sizeof(asq_method);
-    def->attribute_size = sizeof(asq_attribute);
-    return rc;
-}
-
-/* ---- the registry ---- */
 
 int asq__registry_init(struct asq__registry *r) {
     memset(r, 0, sizeof *r);
@@ -302,7 +28,7 @@ int asq__registry_init(struct asq__registry *r) {
 void asq__registry_release(struct asq__registry *r) {
     for (struct asq__class *c = r->first, *next; c; c = next) {
         next = c->next;
-        class_free(c);
+        asq__class_free(c);
     }
     asq__table_release(&r->by_name);
     r->first = NULL;
@@ -312,14 +38,13 @@ void asq__registry_release(struct asq__registry *r) {
 int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen) {
     if (!cls)
         return asq__err(err, errlen, ASQ_EINVAL, "the class is NULL");
-    struct asq__class *c = calloc(1, sizeof *c);
-    if (!c)
-        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    int rc = take_class(c, cls, err, errlen);
-    if (rc == 0 && asq__registry_find(r, c->def.name))
+    struct asq__class *c;
+    int rc = asq__class_take(cls, &c, err, errlen);
+    if (rc < 0)
+        return rc;
+    if (asq__registry_find(r, c->def.name)) {
         rc = asq__err(err, errlen, ASQ_EEXIST, "a class %s is registered already", c->def.name);
-    if (rc < 0) {
-        class_free(c);
+        asq__class_free(c);
         return rc;
     }
     asq__table_add(&r->by_name, &c->node);
@@ -335,6 +60,16 @@ size_t asq__registry_count(const struct asq__registry *r) {
 const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name) {
     struct asq__node *node = asq__table_find(&r->by_name, name, strlen(name));
     return node ? ASQ__CONTAINER(node, struct asq__class, node) : NULL;
+}
+
+const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name) {
+    struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
+    return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
+}
+
+const struct asq__attribute *asq__class_attribute(const struct asq__class *c, const char *name) {
+    struct asq__node *node = asq__table_find(&c->by_attribute, name, strlen(name));
+    return node ? ASQ__CONTAINER(node, struct asq__attribute, node) : NULL;
 }
 
 /* ---- names that are not there ---- */
@@ -359,8 +94,8 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Letters to insert, delete, replace or swap with their neighbour, upper and lower case being the same.
- * Both are at most ASQ_MAX_NAME long. */
+/* Letters to insert, delete, replace or swap with their neighbour, upper and lower case being the
+ * same. Both are at most ASQ_MAX_NAME long. */
 static size_t distance(const char *a, const char *b) {
     size_t rows[3][ASQ_MAX_NAME + 1], *before = rows[0], *last = rows[1], *now = rows[2];
     size_t na = strlen(a), nb = strlen(b);
@@ -371,7 +106,8 @@ static size_t distance(const char *a, const char *b) {
         for (size_t j = 1; j <= nb; j++) {
             bool same = lower(a[i - 1]) == lower(b[j - 1]);
             now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + !same);
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]))
                 now[j] = least(now[j], before[j - 2] + 1);
         }
         size_t *spare = before;
@@ -429,15 +165,15 @@ static void append_names(const struct names *names, char *err, size_t errlen) {
 /* A name from outside, fit for a message. */
 static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1]) {
     size_t i = 0;
-    for (; name[i] && i < ASQ_MAX_NAME; i++)
+    for (; i < ASQ_MAX_NAME && name[i]; i++)
         text[i] = name[i] >= ' ' && name[i] < 0x7f ? name[i] : '?';
     text[i] = '\0';
     return text;
 }
 
 /* "HEAD 'NAME'; did you mean 'OTHER'? LIST: …" */
-static int unknown(int code, const char *head, const char *name, const struct names *names, const char *list,
-                   const char *none, char *err, size_t errlen) {
+static int unknown(int code, const char *head, const char *name, const struct names *names,
+                   const char *list, const char *none, char *err, size_t errlen) {
     char shown[ASQ_MAX_NAME + 1];
     const char *other = nearest(name, names);
     bool any = false;
@@ -470,29 +206,34 @@ static const char *class_at(const void *of, size_t i) {
     return c->def.name;
 }
 
-int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err, size_t errlen) {
+int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err,
+                          size_t errlen) {
     struct names names = { class_at, r, asq__registry_count(r), true };
-    return unknown(ASQ_ENOCLASS, "there is no class", name, &names, "There are", "no class is registered at all",
-                   err, errlen);
+    return unknown(ASQ_ENOCLASS, "there is no class", name, &names, "There are",
+                   "no class is registered at all", err, errlen);
 }
 
 int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
                           const struct asq__method **ret, char *err, size_t errlen) {
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
     if (name[0] == '_' && !from_inside)
-        return asq__err(err, errlen, ASQ_EPRIVATE, "class %s: methods with a leading '_', such as '%s', are "
-                        "private: only the agent itself may call them", cls->def.name, printable(name, shown));
+        return asq__err(err, errlen, ASQ_EPRIVATE,
+                        "class %s: methods with a leading '_', such as '%s', are "
+                        "private: only the agent itself may call them",
+                        cls->def.name, printable(name, shown));
     const struct asq__method *m = asq__class_method(cls, name);
     if (m) {
         *ret = m;
         return 0;
     }
-    if (find_attribute(cls, name))
-        return asq__err(err, errlen, ASQ_ENOMETHOD, "class %s has no method '%s': that is an attribute, to be "
-                        "read with asq_get", cls->def.name, name);
+    if (asq__class_attribute(cls, name))
+        return asq__err(err, errlen, ASQ_ENOMETHOD,
+                        "class %s has no method '%s': that is an attribute, to be "
+                        "read with asq_get",
+                        cls->def.name, name);
     struct names names = { method_at, cls, cls->method_count, from_inside };
     snprintf(head, sizeof head, "class %s has no method", cls->def.name);
-    return unknown(ASQ_ENOMETHOD, head, name, &names, "It has", "it has none at all", err, errlen);
+    return unknown(ASQ_ENOMETHOD, head, name, &names, "It has", "it has none", err, errlen);
 }
 
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
@@ -500,25 +241,33 @@ int asq__class_check_attribute(const struct asq__class *cls, const char *name, b
                                size_t errlen) {
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
     if (name[0] == '_' && !from_inside)
-        return asq__err(err, errlen, ASQ_EPRIVATE, "class %s: attributes with a leading '_', such as '%s', are "
-                        "private: only the agent itself may use them", cls->def.name, printable(name, shown));
-    const struct asq__attribute *a = find_attribute(cls, name);
+        return asq__err(err, errlen, ASQ_EPRIVATE,
+                        "class %s: attributes with a leading '_', such as '%s', are "
+                        "private: only the agent itself may use them",
+                        cls->def.name, printable(name, shown));
+    const struct asq__attribute *a = asq__class_attribute(cls, name);
     if (a && for_set && !from_inside && !(a->def.flags & ASQ_WRITABLE))
-        return asq__err(err, errlen, ASQ_EPRIVATE, "attribute '%s' of class %s cannot be set from outside: it is "
-                        "not declared ASQ_WRITABLE", name, cls->def.name);
+        return asq__err(err, errlen, ASQ_EPRIVATE,
+                        "attribute '%s' of class %s cannot be set from outside: it is "
+                        "not declared ASQ_WRITABLE",
+                        name, cls->def.name);
     if (a && for_set && cls->def.save && !a->def.set)
-        return asq__err(err, errlen, ASQ_ENOTSUP, "attribute '%s' of class %s cannot be set: it has no set "
-                        "function", name, cls->def.name);
+        return asq__err(err, errlen, ASQ_ENOTSUP,
+                        "attribute '%s' of class %s cannot be set: it has no set "
+                        "function",
+                        name, cls->def.name);
     if (a) {
         *ret = a;
         return 0;
     }
     if (asq__class_method(cls, name))
-        return asq__err(err, errlen, ASQ_ENOATTR, "class %s has no attribute '%s': that is a method, to be "
-                        "called", cls->def.name, name);
+        return asq__err(err, errlen, ASQ_ENOATTR,
+                        "class %s has no attribute '%s': that is a method, to be "
+                        "called",
+                        cls->def.name, name);
     struct names names = { attribute_at, cls, cls->attribute_count, from_inside };
     snprintf(head, sizeof head, "class %s has no attribute", cls->def.name);
-    return unknown(ASQ_ENOATTR, head, name, &names, "It has", "it has none at all", err, errlen);
+    return unknown(ASQ_ENOATTR, head, name, &names, "It has", "it has none", err, errlen);
 }
 
 /* ---- descriptions ---- */
@@ -531,7 +280,9 @@ static asq_value *describe_flags(unsigned flags) {
     static const struct {
         unsigned flag;
         const char *name;
-    } known[] = { { ASQ_READONLY, "readonly" }, { ASQ_NONBLOCKING, "nonblocking" }, { ASQ_WRITABLE, "writable" } };
+    } known[] = { { ASQ_READONLY, "readonly" },
+                  { ASQ_NONBLOCKING, "nonblocking" },
+                  { ASQ_WRITABLE, "writable" } };
     asq_value *list = asq_value_list();
     for (size_t i = 0; list && i < sizeof known / sizeof known[0]; i++)
         if (flags & known[i].flag && asq_list_append(list, asq_value_string(known[i].name)) < 0) {

@@ -27,7 +27,7 @@ struct asq__attribute {
 };
 
 struct asq__class {
-    asq_class def; /* without methods and attributes, which stand below */
+    asq_class def;               /* its methods and attributes are NULL: they stand below */
     struct asq__method *methods; /* in the table's order */
     struct asq__attribute *attributes;
     size_t method_count, attribute_count;
@@ -50,20 +50,26 @@ size_t asq__registry_count(const struct asq__registry *r);
 /* NULL when there is none. */
 const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name);
 /* Says that there is no such class, and which there are; returns ASQ_ENOCLASS. */
-int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err, size_t errlen);
-/* A map as asq_classes gives it, without "workers" and without what is private. Absent texts are null,
- * flags a list of "readonly", "nonblocking" and "writable". NULL when memory is short. */
+int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err,
+                          size_t errlen);
+/* A map as asq_classes gives it, without "workers" and without what is private. Absent texts are
+ * null, flags a list of "readonly", "nonblocking" and "writable". NULL when memory is short. */
 asq_value *asq__registry_describe(const struct asq__registry *r);
 
 /* NULL when there is none. */
 const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name);
+const struct asq__attribute *asq__class_attribute(const struct asq__class *cls, const char *name);
 /* May this method be called? from_inside: by the agent itself. ASQ_ENOMETHOD, ASQ_EPRIVATE. */
 int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
                           const struct asq__method **ret, char *err, size_t errlen);
-/* May this attribute be read, or for_set: written? ASQ_ENOATTR, ASQ_EPRIVATE, and ASQ_ENOTSUP for one
- * that the agent itself cannot set either. */
+/* May this attribute be read, or for_set: written? ASQ_ENOATTR, ASQ_EPRIVATE, and ASQ_ENOTSUP for
+ * one that the agent itself cannot set either. */
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
                                bool from_inside, const struct asq__attribute **ret, char *err,
                                size_t errlen);
+
+/* class_table.c: checks a user's table and copies it, outside of any registry. */
+int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, size_t errlen);
+void asq__class_free(struct asq__class *c);
 
 #endif
