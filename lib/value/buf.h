@@ -23,7 +23,8 @@ uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n);
 void asq__buf_put(struct asq__buf *b, const void *data, size_t n);
 void asq__buf_putc(struct asq__buf *b, uint8_t c);
 void asq__buf_puts(struct asq__buf *b, const char *s);
-void asq__buf_printf(struct asq__buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void asq__buf_printf(struct asq__buf *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Protobuf base-128 varint. */
 void asq__buf_varint(struct asq__buf *b, uint64_t v);
 /* Gives the memory away (free() it), NUL-terminated; NULL on error. Leaves an empty buffer. */

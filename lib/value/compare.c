@@ -29,7 +29,8 @@ static int compare_doubles(double a, double b) {
 
 static int compare_numbers(const asq_value *a, const asq_value *b) {
     if (a->type == b->type)
-        return a->type == ASQ_INT ? SIGN(a->integer, b->integer) : compare_doubles(a->number, b->number);
+        return a->type == ASQ_INT ? SIGN(a->integer, b->integer)
+                                  : compare_doubles(a->number, b->number);
     if (a->type == ASQ_DOUBLE)
         return -compare_numbers(b, a);
     int rc = compare_int_double(a->integer, b->number);
@@ -170,7 +171,8 @@ bool asq_value_equal(const asq_value *a, const asq_value *b) {
             return false;
         for (uint32_t i = 0; i < a->map.n; i++) {
             const struct asq__pair *x = &a->map.pairs[i], *y = &b->map.pairs[i];
-            const asq_value *other = strcmp(x->key, y->key) == 0 ? y->value : asq_map_get(b, x->key);
+            const asq_value *other =
+                strcmp(x->key, y->key) == 0 ? y->value : asq_map_get(b, x->key);
             if (!other || !asq_value_equal(x->value, other))
                 return false;
         }

@@ -1,7 +1,7 @@
 /*
- * container.c: lists and maps. A map keeps its pairs in the order of insertion; above SMALL of them an
- * open-addressing index (linear probing, at most three quarters full) finds keys. The index is made
- * when pairs are added, never when they are looked up, so reading a value changes nothing.
+ * container.c: lists and maps. A map keeps its pairs in the order of insertion; above SMALL of them
+ * an open-addressing index (linear probing, at most three quarters full) finds keys. The index is
+ * made when pairs are added, never when they are looked up, so reading a value changes nothing.
  */
 #include "value/hash.h"
 #include "value/value.h"
@@ -21,7 +21,7 @@ struct asq__map_index {
     struct slot slots[];
 };
 
-/* ---- The tree: depth and ownership ------------------------------------------------------------ */
+/* ---- The tree: depth and ownership ----------------------------------------------------------- */
 
 static uint8_t measure(asq_value *v) {
     if (v->type != ASQ_LIST && v->type != ASQ_MAP)
@@ -64,7 +64,7 @@ static bool is_around(const asq_value *item, const asq_value *container) {
     return container != NULL;
 }
 
-/* Adopts or frees item. What belongs to a tree already, this one or another, is left to that tree. */
+/* Adopts or frees item. What belongs to a tree already, this one or another, is left to it. */
 static int take(asq_value *container, asq_value *item) {
     if (!item)
         return ASQ_ENOMEM;
@@ -93,7 +93,7 @@ static int refuse(const asq_value *container, asq_value *item) {
     return container ? ASQ_ETYPE : ASQ_EINVAL;
 }
 
-/* ---- Lists ------------------------------------------------------------------------------------ */
+/* ---- Lists ----------------------------------------------------------------------------------- */
 
 static bool is_list(const asq_value *v) {
     return v && v->type == ASQ_LIST;
@@ -169,7 +169,7 @@ int asq_list_remove(asq_value *list, size_t i) {
     return 0;
 }
 
-/* ---- The index of a map ----------------------------------------------------------------------- */
+/* ---- The index of a map ---------------------------------------------------------------------- */
 
 static uint32_t hash_of(const char *key) {
     return (uint32_t) asq__hash_memory(key, strlen(key));
@@ -254,7 +254,7 @@ static void index_del(struct asq__map_index *index, struct slot *slot) {
     index->slots[hole].at = 0;
 }
 
-/* ---- Maps ------------------------------------------------------------------------------------- */
+/* ---- Maps ------------------------------------------------------------------------------------ */
 
 static bool is_map(const asq_value *v) {
     return v && v->type == ASQ_MAP;

@@ -1,5 +1,6 @@
 /*
- * error.c: codes, their names and texts; error objects. Relies on nothing but the list in asqueue.h.
+ * error.c: codes, their names and texts; error objects. Relies on nothing but the list in
+ * asqueue.h.
  */
 #include "value/error.h"
 

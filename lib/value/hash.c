@@ -1,6 +1,6 @@
 /*
- * hash.c: FNV-1a and SipHash-2-4 (Aumasson and Bernstein), after their published descriptions. Stands
- * alone. The bytes of every result are the same on all machines.
+ * hash.c: FNV-1a and SipHash-2-4 (Aumasson and Bernstein), after their published descriptions.
+ * Stands alone. The bytes of every result are the same on all machines.
  */
 #include "value/hash.h"
 

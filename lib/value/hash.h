@@ -1,7 +1,7 @@
 /*
- * hash.h: the hashes whose results are part of the protocol (PROTOCOL.md): FNV-1a decides an agent's
- * partition, SipHash-2-4 derives the ids of nested calls and places partitions on workers. Tables in
- * memory have a hash of their own.
+ * hash.h: the hashes whose results are part of the protocol (PROTOCOL.md): FNV-1a decides an
+ * agent's partition, SipHash-2-4 derives the ids of nested calls and places partitions on workers.
+ * Tables in memory have a hash of their own.
  */
 #ifndef ASQ_VALUE_HASH_H
 #define ASQ_VALUE_HASH_H
@@ -26,8 +26,8 @@ void asq__siphash128_keyed(const struct asq__siphash_key *key, const void *data,
  * that collide. Differs from process to process. */
 uint64_t asq__hash_memory(const void *data, size_t n);
 
-/* The partition of an agent id: of the part within the first {…}, when that is not empty, else of all
- * of it: (h ^ h >> 32) mod partitions, h its FNV-1a. */
+/* The partition of an agent id: of the part within the first {…}, when that is not empty, else of
+ * all of it: (h ^ h >> 32) mod partitions, h its FNV-1a. */
 uint32_t asq__partition_of(const char *id, size_t n, uint32_t partitions);
 
 #endif

@@ -131,8 +131,8 @@ int asq__check_name(const char *what, const char *name, char *err, size_t errlen
     if (!n)
         return asq__err(err, errlen, ASQ_EINVAL, "the %s name is empty", what);
     if (n > ASQ_MAX_NAME)
-        return asq__err(err, errlen, ASQ_EINVAL, "the %s name has %zu bytes; %d are allowed", what, n,
-                        ASQ_MAX_NAME);
+        return asq__err(err, errlen, ASQ_EINVAL, "the %s name has %zu bytes; %d are allowed", what,
+                        n, ASQ_MAX_NAME);
     if (!asq__utf8_valid(name, n))
         return asq__err(err, errlen, ASQ_EINVAL, "the %s name is not UTF-8", what);
     bool class_name = strcmp(what, "class") == 0;
@@ -142,10 +142,13 @@ int asq__check_name(const char *what, const char *name, char *err, size_t errlen
         if (letter || (*p == '_' && (p > name || !class_name)) || (other && p > name))
             continue;
         if ((unsigned char) *p < ' ' || *p == 0x7f)
-            return asq__err(err, errlen, ASQ_EINVAL, "the %s name contains a control character", what);
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "\"%s\" is no %s name: letters, digits, '_', '-' and '.' are allowed, and the "
-                        "first is a letter%s", name, what, class_name ? "" : " or '_'");
+            return asq__err(err, errlen, ASQ_EINVAL, "the %s name contains a control character",
+                            what);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "\"%s\" is no %s name: letters, digits, '_', '-' and '.' are allowed, and the "
+            "first is a letter%s",
+            name, what, class_name ? "" : " or '_'");
     }
     return 0;
 }

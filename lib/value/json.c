@@ -2,9 +2,9 @@
  * json.c: values as JSON text, see "JSON" in asqueue.h. Jansson reads; writing is done here, which
  * takes no second tree and gives doubles their shortest form.
  *
- * Jansson recurses up to 2048 levels deep, too much for a fiber's stack: nesting is counted before the
- * text is handed to it. As every map may be wrapped in a "$map", and every leaf is one object at most,
- * no value of ASQ_MAX_DEPTH needs more than twice as many levels and one.
+ * Jansson recurses up to 2048 levels deep, too much for a fiber's stack: nesting is counted before
+ * the text is handed to it. As every map may be wrapped in a "$map", and every leaf is one object
+ * at most, no value of ASQ_MAX_DEPTH needs more than twice as many levels and one.
  */
 #include "value/base64.h"
 #include "value/error.h"
@@ -20,7 +20,7 @@
 enum { TEXT_DEPTH = 2 * ASQ_MAX_DEPTH + 1 };
 #define MAX_TEXT ((size_t) 1 << 30)
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 struct writer {
     struct asq__buf out;
@@ -215,7 +215,7 @@ int asq_to_json(const asq_value *v, int indent, char **ret) {
     return 0;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 struct reader {
     char *err;
@@ -241,8 +241,9 @@ static int check_depth(const struct reader *r, const char *text, size_t n) {
         } else if (c == '"') {
             in_string = true;
         } else if ((c == '[' || c == '{') && ++depth > TEXT_DEPTH) {
-            return FAIL(r, ASQ_ELIMIT, "line %zu, column %zu: lists and maps are nested deeper than %d",
-                        line, i - line_at + 1, ASQ_MAX_DEPTH);
+            return FAIL(r, ASQ_ELIMIT,
+                        "line %zu, column %zu: lists and maps are nested deeper than %d", line,
+                        i - line_at + 1, ASQ_MAX_DEPTH);
         } else if ((c == ']' || c == '}') && depth) {
             depth--;
         }
@@ -332,7 +333,8 @@ static __attribute__((noinline)) int read_agent(const struct reader *r, const js
     const json_t *cls = json_object_get(json, "class");
     char why[160];
     if (json_object_size(json) != (cls ? 2 : 1) || (cls && !json_is_string(cls)))
-        return FAIL(r, ASQ_EPARSE, "an object with \"$agent\" has but one other key, \"class\", a string");
+        return FAIL(r, ASQ_EPARSE,
+                    "an object with \"$agent\" has but one other key, \"class\", a string");
     const char *class_name = cls ? json_string_value(cls) : "";
     if (asq__check_id(id, why, sizeof why) < 0)
         return FAIL(r, ASQ_EPARSE, "\"$agent\": %s", why);
@@ -350,8 +352,8 @@ static int read_future(const struct reader *r, const char *text, asq_value **ret
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* An object whose first key is one of ours is what that key says, or an error; other keys with "$" are
- * keys like any. */
+/* An object whose first key is one of ours is what that key says, or an error; other keys with "$"
+ * are keys like any. */
 static int read_object(const struct reader *r, const json_t *json, asq_value **ret) {
     json_t *object;
     void *at = first_member(json, &object);
@@ -407,6 +409,20 @@ static int read_value(const struct reader *r, const json_t *json, asq_value **re
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
+/* Jansson quotes the input, in places cut in the middle of a character. */
+static void make_printable(char *text) {
+    size_t n = strlen(text);
+    for (size_t i = 0, width; i < n; i += width) {
+        for (width = 1; width <= 4 && i + width <= n && !asq__utf8_valid(text + i, width); width++)
+            ;
+        bool control = (unsigned char) text[i] < ' ' || text[i] == 0x7f;
+        if (width > 4 || i + width > n || control) {
+            text[i] = '?';
+            width = 1;
+        }
+    }
+}
+
 /* Out of line: json_error_t is large. */
 static __attribute__((noinline)) json_t *parse(const struct reader *r, const char *text, size_t n,
                                                int *ret_code) {
@@ -414,10 +430,12 @@ static __attribute__((noinline)) json_t *parse(const struct reader *r, const cha
     json_t *json =
         json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     /* Jansson has no text for some of the places where it runs out of memory. */
-    if (!json && (json_error_code(&e) == json_error_out_of_memory || !*e.text))
+    if (!json && (json_error_code(&e) == json_error_out_of_memory || !*e.text)) {
         *ret_code = ASQ_ENOMEM;
-    else if (!json)
+    } else if (!json) {
+        make_printable(e.text);
         *ret_code = FAIL(r, ASQ_EPARSE, "line %d, column %d: %s", e.line, e.column, e.text);
+    }
     return json;
 }
 

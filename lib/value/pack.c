@@ -1,10 +1,10 @@
 /*
- * pack.c: values from a format. One loop over the format; what is open is the container that is being
- * filled, and those around it are its parents.
+ * pack.c: values from a format. One loop over the format; what is open is the container that is
+ * being filled, and those around it are its parents.
  *
- * Whatever goes wrong, the values that the caller gives away with `o` are freed, also those behind the
- * place of the failure: the rest of the format is walked for its arguments. That ends at a letter that
- * is none, since nobody knows what argument it stands for.
+ * Whatever goes wrong, the values that the caller gives away with `o` are freed, also those behind
+ * the place of the failure: the rest of the format is walked for its arguments. That ends at a
+ * letter that is none, since nobody knows what argument it stands for.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -176,7 +176,8 @@ static void skip_rest(struct packer *p) {
 }
 
 /* Reads a value and puts it into `open` under key (NULL in a list), or makes it *root. */
-static int pack_into(struct packer *p, char c, asq_value **root, asq_value **open, const char *key) {
+static int pack_into(struct packer *p, char c, asq_value **root, asq_value **open,
+                     const char *key) {
     asq_value *item = NULL;
     int rc = pack_one(p, c, &item);
     if (rc < 0)
@@ -188,7 +189,8 @@ static int pack_into(struct packer *p, char c, asq_value **root, asq_value **ope
     else if (!*root)
         *root = item;
     else
-        rc = (*open)->type == ASQ_LIST ? asq_list_append(*open, item) : asq_map_set(*open, key, item);
+        rc = (*open)->type == ASQ_LIST ? asq_list_append(*open, item)
+                                       : asq_map_set(*open, key, item);
     if (rc == ASQ_ENOMEM)
         return out_of_memory(p);
     if (rc == ASQ_ELIMIT)

@@ -45,8 +45,8 @@ int asq__value_by_params(const asq_value *map, const char *params, asq_value **r
     for (const char *p = params; rc == 0 && (n = next_name(&p)) != 0; p += n) {
         char name[ASQ_MAX_NAME + 1];
         if (n >= sizeof name) {
-            rc = asq__err(err, errlen, ASQ_EINVAL, "a parameter's name has %zu bytes; %d are allowed", n,
-                          ASQ_MAX_NAME);
+            rc = asq__err(err, errlen, ASQ_EINVAL,
+                          "a parameter's name has %zu bytes; %d are allowed", n, ASQ_MAX_NAME);
             break;
         }
         memcpy(name, p, n);

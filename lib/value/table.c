@@ -80,7 +80,8 @@ void asq__table_del(struct asq__table *t, struct asq__node *node) {
         }
 }
 
-void asq__table_each(struct asq__table *t, void (*fn)(struct asq__node *node, void *user), void *user) {
+void asq__table_each(struct asq__table *t, void (*fn)(struct asq__node *node, void *user),
+                     void *user) {
     for (size_t i = 0; t->count && i <= t->mask; i++)
         for (struct asq__node *node = t->buckets[i], *next; node; node = next) {
             next = node->next;

@@ -33,6 +33,7 @@ void asq__table_add(struct asq__table *t, struct asq__node *node);
 /* No-op when the node is not there. */
 void asq__table_del(struct asq__table *t, struct asq__node *node);
 /* Visits every item; fn may delete (and free) the item it is given. */
-void asq__table_each(struct asq__table *t, void (*fn)(struct asq__node *node, void *user), void *user);
+void asq__table_each(struct asq__table *t, void (*fn)(struct asq__node *node, void *user),
+                     void *user);
 
 #endif

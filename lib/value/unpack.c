@@ -1,7 +1,7 @@
 /*
  * unpack.c: reading a value by a format. The format is walked twice: once to see whether everything
- * fits, and then once more to write. Where an optional part is missing it is walked without a value,
- * for its arguments.
+ * fits, and then once more to write. Where an optional part is missing it is walked without a
+ * value, for its arguments.
  *
  * In an optional place null counts as missing, unless the letter there takes null (n, o, O, s?).
  * `a` and `r` check the type, and give the value like `o`.
@@ -92,7 +92,8 @@ static int unpack_text(struct unpacker *u, const asq_value *v, const struct plac
     if (!null && v->type != ASQ_STRING)
         return mismatch(u, place, optional ? "string or null" : "string", v);
     if (!null && !counted && strlen(v->str.data) != v->str.n)
-        return FAIL(u, place, ASQ_ETYPE, "the string contains a NUL, and is read without its length");
+        return FAIL(u, place, ASQ_ETYPE,
+                    "the string contains a NUL, and is read without its length");
     if (u->store) {
         *s = null ? NULL : v->str.data;
         if (counted)
@@ -128,7 +129,8 @@ static int unpack_int(struct unpacker *u, const asq_value *v, const struct place
 }
 
 /* type 0: any. */
-static int unpack_value(struct unpacker *u, const asq_value *v, const struct place *place, int type) {
+static int unpack_value(struct unpacker *u, const asq_value *v, const struct place *place,
+                        int type) {
     const asq_value **ret = va_arg(u->ap, const asq_value **);
     if (v && type && (int) v->type != type)
         return mismatch(u, place, asq_type_name((asq_type) type), v);
@@ -170,7 +172,8 @@ static int unpack_list(struct unpacker *u, const asq_value *v, const struct plac
     }
     next(u);
     if (v && v->list.n > here.i)
-        return FAIL(u, place, ASQ_ETYPE, "a list of %zu expected, one of %zu found", here.i, v->list.n);
+        return FAIL(u, place, ASQ_ETYPE, "a list of %zu expected, one of %zu found", here.i,
+                    v->list.n);
     return 0;
 }
 

@@ -2,8 +2,8 @@
  * value.c: values one by one: constructors, getters, freeing and copying trees. What lists and maps
  * do is in container.c, the order of values in compare.c.
  *
- * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses what would make it so:
- * functions here and elsewhere may recurse once for each level.
+ * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses what would make it
+ * so: functions here and elsewhere may recurse once for each level.
  */
 #include "value/value.h"
 

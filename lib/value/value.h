@@ -1,6 +1,6 @@
 /*
- * value.h: what the other files of value/ and the layers above know about asq_value beyond the public
- * interface: its representation, references to calls, and the wire encoding.
+ * value.h: what the other files of value/ and the layers above know about asq_value beyond the
+ * public interface: its representation, references to calls, and the wire encoding.
  */
 #ifndef ASQ_VALUE_VALUE_H
 #define ASQ_VALUE_VALUE_H
@@ -25,8 +25,8 @@ struct asq__pair {
     asq_value *value;
 };
 
-/* A future may hold a reference to the live asq_result, so that a value that is already there can be
- * sent instead. value/ does not know that type: it only counts through these. */
+/* A future may hold a reference to the live asq_result, so that a value that is already there can
+ * be sent instead. value/ does not know that type: it only counts through these. */
 struct asq__future_object {
     void *object; /* NULL: id only, as decoded from the wire */
     void (*ref)(void *object);
@@ -69,8 +69,8 @@ struct asq_value {
     };
 };
 
-/* For those who build containers of a known size. A container takes no part in another one before it
- * is complete; what is too deep, or stands elsewhere already, is refused as by asq_list_append. */
+/* For those who build containers of a known size. A container takes no part in another one before
+ * it is complete; what is too deep, or stands elsewhere already, is refused. */
 int asq__list_reserve(asq_value *list, size_t n);
 int asq__map_reserve(asq_value *map, size_t n);
 /* Takes key (from malloc, UTF-8) and item, also on failure: ASQ_EEXIST, ASQ_ELIMIT, ASQ_ENOMEM. */
@@ -86,19 +86,21 @@ int asq__value_adopt(asq_value *container, asq_value *item);
 asq_value *asq__value_agent_ref(const char *id, const char *class_name);
 /* Takes one reference of live (calls live->ref) when live is not NULL. */
 asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_object *live);
-/* asq_value_agent and asq_value_future are defined in client/ on top of these two. asq_pack's `a` and
- * `r` call the public functions. */
+/* asq_value_agent and asq_value_future are defined in client/ on top of these two. asq_pack's `a`
+ * and `r` call the public functions. */
 
 /* Wire: the protobuf message Value of proto/asqueue.proto. Written by hand, iteratively bounded in
  * depth: protobuf-c's unpacker recurses as deep as hostile bytes ask for. */
-int asq__value_encode(const asq_value *v, struct asq__buf *out); /* appends; ASQ_ELIMIT beyond depth */
+/* Appends. ASQ_ELIMIT, ASQ_ENOMEM; `out` is as before then, but for its error. */
+int asq__value_encode(const asq_value *v, struct asq__buf *out);
+/* ASQ_EPROTO (err says which byte and what is wrong with it), ASQ_ENOMEM. */
 int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen);
 
 /* Brings named arguments into the order of `params` ("url, depth"): a list with null where one is
  * missing in the middle, shorter when the end is missing. ASQ_EARGS names what is unknown. */
-int asq__value_by_params(const asq_value *map, const char *params, asq_value **ret, char *err, size_t errlen);
+int asq__value_by_params(const asq_value *map, const char *params, asq_value **ret, char *err,
+                         size_t errlen);
 
-/* Like asq_unpack/asq_vunpack, see pack.c. */
 bool asq__utf8_valid(const char *s, size_t n);
 /* 0, or ASQ_EINVAL with a text: an agent id, a class/method/attribute name. */
 int asq__check_id(const char *id, char *err, size_t errlen);

@@ -1,15 +1,15 @@
 /*
- * wire.c: values to and from the protobuf message Value of proto/asqueue.proto, by hand, byte for byte
- * what protobuf-c writes. Its own unpacker would recurse as deep as hostile bytes ask for.
+ * wire.c: values to and from the protobuf message Value of proto/asqueue.proto, by hand, byte for
+ * byte what protobuf-c writes. Its own unpacker would recurse as deep as hostile bytes ask for.
  *
  * Encoding takes two passes: the size of the whole, then the bytes, from the last to the first. A
- * length stands before what it counts, so going backwards it is known when its turn comes, and no size
- * is computed twice.
+ * length stands before what it counts, so going backwards it is known when its turn comes, and no
+ * size is computed twice.
  *
- * Decoding is one loop with a stack of ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the fields
- * of a Value the last one counts. Stricter than protobuf-c, on what no encoder writes: an Entry whose
- * value stands there twice is refused instead of merged, and so are duplicate keys, keys with a NUL,
- * field number 0 and varints beyond 64 bits.
+ * Decoding is one loop with a stack of ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the
+ * fields of a Value the last one counts. Stricter than protobuf-c, on what no encoder writes: an
+ * Entry whose value stands there twice is refused instead of merged, and so are duplicate keys,
+ * keys with a NUL, field number 0 and varints beyond 64 bits.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -21,16 +21,17 @@
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 /* Field numbers of the messages, and their tags as written. */
-enum { F_NULL = 1, F_BOOLEAN, F_INTEGER, F_NUMBER, F_TEXT, F_DATA, F_LIST, F_MAP, F_AGENT, F_FUTURE };
-enum { F_ELEMENT = 1 };            /* List.items, Map.entries */
-enum { F_KEY = 1, F_VALUE = 2 };   /* Entry */
-enum { F_ID = 1, F_CLASS = 2 };    /* AgentRef */
+enum { F_NULL = 1, F_BOOLEAN, F_INTEGER, F_NUMBER, F_TEXT };
+enum { F_DATA = F_TEXT + 1, F_LIST, F_MAP, F_AGENT, F_FUTURE };
+enum { F_ELEMENT = 1 };          /* List.items, Map.entries */
+enum { F_KEY = 1, F_VALUE = 2 }; /* Entry */
+enum { F_ID = 1, F_CLASS = 2 };  /* AgentRef */
 #define TAG(field, wire) ((uint8_t) ((field) << 3 | (wire)))
 
 /* More pairs than this are not trusted to a count alone; the map then grows as they come. */
 enum { MOST_RESERVED = 4096 };
 
-/* ---- Encoding --------------------------------------------------------------------------------- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static inline size_t varint_size(uint64_t v) {
     size_t bits = 64 - (size_t) __builtin_clzll(v | 1);
@@ -174,7 +175,7 @@ int asq__value_encode(const asq_value *v, struct asq__buf *out) {
     return 0;
 }
 
-/* ---- Decoding --------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 struct reader {
     const uint8_t *start, *p;
@@ -265,7 +266,8 @@ static int read_field(struct reader *r, const uint8_t *end, struct field *f) {
         return 0;
     }
     default:
-        return FAIL(r, f->at, "field %u has unknown wire type %d", (unsigned) f->number, (int) f->wire);
+        return FAIL(r, f->at, "field %u has unknown wire type %d", (unsigned) f->number,
+                    (int) f->wire);
     }
     return FAIL(r, f->at, "field %u is cut off", (unsigned) f->number);
 }
@@ -284,7 +286,8 @@ static int expect_text(struct reader *r, const struct field *f, const char *what
 }
 
 /* Copies a text of at most size - 1 bytes, without NUL. */
-static int copy_text(struct reader *r, const struct field *f, const char *what, char *to, size_t size) {
+static int copy_text(struct reader *r, const struct field *f, const char *what, char *to,
+                     size_t size) {
     int rc = expect_text(r, f, what);
     if (rc < 0)
         return rc;
@@ -308,7 +311,8 @@ static int read_bytes(struct reader *r, const struct field *f, asq_type type, as
 }
 
 /* Out of line: their buffers do not weigh on the stack of the loop. */
-static __attribute__((noinline)) int read_agent(struct reader *r, const struct field *f, asq_value **ret) {
+static __attribute__((noinline)) int read_agent(struct reader *r, const struct field *f,
+                                                asq_value **ret) {
     char id[ASQ_MAX_ID + 1] = "", class_name[ASQ_MAX_NAME + 1] = "", why[80];
     struct reader inner = *r;
     struct field g;
@@ -329,7 +333,8 @@ static __attribute__((noinline)) int read_agent(struct reader *r, const struct f
     return *ret ? 0 : out_of_memory(r);
 }
 
-static __attribute__((noinline)) int read_future(struct reader *r, const struct field *f, asq_value **ret) {
+static __attribute__((noinline)) int read_future(struct reader *r, const struct field *f,
+                                                 asq_value **ret) {
     char text[ASQ__CALL_ID_TEXT];
     struct asq__call_id id;
     int rc = copy_text(r, f, "future", text, sizeof text);

@@ -126,9 +126,14 @@ END_TEST
 /* RFC 4648, section 10. */
 START_TEST(base64_gives_the_published_values)
 {
-    static const char *const list[][2] = { { "", "" },         { "f", "Zg==" },         { "fo", "Zm8=" },
-                                           { "foo", "Zm9v" },  { "foob", "Zm9vYg==" },  { "fooba", "Zm9vYmE=" },
-                                           { "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "+/+/" } };
+    static const char *const list[][2] = { { "", "" },
+                                           { "f", "Zg==" },
+                                           { "fo", "Zm8=" },
+                                           { "foo", "Zm9v" },
+                                           { "foob", "Zm9vYg==" },
+                                           { "fooba", "Zm9vYmE=" },
+                                           { "foobar", "Zm9vYmFy" },
+                                           { "\xfb\xff\xbf", "+/+/" } };
     char back[16];
     size_t n;
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
@@ -142,10 +147,12 @@ START_TEST(base64_gives_the_published_values)
         ck_assert_mem_eq(back, list[i][0], n);
         free(text);
     }
-    static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9",
-                                       "Zm9-", "Zm9_", "Zm\n9", "=Zm9", "Zm=9" };
+    static const char *const bad[] = { "Z",    "Zg",   "Zg=",   "Zg===",    "Zh==",
+                                       "Zm9=", "Z===", "====",  "Zg==Zg==", "Zm 9",
+                                       "Zm9-", "Zm9_", "Zm\n9", "=Zm9",     "Zm=9" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_msg(asq__base64_decode(bad[i], strlen(bad[i]), back, &n) == ASQ_EPARSE, "%s", bad[i]);
+        ck_assert_msg(asq__base64_decode(bad[i], strlen(bad[i]), back, &n) == ASQ_EPARSE, "%s",
+                      bad[i]);
 }
 END_TEST
 

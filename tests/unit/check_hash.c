@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The vectors of the reference implementation of SipHash-2-4: key 00 01 … 0f, input 00 01 … of length
- * 0 to 63. Bytes in hexadecimal. */
+/* The vectors of the reference implementation of SipHash-2-4: key 00 01 … 0f, input 00 01 … of
+ * length 0 to 63. Bytes in hexadecimal. */
 static const char *const sip64[64] = {
     "310e0edd47db6f72", "fd67dc93c539f874", "5a4fa9d909806c0d", "2d7efbd796666785",
     "b7877127e09427cf", "8da699cd64557618", "cee3fe586e46c9cb", "37d1018bf50002ab",
@@ -135,8 +135,10 @@ START_TEST(only_what_stands_in_braces_decides_about_the_partition)
     /* Only the first brace counts, as in Redis Cluster. */
     ck_assert_uint_ne(partition("{}{tag}a", 4096), partition("{}{tag}b", 4096));
     ck_assert_uint_eq(partition("{a{b}c", 4096), partition("a{b", 4096));
-    ck_assert_uint_eq(partition("", 7), (uint32_t) ((UINT64_C(0xcbf29ce484222325) ^ 0xcbf29ce4) % 7));
-    ck_assert_uint_eq(partition("a", 128), (uint32_t) ((UINT64_C(0xaf63dc4c8601ec8c) ^ 0xaf63dc4c) % 128));
+    ck_assert_uint_eq(partition("", 7),
+                      (uint32_t) ((UINT64_C(0xcbf29ce484222325) ^ 0xcbf29ce4) % 7));
+    ck_assert_uint_eq(partition("a", 128),
+                      (uint32_t) ((UINT64_C(0xaf63dc4c8601ec8c) ^ 0xaf63dc4c) % 128));
     ck_assert_uint_eq(partition("a", 1), 0);
     ck_assert_uint_eq(partition("a", 0), 0);
 }

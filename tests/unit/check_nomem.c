@@ -1,10 +1,10 @@
 /*
- * check_nomem.c: the Nth allocation fails, for all N: whatever value/ does then ends in ASQ_ENOMEM (or
- * NULL), frees what it took, and leaves intact what it was given.
+ * check_nomem.c: the Nth allocation fails, for all N: whatever value/ does then ends in ASQ_ENOMEM
+ * (or NULL), frees what it took, and leaves intact what it was given.
  *
- * The linker puts the functions below in the place of malloc and its like (--wrap), for asqueue's own
- * code: when Jansson's allocations fail, that is Jansson's affair (2.14 reports some as an invalid
- * token). While armed, nothing of Check may run, for it allocates too.
+ * The linker puts the functions below in the place of malloc and its like (--wrap), for asqueue's
+ * own code: when Jansson's allocations fail, that is Jansson's affair (2.14 reports some as an
+ * invalid token). While armed, nothing of Check may run, for it allocates too.
  */
 #include "unit/random_value.h"
 #include "value/error.h"
@@ -117,7 +117,8 @@ static void make_inputs(void) {
     asq_map_set(input, "bytes", asq_value_bytes("abc", 3));
     asq_map_set(input, "named", asq_pack("{s:s,s:i}", "a", "x", "c", 1));
     asq_map_set(input, "agent", asq__value_agent_ref("a", "C"));
-    asq_map_set(input, "future", asq__value_future_ref("1-00000000000000000000000000000000-1", NULL));
+    asq_map_set(input, "future",
+                asq__value_future_ref("1-00000000000000000000000000000000-1", NULL));
     asq__buf_init(&input_bytes, 1 << 20);
     ck_assert_int_eq(asq__value_encode(input, &input_bytes), 0);
     ck_assert_int_eq(asq_to_json(input, 2, &input_json), 0);
@@ -183,8 +184,9 @@ static int large_map(void) {
 
 static int pack(void) {
     asq_value *v = NULL, *given = asq_value_string("given away");
-    v = asq_pack("{s:i,s:[s,s#,y#,f,n,b,{s:o}],s:O,s:[[[I]]],s:s?}", "a", 1, "b", "text", "te\0xt", (size_t) 5,
-                 "by", (size_t) 2, 2.5, 1, "o", given, "copy", input, "deep", INT64_C(5), "last", "x");
+    v = asq_pack("{s:i,s:[s,s#,y#,f,n,b,{s:o}],s:O,s:[[[I]]],s:s?}", "a", 1, "b", "text", "te\0xt",
+                 (size_t) 5, "by", (size_t) 2, 2.5, 1, "o", given, "copy", input, "deep",
+                 INT64_C(5), "last", "x");
     asq_value_free(v);
     return v ? 0 : ASQ_ENOMEM;
 }
@@ -311,7 +313,8 @@ static int error(void) {
     asq__error_where(&e, "C", "m", "a", "w", "c");
     asq__error_copy(&f, &e.pub);
     EXPECT(f.pub.code == ASQ_EFAILED);
-    EXPECT(strcmp(f.pub.message, "it failed") == 0 || strcmp(f.pub.message, asq_strerror(ASQ_EFAILED)) == 0);
+    EXPECT(strcmp(f.pub.message, "it failed") == 0 ||
+           strcmp(f.pub.message, asq_strerror(ASQ_EFAILED)) == 0);
     EXPECT(strcmp(f.pub.call_id, "c") == 0 || strcmp(f.pub.call_id, "") == 0);
     asq__error_clear(&e);
     asq__error_clear(&f);

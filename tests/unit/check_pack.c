@@ -1,6 +1,6 @@
 /*
- * check_pack.c: values from formats and back into variables; what went wrong is said, and who owns what
- * then.
+ * check_pack.c: values from formats and back into variables; what went wrong is said, and who owns
+ * what then.
  */
 #include "unit/random_value.h"
 
@@ -162,9 +162,10 @@ START_TEST(values_given_away_are_freed_whatever_fails)
     ck_assert_ptr_null(asq_pack("[o,s,o]", witness(), NULL, witness()));
     ck_assert_int_eq(living, 0);
     /* Arguments of every size stand between the failure and the value. */
-    ck_assert_ptr_null(asq_pack("{s:s,s:[i,I,f,b,n,s,s#,s?,s?#,y#,O,{s:a,s:r}],s:o}", "k", "\xff", "l", 1,
-                                INT64_C(2), d, 0, "t", "abc", (size_t) 2, NULL, NULL, (size_t) 0, "b",
-                                (size_t) 1, o, "a", NULL, "r", NULL, "w", witness()));
+    ck_assert_ptr_null(asq_pack("{s:s,s:[i,I,f,b,n,s,s#,s?,s?#,y#,O,{s:a,s:r}],s:o}", "k", "\xff",
+                                "l", 1, INT64_C(2), d, 0, "t", "abc", (size_t) 2, NULL, NULL,
+                                (size_t) 0, "b", (size_t) 1, o, "a", NULL, "r", NULL, "w",
+                                witness()));
     ck_assert_int_eq(living, 0);
     ck_assert_ptr_null(asq_pack("oo", witness(), witness()));
     ck_assert_int_eq(living, 0);
@@ -204,11 +205,11 @@ START_TEST(every_letter_reads_its_type)
     size_t n = 0, data_n = 0;
     const void *data = NULL;
     const asq_value *item = NULL, *agent = NULL, *future = NULL;
-    asq_value *v = asq_pack("[b,i,I,f,i,s,s#,n,y#,[i],n,o,o]", 1, INT_MIN, INT64_MAX, 2.5, 3, "text", "a\0b",
-                            (size_t) 3, "\x01\x02", (size_t) 2, 9, asq__value_agent_ref("id", "C"),
-                            witness());
-    ck_assert_int_eq(asq_unpack(v, "[b,i,I,f,f,s,s#,s?,y#,o,n,a,r]", &b, &i, &big, &d, &whole, &s, &counted, &n,
-                                &none, &data, &data_n, &item, &agent, &future),
+    asq_value *v =
+        asq_pack("[b,i,I,f,i,s,s#,n,y#,[i],n,o,o]", 1, INT_MIN, INT64_MAX, 2.5, 3, "text", "a\0b",
+                 (size_t) 3, "\x01\x02", (size_t) 2, 9, asq__value_agent_ref("id", "C"), witness());
+    ck_assert_int_eq(asq_unpack(v, "[b,i,I,f,f,s,s#,s?,y#,o,n,a,r]", &b, &i, &big, &d, &whole, &s,
+                                &counted, &n, &none, &data, &data_n, &item, &agent, &future),
                      0);
     ck_assert(b);
     ck_assert_int_eq(i, INT_MIN);
@@ -234,7 +235,8 @@ START_TEST(nothing_is_written_unless_everything_fits)
     const char *s = "untouched";
     asq_value *v = asq_pack("{s:i,s:[i,s]}", "a", 1, "l", 2, "text");
     ck_assert_int_eq(asq_unpack(v, "{s:i,s:[i,i]}", "a", &a, "l", &b, &b), ASQ_ETYPE);
-    ck_assert_int_eq(asq_unpack(v, "{s:i,s:[i,s],s:i}", "a", &a, "l", &b, &s, "missing", &b), ASQ_ENOENT);
+    ck_assert_int_eq(asq_unpack(v, "{s:i,s:[i,s],s:i}", "a", &a, "l", &b, &s, "missing", &b),
+                     ASQ_ENOENT);
     ck_assert_int_eq(asq_unpack(v, "{s:i,s:[i,s]", "a", &a, "l", &b, &s), ASQ_EINVAL);
     ck_assert_int_eq(a, 10);
     ck_assert_int_eq(b, 20);
@@ -252,10 +254,12 @@ START_TEST(what_does_not_fit_is_named_with_its_place)
     char err[200];
     int i = 5;
     const char *s;
-    asq_value *v = asq_pack("[i,{s:s,s:{s:[i,I]}}]", 1, "depth", "x", "a", "b", 1, INT64_C(1) << 40);
+    asq_value *v =
+        asq_pack("[i,{s:s,s:{s:[i,I]}}]", 1, "depth", "x", "a", "b", 1, INT64_C(1) << 40);
     ck_assert_int_eq(unpacked(v, err, sizeof err, "[i,{s:i}]", &i, "depth", &i), ASQ_ETYPE);
     ck_assert_str_eq(err, "[1].depth: int expected, string found");
-    ck_assert_int_eq(unpacked(v, err, sizeof err, "[i,{s:{s:[i,i]}}]", &i, "a", "b", &i, &i), ASQ_ELIMIT);
+    ck_assert_int_eq(unpacked(v, err, sizeof err, "[i,{s:{s:[i,i]}}]", &i, "a", "b", &i, &i),
+                     ASQ_ELIMIT);
     ck_assert_str_eq(err, "[1].a.b[1]: 1099511627776 is beyond the range of an int");
     ck_assert_int_eq(unpacked(v, err, sizeof err, "[i,{s:s}]", &i, "url", &s), ASQ_ENOENT);
     ck_assert_str_eq(err, "[1].url: missing");
@@ -282,9 +286,12 @@ START_TEST(formats_to_read_by_are_checked)
     static const char *const bad[] = { "", "[", "{", "[]x", "]", "q", "[n", "[n|", "y", "{n}" };
     char err[200];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        asq_value *v = bad[i][0] == '{' ? asq_value_map() : bad[i][0] == '[' ? asq_pack("[]") : NULL;
+        asq_value *v = bad[i][0] == '{'   ? asq_value_map()
+                       : bad[i][0] == '[' ? asq_pack("[]")
+                                          : NULL;
         int rc = unpacked(v, err, sizeof err, bad[i], NULL, NULL);
-        ck_assert_msg(rc == ASQ_EINVAL || (rc == ASQ_ENOENT && bad[i][1] == 'n'), "%s: %d", bad[i], rc);
+        ck_assert_msg(rc == ASQ_EINVAL || (rc == ASQ_ENOENT && bad[i][1] == 'n'), "%s: %d", bad[i],
+                      rc);
         asq_value_free(v);
     }
     ck_assert_int_eq(unpacked(NULL, err, sizeof err, NULL), ASQ_EINVAL);
@@ -299,7 +306,8 @@ START_TEST(optional_parts_leave_their_variables_alone)
     const char *s = "before";
     bool flag = true;
     asq_value *v = asq_pack("[i]", 10);
-    ck_assert_int_eq(asq_unpack(v, "[i|i,[i,b],{s:i,s?:i},s]", &a, &b, &c, &flag, "k", &c, "l", &d, &s), 0);
+    ck_assert_int_eq(
+        asq_unpack(v, "[i|i,[i,b],{s:i,s?:i},s]", &a, &b, &c, &flag, "k", &c, "l", &d, &s), 0);
     ck_assert_int_eq(a, 10);
     ck_assert_int_eq(b, 2);
     ck_assert_int_eq(c, 3);
@@ -307,7 +315,8 @@ START_TEST(optional_parts_leave_their_variables_alone)
     asq_value_free(v);
 
     v = asq_pack("[i,i,n,s]", 10, 20, "text");
-    ck_assert_int_eq(asq_unpack(v, "[i|i,i,s]", &a, &b, &c, &s), 0); /* null in the middle: missing */
+    ck_assert_int_eq(asq_unpack(v, "[i|i,i,s]", &a, &b, &c, &s),
+                     0); /* null in the middle: missing */
     ck_assert_int_eq(b, 20);
     ck_assert_int_eq(c, 3);
     ck_assert_str_eq(s, "text");
@@ -315,7 +324,8 @@ START_TEST(optional_parts_leave_their_variables_alone)
     asq_value_free(v);
 
     v = asq_pack("{s:i,s:n,s:n}", "a", 7, "null", "s");
-    ck_assert_int_eq(asq_unpack(v, "{s:i,s?:i,s?:i,s?:s?}", "a", &a, "no", &b, "null", &c, "s", &s), 0);
+    ck_assert_int_eq(asq_unpack(v, "{s:i,s?:i,s?:i,s?:s?}", "a", &a, "no", &b, "null", &c, "s", &s),
+                     0);
     ck_assert_int_eq(a, 7);
     ck_assert_int_eq(b, 20);
     ck_assert_int_eq(c, 3);

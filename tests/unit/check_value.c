@@ -4,6 +4,7 @@
 #include "unit/random_value.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 START_TEST(getters_accept_their_own_type_only)
@@ -75,11 +76,30 @@ END_TEST
 
 START_TEST(utf8_is_what_rfc_3629_says)
 {
-    static const char *const good[] = { "", "abc", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
-                                        "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "1234567\xc3\xa9" };
-    static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80",
-                                       "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                                       "\xff", "12345678\xc3", "\xe2\x28\xa1", "\xf0\x90\x80" };
+    static const char *const good[] = { "",
+                                        "abc",
+                                        "\xc2\x80",
+                                        "\xdf\xbf",
+                                        "\xe0\xa0\x80",
+                                        "\xed\x9f\xbf",
+                                        "\xee\x80\x80",
+                                        "\xf0\x90\x80\x80",
+                                        "\xf4\x8f\xbf\xbf",
+                                        "1234567\xc3\xa9" };
+    static const char *const bad[] = { "\x80",
+                                       "\xc0\x80",
+                                       "\xc1\xbf",
+                                       "\xc2",
+                                       "\xe0\x9f\xbf",
+                                       "\xed\xa0\x80",
+                                       "\xe2\x82",
+                                       "\xf0\x8f\xbf\xbf",
+                                       "\xf4\x90\x80\x80",
+                                       "\xf5\x80\x80\x80",
+                                       "\xff",
+                                       "12345678\xc3",
+                                       "\xe2\x28\xa1",
+                                       "\xf0\x90\x80" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         ck_assert_msg(asq__utf8_valid(good[i], strlen(good[i])), "good %zu", i);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -342,10 +362,19 @@ START_TEST(call_ids_have_one_form)
     ck_assert_uint_eq(back.index, 0);
     ck_assert_mem_eq(back.batch, id.batch, sizeof id.batch);
     static const char *const bad[] = {
-        "", "1", "1-", "-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0", "01-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
-        "4294967296-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0", "1-A5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
-        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a-0", "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5", "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-",
-        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0 ", "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-+1", "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-00",
+        "",
+        "1",
+        "1-",
+        "-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
+        "01-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
+        "4294967296-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
+        "1-A5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a-0",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0 ",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-+1",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-00",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(asq__call_id_parse(bad[i], &back) == ASQ_EPARSE, "%s", bad[i]);
@@ -477,11 +506,64 @@ START_TEST(copies_are_equal_and_independent)
 }
 END_TEST
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SMALL_STACK = 512 * 1024 }; /* sanitizers make frames larger */
+#elif defined(__clang__) /* does not define the above */
+enum { SMALL_STACK = 512 * 1024 };
+#else
+enum { SMALL_STACK = 64 * 1024 };
+#endif
+
+/* The deepest map there is, and all that recurses. */
+static void *use_deepest(void *unused) {
+    asq_value *v = asq_value_int(1), *copy, *back = NULL;
+    struct asq__buf b;
+    char *json;
+    (void) unused;
+    for (int i = 0; i < ASQ_MAX_DEPTH; i++) {
+        asq_value *map = asq_value_map();
+        ck_assert_int_eq(asq_map_set(map, "$key", v), 0);
+        v = map;
+    }
+    copy = asq_value_copy(v);
+    ck_assert_int_eq(asq_value_compare(v, copy), 0);
+    ck_assert(asq_value_equal(v, copy));
+    asq_value_free(copy);
+    asq__buf_init(&b, 100000);
+    ck_assert_int_eq(asq__value_encode(v, &b), 0);
+    ck_assert_int_eq(asq__value_decode(b.data, b.len, &back, NULL, 0), 0);
+    ck_assert(asq_value_equal(v, back));
+    asq_value_free(back);
+    asq__buf_release(&b);
+    ck_assert_int_eq(asq_to_json(v, 1, &json), 0);
+    ck_assert_int_eq(asq_from_json(json, strlen(json), &back, NULL, 0), 0);
+    ck_assert(asq_value_equal(v, back));
+    asq_value_free(back);
+    free(json);
+    asq_value_free(v);
+    return &references;
+}
+
+START_TEST(the_deepest_value_fits_a_small_stack)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *done = NULL;
+    ck_assert_int_eq(pthread_attr_init(&attr), 0);
+    ck_assert_int_eq(pthread_attr_setstacksize(&attr, SMALL_STACK), 0);
+    ck_assert_int_eq(pthread_create(&thread, &attr, use_deepest, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, &done), 0);
+    ck_assert_ptr_eq(done, &references);
+    pthread_attr_destroy(&attr);
+}
+END_TEST
+
 START_TEST(named_arguments_come_in_the_order_of_the_parameters)
 {
     char err[200];
     asq_value *map = asq_pack("{s:i,s:s}", "timeout", 5, "url", "u"), *list = NULL, *expected;
-    ck_assert_int_eq(asq__value_by_params(map, "url, depth,timeout , flags", &list, err, sizeof err), 0);
+    ck_assert_int_eq(
+        asq__value_by_params(map, "url, depth,timeout , flags", &list, err, sizeof err), 0);
     expected = asq_pack("[s,n,i]", "u", 5);
     ck_assert(asq_value_equal(list, expected));
     asq_value_free(list);
@@ -501,7 +583,8 @@ START_TEST(named_arguments_come_in_the_order_of_the_parameters)
     map = asq_pack("{s:n}", "depth");
     ck_assert_int_eq(asq__value_by_params(map, "url, depth", &list, err, sizeof err), 0);
     ck_assert_uint_eq(asq_list_size(list), 2);
-    ck_assert_int_eq(asq__value_by_params(list, "url, depth", &expected, err, sizeof err), ASQ_EARGS);
+    ck_assert_int_eq(asq__value_by_params(list, "url, depth", &expected, err, sizeof err),
+                     ASQ_EARGS);
     asq_value_free(list);
     asq_value_free(map);
 }
@@ -526,6 +609,7 @@ int main(void) {
     tcase_add_test(c, values_have_a_total_order);
     tcase_add_test(c, maps_are_equal_in_any_order_of_keys);
     tcase_add_test(c, copies_are_equal_and_independent);
+    tcase_add_test(c, the_deepest_value_fits_a_small_stack);
     tcase_add_test(c, named_arguments_come_in_the_order_of_the_parameters);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

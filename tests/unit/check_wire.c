@@ -7,7 +7,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* ---- Values as protobuf-c has them ------------------------------------------------------------ */
+/* ---- Values as protobuf-c has them ----------------------------------------------------------- */
 
 static char *text(const char *s) {
     char *copy = strdup(s);
@@ -15,7 +15,7 @@ static char *text(const char *s) {
     return copy;
 }
 
-/* The macros ..._INIT of protobuf-c cast a const away: its functions do the same without a warning. */
+/* protobuf-c's macros ..._INIT cast a const away: its functions do the same without a warning. */
 #define NEW(type, name)                                                                            \
     ({                                                                                             \
         type *new_ = malloc(sizeof *new_);                                                         \
@@ -44,7 +44,8 @@ static Asqueue__Value *to_pb(const asq_value *v) {
         pb->number = v->number;
         break;
     case ASQ_STRING:
-        pb->kind_case = ASQUEUE__VALUE__KIND_TEXT; /* without the NULs that a C string cannot have */
+        pb->kind_case =
+            ASQUEUE__VALUE__KIND_TEXT; /* without the NULs that a C string cannot have */
         pb->text = text(v->str.data);
         break;
     case ASQ_BYTES:
@@ -109,7 +110,8 @@ static asq_value *from_pb(const Asqueue__Value *pb) {
     case ASQUEUE__VALUE__KIND_MAP:
         v = asq_value_map();
         for (size_t i = 0; i < pb->map->n_entries; i++)
-            ck_assert_int_eq(asq_map_set(v, pb->map->entries[i]->key, from_pb(pb->map->entries[i]->value)), 0);
+            ck_assert_int_eq(
+                asq_map_set(v, pb->map->entries[i]->key, from_pb(pb->map->entries[i]->value)), 0);
         return v;
     case ASQUEUE__VALUE__KIND_AGENT:
         return asq__value_agent_ref(pb->agent->id, pb->agent->class_name);
@@ -261,29 +263,41 @@ START_TEST(protobufs_freedoms_are_understood)
         { BYTES(""), "null" },
         { BYTES("\x08\x00"), "null" },
         { BYTES("\x10\x05"), "true" },
-        { BYTES("\x10\x80\x80\x00"), "false" },                      /* a longer varint */
-        { BYTES("\x18\x01\x2a\x01x"), "\"x\"" },                     /* the last one counts */
+        { BYTES("\x10\x80\x80\x00"), "false" },  /* a longer varint */
+        { BYTES("\x18\x01\x2a\x01x"), "\"x\"" }, /* the last one counts */
         { BYTES("\x2a\x01x\x18\x01"), "-1" },
         { BYTES("\x3a\x02\x0a\x00\x18\x02"), "1" },
         { BYTES("\x18\x02\x3a\x02\x0a\x00"), "[null]" },
-        { BYTES("\x3a\x02\x0a\x00\x3a\x00"), "[]" },                 /* replaced, not merged */
+        { BYTES("\x3a\x02\x0a\x00\x3a\x00"), "[]" }, /* replaced, not merged */
         { BYTES("\x3a\x04\x0a\x02\x18\x02\x42\x00"), "{}" },
-        { BYTES("\xf8\x07\x01\x18\x02"), "1" },                      /* unknown fields of each kind */
+        { BYTES("\xf8\x07\x01\x18\x02"), "1" }, /* unknown fields of each kind */
         { BYTES("\xfa\x07\x03xyz\x18\x02"), "1" },
-        { BYTES("\x18\x02\xf9\x07" "12345678"), "1" },
-        { BYTES("\x18\x02\xfd\x07" "1234"), "1" },
+        { BYTES("\x18\x02\xf9\x07"
+                "12345678"),
+          "1" },
+        { BYTES("\x18\x02\xfd\x07"
+                "1234"),
+          "1" },
         { BYTES("\x3a\x07\x10\x01\x0a\x00\x12\x01x"), "[null]" },
-        { BYTES("\x42\x0b\x0a\x09\x12\x02\x18\x02\x0a\x01k\x18\x07"), "{\"k\":1}" }, /* value first */
+        { BYTES("\x42\x0b\x0a\x09\x12\x02\x18\x02\x0a\x01k\x18\x07"),
+          "{\"k\":1}" }, /* value first */
         { BYTES("\x42\x04\x0a\x02\x12\x00"), "{\"\":null}" },
         { BYTES("\x42\x05\x0a\x03\x0a\x01k"), "{\"k\":null}" },
         { BYTES("\x42\x08\x0a\x06\x0a\x01k\x0a\x01l"), "{\"l\":null}" },
-        { BYTES("\x4a\x03\x0a\x01" "a"), "{\"$agent\":\"a\"}" },
-        { BYTES("\x4a\x09\x0a\x01" "a\x0a\x01" "b\x12\x01" "C"), "{\"$agent\":\"b\",\"class\":\"C\"}" },
+        { BYTES("\x4a\x03\x0a\x01"
+                "a"),
+          "{\"$agent\":\"a\"}" },
+        { BYTES("\x4a\x09\x0a\x01"
+                "a\x0a\x01"
+                "b\x12\x01"
+                "C"),
+          "{\"$agent\":\"b\",\"class\":\"C\"}" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         asq_value *v;
         char err[200], *json;
-        ck_assert_msg(decode(list[i].bytes, list[i].n, &v, err, sizeof err) == 0, "%zu: %s", i, err);
+        ck_assert_msg(decode(list[i].bytes, list[i].n, &v, err, sizeof err) == 0, "%zu: %s", i,
+                      err);
         ck_assert_int_eq(asq_to_json(v, 0, &json), 0);
         ck_assert_str_eq(json, list[i].json);
         free(json);
@@ -308,32 +322,50 @@ START_TEST(what_is_malformed_is_named)
         { BYTES("\x00\x00"), "byte 0 of the value: no valid field number" },
         { BYTES("\x80\x80\x80\x80\x80\x01\x00"), "byte 0 of the value: no valid field number" },
         { BYTES("\x1b"), "byte 0 of the value: field 3 has unknown wire type 3" },
-        { BYTES("\x21" "1234"), "byte 0 of the value: field 4 is cut off" },
-        { BYTES("\xfd\x07" "123"), "byte 0 of the value: field 127 is cut off" },
-        { BYTES("\x2a\x05" "abcd"), "byte 0 of the value: field 5 has 5 bytes, but only 4 are left" },
-        { BYTES("\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" "a"),
+        { BYTES("\x21"
+                "1234"),
+          "byte 0 of the value: field 4 is cut off" },
+        { BYTES("\xfd\x07"
+                "123"),
+          "byte 0 of the value: field 127 is cut off" },
+        { BYTES("\x2a\x05"
+                "abcd"),
+          "byte 0 of the value: field 5 has 5 bytes, but only 4 are left" },
+        { BYTES("\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+                "a"),
           "byte 0 of the value: field 5 has 18446744073709551615 bytes, but only 1 are left" },
-        { BYTES("\x1a\x00"), "byte 0 of the value: integer (field 3) has wire type 2 instead of 0" },
+        { BYTES("\x1a\x00"),
+          "byte 0 of the value: integer (field 3) has wire type 2 instead of 0" },
         { BYTES("\x20\x00"), "byte 0 of the value: number (field 4) has wire type 0 instead of 1" },
         { BYTES("\x38\x00"), "byte 0 of the value: list (field 7) has wire type 0 instead of 2" },
-        { BYTES("\x3a\x02\x08\x01"), "byte 2 of the value: an item (field 1) has wire type 0 instead of 2" },
-        { BYTES("\x42\x02\x08\x01"), "byte 2 of the value: an entry (field 1) has wire type 0 instead of 2" },
+        { BYTES("\x3a\x02\x08\x01"),
+          "byte 2 of the value: an item (field 1) has wire type 0 instead of 2" },
+        { BYTES("\x42\x02\x08\x01"),
+          "byte 2 of the value: an entry (field 1) has wire type 0 instead of 2" },
         { BYTES("\x2a\x02\xc3("), "byte 0 of the value: text is not UTF-8" },
         { BYTES("\x3a\x05\x0a\x03\x2a\x01\xff"), "byte 4 of the value: text is not UTF-8" },
         { BYTES("\x2a\x01\xff\x18\x02"), "byte 0 of the value: text is not UTF-8" },
         { BYTES("\x42\x05\x0a\x03\x0a\x01\xff"), "byte 4 of the value: a key is not UTF-8" },
         { BYTES("\x42\x05\x0a\x03\x0a\x01\x00"), "byte 4 of the value: a key contains a NUL" },
-        { BYTES("\x42\x06\x0a\x04\x12\x00\x12\x00"), "byte 6 of the value: a second value under one key" },
-        { BYTES("\x42\x04\x0a\x00\x0a\x00"), "byte 6 of the value: two entries of a map have the same key" },
+        { BYTES("\x42\x06\x0a\x04\x12\x00\x12\x00"),
+          "byte 6 of the value: a second value under one key" },
+        { BYTES("\x42\x04\x0a\x00\x0a\x00"),
+          "byte 6 of the value: two entries of a map have the same key" },
         { BYTES("\x4a\x00"), "byte 0 of the value: the agent id is empty" },
-        { BYTES("\x4a\x03\x0a\x01 "), "byte 0 of the value: the agent id contains a space at byte 0" },
-        { BYTES("\x4a\x06\x0a\x01" "a\x12\x01\x00"), "byte 5 of the value: the agent's class contains a NUL" },
-        { BYTES("\x52\x03" "1-2"), "byte 0 of the value: a future whose text is no call id" },
+        { BYTES("\x4a\x03\x0a\x01 "),
+          "byte 0 of the value: the agent id contains a space at byte 0" },
+        { BYTES("\x4a\x06\x0a\x01"
+                "a\x12\x01\x00"),
+          "byte 5 of the value: the agent's class contains a NUL" },
+        { BYTES("\x52\x03"
+                "1-2"),
+          "byte 0 of the value: a future whose text is no call id" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         asq_value *v = NULL;
         char err[200] = "";
-        ck_assert_msg(decode(list[i].bytes, list[i].n, &v, err, sizeof err) == ASQ_EPROTO, "%zu", i);
+        ck_assert_msg(decode(list[i].bytes, list[i].n, &v, err, sizeof err) == ASQ_EPROTO, "%zu",
+                      i);
         ck_assert_str_eq(err, list[i].err);
         ck_assert_ptr_null(v);
         ck_assert_int_eq(decode(list[i].bytes, list[i].n, &v, NULL, 0), ASQ_EPROTO);

@@ -1,6 +1,6 @@
 /*
- * random_value.h: random trees of values from a seed, the same everywhere; for tests that compare two
- * ways of doing something.
+ * random_value.h: random trees of values from a seed, the same everywhere; for tests that compare
+ * two ways of doing something.
  */
 #ifndef ASQ_TESTS_RANDOM_VALUE_H
 #define ASQ_TESTS_RANDOM_VALUE_H
@@ -25,14 +25,23 @@ static inline size_t random_below(uint64_t *seed, size_t n) {
 
 /* Numbers of every magnitude, the borders among them. */
 static inline int64_t random_int(uint64_t *seed) {
-    static const int64_t borders[] = { 0, 1, -1, 63, 64, -64, -65, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
+    static const int64_t borders[] = { 0,   1,         -1,        63,        64,       -64,
+                                       -65, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
     if (random_below(seed, 3) == 0)
         return borders[random_below(seed, sizeof borders / sizeof *borders)];
     return (int64_t) random_u64(seed) >> random_below(seed, 64);
 }
 
 static inline double random_double(uint64_t *seed) {
-    static const double odd[] = { 0.0, -0.0, 1.0, 0.1, 1e22, 1e300, 5e-324, (double) NAN, (double) INFINITY,
+    static const double odd[] = { 0.0,
+                                  -0.0,
+                                  1.0,
+                                  0.1,
+                                  1e22,
+                                  1e300,
+                                  5e-324,
+                                  (double) NAN,
+                                  (double) INFINITY,
                                   (double) -INFINITY };
     if (random_below(seed, 2))
         return odd[random_below(seed, sizeof odd / sizeof *odd)];
@@ -44,8 +53,23 @@ static inline double random_double(uint64_t *seed) {
 
 /* Up to 200 bytes of UTF-8, sometimes with NULs, when those are allowed; NUL-terminated. */
 static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul) {
-    static const char *const pieces[] = { "a", "key", " ", "\"", "\\", "\n", "\x01", "\x7f", "/", "$", "é", "ß", "€",
-                                          "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf", "{tag}" };
+    static const char *const pieces[] = { "a",
+                                          "key",
+                                          " ",
+                                          "\"",
+                                          "\\",
+                                          "\n",
+                                          "\x01",
+                                          "\x7f",
+                                          "/",
+                                          "$",
+                                          "é",
+                                          "ß",
+                                          "€",
+                                          "\xf0\x9f\x98\x80",
+                                          "\xed\x9f\xbf",
+                                          "\xf4\x8f\xbf\xbf",
+                                          "{tag}" };
     size_t n = 0;
     for (size_t left = random_below(seed, random_below(seed, 8) ? 6 : 40); left; left--) {
         if (with_nul && random_below(seed, 20) == 0) {
@@ -84,7 +108,8 @@ static inline asq_value *random_value(uint64_t *seed, unsigned levels) {
         snprintf(text, sizeof text, "agent-%zu", random_below(seed, 1000));
         return asq__value_agent_ref(text, random_below(seed, 4) ? "Class" : NULL);
     case 7: {
-        struct asq__call_id id = { .partition = (uint32_t) random_u64(seed), .index = (uint32_t) random_u64(seed) };
+        struct asq__call_id id = { .partition = (uint32_t) random_u64(seed),
+                                   .index = (uint32_t) random_u64(seed) };
         for (size_t i = 0; i < sizeof id.batch; i++)
             id.batch[i] = (uint8_t) random_u64(seed);
         asq__call_id_format(&id, text);
