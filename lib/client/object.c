@@ -203,21 +203,21 @@ static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *ba
     Asqueue__AgentRecord *m;
     char why[200];
     asq__error_init(&ctx->error);
-    if (o->state && o->depth > 1) {
+    if (o->depth > 1 && asq_value_type(o->state) == ASQ_MAP) {
         /* An outer call may hold the root: change what is in it, not where it is. */
         asq_value *root = o->state;
+        bool done = false;
         if (decode(base, &arena, &m, why, sizeof why) == 0) {
             o->state = NULL;
             o->live = false;
             if (make_live(ctx, o, m->version, m->state.data, m->state.len) == 0) {
-                asq_value swap = *root;
-                *root = *o->state;
-                *o->state = swap;
+                done = asq__map_swap(root, o->state);
                 asq_value_free(o->state);
             }
             o->state = root;
             o->live = true;
         }
+        o->torn |= !done;
         asq__arena_release(&arena);
     } else if (o->depth > 1) {
         /* An outer call may hold the struct: it goes back when that one ends, which then has failed. */

@@ -405,3 +405,24 @@ int asq_map_set_int(asq_value *map, const char *key, int64_t i) {
     }
     return asq_map_set(map, key, asq_value_int(i));
 }
+
+static void adopt_all(asq_value *map) {
+    for (size_t i = 0; i < map->map.n; i++) {
+        asq_value *item = map->map.pairs[i].value;
+        if (item->type == ASQ_LIST || item->type == ASQ_MAP)
+            item->parent = map;
+    }
+}
+
+bool asq__map_swap(asq_value *a, asq_value *b) {
+    if (!is_map(a) || !is_map(b))
+        return false;
+    asq_value swap = *a;
+    a->map = b->map;
+    a->height = b->height;
+    b->map = swap.map;
+    b->height = swap.height;
+    adopt_all(a);
+    adopt_all(b);
+    return true;
+}

@@ -89,6 +89,9 @@ asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_o
 /* asq_value_agent and asq_value_future are defined in client/ on top of these two. asq_pack's `a`
  * and `r` call the public functions. */
 
+/* Exchanges what two maps hold. False, and nothing done, when one is no map. */
+bool asq__map_swap(asq_value *a, asq_value *b);
+
 /* Wire: the protobuf message Value of proto/asqueue.proto. Written by hand, iteratively bounded in
  * depth: protobuf-c's unpacker recurses as deep as hostile bytes ask for. */
 /* Appends. ASQ_ELIMIT, ASQ_ENOMEM; `out` is as before then, but for its error. */

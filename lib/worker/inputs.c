@@ -24,12 +24,9 @@ struct asq__inputs {
     struct input items[];
 };
 
-static asq_value *slot(asq_value *args, size_t i) {
-    if (asq_value_type(args) == ASQ_LIST)
-        return asq_list_at(args, i);
-    const char *key;
-    asq_map_at(args, i, &key);
-    return asq_map_find(args, key);
+static const asq_value *slot(const asq_value *args, size_t i, const char **ret_key) {
+    *ret_key = NULL;
+    return asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i) : asq_map_at(args, i, ret_key);
 }
 
 static void fail(struct asq__inputs *in, const char *id, const char *why) {
@@ -53,10 +50,10 @@ static void settled(struct asq__inputs *in) {
 static void input_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
     struct input *item = ASQ__CONTAINER(call, struct input, call);
     struct asq__inputs *in = item->inputs;
-    asq_value *place = slot(in->args, item->at), *value = NULL;
+    asq_value *value = NULL;
     char id[ASQ__CALL_ID_TEXT], why[200];
-    const char *text = "";
-    asq_value_get_future(place, &text);
+    const char *text = "", *key;
+    asq_value_get_future(slot(in->args, item->at, &key), &text);
     snprintf(id, sizeof id, "%s", text);
     item->pending = false;
     in->pending--;
@@ -68,15 +65,10 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result, co
                                    : 0;
         if (rc == 0 && !value)
             value = asq_value_null();
-        if (rc < 0 || !value) {
-            fail(in, id, rc < 0 ? why : "out of memory");
-        } else {
-            /* Change places: the future goes with the shell. */
-            asq_value swap = *place;
-            *place = *value;
-            *value = swap;
-            asq_value_free(value);
-        }
+        if (rc < 0)
+            fail(in, id, why);
+        else if ((key ? asq_map_set(in->args, key, value) : asq_list_set(in->args, item->at, value)) < 0)
+            fail(in, id, "out of memory");
     }
     if (in->pending == 0) {
         settled(in);
@@ -104,10 +96,10 @@ int asq__inputs_begin(struct asq__wcall *c) {
     c->inputs = in;
     in->pending = 1; /* until all are asked for */
     for (size_t i = 0; i < n; i++) {
-        const char *text;
+        const char *text, *key;
         struct asq__call_id id;
         struct input *item = &in->items[in->n];
-        if (asq_value_get_future(slot(args, i), &text) < 0)
+        if (asq_value_get_future(slot(args, i, &key), &text) < 0)
             continue;
         item->call.done = input_done;
         item->inputs = in;
