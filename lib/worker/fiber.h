@@ -1,51 +1,94 @@
 /*
- * fiber.h: calls run on fibers: a stack of their own, switched to and from without the kernel. Built on
- * glibc's ucontext; a fiber stays on the thread that first ran it.
+ * fiber.h: calls run on fibers: a stack of their own, switched to and from without the kernel. A fiber
+ * stays on the thread that made it, and its stack is used again as soon as it ends.
  *
- * A stack is a mapping with a guard at its low end, so that running over it is a fault and never
- * somebody else's memory: by MADV_GUARD_INSTALL where the kernel has it (Linux 6.13), which needs no
- * mapping of its own, else by mprotect, as far as the limit of mappings allows. A stack is used again at
- * once, the hottest first.
+ * A fiber lives from asq__fiber_new to asq__fiber_free:
+ *
+ *     new ──▶ FRESH ──resume──▶ RUNNING ──fn returns──▶ ENDED ──free──▶ (kept for the next new)
+ *                                │   ▲
+ *                              park resume
+ *                                ▼   │
+ *                                PARKED ──free──▶ (given up with its stack)
  */
 #ifndef ASQ_WORKER_FIBER_H
 #define ASQ_WORKER_FIBER_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ASQ__STACK_DEFAULT ((size_t) 256 * 1024)
+#include "value/list.h"
+#include "worker/stack.h"
 
-struct asq__fiber;
-
-/* The stacks that one thread keeps for its next fibers. Not for several threads at once. */
-struct asq__stacks {
-    struct asq__fiber *idle; /* of the default size */
-    size_t n, size;
-    size_t high_water;   /* bytes of the deepest use seen, sampled */
-    size_t unguarded;    /* stacks that could not be given a guard */
-    unsigned ended;
+enum asq__fiber_state {
+    ASQ__FIBER_FRESH,
+    ASQ__FIBER_RUNNING, /* or has resumed another, which runs */
+    ASQ__FIBER_PARKED,
+    ASQ__FIBER_ENDED,
 };
 
-void asq__stacks_init(struct asq__stacks *s, size_t default_size);
-void asq__stacks_release(struct asq__stacks *s);
+enum asq__turn { ASQ__TURN_RUNNING, ASQ__TURN_PARKED, ASQ__TURN_READY };
 
-/* A fiber that will run fn(arg). size 0: the default. NULL: no memory. */
-struct asq__fiber *asq__fiber_new(struct asq__stacks *s, size_t size, void (*fn)(void *arg), void *arg);
-/* Runs it until it parks or ends. True: it has ended, and is to be given back. */
+/* Stands at the top of its own stack, so that a parked one takes a page or two and nothing else. */
+struct asq__fiber {
+    /* Of pool.c: */
+    struct asq__list node; /* in place->parked or place->ready */
+    struct asq__place *place;
+    struct asq__task *task;
+    enum asq__turn turn;
+    bool woken; /* while it ran */
+    const char *class_name, *method; /* what runs, for the message of an overflow; or NULL */
+    /* Of fiber.c, which also has its node while it is kept: */
+    enum asq__fiber_state state;
+    bool begun; /* its stack has frames to go back to */
+    bool swaps; /* by swapcontext */
+    unsigned char shift;
+    void (*fn)(void *arg);
+    void *arg;
+    struct asq__fiber_resumer *by;
+    void *context; /* where a parked one stands, when it was left by swapcontext */
+    jmp_buf env;   /* … or by _setjmp */
+    struct asq__stack stack;
+    void *asan, *tsan; /* the sanitizers' */
+};
+
+/* The stacks that one thread keeps for its next fibers, the one that was used last first. Making a stack
+ * costs ten times what using one again does: so all are kept as they are (hot) until asq__stack_pool_trim
+ * finds more than a few unused for a while; of those the memory is given back (cold), and beyond some
+ * number the stack as well. Not for several threads at once. */
+struct asq__stack_pool {
+    struct asq__stacks *stacks;
+    struct {
+        struct asq__list hot, cold; /* of fibers */
+        unsigned nhot, ncold;
+        unsigned unused; /* hot ones that were not needed since the last trim */
+    } kept[ASQ__STACK_SIZES];
+    size_t surplus; /* hot ones beyond the few */
+    unsigned freed;
+};
+
+void asq__stack_pool_init(struct asq__stack_pool *pool, struct asq__stacks *stacks);
+void asq__stack_pool_release(struct asq__stack_pool *pool);
+/* To be called once in a while when there is a surplus: gives up at most `limit` of the stacks that were
+ * not needed since the last time. True: there are more of them. */
+bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit);
+
+/* A fiber that will run fn(arg). stack_size in bytes, 0: the default. 0 or ASQ_ENOMEM. */
+int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg), void *arg,
+                   struct asq__fiber **ret);
+/* Runs it until it parks or ends. True: it has ended. May be called inside another fiber. */
 bool asq__fiber_resume(struct asq__fiber *f);
-/* Inside a fiber: back to who resumed it, until it is resumed again. */
+/* Inside a fiber: back to who resumed it, until it is resumed again. errno stays. */
 void asq__fiber_park(void);
 /* The running fiber; NULL outside. */
 struct asq__fiber *asq__fiber_current(void);
-/* Gives it back: one that has ended, or that was parked and never will go on. */
-void asq__fiber_free(struct asq__stacks *s, struct asq__fiber *f);
-/* What is running, for the message of an overflow. Borrowed. */
-void asq__fiber_set_name(struct asq__fiber *f, const char *class_name, const char *method);
-/* The user's own. */
-void **asq__fiber_user(struct asq__fiber *f);
+/* On its thread, to the pool that it is from; not one that runs. What a parked one had on its stack is
+ * given up as it is. */
+void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f);
 
-/* Makes this process name an overflow ("stack overflow in CLASS.METHOD") before it dies of it. Each thread
- * that runs fibers also needs asq__fiber_thread_init. */
+/* overflow.c: makes this process name an overflow before it dies of it, on stderr:
+ * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Each thread that runs fibers also needs
+ * asq__fiber_thread_init. */
 void asq__fiber_install_overflow_handler(void);
 void asq__fiber_thread_init(void);
 void asq__fiber_thread_release(void);

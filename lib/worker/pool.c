@@ -1,9 +1,17 @@
 /*
- * pool.c: see pool.h. One lock guards the queue of tasks, the lists of woken fibers and the list of idle
- * threads; nobody holds it while a task runs.
+ * pool.c: which fiber runs where and when. One lock guards the queue of tasks, the lists of woken fibers
+ * and the list of idle threads; nobody holds it while a task runs.
  *
- * A fiber is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler, which then, under
- * the lock, makes it PARKED, unless it was woken meanwhile: then it is resumed at once.
+ * A fiber's turn is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler; only that
+ * makes it PARKED, under the lock, so that nobody resumes it on a stack it still stands on. A wake that
+ * comes before is noted in `woken`, and makes it READY right then:
+ *
+ *     RUNNING ──parks──▶ PARKED ──wake──▶ READY ──its thread──▶ RUNNING
+ *        └───parks, having been woken───────▲
+ *
+ * Waking threads costs more than short tasks do. So at most one thread at a time is on its way to look
+ * for a task (pool->searcher). When it takes one and sees more, it sends the next before it runs its own:
+ * a task that blocks delays nobody, and a burst of short ones is done by a few threads.
  */
 #include "worker/pool.h"
 
@@ -16,201 +24,314 @@
 
 #include "asqueue.h"
 #include "value/clock.h"
+#include "worker/sanitizer.h"
 
-enum { NAME_MAX_SHOWN = 64 };
-
-enum strand_state { RUNNING, PARKED, READY };
-
-/* What the pool knows of a fiber; lives on the fiber's own stack while the task runs. */
-struct strand {
-    struct asq__list node; /* in place->ready */
-    struct asq__fiber *fiber;
-    struct place *place;
-    struct asq__task *task;
-    enum strand_state state; /* under the lock */
-    bool woken;              /* while RUNNING; under the lock */
+enum {
+    NAME_SHOWN = 96,
+    THREAD_STACK = 256 << 10,
+    STARVED_MS = 10,  /* between two tries to get memory */
+    TRIM_MS = 1000,   /* stacks that were not needed for so long may go, … */
+    TRIM_AT_ONCE = 64, /* … a few at a time, as each takes 10 µs, … */
+    TRIM_PAUSE_MS = 20 /* … with work in between */
 };
 
-/* A thread that runs fibers. */
-struct place {
+/* What a thread is doing, for asq__pool_scan. The names are copies: a task's end with it. */
+struct note {
+    struct asq__task *task; /* NULL: nothing. Not to be followed: it may be gone before it is cleared */
+    int64_t since_ms;
+    bool reported;
+    char class_name[NAME_SHOWN], method[NAME_SHOWN];
+};
+
+/* A thread that runs fibers: [0] is the loop's. */
+struct asq__place {
     struct asq__pool *pool;
     unsigned index;
     pthread_t thread;
+    /* The thread's alone: */
+    struct asq__stack_pool stacks;
+    int64_t trim_ms; /* when to trim again */
+    /* Under the lock: */
     pthread_cond_t bell;
-    struct asq__list idle;  /* in pool->idle while it waits for work */
-    struct asq__list ready; /* woken fibers, under the lock */
-    struct asq__stacks stacks;
-    size_t parked;
-    /* For asq__pool_scan, under the lock. */
-    int64_t since_ms; /* 0: nothing runs */
-    bool reported;
-    char class_name[NAME_MAX_SHOWN], method[NAME_MAX_SHOWN];
+    bool called;           /* the bell was rung, and not heard yet */
+    struct asq__list idle; /* in pool->idle while it waits for work */
+    struct asq__list ready, parked; /* fibers */
+    size_t nparked;        /* in both */
+    struct note now;
 };
 
 struct asq__pool {
     struct asq__pool_config config;
+    struct asq__stacks stacks;
     pthread_mutex_t lock;
     struct asq__list tasks, idle;
-    struct place *places; /* [0] is the loop's */
-    uint32_t threads;
+    struct asq__place *searcher; /* is on its way to look for a task */
+    uint32_t threads;            /* begun */
+    uint32_t living;             /* … and not ended */
+    uint32_t refused;
     bool stopping;
+    pthread_cond_t ended;
+    struct asq__place places[];
 };
+
+static void *thread_main(void *arg);
+
+/* ---- threads ---- */
+
+/* With the lock: the thread that is to look for a task, if one has to be sent. For send. */
+static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new) {
+    struct asq__list *node;
+    struct asq__place *p;
+    if (pool->searcher || pool->stopping || asq__list_empty(&pool->tasks))
+        return NULL;
+    if ((node = asq__list_pop(&pool->idle))) {
+        p = ASQ__CONTAINER(node, struct asq__place, idle);
+        p->called = true;
+        *ret_new = false;
+    } else if (pool->threads < pool->config.capacity) {
+        p = &pool->places[++pool->threads];
+        pool->living++;
+        *ret_new = true;
+    } else {
+        return NULL;
+    }
+    pool->searcher = p;
+    return p;
+}
+
+static int start(struct asq__place *p) {
+    sigset_t block, old;
+    pthread_attr_t attr;
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
+    sigfillset(&block); /* signals from outside are for the loop's thread */
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&block, own[i]);
+    int rc = pthread_attr_init(&attr);
+    if (rc != 0)
+        return rc;
+#if !defined(ASQ__ASAN) && !defined(ASQ__TSAN)
+    pthread_attr_setstacksize(&attr, THREAD_STACK); /* only the scheduler is on it */
+#endif
+    pthread_sigmask(SIG_SETMASK, &block, &old);
+    rc = pthread_create(&p->thread, &attr, thread_main, p);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+/* Without the lock: it takes a while. */
+static void send(struct asq__place *p, bool is_new) {
+    struct asq__pool *pool = p->pool;
+    if (!is_new) {
+        pthread_cond_signal(&p->bell);
+    } else if (start(p) != 0) {
+        /* As long as it is the searcher nobody else starts one: it still is the last. Those there are
+         * take the task in time. */
+        pthread_mutex_lock(&pool->lock);
+        pool->threads--;
+        pool->living--;
+        pool->refused++;
+        pool->searcher = NULL;
+        pthread_cond_broadcast(&pool->ended);
+        pthread_mutex_unlock(&pool->lock);
+    }
+}
 
 /* ---- running ---- */
 
-static void strand_main(void *arg) {
-    struct strand *s = arg;
-    s->task->run(s->task);
+static void first_function(void *arg) {
+    struct asq__task *task = arg;
+    task->run(task);
 }
 
-static void note(struct place *p, const struct asq__task *task) {
-    p->since_ms = task ? asq__now_ms_coarse() : 0;
-    p->reported = false;
-    if (!task)
-        return;
-    const char *names[] = { task->name_class, task->name_method };
-    char *shown[] = { p->class_name, p->method };
-    for (int i = 0; i < 2; i++) {
-        size_t n = names[i] ? strlen(names[i]) : 0;
-        if (n >= NAME_MAX_SHOWN)
-            n = NAME_MAX_SHOWN - 1;
-        if (n)
-            memcpy(shown[i], names[i], n);
-        shown[i][n] = '\0';
-    }
+static void copy_name(char to[NAME_SHOWN], const char *name) {
+    size_t n = name ? strnlen(name, NAME_SHOWN - 1) : 0;
+    if (n)
+        memcpy(to, name, n);
+    to[n] = '\0';
 }
 
-/* Resumes the strand until it parks for good or ends. Called with the lock, returns with it. */
-static void resume(struct place *p, struct strand *s) {
+static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task) {
+    size_t size = task->stack_size ? task->stack_size : p->pool->config.stack_size;
+    struct asq__fiber *f;
+    if (asq__fiber_new(&p->stacks, size, first_function, task, &f) < 0)
+        return NULL;
+    f->place = p;
+    f->task = task;
+    return f;
+}
+
+/* Gives up stacks that were not needed for a while, on a thread that always has something to do. */
+static void trim(struct asq__place *p) {
+    int64_t now_ms = asq__now_ms_coarse();
+    if (now_ms >= p->trim_ms)
+        p->trim_ms = now_ms + (asq__stack_pool_trim(&p->stacks, TRIM_AT_ONCE) ? TRIM_PAUSE_MS : TRIM_MS);
+}
+
+/* Resumes it until it parks or ends. Called with the lock, returns with it. */
+static void run(struct asq__place *p, struct asq__fiber *f) {
     struct asq__pool *pool = p->pool;
-    struct asq__fiber *fiber = s->fiber;
-    bool ended;
-    for (;;) {
-        s->state = RUNNING;
-        note(p, s->task);
-        pthread_mutex_unlock(&pool->lock);
-        if (pool->config.on_switch)
-            pool->config.on_switch(pool->config.user, p->index, s->task);
-        ended = asq__fiber_resume(fiber);
-        if (pool->config.on_switch)
-            pool->config.on_switch(pool->config.user, p->index, NULL);
-        pthread_mutex_lock(&pool->lock);
-        note(p, NULL);
-        if (ended || !s->woken)
-            break;
-        s->woken = false;
+    struct asq__task *outer = p->now.task; /* on the loop's thread a task may run another inline */
+    struct note outer_note;
+    bool is_new = false;
+    if (outer)
+        outer_note = p->now;
+    f->turn = ASQ__TURN_RUNNING;
+    p->now.task = f->task;
+    p->now.since_ms = asq__now_ms_coarse();
+    p->now.reported = false;
+    copy_name(p->now.class_name, f->task->name_class);
+    copy_name(p->now.method, f->task->name_method);
+    f->class_name = p->now.class_name;
+    f->method = p->now.method;
+    struct asq__place *searcher = next_searcher(pool, &is_new);
+    pthread_mutex_unlock(&pool->lock);
+
+    if (searcher)
+        send(searcher, is_new);
+    if (pool->config.on_switch)
+        pool->config.on_switch(pool->config.user, p->index, f->task);
+    bool ended = asq__fiber_resume(f);
+    if (pool->config.on_switch)
+        pool->config.on_switch(pool->config.user, p->index, outer);
+    if (ended) {
+        asq__fiber_free(&p->stacks, f);
+        if (p->stacks.surplus)
+            trim(p);
     }
-    if (!ended) {
-        s->state = PARKED;
-        p->parked++;
+
+    pthread_mutex_lock(&pool->lock);
+    if (outer)
+        p->now = outer_note;
+    else
+        p->now.task = NULL;
+    if (ended)
         return;
-    }
-    free(s);
-    pthread_mutex_unlock(&pool->lock);
-    asq__fiber_free(&p->stacks, fiber);
-    pthread_mutex_lock(&pool->lock);
+    p->nparked++;
+    f->turn = f->woken ? ASQ__TURN_READY : ASQ__TURN_PARKED;
+    asq__list_add(f->woken ? &p->ready : &p->parked, &f->node);
+    f->woken = false;
 }
 
-/* Gives the task a fiber and runs it. With the lock. */
-static void begin(struct place *p, struct asq__task *task) {
-    struct asq__pool *pool = p->pool;
-    struct strand *s = NULL;
-    struct asq__fiber *f = NULL;
-    pthread_mutex_unlock(&pool->lock);
-    for (;;) { /* a call that was taken up cannot be refused: wait for memory */
-        if (!s)
-            s = calloc(1, sizeof *s);
-        if (s && (f = asq__fiber_new(&p->stacks, task->stack_size, strand_main, s)))
-            break;
-        struct timespec pause = { 0, 10000000 };
-        nanosleep(&pause, NULL);
-    }
-    s->fiber = f;
-    s->place = p;
-    s->task = task;
-    asq__list_init(&s->node);
-    *asq__fiber_user(f) = s;
-    asq__fiber_set_name(f, task->name_class, task->name_method);
-    pthread_mutex_lock(&pool->lock);
-    resume(p, s);
-}
-
-static struct strand *next_ready(struct place *p) {
-    struct asq__list *node = asq__list_pop(&p->ready);
+static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *ready) {
+    struct asq__list *node = asq__list_pop(ready);
     if (!node)
         return NULL;
-    p->parked--;
-    return ASQ__CONTAINER(node, struct strand, node);
+    p->nparked--;
+    return ASQ__CONTAINER(node, struct asq__fiber, node);
+}
+
+/* With the lock. False: nobody called in that time. */
+static bool wait_ms(struct asq__place *p, int64_t ms) {
+    int64_t until_ms = asq__now_ms() + ms;
+    struct timespec until = { .tv_sec = (time_t) (until_ms / 1000),
+                              .tv_nsec = (long) (until_ms % 1000) * 1000000 };
+    while (!p->called && !p->pool->stopping)
+        if (pthread_cond_timedwait(&p->bell, &p->pool->lock, &until) == ETIMEDOUT)
+            return p->called;
+    return true;
+}
+
+/* With the lock: waits until it is called. After a while without work, unused stacks go. */
+static void idle(struct asq__place *p) {
+    struct asq__pool *pool = p->pool;
+    bool quiet = false;
+    asq__list_add_first(&pool->idle, &p->idle); /* who ran last is the warmest */
+    while (!p->called && !pool->stopping) {
+        if (p->stacks.surplus == 0) {
+            pthread_cond_wait(&p->bell, &pool->lock);
+        } else if (quiet || !wait_ms(p, TRIM_MS)) {
+            quiet = true;
+            pthread_mutex_unlock(&pool->lock);
+            asq__stack_pool_trim(&p->stacks, TRIM_AT_ONCE);
+            pthread_mutex_lock(&pool->lock);
+        }
+    }
+    asq__list_del(&p->idle);
+}
+
+/* With the lock. */
+static void run_task(struct asq__place *p, struct asq__list *node) {
+    struct asq__pool *pool = p->pool;
+    pthread_mutex_unlock(&pool->lock);
+    struct asq__fiber *f = new_fiber(p, ASQ__CONTAINER(node, struct asq__task, node));
+    pthread_mutex_lock(&pool->lock);
+    if (f) {
+        run(p, f);
+    } else {
+        asq__list_add_first(&pool->tasks, node); /* it was accepted: it keeps its place */
+        if (asq__list_empty(&p->ready))
+            wait_ms(p, STARVED_MS);
+    }
 }
 
 static void *thread_main(void *arg) {
-    struct place *p = arg;
+    struct asq__place *p = arg;
     struct asq__pool *pool = p->pool;
+    char name[16] = "asq-pool-";
+    name[9] = (char) ('0' + p->index / 100 % 10);
+    name[10] = (char) ('0' + p->index / 10 % 10);
+    name[11] = (char) ('0' + p->index % 10);
+    pthread_setname_np(pthread_self(), name);
     asq__fiber_thread_init();
     pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        struct strand *s = next_ready(p);
+    while (!pool->stopping) {
+        struct asq__fiber *f;
         struct asq__list *task;
-        if (s) {
-            resume(p, s);
-        } else if (pool->stopping) {
-            break;
+        p->called = false;
+        if (pool->searcher == p)
+            pool->searcher = NULL;
+        if ((f = take_ready(p, &p->ready))) {
+            run(p, f);
         } else if ((task = asq__list_pop(&pool->tasks))) {
-            begin(p, ASQ__CONTAINER(task, struct asq__task, node));
+            run_task(p, task);
         } else {
-            asq__list_add_first(&pool->idle, &p->idle); /* the one that ran last is the warmest */
-            pthread_cond_wait(&p->bell, &pool->lock);
-            asq__list_del(&p->idle);
+            idle(p);
         }
     }
+    pool->living--;
+    pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
     asq__fiber_thread_release();
     return NULL;
 }
 
-/* With the lock. */
-static void start_thread(struct asq__pool *pool) {
-    struct place *p = &pool->places[pool->threads + 1];
-    sigset_t all, old;
-    pthread_attr_t attr;
-    sigfillset(&all); /* signals are for the loop's thread */
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 256 * 1024);
-    if (pthread_create(&p->thread, &attr, thread_main, p) == 0)
-        pool->threads++;
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 void asq__pool_submit(struct asq__pool *pool, struct asq__task *task) {
+    bool is_new = false;
     pthread_mutex_lock(&pool->lock);
     asq__list_add(&pool->tasks, &task->node);
-    struct asq__list *idle = asq__list_pop(&pool->idle);
-    if (idle)
-        pthread_cond_signal(&ASQ__CONTAINER(idle, struct place, idle)->bell);
-    else if (pool->threads < pool->config.capacity)
-        start_thread(pool); /* when it cannot be started, one of those there takes the task in time */
+    struct asq__place *searcher = next_searcher(pool, &is_new);
     pthread_mutex_unlock(&pool->lock);
+    if (searcher)
+        send(searcher, is_new);
 }
 
 void asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task) {
+    struct asq__fiber *f = new_fiber(&pool->places[0], task);
+    if (!f) {
+        asq__pool_submit(pool, task);
+        return;
+    }
     pthread_mutex_lock(&pool->lock);
-    begin(&pool->places[0], task);
+    run(&pool->places[0], f);
     pthread_mutex_unlock(&pool->lock);
 }
 
 bool asq__pool_inline_ready(struct asq__pool *pool) {
+    struct asq__place *p = &pool->places[0];
+    struct asq__fiber *f;
+    size_t left = 0;
     bool any = false;
-    struct strand *s;
     pthread_mutex_lock(&pool->lock);
-    while ((s = next_ready(&pool->places[0]))) {
-        resume(&pool->places[0], s);
+    ASQ__LIST_EACH(node, &p->ready)
+        left++;
+    while (left-- && (f = take_ready(p, &p->ready))) {
+        run(p, f);
         any = true;
     }
     pthread_mutex_unlock(&pool->lock);
+    if (p->stacks.surplus)
+        trim(p); /* nobody else would when all have ended */
     return any;
 }
 
@@ -221,21 +342,25 @@ void asq__pool_park(void) {
 }
 
 void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f) {
-    struct strand *s = *asq__fiber_user(f);
-    bool tell_loop = false;
+    struct asq__place *p = f->place;
+    bool ring = false, tell_loop = false;
     pthread_mutex_lock(&pool->lock);
-    if (s->state == RUNNING) {
-        s->woken = true;
-    } else if (s->state == PARKED) {
-        struct place *p = s->place;
-        s->state = READY;
-        asq__list_add(&p->ready, &s->node);
-        if (p->index == 0)
+    if (f->turn == ASQ__TURN_RUNNING) {
+        f->woken = true;
+    } else if (f->turn == ASQ__TURN_PARKED) {
+        f->turn = ASQ__TURN_READY;
+        asq__list_del(&f->node);
+        asq__list_add(&p->ready, &f->node);
+        if (p->index == 0) {
             tell_loop = !pthread_equal(pthread_self(), p->thread);
-        else
-            pthread_cond_signal(&p->bell);
+        } else if (!p->called) {
+            p->called = ring = true;
+            asq__list_del(&p->idle); /* or a task would be sent where fibers come first */
+        }
     }
     pthread_mutex_unlock(&pool->lock);
+    if (ring)
+        pthread_cond_signal(&p->bell);
     if (tell_loop && pool->config.inline_ready)
         pool->config.inline_ready(pool->config.user);
 }
@@ -246,16 +371,15 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
                     void (*found)(void *user, const char *class_name, const char *method, int64_t ms),
                     void *user) {
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
-        struct place *p = &pool->places[i];
-        char class_name[NAME_MAX_SHOWN], method[NAME_MAX_SHOWN];
-        int64_t ms = 0;
+        struct note *now = &pool->places[i].now;
+        char class_name[NAME_SHOWN], method[NAME_SHOWN];
         pthread_mutex_lock(&pool->lock);
-        bool report = i <= pool->threads && p->since_ms && !p->reported &&
-                      (ms = now_ms - p->since_ms) >= threshold_ms;
+        int64_t ms = now->task ? now_ms - now->since_ms : 0;
+        bool report = now->task && !now->reported && ms >= threshold_ms;
         if (report) {
-            p->reported = true;
-            memcpy(class_name, p->class_name, sizeof class_name);
-            memcpy(method, p->method, sizeof method);
+            now->reported = true;
+            memcpy(class_name, now->class_name, sizeof class_name);
+            memcpy(method, now->method, sizeof method);
         }
         pthread_mutex_unlock(&pool->lock);
         if (report)
@@ -264,16 +388,15 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
 }
 
 struct asq__pool_stats asq__pool_stats(struct asq__pool *pool) {
-    struct asq__pool_stats stats = { 0 };
+    struct asq__pool_stats stats = { .stacks = atomic_load(&pool->stacks.mapped),
+                                     .high_water = atomic_load(&pool->stacks.high_water),
+                                     .unguarded = atomic_load(&pool->stacks.unguarded) };
     pthread_mutex_lock(&pool->lock);
     stats.threads = pool->threads;
+    stats.refused = pool->refused;
     for (uint32_t i = 0; i <= pool->threads; i++) {
-        const struct place *p = &pool->places[i];
-        stats.busy += i > 0 && p->since_ms != 0;
-        stats.parked += p->parked;
-        stats.unguarded += p->stacks.unguarded;
-        if (p->stacks.high_water > stats.high_water)
-            stats.high_water = p->stacks.high_water;
+        stats.busy += i > 0 && pool->places[i].now.task;
+        stats.parked += pool->places[i].nparked;
     }
     pthread_mutex_unlock(&pool->lock);
     return stats;
@@ -281,47 +404,67 @@ struct asq__pool_stats asq__pool_stats(struct asq__pool *pool) {
 
 /* ---- life ---- */
 
+static void init_condition(pthread_cond_t *c) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret) {
-    struct asq__pool *pool = calloc(1, sizeof *pool);
+    uint32_t capacity = config->capacity ? config->capacity : 1;
+    struct asq__pool *pool = calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->places[0]);
     if (!pool)
         return ASQ_ENOMEM;
     pool->config = *config;
-    pool->places = calloc((size_t) config->capacity + 1, sizeof *pool->places);
-    if (!pool->places) {
-        free(pool);
-        return ASQ_ENOMEM;
-    }
+    pool->config.capacity = capacity;
+    asq__stacks_init(&pool->stacks);
     pthread_mutex_init(&pool->lock, NULL);
+    init_condition(&pool->ended);
     asq__list_init(&pool->tasks);
     asq__list_init(&pool->idle);
-    for (uint32_t i = 0; i <= config->capacity; i++) {
-        struct place *p = &pool->places[i];
+    for (uint32_t i = 0; i <= capacity; i++) {
+        struct asq__place *p = &pool->places[i];
         p->pool = pool;
         p->index = i;
-        pthread_cond_init(&p->bell, NULL);
+        init_condition(&p->bell);
         asq__list_init(&p->idle);
         asq__list_init(&p->ready);
-        asq__stacks_init(&p->stacks, config->stack_size);
+        asq__list_init(&p->parked);
+        asq__stack_pool_init(&p->stacks, &pool->stacks);
     }
     pool->places[0].thread = pthread_self();
+    pool->threads = pool->living = 1;
+    if (start(&pool->places[1]) != 0) {
+        pool->threads = pool->living = 0;
+        asq__pool_free(pool);
+        return ASQ_ESYS;
+    }
     asq__fiber_thread_init();
     *ret = pool;
     return 0;
 }
 
 bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms) {
-    struct timespec until;
-    bool all = true;
+    int64_t until_ms = asq__deadline_ms(timeout_ms);
+    struct timespec until = { .tv_sec = (time_t) (until_ms / 1000),
+                              .tv_nsec = (long) (until_ms % 1000) * 1000000 };
+    int rc = 0;
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     for (uint32_t i = 1; i <= pool->threads; i++)
         pthread_cond_signal(&pool->places[i].bell);
-    uint32_t threads = pool->threads;
+    while (pool->living && rc == 0)
+        rc = until_ms == INT64_MAX ? pthread_cond_wait(&pool->ended, &pool->lock)
+                                   : pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
+    bool all = pool->living == 0;
+    uint32_t joinable = all ? pool->threads : 0;
+    if (all)
+        pool->threads = 0;
     pthread_mutex_unlock(&pool->lock);
-    clock_gettime(CLOCK_REALTIME, &until); /* pthread_timedjoin_np knows no other clock */
-    until.tv_sec += timeout_ms / 1000 + 1;
-    for (uint32_t i = 1; i <= threads; i++)
-        all &= pthread_timedjoin_np(pool->places[i].thread, NULL, &until) == 0;
+    for (uint32_t i = 1; i <= joinable; i++)
+        pthread_join(pool->places[i].thread, NULL);
     return all;
 }
 
@@ -329,11 +472,16 @@ void asq__pool_free(struct asq__pool *pool) {
     if (!pool)
         return;
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
-        pthread_cond_destroy(&pool->places[i].bell);
-        asq__stacks_release(&pool->places[i].stacks);
+        struct asq__place *p = &pool->places[i];
+        struct asq__fiber *f;
+        asq__list_splice(&p->ready, &p->parked);
+        while ((f = take_ready(p, &p->ready)))
+            asq__fiber_free(&p->stacks, f);
+        asq__stack_pool_release(&p->stacks);
+        pthread_cond_destroy(&p->bell);
     }
     asq__fiber_thread_release();
+    pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
-    free(pool->places);
     free(pool);
 }

@@ -1,0 +1,88 @@
+/*
+ * overflow.c: names the method whose stack overflowed, before the process dies of it: the fault at the
+ * guard of the running fiber's stack is handled on a stack of its own, which every thread that runs
+ * fibers must have. All other faults go where they would have gone.
+ */
+#include "worker/fiber.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ALT_STACK = 64 << 10 };
+
+static _Thread_local void *alt_stack;
+
+/* What a process does on a signal belongs to the process, hence not to a handle. */
+static struct sigaction former;
+
+/* Async-signal-safe, as all below. */
+static void tell(const char *text) {
+    size_t n = 0;
+    while (text[n])
+        n++;
+    ssize_t written = write(STDERR_FILENO, text, n);
+    (void) written;
+}
+
+static void tell_number(size_t number) {
+    char digits[24];
+    size_t i = sizeof digits - 1;
+    digits[i] = '\0';
+    do
+        digits[--i] = (char) ('0' + number % 10);
+    while (number /= 10);
+    tell(digits + i);
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context) {
+    const struct asq__fiber *f = asq__fiber_current();
+    struct sigaction next = former;
+    (void) context;
+    if (info->si_code > 0 && f && asq__stack_in_guard(&f->stack, info->si_addr)) {
+        tell("asqueue: stack overflow in ");
+        tell(f->class_name ? f->class_name : "?");
+        tell(".");
+        tell(f->method ? f->method : "?");
+        tell(" (stack ");
+        tell_number(f->stack.size);
+        tell(" bytes; raise the class's stack_size or the worker's --stack-size)\n");
+        next = (struct sigaction){ .sa_handler = SIG_DFL };
+    }
+    sigaction(signal_number, &next, NULL);
+    if (info->si_code <= 0)
+        raise(signal_number); /* somebody sent it; else the same instruction faults again */
+}
+
+void asq__fiber_install_overflow_handler(void) {
+    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    struct sigaction old;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGSEGV, NULL, &old) < 0 ||
+        ((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_fault))
+        return;
+    former = old;
+    sigaction(SIGSEGV, &action, NULL);
+}
+
+void asq__fiber_thread_init(void) {
+    stack_t old;
+    if (sigaltstack(NULL, &old) < 0 || !(old.ss_flags & SS_DISABLE))
+        return; /* somebody else's, a sanitizer's maybe, does as well */
+    long least = sysconf(_SC_MINSIGSTKSZ);
+    stack_t stack = { .ss_size = ALT_STACK + (least > 0 ? (size_t) least : 0) };
+    stack.ss_sp = alt_stack = malloc(stack.ss_size);
+    if (!alt_stack || sigaltstack(&stack, NULL) < 0) {
+        free(alt_stack); /* an overflow then ends the process without its name */
+        alt_stack = NULL;
+    }
+}
+
+void asq__fiber_thread_release(void) {
+    stack_t none = { .ss_flags = SS_DISABLE };
+    if (!alt_stack)
+        return;
+    sigaltstack(&none, NULL);
+    free(alt_stack);
+    alt_stack = NULL;
+}
