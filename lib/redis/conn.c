@@ -202,7 +202,7 @@ static bool write_out(struct asq__conn *c) {
         ssize_t n = send(c->ctx->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
         if (n >= 0) {
             c->written += (size_t) n;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (errno == EAGAIN) {
             ev_io_start(c->config.loop, &c->writer);
             return true;
         } else if (errno != EINTR) {
