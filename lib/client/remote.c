@@ -25,7 +25,7 @@ struct remote {
     uint64_t client_number;
     ev_timer timer;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
-    bool attached, in_callbacks, was_up;
+    bool attached, in_callbacks, was_up, told_down;
     unsigned since_pump;
     int failure; /* while opening */
     char why[400];
@@ -42,6 +42,7 @@ static void on_up(struct asq__redis *redis, void *user) {
     if (r->was_up)
         asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again");
     r->was_up = true;
+    r->told_down = false;
     asq__engine_up(r->engine);
 }
 
@@ -54,8 +55,9 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     }
     if (r->engine)
         asq__engine_down(r->engine);
-    if (r->was_up)
+    if (r->was_up && !r->told_down)
         asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", why);
+    r->told_down = true;
 }
 
 static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n, void *user) {

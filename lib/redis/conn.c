@@ -279,6 +279,7 @@ void asq__conn_flush(struct asq__conn *c) {
 static void became_up(struct asq__conn *c) {
     c->state = UP;
     c->failures = 0;
+    c->config.once = false; /* it was there: from now on it is waited for */
     set_timer(c, c->config.reply_timeout_ms > 0 ? (double) c->config.reply_timeout_ms / 1000 : 0);
     if (c->config.up)
         c->config.up(c, c->config.user);

@@ -100,8 +100,8 @@ static bool beat(struct asq__members *m, redisContext *ctx) {
             stop = strcmp(r->str, "1") == 0;
         freeReplyObject(r);
     }
-    if (ok)
-        atomic_store(&m->acked_ms, sent);
+    if (ok && atomic_exchange(&m->acked_ms, sent) == 0)
+        ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
     if (stop) {
         int none = 0;
         atomic_compare_exchange_strong(w->stop, &none, 1);
@@ -396,7 +396,8 @@ void asq__members_look(struct asq__members *m) {
         m->again = true;
         return;
     }
-    if (m->stopped || !asq__redis_is_up(m->w->redis))
+    /* Before its first beat, others would take what it claims for ownerless. */
+    if (m->stopped || !atomic_load(&m->acked_ms) || !asq__redis_is_up(m->w->redis))
         return;
     asq__keys_workers(asq__redis_keys(m->w->redis), key);
     if (asq__conn_cmd(asq__redis_conn(m->w->redis, 0), on_members, m, "SMEMBERS", key, NULL) < 0)
@@ -411,6 +412,11 @@ void asq__members_beat(struct asq__members *m) {
     m->now = true;
     pthread_cond_signal(&m->ring);
     pthread_mutex_unlock(&m->lock);
+}
+
+void asq__members_woken(struct asq__members *m) {
+    if (!m->told_ready)
+        asq__members_look(m);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
@@ -457,7 +463,6 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret) {
 void asq__members_start(struct asq__members *m) {
     if (!m->started) {
         m->started = true;
-        /* The first beat is made here, so that those who look see this worker before it claims. */
         m->thread_started = pthread_create(&m->thread, NULL, beat_thread, m) == 0;
         if (!m->thread_started)
             asq__process_fail(m->w, ASQ_ESYS, "the beat's thread cannot be started");

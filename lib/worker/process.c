@@ -138,7 +138,10 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents) {
 static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents) {
     (void) loop;
     (void) revents;
-    check_stop(watcher->data);
+    struct asq__process *w = watcher->data;
+    if (w->members)
+        asq__members_woken(w->members);
+    check_stop(w);
 }
 
 static void go_on_everywhere(struct asq__process *w) {

@@ -347,6 +347,7 @@ void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const 
 int asq__members_new(struct asq__process *w, struct asq__members **ret);
 void asq__members_start(struct asq__members *m); /* Redis is up (again) */
 void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
+void asq__members_woken(struct asq__members *m); /* the loop was woken: perhaps by the first beat */
 void asq__members_beat(struct asq__members *m);  /* beats at once, and so hears whether it is to stop */
 void asq__members_stop(struct asq__members *m);  /* no claims any more; the beat goes on */
 void asq__members_end(struct asq__members *m);   /* the beat ends, and says good-bye */
