@@ -149,6 +149,11 @@ redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy allkeys-lru >/dev/null 
     redis-cli -s "$redis_socket" -a secret --no-auth-warning CONFIG SET requirepass '' >/dev/null
 }
 
+echo "a Redis that is not there yet"
+start early "$as_worker" --agent-dir "$agent_dir" --redis-url "unix:$tmp/later.sock"
+wait_until "the worker to say so" grep -q 'warning .*later\.sock.*again' "$tmp/early.log"
+stop "$pid" || fail "as-worker ended with status $?" "$tmp/early.log"
+
 echo "no worker"
 run 0 "$as_ctl" ping
 expect "$out" '^PONG in [0-9.]+ ms$'
@@ -168,7 +173,7 @@ expect "$err" 'as-ctl result [^ ]+ \(ASQ_ETIMEOUT\)'
 # ---- With a worker ---------------------------------------------------------------------------
 
 start as-worker "$as_worker" start --agent-dir "$agent_dir" --id one --processes 2 \
-    --log-format json --lease-time 5s
+    --log-format json --lease-time 5s --drain-timeout 1h
 worker=$pid
 all_alive() {
     [ "$("$as_ctl" workers --json | grep -o '"alive":true' | wc -l)" -eq "$1" ]
@@ -288,10 +293,15 @@ prints 'two has stopped' "$as_worker" stop --id two
 wait "$second" || fail "as-worker stop: the worker ended with status $?" "$tmp/second.log"
 all_alive 2 || fail "not only the one worker was stopped"
 prints 42 "$as_ctl" call tally add '[0]'
-# The sleep of the interrupted as-ctl is still running: it is not waited for.
+# The sleep of the interrupted as-ctl still runs, and may go on for an hour.
 run 0 "$as_worker" stop --all --no-wait --json
 expect "$out" '^\{"workers":\["one\.[01]","one\.[01]"\],"gone":false\}$'
-kill -TERM "$worker" # a second time: ends it now
+refused 1 'not gone within 300 ms: one;.*ASQ_ETIMEOUT' "$as_worker" stop --id one --timeout 300
+ended_by_signals() { # asked again, it does not wait for it
+    kill -TERM "$worker" 2>/dev/null
+    ! running "$worker"
+}
+wait_until "the end of as-worker, asked again" ended_by_signals
 wait "$worker" || fail "as-worker ended with status $?" "$tmp/as-worker.log"
 prints '[]' "$as_worker" status --json
 stop "$redis_pid"
