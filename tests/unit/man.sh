@@ -1,6 +1,7 @@
 #!/bin/sh
 # man.sh: the manual pages name every command and option that the programs have, and every error of
-# the header; they are free of formatting mistakes, as far as there is something to check that with.
+# the header; their program compiles; they are free of formatting mistakes, as far as there is
+# something to check that with.
 #
 # By hand: from the build directory, .../tests/unit/man.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -41,6 +42,18 @@ grep -o 'Fn asq_[a-z_]*' "$man/asqueue.3" | sort -u | while read -r _ function; 
     grep -q "\\b$function(" "$srcdir/lib/asqueue.h" || [ "$function" = asq_ ] ||
         fail "asqueue.3 names $function, asqueue.h does not"
 done || exit 1
+
+# The first program compiles, and prints what it adds.
+sed -n '/^\.Sh FIRST PROGRAM/,/^\.Ed/p' "$man/asqueue.3" | sed '/^\./d; s/\\e/\\/g' >"$tmp/first.c"
+expect "$tmp/first.c" '^int main'
+if [ -e "$builddir/lib/.libs/libasqueue.so" ]; then
+    # shellcheck disable=SC2086 # a list of words
+    ${CC:-cc} -Wall -Wextra -Werror ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$tmp/first" "$tmp/first.c" \
+        -L"$builddir/lib/.libs" -lasqueue -Wl,-rpath,"$builddir/lib/.libs" >"$tmp/cc.log" 2>&1 ||
+        fail "the first program of asqueue.3" "$tmp/cc.log"
+    ASQUEUE_URL=local: "$tmp/first" >"$tmp/out" 2>&1 || fail "the first program fails" "$tmp/out"
+    [ "$(cat "$tmp/out")" = 42 ] || fail "the first program did not print 42" "$tmp/out"
+fi
 
 for page in as-ctl.1 as-worker.1 asqueue.3; do
     if command -v mandoc >/dev/null; then
