@@ -52,9 +52,13 @@ static inline void arrive(struct asq__fiber *f) {
     asq__asan_arrive(f->asan, &f->by->asan_low, &f->by->asan_size);
 }
 
+/* The variables of such a function are on the stack, never on AddressSanitizer's fake one, which is gone
+ * when a fiber has ended. */
+#define NO_FAKE_STACK __attribute__((no_sanitize_address))
+
 /* Functions that call setjmp stay by themselves, so that their callers have nothing in registers that a
  * jump could take away. */
-static __attribute__((noinline)) void leave(struct asq__fiber *f) {
+static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f) {
     /* Of one that has ended nothing is kept. */
     asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low, f->by->asan_size);
     if (f->swaps) {
