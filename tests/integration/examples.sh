@@ -14,20 +14,20 @@ mkdir "$tmp/child"
 child() { # EXPECTED-STATUS COMMAND...
     expected=$1
     shift
-    env TMPDIR="$tmp/child" ASQ_EXAMPLES_RUN=$$ "$@" >"$tmp/out" 2>&1 </dev/null
+    env TMPDIR="$tmp/child" "$@" >"$tmp/out" 2>&1 </dev/null
     status=$?
     [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$tmp/out"
     nothing_left "$*"
 }
 
 nothing_left() { # OF-WHAT
-    wait_until "the end of all processes of: $1" no_process_with "ASQ_EXAMPLES_RUN=$$"
+    wait_until "the end of all processes of: $1" no_process_with "$tmp/child"
     left=$(ls -A "$tmp/child")
     [ -z "$left" ] || fail "$1 left behind: $left"
 }
 
 has_redis() {
-    for pid_ in $(processes_with "ASQ_EXAMPLES_RUN=$$"); do
+    for pid_ in $(processes_with "$tmp/child"); do
         case $(cat "/proc/$pid_/comm") in
         redis-server | valkey-server) return 0 ;;
         esac
@@ -134,7 +134,7 @@ if [ -x "$examples/web_search" ]; then
     child 1 "$examples/web_search" nonesuch "$web/notes.txt"
 
     echo "web_search, child mode, killed while it waits"
-    start killed env TMPDIR="$tmp/child" ASQ_EXAMPLES_RUN=$$ "$examples/web_search" needle \
+    start killed env TMPDIR="$tmp/child" "$examples/web_search" needle \
         "$web/slow.html?delay_ms=14000"
     killed=$pid
     wait_until "its private Redis" has_redis

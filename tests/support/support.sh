@@ -102,17 +102,17 @@ start_redis() {
     wait_until "redis" test -S "$redis_socket"
 }
 
-# Processes that have VARIABLE=VALUE in their environment, whoever started them: a line of pids.
-processes_with() { # VARIABLE=VALUE
-    for environ in /proc/[0-9]*/environ; do
-        if tr '\0' '\n' <"$environ" 2>/dev/null | grep -qxF "$1"; then
-            pid_=${environ#/proc/}
-            printf '%s ' "${pid_%/environ}"
+# Processes that have TEXT in their environment or command line (a Redis, which shows its socket there,
+# overwrites its environment), whoever started them: a line of pids.
+processes_with() { # TEXT
+    for dir in /proc/[0-9]*; do
+        if cat "$dir/environ" "$dir/cmdline" 2>/dev/null | grep -qaF -- "$1"; then
+            printf '%s ' "${dir#/proc/}"
         fi
-    done 2>/dev/null
+    done
 }
 
-no_process_with() { # VARIABLE=VALUE
+no_process_with() { # TEXT
     [ -z "$(processes_with "$1")" ]
 }
 
