@@ -26,10 +26,11 @@ nothing_left() { # OF-WHAT
     [ -z "$left" ] || fail "$1 left behind: $left"
 }
 
-has_redis() {
-    for pid_ in $(processes_with "$tmp/child"); do
-        case $(cat "/proc/$pid_/comm") in
-        redis-server | valkey-server) return 0 ;;
+has_redis() { # without a process for each process there is: the machine may be busy
+    for dir_ in /proc/[0-9]*; do
+        read -r comm_ 2>/dev/null <"$dir_/comm" || continue
+        case $comm_ in
+        redis-server | valkey-server) grep -qaF -- "$tmp/child" "$dir_/cmdline" 2>/dev/null && return 0 ;;
         esac
     done
     return 1
