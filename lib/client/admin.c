@@ -12,6 +12,7 @@
 #include "value/hash.h"
 
 enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10 };
+#define STOP_LIVES_MS "100000"
 
 /* One command and its answer, waited for. `take` reads the answer; it is not called when the connection is
  * lost. */
@@ -271,6 +272,8 @@ int asq_stop_worker(asq *h, const char *worker_id) {
             continue;
         asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
         rc = ask(h, 0, take_nothing, NULL, 4, (const char *[]){ "HSET", key, "stop", "1" });
+        if (rc == 0) /* should its hash have expired at this instant, it is not to stay; a beat prolongs it */
+            rc = ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PEXPIRE", key, STOP_LIVES_MS });
         told++;
     }
     asq_value_free(ids);
