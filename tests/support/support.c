@@ -239,14 +239,18 @@ char *sup_write_file(const char *name, const char *text)
 char *sup_read_file(const char *path)
 {
     FILE *f = fopen(path, "r");
-    char *text = NULL;
+    char *text = NULL, *bigger;
     size_t n = 0, cap = 0, got;
 
     if (!f)
         return sup_format("%s", "");
     do {
-        if (cap - n < 4096 && !(text = realloc(text, cap = cap ? 2 * cap : 8192)))
-            sup_fail("out of memory");
+        if (cap - n < 4096) {
+            cap = cap ? 2 * cap : 8192;
+            if (!(bigger = realloc(text, cap)))
+                sup_fail("out of memory");
+            text = bigger;
+        }
         got = fread(text + n, 1, cap - n - 1, f);
         n += got;
     } while (got > 0);
