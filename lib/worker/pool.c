@@ -436,6 +436,7 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
     }
     pool->places[0].thread = pthread_self();
     pool->threads = pool->living = 1;
+    pool->searcher = &pool->places[1];
     if (start(&pool->places[1]) != 0) {
         pool->threads = pool->living = 0;
         asq__pool_free(pool);
