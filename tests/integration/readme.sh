@@ -51,11 +51,15 @@ echo "as-worker and as-ctl with them"
 start_redis
 start as-worker "$as_worker" --redis-url "$redis_url" --agent-dir "$tmp/agents"
 worker=$pid
+wait_ready "$worker" as-worker
 export ASQUEUE_URL="$redis_url"
-[ "$("$as_ctl" create Counter '{"start": 40}' --id tally 2>&1)" = tally ] ||
+ctl() {
+    "$as_ctl" --timeout "${limit_s}s" "$@"
+}
+[ "$(ctl create Counter '{"start": 40}' --id tally 2>&1)" = tally ] ||
     fail "as-ctl create" "$tmp/as-worker.log"
-[ "$("$as_ctl" call tally add '[2]' 2>&1)" = 42 ] || fail "as-ctl call" "$tmp/as-worker.log"
-"$as_ctl" workers >"$tmp/out" 2>&1 || fail "as-ctl workers" "$tmp/out"
+[ "$(ctl call tally add '[2]' 2>&1)" = 42 ] || fail "as-ctl call" "$tmp/as-worker.log"
+ctl workers >"$tmp/out" 2>&1 || fail "as-ctl workers" "$tmp/out"
 
 echo "contrib/redis-cli/look"
 command -v redis-cli >/dev/null || { echo "no redis-cli"; exit 0; }
@@ -71,8 +75,8 @@ look partitions || fail "look partitions" "$tmp/out"
 expect "$tmp/out" "^ +$partition +[^ ]+ +[1-9][0-9]* +[1-9][0-9]* +0 +1\$"
 look workers || fail "look workers" "$tmp/out"
 expect "$tmp/out" '^    pid +[0-9]+'
-"$as_ctl" create Echo --id e >"$tmp/out" 2>&1 || fail "as-ctl create" "$tmp/out"
-call=$("$as_ctl" call e sleep '[60000]' --async) || fail "as-ctl call --async"
+ctl create Echo --id e >"$tmp/out" 2>&1 || fail "as-ctl create" "$tmp/out"
+call=$(ctl call e sleep '[60000]' --async) || fail "as-ctl call --async"
 look waiting || fail "look waiting" "$tmp/out"
 expect "$tmp/out" '^[0-9]+-[0-9]+ .*e\.sleep'
 echo "$call" | grep -q . || fail "as-ctl call --async prints no call id"

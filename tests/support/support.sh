@@ -69,6 +69,17 @@ start() { # NAME COMMAND...
     pids="$pids $pid"
 }
 
+# Waits until a worker that was just started says that it is ready.
+wait_ready() { # PID NAME
+    tries=$((limit_s * 20))
+    until grep -q 'ready: ' "$tmp/$2.log"; do
+        running "$1" || fail "$2 does not come up" "$tmp/$2.log"
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "$2 is not ready within $limit_s s" "$tmp/$2.log"
+        sleep 0.05
+    done
+}
+
 # SIGTERM, and waits; the exit status is that of the process.
 stop() { # PID
     kill -TERM "$1" 2>/dev/null
