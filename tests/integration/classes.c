@@ -1,0 +1,608 @@
+/*
+ * classes.c: see classes.h. Methods are as short as a test needs them, and as careful as real ones.
+ */
+#include "classes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- Counter ----------------------------------------------------------------------------------- */
+
+static int counter_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state = asq_ctx_state(ctx);
+    int64_t n;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I]", &n)) < 0)
+        return rc;
+    n += asq_map_int(state, "value");
+    if ((rc = asq_map_set_int(state, "value", n)) < 0)
+        return rc;
+    *ret = asq_value_int(n);
+    return 0;
+}
+
+static int counter_read(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args;
+    *ret = asq_value_int(asq_map_int(asq_ctx_state(ctx), "value"));
+    return 0;
+}
+
+/* Changes its state and fails: nothing of the change may be seen. */
+static int counter_spoil(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args, (void) ret;
+    asq_map_set_int(asq_ctx_state(ctx), "value", -5);
+    asq_map_set(asq_ctx_state(ctx), "more", asq_pack("[i]", 1));
+    return asq_fail(ctx, ASQ_EUSER(3), "no luck with %s today", asq_ctx_agent_id(ctx));
+}
+
+/* Replaces all of it, and fails. */
+static int counter_replace(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args, (void) ret;
+    asq_ctx_set_state(ctx, asq_pack("{s:i}", "value", -6));
+    return asq_fail(ctx, ASQ_EUSER(4), "replaced");
+}
+
+static int counter_charge(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int rc = counter_add(ctx, self, args, ret);
+
+    if (rc < 0)
+        return rc;
+    asq_value_free(*ret);
+    *ret = NULL;
+    asq_ctx_keep_state(ctx);
+    return asq_fail(ctx, ASQ_EUSER(5), "charged all the same");
+}
+
+static int counter_bare(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self, (void) args, (void) ret;
+    return ASQ_EUSER(9);
+}
+
+static int counter_zero(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args, (void) ret;
+    return asq_fail(ctx, 0, "a code that is none");
+}
+
+static int counter_secret(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self, (void) args;
+    *ret = asq_value_int(7);
+    return 0;
+}
+
+/* Calls a private method of itself. */
+static int counter_use_secret(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_agent *me;
+    int rc;
+
+    (void) self, (void) args;
+    if ((rc = asq_ctx_self(ctx, &me)) < 0)
+        return asq_fail(ctx, rc, "self");
+    if ((rc = asq_call_wait(me, "_secret", ret, NULL)) < 0)
+        rc = asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx)));
+    asq_agent_free(me);
+    return rc;
+}
+
+static int counter_get_twice(asq_ctx *ctx, void *self, asq_value **ret)
+{
+    (void) self;
+    *ret = asq_value_int(2 * asq_map_int(asq_ctx_state(ctx), "value"));
+    return 0;
+}
+
+static int counter_set_twice(asq_ctx *ctx, void *self, const asq_value *value)
+{
+    int64_t n;
+
+    (void) self;
+    if (asq_value_get_int(value, &n) < 0 || n % 2)
+        return asq_fail(ctx, ASQ_EARGS, "an even number is wanted");
+    return asq_map_set_int(asq_ctx_state(ctx), "value", n / 2);
+}
+
+static const asq_method counter_methods[] = {
+    { "add", counter_add, "n", ASQ_NONBLOCKING, "Adds n." },
+    { "add_blocking", counter_add, "n", 0, "The same on a thread." },
+    { "read", counter_read, "", ASQ_READONLY | ASQ_NONBLOCKING, NULL },
+    { "spoil", counter_spoil, NULL, 0, NULL },
+    { "replace", counter_replace, NULL, ASQ_NONBLOCKING, NULL },
+    { "charge", counter_charge, "n", 0, NULL },
+    { "bare", counter_bare, NULL, 0, NULL },
+    { "zero", counter_zero, NULL, 0, NULL },
+    { "use_secret", counter_use_secret, NULL, 0, NULL },
+    { "_secret", counter_secret, NULL, 0, NULL },
+    { 0 }
+};
+static const asq_attribute counter_attributes[] = {
+    { "value", NULL, NULL, ASQ_WRITABLE, "The number." },
+    { "label", NULL, NULL, 0, NULL },
+    { "twice", counter_get_twice, counter_set_twice, ASQ_WRITABLE, NULL },
+    { "_hidden", NULL, NULL, ASQ_WRITABLE, NULL },
+    { 0 }
+};
+const asq_class counter_class = { ASQ_CLASS_INIT, .name = "Counter", .methods = counter_methods,
+                                  .attributes = counter_attributes };
+
+/* ---- Echo -------------------------------------------------------------------------------------- */
+
+static int echo_all(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self;
+    if ((*ret = asq_value_copy(args)) == NULL)
+        return asq_fail(ctx, ASQ_ENOMEM, "copy");
+    return 0;
+}
+
+static int echo_first(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self;
+    *ret = asq_value_copy(asq_list_get(args, 0));
+    return 0;
+}
+
+static int echo_nothing(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self, (void) args, (void) ret;
+    return 0;
+}
+
+static int echo_who(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args;
+    *ret = asq_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:i}", "call_id", asq_ctx_call_id(ctx),
+                    "agent", asq_ctx_agent_id(ctx), "class", asq_ctx_class(ctx), "method",
+                    asq_ctx_method(ctx), "worker", asq_ctx_worker(ctx), "epoch",
+                    (int64_t) asq_ctx_epoch(ctx), "attempt", (int) asq_ctx_attempt(ctx),
+                    "remaining", asq_ctx_remaining_ms(ctx), "pid", (int) getpid());
+    return 0;
+}
+
+static int echo_nap(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t ms;
+    int rc;
+
+    (void) self, (void) ret;
+    if ((rc = asq_args(ctx, args, "[I]", &ms)) < 0)
+        return rc;
+    return asq_ctx_sleep(ctx, ms);
+}
+
+/* Says that it runs by making a file, and waits for another one (parked, not blocking). */
+static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *begun, *release;
+    FILE *f;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s, s]", &begun, &release)) < 0)
+        return rc;
+    if ((f = fopen(begun, "w")) == NULL)
+        return asq_fail(ctx, ASQ_ESYS, "%s", begun);
+    fclose(f);
+    while (access(release, F_OK) < 0)
+        if ((rc = asq_ctx_sleep(ctx, 5)) < 0)
+            return rc;
+    *ret = asq_value_bool(true);
+    return 0;
+}
+
+/* Sums up ints, of a list or one by one, futures included. */
+static int echo_sum(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t sum = 0, n;
+
+    (void) self;
+    for (size_t i = 0; i < asq_list_size(args); i++) {
+        if (asq_value_get_int(asq_list_get(args, i), &n) < 0)
+            return asq_fail(ctx, ASQ_EARGS, "[%zu]: int expected, %s found", i,
+                            asq_type_name(asq_value_type(asq_list_get(args, i))));
+        sum += n;
+    }
+    *ret = asq_value_int(sum);
+    return 0;
+}
+
+static int echo_type(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self;
+    *ret = asq_value_string(asq_type_name(asq_value_type(asq_list_get(args, 0))));
+    return 0;
+}
+
+static const asq_method echo_methods[] = {
+    { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
+    { "named", echo_all, "a, b, c", 0, NULL },
+    { "first", echo_first, NULL, 0, NULL },
+    { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },
+    { "who", echo_who, NULL, 0, NULL },
+    { "nap", echo_nap, "ms", 0, NULL },
+    { "hold", echo_hold, "begun, release", 0, NULL },
+    { "sum", echo_sum, NULL, 0, NULL },
+    { "type", echo_type, NULL, 0, NULL },
+    { 0 }
+};
+const asq_class echo_class = { ASQ_CLASS_INIT, .name = "Echo", .methods = echo_methods };
+
+/* ---- Journal: state in a struct ------------------------------------------------------------------ */
+
+struct journal {
+    int64_t *items;
+    size_t n, limit;
+};
+
+static int journal_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
+{
+    struct journal *j;
+    int64_t limit;
+    int rc;
+
+    if ((rc = asq_args(ctx, args, "{s:I}", "limit", &limit)) < 0)
+        return rc;
+    if (limit < 1 || limit > 100000)
+        return asq_fail(ctx, ASQ_EUSER(1), "a journal of %lld items cannot be", (long long) limit);
+    if ((j = calloc(1, sizeof *j)) == NULL ||
+        (j->items = calloc((size_t) limit, sizeof *j->items)) == NULL) {
+        free(j);
+        return asq_fail(ctx, ASQ_ENOMEM, "journal");
+    }
+    j->limit = (size_t) limit;
+    *ret_self = j;
+    return 0;
+}
+
+static void journal_destroy(void *self)
+{
+    struct journal *j = self;
+
+    free(j->items);
+    free(j);
+}
+
+static int journal_save(const void *self, asq_value **ret_state)
+{
+    const struct journal *j = self;
+    asq_value *list = asq_value_list();
+
+    for (size_t i = 0; i < j->n; i++)
+        if (asq_list_append(list, asq_value_int(j->items[i])) < 0) {
+            asq_value_free(list);
+            return ASQ_ENOMEM;
+        }
+    *ret_state = asq_pack("{s:i, s:o}", "limit", (int) j->limit, "items", list);
+    return *ret_state ? 0 : ASQ_ENOMEM;
+}
+
+static int journal_load(asq_ctx *ctx, const asq_value *state, void **ret_self)
+{
+    const asq_value *items = asq_map_get(state, "items");
+    struct journal *j;
+    void *self;
+    int rc;
+
+    if ((rc = journal_create(ctx, state, &self)) < 0)
+        return rc;
+    j = self;
+    for (size_t i = 0; i < asq_list_size(items) && i < j->limit; i++)
+        asq_value_get_int(asq_list_get(items, i), &j->items[j->n++]);
+    *ret_self = j;
+    return 0;
+}
+
+static int journal_push(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    struct journal *j = self;
+    int64_t n;
+    int rc;
+
+    if ((rc = asq_args(ctx, args, "[I]", &n)) < 0)
+        return rc;
+    if (j->n == j->limit)
+        return asq_fail(ctx, ASQ_EUSER(2), "full");
+    j->items[j->n++] = n;
+    *ret = asq_value_int((int64_t) j->n);
+    return 0;
+}
+
+static int journal_spoil(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    struct journal *j = self;
+
+    (void) args, (void) ret;
+    j->n = 0;
+    j->items[0] = -1;
+    return asq_fail(ctx, ASQ_EUSER(3), "spoiled");
+}
+
+static int journal_charge(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int rc = journal_push(ctx, self, args, ret);
+
+    if (rc < 0)
+        return rc;
+    asq_value_free(*ret);
+    *ret = NULL;
+    asq_ctx_keep_state(ctx);
+    return asq_fail(ctx, ASQ_EUSER(5), "kept");
+}
+
+static int journal_items(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state;
+    int rc;
+
+    (void) args;
+    if (asq_ctx_state(ctx) != NULL)
+        return asq_fail(ctx, ASQ_EFAILED, "a struct's class has library-held state");
+    if ((rc = journal_save(self, &state)) < 0)
+        return rc;
+    *ret = asq_value_copy(asq_map_get(state, "items"));
+    asq_value_free(state);
+    return 0;
+}
+
+/* True when the items are 0, 1, 2… n-1. */
+static int journal_in_order(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    struct journal *j = self;
+    int64_t n;
+    bool in_order = true;
+    int rc;
+
+    if ((rc = asq_args(ctx, args, "[I]", &n)) < 0)
+        return rc;
+    for (size_t i = 0; i < j->n; i++)
+        in_order = in_order && j->items[i] == (int64_t) i;
+    *ret = asq_value_bool(in_order && j->n == (size_t) n);
+    return 0;
+}
+
+static int journal_get_count(asq_ctx *ctx, void *self, asq_value **ret)
+{
+    (void) ctx;
+    *ret = asq_value_int((int64_t) ((struct journal *) self)->n);
+    return 0;
+}
+
+static const asq_method journal_methods[] = {
+    { "push", journal_push, "n", ASQ_NONBLOCKING, NULL },
+    { "push_blocking", journal_push, "n", 0, NULL },
+    { "spoil", journal_spoil, NULL, 0, NULL },
+    { "charge", journal_charge, "n", 0, NULL },
+    { "items", journal_items, NULL, ASQ_READONLY, NULL },
+    { "in_order", journal_in_order, "n", ASQ_READONLY, NULL },
+    { 0 }
+};
+static const asq_attribute journal_attributes[] = {
+    { "count", journal_get_count, NULL, 0, NULL },
+    { 0 }
+};
+const asq_class journal_class = {
+    ASQ_CLASS_INIT, .name = "Journal", .methods = journal_methods,
+    .attributes = journal_attributes, .create = journal_create, .destroy = journal_destroy,
+    .save = journal_save, .load = journal_load, .version = 1
+};
+
+/* ---- Relay: methods that call ----------------------------------------------------------------------- */
+
+/* relay(agent, method, args): what that call ends with. */
+static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target, *inner;
+    asq *h = asq_ctx_handle(ctx);
+    const char *method;
+    asq_agent *a;
+    asq_result *r = NULL;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, s, O]", &target, &method, &inner)) < 0)
+        return rc;
+    if ((rc = asq_attach_value(h, target, &a)) < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    rc = asq_callv(a, method, NULL, asq_value_copy(inner), &r);
+    asq_agent_free(a);
+    if (rc < 0)
+        return asq_fail(ctx, rc, "call: %s", asq_errmsg(h));
+    if ((rc = asq_result_take(r, ret)) < 0)
+        rc = asq_fail(ctx, rc, "inner: %s", asq_result_error(r)->message);
+    asq_result_free(r);
+    return rc;
+}
+
+/* down(agents, level): calls the next agent of the ring with one level less, until none is left;
+ * gives the number of levels below. */
+static int relay_down(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *ring;
+    asq *h = asq_ctx_handle(ctx);
+    int64_t level, below;
+    asq_agent *next;
+    asq_result *r = NULL;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, I]", &ring, &level)) < 0)
+        return rc;
+    asq_map_set_int(asq_ctx_state(ctx), "entered",
+                    asq_map_int(asq_ctx_state(ctx), "entered") + 1);
+    if (level == 0) {
+        *ret = asq_value_int(0);
+        return 0;
+    }
+    rc = asq_attach_value(h, asq_list_get(ring, (size_t) level % asq_list_size(ring)), &next);
+    if (rc < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    if ((rc = asq_call(next, "down", &r, "[O, I]", ring, level - 1)) == 0)
+        rc = asq_result_int(r, &below);
+    if (rc < 0)
+        rc = asq_fail(ctx, rc, "level %lld: %s", (long long) level,
+                      r ? asq_result_error(r)->message : asq_errmsg(h));
+    else
+        *ret = asq_value_int(below + 1);
+    asq_result_free(r);
+    asq_agent_free(next);
+    return rc;
+}
+
+/* outer(other): sets its state to 1 and has `other` call back, who finds 1 and sets 2; what outer
+ * sees then. */
+static int relay_outer(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target;
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *other = NULL, *me = NULL;
+    asq_result *r = NULL;
+    int64_t seen = 0;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O]", &target)) < 0)
+        return rc;
+    asq_map_set_int(asq_ctx_state(ctx), "step", 1);
+    if ((rc = asq_attach_value(h, target, &other)) == 0 && (rc = asq_ctx_self(ctx, &me)) == 0 &&
+        (rc = asq_call(other, "call", &r, "[a, s, []]", me, "inner")) == 0)
+        rc = asq_result_int(r, &seen);
+    if (rc < 0)
+        rc = asq_fail(ctx, rc, "%s", r ? asq_result_error(r)->message : asq_errmsg(h));
+    else
+        *ret = asq_pack("[I, I]", seen, asq_map_int(asq_ctx_state(ctx), "step"));
+    asq_result_free(r);
+    asq_agent_free(me);
+    asq_agent_free(other);
+    return rc;
+}
+
+static int relay_inner(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args;
+    *ret = asq_value_int(asq_map_int(asq_ctx_state(ctx), "step"));
+    return asq_map_set_int(asq_ctx_state(ctx), "step", 2);
+}
+
+/* fan(agents, method, args): calls all of them, and gives the sum of their ints. */
+static int relay_fan(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    enum { MAX = 64 };
+    const asq_value *targets, *inner;
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *agents[MAX] = { NULL };
+    asq_result *results[MAX] = { NULL };
+    const char *method;
+    int64_t sum = 0, n;
+    size_t count;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, s, O]", &targets, &method, &inner)) < 0)
+        return rc;
+    if ((count = asq_list_size(targets)) > MAX)
+        return asq_fail(ctx, ASQ_ELIMIT, "at most %d", MAX);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = asq_attach_value(h, asq_list_get(targets, i), &agents[i]);
+    if (rc == 0 && (rc = asq_broadcast(agents, count, method, asq_value_copy(inner), results)) == 0)
+        rc = asq_wait_all(results, count, ASQ_FOREVER);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = asq_result_int(results[i], &n);
+        sum += n;
+    }
+    if (rc < 0)
+        rc = asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    else
+        *ret = asq_value_int(sum);
+    for (size_t i = 0; i < count; i++) {
+        asq_result_free(results[i]);
+        asq_agent_free(agents[i]);
+    }
+    return rc;
+}
+
+/* spawn(value): makes a Counter and gives it away. */
+static int relay_spawn(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *a;
+    int64_t n;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I]", &n)) < 0)
+        return rc;
+    if ((rc = asq_create(h, "Counter", NULL, &a, "{s:I}", "value", n)) < 0)
+        return asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    *ret = asq_value_agent(a);
+    asq_agent_free(a);
+    return 0;
+}
+
+static int relay_me(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_agent *me;
+    int rc;
+
+    (void) self, (void) args;
+    if ((rc = asq_ctx_self(ctx, &me)) < 0)
+        return rc;
+    *ret = asq_pack("{s:a}", "me", me);
+    asq_agent_free(me);
+    return 0;
+}
+
+/* pass(agent, values): hands a list on to Echo.sum of that agent, by spreading it. */
+static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target, *values;
+    asq *h = asq_ctx_handle(ctx);
+    asq_result *r = NULL;
+    asq_agent *a;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, O]", &target, &values)) < 0)
+        return rc;
+    if ((rc = asq_attach_value(h, target, &a)) < 0)
+        return asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    if ((rc = asq_callv(a, "sum", NULL, asq_value_copy(values), &r)) == 0)
+        rc = asq_result_take(r, ret);
+    if (rc < 0)
+        rc = asq_fail(ctx, rc, "%s", r ? asq_result_error(r)->message : asq_errmsg(h));
+    asq_result_free(r);
+    asq_agent_free(a);
+    return rc;
+}
+
+static const asq_method relay_methods[] = {
+    { "call", relay_call, "agent, method, args", 0, NULL },
+    { "down", relay_down, "agents, level", 0, NULL },
+    { "outer", relay_outer, "other", 0, NULL },
+    { "inner", relay_inner, NULL, 0, NULL },
+    { "fan", relay_fan, "agents, method, args", 0, NULL },
+    { "spawn", relay_spawn, "value", 0, NULL },
+    { "me", relay_me, NULL, 0, NULL },
+    { "pass", relay_pass, "agent, values", 0, NULL },
+    { 0 }
+};
+static const asq_attribute relay_attributes[] = {
+    { "entered", NULL, NULL, 0, NULL },
+    { "step", NULL, NULL, 0, NULL },
+    { 0 }
+};
+const asq_class relay_class = { ASQ_CLASS_INIT, .name = "Relay", .methods = relay_methods,
+                                .attributes = relay_attributes };
+
+const asq_class *const classes[] = { &counter_class, &echo_class, &journal_class, &relay_class,
+                                     NULL };
