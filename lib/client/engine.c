@@ -69,6 +69,8 @@ struct asq__engine {
     ev_timer tick;
     struct ev_loop *loop;
     bool up, closing;
+    bool stalled;   /* Redis takes nothing for now: tried again at the next tick */
+    bool reconnect; /* … on a new connection */
 };
 
 static void batch_free(struct asq__batch *b);
@@ -265,6 +267,21 @@ static void answered(struct asq__batch *b) {
         batch_free(b);
 }
 
+static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply) {
+    bool full = asq__reply_is_error(reply, "OOM");
+    struct asq__error text;
+    asq__error_init(&text);
+    if (b->resent)
+        asq__error_set(&text, ASQ_EUNKNOWN, "it was sent before the connection was lost, and Redis refuses it now: "
+                       "%s", asq__reply_text(reply));
+    else
+        asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
+                       full ? "Redis has no memory for more calls: %s" : "Redis refuses the call: %s",
+                       asq__reply_text(reply));
+    batch_fail(e, b, text.pub.code, text.pub.message);
+    asq__error_clear(&text);
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user) {
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
@@ -276,18 +293,13 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user) {
                 b->accepted = true;
                 e->unaccepted--;
             }
-        } else if (asq__reply_is_transient(reply) || b->resent) {
-            /* Sending it again later must not let others overtake it: start over, in order. */
-            asq__redis_drop(e->redis, asq__reply_text(reply));
+        } else if (asq__reply_is_transient(reply) || (b->resent && asq__reply_is_error(reply, "OOM"))) {
+            /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
+             * accepted, so that it cannot be refused any more. */
+            e->stalled = true;
+            e->reconnect |= asq__reply_is_transient(reply);
         } else {
-            bool full = asq__reply_is_error(reply, "OOM");
-            struct asq__error text;
-            asq__error_init(&text);
-            asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
-                           full ? "Redis has no memory for more calls: %s" : "XADD: %s",
-                           asq__reply_text(reply));
-            batch_fail(e, b, text.pub.code, text.pub.message);
-            asq__error_clear(&text);
+            refuse_batch(e, b, reply);
         }
     }
     answered(b);
@@ -344,7 +356,7 @@ static void close_open(struct asq__engine *e, uint32_t partition) {
 }
 
 static void send_ready(struct asq__engine *e) {
-    if (!e->up)
+    if (!e->up || e->stalled)
         return;
     while (!asq__list_empty(&e->ready)) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
@@ -680,12 +692,37 @@ void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID]) 
 
 /* ---- events ---- */
 
+/* What was sent and not accepted is sent again, before what never was. */
+static void send_refused_again(struct asq__engine *e) {
+    struct asq__list again;
+    asq__list_init(&again);
+    ASQ__LIST_EACH(it, &e->sent) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b->accepted || b->answers)
+            continue;
+        asq__list_del(&b->order);
+        asq__list_add(&again, &b->order);
+        b->state = READY;
+    }
+    asq__list_splice(&again, &e->ready);
+    asq__list_splice(&e->ready, &again);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
     struct asq__engine *e = w->data;
     (void) loop;
     (void) revents;
     if (!e->up)
         return;
+    if (e->stalled) {
+        bool reconnect = e->reconnect;
+        e->stalled = e->reconnect = false;
+        if (reconnect) {
+            asq__redis_drop(e->redis, "Redis does not take calls");
+            return;
+        }
+        send_refused_again(e);
+    }
     send_ready(e);
     look_at_quiet(e);
     flush_unlinks(e);
@@ -694,6 +731,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
 void asq__engine_up(struct asq__engine *e) {
     struct asq__list again;
     e->up = true;
+    e->stalled = e->reconnect = false;
     if (open_tables(e) < 0) {
         asq__redis_drop(e->redis, "out of memory");
         return;

@@ -21,7 +21,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 
-enum { BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 2000, READS_PER_EVENT = 64 };
+enum { BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 2000, STABLE_MS = 1000, READS_PER_EVENT = 64 };
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
 
 enum state { WAITING, CONNECTING, GREETING, UP };
@@ -47,7 +47,8 @@ struct asq__conn {
     struct pending *pending; /* ring */
     size_t first, count, cap;
     int greetings; /* answers of the greeting still to come */
-    int failures;  /* in a row */
+    int failures;  /* in a row: to get up, or to stay up for a second */
+    int64_t up_since_ms;
     unsigned seed;
     long long redis_id;
     int busy; /* depth of callbacks */
@@ -151,6 +152,8 @@ static void set_timer(struct asq__conn *c, double seconds) {
 static void lost(struct asq__conn *c, int code, const char *why) {
     char text[300];
     asq__err(text, sizeof text, code, "%s", why); /* `why` may live in what is freed now */
+    if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
+        c->failures = 0; /* else who drops it again and again backs off all the same */
     close_socket(c);
     c->state = WAITING;
     c->failures++;
@@ -278,7 +281,7 @@ void asq__conn_flush(struct asq__conn *c) {
 
 static void became_up(struct asq__conn *c) {
     c->state = UP;
-    c->failures = 0;
+    c->up_since_ms = asq__now_ms_coarse();
     c->config.once = false; /* it was there: from now on it is waited for */
     set_timer(c, c->config.reply_timeout_ms > 0 ? (double) c->config.reply_timeout_ms / 1000 : 0);
     if (c->config.up)
@@ -484,7 +487,7 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
         return ASQ_ENOMEM;
     }
     c->config.name = c->name;
-    c->seed = (unsigned) getpid() ^ (unsigned) (uintptr_t) c ^ (unsigned) (ev_time() * 1e6);
+    c->seed = (unsigned) getpid() ^ (unsigned) (uintptr_t) c ^ (unsigned) asq__now_ms();
     asq__buf_init(&c->out, MAX_UNWRITTEN);
     ev_io_init(&c->reader, on_readable, -1, EV_READ);
     ev_io_init(&c->writer, on_writable, -1, EV_WRITE);

@@ -370,8 +370,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
                 asq__process_log(w, ASQ_LOG_ERROR, "Redis refuses commits; they are kept and tried again, and "
                                  "no calls are started: %s", asq__reply_text(reply));
             w->refused_until_ms = asq__now_ms() + REFUSED_MS;
-            if (asq__reply_is_transient(reply))
-                asq__redis_drop(w->redis, asq__reply_text(reply));
+            w->reconnect |= asq__reply_is_transient(reply);
         }
     } else if (list) {
         w->refused_until_ms = 0;

@@ -160,6 +160,11 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents) {
         ev_timer_start(w->loop, &w->retry);
         return;
     }
+    if (w->reconnect) {
+        w->reconnect = false;
+        asq__redis_drop(w->redis, "Redis does not take commits"); /* goes on when it is up again */
+        return;
+    }
     asq__commits_recover(w);
 }
 

@@ -214,6 +214,7 @@ struct asq__process {
     struct asq__members *members;
     size_t scripts_in_flight;
     int64_t refused_until_ms; /* Redis refused a commit: no new calls before */
+    bool reconnect;           /* … and it is to be tried on a new connection */
     int64_t redis_minus_mono_ms;
     bool redis_clock_known;
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
