@@ -447,7 +447,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
 }
 
 int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
-                      const char *label, const void *jobs, size_t n, bool hold,
+                      const char *label, const void *jobs, size_t n, bool hold, bool again,
                       struct asq__call *const *calls, size_t count) {
     struct asq__batch *b;
     if (e->backlog > MAX_BACKLOG)
@@ -459,6 +459,9 @@ int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t i
         return rc;
     asq__batch_head(id, e->config.client, &b->bytes);
     asq__buf_put(&b->bytes, jobs, n);
+    if (again)
+        asq__batch_mark_resent(&b->bytes);
+    b->resent = again;
     e->backlog += b->bytes.len;
     rc = b->bytes.error;
     for (size_t i = 0; i < count && rc == 0; i++)

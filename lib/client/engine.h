@@ -56,10 +56,11 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id);
 /* A whole batch under an id of the caller's, sent at once. `hold`: its key is not unlinked when the
- * results are there, but after asq__engine_unhold. ASQ_EEXIST: a batch of this id is known; its calls can
- * be awaited. */
+ * results are there, but after asq__engine_unhold. `again`: somebody may have sent it before, so it is
+ * marked as resent, and its key left to its TTL. ASQ_EEXIST: a batch of this id is known; its calls can be
+ * awaited. */
 int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
-                      const char *label, const void *jobs, size_t n, bool hold,
+                      const char *label, const void *jobs, size_t n, bool hold, bool again,
                       struct asq__call *const *calls, size_t count);
 /* Makes open batches ready and sends what is ready. */
 void asq__engine_flush(struct asq__engine *e);

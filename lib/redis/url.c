@@ -154,8 +154,10 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     const char *end;
     if (n && *s == '[') {
         end = memchr(s, ']', n);
-        if (!end)
-            return asq__err(err, errlen, ASQ_EINVAL, "the URL's address has a '[' without ']'");
+        if (!end || end == s + 1)
+            return asq__err(err, errlen, ASQ_EINVAL,
+                            end ? "the URL has no address between '[' and ']'"
+                                : "the URL's address has a '[' without ']'");
         rc = take(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
         end++;
     } else {
@@ -167,7 +169,8 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     }
     size_t left = n - (size_t) (end - s);
     if (rc == 0 && left && *end != ':')
-        rc = asq__err(err, errlen, ASQ_EINVAL, "the URL has '%.*s' behind its host", (int) left, end);
+        rc = asq__err(err, errlen, ASQ_EINVAL, "the URL has '%.*s' behind its host",
+                      (int) (left > 40 ? 40 : left), end);
     else if (rc == 0 && left)
         rc = number(end + 1, left - 1, 1, 65535, "port", &port, err, errlen);
     u->port = (int) port;
@@ -177,6 +180,11 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
 static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen) {
     size_t n = strcspn(s, "/?");
     long db = 0;
+    /* Without this, what follows would be shown as a wrong port: a part of the password. */
+    if (strchr(s + n, '@'))
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "the URL has an '@' behind a '/' or '?'; in a user or password these two are "
+                        "written %%2F and %%3F, and behind the host an '@' is written %%40");
     int rc = authority(u, s, n, err, errlen);
     if (rc < 0)
         return rc;
@@ -231,8 +239,11 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
         u.scheme = ASQ__URL_UNIX;
         rc = unix_socket(&u, text + 5, err, errlen);
     } else {
+        /* No more than the scheme is shown: a password may follow. */
+        size_t n = strcspn(text, ":/");
         rc = asq__err(err, errlen, ASQ_EINVAL,
-                      "'%.60s' is no URL that is known: local:, child:, redis://, rediss:// and unix: are", text);
+                      "'%.*s%s' begins no URL that is known: local:, child:, redis://, rediss:// and unix: do",
+                      (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS
     if (rc < 0)
@@ -259,6 +270,8 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from) {
 }
 
 void asq__url_release(struct asq__url *u) {
+    if (!u)
+        return;
     free(u->host);
     free(u->path);
     free(u->user);
@@ -279,6 +292,58 @@ static void put_escaped(struct asq__buf *b, const char *s) {
     }
 }
 
+/* "?name=" or "&name=" */
+static void put_name(struct asq__buf *b, char *sep, const char *name) {
+    asq__buf_putc(b, (uint8_t) *sep);
+    asq__buf_printf(b, "%s=", name);
+    *sep = '&';
+}
+
+static void put_number(struct asq__buf *b, char *sep, const char *name, long value) {
+    if (value) {
+        put_name(b, sep, name);
+        asq__buf_printf(b, "%ld", value);
+    }
+}
+
+static void put_text(struct asq__buf *b, char *sep, const char *name, const char *text) {
+    if (text) {
+        put_name(b, sep, name);
+        put_escaped(b, text);
+    }
+}
+
+static void put_password(struct asq__buf *b, const char *password, bool hide) {
+    if (hide && *password)
+        asq__buf_puts(b, "***");
+    else
+        put_escaped(b, password);
+}
+
+static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hide_password) {
+    if (u->password) {
+        if (u->user)
+            put_escaped(b, u->user);
+        asq__buf_putc(b, ':');
+        put_password(b, u->password, hide_password);
+        asq__buf_putc(b, '@');
+    }
+    if (strchr(u->host, ':')) {
+        asq__buf_putc(b, '[');
+        for (const char *p = u->host; *p; p++) {
+            asq__buf_putc(b, (uint8_t) *p);
+            if (*p == '%') /* the zone of an address stands behind it */
+                asq__buf_puts(b, "25");
+        }
+        asq__buf_putc(b, ']');
+    } else {
+        put_escaped(b, u->host);
+    }
+    asq__buf_printf(b, ":%d", u->port);
+    if (u->db)
+        asq__buf_printf(b, "/%d", u->db);
+}
+
 char *asq__url_format(const struct asq__url *u, bool hide_password) {
     struct asq__buf b;
     char sep = '?';
@@ -289,47 +354,25 @@ char *asq__url_format(const struct asq__url *u, bool hide_password) {
         break;
     case ASQ__URL_CHILD:
         asq__buf_puts(&b, "child:");
+        put_number(&b, &sep, "processes", (long) u->processes);
+        put_number(&b, &sep, "capacity", (long) u->capacity);
         break;
     case ASQ__URL_TCP:
         asq__buf_puts(&b, u->tls ? "rediss://" : "redis://");
-        if (u->password) {
-            if (u->user)
-                put_escaped(&b, u->user);
-            asq__buf_putc(&b, ':');
-            if (hide_password)
-                asq__buf_puts(&b, "***");
-            else
-                put_escaped(&b, u->password);
-            asq__buf_putc(&b, '@');
-        }
-        if (strchr(u->host, ':'))
-            asq__buf_printf(&b, "[%s]:%d", u->host, u->port);
-        else
-            asq__buf_printf(&b, "%s:%d", u->host, u->port);
-        if (u->db)
-            asq__buf_printf(&b, "/%d", u->db);
+        put_authority(&b, u, hide_password);
         break;
     case ASQ__URL_UNIX:
         asq__buf_puts(&b, "unix:");
         put_escaped(&b, u->path);
-        if (u->db) {
-            asq__buf_printf(&b, "%cdb=%d", sep, u->db);
-            sep = '&';
-        }
-        if (u->user) {
-            asq__buf_printf(&b, "%cuser=", sep);
-            put_escaped(&b, u->user);
-            sep = '&';
-        }
+        put_number(&b, &sep, "db", u->db);
+        put_text(&b, &sep, "user", u->user);
         if (u->password) {
-            asq__buf_printf(&b, "%cpassword=", sep);
-            put_escaped(&b, hide_password ? "***" : u->password);
-            sep = '&';
+            put_name(&b, &sep, "password");
+            put_password(&b, u->password, hide_password);
         }
         break;
     }
-    if (u->ns)
-        asq__buf_printf(&b, "%cns=%s", sep, u->ns);
+    put_text(&b, &sep, "ns", u->ns);
     return (char *) asq__buf_detach(&b, NULL);
 }
 
@@ -348,11 +391,17 @@ static bool same_address(const struct sockaddr *a, const struct sockaddr *b) {
     return false;
 }
 
+/* Also the addresses that stand for "any": to connect to them is to stay here. */
 static bool is_loopback(const struct sockaddr *a) {
-    if (a->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *) (const void *) a)->sin_addr.s_addr) >> 24 == 127;
-    return a->sa_family == AF_INET6 &&
-           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) (const void *) a)->sin6_addr);
+    if (a->sa_family == AF_INET) {
+        uint32_t v4 = ntohl(((const struct sockaddr_in *) (const void *) a)->sin_addr.s_addr);
+        return v4 >> 24 == 127 || v4 == INADDR_ANY;
+    }
+    if (a->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *) (const void *) a)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_UNSPECIFIED(v6) ||
+           (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
 bool asq__url_is_local(const struct asq__url *u) {

@@ -23,13 +23,16 @@ struct asq__url {
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };
 
-/* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it) with a text that names what is wrong. */
+/* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what is
+ * wrong, and has nothing of the password in it. */
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen);
 int asq__url_copy(struct asq__url *to, const struct asq__url *from);
 void asq__url_release(struct asq__url *url);
-/* The URL as text, to be freed; the password as *** when it is to be hidden. NULL: no memory. */
+/* The URL as text, to be freed; the password as *** when it is to be hidden, else the text parses to the
+ * same URL again. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
-/* Is the server on this machine: a Unix socket, or an address of one of its interfaces? */
+/* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has to be
+ * resolved, which may take its time; one that cannot be is not here. */
 bool asq__url_is_local(const struct asq__url *url);
 
 #endif

@@ -4,8 +4,10 @@
  * cannot be decoded becomes a dead letter.
  *
  * Whether a batch has been (partly) done before is asked only where it can have been: of batches marked
- * as resent, and of those that were in the stream when the partition was claimed. Their records are read
- * before they run; what comes behind them waits that long.
+ * as resent, of those that were in the stream when the partition was claimed, and of those made inside a
+ * method: a worker that was paused may send such a batch after another has run the outer call again, and
+ * with it sent the same batch. Their records are read before they run; what comes behind them waits that
+ * long.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +328,10 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e) {
     }
 }
 
+static bool is_nested(const Asqueue__Batch *batch) {
+    return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
+}
+
 void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
     struct asq__process *w = p->w;
     struct asq__stream_id id;
@@ -387,6 +393,7 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
     e->known = true;
-    e->lookup = !e->control && (batch->resent || is_at_most(id, p->inherited));
+    e->again = batch->resent || is_at_most(id, p->inherited);
+    e->lookup = !e->control && (e->again || is_nested(batch));
     asq__list_add(&p->intake, &e->order);
 }

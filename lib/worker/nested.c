@@ -23,6 +23,7 @@ struct nested {
     struct asq__process *w;
     struct asq__run *run; /* NULL once the method has ended; the loop's */
     uint64_t ordinal;     /* of the statement; the method's */
+    bool again;           /* the call may have been begun before */
     Asqueue__Chain chain;
     Asqueue__Link own, **links;
     pthread_mutex_t lock;
@@ -43,6 +44,7 @@ struct request {
     struct nested *nested;
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
+    bool again; /* an earlier run of the outer call may have sent it */
     struct asq__buf jobs;
     char label[64];
     size_t n;
@@ -137,7 +139,7 @@ static void send_on_loop(struct request *q) {
     }
     if (rc == 0)
         rc = asq__engine_batch(engine, q->partition, q->id, q->label, q->jobs.data, q->jobs.len,
-                               n->run != NULL, calls, q->n);
+                               n->run != NULL, q->again, calls, q->n);
     if (rc == 0) {
         for (size_t i = 0; i < q->n; i++)
             asq__result_ref(q->results[i]);
@@ -230,6 +232,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     q->nested = nested;
     asq__handle_ref(h);
     q->partition = partition;
+    q->again = nested->again;
     asq__buf_init(&q->jobs, bytes + 64);
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];
@@ -460,6 +463,7 @@ asq *asq__nested_new(struct asq__run *run) {
     n->h = h;
     n->w = run->w;
     n->run = run;
+    n->again = c->entry->again;
     n->links = links;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);

@@ -86,6 +86,7 @@ struct asq__entry {
     bool partial;            /* part of its results is in its record already */
     bool looking;            /* its record is being read */
     bool lookup;             /* its record must be read before it runs */
+    bool again;              /* it may have been begun before: what it calls may have been called before */
     bool control;            /* await, cancel: handled at once */
     struct asq__wcall calls[];
 };
