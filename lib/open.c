@@ -31,17 +31,19 @@ struct child {
     char *ns;
     asq_options options;
     uint32_t processes, capacity;
-    int life[2];  /* the program holds the write end: a byte, or its end, ends the workers */
-    int gone[2];  /* the workers hold the write end: its end says that they are gone */
+    int life[2]; /* the program holds the write end: a byte, or its end, ends the workers */
+    int gone[2]; /* the workers hold the write end: its end says that they are gone */
 };
 
-static void close_fd(int *fd) {
+static void close_fd(int *fd)
+{
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
 }
 
-static void child_free(struct child *c) {
+static void child_free(struct child *c)
+{
     if (!c)
         return;
     close_fd(&c->life[0]);
@@ -58,7 +60,8 @@ static void child_free(struct child *c) {
 
 /* In a process of its own, forked from the program. */
 static void run_workers(struct child *c, asq *h, int pidfd) __attribute__((noreturn));
-static void run_workers(struct child *c, asq *h, int pidfd) {
+static void run_workers(struct child *c, asq *h, int pidfd)
+{
     char id[64], err[400];
     setsid(); /* the terminal's signals are for the program, whose end ends this */
     signal(SIGINT, SIG_IGN);
@@ -96,11 +99,13 @@ static void run_workers(struct child *c, asq *h, int pidfd) {
 
 /* Forks twice: the workers' supervisor is nobody's child, so the program's own waiting for children is not
  * disturbed. */
-static int start_workers(asq *h, void *user) {
+static int start_workers(asq *h, void *user)
+{
     struct child *c = user;
     h->sealed = true;
     if (asq__registry_count(&c->registry) == 0)
-        return asq__fail(h, ASQ_ENOCLASS, "no agent class is registered: call asq_register before the first "
+        return asq__fail(h, ASQ_ENOCLASS,
+                         "no agent class is registered: call asq_register before the first "
                          "agent is used");
     int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
     fflush(NULL); /* what is buffered would be written twice */
@@ -121,7 +126,8 @@ static int start_workers(asq *h, void *user) {
     return 0;
 }
 
-static void stop_workers(asq *h, void *user) {
+static void stop_workers(asq *h, void *user)
+{
     struct child *c = user;
     char byte = 'x';
     h->registry = NULL;
@@ -134,8 +140,9 @@ static void stop_workers(asq *h, void *user) {
     child_free(c);
 }
 
-static int child_open(asq *h, const struct asq__url *url, const char *ns, const asq_options *options,
-                      char *err, size_t errlen) {
+static int child_open(asq *h, const struct asq__url *url, const char *ns,
+                      const asq_options *options, char *err, size_t errlen)
+{
     char text[200];
     struct child *c = calloc(1, sizeof *c);
     if (!c)
@@ -165,8 +172,9 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns, const 
         rc = asq__url_parse(text, &c->url, err, errlen);
     }
     if (rc == 0)
-        rc = asq__server_wait_ready(c->server, options->connect_timeout_ms > 0 ? options->connect_timeout_ms
-                                                                             : 5000, err, errlen);
+        rc = asq__server_wait_ready(
+            c->server, options->connect_timeout_ms > 0 ? options->connect_timeout_ms : 5000, err,
+            errlen);
     if (rc == 0) {
         asq_options remote = *options;
         if (!remote.partitions)
@@ -184,13 +192,16 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns, const 
 
 /* ---- all modes ---- */
 
-int asq_open(const char *text, const asq_options *given, asq **ret, char *err, size_t errlen) {
+int asq_open(const char *text, const asq_options *given, asq **ret, char *err, size_t errlen)
+{
     asq_options options = ASQ_OPTIONS_INIT;
     struct asq__url url;
     if (given) {
         if (given->size == 0 || given->size > sizeof options)
-            return asq__err(err, errlen, ASQ_EVERSION, "asq_options has %zu bytes, %zu are known; set it up with "
-                            "ASQ_OPTIONS_INIT", given->size, sizeof options);
+            return asq__err(err, errlen, ASQ_EVERSION,
+                            "asq_options has %zu bytes, %zu are known; set it up with "
+                            "ASQ_OPTIONS_INIT",
+                            given->size, sizeof options);
         memcpy(&options, given, given->size);
     }
     if (!text)
@@ -217,8 +228,8 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
     if (!h->ns)
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     else if (options.partitions > ASQ__MAX_PARTITIONS)
-        rc = asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed", options.partitions,
-                      ASQ__MAX_PARTITIONS);
+        rc = asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed",
+                      options.partitions, ASQ__MAX_PARTITIONS);
     else if (local)
         rc = asq__local_open(h, &options, err, errlen);
     else if (url.scheme == ASQ__URL_CHILD)

@@ -6,7 +6,7 @@
 #include "connect.h"
 #include "ctl.h"
 
-#define MAX_MS (INT64_C(365) * 86400000)
+#define MAX_MS    (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct as_ctl, settings.field)
 
 static const struct as_option options[] = {
@@ -35,8 +35,8 @@ static const struct as_command commands[] = {
       as_ctl_call },
     { "classes", "", "lists the classes that workers have, with methods and\nattributes", 0, 0,
       NULL, as_ctl_classes },
-    { "clone", "ID", "makes a new agent from the creation arguments of this\none, prints its id",
-      1, 1, "id", as_ctl_clone },
+    { "clone", "ID", "makes a new agent from the creation arguments of this\none, prints its id", 1,
+      1, "id", as_ctl_clone },
     { "create", "CLASS [ARGS]", "makes an agent, prints its id", 1, 2, "id", as_ctl_create },
     { "delete", "ID", "ends an agent", 1, 1, NULL, as_ctl_delete },
     { "get", "ID ATTR", "prints an attribute as JSON", 2, 2, NULL, as_ctl_get },
@@ -68,8 +68,11 @@ static const struct as_cli cli = {
 int main(int argc, char **argv)
 {
     struct as_ctl ctl = {
-        .base = { .cli = &cli, .who = { "as-ctl", false }, .settings = &ctl,
-                  .json = &ctl.settings.json, .complete = as_ctl_complete },
+        .base = { .cli = &cli,
+                  .who = { "as-ctl", false },
+                  .settings = &ctl,
+                  .json = &ctl.settings.json,
+                  .complete = as_ctl_complete },
         .settings = { .timeout_ms = ASQ_FOREVER },
     };
     int status = as_program_main(&ctl.base, argc, argv);

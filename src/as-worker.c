@@ -27,13 +27,13 @@ static int start(void *program, int argc, char **argv);
 static int status(void *program, int argc, char **argv);
 static int stop(void *program, int argc, char **argv);
 
-#define LOG_LEVELS "error|warning|info|debug" /* as asq_log_level */
+#define LOG_LEVELS  "error|warning|info|debug" /* as asq_log_level */
 #define LOG_FORMATS "text|json"
 enum { FORMAT_TEXT, FORMAT_JSON };
 
-#define MAX_MS (INT64_C(365) * 86400000)
+#define MAX_MS    (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct settings, field)
-#define GIB ((int64_t) 1 << 30)
+#define GIB       ((int64_t) 1 << 30)
 
 static const struct as_option options[] = {
     { "agent-dir", 'd', "DIR", "DIR", as_option_string, AT(worker.agent_dir), 0, 0, false,
@@ -118,7 +118,7 @@ static const struct as_cli cli = {
 struct program {
     struct as_program base; /* comes first */
     struct settings settings;
-    char url[320];            /* of --host and --port */
+    char url[320]; /* of --host and --port */
 };
 
 /* --host and --port make a URL. Gives an exit status. */
@@ -131,10 +131,10 @@ static int make_url(struct program *p)
         return AS_EXIT_OK;
     if (s->url)
         return as_program_usage(&p->base, "--redis-url has host and port already: "
-                                            "leave out --host and --port");
+                                          "leave out --host and --port");
     if (strpbrk(host, "/@?#[]") || strlen(host) > 255)
         return as_program_usage(&p->base, "--host takes a name or an address; for a Unix socket "
-                                            "or a password give --redis-url");
+                                          "or a password give --redis-url");
     snprintf(p->url, sizeof p->url, strchr(host, ':') ? "redis://[%s]:%u" : "redis://%s:%u", host,
              s->port ? s->port : 6379);
     s->url = p->url;
@@ -148,7 +148,7 @@ static int open_deployment(struct program *p, asq **ret)
     if (exit_status != AS_EXIT_OK)
         return exit_status;
     return as_connect(&p->base.who, p->settings.url, "--redis-url", p->settings.worker.ns,
-                        p->settings.timeout_ms, ret);
+                      p->settings.timeout_ms, ret);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------- */
@@ -226,9 +226,13 @@ static int stop(void *program, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct program p = {
-        .base = { .cli = &cli, .who = { "as-worker", false }, .settings = &p.settings,
+        .base = { .cli = &cli,
+                  .who = { "as-worker", false },
+                  .settings = &p.settings,
                   .json = &p.settings.json },
-        .settings = { .worker = ASQ_WORKER_OPTIONS_INIT, .log_level = ASQ_LOG_INFO, .wait = true,
+        .settings = { .worker = ASQ_WORKER_OPTIONS_INIT,
+                      .log_level = ASQ_LOG_INFO,
+                      .wait = true,
                       .timeout_ms = ASQ_FOREVER },
     };
 

@@ -22,7 +22,7 @@ static bool has_scheme(const char *url, const char *scheme)
 }
 
 int as_connect(const struct as_reporter *who, const char *url, const char *option, const char *ns,
-                 int64_t timeout_ms, asq **ret)
+               int64_t timeout_ms, asq **ret)
 {
     asq_options options = ASQ_OPTIONS_INIT;
     const char *env = getenv("ASQUEUE_URL");

@@ -16,6 +16,6 @@
  * option is what the program calls the URL's option.
  */
 int as_connect(const struct as_reporter *who, const char *url, const char *option, const char *ns,
-                 int64_t timeout_ms, asq **ret);
+               int64_t timeout_ms, asq **ret);
 
 #endif

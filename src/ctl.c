@@ -13,8 +13,8 @@
 #include "connect.h"
 #include "workers.h"
 
-#define SLICE_MS 250      /* how soon a signal is seen */
-#define PATIENCE_MS 3000  /* then it looks whether anybody is there to work */
+#define SLICE_MS    250  /* how soon a signal is seen */
+#define PATIENCE_MS 3000 /* then it looks whether anybody is there to work */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
@@ -167,7 +167,7 @@ static void look_for_workers(struct as_ctl *ctl)
     ctl->told_no_worker = true;
     if (as_workers_alive(ctl->h) == 0)
         as_note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",
-                  asq_namespace(ctl->h));
+                asq_namespace(ctl->h));
 }
 
 enum progress { UNFINISHED, FINISHED };
@@ -222,7 +222,7 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
             ctl->settings.ns ? ctl->settings.ns : "", call_id);
     else
         status = as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
-                                  "%s %s. What was asked for may still be done", what, when);
+                                "%s %s. What was asked for may still be done", what, when);
     end_by_signal(ctl);
     return status;
 }

@@ -15,7 +15,7 @@ struct as_ctl {
         int64_t timeout_ms; /* ASQ_FOREVER: none was given */
         bool json, async, wait;
     } settings;
-    asq *h;                /* once opened; closed by main */
+    asq *h; /* once opened; closed by main */
     int64_t opened_ms;
     bool told_no_worker;
 };

@@ -36,9 +36,9 @@ int as_ctl_create(void *program, int argc, char **argv)
 
 static int print_agents(struct as_ctl *ctl, const asq_value *list)
 {
-    static const struct as_column columns[] = {
-        { "AGENT", false }, { "CLASS", false }, { "PARTITION", true }
-    };
+    static const struct as_column columns[] = { { "AGENT", false },
+                                                { "CLASS", false },
+                                                { "PARTITION", true } };
     struct as_table *t;
 
     if (ctl->base.who.json)

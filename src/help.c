@@ -205,9 +205,9 @@ bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cl
             words[nwords++] = word;
         }
     }
-    *ret = (struct as_cli_args) { .command = nwords ? as_cli_command(cli, words[0]) : NULL,
-                                    .argc = nwords ? nwords - 1 : 0,
-                                    .argv = words + (nwords ? 1 : 0) };
+    *ret = (struct as_cli_args){ .command = nwords ? as_cli_command(cli, words[0]) : NULL,
+                                 .argc = nwords ? nwords - 1 : 0,
+                                 .argv = words + (nwords ? 1 : 0) };
     if (open) {
         print_values(open);
         return true;

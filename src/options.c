@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_BASE 256    /* getopt_long's value of option i is LONG_BASE + i: above all letters */
-#define MAX_WORD 64      /* longer ones are not compared */
+#define LONG_BASE 256 /* getopt_long's value of option i is LONG_BASE + i: above all letters */
+#define MAX_WORD  64  /* longer ones are not compared */
 
 static int wrong(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4);
 
@@ -86,7 +86,7 @@ static void *field(const struct as_option *o, void *settings)
 }
 
 int as_option_true(const struct as_option *o, void *settings, const char *text, char *err,
-                     size_t errlen)
+                   size_t errlen)
 {
     (void) text, (void) err, (void) errlen;
     *(bool *) field(o, settings) = true;
@@ -94,7 +94,7 @@ int as_option_true(const struct as_option *o, void *settings, const char *text, 
 }
 
 int as_option_false(const struct as_option *o, void *settings, const char *text, char *err,
-                      size_t errlen)
+                    size_t errlen)
 {
     (void) text, (void) err, (void) errlen;
     *(bool *) field(o, settings) = false;
@@ -102,7 +102,7 @@ int as_option_false(const struct as_option *o, void *settings, const char *text,
 }
 
 int as_option_string(const struct as_option *o, void *settings, const char *text, char *err,
-                       size_t errlen)
+                     size_t errlen)
 {
     if (!*text)
         return wrong(err, errlen, "it is empty");
@@ -148,7 +148,7 @@ static int number(const struct as_option *o, const char *text, const struct suff
 }
 
 int as_option_u32(const struct as_option *o, void *settings, const char *text, char *err,
-                    size_t errlen)
+                  size_t errlen)
 {
     static const struct suffix none[] = { { "", 1 }, { NULL, 0 } };
     uint64_t n;
@@ -160,7 +160,7 @@ int as_option_u32(const struct as_option *o, void *settings, const char *text, c
 }
 
 int as_option_size(const struct as_option *o, void *settings, const char *text, char *err,
-                     size_t errlen)
+                   size_t errlen)
 {
     static const struct suffix sizes[] = {
         { "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 }
@@ -174,11 +174,10 @@ int as_option_size(const struct as_option *o, void *settings, const char *text, 
 }
 
 int as_option_ms(const struct as_option *o, void *settings, const char *text, char *err,
-                   size_t errlen)
+                 size_t errlen)
 {
-    static const struct suffix times[] = {
-        { "", 1 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 }
-    };
+    static const struct suffix times[] = { { "", 1 },      { "ms", 1 },      { "s", 1000 },
+                                           { "m", 60000 }, { "h", 3600000 }, { NULL, 0 } };
     uint64_t n;
     int rc = number(o, text, times, &n, err, errlen);
 
@@ -188,11 +187,10 @@ int as_option_ms(const struct as_option *o, void *settings, const char *text, ch
 }
 
 int as_option_seconds(const struct as_option *o, void *settings, const char *text, char *err,
-                        size_t errlen)
+                      size_t errlen)
 {
-    static const struct suffix times[] = {
-        { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { NULL, 0 }
-    };
+    static const struct suffix times[] = { { "", 1 },     { "s", 1 },     { "m", 60 },
+                                           { "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
     uint64_t n;
     int rc = number(o, text, times, &n, err, errlen);
 
@@ -202,7 +200,7 @@ int as_option_seconds(const struct as_option *o, void *settings, const char *tex
 }
 
 int as_option_choice(const struct as_option *o, void *settings, const char *text, char *err,
-                       size_t errlen)
+                     size_t errlen)
 {
     size_t n = strlen(text);
     int i = 0;
@@ -321,8 +319,8 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
 
     for (size_t i = 0; i < cli->noptions; i++) {
         const struct as_option *o = &cli->options[i];
-        longs[i] = (struct option) { o->name, o->arg ? required_argument : no_argument, NULL,
-                                     LONG_BASE + (int) i };
+        longs[i] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL,
+                                    LONG_BASE + (int) i };
         if (o->letter) {
             shorts[n++] = o->letter;
             if (o->arg)
@@ -385,13 +383,13 @@ static int check_options(const struct as_cli *cli, const struct as_cli_args *arg
 }
 
 int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings,
-                   struct as_cli_args *ret, char *err, size_t errlen)
+                 struct as_cli_args *ret, char *err, size_t errlen)
 {
     char ignored[1];
     bool asked;
     int rc;
 
-    *ret = (struct as_cli_args) { .words = calloc((size_t) argc + 1, sizeof *ret->words) };
+    *ret = (struct as_cli_args){ .words = calloc((size_t) argc + 1, sizeof *ret->words) };
     if (!ret->words) {
         wrong(err, errlen, "out of memory");
         return ASQ_ENOMEM;
@@ -419,5 +417,5 @@ int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings
 void as_cli_args_release(struct as_cli_args *args)
 {
     free(args->words);
-    *args = (struct as_cli_args) { 0 };
+    *args = (struct as_cli_args){ 0 };
 }

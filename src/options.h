@@ -24,14 +24,14 @@ struct as_option {
     int (*set)(const struct as_option *o, void *settings, const char *text, char *err,
                size_t errlen);
     size_t offset;
-    int64_t min, max;   /* of numbers, after their suffix was applied */
-    bool everywhere;    /* with every command, not only with those that list it */
-    const char *help;   /* lines are broken by \n */
+    int64_t min, max; /* of numbers, after their suffix was applied */
+    bool everywhere;  /* with every command, not only with those that list it */
+    const char *help; /* lines are broken by \n */
 };
 
 struct as_command {
     const char *name;
-    const char *usage;   /* of the arguments: "ID METHOD [ARGS]" */
+    const char *usage; /* of the arguments: "ID METHOD [ARGS]" */
     const char *help;
     int min, max;        /* how many arguments */
     const char *options; /* names of those it takes beside the ones that go everywhere, by spaces */
@@ -40,8 +40,8 @@ struct as_command {
 
 struct as_cli {
     const char *program;
-    const char *summary;            /* what it is: the first lines of --help */
-    const char *notes;              /* the last ones: environment, exit status */
+    const char *summary; /* what it is: the first lines of --help */
+    const char *notes;   /* the last ones: environment, exit status */
     const struct as_option *options;
     size_t noptions;
     const struct as_command *commands;
@@ -61,7 +61,7 @@ struct as_cli_args {
  * far as it was found. With --help or --version (options of these names) arguments are not
  * counted. */
 int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings,
-                   struct as_cli_args *ret, char *err, size_t errlen);
+                 struct as_cli_args *ret, char *err, size_t errlen);
 void as_cli_args_release(struct as_cli_args *args);
 bool as_cli_given(const struct as_cli *cli, const struct as_cli_args *args, const char *name);
 /* True when `name` goes with the command. */

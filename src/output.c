@@ -64,9 +64,11 @@ static asq_value *text_value(const char *s)
 static asq_value *error_value(const char *code, const asq_error *e)
 {
     asq_value *map = asq_value_map();
-    const struct { const char *key, *text; } parts[] = {
-        { "code", code },        { "message", e->message }, { "class", e->class_name },
-        { "method", e->method }, { "agent", e->agent_id },  { "worker", e->worker },
+    const struct {
+        const char *key, *text;
+    } parts[] = {
+        { "code", code },          { "message", e->message }, { "class", e->class_name },
+        { "method", e->method },   { "agent", e->agent_id },  { "worker", e->worker },
         { "call_id", e->call_id },
     };
     int rc = map ? 0 : ASQ_ENOMEM;
@@ -98,7 +100,9 @@ static bool error_json(const char *code, const asq_error *e)
 
 static void error_text(const struct as_reporter *who, const char *code, const asq_error *e)
 {
-    const struct { const char *what, *text; } parts[] = {
+    const struct {
+        const char *what, *text;
+    } parts[] = {
         { "class", e->class_name }, { "method", e->method }, { "agent", e->agent_id },
         { "worker", e->worker },    { "call", e->call_id },
     };

@@ -10,7 +10,7 @@
 #include "program.h"
 #include "workers.h"
 
-#define POLL_MS 200
+#define POLL_MS     200
 #define PATIENCE_MS 5000 /* then it says what it waits for */
 
 /* Of the ids in `wanted`, those that are still there. NULL: see asq_last_error, or memory. */

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *key; struct as_column column; } columns[] = {
+static const struct {
+    const char *key;
+    struct as_column column;
+} columns[] = {
     { "id", { "WORKER", false } },
     { "alive", { "ALIVE", false } },
     { "host", { "HOST", false } },

@@ -69,10 +69,8 @@ static const asq_method counter_methods[] = {
 };
 
 /* No getter: the attribute is what the state has under its name. */
-static const asq_attribute counter_attributes[] = {
-    { "value", NULL, NULL, 0, "The count." },
-    { NULL, NULL, NULL, 0, NULL }
-};
+static const asq_attribute counter_attributes[] = { { "value", NULL, NULL, 0, "The count." },
+                                                    { NULL, NULL, NULL, 0, NULL } };
 
 static const asq_class counter_class = {
     ASQ_CLASS_INIT,

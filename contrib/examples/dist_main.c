@@ -44,8 +44,8 @@ static int create_all(asq *h, int64_t crawl_ms, asq_agent *agents[N_AGENTS])
     int i, rc;
 
     for (i = 0; i < N_AGENTS; i++) {
-        rc = asq_create(h, "WebAgent", NULL, &agents[i], "{s:s, s:s, s:I}", "name", names[i], "site",
-                        sites[i], "crawl_ms", crawl_ms);
+        rc = asq_create(h, "WebAgent", NULL, &agents[i], "{s:s, s:s, s:I}", "name", names[i],
+                        "site", sites[i], "crawl_ms", crawl_ms);
         if (rc < 0)
             return rc;
     }

@@ -62,11 +62,8 @@ static const asq_method echo_methods[] = {
 };
 
 static const asq_class echo_class = {
-    ASQ_CLASS_INIT,
-    .name = "Echo",
-    .doc = "Answers, waits and fails on request.",
-    .methods = echo_methods,
-    .version = 1,
+    ASQ_CLASS_INIT,          .name = "Echo", .doc = "Answers, waits and fails on request.",
+    .methods = echo_methods, .version = 1,
 };
 
 ASQ_PLUGIN

@@ -19,12 +19,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_URL 2000
-#define MAX_PAGE_SIZE ((size_t) 2 * 1024 * 1024) /* bytes, after decompression */
-#define MAX_PASSAGES 3
+#define MAX_URL            2000
+#define MAX_PAGE_SIZE      ((size_t) 2 * 1024 * 1024) /* bytes, after decompression */
+#define MAX_PASSAGES       3
 #define CONNECT_TIMEOUT_MS 5000L
-#define FETCH_TIMEOUT_MS 15000L
-#define MAX_REDIRECTS 5L
+#define FETCH_TIMEOUT_MS   15000L
+#define MAX_REDIRECTS      5L
 
 typedef struct reader {
     char *url;
@@ -53,9 +53,9 @@ int page_reader_init(void)
 
 static bool is_text(const char *type)
 {
-    return strncasecmp(type, "text/", 5) == 0 || strncasecmp(type, "application/json", 16) == 0
-           || strncasecmp(type, "application/xml", 15) == 0
-           || strncasecmp(type, "application/xhtml+xml", 21) == 0;
+    return strncasecmp(type, "text/", 5) == 0 || strncasecmp(type, "application/json", 16) == 0 ||
+           strncasecmp(type, "application/xml", 15) == 0 ||
+           strncasecmp(type, "application/xhtml+xml", 21) == 0;
 }
 
 /* Looks at the answer's head before the first byte of its body is kept. */
@@ -70,9 +70,10 @@ static int check_head(fetch *f, const char *url)
     if (status >= 400)
         return asq_fail(f->ctx, READER_ESTATUS, "%s: HTTP status %ld", url, status);
     if (!type || !is_text(type))
-        return asq_fail(f->ctx, READER_ETYPE, "%s: is %s, not text", url, type ? type : "of no type");
-    f->html = strncasecmp(type, "text/html", 9) == 0
-              || strncasecmp(type, "application/xhtml+xml", 21) == 0;
+        return asq_fail(f->ctx, READER_ETYPE, "%s: is %s, not text", url,
+                        type ? type : "of no type");
+    f->html = strncasecmp(type, "text/html", 9) == 0 ||
+              strncasecmp(type, "application/xhtml+xml", 21) == 0;
     return 0;
 }
 
@@ -265,8 +266,8 @@ static int reader_search(asq_ctx *ctx, void *self, const asq_value *args, asq_va
             asq_value_free(found);
             return ASQ_ENOMEM;
         }
-    *ret = asq_pack("{s:s, s:I, s:o}", "url", r->url, "bytes", (int64_t) strlen(r->text), "passages",
-                    found);
+    *ret = asq_pack("{s:s, s:I, s:o}", "url", r->url, "bytes", (int64_t) strlen(r->text),
+                    "passages", found);
     return *ret ? 0 : ASQ_ENOMEM;
 }
 

@@ -4,10 +4,10 @@
 
 #include <asqueue.h>
 
-#define READER_EFETCH ASQ_EUSER(1)  /* the page cannot be fetched */
+#define READER_EFETCH  ASQ_EUSER(1) /* the page cannot be fetched */
 #define READER_ESTATUS ASQ_EUSER(2) /* the server answered with an HTTP error */
-#define READER_ETYPE ASQ_EUSER(3)   /* the page is not text */
-#define READER_ESIZE ASQ_EUSER(4)   /* the page is too large */
+#define READER_ETYPE   ASQ_EUSER(3) /* the page is not text */
+#define READER_ESIZE   ASQ_EUSER(4) /* the page is too large */
 
 extern const asq_class page_reader_class;
 

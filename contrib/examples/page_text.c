@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #define MAX_WORDS 16
-#define MAX_WORD 64
+#define MAX_WORD  64
 
 typedef struct output {
     char *to;
@@ -36,8 +36,12 @@ static void put(output *o, char c)
 static size_t utf8_length(const char *s, size_t n)
 {
     const unsigned char *u = (const unsigned char *) s;
-    size_t len = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3
-                 : u[0] < 0xf5 ? 4 : 0;
+    size_t len = u[0] < 0x80   ? 1
+                 : u[0] < 0xc2 ? 0
+                 : u[0] < 0xe0 ? 2
+                 : u[0] < 0xf0 ? 3
+                 : u[0] < 0xf5 ? 4
+                               : 0;
     size_t i;
 
     if (len == 0 || len > n)
@@ -45,8 +49,8 @@ static size_t utf8_length(const char *s, size_t n)
     for (i = 1; i < len; i++)
         if ((u[i] & 0xc0) != 0x80)
             return 0;
-    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f)
-        || (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
+    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+        (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
         return 0; /* overlong, a surrogate, or beyond U+10FFFF */
     return len;
 }
@@ -56,14 +60,15 @@ static bool tag_is(const char *s, size_t n, const char *name)
 {
     size_t len = strlen(name), at = n > 1 && s[1] == '/' ? 2 : 1;
 
-    return n > at + len && strncasecmp(s + at, name, len) == 0
-           && !isalnum((unsigned char) s[at + len]);
+    return n > at + len && strncasecmp(s + at, name, len) == 0 &&
+           !isalnum((unsigned char) s[at + len]);
 }
 
 static bool tag_ends_line(const char *s, size_t n)
 {
-    static const char *const names[] = { "p",  "br", "li", "div", "tr", "td",  "th",  "h1", "h2",
-                                         "h3", "h4", "h5", "h6",  "dt", "dd",  "pre", "ul", "ol",
+    static const char *const names[] = { "p",       "br",      "li",    "div",    "tr",     "td",
+                                         "th",      "h1",      "h2",    "h3",     "h4",     "h5",
+                                         "h6",      "dt",      "dd",    "pre",    "ul",     "ol",
                                          "section", "article", "title", "header", "footer", NULL };
     size_t i;
 
@@ -102,10 +107,11 @@ static size_t skip_tag(const char *s, size_t n)
 /* Puts the character of the entity at s; its bytes, or 0 when it is none that is known. */
 static size_t put_entity(output *o, const char *s, size_t n)
 {
-    static const struct { const char *name; char c; } entities[] = {
-        { "&amp;", '&' },  { "&lt;", '<' },   { "&gt;", '>' },   { "&quot;", '"' },
-        { "&#39;", '\'' }, { "&apos;", '\'' }, { "&nbsp;", ' ' }, { NULL, 0 }
-    };
+    static const struct {
+        const char *name;
+        char c;
+    } entities[] = { { "&amp;", '&' },  { "&lt;", '<' },    { "&gt;", '>' },   { "&quot;", '"' },
+                     { "&#39;", '\'' }, { "&apos;", '\'' }, { "&nbsp;", ' ' }, { NULL, 0 } };
     size_t i;
 
     for (i = 0; entities[i].name; i++) {
@@ -125,8 +131,8 @@ size_t page_text(char *text, size_t n, bool html)
 
     while (i < n) {
         const char *s = text + i;
-        if (html && s[0] == '<' && n - i > 1
-            && (isalpha((unsigned char) s[1]) || s[1] == '/' || s[1] == '!' || s[1] == '?')) {
+        if (html && s[0] == '<' && n - i > 1 &&
+            (isalpha((unsigned char) s[1]) || s[1] == '/' || s[1] == '!' || s[1] == '?')) {
             if (tag_ends_line(s, n - i))
                 o.line = true;
             i += skip_tag(s, n - i);

@@ -16,7 +16,8 @@ static int web_agent_create(asq_ctx *ctx, const asq_value *args, void **ret_self
     int rc;
 
     (void) ret_self;
-    rc = asq_args(ctx, args, "{s:s, s:s, s?:I}", "name", &name, "site", &site, "crawl_ms", &crawl_ms);
+    rc = asq_args(ctx, args, "{s:s, s:s, s?:I}", "name", &name, "site", &site, "crawl_ms",
+                  &crawl_ms);
     if (rc < 0)
         return rc;
     state = asq_pack("{s:s, s:s, s:I, s:i}", "name", name, "site", site, "crawl_ms", crawl_ms,
@@ -57,15 +58,13 @@ static int web_agent_answer(asq_ctx *ctx, void *self, const asq_value *args, asq
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-static const asq_method web_agent_methods[] = {
-    { "answer", web_agent_answer, "question", 0, "Crawls the site and answers the question." },
-    { NULL, NULL, NULL, 0, NULL }
-};
+static const asq_method web_agent_methods[] = { { "answer", web_agent_answer, "question", 0,
+                                                  "Crawls the site and answers the question." },
+                                                { NULL, NULL, NULL, 0, NULL } };
 
-static const asq_attribute web_agent_attributes[] = {
-    { "answers", NULL, NULL, 0, "How many questions it has answered." },
-    { NULL, NULL, NULL, 0, NULL }
-};
+static const asq_attribute web_agent_attributes[] = { { "answers", NULL, NULL, 0,
+                                                        "How many questions it has answered." },
+                                                      { NULL, NULL, NULL, 0, NULL } };
 
 const asq_class web_agent_class = {
     ASQ_CLASS_INIT,

@@ -24,7 +24,8 @@ struct ask {
     int rc;
 };
 
-static void on_answer(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct ask *a = user;
     (void) c;
     a->done = true;
@@ -36,7 +37,8 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user) 
         a->rc = a->take(a->h, reply, a->user);
 }
 
-static int check_mode(asq *h, const char *what) {
+static int check_mode(asq *h, const char *what)
+{
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     if (h->mode != &asq__remote_mode)
@@ -45,8 +47,9 @@ static int check_mode(asq *h, const char *what) {
     return asq__remote_ready(h);
 }
 
-static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *), void *user,
-               int argc, const char *const *argv) {
+static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
+               void *user, int argc, const char *const *argv)
+{
     struct ask a = { h, take, user, false, 0 };
     int64_t deadline = asq__deadline_ms(h->timeout_ms);
     for (;;) {
@@ -67,20 +70,23 @@ static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *
     }
 }
 
-static int out_of_memory(asq *h) {
+static int out_of_memory(asq *h)
+{
     return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
 /* ---- ping ---- */
 
-static int take_nothing(asq *h, const redisReply *reply, void *user) {
+static int take_nothing(asq *h, const redisReply *reply, void *user)
+{
     (void) h;
     (void) reply;
     (void) user;
     return 0;
 }
 
-int asq_ping(asq *h, double *ret_ms) {
+int asq_ping(asq *h, double *ret_ms)
+{
     struct timespec from, to;
     if (h->mode == &asq__local_mode) {
         if (ret_ms)
@@ -94,14 +100,16 @@ int asq_ping(asq *h, double *ret_ms) {
     rc = ask(h, 0, take_nothing, NULL, 1, (const char *[]){ "PING" });
     clock_gettime(CLOCK_MONOTONIC, &to);
     if (rc == 0 && ret_ms)
-        *ret_ms = (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
+        *ret_ms =
+            (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
     return rc;
 }
 
 /* ---- workers ---- */
 
 /* A list of strings. */
-static int take_strings(asq *h, const redisReply *reply, void *user) {
+static int take_strings(asq *h, const redisReply *reply, void *user)
+{
     asq_value *list = user;
     if (reply->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
@@ -114,9 +122,11 @@ static int take_strings(asq *h, const redisReply *reply, void *user) {
 }
 
 /* Fields that are numbers to people are numbers here. */
-static asq_value *field_value(const char *name, const char *text, size_t n) {
-    static const char *const numbers[] = { "pid", "beat", "capacity", "partitions", "calls", "failures",
-                                           "agents", "lease_time_ms", "dead_letters", NULL };
+static asq_value *field_value(const char *name, const char *text, size_t n)
+{
+    static const char *const numbers[] = { "pid",          "beat",     "capacity", "partitions",
+                                           "calls",        "failures", "agents",   "lease_time_ms",
+                                           "dead_letters", NULL };
     asq_value *v = NULL;
     if (strcmp(name, "classes") == 0 && asq_from_json(text, n, &v, NULL, 0) == 0)
         return v;
@@ -128,7 +138,8 @@ static asq_value *field_value(const char *name, const char *text, size_t n) {
     return asq_value_stringn(text, n);
 }
 
-static int take_hash(asq *h, const redisReply *reply, void *user) {
+static int take_hash(asq *h, const redisReply *reply, void *user)
+{
     asq_value *map = user;
     if (reply->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no hash");
@@ -143,14 +154,16 @@ static int take_hash(asq *h, const redisReply *reply, void *user) {
     return 0;
 }
 
-static int take_int(asq *h, const redisReply *reply, void *user) {
+static int take_int(asq *h, const redisReply *reply, void *user)
+{
     if (reply->type != REDIS_REPLY_INTEGER)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no number");
     *(long long *) user = reply->integer;
     return 0;
 }
 
-static int one_worker(asq *h, const char *id, asq_value **ret) {
+static int one_worker(asq *h, const char *id, asq_value **ret)
+{
     char key[ASQ__KEY_MAX];
     asq_value *map = asq_value_map();
     long long ttl = -2;
@@ -175,11 +188,13 @@ static int one_worker(asq *h, const char *id, asq_value **ret) {
     return rc;
 }
 
-static int compare_strings(const void *a, const void *b) {
+static int compare_strings(const void *a, const void *b)
+{
     return asq_value_compare(*(asq_value *const *) a, *(asq_value *const *) b);
 }
 
-static int worker_ids(asq *h, asq_value **ret) {
+static int worker_ids(asq *h, asq_value **ret)
+{
     char key[ASQ__KEY_MAX];
     asq_value *ids = asq_value_list();
     if (!ids)
@@ -196,7 +211,8 @@ static int worker_ids(asq *h, asq_value **ret) {
     return 0;
 }
 
-int asq_workers(asq *h, asq_value **ret) {
+int asq_workers(asq *h, asq_value **ret)
+{
     asq_value *ids = NULL, *list = NULL;
     int rc = check_mode(h, "asq_workers");
     if (rc == 0)
@@ -219,7 +235,8 @@ int asq_workers(asq *h, asq_value **ret) {
     return rc;
 }
 
-int asq_classes(asq *h, asq_value **ret) {
+int asq_classes(asq *h, asq_value **ret)
+{
     asq_value *workers = NULL, *all = NULL;
     if (h->mode == &asq__local_mode && h->registry) {
         all = asq__registry_describe(h->registry);
@@ -256,7 +273,8 @@ int asq_classes(asq *h, asq_value **ret) {
     return rc;
 }
 
-int asq_stop_worker(asq *h, const char *worker_id) {
+int asq_stop_worker(asq *h, const char *worker_id)
+{
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
     size_t n = strlen(worker_id), told = 0;
@@ -272,8 +290,10 @@ int asq_stop_worker(asq *h, const char *worker_id) {
             continue;
         asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
         rc = ask(h, 0, take_nothing, NULL, 4, (const char *[]){ "HSET", key, "stop", "1" });
-        if (rc == 0) /* should its hash have expired at this instant, it is not to stay; a beat prolongs it */
-            rc = ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PEXPIRE", key, STOP_LIVES_MS });
+        if (rc ==
+            0) /* should its hash have expired at this instant, it is not to stay; a beat prolongs it */
+            rc =
+                ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PEXPIRE", key, STOP_LIVES_MS });
         told++;
     }
     asq_value_free(ids);
@@ -295,10 +315,12 @@ struct scan {
     char cursor[32];
 };
 
-static int take_scan(asq *h, const redisReply *reply, void *user) {
+static int take_scan(asq *h, const redisReply *reply, void *user)
+{
     struct scan *s = user;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY)
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered HSCAN with something else");
     snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
     const redisReply *pairs = reply->element[1];
@@ -315,8 +337,8 @@ static int take_scan(asq *h, const redisReply *reply, void *user) {
             class_name = record->class_name;
         int rc = 0;
         if (!s->class_name || strcmp(s->class_name, class_name) == 0) {
-            asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name, "partition",
-                                        (int64_t) s->partition);
+            asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
+                                        "partition", (int64_t) s->partition);
             rc = asq_list_append(s->list, agent);
         }
         asq__arena_release(&arena);
@@ -326,7 +348,8 @@ static int take_scan(asq *h, const redisReply *reply, void *user) {
     return 0;
 }
 
-int asq_agents(asq *h, const char *class_name, asq_value **ret) {
+int asq_agents(asq *h, const char *class_name, asq_value **ret)
+{
     char key[ASQ__KEY_MAX], count[16];
     struct scan s = { .class_name = class_name };
     int rc = check_mode(h, "asq_agents");
@@ -355,7 +378,8 @@ struct shown {
     const char *id;
 };
 
-static int take_record(asq *h, const redisReply *reply, void *user) {
+static int take_record(asq *h, const redisReply *reply, void *user)
+{
     struct shown *shown = user;
     struct asq__arena arena;
     Asqueue__AgentRecord *record;
@@ -396,14 +420,17 @@ static int take_record(asq *h, const redisReply *reply, void *user) {
     return rc;
 }
 
-static int take_owner(asq *h, const redisReply *reply, void *user) {
+static int take_owner(asq *h, const redisReply *reply, void *user)
+{
     asq_value *map = user;
     asq_value *owner = reply->type == REDIS_REPLY_STRING
-                           ? asq_value_stringn(reply->str, (size_t) reply->len) : asq_value_null();
+                           ? asq_value_stringn(reply->str, (size_t) reply->len)
+                           : asq_value_null();
     return asq_map_set(map, "owner", owner) < 0 ? out_of_memory(h) : 0;
 }
 
-int asq_show(asq *h, const char *id, asq_value **ret) {
+int asq_show(asq *h, const char *id, asq_value **ret)
+{
     char key[ASQ__KEY_MAX], why[300];
     int rc = check_mode(h, "asq_show");
     if (rc < 0)

@@ -11,7 +11,8 @@
 
 /* ---- proxies ---- */
 
-static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent **ret) {
+static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent **ret)
+{
     asq_agent *a = calloc(1, sizeof *a);
     if (!a)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
@@ -29,7 +30,8 @@ static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent *
     return 0;
 }
 
-void asq_agent_free(asq_agent *a) {
+void asq_agent_free(asq_agent *a)
+{
     if (!a)
         return;
     asq_result_free(a->creation);
@@ -39,29 +41,35 @@ void asq_agent_free(asq_agent *a) {
     free(a);
 }
 
-const char *asq_agent_id(const asq_agent *a) {
+const char *asq_agent_id(const asq_agent *a)
+{
     return a->id;
 }
 
-const char *asq_agent_class(const asq_agent *a) {
+const char *asq_agent_class(const asq_agent *a)
+{
     return a->class_name;
 }
 
-asq *asq_agent_handle(const asq_agent *a) {
+asq *asq_agent_handle(const asq_agent *a)
+{
     return a->h;
 }
 
-asq_value *asq_value_agent(const asq_agent *agent) {
+asq_value *asq_value_agent(const asq_agent *agent)
+{
     return agent ? asq__value_agent_ref(agent->id, agent->class_name) : NULL;
 }
 
-int asq_attach(asq *h, const char *id, asq_agent **ret) {
+int asq_attach(asq *h, const char *id, asq_agent **ret)
+{
     char why[300];
     int rc = asq__check_id(id, why, sizeof why);
     return rc < 0 ? asq__fail(h, rc, "%s", why) : proxy_new(h, id, NULL, ret);
 }
 
-int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret) {
+int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret)
+{
     const char *id, *class_name;
     int rc = asq_value_get_agent(v, &id, &class_name);
     if (rc < 0)
@@ -75,7 +83,8 @@ int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret) {
 enum { RANDOM_ID = 22 };
 
 /* 100 random bits in 20 letters and digits. */
-static int random_id(asq *h, char out[RANDOM_ID]) {
+static int random_id(asq *h, char out[RANDOM_ID])
+{
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     uint8_t random[20];
     if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
@@ -87,7 +96,8 @@ static int random_id(asq *h, char out[RANDOM_ID]) {
 }
 
 static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, size_t n,
-                       const char *const *ids, asq_value *args, asq_agent **ret) {
+                       const char *const *ids, asq_value *args, asq_agent **ret)
+{
     char why[300];
     struct asq__job *jobs = calloc(n, sizeof *jobs);
     asq_agent **agents = calloc(n, sizeof(asq_agent *));
@@ -98,9 +108,10 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
     else if (rc < 0)
         asq__fail(h, rc, "%s", why);
     else if (args && asq_value_type(args) != ASQ_LIST && asq_value_type(args) != ASQ_MAP)
-        rc = asq__fail(h, ASQ_EINVAL, "the creation arguments of %s are a value of type %s; a list "
-                       "(positional) or a map (named) is needed", class_name,
-                       asq_type_name(asq_value_type(args)));
+        rc = asq__fail(h, ASQ_EINVAL,
+                       "the creation arguments of %s are a value of type %s; a list "
+                       "(positional) or a map (named) is needed",
+                       class_name, asq_type_name(asq_value_type(args)));
     for (size_t i = 0; i < n && rc == 0; i++) {
         char random[RANDOM_ID];
         const char *id = ids ? ids[i] : NULL;
@@ -115,10 +126,9 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
         if (rc == 0)
             rc = proxy_new(h, id, class_name, &agents[i]);
         if (rc == 0)
-            jobs[i] = (struct asq__job){ .kind = kind,
-                                         .agent = agents[i]->id,
-                                         .class_name = class_name,
-                                         .args = args };
+            jobs[i] = (struct asq__job){
+                .kind = kind, .agent = agents[i]->id, .class_name = class_name, .args = args
+            };
     }
     if (rc == 0) {
         if (n > 1)
@@ -147,11 +157,14 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
     return rc;
 }
 
-int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret) {
+int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret)
+{
     return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, args, ret);
 }
 
-int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt, ...) {
+int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt,
+               ...)
+{
     char why[200];
     asq_value *args = NULL;
     va_list ap;
@@ -166,12 +179,15 @@ int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, 
     return asq_createv(h, class_name, id, args, ret);
 }
 
-int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret) {
+int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value *args,
+                      asq_agent **ret)
+{
     return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, args, ret);
 }
 
-int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids, asq_value *args,
-                    asq_agent **ret) {
+int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
+                    asq_value *args, asq_agent **ret)
+{
     if (n == 0) {
         asq_value_free(args);
         return 0;
@@ -181,16 +197,16 @@ int asq_create_many(asq *h, const char *class_name, size_t n, const char *const 
 
 /* One job about the agent itself, and its result. */
 static int ask(asq_agent *a, Asqueue__JobKind kind, const char *name, const asq_value *args,
-               asq_result **ret) {
-    struct asq__job job = { .kind = kind,
-                            .agent = a->id,
-                            .class_name = a->class_name,
-                            .method = name,
-                            .args = args };
+               asq_result **ret)
+{
+    struct asq__job job = {
+        .kind = kind, .agent = a->id, .class_name = a->class_name, .method = name, .args = args
+    };
     return asq__call_job(a->h, &job, ret);
 }
 
-static int ask_and_wait(asq_agent *a, Asqueue__JobKind kind, int64_t timeout_ms, asq_value **ret) {
+static int ask_and_wait(asq_agent *a, Asqueue__JobKind kind, int64_t timeout_ms, asq_value **ret)
+{
     asq_result *r;
     int rc = ask(a, kind, NULL, NULL, &r);
     if (rc < 0)
@@ -202,7 +218,8 @@ static int ask_and_wait(asq_agent *a, Asqueue__JobKind kind, int64_t timeout_ms,
     return rc;
 }
 
-int asq_ready(asq_agent *a, int64_t timeout_ms) {
+int asq_ready(asq_agent *a, int64_t timeout_ms)
+{
     asq_value *class_name = NULL;
     const char *name;
     if (a->creation) {
@@ -225,12 +242,14 @@ int asq_ready(asq_agent *a, int64_t timeout_ms) {
     return rc;
 }
 
-int asq_delete(asq_agent *a, int64_t timeout_ms) {
+int asq_delete(asq_agent *a, int64_t timeout_ms)
+{
     return ask_and_wait(a, ASQUEUE__JOB_KIND__DELETE, timeout_ms, NULL);
 }
 
 /* Creates on h an agent like `a`: class and creation arguments, under `id`. */
-static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret) {
+static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
+{
     asq_value *about = NULL;
     const char *class_name;
     int rc = ask_and_wait(a, ASQUEUE__JOB_KIND__DESCRIBE, a->h->timeout_ms, &about);
@@ -251,28 +270,33 @@ static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret) {
     return rc;
 }
 
-int asq_clone(asq_agent *a, const char *id, asq_agent **ret) {
+int asq_clone(asq_agent *a, const char *id, asq_agent **ret)
+{
     return create_alike(a, a->h, id, ret);
 }
 
-int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret) {
+int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret)
+{
     return create_alike(local, h, local->id, ret);
 }
 
 /* ---- attributes ---- */
 
-static int check_attribute(asq *h, const char *attribute) {
+static int check_attribute(asq *h, const char *attribute)
+{
     char why[300];
     int rc = asq__check_name("attribute", attribute, why, sizeof why);
     return rc < 0 ? asq__fail(h, rc, "%s", why) : 0;
 }
 
-int asq_get_async(asq_agent *a, const char *attribute, asq_result **ret) {
+int asq_get_async(asq_agent *a, const char *attribute, asq_result **ret)
+{
     int rc = check_attribute(a->h, attribute);
     return rc < 0 ? rc : ask(a, ASQUEUE__JOB_KIND__GET, attribute, NULL, ret);
 }
 
-int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_result **ret) {
+int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_result **ret)
+{
     int rc = check_attribute(a->h, attribute);
     if (rc == 0 && !value)
         rc = asq__fail(a->h, ASQ_EINVAL, "setting attribute '%s': the value is NULL", attribute);
@@ -282,7 +306,8 @@ int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_res
     return rc;
 }
 
-int asq_get(asq_agent *a, const char *attribute, asq_value **ret) {
+int asq_get(asq_agent *a, const char *attribute, asq_value **ret)
+{
     asq_result *r;
     int rc = asq_get_async(a, attribute, &r);
     if (rc < 0)
@@ -292,7 +317,8 @@ int asq_get(asq_agent *a, const char *attribute, asq_value **ret) {
     return rc;
 }
 
-int asq_set(asq_agent *a, const char *attribute, asq_value *value) {
+int asq_set(asq_agent *a, const char *attribute, asq_value *value)
+{
     asq_result *r;
     int rc = asq_set_async(a, attribute, value, &r);
     if (rc < 0)

@@ -11,28 +11,23 @@
 
 enum { ON_STACK = 16 };
 
-static const char *kind_name(Asqueue__JobKind kind) {
+static const char *kind_name(Asqueue__JobKind kind)
+{
     switch (kind) {
     case ASQUEUE__JOB_KIND__CREATE:
-    case ASQUEUE__JOB_KIND__GET_OR_CREATE:
-        return "(create)";
-    case ASQUEUE__JOB_KIND__DELETE:
-        return "(delete)";
-    case ASQUEUE__JOB_KIND__GET:
-        return "(get)";
-    case ASQUEUE__JOB_KIND__SET:
-        return "(set)";
-    case ASQUEUE__JOB_KIND__EXISTS:
-        return "(exists)";
-    case ASQUEUE__JOB_KIND__DESCRIBE:
-        return "(describe)";
-    default:
-        return "";
+    case ASQUEUE__JOB_KIND__GET_OR_CREATE: return "(create)";
+    case ASQUEUE__JOB_KIND__DELETE: return "(delete)";
+    case ASQUEUE__JOB_KIND__GET: return "(get)";
+    case ASQUEUE__JOB_KIND__SET: return "(set)";
+    case ASQUEUE__JOB_KIND__EXISTS: return "(exists)";
+    case ASQUEUE__JOB_KIND__DESCRIBE: return "(describe)";
+    default: return "";
     }
 }
 
 /* What redis-cli shows of the call: "class/agent.method". */
-static void label(asq_result *r, const struct asq__job *job) {
+static void label(asq_result *r, const struct asq__job *job)
+{
     const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
     bool class_known = job->class_name && *job->class_name;
     asq__err(r->label, sizeof r->label, 0, "%s%s%s.%s", class_known ? job->class_name : "",
@@ -46,15 +41,16 @@ static void label(asq_result *r, const struct asq__job *job) {
 /* A future among the arguments that is there already is sent as its value; a failed one fails the
  * call; one that is still to come is awaited by the worker. The arguments are copied only when there is
  * something to replace. */
-static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy, asq_result **ret_failed,
-                         bool *ret_inputs) {
-    size_t n = asq_value_type(args) == ASQ_LIST ? asq_list_size(args)
+static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
+                         asq_result **ret_failed, bool *ret_inputs)
+{
+    size_t n = asq_value_type(args) == ASQ_LIST  ? asq_list_size(args)
                : asq_value_type(args) == ASQ_MAP ? asq_map_size(args)
                                                  : 0;
     for (size_t i = 0; i < n; i++) {
         const char *key = NULL;
-        const asq_value *item = asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i)
-                                                                 : asq_map_at(args, i, &key);
+        const asq_value *item =
+            asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i) : asq_map_at(args, i, &key);
         if (asq_value_type(item) != ASQ_FUTURE)
             continue;
         asq_result *input = item->future->live.object;
@@ -76,22 +72,25 @@ static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy, as
     return 0;
 }
 
-static int encode(asq *h, const struct asq__job *job, asq_result *r) {
+static int encode(asq *h, const struct asq__job *job, asq_result *r)
+{
     struct asq__buf out;
     asq__buf_init(&out, h->max_message_size);
     int rc = asq__job_encode(job, &out);
     if (rc < 0) {
         asq__buf_release(&out);
         if (rc == ASQ_ELIMIT)
-            return asq__fail(h, rc, "the arguments of %s are larger than %zu bytes or nested deeper than %d",
-                             r->label, h->max_message_size, ASQ_MAX_DEPTH);
+            return asq__fail(
+                h, rc, "the arguments of %s are larger than %zu bytes or nested deeper than %d",
+                r->label, h->max_message_size, ASQ_MAX_DEPTH);
         return asq__fail(h, rc, "encoding the arguments of %s: %s", r->label, asq_strerror(rc));
     }
     r->job = asq__buf_detach(&out, &r->job_n);
     return 0;
 }
 
-static int prepare(asq *h, const struct asq__job *job, asq_result **ret) {
+static int prepare(asq *h, const struct asq__job *job, asq_result **ret)
+{
     char why[300];
     asq_result *r, *failed = NULL;
     asq_value *settled = NULL;
@@ -107,8 +106,10 @@ static int prepare(asq *h, const struct asq__job *job, asq_result **ret) {
     rc = settle_inputs(h, job->args, &settled, &failed, &inputs);
     if (rc == 0 && failed) {
         const asq_error *e = asq_result_error(failed);
-        rc = asq__fail(h, ASQ_EINPUT, "%s was not called: the result of call %s, given as an argument, is "
-                       "a failure: %s", r->label, asq__result_id_text(failed), e->message);
+        rc = asq__fail(h, ASQ_EINPUT,
+                       "%s was not called: the result of call %s, given as an argument, is "
+                       "a failure: %s",
+                       r->label, asq__result_id_text(failed), e->message);
     }
     if (rc == 0) {
         struct asq__job whole = *job;
@@ -126,7 +127,8 @@ static int prepare(asq *h, const struct asq__job *job, asq_result **ret) {
     return rc;
 }
 
-int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **ret) {
+int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **ret)
+{
     asq_result *small[ON_STACK], **results = small;
     size_t made = 0;
     int rc = 0;
@@ -152,22 +154,26 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
     return rc;
 }
 
-int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret) {
+int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret)
+{
     return asq__call_jobs(h, job, 1, ret);
 }
 
 /* ---- public ---- */
 
-int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options, asq_value *args,
-              asq_result **ret) {
+int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,
+              asq_value *args, asq_result **ret)
+{
     char why[300];
     asq *h = agent->h;
     int rc = asq__check_name("method", method, why, sizeof why);
     if (rc < 0) {
         rc = asq__fail(h, rc, "%s", why);
     } else if (args && asq_value_type(args) != ASQ_LIST && asq_value_type(args) != ASQ_MAP) {
-        rc = asq__fail(h, ASQ_EINVAL, "the arguments of %s are a value of type %s; a list (positional) or "
-                       "a map (named) is needed", method, asq_type_name(asq_value_type(args)));
+        rc = asq__fail(h, ASQ_EINVAL,
+                       "the arguments of %s are a value of type %s; a list (positional) or "
+                       "a map (named) is needed",
+                       method, asq_type_name(asq_value_type(args)));
     } else if (options && options->deadline_ms < 0) {
         rc = asq__fail(h, ASQ_EDEADLINE, "the deadline of the call of %s has passed", method);
     } else {
@@ -187,7 +193,8 @@ int asq_callv(asq_agent *agent, const char *method, const asq_call_options *opti
 }
 
 /* fmt NULL: none. */
-static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap) {
+static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap)
+{
     char why[200];
     *ret = NULL;
     if (!fmt)
@@ -196,7 +203,8 @@ static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap) {
     return rc < 0 ? asq__fail(h, rc, "the arguments \"%s\": %s", fmt, why) : 0;
 }
 
-int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...) {
+int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...)
+{
     asq_value *args;
     va_list ap;
     va_start(ap, fmt);
@@ -205,7 +213,8 @@ int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char 
     return rc < 0 ? rc : asq_callv(agent, method, NULL, args, ret);
 }
 
-int asq_send(asq_agent *agent, const char *method, const char *fmt, ...) {
+int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
+{
     asq_value *args;
     va_list ap;
     va_start(ap, fmt);
@@ -214,7 +223,8 @@ int asq_send(asq_agent *agent, const char *method, const char *fmt, ...) {
     return rc < 0 ? rc : asq_callv(agent, method, NULL, args, NULL);
 }
 
-int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...) {
+int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...)
+{
     asq_value *args;
     asq_result *r;
     va_list ap;
@@ -231,7 +241,8 @@ int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const c
 }
 
 int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_value *args,
-                  asq_result **ret) {
+                  asq_result **ret)
+{
     char why[300];
     int rc = 0;
     struct asq__job *jobs = NULL;

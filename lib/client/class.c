@@ -13,19 +13,22 @@
 
 /* ---- the registry ---- */
 
-static const void *class_key(const struct asq__node *node, size_t *n) {
+static const void *class_key(const struct asq__node *node, size_t *n)
+{
     const struct asq__class *c = ASQ__CONTAINER(node, struct asq__class, node);
     *n = strlen(c->def.name);
     return c->def.name;
 }
 
-int asq__registry_init(struct asq__registry *r) {
+int asq__registry_init(struct asq__registry *r)
+{
     memset(r, 0, sizeof *r);
     r->last = &r->first;
     return asq__table_init(&r->by_name, class_key);
 }
 
-void asq__registry_release(struct asq__registry *r) {
+void asq__registry_release(struct asq__registry *r)
+{
     for (struct asq__class *c = r->first, *next; c; c = next) {
         next = c->next;
         asq__class_free(c);
@@ -35,7 +38,8 @@ void asq__registry_release(struct asq__registry *r) {
     r->last = &r->first;
 }
 
-int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen) {
+int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen)
+{
     if (!cls)
         return asq__err(err, errlen, ASQ_EINVAL, "the class is NULL");
     struct asq__class *c;
@@ -53,21 +57,25 @@ int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, 
     return 0;
 }
 
-size_t asq__registry_count(const struct asq__registry *r) {
+size_t asq__registry_count(const struct asq__registry *r)
+{
     return r->by_name.count;
 }
 
-const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name) {
+const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name)
+{
     struct asq__node *node = asq__table_find(&r->by_name, name, strlen(name));
     return node ? ASQ__CONTAINER(node, struct asq__class, node) : NULL;
 }
 
-const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name) {
+const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name)
+{
     struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
     return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
 }
 
-const struct asq__attribute *asq__class_attribute(const struct asq__class *c, const char *name) {
+const struct asq__attribute *asq__class_attribute(const struct asq__class *c, const char *name)
+{
     struct asq__node *node = asq__table_find(&c->by_attribute, name, strlen(name));
     return node ? ASQ__CONTAINER(node, struct asq__attribute, node) : NULL;
 }
@@ -82,21 +90,25 @@ struct names {
     bool private_too;
 };
 
-static bool offered(const struct names *names, size_t i) {
+static bool offered(const struct names *names, size_t i)
+{
     return names->private_too || names->at(names->of, i)[0] != '_';
 }
 
-static char lower(char c) {
+static char lower(char c)
+{
     return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 }
 
-static size_t least(size_t a, size_t b) {
+static size_t least(size_t a, size_t b)
+{
     return a < b ? a : b;
 }
 
 /* Letters to insert, delete, replace or swap with their neighbour, upper and lower case being the
  * same. Both are at most ASQ_MAX_NAME long. */
-static size_t distance(const char *a, const char *b) {
+static size_t distance(const char *a, const char *b)
+{
     size_t rows[3][ASQ_MAX_NAME + 1], *before = rows[0], *last = rows[1], *now = rows[2];
     size_t na = strlen(a), nb = strlen(b);
     for (size_t j = 0; j <= nb; j++)
@@ -119,7 +131,8 @@ static size_t distance(const char *a, const char *b) {
 }
 
 /* NULL when none is near: a third of the letters may be wrong, or the rest of the name missing. */
-static const char *nearest(const char *name, const struct names *names) {
+static const char *nearest(const char *name, const struct names *names)
+{
     const char *best = NULL;
     size_t n = strlen(name), best_d = 0;
     if (!n || n > ASQ_MAX_NAME)
@@ -140,7 +153,8 @@ static const char *nearest(const char *name, const struct names *names) {
 }
 
 /* Appends the names, as many as there is room for. */
-static void append_names(const struct names *names, char *err, size_t errlen) {
+static void append_names(const struct names *names, char *err, size_t errlen)
+{
     enum { REST = 20 }; /* ", and 4096 more" */
     size_t used = strlen(err), left = 0;
     bool first = true;
@@ -163,7 +177,8 @@ static void append_names(const struct names *names, char *err, size_t errlen) {
 }
 
 /* A name from outside, fit for a message. */
-static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1]) {
+static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1])
+{
     size_t i = 0;
     for (; i < ASQ_MAX_NAME && name[i]; i++)
         text[i] = name[i] >= ' ' && name[i] < 0x7f ? name[i] : '?';
@@ -173,7 +188,8 @@ static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1]) {
 
 /* "HEAD 'NAME'; did you mean 'OTHER'? LIST: …" */
 static int unknown(int code, const char *head, const char *name, const struct names *names,
-                   const char *list, const char *none, char *err, size_t errlen) {
+                   const char *list, const char *none, char *err, size_t errlen)
+{
     char shown[ASQ_MAX_NAME + 1];
     const char *other = nearest(name, names);
     bool any = false;
@@ -191,30 +207,34 @@ static int unknown(int code, const char *head, const char *name, const struct na
     return code;
 }
 
-static const char *method_at(const void *of, size_t i) {
+static const char *method_at(const void *of, size_t i)
+{
     return ((const struct asq__class *) of)->methods[i].def.name;
 }
 
-static const char *attribute_at(const void *of, size_t i) {
+static const char *attribute_at(const void *of, size_t i)
+{
     return ((const struct asq__class *) of)->attributes[i].def.name;
 }
 
-static const char *class_at(const void *of, size_t i) {
+static const char *class_at(const void *of, size_t i)
+{
     const struct asq__class *c = ((const struct asq__registry *) of)->first;
     while (i--)
         c = c->next;
     return c->def.name;
 }
 
-int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err,
-                          size_t errlen) {
+int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err, size_t errlen)
+{
     struct names names = { class_at, r, asq__registry_count(r), true };
     return unknown(ASQ_ENOCLASS, "there is no class", name, &names, "There are",
                    "no class is registered at all", err, errlen);
 }
 
 int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
-                          const struct asq__method **ret, char *err, size_t errlen) {
+                          const struct asq__method **ret, char *err, size_t errlen)
+{
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
     if (name[0] == '_' && !from_inside)
         return asq__err(err, errlen, ASQ_EPRIVATE,
@@ -238,7 +258,8 @@ int asq__class_check_call(const struct asq__class *cls, const char *name, bool f
 
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
                                bool from_inside, const struct asq__attribute **ret, char *err,
-                               size_t errlen) {
+                               size_t errlen)
+{
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
     if (name[0] == '_' && !from_inside)
         return asq__err(err, errlen, ASQ_EPRIVATE,
@@ -272,11 +293,13 @@ int asq__class_check_attribute(const struct asq__class *cls, const char *name, b
 
 /* ---- descriptions ---- */
 
-static asq_value *text_or_null(const char *text) {
+static asq_value *text_or_null(const char *text)
+{
     return text ? asq_value_string(text) : asq_value_null();
 }
 
-static asq_value *describe_flags(unsigned flags) {
+static asq_value *describe_flags(unsigned flags)
+{
     static const struct {
         unsigned flag;
         const char *name;
@@ -293,7 +316,8 @@ static asq_value *describe_flags(unsigned flags) {
 }
 
 /* asq_map_set refuses what could not be made, so that only the sum of it all is looked at. */
-static asq_value *describe_method(const asq_method *m) {
+static asq_value *describe_method(const asq_method *m)
+{
     asq_value *map = asq_value_map();
     if (map && asq_map_set(map, "name", asq_value_string(m->name)) == 0 &&
         asq_map_set(map, "params", text_or_null(m->params)) == 0 &&
@@ -304,7 +328,8 @@ static asq_value *describe_method(const asq_method *m) {
     return NULL;
 }
 
-static asq_value *describe_attribute(const asq_attribute *a) {
+static asq_value *describe_attribute(const asq_attribute *a)
+{
     asq_value *map = asq_value_map();
     if (map && asq_map_set(map, "name", asq_value_string(a->name)) == 0 &&
         asq_map_set(map, "flags", describe_flags(a->flags)) == 0 &&
@@ -314,7 +339,8 @@ static asq_value *describe_attribute(const asq_attribute *a) {
     return NULL;
 }
 
-static asq_value *describe_class(const struct asq__class *c) {
+static asq_value *describe_class(const struct asq__class *c)
+{
     asq_value *methods = asq_value_list(), *attributes = asq_value_list(), *map = asq_value_map();
     bool good = methods && attributes && map;
     for (size_t i = 0; good && i < c->method_count; i++)
@@ -338,7 +364,8 @@ static asq_value *describe_class(const struct asq__class *c) {
     return map;
 }
 
-asq_value *asq__registry_describe(const struct asq__registry *r) {
+asq_value *asq__registry_describe(const struct asq__registry *r)
+{
     asq_value *all = asq_value_map();
     for (const struct asq__class *c = r->first; all && c; c = c->next)
         if (asq_map_set(all, c->def.name, describe_class(c)) < 0) {

@@ -25,7 +25,8 @@ enum {
 #define THROUGH(type, member) (offsetof(type, member) + sizeof(((type *) NULL)->member))
 
 static int check_size(const char *what, size_t size, size_t least, size_t align, char *err,
-                      size_t errlen) {
+                      size_t errlen)
+{
     if (size == 0)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "%s is 0: the table of a class begins with ASQ_CLASS_INIT", what);
@@ -40,7 +41,8 @@ static int check_size(const char *what, size_t size, size_t least, size_t align,
 
 /* Copies a struct of another size into one of ours: what an older one lacks is zero. False when it
  * is a newer one and uses what we do not know. */
-static bool take(void *to, size_t to_size, const void *from, size_t from_size) {
+static bool take(void *to, size_t to_size, const void *from, size_t from_size)
+{
     memset(to, 0, to_size);
     memcpy(to, from, from_size < to_size ? from_size : to_size);
     for (size_t i = to_size; i < from_size; i++)
@@ -50,7 +52,8 @@ static bool take(void *to, size_t to_size, const void *from, size_t from_size) {
 }
 
 static int too_new(const char *class_name, const char *what, const char *name, char *err,
-                   size_t errlen) {
+                   size_t errlen)
+{
     return asq__err(err, errlen, ASQ_EVERSION,
                     "class %s: %s%s%s uses what asqueue " ASQ_VERSION
                     " does not have yet: it was built with a newer one",
@@ -59,7 +62,8 @@ static int too_new(const char *class_name, const char *what, const char *name, c
 
 /* How many entries a table has; they are `stride` bytes each and begin with the name. */
 static int count_entries(const struct asq__class *c, const char *what, const void *table,
-                         size_t stride, size_t *ret, char *err, size_t errlen) {
+                         size_t stride, size_t *ret, char *err, size_t errlen)
+{
     const char *name;
     size_t n = 0;
     for (; table; n++) {
@@ -79,19 +83,22 @@ static int count_entries(const struct asq__class *c, const char *what, const voi
 /* ---- checks ---- */
 
 static int check_text(const char *owner, const char *what, const char *text, char *err,
-                      size_t errlen) {
+                      size_t errlen)
+{
     if (text && !asq__utf8_valid(text, strlen(text)))
         return asq__err(err, errlen, ASQ_EINVAL, "%s: its %s is not UTF-8", owner, what);
     return 0;
 }
 
 /* The names in a list like "url, depth", separated as in params.c. */
-static size_t next_param(const char **at) {
+static size_t next_param(const char **at)
+{
     *at += strspn(*at, ", \t\n");
     return strcspn(*at, ", \t\n");
 }
 
-static int check_params(const char *owner, const char *params, char *err, size_t errlen) {
+static int check_params(const char *owner, const char *params, char *err, size_t errlen)
+{
     char name[ASQ_MAX_NAME + 1], why[300];
     size_t n, other_n;
     if (!params)
@@ -114,8 +121,8 @@ static int check_params(const char *owner, const char *params, char *err, size_t
 
 /* What methods and attributes have in common. */
 static int check_member(const char *owner, const char *what, const char *class_name,
-                        const char *name, const char *doc, unsigned flags, char *err,
-                        size_t errlen) {
+                        const char *name, const char *doc, unsigned flags, char *err, size_t errlen)
+{
     char why[400];
     if (asq__check_name(what, name, why, sizeof why) < 0)
         return asq__err(err, errlen, ASQ_EINVAL, "class %s: %s", class_name, why);
@@ -124,7 +131,8 @@ static int check_member(const char *owner, const char *what, const char *class_n
     return check_text(owner, "doc", doc, err, errlen);
 }
 
-static int check_method(const struct asq__class *c, const asq_method *m, char *err, size_t errlen) {
+static int check_method(const struct asq__class *c, const asq_method *m, char *err, size_t errlen)
+{
     char owner[2 * ASQ_MAX_NAME + 40];
     snprintf(owner, sizeof owner, "method '%s' of class %s", m->name, c->def.name);
     int rc = check_member(owner, "method", c->def.name, m->name, m->doc, m->flags, err, errlen);
@@ -139,7 +147,8 @@ static int check_method(const struct asq__class *c, const asq_method *m, char *e
 }
 
 static int check_attribute(const struct asq__class *c, const asq_attribute *a, char *err,
-                           size_t errlen) {
+                           size_t errlen)
+{
     char owner[2 * ASQ_MAX_NAME + 40];
     snprintf(owner, sizeof owner, "attribute '%s' of class %s", a->name, c->def.name);
     int rc = check_member(owner, "attribute", c->def.name, a->name, a->doc, a->flags, err, errlen);
@@ -161,7 +170,8 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
 }
 
 /* The class itself, its name being checked. */
-static int check_class(const asq_class *def, char *err, size_t errlen) {
+static int check_class(const asq_class *def, char *err, size_t errlen)
+{
     if (!def->save != !def->load)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "class %s has %s without %s: a class that keeps its state in a "
@@ -189,19 +199,22 @@ static int check_class(const asq_class *def, char *err, size_t errlen) {
 
 /* ---- a class ---- */
 
-static const void *method_key(const struct asq__node *node, size_t *n) {
+static const void *method_key(const struct asq__node *node, size_t *n)
+{
     const struct asq__method *m = ASQ__CONTAINER(node, struct asq__method, node);
     *n = strlen(m->def.name);
     return m->def.name;
 }
 
-static const void *attribute_key(const struct asq__node *node, size_t *n) {
+static const void *attribute_key(const struct asq__node *node, size_t *n)
+{
     const struct asq__attribute *a = ASQ__CONTAINER(node, struct asq__attribute, node);
     *n = strlen(a->def.name);
     return a->def.name;
 }
 
-void asq__class_free(struct asq__class *c) {
+void asq__class_free(struct asq__class *c)
+{
     if (!c)
         return;
     asq__table_release(&c->by_method);
@@ -211,7 +224,8 @@ void asq__class_free(struct asq__class *c) {
     free(c);
 }
 
-static int take_methods(struct asq__class *c, const asq_class *def, char *err, size_t errlen) {
+static int take_methods(struct asq__class *c, const asq_class *def, char *err, size_t errlen)
+{
     int rc =
         count_entries(c, "method", def->methods, def->method_size, &c->method_count, err, errlen);
     if (rc < 0)
@@ -236,7 +250,8 @@ static int take_methods(struct asq__class *c, const asq_class *def, char *err, s
     return 0;
 }
 
-static int take_attributes(struct asq__class *c, const asq_class *def, char *err, size_t errlen) {
+static int take_attributes(struct asq__class *c, const asq_class *def, char *err, size_t errlen)
+{
     int rc = count_entries(c, "attribute", def->attributes, def->attribute_size,
                            &c->attribute_count, err, errlen);
     if (rc < 0)
@@ -263,7 +278,8 @@ static int take_attributes(struct asq__class *c, const asq_class *def, char *err
 }
 
 /* Fills c from a user's table. */
-static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen) {
+static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen)
+{
     asq_class *def = &c->def;
     char what[ASQ_MAX_NAME + 40];
     int rc = check_size("the size of a class", cls->size, THROUGH(asq_class, methods),
@@ -302,7 +318,8 @@ static int take_class(struct asq__class *c, const asq_class *cls, char *err, siz
     return rc;
 }
 
-int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, size_t errlen) {
+int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, size_t errlen)
+{
     struct asq__class *c = calloc(1, sizeof *c);
     if (!c)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");

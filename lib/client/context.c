@@ -9,7 +9,8 @@
 #include "client/object.h"
 #include "value/clock.h"
 
-void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env) {
+void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env)
+{
     memset(ctx, 0, sizeof *ctx);
     ctx->env = env;
     ctx->call_id = ctx->method_name = ctx->caller_agent = "";
@@ -19,11 +20,13 @@ void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env) {
     asq__error_init(&ctx->error);
 }
 
-void asq__ctx_release(asq_ctx *ctx) {
+void asq__ctx_release(asq_ctx *ctx)
+{
     asq__error_clear(&ctx->error);
 }
 
-int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...) {
+int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...)
+{
     va_list ap;
     if (code >= 0)
         code = ASQ_EFAILED;
@@ -33,11 +36,13 @@ int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...) {
     return code;
 }
 
-int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...) {
+int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...)
+{
     char why[300];
     asq_value *no_names = NULL;
     /* No arguments at all travel as an empty list; as named ones they are an empty map. */
-    if (fmt[strspn(fmt, " ")] == '{' && asq_value_type(args) == ASQ_LIST && asq_list_size(args) == 0) {
+    if (fmt[strspn(fmt, " ")] == '{' && asq_value_type(args) == ASQ_LIST &&
+        asq_list_size(args) == 0) {
         if (!(no_names = asq_value_map()))
             return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
         args = no_names;
@@ -53,14 +58,17 @@ int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...) {
                     ctx->params ? ctx->params : "", why);
 }
 
-asq_value *asq_ctx_state(asq_ctx *ctx) {
+asq_value *asq_ctx_state(asq_ctx *ctx)
+{
     return ctx->object ? ctx->object->state : NULL;
 }
 
-int asq_ctx_set_state(asq_ctx *ctx, asq_value *state) {
+int asq_ctx_set_state(asq_ctx *ctx, asq_value *state)
+{
     if (!ctx->object || !ctx->object->state || !state) {
         asq_value_free(state);
-        return state ? asq_fail(ctx, ASQ_ESTATE, "class %s keeps its state in a struct", asq_ctx_class(ctx))
+        return state ? asq_fail(ctx, ASQ_ESTATE, "class %s keeps its state in a struct",
+                                asq_ctx_class(ctx))
                      : asq_fail(ctx, ASQ_ENOMEM, "out of memory");
     }
     asq_value_free(ctx->object->state);
@@ -68,59 +76,73 @@ int asq_ctx_set_state(asq_ctx *ctx, asq_value *state) {
     return 0;
 }
 
-void asq_ctx_keep_state(asq_ctx *ctx) {
+void asq_ctx_keep_state(asq_ctx *ctx)
+{
     ctx->keep_state = true;
 }
 
-asq *asq_ctx_handle(asq_ctx *ctx) {
+asq *asq_ctx_handle(asq_ctx *ctx)
+{
     return ctx->h;
 }
 
-const char *asq_ctx_call_id(const asq_ctx *ctx) {
+const char *asq_ctx_call_id(const asq_ctx *ctx)
+{
     return ctx->call_id;
 }
 
-const char *asq_ctx_agent_id(const asq_ctx *ctx) {
+const char *asq_ctx_agent_id(const asq_ctx *ctx)
+{
     return ctx->object ? ctx->object->id : "";
 }
 
-const char *asq_ctx_class(const asq_ctx *ctx) {
+const char *asq_ctx_class(const asq_ctx *ctx)
+{
     return ctx->cls ? ctx->cls->def.name : "";
 }
 
-const char *asq_ctx_method(const asq_ctx *ctx) {
+const char *asq_ctx_method(const asq_ctx *ctx)
+{
     return ctx->method_name;
 }
 
-const char *asq_ctx_worker(const asq_ctx *ctx) {
+const char *asq_ctx_worker(const asq_ctx *ctx)
+{
     return ctx->env->worker;
 }
 
-uint64_t asq_ctx_epoch(const asq_ctx *ctx) {
+uint64_t asq_ctx_epoch(const asq_ctx *ctx)
+{
     return ctx->epoch;
 }
 
-uint32_t asq_ctx_attempt(const asq_ctx *ctx) {
+uint32_t asq_ctx_attempt(const asq_ctx *ctx)
+{
     return ctx->attempt;
 }
 
-int64_t asq_ctx_remaining_ms(const asq_ctx *ctx) {
+int64_t asq_ctx_remaining_ms(const asq_ctx *ctx)
+{
     if (ctx->deadline_ms == INT64_MAX)
         return ASQ_FOREVER;
     int64_t left = ctx->deadline_ms - asq__now_ms();
     return left > 0 ? left : 0;
 }
 
-bool asq_ctx_canceled(const asq_ctx *ctx) {
-    return atomic_load_explicit(&ctx->canceled, memory_order_relaxed) || asq_ctx_remaining_ms(ctx) == 0;
+bool asq_ctx_canceled(const asq_ctx *ctx)
+{
+    return atomic_load_explicit(&ctx->canceled, memory_order_relaxed) ||
+           asq_ctx_remaining_ms(ctx) == 0;
 }
 
-int asq_ctx_sleep(asq_ctx *ctx, int64_t ms) {
+int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
+{
     int rc = asq_sleep(ctx->h, ms);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }
 
-void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...) {
+void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
+{
     char text[2048];
     va_list ap;
     if (!ctx->env->log)
@@ -135,17 +157,20 @@ void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...) {
     ctx->env->log(ctx->env->log_user, level, text);
 }
 
-int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret) {
+int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret)
+{
     char why[300];
     int rc = asq__model_find(ctx->env->models, config_name, ret, why, sizeof why);
     return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
 }
 
-void *asq_ctx_user(const asq_ctx *ctx) {
+void *asq_ctx_user(const asq_ctx *ctx)
+{
     return ctx->cls ? ctx->cls->def.user : NULL;
 }
 
-int asq_ctx_self(asq_ctx *ctx, asq_agent **ret) {
+int asq_ctx_self(asq_ctx *ctx, asq_agent **ret)
+{
     int rc = asq_attach(ctx->h, asq_ctx_agent_id(ctx), ret);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }

@@ -24,14 +24,15 @@ enum {
     UNLINK_AT = 256,
     LABEL_MAX = 320
 };
-#define MAX_BACKLOG ((size_t) 1024 * 1024 * 1024)
+#define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
 #define MAX_UNWRITTEN ((size_t) 64 * 1024 * 1024)
 
 enum batch_state { OPEN, READY, SENT, FOREIGN, HELD, GONE };
 
 struct asq__batch {
-    struct asq__node node;  /* in e->batches, by id */
-    struct asq__list order; /* in e->ready or e->sent, in the order in which they were made; e->foreign */
+    struct asq__node node; /* in e->batches, by id */
+    struct asq__list
+        order; /* in e->ready or e->sent, in the order in which they were made; e->foreign */
     struct asq__list watch; /* in e->watch, the one looked up longest ago first */
     struct asq__engine *engine;
     enum batch_state state;
@@ -44,7 +45,7 @@ struct asq__batch {
     struct asq__call *foreign; /* who waits for what was not called here; chained by next */
     unsigned answers;          /* of Redis still to come for it */
     bool accepted, resent, keep, hold, canceled;
-    char entry[48];            /* its id in the stream, once accepted */
+    char entry[48]; /* its id in the stream, once accepted */
     int64_t look_at_ms, quiet_ms;
 };
 
@@ -60,8 +61,8 @@ struct asq__engine {
     struct asq__list ready, sent, foreign, watch;
     struct asq__batch **open; /* [partition] */
     uint32_t partitions;
-    size_t opened;            /* open batches */
-    uint32_t *open_list;      /* their partitions */
+    size_t opened;       /* open batches */
+    uint32_t *open_list; /* their partitions */
     uint64_t counter;
     size_t unfinished, backlog, unaccepted;
     struct unlinked unlinks[UNLINK_AT];
@@ -77,14 +78,16 @@ static void batch_free(struct asq__batch *b);
 static void look_up(struct asq__engine *e, struct asq__batch *b);
 static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID]);
 
-static const void *batch_key(const struct asq__node *node, size_t *n) {
+static const void *batch_key(const struct asq__node *node, size_t *n)
+{
     *n = ASQ__BATCH_ID;
     return ASQ__CONTAINER(node, struct asq__batch, node)->id;
 }
 
 static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...) {
+static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
+{
     struct asq__error text;
     va_list ap;
     if (!e->config.log)
@@ -100,7 +103,8 @@ static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...
 /* ---- batches ---- */
 
 static int batch_new(struct asq__engine *e, enum batch_state state, uint32_t partition,
-                     const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret) {
+                     const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret)
+{
     struct asq__batch *b = calloc(1, sizeof *b);
     if (!b)
         return ASQ_ENOMEM;
@@ -121,7 +125,8 @@ static int batch_new(struct asq__engine *e, enum batch_state state, uint32_t par
     return 0;
 }
 
-static void batch_free(struct asq__batch *b) {
+static void batch_free(struct asq__batch *b)
+{
     if (!b)
         return;
     asq__buf_release(&b->bytes);
@@ -131,7 +136,8 @@ static void batch_free(struct asq__batch *b) {
 }
 
 /* Forgets it, and lets Redis forget it when it may. */
-static void batch_forget(struct asq__engine *e, struct asq__batch *b) {
+static void batch_forget(struct asq__engine *e, struct asq__batch *b)
+{
     bool own = b->n > 0;
     if (own && b->unfinished == 0 && !b->keep && !b->resent && !e->closing)
         unlink_soon(e, b->partition, b->id);
@@ -142,7 +148,8 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b) {
 }
 
 /* Nobody waits for it any more. */
-static void batch_end(struct asq__engine *e, struct asq__batch *b) {
+static void batch_end(struct asq__engine *e, struct asq__batch *b)
+{
     if (b->state == GONE)
         return;
     if (b->state != HELD) {
@@ -159,7 +166,8 @@ static void batch_end(struct asq__engine *e, struct asq__batch *b) {
         batch_forget(e, b);
 }
 
-static void complete(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+static void complete(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
     while (call) {
         struct asq__call *next = call->next;
         call->batch = NULL;
@@ -169,7 +177,8 @@ static void complete(struct asq__call *call, const Asqueue__Result *result, cons
     }
 }
 
-static void batch_result(struct asq__batch *b, const Asqueue__Result *result) {
+static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
+{
     struct asq__call *matching = NULL, **at = &b->foreign;
     while (*at) {
         struct asq__call *call = *at;
@@ -190,12 +199,14 @@ static void batch_result(struct asq__batch *b, const Asqueue__Result *result) {
     complete(matching, result, NULL);
 }
 
-static bool batch_is_finished(const struct asq__batch *b) {
+static bool batch_is_finished(const struct asq__batch *b)
+{
     return b->foreign == NULL && b->unfinished == 0;
 }
 
 /* All that is unfinished in it ends in `error`. */
-static void batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why) {
+static void batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why)
+{
     asq_error error = { code, why, "", "", "", "", "" };
     b->answers++; /* keeps it while it calls out */
     for (size_t i = 0; i < b->n; i++) {
@@ -214,7 +225,8 @@ static void batch_fail(struct asq__engine *e, struct asq__batch *b, int code, co
         batch_free(b);
 }
 
-static int batch_add_call(struct asq__batch *b, struct asq__call *call) {
+static int batch_add_call(struct asq__batch *b, struct asq__call *call)
+{
     if (b->n == b->cap) {
         size_t cap = b->cap ? b->cap * 2 : 1;
         struct asq__call **calls = realloc(b->calls, cap * sizeof(struct asq__call *));
@@ -232,7 +244,8 @@ static int batch_add_call(struct asq__batch *b, struct asq__call *call) {
 }
 
 /* Applies a record or a push. False when it cannot be decoded. */
-static bool apply(struct asq__engine *e, const void *payload, size_t n, struct asq__batch *expected) {
+static bool apply(struct asq__engine *e, const void *payload, size_t n, struct asq__batch *expected)
+{
     struct asq__arena arena;
     Asqueue__Results *results;
     char err[200];
@@ -262,27 +275,33 @@ static bool apply(struct asq__engine *e, const void *payload, size_t n, struct a
 
 /* ---- sending ---- */
 
-static void answered(struct asq__batch *b) {
+static void answered(struct asq__batch *b)
+{
     if (--b->answers == 0 && b->state == GONE)
         batch_free(b);
 }
 
-static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply) {
+static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
+{
     bool full = asq__reply_is_error(reply, "OOM");
     struct asq__error text;
     asq__error_init(&text);
     if (b->resent)
-        asq__error_set(&text, ASQ_EUNKNOWN, "it was sent before the connection was lost, and Redis refuses it now: "
-                       "%s", asq__reply_text(reply));
+        asq__error_set(&text, ASQ_EUNKNOWN,
+                       "it was sent before the connection was lost, and Redis refuses it now: "
+                       "%s",
+                       asq__reply_text(reply));
     else
         asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
-                       full ? "Redis has no memory for more calls: %s" : "Redis refuses the call: %s",
+                       full ? "Redis has no memory for more calls: %s"
+                            : "Redis refuses the call: %s",
                        asq__reply_text(reply));
     batch_fail(e, b, text.pub.code, text.pub.message);
     asq__error_clear(&text);
 }
 
-static void on_added(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
     (void) c;
@@ -293,7 +312,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user) {
                 b->accepted = true;
                 e->unaccepted--;
             }
-        } else if (asq__reply_is_transient(reply) || (b->resent && asq__reply_is_error(reply, "OOM"))) {
+        } else if (asq__reply_is_transient(reply) ||
+                   (b->resent && asq__reply_is_error(reply, "OOM"))) {
             /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
              * accepted, so that it cannot be refused any more. */
             e->stalled = true;
@@ -305,8 +325,9 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user) {
     answered(b);
 }
 
-static int add_entry(struct asq__engine *e, uint32_t partition, const char *label, const void *bytes,
-                     size_t n, asq__reply_fn fn, void *user) {
+static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
+                     const void *bytes, size_t n, asq__reply_fn fn, void *user)
+{
     char key[ASQ__KEY_MAX];
     size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), partition, key);
     const char *argv[] = { "XADD", key, "*", "call", label, "batch", bytes };
@@ -315,16 +336,19 @@ static int add_entry(struct asq__engine *e, uint32_t partition, const char *labe
 }
 
 /* The readable field of an entry: the first call, and how many more there are. */
-static const char *entry_label(const struct asq__batch *b, char out[LABEL_MAX]) {
+static const char *entry_label(const struct asq__batch *b, char out[LABEL_MAX])
+{
     if (b->n <= 1)
         return b->label;
     asq__err(out, LABEL_MAX, 0, "%s +%zu", b->label, b->n - 1);
     return out;
 }
 
-static bool send_batch(struct asq__engine *e, struct asq__batch *b) {
+static bool send_batch(struct asq__engine *e, struct asq__batch *b)
+{
     char label[LABEL_MAX];
-    if (add_entry(e, b->partition, entry_label(b, label), b->bytes.data, b->bytes.len, on_added, b) < 0)
+    if (add_entry(e, b->partition, entry_label(b, label), b->bytes.data, b->bytes.len, on_added,
+                  b) < 0)
         return false;
     b->answers++;
     b->state = SENT;
@@ -337,13 +361,15 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b) {
     return true;
 }
 
-static void make_ready(struct asq__engine *e, struct asq__batch *b) {
+static void make_ready(struct asq__engine *e, struct asq__batch *b)
+{
     b->state = READY;
     e->unaccepted++;
     asq__list_add(&e->ready, &b->order);
 }
 
-static void close_open(struct asq__engine *e, uint32_t partition) {
+static void close_open(struct asq__engine *e, uint32_t partition)
+{
     struct asq__batch *b = e->open[partition];
     e->open[partition] = NULL;
     for (size_t i = 0; i < e->opened; i++)
@@ -355,7 +381,8 @@ static void close_open(struct asq__engine *e, uint32_t partition) {
     make_ready(e, b);
 }
 
-static void send_ready(struct asq__engine *e) {
+static void send_ready(struct asq__engine *e)
+{
     if (!e->up || e->stalled)
         return;
     while (!asq__list_empty(&e->ready)) {
@@ -370,7 +397,8 @@ static void send_ready(struct asq__engine *e) {
     }
 }
 
-void asq__engine_flush(struct asq__engine *e) {
+void asq__engine_flush(struct asq__engine *e)
+{
     while (e->opened)
         close_open(e, e->open_list[e->opened - 1]);
     send_ready(e);
@@ -378,7 +406,8 @@ void asq__engine_flush(struct asq__engine *e) {
         asq__conn_flush(asq__redis_conn(e->redis, 0));
 }
 
-static int open_tables(struct asq__engine *e) {
+static int open_tables(struct asq__engine *e)
+{
     if (e->open)
         return 0;
     uint32_t n = asq__redis_partitions(e->redis);
@@ -398,7 +427,8 @@ static int open_tables(struct asq__engine *e) {
 }
 
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
-                    size_t n, struct asq__call *call, struct asq__call_id *ret_id) {
+                    size_t n, struct asq__call *call, struct asq__call_id *ret_id)
+{
     int rc = open_tables(e);
     if (rc < 0)
         return rc;
@@ -448,7 +478,8 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
 
 int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                       const char *label, const void *jobs, size_t n, bool hold, bool again,
-                      struct asq__call *const *calls, size_t count) {
+                      struct asq__call *const *calls, size_t count)
+{
     struct asq__batch *b;
     if (e->backlog > MAX_BACKLOG)
         return ASQ_EBUSY;
@@ -479,7 +510,8 @@ int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t i
 
 /* A job that needs no answer and no record: await, cancel. */
 static int send_control(struct asq__engine *e, Asqueue__JobKind kind, const char *name,
-                        uint32_t partition, const uint8_t batch[ASQ__BATCH_ID], uint32_t index) {
+                        uint32_t partition, const uint8_t batch[ASQ__BATCH_ID], uint32_t index)
+{
     struct asq__call_id id = { .partition = partition, .index = index };
     char target[ASQ__CALL_ID_TEXT], label[LABEL_MAX];
     struct asq__buf bytes;
@@ -504,7 +536,8 @@ static int send_control(struct asq__engine *e, Asqueue__JobKind kind, const char
 
 /* ---- looking up ---- */
 
-static void on_record(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
     (void) c;
@@ -515,9 +548,11 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user) 
         } else if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_transient(reply)) {
             batch_fail(e, b, ASQ_EPROTO, asq__reply_text(reply));
         }
-        if (b->state != GONE && reply->type == REDIS_REPLY_NIL) /* not there (yet): the owner knows */
+        if (b->state != GONE &&
+            reply->type == REDIS_REPLY_NIL) /* not there (yet): the owner knows */
             for (struct asq__call *call = b->foreign; call; call = call->next)
-                send_control(e, ASQUEUE__JOB_KIND__AWAIT, "await", b->partition, b->id, call->index);
+                send_control(e, ASQUEUE__JOB_KIND__AWAIT, "await", b->partition, b->id,
+                             call->index);
         if (b->state == SENT && reply->type == REDIS_REPLY_NIL && b->entry[0] == '!')
             batch_fail(e, b, ASQ_EUNKNOWN,
                        "the call has left its stream, and its result is not there: it may have "
@@ -526,7 +561,8 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user) 
     answered(b);
 }
 
-static void on_entry(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__batch *b = user;
     (void) c;
     /* Gone from the stream. The record was written in the same step, so if the GET behind this finds
@@ -536,7 +572,8 @@ static void on_entry(struct asq__conn *c, const redisReply *reply, void *user) {
     answered(b);
 }
 
-static void look_up(struct asq__engine *e, struct asq__batch *b) {
+static void look_up(struct asq__engine *e, struct asq__batch *b)
+{
     char key[ASQ__KEY_MAX];
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
     if (b->state == SENT && b->accepted && b->entry[0] != '!') {
@@ -549,7 +586,8 @@ static void look_up(struct asq__engine *e, struct asq__batch *b) {
         b->answers++;
 }
 
-static void look_at_quiet(struct asq__engine *e) {
+static void look_at_quiet(struct asq__engine *e)
+{
     int64_t now = asq__now_ms();
     for (int i = 0; i < LOOKS_PER_TICK && !asq__list_empty(&e->watch); i++) {
         struct asq__batch *b = ASQ__CONTAINER(e->watch.next, struct asq__batch, watch);
@@ -564,7 +602,8 @@ static void look_at_quiet(struct asq__engine *e) {
     }
 }
 
-int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call) {
+int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call)
+{
     struct asq__node *node = asq__table_find(&e->batches, id->batch, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (b && b->state != FOREIGN) {
@@ -603,19 +642,23 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
     return 0;
 }
 
-int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id) {
+int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id)
+{
     if (!e->up)
         return ASQ_ECONN;
-    return send_control(e, ASQUEUE__JOB_KIND__CANCEL, "cancel", id->partition, id->batch, id->index);
+    return send_control(e, ASQUEUE__JOB_KIND__CANCEL, "cancel", id->partition, id->batch,
+                        id->index);
 }
 
-static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
     (void) result;
     (void) error;
     free(call);
 }
 
-void asq__engine_abandon(struct asq__engine *e, struct asq__call *call) {
+void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
+{
     struct asq__batch *b = call->batch;
     (void) e;
     if (!b)
@@ -645,7 +688,8 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call) {
     call->next = NULL;
 }
 
-void asq__engine_keep(struct asq__engine *e, struct asq__call *call) {
+void asq__engine_keep(struct asq__engine *e, struct asq__call *call)
+{
     (void) e;
     if (call->batch)
         call->batch->keep = true;
@@ -653,7 +697,8 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call) {
 
 /* ---- forgetting ---- */
 
-static void flush_unlinks(struct asq__engine *e) {
+static void flush_unlinks(struct asq__engine *e)
+{
     const char *argv[UNLINK_AT + 1];
     size_t lens[UNLINK_AT + 1];
     if (!e->nunlinks || !e->up)
@@ -674,7 +719,8 @@ static void flush_unlinks(struct asq__engine *e) {
     free(keys);
 }
 
-static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID]) {
+static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
+{
     if (e->nunlinks == UNLINK_AT)
         flush_unlinks(e);
     if (e->nunlinks == UNLINK_AT)
@@ -683,7 +729,8 @@ static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t
     memcpy(e->unlinks[e->nunlinks++].id, id, ASQ__BATCH_ID);
 }
 
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID]) {
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID])
+{
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
@@ -696,10 +743,11 @@ void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID]) 
 /* ---- events ---- */
 
 /* What was sent and not accepted is sent again, before what never was. */
-static void send_refused_again(struct asq__engine *e) {
+static void send_refused_again(struct asq__engine *e)
+{
     struct asq__list again;
     asq__list_init(&again);
-    ASQ__LIST_EACH(it, &e->sent) {
+    ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (b->accepted || b->answers)
             continue;
@@ -711,7 +759,8 @@ static void send_refused_again(struct asq__engine *e) {
     asq__list_splice(&e->ready, &again);
 }
 
-static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
+static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
+{
     struct asq__engine *e = w->data;
     (void) loop;
     (void) revents;
@@ -731,7 +780,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
     flush_unlinks(e);
 }
 
-void asq__engine_up(struct asq__engine *e) {
+void asq__engine_up(struct asq__engine *e)
+{
     struct asq__list again;
     e->up = true;
     e->stalled = e->reconnect = false;
@@ -742,7 +792,7 @@ void asq__engine_up(struct asq__engine *e) {
     /* What was sent comes first, in its old order, marked; then what was not. */
     asq__list_init(&again);
     asq__list_splice(&again, &e->sent);
-    ASQ__LIST_EACH(it, &again) {
+    ASQ__LIST_EACH (it, &again) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (!b->resent) {
             size_t before = b->bytes.len;
@@ -763,21 +813,24 @@ void asq__engine_up(struct asq__engine *e) {
     asq__list_splice(&again, &e->ready);
     asq__list_splice(&e->ready, &again);
     send_ready(e);
-    ASQ__LIST_EACH(it, &e->foreign)
+    ASQ__LIST_EACH (it, &e->foreign)
         look_up(e, ASQ__CONTAINER(it, struct asq__batch, order));
 }
 
-void asq__engine_down(struct asq__engine *e) {
+void asq__engine_down(struct asq__engine *e)
+{
     e->up = false;
 }
 
-void asq__engine_push(struct asq__engine *e, const void *payload, size_t n) {
+void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
+{
     apply(e, payload, n, NULL);
 }
 
 /* ---- life ---- */
 
-int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret) {
+int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret)
+{
     struct asq__engine *e = calloc(1, sizeof *e);
     if (!e)
         return ASQ_ENOMEM;
@@ -800,13 +853,15 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     return 0;
 }
 
-static void close_batch(struct asq__node *node, void *user) {
+static void close_batch(struct asq__node *node, void *user)
+{
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
     batch_fail(e, b, ASQ_ECLOSED, "the handle was closed");
 }
 
-void asq__engine_free(struct asq__engine *e) {
+void asq__engine_free(struct asq__engine *e)
+{
     if (!e)
         return;
     e->closing = true;
@@ -822,21 +877,25 @@ void asq__engine_free(struct asq__engine *e) {
     free(e);
 }
 
-void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop) {
+void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop)
+{
     ev_timer_stop(e->loop, &e->tick);
     e->loop = loop;
     ev_timer_set(&e->tick, TICK_MS / 1000., TICK_MS / 1000.);
     ev_timer_start(e->loop, &e->tick);
 }
 
-bool asq__engine_accepted(const struct asq__engine *e) {
+bool asq__engine_accepted(const struct asq__engine *e)
+{
     return e->unaccepted == 0 && e->opened == 0;
 }
 
-size_t asq__engine_unfinished(const struct asq__engine *e) {
+size_t asq__engine_unfinished(const struct asq__engine *e)
+{
     return e->unfinished;
 }
 
-size_t asq__engine_backlog(const struct asq__engine *e) {
+size_t asq__engine_backlog(const struct asq__engine *e)
+{
     return e->backlog;
 }

@@ -31,7 +31,7 @@ struct asq__call {
     asq__call_fn done;
     struct asq__batch *batch; /* NULL when not under way */
     uint32_t index;
-    struct asq__call *next;   /* of several that wait for the same foreign call */
+    struct asq__call *next; /* of several that wait for the same foreign call */
 };
 
 struct asq__engine_config {

@@ -8,11 +8,13 @@
 
 struct asq_group {
     asq *h;
-    asq_result **results; /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
+    asq_result *
+        *results; /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
     size_t n, cap, first, done;
 };
 
-int asq_group_new(asq *h, asq_group **ret) {
+int asq_group_new(asq *h, asq_group **ret)
+{
     asq_group *g = calloc(1, sizeof *g);
     if (!g)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
@@ -23,7 +25,8 @@ int asq_group_new(asq *h, asq_group **ret) {
 }
 
 /* A completed result changes places with the first that waits. Its position is in `user`. */
-static void completed(asq_result *r, void *user) {
+static void completed(asq_result *r, void *user)
+{
     asq_group *g = r->group;
     size_t at = (size_t) (uintptr_t) user;
     asq_result *other = g->results[g->done];
@@ -33,7 +36,8 @@ static void completed(asq_result *r, void *user) {
     r->group = NULL;
 }
 
-int asq_group_add(asq_group *g, asq_result *r) {
+int asq_group_add(asq_group *g, asq_result *r)
+{
     if (!r || r->h != g->h)
         return asq__fail(g->h, ASQ_EINVAL, "asq_group_add: the result is of another handle");
     if (r->fn || r->group)
@@ -53,16 +57,19 @@ int asq_group_add(asq_group *g, asq_result *r) {
     return asq_result_then(r, completed, (void *) (uintptr_t) (g->n - 1));
 }
 
-size_t asq_group_pending(const asq_group *g) {
+size_t asq_group_pending(const asq_group *g)
+{
     return g->n - g->first;
 }
 
-static bool has_next(void *arg) {
+static bool has_next(void *arg)
+{
     asq_group *g = arg;
     return g->first < g->done;
 }
 
-int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret) {
+int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)
+{
     if (g->first == g->n)
         return ASQ_ENOENT;
     if (!has_next(g)) {
@@ -74,7 +81,8 @@ int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret) {
     return 0;
 }
 
-void asq_group_free(asq_group *g) {
+void asq_group_free(asq_group *g)
+{
     if (!g)
         return;
     for (size_t i = g->done; i < g->n; i++) {

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-asq *asq__handle_new(const struct asq__mode *mode) {
+asq *asq__handle_new(const struct asq__mode *mode)
+{
     asq *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
@@ -22,11 +23,13 @@ asq *asq__handle_new(const struct asq__mode *mode) {
     return h;
 }
 
-void asq__handle_ref(asq *h) {
+void asq__handle_ref(asq *h)
+{
     atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
 }
 
-void asq__handle_unref(asq *h) {
+void asq__handle_unref(asq *h)
+{
     if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (h->mode->release)
@@ -37,7 +40,8 @@ void asq__handle_unref(asq *h) {
     free(h);
 }
 
-void asq_close(asq *h) {
+void asq_close(asq *h)
+{
     if (!h || h->closed || h->in_method)
         return; /* a method's handle ends with its call */
     h->closed = true;
@@ -46,7 +50,8 @@ void asq_close(asq *h) {
     asq__handle_unref(h);
 }
 
-int asq__fail(asq *h, int code, const char *fmt, ...) {
+int asq__fail(asq *h, int code, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     asq__error_vset(&h->error, code, fmt, ap);
@@ -54,12 +59,14 @@ int asq__fail(asq *h, int code, const char *fmt, ...) {
     return code;
 }
 
-int asq__fail_from(asq *h, const asq_error *error) {
+int asq__fail_from(asq *h, const asq_error *error)
+{
     asq__error_copy(&h->error, error);
     return error->code;
 }
 
-void asq__log(const asq *h, asq_log_level level, const char *fmt, ...) {
+void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
+{
     char text[1024];
     va_list ap;
     if (!h->log)
@@ -70,33 +77,40 @@ void asq__log(const asq *h, asq_log_level level, const char *fmt, ...) {
     h->log(h->log_user, level, text);
 }
 
-void asq__log_text(void *user, asq_log_level level, const char *message) {
+void asq__log_text(void *user, asq_log_level level, const char *message)
+{
     asq__log(user, level, "%s", message);
 }
 
-const asq_error *asq_last_error(const asq *h) {
+const asq_error *asq_last_error(const asq *h)
+{
     return &h->error.pub;
 }
 
-const char *asq_errmsg(const asq *h) {
+const char *asq_errmsg(const asq *h)
+{
     return h->error.pub.message;
 }
 
-const char *asq_url(const asq *h) {
+const char *asq_url(const asq *h)
+{
     return h->url ? h->url : "";
 }
 
-const char *asq_namespace(const asq *h) {
+const char *asq_namespace(const asq *h)
+{
     return h->ns ? h->ns : "";
 }
 
-void asq_set_timeout(asq *h, int64_t timeout_ms) {
+void asq_set_timeout(asq *h, int64_t timeout_ms)
+{
     h->timeout_ms = timeout_ms;
 }
 
 /* ---- waiting ---- */
 
-void asq__handle_run_callbacks(asq *h) {
+void asq__handle_run_callbacks(asq *h)
+{
     struct asq__list *node;
     while ((node = asq__list_pop(&h->done))) {
         asq_result *r = ASQ__CONTAINER(node, asq_result, node);
@@ -109,13 +123,15 @@ void asq__handle_run_callbacks(asq *h) {
     }
 }
 
-int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+{
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     return h->mode->wait(h, ready, arg, timeout_ms);
 }
 
-static bool never(void *arg) {
+static bool never(void *arg)
+{
     (void) arg;
     return false;
 }
@@ -125,12 +141,14 @@ struct poll_state {
     unsigned before;
 };
 
-static bool any_completed(void *arg) {
+static bool any_completed(void *arg)
+{
     struct poll_state *s = arg;
     return s->h->ncompleted != s->before;
 }
 
-int asq_poll(asq *h, int64_t timeout_ms) {
+int asq_poll(asq *h, int64_t timeout_ms)
+{
     struct poll_state s = { h, h->ncompleted };
     int rc = asq__handle_wait(h, any_completed, &s, timeout_ms);
     if (rc < 0 && rc != ASQ_ETIMEOUT)
@@ -138,16 +156,19 @@ int asq_poll(asq *h, int64_t timeout_ms) {
     return (int) (h->ncompleted - s.before);
 }
 
-int asq_sleep(asq *h, int64_t ms) {
+int asq_sleep(asq *h, int64_t ms)
+{
     int rc = asq__handle_wait(h, never, NULL, ms);
     return rc == ASQ_ETIMEOUT ? 0 : rc;
 }
 
-void asq_cork(asq *h) {
+void asq_cork(asq *h)
+{
     h->corked++;
 }
 
-int asq_uncork(asq *h) {
+int asq_uncork(asq *h)
+{
     if (h->corked == 0)
         return asq__fail(h, ASQ_ESTATE, "asq_uncork without asq_cork");
     if (--h->corked)
@@ -155,21 +176,24 @@ int asq_uncork(asq *h) {
     return h->closed ? asq__fail(h, ASQ_ECLOSED, "the handle was closed") : h->mode->flush(h);
 }
 
-int asq_register(asq *h, const asq_class *cls) {
+int asq_register(asq *h, const asq_class *cls)
+{
     char err[512];
     if (h->in_method)
         return asq__fail(h, ASQ_ENOTSUP, "classes cannot be registered inside a method");
     if (!h->registry)
         return 0; /* workers elsewhere have the classes */
     if (h->sealed)
-        return asq__fail(h, ASQ_ESTATE, "class %s comes too late: the worker processes were forked when the "
+        return asq__fail(h, ASQ_ESTATE,
+                         "class %s comes too late: the worker processes were forked when the "
                          "first agent was used, and know only what was registered before",
                          cls && cls->name ? cls->name : "?");
     int rc = asq__registry_add(h->registry, cls, err, sizeof err);
     return rc < 0 ? asq__fail(h, rc, "%s", err) : 0;
 }
 
-int asq_attach_ev(asq *h, struct ev_loop *loop) {
+int asq_attach_ev(asq *h, struct ev_loop *loop)
+{
     if (!loop)
         return asq__fail(h, ASQ_EINVAL, "asq_attach_ev: loop is NULL");
     if (h->closed)
@@ -177,22 +201,27 @@ int asq_attach_ev(asq *h, struct ev_loop *loop) {
     return h->mode->attach_ev(h, loop);
 }
 
-int asq_detach_ev(asq *h) {
-    return h->closed ? asq__fail(h, ASQ_ECLOSED, "the handle was closed") : h->mode->attach_ev(h, NULL);
+int asq_detach_ev(asq *h)
+{
+    return h->closed ? asq__fail(h, ASQ_ECLOSED, "the handle was closed")
+                     : h->mode->attach_ev(h, NULL);
 }
 
-static bool is_accepted(void *arg) {
+static bool is_accepted(void *arg)
+{
     asq *h = arg;
     return h->mode->accepted(h);
 }
 
-int asq_flush(asq *h, int64_t timeout_ms) {
+int asq_flush(asq *h, int64_t timeout_ms)
+{
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     int rc = h->mode->flush(h);
     if (rc == 0 && !is_accepted(h))
         rc = asq__handle_wait(h, is_accepted, h, timeout_ms);
     if (rc == ASQ_ETIMEOUT)
-        return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms", (long long) timeout_ms);
+        return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms",
+                         (long long) timeout_ms);
     return rc;
 }

@@ -49,15 +49,16 @@ struct asq__mode {
 
 struct asq {
     const struct asq__mode *mode;
-    void *impl;          /* the mode's own */
+    void *impl; /* the mode's own */
     atomic_uint refs;
     bool closed;
-    bool sealed;         /* the workers have been forked: no classes any more */
-    bool in_method;      /* a method's handle: gone with its call */
+    bool sealed;    /* the workers have been forked: no classes any more */
+    bool in_method; /* a method's handle: gone with its call */
     unsigned corked;
     unsigned ncompleted; /* results completed since asq_poll looked */
     int64_t timeout_ms;
-    int64_t deadline_ms; /* monotonic, of the call inside of which this is the handle; INT64_MAX: none */
+    int64_t
+        deadline_ms; /* monotonic, of the call inside of which this is the handle; INT64_MAX: none */
     size_t max_message_size;
     uint32_t partitions;
     struct asq__error error;
@@ -84,10 +85,10 @@ struct asq_result {
     bool foreign; /* made elsewhere, attached by its id */
     bool queued;  /* in h->done */
     asq *h;
-    struct asq__call_id id; /* known once submitted */
+    struct asq__call_id id;          /* known once submitted */
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */
-    struct asq__call call; /* the engine's part */
-    struct asq__list node; /* in h->done */
+    struct asq__call call;           /* the engine's part */
+    struct asq__list node;           /* in h->done */
     /* While it is being submitted. */
     uint32_t partition;
     uint8_t *job;
@@ -135,7 +136,8 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);
 void asq__result_set_message(asq_result *r, const Asqueue__Result *m);
 /* Queues the callback of a completed result, when it has one. */
 void asq__result_queue_callback(asq_result *r);
-static inline bool asq__result_is_done(const asq_result *r) {
+static inline bool asq__result_is_done(const asq_result *r)
+{
     return atomic_load_explicit(&r->completed, memory_order_acquire);
 }
 

@@ -38,13 +38,15 @@ struct local {
     uint64_t number, counter;
 };
 
-static const void *agent_key(const struct asq__node *node, size_t *n) {
+static const void *agent_key(const struct asq__node *node, size_t *n)
+{
     const struct local_agent *a = ASQ__CONTAINER(node, struct local_agent, node);
     *n = strlen(a->id);
     return a->id;
 }
 
-static const void *kept_key(const struct asq__node *node, size_t *n) {
+static const void *kept_key(const struct asq__node *node, size_t *n)
+{
     const struct kept *k = ASQ__CONTAINER(node, struct kept, node);
     *n = sizeof k->result->id;
     return &k->result->id;
@@ -52,14 +54,16 @@ static const void *kept_key(const struct asq__node *node, size_t *n) {
 
 /* ---- running ---- */
 
-static void sleep_until(int64_t deadline_ms) {
+static void sleep_until(int64_t deadline_ms)
+{
     for (int64_t left; (left = deadline_ms - asq__now_ms()) > 0;) {
         struct timespec t = { left / 1000, left % 1000 * 1000000 };
         nanosleep(&t, NULL);
     }
 }
 
-static struct local_agent *find_or_add(struct local *l, const char *id) {
+static struct local_agent *find_or_add(struct local *l, const char *id)
+{
     size_t n = strlen(id);
     struct asq__node *node = asq__table_find(&l->agents, id, n);
     if (node)
@@ -74,7 +78,8 @@ static struct local_agent *find_or_add(struct local *l, const char *id) {
 }
 
 /* The handle that a method gets for its own calls. */
-static asq *method_handle(asq *h, Asqueue__Chain *chain) {
+static asq *method_handle(asq *h, Asqueue__Chain *chain)
+{
     asq *inner = asq__handle_new(h->mode);
     if (!inner)
         return NULL;
@@ -92,7 +97,8 @@ static asq *method_handle(asq *h, Asqueue__Chain *chain) {
 }
 
 /* Runs one decoded job inline and completes its result. */
-static void run(asq *h, const Asqueue__Job *job, asq_result *r) {
+static void run(asq *h, const Asqueue__Job *job, asq_result *r)
+{
     struct local *l = h->impl;
     asq_ctx ctx;
     struct asq__effect effect;
@@ -155,7 +161,8 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r) {
     free(links);
 }
 
-static void new_id(struct local *l, asq_result *r) {
+static void new_id(struct local *l, asq_result *r)
+{
     uint64_t number = l->number, counter = ++l->counter;
     for (int i = 7; i >= 0; i--, number >>= 8, counter >>= 8) {
         r->id.batch[i] = (uint8_t) number;
@@ -164,7 +171,8 @@ static void new_id(struct local *l, asq_result *r) {
     r->id.partition = r->partition;
 }
 
-static int local_submit(asq *h, asq_result **results, size_t n) {
+static int local_submit(asq *h, asq_result **results, size_t n)
+{
     struct local *l = h->impl;
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];
@@ -196,27 +204,32 @@ static int local_submit(asq *h, asq_result **results, size_t n) {
 }
 
 /* Everything that can complete has completed, so only time can pass. */
-static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+{
     asq__handle_run_callbacks(h);
     if (ready(arg))
         return 0;
     if (timeout_ms < 0)
-        return asq__fail(h, ASQ_ESTATE, "waiting for ever would never end: in local mode nothing is under way");
+        return asq__fail(h, ASQ_ESTATE,
+                         "waiting for ever would never end: in local mode nothing is under way");
     sleep_until(asq__deadline_ms(timeout_ms));
     return ASQ_ETIMEOUT;
 }
 
-static int local_flush(asq *h) {
+static int local_flush(asq *h)
+{
     (void) h;
     return 0;
 }
 
-static bool local_accepted(asq *h) {
+static bool local_accepted(asq *h)
+{
     (void) h;
     return true;
 }
 
-static void local_keep(asq *h, asq_result *r) {
+static void local_keep(asq *h, asq_result *r)
+{
     struct local *l = h->impl;
     if (asq__table_find(&l->kept, &r->id, sizeof r->id))
         return;
@@ -228,13 +241,16 @@ static void local_keep(asq *h, asq_result *r) {
     asq__table_add(&l->kept, &k->node);
 }
 
-static int local_attach(asq *h, asq_result *r) {
+static int local_attach(asq *h, asq_result *r)
+{
     struct local *l = h->impl;
     struct asq__node *node = asq__table_find(&l->kept, &r->id, sizeof r->id);
     h->ncompleted++;
     if (!node) {
-        asq_error error = { ASQ_EEXPIRED, "no result is kept under this call id", "", "", "", "",
-                            asq__result_id_text(r) };
+        asq_error error = {
+            ASQ_EEXPIRED,          "no result is kept under this call id", "", "", "", "",
+            asq__result_id_text(r)
+        };
         asq__result_set(r, NULL, &error);
         return 0;
     }
@@ -244,13 +260,15 @@ static int local_attach(asq *h, asq_result *r) {
     return 0;
 }
 
-static int local_cancel(asq *h, asq_result *r) {
+static int local_cancel(asq *h, asq_result *r)
+{
     (void) h;
     (void) r;
     return 0; /* it has ended */
 }
 
-static int local_attach_ev(asq *h, struct ev_loop *loop) {
+static int local_attach_ev(asq *h, struct ev_loop *loop)
+{
     (void) h;
     (void) loop;
     return 0;
@@ -258,7 +276,8 @@ static int local_attach_ev(asq *h, struct ev_loop *loop) {
 
 /* ---- life ---- */
 
-static void free_agent(struct asq__node *node, void *user) {
+static void free_agent(struct asq__node *node, void *user)
+{
     struct local *l = user;
     struct local_agent *a = ASQ__CONTAINER(node, struct local_agent, node);
     asq__table_del(&l->agents, node);
@@ -266,7 +285,8 @@ static void free_agent(struct asq__node *node, void *user) {
     free(a);
 }
 
-static void free_kept(struct asq__node *node, void *user) {
+static void free_kept(struct asq__node *node, void *user)
+{
     struct local *l = user;
     struct kept *k = ASQ__CONTAINER(node, struct kept, node);
     asq__table_del(&l->kept, node);
@@ -274,7 +294,8 @@ static void free_kept(struct asq__node *node, void *user) {
     free(k);
 }
 
-static void local_free(struct local *l) {
+static void local_free(struct local *l)
+{
     asq__table_each(&l->kept, free_kept, l);
     asq__table_each(&l->agents, free_agent, l);
     asq__table_release(&l->kept);
@@ -284,7 +305,8 @@ static void local_free(struct local *l) {
     free(l);
 }
 
-static void local_close(asq *h) {
+static void local_close(asq *h)
+{
     struct local *l = h->impl;
     h->registry = NULL;
     local_free(l);
@@ -304,7 +326,8 @@ const struct asq__mode asq__local_mode = {
     .close = local_close,
 };
 
-int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen) {
+int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen)
+{
     struct local *l = calloc(1, sizeof *l);
     if (!l)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");

@@ -14,7 +14,8 @@
 
 #define MAX_FILE ((size_t) 16 * 1024 * 1024)
 
-static int read_file(const char *path, struct asq__buf *out, char *err, size_t errlen) {
+static int read_file(const char *path, struct asq__buf *out, char *err, size_t errlen)
+{
     FILE *f = fopen(path, "re");
     if (!f)
         return asq__err(err, errlen, ASQ_ESYS, "%s: %s", path, strerror(errno));
@@ -25,21 +26,27 @@ static int read_file(const char *path, struct asq__buf *out, char *err, size_t e
     int rc = ferror(f) ? asq__err(err, errlen, ASQ_ESYS, "%s: %s", path, strerror(errno)) : 0;
     fclose(f);
     if (rc == 0 && out->error)
-        rc = asq__err(err, errlen, out->error, "%s: more than %zu bytes, or no memory for it", path, MAX_FILE);
+        rc = asq__err(err, errlen, out->error, "%s: more than %zu bytes, or no memory for it", path,
+                      MAX_FILE);
     return rc;
 }
 
-static int add(asq_value *models, const char *name, const asq_value *config, const char *path, char *err,
-               size_t errlen) {
+static int add(asq_value *models, const char *name, const asq_value *config, const char *path,
+               char *err, size_t errlen)
+{
     if (asq_value_type(config) != ASQ_MAP)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: the configuration '%s' is no object", path, name);
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: the configuration '%s' is no object", path,
+                        name);
     if (asq_map_get(models, name))
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: there are two configurations '%s'", path, name);
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: there are two configurations '%s'", path,
+                        name);
     int rc = asq_map_set(models, name, asq_value_copy(config));
     return rc < 0 ? asq__err(err, errlen, rc, "%s: %s", path, asq_strerror(rc)) : 0;
 }
 
-static int collect(asq_value *models, const asq_value *file, const char *path, char *err, size_t errlen) {
+static int collect(asq_value *models, const asq_value *file, const char *path, char *err,
+                   size_t errlen)
+{
     int rc = 0;
     if (asq_value_type(file) == ASQ_MAP) {
         for (size_t i = 0; i < asq_map_size(file) && rc == 0; i++) {
@@ -50,26 +57,31 @@ static int collect(asq_value *models, const asq_value *file, const char *path, c
         return rc;
     }
     if (asq_value_type(file) != ASQ_LIST)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s: an array of objects with \"config_name\", or an object of objects, is needed", path);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "%s: an array of objects with \"config_name\", or an object of objects, is needed",
+            path);
     for (size_t i = 0; i < asq_list_size(file) && rc == 0; i++) {
         const asq_value *config = asq_list_get(file, i);
         const char *name;
         if (asq_value_get_string(asq_map_get(config, "config_name"), &name, NULL) < 0)
-            rc = asq__err(err, errlen, ASQ_EINVAL, "%s: element %zu has no \"config_name\"", path, i);
+            rc = asq__err(err, errlen, ASQ_EINVAL, "%s: element %zu has no \"config_name\"", path,
+                          i);
         else
             rc = add(models, name, config, path, err, errlen);
     }
     return rc;
 }
 
-int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen) {
+int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen)
+{
     struct asq__buf text;
     char why[300];
     asq_value *file = NULL, *models = NULL;
     asq__buf_init(&text, MAX_FILE);
     int rc = read_file(path, &text, err, errlen);
-    if (rc == 0 && (rc = asq_from_json((const char *) text.data, text.len, &file, why, sizeof why)) < 0)
+    if (rc == 0 &&
+        (rc = asq_from_json((const char *) text.data, text.len, &file, why, sizeof why)) < 0)
         asq__err(err, errlen, rc, "%s: %s", path, why);
     if (rc == 0 && !(models = asq_value_map()))
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -85,10 +97,12 @@ int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen)
 }
 
 int asq__model_find(const asq_value *models, const char *name, const asq_value **ret, char *err,
-                    size_t errlen) {
+                    size_t errlen)
+{
     if (!models)
-        return asq__err(err, errlen, ASQ_ENOENT,
-                        "no model configuration was given; start the worker with --model-config-path");
+        return asq__err(
+            err, errlen, ASQ_ENOENT,
+            "no model configuration was given; start the worker with --model-config-path");
     const asq_value *found = name ? asq_map_get(models, name) : models;
     if (found) {
         *ret = found;
@@ -102,8 +116,9 @@ int asq__model_find(const asq_value *models, const char *name, const asq_value *
         asq__buf_printf(&names, "%s%s", i ? ", " : "", one);
     }
     asq__buf_putc(&names, '\0');
-    int rc = asq__err(err, errlen, ASQ_ENOENT, "there is no model configuration '%s'; there are: %s", name,
-                      names.error || names.len < 2 ? "none" : (const char *) names.data);
+    int rc =
+        asq__err(err, errlen, ASQ_ENOENT, "there is no model configuration '%s'; there are: %s",
+                 name, names.error || names.len < 2 ? "none" : (const char *) names.data);
     asq__buf_release(&names);
     return rc;
 }

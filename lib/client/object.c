@@ -10,7 +10,8 @@
 
 /* ---- records ---- */
 
-struct asq__record *asq__record_new(const void *data, size_t n) {
+struct asq__record *asq__record_new(const void *data, size_t n)
+{
     struct asq__record *r = malloc(sizeof *r + n);
     if (!r)
         return NULL;
@@ -21,37 +22,43 @@ struct asq__record *asq__record_new(const void *data, size_t n) {
     return r;
 }
 
-struct asq__record *asq__record_ref(struct asq__record *r) {
+struct asq__record *asq__record_ref(struct asq__record *r)
+{
     if (r)
         atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
     return r;
 }
 
-void asq__record_unref(struct asq__record *r) {
+void asq__record_unref(struct asq__record *r)
+{
     if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
         free(r);
 }
 
-static void replace_record(struct asq__object *o, struct asq__record *record) {
+static void replace_record(struct asq__object *o, struct asq__record *record)
+{
     asq__record_unref(o->record);
     o->record = record;
 }
 
 /* Decodes a record into an arena big enough for it. */
 static int decode(const struct asq__record *record, struct asq__arena *arena,
-                  Asqueue__AgentRecord **ret, char *err, size_t errlen) {
+                  Asqueue__AgentRecord **ret, char *err, size_t errlen)
+{
     asq__arena_init(arena, 4 * record->n + 4096);
     return asq__record_decode(record->data, record->n, arena, ret, err, errlen);
 }
 
 /* ---- life of an object ---- */
 
-void asq__object_init(struct asq__object *o, const char *id) {
+void asq__object_init(struct asq__object *o, const char *id)
+{
     memset(o, 0, sizeof *o);
     o->id = id;
 }
 
-void asq__object_unload(struct asq__object *o) {
+void asq__object_unload(struct asq__object *o)
+{
     if (!o->live)
         return;
     if (o->self && o->cls->def.destroy)
@@ -62,7 +69,8 @@ void asq__object_unload(struct asq__object *o) {
     o->live = false;
 }
 
-void asq__object_release(struct asq__object *o) {
+void asq__object_release(struct asq__object *o)
+{
     asq__object_unload(o);
     replace_record(o, NULL);
     free(o->failure);
@@ -70,8 +78,9 @@ void asq__object_release(struct asq__object *o) {
     o->cls = NULL;
 }
 
-int asq__object_load(struct asq__object *o, struct asq__registry *registry, struct asq__record *record,
-                     char *err, size_t errlen) {
+int asq__object_load(struct asq__object *o, struct asq__registry *registry,
+                     struct asq__record *record, char *err, size_t errlen)
+{
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     int rc = decode(record, &arena, &m, err, errlen);
@@ -80,10 +89,11 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry, stru
         if (!cls) {
             rc = asq__registry_unknown(registry, m->class_name, err, errlen);
         } else if (m->version > cls->def.version) {
-            rc = asq__err(err, errlen, ASQ_EVERSION,
-                          "agent '%s' has a state of version %u; this worker's class %s knows up to %u: "
-                          "install the newer plugin here", o->id, m->version, cls->def.name,
-                          cls->def.version);
+            rc = asq__err(
+                err, errlen, ASQ_EVERSION,
+                "agent '%s' has a state of version %u; this worker's class %s knows up to %u: "
+                "install the newer plugin here",
+                o->id, m->version, cls->def.name, cls->def.version);
         } else {
             asq__object_unload(o);
             replace_record(o, asq__record_ref(record));
@@ -97,7 +107,9 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry, stru
 /* ---- state: record → live ---- */
 
 /* Makes the live form from a decoded state. Failures are the context's. */
-static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, const void *data, size_t n) {
+static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, const void *data,
+                     size_t n)
+{
     const asq_class *def = &o->cls->def;
     char why[200];
     asq_value *state = NULL;
@@ -106,13 +118,15 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
         return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, why);
     if (version < def->version) {
         if (!def->upgrade) {
-            rc = asq_fail(ctx, ASQ_EVERSION, "agent '%s' has a state of version %u, class %s is at %u and "
-                          "has no upgrade hook", o->id, version, def->name, def->version);
+            rc = asq_fail(ctx, ASQ_EVERSION,
+                          "agent '%s' has a state of version %u, class %s is at %u and "
+                          "has no upgrade hook",
+                          o->id, version, def->name, def->version);
         } else {
             rc = def->upgrade(ctx, version, &state);
             if (rc < 0 && !ctx->error.pub.code)
-                asq_fail(ctx, rc, "upgrading the state of agent '%s' from version %u: %s", o->id, version,
-                         asq_strerror(rc));
+                asq_fail(ctx, rc, "upgrading the state of agent '%s' from version %u: %s", o->id,
+                         version, asq_strerror(rc));
         }
     }
     if (rc == 0 && def->load) {
@@ -133,7 +147,8 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
     return rc;
 }
 
-static int bring_to_life(asq_ctx *ctx, struct asq__object *o) {
+static int bring_to_life(asq_ctx *ctx, struct asq__object *o)
+{
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     char why[200];
@@ -152,7 +167,8 @@ static int bring_to_life(asq_ctx *ctx, struct asq__object *o) {
 
 /* Encodes the live form with the given creation arguments. */
 static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
-                       struct asq__record **ret) {
+                       struct asq__record **ret)
+{
     const asq_class *def = &o->cls->def;
     struct asq__buf state, whole;
     asq_value *saved = NULL;
@@ -169,12 +185,13 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
     if (rc == 0) {
         rc = asq__value_encode(def->save ? saved : o->state, &state);
         if (rc == 0)
-            rc = asq__record_encode(def->name, def->version, args, args_n, state.data, state.len, &whole);
+            rc = asq__record_encode(def->name, def->version, args, args_n, state.data, state.len,
+                                    &whole);
         if (rc == 0 && !(*ret = asq__record_new(whole.data, whole.len)))
             rc = ASQ_ENOMEM;
         if (rc < 0)
-            asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)", o->id,
-                     asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
+            asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
+                     o->id, asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
     }
     asq_value_free(saved);
     asq__buf_release(&state);
@@ -183,7 +200,8 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
 }
 
 /* A fresh record of the live form, under the creation arguments of the old one. */
-static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret) {
+static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret)
+{
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     char why[200];
@@ -197,7 +215,8 @@ static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **re
 }
 
 /* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */
-static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base) {
+static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base)
+{
     struct asq__error kept = ctx->error; /* what the method failed with stays */
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -231,14 +250,17 @@ static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *ba
 
 /* ---- jobs ---- */
 
-static int no_agent(asq_ctx *ctx, struct asq__object *o) {
+static int no_agent(asq_ctx *ctx, struct asq__object *o)
+{
     if (o->failure)
         return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': its creation failed: %s", o->id,
                         o->failure);
-    return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': it was never created, or deleted", o->id);
+    return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': it was never created, or deleted",
+                    o->id);
 }
 
-static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret) {
+static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
+{
     int rc = asq__value_encode(value, &ret->value);
     if (rc < 0)
         asq_fail(ctx, rc, "the result of %s.%s is larger than %zu bytes or nested deeper than %d",
@@ -246,14 +268,17 @@ static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret) 
 }
 
 /* A user's function returned rc: what it failed with, named. */
-static void take_failure(asq_ctx *ctx, int rc) {
+static void take_failure(asq_ctx *ctx, int rc)
+{
     if (ctx->error.pub.code)
         return;
     asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name, asq_strerror(rc));
 }
 
-static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name, const asq_value *args,
-                   const void *raw, size_t raw_n, bool or_get, struct asq__effect *ret) {
+static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
+                   const asq_value *args, const void *raw, size_t raw_n, bool or_get,
+                   struct asq__effect *ret)
+{
     char why[500];
     int rc = 0;
     if (o->record) {
@@ -261,7 +286,8 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name, 
             give(ctx, NULL, ret);
             return;
         }
-        asq_fail(ctx, ASQ_EEXIST, "an agent '%s' exists already, of class %s", o->id, o->cls->def.name);
+        asq_fail(ctx, ASQ_EEXIST, "an agent '%s' exists already, of class %s", o->id,
+                 o->cls->def.name);
         return;
     }
     const struct asq__class *cls = asq__registry_find(ctx->env->registry, class_name);
@@ -308,7 +334,8 @@ failed:
 
 /* After a job that may have changed the state. base: what to go back to. */
 static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base, bool readonly,
-                   struct asq__effect *ret) {
+                   struct asq__effect *ret)
+{
     bool failed = ctx->error.pub.code != 0;
     if (readonly)
         return;
@@ -340,7 +367,8 @@ static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base
 }
 
 static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
-                          struct asq__effect *ret) {
+                          struct asq__effect *ret)
+{
     asq_value *value = NULL;
     const asq_value *given = NULL;
     if (a->def.get) {
@@ -359,7 +387,8 @@ static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
 }
 
 static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
-                          const asq_value *value, struct asq__effect *ret) {
+                          const asq_value *value, struct asq__effect *ret)
+{
     int rc;
     if (a->def.set)
         rc = a->def.set(ctx, o->self, value);
@@ -372,7 +401,8 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
 }
 
 static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__method *m,
-                        const asq_value *args, struct asq__effect *ret) {
+                        const asq_value *args, struct asq__effect *ret)
+{
     char why[300];
     asq_value *value = NULL, *ordered = NULL;
     ctx->params = m->def.params;
@@ -393,7 +423,8 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     asq_value_free(ordered);
 }
 
-static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret) {
+static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
+{
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     char why[200];
@@ -417,15 +448,16 @@ static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *re
 
 /* Looks up what a call, get or set means, and runs it on the live object. */
 static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
-                const asq_value *args, struct asq__effect *ret) {
+                const asq_value *args, struct asq__effect *ret)
+{
     const struct asq__method *m = NULL;
     const struct asq__attribute *a = NULL;
     bool inside = strcmp(ctx->caller_agent, o->id) == 0;
     char why[500];
     int rc = kind == ASQUEUE__JOB_KIND__CALL
                  ? asq__class_check_call(o->cls, name, inside, &m, why, sizeof why)
-                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside, &a, why,
-                                              sizeof why);
+                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside,
+                                              &a, why, sizeof why);
     if (rc < 0) {
         asq_fail(ctx, rc, "%s", why);
         return;
@@ -453,8 +485,10 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
             o->torn = false;
             readonly = ctx->keep_state = false;
             asq__buf_reset(&ret->value);
-            asq_fail(ctx, ASQ_EINTERRUPTED, "%s.%s was re-entered by a call that failed; its state went back "
-                     "to what was last committed", o->cls->def.name, name);
+            asq_fail(ctx, ASQ_EINTERRUPTED,
+                     "%s.%s was re-entered by a call that failed; its state went back "
+                     "to what was last committed",
+                     o->cls->def.name, name);
         }
         settle(ctx, o, base, readonly, ret);
     }
@@ -462,8 +496,10 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
     asq__record_unref(base);
 }
 
-void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *class_name,
-                     const char *method, const void *raw, size_t raw_n, struct asq__effect *ret) {
+void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
+                     const char *class_name, const char *method, const void *raw, size_t raw_n,
+                     struct asq__effect *ret)
+{
     char why[200];
     asq_value *args = NULL;
     ret->kind = ASQ__EFFECT_NONE;
@@ -473,7 +509,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     ctx->cls = o->cls;
     ctx->method_name = kind == ASQUEUE__JOB_KIND__CALL || kind == ASQUEUE__JOB_KIND__GET ||
                                kind == ASQUEUE__JOB_KIND__SET
-                           ? method : "create";
+                           ? method
+                           : "create";
     int rc = 0;
     if (raw_n)
         rc = asq__value_decode(raw, raw_n, &args, why, sizeof why);
@@ -490,7 +527,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     } else if (!o->record) {
         no_agent(ctx, o);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE && o->depth) {
-        asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself", o->id);
+        asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself",
+                 o->id);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE) {
         asq__object_unload(o);
         replace_record(o, NULL);
@@ -508,17 +546,19 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     }
     asq_value_free(args);
     if (ctx->error.pub.code)
-        asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name, ctx->method_name, o->id,
-                         ctx->env->worker, ctx->call_id);
+        asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name, ctx->method_name,
+                         o->id, ctx->env->worker, ctx->call_id);
 }
 
-void asq__effect_release(struct asq__effect *e) {
+void asq__effect_release(struct asq__effect *e)
+{
     asq__record_unref(e->record);
     e->record = NULL;
     asq__buf_release(&e->value);
 }
 
-bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method) {
+bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method)
+{
     if (!o->cls || kind != ASQUEUE__JOB_KIND__CALL)
         return false;
     const struct asq__method *m = asq__class_method(o->cls, method);

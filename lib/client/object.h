@@ -36,7 +36,7 @@ struct asq__object {
     char *failure;                /* why its creation failed, for those who call it all the same */
     unsigned depth;               /* calls of it on the way: above 1 when re-entered */
     bool recommitted;             /* a re-entrant call of it has taken effect */
-    bool torn;                    /* a re-entrant call has failed on a struct that could not be put back */
+    bool torn; /* a re-entrant call has failed on a struct that could not be put back */
 };
 
 void asq__object_init(struct asq__object *o, const char *id);
@@ -44,16 +44,16 @@ void asq__object_init(struct asq__object *o, const char *id);
 void asq__object_release(struct asq__object *o);
 /* Takes over a record from Redis, decoded when a call needs it. ASQ_EPROTO, ASQ_ENOCLASS, ASQ_EVERSION: the
  * object then stays as it was, and the text says why. */
-int asq__object_load(struct asq__object *o, struct asq__registry *registry, struct asq__record *record,
-                     char *err, size_t errlen);
+int asq__object_load(struct asq__object *o, struct asq__registry *registry,
+                     struct asq__record *record, char *err, size_t errlen);
 /* Drops the live form of an idle object; the record brings it back. */
 void asq__object_unload(struct asq__object *o);
 
 /* What is the same for all calls of a worker, or of a local handle. */
 struct asq__env {
     struct asq__registry *registry;
-    const asq_value *models;  /* NULL: no configuration was given */
-    const char *worker;       /* id, for messages; "" in local mode */
+    const asq_value *models; /* NULL: no configuration was given */
+    const char *worker;      /* id, for messages; "" in local mode */
     size_t max_message_size;
     void (*log)(void *user, asq_log_level level, const char *message);
     void *log_user;
@@ -63,18 +63,18 @@ struct asq_ctx {
     const struct asq__env *env;
     struct asq__object *object;
     const struct asq__class *cls;
-    asq *h;                   /* for nested calls */
+    asq *h; /* for nested calls */
     const char *call_id;
     const char *method_name;
     const char *params;       /* of the method, or NULL */
     const char *caller_agent; /* the agent whose method made the call; "" from outside */
     uint64_t epoch;
     uint32_t attempt;
-    int64_t deadline_ms;      /* monotonic; INT64_MAX: none */
+    int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     atomic_bool canceled;
     bool keep_state, state_replaced;
     struct asq__error error;
-    void *impl;               /* the worker's own */
+    void *impl; /* the worker's own */
 };
 
 /* What a job came to. */
@@ -87,14 +87,16 @@ struct asq__effect {
 };
 
 /* Runs a job of kind CALL … DESCRIBE. What it failed with is in ctx->error. args are encoded. */
-void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *class_name,
-                     const char *method, const void *args, size_t args_n, struct asq__effect *ret);
+void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
+                     const char *class_name, const char *method, const void *args, size_t args_n,
+                     struct asq__effect *ret);
 void asq__effect_release(struct asq__effect *e);
 
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
 void asq__ctx_release(asq_ctx *ctx);
 
 /* True when the job's method is marked as never blocking (and the object's class is known). */
-bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
+bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind,
+                             const char *method);
 
 #endif

@@ -25,7 +25,8 @@ struct asq_plugin {
     char why[500];
 };
 
-int asq_plugin_register(asq_plugin *plugin, const asq_class *cls) {
+int asq_plugin_register(asq_plugin *plugin, const asq_class *cls)
+{
     char why[400];
     int rc = asq__registry_add(plugin->registry, cls, why, sizeof why);
     if (rc == 0) {
@@ -38,22 +39,27 @@ int asq_plugin_register(asq_plugin *plugin, const asq_class *cls) {
 }
 
 /* Only root and this user may be able to change it. */
-static int check_owner(const char *path, const char *what, char *err, size_t errlen) {
+static int check_owner(const char *path, const char *what, char *err, size_t errlen)
+{
     struct stat st;
     if (stat(path, &st) < 0)
         return asq__err(err, errlen, ASQ_EPLUGIN, "%s: %s", path, strerror(errno));
     if (st.st_uid != 0 && st.st_uid != geteuid())
-        return asq__err(err, errlen, ASQ_EPLUGIN,
-                        "%s: the %s belongs to user %u, who could change what is run here; chown it to root or to "
-                        "user %u", path, what, (unsigned) st.st_uid, (unsigned) geteuid());
+        return asq__err(
+            err, errlen, ASQ_EPLUGIN,
+            "%s: the %s belongs to user %u, who could change what is run here; chown it to root or to "
+            "user %u",
+            path, what, (unsigned) st.st_uid, (unsigned) geteuid());
     if (st.st_mode & (S_IWGRP | S_IWOTH))
-        return asq__err(err, errlen, ASQ_EPLUGIN,
-                        "%s: the %s has mode %04o, so others can write it and change what is run here; chmod go-w %s",
-                        path, what, (unsigned) (st.st_mode & 07777), path);
+        return asq__err(
+            err, errlen, ASQ_EPLUGIN,
+            "%s: the %s has mode %04o, so others can write it and change what is run here; chmod go-w %s",
+            path, what, (unsigned) (st.st_mode & 07777), path);
     return 0;
 }
 
-static int load(struct asq__registry *registry, const char *path, char *err, size_t errlen) {
+static int load(struct asq__registry *registry, const char *path, char *err, size_t errlen)
+{
     int rc = check_owner(path, "plugin", err, errlen);
     if (rc < 0)
         return rc;
@@ -64,14 +70,16 @@ static int load(struct asq__registry *registry, const char *path, char *err, siz
     if (!entry || !entry->init) {
         dlclose(handle);
         return asq__err(err, errlen, ASQ_EPLUGIN,
-                        "%s: no asqueue plugin: it exports no '" ASQ_PLUGIN_SYMBOL "' (see ASQ_PLUGIN in asqueue.h)",
+                        "%s: no asqueue plugin: it exports no '" ASQ_PLUGIN_SYMBOL
+                        "' (see ASQ_PLUGIN in asqueue.h)",
                         path);
     }
     if (entry->abi_version != ASQ_ABI_VERSION) {
-        rc = asq__err(err, errlen, ASQ_EPLUGIN,
-                      "%s: built with asqueue %s, plugin ABI %u; this is asqueue %s with ABI %d: build it again", path,
-                      entry->built_with ? entry->built_with : "?", entry->abi_version, ASQ_VERSION,
-                      ASQ_ABI_VERSION);
+        rc = asq__err(
+            err, errlen, ASQ_EPLUGIN,
+            "%s: built with asqueue %s, plugin ABI %u; this is asqueue %s with ABI %d: build it again",
+            path, entry->built_with ? entry->built_with : "?", entry->abi_version, ASQ_VERSION,
+            ASQ_ABI_VERSION);
         dlclose(handle);
         return rc;
     }
@@ -80,19 +88,22 @@ static int load(struct asq__registry *registry, const char *path, char *err, siz
     if (plugin.code)
         return asq__err(err, errlen, plugin.code, "%s: %s", path, plugin.why);
     if (rc < 0)
-        return asq__err(err, errlen, ASQ_EPLUGIN, "%s: its init failed: %s", path, asq_strerror(rc));
+        return asq__err(err, errlen, ASQ_EPLUGIN, "%s: its init failed: %s", path,
+                        asq_strerror(rc));
     if (!plugin.classes)
         return asq__err(err, errlen, ASQ_EPLUGIN, "%s: it registers no class", path);
     return 0;
 }
 
-static int is_plugin(const struct dirent *e) {
+static int is_plugin(const struct dirent *e)
+{
     size_t n = strlen(e->d_name);
     return n > 3 && e->d_name[0] != '.' && strcmp(e->d_name + n - 3, ".so") == 0;
 }
 
 int asq__plugins_load(struct asq__registry *registry, const char *dir, size_t *ret_count, char *err,
-                      size_t errlen) {
+                      size_t errlen)
+{
     struct dirent **names = NULL;
     int rc = check_owner(dir, "folder", err, errlen);
     if (rc < 0)
@@ -101,12 +112,14 @@ int asq__plugins_load(struct asq__registry *registry, const char *dir, size_t *r
     if (n < 0)
         return asq__err(err, errlen, ASQ_EPLUGIN, "%s: %s", dir, strerror(errno));
     if (n == 0)
-        rc = asq__err(err, errlen, ASQ_EPLUGIN, "%s: there is no plugin (*.so) in this folder", dir);
+        rc =
+            asq__err(err, errlen, ASQ_EPLUGIN, "%s: there is no plugin (*.so) in this folder", dir);
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX_SHOWN];
         int length = snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name);
         if (rc == 0 && (length < 0 || (size_t) length >= sizeof path))
-            rc = asq__err(err, errlen, ASQ_EPLUGIN, "%s: a path of more than %d bytes", dir, PATH_MAX_SHOWN - 1);
+            rc = asq__err(err, errlen, ASQ_EPLUGIN, "%s: a path of more than %d bytes", dir,
+                          PATH_MAX_SHOWN - 1);
         if (rc == 0)
             rc = load(registry, path, err, errlen);
         free(names[i]);

@@ -36,7 +36,8 @@ struct remote {
 
 /* ---- events ---- */
 
-static void on_up(struct asq__redis *redis, void *user) {
+static void on_up(struct asq__redis *redis, void *user)
+{
     struct remote *r = user;
     (void) redis;
     if (r->was_up)
@@ -46,7 +47,8 @@ static void on_up(struct asq__redis *redis, void *user) {
     asq__engine_up(r->engine);
 }
 
-static void on_down(struct asq__redis *redis, int code, const char *why, void *user) {
+static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
+{
     struct remote *r = user;
     (void) redis;
     if (!r->failure) {
@@ -60,7 +62,9 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     r->told_down = true;
 }
 
-static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n, void *user) {
+static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,
+                    void *user)
+{
     struct remote *r = user;
     (void) redis;
     (void) channel;
@@ -68,13 +72,15 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
         asq__engine_push(r->engine, payload, n);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
     (void) loop; /* its firing ends ev_run's wait */
     (void) w;
     (void) revents;
 }
 
-static void run_callbacks(struct remote *r) {
+static void run_callbacks(struct remote *r)
+{
     if (r->in_callbacks)
         return;
     r->in_callbacks = true;
@@ -82,7 +88,8 @@ static void run_callbacks(struct remote *r) {
     r->in_callbacks = false;
 }
 
-static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents) {
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
+{
     (void) loop;
     (void) revents;
     run_callbacks(w->data);
@@ -91,7 +98,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents) {
 /* ---- the mode ---- */
 
 /* Lets the loop run once, for at most wait_ms (0: takes only what is there; ASQ_FOREVER). */
-static void pump(struct remote *r, int64_t wait_ms) {
+static void pump(struct remote *r, int64_t wait_ms)
+{
     r->since_pump = 0;
     if (wait_ms > 0) {
         ev_now_update(r->loop);
@@ -104,11 +112,13 @@ static void pump(struct remote *r, int64_t wait_ms) {
         ev_timer_stop(r->loop, &r->timer);
 }
 
-static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+{
     struct remote *r = h->impl;
     int64_t deadline = asq__deadline_ms(timeout_ms);
     if (r->attached && r->in_callbacks && timeout_ms != 0)
-        return asq__fail(h, ASQ_ESTATE, "waiting inside of a callback of an attached loop would stop the "
+        return asq__fail(h, ASQ_ESTATE,
+                         "waiting inside of a callback of an attached loop would stop the "
                          "loop; use asq_result_then");
     asq__engine_flush(r->engine);
     for (bool first = true;; first = false) {
@@ -130,7 +140,8 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     }
 }
 
-static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
     asq_result *res = ASQ__CONTAINER(call, asq_result, call);
     if (result)
         asq__result_set_message(res, result);
@@ -141,7 +152,8 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     asq_result_free(res); /* the engine's reference */
 }
 
-static int first_use(asq *h, struct remote *r) {
+static int first_use(asq *h, struct remote *r)
+{
     int (*before_use)(asq *, void *) = r->before_use;
     if (!before_use)
         return 0;
@@ -151,15 +163,16 @@ static int first_use(asq *h, struct remote *r) {
     return rc;
 }
 
-static int remote_submit(asq *h, asq_result **results, size_t n) {
+static int remote_submit(asq *h, asq_result **results, size_t n)
+{
     struct remote *r = h->impl;
     int rc = first_use(h, r);
     size_t i;
     for (i = 0; i < n && rc == 0; i++) {
         asq_result *res = results[i];
         res->call.done = call_done;
-        rc = asq__engine_add(r->engine, res->partition, res->label, res->job, res->job_n, &res->call,
-                             &res->id);
+        rc = asq__engine_add(r->engine, res->partition, res->label, res->job, res->job_n,
+                             &res->call, &res->id);
         if (rc < 0)
             break;
         asq__result_ref(res);
@@ -177,8 +190,9 @@ static int remote_submit(asq *h, asq_result **results, size_t n) {
             }
         }
         if (*h->error.pub.message == '\0' || rc == ASQ_EBUSY || rc == ASQ_ENOMEM)
-            asq__fail(h, rc, "%s", rc == ASQ_EBUSY ? "too many calls are unfinished; wait for some of them"
-                                                   : asq_strerror(rc));
+            asq__fail(h, rc, "%s",
+                      rc == ASQ_EBUSY ? "too many calls are unfinished; wait for some of them"
+                                      : asq_strerror(rc));
         return rc;
     }
     if (!h->corked)
@@ -186,18 +200,21 @@ static int remote_submit(asq *h, asq_result **results, size_t n) {
     return 0;
 }
 
-static int remote_flush(asq *h) {
+static int remote_flush(asq *h)
+{
     struct remote *r = h->impl;
     asq__engine_flush(r->engine);
     return 0;
 }
 
-static bool remote_accepted(asq *h) {
+static bool remote_accepted(asq *h)
+{
     struct remote *r = h->impl;
     return asq__engine_accepted(r->engine);
 }
 
-static int remote_attach(asq *h, asq_result *res) {
+static int remote_attach(asq *h, asq_result *res)
+{
     struct remote *r = h->impl;
     int rc = first_use(h, r);
     if (rc < 0)
@@ -212,24 +229,29 @@ static int remote_attach(asq *h, asq_result *res) {
     return 0;
 }
 
-static void remote_keep(asq *h, asq_result *res) {
+static void remote_keep(asq *h, asq_result *res)
+{
     struct remote *r = h->impl;
     asq__engine_keep(r->engine, &res->call);
 }
 
-static int remote_cancel(asq *h, asq_result *res) {
+static int remote_cancel(asq *h, asq_result *res)
+{
     struct remote *r = h->impl;
     asq__engine_flush(r->engine);
     int rc = asq__engine_cancel(r->engine, &res->id);
     asq__engine_flush(r->engine);
     return rc < 0 ? asq__fail(h, rc, "cancelling call %s: %s", asq__result_id_text(res),
-                              asq_strerror(rc)) : 0;
+                              asq_strerror(rc))
+                  : 0;
 }
 
-static int remote_attach_ev(asq *h, struct ev_loop *loop) {
+static int remote_attach_ev(asq *h, struct ev_loop *loop)
+{
     struct remote *r = h->impl;
     if (loop ? r->attached : !r->attached)
-        return asq__fail(h, ASQ_ESTATE, loop ? "a loop is attached already" : "no loop is attached");
+        return asq__fail(h, ASQ_ESTATE,
+                         loop ? "a loop is attached already" : "no loop is attached");
     if (r->attached)
         ev_prepare_stop(r->loop, &r->prepare);
     r->attached = loop != NULL;
@@ -241,7 +263,8 @@ static int remote_attach_ev(asq *h, struct ev_loop *loop) {
     return 0;
 }
 
-static void remote_free(struct remote *r) {
+static void remote_free(struct remote *r)
+{
     if (r->attached)
         ev_prepare_stop(r->loop, &r->prepare);
     asq__engine_free(r->engine);
@@ -252,16 +275,19 @@ static void remote_free(struct remote *r) {
     free(r);
 }
 
-static bool never_ready(void *arg) {
+static bool never_ready(void *arg)
+{
     (void) arg;
     return false;
 }
 
-static void remote_close(asq *h) {
+static void remote_close(asq *h)
+{
     struct remote *r = h->impl;
     /* Calls that were made are to reach Redis, if it is there. */
     asq__engine_flush(r->engine);
-    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks; i++)
+    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
+         i++)
         remote_wait(h, never_ready, NULL, 100);
     if (r->at_close)
         r->at_close(h, r->user);
@@ -282,15 +308,18 @@ const struct asq__mode asq__remote_mode = {
     .close = remote_close,
 };
 
-struct asq__redis *asq__remote_redis(asq *h) {
+struct asq__redis *asq__remote_redis(asq *h)
+{
     return ((struct remote *) h->impl)->redis;
 }
 
-void asq__remote_pump(asq *h, int64_t wait_ms) {
+void asq__remote_pump(asq *h, int64_t wait_ms)
+{
     pump(h->impl, wait_ms);
 }
 
-int asq__remote_ready(asq *h) {
+int asq__remote_ready(asq *h)
+{
     return first_use(h, h->impl);
 }
 
@@ -298,7 +327,8 @@ int asq__remote_ready(asq *h) {
 
 int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const asq_options *options,
                      int (*before_use)(asq *h, void *user), void (*at_close)(asq *h, void *user),
-                     void *user, char *err, size_t errlen) {
+                     void *user, char *err, size_t errlen)
+{
     char name[64];
     int64_t timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : 5000;
     int64_t deadline = asq__deadline_ms(timeout_ms);
@@ -311,7 +341,8 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         free(r);
         return asq__err(err, errlen, rc, "out of memory");
     }
-    if (getrandom(&r->client_number, sizeof r->client_number, 0) != (ssize_t) sizeof r->client_number) {
+    if (getrandom(&r->client_number, sizeof r->client_number, 0) !=
+        (ssize_t) sizeof r->client_number) {
         rc = asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
         goto fail;
     }

@@ -9,7 +9,8 @@
 
 /* ---- life ---- */
 
-int asq__result_new(asq *h, asq_result **ret) {
+int asq__result_new(asq *h, asq_result **ret)
+{
     asq_result *r = calloc(1, sizeof *r);
     if (!r)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
@@ -22,11 +23,13 @@ int asq__result_new(asq *h, asq_result **ret) {
     return 0;
 }
 
-void asq__result_ref(asq_result *r) {
+void asq__result_ref(asq_result *r)
+{
     atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
 }
 
-void asq_result_free(asq_result *r) {
+void asq_result_free(asq_result *r)
+{
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
     asq_value_free(r->value);
@@ -38,7 +41,8 @@ void asq_result_free(asq_result *r) {
     free(r);
 }
 
-const char *asq__result_id_text(const asq_result *r) {
+const char *asq__result_id_text(const asq_result *r)
+{
     union {
         const asq_result *in;
         asq_result *out;
@@ -50,7 +54,8 @@ const char *asq__result_id_text(const asq_result *r) {
 
 /* ---- completion ---- */
 
-void asq__result_set(asq_result *r, asq_value *value, const asq_error *error) {
+void asq__result_set(asq_result *r, asq_value *value, const asq_error *error)
+{
     if (error) {
         r->error = malloc(sizeof *r->error);
         if (r->error) {
@@ -69,7 +74,8 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error) {
     atomic_store_explicit(&r->completed, true, memory_order_release);
 }
 
-void asq__result_set_message(asq_result *r, const Asqueue__Result *m) {
+void asq__result_set_message(asq_result *r, const Asqueue__Result *m)
+{
     if (m->failure) {
         asq_error error;
         asq__failure_to_error(m->failure, &error);
@@ -89,7 +95,8 @@ void asq__result_set_message(asq_result *r, const Asqueue__Result *m) {
     }
 }
 
-void asq__result_queue_callback(asq_result *r) {
+void asq__result_queue_callback(asq_result *r)
+{
     if (!r->fn || r->queued)
         return;
     r->queued = true;
@@ -99,11 +106,13 @@ void asq__result_queue_callback(asq_result *r) {
 
 /* ---- waiting ---- */
 
-static bool is_done(void *arg) {
+static bool is_done(void *arg)
+{
     return asq__result_is_done(arg);
 }
 
-bool asq_result_done(asq_result *r) {
+bool asq_result_done(asq_result *r)
+{
     if (!asq__result_is_done(r) && !r->h->closed)
         asq__handle_wait(r->h, is_done, r, 0);
     return asq__result_is_done(r);
@@ -112,13 +121,15 @@ bool asq_result_done(asq_result *r) {
 static const asq_error no_memory = { ASQ_ENOMEM, "out of memory", "", "", "", "", "" };
 static const asq_error no_error = { 0, "", "", "", "", "", "" };
 
-static const asq_error *error_of(const asq_result *r) {
+static const asq_error *error_of(const asq_result *r)
+{
     if (r->error)
         return &r->error->pub;
     return r->value ? &no_error : &no_memory;
 }
 
-int asq_result_wait(asq_result *r, int64_t timeout_ms) {
+int asq_result_wait(asq_result *r, int64_t timeout_ms)
+{
     if (!asq__result_is_done(r)) {
         int rc = asq__handle_wait(r->h, is_done, r, timeout_ms);
         if (rc == ASQ_ETIMEOUT)
@@ -131,18 +142,21 @@ int asq_result_wait(asq_result *r, int64_t timeout_ms) {
     return error->code ? asq__fail_from(r->h, error) : 0;
 }
 
-const asq_error *asq_result_error(const asq_result *r) {
+const asq_error *asq_result_error(const asq_result *r)
+{
     return asq__result_is_done(r) ? error_of(r) : &no_error;
 }
 
-int asq_result_value(asq_result *r, const asq_value **ret) {
+int asq_result_value(asq_result *r, const asq_value **ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0)
         *ret = r->value;
     return rc;
 }
 
-int asq_result_take(asq_result *r, asq_value **ret) {
+int asq_result_take(asq_result *r, asq_value **ret)
+{
     asq_value *stand_in = NULL;
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
@@ -154,40 +168,46 @@ int asq_result_take(asq_result *r, asq_value **ret) {
     return 0;
 }
 
-static int wrong_type(asq_result *r, int code, const char *wanted) {
-    return asq__fail(r->h, code, "the result of call %s is a value of type %s, not %s", asq__result_id_text(r),
-                     asq_type_name(asq_value_type(r->value)), wanted);
+static int wrong_type(asq_result *r, int code, const char *wanted)
+{
+    return asq__fail(r->h, code, "the result of call %s is a value of type %s, not %s",
+                     asq__result_id_text(r), asq_type_name(asq_value_type(r->value)), wanted);
 }
 
-int asq_result_bool(asq_result *r, bool *ret) {
+int asq_result_bool(asq_result *r, bool *ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_bool(r->value, ret)) < 0)
         wrong_type(r, rc, "bool");
     return rc;
 }
 
-int asq_result_int(asq_result *r, int64_t *ret) {
+int asq_result_int(asq_result *r, int64_t *ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_int(r->value, ret)) < 0)
         wrong_type(r, rc, "int");
     return rc;
 }
 
-int asq_result_double(asq_result *r, double *ret) {
+int asq_result_double(asq_result *r, double *ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_double(r->value, ret)) < 0)
         wrong_type(r, rc, "double");
     return rc;
 }
 
-int asq_result_string(asq_result *r, const char **ret) {
+int asq_result_string(asq_result *r, const char **ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_string(r->value, ret, NULL)) < 0)
         wrong_type(r, rc, "string");
     return rc;
 }
 
-int asq_result_field(asq_result *r, const char *key, const asq_value **ret) {
+int asq_result_field(asq_result *r, const char *key, const asq_value **ret)
+{
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
         return rc;
@@ -195,12 +215,14 @@ int asq_result_field(asq_result *r, const char *key, const asq_value **ret) {
         return wrong_type(r, ASQ_ETYPE, "map");
     const asq_value *field = asq_map_get(r->value, key);
     if (!field)
-        return asq__fail(r->h, ASQ_ENOENT, "the result of call %s has no field '%s'", asq__result_id_text(r), key);
+        return asq__fail(r->h, ASQ_ENOENT, "the result of call %s has no field '%s'",
+                         asq__result_id_text(r), key);
     *ret = field;
     return 0;
 }
 
-int asq_result_unpack(asq_result *r, const char *fmt, ...) {
+int asq_result_unpack(asq_result *r, const char *fmt, ...)
+{
     char why[200];
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
@@ -209,10 +231,12 @@ int asq_result_unpack(asq_result *r, const char *fmt, ...) {
     va_start(ap, fmt);
     rc = asq_vunpack(r->value, why, sizeof why, fmt, ap);
     va_end(ap);
-    return rc < 0 ? asq__fail(r->h, rc, "the result of call %s: %s", asq__result_id_text(r), why) : 0;
+    return rc < 0 ? asq__fail(r->h, rc, "the result of call %s: %s", asq__result_id_text(r), why)
+                  : 0;
 }
 
-int asq_result_then(asq_result *r, asq_result_fn fn, void *user) {
+int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
+{
     if (!fn)
         return asq__fail(r->h, ASQ_EINVAL, "asq_result_then: fn is NULL");
     if (r->fn)
@@ -229,7 +253,8 @@ int asq_result_then(asq_result *r, asq_result_fn fn, void *user) {
 
 /* ---- ids ---- */
 
-int asq_result_keep(asq_result *r) {
+int asq_result_keep(asq_result *r)
+{
     if (!r->keep && !r->h->closed) {
         r->keep = true;
         r->h->mode->keep(r->h, r);
@@ -237,12 +262,14 @@ int asq_result_keep(asq_result *r) {
     return 0;
 }
 
-const char *asq_result_id(asq_result *r) {
+const char *asq_result_id(asq_result *r)
+{
     asq_result_keep(r);
     return asq__result_id_text(r);
 }
 
-int asq_result_attach(asq *h, const char *call_id, asq_result **ret) {
+int asq_result_attach(asq *h, const char *call_id, asq_result **ret)
+{
     asq_result *r;
     struct asq__call_id id;
     if (h->closed)
@@ -263,7 +290,8 @@ int asq_result_attach(asq *h, const char *call_id, asq_result **ret) {
     return 0;
 }
 
-asq_value *asq_value_future(asq_result *result) {
+asq_value *asq_value_future(asq_result *result)
+{
     struct asq__future_object live = { result, (void (*)(void *)) asq__result_ref,
                                        (void (*)(void *)) asq_result_free };
     if (!result)
@@ -272,7 +300,8 @@ asq_value *asq_value_future(asq_result *result) {
     return asq__value_future_ref(asq__result_id_text(result), &live);
 }
 
-int asq_result_cancel(asq_result *r) {
+int asq_result_cancel(asq_result *r)
+{
     if (asq__result_is_done(r))
         return 0;
     if (r->h->closed)
@@ -287,14 +316,16 @@ struct many {
     size_t n, next;
 };
 
-static bool all_done(void *arg) {
+static bool all_done(void *arg)
+{
     struct many *m = arg;
     while (m->next < m->n && asq__result_is_done(m->results[m->next]))
         m->next++;
     return m->next == m->n;
 }
 
-static bool any_done(void *arg) {
+static bool any_done(void *arg)
+{
     struct many *m = arg;
     for (m->next = 0; m->next < m->n; m->next++)
         if (asq__result_is_done(m->results[m->next]))
@@ -303,14 +334,16 @@ static bool any_done(void *arg) {
 }
 
 /* All of one handle, none NULL. */
-static int check_many(asq_result *const *results, size_t n) {
+static int check_many(asq_result *const *results, size_t n)
+{
     for (size_t i = 0; i < n; i++)
         if (!results[i] || results[i]->h != results[0]->h)
             return ASQ_EINVAL;
     return 0;
 }
 
-int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms) {
+int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)
+{
     struct many m = { results, n, 0 };
     if (n == 0)
         return 0;
@@ -319,7 +352,8 @@ int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms) {
     return all_done(&m) ? 0 : asq__handle_wait(results[0]->h, all_done, &m, timeout_ms);
 }
 
-int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index) {
+int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index)
+{
     struct many m = { results, n, 0 };
     if (n == 0 || check_many(results, n) < 0)
         return ASQ_EINVAL;

@@ -40,16 +40,19 @@ struct asq__server {
 
 /* ---- before the fork ---- */
 
-static bool is_executable(const char *path) {
+static bool is_executable(const char *path)
+{
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-static int find_on_path(const char *name, char *out, size_t size) {
+static int find_on_path(const char *name, char *out, size_t size)
+{
     const char *at = getenv("PATH");
     while (at && *at) {
         size_t n = strcspn(at, ":");
-        int length = n ? snprintf(out, size, "%.*s/%s", (int) n, at, name) : snprintf(out, size, "./%s", name);
+        int length = n ? snprintf(out, size, "%.*s/%s", (int) n, at, name)
+                       : snprintf(out, size, "./%s", name);
         if (length > 0 && (size_t) length < size && is_executable(out))
             return 0;
         at += n;
@@ -59,26 +62,30 @@ static int find_on_path(const char *name, char *out, size_t size) {
     return ASQ_ENOENT;
 }
 
-static int find_program(struct asq__server *s, char *err, size_t errlen) {
+static int find_program(struct asq__server *s, char *err, size_t errlen)
+{
     const char *given = getenv("ASQUEUE_REDIS_SERVER");
     if (given && *given) {
         int n = snprintf(s->program, sizeof s->program, "%s", given);
-        if (strchr(given, '/') ? n > 0 && (size_t) n < sizeof s->program && is_executable(s->program)
-                               : find_on_path(given, s->program, sizeof s->program) == 0)
+        if (strchr(given, '/')
+                ? n > 0 && (size_t) n < sizeof s->program && is_executable(s->program)
+                : find_on_path(given, s->program, sizeof s->program) == 0)
             return 0;
-        return asq__err(err, errlen, ASQ_ENOSERVER, "ASQUEUE_REDIS_SERVER is '%s', which is no program that can be run",
-                        given);
+        return asq__err(err, errlen, ASQ_ENOSERVER,
+                        "ASQUEUE_REDIS_SERVER is '%s', which is no program that can be run", given);
     }
     if (find_on_path("redis-server", s->program, sizeof s->program) == 0 ||
         find_on_path("valkey-server", s->program, sizeof s->program) == 0)
         return 0;
-    return asq__err(err, errlen, ASQ_ENOSERVER,
-                    "neither redis-server nor valkey-server is on the PATH; install it (Debian, Ubuntu: apt install "
-                    "redis-server; Fedora: dnf install valkey; Alpine: apk add redis), or set ASQUEUE_REDIS_SERVER to "
-                    "its path, or ASQUEUE_URL to a Redis that runs (local: needs none)");
+    return asq__err(
+        err, errlen, ASQ_ENOSERVER,
+        "neither redis-server nor valkey-server is on the PATH; install it (Debian, Ubuntu: apt install "
+        "redis-server; Fedora: dnf install valkey; Alpine: apk add redis), or set ASQUEUE_REDIS_SERVER to "
+        "its path, or ASQUEUE_URL to a Redis that runs (local: needs none)");
 }
 
-static int make_dir(struct asq__server *s, char *err, size_t errlen) {
+static int make_dir(struct asq__server *s, char *err, size_t errlen)
+{
     const char *bases[] = { getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp" };
     int failure = ENOENT;
     for (int i = 0; i < 3; i++) {
@@ -100,14 +107,16 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen) {
         return 0;
     }
     s->dir[0] = '\0';
-    return asq__err(err, errlen, ASQ_ESYS, "no temporary directory can be made (XDG_RUNTIME_DIR, TMPDIR, /tmp): %s",
+    return asq__err(err, errlen, ASQ_ESYS,
+                    "no temporary directory can be made (XDG_RUNTIME_DIR, TMPDIR, /tmp): %s",
                     strerror(failure));
 }
 
 /* ---- the keeper: system calls only ---- */
 
 /* Closes all but a few descriptors. */
-static void close_others(const int *keep, int n) {
+static void close_others(const int *keep, int n)
+{
     int from = 3;
     /* In ascending order; what is between two is closed. */
     for (;;) {
@@ -125,7 +134,8 @@ static void close_others(const int *keep, int n) {
     }
 }
 
-static void run_server(const struct asq__server *s, char *const argv[], pid_t keeper) {
+static void run_server(const struct asq__server *s, char *const argv[], pid_t keeper)
+{
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -137,14 +147,16 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     _exit(127);
 }
 
-static void clean_up(const struct asq__server *s) {
+static void clean_up(const struct asq__server *s)
+{
     unlink(s->socket);
     unlink(s->log);
     rmdir(s->dir);
 }
 
 static void keep(const struct asq__server *s, char *const argv[]) __attribute__((noreturn));
-static void keep(const struct asq__server *s, char *const argv[]) {
+static void keep(const struct asq__server *s, char *const argv[])
+{
     const int kept[] = { s->life[0], s->gone[1], s->pidfd };
     bool ended = false;
     setsid();
@@ -185,13 +197,15 @@ static void keep(const struct asq__server *s, char *const argv[]) {
 
 /* ---- life ---- */
 
-static void close_fd(int *fd) {
+static void close_fd(int *fd)
+{
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
 }
 
-static void server_free(struct asq__server *s) {
+static void server_free(struct asq__server *s)
+{
     close_fd(&s->life[0]);
     close_fd(&s->life[1]);
     close_fd(&s->gone[0]);
@@ -200,7 +214,8 @@ static void server_free(struct asq__server *s) {
     free(s);
 }
 
-int asq__server_start(struct asq__server **ret, char *err, size_t errlen) {
+int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
+{
     struct asq__server *s = calloc(1, sizeof *s);
     if (!s)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -213,11 +228,17 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen) {
     if (rc < 0)
         goto fail;
     s->pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0); /* before Linux 5.3 the pipe has to do */
-    const char *argv[] = { s->program,    "--port",       "0",           "--unixsocket",       s->socket,
-                           "--unixsocketperm", "700",     "--save",      "",                   "--appendonly",
-                           "no",          "--maxmemory-policy",          "noeviction",         "--daemonize",
-                           "no",          "--dir",        s->dir,        "--logfile",          s->log,
-                           "--loglevel",  "warning",      NULL };
+    const char *argv[] = { s->program,   "--port",
+                           "0",          "--unixsocket",
+                           s->socket,    "--unixsocketperm",
+                           "700",        "--save",
+                           "",           "--appendonly",
+                           "no",         "--maxmemory-policy",
+                           "noeviction", "--daemonize",
+                           "no",         "--dir",
+                           s->dir,       "--logfile",
+                           s->log,       "--loglevel",
+                           "warning",    NULL };
     union {
         const char **in;
         char *const *out;
@@ -246,12 +267,14 @@ fail:
     return rc;
 }
 
-const char *asq__server_path(const struct asq__server *s) {
+const char *asq__server_path(const struct asq__server *s)
+{
     return s->socket;
 }
 
 /* True: it answers. */
-static bool answers(const struct asq__server *s) {
+static bool answers(const struct asq__server *s)
+{
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct timeval limit = { 1, 0 };
     char reply[8];
@@ -267,7 +290,8 @@ static bool answers(const struct asq__server *s) {
     return ok;
 }
 
-static int has_ended(const struct asq__server *s, char *err, size_t errlen) {
+static int has_ended(const struct asq__server *s, char *err, size_t errlen)
+{
     char text[LOG_SHOWN + 1] = "";
     FILE *log = fopen(s->log, "re");
     if (log) {
@@ -283,7 +307,8 @@ static int has_ended(const struct asq__server *s, char *err, size_t errlen) {
                     *text ? "; the end of its log: " : ", without a log", text);
 }
 
-int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err, size_t errlen) {
+int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err, size_t errlen)
+{
     int64_t deadline = asq__deadline_ms(timeout_ms);
     struct timespec pause = { 0, 500000 };
     while (!answers(s)) {
@@ -291,8 +316,8 @@ int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err,
         if (poll(&gone, 1, 0) > 0)
             return has_ended(s, err, errlen);
         if (asq__now_ms() > deadline)
-            return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms", s->program,
-                            (long long) timeout_ms);
+            return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms",
+                            s->program, (long long) timeout_ms);
         nanosleep(&pause, NULL);
         if (pause.tv_nsec < 5000000)
             pause.tv_nsec += pause.tv_nsec / 4;
@@ -300,14 +325,16 @@ int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err,
     return 0;
 }
 
-void asq__server_stop(struct asq__server *s) {
+void asq__server_stop(struct asq__server *s)
+{
     char byte = 'x';
     if (!s)
         return;
     if (s->life[1] >= 0) {
         struct pollfd out = { s->life[1], POLLOUT, 0 };
         /* The keeper may have been killed: then the pipe has no reader, and SIGPIPE is not for the program. */
-        ssize_t n = poll(&out, 1, 0) > 0 && !(out.revents & POLLERR) ? write(s->life[1], &byte, 1) : 0;
+        ssize_t n =
+            poll(&out, 1, 0) > 0 && !(out.revents & POLLERR) ? write(s->life[1], &byte, 1) : 0;
         close_fd(&s->life[1]);
         while ((n = read(s->gone[0], &byte, 1)) > 0 || (n < 0 && errno == EINTR))
             ;
@@ -316,7 +343,8 @@ void asq__server_stop(struct asq__server *s) {
     server_free(s);
 }
 
-void asq__server_child_forget(struct asq__server *s) {
+void asq__server_child_forget(struct asq__server *s)
+{
     if (!s)
         return;
     close_fd(&s->life[1]);

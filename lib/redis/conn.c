@@ -60,7 +60,8 @@ static void lost(struct asq__conn *c, int code, const char *why);
 
 /* ---- replies ---- */
 
-const char *asq__reply_text(const redisReply *reply) {
+const char *asq__reply_text(const redisReply *reply)
+{
     if (!reply)
         return "the connection was lost";
     if (reply->type == REDIS_REPLY_ERROR || reply->type == REDIS_REPLY_STATUS ||
@@ -69,12 +70,14 @@ const char *asq__reply_text(const redisReply *reply) {
     return "an answer of an unexpected type";
 }
 
-bool asq__reply_is_error(const redisReply *reply, const char *prefix) {
+bool asq__reply_is_error(const redisReply *reply, const char *prefix)
+{
     return reply && reply->type == REDIS_REPLY_ERROR &&
            (!prefix || strncmp(reply->str, prefix, strlen(prefix)) == 0);
 }
 
-static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user) {
+static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user)
+{
     if (c->count == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
         struct pending *p = malloc(cap * sizeof *p);
@@ -92,7 +95,8 @@ static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user) {
     return 0;
 }
 
-static struct pending pending_pop(struct asq__conn *c) {
+static struct pending pending_pop(struct asq__conn *c)
+{
     struct pending p = c->pending[c->first];
     c->first = (c->first + 1) & (c->cap - 1);
     c->count--;
@@ -101,14 +105,16 @@ static struct pending pending_pop(struct asq__conn *c) {
 
 /* ---- life ---- */
 
-static void destroy(struct asq__conn *c) {
+static void destroy(struct asq__conn *c)
+{
     asq__buf_release(&c->out);
     free(c->pending);
     free(c->name);
     free(c);
 }
 
-static void close_socket(struct asq__conn *c) {
+static void close_socket(struct asq__conn *c)
+{
     ev_io_stop(c->config.loop, &c->reader);
     ev_io_stop(c->config.loop, &c->writer);
     ev_timer_stop(c->config.loop, &c->timer);
@@ -126,7 +132,8 @@ static void close_socket(struct asq__conn *c) {
 }
 
 /* Calls back all that will get no answer any more. Works on a detached ring: callbacks may send. */
-static void fail_pending(struct asq__conn *c) {
+static void fail_pending(struct asq__conn *c)
+{
     struct pending *ring = c->pending;
     size_t first = c->first, count = c->count, cap = c->cap;
     c->pending = NULL;
@@ -141,7 +148,8 @@ static void fail_pending(struct asq__conn *c) {
     free(ring);
 }
 
-static void set_timer(struct asq__conn *c, double seconds) {
+static void set_timer(struct asq__conn *c, double seconds)
+{
     ev_timer_stop(c->config.loop, &c->timer);
     if (seconds <= 0)
         return;
@@ -149,7 +157,8 @@ static void set_timer(struct asq__conn *c, double seconds) {
     ev_timer_start(c->config.loop, &c->timer);
 }
 
-static void lost(struct asq__conn *c, int code, const char *why) {
+static void lost(struct asq__conn *c, int code, const char *why)
+{
     char text[300];
     asq__err(text, sizeof text, code, "%s", why); /* `why` may live in what is freed now */
     if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
@@ -181,7 +190,8 @@ static void lost(struct asq__conn *c, int code, const char *why) {
 /* ---- writing ---- */
 
 /* False when the connection was lost. */
-static bool write_out(struct asq__conn *c) {
+static bool write_out(struct asq__conn *c)
+{
 #ifdef HAVE_HIREDIS_SSL
     if (c->ssl) {
         int done = 1;
@@ -202,7 +212,8 @@ static bool write_out(struct asq__conn *c) {
     }
 #endif
     while (c->written < c->out.len) {
-        ssize_t n = send(c->ctx->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
+        ssize_t n =
+            send(c->ctx->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
         if (n >= 0) {
             c->written += (size_t) n;
         } else if (errno == EAGAIN) {
@@ -219,7 +230,8 @@ static bool write_out(struct asq__conn *c) {
     return true;
 }
 
-static void put_count(struct asq__buf *b, char kind, size_t n) {
+static void put_count(struct asq__buf *b, char kind, size_t n)
+{
     char digits[24];
     size_t i = sizeof digits;
     digits[--i] = '\n';
@@ -232,7 +244,8 @@ static void put_count(struct asq__buf *b, char kind, size_t n) {
 }
 
 static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
-                  const char *const *argv, const size_t *lens) {
+                  const char *const *argv, const size_t *lens)
+{
     size_t before = c->out.len;
     put_count(&c->out, '*', (size_t) argc);
     for (int i = 0; i < argc; i++) {
@@ -255,13 +268,15 @@ static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
 }
 
 int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
-                   const char *const *argv, const size_t *lens) {
+                   const char *const *argv, const size_t *lens)
+{
     if (c->state != UP)
         return ASQ_ECONN;
     return append(c, fn, user, argc, argv, lens);
 }
 
-int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) {
+int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...)
+{
     const char *argv[16];
     int argc = 0;
     va_list ap;
@@ -272,14 +287,16 @@ int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) {
     return asq__conn_argv(c, fn, user, argc, argv, NULL);
 }
 
-void asq__conn_flush(struct asq__conn *c) {
+void asq__conn_flush(struct asq__conn *c)
+{
     if (c->state == UP && c->out.len)
         write_out(c);
 }
 
 /* ---- greeting ---- */
 
-static void became_up(struct asq__conn *c) {
+static void became_up(struct asq__conn *c)
+{
     c->state = UP;
     c->up_since_ms = asq__now_ms_coarse();
     c->config.once = false; /* it was there: from now on it is waited for */
@@ -288,7 +305,8 @@ static void became_up(struct asq__conn *c) {
         c->config.up(c, c->config.user);
 }
 
-static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
+{
     const char *what = user;
     if (!reply || c->state != GREETING)
         return;
@@ -309,7 +327,8 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
         became_up(c);
 }
 
-static void greet(struct asq__conn *c) {
+static void greet(struct asq__conn *c)
+{
     const struct asq__url *url = c->config.url;
     static char auth[] = "AUTH", sel[] = "SELECT", ping[] = "PING", id[] = "CLIENT ID";
     char db[16];
@@ -341,7 +360,8 @@ static void greet(struct asq__conn *c) {
 
 /* ---- events ---- */
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents) {
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
     struct asq__conn *c = w->data;
     (void) loop;
     (void) revents;
@@ -384,7 +404,8 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents) {
         destroy(c);
 }
 
-static void on_connected(struct asq__conn *c) {
+static void on_connected(struct asq__conn *c)
+{
     int error = 0;
     socklen_t n = sizeof error;
     if (getsockopt(c->ctx->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
@@ -423,7 +444,8 @@ static void on_connected(struct asq__conn *c) {
     greet(c);
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *w, int revents) {
+static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+{
     struct asq__conn *c = w->data;
     (void) loop;
     (void) revents;
@@ -437,7 +459,8 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents) {
         destroy(c);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
     struct asq__conn *c = w->data;
     (void) loop;
     (void) revents;
@@ -445,12 +468,14 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
     if (c->state == WAITING) {
         start_connecting(c);
     } else if (c->state != UP) {
-        lost(c, ASQ_ECONN, c->state == CONNECTING ? "no connection within the connect timeout"
-                                                  : "no answer within the connect timeout");
+        lost(c, ASQ_ECONN,
+             c->state == CONNECTING ? "no connection within the connect timeout"
+                                    : "no answer within the connect timeout");
     } else {
         int64_t limit = c->config.reply_timeout_ms;
         int64_t waited = c->count && !c->config.subscriber
-                             ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
+                             ? asq__now_ms_coarse() - c->pending[c->first].sent_ms
+                             : 0;
         if (waited >= limit)
             lost(c, ASQ_ECONN, "no answer within the reply timeout");
         else
@@ -461,7 +486,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
         destroy(c);
 }
 
-static void start_connecting(struct asq__conn *c) {
+static void start_connecting(struct asq__conn *c)
+{
     const struct asq__url *url = c->config.url;
     c->ctx = url->path ? redisConnectUnixNonBlock(url->path)
                        : redisConnectNonBlock(url->host, url->port);
@@ -476,7 +502,8 @@ static void start_connecting(struct asq__conn *c) {
     set_timer(c, (double) c->config.connect_timeout_ms / 1000);
 }
 
-int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret) {
+int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
+{
     struct asq__conn *c = calloc(1, sizeof *c);
     if (!c)
         return ASQ_ENOMEM;
@@ -503,7 +530,8 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
     return 0;
 }
 
-void asq__conn_free(struct asq__conn *c) {
+void asq__conn_free(struct asq__conn *c)
+{
     if (!c || c->freed)
         return;
     c->freed = true;
@@ -515,16 +543,19 @@ void asq__conn_free(struct asq__conn *c) {
         destroy(c);
 }
 
-bool asq__conn_is_up(const struct asq__conn *c) {
+bool asq__conn_is_up(const struct asq__conn *c)
+{
     return c->state == UP;
 }
 
-void asq__conn_drop(struct asq__conn *c, const char *why) {
+void asq__conn_drop(struct asq__conn *c, const char *why)
+{
     if (c->state != WAITING)
         lost(c, ASQ_ECONN, why);
 }
 
-void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop) {
+void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)
+{
     struct ev_loop *old = c->config.loop;
     bool reading = ev_is_active(&c->reader), writing = ev_is_active(&c->writer);
     bool timing = ev_is_active(&c->timer);
@@ -544,22 +575,26 @@ void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop) {
         set_timer(c, left > 0 ? left : 1e-6);
 }
 
-size_t asq__conn_unwritten(const struct asq__conn *c) {
+size_t asq__conn_unwritten(const struct asq__conn *c)
+{
     return c->out.len - c->written;
 }
 
-size_t asq__conn_unanswered(const struct asq__conn *c) {
+size_t asq__conn_unanswered(const struct asq__conn *c)
+{
     return c->count;
 }
 
-long long asq__conn_redis_id(const struct asq__conn *c) {
+long long asq__conn_redis_id(const struct asq__conn *c)
+{
     return c->redis_id;
 }
 
 /* ---- the blocking kind ---- */
 
 int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t timeout_ms,
-                       redisContext **ret, char *err, size_t errlen) {
+                       redisContext **ret, char *err, size_t errlen)
+{
     struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
     redisContext *ctx = url->path ? redisConnectUnixWithTimeout(url->path, tv)
                                   : redisConnectWithTimeout(url->host, url->port, tv);
@@ -574,9 +609,9 @@ int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t tim
 #ifdef HAVE_HIREDIS_SSL
     if (url->tls) {
         const char *ca = getenv("ASQUEUE_TLS_CA");
-        redisSSLContext *ssl = redisCreateSSLContext(ca, ca ? NULL : "/etc/ssl/certs",
-                                                     getenv("ASQUEUE_TLS_CERT"),
-                                                     getenv("ASQUEUE_TLS_KEY"), url->host, NULL);
+        redisSSLContext *ssl =
+            redisCreateSSLContext(ca, ca ? NULL : "/etc/ssl/certs", getenv("ASQUEUE_TLS_CERT"),
+                                  getenv("ASQUEUE_TLS_KEY"), url->host, NULL);
         if (!ssl || redisInitiateSSLWithContext(ctx, ssl) != REDIS_OK) {
             rc = asq__err(err, errlen, ASQ_ECONN, "TLS: %s", ctx->err ? ctx->errstr : "no context");
             if (ssl)
@@ -597,7 +632,8 @@ int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t tim
     if (rc == 0 && url->db) {
         redisReply *r = redisCommand(ctx, "SELECT %d", url->db);
         if (!r || r->type == REDIS_REPLY_ERROR)
-            rc = asq__err(err, errlen, r ? ASQ_EREDIS : ASQ_ECONN, "SELECT: %s", asq__reply_text(r));
+            rc =
+                asq__err(err, errlen, r ? ASQ_EREDIS : ASQ_ECONN, "SELECT: %s", asq__reply_text(r));
         freeReplyObject(r);
     }
     if (rc == 0) {

@@ -24,12 +24,13 @@ typedef void (*asq__reply_fn)(struct asq__conn *c, const redisReply *reply, void
 
 struct asq__conn_config {
     struct ev_loop *loop;
-    const struct asq__url *url;  /* outlives the connection */
-    const char *name;            /* for CLIENT SETNAME; copied */
-    bool subscriber;             /* every reply after the greeting goes to `push` */
-    bool once;                   /* gives up after the first failure to get up: `down` is told */
+    const struct asq__url *url; /* outlives the connection */
+    const char *name;           /* for CLIENT SETNAME; copied */
+    bool subscriber;            /* every reply after the greeting goes to `push` */
+    bool once;                  /* gives up after the first failure to get up: `down` is told */
     int64_t connect_timeout_ms;
-    int64_t reply_timeout_ms;    /* the connection counts as lost when the oldest command waits longer; 0: never */
+    int64_t
+        reply_timeout_ms; /* the connection counts as lost when the oldest command waits longer; 0: never */
     void (*up)(struct asq__conn *c, void *user);
     /* Lost, or not reached; code is ASQ_ECONN, ASQ_EAUTH or ASQ_EREDIS, why a text. */
     void (*down)(struct asq__conn *c, int code, const char *why, void *user);

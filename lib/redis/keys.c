@@ -1,6 +1,6 @@
 /*
- * keys.c: see keys.h. Names are put together by hand, for those of jobs and results are made for every
- * call.
+ * keys.c: see keys.h. Names are put together by hand, for those of jobs and results are made for
+ * every call.
  */
 #include "redis/keys.h"
 
@@ -9,13 +9,16 @@
 #include "asqueue.h"
 #include "value/error.h"
 
-int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     size_t n = strlen(ns);
     if (n == 0 || n > ASQ__NS_MAX || strspn(ns, allowed) != n)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "'%.80s' is no namespace: 1 to %d letters, digits, '_', '-' and '.' are allowed", ns,
-                        ASQ__NS_MAX);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "'%.80s' is no namespace: 1 to %d letters, digits, '_', '-' and '.' are allowed", ns,
+            ASQ__NS_MAX);
     memcpy(k->ns, ns, n + 1);
     memcpy(k->prefix, "asq:{", 5);
     memcpy(k->prefix + 5, ns, n + 1);
@@ -23,12 +26,14 @@ int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen
     return 0;
 }
 
-static char *put(char *to, const char *text, size_t n) {
+static char *put(char *to, const char *text, size_t n)
+{
     memcpy(to, text, n);
     return to + n;
 }
 
-static char *put_number(char *to, uint32_t number) {
+static char *put_number(char *to, uint32_t number)
+{
     char digits[12];
     size_t i = sizeof digits;
     do
@@ -38,7 +43,8 @@ static char *put_number(char *to, uint32_t number) {
 }
 
 /* "asq:{N}:kind", and a name behind it, cut where there is no room (callers have checked ids). */
-static size_t of_namespace(const struct asq__keys *k, const char *kind, const char *name, char *out) {
+static size_t of_namespace(const struct asq__keys *k, const char *kind, const char *name, char *out)
+{
     char *p = put(out, k->prefix, k->prefix_n);
     p = put(p, "}:", 2);
     p = put(p, kind, strlen(kind));
@@ -52,7 +58,8 @@ static size_t of_namespace(const struct asq__keys *k, const char *kind, const ch
 
 /* "asq:{N.p}:kind" */
 static char *of_partition(const struct asq__keys *k, uint32_t partition, const char *kind, size_t n,
-                          char *out) {
+                          char *out)
+{
     char *p = put(out, k->prefix, k->prefix_n);
     *p++ = '.';
     p = put_number(p, partition);
@@ -64,51 +71,64 @@ static char *of_partition(const struct asq__keys *k, uint32_t partition, const c
 #define OF_PARTITION(k, partition, kind, out)                                                      \
     ((size_t) (of_partition(k, partition, kind, sizeof kind - 1, out) - (out)))
 
-size_t asq__keys_meta(const struct asq__keys *k, char *out) {
+size_t asq__keys_meta(const struct asq__keys *k, char *out)
+{
     return of_namespace(k, "meta", NULL, out);
 }
 
-size_t asq__keys_workers(const struct asq__keys *k, char *out) {
+size_t asq__keys_workers(const struct asq__keys *k, char *out)
+{
     return of_namespace(k, "workers", NULL, out);
 }
 
-size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out) {
+size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out)
+{
     return of_namespace(k, "worker:", id, out);
 }
 
-size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out) {
+size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out)
+{
     return of_namespace(k, "c:", client, out);
 }
 
-size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "jobs", out);
 }
 
-size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "lease", out);
 }
 
-size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "agents", out);
 }
 
-size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "attempts", out);
 }
 
-size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "later", out);
 }
 
-size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "later:jobs", out);
 }
 
-size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out) {
+size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out)
+{
     return OF_PARTITION(k, partition, "dead", out);
 }
 
-size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch, char *out) {
+size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
+                        char *out)
+{
     static const char digits[] = "0123456789abcdef";
     char *p = of_partition(k, partition, "r:", 2, out);
     for (int i = 0; i < 16; i++) {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define ASQ__KEY_MAX 352 /* room for any name and its NUL: a worker id is the longest part */
-#define ASQ__NS_MAX 64
+#define ASQ__NS_MAX  64
 
 struct asq__keys {
     char ns[ASQ__NS_MAX + 1];
@@ -34,6 +34,7 @@ size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out);
 /* batch: 16 bytes. */
-size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch, char *out);
+size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
+                        char *out);
 
 #endif

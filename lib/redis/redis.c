@@ -30,44 +30,55 @@ struct asq__redis {
     char policy[32];
 };
 
-const char *asq__redis_eviction_policy(const struct asq__redis *r) {
+const char *asq__redis_eviction_policy(const struct asq__redis *r)
+{
     return r->policy;
 }
 
-bool asq__redis_is_up(const struct asq__redis *r) {
+bool asq__redis_is_up(const struct asq__redis *r)
+{
     return r->up;
 }
 
-struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition) {
+struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition)
+{
     (void) partition;
     return r->cmd;
 }
 
-struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition) {
+struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition)
+{
     (void) partition;
     return &r->scripts;
 }
 
-const struct asq__keys *asq__redis_keys(const struct asq__redis *r) {
+const struct asq__keys *asq__redis_keys(const struct asq__redis *r)
+{
     return &r->keys;
 }
 
-const struct asq__url *asq__redis_url(const struct asq__redis *r) {
+const struct asq__url *asq__redis_url(const struct asq__redis *r)
+{
     return r->config.url;
 }
 
-struct ev_loop *asq__redis_loop(const struct asq__redis *r) {
+struct ev_loop *asq__redis_loop(const struct asq__redis *r)
+{
     return r->config.loop;
 }
 
-uint32_t asq__redis_partitions(const struct asq__redis *r) {
+uint32_t asq__redis_partitions(const struct asq__redis *r)
+{
     return r->partitions;
 }
 
-bool asq__reply_is_transient(const redisReply *reply) {
-    static const char *const prefixes[] = { "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN",
-                                            "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY ",
-                                            "UNBLOCKED", "ERR max number of clients", NULL };
+bool asq__reply_is_transient(const redisReply *reply)
+{
+    static const char *const prefixes[] = {
+        "LOADING", "READONLY",   "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+        "MISCONF", "NOREPLICAS", "BUSY ",      "UNBLOCKED",   "ERR max number of clients",
+        NULL
+    };
     for (int i = 0; prefixes[i]; i++)
         if (asq__reply_is_error(reply, prefixes[i]))
             return true;
@@ -76,24 +87,28 @@ bool asq__reply_is_transient(const redisReply *reply) {
 
 /* ---- coming up ---- */
 
-static void check_up(struct asq__redis *r) {
+static void check_up(struct asq__redis *r)
+{
     if (r->up || !r->meta_known || r->subscribed < r->wanted || !asq__conn_is_up(r->cmd))
         return;
     r->up = true;
     r->config.up(r, r->config.user);
 }
 
-static void went_down(struct asq__redis *r, int code, const char *why) {
+static void went_down(struct asq__redis *r, int code, const char *why)
+{
     r->up = false;
     r->config.down(r, code, why, r->config.user);
 }
 
 /* A fact about the server or the namespace that trying again will not change soon. */
-static void refuse(struct asq__redis *r, int code, const char *why) {
+static void refuse(struct asq__redis *r, int code, const char *why)
+{
     went_down(r, code, why);
 }
 
-static bool info_field(const char *info, const char *name, char *out, size_t size) {
+static bool info_field(const char *info, const char *name, char *out, size_t size)
+{
     const char *at = info;
     size_t n = strlen(name);
     while ((at = strstr(at, name))) {
@@ -111,7 +126,8 @@ static bool info_field(const char *info, const char *name, char *out, size_t siz
     return false;
 }
 
-static void on_info(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__redis *r = user;
     char version[32] = "";
     int major = 0, minor = 0;
@@ -121,12 +137,14 @@ static void on_info(struct asq__conn *c, const redisReply *reply, void *user) {
     if (info_field(reply->str, "redis_version", version, sizeof version) &&
         sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 2))) {
         char why[160];
-        snprintf(why, sizeof why, "this is Redis %s; asqueue needs 6.2 or newer, or Valkey", version);
+        snprintf(why, sizeof why, "this is Redis %s; asqueue needs 6.2 or newer, or Valkey",
+                 version);
         refuse(r, ASQ_EVERSION, why);
     }
 }
 
-static void on_memory(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_memory(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__redis *r = user;
     (void) c;
     r->policy[0] = '\0';
@@ -134,7 +152,8 @@ static void on_memory(struct asq__conn *c, const redisReply *reply, void *user) 
         info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
 }
 
-static void on_meta(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__redis *r = user;
     char why[300];
     if (!reply)
@@ -151,7 +170,8 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user) {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
         reply->element[1]->type != REDIS_REPLY_STRING) {
-        snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: this Redis may be a read-only replica",
+        snprintf(why, sizeof why,
+                 "asq:{%s}:meta cannot be made: this Redis may be a read-only replica",
                  r->config.ns);
         refuse(r, ASQ_EREDIS, why);
         return;
@@ -159,14 +179,15 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user) {
     long format = strtol(reply->element[0]->str, NULL, 10);
     long partitions = strtol(reply->element[1]->str, NULL, 10);
     if (format != ASQ__FORMAT_VERSION) {
-        snprintf(why, sizeof why, "namespace '%s' has format %ld; this is asqueue %s with format %d",
-                 r->config.ns, format, ASQ_VERSION, ASQ__FORMAT_VERSION);
+        snprintf(why, sizeof why,
+                 "namespace '%s' has format %ld; this is asqueue %s with format %d", r->config.ns,
+                 format, ASQ_VERSION, ASQ__FORMAT_VERSION);
         refuse(r, ASQ_EVERSION, why);
         return;
     }
     if (partitions < 1 || partitions > (long) ASQ__MAX_PARTITIONS) {
-        snprintf(why, sizeof why, "asq:{%s}:meta says %ld partitions; 1 to %u are allowed", r->config.ns,
-                 partitions, ASQ__MAX_PARTITIONS);
+        snprintf(why, sizeof why, "asq:{%s}:meta says %ld partitions; 1 to %u are allowed",
+                 r->config.ns, partitions, ASQ__MAX_PARTITIONS);
         refuse(r, ASQ_EPROTO, why);
         return;
     }
@@ -175,13 +196,15 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user) {
     check_up(r);
 }
 
-static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user)
+{
     (void) user;
     if (asq__reply_is_transient(reply))
         asq__conn_drop(c, reply->str);
 }
 
-static void cmd_up(struct asq__conn *c, void *user) {
+static void cmd_up(struct asq__conn *c, void *user)
+{
     struct asq__redis *r = user;
     char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
     asq__keys_meta(&r->keys, key);
@@ -201,14 +224,16 @@ static void cmd_up(struct asq__conn *c, void *user) {
         asq__conn_drop(c, "out of memory");
 }
 
-static void cmd_down(struct asq__conn *c, int code, const char *why, void *user) {
+static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
+{
     struct asq__redis *r = user;
     (void) c;
     r->meta_known = false;
     went_down(r, code, why);
 }
 
-static void on_subscribe_sent(struct asq__redis *r) {
+static void on_subscribe_sent(struct asq__redis *r)
+{
     r->subscribed = 0;
     r->wanted = 0;
     for (int i = 0; i < 2; i++) {
@@ -222,19 +247,22 @@ static void on_subscribe_sent(struct asq__redis *r) {
     }
 }
 
-static void sub_up(struct asq__conn *c, void *user) {
+static void sub_up(struct asq__conn *c, void *user)
+{
     (void) c;
     on_subscribe_sent(user);
 }
 
-static void sub_down(struct asq__conn *c, int code, const char *why, void *user) {
+static void sub_down(struct asq__conn *c, int code, const char *why, void *user)
+{
     struct asq__redis *r = user;
     (void) c;
     r->subscribed = 0;
     went_down(r, code, why);
 }
 
-static void sub_push(struct asq__conn *c, const redisReply *reply, void *user) {
+static void sub_push(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__redis *r = user;
     if (reply->type == REDIS_REPLY_ERROR) {
         asq__conn_drop(c, reply->str);
@@ -244,7 +272,8 @@ static void sub_push(struct asq__conn *c, const redisReply *reply, void *user) {
 #ifdef REDIS_REPLY_PUSH
          && reply->type != REDIS_REPLY_PUSH
 #endif
-         ) || reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING)
+         ) ||
+        reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING)
         return;
     const char *kind = reply->element[0]->str;
     const redisReply *channel = reply->element[1], *payload = reply->element[2];
@@ -264,7 +293,8 @@ static void sub_push(struct asq__conn *c, const redisReply *reply, void *user) {
 /* ---- life ---- */
 
 int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **ret, char *err,
-                   size_t errlen) {
+                   size_t errlen)
+{
     struct asq__redis *r = calloc(1, sizeof *r);
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -320,7 +350,8 @@ fail:
     return rc;
 }
 
-void asq__redis_free(struct asq__redis *r) {
+void asq__redis_free(struct asq__redis *r)
+{
     if (!r)
         return;
     r->up = false;
@@ -331,13 +362,15 @@ void asq__redis_free(struct asq__redis *r) {
     free(r);
 }
 
-void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop) {
+void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
+{
     r->config.loop = loop;
     asq__conn_set_loop(r->cmd, loop);
     if (r->sub)
         asq__conn_set_loop(r->sub, loop);
 }
 
-void asq__redis_drop(struct asq__redis *r, const char *why) {
+void asq__redis_drop(struct asq__redis *r, const char *why)
+{
     asq__conn_drop(r->cmd, why);
 }

@@ -12,21 +12,21 @@
 #include "redis/script.h"
 #include "redis/url.h"
 
-#define ASQ__FORMAT_VERSION 1
+#define ASQ__FORMAT_VERSION     1
 #define ASQ__DEFAULT_PARTITIONS 128u
-#define ASQ__MAX_PARTITIONS 16384u
+#define ASQ__MAX_PARTITIONS     16384u
 
 struct asq__redis;
 
 struct asq__redis_config {
     struct ev_loop *loop;
-    const struct asq__url *url;  /* outlives it */
+    const struct asq__url *url; /* outlives it */
     const char *ns;
-    const char *name;            /* for CLIENT SETNAME */
-    uint32_t partitions;         /* of a namespace that is made now; 0: the default */
-    const char *channels[2];     /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
+    const char *name;        /* for CLIENT SETNAME */
+    uint32_t partitions;     /* of a namespace that is made now; 0: the default */
+    const char *channels[2]; /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
     int64_t connect_timeout_ms;
-    bool once;                   /* do not try again before it was up once */
+    bool once; /* do not try again before it was up once */
     void (*up)(struct asq__redis *r, void *user);
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */

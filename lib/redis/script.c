@@ -9,28 +9,27 @@
 
 #include "redis/scripts_gen.h"
 
-const char *asq__script_text(enum asq__script script) {
+const char *asq__script_text(enum asq__script script)
+{
     switch (script) {
-    case ASQ__SCRIPT_COMMIT:
-        return asq__lua_commit;
-    case ASQ__SCRIPT_CLAIM:
-        return asq__lua_claim;
-    case ASQ__SCRIPT_RELEASE:
-        return asq__lua_release;
-    case ASQ__SCRIPTS:
-        break;
+    case ASQ__SCRIPT_COMMIT: return asq__lua_commit;
+    case ASQ__SCRIPT_CLAIM: return asq__lua_claim;
+    case ASQ__SCRIPT_RELEASE: return asq__lua_release;
+    case ASQ__SCRIPTS: break;
     }
     return NULL;
 }
 
-static void on_loaded(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_loaded(struct asq__conn *c, const redisReply *reply, void *user)
+{
     char *sha = user;
     (void) c;
     if (reply && reply->type == REDIS_REPLY_STRING && reply->len == 40)
         memcpy(sha, reply->str, 41);
 }
 
-int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache) {
+int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache)
+{
     memset(cache, 0, sizeof *cache);
     for (int i = 0; i < ASQ__SCRIPTS; i++) {
         int rc = asq__conn_cmd(c, on_loaded, cache->sha[i], "SCRIPT", "LOAD",
@@ -41,13 +40,15 @@ int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache) {
     return 0;
 }
 
-void asq__script_forget(struct asq__script_cache *cache, enum asq__script script) {
+void asq__script_forget(struct asq__script_cache *cache, enum asq__script script)
+{
     cache->sha[script][0] = '\0';
 }
 
 int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
                     enum asq__script script, asq__reply_fn fn, void *user, int nkeys, int nargs,
-                    const char *const *argv, const size_t *lens) {
+                    const char *const *argv, const size_t *lens)
+{
     size_t n = (size_t) nkeys + (size_t) nargs;
     const char **all = malloc((n + 3) * sizeof *all);
     size_t *all_lens = malloc((n + 3) * sizeof *all_lens);

@@ -18,17 +18,22 @@
 #include "value/buf.h"
 #include "value/error.h"
 
-static int no_memory(char *err, size_t errlen) {
+static int no_memory(char *err, size_t errlen)
+{
     return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+static int hex(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* A percent-decoded copy. NULL: a bad or NUL escape, or no memory (*bad tells). */
-static char *decode(const char *s, size_t n, bool *bad) {
+static char *decode(const char *s, size_t n, bool *bad)
+{
     char *out = malloc(n + 1), *p = out;
     if (!out)
         return NULL;
@@ -51,19 +56,22 @@ static char *decode(const char *s, size_t n, bool *bad) {
     return out;
 }
 
-static int take(char **to, const char *s, size_t n, const char *what, char *err, size_t errlen) {
+static int take(char **to, const char *s, size_t n, const char *what, char *err, size_t errlen)
+{
     bool bad = false;
     char *copy = decode(s, n, &bad);
     if (!copy)
-        return bad ? asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has an invalid %%-escape", what)
+        return bad ? asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has an invalid %%-escape",
+                              what)
                    : no_memory(err, errlen);
     free(*to);
     *to = copy;
     return 0;
 }
 
-static int number(const char *s, size_t n, long min, long max, const char *what, long *ret, char *err,
-                  size_t errlen) {
+static int number(const char *s, size_t n, long min, long max, const char *what, long *ret,
+                  char *err, size_t errlen)
+{
     char text[16], *end;
     if (n > 0 && n < sizeof text) {
         memcpy(text, s, n);
@@ -75,14 +83,16 @@ static int number(const char *s, size_t n, long min, long max, const char *what,
             return 0;
         }
     }
-    return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s is '%.*s'; a number from %ld to %ld is needed", what,
+    return asq__err(err, errlen, ASQ_EINVAL,
+                    "the URL's %s is '%.*s'; a number from %ld to %ld is needed", what,
                     (int) (n > 40 ? 40 : n), s, min, max);
 }
 
 /* ---- ?name=value&… ---- */
 
-static int parameter(struct asq__url *u, const char *name, size_t name_n, const char *value, size_t n,
-                     char *err, size_t errlen) {
+static int parameter(struct asq__url *u, const char *name, size_t name_n, const char *value,
+                     size_t n, char *err, size_t errlen)
+{
     bool redis = u->scheme == ASQ__URL_TCP || u->scheme == ASQ__URL_UNIX;
     long i;
     int rc;
@@ -101,8 +111,8 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
     }
     if (u->scheme == ASQ__URL_CHILD && (IS("processes") || IS("capacity"))) {
         bool processes = IS("processes");
-        rc = number(value, n, 1, processes ? 1024 : 4096, processes ? "processes" : "capacity", &i, err,
-                    errlen);
+        rc = number(value, n, 1, processes ? 1024 : 4096, processes ? "processes" : "capacity", &i,
+                    err, errlen);
         if (rc == 0)
             *(processes ? &u->processes : &u->capacity) = (uint32_t) i;
         return rc;
@@ -112,15 +122,18 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
                         : u->scheme == ASQ__URL_TCP   ? "ns"
                         : u->scheme == ASQ__URL_CHILD ? "processes, capacity"
                                                       : "none";
-    return asq__err(err, errlen, ASQ_EINVAL, "the URL has a parameter '%.*s' that is not known; known here: %s",
+    return asq__err(err, errlen, ASQ_EINVAL,
+                    "the URL has a parameter '%.*s' that is not known; known here: %s",
                     (int) (name_n > 40 ? 40 : name_n), name, known);
 }
 
-static int parameters(struct asq__url *u, const char *s, char *err, size_t errlen) {
+static int parameters(struct asq__url *u, const char *s, char *err, size_t errlen)
+{
     while (*s) {
         size_t n = strcspn(s, "&"), name_n = strcspn(s, "=&");
-        int rc = name_n < n ? parameter(u, s, name_n, s + name_n + 1, n - name_n - 1, err, errlen)
-                            : parameter(u, s, n, "", 0, err, errlen);
+        int rc = n == 0       ? 0 /* "?&ns=N" */
+                 : name_n < n ? parameter(u, s, name_n, s + name_n + 1, n - name_n - 1, err, errlen)
+                              : parameter(u, s, n, "", 0, err, errlen);
         if (rc < 0)
             return rc;
         s += n;
@@ -132,7 +145,8 @@ static int parameters(struct asq__url *u, const char *s, char *err, size_t errle
 
 /* ---- redis://[[user]:password@]host[:port][/db] ---- */
 
-static int authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen) {
+static int authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen)
+{
     long port = 6379;
     int rc = 0;
     const char *at = NULL;
@@ -143,7 +157,8 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
         const char *colon = memchr(s, ':', (size_t) (at - s));
         if (!colon)
             rc = take(&u->password, s, (size_t) (at - s), "password", err, errlen);
-        else if ((rc = take(&u->password, colon + 1, (size_t) (at - colon - 1), "password", err, errlen)) == 0 &&
+        else if ((rc = take(&u->password, colon + 1, (size_t) (at - colon - 1), "password", err,
+                            errlen)) == 0 &&
                  colon > s)
             rc = take(&u->user, s, (size_t) (colon - s), "user", err, errlen);
         if (rc < 0)
@@ -177,14 +192,16 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     return rc;
 }
 
-static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen) {
+static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
+{
     size_t n = strcspn(s, "/?");
     long db = 0;
     /* Without this, what follows would be shown as a wrong port: a part of the password. */
     if (strchr(s + n, '@'))
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "the URL has an '@' behind a '/' or '?'; in a user or password these two are "
-                        "written %%2F and %%3F, and behind the host an '@' is written %%40");
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "the URL has an '@' behind a '/' or '?'; in a user or password these two are "
+            "written %%2F and %%3F, and behind the host an '@' is written %%40");
     int rc = authority(u, s, n, err, errlen);
     if (rc < 0)
         return rc;
@@ -199,20 +216,24 @@ static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen) {
     return rc == 0 && *s == '?' ? parameters(u, s + 1, err, errlen) : rc;
 }
 
-static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errlen) {
+static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errlen)
+{
     if (strncmp(s, "//", 2) == 0)
         s += 2;
     size_t n = strcspn(s, "?");
     if (*s != '/')
-        return asq__err(err, errlen, ASQ_EINVAL, "unix: needs an absolute path, as in unix:/run/redis/redis.sock");
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "unix: needs an absolute path, as in unix:/run/redis/redis.sock");
     int rc = take(&u->path, s, n, "path", err, errlen);
     if (rc == 0 && strlen(u->path) >= sizeof((struct sockaddr_un *) 0)->sun_path)
-        rc = asq__err(err, errlen, ASQ_EINVAL, "the path of the Unix socket has more than %zu bytes",
-                      sizeof((struct sockaddr_un *) 0)->sun_path - 1);
+        rc =
+            asq__err(err, errlen, ASQ_EINVAL, "the path of the Unix socket has more than %zu bytes",
+                     sizeof((struct sockaddr_un *) 0)->sun_path - 1);
     return rc == 0 && s[n] == '?' ? parameters(u, s + n + 1, err, errlen) : rc;
 }
 
-int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen) {
+int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen)
+{
     struct asq__url u = { 0 };
     int rc;
 #define STARTS(s) (strncasecmp(text, s, sizeof s - 1) == 0)
@@ -220,8 +241,9 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
         u.scheme = STARTS("local:") ? ASQ__URL_LOCAL : ASQ__URL_CHILD;
         const char *rest = text + 6;
         rc = *rest == '?' ? parameters(&u, rest + 1, err, errlen)
-             : *rest      ? asq__err(err, errlen, ASQ_EINVAL, "'%.40s' behind %.6s is not understood", rest, text)
-                          : 0;
+             : *rest ? asq__err(err, errlen, ASQ_EINVAL, "'%.40s' behind %.6s is not understood",
+                                rest, text)
+                     : 0;
     } else if (STARTS("redis://")) {
         u.scheme = ASQ__URL_TCP;
         rc = tcp(&u, text + 8, err, errlen);
@@ -231,9 +253,10 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
 #ifdef HAVE_HIREDIS_SSL
         rc = tcp(&u, text + 9, err, errlen);
 #else
-        rc = asq__err(err, errlen, ASQ_ENOTSUP,
-                      "rediss:// needs TLS, which this build does not have (it needs hiredis 1.0 or newer with "
-                      "hiredis_ssl)");
+        rc = asq__err(
+            err, errlen, ASQ_ENOTSUP,
+            "rediss:// needs TLS, which this build does not have (it needs hiredis 1.0 or newer "
+            "with hiredis_ssl)");
 #endif
     } else if (STARTS("unix:")) {
         u.scheme = ASQ__URL_UNIX;
@@ -241,9 +264,11 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     } else {
         /* No more than the scheme is shown: a password may follow. */
         size_t n = strcspn(text, ":/");
-        rc = asq__err(err, errlen, ASQ_EINVAL,
-                      "'%.*s%s' begins no URL that is known: local:, child:, redis://, rediss:// and unix: do",
-                      (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
+        rc = asq__err(
+            err, errlen, ASQ_EINVAL,
+            "'%.*s%s' begins no URL that is known: local:, child:, redis://, rediss:// and unix: "
+            "do",
+            (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS
     if (rc < 0)
@@ -253,7 +278,8 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     return rc;
 }
 
-int asq__url_copy(struct asq__url *to, const struct asq__url *from) {
+int asq__url_copy(struct asq__url *to, const struct asq__url *from)
+{
     struct asq__url u = *from;
     u.host = from->host ? strdup(from->host) : NULL;
     u.path = from->path ? strdup(from->path) : NULL;
@@ -269,7 +295,8 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from) {
     return 0;
 }
 
-void asq__url_release(struct asq__url *u) {
+void asq__url_release(struct asq__url *u)
+{
     if (!u)
         return;
     free(u->host);
@@ -282,45 +309,58 @@ void asq__url_release(struct asq__url *u) {
 
 /* ---- as text ---- */
 
-static void put_escaped(struct asq__buf *b, const char *s) {
+/* plain: what needs no escape, besides letters and digits. */
+static void put_escaped_but(struct asq__buf *b, const char *s, const char *plain)
+{
     for (; *s; s++) {
         unsigned char c = (unsigned char) *s;
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~/", c))
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+            strchr(plain, c))
             asq__buf_putc(b, c);
         else
             asq__buf_printf(b, "%%%02X", c);
     }
 }
 
+static void put_escaped(struct asq__buf *b, const char *s)
+{
+    put_escaped_but(b, s, "-._~");
+}
+
 /* "?name=" or "&name=" */
-static void put_name(struct asq__buf *b, char *sep, const char *name) {
+static void put_name(struct asq__buf *b, char *sep, const char *name)
+{
     asq__buf_putc(b, (uint8_t) *sep);
     asq__buf_printf(b, "%s=", name);
     *sep = '&';
 }
 
-static void put_number(struct asq__buf *b, char *sep, const char *name, long value) {
+static void put_number(struct asq__buf *b, char *sep, const char *name, long value)
+{
     if (value) {
         put_name(b, sep, name);
         asq__buf_printf(b, "%ld", value);
     }
 }
 
-static void put_text(struct asq__buf *b, char *sep, const char *name, const char *text) {
+static void put_text(struct asq__buf *b, char *sep, const char *name, const char *text)
+{
     if (text) {
         put_name(b, sep, name);
         put_escaped(b, text);
     }
 }
 
-static void put_password(struct asq__buf *b, const char *password, bool hide) {
+static void put_password(struct asq__buf *b, const char *password, bool hide)
+{
     if (hide && *password)
         asq__buf_puts(b, "***");
     else
         put_escaped(b, password);
 }
 
-static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hide_password) {
+static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hide_password)
+{
     if (u->password) {
         if (u->user)
             put_escaped(b, u->user);
@@ -344,14 +384,13 @@ static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hid
         asq__buf_printf(b, "/%d", u->db);
 }
 
-char *asq__url_format(const struct asq__url *u, bool hide_password) {
+char *asq__url_format(const struct asq__url *u, bool hide_password)
+{
     struct asq__buf b;
     char sep = '?';
     asq__buf_init(&b, 65536);
     switch (u->scheme) {
-    case ASQ__URL_LOCAL:
-        asq__buf_puts(&b, "local:");
-        break;
+    case ASQ__URL_LOCAL: asq__buf_puts(&b, "local:"); break;
     case ASQ__URL_CHILD:
         asq__buf_puts(&b, "child:");
         put_number(&b, &sep, "processes", (long) u->processes);
@@ -363,7 +402,7 @@ char *asq__url_format(const struct asq__url *u, bool hide_password) {
         break;
     case ASQ__URL_UNIX:
         asq__buf_puts(&b, "unix:");
-        put_escaped(&b, u->path);
+        put_escaped_but(&b, u->path, "-._~/");
         put_number(&b, &sep, "db", u->db);
         put_text(&b, &sep, "user", u->user);
         if (u->password) {
@@ -378,7 +417,8 @@ char *asq__url_format(const struct asq__url *u, bool hide_password) {
 
 /* ---- where it is ---- */
 
-static bool same_address(const struct sockaddr *a, const struct sockaddr *b) {
+static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
+{
     if (!a || !b || a->sa_family != b->sa_family)
         return false;
     if (a->sa_family == AF_INET)
@@ -392,7 +432,8 @@ static bool same_address(const struct sockaddr *a, const struct sockaddr *b) {
 }
 
 /* Also the addresses that stand for "any": to connect to them is to stay here. */
-static bool is_loopback(const struct sockaddr *a) {
+static bool is_loopback(const struct sockaddr *a)
+{
     if (a->sa_family == AF_INET) {
         uint32_t v4 = ntohl(((const struct sockaddr_in *) (const void *) a)->sin_addr.s_addr);
         return v4 >> 24 == 127 || v4 == INADDR_ANY;
@@ -404,7 +445,8 @@ static bool is_loopback(const struct sockaddr *a) {
            (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
-bool asq__url_is_local(const struct asq__url *u) {
+bool asq__url_is_local(const struct asq__url *u)
+{
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
     struct ifaddrs *own = NULL;
     bool local = true;

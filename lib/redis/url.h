@@ -1,6 +1,6 @@
 /*
- * url.h: the URLs that asq_open and workers take, parsed and checked. The forms are in asqueue.h, at
- * asq_open.
+ * url.h: the URLs that asq_open and workers take, parsed and checked. The forms are in asqueue.h,
+ * at asq_open.
  */
 #ifndef ASQ_REDIS_URL_H
 #define ASQ_REDIS_URL_H
@@ -14,25 +14,25 @@ enum asq__url_scheme { ASQ__URL_LOCAL, ASQ__URL_CHILD, ASQ__URL_TCP, ASQ__URL_UN
 struct asq__url {
     enum asq__url_scheme scheme;
     bool tls;
-    char *host;  /* TCP */
+    char *host; /* TCP */
     int port;
-    char *path;  /* UNIX */
+    char *path; /* UNIX */
     int db;
-    char *user, *password; /* or NULL */
-    char *ns;              /* or NULL */
+    char *user, *password;        /* or NULL */
+    char *ns;                     /* or NULL */
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };
 
-/* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what is
- * wrong, and has nothing of the password in it. */
+/* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what
+ * is wrong, and has nothing of the password in it. */
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen);
 int asq__url_copy(struct asq__url *to, const struct asq__url *from);
 void asq__url_release(struct asq__url *url);
-/* The URL as text, to be freed; the password as *** when it is to be hidden, else the text parses to the
- * same URL again. NULL: no memory. */
+/* The URL as text, to be freed; the password as *** when it is to be hidden, else the text parses
+ * to the same URL again. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
-/* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has to be
- * resolved, which may take its time; one that cannot be is not here. */
+/* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has
+ * to be resolved, which may take its time; one that cannot be is not here. */
 bool asq__url_is_local(const struct asq__url *url);
 
 #endif

@@ -14,16 +14,19 @@ struct asq__arena_block {
     _Alignas(ALIGNMENT) uint8_t data[];
 };
 
-static void *allocator_alloc(void *data, size_t n) {
+static void *allocator_alloc(void *data, size_t n)
+{
     return asq__arena_alloc(data, n);
 }
 
-static void allocator_free(void *data, void *p) {
+static void allocator_free(void *data, void *p)
+{
     (void) data; /* freed with the arena */
     (void) p;
 }
 
-void asq__arena_init(struct asq__arena *a, size_t max) {
+void asq__arena_init(struct asq__arena *a, size_t max)
+{
     a->blocks = NULL;
     a->used = 0;
     a->max = max;
@@ -32,7 +35,8 @@ void asq__arena_init(struct asq__arena *a, size_t max) {
     a->allocator.allocator_data = a;
 }
 
-void asq__arena_release(struct asq__arena *a) {
+void asq__arena_release(struct asq__arena *a)
+{
     struct asq__arena_block *b = a->blocks;
     while (b) {
         struct asq__arena_block *next = b->next;
@@ -43,7 +47,8 @@ void asq__arena_release(struct asq__arena *a) {
     a->used = 0;
 }
 
-void *asq__arena_alloc(struct asq__arena *a, size_t n) {
+void *asq__arena_alloc(struct asq__arena *a, size_t n)
+{
     if (n > a->max - a->used)
         return NULL;
     size_t rounded = (n + ALIGNMENT - 1) & ~(size_t) (ALIGNMENT - 1);

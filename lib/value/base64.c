@@ -7,7 +7,8 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void asq__base64_encode(const void *data, size_t n, struct asq__buf *out) {
+void asq__base64_encode(const void *data, size_t n, struct asq__buf *out)
+{
     const uint8_t *in = data;
     size_t groups = n / 3 + (n % 3 != 0);
     uint8_t *p = groups <= SIZE_MAX / 4 ? asq__buf_reserve(out, groups * 4) : NULL;
@@ -28,7 +29,8 @@ void asq__base64_encode(const void *data, size_t n, struct asq__buf *out) {
     out->len += groups * 4;
 }
 
-static int digit(char c) {
+static int digit(char c)
+{
     return c >= 'A' && c <= 'Z'   ? c - 'A'
            : c >= 'a' && c <= 'z' ? c - 'a' + 26
            : c >= '0' && c <= '9' ? c - '0' + 52
@@ -37,7 +39,8 @@ static int digit(char c) {
                                   : -1;
 }
 
-int asq__base64_decode(const char *text, size_t n, void *to, size_t *ret_n) {
+int asq__base64_decode(const char *text, size_t n, void *to, size_t *ret_n)
+{
     uint8_t *p = to;
     size_t pad = 0, out = 0;
     if (n % 4)

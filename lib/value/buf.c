@@ -12,22 +12,26 @@
 
 enum { SMALLEST = 64, VARINT_MAX = 10 };
 
-void asq__buf_init(struct asq__buf *b, size_t max) {
+void asq__buf_init(struct asq__buf *b, size_t max)
+{
     *b = (struct asq__buf){ .max = max < SIZE_MAX ? max : SIZE_MAX - 1 };
 }
 
-void asq__buf_release(struct asq__buf *b) {
+void asq__buf_release(struct asq__buf *b)
+{
     free(b->data);
     b->data = NULL;
     b->len = b->cap = 0;
 }
 
-void asq__buf_reset(struct asq__buf *b) {
+void asq__buf_reset(struct asq__buf *b)
+{
     b->len = 0;
     b->error = 0;
 }
 
-static uint8_t *grow(struct asq__buf *b, size_t n) {
+static uint8_t *grow(struct asq__buf *b, size_t n)
+{
     if (n > b->max || b->len > b->max - n) {
         b->error = ASQ_ELIMIT;
         return NULL;
@@ -47,7 +51,8 @@ static uint8_t *grow(struct asq__buf *b, size_t n) {
     return data + b->len;
 }
 
-uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n) {
+uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n)
+{
     if (b->error)
         return NULL;
     if (b->data && n <= b->cap - b->len)
@@ -55,7 +60,8 @@ uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n) {
     return grow(b, n);
 }
 
-void asq__buf_put(struct asq__buf *b, const void *data, size_t n) {
+void asq__buf_put(struct asq__buf *b, const void *data, size_t n)
+{
     uint8_t *p = n ? asq__buf_reserve(b, n) : NULL;
     if (p) {
         memcpy(p, data, n);
@@ -63,7 +69,8 @@ void asq__buf_put(struct asq__buf *b, const void *data, size_t n) {
     }
 }
 
-void asq__buf_putc(struct asq__buf *b, uint8_t c) {
+void asq__buf_putc(struct asq__buf *b, uint8_t c)
+{
     uint8_t *p = asq__buf_reserve(b, 1);
     if (p) {
         *p = c;
@@ -71,11 +78,13 @@ void asq__buf_putc(struct asq__buf *b, uint8_t c) {
     }
 }
 
-void asq__buf_puts(struct asq__buf *b, const char *s) {
+void asq__buf_puts(struct asq__buf *b, const char *s)
+{
     asq__buf_put(b, s, strlen(s));
 }
 
-void asq__buf_printf(struct asq__buf *b, const char *fmt, ...) {
+void asq__buf_printf(struct asq__buf *b, const char *fmt, ...)
+{
     if (b->error)
         return;
     va_list ap;
@@ -96,7 +105,8 @@ void asq__buf_printf(struct asq__buf *b, const char *fmt, ...) {
     }
 }
 
-void asq__buf_varint(struct asq__buf *b, uint64_t v) {
+void asq__buf_varint(struct asq__buf *b, uint64_t v)
+{
     uint8_t bytes[VARINT_MAX];
     size_t n = 0;
     while (v >= 0x80) {
@@ -107,7 +117,8 @@ void asq__buf_varint(struct asq__buf *b, uint64_t v) {
     asq__buf_put(b, bytes, n);
 }
 
-uint8_t *asq__buf_detach(struct asq__buf *b, size_t *ret_n) {
+uint8_t *asq__buf_detach(struct asq__buf *b, size_t *ret_n)
+{
     uint8_t *data = b->error ? NULL : b->data;
     if (b->error)
         free(b->data);

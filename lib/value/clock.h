@@ -8,21 +8,24 @@
 #include <time.h>
 
 /* Milliseconds of the monotonic clock. */
-static inline int64_t asq__now_ms(void) {
+static inline int64_t asq__now_ms(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* The same, up to a few milliseconds late, for a few nanoseconds. */
-static inline int64_t asq__now_ms_coarse(void) {
+static inline int64_t asq__now_ms_coarse(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Adds a timeout to now: INT64_MAX for ASQ_FOREVER (negative) and whatever would overflow. */
-static inline int64_t asq__deadline_ms(int64_t timeout_ms) {
+static inline int64_t asq__deadline_ms(int64_t timeout_ms)
+{
     int64_t now = asq__now_ms();
     return timeout_ms < 0 || timeout_ms > INT64_MAX - now ? INT64_MAX : now + timeout_ms;
 }

@@ -11,7 +11,8 @@
 #define SIGN(a, b) (((a) > (b)) - ((a) < (b)))
 
 /* Exactly: not every int64_t is a double. NaN is above all numbers. */
-static int compare_int_double(int64_t i, double d) {
+static int compare_int_double(int64_t i, double d)
+{
     if (isnan(d) || d >= 0x1p63)
         return -1;
     if (d < -0x1p63)
@@ -21,13 +22,15 @@ static int compare_int_double(int64_t i, double d) {
     return rc ? rc : -SIGN(d, whole);
 }
 
-static int compare_doubles(double a, double b) {
+static int compare_doubles(double a, double b)
+{
     if (isnan(a) || isnan(b))
         return !!isnan(a) - !!isnan(b);
     return SIGN(a, b);
 }
 
-static int compare_numbers(const asq_value *a, const asq_value *b) {
+static int compare_numbers(const asq_value *a, const asq_value *b)
+{
     if (a->type == b->type)
         return a->type == ASQ_INT ? SIGN(a->integer, b->integer)
                                   : compare_doubles(a->number, b->number);
@@ -37,13 +40,15 @@ static int compare_numbers(const asq_value *a, const asq_value *b) {
     return rc ? rc : -1; /* 1 before 1.0 */
 }
 
-static int compare_bytes(const asq_value *a, const asq_value *b) {
+static int compare_bytes(const asq_value *a, const asq_value *b)
+{
     size_t n = a->str.n < b->str.n ? a->str.n : b->str.n;
     int rc = memcmp(a->str.data, b->str.data, n);
     return rc ? rc : SIGN(a->str.n, b->str.n);
 }
 
-static int compare_lists(const asq_value *a, const asq_value *b) {
+static int compare_lists(const asq_value *a, const asq_value *b)
+{
     for (size_t i = 0; i < a->list.n && i < b->list.n; i++) {
         int rc = asq_value_compare(a->list.items[i], b->list.items[i]);
         if (rc)
@@ -52,13 +57,15 @@ static int compare_lists(const asq_value *a, const asq_value *b) {
     return SIGN(a->list.n, b->list.n);
 }
 
-static int by_key(const void *a, const void *b) {
+static int by_key(const void *a, const void *b)
+{
     const struct asq__pair *const *x = a, *const *y = b;
     return strcmp((*x)->key, (*y)->key);
 }
 
 /* The pairs of a map in the order of their keys; NULL when memory is short. */
-static const struct asq__pair **sorted(const asq_value *map) {
+static const struct asq__pair **sorted(const asq_value *map)
+{
     const struct asq__pair **pairs = malloc((map->map.n + (size_t) 1) * sizeof *pairs);
     if (!pairs)
         return NULL;
@@ -69,7 +76,8 @@ static const struct asq__pair **sorted(const asq_value *map) {
 }
 
 /* The pair with the smallest key above `after` (NULL: of all). Walks the map. */
-static const struct asq__pair *next_pair(const asq_value *map, const char *after) {
+static const struct asq__pair *next_pair(const asq_value *map, const char *after)
+{
     const struct asq__pair *best = NULL;
     for (uint32_t i = 0; i < map->map.n; i++) {
         const struct asq__pair *p = &map->map.pairs[i];
@@ -80,7 +88,8 @@ static const struct asq__pair *next_pair(const asq_value *map, const char *after
 }
 
 /* Both have n keys, the same and in the same order: the smallest one with another value decides. */
-static int compare_aligned(const asq_value *a, const asq_value *b) {
+static int compare_aligned(const asq_value *a, const asq_value *b)
+{
     const char *key = NULL;
     int rc = 0;
     for (uint32_t i = 0; i < a->map.n; i++) {
@@ -95,7 +104,8 @@ static int compare_aligned(const asq_value *a, const asq_value *b) {
     return rc;
 }
 
-static bool aligned(const asq_value *a, const asq_value *b) {
+static bool aligned(const asq_value *a, const asq_value *b)
+{
     if (a->map.n != b->map.n)
         return false;
     for (uint32_t i = 0; i < a->map.n; i++)
@@ -104,7 +114,8 @@ static bool aligned(const asq_value *a, const asq_value *b) {
     return true;
 }
 
-static int compare_maps(const asq_value *a, const asq_value *b) {
+static int compare_maps(const asq_value *a, const asq_value *b)
+{
     if (aligned(a, b))
         return compare_aligned(a, b);
     const struct asq__pair **as = sorted(a), **bs = as ? sorted(b) : NULL;
@@ -122,7 +133,8 @@ static int compare_maps(const asq_value *a, const asq_value *b) {
     return rc ? rc : SIGN(a->map.n, b->map.n);
 }
 
-int asq_value_compare(const asq_value *a, const asq_value *b) {
+int asq_value_compare(const asq_value *a, const asq_value *b)
+{
     asq_type ta = asq_value_type(a), tb = asq_value_type(b);
     if ((ta == ASQ_INT || ta == ASQ_DOUBLE) && (tb == ASQ_INT || tb == ASQ_DOUBLE))
         return compare_numbers(a, b);
@@ -130,29 +142,24 @@ int asq_value_compare(const asq_value *a, const asq_value *b) {
         return SIGN(ta, tb);
     int rc;
     switch (ta) {
-    case ASQ_BOOL:
-        return a->boolean - b->boolean;
+    case ASQ_BOOL: return a->boolean - b->boolean;
     case ASQ_STRING:
-    case ASQ_BYTES:
-        return compare_bytes(a, b);
-    case ASQ_LIST:
-        return compare_lists(a, b);
-    case ASQ_MAP:
-        return compare_maps(a, b);
+    case ASQ_BYTES: return compare_bytes(a, b);
+    case ASQ_LIST: return compare_lists(a, b);
+    case ASQ_MAP: return compare_maps(a, b);
     case ASQ_AGENT:
         rc = strcmp(a->agent.id, b->agent.id);
         return rc ? rc : strcmp(a->agent.class_name, b->agent.class_name);
-    case ASQ_FUTURE:
-        return strcmp(a->future->text, b->future->text);
+    case ASQ_FUTURE: return strcmp(a->future->text, b->future->text);
     case ASQ_NULL:
     case ASQ_INT:
-    case ASQ_DOUBLE:
-        break;
+    case ASQ_DOUBLE: break;
     }
     return 0;
 }
 
-bool asq_value_equal(const asq_value *a, const asq_value *b) {
+bool asq_value_equal(const asq_value *a, const asq_value *b)
+{
     asq_type type = asq_value_type(a);
     if (a == b)
         return true;

@@ -23,7 +23,8 @@ struct asq__map_index {
 
 /* ---- The tree: depth and ownership ----------------------------------------------------------- */
 
-static uint8_t measure(asq_value *v) {
+static uint8_t measure(asq_value *v)
+{
     if (v->type != ASQ_LIST && v->type != ASQ_MAP)
         return 0;
     uint8_t most = 0;
@@ -36,7 +37,8 @@ static uint8_t measure(asq_value *v) {
     return v->height = (uint8_t) (most + 1);
 }
 
-int asq__value_adopt(asq_value *container, asq_value *item) {
+int asq__value_adopt(asq_value *container, asq_value *item)
+{
     if (item->type <= ASQ_BOOL)
         return 0;
     if (item->owned)
@@ -58,14 +60,16 @@ int asq__value_adopt(asq_value *container, asq_value *item) {
 }
 
 /* Whether item is the container or one that it stands in. */
-static bool is_around(const asq_value *item, const asq_value *container) {
+static bool is_around(const asq_value *item, const asq_value *container)
+{
     while (container && container != item)
         container = container->parent;
     return container != NULL;
 }
 
 /* Adopts or frees item. What belongs to a tree already, this one or another, is left to it. */
-static int take(asq_value *container, asq_value *item) {
+static int take(asq_value *container, asq_value *item)
+{
     if (!item)
         return ASQ_ENOMEM;
     if (is_around(item, container))
@@ -78,7 +82,8 @@ static int take(asq_value *container, asq_value *item) {
 }
 
 /* Frees an item that its container has given up. */
-static void drop(asq_value *item) {
+static void drop(asq_value *item)
+{
     if (item->type <= ASQ_BOOL)
         return;
     item->owned = false;
@@ -87,7 +92,8 @@ static void drop(asq_value *item) {
 }
 
 /* An item that was not taken, for the container is none. */
-static int refuse(const asq_value *container, asq_value *item) {
+static int refuse(const asq_value *container, asq_value *item)
+{
     if (item && !item->owned)
         asq_value_free(item);
     return container ? ASQ_ETYPE : ASQ_EINVAL;
@@ -95,11 +101,13 @@ static int refuse(const asq_value *container, asq_value *item) {
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
-static bool is_list(const asq_value *v) {
+static bool is_list(const asq_value *v)
+{
     return v && v->type == ASQ_LIST;
 }
 
-int asq__list_reserve(asq_value *list, size_t n) {
+int asq__list_reserve(asq_value *list, size_t n)
+{
     if (n <= list->list.cap)
         return 0;
     if (n > SIZE_MAX / sizeof(asq_value *))
@@ -112,19 +120,23 @@ int asq__list_reserve(asq_value *list, size_t n) {
     return 0;
 }
 
-size_t asq_list_size(const asq_value *list) {
+size_t asq_list_size(const asq_value *list)
+{
     return is_list(list) ? list->list.n : 0;
 }
 
-asq_value *asq_list_at(asq_value *list, size_t i) {
+asq_value *asq_list_at(asq_value *list, size_t i)
+{
     return is_list(list) && i < list->list.n ? list->list.items[i] : NULL;
 }
 
-const asq_value *asq_list_get(const asq_value *list, size_t i) {
+const asq_value *asq_list_get(const asq_value *list, size_t i)
+{
     return is_list(list) && i < list->list.n ? list->list.items[i] : NULL;
 }
 
-int asq_list_append(asq_value *list, asq_value *item) {
+int asq_list_append(asq_value *list, asq_value *item)
+{
     if (!is_list(list))
         return refuse(list, item);
     size_t n = list->list.n;
@@ -140,7 +152,8 @@ int asq_list_append(asq_value *list, asq_value *item) {
     return 0;
 }
 
-int asq_list_set(asq_value *list, size_t i, asq_value *item) {
+int asq_list_set(asq_value *list, size_t i, asq_value *item)
+{
     if (!is_list(list))
         return refuse(list, item);
     int rc = take(list, item);
@@ -156,7 +169,8 @@ int asq_list_set(asq_value *list, size_t i, asq_value *item) {
     return 0;
 }
 
-int asq_list_remove(asq_value *list, size_t i) {
+int asq_list_remove(asq_value *list, size_t i)
+{
     if (!is_list(list))
         return list ? ASQ_ETYPE : ASQ_EINVAL;
     if (i >= list->list.n)
@@ -171,19 +185,23 @@ int asq_list_remove(asq_value *list, size_t i) {
 
 /* ---- The index of a map ---------------------------------------------------------------------- */
 
-static uint32_t hash_of(const char *key) {
+static uint32_t hash_of(const char *key)
+{
     return (uint32_t) asq__hash_memory(key, strlen(key));
 }
 
-static size_t index_bytes(uint32_t mask) {
+static size_t index_bytes(uint32_t mask)
+{
     return sizeof(struct asq__map_index) + ((size_t) mask + 1) * sizeof(struct slot);
 }
 
-void asq__map_index_free(struct asq__map_index *index) {
+void asq__map_index_free(struct asq__map_index *index)
+{
     free(index);
 }
 
-int asq__map_index_copy(asq_value *to, const asq_value *from) {
+int asq__map_index_copy(asq_value *to, const asq_value *from)
+{
     if (!from->map.index)
         return 0;
     size_t n = index_bytes(from->map.index->mask);
@@ -196,7 +214,8 @@ int asq__map_index_copy(asq_value *to, const asq_value *from) {
     return 0;
 }
 
-static void index_put(struct asq__map_index *index, uint32_t at, uint32_t hash) {
+static void index_put(struct asq__map_index *index, uint32_t at, uint32_t hash)
+{
     uint32_t i = hash & index->mask;
     while (index->slots[i].at)
         i = (i + 1) & index->mask;
@@ -204,7 +223,8 @@ static void index_put(struct asq__map_index *index, uint32_t at, uint32_t hash) 
 }
 
 /* Makes sure that n pairs fit; there is no index for few. */
-static int index_reserve(asq_value *map, uint32_t n) {
+static int index_reserve(asq_value *map, uint32_t n)
+{
     const struct asq__map_index *old = map->map.index;
     if (n <= SMALL || (old && n <= (old->mask + 1) / 4 * 3))
         return 0;
@@ -229,7 +249,8 @@ static int index_reserve(asq_value *map, uint32_t n) {
 }
 
 /* The slot of a key, hash being its hash; NULL. */
-static struct slot *index_find(const asq_value *map, const char *key, uint32_t hash) {
+static struct slot *index_find(const asq_value *map, const char *key, uint32_t hash)
+{
     struct asq__map_index *index = map->map.index;
     for (uint32_t i = hash & index->mask; index->slots[i].at; i = (i + 1) & index->mask)
         if (index->slots[i].hash == hash &&
@@ -239,7 +260,8 @@ static struct slot *index_find(const asq_value *map, const char *key, uint32_t h
 }
 
 /* Frees a slot; those that were pushed past it by collisions move up. */
-static void index_del(struct asq__map_index *index, struct slot *slot) {
+static void index_del(struct asq__map_index *index, struct slot *slot)
+{
     uint32_t hole = (uint32_t) (slot - index->slots), i = hole;
     for (;;) {
         i = (i + 1) & index->mask;
@@ -256,12 +278,14 @@ static void index_del(struct asq__map_index *index, struct slot *slot) {
 
 /* ---- Maps ------------------------------------------------------------------------------------ */
 
-static bool is_map(const asq_value *v) {
+static bool is_map(const asq_value *v)
+{
     return v && v->type == ASQ_MAP;
 }
 
 /* The pair of a key, or NULL. *hash is set when the map has an index. */
-static struct asq__pair *lookup(const asq_value *map, const char *key, uint32_t *hash) {
+static struct asq__pair *lookup(const asq_value *map, const char *key, uint32_t *hash)
+{
     if (map->map.index) {
         *hash = hash_of(key);
         struct slot *slot = index_find(map, key, *hash);
@@ -273,7 +297,8 @@ static struct asq__pair *lookup(const asq_value *map, const char *key, uint32_t 
     return NULL;
 }
 
-int asq__map_reserve(asq_value *map, size_t n) {
+int asq__map_reserve(asq_value *map, size_t n)
+{
     if (n > MOST_PAIRS)
         return ASQ_ELIMIT;
     if (n > map->map.cap) {
@@ -287,7 +312,8 @@ int asq__map_reserve(asq_value *map, size_t n) {
 }
 
 /* Adds a pair that is not there; key and item are the map's from then on. */
-static int add_pair(asq_value *map, char *key, asq_value *item) {
+static int add_pair(asq_value *map, char *key, asq_value *item)
+{
     uint32_t n = map->map.n;
     int rc = n < map->map.cap ? 0 : asq__map_reserve(map, n ? (size_t) n * 2 : FIRST_CAP);
     if (rc == 0)
@@ -301,7 +327,8 @@ static int add_pair(asq_value *map, char *key, asq_value *item) {
     return 0;
 }
 
-int asq__map_add(asq_value *map, char *key, asq_value *item) {
+int asq__map_add(asq_value *map, char *key, asq_value *item)
+{
     uint32_t hash;
     int rc = take(map, item);
     if (rc < 0) {
@@ -316,23 +343,27 @@ int asq__map_add(asq_value *map, char *key, asq_value *item) {
     return rc;
 }
 
-size_t asq_map_size(const asq_value *map) {
+size_t asq_map_size(const asq_value *map)
+{
     return is_map(map) ? map->map.n : 0;
 }
 
-asq_value *asq_map_find(asq_value *map, const char *key) {
+asq_value *asq_map_find(asq_value *map, const char *key)
+{
     uint32_t hash;
     struct asq__pair *pair = is_map(map) && key ? lookup(map, key, &hash) : NULL;
     return pair ? pair->value : NULL;
 }
 
-const asq_value *asq_map_get(const asq_value *map, const char *key) {
+const asq_value *asq_map_get(const asq_value *map, const char *key)
+{
     uint32_t hash;
     const struct asq__pair *pair = is_map(map) && key ? lookup(map, key, &hash) : NULL;
     return pair ? pair->value : NULL;
 }
 
-const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key) {
+const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key)
+{
     if (!is_map(map) || i >= map->map.n)
         return NULL;
     if (ret_key)
@@ -340,7 +371,8 @@ const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key
     return map->map.pairs[i].value;
 }
 
-int asq_map_set(asq_value *map, const char *key, asq_value *item) {
+int asq_map_set(asq_value *map, const char *key, asq_value *item)
+{
     if (!is_map(map))
         return refuse(map, item);
     int rc = take(map, item);
@@ -368,7 +400,8 @@ int asq_map_set(asq_value *map, const char *key, asq_value *item) {
     return rc;
 }
 
-int asq_map_remove(asq_value *map, const char *key) {
+int asq_map_remove(asq_value *map, const char *key)
+{
     uint32_t hash;
     if (!is_map(map))
         return map ? ASQ_ETYPE : ASQ_EINVAL;
@@ -391,13 +424,15 @@ int asq_map_remove(asq_value *map, const char *key) {
     return 0;
 }
 
-int64_t asq_map_int(const asq_value *map, const char *key) {
+int64_t asq_map_int(const asq_value *map, const char *key)
+{
     int64_t i = 0;
     asq_value_get_int(asq_map_get(map, key), &i);
     return i;
 }
 
-int asq_map_set_int(asq_value *map, const char *key, int64_t i) {
+int asq_map_set_int(asq_value *map, const char *key, int64_t i)
+{
     asq_value *there = asq_map_find(map, key);
     if (there && there->type == ASQ_INT) {
         there->integer = i;
@@ -406,7 +441,8 @@ int asq_map_set_int(asq_value *map, const char *key, int64_t i) {
     return asq_map_set(map, key, asq_value_int(i));
 }
 
-static void adopt_all(asq_value *map) {
+static void adopt_all(asq_value *map)
+{
     for (size_t i = 0; i < map->map.n; i++) {
         asq_value *item = map->map.pairs[i].value;
         if (item->type == ASQ_LIST || item->type == ASQ_MAP)
@@ -414,7 +450,8 @@ static void adopt_all(asq_value *map) {
     }
 }
 
-bool asq__map_swap(asq_value *a, asq_value *b) {
+bool asq__map_swap(asq_value *a, asq_value *b)
+{
     if (!is_map(a) || !is_map(b))
         return false;
     asq_value swap = *a;

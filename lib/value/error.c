@@ -13,39 +13,37 @@
 /* Beyond this, a message is cut. */
 enum { LONGEST_MESSAGE = 64 * 1024 };
 
-const char *asq_version(void) {
+const char *asq_version(void)
+{
     return ASQ_VERSION;
 }
 
-const char *asq_strerror(int code) {
+const char *asq_strerror(int code)
+{
     switch (code) {
-    case ASQ_OK:
-        return "success";
+    case ASQ_OK: return "success";
 #define TEXT(name, number, text)                                                                   \
-    case name:                                                                                     \
-        return text;
+    case name: return text;
         ASQ_ERRORS(TEXT)
 #undef TEXT
-    default:
-        return code <= ASQ_EUSER(0) ? "error of the application" : "unknown error";
+    default: return code <= ASQ_EUSER(0) ? "error of the application" : "unknown error";
     }
 }
 
-const char *asq_error_name(int code) {
+const char *asq_error_name(int code)
+{
     switch (code) {
-    case ASQ_OK:
-        return "ASQ_OK";
+    case ASQ_OK: return "ASQ_OK";
 #define NAME(name, number, text)                                                                   \
-    case name:                                                                                     \
-        return #name;
+    case name: return #name;
         ASQ_ERRORS(NAME)
 #undef NAME
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 
-int asq_error_number(const char *name) {
+int asq_error_number(const char *name)
+{
     static const struct {
         const char *name;
         int number;
@@ -61,7 +59,8 @@ int asq_error_number(const char *name) {
 }
 
 /* Shortens s of n bytes, which was cut, by the character that the cut went through. */
-static void trim_cut(char *s, size_t n) {
+static void trim_cut(char *s, size_t n)
+{
     size_t back = 0;
     while (back < 3 && back < n && ((unsigned char) s[n - 1 - back] & 0xc0) == 0x80)
         back++;
@@ -70,7 +69,8 @@ static void trim_cut(char *s, size_t n) {
         s[n - 1 - back] = '\0';
 }
 
-int asq__err(char *err, size_t errlen, int code, const char *fmt, ...) {
+int asq__err(char *err, size_t errlen, int code, const char *fmt, ...)
+{
     if (err && errlen) {
         va_list ap;
         va_start(ap, fmt);
@@ -86,25 +86,21 @@ int asq__err(char *err, size_t errlen, int code, const char *fmt, ...) {
 
 enum { MESSAGE, CLASS_NAME, METHOD, AGENT_ID, WORKER, CALL_ID, FIELDS };
 
-static const char **field(struct asq__error *e, int which) {
+static const char **field(struct asq__error *e, int which)
+{
     switch (which) {
-    case MESSAGE:
-        return &e->pub.message;
-    case CLASS_NAME:
-        return &e->pub.class_name;
-    case METHOD:
-        return &e->pub.method;
-    case AGENT_ID:
-        return &e->pub.agent_id;
-    case WORKER:
-        return &e->pub.worker;
-    default:
-        return &e->pub.call_id;
+    case MESSAGE: return &e->pub.message;
+    case CLASS_NAME: return &e->pub.class_name;
+    case METHOD: return &e->pub.method;
+    case AGENT_ID: return &e->pub.agent_id;
+    case WORKER: return &e->pub.worker;
+    default: return &e->pub.call_id;
     }
 }
 
 /* Makes `owned` (which may be NULL) the text of a field, `shown` being what is seen of it. */
-static void assign(struct asq__error *e, int which, char *owned, const char *shown) {
+static void assign(struct asq__error *e, int which, char *owned, const char *shown)
+{
     char *old = e->owned[which];
     e->owned[which] = owned;
     *field(e, which) = shown;
@@ -112,7 +108,8 @@ static void assign(struct asq__error *e, int which, char *owned, const char *sho
 }
 
 /* Copies; s may be what the field has now. Without memory: `otherwise`, a constant. */
-static void assign_copy(struct asq__error *e, int which, const char *s, const char *otherwise) {
+static void assign_copy(struct asq__error *e, int which, const char *s, const char *otherwise)
+{
     size_t n = s ? strnlen(s, LONGEST_MESSAGE) : 0;
     char *copy = n ? malloc(n + 1) : NULL;
     if (copy) {
@@ -124,19 +121,22 @@ static void assign_copy(struct asq__error *e, int which, const char *s, const ch
     assign(e, which, copy, copy ? copy : n ? otherwise : "");
 }
 
-void asq__error_init(struct asq__error *e) {
+void asq__error_init(struct asq__error *e)
+{
     *e = (struct asq__error){ .pub = { .code = 0 } };
     for (int i = 0; i < FIELDS; i++)
         *field(e, i) = "";
 }
 
-void asq__error_clear(struct asq__error *e) {
+void asq__error_clear(struct asq__error *e)
+{
     e->pub.code = 0;
     for (int i = 0; i < FIELDS; i++)
         assign(e, i, NULL, "");
 }
 
-int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap) {
+int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
+{
     char *message = NULL;
     va_list again;
     va_copy(again, ap);
@@ -158,7 +158,8 @@ int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
     return code;
 }
 
-int asq__error_set(struct asq__error *e, int code, const char *fmt, ...) {
+int asq__error_set(struct asq__error *e, int code, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     asq__error_vset(e, code, fmt, ap);
@@ -167,14 +168,16 @@ int asq__error_set(struct asq__error *e, int code, const char *fmt, ...) {
 }
 
 void asq__error_where(struct asq__error *e, const char *class_name, const char *method,
-                      const char *agent_id, const char *worker, const char *call_id) {
+                      const char *agent_id, const char *worker, const char *call_id)
+{
     const char *given[FIELDS] = { NULL, class_name, method, agent_id, worker, call_id };
     for (int i = CLASS_NAME; i < FIELDS; i++)
         if (given[i])
             assign_copy(e, i, given[i], "");
 }
 
-void asq__error_copy(struct asq__error *to, const asq_error *from) {
+void asq__error_copy(struct asq__error *to, const asq_error *from)
+{
     if (from == &to->pub)
         return;
     to->pub.code = from->code;

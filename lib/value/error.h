@@ -8,8 +8,8 @@
 #include "asqueue.h"
 
 struct asq__error {
-    asq_error pub;   /* what users see; strings point at owned copies or at constants */
-    char *owned[6];  /* message, class_name, method, agent_id, worker, call_id; or NULL */
+    asq_error pub;  /* what users see; strings point at owned copies or at constants */
+    char *owned[6]; /* message, class_name, method, agent_id, worker, call_id; or NULL */
 };
 
 void asq__error_init(struct asq__error *e);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-uint64_t asq__fnv1a64(const void *data, size_t n) {
+uint64_t asq__fnv1a64(const void *data, size_t n)
+{
     const uint8_t *p = data;
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < n; i++)
@@ -15,11 +16,13 @@ uint64_t asq__fnv1a64(const void *data, size_t n) {
     return h;
 }
 
-static inline uint64_t rotl(uint64_t x, unsigned bits) {
+static inline uint64_t rotl(uint64_t x, unsigned bits)
+{
     return x << bits | x >> (64 - bits);
 }
 
-static inline uint64_t load64(const uint8_t *p) {
+static inline uint64_t load64(const uint8_t *p)
+{
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint64_t v;
     memcpy(&v, p, sizeof v);
@@ -32,7 +35,8 @@ static inline uint64_t load64(const uint8_t *p) {
 #endif
 }
 
-static inline void store64(uint8_t *p, uint64_t v) {
+static inline void store64(uint8_t *p, uint64_t v)
+{
     for (unsigned i = 0; i < 8; i++)
         p[i] = (uint8_t) (v >> 8 * i);
 }
@@ -41,7 +45,8 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
-static inline void rounds(struct sip *s, unsigned count) {
+static inline void rounds(struct sip *s, unsigned count)
+{
     while (count--) {
         s->v0 += s->v1;
         s->v1 = rotl(s->v1, 13) ^ s->v0;
@@ -58,7 +63,8 @@ static inline void rounds(struct sip *s, unsigned count) {
 
 /* All but the finalization. `wide` is what the 128-bit variant mixes in. */
 static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wide, const void *data,
-                                size_t n) {
+                                size_t n)
+{
     struct sip s = {
         key->k0 ^ UINT64_C(0x736f6d6570736575),
         key->k1 ^ UINT64_C(0x646f72616e646f6d) ^ wide,
@@ -82,7 +88,8 @@ static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wid
     return s;
 }
 
-uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *data, size_t n) {
+uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *data, size_t n)
+{
     struct sip s = absorb(key, 0, data, n);
     s.v2 ^= 0xff;
     rounds(&s, 4);
@@ -90,7 +97,8 @@ uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *da
 }
 
 void asq__siphash128_keyed(const struct asq__siphash_key *key, const void *data, size_t n,
-                           uint8_t out[16]) {
+                           uint8_t out[16])
+{
     struct sip s = absorb(key, 0xee, data, n);
     s.v2 ^= 0xee;
     rounds(&s, 4);
@@ -102,16 +110,19 @@ void asq__siphash128_keyed(const struct asq__siphash_key *key, const void *data,
 
 static const struct asq__siphash_key zero;
 
-uint64_t asq__siphash64(const void *data, size_t n) {
+uint64_t asq__siphash64(const void *data, size_t n)
+{
     return asq__siphash64_keyed(&zero, data, n);
 }
 
-void asq__siphash128(const void *data, size_t n, uint8_t out[16]) {
+void asq__siphash128(const void *data, size_t n, uint8_t out[16])
+{
     asq__siphash128_keyed(&zero, data, n, out);
 }
 
 /* The kernel hands each process 16 random bytes: no state of our own is needed to keep a key. */
-uint64_t asq__hash_memory(const void *data, size_t n) {
+uint64_t asq__hash_memory(const void *data, size_t n)
+{
     struct asq__siphash_key key = zero;
     unsigned long at = getauxval(AT_RANDOM);
     if (at)
@@ -119,7 +130,8 @@ uint64_t asq__hash_memory(const void *data, size_t n) {
     return asq__siphash64_keyed(&key, data, n);
 }
 
-uint32_t asq__partition_of(const char *id, size_t n, uint32_t partitions) {
+uint32_t asq__partition_of(const char *id, size_t n, uint32_t partitions)
+{
     const char *open = n ? memchr(id, '{', n) : NULL;
     if (open) {
         size_t left = n - (size_t) (open - id) - 1;

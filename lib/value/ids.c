@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT]) {
+void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT])
+{
     static const char digits[] = "0123456789abcdef";
     int n = snprintf(text, ASQ__CALL_ID_TEXT, "%" PRIu32 "-", id->partition);
     char *p = text + n;
@@ -21,7 +22,8 @@ void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_T
 }
 
 /* One number has one form: no sign, no leading zeros. NULL when there is none. */
-static const char *parse_u32(const char *p, uint32_t *ret) {
+static const char *parse_u32(const char *p, uint32_t *ret)
+{
     uint64_t v = 0;
     const char *from = p;
     for (; *p >= '0' && *p <= '9'; p++) {
@@ -35,11 +37,13 @@ static const char *parse_u32(const char *p, uint32_t *ret) {
     return p;
 }
 
-static int hex_digit(char c) {
+static int hex_digit(char c)
+{
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int asq__call_id_parse(const char *text, struct asq__call_id *ret) {
+int asq__call_id_parse(const char *text, struct asq__call_id *ret)
+{
     struct asq__call_id id;
     const char *p = text ? parse_u32(text, &id.partition) : NULL;
     if (!p || *p++ != '-')
@@ -59,7 +63,8 @@ int asq__call_id_parse(const char *text, struct asq__call_id *ret) {
 
 /* The length of the character at p, of n bytes at most; 0 when it is none. RFC 3629: no overlong
  * forms, no surrogates, nothing above U+10FFFF. */
-static size_t utf8_char(const unsigned char *p, size_t n) {
+static size_t utf8_char(const unsigned char *p, size_t n)
+{
     unsigned char c = p[0], low = 0x80, high = 0xbf;
     size_t more;
     if (c < 0x80)
@@ -89,7 +94,8 @@ static size_t utf8_char(const unsigned char *p, size_t n) {
     return more + 1;
 }
 
-bool asq__utf8_valid(const char *s, size_t n) {
+bool asq__utf8_valid(const char *s, size_t n)
+{
     const unsigned char *p = (const unsigned char *) s;
     while (n) {
         /* Eight bytes of ASCII at a time. */
@@ -109,7 +115,8 @@ bool asq__utf8_valid(const char *s, size_t n) {
     return true;
 }
 
-int asq__check_id(const char *id, char *err, size_t errlen) {
+int asq__check_id(const char *id, char *err, size_t errlen)
+{
     size_t n = id ? strlen(id) : 0;
     if (!n)
         return asq__err(err, errlen, ASQ_EINVAL, "the agent id is empty");
@@ -126,7 +133,8 @@ int asq__check_id(const char *id, char *err, size_t errlen) {
     return 0;
 }
 
-int asq__check_name(const char *what, const char *name, char *err, size_t errlen) {
+int asq__check_name(const char *what, const char *name, char *err, size_t errlen)
+{
     size_t n = name ? strlen(name) : 0;
     if (!n)
         return asq__err(err, errlen, ASQ_EINVAL, "the %s name is empty", what);

@@ -27,7 +27,8 @@ struct writer {
     size_t indent, level;
 };
 
-static void newline(struct writer *w) {
+static void newline(struct writer *w)
+{
     if (w->indent) {
         size_t n = 1 + w->indent * w->level;
         uint8_t *p = asq__buf_reserve(&w->out, n);
@@ -39,7 +40,8 @@ static void newline(struct writer *w) {
     }
 }
 
-static void put_string(struct writer *w, const char *s, size_t n) {
+static void put_string(struct writer *w, const char *s, size_t n)
+{
     static const char escapes[] = "btn?fr"; /* of 8 to 13 */
     struct asq__buf *out = &w->out;
     size_t from = 0;
@@ -61,24 +63,28 @@ static void put_string(struct writer *w, const char *s, size_t n) {
     asq__buf_putc(out, '"');
 }
 
-static void put_key(struct writer *w, const char *key) {
+static void put_key(struct writer *w, const char *key)
+{
     put_string(w, key, strlen(key));
     asq__buf_puts(&w->out, w->indent ? ": " : ":");
 }
 
-static void open_object(struct writer *w, char bracket) {
+static void open_object(struct writer *w, char bracket)
+{
     asq__buf_putc(&w->out, (uint8_t) bracket);
     w->level++;
 }
 
-static void close_object(struct writer *w, char bracket) {
+static void close_object(struct writer *w, char bracket)
+{
     w->level--;
     newline(w);
     asq__buf_putc(&w->out, (uint8_t) bracket);
 }
 
 /* The fewest digits that read back as the same number, as JSON whatever the locale. */
-static __attribute__((noinline)) void put_number(struct writer *w, double d) {
+static __attribute__((noinline)) void put_number(struct writer *w, double d)
+{
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, d);
@@ -97,7 +103,8 @@ static __attribute__((noinline)) void put_number(struct writer *w, double d) {
 }
 
 /* {"$name": "text"}, left open: close_object ends it. */
-static void put_special(struct writer *w, const char *name, const char *text) {
+static void put_special(struct writer *w, const char *name, const char *text)
+{
     open_object(w, '{');
     newline(w);
     put_key(w, name);
@@ -106,7 +113,8 @@ static void put_special(struct writer *w, const char *name, const char *text) {
 
 static void put_value(struct writer *w, const asq_value *v);
 
-static void put_list(struct writer *w, const asq_value *v) {
+static void put_list(struct writer *w, const asq_value *v)
+{
     if (!v->list.n) {
         asq__buf_puts(&w->out, "[]");
         return;
@@ -121,7 +129,8 @@ static void put_list(struct writer *w, const asq_value *v) {
     close_object(w, ']');
 }
 
-static void put_map(struct writer *w, const asq_value *v) {
+static void put_map(struct writer *w, const asq_value *v)
+{
     bool wrapped = v->map.n && *v->map.pairs[0].key == '$';
     if (!v->map.n) {
         asq__buf_puts(&w->out, "{}");
@@ -145,7 +154,8 @@ static void put_map(struct writer *w, const asq_value *v) {
         close_object(w, '}');
 }
 
-static void put_bytes(struct writer *w, const asq_value *v) {
+static void put_bytes(struct writer *w, const asq_value *v)
+{
     open_object(w, '{');
     newline(w);
     put_key(w, "$bytes");
@@ -155,17 +165,12 @@ static void put_bytes(struct writer *w, const asq_value *v) {
     close_object(w, '}');
 }
 
-static void put_value(struct writer *w, const asq_value *v) {
+static void put_value(struct writer *w, const asq_value *v)
+{
     switch (v->type) {
-    case ASQ_NULL:
-        asq__buf_puts(&w->out, "null");
-        break;
-    case ASQ_BOOL:
-        asq__buf_puts(&w->out, v->boolean ? "true" : "false");
-        break;
-    case ASQ_INT:
-        asq__buf_printf(&w->out, "%lld", (long long) v->integer);
-        break;
+    case ASQ_NULL: asq__buf_puts(&w->out, "null"); break;
+    case ASQ_BOOL: asq__buf_puts(&w->out, v->boolean ? "true" : "false"); break;
+    case ASQ_INT: asq__buf_printf(&w->out, "%lld", (long long) v->integer); break;
     case ASQ_DOUBLE:
         if (isfinite(v->number)) {
             put_number(w, v->number);
@@ -174,18 +179,10 @@ static void put_value(struct writer *w, const asq_value *v) {
             close_object(w, '}');
         }
         break;
-    case ASQ_STRING:
-        put_string(w, v->str.data, v->str.n);
-        break;
-    case ASQ_BYTES:
-        put_bytes(w, v);
-        break;
-    case ASQ_LIST:
-        put_list(w, v);
-        break;
-    case ASQ_MAP:
-        put_map(w, v);
-        break;
+    case ASQ_STRING: put_string(w, v->str.data, v->str.n); break;
+    case ASQ_BYTES: put_bytes(w, v); break;
+    case ASQ_LIST: put_list(w, v); break;
+    case ASQ_MAP: put_map(w, v); break;
     case ASQ_AGENT:
         put_special(w, "$agent", v->agent.id);
         if (*v->agent.class_name) {
@@ -203,7 +200,8 @@ static void put_value(struct writer *w, const asq_value *v) {
     }
 }
 
-int asq_to_json(const asq_value *v, int indent, char **ret) {
+int asq_to_json(const asq_value *v, int indent, char **ret)
+{
     struct writer w = { .indent = indent > 0 ? (size_t) indent : 0, .level = 0 };
     asq__buf_init(&w.out, MAX_TEXT);
     put_value(&w, v ? v : asq_value_null());
@@ -224,7 +222,8 @@ struct reader {
 
 #define FAIL(r, code, ...) asq__err((r)->err, (r)->errlen, code, __VA_ARGS__)
 
-static int check_depth(const struct reader *r, const char *text, size_t n) {
+static int check_depth(const struct reader *r, const char *text, size_t n)
+{
     size_t depth = 0, line = 1, line_at = 0;
     bool in_string = false;
     for (size_t i = 0; i < n; i++) {
@@ -253,7 +252,8 @@ static int check_depth(const struct reader *r, const char *text, size_t n) {
 
 static int read_value(const struct reader *r, const json_t *json, asq_value **ret);
 
-static int read_list(const struct reader *r, const json_t *json, asq_value **ret) {
+static int read_list(const struct reader *r, const json_t *json, asq_value **ret)
+{
     size_t n = json_array_size(json);
     asq_value *list = asq_value_list();
     int rc = !list ? ASQ_ENOMEM : n ? asq__list_reserve(list, n) : 0;
@@ -271,7 +271,8 @@ static int read_list(const struct reader *r, const json_t *json, asq_value **ret
 }
 
 /* Jansson's iterators want a json_t that is not const, and leave it alone. */
-static void *first_member(const json_t *json, json_t **ret) {
+static void *first_member(const json_t *json, json_t **ret)
+{
     union {
         const json_t *in;
         json_t *out;
@@ -280,7 +281,8 @@ static void *first_member(const json_t *json, json_t **ret) {
     return json_object_iter(u.out);
 }
 
-static int read_map(const struct reader *r, const json_t *json, asq_value **ret) {
+static int read_map(const struct reader *r, const json_t *json, asq_value **ret)
+{
     asq_value *map = asq_value_map();
     size_t n = json_object_size(json);
     int rc = !map ? ASQ_ENOMEM : n ? asq__map_reserve(map, n) : 0;
@@ -299,7 +301,8 @@ static int read_map(const struct reader *r, const json_t *json, asq_value **ret)
     return rc;
 }
 
-static int read_bytes(const struct reader *r, const json_t *text, asq_value **ret) {
+static int read_bytes(const struct reader *r, const json_t *text, asq_value **ret)
+{
     size_t n = json_string_length(text), room = n / 4 * 3;
     asq_value *v = asq__value_new_bytes(ASQ_BYTES, room);
     if (!v)
@@ -314,7 +317,8 @@ static int read_bytes(const struct reader *r, const json_t *text, asq_value **re
     return 0;
 }
 
-static int read_double(const struct reader *r, const char *text, asq_value **ret) {
+static int read_double(const struct reader *r, const char *text, asq_value **ret)
+{
     double d;
     if (strcmp(text, "nan") == 0)
         d = NAN;
@@ -329,7 +333,8 @@ static int read_double(const struct reader *r, const char *text, asq_value **ret
 }
 
 static __attribute__((noinline)) int read_agent(const struct reader *r, const json_t *json,
-                                                const char *id, asq_value **ret) {
+                                                const char *id, asq_value **ret)
+{
     const json_t *cls = json_object_get(json, "class");
     char why[160];
     if (json_object_size(json) != (cls ? 2 : 1) || (cls && !json_is_string(cls)))
@@ -344,7 +349,8 @@ static __attribute__((noinline)) int read_agent(const struct reader *r, const js
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-static int read_future(const struct reader *r, const char *text, asq_value **ret) {
+static int read_future(const struct reader *r, const char *text, asq_value **ret)
+{
     struct asq__call_id id;
     if (asq__call_id_parse(text, &id) < 0)
         return FAIL(r, ASQ_EPARSE, "the text of \"$future\" is no call id");
@@ -354,7 +360,8 @@ static int read_future(const struct reader *r, const char *text, asq_value **ret
 
 /* An object whose first key is one of ours is what that key says, or an error; other keys with "$"
  * are keys like any. */
-static int read_object(const struct reader *r, const json_t *json, asq_value **ret) {
+static int read_object(const struct reader *r, const json_t *json, asq_value **ret)
+{
     json_t *object;
     void *at = first_member(json, &object);
     const char *key = at ? json_object_iter_key(at) : "";
@@ -383,34 +390,26 @@ static int read_object(const struct reader *r, const json_t *json, asq_value **r
                     : read_future(r, text, ret);
 }
 
-static int read_value(const struct reader *r, const json_t *json, asq_value **ret) {
+static int read_value(const struct reader *r, const json_t *json, asq_value **ret)
+{
     switch (json_typeof(json)) {
-    case JSON_OBJECT:
-        return read_object(r, json, ret);
-    case JSON_ARRAY:
-        return read_list(r, json, ret);
+    case JSON_OBJECT: return read_object(r, json, ret);
+    case JSON_ARRAY: return read_list(r, json, ret);
     case JSON_STRING:
         *ret = asq_value_stringn(json_string_value(json), json_string_length(json));
         break;
-    case JSON_INTEGER:
-        *ret = asq_value_int(json_integer_value(json));
-        break;
-    case JSON_REAL:
-        *ret = asq_value_double(json_real_value(json));
-        break;
+    case JSON_INTEGER: *ret = asq_value_int(json_integer_value(json)); break;
+    case JSON_REAL: *ret = asq_value_double(json_real_value(json)); break;
     case JSON_TRUE:
-    case JSON_FALSE:
-        *ret = asq_value_bool(json_is_true(json));
-        break;
-    case JSON_NULL:
-        *ret = asq_value_null();
-        break;
+    case JSON_FALSE: *ret = asq_value_bool(json_is_true(json)); break;
+    case JSON_NULL: *ret = asq_value_null(); break;
     }
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
 /* Jansson quotes the input, in places cut in the middle of a character. */
-static void make_printable(char *text) {
+static void make_printable(char *text)
+{
     size_t n = strlen(text);
     for (size_t i = 0, width; i < n; i += width) {
         for (width = 1; width <= 4 && i + width <= n && !asq__utf8_valid(text + i, width); width++)
@@ -425,7 +424,8 @@ static void make_printable(char *text) {
 
 /* Out of line: json_error_t is large. */
 static __attribute__((noinline)) json_t *parse(const struct reader *r, const char *text, size_t n,
-                                               int *ret_code) {
+                                               int *ret_code)
+{
     json_error_t e;
     json_t *json =
         json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
@@ -439,7 +439,8 @@ static __attribute__((noinline)) json_t *parse(const struct reader *r, const cha
     return json;
 }
 
-int asq_from_json(const char *text, size_t n, asq_value **ret, char *err, size_t errlen) {
+int asq_from_json(const char *text, size_t n, asq_value **ret, char *err, size_t errlen)
+{
     struct reader r = { .err = err, .errlen = errlen };
     asq_value *v = NULL;
     if (!text && n)

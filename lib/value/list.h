@@ -14,37 +14,42 @@ struct asq__list {
 };
 
 /* The struct that a member is part of; also from a pointer to const, as keys of tables are read. */
-#define ASQ__CONTAINER(ptr, type, member)                                                          \
-    ((type *) ((uintptr_t) (ptr) - offsetof(type, member)))
+#define ASQ__CONTAINER(ptr, type, member) ((type *) ((uintptr_t) (ptr) -offsetof(type, member)))
 
-static inline void asq__list_init(struct asq__list *l) {
+static inline void asq__list_init(struct asq__list *l)
+{
     l->prev = l->next = l;
 }
 
-static inline bool asq__list_empty(const struct asq__list *l) {
+static inline bool asq__list_empty(const struct asq__list *l)
+{
     return l->next == l;
 }
 
 /* Puts n before `at`: at the end, when `at` is the head. */
-static inline void asq__list_add(struct asq__list *at, struct asq__list *n) {
+static inline void asq__list_add(struct asq__list *at, struct asq__list *n)
+{
     n->prev = at->prev;
     n->next = at;
     at->prev->next = n;
     at->prev = n;
 }
 
-static inline void asq__list_add_first(struct asq__list *head, struct asq__list *n) {
+static inline void asq__list_add_first(struct asq__list *head, struct asq__list *n)
+{
     asq__list_add(head->next, n);
 }
 
-static inline void asq__list_del(struct asq__list *n) {
+static inline void asq__list_del(struct asq__list *n)
+{
     n->prev->next = n->next;
     n->next->prev = n->prev;
     asq__list_init(n);
 }
 
 /* The first node, taken out; NULL when empty. */
-static inline struct asq__list *asq__list_pop(struct asq__list *head) {
+static inline struct asq__list *asq__list_pop(struct asq__list *head)
+{
     struct asq__list *n = head->next;
     if (n == head)
         return NULL;
@@ -53,7 +58,8 @@ static inline struct asq__list *asq__list_pop(struct asq__list *head) {
 }
 
 /* Moves all of `from` to the end of `to`. */
-static inline void asq__list_splice(struct asq__list *to, struct asq__list *from) {
+static inline void asq__list_splice(struct asq__list *to, struct asq__list *from)
+{
     if (asq__list_empty(from))
         return;
     from->next->prev = to->prev;

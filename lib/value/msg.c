@@ -5,10 +5,16 @@
 
 #include <string.h>
 
-enum { TAG_BATCH_RESENT = 3 << 3, TAG_BATCH_JOBS = 4 << 3 | 2, TAG_BATCH_TIMEOUT = 5 << 3, TAG_RESULTS_RESULT = 2 << 3 | 2 };
+enum {
+    TAG_BATCH_RESENT = 3 << 3,
+    TAG_BATCH_JOBS = 4 << 3 | 2,
+    TAG_BATCH_TIMEOUT = 5 << 3,
+    TAG_RESULTS_RESULT = 2 << 3 | 2
+};
 
 /* protobuf-c's strings are not const, though packing only reads them. */
-static char *text(const char *s) {
+static char *text(const char *s)
+{
     union {
         const char *in;
         char *out;
@@ -16,7 +22,8 @@ static char *text(const char *s) {
     return u.out;
 }
 
-static ProtobufCBinaryData bytes(const void *data, size_t n) {
+static ProtobufCBinaryData bytes(const void *data, size_t n)
+{
     union {
         const void *in;
         uint8_t *out;
@@ -25,7 +32,8 @@ static ProtobufCBinaryData bytes(const void *data, size_t n) {
 }
 
 /* Appends `message` as a length-delimited field under `tag`. */
-static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq__buf *out) {
+static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq__buf *out)
+{
     size_t n = protobuf_c_message_get_packed_size(message);
     asq__buf_putc(out, tag);
     asq__buf_varint(out, n);
@@ -36,7 +44,8 @@ static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq
     }
 }
 
-static void put_whole(const ProtobufCMessage *message, struct asq__buf *out) {
+static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
+{
     size_t n = protobuf_c_message_get_packed_size(message);
     uint8_t *p = asq__buf_reserve(out, n);
     if (p) {
@@ -45,7 +54,8 @@ static void put_whole(const ProtobufCMessage *message, struct asq__buf *out) {
     }
 }
 
-int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
+int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
+{
     size_t before = out->len;
     struct asq__buf args;
     asq__buf_init(&args, out->max);
@@ -78,7 +88,8 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out) {
     return rc;
 }
 
-void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out) {
+void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out)
+{
     Asqueue__Batch m;
     asqueue__batch__init(&m);
     m.id = bytes(id, ASQ__BATCH_ID);
@@ -86,29 +97,35 @@ void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct 
     put_whole(&m.base, out);
 }
 
-void asq__batch_mark_resent(struct asq__buf *out) {
+void asq__batch_mark_resent(struct asq__buf *out)
+{
     asq__buf_putc(out, TAG_BATCH_RESENT);
     asq__buf_putc(out, 1);
 }
 
-void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out) {
+void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out)
+{
     asq__buf_putc(out, TAG_BATCH_TIMEOUT);
     asq__buf_varint(out, timeout_ms);
 }
 
-static bool utf8(const char *s) {
+static bool utf8(const char *s)
+{
     return asq__utf8_valid(s, strlen(s));
 }
 
-static bool is_control(const Asqueue__Job *job) {
+static bool is_control(const Asqueue__Job *job)
+{
     return job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL;
 }
 
-static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen) {
+static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
+{
     char why[200];
     bool control = is_control(job);
     if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE)
-        return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i, (int) job->kind);
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i,
+                        (int) job->kind);
     if (control) {
         struct asq__call_id id;
         if (asq__call_id_parse(job->target, &id) < 0)
@@ -128,19 +145,22 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
                             job->chain->n_links);
         for (size_t k = 0; k < job->chain->n_links; k++)
             if (!utf8(job->chain->links[k]->call) || !utf8(job->chain->links[k]->agent))
-                return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain that is not UTF-8", i);
+                return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain that is not UTF-8",
+                                i);
     }
     return 0;
 }
 
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
-                      char *err, size_t errlen) {
+                      char *err, size_t errlen)
+{
     Asqueue__Batch *b = asqueue__batch__unpack(&arena->allocator, n, data);
     if (!b)
-        return asq__err(err, errlen, ASQ_EPROTO, "the batch is no valid protobuf message, or too large");
+        return asq__err(err, errlen, ASQ_EPROTO,
+                        "the batch is no valid protobuf message, or too large");
     if (b->id.len != ASQ__BATCH_ID)
-        return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d", b->id.len,
-                        ASQ__BATCH_ID);
+        return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d",
+                        b->id.len, ASQ__BATCH_ID);
     if (strlen(b->reply) > ASQ_MAX_NAME || !utf8(b->reply))
         return asq__err(err, errlen, ASQ_EPROTO, "the reply channel is not a client id");
     if (b->n_jobs == 0 || b->n_jobs > ASQ__MAX_JOBS)
@@ -157,14 +177,16 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
     return 0;
 }
 
-void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out) {
+void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
+{
     Asqueue__Results m;
     asqueue__results__init(&m);
     m.batch = bytes(batch, ASQ__BATCH_ID);
     put_whole(&m.base, out);
 }
 
-void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out) {
+void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)
+{
     Asqueue__Result m;
     asqueue__result__init(&m);
     m.index = index;
@@ -172,7 +194,8 @@ void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__bu
     put_message(TAG_RESULTS_RESULT, &m.base, out);
 }
 
-void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out) {
+void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out)
+{
     Asqueue__Failure f;
     asqueue__failure__init(&f);
     f.code = error->code;
@@ -189,8 +212,9 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq_
     put_message(TAG_RESULTS_RESULT, &m.base, out);
 }
 
-int asq__results_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Results **ret,
-                        char *err, size_t errlen) {
+int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
+                        Asqueue__Results **ret, char *err, size_t errlen)
+{
     Asqueue__Results *r = asqueue__results__unpack(&arena->allocator, n, data);
     if (!r)
         return asq__err(err, errlen, ASQ_EPROTO, "the result record is no valid protobuf message");
@@ -206,7 +230,8 @@ int asq__results_decode(const void *data, size_t n, struct asq__arena *arena, As
     return 0;
 }
 
-void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret) {
+void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret)
+{
     ret->code = f->code;
     ret->message = f->message;
     ret->class_name = f->class_name;
@@ -217,7 +242,8 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret) {
 }
 
 int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
-                       const void *state, size_t state_n, struct asq__buf *out) {
+                       const void *state, size_t state_n, struct asq__buf *out)
+{
     Asqueue__AgentRecord m;
     asqueue__agent_record__init(&m);
     m.class_name = text(class_name);
@@ -229,7 +255,8 @@ int asq__record_encode(const char *class_name, uint32_t version, const void *arg
 }
 
 int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
-                       Asqueue__AgentRecord **ret, char *err, size_t errlen) {
+                       Asqueue__AgentRecord **ret, char *err, size_t errlen)
+{
     Asqueue__AgentRecord *r = asqueue__agent_record__unpack(&arena->allocator, n, data);
     if (!r)
         return asq__err(err, errlen, ASQ_EPROTO, "the agent's record is no valid protobuf message");

@@ -21,7 +21,8 @@ struct packer {
 #define FAIL(p, code, ...) fail(p, asq__err((p)->err, (p)->errlen, code, __VA_ARGS__))
 
 /* Says where in the format; `at` has moved past the letter already. */
-static int fail(struct packer *p, int rc) {
+static int fail(struct packer *p, int rc)
+{
     char text[200];
     if (p->err && p->errlen) {
         asq__err(text, sizeof text, 0, "%s", p->err);
@@ -32,24 +33,28 @@ static int fail(struct packer *p, int rc) {
 }
 
 /* The next letter, 0 at the end. */
-static char next(struct packer *p) {
+static char next(struct packer *p)
+{
     while (*p->at && strchr(" ,:\t\n", *p->at))
         p->at++;
     return *p->at ? *p->at++ : '\0';
 }
 
-static bool accept(struct packer *p, char c) {
+static bool accept(struct packer *p, char c)
+{
     if (*p->at != c)
         return false;
     p->at++;
     return true;
 }
 
-static int out_of_memory(struct packer *p) {
+static int out_of_memory(struct packer *p)
+{
     return asq__err(p->err, p->errlen, ASQ_ENOMEM, "out of memory");
 }
 
-static int pack_text(struct packer *p, asq_type type, asq_value **ret) {
+static int pack_text(struct packer *p, asq_type type, asq_value **ret)
+{
     const char *s;
     bool optional = type == ASQ_STRING && accept(p, '?'), counted = accept(p, '#');
     if (type == ASQ_BYTES && !counted)
@@ -71,30 +76,17 @@ static int pack_text(struct packer *p, asq_type type, asq_value **ret) {
 }
 
 /* The value for a letter; *ret is NULL when memory is short. */
-static int pack_one(struct packer *p, char c, asq_value **ret) {
+static int pack_one(struct packer *p, char c, asq_value **ret)
+{
     switch (c) {
-    case 'n':
-        *ret = asq_value_null();
-        return 0;
-    case 'b':
-        *ret = asq_value_bool(va_arg(p->ap, int) != 0);
-        return 0;
-    case 'i':
-        *ret = asq_value_int(va_arg(p->ap, int));
-        return 0;
-    case 'I':
-        *ret = asq_value_int(va_arg(p->ap, int64_t));
-        return 0;
-    case 'f':
-        *ret = asq_value_double(va_arg(p->ap, double));
-        return 0;
-    case 's':
-        return pack_text(p, ASQ_STRING, ret);
-    case 'y':
-        return pack_text(p, ASQ_BYTES, ret);
-    case 'o':
-        *ret = va_arg(p->ap, asq_value *);
-        return 0;
+    case 'n': *ret = asq_value_null(); return 0;
+    case 'b': *ret = asq_value_bool(va_arg(p->ap, int) != 0); return 0;
+    case 'i': *ret = asq_value_int(va_arg(p->ap, int)); return 0;
+    case 'I': *ret = asq_value_int(va_arg(p->ap, int64_t)); return 0;
+    case 'f': *ret = asq_value_double(va_arg(p->ap, double)); return 0;
+    case 's': return pack_text(p, ASQ_STRING, ret);
+    case 'y': return pack_text(p, ASQ_BYTES, ret);
+    case 'o': *ret = va_arg(p->ap, asq_value *); return 0;
     case 'O': {
         const asq_value *v = va_arg(p->ap, const asq_value *);
         if (!v)
@@ -116,14 +108,9 @@ static int pack_one(struct packer *p, char c, asq_value **ret) {
         *ret = asq_value_future(result);
         return 0;
     }
-    case '[':
-        *ret = asq_value_list();
-        return 0;
-    case '{':
-        *ret = asq_value_map();
-        return 0;
-    case '\0':
-        return FAIL(p, ASQ_EINVAL, "the format ends where a value is expected");
+    case '[': *ret = asq_value_list(); return 0;
+    case '{': *ret = asq_value_map(); return 0;
+    case '\0': return FAIL(p, ASQ_EINVAL, "the format ends where a value is expected");
     default:
         p->at--; /* the walk to free what is left must see it */
         return FAIL(p, ASQ_EINVAL, "'%c' stands for no value", c >= ' ' && c < 0x7f ? c : '?');
@@ -131,20 +118,15 @@ static int pack_one(struct packer *p, char c, asq_value **ret) {
 }
 
 /* Consumes the arguments of the rest of the format. */
-static void skip_rest(struct packer *p) {
+static void skip_rest(struct packer *p)
+{
     char c;
     while ((c = next(p)) != '\0') {
         switch (c) {
         case 'b':
-        case 'i':
-            (void) va_arg(p->ap, int);
-            break;
-        case 'I':
-            (void) va_arg(p->ap, int64_t);
-            break;
-        case 'f':
-            (void) va_arg(p->ap, double);
-            break;
+        case 'i': (void) va_arg(p->ap, int); break;
+        case 'I': (void) va_arg(p->ap, int64_t); break;
+        case 'f': (void) va_arg(p->ap, double); break;
         case 's':
         case 'y':
             (void) va_arg(p->ap, const void *);
@@ -160,24 +142,20 @@ static void skip_rest(struct packer *p) {
         }
         case 'O':
         case 'a':
-        case 'r':
-            (void) va_arg(p->ap, const void *);
-            break;
+        case 'r': (void) va_arg(p->ap, const void *); break;
         case 'n':
         case '[':
         case ']':
         case '{':
-        case '}':
-            break;
-        default:
-            return;
+        case '}': break;
+        default: return;
         }
     }
 }
 
 /* Reads a value and puts it into `open` under key (NULL in a list), or makes it *root. */
-static int pack_into(struct packer *p, char c, asq_value **root, asq_value **open,
-                     const char *key) {
+static int pack_into(struct packer *p, char c, asq_value **root, asq_value **open, const char *key)
+{
     asq_value *item = NULL;
     int rc = pack_one(p, c, &item);
     if (rc < 0)
@@ -196,14 +174,15 @@ static int pack_into(struct packer *p, char c, asq_value **root, asq_value **ope
     if (rc == ASQ_ELIMIT)
         return FAIL(p, rc, "lists and maps are nested deeper than %d", ASQ_MAX_DEPTH);
     if (rc < 0)
-        return FAIL(p, rc, c == 'o' ? "the value belongs to another one already"
-                                    : "the key is not UTF-8");
+        return FAIL(p, rc,
+                    c == 'o' ? "the value belongs to another one already" : "the key is not UTF-8");
     if (c == '[' || c == '{')
         *open = item;
     return 0;
 }
 
-static int pack(struct packer *p, asq_value **root) {
+static int pack(struct packer *p, asq_value **root)
+{
     asq_value *open = NULL;
     do {
         char c = next(p);
@@ -231,7 +210,8 @@ static int pack(struct packer *p, asq_value **root) {
     return next(p) ? (p->at--, FAIL(p, ASQ_EINVAL, "more than one value")) : 0;
 }
 
-int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap) {
+int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap)
+{
     struct packer p = { .fmt = fmt, .at = fmt, .err = err, .errlen = errlen };
     asq_value *root = NULL;
     if (!fmt)
@@ -248,7 +228,8 @@ int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_lis
     return rc;
 }
 
-asq_value *asq_pack(const char *fmt, ...) {
+asq_value *asq_pack(const char *fmt, ...)
+{
     asq_value *v = NULL;
     va_list ap;
     va_start(ap, fmt);

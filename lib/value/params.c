@@ -9,12 +9,14 @@
 static const char separators[] = ", \t\n";
 
 /* The next name of a list like "url, depth": its length, 0 at the end. */
-static size_t next_name(const char **at) {
+static size_t next_name(const char **at)
+{
     *at += strspn(*at, separators);
     return strcspn(*at, separators);
 }
 
-static bool is_param(const char *params, const char *name) {
+static bool is_param(const char *params, const char *name)
+{
     size_t n, name_n = strlen(name);
     for (const char *p = params; (n = next_name(&p)) != 0; p += n)
         if (n == name_n && memcmp(p, name, n) == 0)
@@ -23,7 +25,8 @@ static bool is_param(const char *params, const char *name) {
 }
 
 /* Only keys that are parameters were taken: there is one that is not. */
-static int unknown(const asq_value *map, const char *params, char *err, size_t errlen) {
+static int unknown(const asq_value *map, const char *params, char *err, size_t errlen)
+{
     const char *key = "";
     for (size_t i = 0; i < map->map.n; i++) {
         key = map->map.pairs[i].key;
@@ -35,7 +38,8 @@ static int unknown(const asq_value *map, const char *params, char *err, size_t e
 }
 
 int asq__value_by_params(const asq_value *map, const char *params, asq_value **ret, char *err,
-                         size_t errlen) {
+                         size_t errlen)
+{
     if (asq_value_type(map) != ASQ_MAP)
         return asq__err(err, errlen, ASQ_EARGS, "a map of named arguments expected, %s found",
                         asq_type_name(asq_value_type(map)));

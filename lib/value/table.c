@@ -12,19 +12,22 @@
 
 enum { FIRST_BUCKETS = 16 };
 
-int asq__table_init(struct asq__table *t, asq__key_fn key) {
+int asq__table_init(struct asq__table *t, asq__key_fn key)
+{
     struct asq__node **buckets = calloc(FIRST_BUCKETS, sizeof(struct asq__node *));
     *t = (struct asq__table){ .buckets = buckets, .mask = FIRST_BUCKETS - 1, .key = key };
     return buckets ? 0 : ASQ_ENOMEM;
 }
 
-void asq__table_release(struct asq__table *t) {
+void asq__table_release(struct asq__table *t)
+{
     free(t->buckets);
     t->buckets = NULL;
     t->mask = t->count = 0;
 }
 
-struct asq__node *asq__table_find(const struct asq__table *t, const void *key, size_t n) {
+struct asq__node *asq__table_find(const struct asq__table *t, const void *key, size_t n)
+{
     if (!t->count)
         return NULL;
     uint64_t hash = asq__hash_memory(key, n);
@@ -39,7 +42,8 @@ struct asq__node *asq__table_find(const struct asq__table *t, const void *key, s
     return NULL;
 }
 
-static void grow(struct asq__table *t) {
+static void grow(struct asq__table *t)
+{
     size_t n = (t->mask + 1) * 2;
     struct asq__node **buckets = calloc(n, sizeof(struct asq__node *));
     if (!buckets)
@@ -56,7 +60,8 @@ static void grow(struct asq__table *t) {
     t->mask = n - 1;
 }
 
-void asq__table_add(struct asq__table *t, struct asq__node *node) {
+void asq__table_add(struct asq__table *t, struct asq__node *node)
+{
     size_t n;
     const void *key = t->key(node, &n);
     node->hash = asq__hash_memory(key, n);
@@ -68,7 +73,8 @@ void asq__table_add(struct asq__table *t, struct asq__node *node) {
     t->count++;
 }
 
-void asq__table_del(struct asq__table *t, struct asq__node *node) {
+void asq__table_del(struct asq__table *t, struct asq__node *node)
+{
     if (!t->count)
         return;
     for (struct asq__node **at = &t->buckets[node->hash & t->mask]; *at; at = &(*at)->next)
@@ -81,7 +87,8 @@ void asq__table_del(struct asq__table *t, struct asq__node *node) {
 }
 
 void asq__table_each(struct asq__table *t, void (*fn)(struct asq__node *node, void *user),
-                     void *user) {
+                     void *user)
+{
     for (size_t i = 0; t->count && i <= t->mask; i++)
         for (struct asq__node *node = t->buckets[i], *next; node; node = next) {
             next = node->next;

@@ -28,20 +28,23 @@ struct place {
     size_t i;
 };
 
-static char next(struct unpacker *u) {
+static char next(struct unpacker *u)
+{
     while (*u->at && strchr(" ,:\t\n", *u->at))
         u->at++;
     return *u->at ? *u->at++ : '\0';
 }
 
-static char peek(struct unpacker *u) {
+static char peek(struct unpacker *u)
+{
     char c = next(u);
     if (c)
         u->at--;
     return c;
 }
 
-static bool accept(struct unpacker *u, char c) {
+static bool accept(struct unpacker *u, char c)
+{
     if (*u->at != c)
         return false;
     u->at++;
@@ -49,7 +52,8 @@ static bool accept(struct unpacker *u, char c) {
 }
 
 /* Appends the place to text, as far as it fits; returns the new length. */
-static size_t put_place(const struct place *place, char *text, size_t size) {
+static size_t put_place(const struct place *place, char *text, size_t size)
+{
     size_t n = place->up ? put_place(place->up, text, size) : 0;
     if (place->key)
         asq__err(text + n, size - n, 0, "%s%s", n ? "." : "", place->key);
@@ -60,7 +64,8 @@ static size_t put_place(const struct place *place, char *text, size_t size) {
 
 #define FAIL(u, place, code, ...) fail(u, place, asq__err((u)->err, (u)->errlen, code, __VA_ARGS__))
 
-static __attribute__((noinline)) int fail(struct unpacker *u, const struct place *place, int rc) {
+static __attribute__((noinline)) int fail(struct unpacker *u, const struct place *place, int rc)
+{
     char where[160] = "", text[160];
     if (u->err && u->errlen && put_place(place, where, sizeof where)) {
         asq__err(text, sizeof text, 0, "%s", u->err);
@@ -69,20 +74,23 @@ static __attribute__((noinline)) int fail(struct unpacker *u, const struct place
     return rc;
 }
 
-static int bad_format(struct unpacker *u, const char *what) {
+static int bad_format(struct unpacker *u, const char *what)
+{
     return asq__err(u->err, u->errlen, ASQ_EINVAL, "format \"%.60s\", character %zu: %s", u->fmt,
                     (size_t) (u->at - u->fmt), what);
 }
 
 static int mismatch(struct unpacker *u, const struct place *place, const char *expected,
-                    const asq_value *v) {
+                    const asq_value *v)
+{
     return FAIL(u, place, ASQ_ETYPE, "%s expected, %s found", expected,
                 asq_type_name(asq_value_type(v)));
 }
 
 static int unpack_one(struct unpacker *u, const asq_value *v, const struct place *place);
 
-static int unpack_text(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_text(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     bool optional = accept(u, '?'), counted = accept(u, '#');
     const char **s = va_arg(u->ap, const char **);
     size_t *n = counted ? va_arg(u->ap, size_t *) : NULL;
@@ -102,7 +110,8 @@ static int unpack_text(struct unpacker *u, const asq_value *v, const struct plac
     return 0;
 }
 
-static int unpack_bytes(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_bytes(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     if (!accept(u, '#'))
         return bad_format(u, "'y' is followed by '#': bytes have a length");
     const void **data = va_arg(u->ap, const void **);
@@ -114,7 +123,8 @@ static int unpack_bytes(struct unpacker *u, const asq_value *v, const struct pla
     return u->store ? asq_value_get_bytes(v, data, n) : 0;
 }
 
-static int unpack_int(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_int(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     int *ret = va_arg(u->ap, int *);
     if (!v)
         return 0;
@@ -129,8 +139,8 @@ static int unpack_int(struct unpacker *u, const asq_value *v, const struct place
 }
 
 /* type 0: any. */
-static int unpack_value(struct unpacker *u, const asq_value *v, const struct place *place,
-                        int type) {
+static int unpack_value(struct unpacker *u, const asq_value *v, const struct place *place, int type)
+{
     const asq_value **ret = va_arg(u->ap, const asq_value **);
     if (v && type && (int) v->type != type)
         return mismatch(u, place, asq_type_name((asq_type) type), v);
@@ -140,7 +150,8 @@ static int unpack_value(struct unpacker *u, const asq_value *v, const struct pla
 }
 
 /* The value for the next letter of an optional place: NULL when it counts as missing. */
-static const asq_value *or_missing(struct unpacker *u, const asq_value *v) {
+static const asq_value *or_missing(struct unpacker *u, const asq_value *v)
+{
     if (v && v->type == ASQ_NULL) {
         char c = peek(u);
         if (c != 'n' && c != 'o' && c != 'O' && !(c == 's' && u->at[1] == '?'))
@@ -149,7 +160,8 @@ static const asq_value *or_missing(struct unpacker *u, const asq_value *v) {
     return v;
 }
 
-static int unpack_list(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_list(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     struct place here = { .up = place, .key = NULL, .i = 0 };
     bool optional = false;
     if (v && v->type != ASQ_LIST)
@@ -177,7 +189,8 @@ static int unpack_list(struct unpacker *u, const asq_value *v, const struct plac
     return 0;
 }
 
-static int unpack_map(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_map(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     struct place here = { .up = place };
     if (v && v->type != ASQ_MAP)
         return mismatch(u, place, "map", v);
@@ -199,19 +212,18 @@ static int unpack_map(struct unpacker *u, const asq_value *v, const struct place
 }
 
 /* Reads v by the next part of the format; v NULL: only takes the arguments. */
-static int unpack_one(struct unpacker *u, const asq_value *v, const struct place *place) {
+static int unpack_one(struct unpacker *u, const asq_value *v, const struct place *place)
+{
     char c = next(u);
     switch (c) {
-    case 'n':
-        return v && v->type != ASQ_NULL ? mismatch(u, place, "null", v) : 0;
+    case 'n': return v && v->type != ASQ_NULL ? mismatch(u, place, "null", v) : 0;
     case 'b': {
         bool *ret = va_arg(u->ap, bool *);
         if (v && v->type != ASQ_BOOL)
             return mismatch(u, place, "bool", v);
         return v && u->store ? asq_value_get_bool(v, ret) : 0;
     }
-    case 'i':
-        return unpack_int(u, v, place);
+    case 'i': return unpack_int(u, v, place);
     case 'I': {
         int64_t *ret = va_arg(u->ap, int64_t *);
         if (v && v->type != ASQ_INT)
@@ -224,17 +236,12 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
             return mismatch(u, place, "double", v);
         return v && u->store ? asq_value_get_double(v, ret) : 0;
     }
-    case 's':
-        return unpack_text(u, v, place);
-    case 'y':
-        return unpack_bytes(u, v, place);
+    case 's': return unpack_text(u, v, place);
+    case 'y': return unpack_bytes(u, v, place);
     case 'o':
-    case 'O':
-        return unpack_value(u, v, place, 0);
-    case 'a':
-        return unpack_value(u, v, place, ASQ_AGENT);
-    case 'r':
-        return unpack_value(u, v, place, ASQ_FUTURE);
+    case 'O': return unpack_value(u, v, place, 0);
+    case 'a': return unpack_value(u, v, place, ASQ_AGENT);
+    case 'r': return unpack_value(u, v, place, ASQ_FUTURE);
     case '[':
     case '{': {
         if (u->depth == ASQ_MAX_DEPTH)
@@ -244,14 +251,13 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
         u->depth--;
         return rc;
     }
-    case '\0':
-        return bad_format(u, "the format ends where a value is expected");
-    default:
-        return bad_format(u, "this letter stands for no value");
+    case '\0': return bad_format(u, "the format ends where a value is expected");
+    default: return bad_format(u, "this letter stands for no value");
     }
 }
 
-int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap) {
+int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap)
+{
     static const struct place root;
     if (!fmt)
         return asq__err(err, errlen, ASQ_EINVAL, "the format is NULL");
@@ -273,7 +279,8 @@ int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, v
     return rc;
 }
 
-int asq_unpack(const asq_value *v, const char *fmt, ...) {
+int asq_unpack(const asq_value *v, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     int rc = asq_vunpack(v, NULL, 0, fmt, ap);

@@ -17,7 +17,8 @@ static const asq_value bool_values[2] = {
 };
 
 /* Nobody writes through it: asq__value_adopt and asq_value_free leave these types alone. */
-static asq_value *constant(const asq_value *v) {
+static asq_value *constant(const asq_value *v)
+{
     union {
         const asq_value *in;
         asq_value *out;
@@ -26,7 +27,8 @@ static asq_value *constant(const asq_value *v) {
 }
 
 /* With `extra` bytes behind it. */
-static asq_value *new_value(asq_type type, size_t extra) {
+static asq_value *new_value(asq_type type, size_t extra)
+{
     asq_value *v = extra <= SIZE_MAX - sizeof *v ? malloc(sizeof *v + extra) : NULL;
     if (v) {
         v->type = type;
@@ -37,29 +39,34 @@ static asq_value *new_value(asq_type type, size_t extra) {
     return v;
 }
 
-asq_value *asq_value_null(void) {
+asq_value *asq_value_null(void)
+{
     return constant(&null_value);
 }
 
-asq_value *asq_value_bool(bool b) {
+asq_value *asq_value_bool(bool b)
+{
     return constant(&bool_values[b]);
 }
 
-asq_value *asq_value_int(int64_t i) {
+asq_value *asq_value_int(int64_t i)
+{
     asq_value *v = new_value(ASQ_INT, 0);
     if (v)
         v->integer = i;
     return v;
 }
 
-asq_value *asq_value_double(double d) {
+asq_value *asq_value_double(double d)
+{
     asq_value *v = new_value(ASQ_DOUBLE, 0);
     if (v)
         v->number = d;
     return v;
 }
 
-asq_value *asq__value_new_bytes(asq_type type, size_t n) {
+asq_value *asq__value_new_bytes(asq_type type, size_t n)
+{
     asq_value *v = n < SIZE_MAX ? new_value(type, n + 1) : NULL;
     if (v) {
         v->str.data = (char *) (v + 1);
@@ -69,11 +76,13 @@ asq_value *asq__value_new_bytes(asq_type type, size_t n) {
     return v;
 }
 
-asq_value *asq_value_string(const char *s) {
+asq_value *asq_value_string(const char *s)
+{
     return s ? asq_value_stringn(s, strlen(s)) : NULL;
 }
 
-asq_value *asq_value_stringn(const char *s, size_t n) {
+asq_value *asq_value_stringn(const char *s, size_t n)
+{
     if ((!s && n) || !asq__utf8_valid(s, n))
         return NULL;
     asq_value *v = asq__value_new_bytes(ASQ_STRING, n);
@@ -82,7 +91,8 @@ asq_value *asq_value_stringn(const char *s, size_t n) {
     return v;
 }
 
-asq_value *asq_value_bytes(const void *data, size_t n) {
+asq_value *asq_value_bytes(const void *data, size_t n)
+{
     if (!data && n)
         return NULL;
     asq_value *v = asq__value_new_bytes(ASQ_BYTES, n);
@@ -91,7 +101,8 @@ asq_value *asq_value_bytes(const void *data, size_t n) {
     return v;
 }
 
-asq_value *asq_value_list(void) {
+asq_value *asq_value_list(void)
+{
     asq_value *v = new_value(ASQ_LIST, 0);
     if (v) {
         v->height = 1;
@@ -101,7 +112,8 @@ asq_value *asq_value_list(void) {
     return v;
 }
 
-asq_value *asq_value_map(void) {
+asq_value *asq_value_map(void)
+{
     asq_value *v = new_value(ASQ_MAP, 0);
     if (v) {
         v->height = 1;
@@ -112,7 +124,8 @@ asq_value *asq_value_map(void) {
     return v;
 }
 
-asq_value *asq__value_agent_ref(const char *id, const char *class_name) {
+asq_value *asq__value_agent_ref(const char *id, const char *class_name)
+{
     size_t id_n = id ? strlen(id) : 0, class_n = class_name ? strlen(class_name) : 0;
     if (asq__check_id(id, NULL, 0) < 0 || class_n > ASQ_MAX_NAME ||
         !asq__utf8_valid(class_name, class_n))
@@ -129,7 +142,8 @@ asq_value *asq__value_agent_ref(const char *id, const char *class_name) {
     return v;
 }
 
-asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_object *live) {
+asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_object *live)
+{
     struct asq__call_id id;
     if (asq__call_id_parse(call_id, &id) < 0)
         return NULL;
@@ -144,11 +158,13 @@ asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_o
     return v;
 }
 
-static bool is_container(const asq_value *v) {
+static bool is_container(const asq_value *v)
+{
     return v->type == ASQ_LIST || v->type == ASQ_MAP;
 }
 
-static void free_leaf(asq_value *v) {
+static void free_leaf(asq_value *v)
+{
     if (v->type <= ASQ_BOOL)
         return;
     if (v->type == ASQ_FUTURE && v->future->live.object)
@@ -157,7 +173,8 @@ static void free_leaf(asq_value *v) {
 }
 
 /* Takes the last element out of a container, keys and all; NULL when it is empty. */
-static asq_value *pop(asq_value *v) {
+static asq_value *pop(asq_value *v)
+{
     if (v->type == ASQ_LIST)
         return v->list.n ? v->list.items[--v->list.n] : NULL;
     if (!v->map.n)
@@ -167,7 +184,8 @@ static asq_value *pop(asq_value *v) {
     return pair->value;
 }
 
-void asq_value_free(asq_value *v) {
+void asq_value_free(asq_value *v)
+{
     if (!v)
         return;
     if (!is_container(v)) {
@@ -196,7 +214,8 @@ void asq_value_free(asq_value *v) {
     }
 }
 
-static asq_value *copy_list(const asq_value *v) {
+static asq_value *copy_list(const asq_value *v)
+{
     asq_value *copy = asq_value_list();
     if (!copy || asq__list_reserve(copy, v->list.n) < 0)
         goto fail;
@@ -209,7 +228,8 @@ fail:
     return NULL;
 }
 
-static asq_value *copy_map(const asq_value *v) {
+static asq_value *copy_map(const asq_value *v)
+{
     asq_value *copy = asq_value_map();
     if (!copy || asq__map_reserve(copy, v->map.n) < 0)
         goto fail;
@@ -232,18 +252,15 @@ fail:
     return NULL;
 }
 
-asq_value *asq_value_copy(const asq_value *v) {
+asq_value *asq_value_copy(const asq_value *v)
+{
     if (!v)
         return NULL;
     switch (v->type) {
-    case ASQ_NULL:
-        return asq_value_null();
-    case ASQ_BOOL:
-        return asq_value_bool(v->boolean);
-    case ASQ_INT:
-        return asq_value_int(v->integer);
-    case ASQ_DOUBLE:
-        return asq_value_double(v->number);
+    case ASQ_NULL: return asq_value_null();
+    case ASQ_BOOL: return asq_value_bool(v->boolean);
+    case ASQ_INT: return asq_value_int(v->integer);
+    case ASQ_DOUBLE: return asq_value_double(v->number);
     case ASQ_STRING:
     case ASQ_BYTES: {
         asq_value *copy = asq__value_new_bytes(v->type, v->str.n);
@@ -251,47 +268,49 @@ asq_value *asq_value_copy(const asq_value *v) {
             memcpy(copy->str.data, v->str.data, v->str.n);
         return copy;
     }
-    case ASQ_LIST:
-        return copy_list(v);
-    case ASQ_MAP:
-        return copy_map(v);
-    case ASQ_AGENT:
-        return asq__value_agent_ref(v->agent.id, v->agent.class_name);
-    case ASQ_FUTURE:
-        return asq__value_future_ref(v->future->text, &v->future->live);
+    case ASQ_LIST: return copy_list(v);
+    case ASQ_MAP: return copy_map(v);
+    case ASQ_AGENT: return asq__value_agent_ref(v->agent.id, v->agent.class_name);
+    case ASQ_FUTURE: return asq__value_future_ref(v->future->text, &v->future->live);
     }
     return NULL;
 }
 
-asq_type asq_value_type(const asq_value *v) {
+asq_type asq_value_type(const asq_value *v)
+{
     return v ? v->type : ASQ_NULL;
 }
 
-const char *asq_type_name(asq_type type) {
-    static const char *const names[] = { [ASQ_NULL] = "null",     [ASQ_BOOL] = "bool",
-                                         [ASQ_INT] = "int",       [ASQ_DOUBLE] = "double",
-                                         [ASQ_STRING] = "string", [ASQ_BYTES] = "bytes",
-                                         [ASQ_LIST] = "list",     [ASQ_MAP] = "map",
-                                         [ASQ_AGENT] = "agent",   [ASQ_FUTURE] = "future" };
+const char *asq_type_name(asq_type type)
+{
+    static const char *const names[] = {
+        [ASQ_NULL] = "null",     [ASQ_BOOL] = "bool",     [ASQ_INT] = "int",
+        [ASQ_DOUBLE] = "double", [ASQ_STRING] = "string", [ASQ_BYTES] = "bytes",
+        [ASQ_LIST] = "list",     [ASQ_MAP] = "map",       [ASQ_AGENT] = "agent",
+        [ASQ_FUTURE] = "future"
+    };
     size_t i = (size_t) type;
     return i >= ASQ_NULL && i <= ASQ_FUTURE ? names[i] : "unknown";
 }
 
-int asq_value_get_bool(const asq_value *v, bool *ret) {
+int asq_value_get_bool(const asq_value *v, bool *ret)
+{
     if (asq_value_type(v) != ASQ_BOOL)
         return ASQ_ETYPE;
     *ret = v->boolean;
     return 0;
 }
 
-int asq_value_get_int(const asq_value *v, int64_t *ret) {
+int asq_value_get_int(const asq_value *v, int64_t *ret)
+{
     if (asq_value_type(v) != ASQ_INT)
         return ASQ_ETYPE;
     *ret = v->integer;
     return 0;
 }
 
-int asq_value_get_double(const asq_value *v, double *ret) {
+int asq_value_get_double(const asq_value *v, double *ret)
+{
     if (asq_value_type(v) == ASQ_DOUBLE)
         *ret = v->number;
     else if (asq_value_type(v) == ASQ_INT)
@@ -301,7 +320,8 @@ int asq_value_get_double(const asq_value *v, double *ret) {
     return 0;
 }
 
-int asq_value_get_string(const asq_value *v, const char **ret, size_t *ret_n) {
+int asq_value_get_string(const asq_value *v, const char **ret, size_t *ret_n)
+{
     if (asq_value_type(v) != ASQ_STRING)
         return ASQ_ETYPE;
     *ret = v->str.data;
@@ -310,7 +330,8 @@ int asq_value_get_string(const asq_value *v, const char **ret, size_t *ret_n) {
     return 0;
 }
 
-int asq_value_get_bytes(const asq_value *v, const void **ret, size_t *ret_n) {
+int asq_value_get_bytes(const asq_value *v, const void **ret, size_t *ret_n)
+{
     if (asq_value_type(v) != ASQ_BYTES)
         return ASQ_ETYPE;
     *ret = v->str.data;
@@ -319,7 +340,8 @@ int asq_value_get_bytes(const asq_value *v, const void **ret, size_t *ret_n) {
     return 0;
 }
 
-int asq_value_get_agent(const asq_value *v, const char **ret_id, const char **ret_class) {
+int asq_value_get_agent(const asq_value *v, const char **ret_id, const char **ret_class)
+{
     if (asq_value_type(v) != ASQ_AGENT)
         return ASQ_ETYPE;
     if (ret_id)
@@ -329,7 +351,8 @@ int asq_value_get_agent(const asq_value *v, const char **ret_id, const char **re
     return 0;
 }
 
-int asq_value_get_future(const asq_value *v, const char **ret_call_id) {
+int asq_value_get_future(const asq_value *v, const char **ret_call_id)
+{
     if (asq_value_type(v) != ASQ_FUTURE)
         return ASQ_ETYPE;
     *ret_call_id = v->future->text;

@@ -55,7 +55,7 @@ struct asq_value {
             size_t n, cap;
         } list;
         struct {
-            struct asq__pair *pairs; /* in the order of insertion */
+            struct asq__pair *pairs;      /* in the order of insertion */
             struct asq__map_index *index; /* NULL while the map is small */
             uint32_t n, cap;
         } map;
@@ -65,7 +65,7 @@ struct asq_value {
         struct asq__future {
             char text[ASQ__CALL_ID_TEXT];
             struct asq__future_object live;
-        } *future;
+        } * future;
     };
 };
 

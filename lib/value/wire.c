@@ -33,38 +33,39 @@ enum { MOST_RESERVED = 4096 };
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-static inline size_t varint_size(uint64_t v) {
+static inline size_t varint_size(uint64_t v)
+{
     size_t bits = 64 - (size_t) __builtin_clzll(v | 1);
     return (bits + 6) / 7;
 }
 
 /* Of a field of n bytes with its tag and length. */
-static inline size_t field_size(size_t n) {
+static inline size_t field_size(size_t n)
+{
     return 1 + varint_size(n) + n;
 }
 
 /* proto3: an empty string is not written. */
-static inline size_t text_size(size_t n) {
+static inline size_t text_size(size_t n)
+{
     return n ? field_size(n) : 0;
 }
 
-static inline uint64_t zigzag(int64_t i) {
+static inline uint64_t zigzag(int64_t i)
+{
     return (uint64_t) i << 1 ^ (i < 0 ? UINT64_MAX : 0);
 }
 
-static size_t encoded_size(const asq_value *v) {
+static size_t encoded_size(const asq_value *v)
+{
     size_t n = 0;
     switch (v->type) {
     case ASQ_NULL:
-    case ASQ_BOOL:
-        return 2;
-    case ASQ_INT:
-        return 1 + varint_size(zigzag(v->integer));
-    case ASQ_DOUBLE:
-        return 1 + sizeof(uint64_t);
+    case ASQ_BOOL: return 2;
+    case ASQ_INT: return 1 + varint_size(zigzag(v->integer));
+    case ASQ_DOUBLE: return 1 + sizeof(uint64_t);
     case ASQ_STRING:
-    case ASQ_BYTES:
-        return field_size(v->str.n);
+    case ASQ_BYTES: return field_size(v->str.n);
     case ASQ_LIST:
         for (size_t i = 0; i < v->list.n; i++)
             n += field_size(encoded_size(v->list.items[i]));
@@ -77,16 +78,15 @@ static size_t encoded_size(const asq_value *v) {
     case ASQ_AGENT:
         n = text_size(strlen(v->agent.id)) + text_size(strlen(v->agent.class_name));
         break;
-    case ASQ_FUTURE:
-        n = strlen(v->future->text);
-        break;
+    case ASQ_FUTURE: n = strlen(v->future->text); break;
     }
     return field_size(n);
 }
 
 /* These write before p, and return where what they wrote begins. */
 
-static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v) {
+static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v)
+{
     size_t n = varint_size(v);
     p -= n;
     for (size_t i = 0; i + 1 < n; i++, v >>= 7)
@@ -96,26 +96,26 @@ static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v) {
     return p;
 }
 
-static inline uint8_t *put_bytes(uint8_t *p, uint8_t tag, const void *data, size_t n) {
+static inline uint8_t *put_bytes(uint8_t *p, uint8_t tag, const void *data, size_t n)
+{
     p -= n;
     if (n)
         memcpy(p, data, n);
     return put_varint(p, tag, n);
 }
 
-static uint8_t *put_text(uint8_t *p, uint8_t tag, const char *s) {
+static uint8_t *put_text(uint8_t *p, uint8_t tag, const char *s)
+{
     return *s ? put_bytes(p, tag, s, strlen(s)) : p;
 }
 
-static uint8_t *put_value(uint8_t *p, const asq_value *v) {
+static uint8_t *put_value(uint8_t *p, const asq_value *v)
+{
     uint8_t *end = p;
     switch (v->type) {
-    case ASQ_NULL:
-        return put_varint(p, TAG(F_NULL, VARINT), 1);
-    case ASQ_BOOL:
-        return put_varint(p, TAG(F_BOOLEAN, VARINT), v->boolean);
-    case ASQ_INT:
-        return put_varint(p, TAG(F_INTEGER, VARINT), zigzag(v->integer));
+    case ASQ_NULL: return put_varint(p, TAG(F_NULL, VARINT), 1);
+    case ASQ_BOOL: return put_varint(p, TAG(F_BOOLEAN, VARINT), v->boolean);
+    case ASQ_INT: return put_varint(p, TAG(F_INTEGER, VARINT), zigzag(v->integer));
     case ASQ_DOUBLE: {
         uint64_t bits;
         memcpy(&bits, &v->number, sizeof bits);
@@ -125,10 +125,8 @@ static uint8_t *put_value(uint8_t *p, const asq_value *v) {
         *--p = TAG(F_NUMBER, FIXED64);
         return p;
     }
-    case ASQ_STRING:
-        return put_bytes(p, TAG(F_TEXT, BYTES), v->str.data, v->str.n);
-    case ASQ_BYTES:
-        return put_bytes(p, TAG(F_DATA, BYTES), v->str.data, v->str.n);
+    case ASQ_STRING: return put_bytes(p, TAG(F_TEXT, BYTES), v->str.data, v->str.n);
+    case ASQ_BYTES: return put_bytes(p, TAG(F_DATA, BYTES), v->str.data, v->str.n);
     case ASQ_LIST:
         for (size_t i = v->list.n; i-- > 0;) {
             uint8_t *item_end = p;
@@ -155,11 +153,13 @@ static uint8_t *put_value(uint8_t *p, const asq_value *v) {
     return p;
 }
 
-int64_t asq_value_encoded_size(const asq_value *v) {
+int64_t asq_value_encoded_size(const asq_value *v)
+{
     return (int64_t) encoded_size(v ? v : asq_value_null());
 }
 
-int asq__value_encode(const asq_value *v, struct asq__buf *out) {
+int asq__value_encode(const asq_value *v, struct asq__buf *out)
+{
     if (!v)
         v = asq_value_null();
     if (v->height > ASQ_MAX_DEPTH)
@@ -195,7 +195,8 @@ struct field {
 #define FAIL(r, at, ...) fail((r), asq__err((r)->err, (r)->errlen, ASQ_EPROTO, __VA_ARGS__), at)
 
 /* Puts the place before the text. */
-static int fail(struct reader *r, int rc, const uint8_t *at) {
+static int fail(struct reader *r, int rc, const uint8_t *at)
+{
     char text[160];
     if (r->err && r->errlen) {
         asq__err(text, sizeof text, 0, "%s", r->err);
@@ -204,11 +205,13 @@ static int fail(struct reader *r, int rc, const uint8_t *at) {
     return rc;
 }
 
-static int out_of_memory(struct reader *r) {
+static int out_of_memory(struct reader *r)
+{
     return asq__err(r->err, r->errlen, ASQ_ENOMEM, "out of memory");
 }
 
-static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret) {
+static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret)
+{
     const uint8_t *p = r->p;
     uint64_t v = 0;
     for (unsigned shift = 0; p < end; shift += 7, p++) {
@@ -224,7 +227,8 @@ static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret) {
     return FAIL(r, r->p, "the end is in the middle of a varint");
 }
 
-static int read_field(struct reader *r, const uint8_t *end, struct field *f) {
+static int read_field(struct reader *r, const uint8_t *end, struct field *f)
+{
     uint64_t tag;
     f->at = r->p;
     int rc = read_varint(r, end, &tag);
@@ -236,8 +240,7 @@ static int read_field(struct reader *r, const uint8_t *end, struct field *f) {
     f->wire = tag & 7;
     size_t left = (size_t) (end - r->p);
     switch (f->wire) {
-    case VARINT:
-        return read_varint(r, end, &f->varint);
+    case VARINT: return read_varint(r, end, &f->varint);
     case FIXED64:
         if (left < 8)
             break;
@@ -272,13 +275,15 @@ static int read_field(struct reader *r, const uint8_t *end, struct field *f) {
     return FAIL(r, f->at, "field %u is cut off", (unsigned) f->number);
 }
 
-static int expect(struct reader *r, const struct field *f, enum wire wire, const char *what) {
+static int expect(struct reader *r, const struct field *f, enum wire wire, const char *what)
+{
     return f->wire == wire ? 0
                            : FAIL(r, f->at, "%s (field %u) has wire type %d instead of %d", what,
                                   (unsigned) f->number, (int) f->wire, (int) wire);
 }
 
-static int expect_text(struct reader *r, const struct field *f, const char *what) {
+static int expect_text(struct reader *r, const struct field *f, const char *what)
+{
     int rc = expect(r, f, BYTES, what);
     if (rc == 0 && !asq__utf8_valid((const char *) f->data, f->n))
         rc = FAIL(r, f->at, "%s is not UTF-8", what);
@@ -287,7 +292,8 @@ static int expect_text(struct reader *r, const struct field *f, const char *what
 
 /* Copies a text of at most size - 1 bytes, without NUL. */
 static int copy_text(struct reader *r, const struct field *f, const char *what, char *to,
-                     size_t size) {
+                     size_t size)
+{
     int rc = expect_text(r, f, what);
     if (rc < 0)
         return rc;
@@ -301,7 +307,8 @@ static int copy_text(struct reader *r, const struct field *f, const char *what, 
     return 0;
 }
 
-static int read_bytes(struct reader *r, const struct field *f, asq_type type, asq_value **ret) {
+static int read_bytes(struct reader *r, const struct field *f, asq_type type, asq_value **ret)
+{
     *ret = asq__value_new_bytes(type, f->n);
     if (!*ret)
         return out_of_memory(r);
@@ -312,7 +319,8 @@ static int read_bytes(struct reader *r, const struct field *f, asq_type type, as
 
 /* Out of line: their buffers do not weigh on the stack of the loop. */
 static __attribute__((noinline)) int read_agent(struct reader *r, const struct field *f,
-                                                asq_value **ret) {
+                                                asq_value **ret)
+{
     char id[ASQ_MAX_ID + 1] = "", class_name[ASQ_MAX_NAME + 1] = "", why[80];
     struct reader inner = *r;
     struct field g;
@@ -334,7 +342,8 @@ static __attribute__((noinline)) int read_agent(struct reader *r, const struct f
 }
 
 static __attribute__((noinline)) int read_future(struct reader *r, const struct field *f,
-                                                 asq_value **ret) {
+                                                 asq_value **ret)
+{
     char text[ASQ__CALL_ID_TEXT];
     struct asq__call_id id;
     int rc = copy_text(r, f, "future", text, sizeof text);
@@ -347,7 +356,8 @@ static __attribute__((noinline)) int read_future(struct reader *r, const struct 
 }
 
 /* A field of a Value that holds no other values; *ret is NULL when it is unknown. */
-static int read_leaf(struct reader *r, const struct field *f, asq_value **ret) {
+static int read_leaf(struct reader *r, const struct field *f, asq_value **ret)
+{
     int rc = 0;
     *ret = NULL;
     switch (f->number) {
@@ -381,12 +391,9 @@ static int read_leaf(struct reader *r, const struct field *f, asq_value **ret) {
     case F_DATA:
         rc = expect(r, f, BYTES, "data");
         return rc < 0 ? rc : read_bytes(r, f, ASQ_BYTES, ret);
-    case F_AGENT:
-        return read_agent(r, f, ret);
-    case F_FUTURE:
-        return read_future(r, f, ret);
-    default:
-        return 0;
+    case F_AGENT: return read_agent(r, f, ret);
+    case F_FUTURE: return read_future(r, f, ret);
+    default: return 0;
     }
 }
 
@@ -400,7 +407,8 @@ struct frame {
 };
 
 /* The elements at p, as far as they can be counted easily: a hint. */
-static size_t count_elements(const uint8_t *p, const uint8_t *end) {
+static size_t count_elements(const uint8_t *p, const uint8_t *end)
+{
     size_t count = 0;
     while (p < end && *p++ == TAG(F_ELEMENT, BYTES)) {
         size_t n = 0;
@@ -419,7 +427,8 @@ static size_t count_elements(const uint8_t *p, const uint8_t *end) {
 
 /* Opens the list or map in field f of a Value that ends at value_end. */
 static int open_container(struct reader *r, const struct field *f, const uint8_t *value_end,
-                          struct frame *frame) {
+                          struct frame *frame)
+{
     bool list = f->number == F_LIST;
     int rc = expect(r, f, BYTES, list ? "list" : "map");
     if (rc < 0)
@@ -439,7 +448,8 @@ static int open_container(struct reader *r, const struct field *f, const uint8_t
 }
 
 /* Reads the Entry in a field: the key goes to the frame; the field becomes that of the value. */
-static int read_entry(struct reader *r, struct field *entry, struct frame *frame) {
+static int read_entry(struct reader *r, struct field *entry, struct frame *frame)
+{
     struct field f, key = { .data = NULL, .n = 0 };
     const uint8_t *end = entry->data + entry->n;
     bool valued = false;
@@ -472,7 +482,8 @@ static int read_entry(struct reader *r, struct field *entry, struct frame *frame
 }
 
 /* Moves to the next element: 1, and *ret_end is where its Value ends; 0 when there is none. */
-static int next_element(struct reader *r, struct frame *frame, const uint8_t **ret_end) {
+static int next_element(struct reader *r, struct frame *frame, const uint8_t **ret_end)
+{
     struct field f;
     bool list = frame->container->type == ASQ_LIST;
     while (r->p < frame->end) {
@@ -495,7 +506,8 @@ static int next_element(struct reader *r, struct frame *frame, const uint8_t **r
 }
 
 /* Puts a finished element into the container (taken). */
-static int close_element(struct reader *r, struct frame *frame, asq_value *item) {
+static int close_element(struct reader *r, struct frame *frame, asq_value *item)
+{
     int rc;
     if (frame->container->type == ASQ_LIST) {
         rc = asq_list_append(frame->container, item);
@@ -512,7 +524,8 @@ static int close_element(struct reader *r, struct frame *frame, asq_value *item)
 
 /* The loop. v is what the Value that ends at `end` is so far. What is open stays in the frames. */
 static int decode(struct reader *r, const uint8_t *end, struct frame *frames, size_t *depth,
-                  asq_value **ret) {
+                  asq_value **ret)
+{
     struct field f;
     asq_value *v = NULL;
     int rc;
@@ -567,7 +580,8 @@ static int decode(struct reader *r, const uint8_t *end, struct frame *frames, si
     return rc;
 }
 
-int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen) {
+int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
+{
     static const uint8_t nothing[1];
     const uint8_t *start = n ? data : nothing;
     struct reader r = { .start = start, .p = start, .err = err, .errlen = errlen };

@@ -72,7 +72,8 @@ struct asq__commit {
 };
 
 /* Room for one more element; false when memory is short. */
-static bool grow(void **array, size_t n, size_t *cap, size_t size) {
+static bool grow(void **array, size_t n, size_t *cap, size_t size)
+{
     if (n < *cap)
         return true;
     size_t more = *cap ? *cap * 2 : 4;
@@ -85,14 +86,16 @@ static bool grow(void **array, size_t n, size_t *cap, size_t size) {
 }
 #define GROW(c, what) grow((void **) &(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
 
-static void dead_release(struct dead *d) {
+static void dead_release(struct dead *d)
+{
     free(d->label);
     free(d->call);
     free(d->reason);
     free(d->batch);
 }
 
-static void commit_free(struct asq__commit *c) {
+static void commit_free(struct asq__commit *c)
+{
     for (size_t i = 0; i < c->nsets; i++) {
         free(c->sets[i].id);
         asq__record_unref(c->sets[i].record);
@@ -111,7 +114,8 @@ static void commit_free(struct asq__commit *c) {
 }
 
 /* The commit that is being filled. NULL: no memory, and the partition is dropped. */
-static struct asq__commit *open_commit(struct asq__partition *p) {
+static struct asq__commit *open_commit(struct asq__partition *p)
+{
     if (p->open)
         return p->open;
     struct asq__commit *c = calloc(1, sizeof *c);
@@ -126,19 +130,22 @@ static struct asq__commit *open_commit(struct asq__partition *p) {
     return c;
 }
 
-static void no_memory(struct asq__partition *p) {
+static void no_memory(struct asq__partition *p)
+{
     /* Nothing that was not acknowledged counts: whoever owns it next starts from Redis. At the end of the
      * cycle, for callers still hold what would be dropped. */
     p->doomed = true;
 }
 
-bool asq__commits_pending(const struct asq__partition *p) {
+bool asq__commits_pending(const struct asq__partition *p)
+{
     return p->open || !asq__list_empty(&p->commits);
 }
 
 /* ---- filling ---- */
 
-static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__record *record) {
+static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__record *record)
+{
     if (a->saved_seq == c->seq)
         for (size_t i = c->nsets; i > 0; i--) {
             if (strcmp(c->sets[i - 1].id, a->id) != 0)
@@ -159,7 +166,8 @@ static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__rec
     return true;
 }
 
-static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e) {
+static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e)
+{
     if (c->npieces && c->pieces[c->npieces - 1].entry == e)
         return &c->pieces[c->npieces - 1];
     if (e->batch->n_jobs > 1)
@@ -179,14 +187,16 @@ static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e) {
     return piece;
 }
 
-static bool add_removed(struct asq__commit *c, struct asq__stream_id id) {
+static bool add_removed(struct asq__commit *c, struct asq__stream_id id)
+{
     if (!GROW(c, removed))
         return false;
     c->removed[c->nremoved++] = id;
     return true;
 }
 
-static bool add_mark(struct asq__commit *c, const struct asq__wcall *call, bool reentered, bool set) {
+static bool add_mark(struct asq__commit *c, const struct asq__wcall *call, bool reentered, bool set)
+{
     char id[ASQ__CALL_ID_TEXT];
     if (!GROW(c, marks))
         return false;
@@ -196,7 +206,8 @@ static bool add_mark(struct asq__commit *c, const struct asq__wcall *call, bool 
     return true;
 }
 
-static bool add_inner(struct asq__commit *c, const struct asq__run *run) {
+static bool add_inner(struct asq__commit *c, const struct asq__run *run)
+{
     for (size_t i = 0; i < run->ninner; i++) {
         if (!GROW(c, inner))
             return false;
@@ -205,7 +216,8 @@ static bool add_inner(struct asq__commit *c, const struct asq__run *run) {
     return true;
 }
 
-void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error) {
+void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
+{
     struct asq__entry *e = call->entry;
     struct asq__partition *p = e->part;
     struct asq__commit *c = open_commit(p);
@@ -222,7 +234,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
         else
-            asq__result_put(call->index, run->effect.value.data, run->effect.value.len, &piece->frame);
+            asq__result_put(call->index, run->effect.value.data, run->effect.value.len,
+                            &piece->frame);
         c->bytes += piece->frame.len - before;
         c->calls++;
         ok = !piece->frame.error;
@@ -245,13 +258,15 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         no_memory(p);
 }
 
-void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id) {
+void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
+{
     struct asq__commit *c = open_commit(p);
     if (!c || !add_removed(c, id))
         no_memory(p);
 }
 
-void asq__commit_mark(struct asq__wcall *call) {
+void asq__commit_mark(struct asq__wcall *call)
+{
     struct asq__partition *p = call->entry->part;
     struct asq__commit *c = open_commit(p);
     if (!c || !add_mark(c, call, true, true))
@@ -260,7 +275,8 @@ void asq__commit_mark(struct asq__wcall *call) {
 
 /* ---- acknowledged ---- */
 
-static void acknowledged(struct asq__commit *c) {
+static void acknowledged(struct asq__commit *c)
+{
     struct asq__partition *p = c->part;
     struct asq__process *w = p->w;
     asq__list_del(&c->node);
@@ -278,7 +294,8 @@ static void acknowledged(struct asq__commit *c) {
     commit_free(c);
 }
 
-void asq__commits_drop(struct asq__partition *p) {
+void asq__commits_drop(struct asq__partition *p)
+{
     struct asq__list *node;
     struct asq__list dropped;
     asq__list_init(&dropped);
@@ -312,10 +329,11 @@ struct script {
     struct section sections[SECTIONS_PER_SCRIPT];
 };
 
-static struct asq__commit *find_commit(const struct section *s) {
+static struct asq__commit *find_commit(const struct section *s)
+{
     if (s->part->epoch != s->epoch)
         return NULL;
-    ASQ__LIST_EACH(it, &s->part->commits) {
+    ASQ__LIST_EACH (it, &s->part->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
         if (c->seq == s->seq)
             return c;
@@ -323,7 +341,8 @@ static struct asq__commit *find_commit(const struct section *s) {
     return NULL;
 }
 
-static void begin_recovery(struct asq__partition *p) {
+static void begin_recovery(struct asq__partition *p)
+{
     struct asq__process *w = p->w;
     p->recovering = true;
     if (!ev_is_active(&w->retry)) {
@@ -332,7 +351,8 @@ static void begin_recovery(struct asq__partition *p) {
     }
 }
 
-static void section_answered(const struct section *s, const redisReply *reply) {
+static void section_answered(const struct section *s, const redisReply *reply)
+{
     struct asq__partition *p = s->part;
     struct asq__process *w = p->w;
     struct asq__commit *c = find_commit(s);
@@ -349,12 +369,14 @@ static void section_answered(const struct section *s, const redisReply *reply) {
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
-        asq__process_log(w, ASQ_LOG_ERROR, "partition %u: Redis refuses a commit; it is tried again: %s",
-                         p->number, reply->str);
+        asq__process_log(w, ASQ_LOG_ERROR,
+                         "partition %u: Redis refuses a commit; it is tried again: %s", p->number,
+                         reply->str);
     begin_recovery(p);
 }
 
-static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user) {
+static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user)
+{
     struct script *s = user;
     struct asq__process *w = s->w;
     bool list = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->n;
@@ -367,8 +389,10 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         } else {
             /* Kept and tried again; no new calls meanwhile. */
             if (!w->refused_until_ms)
-                asq__process_log(w, ASQ_LOG_ERROR, "Redis refuses commits; they are kept and tried again, and "
-                                 "no calls are started: %s", asq__reply_text(reply));
+                asq__process_log(w, ASQ_LOG_ERROR,
+                                 "Redis refuses commits; they are kept and tried again, and "
+                                 "no calls are started: %s",
+                                 asq__reply_text(reply));
             w->refused_until_ms = asq__now_ms() + REFUSED_MS;
             w->reconnect |= asq__reply_is_transient(reply);
         }
@@ -395,7 +419,8 @@ struct args {
     bool failed;
 };
 
-static void put(struct args *a, const void *data, size_t n) {
+static void put(struct args *a, const void *data, size_t n)
+{
     if (a->n == a->cap) {
         size_t cap = a->cap ? a->cap * 2 : 256;
         const char **argv = realloc(a->argv, cap * sizeof(char *));
@@ -414,7 +439,8 @@ static void put(struct args *a, const void *data, size_t n) {
     a->lens[a->n++] = n;
 }
 
-static char *text(struct args *a, size_t n) {
+static char *text(struct args *a, size_t n)
+{
     static char none[ASQ__KEY_MAX + 64];
     char *p = asq__arena_alloc(&a->texts, n);
     if (!p)
@@ -422,19 +448,22 @@ static char *text(struct args *a, size_t n) {
     return p ? p : none;
 }
 
-static void put_number(struct args *a, uint64_t number) {
+static void put_number(struct args *a, uint64_t number)
+{
     char *p = text(a, 24);
     int n = snprintf(p, 24, "%llu", (unsigned long long) number);
     put(a, p, (size_t) n);
 }
 
 static void put_key(struct args *a, size_t (*name)(const struct asq__keys *, uint32_t, char *),
-                    const struct asq__partition *p) {
+                    const struct asq__partition *p)
+{
     char *key = text(a, ASQ__KEY_MAX);
     put(a, key, name(asq__redis_keys(p->w->redis), p->number, key));
 }
 
-static void put_keys(struct args *a, const struct asq__commit *c) {
+static void put_keys(struct args *a, const struct asq__commit *c)
+{
     const struct asq__partition *p = c->part;
     put_key(a, asq__keys_lease, p);
     put_key(a, asq__keys_agents, p);
@@ -443,17 +472,20 @@ static void put_keys(struct args *a, const struct asq__commit *c) {
     put_key(a, asq__keys_dead, p);
     for (size_t i = 0; i < c->npieces; i++) {
         char *key = text(a, ASQ__KEY_MAX);
-        put(a, key, asq__keys_result(asq__redis_keys(p->w->redis), p->number,
-                                     c->pieces[i].entry->batch->id.data, key));
+        put(a, key,
+            asq__keys_result(asq__redis_keys(p->w->redis), p->number,
+                             c->pieces[i].entry->batch->id.data, key));
     }
 }
 
-static void put_channel(struct args *a, const struct asq__partition *p, const char *client) {
+static void put_channel(struct args *a, const struct asq__partition *p, const char *client)
+{
     char *key = text(a, ASQ__KEY_MAX);
     put(a, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
 }
 
-static void put_section(struct args *a, const struct asq__commit *c) {
+static void put_section(struct args *a, const struct asq__commit *c)
+{
     const struct asq__partition *p = c->part;
     size_t dels = 0, set_marks = 0;
     put(a, p->token, strlen(p->token));
@@ -514,7 +546,8 @@ static void put_section(struct args *a, const struct asq__commit *c) {
 }
 
 /* Sends the given commits, of different partitions, in one script call. */
-static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n) {
+static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n)
+{
     struct args a = { 0 };
     struct script *s = malloc(sizeof *s);
     asq__arena_init(&a.texts, (size_t) 1 << 31);
@@ -529,10 +562,12 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
         s->w = w;
         s->n = n;
         for (size_t i = 0; i < n; i++)
-            s->sections[i] = (struct section){ commits[i]->part, commits[i]->part->epoch, commits[i]->seq };
+            s->sections[i] =
+                (struct section){ commits[i]->part, commits[i]->part->epoch, commits[i]->seq };
         ok = asq__script_run(asq__redis_conn(w->redis, commits[0]->part->number),
-                             asq__redis_scripts(w->redis, commits[0]->part->number), ASQ__SCRIPT_COMMIT,
-                             on_committed, s, (int) nkeys, (int) (a.n - nkeys), a.argv, a.lens) == 0;
+                             asq__redis_scripts(w->redis, commits[0]->part->number),
+                             ASQ__SCRIPT_COMMIT, on_committed, s, (int) nkeys, (int) (a.n - nkeys),
+                             a.argv, a.lens) == 0;
     }
     for (size_t i = 0; i < n; i++) {
         if (ok) {
@@ -551,11 +586,12 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
     asq__arena_release(&a.texts);
 }
 
-void asq__commits_send(struct asq__process *w) {
+void asq__commits_send(struct asq__process *w)
+{
     while (!asq__list_empty(&w->ready) && w->scripts_in_flight < SCRIPTS_IN_FLIGHT) {
         struct asq__commit *commits[SECTIONS_PER_SCRIPT];
         size_t n = 0, bytes = 0;
-        ASQ__LIST_EACH(it, &w->ready) {
+        ASQ__LIST_EACH (it, &w->ready) {
             struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
             struct asq__commit *c = p->open;
             asq__list_del(&p->ready);
@@ -580,7 +616,8 @@ struct question {
     uint64_t epoch;
 };
 
-static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user) {
+static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user)
+{
     struct question *q = user;
     struct asq__partition *p = q->p;
     bool current = p->epoch == q->epoch && p->recovering;
@@ -605,12 +642,12 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         asq__partition_fence(p, "Redis has gone back in time");
         return;
     }
-    ASQ__LIST_EACH(it, &p->commits) {
+    ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
         if (c->seq <= held)
             acknowledged(c);
     }
-    ASQ__LIST_EACH(it, &p->commits) {
+    ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
         if (p->recovering)
             break;
@@ -621,7 +658,8 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     asq__partition_go_on(p);
 }
 
-void asq__commits_recover(struct asq__process *w) {
+void asq__commits_recover(struct asq__process *w)
+{
     char key[ASQ__KEY_MAX];
     bool again = false;
     for (uint32_t i = 0; i < w->nparts; i++) {
@@ -637,7 +675,8 @@ void asq__commits_recover(struct asq__process *w) {
         q->p = p;
         q->epoch = p->epoch;
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
-        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq", NULL) < 0) {
+        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq",
+                          NULL) < 0) {
             free(q);
             again = true;
         } else {
@@ -652,8 +691,9 @@ void asq__commits_recover(struct asq__process *w) {
 
 /* ---- dead letters ---- */
 
-static void add_dead(struct asq__partition *p, const char *label, const char *call, const char *reason,
-                     uint32_t attempts, const void *batch, size_t n) {
+static void add_dead(struct asq__partition *p, const char *label, const char *call,
+                     const char *reason, uint32_t attempts, const void *batch, size_t n)
+{
     struct asq__commit *c = open_commit(p);
     struct dead d = { strdup(label), strdup(call), strdup(reason), attempts, malloc(n + 1), n };
     if (!c || !d.label || !d.call || !d.reason || !d.batch || !GROW(c, deads)) {
@@ -666,17 +706,19 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     c->deads[c->ndeads++] = d;
     c->bytes += n;
     atomic_fetch_add(&p->w->dead, 1);
-    asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s", p->number, label,
-                     reason);
+    asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s", p->number,
+                     label, reason);
 }
 
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
-                      const void *batch, size_t n, const char *reason, uint32_t attempts) {
+                      const void *batch, size_t n, const char *reason, uint32_t attempts)
+{
     add_dead(p, label, "", reason, attempts, batch, n);
     asq__commit_remove(p, id);
 }
 
-void asq__commit_dead_letter(struct asq__wcall *call, const char *label) {
+void asq__commit_dead_letter(struct asq__wcall *call, const char *label)
+{
     struct asq__partition *p = call->entry->part;
     char id[ASQ__CALL_ID_TEXT];
     /* The call alone, so that it can be sent again as it is. */

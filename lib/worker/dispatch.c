@@ -18,7 +18,8 @@ enum { FETCH_AT_ONCE = 256 };
 
 /* ---- actors ---- */
 
-static struct asq__actor *actor_of(struct asq__partition *p, const char *id) {
+static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
+{
     size_t n = strlen(id);
     struct asq__node *node = asq__table_find(&p->actors, id, n);
     if (node)
@@ -40,7 +41,8 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id) {
     return a;
 }
 
-void asq__actor_free(struct asq__actor *a) {
+void asq__actor_free(struct asq__actor *a)
+{
     asq__list_del(&a->idle);
     asq__list_del(&a->load);
     if (!a->orphan)
@@ -50,12 +52,14 @@ void asq__actor_free(struct asq__actor *a) {
     free(a);
 }
 
-static bool is_idle(const struct asq__actor *a) {
+static bool is_idle(const struct asq__actor *a)
+{
     return a->inside == 0 && !a->loading && asq__list_empty(&a->mailbox) &&
            asq__list_empty(&a->reentrant);
 }
 
-static void note_idle(struct asq__actor *a) {
+static void note_idle(struct asq__actor *a)
+{
     if (!is_idle(a) || a->orphan)
         return;
     a->idle_since_ms = asq__now_ms_coarse();
@@ -63,7 +67,8 @@ static void note_idle(struct asq__actor *a) {
     asq__list_add(&a->part->w->idle, &a->idle);
 }
 
-void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms) {
+void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms)
+{
     int64_t now = asq__now_ms_coarse();
     while (!asq__list_empty(&w->idle)) {
         struct asq__actor *a = ASQ__CONTAINER(w->idle.next, struct asq__actor, idle);
@@ -84,14 +89,16 @@ struct fetch {
     struct asq__actor *actors[FETCH_AT_ONCE];
 };
 
-static void fail_mailbox(struct asq__actor *a, int code, const char *why) {
+static void fail_mailbox(struct asq__actor *a, int code, const char *why)
+{
     while (!asq__list_empty(&a->mailbox)) {
         struct asq__wcall *c = ASQ__CONTAINER(a->mailbox.next, struct asq__wcall, node);
         asq__wcall_fail(c, code, "%s", why);
     }
 }
 
-static void loaded(struct asq__actor *a, const redisReply *record) {
+static void loaded(struct asq__actor *a, const redisReply *record)
+{
     struct asq__process *w = a->part->w;
     char why[400];
     int rc = 0;
@@ -113,7 +120,8 @@ static void loaded(struct asq__actor *a, const redisReply *record) {
     asq__actor_go_on(a);
 }
 
-static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct fetch *f = user;
     struct asq__partition *p = f->p;
     (void) c;
@@ -128,8 +136,9 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
                 loaded(a, reply->element[i]);
             } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
                 a->loading = false;
-                fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: somebody has written over "
-                                            "it");
+                fail_mailbox(a, ASQ_EREDIS,
+                             "the partition's agents key is not a hash: somebody has written over "
+                             "it");
                 note_idle(a);
             } else {
                 a->loading = false; /* asked again when Redis is back, or at the next upkeep */
@@ -139,7 +148,8 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
     free(f);
 }
 
-static void want_record(struct asq__actor *a) {
+static void want_record(struct asq__actor *a)
+{
     struct asq__partition *p = a->part;
     if (a->loading)
         return;
@@ -149,7 +159,8 @@ static void want_record(struct asq__actor *a) {
         asq__list_add(&p->w->loads, &p->loading);
 }
 
-static void fetch_some(struct asq__partition *p) {
+static void fetch_some(struct asq__partition *p)
+{
     const char *argv[FETCH_AT_ONCE + 2];
     char key[ASQ__KEY_MAX];
     struct fetch *f = malloc(sizeof *f);
@@ -178,7 +189,8 @@ static void fetch_some(struct asq__partition *p) {
     }
 }
 
-void asq__fetch_records(struct asq__process *w) {
+void asq__fetch_records(struct asq__process *w)
+{
     struct asq__list *node;
     while ((node = asq__list_pop(&w->loads))) {
         struct asq__partition *p = ASQ__CONTAINER(node, struct asq__partition, loading);
@@ -189,13 +201,15 @@ void asq__fetch_records(struct asq__process *w) {
 
 /* ---- what may start ---- */
 
-bool asq__process_may_start(struct asq__process *w) {
+bool asq__process_may_start(struct asq__process *w)
+{
     return !w->ended && asq__members_beating(w->members) &&
            (!w->refused_until_ms || asq__now_ms_coarse() >= w->refused_until_ms);
 }
 
 /* When the call's time is up, by the monotonic clock; INT64_MAX: it has no limit. */
-static int64_t deadline_of(const struct asq__wcall *c) {
+static int64_t deadline_of(const struct asq__wcall *c)
+{
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     const struct asq__process *w = c->entry->part->w;
     uint64_t limit = job->timeout_ms, of_batch = c->entry->batch->timeout_ms;
@@ -207,12 +221,14 @@ static int64_t deadline_of(const struct asq__wcall *c) {
 }
 
 /* Settles calls that are not to run at all. True: it was ended here. */
-static bool end_unstarted(struct asq__wcall *c) {
+static bool end_unstarted(struct asq__wcall *c)
+{
     struct asq__process *w = c->entry->part->w;
     if (c->reentered) {
-        asq__wcall_fail(c, ASQ_EINTERRUPTED,
-                        "the call's worker ended after a re-entrant call had taken effect inside of it; running "
-                        "it again would apply its first part twice");
+        asq__wcall_fail(
+            c, ASQ_EINTERRUPTED,
+            "the call's worker ended after a re-entrant call had taken effect inside of it; running "
+            "it again would apply its first part twice");
         return true;
     }
     if (c->attempts >= w->config.max_attempts) {
@@ -220,9 +236,11 @@ static bool end_unstarted(struct asq__wcall *c) {
         char label[400];
         snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
         asq__commit_dead_letter(c, label);
-        asq__wcall_fail(c, ASQ_EDEADLETTER,
-                        "%u worker processes died while they ran this call; it was given up and is kept in "
-                        "the stream of dead letters", c->attempts);
+        asq__wcall_fail(
+            c, ASQ_EDEADLETTER,
+            "%u worker processes died while they ran this call; it was given up and is kept in "
+            "the stream of dead letters",
+            c->attempts);
         return true;
     }
     int64_t deadline = deadline_of(c);
@@ -233,7 +251,8 @@ static bool end_unstarted(struct asq__wcall *c) {
     return false;
 }
 
-static void start(struct asq__actor *a, struct asq__wcall *c) {
+static void start(struct asq__actor *a, struct asq__wcall *c)
+{
     struct asq__partition *p = a->part;
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__run *run;
@@ -257,7 +276,8 @@ static void start(struct asq__actor *a, struct asq__wcall *c) {
 }
 
 /* The call that may run now, or NULL. Ends those that must not run. */
-static struct asq__wcall *next_call(struct asq__actor *a) {
+static struct asq__wcall *next_call(struct asq__actor *a)
+{
     struct asq__partition *p = a->part;
     struct asq__process *w = p->w;
     bool parked_inside = a->inside > 0;
@@ -266,7 +286,7 @@ static struct asq__wcall *next_call(struct asq__actor *a) {
         if (q == 1 && (parked_inside || p->state != ASQ__PART_ACTIVE))
             break; /* whoever is not waited for waits; a draining partition begins nothing new */
         const char *skipped = NULL;
-        ASQ__LIST_EACH(it, queues[q]) {
+        ASQ__LIST_EACH (it, queues[q]) {
             struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
             if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
                 continue; /* stays behind what its caller called before */
@@ -283,7 +303,8 @@ static struct asq__wcall *next_call(struct asq__actor *a) {
                 if (c->state == ASQ__CALL_WAITING) {
                     int rc = asq__inputs_begin(c);
                     if (rc < 0) {
-                        asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s", asq_strerror(rc));
+                        asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s",
+                                        asq_strerror(rc));
                         continue;
                     }
                     c->state = ASQ__CALL_INPUTS;
@@ -305,7 +326,8 @@ static struct asq__wcall *next_call(struct asq__actor *a) {
     return NULL;
 }
 
-void asq__actor_go_on(struct asq__actor *a) {
+void asq__actor_go_on(struct asq__actor *a)
+{
     struct asq__partition *p = a->part;
     struct asq__list *node;
     if (a->turn)
@@ -340,14 +362,16 @@ void asq__actor_go_on(struct asq__actor *a) {
         note_idle(a);
 }
 
-static void go_on(struct asq__node *node, void *user) {
+static void go_on(struct asq__node *node, void *user)
+{
     (void) user;
     struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     if (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant))
         asq__actor_go_on(a);
 }
 
-void asq__partition_go_on(struct asq__partition *p) {
+void asq__partition_go_on(struct asq__partition *p)
+{
     if (asq__partition_is_owned(p))
         asq__table_each(&p->actors, go_on, NULL);
 }
@@ -355,21 +379,23 @@ void asq__partition_go_on(struct asq__partition *p) {
 /* ---- calls come, park, wake, end ---- */
 
 /* Is it called by a call that is inside the agent now? */
-static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job) {
+static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
+{
     if (!a->inside || !job->chain)
         return false;
     for (size_t i = job->chain->n_links; i > 0; i--) {
         const Asqueue__Link *link = job->chain->links[i - 1];
         if (strcmp(link->agent, a->id) != 0)
             continue;
-        ASQ__LIST_EACH(it, &a->insiders)
+        ASQ__LIST_EACH (it, &a->insiders)
             if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
                 return true;
     }
     return false;
 }
 
-void asq__dispatch(struct asq__wcall *c) {
+void asq__dispatch(struct asq__wcall *c)
+{
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__actor *a = actor_of(c->entry->part, job->agent);
     if (!a) {
@@ -383,7 +409,8 @@ void asq__dispatch(struct asq__wcall *c) {
     asq__actor_go_on(a);
 }
 
-void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...) {
+void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
+{
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__actor *a = c->actor;
     struct asq__error error;
@@ -398,14 +425,15 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...) {
     asq__error_vset(&error, code, fmt, ap);
     va_end(ap);
     asq__wcall_id(c, id);
-    asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name, job->method,
-                     job->agent, c->entry->part->w->config.id, id);
+    asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name,
+                     job->method, job->agent, c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);
     asq__error_clear(&error);
 }
 
-void asq__run_parks(struct asq__run *run) {
+void asq__run_parks(struct asq__run *run)
+{
     struct asq__actor *a = run->actor;
     run->parked = true;
     run->call->state = ASQ__CALL_PARKED;
@@ -414,7 +442,8 @@ void asq__run_parks(struct asq__run *run) {
     asq__actor_go_on(a);
 }
 
-void asq__run_wake(struct asq__run *run) {
+void asq__run_wake(struct asq__run *run)
+{
     struct asq__actor *a = run->actor;
     if (!run->parked || run->woken)
         return;
@@ -424,8 +453,9 @@ void asq__run_wake(struct asq__run *run) {
 }
 
 /* Its commit cannot be undone by running an outer call again: they are marked. */
-static void mark_outer_calls(struct asq__actor *a) {
-    ASQ__LIST_EACH(it, &a->insiders) {
+static void mark_outer_calls(struct asq__actor *a)
+{
+    ASQ__LIST_EACH (it, &a->insiders) {
         struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
         if (!outer->reentered) {
             outer->reentered = true;
@@ -434,7 +464,8 @@ static void mark_outer_calls(struct asq__actor *a) {
     }
 }
 
-void asq__run_finished(struct asq__handover *h) {
+void asq__run_finished(struct asq__handover *h)
+{
     struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
     struct asq__wcall *c = run->call;
     struct asq__actor *a = run->actor;

@@ -9,7 +9,8 @@
 
 #include "worker/process.h"
 
-int asq__run_new(struct asq__wcall *c, struct asq__run **ret) {
+int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
+{
     struct asq__entry *e = c->entry;
     struct asq__process *w = e->part->w;
     const Asqueue__Job *job = e->batch->jobs[c->index];
@@ -39,7 +40,8 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret) {
     return 0;
 }
 
-void asq__run_free(struct asq__run *run) {
+void asq__run_free(struct asq__run *run)
+{
     if (!run)
         return;
     asq__effect_release(&run->effect);
@@ -49,7 +51,8 @@ void asq__run_free(struct asq__run *run) {
 }
 
 /* On the fiber. */
-static void run_task(struct asq__task *task) {
+static void run_task(struct asq__task *task)
+{
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     struct asq__wcall *c = run->call;
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
@@ -57,12 +60,13 @@ static void run_task(struct asq__task *task) {
     const void *args = job->args.data;
     if (c->inputs)
         args = asq__inputs_args(c->inputs, &n);
-    asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args, n,
-                    &run->effect);
+    asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args,
+                    n, &run->effect);
     asq__process_hand_over(run->w, &run->finished);
 }
 
-void asq__run_start(struct asq__run *run, bool nonblocking) {
+void asq__run_start(struct asq__run *run, bool nonblocking)
+{
     const Asqueue__Job *job = run->call->entry->batch->jobs[run->call->index];
     const struct asq__class *cls = run->actor->object.cls;
     run->task.run = run_task;

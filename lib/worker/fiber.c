@@ -42,13 +42,15 @@ struct asq__fiber_resumer {
 /* One per thread: also read in the handler of a fault, so it must not be allocated at its first use. */
 static _Thread_local struct asq__fiber *current __attribute__((tls_model("initial-exec")));
 
-struct asq__fiber *asq__fiber_current(void) {
+struct asq__fiber *asq__fiber_current(void)
+{
     return current;
 }
 
 /* ---- switching ---- */
 
-static inline void arrive(struct asq__fiber *f) {
+static inline void arrive(struct asq__fiber *f)
+{
     asq__asan_arrive(f->asan, &f->by->asan_low, &f->by->asan_size);
 }
 
@@ -58,9 +60,11 @@ static inline void arrive(struct asq__fiber *f) {
 
 /* Functions that call setjmp stay by themselves, so that their callers have nothing in registers that a
  * jump could take away. */
-static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f) {
+static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f)
+{
     /* Of one that has ended nothing is kept. */
-    asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low, f->by->asan_size);
+    asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low,
+                    f->by->asan_size);
     if (f->swaps) {
         ucontext_t here;
         f->context = &here; /* cppcheck-suppress autoVariables */
@@ -73,7 +77,8 @@ static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f) 
 }
 
 /* The first frame of every stack. */
-static void first_frame(void) {
+static void first_frame(void)
+{
     struct asq__fiber *f = current;
     for (;;) {
         f->asan = NULL;
@@ -84,7 +89,8 @@ static void first_frame(void) {
     }
 }
 
-static void make_first(struct asq__fiber *f, ucontext_t *context) {
+static void make_first(struct asq__fiber *f, ucontext_t *context)
+{
     getcontext(context);
     context->uc_stack.ss_sp = f->stack.low + f->stack.guard_size;
     context->uc_stack.ss_size = (size_t) ((char *) f - f->stack.low) - f->stack.guard_size;
@@ -92,7 +98,8 @@ static void make_first(struct asq__fiber *f, ucontext_t *context) {
     makecontext(context, first_frame, 0);
 }
 
-static __attribute__((noinline)) void switch_to(struct asq__fiber *f) {
+static __attribute__((noinline)) void switch_to(struct asq__fiber *f)
+{
     struct asq__fiber_resumer *by = f->by;
     char *low = f->stack.low + f->stack.guard_size;
     void *fake = NULL;
@@ -117,7 +124,8 @@ static __attribute__((noinline)) void switch_to(struct asq__fiber *f) {
     asq__asan_arrive(fake, NULL, NULL);
 }
 
-bool asq__fiber_resume(struct asq__fiber *f) {
+bool asq__fiber_resume(struct asq__fiber *f)
+{
     struct asq__fiber_resumer by;
     by.outer = current;
     f->by = &by; /* cppcheck-suppress autoVariables */
@@ -128,7 +136,8 @@ bool asq__fiber_resume(struct asq__fiber *f) {
     return f->state == ASQ__FIBER_ENDED;
 }
 
-void asq__fiber_park(void) {
+void asq__fiber_park(void)
+{
     struct asq__fiber *f = current;
     int saved_errno = errno;
     f->state = ASQ__FIBER_PARKED;
@@ -139,7 +148,8 @@ void asq__fiber_park(void) {
 
 /* ---- fibers and their stacks ---- */
 
-void asq__stack_pool_init(struct asq__stack_pool *pool, struct asq__stacks *stacks) {
+void asq__stack_pool_init(struct asq__stack_pool *pool, struct asq__stacks *stacks)
+{
     memset(pool, 0, sizeof *pool);
     pool->stacks = stacks;
     for (unsigned i = 0; i < ASQ__STACK_SIZES; i++) {
@@ -149,12 +159,14 @@ void asq__stack_pool_init(struct asq__stack_pool *pool, struct asq__stacks *stac
 }
 
 /* Where on its stack a fiber stands. */
-static struct asq__fiber *place(const struct asq__stack *stack) {
+static struct asq__fiber *place(const struct asq__stack *stack)
+{
     uintptr_t top = (uintptr_t) stack->low + stack->size - sizeof(struct asq__fiber);
     return (struct asq__fiber *) (top & ~(uintptr_t) 63);
 }
 
-static int fiber_map(struct asq__stacks *stacks, unsigned shift, struct asq__fiber **ret) {
+static int fiber_map(struct asq__stacks *stacks, unsigned shift, struct asq__fiber **ret)
+{
     struct asq__stack stack;
     int rc = asq__stack_map(stacks, shift, &stack);
     if (rc < 0)
@@ -170,7 +182,8 @@ static int fiber_map(struct asq__stacks *stacks, unsigned shift, struct asq__fib
 }
 
 /* NULL: it is gone. Else its stack could not be unmapped, and is there for a new beginning. */
-static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fiber *f) {
+static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fiber *f)
+{
     struct asq__stack stack = f->stack;
     unsigned shift = f->shift;
     asq__tsan_fiber_free(f->tsan);
@@ -185,8 +198,9 @@ static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fi
     return f;
 }
 
-int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg), void *arg,
-                   struct asq__fiber **ret) {
+int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg),
+                   void *arg, struct asq__fiber **ret)
+{
     unsigned shift = asq__stack_shift(stack_size), i = shift - ASQ__STACK_MIN_SHIFT;
     struct asq__fiber *f;
     struct asq__list *node;
@@ -217,7 +231,8 @@ int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(v
 }
 
 /* To the cold ones, or away. */
-static void cool(struct asq__stack_pool *pool, struct asq__fiber *f) {
+static void cool(struct asq__stack_pool *pool, struct asq__fiber *f)
+{
     unsigned i = f->shift - ASQ__STACK_MIN_SHIFT;
     char *top = f->stack.low + f->stack.size;
     if (pool->kept[i].ncold < KEEP_COLD) {
@@ -233,10 +248,12 @@ static void cool(struct asq__stack_pool *pool, struct asq__fiber *f) {
     }
 }
 
-void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f) {
+void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f)
+{
     if (!f)
         return;
-    if (f->state == ASQ__FIBER_PARKED) { /* its frames are worth nothing any more, nor is its stack */
+    if (f->state ==
+        ASQ__FIBER_PARKED) { /* its frames are worth nothing any more, nor is its stack */
         asq__stack_measure(pool->stacks, &f->stack);
         f = fiber_unmap(pool->stacks, f);
         if (!f)
@@ -250,7 +267,8 @@ void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f) {
         pool->surplus++;
 }
 
-bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit) {
+bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit)
+{
     for (unsigned i = 0; i < ASQ__STACK_SIZES; i++) {
         while (limit && pool->kept[i].unused > KEEP_HOT) {
             struct asq__list *last = pool->kept[i].hot.prev; /* used longest ago */
@@ -268,7 +286,8 @@ bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit) {
     return false;
 }
 
-static void drop_all(struct asq__stack_pool *pool, struct asq__list *fibers) {
+static void drop_all(struct asq__stack_pool *pool, struct asq__list *fibers)
+{
     struct asq__list *node;
     while ((node = asq__list_pop(fibers))) {
         struct asq__fiber *f = ASQ__CONTAINER(node, struct asq__fiber, node);
@@ -279,7 +298,8 @@ static void drop_all(struct asq__stack_pool *pool, struct asq__list *fibers) {
     }
 }
 
-void asq__stack_pool_release(struct asq__stack_pool *pool) {
+void asq__stack_pool_release(struct asq__stack_pool *pool)
+{
     for (unsigned i = 0; i < ASQ__STACK_SIZES; i++) {
         drop_all(pool, &pool->kept[i].hot);
         drop_all(pool, &pool->kept[i].cold);

@@ -36,7 +36,7 @@ struct asq__fiber {
     struct asq__place *place;
     struct asq__task *task;
     enum asq__turn turn;
-    bool woken; /* while it ran */
+    bool woken;                      /* while it ran */
     const char *class_name, *method; /* what runs, for the message of an overflow; or NULL */
     /* Of fiber.c, which also has its node while it is kept: */
     enum asq__fiber_state state;
@@ -74,8 +74,8 @@ void asq__stack_pool_release(struct asq__stack_pool *pool);
 bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit);
 
 /* A fiber that will run fn(arg). stack_size in bytes, 0: the default. 0 or ASQ_ENOMEM. */
-int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg), void *arg,
-                   struct asq__fiber **ret);
+int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg),
+                   void *arg, struct asq__fiber **ret);
 /* Runs it until it parks or ends. True: it has ended. May be called inside another fiber. */
 bool asq__fiber_resume(struct asq__fiber *f);
 /* Inside a fiber: back to who resumed it, until it is resumed again. errno stays. */

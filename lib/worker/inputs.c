@@ -24,30 +24,36 @@ struct asq__inputs {
     struct input items[];
 };
 
-static const asq_value *slot(const asq_value *args, size_t i, const char **ret_key) {
+static const asq_value *slot(const asq_value *args, size_t i, const char **ret_key)
+{
     *ret_key = NULL;
     return asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i) : asq_map_at(args, i, ret_key);
 }
 
-static void fail(struct asq__inputs *in, const char *id, const char *why) {
+static void fail(struct asq__inputs *in, const char *id, const char *why)
+{
     char text[1200];
     if (in->failure)
         return;
-    snprintf(text, sizeof text, "it was not run: the result of call %s, given as an argument, is a failure: %s",
-             id, why);
+    snprintf(text, sizeof text,
+             "it was not run: the result of call %s, given as an argument, is a failure: %s", id,
+             why);
     in->failure = strdup(text);
     if (!in->failure)
         in->failure = strdup("out of memory");
 }
 
-static void settled(struct asq__inputs *in) {
+static void settled(struct asq__inputs *in)
+{
     if (in->failure)
         return;
     if (asq__value_encode(in->args, &in->encoded) < 0)
         fail(in, "?", "the arguments are too large with it in their place");
 }
 
-static void input_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+static void input_done(struct asq__call *call, const Asqueue__Result *result,
+                       const asq_error *error)
+{
     struct input *item = ASQ__CONTAINER(call, struct input, call);
     struct asq__inputs *in = item->inputs;
     asq_value *value = NULL;
@@ -60,14 +66,15 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result, co
     if (error || result->failure) {
         fail(in, id, error ? error->message : result->failure->message);
     } else {
-        int rc = result->value.len ? asq__value_decode(result->value.data, result->value.len, &value, why,
-                                                       sizeof why)
+        int rc = result->value.len ? asq__value_decode(result->value.data, result->value.len,
+                                                       &value, why, sizeof why)
                                    : 0;
         if (rc == 0 && !value)
             value = asq_value_null();
         if (rc < 0)
             fail(in, id, why);
-        else if ((key ? asq_map_set(in->args, key, value) : asq_list_set(in->args, item->at, value)) < 0)
+        else if ((key ? asq_map_set(in->args, key, value)
+                      : asq_list_set(in->args, item->at, value)) < 0)
             fail(in, id, "out of memory");
     }
     if (in->pending == 0) {
@@ -77,7 +84,8 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result, co
     }
 }
 
-int asq__inputs_begin(struct asq__wcall *c) {
+int asq__inputs_begin(struct asq__wcall *c)
+{
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__process *w = c->entry->part->w;
     asq_value *args = NULL;
@@ -122,20 +130,24 @@ int asq__inputs_begin(struct asq__wcall *c) {
     return 0;
 }
 
-bool asq__inputs_ready(const struct asq__wcall *c) {
+bool asq__inputs_ready(const struct asq__wcall *c)
+{
     return c->inputs && (c->inputs->pending == 0 || c->inputs->failure);
 }
 
-const char *asq__inputs_failure(const struct asq__wcall *c) {
+const char *asq__inputs_failure(const struct asq__wcall *c)
+{
     return c->inputs ? c->inputs->failure : NULL;
 }
 
-const void *asq__inputs_args(const struct asq__inputs *in, size_t *n) {
+const void *asq__inputs_args(const struct asq__inputs *in, size_t *n)
+{
     *n = in->encoded.len;
     return in->encoded.data;
 }
 
-void asq__inputs_free(struct asq__inputs *in) {
+void asq__inputs_free(struct asq__inputs *in)
+{
     if (!in)
         return;
     for (size_t i = 0; i < in->n; i++)

@@ -16,7 +16,8 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-int asq__stream_id_parse(const char *text, struct asq__stream_id *ret) {
+int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
+{
     unsigned long long ms, n;
     char end;
     if (sscanf(text, "%llu-%llu%c", &ms, &n, &end) != 2)
@@ -26,15 +27,18 @@ int asq__stream_id_parse(const char *text, struct asq__stream_id *ret) {
     return 0;
 }
 
-void asq__stream_id_format(struct asq__stream_id id, char out[48]) {
+void asq__stream_id_format(struct asq__stream_id id, char out[48])
+{
     snprintf(out, 48, "%llu-%llu", (unsigned long long) id.ms, (unsigned long long) id.n);
 }
 
-static bool is_at_most(struct asq__stream_id a, struct asq__stream_id b) {
+static bool is_at_most(struct asq__stream_id a, struct asq__stream_id b)
+{
     return a.ms < b.ms || (a.ms == b.ms && a.n <= b.n);
 }
 
-void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]) {
+void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
+{
     struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
     memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
     asq__call_id_format(&id, out);
@@ -42,7 +46,8 @@ void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]) {
 
 /* ---- entries ---- */
 
-void asq__entry_free(struct asq__entry *e) {
+void asq__entry_free(struct asq__entry *e)
+{
     if (!e)
         return;
     asq__list_del(&e->order);
@@ -55,7 +60,8 @@ void asq__entry_free(struct asq__entry *e) {
     free(e);
 }
 
-void asq__entry_settle(struct asq__entry *e) {
+void asq__entry_settle(struct asq__entry *e)
+{
     if (e->unfinished || e->uncommitted || e->looking)
         return;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
@@ -67,7 +73,8 @@ void asq__entry_settle(struct asq__entry *e) {
     asq__entry_free(e);
 }
 
-int asq__entry_add_channel(struct asq__entry *e, const char *client) {
+int asq__entry_add_channel(struct asq__entry *e, const char *client)
+{
     if (!*client || strcmp(e->batch->reply, client) == 0)
         return 0;
     for (size_t i = 0; i < e->nchannels; i++)
@@ -83,14 +90,16 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client) {
     return 0;
 }
 
-static struct asq__entry *find_entry(struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]) {
+static struct asq__entry *find_entry(struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
+{
     struct asq__node *node = asq__table_find(&p->entries, id, ASQ__BATCH_ID);
     return node ? ASQ__CONTAINER(node, struct asq__entry, node) : NULL;
 }
 
 /* ---- pushing what is committed already ---- */
 
-static void push(struct asq__partition *p, const char *client, const void *data, size_t n) {
+static void push(struct asq__partition *p, const char *client, const void *data, size_t n)
+{
     char channel[ASQ__KEY_MAX];
     size_t channel_n = asq__keys_channel(asq__redis_keys(p->w->redis), client, channel);
     const char *argv[] = { "PUBLISH", channel, data };
@@ -100,8 +109,9 @@ static void push(struct asq__partition *p, const char *client, const void *data,
 }
 
 /* A failure that concerns who asked, not the call: pushed, not recorded. */
-static void push_failure(struct asq__partition *p, const char *client, const struct asq__call_id *target,
-                         int code, const char *why) {
+static void push_failure(struct asq__partition *p, const char *client,
+                         const struct asq__call_id *target, int code, const char *why)
+{
     struct asq__buf out;
     char text[ASQ__CALL_ID_TEXT];
     asq__call_id_format(target, text);
@@ -123,19 +133,23 @@ struct await {
     char client[ASQ_MAX_NAME + 1];
 };
 
-static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct await *a = user;
     (void) c;
     if (reply && reply->type == REDIS_REPLY_STRING)
         push(a->p, a->client, reply->str, (size_t) reply->len);
     else if (reply && reply->type == REDIS_REPLY_NIL)
-        push_failure(a->p, a->client, &a->target, ASQ_EEXPIRED,
-                     "no such call is waiting or running, and no result is kept for it: it has expired, was "
-                     "fetched by its caller, or never existed");
+        push_failure(
+            a->p, a->client, &a->target, ASQ_EEXPIRED,
+            "no such call is waiting or running, and no result is kept for it: it has expired, was "
+            "fetched by its caller, or never existed");
     free(a);
 }
 
-static void await_call(struct asq__partition *p, const struct asq__call_id *target, const char *client) {
+static void await_call(struct asq__partition *p, const struct asq__call_id *target,
+                       const char *client)
+{
     struct asq__entry *e = find_entry(p, target->batch);
     char key[ASQ__KEY_MAX];
     if (e && target->index < e->batch->n_jobs &&
@@ -156,7 +170,8 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
         free(a);
 }
 
-static void cancel_call(struct asq__partition *p, const struct asq__call_id *target) {
+static void cancel_call(struct asq__partition *p, const struct asq__call_id *target)
+{
     struct asq__entry *e = find_entry(p, target->batch);
     if (!e || target->index >= e->batch->n_jobs)
         return; /* it has ended */
@@ -177,7 +192,8 @@ static void cancel_call(struct asq__partition *p, const struct asq__call_id *tar
     }
 }
 
-static void control(struct asq__partition *p, const struct asq__entry *e) {
+static void control(struct asq__partition *p, const struct asq__entry *e)
+{
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         const Asqueue__Job *job = e->batch->jobs[i];
         struct asq__call_id target;
@@ -192,7 +208,8 @@ static void control(struct asq__partition *p, const struct asq__entry *e) {
 
 /* ---- records of what was (partly) done before ---- */
 
-static void take_record(struct asq__entry *e, const char *data, size_t n) {
+static void take_record(struct asq__entry *e, const char *data, size_t n)
+{
     struct asq__partition *p = e->part;
     struct asq__arena arena;
     Asqueue__Results *results;
@@ -216,7 +233,8 @@ static void take_record(struct asq__entry *e, const char *data, size_t n) {
     asq__arena_release(&arena);
 }
 
-static void on_record(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
@@ -238,7 +256,8 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user) 
     asq__intake_go_on(p);
 }
 
-static void look_up(struct asq__entry *e) {
+static void look_up(struct asq__entry *e)
+{
     struct asq__partition *p = e->part;
     char key[ASQ__KEY_MAX];
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, e->batch->id.data, key);
@@ -249,7 +268,8 @@ static void look_up(struct asq__entry *e) {
 
 /* ---- taking in ---- */
 
-static void dispatch_entry(struct asq__partition *p, struct asq__entry *e) {
+static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
+{
     if (e->control) {
         asq__table_del(&p->entries, &e->node);
         e->known = false;
@@ -272,12 +292,13 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e) {
     asq__entry_settle(e);
 }
 
-void asq__intake_go_on(struct asq__partition *p) {
+void asq__intake_go_on(struct asq__partition *p)
+{
     while (asq__partition_is_owned(p) && !asq__list_empty(&p->intake)) {
         struct asq__entry *e = ASQ__CONTAINER(p->intake.next, struct asq__entry, order);
         if (e->lookup) {
             /* All that have to be looked up are asked for together. */
-            ASQ__LIST_EACH(it, &p->intake) {
+            ASQ__LIST_EACH (it, &p->intake) {
                 struct asq__entry *other = ASQ__CONTAINER(it, struct asq__entry, order);
                 if (other->lookup && !other->looking)
                     look_up(other);
@@ -291,7 +312,8 @@ void asq__intake_go_on(struct asq__partition *p) {
 
 /* A second copy of a batch that is being worked on: its sender is told too, and it leaves the stream
  * together with the first. */
-static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy) {
+static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy)
+{
     struct asq__stream_id *copies = NULL;
     if (first->unfinished) /* else the commit that removes it is on its way already */
         copies = realloc(first->copies, (first->ncopies + 1) * sizeof *copies);
@@ -305,7 +327,8 @@ static void join_copy(struct asq__partition *p, struct asq__entry *first, struct
     asq__entry_free(copy);
 }
 
-static const redisReply *find_field(const redisReply *fields, const char *name) {
+static const redisReply *find_field(const redisReply *fields, const char *name)
+{
     for (size_t i = 0; i + 1 < fields->elements; i += 2)
         if (fields->element[i]->type == REDIS_REPLY_STRING &&
             strcmp(fields->element[i]->str, name) == 0 &&
@@ -314,7 +337,8 @@ static const redisReply *find_field(const redisReply *fields, const char *name) 
     return NULL;
 }
 
-static void take_attempts(struct asq__partition *p, struct asq__entry *e) {
+static void take_attempts(struct asq__partition *p, struct asq__entry *e)
+{
     if (!p->nattempts)
         return;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
@@ -328,11 +352,13 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e) {
     }
 }
 
-static bool is_nested(const Asqueue__Batch *batch) {
+static bool is_nested(const Asqueue__Batch *batch)
+{
     return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
 }
 
-void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
+void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
+{
     struct asq__process *w = p->w;
     struct asq__stream_id id;
     char why[300];
@@ -344,14 +370,17 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
         return;
     p->read_to = id;
     const redisReply *fields = reply->element[1];
-    const redisReply *bytes = fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "batch") : NULL;
+    const redisReply *bytes =
+        fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "batch") : NULL;
     const redisReply *label = fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "call") : NULL;
     if (!bytes) {
-        asq__dead_letter(p, id, label ? label->str : "?", "", 0, "the entry has no field 'batch'", 0);
+        asq__dead_letter(p, id, label ? label->str : "?", "", 0, "the entry has no field 'batch'",
+                         0);
         return;
     }
     if ((size_t) bytes->len > 2 * w->config.max_message_size + 65536) {
-        snprintf(why, sizeof why, "the entry has %zu bytes; this worker's --max-message-size is %zu",
+        snprintf(why, sizeof why,
+                 "the entry has %zu bytes; this worker's --max-message-size is %zu",
                  (size_t) bytes->len, w->config.max_message_size);
         asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
         return;
@@ -372,7 +401,8 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply) {
     }
     e->part = p;
     e->id = id;
-    e->arena = arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
+    e->arena =
+        arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
     e->batch = batch;
     e->bytes = sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used;
     atomic_fetch_add(&w->held_bytes, e->bytes);

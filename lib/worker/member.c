@@ -49,7 +49,8 @@ struct asq__members {
     char *classes;          /* JSON */
 };
 
-static const void *peer_key(const struct asq__node *node, size_t *n) {
+static const void *peer_key(const struct asq__node *node, size_t *n)
+{
     const struct peer *p = ASQ__CONTAINER(node, struct peer, node);
     *n = strlen(p->id);
     return p->id;
@@ -57,12 +58,14 @@ static const void *peer_key(const struct asq__node *node, size_t *n) {
 
 /* ---- the beat ---- */
 
-static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX]) {
+static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX])
+{
     asq__keys_worker(asq__redis_keys(m->w->redis), m->w->config.id, key);
 }
 
 /* One beat on the thread's connection. False when it was not acknowledged. */
-static bool beat(struct asq__members *m, redisContext *ctx) {
+static bool beat(struct asq__members *m, redisContext *ctx)
+{
     struct asq__process *w = m->w;
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[8][24];
     hash_key(m, key);
@@ -77,12 +80,12 @@ static bool beat(struct asq__members *m, redisContext *ctx) {
     snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
     snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
     int64_t sent = asq__now_ms();
-    redisAppendCommand(ctx,
-                       "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-                       "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s",
-                       key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2],
-                       number[3], number[4], number[7], number[5], number[6],
-                       atomic_load(w->stop) ? "1" : "0", m->classes);
+    redisAppendCommand(
+        ctx,
+        "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
+        "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s",
+        key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
+        number[4], number[7], number[5], number[6], atomic_load(w->stop) ? "1" : "0", m->classes);
     redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
     redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
                        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
@@ -110,14 +113,17 @@ static bool beat(struct asq__members *m, redisContext *ctx) {
     return ok;
 }
 
-static void on_blocked(void *user, const char *class_name, const char *method, int64_t ms) {
-    asq__process_log(user, ASQ_LOG_WARNING,
-                     "%s.%s has kept its thread busy for %lld ms without waiting through the library",
-                     class_name, method, (long long) ms);
+static void on_blocked(void *user, const char *class_name, const char *method, int64_t ms)
+{
+    asq__process_log(
+        user, ASQ_LOG_WARNING,
+        "%s.%s has kept its thread busy for %lld ms without waiting through the library",
+        class_name, method, (long long) ms);
 }
 
 /* Sleeps, or returns early when told to quit. True: quit. */
-static bool beat_sleep(struct asq__members *m, int64_t ms) {
+static bool beat_sleep(struct asq__members *m, int64_t ms)
+{
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
@@ -135,15 +141,16 @@ static bool beat_sleep(struct asq__members *m, int64_t ms) {
     return quit;
 }
 
-static void *beat_thread(void *arg) {
+static void *beat_thread(void *arg)
+{
     struct asq__members *m = arg;
     struct asq__process *w = m->w;
     redisContext *ctx = NULL;
     bool quit = false;
     while (!quit) {
         char err[256];
-        if (!ctx && asq__conn_blocking(w->config.url, "asqueue-beat", w->config.lease_time_ms / 3, &ctx,
-                                       err, sizeof err) < 0)
+        if (!ctx && asq__conn_blocking(w->config.url, "asqueue-beat", w->config.lease_time_ms / 3,
+                                       &ctx, err, sizeof err) < 0)
             ctx = NULL;
         bool ok = ctx && beat(m, ctx);
         if (!ok && ctx) {
@@ -165,18 +172,21 @@ static void *beat_thread(void *arg) {
     return NULL;
 }
 
-bool asq__members_beating(const struct asq__members *m) {
+bool asq__members_beating(const struct asq__members *m)
+{
     int64_t acked = atomic_load(&m->acked_ms);
     return acked == 0 || asq__now_ms_coarse() - acked < m->w->config.lease_time_ms * 2 / 3;
 }
 
 /* ---- deciding ---- */
 
-static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now) {
+static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now)
+{
     return p->listed && p->present && now - p->moved_ms < m->w->config.lease_time_ms;
 }
 
-static struct peer *find_peer(const struct asq__members *m, const char *id) {
+static struct peer *find_peer(const struct asq__members *m, const char *id)
+{
     struct asq__node *node = asq__table_find(&m->peers, id, strlen(id));
     return node ? ASQ__CONTAINER(node, struct peer, node) : NULL;
 }
@@ -188,7 +198,8 @@ struct live {
     int64_t now;
 };
 
-static void add_live(struct asq__node *node, void *user) {
+static void add_live(struct asq__node *node, void *user)
+{
     struct live *live = user;
     struct peer *p = ASQ__CONTAINER(node, struct peer, node);
     if (p->stopping || !is_alive(live->m, p, live->now))
@@ -197,7 +208,8 @@ static void add_live(struct asq__node *node, void *user) {
     live->workers[live->n++].weight = p->capacity ? p->capacity : 1;
 }
 
-static void forget_unlisted(struct asq__node *node, void *user) {
+static void forget_unlisted(struct asq__node *node, void *user)
+{
     struct asq__members *m = user;
     struct peer *p = ASQ__CONTAINER(node, struct peer, node);
     if (p->listed)
@@ -208,7 +220,8 @@ static void forget_unlisted(struct asq__node *node, void *user) {
 }
 
 /* What should be done about one partition, given who should own it. */
-static void decide(struct asq__members *m, struct asq__partition *p, bool mine, int64_t now) {
+static void decide(struct asq__members *m, struct asq__partition *p, bool mine, int64_t now)
+{
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
     if (asq__partition_is_owned(p)) {
@@ -235,7 +248,8 @@ static void decide(struct asq__members *m, struct asq__partition *p, bool mine, 
         asq__partition_claim(p, token ? token : "");
 }
 
-static void evaluate(struct asq__members *m) {
+static void evaluate(struct asq__members *m)
+{
     struct asq__process *w = m->w;
     int64_t now = asq__now_ms();
     asq__table_each(&m->peers, forget_unlisted, m);
@@ -267,7 +281,8 @@ static void evaluate(struct asq__members *m) {
 
 /* ---- looking ---- */
 
-static void look_answered(struct asq__members *m) {
+static void look_answered(struct asq__members *m)
+{
     if (--m->answers)
         return;
     m->looking = false;
@@ -279,7 +294,8 @@ static void look_answered(struct asq__members *m) {
     }
 }
 
-static void on_peer(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct peer *p = user;
     struct asq__members *m = p->members;
     (void) c;
@@ -303,12 +319,14 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user) {
     look_answered(m);
 }
 
-static void replace(char **to, const redisReply *from) {
+static void replace(char **to, const redisReply *from)
+{
     free(*to);
     *to = from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
 }
 
-static void on_lease(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__partition *p = user;
     struct asq__members *m = p->w->members;
     (void) c;
@@ -325,11 +343,13 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user) {
     look_answered(m);
 }
 
-static void on_time(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__members *m = user;
     (void) c;
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING && reply->element[1]->type == REDIS_REPLY_STRING) {
+        reply->element[0]->type == REDIS_REPLY_STRING &&
+        reply->element[1]->type == REDIS_REPLY_STRING) {
         int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
                            strtoll(reply->element[1]->str, NULL, 10) / 1000;
         m->w->redis_minus_mono_ms = redis_ms - asq__now_ms();
@@ -338,12 +358,14 @@ static void on_time(struct asq__conn *c, const redisReply *reply, void *user) {
     look_answered(m);
 }
 
-static void unlist(struct asq__node *node, void *user) {
+static void unlist(struct asq__node *node, void *user)
+{
     (void) user;
     ASQ__CONTAINER(node, struct peer, node)->listed = false;
 }
 
-static struct peer *list_peer(struct asq__members *m, const char *id) {
+static struct peer *list_peer(struct asq__members *m, const char *id)
+{
     struct peer *p = find_peer(m, id);
     if (!p) {
         p = calloc(1, sizeof *p);
@@ -359,7 +381,8 @@ static struct peer *list_peer(struct asq__members *m, const char *id) {
     return p;
 }
 
-static void on_members(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__members *m = user;
     struct asq__process *w = m->w;
     char key[ASQ__KEY_MAX];
@@ -374,13 +397,14 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
             continue;
         struct peer *p = list_peer(m, reply->element[i]->str);
         asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
-        if (p && asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping", NULL) == 0)
+        if (p &&
+            asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping", NULL) == 0)
             m->answers++;
     }
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
-        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key, "owner",
-                          "token", NULL) == 0)
+        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key,
+                          "owner", "token", NULL) == 0)
             m->answers++;
         else
             m->look_failed = true;
@@ -390,7 +414,8 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     look_answered(m);
 }
 
-void asq__members_look(struct asq__members *m) {
+void asq__members_look(struct asq__members *m)
+{
     char key[ASQ__KEY_MAX];
     if (m->looking) {
         m->again = true;
@@ -407,25 +432,29 @@ void asq__members_look(struct asq__members *m) {
     m->answers = 1;
 }
 
-void asq__members_beat(struct asq__members *m) {
+void asq__members_beat(struct asq__members *m)
+{
     pthread_mutex_lock(&m->lock);
     m->now = true;
     pthread_cond_signal(&m->ring);
     pthread_mutex_unlock(&m->lock);
 }
 
-void asq__members_woken(struct asq__members *m) {
+void asq__members_woken(struct asq__members *m)
+{
     if (!m->told_ready)
         asq__members_look(m);
 }
 
-static void on_tick(struct ev_loop *loop, ev_timer *w, int revents) {
+static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
+{
     (void) loop;
     (void) revents;
     asq__members_look(w->data);
 }
 
-void asq__members_tell(struct asq__process *w) {
+void asq__members_tell(struct asq__process *w)
+{
     char key[ASQ__KEY_MAX];
     asq__keys_channel(asq__redis_keys(w->redis), "workers", key);
     asq__conn_cmd(asq__redis_conn(w->redis, 0), NULL, NULL, "PUBLISH", key, w->config.id, NULL);
@@ -433,7 +462,8 @@ void asq__members_tell(struct asq__process *w) {
 
 /* ---- life ---- */
 
-int asq__members_new(struct asq__process *w, struct asq__members **ret) {
+int asq__members_new(struct asq__process *w, struct asq__members **ret)
+{
     struct asq__members *m = calloc(1, sizeof *m);
     if (!m)
         return ASQ_ENOMEM;
@@ -460,7 +490,8 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret) {
     return 0;
 }
 
-void asq__members_start(struct asq__members *m) {
+void asq__members_start(struct asq__members *m)
+{
     if (!m->started) {
         m->started = true;
         m->thread_started = pthread_create(&m->thread, NULL, beat_thread, m) == 0;
@@ -474,12 +505,14 @@ void asq__members_start(struct asq__members *m) {
     asq__members_look(m);
 }
 
-void asq__members_stop(struct asq__members *m) {
+void asq__members_stop(struct asq__members *m)
+{
     m->stopped = true;
     ev_timer_stop(m->w->loop, &m->tick);
 }
 
-static void free_peer(struct asq__node *node, void *user) {
+static void free_peer(struct asq__node *node, void *user)
+{
     struct asq__members *m = user;
     struct peer *p = ASQ__CONTAINER(node, struct peer, node);
     asq__table_del(&m->peers, node);
@@ -487,7 +520,8 @@ static void free_peer(struct asq__node *node, void *user) {
     free(p);
 }
 
-void asq__members_end(struct asq__members *m) {
+void asq__members_end(struct asq__members *m)
+{
     if (!m)
         return;
     asq__members_stop(m);
@@ -501,7 +535,8 @@ void asq__members_end(struct asq__members *m) {
     m->thread_started = false;
 }
 
-void asq__members_free(struct asq__members *m) {
+void asq__members_free(struct asq__members *m)
+{
     if (!m)
         return;
     asq__members_end(m);

@@ -54,7 +54,8 @@ struct request {
 /* ---- results ---- */
 
 /* On the loop: a result is there. */
-static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error) {
+static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
     asq_result *r = ASQ__CONTAINER(call, asq_result, call);
     struct nested *n = r->h->impl;
     if (result)
@@ -76,7 +77,8 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
 }
 
 /* On the method's thread: takes what has been completed, and runs callbacks. */
-static void take_completed(struct nested *n) {
+static void take_completed(struct nested *n)
+{
     struct asq__list taken;
     struct asq__list *node;
     asq__list_init(&taken);
@@ -94,7 +96,8 @@ static void take_completed(struct nested *n) {
 
 /* ---- submit ---- */
 
-static void request_free(struct request *q) {
+static void request_free(struct request *q)
+{
     asq__list_del(&q->held);
     asq__buf_release(&q->jobs);
     for (size_t i = 0; i < q->n; i++)
@@ -103,7 +106,8 @@ static void request_free(struct request *q) {
     free(q);
 }
 
-static void fail_request(struct request *q, int code, const char *why) {
+static void fail_request(struct request *q, int code, const char *why)
+{
     asq_error error = { code, why, "", "", "", "", "" };
     for (size_t i = 0; i < q->n; i++) {
         asq__result_ref(q->results[i]);
@@ -111,7 +115,8 @@ static void fail_request(struct request *q, int code, const char *why) {
     }
 }
 
-static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID]) {
+static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
+{
     if (run->ninner == run->inner_cap) {
         size_t cap = run->inner_cap ? run->inner_cap * 2 : 4;
         struct asq__inner *inner = realloc(run->inner, cap * sizeof *inner);
@@ -126,7 +131,8 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
 }
 
 /* On the loop: the batch may go. */
-static void send_on_loop(struct request *q) {
+static void send_on_loop(struct request *q)
+{
     struct nested *n = q->nested;
     struct asq__engine *engine = n->w->engine;
     struct asq__call **calls = malloc(q->n * sizeof(struct asq__call *));
@@ -149,8 +155,12 @@ static void send_on_loop(struct request *q) {
             asq__result_ref(q->results[i]);
             int awaited = asq__engine_await(engine, &q->results[i]->id, calls[i]);
             if (awaited < 0) {
-                asq_error error = { awaited, "the result of an earlier run of the call cannot be awaited", "",
-                                    "", "", "", "" };
+                asq_error error = {
+                    awaited, "the result of an earlier run of the call cannot be awaited",
+                    "",      "",
+                    "",      "",
+                    ""
+                };
                 call_done(calls[i], NULL, &error);
             }
         }
@@ -162,17 +172,20 @@ static void send_on_loop(struct request *q) {
 }
 
 /* Only after what its agent has done before is safe with Redis. */
-static bool may_go(const struct request *q) {
+static bool may_go(const struct request *q)
+{
     const struct asq__run *run = q->nested->run;
     return !run || run->actor->orphan || run->actor->saved_seq <= run->actor->part->acked;
 }
 
-static void submit_on_loop(struct asq__handover *h) {
+static void submit_on_loop(struct asq__handover *h)
+{
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
     struct asq__run *run = q->nested->run;
     if (run && run->actor->orphan) {
         /* The partition is lost, another worker runs the call again: nothing more is said from here. */
-        fail_request(q, ASQ_ECANCELED, "this worker has lost the agent's partition; the call runs elsewhere");
+        fail_request(q, ASQ_ECANCELED,
+                     "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
         return;
     }
@@ -183,8 +196,9 @@ static void submit_on_loop(struct asq__handover *h) {
     send_on_loop(q);
 }
 
-void asq__nested_go_on(struct asq__partition *p) {
-    ASQ__LIST_EACH(it, &p->held) {
+void asq__nested_go_on(struct asq__partition *p)
+{
+    ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);
         if (!may_go(q))
             continue;
@@ -193,18 +207,21 @@ void asq__nested_go_on(struct asq__partition *p) {
     }
 }
 
-void asq__nested_drop_held(struct asq__partition *p) {
-    ASQ__LIST_EACH(it, &p->held) {
+void asq__nested_drop_held(struct asq__partition *p)
+{
+    ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);
         asq__list_del(&q->held);
-        fail_request(q, ASQ_ECANCELED, "this worker has lost the agent's partition; the call runs elsewhere");
+        fail_request(q, ASQ_ECANCELED,
+                     "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
     }
 }
 
 /* The id of what this statement sends to one partition. */
 static void derive_id(struct nested *n, uint32_t partition, const struct request *q,
-                      uint8_t out[ASQ__BATCH_ID]) {
+                      uint8_t out[ASQ__BATCH_ID])
+{
     struct asq__buf b;
     asq__buf_init(&b, (size_t) 1 << 31);
     asq__buf_puts(&b, n->own.call);
@@ -216,7 +233,8 @@ static void derive_id(struct nested *n, uint32_t partition, const struct request
     asq__buf_release(&b);
 }
 
-static int send_to_partition(asq *h, uint32_t partition, asq_result **results, size_t n) {
+static int send_to_partition(asq *h, uint32_t partition, asq_result **results, size_t n)
+{
     struct nested *nested = h->impl;
     size_t count = 0, bytes = 0;
     for (size_t i = 0; i < n; i++)
@@ -265,7 +283,8 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     return 0;
 }
 
-static int nested_submit(asq *h, asq_result **results, size_t n) {
+static int nested_submit(asq *h, asq_result **results, size_t n)
+{
     struct nested *nested = h->impl;
     nested->ordinal++;
     for (size_t i = 0; i < n; i++) {
@@ -280,7 +299,8 @@ static int nested_submit(asq *h, asq_result **results, size_t n) {
 
 /* ---- wait ---- */
 
-static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
     struct nested *n = w->data;
     (void) loop;
     (void) revents;
@@ -290,7 +310,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents) {
     asq__run_wake(n->run);
 }
 
-static void wait_on_loop(struct asq__handover *h) {
+static void wait_on_loop(struct asq__handover *h)
+{
     struct nested *n = ASQ__CONTAINER(h, struct nested, wait);
     struct asq__run *run = n->run;
     int64_t now = asq__now_ms();
@@ -315,7 +336,8 @@ static void wait_on_loop(struct asq__handover *h) {
     asq__run_wake(run);
 }
 
-static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms) {
+static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+{
     struct nested *n = h->impl;
     struct asq__run *run = n->run;
     int64_t until = asq__deadline_ms(timeout_ms);
@@ -355,7 +377,8 @@ struct question {
     asq_result *result; /* a reference */
 };
 
-static void ask_on_loop(struct asq__handover *h) {
+static void ask_on_loop(struct asq__handover *h)
+{
     struct question *q = ASQ__CONTAINER(h, struct question, handover);
     asq_result *r = q->result;
     struct nested *n = r->h->impl;
@@ -374,7 +397,8 @@ static void ask_on_loop(struct asq__handover *h) {
     free(q);
 }
 
-static int ask_loop(asq *h, asq_result *r, enum ask ask) {
+static int ask_loop(asq *h, asq_result *r, enum ask ask)
+{
     struct nested *n = h->impl;
     struct question *q = calloc(1, sizeof *q);
     if (!q)
@@ -387,40 +411,49 @@ static int ask_loop(asq *h, asq_result *r, enum ask ask) {
     return 0;
 }
 
-static int nested_attach(asq *h, asq_result *r) {
+static int nested_attach(asq *h, asq_result *r)
+{
     return ask_loop(h, r, ASK_ATTACH);
 }
 
-static int nested_cancel(asq *h, asq_result *r) {
+static int nested_cancel(asq *h, asq_result *r)
+{
     return ask_loop(h, r, ASK_CANCEL);
 }
 
-static void nested_keep(asq *h, asq_result *r) {
+static void nested_keep(asq *h, asq_result *r)
+{
     struct nested *n = h->impl;
     (void) r;
     n->run->keep_inner = true; /* the records of this call's batches are left to their TTL */
 }
 
-static int nested_flush(asq *h) {
+static int nested_flush(asq *h)
+{
     (void) h; /* a statement's calls leave with it */
     return 0;
 }
 
-static bool nested_accepted(asq *h) {
+static bool nested_accepted(asq *h)
+{
     (void) h; /* the worker sees to it: its own commit tells */
     return true;
 }
 
-static int nested_attach_ev(asq *h, struct ev_loop *loop) {
+static int nested_attach_ev(asq *h, struct ev_loop *loop)
+{
     (void) loop;
-    return asq__fail(h, ASQ_ENOTSUP, "inside a method waits park the call; no loop can be attached");
+    return asq__fail(h, ASQ_ENOTSUP,
+                     "inside a method waits park the call; no loop can be attached");
 }
 
-static void nested_close(asq *h) {
+static void nested_close(asq *h)
+{
     (void) h;
 }
 
-static void nested_release(asq *h) {
+static void nested_release(asq *h)
+{
     struct nested *n = h->impl;
     pthread_mutex_destroy(&n->lock);
     free(n->links);
@@ -444,7 +477,8 @@ static const struct asq__mode nested_mode = {
 
 /* ---- life ---- */
 
-asq *asq__nested_new(struct asq__run *run) {
+asq *asq__nested_new(struct asq__run *run)
+{
     struct asq__wcall *c = run->call;
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     size_t outer = job->chain ? job->chain->n_links : 0;
@@ -489,7 +523,8 @@ asq *asq__nested_new(struct asq__run *run) {
     return h;
 }
 
-void asq__nested_end(asq *h) {
+void asq__nested_end(asq *h)
+{
     struct nested *n = h->impl;
     struct asq__list *node;
     ev_timer_stop(n->w->loop, &n->timer);

@@ -17,7 +17,8 @@ static _Thread_local void *alt_stack;
 static struct sigaction former;
 
 /* Async-signal-safe, as all below. */
-static void tell(const char *text) {
+static void tell(const char *text)
+{
     size_t n = 0;
     while (text[n])
         n++;
@@ -25,7 +26,8 @@ static void tell(const char *text) {
     (void) written;
 }
 
-static void tell_number(size_t number) {
+static void tell_number(size_t number)
+{
     char digits[24];
     size_t i = sizeof digits - 1;
     digits[i] = '\0';
@@ -35,7 +37,8 @@ static void tell_number(size_t number) {
     tell(digits + i);
 }
 
-static void on_fault(int signal_number, siginfo_t *info, void *context) {
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
     const struct asq__fiber *f = asq__fiber_current();
     struct sigaction next = former;
     (void) context;
@@ -54,7 +57,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context) {
         raise(signal_number); /* somebody sent it; else the same instruction faults again */
 }
 
-void asq__fiber_install_overflow_handler(void) {
+void asq__fiber_install_overflow_handler(void)
+{
     struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     struct sigaction old;
     sigemptyset(&action.sa_mask);
@@ -65,7 +69,8 @@ void asq__fiber_install_overflow_handler(void) {
     sigaction(SIGSEGV, &action, NULL);
 }
 
-void asq__fiber_thread_init(void) {
+void asq__fiber_thread_init(void)
+{
     stack_t old;
     if (sigaltstack(NULL, &old) < 0 || !(old.ss_flags & SS_DISABLE))
         return; /* somebody else's, a sanitizer's maybe, does as well */
@@ -78,7 +83,8 @@ void asq__fiber_thread_init(void) {
     }
 }
 
-void asq__fiber_thread_release(void) {
+void asq__fiber_thread_release(void)
+{
     stack_t none = { .ss_flags = SS_DISABLE };
     if (!alt_stack)
         return;

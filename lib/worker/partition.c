@@ -11,22 +11,26 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-static const void *entry_key(const struct asq__node *node, size_t *n) {
+static const void *entry_key(const struct asq__node *node, size_t *n)
+{
     *n = ASQ__BATCH_ID;
     return ASQ__CONTAINER(node, struct asq__entry, node)->batch->id.data;
 }
 
-static const void *actor_key(const struct asq__node *node, size_t *n) {
+static const void *actor_key(const struct asq__node *node, size_t *n)
+{
     const struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     *n = strlen(a->id);
     return a->id;
 }
 
-bool asq__partition_is_owned(const struct asq__partition *p) {
+bool asq__partition_is_owned(const struct asq__partition *p)
+{
     return p->state == ASQ__PART_ACTIVE || p->state == ASQ__PART_DRAINING;
 }
 
-size_t asq__partitions_owned(const struct asq__process *w) {
+size_t asq__partitions_owned(const struct asq__process *w)
+{
     size_t n = 0;
     for (uint32_t i = 0; i < w->nparts; i++)
         n += asq__partition_is_owned(&w->parts[i]);
@@ -35,7 +39,8 @@ size_t asq__partitions_owned(const struct asq__process *w) {
 
 /* ---- claim ---- */
 
-static int random_token(char token[33]) {
+static int random_token(char token[33])
+{
     uint8_t random[16];
     if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
         return ASQ_ESYS;
@@ -47,7 +52,8 @@ static int random_token(char token[33]) {
     return 0;
 }
 
-static void take_attempts(struct asq__partition *p, const redisReply *list) {
+static void take_attempts(struct asq__partition *p, const redisReply *list)
+{
     free(p->attempts);
     p->attempts = NULL;
     p->nattempts = 0;
@@ -70,7 +76,8 @@ static void take_attempts(struct asq__partition *p, const redisReply *list) {
     }
 }
 
-static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__partition *p = user;
     struct asq__process *w = p->w;
     (void) c;
@@ -85,7 +92,8 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
-        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number, reply->str);
+        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
+                         reply->str);
         return;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
@@ -114,7 +122,8 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         asq__reader_add(p);
 }
 
-void asq__partition_claim(struct asq__partition *p, const char *expected_token) {
+void asq__partition_claim(struct asq__partition *p, const char *expected_token)
+{
     struct asq__process *w = p->w;
     char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX];
     if (p->state != ASQ__PART_IDLE || random_token(p->token) < 0)
@@ -126,14 +135,16 @@ void asq__partition_claim(struct asq__partition *p, const char *expected_token) 
     size_t lens[6];
     for (int i = 0; i < 6; i++)
         lens[i] = strlen(argv[i]);
-    if (asq__script_run(asq__redis_conn(w->redis, p->number), asq__redis_scripts(w->redis, p->number),
-                        ASQ__SCRIPT_CLAIM, on_claimed, p, 3, 3, argv, lens) == 0)
+    if (asq__script_run(asq__redis_conn(w->redis, p->number),
+                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
+                        3, 3, argv, lens) == 0)
         p->state = ASQ__PART_CLAIMING;
 }
 
 /* ---- dropping what is in memory ---- */
 
-static void drop_actor(struct asq__node *node, void *user) {
+static void drop_actor(struct asq__node *node, void *user)
+{
     struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     (void) user;
     asq__table_del(&a->part->actors, node);
@@ -144,7 +155,8 @@ static void drop_actor(struct asq__node *node, void *user) {
         asq__actor_free(a);
 }
 
-static void drop_entry(struct asq__node *node, void *user) {
+static void drop_entry(struct asq__node *node, void *user)
+{
     struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node);
     struct asq__partition *p = user;
     asq__table_del(&p->entries, node);
@@ -164,10 +176,11 @@ static void drop_entry(struct asq__node *node, void *user) {
     asq__entry_settle(e);
 }
 
-static void drop_all(struct asq__partition *p) {
+static void drop_all(struct asq__partition *p)
+{
     asq__nested_drop_held(p);
     asq__commits_drop(p);
-    ASQ__LIST_EACH(it, &p->intake)
+    ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
     asq__list_del(&p->loading);
     asq__table_each(&p->entries, drop_entry, p);
@@ -177,11 +190,13 @@ static void drop_all(struct asq__partition *p) {
     p->recovering = p->asking = false;
 }
 
-void asq__partition_fence(struct asq__partition *p, const char *why) {
+void asq__partition_fence(struct asq__partition *p, const char *why)
+{
     struct asq__process *w = p->w;
     if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
         return;
-    asq__process_log(w, ASQ_LOG_WARNING, "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
+    asq__process_log(w, ASQ_LOG_WARNING,
+                     "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
                      p->number, (unsigned long long) p->epoch, why);
     asq__reader_remove(p);
     drop_all(p);
@@ -190,7 +205,8 @@ void asq__partition_fence(struct asq__partition *p, const char *why) {
 
 /* ---- drain, release ---- */
 
-static void on_released(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_released(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__partition *p = user;
     (void) c;
     if (p->state != ASQ__PART_RELEASING)
@@ -209,11 +225,13 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
     asq__members_tell(p->w);
 }
 
-static bool is_empty(const struct asq__partition *p) {
+static bool is_empty(const struct asq__partition *p)
+{
     return p->inside == 0 && !asq__commits_pending(p);
 }
 
-void asq__partition_check_drained(struct asq__partition *p) {
+void asq__partition_check_drained(struct asq__partition *p)
+{
     struct asq__process *w = p->w;
     char lease[ASQ__KEY_MAX];
     if (p->state != ASQ__PART_DRAINING || !is_empty(p))
@@ -222,14 +240,17 @@ void asq__partition_check_drained(struct asq__partition *p) {
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     const char *argv[] = { lease, p->token };
     size_t lens[] = { strlen(lease), strlen(p->token) };
-    if (asq__script_run(asq__redis_conn(w->redis, p->number), asq__redis_scripts(w->redis, p->number),
-                        ASQ__SCRIPT_RELEASE, on_released, p, 1, 1, argv, lens) == 0)
+    if (asq__script_run(asq__redis_conn(w->redis, p->number),
+                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE, on_released,
+                        p, 1, 1, argv, lens) == 0)
         p->state = ASQ__PART_RELEASING;
     else if (w->stopping)
-        drop_all(p); /* Redis is away, and this process about to end: the lease is found ownerless */
+        drop_all(
+            p); /* Redis is away, and this process about to end: the lease is found ownerless */
 }
 
-void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms) {
+void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)
+{
     if (p->state != ASQ__PART_ACTIVE)
         return;
     p->state = ASQ__PART_DRAINING;
@@ -239,7 +260,8 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms) {
 
 /* ---- life ---- */
 
-int asq__partitions_init(struct asq__process *w) {
+int asq__partitions_init(struct asq__process *w)
+{
     uint32_t n = asq__redis_partitions(w->redis);
     w->parts = calloc(n, sizeof *w->parts);
     if (!w->parts)
@@ -254,21 +276,24 @@ int asq__partitions_init(struct asq__process *w) {
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
         asq__list_init(&p->held);
-        if (asq__table_init(&p->entries, entry_key) < 0 || asq__table_init(&p->actors, actor_key) < 0)
+        if (asq__table_init(&p->entries, entry_key) < 0 ||
+            asq__table_init(&p->actors, actor_key) < 0)
             return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
         w->nparts = i + 1;
     }
     return 0;
 }
 
-void asq__partitions_drop(struct asq__process *w) {
+void asq__partitions_drop(struct asq__process *w)
+{
     for (uint32_t i = 0; i < w->nparts; i++) {
         drop_all(&w->parts[i]);
         w->parts[i].epoch = 0;
     }
 }
 
-void asq__partitions_release(struct asq__process *w) {
+void asq__partitions_release(struct asq__process *w)
+{
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         asq__table_release(&p->entries);

@@ -12,7 +12,8 @@
 #include "asqueue.h"
 #include "value/hash.h"
 
-static double score(uint64_t worker_hash, uint32_t weight, uint32_t partition) {
+static double score(uint64_t worker_hash, uint32_t weight, uint32_t partition)
+{
     uint8_t key[12];
     for (int i = 0; i < 8; i++)
         key[i] = (uint8_t) (worker_hash >> (8 * i));
@@ -23,7 +24,8 @@ static double score(uint64_t worker_hash, uint32_t weight, uint32_t partition) {
 }
 
 int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t partitions,
-               uint32_t *owners) {
+               uint32_t *owners)
+{
     uint64_t *hashes = malloc(n * sizeof *hashes);
     uint32_t *room = malloc(n * sizeof *room);
     double total = 0;

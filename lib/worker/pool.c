@@ -29,15 +29,16 @@
 enum {
     NAME_SHOWN = 96,
     THREAD_STACK = 256 << 10,
-    STARVED_MS = 10,  /* between two tries to get memory */
-    TRIM_MS = 1000,   /* stacks that were not needed for so long may go, … */
+    STARVED_MS = 10,   /* between two tries to get memory */
+    TRIM_MS = 1000,    /* stacks that were not needed for so long may go, … */
     TRIM_AT_ONCE = 64, /* … a few at a time, as each takes 10 µs, … */
     TRIM_PAUSE_MS = 20 /* … with work in between */
 };
 
 /* What a thread is doing, for asq__pool_scan. The names are copies: a task's end with it. */
 struct note {
-    struct asq__task *task; /* NULL: nothing. Not to be followed: it may be gone before it is cleared */
+    struct asq__task
+        *task; /* NULL: nothing. Not to be followed: it may be gone before it is cleared */
     int64_t since_ms;
     bool reported;
     char class_name[NAME_SHOWN], method[NAME_SHOWN];
@@ -53,10 +54,10 @@ struct asq__place {
     int64_t trim_ms; /* when to trim again */
     /* Under the lock: */
     pthread_cond_t bell;
-    bool called;           /* the bell was rung, and not heard yet */
-    struct asq__list idle; /* in pool->idle while it waits for work */
+    bool called;                    /* the bell was rung, and not heard yet */
+    struct asq__list idle;          /* in pool->idle while it waits for work */
     struct asq__list ready, parked; /* fibers */
-    size_t nparked;        /* in both */
+    size_t nparked;                 /* in both */
     struct note now;
 };
 
@@ -79,7 +80,8 @@ static void *thread_main(void *arg);
 /* ---- threads ---- */
 
 /* With the lock: the thread that is to look for a task, if one has to be sent. For send. */
-static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new) {
+static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
+{
     struct asq__list *node;
     struct asq__place *p;
     if (pool->searcher || pool->stopping || asq__list_empty(&pool->tasks))
@@ -99,7 +101,8 @@ static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new) {
     return p;
 }
 
-static int start(struct asq__place *p) {
+static int start(struct asq__place *p)
+{
     sigset_t block, old;
     pthread_attr_t attr;
     static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
@@ -120,7 +123,8 @@ static int start(struct asq__place *p) {
 }
 
 /* Without the lock: it takes a while. */
-static void send(struct asq__place *p, bool is_new) {
+static void send(struct asq__place *p, bool is_new)
+{
     struct asq__pool *pool = p->pool;
     if (!is_new) {
         pthread_cond_signal(&p->bell);
@@ -139,19 +143,22 @@ static void send(struct asq__place *p, bool is_new) {
 
 /* ---- running ---- */
 
-static void first_function(void *arg) {
+static void first_function(void *arg)
+{
     struct asq__task *task = arg;
     task->run(task);
 }
 
-static void copy_name(char to[NAME_SHOWN], const char *name) {
+static void copy_name(char to[NAME_SHOWN], const char *name)
+{
     size_t n = name ? strnlen(name, NAME_SHOWN - 1) : 0;
     if (n)
         memcpy(to, name, n);
     to[n] = '\0';
 }
 
-static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task) {
+static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task)
+{
     size_t size = task->stack_size ? task->stack_size : p->pool->config.stack_size;
     struct asq__fiber *f;
     if (asq__fiber_new(&p->stacks, size, first_function, task, &f) < 0)
@@ -162,14 +169,17 @@ static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task
 }
 
 /* Gives up stacks that were not needed for a while, on a thread that always has something to do. */
-static void trim(struct asq__place *p) {
+static void trim(struct asq__place *p)
+{
     int64_t now_ms = asq__now_ms_coarse();
     if (now_ms >= p->trim_ms)
-        p->trim_ms = now_ms + (asq__stack_pool_trim(&p->stacks, TRIM_AT_ONCE) ? TRIM_PAUSE_MS : TRIM_MS);
+        p->trim_ms =
+            now_ms + (asq__stack_pool_trim(&p->stacks, TRIM_AT_ONCE) ? TRIM_PAUSE_MS : TRIM_MS);
 }
 
 /* Resumes it until it parks or ends. Called with the lock, returns with it. */
-static void run(struct asq__place *p, struct asq__fiber *f) {
+static void run(struct asq__place *p, struct asq__fiber *f)
+{
     struct asq__pool *pool = p->pool;
     struct asq__task *outer = p->now.task; /* on the loop's thread a task may run another inline */
     struct note outer_note;
@@ -213,7 +223,8 @@ static void run(struct asq__place *p, struct asq__fiber *f) {
     f->woken = false;
 }
 
-static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *ready) {
+static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *ready)
+{
     struct asq__list *node = asq__list_pop(ready);
     if (!node)
         return NULL;
@@ -222,7 +233,8 @@ static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *rea
 }
 
 /* With the lock. False: nobody called in that time. */
-static bool wait_ms(struct asq__place *p, int64_t ms) {
+static bool wait_ms(struct asq__place *p, int64_t ms)
+{
     int64_t until_ms = asq__now_ms() + ms;
     struct timespec until = { .tv_sec = (time_t) (until_ms / 1000),
                               .tv_nsec = (long) (until_ms % 1000) * 1000000 };
@@ -233,7 +245,8 @@ static bool wait_ms(struct asq__place *p, int64_t ms) {
 }
 
 /* With the lock: waits until it is called. After a while without work, unused stacks go. */
-static void idle(struct asq__place *p) {
+static void idle(struct asq__place *p)
+{
     struct asq__pool *pool = p->pool;
     bool quiet = false;
     asq__list_add_first(&pool->idle, &p->idle); /* who ran last is the warmest */
@@ -251,7 +264,8 @@ static void idle(struct asq__place *p) {
 }
 
 /* With the lock. */
-static void run_task(struct asq__place *p, struct asq__list *node) {
+static void run_task(struct asq__place *p, struct asq__list *node)
+{
     struct asq__pool *pool = p->pool;
     pthread_mutex_unlock(&pool->lock);
     struct asq__fiber *f = new_fiber(p, ASQ__CONTAINER(node, struct asq__task, node));
@@ -265,7 +279,8 @@ static void run_task(struct asq__place *p, struct asq__list *node) {
     }
 }
 
-static void *thread_main(void *arg) {
+static void *thread_main(void *arg)
+{
     struct asq__place *p = arg;
     struct asq__pool *pool = p->pool;
     char name[16] = "asq-pool-";
@@ -296,7 +311,8 @@ static void *thread_main(void *arg) {
     return NULL;
 }
 
-void asq__pool_submit(struct asq__pool *pool, struct asq__task *task) {
+void asq__pool_submit(struct asq__pool *pool, struct asq__task *task)
+{
     bool is_new = false;
     pthread_mutex_lock(&pool->lock);
     asq__list_add(&pool->tasks, &task->node);
@@ -306,7 +322,8 @@ void asq__pool_submit(struct asq__pool *pool, struct asq__task *task) {
         send(searcher, is_new);
 }
 
-void asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task) {
+void asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task)
+{
     struct asq__fiber *f = new_fiber(&pool->places[0], task);
     if (!f) {
         asq__pool_submit(pool, task);
@@ -317,13 +334,14 @@ void asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-bool asq__pool_inline_ready(struct asq__pool *pool) {
+bool asq__pool_inline_ready(struct asq__pool *pool)
+{
     struct asq__place *p = &pool->places[0];
     struct asq__fiber *f;
     size_t left = 0;
     bool any = false;
     pthread_mutex_lock(&pool->lock);
-    ASQ__LIST_EACH(node, &p->ready)
+    ASQ__LIST_EACH (node, &p->ready)
         left++;
     while (left-- && (f = take_ready(p, &p->ready))) {
         run(p, f);
@@ -337,11 +355,13 @@ bool asq__pool_inline_ready(struct asq__pool *pool) {
 
 /* ---- parking ---- */
 
-void asq__pool_park(void) {
+void asq__pool_park(void)
+{
     asq__fiber_park();
 }
 
-void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f) {
+void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
+{
     struct asq__place *p = f->place;
     bool ring = false, tell_loop = false;
     pthread_mutex_lock(&pool->lock);
@@ -368,8 +388,10 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f) {
 /* ---- looking ---- */
 
 void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms,
-                    void (*found)(void *user, const char *class_name, const char *method, int64_t ms),
-                    void *user) {
+                    void (*found)(void *user, const char *class_name, const char *method,
+                                  int64_t ms),
+                    void *user)
+{
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
         struct note *now = &pool->places[i].now;
         char class_name[NAME_SHOWN], method[NAME_SHOWN];
@@ -387,7 +409,8 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
     }
 }
 
-struct asq__pool_stats asq__pool_stats(struct asq__pool *pool) {
+struct asq__pool_stats asq__pool_stats(struct asq__pool *pool)
+{
     struct asq__pool_stats stats = { .stacks = atomic_load(&pool->stacks.mapped),
                                      .high_water = atomic_load(&pool->stacks.high_water),
                                      .unguarded = atomic_load(&pool->stacks.unguarded) };
@@ -404,7 +427,8 @@ struct asq__pool_stats asq__pool_stats(struct asq__pool *pool) {
 
 /* ---- life ---- */
 
-static void init_condition(pthread_cond_t *c) {
+static void init_condition(pthread_cond_t *c)
+{
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -412,9 +436,11 @@ static void init_condition(pthread_cond_t *c) {
     pthread_condattr_destroy(&attr);
 }
 
-int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret) {
+int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
+{
     uint32_t capacity = config->capacity ? config->capacity : 1;
-    struct asq__pool *pool = calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->places[0]);
+    struct asq__pool *pool =
+        calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->places[0]);
     if (!pool)
         return ASQ_ENOMEM;
     pool->config = *config;
@@ -447,7 +473,8 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
     return 0;
 }
 
-bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms) {
+bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms)
+{
     int64_t until_ms = asq__deadline_ms(timeout_ms);
     struct timespec until = { .tv_sec = (time_t) (until_ms / 1000),
                               .tv_nsec = (long) (until_ms % 1000) * 1000000 };
@@ -469,7 +496,8 @@ bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms) {
     return all;
 }
 
-void asq__pool_free(struct asq__pool *pool) {
+void asq__pool_free(struct asq__pool *pool)
+{
     if (!pool)
         return;
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {

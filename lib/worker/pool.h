@@ -17,8 +17,8 @@ struct asq__pool;
 
 struct asq__task {
     struct asq__list node;
-    void (*run)(struct asq__task *task); /* on a fiber; it may free the task, or have it freed */
-    size_t stack_size;                   /* 0: the pool's */
+    void (*run)(struct asq__task *task);  /* on a fiber; it may free the task, or have it freed */
+    size_t stack_size;                    /* 0: the pool's */
     const char *name_class, *name_method; /* borrowed while it runs; or NULL */
 };
 
@@ -65,7 +65,8 @@ void asq__pool_wake(struct asq__pool *p, struct asq__fiber *f);
 /* Names what has kept its thread busy for threshold_ms without parking, once each time. From any thread;
  * found is called on it. now_ms as asq__now_ms. */
 void asq__pool_scan(struct asq__pool *p, int64_t now_ms, int64_t threshold_ms,
-                    void (*found)(void *user, const char *class_name, const char *method, int64_t ms),
+                    void (*found)(void *user, const char *class_name, const char *method,
+                                  int64_t ms),
                     void *user);
 struct asq__pool_stats asq__pool_stats(struct asq__pool *p);
 

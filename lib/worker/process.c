@@ -16,9 +16,16 @@
 
 #include "value/clock.h"
 
-enum { RETRY_MS = 500, UPKEEP_MS = 1000, IDLE_MS = 10 * 60 * 1000, KEEP_ACTORS = 2000000, STOP_THREADS_MS = 1000 };
+enum {
+    RETRY_MS = 500,
+    UPKEEP_MS = 1000,
+    IDLE_MS = 10 * 60 * 1000,
+    KEEP_ACTORS = 2000000,
+    STOP_THREADS_MS = 1000
+};
 
-void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...) {
+void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
+{
     char text[1200];
     va_list ap;
     if (!w->config.log || level > w->config.log_level)
@@ -29,7 +36,8 @@ void asq__process_log(struct asq__process *w, asq_log_level level, const char *f
     w->config.log(w->config.log_user, level, text);
 }
 
-void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...) {
+void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
+{
     va_list ap;
     if (w->ended)
         return;
@@ -41,13 +49,15 @@ void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...) {
     ev_break(w->loop, EVBREAK_ALL);
 }
 
-static void log_text(void *user, asq_log_level level, const char *message) {
+static void log_text(void *user, asq_log_level level, const char *message)
+{
     asq__process_log(user, level, "%s", message);
 }
 
 /* ---- hand-over ---- */
 
-void asq__process_hand_over(struct asq__process *w, struct asq__handover *h) {
+void asq__process_hand_over(struct asq__process *w, struct asq__handover *h)
+{
     pthread_mutex_lock(&w->handover_lock);
     bool first = asq__list_empty(&w->handover);
     asq__list_add(&w->handover, &h->node);
@@ -56,7 +66,8 @@ void asq__process_hand_over(struct asq__process *w, struct asq__handover *h) {
         ev_async_send(w->loop, &w->wake);
 }
 
-static bool take_handovers(struct asq__process *w) {
+static bool take_handovers(struct asq__process *w)
+{
     struct asq__list taken, *node;
     asq__list_init(&taken);
     pthread_mutex_lock(&w->handover_lock);
@@ -72,7 +83,8 @@ static bool take_handovers(struct asq__process *w) {
 
 /* ---- stopping ---- */
 
-static void check_stopped(struct asq__process *w) {
+static void check_stopped(struct asq__process *w)
+{
     if (!w->stopping || w->ended)
         return;
     for (uint32_t i = 0; i < w->nparts; i++)
@@ -82,7 +94,8 @@ static void check_stopped(struct asq__process *w) {
     ev_break(w->loop, EVBREAK_ALL);
 }
 
-static void begin_stop(struct asq__process *w) {
+static void begin_stop(struct asq__process *w)
+{
     w->stopping = true;
     w->stop_deadline_ms = asq__deadline_ms(w->config.drain_timeout_ms);
     asq__process_log(w, ASQ_LOG_INFO, "stopping: what runs may end, within %lld ms",
@@ -96,7 +109,8 @@ static void begin_stop(struct asq__process *w) {
     }
 }
 
-static void check_stop(struct asq__process *w) {
+static void check_stop(struct asq__process *w)
+{
     int stop = w->stop ? atomic_load(w->stop) : 0;
     if (stop && !w->members) {
         w->ended = true; /* before Redis was ever there */
@@ -106,7 +120,8 @@ static void check_stop(struct asq__process *w) {
     if (stop && !w->stopping)
         begin_stop(w);
     if (w->stopping && (stop > 1 || asq__now_ms() > w->stop_deadline_ms) && !w->ended) {
-        asq__process_log(w, ASQ_LOG_WARNING, "ending now; what has not drained runs again elsewhere");
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "ending now; what has not drained runs again elsewhere");
         w->ended = true;
         ev_break(w->loop, EVBREAK_ALL);
     }
@@ -115,7 +130,8 @@ static void check_stop(struct asq__process *w) {
 
 /* ---- the cycle ---- */
 
-static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents) {
+static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
+{
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
@@ -135,7 +151,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents) {
     check_stopped(w);
 }
 
-static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents) {
+static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
+{
     (void) loop;
     (void) revents;
     struct asq__process *w = watcher->data;
@@ -144,14 +161,16 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents) {
     check_stop(w);
 }
 
-static void go_on_everywhere(struct asq__process *w) {
+static void go_on_everywhere(struct asq__process *w)
+{
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__intake_go_on(&w->parts[i]);
         asq__partition_go_on(&w->parts[i]);
     }
 }
 
-static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents) {
+static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
@@ -168,7 +187,8 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents) {
     asq__commits_recover(w);
 }
 
-static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents) {
+static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
@@ -179,7 +199,8 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents) {
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING && asq__now_ms() > p->drain_deadline_ms) {
-            asq__process_log(w, ASQ_LOG_INFO, "partition %u did not drain in time; it stays here for now",
+            asq__process_log(w, ASQ_LOG_INFO,
+                             "partition %u did not drain in time; it stays here for now",
                              p->number);
             p->state = ASQ__PART_ACTIVE;
         }
@@ -191,18 +212,22 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents) {
 
 /* ---- Redis ---- */
 
-static int check_policy(struct asq__process *w) {
+static int check_policy(struct asq__process *w)
+{
     const char *policy = asq__redis_eviction_policy(w->redis);
     if (!*policy || strcmp(policy, "noeviction") == 0)
         return 0;
-    asq__process_fail(w, ASQ_EREDIS,
-                      "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is "
-                      "short; set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in "
-                      "redis.conf)", policy);
+    asq__process_fail(
+        w, ASQ_EREDIS,
+        "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is "
+        "short; set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in "
+        "redis.conf)",
+        policy);
     return w->code;
 }
 
-static void on_up(struct asq__redis *redis, void *user) {
+static void on_up(struct asq__redis *redis, void *user)
+{
     struct asq__process *w = user;
     bool first = !w->parts;
     (void) redis;
@@ -228,7 +253,8 @@ static void on_up(struct asq__redis *redis, void *user) {
     check_stop(w);
 }
 
-static void on_down(struct asq__redis *redis, int code, const char *why, void *user) {
+static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
+{
     struct asq__process *w = user;
     int64_t now = asq__now_ms();
     (void) redis;
@@ -239,7 +265,8 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
         free(where);
         return;
     }
-    if (now - w->down_told_ms > 5000 || w->down_told_ms == 0) { /* each try fails alike: say it now and then */
+    if (now - w->down_told_ms > 5000 ||
+        w->down_told_ms == 0) { /* each try fails alike: say it now and then */
         char *where = asq__url_format(w->config.url, true);
         asq__process_log(w, ASQ_LOG_WARNING, "%s: %s; trying again", where ? where : "Redis", why);
         free(where);
@@ -247,7 +274,9 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     }
 }
 
-static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n, void *user) {
+static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,
+                    void *user)
+{
     struct asq__process *w = user;
     (void) redis;
     if (channel == 0)
@@ -260,12 +289,14 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
 
 /* ---- the pool's hooks ---- */
 
-static void on_inline_ready(void *user) {
+static void on_inline_ready(void *user)
+{
     struct asq__process *w = user;
     ev_async_send(w->loop, &w->wake);
 }
 
-static void on_switch(void *user, unsigned thread, struct asq__task *task) {
+static void on_switch(void *user, unsigned thread, struct asq__task *task)
+{
     struct asq__process *w = user;
     if (!w->config.slots || thread > w->config.capacity)
         return;
@@ -282,9 +313,11 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task) {
 
 /* ---- life ---- */
 
-static int set_up(struct asq__process *w, char *err, size_t errlen) {
+static int set_up(struct asq__process *w, char *err, size_t errlen)
+{
     char name[64];
-    if (getrandom(&w->client_number, sizeof w->client_number, 0) != (ssize_t) sizeof w->client_number)
+    if (getrandom(&w->client_number, sizeof w->client_number, 0) !=
+        (ssize_t) sizeof w->client_number)
         return asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
     snprintf(w->client, sizeof w->client, "%016llx", (unsigned long long) w->client_number);
     snprintf(name, sizeof name, "asqueue-worker-%ld", (long) getpid());
@@ -333,7 +366,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen) {
 }
 
 /* False: threads still run, and everything must stay where it is. */
-static bool tear_down(struct asq__process *w) {
+static bool tear_down(struct asq__process *w)
+{
     if (w->pool && !asq__pool_stop(w->pool, STOP_THREADS_MS)) {
         /* User code holds a thread, and with it what it works on. The process ends anyway. */
         asq__members_end(w->members);
@@ -346,7 +380,8 @@ static bool tear_down(struct asq__process *w) {
     asq__partitions_drop(w);
     asq__engine_free(w->engine);
     asq__readers_release(w);
-    asq__redis_free(w->redis); /* answers that are still to come are given up: their users must be there */
+    asq__redis_free(
+        w->redis); /* answers that are still to come are given up: their users must be there */
     asq__partitions_release(w);
     asq__members_free(w->members);
     asq__pool_free(w->pool);
@@ -357,7 +392,8 @@ static bool tear_down(struct asq__process *w) {
 }
 
 int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
-                     struct asq__process **current, char *err, size_t errlen) {
+                     struct asq__process **current, char *err, size_t errlen)
+{
     struct asq__process *w = calloc(1, sizeof *w);
     if (!w)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -391,6 +427,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     return rc;
 }
 
-void asq__process_wake(struct asq__process *w) {
+void asq__process_wake(struct asq__process *w)
+{
     ev_async_send(w->loop, &w->wake);
 }

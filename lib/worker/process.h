@@ -58,13 +58,13 @@ struct asq__wcall {
     struct asq__list node; /* in the actor's mailbox or wakers */
     struct asq__entry *entry;
     struct asq__actor *actor;
-    struct asq__run *run;  /* while RUNNING or PARKED */
+    struct asq__run *run;       /* while RUNNING or PARKED */
     struct asq__inputs *inputs; /* futures that are awaited, or their values; or NULL */
     uint32_t index;
-    uint32_t attempts;     /* processes that died on it */
+    uint32_t attempts; /* processes that died on it */
     enum asq__wcall_state state;
     bool canceled;
-    bool reentered;        /* marked: must not be run again from its start */
+    bool reentered; /* marked: must not be run again from its start */
 };
 
 /* A batch. Freed when every call is finished and acknowledged, and nothing refers to it. */
@@ -75,19 +75,19 @@ struct asq__entry {
     struct asq__stream_id id;
     struct asq__arena arena;
     Asqueue__Batch *batch;
-    size_t bytes;            /* that it holds, about */
-    char **channels;         /* client ids besides batch->reply that get the results */
+    size_t bytes;    /* that it holds, about */
+    char **channels; /* client ids besides batch->reply that get the results */
     size_t nchannels;
     struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
     size_t ncopies;
-    size_t unfinished;       /* calls */
-    size_t uncommitted;      /* commits with a piece of it that are not acknowledged */
-    bool known;              /* in part->entries */
-    bool partial;            /* part of its results is in its record already */
-    bool looking;            /* its record is being read */
-    bool lookup;             /* its record must be read before it runs */
-    bool again;              /* it may have been begun before: what it calls may have been called before */
-    bool control;            /* await, cancel: handled at once */
+    size_t unfinished;  /* calls */
+    size_t uncommitted; /* commits with a piece of it that are not acknowledged */
+    bool known;         /* in part->entries */
+    bool partial;       /* part of its results is in its record already */
+    bool looking;       /* its record is being read */
+    bool lookup;        /* its record must be read before it runs */
+    bool again;   /* it may have been begun before: what it calls may have been called before */
+    bool control; /* await, cancel: handled at once */
     struct asq__wcall calls[];
 };
 
@@ -99,23 +99,28 @@ struct asq__actor {
     struct asq__list load; /* in part->loads while its record is wanted */
     struct asq__partition *part;
     struct asq__object object;
-    struct asq__list mailbox; /* calls that wait, first in first out */
+    struct asq__list mailbox;   /* calls that wait, first in first out */
     struct asq__list reentrant; /* calls that a call inside waits for: let in while it is parked */
     struct asq__list insiders;  /* runs: begun and not ended */
-    struct asq__list wakers;  /* parked calls whose wait is over, waiting for their turn */
-    struct asq__wcall *turn;  /* runs now: at most one */
-    unsigned inside;          /* calls begun and not ended: running, parked */
-    uint64_t saved_seq;       /* the commit that carries its last effect */
+    struct asq__list wakers;    /* parked calls whose wait is over, waiting for their turn */
+    struct asq__wcall *turn;    /* runs now: at most one */
+    unsigned inside;            /* calls begun and not ended: running, parked */
+    uint64_t saved_seq;         /* the commit that carries its last effect */
     int64_t idle_since_ms;
     bool loading, loaded;
-    bool orphan;              /* its partition was lost: freed when nothing is inside */
+    bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
 };
 
 /* ---- a partition ---- */
 
-enum asq__part_state { ASQ__PART_IDLE, ASQ__PART_CLAIMING, ASQ__PART_ACTIVE, ASQ__PART_DRAINING,
-                       ASQ__PART_RELEASING };
+enum asq__part_state {
+    ASQ__PART_IDLE,
+    ASQ__PART_CLAIMING,
+    ASQ__PART_ACTIVE,
+    ASQ__PART_DRAINING,
+    ASQ__PART_RELEASING
+};
 
 struct asq__partition {
     struct asq__process *w;
@@ -125,27 +130,27 @@ struct asq__partition {
     uint64_t epoch;
     /* The stream. */
     struct asq__reader *reader;
-    struct asq__stream_id read_to; /* last entry taken in */
+    struct asq__stream_id read_to;   /* last entry taken in */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
-    struct asq__list intake;       /* entries in the order of the stream, not dispatched yet */
-    struct asq__table entries;     /* all unfinished ones, by batch id */
+    struct asq__list intake;         /* entries in the order of the stream, not dispatched yet */
+    struct asq__table entries;       /* all unfinished ones, by batch id */
     /* Agents. */
     struct asq__table actors;
-    struct asq__list loads;        /* actors whose records are to be fetched at the end of the cycle */
-    struct asq__list loading;      /* in process->loads while there are some */
-    size_t inside;                 /* calls on fibers */
+    struct asq__list loads;   /* actors whose records are to be fetched at the end of the cycle */
+    struct asq__list loading; /* in process->loads while there are some */
+    size_t inside;            /* calls on fibers */
     struct asq__attempt *attempts; /* calls that processes died on */
     size_t nattempts;
     /* Commits. */
-    uint64_t seq, acked;           /* last one made, last one acknowledged */
-    struct asq__commit *open;      /* is being filled */
-    struct asq__list commits;      /* sent, or to be sent again, in order of seq */
-    struct asq__list ready;        /* in process->ready while `open` has something */
+    uint64_t seq, acked;      /* last one made, last one acknowledged */
+    struct asq__commit *open; /* is being filled */
+    struct asq__list commits; /* sent, or to be sent again, in order of seq */
+    struct asq__list ready;   /* in process->ready while `open` has something */
     size_t in_flight;
-    bool doomed;                   /* memory ran short: to be dropped at the end of the cycle */
-    bool recovering;               /* a commit's outcome is unknown: read the lease first */
-    bool asking;                   /* … and the question is on its way */
-    struct asq__list held;         /* nested requests that wait for a commit */
+    bool doomed;           /* memory ran short: to be dropped at the end of the cycle */
+    bool recovering;       /* a commit's outcome is unknown: read the lease first */
+    bool asking;           /* … and the question is on its way */
+    struct asq__list held; /* nested requests that wait for a commit */
     int64_t drain_deadline_ms;
     /* What the lease said when it was last read, whoever holds it. */
     char *seen_owner, *seen_token;
@@ -178,7 +183,7 @@ struct asq__process_config {
     uint32_t partitions, capacity, max_expire_time_s, max_attempts;
     size_t max_message_size, stack_size;
     int64_t lease_time_ms, drain_timeout_ms;
-    struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
+    struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
     void *ready_user;
     asq_log_level log_level;
@@ -196,10 +201,10 @@ struct asq__process {
     struct asq__process_config config;
     struct asq__env env;
     struct ev_loop *loop;
-    ev_prepare cycle;  /* end of a cycle: fetch records, send commits, flush */
-    ev_async wake;     /* the pool has something, or somebody wants it to stop */
-    ev_timer retry;    /* recovers commits after a refusal */
-    ev_timer upkeep;   /* idle agents leave memory */
+    ev_prepare cycle; /* end of a cycle: fetch records, send commits, flush */
+    ev_async wake;    /* the pool has something, or somebody wants it to stop */
+    ev_timer retry;   /* recovers commits after a refusal */
+    ev_timer upkeep;  /* idle agents leave memory */
     struct asq__redis *redis;
     struct asq__engine *engine;
     struct asq__pool *pool;
@@ -220,12 +225,12 @@ struct asq__process {
     bool redis_clock_known;
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;
-    pthread_t thread;  /* the loop's */
-    atomic_int *stop;  /* 1: drain and end; 2: end now. Set from signal handlers and threads */
+    pthread_t thread; /* the loop's */
+    atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     int64_t down_told_ms;
     bool stopping, ended;
     int64_t stop_deadline_ms;
-    int code;         /* what it ended with */
+    int code; /* what it ended with */
     char why[400];
     /* Handed over by threads. */
     pthread_mutex_t handover_lock;
@@ -250,7 +255,8 @@ void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
 
 /* partition.c */
 int asq__partitions_init(struct asq__process *w);
-void asq__partitions_drop(struct asq__process *w); /* all that they hold; answers to come find nothing */
+void asq__partitions_drop(
+    struct asq__process *w); /* all that they hold; answers to come find nothing */
 void asq__partitions_release(struct asq__process *w);
 void asq__partition_claim(struct asq__partition *p, const char *expected_token);
 /* Stops starting calls, and hands it back once it is empty. */
@@ -279,13 +285,13 @@ void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 
 /* dispatch.c */
-void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */
-void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
+void asq__dispatch(struct asq__wcall *c);            /* a new call: to its actor's mailbox */
+void asq__actor_go_on(struct asq__actor *a);         /* starts what can be started */
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
 void asq__run_finished(struct asq__handover *h);
-void asq__run_parks(struct asq__run *run);           /* it waits: others may have its turn */
-void asq__run_wake(struct asq__run *run);            /* its wait is over: give it its turn */
+void asq__run_parks(struct asq__run *run); /* it waits: others may have its turn */
+void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn */
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void asq__actor_free(struct asq__actor *a);
@@ -309,10 +315,10 @@ struct asq__run {
     struct asq__effect effect;
     struct asq__inner *inner; /* to be forgotten after its own commit */
     size_t ninner, inner_cap;
-    bool keep_inner; /* … or left to their TTL: somebody has their ids */
-    bool parked; /* it waits, and has given up its turn */
-    bool woken;  /* its wait is over, its turn still to come */
-    int wait_rc; /* what its wait ended with */
+    bool keep_inner;          /* … or left to their TTL: somebody has their ids */
+    bool parked;              /* it waits, and has given up its turn */
+    bool woken;               /* its wait is over, its turn still to come */
+    int wait_rc;              /* what its wait ended with */
     struct asq__fiber *fiber; /* while parked */
 };
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
@@ -321,7 +327,7 @@ void asq__run_free(struct asq__run *run);
 
 /* nested.c */
 asq *asq__nested_new(struct asq__run *run);
-void asq__nested_end(asq *h); /* the method has returned; on the loop */
+void asq__nested_end(asq *h);                     /* the method has returned; on the loop */
 void asq__nested_go_on(struct asq__partition *p); /* held requests whose commit is acknowledged */
 void asq__nested_drop_held(struct asq__partition *p);
 
@@ -350,11 +356,12 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret);
 void asq__members_start(struct asq__members *m); /* Redis is up (again) */
 void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
 void asq__members_woken(struct asq__members *m); /* the loop was woken: perhaps by the first beat */
-void asq__members_beat(struct asq__members *m);  /* beats at once, and so hears whether it is to stop */
-void asq__members_stop(struct asq__members *m);  /* no claims any more; the beat goes on */
-void asq__members_end(struct asq__members *m);   /* the beat ends, and says good-bye */
+void asq__members_beat(
+    struct asq__members *m); /* beats at once, and so hears whether it is to stop */
+void asq__members_stop(struct asq__members *m); /* no claims any more; the beat goes on */
+void asq__members_end(struct asq__members *m);  /* the beat ends, and says good-bye */
 void asq__members_free(struct asq__members *m);
-void asq__members_tell(struct asq__process *w);  /* wakes the other workers */
+void asq__members_tell(struct asq__process *w); /* wakes the other workers */
 /* False when its own beat was not acknowledged for too long. */
 bool asq__members_beating(const struct asq__members *m);
 

@@ -25,21 +25,23 @@ struct asq__reader {
         char key[ASQ__KEY_MAX];
     } asked[STREAMS];
     size_t nasked;
-    bool reading;  /* a read is under way */
-    bool changed;  /* … and it is to be cut short */
+    bool reading; /* a read is under way */
+    bool changed; /* … and it is to be cut short */
     bool unblocking;
 };
 
 static void read_on(struct asq__reader *r);
 
-static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user)
+{
     (void) c;
     (void) reply;
     ((struct asq__reader *) user)->unblocking = false;
 }
 
 /* The set has changed: begin a read, or cut short the one under way. */
-static void changed(struct asq__reader *r) {
+static void changed(struct asq__reader *r)
+{
     char id[24];
     if (!r->reading) {
         read_on(r);
@@ -49,21 +51,25 @@ static void changed(struct asq__reader *r) {
     if (r->unblocking)
         return;
     snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
-    if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id, NULL) == 0)
+    if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id,
+                      NULL) == 0)
         r->unblocking = true;
 }
 
-static struct asq__partition *find_stream(const struct asq__reader *r, const char *key) {
+static struct asq__partition *find_stream(const struct asq__reader *r, const char *key)
+{
     for (size_t i = 0; i < r->nasked; i++) {
         struct asq__partition *p = r->asked[i].part;
         if (strcmp(r->asked[i].key, key) == 0)
-            return p->reader == r && p->epoch == r->asked[i].epoch && asq__partition_is_owned(p) ? p
-                                                                                                 : NULL;
+            return p->reader == r && p->epoch == r->asked[i].epoch && asq__partition_is_owned(p)
+                       ? p
+                       : NULL;
     }
     return NULL;
 }
 
-static void on_entries(struct asq__conn *c, const redisReply *reply, void *user) {
+static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
+{
     struct asq__reader *r = user;
     (void) c;
     r->reading = r->changed = false;
@@ -94,7 +100,8 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
     read_on(r);
 }
 
-static void read_on(struct asq__reader *r) {
+static void read_on(struct asq__reader *r)
+{
     const char *argv[6 + 2 * STREAMS];
     char ids[STREAMS][48], count[16], block[16];
     if (r->n == 0 || r->reading || !asq__conn_is_up(r->conn))
@@ -120,18 +127,22 @@ static void read_on(struct asq__reader *r) {
         r->reading = true;
 }
 
-static void reader_up(struct asq__conn *c, void *user) {
+static void reader_up(struct asq__conn *c, void *user)
+{
     (void) c;
     read_on(user);
 }
 
-static void reader_down(struct asq__conn *c, int code, const char *why, void *user) {
+static void reader_down(struct asq__conn *c, int code, const char *why, void *user)
+{
     struct asq__reader *r = user;
     (void) c;
-    asq__process_log(r->w, ASQ_LOG_DEBUG, "a reading connection is down (%s): %s", asq_error_name(code), why);
+    asq__process_log(r->w, ASQ_LOG_DEBUG, "a reading connection is down (%s): %s",
+                     asq_error_name(code), why);
 }
 
-static int reader_new(struct asq__process *w, struct asq__reader **ret) {
+static int reader_new(struct asq__process *w, struct asq__reader **ret)
+{
     struct asq__reader *r = calloc(1, sizeof *r);
     if (!r)
         return ASQ_ENOMEM;
@@ -157,7 +168,8 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret) {
 
 /* ---- streams come and go ---- */
 
-int asq__readers_init(struct asq__process *w) {
+int asq__readers_init(struct asq__process *w)
+{
     size_t n = (w->nparts + STREAMS - 1) / STREAMS;
     w->readers = calloc(n, sizeof(struct asq__reader *));
     if (!w->readers)
@@ -166,7 +178,8 @@ int asq__readers_init(struct asq__process *w) {
     return 0;
 }
 
-void asq__reader_add(struct asq__partition *p) {
+void asq__reader_add(struct asq__partition *p)
+{
     struct asq__process *w = p->w;
     /* The first with room: as few connections as will do. */
     for (size_t i = 0; i < w->nreaders; i++) {
@@ -185,7 +198,8 @@ void asq__reader_add(struct asq__partition *p) {
     }
 }
 
-void asq__reader_remove(struct asq__partition *p) {
+void asq__reader_remove(struct asq__partition *p)
+{
     struct asq__reader *r = p->reader;
     if (!r)
         return;
@@ -198,7 +212,8 @@ void asq__reader_remove(struct asq__partition *p) {
     /* The read under way may still bring entries of it: they find no partition. */
 }
 
-void asq__readers_release(struct asq__process *w) {
+void asq__readers_release(struct asq__process *w)
+{
     for (size_t i = 0; i < w->nreaders; i++) {
         if (!w->readers[i])
             continue;

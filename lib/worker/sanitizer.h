@@ -34,15 +34,16 @@
 #ifdef HAVE_VALGRIND_VALGRIND_H
 #include <valgrind/valgrind.h>
 #define ASQ__VALGRIND_STACK(low, high) VALGRIND_STACK_REGISTER(low, (high) -1)
-#define ASQ__VALGRIND_NO_STACK(id) VALGRIND_STACK_DEREGISTER(id)
+#define ASQ__VALGRIND_NO_STACK(id)     VALGRIND_STACK_DEREGISTER(id)
 #endif
 #ifndef ASQ__VALGRIND_STACK
 #define ASQ__VALGRIND_STACK(low, high) 0
-#define ASQ__VALGRIND_NO_STACK(id) ((void) (id))
+#define ASQ__VALGRIND_NO_STACK(id)     ((void) (id))
 #endif
 
 /* Frames that were left for good have left red zones behind. */
-static inline void asq__asan_forget(const void *low, size_t size) {
+static inline void asq__asan_forget(const void *low, size_t size)
+{
 #ifdef ASQ__ASAN
     __asan_unpoison_memory_region(low, size);
 #else
@@ -51,7 +52,8 @@ static inline void asq__asan_forget(const void *low, size_t size) {
 }
 
 /* Right before a switch; *fake_stack is kept for the switch back, NULL gives it up. */
-static inline void asq__asan_leave(void **fake_stack, const void *low, size_t size) {
+static inline void asq__asan_leave(void **fake_stack, const void *low, size_t size)
+{
 #ifdef ASQ__ASAN
     __sanitizer_start_switch_fiber(fake_stack, low, size);
 #else
@@ -60,7 +62,8 @@ static inline void asq__asan_leave(void **fake_stack, const void *low, size_t si
 }
 
 /* Right after a switch, on the new stack; ret_low and ret_size get the bounds of the old one. */
-static inline void asq__asan_arrive(void *fake_stack, const void **ret_low, size_t *ret_size) {
+static inline void asq__asan_arrive(void *fake_stack, const void **ret_low, size_t *ret_size)
+{
 #ifdef ASQ__ASAN
     __sanitizer_finish_switch_fiber(fake_stack, ret_low, ret_size);
 #else
@@ -68,7 +71,8 @@ static inline void asq__asan_arrive(void *fake_stack, const void **ret_low, size
 #endif
 }
 
-static inline void *asq__tsan_fiber_new(void) {
+static inline void *asq__tsan_fiber_new(void)
+{
 #ifdef ASQ__TSAN
     return __tsan_create_fiber(0);
 #else
@@ -76,7 +80,8 @@ static inline void *asq__tsan_fiber_new(void) {
 #endif
 }
 
-static inline void asq__tsan_fiber_free(void *fiber) {
+static inline void asq__tsan_fiber_free(void *fiber)
+{
 #ifdef ASQ__TSAN
     __tsan_destroy_fiber(fiber);
 #else
@@ -84,7 +89,8 @@ static inline void asq__tsan_fiber_free(void *fiber) {
 #endif
 }
 
-static inline void *asq__tsan_fiber_current(void) {
+static inline void *asq__tsan_fiber_current(void)
+{
 #ifdef ASQ__TSAN
     return __tsan_get_current_fiber();
 #else

@@ -28,22 +28,26 @@
 /* Wide enough that a frame of ordinary size cannot step over it. */
 enum { GUARD_SIZE = 16 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
 
-static size_t page_size(void) {
+static size_t page_size(void)
+{
     return (size_t) sysconf(_SC_PAGESIZE);
 }
 
-static size_t guard_size(size_t stack_size) {
+static size_t guard_size(size_t stack_size)
+{
     size_t page = page_size(), guard = stack_size / 8 < GUARD_SIZE ? stack_size / 8 : GUARD_SIZE;
     return guard < page ? page : guard / page * page;
 }
 
-static char *map(size_t size) {
+static char *map(size_t size)
+{
     void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     return mem == MAP_FAILED ? NULL : mem;
 }
 
-static long max_map_count(void) {
+static long max_map_count(void)
+{
     long n = MAX_MAP_COUNT;
     FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
     if (f) {
@@ -54,17 +58,20 @@ static long max_map_count(void) {
     return n;
 }
 
-static bool shadow_stack(void) {
+static bool shadow_stack(void)
+{
 #if defined(__x86_64__) && defined(SYS_arch_prctl)
     enum { ARCH_SHSTK_STATUS = 0x5005, ARCH_SHSTK_SHSTK = 1 };
     unsigned long features = 0;
-    return syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &features) == 0 && (features & ARCH_SHSTK_SHSTK);
+    return syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &features) == 0 &&
+           (features & ARCH_SHSTK_SHSTK);
 #else
     return false;
 #endif
 }
 
-void asq__stacks_init(struct asq__stacks *s) {
+void asq__stacks_init(struct asq__stacks *s)
+{
     size_t page = page_size();
     char *probe = map(page);
     s->guard = ASQ__GUARD_PROTECT;
@@ -80,7 +87,8 @@ void asq__stacks_init(struct asq__stacks *s) {
     atomic_init(&s->high_water, 0);
 }
 
-unsigned asq__stack_shift(size_t size) {
+unsigned asq__stack_shift(size_t size)
+{
     unsigned shift = ASQ__STACK_MIN_SHIFT;
     if (size == 0)
         size = ASQ__STACK_DEFAULT;
@@ -89,7 +97,8 @@ unsigned asq__stack_shift(size_t size) {
     return shift;
 }
 
-static void add_guard(struct asq__stacks *s, struct asq__stack *stack) {
+static void add_guard(struct asq__stacks *s, struct asq__stack *stack)
+{
     size_t size = guard_size(stack->size);
     if (s->guard == ASQ__GUARD_INSTALL && madvise(stack->low, size, MADV_GUARD_INSTALL) == 0) {
         stack->guard_size = size;
@@ -97,7 +106,8 @@ static void add_guard(struct asq__stacks *s, struct asq__stack *stack) {
     }
     /* Also when the above is refused, as it is for locked memory. */
     if (s->guard != ASQ__GUARD_NONE) {
-        if (atomic_fetch_sub(&s->protect_left, 1) > 0 && mprotect(stack->low, size, PROT_NONE) == 0) {
+        if (atomic_fetch_sub(&s->protect_left, 1) > 0 &&
+            mprotect(stack->low, size, PROT_NONE) == 0) {
             stack->guard_size = size;
             stack->by_mprotect = true;
             return;
@@ -107,7 +117,8 @@ static void add_guard(struct asq__stacks *s, struct asq__stack *stack) {
     atomic_fetch_add(&s->unguarded, 1);
 }
 
-int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack *ret) {
+int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack *ret)
+{
     struct asq__stack stack = { .size = (size_t) 1 << shift };
     stack.low = map(stack.size);
     if (!stack.low)
@@ -124,7 +135,8 @@ int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack *ret
     return 0;
 }
 
-bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack) {
+bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack)
+{
     struct asq__stack gone = *stack; /* which may lie on the stack itself */
     size_t guarded = gone.by_mprotect ? gone.guard_size : 0;
     asq__asan_forget(gone.low + guarded, gone.size - guarded);
@@ -141,7 +153,8 @@ bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack) {
     return true;
 }
 
-size_t asq__stack_measure(struct asq__stacks *s, const struct asq__stack *stack) {
+size_t asq__stack_measure(struct asq__stacks *s, const struct asq__stack *stack)
+{
     size_t page = page_size(), used = 0;
     char *top = stack->low + stack->size;
     unsigned char resident[MEASURE_PAGES];
@@ -162,14 +175,16 @@ size_t asq__stack_measure(struct asq__stacks *s, const struct asq__stack *stack)
     return used;
 }
 
-void asq__stack_empty(struct asq__stacks *s, const struct asq__stack *stack, size_t keep) {
+void asq__stack_empty(struct asq__stacks *s, const struct asq__stack *stack, size_t keep)
+{
     size_t page = page_size(), usable = stack->size - stack->guard_size;
     keep = (keep + page - 1) / page * page;
     if (keep < usable && asq__stack_measure(s, stack) > keep)
         madvise(stack->low + stack->guard_size, usable - keep, MADV_DONTNEED);
 }
 
-bool asq__stack_in_guard(const struct asq__stack *stack, const void *address) {
+bool asq__stack_in_guard(const struct asq__stack *stack, const void *address)
+{
     uintptr_t at = (uintptr_t) address, low = (uintptr_t) stack->low;
     return at >= low && at < low + stack->guard_size;
 }

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ASQ__STACK_DEFAULT ((size_t) 256 << 10)
+#define ASQ__STACK_DEFAULT   ((size_t) 256 << 10)
 #define ASQ__STACK_MIN_SHIFT 14 /* 16 KiB */
 #define ASQ__STACK_MAX_SHIFT 30 /* 1 GiB */
-#define ASQ__STACK_SIZES (ASQ__STACK_MAX_SHIFT - ASQ__STACK_MIN_SHIFT + 1)
+#define ASQ__STACK_SIZES     (ASQ__STACK_MAX_SHIFT - ASQ__STACK_MIN_SHIFT + 1)
 
 enum asq__guard {
     ASQ__GUARD_NONE,
@@ -22,11 +22,11 @@ enum asq__guard {
 /* What the stacks of a process have in common. Any thread. */
 struct asq__stacks {
     enum asq__guard guard;
-    bool shadow_stack; /* the processor checks return addresses: see fiber.c */
-    atomic_long protect_left;  /* how many more may be guarded by mprotect */
-    atomic_size_t mapped;      /* stacks there are */
-    atomic_size_t unguarded;   /* stacks made without a guard, ever */
-    atomic_size_t high_water;  /* bytes of the deepest use seen */
+    bool shadow_stack;        /* the processor checks return addresses: see fiber.c */
+    atomic_long protect_left; /* how many more may be guarded by mprotect */
+    atomic_size_t mapped;     /* stacks there are */
+    atomic_size_t unguarded;  /* stacks made without a guard, ever */
+    atomic_size_t high_water; /* bytes of the deepest use seen */
 };
 
 /* low is the lowest address, of the guard. All of size is mapped, the guard included. */

@@ -41,8 +41,8 @@ struct shared {
 };
 
 struct child {
-    pid_t pid; /* 0: not running */
-    bool done; /* ended in order, or for good */
+    pid_t pid;        /* 0: not running */
+    bool done;        /* ended in order, or for good */
     bool unannounced; /* it has died, and Redis does not know yet */
     char id[ASQ_MAX_ID + 16];
     struct shared *shared;
@@ -65,7 +65,8 @@ struct supervisor {
 
 static void say(const struct supervisor *s, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static void say(const struct supervisor *s, asq_log_level level, const char *fmt, ...) {
+static void say(const struct supervisor *s, asq_log_level level, const char *fmt, ...)
+{
     char text[800];
     va_list ap;
     const struct asq__process_config *c = &s->config->process;
@@ -77,7 +78,8 @@ static void say(const struct supervisor *s, asq_log_level level, const char *fmt
     c->log(c->log_user, level, text);
 }
 
-static void notify(const struct supervisor *s, const char *state) {
+static void notify(const struct supervisor *s, const char *state)
+{
 #ifdef HAVE_LIBSYSTEMD
     if (s->config->notify)
         sd_notify(0, state);
@@ -92,7 +94,8 @@ static void notify(const struct supervisor *s, const char *state) {
 static atomic_int child_stop;
 static struct asq__process *child_process;
 
-static void on_term(int signal) {
+static void on_term(int signal)
+{
     (void) signal;
     int saved = errno;
     int stop = atomic_load(&child_stop);
@@ -108,7 +111,8 @@ struct ready_hook {
     int fd;
 };
 
-static void on_ready(void *user) {
+static void on_ready(void *user)
+{
     struct ready_hook *hook = user;
     atomic_store(&hook->shared->ready, 1);
     ssize_t n = write(hook->fd, "r", 1);
@@ -116,7 +120,8 @@ static void on_ready(void *user) {
 }
 
 static void run_child(struct supervisor *s, struct child *c) __attribute__((noreturn));
-static void run_child(struct supervisor *s, struct child *c) {
+static void run_child(struct supervisor *s, struct child *c)
+{
     struct asq__process_config config = s->config->process;
     struct sigaction term = { .sa_handler = on_term };
     char err[400] = "";
@@ -153,7 +158,8 @@ static void run_child(struct supervisor *s, struct child *c) {
 
 /* ---- children ---- */
 
-static void start(struct supervisor *s, struct child *c) {
+static void start(struct supervisor *s, struct child *c)
+{
     memset(c->shared, 0, s->shared_size);
     c->started_ms = asq__now_ms();
     c->pid = fork();
@@ -167,7 +173,8 @@ static void start(struct supervisor *s, struct child *c) {
 }
 
 /* Raises `attempts` of the calls that were on its threads, then tells that it is dead. */
-static bool announce(struct supervisor *s, struct child *c) {
+static bool announce(struct supervisor *s, struct child *c)
+{
     const struct asq__process_config *config = &s->config->process;
     struct asq__keys keys;
     redisContext *ctx;
@@ -175,7 +182,8 @@ static bool announce(struct supervisor *s, struct child *c) {
     bool suspects = false, ok = true;
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
-    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err, sizeof err) < 0)
+    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err,
+                           sizeof err) < 0)
         return false;
     for (uint32_t i = 0; i <= config->capacity; i++)
         suspects |= c->shared->slots[i].busy && c->shared->slots[i].suspect;
@@ -204,7 +212,8 @@ static bool announce(struct supervisor *s, struct child *c) {
     return ok;
 }
 
-static void reaped(struct supervisor *s, struct child *c, int status) {
+static void reaped(struct supervisor *s, struct child *c, int status)
+{
     int64_t now = asq__now_ms();
     c->pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
@@ -221,8 +230,9 @@ static void reaped(struct supervisor *s, struct child *c, int status) {
         return;
     }
     if (WIFSIGNALED(status))
-        say(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s", c->id, WTERMSIG(status),
-            strsignal(WTERMSIG(status)), s->stopping ? "" : "; it is started again");
+        say(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s", c->id,
+            WTERMSIG(status), strsignal(WTERMSIG(status)),
+            s->stopping ? "" : "; it is started again");
     else
         say(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s", c->id,
             WEXITSTATUS(status), s->stopping ? "" : "; it is started again");
@@ -232,12 +242,13 @@ static void reaped(struct supervisor *s, struct child *c, int status) {
         return;
     }
     c->backoff_ms = now - c->started_ms > HEALTHY_MS || !c->backoff_ms ? BACKOFF_FIRST_MS
-                    : c->backoff_ms * 2 < BACKOFF_MAX_MS              ? c->backoff_ms * 2
+                    : c->backoff_ms * 2 < BACKOFF_MAX_MS               ? c->backoff_ms * 2
                                                                        : BACKOFF_MAX_MS;
     c->start_at_ms = now + c->backoff_ms;
 }
 
-static void reap(struct supervisor *s) {
+static void reap(struct supervisor *s)
+{
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct child *c = &s->children[i];
         int status;
@@ -246,13 +257,15 @@ static void reap(struct supervisor *s) {
     }
 }
 
-static void signal_all(struct supervisor *s, int signal) {
+static void signal_all(struct supervisor *s, int signal)
+{
     for (uint32_t i = 0; i < s->config->processes; i++)
         if (s->children[i].pid)
             kill(s->children[i].pid, signal);
 }
 
-static void ask_to_stop(struct supervisor *s) {
+static void ask_to_stop(struct supervisor *s)
+{
     if (++s->stopping == 1)
         notify(s, "STOPPING=1");
     signal_all(s, SIGTERM);
@@ -261,14 +274,16 @@ static void ask_to_stop(struct supervisor *s) {
             s->children[i].done = true;
 }
 
-static bool all_done(const struct supervisor *s) {
+static bool all_done(const struct supervisor *s)
+{
     for (uint32_t i = 0; i < s->config->processes; i++)
         if (!s->children[i].done)
             return false;
     return true;
 }
 
-static void tell_ready(struct supervisor *s) {
+static void tell_ready(struct supervisor *s)
+{
     char buf[64];
     while (read(s->ready[0], buf, sizeof buf) > 0)
         ;
@@ -285,7 +300,8 @@ static void tell_ready(struct supervisor *s) {
 
 /* ---- the loop ---- */
 
-static void on_signals(struct supervisor *s) {
+static void on_signals(struct supervisor *s)
+{
     struct signalfd_siginfo info;
     while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info)
         if (info.ssi_signo != SIGCHLD)
@@ -293,7 +309,8 @@ static void on_signals(struct supervisor *s) {
     reap(s);
 }
 
-static void upkeep(struct supervisor *s) {
+static void upkeep(struct supervisor *s)
+{
     int64_t now = asq__now_ms();
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct child *c = &s->children[i];
@@ -307,7 +324,8 @@ static void upkeep(struct supervisor *s) {
     notify(s, "WATCHDOG=1");
 }
 
-static void supervise(struct supervisor *s) {
+static void supervise(struct supervisor *s)
+{
     int64_t next_ms = 0;
     while (!all_done(s)) {
         struct pollfd fds[] = { { s->signals, POLLIN, 0 },
@@ -326,7 +344,8 @@ static void supervise(struct supervisor *s) {
             on_signals(s);
         if (fds[1].revents)
             tell_ready(s);
-        if (fds[2].revents || fds[3].revents) { /* the program is gone, and with it all reason to go on */
+        if (fds[2].revents ||
+            fds[3].revents) { /* the program is gone, and with it all reason to go on */
             signal_all(s, SIGKILL);
             s->stopping++;
             for (uint32_t i = 0; i < s->config->processes; i++) {
@@ -339,13 +358,15 @@ static void supervise(struct supervisor *s) {
         }
         if (fds[4].revents) {
             uint64_t n;
-            if (read(s->config->wake_fd, &n, sizeof n) == (ssize_t) sizeof n && atomic_load(s->config->stop))
+            if (read(s->config->wake_fd, &n, sizeof n) == (ssize_t) sizeof n &&
+                atomic_load(s->config->stop))
                 ask_to_stop(s);
         }
     }
 }
 
-int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen) {
+int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen)
+{
     struct supervisor s = { .config = config, .signals = -1, .ready = { -1, -1 } };
     sigset_t mask;
     int rc = 0;
@@ -353,7 +374,8 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGCHLD);
-    s.shared_size = sizeof(struct shared) + (config->process.capacity + 1) * sizeof(struct asq__slot);
+    s.shared_size =
+        sizeof(struct shared) + (config->process.capacity + 1) * sizeof(struct asq__slot);
     s.children = calloc(config->processes, sizeof *s.children);
     if (!s.children)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -366,7 +388,8 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
     for (uint32_t i = 0; i < config->processes; i++) {
         struct child *c = &s.children[i];
         snprintf(c->id, sizeof c->id, "%s.%u", config->process.id, i);
-        c->shared = mmap(NULL, s.shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        c->shared =
+            mmap(NULL, s.shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (c->shared == MAP_FAILED) {
             c->shared = NULL;
             rc = asq__err(err, errlen, ASQ_ESYS, "mmap: %s", strerror(errno));

@@ -12,11 +12,12 @@
 struct asq__supervisor_config {
     struct asq__process_config process; /* id: of the supervisor; its processes are ID.0, ID.1, … */
     uint32_t processes;
-    int parent_fds[2]; /* the program's pidfd, the read end of a pipe: when one becomes readable, everything
+    int parent_fds
+        [2]; /* the program's pidfd, the read end of a pipe: when one becomes readable, everything
                         * ends at once; -1: none */
-    bool notify;    /* tell systemd, when it is there */
+    bool notify;      /* tell systemd, when it is there */
     atomic_int *stop; /* set by asq_worker_stop; with wake_fd */
-    int wake_fd;    /* an eventfd that is written to when *stop was set; -1: none */
+    int wake_fd;      /* an eventfd that is written to when *stop was set; -1: none */
 };
 
 /* Runs until all processes have ended. Blocks the signals it handles (TERM, INT, CHLD) and restores them.

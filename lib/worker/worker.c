@@ -25,7 +25,8 @@ struct asq_worker {
     int wake_fd;
 };
 
-static int default_id(char **ret) {
+static int default_id(char **ret)
+{
     char host[128] = "worker";
     uint32_t random;
     gethostname(host, sizeof host - 1);
@@ -40,43 +41,51 @@ static int default_id(char **ret) {
     return 0;
 }
 
-static int check(asq_worker *w, char *err, size_t errlen) {
+static int check(asq_worker *w, char *err, size_t errlen)
+{
     const asq_worker_options *o = &w->options;
     char why[300];
     if (w->url.scheme == ASQ__URL_LOCAL || w->url.scheme == ASQ__URL_CHILD)
-        return asq__err(err, errlen, ASQ_EINVAL, "a worker needs the URL of a Redis (redis://, rediss://, unix:)");
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "a worker needs the URL of a Redis (redis://, rediss://, unix:)");
     int rc = asq__check_id(w->id, why, sizeof why);
     if (rc < 0)
         return asq__err(err, errlen, rc, "the worker's id: %s", why);
     if (strlen(w->id) > ASQ_MAX_ID - 8)
-        return asq__err(err, errlen, ASQ_EINVAL, "the worker's id has more than %d bytes", ASQ_MAX_ID - 8);
+        return asq__err(err, errlen, ASQ_EINVAL, "the worker's id has more than %d bytes",
+                        ASQ_MAX_ID - 8);
     if (o->lease_time_ms < 100)
-        return asq__err(err, errlen, ASQ_EINVAL, "a lease time of %lld ms is too short; 100 is the least",
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "a lease time of %lld ms is too short; 100 is the least",
                         (long long) o->lease_time_ms);
     if (o->capacity > 4096 || o->processes > 1024)
-        return asq__err(err, errlen, ASQ_EINVAL, "at most 4096 threads and 1024 processes are possible");
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "at most 4096 threads and 1024 processes are possible");
     if (o->partitions > ASQ__MAX_PARTITIONS)
-        return asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed", o->partitions,
-                        ASQ__MAX_PARTITIONS);
+        return asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed",
+                        o->partitions, ASQ__MAX_PARTITIONS);
     if (o->max_message_size > (size_t) 512 * 1024 * 1024)
-        return asq__err(err, errlen, ASQ_EINVAL, "a message of more than 512 MiB does not fit into Redis");
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "a message of more than 512 MiB does not fit into Redis");
     if (o->stack_size && o->stack_size < 16384)
-        return asq__err(err, errlen, ASQ_EINVAL, "a stack of %zu bytes is too small; 16384 is the least",
-                        o->stack_size);
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "a stack of %zu bytes is too small; 16384 is the least", o->stack_size);
     if (!o->no_local_mode && !asq__url_is_local(&w->url) && !w->url.tls &&
         !(w->url.password && *w->url.password)) {
         char *where = asq__url_format(&w->url, true);
-        rc = asq__err(err, errlen, ASQ_EAUTH,
-                      "%s is not on this machine and has neither password nor TLS: everybody who reaches it can "
-                      "run calls here; protect it, or give --no-local-mode if that is meant",
-                      where ? where : "this Redis");
+        rc = asq__err(
+            err, errlen, ASQ_EAUTH,
+            "%s is not on this machine and has neither password nor TLS: everybody who reaches it can "
+            "run calls here; protect it, or give --no-local-mode if that is meant",
+            where ? where : "this Redis");
         free(where);
         return rc;
     }
     return 0;
 }
 
-static void complete(asq_worker_options *o) {
+static void complete(asq_worker_options *o)
+{
     if (!o->capacity)
         o->capacity = 32;
     if (!o->processes)
@@ -93,12 +102,15 @@ static void complete(asq_worker_options *o) {
         o->max_attempts = 3;
 }
 
-int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen) {
+int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
+{
     asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
     if (options) {
         if (options->size == 0 || options->size > sizeof given)
-            return asq__err(err, errlen, ASQ_EVERSION, "asq_worker_options has %zu bytes, %zu are known; set it "
-                            "up with ASQ_WORKER_OPTIONS_INIT", options->size, sizeof given);
+            return asq__err(err, errlen, ASQ_EVERSION,
+                            "asq_worker_options has %zu bytes, %zu are known; set it "
+                            "up with ASQ_WORKER_OPTIONS_INIT",
+                            options->size, sizeof given);
         memcpy(&given, options, options->size);
     }
     asq_worker *w = calloc(1, sizeof *w);
@@ -140,13 +152,15 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
     return 0;
 }
 
-int asq_worker_register(asq_worker *w, const asq_class *cls) {
+int asq_worker_register(asq_worker *w, const asq_class *cls)
+{
     char why[500];
     int rc = asq__registry_add(&w->registry, cls, why, sizeof why);
     return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
 }
 
-int asq_worker_run(asq_worker *w) {
+int asq_worker_run(asq_worker *w)
+{
     const asq_worker_options *o = &w->options;
     char why[500];
     struct asq__supervisor_config config = {
@@ -173,13 +187,15 @@ int asq_worker_run(asq_worker *w) {
         .wake_fd = w->wake_fd,
     };
     if (asq__registry_count(&w->registry) == 0)
-        return asq__error_set(&w->error, ASQ_ENOCLASS, "there is no agent class to serve; give --agent-dir with "
+        return asq__error_set(&w->error, ASQ_ENOCLASS,
+                              "there is no agent class to serve; give --agent-dir with "
                               "plugins in it, or register classes");
     int rc = asq__supervise(&config, why, sizeof why);
     return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
 }
 
-void asq_worker_stop(asq_worker *w) {
+void asq_worker_stop(asq_worker *w)
+{
     uint64_t one = 1;
     int saved = errno;
     atomic_fetch_add(&w->stop, 1);
@@ -188,11 +204,13 @@ void asq_worker_stop(asq_worker *w) {
     errno = saved;
 }
 
-const char *asq_worker_errmsg(const asq_worker *w) {
+const char *asq_worker_errmsg(const asq_worker *w)
+{
     return w->error.pub.message;
 }
 
-void asq_worker_free(asq_worker *w) {
+void asq_worker_free(asq_worker *w)
+{
     if (!w)
         return;
     asq__registry_release(&w->registry);

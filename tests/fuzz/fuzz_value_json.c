@@ -9,12 +9,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(int condition) {
+static void require(int condition)
+{
     if (!condition)
         abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     asq_value *v = NULL, *back = NULL, *from_wire = NULL;
     char err[200] = "", *json = NULL;
     int rc = asq_from_json((const char *) data, size, &v, err, sizeof err);

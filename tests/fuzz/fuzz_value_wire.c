@@ -10,12 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(int condition) {
+static void require(int condition)
+{
     if (!condition)
         abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     asq_value *v = NULL, *back = NULL, *from_json = NULL;
     char err[100] = "", *json = NULL;
     int rc = asq__value_decode(data, size, &v, err, sizeof err);

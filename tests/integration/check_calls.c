@@ -260,9 +260,9 @@ END_TEST
 START_TEST(values_of_every_type_come_back_as_they_went)
 {
     asq_agent *e = echo();
-    asq_value *v, *list = asq_pack(
-        "[n, b, b, i, I, I, f, f, s, s#, y#, [], {}, [[i], {s:[s]}], a]", 1, 0, -1, INT64_MAX,
-        INT64_MIN, 0.1, -0.0, "grüße", "a\0b", (size_t) 3, "\0\377\1", (size_t) 3, 1, "key", "x", e);
+    asq_value *v, *list = asq_pack("[n, b, b, i, I, I, f, f, s, s#, y#, [], {}, [[i], {s:[s]}], a]",
+                                   1, 0, -1, INT64_MAX, INT64_MIN, 0.1, -0.0, "grüße", "a\0b",
+                                   (size_t) 3, "\0\377\1", (size_t) 3, 1, "key", "x", e);
 
     ck_assert_ptr_nonnull(list);
     ck_assert_int_eq(asq_list_append(list, asq_value_double(NAN)), 0);

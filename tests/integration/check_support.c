@@ -78,7 +78,10 @@ static void end_badly(int i)
 START_TEST(a_process_leaves_nothing_behind_however_it_ends)
 {
     int fds[2], status;
-    struct { char dir[256]; pid_t redis; } told;
+    struct {
+        char dir[256];
+        pid_t redis;
+    } told;
     struct stat st;
     pid_t pid;
 

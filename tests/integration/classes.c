@@ -162,11 +162,11 @@ static int echo_nothing(asq_ctx *ctx, void *self, const asq_value *args, asq_val
 static int echo_who(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args;
-    *ret = asq_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:i}", "call_id", asq_ctx_call_id(ctx),
-                    "agent", asq_ctx_agent_id(ctx), "class", asq_ctx_class(ctx), "method",
-                    asq_ctx_method(ctx), "worker", asq_ctx_worker(ctx), "epoch",
-                    (int64_t) asq_ctx_epoch(ctx), "attempt", (int) asq_ctx_attempt(ctx),
-                    "remaining", asq_ctx_remaining_ms(ctx), "pid", (int) getpid());
+    *ret = asq_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:i}", "call_id", asq_ctx_call_id(ctx), "agent",
+        asq_ctx_agent_id(ctx), "class", asq_ctx_class(ctx), "method", asq_ctx_method(ctx), "worker",
+        asq_ctx_worker(ctx), "epoch", (int64_t) asq_ctx_epoch(ctx), "attempt",
+        (int) asq_ctx_attempt(ctx), "remaining", asq_ctx_remaining_ms(ctx), "pid", (int) getpid());
     return 0;
 }
 
@@ -224,18 +224,16 @@ static int echo_type(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-static const asq_method echo_methods[] = {
-    { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
-    { "named", echo_all, "a, b, c", 0, NULL },
-    { "first", echo_first, NULL, 0, NULL },
-    { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },
-    { "who", echo_who, NULL, 0, NULL },
-    { "nap", echo_nap, "ms", 0, NULL },
-    { "hold", echo_hold, "begun, release", 0, NULL },
-    { "sum", echo_sum, NULL, 0, NULL },
-    { "type", echo_type, NULL, 0, NULL },
-    { 0 }
-};
+static const asq_method echo_methods[] = { { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
+                                           { "named", echo_all, "a, b, c", 0, NULL },
+                                           { "first", echo_first, NULL, 0, NULL },
+                                           { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },
+                                           { "who", echo_who, NULL, 0, NULL },
+                                           { "nap", echo_nap, "ms", 0, NULL },
+                                           { "hold", echo_hold, "begun, release", 0, NULL },
+                                           { "sum", echo_sum, NULL, 0, NULL },
+                                           { "type", echo_type, NULL, 0, NULL },
+                                           { 0 } };
 const asq_class echo_class = { ASQ_CLASS_INIT, .name = "Echo", .methods = echo_methods };
 
 /* ---- Journal: state in a struct ------------------------------------------------------------------ */
@@ -378,24 +376,25 @@ static int journal_get_count(asq_ctx *ctx, void *self, asq_value **ret)
     return 0;
 }
 
-static const asq_method journal_methods[] = {
-    { "push", journal_push, "n", ASQ_NONBLOCKING, NULL },
-    { "push_blocking", journal_push, "n", 0, NULL },
-    { "spoil", journal_spoil, NULL, 0, NULL },
-    { "charge", journal_charge, "n", 0, NULL },
-    { "items", journal_items, NULL, ASQ_READONLY, NULL },
-    { "in_order", journal_in_order, "n", ASQ_READONLY, NULL },
-    { 0 }
-};
-static const asq_attribute journal_attributes[] = {
-    { "count", journal_get_count, NULL, 0, NULL },
-    { 0 }
-};
-const asq_class journal_class = {
-    ASQ_CLASS_INIT, .name = "Journal", .methods = journal_methods,
-    .attributes = journal_attributes, .create = journal_create, .destroy = journal_destroy,
-    .save = journal_save, .load = journal_load, .version = 1
-};
+static const asq_method journal_methods[] = { { "push", journal_push, "n", ASQ_NONBLOCKING, NULL },
+                                              { "push_blocking", journal_push, "n", 0, NULL },
+                                              { "spoil", journal_spoil, NULL, 0, NULL },
+                                              { "charge", journal_charge, "n", 0, NULL },
+                                              { "items", journal_items, NULL, ASQ_READONLY, NULL },
+                                              { "in_order", journal_in_order, "n", ASQ_READONLY,
+                                                NULL },
+                                              { 0 } };
+static const asq_attribute journal_attributes[] = { { "count", journal_get_count, NULL, 0, NULL },
+                                                    { 0 } };
+const asq_class journal_class = { ASQ_CLASS_INIT,
+                                  .name = "Journal",
+                                  .methods = journal_methods,
+                                  .attributes = journal_attributes,
+                                  .create = journal_create,
+                                  .destroy = journal_destroy,
+                                  .save = journal_save,
+                                  .load = journal_load,
+                                  .version = 1 };
 
 /* ---- Relay: methods that call ----------------------------------------------------------------------- */
 
@@ -438,8 +437,7 @@ static int relay_down(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     (void) self;
     if ((rc = asq_args(ctx, args, "[O, I]", &ring, &level)) < 0)
         return rc;
-    asq_map_set_int(asq_ctx_state(ctx), "entered",
-                    asq_map_int(asq_ctx_state(ctx), "entered") + 1);
+    asq_map_set_int(asq_ctx_state(ctx), "entered", asq_map_int(asq_ctx_state(ctx), "entered") + 1);
     if (level == 0) {
         *ret = asq_value_int(0);
         return 0;
@@ -585,22 +583,18 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
-static const asq_method relay_methods[] = {
-    { "call", relay_call, "agent, method, args", 0, NULL },
-    { "down", relay_down, "agents, level", 0, NULL },
-    { "outer", relay_outer, "other", 0, NULL },
-    { "inner", relay_inner, NULL, 0, NULL },
-    { "fan", relay_fan, "agents, method, args", 0, NULL },
-    { "spawn", relay_spawn, "value", 0, NULL },
-    { "me", relay_me, NULL, 0, NULL },
-    { "pass", relay_pass, "agent, values", 0, NULL },
-    { 0 }
-};
-static const asq_attribute relay_attributes[] = {
-    { "entered", NULL, NULL, 0, NULL },
-    { "step", NULL, NULL, 0, NULL },
-    { 0 }
-};
+static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
+                                            { "down", relay_down, "agents, level", 0, NULL },
+                                            { "outer", relay_outer, "other", 0, NULL },
+                                            { "inner", relay_inner, NULL, 0, NULL },
+                                            { "fan", relay_fan, "agents, method, args", 0, NULL },
+                                            { "spawn", relay_spawn, "value", 0, NULL },
+                                            { "me", relay_me, NULL, 0, NULL },
+                                            { "pass", relay_pass, "agent, values", 0, NULL },
+                                            { 0 } };
+static const asq_attribute relay_attributes[] = { { "entered", NULL, NULL, 0, NULL },
+                                                  { "step", NULL, NULL, 0, NULL },
+                                                  { 0 } };
 const asq_class relay_class = { ASQ_CLASS_INIT, .name = "Relay", .methods = relay_methods,
                                 .attributes = relay_attributes };
 

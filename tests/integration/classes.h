@@ -7,10 +7,10 @@
 
 #include "asqueue.h"
 
-extern const asq_class counter_class; /* library-held state: attributes, failures */
-extern const asq_class echo_class;    /* no state: values, contexts, waiting */
-extern const asq_class journal_class; /* state in a struct: create, save, load */
-extern const asq_class relay_class;   /* methods that call other agents */
+extern const asq_class counter_class;    /* library-held state: attributes, failures */
+extern const asq_class echo_class;       /* no state: values, contexts, waiting */
+extern const asq_class journal_class;    /* state in a struct: create, save, load */
+extern const asq_class relay_class;      /* methods that call other agents */
 extern const asq_class *const classes[]; /* all of these, ended by NULL */
 
 #endif

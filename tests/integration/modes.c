@@ -18,9 +18,9 @@
 enum mode mode;
 asq *H;
 
-static sup_redis *redis;  /* of the independent deployment */
-static pid_t worker;      /* its supervisor */
-static char *names[64];   /* that own() has given out */
+static sup_redis *redis; /* of the independent deployment */
+static pid_t worker;     /* its supervisor */
+static char *names[64];  /* that own() has given out */
 static size_t n_names;
 
 static void log_problem(void *user, asq_log_level level, const char *message)
@@ -112,8 +112,9 @@ asq *modes_open_url(const char *url)
 
 asq *modes_open(void)
 {
-    return modes_open_url(mode == MODE_LOCAL ? "local:" : mode == MODE_INDEPENDENT || H ? asq_url(H)
-                                                                                      : "child:");
+    return modes_open_url(mode == MODE_LOCAL              ? "local:"
+                          : mode == MODE_INDEPENDENT || H ? asq_url(H)
+                                                          : "child:");
 }
 
 /* ---- fixtures ---------------------------------------------------------------------------------- */
@@ -161,9 +162,9 @@ int modes_main(const char *name, void (*add_all)(TCase *t), void (*add_distribut
     static const struct {
         const char *name;
         void (*open)(void);
-    } modes[] = {
-        { "local", open_local }, { "child", open_child }, { "independent", open_independent }
-    };
+    } modes[] = { { "local", open_local },
+                  { "child", open_child },
+                  { "independent", open_independent } };
     Suite *s = suite_create(name);
     SRunner *sr;
     int failed;

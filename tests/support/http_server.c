@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #define MAX_REQUEST 8192
-#define MAX_PAGE ((size_t) 1024 * 1024)
+#define MAX_PAGE    ((size_t) 1024 * 1024)
 
 static void sleep_ms(long ms)
 {
@@ -63,8 +63,10 @@ __attribute__((format(printf, 2, 3))) static void send_text(int fd, const char *
 
 static void answer_status(int fd, const char *status)
 {
-    send_text(fd, "HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %zu\r\n"
-              "Connection: close\r\n\r\n<h1>%s</h1>", status, strlen(status) + 9, status);
+    send_text(fd,
+              "HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %zu\r\n"
+              "Connection: close\r\n\r\n<h1>%s</h1>",
+              status, strlen(status) + 9, status);
 }
 
 static const char *type_of(const char *path)
@@ -99,8 +101,10 @@ static void send_page(int fd, const char *dir, const char *path, bool stall)
     }
     n = fread(page, 1, MAX_PAGE, f);
     fclose(f);
-    send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-              "Connection: close\r\n\r\n", type_of(path), n);
+    send_text(fd,
+              "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+              "Connection: close\r\n\r\n",
+              type_of(path), n);
     send_all(fd, page, stall ? n / 2 : n);
     if (stall)
         pause();
@@ -132,11 +136,15 @@ static void serve(int fd, const char *dir)
     if (strncmp(query, "delay_ms=", 9) == 0)
         sleep_ms(atol(query + 9));
     if (strcmp(query, "redirect") == 0)
-        send_text(fd, "HTTP/1.1 302 Found\r\nLocation: /%.500s?redirect\r\nContent-Length: 0\r\n"
-                  "Connection: close\r\n\r\n", path);
+        send_text(fd,
+                  "HTTP/1.1 302 Found\r\nLocation: /%.500s?redirect\r\nContent-Length: 0\r\n"
+                  "Connection: close\r\n\r\n",
+                  path);
     else if (strncmp(query, "redirect=", 9) == 0)
-        send_text(fd, "HTTP/1.1 302 Found\r\nLocation: %.500s\r\nContent-Length: 0\r\n"
-                  "Connection: close\r\n\r\n", query + 9);
+        send_text(fd,
+                  "HTTP/1.1 302 Found\r\nLocation: %.500s\r\nContent-Length: 0\r\n"
+                  "Connection: close\r\n\r\n",
+                  query + 9);
     else if (strcmp(query, "endless") == 0)
         send_endless(fd);
     else
@@ -156,8 +164,8 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGCHLD, SIG_IGN); /* children are reaped by the kernel */
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &a, size) < 0 || listen(fd, 128) < 0
-        || getsockname(fd, (struct sockaddr *) &a, &size) < 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *) &a, size) < 0 || listen(fd, 128) < 0 ||
+        getsockname(fd, (struct sockaddr *) &a, &size) < 0) {
         perror("http_server");
         return 1;
     }

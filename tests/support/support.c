@@ -25,9 +25,9 @@
 
 struct sup_proc {
     pid_t pid;
-    pid_t owner;   /* the process that started it; others may only look and send signals */
-    bool ended;    /* reaped */
-    int status;    /* exit status, or 128 + signal */
+    pid_t owner; /* the process that started it; others may only look and send signals */
+    bool ended;  /* reaped */
+    int status;  /* exit status, or 128 + signal */
     char *name;
     char *log;     /* stdout and stderr, or stdout alone */
     char *err_log; /* stderr, when apart */

@@ -32,7 +32,7 @@ typedef struct sup_redis sup_redis;
 typedef struct sup_proc sup_proc;
 
 #define SUP_LIMIT_MS 30000 /* "generous": only a failing test ever waits that long */
-#define SUP_SKIP 77        /* exit status that automake counts as skipped */
+#define SUP_SKIP     77    /* exit status that automake counts as skipped */
 
 /* Failure: prints the message and ends the process, or calls what sup_on_failure was given. */
 void sup_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -102,9 +102,9 @@ const char *sup_redis_dir(const sup_redis *r);
 sup_proc *sup_redis_proc(sup_redis *r); /* for SIGSTOP and the like */
 void sup_redis_kill(sup_redis *r);      /* kill -9; the files stay */
 void sup_redis_stop(sup_redis *r);      /* SIGTERM; the files stay */
-void sup_redis_restart(sup_redis *r);   /* after kill or stop, or of one that runs (kill -9 first) */
-void sup_redis_free(sup_redis *r);      /* kill -9, and the object is gone */
-int sup_free_port(void);                /* a TCP port of 127.0.0.1 that nobody listens on now */
+void sup_redis_restart(sup_redis *r); /* after kill or stop, or of one that runs (kill -9 first) */
+void sup_redis_free(sup_redis *r);    /* kill -9, and the object is gone */
+int sup_free_port(void);              /* a TCP port of 127.0.0.1 that nobody listens on now */
 
 /* Commands, as redisCommand formats them, on a connection that is kept and made again when it was
  * lost. An error reply fails the test, except with sup_redis_reply, where it is the caller's.

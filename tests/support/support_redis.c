@@ -135,8 +135,10 @@ sup_redis *sup_redis_start(const char *const config[])
     r->conf = sup_format("%s/redis.conf", r->dir);
     if (!(f = fopen(r->conf, "w")))
         sup_fail("%s: %s", r->conf, strerror(errno));
-    fprintf(f, "bind 127.0.0.1\nport 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave \"\"\n"
-            "appendonly no\ndaemonize no\n", r->socket, r->dir);
+    fprintf(f,
+            "bind 127.0.0.1\nport 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave \"\"\n"
+            "appendonly no\ndaemonize no\n",
+            r->socket, r->dir);
     for (i = 0; config && config[i]; i++) {
         fprintf(f, "%s\n", config[i]);
         if (strncmp(config[i], "requirepass ", 12) == 0) {
@@ -210,8 +212,8 @@ int sup_free_port(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &a, n) < 0
-        || getsockname(fd, (struct sockaddr *) &a, &n) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *) &a, n) < 0 ||
+        getsockname(fd, (struct sockaddr *) &a, &n) < 0)
         sup_fail("no free TCP port: %s", strerror(errno));
     close(fd);
     return ntohs(a.sin_port);

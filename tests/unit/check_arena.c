@@ -46,7 +46,11 @@ END_TEST
 
 START_TEST(protobuf_unpacks_into_it_up_to_the_bound)
 {
-    static const uint8_t chain[] = "\x0a\x06\x0a\x01" "a\x12\x01" "b\x0a\x06\x0a\x01" "c\x12\x01" "d";
+    static const uint8_t chain[] = "\x0a\x06\x0a\x01"
+                                   "a\x12\x01"
+                                   "b\x0a\x06\x0a\x01"
+                                   "c\x12\x01"
+                                   "d";
     struct asq__arena a;
     asq__arena_init(&a, 10000);
     Asqueue__Chain *m = asqueue__chain__unpack(&a.allocator, sizeof chain - 1, chain);
@@ -60,7 +64,8 @@ START_TEST(protobuf_unpacks_into_it_up_to_the_bound)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("arena");
     TCase *c = tcase_create("arena");
     tcase_add_test(c, pieces_are_aligned_and_do_not_overlap);

@@ -106,9 +106,12 @@ START_TEST(varints_are_protobufs)
         const char *bytes;
         size_t n;
     } list[] = {
-        { 0, "\0", 1 },         { 1, "\1", 1 },
-        { 127, "\x7f", 1 },     { 128, "\x80\1", 2 },
-        { 300, "\xac\2", 2 },   { UINT32_MAX, "\xff\xff\xff\xff\x0f", 5 },
+        { 0, "\0", 1 },
+        { 1, "\1", 1 },
+        { 127, "\x7f", 1 },
+        { 128, "\x80\1", 2 },
+        { 300, "\xac\2", 2 },
+        { UINT32_MAX, "\xff\xff\xff\xff\x0f", 5 },
         { UINT64_MAX, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 10 },
     };
     struct asq__buf b;
@@ -156,7 +159,8 @@ START_TEST(base64_gives_the_published_values)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("buf");
     TCase *c = tcase_create("buf");
     tcase_add_test(c, what_is_put_is_there);

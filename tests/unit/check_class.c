@@ -12,27 +12,32 @@
 
 /* ---- functions for the tables; none of them is ever called ---- */
 
-static int method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) {
+static int method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
     (void) ctx, (void) self, (void) args, (void) ret;
     return 0;
 }
 
-static int get(asq_ctx *ctx, void *self, asq_value **ret) {
+static int get(asq_ctx *ctx, void *self, asq_value **ret)
+{
     (void) ctx, (void) self, (void) ret;
     return 0;
 }
 
-static int create(asq_ctx *ctx, const asq_value *args, void **ret_self) {
+static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
+{
     (void) ctx, (void) args, (void) ret_self;
     return 0;
 }
 
-static int save(const void *self, asq_value **ret_state) {
+static int save(const void *self, asq_value **ret_state)
+{
     (void) self, (void) ret_state;
     return 0;
 }
 
-static int load(asq_ctx *ctx, const asq_value *state, void **ret_self) {
+static int load(asq_ctx *ctx, const asq_value *state, void **ret_self)
+{
     (void) ctx, (void) state, (void) ret_self;
     return 0;
 }
@@ -59,21 +64,25 @@ static const asq_class counter = { ASQ_CLASS_INIT, .name = "Counter", .doc = "Co
 static struct asq__registry registry;
 static char err[500];
 
-static void setup(void) {
+static void setup(void)
+{
     ck_assert_int_eq(asq__registry_init(&registry), 0);
     err[0] = '\0';
 }
 
-static void teardown(void) {
+static void teardown(void)
+{
     asq__registry_release(&registry);
 }
 
-static int add(const asq_class *cls) {
+static int add(const asq_class *cls)
+{
     err[0] = '\0';
     return asq__registry_add(&registry, cls, err, sizeof err);
 }
 
-static const struct asq__class *added(const asq_class *cls) {
+static const struct asq__class *added(const asq_class *cls)
+{
     ck_assert_msg(add(cls) == 0, "%s", err);
     const struct asq__class *c = asq__registry_find(&registry, cls->name);
     ck_assert_ptr_nonnull(c);
@@ -82,7 +91,8 @@ static const struct asq__class *added(const asq_class *cls) {
 
 /* ---- looking names up ---- */
 
-static int call(const struct asq__class *c, const char *name, bool inside) {
+static int call(const struct asq__class *c, const char *name, bool inside)
+{
     const struct asq__method *m = NULL;
     err[0] = '\0';
     int rc = asq__class_check_call(c, name, inside, &m, err, sizeof err);
@@ -92,7 +102,8 @@ static int call(const struct asq__class *c, const char *name, bool inside) {
     return rc;
 }
 
-static int use(const struct asq__class *c, const char *name, bool for_set, bool inside) {
+static int use(const struct asq__class *c, const char *name, bool for_set, bool inside)
+{
     const struct asq__attribute *a = NULL;
     err[0] = '\0';
     int rc = asq__class_check_attribute(c, name, for_set, inside, &a, err, sizeof err);
@@ -110,9 +121,8 @@ START_TEST(an_unknown_method_is_answered_with_those_there_are)
     ck_assert_str_eq(err,
                      "class Counter has no method 'ad'; did you mean 'add'? It has: add, reset");
     ck_assert_int_eq(call(c, "RESTE", false), ASQ_ENOMETHOD);
-    ck_assert_str_eq(err,
-                     "class Counter has no method 'RESTE'; did you mean 'reset'? It has: add, "
-                     "reset");
+    ck_assert_str_eq(err, "class Counter has no method 'RESTE'; did you mean 'reset'? It has: add, "
+                          "reset");
     ck_assert_int_eq(call(c, "elsewhere", false), ASQ_ENOMETHOD);
     ck_assert_str_eq(err, "class Counter has no method 'elsewhere'. It has: add, reset");
     ck_assert_int_eq(call(c, "", false), ASQ_ENOMETHOD);
@@ -170,7 +180,7 @@ END_TEST
 START_TEST(struct_state_is_set_by_functions_only)
 {
     static const asq_attribute attributes[] = { { "x", get, NULL, 0, NULL }, { .name = NULL } };
-    static const asq_class cls = { ASQ_CLASS_INIT, .name = "S", .attributes = attributes,
+    static const asq_class cls = { ASQ_CLASS_INIT,   .name = "S",  .attributes = attributes,
                                    .create = create, .save = save, .load = load };
     const struct asq__class *c = added(&cls);
     ck_assert_int_eq(use(c, "x", false, false), 0);
@@ -190,9 +200,8 @@ START_TEST(an_unknown_class_is_answered_with_those_there_are)
     other.name = "Echo";
     added(&other);
     ck_assert_int_eq(asq__registry_unknown(&registry, "Countr", err, sizeof err), ASQ_ENOCLASS);
-    ck_assert_str_eq(err,
-                     "there is no class 'Countr'; did you mean 'Counter'? There are: Counter, "
-                     "Echo");
+    ck_assert_str_eq(err, "there is no class 'Countr'; did you mean 'Counter'? There are: Counter, "
+                          "Echo");
     ck_assert_int_eq(asq__registry_unknown(&registry, "Countr", NULL, 0), ASQ_ENOCLASS);
 }
 END_TEST
@@ -233,7 +242,8 @@ START_TEST(long_lists_end_with_how_many_are_left)
 }
 END_TEST
 
-static void *look_up(void *arg) {
+static void *look_up(void *arg)
+{
     const struct asq__class *expected = arg;
     const struct asq__method *m;
     const struct asq__attribute *a;
@@ -301,7 +311,8 @@ START_TEST(a_description_has_what_callers_may_use)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("class");
     TCase *c = tcase_create("lookups");
     tcase_add_checked_fixture(c, setup, teardown);

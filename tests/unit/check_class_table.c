@@ -11,37 +11,44 @@
 
 /* ---- functions for the tables; none of them is ever called ---- */
 
-static int method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) {
+static int method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
     (void) ctx, (void) self, (void) args, (void) ret;
     return 0;
 }
 
-static int get(asq_ctx *ctx, void *self, asq_value **ret) {
+static int get(asq_ctx *ctx, void *self, asq_value **ret)
+{
     (void) ctx, (void) self, (void) ret;
     return 0;
 }
 
-static int set(asq_ctx *ctx, void *self, const asq_value *value) {
+static int set(asq_ctx *ctx, void *self, const asq_value *value)
+{
     (void) ctx, (void) self, (void) value;
     return 0;
 }
 
-static int create(asq_ctx *ctx, const asq_value *args, void **ret_self) {
+static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
+{
     (void) ctx, (void) args, (void) ret_self;
     return 0;
 }
 
-static int save(const void *self, asq_value **ret_state) {
+static int save(const void *self, asq_value **ret_state)
+{
     (void) self, (void) ret_state;
     return 0;
 }
 
-static int load(asq_ctx *ctx, const asq_value *state, void **ret_self) {
+static int load(asq_ctx *ctx, const asq_value *state, void **ret_self)
+{
     (void) ctx, (void) state, (void) ret_self;
     return 0;
 }
 
-static void destroy(void *self) {
+static void destroy(void *self)
+{
     (void) self;
 }
 
@@ -67,21 +74,25 @@ static const asq_class counter = { ASQ_CLASS_INIT, .name = "Counter", .doc = "Co
 static struct asq__registry registry;
 static char err[500];
 
-static void setup(void) {
+static void setup(void)
+{
     ck_assert_int_eq(asq__registry_init(&registry), 0);
     err[0] = '\0';
 }
 
-static void teardown(void) {
+static void teardown(void)
+{
     asq__registry_release(&registry);
 }
 
-static int add(const asq_class *cls) {
+static int add(const asq_class *cls)
+{
     err[0] = '\0';
     return asq__registry_add(&registry, cls, err, sizeof err);
 }
 
-static const struct asq__class *added(const asq_class *cls) {
+static const struct asq__class *added(const asq_class *cls)
+{
     ck_assert_msg(add(cls) == 0, "%s", err);
     const struct asq__class *c = asq__registry_find(&registry, cls->name);
     ck_assert_ptr_nonnull(c);
@@ -103,8 +114,8 @@ START_TEST(a_table_is_copied_and_its_names_are_borrowed)
 {
     asq_method methods[] = { { "run", method, "url, depth", ASQ_READONLY, "Runs." },
                              { .name = NULL } };
-    asq_class cls = { ASQ_CLASS_INIT, .name = "Runner", .methods = methods, .version = 7,
-                      .stack_size = 65536, .user = &registry };
+    asq_class cls = { ASQ_CLASS_INIT, .name = "Runner",    .methods = methods,
+                      .version = 7,   .stack_size = 65536, .user = &registry };
     const char *name = methods[0].name;
     const struct asq__class *c = added(&cls);
     memset(methods, 0x5a, sizeof methods);
@@ -169,7 +180,8 @@ START_TEST(names_are_checked)
     cls.name = "_C";
     refused(&cls, ASQ_EINVAL, "\"_C\" is no class name");
 
-    asq_method methods[] = { { "good", method, NULL, 0, NULL }, { "b/d", method, NULL, 0, NULL },
+    asq_method methods[] = { { "good", method, NULL, 0, NULL },
+                             { "b/d", method, NULL, 0, NULL },
                              { .name = NULL } };
     cls = (asq_class){ ASQ_CLASS_INIT, .name = "M", .methods = methods };
     refused(&cls, ASQ_EINVAL, "class M: \"b/d\" is no method name");
@@ -230,7 +242,7 @@ END_TEST
 START_TEST(struct_state_needs_all_its_functions)
 {
     asq_attribute attributes[] = { { .name = "x", .get = get }, { .name = NULL } };
-    asq_class cls = { ASQ_CLASS_INIT, .name = "S", .methods = counter_methods,
+    asq_class cls = { ASQ_CLASS_INIT,           .name = "S",      .methods = counter_methods,
                       .attributes = attributes, .create = create, .save = save };
     refused(&cls, ASQ_EINVAL, "class S has save without load");
     cls.save = NULL;
@@ -302,13 +314,24 @@ START_TEST(the_layout_of_0_1_0_is_taken)
         { "two", method, NULL, 0, NULL },
         { .name = NULL },
     };
-    static const struct frozen_attribute attributes[] = {
-        { "x", get, set, ASQ_WRITABLE, "X." }, { "y", get, NULL, 0, NULL }, { .name = NULL }
-    };
-    static const struct frozen_class frozen = {
-        sizeof frozen, sizeof methods[0], sizeof attributes[0], "Frozen", "Old.", methods,
-        attributes, create, destroy, save, load, 3, NULL, 32768, &registry
-    };
+    static const struct frozen_attribute attributes[] = { { "x", get, set, ASQ_WRITABLE, "X." },
+                                                          { "y", get, NULL, 0, NULL },
+                                                          { .name = NULL } };
+    static const struct frozen_class frozen = { sizeof frozen,
+                                                sizeof methods[0],
+                                                sizeof attributes[0],
+                                                "Frozen",
+                                                "Old.",
+                                                methods,
+                                                attributes,
+                                                create,
+                                                destroy,
+                                                save,
+                                                load,
+                                                3,
+                                                NULL,
+                                                32768,
+                                                &registry };
     union {
         const struct frozen_class *theirs;
         const asq_class *ours;
@@ -352,8 +375,10 @@ START_TEST(what_an_older_table_lacks_is_zero)
                                                          { NULL, NULL } };
     /* On the heap at its very size, so that reading beyond is seen by sanitizers. */
     size_t size = offsetof(struct frozen_class, destroy);
-    struct frozen_class whole = { .size = size, .method_size = sizeof methods[0],
-                                  .attribute_size = sizeof attributes[0], .name = "Short",
+    struct frozen_class whole = { .size = size,
+                                  .method_size = sizeof methods[0],
+                                  .attribute_size = sizeof attributes[0],
+                                  .name = "Short",
                                   .create = create };
     memcpy(&whole.methods, &(const void *){ methods }, sizeof whole.methods);
     memcpy(&whole.attributes, &(const void *){ attributes }, sizeof whole.attributes);
@@ -396,7 +421,8 @@ START_TEST(a_newer_table_is_taken_unless_it_uses_what_is_new)
     struct long_method methods[] = { { { "one", method, NULL, 0, NULL }, NULL },
                                      { { "two", method, NULL, 0, NULL }, NULL },
                                      { .now = { .name = NULL } } };
-    struct long_attribute attributes[] = { { { .name = "x" }, NULL }, { { .name = "y" }, NULL },
+    struct long_attribute attributes[] = { { { .name = "x" }, NULL },
+                                           { { .name = "y" }, NULL },
                                            { .now = { .name = NULL } } };
     struct long_class cls = { .now = { sizeof cls, sizeof methods[0], sizeof attributes[0],
                                        .name = "Late", .methods = &methods[0].now,
@@ -438,7 +464,8 @@ START_TEST(sizes_that_no_version_has_are_refused)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("class_table");
     TCase *c = tcase_create("tables");
     tcase_add_checked_fixture(c, setup, teardown);

@@ -158,7 +158,8 @@ START_TEST(the_version_is_that_of_the_header)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("error");
     TCase *c = tcase_create("error");
     tcase_add_test(c, every_code_has_a_name_and_a_text);

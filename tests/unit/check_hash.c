@@ -62,14 +62,16 @@ static const char *const sip128[64] = {
     "5853542321f567a005d547a4f04759bd", "5150d1772f50834a503e069a973fbd7c",
 };
 
-static const char *hex(const uint8_t *p, size_t n) {
+static const char *hex(const uint8_t *p, size_t n)
+{
     static char text[64];
     for (size_t i = 0; i < n; i++)
         snprintf(text + 2 * i, 3, "%02x", p[i]);
     return text;
 }
 
-static const char *hex64(uint64_t v) {
+static const char *hex64(uint64_t v)
+{
     uint8_t bytes[8];
     for (unsigned i = 0; i < 8; i++)
         bytes[i] = (uint8_t) (v >> 8 * i);
@@ -119,7 +121,8 @@ START_TEST(fnv1a_gives_the_published_values)
 }
 END_TEST
 
-static uint32_t partition(const char *id, uint32_t n) {
+static uint32_t partition(const char *id, uint32_t n)
+{
     return asq__partition_of(id, strlen(id), n);
 }
 
@@ -160,7 +163,8 @@ START_TEST(ids_spread_evenly_over_partitions)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("hash");
     TCase *c = tcase_create("hash");
     tcase_add_test(c, siphash_gives_the_reference_vectors);

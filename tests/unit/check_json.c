@@ -7,12 +7,14 @@
 #include <locale.h>
 #include <stdlib.h>
 
-static int parse(const char *text, asq_value **ret, char *err, size_t errlen) {
+static int parse(const char *text, asq_value **ret, char *err, size_t errlen)
+{
     return asq_from_json(text, strlen(text), ret, err, errlen);
 }
 
 /* Writes v (taken) and reads it back. */
-static void assert_json(asq_value *v, const char *expected) {
+static void assert_json(asq_value *v, const char *expected)
+{
     char *json;
     asq_value *back = NULL;
     char err[200] = "";
@@ -180,7 +182,8 @@ START_TEST(special_objects_are_checked)
 }
 END_TEST
 
-static char *repeat(const char *open, const char *middle, const char *close, size_t n) {
+static char *repeat(const char *open, const char *middle, const char *close, size_t n)
+{
     char *text = malloc(n * (strlen(open) + strlen(close)) + strlen(middle) + 1), *p = text;
     for (size_t i = 0; i < n; i++)
         p += sprintf(p, "%s", open);
@@ -253,7 +256,8 @@ START_TEST(a_locale_with_decimal_commas_changes_nothing)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("json");
     TCase *c = tcase_create("json");
     tcase_add_test(c, what_json_can_say_is_plain);

@@ -27,7 +27,8 @@ char *__wrap_strdup(const char *s);
 static bool armed, for_good; /* for_good: all later ones fail as well */
 static long made, failing, failed, living;
 
-static bool fails(void) {
+static bool fails(void)
+{
     if (!armed)
         return false;
     made++;
@@ -37,37 +38,43 @@ static bool fails(void) {
     return true;
 }
 
-void *__wrap_malloc(size_t n) {
+void *__wrap_malloc(size_t n)
+{
     void *p = fails() ? NULL : __real_malloc(n);
     living += armed && p;
     return p;
 }
 
-void *__wrap_calloc(size_t n, size_t size) {
+void *__wrap_calloc(size_t n, size_t size)
+{
     void *p = fails() ? NULL : __real_calloc(n, size);
     living += armed && p;
     return p;
 }
 
-void *__wrap_realloc(void *p, size_t n) {
+void *__wrap_realloc(void *p, size_t n)
+{
     bool fresh = !p;
     void *q = fails() ? NULL : __real_realloc(p, n);
     living += armed && q && fresh;
     return q;
 }
 
-void __wrap_free(void *p) {
+void __wrap_free(void *p)
+{
     living -= armed && p;
     __real_free(p);
 }
 
-char *__wrap_strdup(const char *s) {
+char *__wrap_strdup(const char *s)
+{
     size_t n = strlen(s) + 1;
     char *copy = __wrap_malloc(n);
     return copy ? memcpy(copy, s, n) : NULL;
 }
 
-static void disarm(void) {
+static void disarm(void)
+{
     armed = false;
 }
 
@@ -82,7 +89,8 @@ static void disarm(void) {
 enum outcome { MUST_FAIL, MAY_SUCCEED };
 
 /* The scenario returns 0 or a code. */
-static void for_all_n(int (*scenario)(void), enum outcome outcome) {
+static void for_all_n(int (*scenario)(void), enum outcome outcome)
+{
     for (int mode = 0; mode < 2; mode++) {
         long n = 0;
         do {
@@ -106,7 +114,8 @@ static asq_value *input;
 static struct asq__buf input_bytes;
 static char *input_json;
 
-static void make_inputs(void) {
+static void make_inputs(void)
+{
     uint64_t seed = 5;
     input = asq_value_map();
     for (int i = 0; i < 40; i++) {
@@ -124,13 +133,15 @@ static void make_inputs(void) {
     ck_assert_int_eq(asq_to_json(input, 2, &input_json), 0);
 }
 
-static void free_inputs(void) {
+static void free_inputs(void)
+{
     asq_value_free(input);
     asq__buf_release(&input_bytes);
     free(input_json);
 }
 
-static int build(void) {
+static int build(void)
+{
     asq_value *list = asq_value_list();
     int rc = list ? 0 : ASQ_ENOMEM;
     for (int i = 0; rc == 0 && i < 20; i++) {
@@ -157,7 +168,8 @@ static int build(void) {
 }
 
 /* When setting a key fails, all the others stand, and setting it again succeeds. */
-static int large_map(void) {
+static int large_map(void)
+{
     asq_value *map = asq_value_map();
     int rc = map ? 0 : ASQ_ENOMEM;
     for (int i = 0; map && i < 200; i++) {
@@ -182,7 +194,8 @@ static int large_map(void) {
     return rc;
 }
 
-static int pack(void) {
+static int pack(void)
+{
     asq_value *v = NULL, *given = asq_value_string("given away");
     v = asq_pack("{s:i,s:[s,s#,y#,f,n,b,{s:o}],s:O,s:[[[I]]],s:s?}", "a", 1, "b", "text", "te\0xt",
                  (size_t) 5, "by", (size_t) 2, 2.5, 1, "o", given, "copy", input, "deep",
@@ -191,7 +204,8 @@ static int pack(void) {
     return v ? 0 : ASQ_ENOMEM;
 }
 
-static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ...) {
+static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     int rc = asq_vpack(ret, err, errlen, fmt, ap);
@@ -199,7 +213,8 @@ static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ..
     return rc;
 }
 
-static int pack_with_text(void) {
+static int pack_with_text(void)
+{
     asq_value *v = NULL;
     char err[100] = "";
     int rc = packed(&v, err, sizeof err, "[s,[i],{s:s}]", "a", 1, "k", "v");
@@ -209,14 +224,16 @@ static int pack_with_text(void) {
     return rc;
 }
 
-static int copy(void) {
+static int copy(void)
+{
     asq_value *v = asq_value_copy(input);
     EXPECT(!v || asq_value_equal(v, input));
     asq_value_free(v);
     return v ? 0 : ASQ_ENOMEM;
 }
 
-static int encode(void) {
+static int encode(void)
+{
     struct asq__buf b;
     asq__buf_init(&b, 1 << 20);
     int rc = 0;
@@ -230,7 +247,8 @@ static int encode(void) {
     return rc;
 }
 
-static int decode(void) {
+static int decode(void)
+{
     asq_value *v = NULL;
     char err[100] = "";
     int rc = asq__value_decode(input_bytes.data, input_bytes.len, &v, err, sizeof err);
@@ -240,7 +258,8 @@ static int decode(void) {
     return rc;
 }
 
-static int to_json(void) {
+static int to_json(void)
+{
     char *text = NULL;
     int rc = asq_to_json(input, 2, &text);
     EXPECT((rc == 0) == (text != NULL));
@@ -249,7 +268,8 @@ static int to_json(void) {
     return rc;
 }
 
-static int from_json(void) {
+static int from_json(void)
+{
     asq_value *v = NULL;
     char err[200] = "";
     int rc = asq_from_json(input_json, strlen(input_json), &v, err, sizeof err);
@@ -259,7 +279,8 @@ static int from_json(void) {
     return rc;
 }
 
-static int by_params(void) {
+static int by_params(void)
+{
     asq_value *v = NULL;
     int rc = asq__value_by_params(asq_map_get(input, "named"), "c, b, a", &v, NULL, 0);
     EXPECT((rc == 0) == (v != NULL));
@@ -270,7 +291,8 @@ static int by_params(void) {
 /* The order of values needs memory only to be fast. */
 static asq_value *one, *two;
 
-static int compare(void) {
+static int compare(void)
+{
     EXPECT(asq_value_compare(one, two) < 0);
     EXPECT(asq_value_compare(two, one) > 0);
     EXPECT(!asq_value_equal(one, two));
@@ -282,7 +304,8 @@ struct item {
     unsigned number;
 };
 
-static const void *key_of(const struct asq__node *node, size_t *n) {
+static const void *key_of(const struct asq__node *node, size_t *n)
+{
     union {
         const struct asq__node *in;
         struct asq__node *out;
@@ -291,7 +314,8 @@ static const void *key_of(const struct asq__node *node, size_t *n) {
     return &ASQ__CONTAINER(u.out, struct item, node)->number;
 }
 
-static int table(void) {
+static int table(void)
+{
     static struct item items[500];
     struct asq__table t;
     int rc = asq__table_init(&t, key_of);
@@ -305,7 +329,8 @@ static int table(void) {
     return rc;
 }
 
-static int error(void) {
+static int error(void)
+{
     struct asq__error e, f;
     asq__error_init(&e);
     asq__error_init(&f);
@@ -321,7 +346,8 @@ static int error(void) {
     return 0;
 }
 
-static int text_buffer(void) {
+static int text_buffer(void)
+{
     struct asq__buf b;
     asq__buf_init(&b, 10000);
     for (int i = 0; i < 100; i++)
@@ -366,7 +392,8 @@ START_TEST(compare_without_memory)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("nomem");
     TCase *c = tcase_create("nomem");
     tcase_add_test(c, build_without_memory);

@@ -8,7 +8,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
-static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ...) {
+static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     int rc = asq_vpack(ret, err, errlen, fmt, ap);
@@ -16,7 +17,8 @@ static int packed(asq_value **ret, char *err, size_t errlen, const char *fmt, ..
     return rc;
 }
 
-static int unpacked(const asq_value *v, char *err, size_t errlen, const char *fmt, ...) {
+static int unpacked(const asq_value *v, char *err, size_t errlen, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
     int rc = asq_vunpack(v, err, errlen, fmt, ap);
@@ -25,7 +27,8 @@ static int unpacked(const asq_value *v, char *err, size_t errlen, const char *fm
 }
 
 /* As JSON, which is a compact way of writing down what is expected. */
-static void assert_json(asq_value *v, const char *expected) {
+static void assert_json(asq_value *v, const char *expected)
+{
     char *json;
     ck_assert_ptr_nonnull(v);
     ck_assert_int_eq(asq_to_json(v, 0, &json), 0);
@@ -140,17 +143,20 @@ END_TEST
 /* A future tells when it is freed. */
 static int living;
 
-static void ref(void *object) {
+static void ref(void *object)
+{
     (void) object;
     living++;
 }
 
-static void unref(void *object) {
+static void unref(void *object)
+{
     (void) object;
     living--;
 }
 
-static asq_value *witness(void) {
+static asq_value *witness(void)
+{
     struct asq__future_object live = { &living, ref, unref };
     return asq__value_future_ref("1-00000000000000000000000000000000-1", &live);
 }
@@ -336,7 +342,8 @@ START_TEST(optional_parts_leave_their_variables_alone)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("pack");
     TCase *c = tcase_create("pack");
     tcase_add_test(c, every_letter_makes_its_type);

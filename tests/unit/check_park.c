@@ -165,7 +165,7 @@ enum { ASKERS = 60, WAKERS = 3 };
 struct asker {
     struct asq__task task;
     struct asq__fiber *fiber;
-    atomic_int asked;  /* 1: it wants to be woken */
+    atomic_int asked; /* 1: it wants to be woken */
     atomic_int answered;
 };
 
@@ -319,8 +319,8 @@ START_TEST(a_hundred_thousand_fibers_wait_on_two_threads)
     if (!SANITIZED && !getenv("ASQ_TEST_SLOW"))
         ck_assert_int_lt(bytes, 8192);
     printf("# %d parked fibers: %ld bytes each; new stack and park %.2f µs, used stack and park "
-           "%.2f µs, wake and end %.2f µs\n", n, bytes, park_s[0] * 1e6 / n, park_s[1] * 1e6 / n,
-           end_s[1] * 1e6 / n);
+           "%.2f µs, wake and end %.2f µs\n",
+           n, bytes, park_s[0] * 1e6 / n, park_s[1] * 1e6 / n, end_s[1] * 1e6 / n);
     /* What is not needed any more is given back. */
     sup_wait_until(asq__pool_stats(pool).stacks <= (size_t) 2 * (32 + 256));
     struct asq__pool_stats stats = asq__pool_stats(pool);

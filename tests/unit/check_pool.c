@@ -4,6 +4,8 @@
  */
 #include "pool_job.h"
 
+#include <sys/mman.h>
+
 /* ---- threads ---- */
 
 START_TEST(tasks_run_on_the_pools_threads)
@@ -226,8 +228,8 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task)
 static void begin_switches(void)
 {
     nswitches = 0;
-    begin_with((struct asq__pool_config){
-        .capacity = 1, .on_switch = on_switch, .user = switches });
+    begin_with(
+        (struct asq__pool_config){ .capacity = 1, .on_switch = on_switch, .user = switches });
 }
 
 static void check_switch(int i, unsigned thread, const struct job *job)
@@ -349,6 +351,27 @@ static void scan_inside(struct job *job)
     job->arg = scan(2000000);
 }
 
+static void scan_after_other_inline(struct job *job)
+{
+    asq__pool_run_inline(pool, &job->other->task);
+    job->arg = scan(2000000);
+}
+
+START_TEST(what_ran_another_inline_is_reported_as_itself)
+{
+    struct job outer, inner;
+    begin(1);
+    job_init(&outer, scan_after_other_inline);
+    job_init(&inner, nothing);
+    outer.other = &inner;
+    inner.task.name_method = "inner";
+    asq__pool_run_inline(pool, &outer.task);
+    ck_assert_int_eq(outer.arg, 1);
+    ck_assert_str_eq(found_names, "Class.method");
+    end();
+}
+END_TEST
+
 START_TEST(the_loops_thread_is_reported_too)
 {
     struct job job;
@@ -390,6 +413,13 @@ START_TEST(stop_waits_for_what_runs_and_says_when_it_does_not_end)
 }
 END_TEST
 
+static bool is_mapped(const void *address)
+{
+    uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
+    unsigned char there;
+    return mincore((void *) ((uintptr_t) address / page * page), 1, &there) == 0;
+}
+
 START_TEST(what_is_parked_at_the_end_goes_with_its_stack)
 {
     struct job jobs[50], late;
@@ -402,13 +432,17 @@ START_TEST(what_is_parked_at_the_end_goes_with_its_stack)
             asq__pool_submit(pool, &jobs[i].task);
     }
     wait_parked(50);
+    for (int i = 0; i < 50; i++)
+        ck_assert(is_mapped(atomic_load(&jobs[i].fiber)));
     asq__pool_wake(pool, atomic_load(&jobs[0].fiber)); /* one is ready */
     ck_assert(asq__pool_stop(pool, sup_limit_ms()));
     asq__pool_wake(pool, atomic_load(&jobs[1].fiber)); /* nobody is there to run it, */
     submit(&late, nothing);                            /* nor this */
     asq__pool_free(pool);
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 50; i++) {
         ck_assert(!atomic_load(&jobs[i].ended));
+        ck_assert(!is_mapped(atomic_load(&jobs[i].fiber)));
+    }
     ck_assert(!atomic_load(&late.begun));
 }
 END_TEST
@@ -424,9 +458,9 @@ static void limit_address_space(long more_kib)
     ck_assert_int_eq(fscanf(f, "%ld", &pages), 1);
     fclose(f);
     getrlimit(RLIMIT_AS, &limit);
-    limit.rlim_cur = more_kib < 0 ? limit.rlim_max
-                                  : (rlim_t) pages * (rlim_t) sysconf(_SC_PAGESIZE) +
-                                        (rlim_t) more_kib * 1024;
+    limit.rlim_cur =
+        more_kib < 0 ? limit.rlim_max
+                     : (rlim_t) pages * (rlim_t) sysconf(_SC_PAGESIZE) + (rlim_t) more_kib * 1024;
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
@@ -533,8 +567,9 @@ START_TEST(an_overflow_on_a_pools_thread_names_the_method)
     close(fds[0]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-    ck_assert_ptr_nonnull(strstr(text, _i ? "stack overflow in Walker.descend (stack 65536 bytes; "
-                                          : "stack overflow in Walker.descend (stack 262144 bytes; "));
+    ck_assert_ptr_nonnull(
+        strstr(text, _i ? "stack overflow in Walker.descend (stack 65536 bytes; "
+                        : "stack overflow in Walker.descend (stack 262144 bytes; "));
 }
 END_TEST
 
@@ -559,6 +594,7 @@ int main(void)
     tcase_add_test(c, an_inline_task_may_run_another_inside);
     tcase_add_test(c, a_thread_that_is_blocked_is_reported_once);
     tcase_add_test(c, the_loops_thread_is_reported_too);
+    tcase_add_test(c, what_ran_another_inline_is_reported_as_itself);
     suite_add_tcase(s, c);
     c = tcase_create("the end");
     tcase_add_test(c, stop_waits_for_what_runs_and_says_when_it_does_not_end);

@@ -18,7 +18,8 @@ struct item {
     bool seen;
 };
 
-static struct item *item_of(const struct asq__node *node) {
+static struct item *item_of(const struct asq__node *node)
+{
     union {
         const struct asq__node *in;
         struct asq__node *out;
@@ -26,13 +27,15 @@ static struct item *item_of(const struct asq__node *node) {
     return ASQ__CONTAINER(u.out, struct item, node);
 }
 
-static const void *key_of(const struct asq__node *node, size_t *n) {
+static const void *key_of(const struct asq__node *node, size_t *n)
+{
     struct item *item = item_of(node);
     *n = strlen(item->key);
     return item->key;
 }
 
-static struct item *find(const struct asq__table *t, const char *key) {
+static struct item *find(const struct asq__table *t, const char *key)
+{
     struct asq__node *node = asq__table_find(t, key, strlen(key));
     return node ? item_of(node) : NULL;
 }
@@ -99,7 +102,8 @@ END_TEST
 
 static int visits;
 
-static void visit(struct asq__node *node, void *user) {
+static void visit(struct asq__node *node, void *user)
+{
     struct asq__table *t = user;
     struct item *item = item_of(node);
     ck_assert(!item->seen);
@@ -145,7 +149,7 @@ START_TEST(lists_splice_and_survive_deletion_inside_a_loop)
     ck_assert(asq__list_empty(&b));
     asq__list_splice(&a, &b);
     int i = 0;
-    ASQ__LIST_EACH(it, &a) {
+    ASQ__LIST_EACH (it, &a) {
         ck_assert_ptr_eq(it, &nodes[i++]);
         asq__list_del(it);
         asq__list_del(it);
@@ -156,7 +160,8 @@ START_TEST(lists_splice_and_survive_deletion_inside_a_loop)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("table");
     TCase *c = tcase_create("table");
     tcase_add_test(c, what_was_added_is_found_until_it_is_deleted);

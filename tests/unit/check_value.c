@@ -318,12 +318,14 @@ END_TEST
 static void *counted;
 static int references;
 
-static void ref(void *object) {
+static void ref(void *object)
+{
     ck_assert_ptr_eq(object, counted);
     references++;
 }
 
-static void unref(void *object) {
+static void unref(void *object)
+{
     ck_assert_ptr_eq(object, counted);
     references--;
 }
@@ -412,7 +414,8 @@ START_TEST(ids_and_names_are_checked)
 END_TEST
 
 /* In ascending order, every two of them different. */
-static size_t ordered_values(asq_value *v[40]) {
+static size_t ordered_values(asq_value *v[40])
+{
     size_t n = 0;
     v[n++] = asq_value_null();
     v[n++] = asq_value_bool(false);
@@ -508,14 +511,15 @@ END_TEST
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SMALL_STACK = 512 * 1024 }; /* sanitizers make frames larger */
-#elif defined(__clang__) /* does not define the above */
+#elif defined(__clang__)           /* does not define the above */
 enum { SMALL_STACK = 512 * 1024 };
 #else
 enum { SMALL_STACK = 64 * 1024 };
 #endif
 
 /* The deepest map there is, and all that recurses. */
-static void *use_deepest(void *unused) {
+static void *use_deepest(void *unused)
+{
     asq_value *v = asq_value_int(1), *copy, *back = NULL;
     struct asq__buf b;
     char *json;
@@ -590,7 +594,8 @@ START_TEST(named_arguments_come_in_the_order_of_the_parameters)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("value");
     TCase *c = tcase_create("value");
     tcase_add_test(c, getters_accept_their_own_type_only);

@@ -9,7 +9,8 @@
 
 /* ---- Values as protobuf-c has them ----------------------------------------------------------- */
 
-static char *text(const char *s) {
+static char *text(const char *s)
+{
     char *copy = strdup(s);
     ck_assert_ptr_nonnull(copy);
     return copy;
@@ -24,7 +25,8 @@ static char *text(const char *s) {
         new_;                                                                                      \
     })
 
-static Asqueue__Value *to_pb(const asq_value *v) {
+static Asqueue__Value *to_pb(const asq_value *v)
+{
     Asqueue__Value *pb = NEW(Asqueue__Value, value);
     switch (v->type) {
     case ASQ_NULL:
@@ -89,19 +91,15 @@ static Asqueue__Value *to_pb(const asq_value *v) {
     return pb;
 }
 
-static asq_value *from_pb(const Asqueue__Value *pb) {
+static asq_value *from_pb(const Asqueue__Value *pb)
+{
     asq_value *v;
     switch (pb ? pb->kind_case : ASQUEUE__VALUE__KIND_NULL) {
-    case ASQUEUE__VALUE__KIND_BOOLEAN:
-        return asq_value_bool(pb->boolean);
-    case ASQUEUE__VALUE__KIND_INTEGER:
-        return asq_value_int(pb->integer);
-    case ASQUEUE__VALUE__KIND_NUMBER:
-        return asq_value_double(pb->number);
-    case ASQUEUE__VALUE__KIND_TEXT:
-        return asq_value_string(pb->text);
-    case ASQUEUE__VALUE__KIND_DATA:
-        return asq_value_bytes(pb->data.data, pb->data.len);
+    case ASQUEUE__VALUE__KIND_BOOLEAN: return asq_value_bool(pb->boolean);
+    case ASQUEUE__VALUE__KIND_INTEGER: return asq_value_int(pb->integer);
+    case ASQUEUE__VALUE__KIND_NUMBER: return asq_value_double(pb->number);
+    case ASQUEUE__VALUE__KIND_TEXT: return asq_value_string(pb->text);
+    case ASQUEUE__VALUE__KIND_DATA: return asq_value_bytes(pb->data.data, pb->data.len);
     case ASQUEUE__VALUE__KIND_LIST:
         v = asq_value_list();
         for (size_t i = 0; i < pb->list->n_items; i++)
@@ -115,15 +113,14 @@ static asq_value *from_pb(const Asqueue__Value *pb) {
         return v;
     case ASQUEUE__VALUE__KIND_AGENT:
         return asq__value_agent_ref(pb->agent->id, pb->agent->class_name);
-    case ASQUEUE__VALUE__KIND_FUTURE:
-        return asq__value_future_ref(pb->future, NULL);
-    default:
-        return asq_value_null();
+    case ASQUEUE__VALUE__KIND_FUTURE: return asq__value_future_ref(pb->future, NULL);
+    default: return asq_value_null();
     }
 }
 
 /* C strings end at a NUL: so do those of a value that is to be compared with protobuf-c's. */
-static asq_value *cut_strings(asq_value *v) {
+static asq_value *cut_strings(asq_value *v)
+{
     if (v->type == ASQ_STRING)
         v->str.n = strlen(v->str.data);
     for (size_t i = 0; i < asq_list_size(v); i++)
@@ -133,14 +130,16 @@ static asq_value *cut_strings(asq_value *v) {
     return v;
 }
 
-static void encode(const asq_value *v, struct asq__buf *out) {
+static void encode(const asq_value *v, struct asq__buf *out)
+{
     asq__buf_init(out, 1 << 24);
     ck_assert_int_eq(asq__value_encode(v, out), 0);
     ck_assert_int_eq(asq_value_encoded_size(v), (int64_t) out->len);
 }
 
 /* Exactly n bytes, so that reading beyond them is seen by the sanitizers. */
-static int decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen) {
+static int decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
+{
     uint8_t *exact = malloc(n ? n : 1);
     if (n)
         memcpy(exact, data, n);
@@ -197,15 +196,9 @@ START_TEST(damaged_bytes_mean_the_same_or_are_refused)
         for (size_t left = 1 + random_below(&seed, 3); left && b.len; left--) {
             size_t at = random_below(&seed, b.len);
             switch (random_below(&seed, 4)) {
-            case 0:
-                b.data[at] ^= (uint8_t) (1 << random_below(&seed, 8));
-                break;
-            case 1:
-                b.data[at] = (uint8_t) random_u64(&seed);
-                break;
-            case 2:
-                b.len = at;
-                break;
+            case 0: b.data[at] ^= (uint8_t) (1 << random_below(&seed, 8)); break;
+            case 1: b.data[at] = (uint8_t) random_u64(&seed); break;
+            case 2: b.len = at; break;
             default:
                 asq__buf_put(&b, b.data + at, 0);
                 memmove(b.data + at, b.data + at + 1, b.len - at - 1);
@@ -374,7 +367,8 @@ START_TEST(what_is_malformed_is_named)
 END_TEST
 
 /* Puts bytes into `levels` lists, as a hostile encoder would. */
-static void wrap(struct asq__buf *b, unsigned levels) {
+static void wrap(struct asq__buf *b, unsigned levels)
+{
     for (unsigned i = 0; i < levels; i++) {
         struct asq__buf around;
         asq__buf_init(&around, 1 << 24);
@@ -458,7 +452,8 @@ START_TEST(maps_of_100000_keys_are_read_at_once)
 }
 END_TEST
 
-int main(void) {
+int main(void)
+{
     Suite *s = suite_create("wire");
     TCase *c = tcase_create("wire");
     tcase_add_test(c, both_encoders_write_the_same_bytes);

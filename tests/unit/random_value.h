@@ -12,19 +12,22 @@
 #include <string.h>
 
 /* splitmix64 */
-static inline uint64_t random_u64(uint64_t *seed) {
+static inline uint64_t random_u64(uint64_t *seed)
+{
     uint64_t z = *seed += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
 }
 
-static inline size_t random_below(uint64_t *seed, size_t n) {
+static inline size_t random_below(uint64_t *seed, size_t n)
+{
     return (size_t) (random_u64(seed) % n);
 }
 
 /* Numbers of every magnitude, the borders among them. */
-static inline int64_t random_int(uint64_t *seed) {
+static inline int64_t random_int(uint64_t *seed)
+{
     static const int64_t borders[] = { 0,   1,         -1,        63,        64,       -64,
                                        -65, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
     if (random_below(seed, 3) == 0)
@@ -32,7 +35,8 @@ static inline int64_t random_int(uint64_t *seed) {
     return (int64_t) random_u64(seed) >> random_below(seed, 64);
 }
 
-static inline double random_double(uint64_t *seed) {
+static inline double random_double(uint64_t *seed)
+{
     static const double odd[] = { 0.0,
                                   -0.0,
                                   1.0,
@@ -52,7 +56,8 @@ static inline double random_double(uint64_t *seed) {
 }
 
 /* Up to 200 bytes of UTF-8, sometimes with NULs, when those are allowed; NUL-terminated. */
-static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul) {
+static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul)
+{
     static const char *const pieces[] = { "a",
                                           "key",
                                           " ",
@@ -85,21 +90,16 @@ static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul) 
 }
 
 /* A tree of up to `levels` levels of containers. */
-static inline asq_value *random_value(uint64_t *seed, unsigned levels) {
+static inline asq_value *random_value(uint64_t *seed, unsigned levels)
+{
     char text[256];
     size_t n;
     switch (random_below(seed, levels ? 12 : 8)) {
-    case 0:
-        return asq_value_null();
-    case 1:
-        return asq_value_bool(random_below(seed, 2) == 1);
-    case 2:
-        return asq_value_int(random_int(seed));
-    case 3:
-        return asq_value_double(random_double(seed));
-    case 4:
-        n = random_text(seed, text, true);
-        return asq_value_stringn(text, n);
+    case 0: return asq_value_null();
+    case 1: return asq_value_bool(random_below(seed, 2) == 1);
+    case 2: return asq_value_int(random_int(seed));
+    case 3: return asq_value_double(random_double(seed));
+    case 4: n = random_text(seed, text, true); return asq_value_stringn(text, n);
     case 5:
         for (n = 0; n < random_below(seed, 200); n++)
             text[n] = (char) random_u64(seed);
@@ -135,7 +135,8 @@ static inline asq_value *random_value(uint64_t *seed, unsigned levels) {
 }
 
 /* `levels` lists in each other: [[[…]]]. NULL when that is refused. */
-static inline asq_value *nested_lists(unsigned levels) {
+static inline asq_value *nested_lists(unsigned levels)
+{
     asq_value *v = asq_value_list();
     for (unsigned i = 1; v && i < levels; i++) {
         asq_value *around = asq_value_list();
