@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "value/hash.h"
 
@@ -38,9 +39,9 @@ static void label(asq_result *r, const struct asq__job *job)
         r->label[--n] = '\0';
 }
 
-/* A future among the arguments that is there already is sent as its value; a failed one fails the
- * call; one that is still to come is awaited by the worker. The arguments are copied only when there is
- * something to replace. */
+/* A future among the arguments that is there already is sent as its value; one that is a failure already
+ * fails the call, which then is not sent; one that is still to come is awaited by the worker. The
+ * arguments are copied only when there is something to replace. */
 static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
                          asq_result **ret_failed, bool *ret_inputs)
 {
@@ -54,7 +55,7 @@ static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
         if (asq_value_type(item) != ASQ_FUTURE)
             continue;
         asq_result *input = item->future->live.object;
-        if (!input || !asq__result_is_done(input)) {
+        if (!input || h->mode->repeats || !asq__result_is_done(input)) {
             *ret_inputs = true;
             continue;
         }
@@ -89,7 +90,26 @@ static int encode(asq *h, const struct asq__job *job, asq_result *r)
     return 0;
 }
 
-static int prepare(asq *h, const struct asq__job *job, asq_result **ret)
+/* Completes a result that is of no call that was sent. Its id is of the usual form, so that it can be
+ * given as a future like any other. */
+static int fail_unsent(asq *h, asq_result *r, const asq_result *failed)
+{
+    struct asq__error error;
+    if (getrandom(r->id.batch, sizeof r->id.batch, 0) != (ssize_t) sizeof r->id.batch)
+        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    r->id.partition = r->partition;
+    asq__error_init(&error);
+    asq__error_set(&error, ASQ_EINPUT,
+                   "it was not run: the result of call %s, given as an argument, is a failure: %s",
+                   asq__result_id_text(failed), asq_result_error(failed)->message);
+    asq__result_set(r, NULL, &error.pub);
+    asq__error_clear(&error);
+    h->ncompleted++;
+    return 0;
+}
+
+/* Makes the result of a job, and encodes the job. */
+static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_result **ret)
 {
     char why[300];
     asq_result *r, *failed = NULL;
@@ -105,13 +125,16 @@ static int prepare(asq *h, const struct asq__job *job, asq_result **ret)
     r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
     rc = settle_inputs(h, job->args, &settled, &failed, &inputs);
     if (rc == 0 && failed) {
-        const asq_error *e = asq_result_error(failed);
-        rc = asq__fail(h, ASQ_EINPUT,
-                       "%s was not called: the result of call %s, given as an argument, is "
-                       "a failure: %s",
-                       r->label, asq__result_id_text(failed), e->message);
-    }
-    if (rc == 0) {
+        if (ret_wanted) {
+            rc = fail_unsent(h, r, failed);
+        } else {
+            rc =
+                asq__fail(h, ASQ_EINPUT,
+                          "%s was not called: the result of call %s, given as an argument, is a "
+                          "failure: %s",
+                          r->label, asq__result_id_text(failed), asq_result_error(failed)->message);
+        }
+    } else if (rc == 0) {
         struct asq__job whole = *job;
         whole.chain = h->chain;
         whole.inputs = inputs;
@@ -129,20 +152,24 @@ static int prepare(asq *h, const struct asq__job *job, asq_result **ret)
 
 int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **ret)
 {
-    asq_result *small[ON_STACK], **results = small;
-    size_t made = 0;
+    asq_result *small[2 * ON_STACK], **results = small;
+    size_t made = 0, to_send = 0;
     int rc = 0;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
-    if (n > ON_STACK && !(results = malloc(n * sizeof *results)))
+    if (n > ON_STACK && !(results = calloc(n, 2 * sizeof *results)))
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    asq_result **sent = results + n;
     while (made < n && rc == 0) {
-        rc = prepare(h, &jobs[made], &results[made]);
-        if (rc == 0)
-            made++;
+        rc = prepare(h, &jobs[made], ret != NULL, &results[made]);
+        if (rc < 0)
+            break;
+        if (!asq__result_is_done(results[made]))
+            sent[to_send++] = results[made];
+        made++;
     }
-    if (rc == 0)
-        rc = h->mode->submit(h, results, n);
+    if (rc == 0 && to_send)
+        rc = h->mode->submit(h, sent, to_send);
     for (size_t i = 0; i < made; i++) {
         if (rc == 0 && ret)
             ret[i] = results[i];

@@ -25,6 +25,9 @@
 
 struct asq__mode {
     const char *name;
+    /* A method that runs again makes the same calls again, and they are recognised by what they say:
+     * nothing in them may depend on how far other calls are. */
+    bool repeats;
     /* Sends calls that were made by one statement; each result holds its encoded job. Takes a
      * reference to each result until it is completed. On failure nothing was taken. */
     int (*submit)(asq *h, asq_result **results, size_t n);

@@ -96,6 +96,43 @@ static asq *method_handle(asq *h, Asqueue__Chain *chain)
     return inner;
 }
 
+/* Puts results of other calls, given as arguments, in their places. They are there, or have been
+ * forgotten: in local mode a call has ended when it was made. */
+static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf *ret_args,
+                       struct asq__error *error)
+{
+    asq_value *args = NULL;
+    int rc = asq__value_decode(job->args.data, job->args.len, &args, NULL, 0);
+    bool list = rc == 0 && asq_value_type(args) == ASQ_LIST;
+    size_t n = rc < 0 ? 0 : list ? asq_list_size(args) : asq_map_size(args);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct asq__call_id id;
+        const char *key = NULL, *text;
+        if (asq_value_get_future(list ? asq_list_get(args, i) : asq_map_at(args, i, &key), &text) <
+            0)
+            continue;
+        struct asq__node *node =
+            asq__call_id_parse(text, &id) < 0 ? NULL : asq__table_find(&l->kept, &id, sizeof id);
+        asq_result *input = node ? ASQ__CONTAINER(node, struct kept, node)->result : NULL;
+        if (!input || input->error) {
+            rc = asq__error_set(error, ASQ_EINPUT,
+                                "it was not run: the result of call %s, given as an argument, is a "
+                                "failure: %s",
+                                text, input ? input->error->pub.message : "it has been forgotten");
+            break;
+        }
+        asq_value *value = asq_value_copy(input->value);
+        rc = key ? asq_map_set(args, key, value) : asq_list_set(args, i, value);
+    }
+    if (rc == 0)
+        rc = asq__value_encode(args, ret_args);
+    if (rc < 0 && !error->pub.code)
+        asq__error_set(error, rc, "the arguments with the results given as futures: %s",
+                       asq_strerror(rc));
+    asq_value_free(args);
+    return rc;
+}
+
 /* Runs one decoded job inline and completes its result. */
 static void run(asq *h, const Asqueue__Job *job, asq_result *r)
 {
@@ -131,12 +168,22 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         ctx.deadline_ms = h->deadline_ms; /* no more time than the outer call has */
     if (ctx.h)
         ctx.h->deadline_ms = ctx.deadline_ms;
+    struct asq__buf inputs;
+    asq__buf_init(&inputs, h->max_message_size);
     if (!a || !ctx.h) {
-        asq_error error = { ASQ_ENOMEM, "out of memory", "", "", "", "", "" };
-        asq__result_set(r, NULL, &error);
+        asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
+    } else if (asq__now_ms() >= ctx.deadline_ms) {
+        asq__error_set(&ctx.error, ASQ_EDEADLINE, "its deadline had passed before it was its turn");
+    } else if (job->inputs) {
+        take_inputs(l, job, &inputs, &ctx.error);
+    }
+    if (ctx.error.pub.code) {
+        asq__error_where(&ctx.error, job->class_name, job->method, job->agent, "", call_id);
+        asq__result_set(r, NULL, &ctx.error.pub);
     } else {
-        asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method, job->args.data,
-                        job->args.len, &effect);
+        asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
+                        job->inputs ? inputs.data : job->args.data,
+                        job->inputs ? inputs.len : job->args.len, &effect);
         Asqueue__Result m;
         asqueue__result__init(&m);
         m.value.data = effect.value.data;
@@ -146,12 +193,13 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         else
             asq__result_set_message(r, &m);
         asq__effect_release(&effect);
-        if (!a->object.record && !a->object.failure && !a->object.depth) {
-            asq__table_del(&l->agents, &a->node);
-            asq__object_release(&a->object);
-            free(a);
-        }
     }
+    if (a && !a->object.record && !a->object.failure && !a->object.depth) {
+        asq__table_del(&l->agents, &a->node);
+        asq__object_release(&a->object);
+        free(a);
+    }
+    asq__buf_release(&inputs);
     asq__ctx_release(&ctx);
     if (ctx.h) {
         ctx.h->closed = true;
@@ -212,7 +260,12 @@ static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeo
     if (timeout_ms < 0)
         return asq__fail(h, ASQ_ESTATE,
                          "waiting for ever would never end: in local mode nothing is under way");
-    sleep_until(asq__deadline_ms(timeout_ms));
+    int64_t until = asq__deadline_ms(timeout_ms);
+    if (timeout_ms > 0 && h->deadline_ms < until) {
+        sleep_until(h->deadline_ms);
+        return asq__fail(h, ASQ_EDEADLINE, "the call's deadline has passed");
+    }
+    sleep_until(until);
     return ASQ_ETIMEOUT;
 }
 

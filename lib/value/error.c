@@ -69,6 +69,25 @@ static void trim_cut(char *s, size_t n)
         s[n - 1 - back] = '\0';
 }
 
+/* Puts '?' for every byte that is no part of valid UTF-8: messages come from methods and from Redis,
+ * and travel as text. */
+static void make_utf8(char *s)
+{
+    size_t n = strlen(s);
+    if (asq__utf8_valid(s, n))
+        return;
+    for (size_t i = 0; i < n;) {
+        size_t left = n - i, length = 1;
+        while (length <= 4 && length <= left && !asq__utf8_valid(s + i, length))
+            length++;
+        if (length <= 4 && length <= left) {
+            i += length;
+        } else {
+            s[i++] = '?';
+        }
+    }
+}
+
 int asq__err(char *err, size_t errlen, int code, const char *fmt, ...)
 {
     if (err && errlen) {
@@ -117,6 +136,7 @@ static void assign_copy(struct asq__error *e, int which, const char *s, const ch
         copy[n] = '\0';
         if (s[n])
             trim_cut(copy, n);
+        make_utf8(copy);
     }
     assign(e, which, copy, copy ? copy : n ? otherwise : "");
 }
@@ -148,6 +168,7 @@ int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
             vsnprintf(message, size, fmt, again);
             if ((size_t) n >= size)
                 trim_cut(message, size - 1);
+            make_utf8(message);
         }
     }
     va_end(again);

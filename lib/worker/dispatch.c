@@ -217,7 +217,10 @@ static int64_t deadline_of(const struct asq__wcall *c)
         limit = of_batch;
     if (!limit || limit > INT64_MAX / 4 || !w->redis_clock_known)
         return INT64_MAX;
-    return (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms;
+    /* The two clocks are compared to a millisecond or so: no call has more than it was given. */
+    int64_t deadline = (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms;
+    int64_t latest = asq__now_ms() + (int64_t) limit;
+    return deadline < latest ? deadline : latest;
 }
 
 /* Settles calls that are not to run at all. True: it was ended here. */
@@ -416,14 +419,14 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     struct asq__error error;
     char id[ASQ__CALL_ID_TEXT];
     va_list ap;
+    asq__error_init(&error);
+    va_start(ap, fmt);
+    asq__error_vset(&error, code, fmt, ap); /* first: the text may be that of the inputs */
+    va_end(ap);
     asq__list_del(&c->node);
     asq__inputs_free(c->inputs);
     c->inputs = NULL;
     c->state = ASQ__CALL_FINISHED;
-    asq__error_init(&error);
-    va_start(ap, fmt);
-    asq__error_vset(&error, code, fmt, ap);
-    va_end(ap);
     asq__wcall_id(c, id);
     asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name,
                      job->method, job->agent, c->entry->part->w->config.id, id);

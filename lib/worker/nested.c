@@ -463,6 +463,7 @@ static void nested_release(asq *h)
 
 static const struct asq__mode nested_mode = {
     .name = "method",
+    .repeats = true,
     .submit = nested_submit,
     .wait = nested_wait,
     .flush = nested_flush,

@@ -112,6 +112,21 @@ START_TEST(missing_strings_are_empty)
 }
 END_TEST
 
+START_TEST(a_message_is_always_utf8)
+{
+    asq_error from = { .code = ASQ_EFAILED, .message = "caf\xe9 \xc3\xa9 \xed\xa0\x80 \xf0\x9f" };
+    struct asq__error e, copy;
+    asq__error_init(&e);
+    asq__error_init(&copy);
+    asq__error_set(&e, ASQ_EFAILED, "%s", from.message);
+    asq__error_copy(&copy, &from);
+    ck_assert_str_eq(e.pub.message, "caf? \xc3\xa9 ??? ??");
+    ck_assert_str_eq(copy.pub.message, e.pub.message);
+    asq__error_clear(&e);
+    asq__error_clear(&copy);
+}
+END_TEST
+
 START_TEST(a_message_is_cut_between_characters)
 {
     char err[16];
@@ -167,6 +182,7 @@ int main(void)
     tcase_add_test(c, numbers_never_change);
     tcase_add_test(c, an_error_owns_its_strings);
     tcase_add_test(c, missing_strings_are_empty);
+    tcase_add_test(c, a_message_is_always_utf8);
     tcase_add_test(c, a_message_is_cut_between_characters);
     tcase_add_test(c, the_version_is_that_of_the_header);
     suite_add_tcase(s, c);

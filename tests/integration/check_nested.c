@@ -1,0 +1,458 @@
+/*
+ * check_nested.c: calls that make calls, and calls that wait for other calls, the same in every mode:
+ * agents inside values, nested and re-entrant calls, deep recursion, futures as arguments, deadlines,
+ * cancellation.
+ */
+#include "modes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static asq_agent *relay(void)
+{
+    return agent_new("Relay", NULL);
+}
+
+/* A list of agents as a value. */
+static asq_value *agent_list(asq_agent *const *agents, size_t n)
+{
+    asq_value *list = asq_value_list();
+
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(asq_list_append(list, asq_value_agent(agents[i])), 0);
+    return list;
+}
+
+static void free_agents(asq_agent **agents, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        asq_agent_free(agents[i]);
+}
+
+/* ---- agents inside values, nested calls --------------------------------------------------------- */
+
+START_TEST(agents_in_values_are_called_by_whoever_gets_them)
+{
+    asq_agent *a = counter(10), *r = relay(), *made, *me;
+    asq_value *v;
+
+    ck_assert_int_eq(call_int(r, "call", "[a, s, [i]]", a, "add", 5), 15);
+    ck_assert_int_eq(call_int(r, "call", "{s:s, s:{s:i}, s:a}", "method", "add_blocking", "args",
+                              "n", 5, "agent", a),
+                     20);
+    ck_assert_int_eq(call_int(a, "read", NULL), 20);
+    /* One that was made inside a method, and the method's own. */
+    ok(asq_call_wait(r, "spawn", &v, "[i]", 33));
+    ok(asq_attach_value(H, v, &made));
+    asq_value_free(v);
+    ck_assert_str_eq(asq_agent_class(made), "Counter");
+    ck_assert_int_eq(call_int(made, "add", "[i]", 1), 34);
+    ok(asq_call_wait(r, "me", &v, NULL));
+    ok(asq_attach_value(H, asq_map_get(v, "me"), &me));
+    asq_value_free(v);
+    ck_assert_str_eq(asq_agent_id(me), asq_agent_id(r));
+    ck_assert_int_eq(call_int(me, "call", "[a, s, []]", made, "read"), 34);
+    v = asq_value_int(1);
+    asq_agent_free(me);
+    me = NULL;
+    ck_assert_int_lt(asq_attach_value(H, v, &me), 0);
+    ck_assert_ptr_null(me);
+    asq_value_free(v);
+    asq_agent_free(made);
+    asq_agent_free(r);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(a_nested_failure_goes_up_with_its_code_and_text)
+{
+    asq_agent *a = counter(1), *inner = relay(), *outer = relay();
+    const asq_error *e;
+
+    ck_assert_code(
+        asq_call_wait(outer, "call", NULL, "[a, s, [a, s, []]]", inner, "call", a, "spoil"),
+        ASQ_EUSER(3));
+    e = asq_last_error(H);
+    ck_assert_contains(e->message, "inner: inner: no luck with");
+    ck_assert_contains(e->message, asq_agent_id(a));
+    ck_assert_str_eq(e->agent_id, asq_agent_id(outer));
+    ck_assert_code(call_code(outer, "call", "[a, s, []]", a, "none"), ASQ_ENOMETHOD);
+    ck_assert_int_eq(call_int(a, "read", NULL), 1);
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(a_call_that_comes_back_enters_its_agent_again)
+{
+    asq_agent *a = relay(), *b = relay();
+    asq_value *v;
+
+    for (int round = 0; round < 5; round++) {
+        ok(asq_call_wait(a, "outer", &v, "[a]", b));
+        ck_assert_value(v, "[1,2]");
+        asq_value_free(v);
+        ok(asq_get(a, "step", &v));
+        ck_assert_value(v, "2");
+        asq_value_free(v);
+    }
+    /* By way of itself alone, and by way of a third. */
+    ok(asq_call_wait(a, "outer", &v, "[a]", a));
+    ck_assert_value(v, "[1,2]");
+    asq_value_free(v);
+    ok(asq_call_wait(b, "call", &v, "[a, s, [a]]", a, "outer", b));
+    ck_assert_value(v, "[1,2]");
+    asq_value_free(v);
+    asq_agent_free(a);
+    asq_agent_free(b);
+}
+END_TEST
+
+START_TEST(recursion_goes_200_levels_deep_over_10_agents)
+{
+    enum { N = 10, LEVELS = 200 };
+    asq_agent *ring[N];
+    int64_t entered = 0, n;
+    asq_value *v;
+
+    ok(asq_create_many(H, "Relay", N, NULL, NULL, ring));
+    ck_assert_int_eq(call_int(ring[0], "down", "[o, i]", agent_list(ring, N), LEVELS), LEVELS);
+    for (int i = 0; i < N; i++) {
+        ok(asq_get(ring[i], "entered", &v));
+        ck_assert_int_eq(asq_value_get_int(v, &n), 0);
+        ck_assert_int_ge(n, LEVELS / N);
+        entered += n;
+        asq_value_free(v);
+    }
+    ck_assert_int_eq(entered, LEVELS + 1);
+    free_agents(ring, N);
+}
+END_TEST
+
+START_TEST(waiting_calls_take_no_capacity)
+{
+    enum { N = 60 };
+    asq_agent *relays[N], *echoes[N], *all = relay();
+    asq_result *results[N];
+
+    ok(asq_create_many(H, "Relay", N, NULL, NULL, relays));
+    ok(asq_create_many(H, "Echo", N, NULL, NULL, echoes));
+    for (int i = 0; i < N; i++)
+        ok(asq_call(relays[i], "call", &results[i], "[a, s, [i, i]]", echoes[i], "sum", i, 1));
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(result_int(results[i]), i + 1);
+    ck_assert_int_eq(call_int(all, "fan", "[o, s, [i, i]]", agent_list(echoes, N), "sum", 2, 3),
+                     5 * N);
+    asq_agent_free(all);
+    free_agents(relays, N);
+    free_agents(echoes, N);
+}
+END_TEST
+
+/* ---- futures as arguments ----------------------------------------------------------------------- */
+
+START_TEST(results_are_given_as_arguments_before_they_are_there)
+{
+    asq_agent *a = counter(1), *b = counter(2), *e = agent_new("Echo", NULL);
+    asq_result *nap, *x, *y, *sum;
+
+    ok(asq_call(e, "nap", &nap, "[i]", 50));
+    ok(asq_call(a, "add", &x, "[i]", 10));
+    ok(asq_call(b, "add_blocking", &y, "{s:r}", "n", x));
+    ok(asq_call(e, "sum", &sum, "[r, r, i, r]", x, y, 100, x));
+    asq_result_free(x); /* they are not needed any more to be passed on */
+    asq_result_free(y);
+    ck_assert_int_eq(result_int(sum), 11 + 13 + 100 + 11);
+    ck_assert_code(result_code(nap), 0);
+    ck_assert_int_eq(call_int(b, "read", NULL), 13);
+    /* One that is there already. */
+    ok(asq_call(a, "read", &x, NULL));
+    ok(asq_result_wait(x, ASQ_FOREVER));
+    ck_assert_int_eq(call_int(e, "sum", "[r, r]", x, x), 22);
+    ok(asq_call(e, "nothing", &y, NULL));
+    ok(asq_call(e, "type", &sum, "[r]", y));
+    asq_result_free(y);
+    ok(asq_result_wait(sum, ASQ_FOREVER));
+    asq_result_free(sum);
+    asq_result_free(x);
+    asq_agent_free(e);
+    asq_agent_free(b);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(chains_of_futures_are_submitted_without_waiting)
+{
+    enum { N = 200, AGENTS = 7 };
+    asq_agent *agents[AGENTS];
+    asq_result *last, *next, *left, *right;
+
+    ok(asq_create_many(H, "Echo", AGENTS, NULL, NULL, agents));
+    ok(asq_call(agents[0], "sum", &last, "[i]", 1));
+    for (int i = 1; i < N; i++) {
+        ok(asq_call(agents[i % AGENTS], "sum", &next, "[r, i]", last, 1));
+        asq_result_free(last);
+        last = next;
+    }
+    ck_assert_int_eq(result_int(last), N);
+    /* Diamonds: twice the one before, 20 times, corked. */
+    asq_cork(H);
+    ok(asq_call(agents[0], "sum", &last, "[i]", 1));
+    for (int i = 0; i < 20; i++) {
+        ok(asq_call(agents[1 + i % 3], "sum", &left, "[r]", last));
+        ok(asq_call(agents[4 + i % 3], "sum", &right, "[r]", last));
+        asq_result_free(last);
+        ok(asq_call(agents[0], "sum", &last, "[r, r]", left, right));
+        asq_result_free(left);
+        asq_result_free(right);
+    }
+    ok(asq_uncork(H));
+    ck_assert_int_eq(result_int(last), 1 << 20);
+    free_agents(agents, AGENTS);
+}
+END_TEST
+
+START_TEST(futures_inside_composites_are_passed_through)
+{
+    asq_agent *e = agent_new("Echo", NULL), *r = relay(), *sink = agent_new("Echo", NULL);
+    asq_result *x, *y, *back;
+    const asq_value *v;
+    const char *id;
+
+    ok(asq_call(e, "sum", &x, "[i, i]", 1, 2));
+    ok(asq_call(e, "sum", &y, "[i, i]", 3, 4));
+    /* What comes back is the reference, by which the result can be had. */
+    ok(asq_call(sink, "first", &back, "[{s:r}]", "x", x));
+    ok(asq_result_field(back, "x", &v));
+    ck_assert_int_eq(asq_value_get_future(v, &id), 0);
+    ck_assert_str_eq(id, asq_result_id(x));
+    asq_result_free(back);
+    /* Unfinished or not, a method hands them on as arguments of its own. */
+    ck_assert_int_eq(call_int(r, "pass", "[a, [r, i, r]]", sink, x, 10, y), 3 + 10 + 7);
+    asq_result_free(x);
+    asq_result_free(y);
+    asq_agent_free(sink);
+    asq_agent_free(r);
+    asq_agent_free(e);
+}
+END_TEST
+
+START_TEST(a_failed_input_fails_the_call_which_does_not_run)
+{
+    asq_agent *bad = counter(1), *a = counter(2), *e = agent_new("Echo", NULL);
+    asq_result *failed, *dependent, *further;
+
+    ok(asq_call(bad, "spoil", &failed, NULL));
+    ok(asq_call(a, "add", &dependent, "[r]", failed));
+    ok(asq_call(e, "sum", &further, "[i, r]", 1, dependent));
+    ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
+    ck_assert_contains(asq_result_error(dependent)->message, "no luck");
+    ck_assert_code(asq_result_wait(further, ASQ_FOREVER), ASQ_EINPUT);
+    ck_assert_code(asq_result_wait(failed, ASQ_FOREVER), ASQ_EUSER(3));
+    ck_assert_int_eq(call_int(a, "read", NULL), 2);
+    asq_result_free(dependent);
+    /* One that has failed already. */
+    ok(asq_call(a, "add", &dependent, "{s:r}", "n", failed));
+    ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
+    ck_assert_int_eq(call_int(a, "add", "[i]", 1), 3);
+    asq_result_free(further);
+    asq_result_free(dependent);
+    asq_result_free(failed);
+    asq_agent_free(e);
+    asq_agent_free(a);
+    asq_agent_free(bad);
+}
+END_TEST
+
+/* ---- deadlines, cancellation -------------------------------------------------------------------- */
+
+static int64_t remaining_of(asq_result *r)
+{
+    int64_t remaining = -100;
+
+    ok(asq_result_unpack(r, "{s:I}", "remaining", &remaining));
+    asq_result_free(r);
+    return remaining;
+}
+
+START_TEST(a_call_and_what_it_calls_know_their_deadline)
+{
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *e = agent_new("Echo", NULL), *r = relay();
+    asq_result *result;
+    int64_t left;
+
+    options.deadline_ms = 600000;
+    ok(asq_callv(e, "who", &options, NULL, &result));
+    left = remaining_of(result);
+    ck_assert_int_gt(left, 0);
+    ck_assert_int_le(left, 600000);
+    ok(asq_callv(r, "call", &options, asq_pack("[a, s, []]", e, "who"), &result));
+    left = remaining_of(result);
+    ck_assert_int_gt(left, 0);
+    ck_assert_int_le(left, 600000);
+    ok(asq_call(r, "call", &result, "[a, s, []]", e, "who"));
+    ck_assert_int_eq(remaining_of(result), ASQ_FOREVER);
+    asq_agent_free(r);
+    asq_agent_free(e);
+}
+END_TEST
+
+START_TEST(a_sleep_ends_with_the_deadline_of_its_call)
+{
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *e = agent_new("Echo", NULL);
+    asq_result *result;
+
+    ok(asq_ready(e, ASQ_FOREVER));
+    options.deadline_ms = 100;
+    ok(asq_callv(e, "nap", &options, asq_pack("[i]", 3600000), &result));
+    ck_assert_code(asq_result_wait(result, sup_limit_ms()), ASQ_EDEADLINE);
+    asq_result_free(result);
+    ck_assert_int_eq(call_int(e, "sum", "[i]", 1), 1);
+    asq_agent_free(e);
+}
+END_TEST
+
+/* An agent in the middle of a call that goes on until let_go(), and files that tell of it. */
+struct held {
+    asq_agent *agent;
+    asq_result *result;
+    char *begun, *release;
+};
+
+static struct held hold(void)
+{
+    struct held h = { agent_new("Echo", NULL), NULL, sup_path(own("begun")), sup_path(own("go")) };
+
+    ok(asq_call(h.agent, "hold", &h.result, "[s, s]", h.begun, h.release));
+    sup_wait_until(exists(h.begun));
+    return h;
+}
+
+static void let_go(struct held *h)
+{
+    touch(h->release);
+    ck_assert_code(result_code(h->result), 0);
+    asq_agent_free(h->agent);
+    free(h->begun);
+    free(h->release);
+}
+
+START_TEST(a_call_whose_deadline_has_passed_is_not_started)
+{
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    struct held h = hold();
+    char *run = sup_path(own("run"));
+    asq_result *late;
+
+    options.deadline_ms = 30;
+    ok(asq_callv(h.agent, "hold", &options, asq_pack("[s, s]", run, h.release), &late));
+    ok(asq_sleep(H, 100));
+    touch(h.release);
+    ck_assert_code(asq_result_wait(late, sup_limit_ms()), ASQ_EDEADLINE);
+    ck_assert_int_eq(call_int(h.agent, "sum", "[i]", 1), 1);
+    ck_assert(!exists(run));
+    asq_result_free(late);
+    free(run);
+    let_go(&h);
+}
+END_TEST
+
+START_TEST(a_waiting_call_that_is_cancelled_does_not_run)
+{
+    struct held h = hold();
+    char *run = sup_path(own("run"));
+    asq_result *waiting, *after;
+
+    ok(asq_call(h.agent, "hold", &waiting, "[s, s]", run, h.release));
+    ok(asq_call(h.agent, "sum", &after, "[i]", 5));
+    ok(asq_result_cancel(waiting));
+    ck_assert_code(asq_result_wait(waiting, sup_limit_ms()), ASQ_ECANCELED);
+    ck_assert(!asq_result_done(h.result));
+    touch(h.release);
+    ck_assert_int_eq(result_int(after), 5);
+    ck_assert(!exists(run));
+    ok(asq_result_cancel(waiting)); /* it has ended: no effect */
+    ck_assert_code(asq_result_wait(waiting, 0), ASQ_ECANCELED);
+    asq_result_free(waiting);
+    free(run);
+    let_go(&h);
+}
+END_TEST
+
+START_TEST(a_sleeping_call_that_is_cancelled_wakes_up)
+{
+    struct held h = hold();
+
+    ok(asq_result_cancel(h.result));
+    ck_assert_code(asq_result_wait(h.result, sup_limit_ms()), ASQ_ECANCELED);
+    ck_assert_int_eq(call_int(h.agent, "sum", "[i]", 1), 1);
+    asq_result_free(h.result);
+    ok(asq_call(h.agent, "nothing", &h.result, NULL));
+    let_go(&h);
+}
+END_TEST
+
+START_TEST(a_call_that_waits_for_its_input_can_be_cancelled)
+{
+    struct held h = hold();
+    asq_agent *e = agent_new("Echo", NULL);
+    asq_result *dependent;
+
+    ok(asq_call(e, "type", &dependent, "[r]", h.result));
+    ok(asq_result_cancel(dependent));
+    ck_assert_code(asq_result_wait(dependent, sup_limit_ms()), ASQ_ECANCELED);
+    asq_result_free(dependent);
+    ck_assert_int_eq(call_int(e, "sum", "[i]", 1), 1);
+    asq_agent_free(e);
+    let_go(&h);
+}
+END_TEST
+
+START_TEST(a_call_that_waits_for_a_call_can_be_cancelled)
+{
+    struct held h = hold();
+    asq_agent *r = relay();
+    asq_result *outer;
+
+    ok(asq_call(r, "call", &outer, "[a, s, [i]]", h.agent, "sum", 1));
+    ok(asq_sleep(H, 30));
+    ok(asq_result_cancel(outer));
+    ck_assert_code(asq_result_wait(outer, sup_limit_ms()), ASQ_ECANCELED);
+    asq_result_free(outer);
+    asq_agent_free(r);
+    let_go(&h);
+}
+END_TEST
+
+static void add_tests(TCase *t)
+{
+    tcase_add_test(t, agents_in_values_are_called_by_whoever_gets_them);
+    tcase_add_test(t, a_nested_failure_goes_up_with_its_code_and_text);
+    tcase_add_test(t, a_call_that_comes_back_enters_its_agent_again);
+    tcase_add_test(t, recursion_goes_200_levels_deep_over_10_agents);
+    tcase_add_test(t, waiting_calls_take_no_capacity);
+    tcase_add_test(t, results_are_given_as_arguments_before_they_are_there);
+    tcase_add_test(t, chains_of_futures_are_submitted_without_waiting);
+    tcase_add_test(t, futures_inside_composites_are_passed_through);
+    tcase_add_test(t, a_failed_input_fails_the_call_which_does_not_run);
+    tcase_add_test(t, a_call_and_what_it_calls_know_their_deadline);
+    tcase_add_test(t, a_sleep_ends_with_the_deadline_of_its_call);
+}
+
+static void add_distributed_tests(TCase *t)
+{
+    tcase_add_test(t, a_call_whose_deadline_has_passed_is_not_started);
+    tcase_add_test(t, a_waiting_call_that_is_cancelled_does_not_run);
+    tcase_add_test(t, a_sleeping_call_that_is_cancelled_wakes_up);
+    tcase_add_test(t, a_call_that_waits_for_its_input_can_be_cancelled);
+    tcase_add_test(t, a_call_that_waits_for_a_call_can_be_cancelled);
+}
+
+int main(void)
+{
+    return modes_main("nested", add_tests, add_distributed_tests);
+}
