@@ -3,6 +3,7 @@
 # were started elsewhere (independent mode), from the same program text; nothing is left behind.
 #
 # By hand: from the build directory, .../tests/integration/examples.sh
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # readme.sh: what the README shows compiles, with pkg-config alone, and does what it says. A block of
 # code that follows a line "<!-- file: NAME -->" is taken for the file NAME.
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"
