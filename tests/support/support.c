@@ -104,6 +104,13 @@ void sup_sleep_ms(int64_t ms)
         ;
 }
 
+bool sup_is_wrapped(void)
+{
+    const char *wrap = getenv("ASQ_TEST_WRAP");
+
+    return wrap && *wrap;
+}
+
 int64_t sup_limit_ms(void)
 {
     const char *slow = getenv("ASQ_TEST_SLOW");

@@ -44,6 +44,9 @@ const char *sup_dir(void);
 char *sup_path(const char *name);
 char *sup_write_file(const char *name, const char *text);
 char *sup_read_file(const char *path); /* whole file; "" when there is none; to be freed */
+/* Under valgrind or the like (ASQ_TEST_WRAP), which reports faults and leaks that a test makes on
+ * purpose: such tests stay out. */
+bool sup_is_wrapped(void);
 char *sup_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Waits. The condition is looked at every few milliseconds; after the limit (times ASQ_TEST_SLOW
