@@ -3,6 +3,7 @@
  * tested, whatever this machine would choose.
  */
 #include "asqueue.h"
+#include "support/support.h"
 #include "worker/fiber.h"
 #include "worker/sanitizer.h"
 
