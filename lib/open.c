@@ -4,11 +4,12 @@
  * know the classes that it has registered.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,9 +18,17 @@
 #include "client/model.h"
 #include "client/plugin.h"
 #include "client/server.h"
+#include "value/clock.h"
 #include "worker/supervisor.h"
 
-enum { CHILD_PARTITIONS = 32, CHILD_PROCESSES = 4, CHILD_CAPACITY = 32, CHILD_DRAIN_MS = 1000 };
+enum {
+    CHILD_PARTITIONS = 32,
+    CHILD_PROCESSES = 4,
+    CHILD_CAPACITY = 32,
+    CHILD_DRAIN_MS = 1000,
+    CHILD_STOP_MS = 5000,
+    CHILD_KILL_MS = 1000
+};
 
 /* ---- child mode ---- */
 
@@ -31,8 +40,11 @@ struct child {
     char *ns;
     asq_options options;
     uint32_t processes, capacity;
-    int life[2]; /* the program holds the write end: a byte, or its end, ends the workers */
-    int gone[2]; /* the workers hold the write end: its end says that they are gone */
+    pid_t owner; /* the program: processes forked from it have a copy of this, but no say */
+    /* The program's end, the supervisor's: who shuts it down says "end it", or "all is gone". */
+    int channel[2];
+    pid_t supervisor;
+    int supervisor_pidfd;
 };
 
 static void close_fd(int *fd)
@@ -46,10 +58,9 @@ static void child_free(struct child *c)
 {
     if (!c)
         return;
-    close_fd(&c->life[0]);
-    close_fd(&c->life[1]);
-    close_fd(&c->gone[0]);
-    close_fd(&c->gone[1]);
+    close_fd(&c->channel[0]);
+    close_fd(&c->channel[1]);
+    close_fd(&c->supervisor_pidfd);
     asq__server_stop(c->server);
     asq__registry_release(&c->registry);
     asq_value_free(c->models);
@@ -67,8 +78,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    close_fd(&c->life[1]);
-    close_fd(&c->gone[0]);
+    close_fd(&c->channel[0]);
     asq__server_child_forget(c->server);
     snprintf(id, sizeof id, "child-%ld", (long) getpid());
     struct asq__supervisor_config config = {
@@ -88,12 +98,13 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .log = h->log,
                      .log_user = h->log_user },
         .processes = c->processes,
-        .parent_fds = { pidfd, c->life[0] },
+        .parent_fds = { pidfd, c->channel[1] },
         .wake_fd = -1,
     };
     int rc = asq__supervise(&config, err, sizeof err);
     if (rc < 0 && h->log)
         h->log(h->log_user, ASQ_LOG_ERROR, err);
+    shutdown(c->channel[1], SHUT_RDWR);
     _exit(rc < 0);
 }
 
@@ -102,11 +113,15 @@ static void run_workers(struct child *c, asq *h, int pidfd)
 static int start_workers(asq *h, void *user)
 {
     struct child *c = user;
-    h->sealed = true;
+    if (c->owner != getpid())
+        return asq__fail(h, ASQ_ESTATE,
+                         "the handle belongs to the process that opened it; a forked "
+                         "one opens its own");
     if (asq__registry_count(&c->registry) == 0)
         return asq__fail(h, ASQ_ENOCLASS,
                          "no agent class is registered: call asq_register before the first "
                          "agent is used");
+    h->sealed = true;
     int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
     fflush(NULL); /* what is buffered would be written twice */
     pid_t middle = fork();
@@ -114,28 +129,58 @@ static int start_workers(asq *h, void *user)
         pid_t supervisor = fork();
         if (supervisor == 0)
             run_workers(c, h, pidfd);
-        _exit(supervisor < 0);
+        if (supervisor < 0)
+            _exit(errno);
+        _exit(send(c->channel[1], &supervisor, sizeof supervisor, MSG_NOSIGNAL) < 0 ? errno : 0);
     }
+    int status = 0, failure = middle < 0 ? errno : 0;
     if (pidfd >= 0)
         close(pidfd);
-    int status = 0;
-    if (middle < 0 || (waitpid(middle, &status, 0) == middle && status != 0))
-        return asq__fail(h, ASQ_ESYS, "the worker processes cannot be forked: %s", strerror(errno));
-    close_fd(&c->life[0]);
-    close_fd(&c->gone[1]);
+    if (middle > 0) {
+        pid_t got;
+        while ((got = waitpid(middle, &status, 0)) < 0 && errno == EINTR)
+            ;
+        if (got == middle && status != 0) /* elsewhere the program's own handler has reaped it */
+            failure = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    }
+    if (failure)
+        return asq__fail(h, ASQ_ESYS, "the worker processes cannot be forked: %s",
+                         strerror(failure));
+    close_fd(&c->channel[1]);
+    if (recv(c->channel[0], &c->supervisor, sizeof c->supervisor, MSG_DONTWAIT) ==
+        (ssize_t) sizeof c->supervisor)
+        c->supervisor_pidfd = (int) syscall(SYS_pidfd_open, c->supervisor, 0);
     return 0;
+}
+
+/* True: the workers and their supervisor are gone. */
+static bool workers_end(const struct child *c, int64_t limit_ms)
+{
+    int64_t deadline = asq__deadline_ms(limit_ms), left = limit_ms;
+    char byte[sizeof(pid_t)];
+    do {
+        struct pollfd fds[] = { { c->channel[0], POLLIN, 0 }, { c->supervisor_pidfd, POLLIN, 0 } };
+        if (poll(fds, 2, (int) left) > 0) {
+            if (fds[1].revents)
+                return true;
+            if (recv(c->channel[0], byte, sizeof byte, MSG_DONTWAIT) == 0)
+                return c->supervisor_pidfd < 0 || poll(&fds[1], 1, CHILD_KILL_MS) > 0;
+        }
+        left = deadline - asq__now_ms();
+    } while (left > 0);
+    return false;
 }
 
 static void stop_workers(asq *h, void *user)
 {
     struct child *c = user;
-    char byte = 'x';
     h->registry = NULL;
-    if (c->life[0] < 0) { /* they were started */
-        ssize_t n = write(c->life[1], &byte, 1);
-        close_fd(&c->life[1]);
-        while ((n = read(c->gone[0], &byte, 1)) < 0 && errno == EINTR)
-            ;
+    if (c->channel[1] < 0 && c->owner == getpid()) { /* they were started, and by this process */
+        shutdown(c->channel[0], SHUT_WR);
+        if (!workers_end(c, CHILD_STOP_MS) && c->supervisor > 0) {
+            kill(c->supervisor, SIGKILL); /* which takes the workers with it (PR_SET_PDEATHSIG) */
+            workers_end(c, CHILD_KILL_MS);
+        }
     }
     child_free(c);
 }
@@ -143,11 +188,11 @@ static void stop_workers(asq *h, void *user)
 static int child_open(asq *h, const struct asq__url *url, const char *ns,
                       const asq_options *options, char *err, size_t errlen)
 {
-    char text[200];
     struct child *c = calloc(1, sizeof *c);
     if (!c)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    c->life[0] = c->life[1] = c->gone[0] = c->gone[1] = -1;
+    c->channel[0] = c->channel[1] = c->supervisor_pidfd = -1;
+    c->owner = getpid();
     c->options = *options;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     c->processes = url->processes ? url->processes : options->child_processes;
@@ -159,8 +204,8 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns,
     int rc = asq__registry_init(&c->registry);
     if (rc < 0 || !(c->ns = strdup(ns)))
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    if (rc == 0 && (pipe2(c->life, O_CLOEXEC) < 0 || pipe2(c->gone, O_CLOEXEC) < 0))
-        rc = asq__err(err, errlen, ASQ_ESYS, "pipe: %s", strerror(errno));
+    if (rc == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->channel) < 0)
+        rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
     if (rc == 0)
         rc = asq__server_start(&c->server, err, errlen);
     if (rc == 0 && options->agent_dir)
@@ -168,8 +213,10 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns,
     if (rc == 0 && options->model_config_path)
         rc = asq__model_load(options->model_config_path, &c->models, err, errlen);
     if (rc == 0) {
-        snprintf(text, sizeof text, "unix:%s", asq__server_path(c->server));
-        rc = asq__url_parse(text, &c->url, err, errlen);
+        c->url.scheme = ASQ__URL_UNIX;
+        c->url.path = strdup(asq__server_path(c->server));
+        if (!c->url.path)
+            rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     }
     if (rc == 0)
         rc = asq__server_wait_ready(
@@ -205,7 +252,7 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
         memcpy(&options, given, given->size);
     }
     if (!text)
-        text = getenv("ASQUEUE_URL");
+        text = secure_getenv("ASQUEUE_URL");
     if (!text || !*text)
         text = "child:";
     int rc = asq__url_parse(text, &url, err, errlen);

@@ -1,19 +1,23 @@
 /*
  * server.c: see server.h.
  *
- *     program ──forks twice──▶ keeper ──forks──▶ redis-server
- *        │   ◀──gone (EOF: all is gone; a byte: the server has ended)── │
- *        └───life (a byte, or EOF: end it)──▶   and a pidfd of the program
+ *     program ──clones twice──▶ keeper (asq-keeper) ──clones──▶ redis-server
+ *        │                        │ rests on the pidfds of program and server
+ *        └─ channel (socketpair) ─┘ program: shut down = "end it"; keeper: notes, shut down = "all is gone"
  *
- * The keeper is nobody's child to the program, so the program's own waiting for children is not disturbed. It
- * rests on the pidfd: processes forked from the program may hold the pipe open. The program may have threads,
- * so after the fork the keeper makes system calls only.
+ * The keeper is nobody's child to the program, and what stands between them ends without a SIGCHLD, so the
+ * program's own waiting for children is not disturbed. Shutting the channel down works whoever has inherited
+ * a descriptor of it; the pidfd tells of a program that could not. Signals that reach all processes of a
+ * service or a session end neither keeper nor server: the program may need the server for its own orderly
+ * end. The program may have threads, so after the clone there are system calls only.
  */
 #include "client/server.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +34,45 @@
 #include "value/clock.h"
 #include "value/error.h"
 
-enum { PATH_ROOM = sizeof(((struct sockaddr_un *) 0)->sun_path), LOG_SHOWN = 400, LOOK_MS = 200 };
+enum {
+    PATH_ROOM = sizeof(((struct sockaddr_un *) 0)->sun_path),
+    LOG_SHOWN = 400,
+    LOOK_MS = 500, /* where there is no pidfd: before Linux 5.3 */
+    STOP_MS = 5000,
+    KILL_MS = 1000,
+    MAX_DEPTH = 3 /* of what may stand in the directory */
+};
+
+/* What the keeper's side tells on the channel, one note to a packet. */
+struct note {
+    enum { NOTE_KEEPER, NOTE_NOT_RUN, NOTE_ENDED } what;
+    int value; /* its pid; the errno of exec; the server's wait status */
+};
 
 struct asq__server {
     char program[4096];
     char dir[PATH_ROOM], socket[PATH_ROOM], log[PATH_ROOM];
-    int life[2], gone[2], pidfd;
+    pid_t owner;    /* the program: processes forked from it have a copy of this, but no say */
+    int channel[2]; /* the program's end, the keeper's */
+    int pidfd;      /* the program's, for the keeper; -1: not on this kernel */
+    int log_fd;     /* the server's stdout and stderr */
+    pid_t keeper;
+    int keeper_pidfd;
+    bool lost;                  /* the keeper is gone */
+    int not_run, ended, status; /* by its notes; errno, whether, wait status */
 };
+
+static int open_pidfd(pid_t pid)
+{
+    return (int) syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
 
 /* ---- before the fork ---- */
 
@@ -46,33 +82,49 @@ static bool is_executable(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
+/* dir/name as an absolute path, for the server starts in another directory. Symbolic links stay: programs
+ * may go by the name under which they are called. */
+static int absolute(const char *dir, size_t dir_n, const char *name, char *out, size_t size)
+{
+    char here[4096] = "";
+    if ((dir_n == 0 || dir[0] != '/') && !getcwd(here, sizeof here))
+        return ASQ_ENOENT;
+    int n = snprintf(out, size, "%s%s%.*s%s%s", here, *here ? "/" : "", (int) dir_n, dir,
+                     dir_n ? "/" : "", name);
+    return n > 0 && (size_t) n < size && is_executable(out) ? 0 : ASQ_ENOENT;
+}
+
 static int find_on_path(const char *name, char *out, size_t size)
 {
-    const char *at = getenv("PATH");
-    while (at && *at) {
+    const char *at = secure_getenv("PATH");
+    if (!at)
+        at = "/usr/local/bin:/usr/bin:/bin";
+    for (;;) {
         size_t n = strcspn(at, ":");
-        int length = n ? snprintf(out, size, "%.*s/%s", (int) n, at, name)
-                       : snprintf(out, size, "./%s", name);
-        if (length > 0 && (size_t) length < size && is_executable(out))
+        if (absolute(at, n, name, out, size) == 0)
             return 0;
         at += n;
-        if (*at == ':')
-            at++;
+        if (*at++ != ':')
+            return ASQ_ENOENT;
     }
-    return ASQ_ENOENT;
 }
 
 static int find_program(struct asq__server *s, char *err, size_t errlen)
 {
-    const char *given = getenv("ASQUEUE_REDIS_SERVER");
+    const char *given = secure_getenv("ASQUEUE_REDIS_SERVER");
     if (given && *given) {
-        int n = snprintf(s->program, sizeof s->program, "%s", given);
-        if (strchr(given, '/')
-                ? n > 0 && (size_t) n < sizeof s->program && is_executable(s->program)
-                : find_on_path(given, s->program, sizeof s->program) == 0)
+        const char *slash = strrchr(given, '/');
+        int rc = slash == given ? absolute("/", 1, given + 1, s->program, sizeof s->program)
+                 : slash        ? absolute(given, (size_t) (slash - given), slash + 1, s->program,
+                                           sizeof s->program)
+                                : find_on_path(given, s->program, sizeof s->program);
+        if (rc == 0)
             return 0;
-        return asq__err(err, errlen, ASQ_ENOSERVER,
-                        "ASQUEUE_REDIS_SERVER is '%s', which is no program that can be run", given);
+        return asq__err(
+            err, errlen, ASQ_ENOSERVER,
+            "ASQUEUE_REDIS_SERVER is '%s', which is no program that can be run; set it to "
+            "the path of a redis-server or valkey-server",
+            given);
     }
     if (find_on_path("redis-server", s->program, sizeof s->program) == 0 ||
         find_on_path("valkey-server", s->program, sizeof s->program) == 0)
@@ -84,9 +136,20 @@ static int find_program(struct asq__server *s, char *err, size_t errlen)
         "its path, or ASQUEUE_URL to a Redis that runs (local: needs none)");
 }
 
+/* $XDG_RUNTIME_DIR, if it is what its specification asks for: the user's own, and nobody else's. */
+static const char *runtime_dir(void)
+{
+    const char *path = secure_getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+    return path && stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+                   (st.st_mode & 077) == 0
+               ? path
+               : NULL;
+}
+
 static int make_dir(struct asq__server *s, char *err, size_t errlen)
 {
-    const char *bases[] = { getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp" };
+    const char *bases[] = { runtime_dir(), secure_getenv("TMPDIR"), "/tmp" };
     int failure = ENOENT;
     for (int i = 0; i < 3; i++) {
         if (!bases[i] || bases[i][0] != '/')
@@ -104,7 +167,12 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
         memcpy(s->socket + n, "/redis.sock", sizeof "/redis.sock");
         memcpy(s->log, s->dir, (size_t) n);
         memcpy(s->log + n, "/redis.log", sizeof "/redis.log");
-        return 0;
+        /* Opened here, for the server's first words may be the reason why it does not start. */
+        s->log_fd = open(s->log, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (s->log_fd >= 0)
+            return 0;
+        failure = errno;
+        rmdir(s->dir);
     }
     s->dir[0] = '\0';
     return asq__err(err, errlen, ASQ_ESYS,
@@ -113,6 +181,32 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
 }
 
 /* ---- the keeper: system calls only ---- */
+
+/* fork, without what libc does beside it, and with another exit signal than SIGCHLD, or none (0: who waits
+ * needs __WALL). */
+static pid_t clone_self(int exit_signal)
+{
+#ifdef __s390__ /* the first two are the other way round */
+    return (pid_t) syscall(SYS_clone, 0UL, (unsigned long) exit_signal, 0UL, 0UL, 0UL);
+#else
+    return (pid_t) syscall(SYS_clone, (unsigned long) exit_signal, 0UL, 0UL, 0UL, 0UL);
+#endif
+}
+
+/* No handler of a sanitizer or a profiler runs. */
+static void leave(int status) __attribute__((noreturn));
+static void leave(int status)
+{
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+static void tell(const struct asq__server *s, int what, int value)
+{
+    struct note note = { what, value };
+    ssize_t n = send(s->channel[1], &note, sizeof note, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void) n; /* nobody is there any more: the keeper notices by itself */
+}
 
 /* Closes all but a few descriptors. */
 static void close_others(const int *keep, int n)
@@ -134,84 +228,201 @@ static void close_others(const int *keep, int n)
     }
 }
 
-static void run_server(const struct asq__server *s, char *const argv[], pid_t keeper)
+/* Removes what is in a directory, whatever it is. */
+static void empty_dir(int fd, int depth)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    for (int i = 1; i < 32; i++)
-        signal(i, SIG_DFL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == keeper)
-        execv(s->program, argv);
-    _exit(127);
+    union {
+        struct dirent64 align;
+        char bytes[2048];
+    } buf;
+    bool removed;
+    do {
+        long n;
+        removed = false;
+        lseek(fd, 0, SEEK_SET);
+        while ((n = syscall(SYS_getdents64, fd, buf.bytes, sizeof buf.bytes)) > 0)
+            for (long at = 0; at < n;) {
+                const void *entry = buf.bytes + at;
+                const struct dirent64 *e = entry;
+                at += e->d_reclen;
+                if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+                    continue;
+                if (unlinkat(fd, e->d_name, 0) == 0) {
+                    removed = true;
+                    continue;
+                }
+                int sub =
+                    depth < MAX_DEPTH
+                        ? openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                        : -1;
+                if (sub >= 0) {
+                    empty_dir(sub, depth + 1);
+                    close(sub);
+                    removed |= unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0;
+                }
+            }
+    } while (removed); /* removing may move what has not been read yet */
 }
 
 static void clean_up(const struct asq__server *s)
 {
-    unlink(s->socket);
-    unlink(s->log);
+    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) {
+        empty_dir(fd, 0);
+        close(fd);
+    }
     rmdir(s->dir);
+}
+
+static void run_server(const struct asq__server *s, char *const argv[], pid_t keeper)
+    __attribute__((noreturn));
+static void run_server(const struct asq__server *s, char *const argv[], pid_t keeper)
+{
+    sigset_t blocked;
+    setpgid(0, 0);
+    dup2(s->log_fd, 1);
+    dup2(s->log_fd, 2);
+    for (int i = 1; i < 32; i++)
+        signal(i, SIG_DFL);
+    sigemptyset(&blocked); /* stays over exec: only the keeper ends it */
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGHUP);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == keeper) {
+        execv(s->program, argv);
+        tell(s, NOTE_NOT_RUN, errno);
+    }
+    leave(127);
+}
+
+/* Waits for the end of program, channel or server. True: go on waiting. */
+static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, bool *ended)
+{
+    struct pollfd fds[] = { { s->channel[1], POLLIN, 0 },
+                            { s->pidfd, POLLIN, 0 },
+                            { *ended ? -1 : server_pidfd, POLLIN, 0 } };
+    bool look = s->pidfd < 0 || (!*ended && server_pidfd < 0);
+    int status = 0;
+    if (poll(fds, 3, look ? LOOK_MS : -1) < 0 && errno != EINTR)
+        return false;
+    if (fds[0].revents || fds[1].revents)
+        return false;
+    if (s->pidfd < 0 && kill(s->owner, 0) < 0 && errno == ESRCH)
+        return false;
+    siginfo_t info = { 0 };
+    if (!*ended && waitid(P_PID, (id_t) server, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == server) {
+        kill(-server, SIGKILL); /* while its id cannot be anybody else's */
+        waitpid(server, &status, 0);
+        *ended = true; /* the directory stays until the program has read the log */
+        tell(s, NOTE_ENDED, status);
+    }
+    return true;
 }
 
 static void keep(const struct asq__server *s, char *const argv[]) __attribute__((noreturn));
 static void keep(const struct asq__server *s, char *const argv[])
 {
-    const int kept[] = { s->life[0], s->gone[1], s->pidfd };
+    const int kept[] = { s->channel[1], s->pidfd, s->log_fd };
     bool ended = false;
-    setsid();
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
+    setsid();                                  /* all signals are blocked since the clone */
+    prctl(PR_SET_NAME, "asq-keeper", 0, 0, 0); /* pkill PROGRAM is not for it */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* a server's own children are waited for, too */
     signal(SIGCHLD, SIG_DFL);
     close_others(kept, 3);
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; fd++)
         dup2(null, fd);
     if (null > 2)
         close(null);
     if (chdir("/") < 0)
-        _exit(1);
-    pid_t self = getpid(), server = fork();
+        leave(1);
+    pid_t self = getpid(), server = clone_self(SIGCHLD);
     if (server == 0)
         run_server(s, argv, self);
-    for (;;) {
-        struct pollfd fds[] = { { s->life[0], POLLIN, 0 }, { s->pidfd, POLLIN, 0 } };
-        int n = poll(fds, 2, LOOK_MS);
-        if (n > 0 && (fds[0].revents || fds[1].revents))
-            break;
-        if (!ended && (server < 0 || waitpid(server, NULL, WNOHANG) == server)) {
-            ended = true; /* the directory stays until the program has read the log */
-            ssize_t told = write(s->gone[1], "x", 1);
-            (void) told;
-        }
+    if (server < 0) {
+        tell(s, NOTE_NOT_RUN, errno);
+        ended = true;
+    } else {
+        setpgid(server, server);
     }
-    if (!ended && server > 0) {
+    int server_pidfd = server > 0 ? open_pidfd(server) : -1;
+    while (watch(s, server, server_pidfd, &ended))
+        ;
+    if (!ended) {
         kill(server, SIGKILL);
-        waitpid(server, NULL, 0);
+        kill(-server, SIGKILL);
     }
+    while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+        ;
     clean_up(s);
-    _exit(0);
+    shutdown(s->channel[1], SHUT_RDWR);
+    leave(0);
 }
 
 /* ---- life ---- */
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static void server_free(struct asq__server *s)
 {
-    close_fd(&s->life[0]);
-    close_fd(&s->life[1]);
-    close_fd(&s->gone[0]);
-    close_fd(&s->gone[1]);
+    close_fd(&s->channel[0]);
+    close_fd(&s->channel[1]);
     close_fd(&s->pidfd);
+    close_fd(&s->log_fd);
+    close_fd(&s->keeper_pidfd);
     free(s);
+}
+
+/* Takes what the keeper's side has told, waiting for at most wait_ms for a first note. */
+static void listen_to_keeper(struct asq__server *s, struct timespec wait)
+{
+    struct pollfd fds[] = { { s->channel[0], POLLIN, 0 }, { s->keeper_pidfd, POLLIN, 0 } };
+    struct note note;
+    ssize_t n;
+    ppoll(fds, 2, &wait, NULL);
+    while ((n = recv(s->channel[0], &note, sizeof note, MSG_DONTWAIT)) == (ssize_t) sizeof note)
+        switch (note.what) {
+        case NOTE_KEEPER: s->keeper = note.value; break;
+        case NOTE_NOT_RUN: s->not_run = note.value; break;
+        case NOTE_ENDED:
+            s->ended = true;
+            s->status = note.value;
+            break;
+        }
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || fds[1].revents)
+        s->lost = true;
+}
+
+/* Starts the keeper; 0 or an errno. */
+static int start_keeper(struct asq__server *s, char *const argv[])
+{
+    static const struct timespec at_once = { 0, 0 };
+    sigset_t all, old;
+    int status = 0, failure = 0;
+    sigfillset(&all); /* no handler of the program runs in the keeper */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid_t middle = clone_self(0);
+    if (middle == 0) {
+        pid_t keeper = clone_self(0);
+        if (keeper == 0)
+            keep(s, argv);
+        int why = errno;
+        if (keeper > 0)
+            tell(s, NOTE_KEEPER, keeper);
+        leave(keeper < 0 ? why : 0);
+    }
+    if (middle < 0)
+        failure = errno;
+    else if (waitpid(middle, &status, __WALL) == middle && status != 0)
+        failure = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (failure)
+        return failure;
+    listen_to_keeper(s, at_once);
+    if (s->keeper > 0)
+        s->keeper_pidfd = open_pidfd(s->keeper);
+    return 0;
 }
 
 int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
@@ -219,15 +430,16 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
     struct asq__server *s = calloc(1, sizeof *s);
     if (!s)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    s->life[0] = s->life[1] = s->gone[0] = s->gone[1] = s->pidfd = -1;
+    s->channel[0] = s->channel[1] = s->pidfd = s->log_fd = s->keeper_pidfd = -1;
+    s->owner = getpid();
     int rc = find_program(s, err, errlen);
     if (rc == 0)
         rc = make_dir(s, err, errlen);
-    if (rc == 0 && (pipe2(s->life, O_CLOEXEC) < 0 || pipe2(s->gone, O_CLOEXEC) < 0))
-        rc = asq__err(err, errlen, ASQ_ESYS, "pipe: %s", strerror(errno));
+    if (rc == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->channel) < 0)
+        rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
     if (rc < 0)
         goto fail;
-    s->pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0); /* before Linux 5.3 the pipe has to do */
+    s->pidfd = open_pidfd(s->owner);
     const char *argv[] = { s->program,   "--port",
                            "0",          "--unixsocket",
                            s->socket,    "--unixsocketperm",
@@ -237,27 +449,21 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
                            "noeviction", "--daemonize",
                            "no",         "--dir",
                            s->dir,       "--logfile",
-                           s->log,       "--loglevel",
+                           "",           "--loglevel",
                            "warning",    NULL };
     union {
         const char **in;
         char *const *out;
     } args = { .in = argv };
-    pid_t middle = fork();
-    if (middle == 0) {
-        pid_t keeper = fork();
-        if (keeper == 0)
-            keep(s, args.out);
-        _exit(keeper < 0);
-    }
-    int status = 0;
-    if (middle < 0 || (waitpid(middle, &status, 0) == middle && status != 0)) {
-        rc = asq__err(err, errlen, ASQ_ESYS, "fork: %s", strerror(errno));
+    int failure = start_keeper(s, args.out);
+    if (failure) {
+        rc = asq__err(err, errlen, ASQ_ESYS, "the private server's keeper cannot be forked: %s",
+                      strerror(failure));
         goto fail;
     }
-    close_fd(&s->life[0]);
-    close_fd(&s->gone[1]);
+    close_fd(&s->channel[1]);
     close_fd(&s->pidfd);
+    close_fd(&s->log_fd);
     *ret = s;
     return 0;
 fail:
@@ -290,21 +496,46 @@ static bool answers(const struct asq__server *s)
     return ok;
 }
 
-static int has_ended(const struct asq__server *s, char *err, size_t errlen)
+/* The last lines of the log, as one line. */
+static void read_log(const struct asq__server *s, char text[LOG_SHOWN + 1])
 {
-    char text[LOG_SHOWN + 1] = "";
     FILE *log = fopen(s->log, "re");
-    if (log) {
-        if (fseek(log, -LOG_SHOWN, SEEK_END) < 0)
-            rewind(log);
-        text[fread(text, 1, LOG_SHOWN, log)] = '\0';
-        fclose(log);
-    }
-    size_t n = strlen(text);
+    text[0] = '\0';
+    if (!log)
+        return;
+    bool cut = fseek(log, -LOG_SHOWN, SEEK_END) == 0 && ftell(log) > 0;
+    if (!cut)
+        rewind(log);
+    size_t n = fread(text, 1, LOG_SHOWN, log);
+    fclose(log);
+    text[n] = '\0';
     while (n && text[n - 1] == '\n')
         text[--n] = '\0';
-    return asq__err(err, errlen, ASQ_ESYS, "%s has ended at once%s%s", s->program,
-                    *text ? "; the end of its log: " : ", without a log", text);
+    char *line = cut ? strchr(text, '\n') : NULL;
+    if (line)
+        memmove(text, line + 1, strlen(line));
+    for (char *c = text; *c; c++)
+        if ((unsigned char) *c < ' ')
+            *c = *c == '\n' ? '|' : ' ';
+}
+
+static int has_failed(const struct asq__server *s, char *err, size_t errlen)
+{
+    char text[LOG_SHOWN + 1], how[80];
+    if (s->not_run)
+        return asq__err(err, errlen, ASQ_ENOSERVER, "%s cannot be run: %s", s->program,
+                        strerror(s->not_run));
+    if (!s->ended)
+        return asq__err(err, errlen, ASQ_ESYS,
+                        "the process asq-keeper, which keeps the private %s, was killed",
+                        s->program);
+    if (WIFSIGNALED(s->status))
+        snprintf(how, sizeof how, "was ended by signal %d", WTERMSIG(s->status));
+    else
+        snprintf(how, sizeof how, "has ended with status %d", WEXITSTATUS(s->status));
+    read_log(s, text);
+    return asq__err(err, errlen, ASQ_ESYS, "%s %s%s%s", s->program, how,
+                    *text ? "; the end of its log: " : ", without a word", text);
 }
 
 int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err, size_t errlen)
@@ -312,33 +543,45 @@ int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err,
     int64_t deadline = asq__deadline_ms(timeout_ms);
     struct timespec pause = { 0, 500000 };
     while (!answers(s)) {
-        struct pollfd gone = { s->gone[0], POLLIN, 0 };
-        if (poll(&gone, 1, 0) > 0)
-            return has_ended(s, err, errlen);
+        listen_to_keeper(s, pause);
+        if (s->not_run || s->ended || s->lost)
+            return has_failed(s, err, errlen);
         if (asq__now_ms() > deadline)
             return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms",
                             s->program, (long long) timeout_ms);
-        nanosleep(&pause, NULL);
         if (pause.tv_nsec < 5000000)
             pause.tv_nsec += pause.tv_nsec / 4;
     }
     return 0;
 }
 
+static void wait_for_end(struct asq__server *s, int64_t limit_ms)
+{
+    int64_t deadline = asq__deadline_ms(limit_ms), left;
+    while (!s->lost && (left = deadline - asq__now_ms()) > 0) {
+        struct timespec wait = { left / 1000, left % 1000 * 1000000 };
+        listen_to_keeper(s, wait);
+    }
+    /* The channel is shut down just before the keeper is gone. */
+    struct pollfd gone = { s->keeper_pidfd, POLLIN, 0 };
+    if (s->lost && s->keeper_pidfd >= 0)
+        poll(&gone, 1, KILL_MS);
+}
+
 void asq__server_stop(struct asq__server *s)
 {
-    char byte = 'x';
     if (!s)
         return;
-    if (s->life[1] >= 0) {
-        struct pollfd out = { s->life[1], POLLOUT, 0 };
-        /* The keeper may have been killed: then the pipe has no reader, and SIGPIPE is not for the program. */
-        ssize_t n =
-            poll(&out, 1, 0) > 0 && !(out.revents & POLLERR) ? write(s->life[1], &byte, 1) : 0;
-        close_fd(&s->life[1]);
-        while ((n = read(s->gone[0], &byte, 1)) > 0 || (n < 0 && errno == EINTR))
-            ;
-        clean_up(s); /* for the same case */
+    if (s->owner == getpid() && s->channel[0] >= 0) {
+        shutdown(s->channel[0], SHUT_WR);
+        wait_for_end(s, STOP_MS);
+        if (!s->lost && s->keeper > 0) { /* the server goes with it (PR_SET_PDEATHSIG) */
+            if (s->keeper_pidfd < 0 ||
+                syscall(SYS_pidfd_send_signal, s->keeper_pidfd, SIGKILL, NULL, 0) < 0)
+                kill(s->keeper, SIGKILL);
+            wait_for_end(s, KILL_MS);
+        }
+        clean_up(s); /* for a keeper that was killed */
     }
     server_free(s);
 }
@@ -347,6 +590,6 @@ void asq__server_child_forget(struct asq__server *s)
 {
     if (!s)
         return;
-    close_fd(&s->life[1]);
-    close_fd(&s->gone[0]);
+    close_fd(&s->channel[0]);
+    close_fd(&s->keeper_pidfd);
 }
