@@ -508,30 +508,36 @@ int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t i
     return 0;
 }
 
-/* A job that needs no answer and no record: await, cancel. */
-static int send_control(struct asq__engine *e, Asqueue__JobKind kind, const char *name,
-                        uint32_t partition, const uint8_t batch[ASQ__BATCH_ID], uint32_t index)
+/* A job that needs no answer and no record: await, cancel, probe. */
+static int send_control(struct asq__engine *e, const char *name, struct asq__job *job,
+                        const struct asq__call_id *id)
 {
-    struct asq__call_id id = { .partition = partition, .index = index };
     char target[ASQ__CALL_ID_TEXT], label[LABEL_MAX];
     struct asq__buf bytes;
     uint8_t own[ASQ__BATCH_ID];
     uint64_t number = e->config.client_number, counter = ++e->counter;
-    memcpy(id.batch, batch, ASQ__BATCH_ID);
-    asq__call_id_format(&id, target);
+    asq__call_id_format(id, target);
     asq__err(label, sizeof label, 0, "%s %s", name, target);
     for (int i = 7; i >= 0; i--, number >>= 8, counter >>= 8) {
         own[i] = (uint8_t) number;
         own[8 + i] = (uint8_t) counter;
     }
-    asq__buf_init(&bytes, 4096);
+    asq__buf_init(&bytes, 65536);
     asq__batch_head(own, e->config.client, &bytes);
-    struct asq__job job = { .kind = kind, .target = target };
-    int rc = asq__job_encode(&job, &bytes);
+    job->target = target;
+    int rc = asq__job_encode(job, &bytes);
     if (rc == 0)
-        rc = add_entry(e, partition, label, bytes.data, bytes.len, NULL, NULL);
+        rc = add_entry(e, id->partition, label, bytes.data, bytes.len, NULL, NULL);
     asq__buf_release(&bytes);
     return rc;
+}
+
+static void await_call(struct asq__batch *b, uint32_t index)
+{
+    struct asq__call_id id = { .partition = b->partition, .index = index };
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__AWAIT };
+    memcpy(id.batch, b->id, ASQ__BATCH_ID);
+    send_control(b->engine, "await", &job, &id);
 }
 
 /* ---- looking up ---- */
@@ -551,8 +557,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         if (b->state != GONE &&
             reply->type == REDIS_REPLY_NIL) /* not there (yet): the owner knows */
             for (struct asq__call *call = b->foreign; call; call = call->next)
-                send_control(e, ASQUEUE__JOB_KIND__AWAIT, "await", b->partition, b->id,
-                             call->index);
+                await_call(b, call->index);
         if (b->state == SENT && reply->type == REDIS_REPLY_NIL && b->entry[0] == '!')
             batch_fail(e, b, ASQ_EUNKNOWN,
                        "the call has left its stream, and its result is not there: it may have "
@@ -644,10 +649,27 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
 
 int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id)
 {
-    if (!e->up)
-        return ASQ_ECONN;
-    return send_control(e, ASQUEUE__JOB_KIND__CANCEL, "cancel", id->partition, id->batch,
-                        id->index);
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CANCEL };
+    return e->up ? send_control(e, "cancel", &job, id) : ASQ_ECONN;
+}
+
+void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BATCH_ID])
+{
+    struct asq__node *node = asq__table_find(&e->batches, batch, ASQ__BATCH_ID);
+    struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+    for (uint32_t i = 0; b && i < b->n; i++) {
+        struct asq__call_id id = { .partition = b->partition, .index = i };
+        memcpy(id.batch, batch, ASQ__BATCH_ID);
+        if (b->calls[i]) /* unfinished */
+            asq__engine_cancel(e, &id);
+    }
+}
+
+int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
+                      const Asqueue__Chain *path, uint32_t hops)
+{
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__PROBE, .chain = path, .hops = hops };
+    return e->up ? send_control(e, "probe", &job, id) : ASQ_ECONN;
 }
 
 static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)

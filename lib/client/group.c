@@ -68,6 +68,13 @@ static bool has_next(void *arg)
     return g->first < g->done;
 }
 
+void asq__group_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret)
+{
+    const asq_group *g = arg;
+    if (ready == has_next && g->n - g->done == 1)
+        *ret = g->results[g->done];
+}
+
 int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)
 {
     if (g->first == g->n)

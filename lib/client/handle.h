@@ -132,6 +132,9 @@ int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeou
 int asq__result_new(asq *h, asq_result **ret);
 void asq__result_ref(asq_result *r);
 const char *asq__result_id_text(const asq_result *r);
+/* The result that a wait (of a mode) is for, when without it the wait cannot end; else NULL. */
+const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg);
+void asq__group_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret);
 /* Complete it: value (taken; NULL: null) or error. Once. The caller holds a reference. Callbacks are
  * queued to h->done by who runs on the handle's thread. */
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);

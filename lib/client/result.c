@@ -342,6 +342,20 @@ static int check_many(asq_result *const *results, size_t n)
     return 0;
 }
 
+const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg)
+{
+    const asq_result *target = NULL;
+    const struct many *m = arg;
+    if (ready == is_done)
+        return arg;
+    if (ready == all_done)
+        return m->next < m->n ? m->results[m->next] : NULL;
+    if (ready == any_done && m->n == 1)
+        return m->results[0];
+    asq__group_wait_target(ready, arg, &target);
+    return target;
+}
+
 int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)
 {
     struct many m = { results, n, 0 };

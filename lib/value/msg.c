@@ -77,6 +77,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         m.chain = chain.out;
         m.target = text(job->target);
         m.inputs = job->inputs;
+        m.hops = job->hops;
         put_message(TAG_BATCH_JOBS, &m.base, out);
         rc = out->error;
     }
@@ -114,15 +115,29 @@ static bool utf8(const char *s)
     return asq__utf8_valid(s, strlen(s));
 }
 
-static bool is_control(const Asqueue__Job *job)
+bool asq__job_is_control(const Asqueue__Job *job)
 {
-    return job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL;
+    return job->kind == ASQUEUE__JOB_KIND__AWAIT || job->kind == ASQUEUE__JOB_KIND__CANCEL ||
+           job->kind == ASQUEUE__JOB_KIND__PROBE;
+}
+
+static int check_chain(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
+{
+    if (!job->chain)
+        return 0;
+    if (job->chain->n_links > ASQ__MAX_CHAIN)
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain of %zu callers", i,
+                        job->chain->n_links);
+    for (size_t k = 0; k < job->chain->n_links; k++)
+        if (!utf8(job->chain->links[k]->call) || !utf8(job->chain->links[k]->agent))
+            return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain that is not UTF-8", i);
+    return 0;
 }
 
 static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
 {
     char why[200];
-    bool control = is_control(job);
+    bool control = asq__job_is_control(job);
     if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i,
                         (int) job->kind);
@@ -130,7 +145,7 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
         struct asq__call_id id;
         if (asq__call_id_parse(job->target, &id) < 0)
             return asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid target call id", i);
-        return 0;
+        return check_chain(job, i, err, errlen);
     }
     if (asq__check_id(job->agent, why, sizeof why) < 0)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu: %s", i, why);
@@ -139,16 +154,7 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     if (strlen(job->method) > ASQ_MAX_NAME || strlen(job->class_name) > ASQ_MAX_NAME)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a name of more than %d bytes", i,
                         ASQ_MAX_NAME);
-    if (job->chain) {
-        if (job->chain->n_links > ASQ__MAX_CHAIN)
-            return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain of %zu callers", i,
-                            job->chain->n_links);
-        for (size_t k = 0; k < job->chain->n_links; k++)
-            if (!utf8(job->chain->links[k]->call) || !utf8(job->chain->links[k]->agent))
-                return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a chain that is not UTF-8",
-                                i);
-    }
-    return 0;
+    return check_chain(job, i, err, errlen);
 }
 
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
@@ -170,7 +176,7 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
         int rc = check_job(b->jobs[i], i, err, errlen);
         if (rc < 0)
             return rc;
-        if (is_control(b->jobs[i]) != is_control(b->jobs[0]))
+        if (asq__job_is_control(b->jobs[i]) != asq__job_is_control(b->jobs[0]))
             return asq__err(err, errlen, ASQ_EPROTO, "the batch mixes calls with control jobs");
     }
     *ret = b;

@@ -31,8 +31,11 @@ struct asq__job {
     const Asqueue__Chain *chain; /* or NULL */
     const char *target;          /* or NULL */
     bool inputs;                 /* args has futures at its top level */
+    uint32_t hops;               /* of a probe */
 };
 
+/* Is it about another call: await, cancel, probe? A batch has only such jobs, or none. */
+bool asq__job_is_control(const Asqueue__Job *job);
 /* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
 /* Appends the head of a Batch; the jobs follow. */

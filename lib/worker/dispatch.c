@@ -30,7 +30,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
     memcpy(a->id, id, n);
     a->part = p;
     asq__object_init(&a->object, a->id);
-    asq__list_init(&a->idle);
+    asq__list_init(&a->where);
     asq__list_init(&a->load);
     asq__list_init(&a->mailbox);
     asq__list_init(&a->reentrant);
@@ -43,7 +43,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
 
 void asq__actor_free(struct asq__actor *a)
 {
-    asq__list_del(&a->idle);
+    asq__list_del(&a->where);
     asq__list_del(&a->load);
     if (!a->orphan)
         asq__table_del(&a->part->actors, &a->node);
@@ -63,15 +63,17 @@ static void note_idle(struct asq__actor *a)
     if (!is_idle(a) || a->orphan)
         return;
     a->idle_since_ms = asq__now_ms_coarse();
-    asq__list_del(&a->idle);
-    asq__list_add(&a->part->w->idle, &a->idle);
+    a->busy = false;
+    a->stuck = 0;
+    asq__list_del(&a->where);
+    asq__list_add(&a->part->w->idle, &a->where);
 }
 
 void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms)
 {
     int64_t now = asq__now_ms_coarse();
     while (!asq__list_empty(&w->idle)) {
-        struct asq__actor *a = ASQ__CONTAINER(w->idle.next, struct asq__actor, idle);
+        struct asq__actor *a = ASQ__CONTAINER(w->idle.next, struct asq__actor, where);
         if (atomic_load(&w->actors_in_memory) <= keep && now - a->idle_since_ms < older_than_ms)
             break;
         if (a->saved_seq > a->part->acked)
@@ -272,7 +274,6 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     a->inside++;
     p->inside++;
     asq__list_add(&a->insiders, &run->inside);
-    asq__list_del(&a->idle);
     if (c->attempts)
         p->w->suspect = c;
     asq__run_start(run, asq__object_nonblocking(&a->object, job->kind, job->method));
@@ -365,18 +366,19 @@ void asq__actor_go_on(struct asq__actor *a)
         note_idle(a);
 }
 
-static void go_on(struct asq__node *node, void *user)
-{
-    (void) user;
-    struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
-    if (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant))
-        asq__actor_go_on(a);
-}
-
 void asq__partition_go_on(struct asq__partition *p)
 {
-    if (asq__partition_is_owned(p))
-        asq__table_each(&p->actors, go_on, NULL);
+    if (!asq__partition_is_owned(p))
+        return;
+    struct asq__list busy, *node;
+    asq__list_init(&busy); /* going on with one may end others, and lose the partition */
+    asq__list_splice(&busy, &p->busy);
+    while ((node = asq__list_pop(&busy))) {
+        struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, where);
+        asq__list_add(&p->busy, &a->where);
+        if (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant))
+            asq__actor_go_on(a);
+    }
 }
 
 /* ---- calls come, park, wake, end ---- */
@@ -407,7 +409,11 @@ void asq__dispatch(struct asq__wcall *c)
     }
     c->actor = a;
     c->state = ASQ__CALL_WAITING;
-    asq__list_del(&a->idle);
+    if (!a->busy) {
+        a->busy = true;
+        asq__list_del(&a->where);
+        asq__list_add(&a->part->busy, &a->where);
+    }
     asq__list_add(is_waited_for_inside(a, job) ? &a->reentrant : &a->mailbox, &c->node);
     asq__actor_go_on(a);
 }

@@ -124,7 +124,7 @@ static void push_failure(struct asq__partition *p, const char *client,
     asq__buf_release(&out);
 }
 
-/* ---- control jobs: await, cancel ---- */
+/* ---- control jobs: await, cancel, probe ---- */
 
 struct await {
     struct asq__partition *p;
@@ -170,12 +170,16 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
         free(a);
 }
 
-static void cancel_call(struct asq__partition *p, const struct asq__call_id *target)
+/* The call, while it waits or runs here; else NULL. */
+static struct asq__wcall *find_call(struct asq__partition *p, const struct asq__call_id *id)
 {
-    struct asq__entry *e = find_entry(p, target->batch);
-    if (!e || target->index >= e->batch->n_jobs)
-        return; /* it has ended */
-    struct asq__wcall *c = &e->calls[target->index];
+    struct asq__entry *e = find_entry(p, id->batch);
+    struct asq__wcall *c = e && id->index < e->batch->n_jobs ? &e->calls[id->index] : NULL;
+    return c && c->state != ASQ__CALL_FINISHED ? c : NULL;
+}
+
+static void cancel_call(struct asq__wcall *c)
+{
     c->canceled = true;
     if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS) {
         struct asq__actor *a = c->actor;
@@ -185,6 +189,7 @@ static void cancel_call(struct asq__partition *p, const struct asq__call_id *tar
     }
     if (c->run) {
         atomic_store(&c->run->ctx.canceled, true);
+        asq__nested_cancel(c->run);
         if (c->run->parked && !c->run->woken) {
             c->run->wait_rc = ASQ_ECANCELED;
             asq__run_wake(c->run);
@@ -199,10 +204,13 @@ static void control(struct asq__partition *p, const struct asq__entry *e)
         struct asq__call_id target;
         if (asq__call_id_parse(job->target, &target) < 0 || target.partition != p->number)
             continue;
+        struct asq__wcall *c = find_call(p, &target);
         if (job->kind == ASQUEUE__JOB_KIND__AWAIT)
             await_call(p, &target, e->batch->reply);
-        else if (job->kind == ASQUEUE__JOB_KIND__CANCEL)
-            cancel_call(p, &target);
+        else if (c && job->kind == ASQUEUE__JOB_KIND__CANCEL)
+            cancel_call(c);
+        else if (c && job->kind == ASQUEUE__JOB_KIND__PROBE)
+            asq__deadlock_probe(c, job);
     }
 }
 
@@ -408,8 +416,7 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     atomic_fetch_add(&w->held_bytes, e->bytes);
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
-    e->control = batch->jobs[0]->kind == ASQUEUE__JOB_KIND__AWAIT ||
-                 batch->jobs[0]->kind == ASQUEUE__JOB_KIND__CANCEL;
+    e->control = asq__job_is_control(batch->jobs[0]);
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;
         e->calls[i].index = (uint32_t) i;

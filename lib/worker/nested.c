@@ -367,6 +367,19 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     }
 }
 
+const struct asq__call_id *asq__nested_waits_for(const struct asq__run *run)
+{
+    const struct nested *n = run->ctx.h->impl;
+    const asq_result *r = run->parked && !run->woken ? asq__wait_target(n->ready, n->arg) : NULL;
+    return r ? &r->id : NULL;
+}
+
+void asq__nested_cancel(struct asq__run *run)
+{
+    for (size_t i = 0; i < run->ninner; i++)
+        asq__engine_cancel_batch(run->w->engine, run->inner[i].id);
+}
+
 /* ---- results made elsewhere, cancelling ---- */
 
 enum ask { ASK_ATTACH, ASK_CANCEL };

@@ -148,6 +148,7 @@ static void drop_actor(struct asq__node *node, void *user)
     struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     (void) user;
     asq__table_del(&a->part->actors, node);
+    asq__list_del(&a->where);
     a->orphan = true; /* the calls that waited went with their entries */
     a->loading = false;
     asq__list_del(&a->load);
@@ -271,6 +272,7 @@ int asq__partitions_init(struct asq__process *w)
         p->w = w;
         p->number = i;
         asq__list_init(&p->intake);
+        asq__list_init(&p->busy);
         asq__list_init(&p->loads);
         asq__list_init(&p->loading);
         asq__list_init(&p->commits);

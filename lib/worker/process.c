@@ -196,6 +196,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         return;
     check_stop(w);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
+    asq__deadlock_look(w);
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING && asq__now_ms() > p->drain_deadline_ms) {

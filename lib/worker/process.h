@@ -95,7 +95,7 @@ struct asq__entry {
 
 struct asq__actor {
     struct asq__node node; /* in part->actors, by id */
-    struct asq__list idle; /* in process->idle when nothing concerns it */
+    struct asq__list where; /* in process->idle when nothing concerns it, else in part->busy */
     struct asq__list load; /* in part->loads while its record is wanted */
     struct asq__partition *part;
     struct asq__object object;
@@ -107,7 +107,8 @@ struct asq__actor {
     unsigned inside;            /* calls begun and not ended: running, parked */
     uint64_t saved_seq;         /* the commit that carries its last effect */
     int64_t idle_since_ms;
-    bool loading, loaded;
+    unsigned stuck; /* looks since which its calls have waited for what is parked inside */
+    bool busy, loading, loaded;
     bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
 };
@@ -136,6 +137,7 @@ struct asq__partition {
     struct asq__table entries;       /* all unfinished ones, by batch id */
     /* Agents. */
     struct asq__table actors;
+    struct asq__list busy;    /* actors that something concerns */
     struct asq__list loads;   /* actors whose records are to be fetched at the end of the cycle */
     struct asq__list loading; /* in process->loads while there are some */
     size_t inside;            /* calls on fibers */
@@ -298,6 +300,10 @@ void asq__actor_free(struct asq__actor *a);
 void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms);
 bool asq__process_may_start(struct asq__process *w);
 
+/* deadlock.c: circles of calls that wait for each other. */
+void asq__deadlock_look(struct asq__process *w); /* once a second */
+void asq__deadlock_probe(struct asq__wcall *target, const Asqueue__Job *job);
+
 /* exec.c: a call on its fiber. */
 struct asq__inner { /* a batch of nested calls */
     uint32_t partition;
@@ -328,12 +334,17 @@ void asq__run_free(struct asq__run *run);
 /* nested.c */
 asq *asq__nested_new(struct asq__run *run);
 void asq__nested_end(asq *h);                     /* the method has returned; on the loop */
+/* The call that a parked run waits for, and that alone; NULL: none, or one of several. */
+const struct asq__call_id *asq__nested_waits_for(const struct asq__run *run);
+void asq__nested_cancel(struct asq__run *run); /* what it has called is cancelled too */
 void asq__nested_go_on(struct asq__partition *p); /* held requests whose commit is acknowledged */
 void asq__nested_drop_held(struct asq__partition *p);
 
 /* inputs.c: futures given as arguments. */
 int asq__inputs_begin(struct asq__wcall *c); /* 0: awaited or there; else the call has failed */
 bool asq__inputs_ready(const struct asq__wcall *c);
+/* One that is awaited; false: none. */
+bool asq__inputs_pending(const struct asq__wcall *c, struct asq__call_id *ret);
 const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
 void asq__inputs_free(struct asq__inputs *in);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);

@@ -412,17 +412,23 @@ START_TEST(a_call_that_waits_for_its_input_can_be_cancelled)
 }
 END_TEST
 
-START_TEST(a_call_that_waits_for_a_call_can_be_cancelled)
+START_TEST(a_cancelled_call_takes_what_it_called_along)
 {
     struct held h = hold();
     asq_agent *r = relay();
+    char *run = sup_path(own("run"));
     asq_result *outer;
 
-    ok(asq_call(r, "call", &outer, "[a, s, [i]]", h.agent, "sum", 1));
+    ok(asq_call(r, "call", &outer, "[a, s, [s, s]]", h.agent, "hold", run, h.release));
     ok(asq_sleep(H, 30));
     ok(asq_result_cancel(outer));
     ck_assert_code(asq_result_wait(outer, sup_limit_ms()), ASQ_ECANCELED);
     asq_result_free(outer);
+    touch(h.release);
+    ck_assert_int_eq(call_int(h.agent, "sum", "[i]", 1),
+                     1); /* behind it, had it not been taken out */
+    ck_assert(!exists(run));
+    free(run);
     asq_agent_free(r);
     let_go(&h);
 }
@@ -449,7 +455,7 @@ static void add_distributed_tests(TCase *t)
     tcase_add_test(t, a_waiting_call_that_is_cancelled_does_not_run);
     tcase_add_test(t, a_sleeping_call_that_is_cancelled_wakes_up);
     tcase_add_test(t, a_call_that_waits_for_its_input_can_be_cancelled);
-    tcase_add_test(t, a_call_that_waits_for_a_call_can_be_cancelled);
+    tcase_add_test(t, a_cancelled_call_takes_what_it_called_along);
 }
 
 int main(void)

@@ -181,22 +181,30 @@ static int echo_nap(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     return asq_ctx_sleep(ctx, ms);
 }
 
-/* Says that it runs by making a file, and waits for another one (parked, not blocking). */
-static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+static int wait_for_file(asq_ctx *ctx, const char *begun, const char *release)
 {
-    const char *begun, *release;
-    FILE *f;
+    FILE *f = fopen(begun, "w");
     int rc;
 
-    (void) self;
-    if ((rc = asq_args(ctx, args, "[s, s]", &begun, &release)) < 0)
-        return rc;
-    if ((f = fopen(begun, "w")) == NULL)
+    if (f == NULL)
         return asq_fail(ctx, ASQ_ESYS, "%s", begun);
     fclose(f);
     while (access(release, F_OK) < 0)
         if ((rc = asq_ctx_sleep(ctx, 5)) < 0)
             return rc;
+    return 0;
+}
+
+/* Says that it runs by making a file, and waits for another one (parked, not blocking). */
+static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *begun, *release;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s, s]", &begun, &release)) < 0 ||
+        (rc = wait_for_file(ctx, begun, release)) < 0)
+        return rc;
     *ret = asq_value_bool(true);
     return 0;
 }
@@ -398,19 +406,14 @@ const asq_class journal_class = { ASQ_CLASS_INIT,
 
 /* ---- Relay: methods that call ----------------------------------------------------------------------- */
 
-/* relay(agent, method, args): what that call ends with. */
-static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+static int forward(asq_ctx *ctx, const asq_value *target, const char *method,
+                   const asq_value *inner, asq_value **ret)
 {
-    const asq_value *target, *inner;
     asq *h = asq_ctx_handle(ctx);
-    const char *method;
     asq_agent *a;
     asq_result *r = NULL;
     int rc;
 
-    (void) self;
-    if ((rc = asq_args(ctx, args, "[O, s, O]", &target, &method, &inner)) < 0)
-        return rc;
     if ((rc = asq_attach_value(h, target, &a)) < 0)
         return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
     rc = asq_callv(a, method, NULL, asq_value_copy(inner), &r);
@@ -421,6 +424,55 @@ static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value
         rc = asq_fail(ctx, rc, "inner: %s", asq_result_error(r)->message);
     asq_result_free(r);
     return rc;
+}
+
+/* relay(agent, method, args): what that call ends with. */
+static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target, *inner;
+    const char *method;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, s, O]", &target, &method, &inner)) < 0)
+        return rc;
+    return forward(ctx, target, method, inner, ret);
+}
+
+/* cross(begun, release, agent, method, args): makes the first file, waits for the second, then as
+ * call. */
+static int relay_cross(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target, *inner;
+    const char *begun, *release, *method;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s, s, O, s, O]", &begun, &release, &target, &method, &inner)) <
+            0 ||
+        (rc = wait_for_file(ctx, begun, release)) < 0)
+        return rc;
+    return forward(ctx, target, method, inner, ret);
+}
+
+/* notify(begun, release, agent): sends `me` to the agent without waiting for it, then as Echo.hold. */
+static int relay_notify(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target;
+    const char *begun, *release;
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *a;
+    int rc;
+
+    (void) self;
+    (void) ret;
+    if ((rc = asq_args(ctx, args, "[s, s, O]", &begun, &release, &target)) < 0)
+        return rc;
+    if ((rc = asq_attach_value(h, target, &a)) < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    rc = asq_send(a, "me", NULL);
+    asq_agent_free(a);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : wait_for_file(ctx, begun, release);
 }
 
 /* down(agents, level): calls the next agent of the ring with one level less, until none is left;
@@ -584,6 +636,8 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
 }
 
 static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
+                                            { "cross", relay_cross, NULL, 0, NULL },
+                                            { "notify", relay_notify, NULL, 0, NULL },
                                             { "down", relay_down, "agents, level", 0, NULL },
                                             { "outer", relay_outer, "other", 0, NULL },
                                             { "inner", relay_inner, NULL, 0, NULL },
