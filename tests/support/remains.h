@@ -1,0 +1,27 @@
+/*
+ * remains.h: what a program leaves behind: processes and temporary files. For tests of child mode, in a
+ * process of their own (Check's fork mode).
+ */
+#ifndef ASQ_TESTS_REMAINS_H
+#define ASQ_TESTS_REMAINS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* From here on every orphan among the descendants becomes a child of this process, and TMPDIR is a new,
+ * empty directory with this name, which is returned. */
+const char *remains_watch(const char *name);
+/* Waits until this process has no child and that directory is empty; else the test fails and says what
+ * remains. */
+void remains_nothing(void);
+/* Is that directory empty? */
+bool remains_no_file(void);
+
+/* The processes that descend from `root`, without itself; how many. */
+size_t remains_descendants(pid_t root, pid_t *pids, size_t room);
+pid_t remains_parent(pid_t pid);                       /* -1: no such process */
+void remains_name(pid_t pid, char *name, size_t size); /* its comm; "" */
+pid_t remains_named(pid_t root, const char *name);     /* a descendant of root; -1: none */
+
+#endif
