@@ -89,14 +89,24 @@ static void notify(const struct supervisor *s, const char *state)
 #endif
 }
 
+/* Child mode: who stops all processes of a service, stops the program, which may need its workers to finish.
+ * They end with it, and by no signal before. */
+static bool is_part_of_program(const struct supervisor *s)
+{
+    return s->config->parent_fds[0] >= 0 || s->config->parent_fds[1] >= 0;
+}
+
 /* ---- in the child ---- */
 
 static atomic_int child_stop;
 static struct asq__process *child_process;
+static pid_t child_obeys; /* the only sender whose SIGTERM counts; 0: everybody's does */
 
-static void on_term(int signal)
+static void on_term(int signal, siginfo_t *info, void *context)
 {
-    (void) signal;
+    (void) signal, (void) context;
+    if (child_obeys && info->si_pid != child_obeys)
+        return;
     int saved = errno;
     int stop = atomic_load(&child_stop);
     if (stop < 2)
@@ -119,17 +129,18 @@ static void on_ready(void *user)
     (void) n; /* the supervisor looks at the memory now and then, too */
 }
 
-static void run_child(struct supervisor *s, struct child *c) __attribute__((noreturn));
-static void run_child(struct supervisor *s, struct child *c)
+static void run_child(struct supervisor *s, struct child *c, pid_t parent)
+    __attribute__((noreturn));
+static void run_child(struct supervisor *s, struct child *c, pid_t parent)
 {
     struct asq__process_config config = s->config->process;
-    struct sigaction term = { .sa_handler = on_term };
+    struct sigaction term = { .sa_sigaction = on_term, .sa_flags = SA_SIGINFO };
     char err[400] = "";
     struct ready_hook hook = { c->shared, s->ready[1] };
-    pid_t parent = getppid();
-    prctl(PR_SET_PDEATHSIG, s->config->parent_fds[0] >= 0 ? SIGKILL : SIGTERM);
+    prctl(PR_SET_PDEATHSIG, is_part_of_program(s) ? SIGKILL : SIGTERM);
     if (getppid() != parent)
         _exit(0);
+    child_obeys = is_part_of_program(s) ? parent : 0;
     sigemptyset(&term.sa_mask);
     sigaction(SIGTERM, &term, NULL);
     signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
@@ -162,9 +173,10 @@ static void start(struct supervisor *s, struct child *c)
 {
     memset(c->shared, 0, s->shared_size);
     c->started_ms = asq__now_ms();
+    pid_t self = getpid();
     c->pid = fork();
     if (c->pid == 0)
-        run_child(s, c);
+        run_child(s, c, self);
     if (c->pid < 0) {
         say(s, ASQ_LOG_ERROR, "worker process %s cannot be forked: %s", c->id, strerror(errno));
         c->pid = 0;
@@ -304,7 +316,7 @@ static void on_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
     while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info)
-        if (info.ssi_signo != SIGCHLD)
+        if (info.ssi_signo != SIGCHLD && !is_part_of_program(s))
             ask_to_stop(s);
     reap(s);
 }
