@@ -27,6 +27,7 @@ struct remote {
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up, told_down;
     unsigned since_pump;
+    pid_t owner; /* a process forked from it shares the connection, and must not use it */
     int failure; /* while opening */
     char why[400];
     int (*before_use)(asq *h, void *user);
@@ -284,15 +285,19 @@ static bool never_ready(void *arg)
 static void remote_close(asq *h)
 {
     struct remote *r = h->impl;
-    /* Calls that were made are to reach Redis, if it is there. */
-    asq__engine_flush(r->engine);
-    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
-         i++)
-        remote_wait(h, never_ready, NULL, 100);
-    if (r->at_close)
-        r->at_close(h, r->user);
-    remote_free(r);
-    h->impl = NULL;
+    if (r->owner !=
+        getpid()) /* the parent still speaks on this connection: not a byte more from here */
+        asq__redis_drop(r->redis, "not in a forked process");
+}
+/* Calls that were made are to reach Redis, if it is there. */
+asq__engine_flush(r->engine);
+for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
+     i++)
+    remote_wait(h, never_ready, NULL, 100);
+if (r->at_close)
+    r->at_close(h, r->user);
+remote_free(r);
+h->impl = NULL;
 }
 
 const struct asq__mode asq__remote_mode = {
@@ -336,6 +341,7 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->h = h;
+    r->owner = getpid();
     int rc = asq__url_copy(&r->url, url);
     if (rc < 0) {
         free(r);
