@@ -285,19 +285,19 @@ static bool never_ready(void *arg)
 static void remote_close(asq *h)
 {
     struct remote *r = h->impl;
-    if (r->owner !=
-        getpid()) /* the parent still speaks on this connection: not a byte more from here */
+    if (r->owner != getpid()) { /* the parent still speaks on this connection */
+        r->told_down = true;
         asq__redis_drop(r->redis, "not in a forked process");
-}
-/* Calls that were made are to reach Redis, if it is there. */
-asq__engine_flush(r->engine);
-for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
-     i++)
-    remote_wait(h, never_ready, NULL, 100);
-if (r->at_close)
-    r->at_close(h, r->user);
-remote_free(r);
-h->impl = NULL;
+    }
+    /* Calls that were made are to reach Redis, if it is there. */
+    asq__engine_flush(r->engine);
+    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
+         i++)
+        remote_wait(h, never_ready, NULL, 100);
+    if (r->at_close)
+        r->at_close(h, r->user);
+    remote_free(r);
+    h->impl = NULL;
 }
 
 const struct asq__mode asq__remote_mode = {
