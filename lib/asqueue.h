@@ -516,7 +516,10 @@ typedef int (*asq_method_fn)(asq_ctx *ctx, void *self, const asq_value *args, as
 enum {
     ASQ_READONLY = 1 << 0,    /* changes no state; none is saved */
     ASQ_NONBLOCKING = 1 << 1, /* never blocks: runs on the loop's own thread, which is faster */
-    ASQ_WRITABLE = 1 << 2     /* attributes: may be set from outside */
+    ASQ_WRITABLE = 1 << 2,    /* attributes: may be set from outside */
+    /* methods, with ASQ_READONLY: any number of such calls of one agent may run at the same time, on
+     * several threads; what they read must stand that */
+    ASQ_CONCURRENT = 1 << 3
 };
 
 typedef struct asq_method {

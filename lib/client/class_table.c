@@ -15,7 +15,7 @@
 enum {
     MAX_LAYOUT = 4096, /* bytes of a struct in a table, of whatever version; beyond: not a size */
     LEAST_STACK = 16384,
-    METHOD_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING,
+    METHOD_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_CONCURRENT,
     ATTRIBUTE_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_WRITABLE
 };
 
@@ -126,7 +126,7 @@ static int check_member(const char *owner, const char *what, const char *class_n
     char why[400];
     if (asq__check_name(what, name, why, sizeof why) < 0)
         return asq__err(err, errlen, ASQ_EINVAL, "class %s: %s", class_name, why);
-    if (flags & ~(unsigned) ATTRIBUTE_FLAGS)
+    if (flags & ~(unsigned) (METHOD_FLAGS | ATTRIBUTE_FLAGS))
         return too_new(class_name, what, name, err, errlen);
     return check_text(owner, "doc", doc, err, errlen);
 }
@@ -142,6 +142,11 @@ static int check_method(const struct asq__class *c, const asq_method *m, char *e
         return asq__err(err, errlen, ASQ_EINVAL, "%s has no function (fn is NULL)", owner);
     if (m->flags & ~(unsigned) METHOD_FLAGS)
         return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_WRITABLE is for attributes", owner);
+    if (m->flags & ASQ_CONCURRENT && !(m->flags & ASQ_READONLY))
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "%s is ASQ_CONCURRENT and not ASQ_READONLY: only what changes no state can "
+                        "run beside others",
+                        owner);
     rc = check_text(owner, "params", m->params, err, errlen);
     return rc < 0 ? rc : check_params(owner, m->params, err, errlen);
 }
@@ -154,6 +159,8 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
     int rc = check_member(owner, "attribute", c->def.name, a->name, a->doc, a->flags, err, errlen);
     if (rc < 0)
         return rc;
+    if (a->flags & ASQ_CONCURRENT)
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_CONCURRENT is for methods", owner);
     if (c->def.save && !a->get)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "%s has no get, which it needs: the class keeps its state "

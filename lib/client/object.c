@@ -464,6 +464,10 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
     }
     if (bring_to_life(ctx, o) < 0)
         return;
+    if (ctx->shared) {
+        call_method(ctx, o, m, args, ret);
+        return;
+    }
     bool readonly = m ? m->def.flags & ASQ_READONLY : kind == ASQUEUE__JOB_KIND__GET;
     struct asq__record *base;
     o->depth++;
@@ -557,10 +561,10 @@ void asq__effect_release(struct asq__effect *e)
     asq__buf_release(&e->value);
 }
 
-bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind, const char *method)
+unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method)
 {
     if (!o->cls || kind != ASQUEUE__JOB_KIND__CALL)
-        return false;
+        return 0;
     const struct asq__method *m = asq__class_method(o->cls, method);
-    return m && m->def.flags & ASQ_NONBLOCKING;
+    return m ? m->def.flags : 0;
 }

@@ -34,9 +34,10 @@ struct asq__object {
     bool live;                    /* state or self stand for the record */
     struct asq__record *record;   /* NULL: there is no agent */
     char *failure;                /* why its creation failed, for those who call it all the same */
-    unsigned depth;               /* calls of it on the way: above 1 when re-entered */
-    bool recommitted;             /* a re-entrant call of it has taken effect */
-    bool torn; /* a re-entrant call has failed on a struct that could not be put back */
+    unsigned depth;   /* calls of it on the way: above 1 when re-entered. Calls that share
+                                   * it are counted by who runs them */
+    bool recommitted; /* a re-entrant call of it has taken effect */
+    bool torn;        /* a re-entrant call has failed on a struct that could not be put back */
 };
 
 void asq__object_init(struct asq__object *o, const char *id);
@@ -73,6 +74,7 @@ struct asq_ctx {
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     atomic_bool canceled;
     bool keep_state, state_replaced;
+    bool shared; /* others may use the object at the same time: nothing of it may be changed */
     struct asq__error error;
     void *impl; /* the worker's own */
 };
@@ -95,8 +97,7 @@ void asq__effect_release(struct asq__effect *e);
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
 void asq__ctx_release(asq_ctx *ctx);
 
-/* True when the job's method is marked as never blocking (and the object's class is known). */
-bool asq__object_nonblocking(const struct asq__object *o, Asqueue__JobKind kind,
-                             const char *method);
+/* The flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an agent. */
+unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
 #endif

@@ -118,7 +118,7 @@ void asq__deadlock_probe(struct asq__wcall *c, const Asqueue__Job *job)
     } else if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS) {
         if (head_waits(a, c, &h)) {
             visit(c, true, &h, job);
-        } else if (!a->turn) {
+        } else {
             ASQ__LIST_EACH (it, &a->insiders)
                 if (inside_waits(ASQ__CONTAINER(it, struct asq__run, inside), &h)) {
                     visit(c, true, &h, job);
@@ -154,7 +154,7 @@ void asq__deadlock_look(struct asq__process *w)
             continue;
         ASQ__LIST_EACH (it, &p->busy) {
             struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
-            if (a->turn || !asq__list_empty(&a->wakers) || asq__list_empty(&a->mailbox)) {
+            if (a->turn || a->sharing || !asq__list_empty(&a->wakers) || asq__list_empty(&a->mailbox)) {
                 a->stuck = 0;
                 continue;
             }

@@ -1,6 +1,6 @@
 /*
  * dispatch.c: agents in memory and their mailboxes: which call runs next. Different agents run in
- * parallel, one agent runs one call at a time.
+ * parallel, one agent runs one call at a time, or several of those marked ASQ_CONCURRENT.
  *
  * A call that waits through the library parks and gives up its agent's turn. While it is parked, only
  * calls that it (transitively) waits for are let in; when its wait is over it takes its turn again, once
@@ -256,10 +256,21 @@ static bool end_unstarted(struct asq__wcall *c)
     return false;
 }
 
+static unsigned flags_of(const struct asq__wcall *c)
+{
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    return asq__object_flags(&c->actor->object, job->kind, job->method);
+}
+
+/* Nobody runs on the agent now. */
+static bool is_at_rest(const struct asq__actor *a)
+{
+    return !a->turn && a->sharing == 0;
+}
+
 static void start(struct asq__actor *a, struct asq__wcall *c)
 {
     struct asq__partition *p = a->part;
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__run *run;
     if (asq__run_new(c, &run) < 0) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
@@ -270,100 +281,138 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     c->run = run;
     run->ctx.deadline_ms = deadline_of(c);
     run->ctx.h->deadline_ms = run->ctx.deadline_ms;
-    a->turn = c;
+    if (c->shared) {
+        a->sharing++;
+        a->shared_inside++;
+        a->object.depth++;
+    } else {
+        a->turn = c;
+    }
     a->inside++;
     p->inside++;
     asq__list_add(&a->insiders, &run->inside);
     if (c->attempts)
         p->w->suspect = c;
-    asq__run_start(run, asq__object_nonblocking(&a->object, job->kind, job->method));
+    run->ctx.shared = c->shared;
+    asq__run_start(run, flags_of(c) & ASQ_NONBLOCKING);
 }
 
-/* The call that may run now, or NULL. Ends those that must not run. */
-static struct asq__wcall *next_call(struct asq__actor *a)
+/* Sees to the inputs of a call whose turn it is. False: it has to wait for them, or was ended. */
+static bool inputs_are_there(struct asq__wcall *c)
 {
-    struct asq__partition *p = a->part;
-    struct asq__process *w = p->w;
-    bool parked_inside = a->inside > 0;
-    struct asq__list *queues[] = { &a->reentrant, &a->mailbox };
-    for (int q = 0; q < 2; q++) {
-        if (q == 1 && (parked_inside || p->state != ASQ__PART_ACTIVE))
-            break; /* whoever is not waited for waits; a draining partition begins nothing new */
-        const char *skipped = NULL;
-        ASQ__LIST_EACH (it, queues[q]) {
-            struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-            if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
-                continue; /* stays behind what its caller called before */
-            if (end_unstarted(c)) {
-                if (a->orphan || asq__list_empty(queues[q]))
-                    break;
-                continue;
-            }
-            if (c->attempts && w->suspect) {
-                w->suspects_waiting++;
-                return NULL;
-            }
-            if (c->entry->batch->jobs[c->index]->inputs) {
-                if (c->state == ASQ__CALL_WAITING) {
-                    int rc = asq__inputs_begin(c);
-                    if (rc < 0) {
-                        asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s",
-                                        asq_strerror(rc));
-                        continue;
-                    }
-                    c->state = ASQ__CALL_INPUTS;
-                }
-                if (!asq__inputs_ready(c)) {
-                    if (skipped)
-                        return NULL; /* one is passed over, not two: order by caller stays simple */
-                    skipped = c->entry->batch->reply;
-                    continue;
-                }
-                if (asq__inputs_failure(c)) {
-                    asq__wcall_fail(c, ASQ_EINPUT, "%s", asq__inputs_failure(c));
-                    continue;
-                }
-            }
-            return c;
+    if (!c->entry->batch->jobs[c->index]->inputs)
+        return true;
+    if (c->state == ASQ__CALL_WAITING) {
+        int rc = asq__inputs_begin(c);
+        if (rc < 0) {
+            asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s", asq_strerror(rc));
+            return false;
         }
+        c->state = ASQ__CALL_INPUTS;
+    }
+    if (!asq__inputs_ready(c))
+        return false;
+    if (asq__inputs_failure(c)) {
+        asq__wcall_fail(c, ASQ_EINPUT, "%s", asq__inputs_failure(c));
+        return false;
+    }
+    return true;
+}
+
+/* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
+ * that shares, for others do already. */
+static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
+{
+    struct asq__process *w = a->part->w;
+    const char *skipped = NULL;
+    ASQ__LIST_EACH (it, queue) {
+        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
+            continue; /* stays behind what its caller called before */
+        if (end_unstarted(c)) {
+            if (a->orphan || asq__list_empty(queue))
+                return NULL;
+            continue;
+        }
+        /* What brings the agent to life runs alone. */
+        c->shared = queue == &a->mailbox && a->object.live && flags_of(c) & ASQ_CONCURRENT;
+        if (beside && !c->shared)
+            return NULL;
+        if (c->attempts && w->suspect) {
+            w->suspects_waiting++;
+            return NULL;
+        }
+        if (inputs_are_there(c))
+            return c;
+        if (c->state == ASQ__CALL_FINISHED)
+            continue;
+        if (skipped)
+            return NULL; /* one is passed over, not two: order by caller stays simple */
+        skipped = c->entry->batch->reply;
     }
     return NULL;
+}
+
+/* The call that may run now, or NULL. */
+static struct asq__wcall *next_call(struct asq__actor *a)
+{
+    struct asq__wcall *c = NULL;
+    if (is_at_rest(a))
+        c = next_of(a, &a->reentrant, false);
+    if (c || !asq__list_empty(&a->reentrant))
+        return c;
+    /* Whoever is not waited for waits for all inside; a draining partition begins nothing new. */
+    bool beside = a->inside > 0;
+    if (a->part->state != ASQ__PART_ACTIVE || (beside && a->inside != a->shared_inside))
+        return NULL;
+    return next_of(a, &a->mailbox, beside);
+}
+
+/* Lets on the first whose wait is over. False: there is none, or somebody else's turn. */
+static bool let_on(struct asq__actor *a)
+{
+    struct asq__list *node = a->wakers.next;
+    struct asq__wcall *c = ASQ__CONTAINER(node, struct asq__wcall, node);
+    if (node == &a->wakers || a->turn || (!c->shared && a->sharing))
+        return false;
+    asq__list_del(node);
+    if (c->shared)
+        a->sharing++;
+    else
+        a->turn = c;
+    c->state = ASQ__CALL_RUNNING;
+    c->run->parked = c->run->woken = false;
+    asq__pool_wake(a->part->w->pool, c->run->fiber);
+    return true;
 }
 
 void asq__actor_go_on(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
-    struct asq__list *node;
-    if (a->turn)
+    while (let_on(a))
+        ;
+    if (a->turn || !asq__list_empty(&a->wakers))
         return;
-    if ((node = asq__list_pop(&a->wakers))) {
-        struct asq__wcall *c = ASQ__CONTAINER(node, struct asq__wcall, node);
-        a->turn = c;
-        c->state = ASQ__CALL_RUNNING;
-        c->run->parked = c->run->woken = false;
-        asq__pool_wake(p->w->pool, c->run->fiber);
-        return;
-    }
     if (a->orphan) {
         if (a->inside == 0)
             asq__actor_free(a);
         return;
     }
-    if (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant)) {
-        note_idle(a);
-        return;
-    }
-    if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
-        return; /* gone on with when that has changed */
-    if (!a->loaded) {
-        want_record(a);
-        return;
-    }
-    struct asq__wcall *c = next_call(a);
-    if (c)
+    while (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant)) {
+        if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
+            return; /* gone on with when that has changed */
+        if (!a->loaded) {
+            want_record(a);
+            return;
+        }
+        struct asq__wcall *c = next_call(a);
+        if (!c)
+            break;
         start(a, c);
-    else
-        note_idle(a);
+        if (a->turn)
+            return;
+    }
+    note_idle(a);
 }
 
 void asq__partition_go_on(struct asq__partition *p)
@@ -441,12 +490,20 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__error_clear(&error);
 }
 
+static void give_up_turn(struct asq__wcall *c)
+{
+    if (c->shared)
+        c->actor->sharing--;
+    else
+        c->actor->turn = NULL;
+}
+
 void asq__run_parks(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
     run->parked = true;
     run->call->state = ASQ__CALL_PARKED;
-    a->turn = NULL;
+    give_up_turn(run->call);
     /* Calls that came while it ran, and that it waits for, may be in the mailbox's place for them. */
     asq__actor_go_on(a);
 }
@@ -466,7 +523,7 @@ static void mark_outer_calls(struct asq__actor *a)
 {
     ASQ__LIST_EACH (it, &a->insiders) {
         struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
-        if (!outer->reentered) {
+        if (!outer->reentered && !outer->shared) { /* what changes no state can run again */
             outer->reentered = true;
             asq__commit_mark(outer);
         }
@@ -482,7 +539,11 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__process *w = run->w;
     struct asq__entry *e = c->entry;
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
-    a->turn = NULL;
+    give_up_turn(c);
+    if (c->shared) {
+        a->shared_inside--;
+        a->object.depth--;
+    }
     a->inside--;
     asq__list_del(&run->inside);
     c->run = NULL;

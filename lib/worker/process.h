@@ -64,6 +64,7 @@ struct asq__wcall {
     uint32_t attempts; /* processes that died on it */
     enum asq__wcall_state state;
     bool canceled;
+    bool shared;    /* runs beside others of its kind: ASQ_CONCURRENT */
     bool reentered; /* marked: must not be run again from its start */
 };
 
@@ -103,8 +104,10 @@ struct asq__actor {
     struct asq__list reentrant; /* calls that a call inside waits for: let in while it is parked */
     struct asq__list insiders;  /* runs: begun and not ended */
     struct asq__list wakers;    /* parked calls whose wait is over, waiting for their turn */
-    struct asq__wcall *turn;    /* runs now: at most one */
+    struct asq__wcall *turn;    /* runs now, alone; or NULL */
+    unsigned sharing;           /* run now, beside each other; then nobody has the turn */
     unsigned inside;            /* calls begun and not ended: running, parked */
+    unsigned shared_inside;     /* … of them, those that share */
     uint64_t saved_seq;         /* the commit that carries its last effect */
     int64_t idle_since_ms;
     unsigned stuck; /* looks since which its calls have waited for what is parked inside */

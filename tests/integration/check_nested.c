@@ -434,6 +434,80 @@ START_TEST(a_cancelled_call_takes_what_it_called_along)
 }
 END_TEST
 
+/* ---- concurrent methods --------------------------------------------------------------------------- */
+
+START_TEST(concurrent_calls_run_beside_each_other_and_others_alone)
+{
+    asq_agent *r = relay(), *e = agent_new("Echo", NULL);
+    char *begun[4], *go = sup_path(own("go")), *late = sup_path(own("late"));
+    asq_result *beside[3], *alone, *behind;
+
+    ck_assert_code(asq_ready(r, ASQ_FOREVER), 0);
+    for (int i = 0; i < 4; i++)
+        begun[i] = sup_path(own("begun"));
+    for (int i = 0; i < 3; i++)
+        ok(asq_call(r, "peek", &beside[i], "[s, s, a, s, [i]]", begun[i], go, e, "sum", i));
+    for (int i = 0; i < 3; i++)
+        sup_wait_until(exists(begun[i])); /* all of them run, none has ended */
+    /* One that changes state waits for them, and what is called after it waits for that one. */
+    ok(asq_call(r, "cross", &alone, "[s, s, a, s, [i]]", begun[3], late, e, "sum", 7));
+    ok(asq_call(r, "peek", &behind, "[s, s, a, s, [i]]", late, late, e, "sum", 8));
+    ok(asq_sleep(H, 200));
+    ck_assert(!exists(begun[3]) && !exists(late));
+    touch(go);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(result_int(beside[i]), i);
+    sup_wait_until(exists(begun[3]));
+    ck_assert(!asq_result_done(behind) && !asq_result_done(alone));
+    touch(late);
+    ck_assert_int_eq(result_int(alone), 7);
+    ck_assert_int_eq(result_int(behind), 8);
+    for (int i = 0; i < 4; i++)
+        free(begun[i]);
+    free(go);
+    free(late);
+    asq_agent_free(e);
+    asq_agent_free(r);
+}
+END_TEST
+
+START_TEST(concurrent_calls_are_entered_again_one_at_a_time)
+{
+    enum { N = 6 };
+    asq_agent *r = relay(), *other[N];
+    char *begun[N], *go = sup_path(own("go"));
+    asq_result *results[N];
+    int64_t step;
+
+    ck_assert_code(asq_ready(r, ASQ_FOREVER), 0);
+    for (int i = 0; i < N; i++) {
+        begun[i] = sup_path(own("begun"));
+        other[i] = relay();
+        ok(asq_call(r, "peek", &results[i], "[s, s, a, s, [a, s, []]]", begun[i], go, other[i],
+                    "call", r, "inner"));
+    }
+    for (int i = 0; i < N; i++)
+        sup_wait_until(exists(begun[i]));
+    touch(go);
+    for (int i = 0, zeros = 0; i < N; i++) {
+        step = result_int(results[i]);
+        zeros += step == 0;
+        ck_assert(step == 0 || step == 2);
+        ck_assert_int_le(zeros, 1); /* the first one's change is seen by all others */
+    }
+    asq_value *v;
+    ok(asq_get(r, "step", &v));
+    ck_assert_value(v, "2");
+    asq_value_free(v);
+    for (int i = 0; i < N; i++) {
+        asq_agent_free(other[i]);
+        free(begun[i]);
+    }
+    asq_agent_free(r);
+    free(go);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
     tcase_add_test(t, agents_in_values_are_called_by_whoever_gets_them);
@@ -456,6 +530,8 @@ static void add_distributed_tests(TCase *t)
     tcase_add_test(t, a_sleeping_call_that_is_cancelled_wakes_up);
     tcase_add_test(t, a_call_that_waits_for_its_input_can_be_cancelled);
     tcase_add_test(t, a_cancelled_call_takes_what_it_called_along);
+    tcase_add_test(t, concurrent_calls_run_beside_each_other_and_others_alone);
+    tcase_add_test(t, concurrent_calls_are_entered_again_one_at_a_time);
 }
 
 int main(void)

@@ -637,6 +637,8 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
 
 static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
                                             { "cross", relay_cross, NULL, 0, NULL },
+                                            { "peek", relay_cross, NULL,
+                                              ASQ_READONLY | ASQ_CONCURRENT, NULL },
                                             { "notify", relay_notify, NULL, 0, NULL },
                                             { "down", relay_down, "agents, level", 0, NULL },
                                             { "outer", relay_outer, "other", 0, NULL },

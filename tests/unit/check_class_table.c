@@ -208,6 +208,8 @@ START_TEST(methods_are_checked)
     methods[0].fn = method;
     methods[0].flags = ASQ_WRITABLE;
     refused(&cls, ASQ_EINVAL, "ASQ_WRITABLE is for attributes");
+    methods[0].flags = ASQ_CONCURRENT;
+    refused(&cls, ASQ_EINVAL, "ASQ_CONCURRENT and not ASQ_READONLY");
     methods[0].flags = 1u << 9;
     refused(&cls, ASQ_EVERSION, "class M: method run uses what asqueue " ASQ_VERSION);
     methods[0].flags = 0;

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,7 +336,8 @@ START_TEST(this_machine_is_known_by_all_its_addresses)
     ck_assert(local("redis://[::1]"));
     ck_assert(local("redis://[::ffff:127.0.0.1]"));
     ck_assert(local("redis://0.0.0.0"));
-    ck_assert(local("redis://localhost:7000"));
+    if (gethostbyname("localhost")) /* a bare system has no /etc/hosts */
+        ck_assert(local("redis://localhost:7000"));
     ck_assert_int_eq(getifaddrs(&all), 0);
     for (i = all; i; i = i->ifa_next) {
         char address[64], text[100];
