@@ -414,12 +414,30 @@ ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *va
  * fmt (asq_pack; NULL: none) gives the arguments: a list for positional ones, a map for named ones.
  * Calls from one handle to one agent run in the order in which they were made.
  */
+
+/* When a call whose method has failed is run again, by the worker that owns the agent. What the method
+ * called in the failed run stands; its agent's state is as before. asq_ctx_attempt tells the run. */
+typedef struct asq_retry {
+    size_t size;          /* ASQ_RETRY_INIT */
+    uint32_t attempts;    /* runs at most, the first included */
+    int64_t delay_ms;     /* before the second run; each further one waits twice as long as the one
+                           * before. What is waited is drawn between half of that and all of it */
+    int64_t max_delay_ms; /* 0: one minute */
+    const int *codes;     /* the failures that are worth it, ended by 0; NULL: all that the method's
+                           * own function gives */
+    bool keep_place;      /* later calls to the agent wait; else they go ahead */
+} asq_retry;
+#define ASQ_RETRY_INIT sizeof(asq_retry)
+
 typedef struct asq_call_options {
-    size_t size;         /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
-    int64_t deadline_ms; /* time from now after which the call is not started; 0: none */
-    bool no_result;      /* nobody will ask for the result */
+    size_t size;            /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
+    int64_t deadline_ms;    /* time from now after which the call is not started; 0: none */
+    bool no_result;         /* nobody will ask for the result */
+    int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead. In
+                             * local mode the call is waited with. 0: none */
+    const asq_retry *retry; /* NULL: that of the method, if it has one; borrowed for the call */
 } asq_call_options;
-#define ASQ_CALL_OPTIONS_INIT { sizeof(asq_call_options), 0, false }
+#define ASQ_CALL_OPTIONS_INIT { sizeof(asq_call_options), 0, false, 0, NULL }
 
 /* Calls a method and returns at once; the call is on its way. ret may be NULL: a call without a
  * result, like asq_send. The caller owns *ret.
@@ -530,6 +548,12 @@ typedef struct asq_method {
     const char *doc;     /* a line for people, or NULL */
 } asq_method;
 
+/* What a method's calls that bring no policy of their own are run again by. */
+typedef struct asq_method_retry {
+    const char *method; /* NULL ends the table */
+    const asq_retry *retry;
+} asq_method_retry;
+
 /* Without get, an attribute of library-held state is the value under its name in the state map. */
 typedef struct asq_attribute {
     const char *name; /* NULL ends the table */
@@ -561,6 +585,7 @@ typedef struct asq_class {
     int (*upgrade)(asq_ctx *ctx, uint32_t from_version, asq_value **state);
     size_t stack_size; /* bytes; 0: the worker's default */
     void *user;        /* the class's own; see asq_ctx_user */
+    const asq_method_retry *retries; /* or NULL */
 } asq_class;
 #define ASQ_CLASS_INIT                                                                             \
     .size = sizeof(asq_class), .method_size = sizeof(asq_method),                                  \

@@ -3,6 +3,7 @@
  * job, and the mode submits what one statement made together.
  */
 #include "client/handle.h"
+#include "client/retry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,11 +189,32 @@ int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret)
 
 /* ---- public ---- */
 
-int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,
-              asq_value *args, asq_result **ret)
+/* Of a program built with this header or an older one: what that one lacks is zero. */
+static int take_options(const asq_call_options *given, asq_call_options *ret, char *err,
+                        size_t errlen)
+{
+    *ret = (asq_call_options) ASQ_CALL_OPTIONS_INIT;
+    if (!given)
+        return 0;
+    if (given->size == 0 || given->size > sizeof *ret)
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "the size of its options is %zu; ASQ_CALL_OPTIONS_INIT sets it, to at most %zu",
+            given->size, sizeof *ret);
+    memcpy(ret, given, given->size);
+    if (ret->deadline_ms < 0)
+        return asq__err(err, errlen, ASQ_EDEADLINE, "its deadline has passed");
+    if (ret->delay_ms < 0)
+        return asq__err(err, errlen, ASQ_EINVAL, "its delay is negative");
+    return ret->retry ? asq__retry_check(ret->retry, err, errlen) : 0;
+}
+
+int asq_callv(asq_agent *agent, const char *method, const asq_call_options *given, asq_value *args,
+              asq_result **ret)
 {
     char why[300];
     asq *h = agent->h;
+    asq_call_options options;
     int rc = asq__check_name("method", method, why, sizeof why);
     if (rc < 0) {
         rc = asq__fail(h, rc, "%s", why);
@@ -201,8 +223,8 @@ int asq_callv(asq_agent *agent, const char *method, const asq_call_options *opti
                        "the arguments of %s are a value of type %s; a list (positional) or "
                        "a map (named) is needed",
                        method, asq_type_name(asq_value_type(args)));
-    } else if (options && options->deadline_ms < 0) {
-        rc = asq__fail(h, ASQ_EDEADLINE, "the deadline of the call of %s has passed", method);
+    } else if ((rc = take_options(given, &options, why, sizeof why)) < 0) {
+        asq__fail(h, rc, "the call of %s: %s", method, why);
     } else {
         struct asq__job job = {
             .kind = ASQUEUE__JOB_KIND__CALL,
@@ -210,8 +232,10 @@ int asq_callv(asq_agent *agent, const char *method, const asq_call_options *opti
             .class_name = agent->class_name,
             .method = method,
             .args = args,
-            .timeout_ms = options ? (uint64_t) options->deadline_ms : 0,
-            .no_result = !ret || (options && options->no_result),
+            .timeout_ms = (uint64_t) options.deadline_ms,
+            .no_result = !ret || options.no_result,
+            .delay_ms = (uint64_t) options.delay_ms,
+            .retry = options.retry,
         };
         rc = asq__call_job(h, &job, ret);
     }

@@ -3,6 +3,7 @@
  * was built with, checks all of it, and makes the copy that lookups use.
  */
 #include "client/class.h"
+#include "client/retry.h"
 
 #include "value/error.h"
 #include "value/list.h"
@@ -284,6 +285,27 @@ static int take_attributes(struct asq__class *c, const asq_class *def, char *err
     return 0;
 }
 
+static int take_retries(struct asq__class *c, const asq_class *def, char *err, size_t errlen)
+{
+    char why[200];
+    for (const asq_method_retry *r = def->retries; r && r->method; r++) {
+        struct asq__node *node = asq__table_find(&c->by_method, r->method, strlen(r->method));
+        if (!node)
+            return asq__err(err, errlen, ASQ_EINVAL,
+                            "class %s has a retry policy for '%.*s', which is no method of it",
+                            def->name, ASQ_MAX_NAME, r->method);
+        if (!r->retry)
+            return asq__err(err, errlen, ASQ_EINVAL,
+                            "method '%s' of class %s has a retry policy that is NULL", r->method,
+                            def->name);
+        if (asq__retry_check(r->retry, why, sizeof why) < 0)
+            return asq__err(err, errlen, ASQ_EINVAL, "method '%s' of class %s: %s", r->method,
+                            def->name, why);
+        ASQ__CONTAINER(node, struct asq__method, node)->retry = r->retry;
+    }
+    return 0;
+}
+
 /* Fills c from a user's table. */
 static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen)
 {
@@ -316,6 +338,8 @@ static int take_class(struct asq__class *c, const asq_class *cls, char *err, siz
         rc = take_methods(c, &theirs, err, errlen);
     if (rc == 0)
         rc = take_attributes(c, &theirs, err, errlen);
+    if (rc == 0)
+        rc = take_retries(c, &theirs, err, errlen);
     /* They are in the user's layout: nobody may step through them any more. */
     def->methods = NULL;
     def->attributes = NULL;

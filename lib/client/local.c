@@ -14,6 +14,7 @@
 #include "client/model.h"
 #include "client/object.h"
 #include "client/plugin.h"
+#include "client/retry.h"
 #include "value/clock.h"
 #include "value/table.h"
 
@@ -60,6 +61,11 @@ static void sleep_until(int64_t deadline_ms)
         struct timespec t = { left / 1000, left % 1000 * 1000000 };
         nanosleep(&t, NULL);
     }
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static struct local_agent *find_or_add(struct local *l, const char *id)
@@ -133,6 +139,24 @@ static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf
     return rc;
 }
 
+/* A run has ended: if it failed and its policy says so, waits for the time of the next. */
+static bool is_run_again(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effect *effect)
+{
+    int64_t delay_ms;
+    bool keep_place; /* everybody does here */
+    if (!ctx->error.pub.code ||
+        !asq__retry_wanted(job->retry, asq__object_retry(ctx->object, job->kind, job->method),
+                           ctx->error.pub.code, ctx->attempt, &delay_ms, &keep_place) ||
+        delay_ms >= ctx->deadline_ms - asq__now_ms())
+        return false;
+    sleep_until(asq__deadline_ms(delay_ms));
+    asq__effect_release(effect);
+    asq__error_clear(&ctx->error);
+    ctx->keep_state = false;
+    ctx->attempt++;
+    return true;
+}
+
 /* Runs one decoded job inline and completes its result. */
 static void run(asq *h, const Asqueue__Job *job, asq_result *r)
 {
@@ -170,6 +194,8 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         ctx.h->deadline_ms = ctx.deadline_ms;
     struct asq__buf inputs;
     asq__buf_init(&inputs, h->max_message_size);
+    if (job->delay_ms)
+        sleep_until(least(asq__deadline_ms((int64_t) job->delay_ms), ctx.deadline_ms));
     if (!a || !ctx.h) {
         asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
     } else if (asq__now_ms() >= ctx.deadline_ms) {
@@ -181,9 +207,11 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         asq__error_where(&ctx.error, job->class_name, job->method, job->agent, "", call_id);
         asq__result_set(r, NULL, &ctx.error.pub);
     } else {
-        asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
-                        job->inputs ? inputs.data : job->args.data,
-                        job->inputs ? inputs.len : job->args.len, &effect);
+        do {
+            asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
+                            job->inputs ? inputs.data : job->args.data,
+                            job->inputs ? inputs.len : job->args.len, &effect);
+        } while (is_run_again(&ctx, job, &effect));
         Asqueue__Result m;
         asqueue__result__init(&m);
         m.value.data = effect.value.data;

@@ -561,10 +561,21 @@ void asq__effect_release(struct asq__effect *e)
     asq__buf_release(&e->value);
 }
 
+static const struct asq__method *method_of(const struct asq__object *o, Asqueue__JobKind kind,
+                                           const char *name)
+{
+    return o->cls && kind == ASQUEUE__JOB_KIND__CALL ? asq__class_method(o->cls, name) : NULL;
+}
+
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method)
 {
-    if (!o->cls || kind != ASQUEUE__JOB_KIND__CALL)
-        return 0;
-    const struct asq__method *m = asq__class_method(o->cls, method);
+    const struct asq__method *m = method_of(o, kind, method);
     return m ? m->def.flags : 0;
+}
+
+const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind kind,
+                                   const char *method)
+{
+    const struct asq__method *m = method_of(o, kind, method);
+    return m ? m->retry : NULL;
 }

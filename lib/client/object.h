@@ -73,7 +73,7 @@ struct asq_ctx {
     uint32_t attempt;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     atomic_bool canceled;
-    bool keep_state, state_replaced;
+    bool keep_state;
     bool shared; /* others may use the object at the same time: nothing of it may be changed */
     struct asq__error error;
     void *impl; /* the worker's own */
@@ -98,6 +98,9 @@ void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
 void asq__ctx_release(asq_ctx *ctx);
 
 /* The flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an agent. */
+/* The method's policy for calls that fail; or NULL. */
+const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind kind,
+                                   const char *method);
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
 #endif

@@ -111,16 +111,6 @@ size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *o
     return OF_PARTITION(k, partition, "attempts", out);
 }
 
-size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
-{
-    return OF_PARTITION(k, partition, "later", out);
-}
-
-size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out)
-{
-    return OF_PARTITION(k, partition, "later:jobs", out);
-}
-
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out)
 {
     return OF_PARTITION(k, partition, "dead", out);

@@ -54,6 +54,23 @@ static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
     }
 }
 
+static Asqueue__Retry *put_retry(Asqueue__Retry *m, const asq_retry *retry)
+{
+    union {
+        const int32_t *in;
+        int32_t *out;
+    } codes = { .in = retry->codes };
+    asqueue__retry__init(m);
+    m->attempts = retry->attempts;
+    m->delay_ms = (uint64_t) retry->delay_ms;
+    m->max_delay_ms = (uint64_t) retry->max_delay_ms;
+    m->codes = codes.out;
+    while (m->codes && m->codes[m->n_codes])
+        m->n_codes++;
+    m->keep_place = retry->keep_place;
+    return m;
+}
+
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
 {
     size_t before = out->len;
@@ -62,6 +79,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
     int rc = job->args ? asq__value_encode(job->args, &args) : 0;
     if (rc == 0) {
         Asqueue__Job m;
+        Asqueue__Retry retry;
         asqueue__job__init(&m);
         union {
             const Asqueue__Chain *in;
@@ -78,6 +96,9 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         m.target = text(job->target);
         m.inputs = job->inputs;
         m.hops = job->hops;
+        m.delay_ms = job->delay_ms;
+        if (job->retry)
+            m.retry = put_retry(&retry, job->retry);
         put_message(TAG_BATCH_JOBS, &m.base, out);
         rc = out->error;
     }

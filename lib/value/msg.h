@@ -32,6 +32,8 @@ struct asq__job {
     const char *target;          /* or NULL */
     bool inputs;                 /* args has futures at its top level */
     uint32_t hops;               /* of a probe */
+    uint64_t delay_ms;
+    const asq_retry *retry; /* or NULL */
 };
 
 /* Is it about another call: await, cancel, probe? A batch has only such jobs, or none. */

@@ -41,9 +41,10 @@ struct piece {
     bool first, last; /* of the batch's frames */
 };
 
+/* A field of attempts. */
 struct mark {
     char field[ASQ__CALL_ID_TEXT + 1];
-    bool set; /* else unset */
+    char value[48]; /* "": unset */
 };
 
 /* What is given up, as it will stand in the stream of dead letters. */
@@ -195,14 +196,17 @@ static bool add_removed(struct asq__commit *c, struct asq__stream_id id)
     return true;
 }
 
-static bool add_mark(struct asq__commit *c, const struct asq__wcall *call, bool reentered, bool set)
+/* value NULL: it is to go. */
+static bool add_mark(struct asq__commit *c, const struct asq__wcall *call,
+                     enum asq__attempt_kind kind, const char *value)
 {
-    char id[ASQ__CALL_ID_TEXT];
+    char id[ASQ__CALL_ID_TEXT], sign[2] = { (char) kind, '\0' };
     if (!GROW(c, marks))
         return false;
+    struct mark *m = &c->marks[c->nmarks++];
     asq__wcall_id(call, id);
-    snprintf(c->marks[c->nmarks].field, sizeof c->marks[0].field, "%s%s", reentered ? "!" : "", id);
-    c->marks[c->nmarks++].set = set;
+    snprintf(m->field, sizeof m->field, "%s%s", sign, id);
+    snprintf(m->value, sizeof m->value, "%s", value ? value : "");
     return true;
 }
 
@@ -249,9 +253,11 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = false;
     }
     if (ok && call->attempts)
-        ok = add_mark(c, call, false, false);
+        ok = add_mark(c, call, ASQ__ATTEMPT_DIED, NULL);
     if (ok && call->reentered)
-        ok = add_mark(c, call, true, false);
+        ok = add_mark(c, call, ASQ__ATTEMPT_MARK, NULL);
+    if (ok && call->retries)
+        ok = add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
     if (ok && run && !run->keep_inner)
         ok = add_inner(c, run);
     if (!ok)
@@ -269,7 +275,23 @@ void asq__commit_mark(struct asq__wcall *call)
 {
     struct asq__partition *p = call->entry->part;
     struct asq__commit *c = open_commit(p);
-    if (!c || !add_mark(c, call, true, true))
+    if (!c || !add_mark(c, call, ASQ__ATTEMPT_MARK, "1"))
+        no_memory(p);
+}
+
+void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms)
+{
+    struct asq__partition *p = call->entry->part;
+    struct asq__commit *c = open_commit(p);
+    char value[48];
+    snprintf(value, sizeof value, "%u %llu %d", call->retries, (unsigned long long) due_ms,
+             call->keeps_place);
+    bool ok = c && add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
+    if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* it has asked to keep its state */
+        ok = add_set(c, run->actor, run->effect.record);
+    if (ok && !run->keep_inner)
+        ok = add_inner(c, run);
+    if (!ok)
         no_memory(p);
 }
 
@@ -522,16 +544,16 @@ static void put_section(struct args *a, const struct asq__commit *c)
         put(a, id, strlen(id));
     }
     for (size_t i = 0; i < c->nmarks; i++)
-        set_marks += c->marks[i].set;
+        set_marks += *c->marks[i].value != '\0';
     put_number(a, set_marks);
     for (size_t i = 0; i < c->nmarks; i++)
-        if (c->marks[i].set) {
+        if (*c->marks[i].value) {
             put(a, c->marks[i].field, strlen(c->marks[i].field));
-            put(a, "1", 1);
+            put(a, c->marks[i].value, strlen(c->marks[i].value));
         }
     put_number(a, c->nmarks - set_marks);
     for (size_t i = 0; i < c->nmarks; i++)
-        if (!c->marks[i].set)
+        if (!*c->marks[i].value)
             put(a, c->marks[i].field, strlen(c->marks[i].field));
     put_number(a, c->ndeads);
     for (size_t i = 0; i < c->ndeads; i++) {

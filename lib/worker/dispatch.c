@@ -302,14 +302,14 @@ static bool inputs_are_there(struct asq__wcall *c)
 {
     if (!c->entry->batch->jobs[c->index]->inputs)
         return true;
-    if (c->state == ASQ__CALL_WAITING) {
+    if (c->state == ASQ__CALL_WAITING && !c->inputs) {
         int rc = asq__inputs_begin(c);
         if (rc < 0) {
             asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s", asq_strerror(rc));
             return false;
         }
-        c->state = ASQ__CALL_INPUTS;
     }
+    c->state = ASQ__CALL_INPUTS;
     if (!asq__inputs_ready(c))
         return false;
     if (asq__inputs_failure(c)) {
@@ -334,6 +334,8 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
                 return NULL;
             continue;
         }
+        if (c->state == ASQ__CALL_DELAYED)
+            return NULL; /* keeps its place */
         /* What brings the agent to life runs alone. */
         c->shared = queue == &a->mailbox && a->object.live && flags_of(c) & ASQ_CONCURRENT;
         if (beside && !c->shared)
@@ -448,23 +450,37 @@ static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job 
     return false;
 }
 
-void asq__dispatch(struct asq__wcall *c)
+bool asq__dispatch_join(struct asq__wcall *c)
 {
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-    struct asq__actor *a = actor_of(c->entry->part, job->agent);
+    struct asq__actor *a = c->actor ? c->actor : actor_of(c->entry->part, job->agent);
     if (!a) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
-        return;
+        return false;
     }
     c->actor = a;
-    c->state = ASQ__CALL_WAITING;
     if (!a->busy) {
         a->busy = true;
         asq__list_del(&a->where);
         asq__list_add(&a->part->busy, &a->where);
     }
-    asq__list_add(is_waited_for_inside(a, job) ? &a->reentrant : &a->mailbox, &c->node);
-    asq__actor_go_on(a);
+    if (asq__list_empty(&c->node)) /* else it has kept its place */
+        asq__list_add(is_waited_for_inside(a, job) ? &a->reentrant : &a->mailbox, &c->node);
+    return true;
+}
+
+void asq__dispatch_due(struct asq__wcall *c)
+{
+    c->state = ASQ__CALL_WAITING;
+    if (asq__dispatch_join(c))
+        asq__actor_go_on(c->actor);
+}
+
+void asq__dispatch(struct asq__wcall *c)
+{
+    c->state = ASQ__CALL_WAITING;
+    if (!asq__later_begin(c))
+        asq__dispatch_due(c);
 }
 
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
@@ -481,6 +497,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__list_del(&c->node);
     asq__inputs_free(c->inputs);
     c->inputs = NULL;
+    asq__later_end(c);
     c->state = ASQ__CALL_FINISHED;
     asq__wcall_id(c, id);
     asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name,
@@ -566,9 +583,11 @@ void asq__run_finished(struct asq__handover *h)
         p->inside--;
         if (a->inside && run->effect.kind != ASQ__EFFECT_NONE)
             mark_outer_calls(a);
-        asq__inputs_free(c->inputs);
-        c->inputs = NULL;
-        asq__commit_result(c, run, error);
+        if (!error || !asq__later_retry(c, run)) {
+            asq__inputs_free(c->inputs);
+            c->inputs = NULL;
+            asq__commit_result(c, run, error);
+        }
         asq__run_free(run);
         asq__actor_go_on(a);
         asq__partition_check_drained(p);

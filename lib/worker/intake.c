@@ -52,6 +52,8 @@ void asq__entry_free(struct asq__entry *e)
         return;
     asq__list_del(&e->order);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        asq__later_end(&e->calls[i]);
     for (size_t i = 0; i < e->nchannels; i++)
         free(e->channels[i]);
     free(e->channels);
@@ -181,9 +183,13 @@ static struct asq__wcall *find_call(struct asq__partition *p, const struct asq__
 static void cancel_call(struct asq__wcall *c)
 {
     c->canceled = true;
-    if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS) {
-        struct asq__actor *a = c->actor;
-        if (a)
+    if (c->state == ASQ__CALL_DELAYED && c->retries) {
+        asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it ran again");
+        return;
+    }
+    if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
+        c->state == ASQ__CALL_DELAYED) {
+        if (c->actor || c->delay)
             asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it began");
         return;
     }
@@ -345,6 +351,19 @@ static const redisReply *find_field(const redisReply *fields, const char *name)
     return NULL;
 }
 
+static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
+{
+    switch (a->kind) {
+    case ASQ__ATTEMPT_DIED: c->attempts += a->count; break;
+    case ASQ__ATTEMPT_MARK: c->reentered = true; break;
+    case ASQ__ATTEMPT_RETRY:
+        c->retries = a->count;
+        c->due_ms = a->due_ms;
+        c->keeps_place = a->keeps_place;
+        break;
+    }
+}
+
 static void take_attempts(struct asq__partition *p, struct asq__entry *e)
 {
     if (!p->nattempts)
@@ -353,10 +372,8 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e)
         char id[ASQ__CALL_ID_TEXT];
         asq__wcall_id(&e->calls[i], id);
         for (size_t k = 0; k < p->nattempts; k++)
-            if (strcmp(p->attempts[k].call, id) == 0) {
-                e->calls[i].attempts += p->attempts[k].count;
-                e->calls[i].reentered |= p->attempts[k].reentered;
-            }
+            if (strcmp(p->attempts[k].call, id) == 0)
+                take_attempt(&e->calls[i], &p->attempts[k]);
     }
 }
 

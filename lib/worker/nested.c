@@ -24,6 +24,7 @@ struct nested {
     struct asq__run *run; /* NULL once the method has ended; the loop's */
     uint64_t ordinal;     /* of the statement; the method's */
     bool again;           /* the call may have been begun before */
+    uint32_t retries;     /* runs before this one that have failed: they called for themselves */
     Asqueue__Chain chain;
     Asqueue__Link own, **links;
     pthread_mutex_t lock;
@@ -225,6 +226,8 @@ static void derive_id(struct nested *n, uint32_t partition, const struct request
     struct asq__buf b;
     asq__buf_init(&b, (size_t) 1 << 31);
     asq__buf_puts(&b, n->own.call);
+    if (n->retries)
+        asq__buf_printf(&b, "#%u", n->retries);
     asq__buf_printf(&b, " %llu %u ", (unsigned long long) n->ordinal, partition);
     /* The jobs themselves hold target, method and arguments. */
     asq__siphash128(q->jobs.data, q->jobs.len, out);
@@ -512,6 +515,7 @@ asq *asq__nested_new(struct asq__run *run)
     n->w = run->w;
     n->run = run;
     n->again = c->entry->again;
+    n->retries = c->retries;
     n->links = links;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);

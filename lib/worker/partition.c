@@ -68,10 +68,13 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
         if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
             (size_t) field->len >= sizeof a->call + 2)
             continue;
-        bool mark = field->str[0] == '!';
-        memcpy(a->call, field->str + mark, strlen(field->str + mark) + 1);
-        a->reentered = mark;
-        a->count = mark ? 0 : (uint32_t) strtoul(value->str, NULL, 10);
+        bool sign = field->str[0] == ASQ__ATTEMPT_MARK || field->str[0] == ASQ__ATTEMPT_RETRY;
+        memcpy(a->call, field->str + sign, strlen(field->str + sign) + 1);
+        a->kind = sign ? (enum asq__attempt_kind) field->str[0] : ASQ__ATTEMPT_DIED;
+        char *rest = value->str;
+        a->count = (uint32_t) strtoul(rest, &rest, 10);
+        a->due_ms = strtoull(rest, &rest, 10);
+        a->keeps_place = strtoul(rest, NULL, 10) == 1;
         p->nattempts++;
     }
 }

@@ -48,6 +48,7 @@ void asq__stream_id_format(struct asq__stream_id id, char out[48]);
 enum asq__wcall_state {
     ASQ__CALL_WAITING,  /* in the actor's mailbox */
     ASQ__CALL_INPUTS,   /* in the mailbox, its futures are awaited */
+    ASQ__CALL_DELAYED,  /* not due yet: in no list, or in the mailbox to keep its place */
     ASQ__CALL_RUNNING,  /* on a fiber, or about to be */
     ASQ__CALL_PARKED,   /* on a fiber that waits */
     ASQ__CALL_FINISHED, /* its result is in a commit */
@@ -61,11 +62,15 @@ struct asq__wcall {
     struct asq__run *run;       /* while RUNNING or PARKED */
     struct asq__inputs *inputs; /* futures that are awaited, or their values; or NULL */
     uint32_t index;
-    uint32_t attempts; /* processes that died on it */
+    uint32_t attempts;        /* processes that died on it */
+    uint32_t retries;         /* runs that have failed and are not what it comes to */
+    uint64_t due_ms;          /* of Redis' clock: not to be run before; 0: at once */
+    struct asq__delay *delay; /* DELAYED: its timer; or NULL */
     enum asq__wcall_state state;
     bool canceled;
-    bool shared;    /* runs beside others of its kind: ASQ_CONCURRENT */
-    bool reentered; /* marked: must not be run again from its start */
+    bool keeps_place; /* DELAYED: later calls to the agent wait */
+    bool shared;      /* runs beside others of its kind: ASQ_CONCURRENT */
+    bool reentered;   /* marked: must not be run again from its start */
 };
 
 /* A batch. Freed when every call is finished and acknowledged, and nothing refers to it. */
@@ -95,9 +100,9 @@ struct asq__entry {
 /* ---- an agent in memory ---- */
 
 struct asq__actor {
-    struct asq__node node; /* in part->actors, by id */
+    struct asq__node node;  /* in part->actors, by id */
     struct asq__list where; /* in process->idle when nothing concerns it, else in part->busy */
-    struct asq__list load; /* in part->loads while its record is wanted */
+    struct asq__list load;  /* in part->loads while its record is wanted */
     struct asq__partition *part;
     struct asq__object object;
     struct asq__list mailbox;   /* calls that wait, first in first out */
@@ -162,10 +167,19 @@ struct asq__partition {
     int64_t unowned_since_ms;
 };
 
+/* A field of the partition's attempts: the call id, alone or with a sign before it. */
+enum asq__attempt_kind {
+    ASQ__ATTEMPT_DIED,       /* "ID": how many processes died while they ran it */
+    ASQ__ATTEMPT_MARK = '!', /* "!ID": a re-entrant call has taken effect inside of it */
+    ASQ__ATTEMPT_RETRY = '~' /* "~ID": runs that failed, when the next is due (Redis' clock,
+                              * ms), and 1 if it keeps its place */
+};
 struct asq__attempt {
     char call[ASQ__CALL_ID_TEXT];
+    enum asq__attempt_kind kind;
     uint32_t count;
-    bool reentered;
+    uint64_t due_ms;
+    bool keeps_place;
 };
 
 /* ---- shared with the supervisor ---- */
@@ -290,8 +304,10 @@ void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 
 /* dispatch.c */
-void asq__dispatch(struct asq__wcall *c);            /* a new call: to its actor's mailbox */
-void asq__actor_go_on(struct asq__actor *a);         /* starts what can be started */
+void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */
+void asq__dispatch_due(struct asq__wcall *c);  /* … that was delayed, and is due */
+bool asq__dispatch_join(struct asq__wcall *c); /* to its mailbox alone; false: it was failed */
+void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
 void asq__run_finished(struct asq__handover *h);
@@ -302,6 +318,12 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 void asq__actor_free(struct asq__actor *a);
 void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms);
 bool asq__process_may_start(struct asq__process *w);
+
+/* later.c: calls that are due in the future. */
+bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now */
+/* A run has failed. True: the call is run again, later. */
+bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
+void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
 
 /* deadlock.c: circles of calls that wait for each other. */
 void asq__deadlock_look(struct asq__process *w); /* once a second */
@@ -336,10 +358,10 @@ void asq__run_free(struct asq__run *run);
 
 /* nested.c */
 asq *asq__nested_new(struct asq__run *run);
-void asq__nested_end(asq *h);                     /* the method has returned; on the loop */
+void asq__nested_end(asq *h); /* the method has returned; on the loop */
 /* The call that a parked run waits for, and that alone; NULL: none, or one of several. */
 const struct asq__call_id *asq__nested_waits_for(const struct asq__run *run);
-void asq__nested_cancel(struct asq__run *run); /* what it has called is cancelled too */
+void asq__nested_cancel(struct asq__run *run);    /* what it has called is cancelled too */
 void asq__nested_go_on(struct asq__partition *p); /* held requests whose commit is acknowledged */
 void asq__nested_drop_held(struct asq__partition *p);
 
@@ -356,6 +378,8 @@ const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);
 void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
 void asq__commit_mark(struct asq__wcall *c);
+/* A run has failed, and is followed by another at due_ms of Redis' clock. */
+void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
 void asq__commits_recover(struct asq__process *w);

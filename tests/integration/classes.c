@@ -113,6 +113,28 @@ static int counter_set_twice(asq_ctx *ctx, void *self, const asq_value *value)
     return asq_map_set_int(asq_ctx_state(ctx), "value", n / 2);
 }
 
+/* digit(n, runs): puts a digit behind the value, in the run of this number; the runs before it fail. */
+static int counter_digit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t n, runs, value;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I, I]", &n, &runs)) < 0)
+        return rc;
+    value = asq_map_int(asq_ctx_state(ctx), "value") * 10 + n;
+    if ((rc = asq_map_set_int(asq_ctx_state(ctx), "value", value)) < 0)
+        return rc;
+    if (asq_ctx_attempt(ctx) < runs)
+        return asq_fail(ctx, ASQ_EUSER(9), "run %u fails", asq_ctx_attempt(ctx));
+    *ret = asq_value_int(value);
+    return 0;
+}
+
+static const asq_retry counter_stubborn = { ASQ_RETRY_INIT, .attempts = 4, .delay_ms = 1 };
+static const asq_method_retry counter_retries[] = { { "stubborn", &counter_stubborn },
+                                                    { NULL, NULL } };
+
 static const asq_method counter_methods[] = {
     { "add", counter_add, "n", ASQ_NONBLOCKING, "Adds n." },
     { "add_blocking", counter_add, "n", 0, "The same on a thread." },
@@ -123,6 +145,8 @@ static const asq_method counter_methods[] = {
     { "bare", counter_bare, NULL, 0, NULL },
     { "zero", counter_zero, NULL, 0, NULL },
     { "use_secret", counter_use_secret, NULL, 0, NULL },
+    { "digit", counter_digit, NULL, 0, NULL },
+    { "stubborn", counter_digit, NULL, 0, NULL },
     { "_secret", counter_secret, NULL, 0, NULL },
     { 0 }
 };
@@ -134,7 +158,7 @@ static const asq_attribute counter_attributes[] = {
     { 0 }
 };
 const asq_class counter_class = { ASQ_CLASS_INIT, .name = "Counter", .methods = counter_methods,
-                                  .attributes = counter_attributes };
+                                  .attributes = counter_attributes, .retries = counter_retries };
 
 /* ---- Echo -------------------------------------------------------------------------------------- */
 

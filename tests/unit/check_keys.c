@@ -60,8 +60,6 @@ START_TEST(keys_of_a_partition_share_one_hash_tag)
     names(asq__keys_lease(&keys, 7, out), "asq:{default.7}:lease");
     names(asq__keys_agents(&keys, 7, out), "asq:{default.7}:agents");
     names(asq__keys_attempts(&keys, 7, out), "asq:{default.7}:attempts");
-    names(asq__keys_later(&keys, 7, out), "asq:{default.7}:later");
-    names(asq__keys_later_jobs(&keys, 7, out), "asq:{default.7}:later:jobs");
     names(asq__keys_dead(&keys, 7, out), "asq:{default.7}:dead");
     names(asq__keys_result(&keys, 7, batch, out),
           "asq:{default.7}:r:00010f107f80abcdefff05060708090a");

@@ -1,0 +1,98 @@
+/*
+ * later.c: calls that are due in the future: those that were made with a delay, and those that have
+ * failed and are run again. They stay in the stream until they have ended, like any other; what is kept
+ * besides is how often a call has failed and when it is due again, in the partition's attempts. So a new
+ * owner finds them all where it finds the others.
+ */
+#include <stdlib.h>
+
+#include "client/retry.h"
+#include "value/clock.h"
+#include "worker/process.h"
+
+struct asq__delay {
+    ev_timer timer;
+    struct asq__wcall *call;
+};
+
+static const Asqueue__Job *job_of(const struct asq__wcall *c)
+{
+    return c->entry->batch->jobs[c->index];
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct asq__wcall *c = ((struct asq__delay *) timer->data)->call;
+    (void) loop;
+    (void) revents;
+    asq__later_end(c);
+    asq__dispatch_due(c);
+}
+
+/* False: no memory. */
+static bool wait(struct asq__wcall *c, int64_t delay_ms)
+{
+    struct asq__process *w = c->entry->part->w;
+    struct asq__delay *d = calloc(1, sizeof *d);
+    if (!d)
+        return false;
+    d->call = c;
+    c->delay = d;
+    c->state = ASQ__CALL_DELAYED;
+    ev_now_update(w->loop);
+    ev_timer_init(&d->timer, on_due, (double) delay_ms / 1000, 0.);
+    d->timer.data = d;
+    ev_timer_start(w->loop, &d->timer);
+    return true;
+}
+
+void asq__later_end(struct asq__wcall *c)
+{
+    if (!c->delay)
+        return;
+    ev_timer_stop(c->entry->part->w->loop, &c->delay->timer);
+    free(c->delay);
+    c->delay = NULL;
+}
+
+bool asq__later_begin(struct asq__wcall *c)
+{
+    const Asqueue__Job *job = job_of(c);
+    struct asq__process *w = c->entry->part->w;
+    if (!c->due_ms && job->delay_ms)
+        c->due_ms =
+            c->entry->id.ms + (job->delay_ms < INT64_MAX / 4 ? job->delay_ms : INT64_MAX / 4);
+    if (!c->due_ms || c->due_ms > INT64_MAX / 2 || !w->redis_clock_known)
+        return false;
+    int64_t left = (int64_t) c->due_ms - w->redis_minus_mono_ms - asq__now_ms();
+    if (left <= 0 || !wait(c, left))
+        return false;
+    if (c->keeps_place)
+        asq__dispatch_join(c);
+    return true;
+}
+
+bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
+{
+    const Asqueue__Job *job = job_of(c);
+    struct asq__process *w = c->entry->part->w;
+    struct asq__actor *a = run->actor;
+    const asq_retry *of_method = asq__object_retry(&a->object, job->kind, job->method);
+    int64_t delay_ms, now = asq__now_ms();
+    bool keep_place;
+    if (c->canceled || !asq__retry_wanted(job->retry, of_method, run->ctx.error.pub.code,
+                                          c->retries + 1, &delay_ms, &keep_place))
+        return false;
+    if (delay_ms >= run->ctx.deadline_ms - now || !wait(c, delay_ms))
+        return false; /* it would come too late */
+    c->retries++;
+    c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
+    /* Whom a call inside the agent waits for is let in again, not queued behind it. */
+    c->keeps_place = keep_place && a->inside == 0;
+    if (c->keeps_place)
+        asq__list_add_first(&a->mailbox, &c->node);
+    else
+        c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
+    asq__commit_retry(c, run, c->due_ms);
+    return true;
+}
