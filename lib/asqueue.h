@@ -660,7 +660,8 @@ ASQ_API int asq_ctx_self(asq_ctx *ctx, asq_agent **ret);
  */
 typedef struct asq_worker_options {
     size_t size;                   /* sizeof: set by ASQ_WORKER_OPTIONS_INIT */
-    const char *url;               /* as asq_open, without local: and child:; NULL: ASQUEUE_URL, else redis://127.0.0.1:6379 */
+    const char *url;               /* as asq_open, without local: and child:; NULL: ASQUEUE_URL,
+                                    * else redis://127.0.0.1:6379 */
     const char *ns;                /* namespace; NULL: the URL's, else "default" */
     const char *id;                /* NULL: host name and a random part */
     const char *agent_dir;         /* plugins; NULL: none */
@@ -678,6 +679,10 @@ typedef struct asq_worker_options {
     asq_log_level log_level;       /* what is above is not reported */
     asq_log_fn log;                /* NULL: nothing is reported */
     void *log_user;
+    size_t max_backlog_size;       /* bytes of waiting calls that a process holds in memory; what
+                                    * comes beyond stays in Redis until there is room. 0: 256 MiB */
+    uint32_t max_waiting;          /* calls of one partition that may wait; those beyond end in
+                                    * ASQ_EBUSY at once, unless a method made them. 0: 1,000,000 */
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 

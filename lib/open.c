@@ -91,6 +91,8 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .capacity = c->capacity,
                      .max_expire_time_s = 7200,
                      .max_attempts = 3,
+                     .max_waiting = ASQ__MAX_WAITING,
+                     .max_backlog_size = ASQ__MAX_BACKLOG_SIZE,
                      .max_message_size = h->max_message_size,
                      .lease_time_ms = 10000,
                      .drain_timeout_ms = CHILD_DRAIN_MS,

@@ -58,10 +58,15 @@ static const struct as_option options[] = {
       LOG_LEVELS " (info)" },
     { "max-attempts", 0, "N", NULL, as_option_u32, AT(worker.max_attempts), 1, 1000, false,
       "a call that its process died on so often becomes a\ndead letter (3)" },
+    { "max-backlog-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_backlog_size),
+      1024 * 1024, 64 * GIB, false,
+      "of waiting calls in the memory of a process; the rest\nstays in Redis for now (256M)" },
     { "max-expire-time", 0, "S", NULL, as_option_seconds, AT(worker.max_expire_time_s), 1, 31536000,
       false, "how long results are kept for callers that do not\nfetch them (7200)" },
     { "max-message-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_message_size), 1024,
       GIB / 2, false, "of one call or result, encoded (32M)" },
+    { "max-waiting", 0, "N", NULL, as_option_u32, AT(worker.max_waiting), 1, UINT32_MAX, false,
+      "calls that may wait in one partition; those beyond\nend in ASQ_EBUSY (1000000)" },
     { "model-config-path", 0, "FILE", "FILE", as_option_string, AT(worker.model_config_path), 0, 0,
       false, "model configurations (JSON), which methods can read" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(worker.ns), 0, 0, true,
@@ -90,7 +95,7 @@ static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
       "agent-dir capacity drain-timeout id lease-time log-format log-level max-attempts "
-      "max-expire-time max-message-size model-config-path no-local-mode partitions processes "
+      "max-backlog-size max-expire-time max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },

@@ -32,7 +32,7 @@ void asq__stream_id_format(struct asq__stream_id id, char out[48])
     snprintf(out, 48, "%llu-%llu", (unsigned long long) id.ms, (unsigned long long) id.n);
 }
 
-static bool is_at_most(struct asq__stream_id a, struct asq__stream_id b)
+bool asq__stream_id_is_at_most(struct asq__stream_id a, struct asq__stream_id b)
 {
     return a.ms < b.ms || (a.ms == b.ms && a.n <= b.n);
 }
@@ -52,6 +52,7 @@ void asq__entry_free(struct asq__entry *e)
         return;
     asq__list_del(&e->order);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
+    e->part->held_calls -= e->batch->n_jobs;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         asq__later_end(&e->calls[i]);
     for (size_t i = 0; i < e->nchannels; i++)
@@ -159,6 +160,8 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
         asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
         return;
     }
+    if (p->backlog)
+        return; /* it may be in there: who waits asks again */
     struct await *a = calloc(1, sizeof *a);
     if (!a)
         return;
@@ -213,8 +216,8 @@ static void control(struct asq__partition *p, const struct asq__entry *e)
         struct asq__wcall *c = find_call(p, &target);
         if (job->kind == ASQUEUE__JOB_KIND__AWAIT)
             await_call(p, &target, e->batch->reply);
-        else if (c && job->kind == ASQUEUE__JOB_KIND__CANCEL)
-            cancel_call(c);
+        else if (job->kind == ASQUEUE__JOB_KIND__CANCEL)
+            c ? cancel_call(c) : asq__backlog_cancel(p, &target);
         else if (c && job->kind == ASQUEUE__JOB_KIND__PROBE)
             asq__deadlock_probe(c, job);
     }
@@ -299,9 +302,18 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
-    for (size_t i = 0; i < e->batch->n_jobs; i++)
-        if (e->calls[i].state != ASQ__CALL_FINISHED)
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        if (e->calls[i].state == ASQ__CALL_FINISHED)
+            continue;
+        if (e->refused)
+            asq__wcall_fail(&e->calls[i], ASQ_EBUSY,
+                            "more than %u calls wait in partition %u already (--max-waiting)",
+                            p->w->config.max_waiting, p->number);
+        else if (e->calls[i].canceled)
+            asq__wcall_fail(&e->calls[i], ASQ_ECANCELED, "the call was cancelled before it began");
+        else
             asq__dispatch(&e->calls[i]);
+    }
     e->uncommitted--;
     asq__entry_settle(e);
 }
@@ -382,18 +394,20 @@ static bool is_nested(const Asqueue__Batch *batch)
     return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
 }
 
-void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
+static bool is_canceled(const struct asq__wcall *c)
+{
+    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
+    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
+    return asq__backlog_is_canceled(c->entry->part, &id);
+}
+
+/* `again`: it had been left in the stream, or come behind what was; read_before: it had been seen, so
+ * what is never left was taken in then. False: it is left there. */
+static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
+                    bool again, bool read_before)
 {
     struct asq__process *w = p->w;
-    struct asq__stream_id id;
     char why[300];
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_STRING ||
-        asq__stream_id_parse(reply->element[0]->str, &id) < 0)
-        return; /* not what XREAD answers */
-    if (is_at_most(id, p->read_to))
-        return;
-    p->read_to = id;
     const redisReply *fields = reply->element[1];
     const redisReply *bytes =
         fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "batch") : NULL;
@@ -401,14 +415,14 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     if (!bytes) {
         asq__dead_letter(p, id, label ? label->str : "?", "", 0, "the entry has no field 'batch'",
                          0);
-        return;
+        return true;
     }
     if ((size_t) bytes->len > 2 * w->config.max_message_size + 65536) {
         snprintf(why, sizeof why,
                  "the entry has %zu bytes; this worker's --max-message-size is %zu",
                  (size_t) bytes->len, w->config.max_message_size);
         asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
-        return;
+        return true;
     }
     struct asq__arena arena;
     Asqueue__Batch *batch;
@@ -416,13 +430,27 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     if (asq__batch_decode(bytes->str, (size_t) bytes->len, &arena, &batch, why, sizeof why) < 0) {
         asq__arena_release(&arena);
         asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
-        return;
+        return true;
+    }
+    bool control = asq__job_is_control(batch->jobs[0]), nested = is_nested(batch);
+    /* These are never left in the stream: what was left is behind what calls that run wait for. */
+    if (read_before && (control || nested)) {
+        asq__arena_release(&arena);
+        return true;
+    }
+    /* What may have been begun, by whomever, is not refused. */
+    bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
+    bool refused = !control && !nested && !again && !begun &&
+                   p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
+    if (!control && !nested && !refused && asq__backlog_leave(p, id, batch->n_jobs, again)) {
+        asq__arena_release(&arena);
+        return false;
     }
     struct asq__entry *e = calloc(1, sizeof *e + batch->n_jobs * sizeof e->calls[0]);
     if (!e) {
         asq__arena_release(&arena);
         p->doomed = true;
-        return;
+        return true;
     }
     e->part = p;
     e->id = id;
@@ -433,7 +461,9 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     atomic_fetch_add(&w->held_bytes, e->bytes);
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
-    e->control = asq__job_is_control(batch->jobs[0]);
+    e->control = control;
+    e->refused = refused;
+    p->held_calls += batch->n_jobs;
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;
         e->calls[i].index = (uint32_t) i;
@@ -442,12 +472,46 @@ void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     struct asq__entry *first = find_entry(p, batch->id.data);
     if (first) {
         join_copy(p, first, e);
-        return;
+        return true;
     }
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
     e->known = true;
-    e->again = batch->resent || is_at_most(id, p->inherited);
-    e->lookup = !e->control && (e->again || is_nested(batch));
+    e->again = begun;
+    e->lookup = !e->control && (e->again || nested);
+    if (p->backlog)
+        for (uint32_t i = 0; i < batch->n_jobs; i++)
+            e->calls[i].canceled = is_canceled(&e->calls[i]);
     asq__list_add(&p->intake, &e->order);
+    return true;
+}
+
+/* Is it what XREAD and XRANGE answer? */
+static bool entry_id(const redisReply *reply, struct asq__stream_id *ret)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           reply->element[0]->type == REDIS_REPLY_STRING &&
+           asq__stream_id_parse(reply->element[0]->str, ret) == 0;
+}
+
+void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
+{
+    struct asq__stream_id id;
+    if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
+        return;
+    p->read_to = id;
+    take_in(p, id, reply, false, false);
+}
+
+bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
+                       struct asq__stream_id *ret_id)
+{
+    struct asq__stream_id id;
+    if (!entry_id(reply, &id))
+        return true;
+    *ret_id = id;
+    bool read_before = asq__stream_id_is_at_most(id, p->read_to);
+    if (!read_before)
+        p->read_to = id;
+    return take_in(p, id, reply, true, read_before);
 }

@@ -183,6 +183,7 @@ static void drop_entry(struct asq__node *node, void *user)
 static void drop_all(struct asq__partition *p)
 {
     asq__nested_drop_held(p);
+    asq__backlog_drop(p);
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
@@ -275,6 +276,7 @@ int asq__partitions_init(struct asq__process *w)
         p->w = w;
         p->number = i;
         asq__list_init(&p->intake);
+        asq__list_init(&p->leaving);
         asq__list_init(&p->busy);
         asq__list_init(&p->loads);
         asq__list_init(&p->loading);

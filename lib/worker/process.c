@@ -144,6 +144,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
             w->parts[i].doomed = false;
             asq__partition_fence(&w->parts[i], "out of memory");
         }
+    asq__backlog_go_on(w);
     asq__fetch_records(w);
     asq__commits_send(w);
     asq__engine_flush(w->engine);
@@ -409,6 +410,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .log_user = w };
     asq__list_init(&w->ready);
     asq__list_init(&w->loads);
+    asq__list_init(&w->leaving);
     asq__list_init(&w->idle);
     asq__list_init(&w->handover);
     pthread_mutex_init(&w->handover_lock, NULL);

@@ -42,6 +42,7 @@ struct asq__members;
 struct asq__stream_id {
     uint64_t ms, n;
 };
+bool asq__stream_id_is_at_most(struct asq__stream_id a, struct asq__stream_id b);
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret);
 void asq__stream_id_format(struct asq__stream_id id, char out[48]);
 
@@ -93,6 +94,7 @@ struct asq__entry {
     bool looking;       /* its record is being read */
     bool lookup;        /* its record must be read before it runs */
     bool again;   /* it may have been begun before: what it calls may have been called before */
+    bool refused; /* too many wait already */
     bool control; /* await, cancel: handled at once */
     struct asq__wcall calls[];
 };
@@ -141,6 +143,9 @@ struct asq__partition {
     struct asq__reader *reader;
     struct asq__stream_id read_to;   /* last entry taken in */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
+    size_t held_calls;               /* of entries in memory */
+    struct asq__backlog *backlog;    /* what is left in the stream for now; NULL: nothing */
+    struct asq__list leaving;        /* in process->leaving while there is some */
     struct asq__list intake;         /* entries in the order of the stream, not dispatched yet */
     struct asq__table entries;       /* all unfinished ones, by batch id */
     /* Agents. */
@@ -194,13 +199,16 @@ struct asq__slot {
 
 /* ---- the process ---- */
 
+/* Unless something else is wanted: see asq_worker_options. */
+enum { ASQ__MAX_WAITING = 1000000, ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024 };
+
 struct asq__process_config {
     const struct asq__url *url;
     const char *ns, *id;
     struct asq__registry *registry;
     const asq_value *models;
-    uint32_t partitions, capacity, max_expire_time_s, max_attempts;
-    size_t max_message_size, stack_size;
+    uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting;
+    size_t max_message_size, max_backlog_size, stack_size;
     int64_t lease_time_ms, drain_timeout_ms;
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
@@ -233,9 +241,10 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
-    struct asq__list ready; /* partitions with an open commit */
-    struct asq__list loads; /* partitions with records to fetch */
-    struct asq__list idle;  /* actors that nothing concerns, longest first */
+    struct asq__list ready;   /* partitions with an open commit */
+    struct asq__list loads;   /* partitions with records to fetch */
+    struct asq__list leaving; /* partitions with a backlog */
+    struct asq__list idle;    /* actors that nothing concerns, longest first */
     struct asq__members *members;
     size_t scripts_in_flight;
     int64_t refused_until_ms; /* Redis refused a commit: no new calls before */
@@ -302,6 +311,21 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client);
 /* Frees it when nothing needs it any more. */
 void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
+
+/* An entry that was left in the stream is read again. False: it is to stay there for now. *ret_id is
+ * its id, if it is an entry. */
+bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
+                       struct asq__stream_id *ret_id);
+
+/* backlog.c: the part of a stream that this process has no room for. */
+/* Is an entry to be left? `again`: it was, and has been read again. */
+bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size_t calls,
+                        bool again);
+size_t asq__backlog_calls(const struct asq__partition *p); /* that are left, about */
+bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id);
+void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
+void asq__backlog_go_on(struct asq__process *w); /* at the end of the cycle */
+void asq__backlog_drop(struct asq__partition *p);
 
 /* dispatch.c */
 void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */

@@ -100,6 +100,10 @@ static void complete(asq_worker_options *o)
         o->drain_timeout_ms = 30000;
     if (!o->max_attempts)
         o->max_attempts = 3;
+    if (!o->max_backlog_size)
+        o->max_backlog_size = ASQ__MAX_BACKLOG_SIZE;
+    if (!o->max_waiting)
+        o->max_waiting = ASQ__MAX_WAITING;
 }
 
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
@@ -174,6 +178,8 @@ int asq_worker_run(asq_worker *w)
                      .max_expire_time_s = o->max_expire_time_s,
                      .max_attempts = o->max_attempts,
                      .max_message_size = o->max_message_size,
+                     .max_backlog_size = o->max_backlog_size,
+                     .max_waiting = o->max_waiting,
                      .stack_size = o->stack_size,
                      .lease_time_ms = o->lease_time_ms,
                      .drain_timeout_ms = o->drain_timeout_ms,

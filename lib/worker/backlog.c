@@ -1,0 +1,166 @@
+/*
+ * backlog.c: a process holds what waits in its partitions' streams in memory, up to a number of bytes.
+ * Beyond that, calls are left in the stream, where they are anyway, and read again when there is room.
+ * From the first that is left on, all of the partition's calls are, so their order stays; jobs about
+ * other calls, and calls made inside methods, are taken in all the same: what holds memory may be
+ * waiting for them.
+ *
+ * The reader goes on meanwhile, so read_to tells how far the stream has been seen. A backlog has ended
+ * when reading it again has come as far.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/process.h"
+
+enum {
+    AT_LEAST = 64, /* entries that every partition may hold, whatever the others do */
+    READ_AT_ONCE = 128,
+    MAX_CANCELS = 100000
+};
+
+struct asq__backlog {
+    struct asq__stream_id from; /* the first that is left */
+    size_t calls;               /* that are left; those that were never seen are not known */
+    bool reading;
+    struct asq__call_id *cancels; /* of calls that may be in it */
+    size_t ncancels, cancel_cap;
+};
+
+static bool is_full(const struct asq__partition *p, size_t bytes, size_t entries)
+{
+    return atomic_load_explicit(&p->w->held_bytes, memory_order_relaxed) > bytes &&
+           p->entries.count >= entries;
+}
+
+bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size_t calls,
+                        bool again)
+{
+    bool full = is_full(p, p->w->config.max_backlog_size, AT_LEAST);
+    if (again) {
+        if (!full)
+            p->backlog->calls -= calls < p->backlog->calls ? calls : p->backlog->calls;
+        return full;
+    }
+    if (!p->backlog) {
+        if (!full || !(p->backlog = calloc(1, sizeof *p->backlog)))
+            return false; /* without memory it is taken in */
+        p->backlog->from = id;
+        asq__process_log(p->w, ASQ_LOG_DEBUG,
+                         "partition %u: more waits than is held in memory; the rest stays in Redis "
+                         "for now",
+                         p->number);
+        asq__list_add(&p->w->leaving, &p->leaving);
+    }
+    p->backlog->calls += calls;
+    return true;
+}
+
+size_t asq__backlog_calls(const struct asq__partition *p)
+{
+    return p->backlog ? p->backlog->calls : 0;
+}
+
+void asq__backlog_drop(struct asq__partition *p)
+{
+    if (!p->backlog)
+        return;
+    asq__list_del(&p->leaving);
+    free(p->backlog->cancels);
+    free(p->backlog);
+    p->backlog = NULL;
+}
+
+/* ---- cancelling what is left ---- */
+
+void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id)
+{
+    struct asq__backlog *b = p->backlog;
+    if (!b)
+        return; /* it has ended */
+    if (b->ncancels == b->cancel_cap) {
+        size_t cap = b->cancel_cap ? 2 * b->cancel_cap : 16;
+        struct asq__call_id *cancels =
+            cap <= MAX_CANCELS ? realloc(b->cancels, cap * sizeof *cancels) : NULL;
+        if (!cancels)
+            return; /* as if the call had begun: it runs */
+        b->cancels = cancels;
+        b->cancel_cap = cap;
+    }
+    b->cancels[b->ncancels++] = *id;
+}
+
+bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id)
+{
+    const struct asq__backlog *b = p->backlog;
+    for (size_t i = 0; b && i < b->ncancels; i++)
+        if (memcmp(&b->cancels[i], id, sizeof *id) == 0)
+            return true;
+    return false;
+}
+
+/* ---- reading it again ---- */
+
+struct again {
+    struct asq__partition *p;
+    uint64_t epoch;
+};
+
+static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct again *a = user;
+    struct asq__partition *p = a->p;
+    bool current = p->epoch == a->epoch && p->backlog && asq__partition_is_owned(p);
+    bool full = false;
+    (void) c;
+    free(a);
+    if (!current)
+        return;
+    p->backlog->reading = false;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY) {
+        if (reply && !asq__reply_is_transient(reply))
+            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
+                             p->number, asq__reply_text(reply));
+        return; /* again at the end of the next cycle */
+    }
+    for (size_t i = 0; i < reply->elements && !full; i++) {
+        struct asq__stream_id *from = &p->backlog->from;
+        full = !asq__intake_again(p, reply->element[i], from);
+        if (!full)
+            from->n++; /* behind it */
+    }
+    if (!full && reply->elements < READ_AT_ONCE &&
+        !asq__stream_id_is_at_most(p->backlog->from, p->read_to))
+        asq__backlog_drop(p); /* everything that was seen is taken in */
+    asq__intake_go_on(p);
+}
+
+static void read_again(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    struct again *a = malloc(sizeof *a);
+    char key[ASQ__KEY_MAX], from[48], count[16];
+    if (!a)
+        return;
+    a->p = p;
+    a->epoch = p->epoch;
+    asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
+    asq__stream_id_format(p->backlog->from, from);
+    snprintf(count, sizeof count, "%d", READ_AT_ONCE);
+    if (asq__conn_cmd(asq__redis_conn(w->redis, p->number), on_read, a, "XRANGE", key, from, "+",
+                      "COUNT", count, NULL) == 0)
+        p->backlog->reading = true;
+    else
+        free(a);
+}
+
+void asq__backlog_go_on(struct asq__process *w)
+{
+    ASQ__LIST_EACH (it, &w->leaving) {
+        struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, leaving);
+        if (asq__partition_is_owned(p) && !p->backlog->reading &&
+            !is_full(p, w->config.max_backlog_size / 2, AT_LEAST / 2))
+            read_again(p);
+    }
+}

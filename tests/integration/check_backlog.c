@@ -1,0 +1,200 @@
+/*
+ * check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
+ */
+#include "asqueue.h"
+#include "support/support.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALLS = 6000, LONG_MS = 3600000 };
+
+static sup_redis *redis;
+static asq *h;
+static asq_result *results[CALLS];
+
+static void set_up(void)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[300] = "";
+
+    options.partitions = 1; /* all calls wait in the same */
+    options.timeout_ms = 4 * sup_limit_ms();
+    redis = sup_redis_start(NULL);
+    ck_assert_msg(asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_redis_free(redis);
+}
+
+static sup_proc *start_worker(const char *option, const char *value)
+{
+    return sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--log-level",
+                            "debug", option, value, NULL);
+}
+
+static bool has_left_some(sup_proc *worker)
+{
+    char *text = sup_proc_output(worker);
+    bool found = strstr(text, "stays in Redis for now") != NULL;
+
+    free(text);
+    return found;
+}
+
+static asq_agent *create(const char *cls)
+{
+    asq_agent *a;
+
+    ck_assert_int_eq(asq_create(h, cls, NULL, &a, NULL), 0);
+    return a;
+}
+
+static void free_results(int n)
+{
+    for (int i = 0; i < n; i++)
+        asq_result_free(results[i]);
+}
+
+static int completed;
+
+static void in_order(asq_result *r, void *user)
+{
+    ck_assert_int_eq(asq_result_error(r)->code, 0);
+    ck_assert_ptr_eq(user, &results[completed]);
+    completed++;
+}
+
+START_TEST(what_does_not_fit_runs_all_the_same_in_its_order)
+{
+    enum { N = 1500, SIZE = 16384 };
+    asq_agent *a = create("Echo");
+    char *text = malloc(SIZE + 1);
+
+    memset(text, 'x', SIZE);
+    text[SIZE] = '\0';
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_call(a, "echo", &results[i], "[s]", text), 0);
+        ck_assert_int_eq(asq_result_then(results[i], in_order, &results[i]), 0);
+    }
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    sup_proc *worker = start_worker("--max-backlog-size", "1M");
+    ck_assert_int_eq(asq_wait_all(results, N, 2 * sup_limit_ms()), 0);
+    ck_assert_int_eq(completed, N);
+    ck_assert(has_left_some(worker));
+    sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.0}:jobs") == 0);
+    /* What comes afterwards is read as ever. */
+    ck_assert_int_eq(asq_call_wait(a, "echo", NULL, "[i]", 1), 0);
+    free_results(N);
+    free(text);
+    asq_agent_free(a);
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+}
+END_TEST
+
+START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
+{
+    enum { N = CALLS, CANCELLED = N - 10 };
+    sup_proc *worker = start_worker("--max-backlog-size", "1M");
+    asq_agent *held = create("Echo"), *other = create("Counter");
+    asq_result *sleeper, *found;
+    asq *h2;
+    char err[300];
+    int64_t value;
+
+    ck_assert_int_eq(asq_call(held, "sleep", &sleeper, "[i]", LONG_MS), 0);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(asq_call(held, "echo", &results[i], "[i]", i), 0);
+    sup_wait_until(asq_poll(h, 10) >= 0 && has_left_some(worker));
+    /* Somebody else waits for one that is left; it goes on waiting. */
+    ck_assert_int_eq(asq_open(sup_redis_url(redis), NULL, &h2, err, sizeof err), 0);
+    ck_assert_int_eq(asq_result_attach(h2, asq_result_id(results[N - 1]), &found), 0);
+    ck_assert_int_eq(asq_result_wait(found, 1500), ASQ_ETIMEOUT);
+    ck_assert_int_eq(asq_result_cancel(results[CANCELLED]), 0);
+    /* Behind it all in the stream: sees that the cancellation has been read. */
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_result_cancel(sleeper), 0);
+    ck_assert_int_eq(asq_result_wait(sleeper, sup_limit_ms()), ASQ_ECANCELED);
+    for (int i = 0; i < N; i++) {
+        if (i == CANCELLED) {
+            ck_assert_int_eq(asq_result_wait(results[i], sup_limit_ms()), ASQ_ECANCELED);
+            continue;
+        }
+        ck_assert_int_eq(asq_result_int(results[i], &value), 0);
+        ck_assert_int_eq(value, i);
+    }
+    ck_assert_int_eq(asq_result_wait(found, sup_limit_ms()), 0);
+    asq_result_free(found);
+    asq_close(h2);
+    free_results(N);
+    asq_result_free(sleeper);
+    asq_agent_free(held);
+    asq_agent_free(other);
+    sup_proc_free(worker);
+}
+END_TEST
+
+START_TEST(a_full_partition_refuses_at_once_and_loses_nothing)
+{
+    enum { N = 300, MAX = 100 };
+    sup_proc *worker = start_worker("--max-waiting", "100");
+    asq_agent *held = create("Echo");
+    asq_result *sleeper;
+    int ran = 0, busy = 0;
+    int64_t value;
+
+    ck_assert_int_eq(asq_ready(held, sup_limit_ms()), 0); /* what was there before is not refused */
+    ck_assert_int_eq(asq_call(held, "sleep", &sleeper, "[i]", LONG_MS), 0);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(asq_call(held, "echo", &results[i], "[i]", i), 0);
+    for (int i = MAX; i < N; i++) { /* told while the sleeper sleeps */
+        ck_assert_int_eq(asq_result_wait(results[i], sup_limit_ms()), ASQ_EBUSY);
+        busy++;
+    }
+    ck_assert_ptr_nonnull(strstr(asq_result_error(results[N - 1])->message, "--max-waiting"));
+    ck_assert_int_eq(asq_result_cancel(sleeper), 0);
+    for (int i = 0; i < MAX; i++) {
+        int rc = asq_result_int(results[i], &value);
+        if (rc == 0) {
+            ck_assert_int_eq(value, i);
+            ran++;
+        } else {
+            ck_assert_int_eq(rc, ASQ_EBUSY);
+            busy++;
+        }
+    }
+    ck_assert_int_ge(ran, MAX - 3); /* the sleeper waits too, and the creation may */
+    ck_assert_int_eq(ran + busy, N);
+    free_results(N);
+    asq_result_free(sleeper);
+    asq_agent_free(held);
+    sup_proc_free(worker);
+}
+END_TEST
+
+int main(void)
+{
+    if (!sup_redis_available()) {
+        puts("no redis-server: skipped");
+        return SUP_SKIP;
+    }
+    Suite *s = suite_create("backlog");
+    TCase *t = tcase_create("backlog");
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, what_does_not_fit_runs_all_the_same_in_its_order);
+    tcase_add_test(t, what_is_left_in_redis_can_be_cancelled_and_waited_for);
+    tcase_add_test(t, a_full_partition_refuses_at_once_and_loses_nothing);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
