@@ -1,0 +1,195 @@
+/*
+ * bench.h: what the files of the bench share. A case measures contenders (ways to do the same work) in
+ * rounds, one after the other in each round, so that whatever else the machine does strikes all of
+ * them; it puts rows into the table, with the median and the median of the rounds' ratios.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct asq_class;
+
+enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512 };
+
+/* ---- settings (main.c) ---- */
+
+struct settings {
+    bool quick, json;
+    int rounds;    /* 0: each case's own */
+    double span_s; /* of one measurement */
+    double soak_s;
+    uint64_t agents; /* most agents of a case */
+    const char *as_worker, *agent_dir, *source_dir;
+    char *svg; /* where the chart goes, or NULL */
+};
+extern struct settings settings;
+
+/* A number of rounds: `full`, or `quick` with --quick, or what --rounds says. */
+int rounds_of(int full, int quick);
+
+/* ---- processes (proc.c) ---- */
+
+/* A Redis, and what works at it: as-worker, the floor's worker or none. */
+struct deployment {
+    char name[32], dir[64], socket[96], url[128];
+    pid_t redis, worker;
+    uint32_t partitions;
+    pid_t pids[MAX_PIDS]; /* the worker's processes */
+    int npids;
+};
+
+struct deployment_options {
+    const char *name;
+    uint32_t partitions; /* 0: 128 */
+    int processes;       /* as-worker's; 0: 1 */
+    bool floor, lean;    /* the floor's worker instead, with its own script */
+    int batch;           /* the floor's calls to an entry */
+};
+
+double now_s(void);
+/* Ends the bench with a text. */
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* A directory of this run's own, removed at the end, with all processes ended that were started. */
+const char *run_dir(void);
+pid_t spawn(const char *log, char *const argv[]);
+pid_t spawn_fn(int (*fn)(const void *arg), const void *arg);
+void end_process(pid_t pid);
+void end_all(void);
+bool wait_for_socket(const char *path, double limit_s);
+struct deployment *deployment_start(const struct deployment_options *options);
+void deployment_stop(struct deployment *d);
+/* Those that most cases use: started when first asked for, kept until the end. */
+struct deployment *the_floor(void);
+struct deployment *the_library(void);
+void deployment_pin(const struct deployment *d, int cpu); /* -1: all processors again */
+
+/* CPU seconds of a process so far, with its threads; its resident bytes. 0 when it is gone. */
+double cpu_s(pid_t pid);
+double worker_cpu_s(const struct deployment *d);
+int64_t rss_bytes(pid_t pid);
+int64_t worker_rss(const struct deployment *d);
+int64_t redis_memory(const struct deployment *d); /* used_memory */
+
+/* ---- one measurement (measure.c) ---- */
+
+/* What a client process tells. CPU figures are seconds, of the measured span alone. */
+struct outcome {
+    double seconds, calls;
+    double p50_us, p99_us;
+    double client_cpu, worker_cpu, redis_cpu;
+    double extra[4]; /* a case's own */
+    char error[160];
+};
+
+/* The client's part of a measurement; runs in a process of its own. Fails by fail_client. */
+typedef void (*client_fn)(const struct deployment *d, const void *arg, struct outcome *out);
+void fail_client(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+struct meter {
+    const struct deployment *d;
+    double at, client, worker, redis;
+};
+void meter_start(struct meter *m, const struct deployment *d);
+void meter_stop(const struct meter *m, double calls, struct outcome *out);
+
+/* Latencies in µs: p50 and p99 to out. Sorts them. */
+void latencies(double *us, size_t n, struct outcome *out);
+double median(const double *v, int n);
+
+struct contender {
+    const char *name;
+    struct deployment *d;
+    client_fn fn;
+    const void *arg;
+    int clients; /* processes; 0: 1 */
+    int cpu;     /* pinned to this processor; -1: not */
+    struct outcome rounds[MAX_ROUNDS];
+    bool failed;
+};
+
+/* Runs clients once, and gathers what they tell; false (and a note on stderr) when one failed. */
+bool run_clients(struct contender *c, struct outcome *out);
+void measure(struct contender *c, int n, int rounds);
+
+typedef double (*figure_fn)(const struct outcome *o);
+double calls_per_s(const struct outcome *o);
+double p50_us(const struct outcome *o);
+double p99_us(const struct outcome *o);
+double seconds_of(const struct outcome *o);
+double extra0(const struct outcome *o);
+double extra1(const struct outcome *o);
+double extra2(const struct outcome *o);
+double figure(const struct contender *c, int rounds, figure_fn fn);
+/* The median of the rounds' ratios c / yardstick. */
+double ratio(const struct contender *c, const struct contender *yardstick, int rounds,
+             figure_fn fn);
+
+/* ---- the table (table.c) ---- */
+
+enum bar { NO_BAR, AT_LEAST, AT_MOST };
+
+struct row {
+    char name[64];
+    double value;
+    const char *unit;
+    char yardstick[48]; /* what the ratio is to; "" */
+    double ratio;
+    enum bar bar;
+    double bar_value;
+    bool bar_on_value; /* else on the ratio */
+    double cpu[3];     /* µs per call: client, worker, Redis; all 0: not measured */
+};
+/* Puts it out, and keeps it for the summary and the chart. */
+void table_add(const struct row *row);
+void table_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void table_case(const char *name, const char *what);
+/* Returns how many bars were not met. */
+int table_end(void);
+int table_svg(const char *path);
+
+/* A row of contender c: the median of fn, its CPU, and the ratio to y (which may be NULL). */
+struct row row_of(const char *name, const struct contender *c, const struct contender *y,
+                  int rounds, figure_fn fn, const char *unit);
+
+/* ---- load (load.c, floor.c) ---- */
+
+struct load {
+    const char *method;
+    size_t payload;  /* bytes */
+    int window;      /* calls in flight */
+    uint64_t agents; /* how many are called */
+    int group;       /* packed: calls in one statement; 0: one call per entry */
+    bool broadcast;  /* packed: asq_broadcast, else corked calls */
+    size_t state;    /* bytes of each agent's state beside its counter */
+    int batch;       /* the floor's: calls to an entry; 0: 1 */
+};
+void load_async(const struct deployment *d, const void *load, struct outcome *out);
+void load_sync(const struct deployment *d, const void *load, struct outcome *out);
+void load_packed(const struct deployment *d, const void *load, struct outcome *out);
+void floor_async(const struct deployment *d, const void *load, struct outcome *out);
+void floor_sync(const struct deployment *d, const void *load, struct outcome *out);
+int floor_worker(const void *deployment);
+void floor_prepare(struct deployment *d, const struct deployment_options *options);
+
+extern const struct asq_class bench_class;
+
+/* ---- cases ---- */
+
+void case_floor(void);
+void case_async(void);
+void case_sync(void);
+void case_packed(void);
+void case_create(void);
+void case_round(void);
+void case_growth(void);
+void case_memory(void);
+void case_start(void);
+void case_scale(void);
+void case_soak(void);
+void case_peers(void);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * measure.c: runs a case's contenders in rounds, each client in a process of its own, and takes medians.
+ * A client process writes its outcome into memory shared with the bench.
+ */
+#include "bench.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIMIT_S = 900 };
+
+static struct outcome *shared; /* [MAX_CLIENTS] */
+static struct outcome *mine;   /* in a client process */
+static double start_at;        /* clients begin together */
+
+void fail_client(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (mine)
+        vsnprintf(mine->error, sizeof mine->error, fmt, ap);
+    va_end(ap);
+    _exit(1);
+}
+
+void meter_start(struct meter *m, const struct deployment *d)
+{
+    double left = start_at - now_s();
+    if (left > 0)
+        usleep((useconds_t) (left * 1e6));
+    m->d = d;
+    m->worker = d ? worker_cpu_s(d) : 0;
+    m->redis = d ? cpu_s(d->redis) : 0;
+    m->client = cpu_s(getpid());
+    m->at = now_s();
+}
+
+void meter_stop(const struct meter *m, double calls, struct outcome *out)
+{
+    out->seconds = now_s() - m->at;
+    out->calls = calls;
+    out->client_cpu = cpu_s(getpid()) - m->client;
+    out->redis_cpu = m->d ? cpu_s(m->d->redis) - m->redis : 0;
+    out->worker_cpu = m->d ? worker_cpu_s(m->d) - m->worker : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *) a, y = *(const double *) b;
+    return (x > y) - (x < y);
+}
+
+void latencies(double *us, size_t n, struct outcome *out)
+{
+    if (n == 0)
+        return;
+    qsort(us, n, sizeof *us, compare);
+    out->p50_us = us[n / 2];
+    out->p99_us = us[n - 1 - n / 100];
+}
+
+double median(const double *v, int n)
+{
+    double sorted[MAX_ROUNDS];
+    if (n <= 0)
+        return 0;
+    memcpy(sorted, v, (size_t) n * sizeof *v);
+    qsort(sorted, (size_t) n, sizeof *sorted, compare);
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static pid_t start_client(const struct contender *c, int i)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        die("fork: %s", strerror(errno));
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    mine = &shared[i];
+    alarm(LIMIT_S);
+    c->fn(c->d, c->arg, mine);
+    /* Not exit: what the bench registered with atexit is not this process's. */
+    fflush(NULL);
+    _exit(0);
+}
+
+bool run_clients(struct contender *c, struct outcome *out)
+{
+    pid_t pids[MAX_CLIENTS];
+    int n = c->clients ? c->clients : 1;
+    bool ok = true;
+    if (!shared) {
+        shared = mmap(NULL, MAX_CLIENTS * sizeof *shared, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED)
+            die("mmap: %s", strerror(errno));
+    }
+    memset(shared, 0, MAX_CLIENTS * sizeof *shared);
+    start_at = n > 1 ? now_s() + 0.3 + 0.005 * n : 0;
+    if (c->cpu >= 0)
+        deployment_pin(c->d, c->cpu);
+    for (int i = 0; i < n; i++)
+        pids[i] = start_client(c, i);
+    for (int i = 0; i < n; i++) {
+        int status = 0;
+        while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
+            ;
+        if (status != 0 && ok) {
+            fprintf(stderr, "bench: %s: %s\n", c->name,
+                    shared[i].error[0]    ? shared[i].error
+                    : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
+                                          : "the client failed");
+            ok = false;
+        }
+    }
+    if (c->cpu >= 0)
+        deployment_pin(c->d, -1);
+    *out = shared[0];
+    for (int i = 1; i < n; i++) {
+        out->calls += shared[i].calls;
+        out->client_cpu += shared[i].client_cpu;
+        if (shared[i].seconds > out->seconds)
+            out->seconds = shared[i].seconds;
+        if (shared[i].worker_cpu > out->worker_cpu)
+            out->worker_cpu = shared[i].worker_cpu;
+        if (shared[i].redis_cpu > out->redis_cpu)
+            out->redis_cpu = shared[i].redis_cpu;
+    }
+    return ok;
+}
+
+void measure(struct contender *c, int n, int rounds)
+{
+    for (int r = 0; r < rounds; r++)
+        for (int i = 0; i < n; i++)
+            if (!c[i].failed && !run_clients(&c[i], &c[i].rounds[r]))
+                c[i].failed = true;
+}
+
+double calls_per_s(const struct outcome *o)
+{
+    return o->seconds > 0 ? o->calls / o->seconds : 0;
+}
+
+double p50_us(const struct outcome *o)
+{
+    return o->p50_us;
+}
+
+double p99_us(const struct outcome *o)
+{
+    return o->p99_us;
+}
+
+double seconds_of(const struct outcome *o)
+{
+    return o->seconds;
+}
+
+double extra0(const struct outcome *o)
+{
+    return o->extra[0];
+}
+
+double extra1(const struct outcome *o)
+{
+    return o->extra[1];
+}
+
+double extra2(const struct outcome *o)
+{
+    return o->extra[2];
+}
+
+double figure(const struct contender *c, int rounds, figure_fn fn)
+{
+    double v[MAX_ROUNDS];
+    for (int r = 0; r < rounds; r++)
+        v[r] = fn(&c->rounds[r]);
+    return c->failed ? 0 : median(v, rounds);
+}
+
+double ratio(const struct contender *c, const struct contender *yardstick, int rounds, figure_fn fn)
+{
+    double v[MAX_ROUNDS];
+    if (!yardstick || c->failed || yardstick->failed)
+        return 0;
+    for (int r = 0; r < rounds; r++) {
+        double of = fn(&yardstick->rounds[r]);
+        v[r] = of > 0 ? fn(&c->rounds[r]) / of : 0;
+    }
+    return median(v, rounds);
+}
+
+static double client_us(const struct outcome *o)
+{
+    return o->calls > 0 ? o->client_cpu / o->calls * 1e6 : 0;
+}
+
+static double worker_us(const struct outcome *o)
+{
+    return o->calls > 0 ? o->worker_cpu / o->calls * 1e6 : 0;
+}
+
+static double redis_us(const struct outcome *o)
+{
+    return o->calls > 0 ? o->redis_cpu / o->calls * 1e6 : 0;
+}
+
+struct row row_of(const char *name, const struct contender *c, const struct contender *y,
+                  int rounds, figure_fn fn, const char *unit)
+{
+    struct row row = { .unit = unit };
+    snprintf(row.name, sizeof row.name, "%s", name);
+    row.value = figure(c, rounds, fn);
+    row.cpu[0] = figure(c, rounds, client_us);
+    row.cpu[1] = figure(c, rounds, worker_us);
+    row.cpu[2] = figure(c, rounds, redis_us);
+    if (y) {
+        snprintf(row.yardstick, sizeof row.yardstick, "%s", y->name);
+        row.ratio = ratio(c, y, rounds, fn);
+    }
+    return row;
+}

@@ -1,0 +1,318 @@
+/*
+ * peers.c: other queues beside the library, in the same rounds: each with its own server and a worker
+ * and client in its own best configuration (peers/). C programs are compiled here, when the peer's
+ * library is found by pkg-config; what is not installed is skipped with a line.
+ *
+ * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed; `async ADDRESS SECONDS BYTES` prints calls per
+ * second with 1,024 in flight; `sync ADDRESS SECONDS BYTES` prints median and p99 in µs.
+ */
+#include "bench.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
+
+struct peer {
+    const char *name, *source; /* of peers/: .c is compiled, .py and .cjs are run */
+    const char
+        *server[MAX_ARGS]; /* "@" is a port, "%" a path, "U" a Unix socket; NULL first: a Redis */
+    const char *libraries; /* for pkg-config, or NULL */
+    const char *needs;     /* a shell command that succeeds when it is installed */
+    int workers;
+    double async_bar; /* the library's calls per second against its own */
+    bool packed_bar;
+};
+
+static const struct peer peers[] = {
+    { "gearmand",
+      "gearman.c",
+      { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
+      "gearmand",
+      "command -v gearmand",
+      1,
+      4,
+      false },
+    { "gearmand, 4 workers",
+      "gearman.c",
+      { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
+      "gearmand",
+      "command -v gearmand",
+      4,
+      4,
+      false },
+    { "beanstalkd",
+      "beanstalkd.c",
+      { "beanstalkd", "-l", "U" },
+      NULL,
+      "command -v beanstalkd",
+      1,
+      4,
+      false },
+    { "JetStream",
+      "nats.c",
+      { "nats-server", "-a", "127.0.0.1", "-p", "@", "-js", "-sd", "%" },
+      "libnats",
+      "command -v nats-server",
+      1,
+      1.1,
+      true },
+    { "BullMQ",
+      "bullmq.cjs",
+      { NULL },
+      NULL,
+      "NODE_PATH=${NODE_PATH:-$(npm root -g)} node -e 'require(\"bullmq\")'",
+      1,
+      4,
+      false },
+    { "Celery",
+      "celery_peer.py",
+      { NULL },
+      NULL,
+      "python3 -c 'import celery, redis'",
+      1,
+      4,
+      false },
+    { "RQ", "rq_peer.py", { NULL }, NULL, "python3 -c 'import rq'", 1, 4, false },
+};
+enum { N_PEERS = sizeof peers / sizeof *peers };
+
+struct running {
+    const struct peer *peer;
+    char program[768], address[160], name[32];
+    pid_t server, workers[8];
+};
+
+static int free_port(void)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = -1;
+    if (fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0 &&
+        getsockname(fd, (struct sockaddr *) &a, &n) == 0)
+        port = ntohs(a.sin_port);
+    if (fd >= 0)
+        close(fd);
+    return port;
+}
+
+static bool is_listening(int port)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons((uint16_t) port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool yes = fd >= 0 && connect(fd, (struct sockaddr *) &a, sizeof a) == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+static bool shell(const char *command)
+{
+    char line[3200];
+    snprintf(line, sizeof line, "( %s ) >>%s/peers.log 2>&1", command, run_dir());
+    return system(line) == 0;
+}
+
+/* The program, compiled when it is C. */
+static bool make_program(const struct peer *p, char *out, size_t n)
+{
+    char command[2400], source[700];
+    const char *dot = strrchr(p->source, '.'), *cc = getenv("CC");
+    snprintf(source, sizeof source, "%.500s/peers/%s", settings.source_dir, p->source);
+    if (strcmp(dot, ".c") != 0) {
+        snprintf(out, n, "%s", source);
+        return access(source, R_OK) == 0;
+    }
+    snprintf(out, n, "%s/%.*s", run_dir(), (int) (dot - p->source), p->source);
+    snprintf(command, sizeof command, "%s -O2 -pthread -o '%s' '%s' $(%s%s)", cc && *cc ? cc : "cc",
+             out, source, p->libraries ? "pkg-config --cflags --libs " : "",
+             p->libraries ? p->libraries : "");
+    return access(out, X_OK) == 0 || shell(command);
+}
+
+/* With room for quotes and such. */
+enum { COMMAND = 1200 };
+
+static void program_command(const struct running *r, const char *mode, char *out, size_t n)
+{
+    const char *dot = strrchr(r->peer->source, '.');
+    const char *with = strcmp(dot, ".py") == 0    ? "python3 "
+                       : strcmp(dot, ".cjs") == 0 ? "NODE_PATH=${NODE_PATH:-$(npm root -g)} node "
+                                                  : "";
+    snprintf(out, n, "%s'%s' %s '%s' %g %d", with, r->program, mode, r->address, settings.span_s,
+             PAYLOAD);
+}
+
+static pid_t spawn_args(const char *name, const char *const *argv)
+{
+    union {
+        const char *const *in;
+        char *const *out;
+    } args = { argv };
+    return spawn(name, args.out);
+}
+
+/* What is best for many calls at a time is not for one at a time: a peer may tell by the mode. */
+static void start_workers(struct running *r, const char *mode)
+{
+    for (int i = 0; i < r->peer->workers; i++) {
+        char command[COMMAND], full[COMMAND + 16];
+        program_command(r, mode, command, sizeof command);
+        snprintf(full, sizeof full, "exec %s%s", strncmp(command, "NODE", 4) == 0 ? "env " : "",
+                 command);
+        const char *sh[] = { "sh", "-c", full, NULL };
+        r->workers[i] = spawn_args(r->name, sh);
+    }
+    usleep(700000);
+}
+
+static void end_workers(struct running *r)
+{
+    for (int i = 0; i < r->peer->workers; i++)
+        end_process(r->workers[i]);
+}
+
+static bool start_server(struct running *r)
+{
+    const struct peer *p = r->peer;
+    char data[128], listen_at[160];
+    const char *argv[MAX_ARGS + 1] = { NULL };
+    int port = free_port();
+    bool up = false, by_path = p->server[0] == NULL;
+    snprintf(data, sizeof data, "%s/%s", run_dir(), r->name);
+    snprintf(listen_at, sizeof listen_at, "unix:%s.sock", data);
+    for (int i = 0; i < MAX_ARGS && p->server[i]; i++)
+        by_path |= strcmp(p->server[i], "U") == 0;
+    if (by_path)
+        snprintf(r->address, sizeof r->address, "%s", listen_at + 5);
+    else
+        snprintf(r->address, sizeof r->address, "%d", port);
+    if (p->server[0]) {
+        for (int i = 0; i < MAX_ARGS && p->server[i]; i++)
+            argv[i] = strcmp(p->server[i], "@") == 0   ? r->address
+                      : strcmp(p->server[i], "%") == 0 ? data
+                      : strcmp(p->server[i], "U") == 0 ? listen_at
+                                                       : p->server[i];
+    } else {
+        const char *redis[] = { "redis-server", "--port", "0", "--unixsocket",
+                                r->address,     "--save", "",  NULL };
+        memcpy(argv, redis, sizeof redis);
+    }
+    r->server = spawn_args(r->name, argv);
+    for (double end = now_s() + 10; !up && now_s() < end; usleep(20000))
+        up = by_path ? access(r->address, F_OK) == 0 : is_listening(port);
+    if (!up)
+        end_process(r->server);
+    return up;
+}
+
+static bool start_peer(const struct peer *p, struct running *r)
+{
+    static int number;
+    memset(r, 0, sizeof *r);
+    r->peer = p;
+    snprintf(r->name, sizeof r->name, "peer-%d", ++number);
+    const char *why = !shell(p->needs)                                  ? "not installed"
+                      : !make_program(p, r->program, sizeof r->program) ? "its client cannot be "
+                                                                          "built here"
+                      : !start_server(r)                                ? "its server did not "
+                                                                          "start"
+                                                                        : NULL;
+    if (why)
+        table_note("%s: %s, skipped", p->name, why);
+    return !why;
+}
+
+static void peer_client(const struct running *r, const char *mode, double out[2])
+{
+    char command[COMMAND + 16];
+    program_command(r, mode, command, COMMAND);
+    strcat(command, " 2>/dev/null");
+    FILE *f = popen(command, "r");
+    if (!f || fscanf(f, "%lf %lf", &out[0], &out[1]) < 1 || out[0] <= 0)
+        fail_client("%s: its client failed (%s)", r->peer->name, mode);
+    pclose(f);
+}
+
+static void peer_async(const struct deployment *d, const void *arg, struct outcome *out)
+{
+    double v[2] = { 0, 0 };
+    (void) d;
+    peer_client(arg, "async", v);
+    out->calls = v[0];
+    out->seconds = 1;
+}
+
+static void peer_sync(const struct deployment *d, const void *arg, struct outcome *out)
+{
+    double v[2] = { 0, 0 };
+    (void) d;
+    peer_client(arg, "sync", v);
+    out->p50_us = v[0];
+    out->p99_us = v[1];
+}
+
+static void peer_rows(struct running *r, int rounds)
+{
+    enum { LIB_ASYNC, LIB_PACKED, ASYNC, LIB_SYNC, SYNC, N };
+    struct load one = { .method = "noop", .payload = PAYLOAD, .window = WINDOW, .agents = AGENTS },
+                packed = {
+                    .method = "noop", .payload = PAYLOAD, .group = GROUP, .broadcast = true
+                };
+    struct contender c[N] = {
+        { .name = "async", .d = the_library(), .fn = load_async, .arg = &one, .cpu = -1 },
+        { .name = "packed", .d = the_library(), .fn = load_packed, .arg = &packed, .cpu = -1 },
+        { .name = r->peer->name, .fn = peer_async, .arg = r, .cpu = -1 },
+        { .name = "sync", .d = the_library(), .fn = load_sync, .arg = &one, .cpu = -1 },
+        { .name = r->peer->name, .fn = peer_sync, .arg = r, .cpu = -1 },
+    };
+    char name[64];
+    struct row row;
+    start_workers(r, "worker");
+    measure(c, LIB_SYNC, rounds);
+    end_workers(r);
+    start_workers(r, "worker-sync");
+    measure(c + LIB_SYNC, N - LIB_SYNC, rounds);
+    end_workers(r);
+    snprintf(name, sizeof name, "peers: %s, async", r->peer->name);
+    row = row_of(name, &c[ASYNC], NULL, rounds, calls_per_s, "calls/s");
+    table_add(&row);
+    snprintf(name, sizeof name, "async against %s", r->peer->name);
+    row = row_of(name, &c[LIB_ASYNC], &c[ASYNC], rounds, calls_per_s, "calls/s");
+    row.bar = AT_LEAST;
+    row.bar_value = r->peer->async_bar;
+    table_add(&row);
+    snprintf(name, sizeof name, "packed against %s", r->peer->name);
+    row = row_of(name, &c[LIB_PACKED], &c[ASYNC], rounds, calls_per_s, "calls/s");
+    row.bar = r->peer->packed_bar ? AT_LEAST : NO_BAR;
+    row.bar_value = 3;
+    table_add(&row);
+    snprintf(name, sizeof name, "peers: %s, sync median", r->peer->name);
+    row = row_of(name, &c[SYNC], NULL, rounds, p50_us, "us");
+    table_add(&row);
+    snprintf(name, sizeof name, "sync against %s, median", r->peer->name);
+    row = row_of(name, &c[LIB_SYNC], &c[SYNC], rounds, p50_us, "us");
+    row.bar = AT_MOST;
+    row.bar_value = 1;
+    table_add(&row);
+}
+
+void case_peers(void)
+{
+    int rounds = rounds_of(5, 1);
+    table_case("peers", "other queues, 100 B, 1,024 in flight; a call and its answer");
+    for (int i = 0; i < N_PEERS; i++) {
+        struct running r;
+        if (!start_peer(&peers[i], &r))
+            continue;
+        peer_rows(&r, rounds);
+        end_process(r.server);
+    }
+}
