@@ -78,6 +78,17 @@ END
     expect "$tmp/out" '^_forge: refused: .*_forge'
 }
 
+check_guess_two_thirds() { # N
+    expect "$tmp/out" "^$1 agents created in [0-9.]+ s\$"
+    expect_count "$tmp/out" "^round [12]: $1 guesses in [0-9.]+ s, average [0-9.]+, two thirds of it" 2
+    # Each guess is in the histogram, and people learn: the second round's average is lower.
+    sed -n '/^round 1/,/^round 2/p' "$tmp/out" |
+        awk -v n="$1" '$2 == "to" { sum += $4 } END { exit sum != n }' ||
+        fail "the histogram does not have $1 guesses" "$tmp/out"
+    awk '/^round/ { sub(",", "", $9); a[++k] = $9 } END { exit !(k == 2 && a[2] < a[1] && a[2] > 0) }' \
+        "$tmp/out" || fail "the average does not fall" "$tmp/out"
+}
+
 make_pages() {
     mkdir "$tmp/www"
     cat >"$tmp/www/streams.html" <<'END'
@@ -126,6 +137,15 @@ child 0 "$examples/rpc_example"
 check_rpc_example
 child 0 "$examples/rpc_example" local:
 check_rpc_example
+
+echo "guess_two_thirds, child mode and local:"
+child 0 "$examples/guess_two_thirds" -r 2
+check_guess_two_thirds 1000
+child 0 "$examples/guess_two_thirds" -n 200 -r 2 --think 300
+check_guess_two_thirds 200
+child 0 "$examples/guess_two_thirds" -n 100 -r 2 local:
+check_guess_two_thirds 100
+child 2 "$examples/guess_two_thirds" -n 0
 
 if [ -x "$examples/web_search" ]; then
     make_pages
