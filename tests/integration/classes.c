@@ -3,9 +3,11 @@
  */
 #include "classes.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- Counter ----------------------------------------------------------------------------------- */
@@ -678,5 +680,72 @@ static const asq_attribute relay_attributes[] = { { "entered", NULL, NULL, 0, NU
 const asq_class relay_class = { ASQ_CLASS_INIT, .name = "Relay", .methods = relay_methods,
                                 .attributes = relay_attributes };
 
-const asq_class *const classes[] = { &counter_class, &echo_class, &journal_class, &relay_class,
-                                     NULL };
+/* ---- Poison: methods that no worker likes --------------------------------------------------------- */
+
+/* die(how): ends its process: 0 by SIGKILL, 1 by abort, 2 by _exit, 3 by a fault. */
+static int poison_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    volatile char *nowhere = NULL;
+    int64_t how;
+    int rc;
+
+    (void) self;
+    (void) ret;
+    if ((rc = asq_args(ctx, args, "[I]", &how)) < 0)
+        return rc;
+    signal(SIGABRT, SIG_DFL);
+    signal(SIGSEGV, SIG_DFL);
+    if (how == 0)
+        raise(SIGKILL);
+    else if (how == 1)
+        abort();
+    else if (how == 2)
+        _exit(3);
+    else
+        *nowhere = 1;
+    return 0;
+}
+
+/* block(ms): keeps its thread for that long without telling anybody, and counts its runs. */
+static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    struct timespec left;
+    int64_t ms, runs = asq_map_int(asq_ctx_state(ctx), "runs") + 1;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I]", &ms)) < 0 ||
+        (rc = asq_map_set_int(asq_ctx_state(ctx), "runs", runs)) < 0)
+        return rc;
+    left = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+    while (nanosleep(&left, &left) < 0)
+        ;
+    *ret = asq_value_int(runs);
+    return 0;
+}
+
+/* wait(ms): the same, parked. */
+static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t ms, runs = asq_map_int(asq_ctx_state(ctx), "runs") + 1;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I]", &ms)) < 0 ||
+        (rc = asq_map_set_int(asq_ctx_state(ctx), "runs", runs)) < 0 ||
+        (rc = asq_ctx_sleep(ctx, ms)) < 0)
+        return rc;
+    *ret = asq_value_int(runs);
+    return 0;
+}
+
+static const asq_method poison_methods[] = { { "die", poison_die, NULL, 0, NULL },
+                                             { "block", poison_block, NULL, 0, NULL },
+                                             { "block_loop", poison_block, NULL, ASQ_NONBLOCKING,
+                                               NULL },
+                                             { "wait", poison_wait, NULL, 0, NULL },
+                                             { 0 } };
+const asq_class poison_class = { ASQ_CLASS_INIT, .name = "Poison", .methods = poison_methods };
+
+const asq_class *const classes[] = { &counter_class, &echo_class,   &journal_class,
+                                     &relay_class,   &poison_class, NULL };

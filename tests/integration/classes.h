@@ -11,6 +11,7 @@ extern const asq_class counter_class;    /* library-held state: attributes, fail
 extern const asq_class echo_class;       /* no state: values, contexts, waiting */
 extern const asq_class journal_class;    /* state in a struct: create, save, load */
 extern const asq_class relay_class;      /* methods that call other agents */
+extern const asq_class poison_class;     /* kills or blocks its worker */
 extern const asq_class *const classes[]; /* all of these, ended by NULL */
 
 #endif

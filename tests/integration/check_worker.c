@@ -1,0 +1,288 @@
+/*
+ * check_worker.c: workers join, stop, are killed and paused under load, and every call takes effect
+ * exactly once and in order. Also what user code can do to its worker.
+ */
+#include "load.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { AGENTS = 12, CALLS = 150, LEASE_MS = 1000 };
+
+static sup_redis *redis;
+static asq *h;
+static asq_worker_options options;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    options = (asq_worker_options) ASQ_WORKER_OPTIONS_INIT;
+    options.lease_time_ms = LEASE_MS;
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_redis_free(redis);
+}
+
+static pid_t worker(const char *id)
+{
+    options.id = id;
+    return load_worker(sup_redis_url(redis), &options);
+}
+
+static int owned_by(const char *process)
+{
+    char *n = sup_redis_str(redis, "HGET asq:{default}:worker:%s partitions", process);
+    int owned = n ? atoi(n) : 0;
+
+    free(n);
+    return owned;
+}
+
+/* ---- joining, stopping ---- */
+
+START_TEST(a_worker_that_joins_gets_its_share_and_calls_go_on)
+{
+    pid_t first = worker("first"), second;
+    struct load *l = load_new(h, AGENTS);
+
+    load_calls(l, CALLS);
+    second = worker("second");
+    sup_wait_until((load_calls(l, 1), asq_poll(h, 5) >= 0) && owned_by("second.0") > 0);
+    sup_wait_until(owned_by("first.0") + owned_by("second.0") == 128 && owned_by("first.0") <= 80 &&
+                   owned_by("second.0") <= 80);
+    load_calls(l, CALLS);
+    load_check(l);
+    load_worker_stop(first);
+    load_worker_stop(second);
+}
+END_TEST
+
+START_TEST(a_worker_that_stops_hands_over_and_ends_in_order)
+{
+    pid_t first = worker("first"), second = worker("second");
+    struct load *l = load_new(h, AGENTS);
+
+    load_calls(l, CALLS);
+    load_worker_stop(first);
+    load_calls(l, CALLS);
+    second = (load_worker_stop(second), worker("third"));
+    load_check(l);
+    load_worker_stop(second);
+}
+END_TEST
+
+START_TEST(a_second_request_to_stop_ends_it_sooner_and_loses_nothing)
+{
+    pid_t first = worker("first"), second;
+    struct load *l = load_new(h, AGENTS);
+    asq_agent *p;
+    asq_result *r;
+    int64_t runs;
+
+    ck_assert_int_eq(asq_create(h, "Poison", NULL, &p, NULL), 0);
+    ck_assert_int_eq(asq_call(p, "wait", &r, "[i]", 4000), 0);
+    load_calls(l, CALLS);
+    ck_assert_int_eq(asq_poll(h, 50) >= 0, 1);
+    kill(first, SIGTERM);
+    sup_sleep_ms(100);
+    kill(first, SIGTERM);
+    load_worker_status(first);
+    second = worker("second");
+    load_check(l);
+    ck_assert_int_eq(asq_result_int(r, &runs), 0);
+    ck_assert_int_eq(runs, 1); /* its first run was given up with all it had done */
+    asq_result_free(r);
+    asq_agent_free(p);
+    load_worker_stop(second);
+}
+END_TEST
+
+/* ---- dying, pausing ---- */
+
+START_TEST(a_killed_worker_is_taken_over)
+{
+    pid_t first = worker("first"), second = worker("second");
+    struct load *l = load_new(h, AGENTS);
+
+    for (int i = 0; i < 3; i++) {
+        load_calls(l, CALLS);
+        asq_poll(h, 20);
+        load_worker_kill(first);
+        first = worker(i == 0 ? "third" : i == 1 ? "fourth" : "fifth");
+    }
+    load_check(l);
+    load_worker_stop(first);
+    load_worker_stop(second);
+}
+END_TEST
+
+START_TEST(a_killed_worker_process_is_started_again)
+{
+    pid_t first = worker("first");
+    struct load *l = load_new(h, AGENTS);
+
+    for (int i = 0; i < 5; i++) {
+        load_calls(l, CALLS);
+        asq_poll(h, 20);
+        char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:first.0 pid");
+        if (pid && atoi(pid) > 1)
+            kill(atoi(pid), SIGKILL);
+        free(pid);
+    }
+    load_check(l);
+    load_worker_stop(first);
+}
+END_TEST
+
+START_TEST(a_worker_that_was_paused_changes_nothing_any_more)
+{
+    pid_t first = worker("first"), second = worker("second");
+    struct load *l = load_new(h, AGENTS);
+
+    for (int i = 0; i < 2; i++) {
+        load_calls(l, CALLS);
+        asq_poll(h, 20);
+        load_signal(first, SIGSTOP);
+        sup_wait_until(owned_by("second.0") == 128); /* all was taken over */
+        load_calls(l, CALLS);
+        load_signal(first, SIGCONT);
+        sup_wait_until(owned_by("second.0") < 128); /* it is back */
+    }
+    load_check(l);
+    load_worker_stop(first);
+    load_worker_stop(second);
+}
+END_TEST
+
+/* ---- what user code does ---- */
+
+START_TEST(a_call_that_kills_its_process_is_given_up_alone)
+{
+    enum { N = 20 };
+    pid_t w = worker("first");
+    asq_agent *poison, *innocent[N];
+    asq_result *guilty, *results[N];
+    char id[40];
+    int64_t value;
+
+    /* All in one batch: the braces put the agents into one partition. */
+    ck_assert_int_eq(asq_create(h, "Poison", "{same}poison", &poison, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        snprintf(id, sizeof id, "{same}%d", i);
+        ck_assert_int_eq(asq_create(h, "Counter", id, &innocent[i], "{s:i}", "value", 0), 0);
+        ck_assert_int_eq(asq_ready(innocent[i], sup_limit_ms()), 0);
+    }
+    asq_cork(h);
+    for (int i = 0; i < N; i++) {
+        if (i == N / 2)
+            ck_assert_int_eq(asq_call(poison, "die", &guilty, "[i]", _i), 0);
+        ck_assert_int_eq(asq_call(innocent[i], "add_blocking", &results[i], "[i]", 1), 0);
+    }
+    ck_assert_int_eq(asq_uncork(h), 0);
+    ck_assert_int_eq(asq_result_wait(guilty, 2 * sup_limit_ms()), ASQ_EDEADLETTER);
+    ck_assert_ptr_nonnull(strstr(asq_result_error(guilty)->message, "died"));
+    ck_assert_str_eq(asq_result_error(guilty)->method, "die");
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_result_int(results[i], &value), 0);
+        ck_assert_int_eq(value, 1);
+        asq_result_free(results[i]);
+        asq_agent_free(innocent[i]);
+    }
+    int p = atoi(asq_result_id(guilty)); /* a call id begins with its partition */
+    ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:dead", p), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:jobs", p), 0);
+    sup_wait_until(sup_redis_int(redis, "HLEN asq:{default.%d}:attempts", p) == 0);
+    ck_assert_int_eq(asq_call_wait(poison, "wait", NULL, "[i]", 1), 0);
+    asq_result_free(guilty);
+    asq_agent_free(poison);
+    load_worker_stop(w);
+}
+END_TEST
+
+/* bull #308, bullmq #3183: whose code keeps all threads keeps its partitions, and runs once. */
+static void blocks(const char *method, int64_t ms)
+{
+    enum { N = 3 };
+    pid_t first, second;
+    asq_agent *p[N];
+    asq_result *r[N];
+    int64_t runs;
+
+    options.capacity = 1;
+    first = worker("first");
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_create(h, "Poison", NULL, &p[i], NULL), 0);
+        ck_assert_int_eq(asq_ready(p[i], sup_limit_ms()), 0);
+    }
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(asq_call(p[i], method, &r[i], "[I]", ms), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    second = worker("second");
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_result_int(r[i], &runs), 0);
+        ck_assert_int_eq(runs, 1);
+        asq_result_free(r[i]);
+    }
+    /* Had another run begun, it would have taken effect by now, or would do so before this. */
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_call(p[i], "wait", &r[i], "[i]", 0), 0);
+        ck_assert_int_eq(asq_result_int(r[i], &runs), 0);
+        ck_assert_int_eq(runs, 2);
+        asq_result_free(r[i]);
+        asq_agent_free(p[i]);
+    }
+    load_worker_stop(first);
+    load_worker_stop(second);
+}
+
+START_TEST(bull_308_code_that_blocks_all_threads_keeps_its_partitions)
+{
+    blocks("block", 3 * LEASE_MS);
+}
+END_TEST
+
+START_TEST(code_that_blocks_the_loop_keeps_its_partitions)
+{
+    blocks("block_loop", 2 * LEASE_MS);
+}
+END_TEST
+
+START_TEST(celery_2599_a_call_of_several_lease_times_runs_once)
+{
+    blocks("wait", 4 * LEASE_MS);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("worker");
+    TCase *t = tcase_create("worker");
+
+    if (!sup_redis_available()) {
+        puts("no redis-server: skipped");
+        return SUP_SKIP;
+    }
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
+    tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
+    tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
+    tcase_add_test(t, a_killed_worker_is_taken_over);
+    tcase_add_test(t, a_killed_worker_process_is_started_again);
+    tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
+    tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
+    tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
+    tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
+    tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,147 @@
+/*
+ * load.c: see load.h.
+ */
+#include "load.h"
+#include "classes.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+pid_t load_worker(const char *url, const asq_worker_options *given)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char err[512] = "";
+    pid_t parent = getpid(), pid;
+    asq_worker *w;
+    int rc;
+
+    fflush(NULL);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid > 0) {
+        setpgid(pid, pid);
+        return pid;
+    }
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    if (given)
+        options = *given;
+    options.url = url;
+    options.log_level = ASQ_LOG_ERROR;
+    if (!options.capacity)
+        options.capacity = 4;
+    rc = asq_worker_new(&options, &w, err, sizeof err);
+    for (const asq_class *const *c = classes; rc == 0 && *c; c++)
+        rc = asq_worker_register(w, *c);
+    if (rc == 0)
+        rc = asq_worker_run(w);
+    if (rc < 0)
+        fprintf(stderr, "# worker: %s: %s\n", asq_error_name(rc), err);
+    _exit(rc < 0);
+}
+
+void load_signal(pid_t worker, int sig)
+{
+    kill(-worker, sig);
+}
+
+int load_worker_status(pid_t worker)
+{
+    int64_t end = sup_now_ms() + sup_limit_ms();
+    int status;
+    pid_t got;
+
+    while ((got = waitpid(worker, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+        if (sup_now_ms() > end) {
+            kill(-worker, SIGKILL);
+            sup_fail("worker %d does not end", (int) worker);
+        }
+        sup_sleep_ms(5);
+    }
+    ck_assert_int_eq(got, worker);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void load_worker_stop(pid_t worker)
+{
+    kill(worker, SIGTERM);
+    ck_assert_int_eq(load_worker_status(worker), 0);
+}
+
+void load_worker_kill(pid_t worker)
+{
+    load_signal(worker, SIGKILL);
+    load_worker_status(worker);
+}
+
+asq *load_open(const char *url)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[512] = "";
+    asq *h;
+
+    options.timeout_ms = 2 * sup_limit_ms();
+    ck_assert_msg(asq_open(url, &options, &h, err, sizeof err) == 0, "asq_open: %s", err);
+    return h;
+}
+
+/* ---- the load ---- */
+
+struct load {
+    asq *h;
+    size_t agents, calls, cap;
+    asq_agent **agent;
+    asq_result **results; /* [call * agents + agent] */
+};
+
+struct load *load_new(asq *h, size_t agents)
+{
+    struct load *l = calloc(1, sizeof *l);
+
+    l->h = h;
+    l->agents = agents;
+    l->agent = calloc(agents, sizeof(asq_agent *));
+    for (size_t i = 0; i < agents; i++)
+        ck_assert_int_eq(asq_create(h, "Counter", NULL, &l->agent[i], "{s:i}", "value", 0), 0);
+    for (size_t i = 0; i < agents; i++)
+        ck_assert_int_eq(asq_ready(l->agent[i], sup_limit_ms()), 0);
+    return l;
+}
+
+void load_calls(struct load *l, size_t calls)
+{
+    size_t n = (l->calls + calls) * l->agents;
+
+    l->results = realloc(l->results, n * sizeof(asq_result *));
+    for (size_t i = l->calls * l->agents; i < n; i++) {
+        /* Threads and the loop's own thread by turns. */
+        const char *method = i / l->agents % 2 ? "add" : "add_blocking";
+        ck_assert_msg(asq_call(l->agent[i % l->agents], method, &l->results[i], "[i]", 1) == 0,
+                      "%s", asq_errmsg(l->h));
+    }
+    l->calls += calls;
+}
+
+void load_check(struct load *l)
+{
+    for (size_t i = 0; i < l->calls * l->agents; i++) {
+        int64_t value = 0;
+        int rc = asq_result_int(l->results[i], &value);
+        ck_assert_msg(rc == 0, "call %zu: %s: %s", i, asq_error_name(rc), asq_errmsg(l->h));
+        ck_assert_int_eq(value, (int64_t) (i / l->agents) + 1);
+        asq_result_free(l->results[i]);
+    }
+    for (size_t i = 0; i < l->agents; i++)
+        asq_agent_free(l->agent[i]);
+    free(l->agent);
+    free(l->results);
+    free(l);
+}

@@ -1,0 +1,31 @@
+/*
+ * load.h: workers with options of one's own, and a load of calls whose outcome is known exactly: each
+ * agent is a Counter, each call adds 1, so the results of one agent are 1, 2, 3 … in the order of its
+ * calls, whatever happened to the processes on the way.
+ */
+#ifndef ASQ_TESTS_LOAD_H
+#define ASQ_TESTS_LOAD_H
+
+#include "asqueue.h"
+#include "support/support.h"
+
+#include <check.h>
+
+/* Forks a worker (a supervisor and its processes, a process group of its own) with the classes of
+ * classes.h. options (or NULL): url and logging are set here. */
+pid_t load_worker(const char *url, const asq_worker_options *options);
+void load_signal(pid_t worker, int sig); /* to all of its processes */
+int load_worker_status(pid_t worker);    /* waits; exit status, or 128 + signal */
+void load_worker_stop(pid_t worker);     /* SIGTERM; it has to end in order */
+void load_worker_kill(pid_t worker);     /* all of it, and waits */
+
+asq *load_open(const char *url);
+
+struct load;
+/* Creates the agents and waits until they are there. */
+struct load *load_new(asq *h, size_t agents);
+void load_calls(struct load *l, size_t calls_per_agent); /* sent, not waited for */
+/* All results are there, each with its value. Then everything is freed. */
+void load_check(struct load *l);
+
+#endif
