@@ -317,7 +317,16 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
         int code = auth ? ASQ_EAUTH : ASQ_EREDIS;
         if (asq__reply_is_error(reply, "LOADING"))
             code = ASQ_ECONN;
-        asq__err(text, sizeof text, code, "%s: %s", what, reply->str);
+        if (asq__reply_is_error(reply, "NOAUTH"))
+            asq__err(text, sizeof text, code,
+                     "this Redis wants a password; give it in the URL (redis://:PASSWORD@HOST, "
+                     "unix:PATH?password=PASSWORD): %s",
+                     reply->str);
+        else if (auth)
+            asq__err(text, sizeof text, code, "Redis does not take the user or password: %s",
+                     reply->str);
+        else
+            asq__err(text, sizeof text, code, "%s: %s", what, reply->str);
         lost(c, code, text);
         return;
     }

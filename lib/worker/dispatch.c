@@ -113,8 +113,10 @@ static void loaded(struct asq__actor *a, const redisReply *record)
     }
     if (rc < 0) {
         /* The record stays as it is in Redis; who calls is told what is wrong with it. */
-        asq__process_log(w, ASQ_LOG_ERROR, "agent '%s' cannot be restored: %s", a->id, why);
-        fail_mailbox(a, rc, why);
+        char text[700];
+        asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
+        asq__process_log(w, ASQ_LOG_ERROR, "%s", text);
+        fail_mailbox(a, rc, text);
         note_idle(a);
         return;
     }
