@@ -191,6 +191,7 @@ START_TEST(keys_of_a_wrong_type_block_nobody_else_and_can_be_repaired)
     ck_assert_int_eq(asq_create(h, "Counter", "a", &a, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_create(h, "Counter", "other", &other, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
     int p = partition_of("a");
     ck_assert_int_ne(p, partition_of("other"));
     snprintf(key, sizeof key, "asq:{default.%d}:%s", p, names[_i]);
