@@ -719,6 +719,25 @@ ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
  * lists those there are. */
 ASQ_API int asq_stop_worker(asq *h, const char *worker_id);
 
+/* Dead letters: calls that were given up, because processes died of them again and again, or because they
+ * could not be decoded. One is named by an id, "PARTITION-MS-N", and stays until it is sent again or dropped.
+ * All of them: ASQ_EINVAL (no such id can be), ASQ_ENOENT (no such letter).
+ *
+ * list: those of all partitions, oldest first; with a limit above 0 the newest so many. Maps with
+ * id, time_ms (when it was given up, Unix time by Redis's clock), call ("agent.method"), call_id, reason, attempts
+ * (processes that died of it), worker (which gave it up) and batch_bytes. */
+ASQ_API int asq_dead_list(asq *h, size_t limit, asq_value **ret);
+/* The same of one letter, and "jobs", a list of what it holds: {kind, class, agent, method, args, …}. Where it
+ * cannot be decoded: "error" and "batch_head", its first bytes in hexadecimal; where only arguments cannot:
+ * args_error, args_bytes and args_head of their job. */
+ASQ_API int asq_dead_show(asq *h, const char *id, asq_value **ret);
+/* Sends it again, as a new call of nobody's: no attempts count any more, its deadline begins anew, a delay is over.
+ * The letter goes in the same step, so that the call is neither lost nor made twice. *ret_call_ids (may be
+ * NULL) gets a list of the new call ids, for asq_result_attach. Errors: ASQ_EPROTO (it cannot be decoded;
+ * it stays), ASQ_EREDIS (it stays), ASQ_EUNKNOWN (the connection was lost at that moment). */
+ASQ_API int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids);
+ASQ_API int asq_dead_drop(asq *h, const char *id);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #define AT(field) offsetof(struct as_ctl, settings.field)
 
 static const struct as_option options[] = {
+    { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false, "all dead letters" },
     { "async", 'a', NULL, NULL, as_option_true, AT(async), 0, 0, false,
       "do not wait: print the call's id, and keep its result" },
     { "class", 'c', "CLASS", NULL, as_option_string, AT(class_name), 0, 0, false,
@@ -19,6 +20,8 @@ static const struct as_option options[] = {
       "id of the new agent (a random one)" },
     { "json", 'j', NULL, NULL, as_option_true, AT(json), 0, 0, true,
       "JSON instead of text, errors (on stderr) included" },
+    { "limit", 'l', "N", NULL, as_option_u32, AT(limit), 1, UINT32_MAX, false,
+      "the newest so many (100)" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, true,
@@ -38,6 +41,9 @@ static const struct as_command commands[] = {
     { "clone", "ID", "makes a new agent from the creation arguments of this\none, prints its id", 1,
       1, "id", as_ctl_clone },
     { "create", "CLASS [ARGS]", "makes an agent, prints its id", 1, 2, "id", as_ctl_create },
+    { "dead", "list|show|retry|drop [ID]",
+      "lists the calls that were given up, shows one, sends\nit again, drops it", 1, 2, "all limit",
+      as_ctl_dead },
     { "delete", "ID", "ends an agent", 1, 1, NULL, as_ctl_delete },
     { "get", "ID ATTR", "prints an attribute as JSON", 2, 2, NULL, as_ctl_get },
     { "ping", "", "asks Redis whether it is there", 0, 0, NULL, as_ctl_ping },

@@ -13,7 +13,8 @@ struct as_ctl {
     struct {
         const char *url, *ns, *id, *class_name;
         int64_t timeout_ms; /* ASQ_FOREVER: none was given */
-        bool json, async, wait;
+        bool json, async, wait, all;
+        uint32_t limit; /* 0: not given */
     } settings;
     asq *h; /* once opened; closed by main */
     int64_t opened_ms;
@@ -59,6 +60,8 @@ int as_ctl_call(void *program, int argc, char **argv);
 int as_ctl_result(void *program, int argc, char **argv);
 int as_ctl_get(void *program, int argc, char **argv);
 int as_ctl_set(void *program, int argc, char **argv);
+/* ctl_dead.c */
+int as_ctl_dead(void *program, int argc, char **argv);
 /* ctl_deployment.c */
 int as_ctl_ping(void *program, int argc, char **argv);
 int as_ctl_classes(void *program, int argc, char **argv);

@@ -1,7 +1,7 @@
 /*
  * ctl_complete.c: what the arguments of as-ctl's commands can be, as the deployment has it:
  * classes and workers by name, and the methods and attributes of the agent that was named
- * before. Agents' ids are not offered: there may be a million of them. Whatever fails, fails
+ * before, the ids of the newest dead letters. Agents' ids are not offered: there may be a million of them. Whatever fails, fails
  * silently: somebody is typing.
  */
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 #include "ctl.h"
 #include "workers.h"
 
-#define TIMEOUT_MS 1000
+#define TIMEOUT_MS  1000
+#define MAX_LETTERS 50
 
 static void print_word(const char *word)
 {
@@ -57,6 +58,19 @@ static void print_workers(asq *h)
     asq_value_free(list);
 }
 
+static void print_letters(asq *h)
+{
+    asq_value *list;
+    const char *id;
+
+    if (asq_dead_list(h, MAX_LETTERS, &list) < 0)
+        return;
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        if (asq_value_get_string(asq_map_get(asq_list_get(list, i), "id"), &id, NULL) == 0)
+            print_word(id);
+    asq_value_free(list);
+}
+
 /* `kind`: "methods" or "attributes". */
 static void print_members(asq *h, const char *agent_id, const char *kind)
 {
@@ -83,12 +97,16 @@ void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
     asq *h;
 
     (void) program;
+    if (args->argc == 0 && strcmp(command, "dead") == 0)
+        fputs("drop\nlist\nretry\nshow\n", stdout);
     if (!(h = open_quietly()))
         return;
     if (args->argc == 0 && strcmp(command, "create") == 0)
         print_classes(h);
     else if (args->argc == 0 && strcmp(command, "stop") == 0)
         print_workers(h);
+    else if (args->argc == 1 && strcmp(command, "dead") == 0 && strcmp(args->argv[0], "list") != 0)
+        print_letters(h);
     else if (args->argc == 1 && strcmp(command, "call") == 0)
         print_members(h, args->argv[0], "methods");
     else if (args->argc == 1 && (strcmp(command, "get") == 0 || strcmp(command, "set") == 0))

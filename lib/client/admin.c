@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/admin.h"
 #include "client/remote.h"
 #include "redis/redis.h"
 #include "value/clock.h"
@@ -14,12 +15,9 @@
 enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10 };
 #define STOP_LIVES_MS "100000"
 
-/* One command and its answer, waited for. `take` reads the answer; it is not called when the connection is
- * lost. */
 struct ask {
     asq *h;
-    int (*take)(asq *h, const redisReply *reply, void *user);
-    void *user;
+    const struct asq__question *q;
     bool done;
     int rc;
 };
@@ -34,10 +32,10 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     else if (reply->type == REDIS_REPLY_ERROR)
         a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s", reply->str);
     else
-        a->rc = a->take(a->h, reply, a->user);
+        a->rc = a->q->take(a->h, reply, a->q->user);
 }
 
-static int check_mode(asq *h, const char *what)
+int asq__admin_check(asq *h, const char *what)
 {
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
@@ -47,17 +45,17 @@ static int check_mode(asq *h, const char *what)
     return asq__remote_ready(h);
 }
 
-static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
-               void *user, int argc, const char *const *argv)
+int asq__admin_ask(asq *h, struct asq__question *q)
 {
-    struct ask a = { h, take, user, false, 0 };
+    struct ask a = { h, q, false, 0 };
     int64_t deadline = asq__deadline_ms(h->timeout_ms);
     for (;;) {
-        struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), partition);
+        struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), q->partition);
         a.done = false;
         a.rc = 0;
         if (asq__redis_is_up(asq__remote_redis(h)) &&
-            asq__conn_argv(conn, on_answer, &a, argc, argv, NULL) == 0) {
+            asq__conn_argv(conn, on_answer, &a, q->argc, q->argv, q->lens) == 0) {
+            q->sent++;
             asq__conn_flush(conn);
             while (!a.done) /* ends: with the answer, or when the connection is given up */
                 asq__remote_pump(h, 100);
@@ -68,6 +66,13 @@ static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *
             return asq__fail(h, ASQ_ETIMEOUT, "Redis did not answer in time");
         asq__remote_pump(h, 50);
     }
+}
+
+static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
+               void *user, int argc, const char *const *argv)
+{
+    struct asq__question q = { partition, take, user, argc, argv, NULL, 0 };
+    return asq__admin_ask(h, &q);
 }
 
 static int out_of_memory(asq *h)
@@ -93,7 +98,7 @@ int asq_ping(asq *h, double *ret_ms)
             *ret_ms = 0;
         return 0;
     }
-    int rc = check_mode(h, "asq_ping");
+    int rc = asq__admin_check(h, "asq_ping");
     if (rc < 0)
         return rc;
     clock_gettime(CLOCK_MONOTONIC, &from);
@@ -214,7 +219,7 @@ static int worker_ids(asq *h, asq_value **ret)
 int asq_workers(asq *h, asq_value **ret)
 {
     asq_value *ids = NULL, *list = NULL;
-    int rc = check_mode(h, "asq_workers");
+    int rc = asq__admin_check(h, "asq_workers");
     if (rc == 0)
         rc = worker_ids(h, &ids);
     if (rc == 0 && !(list = asq_value_list()))
@@ -278,7 +283,7 @@ int asq_stop_worker(asq *h, const char *worker_id)
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
     size_t n = strlen(worker_id), told = 0;
-    int rc = check_mode(h, "asq_stop_worker");
+    int rc = asq__admin_check(h, "asq_stop_worker");
     if (rc == 0)
         rc = worker_ids(h, &ids);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
@@ -352,7 +357,7 @@ int asq_agents(asq *h, const char *class_name, asq_value **ret)
 {
     char key[ASQ__KEY_MAX], count[16];
     struct scan s = { .class_name = class_name };
-    int rc = check_mode(h, "asq_agents");
+    int rc = asq__admin_check(h, "asq_agents");
     if (rc < 0)
         return rc;
     if (!(s.list = asq_value_list()))
@@ -432,7 +437,7 @@ static int take_owner(asq *h, const redisReply *reply, void *user)
 int asq_show(asq *h, const char *id, asq_value **ret)
 {
     char key[ASQ__KEY_MAX], why[300];
-    int rc = check_mode(h, "asq_show");
+    int rc = asq__admin_check(h, "asq_show");
     if (rc < 0)
         return rc;
     if ((rc = asq__check_id(id, why, sizeof why)) < 0)

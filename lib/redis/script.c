@@ -9,6 +9,9 @@
 
 #include "redis/scripts_gen.h"
 
+const char *const asq__script_dead_list = asq__lua_dead_list;
+const char *const asq__script_dead_retry = asq__lua_dead_retry;
+
 const char *asq__script_text(enum asq__script script)
 {
     switch (script) {

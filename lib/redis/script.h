@@ -11,6 +11,9 @@
 
 enum asq__script { ASQ__SCRIPT_COMMIT, ASQ__SCRIPT_CLAIM, ASQ__SCRIPT_RELEASE, ASQ__SCRIPTS };
 
+/* Scripts that people cause to be run, now and then: always by EVAL, and never loaded. */
+extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
+
 /* What one connection knows; zeroed when it comes up. */
 struct asq__script_cache {
     char sha[ASQ__SCRIPTS][41]; /* "" while unknown */

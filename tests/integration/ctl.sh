@@ -64,6 +64,12 @@ refused 2 '--timeout 0: it must be 1 to' "$as_ctl" --timeout 0 ping
 refused 2 "--async does not go with 'ping'" "$as_ctl" ping --async
 refused 2 "ARGS is of type int: for one argument write '\[2\]'" "$as_ctl" call tally add 2
 refused 2 'ARGS is no JSON: line 1' "$as_ctl" call tally add '{n: 2}'
+refused 2 "no 'dead lst'; did you mean 'dead list'" "$as_ctl" dead lst
+refused 2 'dead retry needs either an ID or --all' "$as_ctl" dead retry
+refused 2 'dead drop needs either an ID or --all' "$as_ctl" dead drop 1-1-0 --all
+refused 2 'dead show needs an ID' "$as_ctl" dead show
+refused 2 '--limit goes with' "$as_ctl" dead drop 1-1-0 --limit 3
+refused 2 '--all goes with' "$as_ctl" dead list --all
 refused 2 'ARGS is of type bytes' "$as_ctl" create Counter '{"$bytes": "AAEC"}'
 refused 2 'VALUE is no JSON.*A string needs its quotes' "$as_ctl" set tally owner Grace
 refused 2 'inside of one program' "$as_ctl" -u child: ping
@@ -83,7 +89,7 @@ refused 2 'exclude each other' "$as_worker" stop --all --id one
 
 echo "help and version"
 run 0 "$as_ctl" --help
-for command in agents call classes clone create delete get ping result set show stop workers; do
+for command in agents call classes clone create dead delete get ping result set show stop workers; do
     expect "$out" "^  $command"
 done
 sed -n 's|^  -., \(--[a-z-]*\).*|\1|p; s|^      \(--[a-z-]*\).*|\1|p' "$out" >"$tmp/options"
@@ -153,6 +159,42 @@ echo "a Redis that is not there yet"
 start early "$as_worker" --agent-dir "$agent_dir" --redis-url "unix:$tmp/later.sock"
 wait_until "the worker to say so" grep -q 'warning .*later\.sock.*again' "$tmp/early.log"
 stop "$pid" || fail "as-worker ended with status $?" "$tmp/early.log"
+
+echo "dead letters, without a worker"
+run 0 "$as_ctl" dead list
+expect "$err" "no dead letter in namespace 'default'"
+prints '[]' "$as_ctl" dead list --json
+dead_letter() { # PARTITION ID BATCH
+    redis-cli -s "$redis_socket" XADD "asq:{default.$1}:dead" "$2" call Echo/e.echo id '' \
+        reason 'for a test' attempts 3 worker web1.0 batch "$3" >/dev/null
+}
+if command -v redis-cli >/dev/null; then
+    dead_letter 7 1700000000000-0 "$(printf '\033[31m')"
+    dead_letter 9 1700000001000-4 ''
+    dead_letter 3 1700000002000-0 xyz
+    run 0 "$as_ctl" dead list
+    expect "$out" '^ID +TIME +CALL +ATTEMPTS +WORKER +REASON'
+    expect "$out" '^7-1700000000000-0 +2023-11-1[45]T[0-9:]+[+-][0-9]+ +Echo/e\.echo +3 +web1\.0 +for a test$'
+    run 0 "$as_ctl" dead list --json --limit 2
+    expect "$out" '^\[\{"id":"9-1700000001000-4",.*\{"id":"3-1700000002000-0",.*"batch_bytes":3\}\]$'
+    prints "$(printf '7-1700000000000-0\n9-1700000001000-4\n3-1700000002000-0')" \
+        "$as_ctl" --complete dead show ''
+    prints "$(printf 'drop\nlist\nretry\nshow')" "$as_ctl" --complete dead ''
+    run 0 "$as_ctl" dead show 3-1700000002000-0
+    expect "$out" '^batch_head +78797a$'
+    expect "$out" '^error +.*protobuf'
+    run 0 "$as_ctl" dead show 9-1700000001000-4 --json
+    expect "$out" '"batch_bytes":0,.*"error":".*no field'
+    refused 1 'dead letter 3-1700000002000-0 stays: .*ASQ_EPROTO' "$as_ctl" dead retry 3-1700000002000-0
+    refused 1 '3 of 3 failed; the first: dead letter 7-1700000000000-0 stays' "$as_ctl" dead retry --all
+    json_error 1 ASQ_EPROTO "$as_ctl" dead retry --all --json
+    refused 2 "'7-1' is no id of a dead letter" "$as_ctl" dead drop 7-1
+    json_error 1 ASQ_ENOENT "$as_ctl" --json dead drop 8-1700000000000-0
+    prints '{"dropped":"7-1700000000000-0"}' "$as_ctl" dead drop 7-1700000000000-0 --json
+    prints '' "$as_ctl" dead drop 9-1700000001000-4
+    prints 3-1700000002000-0 "$as_ctl" dead drop --all
+    prints '{"dropped":[]}' "$as_ctl" dead drop --all --json
+fi
 
 echo "no worker"
 run 0 "$as_ctl" ping

@@ -1,0 +1,626 @@
+/*
+ * dead.c: dead letters as people deal with them: list, show, send again, drop. A letter is an entry of its
+ * partition's stream asq:{N.p}:dead, written by the worker that gave the call up; its id is
+ * "PARTITION-STREAMID". What stands in one may be anybody's bytes: it is shown as far as it can be read,
+ * and only what a worker would take is sent again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "client/admin.h"
+#include "client/remote.h"
+#include "redis/redis.h"
+#include "value/hash.h"
+
+enum { PAGE = 100, HEAD_BYTES = 64 };
+
+struct letter_id {
+    uint32_t partition;
+    unsigned long long ms, n;
+};
+
+static int out_of_memory(asq *h)
+{
+    return asq__fail(h, ASQ_ENOMEM, "out of memory");
+}
+
+/* ---- ids ---- */
+
+static bool read_number(const char **text, char end, unsigned long long *ret)
+{
+    const char *s = *text;
+    unsigned long long n = 0;
+    if (*s < '0' || *s > '9')
+        return false;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        if (n > (UINT64_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (unsigned long long) (*s - '0');
+    }
+    if (*s != end)
+        return false;
+    *text = s + 1;
+    *ret = n;
+    return true;
+}
+
+static bool parse_id(const char *text, struct letter_id *ret)
+{
+    unsigned long long partition;
+    if (!read_number(&text, '-', &partition) || partition > UINT32_MAX ||
+        !read_number(&text, '-', &ret->ms) || !read_number(&text, '\0', &ret->n))
+        return false;
+    ret->partition = (uint32_t) partition;
+    return true;
+}
+
+/* The letter's partition and its id in the stream. */
+static int check_id(asq *h, const char *text, struct letter_id *ret, char stream_id[48])
+{
+    if (!text || !parse_id(text, ret) || ret->partition >= h->partitions)
+        return asq__fail(h, ASQ_EINVAL,
+                         "'%s' is no id of a dead letter of this namespace; asq_dead_list has them",
+                         text ? text : "");
+    snprintf(stream_id, 48, "%llu-%llu", ret->ms, ret->n);
+    return 0;
+}
+
+static int no_letter(asq *h, const char *id)
+{
+    return asq__fail(h, ASQ_ENOENT, "there is no dead letter %s", id);
+}
+
+/* ---- what stands in a letter ---- */
+
+/* Text for people; what is not UTF-8 gets a '?' for each byte that is not ASCII. */
+static asq_value *text_value(const char *s, size_t n)
+{
+    if (asq__utf8_valid(s, n))
+        return asq_value_stringn(s, n);
+    char *copy = malloc(n + 1);
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        copy[i] = s[i];
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char) s[i] >= 0x80)
+            copy[i] = '?';
+    asq_value *v = asq_value_stringn(copy, n);
+    free(copy);
+    return v;
+}
+
+/* The fields of an entry, by the names of the public map. batch_bytes below 0: there is none. */
+static int about_letter(const struct letter_id *id, const redisReply *const *fields, size_t n,
+                        long long batch_bytes, asq_value **ret)
+{
+    static const struct {
+        const char *field, *key;
+    } texts[] = {
+        { "call", "call" }, { "id", "call_id" }, { "reason", "reason" }, { "worker", "worker" }
+    };
+    char text[96];
+    snprintf(text, sizeof text, "%u-%llu-%llu", id->partition, id->ms, id->n);
+    asq_value *map =
+        asq_pack("{s:s, s:I, s:s, s:s, s:s, s:i, s:s, s:I}", "id", text, "time_ms",
+                 (int64_t) id->ms, "call", "?", "call_id", "", "reason", "", "attempts", 0,
+                 "worker", "", "batch_bytes", (int64_t) (batch_bytes > 0 ? batch_bytes : 0));
+    if (!map)
+        return ASQ_ENOMEM;
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        const redisReply *name = fields[i], *value = fields[i + 1];
+        int rc = 0;
+        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
+            continue;
+        if (strcmp(name->str, "attempts") == 0)
+            rc = asq_map_set_int(map, "attempts", strtoll(value->str, NULL, 10));
+        for (size_t k = 0; k < sizeof texts / sizeof *texts && rc == 0; k++)
+            if (strcmp(name->str, texts[k].field) == 0)
+                rc = asq_map_set(map, texts[k].key, text_value(value->str, (size_t) value->len));
+        if (rc < 0) {
+            asq_value_free(map);
+            return rc;
+        }
+    }
+    *ret = map;
+    return 0;
+}
+
+/* ---- list ---- */
+
+struct listing {
+    uint32_t partition;
+    size_t limit; /* SIZE_MAX: all */
+    asq_value *list;
+    size_t page; /* letters of the last answer */
+    char before[64];
+};
+
+static int take_page(asq *h, const redisReply *reply, void *user)
+{
+    struct listing *l = user;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+    l->page = reply->elements;
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *entry = reply->element[i];
+        struct letter_id id = { .partition = l->partition };
+        asq_value *letter;
+        const char *text;
+        if (entry->type != REDIS_REPLY_ARRAY || entry->elements < 2 ||
+            entry->element[0]->type != REDIS_REPLY_STRING ||
+            entry->element[1]->type != REDIS_REPLY_INTEGER)
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+        text = entry->element[0]->str;
+        snprintf(l->before, sizeof l->before, "(%s", text);
+        if (!read_number(&text, '-', &id.ms) || !read_number(&text, '\0', &id.n))
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no stream id");
+        int rc = about_letter(&id, (const redisReply *const *) entry->element + 2,
+                              entry->elements - 2, entry->element[1]->integer, &letter);
+        if (rc == 0)
+            rc = asq_list_append(l->list, letter);
+        if (rc < 0)
+            return out_of_memory(h);
+    }
+    return 0;
+}
+
+static int compare_letters(const void *a, const void *b)
+{
+    struct letter_id x = { 0 }, y = { 0 };
+    const char *text = "";
+    asq_value_get_string(asq_map_get(*(asq_value *const *) a, "id"), &text, NULL);
+    parse_id(text, &x);
+    asq_value_get_string(asq_map_get(*(asq_value *const *) b, "id"), &text, NULL);
+    parse_id(text, &y);
+    if (x.ms != y.ms)
+        return x.ms < y.ms ? -1 : 1;
+    if (x.n != y.n)
+        return x.n < y.n ? -1 : 1;
+    return x.partition < y.partition ? -1 : x.partition > y.partition;
+}
+
+/* Newest last, and no more than are wanted. */
+static void sort_and_cut(struct listing *l)
+{
+    asq_value *list = l->list;
+    if (list->list.n == 0)
+        return;
+    qsort(list->list.items, list->list.n, sizeof(asq_value *), compare_letters);
+    if (list->list.n <= l->limit)
+        return;
+    size_t over = list->list.n - l->limit;
+    for (size_t i = 0; i < over; i++)
+        asq_value_free(list->list.items[i]);
+    memmove(list->list.items, list->list.items + over, l->limit * sizeof(asq_value *));
+    list->list.n = l->limit;
+}
+
+static int list_partition(asq *h, struct listing *l)
+{
+    char key[ASQ__KEY_MAX], count[16];
+    size_t wanted = l->limit;
+    int rc = 0;
+    asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->partition, key);
+    strcpy(l->before, "+");
+    do {
+        size_t page = wanted < PAGE ? wanted : PAGE;
+        snprintf(count, sizeof count, "%zu", page);
+        struct asq__question q = { l->partition,
+                                   take_page,
+                                   l,
+                                   6,
+                                   (const char *[]){ "EVAL", asq__script_dead_list, "1", key,
+                                                     l->before, count },
+                                   NULL,
+                                   0 };
+        rc = asq__admin_ask(h, &q);
+        wanted -= page;
+        if (rc == 0 && l->page < page)
+            break;
+    } while (rc == 0 && wanted);
+    return rc;
+}
+
+int asq_dead_list(asq *h, size_t limit, asq_value **ret)
+{
+    struct listing l = { .limit = limit ? limit : SIZE_MAX };
+    int rc = asq__admin_check(h, "asq_dead_list");
+    if (rc < 0)
+        return rc;
+    if (!(l.list = asq_value_list()))
+        return out_of_memory(h);
+    for (; l.partition < h->partitions && rc == 0; l.partition++) {
+        rc = list_partition(h, &l);
+        if (l.list->list.n > l.limit)
+            sort_and_cut(&l);
+    }
+    if (rc < 0) {
+        asq_value_free(l.list);
+        return rc;
+    }
+    sort_and_cut(&l);
+    *ret = l.list;
+    return 0;
+}
+
+/* ---- one letter ---- */
+
+/* A letter as it was read. */
+struct letter {
+    const char *text;
+    struct letter_id id;
+    asq_value *about;
+    uint8_t *bytes; /* its batch; NULL: it has none */
+    size_t n;
+    struct asq__arena arena;
+    Asqueue__Batch *batch; /* in the arena; NULL: it cannot be decoded */
+    char why[300];         /* … because of this */
+};
+
+static void letter_release(struct letter *l)
+{
+    asq_value_free(l->about);
+    free(l->bytes);
+    asq__arena_release(&l->arena);
+}
+
+static void decode(asq *h, struct letter *l)
+{
+    Asqueue__Batch *batch;
+    if (!l->bytes) {
+        snprintf(l->why, sizeof l->why, "the entry had no field 'batch'");
+        return;
+    }
+    if (asq__batch_decode(l->bytes, l->n, &l->arena, &batch, l->why, sizeof l->why) < 0)
+        return;
+    if (asq__job_is_control(batch->jobs[0])) {
+        snprintf(l->why, sizeof l->why, "it is about another call, and is none itself");
+        return;
+    }
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        const char *agent = batch->jobs[i]->agent;
+        uint32_t partition = asq__partition_of(agent, strlen(agent), h->partitions);
+        if (partition != l->id.partition) {
+            snprintf(l->why, sizeof l->why, "agent '%.100s' belongs to partition %u, not %u", agent,
+                     partition, l->id.partition);
+            return;
+        }
+    }
+    l->batch = batch;
+}
+
+static int take_letter(asq *h, const redisReply *reply, void *user)
+{
+    struct letter *l = user;
+    const redisReply *fields = NULL, *batch = NULL;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+    if (reply->elements == 0)
+        return no_letter(h, l->text);
+    if (reply->element[0]->type == REDIS_REPLY_ARRAY && reply->element[0]->elements == 2 &&
+        reply->element[0]->element[1]->type == REDIS_REPLY_ARRAY)
+        fields = reply->element[0]->element[1];
+    if (!fields)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+    for (size_t i = 0; i + 1 < fields->elements; i += 2)
+        if (fields->element[i]->type == REDIS_REPLY_STRING &&
+            fields->element[i + 1]->type == REDIS_REPLY_STRING &&
+            strcmp(fields->element[i]->str, "batch") == 0)
+            batch = fields->element[i + 1];
+    /* A letter of something that had no batch has an empty one. */
+    if (batch && batch->len) {
+        l->n = (size_t) batch->len;
+        if (!(l->bytes = malloc(l->n)))
+            return out_of_memory(h);
+        memcpy(l->bytes, batch->str, l->n);
+    }
+    if (about_letter(&l->id, (const redisReply *const *) fields->element, fields->elements,
+                     (long long) l->n, &l->about) < 0)
+        return out_of_memory(h);
+    return 0;
+}
+
+/* Reads it. What was written to `l` is to be released, whatever comes of it. */
+static int read_letter(asq *h, const char *what, const char *id, struct letter *l)
+{
+    char key[ASQ__KEY_MAX], stream_id[48];
+    memset(l, 0, sizeof *l);
+    asq__arena_init(&l->arena, 0);
+    l->text = id;
+    int rc = asq__admin_check(h, what);
+    if (rc == 0)
+        rc = check_id(h, id, &l->id, stream_id);
+    if (rc < 0)
+        return rc;
+    asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->id.partition, key);
+    struct asq__question q = { l->id.partition,
+                               take_letter,
+                               l,
+                               4,
+                               (const char *[]){ "XRANGE", key, stream_id, stream_id },
+                               NULL,
+                               0 };
+    rc = asq__admin_ask(h, &q);
+    if (rc < 0)
+        return rc;
+    asq__arena_init(&l->arena, 8 * l->n + 65536);
+    decode(h, l);
+    return 0;
+}
+
+/* ---- show ---- */
+
+/* The first bytes of what cannot be read, in hexadecimal. */
+static asq_value *hex_head(const void *data, size_t n)
+{
+    char text[2 * HEAD_BYTES + 1] = "";
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < n && i < HEAD_BYTES; i++) {
+        text[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        text[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    return asq_value_string(text);
+}
+
+static const char *kind_text(Asqueue__JobKind kind)
+{
+    switch (kind) {
+    case ASQUEUE__JOB_KIND__CALL: return "call";
+    case ASQUEUE__JOB_KIND__CREATE: return "create";
+    case ASQUEUE__JOB_KIND__GET_OR_CREATE: return "get_or_create";
+    case ASQUEUE__JOB_KIND__DELETE: return "delete";
+    case ASQUEUE__JOB_KIND__GET: return "get";
+    case ASQUEUE__JOB_KIND__SET: return "set";
+    case ASQUEUE__JOB_KIND__EXISTS: return "exists";
+    case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
+    default: return "?";
+    }
+}
+
+/* Null where a job has none. */
+static int add_args(asq_value *map, const Asqueue__Job *job)
+{
+    asq_value *args = NULL;
+    char why[200];
+    int rc = 0;
+    if (job->args.len)
+        rc = asq__value_decode(job->args.data, job->args.len, &args, why, sizeof why);
+    if (rc == 0)
+        return asq_map_set(map, "args", args ? args : asq_value_null());
+    if (rc == ASQ_ENOMEM)
+        return rc;
+    rc = asq_map_set(map, "args_error", text_value(why, strlen(why)));
+    if (rc == 0)
+        rc = asq_map_set_int(map, "args_bytes", (int64_t) job->args.len);
+    return rc < 0 ? rc : asq_map_set(map, "args_head", hex_head(job->args.data, job->args.len));
+}
+
+static asq_value *show_job(const Asqueue__Job *job)
+{
+    asq_value *map = asq_pack("{s:s, s:s, s:s, s:s}", "kind", kind_text(job->kind), "class",
+                              job->class_name, "agent", job->agent, "method", job->method);
+    int rc = map ? add_args(map, job) : ASQ_ENOMEM;
+    if (rc == 0 && job->timeout_ms)
+        rc = asq_map_set_int(map, "deadline_ms", (int64_t) job->timeout_ms);
+    if (rc == 0 && job->delay_ms)
+        rc = asq_map_set_int(map, "delay_ms", (int64_t) job->delay_ms);
+    if (rc == 0 && job->chain && job->chain->n_links) {
+        const Asqueue__Link *caller = job->chain->links[job->chain->n_links - 1];
+        rc = asq_map_set(map, "caller",
+                         asq_pack("{s:s, s:s}", "call_id", caller->call, "agent", caller->agent));
+    }
+    if (rc == 0)
+        return map;
+    asq_value_free(map);
+    return NULL;
+}
+
+static int show_batch(const struct letter *l)
+{
+    if (!l->batch) {
+        int rc = asq_map_set(l->about, "error", text_value(l->why, strlen(l->why)));
+        return rc < 0 ? rc : asq_map_set(l->about, "batch_head", hex_head(l->bytes, l->n));
+    }
+    asq_value *jobs = asq_value_list();
+    int rc = jobs ? 0 : ASQ_ENOMEM;
+    for (size_t i = 0; i < l->batch->n_jobs && rc == 0; i++)
+        rc = asq_list_append(jobs, show_job(l->batch->jobs[i]));
+    if (rc == 0)
+        return asq_map_set(l->about, "jobs", jobs);
+    asq_value_free(jobs);
+    return rc;
+}
+
+int asq_dead_show(asq *h, const char *id, asq_value **ret)
+{
+    struct letter l;
+    int rc = read_letter(h, "asq_dead_show", id, &l);
+    if (rc == 0 && show_batch(&l) < 0)
+        rc = out_of_memory(h);
+    if (rc == 0) {
+        *ret = l.about;
+        l.about = NULL;
+    }
+    letter_release(&l);
+    return rc;
+}
+
+/* ---- retry ---- */
+
+static int take_count(asq *h, const redisReply *reply, void *user)
+{
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no number");
+    *(long long *) user = reply->integer;
+    return 0;
+}
+
+/* A worker that gets it fails the call with what was wrong; here there is somebody to be told. */
+static int check_args(asq *h, const struct letter *l)
+{
+    char why[300];
+    for (size_t i = 0; i < l->batch->n_jobs; i++) {
+        const Asqueue__Job *job = l->batch->jobs[i];
+        asq_value *args = NULL;
+        int rc = 0;
+        if (job->args.len)
+            rc = asq__value_decode(job->args.data, job->args.len, &args, why, sizeof why);
+        asq_value_free(args);
+        if (rc == ASQ_ENOMEM)
+            return out_of_memory(h);
+        if (rc < 0)
+            return asq__fail(h, ASQ_EPROTO,
+                             "dead letter %s stays: the arguments of job %zu cannot be decoded: %s",
+                             l->text, i, why);
+    }
+    return 0;
+}
+
+/* A new call, of nobody. A private method keeps its caller's agent, which is what allows it to be called;
+ * of a call that is none, so that nothing takes it for one that waits. */
+static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct asq__buf *out)
+{
+    struct asq__call_id nobody = { .partition = l->id.partition };
+    char nobody_text[ASQ__CALL_ID_TEXT];
+    Asqueue__Batch batch;
+    if (getrandom(id, ASQ__BATCH_ID, 0) != ASQ__BATCH_ID ||
+        getrandom(nobody.batch, ASQ__BATCH_ID, 0) != ASQ__BATCH_ID)
+        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    asq__call_id_format(&nobody, nobody_text);
+    asqueue__batch__init(&batch);
+    batch.id.data = id;
+    batch.id.len = ASQ__BATCH_ID;
+    batch.jobs = l->batch->jobs;
+    batch.n_jobs = l->batch->n_jobs;
+    for (size_t i = 0; i < batch.n_jobs; i++) {
+        Asqueue__Job *job = batch.jobs[i];
+        Asqueue__Chain *chain = job->chain;
+        job->delay_ms = 0;
+        job->no_result = false; /* who retries can ask for it, by its id */
+        if (chain && chain->n_links && job->method[0] == '_') {
+            chain->links[0] = chain->links[chain->n_links - 1];
+            chain->n_links = 1;
+            chain->links[0]->call = nobody_text;
+        } else {
+            job->chain = NULL;
+        }
+    }
+    size_t n = asqueue__batch__get_packed_size(&batch);
+    asq__buf_init(out, n + 1);
+    uint8_t *room = asq__buf_reserve(out, n);
+    if (!room)
+        return out_of_memory(h);
+    out->len = asqueue__batch__pack(&batch, room);
+    return 0;
+}
+
+/* A list of ids, one for each job. */
+static asq_value *call_ids(const struct letter *l, const uint8_t batch[ASQ__BATCH_ID])
+{
+    asq_value *list = asq_value_list();
+    struct asq__call_id id = { .partition = l->id.partition };
+    char text[ASQ__CALL_ID_TEXT];
+    memcpy(id.batch, batch, ASQ__BATCH_ID);
+    for (; list && id.index < l->batch->n_jobs; id.index++) {
+        asq__call_id_format(&id, text);
+        if (asq_list_append(list, asq_value_string(text)) < 0) {
+            asq_value_free(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static int send_again(asq *h, const struct letter *l, const struct asq__buf *batch,
+                      const asq_value *ids)
+{
+    char dead[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], stream_id[48];
+    const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
+    const char *call = "", *call_id = "", *new_id = "";
+    long long done = 0;
+    asq__keys_dead(keys, l->id.partition, dead);
+    asq__keys_jobs(keys, l->id.partition, jobs);
+    asq__keys_attempts(keys, l->id.partition, attempts);
+    snprintf(stream_id, sizeof stream_id, "%llu-%llu", l->id.ms, l->id.n);
+    asq_value_get_string(asq_map_get(l->about, "call"), &call, NULL);
+    asq_value_get_string(asq_map_get(l->about, "call_id"), &call_id, NULL);
+    asq_value_get_string(asq_list_get(ids, 0), &new_id, NULL);
+    const char *argv[] = {
+        "EVAL", asq__script_dead_retry,    "3", dead, jobs, attempts, stream_id, call_id,
+        call,   (const char *) batch->data
+    };
+    enum { ARGC = sizeof argv / sizeof *argv };
+    size_t lens[ARGC];
+    for (size_t i = 0; i + 1 < ARGC; i++)
+        lens[i] = strlen(argv[i]);
+    lens[ARGC - 1] = batch->len;
+    struct asq__question q = { l->id.partition, take_count, &done, ARGC, argv, lens, 0 };
+    int rc = asq__admin_ask(h, &q);
+    if (rc == ASQ_ETIMEOUT && q.sent)
+        return asq__fail(
+            h, ASQ_EUNKNOWN,
+            "Redis did not answer in time; if dead letter %s is gone, its call was sent "
+            "again as %s",
+            l->text, new_id);
+    if (rc < 0 || done)
+        return rc;
+    if (q.sent > 1)
+        return asq__fail(
+            h, ASQ_EUNKNOWN,
+            "the connection was lost before Redis answered, and dead letter %s is gone: "
+            "its call was sent again as %s, unless somebody else took it meanwhile",
+            l->text, new_id);
+    return no_letter(h, l->text);
+}
+
+int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
+{
+    struct letter l;
+    struct asq__buf batch;
+    uint8_t batch_id[ASQ__BATCH_ID];
+    asq_value *ids = NULL;
+    asq__buf_init(&batch, 0);
+    int rc = read_letter(h, "asq_dead_retry", id, &l);
+    if (rc == 0 && !l.batch)
+        rc = asq__fail(h, ASQ_EPROTO, "dead letter %s stays: it cannot be sent again: %s", id,
+                       l.why);
+    if (rc == 0)
+        rc = check_args(h, &l);
+    if (rc == 0)
+        rc = make_new(h, &l, batch_id, &batch);
+    if (rc == 0 && !(ids = call_ids(&l, batch_id)))
+        rc = out_of_memory(h);
+    if (rc == 0)
+        rc = send_again(h, &l, &batch, ids);
+    if (rc == 0 && ret_call_ids)
+        *ret_call_ids = ids;
+    else
+        asq_value_free(ids);
+    asq__buf_release(&batch);
+    letter_release(&l);
+    return rc;
+}
+
+/* ---- drop ---- */
+
+int asq_dead_drop(asq *h, const char *id)
+{
+    char key[ASQ__KEY_MAX], stream_id[48];
+    struct letter_id at;
+    long long done = 0;
+    int rc = asq__admin_check(h, "asq_dead_drop");
+    if (rc == 0)
+        rc = check_id(h, id, &at, stream_id);
+    if (rc < 0)
+        return rc;
+    asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), at.partition, key);
+    struct asq__question q = {
+        at.partition, take_count, &done, 3, (const char *[]){ "XDEL", key, stream_id }, NULL, 0
+    };
+    rc = asq__admin_ask(h, &q);
+    /* Sent twice, the first may have done it; gone is what was wanted. */
+    return rc == 0 && !done && q.sent < 2 ? no_letter(h, id) : rc;
+}

@@ -1,0 +1,18 @@
+-- dead_retry.lua: sends the call of a dead letter again, and removes the letter, in one step.
+--
+-- KEYS: dead, jobs, attempts. ARGV: id of the letter, call id that was given up ('' when unknown),
+-- call and batch: the fields of the new entry.
+-- Answer: 1, or 0 when there is no such letter (any more).
+--
+-- What can be refused comes first, for Redis does not roll back: keys of another type, and the new
+-- entry, when memory is full.
+if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then
+    return 0
+end
+redis.call('HLEN', KEYS[3])
+redis.call('XADD', KEYS[2], '*', 'call', ARGV[3], 'batch', ARGV[4])
+redis.call('XDEL', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' then
+    redis.call('HDEL', KEYS[3], ARGV[2], '!' .. ARGV[2], '~' .. ARGV[2])
+end
+return 1

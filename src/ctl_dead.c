@@ -1,0 +1,262 @@
+/*
+ * ctl_dead.c: as-ctl's command about calls that were given up: dead list, show, retry, drop.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctl.h"
+
+enum { DEFAULT_LIMIT = 100 };
+
+/* ---- list, show ----------------------------------------------------------------------------- */
+
+/* "2026-11-23T16:24:16+0000", to be freed. */
+static char *time_text(int64_t ms)
+{
+    time_t seconds = (time_t) (ms / 1000);
+    struct tm tm;
+    char text[48];
+
+    if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm))
+        return strdup("-");
+    return strdup(text);
+}
+
+/* … and "-" for text that is not known. */
+static char *word_of(const asq_value *letter, const char *key)
+{
+    char *word = as_word(asq_map_get(letter, key));
+
+    if (word && !*word) {
+        free(word);
+        return strdup("-");
+    }
+    return word;
+}
+
+static int print_letters(struct as_ctl *ctl, const asq_value *list)
+{
+    static const struct as_column columns[] = {
+        { "ID", false },      { "TIME", false },   { "CALL", false },
+        { "ATTEMPTS", true }, { "WORKER", false }, { "REASON", false },
+    };
+    struct as_table *t = as_table_new(columns, 6);
+
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const asq_value *letter = asq_list_get(list, i);
+        as_table_add(t, word_of(letter, "id"));
+        as_table_add(t, time_text(asq_map_int(letter, "time_ms")));
+        as_table_add(t, word_of(letter, "call"));
+        as_table_add(t, word_of(letter, "attempts"));
+        as_table_add(t, word_of(letter, "worker"));
+        as_table_add(t, word_of(letter, "reason"));
+    }
+    return as_table_print(t, &ctl->base.who);
+}
+
+static int list(struct as_ctl *ctl)
+{
+    size_t limit = ctl->settings.limit ? ctl->settings.limit : DEFAULT_LIMIT;
+    asq_value *letters;
+    int status;
+
+    if (asq_dead_list(ctl->h, limit, &letters) < 0)
+        return as_ctl_failed(ctl);
+    if (ctl->base.who.json) {
+        status = as_ctl_print(ctl, letters);
+    } else if (asq_list_size(letters) == 0) {
+        as_note(&ctl->base.who, "there is no dead letter in namespace '%s'", asq_namespace(ctl->h));
+        status = AS_EXIT_OK;
+    } else {
+        status = print_letters(ctl, letters);
+        if (status == AS_EXIT_OK && asq_list_size(letters) == limit)
+            as_note(&ctl->base.who, "the newest %zu; --limit shows more", limit);
+    }
+    asq_value_free(letters);
+    return status;
+}
+
+/* What as_ctl_show is for agents, with the jobs below, each on a line. */
+static int print_letter(struct as_ctl *ctl, const asq_value *letter)
+{
+    const char *key;
+
+    for (size_t i = 0; i < asq_map_size(letter); i++) {
+        const asq_value *v = asq_map_at(letter, i, &key);
+        bool is_time = strcmp(key, "time_ms") == 0;
+        for (size_t k = 0; asq_value_type(v) == ASQ_LIST && k < asq_list_size(v); k++) {
+            char *job;
+            if (asq_to_json(asq_list_get(v, k), 0, &job) < 0)
+                return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+            printf("%-12s ", "job");
+            as_print_text(stdout, job, false);
+            putchar('\n');
+            free(job);
+        }
+        if (asq_value_type(v) == ASQ_LIST)
+            continue;
+        char *word = is_time ? time_text(asq_map_int(letter, key)) : word_of(letter, key);
+        if (!word)
+            return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+        printf("%-12s ", is_time ? "time" : key);
+        as_print_text(stdout, word, false);
+        putchar('\n');
+        free(word);
+    }
+    return AS_EXIT_OK;
+}
+
+static int show(struct as_ctl *ctl, const char *id)
+{
+    asq_value *letter;
+    int status = as_ctl_outcome(ctl, asq_dead_show(ctl->h, id, &letter));
+
+    if (status != AS_EXIT_OK)
+        return status;
+    status = ctl->base.who.json ? as_ctl_print(ctl, letter) : print_letter(ctl, letter);
+    asq_value_free(letter);
+    return status;
+}
+
+/* ---- retry, drop ---------------------------------------------------------------------------- */
+
+/* Retries or drops one. *ret gets what is said about it as JSON. */
+static int act(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
+{
+    asq_value *calls;
+    int rc;
+
+    if (retry) {
+        if ((rc = asq_dead_retry(ctl->h, id, &calls)) == 0)
+            *ret = asq_pack("{s:s, s:o}", "id", id, "call_ids", calls);
+    } else if ((rc = asq_dead_drop(ctl->h, id)) == 0) {
+        *ret = asq_value_string(id);
+    }
+    return rc;
+}
+
+/* For people: of one letter the ids of the new calls, of many each letter's id before them. */
+static void print_act(const asq_value *done, bool with_id)
+{
+    const asq_value *calls = asq_map_get(done, "call_ids");
+    const char *id = "", *call = "";
+
+    if (asq_value_get_string(asq_map_get(done, "id"), &id, NULL) < 0)
+        asq_value_get_string(done, &id, NULL);
+    for (size_t i = 0; i < asq_list_size(calls); i++) {
+        asq_value_get_string(asq_list_get(calls, i), &call, NULL);
+        printf("%s%s%s\n", with_id ? id : "", with_id ? " " : "", call);
+    }
+    if (!calls && with_id)
+        printf("%s\n", id);
+}
+
+static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
+{
+    asq_value *done = NULL;
+    int status = as_ctl_outcome(ctl, act(ctl, retry, id, &done));
+
+    if (status == AS_EXIT_OK && ctl->base.who.json) {
+        status = retry ? as_ctl_print(ctl, done) : as_ctl_print_id(ctl, "dropped", id);
+    } else if (status == AS_EXIT_OK) {
+        print_act(done, false);
+    }
+    asq_value_free(done);
+    return status;
+}
+
+/* All that there are now. What fails does not keep the others; what somebody else has taken meanwhile
+ * is done. */
+static int act_on_all(struct as_ctl *ctl, bool retry)
+{
+    asq_value *letters, *all = asq_value_list();
+    size_t failed = 0;
+    asq_error first = { 0 };
+    char *message = NULL;
+    int status = AS_EXIT_OK, rc;
+
+    if (!all)
+        return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+    if (asq_dead_list(ctl->h, 0, &letters) < 0) {
+        asq_value_free(all);
+        return as_ctl_failed(ctl);
+    }
+    for (size_t i = 0; i < asq_list_size(letters); i++) {
+        const char *id = "";
+        asq_value *done = NULL;
+        asq_value_get_string(asq_map_get(asq_list_get(letters, i), "id"), &id, NULL);
+        rc = act(ctl, retry, id, &done);
+        if (rc == ASQ_ENOENT)
+            continue;
+        if (rc < 0) {
+            if (failed++ == 0) {
+                first.code = rc;
+                message = strdup(asq_errmsg(ctl->h));
+            }
+            if (rc == ASQ_ETIMEOUT)
+                break; /* Redis is away */
+            continue;
+        }
+        if (!ctl->base.who.json)
+            print_act(done, true);
+        if (asq_list_append(all, done) < 0) {
+            status = as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+            break;
+        }
+    }
+    if (ctl->base.who.json && status == AS_EXIT_OK) {
+        status = as_print_json_own(&ctl->base.who,
+                                   asq_pack("{s:o}", retry ? "retried" : "dropped", all));
+        all = NULL;
+    }
+    if (failed)
+        status =
+            as_report_code(&ctl->base.who, first.code, NULL, "%zu of %zu failed; the first: %s",
+                           failed, asq_list_size(letters), message ? message : "");
+    asq_value_free(all);
+    asq_value_free(letters);
+    free(message);
+    return status;
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+int as_ctl_dead(void *program, int argc, char **argv)
+{
+    static const char *const actions[] = { "drop", "list", "retry", "show" };
+    struct as_ctl *ctl = program;
+    const char *action = argv[0], *id = argc > 1 ? argv[1] : NULL;
+    struct as_nearest nearest = { .word = action };
+    bool is_list = strcmp(action, "list") == 0, is_show = strcmp(action, "show") == 0,
+         retry = strcmp(action, "retry") == 0;
+    int status;
+
+    if (!is_list && !is_show && !retry && strcmp(action, "drop") != 0) {
+        for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
+            as_nearest_offer(&nearest, actions[i]);
+        if (nearest.best)
+            return as_program_usage(&ctl->base, "no 'dead %s'; did you mean 'dead %s'?", action,
+                                    nearest.best);
+        return as_program_usage(&ctl->base, "no 'dead %s': it is list, show, retry or drop",
+                                action);
+    }
+    if (is_list && id)
+        return as_program_usage(&ctl->base, "one argument too many: '%s'", id);
+    if (ctl->settings.limit && !is_list)
+        return as_program_usage(&ctl->base, "--limit goes with 'dead list' alone");
+    if (ctl->settings.all && (is_list || is_show))
+        return as_program_usage(&ctl->base, "--all goes with 'dead retry' and 'dead drop'");
+    if (is_show && !id)
+        return as_program_usage(&ctl->base, "dead show needs an ID; 'dead list' has them");
+    if (!is_list && !is_show && (id != NULL) == ctl->settings.all)
+        return as_program_usage(&ctl->base, "dead %s needs either an ID or --all", action);
+    if ((status = as_ctl_open(ctl)) != AS_EXIT_OK)
+        return status;
+    if (is_list)
+        return list(ctl);
+    if (is_show)
+        return show(ctl, id);
+    return id ? act_on_one(ctl, retry, id) : act_on_all(ctl, retry);
+}
