@@ -267,7 +267,7 @@ static void memory_now(const struct deployment *d, int64_t to[3])
 static void idle_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     uint64_t n = *(const uint64_t *) arg;
-    int64_t before[3];
+    int64_t before[3] = { 0 };
     asq *h = open_handle(d->url);
     enum { CHUNK = 1000 };
     asq_agent **agents = array(n + CHUNK, sizeof *agents);
@@ -291,7 +291,7 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
 static void waiting_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     uint64_t n = *(const uint64_t *) arg;
-    int64_t before[3];
+    int64_t before[3] = { 0 };
     char payload[100] = { 0 };
     asq *h = open_handle(d->url);
     asq_agent *agent;
@@ -310,7 +310,7 @@ static void waiting_client(const struct deployment *d, const void *arg, struct o
 
 static void parked(const struct deployment *d, uint64_t n, const char *method, struct outcome *out)
 {
-    int64_t before[3];
+    int64_t before[3] = { 0 };
     asq *h = open_handle(d->url);
     asq_agent **agents = array(n, sizeof *agents);
     asq_result **results = array(n, sizeof *results);

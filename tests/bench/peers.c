@@ -18,8 +18,11 @@
 
 enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
 
+/* That for which the system's packages are installed, which need not be the first in PATH. */
+#define PYTHON "${PYTHON:-/usr/bin/python3}"
+
 struct peer {
-    const char *name, *source; /* of peers/: .c is compiled, .py and .cjs are run */
+    const char *name, *source; /* of peers/: .c is compiled, .py is run */
     const char
         *server[MAX_ARGS]; /* "@" is a port, "%" a path, "U" a Unix socket; NULL first: a Redis */
     const char *libraries; /* for pkg-config, or NULL */
@@ -62,23 +65,15 @@ static const struct peer peers[] = {
       1,
       1.1,
       true },
-    { "BullMQ",
-      "bullmq.cjs",
-      { NULL },
-      NULL,
-      "NODE_PATH=${NODE_PATH:-$(npm root -g)} node -e 'require(\"bullmq\")'",
-      1,
-      4,
-      false },
     { "Celery",
       "celery_peer.py",
       { NULL },
       NULL,
-      "python3 -c 'import celery, redis'",
+      PYTHON " -c 'import celery, redis'",
       1,
       4,
       false },
-    { "RQ", "rq_peer.py", { NULL }, NULL, "python3 -c 'import rq'", 1, 4, false },
+    { "RQ", "rq_peer.py", { NULL }, NULL, PYTHON " -c 'import rq'", 1, 4, false },
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 
@@ -143,9 +138,7 @@ enum { COMMAND = 1200 };
 static void program_command(const struct running *r, const char *mode, char *out, size_t n)
 {
     const char *dot = strrchr(r->peer->source, '.');
-    const char *with = strcmp(dot, ".py") == 0    ? "python3 "
-                       : strcmp(dot, ".cjs") == 0 ? "NODE_PATH=${NODE_PATH:-$(npm root -g)} node "
-                                                  : "";
+    const char *with = strcmp(dot, ".py") == 0 ? PYTHON " " : "";
     snprintf(out, n, "%s'%s' %s '%s' %g %d", with, r->program, mode, r->address, settings.span_s,
              PAYLOAD);
 }
@@ -165,8 +158,7 @@ static void start_workers(struct running *r, const char *mode)
     for (int i = 0; i < r->peer->workers; i++) {
         char command[COMMAND], full[COMMAND + 16];
         program_command(r, mode, command, sizeof command);
-        snprintf(full, sizeof full, "exec %s%s", strncmp(command, "NODE", 4) == 0 ? "env " : "",
-                 command);
+        snprintf(full, sizeof full, "exec %s", command);
         const char *sh[] = { "sh", "-c", full, NULL };
         r->workers[i] = spawn_args(r->name, sh);
     }
@@ -307,6 +299,7 @@ static void peer_rows(struct running *r, int rounds)
 void case_peers(void)
 {
     int rounds = rounds_of(5, 1);
+    setenv("PYTHONDONTWRITEBYTECODE", "1", 1); /* nothing is written into the source tree */
     table_case("peers", "other queues, 100 B, 1,024 in flight; a call and its answer");
     for (int i = 0; i < N_PEERS; i++) {
         struct running r;

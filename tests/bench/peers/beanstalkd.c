@@ -105,7 +105,8 @@ static void delete_job(struct conn *c, const char *reserved)
 {
     char text[64];
     unsigned long long id = strtoull(reserved + 9, NULL, 10);
-    say(c, text, (size_t) snprintf(text, sizeof text, "delete %llu\r\n", id));
+    int n = snprintf(text, sizeof text, "delete %llu\r\n", id);
+    say(c, text, (size_t) n);
 }
 
 /* Takes up to n jobs of those that are there, or else waits for one; each is deleted by the connection that

@@ -1,0 +1,51 @@
+"""Celery: Redis as broker and backend, one worker with the solo pool (nothing is handed to another process),
+prefetching; 1,024 tasks sent at a time and their results joined."""
+
+import sys
+import time
+
+from celery import Celery
+from celery.result import ResultSet
+
+WINDOW = 1024
+mode, address = sys.argv[1:3]
+app = Celery("peer", broker="redis+socket://" + address, backend="redis+socket://" + address)
+app.conf.update(
+    task_serializer="json",
+    worker_prefetch_multiplier=0,
+    task_ignore_result=False,
+    result_expires=60,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task(name="noop")
+def noop(payload):
+    return None
+
+
+def main():
+    if mode.startswith("worker"):
+        app.worker_main(["worker", "-P", "solo", "-l", "CRITICAL", "--without-gossip", "--without-mingle"])
+        return
+    seconds, payload = float(sys.argv[3]), "x" * int(sys.argv[4])
+    noop.delay(payload).get()
+    if mode == "async":
+        done, begin = 0, time.monotonic()
+        while time.monotonic() < begin + seconds:
+            ResultSet([noop.delay(payload) for _ in range(WINDOW)]).join_native()
+            done += WINDOW
+        print(done / (time.monotonic() - begin))
+        return
+    times, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        at = time.monotonic()
+        noop.delay(payload).get()
+        times.append((time.monotonic() - at) * 1e6)
+    times.sort()
+    print(times[len(times) // 2], times[len(times) - 1 - len(times) // 100])
+
+
+if __name__ == "__main__":
+    main()
