@@ -221,8 +221,9 @@ static int64_t deadline_of(const struct asq__wcall *c)
         limit = of_batch;
     if (!limit || limit > INT64_MAX / 4 || !w->redis_clock_known)
         return INT64_MAX;
-    /* The two clocks are compared to a millisecond or so: no call has more than it was given. */
-    int64_t deadline = (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms;
+    /* As far as the clocks are known, no call has more than it was given. */
+    int64_t deadline = (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms -
+                       w->redis_clock_error_ms;
     int64_t latest = asq__now_ms() + (int64_t) limit;
     return deadline < latest ? deadline : latest;
 }

@@ -47,6 +47,7 @@ struct asq__members {
     atomic_llong acked_ms;  /* when the last acknowledged beat was sent; 0: never */
     atomic_uint partitions; /* owned, for the hash */
     char *classes;          /* JSON */
+    int64_t time_asked_ms;  /* when TIME was sent */
 };
 
 static const void *peer_key(const struct asq__node *node, size_t *n)
@@ -343,6 +344,20 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     look_answered(m);
 }
 
+/* Redis' clock was read between two moments of ours. The closer they are the better: a worse sample is
+ * taken only when the last good one is so old that the clocks may have drifted apart. */
+static void take_time(struct asq__process *w, int64_t redis_ms, int64_t asked_ms, int64_t now_ms)
+{
+    int64_t error = now_ms - asked_ms + 1;
+    if (w->redis_clock_known && error > w->redis_clock_error_ms) {
+        w->redis_clock_error_ms++;
+        return;
+    }
+    w->redis_minus_mono_ms = redis_ms - now_ms;
+    w->redis_clock_error_ms = error;
+    w->redis_clock_known = true;
+}
+
 static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__members *m = user;
@@ -352,8 +367,7 @@ static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
         reply->element[1]->type == REDIS_REPLY_STRING) {
         int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
                            strtoll(reply->element[1]->str, NULL, 10) / 1000;
-        m->w->redis_minus_mono_ms = redis_ms - asq__now_ms();
-        m->w->redis_clock_known = true;
+        take_time(m->w, redis_ms, m->time_asked_ms, asq__now_ms());
     }
     look_answered(m);
 }
@@ -409,6 +423,7 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
         else
             m->look_failed = true;
     }
+    m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
         m->answers++;
     look_answered(m);

@@ -249,7 +249,8 @@ struct asq__process {
     size_t scripts_in_flight;
     int64_t refused_until_ms; /* Redis refused a commit: no new calls before */
     bool reconnect;           /* … and it is to be tried on a new connection */
-    int64_t redis_minus_mono_ms;
+    /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
+    int64_t redis_minus_mono_ms, redis_clock_error_ms;
     bool redis_clock_known;
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;

@@ -1,0 +1,238 @@
+/*
+ * check_loop.c: handles on a libev loop of the caller's own, which they never block.
+ */
+#include "load.h"
+
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static sup_redis *redis;
+static pid_t worker;
+static struct ev_loop *loop;
+static asq *h;
+static ev_timer limit, ticker;
+static int ticks, completed;
+
+static void on_limit(struct ev_loop *l, ev_timer *t, int revents)
+{
+    (void) l, (void) t, (void) revents;
+    sup_fail("the loop has not come to an end");
+}
+
+static void on_tick(struct ev_loop *l, ev_timer *t, int revents)
+{
+    (void) l, (void) t, (void) revents;
+    ticks++;
+}
+
+static void set_up(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    options.drain_timeout_ms = 500; /* some naps are not waited for */
+    redis = sup_redis_start(NULL);
+    worker = load_worker(sup_redis_url(redis), &options);
+    h = load_open(sup_redis_url(redis));
+    loop = ev_loop_new(EVFLAG_AUTO);
+    ev_timer_init(&limit, on_limit, (double) sup_limit_ms() / 1000, 0.);
+    ev_timer_start(loop, &limit);
+    ev_timer_init(&ticker, on_tick, 0.001, 0.001);
+    ev_timer_start(loop, &ticker);
+    ticks = completed = 0;
+    ck_assert_int_eq(asq_attach_ev(h, loop), 0);
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    ev_loop_destroy(loop);
+    load_worker_stop(worker);
+    sup_redis_free(redis);
+}
+
+/* Runs the loop until *n has reached goal. */
+static void run_until(const int *n, int goal)
+{
+    while (*n < goal)
+        ev_run(loop, EVRUN_ONCE);
+}
+
+static void count(asq_result *r, void *user)
+{
+    ck_assert_msg(asq_result_error(r)->code == 0, "%s", asq_result_error(r)->message);
+    ++*(int *) user;
+    asq_result_free(r);
+}
+
+static asq_agent *create(const char *cls)
+{
+    asq_agent *a;
+
+    ck_assert_int_eq(asq_create(h, cls, NULL, &a, NULL), 0);
+    return a;
+}
+
+static void call(asq_agent *a, const char *method, int argument)
+{
+    asq_result *r;
+
+    ck_assert_int_eq(asq_call(a, method, &r, "[i]", argument), 0);
+    ck_assert_int_eq(asq_result_then(r, count, &completed), 0);
+}
+
+START_TEST(calls_complete_while_the_loop_does_other_things)
+{
+    enum { N = 500 };
+    asq_agent *a = create("Counter"), *e = create("Echo");
+
+    call(e, "nap", 300);
+    for (int i = 0; i < N; i++)
+        call(a, "add", 1);
+    run_until(&completed, N + 1);
+    ck_assert_int_gt(ticks, 3); /* the nap alone lasts for many */
+    asq_agent_free(a);
+    asq_agent_free(e);
+}
+END_TEST
+
+static int refused;
+
+static void wait_inside(asq_result *r, void *user)
+{
+    asq_agent *a = user;
+    asq_result *other;
+
+    ck_assert_int_eq(asq_result_error(r)->code, 0);
+    ck_assert_int_eq(asq_call(a, "add", &other, "[i]", 1), 0);
+    refused = asq_result_wait(other, 1000);
+    ck_assert_int_eq(asq_result_then(other, count, &completed), 0);
+    asq_result_free(r);
+}
+
+START_TEST(a_wait_that_would_stop_the_loop_is_refused)
+{
+    asq_agent *a = create("Counter");
+    asq_result *r;
+
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_then(r, wait_inside, a), 0);
+    run_until(&completed, 1);
+    ck_assert_int_eq(refused, ASQ_ESTATE);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(a_handle_goes_on_after_it_was_detached)
+{
+    asq_agent *a = create("Counter");
+
+    call(a, "add", 1);
+    ck_assert_int_eq(asq_attach_ev(h, loop), ASQ_ESTATE);
+    ck_assert_int_eq(asq_detach_ev(h), 0);
+    ck_assert_int_eq(asq_detach_ev(h), ASQ_ESTATE);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    ck_assert_int_eq(completed, 1);
+    ck_assert_int_eq(asq_attach_ev(h, loop), 0);
+    call(a, "add", 1);
+    run_until(&completed, 2);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(two_handles_share_a_loop)
+{
+    asq *other = load_open(sup_redis_url(redis));
+    asq_agent *a = create("Counter"), *b;
+    int of_other = 0;
+
+    ck_assert_int_eq(asq_attach_ev(other, loop), 0);
+    ck_assert_int_eq(asq_create(other, "Counter", NULL, &b, NULL), 0);
+    for (int i = 0; i < 50; i++) {
+        asq_result *r;
+        call(a, "add", 1);
+        ck_assert_int_eq(asq_call(b, "add", &r, "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_then(r, count, &of_other), 0);
+    }
+    run_until(&completed, 50);
+    run_until(&of_other, 50);
+    asq_agent_free(b);
+    asq_close(other);
+    call(a, "add", 1);
+    run_until(&completed, 51);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(a_lost_connection_comes_back_by_itself)
+{
+    asq_agent *a = create("Counter");
+
+    call(a, "add", 1);
+    run_until(&completed, 1);
+    for (int i = 0; i < 5; i++) {
+        call(a, "add", 1);
+        sup_redis_do(redis, i % 2 ? "CLIENT KILL TYPE normal SKIPME yes"
+                                  : "CLIENT KILL TYPE pubsub SKIPME yes");
+        call(a, "add", 1);
+        run_until(&completed, 3 + 2 * i);
+    }
+    ck_assert_int_eq(asq_detach_ev(h), 0);
+    asq_value *v;
+    int64_t n;
+    ck_assert_int_eq(asq_call_wait(a, "read", &v, NULL), 0);
+    ck_assert_int_eq(asq_value_get_int(v, &n), 0);
+    ck_assert_int_eq(n, 11);
+    asq_value_free(v);
+    asq_agent_free(a);
+}
+END_TEST
+
+static void closed(asq_result *r, void *user)
+{
+    ck_assert_int_eq(asq_result_error(r)->code, ASQ_ECLOSED);
+    ++*(int *) user;
+    asq_result_free(r);
+}
+
+START_TEST(closing_an_attached_handle_leaves_the_loop_alone)
+{
+    asq *other = load_open(sup_redis_url(redis));
+    asq_agent *e;
+    asq_result *r;
+
+    ck_assert_int_eq(asq_attach_ev(other, loop), 0);
+    ck_assert_int_eq(asq_create(other, "Echo", NULL, &e, NULL), 0);
+    ck_assert_int_eq(asq_call(e, "nap", &r, "[i]", 3600000), 0);
+    ck_assert_int_eq(asq_result_then(r, closed, &completed), 0);
+    asq_agent_free(e);
+    asq_close(other);
+    ck_assert_int_eq(completed, 1);
+    int before = ticks;
+    run_until(&ticks, before + 5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("loop");
+    TCase *t = tcase_create("loop");
+
+    if (!sup_redis_available()) {
+        puts("no redis-server: skipped");
+        return SUP_SKIP;
+    }
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, calls_complete_while_the_loop_does_other_things);
+    tcase_add_test(t, a_wait_that_would_stop_the_loop_is_refused);
+    tcase_add_test(t, a_handle_goes_on_after_it_was_detached);
+    tcase_add_test(t, two_handles_share_a_loop);
+    tcase_add_test(t, a_lost_connection_comes_back_by_itself);
+    tcase_add_test(t, closing_an_attached_handle_leaves_the_loop_alone);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
