@@ -224,10 +224,11 @@ static bool start_peer(const struct peer *p, struct running *r)
 
 static void peer_client(const struct running *r, const char *mode, double out[2])
 {
-    char command[COMMAND + 16];
-    program_command(r, mode, command, COMMAND);
-    strcat(command, " 2>/dev/null");
-    FILE *f = popen(command, "r");
+    char command[COMMAND], line[COMMAND + 64];
+    program_command(r, mode, command, sizeof command);
+    snprintf(line, sizeof line, "timeout -k 1 %d %s 2>/dev/null", 30 + (int) settings.span_s * 2,
+             command);
+    FILE *f = popen(line, "r");
     if (!f || fscanf(f, "%lf %lf", &out[0], &out[1]) < 1 || out[0] <= 0)
         fail_client("%s: its client failed (%s)", r->peer->name, mode);
     pclose(f);

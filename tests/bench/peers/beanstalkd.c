@@ -110,14 +110,15 @@ static void delete_job(struct conn *c, const char *reserved)
 }
 
 /* Takes up to n jobs of those that are there, or else waits for one; each is deleted by the connection that
- * reserved it. Nothing is sent behind a reserve that waits. */
+ * reserved it. Nothing is sent behind a reserve that waits; its wait is bounded, for behind other
+ * commands beanstalkd 1.12 can forget to wake it. */
 static int take(struct conn *c, int n)
 {
     int taken = 0;
     char *line;
     for (int asked = n; taken == 0; asked = 1) {
         for (int i = 0; i < asked; i++)
-            say_text(c, asked > 1 ? "reserve-with-timeout 0\r\n" : "reserve\r\n");
+            say_text(c, asked > 1 ? "reserve-with-timeout 0\r\n" : "reserve-with-timeout 1\r\n");
         conn_flush(c);
         for (int answers = 0; answers < asked;) {
             if (!(line = next_line(c))) {
