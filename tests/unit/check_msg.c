@@ -1,0 +1,299 @@
+/*
+ * check_msg.c: batches, results and records as bytes: what is encoded is decoded again, what is not right
+ * is refused with its reason, and no cut of it does harm.
+ */
+#include "value/msg.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t id[ASQ__BATCH_ID] = "0123456789abcdef";
+static struct asq__arena arena;
+static char why[300];
+
+static void set_up(void)
+{
+    asq__arena_init(&arena, 1 << 20);
+}
+
+static void tear_down(void)
+{
+    asq__arena_release(&arena);
+}
+
+static struct asq__job a_call(void)
+{
+    return (struct asq__job){ .kind = ASQUEUE__JOB_KIND__CALL, .agent = "a", .method = "m" };
+}
+
+static void put(struct asq__buf *b, const struct asq__job *job)
+{
+    ck_assert_int_eq(asq__job_encode(job, b), 0);
+}
+
+static void begin(struct asq__buf *b)
+{
+    asq__buf_init(b, 1 << 20);
+    asq__batch_head(id, "client", b);
+}
+
+static int decode(const struct asq__buf *b, Asqueue__Batch **ret)
+{
+    return asq__batch_decode(b->data, b->len, &arena, ret, why, sizeof why);
+}
+
+START_TEST(a_batch_comes_back_as_it_was)
+{
+    const int codes[] = { -1000, -7, 0 };
+    const asq_retry retry = { ASQ_RETRY_INIT, 4, 100, 2000, codes, true };
+    asq_value *args = asq_pack("[i, s]", 5, "five");
+    Asqueue__Link outer, *links[] = { &outer };
+    Asqueue__Chain chain;
+    struct asq__job job = a_call();
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+
+    asqueue__link__init(&outer);
+    outer.call = (char[]){ "1-00000000000000000000000000000000-0" };
+    outer.agent = (char[]){ "o" };
+    asqueue__chain__init(&chain);
+    chain.links = links;
+    chain.n_links = 1;
+    job.class_name = "C";
+    job.args = args;
+    job.timeout_ms = 77;
+    job.delay_ms = 5;
+    job.inputs = job.no_result = true;
+    job.chain = &chain;
+    job.retry = &retry;
+    begin(&b);
+    put(&b, &job);
+    job = a_call();
+    put(&b, &job);
+    asq__batch_set_timeout(9000, &b);
+    asq__batch_mark_resent(&b);
+    ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
+    ck_assert_mem_eq(batch->id.data, id, sizeof id);
+    ck_assert_str_eq(batch->reply, "client");
+    ck_assert(batch->resent);
+    ck_assert_uint_eq(batch->timeout_ms, 9000);
+    ck_assert_uint_eq(batch->n_jobs, 2);
+    const Asqueue__Job *j = batch->jobs[0];
+    ck_assert_str_eq(j->agent, "a");
+    ck_assert_str_eq(j->class_name, "C");
+    ck_assert_str_eq(j->method, "m");
+    ck_assert_uint_eq(j->timeout_ms, 77);
+    ck_assert_uint_eq(j->delay_ms, 5);
+    ck_assert(j->inputs && j->no_result);
+    ck_assert_uint_eq(j->chain->n_links, 1);
+    ck_assert_str_eq(j->chain->links[0]->agent, "o");
+    ck_assert_uint_eq(j->retry->attempts, 4);
+    ck_assert_uint_eq(j->retry->n_codes, 2);
+    ck_assert_int_eq(j->retry->codes[0], -1000);
+    ck_assert(j->retry->keep_place);
+    asq_value *back;
+    ck_assert_int_eq(asq__value_decode(j->args.data, j->args.len, &back, NULL, 0), 0);
+    ck_assert_int_eq(asq_value_compare(back, args), 0);
+    ck_assert(!batch->jobs[1]->retry && !batch->jobs[1]->chain);
+    asq_value_free(back);
+    asq_value_free(args);
+    asq__buf_release(&b);
+}
+END_TEST
+
+/* The batch of one job, changed by `spoil`, is refused with a text that has `reason` in it. */
+static void refused(const struct asq__job *jobs, size_t n, const char *reason)
+{
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+
+    begin(&b);
+    for (size_t i = 0; i < n; i++)
+        put(&b, &jobs[i]);
+    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+    ck_assert_msg(strstr(why, reason) != NULL, "\"%s\" is not in \"%s\"", reason, why);
+    asq__buf_release(&b);
+}
+
+START_TEST(what_is_wrong_with_a_job_is_told)
+{
+    char long_name[ASQ_MAX_NAME + 2];
+    Asqueue__Link bad, *links[] = { &bad };
+    Asqueue__Chain chain;
+    struct asq__job job = a_call(), control = { .kind = ASQUEUE__JOB_KIND__CANCEL,
+                                                .target = "1-00000000000000000000000000000000-0" };
+
+    refused(NULL, 0, "0 jobs");
+    job.agent = "";
+    refused(&job, 1, "job 0");
+    job.agent = "a\x01";
+    refused(&job, 1, "job 0");
+    job = a_call();
+    job.method = "caf\xe9";
+    refused(&job, 1, "not UTF-8");
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = '\0';
+    job.method = long_name;
+    refused(&job, 1, "more than");
+    job = a_call();
+    job.kind = (Asqueue__JobKind) 9;
+    refused(&job, 1, "unknown kind 9");
+    job = control;
+    job.target = "nonsense";
+    refused(&job, 1, "target");
+    refused((const struct asq__job[]){ a_call(), control }, 2, "mixes");
+    refused((const struct asq__job[]){ control, a_call() }, 2, "mixes");
+    asqueue__link__init(&bad);
+    bad.agent = (char[]){ "\xff" };
+    asqueue__chain__init(&chain);
+    chain.links = links;
+    chain.n_links = 1;
+    job = a_call();
+    job.chain = &chain;
+    refused(&job, 1, "chain");
+    job = control;
+    job.chain = &chain;
+    refused(&job, 1, "chain");
+}
+END_TEST
+
+START_TEST(what_is_wrong_with_a_batch_is_told)
+{
+    struct asq__buf b;
+    struct asq__job job = a_call();
+    Asqueue__Batch *batch;
+    char reply[ASQ_MAX_NAME + 2];
+
+    asq__buf_init(&b, 1 << 20);
+    put(&b, &job);
+    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+    ck_assert_ptr_nonnull(strstr(why, "id has 0 bytes"));
+    asq__buf_reset(&b);
+    memset(reply, 'r', sizeof reply);
+    reply[sizeof reply - 1] = '\0';
+    asq__batch_head(id, reply, &b);
+    put(&b, &job);
+    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+    ck_assert_ptr_nonnull(strstr(why, "reply"));
+    asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(no_cut_and_no_flipped_bit_does_harm)
+{
+    asq_value *args = asq_pack("{s:[i, i], s:s}", "list", 1, 2, "text", "abc");
+    struct asq__job job = a_call();
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+    Asqueue__Results *results;
+
+    job.args = args;
+    begin(&b);
+    put(&b, &job);
+    put(&b, &job);
+    for (size_t n = 0; n <= b.len; n++) {
+        asq__batch_decode(b.data, n, &arena, &batch, why, sizeof why);
+        asq__results_decode(b.data, n, &arena, &results, why, sizeof why);
+    }
+    for (size_t bit = 0; bit < b.len * 8; bit++) {
+        b.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
+        asq__batch_decode(b.data, b.len, &arena, &batch, why, sizeof why);
+        asq__results_decode(b.data, b.len, &arena, &results, why, sizeof why);
+        b.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
+    }
+    ck_assert_int_eq(decode(&b, &batch), 0);
+    asq_value_free(args);
+    asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(results_are_joined_by_appending)
+{
+    const asq_error error = { ASQ_EUSER(1), "why", "C", "m", "a", "w", "id" };
+    struct asq__buf b;
+    Asqueue__Results *r;
+    asq_error back;
+
+    asq__buf_init(&b, 1 << 20);
+    asq__results_head(id, &b);
+    asq__result_put(0, "\x18\x02", 2, &b);
+    asq__results_head(id, &b); /* a second frame behind the first */
+    asq__result_put_failure(1, &error, &b);
+    asq__result_put(2, NULL, 0, &b);
+    ck_assert_msg(asq__results_decode(b.data, b.len, &arena, &r, why, sizeof why) == 0, "%s", why);
+    ck_assert_mem_eq(r->batch.data, id, sizeof id);
+    ck_assert_uint_eq(r->n_results, 3);
+    ck_assert_uint_eq(r->results[0]->value.len, 2);
+    ck_assert_uint_eq(r->results[1]->index, 1);
+    asq__failure_to_error(r->results[1]->failure, &back);
+    ck_assert_int_eq(back.code, ASQ_EUSER(1));
+    ck_assert_str_eq(back.message, "why");
+    ck_assert_str_eq(back.class_name, "C");
+    ck_assert_str_eq(back.worker, "w");
+    ck_assert_uint_eq(r->results[2]->value.len, 0);
+    asq__buf_reset(&b);
+    asq__result_put(0, NULL, 0, &b);
+    ck_assert_int_eq(asq__results_decode(b.data, b.len, &arena, &r, why, sizeof why), ASQ_EPROTO);
+    asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(a_success_is_no_failure_and_text_is_text)
+{
+    const asq_error wrong[] = { { 0, "", "", "", "", "", "" },
+                                { 5, "", "", "", "", "", "" },
+                                { -5, "\xff", "", "", "", "", "" },
+                                { -5, "", "", "", "", "", "\xff" } };
+    struct asq__buf b;
+    Asqueue__Results *r;
+
+    asq__buf_init(&b, 1 << 20);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        asq__buf_reset(&b);
+        asq__results_head(id, &b);
+        asq__result_put_failure(0, &wrong[i], &b);
+        ck_assert_int_eq(asq__results_decode(b.data, b.len, &arena, &r, why, sizeof why),
+                         ASQ_EPROTO);
+    }
+    asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(an_agents_record_comes_back)
+{
+    struct asq__buf b;
+    Asqueue__AgentRecord *m;
+
+    asq__buf_init(&b, 1 << 20);
+    ck_assert_int_eq(asq__record_encode("C", 3, "\x18\x02", 2, "\x18\x04", 2, &b), 0);
+    ck_assert_int_eq(asq__record_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
+    ck_assert_str_eq(m->class_name, "C");
+    ck_assert_uint_eq(m->version, 3);
+    ck_assert_uint_eq(m->args.len, 2);
+    ck_assert_uint_eq(m->state.len, 2);
+    ck_assert_int_lt(asq__record_decode("\xff", 1, &arena, &m, why, sizeof why), 0);
+    ck_assert(*why != '\0');
+    asq__buf_release(&b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("msg");
+    TCase *c = tcase_create("msg");
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, a_batch_comes_back_as_it_was);
+    tcase_add_test(c, what_is_wrong_with_a_job_is_told);
+    tcase_add_test(c, what_is_wrong_with_a_batch_is_told);
+    tcase_add_test(c, no_cut_and_no_flipped_bit_does_harm);
+    tcase_add_test(c, results_are_joined_by_appending);
+    tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
+    tcase_add_test(c, an_agents_record_comes_back);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,124 @@
+/*
+ * check_place.c: who should own which partition: everybody the same, nobody too much, and changes of
+ * membership move little.
+ */
+#include "worker/place.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX = 40 };
+
+static char ids[MAX][16];
+static struct asq__place_worker workers[MAX];
+static uint32_t owners[4096], others[4096];
+
+static void make(size_t n, int seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        snprintf(ids[i], sizeof ids[i], "w%d-%zu", seed, i);
+        workers[i] = (struct asq__place_worker){ ids[i], 1 };
+    }
+}
+
+static void place(size_t n, uint32_t partitions)
+{
+    ck_assert_int_eq(asq__place(workers, n, partitions, owners), 0);
+    for (uint32_t p = 0; p < partitions; p++)
+        ck_assert_uint_lt(owners[p], n);
+}
+
+START_TEST(one_worker_owns_all)
+{
+    make(1, 0);
+    place(1, 128);
+}
+END_TEST
+
+START_TEST(nobody_has_more_than_a_quarter_above_its_share)
+{
+    for (size_t n = 2; n <= MAX; n += 3) {
+        make(n, _i);
+        double total = 0;
+        for (size_t i = 0; i < n; i++)
+            total += workers[i].weight = 1 + (uint32_t) (i * 7 + (size_t) _i) % 5;
+        for (uint32_t partitions = 16; partitions <= 1024; partitions *= 4) {
+            uint32_t count[MAX] = { 0 };
+            place(n, partitions);
+            for (uint32_t p = 0; p < partitions; p++)
+                count[owners[p]]++;
+            for (size_t i = 0; i < n; i++)
+                ck_assert_uint_le(count[i], ceil(1.25 * partitions * workers[i].weight / total));
+        }
+    }
+}
+END_TEST
+
+START_TEST(weight_brings_partitions)
+{
+    uint32_t count[4] = { 0 };
+    make(4, _i);
+    workers[0].weight = 8;
+    place(4, 4096);
+    for (int p = 0; p < 4096; p++)
+        count[owners[p]]++;
+    for (int i = 1; i < 4; i++)
+        ck_assert_uint_gt(count[0], 4 * count[i]);
+}
+END_TEST
+
+START_TEST(the_order_of_the_list_does_not_matter)
+{
+    enum { N = 9, PARTITIONS = 256 };
+    make(N, _i);
+    place(N, PARTITIONS);
+    const char *owner[PARTITIONS];
+    for (int p = 0; p < PARTITIONS; p++)
+        owner[p] = workers[owners[p]].id;
+    for (int i = 0; i < N / 2; i++) {
+        struct asq__place_worker w = workers[i];
+        workers[i] = workers[N - 1 - i];
+        workers[N - 1 - i] = w;
+    }
+    place(N, PARTITIONS);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_str_eq(workers[owners[p]].id, owner[p]);
+}
+END_TEST
+
+/* Were everything placed anew, (n - 1) / n of all partitions would move. */
+START_TEST(a_worker_that_comes_or_goes_moves_little)
+{
+    enum { PARTITIONS = 1024 };
+    for (size_t n = 4; n < MAX; n += 5) {
+        make(n + 1, _i);
+        ck_assert_int_eq(asq__place(workers, n, PARTITIONS, others), 0);
+        place(n + 1, PARTITIONS);
+        unsigned moved = 0;
+        for (int p = 0; p < PARTITIONS; p++)
+            moved += owners[p] != others[p];
+        ck_assert_uint_gt(moved, 0);
+        ck_assert_uint_le(moved,
+                          3 * PARTITIONS / (unsigned) n); /* its share, and some for the bound */
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("place");
+    TCase *c = tcase_create("place");
+    tcase_add_test(c, one_worker_owns_all);
+    tcase_add_loop_test(c, nobody_has_more_than_a_quarter_above_its_share, 0, 20);
+    tcase_add_loop_test(c, weight_brings_partitions, 0, 20);
+    tcase_add_loop_test(c, the_order_of_the_list_does_not_matter, 0, 20);
+    tcase_add_loop_test(c, a_worker_that_comes_or_goes_moves_little, 0, 20);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

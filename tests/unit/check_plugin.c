@@ -1,0 +1,173 @@
+/*
+ * check_plugin.c: classes from shared objects, built here with the compiler of the build: the good one,
+ * and what is wrong with the others.
+ */
+#include "client/plugin.h"
+#include "support/support.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct asq__registry registry;
+static char dir[300], why[600];
+
+static void set_up(void)
+{
+    ck_assert_int_eq(asq__registry_init(&registry), 0);
+    snprintf(dir, sizeof dir, "%s/agents", sup_dir());
+    ck_assert_int_eq(mkdir(dir, 0755), 0);
+}
+
+static void tear_down(void)
+{
+    asq__registry_release(&registry);
+}
+
+/* Compiles `body` to agents/NAME.so. */
+static void build(const char *name, const char *body)
+{
+    const char *srcdir = getenv("abs_top_srcdir"), *cc = getenv("CC"), *san = getenv("SAN_CFLAGS");
+    char *text = sup_format("#include <asqueue.h>\n%s\n", body);
+    char *source = sup_write_file("plugin.c", text);
+    char *command =
+        sup_format("%s %s -w -shared -fPIC -I'%s/lib' -o '%s/%s.so' '%s'", cc && *cc ? cc : "cc",
+                   san ? san : "", srcdir ? srcdir : ".", dir, name, source);
+    const char *argv[] = { "sh", "-c", command, NULL };
+    char *err, *path = sup_format("%s/%s.so", dir, name);
+    ck_assert_msg(sup_run(argv, NULL, &err) == 0, "%s: %s", command, err);
+    chmod(path, 0755);
+    free(path);
+    free(err);
+    free(command);
+    free(source);
+    free(text);
+}
+
+static void drop(const char *name)
+{
+    char *path = sup_format("%s/%s.so", dir, name);
+    ck_assert_int_eq(unlink(path), 0);
+    free(path);
+}
+
+static int load(void)
+{
+    *why = '\0';
+    return asq__plugins_load(&registry, dir, NULL, why, sizeof why);
+}
+
+static void refused(const char *reason)
+{
+    int rc = load();
+    ck_assert_msg(rc < 0, "it was loaded");
+    ck_assert_msg(strstr(why, reason) != NULL, "\"%s\" is not in \"%s\"", reason, why);
+}
+
+#define GOOD(class_name)                                                                           \
+    "static int run(asq_ctx *c, void *s, const asq_value *a, asq_value **r) { return 0; }\n"       \
+    "static const asq_method m[] = { { \"run\", run }, { 0 } };\n"                                 \
+    "static const asq_class cls = { ASQ_CLASS_INIT, .name = \"" class_name "\", .methods = m };\n"
+
+START_TEST(a_plugin_brings_its_classes)
+{
+    size_t n = 0;
+    build("good", GOOD("Good") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    build("other", GOOD("Other") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    ck_assert_msg(asq__plugins_load(&registry, dir, &n, why, sizeof why) == 0, "%s", why);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_ptr_nonnull(asq__registry_find(&registry, "Good"));
+    ck_assert_ptr_nonnull(asq__registry_find(&registry, "Other"));
+}
+END_TEST
+
+START_TEST(folders_without_plugins_are_told)
+{
+    refused("there is no plugin");
+    rmdir(dir);
+    refused("No such file");
+}
+END_TEST
+
+START_TEST(what_is_no_plugin_is_told)
+{
+    build("strange", "int nothing;");
+    refused("exports no 'asqueue_plugin'");
+    char *path = sup_format("%s/strange.so", dir);
+    FILE *f = fopen(path, "w");
+    fputs("not a shared object", f);
+    fclose(f);
+    refused("strange.so");
+    free(path);
+}
+END_TEST
+
+START_TEST(another_abi_is_refused_with_both_versions)
+{
+    build("old", "static int init(asq_plugin *p) { return 0; }\n"
+                 "__attribute__((visibility(\"default\")))\n"
+                 "const asq_plugin_entry asqueue_plugin = { 999, \"0.0.1\", init };");
+    refused("built with asqueue 0.0.1, plugin ABI 999");
+}
+END_TEST
+
+START_TEST(an_init_that_fails_is_told)
+{
+    build("fails", "ASQ_PLUGIN { return ASQ_ENOMEM; }");
+    refused("its init failed");
+    drop("fails");
+    build("none", "ASQ_PLUGIN { return 0; }");
+    refused("registers no class");
+    drop("none");
+    build("bad", "static const asq_class cls = { ASQ_CLASS_INIT, .name = \"1x\" };\n"
+                 "ASQ_PLUGIN { asq_plugin_register(plugin, &cls); return 0; }");
+    refused("1x");
+}
+END_TEST
+
+START_TEST(a_class_that_is_there_already_is_told)
+{
+    build("a", GOOD("Same") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    build("b", GOOD("Same") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    refused("b.so");
+    ck_assert_ptr_nonnull(strstr(why, "Same"));
+}
+END_TEST
+
+START_TEST(what_others_can_write_is_not_run)
+{
+    build("open", GOOD("Open") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    char *path = sup_format("%s/open.so", dir);
+    chmod(path, 0777);
+    refused("chmod go-w");
+    chmod(path, 0755);
+    chmod(dir, 0775);
+    refused("chmod go-w");
+    chmod(dir, 0755);
+    ck_assert_msg(load() == 0, "%s", why);
+    free(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("plugin");
+    TCase *c = tcase_create("plugin");
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, a_plugin_brings_its_classes);
+    tcase_add_test(c, folders_without_plugins_are_told);
+    tcase_add_test(c, what_is_no_plugin_is_told);
+    tcase_add_test(c, another_abi_is_refused_with_both_versions);
+    tcase_add_test(c, an_init_that_fails_is_told);
+    tcase_add_test(c, a_class_that_is_there_already_is_told);
+    tcase_add_test(c, what_others_can_write_is_not_run);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
