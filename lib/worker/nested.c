@@ -313,6 +313,17 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     asq__run_wake(n->run);
 }
 
+/* What completed since the method looked, and wants its callback run. */
+static bool has_callback_due(struct nested *n)
+{
+    bool due = false;
+    pthread_mutex_lock(&n->lock);
+    ASQ__LIST_EACH (it, &n->completed)
+        due = due || ASQ__CONTAINER(it, asq_result, node)->fn;
+    pthread_mutex_unlock(&n->lock);
+    return due;
+}
+
 static void wait_on_loop(struct asq__handover *h)
 {
     struct nested *n = ASQ__CONTAINER(h, struct nested, wait);
@@ -323,7 +334,7 @@ static void wait_on_loop(struct asq__handover *h)
         return;
     if (atomic_load(&run->ctx.canceled)) {
         run->wait_rc = ASQ_ECANCELED;
-    } else if (n->ready(n->arg)) {
+    } else if (n->ready(n->arg) || has_callback_due(n)) {
         run->wait_rc = 0;
     } else if (now >= n->until_ms) {
         run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
