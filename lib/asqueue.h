@@ -453,7 +453,7 @@ ASQ_API int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
 ASQ_API int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,
                       asq_value *args, asq_result **ret);
 /* The same call to n agents of one handle, packed. args (taken) is used for each. On failure none of
- * ret is written. */
+ * ret is written. asq_gather takes the results as they come. */
 ASQ_API int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_value *args,
                           asq_result **ret);
 
@@ -513,6 +513,46 @@ ASQ_API int asq_group_add(asq_group *g, asq_result *r);
 ASQ_API size_t asq_group_pending(const asq_group *g);
 ASQ_API int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret);
 ASQ_API void asq_group_free(asq_group *g);
+
+/* Told of each result when it is completed, in the order of completion: `index` is its place among the
+ * results, or that of its input; `done` of n are there by now. Not 0: no more is wanted, and the function that
+ * waits returns this. Inside a method it can make no calls (ASQ_ESTATE): in which order they came would
+ * differ when the method runs again. */
+typedef int (*asq_gather_fn)(void *user, size_t index, asq_result *r, size_t done, size_t n);
+
+/* Waits for all, telling fn (may be NULL) of each as it comes; fn may free it. The results are of one handle,
+ * and without a callback or a group. 0: all are completed, whatever they ended with. Errors: ASQ_ETIMEOUT,
+ * ASQ_EINVAL, ASQ_ESTATE (a result has a callback), what fn returned. */
+ASQ_API int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gather_fn fn,
+                       void *user);
+
+typedef struct asq_each_options {
+    size_t size;                  /* sizeof(asq_each_options): set by ASQ_EACH_OPTIONS_INIT */
+    size_t limit;                 /* calls under way at a time, at most; 0: 64 */
+    bool all;                     /* go on when a call fails, to the end */
+    int64_t timeout_ms;           /* of the whole; 0: the handle's */
+    const asq_call_options *call; /* of each call; NULL: defaults */
+    asq_gather_fn fn;             /* or NULL; its results are borrowed */
+    void *user;
+} asq_each_options;
+#define ASQ_EACH_OPTIONS_INIT { sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL }
+
+/*
+ * Calls a method once for each item of the list `inputs` (borrowed), and waits for the results. An item that
+ * is a list or a map holds the arguments, anything else is the one argument. Input i goes to agent i modulo n;
+ * calls are made in the order of the inputs, the next one when fewer than `limit` are under way.
+ *
+ * ret (may be NULL) gets a list of the values in the order of the inputs. When a call fails, no further calls
+ * are made, those under way go on, and what it failed with is returned; asq_last_error has it in full, and
+ * names the input ("input 7: …"). With `all`, every call is made, null stands in a failed one's place, fn is told
+ * of it, and the number of those that failed is returned; asq_last_error has the first input's failure.
+ * The same when a method runs again: which calls it makes, and by what ids, does not depend on
+ * what completes first, except how far it came when a call fails or fn returns.
+ * Returns 0 or, with `all`, the number of failed calls. Errors: ASQ_EINVAL, ASQ_ETIMEOUT (what is under way goes
+ * on), those of asq_callv, of the method, what fn returned.
+ */
+ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method,
+                          const asq_value *inputs, const asq_each_options *options, asq_value **ret);
 
 /* ------------------------------------------------------------------------------------------------
  * Agents, for their authors

@@ -58,6 +58,7 @@ struct asq {
     bool sealed;    /* the workers have been forked: no classes any more */
     bool in_method; /* a method's handle: gone with its call */
     unsigned corked;
+    unsigned telling;    /* callbacks of gather.c that run */
     unsigned ncompleted; /* results completed since asq_poll looked */
     int64_t timeout_ms;
     int64_t
@@ -135,6 +136,7 @@ const char *asq__result_id_text(const asq_result *r);
 /* The result that a wait (of a mode) is for, when without it the wait cannot end; else NULL. */
 const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg);
 void asq__group_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret);
+void asq__gather_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret);
 /* Complete it: value (taken; NULL: null) or error. Once. The caller holds a reference. Callbacks are
  * queued to h->done by who runs on the handle's thread. */
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);

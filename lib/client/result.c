@@ -353,6 +353,7 @@ const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg)
     if (ready == any_done && m->n == 1)
         return m->results[0];
     asq__group_wait_target(ready, arg, &target);
+    asq__gather_wait_target(ready, arg, &target);
     return target;
 }
 

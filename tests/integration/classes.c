@@ -661,6 +661,120 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
+/* Attaches to each agent of a list; at most MAX_AGENTS. To be freed, also on failure. */
+enum { MAX_AGENTS = 64 };
+
+static int attach_all(asq_ctx *ctx, const asq_value *targets, asq_agent **agents)
+{
+    int rc = 0;
+
+    if (asq_list_size(targets) > MAX_AGENTS)
+        return asq_fail(ctx, ASQ_ELIMIT, "at most %d", MAX_AGENTS);
+    for (size_t i = 0; i < asq_list_size(targets) && rc == 0; i++)
+        if ((rc = asq_attach_value(asq_ctx_handle(ctx), asq_list_get(targets, i), &agents[i])) < 0)
+            asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx)));
+    return rc;
+}
+
+static void free_all(asq_agent **agents)
+{
+    for (size_t i = 0; i < MAX_AGENTS; i++)
+        asq_agent_free(agents[i]);
+}
+
+/* each(agents, method, inputs, limit): the list that asq_call_each gives. */
+static int relay_each(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_each_options options = ASQ_EACH_OPTIONS_INIT;
+    asq_agent *agents[MAX_AGENTS] = { NULL };
+    const asq_value *targets, *inputs;
+    const char *method;
+    int64_t limit;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, s, O, I]", &targets, &method, &inputs, &limit)) < 0)
+        return rc;
+    options.limit = (size_t) limit;
+    if ((rc = attach_all(ctx, targets, agents)) == 0 &&
+        (rc = asq_call_each(agents, asq_list_size(targets), method, inputs, &options, ret)) < 0)
+        asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx)));
+    free_all(agents);
+    return rc;
+}
+
+/* each_then(agents, method, inputs, limit, counter): as each, whatever comes of it; then adds 1 to the
+ * counter. In its first run its process dies at the end of that. */
+static int relay_each_then(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_each_options options = ASQ_EACH_OPTIONS_INIT;
+    asq_agent *agents[MAX_AGENTS] = { NULL }, *counter;
+    const asq_value *targets, *inputs, *target;
+    asq *h = asq_ctx_handle(ctx);
+    const char *method;
+    int64_t limit;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, s, O, I, O]", &targets, &method, &inputs, &limit,
+                       &target)) < 0)
+        return rc;
+    options.limit = (size_t) limit;
+    if ((rc = attach_all(ctx, targets, agents)) == 0) {
+        asq_call_each(agents, asq_list_size(targets), method, inputs, &options, NULL);
+        if ((rc = asq_attach_value(h, target, &counter)) == 0) {
+            rc = asq_call_wait(counter, "add", ret, "[i]", 1);
+            asq_agent_free(counter);
+        }
+        if (rc < 0)
+            asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    }
+    free_all(agents);
+    if (asq_ctx_attempt(ctx) == 1)
+        kill(getpid(), SIGKILL);
+    return rc;
+}
+
+static int call_when_told(void *user, size_t index, asq_result *r, size_t done, size_t n)
+{
+    (void) index, (void) r, (void) done, (void) n;
+    return asq_send(user, "me", NULL);
+}
+
+/* tell(agent): calls it from where it is told of a result; what comes of that. */
+static int relay_tell(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_each_options options = ASQ_EACH_OPTIONS_INIT;
+    asq_agent *agent;
+    asq_value *inputs = asq_pack("[[]]");
+    int rc;
+
+    (void) self, (void) ret;
+    if ((rc = asq_attach_value(asq_ctx_handle(ctx), asq_list_get(args, 0), &agent)) == 0) {
+        options.fn = call_when_told;
+        options.user = agent;
+        rc = asq_call_each(&agent, 1, "me", inputs, &options, NULL);
+        asq_agent_free(agent);
+    }
+    asq_value_free(inputs);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx))) : 0;
+}
+
+/* late(ms, fails): after a while 1, or a failure. */
+static int relay_late(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t ms, fails;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I, I]", &ms, &fails)) < 0 ||
+        (ms && (rc = asq_ctx_sleep(ctx, ms)) < 0))
+        return rc;
+    asq_map_set_int(asq_ctx_state(ctx), "entered", asq_map_int(asq_ctx_state(ctx), "entered") + 1);
+    *ret = asq_value_int(1);
+    return fails ? asq_fail(ctx, ASQ_EUSER(6), "late") : 0;
+}
+
 static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
                                             { "cross", relay_cross, NULL, 0, NULL },
                                             { "peek", relay_cross, NULL,
@@ -672,6 +786,10 @@ static const asq_method relay_methods[] = { { "call", relay_call, "agent, method
                                             { "fan", relay_fan, "agents, method, args", 0, NULL },
                                             { "spawn", relay_spawn, "value", 0, NULL },
                                             { "me", relay_me, NULL, 0, NULL },
+                                            { "each", relay_each, NULL, 0, NULL },
+                                            { "each_then", relay_each_then, NULL, 0, NULL },
+                                            { "tell", relay_tell, NULL, 0, NULL },
+                                            { "late", relay_late, NULL, 0, NULL },
                                             { "pass", relay_pass, "agent, values", 0, NULL },
                                             { 0 } };
 static const asq_attribute relay_attributes[] = { { "entered", NULL, NULL, 0, NULL },

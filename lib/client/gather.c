@@ -1,0 +1,352 @@
+/*
+ * gather.c: many results taken as they come (asq_gather), and calls over a list of inputs, so many of them
+ * under way at a time (asq_call_each). Like a group it stands on the results' callbacks and on the mode's
+ * wait.
+ *
+ * A method may run again, and must then make the same calls by the same statements. So what asq_call_each
+ * calls never depends on what completes first: each input is a statement of its own, in the order of the
+ * inputs, to the agent of its index; and it counts for as many statements as there are inputs, also when
+ * it ends early, so that the method's later calls are recognised as well.
+ */
+#include "client/handle.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+
+enum { DEFAULT_LIMIT = 64 };
+
+/* A result that is waited for. */
+struct slot {
+    struct asq__list node; /* in gather->under_way, ->done or ->unused */
+    struct gather *g;
+    size_t index; /* of the result, or of the input */
+    asq_result *r;
+};
+
+struct gather {
+    asq *h;
+    struct asq__list under_way; /* oldest first */
+    struct asq__list done;
+    int64_t until_ms;
+};
+
+static int out_of_memory(asq *h)
+{
+    return asq__fail(h, ASQ_ENOMEM, "out of memory");
+}
+
+static void gather_init(struct gather *g, asq *h, int64_t timeout_ms)
+{
+    g->h = h;
+    g->until_ms = asq__deadline_ms(timeout_ms);
+    asq__list_init(&g->under_way);
+    asq__list_init(&g->done);
+}
+
+static void on_done(asq_result *r, void *user)
+{
+    struct slot *s = user;
+    (void) r;
+    asq__list_del(&s->node);
+    asq__list_add(&s->g->done, &s->node);
+}
+
+static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
+{
+    s->g = g;
+    s->r = r;
+    s->index = index;
+    asq__list_add(&g->under_way, &s->node);
+    int rc = asq_result_then(r, on_done, s);
+    if (rc < 0)
+        asq__list_del(&s->node);
+    return rc;
+}
+
+static struct slot *first(const struct asq__list *list)
+{
+    return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct slot, node);
+}
+
+/* Callbacks do not run inside of another one: there the oldest is looked at itself. */
+static bool has_done(void *arg)
+{
+    const struct gather *g = arg;
+    const struct slot *oldest = first(&g->under_way);
+    return !asq__list_empty(&g->done) || (oldest && asq__result_is_done(oldest->r));
+}
+
+void asq__gather_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret)
+{
+    const struct gather *g = arg;
+    if (ready == has_done && first(&g->under_way))
+        *ret = first(&g->under_way)->r;
+}
+
+static void forget(struct slot *s)
+{
+    s->r->fn = NULL;
+    asq__list_del(&s->node);
+}
+
+/* Waits for the next that completes. */
+static int next_done(struct gather *g, struct slot **ret)
+{
+    if (!has_done(g)) {
+        int64_t left = ASQ_FOREVER;
+        if (g->until_ms != INT64_MAX) {
+            left = g->until_ms - asq__now_ms();
+            left = left > 0 ? left : 0;
+        }
+        int rc = asq__handle_wait(g->h, has_done, g, left);
+        if (rc < 0)
+            return rc;
+    }
+    struct slot *s = first(&g->done);
+    if (!s) {
+        s = first(&g->under_way);
+        s->r->fn = NULL;
+    }
+    asq__list_del(&s->node);
+    *ret = s;
+    return 0;
+}
+
+/* In a method it makes no calls: they would come in another order when the method runs again. */
+static int tell(asq *h, asq_gather_fn fn, void *user, const struct slot *s, size_t done, size_t n)
+{
+    if (!fn)
+        return 0;
+    h->telling++;
+    int rc = fn(user, s->index, s->r, done, n);
+    h->telling--;
+    return rc;
+}
+
+/* ---- gather ---- */
+
+int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gather_fn fn,
+               void *user)
+{
+    struct gather g;
+    struct slot *slots, *s;
+    size_t done = 0;
+    int rc = 0;
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (!results[i] || results[i]->h != results[0]->h)
+            return ASQ_EINVAL;
+    asq *h = results[0]->h;
+    if (!(slots = calloc(n, sizeof *slots)))
+        return out_of_memory(h);
+    gather_init(&g, h, timeout_ms);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = watch(&g, &slots[i], results[i], i);
+    while (rc == 0 && done < n) {
+        rc = next_done(&g, &s);
+        if (rc == 0)
+            rc = tell(h, fn, user, s, ++done, n);
+        else if (rc == ASQ_ETIMEOUT)
+            asq__fail(h, rc, "%zu of %zu results are not there after %lld ms; their calls go on",
+                      n - done, n, (long long) timeout_ms);
+    }
+    while ((s = first(&g.under_way)))
+        forget(s);
+    free(slots);
+    return rc;
+}
+
+/* ---- each ---- */
+
+struct each {
+    struct gather g;
+    asq_agent *const *agents;
+    size_t nagents;
+    const char *method;
+    const asq_value *inputs;
+    size_t n, made, done, failed;
+    struct asq__list unused; /* slots: as many as may be under way */
+    asq_value *values;       /* NULL: not wanted */
+    struct asq__error error; /* of the failure that is told */
+    size_t error_index;
+};
+
+static int take_options(asq *h, const asq_each_options *given, asq_each_options *ret)
+{
+    *ret = (asq_each_options) ASQ_EACH_OPTIONS_INIT;
+    if (given && (given->size == 0 || given->size > sizeof *ret))
+        return asq__fail(
+            h, ASQ_EINVAL,
+            "asq_call_each: the size of its options is %zu; ASQ_EACH_OPTIONS_INIT sets "
+            "it, to at most %zu",
+            given->size, sizeof *ret);
+    if (given)
+        memcpy(ret, given, given->size);
+    if (ret->call && ret->call->no_result)
+        return asq__fail(h, ASQ_EINVAL,
+                         "asq_call_each: calls without a result cannot be waited for");
+    if (!ret->limit)
+        ret->limit = DEFAULT_LIMIT;
+    if (!ret->timeout_ms)
+        ret->timeout_ms = h->timeout_ms;
+    return 0;
+}
+
+/* A list or a map holds arguments, anything else is the one argument. */
+static asq_value *args_of(const asq_value *input)
+{
+    asq_type type = asq_value_type(input);
+    if (type == ASQ_LIST || type == ASQ_MAP)
+        return asq_value_copy(input);
+    asq_value *args = asq_value_list();
+    if (args && asq_list_append(args, asq_value_copy(input)) < 0) {
+        asq_value_free(args);
+        return NULL;
+    }
+    return args;
+}
+
+/* Makes calls while there is room for one more. */
+static int make_calls(struct each *e, const asq_each_options *o)
+{
+    asq *h = e->g.h;
+    int rc = 0;
+    h->corked++;
+    while (rc == 0 && e->made < e->n && first(&e->unused)) {
+        asq_value *args = args_of(asq_list_get(e->inputs, e->made));
+        asq_result *r = NULL;
+        rc = args ? asq_callv(e->agents[e->made % e->nagents], e->method, o->call, args, &r)
+                  : out_of_memory(h);
+        if (rc == 0) {
+            struct slot *s = first(&e->unused);
+            asq__list_del(&s->node);
+            rc = watch(&e->g, s, r, e->made++);
+        }
+    }
+    int flushed = asq_uncork(h);
+    if (rc == ASQ_EBUSY && !h->mode->repeats && e->done < e->made)
+        rc = 0; /* there is room when some of them are done */
+    return rc < 0 ? rc : flushed;
+}
+
+static void note_failure(struct each *e, const struct slot *s)
+{
+    const asq_error *error = asq_result_error(s->r);
+    if (e->failed++ && s->index > e->error_index)
+        return;
+    asq_error named = *error;
+    struct asq__error message;
+    asq__error_init(&message);
+    asq__error_set(&message, error->code, "input %zu: %s", s->index, error->message);
+    named.message = message.pub.message;
+    asq__error_copy(&e->error, &named);
+    asq__error_clear(&message);
+    e->error_index = s->index;
+}
+
+/* One call has ended. */
+static int take_result(struct each *e, const asq_each_options *o, struct slot *s)
+{
+    bool failed = asq_result_error(s->r)->code != 0;
+    if (failed)
+        note_failure(e, s);
+    int rc = tell(e->g.h, o->fn, o->user, s, ++e->done, e->n);
+    if (rc == 0 && failed && !o->all)
+        rc = e->error.pub.code;
+    if (rc == 0 && !failed && e->values) {
+        asq_value *v;
+        rc = asq_result_take(s->r, &v);
+        if (rc == 0 && asq_list_set(e->values, s->index, v) < 0)
+            rc = out_of_memory(e->g.h);
+    }
+    asq_result_free(s->r);
+    asq__list_add(&e->unused, &s->node);
+    return rc;
+}
+
+static int run_each(struct each *e, const asq_each_options *o)
+{
+    int rc = 0;
+    while (rc == 0 && e->done < e->n) {
+        struct slot *s;
+        rc = make_calls(e, o);
+        if (rc == 0)
+            rc = next_done(&e->g, &s);
+        if (rc == ASQ_ETIMEOUT)
+            asq__fail(e->g.h, rc,
+                      "%zu of %zu calls of %s are not done after %lld ms, and %zu were not made",
+                      e->made - e->done, e->n, e->method, (long long) o->timeout_ms,
+                      e->n - e->made);
+        if (rc == 0)
+            rc = take_result(e, o, s);
+    }
+    /* What is under way goes on; nobody waits for it any more. */
+    struct slot *s;
+    while ((s = first(&e->g.under_way)) || (s = first(&e->g.done))) {
+        forget(s);
+        asq_result_free(s->r);
+    }
+    for (size_t i = e->made; i < e->n && e->g.h->mode->repeats; i++)
+        e->g.h->mode->submit(e->g.h, NULL, 0); /* counts as a statement */
+    return rc;
+}
+
+static asq_value *nulls(size_t n)
+{
+    asq_value *list = asq_value_list();
+    for (size_t i = 0; list && i < n; i++)
+        if (asq_list_append(list, asq_value_null()) < 0) {
+            asq_value_free(list);
+            return NULL;
+        }
+    return list;
+}
+
+int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
+                  const asq_value *inputs, const asq_each_options *options, asq_value **ret)
+{
+    struct each e = { .agents = agents, .nagents = nagents, .method = method, .inputs = inputs };
+    struct slot *slots = NULL;
+    asq_each_options o;
+    if (nagents == 0)
+        return ASQ_EINVAL;
+    asq *h = agents[0]->h;
+    for (size_t i = 1; i < nagents; i++)
+        if (agents[i]->h != h)
+            return asq__fail(h, ASQ_EINVAL, "asq_call_each: the agents are of different handles");
+    if (asq_value_type(inputs) != ASQ_LIST)
+        return asq__fail(h, ASQ_EINVAL, "asq_call_each: the inputs are a value of type %s, no list",
+                         asq_type_name(asq_value_type(inputs)));
+    int rc = take_options(h, options, &o);
+    if (rc < 0)
+        return rc;
+    e.n = asq_list_size(inputs);
+    gather_init(&e.g, h, o.timeout_ms);
+    asq__list_init(&e.unused);
+    asq__error_init(&e.error);
+    size_t nslots = e.n < o.limit ? e.n : o.limit;
+    if ((ret && !(e.values = nulls(e.n))) || !(slots = calloc(nslots + 1, sizeof *slots))) {
+        rc = out_of_memory(h);
+        goto out;
+    }
+    for (size_t i = 0; i < nslots; i++)
+        asq__list_add(&e.unused, &slots[i].node);
+    rc = run_each(&e, &o);
+    if (e.failed && (rc == 0 || rc == e.error.pub.code))
+        asq__fail_from(h, &e.error.pub);
+    if (rc == 0 && ret) {
+        *ret = e.values;
+        e.values = NULL;
+    }
+    if (rc == 0)
+        rc = e.failed > INT_MAX ? INT_MAX : (int) e.failed;
+out:
+    asq_value_free(e.values);
+    asq__error_clear(&e.error);
+    free(slots);
+    return rc;
+}
