@@ -514,15 +514,15 @@ ASQ_API size_t asq_group_pending(const asq_group *g);
 ASQ_API int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret);
 ASQ_API void asq_group_free(asq_group *g);
 
-/* Told of each result when it is completed, in the order of completion: `index` is its place among the
- * results, or that of its input; `done` of n are there by now. Not 0: no more is wanted, and the function that
- * waits returns this. Inside a method it can make no calls (ASQ_ESTATE): in which order they came would
- * differ when the method runs again. */
+/* Told of each result when it is completed, in the order of completion: `index` is its place
+ * among the results, or that of its input; `done` of n are there by now. Not 0: no more is
+ * wanted, and the function that waits returns this. Inside a method it can make no calls
+ * (ASQ_ESTATE): in which order they came would differ when the method runs again. */
 typedef int (*asq_gather_fn)(void *user, size_t index, asq_result *r, size_t done, size_t n);
 
-/* Waits for all, telling fn (may be NULL) of each as it comes; fn may free it. The results are of one handle,
- * and without a callback or a group. 0: all are completed, whatever they ended with. Errors: ASQ_ETIMEOUT,
- * ASQ_EINVAL, ASQ_ESTATE (a result has a callback), what fn returned. */
+/* Waits for all, telling fn (may be NULL) of each as it comes; fn may free it. The results are of
+ * one handle, and without a callback or a group. 0: all are completed, whatever they ended with.
+ * Errors: ASQ_ETIMEOUT, ASQ_EINVAL, ASQ_ESTATE (a result has a callback), what fn returned. */
 ASQ_API int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gather_fn fn,
                        void *user);
 
@@ -538,21 +538,24 @@ typedef struct asq_each_options {
 #define ASQ_EACH_OPTIONS_INIT { sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL }
 
 /*
- * Calls a method once for each item of the list `inputs` (borrowed), and waits for the results. An item that
- * is a list or a map holds the arguments, anything else is the one argument. Input i goes to agent i modulo n;
- * calls are made in the order of the inputs, the next one when fewer than `limit` are under way.
+ * Calls a method once for each item of the list `inputs` (borrowed), and waits for the results.
+ * An item that is a list or a map holds the arguments, anything else is the one argument. Input i
+ * goes to agent i modulo n; calls are made in the order of the inputs, the next one when fewer
+ * than `limit` are under way.
  *
- * ret (may be NULL) gets a list of the values in the order of the inputs. When a call fails, no further calls
- * are made, those under way go on, and what it failed with is returned; asq_last_error has it in full, and
- * names the input ("input 7: …"). With `all`, every call is made, null stands in a failed one's place, fn is told
- * of it, and the number of those that failed is returned; asq_last_error has the first input's failure.
- * The same when a method runs again: which calls it makes, and by what ids, does not depend on
- * what completes first, except how far it came when a call fails or fn returns.
- * Returns 0 or, with `all`, the number of failed calls. Errors: ASQ_EINVAL, ASQ_ETIMEOUT (what is under way goes
- * on), those of asq_callv, of the method, what fn returned.
+ * ret (may be NULL) gets a list of the values in the order of the inputs. When a call fails, no
+ * further calls are made, those under way go on, and what it failed with is returned;
+ * asq_last_error has it in full, and names the input ("input 7: …"). With `all`, every call is
+ * made, null stands in a failed one's place, fn is told of it, and the number of those that
+ * failed is returned; asq_last_error has the first input's failure. The same when a method runs
+ * again: which calls it makes, and by what ids, does not depend on what completes first, except
+ * how far it came when a call fails or fn returns. Returns 0 or, with `all`, the number of failed
+ * calls. Errors: ASQ_EINVAL, ASQ_ETIMEOUT (what is under way goes on), those of asq_callv, of the
+ * method, what fn returned.
  */
 ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method,
-                          const asq_value *inputs, const asq_each_options *options, asq_value **ret);
+                          const asq_value *inputs, const asq_each_options *options,
+                          asq_value **ret);
 
 /* ------------------------------------------------------------------------------------------------
  * Agents, for their authors
@@ -759,22 +762,24 @@ ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
  * lists those there are. */
 ASQ_API int asq_stop_worker(asq *h, const char *worker_id);
 
-/* Dead letters: calls that were given up, because processes died of them again and again, or because they
- * could not be decoded. One is named by an id, "PARTITION-MS-N", and stays until it is sent again or dropped.
- * All of them: ASQ_EINVAL (no such id can be), ASQ_ENOENT (no such letter).
+/* Dead letters: calls that were given up, because processes died of them again and again, or
+ * because they could not be decoded. One is named by an id, "PARTITION-MS-N", and stays until it
+ * is sent again or dropped. All of them: ASQ_EINVAL (no such id can be), ASQ_ENOENT (no such
+ * letter).
  *
  * list: those of all partitions, oldest first; with a limit above 0 the newest so many. Maps with
- * id, time_ms (when it was given up, Unix time by Redis's clock), call ("agent.method"), call_id, reason, attempts
- * (processes that died of it), worker (which gave it up) and batch_bytes. */
+ * id, time_ms (when it was given up, Unix time by Redis's clock), call ("agent.method"), call_id,
+ * reason, attempts (processes that died of it), worker (which gave it up) and batch_bytes. */
 ASQ_API int asq_dead_list(asq *h, size_t limit, asq_value **ret);
-/* The same of one letter, and "jobs", a list of what it holds: {kind, class, agent, method, args, …}. Where it
- * cannot be decoded: "error" and "batch_head", its first bytes in hexadecimal; where only arguments cannot:
- * args_error, args_bytes and args_head of their job. */
+/* The same of one letter, and "jobs", a list of what it holds: {kind, class, agent, method, args,
+ * …}. Where it cannot be decoded: "error" and "batch_head", its first bytes in hexadecimal; where
+ * only arguments cannot: args_error, args_bytes and args_head of their job. */
 ASQ_API int asq_dead_show(asq *h, const char *id, asq_value **ret);
-/* Sends it again, as a new call of nobody's: no attempts count any more, its deadline begins anew, a delay is over.
- * The letter goes in the same step, so that the call is neither lost nor made twice. *ret_call_ids (may be
- * NULL) gets a list of the new call ids, for asq_result_attach. Errors: ASQ_EPROTO (it cannot be decoded;
- * it stays), ASQ_EREDIS (it stays), ASQ_EUNKNOWN (the connection was lost at that moment). */
+/* Sends it again, as a new call of nobody's: no attempts count any more, its deadline begins
+ * anew, a delay is over. The letter goes in the same step, so that the call is neither lost nor
+ * made twice. *ret_call_ids (may be NULL) gets a list of the new call ids, for asq_result_attach.
+ * Errors: ASQ_EPROTO (it cannot be decoded; it stays), ASQ_EREDIS (it stays), ASQ_EUNKNOWN (the
+ * connection was lost at that moment). */
 ASQ_API int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids);
 ASQ_API int asq_dead_drop(asq *h, const char *id);
 
