@@ -472,6 +472,17 @@ bool asq__dispatch_join(struct asq__wcall *c)
     return true;
 }
 
+void asq__dispatch_let_in(struct asq__wcall *c)
+{
+    struct asq__actor *a = c->actor;
+    if (c->state != ASQ__CALL_WAITING || !a || asq__list_empty(&c->node) ||
+        !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
+        return;
+    asq__list_del(&c->node);
+    asq__list_add(&a->reentrant, &c->node);
+    asq__actor_go_on(a);
+}
+
 void asq__dispatch_due(struct asq__wcall *c)
 {
     c->state = ASQ__CALL_WAITING;

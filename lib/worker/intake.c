@@ -347,6 +347,12 @@ static void join_copy(struct asq__partition *p, struct asq__entry *first, struct
         first->copies = copies;
         copies[first->ncopies++] = copy->id;
         asq__entry_add_channel(first, copy->batch->reply);
+        /* Its caller runs again, and may be inside of the agent, where it was not when this was queued. */
+        first->uncommitted++; /* keeps it: calls may end at once */
+        for (size_t i = 0; i < first->batch->n_jobs; i++)
+            asq__dispatch_let_in(&first->calls[i]);
+        first->uncommitted--;
+        asq__entry_settle(first);
     } else {
         asq__commit_remove(p, copy->id);
     }

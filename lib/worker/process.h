@@ -330,6 +330,7 @@ void asq__backlog_drop(struct asq__partition *p);
 
 /* dispatch.c */
 void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */
+void asq__dispatch_let_in(struct asq__wcall *c); /* whose caller has come inside meanwhile */
 void asq__dispatch_due(struct asq__wcall *c);  /* … that was delayed, and is due */
 bool asq__dispatch_join(struct asq__wcall *c); /* to its mailbox alone; false: it was failed */
 void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
