@@ -554,8 +554,9 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         } else if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_transient(reply)) {
             batch_fail(e, b, ASQ_EPROTO, asq__reply_text(reply));
         }
+        /* What is not in it (yet), its owner tells when it is there. */
         if (b->state != GONE &&
-            reply->type == REDIS_REPLY_NIL) /* not there (yet): the owner knows */
+            (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
             for (struct asq__call *call = b->foreign; call; call = call->next)
                 await_call(b, call->index);
         if (b->state == SENT && reply->type == REDIS_REPLY_NIL && b->entry[0] == '!')

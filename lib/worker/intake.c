@@ -139,9 +139,12 @@ struct await {
 static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct await *a = user;
+    struct asq__entry *e = find_entry(a->p, a->target.batch);
     (void) c;
     if (reply && reply->type == REDIS_REPLY_STRING)
         push(a->p, a->client, reply->str, (size_t) reply->len);
+    if (e)
+        asq__entry_add_channel(e, a->client); /* its commit may still have to leave */
     else if (reply && reply->type == REDIS_REPLY_NIL)
         push_failure(
             a->p, a->client, &a->target, ASQ_EEXPIRED,

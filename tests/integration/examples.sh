@@ -85,7 +85,7 @@ check_guess_two_thirds() { # N
     sed -n '/^round 1/,/^round 2/p' "$tmp/out" |
         awk -v n="$1" '$2 == "to" { sum += $4 } END { exit sum != n }' ||
         fail "the histogram does not have $1 guesses" "$tmp/out"
-    awk '/^round/ { sub(",", "", $9); a[++k] = $9 } END { exit !(k == 2 && a[2] < a[1] && a[2] > 0) }' \
+    awk '/^round/ { sub(",", "", $9); a[++k] = $9 + 0 } END { exit !(k == 2 && a[2] < a[1] && a[2] > 0) }' \
         "$tmp/out" || fail "the average does not fall" "$tmp/out"
 }
 
