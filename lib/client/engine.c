@@ -44,7 +44,7 @@ struct asq__batch {
     size_t n, cap, unfinished;
     struct asq__call *foreign; /* who waits for what was not called here; chained by next */
     unsigned answers;          /* of Redis still to come for it */
-    bool accepted, resent, keep, hold, canceled;
+    bool accepted, resent, refused, keep, hold, canceled;
     char entry[48]; /* its id in the stream, once accepted */
     int64_t look_at_ms, quiet_ms;
 };
@@ -300,6 +300,24 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
     asq__error_clear(&text);
 }
 
+/* Redis has refused a batch for a while, and then taken one that was behind it on its way already. Sent
+ * again, it would come out of its order. */
+static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
+{
+    ASQ__LIST_EACH (it, &e->sent) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b == taken)
+            break;
+        if (b->partition == taken->partition && b->refused && !b->accepted)
+            batch_fail(e, b, b->resent ? ASQ_EUNKNOWN : ASQ_EREDIS,
+                       b->resent
+                           ? "it was sent before the connection was lost; Redis refuses it now, "
+                             "and has taken a later call to the same partition"
+                           : "Redis has refused it for a while, and taken a later call to the "
+                             "same partition: it was not run");
+    }
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -312,11 +330,13 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
                 b->accepted = true;
                 e->unaccepted--;
             }
+            if (e->stalled)
+                give_up_refused(e, b);
         } else if (asq__reply_is_transient(reply) ||
                    (b->resent && asq__reply_is_error(reply, "OOM"))) {
             /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
              * accepted, so that it cannot be refused any more. */
-            e->stalled = true;
+            b->refused = e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
         } else {
             refuse_batch(e, b, reply);
@@ -352,6 +372,7 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
         return false;
     b->answers++;
     b->state = SENT;
+    b->refused = false;
     b->quiet_ms = QUIET_FIRST_MS;
     b->look_at_ms = asq__now_ms_coarse() + b->quiet_ms;
     asq__list_del(&b->order);

@@ -27,5 +27,7 @@ struct load *load_new(asq *h, size_t agents);
 void load_calls(struct load *l, size_t calls_per_agent); /* sent, not waited for */
 /* All results are there, each with its value. Then everything is freed. */
 void load_check(struct load *l);
+/* … or ended with this code, and did nothing. */
+void load_check_but(struct load *l, int code);
 
 #endif
