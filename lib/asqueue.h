@@ -304,7 +304,11 @@ typedef struct asq_options {
  *     NULL                                      ASQUEUE_URL from the environment, else child:
  * options may be NULL. On failure err (which may be NULL) gets up to errlen bytes of text.
  * In child mode, the program's classes are registered after asq_open; the workers are forked at the
- * first use of an agent, so open and use the handle before starting threads that hold locks.
+ * first use of an agent, so open and use the handle before starting threads that hold locks. The
+ * server is ASQUEUE_REDIS_SERVER from the environment, else redis-server or valkey-server on the
+ * PATH; its directory is made in XDG_RUNTIME_DIR, if that is this user's alone, TMPDIR or /tmp.
+ * TLS takes its certificates from the files that ASQUEUE_TLS_CA (else /etc/ssl/certs),
+ * ASQUEUE_TLS_CERT and ASQUEUE_TLS_KEY name. After a fork the child may only close the handle.
  * Errors: ASQ_EINVAL (the URL), ASQ_ECONN, ASQ_EAUTH, ASQ_EVERSION (Redis too old, or a namespace of
  * another format), ASQ_ENOSERVER, ASQ_ENOTSUP (no TLS in this build), ASQ_EREDIS, ASQ_ESYS.
  */
@@ -489,7 +493,8 @@ typedef void (*asq_result_fn)(asq_result *r, void *user);
 ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
 
 /* The call's id, under which another process can fetch the result while its key lives; keeps the
- * key. Borrowed from r. */
+ * key. To be asked for before the result is there: soon after that it is forgotten, unless it is
+ * kept. Borrowed from r. */
 ASQ_API const char *asq_result_id(asq_result *r);
 /* A result by its id. What is unknown or expired ends in ASQ_EEXPIRED. */
 ASQ_API int asq_result_attach(asq *h, const char *call_id, asq_result **ret);
