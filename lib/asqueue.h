@@ -316,7 +316,9 @@ ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, cha
 
 /* Sends what is unsent, completes every unfinished result with ASQ_ECLOSED (their callbacks run),
  * forgets what was fetched, and in child mode ends the private servers. Calls that were sent go on.
- * Agents and results of the handle stay valid for their _free and getters only. */
+ * Agents and results of the handle stay valid for their _free and getters only. Inside a callback it
+ * closes at once for new calls and waits (ASQ_ECLOSED); the rest follows when the function that calls
+ * back, or the attached loop, has run the callbacks that are due. */
 ASQ_API void asq_close(asq *h);
 
 /* Registers a class (below) for local and child mode, before the first agent is used. The table

@@ -40,14 +40,32 @@ void asq__handle_unref(asq *h)
     free(h);
 }
 
+/* Ends the mode of a closed handle, and the program's reference with it. */
+static void end(asq *h)
+{
+    h->mode->close(h);
+    asq__handle_run_callbacks(h);
+    asq__handle_unref(h);
+}
+
+void asq__handle_enter(asq *h)
+{
+    h->inside++;
+}
+
+void asq__handle_leave(asq *h)
+{
+    if (--h->inside == 0 && h->closed)
+        end(h);
+}
+
 void asq_close(asq *h)
 {
     if (!h || h->closed || h->in_method)
         return; /* a method's handle ends with its call */
     h->closed = true;
-    h->mode->close(h);
-    asq__handle_run_callbacks(h);
-    asq__handle_unref(h);
+    if (!h->inside) /* else by the function that calls back, when it returns */
+        end(h);
 }
 
 int asq__fail(asq *h, int code, const char *fmt, ...)
@@ -150,10 +168,12 @@ static bool any_completed(void *arg)
 int asq_poll(asq *h, int64_t timeout_ms)
 {
     struct poll_state s = { h, h->ncompleted };
+    asq__handle_ref(h); /* a callback may close it */
     int rc = asq__handle_wait(h, any_completed, &s, timeout_ms);
-    if (rc < 0 && rc != ASQ_ETIMEOUT)
-        return rc;
-    return (int) (h->ncompleted - s.before);
+    if (rc == 0 || rc == ASQ_ETIMEOUT)
+        rc = (int) (h->ncompleted - s.before);
+    asq__handle_unref(h);
+    return rc;
 }
 
 int asq_sleep(asq *h, int64_t ms)

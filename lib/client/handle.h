@@ -57,6 +57,7 @@ struct asq {
     bool closed;
     bool sealed;    /* the workers have been forked: no classes any more */
     bool in_method; /* a method's handle: gone with its call */
+    unsigned inside; /* functions of the mode on the stack that may call the program back */
     unsigned corked;
     unsigned telling;    /* callbacks of gather.c that run */
     unsigned ncompleted; /* results completed since asq_poll looked */
@@ -118,6 +119,10 @@ extern const struct asq__mode asq__local_mode, asq__remote_mode;
 asq *asq__handle_new(const struct asq__mode *mode);
 void asq__handle_ref(asq *h);
 void asq__handle_unref(asq *h);
+/* Around what may call the program back: a handle that is closed meanwhile ends when the outermost of
+ * them leaves, and may be gone then. */
+void asq__handle_enter(asq *h);
+void asq__handle_leave(asq *h);
 /* Sets the handle's last error and returns code. */
 int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int asq__fail_from(asq *h, const asq_error *error);

@@ -250,6 +250,7 @@ static void new_id(struct local *l, asq_result *r)
 static int local_submit(asq *h, asq_result **results, size_t n)
 {
     struct local *l = h->impl;
+    asq__handle_enter(h); /* a method may close its program's handle */
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];
         struct asq__arena arena;
@@ -276,15 +277,20 @@ static int local_submit(asq *h, asq_result **results, size_t n)
         asq__buf_release(&bytes);
         asq__arena_release(&arena);
     }
+    asq__handle_leave(h);
     return 0;
 }
 
 /* Everything that can complete has completed, so only time can pass. */
 static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
+    asq__handle_enter(h);
     asq__handle_run_callbacks(h);
-    if (ready(arg))
-        return 0;
+    bool is_ready = ready(arg);
+    bool closed = h->closed;
+    asq__handle_leave(h);
+    if (is_ready || closed)
+        return is_ready ? 0 : ASQ_ECLOSED;
     if (timeout_ms < 0)
         return asq__fail(h, ASQ_ESTATE,
                          "waiting for ever would never end: in local mode nothing is under way");

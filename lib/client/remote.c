@@ -23,7 +23,6 @@ struct remote {
     struct asq__url url;
     char client[17];
     uint64_t client_number;
-    ev_timer timer;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up, told_down;
     unsigned since_pump;
@@ -82,11 +81,14 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void run_callbacks(struct remote *r)
 {
+    asq *h = r->h;
     if (r->in_callbacks)
         return;
+    asq__handle_enter(h);
     r->in_callbacks = true;
-    asq__handle_run_callbacks(r->h);
+    asq__handle_run_callbacks(h);
     r->in_callbacks = false;
+    asq__handle_leave(h);
 }
 
 static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
@@ -101,21 +103,21 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
 /* Lets the loop run once, for at most wait_ms (0: takes only what is there; ASQ_FOREVER). */
 static void pump(struct remote *r, int64_t wait_ms)
 {
+    struct ev_loop *loop = r->loop; /* a callback may attach another, or detach this one */
+    ev_timer timer;
     r->since_pump = 0;
+    ev_timer_init(&timer, on_timer, (double) wait_ms / 1000, 0.);
     if (wait_ms > 0) {
-        ev_now_update(r->loop);
-        ev_timer_stop(r->loop, &r->timer);
-        ev_timer_set(&r->timer, (double) wait_ms / 1000, 0.);
-        ev_timer_start(r->loop, &r->timer);
+        ev_now_update(loop);
+        ev_timer_start(loop, &timer);
     }
-    ev_run(r->loop, wait_ms == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
-    if (wait_ms > 0)
-        ev_timer_stop(r->loop, &r->timer);
+    ev_run(loop, wait_ms == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
+    ev_timer_stop(loop, &timer);
 }
 
-static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
-    struct remote *r = h->impl;
+    asq *h = r->h;
     int64_t deadline = asq__deadline_ms(timeout_ms);
     if (r->attached && r->in_callbacks && timeout_ms != 0)
         return asq__fail(h, ASQ_ESTATE,
@@ -127,6 +129,8 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
             run_callbacks(r);
         if (ready(arg))
             return 0;
+        if (h->closed)
+            return asq__fail(h, ASQ_ECLOSED, "a callback closed the handle");
         int64_t left = ASQ_FOREVER;
         if (timeout_ms >= 0) {
             left = timeout_ms == 0 ? 0 : deadline - asq__now_ms();
@@ -139,6 +143,14 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
         if (timeout_ms == 0 && !first)
             return ASQ_ETIMEOUT;
     }
+}
+
+static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
+{
+    asq__handle_enter(h);
+    int rc = wait_for(h->impl, ready, arg, timeout_ms);
+    asq__handle_leave(h);
+    return rc;
 }
 
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
@@ -276,12 +288,6 @@ static void remote_free(struct remote *r)
     free(r);
 }
 
-static bool never_ready(void *arg)
-{
-    (void) arg;
-    return false;
-}
-
 static void remote_close(asq *h)
 {
     struct remote *r = h->impl;
@@ -289,11 +295,12 @@ static void remote_close(asq *h)
         r->told_down = true;
         asq__redis_drop(r->redis, "not in a forked process");
     }
+    if (r->attached) /* nothing else of the program's loop is to run inside of asq_close */
+        remote_attach_ev(h, NULL);
     /* Calls that were made are to reach Redis, if it is there. */
     asq__engine_flush(r->engine);
-    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h) && !r->in_callbacks;
-         i++)
-        remote_wait(h, never_ready, NULL, 100);
+    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h); i++)
+        pump(r, 100);
     if (r->at_close)
         r->at_close(h, r->user);
     remote_free(r);
@@ -359,7 +366,6 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         rc = asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
         goto fail;
     }
-    ev_timer_init(&r->timer, on_timer, 0., 0.);
     ev_prepare_init(&r->prepare, on_prepare);
     r->prepare.data = r;
     struct asq__redis_config config = {

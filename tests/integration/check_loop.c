@@ -213,6 +213,71 @@ START_TEST(closing_an_attached_handle_leaves_the_loop_alone)
 }
 END_TEST
 
+static void close_inside(asq_result *r, void *user)
+{
+    asq_close(user);
+    ++completed;
+    asq_result_free(r);
+}
+
+START_TEST(a_callback_may_close_the_handle)
+{
+    for (int way = 0; way < 2; way++) {
+        asq *other = load_open(sup_redis_url(redis));
+        asq_agent *a;
+        asq_result *r, *never;
+        int ended = 0;
+
+        completed = 0;
+        ck_assert_int_eq(asq_attach_ev(other, loop), 0);
+        ck_assert_int_eq(asq_create(other, "Counter", NULL, &a, NULL), 0);
+        ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_then(r, close_inside, other), 0);
+        asq_agent_free(a);
+        ck_assert_int_eq(asq_create(other, "Echo", NULL, &a, NULL), 0);
+        ck_assert_int_eq(asq_call(a, "nap", &never, "[i]", 3600000), 0);
+        ck_assert_int_eq(asq_result_then(never, closed, &ended), 0);
+        asq_agent_free(a);
+        if (way == 0)
+            run_until(&completed, 1); /* by the loop: nothing of the program's holds the handle */
+        while (!completed)
+            ck_assert_int_gt(asq_poll(other, sup_limit_ms()), 0);
+        ck_assert_int_eq(completed, 1);
+        ck_assert_int_eq(ended, 1);
+    }
+    int before = ticks;
+    run_until(&ticks, before + 5);
+}
+END_TEST
+
+static void detach_inside(asq_result *r, void *user)
+{
+    ck_assert_int_eq(asq_detach_ev(user), 0);
+    ++completed;
+    asq_result_free(r);
+}
+
+START_TEST(a_callback_may_detach_the_loop)
+{
+    asq_agent *a = create("Counter");
+    asq_result *r;
+
+    for (int i = 0; i < 6; i++) {
+        completed = 0;
+        ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_then(r, detach_inside, h), 0);
+        if (i % 2)
+            run_until(&completed, 1);
+        else
+            ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+        ck_assert_int_eq(completed, 1);
+        ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+        ck_assert_int_eq(asq_attach_ev(h, loop), 0);
+    }
+    asq_agent_free(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("loop");
@@ -229,6 +294,8 @@ int main(void)
     tcase_add_test(t, two_handles_share_a_loop);
     tcase_add_test(t, a_lost_connection_comes_back_by_itself);
     tcase_add_test(t, closing_an_attached_handle_leaves_the_loop_alone);
+    tcase_add_test(t, a_callback_may_close_the_handle);
+    tcase_add_test(t, a_callback_may_detach_the_loop);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -80,6 +80,7 @@ END_TEST
 /* ---- callbacks ---- */
 
 static int called;
+static asq_agent **agent_of_closed;
 static int64_t called_with[100];
 
 static void note(asq_result *r, void *user)
@@ -151,6 +152,97 @@ START_TEST(callbacks_may_call_and_free)
 }
 END_TEST
 
+/* A handle that takes no message above 4,000 bytes. */
+START_TEST(what_is_larger_than_the_handle_allows_is_refused)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[300], *data = calloc(1, 5000);
+    asq_agent *e, *seen;
+    asq_result *r = NULL;
+    asq_value *v;
+    asq *h;
+
+    options.max_message_size = 4000;
+    e = echo();
+    ok(asq_ready(e, sup_limit_ms()));
+    ck_assert_int_eq(
+        asq_open(mode == MODE_LOCAL ? "local:" : asq_url(H), &options, &h, err, sizeof err), 0);
+    if (mode == MODE_LOCAL) {
+        ck_assert_int_eq(asq_register(h, &echo_class), 0);
+        ck_assert_int_eq(asq_create(h, "Echo", NULL, &seen, NULL), 0);
+    } else {
+        ck_assert_int_eq(asq_attach(h, asq_agent_id(e), &seen), 0);
+    }
+    ck_assert_int_eq(asq_call(seen, "first", &r, "[y#]", data, (size_t) 5000), ASQ_ELIMIT);
+    ck_assert_ptr_null(r);
+    ck_assert_contains(asq_errmsg(h), "4000 bytes");
+    ck_assert_contains(asq_errmsg(h), "first");
+    ck_assert_int_eq(asq_send(seen, "first", "[y#]", data, (size_t) 5000), ASQ_ELIMIT);
+    v = asq_pack("[y#]", data, (size_t) 5000);
+    ck_assert_int_eq(asq_broadcast(&seen, 1, "first", v, &r), ASQ_ELIMIT);
+    ck_assert_ptr_null(r);
+    /* What fits goes through, before and after. */
+    ck_assert_int_eq(asq_call_wait(seen, "first", &v, "[y#]", data, (size_t) 3000), 0);
+    asq_value_free(v);
+    free(data);
+    asq_agent_free(seen);
+    asq_close(h);
+    asq_agent_free(e);
+}
+END_TEST
+
+static void close_inside(asq_result *r, void *user)
+{
+    asq_result *late = NULL;
+
+    asq_close(user);
+    ck_assert_int_eq(asq_call(*agent_of_closed, "sum", &late, "[i]", 1), ASQ_ECLOSED);
+    ck_assert_ptr_null(late);
+    asq_result_free(r);
+    called++;
+}
+
+static void closed_or_done(asq_result *r, void *user)
+{
+    int code = asq_result_error(r)->code;
+
+    ck_assert_msg(code == 0 || code == ASQ_ECLOSED, "%d", code);
+    ++*(int *) user;
+    asq_result_free(r);
+}
+
+/* The last reference to a handle may go while it calls back. */
+START_TEST(a_callback_may_close_the_handle)
+{
+    enum { N = 20 };
+    int rc, ended = 0;
+    asq_agent *e = echo(); /* the workers of child mode are there from the first use on */
+    asq_result *r;
+
+    asq_agent_free(e);
+    for (int way = 0; way < 3; way++) {
+        asq *h = modes_open();
+        called = ended = 0;
+        ck_assert_int_eq(asq_create(h, "Echo", NULL, &e, NULL), 0);
+        agent_of_closed = &e;
+        for (int i = 0; i < N; i++) {
+            ck_assert_int_eq(asq_call(e, "sum", &r, "[i]", i), 0);
+            /* In local mode all are done, and called back at once. */
+            ck_assert_int_eq(i == N - 1 ? 0 : asq_result_then(r, closed_or_done, &ended), 0);
+        }
+        ck_assert_int_eq(asq_result_then(r, close_inside, h), 0);
+        while (!called) {
+            rc = way == 0   ? asq_poll(h, 1000)
+                 : way == 1 ? asq_sleep(h, 1000)
+                            : asq_call_wait(e, "nap", NULL, "[i]", 10);
+            ck_assert_msg(rc >= 0 || rc == ASQ_ECLOSED, "%d", rc);
+        }
+        ck_assert_int_eq(ended, N - 1);
+        asq_agent_free(e);
+    }
+}
+END_TEST
+
 /* ---- many ---- */
 
 START_TEST(groups_give_results_as_they_complete)
@@ -212,6 +304,76 @@ START_TEST(corked_calls_keep_their_order)
     ck_assert_int_eq(call_int(a, "read", NULL), N / 2 + 100);
     asq_agent_free(a);
     asq_agent_free(b);
+}
+END_TEST
+
+/* By all ways, and each of an agent in its order. */
+START_TEST(twenty_thousand_calls_are_under_way)
+{
+    enum { N = 20000, AGENTS = 40 };
+    static asq_result *r[N];
+    int64_t seen[AGENTS] = { 0 }, n;
+    asq_agent *agents[AGENTS];
+    asq_result *next;
+    asq_group *g;
+
+    ok(asq_create_many(H, "Counter", AGENTS, NULL, NULL, agents));
+    ok(asq_group_new(H, &g));
+    for (int i = 0; i < N; i += AGENTS) {
+        if (i / AGENTS % 3 == 0) {
+            ok(asq_broadcast(agents, AGENTS, "add", asq_pack("[i]", 1), &r[i]));
+            continue;
+        }
+        if (i / AGENTS % 3 == 1)
+            asq_cork(H);
+        for (int k = 0; k < AGENTS; k++)
+            ok(asq_call(agents[k], k % 2 ? "add" : "add_blocking", &r[i + k], "[i]", 1));
+        if (i / AGENTS % 3 == 1)
+            ok(asq_uncork(H));
+    }
+    for (int i = 0; i < N; i++)
+        ok(asq_group_add(g, r[i]));
+    for (int i = 0; i < N; i++)
+        ok(asq_group_next(g, ASQ_FOREVER, &next));
+    ck_assert_uint_eq(asq_group_pending(g), 0);
+    asq_group_free(g);
+    for (int i = 0; i < N; i++) {
+        ok(asq_result_int(r[i], &n));
+        ck_assert_int_eq(n, ++seen[i % AGENTS]);
+        asq_result_free(r[i]);
+    }
+    for (int k = 0; k < AGENTS; k++)
+        asq_agent_free(agents[k]);
+}
+END_TEST
+
+START_TEST(what_cannot_be_waited_for_is_refused)
+{
+    asq *h = modes_open();
+    asq_agent *e = echo(), *other;
+    asq_result *list[3] = { NULL, NULL, NULL };
+    asq_group *g;
+    size_t index = 99;
+
+    ck_assert_int_eq(asq_create(h, "Echo", NULL, &other, NULL), 0);
+    ok(asq_call(e, "sum", &list[0], "[i]", 1));
+    ck_assert_int_eq(asq_call(other, "sum", &list[1], "[i]", 1), 0);
+    ok(asq_wait_all(list, 0, ASQ_FOREVER));
+    ck_assert_code(asq_wait_any(list, 0, ASQ_FOREVER, &index), ASQ_EINVAL);
+    ck_assert_code(asq_wait_all(list, 2, ASQ_FOREVER), ASQ_EINVAL); /* of two handles */
+    ck_assert_code(asq_wait_any(list, 3, ASQ_FOREVER, &index), ASQ_EINVAL);
+    ck_assert_uint_eq(index, 99);
+    ok(asq_group_new(H, &g));
+    ck_assert_code(asq_group_add(g, list[1]), ASQ_EINVAL);
+    ck_assert_code(asq_group_add(g, NULL), ASQ_EINVAL);
+    ok(asq_group_add(g, list[0]));
+    ck_assert_uint_eq(asq_group_pending(g), 1);
+    asq_group_free(g); /* the result is as it was, whether done or not */
+    ck_assert_int_eq(result_int(list[0]), 1);
+    asq_result_free(list[1]);
+    asq_agent_free(other);
+    asq_close(h);
+    asq_agent_free(e);
 }
 END_TEST
 
@@ -316,6 +478,66 @@ START_TEST(another_process_fetches_a_result_that_is_still_to_come)
 }
 END_TEST
 
+START_TEST(getters_give_up_after_the_timeout_of_the_handle)
+{
+    asq_agent *e = echo();
+    asq_result *r = held_call(e), *next;
+    const asq_value *v = NULL;
+    asq_value *taken = NULL;
+    asq_group *g;
+    bool b;
+
+    asq_set_timeout(H, 10);
+    ck_assert_code(asq_result_value(r, &v), ASQ_ETIMEOUT);
+    ck_assert_code(asq_result_field(r, "x", &v), ASQ_ETIMEOUT);
+    ck_assert_code(asq_result_take(r, &taken), ASQ_ETIMEOUT);
+    ck_assert_code(asq_result_bool(r, &b), ASQ_ETIMEOUT);
+    ck_assert_code(asq_result_unpack(r, "b", &b), ASQ_ETIMEOUT);
+    ck_assert_code(asq_call_wait(e, "nothing", NULL, NULL), ASQ_ETIMEOUT); /* behind it */
+    ck_assert_ptr_null(v);
+    ck_assert_ptr_null(taken);
+    ok(asq_group_new(H, &g));
+    ok(asq_group_add(g, r));
+    ck_assert_code(asq_group_next(g, 10, &next), ASQ_ETIMEOUT);
+    ck_assert_uint_eq(asq_group_pending(g), 1);
+    asq_set_timeout(H, sup_limit_ms());
+    let_go();
+    ok(asq_group_next(g, sup_limit_ms(), &next));
+    ck_assert_ptr_eq(next, r);
+    ok(asq_result_bool(r, &b));
+    ck_assert(b);
+    asq_group_free(g);
+    asq_result_free(r);
+    asq_agent_free(e);
+}
+END_TEST
+
+START_TEST(an_unfinished_call_is_attached_to_from_several_handles)
+{
+    asq_agent *e = echo();
+    asq_result *r = held_call(e), *here, *there[2];
+    asq *h = modes_open();
+    int ended = 0;
+
+    ok(asq_result_attach(H, asq_result_id(r), &here));
+    ok(asq_result_then(here, closed_or_done, &ended));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(asq_result_attach(h, asq_result_id(r), &there[i]), 0);
+        ck_assert_int_eq(asq_result_wait(there[i], 10), ASQ_ETIMEOUT);
+        ck_assert_int_eq(asq_result_then(there[i], closed_or_done, &ended), 0);
+    }
+    let_go();
+    while (ended < 3) {
+        ck_assert_int_ge(asq_poll(H, 10), 0);
+        ck_assert_int_ge(asq_poll(h, 10), 0);
+    }
+    ok(asq_result_wait(r, sup_limit_ms()));
+    asq_result_free(r);
+    asq_close(h);
+    asq_agent_free(e);
+}
+END_TEST
+
 START_TEST(closing_completes_what_is_unfinished)
 {
     asq *h = modes_open_url(asq_url(H));
@@ -388,6 +610,14 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
     ck_assert_int_eq(asq_result_int(found, &n), 0);
     ck_assert_int_eq(n, 1);
     asq_result_free(found);
+    /* Once the key is gone, nobody knows of it: neither this handle nor its worker. */
+    sup_redis_do(redis, "EVAL %s 0",
+                 "for p = 0, 127 do for _, k in ipairs(redis.call('KEYS', 'asq:{default.' .. p .. "
+                 "'}:r:*')) do redis.call('DEL', k) end end return 1");
+    ck_assert_int_eq(asq_result_attach(h, id, &found), 0);
+    ck_assert_int_eq(asq_result_wait(found, sup_limit_ms()), ASQ_EEXPIRED);
+    ck_assert_str_eq(asq_result_error(found)->call_id, id);
+    asq_result_free(found);
     free(id);
     asq_agent_free(e);
     asq_close(h);
@@ -402,6 +632,10 @@ static void add_tests(TCase *t)
     tcase_add_test(t, a_failure_arrives_with_all_that_is_known_of_it);
     tcase_add_test(t, callbacks_run_once_inside_of_waits);
     tcase_add_test(t, callbacks_may_call_and_free);
+    tcase_add_test(t, what_is_larger_than_the_handle_allows_is_refused);
+    tcase_add_test(t, a_callback_may_close_the_handle);
+    tcase_add_test(t, twenty_thousand_calls_are_under_way);
+    tcase_add_test(t, what_cannot_be_waited_for_is_refused);
     tcase_add_test(t, groups_give_results_as_they_complete);
     tcase_add_test(t, corked_calls_keep_their_order);
     tcase_add_test(t, an_id_finds_the_result_again);
@@ -410,6 +644,8 @@ static void add_tests(TCase *t)
 static void add_distributed_tests(TCase *t)
 {
     tcase_add_test(t, a_wait_can_give_up_and_be_taken_up_again);
+    tcase_add_test(t, getters_give_up_after_the_timeout_of_the_handle);
+    tcase_add_test(t, an_unfinished_call_is_attached_to_from_several_handles);
     tcase_add_test(t, another_process_fetches_a_result_that_is_still_to_come);
     tcase_add_test(t, closing_completes_what_is_unfinished);
     tcase_add_test(t, results_may_be_freed_before_they_are_there);
