@@ -322,6 +322,44 @@ static bool inputs_are_there(struct asq__wcall *c)
     return true;
 }
 
+/* Is it called by a call that is inside the agent now? */
+static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
+{
+    if (!a->inside || !job->chain)
+        return false;
+    for (size_t i = job->chain->n_links; i > 0; i--) {
+        const Asqueue__Link *link = job->chain->links[i - 1];
+        if (strcmp(link->agent, a->id) != 0)
+            continue;
+        ASQ__LIST_EACH (it, &a->insiders)
+            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Was it called by a call that is inside the partition now, or further out in its chain? */
+static bool is_called_from_inside(const struct asq__partition *p, const Asqueue__Job *job)
+{
+    for (size_t i = job->chain->n_links; i > 0; i--) {
+        const char *id = job->chain->links[i - 1]->agent;
+        struct asq__node *node = asq__table_find(&p->actors, id, strlen(id));
+        if (node && is_waited_for_inside(ASQ__CONTAINER(node, struct asq__actor, node), job))
+            return true;
+    }
+    return false;
+}
+
+/* A partition that is handed over begins only what those inside may wait for, or it would never drain:
+ * what they call, and when that is not enough, whatever is called by calls. */
+static bool may_begin(const struct asq__wcall *c)
+{
+    const struct asq__partition *p = c->entry->part;
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    return p->state == ASQ__PART_ACTIVE ||
+           (job->chain && (asq__now_ms() > p->drain_patience_ms || is_called_from_inside(p, job)));
+}
+
 /* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
  * that shares, for others do already. */
 static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
@@ -330,6 +368,8 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
     const char *skipped = NULL;
     ASQ__LIST_EACH (it, queue) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (!may_begin(c))
+            continue;
         if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
             continue; /* stays behind what its caller called before */
         if (end_unstarted(c)) {
@@ -366,9 +406,9 @@ static struct asq__wcall *next_call(struct asq__actor *a)
         c = next_of(a, &a->reentrant, false);
     if (c || !asq__list_empty(&a->reentrant))
         return c;
-    /* Whoever is not waited for waits for all inside; a draining partition begins nothing new. */
+    /* Whoever is not waited for waits for all inside. */
     bool beside = a->inside > 0;
-    if (a->part->state != ASQ__PART_ACTIVE || (beside && a->inside != a->shared_inside))
+    if (beside && a->inside != a->shared_inside)
         return NULL;
     return next_of(a, &a->mailbox, beside);
 }
@@ -436,22 +476,6 @@ void asq__partition_go_on(struct asq__partition *p)
 }
 
 /* ---- calls come, park, wake, end ---- */
-
-/* Is it called by a call that is inside the agent now? */
-static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
-{
-    if (!a->inside || !job->chain)
-        return false;
-    for (size_t i = job->chain->n_links; i > 0; i--) {
-        const Asqueue__Link *link = job->chain->links[i - 1];
-        if (strcmp(link->agent, a->id) != 0)
-            continue;
-        ASQ__LIST_EACH (it, &a->insiders)
-            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
-                return true;
-    }
-    return false;
-}
 
 bool asq__dispatch_join(struct asq__wcall *c)
 {
@@ -529,12 +553,26 @@ static void give_up_turn(struct asq__wcall *c)
         c->actor->turn = NULL;
 }
 
+/* The suspect no longer runs: others may. One that parks may be waiting for just those. */
+static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
+{
+    if (w->suspect != c)
+        return;
+    w->suspect = NULL;
+    if (!w->suspects_waiting)
+        return;
+    w->suspects_waiting = 0;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        asq__partition_go_on(&w->parts[i]);
+}
+
 void asq__run_parks(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
     run->parked = true;
     run->call->state = ASQ__CALL_PARKED;
     give_up_turn(run->call);
+    clear_suspect(run->w, run->call);
     /* Calls that came while it ran, and that it waits for, may be in the mailbox's place for them. */
     asq__actor_go_on(a);
 }
@@ -582,9 +620,6 @@ void asq__run_finished(struct asq__handover *h)
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
-    bool was_suspect = w->suspect == c;
-    if (was_suspect)
-        w->suspect = NULL;
     asq__nested_end(run->ctx.h);
     if (a->orphan) {
         e->unfinished--;
@@ -606,9 +641,5 @@ void asq__run_finished(struct asq__handover *h)
         asq__actor_go_on(a);
         asq__partition_check_drained(p);
     }
-    if (was_suspect && w->suspects_waiting) {
-        w->suspects_waiting = 0;
-        for (uint32_t i = 0; i < w->nparts; i++)
-            asq__partition_go_on(&w->parts[i]);
-    }
+    clear_suspect(w, c);
 }

@@ -11,6 +11,8 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
+enum { DRAIN_PATIENCE_MS = 1000 };
+
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
     *n = ASQ__BATCH_ID;
@@ -259,6 +261,7 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)
     if (p->state != ASQ__PART_ACTIVE)
         return;
     p->state = ASQ__PART_DRAINING;
+    p->drain_patience_ms = asq__deadline_ms(DRAIN_PATIENCE_MS);
     p->drain_deadline_ms = asq__deadline_ms(timeout_ms);
     asq__partition_check_drained(p);
 }

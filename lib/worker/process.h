@@ -166,6 +166,7 @@ struct asq__partition {
     bool recovering;       /* a commit's outcome is unknown: read the lease first */
     bool asking;           /* … and the question is on its way */
     struct asq__list held; /* nested requests that wait for a commit */
+    int64_t drain_patience_ms; /* until then only what those inside have called begins */
     int64_t drain_deadline_ms;
     /* What the lease said when it was last read, whoever holds it. */
     char *seen_owner, *seen_token;

@@ -103,6 +103,69 @@ START_TEST(a_second_request_to_stop_ends_it_sooner_and_loses_nothing)
 }
 END_TEST
 
+/* A call `cross` that is inside the agent, and goes on to call `me` of the other when go_on lets it. */
+struct crossing {
+    char begun[20], go[20];
+    asq_agent *agent;
+    asq_result *result;
+};
+
+static void cross(struct crossing *c, int n, asq_agent *agent, asq_agent *other)
+{
+    char *begun, *go;
+
+    snprintf(c->begun, sizeof c->begun, "begun%d", n);
+    snprintf(c->go, sizeof c->go, "go%d", n);
+    begun = sup_path(c->begun);
+    go = sup_path(c->go);
+    ck_assert_int_eq(
+        asq_call(agent, "cross", &c->result, "[s, s, a, s, []]", begun, go, other, "me"), 0);
+    sup_wait_until(access(begun, F_OK) == 0);
+    free(begun);
+    free(go);
+}
+
+static void go_on(const struct crossing *c)
+{
+    free(sup_write_file(c->go, ""));
+}
+
+/* What is inside holds a partition; what it waits for has to begin there, or neither would end. In the
+ * second case it waits for an agent elsewhere that is held by a call of another chain, which waits for
+ * one here. */
+START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
+{
+    pid_t first, second;
+    struct crossing x, z;
+    asq_agent *a, *b, *e;
+
+    options.drain_timeout_ms = 3600000;
+    first = worker("first");
+    ck_assert_int_eq(asq_create(h, "Relay", "{one}a", &a, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Relay", "{one}b", &b, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Relay", "{two}e", &e, NULL), 0);
+    cross(&x, 1, a, _i == 0 ? b : e);
+    if (_i == 1)
+        cross(&z, 2, e, b);
+    kill(first, SIGTERM);
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:first.0 stopping") == 1);
+    second = worker("second");
+    go_on(&x);
+    if (_i == 1) {
+        go_on(&z);
+        ck_assert_int_eq(asq_result_wait(z.result, sup_limit_ms()), 0);
+        asq_result_free(z.result);
+    }
+    ck_assert_int_eq(asq_result_wait(x.result, sup_limit_ms()), 0);
+    asq_result_free(x.result);
+    ck_assert_int_eq(load_worker_status(first), 0);
+    asq_agent_free(a);
+    asq_agent_free(b);
+    asq_agent_free(e);
+    load_worker_stop(second);
+}
+END_TEST
+
 /* ---- dying, pausing ---- */
 
 START_TEST(a_killed_worker_is_taken_over)
@@ -272,6 +335,7 @@ int main(void)
     tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
     tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
     tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
+    tcase_add_loop_test(t, a_partition_that_is_handed_over_begins_what_it_waits_for, 0, 2);
     tcase_add_test(t, a_killed_worker_is_taken_over);
     tcase_add_test(t, a_killed_worker_process_is_started_again);
     tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
