@@ -60,7 +60,7 @@ static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
     s->r = r;
     s->index = index;
     asq__list_add(&g->under_way, &s->node);
-    int rc = asq_result_then(r, on_done, s);
+    int rc = asq__result_then_at_once(r, on_done, s);
     if (rc < 0)
         asq__list_del(&s->node);
     return rc;
@@ -71,12 +71,10 @@ static struct slot *first(const struct asq__list *list)
     return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct slot, node);
 }
 
-/* Callbacks do not run inside of another one: there the oldest is looked at itself. */
 static bool has_done(void *arg)
 {
     const struct gather *g = arg;
-    const struct slot *oldest = first(&g->under_way);
-    return !asq__list_empty(&g->done) || (oldest && asq__result_is_done(oldest->r));
+    return !asq__list_empty(&g->done);
 }
 
 void asq__gather_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret)
@@ -105,13 +103,8 @@ static int next_done(struct gather *g, struct slot **ret)
         if (rc < 0)
             return rc;
     }
-    struct slot *s = first(&g->done);
-    if (!s) {
-        s = first(&g->under_way);
-        s->r->fn = NULL;
-    }
-    asq__list_del(&s->node);
-    *ret = s;
+    *ret = first(&g->done);
+    asq__list_del(&(*ret)->node);
     return 0;
 }
 

@@ -54,7 +54,7 @@ int asq_group_add(asq_group *g, asq_result *r)
     r->group = g;
     r->user = (void *) (uintptr_t) g->n;
     g->n++;
-    return asq_result_then(r, completed, (void *) (uintptr_t) (g->n - 1));
+    return asq__result_then_at_once(r, completed, (void *) (uintptr_t) (g->n - 1));
 }
 
 size_t asq_group_pending(const asq_group *g)

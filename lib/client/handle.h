@@ -89,6 +89,7 @@ struct asq_result {
     bool keep;
     bool foreign; /* made elsewhere, attached by its id */
     bool queued;  /* in h->done */
+    bool at_once; /* fn is the library's own, and runs inside of callbacks too */
     asq *h;
     struct asq__call_id id;          /* known once submitted */
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */
@@ -149,6 +150,9 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);
 void asq__result_set_message(asq_result *r, const Asqueue__Result *m);
 /* Queues the callback of a completed result, when it has one. */
 void asq__result_queue_callback(asq_result *r);
+/* asq_result_then for fn of the library's, which call nothing back: what waits for them may be a
+ * callback itself. */
+int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user);
 static inline bool asq__result_is_done(const asq_result *r)
 {
     return atomic_load_explicit(&r->completed, memory_order_acquire);

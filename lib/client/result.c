@@ -99,6 +99,12 @@ void asq__result_queue_callback(asq_result *r)
 {
     if (!r->fn || r->queued)
         return;
+    if (r->at_once) {
+        asq_result_fn fn = r->fn;
+        r->fn = NULL;
+        fn(r, r->user);
+        return;
+    }
     r->queued = true;
     asq__result_ref(r);
     asq__list_add(&r->h->done, &r->node);
@@ -249,6 +255,12 @@ int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
     r->user = user;
     r->fn = fn;
     return 0;
+}
+
+int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user)
+{
+    r->at_once = !r->fn;
+    return asq_result_then(r, fn, user);
 }
 
 /* ---- ids ---- */

@@ -171,14 +171,34 @@ static void gather_others(asq_result *r, void *user)
     inner_rc = asq_gather(others, 3, ASQ_FOREVER, note, &inner_told);
 }
 
-START_TEST(gather_works_inside_of_a_callback)
+static void group_others(asq_result *r, void *user)
+{
+    asq_result *next;
+    asq_group *g;
+
+    (void) r;
+    ok(asq_group_new(H, &g));
+    for (int i = 0; i < 3; i++) {
+        ok(asq_call(user, "add", &others[i], "[i]", 1));
+        ok(asq_group_add(g, others[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        ok(asq_group_next(g, ASQ_FOREVER, &next));
+        ck_assert_ptr_eq(next, others[i]); /* one agent's: in order */
+    }
+    asq_group_free(g);
+    inner_told.n = inner_told.total = 0;
+    inner_rc = 0;
+}
+
+START_TEST(gather_and_groups_work_inside_of_a_callback)
 {
     asq_agent *a = counter(0);
     asq_result *r;
 
     inner_rc = 1;
     ok(asq_call(a, "read", &r, NULL));
-    ok(asq_result_then(r, gather_others, a));
+    ok(asq_result_then(r, _i == 0 ? gather_others : group_others, a));
     ok(asq_result_wait(r, sup_limit_ms()));
     while (inner_rc == 1)
         ok(asq_poll(H, 100));
@@ -502,7 +522,7 @@ static void add_all(TCase *t)
     tcase_add_test(t, gather_tells_of_each_result_as_it_comes);
     tcase_add_test(t, gather_ends_early_when_it_is_told_to);
     tcase_add_test(t, gathered_results_may_be_freed_at_once);
-    tcase_add_test(t, gather_works_inside_of_a_callback);
+    tcase_add_loop_test(t, gather_and_groups_work_inside_of_a_callback, 0, 2);
     tcase_add_test(t, each_gives_the_values_in_the_order_of_the_inputs);
     tcase_add_test(t, inputs_go_to_the_agents_in_turn);
     tcase_add_test(t, each_stops_at_the_first_failure);
