@@ -339,6 +339,10 @@ ASQ_API const char *asq_errmsg(const asq *h);
 /* The timeout of waits that have none of their own; ASQ_FOREVER at first. */
 ASQ_API void asq_set_timeout(asq *h, int64_t timeout_ms);
 
+/* The deadline of what is called from now on without one of its own (see asq_call_options), in ms from
+ * each call; 0, as at first: none. Creations and attributes count as calls. ASQ_EINVAL if negative. */
+ASQ_API int asq_set_deadline(asq *h, int64_t deadline_ms);
+
 /* Between cork and uncork calls are gathered, and leave in batches of up to 64 calls or 64 KiB for
  * each partition. Nests. A wait sends what it waits for. */
 ASQ_API void asq_cork(asq *h);
@@ -437,7 +441,8 @@ typedef struct asq_retry {
 
 typedef struct asq_call_options {
     size_t size;            /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
-    int64_t deadline_ms;    /* time from now after which the call is not started; 0: none */
+    int64_t deadline_ms;    /* time from now after which the call is not started; 0: that of
+                             * the handle */
     bool no_result;         /* nobody will ask for the result */
     int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead. In
                              * local mode the call is waited with. 0: none */

@@ -139,6 +139,8 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
         struct asq__job whole = *job;
         whole.chain = h->chain;
         whole.inputs = inputs;
+        if (!whole.timeout_ms)
+            whole.timeout_ms = (uint64_t) h->call_deadline_ms;
         if (settled)
             whole.args = settled;
         rc = encode(h, &whole, r);

@@ -125,6 +125,15 @@ void asq_set_timeout(asq *h, int64_t timeout_ms)
     h->timeout_ms = timeout_ms;
 }
 
+int asq_set_deadline(asq *h, int64_t deadline_ms)
+{
+    if (deadline_ms < 0)
+        return asq__fail(h, ASQ_EINVAL, "asq_set_deadline: %lld ms is in the past",
+                         (long long) deadline_ms);
+    h->call_deadline_ms = deadline_ms;
+    return 0;
+}
+
 /* ---- waiting ---- */
 
 void asq__handle_run_callbacks(asq *h)

@@ -62,8 +62,9 @@ struct asq {
     unsigned telling;    /* callbacks of gather.c that run */
     unsigned ncompleted; /* results completed since asq_poll looked */
     int64_t timeout_ms;
-    int64_t
-        deadline_ms; /* monotonic, of the call inside of which this is the handle; INT64_MAX: none */
+    int64_t call_deadline_ms; /* from each call; 0: none */
+    /* Monotonic, of the call inside of which this is the handle; INT64_MAX: none. */
+    int64_t deadline_ms;
     size_t max_message_size;
     uint32_t partitions;
     struct asq__error error;

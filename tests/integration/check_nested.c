@@ -300,6 +300,30 @@ START_TEST(a_call_and_what_it_calls_know_their_deadline)
 }
 END_TEST
 
+START_TEST(calls_without_a_deadline_have_that_of_the_handle)
+{
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *e = agent_new("Echo", NULL);
+    asq_result *result;
+
+    ck_assert_int_eq(asq_set_deadline(H, -1), ASQ_EINVAL);
+    ok(asq_set_deadline(H, 600000));
+    ok(asq_call(e, "who", &result, NULL));
+    ck_assert_int_gt(remaining_of(result), 0);
+    options.deadline_ms = 6000000;
+    ok(asq_callv(e, "who", &options, NULL, &result));
+    ck_assert_int_gt(remaining_of(result), 600000);
+    ok(asq_set_deadline(H, 100));
+    ok(asq_call(e, "nap", &result, "[i]", 3600000));
+    ck_assert_code(asq_result_wait(result, sup_limit_ms()), ASQ_EDEADLINE);
+    asq_result_free(result);
+    ok(asq_set_deadline(H, 0));
+    ok(asq_call(e, "who", &result, NULL));
+    ck_assert_int_eq(remaining_of(result), ASQ_FOREVER);
+    asq_agent_free(e);
+}
+END_TEST
+
 START_TEST(a_sleep_ends_with_the_deadline_of_its_call)
 {
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
@@ -520,6 +544,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, futures_inside_composites_are_passed_through);
     tcase_add_test(t, a_failed_input_fails_the_call_which_does_not_run);
     tcase_add_test(t, a_call_and_what_it_calls_know_their_deadline);
+    tcase_add_test(t, calls_without_a_deadline_have_that_of_the_handle);
     tcase_add_test(t, a_sleep_ends_with_the_deadline_of_its_call);
 }
 
