@@ -2,6 +2,7 @@
  * check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
  */
 #include "asqueue.h"
+#include "support/suite.h"
 #include "support/support.h"
 
 #include <check.h>
@@ -180,10 +181,8 @@ END_TEST
 
 int main(void)
 {
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     Suite *s = suite_create("backlog");
     TCase *t = tcase_create("backlog");
 
@@ -192,9 +191,5 @@ int main(void)
     tcase_add_test(t, what_is_left_in_redis_can_be_cancelled_and_waited_for);
     tcase_add_test(t, a_full_partition_refuses_at_once_and_loses_nothing);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include "classes.h"
 #include "modes.h"
 #include "support/remains.h"
+#include "support/suite.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -554,13 +555,9 @@ int main(void)
 {
     Suite *s = suite_create("child");
     TCase *t = tcase_create("end");
-    SRunner *sr;
-    int failed;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, a_program_leaves_nothing_however_it_ends, 0,
                         (int) (sizeof ends / sizeof *ends));
@@ -596,9 +593,5 @@ int main(void)
     tcase_add_test(t, an_agent_before_any_class_is_refused_and_does_no_harm);
     suite_add_tcase(s, t);
 
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return sup_suite_run(s);
 }

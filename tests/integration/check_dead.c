@@ -4,6 +4,7 @@
  */
 #include "classes.h"
 #include "modes.h"
+#include "support/suite.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -396,13 +397,9 @@ int main(void)
 {
     Suite *s = suite_create("dead letters");
     TCase *t = tcase_create("independent");
-    SRunner *sr;
-    int failed;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, open_deployment, close_deployment);
     tcase_add_test(t, a_deadly_call_is_shown_and_runs_when_it_is_sent_again);
@@ -413,9 +410,5 @@ int main(void)
     tcase_add_test(t, a_letter_in_another_agents_partition_stays);
     tcase_add_test(t, the_list_has_the_newest_last_over_all_partitions);
     suite_add_tcase(s, t);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_loop.c: handles on a libev loop of the caller's own, which they never block.
  */
 #include "load.h"
+#include "support/suite.h"
 
 #include <ev.h>
 #include <stdio.h>
@@ -283,10 +284,8 @@ int main(void)
     Suite *s = suite_create("loop");
     TCase *t = tcase_create("loop");
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, calls_complete_while_the_loop_does_other_things);
     tcase_add_test(t, a_wait_that_would_stop_the_loop_is_refused);
@@ -297,9 +296,5 @@ int main(void)
     tcase_add_test(t, a_callback_may_close_the_handle);
     tcase_add_test(t, a_callback_may_detach_the_loop);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

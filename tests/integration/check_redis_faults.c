@@ -3,6 +3,7 @@
  * stands in its keys is not what it should be. Calls end, each effect is there once, nothing crashes.
  */
 #include "load.h"
+#include "support/suite.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -342,10 +343,8 @@ int main(void)
     Suite *s = suite_create("redis_faults");
     TCase *t = tcase_create("redis_faults");
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_add_test(t, celery_8030_redis_is_restarted_20_times_under_load);
     tcase_add_test(t, connections_are_cut_and_scripts_forgotten_under_load);
     tcase_add_test(t, asynq_1144_writes_are_refused_for_a_while);
@@ -357,9 +356,5 @@ int main(void)
     tcase_add_test(t, asynq_799_a_redis_that_may_drop_keys_is_refused);
     tcase_add_test(t, a_wrong_password_is_told);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

@@ -6,6 +6,7 @@
 
 #include "asqueue.h"
 #include "support/remains.h"
+#include "support/suite.h"
 #include "support/support.h"
 
 #include <check.h>
@@ -514,13 +515,9 @@ int main(void)
 {
     Suite *s = suite_create("server");
     TCase *t = tcase_create("in order");
-    SRunner *sr;
-    int failed;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, it_answers_and_is_gone_when_stop_returns);
     tcase_add_test(t, it_is_no_child_of_the_program_and_sends_it_no_signal);
@@ -554,9 +551,5 @@ int main(void)
     tcase_add_loop_test(t, either_of_the_two_programs_will_do, 0, 2);
     suite_add_tcase(s, t);
 
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_support.c: the tests' own ground: a server that is killed comes back with its data, and a
  * test that dies leaves no process and no file behind.
  */
+#include "support/suite.h"
 #include "support/support.h"
 
 #include <check.h>
@@ -108,13 +109,9 @@ int main(void)
 {
     Suite *s = suite_create("support");
     TCase *t = tcase_create("support");
-    SRunner *sr;
-    int failed;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, a_killed_server_comes_back_with_its_append_only_file);
@@ -122,9 +119,5 @@ int main(void)
     tcase_add_test(t, output_and_status_of_a_program_are_seen);
     if (!sup_is_wrapped())
         tcase_add_loop_test(t, a_process_leaves_nothing_behind_however_it_ends, 0, 3);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  * exactly once and in order. Also what user code can do to its worker.
  */
 #include "load.h"
+#include "support/suite.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -327,10 +328,8 @@ int main(void)
     Suite *s = suite_create("worker");
     TCase *t = tcase_create("worker");
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
     tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
@@ -344,9 +343,5 @@ int main(void)
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  */
 #include "modes.h"
 #include "classes.h"
+#include "support/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,13 +167,9 @@ int modes_main(const char *name, void (*add_all)(TCase *t), void (*add_distribut
                   { "child", open_child },
                   { "independent", open_independent } };
     Suite *s = suite_create(name);
-    SRunner *sr;
-    int failed;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     for (int m = MODE_LOCAL; m <= MODE_INDEPENDENT; m++) {
         TCase *t = tcase_create(modes[m].name);
 
@@ -186,11 +183,7 @@ int modes_main(const char *name, void (*add_all)(TCase *t), void (*add_distribut
             add_distributed(t);
         suite_add_tcase(s, t);
     }
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return sup_suite_run(s);
 }
 
 /* ---- helpers ----------------------------------------------------------------------------------- */

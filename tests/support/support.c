@@ -50,6 +50,12 @@ void sup_on_failure(void (*fn)(const char *message))
     on_failure = fn;
 }
 
+int sup_skip(const char *why)
+{
+    printf("skipped: %s\n", why);
+    return 77;
+}
+
 void sup_fail(const char *fmt, ...)
 {
     char message[8192];

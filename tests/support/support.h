@@ -32,7 +32,9 @@ typedef struct sup_redis sup_redis;
 typedef struct sup_proc sup_proc;
 
 #define SUP_LIMIT_MS 30000 /* "generous": only a failing test ever waits that long */
-#define SUP_SKIP     77    /* exit status that automake counts as skipped */
+
+/* Says why, and gives the exit status that automake counts as skipped. */
+int sup_skip(const char *why);
 
 /* Failure: prints the message and ends the process, or calls what sup_on_failure was given. */
 void sup_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));

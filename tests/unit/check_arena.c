@@ -3,6 +3,7 @@
  */
 #include "proto/asqueue.pb-c.h"
 #include "value/arena.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -72,9 +73,5 @@ int main(void)
     tcase_add_test(c, the_bound_holds);
     tcase_add_test(c, protobuf_unpacks_into_it_up_to_the_bound);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include "asqueue.h"
 #include "value/base64.h"
 #include "value/buf.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -171,9 +172,5 @@ int main(void)
     tcase_add_test(c, varints_are_protobufs);
     tcase_add_test(c, base64_gives_the_published_values);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

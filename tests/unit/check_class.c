@@ -3,6 +3,7 @@
  * and descriptions.
  */
 #include "client/class.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -325,9 +326,5 @@ int main(void)
     tcase_add_test(c, threads_may_look_up_at_the_same_time);
     tcase_add_test(c, a_description_has_what_callers_may_use);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  * of others.
  */
 #include "client/class.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -496,9 +497,5 @@ int main(void)
     tcase_add_test(c, a_newer_table_is_taken_unless_it_uses_what_is_new);
     tcase_add_test(c, sizes_that_no_version_has_are_refused);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  */
 #include "value/error.h"
 #include "value/value.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -186,9 +187,5 @@ int main(void)
     tcase_add_test(c, a_message_is_cut_between_characters);
     tcase_add_test(c, the_version_is_that_of_the_header);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

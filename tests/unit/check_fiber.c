@@ -3,6 +3,7 @@
  * tested, whatever this machine would choose.
  */
 #include "asqueue.h"
+#include "support/suite.h"
 #include "support/support.h"
 #include "worker/fiber.h"
 #include "worker/sanitizer.h"
@@ -705,9 +706,5 @@ int main(void)
         tcase_add_test(c, other_faults_go_where_they_went_before);
     }
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_hash.c: the hashes give the published values; partitions follow the part in braces.
  */
 #include "value/hash.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -173,9 +174,5 @@ int main(void)
     tcase_add_test(c, only_what_stands_in_braces_decides_about_the_partition);
     tcase_add_test(c, ids_spread_evenly_over_partitions);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_json.c: values as JSON and back.
  */
 #include "unit/random_value.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <locale.h>
@@ -271,9 +272,5 @@ int main(void)
     tcase_add_test(c, random_values_survive);
     tcase_add_test(c, a_locale_with_decimal_commas_changes_nothing);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "support/suite.h"
 
 static struct asq__keys keys;
 static char err[300];
@@ -142,9 +143,5 @@ int main(void)
     tcase_add_test(c, the_longest_names_fit);
     tcase_add_test(c, an_overlong_id_is_cut_and_never_written_past_the_end);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_model.c: model configurations: both forms of the file, and what is wrong with one.
  */
 #include "client/model.h"
+#include "support/suite.h"
 #include "support/support.h"
 
 #include <check.h>
@@ -89,9 +90,5 @@ int main(void)
     tcase_add_test(c, what_is_wrong_is_told_with_the_file);
     tcase_add_test(c, a_file_that_is_not_there_is_told);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

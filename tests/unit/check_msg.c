@@ -3,6 +3,7 @@
  * is refused with its reason, and no cut of it does harm.
  */
 #include "value/msg.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -291,9 +292,5 @@ int main(void)
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -411,9 +412,5 @@ int main(void)
     tcase_add_test(c, error_without_memory);
     tcase_add_test(c, text_buffer_without_memory);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failures = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failures != 0;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  * what then.
  */
 #include "unit/random_value.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <limits.h>
@@ -358,9 +359,5 @@ int main(void)
     tcase_add_test(c, formats_to_read_by_are_checked);
     tcase_add_test(c, optional_parts_leave_their_variables_alone);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

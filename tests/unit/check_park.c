@@ -3,6 +3,7 @@
  * that it prints are not judged, except the memory of a parked call.
  */
 #include "pool_job.h"
+#include "support/suite.h"
 
 /* ---- parking ---- */
 
@@ -408,9 +409,5 @@ int main(void)
     tcase_add_test(c, all_tasks_of_many_threads_are_run_once);
     tcase_add_test(c, what_a_switch_costs);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

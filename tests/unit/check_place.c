@@ -3,6 +3,7 @@
  * membership move little.
  */
 #include "worker/place.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -116,9 +117,5 @@ int main(void)
     tcase_add_loop_test(c, the_order_of_the_list_does_not_matter, 0, 20);
     tcase_add_loop_test(c, a_worker_that_comes_or_goes_moves_little, 0, 20);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  * and what is wrong with the others.
  */
 #include "client/plugin.h"
+#include "support/suite.h"
 #include "support/support.h"
 
 #include <check.h>
@@ -165,9 +166,5 @@ int main(void)
     tcase_add_test(c, a_class_that_is_there_already_is_told);
     tcase_add_test(c, what_others_can_write_is_not_run);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return sup_suite_run(s);
 }

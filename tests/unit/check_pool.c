@@ -3,6 +3,7 @@
  * ends, and what happens when memory or threads lack. Parking is in check_park.c.
  */
 #include "pool_job.h"
+#include "support/suite.h"
 
 #include <sys/mman.h>
 
@@ -606,9 +607,5 @@ int main(void)
     if (!sup_is_wrapped())
         tcase_add_loop_test(c, an_overflow_on_a_pools_thread_names_the_method, 0, 2);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

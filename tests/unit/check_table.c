@@ -4,6 +4,7 @@
 #include "asqueue.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdbool.h>
@@ -170,9 +171,5 @@ int main(void)
     tcase_add_test(c, a_visitor_may_delete_what_it_is_given);
     tcase_add_test(c, lists_splice_and_survive_deletion_inside_a_loop);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

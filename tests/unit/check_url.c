@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "support/suite.h"
 
 static struct asq__url url;
 static char err[400];
@@ -388,9 +389,5 @@ int main(void)
     tcase_add_test(c, this_machine_is_known_by_all_its_addresses);
     tcase_add_test(c, other_machines_are_not_this_one);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -2,6 +2,7 @@
  * check_value.c: values one by one, as lists and maps, copied, compared and owned.
  */
 #include "unit/random_value.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -617,9 +618,5 @@ int main(void)
     tcase_add_test(c, the_deepest_value_fits_a_small_stack);
     tcase_add_test(c, named_arguments_come_in_the_order_of_the_parameters);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }

@@ -3,6 +3,7 @@
  */
 #include "proto/asqueue.pb-c.h"
 #include "unit/random_value.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -465,9 +466,5 @@ int main(void)
     tcase_add_test(c, encoding_appends_and_respects_the_buffers_bound);
     tcase_add_test(c, maps_of_100000_keys_are_read_at_once);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return sup_suite_run(s);
 }
