@@ -2,103 +2,12 @@
  * check_class_table.c: which tables of classes are taken, in which layouts, and what is said
  * of others.
  */
-#include "client/class.h"
+#include "class_tables.h"
 #include "support/suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- functions for the tables; none of them is ever called ---- */
-
-static int method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
-{
-    (void) ctx, (void) self, (void) args, (void) ret;
-    return 0;
-}
-
-static int get(asq_ctx *ctx, void *self, asq_value **ret)
-{
-    (void) ctx, (void) self, (void) ret;
-    return 0;
-}
-
-static int set(asq_ctx *ctx, void *self, const asq_value *value)
-{
-    (void) ctx, (void) self, (void) value;
-    return 0;
-}
-
-static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
-{
-    (void) ctx, (void) args, (void) ret_self;
-    return 0;
-}
-
-static int save(const void *self, asq_value **ret_state)
-{
-    (void) self, (void) ret_state;
-    return 0;
-}
-
-static int load(asq_ctx *ctx, const asq_value *state, void **ret_self)
-{
-    (void) ctx, (void) state, (void) ret_self;
-    return 0;
-}
-
-static void destroy(void *self)
-{
-    (void) self;
-}
-
-static const asq_method counter_methods[] = {
-    { "add", method, "n", ASQ_NONBLOCKING, "Adds n." },
-    { "reset", method, NULL, 0, NULL },
-    { "_audit", method, NULL, ASQ_READONLY, NULL },
-    { .name = NULL },
-};
-
-static const asq_attribute counter_attributes[] = {
-    { "value", NULL, NULL, ASQ_WRITABLE, "The sum so far." },
-    { "started", NULL, NULL, 0, NULL },
-    { "_secret", NULL, NULL, ASQ_WRITABLE, NULL },
-    { .name = NULL },
-};
-
-static const asq_class counter = { ASQ_CLASS_INIT, .name = "Counter", .doc = "Counts.",
-                                   .methods = counter_methods, .attributes = counter_attributes };
-
-/* ---- fixture ---- */
-
-static struct asq__registry registry;
-static char err[500];
-
-static void setup(void)
-{
-    ck_assert_int_eq(asq__registry_init(&registry), 0);
-    err[0] = '\0';
-}
-
-static void teardown(void)
-{
-    asq__registry_release(&registry);
-}
-
-static int add(const asq_class *cls)
-{
-    err[0] = '\0';
-    return asq__registry_add(&registry, cls, err, sizeof err);
-}
-
-static const struct asq__class *added(const asq_class *cls)
-{
-    ck_assert_msg(add(cls) == 0, "%s", err);
-    const struct asq__class *c = asq__registry_find(&registry, cls->name);
-    ck_assert_ptr_nonnull(c);
-    return c;
-}
 
 /* The table is refused with this code and text, and leaves nothing behind. */
 #define refused(cls, code, text)                                                                   \
