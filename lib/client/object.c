@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is not on the stack while the method runs: it stands on a fiber's, and may park there. */
+#define OWN_FRAME __attribute__((noinline))
+
 /* ---- records ---- */
 
 struct asq__record *asq__record_new(const void *data, size_t n)
@@ -147,7 +150,7 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
     return rc;
 }
 
-static int bring_to_life(asq_ctx *ctx, struct asq__object *o)
+static OWN_FRAME int bring_to_life(asq_ctx *ctx, struct asq__object *o)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -200,7 +203,7 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
 }
 
 /* A fresh record of the live form, under the creation arguments of the old one. */
-static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret)
+static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -215,7 +218,7 @@ static int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **re
 }
 
 /* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */
-static void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base)
+static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base)
 {
     struct asq__error kept = ctx->error; /* what the method failed with stays */
     struct asq__arena arena;
@@ -400,18 +403,25 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
         give(ctx, NULL, ret);
 }
 
+/* Named arguments in the order of the method's parameters. */
+static OWN_FRAME int order(asq_ctx *ctx, const struct asq__object *o, const struct asq__method *m,
+                           const asq_value *args, asq_value **ret)
+{
+    char why[300];
+    int rc = asq__value_by_params(args, m->def.params, ret, why, sizeof why);
+    return rc < 0 ? asq_fail(ctx, rc, "%s.%s(%s): %s", o->cls->def.name, m->def.name, m->def.params,
+                             why)
+                  : 0;
+}
+
 static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__method *m,
                         const asq_value *args, struct asq__effect *ret)
 {
-    char why[300];
     asq_value *value = NULL, *ordered = NULL;
     ctx->params = m->def.params;
     if (m->def.params && asq_value_type(args) == ASQ_MAP) {
-        int rc = asq__value_by_params(args, m->def.params, &ordered, why, sizeof why);
-        if (rc < 0) {
-            asq_fail(ctx, rc, "%s.%s(%s): %s", o->cls->def.name, m->def.name, m->def.params, why);
+        if (order(ctx, o, m, args, &ordered) < 0)
             return;
-        }
         args = ordered;
     }
     int rc = m->def.fn(ctx, o->self, args, &value);
@@ -423,7 +433,7 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     asq_value_free(ordered);
 }
 
-static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
+static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -446,23 +456,27 @@ static void describe(asq_ctx *ctx, struct asq__object *o, struct asq__effect *re
     asq__arena_release(&arena);
 }
 
-/* Looks up what a call, get or set means, and runs it on the live object. */
+/* What a call, get or set means. */
+static OWN_FRAME int look_up(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
+                             const char *name, const struct asq__method **ret_method,
+                             const struct asq__attribute **ret_attribute)
+{
+    bool inside = strcmp(ctx->caller_agent, o->id) == 0;
+    char why[500];
+    int rc = kind == ASQUEUE__JOB_KIND__CALL
+                 ? asq__class_check_call(o->cls, name, inside, ret_method, why, sizeof why)
+                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside,
+                                              ret_attribute, why, sizeof why);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
+}
+
+/* Looks it up, and runs it on the live object. */
 static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
                 const asq_value *args, struct asq__effect *ret)
 {
     const struct asq__method *m = NULL;
     const struct asq__attribute *a = NULL;
-    bool inside = strcmp(ctx->caller_agent, o->id) == 0;
-    char why[500];
-    int rc = kind == ASQUEUE__JOB_KIND__CALL
-                 ? asq__class_check_call(o->cls, name, inside, &m, why, sizeof why)
-                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside,
-                                              &a, why, sizeof why);
-    if (rc < 0) {
-        asq_fail(ctx, rc, "%s", why);
-        return;
-    }
-    if (bring_to_life(ctx, o) < 0)
+    if (look_up(ctx, o, kind, name, &m, &a) < 0 || bring_to_life(ctx, o) < 0)
         return;
     if (ctx->shared) {
         call_method(ctx, o, m, args, ret);
@@ -500,11 +514,26 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
     asq__record_unref(base);
 }
 
+static OWN_FRAME int decode_args(asq_ctx *ctx, Asqueue__JobKind kind, const void *raw, size_t raw_n,
+                                 asq_value **ret)
+{
+    char why[200];
+    int rc = 0;
+    if (raw_n)
+        rc = asq__value_decode(raw, raw_n, ret, why, sizeof why);
+    else if (!(*ret = kind == ASQUEUE__JOB_KIND__SET ? asq_value_null() : asq_value_list()))
+        rc = asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
+    if (rc == 0 && kind != ASQUEUE__JOB_KIND__SET && asq_value_type(*ret) != ASQ_LIST &&
+        asq_value_type(*ret) != ASQ_MAP)
+        rc = asq__err(why, sizeof why, ASQ_EARGS, "a value of type %s, neither list nor map",
+                      asq_type_name(asq_value_type(*ret)));
+    return rc < 0 ? asq_fail(ctx, rc, "the arguments of %s: %s", ctx->method_name, why) : 0;
+}
+
 void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                      const char *class_name, const char *method, const void *raw, size_t raw_n,
                      struct asq__effect *ret)
 {
-    char why[200];
     asq_value *args = NULL;
     ret->kind = ASQ__EFFECT_NONE;
     ret->record = NULL;
@@ -515,17 +544,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                                kind == ASQUEUE__JOB_KIND__SET
                            ? method
                            : "create";
-    int rc = 0;
-    if (raw_n)
-        rc = asq__value_decode(raw, raw_n, &args, why, sizeof why);
-    else if (!(args = kind == ASQUEUE__JOB_KIND__SET ? asq_value_null() : asq_value_list()))
-        rc = asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
-    if (rc == 0 && kind != ASQUEUE__JOB_KIND__SET && asq_value_type(args) != ASQ_LIST &&
-        asq_value_type(args) != ASQ_MAP)
-        rc = asq__err(why, sizeof why, ASQ_EARGS, "a value of type %s, neither list nor map",
-                      asq_type_name(asq_value_type(args)));
-    if (rc < 0) {
-        asq_fail(ctx, rc, "the arguments of %s: %s", ctx->method_name, why);
+    if (decode_args(ctx, kind, raw, raw_n, &args) < 0) {
+        ; /* it has said why */
     } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
         create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
     } else if (!o->record) {

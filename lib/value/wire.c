@@ -6,7 +6,7 @@
  * length stands before what it counts, so going backwards it is known when its turn comes, and no
  * size is computed twice.
  *
- * Decoding is one loop with a stack of ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the
+ * Decoding is one loop with a stack of up to ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the
  * fields of a Value the last one counts. Stricter than protobuf-c, on what no encoder writes: an
  * Entry whose value stands there twice is refused instead of merged, and so are duplicate keys,
  * keys with a NUL, field number 0 and varints beyond 64 bits.
@@ -29,7 +29,7 @@ enum { F_ID = 1, F_CLASS = 2 };  /* AgentRef */
 #define TAG(field, wire) ((uint8_t) ((field) << 3 | (wire)))
 
 /* More pairs than this are not trusted to a count alone; the map then grows as they come. */
-enum { MOST_RESERVED = 4096 };
+enum { MOST_RESERVED = 4096, FEW_FRAMES = 6 };
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
@@ -522,9 +522,33 @@ static int close_element(struct reader *r, struct frame *frame, asq_value *item)
     return rc < 0 ? out_of_memory(r) : 0;
 }
 
-/* The loop. v is what the Value that ends at `end` is so far. What is open stays in the frames. */
-static int decode(struct reader *r, const uint8_t *end, struct frame *frames, size_t *depth,
-                  asq_value **ret)
+/* The containers that are open. Few are deep, and what decodes may be on a small stack. */
+struct frames {
+    struct frame few[FEW_FRAMES], *at;
+    size_t depth, cap;
+};
+
+static int push_frame(struct reader *r, struct frames *open, const struct field *f,
+                      const uint8_t *value_end)
+{
+    if (open->depth == ASQ_MAX_DEPTH)
+        return FAIL(r, f->at, "lists and maps are nested deeper than %d", ASQ_MAX_DEPTH);
+    if (open->depth == open->cap) {
+        struct frame *all = malloc(ASQ_MAX_DEPTH * sizeof *all);
+        if (!all)
+            return out_of_memory(r);
+        memcpy(all, open->few, sizeof open->few);
+        open->at = all;
+        open->cap = ASQ_MAX_DEPTH;
+    }
+    int rc = open_container(r, f, value_end, &open->at[open->depth]);
+    if (rc == 0)
+        open->depth++;
+    return rc;
+}
+
+/* The loop. v is what the Value that ends at `end` is so far. */
+static int decode(struct reader *r, const uint8_t *end, struct frames *open, asq_value **ret)
 {
     struct field f;
     asq_value *v = NULL;
@@ -534,13 +558,9 @@ static int decode(struct reader *r, const uint8_t *end, struct frame *frames, si
             asq_value *leaf = NULL;
             rc = read_field(r, end, &f);
             if (rc == 0 && (f.number == F_LIST || f.number == F_MAP)) {
-                if (*depth == ASQ_MAX_DEPTH)
-                    rc = FAIL(r, f.at, "lists and maps are nested deeper than %d", ASQ_MAX_DEPTH);
-                else
-                    rc = open_container(r, &f, end, &frames[*depth]);
+                rc = push_frame(r, open, &f, end);
                 if (rc < 0)
                     break;
-                ++*depth;
                 asq_value_free(v);
                 v = NULL;
             } else {
@@ -557,23 +577,23 @@ static int decode(struct reader *r, const uint8_t *end, struct frame *frames, si
         } else {
             if (!v)
                 v = asq_value_null();
-            if (!*depth) {
+            if (!open->depth) {
                 *ret = v;
                 return 0;
             }
-            rc = close_element(r, &frames[*depth - 1], v);
+            rc = close_element(r, &open->at[open->depth - 1], v);
             v = NULL;
             if (rc < 0)
                 break;
         }
-        struct frame *top = &frames[*depth - 1];
+        struct frame *top = &open->at[open->depth - 1];
         rc = next_element(r, top, &end);
         if (rc < 0)
             break;
         if (rc == 0) {
             v = top->container;
             end = top->value_end;
-            --*depth;
+            open->depth--;
         }
     }
     asq_value_free(v);
@@ -585,12 +605,13 @@ int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, si
     static const uint8_t nothing[1];
     const uint8_t *start = n ? data : nothing;
     struct reader r = { .start = start, .p = start, .err = err, .errlen = errlen };
-    struct frame frames[ASQ_MAX_DEPTH];
-    size_t depth = 0;
-    int rc = decode(&r, start + n, frames, &depth, ret);
-    while (depth--) {
-        free(frames[depth].key);
-        asq_value_free(frames[depth].container);
+    struct frames open = { .at = open.few, .cap = FEW_FRAMES };
+    int rc = decode(&r, start + n, &open, ret);
+    while (open.depth--) {
+        free(open.at[open.depth].key);
+        asq_value_free(open.at[open.depth].container);
     }
+    if (open.at != open.few)
+        free(open.at);
     return rc;
 }

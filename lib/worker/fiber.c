@@ -60,16 +60,21 @@ static inline void arrive(struct asq__fiber *f)
 
 /* Functions that call setjmp stay by themselves, so that their callers have nothing in registers that a
  * jump could take away. */
+static NO_FAKE_STACK __attribute__((noinline)) void leave_by_swap(struct asq__fiber *f)
+{
+    ucontext_t here;    /* a kilobyte, so not in leave() */
+    f->context = &here; /* cppcheck-suppress autoVariables */
+    ASQ__TSAN_SWITCH(f->by->tsan);
+    swapcontext(&here, &f->by->at.context);
+}
+
 static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f)
 {
     /* Of one that has ended nothing is kept. */
     asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low,
                     f->by->asan_size);
     if (f->swaps) {
-        ucontext_t here;
-        f->context = &here; /* cppcheck-suppress autoVariables */
-        ASQ__TSAN_SWITCH(f->by->tsan);
-        swapcontext(&here, &f->by->at.context);
+        leave_by_swap(f);
     } else if (_setjmp(f->env) == 0) {
         ASQ__TSAN_SWITCH(f->by->tsan);
         _longjmp(f->by->at.env, 1);
