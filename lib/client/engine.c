@@ -418,11 +418,16 @@ static void send_ready(struct asq__engine *e)
     }
 }
 
-void asq__engine_flush(struct asq__engine *e)
+void asq__engine_send(struct asq__engine *e)
 {
     while (e->opened)
         close_open(e, e->open_list[e->opened - 1]);
     send_ready(e);
+}
+
+void asq__engine_flush(struct asq__engine *e)
+{
+    asq__engine_send(e);
     if (e->up)
         asq__conn_flush(asq__redis_conn(e->redis, 0));
 }

@@ -62,7 +62,9 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
 int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                       const char *label, const void *jobs, size_t n, bool hold, bool again,
                       struct asq__call *const *calls, size_t count);
-/* Makes open batches ready and sends what is ready. */
+/* Makes open batches ready and sends what is ready; it is written when the loop comes by … */
+void asq__engine_send(struct asq__engine *e);
+/* … or at once. */
 void asq__engine_flush(struct asq__engine *e);
 /* Waits for the result of a call that was made elsewhere: reads its key, else asks its owner. */
 int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call);

@@ -26,6 +26,7 @@ struct remote {
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up, told_down;
     unsigned since_pump;
+    int64_t unwritten_since_ms; /* calls made by callbacks; coarse; 0: none */
     pid_t owner; /* a process forked from it shares the connection, and must not use it */
     int failure; /* while opening */
     char why[400];
@@ -79,6 +80,24 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     (void) revents;
 }
 
+static void flush(struct remote *r)
+{
+    r->unwritten_since_ms = 0;
+    asq__engine_flush(r->engine);
+}
+
+/* What callbacks call leaves in one write, when all that are due have run, but soon. */
+static void flush_soon(struct remote *r)
+{
+    int64_t now = asq__now_ms_coarse();
+    if (!r->in_callbacks || (r->unwritten_since_ms && r->unwritten_since_ms != now)) {
+        flush(r);
+        return;
+    }
+    r->unwritten_since_ms = now;
+    asq__engine_send(r->engine);
+}
+
 static void run_callbacks(struct remote *r)
 {
     asq *h = r->h;
@@ -88,6 +107,8 @@ static void run_callbacks(struct remote *r)
     r->in_callbacks = true;
     asq__handle_run_callbacks(h);
     r->in_callbacks = false;
+    if (r->unwritten_since_ms)
+        flush(r);
     asq__handle_leave(h);
 }
 
@@ -123,7 +144,7 @@ static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64
         return asq__fail(h, ASQ_ESTATE,
                          "waiting inside of a callback of an attached loop would stop the "
                          "loop; use asq_result_then");
-    asq__engine_flush(r->engine);
+    flush(r);
     for (bool first = true;; first = false) {
         if (!r->in_callbacks)
             run_callbacks(r);
@@ -209,14 +230,13 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
         return rc;
     }
     if (!h->corked)
-        asq__engine_flush(r->engine);
+        flush_soon(r);
     return 0;
 }
 
 static int remote_flush(asq *h)
 {
-    struct remote *r = h->impl;
-    asq__engine_flush(r->engine);
+    flush(h->impl);
     return 0;
 }
 

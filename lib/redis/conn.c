@@ -17,11 +17,18 @@
 #include <hiredis/hiredis_ssl.h>
 #endif
 
+#include "redis/reply.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
 
-enum { BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 2000, STABLE_MS = 1000, READS_PER_EVENT = 64 };
+enum {
+    BACKOFF_FIRST_MS = 20,
+    BACKOFF_MAX_MS = 2000,
+    STABLE_MS = 1000,
+    READS_PER_EVENT = 64,
+    READ_SIZE = 16 * 1024
+};
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
 
 enum state { WAITING, CONNECTING, GREETING, UP };
@@ -42,6 +49,9 @@ struct asq__conn {
 #endif
     ev_io reader, writer;
     ev_timer timer; /* WAITING: next try; CONNECTING, GREETING: timeout; UP: reply timeout */
+    char *in;       /* what one read takes */
+    size_t in_size;
+    struct asq__arena replies; /* the reply that is read or handed out */
     struct asq__buf out;
     size_t written;          /* of out */
     struct pending *pending; /* ring */
@@ -108,8 +118,10 @@ static struct pending pending_pop(struct asq__conn *c)
 static void destroy(struct asq__conn *c)
 {
     asq__buf_release(&c->out);
+    asq__arena_release(&c->replies);
     free(c->pending);
     free(c->name);
+    free(c->in);
     free(c);
 }
 
@@ -369,19 +381,41 @@ static void greet(struct asq__conn *c)
 
 /* ---- events ---- */
 
+/* Reads once. False: the connection was lost. */
+static bool read_in(struct asq__conn *c, bool *ret_more)
+{
+#ifdef HAVE_HIREDIS_SSL
+    if (c->ssl) {
+        if (redisBufferRead(c->ctx) == REDIS_ERR) {
+            lost(c, ASQ_ECONN, c->ctx->errstr);
+            return false;
+        }
+        *ret_more = c->ctx->reader->len > c->ctx->reader->pos;
+        return true;
+    }
+#endif
+    ssize_t n = recv(c->ctx->fd, c->in, c->in_size, 0);
+    *ret_more = n == (ssize_t) c->in_size || (n < 0 && errno == EINTR);
+    if (n > 0 && redisReaderFeed(c->ctx->reader, c->in, (size_t) n) != REDIS_OK)
+        lost(c, ASQ_ECONN, "out of memory for what Redis sends");
+    else if (n == 0)
+        lost(c, ASQ_ECONN, "Redis closed the connection");
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        lost(c, ASQ_ECONN, strerror(errno));
+    return c->ctx != NULL;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct asq__conn *c = w->data;
+    bool more = true;
     (void) loop;
     (void) revents;
     c->busy++;
-    for (int reads = 0; c->ctx && reads < READS_PER_EVENT; reads++) {
-        if (redisBufferRead(c->ctx) == REDIS_ERR) {
-            lost(c, ASQ_ECONN, c->ctx->errstr);
+    for (int reads = 0; c->ctx && more && reads < READS_PER_EVENT; reads++) {
+        if (!read_in(c, &more))
             break;
-        }
         void *out = NULL;
-        bool got = false;
         while (c->ctx) {
             if (redisGetReplyFromReader(c->ctx, &out) == REDIS_ERR) {
                 lost(c, ASQ_ECONN, c->ctx->errstr);
@@ -389,7 +423,6 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
             }
             if (!out)
                 break;
-            got = true;
             redisReply *reply = out;
             if (c->config.subscriber && c->state == UP) {
                 c->config.push(c, reply, c->config.user);
@@ -400,12 +433,11 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
             } else {
                 lost(c, ASQ_ECONN, "an answer that nobody asked for");
             }
-            freeReplyObject(reply);
+            asq__arena_reset(&c->replies);
             if (c->freed)
                 break;
         }
-        /* One read takes up to 16 KiB; go on only when that can have cut something off. */
-        if (c->freed || !c->ctx || (got && c->ctx->reader->len == c->ctx->reader->pos))
+        if (c->freed)
             break;
     }
     c->busy--;
@@ -504,6 +536,7 @@ static void start_connecting(struct asq__conn *c)
         lost(c, ASQ_ECONN, c->ctx ? c->ctx->errstr : "out of memory");
         return;
     }
+    asq__reply_in_arena(c->ctx->reader, &c->replies);
     c->state = CONNECTING;
     ev_io_set(&c->reader, c->ctx->fd, EV_READ);
     ev_io_set(&c->writer, c->ctx->fd, EV_WRITE);
@@ -517,11 +550,16 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
     if (!c)
         return ASQ_ENOMEM;
     c->config = *config;
+    c->in_size = config->read_size ? config->read_size : READ_SIZE;
+    c->in = malloc(c->in_size);
     c->name = strdup(config->name);
-    if (!c->name) {
+    if (!c->name || !c->in) {
+        free(c->in);
+        free(c->name);
         free(c);
         return ASQ_ENOMEM;
     }
+    asq__arena_init(&c->replies, SIZE_MAX);
     c->config.name = c->name;
     c->seed = (unsigned) getpid() ^ (unsigned) (uintptr_t) c ^ (unsigned) asq__now_ms();
     asq__buf_init(&c->out, MAX_UNWRITTEN);

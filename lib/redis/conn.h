@@ -28,6 +28,7 @@ struct asq__conn_config {
     const char *name;           /* for CLIENT SETNAME; copied */
     bool subscriber;            /* every reply after the greeting goes to `push` */
     bool once;                  /* gives up after the first failure to get up: `down` is told */
+    size_t read_size;           /* bytes, of the buffer for what comes in; 0: the default */
     int64_t connect_timeout_ms;
     int64_t
         reply_timeout_ms; /* the connection counts as lost when the oldest command waits longer; 0: never */

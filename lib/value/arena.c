@@ -47,6 +47,30 @@ void asq__arena_release(struct asq__arena *a)
     a->used = 0;
 }
 
+void asq__arena_reset(struct asq__arena *a)
+{
+    struct asq__arena_block *kept = NULL, *b = a->blocks;
+    if (b && !b->next && b->cap <= LARGEST_BLOCK) { /* as most of the time */
+        b->used = a->used = 0;
+        return;
+    }
+    while (b) {
+        struct asq__arena_block *next = b->next, *worse = b;
+        if (b->cap <= LARGEST_BLOCK && (!kept || b->cap > kept->cap)) {
+            worse = kept;
+            kept = b;
+        }
+        free(worse);
+        b = next;
+    }
+    if (kept) {
+        kept->next = NULL;
+        kept->used = 0;
+    }
+    a->blocks = kept;
+    a->used = 0;
+}
+
 void *asq__arena_alloc(struct asq__arena *a, size_t n)
 {
     if (n > a->max - a->used)

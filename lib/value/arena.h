@@ -18,6 +18,8 @@ struct asq__arena {
 
 void asq__arena_init(struct asq__arena *a, size_t max);
 void asq__arena_release(struct asq__arena *a);
+/* Empty, but with a block for what comes next. */
+void asq__arena_reset(struct asq__arena *a);
 /* Aligned for any type; NULL when memory is short or the bound is reached. */
 void *asq__arena_alloc(struct asq__arena *a, size_t n);
 

@@ -10,7 +10,13 @@
 
 #include "worker/process.h"
 
-enum { STREAMS = 16, BLOCK_MS = 5000, REPLY_MARGIN_MS = 15000, ENTRIES_PER_READ = 128 };
+enum {
+    STREAMS = 16,
+    BLOCK_MS = 5000,
+    REPLY_MARGIN_MS = 15000,
+    ENTRIES_PER_READ = 128,
+    READ_SIZE = 128 * 1024
+};
 
 struct asq__reader {
     struct asq__process *w;
@@ -151,6 +157,7 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
         .loop = w->loop,
         .url = w->config.url,
         .name = "asqueue-reader",
+        .read_size = READ_SIZE,
         .connect_timeout_ms = 5000,
         .reply_timeout_ms = BLOCK_MS + REPLY_MARGIN_MS,
         .up = reader_up,
