@@ -32,10 +32,17 @@ static void label(asq_result *r, const struct asq__job *job)
 {
     const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
     bool class_known = job->class_name && *job->class_name;
-    asq__err(r->label, sizeof r->label, 0, "%s%s%s.%s", class_known ? job->class_name : "",
-             class_known ? "/" : "", job->agent, method);
+    const char *parts[] = { class_known ? job->class_name : "", class_known ? "/" : "", job->agent,
+                            ".", method };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t len = strlen(parts[i]), room = sizeof r->label - 1 - n;
+        len = len < room ? len : room;
+        memcpy(r->label + n, parts[i], len);
+        n += len;
+    }
+    r->label[n] = '\0';
     /* Cut in the middle of a character, the label would be no UTF-8. */
-    size_t n = strlen(r->label);
     while (n && !asq__utf8_valid(r->label, n))
         r->label[--n] = '\0';
 }

@@ -11,8 +11,13 @@
 asq *asq__handle_new(const struct asq__mode *mode)
 {
     asq *h = calloc(1, sizeof *h);
-    if (!h)
-        return NULL;
+    if (h)
+        asq__handle_init(h, mode);
+    return h;
+}
+
+void asq__handle_init(asq *h, const struct asq__mode *mode)
+{
     h->mode = mode;
     atomic_init(&h->refs, 1);
     h->timeout_ms = ASQ_FOREVER;
@@ -20,7 +25,6 @@ asq *asq__handle_new(const struct asq__mode *mode)
     h->max_message_size = ASQ_MAX_MESSAGE_SIZE;
     asq__error_init(&h->error);
     asq__list_init(&h->done);
-    return h;
 }
 
 void asq__handle_ref(asq *h)

@@ -119,6 +119,8 @@ extern const struct asq__mode asq__local_mode, asq__remote_mode;
 
 /* handle.c */
 asq *asq__handle_new(const struct asq__mode *mode);
+/* One that begins a larger block: zeroed memory of malloc, freed with the handle. */
+void asq__handle_init(asq *h, const struct asq__mode *mode);
 void asq__handle_ref(asq *h);
 void asq__handle_unref(asq *h);
 /* Around what may call the program back: a handle that is closed meanwhile ends when the outermost of

@@ -205,16 +205,11 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
 /* A fresh record of the live form, under the creation arguments of the old one. */
 static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret)
 {
-    struct asq__arena arena;
-    Asqueue__AgentRecord *m;
-    char why[200];
-    int rc = decode(o->record, &arena, &m, why, sizeof why);
-    if (rc < 0)
-        asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
-    else
-        rc = encode_live(ctx, o, m->args.data, m->args.len, ret);
-    asq__arena_release(&arena);
-    return rc;
+    const void *args;
+    size_t args_n;
+    if (!asq__record_args(o->record->data, o->record->n, &args, &args_n))
+        return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its record cannot be decoded", o->id);
+    return encode_live(ctx, o, args, args_n, ret);
 }
 
 /* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */

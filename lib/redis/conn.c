@@ -20,6 +20,7 @@
 #include "redis/reply.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "value/error.h"
 
 enum {
@@ -244,15 +245,11 @@ static bool write_out(struct asq__conn *c)
 
 static void put_count(struct asq__buf *b, char kind, size_t n)
 {
-    char digits[24];
-    size_t i = sizeof digits;
-    digits[--i] = '\n';
-    digits[--i] = '\r';
-    do
-        digits[--i] = (char) ('0' + n % 10);
-    while (n /= 10);
-    digits[--i] = kind;
-    asq__buf_put(b, digits + i, sizeof digits - i);
+    char line[ASQ__DECIMAL_MAX + 3] = { kind };
+    size_t at = 1 + asq__decimal(n, line + 1);
+    line[at++] = '\r';
+    line[at++] = '\n';
+    asq__buf_put(b, line, at);
 }
 
 static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,

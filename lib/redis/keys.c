@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "value/decimal.h"
 #include "value/error.h"
 
 int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen)
@@ -32,16 +33,6 @@ static char *put(char *to, const char *text, size_t n)
     return to + n;
 }
 
-static char *put_number(char *to, uint32_t number)
-{
-    char digits[12];
-    size_t i = sizeof digits;
-    do
-        digits[--i] = (char) ('0' + number % 10);
-    while (number /= 10);
-    return put(to, digits + i, sizeof digits - i);
-}
-
 /* "asq:{N}:kind", and a name behind it, cut where there is no room (callers have checked ids). */
 static size_t of_namespace(const struct asq__keys *k, const char *kind, const char *name, char *out)
 {
@@ -62,7 +53,7 @@ static char *of_partition(const struct asq__keys *k, uint32_t partition, const c
 {
     char *p = put(out, k->prefix, k->prefix_n);
     *p++ = '.';
-    p = put_number(p, partition);
+    p += asq__decimal(partition, p);
     p = put(p, "}:", 2);
     p = put(p, kind, n);
     *p = '\0';

@@ -3,11 +3,11 @@
  */
 #include "redis/script.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "redis/scripts_gen.h"
+#include "value/decimal.h"
 
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
@@ -57,11 +57,11 @@ int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
     size_t *all_lens = malloc((n + 3) * sizeof *all_lens);
     int rc = ASQ_ENOMEM;
     if (all && all_lens) {
-        char count[16];
+        char count[ASQ__DECIMAL_MAX];
         bool known = cache->sha[script][0];
         all[0] = known ? "EVALSHA" : "EVAL";
         all[1] = known ? cache->sha[script] : asq__script_text(script);
-        all_lens[2] = (size_t) snprintf(count, sizeof count, "%d", nkeys);
+        all_lens[2] = asq__decimal((uint64_t) nkeys, count);
         all[2] = count;
         all_lens[0] = strlen(all[0]);
         all_lens[1] = strlen(all[1]);

@@ -2,23 +2,24 @@
  * ids.c: the forms of what names things: call ids, agent ids, names of classes, methods and
  * attributes; and what counts as UTF-8. No allocation.
  */
+#include "value/decimal.h"
 #include "value/error.h"
 #include "value/value.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT])
 {
     static const char digits[] = "0123456789abcdef";
-    int n = snprintf(text, ASQ__CALL_ID_TEXT, "%" PRIu32 "-", id->partition);
-    char *p = text + n;
+    char *p = text + asq__decimal(id->partition, text);
+    *p++ = '-';
     for (size_t i = 0; i < sizeof id->batch; i++) {
         *p++ = digits[id->batch[i] >> 4];
         *p++ = digits[id->batch[i] & 15];
     }
-    snprintf(p, (size_t) (text + ASQ__CALL_ID_TEXT - p), "-%" PRIu32, id->index);
+    *p++ = '-';
+    p += asq__decimal(id->index, p);
+    *p = '\0';
 }
 
 /* One number has one form: no sign, no leading zeros. NULL when there is none. */

@@ -9,7 +9,11 @@ enum {
     TAG_BATCH_RESENT = 3 << 3,
     TAG_BATCH_JOBS = 4 << 3 | 2,
     TAG_BATCH_TIMEOUT = 5 << 3,
-    TAG_RESULTS_RESULT = 2 << 3 | 2
+    TAG_RESULTS_RESULT = 2 << 3 | 2,
+    TAG_RECORD_CLASS = 1 << 3 | 2,
+    TAG_RECORD_VERSION = 2 << 3,
+    TAG_RECORD_ARGS = 3 << 3 | 2,
+    TAG_RECORD_STATE = 4 << 3 | 2
 };
 
 /* protobuf-c's strings are not const, though packing only reads them. */
@@ -42,6 +46,13 @@ static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq
         protobuf_c_message_pack(message, p);
         out->len += n;
     }
+}
+
+static void put_bytes(struct asq__buf *out, uint8_t tag, const void *data, size_t n)
+{
+    asq__buf_putc(out, tag);
+    asq__buf_varint(out, n);
+    asq__buf_put(out, data, n);
 }
 
 static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
@@ -271,14 +282,55 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret)
 int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
                        const void *state, size_t state_n, struct asq__buf *out)
 {
-    Asqueue__AgentRecord m;
-    asqueue__agent_record__init(&m);
-    m.class_name = text(class_name);
-    m.version = version;
-    m.args = bytes(args, args_n);
-    m.state = bytes(state, state_n);
-    put_whole(&m.base, out);
+    enum { LENGTHS = 4 * 11 }; /* tags, lengths and the version at most */
+    size_t class_n = strlen(class_name);
+    asq__buf_reserve(out, LENGTHS + class_n + args_n + state_n);
+    put_bytes(out, TAG_RECORD_CLASS, class_name, class_n);
+    if (version) {
+        asq__buf_putc(out, TAG_RECORD_VERSION);
+        asq__buf_varint(out, version);
+    }
+    if (args_n)
+        put_bytes(out, TAG_RECORD_ARGS, args, args_n);
+    if (state_n)
+        put_bytes(out, TAG_RECORD_STATE, state, state_n);
     return out->error;
+}
+
+/* The varint at *p; *p moves behind it, or to NULL when there is none before end. */
+static uint64_t read_varint(const uint8_t **p, const uint8_t *end)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*p)++;
+        v |= (uint64_t) (byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return v;
+    }
+    *p = NULL;
+    return 0;
+}
+
+bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_n)
+{
+    const uint8_t *p = data, *end = p + n;
+    *ret = NULL;
+    *ret_n = 0;
+    while (p < end) {
+        uint64_t tag = read_varint(&p, end), length = p ? read_varint(&p, end) : 0;
+        if (!p)
+            return false;
+        if ((tag & 7) == 0)
+            continue; /* that was its value */
+        if ((tag & 7) != 2 || length > (size_t) (end - p))
+            return false;
+        if (tag == TAG_RECORD_ARGS) { /* of several the last counts, as for any decoder */
+            *ret = p;
+            *ret_n = (size_t) length;
+        }
+        p += length;
+    }
+    return true;
 }
 
 int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,

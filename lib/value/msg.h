@@ -65,5 +65,7 @@ int asq__record_encode(const char *class_name, uint32_t version, const void *arg
                        const void *state, size_t state_n, struct asq__buf *out);
 int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
                        Asqueue__AgentRecord **ret, char *err, size_t errlen);
+/* The creation arguments alone, borrowed from data. False: it cannot be decoded. */
+bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_n);
 
 #endif

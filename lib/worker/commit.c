@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "worker/process.h"
 
 enum {
@@ -472,9 +473,8 @@ static char *text(struct args *a, size_t n)
 
 static void put_number(struct args *a, uint64_t number)
 {
-    char *p = text(a, 24);
-    int n = snprintf(p, 24, "%llu", (unsigned long long) number);
-    put(a, p, (size_t) n);
+    char *p = text(a, ASQ__DECIMAL_MAX);
+    put(a, p, asq__decimal(number, p));
 }
 
 static void put_key(struct args *a, size_t (*name)(const struct asq__keys *, uint32_t, char *),

@@ -14,22 +14,25 @@
 #include <string.h>
 
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "worker/process.h"
 
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
-    unsigned long long ms, n;
-    char end;
-    if (sscanf(text, "%llu-%llu%c", &ms, &n, &end) != 2)
+    struct asq__stream_id id;
+    if (!asq__decimal_read(&text, &id.ms) || *text++ != '-' || !asq__decimal_read(&text, &id.n) ||
+        *text)
         return ASQ_EPARSE;
-    ret->ms = ms;
-    ret->n = n;
+    *ret = id;
     return 0;
 }
 
 void asq__stream_id_format(struct asq__stream_id id, char out[48])
 {
-    snprintf(out, 48, "%llu-%llu", (unsigned long long) id.ms, (unsigned long long) id.n);
+    char *p = out + asq__decimal(id.ms, out);
+    *p++ = '-';
+    p += asq__decimal(id.n, p);
+    *p = '\0';
 }
 
 bool asq__stream_id_is_at_most(struct asq__stream_id a, struct asq__stream_id b)

@@ -19,14 +19,15 @@
 #include "worker/process.h"
 
 struct nested {
-    asq *h;
+    asq handle; /* first: whoever frees the handle frees all of it */
     struct asq__process *w;
     struct asq__run *run; /* NULL once the method has ended; the loop's */
     uint64_t ordinal;     /* of the statement; the method's */
     bool again;           /* the call may have been begun before */
     uint32_t retries;     /* runs before this one that have failed: they called for themselves */
     Asqueue__Chain chain;
-    Asqueue__Link own, **links;
+    Asqueue__Link own;
+    char own_id[ASQ__CALL_ID_TEXT];
     pthread_mutex_t lock;
     struct asq__list completed; /* results, under lock; for the method to take */
     /* The wait; see above. */
@@ -36,6 +37,7 @@ struct nested {
     int64_t until_ms;
     bool deadline_first; /* the call's deadline comes before the wait's own end */
     ev_timer timer;
+    Asqueue__Link *links[]; /* of chain */
 };
 
 /* One batch on its way to the loop. */
@@ -88,11 +90,11 @@ static void take_completed(struct nested *n)
     pthread_mutex_unlock(&n->lock);
     while ((node = asq__list_pop(&taken))) {
         asq_result *r = ASQ__CONTAINER(node, asq_result, node);
-        n->h->ncompleted++;
+        n->handle.ncompleted++;
         asq__result_queue_callback(r);
         asq_result_free(r);
     }
-    asq__handle_run_callbacks(n->h);
+    asq__handle_run_callbacks(&n->handle);
 }
 
 /* ---- submit ---- */
@@ -103,7 +105,7 @@ static void request_free(struct request *q)
     asq__buf_release(&q->jobs);
     for (size_t i = 0; i < q->n; i++)
         asq_result_free(q->results[i]);
-    asq__handle_unref(q->nested->h);
+    asq__handle_unref(&q->nested->handle);
     free(q);
 }
 
@@ -483,9 +485,6 @@ static void nested_release(asq *h)
 {
     struct nested *n = h->impl;
     pthread_mutex_destroy(&n->lock);
-    free(n->links);
-    free(n->own.call);
-    free(n);
 }
 
 static const struct asq__mode nested_mode = {
@@ -510,32 +509,24 @@ asq *asq__nested_new(struct asq__run *run)
     struct asq__wcall *c = run->call;
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     size_t outer = job->chain ? job->chain->n_links : 0;
-    struct nested *n = calloc(1, sizeof *n);
-    Asqueue__Link **links = calloc(outer + 1, sizeof(Asqueue__Link *));
-    asq *h = asq__handle_new(&nested_mode);
-    char *own = strdup(run->call_id);
-    if (!n || !links || !h || !own) {
-        free(n);
-        free(links);
-        free(own);
-        if (h)
-            free(h);
+    struct nested *n = calloc(1, sizeof *n + (outer + 1) * sizeof(Asqueue__Link *));
+    if (!n)
         return NULL;
-    }
-    n->h = h;
+    asq *h = &n->handle;
+    asq__handle_init(h, &nested_mode);
     n->w = run->w;
     n->run = run;
     n->again = c->entry->again;
     n->retries = c->retries;
-    n->links = links;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);
-    n->own.call = own;
+    memcpy(n->own_id, run->call_id, sizeof n->own_id);
+    n->own.call = n->own_id;
     n->own.agent = job->agent;
     for (size_t i = 0; i < outer; i++)
-        links[i] = job->chain->links[i];
-    links[outer] = &n->own;
-    n->chain.links = links;
+        n->links[i] = job->chain->links[i];
+    n->links[outer] = &n->own;
+    n->chain.links = n->links;
     n->chain.n_links = outer + 1;
     pthread_mutex_init(&n->lock, NULL);
     asq__list_init(&n->completed);

@@ -94,6 +94,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require_text(record->class_name);
         value(&record->args);
         value(&record->state);
+        const void *args;
+        size_t n;
+        if (asq__record_args(data, size, &args, &n))
+            require(n == record->args.len && (n == 0 || memcmp(args, record->args.data, n) == 0));
     } else {
         require(rc < 0 && *why);
         require_text(why);

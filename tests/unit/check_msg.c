@@ -279,6 +279,43 @@ START_TEST(an_agents_record_comes_back)
 }
 END_TEST
 
+START_TEST(a_records_arguments_are_found_without_the_rest)
+{
+    static const char *const classes[] = { "C", "A.very.long.name.of.a.class" };
+    static uint8_t big[70000];
+    const size_t sizes[] = { 0, 1, 127, 128, sizeof big };
+    const void *args;
+    size_t n;
+
+    memset(big, 0xff, sizeof big);
+    for (size_t i = 0; i < 5; i++)
+        for (size_t k = 0; k < 5; k++)
+            for (uint32_t version = 0; version < 1000; version += 499) {
+                struct asq__buf b;
+                Asqueue__AgentRecord *m;
+                asq__buf_init(&b, 1 << 20);
+                ck_assert_int_eq(
+                    asq__record_encode(classes[i % 2], version, big, sizes[i], big, sizes[k], &b),
+                    0);
+                ck_assert_int_eq(asq__record_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
+                ck_assert_uint_eq(m->version, version);
+                ck_assert_uint_eq(m->args.len, sizes[i]);
+                ck_assert_uint_eq(m->state.len, sizes[k]);
+                ck_assert(asq__record_args(b.data, b.len, &args, &n));
+                ck_assert_uint_eq(n, sizes[i]);
+                ck_assert(!n || memcmp(args, big, n) == 0);
+                for (size_t cut = b.len - 1; cut > 0 && cut + 10 > b.len; cut--)
+                    asq__record_args(b.data, cut, &args, &n); /* no reading beyond it */
+                asq__buf_release(&b);
+                asq__arena_reset(&arena);
+            }
+    ck_assert(!asq__record_args("\x1a\x05x", 3, &args, &n));
+    ck_assert(!asq__record_args("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, &args, &n));
+    ck_assert(!asq__record_args("\x1d\x01\x01\x01\x01", 5, &args, &n));
+    ck_assert(asq__record_args("", 0, &args, &n));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("msg");
@@ -291,6 +328,7 @@ int main(void)
     tcase_add_test(c, results_are_joined_by_appending);
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
+    tcase_add_test(c, a_records_arguments_are_found_without_the_rest);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }
