@@ -441,13 +441,18 @@ START_TEST(a_cancelled_call_takes_what_it_called_along)
     struct held h = hold();
     asq_agent *r = relay();
     char *run = sup_path(own("run"));
-    asq_result *outer;
+    asq_result *outer, *later;
 
     ok(asq_call(r, "call", &outer, "[a, s, [s, s]]", h.agent, "hold", run, h.release));
     ok(asq_sleep(H, 30));
     ok(asq_result_cancel(outer));
     ck_assert_code(asq_result_wait(outer, sup_limit_ms()), ASQ_ECANCELED);
     asq_result_free(outer);
+    /* Once this one is cancelled, so is what was to be cancelled there before. */
+    ok(asq_call(h.agent, "sum", &later, "[i]", 2));
+    ok(asq_result_cancel(later));
+    ck_assert_code(asq_result_wait(later, sup_limit_ms()), ASQ_ECANCELED);
+    asq_result_free(later);
     touch(h.release);
     ck_assert_int_eq(call_int(h.agent, "sum", "[i]", 1),
                      1); /* behind it, had it not been taken out */

@@ -443,8 +443,11 @@ END_TEST
 
 START_TEST(another_process_fetches_a_result_that_is_still_to_come)
 {
-    asq_agent *e = echo();
-    asq_result *r = held_call(e);
+    /* Static, so that the fork has not leaked what it does not use. */
+    static asq_agent *e;
+    static asq_result *r;
+    e = echo();
+    r = held_call(e);
     char *id = sup_format("%s", asq_result_id(r)), *url = sup_format("%s", asq_url(H));
     char *ready = sup_path(own("ready"));
     int status;
@@ -586,12 +589,14 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
     static const char count[] = "local n = 0 for p = 0, 127 do "
                                 "n = n + #redis.call('KEYS', 'asq:{default.' .. p .. '}:r:*') end "
                                 "return n";
-    sup_redis *redis = sup_redis_start(NULL);
-    pid_t worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
-    asq *h = modes_open_url(sup_redis_url(redis));
+    static sup_redis *redis; /* or the worker's fork would have leaked it */
     asq_agent *e;
     asq_result *r[N], *found;
     int64_t n;
+
+    redis = sup_redis_start(NULL);
+    pid_t worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
+    asq *h = modes_open_url(sup_redis_url(redis));
 
     ck_assert_int_eq(asq_create(h, "Echo", NULL, &e, NULL), 0);
     ck_assert_int_eq(asq_ready(e, sup_limit_ms()), 0);
