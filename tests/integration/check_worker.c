@@ -333,12 +333,14 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
     tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
-    tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
     tcase_add_loop_test(t, a_partition_that_is_handed_over_begins_what_it_waits_for, 0, 2);
     tcase_add_test(t, a_killed_worker_is_taken_over);
     tcase_add_test(t, a_killed_worker_process_is_started_again);
     tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
-    tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
+    if (!sup_is_wrapped()) { /* calls are cut off, or crash */
+        tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
+        tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
+    }
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
