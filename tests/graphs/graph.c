@@ -1,0 +1,465 @@
+/*
+ * graph.c: see graph.h. Making, printing and encoding.
+ */
+#include "graphs/graph.h"
+
+#include <string.h>
+
+static const char *const step_names[] = { "call", "async", "send",   "each",  "broadcast", "wait",
+                                          "all",  "any",   "cancel", "sleep", "add",       "fail" };
+static const char *const method_names[] = { "run", "run_inline", "look" };
+static const char *const shape_names[] = { "sequential", "ordered", "wild" };
+static const char *const all_names[] = { "wait_all", "gather", "group" };
+
+const char *step_name(enum step_kind kind)
+{
+    return step_names[kind];
+}
+
+const char *node_method_name(enum node_method method)
+{
+    return method_names[method];
+}
+
+/* ---- dice: splitmix64 ---- */
+
+uint64_t dice_next(struct dice *d)
+{
+    uint64_t z = d->state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+int dice_below(struct dice *d, int n)
+{
+    return (int) (dice_next(d) % (uint64_t) n);
+}
+
+bool dice_percent(struct dice *d, int percent)
+{
+    return dice_below(d, 100) < percent;
+}
+
+/* ---- making ---- */
+
+/* Agents as bits. */
+typedef unsigned agents_mask;
+
+struct maker {
+    struct graph *g;
+    struct dice dice;
+    int budget; /* nodes that may still be made */
+    bool deadlines, cancels, fails, looks;
+};
+
+/* Where a node stands. */
+struct place {
+    agents_mask chain; /* agents of the callers that wait for it, and its own */
+    int highest;       /* … the highest of them; -1: none */
+    int depth;         /* calls that may come below */
+    bool hurried;      /* a tight deadline or a cancel may end it */
+};
+
+static bool is_sequential(const struct maker *m)
+{
+    return m->g->shape == GRAPH_SEQ;
+}
+
+static int lowest(agents_mask mask)
+{
+    for (int i = 0; i < GRAPH_AGENTS; i++)
+        if (mask & 1u << i)
+            return i;
+    return GRAPH_AGENTS;
+}
+
+/* An agent that a call from here may go to; -1: none. `below`: only those with a lower number, and none
+ * of the chain, for the call holds it while it waits for its inputs. */
+static int pick_agent(struct maker *m, const struct place *at, int below)
+{
+    struct graph *g = m->g;
+    agents_mask may = (1u << g->nagents) - 1;
+    bool again = at->chain && g->reenters && dice_percent(&m->dice, 30);
+
+    if (g->shape == GRAPH_ORDERED) {
+        agents_mask higher = may & ~((2u << at->highest) - 1);
+        if (at->highest < 0)
+            higher = may;
+        if (below < GRAPH_AGENTS)
+            higher &= (1u << below) - 1, again = false;
+        may = again ? at->chain : higher;
+    } else if (again) {
+        may = at->chain;
+    } else if (!g->reenters) {
+        may &= ~at->chain;
+    }
+    if (!may)
+        return -1;
+    for (;;) {
+        int agent = dice_below(&m->dice, g->nagents);
+        if (may & 1u << agent)
+            return agent;
+    }
+}
+
+static void fill(struct maker *m, int id, const struct place *at);
+
+/* Agents that a node and what it waits for use, which a call that waits for its result as an input must
+ * come before. */
+static agents_mask agents_below(const struct graph *g, int id)
+{
+    const struct node *n = &g->nodes[id];
+    agents_mask mask = 0;
+
+    for (size_t i = 0; i < n->nagents; i++)
+        mask |= 1u << n->agents[i];
+    for (size_t i = 0; i < n->nsteps; i++)
+        for (size_t k = 0; k < n->steps[i].nkids; k++)
+            mask |= agents_below(g, n->steps[i].kids[k]);
+    return mask;
+}
+
+/* Makes a node that `caller` calls. -1: there is no agent, or there are nodes enough. */
+static int make_node(struct maker *m, int caller, const struct place *from, enum step_kind kind,
+                     bool detached, int below)
+{
+    struct graph *g = m->g;
+    struct place at = *from;
+    struct node *n;
+    int id = g->nnodes, agent;
+    bool many;
+
+    if (m->budget <= 0 || id >= GRAPH_NODES)
+        return -1;
+    if (detached && g->shape == GRAPH_ORDERED) {
+        /* Nobody waits for it, and when its caller has ended, nobody lets it in either. */
+        at.chain = 0;
+        at.highest = -1;
+    }
+    if ((agent = pick_agent(m, &at, below)) < 0)
+        return -1;
+    m->budget--;
+    g->nnodes++;
+    n = &g->nodes[id];
+    n->caller = caller;
+    n->nagents = 1;
+    n->agents[0] = agent;
+    many = kind == STEP_EACH || kind == STEP_BROADCAST;
+    if (!many)
+        n->method = m->looks && dice_percent(&m->dice, 12) ? NODE_LOOK
+                    : dice_percent(&m->dice, 30)           ? NODE_RUN_INLINE
+                                                           : NODE_RUN;
+    if (m->deadlines && !many && dice_percent(&m->dice, 12)) {
+        n->tight = dice_percent(&m->dice, 50);
+        n->deadline_ms = n->tight ? 1 + dice_below(&m->dice, 20) : 600000;
+        if (n->tight)
+            g->ends_early = at.hurried = true;
+    }
+    if (m->cancels && dice_percent(&m->dice, 15))
+        at.hurried = true;
+    at.chain |= 1u << agent;
+    if (agent > at.highest)
+        at.highest = agent;
+    at.depth--;
+    if (kind == STEP_BROADCAST)
+        at.depth = 0;
+    fill(m, id, &at);
+    if (n->nsteps == 0 && !many && n->method != NODE_LOOK && dice_percent(&m->dice, 10))
+        n->flaky = 1 + dice_below(&m->dice, 2);
+    return id;
+}
+
+/* The call of a slot. */
+static struct step *step_of_slot(struct node *n, int slot)
+{
+    for (size_t i = 0; i < n->nsteps; i++)
+        if (n->steps[i].kind == STEP_ASYNC && n->steps[i].slot == slot)
+            return &n->steps[i];
+    return NULL;
+}
+
+static struct step *add_step(struct node *n, enum step_kind kind)
+{
+    struct step *s = &n->steps[n->nsteps++];
+
+    memset(s, 0, sizeof *s);
+    s->kind = kind;
+    s->slot = -1;
+    return s;
+}
+
+/* Slots to be given to a call as inputs; what its agent must be lower than. */
+static int pick_inputs(struct maker *m, struct node *n, int nslots, struct step *s)
+{
+    agents_mask used = 0;
+
+    while (s->ninputs < GRAPH_INPUTS && nslots && (s->ninputs == 0 || dice_percent(&m->dice, 30))) {
+        int slot = dice_below(&m->dice, nslots);
+        const struct step *of = step_of_slot(n, slot);
+        if (of->detached)
+            break;
+        s->inputs[s->ninputs++] = slot;
+        used |= agents_below(m->g, of->kids[0]);
+    }
+    return s->ninputs ? lowest(used) : GRAPH_AGENTS;
+}
+
+static bool make_calls(struct maker *m, int id, const struct place *at, enum step_kind kind,
+                       int *nslots)
+{
+    struct node *n = &m->g->nodes[id];
+    struct step *s = add_step(n, kind);
+    struct place inside = *at;
+    int below = GRAPH_AGENTS, kid;
+
+    s->must = id != 0 && dice_percent(&m->dice, 25);
+    if (kind == STEP_ASYNC) {
+        s->must = false;
+        s->detached = dice_percent(&m->dice, 8);
+    }
+    if ((kind == STEP_ASYNC || kind == STEP_CALL || kind == STEP_SEND) && *nslots &&
+        dice_percent(&m->dice, 35))
+        below = pick_inputs(m, n, *nslots, s);
+    if (kind == STEP_EACH || kind == STEP_BROADCAST) {
+        size_t want = 2 + (size_t) dice_below(&m->dice, GRAPH_KIDS - 1);
+        s->how = 1 + dice_below(&m->dice, 3);
+        for (size_t i = 0; i < want && kind == STEP_EACH; i++)
+            if ((kid = make_node(m, id, &inside, kind, false, below)) >= 0)
+                s->kids[s->nkids++] = kid;
+        if (kind == STEP_BROADCAST && (kid = make_node(m, id, &inside, kind, false, below)) >= 0) {
+            struct node *k = &m->g->nodes[kid];
+            s->kids[s->nkids++] = kid;
+            while (k->nagents < want) {
+                int agent = pick_agent(m, &inside, below);
+                bool twice = agent < 0;
+                for (size_t i = 0; i < k->nagents; i++)
+                    twice |= k->agents[i] == agent;
+                if (twice)
+                    break;
+                k->agents[k->nagents++] = agent;
+            }
+        }
+    } else {
+        kid = make_node(m, id, &inside, kind, s->detached || kind == STEP_SEND, below);
+        if (kid >= 0)
+            s->kids[s->nkids++] = kid;
+    }
+    if (s->nkids == 0) {
+        n->nsteps--;
+        return false;
+    }
+    if (kind == STEP_ASYNC)
+        s->slot = (*nslots)++;
+    return true;
+}
+
+/* A cancel of a slot, for as long as its call is not known to have ended. */
+static void make_cancel(struct maker *m, struct node *n, int nslots)
+{
+    int slot = dice_below(&m->dice, nslots);
+
+    add_step(n, STEP_CANCEL)->slot = slot;
+    m->g->nodes[step_of_slot(n, slot)->kids[0]].cancelled = true;
+    m->g->ends_early = true;
+}
+
+/* The steps of a node. Room is left for what every node may end with: all, add, fail. */
+static void fill(struct maker *m, int id, const struct place *at)
+{
+    struct graph *g = m->g;
+    struct node *n = &g->nodes[id];
+    int want = at->depth <= 0 ? 0 : dice_below(&m->dice, 6), nslots = 0;
+    bool sequential = is_sequential(m), joined = true;
+
+    for (int i = 0; i < want && n->nsteps < GRAPH_STEPS - 3; i++) {
+        int roll = dice_below(&m->dice, 100);
+        if (roll < 30 || (sequential && roll < 85)) {
+            make_calls(m, id, at, STEP_CALL, &nslots);
+        } else if (roll < 62 && !sequential) {
+            if (nslots < GRAPH_SLOTS && make_calls(m, id, at, STEP_ASYNC, &nslots))
+                joined = false;
+        } else if (roll < 68 && !sequential) {
+            make_calls(m, id, at, STEP_SEND, &nslots);
+        } else if (roll < 74 && !sequential) {
+            make_calls(m, id, at, STEP_EACH, &nslots);
+        } else if (roll < 79 && !sequential) {
+            make_calls(m, id, at, STEP_BROADCAST, &nslots);
+        } else if (roll < 86 && nslots) {
+            int slot = dice_below(&m->dice, nslots);
+            if (!step_of_slot(n, slot)->detached) {
+                struct step *s = add_step(n, STEP_WAIT);
+                s->slot = slot;
+                s->must = dice_percent(&m->dice, 30);
+            }
+        } else if (roll < 89 && nslots && g->shape == GRAPH_ORDERED) {
+            add_step(n, STEP_ANY);
+        } else if (roll < 95 && nslots && m->cancels) {
+            make_cancel(m, n, nslots);
+        }
+    }
+    if (dice_percent(&m->dice, at->hurried ? 40 : 6)) {
+        struct step *s = add_step(n, STEP_SLEEP);
+        s->ms = 1 + dice_below(&m->dice, at->hurried ? 25 : 3);
+    }
+    if (!joined)
+        add_step(n, STEP_ALL)->how = dice_below(&m->dice, ALL_WAYS);
+    if (g->shape == GRAPH_WILD && !joined && n->steps[n->nsteps - 1].how == ALL_GROUP)
+        n->steps[n->nsteps - 1].how =
+            ALL_GATHER; /* it waits for any of several: no circle is told */
+    if (m->fails && dice_percent(&m->dice, 10)) {
+        add_step(n, STEP_FAIL)->code = GRAPH_FIRST_CODE + id;
+    } else if (dice_percent(&m->dice, 40)) {
+        add_step(n, STEP_ADD);
+    }
+}
+
+/* The program: a few calls, one after the other or at the same time. */
+static void fill_program(struct maker *m, int depth)
+{
+    struct graph *g = m->g;
+    struct node *n = &g->nodes[0];
+    int roots = 1 + dice_below(&m->dice, 5), nslots = 0;
+    struct place at = { 0, -1, depth, false };
+
+    n->caller = -1;
+    g->nnodes = 1;
+    for (int i = 0; i < roots && nslots < GRAPH_SLOTS && n->nsteps < GRAPH_STEPS - 3; i++) {
+        int share = m->budget; /* each leaves some for the next */
+        m->budget = i + 1 < roots ? (share + 1) / 2 : share;
+        share -= m->budget;
+        make_calls(m, 0, &at,
+                   !is_sequential(m) && i && dice_percent(&m->dice, 8) ? STEP_SEND : STEP_ASYNC,
+                   &nslots);
+        m->budget += share;
+        if (n->nsteps && n->steps[n->nsteps - 1].kind == STEP_ASYNC)
+            n->steps[n->nsteps - 1].detached = false;
+        if (is_sequential(m))
+            add_step(n, STEP_ALL);
+        else if (nslots && m->cancels && n->nsteps < GRAPH_STEPS - 3 && dice_percent(&m->dice, 15))
+            make_cancel(m, n, nslots);
+    }
+    if (!is_sequential(m))
+        add_step(n, STEP_ALL);
+}
+
+void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape)
+{
+    struct maker m = { .g = g, .dice = { seed } };
+    int roll = dice_below(&m.dice, 100);
+
+    memset(g, 0, sizeof *g);
+    g->seed = seed;
+    g->shape = roll < 20 ? GRAPH_SEQ : roll < 65 ? GRAPH_ORDERED : GRAPH_WILD;
+    if (shape != GRAPH_ANY_SHAPE)
+        g->shape = shape;
+    g->nagents = 2 + dice_below(&m.dice, GRAPH_AGENTS - 1);
+    m.deadlines = dice_percent(&m.dice, 30);
+    m.cancels = g->shape != GRAPH_SEQ && dice_percent(&m.dice, 30);
+    m.fails = dice_percent(&m.dice, 60);
+    m.looks = dice_percent(&m.dice, 50);
+    g->reenters = dice_percent(&m.dice, 60);
+    /* A call that ends early leaves what it has called without it: what came back to it would wait as
+     * if it were of another chain. */
+    if (g->shape == GRAPH_ORDERED && g->reenters)
+        m.deadlines = m.cancels = false;
+    m.budget = 3 + dice_below(&m.dice, dice_percent(&m.dice, 20) ? GRAPH_NODES - 4 : 20);
+    fill_program(&m, depth ? depth : 1 + dice_below(&m.dice, 7));
+    snprintf(g->prefix, sizeof g->prefix, "g%llx", (unsigned long long) seed);
+}
+
+/* ---- encoding ---- */
+
+const char *graph_agent_id(const struct graph *g, int agent, char *id)
+{
+    snprintf(id, 64, "%s.%d", g->prefix, agent);
+    return id;
+}
+
+static asq_value *step_value(const struct graph *g, const struct step *s)
+{
+    asq_value *inputs = asq_value_list(), *kids = asq_value_list();
+    int rc = inputs && kids ? 0 : ASQ_ENOMEM;
+
+    for (size_t i = 0; i < s->ninputs && rc == 0; i++)
+        rc = asq_list_append(inputs, asq_value_int(s->inputs[i]));
+    for (size_t i = 0; i < s->nkids && rc == 0; i++)
+        rc = asq_list_append(kids, graph_value(g, s->kids[i]));
+    if (rc < 0) {
+        asq_value_free(inputs);
+        asq_value_free(kids);
+        return NULL;
+    }
+    return asq_pack("[i, b, b, i, i, i, i, o, o]", (int) s->kind, s->must, s->detached, s->slot,
+                    s->how, s->code, s->ms, inputs, kids);
+}
+
+asq_value *graph_value(const struct graph *g, int node)
+{
+    const struct node *n = &g->nodes[node];
+    asq_value *agents = asq_value_list(), *steps = asq_value_list();
+    int rc = agents && steps ? 0 : ASQ_ENOMEM;
+    char id[64];
+
+    for (size_t i = 0; i < n->nagents && rc == 0; i++)
+        rc = asq_list_append(agents, asq_value_string(graph_agent_id(g, n->agents[i], id)));
+    for (size_t i = 0; i < n->nsteps && rc == 0; i++)
+        rc = asq_list_append(steps, step_value(g, &n->steps[i]));
+    if (rc < 0) {
+        asq_value_free(agents);
+        asq_value_free(steps);
+        return NULL;
+    }
+    return asq_pack("[o, s, i, i, [i, i, o]]", agents, node_method_name(n->method), n->deadline_ms,
+                    n->flaky, node, n->flaky, steps);
+}
+
+/* ---- printing ---- */
+
+static void print_node(const struct graph *g, int id, int indent, FILE *out)
+{
+    const struct node *n = &g->nodes[id];
+
+    for (size_t i = 0; i < n->nsteps; i++) {
+        const struct step *s = &n->steps[i];
+        fprintf(out, "%*s%s", indent, "",
+                s->kind == STEP_ALL ? all_names[s->how] : step_name(s->kind));
+        if (s->kind == STEP_ASYNC && s->detached)
+            fprintf(out, " (never waited for)");
+        else if (s->slot >= 0)
+            fprintf(out, " $%d", s->slot);
+        if (s->kind == STEP_SLEEP)
+            fprintf(out, " %d ms", s->ms);
+        if (s->kind == STEP_FAIL)
+            fprintf(out, " with %d", ASQ_EUSER(s->code));
+        if (s->kind == STEP_EACH)
+            fprintf(out, ", %d at a time", s->how);
+        if (s->must)
+            fprintf(out, ", must succeed");
+        for (size_t k = 0; k < s->ninputs; k++)
+            fprintf(out, "%s$%d", k ? " " : ", given ", s->inputs[k]);
+        fprintf(out, "\n");
+        for (size_t k = 0; k < s->nkids; k++) {
+            const struct node *kid = &g->nodes[s->kids[k]];
+            fprintf(out, "%*s#%d agent", indent + 2, "", s->kids[k]);
+            for (size_t a = 0; a < kid->nagents; a++)
+                fprintf(out, " %d", kid->agents[a]);
+            fprintf(out, " %s", node_method_name(kid->method));
+            if (kid->deadline_ms)
+                fprintf(out, ", within %d ms", kid->deadline_ms);
+            if (kid->flaky)
+                fprintf(out, ", fails %d times", kid->flaky);
+            fprintf(out, "\n");
+            print_node(g, s->kids[k], indent + 4, out);
+        }
+    }
+}
+
+void graph_print(const struct graph *g, FILE *out)
+{
+    fprintf(out, "graph of seed %llu: %s, %d agents, %d calls; agents %s.0 …\n",
+            (unsigned long long) g->seed, shape_names[g->shape], g->nagents, g->nnodes - 1,
+            g->prefix);
+    print_node(g, 0, 2, out);
+}

@@ -1,0 +1,123 @@
+/*
+ * graph.h: a random call graph: which calls a program makes, what each of them does and calls in turn.
+ * It is made from a seed, travels as the argument of the calls (see node.h), is worked out on paper by
+ * model.h, and can be printed.
+ *
+ * Node 0 is the program itself, every other node one call: it goes to an agent and runs its steps. A node
+ * is called from one place only, so that its effect on its agent's state is its own: it adds 1 under its
+ * number when it begins, and STEP_ADD adds 16.
+ *
+ * Three shapes:
+ * - SEQ: no two calls are under way at a time. Everything is determined.
+ * - ORDERED: anything at the same time, but a call that holds its agent waits only for agents with a
+ *   higher number or for those of its own chain, so that no circle of waits is possible. A call that
+ *   waits for an input holds its agent too.
+ * - WILD: anything. Circles of several chains may be told as ASQ_EDEADLK.
+ */
+#ifndef ASQ_TESTS_GRAPH_H
+#define ASQ_TESTS_GRAPH_H
+
+#include "asqueue.h"
+
+#include <stdio.h>
+
+enum {
+    GRAPH_AGENTS = 8,
+    GRAPH_NODES = 96,
+    GRAPH_STEPS = 10,
+    GRAPH_KIDS = 4,
+    GRAPH_SLOTS = 6,
+    GRAPH_INPUTS = 2,
+    GRAPH_MAX_DEPTH = 10
+};
+
+enum graph_shape { GRAPH_SEQ, GRAPH_ORDERED, GRAPH_WILD, GRAPH_ANY_SHAPE };
+
+/* Codes of methods of their own accord, as ASQ_EUSER(n). */
+enum { GRAPH_FLAKY_CODE = 9, GRAPH_FIRST_CODE = 100 };
+
+enum step_kind {
+    STEP_CALL,      /* a call that is waited for */
+    STEP_ASYNC,     /* a call whose result is remembered in a slot */
+    STEP_SEND,      /* a call without a result */
+    STEP_EACH,      /* asq_call_each over its kids; `how`: the limit */
+    STEP_BROADCAST, /* its kid is called on several agents */
+    STEP_WAIT,      /* for a slot */
+    STEP_ALL,       /* for all slots; `how`: by what */
+    STEP_ANY,       /* for one of them */
+    STEP_CANCEL,    /* a slot */
+    STEP_SLEEP,
+    STEP_ADD,
+    STEP_FAIL
+};
+
+enum { ALL_WAIT, ALL_GATHER, ALL_GROUP, ALL_WAYS };
+
+struct step {
+    enum step_kind kind;
+    bool must;     /* when what it calls or waits for fails, the call fails with the same code */
+    bool detached; /* STEP_ASYNC: its result is never waited for */
+    int slot;
+    int how;
+    int code;
+    int ms;
+    size_t nkids, ninputs;
+    int kids[GRAPH_KIDS];     /* nodes */
+    int inputs[GRAPH_INPUTS]; /* slots, given as futures */
+};
+
+enum node_method {
+    NODE_RUN,        /* on a thread */
+    NODE_RUN_INLINE, /* on the loop's own */
+    NODE_LOOK,       /* changes no state, several at a time */
+    NODE_METHODS
+};
+
+struct node {
+    int caller; /* the node that calls it; -1 for the program */
+    enum node_method method;
+    size_t nagents; /* 1, or more for STEP_BROADCAST */
+    int agents[GRAPH_KIDS];
+    int deadline_ms; /* 0: none */
+    bool tight;      /* … and it may pass */
+    int flaky;       /* so many runs fail before one that does not; it is called with a retry */
+    bool cancelled;  /* somebody cancels it */
+    size_t nsteps;
+    struct step steps[GRAPH_STEPS];
+};
+
+struct graph {
+    uint64_t seed;
+    enum graph_shape shape;
+    bool reenters;   /* chains may come back to their agents */
+    bool ends_early; /* there are tight deadlines or cancels */
+    int nagents, nnodes;
+    char prefix[32]; /* of its agents' ids */
+    struct node nodes[GRAPH_NODES];
+};
+
+/* depth: of calls; 0: by the seed. */
+void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape);
+void graph_print(const struct graph *g, FILE *out);
+
+/* Id of an agent; `id` has room for 64 bytes. */
+const char *graph_agent_id(const struct graph *g, int agent, char *id);
+/* A node as whoever calls it needs it; see node.h. NULL: out of memory. */
+asq_value *graph_value(const struct graph *g, int node);
+
+/* Numbers from a seed. */
+struct dice {
+    uint64_t state;
+};
+uint64_t dice_next(struct dice *d);
+int dice_below(struct dice *d, int n); /* 0 … n - 1 */
+bool dice_percent(struct dice *d, int percent);
+
+static inline bool step_calls(enum step_kind kind)
+{
+    return kind <= STEP_BROADCAST;
+}
+const char *step_name(enum step_kind kind);
+const char *node_method_name(enum node_method method);
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * graphs.c: random call graphs, each run in local: and on workers, and compared with what it must come to.
+ * See README.md.
+ */
+#include "graphs/graph.h"
+#include "graphs/model.h"
+#include "graphs/node.h"
+#include "graphs/play.h"
+#include "graphs/workers.h"
+#include "support/support.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HANG_MS = 20000, MAX_AT_ONCE = 1024 };
+
+struct options {
+    uint64_t seed, graphs;
+    int depth, at_once;
+    size_t workers;
+    enum graph_shape shape;
+    bool verbose, kill, keep_going;
+};
+
+/* One graph under way. */
+struct job {
+    struct job *next;
+    struct graph graph;
+    struct play *play;
+};
+
+static const char usage[] =
+    "usage: graphs [--seed N] [--graphs N] [--depth D] [--shape sequential|ordered|wild]\n"
+    "              [--workers K] [--at-once N] [--kill] [--keep-going] [--verbose]\n";
+
+static void give_up(const char *what)
+{
+    fprintf(stderr, "graphs: %s\n", what);
+    exit(2);
+}
+
+static unsigned long long number(const char *text, unsigned long long least,
+                                 unsigned long long most)
+{
+    char *end;
+    unsigned long long n = strtoull(text, &end, 0);
+
+    if (*end || !*text || n < least || n > most)
+        give_up("a number is missing or out of range");
+    return n;
+}
+
+static struct options parse(int argc, char **argv)
+{
+    static const struct option names[] = {
+        { "seed", required_argument, NULL, 's' },    { "graphs", required_argument, NULL, 'n' },
+        { "depth", required_argument, NULL, 'd' },   { "shape", required_argument, NULL, 'p' },
+        { "workers", required_argument, NULL, 'w' }, { "at-once", required_argument, NULL, 'a' },
+        { "kill", no_argument, NULL, 'k' },          { "keep-going", no_argument, NULL, 'g' },
+        { "verbose", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 }
+    };
+    struct options o = {
+        .seed = 1, .graphs = 150, .at_once = 32, .workers = 2, .shape = GRAPH_ANY_SHAPE
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (c) {
+        case 's': o.seed = number(optarg, 0, UINT64_MAX); break;
+        case 'n': o.graphs = number(optarg, 1, UINT64_MAX); break;
+        case 'd': o.depth = (int) number(optarg, 1, GRAPH_MAX_DEPTH); break;
+        case 'p':
+            o.shape = optarg[0] == 's' ? GRAPH_SEQ : optarg[0] == 'o' ? GRAPH_ORDERED : GRAPH_WILD;
+            break;
+        case 'w': o.workers = (size_t) number(optarg, 1, MAX_WORKERS); break;
+        case 'a': o.at_once = (int) number(optarg, 1, MAX_AT_ONCE); break;
+        case 'k': o.kill = true; break;
+        case 'g': o.keep_going = true; break;
+        case 'v': o.verbose = true; break;
+        default: fputs(usage, stderr); exit(2);
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        exit(2);
+    }
+    return o;
+}
+
+static asq *open_handle(const char *url)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[512] = "";
+    asq *h;
+
+    options.connect_timeout_ms = sup_limit_ms();
+    if (asq_open(url, &options, &h, err, sizeof err) < 0)
+        give_up(err);
+    if (asq_register(h, &node_class) < 0)
+        give_up(asq_errmsg(h));
+    return h;
+}
+
+/* Runs it on a handle of its own, on which nothing is ever waited for. */
+static struct play *play_locally(const struct graph *g, asq **ret_h, enum play_state *ret_state)
+{
+    asq *h = open_handle("local:");
+    struct play *p = play_new(g, h, CHECK_LOCAL, 0);
+
+    if (!p)
+        give_up("out of memory");
+    *ret_state = play_go_on(p);
+    *ret_h = h;
+    return p;
+}
+
+/* What is wrong with a graph, with all that may explain it. */
+static void report(const struct options *o, const struct job *j, const char *what)
+{
+    enum play_state state;
+    asq *h;
+    struct play *local = play_locally(&j->graph, &h, &state);
+
+    printf("# FAILED: %s\n", what);
+    graph_print(&j->graph, stdout);
+    play_print(local, "local:", stdout);
+    if (state != PLAY_ENDED)
+        printf("  local: %s\n", play_why(local));
+    if (j->play) {
+        play_print(j->play, "workers", stdout);
+        if (*play_why(j->play))
+            printf("  workers: %s\n", play_why(j->play));
+    }
+    printf("# again: graphs --seed %llu --graphs 1%s", (unsigned long long) j->graph.seed,
+           o->kill ? " --kill" : "");
+    if (o->depth)
+        printf(" --depth %d", o->depth);
+    if (o->shape != GRAPH_ANY_SHAPE)
+        printf(" --shape %s", o->shape == GRAPH_SEQ       ? "sequential"
+                              : o->shape == GRAPH_ORDERED ? "ordered"
+                                                          : "wild");
+    printf(" --workers %zu\n", o->workers);
+    fflush(stdout);
+    play_free(local);
+    asq_close(h);
+}
+
+/* False: it is wrong in local mode already. */
+static bool begin(const struct options *o, struct job *j, uint64_t seed, asq *h)
+{
+    enum play_state state;
+    asq *local_h;
+    struct play *local;
+
+    graph_make(&j->graph, seed, o->depth, o->shape);
+    if (o->verbose)
+        graph_print(&j->graph, stdout);
+    local = play_locally(&j->graph, &local_h, &state);
+    if (state != PLAY_ENDED)
+        report(o, j, state == PLAY_FAILED ? play_why(local) : "it does not end in local mode");
+    play_free(local);
+    asq_close(local_h);
+    if (state == PLAY_ENDED &&
+        !(j->play =
+              play_new(&j->graph, h, o->kill ? CHECK_KILLED : CHECK_WORKERS, o->kill ? 3000 : 500)))
+        give_up("out of memory");
+    return state == PLAY_ENDED;
+}
+
+static int64_t hang_ms(const struct options *o)
+{
+    return (o->kill ? 2 : 1) * HANG_MS * (sup_limit_ms() / SUP_LIMIT_MS);
+}
+
+struct run {
+    struct options o;
+    asq *h;
+    struct workers *workers;
+    struct job *jobs;
+    int busy; /* jobs that do not rest */
+    uint64_t begun;
+    struct dice dice;
+    int64_t next_kill_ms;
+    struct figures figures;
+};
+
+/* Goes on with all jobs. Returns how many have changed. */
+static int go_on(struct run *r)
+{
+    int64_t now = sup_now_ms();
+    int changed = 0;
+
+    r->busy = 0;
+    for (struct job **at = &r->jobs; *at;) {
+        struct job *j = *at;
+        enum play_state state = play_go_on(j->play);
+        bool hangs = state == PLAY_GOES_ON && !play_is_resting(j->play) &&
+                     now - play_since_ms(j->play) > hang_ms(&r->o);
+        if (state == PLAY_GOES_ON && !hangs) {
+            r->busy += !play_is_resting(j->play);
+            at = &j->next;
+            continue;
+        }
+        changed++;
+        r->figures.graphs++;
+        play_count(j->play, &r->figures);
+        if (hangs || state == PLAY_FAILED) {
+            r->figures.mismatches++;
+            report(&r->o, j, hangs ? "it hangs" : play_why(j->play));
+        }
+        *at = j->next;
+        if (hangs)
+            continue; /* its results may still come: it is not freed */
+        play_free(j->play);
+        free(j);
+    }
+    return changed;
+}
+
+static void run_all(struct run *r)
+{
+    const struct options *o = &r->o;
+
+    while (r->begun < o->graphs || r->jobs) {
+        if (r->figures.mismatches && !o->keep_going)
+            return;
+        while (r->begun < o->graphs && r->busy < o->at_once) {
+            struct job *j = calloc(1, sizeof *j);
+            if (!j)
+                give_up("out of memory");
+            if (!begin(o, j, o->seed + r->begun++, r->h)) {
+                r->figures.mismatches++;
+                free(j);
+                break;
+            }
+            j->next = r->jobs;
+            r->jobs = j;
+            r->busy++;
+            play_go_on(j->play);
+        }
+        if (o->kill && sup_now_ms() >= r->next_kill_ms) {
+            if (r->next_kill_ms)
+                workers_kill(r->workers, dice_next(&r->dice), o->verbose);
+            r->next_kill_ms = sup_now_ms() + 500 + dice_below(&r->dice, 2500);
+        }
+        int rc = asq_poll(r->h, go_on(r) ? 0 : 10);
+        if (rc < 0)
+            give_up(asq_errmsg(r->h));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct run r = { .o = parse(argc, argv) };
+    sup_redis *redis;
+    int64_t begun_ms;
+
+    if (!sup_redis_available()) {
+        puts("no redis-server: skipped");
+        return SUP_SKIP;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    redis = sup_redis_start(NULL);
+    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill);
+    r.h = open_handle(sup_redis_url(redis));
+    r.dice.state = r.o.seed;
+    begun_ms = sup_now_ms();
+    run_all(&r);
+    printf("%llu graphs from seed %llu, %llu calls in %.1f s; %llu deadlocks, %llu deadlines, "
+           "%llu cancels, %llu interrupts; %llu mismatches\n",
+           r.figures.graphs, (unsigned long long) r.o.seed, r.figures.calls,
+           (double) (sup_now_ms() - begun_ms) / 1000, r.figures.deadlocks, r.figures.deadlines,
+           r.figures.cancels, r.figures.interrupts, r.figures.mismatches);
+    asq_close(r.h);
+    if (!workers_stop(r.workers) && !r.figures.mismatches) {
+        puts("# FAILED: a worker did not end in order");
+        r.figures.mismatches++;
+    }
+    return r.figures.mismatches ? 1 : 0;
+}

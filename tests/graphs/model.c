@@ -1,0 +1,468 @@
+/*
+ * model.c: see model.h.
+ */
+#include "graphs/model.h"
+#include "graphs/node.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reasons for another outcome than the model's. */
+enum {
+    MAY_DEADLOCK = 1,
+    MAY_DEADLINE = 2,
+    MAY_CANCEL = 4,
+    MAY_INTERRUPT = 8,
+    MAY_INPUT = 16,
+    MAY_FLAKY = 32 /* a retry that there is no time for any more */
+};
+
+/* What is known of a call. */
+enum known {
+    KNOWN_OK,     /* it has returned */
+    KNOWN_FAILED, /* it has failed with the model's code */
+    KNOWN_ENDED,  /* … for one of the reasons above */
+    KNOWN_NOT     /* nobody was told */
+};
+
+typedef uint8_t counts[GRAPH_NODES]; /* of one agent, under each node's number */
+
+struct check {
+    const struct graph *g;
+    enum check_where where;
+    /* The model. */
+    counts now[GRAPH_AGENTS], committed[GRAPH_AGENTS];
+    unsigned commits[GRAPH_AGENTS];
+    int code[GRAPH_NODES]; /* 0: it returns */
+    /* What may differ: the call itself, and all that it calls. */
+    unsigned may[GRAPH_NODES], may_below[GRAPH_NODES];
+    bool reentered[GRAPH_NODES]; /* a call below goes to the same agent */
+    bool blurred[GRAPH_NODES];   /* its effect cannot be told apart from others' if it fails */
+    /* What came out. */
+    enum known known[GRAPH_NODES][GRAPH_KIDS]; /* by the place of the agent */
+    bool free[GRAPH_NODES];                    /* it may have taken place or not */
+    struct figures figures;
+    char why[600];
+};
+
+static bool wrong(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(struct check *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(c->why, sizeof c->why, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+const char *check_why(const struct check *c)
+{
+    return c->why;
+}
+
+/* ---- the model ---- */
+
+static int run_node(struct check *c, int id, int agent);
+
+/* Runs what a step calls; the code of the first that fails. */
+static int run_kids(struct check *c, const struct node *n, const struct step *s)
+{
+    int first = 0;
+
+    for (size_t i = 0; i < s->ninputs; i++)
+        for (size_t k = 0; k < n->nsteps; k++)
+            if (n->steps[k].kind == STEP_ASYNC && n->steps[k].slot == s->inputs[i] &&
+                c->code[n->steps[k].kids[0]])
+                return c->code[s->kids[0]] = ASQ_EINPUT;
+    for (size_t i = 0; i < s->nkids; i++) {
+        const struct node *kid = &c->g->nodes[s->kids[i]];
+        int code = 0;
+        for (size_t a = 0; a < kid->nagents; a++)
+            code = run_node(c, s->kids[i], kid->agents[a]);
+        if (!first)
+            first = code;
+    }
+    return first;
+}
+
+static int run_steps(struct check *c, int id, int agent)
+{
+    const struct node *n = &c->g->nodes[id];
+
+    for (size_t i = 0; i < n->nsteps; i++) {
+        const struct step *s = &n->steps[i];
+        int code = 0;
+        if (step_calls(s->kind))
+            code = run_kids(c, n, s);
+        else if (s->kind == STEP_WAIT)
+            for (size_t k = 0; k < i; k++)
+                if (n->steps[k].kind == STEP_ASYNC && n->steps[k].slot == s->slot)
+                    code = c->code[n->steps[k].kids[0]];
+        if (s->must && code && s->kind != STEP_ASYNC && s->kind != STEP_SEND)
+            return code;
+        if (s->kind == STEP_FAIL)
+            return ASQ_EUSER(s->code);
+        if (s->kind == STEP_ADD && n->method != NODE_LOOK)
+            c->now[agent][id] = (uint8_t) (c->now[agent][id] + 16);
+    }
+    return 0;
+}
+
+/* The rules of state: a call that fails leaves the state as it was when it began, but for what a call that
+ * re-entered meanwhile has committed: all that was there then. */
+static int run_node(struct check *c, int id, int agent)
+{
+    bool writes = c->g->nodes[id].method != NODE_LOOK;
+    unsigned commits = c->commits[agent];
+    counts base;
+
+    memcpy(base, c->now[agent], sizeof base);
+    if (writes)
+        c->now[agent][id]++;
+    c->code[id] = run_steps(c, id, agent);
+    if (!writes)
+        return c->code[id];
+    if (c->code[id] == 0) {
+        memcpy(c->committed[agent], c->now[agent], sizeof base);
+        c->commits[agent]++;
+    } else {
+        memcpy(c->now[agent], commits == c->commits[agent] ? base : c->committed[agent],
+               sizeof base);
+    }
+    return c->code[id];
+}
+
+/* ---- what may differ ---- */
+
+static bool is_at(const struct node *n, int agent)
+{
+    for (size_t i = 0; i < n->nagents; i++)
+        if (n->agents[i] == agent)
+            return true;
+    return false;
+}
+
+/* Does something below go to the agent? ret_beside: are calls made there at the same time? */
+static bool goes_to(const struct graph *g, int id, int agent, bool *ret_beside)
+{
+    const struct node *n = &g->nodes[id];
+    bool does = false;
+
+    for (size_t i = 0; i < n->nsteps; i++) {
+        *ret_beside |= step_calls(n->steps[i].kind) && n->steps[i].kind != STEP_CALL;
+        for (size_t k = 0; k < n->steps[i].nkids; k++) {
+            int kid = n->steps[i].kids[k];
+            does |= is_at(&g->nodes[kid], agent);
+            does |= goes_to(g, kid, agent, ret_beside);
+        }
+    }
+    return does;
+}
+
+static void find_reentered(struct check *c, int id)
+{
+    const struct graph *g = c->g;
+    const struct node *n = &g->nodes[id];
+
+    for (size_t i = 0; i < n->nagents; i++) {
+        int agent = n->agents[i], top = id;
+        bool beside = false;
+        c->reentered[id] |= goes_to(g, id, agent, &beside);
+        for (int up = n->caller; up > 0; up = g->nodes[up].caller)
+            if (is_at(&g->nodes[up], agent))
+                top = up;
+        beside = false;
+        c->blurred[id] |= goes_to(g, top, agent, &beside) && beside && c->where != CHECK_LOCAL;
+    }
+}
+
+static unsigned find_may(struct check *c, int id, unsigned above)
+{
+    const struct node *n = &c->g->nodes[id];
+    unsigned own = above, below;
+
+    if (n->tight)
+        own |= MAY_DEADLINE;
+    if (n->cancelled && c->where != CHECK_LOCAL)
+        own |= MAY_CANCEL;
+    if (n->flaky && own & MAY_DEADLINE)
+        own |= MAY_FLAKY;
+    below = own;
+    c->may[id] |= own;
+    if (c->where == CHECK_KILLED && c->reentered[id])
+        c->may[id] |= MAY_INTERRUPT;
+    for (size_t i = 0; i < n->nsteps; i++) {
+        const struct step *s = &n->steps[i];
+        unsigned of_step = 0;
+        for (size_t k = 0; k < s->nkids; k++) {
+            int kid = s->kids[k];
+            for (size_t j = 0; j < s->ninputs; j++)
+                for (size_t l = 0; l < i; l++)
+                    if (n->steps[l].kind == STEP_ASYNC && n->steps[l].slot == s->inputs[j] &&
+                        c->may[n->steps[l].kids[0]])
+                        c->may[kid] |= MAY_INPUT;
+            below |= find_may(c, kid, id ? own & ~(unsigned) MAY_FLAKY : above);
+            of_step |= c->may[kid];
+        }
+        if (s->kind == STEP_WAIT)
+            for (size_t l = 0; l < i; l++)
+                if (n->steps[l].kind == STEP_ASYNC && n->steps[l].slot == s->slot)
+                    of_step = c->may[n->steps[l].kids[0]];
+        if (s->must && s->kind != STEP_ASYNC && s->kind != STEP_SEND)
+            c->may[id] |= of_step;
+    }
+    return c->may_below[id] = below | c->may[id];
+}
+
+struct check *check_new(const struct graph *g, enum check_where where)
+{
+    struct check *c = calloc(1, sizeof *c);
+    unsigned anywhere = 0;
+
+    if (!c)
+        return NULL;
+    c->g = g;
+    c->where = where;
+    for (int i = 1; i < g->nnodes; i++) {
+        find_reentered(c, i);
+        for (size_t a = 0; a < GRAPH_KIDS; a++)
+            c->known[i][a] = KNOWN_NOT;
+    }
+    run_steps(c, 0, -1);
+    /* What has ended early does not wait any more for what it has called, which may then be in the way
+     * of others: so also where nothing else runs at the same time. */
+    if (where != CHECK_LOCAL &&
+        (g->shape == GRAPH_WILD || (g->reenters && (g->ends_early || where == CHECK_KILLED))))
+        anywhere = MAY_DEADLOCK;
+    find_may(c, 0, anywhere);
+    return c;
+}
+
+void check_free(struct check *c)
+{
+    free(c);
+}
+
+/* ---- outcomes ---- */
+
+static bool is_permitted(unsigned may, int code)
+{
+    return (code == ASQ_EDEADLK && may & MAY_DEADLOCK) ||
+           (code == ASQ_EDEADLINE && may & MAY_DEADLINE) ||
+           (code == ASQ_ECANCELED && may & MAY_CANCEL) ||
+           (code == ASQ_EINTERRUPTED && may & MAY_INTERRUPT) ||
+           (code == ASQ_EINPUT && may & MAY_INPUT) ||
+           (code == ASQ_EUSER(GRAPH_FLAKY_CODE) && may & MAY_FLAKY);
+}
+
+static const char *code_name(int code)
+{
+    const char *name = asq_error_name(code);
+
+    return name ? name : code ? "a code of the application" : "a value";
+}
+
+static void count_code(struct check *c, int code)
+{
+    c->figures.deadlocks += code == ASQ_EDEADLK;
+    c->figures.deadlines += code == ASQ_EDEADLINE;
+    c->figures.cancels += code == ASQ_ECANCELED;
+    c->figures.interrupts += code == ASQ_EINTERRUPTED;
+}
+
+/* Whatever a call has made itself, nobody knows how far. */
+static void set_free(struct check *c, int id)
+{
+    const struct node *n = &c->g->nodes[id];
+
+    for (size_t i = 0; i < n->nsteps; i++)
+        for (size_t k = 0; k < n->steps[i].nkids; k++) {
+            c->free[n->steps[i].kids[k]] = true;
+            set_free(c, n->steps[i].kids[k]);
+        }
+}
+
+static bool visit_steps(struct check *c, int id, const asq_value *value);
+
+static bool visit(struct check *c, int id, size_t place, const asq_value *outcome)
+{
+    int64_t code;
+
+    if (asq_value_type(outcome) == ASQ_LIST) {
+        c->known[id][place] = KNOWN_OK;
+        if (c->code[id])
+            return wrong(c, "#%d returned %s, but must fail with %d (%s)", id, "a value",
+                         c->code[id], code_name(c->code[id]));
+        return visit_steps(c, id, outcome);
+    }
+    if (asq_value_get_int(outcome, &code) < 0) {
+        /* Nobody waited for it. */
+        if (c->may_below[id]) {
+            c->free[id] = true;
+            set_free(c, id);
+        }
+        return true;
+    }
+    count_code(c, (int) code);
+    if (code == c->code[id]) {
+        c->known[id][place] = KNOWN_FAILED;
+        if (c->may_below[id])
+            set_free(c, id);
+        return true;
+    }
+    c->known[id][place] = KNOWN_ENDED;
+    set_free(c, id);
+    if (!is_permitted(c->may[id], (int) code))
+        return wrong(
+            c, "#%d failed with %lld (%s), where %d (%s) was due and no other was permitted", id,
+            (long long) code, code_name((int) code), c->code[id], code_name(c->code[id]));
+    return true;
+}
+
+/* The inputs that a call says it was given, against what its caller was told of them. */
+static bool visit_inputs(struct check *c, const struct node *n, const struct step *s,
+                         const asq_value *outcomes, const asq_value *value)
+{
+    const asq_value *digests = asq_list_get(value, 1);
+    int64_t digest;
+
+    if (asq_value_type(value) != ASQ_LIST)
+        return true;
+    if (asq_list_size(digests) != s->ninputs)
+        return wrong(c, "#%d was given %zu inputs, not %zu", s->kids[0], asq_list_size(digests),
+                     s->ninputs);
+    for (size_t i = 0; i < s->ninputs; i++) {
+        size_t index = 0;
+        for (size_t k = 0; k < n->nsteps; k++) {
+            if (n->steps[k].kind == STEP_ASYNC && n->steps[k].slot == s->inputs[i])
+                break;
+            index += step_calls(n->steps[k].kind);
+        }
+        const asq_value *input = asq_list_get(outcomes, index);
+        if (asq_value_get_int(asq_list_get(digests, i), &digest) < 0 ||
+            digest != node_digest(input))
+            return wrong(c, "#%d was not given the result of $%d", s->kids[0], s->inputs[i]);
+    }
+    return true;
+}
+
+static bool visit_steps(struct check *c, int id, const asq_value *value)
+{
+    const struct node *n = &c->g->nodes[id];
+    const asq_value *inputs, *outcomes;
+    size_t next = 0;
+    int64_t of;
+
+    if (asq_unpack(value, "[I, O, O]", &of, &inputs, &outcomes) < 0 || of != id)
+        return wrong(c, "#%d returned what it cannot have returned", id);
+    for (size_t i = 0; i < n->nsteps; i++) {
+        const struct step *s = &n->steps[i];
+        const asq_value *outcome = asq_list_get(outcomes, next);
+        bool many = s->kind == STEP_EACH || s->kind == STEP_BROADCAST;
+        if (!step_calls(s->kind))
+            continue;
+        next++;
+        if ((s->kind == STEP_SEND || s->detached) != (asq_value_type(outcome) == ASQ_NULL))
+            return wrong(c, "#%d: the outcome of its %s is %sthere", id, step_name(s->kind),
+                         outcome ? "" : "not ");
+        for (size_t k = 0; k < s->nkids; k++) {
+            size_t places = c->g->nodes[s->kids[k]].nagents;
+            for (size_t p = 0; p < places; p++) {
+                const asq_value *one = many ? asq_list_get(outcome, k + p) : outcome;
+                if (many && asq_value_type(one) == ASQ_NULL)
+                    return wrong(c, "#%d: an outcome of its %s is missing", id, step_name(s->kind));
+                if (!visit(c, s->kids[k], p, one))
+                    return false;
+            }
+        }
+        if (!many && !visit_inputs(c, n, s, outcomes, outcome))
+            return false;
+    }
+    if (next != asq_list_size(outcomes))
+        return wrong(c, "#%d returned %zu outcomes, not %zu", id, asq_list_size(outcomes), next);
+    return true;
+}
+
+bool check_outcomes(struct check *c, const asq_value *outcomes)
+{
+    return visit_steps(c, 0, outcomes);
+}
+
+/* ---- state ---- */
+
+/* Least and most that a call may have left in the log of the agent at `place`. */
+static void range(const struct check *c, int id, size_t place, int *ret_least, int *ret_most)
+{
+    const struct node *n = &c->g->nodes[id];
+    int agent = n->agents[place], adds = 1;
+
+    *ret_least = *ret_most = 0;
+    if (n->method == NODE_LOOK)
+        return;
+    for (size_t i = 0; i < n->nsteps; i++)
+        adds += n->steps[i].kind == STEP_ADD ? 16 : 0;
+    if (c->known[id][place] == KNOWN_OK) {
+        *ret_least = *ret_most = adds;
+    } else if (c->known[id][place] == KNOWN_ENDED) {
+        *ret_most = c->reentered[id] || c->blurred[id] ? adds : 0;
+    } else if (c->free[id]) {
+        *ret_most = adds;
+    } else if (c->code[id] && (c->blurred[id] || (c->may_below[id] && c->reentered[id]))) {
+        *ret_most = adds;
+    } else {
+        *ret_least = *ret_most = c->now[agent][id];
+    }
+}
+
+int check_log(struct check *c, int agent, const asq_value *log)
+{
+    int64_t total = 0, all = 0;
+
+    for (int id = 1; id < c->g->nnodes; id++) {
+        const struct node *n = &c->g->nodes[id];
+        for (size_t p = 0; p < n->nagents; p++) {
+            char key[24];
+            int least, most;
+            int64_t is;
+            if (n->agents[p] != agent)
+                continue;
+            snprintf(key, sizeof key, "%d", id);
+            is = asq_map_int(log, key);
+            range(c, id, p, &least, &most);
+            total += is;
+            if (is / 16 > most / 16 || is % 16 > most % 16) {
+                wrong(c, "agent %d: the log has %lld of #%d, but at most %d must be there", agent,
+                      (long long) is, id, most);
+                return -1;
+            }
+            if (is < least) {
+                wrong(c, "agent %d: the log has %lld of #%d, but %d must be there", agent,
+                      (long long) is, id, least);
+                return 0;
+            }
+        }
+    }
+    for (size_t i = 0; i < asq_map_size(log); i++) {
+        int64_t n = 0;
+        const char *key;
+        asq_value_get_int(asq_map_at(log, i, &key), &n);
+        all += n;
+    }
+    if (all != total) {
+        wrong(c, "agent %d: the log has entries of calls that were not made to it", agent);
+        return -1;
+    }
+    return 1;
+}
+
+void check_count(const struct check *c, struct figures *f)
+{
+    for (int id = 1; id < c->g->nnodes; id++)
+        f->calls += c->g->nodes[id].nagents;
+    f->deadlocks += c->figures.deadlocks;
+    f->deadlines += c->figures.deadlines;
+    f->cancels += c->figures.cancels;
+    f->interrupts += c->figures.interrupts;
+}
