@@ -330,15 +330,27 @@ failed:
     o->failure = strdup(ctx->error.pub.message);
 }
 
-/* After a job that may have changed the state. base: what to go back to. */
-static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base, bool readonly,
+/* The state when a call began, and what was to be seen then. */
+struct base {
+    struct asq__record *record;
+    unsigned recommits;
+};
+
+/* What a failed call goes back to: a re-entrant call that took effect inside of it keeps its effect. */
+static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
+{
+    put_back(ctx, o, o->recommits == base->recommits ? base->record : o->record);
+}
+
+/* After a job that may have changed the state. */
+static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
                    struct asq__effect *ret)
 {
     bool failed = ctx->error.pub.code != 0;
     if (readonly)
         return;
     if (failed && !ctx->keep_state) {
-        put_back(ctx, o, o->recommitted ? o->record : base);
+        go_back(ctx, o, base);
         return;
     }
     struct asq__record *record;
@@ -348,7 +360,7 @@ static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base
     if (rc < 0) { /* cannot be saved, so it did not happen */
         asq__error_clear(&kept);
         asq__buf_reset(&ret->value);
-        put_back(ctx, o, o->recommitted ? o->record : base);
+        go_back(ctx, o, base);
         return;
     }
     asq__error_clear(&ctx->error);
@@ -359,7 +371,7 @@ static void settle(asq_ctx *ctx, struct asq__object *o, struct asq__record *base
     }
     replace_record(o, record);
     if (o->depth > 1)
-        o->recommitted = true;
+        o->recommits++;
     ret->kind = ASQ__EFFECT_SAVE;
     ret->record = asq__record_ref(record);
 }
@@ -478,15 +490,11 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
         return;
     }
     bool readonly = m ? m->def.flags & ASQ_READONLY : kind == ASQUEUE__JOB_KIND__GET;
-    struct asq__record *base;
+    struct base base = { NULL, o->recommits };
     o->depth++;
-    if (o->depth == 1) {
-        o->recommitted = false;
-        base = asq__record_ref(o->record);
-    } else if (readonly || snapshot(ctx, o, &base) < 0) {
-        /* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
-        base = asq__record_ref(o->record);
-    }
+    /* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
+    if (o->depth == 1 || readonly || snapshot(ctx, o, &base.record) < 0)
+        base.record = asq__record_ref(o->record);
     if (!ctx->error.pub.code) {
         if (m)
             call_method(ctx, o, m, args, ret);
@@ -503,10 +511,10 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
                      "to what was last committed",
                      o->cls->def.name, name);
         }
-        settle(ctx, o, base, readonly, ret);
+        settle(ctx, o, &base, readonly, ret);
     }
     o->depth--;
-    asq__record_unref(base);
+    asq__record_unref(base.record);
 }
 
 static OWN_FRAME int decode_args(asq_ctx *ctx, Asqueue__JobKind kind, const void *raw, size_t raw_n,

@@ -36,7 +36,7 @@ struct asq__object {
     char *failure;                /* why its creation failed, for those who call it all the same */
     unsigned depth;   /* calls of it on the way: above 1 when re-entered. Calls that share
                                    * it are counted by who runs them */
-    bool recommitted; /* a re-entrant call of it has taken effect */
+    unsigned recommits; /* re-entrant calls that have taken effect */
     bool torn;        /* a re-entrant call has failed on a struct that could not be put back */
 };
 

@@ -256,10 +256,8 @@ int main(int argc, char **argv)
     sup_redis *redis;
     int64_t begun_ms;
 
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     setvbuf(stdout, NULL, _IOLBF, 0);
     redis = sup_redis_start(NULL);
     r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill);
