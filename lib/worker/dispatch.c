@@ -280,6 +280,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
         return;
     }
     asq__list_del(&c->node);
+    c->reentrant = false;
     c->state = ASQ__CALL_RUNNING;
     c->run = run;
     run->ctx.deadline_ms = deadline_of(c);
@@ -322,6 +323,29 @@ static bool inputs_are_there(struct asq__wcall *c)
     return true;
 }
 
+/* Calls inside an agent, but for shared ones, each have the one before in their chain of callers: only the
+ * innermost runs or lets another in, and the one before goes on when it has ended. So each sees, saves
+ * and takes back what is its own. */
+const struct asq__run *asq__actor_innermost(const struct asq__actor *a)
+{
+    for (const struct asq__list *it = a->insiders.prev; it != &a->insiders; it = it->prev) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+        if (!run->call->shared)
+            return run;
+    }
+    return NULL;
+}
+
+const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c)
+{
+    const Asqueue__Chain *chain = c->entry->batch->jobs[c->index]->chain;
+    const struct asq__run *run = c->reentrant ? asq__actor_innermost(c->actor) : NULL;
+    for (size_t i = 0; run && chain && i < chain->n_links; i++)
+        if (strcmp(chain->links[i]->call, run->call_id) == 0)
+            return NULL; /* which waits for it */
+    return run;
+}
+
 /* Is it called by a call that is inside the agent now? */
 static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
 {
@@ -351,13 +375,18 @@ static bool is_called_from_inside(const struct asq__partition *p, const Asqueue_
 }
 
 /* A partition that is handed over begins only what those inside may wait for, or it would never drain:
- * what they call, and when that is not enough, whatever is called by calls. */
-static bool may_begin(const struct asq__wcall *c)
+ * what they call, when that is not enough whatever is called by calls, and what is queued before. */
+static bool is_wanted(const struct asq__actor *a)
 {
-    const struct asq__partition *p = c->entry->part;
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-    return p->state == ASQ__PART_ACTIVE ||
-           (job->chain && (asq__now_ms() > p->drain_patience_ms || is_called_from_inside(p, job)));
+    const struct asq__partition *p = a->part;
+    bool any = asq__now_ms() > p->drain_patience_ms;
+    ASQ__LIST_EACH (it, &a->mailbox) {
+        const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+        if (job->chain && (any || is_called_from_inside(p, job)))
+            return true;
+    }
+    return false;
 }
 
 /* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
@@ -368,7 +397,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
     const char *skipped = NULL;
     ASQ__LIST_EACH (it, queue) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (!may_begin(c))
+        if (asq__actor_holds_back(c))
             continue;
         if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
             continue; /* stays behind what its caller called before */
@@ -410,17 +439,35 @@ static struct asq__wcall *next_call(struct asq__actor *a)
     bool beside = a->inside > 0;
     if (beside && a->inside != a->shared_inside)
         return NULL;
+    if (a->part->state != ASQ__PART_ACTIVE && !is_wanted(a))
+        return NULL;
     return next_of(a, &a->mailbox, beside);
 }
 
-/* Lets on the first whose wait is over. False: there is none, or somebody else's turn. */
+/* The first whose wait is over and that may go on, or NULL. */
+static struct asq__wcall *first_waker(const struct asq__actor *a)
+{
+    const struct asq__run *last = asq__list_empty(&a->wakers) ? NULL : asq__actor_innermost(a);
+    ASQ__LIST_EACH (it, &a->wakers) {
+        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (c->shared || c->run == last || a->orphan)
+            return c;
+    }
+    return NULL;
+}
+
+bool asq__actor_is_moving(const struct asq__actor *a)
+{
+    return a->turn || a->sharing || first_waker(a);
+}
+
+/* Lets the first waker on. False: there is none, or it is somebody else's turn. */
 static bool let_on(struct asq__actor *a)
 {
-    struct asq__list *node = a->wakers.next;
-    struct asq__wcall *c = ASQ__CONTAINER(node, struct asq__wcall, node);
-    if (node == &a->wakers || a->turn || (!c->shared && a->sharing))
+    struct asq__wcall *c = first_waker(a);
+    if (!c || a->turn || (!c->shared && a->sharing))
         return false;
-    asq__list_del(node);
+    asq__list_del(&c->node);
     if (c->shared)
         a->sharing++;
     else
@@ -436,7 +483,7 @@ void asq__actor_go_on(struct asq__actor *a)
     struct asq__partition *p = a->part;
     while (let_on(a))
         ;
-    if (a->turn || !asq__list_empty(&a->wakers))
+    if (a->turn || first_waker(a))
         return;
     if (a->orphan) {
         if (a->inside == 0)
@@ -491,8 +538,10 @@ bool asq__dispatch_join(struct asq__wcall *c)
         asq__list_del(&a->where);
         asq__list_add(&a->part->busy, &a->where);
     }
-    if (asq__list_empty(&c->node)) /* else it has kept its place */
-        asq__list_add(is_waited_for_inside(a, job) ? &a->reentrant : &a->mailbox, &c->node);
+    if (asq__list_empty(&c->node)) { /* else it has kept its place */
+        c->reentrant = is_waited_for_inside(a, job);
+        asq__list_add(c->reentrant ? &a->reentrant : &a->mailbox, &c->node);
+    }
     return true;
 }
 
@@ -503,6 +552,7 @@ void asq__dispatch_let_in(struct asq__wcall *c)
         !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
         return;
     asq__list_del(&c->node);
+    c->reentrant = true;
     asq__list_add(&a->reentrant, &c->node);
     asq__actor_go_on(a);
 }

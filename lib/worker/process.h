@@ -71,6 +71,7 @@ struct asq__wcall {
     bool canceled;
     bool keeps_place; /* DELAYED: later calls to the agent wait */
     bool shared;      /* runs beside others of its kind: ASQ_CONCURRENT */
+    bool reentrant;   /* in the actor's list of these */
     bool reentered;   /* marked: must not be run again from its start */
 };
 
@@ -335,6 +336,10 @@ void asq__dispatch_let_in(struct asq__wcall *c); /* whose caller has come inside
 void asq__dispatch_due(struct asq__wcall *c);  /* … that was delayed, and is due */
 bool asq__dispatch_join(struct asq__wcall *c); /* to its mailbox alone; false: it was failed */
 void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
+bool asq__actor_is_moving(const struct asq__actor *a); /* something of it runs, or is about to */
+const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
+/* Who keeps a re-entrant call out; NULL: nobody does, or it is none. */
+const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
 void asq__run_finished(struct asq__handover *h);

@@ -234,7 +234,8 @@ struct check *check_new(const struct graph *g, enum check_where where)
     /* What has ended early does not wait any more for what it has called, which may then be in the way
      * of others: so also where nothing else runs at the same time. */
     if (where != CHECK_LOCAL &&
-        (g->shape == GRAPH_WILD || (g->reenters && (g->ends_early || where == CHECK_KILLED))))
+        (g->shape == GRAPH_WILD ||
+         (g->reenters && (g->shape == GRAPH_ORDERED || g->ends_early || where == CHECK_KILLED))))
         anywhere = MAY_DEADLOCK;
     find_may(c, 0, anywhere);
     return c;

@@ -133,7 +133,7 @@ static void go_on(const struct crossing *c)
 
 /* What is inside holds a partition; what it waits for has to begin there, or neither would end. In the
  * second case it waits for an agent elsewhere that is held by a call of another chain, which waits for
- * one here. */
+ * one here; in the third, for an agent that is created before it is called, as always. */
 START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
 {
     pid_t first, second;
@@ -143,14 +143,22 @@ START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
     options.drain_timeout_ms = 3600000;
     first = worker("first");
     ck_assert_int_eq(asq_create(h, "Relay", "{one}a", &a, NULL), 0);
-    ck_assert_int_eq(asq_create(h, "Relay", "{one}b", &b, NULL), 0);
+    if (_i == 2)
+        ck_assert_int_eq(asq_attach(h, "{one}b", &b), 0);
+    else
+        ck_assert_int_eq(asq_create(h, "Relay", "{one}b", &b, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Relay", "{two}e", &e, NULL), 0);
-    cross(&x, 1, a, _i == 0 ? b : e);
+    cross(&x, 1, a, _i == 1 ? e : b);
     if (_i == 1)
         cross(&z, 2, e, b);
     kill(first, SIGTERM);
     sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:first.0 stopping") == 1);
     second = worker("second");
+    if (_i == 2) {
+        asq_agent_free(b);
+        ck_assert_int_eq(asq_create(h, "Relay", "{one}b", &b, NULL), 0);
+        ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    }
     go_on(&x);
     if (_i == 1) {
         go_on(&z);
@@ -333,7 +341,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
     tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
-    tcase_add_loop_test(t, a_partition_that_is_handed_over_begins_what_it_waits_for, 0, 2);
+    tcase_add_loop_test(t, a_partition_that_is_handed_over_begins_what_it_waits_for, 0, 3);
     tcase_add_test(t, a_killed_worker_is_taken_over);
     tcase_add_test(t, a_killed_worker_process_is_started_again);
     tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
