@@ -4,5 +4,5 @@
 
 graphs=${abs_top_builddir:-.}/tests/graphs/graphs
 
-"$graphs" --seed 1 --graphs 150 || exit
+"$graphs" --seed 1 --graphs 200 || exit
 exec "$graphs" --seed 1 --graphs 60 --kill
