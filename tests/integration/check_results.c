@@ -446,12 +446,16 @@ START_TEST(another_process_fetches_a_result_that_is_still_to_come)
     /* Static, so that the fork has not leaked what it does not use. */
     static asq_agent *e;
     static asq_result *r;
+    static char *volatile id, *volatile url, *volatile ready;
+    int status;
+    pid_t pid;
+
     e = echo();
     r = held_call(e);
-    char *id = sup_format("%s", asq_result_id(r)), *url = sup_format("%s", asq_url(H));
-    char *ready = sup_path(own("ready"));
-    int status;
-    pid_t pid = fork();
+    id = sup_format("%s", asq_result_id(r));
+    url = sup_format("%s", asq_url(H));
+    ready = sup_path(own("ready"));
+    pid = fork();
 
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {

@@ -104,7 +104,8 @@ struct load {
 
 struct load *load_new(asq *h, size_t agents)
 {
-    static struct load *newest; /* known to a worker that is forked later: it has not leaked it */
+    static struct load
+        *volatile newest; /* known to a worker that is forked later: it has not leaked it */
     struct load *l = newest = calloc(1, sizeof *l);
 
     l->h = h;
