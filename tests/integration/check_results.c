@@ -553,6 +553,7 @@ START_TEST(closing_completes_what_is_unfinished)
     asq_value *ref = asq_value_agent(mine);
 
     called = 0;
+    ok(asq_ready(mine, sup_limit_ms())); /* the other handle has a connection of its own */
     ck_assert_int_eq(asq_attach_value(h, ref, &e), 0);
     asq_value_free(ref);
     begun_file = sup_path(own("begun"));
