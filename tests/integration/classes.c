@@ -573,7 +573,7 @@ static int relay_inner(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
 /* fan(agents, method, args): calls all of them, and gives the sum of their ints. */
 static int relay_fan(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
-    enum { MAX = 64 };
+    enum { MAX = 128 };
     const asq_value *targets, *inner;
     asq *h = asq_ctx_handle(ctx);
     asq_agent *agents[MAX] = { NULL };

@@ -30,6 +30,8 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
     }
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_DFL); /* Check's handlers, which end the test */
+    signal(SIGINT, SIG_DFL);
     if (getppid() != parent)
         _exit(1);
     if (given)
