@@ -90,9 +90,7 @@ static int pick_agent(struct maker *m, const struct place *at, int below)
     bool again = at->chain && g->reenters && dice_percent(&m->dice, 30);
 
     if (g->shape == GRAPH_ORDERED) {
-        agents_mask higher = may & ~((2u << at->highest) - 1);
-        if (at->highest < 0)
-            higher = may;
+        agents_mask higher = at->highest < 0 ? may : may & ~((2u << at->highest) - 1);
         if (below < GRAPH_AGENTS)
             higher &= (1u << below) - 1, again = false;
         may = again ? at->chain : higher;

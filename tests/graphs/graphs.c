@@ -275,5 +275,6 @@ int main(int argc, char **argv)
         puts("# FAILED: a worker did not end in order");
         r.figures.mismatches++;
     }
+    sup_redis_free(redis);
     return r.figures.mismatches ? 1 : 0;
 }
