@@ -588,8 +588,10 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__later_end(c);
     c->state = ASQ__CALL_FINISHED;
     asq__wcall_id(c, id);
-    asq__error_where(&error, a && a->object.cls ? a->object.cls->def.name : job->class_name,
-                     job->method, job->agent, c->entry->part->w->config.id, id);
+    /* While a call has the turn, the object is that call's. */
+    const struct asq__class *cls = a && !a->turn ? a->object.cls : NULL;
+    asq__error_where(&error, cls ? cls->def.name : job->class_name, job->method, job->agent,
+                     c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);
     asq__error_clear(&error);
