@@ -138,7 +138,8 @@ static void call_append(void)
                                            "append_and_fail" };
     uint32_t kind = rng_below(&self.rng, 16);
     const char *method = methods[kind == 0 ? 3 : kind % 3];
-    int a = any_agent(), ms = kind == 1 ? (int) rng_below(&self.rng, 3 * LEASE_MS) / 2 : 0;
+    int a = any_agent(),
+        ms = kind == 1 || kind == 2 ? (int) rng_below(&self.rng, 3 * LEASE_MS) / 2 : 0;
     struct waiting *w = waiting_new(self.next++);
     asq_result *r = NULL;
     int rc;

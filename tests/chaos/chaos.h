@@ -18,7 +18,7 @@ enum {
     MAX_WORKERS = 5,
     FIRST_WORKERS = 3,
     MAX_CALLERS = 12,
-    PARTITIONS = 16,
+    PARTITIONS = 64,
     PROXY_PORTS = MAX_WORKERS + 1, /* one for each worker, one for the callers */
     QUIET_LIMIT_MS = 90000
 };
@@ -64,7 +64,9 @@ enum proxy_mode {
 struct proxy_port {
     atomic_int mode;
     atomic_int delay_ms;
-    atomic_uint cuts; /* raised: all its connections are closed */
+    atomic_uint cuts;     /* raised: all its connections are closed */
+    atomic_uint faults;   /* how many there were, this one included */
+    atomic_bool old_only; /* connections that are made during the fault are spared */
 };
 struct proxy_control {
     struct proxy_port ports[PROXY_PORTS];

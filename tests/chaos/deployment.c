@@ -107,8 +107,9 @@ static void under_test(const struct deployment *d, bool on)
 void worker_launch(struct deployment *d, int index)
 {
     struct worker *w = &d->workers[index];
-    char *url = url_of_port(d, index);
+    char *url = url_of_port(d, index), partitions[16];
 
+    snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     sup_proc_free(w->proc);
     w->start_at_ms = w->leaving_ms = 0;
     w->n_paused = 0;
@@ -119,7 +120,7 @@ void worker_launch(struct deployment *d, int index)
     w->starts++;
     under_test(d, true);
     w->proc = sup_worker_start(url, "--id", w->id, "--agent-dir", d->agent_dir, "--partitions",
-                               "16", "--processes", "2", "--capacity", "4", "--lease-time",
+                               partitions, "--processes", "2", "--capacity", "4", "--lease-time",
                                "1000ms", "--drain-timeout", "5s", "--max-attempts", "1000",
                                "--log-level", "info", NULL);
     under_test(d, false);

@@ -338,6 +338,9 @@ static bool proxy_hurt(struct deployment *d, enum proxy_mode mode, int64_t ms, b
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
     atomic_store(&port->delay_ms, (int) between(d, 5, 600));
+    /* What was held may arrive when its sender has long gone on by another connection. */
+    atomic_store(&port->old_only, rng_below(&d->rng, 2));
+    atomic_fetch_add(&port->faults, 1);
     atomic_store(&port->mode, mode);
     later(ms, proxy_pass, 2 * p + cut);
     return true;

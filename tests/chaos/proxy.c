@@ -36,7 +36,7 @@ struct flow {
 
 struct link {
     int port;
-    unsigned cuts;
+    unsigned cuts, faults;
     bool broken; /* bytes are missing: it must not go on */
     bool dead;
     struct flow up, down;
@@ -98,11 +98,21 @@ static void link_new(int port, int listener, const char *target)
         sup_fail("out of memory");
     l->port = port;
     l->cuts = atomic_load(&control->ports[port].cuts);
+    l->faults = atomic_load(&control->ports[port].faults);
     l->up = (struct flow){ .from = client, .to = server };
     l->down = (struct flow){ .from = server, .to = client };
     l->up.last = &l->up.first;
     l->down.last = &l->down.first;
     links[n_links++] = l;
+}
+
+static int mode_of(const struct link *l)
+{
+    const struct proxy_port *port = &control->ports[l->port];
+
+    if (atomic_load(&port->old_only) && l->faults == atomic_load(&port->faults))
+        return PROXY_PASS;
+    return atomic_load(&port->mode);
 }
 
 static void flow_read(struct link *l, struct flow *f, int mode, int64_t now)
@@ -174,7 +184,7 @@ static void run(const int *listeners, const char *target)
             fds[n++] = (struct pollfd){ listeners[p], POLLIN, 0 };
         for (size_t i = 0; i < n_links; i++) {
             struct link *l = links[i];
-            int mode = atomic_load(&control->ports[l->port].mode);
+            int mode = mode_of(l);
             struct flow *flows[2] = { &l->up, &l->down };
             for (int k = 0; k < 2; k++) {
                 struct flow *f = flows[k], *other = flows[!k];
@@ -192,7 +202,7 @@ static void run(const int *listeners, const char *target)
         for (size_t i = 0; i < n_polled; i++) {
             struct link *l = links[i];
             struct proxy_port *port = &control->ports[l->port];
-            int mode = atomic_load(&port->mode);
+            int mode = mode_of(l);
             short up = fds[PROXY_PORTS + 2 * i].revents,
                   down = fds[PROXY_PORTS + 2 * i + 1].revents;
             if (l->cuts != atomic_load(&port->cuts) || (l->broken && mode != PROXY_DROP_REPLIES)) {
