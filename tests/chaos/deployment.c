@@ -88,6 +88,19 @@ static char *url_of_port(const struct deployment *d, int port)
     return sup_format("%s", sup_redis_url(d->redis));
 }
 
+/* Libtool puts a shell script in front of the program: its own children are not to be hurt. */
+static void find_worker(void)
+{
+    char *program = built("../../src/.libs/as-worker"), *libs = built("../../lib/.libs");
+
+    if (access(program, X_OK) == 0 && !getenv("AS_WORKER")) {
+        setenv("AS_WORKER", program, 1);
+        setenv("LD_LIBRARY_PATH", libs, 1);
+    }
+    free(program);
+    free(libs);
+}
+
 /* The environment of the processes under test; Redis and the witness have the clock as it is. */
 static void under_test(const struct deployment *d, bool on)
 {
@@ -308,6 +321,7 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
     d->dir = sup_format("%s/round%d", sup_dir(), round);
     if (mkdir(d->dir, 0700) < 0)
         sup_fail("%s: %s", d->dir, strerror(errno));
+    find_worker();
     d->agent_dir = built("agents");
     d->redis = sup_redis_start(d->lossy ? fleeting : durable);
     d->witness = sup_redis_start(NULL);

@@ -16,7 +16,7 @@
 static void usage(FILE *f)
 {
     fprintf(f, "usage: run [--seconds S] [--seed N] [--workload W[,W]] [--fault F[,F]] [--rate N]\n"
-               "           [--round N] [--round-seconds S] [--keep] [--verbose]\n"
+               "           [--round N] [--round-seconds S] [--until-anomaly] [--keep] [--verbose]\n"
                "workloads: all");
     for (int w = 0; w < WORKLOADS; w++)
         fprintf(f, " %s", workload_names[w]);
@@ -128,6 +128,7 @@ int main(int argc, char **argv)
                                              { "rate", required_argument, NULL, 'r' },
                                              { "round", required_argument, NULL, 'o' },
                                              { "round-seconds", required_argument, NULL, 't' },
+                                             { "until-anomaly", no_argument, NULL, 'u' },
                                              { "keep", no_argument, NULL, 'k' },
                                              { "verbose", no_argument, NULL, 'v' },
                                              { "help", no_argument, NULL, 'h' },
@@ -135,6 +136,7 @@ int main(int argc, char **argv)
     struct plan plan = { .seconds = 60, .round_seconds = 20, .rate = 30 };
     struct outcome sum = { 0 };
     unsigned anomalies = 0;
+    bool until_anomaly = false;
     int round = 0, only = -1, c;
     int64_t start_ms = sup_now_ms(), left;
 
@@ -150,6 +152,7 @@ int main(int argc, char **argv)
         case 'r': plan.rate = atoi(optarg); break;
         case 'o': only = atoi(optarg); break;
         case 't': plan.round_seconds = atoll(optarg); break;
+        case 'u': until_anomaly = true; break;
         case 'k': plan.keep = true; break;
         case 'v': plan.verbose = true; break;
         case 'h': usage(stdout); return 0;
@@ -183,7 +186,8 @@ int main(int argc, char **argv)
         left = left < plan.round_seconds ? left : plan.round_seconds;
         anomalies += run_round(&plan, only >= 0 ? only : round, left > 1 ? left : 1, &sum);
         round++;
-    } while (only < 0 && sup_now_ms() - start_ms < plan.seconds * 1000 - 3000);
+    } while (only < 0 && !(until_anomaly && anomalies) &&
+             sup_now_ms() - start_ms < plan.seconds * 1000 - 3000);
     printf(
         "seed=%llu seconds=%lld rounds=%d calls=%u ok=%u failed=%u unknown=%u reruns=%u faults=%u",
         (unsigned long long) plan.seed, (long long) (sup_now_ms() - start_ms) / 1000, round,
