@@ -274,6 +274,7 @@ static void create_agents(struct deployment *d)
     size_t n = 0;
     asq *h;
 
+    options.partitions = PARTITIONS; /* who comes first makes the namespace */
     if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
         sup_fail("asq_open: %s", err);
     for (int w = 0; w < WORKLOADS; w++)
@@ -309,10 +310,16 @@ static void clock_start(struct deployment *d)
 
 void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round)
 {
-    static const char *const durable[] = { "appendonly yes", "appendfsync always",
-                                           "aof-load-truncated yes", "maxclients 2000", NULL };
-    static const char *const fleeting[] = { "appendonly yes", "appendfsync everysec",
-                                            "aof-load-truncated yes", "maxclients 2000", NULL };
+    static const char *const durable[] = { "appendonly yes",
+                                           "appendfsync always",
+                                           "aof-load-truncated yes",
+                                           "maxclients 2000",
+                                           "auto-aof-rewrite-percentage 0",
+                                           NULL };
+    static const char *const fleeting[] = {
+        "appendonly yes",  "appendfsync everysec",          "aof-load-truncated yes",
+        "maxclients 2000", "auto-aof-rewrite-percentage 0", NULL
+    };
 
     *d = (struct deployment){ .plan = plan, .rng = { seed }, .calling = true };
     d->lossy = faults_include(plan->faults, "redis-lose");
@@ -392,7 +399,7 @@ void deployment_stop(struct deployment *d, bool keep)
         sup_proc_free(d->workers[i].proc);
     end_process(d->proxy_pid);
     if (keep) {
-        char *to = sup_format("chaos-kept.%d", (int) getpid());
+        char *to = sup_format("chaos-kept.%d.%s", (int) getpid(), strrchr(d->dir, '/') + 1);
         const char *argv[] = { "cp", "-r", sup_dir(), to, NULL };
         sup_run(argv, NULL, NULL);
         printf("kept: %s\n", to);
