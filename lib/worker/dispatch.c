@@ -660,6 +660,11 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__process *w = run->w;
     struct asq__entry *e = c->entry;
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
+    /* What it has sent without waiting leaves before its own commit: should this process die between
+     * the two, nobody would run it again to send them. */
+    run->ended = run->held > 0;
+    if (run->ended)
+        return;
     give_up_turn(c);
     if (c->shared) {
         a->shared_inside--;

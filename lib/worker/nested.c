@@ -181,6 +181,23 @@ static bool may_go(const struct request *q)
     return !run || run->actor->orphan || run->actor->saved_seq <= run->actor->part->acked;
 }
 
+static void hold(struct request *q)
+{
+    struct asq__run *run = q->nested->run;
+    run->held++;
+    asq__list_add(&run->actor->part->held, &q->held);
+}
+
+/* A run whose method has returned meanwhile ends with the last of them: later, as the caller is in the
+ * middle of something. */
+static void release(struct request *q)
+{
+    struct asq__run *run = q->nested->run;
+    asq__list_del(&q->held);
+    if (--run->held == 0 && run->ended)
+        asq__process_hand_over(run->w, &run->finished);
+}
+
 static void submit_on_loop(struct asq__handover *h)
 {
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
@@ -193,7 +210,7 @@ static void submit_on_loop(struct asq__handover *h)
         return;
     }
     if (!may_go(q)) {
-        asq__list_add(&run->actor->part->held, &q->held);
+        hold(q);
         return;
     }
     send_on_loop(q);
@@ -205,7 +222,7 @@ void asq__nested_go_on(struct asq__partition *p)
         struct request *q = ASQ__CONTAINER(it, struct request, held);
         if (!may_go(q))
             continue;
-        asq__list_del(&q->held);
+        release(q);
         send_on_loop(q);
     }
 }
@@ -214,7 +231,7 @@ void asq__nested_drop_held(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);
-        asq__list_del(&q->held);
+        release(q);
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);

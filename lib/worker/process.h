@@ -379,6 +379,8 @@ struct asq__run {
     struct asq__inner *inner; /* to be forgotten after its own commit */
     size_t ninner, inner_cap;
     bool keep_inner;          /* … or left to their TTL: somebody has their ids */
+    size_t held;              /* requests in partition->held */
+    bool ended;               /* its method has returned; it ends when those have left */
     bool parked;              /* it waits, and has given up its turn */
     bool woken;               /* its wait is over, its turn still to come */
     int wait_rc;              /* what its wait ended with */

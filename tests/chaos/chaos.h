@@ -1,0 +1,136 @@
+/*
+ * chaos.h: what the parts of the chaos run share: the plan of a run, the deployment under test, the
+ * proxy's controls. One round is a deployment of its own: it is started, loaded, hurt, healed, waited
+ * for, and checked.
+ */
+#ifndef ASQ_CHAOS_H
+#define ASQ_CHAOS_H
+
+#include "support/support.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    LEASE_MS = 1000,
+    MAX_WORKERS = 5,
+    FIRST_WORKERS = 3,
+    MAX_CALLERS = 12,
+    PARTITIONS = 64,
+    PROXY_PORTS = MAX_WORKERS + 1, /* one for each worker, one for the callers */
+    QUIET_LIMIT_MS = 60000
+};
+
+/* ---- random numbers, the same for the same seed ---- */
+
+struct rng {
+    uint64_t s;
+};
+uint64_t rng_next(struct rng *r);
+uint32_t rng_below(struct rng *r, uint32_t n);
+uint64_t rng_mix(uint64_t seed, uint64_t n); /* the seed of a part */
+
+/* ---- workloads ---- */
+
+enum workload { COUNTER, APPEND, BANK, TREE, SEND, FUTURE, WORKLOADS };
+extern const char *const workload_names[WORKLOADS];
+extern const int workload_agents[WORKLOADS]; /* how many agents it has */
+/* "append-3" */
+void agent_name(char *name, size_t size, int workload, int index);
+
+/* ---- the plan ---- */
+
+struct plan {
+    int64_t seconds, round_seconds;
+    uint64_t seed;
+    bool workloads[WORKLOADS];
+    unsigned faults; /* bits: see faults.h */
+    int rate;        /* calls a second, of each caller */
+    bool keep;       /* the files of a round with anomalies */
+    bool verbose;
+};
+
+/* ---- the proxy ---- */
+
+enum proxy_mode {
+    PROXY_PASS,
+    PROXY_DROP_REPLIES, /* commands go through, their replies do not; then the connection is cut */
+    PROXY_HOLD_UP,      /* what goes to Redis waits; then the connection is cut and it is lost */
+    PROXY_HOLD_DOWN,    /* the same of what comes from Redis: it arrives late */
+    PROXY_DELAY         /* both ways late by delay_ms */
+};
+struct proxy_port {
+    atomic_int mode;
+    atomic_int delay_ms;
+    atomic_uint cuts;     /* raised: all its connections are closed */
+    atomic_uint faults;   /* how many there were, this one included */
+    atomic_bool old_only; /* connections that are made during the fault are spared */
+};
+struct proxy_control {
+    struct proxy_port ports[PROXY_PORTS];
+};
+/* Forks a proxy that listens on DIR/port<i>.sock. */
+pid_t proxy_start(const char *dir, const char *target, struct proxy_control *control);
+
+/* ---- the deployment ---- */
+
+struct worker {
+    sup_proc *proc; /* its supervisor; NULL: not running */
+    char id[32];
+    unsigned starts;
+    pid_t paused[16]; /* stopped processes */
+    size_t n_paused;
+    bool hurt;           /* was killed: its exit status means nothing */
+    int64_t leaving_ms;  /* told to stop then; 0: not */
+    int64_t start_at_ms; /* when it is started again; 0: not planned */
+};
+
+struct caller {
+    pid_t pid; /* 0: not running */
+    int workload;
+    unsigned starts;
+    int64_t start_at_ms;
+};
+
+struct deployment {
+    const struct plan *plan;
+    struct rng rng;
+    char *dir;
+    sup_redis *redis, *witness;
+    char *agent_dir;
+    struct proxy_control *proxy; /* or NULL: not in between */
+    pid_t proxy_pid;
+    _Atomic int64_t *clock_offset_ns; /* of the processes under test */
+    struct worker workers[MAX_WORKERS];
+    struct caller callers[MAX_CALLERS];
+    int n_callers;
+    bool calling;          /* callers that ended are started again */
+    bool lossy;            /* Redis may forget its last second */
+    bool sends_may_vanish; /* Redis refuses calls at times, which one-way sends are not told */
+    unsigned anomalies;    /* of processes: wrong exit, crash */
+};
+
+void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round);
+void deployment_tick(struct deployment *d); /* starts what is due, looks at what has ended */
+void deployment_stop_callers(struct deployment *d); /* asks them to end; deployment_tick reaps */
+bool deployment_callers_ended(const struct deployment *d);
+void deployment_stop_workers(struct deployment *d); /* in order; wrong exits are anomalies */
+void deployment_stop(struct deployment *d, bool keep);
+void worker_launch(struct deployment *d, int index);
+/* The supervisor and its children. */
+size_t worker_pids(const struct worker *w, pid_t *pids, size_t room);
+void anomaly(struct deployment *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A caller's process: does not return. */
+void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
+                int rate, bool sends_may_vanish) __attribute__((noreturn));
+
+/* Reads the histories and the final states, and tells what does not fit. */
+struct outcome {
+    unsigned calls, ok, failed, unknown, reruns;
+};
+void check_round(struct deployment *d, struct outcome *ret);
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * classes.c: the plugin whose agents the chaos run calls. An agent's state is a number and a log. Each
+ * log entry names the item that a caller asked for, and the call, epoch, worker and run that wrote
+ * it, so that the state itself tells which runs were committed. Every run is also told to the
+ * witness, when it enters and when it leaves its method (witness.c).
+ */
+#include "witness.h"
+
+#include <asqueue.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CHILDREN = 8, FAILS_ON_PURPOSE = 1, WRONG_VALUE = 9 };
+
+struct run {
+    char id[40];
+    asq_ctx *ctx;
+};
+
+static void enter(struct run *run, asq_ctx *ctx)
+{
+    run->ctx = ctx;
+    witness_run_id(run->id, sizeof run->id);
+    witness_note("E", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx), run->id, asq_ctx_epoch(ctx),
+                 asq_ctx_worker(ctx));
+}
+
+static int leave(struct run *run, int rc)
+{
+    asq_ctx *ctx = run->ctx;
+
+    witness_note(rc == 0 ? "X" : "F", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx), run->id,
+                 asq_ctx_epoch(ctx), asq_ctx_worker(ctx));
+    return rc;
+}
+
+static int write_log(struct run *run, const char *item)
+{
+    asq_ctx *ctx = run->ctx;
+    asq_value *state = asq_ctx_state(ctx), *log = asq_map_find(state, "log");
+    char text[512];
+    int rc;
+
+    if (!log) {
+        if ((rc = asq_map_set(state, "log", asq_value_list())) < 0)
+            return rc;
+        log = asq_map_find(state, "log");
+    }
+    snprintf(text, sizeof text, "%s %s %" PRIu64 " %s %s", item, asq_ctx_call_id(ctx),
+             asq_ctx_epoch(ctx), asq_ctx_worker(ctx), run->id);
+    return asq_list_append(log, asq_value_string(text));
+}
+
+/* add(n): the new sum. */
+static int chaos_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state = asq_ctx_state(ctx);
+    struct run run;
+    int64_t n;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[I]", &n)) == 0 &&
+        (rc = asq_map_set_int(state, "n", asq_map_int(state, "n") + n)) == 0)
+        *ret = asq_value_int(asq_map_int(state, "n"));
+    return leave(&run, rc);
+}
+
+/* append(item, ms): keeps it; the item. In between it waits, if it is told to. */
+static int chaos_append(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *item;
+    struct run run;
+    int64_t ms = 0;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, |I]", &item, &ms)) == 0 &&
+        (rc = write_log(&run, item)) == 0 && (ms == 0 || (rc = asq_ctx_sleep(ctx, ms)) == 0))
+        *ret = asq_value_string(item);
+    return leave(&run, rc);
+}
+
+/* append_and_fail(item): the item must not be seen again. */
+static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *item;
+    struct run run;
+    int rc;
+
+    (void) self;
+    (void) ret;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s]", &item)) == 0 && (rc = write_log(&run, item)) == 0)
+        rc = asq_fail(ctx, ASQ_EUSER(FAILS_ON_PURPOSE), "as it was asked to");
+    return leave(&run, rc);
+}
+
+/* append_after(value, expected, item): value was a future; it has to be what is expected. */
+static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *value, *expected, *item;
+    struct run run;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, s, s]", &value, &expected, &item)) == 0) {
+        if (strcmp(value, expected) != 0)
+            rc = asq_fail(ctx, ASQ_EUSER(WRONG_VALUE), "the future gave %s, not %s", value,
+                          expected);
+        else if ((rc = write_log(&run, item)) == 0)
+            *ret = asq_value_string(item);
+    }
+    return leave(&run, rc);
+}
+
+/* The failure of a nested call is that of its caller. */
+static int nested_failed(asq_ctx *ctx, int rc, const asq_result *r)
+{
+    const char *why = r ? asq_result_error(r)->message : asq_errmsg(asq_ctx_handle(ctx));
+
+    return asq_fail(ctx, rc, "nested: %s: %s", asq_error_name(rc) ? asq_error_name(rc) : "?", why);
+}
+
+/* deposit(item, amount), and transfer(to, item, amount), which takes the amount from this agent. */
+static int chaos_deposit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state = asq_ctx_state(ctx);
+    const char *item;
+    struct run run;
+    int64_t amount;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, I]", &item, &amount)) == 0 &&
+        (rc = write_log(&run, item)) == 0 &&
+        (rc = asq_map_set_int(state, "n", asq_map_int(state, "n") + amount)) == 0)
+        *ret = asq_value_int(amount);
+    return leave(&run, rc);
+}
+
+static int chaos_transfer(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state = asq_ctx_state(ctx);
+    asq *h = asq_ctx_handle(ctx);
+    const char *to, *item;
+    asq_agent *other = NULL;
+    asq_result *r = NULL;
+    struct run run;
+    int64_t amount, done = 0;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, s, I]", &to, &item, &amount)) < 0 ||
+        (rc = write_log(&run, item)) < 0 ||
+        (rc = asq_map_set_int(state, "n", asq_map_int(state, "n") - amount)) < 0)
+        return leave(&run, rc);
+    if ((rc = asq_attach(h, to, &other)) == 0 &&
+        (rc = asq_call(other, "deposit", &r, "[s, I]", item, amount)) == 0)
+        rc = asq_result_int(r, &done);
+    if (rc < 0)
+        rc = nested_failed(ctx, rc, r);
+    else if (done != amount)
+        rc = asq_fail(ctx, ASQ_EUSER(WRONG_VALUE), "deposit gave %" PRId64, done);
+    else
+        *ret = asq_value_int(amount);
+    asq_result_free(r);
+    asq_agent_free(other);
+    return leave(&run, rc);
+}
+
+/* tree(item, mode, children): keeps the item and calls `tree` of each child [agent, item, mode,
+ * children]: mode 0 one after the other, 1 all at once, 2 without waiting. The number of nodes below
+ * and here, without those that are not waited for. */
+static int call_child(asq_ctx *ctx, const asq_value *child, bool send, asq_agent **agent,
+                      asq_result **r)
+{
+    const asq_value *children;
+    const char *id, *item;
+    int64_t mode;
+    int rc = asq_args(ctx, child, "[s, s, I, O]", &id, &item, &mode, &children);
+
+    if (rc < 0)
+        return rc;
+    if ((rc = asq_attach(asq_ctx_handle(ctx), id, agent)) == 0)
+        rc = send ? asq_send(*agent, "tree", "[s, I, O]", item, mode, children)
+                  : asq_call(*agent, "tree", r, "[s, I, O]", item, mode, children);
+    return rc < 0 ? nested_failed(ctx, rc, NULL) : 0;
+}
+
+static int chaos_tree(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_agent *agents[MAX_CHILDREN] = { NULL };
+    asq_result *results[MAX_CHILDREN] = { NULL };
+    const asq_value *children;
+    const char *item;
+    struct run run;
+    int64_t mode, sum = 1, below;
+    size_t n = 0, waited = 0;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, I, O]", &item, &mode, &children)) == 0)
+        rc = write_log(&run, item);
+    if (rc == 0 && (n = asq_list_size(children)) > MAX_CHILDREN)
+        rc = asq_fail(ctx, ASQ_ELIMIT, "too many children");
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = call_child(ctx, asq_list_get(children, i), mode == 2, &agents[i], &results[i]);
+        if (rc < 0 || mode == 2)
+            continue;
+        for (; rc == 0 && waited <= i && (mode == 0 || i + 1 == n); waited++) {
+            if ((rc = asq_result_int(results[waited], &below)) < 0)
+                nested_failed(ctx, rc, results[waited]);
+            else
+                sum += below;
+        }
+    }
+    if (rc == 0)
+        *ret = asq_value_int(sum);
+    for (size_t i = 0; i < n && i < MAX_CHILDREN; i++) {
+        asq_result_free(results[i]);
+        asq_agent_free(agents[i]);
+    }
+    return leave(&run, rc);
+}
+
+static int chaos_get(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self;
+    (void) args;
+    *ret = asq_value_copy(asq_ctx_state(ctx));
+    return 0;
+}
+
+static const asq_method methods[] = {
+    { "add", chaos_add, NULL, 0, NULL },
+    { "add_nonblocking", chaos_add, NULL, ASQ_NONBLOCKING, NULL },
+    { "append", chaos_append, NULL, 0, NULL },
+    { "append_nonblocking", chaos_append, NULL, ASQ_NONBLOCKING, NULL },
+    { "append_and_fail", chaos_append_and_fail, NULL, 0, NULL },
+    { "append_after", chaos_append_after, NULL, 0, NULL },
+    { "deposit", chaos_deposit, NULL, 0, NULL },
+    { "transfer", chaos_transfer, NULL, 0, NULL },
+    { "tree", chaos_tree, NULL, 0, NULL },
+    { "get", chaos_get, NULL, ASQ_READONLY, NULL },
+    { 0 },
+};
+
+static const asq_class chaos_class = { ASQ_CLASS_INIT, .name = "Chaos", .methods = methods };
+
+ASQ_PLUGIN
+{
+    return asq_plugin_register(plugin, &chaos_class);
+}

@@ -1,0 +1,416 @@
+/*
+ * deployment.c: starts and watches what a round runs on: the Redis under test, the witness, the proxy, the
+ * workers (the real as-worker with the plugin of classes.c) and the callers.
+ */
+#include "chaos.h"
+#include "faults.h"
+
+#include "support/remains.h"
+
+#include <asqueue.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const char *const workload_names[WORKLOADS] = { "counter", "append", "bank",
+                                                "tree",    "send",   "future" };
+const int workload_agents[WORKLOADS] = { 12, 12, 8, 24, 12, 12 };
+
+void agent_name(char *name, size_t size, int workload, int index)
+{
+    snprintf(name, size, "%s-%d", workload_names[workload], index);
+}
+
+/* splitmix64 */
+uint64_t rng_next(struct rng *r)
+{
+    uint64_t z = r->s += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+uint32_t rng_below(struct rng *r, uint32_t n)
+{
+    return (uint32_t) (rng_next(r) % n);
+}
+
+uint64_t rng_mix(uint64_t seed, uint64_t n)
+{
+    struct rng r = { seed ^ n * 0xd1342543de82ef95u };
+
+    return rng_next(&r);
+}
+
+void anomaly(struct deployment *d, const char *fmt, ...)
+{
+    va_list ap;
+
+    d->anomalies++;
+    if (d->anomalies > 40)
+        return;
+    printf("ANOMALY ");
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* A file of this build, beside the program itself. */
+static char *built(const char *name)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    char *slash;
+
+    path[n > 0 ? n : 0] = '\0';
+    if ((slash = strrchr(path, '/')))
+        *slash = '\0';
+    return sup_format("%s/%s", path, name);
+}
+
+static char *url_of_port(const struct deployment *d, int port)
+{
+    if (d->proxy)
+        return sup_format("unix:%s/port%d.sock", d->dir, port);
+    return sup_format("%s", sup_redis_url(d->redis));
+}
+
+/* Libtool puts a shell script in front of the program: its own children are not to be hurt. */
+static void find_worker(void)
+{
+    char *program = built("../../src/.libs/as-worker"), *libs = built("../../lib/.libs");
+
+    if (access(program, X_OK) == 0 && !getenv("AS_WORKER")) {
+        setenv("AS_WORKER", program, 1);
+        setenv("LD_LIBRARY_PATH", libs, 1);
+    }
+    free(program);
+    free(libs);
+}
+
+/* The environment of the processes under test; Redis and the witness have the clock as it is. */
+static void under_test(const struct deployment *d, bool on)
+{
+    if (!on) {
+        unsetenv("LD_PRELOAD");
+        return;
+    }
+    if (d->clock_offset_ns) {
+        char *shim = built("clock_shim.so");
+        setenv("LD_PRELOAD", shim, 1);
+        free(shim);
+    }
+}
+
+/* ---- workers ---- */
+
+void worker_launch(struct deployment *d, int index)
+{
+    struct worker *w = &d->workers[index];
+    char *url = url_of_port(d, index), partitions[16];
+
+    snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
+    sup_proc_free(w->proc);
+    w->start_at_ms = w->leaving_ms = 0;
+    w->n_paused = 0;
+    w->hurt = false;
+    /* Now and then it comes back under the name it had. */
+    if (w->starts == 0 || rng_below(&d->rng, 2))
+        snprintf(w->id, sizeof w->id, "w%d.%u", index, w->starts);
+    w->starts++;
+    under_test(d, true);
+    w->proc = sup_worker_start(url, "--id", w->id, "--agent-dir", d->agent_dir, "--partitions",
+                               partitions, "--processes", "2", "--capacity", "4", "--lease-time",
+                               "1000ms", "--drain-timeout", "5s", "--max-attempts", "1000",
+                               "--log-level", "info", NULL);
+    under_test(d, false);
+    free(url);
+}
+
+size_t worker_pids(const struct worker *w, pid_t *pids, size_t room)
+{
+    if (!w->proc)
+        return 0;
+    pids[0] = sup_proc_pid(w->proc);
+    return 1 + remains_descendants(pids[0], pids + 1, room - 1);
+}
+
+/* What the library itself calls a crash, or a sanitizer. */
+static void look_at_log(struct deployment *d, struct worker *w)
+{
+    static const char *const bad[] = { "signal 11", "signal 6",  "signal 7",      "signal 8",
+                                       "Sanitizer", "Assertion", "runtime error", NULL };
+    char *log = sup_proc_output(w->proc);
+
+    for (int i = 0; bad[i]; i++) {
+        char *at = strstr(log, bad[i]);
+        if (at)
+            anomaly(d, "worker %s: its log has: %.*s", w->id, 300, at);
+    }
+    free(log);
+}
+
+static void worker_ended(struct deployment *d, struct worker *w)
+{
+    int status = sup_proc_wait(w->proc);
+
+    look_at_log(d, w);
+    if (!w->hurt && status != 0) {
+        char *log = sup_proc_output(w->proc);
+        size_t n = strlen(log);
+        anomaly(d, "worker %s ended with status %d%s: … %s", w->id, status,
+                w->leaving_ms ? " when told to stop" : " by itself", log + (n > 600 ? n - 600 : 0));
+        free(log);
+    }
+    sup_proc_free(w->proc);
+    w->proc = NULL;
+    w->n_paused = 0;
+    if (d->calling || !w->leaving_ms)
+        w->start_at_ms = sup_now_ms() + 100 + rng_below(&d->rng, 3000);
+    w->leaving_ms = 0;
+}
+
+/* ---- callers ---- */
+
+static void caller_launch(struct deployment *d, int index)
+{
+    struct caller *c = &d->callers[index];
+    char *url = url_of_port(d, PROXY_PORTS - 1), *program = built("run");
+    int number = index + (int) c->starts * MAX_CALLERS;
+    char *history = sup_format("%s/history.%d", d->dir, number);
+    char *args[6] = { sup_format("%d", c->workload),
+                      sup_format("%d", number),
+                      sup_format("%llu", (unsigned long long) rng_mix(d->rng.s, (uint64_t) number)),
+                      sup_format("%d", d->plan->rate),
+                      sup_format("%d", d->sends_may_vanish),
+                      NULL };
+    pid_t parent = getpid();
+
+    c->starts++;
+    c->start_at_ms = 0;
+    fflush(NULL);
+    under_test(d, true);
+    if ((c->pid = fork()) < 0)
+        sup_fail("fork: %s", strerror(errno));
+    if (c->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        execl(program, program, "caller", url, history, args[0], args[1], args[2], args[3], args[4],
+              (char *) NULL);
+        _exit(127);
+    }
+    under_test(d, false);
+    for (int i = 0; i < 5; i++)
+        free(args[i]);
+    free(history);
+    free(program);
+    free(url);
+}
+
+void deployment_stop_callers(struct deployment *d)
+{
+    d->calling = false;
+    for (int i = 0; i < d->n_callers; i++)
+        if (d->callers[i].pid > 0)
+            kill(d->callers[i].pid, SIGTERM);
+}
+
+bool deployment_callers_ended(const struct deployment *d)
+{
+    for (int i = 0; i < d->n_callers; i++)
+        if (d->callers[i].pid > 0)
+            return false;
+    return true;
+}
+
+void deployment_tick(struct deployment *d)
+{
+    int64_t now = sup_now_ms();
+
+    for (int i = 0; i < MAX_WORKERS; i++) {
+        struct worker *w = &d->workers[i];
+        if (w->proc && !sup_proc_alive(w->proc))
+            worker_ended(d, w);
+        if (!w->proc && w->start_at_ms && now >= w->start_at_ms)
+            worker_launch(d, i);
+    }
+    for (int i = 0; i < d->n_callers; i++) {
+        struct caller *c = &d->callers[i];
+        int status;
+        if (c->pid > 0 && waitpid(c->pid, &status, WNOHANG) == c->pid) {
+            c->pid = 0;
+            if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0) &&
+                !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+                anomaly(d, "a caller (%s) ended with status 0x%x", workload_names[c->workload],
+                        (unsigned) status);
+            c->start_at_ms = d->calling ? now + 300 : 0;
+        }
+        if (d->calling && c->pid == 0 && c->start_at_ms && now >= c->start_at_ms)
+            caller_launch(d, i);
+    }
+}
+
+/* ---- the whole ---- */
+
+static void create_agents(struct deployment *d)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[512], name[64];
+    asq_agent *agents[WORKLOADS * 32];
+    size_t n = 0;
+    asq *h;
+
+    options.partitions = PARTITIONS; /* who comes first makes the namespace */
+    if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
+        sup_fail("asq_open: %s", err);
+    for (int w = 0; w < WORKLOADS; w++)
+        for (int i = 0; d->plan->workloads[w] && i < workload_agents[w]; i++) {
+            agent_name(name, sizeof name, w, i);
+            if (asq_create(h, "Chaos", name, &agents[n++], NULL) < 0)
+                sup_fail("asq_create: %s", asq_errmsg(h));
+        }
+    for (size_t i = 0; i < n; i++) {
+        if (asq_ready(agents[i], 2 * sup_limit_ms()) < 0)
+            sup_fail("asq_ready: %s\n%s", asq_errmsg(h), sup_proc_output(d->workers[0].proc));
+        asq_agent_free(agents[i]);
+    }
+    asq_close(h);
+}
+
+static void clock_start(struct deployment *d)
+{
+    char *path = sup_format("%s/clock", d->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *p;
+
+    if (fd < 0 || ftruncate(fd, sizeof *d->clock_offset_ns) < 0)
+        sup_fail("%s: %s", path, strerror(errno));
+    p = mmap(NULL, sizeof *d->clock_offset_ns, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        sup_fail("mmap: %s", strerror(errno));
+    close(fd);
+    d->clock_offset_ns = p;
+    setenv("CHAOS_CLOCK", path, 1);
+    free(path);
+}
+
+void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round)
+{
+    static const char *const durable[] = { "appendonly yes",
+                                           "appendfsync always",
+                                           "aof-load-truncated yes",
+                                           "maxclients 2000",
+                                           "auto-aof-rewrite-percentage 0",
+                                           NULL };
+    static const char *const fleeting[] = {
+        "appendonly yes",  "appendfsync everysec",          "aof-load-truncated yes",
+        "maxclients 2000", "auto-aof-rewrite-percentage 0", NULL
+    };
+
+    *d = (struct deployment){ .plan = plan, .rng = { seed }, .calling = true };
+    d->lossy = faults_include(plan->faults, "redis-lose");
+    d->sends_may_vanish = faults_include(plan->faults, "memory") ||
+                          faults_include(plan->faults, "readonly") || d->lossy;
+    d->dir = sup_format("%s/round%d", sup_dir(), round);
+    if (mkdir(d->dir, 0700) < 0)
+        sup_fail("%s: %s", d->dir, strerror(errno));
+    find_worker();
+    d->agent_dir = built("agents");
+    d->redis = sup_redis_start(d->lossy ? fleeting : durable);
+    d->witness = sup_redis_start(NULL);
+    setenv("CHAOS_WITNESS", sup_redis_socket(d->witness), 1);
+    if (faults_include(plan->faults, "proxy-")) {
+        void *p =
+            mmap(NULL, sizeof *d->proxy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            sup_fail("mmap: %s", strerror(errno));
+        d->proxy = p;
+        d->proxy_pid = proxy_start(d->dir, sup_redis_socket(d->redis), d->proxy);
+    }
+    if (faults_include(plan->faults, "clock"))
+        clock_start(d);
+    for (int i = 0; i < FIRST_WORKERS; i++)
+        worker_launch(d, i);
+    create_agents(d);
+    if (d->lossy)
+        sup_sleep_ms(2000); /* the agents themselves are not to be lost */
+    for (int w = 0; w < WORKLOADS; w++)
+        for (int i = 0; plan->workloads[w] && i < 2 && d->n_callers < MAX_CALLERS; i++)
+            d->callers[d->n_callers++] = (struct caller){ .workload = w, .start_at_ms = 1 };
+}
+
+void deployment_stop_workers(struct deployment *d)
+{
+    int64_t end_ms = sup_now_ms() + sup_limit_ms();
+    bool any = true;
+
+    for (int i = 0; i < MAX_WORKERS; i++) {
+        d->workers[i].start_at_ms = 0;
+        if (d->workers[i].proc) {
+            d->workers[i].leaving_ms = sup_now_ms();
+            sup_proc_signal(d->workers[i].proc, SIGTERM);
+        }
+    }
+    while (any) {
+        any = false;
+        for (int i = 0; i < MAX_WORKERS; i++) {
+            struct worker *w = &d->workers[i];
+            if (w->proc && !sup_proc_alive(w->proc))
+                worker_ended(d, w);
+            if (w->proc && sup_now_ms() > end_ms) {
+                anomaly(d, "worker %s does not stop", w->id);
+                look_at_log(d, w);
+                sup_proc_free(w->proc);
+                w->proc = NULL;
+            }
+            any |= w->proc != NULL;
+        }
+        sup_sleep_ms(10);
+    }
+}
+
+static void end_process(pid_t pid)
+{
+    if (pid > 0) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+}
+
+void deployment_stop(struct deployment *d, bool keep)
+{
+    for (int i = 0; i < d->n_callers; i++)
+        end_process(d->callers[i].pid);
+    for (int i = 0; i < MAX_WORKERS; i++)
+        sup_proc_free(d->workers[i].proc);
+    end_process(d->proxy_pid);
+    if (keep) {
+        char *to = sup_format("chaos-kept.%d.%s", (int) getpid(), strrchr(d->dir, '/') + 1);
+        const char *argv[] = { "cp", "-r", sup_dir(), to, NULL };
+        sup_run(argv, NULL, NULL);
+        printf("kept: %s\n", to);
+        free(to);
+    }
+    sup_redis_free(d->redis);
+    sup_redis_free(d->witness);
+    if (d->proxy)
+        munmap(d->proxy, sizeof *d->proxy);
+    if (d->clock_offset_ns)
+        munmap((void *) (uintptr_t) d->clock_offset_ns, sizeof *d->clock_offset_ns);
+    free(d->agent_dir);
+    free(d->dir);
+}

@@ -1,0 +1,510 @@
+/*
+ * faults.c: see faults.h. One thread, which also keeps the deployment alive: nothing here waits, except
+ * for a Redis that starts.
+ */
+#include "faults.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_HEALS = 64, SIZES = 128, LOST_MS = 1000 };
+
+typedef void (*heal_fn)(struct deployment *d, int arg);
+
+static struct {
+    struct {
+        int64_t due_ms;
+        heal_fn fn;
+        int arg;
+    } heals[MAX_HEALS];
+    size_t n_heals;
+    int64_t next_ms;
+    bool redis_down, redis_paused, memory_low, readonly;
+    struct { /* of the append-only file, over the last second */
+        int64_t at_ms;
+        off_t size;
+    } sizes[SIZES];
+    size_t n_sizes;
+} now;
+
+static unsigned counts[MAX_FAULTS];
+
+static void later(int64_t ms, heal_fn fn, int arg)
+{
+    if (now.n_heals == MAX_HEALS)
+        sup_fail("too many faults at a time");
+    now.heals[now.n_heals].due_ms = sup_now_ms() + ms;
+    now.heals[now.n_heals].fn = fn;
+    now.heals[now.n_heals++].arg = arg;
+}
+
+static int64_t between(struct deployment *d, int from, int to)
+{
+    return from + (int64_t) rng_below(&d->rng, (uint32_t) (to - from));
+}
+
+/* Half of the lease time, one and a half, five. */
+static int64_t pause_ms(struct deployment *d)
+{
+    static const int of_ten[] = { 5, 15, 50 };
+
+    return LEASE_MS * of_ten[rng_below(&d->rng, 3)] / 10;
+}
+
+/* A worker that runs undisturbed, or -1. */
+static int any_worker(struct deployment *d)
+{
+    int from = (int) rng_below(&d->rng, MAX_WORKERS);
+
+    for (int i = 0; i < MAX_WORKERS; i++) {
+        struct worker *w = &d->workers[(from + i) % MAX_WORKERS];
+        if (w->proc && sup_proc_alive(w->proc) && !w->n_paused && !w->leaving_ms)
+            return (from + i) % MAX_WORKERS;
+    }
+    return -1;
+}
+
+/* ---- workers ---- */
+
+enum which { WHOLE, SUPERVISOR, PROCESS };
+
+static size_t pids_of(struct deployment *d, int index, enum which which, pid_t *pids)
+{
+    size_t n = worker_pids(&d->workers[index], pids, 16);
+
+    if (which == SUPERVISOR)
+        return n ? 1 : 0;
+    if (which == PROCESS) {
+        if (n < 2)
+            return 0;
+        pids[0] = pids[1 + rng_below(&d->rng, (uint32_t) n - 1)];
+        return 1;
+    }
+    return n;
+}
+
+static bool kill_some(struct deployment *d, enum which which)
+{
+    int index = any_worker(d);
+    pid_t pids[16];
+    size_t n;
+
+    if (index < 0 || (n = pids_of(d, index, which, pids)) == 0)
+        return false;
+    d->workers[index].hurt |= which != PROCESS;
+    for (size_t i = 0; i < n; i++)
+        kill(pids[i], SIGKILL);
+    return true;
+}
+
+static bool kill_worker(struct deployment *d)
+{
+    return kill_some(d, WHOLE);
+}
+static bool kill_supervisor(struct deployment *d)
+{
+    return kill_some(d, SUPERVISOR);
+}
+static bool kill_process(struct deployment *d)
+{
+    return kill_some(d, PROCESS);
+}
+
+static void resume(struct deployment *d, int index)
+{
+    struct worker *w = &d->workers[index];
+
+    for (size_t i = 0; i < w->n_paused; i++)
+        kill(w->paused[i], SIGCONT);
+    w->n_paused = 0;
+}
+
+static bool pause_some(struct deployment *d, enum which which)
+{
+    int index = any_worker(d);
+    size_t n;
+
+    if (index < 0 || (n = pids_of(d, index, which, d->workers[index].paused)) == 0)
+        return false;
+    d->workers[index].n_paused = n;
+    for (size_t i = 0; i < n; i++)
+        kill(d->workers[index].paused[i], SIGSTOP);
+    later(pause_ms(d), resume, index);
+    return true;
+}
+
+static bool pause_worker(struct deployment *d)
+{
+    return pause_some(d, WHOLE);
+}
+static bool pause_supervisor(struct deployment *d)
+{
+    return pause_some(d, SUPERVISOR);
+}
+static bool pause_process(struct deployment *d)
+{
+    return pause_some(d, PROCESS);
+}
+
+static bool join(struct deployment *d)
+{
+    for (int i = 0; i < MAX_WORKERS; i++)
+        if (!d->workers[i].proc) {
+            worker_launch(d, i);
+            return true;
+        }
+    return false;
+}
+
+static bool leave(struct deployment *d)
+{
+    int index = any_worker(d);
+
+    if (index < 0)
+        return false;
+    d->workers[index].leaving_ms = sup_now_ms();
+    sup_proc_signal(d->workers[index].proc, SIGTERM);
+    return true;
+}
+
+/* ---- callers ---- */
+
+static bool kill_caller(struct deployment *d)
+{
+    struct caller *c = &d->callers[rng_below(&d->rng, (uint32_t) d->n_callers)];
+
+    if (c->pid <= 0)
+        return false;
+    kill(c->pid, SIGKILL);
+    return true;
+}
+
+/* ---- Redis ---- */
+
+static char *aof_path(struct deployment *d)
+{
+    char *path = sup_format("%s/appendonlydir/appendonly.aof.1.incr.aof", sup_redis_dir(d->redis));
+
+    if (access(path, F_OK) != 0) { /* before 7.0 */
+        free(path);
+        path = sup_format("%s/appendonly.aof", sup_redis_dir(d->redis));
+    }
+    return path;
+}
+
+static void note_aof_size(struct deployment *d)
+{
+    char *path = aof_path(d);
+    struct stat st;
+
+    if (stat(path, &st) == 0) {
+        now.sizes[now.n_sizes % SIZES].at_ms = sup_now_ms();
+        now.sizes[now.n_sizes++ % SIZES].size = st.st_size;
+    }
+    free(path);
+}
+
+static void redis_back(struct deployment *d, int arg)
+{
+    (void) arg;
+    sup_redis_restart(d->redis);
+    now.redis_down = now.memory_low = now.readonly = false;
+    now.n_sizes = 0;
+}
+
+static bool redis_kill(struct deployment *d)
+{
+    if (now.redis_down || now.redis_paused)
+        return false;
+    sup_redis_kill(d->redis);
+    now.redis_down = true;
+    later(between(d, 0, 1500), redis_back, 0);
+    return true;
+}
+
+static bool redis_lose(struct deployment *d)
+{
+    int64_t at = sup_now_ms() - between(d, 0, LOST_MS);
+    off_t size = -1;
+    char *path;
+
+    if (!redis_kill(d))
+        return false;
+    for (size_t i = now.n_sizes > SIZES ? now.n_sizes - SIZES : 0; i < now.n_sizes; i++)
+        if (size < 0 || now.sizes[i % SIZES].at_ms <= at)
+            size = now.sizes[i % SIZES].size;
+    path = aof_path(d);
+    if (size >= 0 && truncate(path, size) < 0)
+        sup_fail("%s: %s", path, strerror(errno));
+    free(path);
+    return true;
+}
+
+static void redis_resume(struct deployment *d, int arg)
+{
+    (void) arg;
+    sup_proc_signal(sup_redis_proc(d->redis), SIGCONT);
+    now.redis_paused = false;
+}
+
+static bool redis_pause(struct deployment *d)
+{
+    if (now.redis_down || now.redis_paused)
+        return false;
+    sup_proc_signal(sup_redis_proc(d->redis), SIGSTOP);
+    now.redis_paused = true;
+    later(pause_ms(d) / 2, redis_resume, 0);
+    return true;
+}
+
+static bool redis_says(struct deployment *d, const char *command)
+{
+    if (now.redis_down || now.redis_paused)
+        return false;
+    sup_redis_do(d->redis, command, NULL);
+    return true;
+}
+
+static bool cut_connections(struct deployment *d)
+{
+    return redis_says(d, rng_below(&d->rng, 2) ? "CLIENT KILL TYPE normal SKIPME yes"
+                                               : "CLIENT KILL TYPE pubsub SKIPME yes");
+}
+
+static bool script_flush(struct deployment *d)
+{
+    return redis_says(d, "SCRIPT FLUSH");
+}
+
+static void memory_back(struct deployment *d, int arg)
+{
+    (void) arg;
+    if (now.memory_low && redis_says(d, "CONFIG SET maxmemory 0"))
+        now.memory_low = false;
+    else if (now.memory_low)
+        later(200, memory_back, 0);
+}
+
+static bool memory(struct deployment *d)
+{
+    if (now.memory_low || !redis_says(d, "CONFIG SET maxmemory 1"))
+        return false;
+    now.memory_low = true;
+    later(between(d, 100, 800), memory_back, 0);
+    return true;
+}
+
+static void writable(struct deployment *d, int arg)
+{
+    (void) arg;
+    if (now.readonly && redis_says(d, "REPLICAOF NO ONE"))
+        now.readonly = false;
+    else if (now.readonly)
+        later(200, writable, 0);
+}
+
+/* A replica of nobody refuses every write. */
+static bool readonly(struct deployment *d)
+{
+    if (now.readonly || !redis_says(d, "REPLICAOF 127.0.0.1 1"))
+        return false;
+    now.readonly = true;
+    later(between(d, 100, 800), writable, 0);
+    return true;
+}
+
+/* ---- between them ---- */
+
+static void proxy_pass(struct deployment *d, int arg)
+{
+    struct proxy_port *port = &d->proxy->ports[arg / 2];
+
+    atomic_store(&port->mode, PROXY_PASS);
+    if (arg % 2)
+        atomic_fetch_add(&port->cuts, 1);
+}
+
+static bool proxy_hurt(struct deployment *d, enum proxy_mode mode, int64_t ms, bool cut)
+{
+    int p = (int) rng_below(&d->rng, PROXY_PORTS);
+    struct proxy_port *port = &d->proxy->ports[p];
+
+    if (atomic_load(&port->mode) != PROXY_PASS)
+        return false;
+    atomic_store(&port->delay_ms, (int) between(d, 5, 600));
+    /* What was held may arrive when its sender has long gone on by another connection. */
+    atomic_store(&port->old_only, rng_below(&d->rng, 2));
+    atomic_fetch_add(&port->faults, 1);
+    atomic_store(&port->mode, mode);
+    later(ms, proxy_pass, 2 * p + cut);
+    return true;
+}
+
+static bool proxy_drop(struct deployment *d)
+{
+    return proxy_hurt(d, PROXY_DROP_REPLIES, between(d, 5, 1500), true);
+}
+static bool proxy_delay(struct deployment *d)
+{
+    return proxy_hurt(d, PROXY_DELAY, between(d, 200, 3000), false);
+}
+static bool proxy_up(struct deployment *d)
+{
+    return proxy_hurt(d, PROXY_HOLD_UP, pause_ms(d), rng_below(&d->rng, 2));
+}
+static bool proxy_down(struct deployment *d)
+{
+    return proxy_hurt(d, PROXY_HOLD_DOWN, pause_ms(d), rng_below(&d->rng, 2));
+}
+
+/* ---- clocks ---- */
+
+static bool clock_jump(struct deployment *d)
+{
+    static const int64_t seconds[] = { 60, -60, 3600, -3600 };
+    int64_t jump = seconds[rng_below(&d->rng, 4)],
+            was = atomic_load(d->clock_offset_ns) / 1000000000;
+
+    if (was + jump > 7200 || was + jump < -7200)
+        jump = -jump;
+    atomic_store(d->clock_offset_ns, (was + jump) * 1000000000);
+    return true;
+}
+
+/* ---- the list ---- */
+
+static const struct fault {
+    const char *name;
+    bool (*start)(struct deployment *d); /* false: not possible now */
+    bool loses;
+} faults[] = {
+    { "kill-worker", kill_worker, false },
+    { "kill-process", kill_process, false },
+    { "kill-supervisor", kill_supervisor, false },
+    { "pause-worker", pause_worker, false },
+    { "pause-process", pause_process, false },
+    { "pause-supervisor", pause_supervisor, false },
+    { "join", join, false },
+    { "leave", leave, false },
+    { "caller-kill", kill_caller, false },
+    { "redis-kill", redis_kill, false },
+    { "redis-pause", redis_pause, false },
+    { "cut", cut_connections, false },
+    { "script-flush", script_flush, false },
+    { "memory", memory, false },
+    { "readonly", readonly, false },
+    { "proxy-drop", proxy_drop, false },
+    { "proxy-delay", proxy_delay, false },
+    { "proxy-up", proxy_up, false },
+    { "proxy-down", proxy_down, false },
+    { "clock", clock_jump, false },
+    { "redis-lose", redis_lose, true },
+};
+enum { N_FAULTS = sizeof faults / sizeof *faults };
+
+unsigned faults_parse(const char *names)
+{
+    unsigned bits = 0;
+
+    while (*names) {
+        size_t n = strcspn(names, ",");
+        unsigned found = 0;
+        for (int i = 0; i < N_FAULTS; i++)
+            if ((n == 3 && strncmp(names, "all", 3) == 0 && !faults[i].loses) ||
+                strncmp(names, faults[i].name, n) == 0)
+                found |= 1u << i;
+        if (!found || n == 0)
+            return 0;
+        bits |= found;
+        names += n + (names[n] == ',');
+    }
+    return bits;
+}
+
+bool faults_include(unsigned mask, const char *names)
+{
+    return (mask & faults_parse(names)) != 0;
+}
+
+void faults_print_names(void)
+{
+    for (int i = 0; i < N_FAULTS; i++)
+        printf(" %s", faults[i].name);
+}
+
+unsigned faults_total(void)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < N_FAULTS; i++)
+        n += counts[i];
+    return n;
+}
+
+void faults_print_counts(void)
+{
+    for (int i = 0; i < N_FAULTS; i++)
+        if (counts[i])
+            printf(" %s=%u", faults[i].name, counts[i]);
+}
+
+void faults_begin(struct deployment *d)
+{
+    memset(&now, 0, sizeof now);
+    now.next_ms = sup_now_ms() + between(d, 300, 1300);
+}
+
+static void heal_due(struct deployment *d, int64_t until_ms)
+{
+    for (size_t i = 0; i < now.n_heals;) {
+        heal_fn fn = now.heals[i].fn;
+        int arg = now.heals[i].arg;
+        if (now.heals[i].due_ms > until_ms) {
+            i++;
+            continue;
+        }
+        now.heals[i] = now.heals[--now.n_heals];
+        fn(d, arg);
+    }
+}
+
+void faults_tick(struct deployment *d)
+{
+    int64_t t = sup_now_ms();
+
+    if (d->lossy && !now.redis_down)
+        note_aof_size(d);
+    heal_due(d, t);
+    if (t < now.next_ms || d->plan->faults == 0)
+        return;
+    now.next_ms = t + between(d, 200, 1200);
+    for (int tries = 0; tries < 20; tries++) {
+        int i = (int) rng_below(&d->rng, N_FAULTS);
+        if (!(d->plan->faults & 1u << i))
+            continue;
+        if (faults[i].start(d)) {
+            counts[i]++;
+            if (d->plan->verbose)
+                printf("  %lld %s\n", (long long) t, faults[i].name);
+            return;
+        }
+    }
+}
+
+void faults_heal(struct deployment *d)
+{
+    while (now.n_heals > 0) {
+        /* Redis first: others need it. */
+        for (size_t i = 0; i < now.n_heals; i++)
+            if (now.heals[i].fn == redis_back || now.heals[i].fn == redis_resume)
+                now.heals[i].due_ms = 0;
+        heal_due(d, 0);
+        heal_due(d, INT64_MAX);
+    }
+}

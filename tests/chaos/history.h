@@ -1,0 +1,52 @@
+/*
+ * history.h: what callers asked for and were told, one line each, written before the call leaves and
+ * when its outcome is known:
+ *
+ *     i OP WORKLOAD AGENT:ITEM [AGENT:ITEM …]   invoked; the items it puts into agents' states
+ *     o OP [VALUE]                              ok
+ *     f OP CODE TEXT                            failed: nothing of the call itself took effect
+ *     u OP CODE TEXT                            unknown
+ *     b OP TEXT                                 a wrong answer
+ *
+ * A call without an outcome (its caller was killed) is unknown. The first item is the call's own, the
+ * others those of the calls that it makes.
+ */
+#ifndef ASQ_CHAOS_HISTORY_H
+#define ASQ_CHAOS_HISTORY_H
+
+#include "support/support.h"
+
+#include <stdint.h>
+
+/* Writing: one file for each caller's process. */
+void history_open(const char *path);
+void history_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Reading. */
+struct effect {
+    char *agent, *item;
+    int seen; /* for the checker: how often it stands in the state */
+};
+
+struct op {
+    char *id;
+    int workload;
+    char outcome; /* o f u b */
+    int code;
+    bool has_value;
+    int64_t value;
+    char *text;
+    int caller; /* which file: whose order counts */
+    struct effect *effects;
+    size_t n_effects;
+};
+
+struct history {
+    struct op *ops; /* by caller, in the order of the calls */
+    size_t n;
+};
+/* All files DIR/history.*. */
+void history_read(struct history *h, const char *dir);
+void history_free(struct history *h);
+
+#endif

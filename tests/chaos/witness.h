@@ -1,0 +1,18 @@
+/*
+ * witness.h: tells a Redis of its own, which no fault reaches, of every entry into a method and every
+ * exit. Its socket stands in CHAOS_WITNESS; without it nothing is told. Each note is written before
+ * the method goes on, so the order of the notes is the order of what happened.
+ */
+#ifndef ASQ_CHAOS_WITNESS_H
+#define ASQ_CHAOS_WITNESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A name for one run of one call, unique among all processes. */
+void witness_run_id(char *id, size_t size);
+/* what: E enters, X leaves, F leaves and has failed. */
+void witness_note(const char *what, const char *agent, const char *call, const char *run,
+                  uint64_t epoch, const char *worker);
+
+#endif
