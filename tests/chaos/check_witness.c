@@ -85,7 +85,7 @@ static void join_notes(struct runs *all)
 
 static const struct run *find(const struct runs *all, const char *id)
 {
-    struct run key;
+    struct run key = { 0 };
 
     snprintf(key.run, sizeof key.run, "%s", id);
     return bsearch(&key, all->r, all->n, sizeof *all->r, by_run);

@@ -174,10 +174,8 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    if (!sup_redis_available()) {
-        puts("no redis-server: skipped");
-        return SUP_SKIP;
-    }
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
     printf("seed %llu\n", (unsigned long long) plan.seed);
