@@ -271,6 +271,36 @@ static bool is_at_rest(const struct asq__actor *a)
     return !a->turn && a->sharing == 0;
 }
 
+/* Is it called by a call that is inside the agent now? */
+static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
+{
+    if (!a->inside || !job->chain)
+        return false;
+    for (size_t i = job->chain->n_links; i > 0; i--) {
+        const Asqueue__Link *link = job->chain->links[i - 1];
+        if (strcmp(link->agent, a->id) != 0)
+            continue;
+        ASQ__LIST_EACH (it, &a->insiders)
+            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* A call that runs again finds calls of its chain queued already: they are let in as if they came now. */
+static void let_in_queued(struct asq__actor *a)
+{
+    ASQ__LIST_EACH (it, &a->mailbox) {
+        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (c->state == ASQ__CALL_DELAYED ||
+            !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
+            continue;
+        asq__list_del(&c->node);
+        c->reentrant = true;
+        asq__list_add(&a->reentrant, &c->node);
+    }
+}
+
 static void start(struct asq__actor *a, struct asq__wcall *c)
 {
     struct asq__partition *p = a->part;
@@ -295,6 +325,8 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     a->inside++;
     p->inside++;
     asq__list_add(&a->insiders, &run->inside);
+    if (c->entry->again)
+        let_in_queued(a);
     if (c->attempts)
         p->w->suspect = c;
     run->ctx.shared = c->shared;
@@ -344,22 +376,6 @@ const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c)
         if (strcmp(chain->links[i]->call, run->call_id) == 0)
             return NULL; /* which waits for it */
     return run;
-}
-
-/* Is it called by a call that is inside the agent now? */
-static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
-{
-    if (!a->inside || !job->chain)
-        return false;
-    for (size_t i = job->chain->n_links; i > 0; i--) {
-        const Asqueue__Link *link = job->chain->links[i - 1];
-        if (strcmp(link->agent, a->id) != 0)
-            continue;
-        ASQ__LIST_EACH (it, &a->insiders)
-            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
-                return true;
-    }
-    return false;
 }
 
 /* Was it called by a call that is inside the partition now, or further out in its chain? */
