@@ -29,6 +29,14 @@ enum {
 
 enum batch_state { OPEN, READY, SENT, FOREIGN, HELD, GONE };
 
+/* What a batch made inside a method needs besides. */
+struct guard {
+    uint32_t partition;
+    char token[ASQ__TOKEN_TEXT];
+    void (*settled)(void *user, enum asq__settled how); /* NULL: has been called */
+    void *user;
+};
+
 struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
     struct asq__list
@@ -44,7 +52,8 @@ struct asq__batch {
     size_t n, cap, unfinished;
     struct asq__call *foreign; /* who waits for what was not called here; chained by next */
     unsigned answers;          /* of Redis still to come for it */
-    bool accepted, resent, refused, keep, hold, canceled;
+    struct guard *guard;       /* made inside a method; else NULL */
+    bool accepted, resent, refused, keep, hold;
     char entry[48]; /* its id in the stream, once accepted */
     int64_t look_at_ms, quiet_ms;
 };
@@ -132,7 +141,18 @@ static void batch_free(struct asq__batch *b)
     asq__buf_release(&b->bytes);
     free(b->calls);
     free(b->label);
+    free(b->guard);
     free(b);
+}
+
+static void settle(struct asq__batch *b, enum asq__settled how)
+{
+    struct guard *g = b->guard;
+    if (!g || !g->settled)
+        return;
+    void (*settled)(void *user, enum asq__settled how) = g->settled;
+    g->settled = NULL;
+    settled(g->user, how);
 }
 
 /* Forgets it, and lets Redis forget it when it may. */
@@ -161,6 +181,7 @@ static void batch_end(struct asq__engine *e, struct asq__batch *b)
         e->backlog -= b->bytes.len;
         asq__buf_release(&b->bytes);
         b->state = HELD;
+        settle(b, ASQ__TAKEN); /* it has results, whether or not the answer has come */
     }
     if (!b->hold || e->closing)
         batch_forget(e, b);
@@ -218,6 +239,7 @@ static void batch_fail(struct asq__engine *e, struct asq__batch *b, int code, co
     struct asq__call *foreign = b->foreign;
     b->foreign = NULL;
     complete(foreign, NULL, &error);
+    settle(b, ASQ__REFUSED);
     b->keep = true; /* whatever there is, its TTL ends it */
     b->hold = false;
     batch_end(e, b);
@@ -332,17 +354,37 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             }
             if (e->stalled)
                 give_up_refused(e, b);
+            settle(b, ASQ__TAKEN);
         } else if (asq__reply_is_transient(reply) ||
-                   (b->resent && asq__reply_is_error(reply, "OOM"))) {
+                   ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
-             * accepted, so that it cannot be refused any more. */
+             * accepted, so that it cannot be refused any more; and a method may have returned already. */
             b->refused = e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
+        } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
+            settle(b, ASQ__FENCED);
+            batch_fail(e, b, ASQ_ECANCELED,
+                       "this worker has lost the agent's partition; the call runs elsewhere");
         } else {
             refuse_batch(e, b, reply);
         }
     }
     answered(b);
+}
+
+static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *label)
+{
+    char lease[ASQ__KEY_MAX], key[ASQ__KEY_MAX];
+    const struct guard *g = b->guard;
+    size_t lease_n = asq__keys_lease(asq__redis_keys(e->redis), g->partition, lease);
+    size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
+    const char *argv[] = { "EVAL", asq__script_send, "2",   lease,
+                           key,    g->token,         label, (const char *) b->bytes.data };
+    size_t lens[] = {
+        4,           strlen(asq__script_send), 1, lease_n, key_n, strlen(g->token), strlen(label),
+        b->bytes.len
+    };
+    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 8, argv, lens);
 }
 
 static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
@@ -366,9 +408,11 @@ static const char *entry_label(const struct asq__batch *b, char out[LABEL_MAX])
 
 static bool send_batch(struct asq__engine *e, struct asq__batch *b)
 {
-    char label[LABEL_MAX];
-    if (add_entry(e, b->partition, entry_label(b, label), b->bytes.data, b->bytes.len, on_added,
-                  b) < 0)
+    char text[LABEL_MAX];
+    const char *label = entry_label(b, text);
+    int rc = b->guard ? add_guarded(e, b, label)
+                      : add_entry(e, b->partition, label, b->bytes.data, b->bytes.len, on_added, b);
+    if (rc < 0)
         return false;
     b->answers++;
     b->state = SENT;
@@ -502,34 +546,57 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     return 0;
 }
 
-int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
-                      const char *label, const void *jobs, size_t n, bool hold, bool again,
-                      struct asq__call *const *calls, size_t count)
+static void guard_set(struct guard *g, const struct asq__nested_batch *nested)
 {
-    struct asq__batch *b;
+    g->partition = nested->from;
+    snprintf(g->token, sizeof g->token, "%s", nested->token);
+    g->settled = nested->settled;
+    g->user = nested->user;
+}
+
+/* An earlier run of the outer call, in this very process, has made it. Another worker may have run the
+ * call in between, and sent the same. */
+static void take_over(struct asq__batch *b, const struct asq__nested_batch *nested)
+{
+    b->resent = true;
+    settle(b, ASQ__REFUSED);
+    guard_set(b->guard, nested);
+    if (b->state == HELD || b->accepted)
+        settle(b, ASQ__TAKEN);
+}
+
+int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested)
+{
+    struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
+    struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
+    if (b && b->guard)
+        take_over(b, nested);
+    if (b)
+        return ASQ_EEXIST;
     if (e->backlog > MAX_BACKLOG)
         return ASQ_EBUSY;
-    if (asq__table_find(&e->batches, id, ASQ__BATCH_ID))
-        return ASQ_EEXIST;
-    int rc = batch_new(e, OPEN, partition, id, label, &b);
+    int rc = batch_new(e, OPEN, nested->partition, nested->id, nested->label, &b);
     if (rc < 0)
         return rc;
-    asq__batch_head(id, e->config.client, &b->bytes);
-    asq__buf_put(&b->bytes, jobs, n);
-    if (again)
+    asq__batch_head(nested->id, e->config.client, &b->bytes);
+    asq__buf_put(&b->bytes, nested->jobs, nested->n);
+    if (nested->again)
         asq__batch_mark_resent(&b->bytes);
-    b->resent = again;
+    b->resent = nested->again;
     e->backlog += b->bytes.len;
     rc = b->bytes.error;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = batch_add_call(b, calls[i]);
+    for (size_t i = 0; i < nested->ncalls && rc == 0; i++)
+        rc = batch_add_call(b, nested->calls[i]);
+    if (rc == 0 && !(b->guard = malloc(sizeof *b->guard)))
+        rc = ASQ_ENOMEM;
     if (rc < 0) {
         for (size_t i = 0; i < b->n; i++)
             b->calls[i]->batch = NULL;
         batch_end(e, b);
         return rc;
     }
-    b->hold = hold;
+    guard_set(b->guard, nested);
+    b->hold = true;
     make_ready(e, b);
     return 0;
 }

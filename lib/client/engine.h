@@ -34,6 +34,8 @@ struct asq__call {
     struct asq__call *next; /* of several that wait for the same foreign call */
 };
 
+enum asq__settled { ASQ__TAKEN, ASQ__REFUSED, ASQ__FENCED };
+
 struct asq__engine_config {
     struct asq__redis *redis; /* borrowed */
     const char *client;       /* the client id: names the channel that pushes come on */
@@ -55,13 +57,27 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
  * becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id);
-/* A whole batch under an id of the caller's, sent at once. `hold`: its key is not unlinked when the
- * results are there, but after asq__engine_unhold. `again`: somebody may have sent it before, so it is
- * marked as resent, and its key left to its TTL. ASQ_EEXIST: a batch of this id is known; its calls can be
- * awaited. */
-int asq__engine_batch(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
-                      const char *label, const void *jobs, size_t n, bool hold, bool again,
-                      struct asq__call *const *calls, size_t count);
+/* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
+ * lease of the partition whose agent's method it is holds `token`. Its key is not unlinked when the
+ * results are there, but after asq__engine_unhold. */
+struct asq__nested_batch {
+    uint32_t partition; /* that it goes to */
+    const uint8_t *id;
+    const char *label;
+    const void *jobs; /* encoded */
+    size_t n;
+    bool again; /* somebody may have sent it before: marked as resent, its key left to its TTL */
+    struct asq__call *const *calls;
+    size_t ncalls;
+    uint32_t from; /* the partition of the agent that calls */
+    const char *token;
+    /* Called once: Redis has taken it; it has not, and will not; it says that the lease is another's. */
+    void (*settled)(void *user, enum asq__settled how);
+    void *user;
+};
+/* ASQ_EEXIST: a batch of this id is known, and is this one's from now on; its calls can be awaited. With any
+ * other failure `settled` is not called. */
+int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested);
 /* Makes open batches ready and sends what is ready; it is written when the loop comes by … */
 void asq__engine_send(struct asq__engine *e);
 /* … or at once. */

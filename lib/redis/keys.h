@@ -11,6 +11,9 @@
 #define ASQ__KEY_MAX 352 /* room for any name and its NUL: a worker id is the longest part */
 #define ASQ__NS_MAX  64
 
+/* A lease's token: 32 hexadecimal digits and the NUL. */
+#define ASQ__TOKEN_TEXT 33
+
 struct asq__keys {
     char ns[ASQ__NS_MAX + 1];
     char prefix[ASQ__NS_MAX + 8]; /* "asq:{N" */

@@ -676,9 +676,7 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__process *w = run->w;
     struct asq__entry *e = c->entry;
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
-    /* What it has sent without waiting leaves before its own commit: should this process die between
-     * the two, nobody would run it again to send them. */
-    run->ended = run->held > 0;
+    run->ended = run->unsettled > 0; /* see nested.c */
     if (run->ended)
         return;
     give_up_turn(c);

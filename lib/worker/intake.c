@@ -4,10 +4,8 @@
  * cannot be decoded becomes a dead letter.
  *
  * Whether a batch has been (partly) done before is asked only where it can have been: of batches marked
- * as resent, of those that were in the stream when the partition was claimed, and of those made inside a
- * method: a worker that was paused may send such a batch after another has run the outer call again, and
- * with it sent the same batch. Their records are read before they run; what comes behind them waits that
- * long.
+ * as resent, and of those that were in the stream when the partition was claimed. Their records are read
+ * before they run; what comes behind them waits that long.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -490,7 +488,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     asq__table_add(&p->entries, &e->node);
     e->known = true;
     e->again = begun;
-    e->lookup = !e->control && (e->again || nested);
+    e->lookup = !e->control && e->again;
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
             e->calls[i].canceled = is_canceled(&e->calls[i]);

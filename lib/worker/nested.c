@@ -5,7 +5,10 @@
  * What one statement calls makes one batch for each partition, under an id derived from the outer call
  * and the statement: a second run of the outer call makes the same batches, which are then recognised as
  * duplicates. A batch is held back until the agent's earlier effects are acknowledged, for it may show
- * them to others. Its record is forgotten only after the outer call's own commit.
+ * them to others. Redis takes it only while this worker owns the agent's partition (send.lua): one that was
+ * paused, and has lost it, cannot send a copy after the call has ended elsewhere and the record of the batch
+ * is forgotten. That happens only after the outer call's own commit, which waits until all of its batches
+ * are taken: should this process die between the two, nobody would run the call again to send them.
  *
  * Threads: submit and wait run on the method's thread; what is named on_loop runs on the loop. The two
  * meet in requests that are handed over in order, in `completed` under its lock, and in the wait, which
@@ -133,6 +136,26 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
     return true;
 }
 
+/* A run whose method has returned meanwhile ends with the last of its batches: later, as the caller is in
+ * the middle of something. */
+static void settled(struct asq__run *run)
+{
+    if (--run->unsettled == 0 && run->ended)
+        asq__process_hand_over(run->w, &run->finished);
+}
+
+static void on_settled(void *user, enum asq__settled how)
+{
+    struct asq__run *run = user;
+    if (how == ASQ__REFUSED && run->ended && !run->actor->orphan)
+        asq__process_log(run->w, ASQ_LOG_ERROR,
+                         "a call that %s has made without waiting for it was refused",
+                         run->call_id);
+    if (how == ASQ__FENCED && !run->actor->orphan)
+        asq__partition_fence(run->actor->part, "a call from it found another token in its lease");
+    settled(run);
+}
+
 /* On the loop: the batch may go. */
 static void send_on_loop(struct request *q)
 {
@@ -140,15 +163,31 @@ static void send_on_loop(struct request *q)
     struct asq__engine *engine = n->w->engine;
     struct asq__call **calls = malloc(q->n * sizeof(struct asq__call *));
     int rc = calls ? 0 : ASQ_ENOMEM;
-    if (rc == 0 && n->run && !note_inner(n->run, q->partition, q->id))
+    if (rc == 0 && !note_inner(n->run, q->partition, q->id))
         rc = ASQ_ENOMEM;
     for (size_t i = 0; i < q->n && rc == 0; i++) {
         calls[i] = &q->results[i]->call;
         calls[i]->done = call_done;
     }
-    if (rc == 0)
-        rc = asq__engine_batch(engine, q->partition, q->id, q->label, q->jobs.data, q->jobs.len,
-                               n->run != NULL, q->again, calls, q->n);
+    if (rc == 0) {
+        struct asq__run *run = n->run;
+        struct asq__nested_batch batch = { .partition = q->partition,
+                                           .id = q->id,
+                                           .label = q->label,
+                                           .jobs = q->jobs.data,
+                                           .n = q->jobs.len,
+                                           .again = q->again,
+                                           .calls = calls,
+                                           .ncalls = q->n,
+                                           .from = run->actor->part->number,
+                                           .token = run->actor->part->token,
+                                           .settled = on_settled,
+                                           .user = run };
+        run->unsettled++;
+        rc = asq__engine_batch(engine, &batch);
+        if (rc < 0 && rc != ASQ_EEXIST)
+            run->unsettled--;
+    }
     if (rc == 0) {
         for (size_t i = 0; i < q->n; i++)
             asq__result_ref(q->results[i]);
@@ -175,55 +214,40 @@ static void send_on_loop(struct request *q)
 }
 
 /* Only after what its agent has done before is safe with Redis. */
-static bool may_go(const struct request *q)
+static bool may_go(const struct asq__run *run)
 {
-    const struct asq__run *run = q->nested->run;
-    return !run || run->actor->orphan || run->actor->saved_seq <= run->actor->part->acked;
-}
-
-static void hold(struct request *q)
-{
-    struct asq__run *run = q->nested->run;
-    run->held++;
-    asq__list_add(&run->actor->part->held, &q->held);
-}
-
-/* A run whose method has returned meanwhile ends with the last of them: later, as the caller is in the
- * middle of something. */
-static void release(struct request *q)
-{
-    struct asq__run *run = q->nested->run;
-    asq__list_del(&q->held);
-    if (--run->held == 0 && run->ended)
-        asq__process_hand_over(run->w, &run->finished);
+    return run->actor->saved_seq <= run->actor->part->acked;
 }
 
 static void submit_on_loop(struct asq__handover *h)
 {
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
     struct asq__run *run = q->nested->run;
-    if (run && run->actor->orphan) {
+    if (run->actor->orphan) {
         /* The partition is lost, another worker runs the call again: nothing more is said from here. */
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
         return;
     }
-    if (!may_go(q)) {
-        hold(q);
-        return;
+    if (may_go(run)) {
+        send_on_loop(q);
+    } else {
+        run->unsettled++;
+        asq__list_add(&run->actor->part->held, &q->held);
     }
-    send_on_loop(q);
 }
 
 void asq__nested_go_on(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);
-        if (!may_go(q))
+        struct asq__run *run = q->nested->run;
+        if (!may_go(run))
             continue;
-        release(q);
+        asq__list_del(&q->held);
         send_on_loop(q);
+        settled(run);
     }
 }
 
@@ -231,10 +255,12 @@ void asq__nested_drop_held(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);
-        release(q);
+        struct asq__run *run = q->nested->run;
+        asq__list_del(&q->held);
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
+        settled(run);
     }
 }
 

@@ -41,7 +41,7 @@ size_t asq__partitions_owned(const struct asq__process *w)
 
 /* ---- claim ---- */
 
-static int random_token(char token[33])
+static int random_token(char token[ASQ__TOKEN_TEXT])
 {
     uint8_t random[16];
     if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)

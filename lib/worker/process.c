@@ -381,6 +381,9 @@ static bool tear_down(struct asq__process *w)
     asq__members_end(w->members); /* the beat's thread uses key names of redis */
     asq__partitions_drop(w);
     asq__engine_free(w->engine);
+    if (w->loop)
+        while (take_handovers(w)) /* calls that have waited for Redis to take theirs */
+            ;
     asq__readers_release(w);
     asq__redis_free(
         w->redis); /* answers that are still to come are given up: their users must be there */

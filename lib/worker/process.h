@@ -138,7 +138,7 @@ struct asq__partition {
     struct asq__process *w;
     uint32_t number;
     enum asq__part_state state;
-    char token[33];
+    char token[ASQ__TOKEN_TEXT];
     uint64_t epoch;
     /* The stream. */
     struct asq__reader *reader;
@@ -379,8 +379,8 @@ struct asq__run {
     struct asq__inner *inner; /* to be forgotten after its own commit */
     size_t ninner, inner_cap;
     bool keep_inner;          /* … or left to their TTL: somebody has their ids */
-    size_t held;              /* requests in partition->held */
-    bool ended;               /* its method has returned; it ends when those have left */
+    size_t unsettled;         /* batches that Redis has not taken yet, nor refused */
+    bool ended;               /* its method has returned; it ends when there are none */
     bool parked;              /* it waits, and has given up its turn */
     bool woken;               /* its wait is over, its turn still to come */
     int wait_rc;              /* what its wait ended with */

@@ -4,6 +4,7 @@
  */
 #include "load.h"
 #include "support/suite.h"
+#include "value/hash.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -277,6 +278,35 @@ START_TEST(a_call_that_kills_its_process_is_given_up_alone)
 }
 END_TEST
 
+/* A call that is run by two owners, of which the first does not know yet that it is none any more. */
+START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
+{
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    asq_agent *relay, *journal;
+    asq_value *items;
+    int64_t epoch, first, second;
+    pid_t w;
+
+    options.lease_time_ms = 3600000; /* it does not look */
+    w = worker("first");
+    ck_assert_int_eq(asq_create(h, "Relay", "{one}relay", &relay, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Journal", "{two}journal", &journal, "{s:i}", "limit", 10), 0);
+    ck_assert_int_eq(asq_call_wait(relay, "report", NULL, "[a]", journal), 0);
+    epoch = sup_redis_int(redis, "HGET asq:{default.%u}:lease epoch", p);
+    sup_redis_do(redis, "HSET asq:{default.%u}:lease owner another token stolen epoch %d", p,
+                 (int) epoch + 1);
+    ck_assert_int_eq(asq_call_wait(relay, "report", NULL, "[a]", journal), 0);
+    ck_assert_int_eq(asq_call_wait(journal, "items", &items, NULL), 0);
+    ck_assert_int_eq(asq_unpack(items, "[I, I]", &first, &second), 0);
+    ck_assert_int_eq(first, epoch);
+    ck_assert_int_eq(second, epoch + 2); /* and nothing of what it called before it knew */
+    asq_value_free(items);
+    asq_agent_free(journal);
+    asq_agent_free(relay);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* bull #308, bullmq #3183: whose code keeps all threads keeps its partitions, and runs once. */
 static void blocks(const char *method, int64_t ms)
 {
@@ -349,6 +379,7 @@ int main(void)
         tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
         tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
     }
+    tcase_add_test(t, a_worker_that_has_lost_a_partition_makes_no_calls_from_it);
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);

@@ -501,6 +501,21 @@ static int relay_notify(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : wait_for_file(ctx, begun, release);
 }
 
+/* report(journal): pushes the epoch that it runs in. */
+static int relay_report(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *journal;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_attach_value(h, asq_list_get(args, 0), &journal)) < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    rc = asq_call_wait(journal, "push", ret, "[I]", (int64_t) asq_ctx_epoch(ctx));
+    asq_agent_free(journal);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
+}
+
 /* down(agents, level): calls the next agent of the ring with one level less, until none is left;
  * gives the number of levels below. */
 static int relay_down(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
@@ -716,8 +731,8 @@ static int relay_each_then(asq_ctx *ctx, void *self, const asq_value *args, asq_
     int rc;
 
     (void) self;
-    if ((rc = asq_args(ctx, args, "[O, s, O, I, O]", &targets, &method, &inputs, &limit,
-                       &target)) < 0)
+    if ((rc = asq_args(ctx, args, "[O, s, O, I, O]", &targets, &method, &inputs, &limit, &target)) <
+        0)
         return rc;
     options.limit = (size_t) limit;
     if ((rc = attach_all(ctx, targets, agents)) == 0) {
@@ -780,6 +795,7 @@ static const asq_method relay_methods[] = { { "call", relay_call, "agent, method
                                             { "peek", relay_cross, NULL,
                                               ASQ_READONLY | ASQ_CONCURRENT, NULL },
                                             { "notify", relay_notify, NULL, 0, NULL },
+                                            { "report", relay_report, "journal", 0, NULL },
                                             { "down", relay_down, "agents, level", 0, NULL },
                                             { "outer", relay_outer, "other", 0, NULL },
                                             { "inner", relay_inner, NULL, 0, NULL },
