@@ -112,6 +112,13 @@ static void push(struct asq__partition *p, const char *client, const void *data,
         asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
 }
 
+static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
+{
+    push(e->part, e->batch->reply, data, n);
+    for (size_t i = 0; i < e->nchannels; i++)
+        push(e->part, e->channels[i], data, n);
+}
+
 /* A failure that concerns who asked, not the call: pushed, not recorded. */
 static void push_failure(struct asq__partition *p, const char *client,
                          const struct asq__call_id *target, int code, const char *why)
@@ -268,11 +275,15 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
             e->lookup = true; /* asked again when Redis is back */
         return;
     }
+    if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) {
+        e->lookup = true; /* not known yet: asked again within a second */
+        return;
+    }
     e->lookup = false;
     if (reply->type == REDIS_REPLY_STRING) {
         take_record(e, reply->str, (size_t) reply->len);
         if (e->partial)
-            push(p, e->batch->reply, reply->str, (size_t) reply->len);
+            push_to_all(e, reply->str, (size_t) reply->len);
     }
     asq__intake_go_on(p);
 }
@@ -302,6 +313,8 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     if (e->unfinished == 0) {
         /* All done before: the record stands and was pushed again. */
         asq__commit_remove(p, e->id);
+        for (size_t i = 0; i < e->ncopies; i++)
+            asq__commit_remove(p, e->copies[i]);
         asq__entry_settle(e);
         return;
     }

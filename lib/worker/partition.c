@@ -243,17 +243,31 @@ void asq__partition_check_drained(struct asq__partition *p)
     char lease[ASQ__KEY_MAX];
     if (p->state != ASQ__PART_DRAINING || !is_empty(p))
         return;
-    asq__reader_remove(p);
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     const char *argv[] = { lease, p->token };
     size_t lens[] = { strlen(lease), strlen(p->token) };
-    if (asq__script_run(asq__redis_conn(w->redis, p->number),
-                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE, on_released,
-                        p, 1, 1, argv, lens) == 0)
+    bool sent = asq__script_run(asq__redis_conn(w->redis, p->number),
+                                asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
+                                on_released, p, 1, 1, argv, lens) == 0;
+    if (!sent && !w->stopping)
+        return; /* Redis is away: again when it is back, if the partition is to leave then */
+    asq__reader_remove(p);
+    if (sent)
         p->state = ASQ__PART_RELEASING;
-    else if (w->stopping)
-        drop_all(
-            p); /* Redis is away, and this process about to end: the lease is found ownerless */
+    else
+        drop_all(p); /* this process is about to end: the lease is found ownerless */
+}
+
+void asq__partition_look_at_drain(struct asq__partition *p)
+{
+    asq__partition_check_drained(p); /* it may have been empty while Redis was away */
+    if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
+        return;
+    asq__process_log(p->w, ASQ_LOG_INFO,
+                     "partition %u did not drain in time; it stays here for now", p->number);
+    p->state = ASQ__PART_ACTIVE;
+    if (!p->reader)
+        asq__reader_add(p);
 }
 
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)

@@ -198,15 +198,8 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     check_stop(w);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
     asq__deadlock_look(w);
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (p->state == ASQ__PART_DRAINING && asq__now_ms() > p->drain_deadline_ms) {
-            asq__process_log(w, ASQ_LOG_INFO,
-                             "partition %u did not drain in time; it stays here for now",
-                             p->number);
-            p->state = ASQ__PART_ACTIVE;
-        }
-    }
+    for (uint32_t i = 0; i < w->nparts; i++)
+        asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
         go_on_everywhere(w);

@@ -295,6 +295,8 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 void asq__partition_fence(struct asq__partition *p, const char *why);
 /* Something has ended: see whether a draining partition is empty. */
 void asq__partition_check_drained(struct asq__partition *p);
+/* Once a second: … and call a hand-over off that takes too long. */
+void asq__partition_look_at_drain(struct asq__partition *p);
 bool asq__partition_is_owned(const struct asq__partition *p);
 size_t asq__partitions_owned(const struct asq__process *w);
 

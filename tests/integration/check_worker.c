@@ -307,6 +307,48 @@ START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
 }
 END_TEST
 
+/* What a client sends again after cuts, though the call has long been done. */
+START_TEST(copies_of_a_call_that_is_done_leave_its_stream)
+{
+    static const char twice[] = "redis.call('XADD', KEYS[1], '*', 'call', 'x', 'batch', ARGV[1]) "
+                                "redis.call('XADD', KEYS[1], '*', 'call', 'x', 'batch', ARGV[1])",
+                      resent[] = "\x18\x01";
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    char bytes[1024];
+    redisReply *entries, *batch;
+    pid_t w = worker("first");
+    asq_agent *a;
+    asq_result *r;
+    int64_t value;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    load_worker_stop(w);
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_keep(r), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    entries = sup_redis_reply(redis, "XRANGE asq:{default.%u}:jobs - +", p);
+    ck_assert_int_eq(entries->elements, 1);
+    batch = entries->element[0]->element[1]->element[3];
+    ck_assert_int_lt(batch->len + sizeof resent, sizeof bytes);
+    memcpy(bytes, batch->str, batch->len);
+    memcpy(bytes + batch->len, resent, sizeof resent);
+    w = worker("second");
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    sup_redis_do(redis, "EVAL %s 1 asq:{default.%u}:jobs %b", twice, p, bytes,
+                 batch->len + sizeof resent - 1);
+    sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 0);
+    asq_result_free(r);
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, 2);
+    freeReplyObject(entries);
+    asq_result_free(r);
+    asq_agent_free(a);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* bull #308, bullmq #3183: whose code keeps all threads keeps its partitions, and runs once. */
 static void blocks(const char *method, int64_t ms)
 {
@@ -380,6 +422,7 @@ int main(void)
         tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
     }
     tcase_add_test(t, a_worker_that_has_lost_a_partition_makes_no_calls_from_it);
+    tcase_add_test(t, copies_of_a_call_that_is_done_leave_its_stream);
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
