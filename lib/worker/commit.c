@@ -1,8 +1,9 @@
 /*
  * commit.c: makes what calls came to real. What finishes within one cycle of the loop is gathered, for
  * each partition in one commit, and at the end of the cycle all of them leave in as few script calls as
- * will do. Several commits of a partition may be on their way; each carries the next sequence number,
- * so they take effect in order or not at all.
+ * will do. While a commit of a partition is on its way, what finishes there is gathered for the next one,
+ * until that is full: what a commit costs beside its calls is then paid for by more of them. Each
+ * carries the next sequence number, so they take effect in order or not at all.
  *
  *     open ──cycle's end──▶ sent ──1──▶ acknowledged
  *                            │ lost, refused
@@ -23,7 +24,7 @@
 enum {
     SCRIPTS_IN_FLIGHT = 8,
     SECTIONS_PER_SCRIPT = 64,
-    PIECES_PER_COMMIT = 1024,
+    FULL_CALLS = 512,
     RETRY_MS = 500,
     REFUSED_MS = 500
 };
@@ -610,25 +611,29 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
 
 void asq__commits_send(struct asq__process *w)
 {
-    while (!asq__list_empty(&w->ready) && w->scripts_in_flight < SCRIPTS_IN_FLIGHT) {
-        struct asq__commit *commits[SECTIONS_PER_SCRIPT];
-        size_t n = 0, bytes = 0;
-        ASQ__LIST_EACH (it, &w->ready) {
-            struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
-            struct asq__commit *c = p->open;
-            asq__list_del(&p->ready);
-            p->open = NULL;
-            asq__list_add(&p->commits, &c->node);
-            if (p->recovering)
-                continue; /* leaves in its order, when it is known what came before */
-            commits[n++] = c;
-            bytes += c->bytes;
-            if (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT)
-                break;
-        }
-        if (n)
+    struct asq__commit *commits[SECTIONS_PER_SCRIPT];
+    size_t n = 0, bytes = 0;
+    ASQ__LIST_EACH (it, &w->ready) {
+        struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
+        struct asq__commit *c = p->open;
+        if (w->scripts_in_flight >= SCRIPTS_IN_FLIGHT)
+            break;
+        if (p->in_flight && c->calls < FULL_CALLS && c->bytes < BYTES_PER_SCRIPT)
+            continue;
+        asq__list_del(&p->ready);
+        p->open = NULL;
+        asq__list_add(&p->commits, &c->node);
+        if (p->recovering)
+            continue; /* leaves in its order, when it is known what came before */
+        commits[n++] = c;
+        bytes += c->bytes;
+        if (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT) {
             send_script(w, commits, n);
+            n = bytes = 0;
+        }
     }
+    if (n)
+        send_script(w, commits, n);
 }
 
 /* ---- recovering ---- */

@@ -166,10 +166,10 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
 {
     struct asq__entry *e = find_entry(p, target->batch);
     char key[ASQ__KEY_MAX];
-    if (e && target->index < e->batch->n_jobs &&
-        e->calls[target->index].state != ASQ__CALL_FINISHED) {
+    if (e && target->index < e->batch->n_jobs) {
         asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
-        return;
+        if (e->calls[target->index].state != ASQ__CALL_FINISHED)
+            return;
     }
     if (p->backlog)
         return; /* it may be in there: who waits asks again */
@@ -179,8 +179,8 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
     a->p = p;
     a->target = *target;
     snprintf(a->client, sizeof a->client, "%s", client);
-    /* A result that is on its way to its record: the commit goes before this read. */
-    asq__commits_send(p->w);
+    /* A result that is on its way to its record goes before this read; what has not left yet knows of
+     * the channel. */
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, target->batch, key);
     if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_awaited, a, "GET", key, NULL) < 0)
         free(a);

@@ -149,6 +149,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__commits_send(w);
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
+    asq__readers_go_on(w);
     check_stopped(w);
 }
 

@@ -303,6 +303,7 @@ size_t asq__partitions_owned(const struct asq__process *w);
 /* reader.c */
 int asq__readers_init(struct asq__process *w);
 void asq__readers_release(struct asq__process *w);
+void asq__readers_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
 

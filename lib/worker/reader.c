@@ -3,6 +3,10 @@
  * from where each was last read. Reading changes nothing in Redis, so an entry that was delivered to a
  * dead socket is simply read again. When the set of streams changes, the read that is under way is
  * unblocked.
+ *
+ * The next read leaves behind the commits that the last one led to. One that brought many entries waits
+ * for their commits' answers: Redis is busy until then, and what has come meanwhile is had in one read, and
+ * goes into one commit of each partition.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +19,7 @@ enum {
     BLOCK_MS = 5000,
     REPLY_MARGIN_MS = 15000,
     ENTRIES_PER_READ = 128,
+    MANY_ENTRIES = 16,
     READ_SIZE = 128 * 1024
 };
 
@@ -32,6 +37,8 @@ struct asq__reader {
     } asked[STREAMS];
     size_t nasked;
     bool reading; /* a read is under way */
+    bool due;     /* the next one is to leave */
+    bool patient; /* … behind the answers to what the last one led to */
     bool changed; /* … and it is to be cut short */
     bool unblocking;
 };
@@ -77,6 +84,7 @@ static struct asq__partition *find_stream(const struct asq__reader *r, const cha
 static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
+    size_t entries = 0;
     (void) c;
     r->reading = r->changed = false;
     if (!reply)
@@ -98,18 +106,41 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
             if (!p)
                 break;
             asq__intake_reply(p, stream->element[1]->element[k]);
+            entries++;
         }
         struct asq__partition *p = find_stream(r, stream->element[0]->str);
         if (p)
             asq__intake_go_on(p);
     }
-    read_on(r);
+    r->due = true;
+    r->patient = entries >= MANY_ENTRIES;
+}
+
+/* Does a commit of its partitions have to leave, or to be answered? */
+static bool is_committing(const struct asq__reader *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->parts[i]->open || r->parts[i]->in_flight)
+            return true;
+    return false;
+}
+
+void asq__readers_go_on(struct asq__process *w)
+{
+    for (size_t i = 0; i < w->nreaders; i++) {
+        struct asq__reader *r = w->readers[i];
+        if (!r || !r->due || (r->patient && is_committing(r)))
+            continue;
+        read_on(r);
+        asq__conn_flush(r->conn);
+    }
 }
 
 static void read_on(struct asq__reader *r)
 {
     const char *argv[6 + 2 * STREAMS];
     char ids[STREAMS][48], count[16], block[16];
+    r->due = false;
     if (r->n == 0 || r->reading || !asq__conn_is_up(r->conn))
         return;
     snprintf(count, sizeof count, "%d", ENTRIES_PER_READ);
