@@ -496,6 +496,17 @@ static int open_tables(struct asq__engine *e)
     return 0;
 }
 
+/* A batch id of this client; gives its number. */
+static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
+{
+    uint64_t client = e->config.client_number, counter = ++e->counter;
+    for (int i = 7; i >= 0; i--, client >>= 8, counter >>= 8) {
+        ret_id[i] = (uint8_t) client;
+        ret_id[8 + i] = (uint8_t) counter;
+    }
+    return e->counter;
+}
+
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id)
 {
@@ -512,15 +523,11 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     }
     if (!b) {
         uint8_t id[ASQ__BATCH_ID];
-        uint64_t number = e->config.client_number, counter = ++e->counter;
-        for (int i = 7; i >= 0; i--, number >>= 8, counter >>= 8) {
-            id[i] = (uint8_t) number;
-            id[8 + i] = (uint8_t) counter;
-        }
+        uint64_t number = next_id(e, id);
         rc = batch_new(e, OPEN, partition, id, label, &b);
         if (rc < 0)
             return rc;
-        asq__batch_head(id, e->config.client, &b->bytes);
+        asq__batch_head(id, e->config.client, number, &b->bytes);
         e->backlog += b->bytes.len;
         e->open[partition] = b;
         e->open_list[e->opened++] = partition;
@@ -578,7 +585,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     int rc = batch_new(e, OPEN, nested->partition, nested->id, nested->label, &b);
     if (rc < 0)
         return rc;
-    asq__batch_head(nested->id, e->config.client, &b->bytes);
+    asq__batch_head(nested->id, e->config.client, ++e->counter, &b->bytes);
     asq__buf_put(&b->bytes, nested->jobs, nested->n);
     if (nested->again)
         asq__batch_mark_resent(&b->bytes);
@@ -608,15 +615,11 @@ static int send_control(struct asq__engine *e, const char *name, struct asq__job
     char target[ASQ__CALL_ID_TEXT], label[LABEL_MAX];
     struct asq__buf bytes;
     uint8_t own[ASQ__BATCH_ID];
-    uint64_t number = e->config.client_number, counter = ++e->counter;
+    uint64_t number = next_id(e, own);
     asq__call_id_format(id, target);
     asq__err(label, sizeof label, 0, "%s %s", name, target);
-    for (int i = 7; i >= 0; i--, number >>= 8, counter >>= 8) {
-        own[i] = (uint8_t) number;
-        own[8 + i] = (uint8_t) counter;
-    }
     asq__buf_init(&bytes, 65536);
-    asq__batch_head(own, e->config.client, &bytes);
+    asq__batch_head(own, e->config.client, number, &bytes);
     job->target = target;
     int rc = asq__job_encode(job, &bytes);
     if (rc == 0)
