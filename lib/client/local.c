@@ -260,7 +260,7 @@ static int local_submit(asq *h, asq_result **results, size_t n)
         new_id(l, r);
         asq__arena_init(&arena, r->job_n * 4 + 65536);
         asq__buf_init(&bytes, r->job_n + 256);
-        asq__batch_head(r->id.batch, "", &bytes);
+        asq__batch_head(r->id.batch, "", 0, &bytes);
         asq__buf_put(&bytes, r->job, r->job_n);
         int rc = bytes.error;
         if (rc == 0)

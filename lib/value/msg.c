@@ -121,12 +121,14 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
     return rc;
 }
 
-void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out)
+void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_t number,
+                     struct asq__buf *out)
 {
     Asqueue__Batch m;
     asqueue__batch__init(&m);
     m.id = bytes(id, ASQ__BATCH_ID);
     m.reply = text(reply);
+    m.number = number;
     put_whole(&m.base, out);
 }
 

@@ -40,8 +40,9 @@ struct asq__job {
 bool asq__job_is_control(const Asqueue__Job *job);
 /* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
-/* Appends the head of a Batch; the jobs follow. */
-void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, struct asq__buf *out);
+/* Appends the head of a Batch; the jobs follow. Its number is above those that `reply` has used. */
+void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_t number,
+                     struct asq__buf *out);
 /* Appends the mark of a resent batch. */
 void asq__batch_mark_resent(struct asq__buf *out);
 /* Appends a limit for all of the batch's jobs. */

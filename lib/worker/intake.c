@@ -4,8 +4,9 @@
  * cannot be decoded becomes a dead letter.
  *
  * Whether a batch has been (partly) done before is asked only where it can have been: of batches marked
- * as resent, and of those that were in the stream when the partition was claimed. Their records are read
- * before they run; what comes behind them waits that long.
+ * as resent, of those that were in the stream when the partition was claimed, and of those that do not
+ * come in the order of their sender, or from one who is not known. Their records are read before they
+ * run; what comes behind them waits that long.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,6 +285,8 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         take_record(e, reply->str, (size_t) reply->len);
         if (e->partial)
             push_to_all(e, reply->str, (size_t) reply->len);
+    } else if (reply->type == REDIS_REPLY_NIL && !asq__stream_id_is_at_most(e->id, p->inherited)) {
+        asq__sender_note(p, e->batch);
     }
     asq__intake_go_on(p);
 }
@@ -463,7 +466,8 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     }
     /* What may have been begun, by whomever, is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
-    bool refused = !control && !nested && !again && !begun &&
+    enum asq__sender_order order = asq__sender_order(p, batch);
+    bool refused = !control && !nested && !again && !begun && order != ASQ__SENDER_BEHIND &&
                    p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
     if (!control && !nested && !refused && asq__backlog_leave(p, id, batch->n_jobs, again)) {
         asq__arena_release(&arena);
@@ -501,7 +505,9 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     asq__table_add(&p->entries, &e->node);
     e->known = true;
     e->again = begun;
-    e->lookup = !e->control && e->again;
+    e->lookup = !e->control && (begun || order != ASQ__SENDER_IN_ORDER);
+    if (!e->control && !e->lookup)
+        asq__sender_note(p, batch);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
             e->calls[i].canceled = is_canceled(&e->calls[i]);

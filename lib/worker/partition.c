@@ -192,6 +192,7 @@ static void drop_all(struct asq__partition *p)
     asq__list_del(&p->loading);
     asq__table_each(&p->entries, drop_entry, p);
     asq__table_each(&p->actors, drop_actor, NULL);
+    asq__senders_forget(p);
     p->inside = 0;
     p->state = ASQ__PART_IDLE;
     p->recovering = p->asking = false;
@@ -323,6 +324,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__table_release(&p->entries);
         asq__table_release(&p->actors);
         free(p->attempts);
+        asq__senders_forget(p);
         free(p->seen_owner);
         free(p->seen_token);
     }

@@ -65,6 +65,7 @@ struct proxy_port {
     atomic_int mode;
     atomic_int delay_ms;
     atomic_uint cuts;     /* raised: all its connections are closed */
+    atomic_uint orphans;  /* raised: closed for who sent, what was held still arrives */
     atomic_uint faults;   /* how many there were, this one included */
     atomic_bool old_only; /* connections that are made during the fault are spared */
 };

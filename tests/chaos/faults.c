@@ -354,6 +354,28 @@ static bool proxy_delay(struct deployment *d)
 {
     return proxy_hurt(d, PROXY_DELAY, between(d, 200, 3000), false);
 }
+/* What was sent by a connection that is gone arrives after what was sent by the next one. */
+static void proxy_orphan(struct deployment *d, int p)
+{
+    struct proxy_port *port = &d->proxy->ports[p];
+
+    atomic_fetch_add(&port->orphans, 1);
+    atomic_store(&port->mode, PROXY_PASS);
+}
+static bool proxy_late(struct deployment *d)
+{
+    int p = (int) rng_below(&d->rng, PROXY_PORTS);
+    struct proxy_port *port = &d->proxy->ports[p];
+    int delay = (int) between(d, 100, 800);
+
+    if (atomic_load(&port->mode) != PROXY_PASS)
+        return false;
+    atomic_store(&port->delay_ms, delay);
+    atomic_store(&port->old_only, false);
+    atomic_store(&port->mode, PROXY_DELAY);
+    later(between(d, 20, delay), proxy_orphan, p);
+    return true;
+}
 static bool proxy_up(struct deployment *d)
 {
     return proxy_hurt(d, PROXY_HOLD_UP, pause_ms(d), rng_below(&d->rng, 2));
@@ -401,6 +423,7 @@ static const struct fault {
     { "readonly", readonly, false },
     { "proxy-drop", proxy_drop, false },
     { "proxy-delay", proxy_delay, false },
+    { "proxy-late", proxy_late, false },
     { "proxy-up", proxy_up, false },
     { "proxy-down", proxy_down, false },
     { "clock", clock_jump, false },

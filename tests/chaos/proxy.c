@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MAX_LINKS = 400, MAX_HELD = 8 << 20, PIECE = 64 << 10 };
+enum { MAX_LINKS = 400, MAX_HELD = 8 << 20, PIECE = 64 << 10, LINGER_MS = 200 };
 
 struct chunk {
     struct chunk *next;
@@ -36,8 +36,10 @@ struct flow {
 
 struct link {
     int port;
-    unsigned cuts, faults;
+    unsigned cuts, faults, orphans;
     bool broken; /* bytes are missing: it must not go on */
+    bool orphan; /* its sender has been cut off; what is held still goes to Redis */
+    int64_t orphan_until_ms;
     bool dead;
     struct flow up, down;
 };
@@ -99,6 +101,7 @@ static void link_new(int port, int listener, const char *target)
     l->port = port;
     l->cuts = atomic_load(&control->ports[port].cuts);
     l->faults = atomic_load(&control->ports[port].faults);
+    l->orphans = atomic_load(&control->ports[port].orphans);
     l->up = (struct flow){ .from = client, .to = server };
     l->down = (struct flow){ .from = server, .to = client };
     l->up.last = &l->up.first;
@@ -115,6 +118,21 @@ static int mode_of(const struct link *l)
     return atomic_load(&port->mode);
 }
 
+/* The sender sees its connection closed and goes on by another; Redis does not know yet. */
+static void orphan(struct link *l, int64_t now)
+{
+    const struct chunk *c = l->up.first;
+
+    l->orphan = true;
+    l->orphan_until_ms = now + LINGER_MS;
+    for (; c; c = c->next)
+        l->orphan_until_ms = c->due_ms + LINGER_MS;
+    shutdown(l->up.from, SHUT_RDWR);
+    flow_free(&l->down);
+    l->down.last = &l->down.first;
+    l->down.held = 0;
+}
+
 static void flow_read(struct link *l, struct flow *f, int mode, int64_t now)
 {
     char piece[PIECE];
@@ -129,6 +147,8 @@ static void flow_read(struct link *l, struct flow *f, int mode, int64_t now)
             l->dead = true;
         return;
     }
+    if (l->orphan)
+        return;
     if (mode == PROXY_DROP_REPLIES && f == &l->down) {
         l->broken = true;
         return;
@@ -168,6 +188,8 @@ static void flow_write(struct link *l, struct flow *f, int64_t now)
 
 static bool flow_reads(const struct link *l, const struct flow *f, int mode)
 {
+    if (l->orphan)
+        return f == &l->down && !f->ended;
     return !f->ended && f->held < MAX_HELD && !(mode == PROXY_HOLD_UP && f == &l->up) &&
            !(mode == PROXY_HOLD_DOWN && f == &l->down);
 }
@@ -209,6 +231,11 @@ static void run(const int *listeners, const char *target)
                 l->dead = true;
                 continue;
             }
+            if (l->orphans != atomic_load(&port->orphans)) {
+                l->orphans = atomic_load(&port->orphans);
+                orphan(l, now);
+            }
+            l->dead |= l->orphan && now > l->orphan_until_ms;
             if ((up & (POLLIN | POLLHUP | POLLERR)) && flow_reads(l, &l->up, mode))
                 flow_read(l, &l->up, mode, now);
             if ((down & (POLLIN | POLLHUP | POLLERR)) && flow_reads(l, &l->down, mode))

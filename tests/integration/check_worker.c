@@ -37,6 +37,15 @@ static pid_t worker(const char *id)
     return load_worker(sup_redis_url(redis), &options);
 }
 
+static bool owns(const char *process, uint32_t partition)
+{
+    char *owner = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", partition);
+    bool yes = owner && strcmp(owner, process) == 0;
+
+    free(owner);
+    return yes;
+}
+
 static int owned_by(const char *process)
 {
     char *n = sup_redis_str(redis, "HGET asq:{default}:worker:%s partitions", process);
@@ -349,6 +358,58 @@ START_TEST(copies_of_a_call_that_is_done_leave_its_stream)
 }
 END_TEST
 
+/* What a connection had sent before it broke may reach Redis when its client has sent it again, and has the
+ * result: two calls, in a worker that has had later ones of the client (0), and in one that knows it not (1). */
+START_TEST(a_call_that_arrives_when_a_resent_copy_is_done_does_not_run)
+{
+    enum { N = 2 };
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    redisReply *entries;
+    pid_t w = worker("first");
+    asq_agent *a;
+    asq_result *r[N];
+    int64_t value;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    load_worker_stop(w);
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_call(a, "add", &r[i], "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_keep(r[i]), 0); /* as one that was resent */
+        ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    }
+    entries = sup_redis_reply(redis, "XRANGE asq:{default.%u}:jobs - +", p);
+    ck_assert_int_eq(entries->elements, N);
+    w = worker("second");
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_result_wait(r[i], sup_limit_ms()), 0);
+        asq_result_free(r[i]);
+    }
+    if (_i) {
+        load_worker_stop(w);
+        w = worker("third");
+        sup_wait_until(owns("third.0", p));
+    } else {
+        ck_assert_int_eq(asq_call(a, "add", &r[0], "[i]", 0), 0);
+        ck_assert_int_eq(asq_result_wait(r[0], sup_limit_ms()), 0);
+        asq_result_free(r[0]);
+    }
+    for (int i = 0; i < N; i++) {
+        const redisReply *batch = entries->element[i]->element[1]->element[3];
+        sup_redis_do(redis, "XADD asq:{default.%u}:jobs * call x batch %b", p, batch->str,
+                     batch->len);
+    }
+    sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 0);
+    ck_assert_int_eq(asq_call(a, "add", &r[0], "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_int(r[0], &value), 0);
+    ck_assert_int_eq(value, N + 1);
+    freeReplyObject(entries);
+    asq_result_free(r[0]);
+    asq_agent_free(a);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* bull #308, bullmq #3183: whose code keeps all threads keeps its partitions, and runs once. */
 static void blocks(const char *method, int64_t ms)
 {
@@ -423,6 +484,7 @@ int main(void)
     }
     tcase_add_test(t, a_worker_that_has_lost_a_partition_makes_no_calls_from_it);
     tcase_add_test(t, copies_of_a_call_that_is_done_leave_its_stream);
+    tcase_add_loop_test(t, a_call_that_arrives_when_a_resent_copy_is_done_does_not_run, 0, 2);
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);

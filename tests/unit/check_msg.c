@@ -36,7 +36,7 @@ static void put(struct asq__buf *b, const struct asq__job *job)
 static void begin(struct asq__buf *b)
 {
     asq__buf_init(b, 1 << 20);
-    asq__batch_head(id, "client", b);
+    asq__batch_head(id, "client", 7, b);
 }
 
 static int decode(const struct asq__buf *b, Asqueue__Batch **ret)
@@ -173,7 +173,7 @@ START_TEST(what_is_wrong_with_a_batch_is_told)
     asq__buf_reset(&b);
     memset(reply, 'r', sizeof reply);
     reply[sizeof reply - 1] = '\0';
-    asq__batch_head(id, reply, &b);
+    asq__batch_head(id, reply, 1, &b);
     put(&b, &job);
     ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
     ck_assert_ptr_nonnull(strstr(why, "reply"));

@@ -1,0 +1,314 @@
+/*
+ * batch.c: a batch's calls get their results, each once, and when all have theirs its record is forgotten,
+ * here and in Redis. See batch.h.
+ */
+#include "client/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+
+const void *asq__batch_key(const struct asq__node *node, size_t *n)
+{
+    *n = ASQ__BATCH_ID;
+    return ASQ__CONTAINER(node, struct asq__batch, node)->id;
+}
+
+static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
+{
+    struct asq__error text;
+    va_list ap;
+    if (!e->config.log)
+        return;
+    asq__error_init(&text);
+    va_start(ap, fmt);
+    asq__error_vset(&text, ASQ_EREDIS, fmt, ap);
+    va_end(ap);
+    e->config.log(e->config.log_user, level, text.pub.message);
+    asq__error_clear(&text);
+}
+
+/* ---- records that Redis may forget ---- */
+
+void asq__engine_flush_unlinks(struct asq__engine *e)
+{
+    const char *argv[ASQ__UNLINK_AT + 1];
+    size_t lens[ASQ__UNLINK_AT + 1];
+    if (!e->nunlinks || !e->up)
+        return;
+    char(*keys)[ASQ__KEY_MAX] = malloc(e->nunlinks * sizeof *keys);
+    if (!keys)
+        return;
+    argv[0] = "UNLINK";
+    lens[0] = 6;
+    for (size_t i = 0; i < e->nunlinks; i++) {
+        lens[i + 1] = asq__keys_result(asq__redis_keys(e->redis), e->unlinks[i].partition,
+                                       e->unlinks[i].id, keys[i]);
+        argv[i + 1] = keys[i];
+    }
+    asq__conn_argv(asq__redis_conn(e->redis, e->unlinks[0].partition), NULL, NULL,
+                   (int) e->nunlinks + 1, argv, lens);
+    e->nunlinks = 0;
+    free(keys);
+}
+
+static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
+{
+    if (e->nunlinks == ASQ__UNLINK_AT)
+        asq__engine_flush_unlinks(e);
+    if (e->nunlinks == ASQ__UNLINK_AT)
+        return; /* Redis is away: the TTL will do it */
+    e->unlinks[e->nunlinks].partition = partition;
+    memcpy(e->unlinks[e->nunlinks++].id, id, ASQ__BATCH_ID);
+}
+
+/* ---- a batch, from its making to its end ---- */
+
+int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
+                   const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret)
+{
+    struct asq__batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return ASQ_ENOMEM;
+    b->engine = e;
+    b->state = state;
+    b->partition = partition;
+    memcpy(b->id, id, sizeof b->id);
+    asq__list_init(&b->order);
+    asq__list_init(&b->watch);
+    asq__buf_init(&b->bytes, (size_t) 1 << 31);
+    if (label && !(b->label = strdup(label))) {
+        free(b);
+        return ASQ_ENOMEM;
+    }
+    asq__table_add(&e->batches, &b->node);
+    e->unfinished++;
+    *ret = b;
+    return 0;
+}
+
+static void batch_free(struct asq__batch *b)
+{
+    if (!b)
+        return;
+    asq__buf_release(&b->bytes);
+    free(b->calls);
+    free(b->label);
+    free(b->guard);
+    free(b);
+}
+
+void asq__batch_settle(struct asq__batch *b, enum asq__settled how)
+{
+    struct asq__guard *g = b->guard;
+    if (!g || !g->settled)
+        return;
+    void (*settled)(void *user, enum asq__settled how) = g->settled;
+    g->settled = NULL;
+    settled(g->user, how);
+}
+
+/* Forgets it, and lets Redis forget it when it may. */
+static void batch_forget(struct asq__engine *e, struct asq__batch *b)
+{
+    bool own = b->n > 0;
+    if (own && b->unfinished == 0 && !b->keep && !b->resent && !e->closing)
+        unlink_soon(e, b->partition, b->id);
+    asq__table_del(&e->batches, &b->node);
+    b->state = ASQ__BATCH_GONE;
+    if (b->answers == 0)
+        batch_free(b);
+}
+
+void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
+{
+    if (b->state == ASQ__BATCH_GONE)
+        return;
+    if (b->state != ASQ__BATCH_HELD) {
+        if ((b->state == ASQ__BATCH_SENT || b->state == ASQ__BATCH_READY) && !b->accepted)
+            e->unaccepted--;
+        asq__list_del(&b->order);
+        asq__list_del(&b->watch);
+        e->unfinished--;
+        e->backlog -= b->bytes.len;
+        asq__buf_release(&b->bytes);
+        b->state = ASQ__BATCH_HELD;
+        asq__batch_settle(b, ASQ__TAKEN); /* it has results, whether or not the answer has come */
+    }
+    if (!b->hold || e->closing)
+        batch_forget(e, b);
+}
+
+static void complete(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
+    while (call) {
+        struct asq__call *next = call->next;
+        call->batch = NULL;
+        call->next = NULL;
+        call->done(call, result, error);
+        call = next;
+    }
+}
+
+static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
+{
+    struct asq__call *matching = NULL, **at = &b->foreign;
+    while (*at) {
+        struct asq__call *call = *at;
+        if (call->index == result->index) {
+            *at = call->next;
+            call->next = matching;
+            matching = call;
+        } else {
+            at = &call->next;
+        }
+    }
+    if (result->index < b->n && b->calls[result->index]) {
+        struct asq__call *call = b->calls[result->index];
+        b->calls[result->index] = NULL;
+        b->unfinished--;
+        complete(call, result, NULL);
+    }
+    complete(matching, result, NULL);
+}
+
+static bool batch_is_finished(const struct asq__batch *b)
+{
+    return b->foreign == NULL && b->unfinished == 0;
+}
+
+void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why)
+{
+    asq_error error = { code, why, "", "", "", "", "" };
+    b->answers++; /* keeps it while it calls out */
+    for (size_t i = 0; i < b->n; i++) {
+        struct asq__call *call = b->calls[i];
+        b->calls[i] = NULL;
+        complete(call, NULL, &error);
+    }
+    b->unfinished = 0;
+    struct asq__call *foreign = b->foreign;
+    b->foreign = NULL;
+    complete(foreign, NULL, &error);
+    asq__batch_settle(b, ASQ__REFUSED);
+    b->keep = true; /* whatever there is, its TTL ends it */
+    b->hold = false;
+    asq__batch_end(e, b);
+    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
+        batch_free(b);
+}
+
+int asq__batch_add_call(struct asq__batch *b, struct asq__call *call)
+{
+    if (b->n == b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : 1;
+        struct asq__call **calls = realloc(b->calls, cap * sizeof(struct asq__call *));
+        if (!calls)
+            return ASQ_ENOMEM;
+        b->calls = calls;
+        b->cap = cap;
+    }
+    call->batch = b;
+    call->index = (uint32_t) b->n;
+    call->next = NULL;
+    b->calls[b->n++] = call;
+    b->unfinished++;
+    return 0;
+}
+
+bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
+                       struct asq__batch *expected)
+{
+    struct asq__arena arena;
+    Asqueue__Results *results;
+    char err[200];
+    asq__arena_init(&arena, n * 4 + 64 * 1024);
+    bool ok = asq__results_decode(payload, n, &arena, &results, err, sizeof err) == 0;
+    if (!ok) {
+        say(e, ASQ_LOG_WARNING, "a result was ignored: %s", err);
+    } else {
+        struct asq__node *node = asq__table_find(&e->batches, results->batch.data, ASQ__BATCH_ID);
+        struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+        if (expected && b != expected) {
+            ok = false;
+        } else if (b) {
+            b->answers++;
+            b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
+            for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
+                batch_result(b, results->results[i]);
+            if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
+                asq__batch_end(e, b);
+            if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
+                batch_free(b);
+        }
+    }
+    asq__arena_release(&arena);
+    return ok;
+}
+
+void asq__batch_answered(struct asq__batch *b)
+{
+    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
+        batch_free(b);
+}
+
+/* ---- calls that nobody waits for ---- */
+
+static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
+    (void) result;
+    (void) error;
+    free(call);
+}
+
+void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
+{
+    struct asq__batch *b = call->batch;
+    (void) e;
+    if (!b)
+        return;
+    bool own = call->index < b->n;
+    struct asq__call **at = own ? &b->calls[call->index] : &b->foreign;
+    while (*at && *at != call)
+        at = &(*at)->next;
+    if (*at != call) {
+        own = false;
+        for (at = &b->foreign; *at && *at != call;)
+            at = &(*at)->next;
+        if (*at != call)
+            return;
+    }
+    struct asq__call *stand_in = NULL;
+    if (own && (stand_in = malloc(sizeof *stand_in))) {
+        *stand_in = *call; /* keeps the batch until the call is through */
+        stand_in->done = abandoned;
+        *at = stand_in;
+    } else {
+        *at = call->next;
+        if (own && !b->calls[call->index])
+            b->unfinished--;
+    }
+    call->batch = NULL;
+    call->next = NULL;
+}
+
+void asq__engine_keep(struct asq__engine *e, struct asq__call *call)
+{
+    (void) e;
+    if (call->batch)
+        call->batch->keep = true;
+}
+
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID])
+{
+    struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
+    struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+    if (!b)
+        return;
+    b->hold = false;
+    if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else not finished, or looked up once more */
+        batch_forget(e, b);
+}

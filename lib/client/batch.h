@@ -1,0 +1,122 @@
+/*
+ * batch.h: what the files of the engine share: the batches, and how one comes to its end.
+ *
+ *     engine.c   life and events: the connection is there, it is gone, a second has passed
+ *     submit.c   from a call to an entry in a stream, and again after a lost connection
+ *     lookup.c   what was pushed is a hint, the key is the truth; jobs about other calls
+ *     batch.c    results are taken, calls completed, records forgotten
+ */
+#ifndef ASQ_CLIENT_BATCH_H
+#define ASQ_CLIENT_BATCH_H
+
+#include <ev.h>
+
+#include "client/engine.h"
+#include "value/list.h"
+#include "value/table.h"
+
+enum {
+    ASQ__QUIET_FIRST_MS = 2000, /* before a batch is looked up; doubles with each look */
+    ASQ__QUIET_MAX_MS = 30000,
+    ASQ__UNLINK_AT = 256,
+    ASQ__LABEL_MAX = 320
+};
+
+enum asq__batch_state {
+    ASQ__BATCH_OPEN,
+    ASQ__BATCH_READY,
+    ASQ__BATCH_SENT,
+    ASQ__BATCH_FOREIGN,
+    ASQ__BATCH_HELD,
+    ASQ__BATCH_GONE
+};
+
+/* What a batch made inside a method needs besides. */
+struct asq__guard {
+    uint32_t partition;
+    char token[ASQ__TOKEN_TEXT];
+    void (*settled)(void *user, enum asq__settled how); /* NULL: has been called */
+    void *user;
+};
+
+struct asq__batch {
+    struct asq__node node; /* in e->batches, by id */
+    struct asq__list
+        order; /* in e->ready or e->sent, in the order in which they were made; e->foreign */
+    struct asq__list watch; /* in e->watch, the one looked up longest ago first */
+    struct asq__engine *engine;
+    enum asq__batch_state state;
+    uint8_t id[ASQ__BATCH_ID];
+    uint32_t partition;
+    struct asq__buf bytes;
+    char *label;
+    struct asq__call **calls; /* [index] → who waits for it */
+    size_t n, cap, unfinished;
+    struct asq__call *foreign; /* who waits for what was not called here; chained by next */
+    unsigned answers;          /* of Redis still to come for it */
+    struct asq__guard *guard;  /* made inside a method; else NULL */
+    bool accepted, resent, refused, keep, hold;
+    char entry[48]; /* its id in the stream, once accepted */
+    int64_t look_at_ms, quiet_ms;
+};
+
+struct asq__unlinked {
+    uint32_t partition;
+    uint8_t id[ASQ__BATCH_ID];
+};
+
+struct asq__engine {
+    struct asq__engine_config config;
+    struct asq__redis *redis;
+    struct asq__table batches;
+    struct asq__list ready, sent, foreign, watch;
+    struct asq__batch **open; /* [partition] */
+    uint32_t partitions;
+    size_t opened;       /* open batches */
+    uint32_t *open_list; /* their partitions */
+    uint64_t counter;
+    size_t unfinished, backlog, unaccepted;
+    struct asq__unlinked unlinks[ASQ__UNLINK_AT];
+    size_t nunlinks;
+    ev_timer tick;
+    struct ev_loop *loop;
+    bool up, closing;
+    bool stalled;   /* Redis takes nothing for now: tried again at the next tick */
+    bool reconnect; /* … on a new connection */
+};
+
+/* batch.c */
+const void *asq__batch_key(const struct asq__node *node, size_t *n);
+/* Counted as unfinished from here on; in the table of batches, and in no list. `label` may be NULL. */
+int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
+                   const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret);
+int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
+/* Tells a method's batch what has become of it, once. */
+void asq__batch_settle(struct asq__batch *b, enum asq__settled how);
+/* Nobody waits for it any more. */
+void asq__batch_end(struct asq__engine *e, struct asq__batch *b);
+/* All that is unfinished in it ends in an error. */
+void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why);
+/* One of the answers that it had to come is there; frees it if it was the last, and all else is over. */
+void asq__batch_answered(struct asq__batch *b);
+/* Takes a record, of `expected`, or what was pushed (NULL). False when it cannot be decoded. */
+bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
+                       struct asq__batch *expected);
+void asq__engine_flush_unlinks(struct asq__engine *e);
+
+/* submit.c */
+int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
+void asq__engine_send_ready(struct asq__engine *e);
+/* What was sent and not accepted is sent again, before what never was. */
+void asq__engine_send_refused_again(struct asq__engine *e);
+/* What was sent is sent again: first, in its old order, and marked. */
+void asq__engine_send_all_again(struct asq__engine *e);
+/* A job that needs no answer and no record: await, cancel, probe. */
+int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
+                        const struct asq__call_id *id);
+
+/* lookup.c */
+void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b);
+void asq__engine_look_at_quiet(struct asq__engine *e); /* once a second */
+
+#endif

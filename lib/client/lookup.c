@@ -1,0 +1,152 @@
+/*
+ * lookup.c: what is pushed is a hint, the key is the truth: once a second the batches that have been quiet
+ * for a while are looked up, a bounded number at a time. A batch whose entry has left the stream and whose
+ * record is not there (any more) has an unknown outcome, and says so; it is never sent again then. What
+ * concerns calls that were made already is asked of their owner. See batch.h.
+ */
+#include "client/batch.h"
+
+#include "value/clock.h"
+
+enum { LOOKS_PER_TICK = 256 };
+
+static void await_call(struct asq__batch *b, uint32_t index)
+{
+    struct asq__call_id id = { .partition = b->partition, .index = index };
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__AWAIT };
+    memcpy(id.batch, b->id, ASQ__BATCH_ID);
+    asq__engine_control(b->engine, "await", &job, &id);
+}
+
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    struct asq__engine *e = b->engine;
+    (void) c;
+    if (reply && b->state != ASQ__BATCH_GONE) {
+        if (reply->type == REDIS_REPLY_STRING) {
+            if (!asq__engine_apply(e, reply->str, (size_t) reply->len, b))
+                asq__batch_fail(e, b, ASQ_EPROTO, "the call's result record cannot be decoded");
+        } else if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_transient(reply)) {
+            asq__batch_fail(e, b, ASQ_EPROTO, asq__reply_text(reply));
+        }
+        /* What is not in it (yet), its owner tells when it is there. */
+        if (b->state != ASQ__BATCH_GONE &&
+            (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
+            for (struct asq__call *call = b->foreign; call; call = call->next)
+                await_call(b, call->index);
+        if (b->state == ASQ__BATCH_SENT && reply->type == REDIS_REPLY_NIL && b->entry[0] == '!')
+            asq__batch_fail(
+                e, b, ASQ_EUNKNOWN,
+                "the call has left its stream, and its result is not there: it may have "
+                "expired while this client was cut off");
+    }
+    asq__batch_answered(b);
+}
+
+static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    (void) c;
+    /* Gone from the stream. The record was written in the same step, so if the GET behind this finds
+     * none, it has expired. */
+    if (b->state == ASQ__BATCH_SENT && reply && reply->type == REDIS_REPLY_ARRAY &&
+        reply->elements == 0)
+        b->entry[0] = '!';
+    asq__batch_answered(b);
+}
+
+void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
+{
+    char key[ASQ__KEY_MAX];
+    struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
+    if (b->state == ASQ__BATCH_SENT && b->accepted && b->entry[0] != '!') {
+        asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
+        if (asq__conn_cmd(conn, on_entry, b, "XRANGE", key, b->entry, b->entry, NULL) == 0)
+            b->answers++;
+    }
+    asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
+    if (asq__conn_cmd(conn, on_record, b, "GET", key, NULL) == 0)
+        b->answers++;
+}
+
+void asq__engine_look_at_quiet(struct asq__engine *e)
+{
+    int64_t now = asq__now_ms();
+    for (int i = 0; i < LOOKS_PER_TICK && !asq__list_empty(&e->watch); i++) {
+        struct asq__batch *b = ASQ__CONTAINER(e->watch.next, struct asq__batch, watch);
+        if (b->look_at_ms > now)
+            break;
+        asq__list_del(&b->watch);
+        asq__list_add(&e->watch, &b->watch);
+        if (b->quiet_ms < ASQ__QUIET_MAX_MS)
+            b->quiet_ms *= 2;
+        b->look_at_ms = now + b->quiet_ms;
+        asq__batch_look_up(e, b);
+    }
+}
+
+int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call)
+{
+    struct asq__node *node = asq__table_find(&e->batches, id->batch, ASQ__BATCH_ID);
+    struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+    if (b && b->state != ASQ__BATCH_FOREIGN) {
+        if (id->index >= b->n)
+            return ASQ_EINVAL;
+        call->batch = b;
+        call->index = id->index;
+        if (b->calls[id->index]) { /* a call of this very engine, under way */
+            call->next = b->calls[id->index];
+            b->calls[id->index] = call;
+            return 0;
+        }
+        /* Done: its record is still there, for the batch is held or not finished. */
+        call->next = b->foreign;
+        b->foreign = call;
+        b->keep = true;
+        if (e->up)
+            asq__batch_look_up(e, b);
+        return 0;
+    }
+    if (!b) {
+        int rc = asq__batch_new(e, ASQ__BATCH_FOREIGN, id->partition, id->batch, NULL, &b);
+        if (rc < 0)
+            return rc;
+        asq__list_add(&e->foreign, &b->order);
+        asq__list_add(&e->watch, &b->watch);
+        b->quiet_ms = ASQ__QUIET_FIRST_MS;
+        b->look_at_ms = asq__now_ms() + b->quiet_ms;
+    }
+    call->batch = b;
+    call->index = id->index;
+    call->next = b->foreign;
+    b->foreign = call;
+    if (e->up)
+        asq__batch_look_up(e, b);
+    return 0;
+}
+
+int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id)
+{
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CANCEL };
+    return e->up ? asq__engine_control(e, "cancel", &job, id) : ASQ_ECONN;
+}
+
+void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BATCH_ID])
+{
+    struct asq__node *node = asq__table_find(&e->batches, batch, ASQ__BATCH_ID);
+    struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+    for (uint32_t i = 0; b && i < b->n; i++) {
+        struct asq__call_id id = { .partition = b->partition, .index = i };
+        memcpy(id.batch, batch, ASQ__BATCH_ID);
+        if (b->calls[i]) /* unfinished */
+            asq__engine_cancel(e, &id);
+    }
+}
+
+int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
+                      const Asqueue__Chain *path, uint32_t hops)
+{
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__PROBE, .chain = path, .hops = hops };
+    return e->up ? asq__engine_control(e, "probe", &job, id) : ASQ_ECONN;
+}

@@ -1,0 +1,390 @@
+/*
+ * submit.c: calls are put into batches, and batches into streams, in the order in which they were made,
+ * whatever Redis answers: a batch is sent until it is accepted, or refused for good. See batch.h.
+ */
+#include "client/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+
+enum { BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
+#define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
+#define MAX_UNWRITTEN ((size_t) 64 * 1024 * 1024)
+
+/* ---- what Redis answers ---- */
+
+static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
+{
+    bool full = asq__reply_is_error(reply, "OOM");
+    struct asq__error text;
+    asq__error_init(&text);
+    if (b->resent)
+        asq__error_set(&text, ASQ_EUNKNOWN,
+                       "it was sent before the connection was lost, and Redis refuses it now: "
+                       "%s",
+                       asq__reply_text(reply));
+    else
+        asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
+                       full ? "Redis has no memory for more calls: %s"
+                            : "Redis refuses the call: %s",
+                       asq__reply_text(reply));
+    asq__batch_fail(e, b, text.pub.code, text.pub.message);
+    asq__error_clear(&text);
+}
+
+/* Redis has refused a batch for a while, and then taken one that was behind it on its way already. Sent
+ * again, it would come out of its order. */
+static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
+{
+    ASQ__LIST_EACH (it, &e->sent) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b == taken)
+            break;
+        if (b->partition == taken->partition && b->refused && !b->accepted)
+            asq__batch_fail(
+                e, b, b->resent ? ASQ_EUNKNOWN : ASQ_EREDIS,
+                b->resent ? "it was sent before the connection was lost; Redis refuses it now, "
+                            "and has taken a later call to the same partition"
+                          : "Redis has refused it for a while, and taken a later call to the "
+                            "same partition: it was not run");
+    }
+}
+
+static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    struct asq__engine *e = b->engine;
+    (void) c;
+    if (b->state == ASQ__BATCH_SENT && reply) {
+        if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
+            memcpy(b->entry, reply->str, (size_t) reply->len + 1);
+            if (!b->accepted) {
+                b->accepted = true;
+                e->unaccepted--;
+            }
+            if (e->stalled)
+                give_up_refused(e, b);
+            asq__batch_settle(b, ASQ__TAKEN);
+        } else if (asq__reply_is_transient(reply) ||
+                   ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
+            /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
+             * accepted, so that it cannot be refused any more; and a method may have returned already. */
+            b->refused = e->stalled = true;
+            e->reconnect |= asq__reply_is_transient(reply);
+        } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
+            asq__batch_settle(b, ASQ__FENCED);
+            asq__batch_fail(e, b, ASQ_ECANCELED,
+                            "this worker has lost the agent's partition; the call runs elsewhere");
+        } else {
+            refuse_batch(e, b, reply);
+        }
+    }
+    asq__batch_answered(b);
+}
+
+/* ---- sending ---- */
+
+static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *label)
+{
+    char lease[ASQ__KEY_MAX], key[ASQ__KEY_MAX];
+    const struct asq__guard *g = b->guard;
+    size_t lease_n = asq__keys_lease(asq__redis_keys(e->redis), g->partition, lease);
+    size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
+    const char *argv[] = { "EVAL", asq__script_send, "2",   lease,
+                           key,    g->token,         label, (const char *) b->bytes.data };
+    size_t lens[] = {
+        4,           strlen(asq__script_send), 1, lease_n, key_n, strlen(g->token), strlen(label),
+        b->bytes.len
+    };
+    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 8, argv, lens);
+}
+
+static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
+                     const void *bytes, size_t n, asq__reply_fn fn, void *user)
+{
+    char key[ASQ__KEY_MAX];
+    size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), partition, key);
+    const char *argv[] = { "XADD", key, "*", "call", label, "batch", bytes };
+    size_t lens[] = { 4, key_n, 1, 4, strlen(label), 5, n };
+    return asq__conn_argv(asq__redis_conn(e->redis, partition), fn, user, 7, argv, lens);
+}
+
+/* The readable field of an entry: the first call, and how many more there are. */
+static const char *entry_label(const struct asq__batch *b, char out[ASQ__LABEL_MAX])
+{
+    if (b->n <= 1)
+        return b->label;
+    asq__err(out, ASQ__LABEL_MAX, 0, "%s +%zu", b->label, b->n - 1);
+    return out;
+}
+
+static bool send_batch(struct asq__engine *e, struct asq__batch *b)
+{
+    char text[ASQ__LABEL_MAX];
+    const char *label = entry_label(b, text);
+    int rc = b->guard ? add_guarded(e, b, label)
+                      : add_entry(e, b->partition, label, b->bytes.data, b->bytes.len, on_added, b);
+    if (rc < 0)
+        return false;
+    b->answers++;
+    b->state = ASQ__BATCH_SENT;
+    b->refused = false;
+    b->quiet_ms = ASQ__QUIET_FIRST_MS;
+    b->look_at_ms = asq__now_ms_coarse() + b->quiet_ms;
+    asq__list_del(&b->order);
+    asq__list_add(&e->sent, &b->order);
+    asq__list_del(&b->watch);
+    asq__list_add(&e->watch, &b->watch);
+    return true;
+}
+
+static void make_ready(struct asq__engine *e, struct asq__batch *b)
+{
+    b->state = ASQ__BATCH_READY;
+    e->unaccepted++;
+    asq__list_add(&e->ready, &b->order);
+}
+
+static void close_open(struct asq__engine *e, uint32_t partition)
+{
+    struct asq__batch *b = e->open[partition];
+    e->open[partition] = NULL;
+    for (size_t i = 0; i < e->opened; i++)
+        if (e->open_list[i] == partition) {
+            /* Order among partitions does not matter. */
+            e->open_list[i] = e->open_list[--e->opened];
+            break;
+        }
+    make_ready(e, b);
+}
+
+void asq__engine_send_ready(struct asq__engine *e)
+{
+    if (!e->up || e->stalled)
+        return;
+    while (!asq__list_empty(&e->ready)) {
+        struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
+        if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN) {
+            asq__conn_flush(asq__redis_conn(e->redis, b->partition));
+            if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN)
+                break; /* the tick and the next flush go on */
+        }
+        if (!send_batch(e, b))
+            break;
+    }
+}
+
+void asq__engine_send(struct asq__engine *e)
+{
+    while (e->opened)
+        close_open(e, e->open_list[e->opened - 1]);
+    asq__engine_send_ready(e);
+}
+
+void asq__engine_flush(struct asq__engine *e)
+{
+    asq__engine_send(e);
+    if (e->up)
+        asq__conn_flush(asq__redis_conn(e->redis, 0));
+}
+
+/* ---- new calls ---- */
+
+int asq__engine_open_tables(struct asq__engine *e)
+{
+    if (e->open)
+        return 0;
+    uint32_t n = asq__redis_partitions(e->redis);
+    if (n == 0)
+        return ASQ_ESTATE;
+    struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
+    uint32_t *list = calloc(n, sizeof *list);
+    if (!open || !list) {
+        free(open);
+        free(list);
+        return ASQ_ENOMEM;
+    }
+    e->open = open;
+    e->open_list = list;
+    e->partitions = n;
+    return 0;
+}
+
+/* A batch id of this client; gives its number. */
+static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
+{
+    uint64_t client = e->config.client_number, counter = ++e->counter;
+    for (int i = 7; i >= 0; i--, client >>= 8, counter >>= 8) {
+        ret_id[i] = (uint8_t) client;
+        ret_id[8 + i] = (uint8_t) counter;
+    }
+    return e->counter;
+}
+
+int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
+                    size_t n, struct asq__call *call, struct asq__call_id *ret_id)
+{
+    int rc = asq__engine_open_tables(e);
+    if (rc < 0)
+        return rc;
+    if (e->backlog > MAX_BACKLOG)
+        return ASQ_EBUSY;
+    struct asq__batch *b = e->open[partition];
+    if (b && (b->n >= BATCH_CALLS || b->bytes.len + n > BATCH_BYTES)) {
+        close_open(e, partition);
+        asq__engine_send_ready(e);
+        b = NULL;
+    }
+    if (!b) {
+        uint8_t id[ASQ__BATCH_ID];
+        uint64_t number = next_id(e, id);
+        rc = asq__batch_new(e, ASQ__BATCH_OPEN, partition, id, label, &b);
+        if (rc < 0)
+            return rc;
+        asq__batch_head(id, e->config.client, number, &b->bytes);
+        e->backlog += b->bytes.len;
+        e->open[partition] = b;
+        e->open_list[e->opened++] = partition;
+    }
+    rc = asq__batch_add_call(b, call);
+    if (rc == 0) {
+        size_t before = b->bytes.len;
+        asq__buf_put(&b->bytes, job, n);
+        e->backlog += b->bytes.len - before;
+        rc = b->bytes.error;
+        if (rc < 0) {
+            b->n--;
+            b->unfinished--;
+            call->batch = NULL;
+            b->bytes.error = 0;
+        }
+    }
+    if (rc < 0)
+        return rc; /* an empty open batch stays for the next call */
+    memcpy(ret_id->batch, b->id, ASQ__BATCH_ID);
+    ret_id->partition = partition;
+    ret_id->index = call->index;
+    return 0;
+}
+
+static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nested)
+{
+    g->partition = nested->from;
+    snprintf(g->token, sizeof g->token, "%s", nested->token);
+    g->settled = nested->settled;
+    g->user = nested->user;
+}
+
+/* An earlier run of the outer call, in this very process, has made it. Another worker may have run the
+ * call in between, and sent the same. */
+static void take_over(struct asq__batch *b, const struct asq__nested_batch *nested)
+{
+    b->resent = true;
+    asq__batch_settle(b, ASQ__REFUSED);
+    guard_set(b->guard, nested);
+    if (b->state == ASQ__BATCH_HELD || b->accepted)
+        asq__batch_settle(b, ASQ__TAKEN);
+}
+
+int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested)
+{
+    struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
+    struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
+    if (b && b->guard)
+        take_over(b, nested);
+    if (b)
+        return ASQ_EEXIST;
+    if (e->backlog > MAX_BACKLOG)
+        return ASQ_EBUSY;
+    int rc = asq__batch_new(e, ASQ__BATCH_OPEN, nested->partition, nested->id, nested->label, &b);
+    if (rc < 0)
+        return rc;
+    asq__batch_head(nested->id, e->config.client, ++e->counter, &b->bytes);
+    asq__buf_put(&b->bytes, nested->jobs, nested->n);
+    if (nested->again)
+        asq__batch_mark_resent(&b->bytes);
+    b->resent = nested->again;
+    e->backlog += b->bytes.len;
+    rc = b->bytes.error;
+    for (size_t i = 0; i < nested->ncalls && rc == 0; i++)
+        rc = asq__batch_add_call(b, nested->calls[i]);
+    if (rc == 0 && !(b->guard = malloc(sizeof *b->guard)))
+        rc = ASQ_ENOMEM;
+    if (rc < 0) {
+        for (size_t i = 0; i < b->n; i++)
+            b->calls[i]->batch = NULL;
+        asq__batch_end(e, b);
+        return rc;
+    }
+    guard_set(b->guard, nested);
+    b->hold = true;
+    make_ready(e, b);
+    return 0;
+}
+
+int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
+                        const struct asq__call_id *id)
+{
+    char target[ASQ__CALL_ID_TEXT], label[ASQ__LABEL_MAX];
+    struct asq__buf bytes;
+    uint8_t own[ASQ__BATCH_ID];
+    uint64_t number = next_id(e, own);
+    asq__call_id_format(id, target);
+    asq__err(label, sizeof label, 0, "%s %s", name, target);
+    asq__buf_init(&bytes, 65536);
+    asq__batch_head(own, e->config.client, number, &bytes);
+    job->target = target;
+    int rc = asq__job_encode(job, &bytes);
+    if (rc == 0)
+        rc = add_entry(e, id->partition, label, bytes.data, bytes.len, NULL, NULL);
+    asq__buf_release(&bytes);
+    return rc;
+}
+
+/* ---- again ---- */
+
+void asq__engine_send_refused_again(struct asq__engine *e)
+{
+    struct asq__list again;
+    asq__list_init(&again);
+    ASQ__LIST_EACH (it, &e->sent) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b->accepted || b->answers)
+            continue;
+        asq__list_del(&b->order);
+        asq__list_add(&again, &b->order);
+        b->state = ASQ__BATCH_READY;
+    }
+    asq__list_splice(&again, &e->ready);
+    asq__list_splice(&e->ready, &again);
+}
+
+void asq__engine_send_all_again(struct asq__engine *e)
+{
+    struct asq__list again;
+    asq__list_init(&again);
+    asq__list_splice(&again, &e->sent);
+    ASQ__LIST_EACH (it, &again) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (!b->resent) {
+            size_t before = b->bytes.len;
+            asq__batch_mark_resent(&b->bytes);
+            if (b->bytes.error)
+                b->bytes.error = 0; /* cannot be marked: its outcome has to be looked up */
+            else
+                b->resent = true;
+            e->backlog += b->bytes.len - before;
+        }
+        if (b->accepted) {
+            b->accepted = false;
+            e->unaccepted++;
+        }
+        b->entry[0] = '\0';
+        b->state = ASQ__BATCH_READY;
+    }
+    asq__list_splice(&again, &e->ready);
+    asq__list_splice(&e->ready, &again);
+    asq__engine_send_ready(e);
+}
