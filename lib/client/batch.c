@@ -219,34 +219,60 @@ int asq__batch_add_call(struct asq__batch *b, struct asq__call *call)
     return 0;
 }
 
-bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
+static void apply_results(struct asq__engine *e, struct asq__batch *b,
+                          const Asqueue__Results *results)
+{
+    b->answers++;
+    b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
+    for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
+        batch_result(b, results->results[i]);
+    if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
+        asq__batch_end(e, b);
+    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
+        batch_free(b);
+}
+
+/* NULL: it cannot be decoded, or is not what was expected. */
+static const Asqueue__Results *apply(struct asq__engine *e, const void *payload, size_t n,
+                                     struct asq__batch *expected, struct asq__arena *arena)
+{
+    Asqueue__Results *results;
+    char err[200];
+    if (asq__results_decode(payload, n, arena, &results, err, sizeof err) < 0) {
+        say(e, ASQ_LOG_WARNING, "a result was ignored: %s", err);
+        return NULL;
+    }
+    struct asq__node *node = asq__table_find(&e->batches, results->batch.data, ASQ__BATCH_ID);
+    struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
+    if (expected && b != expected)
+        return NULL;
+    if (b)
+        apply_results(e, b, results);
+    return results;
+}
+
+bool asq__engine_apply(struct asq__engine *e, const void *record, size_t n,
                        struct asq__batch *expected)
 {
     struct asq__arena arena;
-    Asqueue__Results *results;
-    char err[200];
     asq__arena_init(&arena, n * 4 + 64 * 1024);
-    bool ok = asq__results_decode(payload, n, &arena, &results, err, sizeof err) == 0;
-    if (!ok) {
-        say(e, ASQ_LOG_WARNING, "a result was ignored: %s", err);
-    } else {
-        struct asq__node *node = asq__table_find(&e->batches, results->batch.data, ASQ__BATCH_ID);
-        struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
-        if (expected && b != expected) {
-            ok = false;
-        } else if (b) {
-            b->answers++;
-            b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
-            for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
-                batch_result(b, results->results[i]);
-            if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
-                asq__batch_end(e, b);
-            if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
-                batch_free(b);
-        }
-    }
+    bool ok = apply(e, record, n, expected, &arena) != NULL;
     asq__arena_release(&arena);
     return ok;
+}
+
+void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
+{
+    struct asq__arena arena, one;
+    asq__arena_init(&arena, n * 4 + 64 * 1024);
+    asq__arena_init(&one, n * 4 + 64 * 1024);
+    const Asqueue__Results *results = apply(e, payload, n, NULL, &arena);
+    for (size_t i = 0; results && i < results->n_others; i++) {
+        asq__arena_reset(&one);
+        apply(e, results->others[i].data, results->others[i].len, NULL, &one);
+    }
+    asq__arena_release(&one);
+    asq__arena_release(&arena);
 }
 
 void asq__batch_answered(struct asq__batch *b)

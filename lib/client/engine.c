@@ -49,11 +49,6 @@ void asq__engine_down(struct asq__engine *e)
     e->up = false;
 }
 
-void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
-{
-    asq__engine_apply(e, payload, n, NULL);
-}
-
 /* ---- life ---- */
 
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret)

@@ -13,11 +13,36 @@
 --   deads, then for each: call, id, reason, attempts, worker, batch   (fields of a dead letter)
 -- Answer: for each section 1, or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
--- Whatever can refuse a write is asked before the first one, for Redis does not roll back. The first
--- write of a section is one that Redis refuses when its memory is full; a script that has begun to
--- write is not refused any more.
+-- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
+-- answers for its own key. It is one that Redis refuses when its memory is full; a script that has begun
+-- to write is not refused any more.
+--
+-- What the sections have for one channel leaves together: a Results with the others in its field 3. Large
+-- ones leave alone, for joining copies them.
+local LARGE, FULL = 16384, 65536
 local k, a = 1, 2
-local answer = {}
+local answer, written = {}, false
+local pushes, push_bytes = {}, {}
+
+local function publish(channel)
+    redis.call('PUBLISH', channel, table.concat(pushes[channel]))
+    pushes[channel] = nil
+end
+
+local function push(channel, frame)
+    local n, parts = #frame, pushes[channel]
+    if n >= LARGE then
+        redis.call('PUBLISH', channel, frame)
+    elseif not parts then
+        pushes[channel], push_bytes[channel] = { frame }, n
+    else
+        local at = #parts
+        parts[at + 1] = n < 128 and string.char(26, n) or string.char(26, 128 + n % 128, math.floor(n / 128))
+        parts[at + 2] = frame
+        push_bytes[channel] = push_bytes[channel] + n
+        if push_bytes[channel] >= FULL then publish(channel) end
+    end
+end
 
 local function skip()
     local n = tonumber(ARGV[a])
@@ -62,7 +87,7 @@ for section = 1, tonumber(ARGV[1]) do
             end
         end
     end
-    if sets + dels > 0 then ask('HLEN', agents) end
+    if sets == 0 and dels > 0 then ask('HLEN', agents) end
     if entries > 0 then ask('XLEN', jobs) end
     if marks + unmarks > 0 then ask('HLEN', attempts) end
     if deads > 0 then ask('XLEN', dead) end
@@ -74,12 +99,19 @@ for section = 1, tonumber(ARGV[1]) do
         end
     end
 
-    if not verdict then
-        redis.call('HSET', lease, 'seq', seq)
-        for i = 0, sets - 1, 500 do
-            local upto = math.min(i + 500, sets)
-            redis.call('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * upto - 1))
+    for i = 0, verdict and -1 or sets - 1, 500 do
+        local upto = math.min(i + 500, sets)
+        local set = redis.pcall('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * upto - 1))
+        if type(set) == 'table' and set.err then
+            if not written and not string.find(set.err, 'WRONGTYPE', 1, true) then return set end
+            verdict = 'ERR ' .. agents .. ': ' .. set.err
+            break
         end
+    end
+
+    if not verdict then
+        written = true
+        redis.call('HSET', lease, 'seq', seq)
         for i = 0, dels - 1, 1000 do
             redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
         end
@@ -94,7 +126,7 @@ for section = 1, tonumber(ARGV[1]) do
             end
             local channels = tonumber(ARGV[at + 3])
             for c = 1, channels do
-                redis.call('PUBLISH', ARGV[at + 3 + c], frame)
+                push(ARGV[at + 3 + c], frame)
             end
             at = at + 4 + channels
         end
@@ -116,5 +148,8 @@ for section = 1, tonumber(ARGV[1]) do
     end
     answer[section] = verdict
     k = k + 5 + results
+end
+for channel in pairs(pushes) do
+    publish(channel)
 end
 return answer

@@ -20,10 +20,13 @@ for section = 1, tonumber(ARGV[1]) do
     a = a + 3 + 2 * n
     n = tonumber(ARGV[a])
     local ttl, channel = ARGV[a + n + 1], ARGV[a + n + 2]
+    local frame = #ARGV[a + 1]
+    local head = frame < 128 and string.char(26, frame)
+        or string.char(26, 128 + frame % 128, math.floor(frame / 128))
     for i = 1, n do
         redis.call('SET', KEYS[k + 2 + i], ARGV[a + i], 'PX', ttl)
-        redis.call('PUBLISH', channel, ARGV[a + i])
     end
+    redis.call('PUBLISH', channel, table.concat(ARGV, head, a + 1, a + n))
     k = k + 3 + n
     a = a + n + 3
     n = tonumber(ARGV[a])

@@ -111,6 +111,13 @@ static void client_close(struct client *c)
     free(c->batch);
 }
 
+/* How many batches' results a push has: the first as it is, others behind a tag and their length. */
+static uint64_t batches_of(const struct client *c, size_t n)
+{
+    size_t frame = FLOOR_FRAME + (size_t) (c->calls - 1) * FLOOR_RESULT;
+    return 1 + (n - frame) / (frame + (frame < 128 ? 2 : 3));
+}
+
 /* Takes what has come; counts the results of this client. */
 static void receive(struct client *c, redisContext *from)
 {
@@ -123,7 +130,7 @@ static void receive(struct client *c, redisContext *from)
             fail_client("floor: %s", r->str);
         if (from == c->in && r->type == REDIS_REPLY_ARRAY && r->elements == 3 &&
             strncmp(r->element[2]->str, c->prefix, 16) == 0)
-            c->done += (uint64_t) c->calls;
+            c->done += (uint64_t) c->calls * batches_of(c, (size_t) r->element[2]->len);
         freeReplyObject(reply);
     }
 }
