@@ -343,12 +343,21 @@ ASQ_API void asq_set_timeout(asq *h, int64_t timeout_ms);
  * each call; 0, as at first: none. Creations and attributes count as calls. ASQ_EINVAL if negative. */
 ASQ_API int asq_set_deadline(asq *h, int64_t deadline_ms);
 
+/* How long asq_call_wait makes a call again that finds no room (ASQ_EBUSY: Redis has no memory, the
+ * partition is full), before it says so; ASQ_FOREVER; 0, as at first: it says so at once, as the
+ * other functions always do. What a method calls always waits for room. ASQ_EINVAL if negative. */
+ASQ_API int asq_set_busy_wait(asq *h, int64_t timeout_ms);
+
 /* Between cork and uncork calls are gathered, and leave in batches of up to 64 calls or 64 KiB for
  * each partition. Nests. A wait sends what it waits for. */
 ASQ_API void asq_cork(asq *h);
 ASQ_API int asq_uncork(asq *h);
 
-/* Waits until Redis has accepted all that was called. Errors: ASQ_ETIMEOUT, ASQ_ECLOSED. */
+/* Waits until Redis has accepted all that was called. Also tells, once, what became of calls without a
+ * result that were not taken since it was last asked: how many, and why the first was not. A full
+ * partition (see max_waiting) refuses after Redis has accepted: what its owner answers later, the next
+ * flush tells. Errors: ASQ_ETIMEOUT, ASQ_ECLOSED; of calls without a result: ASQ_EBUSY (no memory in
+ * Redis, or no room in the partition), ASQ_EREDIS, ASQ_EUNKNOWN. */
 ASQ_API int asq_flush(asq *h, int64_t timeout_ms);
 
 /* Processes what has arrived, waiting up to timeout_ms for something; runs callbacks. Returns the
@@ -455,10 +464,12 @@ typedef struct asq_call_options {
  * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_ECONN, ASQ_EBUSY, ASQ_ECLOSED. What the call itself
  * ends with is told by the result. */
 ASQ_API int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...);
-/* Calls and waits, for the handle's timeout. ret may be NULL. The caller owns *ret. Errors: also
- * those of the method, in full in asq_last_error(). */
+/* Calls and waits, for the handle's timeout. ret may be NULL. The caller owns *ret. Where there is no
+ * room for the call it is ASQ_EBUSY at once, or waited for: asq_set_busy_wait. Errors: also those of the
+ * method, in full in asq_last_error(). */
 ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...);
-/* Sends a call whose result nobody will ask for. It runs as surely as any other. */
+/* Sends a call whose result nobody will ask for. It runs as surely as any other, unless asq_flush says
+ * that it was not taken. */
 ASQ_API int asq_send(asq_agent *agent, const char *method, const char *fmt, ...);
 /* All of the above with arguments as a value (taken; NULL: none) and options (NULL: defaults). */
 ASQ_API int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "value/clock.h"
 #include "value/hash.h"
 
-enum { ON_STACK = 16 };
+enum { ON_STACK = 16, BUSY_FIRST_MS = 10, BUSY_MAX_MS = 1000 };
 
 static const char *kind_name(Asqueue__JobKind kind)
 {
@@ -183,6 +184,8 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
             sent[to_send++] = results[made];
         made++;
     }
+    for (size_t i = 0; i < to_send; i++)
+        sent[i]->unwatched = !ret;
     if (rc == 0 && to_send)
         rc = h->mode->submit(h, sent, to_send);
     for (size_t i = 0; i < made; i++) {
@@ -288,20 +291,60 @@ int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
     return rc < 0 ? rc : asq_callv(agent, method, NULL, args, NULL);
 }
 
+/* One try of asq_call_wait; args is taken. */
+static int call_and_wait(asq_agent *agent, const char *method, asq_value *args, asq_value **ret,
+                         bool *ret_refused)
+{
+    asq_result *r;
+    int rc = asq_callv(agent, method, NULL, args, &r);
+    *ret_refused = rc == ASQ_EBUSY;
+    if (rc < 0)
+        return rc;
+    rc = ret ? asq_result_take(r, ret) : asq_result_wait(r, agent->h->timeout_ms);
+    *ret_refused = rc < 0 && asq__result_is_done(r) && r->refused;
+    asq_result_free(r);
+    return rc;
+}
+
+/* … as often as there is room for it, or for as long as the handle says. */
+static int call_until_taken(asq_agent *agent, const char *method, const asq_value *args,
+                            asq_value **ret)
+{
+    asq *h = agent->h;
+    int64_t give_up_ms = asq__deadline_ms(h->busy_wait_ms), pause_ms = BUSY_FIRST_MS;
+    unsigned seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t) sizeof seed)
+        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    for (;;) {
+        bool refused;
+        asq_value *copy = args ? asq_value_copy(args) : NULL;
+        if (args && !copy)
+            return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        int rc = call_and_wait(agent, method, copy, ret, &refused);
+        int64_t left = give_up_ms - asq__now_ms();
+        if (!refused || left <= 0)
+            return rc;
+        int64_t wait_ms = pause_ms / 2 + rand_r(&seed) % (pause_ms / 2 + 1);
+        if ((rc = asq_sleep(h, wait_ms < left ? wait_ms : left)) < 0)
+            return rc;
+        pause_ms = pause_ms * 2 < BUSY_MAX_MS ? pause_ms * 2 : BUSY_MAX_MS;
+    }
+}
+
 int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...)
 {
     asq_value *args;
-    asq_result *r;
+    bool refused;
     va_list ap;
     va_start(ap, fmt);
     int rc = pack(agent->h, &args, fmt, ap);
     va_end(ap);
-    if (rc == 0)
-        rc = asq_callv(agent, method, NULL, args, &r);
     if (rc < 0)
         return rc;
-    rc = ret ? asq_result_take(r, ret) : asq_result_wait(r, agent->h->timeout_ms);
-    asq_result_free(r);
+    if (!agent->h->busy_wait_ms || agent->h->in_method)
+        return call_and_wait(agent, method, args, ret, &refused);
+    rc = call_until_taken(agent, method, args, ret);
+    asq_value_free(args);
     return rc;
 }
 

@@ -24,6 +24,7 @@ void asq__handle_init(asq *h, const struct asq__mode *mode)
     h->deadline_ms = INT64_MAX;
     h->max_message_size = ASQ_MAX_MESSAGE_SIZE;
     asq__error_init(&h->error);
+    asq__error_init(&h->loss);
     asq__list_init(&h->done);
 }
 
@@ -39,6 +40,7 @@ void asq__handle_unref(asq *h)
     if (h->mode->release)
         h->mode->release(h);
     asq__error_clear(&h->error);
+    asq__error_clear(&h->loss);
     free(h->url);
     free(h->ns);
     free(h);
@@ -49,6 +51,9 @@ static void end(asq *h)
 {
     h->mode->close(h);
     asq__handle_run_callbacks(h);
+    if (h->nlost)
+        asq__log(h, ASQ_LOG_WARNING, "%zu calls without a result were not taken: %s", h->nlost,
+                 h->loss.pub.message);
     asq__handle_unref(h);
 }
 
@@ -85,6 +90,20 @@ int asq__fail_from(asq *h, const asq_error *error)
 {
     asq__error_copy(&h->error, error);
     return error->code;
+}
+
+void asq__handle_note_loss(asq *h, const asq_error *error)
+{
+    if (h->nlost++ == 0)
+        asq__error_copy(&h->loss, error);
+}
+
+static int tell_loss(asq *h)
+{
+    size_t n = h->nlost;
+    h->nlost = 0;
+    return asq__fail(h, h->loss.pub.code, "%zu call%s without a result %s not taken: %s", n,
+                     n == 1 ? "" : "s", n == 1 ? "was" : "were", h->loss.pub.message);
 }
 
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
@@ -195,6 +214,15 @@ int asq_sleep(asq *h, int64_t ms)
     return rc == ASQ_ETIMEOUT ? 0 : rc;
 }
 
+int asq_set_busy_wait(asq *h, int64_t timeout_ms)
+{
+    if (timeout_ms < 0 && timeout_ms != ASQ_FOREVER)
+        return asq__fail(h, ASQ_EINVAL, "asq_set_busy_wait: %lld ms is in the past",
+                         (long long) timeout_ms);
+    h->busy_wait_ms = timeout_ms;
+    return 0;
+}
+
 void asq_cork(asq *h)
 {
     h->corked++;
@@ -256,5 +284,5 @@ int asq_flush(asq *h, int64_t timeout_ms)
     if (rc == ASQ_ETIMEOUT)
         return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms",
                          (long long) timeout_ms);
-    return rc;
+    return rc == 0 && h->nlost ? tell_loss(h) : rc;
 }

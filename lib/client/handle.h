@@ -55,19 +55,22 @@ struct asq {
     void *impl; /* the mode's own */
     atomic_uint refs;
     bool closed;
-    bool sealed;    /* the workers have been forked: no classes any more */
-    bool in_method; /* a method's handle: gone with its call */
+    bool sealed;     /* the workers have been forked: no classes any more */
+    bool in_method;  /* a method's handle: gone with its call */
     unsigned inside; /* functions of the mode on the stack that may call the program back */
     unsigned corked;
     unsigned telling;    /* callbacks of gather.c that run */
     unsigned ncompleted; /* results completed since asq_poll looked */
     int64_t timeout_ms;
     int64_t call_deadline_ms; /* from each call; 0: none */
+    int64_t busy_wait_ms;     /* of calls that find no room */
     /* Monotonic, of the call inside of which this is the handle; INT64_MAX: none. */
     int64_t deadline_ms;
     size_t max_message_size;
     uint32_t partitions;
     struct asq__error error;
+    size_t nlost; /* calls without a result that were refused, and asq_flush has not told */
+    struct asq__error loss;         /* … what the first of them ended with */
     struct asq__list done;          /* results whose callback is due */
     struct asq__registry *registry; /* NULL: none */
     char *url, *ns;
@@ -88,9 +91,11 @@ struct asq_result {
     atomic_uint refs;
     atomic_bool completed;
     bool keep;
-    bool foreign; /* made elsewhere, attached by its id */
-    bool queued;  /* in h->done */
-    bool at_once; /* fn is the library's own, and runs inside of callbacks too */
+    bool foreign;   /* made elsewhere, attached by its id */
+    bool queued;    /* in h->done */
+    bool unwatched; /* made without a result: nobody else sees what becomes of it */
+    bool refused;   /* there was no room: the call was not taken, and did nothing */
+    bool at_once;   /* fn is the library's own, and runs inside of callbacks too */
     asq *h;
     struct asq__call_id id;          /* known once submitted */
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */
@@ -130,6 +135,8 @@ void asq__handle_leave(asq *h);
 /* Sets the handle's last error and returns code. */
 int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int asq__fail_from(asq *h, const asq_error *error);
+/* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
+void asq__handle_note_loss(asq *h, const asq_error *error);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* As the log function of what knows no handle: user is one. */

@@ -174,9 +174,25 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     return rc;
 }
 
+/* Of a call without a result: Redis, or the owner of a full partition, has not taken it. What a method
+ * came to is of no interest. */
+static void note_loss(asq *h, const Asqueue__Result *result, const asq_error *error)
+{
+    asq_error failure;
+    if (!error && result->failure && result->failure->refused) {
+        asq__failure_to_error(result->failure, &failure);
+        error = &failure;
+    }
+    if (error && error->code != ASQ_ECLOSED)
+        asq__handle_note_loss(h, error);
+}
+
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
     asq_result *res = ASQ__CONTAINER(call, asq_result, call);
+    res->refused = error ? error->code == ASQ_EBUSY : result->failure && result->failure->refused;
+    if (res->unwatched)
+        note_loss(res->h, result, error);
     if (result)
         asq__result_set_message(res, result);
     else

@@ -234,7 +234,8 @@ void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__bu
     put_message(TAG_RESULTS_RESULT, &m.base, out);
 }
 
-void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out)
+void asq__result_put_failure(uint32_t index, const asq_error *error, bool refused,
+                             struct asq__buf *out)
 {
     Asqueue__Failure f;
     asqueue__failure__init(&f);
@@ -245,6 +246,7 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq_
     f.agent = text(error->agent_id);
     f.worker = text(error->worker);
     f.call = text(error->call_id);
+    f.refused = refused;
     Asqueue__Result m;
     asqueue__result__init(&m);
     m.index = index;

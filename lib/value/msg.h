@@ -55,7 +55,8 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
 void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out);
 /* Appends a result: of a success (value NULL: null, already encoded otherwise) or of a failure. */
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out);
-void asq__result_put_failure(uint32_t index, const asq_error *error, struct asq__buf *out);
+void asq__result_put_failure(uint32_t index, const asq_error *error, bool refused,
+                             struct asq__buf *out);
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen);
 /* Borrowed from f. */

@@ -236,7 +236,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         const Asqueue__Job *job = e->batch->jobs[call->index];
         size_t before = piece->frame.len;
         if (error)
-            asq__result_put_failure(call->index, error, &piece->frame);
+            asq__result_put_failure(call->index, error, !run && error->code == ASQ_EBUSY,
+                                    &piece->frame);
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
         else

@@ -207,8 +207,7 @@ void asq__fetch_records(struct asq__process *w)
 
 bool asq__process_may_start(struct asq__process *w)
 {
-    return !w->ended && asq__members_beating(w->members) &&
-           (!w->refused_until_ms || asq__now_ms_coarse() >= w->refused_until_ms);
+    return !w->ended && asq__members_beating(w->members) && !w->refused_until_ms;
 }
 
 /* When the call's time is up, by the monotonic clock; INT64_MAX: it has no limit. */

@@ -130,7 +130,7 @@ static void push_failure(struct asq__partition *p, const char *client,
     asq_error error = { code, why, "", "", "", p->w->config.id, text };
     asq__buf_init(&out, 4096);
     asq__results_head(target->batch, &out);
-    asq__result_put_failure(target->index, &error, &out);
+    asq__result_put_failure(target->index, &error, false, &out);
     if (!out.error)
         push(p, client, out.data, out.len);
     asq__buf_release(&out);

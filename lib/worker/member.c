@@ -6,7 +6,7 @@
  * Looking is done on the loop, every third of the lease time and whenever somebody says that something
  * has changed: read the set of workers, their beats, and all leases; then decide. A worker is dead when
  * its hash is gone, or when its beat has not moved for a lease time by the monotonic clock of who
- * watches. No wall clock takes part.
+ * watches, whose own beat was acknowledged all that time. No wall clock takes part.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,11 +43,12 @@ struct asq__members {
     bool thread_started;
     pthread_mutex_t lock;
     pthread_cond_t ring;
-    bool quit, now;         /* under lock: end; beat at once */
-    atomic_llong acked_ms;  /* when the last acknowledged beat was sent; 0: never */
-    atomic_uint partitions; /* owned, for the hash */
-    char *classes;          /* JSON */
-    int64_t time_asked_ms;  /* when TIME was sent */
+    bool quit, now;          /* under lock: end; beat at once */
+    atomic_llong acked_ms;   /* when the last acknowledged beat was sent; 0: never */
+    atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
+    atomic_uint partitions;  /* owned, for the hash */
+    char *classes;           /* JSON */
+    int64_t time_asked_ms;   /* when TIME was sent */
 };
 
 static const void *peer_key(const struct asq__node *node, size_t *n)
@@ -104,6 +105,8 @@ static bool beat(struct asq__members *m, redisContext *ctx)
             stop = strcmp(r->str, "1") == 0;
         freeReplyObject(r);
     }
+    if (ok && !asq__members_beating(m))
+        atomic_store(&m->resumed_ms, asq__now_ms());
     if (ok && atomic_exchange(&m->acked_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
     if (stop) {
@@ -183,7 +186,11 @@ bool asq__members_beating(const struct asq__members *m)
 
 static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now)
 {
-    return p->listed && p->present && now - p->moved_ms < m->w->config.lease_time_ms;
+    /* While Redis takes no beat of its own, it takes none of theirs. */
+    int64_t resumed_ms = atomic_load(&m->resumed_ms);
+    int64_t moved_ms = p->moved_ms > resumed_ms ? p->moved_ms : resumed_ms;
+    return p->listed && p->present &&
+           (!asq__members_beating(m) || now - moved_ms < m->w->config.lease_time_ms);
 }
 
 static struct peer *find_peer(const struct asq__members *m, const char *id)

@@ -189,6 +189,17 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__commits_recover(w);
 }
 
+/* The commits that were refused may be gone, with their partitions: none of them will be taken. */
+static void forget_refusal(struct asq__process *w)
+{
+    if (!w->refused_until_ms || asq__now_ms() < w->refused_until_ms || w->scripts_in_flight)
+        return;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (w->parts[i].recovering && asq__partition_is_owned(&w->parts[i]))
+            return;
+    w->refused_until_ms = 0;
+}
+
 static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
@@ -197,6 +208,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     if (!w->parts)
         return;
     check_stop(w);
+    forget_refusal(w);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
     asq__deadlock_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)

@@ -251,7 +251,8 @@ struct asq__process {
     struct asq__list idle;    /* actors that nothing concerns, longest first */
     struct asq__members *members;
     size_t scripts_in_flight;
-    int64_t refused_until_ms; /* Redis refused a commit: no new calls before */
+    int64_t refused_until_ms; /* Redis refused a commit: no new calls until it takes one; tried again
+                               * then. 0: it does take them */
     bool reconnect;           /* … and it is to be tried on a new connection */
     /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
     int64_t redis_minus_mono_ms, redis_clock_error_ms;

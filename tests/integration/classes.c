@@ -70,6 +70,17 @@ static int counter_bare(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return ASQ_EUSER(9);
 }
 
+/* Adds 1, and fails as if there were no room. */
+static int counter_busy(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *state = asq_ctx_state(ctx);
+
+    (void) self, (void) args, (void) ret;
+    asq_map_set_int(state, "value", asq_map_int(state, "value") + 1);
+    asq_ctx_keep_state(ctx);
+    return asq_fail(ctx, ASQ_EBUSY, "busy");
+}
+
 static int counter_zero(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;
@@ -145,6 +156,7 @@ static const asq_method counter_methods[] = {
     { "replace", counter_replace, NULL, ASQ_NONBLOCKING, NULL },
     { "charge", counter_charge, "n", 0, NULL },
     { "bare", counter_bare, NULL, 0, NULL },
+    { "busy", counter_busy, NULL, 0, NULL },
     { "zero", counter_zero, NULL, 0, NULL },
     { "use_secret", counter_use_secret, NULL, 0, NULL },
     { "digit", counter_digit, NULL, 0, NULL },

@@ -220,7 +220,7 @@ START_TEST(results_are_joined_by_appending)
     asq__results_head(id, &b);
     asq__result_put(0, "\x18\x02", 2, &b);
     asq__results_head(id, &b); /* a second frame behind the first */
-    asq__result_put_failure(1, &error, &b);
+    asq__result_put_failure(1, &error, true, &b);
     asq__result_put(2, NULL, 0, &b);
     ck_assert_msg(asq__results_decode(b.data, b.len, &arena, &r, why, sizeof why) == 0, "%s", why);
     ck_assert_mem_eq(r->batch.data, id, sizeof id);
@@ -232,6 +232,7 @@ START_TEST(results_are_joined_by_appending)
     ck_assert_str_eq(back.message, "why");
     ck_assert_str_eq(back.class_name, "C");
     ck_assert_str_eq(back.worker, "w");
+    ck_assert(r->results[1]->failure->refused);
     ck_assert_uint_eq(r->results[2]->value.len, 0);
     asq__buf_reset(&b);
     asq__result_put(0, NULL, 0, &b);
@@ -253,7 +254,7 @@ START_TEST(a_success_is_no_failure_and_text_is_text)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         asq__buf_reset(&b);
         asq__results_head(id, &b);
-        asq__result_put_failure(0, &wrong[i], &b);
+        asq__result_put_failure(0, &wrong[i], false, &b);
         ck_assert_int_eq(asq__results_decode(b.data, b.len, &arena, &r, why, sizeof why),
                          ASQ_EPROTO);
     }
