@@ -47,6 +47,8 @@ void asq__engine_up(struct asq__engine *e)
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
+    /* The commits behind which records may go can be lost with Redis' last second. */
+    e->nunlinks = 0;
 }
 
 /* ---- life ---- */

@@ -104,14 +104,14 @@ bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__
 
 struct again {
     struct asq__partition *p;
-    uint64_t epoch;
+    uint64_t ownership;
 };
 
 static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct again *a = user;
     struct asq__partition *p = a->p;
-    bool current = p->epoch == a->epoch && p->backlog && asq__partition_is_owned(p);
+    bool current = p->ownership == a->ownership && p->backlog && asq__partition_is_owned(p);
     bool full = false;
     (void) c;
     free(a);
@@ -144,7 +144,7 @@ static void read_again(struct asq__partition *p)
     if (!a)
         return;
     a->p = p;
-    a->epoch = p->epoch;
+    a->ownership = p->ownership;
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
     asq__stream_id_format(p->backlog->from, from);
     snprintf(count, sizeof count, "%d", READ_AT_ONCE);

@@ -345,7 +345,7 @@ void asq__commits_drop(struct asq__partition *p)
 /* One script call under way: which commits, of which ownership. */
 struct section {
     struct asq__partition *part;
-    uint64_t epoch, seq;
+    uint64_t ownership, seq;
 };
 
 struct script {
@@ -356,7 +356,7 @@ struct script {
 
 static struct asq__commit *find_commit(const struct section *s)
 {
-    if (s->part->epoch != s->epoch)
+    if (s->part->ownership != s->ownership)
         return NULL;
     ASQ__LIST_EACH (it, &s->part->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
@@ -428,7 +428,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         section_answered(&s->sections[i], list ? reply->element[i] : NULL);
     for (size_t i = 0; i < s->n; i++) {
         struct asq__partition *p = s->sections[i].part;
-        if (p->epoch != s->sections[i].epoch)
+        if (p->ownership != s->sections[i].ownership)
             continue;
         asq__nested_go_on(p);
         asq__partition_check_drained(p);
@@ -587,7 +587,7 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
         s->n = n;
         for (size_t i = 0; i < n; i++)
             s->sections[i] =
-                (struct section){ commits[i]->part, commits[i]->part->epoch, commits[i]->seq };
+                (struct section){ commits[i]->part, commits[i]->part->ownership, commits[i]->seq };
         ok = asq__script_run(asq__redis_conn(w->redis, commits[0]->part->number),
                              asq__redis_scripts(w->redis, commits[0]->part->number),
                              ASQ__SCRIPT_COMMIT, on_committed, s, (int) nkeys, (int) (a.n - nkeys),
@@ -641,14 +641,14 @@ void asq__commits_send(struct asq__process *w)
 
 struct question {
     struct asq__partition *p;
-    uint64_t epoch;
+    uint64_t ownership;
 };
 
 static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user)
 {
     struct question *q = user;
     struct asq__partition *p = q->p;
-    bool current = p->epoch == q->epoch && p->recovering;
+    bool current = p->ownership == q->ownership && p->recovering;
     (void) conn;
     free(q);
     if (!current)
@@ -701,7 +701,7 @@ void asq__commits_recover(struct asq__process *w)
             continue;
         }
         q->p = p;
-        q->epoch = p->epoch;
+        q->ownership = p->ownership;
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
         if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq",
                           NULL) < 0) {

@@ -86,7 +86,7 @@ void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms)
 
 struct fetch {
     struct asq__partition *p;
-    uint64_t epoch;
+    uint64_t ownership;
     size_t n;
     struct asq__actor *actors[FETCH_AT_ONCE];
 };
@@ -129,12 +129,13 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
     struct fetch *f = user;
     struct asq__partition *p = f->p;
     (void) c;
-    if (p->epoch == f->epoch && asq__partition_is_owned(p)) {
+    if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
         bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
         if (reply && !ok && !asq__reply_is_transient(reply))
             asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s", p->number,
                              asq__reply_text(reply));
-        for (size_t i = 0; i < f->n && p->epoch == f->epoch && asq__partition_is_owned(p); i++) {
+        for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
+             i++) {
             struct asq__actor *a = f->actors[i];
             if (ok) {
                 loaded(a, reply->element[i]);
@@ -175,7 +176,7 @@ static void fetch_some(struct asq__partition *p)
         return;
     }
     f->p = p;
-    f->epoch = p->epoch;
+    f->ownership = p->ownership;
     f->n = 0;
     asq__keys_agents(asq__redis_keys(p->w->redis), p->number, key);
     argv[0] = "HMGET";

@@ -140,7 +140,7 @@ static void push_failure(struct asq__partition *p, const char *client,
 
 struct await {
     struct asq__partition *p;
-    uint64_t epoch;
+    uint64_t ownership;
     struct asq__call_id target;
     char client[ASQ_MAX_NAME + 1];
 };
@@ -149,12 +149,13 @@ static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct await *a = user;
     struct asq__entry *e = find_entry(a->p, a->target.batch);
+    bool current = a->p->ownership == a->ownership && asq__partition_is_owned(a->p);
     (void) c;
     if (reply && reply->type == REDIS_REPLY_STRING)
         push(a->p, a->client, reply->str, (size_t) reply->len);
     if (e)
         asq__entry_add_channel(e, a->client); /* its commit may still have to leave */
-    else if (reply && reply->type == REDIS_REPLY_NIL)
+    else if (current && reply && reply->type == REDIS_REPLY_NIL)
         push_failure(
             a->p, a->client, &a->target, ASQ_EEXPIRED,
             "no such call is waiting or running, and no result is kept for it: it has expired, was "
@@ -178,6 +179,7 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
     if (!a)
         return;
     a->p = p;
+    a->ownership = p->ownership;
     a->target = *target;
     snprintf(a->client, sizeof a->client, "%s", client);
     /* A result that is on its way to its record goes before this read; what has not left yet knows of
@@ -286,7 +288,8 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         if (e->partial)
             push_to_all(e, reply->str, (size_t) reply->len);
     } else if (reply->type == REDIS_REPLY_NIL && !asq__stream_id_is_at_most(e->id, p->inherited)) {
-        asq__sender_note(p, e->batch);
+        asq__sender_note(p, e->batch); /* it was never taken before */
+        e->overtaken = e->behind;
     }
     asq__intake_go_on(p);
 }
@@ -329,6 +332,12 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
             asq__wcall_fail(&e->calls[i], ASQ_EBUSY,
                             "more than %u calls wait in partition %u already (--max-waiting)",
                             p->w->config.max_waiting, p->number);
+        else if (e->overtaken)
+            asq__wcall_fail(
+                &e->calls[i], ASQ_EREDIS,
+                "Redis has taken later calls of the same client to partition %u, but not "
+                "this one, when it was first sent: it was not run",
+                p->number);
         else if (e->calls[i].canceled)
             asq__wcall_fail(&e->calls[i], ASQ_ECANCELED, "the call was cancelled before it began");
         else
@@ -506,6 +515,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->known = true;
     e->again = begun;
     e->lookup = !e->control && (begun || order != ASQ__SENDER_IN_ORDER);
+    e->behind = order == ASQ__SENDER_BEHIND && !again; /* else it was passed by what was refused */
     if (!e->control && !e->lookup)
         asq__sender_note(p, batch);
     if (p->backlog)

@@ -107,6 +107,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         return; /* somebody else was faster */
     p->state = ASQ__PART_ACTIVE;
     p->epoch = (uint64_t) reply->element[1]->integer;
+    p->ownership++;
     p->seq = p->acked = (uint64_t) reply->element[2]->integer;
     p->inherited = (struct asq__stream_id){ 0, 0 };
     if (reply->element[3]->type == REDIS_REPLY_STRING)
@@ -313,7 +314,7 @@ void asq__partitions_drop(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++) {
         drop_all(&w->parts[i]);
-        w->parts[i].epoch = 0;
+        w->parts[i].ownership++;
     }
 }
 

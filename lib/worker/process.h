@@ -97,6 +97,8 @@ struct asq__entry {
     bool lookup;        /* its record must be read before it runs */
     bool again;   /* it may have been begun before: what it calls may have been called before */
     bool refused; /* too many wait already */
+    bool behind;    /* later ones of its sender came before it */
+    bool overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
     bool control; /* await, cancel: handled at once */
     struct asq__wcall calls[];
 };
@@ -141,6 +143,9 @@ struct asq__partition {
     enum asq__part_state state;
     char token[ASQ__TOKEN_TEXT];
     uint64_t epoch;
+    /* Counts the claims of this process: an answer to what was asked under an earlier one means nothing.
+     * Epochs do not tell, for a Redis that has lost its last second gives one twice. */
+    uint64_t ownership;
     /* The stream. */
     struct asq__reader *reader;
     struct asq__stream_id read_to;   /* last entry taken in */

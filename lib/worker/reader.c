@@ -32,7 +32,7 @@ struct asq__reader {
      * another one: its entries are to be read from the start. */
     struct {
         struct asq__partition *part;
-        uint64_t epoch;
+        uint64_t ownership;
         char key[ASQ__KEY_MAX];
     } asked[STREAMS];
     size_t nasked;
@@ -74,7 +74,8 @@ static struct asq__partition *find_stream(const struct asq__reader *r, const cha
     for (size_t i = 0; i < r->nasked; i++) {
         struct asq__partition *p = r->asked[i].part;
         if (strcmp(r->asked[i].key, key) == 0)
-            return p->reader == r && p->epoch == r->asked[i].epoch && asq__partition_is_owned(p)
+            return p->reader == r && p->ownership == r->asked[i].ownership &&
+                           asq__partition_is_owned(p)
                        ? p
                        : NULL;
     }
@@ -153,7 +154,7 @@ static void read_on(struct asq__reader *r)
     argv[5] = "STREAMS";
     for (size_t i = 0; i < r->n; i++) {
         r->asked[i].part = r->parts[i];
-        r->asked[i].epoch = r->parts[i]->epoch;
+        r->asked[i].ownership = r->parts[i]->ownership;
         asq__keys_jobs(asq__redis_keys(r->w->redis), r->parts[i]->number, r->asked[i].key);
         asq__stream_id_format(r->parts[i]->read_to, ids[i]);
         argv[6 + i] = r->asked[i].key;

@@ -5,6 +5,7 @@
 #include "load.h"
 #include "support/suite.h"
 #include "value/hash.h"
+#include "value/msg.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -410,6 +411,53 @@ START_TEST(a_call_that_arrives_when_a_resent_copy_is_done_does_not_run)
 }
 END_TEST
 
+static void add_by_other(uint32_t p, uint64_t number, bool resent)
+{
+    const uint8_t id[ASQ__BATCH_ID] = { (uint8_t) number };
+    asq_value *args = asq_pack("[i]", 1);
+    struct asq__job job = {
+        .kind = ASQUEUE__JOB_KIND__CALL, .agent = "{one}", .method = "add", .args = args
+    };
+    struct asq__buf b;
+
+    asq__buf_init(&b, 4096);
+    asq__batch_head(id, "other", number, &b);
+    ck_assert_int_eq(asq__job_encode(&job, &b), 0);
+    if (resent)
+        asq__batch_mark_resent(&b);
+    sup_redis_do(redis, "XADD asq:{default.%u}:jobs * call x batch %b", p, b.data, b.len);
+    sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 0);
+    asq__buf_release(&b);
+    asq_value_free(args);
+}
+
+/* Redis refuses one of several calls on their way, and the connection that would tell breaks: when it is sent
+ * again, what was made after it has been run. */
+START_TEST(a_call_that_later_ones_have_overtaken_is_refused)
+{
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    pid_t w = worker("first");
+    asq_agent *a;
+    asq_result *r;
+    int64_t value;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    add_by_other(p, 5, false);
+    add_by_other(p, 4, true);
+    ck_assert_int_eq(
+        sup_redis_int(redis, "EXISTS asq:{default.%u}:r:%s", p, "04000000000000000000000000000000"),
+        1);
+    add_by_other(p, 6, true);
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 0), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, 2);
+    asq_result_free(r);
+    asq_agent_free(a);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* bull #308, bullmq #3183: whose code keeps all threads keeps its partitions, and runs once. */
 static void blocks(const char *method, int64_t ms)
 {
@@ -485,6 +533,7 @@ int main(void)
     tcase_add_test(t, a_worker_that_has_lost_a_partition_makes_no_calls_from_it);
     tcase_add_test(t, copies_of_a_call_that_is_done_leave_its_stream);
     tcase_add_loop_test(t, a_call_that_arrives_when_a_resent_copy_is_done_does_not_run, 0, 2);
+    tcase_add_test(t, a_call_that_later_ones_have_overtaken_is_refused);
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
