@@ -166,6 +166,18 @@ static OWN_FRAME int bring_to_life(asq_ctx *ctx, struct asq__object *o)
     return rc;
 }
 
+void asq__object_revive(struct asq__object *o)
+{
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    if (o->live || !o->record || o->cls->def.load)
+        return;
+    if (decode(o->record, &arena, &m, why, sizeof why) == 0 && m->version == o->cls->def.version)
+        o->live = asq__value_decode(m->state.data, m->state.len, &o->state, why, sizeof why) == 0;
+    asq__arena_release(&arena);
+}
+
 /* ---- state: live → record ---- */
 
 /* Encodes the live form with the given creation arguments. */

@@ -32,12 +32,13 @@ struct asq__object {
     asq_value *state;             /* library-held, else NULL */
     void *self;                   /* struct, else NULL */
     bool live;                    /* state or self stand for the record */
+    bool torn;                    /* a re-entrant call has failed on a struct that could not be put
+                                   * back */
     struct asq__record *record;   /* NULL: there is no agent */
     char *failure;                /* why its creation failed, for those who call it all the same */
-    unsigned depth;   /* calls of it on the way: above 1 when re-entered. Calls that share
+    unsigned depth;     /* calls of it on the way: above 1 when re-entered. Calls that share
                                    * it are counted by who runs them */
     unsigned recommits; /* re-entrant calls that have taken effect */
-    bool torn;        /* a re-entrant call has failed on a struct that could not be put back */
 };
 
 void asq__object_init(struct asq__object *o, const char *id);
@@ -49,6 +50,8 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
                      struct asq__record *record, char *err, size_t errlen);
 /* Drops the live form of an idle object; the record brings it back. */
 void asq__object_unload(struct asq__object *o);
+/* Brings it back before a call does, where that takes no code of the class's. */
+void asq__object_revive(struct asq__object *o);
 
 /* What is the same for all calls of a worker, or of a local handle. */
 struct asq__env {

@@ -66,7 +66,29 @@ static void note_idle(struct asq__actor *a)
     a->busy = false;
     a->stuck = 0;
     asq__list_del(&a->where);
-    asq__list_add(&a->part->w->idle, &a->where);
+    asq__list_add(a->object.state ? &a->part->w->idle_live : &a->part->w->idle, &a->where);
+}
+
+/* An agent that was made, and that nobody calls yet, is kept as its record alone; as one that has not been
+ * called for a while. A struct of the class's own stays: making it again may cost its owner more. */
+static void unload_created(struct asq__actor *a, Asqueue__JobKind kind)
+{
+    if ((kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) &&
+        is_idle(a) && a->object.state)
+        asq__object_unload(&a->object);
+}
+
+void asq__unload_idle(struct asq__process *w, int64_t older_than_ms)
+{
+    int64_t now = asq__now_ms_coarse();
+    while (!asq__list_empty(&w->idle_live)) {
+        struct asq__actor *a = ASQ__CONTAINER(w->idle_live.next, struct asq__actor, where);
+        if (now - a->idle_since_ms < older_than_ms)
+            break;
+        asq__object_unload(&a->object);
+        asq__list_del(&a->where);
+        asq__list_add(&w->idle, &a->where);
+    }
 }
 
 void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms)
@@ -424,8 +446,11 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         }
         if (c->state == ASQ__CALL_DELAYED)
             return NULL; /* keeps its place */
-        /* What brings the agent to life runs alone. */
-        c->shared = queue == &a->mailbox && a->object.live && flags_of(c) & ASQ_CONCURRENT;
+        /* A call that brings the agent to life runs alone. */
+        c->shared = queue == &a->mailbox && flags_of(c) & ASQ_CONCURRENT;
+        if (c->shared)
+            asq__object_revive(&a->object);
+        c->shared &= a->object.live;
         if (beside && !c->shared)
             return NULL;
         if (c->attempts && w->suspect) {
@@ -675,6 +700,7 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__partition *p = a->part;
     struct asq__process *w = run->w;
     struct asq__entry *e = c->entry;
+    Asqueue__JobKind kind = e->batch->jobs[c->index]->kind; /* the entry may go with its result */
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
     run->ended = run->unsettled > 0; /* see nested.c */
     if (run->ended)
@@ -709,6 +735,7 @@ void asq__run_finished(struct asq__handover *h)
             asq__commit_result(c, run, error);
         }
         asq__run_free(run);
+        unload_created(a, kind);
         asq__actor_go_on(a);
         asq__partition_check_drained(p);
     }

@@ -19,6 +19,7 @@
 enum {
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
+    IDLE_LIVE_MS = 10 * 1000,
     IDLE_MS = 10 * 60 * 1000,
     KEEP_ACTORS = 2000000,
     STOP_THREADS_MS = 1000
@@ -209,6 +210,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         return;
     check_stop(w);
     forget_refusal(w);
+    asq__unload_idle(w, IDLE_LIVE_MS);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
     asq__deadlock_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)
@@ -421,6 +423,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->loads);
     asq__list_init(&w->leaving);
     asq__list_init(&w->idle);
+    asq__list_init(&w->idle_live);
     asq__list_init(&w->handover);
     pthread_mutex_init(&w->handover_lock, NULL);
     int rc = set_up(w, err, errlen);

@@ -106,9 +106,10 @@ struct asq__entry {
 /* ---- an agent in memory ---- */
 
 struct asq__actor {
-    struct asq__node node;  /* in part->actors, by id */
-    struct asq__list where; /* in process->idle when nothing concerns it, else in part->busy */
-    struct asq__list load;  /* in part->loads while its record is wanted */
+    struct asq__node node; /* in part->actors, by id */
+    struct asq__list
+        where; /* in process->idle or idle_live when nothing concerns it, else in part->busy */
+    struct asq__list load; /* in part->loads while its record is wanted */
     struct asq__partition *part;
     struct asq__object object;
     struct asq__list mailbox;   /* calls that wait, first in first out */
@@ -119,9 +120,9 @@ struct asq__actor {
     unsigned sharing;           /* run now, beside each other; then nobody has the turn */
     unsigned inside;            /* calls begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
-    uint64_t saved_seq;         /* the commit that carries its last effect */
+    unsigned stuck;     /* looks since which its calls have waited for what is parked inside */
+    uint64_t saved_seq; /* the commit that carries its last effect */
     int64_t idle_since_ms;
-    unsigned stuck; /* looks since which its calls have waited for what is parked inside */
     bool busy, loading, loaded;
     bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
@@ -170,10 +171,10 @@ struct asq__partition {
     struct asq__list commits; /* sent, or to be sent again, in order of seq */
     struct asq__list ready;   /* in process->ready while `open` has something */
     size_t in_flight;
-    bool doomed;           /* memory ran short: to be dropped at the end of the cycle */
-    bool recovering;       /* a commit's outcome is unknown: read the lease first */
-    bool asking;           /* … and the question is on its way */
-    struct asq__list held; /* nested requests that wait for a commit */
+    bool doomed;               /* memory ran short: to be dropped at the end of the cycle */
+    bool recovering;           /* a commit's outcome is unknown: read the lease first */
+    bool asking;               /* … and the question is on its way */
+    struct asq__list held;     /* nested requests that wait for a commit */
     int64_t drain_patience_ms; /* until then only what those inside have called begins */
     int64_t drain_deadline_ms;
     /* What the lease said when it was last read, whoever holds it. */
@@ -250,10 +251,11 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
-    struct asq__list ready;   /* partitions with an open commit */
-    struct asq__list loads;   /* partitions with records to fetch */
-    struct asq__list leaving; /* partitions with a backlog */
-    struct asq__list idle;    /* actors that nothing concerns, longest first */
+    struct asq__list ready;     /* partitions with an open commit */
+    struct asq__list loads;     /* partitions with records to fetch */
+    struct asq__list leaving;   /* partitions with a backlog */
+    struct asq__list idle;      /* actors that nothing concerns, longest first */
+    struct asq__list idle_live; /* … of them, those whose state is there as a value too */
     struct asq__members *members;
     size_t scripts_in_flight;
     int64_t refused_until_ms; /* Redis refused a commit: no new calls until it takes one; tried again
@@ -354,11 +356,11 @@ void asq__backlog_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__backlog_drop(struct asq__partition *p);
 
 /* dispatch.c */
-void asq__dispatch(struct asq__wcall *c);      /* a new call: to its actor's mailbox */
+void asq__dispatch(struct asq__wcall *c);        /* a new call: to its actor's mailbox */
 void asq__dispatch_let_in(struct asq__wcall *c); /* whose caller has come inside meanwhile */
-void asq__dispatch_due(struct asq__wcall *c);  /* … that was delayed, and is due */
-bool asq__dispatch_join(struct asq__wcall *c); /* to its mailbox alone; false: it was failed */
-void asq__actor_go_on(struct asq__actor *a);   /* starts what can be started */
+void asq__dispatch_due(struct asq__wcall *c);    /* … that was delayed, and is due */
+bool asq__dispatch_join(struct asq__wcall *c);   /* to its mailbox alone; false: it was failed */
+void asq__actor_go_on(struct asq__actor *a);     /* starts what can be started */
 bool asq__actor_is_moving(const struct asq__actor *a); /* something of it runs, or is about to */
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
 /* Who keeps a re-entrant call out; NULL: nobody does, or it is none. */
@@ -371,6 +373,7 @@ void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void asq__actor_free(struct asq__actor *a);
+void asq__unload_idle(struct asq__process *w, int64_t older_than_ms);
 void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms);
 bool asq__process_may_start(struct asq__process *w);
 
