@@ -152,6 +152,12 @@ static void on_memory(struct asq__conn *c, const redisReply *reply, void *user)
         info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
 }
 
+void asq__redis_ask_policy(struct asq__redis *r)
+{
+    if (r->up)
+        asq__conn_cmd(r->cmd, on_memory, r, "INFO", "memory", NULL);
+}
+
 static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;

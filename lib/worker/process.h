@@ -249,8 +249,8 @@ struct asq__process {
     struct asq__list idle;    /* actors that nothing concerns, longest first */
     struct asq__members *members;
     size_t scripts_in_flight;
-    int64_t refused_until_ms; /* Redis refused a commit: no new calls until it takes one; tried again
-                               * then. 0: it does take them */
+    /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
+    int64_t refused_until_ms;
     bool reconnect;           /* … and it is to be tried on a new connection */
     /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
     int64_t redis_minus_mono_ms, redis_clock_error_ms;
@@ -260,6 +260,7 @@ struct asq__process {
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     int64_t down_told_ms;
+    int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;
     int code; /* what it ended with */
