@@ -244,6 +244,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     look_at_policy(w);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
     asq__deadlock_look(w);
+    asq__stuck_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
@@ -272,6 +273,8 @@ static void on_up(struct asq__redis *redis, void *user)
             asq__process_fail(w, rc, "out of memory");
             return;
         }
+    } else {
+        asq__readers_reconnect(w);
     }
     asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
     asq__engine_up(w->engine);

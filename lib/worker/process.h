@@ -201,6 +201,8 @@ struct asq__slot {
 
 /* ---- the process ---- */
 
+enum { ASQ__STUCK_MAX = 8192 };
+
 /* Unless something else is wanted: see asq_worker_options. */
 enum { ASQ__MAX_WAITING = 1000000, ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024 };
 
@@ -268,6 +270,8 @@ struct asq__process {
     /* Handed over by threads. */
     pthread_mutex_t handover_lock;
     struct asq__list handover;
+    char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c, for the beat; under handover_lock */
+    int64_t stuck_looked_ms;
     /* Counters, read by the beat thread. */
     atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, held_bytes, dead;
 };
@@ -307,6 +311,7 @@ int asq__readers_init(struct asq__process *w);
 void asq__readers_release(struct asq__process *w);
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
+void asq__readers_reconnect(struct asq__process *w);
 
 /* intake.c */
 /* An entry as it came from the stream: [id, [field, value, …]]. */
@@ -360,6 +365,9 @@ bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now 
 /* A run has failed. True: the call is run again, later. */
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
 void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
+
+/* stuck.c: which calls have been under way for long, and why. */
+void asq__stuck_look(struct asq__process *w); /* once a second */
 
 /* deadlock.c: circles of calls that wait for each other. */
 void asq__deadlock_look(struct asq__process *w); /* once a second */
