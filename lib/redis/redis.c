@@ -79,8 +79,14 @@ bool asq__reply_is_transient(const redisReply *reply)
         "MISCONF", "NOREPLICAS", "BUSY ",      "UNBLOCKED",   "ERR max number of clients",
         NULL
     };
+    if (!asq__reply_is_error(reply, NULL))
+        return false;
+    /* Redis before 7.0 puts what a command in a script was answered behind where that was. */
+    const char *text = reply->str, *inner = strstr(text, ": -");
+    if (strncmp(text, "ERR Error running script", 24) == 0 && inner)
+        text = inner + 3;
     for (int i = 0; prefixes[i]; i++)
-        if (asq__reply_is_error(reply, prefixes[i]))
+        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
     return false;
 }
@@ -150,6 +156,12 @@ static void on_memory(struct asq__conn *c, const redisReply *reply, void *user)
     r->policy[0] = '\0';
     if (reply && reply->type == REDIS_REPLY_STRING)
         info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
+}
+
+void asq__redis_ask_policy(struct asq__redis *r)
+{
+    if (r->up)
+        asq__conn_cmd(r->cmd, on_memory, r, "INFO", "memory", NULL);
 }
 
 static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
@@ -230,6 +242,8 @@ static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
     (void) c;
     r->meta_known = false;
     went_down(r, code, why);
+    if (r->sub) /* the address may lead to another server now */
+        asq__conn_drop(r->sub, "the command connection is lost");
 }
 
 static void on_subscribe_sent(struct asq__redis *r)

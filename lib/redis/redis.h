@@ -50,8 +50,10 @@ const struct asq__url *asq__redis_url(const struct asq__redis *r);
 struct ev_loop *asq__redis_loop(const struct asq__redis *r);
 /* Valid from the first `up` on. */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
-/* maxmemory-policy as it was when the connection came up; "" when Redis does not tell. */
+/* maxmemory-policy as it was when the connection came up, or was last asked for; "" when Redis does not
+ * tell. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);
+void asq__redis_ask_policy(struct asq__redis *r); /* the answer comes later */
 
 /* True for errors after which a command is to be sent again later, on a new connection if need be:
  * LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, NOREPLICAS, … */

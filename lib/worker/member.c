@@ -82,12 +82,17 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
     snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
     int64_t sent = asq__now_ms();
+    char stuck[ASQ__STUCK_MAX];
+    pthread_mutex_lock(&w->handover_lock);
+    memcpy(stuck, w->stuck, sizeof stuck);
+    pthread_mutex_unlock(&w->handover_lock);
     redisAppendCommand(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-        "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s",
+        "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s stuck %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
-        number[4], number[7], number[5], number[6], atomic_load(w->stop) ? "1" : "0", m->classes);
+        number[4], number[7], number[5], number[6], atomic_load(w->stop) ? "1" : "0", m->classes,
+        stuck);
     redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
     redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
                        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));

@@ -99,6 +99,8 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
     if (reply->type == REDIS_REPLY_ERROR) {
         asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
                          reply->str);
+        if (asq__reply_is_transient(reply)) /* a replica by now: its address may lead elsewhere */
+            asq__redis_drop(w->redis, "Redis does not take claims");
         return;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
@@ -224,6 +226,11 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
         asq__script_forget(asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_RELEASE);
         p->state = ASQ__PART_DRAINING;
         asq__partition_check_drained(p);
+        return;
+    }
+    if (asq__reply_is_transient(reply)) {
+        p->state = ASQ__PART_DRAINING; /* empty: handed back when Redis is up again */
+        asq__redis_drop(p->w->redis, "Redis does not take leases back");
         return;
     }
     /* Not answered: the others will find that this worker is gone or claims nothing. */

@@ -22,7 +22,9 @@ enum {
     IDLE_LIVE_MS = 10 * 1000,
     IDLE_MS = 10 * 60 * 1000,
     KEEP_ACTORS = 2000000,
-    STOP_THREADS_MS = 1000
+    STOP_THREADS_MS = 1000,
+    ASK_POLICY_MS = 5000,
+    TELL_POLICY_MS = 60000
 };
 
 void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
@@ -190,6 +192,37 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__commits_recover(w);
 }
 
+/* ---- upkeep ---- */
+
+static const char policy_text[] =
+    "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is short; set it "
+    "to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf)";
+
+static bool policy_is_safe(const struct asq__process *w)
+{
+    const char *policy = asq__redis_eviction_policy(w->redis);
+    return !*policy || strcmp(policy, "noeviction") == 0;
+}
+
+/* A worker that runs goes on when somebody changes the policy: to stop would help nobody, and memory may
+ * never be short. */
+static void look_at_policy(struct asq__process *w)
+{
+    int64_t now = asq__now_ms();
+    if (policy_is_safe(w)) {
+        if (w->policy_told_ms)
+            asq__process_log(w, ASQ_LOG_INFO, "this Redis has maxmemory-policy noeviction again");
+        w->policy_told_ms = 0;
+    } else if (!w->policy_told_ms || now - w->policy_told_ms > TELL_POLICY_MS) {
+        asq__process_log(w, ASQ_LOG_ERROR, policy_text, asq__redis_eviction_policy(w->redis));
+        w->policy_told_ms = now;
+    }
+    if (now - w->policy_asked_ms > ASK_POLICY_MS) {
+        w->policy_asked_ms = now;
+        asq__redis_ask_policy(w->redis);
+    }
+}
+
 /* The commits that were refused may be gone, with their partitions: none of them will be taken. */
 static void forget_refusal(struct asq__process *w)
 {
@@ -210,9 +243,11 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         return;
     check_stop(w);
     forget_refusal(w);
+    look_at_policy(w);
     asq__unload_idle(w, IDLE_LIVE_MS);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
     asq__deadlock_look(w);
+    asq__stuck_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
@@ -222,27 +257,15 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- Redis ---- */
 
-static int check_policy(struct asq__process *w)
-{
-    const char *policy = asq__redis_eviction_policy(w->redis);
-    if (!*policy || strcmp(policy, "noeviction") == 0)
-        return 0;
-    asq__process_fail(
-        w, ASQ_EREDIS,
-        "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is "
-        "short; set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in "
-        "redis.conf)",
-        policy);
-    return w->code;
-}
-
 static void on_up(struct asq__redis *redis, void *user)
 {
     struct asq__process *w = user;
     bool first = !w->parts;
     (void) redis;
-    if (check_policy(w) < 0)
+    if (first && !policy_is_safe(w)) {
+        asq__process_fail(w, ASQ_EREDIS, policy_text, asq__redis_eviction_policy(w->redis));
         return;
+    }
     if (first) {
         int rc = asq__partitions_init(w);
         if (rc == 0)
@@ -253,6 +276,8 @@ static void on_up(struct asq__redis *redis, void *user)
             asq__process_fail(w, rc, "out of memory");
             return;
         }
+    } else {
+        asq__readers_reconnect(w);
     }
     asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
     asq__engine_up(w->engine);

@@ -209,6 +209,8 @@ struct asq__slot {
 
 /* ---- the process ---- */
 
+enum { ASQ__STUCK_MAX = 8192 };
+
 /* Unless something else is wanted: see asq_worker_options. */
 enum { ASQ__MAX_WAITING = 1000000, ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024 };
 
@@ -258,8 +260,8 @@ struct asq__process {
     struct asq__list idle_live; /* … of them, those whose state is there as a value too */
     struct asq__members *members;
     size_t scripts_in_flight;
-    int64_t refused_until_ms; /* Redis refused a commit: no new calls until it takes one; tried again
-                               * then. 0: it does take them */
+    /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
+    int64_t refused_until_ms;
     bool reconnect;           /* … and it is to be tried on a new connection */
     /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
     int64_t redis_minus_mono_ms, redis_clock_error_ms;
@@ -269,6 +271,7 @@ struct asq__process {
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     int64_t down_told_ms;
+    int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;
     int code; /* what it ended with */
@@ -276,6 +279,8 @@ struct asq__process {
     /* Handed over by threads. */
     pthread_mutex_t handover_lock;
     struct asq__list handover;
+    char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c, for the beat; under handover_lock */
+    int64_t stuck_looked_ms;
     /* Counters, read by the beat thread. */
     atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, held_bytes, dead;
 };
@@ -316,6 +321,7 @@ void asq__readers_release(struct asq__process *w);
 void asq__readers_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
+void asq__readers_reconnect(struct asq__process *w);
 
 /* intake.c */
 /* An entry as it came from the stream: [id, [field, value, …]]. */
@@ -382,6 +388,9 @@ bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now 
 /* A run has failed. True: the call is run again, later. */
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
 void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
+
+/* stuck.c: which calls have been under way for long, and why. */
+void asq__stuck_look(struct asq__process *w); /* once a second */
 
 /* deadlock.c: circles of calls that wait for each other. */
 void asq__deadlock_look(struct asq__process *w); /* once a second */

@@ -251,6 +251,15 @@ void asq__reader_remove(struct asq__partition *p)
     /* The read under way may still bring entries of it: they find no partition. */
 }
 
+/* Where Redis is now may be another server than before: what is blocked on the old one, a replica by now,
+ * is not woken by new entries. */
+void asq__readers_reconnect(struct asq__process *w)
+{
+    for (size_t i = 0; i < w->nreaders; i++)
+        if (w->readers[i])
+            asq__conn_drop(w->readers[i]->conn, "the command connection was lost");
+}
+
 void asq__readers_release(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {

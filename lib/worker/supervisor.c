@@ -206,15 +206,17 @@ static bool announce(struct supervisor *s, struct child *c)
         slot->call[sizeof slot->call - 1] = '\0';
         asq__keys_attempts(&keys, slot->partition, key);
         redisReply *r = redisCommand(ctx, "HINCRBY %s %s 1", key, slot->call);
-        ok &= r != NULL;
-        if (r)
+        if (r && r->type != REDIS_REPLY_ERROR) {
             slot->busy = 0;
-        say(s, ASQ_LOG_WARNING, "call %s was running when %s died", slot->call, c->id);
+            say(s, ASQ_LOG_WARNING, "call %s was running when %s died", slot->call, c->id);
+        } else {
+            ok = false; /* tried again with the next tick */
+        }
         freeReplyObject(r);
     }
     asq__keys_worker(&keys, c->id, key);
     redisReply *r = redisCommand(ctx, "DEL %s", key);
-    ok &= r != NULL;
+    ok &= r && r->type != REDIS_REPLY_ERROR;
     freeReplyObject(r);
     asq__keys_workers(&keys, key);
     freeReplyObject(redisCommand(ctx, "SREM %s %s", key, c->id));

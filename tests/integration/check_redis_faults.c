@@ -5,6 +5,7 @@
 #include "load.h"
 #include "support/suite.h"
 
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,7 +289,19 @@ START_TEST(a_commit_writes_all_or_nothing)
 }
 END_TEST
 
-/* ---- refused at start ---- */
+/* ---- refused at start, noticed later ---- */
+
+static bool has_said(sup_proc *p, const char *pattern)
+{
+    char *output = sup_proc_output(p);
+    regex_t re;
+
+    ck_assert_int_eq(regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB | REG_NEWLINE), 0);
+    bool said = regexec(&re, output, 0, NULL, 0) == 0;
+    regfree(&re);
+    free(output);
+    return said;
+}
 
 static char *refusal(const char *option, const char *value)
 {
@@ -318,6 +331,32 @@ START_TEST(asynq_799_a_redis_that_may_drop_keys_is_refused)
     char *why = refusal(NULL, NULL);
     ck_assert_msg(strstr(why, "noeviction") != NULL, "%s", why);
     free(why);
+    sup_redis_free(redis);
+}
+END_TEST
+
+/* … and noticed when it is changed later, also while the connection is away. Calls go on. */
+START_TEST(asynq_799_a_policy_that_is_changed_later_is_told)
+{
+    asq_agent *a;
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    sup_proc *w = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), NULL);
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &a, NULL), 0);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    sup_redis_do(redis, "CONFIG SET maxmemory-policy allkeys-lru");
+    sup_wait_until(has_said(w, "error.*maxmemory-policy allkeys-lru"));
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    sup_redis_do(redis, "CONFIG SET maxmemory-policy noeviction");
+    sup_wait_until(has_said(w, "noeviction again"));
+    sup_redis_do(redis, "CONFIG SET maxmemory-policy volatile-ttl");
+    sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
+    sup_wait_until(has_said(w, "error.*maxmemory-policy volatile-ttl"));
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_agent_free(a);
+    asq_close(h);
+    ck_assert_int_eq(sup_proc_stop(w), 0);
+    sup_proc_free(w);
     sup_redis_free(redis);
 }
 END_TEST
@@ -354,6 +393,7 @@ int main(void)
     tcase_add_loop_test(t, keys_of_a_wrong_type_block_nobody_else_and_can_be_repaired, 0, 4);
     tcase_add_test(t, a_commit_writes_all_or_nothing);
     tcase_add_test(t, asynq_799_a_redis_that_may_drop_keys_is_refused);
+    tcase_add_test(t, asynq_799_a_policy_that_is_changed_later_is_told);
     tcase_add_test(t, a_wrong_password_is_told);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

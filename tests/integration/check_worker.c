@@ -512,6 +512,38 @@ START_TEST(celery_2599_a_call_of_several_lease_times_runs_once)
 }
 END_TEST
 
+/* celery #5935, #4400: it would run again after each lease that it waits, or once on each worker. */
+START_TEST(celery_5935_a_call_that_waits_several_lease_times_for_its_time_runs_once)
+{
+    asq_call_options delayed = ASQ_CALL_OPTIONS_INIT;
+    asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = 4 * LEASE_MS };
+    pid_t first = worker("first"), second = worker("second");
+    asq_agent *p;
+    asq_result *due, *again;
+    int64_t n;
+
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &p, "{s:i}", "value", 0), 0);
+    delayed.delay_ms = 4 * LEASE_MS;
+    ck_assert_int_eq(asq_callv(p, "add", &delayed, asq_pack("[i]", 1), &due), 0);
+    delayed.delay_ms = 0;
+    delayed.retry = &retry; /* the second run, after some lease times, adds a digit */
+    ck_assert_int_eq(asq_callv(p, "digit", &delayed, asq_pack("[i, i]", 5, 2), &again), 0);
+    sup_sleep_ms(2 * LEASE_MS);
+    load_worker_stop(first); /* who has seen it and who takes over from him */
+    ck_assert_int_eq(asq_result_wait(due, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_result_wait(again, sup_limit_ms()), 0);
+    sup_sleep_ms(2 * LEASE_MS);
+    asq_result_free(again);
+    ck_assert_int_eq(asq_call(p, "read", &again, NULL), 0);
+    ck_assert_int_eq(asq_result_int(again, &n), 0);
+    ck_assert_msg(n == 15 || n == 6, "%lld", (long long) n); /* whichever came first */
+    asq_result_free(due);
+    asq_result_free(again);
+    asq_agent_free(p);
+    load_worker_stop(second);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("worker");
@@ -537,6 +569,7 @@ int main(void)
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);
+    tcase_add_test(t, celery_5935_a_call_that_waits_several_lease_times_for_its_time_runs_once);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -134,6 +134,15 @@ void load_calls(struct load *l, size_t calls)
     l->calls += calls;
 }
 
+bool load_is_done(struct load *l)
+{
+    asq_poll(l->h, 20);
+    for (size_t i = 0; i < l->calls * l->agents; i++)
+        if (!asq_result_done(l->results[i]))
+            return false;
+    return true;
+}
+
 void load_check_but(struct load *l, int code)
 {
     int64_t *done = calloc(l->agents, sizeof *done);

@@ -25,6 +25,8 @@ struct load;
 /* Creates the agents and waits until they are there. */
 struct load *load_new(asq *h, size_t agents);
 void load_calls(struct load *l, size_t calls_per_agent); /* sent, not waited for */
+/* Takes what has arrived; are all of them completed? */
+bool load_is_done(struct load *l);
 /* All results are there, each with its value. Then everything is freed. */
 void load_check(struct load *l);
 /* … or ended with this code, and did nothing. */

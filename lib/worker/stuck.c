@@ -1,0 +1,126 @@
+/*
+ * stuck.c: says which calls have been under way for long, and what each waits for, in this worker's own
+ * hash, where redis-cli finds it (contrib/redis-cli/look stuck). A sample: the longest busy agents of
+ * each partition, up to a number of lines.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum { STUCK_MS = 10000, LOOK_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
+
+static const char *why_waiting(const struct asq__wcall *c, char *text, size_t size)
+{
+    const struct asq__process *w = c->entry->part->w;
+    struct asq__call_id id;
+    char call[ASQ__CALL_ID_TEXT];
+    if (c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, &id)) {
+        asq__call_id_format(&id, call);
+        snprintf(text, size, "waits for call %s, its input", call);
+        return text;
+    }
+    if (c->state == ASQ__CALL_DELAYED)
+        return "has failed, and keeps its place until its next run is due";
+    if (c->attempts) {
+        snprintf(text, size, "waits to run alone: %u processes have died of it", c->attempts);
+        return text;
+    }
+    if (w->refused_until_ms)
+        return "is not started, as Redis refuses commits";
+    if (!asq__members_beating(w->members))
+        return "is not started, as Redis does not take this worker's beat";
+    if (c->entry->part->state == ASQ__PART_DRAINING)
+        return "is not started, as its partition is being handed over";
+    return c->actor->loaded ? "is next" : "waits for its agent to be restored";
+}
+
+static const char *why_inside(const struct asq__run *run, char *text, size_t size)
+{
+    const struct asq__call_id *target = asq__nested_waits_for(run);
+    char call[ASQ__CALL_ID_TEXT];
+    if (run->ended)
+        return "has returned, and waits for Redis to take its calls";
+    if (!run->parked)
+        return "runs";
+    if (run->woken)
+        return "waits for its turn to go on";
+    if (!target)
+        return "sleeps, or waits for several calls";
+    asq__call_id_format(target, call);
+    snprintf(text, size, "waits for call %s", call);
+    return text;
+}
+
+/* The clock of Redis, as well as it is known. */
+static int64_t age_ms(const struct asq__wcall *c)
+{
+    const struct asq__process *w = c->entry->part->w;
+    return asq__now_ms() + w->redis_minus_mono_ms - (int64_t) c->entry->id.ms;
+}
+
+static void add_line(struct asq__buf *out, const struct asq__wcall *c, const char *why,
+                     size_t behind)
+{
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    char id[ASQ__CALL_ID_TEXT], line[LINE_SIZE];
+    asq__wcall_id(c, id);
+    int n = snprintf(line, sizeof line, "%s %lld s %.128s.%.64s %s", id,
+                     (long long) age_ms(c) / 1000, c->actor->id, job->method, why);
+    if (behind && n > 0 && (size_t) n < sizeof line)
+        n += snprintf(line + n, sizeof line - (size_t) n, "; %zu more behind it", behind);
+    if (out->len + strlen(line) + 2 < ASQ__STUCK_MAX) {
+        asq__buf_put(out, line, strlen(line));
+        asq__buf_put(out, "\n", 1);
+    }
+}
+
+static size_t length(const struct asq__list *list)
+{
+    size_t n = 0;
+    ASQ__LIST_EACH (it, list)
+        if (++n == 1000)
+            break; /* about so many will do */
+    return n;
+}
+
+static void look_at(const struct asq__actor *a, struct asq__buf *out)
+{
+    char text[200];
+    size_t behind = length(&a->mailbox) + length(&a->reentrant);
+    ASQ__LIST_EACH (it, &a->insiders) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+        if (age_ms(run->call) >= STUCK_MS)
+            add_line(out, run->call, why_inside(run, text, sizeof text), behind);
+    }
+    if (asq__list_empty(&a->insiders) && !asq__list_empty(&a->mailbox)) {
+        const struct asq__wcall *c = ASQ__CONTAINER(a->mailbox.next, struct asq__wcall, node);
+        if (age_ms(c) >= STUCK_MS)
+            add_line(out, c, why_waiting(c, text, sizeof text), behind - 1);
+    }
+}
+
+void asq__stuck_look(struct asq__process *w)
+{
+    int64_t now = asq__now_ms();
+    if (now - w->stuck_looked_ms < LOOK_EVERY_MS || !w->redis_clock_known)
+        return;
+    w->stuck_looked_ms = now;
+    struct asq__buf out;
+    asq__buf_init(&out, ASQ__STUCK_MAX);
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        int n = 0;
+        ASQ__LIST_EACH (it, &w->parts[i].busy) {
+            if (n++ == AGENTS_PER_PARTITION)
+                break;
+            look_at(ASQ__CONTAINER(it, struct asq__actor, where), &out);
+        }
+    }
+    pthread_mutex_lock(&w->handover_lock);
+    if (out.len)
+        memcpy(w->stuck, out.data, out.len);
+    w->stuck[out.len] = '\0';
+    pthread_mutex_unlock(&w->handover_lock);
+    asq__buf_release(&out);
+}
