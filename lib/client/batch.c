@@ -35,34 +35,22 @@ static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...
 
 void asq__engine_flush_unlinks(struct asq__engine *e)
 {
-    const char *argv[ASQ__UNLINK_AT + 1];
-    size_t lens[ASQ__UNLINK_AT + 1];
-    if (!e->nunlinks || !e->up)
+    if (!e->unlink.argc || !e->up)
         return;
-    char(*keys)[ASQ__KEY_MAX] = malloc(e->nunlinks * sizeof *keys);
-    if (!keys)
-        return;
-    argv[0] = "UNLINK";
-    lens[0] = 6;
-    for (size_t i = 0; i < e->nunlinks; i++) {
-        lens[i + 1] = asq__keys_result(asq__redis_keys(e->redis), e->unlinks[i].partition,
-                                       e->unlinks[i].id, keys[i]);
-        argv[i + 1] = keys[i];
-    }
-    asq__conn_argv(asq__redis_conn(e->redis, e->unlinks[0].partition), NULL, NULL,
-                   (int) e->nunlinks + 1, argv, lens);
-    e->nunlinks = 0;
-    free(keys);
+    asq__conn_send(asq__redis_conn(e->redis, 0), NULL, NULL, &e->unlink);
+    asq__cmd_reset(&e->unlink);
 }
 
 static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
 {
-    if (e->nunlinks == ASQ__UNLINK_AT)
+    char key[ASQ__KEY_MAX];
+    if (e->unlink.argc > ASQ__UNLINK_AT)
         asq__engine_flush_unlinks(e);
-    if (e->nunlinks == ASQ__UNLINK_AT)
+    if (e->unlink.argc > ASQ__UNLINK_AT)
         return; /* Redis is away: the TTL will do it */
-    e->unlinks[e->nunlinks].partition = partition;
-    memcpy(e->unlinks[e->nunlinks++].id, id, ASQ__BATCH_ID);
+    if (!e->unlink.argc)
+        asq__cmd_puts(&e->unlink, "UNLINK");
+    asq__cmd_put(&e->unlink, key, asq__keys_result(asq__redis_keys(e->redis), partition, id, key));
 }
 
 /* ---- a batch, from its making to its end ---- */
@@ -263,16 +251,13 @@ bool asq__engine_apply(struct asq__engine *e, const void *record, size_t n,
 
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
 {
-    struct asq__arena arena, one;
-    asq__arena_init(&arena, n * 4 + 64 * 1024);
-    asq__arena_init(&one, n * 4 + 64 * 1024);
-    const Asqueue__Results *results = apply(e, payload, n, NULL, &arena);
+    e->pushed.max = e->other.max = n * 4 + 64 * 1024; /* as asq__engine_apply has it */
+    const Asqueue__Results *results = apply(e, payload, n, NULL, &e->pushed);
     for (size_t i = 0; results && i < results->n_others; i++) {
-        asq__arena_reset(&one);
-        apply(e, results->others[i].data, results->others[i].len, NULL, &one);
+        apply(e, results->others[i].data, results->others[i].len, NULL, &e->other);
+        asq__arena_reset(&e->other);
     }
-    asq__arena_release(&one);
-    asq__arena_release(&arena);
+    asq__arena_reset(&e->pushed);
 }
 
 void asq__batch_answered(struct asq__batch *b)

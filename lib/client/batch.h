@@ -60,11 +60,6 @@ struct asq__batch {
     int64_t look_at_ms, quiet_ms;
 };
 
-struct asq__unlinked {
-    uint32_t partition;
-    uint8_t id[ASQ__BATCH_ID];
-};
-
 struct asq__engine {
     struct asq__engine_config config;
     struct asq__redis *redis;
@@ -76,8 +71,8 @@ struct asq__engine {
     uint32_t *open_list; /* their partitions */
     uint64_t counter;
     size_t unfinished, backlog, unaccepted;
-    struct asq__unlinked unlinks[ASQ__UNLINK_AT];
-    size_t nunlinks;
+    struct asq__cmd unlink; /* records that Redis may forget; empty: none */
+    struct asq__arena pushed, other; /* what is pushed is decoded there, and another within it */
     ev_timer tick;
     struct ev_loop *loop;
     bool up, closing;

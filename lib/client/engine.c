@@ -48,7 +48,7 @@ void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
     /* The commits behind which records may go can be lost with Redis' last second. */
-    e->nunlinks = 0;
+    asq__cmd_reset(&e->unlink);
 }
 
 /* ---- life ---- */
@@ -66,6 +66,9 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     e->config = *config;
     e->redis = config->redis;
     e->loop = asq__redis_loop(config->redis);
+    asq__cmd_init(&e->unlink);
+    asq__arena_init(&e->pushed, 0);
+    asq__arena_init(&e->other, 0);
     asq__list_init(&e->ready);
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
@@ -96,6 +99,9 @@ void asq__engine_free(struct asq__engine *e)
     e->up = false;
     asq__table_each(&e->batches, close_batch, e);
     asq__table_release(&e->batches);
+    asq__cmd_release(&e->unlink);
+    asq__arena_release(&e->pushed);
+    asq__arena_release(&e->other);
     free(e->open);
     free(e->open_list);
     free(e);

@@ -53,7 +53,7 @@ end
 
 for section = 1, tonumber(ARGV[1]) do
     local lease, agents, jobs, attempts, dead = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
-    local token, seq = ARGV[a], tonumber(ARGV[a + 1])
+    local token, seq = ARGV[a], ARGV[a + 1]
     a = a + 2
     local sets, sets_at = tonumber(ARGV[a]), a + 1
     a = sets_at + 2 * sets
@@ -76,7 +76,7 @@ for section = 1, tonumber(ARGV[1]) do
         verdict = 'ERR ' .. lease .. ': ' .. held.err
     elseif held[1] ~= token then
         verdict = 'FENCED'
-    elseif tonumber(held[2] or '0') ~= seq - 1 then
+    elseif tonumber(held[2] or '0') ~= tonumber(seq) - 1 then
         verdict = 'SEQ ' .. (held[2] or '0')
     end
     local function ask(command, key)

@@ -20,7 +20,6 @@
 #include "redis/reply.h"
 #include "value/buf.h"
 #include "value/clock.h"
-#include "value/decimal.h"
 #include "value/error.h"
 
 enum {
@@ -243,26 +242,9 @@ static bool write_out(struct asq__conn *c)
     return true;
 }
 
-static void put_count(struct asq__buf *b, char kind, size_t n)
+/* A command has been appended to what there was `before`: its answer is waited for, or it is taken back. */
+static int appended(struct asq__conn *c, size_t before, asq__reply_fn fn, void *user)
 {
-    char line[ASQ__DECIMAL_MAX + 3] = { kind };
-    size_t at = 1 + asq__decimal(n, line + 1);
-    line[at++] = '\r';
-    line[at++] = '\n';
-    asq__buf_put(b, line, at);
-}
-
-static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
-                  const char *const *argv, const size_t *lens)
-{
-    size_t before = c->out.len;
-    put_count(&c->out, '*', (size_t) argc);
-    for (int i = 0; i < argc; i++) {
-        size_t n = lens ? lens[i] : strlen(argv[i]);
-        put_count(&c->out, '$', n);
-        asq__buf_put(&c->out, argv[i], n);
-        asq__buf_put(&c->out, "\r\n", 2);
-    }
     int rc = c->out.error;
     if (rc == 0)
         rc = pending_push(c, fn, user);
@@ -274,6 +256,28 @@ static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
     if (before == 0)
         ev_feed_event(c->config.loop, &c->writer, EV_WRITE); /* written when the loop comes by */
     return 0;
+}
+
+static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
+                  const char *const *argv, const size_t *lens)
+{
+    size_t before = c->out.len;
+    asq__cmd_write_head(&c->out, (size_t) argc);
+    for (int i = 0; i < argc; i++)
+        asq__cmd_write_arg(&c->out, argv[i], lens ? lens[i] : strlen(argv[i]));
+    return appended(c, before, fn, user);
+}
+
+int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const struct asq__cmd *cmd)
+{
+    size_t before = c->out.len;
+    if (c->state != UP)
+        return ASQ_ECONN;
+    if (cmd->bytes.error)
+        return cmd->bytes.error;
+    asq__cmd_write_head(&c->out, cmd->argc);
+    asq__buf_put(&c->out, cmd->bytes.data, cmd->bytes.len);
+    return appended(c, before, fn, user);
 }
 
 int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,

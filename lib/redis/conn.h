@@ -16,6 +16,7 @@
 #include <hiredis/hiredis.h>
 
 #include "asqueue.h"
+#include "redis/cmd.h"
 #include "redis/url.h"
 
 struct asq__conn;
@@ -54,6 +55,8 @@ int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
                    const char *const *argv, const size_t *lens);
 /* The same for string arguments, ended by NULL. */
 int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) __attribute__((sentinel));
+/* The same for a command that is put together; ASQ_ENOMEM or ASQ_ELIMIT when it could not be. */
+int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const struct asq__cmd *cmd);
 /* Writes as much as the socket takes now. */
 void asq__conn_flush(struct asq__conn *c);
 /* Bytes not written yet, and commands without a reply. */

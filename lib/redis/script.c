@@ -3,11 +3,9 @@
  */
 #include "redis/script.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "redis/scripts_gen.h"
-#include "value/decimal.h"
 
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
@@ -49,28 +47,25 @@ void asq__script_forget(struct asq__script_cache *cache, enum asq__script script
     cache->sha[script][0] = '\0';
 }
 
-int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
-                    enum asq__script script, asq__reply_fn fn, void *user, int nkeys, int nargs,
-                    const char *const *argv, const size_t *lens)
+void asq__script_begin(struct asq__cmd *cmd, const struct asq__script_cache *cache,
+                       enum asq__script script, size_t nkeys)
 {
-    size_t n = (size_t) nkeys + (size_t) nargs;
-    const char **all = malloc((n + 3) * sizeof *all);
-    size_t *all_lens = malloc((n + 3) * sizeof *all_lens);
-    int rc = ASQ_ENOMEM;
-    if (all && all_lens) {
-        char count[ASQ__DECIMAL_MAX];
-        bool known = cache->sha[script][0];
-        all[0] = known ? "EVALSHA" : "EVAL";
-        all[1] = known ? cache->sha[script] : asq__script_text(script);
-        all_lens[2] = asq__decimal((uint64_t) nkeys, count);
-        all[2] = count;
-        all_lens[0] = strlen(all[0]);
-        all_lens[1] = strlen(all[1]);
-        memcpy(all + 3, argv, n * sizeof *argv);
-        memcpy(all_lens + 3, lens, n * sizeof *lens);
-        rc = asq__conn_argv(c, fn, user, (int) n + 3, all, all_lens);
-    }
-    free(all);
-    free(all_lens);
+    bool known = cache->sha[script][0];
+    asq__cmd_puts(cmd, known ? "EVALSHA" : "EVAL");
+    asq__cmd_puts(cmd, known ? cache->sha[script] : asq__script_text(script));
+    asq__cmd_number(cmd, nkeys);
+}
+
+int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
+                    enum asq__script script, asq__reply_fn fn, void *user, size_t nkeys,
+                    size_t nargs, const char *const *argv)
+{
+    struct asq__cmd cmd;
+    asq__cmd_init(&cmd);
+    asq__script_begin(&cmd, cache, script, nkeys);
+    for (size_t i = 0; i < nkeys + nargs; i++)
+        asq__cmd_puts(&cmd, argv[i]);
+    int rc = asq__conn_send(c, fn, user, &cmd);
+    asq__cmd_release(&cmd);
     return rc;
 }

@@ -28,9 +28,12 @@ const char *asq__script_text(enum asq__script script);
 int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache);
 void asq__script_forget(struct asq__script_cache *cache, enum asq__script script);
 
-/* Runs a script. keys and args are nkeys + nargs strings in one array, with their lengths. */
+/* Begins a command that runs a script: what is put next are its nkeys keys, then its arguments. */
+void asq__script_begin(struct asq__cmd *cmd, const struct asq__script_cache *cache,
+                       enum asq__script script, size_t nkeys);
+/* Runs a script whose keys and arguments are strings: nkeys + nargs of them. */
 int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
-                    enum asq__script script, asq__reply_fn fn, void *user, int nkeys, int nargs,
-                    const char *const *argv, const size_t *lens);
+                    enum asq__script script, asq__reply_fn fn, void *user, size_t nkeys,
+                    size_t nargs, const char *const *argv);
 
 #endif

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { FIRST_BLOCK = 1024, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };
+/* The first block, with its head, is still a small one to malloc. */
+enum { FIRST_BLOCK = 960, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };
 
 struct asq__arena_block {
     struct asq__arena_block *next;

@@ -187,7 +187,9 @@ int asq_list_remove(asq_value *list, size_t i)
 
 static uint32_t hash_of(const char *key)
 {
-    return (uint32_t) asq__hash_memory(key, strlen(key));
+    struct asq__siphash_key seed;
+    asq__memory_key(&seed);
+    return (uint32_t) asq__hash_memory(&seed, key, strlen(key));
 }
 
 static size_t index_bytes(uint32_t mask)

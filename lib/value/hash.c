@@ -1,5 +1,5 @@
 /*
- * hash.c: FNV-1a and SipHash-2-4 (Aumasson and Bernstein), after their published descriptions.
+ * hash.c: FNV-1a and SipHash (Aumasson and Bernstein), after their published descriptions.
  * Stands alone. The bytes of every result are the same on all machines.
  */
 #include "value/hash.h"
@@ -61,9 +61,9 @@ static inline void rounds(struct sip *s, unsigned count)
     }
 }
 
-/* All but the finalization. `wide` is what the 128-bit variant mixes in. */
-static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wide, const void *data,
-                                size_t n)
+/* All but the finalization, `each` rounds for a word. `wide` is what the 128-bit variant mixes in. */
+static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wide, unsigned each,
+                                const void *data, size_t n)
 {
     struct sip s = {
         key->k0 ^ UINT64_C(0x736f6d6570736575),
@@ -76,21 +76,21 @@ static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wid
     for (; left >= 8; p += 8, left -= 8) {
         uint64_t m = load64(p);
         s.v3 ^= m;
-        rounds(&s, 2);
+        rounds(&s, each);
         s.v0 ^= m;
     }
     uint64_t last = (uint64_t) n << 56;
     for (size_t i = 0; i < left; i++)
         last |= (uint64_t) p[i] << 8 * i;
     s.v3 ^= last;
-    rounds(&s, 2);
+    rounds(&s, each);
     s.v0 ^= last;
     return s;
 }
 
 uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *data, size_t n)
 {
-    struct sip s = absorb(key, 0, data, n);
+    struct sip s = absorb(key, 0, 2, data, n);
     s.v2 ^= 0xff;
     rounds(&s, 4);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
@@ -99,7 +99,7 @@ uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *da
 void asq__siphash128_keyed(const struct asq__siphash_key *key, const void *data, size_t n,
                            uint8_t out[16])
 {
-    struct sip s = absorb(key, 0xee, data, n);
+    struct sip s = absorb(key, 0xee, 2, data, n);
     s.v2 ^= 0xee;
     rounds(&s, 4);
     store64(out, s.v0 ^ s.v1 ^ s.v2 ^ s.v3);
@@ -121,13 +121,20 @@ void asq__siphash128(const void *data, size_t n, uint8_t out[16])
 }
 
 /* The kernel hands each process 16 random bytes: no state of our own is needed to keep a key. */
-uint64_t asq__hash_memory(const void *data, size_t n)
+void asq__memory_key(struct asq__siphash_key *ret)
 {
-    struct asq__siphash_key key = zero;
     unsigned long at = getauxval(AT_RANDOM);
+    *ret = zero;
     if (at)
-        memcpy(&key, (const void *) at, sizeof key);
-    return asq__siphash64_keyed(&key, data, n);
+        memcpy(ret, (const void *) at, sizeof *ret);
+}
+
+uint64_t asq__hash_memory(const struct asq__siphash_key *key, const void *data, size_t n)
+{
+    struct sip s = absorb(key, 0, 1, data, n);
+    s.v2 ^= 0xff;
+    rounds(&s, 3);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
 uint32_t asq__partition_of(const char *id, size_t n, uint32_t partitions)

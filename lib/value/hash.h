@@ -22,9 +22,10 @@ struct asq__siphash_key {
 uint64_t asq__siphash64_keyed(const struct asq__siphash_key *key, const void *data, size_t n);
 void asq__siphash128_keyed(const struct asq__siphash_key *key, const void *data, size_t n,
                            uint8_t out[16]);
-/* For tables in memory: SipHash under a key of this process, so that nobody outside can choose keys
+/* For tables in memory: SipHash-1-3 under a key of this process, so that nobody outside can choose keys
  * that collide. Differs from process to process. */
-uint64_t asq__hash_memory(const void *data, size_t n);
+void asq__memory_key(struct asq__siphash_key *ret);
+uint64_t asq__hash_memory(const struct asq__siphash_key *key, const void *data, size_t n);
 
 /* The partition of an agent id: of the part within the first {…}, when that is not empty, else of
  * all of it: (h ^ h >> 32) mod partitions, h its FNV-1a. */

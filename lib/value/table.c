@@ -5,7 +5,6 @@
 #include "value/table.h"
 
 #include "asqueue.h"
-#include "value/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@ int asq__table_init(struct asq__table *t, asq__key_fn key)
 {
     struct asq__node **buckets = calloc(FIRST_BUCKETS, sizeof(struct asq__node *));
     *t = (struct asq__table){ .buckets = buckets, .mask = FIRST_BUCKETS - 1, .key = key };
+    asq__memory_key(&t->seed);
     return buckets ? 0 : ASQ_ENOMEM;
 }
 
@@ -30,7 +30,7 @@ struct asq__node *asq__table_find(const struct asq__table *t, const void *key, s
 {
     if (!t->count)
         return NULL;
-    uint64_t hash = asq__hash_memory(key, n);
+    uint64_t hash = asq__hash_memory(&t->seed, key, n);
     for (struct asq__node *node = t->buckets[hash & t->mask]; node; node = node->next) {
         if (node->hash != hash)
             continue;
@@ -64,7 +64,7 @@ void asq__table_add(struct asq__table *t, struct asq__node *node)
 {
     size_t n;
     const void *key = t->key(node, &n);
-    node->hash = asq__hash_memory(key, n);
+    node->hash = asq__hash_memory(&t->seed, key, n);
     if (t->count > t->mask)
         grow(t);
     struct asq__node **slot = &t->buckets[node->hash & t->mask];

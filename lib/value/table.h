@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "value/hash.h"
+
 struct asq__node {
     struct asq__node *next;
     uint64_t hash;
@@ -22,6 +24,7 @@ struct asq__table {
     size_t mask; /* buckets - 1 */
     size_t count;
     asq__key_fn key;
+    struct asq__siphash_key seed;
 };
 
 int asq__table_init(struct asq__table *t, asq__key_fn key);

@@ -18,12 +18,12 @@
 #include <string.h>
 
 #include "value/clock.h"
-#include "value/decimal.h"
 #include "worker/process.h"
 
 enum {
     SCRIPTS_IN_FLIGHT = 8,
     SECTIONS_PER_SCRIPT = 64,
+    KEYS = 5, /* of a partition, before those of results */
     FULL_CALLS = 512,
     RETRY_MS = 500,
     REFUSED_MS = 500
@@ -436,162 +436,120 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     free(s);
 }
 
-/* The arguments of a script call: strings and lengths. What they point at outlives the call. */
-struct args {
-    const char **argv;
-    size_t *lens, n, cap;
-    struct asq__arena texts; /* numbers and names made for it */
-    bool failed;
-};
-
-static void put(struct args *a, const void *data, size_t n)
-{
-    if (a->n == a->cap) {
-        size_t cap = a->cap ? a->cap * 2 : 256;
-        const char **argv = realloc(a->argv, cap * sizeof(char *));
-        if (argv)
-            a->argv = argv;
-        size_t *lens = realloc(a->lens, cap * sizeof *lens);
-        if (lens)
-            a->lens = lens;
-        if (!argv || !lens) {
-            a->failed = true;
-            return;
-        }
-        a->cap = cap;
-    }
-    a->argv[a->n] = data ? data : "";
-    a->lens[a->n++] = n;
-}
-
-static char *text(struct args *a, size_t n)
-{
-    static char none[ASQ__KEY_MAX + 64];
-    char *p = asq__arena_alloc(&a->texts, n);
-    if (!p)
-        a->failed = true;
-    return p ? p : none;
-}
-
-static void put_number(struct args *a, uint64_t number)
-{
-    char *p = text(a, ASQ__DECIMAL_MAX);
-    put(a, p, asq__decimal(number, p));
-}
-
-static void put_key(struct args *a, size_t (*name)(const struct asq__keys *, uint32_t, char *),
+static void put_key(struct asq__cmd *cmd,
+                    size_t (*name)(const struct asq__keys *, uint32_t, char *),
                     const struct asq__partition *p)
 {
-    char *key = text(a, ASQ__KEY_MAX);
-    put(a, key, name(asq__redis_keys(p->w->redis), p->number, key));
+    char key[ASQ__KEY_MAX];
+    asq__cmd_put(cmd, key, name(asq__redis_keys(p->w->redis), p->number, key));
 }
 
-static void put_keys(struct args *a, const struct asq__commit *c)
+static void put_keys(struct asq__cmd *cmd, const struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
-    put_key(a, asq__keys_lease, p);
-    put_key(a, asq__keys_agents, p);
-    put_key(a, asq__keys_jobs, p);
-    put_key(a, asq__keys_attempts, p);
-    put_key(a, asq__keys_dead, p);
+    put_key(cmd, asq__keys_lease, p);
+    put_key(cmd, asq__keys_agents, p);
+    put_key(cmd, asq__keys_jobs, p);
+    put_key(cmd, asq__keys_attempts, p);
+    put_key(cmd, asq__keys_dead, p);
     for (size_t i = 0; i < c->npieces; i++) {
-        char *key = text(a, ASQ__KEY_MAX);
-        put(a, key,
-            asq__keys_result(asq__redis_keys(p->w->redis), p->number,
-                             c->pieces[i].entry->batch->id.data, key));
+        char key[ASQ__KEY_MAX];
+        asq__cmd_put(cmd, key,
+                     asq__keys_result(asq__redis_keys(p->w->redis), p->number,
+                                      c->pieces[i].entry->batch->id.data, key));
     }
 }
 
-static void put_channel(struct args *a, const struct asq__partition *p, const char *client)
+static void put_channel(struct asq__cmd *cmd, const struct asq__partition *p, const char *client)
 {
-    char *key = text(a, ASQ__KEY_MAX);
-    put(a, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
+    char key[ASQ__KEY_MAX];
+    asq__cmd_put(cmd, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
 }
 
-static void put_section(struct args *a, const struct asq__commit *c)
+static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
     size_t dels = 0, set_marks = 0;
-    put(a, p->token, strlen(p->token));
-    put_number(a, c->seq);
+    asq__cmd_puts(cmd, p->token);
+    asq__cmd_number(cmd, c->seq);
     for (size_t i = 0; i < c->nsets; i++)
         dels += !c->sets[i].record;
-    put_number(a, c->nsets - dels);
+    asq__cmd_number(cmd, c->nsets - dels);
     for (size_t i = 0; i < c->nsets; i++)
         if (c->sets[i].record) {
-            put(a, c->sets[i].id, strlen(c->sets[i].id));
-            put(a, c->sets[i].record->data, c->sets[i].record->n);
+            asq__cmd_puts(cmd, c->sets[i].id);
+            asq__cmd_put(cmd, c->sets[i].record->data, c->sets[i].record->n);
         }
-    put_number(a, dels);
+    asq__cmd_number(cmd, dels);
     for (size_t i = 0; i < c->nsets; i++)
         if (!c->sets[i].record)
-            put(a, c->sets[i].id, strlen(c->sets[i].id));
-    put_number(a, c->npieces);
+            asq__cmd_puts(cmd, c->sets[i].id);
+    asq__cmd_number(cmd, c->npieces);
     for (size_t i = 0; i < c->npieces; i++) {
         const struct piece *piece = &c->pieces[i];
         const struct asq__entry *e = piece->entry;
-        put(a, piece->first && piece->last ? "1" : piece->last ? "l" : "a", 1);
-        put_number(a, (uint64_t) p->w->config.max_expire_time_s * 1000);
-        put(a, piece->frame.data, piece->frame.len);
-        put_number(a, (*e->batch->reply != '\0') + e->nchannels);
+        asq__cmd_put(cmd, piece->first && piece->last ? "1" : piece->last ? "l" : "a", 1);
+        asq__cmd_number(cmd, (uint64_t) p->w->config.max_expire_time_s * 1000);
+        asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
+        asq__cmd_number(cmd, (*e->batch->reply != '\0') + e->nchannels);
         if (*e->batch->reply)
-            put_channel(a, p, e->batch->reply);
+            put_channel(cmd, p, e->batch->reply);
         for (size_t k = 0; k < e->nchannels; k++)
-            put_channel(a, p, e->channels[k]);
+            put_channel(cmd, p, e->channels[k]);
     }
-    put_number(a, c->nremoved);
+    asq__cmd_number(cmd, c->nremoved);
     for (size_t i = 0; i < c->nremoved; i++) {
-        char *id = text(a, 48);
+        char id[48];
         asq__stream_id_format(c->removed[i], id);
-        put(a, id, strlen(id));
+        asq__cmd_puts(cmd, id);
     }
     for (size_t i = 0; i < c->nmarks; i++)
         set_marks += *c->marks[i].value != '\0';
-    put_number(a, set_marks);
+    asq__cmd_number(cmd, set_marks);
     for (size_t i = 0; i < c->nmarks; i++)
         if (*c->marks[i].value) {
-            put(a, c->marks[i].field, strlen(c->marks[i].field));
-            put(a, c->marks[i].value, strlen(c->marks[i].value));
+            asq__cmd_puts(cmd, c->marks[i].field);
+            asq__cmd_puts(cmd, c->marks[i].value);
         }
-    put_number(a, c->nmarks - set_marks);
+    asq__cmd_number(cmd, c->nmarks - set_marks);
     for (size_t i = 0; i < c->nmarks; i++)
         if (!*c->marks[i].value)
-            put(a, c->marks[i].field, strlen(c->marks[i].field));
-    put_number(a, c->ndeads);
+            asq__cmd_puts(cmd, c->marks[i].field);
+    asq__cmd_number(cmd, c->ndeads);
     for (size_t i = 0; i < c->ndeads; i++) {
         const struct dead *d = &c->deads[i];
-        put(a, d->label, strlen(d->label));
-        put(a, d->call, strlen(d->call));
-        put(a, d->reason, strlen(d->reason));
-        put_number(a, d->attempts);
-        put(a, p->w->config.id, strlen(p->w->config.id));
-        put(a, d->batch, d->n);
+        asq__cmd_puts(cmd, d->label);
+        asq__cmd_puts(cmd, d->call);
+        asq__cmd_puts(cmd, d->reason);
+        asq__cmd_number(cmd, d->attempts);
+        asq__cmd_puts(cmd, p->w->config.id);
+        asq__cmd_put(cmd, d->batch, d->n);
     }
 }
 
 /* Sends the given commits, of different partitions, in one script call. */
 static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n)
 {
-    struct args a = { 0 };
+    uint32_t number = commits[0]->part->number;
+    struct asq__cmd *cmd = &w->commit_cmd;
     struct script *s = malloc(sizeof *s);
-    asq__arena_init(&a.texts, (size_t) 1 << 31);
+    size_t nkeys = 0;
     for (size_t i = 0; i < n; i++)
-        put_keys(&a, commits[i]);
-    size_t nkeys = a.n;
-    put_number(&a, n);
+        nkeys += KEYS + commits[i]->npieces;
+    asq__script_begin(cmd, asq__redis_scripts(w->redis, number), ASQ__SCRIPT_COMMIT, nkeys);
     for (size_t i = 0; i < n; i++)
-        put_section(&a, commits[i]);
-    bool ok = s && !a.failed;
+        put_keys(cmd, commits[i]);
+    asq__cmd_number(cmd, n);
+    for (size_t i = 0; i < n; i++)
+        put_section(cmd, commits[i]);
+    bool ok = s != NULL;
     if (ok) {
         s->w = w;
         s->n = n;
         for (size_t i = 0; i < n; i++)
             s->sections[i] =
                 (struct section){ commits[i]->part, commits[i]->part->ownership, commits[i]->seq };
-        ok = asq__script_run(asq__redis_conn(w->redis, commits[0]->part->number),
-                             asq__redis_scripts(w->redis, commits[0]->part->number),
-                             ASQ__SCRIPT_COMMIT, on_committed, s, (int) nkeys, (int) (a.n - nkeys),
-                             a.argv, a.lens) == 0;
+        ok = asq__conn_send(asq__redis_conn(w->redis, number), on_committed, s, cmd) == 0;
     }
     for (size_t i = 0; i < n; i++) {
         if (ok) {
@@ -605,9 +563,7 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
         w->scripts_in_flight++;
     else
         free(s);
-    free(a.argv);
-    free(a.lens);
-    asq__arena_release(&a.texts);
+    asq__cmd_reset(cmd);
 }
 
 void asq__commits_send(struct asq__process *w)

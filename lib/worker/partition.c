@@ -140,12 +140,9 @@ void asq__partition_claim(struct asq__partition *p, const char *expected_token)
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, jobs);
     asq__keys_attempts(asq__redis_keys(w->redis), p->number, attempts);
     const char *argv[] = { lease, jobs, attempts, expected_token, w->config.id, p->token };
-    size_t lens[6];
-    for (int i = 0; i < 6; i++)
-        lens[i] = strlen(argv[i]);
     if (asq__script_run(asq__redis_conn(w->redis, p->number),
                         asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
-                        3, 3, argv, lens) == 0)
+                        3, 3, argv) == 0)
         p->state = ASQ__PART_CLAIMING;
 }
 
@@ -254,10 +251,9 @@ void asq__partition_check_drained(struct asq__partition *p)
         return;
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     const char *argv[] = { lease, p->token };
-    size_t lens[] = { strlen(lease), strlen(p->token) };
     bool sent = asq__script_run(asq__redis_conn(w->redis, p->number),
                                 asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
-                                on_released, p, 1, 1, argv, lens) == 0;
+                                on_released, p, 1, 1, argv) == 0;
     if (!sent && !w->stopping)
         return; /* Redis is away: again when it is back, if the partition is to leave then */
     asq__reader_remove(p);

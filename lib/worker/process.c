@@ -422,6 +422,7 @@ static bool tear_down(struct asq__process *w)
         w->redis); /* answers that are still to come are given up: their users must be there */
     asq__partitions_release(w);
     asq__members_free(w->members);
+    asq__cmd_release(&w->commit_cmd);
     asq__pool_free(w->pool);
     if (w->loop)
         ev_loop_destroy(w->loop);
@@ -444,6 +445,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .max_message_size = config->max_message_size,
                                 .log = log_text,
                                 .log_user = w };
+    asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
     asq__list_init(&w->loads);
     asq__list_init(&w->leaving);

@@ -259,6 +259,7 @@ struct asq__process {
     struct asq__list idle;      /* actors that nothing concerns, longest first */
     struct asq__list idle_live; /* … of them, those whose state is there as a value too */
     struct asq__members *members;
+    struct asq__cmd commit_cmd; /* is put together, and empty again */
     size_t scripts_in_flight;
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;

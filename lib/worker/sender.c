@@ -25,7 +25,7 @@ struct asq__sender {
 static struct asq__sender *slot_of(const struct asq__partition *p, const Asqueue__Batch *batch,
                                    uint64_t *ret_name)
 {
-    *ret_name = asq__hash_memory(batch->reply, strlen(batch->reply));
+    *ret_name = asq__fnv1a64(batch->reply, strlen(batch->reply));
     return p->senders ? &p->senders[*ret_name % SLOTS] : NULL;
 }
 

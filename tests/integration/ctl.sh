@@ -283,13 +283,13 @@ expect "$err" '"number":-1001,"message":"on purpose","class":"Echo","method":"fa
 refused 1 'red \\x1b\[31m' "$as_ctl" call e fail '["red \u001b[31m"]'
 
 echo "calls that take longer"
-json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[700]' --timeout 100
+json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[3000]' --timeout 100
 call=$(sed -n 's/.*"call_id":"\([^"]*\)".*/\1/p' "$err")
-prints 700 "$as_ctl" result "$call"
-prints 700 "$as_ctl" result "$call" # kept: its id was given out
-call=$("$as_ctl" call e sleep '[300]' --async) || fail "call --async"
+prints 3000 "$as_ctl" result "$call"
+prints 3000 "$as_ctl" result "$call" # kept: its id was given out
+call=$("$as_ctl" call e sleep '[3000]' --async) || fail "call --async"
 refused 1 'within 20 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 20
-prints 300 "$as_ctl" result "$call"
+prints 3000 "$as_ctl" result "$call"
 run 0 "$as_ctl" call tally add '[1]' --async --json
 expect "$out" '^\{"call_id":"[^"]+"\}$'
 refused 2 '.' "$as_ctl" result 'no call id'

@@ -1,0 +1,79 @@
+/*
+ * cmd.c: see cmd.h.
+ */
+#include "redis/cmd.h"
+
+#include <string.h>
+
+#include "value/decimal.h"
+
+enum { COUNT_MAX = ASQ__DECIMAL_MAX + 3 }; /* a sign, digits, CRLF */
+#define KEPT  ((size_t) 256 * 1024)
+#define LIMIT ((size_t) 1 << 31)
+
+/* "$5\r\n", "*3\r\n". Returns the end. */
+static char *count(char *out, char kind, size_t n)
+{
+    *out++ = kind;
+    out += asq__decimal(n, out);
+    *out++ = '\r';
+    *out++ = '\n';
+    return out;
+}
+
+void asq__cmd_write_arg(struct asq__buf *b, const void *data, size_t n)
+{
+    char *start = (char *) asq__buf_reserve(b, COUNT_MAX + n + 2), *p = start;
+    if (!p)
+        return;
+    p = count(p, '$', n);
+    if (n)
+        memcpy(p, data, n);
+    p += n;
+    *p++ = '\r';
+    *p++ = '\n';
+    b->len += (size_t) (p - start);
+}
+
+void asq__cmd_write_head(struct asq__buf *b, size_t argc)
+{
+    char *start = (char *) asq__buf_reserve(b, COUNT_MAX);
+    if (start)
+        b->len += (size_t) (count(start, '*', argc) - start);
+}
+
+void asq__cmd_init(struct asq__cmd *c)
+{
+    asq__buf_init(&c->bytes, LIMIT);
+    c->argc = 0;
+}
+
+void asq__cmd_release(struct asq__cmd *c)
+{
+    asq__buf_release(&c->bytes);
+}
+
+void asq__cmd_reset(struct asq__cmd *c)
+{
+    if (c->bytes.cap > KEPT)
+        asq__buf_release(&c->bytes);
+    asq__buf_reset(&c->bytes);
+    c->argc = 0;
+}
+
+void asq__cmd_put(struct asq__cmd *c, const void *data, size_t n)
+{
+    asq__cmd_write_arg(&c->bytes, data, n);
+    c->argc++;
+}
+
+void asq__cmd_puts(struct asq__cmd *c, const char *s)
+{
+    asq__cmd_put(c, s, strlen(s));
+}
+
+void asq__cmd_number(struct asq__cmd *c, uint64_t number)
+{
+    char digits[ASQ__DECIMAL_MAX];
+    asq__cmd_put(c, digits, asq__decimal(number, digits));
+}
