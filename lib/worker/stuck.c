@@ -27,7 +27,7 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
         snprintf(text, size, "waits to run alone: %u processes have died of it", c->attempts);
         return text;
     }
-    if (w->refused_until_ms)
+    if (w->refused_until_ms || c->entry->part->recovering)
         return "is not started, as Redis refuses commits";
     if (!asq__members_beating(w->members))
         return "is not started, as Redis does not take this worker's beat";
