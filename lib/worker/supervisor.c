@@ -35,6 +35,7 @@ enum {
 /* Shared with one child. */
 struct shared {
     atomic_int ready;
+    atomic_int ended; /* in order: a status of 0 alone may be user code's exit */
     int code;
     char why[400];
     struct asq__slot slots[];
@@ -100,17 +101,23 @@ static bool is_part_of_program(const struct supervisor *s)
 
 static atomic_int child_stop;
 static struct asq__process *child_process;
-static pid_t child_obeys; /* the only sender whose SIGTERM counts; 0: everybody's does */
+static pid_t child_supervisor;
+static bool child_obeys_others;
+static int child_asked; /* how often by its supervisor */
 
+/* Whoever signals a whole process group or service signals the supervisor too, which passes it on: that is
+ * one request. So only the supervisor can ask a second time. */
 static void on_term(int signal, siginfo_t *info, void *context)
 {
     (void) signal, (void) context;
-    if (child_obeys && info->si_pid != child_obeys)
+    bool supervisor = info->si_pid == child_supervisor;
+    if (!supervisor && !child_obeys_others)
         return;
     int saved = errno;
-    int stop = atomic_load(&child_stop);
-    if (stop < 2)
-        atomic_store(&child_stop, stop + 1);
+    child_asked += supervisor;
+    int stop = child_asked > 1 ? 2 : 1;
+    if (stop > atomic_load(&child_stop))
+        atomic_store(&child_stop, stop);
     if (child_process)
         asq__process_wake(child_process);
     errno = saved;
@@ -140,7 +147,8 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     prctl(PR_SET_PDEATHSIG, is_part_of_program(s) ? SIGKILL : SIGTERM);
     if (getppid() != parent)
         _exit(0);
-    child_obeys = is_part_of_program(s) ? parent : 0;
+    child_supervisor = parent;
+    child_obeys_others = !is_part_of_program(s);
     sigemptyset(&term.sa_mask);
     sigaction(SIGTERM, &term, NULL);
     signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
@@ -160,8 +168,10 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     config.ready = on_ready;
     config.ready_user = &hook;
     int rc = asq__process_run(&config, &child_stop, &child_process, err, sizeof err);
-    if (rc == 0)
+    if (rc == 0) {
+        atomic_store(&c->shared->ended, 1);
         _exit(0);
+    }
     c->shared->code = rc;
     snprintf(c->shared->why, sizeof c->shared->why, "%s", err);
     _exit(EXIT_CANNOT_GO_ON);
@@ -206,9 +216,11 @@ static bool announce(struct supervisor *s, struct child *c)
         slot->call[sizeof slot->call - 1] = '\0';
         asq__keys_attempts(&keys, slot->partition, key);
         redisReply *r = redisCommand(ctx, "HINCRBY %s %s 1", key, slot->call);
-        if (r && r->type != REDIS_REPLY_ERROR) {
+        if (r && (r->type != REDIS_REPLY_ERROR || asq__reply_is_error(r, "WRONGTYPE"))) {
             slot->busy = 0;
-            say(s, ASQ_LOG_WARNING, "call %s was running when %s died", slot->call, c->id);
+            say(s, ASQ_LOG_WARNING, "call %s was running when %s died%s%s", slot->call, c->id,
+                r->type == REDIS_REPLY_ERROR ? "; that cannot be counted: " : "",
+                r->type == REDIS_REPLY_ERROR ? r->str : "");
         } else {
             ok = false; /* tried again with the next tick */
         }
@@ -230,7 +242,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
 {
     int64_t now = asq__now_ms();
     c->pid = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {
         c->done = true;
         return;
     }
