@@ -35,7 +35,9 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
             (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
             for (struct asq__call *call = b->foreign; call; call = call->next)
                 await_call(b, call->index);
-        if (b->state == ASQ__BATCH_SENT && reply->type == REDIS_REPLY_NIL && b->entry[0] == '!')
+        /* Its record is complete, and has no result for what is unfinished still. */
+        if (b->state == ASQ__BATCH_SENT && b->entry[0] == '!' &&
+            (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
                 "the call has left its stream, and its result is not there: it may have "

@@ -5,8 +5,8 @@
 --   token, seq          the lease must hold this token, and seq - 1
 --   sets, n             n is the number of records: id, record, id, record, …
 --   dels, id …          agents that ended
---   results, then for each: mode ('1' the only frame of its batch, 'a' one of several, 'l' the last),
---                       ttl in ms, frame, channels, channel …
+--   results, then for each: mode ('1' the only frame of its batch, 'f' the first of several, 'a' a further
+--                       one, 'l' the last), ttl in ms, frame, channels, channel …
 --   entries, id …       stream entries that are done
 --   marks, then pairs   field, value in attempts: calls that must not be run again from their start
 --   unmarks, field …
@@ -15,24 +15,26 @@
 --
 -- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
 -- answers for its own key. It is one that Redis refuses when its memory is full; a script that has begun
--- to write is not refused any more.
+-- to write is not refused any more. Pushes are hints: that one is refused changes nothing. What stands under
+-- a result's key is written over where it is none.
 --
 -- What the sections have for one channel leaves together: a Results with the others in its field 3. Large
 -- ones leave alone, for joining copies them.
 local LARGE, FULL = 16384, 65536
 local k, a = 1, 2
 local answer, written = {}, false
+local lies = {}
 local pushes, push_bytes = {}, {}
 
 local function publish(channel)
-    redis.call('PUBLISH', channel, table.concat(pushes[channel]))
+    redis.pcall('PUBLISH', channel, table.concat(pushes[channel]))
     pushes[channel] = nil
 end
 
 local function push(channel, frame)
     local n, parts = #frame, pushes[channel]
     if n >= LARGE then
-        redis.call('PUBLISH', channel, frame)
+        redis.pcall('PUBLISH', channel, frame)
     elseif not parts then
         pushes[channel], push_bytes[channel] = { frame }, n
     else
@@ -94,7 +96,14 @@ for section = 1, tonumber(ARGV[1]) do
     if not verdict then
         local at = results_at
         for i = 1, results do
-            if ARGV[at] ~= '1' then ask('STRLEN', KEYS[k + 4 + i]) end
+            local key, mode = KEYS[k + 4 + i], ARGV[at]
+            if mode == 'a' or mode == 'l' then
+                local r = redis.pcall('STRLEN', key)
+                if type(r) == 'table' and r.err then
+                    lies[key] = true
+                    if not string.find(r.err, 'WRONGTYPE', 1, true) then verdict = 'ERR ' .. key .. ': ' .. r.err end
+                end
+            end
             at = at + 4 + tonumber(ARGV[at + 3])
         end
     end
@@ -120,6 +129,9 @@ for section = 1, tonumber(ARGV[1]) do
             local key, mode, ttl, frame = KEYS[k + 4 + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
             if mode == '1' then
                 redis.call('SET', key, frame, 'PX', ttl)
+            elseif mode == 'f' or lies[key] then
+                redis.call('SET', key, frame)
+                if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
             else
                 redis.call('APPEND', key, frame)
                 if mode == 'l' then redis.call('PEXPIRE', key, ttl) end

@@ -24,6 +24,7 @@ struct asq__backlog {
     struct asq__stream_id from; /* the first that is left */
     size_t calls;               /* that are left; those that were never seen are not known */
     bool reading;
+    bool refused;                 /* by Redis, which is not asked again before a while */
     struct asq__call_id *cancels; /* of calls that may be in it */
     size_t ncancels, cancel_cap;
 };
@@ -118,11 +119,16 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     if (!current)
         return;
     p->backlog->reading = false;
+    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+        asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
+        return;
+    }
     if (!reply || reply->type != REDIS_REPLY_ARRAY) {
         if (reply && !asq__reply_is_transient(reply))
             asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
                              p->number, asq__reply_text(reply));
-        return; /* again at the end of the next cycle */
+        p->backlog->refused = true;
+        return;
     }
     for (size_t i = 0; i < reply->elements && !full; i++) {
         struct asq__stream_id *from = &p->backlog->from;
@@ -159,8 +165,14 @@ void asq__backlog_go_on(struct asq__process *w)
 {
     ASQ__LIST_EACH (it, &w->leaving) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, leaving);
-        if (asq__partition_is_owned(p) && !p->backlog->reading &&
+        if (asq__partition_is_owned(p) && !p->backlog->reading && !p->backlog->refused &&
             !is_full(p, w->config.max_backlog_size / 2, AT_LEAST / 2))
             read_again(p);
     }
+}
+
+void asq__backlog_try_again(struct asq__process *w)
+{
+    ASQ__LIST_EACH (it, &w->leaving)
+        ASQ__CONTAINER(it, struct asq__partition, leaving)->backlog->refused = false;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "worker/process.h"
 
 enum {
@@ -393,6 +394,10 @@ static void section_answered(const struct section *s, const redisReply *reply)
         asq__partition_fence(p, "the commit found another token in its lease");
         return;
     }
+    if (reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "WRONGTYPE")) {
+        asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
+        return;
+    }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
         asq__process_log(w, ASQ_LOG_ERROR,
                          "partition %u: Redis refuses a commit; it is tried again: %s", p->number,
@@ -488,7 +493,12 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     for (size_t i = 0; i < c->npieces; i++) {
         const struct piece *piece = &c->pieces[i];
         const struct asq__entry *e = piece->entry;
-        asq__cmd_put(cmd, piece->first && piece->last ? "1" : piece->last ? "l" : "a", 1);
+        asq__cmd_put(cmd,
+                     piece->first && piece->last ? "1"
+                     : piece->last               ? "l"
+                     : piece->first              ? "f"
+                                                 : "a",
+                     1);
         asq__cmd_number(cmd, (uint64_t) p->w->config.max_expire_time_s * 1000);
         asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
         asq__cmd_number(cmd, (*e->batch->reply != '\0') + e->nchannels);
@@ -619,8 +629,13 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         asq__partition_fence(p, "its lease holds another token");
         return;
     }
-    uint64_t held = seq->type == REDIS_REPLY_STRING ? strtoull(seq->str, NULL, 10) : 0;
+    const char *text = seq->type == REDIS_REPLY_STRING ? seq->str : "0";
+    uint64_t held;
     p->recovering = false;
+    if (!asq__decimal_read(&text, &held) || *text || held > p->seq) {
+        asq__partition_fence(p, "the sequence number in its lease is none of its own");
+        return;
+    }
     if (held < p->acked) {
         /* Redis has lost the tail of its history, and with it what this worker believes. */
         asq__partition_fence(p, "Redis has gone back in time");

@@ -14,6 +14,7 @@
 
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/hash.h"
 #include "worker/process.h"
 
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
@@ -328,7 +329,13 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         if (e->calls[i].state == ASQ__CALL_FINISHED)
             continue;
-        if (e->refused)
+        if (e->misplaced)
+            asq__wcall_fail(
+                &e->calls[i], ASQ_EPROTO,
+                "the call was put into partition %u, to which not all agents of its batch "
+                "belong: its client computes partitions wrongly",
+                p->number);
+        else if (e->refused)
             asq__wcall_fail(&e->calls[i], ASQ_EBUSY,
                             "more than %u calls wait in partition %u already (--max-waiting)",
                             p->w->config.max_waiting, p->number);
@@ -436,6 +443,17 @@ static bool is_canceled(const struct asq__wcall *c)
     return asq__backlog_is_canceled(c->entry->part, &id);
 }
 
+/* Is it for agents of this partition? A state that grew elsewhere would be another one. */
+static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *batch)
+{
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        const char *agent = batch->jobs[i]->agent;
+        if (asq__partition_of(agent, strlen(agent), p->w->nparts) != p->number)
+            return false;
+    }
+    return true;
+}
+
 /* `again`: it had been left in the stream, or come behind what was; read_before: it had been seen, so
  * what is never left was taken in then. False: it is left there. */
 static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
@@ -499,6 +517,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->unfinished = batch->n_jobs;
     e->control = control;
     e->refused = refused;
+    e->misplaced = !control && !is_at_home(p, batch);
     p->held_calls += batch->n_jobs;
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;

@@ -18,7 +18,13 @@
 #include "worker/place.h"
 #include "worker/process.h"
 
-enum { BLOCKED_THREAD_MS = 5000, HASH_LIVES_LEASES = 10, UNWANTED_LEASES = 2, BEAT_RETRY_MS = 200 };
+enum {
+    TELL_MS = 60000,
+    BLOCKED_THREAD_MS = 5000,
+    HASH_LIVES_LEASES = 10,
+    UNWANTED_LEASES = 2,
+    BEAT_RETRY_MS = 200
+};
 
 struct peer {
     struct asq__node node;
@@ -47,8 +53,10 @@ struct asq__members {
     atomic_llong acked_ms;   /* when the last acknowledged beat was sent; 0: never */
     atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
     atomic_uint partitions;  /* owned, for the hash */
-    char *classes;           /* JSON */
-    int64_t time_asked_ms;   /* when TIME was sent */
+    int64_t beat_told_ms;
+    char *classes;         /* JSON */
+    int64_t time_asked_ms; /* when TIME was sent */
+    int64_t told_ms;       /* that the others cannot be seen */
 };
 
 static const void *peer_key(const struct asq__node *node, size_t *n)
@@ -104,6 +112,13 @@ static bool beat(struct asq__members *m, redisContext *ctx)
         if (redisGetReply(ctx, &reply) != REDIS_OK)
             return false;
         redisReply *r = reply;
+        if (r->type == REDIS_REPLY_ERROR && sent - m->beat_told_ms >= TELL_MS) {
+            asq__process_log(
+                w, ASQ_LOG_ERROR,
+                "Redis does not take this worker's beat, without which it starts no calls: %s",
+                r->str);
+            m->beat_told_ms = sent;
+        }
         if (i == 1 && r->type != REDIS_REPLY_INTEGER)
             ok = false;
         if (i == 4 && r->type == REDIS_REPLY_STRING)
@@ -239,7 +254,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, bool mine, 
     const char *owner = p->seen_owner, *token = p->seen_token;
     if (asq__partition_is_owned(p)) {
         if (!token || strcmp(token, p->token) != 0)
-            asq__partition_fence(p, "another worker holds its lease");
+            asq__partition_fence(p, token ? "another worker holds its lease" : "its lease is gone");
         else if (!mine && p->state == ASQ__PART_ACTIVE)
             asq__partition_drain(p, w->config.drain_timeout_ms);
         return;
@@ -251,6 +266,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, bool mine, 
     bool free_now = !token || !*token || is_self || !holder || !is_alive(m, holder, now);
     if (!free_now) {
         p->unowned_since_ms = 0;
+        asq__partition_claim_not(p);
         return;
     }
     if (!p->unowned_since_ms)
@@ -258,7 +274,9 @@ static void decide(struct asq__members *m, struct asq__partition *p, bool mine, 
     /* What nobody has taken for long is taken by anybody: views of membership may differ. */
     bool unwanted = now - p->unowned_since_ms > UNWANTED_LEASES * w->config.lease_time_ms;
     if (mine || unwanted)
-        asq__partition_claim(p, token ? token : "");
+        asq__partition_claim(p);
+    else
+        asq__partition_claim_not(p);
 }
 
 static void evaluate(struct asq__members *m)
@@ -344,11 +362,13 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__members *m = p->w->members;
     (void) c;
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        if (asq__reply_is_error(reply, "WRONGTYPE"))
-            asq__process_log(p->w, ASQ_LOG_ERROR,
-                             "the lease of partition %u is no hash; delete that key: %s", p->number,
-                             reply->str);
-        m->look_failed = !reply;
+        m->look_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
+        if (asq__reply_is_error(reply,
+                                "WRONGTYPE")) { /* no lease: nobody holds it; see claim.lua */
+            free(p->seen_owner);
+            free(p->seen_token);
+            p->seen_owner = p->seen_token = NULL;
+        }
     } else {
         replace(&p->seen_owner, reply->element[0]);
         replace(&p->seen_token, reply->element[1]);
@@ -413,6 +433,14 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__process *w = m->w;
     char key[ASQ__KEY_MAX];
     if (!reply || reply->type != REDIS_REPLY_ARRAY) {
+        if (reply && asq__now_ms() - m->told_ms >= TELL_MS) {
+            asq__keys_workers(asq__redis_keys(w->redis), key);
+            asq__process_log(
+                w, ASQ_LOG_ERROR,
+                "the workers cannot be listed, and no partitions claimed or handed over: %s: %s",
+                key, asq__reply_text(reply));
+            m->told_ms = asq__now_ms();
+        }
         m->look_failed = true;
         look_answered(m);
         return;

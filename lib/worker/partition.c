@@ -11,7 +11,7 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-enum { DRAIN_PATIENCE_MS = 1000 };
+enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
@@ -67,11 +67,13 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
     for (size_t i = 0; i + 1 < list->elements; i += 2) {
         const redisReply *field = list->element[i], *value = list->element[i + 1];
         struct asq__attempt *a = &p->attempts[p->nattempts];
-        if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
-            (size_t) field->len >= sizeof a->call + 2)
+        if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
             continue;
         bool sign = field->str[0] == ASQ__ATTEMPT_MARK || field->str[0] == ASQ__ATTEMPT_RETRY;
-        memcpy(a->call, field->str + sign, strlen(field->str + sign) + 1);
+        size_t n = strlen(field->str + sign);
+        if (n >= sizeof a->call)
+            continue; /* no id of a call */
+        memcpy(a->call, field->str + sign, n + 1);
         a->kind = sign ? (enum asq__attempt_kind) field->str[0] : ASQ__ATTEMPT_DIED;
         char *rest = value->str;
         a->count = (uint32_t) strtoul(rest, &rest, 10);
@@ -81,32 +83,22 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
     }
 }
 
-static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
+static void claim_next(struct asq__process *w);
+
+static void tell_aside(const struct asq__partition *p, const redisReply *keys)
 {
-    struct asq__partition *p = user;
+    for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++)
+        if (keys->element[i]->type == REDIS_REPLY_STRING)
+            asq__process_log(
+                p->w, ASQ_LOG_ERROR,
+                "partition %u: %s was of a wrong type: somebody has written over it. It is %s:aside "
+                "now, and what the partition had in it is lost",
+                p->number, keys->element[i]->str, keys->element[i]->str);
+}
+
+static void granted(struct asq__partition *p, const redisReply *reply)
+{
     struct asq__process *w = p->w;
-    (void) c;
-    if (p->state != ASQ__PART_CLAIMING)
-        return;
-    p->state = ASQ__PART_IDLE;
-    if (!reply)
-        return; /* whether it was granted shows at the next look */
-    if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM);
-        asq__members_look(w->members);
-        return;
-    }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
-                         reply->str);
-        if (asq__reply_is_transient(reply)) /* a replica by now: its address may lead elsewhere */
-            asq__redis_drop(w->redis, "Redis does not take claims");
-        return;
-    }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[0]->integer != 1 ||
-        reply->elements != 5)
-        return; /* somebody else was faster */
     p->state = ASQ__PART_ACTIVE;
     p->epoch = (uint64_t) reply->element[1]->integer;
     p->ownership++;
@@ -115,6 +107,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
     if (reply->element[3]->type == REDIS_REPLY_STRING)
         asq__stream_id_parse(reply->element[3]->str, &p->inherited);
     take_attempts(p, reply->element[4]);
+    tell_aside(p, reply->element[5]);
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
@@ -130,20 +123,80 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         asq__reader_add(p);
 }
 
-void asq__partition_claim(struct asq__partition *p, const char *expected_token)
+static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__partition *p = user;
+    struct asq__process *w = p->w;
+    (void) c;
+    w->claims_in_flight--;
+    if (p->state != ASQ__PART_CLAIMING)
+        return;
+    p->state = ASQ__PART_IDLE;
+    if (!reply)
+        return; /* whether it was granted shows at the next look */
+    if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM);
+        asq__members_look(w->members);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
+                         reply->str);
+        if (asq__reply_is_transient(reply)) { /* a replica by now: its address may lead elsewhere */
+            asq__redis_drop(w->redis, "Redis does not take claims");
+            return;
+        }
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 6 &&
+               reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
+        granted(p, reply);
+    } /* else somebody else was faster */
+    claim_next(w);
+}
+
+static void claim(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
-    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX];
-    if (p->state != ASQ__PART_IDLE || random_token(p->token) < 0)
+    const struct asq__keys *keys = asq__redis_keys(w->redis);
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], dead[ASQ__KEY_MAX];
+    enum { KEYS = 4, ARGC = KEYS + 3 };
+    if (random_token(p->token) < 0)
         return;
-    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
-    asq__keys_jobs(asq__redis_keys(w->redis), p->number, jobs);
-    asq__keys_attempts(asq__redis_keys(w->redis), p->number, attempts);
-    const char *argv[] = { lease, jobs, attempts, expected_token, w->config.id, p->token };
+    asq__keys_lease(keys, p->number, lease);
+    asq__keys_jobs(keys, p->number, jobs);
+    asq__keys_attempts(keys, p->number, attempts);
+    asq__keys_dead(keys, p->number, dead);
+    const char *argv[ARGC] = {
+        lease, jobs, attempts, dead, p->seen_token ? p->seen_token : "", w->config.id, p->token
+    };
     if (asq__script_run(asq__redis_conn(w->redis, p->number),
                         asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
-                        3, 3, argv) == 0)
-        p->state = ASQ__PART_CLAIMING;
+                        KEYS, ARGC - KEYS, argv) < 0)
+        return;
+    p->state = ASQ__PART_CLAIMING;
+    w->claims_in_flight++;
+}
+
+/* A claim has Redis look through a partition, and its reader fetch what waits there. So a few are made at a
+ * time, and the next when one is answered: a server that is busy has them spread over more time. */
+static void claim_next(struct asq__process *w)
+{
+    struct asq__list *node;
+    while (w->claims_in_flight < CLAIMS_AT_ONCE && (node = asq__list_pop(&w->claims))) {
+        struct asq__partition *p = ASQ__CONTAINER(node, struct asq__partition, claim);
+        if (p->state == ASQ__PART_IDLE)
+            claim(p);
+    }
+}
+
+void asq__partition_claim(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    if (asq__list_empty(&p->claim))
+        asq__list_add(&w->claims, &p->claim);
+    claim_next(w);
+}
+
+void asq__partition_claim_not(struct asq__partition *p)
+{
+    asq__list_del(&p->claim);
 }
 
 /* ---- dropping what is in memory ---- */
@@ -305,6 +358,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
         asq__list_init(&p->held);
+        asq__list_init(&p->claim);
         if (asq__table_init(&p->entries, entry_key) < 0 ||
             asq__table_init(&p->actors, actor_key) < 0)
             return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
@@ -317,6 +371,7 @@ void asq__partitions_drop(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++) {
         drop_all(&w->parts[i]);
+        asq__partition_claim_not(&w->parts[i]);
         w->parts[i].ownership++;
     }
 }

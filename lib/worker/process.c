@@ -108,6 +108,7 @@ static void begin_stop(struct asq__process *w)
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING)
             p->drain_deadline_ms = INT64_MAX; /* this is no balancing any more */
+        asq__partition_claim_not(p);
         asq__partition_drain(p, ASQ_FOREVER);
     }
 }
@@ -246,6 +247,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     look_at_policy(w);
     asq__unload_idle(w, IDLE_LIVE_MS);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
+    asq__backlog_try_again(w);
     asq__deadlock_look(w);
     asq__stuck_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)
@@ -449,6 +451,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->ready);
     asq__list_init(&w->loads);
     asq__list_init(&w->leaving);
+    asq__list_init(&w->claims);
     asq__list_init(&w->idle);
     asq__list_init(&w->idle_live);
     asq__list_init(&w->handover);

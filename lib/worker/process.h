@@ -97,6 +97,7 @@ struct asq__entry {
     bool lookup;        /* its record must be read before it runs */
     bool again;   /* it may have been begun before: what it calls may have been called before */
     bool refused; /* too many wait already */
+    bool misplaced; /* it is in another agent's partition */
     bool behind;    /* later ones of its sender came before it */
     bool overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
     bool control; /* await, cancel: handled at once */
@@ -180,6 +181,7 @@ struct asq__partition {
     /* What the lease said when it was last read, whoever holds it. */
     char *seen_owner, *seen_token;
     int64_t unowned_since_ms;
+    struct asq__list claim; /* in process->claims while it is to be claimed */
 };
 
 /* A field of the partition's attempts: the call id, alone or with a sign before it. */
@@ -256,6 +258,8 @@ struct asq__process {
     struct asq__list ready;     /* partitions with an open commit */
     struct asq__list loads;     /* partitions with records to fetch */
     struct asq__list leaving;   /* partitions with a backlog */
+    struct asq__list claims;    /* partitions to be claimed */
+    size_t claims_in_flight;
     struct asq__list idle;      /* actors that nothing concerns, longest first */
     struct asq__list idle_live; /* … of them, those whose state is there as a value too */
     struct asq__members *members;
@@ -305,7 +309,9 @@ int asq__partitions_init(struct asq__process *w);
 void asq__partitions_drop(
     struct asq__process *w); /* all that they hold; answers to come find nothing */
 void asq__partitions_release(struct asq__process *w);
-void asq__partition_claim(struct asq__partition *p, const char *expected_token);
+/* If it is still held as was last seen. It may be a while: claims are spread over time. */
+void asq__partition_claim(struct asq__partition *p);
+void asq__partition_claim_not(struct asq__partition *p); /* if it has not left yet */
 /* Stops starting calls, and hands it back once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 void asq__partition_fence(struct asq__partition *p, const char *why);
@@ -359,7 +365,8 @@ bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size
 size_t asq__backlog_calls(const struct asq__partition *p); /* that are left, about */
 bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id);
 void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
-void asq__backlog_go_on(struct asq__process *w); /* at the end of the cycle */
+void asq__backlog_go_on(struct asq__process *w);     /* at the end of the cycle */
+void asq__backlog_try_again(struct asq__process *w); /* once a second: where Redis has refused to */
 void asq__backlog_drop(struct asq__partition *p);
 
 /* dispatch.c */

@@ -41,6 +41,7 @@ struct asq__reader {
     bool patient; /* … behind the answers to what the last one led to */
     bool changed; /* … and it is to be cut short */
     bool unblocking;
+    size_t asking; /* answers to come about which stream is none */
 };
 
 static void read_on(struct asq__reader *r);
@@ -82,6 +83,47 @@ static struct asq__partition *find_stream(const struct asq__reader *r, const cha
     return NULL;
 }
 
+/* ---- a key that is no stream ---- */
+
+struct question {
+    struct asq__reader *reader;
+    struct asq__partition *part;
+    uint64_t ownership;
+};
+
+static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct question *q = user;
+    struct asq__reader *r = q->reader;
+    struct asq__partition *p = q->part;
+    (void) c;
+    if (asq__reply_is_error(reply, "WRONGTYPE") && p->ownership == q->ownership)
+        asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
+    free(q);
+    r->due |= --r->asking == 0;
+}
+
+/* One of them has made Redis refuse to read all: which? */
+static void find_lie(struct asq__reader *r)
+{
+    struct asq__redis *redis = r->w->redis;
+    for (size_t i = 0; i < r->nasked; i++) {
+        struct asq__partition *p = r->asked[i].part;
+        struct question *q = malloc(sizeof *q);
+        if (!q)
+            break;
+        *q = (struct question){ r, p, r->asked[i].ownership };
+        if (asq__conn_cmd(asq__redis_conn(redis, p->number), on_length, q, "XLEN", r->asked[i].key,
+                          NULL) < 0) {
+            free(q);
+            break;
+        }
+        r->asking++;
+    }
+    if (r->asking == 0)
+        asq__conn_drop(r->conn, "one of its keys is no stream");
+}
+
 static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
@@ -90,6 +132,10 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
     r->reading = r->changed = false;
     if (!reply)
         return; /* lost: read again when it is up */
+    if (asq__reply_is_error(reply, "WRONGTYPE") && r->asking == 0) {
+        find_lie(r);
+        return;
+    }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
         asq__process_log(r->w, ASQ_LOG_ERROR, "reading job streams: %s", reply->str);
         asq__conn_drop(r->conn, reply->str); /* with the backoff of a new connection */
@@ -130,7 +176,7 @@ void asq__readers_go_on(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];
-        if (!r || !r->due || (r->patient && is_committing(r)))
+        if (!r || !r->due || r->asking || (r->patient && is_committing(r)))
             continue;
         read_on(r);
         asq__conn_flush(r->conn);
@@ -142,7 +188,7 @@ static void read_on(struct asq__reader *r)
     const char *argv[6 + 2 * STREAMS];
     char ids[STREAMS][48], count[16], block[16];
     r->due = false;
-    if (r->n == 0 || r->reading || !asq__conn_is_up(r->conn))
+    if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
         return;
     snprintf(count, sizeof count, "%d", ENTRIES_PER_READ);
     snprintf(block, sizeof block, "%d", BLOCK_MS);

@@ -4,6 +4,8 @@
  */
 #include "load.h"
 #include "support/suite.h"
+#include "value/hash.h"
+#include "value/msg.h"
 
 #include <regex.h>
 #include <signal.h>
@@ -39,6 +41,7 @@ static void stop(void)
 
 /* ---- under load ---- */
 
+/* celery #8030, #8091, #9054: the worker connects again and consumes no more. */
 START_TEST(celery_8030_redis_is_restarted_20_times_under_load)
 {
     start(durable);
@@ -184,12 +187,82 @@ START_TEST(a_record_that_cannot_be_read_is_told_and_kept)
 }
 END_TEST
 
-START_TEST(keys_of_a_wrong_type_block_nobody_else_and_can_be_repaired)
+/* A key of a partition is of a wrong type, when a worker comes (odd) or while one runs. Other partitions are
+ * not held up, and the partition itself goes on: without what was there, and told. */
+static const char *const lying_keys[] = { "lease", "jobs", "attempts", "dead" };
+
+START_TEST(a_key_of_a_wrong_type_is_set_aside)
 {
-    static const char *const names[] = { "agents", "lease", "dead", "attempts" };
+    const char *name = lying_keys[_i / 2];
+    bool before = _i % 2;
+    asq_agent *a, *poison, *other;
+    asq_result *guilty = NULL;
+    int64_t value;
+    int rc, ran = 0;
+
+    start(NULL);
+    ck_assert_int_eq(asq_create(h, "Counter", "{x}a", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_create(h, "Poison", "{x}p", &poison, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", "other", &other, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(poison, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
+    int p = partition_of("{x}a");
+    ck_assert_int_ne(p, partition_of("other"));
+    char *key = sup_format("asq:{default.%d}:%s", p, name), *aside = sup_format("%s:aside", key);
+    int64_t epoch = sup_redis_int(redis, "HGET asq:{default.%d}:lease epoch", p);
+    if (before)
+        load_worker_stop(worker);
+    sup_redis_do(redis, "DEL %s", key);
+    sup_redis_do(redis, "HSET %s lies 1 more lies", key); /* a lease is made one below */
+    if (strcmp(name, "lease") == 0) {
+        sup_redis_do(redis, "DEL %s", key);
+        sup_redis_do(redis, "SET %s lies", key);
+    }
+    if (strcmp(name, "attempts") == 0) {
+        sup_redis_do(redis, "DEL %s", key);
+        sup_redis_do(redis, "SADD %s lies", key);
+    }
+    if (before)
+        worker = load_worker(sup_redis_url(redis), NULL);
+    /* It is used by commits of what is given up. */
+    if (strcmp(name, "jobs") != 0 && !sup_is_wrapped())
+        ck_assert_int_eq(asq_call(poison, "die", &guilty, "[i]", 2), 0);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
+        rc = asq_call_wait(a, "add", NULL, "[i]", 1);
+        ck_assert_msg(rc == 0 || (rc == ASQ_EREDIS && strcmp(name, "jobs") == 0), "%s",
+                      asq_errmsg(h)); /* what is no stream takes no calls */
+        ran += rc == 0;
+    }
+    sup_wait_until((rc = asq_call_wait(a, "add", NULL, "[i]", 1)) == 0);
+    if (guilty) {
+        ck_assert_int_eq(asq_result_wait(guilty, 2 * sup_limit_ms()), ASQ_EDEADLETTER);
+        ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:dead", p), 1);
+        asq_result_free(guilty);
+    }
+    ck_assert_int_eq(asq_call(a, "read", &guilty, NULL), 0);
+    ck_assert_int_eq(asq_result_int(guilty, &value), 0);
+    ck_assert_int_eq(value, ran + 1);
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS %s", aside), 1);
+    ck_assert_int_gt(sup_redis_int(redis, "HGET asq:{default.%d}:lease epoch", p), epoch);
+    asq_result_free(guilty);
+    asq_agent_free(a);
+    asq_agent_free(poison);
+    asq_agent_free(other);
+    free(key);
+    free(aside);
+    stop();
+}
+END_TEST
+
+/* Agents are not set aside: who calls is told, and they are there again when the key is. */
+START_TEST(agents_of_a_wrong_type_are_told_and_stay)
+{
     asq_agent *a, *other;
     asq_result *r;
-    char key[64];
+    int rc;
+
     start(NULL);
     ck_assert_int_eq(asq_create(h, "Counter", "a", &a, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_create(h, "Counter", "other", &other, "{s:i}", "value", 0), 0);
@@ -197,22 +270,203 @@ START_TEST(keys_of_a_wrong_type_block_nobody_else_and_can_be_repaired)
     ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
     int p = partition_of("a");
     ck_assert_int_ne(p, partition_of("other"));
-    snprintf(key, sizeof key, "asq:{default.%d}:%s", p, names[_i]);
-    if (sup_redis_int(redis, "EXISTS %s", key))
-        sup_redis_do(redis, "RENAME %s kept", key);
-    sup_redis_do(redis, "SET %s lies", key);
-    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
-    for (int i = 0; i < 20; i++)
+    sup_redis_do(redis, "RENAME asq:{default.%d}:agents kept", p);
+    sup_redis_do(redis, "SET asq:{default.%d}:agents lies", p);
+    for (int i = 0; i < 3; i++) {
+        rc = asq_call_wait(a, "add", NULL, "[i]", 1);
+        ck_assert_msg(rc == ASQ_EREDIS, "%s: %s", asq_error_name(rc), asq_errmsg(h));
+        ck_assert_ptr_nonnull(strstr(asq_errmsg(h), "not a hash"));
         ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
-    sup_redis_do(redis, "DEL %s", key);
-    if (sup_redis_int(redis, "EXISTS kept"))
-        sup_redis_do(redis, "RENAME kept %s", key);
-    /* Done before, told as an error, or done now; it ends, and the next works. */
-    ck_assert_int_ne(asq_result_wait(r, sup_limit_ms()), ASQ_ETIMEOUT);
-    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    }
+    sup_redis_do(redis, "RENAME kept asq:{default.%d}:agents", p);
+    int64_t value;
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, 1);
     asq_result_free(r);
     asq_agent_free(a);
     asq_agent_free(other);
+    stop();
+}
+END_TEST
+
+START_TEST(a_lease_with_lies_in_its_fields_is_made_anew)
+{
+    static const char *const fields[] = { "seq lies",   "seq 999999", "seq -1",
+                                          "epoch lies", "token lies", "owner lies" };
+    asq_agent *a;
+    int64_t value;
+    asq_result *r;
+
+    start(NULL);
+    ck_assert_int_eq(asq_create(h, "Counter", "a", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    int p = partition_of("a");
+    for (int i = 0; i < (int) (sizeof fields / sizeof *fields); i++) {
+        char *command = sup_format("HSET asq:{default.%d}:lease %s", p, fields[i]);
+        sup_redis_do(redis, command);
+        free(command);
+        ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+        ck_assert_msg(asq_result_int(r, &value) == 0, "%s: %s", fields[i], asq_errmsg(h));
+        ck_assert_int_eq(value, i + 1);
+        asq_result_free(r);
+    }
+    /* No ids of calls, too long or too short, and values that are no counts. */
+    load_worker_stop(worker);
+    char field[100];
+    for (size_t n = 0; n < sizeof field - 1; n++) {
+        memset(field, n % 3 == 0 ? '!' : '~', sizeof field);
+        sup_redis_do(redis, "HSET asq:{default.%d}:attempts %b %s", p, field, n,
+                     n % 2 ? "lies" : "-1 -1 -1");
+    }
+    worker = load_worker(sup_redis_url(redis), NULL);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_agent_free(a);
+    stop();
+}
+END_TEST
+
+/* "P-BATCH-INDEX" → asq:{default.P}:r:BATCH */
+static char *record_of(asq_result *r)
+{
+    char *id = sup_format("%s", asq_result_id(r)), *batch = strchr(id, '-') + 1;
+
+    batch[-1] = '\0';
+    *strchr(batch, '-') = '\0';
+    char *key = sup_format("asq:{default.%s}:r:%s", id, batch);
+    free(id);
+    return key;
+}
+
+/* Before the first result of a batch is written, or between two of them. */
+START_TEST(what_stands_where_results_belong_is_written_over)
+{
+    char *begun = sup_path("begun"), *go = sup_path("go");
+    asq_agent *holder, *a;
+    asq_result *held, *added;
+    int64_t value;
+
+    start(NULL);
+    ck_assert_int_eq(asq_create(h, "Echo", "{x}h", &holder, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", "{x}a", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(holder, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    asq_cork(h);
+    ck_assert_int_eq(asq_call(holder, "hold", &held, "[s, s]", begun, go), 0);
+    ck_assert_int_eq(asq_call(a, "add", &added, "[i]", 1), 0);
+    ck_assert_int_eq(asq_uncork(h), 0);
+    char *key = record_of(held), *other = record_of(added);
+    ck_assert_str_eq(key, other);
+    ck_assert_int_eq(asq_result_int(added, &value), 0);
+    if (_i < 2)
+        sup_redis_do(redis, "DEL %s", key);
+    if (_i == 0)
+        sup_redis_do(redis, "RPUSH %s lies", key);
+    else if (_i == 1)
+        sup_redis_do(redis, "XADD %s * li es", key);
+    free(sup_write_file("go", ""));
+    ck_assert_int_eq(asq_result_wait(held, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_result_free(held);
+    asq_result_free(added);
+    asq_agent_free(holder);
+    asq_agent_free(a);
+    free(key);
+    free(other);
+    free(begun);
+    free(go);
+    stop();
+}
+END_TEST
+
+/* What a client finds, when nothing was pushed to it: nobody serves the call, so it is the record alone. */
+START_TEST(a_result_that_lies_is_told_to_its_caller)
+{
+    static const struct {
+        const char *command, *bytes;
+        size_t n;
+    } lies[] = { { "SET %s %b", "\xff\xff\xff", 3 },
+                 { "SET %s %b", "", 0 },
+                 { "SET %s %b",
+                   "\n\x10"
+                   "0123456789abcdef"
+                   "\x12\x7f",
+                   20 }, /* cut short */
+                 { "SET %s %b",
+                   "\n\x10"
+                   "0123456789abcdef",
+                   18 }, /* of another batch */
+                 { "SADD %s %b", "x", 1 },
+                 { "HSET %s f %b", "x", 1 } };
+    asq_agent *a;
+    asq_result *r;
+
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    ck_assert_int_eq(asq_attach(h, "a", &a), 0);
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    char *key = record_of(r);
+    sup_redis_do(redis, lies[_i].command, key, lies[_i].bytes, lies[_i].n);
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), ASQ_EPROTO);
+    free(key);
+    asq_result_free(r);
+    asq_agent_free(a);
+    asq_close(h);
+    sup_redis_free(redis);
+}
+END_TEST
+
+/* Everybody who reaches Redis can push to the channels of clients and workers. */
+START_TEST(pushes_that_lie_are_passed_over)
+{
+    static const char *const lies[] = { "", "\xff\xff\xff",
+                                        "\n\x10"
+                                        "0123456789abcdef"
+                                        "\x12\x7f",
+                                        "x", "\x1a\x03\x1a\x01\xff" };
+    asq_agent *a;
+
+    start(NULL);
+    ck_assert_int_eq(asq_create(h, "Counter", "a", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    redisReply *channels = sup_redis_reply(redis, "PUBSUB CHANNELS");
+    ck_assert_uint_ge(channels->elements, 3); /* the client's, the worker's, all workers' */
+    for (size_t c = 0; c < channels->elements; c++)
+        for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
+            sup_redis_do(redis, "PUBLISH %s %s", channels->element[c]->str, lies[i]);
+    freeReplyObject(channels);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_agent_free(a);
+    stop();
+}
+END_TEST
+
+/* A client that computes partitions wrongly is told; no second state of the agent begins. */
+START_TEST(a_call_in_another_agents_partition_is_refused)
+{
+    uint8_t id[ASQ__BATCH_ID] = { 1 };
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CREATE,
+                            .agent = "stray",
+                            .class_name = "Counter" };
+    asq_result *r;
+    struct asq__buf b;
+    uint32_t home = asq__partition_of("stray", 5, 128), p = (home + 1) % 128;
+
+    start(NULL);
+    asq__buf_init(&b, 4096);
+    asq__batch_head(id, "stranger", 1, &b);
+    ck_assert_int_eq(asq__job_encode(&job, &b), 0);
+    sup_redis_do(redis, "XADD asq:{default.%u}:jobs * call x batch %b", p, b.data, b.len);
+    char *call = sup_format("%u-01000000000000000000000000000000-0", p);
+    ck_assert_int_eq(asq_result_attach(h, call, &r), 0);
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), ASQ_EPROTO);
+    ck_assert_ptr_nonnull(strstr(asq_result_error(r)->message, "partition"));
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default.%u}:agents", p), 0);
+    asq__buf_release(&b);
+    asq_result_free(r);
+    free(call);
     stop();
 }
 END_TEST
@@ -390,7 +644,13 @@ int main(void)
     tcase_add_test(t, a_commit_that_memory_refuses_is_kept);
     tcase_add_test(t, garbage_in_a_stream_becomes_dead_letters);
     tcase_add_test(t, a_record_that_cannot_be_read_is_told_and_kept);
-    tcase_add_loop_test(t, keys_of_a_wrong_type_block_nobody_else_and_can_be_repaired, 0, 4);
+    tcase_add_loop_test(t, a_key_of_a_wrong_type_is_set_aside, 0, 8);
+    tcase_add_test(t, agents_of_a_wrong_type_are_told_and_stay);
+    tcase_add_test(t, a_lease_with_lies_in_its_fields_is_made_anew);
+    tcase_add_loop_test(t, what_stands_where_results_belong_is_written_over, 0, 3);
+    tcase_add_loop_test(t, a_result_that_lies_is_told_to_its_caller, 0, 6);
+    tcase_add_test(t, pushes_that_lie_are_passed_over);
+    tcase_add_test(t, a_call_in_another_agents_partition_is_refused);
     tcase_add_test(t, a_commit_writes_all_or_nothing);
     tcase_add_test(t, asynq_799_a_redis_that_may_drop_keys_is_refused);
     tcase_add_test(t, asynq_799_a_policy_that_is_changed_later_is_told);

@@ -1,0 +1,137 @@
+/*
+ * check_recovery.c: what a worker does when Redis has done what it was asked to, and nobody has told, or when
+ * the answer is long in coming.
+ */
+#include "load.h"
+#include "support/proxy.h"
+#include "support/suite.h"
+#include "value/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LONG_MS = 3600000, ROUNDS = 12 };
+
+/* EVALSHA with the keys and arguments of claim.lua. */
+static const char claim[] = "*10\r\n$7\r\nEVALSHA\r\n";
+
+static sup_redis *redis;
+static sup_proxy *proxy;
+static asq *h;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    proxy = sup_proxy_start(sup_redis_socket(redis));
+    h = load_open(sup_redis_url(redis));
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_proxy_free(proxy);
+    sup_redis_free(redis);
+}
+
+/* One that only a commit's answer can tell that something is wrong. */
+static pid_t worker_behind_proxy(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    options.id = "w";
+    options.lease_time_ms = LONG_MS;
+    return load_worker(sup_proxy_url(proxy), &options);
+}
+
+/* What the keys of a commit of this partition begin with. */
+static char *commit_of(uint32_t p)
+{
+    char *jobs = sup_format("asq:{default.%u}:jobs", p);
+    char *pattern = sup_format("asq:{default.%u}:agents\r\n$%zu\r\n%s", p, strlen(jobs), jobs);
+
+    free(jobs);
+    return pattern;
+}
+
+/* The outcome of a commit whose answer was lost is read back (1); one that Redis did not get is sent again (0).
+ * Either way the call has taken effect once, and the worker goes on as the owner that it was. */
+START_TEST(a_commit_whose_answer_is_lost_takes_effect_once)
+{
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    char *pattern = commit_of(p);
+    pid_t w = worker_behind_proxy();
+    asq_agent *a;
+    asq_result *r;
+    int64_t value, epoch;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    epoch = sup_redis_int(redis, "HGET asq:{default.%u}:lease epoch", p);
+    for (int i = 1; i <= ROUNDS; i++) {
+        sup_proxy_cut(proxy, _i ? SUP_CUT_ANSWER : SUP_CUT_REQUEST, pattern);
+        ck_assert_int_eq(asq_call(a, "add_blocking", &r, "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_int(r, &value), 0);
+        ck_assert_int_eq(value, i);
+        asq_result_free(r);
+        sup_wait_until(sup_proxy_has_cut(proxy));
+    }
+    ck_assert_int_eq(asq_call(a, "read", &r, NULL), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, ROUNDS);
+    ck_assert_int_eq(sup_redis_int(redis, "HGET asq:{default.%u}:lease epoch", p), epoch);
+    asq_result_free(r);
+    asq_agent_free(a);
+    free(pattern);
+    load_worker_stop(w);
+}
+END_TEST
+
+/* Several commits are on their way when the connection breaks. */
+START_TEST(commits_keep_their_order_when_answers_are_lost_under_load)
+{
+    pid_t w = worker_behind_proxy();
+    struct load *l = load_new(h, 8);
+
+    for (int i = 0; i < 3 * ROUNDS; i++) {
+        sup_proxy_cut(proxy, i % 2 ? SUP_CUT_ANSWER : SUP_CUT_REQUEST, "}:agents\r\n$");
+        load_calls(l, 20);
+        sup_wait_until(asq_poll(h, 5) >= 0 && sup_proxy_has_cut(proxy));
+    }
+    load_check(l);
+    load_worker_stop(w);
+}
+END_TEST
+
+START_TEST(claims_are_spread_over_time)
+{
+    enum { AT_ONCE = 16, PARTITIONS = 128 };
+    pid_t w;
+
+    sup_proxy_hold(proxy, claim);
+    w = worker_behind_proxy();
+    sup_wait_until(sup_proxy_held(proxy) >= AT_ONCE);
+    sup_sleep_ms(200); /* were there to be more, they would have left together */
+    ck_assert_int_eq(sup_proxy_held(proxy), AT_ONCE);
+    sup_proxy_let_go(proxy);
+    sup_wait_until(sup_redis_int(redis, "EVAL %s 0",
+                                 "local n = 0 for p = 0, 127 do n = n + redis.call('HEXISTS', "
+                                 "'asq:{default.' .. p .. '}:lease', 'token') end return n") ==
+                   PARTITIONS);
+    load_worker_stop(w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("recovery");
+    TCase *t = tcase_create("recovery");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_loop_test(t, a_commit_whose_answer_is_lost_takes_effect_once, 0, 2);
+    tcase_add_test(t, commits_keep_their_order_when_answers_are_lost_under_load);
+    tcase_add_test(t, claims_are_spread_over_time);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}

@@ -1,0 +1,239 @@
+/*
+ * proxy.c: see proxy.h. What the test wants stands in shared memory; the proxy looks there for each piece
+ * that passes.
+ */
+#include "proxy.h"
+#include "support_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_LINKS = 64, PIECE = 256 << 10, LOOK_MS = 5 };
+
+struct control {
+    atomic_int cut; /* enum sup_cut; 0: nothing */
+    atomic_int cuts;
+    atomic_bool hold;
+    atomic_int held;
+    char pattern[256];
+};
+
+struct sup_proxy {
+    struct control *control;
+    char *socket, *url;
+    pid_t pid;
+};
+
+struct link {
+    int worker, redis;
+    bool cut, held;
+};
+
+static struct control *control;
+static struct link links[MAX_LINKS];
+static int nlinks;
+static char piece[PIECE];
+
+static int open_socket(const char *path, bool listening)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strncpy(a.sun_path, path, sizeof a.sun_path - 1);
+    if (fd >= 0 && (listening ? bind(fd, (struct sockaddr *) &a, sizeof a) < 0 || listen(fd, 64) < 0
+                              : connect(fd, (struct sockaddr *) &a, sizeof a) < 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool pass(int to, const char *data, ssize_t n)
+{
+    while (n > 0) {
+        ssize_t sent = send(to, data, (size_t) n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        data += sent;
+        n -= sent;
+    }
+    return true;
+}
+
+static int occurrences(ssize_t n)
+{
+    const char *at = piece, *end = piece + n;
+    size_t pattern = strlen(control->pattern);
+    int found = 0;
+
+    while (pattern && (at = memmem(at, (size_t) (end - at), control->pattern, pattern))) {
+        at += pattern;
+        found++;
+    }
+    return found;
+}
+
+/* False: the link has ended. */
+static bool request(struct link *l)
+{
+    ssize_t n = recv(l->worker, piece, sizeof piece, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR;
+    int cut = atomic_load(&control->cut),
+        found = cut || atomic_load(&control->hold) ? occurrences(n) : 0;
+    if (found && atomic_load(&control->hold)) {
+        l->held = true;
+        atomic_fetch_add(&control->held, found);
+    }
+    if (found && cut) {
+        atomic_store(&control->cut, 0);
+        if (cut == SUP_CUT_REQUEST) {
+            atomic_fetch_add(&control->cuts, 1);
+            return false;
+        }
+        l->cut = true;
+    }
+    return pass(l->redis, piece, n);
+}
+
+static bool answer(struct link *l)
+{
+    ssize_t n = recv(l->redis, piece, sizeof piece, 0);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR;
+    if (l->cut) {
+        atomic_fetch_add(&control->cuts, 1);
+        return false;
+    }
+    return pass(l->worker, piece, n);
+}
+
+static void accept_link(int listener, const char *redis_socket)
+{
+    int worker = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    int redis = worker >= 0 && nlinks < MAX_LINKS ? open_socket(redis_socket, false) : -1;
+
+    if (redis < 0) {
+        if (worker >= 0)
+            close(worker);
+        return;
+    }
+    links[nlinks++] = (struct link){ worker, redis, false, false };
+}
+
+static void serve(int listener, const char *redis_socket) __attribute__((noreturn));
+static void serve(int listener, const char *redis_socket)
+{
+    for (;;) {
+        struct pollfd fds[1 + 2 * MAX_LINKS] = { { listener, POLLIN, 0 } };
+        int n = nlinks;
+        for (int i = 0; i < n; i++) {
+            bool held = links[i].held && atomic_load(&control->hold);
+            fds[1 + 2 * i] = (struct pollfd){ links[i].worker, POLLIN, 0 };
+            fds[2 + 2 * i] = (struct pollfd){ held ? -1 : links[i].redis, POLLIN, 0 };
+        }
+        if (poll(fds, (nfds_t) (1 + 2 * n), LOOK_MS) < 0 && errno != EINTR)
+            _exit(1);
+        for (int i = n - 1; i >= 0; i--)
+            if ((fds[1 + 2 * i].revents && !request(&links[i])) ||
+                (fds[2 + 2 * i].revents && !answer(&links[i]))) {
+                close(links[i].worker);
+                close(links[i].redis);
+                links[i] = links[--nlinks];
+            }
+        if (fds[0].revents)
+            accept_link(listener, redis_socket);
+    }
+}
+
+sup_proxy *sup_proxy_start(const char *redis_socket)
+{
+    sup_proxy *p = sup__alloc(sizeof *p);
+    pid_t parent = getpid();
+    int listener;
+
+    p->control =
+        mmap(NULL, sizeof *p->control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    p->socket = sup_path("proxy.sock");
+    p->url = sup_format("unix:%s", p->socket);
+    listener = open_socket(p->socket, true);
+    if (p->control == MAP_FAILED || listener < 0)
+        sup_fail("a proxy cannot be made: %s", strerror(errno));
+    if ((p->pid = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        control = p->control;
+        serve(listener, redis_socket);
+    }
+    close(listener);
+    if (p->pid < 0)
+        sup_fail("fork: %s", strerror(errno));
+    return p;
+}
+
+const char *sup_proxy_url(const sup_proxy *p)
+{
+    return p->url;
+}
+
+void sup_proxy_free(sup_proxy *p)
+{
+    kill(p->pid, SIGKILL);
+    waitpid(p->pid, NULL, 0);
+    unlink(p->socket);
+    munmap(p->control, sizeof *p->control);
+    free(p->socket);
+    free(p->url);
+    free(p);
+}
+
+static void look_for(struct control *c, const char *pattern)
+{
+    memset(c->pattern, 0, sizeof c->pattern);
+    strncpy(c->pattern, pattern, sizeof c->pattern - 1);
+}
+
+void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern)
+{
+    atomic_store(&p->control->cut, 0);
+    atomic_store(&p->control->cuts, 0);
+    look_for(p->control, pattern);
+    atomic_store(&p->control->cut, how);
+}
+
+bool sup_proxy_has_cut(const sup_proxy *p)
+{
+    return atomic_load(&p->control->cuts) > 0;
+}
+
+void sup_proxy_hold(sup_proxy *p, const char *pattern)
+{
+    look_for(p->control, pattern);
+    atomic_store(&p->control->held, 0);
+    atomic_store(&p->control->hold, true);
+}
+
+int sup_proxy_held(const sup_proxy *p)
+{
+    return atomic_load(&p->control->held);
+}
+
+void sup_proxy_let_go(sup_proxy *p)
+{
+    atomic_store(&p->control->hold, false);
+}

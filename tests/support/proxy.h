@@ -1,0 +1,27 @@
+/*
+ * proxy.h: stands between a worker and Redis, Unix socket to Unix socket, and does what a network may do at
+ * just the wrong moment. A process of its own, ended with the test.
+ */
+#ifndef ASQ_TESTS_PROXY_H
+#define ASQ_TESTS_PROXY_H
+
+#include "support.h"
+
+typedef struct sup_proxy sup_proxy;
+
+sup_proxy *sup_proxy_start(const char *redis_socket);
+const char *sup_proxy_url(const sup_proxy *p);
+void sup_proxy_free(sup_proxy *p);
+
+/* The connection on which the pattern is sent next breaks: before Redis gets it, or when Redis has
+ * answered, which then nobody hears. */
+enum sup_cut { SUP_CUT_REQUEST = 1, SUP_CUT_ANSWER };
+void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern);
+bool sup_proxy_has_cut(const sup_proxy *p); /* since then */
+
+/* Nothing that Redis answers on a connection is heard any more once the pattern was sent there. */
+void sup_proxy_hold(sup_proxy *p, const char *pattern);
+int sup_proxy_held(const sup_proxy *p); /* how often the pattern was sent */
+void sup_proxy_let_go(sup_proxy *p);
+
+#endif
