@@ -749,6 +749,10 @@ typedef struct asq_worker_options {
                                     * comes beyond stays in Redis until there is room. 0: 256 MiB */
     uint32_t max_waiting;          /* calls of one partition that may wait; those beyond end in
                                     * ASQ_EBUSY at once, unless a method made them. 0: 1,000,000 */
+    size_t max_agent_memory;       /* bytes of agents, their states as encoded, that a process keeps
+                                    * in memory; beyond, those that are idle leave it, and are read
+                                    * from Redis when they are called. 0: 1 GiB */
+    int64_t agent_idle_time_ms;    /* … and so do those that nobody calls for so long; 0: 600000 */
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 

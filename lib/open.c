@@ -93,6 +93,8 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .max_attempts = 3,
                      .max_waiting = ASQ__MAX_WAITING,
                      .max_backlog_size = ASQ__MAX_BACKLOG_SIZE,
+                     .max_agent_memory = ASQ__MAX_AGENT_MEMORY,
+                     .agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS,
                      .max_message_size = h->max_message_size,
                      .lease_time_ms = 10000,
                      .drain_timeout_ms = CHILD_DRAIN_MS,

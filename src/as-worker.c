@@ -38,6 +38,8 @@ enum { FORMAT_TEXT, FORMAT_JSON };
 static const struct as_option options[] = {
     { "agent-dir", 'd', "DIR", "DIR", as_option_string, AT(worker.agent_dir), 0, 0, false,
       "folder of plugins (*.so); nobody else may write to\nit or to them" },
+    { "agent-idle-time", 0, "MS", NULL, as_option_ms, AT(worker.agent_idle_time_ms), 1, MAX_MS,
+      false, "an agent that nobody calls for so long leaves memory\n(10m)" },
     { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false,
       "every worker of the namespace that is alive" },
     { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 4096, false,
@@ -56,6 +58,9 @@ static const struct as_option options[] = {
       LOG_FORMATS ", to stderr (text)" },
     { "log-level", 0, "LEVEL", LOG_LEVELS, as_option_choice, AT(log_level), 0, 0, false,
       LOG_LEVELS " (info)" },
+    { "max-agent-memory", 0, "BYTES", NULL, as_option_size, AT(worker.max_agent_memory),
+      1024 * 1024, 1024 * GIB, false,
+      "of agents in the memory of a process, as encoded;\nbeyond, idle ones leave it (1G)" },
     { "max-attempts", 0, "N", NULL, as_option_u32, AT(worker.max_attempts), 1, 1000, false,
       "a call that its process died on so often becomes a\ndead letter (3)" },
     { "max-backlog-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_backlog_size),
@@ -94,7 +99,7 @@ static const struct as_option options[] = {
 static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir capacity drain-timeout id lease-time log-format log-level max-attempts "
+      "agent-dir agent-idle-time capacity drain-timeout id lease-time log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-expire-time max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
       start },

@@ -18,6 +18,15 @@ enum { FETCH_AT_ONCE = 256 };
 
 /* ---- actors ---- */
 
+/* What it holds, about: its state counts as encoded. */
+static void note_size(struct asq__actor *a)
+{
+    size_t bytes = sizeof *a + strlen(a->id) + (a->object.record ? a->object.record->n : 0);
+    if (bytes != a->bytes)
+        atomic_fetch_add(&a->part->w->actor_bytes, bytes - a->bytes);
+    a->bytes = bytes;
+}
+
 static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
 {
     size_t n = strlen(id);
@@ -38,6 +47,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
     asq__list_init(&a->wakers);
     asq__table_add(&p->actors, &a->node);
     atomic_fetch_add(&p->w->actors_in_memory, 1);
+    note_size(a);
     return a;
 }
 
@@ -48,6 +58,7 @@ void asq__actor_free(struct asq__actor *a)
     if (!a->orphan)
         asq__table_del(&a->part->actors, &a->node);
     atomic_fetch_sub(&a->part->w->actors_in_memory, 1);
+    atomic_fetch_sub(&a->part->w->actor_bytes, a->bytes);
     asq__object_release(&a->object);
     free(a);
 }
@@ -91,17 +102,28 @@ void asq__unload_idle(struct asq__process *w, int64_t older_than_ms)
     }
 }
 
-void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms)
+bool asq__is_crowded(const struct asq__process *w)
+{
+    return atomic_load(&w->actor_bytes) > w->config.max_agent_memory;
+}
+
+static void evict_from(struct asq__process *w, struct asq__list *idle)
 {
     int64_t now = asq__now_ms_coarse();
-    while (!asq__list_empty(&w->idle)) {
-        struct asq__actor *a = ASQ__CONTAINER(w->idle.next, struct asq__actor, where);
-        if (atomic_load(&w->actors_in_memory) <= keep && now - a->idle_since_ms < older_than_ms)
+    while (!asq__list_empty(idle)) {
+        struct asq__actor *a = ASQ__CONTAINER(idle->next, struct asq__actor, where);
+        if (!asq__is_crowded(w) && now - a->idle_since_ms < w->config.agent_idle_time_ms)
             break;
         if (a->saved_seq > a->part->acked)
             break; /* Redis does not have its state yet; nor that of those behind it, about */
         asq__actor_free(a);
     }
+}
+
+void asq__evict_idle(struct asq__process *w)
+{
+    evict_from(w, &w->idle);
+    evict_from(w, &w->idle_live); /* who was called a moment ago goes last */
 }
 
 /* ---- loading ---- */
@@ -143,6 +165,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
         return;
     }
     a->loaded = true;
+    note_size(a);
     asq__actor_go_on(a);
 }
 
@@ -735,6 +758,7 @@ void asq__run_finished(struct asq__handover *h)
             asq__commit_result(c, run, error);
         }
         asq__run_free(run);
+        note_size(a);
         unload_created(a, kind);
         asq__actor_go_on(a);
         asq__partition_check_drained(p);

@@ -418,6 +418,20 @@ static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
     }
 }
 
+/* The first of them that is about the call or one behind it. */
+static size_t find_attempt(const struct asq__partition *p, const char *call)
+{
+    size_t low = 0, high = p->nattempts;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (strcmp(p->attempts[mid].call, call) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 static void take_attempts(struct asq__partition *p, struct asq__entry *e)
 {
     if (!p->nattempts)
@@ -425,9 +439,9 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e)
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         char id[ASQ__CALL_ID_TEXT];
         asq__wcall_id(&e->calls[i], id);
-        for (size_t k = 0; k < p->nattempts; k++)
-            if (strcmp(p->attempts[k].call, id) == 0)
-                take_attempt(&e->calls[i], &p->attempts[k]);
+        for (size_t k = find_attempt(p, id);
+             k < p->nattempts && strcmp(p->attempts[k].call, id) == 0; k++)
+            take_attempt(&e->calls[i], &p->attempts[k]);
     }
 }
 

@@ -9,6 +9,7 @@
  * watches, whose own beat was acknowledged all that time. No wall clock takes part.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,10 @@ struct asq__members {
     atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
     atomic_uint partitions;  /* owned, for the hash */
     int64_t beat_told_ms;
+    bool joined;          /* it has beaten */
+    char others_beat[24]; /* of another process with this id, and where that is */
+    char others_place[320];
+    atomic_bool ousted;    /* … and that is alive */
     char *classes;         /* JSON */
     int64_t time_asked_ms; /* when TIME was sent */
     int64_t told_ms;       /* that the others cannot be seen */
@@ -73,11 +78,56 @@ static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX])
     asq__keys_worker(asq__redis_keys(m->w->redis), m->w->config.id, key);
 }
 
+static bool is_text(const redisReply *r, const char *text)
+{
+    return r->type == REDIS_REPLY_STRING && strcmp(r->str, text) == 0;
+}
+
+/* Whoever left the hash has certainly ended. */
+static bool has_died(const redisReply *host, const redisReply *pid)
+{
+    char own[256] = "";
+    gethostname(own, sizeof own - 1);
+    long number = pid->type == REDIS_REPLY_STRING ? strtol(pid->str, NULL, 10) : 0;
+    return is_text(host, own) && number > 1 && kill((pid_t) number, 0) < 0 && errno == ESRCH;
+}
+
+enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
+
+/* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
+ * finds the hash of somebody waits whether his beat moves. */
+static enum others look_for_others(struct asq__members *m, redisContext *ctx)
+{
+    char key[ASQ__KEY_MAX];
+    enum others found = NOBODY;
+    hash_key(m, key);
+    redisReply *r = redisCommand(ctx, "HMGET %s client host pid beat", key);
+    if (!r)
+        return NOT_TOLD;
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 4 &&
+        r->element[0]->type == REDIS_REPLY_STRING && !is_text(r->element[0], m->w->client)) {
+        const redisReply *beat = r->element[3];
+        bool first = !m->others_beat[0];
+        bool moved = !first && !is_text(beat, m->others_beat);
+        snprintf(m->others_beat, sizeof m->others_beat, "%s",
+                 beat->type == REDIS_REPLY_STRING ? beat->str : "none");
+        if (m->joined || moved)
+            found = SOMEBODY;
+        else if (first && !has_died(r->element[1], r->element[2]))
+            found = MAYBE;
+        snprintf(m->others_place, sizeof m->others_place, "host %s, process %s",
+                 r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
+                 r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
+    }
+    freeReplyObject(r);
+    return found;
+}
+
 /* One beat on the thread's connection. False when it was not acknowledged. */
 static bool beat(struct asq__members *m, redisContext *ctx)
 {
     struct asq__process *w = m->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[8][24];
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[9][24];
     hash_key(m, key);
     asq__keys_workers(asq__redis_keys(w->redis), workers);
     gethostname(host, sizeof host - 1);
@@ -89,6 +139,7 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     snprintf(number[5], 24, "%llu", atomic_load(&w->actors_in_memory));
     snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
     snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
+    snprintf(number[8], 24, "%llu", atomic_load(&w->actor_bytes));
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
     pthread_mutex_lock(&w->handover_lock);
@@ -97,10 +148,10 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     redisAppendCommand(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-        "failures %s dead_letters %s agents %s lease_time_ms %s stopping %s classes %s stuck %s",
+        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s stuck %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
-        number[4], number[7], number[5], number[6], atomic_load(w->stop) ? "1" : "0", m->classes,
-        stuck);
+        number[4], number[7], number[5], number[8], number[6], atomic_load(w->stop) ? "1" : "0",
+        m->classes, stuck);
     redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
     redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
                        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
@@ -176,7 +227,19 @@ static void *beat_thread(void *arg)
         if (!ctx && asq__conn_blocking(w->config.url, "asqueue-beat", w->config.lease_time_ms / 3,
                                        &ctx, err, sizeof err) < 0)
             ctx = NULL;
-        bool ok = ctx && beat(m, ctx);
+        enum others others = ctx ? look_for_others(m, ctx) : NOT_TOLD;
+        if (others == SOMEBODY) {
+            atomic_store(&m->ousted, true);
+            ev_async_send(w->loop, &w->wake);
+            redisFree(ctx);
+            return NULL;
+        }
+        bool ok = others == NOBODY && beat(m, ctx);
+        m->joined |= ok;
+        if (others == MAYBE) {
+            quit = beat_sleep(m, w->config.lease_time_ms / 2);
+            continue;
+        }
         if (!ok && ctx) {
             redisFree(ctx);
             ctx = NULL;
@@ -186,13 +249,14 @@ static void *beat_thread(void *arg)
     }
     /* An orderly end: nobody has to wait for the beat to stop. */
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
-    if (ctx) {
+    if (ctx && m->joined) {
         hash_key(m, key);
         asq__keys_workers(asq__redis_keys(w->redis), workers);
         freeReplyObject(redisCommand(ctx, "DEL %s", key));
         freeReplyObject(redisCommand(ctx, "SREM %s %s", workers, w->config.id));
-        redisFree(ctx);
     }
+    if (ctx)
+        redisFree(ctx);
     return NULL;
 }
 
@@ -497,6 +561,11 @@ void asq__members_beat(struct asq__members *m)
 
 void asq__members_woken(struct asq__members *m)
 {
+    if (atomic_load(&m->ousted))
+        asq__process_fail(
+            m->w, ASQ_EEXIST,
+            "another worker with the id '%s' is alive (%s): each needs an --id of its own",
+            m->w->config.id, m->others_place);
     if (!m->told_ready)
         asq__members_look(m);
 }

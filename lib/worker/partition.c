@@ -11,7 +11,7 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
+enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16, TELL_LOSS_MS = 1000 };
 
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
@@ -54,6 +54,11 @@ static int random_token(char token[ASQ__TOKEN_TEXT])
     return 0;
 }
 
+static int compare_attempts(const void *a, const void *b)
+{
+    return strcmp(((const struct asq__attempt *) a)->call, ((const struct asq__attempt *) b)->call);
+}
+
 static void take_attempts(struct asq__partition *p, const redisReply *list)
 {
     free(p->attempts);
@@ -81,6 +86,7 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
         a->keeps_place = strtoul(rest, NULL, 10) == 1;
         p->nattempts++;
     }
+    qsort(p->attempts, p->nattempts, sizeof *p->attempts, compare_attempts);
 }
 
 static void claim_next(struct asq__process *w);
@@ -256,9 +262,16 @@ void asq__partition_fence(struct asq__partition *p, const char *why)
     struct asq__process *w = p->w;
     if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
         return;
-    asq__process_log(w, ASQ_LOG_WARNING,
+    /* Often all are lost at once: one is told, and then how many more there were. */
+    int64_t now = asq__now_ms();
+    bool tell = now - w->loss_told_ms > TELL_LOSS_MS || w->loss_told_ms == 0;
+    asq__process_log(w, tell ? ASQ_LOG_WARNING : ASQ_LOG_DEBUG,
                      "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
                      p->number, (unsigned long long) p->epoch, why);
+    if (tell)
+        w->loss_told_ms = now;
+    else
+        w->losses_untold++;
     asq__reader_remove(p);
     drop_all(p);
     asq__members_look(w->members);

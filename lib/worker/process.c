@@ -20,8 +20,6 @@ enum {
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
     IDLE_LIVE_MS = 10 * 1000,
-    IDLE_MS = 10 * 60 * 1000,
-    KEEP_ACTORS = 2000000,
     STOP_THREADS_MS = 1000,
     ASK_POLICY_MS = 5000,
     TELL_POLICY_MS = 60000
@@ -151,6 +149,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__backlog_go_on(w);
     asq__fetch_records(w);
     asq__commits_send(w);
+    if (asq__is_crowded(w))
+        asq__evict_idle(w);
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
     asq__readers_go_on(w);
@@ -246,10 +246,13 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     forget_refusal(w);
     look_at_policy(w);
     asq__unload_idle(w, IDLE_LIVE_MS);
-    asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
+    asq__evict_idle(w);
     asq__backlog_try_again(w);
     asq__deadlock_look(w);
     asq__stuck_look(w);
+    if (w->losses_untold)
+        asq__process_log(w, ASQ_LOG_WARNING, "%zu more partitions were lost", w->losses_untold);
+    w->losses_untold = 0;
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
@@ -282,6 +285,11 @@ static void on_up(struct asq__redis *redis, void *user)
         asq__readers_reconnect(w);
     }
     asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
+    if (first && w->config.partitions && w->config.partitions != w->nparts)
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
+            w->config.ns, w->nparts, w->config.partitions);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
     asq__members_start(w->members);

@@ -124,6 +124,7 @@ struct asq__actor {
     unsigned stuck;     /* looks since which its calls have waited for what is parked inside */
     uint64_t saved_seq; /* the commit that carries its last effect */
     int64_t idle_since_ms;
+    size_t bytes; /* that it is counted with */
     bool busy, loading, loaded;
     bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
@@ -164,7 +165,7 @@ struct asq__partition {
     struct asq__list loads;   /* actors whose records are to be fetched at the end of the cycle */
     struct asq__list loading; /* in process->loads while there are some */
     size_t inside;            /* calls on fibers */
-    struct asq__attempt *attempts; /* calls that processes died on */
+    struct asq__attempt *attempts; /* what is known of calls from before, by call id */
     size_t nattempts;
     /* Commits. */
     uint64_t seq, acked;      /* last one made, last one acknowledged */
@@ -214,7 +215,12 @@ struct asq__slot {
 enum { ASQ__STUCK_MAX = 8192 };
 
 /* Unless something else is wanted: see asq_worker_options. */
-enum { ASQ__MAX_WAITING = 1000000, ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024 };
+enum {
+    ASQ__MAX_WAITING = 1000000,
+    ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024,
+    ASQ__MAX_AGENT_MEMORY = 1024 * 1024 * 1024,
+    ASQ__AGENT_IDLE_TIME_MS = 10 * 60 * 1000
+};
 
 struct asq__process_config {
     const struct asq__url *url;
@@ -222,8 +228,8 @@ struct asq__process_config {
     struct asq__registry *registry;
     const asq_value *models;
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting;
-    size_t max_message_size, max_backlog_size, stack_size;
-    int64_t lease_time_ms, drain_timeout_ms;
+    size_t max_message_size, max_backlog_size, max_agent_memory, stack_size;
+    int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
     void *ready_user;
@@ -275,7 +281,8 @@ struct asq__process {
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
-    int64_t down_told_ms;
+    int64_t down_told_ms, loss_told_ms;
+    size_t losses_untold; /* partitions lost since one was told */
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;
@@ -287,7 +294,8 @@ struct asq__process {
     char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c, for the beat; under handover_lock */
     int64_t stuck_looked_ms;
     /* Counters, read by the beat thread. */
-    atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, held_bytes, dead;
+    atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, actor_bytes, held_bytes,
+        dead;
 };
 
 void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
@@ -388,7 +396,9 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void asq__actor_free(struct asq__actor *a);
 void asq__unload_idle(struct asq__process *w, int64_t older_than_ms);
-void asq__evict_idle(struct asq__process *w, size_t keep, int64_t older_than_ms);
+/* Those that have been idle for long leave memory; while they take more than they may, others as well. */
+void asq__evict_idle(struct asq__process *w);
+bool asq__is_crowded(const struct asq__process *w);
 bool asq__process_may_start(struct asq__process *w);
 
 /* later.c: calls that are due in the future. */

@@ -58,6 +58,8 @@ static int check(asq_worker *w, char *err, size_t errlen)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "a lease time of %lld ms is too short; 100 is the least",
                         (long long) o->lease_time_ms);
+    if (o->agent_idle_time_ms < 0 || o->drain_timeout_ms < 0)
+        return asq__err(err, errlen, ASQ_EINVAL, "a time below 0 ms is none");
     if (o->capacity > 4096 || o->processes > 1024)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "at most 4096 threads and 1024 processes are possible");
@@ -104,6 +106,10 @@ static void complete(asq_worker_options *o)
         o->max_backlog_size = ASQ__MAX_BACKLOG_SIZE;
     if (!o->max_waiting)
         o->max_waiting = ASQ__MAX_WAITING;
+    if (!o->max_agent_memory)
+        o->max_agent_memory = ASQ__MAX_AGENT_MEMORY;
+    if (!o->agent_idle_time_ms)
+        o->agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS;
 }
 
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
@@ -180,6 +186,8 @@ int asq_worker_run(asq_worker *w)
                      .max_message_size = o->max_message_size,
                      .max_backlog_size = o->max_backlog_size,
                      .max_waiting = o->max_waiting,
+                     .max_agent_memory = o->max_agent_memory,
+                     .agent_idle_time_ms = o->agent_idle_time_ms,
                      .stack_size = o->stack_size,
                      .lease_time_ms = o->lease_time_ms,
                      .drain_timeout_ms = o->drain_timeout_ms,

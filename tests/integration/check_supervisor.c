@@ -16,6 +16,10 @@
 
 enum { LONG_MS = 3600000, LEASE_MS = 1000 };
 
+static const char all_epochs[] =
+    "local n = 0 for p = 0, 127 do "
+    "n = n + (redis.call('HGET', 'asq:{default.' .. p .. '}:lease', 'epoch') or 0) end return n";
+
 static sup_redis *redis;
 static asq *h;
 
@@ -131,6 +135,40 @@ START_TEST(a_worker_ends_while_redis_is_away)
     sup_redis_kill(redis);
     load_worker_stop(w);
     sup_redis_restart(redis);
+}
+END_TEST
+
+/* ---- two of one id ---- */
+
+START_TEST(a_second_worker_of_the_same_id_does_not_start)
+{
+    pid_t first = worker("w", LEASE_MS, 0), second;
+    asq_agent *a = poison();
+    int64_t epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs);
+
+    second = worker("w", LEASE_MS, 0);
+    ck_assert_int_eq(load_worker_status(second), 1);
+    ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
+    ck_assert_int_eq(sup_redis_int(redis, "EVAL %s 0", all_epochs), epochs);
+    load_worker_stop(first);
+    asq_agent_free(a);
+}
+END_TEST
+
+/* It comes again after its end (0), after its machine's end, of which nobody knows more than that its beat
+ * stands still (1). */
+START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
+{
+    pid_t w = worker("w", LEASE_MS, 0);
+    asq_agent *a = poison();
+
+    load_worker_kill(w);
+    if (_i)
+        sup_redis_do(redis, "HSET asq:{default}:worker:w.0 host elsewhere pid 1");
+    w = worker("w", LEASE_MS, 0);
+    ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
+    load_worker_stop(w);
+    asq_agent_free(a);
 }
 END_TEST
 
@@ -254,6 +292,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_signal_to_all_its_processes_is_one_request);
     tcase_add_test(t, a_worker_ends_while_redis_is_away);
+    tcase_add_test(t, a_second_worker_of_the_same_id_does_not_start);
+    tcase_add_loop_test(t, a_worker_that_comes_again_by_its_id_is_taken_for_the_same, 0, 2);
     if (!sup_is_wrapped()) { /* calls are cut off, or processes */
         tcase_add_test(t, a_drain_ends_with_its_timeout_and_loses_nothing);
         tcase_add_test(t, a_method_that_exits_is_given_up_and_its_process_started_again);

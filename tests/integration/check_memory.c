@@ -1,0 +1,121 @@
+/*
+ * check_memory.c: agents leave a worker's memory when they have been idle for long, or when there are more
+ * of them than it may hold, and are as they were when they are called again.
+ */
+#include "load.h"
+#include "support/suite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEASE_MS = 600, MIB = 1024 * 1024 };
+
+static sup_redis *redis;
+static asq *h;
+static asq_worker_options options;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    options = (asq_worker_options) ASQ_WORKER_OPTIONS_INIT;
+    options.id = "w";
+    options.lease_time_ms = LEASE_MS;
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_redis_free(redis);
+}
+
+/* As the worker says with its next beats. */
+static int64_t told(const char *field)
+{
+    return sup_redis_int(redis, "HGET asq:{default}:worker:w.0 %s", field);
+}
+
+static void check_add(asq_agent *a, int64_t expected)
+{
+    asq_result *r;
+    int64_t value;
+
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, expected);
+    asq_result_free(r);
+}
+
+START_TEST(idle_agents_leave_memory_and_come_back)
+{
+    asq_agent *counter, *journal;
+    asq_value *items;
+    int64_t first, second;
+    pid_t w;
+
+    options.agent_idle_time_ms = 100;
+    w = load_worker(sup_redis_url(redis), &options);
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &counter, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_create(h, "Journal", NULL, &journal, "{s:i}", "limit", 10), 0);
+    check_add(counter, 1);
+    ck_assert_int_eq(asq_call_wait(journal, "push", NULL, "[i]", 7), 0);
+    sup_wait_until(told("agents") == 0);
+    ck_assert_int_eq(told("agent_bytes"), 0);
+    check_add(counter, 2);
+    ck_assert_int_eq(asq_call_wait(journal, "push", NULL, "[i]", 8), 0);
+    sup_wait_until(told("agents") > 0);
+    sup_wait_until(told("agents") == 0);
+    ck_assert_int_eq(asq_call_wait(journal, "items", &items, NULL), 0);
+    ck_assert_int_eq(asq_unpack(items, "[I, I]", &first, &second), 0);
+    ck_assert_int_eq(first, 7);
+    ck_assert_int_eq(second, 8);
+    asq_value_free(items);
+    asq_agent_free(counter);
+    asq_agent_free(journal);
+    load_worker_stop(w);
+}
+END_TEST
+
+START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
+{
+    enum { AGENTS = 100, SIZE = 64 * 1024, ROUNDS = 3 };
+    asq_agent *agents[AGENTS];
+    char *text = malloc(SIZE + 1);
+    pid_t w;
+
+    memset(text, 'x', SIZE);
+    text[SIZE] = '\0';
+    options.max_agent_memory = MIB;
+    w = load_worker(sup_redis_url(redis), &options);
+    for (int i = 0; i < AGENTS; i++)
+        ck_assert_int_eq(
+            asq_create(h, "Counter", NULL, &agents[i], "{s:i, s:s}", "value", 0, "label", text), 0);
+    for (int i = 0; i < AGENTS; i++)
+        ck_assert_int_eq(asq_ready(agents[i], sup_limit_ms()), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        for (int i = 0; i < AGENTS; i++)
+            check_add(agents[i], round);
+        sup_wait_until(told("calls") >= round * AGENTS && told("agent_bytes") <= MIB);
+        ck_assert_int_gt(told("agents"), 0); /* as many as there is room for stay */
+        ck_assert_int_lt(told("agents"), AGENTS / 2);
+    }
+    for (int i = 0; i < AGENTS; i++)
+        asq_agent_free(agents[i]);
+    free(text);
+    load_worker_stop(w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("memory");
+    TCase *t = tcase_create("memory");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, idle_agents_leave_memory_and_come_back);
+    tcase_add_test(t, more_agents_than_memory_holds_are_served_all_the_same);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
