@@ -9,6 +9,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum { LONG_MS = 3600000, ROUNDS = 12 };
 
@@ -121,6 +125,31 @@ START_TEST(claims_are_spread_over_time)
 }
 END_TEST
 
+/* Somebody takes the connections of a worker, and closes them. */
+START_TEST(who_is_turned_away_comes_again_later_and_later)
+{
+    enum { TRIES = 8, CONNECTIONS = 2, LEAST_MS = 10 + 20 + 40 + 80 + 160 + 320 };
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    char *path = sup_path("nobody.sock"), *url = sup_format("unix:%s", path);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int64_t begun_ms;
+    pid_t w;
+
+    strncpy(a.sun_path, path, sizeof a.sun_path - 1);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *) &a, sizeof a), 0);
+    ck_assert_int_eq(listen(listener, 64), 0);
+    w = load_worker(url, NULL);
+    begun_ms = sup_now_ms();
+    for (int i = 0; i < TRIES * CONNECTIONS; i++)
+        close(accept(listener, NULL, NULL));
+    ck_assert_int_ge(sup_now_ms() - begun_ms, LEAST_MS);
+    load_worker_stop(w);
+    close(listener);
+    free(path);
+    free(url);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("recovery");
@@ -132,6 +161,7 @@ int main(void)
     tcase_add_loop_test(t, a_commit_whose_answer_is_lost_takes_effect_once, 0, 2);
     tcase_add_test(t, commits_keep_their_order_when_answers_are_lost_under_load);
     tcase_add_test(t, claims_are_spread_over_time);
+    tcase_add_test(t, who_is_turned_away_comes_again_later_and_later);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -17,14 +17,20 @@ enum { AGENTS = 8, CALLS = 20, LEASE_MS = 1000 };
 static asq *h;
 static pid_t worker;
 
-static void start(const char *url)
+static pid_t start_worker(const char *url, const char *id, uint32_t processes)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
-    h = load_open(url);
+    options.id = id;
     options.lease_time_ms = LEASE_MS;
-    options.processes = 2;
-    worker = load_worker(url, &options);
+    options.processes = processes;
+    return load_worker(url, &options);
+}
+
+static void start(const char *url)
+{
+    h = load_open(url);
+    worker = start_worker(url, "w", 2);
 }
 
 static void stop(void)
@@ -37,11 +43,11 @@ static void stop(void)
 
 /* Those that are sent as such, or that a script begins with. What a commit does after its first write
  * cannot be denied: Redis would not roll back, and scripts are atomic only if their commands succeed. */
-static const char *const commands[] = { "xadd",     "eval",   "evalsha",   "xread",    "hmget",
-                                        "hget",     "hset",   "hincrby",   "xrange",   "get",
-                                        "unlink",   "script", "sadd",      "info",     "time",
-                                        "smembers", "client", "hgetall",   "hlen",     "xlen",
-                                        "hello",    "hsetnx", "xrevrange", "subscribe" };
+static const char *const commands[] = { "xadd",     "eval",   "evalsha",   "xread",     "hmget",
+                                        "hget",     "hset",   "hincrby",   "xrange",    "get",
+                                        "unlink",   "script", "sadd",      "info",      "time",
+                                        "smembers", "client", "hgetall",   "hlen",      "xlen",
+                                        "hello",    "hsetnx", "xrevrange", "subscribe", "publish" };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static int denials(sup_redis *r)
@@ -54,17 +60,31 @@ static int denials(sup_redis *r)
     return n;
 }
 
-/* asynq #1144, #1051: errors under load leave nothing active for ever. */
+/* The process that is to be killed, once it has what it will have. */
+static pid_t victim(sup_redis *r)
+{
+    sup_wait_until(sup_redis_int(r, "HGET asq:{default}:worker:w.0 partitions") > 0);
+    return (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:w.0 pid");
+}
+
+/* asynq #1144, #1051: errors under load leave nothing active for ever. Meanwhile a process dies, so that its
+ * calls are counted and its partitions claimed, or a worker stops, which hands its partitions back. */
 START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
 {
     sup_redis *redis = sup_redis_start(NULL);
     start(sup_redis_url(redis));
     struct load *l = load_new(h, AGENTS);
     for (int i = _i; i < COMMANDS; i += 4) {
+        bool dies = i % 8 < 4;
+        pid_t other = dies ? victim(redis) : start_worker(sup_redis_url(redis), "other", 1);
+        if (!dies)
+            sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:other.0 partitions") >
+                           0);
         load_calls(l, CALLS);
         asq_poll(h, 5);
         sup_redis_do(redis, "ACL SETUSER default -%s", commands[i]);
         load_calls(l, CALLS);
+        kill(other, dies ? SIGKILL : SIGTERM);
         asq_sleep(h, i % 2 ? 100 : 700);
         if (i % 3 == 0) /* those who come anew meet it, too */
             sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
@@ -72,6 +92,8 @@ START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
         sup_redis_do(redis, "ACL SETUSER default +@all");
         load_calls(l, 1);
         sup_wait_until(load_is_done(l));
+        if (!dies)
+            ck_assert_int_eq(load_worker_status(other), 0);
     }
     load_check_but(l, ASQ_EREDIS);
     ck_assert_int_gt(denials(redis), 0);

@@ -417,6 +417,35 @@ START_TEST(a_result_that_lies_is_told_to_its_caller)
 }
 END_TEST
 
+/* The call has left its stream, and a record is there, of the right batch, that does not have its result. */
+START_TEST(a_result_that_is_missing_in_its_record_is_told)
+{
+    asq_agent *a;
+    asq_result *r;
+    char bytes[18] = "\n\x10";
+    unsigned byte;
+
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    ck_assert_int_eq(asq_attach(h, "a", &a), 0);
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    char *key = record_of(r), *batch = strrchr(key, ':') + 1;
+    for (int i = 0; i < 16; i++) {
+        ck_assert_int_eq(sscanf(batch + 2 * i, "%2x", &byte), 1);
+        bytes[2 + i] = (char) byte;
+    }
+    sup_redis_do(redis, "SET %s %b", key, bytes, sizeof bytes);
+    sup_redis_do(redis, "DEL asq:{default.%u}:jobs", asq__partition_of("a", 1, 128));
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), ASQ_EUNKNOWN);
+    free(key);
+    asq_result_free(r);
+    asq_agent_free(a);
+    asq_close(h);
+    sup_redis_free(redis);
+}
+END_TEST
+
 /* Everybody who reaches Redis can push to the channels of clients and workers. */
 START_TEST(pushes_that_lie_are_passed_over)
 {
@@ -649,6 +678,7 @@ int main(void)
     tcase_add_test(t, a_lease_with_lies_in_its_fields_is_made_anew);
     tcase_add_loop_test(t, what_stands_where_results_belong_is_written_over, 0, 3);
     tcase_add_loop_test(t, a_result_that_lies_is_told_to_its_caller, 0, 6);
+    tcase_add_test(t, a_result_that_is_missing_in_its_record_is_told);
     tcase_add_test(t, pushes_that_lie_are_passed_over);
     tcase_add_test(t, a_call_in_another_agents_partition_is_refused);
     tcase_add_test(t, a_commit_writes_all_or_nothing);

@@ -6,11 +6,13 @@
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "worker/place.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { AGENTS = 12, CALLS = 150, LEASE_MS = 1000 };
 
@@ -182,6 +184,63 @@ START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
     asq_agent_free(a);
     asq_agent_free(b);
     asq_agent_free(e);
+    load_worker_stop(second);
+}
+END_TEST
+
+/* An id whose process takes the partition from first.0. */
+static char *successor(uint32_t p)
+{
+    struct asq__place_worker workers[2] = { { "first.0", 4 }, { NULL, 4 } };
+    uint32_t owners[128] = { 0 };
+    char *id = NULL;
+
+    for (int i = 0; owners[p] == 0; i++) {
+        free(id);
+        id = sup_format("second%d", i);
+        char *process = sup_format("%s.0", id);
+        workers[1].id = process;
+        ck_assert_int_eq(asq__place(workers, 2, 128, owners), 0);
+        free(process);
+    }
+    return id;
+}
+
+/* For balance, nothing is cut off: what does not drain stays where it is, works on, and goes later. */
+START_TEST(a_hand_over_that_does_not_drain_is_called_off_and_tried_again)
+{
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    char *begun = sup_path("begun"), *go = sup_path("go"), *id = successor(p), *process;
+    pid_t first, second;
+    asq_agent *held, *other;
+    asq_result *r;
+
+    options.capacity = 4;
+    options.drain_timeout_ms = 100;
+    first = worker("first");
+    ck_assert_int_eq(asq_create(h, "Echo", "{one}held", &held, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}other", &other, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_call(held, "hold", &r, "[s, s]", begun, go), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    sup_wait_until(access(begun, F_OK) == 0);
+    second = worker(id);
+    process = sup_format("%s.0", id);
+    sup_wait_until(owned_by(process) > 0);
+    for (int i = 0; i < 5; i++) { /* at whatever time of it */
+        ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
+        sup_sleep_ms(LEASE_MS / 3);
+    }
+    ck_assert(owns("first.0", p));
+    free(sup_write_file("go", ""));
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    sup_wait_until(owns(process, p));
+    ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
+    asq_result_free(r);
+    asq_agent_free(held);
+    asq_agent_free(other);
+    free(begun), free(go), free(id), free(process);
+    load_worker_stop(first);
     load_worker_stop(second);
 }
 END_TEST
@@ -569,6 +628,7 @@ int main(void)
     tcase_add_test(t, a_worker_that_joins_gets_its_share_and_calls_go_on);
     tcase_add_test(t, a_worker_that_stops_hands_over_and_ends_in_order);
     tcase_add_loop_test(t, a_partition_that_is_handed_over_begins_what_it_waits_for, 0, 3);
+    tcase_add_test(t, a_hand_over_that_does_not_drain_is_called_off_and_tried_again);
     tcase_add_test(t, a_killed_worker_is_taken_over);
     tcase_add_test(t, a_killed_worker_process_is_started_again);
     tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
