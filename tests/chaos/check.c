@@ -158,7 +158,7 @@ static void match(struct deployment *d, struct history *h, struct entries *all)
 /* A nested call whose outcome is unknown leaves its caller's as unknown. */
 static bool may_be_torn(const struct op *op)
 {
-    return op->outcome == 'u' && op->code != 0;
+    return op->workload == BANK && op->n_effects && op->outcome == 'u' && op->code != 0;
 }
 
 static void check_op(struct deployment *d, struct op *op)
@@ -170,19 +170,17 @@ static void check_op(struct deployment *d, struct op *op)
         seen += op->effects[k].seen > 0;
     if (op->outcome == 'b')
         anomaly(d, "%s %s: %s", name, op->id, op->text);
-    if (op->workload == COUNTER)
+    if (op->workload == COUNTER || op->n_effects == 0)
         return;
     if (op->outcome == 'o' && !d->lossy)
         for (size_t k = 0; k < op->n_effects; k++)
-            if (!op->effects[k].seen &&
-                !(op->workload == TREE && d->sends_may_vanish)) /* sends among the nested ones */
+            if (!op->effects[k].seen)
                 anomaly(d, "%s %s: ok, but %s is not in %s", name, op->id, op->effects[k].item,
                         op->effects[k].agent);
     if (op->outcome == 'f' && op->effects[0].seen && !d->lossy)
         anomaly(d, "%s %s: failed (%d %s), but %s is in %s", name, op->id, op->code, op->text,
                 op->effects[0].item, op->effects[0].agent);
-    if (op->effects[0].seen && seen < op->n_effects &&
-        !(op->workload == TREE && d->sends_may_vanish))
+    if (op->effects[0].seen && seen < op->n_effects)
         anomaly(d, "%s %s (%c): took effect, but only %zu of its %zu calls did", name, op->id,
                 op->outcome, seen, op->n_effects);
     if (op->workload == BANK && !op->effects[0].seen && op->effects[1].seen && !may_be_torn(op))
@@ -326,10 +324,15 @@ void check_round(struct deployment *d, struct outcome *ret)
     match(d, &history, &all);
     for (size_t i = 0; i < history.n; i++) {
         check_op(d, &history.ops[i]);
-        torn |= history.ops[i].workload == BANK && may_be_torn(&history.ops[i]);
+        torn |= may_be_torn(&history.ops[i]);
     }
     if (total != 0 && !torn)
         anomaly(d, "bank: the total is %" PRId64 ", not 0", total);
+    for (size_t i = 0; i < history.n && !torn; i++)
+        if (history.ops[i].workload == BANK && history.ops[i].n_effects == 0 &&
+            history.ops[i].outcome == 'o' && history.ops[i].value != 0)
+            anomaly(d, "bank %s: an audit saw the total %" PRId64 ", not 0", history.ops[i].id,
+                    history.ops[i].value);
     check_order(d, &all);
     if (!d->lossy)
         check_epochs(d, &all);
