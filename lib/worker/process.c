@@ -316,7 +316,8 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     (void) redis;
     if (channel == 0)
         asq__engine_push(w->engine, payload, n);
-    else if (w->members) { /* somebody has come, gone or handed back; or this one is to stop */
+    else if (w->members && !asq__members_heard(w->members, payload, n)) {
+        /* Somebody has come, gone or handed back; or this one is to stop. */
         asq__members_look(w->members);
         asq__members_beat(w->members);
     }

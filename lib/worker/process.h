@@ -463,6 +463,8 @@ void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const 
 int asq__members_new(struct asq__process *w, struct asq__members **ret);
 void asq__members_start(struct asq__members *m); /* Redis is up (again) */
 void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
+/* Something was told on the channel of workers. False: it is no beat. */
+bool asq__members_heard(struct asq__members *m, const char *payload, size_t n);
 void asq__members_woken(struct asq__members *m); /* the loop was woken: perhaps by the first beat */
 void asq__members_beat(
     struct asq__members *m); /* beats at once, and so hears whether it is to stop */

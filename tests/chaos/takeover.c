@@ -88,13 +88,20 @@ static void go_on(void)
     asq_poll(self.h, 2);
 }
 
-static void calm(void)
+static void go_on_for(int64_t ms)
 {
-    int64_t end_ms = sup_now_ms() + CALM_MS;
+    int64_t end_ms = sup_now_ms() + ms;
 
-    self.n_waits = 0;
     while (sup_now_ms() < end_ms)
         go_on();
+}
+
+/* Beats and looks come every third of the lease time: deaths and births at all sorts of moments between. */
+static int64_t some_moment_ms(void)
+{
+    static int64_t n;
+
+    return ++n * 1237 % (self.lease_ms / 3);
 }
 
 /* ---- who owns what ---- */
@@ -183,7 +190,8 @@ static bool die(int worker, int process)
     bool ok;
 
     pids[0] = sup_proc_pid(self.workers[worker]);
-    calm();
+    self.n_waits = 0;
+    go_on_for(CALM_MS + some_moment_ms());
     calm_99 = of_waits(99);
     calm_max = of_waits(100);
     for (int i = 0; i < AGENTS; i++) {
@@ -224,8 +232,10 @@ static bool die(int worker, int process)
     fflush(stdout);
     for (int i = 0; i < AGENTS; i++)
         self.agents[i].hit = false;
-    if (process < 0)
+    if (process < 0) {
+        go_on_for(some_moment_ms());
         launch(worker);
+    }
     wait_for_balance();
     return ok;
 }
