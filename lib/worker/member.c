@@ -25,7 +25,7 @@ struct peer {
     struct asq__node node;
     struct asq__members *members;
     char *id;
-    long long beat;
+    long long beat, before; /* … the one before that one */
     uint32_t capacity;
     int64_t moved_ms; /* when the beat was last seen to have moved */
     bool seen, listed, present, stopping;
@@ -224,6 +224,17 @@ static struct peer *find_peer(const struct asq__members *m, const char *id)
     return node ? ASQ__CONTAINER(node, struct peer, node) : NULL;
 }
 
+/* What was read before the last one was told may be heard after it. */
+static void see_beat(struct peer *p, long long number)
+{
+    if (p->seen && (number == p->beat || number == p->before))
+        return;
+    p->before = p->seen ? p->beat : number;
+    p->beat = number;
+    p->seen = true;
+    p->moved_ms = asq__now_ms();
+}
+
 bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
 {
     char text[ASQ_MAX_ID + 32], *id;
@@ -233,11 +244,8 @@ bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
     text[n] = '\0';
     long long number = strtoll(text + 1, &id, 10);
     struct peer *p = *id == ' ' ? find_peer(m, id + 1) : NULL;
-    if (p && number != p->beat) {
-        p->beat = number;
-        p->seen = true;
-        p->moved_ms = asq__now_ms();
-    }
+    if (p)
+        see_beat(p, number);
     return *id == ' ';
 }
 
@@ -379,13 +387,8 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
     } else {
         const redisReply *b = reply->element[0];
         p->present = b->type == REDIS_REPLY_STRING;
-        if (p->present) {
-            long long now_beat = strtoll(b->str, NULL, 10);
-            if (!p->seen || now_beat != p->beat)
-                p->moved_ms = asq__now_ms();
-            p->seen = true;
-            p->beat = now_beat;
-        }
+        if (p->present)
+            see_beat(p, strtoll(b->str, NULL, 10));
         if (reply->element[1]->type == REDIS_REPLY_STRING)
             p->capacity = (uint32_t) strtoul(reply->element[1]->str, NULL, 10);
         p->stopping = reply->element[2]->type == REDIS_REPLY_STRING &&
