@@ -5,6 +5,7 @@
  * what is there has to fit together all the same.
  */
 #include "check.h"
+#include "faults.h"
 
 #include <asqueue.h>
 
@@ -172,7 +173,7 @@ static void check_op(struct deployment *d, struct op *op)
         anomaly(d, "%s %s: %s", name, op->id, op->text);
     if (op->workload == COUNTER || op->n_effects == 0)
         return;
-    if (op->outcome == 'o' && !d->lossy)
+    if (op->outcome == 'o' && !d->lossy && op->workload != SEND)
         for (size_t k = 0; k < op->n_effects; k++)
             if (!op->effects[k].seen)
                 anomaly(d, "%s %s: ok, but %s is not in %s", name, op->id, op->effects[k].item,
@@ -186,6 +187,24 @@ static void check_op(struct deployment *d, struct op *op)
     if (op->workload == BANK && !op->effects[0].seen && op->effects[1].seen && !may_be_torn(op))
         anomaly(d, "bank %s (%c %d %s): %s got what %s did not give", op->id, op->outcome, op->code,
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
+}
+
+/* Sends that were accepted are there, but for those of which their caller has been told later. */
+static void check_sends(struct deployment *d, const struct history *h)
+{
+    bool refuses = faults_include(d->plan->faults, "memory,readonly");
+    unsigned missing = 0;
+
+    for (size_t i = 0; i < h->n; i++) {
+        const struct op *op = &h->ops[i];
+        if (i > 0 && op->caller != h->ops[i - 1].caller)
+            missing = 0;
+        if (op->workload != SEND || op->outcome != 'o' || op->effects[0].seen)
+            continue;
+        if (++missing > h->callers[op->caller].told && (h->callers[op->caller].ended || !refuses))
+            anomaly(d, "send %s: ok, but %s is not in %s", op->id, op->effects[0].item,
+                    op->effects[0].agent);
+    }
 }
 
 /* Items "a7.12" of one caller stand in the order of their numbers. */
@@ -299,7 +318,7 @@ void check_round(struct deployment *d, struct outcome *ret)
 {
     asq_options options = ASQ_OPTIONS_INIT;
     struct entries all = { NULL, 0, 0 };
-    struct history history;
+    static struct history history;
     int64_t n, total = 0;
     char err[512], name[32];
     bool torn = false;
@@ -333,6 +352,8 @@ void check_round(struct deployment *d, struct outcome *ret)
             history.ops[i].outcome == 'o' && history.ops[i].value != 0)
             anomaly(d, "bank %s: an audit saw the total %" PRId64 ", not 0", history.ops[i].id,
                     history.ops[i].value);
+    if (!d->lossy)
+        check_sends(d, &history);
     check_order(d, &all);
     if (!d->lossy)
         check_epochs(d, &all);

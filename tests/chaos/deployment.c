@@ -386,6 +386,14 @@ static void end_process(pid_t pid)
     }
 }
 
+/* Hours of rounds do not fit into a temporary directory. */
+static void remove_dir(const char *dir)
+{
+    const char *argv[] = { "rm", "-rf", dir, NULL };
+
+    sup_run(argv, NULL, NULL);
+}
+
 void deployment_stop(struct deployment *d, bool keep)
 {
     for (int i = 0; i < d->n_callers; i++)
@@ -400,6 +408,9 @@ void deployment_stop(struct deployment *d, bool keep)
         printf("kept: %s\n", to);
         free(to);
     }
+    remove_dir(sup_redis_dir(d->redis));
+    remove_dir(sup_redis_dir(d->witness));
+    remove_dir(d->dir);
     sup_redis_free(d->redis);
     sup_redis_free(d->witness);
     if (d->proxy)
