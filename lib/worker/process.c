@@ -280,6 +280,7 @@ static void on_up(struct asq__redis *redis, void *user)
         asq__readers_reconnect(w);
     }
     asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
+    asq__commits_doubt(w);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
     asq__members_start(w->members);
@@ -321,6 +322,13 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
         asq__members_look(w->members);
         asq__members_beat(w->members);
     }
+}
+
+static void on_lost(void *user, uint32_t partition)
+{
+    struct asq__process *w = user;
+    if (w->parts)
+        asq__partition_fence(&w->parts[partition], "Redis has gone back in time");
 }
 
 /* ---- the pool's hooks ---- */
@@ -395,6 +403,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     struct asq__engine_config engine = { .redis = w->redis,
                                          .client = w->client,
                                          .client_number = w->client_number,
+                                         .record_ms = (int64_t) w->config.max_expire_time_s * 1000,
+                                         .lost = on_lost,
                                          .log = log_text,
                                          .log_user = w };
     rc = asq__engine_new(&engine, &w->engine);

@@ -452,6 +452,7 @@ void asq__commit_mark(struct asq__wcall *c);
 void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
+void asq__commits_doubt(struct asq__process *w); /* nothing goes on before the leases have been read */
 void asq__commits_recover(struct asq__process *w);
 void asq__commits_drop(struct asq__partition *p);
 bool asq__commits_pending(const struct asq__partition *p);
