@@ -124,6 +124,7 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
         e->backlog -= b->bytes.len;
         asq__buf_release(&b->bytes);
         b->state = ASQ__BATCH_HELD;
+        b->held_ms = asq__now_ms_coarse();
         asq__batch_settle(b, ASQ__TAKEN); /* it has results, whether or not the answer has come */
     }
     if (!b->hold || e->closing)
@@ -313,13 +314,49 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call)
         call->batch->keep = true;
 }
 
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID])
+static void on_held(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    struct asq__engine *e = b->engine;
+    (void) c;
+    if (b->state == ASQ__BATCH_HELD && reply && reply->type == REDIS_REPLY_INTEGER &&
+        reply->integer == 0) {
+        uint32_t from = b->guard->partition;
+        asq__batch_fail(e, b, ASQ_EUNKNOWN,
+                        "Redis has lost its last second, and this call with it");
+        if (e->config.lost)
+            e->config.lost(e->config.log_user, from);
+    }
+    asq__batch_answered(b);
+}
+
+static void look_at_held(struct asq__node *node, void *user)
+{
+    struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
+    struct asq__engine *e = user;
+    char key[ASQ__KEY_MAX];
+    if (b->state != ASQ__BATCH_HELD || !b->guard ||
+        asq__now_ms_coarse() - b->held_ms >= e->config.record_ms)
+        return; /* what has expired is not lost */
+    asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
+    if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_held, b, "EXISTS", key, NULL) ==
+        0)
+        b->answers++;
+}
+
+void asq__engine_look_at_held(struct asq__engine *e)
+{
+    asq__table_each(&e->batches, look_at_held, e);
+}
+
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], bool keep)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
         return;
     b->hold = false;
+    b->keep |= keep;
     if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else not finished, or looked up once more */
         batch_forget(e, b);
 }

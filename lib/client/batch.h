@@ -35,6 +35,7 @@ enum asq__batch_state {
 struct asq__guard {
     uint32_t partition;
     char token[ASQ__TOKEN_TEXT];
+    uint64_t seq;
     void (*settled)(void *user, enum asq__settled how); /* NULL: has been called */
     void *user;
 };
@@ -58,6 +59,7 @@ struct asq__batch {
     bool accepted, resent, refused, keep, hold;
     char entry[48]; /* its id in the stream, once accepted */
     int64_t look_at_ms, quiet_ms;
+    int64_t held_ms; /* HELD: since when; coarse */
 };
 
 struct asq__engine {
@@ -98,6 +100,8 @@ void asq__batch_answered(struct asq__batch *b);
 bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
                        struct asq__batch *expected);
 void asq__engine_flush_unlinks(struct asq__engine *e);
+/* Asks whether the records of finished batches are there still: their results may have been used. */
+void asq__engine_look_at_held(struct asq__engine *e);
 
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */

@@ -39,6 +39,7 @@ void asq__engine_up(struct asq__engine *e)
         asq__redis_drop(e->redis, "out of memory");
         return;
     }
+    asq__engine_look_at_held(e);
     asq__engine_send_all_again(e);
     ASQ__LIST_EACH (it, &e->foreign)
         asq__batch_look_up(e, ASQ__CONTAINER(it, struct asq__batch, order));

@@ -40,8 +40,12 @@ struct asq__engine_config {
     struct asq__redis *redis; /* borrowed */
     const char *client;       /* the client id: names the channel that pushes come on */
     uint64_t client_number;   /* the first half of batch ids */
+    int64_t record_ms;        /* how long the record of a method's batch lives at least */
+    /* Redis has lost its last second, and with it a call whose result a method of an agent of that partition
+     * has had already: what came of it since must not be committed. */
+    void (*lost)(void *user, uint32_t from);
     void (*log)(void *user, asq_log_level level, const char *message);
-    void *log_user;
+    void *log_user; /* of both */
 };
 
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret);
@@ -58,7 +62,7 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id);
 /* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
- * lease of the partition whose agent's method it is holds `token`. Its key is not unlinked when the
+ * lease of the partition whose agent's method it is holds `token`, and at least `seq`. Its key is not unlinked when the
  * results are there, but after asq__engine_unhold. */
 struct asq__nested_batch {
     uint32_t partition; /* that it goes to */
@@ -71,6 +75,7 @@ struct asq__nested_batch {
     size_t ncalls;
     uint32_t from; /* the partition of the agent that calls */
     const char *token;
+    uint64_t seq; /* the last that is known to be acknowledged there */
     /* Called once: Redis has taken it; it has not, and will not; it says that the lease is another's. */
     void (*settled)(void *user, enum asq__settled how);
     void *user;
@@ -96,8 +101,9 @@ int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
-/* A held batch need not be held any more: its record is unlinked once its results are there. */
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID]);
+/* A held batch need not be held any more: its record is unlinked once its results are there; keep: left to
+ * its TTL. */
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], bool keep);
 
 /* True when Redis has accepted all that was made ready. */
 bool asq__engine_accepted(const struct asq__engine *e);

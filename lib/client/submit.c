@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "value/clock.h"
+#include "value/decimal.h"
 
 enum { BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
@@ -88,17 +89,24 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 
 static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *label)
 {
-    char lease[ASQ__KEY_MAX], key[ASQ__KEY_MAX];
+    char lease[ASQ__KEY_MAX], key[ASQ__KEY_MAX], seq[ASQ__DECIMAL_MAX];
     const struct asq__guard *g = b->guard;
+    size_t seq_n = asq__decimal(g->seq, seq);
     size_t lease_n = asq__keys_lease(asq__redis_keys(e->redis), g->partition, lease);
     size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
-    const char *argv[] = { "EVAL", asq__script_send, "2",   lease,
-                           key,    g->token,         label, (const char *) b->bytes.data };
-    size_t lens[] = {
-        4,           strlen(asq__script_send), 1, lease_n, key_n, strlen(g->token), strlen(label),
-        b->bytes.len
-    };
-    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 8, argv, lens);
+    const char *argv[] = { "EVAL",
+                           asq__script_send,
+                           "2",
+                           lease,
+                           key,
+                           g->token,
+                           seq,
+                           label,
+                           (const char *) b->bytes.data };
+    size_t lens[] = { 4,           strlen(asq__script_send), 1,     lease_n,
+                      key_n,       strlen(g->token),         seq_n, strlen(label),
+                      b->bytes.len };
+    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 9, argv, lens);
 }
 
 static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
@@ -273,6 +281,7 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
 {
     g->partition = nested->from;
     snprintf(g->token, sizeof g->token, "%s", nested->token);
+    g->seq = nested->seq;
     g->settled = nested->settled;
     g->user = nested->user;
 }

@@ -1,10 +1,12 @@
 -- send.lua: appends a batch that a method has made, if its worker still owns the partition of the agent
--- whose method it is. Who has lost that partition may say nothing more: the call runs elsewhere, and makes
--- the same batch there.
+-- whose method it is, and Redis still has what the agent had done before: it may have lost its last second.
+-- Otherwise nothing more may be said from there: the call runs again, and makes its batches then.
 --
--- KEYS: lease of the agent's partition, jobs. ARGV: token; call and batch: the fields of the entry.
+-- KEYS: lease of the agent's partition, jobs. ARGV: token, the seq that the lease held at least;
+-- call and batch: the fields of the entry.
 -- Answer: the id of the entry, or the error FENCED.
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
-    return redis.error_reply('FENCED the lease of the calling agent\'s partition holds another token')
+local held = redis.call('HMGET', KEYS[1], 'token', 'seq')
+if held[1] ~= ARGV[1] or tonumber(held[2] or '0') < tonumber(ARGV[2]) then
+    return redis.error_reply('FENCED the lease of the calling agent\'s partition holds another token, or an older seq')
 end
-return redis.pcall('XADD', KEYS[2], '*', 'call', ARGV[2], 'batch', ARGV[3])
+return redis.pcall('XADD', KEYS[2], '*', 'call', ARGV[3], 'batch', ARGV[4])

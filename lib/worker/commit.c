@@ -11,7 +11,8 @@
  *                         recovering: read the lease; what is at or below its seq has taken effect,
  *                         the rest is sent again, in order; another token: the partition is lost
  *
- * A commit keeps all it needs until it is acknowledged.
+ * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, for
+ * Redis may have lost its last second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,7 +238,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         const Asqueue__Job *job = e->batch->jobs[call->index];
         size_t before = piece->frame.len;
         if (error)
-            asq__result_put_failure(call->index, error, !run && error->code == ASQ_EBUSY,
+            asq__result_put_failure(call->index, error,
+                                    !run && (error->code == ASQ_EBUSY || e->overtaken),
                                     &piece->frame);
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
@@ -316,7 +318,7 @@ static void acknowledged(struct asq__commit *c)
         asq__entry_settle(e);
     }
     for (size_t i = 0; i < c->ninner; i++)
-        asq__engine_unhold(w->engine, c->inner[i].id);
+        asq__engine_unhold(w->engine, c->inner[i].id, false);
     commit_free(c);
 }
 
@@ -336,6 +338,8 @@ void asq__commits_drop(struct asq__partition *p)
             /* The entry itself goes with the table of entries, which is dropped next. */
             c->pieces[i].entry->uncommitted--;
         }
+        for (size_t i = 0; i < c->ninner; i++) /* they may be needed where the call runs again */
+            asq__engine_unhold(p->w->engine, c->inner[i].id, true);
         commit_free(c);
     }
     p->in_flight = 0;
@@ -655,6 +659,48 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     asq__nested_go_on(p);
     asq__partition_check_drained(p);
     asq__partition_go_on(p);
+}
+
+/* A call that runs, but is not in its stream any more, would keep what it has called when it runs again at
+ * another place in the order: it begins anew, once its caller has sent it again. */
+static void on_begun(struct asq__conn *conn, const redisReply *reply, void *user)
+{
+    struct question *q = user;
+    (void) conn;
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0 &&
+        q->p->ownership == q->ownership)
+        asq__partition_fence(q->p, "Redis has lost a call that runs");
+    free(q);
+}
+
+static void look_at_begun(struct asq__partition *p, const struct asq__entry *e)
+{
+    char key[ASQ__KEY_MAX], id[48];
+    struct question *q = malloc(sizeof *q);
+    if (!q)
+        return;
+    q->p = p;
+    q->ownership = p->ownership;
+    asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
+    asq__stream_id_format(e->id, id);
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_begun, q, "XRANGE", key, id, id,
+                      NULL) < 0)
+        free(q);
+}
+
+void asq__commits_doubt(struct asq__process *w)
+{
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (!asq__partition_is_owned(p))
+            continue;
+        p->recovering = true;
+        ASQ__LIST_EACH (it, &p->busy) {
+            struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
+            ASQ__LIST_EACH (run, &a->insiders)
+                look_at_begun(p, ASQ__CONTAINER(run, struct asq__run, inside)->call->entry);
+        }
+    }
 }
 
 void asq__commits_recover(struct asq__process *w)

@@ -742,6 +742,8 @@ void asq__run_finished(struct asq__handover *h)
         atomic_fetch_add(&w->failures, 1);
     asq__nested_end(run->ctx.h);
     if (a->orphan) {
+        for (size_t i = 0; i < run->ninner; i++)
+            asq__engine_unhold(w->engine, run->inner[i].id, true);
         e->unfinished--;
         asq__inputs_free(c->inputs);
         c->inputs = NULL;

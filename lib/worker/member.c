@@ -6,7 +6,8 @@
  * Looking is done on the loop, every third of the lease time and whenever somebody says that something
  * has changed: read the set of workers, their beats, and all leases; then decide. A worker is dead when
  * its hash is gone, or when its beat has not moved for a lease time by the monotonic clock of who
- * watches, whose own beat was acknowledged all that time. No wall clock takes part.
+ * watches, whose own beat was acknowledged all that time. No wall clock takes part. Each beat is also told
+ * on the channel of workers, so that the time when it moved is not that of the look that found it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ struct peer {
     struct asq__node node;
     struct asq__members *members;
     char *id;
-    long long beat;
+    long long beat, before; /* … the one before that one */
     uint32_t capacity;
     int64_t moved_ms; /* when the beat was last seen to have moved */
     bool seen, listed, present, stopping;
@@ -41,6 +42,7 @@ struct asq__members {
     struct asq__process *w;
     struct asq__table peers;
     ev_timer tick;
+    ev_timer overdue; /* the first who may be found dead before the next tick */
     bool started, stopped, looking, again;
     unsigned answers; /* of the look under way */
     bool look_failed;
@@ -123,6 +125,14 @@ static enum others look_for_others(struct asq__members *m, redisContext *ctx)
     return found;
 }
 
+static void tell_beat(struct asq__members *m, redisContext *ctx, long long number)
+{
+    char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
+    asq__keys_channel(asq__redis_keys(m->w->redis), "workers", key);
+    snprintf(payload, sizeof payload, "+%lld %s", number, m->w->config.id);
+    freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, payload));
+}
+
 /* One beat on the thread's connection. False when it was not acknowledged. */
 static bool beat(struct asq__members *m, redisContext *ctx)
 {
@@ -158,6 +168,7 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     redisAppendCommand(ctx, "SADD %s %s", workers, w->config.id);
     redisAppendCommand(ctx, "HGET %s stop", key);
     bool ok = true, stop = false;
+    long long now_beat = 0;
     for (int i = 0; i < 5; i++) {
         void *reply = NULL;
         if (redisGetReply(ctx, &reply) != REDIS_OK)
@@ -170,8 +181,10 @@ static bool beat(struct asq__members *m, redisContext *ctx)
                 r->str);
             m->beat_told_ms = sent;
         }
-        if (i == 1 && r->type != REDIS_REPLY_INTEGER)
-            ok = false;
+        if (i == 1) {
+            ok = r->type == REDIS_REPLY_INTEGER;
+            now_beat = r->integer;
+        }
         if (i == 4 && r->type == REDIS_REPLY_STRING)
             stop = strcmp(r->str, "1") == 0;
         freeReplyObject(r);
@@ -180,6 +193,8 @@ static bool beat(struct asq__members *m, redisContext *ctx)
         atomic_store(&m->resumed_ms, asq__now_ms());
     if (ok && atomic_exchange(&m->acked_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
+    if (ok)
+        tell_beat(m, ctx, now_beat);
     if (stop) {
         int none = 0;
         atomic_compare_exchange_strong(w->stop, &none, 1);
@@ -268,13 +283,18 @@ bool asq__members_beating(const struct asq__members *m)
 
 /* ---- deciding ---- */
 
-static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now)
+/* When it will be found dead, if its beat does not move any more. */
+static int64_t overdue_ms(const struct asq__members *m, const struct peer *p)
 {
     /* While Redis takes no beat of its own, it takes none of theirs. */
     int64_t resumed_ms = atomic_load(&m->resumed_ms);
     int64_t moved_ms = p->moved_ms > resumed_ms ? p->moved_ms : resumed_ms;
-    return p->listed && p->present &&
-           (!asq__members_beating(m) || now - moved_ms < m->w->config.lease_time_ms);
+    return moved_ms + m->w->config.lease_time_ms;
+}
+
+static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now)
+{
+    return p->listed && p->present && (!asq__members_beating(m) || now < overdue_ms(m, p));
 }
 
 static struct peer *find_peer(const struct asq__members *m, const char *id)
@@ -283,11 +303,36 @@ static struct peer *find_peer(const struct asq__members *m, const char *id)
     return node ? ASQ__CONTAINER(node, struct peer, node) : NULL;
 }
 
+/* What was read before the last one was told may be heard after it. */
+static void see_beat(struct peer *p, long long number)
+{
+    if (p->seen && (number == p->beat || number == p->before))
+        return;
+    p->before = p->seen ? p->beat : number;
+    p->beat = number;
+    p->seen = true;
+    p->moved_ms = asq__now_ms();
+}
+
+bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
+{
+    char text[ASQ_MAX_ID + 32], *id;
+    if (n == 0 || payload[0] != '+' || n >= sizeof text)
+        return false;
+    memcpy(text, payload, n);
+    text[n] = '\0';
+    long long number = strtoll(text + 1, &id, 10);
+    struct peer *p = *id == ' ' ? find_peer(m, id + 1) : NULL;
+    if (p)
+        see_beat(p, number);
+    return *id == ' ';
+}
+
 struct live {
     const struct asq__members *m;
     struct asq__place_worker *workers;
     size_t n;
-    int64_t now;
+    int64_t now, overdue_ms;
 };
 
 static void add_live(struct asq__node *node, void *user)
@@ -343,6 +388,27 @@ static void decide(struct asq__members *m, struct asq__partition *p, bool mine, 
         asq__partition_claim_not(p);
 }
 
+static void note_first_overdue(struct asq__node *node, void *user)
+{
+    struct live *live = user;
+    const struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    int64_t due_ms = overdue_ms(live->m, p);
+    if (due_ms > live->now && due_ms < live->overdue_ms)
+        live->overdue_ms = due_ms;
+}
+
+static void await_overdue(struct asq__members *m)
+{
+    struct live live = { .m = m, .now = asq__now_ms(), .overdue_ms = INT64_MAX };
+    asq__table_each(&m->peers, note_first_overdue, &live);
+    ev_timer_stop(m->w->loop, &m->overdue);
+    if (live.overdue_ms == INT64_MAX)
+        return;
+    ev_now_update(m->w->loop);
+    ev_timer_set(&m->overdue, (double) (live.overdue_ms - live.now + 1) / 1000, 0.);
+    ev_timer_start(m->w->loop, &m->overdue);
+}
+
 static void evaluate(struct asq__members *m)
 {
     struct asq__process *w = m->w;
@@ -351,7 +417,9 @@ static void evaluate(struct asq__members *m)
     atomic_store(&m->partitions, (unsigned) asq__partitions_owned(w));
     if (w->stopping)
         return;
-    struct live live = { m, calloc(m->peers.count + 1, sizeof *live.workers), 0, now };
+    struct live live = { .m = m,
+                         .workers = calloc(m->peers.count + 1, sizeof *live.workers),
+                         .now = now };
     uint32_t *owners = calloc(w->nparts, sizeof *owners);
     if (live.workers && owners) {
         asq__table_each(&m->peers, add_live, &live);
@@ -381,8 +449,10 @@ static void look_answered(struct asq__members *m)
     if (--m->answers)
         return;
     m->looking = false;
-    if (!m->look_failed && !m->stopped)
+    if (!m->look_failed && !m->stopped) {
         evaluate(m);
+        await_overdue(m);
+    }
     if (m->again && !m->stopped) {
         m->again = false;
         asq__members_look(m);
@@ -399,13 +469,8 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
     } else {
         const redisReply *b = reply->element[0];
         p->present = b->type == REDIS_REPLY_STRING;
-        if (p->present) {
-            long long now_beat = strtoll(b->str, NULL, 10);
-            if (!p->seen || now_beat != p->beat)
-                p->moved_ms = asq__now_ms();
-            p->seen = true;
-            p->beat = now_beat;
-        }
+        if (p->present)
+            see_beat(p, strtoll(b->str, NULL, 10));
         if (reply->element[1]->type == REDIS_REPLY_STRING)
             p->capacity = (uint32_t) strtoul(reply->element[1]->str, NULL, 10);
         p->stopping = reply->element[2]->type == REDIS_REPLY_STRING &&
@@ -609,7 +674,8 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
     pthread_cond_init(&m->ring, &attr);
     pthread_condattr_destroy(&attr);
     ev_timer_init(&m->tick, on_tick, 0., (double) w->config.lease_time_ms / 3000);
-    m->tick.data = m;
+    ev_timer_init(&m->overdue, on_tick, 0., 0.);
+    m->tick.data = m->overdue.data = m;
     *ret = m;
     return 0;
 }
@@ -633,6 +699,7 @@ void asq__members_stop(struct asq__members *m)
 {
     m->stopped = true;
     ev_timer_stop(m->w->loop, &m->tick);
+    ev_timer_stop(m->w->loop, &m->overdue);
 }
 
 static void free_peer(struct asq__node *node, void *user)

@@ -181,6 +181,7 @@ static void send_on_loop(struct request *q)
                                            .ncalls = q->n,
                                            .from = run->actor->part->number,
                                            .token = run->actor->part->token,
+                                           .seq = run->actor->part->acked,
                                            .settled = on_settled,
                                            .user = run };
         run->unsettled++;
@@ -216,7 +217,7 @@ static void send_on_loop(struct request *q)
 /* Only after what its agent has done before is safe with Redis. */
 static bool may_go(const struct asq__run *run)
 {
-    return run->actor->saved_seq <= run->actor->part->acked;
+    return !run->actor->part->recovering && run->actor->saved_seq <= run->actor->part->acked;
 }
 
 static void submit_on_loop(struct asq__handover *h)

@@ -290,6 +290,7 @@ static void on_up(struct asq__redis *redis, void *user)
             w, ASQ_LOG_WARNING,
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
             w->config.ns, w->nparts, w->config.partitions);
+    asq__commits_doubt(w);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
     asq__members_start(w->members);
@@ -326,10 +327,18 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     (void) redis;
     if (channel == 0)
         asq__engine_push(w->engine, payload, n);
-    else if (w->members) { /* somebody has come, gone or handed back; or this one is to stop */
+    else if (w->members && !asq__members_heard(w->members, payload, n)) {
+        /* Somebody has come, gone or handed back; or this one is to stop. */
         asq__members_look(w->members);
         asq__members_beat(w->members);
     }
+}
+
+static void on_lost(void *user, uint32_t partition)
+{
+    struct asq__process *w = user;
+    if (w->parts)
+        asq__partition_fence(&w->parts[partition], "Redis has gone back in time");
 }
 
 /* ---- the pool's hooks ---- */
@@ -404,6 +413,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     struct asq__engine_config engine = { .redis = w->redis,
                                          .client = w->client,
                                          .client_number = w->client_number,
+                                         .record_ms = (int64_t) w->config.max_expire_time_s * 1000,
+                                         .lost = on_lost,
                                          .log = log_text,
                                          .log_user = w };
     rc = asq__engine_new(&engine, &w->engine);

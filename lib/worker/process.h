@@ -469,6 +469,7 @@ void asq__commit_mark(struct asq__wcall *c);
 void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
+void asq__commits_doubt(struct asq__process *w); /* nothing goes on before the leases have been read */
 void asq__commits_recover(struct asq__process *w);
 void asq__commits_drop(struct asq__partition *p);
 bool asq__commits_pending(const struct asq__partition *p);
@@ -480,6 +481,8 @@ void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const 
 int asq__members_new(struct asq__process *w, struct asq__members **ret);
 void asq__members_start(struct asq__members *m); /* Redis is up (again) */
 void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
+/* Something was told on the channel of workers. False: it is no beat. */
+bool asq__members_heard(struct asq__members *m, const char *payload, size_t n);
 void asq__members_woken(struct asq__members *m); /* the loop was woken: perhaps by the first beat */
 void asq__members_beat(
     struct asq__members *m); /* beats at once, and so hears whether it is to stop */

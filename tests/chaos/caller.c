@@ -22,7 +22,6 @@ static struct {
     asq_agent *agents[MAX_AGENTS];
     int workload, index, n_agents;
     struct rng rng;
-    bool sends_may_vanish;
     unsigned next; /* op */
     int unfinished;
     unsigned sends[64]; /* not accepted yet */
@@ -153,6 +152,21 @@ static void call_append(void)
     called(rc, r, w);
 }
 
+/* Reads all accounts, each while those before it are held: what it sees is one moment's. */
+static void call_audit(void)
+{
+    struct waiting *w = waiting_new(self.next++);
+    asq_value *rest = asq_value_list();
+    asq_result *r = NULL;
+    int rc;
+
+    for (int i = 1; i < self.n_agents; i++)
+        asq_list_append(rest, asq_value_string(id_of(i)));
+    history_line("i %d.%u bank", self.index, w->op);
+    rc = asq_call(self.agents[0], "audit", &r, "[o]", rest);
+    called(rc, r, w);
+}
+
 /* Always from the lower account, so that no two transfers wait for each other. */
 static void call_bank(void)
 {
@@ -161,6 +175,10 @@ static void call_bank(void)
     asq_result *r = NULL;
     int rc;
 
+    if (rng_below(&self.rng, 16) == 0) {
+        call_audit();
+        return;
+    }
     if (from == to)
         to = (from + 1) % self.n_agents;
     if (from > to) {
@@ -221,16 +239,21 @@ static void call_tree(void)
     called(rc, r, w);
 }
 
-/* Sends are known to be on their way once Redis has accepted all of them. */
+/* Sends are known to be on their way once Redis has accepted all of them. Which of them it has refused is
+ * not told, and one that had to be sent again may be refused by its owner later. */
 static void settle_sends(void)
 {
-    if (self.n_sends == 0 || asq_flush(self.h, 100) < 0)
+    int rc = asq_flush(self.h, 100);
+
+    if (rc == ASQ_ETIMEOUT)
         return;
+    if (rc < 0)
+        history_line("t %lu", strtoul(asq_errmsg(self.h), NULL, 10)); /* "3 calls without …" */
     for (int i = 0; i < self.n_sends; i++)
-        if (self.sends_may_vanish)
-            history_line("u %d.%u 0 sent", self.index, self.sends[i]);
-        else
+        if (rc == 0)
             history_line("o %d.%u", self.index, self.sends[i]);
+        else
+            history_line("u %d.%u %d %s", self.index, self.sends[i], rc, asq_errmsg(self.h));
     self.n_sends = 0;
 }
 
@@ -280,7 +303,7 @@ static void (*const calls[WORKLOADS])(void) = { call_counter, call_append, call_
                                                 call_tree,    call_send,   call_future };
 
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
-                int rate, bool sends_may_vanish)
+                int rate)
 {
     asq_options options = ASQ_OPTIONS_INIT;
     int64_t next_ms;
@@ -292,7 +315,6 @@ void caller_run(const char *url, const char *history, int workload, int index, u
     self.index = index;
     self.n_agents = workload_agents[workload];
     self.rng = (struct rng){ seed };
-    self.sends_may_vanish = sends_may_vanish;
     history_open(history);
     while ((rc = asq_open(url, &options, &self.h, err, sizeof err)) < 0 && !stopping)
         sup_sleep_ms(100); /* Redis is away, for now */
@@ -314,12 +336,20 @@ void caller_run(const char *url, const char *history, int workload, int index, u
         } else {
             asq_poll(self.h, self.unfinished < WINDOW ? next_ms - now : 100);
         }
-        if (workload == SEND)
+        if (self.n_sends > 0)
             settle_sends();
     }
     while (self.unfinished > 0 || self.n_sends > 0) {
         asq_poll(self.h, 20);
         settle_sends();
+    }
+    if (workload == SEND) {
+        /* What is called later runs later: then all that was refused has been told. */
+        for (int i = 0; i < self.n_agents; i++)
+            if (asq_call_wait(self.agents[i], "get", NULL, NULL) < 0)
+                _exit(0);
+        settle_sends();
+        history_line("e");
     }
     asq_close(self.h);
     _exit(0);

@@ -107,10 +107,9 @@ struct deployment {
     struct worker workers[MAX_WORKERS];
     struct caller callers[MAX_CALLERS];
     int n_callers;
-    bool calling;          /* callers that ended are started again */
-    bool lossy;            /* Redis may forget its last second */
-    bool sends_may_vanish; /* Redis refuses calls at times, which one-way sends are not told */
-    unsigned anomalies;    /* of processes: wrong exit, crash */
+    bool calling;       /* callers that ended are started again */
+    bool lossy;         /* Redis may forget its last second */
+    unsigned anomalies; /* of processes: wrong exit, crash */
 };
 
 void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round);
@@ -126,7 +125,7 @@ void anomaly(struct deployment *d, const char *fmt, ...) __attribute__((format(p
 
 /* A caller's process: does not return. */
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
-                int rate, bool sends_may_vanish) __attribute__((noreturn));
+                int rate) __attribute__((noreturn));
 
 /* Reads the histories and the final states, and tells what does not fit. */
 struct outcome {

@@ -5,6 +5,7 @@
  * what is there has to fit together all the same.
  */
 #include "check.h"
+#include "faults.h"
 
 #include <asqueue.h>
 
@@ -158,7 +159,7 @@ static void match(struct deployment *d, struct history *h, struct entries *all)
 /* A nested call whose outcome is unknown leaves its caller's as unknown. */
 static bool may_be_torn(const struct op *op)
 {
-    return op->outcome == 'u' && op->code != 0;
+    return op->workload == BANK && op->n_effects && op->outcome == 'u' && op->code != 0;
 }
 
 static void check_op(struct deployment *d, struct op *op)
@@ -170,24 +171,40 @@ static void check_op(struct deployment *d, struct op *op)
         seen += op->effects[k].seen > 0;
     if (op->outcome == 'b')
         anomaly(d, "%s %s: %s", name, op->id, op->text);
-    if (op->workload == COUNTER)
+    if (op->workload == COUNTER || op->n_effects == 0)
         return;
-    if (op->outcome == 'o' && !d->lossy)
+    if (op->outcome == 'o' && !d->lossy && op->workload != SEND)
         for (size_t k = 0; k < op->n_effects; k++)
-            if (!op->effects[k].seen &&
-                !(op->workload == TREE && d->sends_may_vanish)) /* sends among the nested ones */
+            if (!op->effects[k].seen)
                 anomaly(d, "%s %s: ok, but %s is not in %s", name, op->id, op->effects[k].item,
                         op->effects[k].agent);
     if (op->outcome == 'f' && op->effects[0].seen && !d->lossy)
         anomaly(d, "%s %s: failed (%d %s), but %s is in %s", name, op->id, op->code, op->text,
                 op->effects[0].item, op->effects[0].agent);
-    if (op->effects[0].seen && seen < op->n_effects &&
-        !(op->workload == TREE && d->sends_may_vanish))
+    if (op->effects[0].seen && seen < op->n_effects)
         anomaly(d, "%s %s (%c): took effect, but only %zu of its %zu calls did", name, op->id,
                 op->outcome, seen, op->n_effects);
     if (op->workload == BANK && !op->effects[0].seen && op->effects[1].seen && !may_be_torn(op))
         anomaly(d, "bank %s (%c %d %s): %s got what %s did not give", op->id, op->outcome, op->code,
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
+}
+
+/* Sends that were accepted are there, but for those of which their caller has been told later. */
+static void check_sends(struct deployment *d, const struct history *h)
+{
+    bool refuses = faults_include(d->plan->faults, "memory,readonly");
+    unsigned missing = 0;
+
+    for (size_t i = 0; i < h->n; i++) {
+        const struct op *op = &h->ops[i];
+        if (i > 0 && op->caller != h->ops[i - 1].caller)
+            missing = 0;
+        if (op->workload != SEND || op->outcome != 'o' || op->effects[0].seen)
+            continue;
+        if (++missing > h->callers[op->caller].told && (h->callers[op->caller].ended || !refuses))
+            anomaly(d, "send %s: ok, but %s is not in %s", op->id, op->effects[0].item,
+                    op->effects[0].agent);
+    }
 }
 
 /* Items "a7.12" of one caller stand in the order of their numbers. */
@@ -301,7 +318,7 @@ void check_round(struct deployment *d, struct outcome *ret)
 {
     asq_options options = ASQ_OPTIONS_INIT;
     struct entries all = { NULL, 0, 0 };
-    struct history history;
+    static struct history history;
     int64_t n, total = 0;
     char err[512], name[32];
     bool torn = false;
@@ -326,10 +343,17 @@ void check_round(struct deployment *d, struct outcome *ret)
     match(d, &history, &all);
     for (size_t i = 0; i < history.n; i++) {
         check_op(d, &history.ops[i]);
-        torn |= history.ops[i].workload == BANK && may_be_torn(&history.ops[i]);
+        torn |= may_be_torn(&history.ops[i]);
     }
     if (total != 0 && !torn)
         anomaly(d, "bank: the total is %" PRId64 ", not 0", total);
+    for (size_t i = 0; i < history.n && !torn; i++)
+        if (history.ops[i].workload == BANK && history.ops[i].n_effects == 0 &&
+            history.ops[i].outcome == 'o' && history.ops[i].value != 0)
+            anomaly(d, "bank %s: an audit saw the total %" PRId64 ", not 0", history.ops[i].id,
+                    history.ops[i].value);
+    if (!d->lossy)
+        check_sends(d, &history);
     check_order(d, &all);
     if (!d->lossy)
         check_epochs(d, &all);

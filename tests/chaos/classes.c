@@ -9,6 +9,7 @@
 #include <asqueue.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum { MAX_CHILDREN = 8, FAILS_ON_PURPOSE = 1, WRONG_VALUE = 9 };
 struct run {
     char id[40];
     asq_ctx *ctx;
+    bool reads; /* and so leaves nothing behind */
 };
 
 static void enter(struct run *run, asq_ctx *ctx)
@@ -32,8 +34,8 @@ static int leave(struct run *run, int rc)
 {
     asq_ctx *ctx = run->ctx;
 
-    witness_note(rc == 0 ? "X" : "F", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx), run->id,
-                 asq_ctx_epoch(ctx), asq_ctx_worker(ctx));
+    witness_note(rc == 0 && !run->reads ? "X" : "F", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx),
+                 run->id, asq_ctx_epoch(ctx), asq_ctx_worker(ctx));
     return rc;
 }
 
@@ -58,7 +60,7 @@ static int write_log(struct run *run, const char *item)
 static int chaos_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_value *state = asq_ctx_state(ctx);
-    struct run run;
+    struct run run = { .reads = false };
     int64_t n;
     int rc;
 
@@ -74,7 +76,7 @@ static int chaos_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
 static int chaos_append(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *item;
-    struct run run;
+    struct run run = { .reads = false };
     int64_t ms = 0;
     int rc;
 
@@ -90,7 +92,7 @@ static int chaos_append(asq_ctx *ctx, void *self, const asq_value *args, asq_val
 static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *item;
-    struct run run;
+    struct run run = { .reads = false };
     int rc;
 
     (void) self;
@@ -105,7 +107,7 @@ static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args
 static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *value, *expected, *item;
-    struct run run;
+    struct run run = { .reads = false };
     int rc;
 
     (void) self;
@@ -133,7 +135,7 @@ static int chaos_deposit(asq_ctx *ctx, void *self, const asq_value *args, asq_va
 {
     asq_value *state = asq_ctx_state(ctx);
     const char *item;
-    struct run run;
+    struct run run = { .reads = false };
     int64_t amount;
     int rc;
 
@@ -153,7 +155,7 @@ static int chaos_transfer(asq_ctx *ctx, void *self, const asq_value *args, asq_v
     const char *to, *item;
     asq_agent *other = NULL;
     asq_result *r = NULL;
-    struct run run;
+    struct run run = { .reads = false };
     int64_t amount, done = 0;
     int rc;
 
@@ -202,7 +204,7 @@ static int chaos_tree(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     asq_result *results[MAX_CHILDREN] = { NULL };
     const asq_value *children;
     const char *item;
-    struct run run;
+    struct run run = { .reads = false };
     int64_t mode, sum = 1, below;
     size_t n = 0, waited = 0;
     int rc;
@@ -233,12 +235,48 @@ static int chaos_tree(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return leave(&run, rc);
 }
 
+/* audit(rest): the sum of this account and of the rest, which are read while this one is held. Transfers
+ * hold the lower account until the higher one has what they move, so the sum is that of all or none. */
+static int chaos_audit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t sum = asq_map_int(asq_ctx_state(ctx), "n"), others = 0;
+    const asq_value *rest;
+    const char *id;
+    asq_value *further;
+    asq_agent *next = NULL;
+    asq_result *r = NULL;
+    struct run run = { .reads = true };
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[O]", &rest)) == 0 && asq_list_size(rest) > 0) {
+        further = asq_value_list();
+        for (size_t i = 1; i < asq_list_size(rest); i++)
+            asq_list_append(further, asq_value_copy(asq_list_get(rest, i)));
+        if ((rc = asq_value_get_string(asq_list_get(rest, 0), &id, NULL)) == 0 &&
+            (rc = asq_attach(asq_ctx_handle(ctx), id, &next)) == 0 &&
+            (rc = asq_call(next, "audit", &r, "[o]", further)) == 0)
+            rc = asq_result_int(r, &others);
+        if (rc < 0)
+            rc = nested_failed(ctx, rc, r);
+        asq_result_free(r);
+        asq_agent_free(next);
+    }
+    if (rc == 0)
+        *ret = asq_value_int(sum + others);
+    return leave(&run, rc);
+}
+
 static int chaos_get(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
+    struct run run = { .reads = true };
+
     (void) self;
     (void) args;
+    enter(&run, ctx);
     *ret = asq_value_copy(asq_ctx_state(ctx));
-    return 0;
+    return leave(&run, 0);
 }
 
 static const asq_method methods[] = {
@@ -251,6 +289,7 @@ static const asq_method methods[] = {
     { "deposit", chaos_deposit, NULL, 0, NULL },
     { "transfer", chaos_transfer, NULL, 0, NULL },
     { "tree", chaos_tree, NULL, 0, NULL },
+    { "audit", chaos_audit, NULL, ASQ_READONLY, NULL },
     { "get", chaos_get, NULL, ASQ_READONLY, NULL },
     { 0 },
 };

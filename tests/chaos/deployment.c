@@ -191,12 +191,9 @@ static void caller_launch(struct deployment *d, int index)
     char *url = url_of_port(d, PROXY_PORTS - 1), *program = built("run");
     int number = index + (int) c->starts * MAX_CALLERS;
     char *history = sup_format("%s/history.%d", d->dir, number);
-    char *args[6] = { sup_format("%d", c->workload),
-                      sup_format("%d", number),
+    char *args[5] = { sup_format("%d", c->workload), sup_format("%d", number),
                       sup_format("%llu", (unsigned long long) rng_mix(d->rng.s, (uint64_t) number)),
-                      sup_format("%d", d->plan->rate),
-                      sup_format("%d", d->sends_may_vanish),
-                      NULL };
+                      sup_format("%d", d->plan->rate), NULL };
     pid_t parent = getpid();
 
     c->starts++;
@@ -209,12 +206,12 @@ static void caller_launch(struct deployment *d, int index)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        execl(program, program, "caller", url, history, args[0], args[1], args[2], args[3], args[4],
+        execl(program, program, "caller", url, history, args[0], args[1], args[2], args[3],
               (char *) NULL);
         _exit(127);
     }
     under_test(d, false);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 4; i++)
         free(args[i]);
     free(history);
     free(program);
@@ -323,8 +320,6 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
 
     *d = (struct deployment){ .plan = plan, .rng = { seed }, .calling = true };
     d->lossy = faults_include(plan->faults, "redis-lose");
-    d->sends_may_vanish = faults_include(plan->faults, "memory") ||
-                          faults_include(plan->faults, "readonly") || d->lossy;
     d->dir = sup_format("%s/round%d", sup_dir(), round);
     if (mkdir(d->dir, 0700) < 0)
         sup_fail("%s: %s", d->dir, strerror(errno));
@@ -391,6 +386,14 @@ static void end_process(pid_t pid)
     }
 }
 
+/* Hours of rounds do not fit into a temporary directory. */
+static void remove_dir(const char *dir)
+{
+    const char *argv[] = { "rm", "-rf", dir, NULL };
+
+    sup_run(argv, NULL, NULL);
+}
+
 void deployment_stop(struct deployment *d, bool keep)
 {
     for (int i = 0; i < d->n_callers; i++)
@@ -405,6 +408,9 @@ void deployment_stop(struct deployment *d, bool keep)
         printf("kept: %s\n", to);
         free(to);
     }
+    remove_dir(sup_redis_dir(d->redis));
+    remove_dir(sup_redis_dir(d->witness));
+    remove_dir(d->dir);
     sup_redis_free(d->redis);
     sup_redis_free(d->witness);
     if (d->proxy)

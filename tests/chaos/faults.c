@@ -429,7 +429,8 @@ static const struct fault {
     { "clock", clock_jump, false },
     { "redis-lose", redis_lose, true },
 };
-enum { N_FAULTS = sizeof faults / sizeof *faults };
+enum { N_FAULTS = sizeof faults / sizeof *faults, LOSING_ROUND = 4 };
+#define LOSES_AT_TIMES (1u << 31)
 
 unsigned faults_parse(const char *names)
 {
@@ -439,15 +440,25 @@ unsigned faults_parse(const char *names)
         size_t n = strcspn(names, ",");
         unsigned found = 0;
         for (int i = 0; i < N_FAULTS; i++)
-            if ((n == 3 && strncmp(names, "all", 3) == 0 && !faults[i].loses) ||
-                strncmp(names, faults[i].name, n) == 0)
+            if (strncmp(names, faults[i].name, n) == 0)
                 found |= 1u << i;
+        if (n == 3 && strncmp(names, "all", 3) == 0)
+            for (int i = 0; i < N_FAULTS; i++)
+                found |= faults[i].loses ? LOSES_AT_TIMES : 1u << i;
         if (!found || n == 0)
             return 0;
         bits |= found;
         names += n + (names[n] == ',');
     }
     return bits;
+}
+
+unsigned faults_of_round(unsigned mask, int round)
+{
+    for (int i = 0; i < N_FAULTS; i++)
+        if (mask & LOSES_AT_TIMES && round % LOSING_ROUND == LOSING_ROUND - 1 && faults[i].loses)
+            mask |= 1u << i;
+    return mask & ~LOSES_AT_TIMES;
 }
 
 bool faults_include(unsigned mask, const char *names)

@@ -10,8 +10,10 @@
 enum { MAX_FAULTS = 32 };
 
 /* Bits for a name, a prefix ("proxy-", "kill"), or a list of those with commas; 0: there is none.
- * "all" is every fault but those after which Redis has forgotten something. */
+ * "all" is every fault; those after which Redis has forgotten something, so that less can be held against
+ * the rest, only in some of the rounds. */
 unsigned faults_parse(const char *names);
+unsigned faults_of_round(unsigned faults, int round); /* the bits that this round is to have */
 bool faults_include(unsigned faults, const char *names);
 void faults_print_names(void);
 

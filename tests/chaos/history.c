@@ -113,7 +113,11 @@ static void read_file(struct history *h, const char *path, int caller)
 
     for (; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
-        if (line[0] == 'i')
+        if (line[0] == 't')
+            h->callers[caller].told += (unsigned) strtoul(line + 2, NULL, 10);
+        else if (line[0] == 'e')
+            h->callers[caller].ended = true;
+        else if (line[0] == 'i')
             invoked(h, line + 2, caller);
         else
             ended(h, first, line[0], line + 2);
@@ -127,13 +131,15 @@ void history_read(struct history *h, const char *dir)
     struct dirent *e;
     int caller = 0;
 
-    *h = (struct history){ NULL, 0 };
+    memset(h, 0, sizeof *h);
     if (!d)
         sup_fail("%s: %s", dir, strerror(errno));
     while ((e = readdir(d))) {
         char *path;
         if (strncmp(e->d_name, "history.", 8) != 0)
             continue;
+        if (caller == MAX_HISTORIES)
+            sup_fail("too many callers");
         path = sup_format("%s/%s", dir, e->d_name);
         read_file(h, path, caller++);
         free(path);

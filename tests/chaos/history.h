@@ -7,6 +7,8 @@
  *     f OP CODE TEXT                            failed: nothing of the call itself took effect
  *     u OP CODE TEXT                            unknown
  *     b OP TEXT                                 a wrong answer
+ *     t N                                       that N sends were not taken, among them earlier ones
+ *     e                                         the caller has ended in order, and has heard all
  *
  * A call without an outcome (its caller was killed) is unknown. The first item is the call's own, the
  * others those of the calls that it makes.
@@ -16,7 +18,10 @@
 
 #include "support/support.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+enum { MAX_HISTORIES = 4096 };
 
 /* Writing: one file for each caller's process. */
 void history_open(const char *path);
@@ -36,7 +41,7 @@ struct op {
     bool has_value;
     int64_t value;
     char *text;
-    int caller; /* which file: whose order counts */
+    int caller; /* which file */
     struct effect *effects;
     size_t n_effects;
 };
@@ -44,6 +49,10 @@ struct op {
 struct history {
     struct op *ops; /* by caller, in the order of the calls */
     size_t n;
+    struct {
+        unsigned told; /* of sends that were not taken */
+        bool ended;
+    } callers[MAX_HISTORIES];
 };
 /* All files DIR/history.*. */
 void history_read(struct history *h, const char *dir);

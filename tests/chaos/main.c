@@ -73,15 +73,18 @@ static bool is_quiet(struct deployment *d, int64_t limit_ms)
     return false;
 }
 
-static unsigned run_round(const struct plan *plan, int round, int64_t seconds, struct outcome *sum)
+static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
+                          struct outcome *sum)
 {
+    struct plan plan = *of_run;
     struct deployment d;
     struct outcome o = { 0 };
     int64_t start_ms = sup_now_ms(), end_ms, healed_ms;
     unsigned before = faults_total();
     bool quiet;
 
-    deployment_start(&d, plan, rng_mix(plan->seed, (uint64_t) round), round);
+    plan.faults = faults_of_round(plan.faults, round);
+    deployment_start(&d, &plan, rng_mix(plan.seed, (uint64_t) round), round);
     end_ms = sup_now_ms() + seconds * 1000;
     faults_begin(&d);
     while (sup_now_ms() < end_ms) {
@@ -109,14 +112,14 @@ static unsigned run_round(const struct plan *plan, int round, int64_t seconds, s
     sum->failed += o.failed;
     sum->unknown += o.unknown;
     sum->reruns += o.reruns;
-    deployment_stop(&d, d.anomalies && plan->keep);
+    deployment_stop(&d, d.anomalies && plan.keep);
     return d.anomalies;
 }
 
 static int caller_main(char **argv)
 {
     caller_run(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]), strtoull(argv[6], NULL, 10),
-               atoi(argv[7]), atoi(argv[8]) != 0);
+               atoi(argv[7]));
 }
 
 int main(int argc, char **argv)
@@ -140,7 +143,7 @@ int main(int argc, char **argv)
     int round = 0, only = -1, c;
     int64_t start_ms = sup_now_ms(), left;
 
-    if (argc == 9 && strcmp(argv[1], "caller") == 0)
+    if (argc == 8 && strcmp(argv[1], "caller") == 0)
         return caller_main(argv);
     plan.seed = (uint64_t) time(NULL);
     plan.faults = faults_parse("all");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { AGENTS = 12, CALLS = 100 };
 
@@ -71,6 +72,69 @@ START_TEST(connections_are_cut_and_scripts_forgotten_under_load)
                                          : "CLIENT KILL TYPE pubsub SKIPME yes");
     }
     load_check(l);
+    stop();
+}
+END_TEST
+
+/* ---- a Redis that comes back without its last second ---- */
+
+static void copy(const char *from, const char *to)
+{
+    const char *gone[] = { "rm", "-rf", to, NULL }, *argv[] = { "cp", "-r", from, to, NULL };
+
+    ck_assert_int_eq(sup_run(gone, NULL, NULL), 0);
+    ck_assert_int_eq(sup_run(argv, NULL, NULL), 0);
+}
+
+static int64_t waiting(void)
+{
+    int64_t n = 0;
+
+    for (int p = 0; p < 128; p++)
+        n += sup_redis_int(redis, "XLEN asq:{default.%d}:jobs", p);
+    return n;
+}
+
+/* The caller is done, and nobody calls again: the worker finds out by itself. */
+START_TEST(a_commit_that_redis_has_lost_is_made_again)
+{
+    asq_agent *a;
+    asq_value *value;
+    char *files, *kept;
+    int64_t n;
+
+    start(durable);
+    files = sup_format("%s/appendonlydir", sup_redis_dir(redis));
+    kept = sup_path("kept");
+    if (access(files, F_OK) != 0) { /* before 7.0 */
+        free(files);
+        files = sup_format("%s/appendonly.aof", sup_redis_dir(redis));
+    }
+    ck_assert_int_eq(asq_create(h, "Counter", "tally", &a, NULL), 0);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    sup_wait_until(waiting() == 0);
+    load_signal(worker, SIGSTOP);
+    ck_assert_int_eq(asq_send(a, "add", "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, ASQ_FOREVER), 0);
+    copy(files, kept);
+    asq_agent_free(a);
+    asq_close(h);
+    load_signal(worker, SIGCONT);
+    sup_wait_until(waiting() == 0);
+    sup_redis_kill(redis);
+    copy(kept, files);
+    sup_redis_restart(redis);
+    ck_assert_int_eq(waiting(), 1);
+    sup_wait_until(waiting() == 0);
+    h = load_open(sup_redis_url(redis));
+    ck_assert_int_eq(asq_attach(h, "tally", &a), 0);
+    ck_assert_int_eq(asq_call_wait(a, "read", &value, NULL), 0);
+    ck_assert_int_eq(asq_value_get_int(value, &n), 0);
+    ck_assert_int_eq(n, 2);
+    asq_value_free(value);
+    asq_agent_free(a);
+    free(files);
+    free(kept);
     stop();
 }
 END_TEST
@@ -669,6 +733,7 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_test(t, celery_8030_redis_is_restarted_20_times_under_load);
     tcase_add_test(t, connections_are_cut_and_scripts_forgotten_under_load);
+    tcase_add_test(t, a_commit_that_redis_has_lost_is_made_again);
     tcase_add_test(t, asynq_1144_writes_are_refused_for_a_while);
     tcase_add_test(t, a_commit_that_memory_refuses_is_kept);
     tcase_add_test(t, garbage_in_a_stream_becomes_dead_letters);
