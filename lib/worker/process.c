@@ -246,7 +246,6 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     look_at_policy(w);
     asq__unload_idle(w, IDLE_LIVE_MS);
     asq__evict_idle(w, KEEP_ACTORS, IDLE_MS);
-    asq__deadlock_look(w);
     asq__stuck_look(w);
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
@@ -367,6 +366,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     ev_prepare_start(w->loop, &w->cycle);
     ev_async_start(w->loop, &w->wake);
     ev_timer_start(w->loop, &w->upkeep);
+    asq__deadlock_init(w);
     struct asq__pool_config pool = { .capacity = w->config.capacity,
                                      .stack_size = w->config.stack_size,
                                      .inline_ready = on_inline_ready,
@@ -447,6 +447,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->ready);
     asq__list_init(&w->loads);
     asq__list_init(&w->leaving);
+    asq__list_init(&w->held_up);
     asq__list_init(&w->idle);
     asq__list_init(&w->idle_live);
     asq__list_init(&w->handover);
