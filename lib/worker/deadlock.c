@@ -38,7 +38,9 @@ enum {
     PAUSE_MS = 1000,     /* at most this in any case */
     BORN_AT_MOST = 5000, /* ms that a probe may live */
     LOOK_AT_ONCE = 1000, /* agents */
-    PROBES_AT_ONCE = 50,
+    LOOK_BUDGET = 200,   /* probes */
+    SENDING_COSTS = 20,  /* … of them */
+    QUEUE_SEEN = 1000,   /* calls of a queue among which those are that hold it up */
     FRESH_PROBES = 4,
     EDGES = 256,    /* of a call that waits for all: more would not help */
     MAX_SHOWN = 24, /* calls in the message */
@@ -460,6 +462,34 @@ static void add_root(struct search *s, const struct asq__wcall *c)
     asq__waits_place(&s->waits, id);
 }
 
+static bool waits_for_one(void *user, const asq_result *r)
+{
+    (void) user;
+    (void) r;
+    return false;
+}
+
+/* Those who hold the agent, as far as they wait for calls. */
+static void add_roots(struct search *s, const struct asq__actor *a)
+{
+    const struct asq__list *queues[] = { &a->mailbox, &a->reentrant };
+    ASQ__LIST_EACH (it, &a->insiders) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+        if (asq__nested_waits_for(run, waits_for_one, NULL) != ASQ__WAIT_OTHER)
+            add_root(s, run->call);
+    }
+    for (int i = 0; i < 2; i++) {
+        int seen = 0;
+        ASQ__LIST_EACH (it, queues[i]) {
+            const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+            if (c->state == ASQ__CALL_INPUTS)
+                add_root(s, c);
+            if (++seen == QUEUE_SEEN)
+                break;
+        }
+    }
+}
+
 /* True: a probe has left. */
 static bool probe_agent(struct asq__actor *a)
 {
@@ -467,19 +497,11 @@ static bool probe_agent(struct asq__actor *a)
     struct search s = { .agent = a->id,
                         .born_ms = redis_now_ms(w),
                         .fresh = a->changed || a->probes <= FRESH_PROBES };
+    a->changed = false;
     if (asq__waits_init(&s.waits) < 0)
         return false;
-    ASQ__LIST_EACH (it, &a->insiders)
-        add_root(&s, ASQ__CONTAINER(it, struct asq__run, inside)->call);
-    const struct asq__list *queues[] = { &a->mailbox, &a->reentrant };
-    for (int i = 0; i < 2; i++)
-        ASQ__LIST_EACH (it, queues[i]) {
-            const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-            if (c->state == ASQ__CALL_INPUTS)
-                add_root(&s, c);
-        }
-    a->changed = false;
-    bool left = advance(w, &s);
+    add_roots(&s, a);
+    bool left = s.waits.n && advance(w, &s);
     asq__waits_release(&s.waits);
     return left;
 }
@@ -541,13 +563,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     struct asq__process *w = timer->data;
     struct asq__list looked, *node;
     int64_t now = asq__now_ms(), next = INT64_MAX;
-    int probes = 0;
+    int budget = LOOK_BUDGET;
     (void) loop;
     (void) revents;
     w->probe_ms = INT64_MAX;
     asq__list_init(&looked);
     bool can = w->parts && takes_part(w);
-    for (int i = 0; i < LOOK_AT_ONCE && probes < PROBES_AT_ONCE; i++) {
+    for (int i = 0; i < LOOK_AT_ONCE && budget > 0; i++) {
         if (!(node = asq__list_pop(&w->held_up)))
             break;
         struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, held_up);
@@ -562,7 +584,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
             a->probed_ms = now;
             a->probe_ms = now + pause_ms(a, PAUSE_MS);
             if (can)
-                probes += probe_agent(a);
+                budget -= probe_agent(a) ? SENDING_COSTS : 1;
         }
     }
     bool more = !asq__list_empty(&w->held_up);
