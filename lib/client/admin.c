@@ -129,9 +129,11 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
 /* Fields that are numbers to people are numbers here. */
 static asq_value *field_value(const char *name, const char *text, size_t n)
 {
-    static const char *const numbers[] = { "pid",          "beat",     "capacity", "partitions",
-                                           "calls",        "failures", "agents",   "lease_time_ms",
-                                           "dead_letters", NULL };
+    static const char *const numbers[] = { "pid",        "beat",          "capacity",
+                                           "partitions", "calls",         "failures",
+                                           "agents",     "lease_time_ms", "dead_letters",
+                                           "parked",     "stack_used",    "stacks_unguarded",
+                                           NULL };
     asq_value *v = NULL;
     if (strcmp(name, "classes") == 0 && asq_from_json(text, n, &v, NULL, 0) == 0)
         return v;
