@@ -287,9 +287,9 @@ int main(int argc, char **argv)
         return sup_skip("no redis-server");
     setvbuf(stdout, NULL, _IOLBF, 0);
     redis = r.redis = sup_redis_start(NULL);
-    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill);
-    r.h = open_handle(sup_redis_url(redis));
     r.dice.state = r.o.seed;
+    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill, dice_next(&r.dice));
+    r.h = open_handle(sup_redis_url(redis));
     begun_ms = sup_now_ms();
     run_all(&r);
     printf("%llu graphs from seed %llu, %llu calls in %.1f s; %llu deadlocks, %llu deadlines, "
