@@ -777,7 +777,8 @@ ASQ_API void asq_worker_free(asq_worker *w);
 /* A round trip to Redis; *ret_ms (may be NULL) gets its time. */
 ASQ_API int asq_ping(asq *h, double *ret_ms);
 /* A list of maps, one for each worker: the fields of its hash (id, host, pid, version, capacity,
- * partitions, classes, counters), with "alive" as told by a beat within its lease time. */
+ * partitions, classes, counters, calls that are parked, bytes of stack in the deepest use seen
+ * as "stack_used"), with "alive" as told by a beat within its lease time. */
 ASQ_API int asq_workers(asq *h, asq_value **ret);
 /* A map: class name -> {doc, methods: [{name, params, flags, doc}], attributes: […], workers: n}. */
 ASQ_API int asq_classes(asq *h, asq_value **ret);

@@ -130,8 +130,10 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
 static asq_value *field_value(const char *name, const char *text, size_t n)
 {
     static const char *const numbers[] = {
-        "pid",    "beat",          "capacity",     "partitions",  "calls", "failures",
-        "agents", "lease_time_ms", "dead_letters", "agent_bytes", NULL
+        "pid",          "beat",     "capacity",   "partitions",
+        "calls",        "failures", "agents",     "lease_time_ms",
+        "dead_letters", "parked",   "stack_used", "stacks_unguarded",
+        "agent_bytes",  NULL
     };
     asq_value *v = NULL;
     if (strcmp(name, "classes") == 0 && asq_from_json(text, n, &v, NULL, 0) == 0)

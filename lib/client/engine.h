@@ -93,9 +93,9 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
 int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id);
 /* … every call of a batch of this engine's that is not finished. */
 void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BATCH_ID]);
-/* Asks the owner of a call whether it waits, directly or not, for the first call of the path. */
+/* Sends a probe to the owner of a call. */
 int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
-                      const Asqueue__Chain *path, uint32_t hops);
+                      const Asqueue__Probe *probe);
 /* Nobody waits for the call any more; `done` will not be called. The call itself is still seen
  * through to the stream. */
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);

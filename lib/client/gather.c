@@ -31,6 +31,7 @@ struct gather {
     struct asq__list under_way; /* oldest first */
     struct asq__list done;
     int64_t until_ms;
+    bool all; /* it does not end before all that are under way are done */
 };
 
 static int out_of_memory(asq *h)
@@ -38,9 +39,10 @@ static int out_of_memory(asq *h)
     return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
-static void gather_init(struct gather *g, asq *h, int64_t timeout_ms)
+static void gather_init(struct gather *g, asq *h, int64_t timeout_ms, bool all)
 {
     g->h = h;
+    g->all = all;
     g->until_ms = asq__deadline_ms(timeout_ms);
     asq__list_init(&g->under_way);
     asq__list_init(&g->done);
@@ -77,11 +79,16 @@ static bool has_done(void *arg)
     return !asq__list_empty(&g->done);
 }
 
-void asq__gather_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret)
+enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *arg,
+                                        asq__wait_fn visit, void *user)
 {
     const struct gather *g = arg;
-    if (ready == has_done && first(&g->under_way))
-        *ret = first(&g->under_way)->r;
+    if (ready != has_done)
+        return ASQ__WAIT_OTHER;
+    ASQ__LIST_EACH (it, &g->under_way)
+        if (!visit(user, ASQ__CONTAINER(it, struct slot, node)->r))
+            break;
+    return g->all ? ASQ__WAIT_ALL : ASQ__WAIT_ANY;
 }
 
 static void forget(struct slot *s)
@@ -136,7 +143,7 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
     asq *h = results[0]->h;
     if (!(slots = calloc(n, sizeof *slots)))
         return out_of_memory(h);
-    gather_init(&g, h, timeout_ms);
+    gather_init(&g, h, timeout_ms, !fn);
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = watch(&g, &slots[i], results[i], i);
     while (rc == 0 && done < n) {
@@ -318,7 +325,7 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
     if (rc < 0)
         return rc;
     e.n = asq_list_size(inputs);
-    gather_init(&e.g, h, o.timeout_ms);
+    gather_init(&e.g, h, o.timeout_ms, o.all && !o.fn);
     asq__list_init(&e.unused);
     asq__error_init(&e.error);
     size_t nslots = e.n < o.limit ? e.n : o.limit;

@@ -68,11 +68,16 @@ static bool has_next(void *arg)
     return g->first < g->done;
 }
 
-void asq__group_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret)
+enum asq__wait asq__group_wait_results(bool (*ready)(void *arg), const void *arg,
+                                       asq__wait_fn visit, void *user)
 {
     const asq_group *g = arg;
-    if (ready == has_next && g->n - g->done == 1)
-        *ret = g->results[g->done];
+    if (ready != has_next)
+        return ASQ__WAIT_OTHER;
+    for (size_t i = g->done; i < g->n; i++)
+        if (!visit(user, g->results[i]))
+            break;
+    return ASQ__WAIT_ANY;
 }
 
 int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)

@@ -149,10 +149,16 @@ int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeou
 int asq__result_new(asq *h, asq_result **ret);
 void asq__result_ref(asq_result *r);
 const char *asq__result_id_text(const asq_result *r);
-/* The result that a wait (of a mode) is for, when without it the wait cannot end; else NULL. */
-const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg);
-void asq__group_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret);
-void asq__gather_wait_target(bool (*ready)(void *arg), void *arg, const asq_result **ret);
+/* What a wait (of a mode) is for: visits the results that are not there, until `visit` returns false.
+ * ALL: it cannot end without each of them; ANY: not without one of them; OTHER: it is for none. */
+enum asq__wait { ASQ__WAIT_OTHER, ASQ__WAIT_ALL, ASQ__WAIT_ANY };
+typedef bool (*asq__wait_fn)(void *user, const asq_result *r);
+enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
+                                 void *user);
+enum asq__wait asq__group_wait_results(bool (*ready)(void *arg), const void *arg,
+                                       asq__wait_fn visit, void *user);
+enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *arg,
+                                        asq__wait_fn visit, void *user);
 /* Complete it: value (taken; NULL: null) or error. Once. The caller holds a reference. Callbacks are
  * queued to h->done by who runs on the handle's thread. */
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);

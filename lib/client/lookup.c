@@ -147,8 +147,8 @@ void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BA
 }
 
 int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
-                      const Asqueue__Chain *path, uint32_t hops)
+                      const Asqueue__Probe *probe)
 {
-    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__PROBE, .chain = path, .hops = hops };
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__PROBE, .probe = probe };
     return e->up ? asq__engine_control(e, "probe", &job, id) : ASQ_ECONN;
 }

@@ -354,19 +354,28 @@ static int check_many(asq_result *const *results, size_t n)
     return 0;
 }
 
-const asq_result *asq__wait_target(bool (*ready)(void *arg), void *arg)
+static enum asq__wait visit_many(const struct many *m, enum asq__wait kind, asq__wait_fn visit,
+                                 void *user)
 {
-    const asq_result *target = NULL;
-    const struct many *m = arg;
-    if (ready == is_done)
-        return arg;
+    for (size_t i = 0; i < m->n; i++)
+        if (!asq__result_is_done(m->results[i]) && !visit(user, m->results[i]))
+            break;
+    return kind;
+}
+
+enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
+                                 void *user)
+{
+    if (ready == is_done) {
+        visit(user, arg);
+        return ASQ__WAIT_ALL;
+    }
     if (ready == all_done)
-        return m->next < m->n ? m->results[m->next] : NULL;
-    if (ready == any_done && m->n == 1)
-        return m->results[0];
-    asq__group_wait_target(ready, arg, &target);
-    asq__gather_wait_target(ready, arg, &target);
-    return target;
+        return visit_many(arg, ASQ__WAIT_ALL, visit, user);
+    if (ready == any_done)
+        return visit_many(arg, ASQ__WAIT_ANY, visit, user);
+    enum asq__wait kind = asq__group_wait_results(ready, arg, visit, user);
+    return kind != ASQ__WAIT_OTHER ? kind : asq__gather_wait_results(ready, arg, visit, user);
 }
 
 int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)

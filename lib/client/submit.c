@@ -11,6 +11,8 @@
 #include "value/decimal.h"
 
 enum { BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
+/* A probe may carry some thousand calls. */
+enum { CONTROL_BYTES = 8 << 20 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
 #define MAX_UNWRITTEN ((size_t) 64 * 1024 * 1024)
 
@@ -342,7 +344,7 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
     uint64_t number = next_id(e, own);
     asq__call_id_format(id, target);
     asq__err(label, sizeof label, 0, "%s %s", name, target);
-    asq__buf_init(&bytes, 65536);
+    asq__buf_init(&bytes, CONTROL_BYTES);
     asq__batch_head(own, e->config.client, number, &bytes);
     job->target = target;
     int rc = asq__job_encode(job, &bytes);

@@ -96,6 +96,10 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
             const Asqueue__Chain *in;
             Asqueue__Chain *out;
         } chain = { .in = job->chain };
+        union {
+            const Asqueue__Probe *in;
+            Asqueue__Probe *out;
+        } probe = { .in = job->probe };
         m.kind = job->kind;
         m.agent = text(job->agent);
         m.class_name = text(job->class_name);
@@ -104,9 +108,9 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         m.timeout_ms = job->timeout_ms;
         m.no_result = job->no_result;
         m.chain = chain.out;
+        m.probe = probe.out;
         m.target = text(job->target);
         m.inputs = job->inputs;
-        m.hops = job->hops;
         m.delay_ms = job->delay_ms;
         if (job->retry)
             m.retry = put_retry(&retry, job->retry);
@@ -168,6 +172,20 @@ static int check_chain(const Asqueue__Job *job, size_t i, char *err, size_t errl
     return 0;
 }
 
+static int check_probe(const Asqueue__Probe *probe, size_t i, char *err, size_t errlen)
+{
+    struct asq__call_id id;
+    bool ok = probe && utf8(probe->agent) && probe->n_calls <= ASQ__MAX_PROBED &&
+              probe->way <= probe->n_calls;
+    for (size_t k = 0; ok && k < probe->n_calls; k++) {
+        const Asqueue__Waiting *c = probe->calls[k];
+        ok = asq__call_id_parse(c->call, &id) == 0 && utf8(c->agent);
+        for (size_t t = 0; ok && t < c->n_targets; t++)
+            ok = c->targets[t] < probe->n_calls;
+    }
+    return ok ? 0 : asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid probe", i);
+}
+
 static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
 {
     char why[200];
@@ -179,6 +197,8 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
         struct asq__call_id id;
         if (asq__call_id_parse(job->target, &id) < 0)
             return asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid target call id", i);
+        if (job->kind == ASQUEUE__JOB_KIND__PROBE)
+            return check_probe(job->probe, i, err, errlen);
         return check_chain(job, i, err, errlen);
     }
     if (asq__check_id(job->agent, why, sizeof why) < 0)

@@ -17,7 +17,7 @@
 
 #define ASQ__BATCH_ID 16
 
-enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000 };
+enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000, ASQ__MAX_PROBED = 8192 };
 
 /* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
 struct asq__job {
@@ -31,7 +31,7 @@ struct asq__job {
     const Asqueue__Chain *chain; /* or NULL */
     const char *target;          /* or NULL */
     bool inputs;                 /* args has futures at its top level */
-    uint32_t hops;               /* of a probe */
+    const Asqueue__Probe *probe; /* or NULL */
     uint64_t delay_ms;
     const asq_retry *retry; /* or NULL */
 };

@@ -3,217 +3,607 @@
  * callers that comes back to an agent is let in (dispatch.c); a circle needs two chains: A calls B
  * while B calls A.
  *
- * What holds an agent while others wait for it is a call inside it that is parked, or one that is queued
- * before them while its inputs are awaited. Such a holder waits for one call; the owner of that call is
- * asked by a probe, a job to its partition, who sends the probe on to what that call waits for in turn.
- * A probe that comes back to the holder which sent it has gone round a circle: each of its calls can
- * only go on after the next (a holder that waits for any of several is not followed). The queued call
- * through which it came back has not begun, and is failed.
+ * When calls to an agent wait and nothing of it moves, a probe is sent out for it: it learns what those
+ * inside the agent wait for, from the owners of those calls what these wait for in turn, and so on. What
+ * this process owns is known at once; for the rest the probe travels, as a job to the partition of a call
+ * that is not known yet. It carries all that was seen (waits.h). When that holds a circle that one of the
+ * agent's queued calls is part of, the probe goes round once more, ending at that call, which has not begun,
+ * and is failed.
  *
- * Only the probe of the holder with the greatest call id goes all the way round; the others end where
- * they meet a greater one, which sends probes of its own. So one call of a circle is failed, not all.
+ * Why what is failed is in a circle: what the probe has seen was seen at different times. But each call of
+ * the circle was seen in its wait before the moment at which the circle was whole, and is seen again, in the
+ * same wait, after it. So at that moment all of them waited for each other. Such calls stay as they are, but
+ * for a timeout, a cancel or another circle that is broken; then some wait is another, unless it happens
+ * behind the probe's back, within one turn. A worker that dies, or that has lost its partition, says
+ * nothing; the next owner runs the call again, and its waits have other numbers. A worker that has not been
+ * heard for a while does not take part.
+ *
+ * Why a circle is found: the last of its calls that began to wait made its agent stuck, or more so, or is
+ * waited for by a call to such an agent, and a probe is sent soon after (`changed`). Each agent's probe
+ * ends at calls that are queued for an agent with a greater id, which sends a probe itself, and soon: so of a
+ * circle only the greatest agent's probe goes all the way round, and one call is failed, not all. As long as
+ * they are stuck, agents send probes once in a while, for what was lost and for what the above leaves out.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "value/clock.h"
 #include "worker/process.h"
+#include "worker/waits.h"
 
 enum {
-    MAX_HOPS = 10000,
-    MAX_PATH = 24, /* links that a probe carries */
-    MAX_PAUSE = 2, /* looks between two probes of one holder */
-    PROBES_PER_LOOK = 500
+    FIRST_MS = 20,       /* before a probe is sent; doubles with each */
+    CHANGED_MS = 160,    /* at most this, when something has changed */
+    PAUSE_MS = 1000,     /* at most this in any case */
+    BORN_AT_MOST = 5000, /* ms that a probe may live */
+    LOOK_AT_ONCE = 1000, /* agents */
+    LOOK_BUDGET = 200,   /* probes */
+    SENDING_COSTS = 20,  /* … of them */
+    QUEUE_SEEN = 1000,   /* calls of a queue among which those are that hold it up */
+    FRESH_PROBES = 4,
+    EDGES = 256,    /* of a call that waits for all: more would not help */
+    MAX_SHOWN = 24, /* calls in the message */
+    MESSAGE_SIZE = 16384
 };
 
-/* ---- who holds, and what for ---- */
-
-struct holder {
-    struct asq__wcall *call;
-    struct asq__call_id waits_for;
+struct search {
+    const char *agent;
+    uint64_t born_ms;
+    bool fresh;
+    size_t way; /* see asq__waits_circle; 0: still looking */
+    struct asq__waits waits;
 };
 
-static bool inside_waits(const struct asq__run *run, struct holder *ret)
+/* ---- what a call waits for ---- */
+
+struct view {
+    bool waits, queued, any;
+    uint64_t wait;
+    const char *agent;
+    struct asq__call_id *to;
+    size_t n, cap;
+    bool out_of_memory;
+};
+
+static void add_target(struct view *v, const struct asq__call_id *id)
 {
-    const struct asq__call_id *target = asq__nested_waits_for(run);
-    if (!target)
+    if (v->n == v->cap) {
+        size_t cap = v->cap ? v->cap * 2 : 8;
+        struct asq__call_id *to = realloc(v->to, cap * sizeof *to);
+        if (!to) {
+            v->out_of_memory = true;
+            return;
+        }
+        v->to = to;
+        v->cap = cap;
+    }
+    v->to[v->n++] = *id;
+}
+
+static void add_call(struct view *v, const struct asq__wcall *c)
+{
+    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
+    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
+    add_target(v, &id);
+}
+
+static bool add_result(void *user, const asq_result *r)
+{
+    struct view *v = user;
+    add_target(v, &r->id);
+    return !v->out_of_memory && v->n <= ASQ__WAITS_CALLS;
+}
+
+static void view_parked(const struct asq__wcall *c, struct view *v)
+{
+    const struct asq__actor *a = c->actor;
+    v->wait = 2 * c->run->wait + c->run->woken;
+    if (c->run->woken) {
+        /* It waits for its turn: for what was let in for it. */
+        const struct asq__run *innermost = asq__actor_innermost(a);
+        if (innermost && innermost != c->run && !c->shared)
+            add_call(v, innermost->call);
+    } else {
+        enum asq__wait kind = asq__nested_waits_for(c->run, add_result, v);
+        v->any = kind == ASQ__WAIT_ANY;
+        if (kind == ASQ__WAIT_OTHER)
+            v->n = 0;
+        else if (!v->any && v->n > EDGES)
+            v->n = EDGES;
+    }
+}
+
+/* What holds up a call behind others of its queue whose inputs are awaited; as dispatch.c passes over
+ * them: its caller's own, or any of those that are passed, when they are too many. */
+static void view_queue(const struct asq__wcall *c, const struct asq__list *queue, struct view *v)
+{
+    struct asq__passed passed = { .n = 0 };
+    ASQ__LIST_EACH (it, queue) {
+        const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (before == c)
+            return;
+        if (asq__actor_holds_back(before) || asq__passed_has_caller_of(&passed, before))
+            continue;
+        if (before->state != ASQ__CALL_INPUTS)
+            return; /* is next, or keeps its place */
+        passed.calls[passed.n++] = before;
+        if (asq__passed_has_caller_of(&passed, c)) {
+            add_call(v, before);
+            return;
+        }
+        if (passed.n == ASQ__PASSED) {
+            for (unsigned i = 0; i < passed.n; i++)
+                add_call(v, passed.calls[i]);
+            v->any = true;
+            return;
+        }
+    }
+}
+
+/* The first of the queue before `c` that cannot run beside others; NULL: none. */
+static const struct asq__wcall *alone_before(const struct asq__wcall *c)
+{
+    ASQ__LIST_EACH (it, &c->actor->mailbox) {
+        const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (before == c)
+            return NULL;
+        if (!asq__wcall_may_share(before))
+            return before;
+    }
+    return NULL;
+}
+
+static void view_insiders(const struct asq__wcall *c, struct view *v)
+{
+    const struct asq__actor *a = c->actor;
+    const struct asq__wcall *alone;
+    bool shares = asq__wcall_may_share(c);
+    ASQ__LIST_EACH (it, &a->insiders) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+        if (v->n < EDGES && (!shares || !run->call->shared))
+            add_call(v, run->call);
+    }
+    if (shares && a->inside == a->shared_inside && v->n == 0 && (alone = alone_before(c)))
+        add_call(v, alone);
+}
+
+static void view_queued(const struct asq__wcall *c, struct view *v)
+{
+    const struct asq__actor *a = c->actor;
+    const struct asq__run *out = asq__actor_holds_back(c);
+    struct asq__call_id input;
+    v->queued = true;
+    if (c->state == ASQ__CALL_INPUTS)
+        while (v->n < EDGES && asq__inputs_pending(c, v->n, &input))
+            add_target(v, &input);
+    if (out)
+        add_call(v, out->call);
+    else if (!c->reentrant && !asq__list_empty(&a->reentrant))
+        add_call(v, ASQ__CONTAINER(a->reentrant.next, struct asq__wcall, node));
+    else if (!c->reentrant && a->inside)
+        view_insiders(c, v);
+    else if (v->n == 0)
+        view_queue(c, c->reentrant ? &a->reentrant : &a->mailbox, v);
+}
+
+/* What a call waits for now; nothing: it is gone, runs, or will go on by itself. */
+static void view_call(const struct asq__wcall *c, struct view *v)
+{
+    v->n = 0;
+    v->queued = v->any = false;
+    v->wait = 0;
+    v->agent = c && c->actor ? c->actor->id : "";
+    if (!c || !c->actor || asq__actor_is_moving(c->actor))
+        return;
+    if (c->state == ASQ__CALL_PARKED && c->run)
+        view_parked(c, v);
+    else if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS)
+        view_queued(c, v);
+    if (v->out_of_memory)
+        v->n = 0;
+}
+
+/* ---- the search ---- */
+
+static struct asq__partition *own_partition(struct asq__process *w, const char *call,
+                                            struct asq__call_id *ret)
+{
+    if (asq__call_id_parse(call, ret) < 0 || ret->partition >= w->nparts)
+        return NULL;
+    struct asq__partition *p = &w->parts[ret->partition];
+    return asq__partition_is_owned(p) ? p : NULL;
+}
+
+static void set_known(struct asq__waits *waits, uint32_t at, const struct view *v)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    uint32_t *targets = malloc((v->n + 1) * sizeof *targets);
+    if (!targets) {
+        waits->full = true;
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        asq__call_id_format(&v->to[i], id);
+        targets[i] = asq__waits_place(waits, id);
+    }
+    if (!waits->full)
+        asq__waits_know(waits, at, v->agent, targets, v->n, v->any);
+    waits->calls[at]->wait = v->wait;
+    waits->calls[at]->queued = v->queued;
+    free(targets);
+}
+
+/* A greater agent's own probe goes on here. */
+static void hurry(struct asq__actor *a);
+
+/* Looks at all calls that are not known yet and that this process owns. Returns one that it does not. */
+static const struct asq__waiter *explore(struct asq__process *w, struct search *s, struct view *v)
+{
+    const struct asq__waiter *elsewhere = NULL;
+    struct asq__call_id id;
+    for (uint32_t i = 0; i < s->waits.n && !s->waits.full; i++) {
+        const struct asq__waiter *at = s->waits.calls[i];
+        if (at->known)
+            continue;
+        struct asq__partition *p = own_partition(w, at->call, &id);
+        if (!p) {
+            elsewhere = elsewhere ? elsewhere : at;
+            continue;
+        }
+        struct asq__wcall *c = asq__wcall_find(p, &id);
+        view_call(c, v);
+        if (v->queued && v->n && strcmp(v->agent, s->agent) > 0) {
+            if (s->fresh)
+                hurry(c->actor);
+            v->n = 0;
+        }
+        set_known(&s->waits, i, v);
+    }
+    return elsewhere;
+}
+
+/* Is a call of the circle still as it was? */
+static bool is_as_before(const struct asq__waits *waits, const struct asq__waiter *at,
+                         const struct asq__wcall *c, struct view *v)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    size_t inside = 0;
+    view_call(c, v);
+    if (v->queued != at->queued || v->wait != at->wait || v->n == 0)
         return false;
-    ret->call = run->call;
-    ret->waits_for = *target;
+    for (size_t i = 0; i < v->n; i++) {
+        asq__call_id_format(&v->to[i], id);
+        inside += asq__table_find(&waits->table, id, strlen(id)) != NULL;
+    }
+    return v->any ? inside == v->n : inside > 0;
+}
+
+/* Checks what this process owns: what was not checked yet, or all. False: there is no circle any more. */
+static bool check(struct asq__process *w, struct search *s, bool all, struct view *v,
+                  const struct asq__waiter **ret_elsewhere)
+{
+    struct asq__call_id id;
+    *ret_elsewhere = NULL;
+    for (size_t i = 0; i < s->waits.n; i++) {
+        struct asq__waiter *at = s->waits.calls[i];
+        struct asq__partition *p = own_partition(w, at->call, &id);
+        if (p && (all || !at->checked)) {
+            if (!is_as_before(&s->waits, at, asq__wcall_find(p, &id), v))
+                return false;
+            at->checked = true;
+        } else if (!at->checked) {
+            *ret_elsewhere = at;
+        }
+    }
     return true;
 }
 
-static bool input_waits(struct asq__wcall *c, struct holder *ret)
-{
-    ret->call = c;
-    return c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, &ret->waits_for);
-}
+/* ---- the end ---- */
 
-/* The call that holds up others of its queue while its inputs are awaited, or NULL: the first, when nobody
- * inside does. */
-static struct asq__wcall *head_of(const struct asq__actor *a, const struct asq__list *queue)
+static void tell_way(const struct search *s, struct asq__buf *text)
 {
-    struct asq__wcall *c = ASQ__CONTAINER(queue->next, struct asq__wcall, node);
-    if (asq__list_empty(queue) ||
-        (queue == &a->mailbox ? a->inside > 0 : asq__actor_holds_back(c) != NULL))
-        return NULL;
-    return c;
-}
-
-/* Who holds up `c` in its queue; as dispatch.c passes over calls whose inputs are awaited. */
-static bool queue_waits(const struct asq__actor *a, const struct asq__wcall *c, struct holder *ret)
-{
-    const char *skipped = NULL;
-    ASQ__LIST_EACH (it, c->reentrant ? &a->reentrant : &a->mailbox) {
-        struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
-        const char *caller = before->entry->batch->reply;
-        if (before == c)
-            return false;
-        if (asq__actor_holds_back(before) || (skipped && strcmp(skipped, caller) == 0))
-            continue;
-        if (!input_waits(before, ret))
-            return false;
-        if (skipped || strcmp(caller, c->entry->batch->reply) == 0)
-            return true;
-        skipped = caller;
+    const struct asq__waits *waits = &s->waits;
+    size_t shown = 0, left_out = 0;
+    bool any = false;
+    for (size_t i = 0; i < waits->n; i++)
+        any |= waits->calls[i]->any && waits->calls[i]->n > 1;
+    asq__buf_printf(text, "a deadlock: this call waits for agent '%s'",
+                    waits->calls[1 % s->way]->agent);
+    for (size_t i = 1; i < s->way; i++) {
+        const struct asq__waiter *at = waits->calls[i], *next = waits->calls[(i + 1) % s->way];
+        if (at->queued && strcmp(at->agent, next->agent) == 0)
+            continue; /* waits for who holds the agent: that one is told of */
+        if (shown < MAX_SHOWN || i + 2 >= s->way) {
+            if (left_out)
+                asq__buf_printf(text, ", … (%zu are left out)", left_out);
+            left_out = 0;
+            shown++;
+            asq__buf_printf(text, ", whose call %s waits for agent '%s'", at->call, next->agent);
+        } else {
+            left_out++;
+        }
     }
-    return false;
+    if (any)
+        asq__buf_printf(text, "; where one waits for any of several calls, the others cannot end "
+                              "either");
+    asq__buf_putc(text, '\0');
+}
+
+static void fail_call(const struct search *s, struct asq__wcall *c)
+{
+    struct asq__actor *a = c->actor;
+    struct asq__buf text;
+    asq__buf_init(&text, MESSAGE_SIZE);
+    tell_way(s, &text);
+    asq__wcall_fail(c, ASQ_EDEADLK, "%s",
+                    text.error ? "a deadlock: calls wait for each other in a circle"
+                               : (const char *) text.data);
+    asq__buf_release(&text);
+    asq__actor_go_on(a); /* those behind it */
 }
 
 /* ---- probes ---- */
 
-/* Sends on a probe: the path so far, and the holder at its end. */
-static bool send_on(struct asq__process *w, const Asqueue__Chain *path, uint32_t hops,
-                    const struct holder *h)
+static bool send_on(struct asq__process *w, const struct search *s, const struct asq__waiter *to)
 {
-    Asqueue__Chain longer;
-    Asqueue__Link *links[MAX_PATH], own;
+    const struct asq__waits *waits = &s->waits;
+    struct asq__call_id id;
+    Asqueue__Probe probe;
+    Asqueue__Waiting *calls = calloc(waits->n, sizeof *calls);
+    Asqueue__Waiting **list = calloc(waits->n, sizeof(Asqueue__Waiting *));
+    bool ok = calls && list && asq__call_id_parse(to->call, &id) == 0 && id.partition < w->nparts;
+    union {
+        const char *in;
+        char *out;
+    } text;
+    for (size_t i = 0; ok && i < waits->n; i++) {
+        const struct asq__waiter *c = waits->calls[i];
+        list[i] = &calls[i];
+        asqueue__waiting__init(&calls[i]);
+        text.in = c->call;
+        calls[i].call = text.out;
+        text.in = c->agent;
+        calls[i].agent = text.out;
+        calls[i].wait = c->wait;
+        calls[i].known = c->known;
+        calls[i].queued = c->queued;
+        calls[i].any = c->any;
+        calls[i].checked = c->checked;
+        calls[i].targets = c->targets;
+        calls[i].n_targets = c->n;
+    }
+    asqueue__probe__init(&probe);
+    text.in = s->agent;
+    probe.agent = text.out;
+    probe.born_ms = s->born_ms;
+    probe.fresh = s->fresh;
+    probe.way = (uint32_t) s->way;
+    probe.calls = list;
+    probe.n_calls = waits->n;
+    ok = ok && asq__engine_probe(w->engine, &id, &probe) == 0;
+    free(calls);
+    free(list);
+    return ok;
+}
+
+/* True: it has left for another process. */
+static bool advance(struct asq__process *w, struct search *s)
+{
+    struct view v = { 0 };
+    struct asq__call_id id;
+    const struct asq__waiter *to = NULL;
+    struct asq__wcall *victim = NULL;
+    bool leaves = false;
+    if (s->way == 0) {
+        to = explore(w, s, &v);
+        s->way = asq__waits_circle(&s->waits, s->agent);
+        leaves = s->way == 0 && to && !s->waits.full;
+    }
+    if (s->way && !s->waits.full && check(w, s, false, &v, &to)) {
+        struct asq__partition *p = own_partition(w, s->waits.calls[0]->call, &id);
+        if (!to && p && check(w, s, true, &v, &to))
+            victim = asq__wcall_find(p, &id);
+        else if (!p || to)
+            leaves = true;
+        if (leaves && !to)
+            to = s->waits.calls[0];
+    }
+    free(v.to);
+    if (leaves)
+        leaves = send_on(w, s, to);
+    if (victim)
+        fail_call(s, victim);
+    return leaves;
+}
+
+static uint64_t redis_now_ms(const struct asq__process *w)
+{
+    return (uint64_t) (asq__now_ms() + w->redis_minus_mono_ms);
+}
+
+static bool takes_part(const struct asq__process *w)
+{
+    return w->redis_clock_known && w->members && asq__members_beating(w->members);
+}
+
+void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
+{
+    struct search s = {
+        .agent = probe->agent, .born_ms = probe->born_ms, .fresh = probe->fresh, .way = probe->way
+    };
+    if (!takes_part(w) || redis_now_ms(w) > probe->born_ms + BORN_AT_MOST ||
+        asq__waits_init(&s.waits) < 0)
+        return;
+    for (size_t i = 0; i < probe->n_calls; i++)
+        if (asq__waits_place(&s.waits, probe->calls[i]->call) != i)
+            s.waits.full = true; /* named twice */
+    for (size_t i = 0; i < probe->n_calls && !s.waits.full; i++) {
+        const Asqueue__Waiting *from = probe->calls[i];
+        struct asq__waiter *c = s.waits.calls[i];
+        if (from->known)
+            asq__waits_know(&s.waits, (uint32_t) i, from->agent, from->targets, from->n_targets,
+                            from->any);
+        c->wait = from->wait;
+        c->queued = from->queued;
+        c->checked = from->checked;
+    }
+    if (!s.waits.full)
+        advance(w, &s);
+    asq__waits_release(&s.waits);
+}
+
+/* ---- stuck agents ---- */
+
+static void add_root(struct search *s, const struct asq__wcall *c)
+{
     char id[ASQ__CALL_ID_TEXT];
-    asqueue__chain__init(&longer);
-    asqueue__link__init(&own);
-    for (size_t i = 0; path && i < path->n_links && longer.n_links < MAX_PATH - 1; i++)
-        links[longer.n_links++] = path->links[i];
-    asq__wcall_id(h->call, id);
-    own.call = id;
-    own.agent = h->call->actor->id;
-    links[longer.n_links++] = &own;
-    longer.links = links;
-    return asq__engine_probe(w->engine, &h->waits_for, &longer, hops) == 0;
+    asq__wcall_id(c, id);
+    asq__waits_place(&s->waits, id);
 }
 
-/* The circle is closed: `c` is queued behind the holder that asked. */
-static void fail_call(struct asq__wcall *c, const Asqueue__Chain *path, uint32_t hops)
+static bool waits_for_one(void *user, const asq_result *r)
 {
-    struct asq__buf text;
-    asq__buf_init(&text, 8192);
-    asq__buf_printf(&text, "a deadlock: this call waits for agent '%s'", path->links[0]->agent);
-    for (size_t i = 0; i < path->n_links; i++)
-        asq__buf_printf(&text, ", whose call %s waits for agent '%s'", path->links[i]->call,
-                        i + 1 < path->n_links ? path->links[i + 1]->agent : path->links[0]->agent);
-    if (hops >= path->n_links)
-        asq__buf_printf(&text, " (%u in between are left out)",
-                        hops + 1 - (unsigned) path->n_links);
-    asq__buf_putc(&text, '\0');
-    asq__wcall_fail(c, ASQ_EDEADLK, "%s",
-                    text.error ? "a deadlock: calls wait for each other in a circle"
-                               : (const char *) text.data);
-}
-
-/* Has it gone round a circle that its origin is not part of? That one has probes of its own. */
-static bool was_here(const Asqueue__Chain *path, const char *call)
-{
-    for (size_t i = 1; i < path->n_links; i++)
-        if (strcmp(path->links[i]->call, call) == 0)
-            return true;
+    (void) user;
+    (void) r;
     return false;
 }
 
-/* The probe has come to a holder on its way through `c`, which may be the holder itself. */
-static void visit(struct asq__wcall *c, bool queued, const struct holder *h,
-                  const Asqueue__Job *job)
+/* Those who hold the agent, as far as they wait for calls. */
+static void add_roots(struct search *s, const struct asq__actor *a)
 {
-    char id[ASQ__CALL_ID_TEXT];
-    const char *origin = job->chain->links[0]->call;
-    asq__wcall_id(h->call, id);
-    int order = strcmp(id, origin);
-    if (order == 0 && queued)
-        fail_call(c, job->chain, job->hops);
-    else if ((order < 0 || (order > 0 && !queued)) && /* who holds nobody up sends no probes */
-             !was_here(job->chain, id))
-        send_on(c->entry->part->w, job->chain, job->hops + 1, h);
-}
-
-/* The probe has come to a call that has not begun. */
-static void probe_queued(struct asq__wcall *c, const Asqueue__Job *job)
-{
-    struct asq__actor *a = c->actor;
-    const struct asq__run *out = asq__actor_holds_back(c);
-    struct holder h;
-    if (input_waits(c, &h))
-        visit(c, c == head_of(a, &a->mailbox) || c == head_of(a, &a->reentrant), &h, job);
-    if (c->state != ASQ__CALL_FINISHED && out && inside_waits(out, &h))
-        visit(c, true, &h, job);
-    if (!c->reentrant)
-        ASQ__LIST_EACH (it, &a->insiders)
-            if (c->state != ASQ__CALL_FINISHED &&
-                inside_waits(ASQ__CONTAINER(it, struct asq__run, inside), &h))
-                visit(c, true, &h, job);
-    if (c->state != ASQ__CALL_FINISHED && !out && (c->reentrant || !a->inside) &&
-        queue_waits(a, c, &h))
-        visit(c, true, &h, job);
-}
-
-void asq__deadlock_probe(struct asq__wcall *c, const Asqueue__Job *job)
-{
-    struct holder h;
-    if (!c->actor || !job->chain || job->chain->n_links == 0 || job->hops >= MAX_HOPS)
-        return;
-    if (c->state == ASQ__CALL_PARKED) {
-        /* One whose own wait is over waits for what was let in for it. */
-        const struct asq__run *waits = c->run->woken ? asq__actor_innermost(c->actor) : c->run;
-        if (waits && inside_waits(waits, &h))
-            visit(c, false, &h, job);
-    } else if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS) {
-        probe_queued(c, job);
-    }
-}
-
-/* ---- once a second ---- */
-
-/* Sends the probes of what holds up the actor. Returns their number. */
-static int probe_holders(struct asq__actor *a)
-{
-    struct asq__process *w = a->part->w;
     const struct asq__list *queues[] = { &a->mailbox, &a->reentrant };
-    struct holder h;
-    int sent = 0;
-    for (int i = 0; i < 2; i++) {
-        struct asq__wcall *head = head_of(a, queues[i]);
-        if (head && input_waits(head, &h))
-            sent += send_on(w, NULL, 0, &h);
+    ASQ__LIST_EACH (it, &a->insiders) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+        if (asq__nested_waits_for(run, waits_for_one, NULL) != ASQ__WAIT_OTHER)
+            add_root(s, run->call);
     }
-    ASQ__LIST_EACH (it, &a->insiders)
-        if (inside_waits(ASQ__CONTAINER(it, struct asq__run, inside), &h))
-            sent += send_on(w, NULL, 0, &h);
-    return sent;
-}
-
-void asq__deadlock_look(struct asq__process *w)
-{
-    int budget = PROBES_PER_LOOK;
-    for (uint32_t i = 0; i < w->nparts && budget > 0; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (!asq__partition_is_owned(p))
-            continue;
-        ASQ__LIST_EACH (it, &p->busy) {
-            struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
-            if (asq__actor_is_moving(a) ||
-                (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))) {
-                a->stuck = 0;
-                continue;
-            }
-            unsigned n = ++a->stuck;
-            if (budget > 0 && n % MAX_PAUSE == 0)
-                budget -= probe_holders(a);
+    for (int i = 0; i < 2; i++) {
+        int seen = 0;
+        ASQ__LIST_EACH (it, queues[i]) {
+            const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+            if (c->state == ASQ__CALL_INPUTS)
+                add_root(s, c);
+            if (++seen == QUEUE_SEEN)
+                break;
         }
     }
+}
+
+/* True: a probe has left. */
+static bool probe_agent(struct asq__actor *a)
+{
+    struct asq__process *w = a->part->w;
+    struct search s = { .agent = a->id,
+                        .born_ms = redis_now_ms(w),
+                        .fresh = a->changed || a->probes <= FRESH_PROBES };
+    a->changed = false;
+    if (asq__waits_init(&s.waits) < 0)
+        return false;
+    add_roots(&s, a);
+    bool left = s.waits.n && advance(w, &s);
+    asq__waits_release(&s.waits);
+    return left;
+}
+
+static void look_at_ms(struct asq__process *w, int64_t at_ms)
+{
+    if (at_ms >= w->probe_ms)
+        return;
+    int64_t left = at_ms - asq__now_ms();
+    w->probe_ms = at_ms;
+    ev_timer_stop(w->loop, &w->probe);
+    ev_now_update(w->loop);
+    ev_timer_set(&w->probe, (double) (left > 0 ? left : 0) / 1000, 0.);
+    ev_timer_start(w->loop, &w->probe);
+}
+
+static int64_t pause_ms(const struct asq__actor *a, int64_t most)
+{
+    int64_t pause = (int64_t) FIRST_MS << (a->probes < 10 ? a->probes : 10);
+    return pause < most ? pause : most;
+}
+
+static void hurry(struct asq__actor *a)
+{
+    asq__deadlock_note(a);
+}
+
+void asq__deadlock_note(struct asq__actor *a)
+{
+    struct asq__process *w = a->part->w;
+    if (a->orphan || a->sharing || (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant)))
+        return;
+    int64_t now = asq__now_ms_coarse();
+    if (asq__list_empty(&a->held_up)) {
+        asq__list_add(&w->held_up, &a->held_up);
+        a->probes = 0;
+        a->probe_ms = now + FIRST_MS;
+    } else if (!a->changed) {
+        int64_t soon = a->probed_ms + pause_ms(a, CHANGED_MS);
+        if (soon < now + FIRST_MS)
+            soon = now + FIRST_MS;
+        if (soon < a->probe_ms)
+            a->probe_ms = soon;
+    } else {
+        return; /* one is due soon */
+    }
+    a->changed = true;
+    look_at_ms(w, a->probe_ms);
+}
+
+void asq__deadlock_forget(struct asq__actor *a)
+{
+    asq__list_del(&a->held_up);
+    a->changed = false;
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct asq__process *w = timer->data;
+    struct asq__list looked, *node;
+    int64_t now = asq__now_ms(), next = INT64_MAX;
+    int budget = LOOK_BUDGET;
+    (void) loop;
+    (void) revents;
+    w->probe_ms = INT64_MAX;
+    asq__list_init(&looked);
+    bool can = w->parts && takes_part(w);
+    for (int i = 0; i < LOOK_AT_ONCE && budget > 0; i++) {
+        if (!(node = asq__list_pop(&w->held_up)))
+            break;
+        struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, held_up);
+        if (asq__actor_is_moving(a) ||
+            (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))) {
+            asq__deadlock_forget(a);
+            continue;
+        }
+        asq__list_add(&looked, node); /* where a call that is failed may take it out */
+        if (a->probe_ms <= now) {
+            a->probes++;
+            a->probed_ms = now;
+            a->probe_ms = now + pause_ms(a, PAUSE_MS);
+            if (can)
+                budget -= probe_agent(a) ? SENDING_COSTS : 1;
+        }
+    }
+    bool more = !asq__list_empty(&w->held_up);
+    ASQ__LIST_EACH (it, &looked) {
+        const struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, held_up);
+        if (a->probe_ms < next)
+            next = a->probe_ms;
+    }
+    asq__list_splice(&w->held_up, &looked);
+    if (more && next > now + FIRST_MS)
+        next = now + FIRST_MS;
+    if (next != INT64_MAX)
+        look_at_ms(w, next);
+}
+
+void asq__deadlock_init(struct asq__process *w)
+{
+    w->waits = w->client_number; /* no other process begins there */
+    w->probe_ms = INT64_MAX;
+    ev_timer_init(&w->probe, on_look, 0., 0.);
+    w->probe.data = w;
 }

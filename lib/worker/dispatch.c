@@ -41,6 +41,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
     asq__object_init(&a->object, a->id);
     asq__list_init(&a->where);
     asq__list_init(&a->load);
+    asq__list_init(&a->held_up);
     asq__list_init(&a->mailbox);
     asq__list_init(&a->reentrant);
     asq__list_init(&a->insiders);
@@ -55,6 +56,7 @@ void asq__actor_free(struct asq__actor *a)
 {
     asq__list_del(&a->where);
     asq__list_del(&a->load);
+    asq__deadlock_forget(a);
     if (!a->orphan)
         asq__table_del(&a->part->actors, &a->node);
     atomic_fetch_sub(&a->part->w->actors_in_memory, 1);
@@ -75,7 +77,7 @@ static void note_idle(struct asq__actor *a)
         return;
     a->idle_since_ms = asq__now_ms_coarse();
     a->busy = false;
-    a->stuck = 0;
+    asq__deadlock_forget(a);
     asq__list_del(&a->where);
     asq__list_add(a->object.state ? &a->part->w->idle_live : &a->part->w->idle, &a->where);
 }
@@ -310,6 +312,11 @@ static unsigned flags_of(const struct asq__wcall *c)
     return asq__object_flags(&c->actor->object, job->kind, job->method);
 }
 
+bool asq__wcall_may_share(const struct asq__wcall *c)
+{
+    return !c->reentrant && flags_of(c) & ASQ_CONCURRENT;
+}
+
 /* Nobody runs on the agent now. */
 static bool is_at_rest(const struct asq__actor *a)
 {
@@ -343,6 +350,18 @@ static void let_in_queued(struct asq__actor *a)
         asq__list_del(&c->node);
         c->reentrant = true;
         asq__list_add(&a->reentrant, &c->node);
+    }
+}
+
+/* Nobody is inside any more: what was to be let in, and has not begun as its inputs are awaited, waits for
+ * nobody but like any other, and others not for it. */
+static void let_nobody_in(struct asq__actor *a)
+{
+    struct asq__list *last;
+    while ((last = a->reentrant.prev) != &a->reentrant) {
+        asq__list_del(last);
+        ASQ__CONTAINER(last, struct asq__wcall, node)->reentrant = false;
+        asq__list_add_first(&a->mailbox, last);
     }
 }
 
@@ -450,17 +469,35 @@ static bool is_wanted(const struct asq__actor *a)
     return false;
 }
 
+/* Whose calls to an agent run in the order in which they were made: a call that is inside of its method, or
+ * a program. */
+static const char *caller_of(const struct asq__wcall *c)
+{
+    const Asqueue__Batch *batch = c->entry->batch;
+    const Asqueue__Chain *chain = batch->jobs[c->index]->chain;
+    return chain && chain->n_links ? chain->links[chain->n_links - 1]->call : batch->reply;
+}
+
+bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c)
+{
+    const char *caller = passed->n ? caller_of(c) : "";
+    for (unsigned i = 0; i < passed->n; i++)
+        if (strcmp(caller_of(passed->calls[i]), caller) == 0)
+            return true;
+    return false;
+}
+
 /* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
  * that shares, for others do already. */
 static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
 {
     struct asq__process *w = a->part->w;
-    const char *skipped = NULL;
+    struct asq__passed passed = { .n = 0 };
     ASQ__LIST_EACH (it, queue) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
         if (asq__actor_holds_back(c))
             continue;
-        if (skipped && strcmp(skipped, c->entry->batch->reply) == 0)
+        if (asq__passed_has_caller_of(&passed, c))
             continue; /* stays behind what its caller called before */
         if (end_unstarted(c)) {
             if (a->orphan || asq__list_empty(queue))
@@ -484,9 +521,9 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
             return c;
         if (c->state == ASQ__CALL_FINISHED)
             continue;
-        if (skipped)
-            return NULL; /* one is passed over, not two: order by caller stays simple */
-        skipped = c->entry->batch->reply;
+        passed.calls[passed.n++] = c;
+        if (passed.n == ASQ__PASSED)
+            return NULL;
     }
     return NULL;
 }
@@ -562,8 +599,10 @@ void asq__actor_go_on(struct asq__actor *a)
             return;
         }
         struct asq__wcall *c = next_call(a);
-        if (!c)
+        if (!c) {
+            asq__deadlock_note(a);
             break;
+        }
         start(a, c);
         if (a->turn)
             return;
@@ -735,6 +774,8 @@ void asq__run_finished(struct asq__handover *h)
     }
     a->inside--;
     asq__list_del(&run->inside);
+    if (a->inside == 0)
+        let_nobody_in(a);
     c->run = NULL;
     c->state = ASQ__CALL_FINISHED;
     atomic_fetch_add(&w->calls, 1);

@@ -265,7 +265,7 @@ void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f)
             return;
     }
     unsigned i = f->shift - ASQ__STACK_MIN_SHIFT;
-    if (++pool->freed % MEASURE_EVERY == 0)
+    if (pool->freed++ % MEASURE_EVERY == 0)
         asq__stack_measure(pool->stacks, &f->stack);
     asq__list_add_first(&pool->kept[i].hot, &f->node);
     if (++pool->kept[i].nhot > KEEP_HOT)

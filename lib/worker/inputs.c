@@ -135,12 +135,12 @@ bool asq__inputs_ready(const struct asq__wcall *c)
     return c->inputs && (c->inputs->pending == 0 || c->inputs->failure);
 }
 
-bool asq__inputs_pending(const struct asq__wcall *c, struct asq__call_id *ret)
+bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret)
 {
     const struct asq__inputs *in = c->inputs;
     const char *key, *text;
     for (size_t i = 0; in && i < in->n; i++)
-        if (in->items[i].pending)
+        if (in->items[i].pending && skip-- == 0)
             return asq_value_get_future(slot(in->args, in->items[i].at, &key), &text) == 0 &&
                    asq__call_id_parse(text, ret) == 0;
     return false;

@@ -190,8 +190,7 @@ static void await_call(struct asq__partition *p, const struct asq__call_id *targ
         free(a);
 }
 
-/* The call, while it waits or runs here; else NULL. */
-static struct asq__wcall *find_call(struct asq__partition *p, const struct asq__call_id *id)
+struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id)
 {
     struct asq__entry *e = find_entry(p, id->batch);
     struct asq__wcall *c = e && id->index < e->batch->n_jobs ? &e->calls[id->index] : NULL;
@@ -207,8 +206,11 @@ static void cancel_call(struct asq__wcall *c)
     }
     if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
         c->state == ASQ__CALL_DELAYED) {
-        if (c->actor || c->delay)
+        struct asq__actor *a = c->actor;
+        if (a || c->delay)
             asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it began");
+        if (a)
+            asq__actor_go_on(a); /* those behind it, if its inputs were awaited */
         return;
     }
     if (c->run) {
@@ -228,13 +230,15 @@ static void control(struct asq__partition *p, const struct asq__entry *e)
         struct asq__call_id target;
         if (asq__call_id_parse(job->target, &target) < 0 || target.partition != p->number)
             continue;
-        struct asq__wcall *c = find_call(p, &target);
+        if (job->kind == ASQUEUE__JOB_KIND__PROBE) {
+            asq__deadlock_probe(p->w, job->probe);
+            continue;
+        }
+        struct asq__wcall *c = asq__wcall_find(p, &target);
         if (job->kind == ASQUEUE__JOB_KIND__AWAIT)
             await_call(p, &target, e->batch->reply);
         else if (job->kind == ASQUEUE__JOB_KIND__CANCEL)
             c ? cancel_call(c) : asq__backlog_cancel(p, &target);
-        else if (c && job->kind == ASQUEUE__JOB_KIND__PROBE)
-            asq__deadlock_probe(c, job);
     }
 }
 

@@ -137,7 +137,7 @@ static void tell_beat(struct asq__members *m, redisContext *ctx, long long numbe
 static bool beat(struct asq__members *m, redisContext *ctx)
 {
     struct asq__process *w = m->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[9][24];
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[12][24];
     hash_key(m, key);
     asq__keys_workers(asq__redis_keys(w->redis), workers);
     gethostname(host, sizeof host - 1);
@@ -149,7 +149,11 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     snprintf(number[5], 24, "%llu", atomic_load(&w->actors_in_memory));
     snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
     snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
-    snprintf(number[8], 24, "%llu", atomic_load(&w->actor_bytes));
+    struct asq__pool_stats pool = asq__pool_stats(w->pool);
+    snprintf(number[8], 24, "%zu", pool.parked);
+    snprintf(number[9], 24, "%zu", pool.high_water);
+    snprintf(number[10], 24, "%zu", pool.unguarded);
+    snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
     pthread_mutex_lock(&w->handover_lock);
@@ -158,10 +162,11 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     redisAppendCommand(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s stuck %s",
+        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s "
+        "stuck %s parked %s stack_used %s stacks_unguarded %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
-        number[4], number[7], number[5], number[8], number[6], atomic_load(w->stop) ? "1" : "0",
-        m->classes, stuck);
+        number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
+        m->classes, stuck, number[8], number[9], number[10]);
     redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
     redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
                        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));

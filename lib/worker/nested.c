@@ -375,6 +375,7 @@ static void wait_on_loop(struct asq__handover *h)
     struct nested *n = ASQ__CONTAINER(h, struct nested, wait);
     struct asq__run *run = n->run;
     int64_t now = asq__now_ms();
+    run->wait = ++run->w->waits;
     asq__run_parks(run);
     if (run->woken)
         return;
@@ -427,11 +428,11 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     }
 }
 
-const struct asq__call_id *asq__nested_waits_for(const struct asq__run *run)
+enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user)
 {
     const struct nested *n = run->ctx.h->impl;
-    const asq_result *r = run->parked && !run->woken ? asq__wait_target(n->ready, n->arg) : NULL;
-    return r ? &r->id : NULL;
+    return run->parked && !run->woken ? asq__wait_results(n->ready, n->arg, visit, user)
+                                      : ASQ__WAIT_OTHER;
 }
 
 void asq__nested_cancel(struct asq__run *run)

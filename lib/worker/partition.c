@@ -213,6 +213,7 @@ static void drop_actor(struct asq__node *node, void *user)
     (void) user;
     asq__table_del(&a->part->actors, node);
     asq__list_del(&a->where);
+    asq__deadlock_forget(a);
     a->orphan = true; /* the calls that waited went with their entries */
     a->loading = false;
     asq__list_del(&a->load);

@@ -248,7 +248,6 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__unload_idle(w, IDLE_LIVE_MS);
     asq__evict_idle(w);
     asq__backlog_try_again(w);
-    asq__deadlock_look(w);
     asq__stuck_look(w);
     if (w->losses_untold)
         asq__process_log(w, ASQ_LOG_WARNING, "%zu more partitions were lost", w->losses_untold);
@@ -386,6 +385,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     ev_prepare_start(w->loop, &w->cycle);
     ev_async_start(w->loop, &w->wake);
     ev_timer_start(w->loop, &w->upkeep);
+    asq__deadlock_init(w);
     struct asq__pool_config pool = { .capacity = w->config.capacity,
                                      .stack_size = w->config.stack_size,
                                      .inline_ready = on_inline_ready,
@@ -471,6 +471,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->loads);
     asq__list_init(&w->leaving);
     asq__list_init(&w->claims);
+    asq__list_init(&w->held_up);
     asq__list_init(&w->idle);
     asq__list_init(&w->idle_live);
     asq__list_init(&w->handover);

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "client/engine.h"
+#include "client/handle.h"
 #include "client/object.h"
 #include "redis/redis.h"
 #include "value/list.h"
@@ -121,7 +122,10 @@ struct asq__actor {
     unsigned sharing;           /* run now, beside each other; then nobody has the turn */
     unsigned inside;            /* calls begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
-    unsigned stuck;     /* looks since which its calls have waited for what is parked inside */
+    struct asq__list held_up; /* in process->held_up while its calls may wait for what is parked inside */
+    unsigned probes;    /* sent since then */
+    int64_t probed_ms, probe_ms; /* the last, and when to send the next */
+    bool changed;       /* since the last one */
     uint64_t saved_seq; /* the commit that carries its last effect */
     int64_t idle_since_ms;
     size_t bytes; /* that it is counted with */
@@ -266,6 +270,10 @@ struct asq__process {
     struct asq__list leaving;   /* partitions with a backlog */
     struct asq__list claims;    /* partitions to be claimed */
     size_t claims_in_flight;
+    struct asq__list held_up;   /* actors whose calls wait, and nothing moves */
+    ev_timer probe;             /* looks at them */
+    int64_t probe_ms;           /* when it does; INT64_MAX: not */
+    uint64_t waits;             /* numbers given to waits; begins anywhere */
     struct asq__list idle;      /* actors that nothing concerns, longest first */
     struct asq__list idle_live; /* … of them, those whose state is there as a value too */
     struct asq__members *members;
@@ -348,6 +356,8 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client);
 /* Frees it when nothing needs it any more. */
 void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
+/* The call, while it waits or runs here; else NULL. */
+struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
 
 /* An entry that was left in the stream is read again. False: it is to stay there for now. *ret_id is
  * its id, if it is an entry. */
@@ -384,9 +394,17 @@ void asq__dispatch_due(struct asq__wcall *c);    /* … that was delayed, and is
 bool asq__dispatch_join(struct asq__wcall *c);   /* to its mailbox alone; false: it was failed */
 void asq__actor_go_on(struct asq__actor *a);     /* starts what can be started */
 bool asq__actor_is_moving(const struct asq__actor *a); /* something of it runs, or is about to */
+bool asq__wcall_may_share(const struct asq__wcall *c); /* its method is ASQ_CONCURRENT */
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
 /* Who keeps a re-entrant call out; NULL: nobody does, or it is none. */
 const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c);
+/* Calls whose inputs are awaited, and that calls of other callers behind them may pass: so many. */
+enum { ASQ__PASSED = 8 };
+struct asq__passed {
+    const struct asq__wcall *calls[ASQ__PASSED]; /* each of another caller */
+    unsigned n;
+};
+bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
 void asq__run_finished(struct asq__handover *h);
@@ -411,8 +429,11 @@ void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
 void asq__stuck_look(struct asq__process *w); /* once a second */
 
 /* deadlock.c: circles of calls that wait for each other. */
-void asq__deadlock_look(struct asq__process *w); /* once a second */
-void asq__deadlock_probe(struct asq__wcall *target, const Asqueue__Job *job);
+void asq__deadlock_init(struct asq__process *w);
+/* Calls of the agent wait, and nothing of it moves; or one more waits now. */
+void asq__deadlock_note(struct asq__actor *a);
+void asq__deadlock_forget(struct asq__actor *a);
+void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe);
 
 /* exec.c: a call on its fiber. */
 struct asq__inner { /* a batch of nested calls */
@@ -437,6 +458,7 @@ struct asq__run {
     bool parked;              /* it waits, and has given up its turn */
     bool woken;               /* its wait is over, its turn still to come */
     int wait_rc;              /* what its wait ended with */
+    uint64_t wait;            /* number of its wait, among all of this process */
     struct asq__fiber *fiber; /* while parked */
 };
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
@@ -446,8 +468,8 @@ void asq__run_free(struct asq__run *run);
 /* nested.c */
 asq *asq__nested_new(struct asq__run *run);
 void asq__nested_end(asq *h); /* the method has returned; on the loop */
-/* The call that a parked run waits for, and that alone; NULL: none, or one of several. */
-const struct asq__call_id *asq__nested_waits_for(const struct asq__run *run);
+/* What a parked run waits for; see asq__wait_results. OTHER: also when its wait is over. */
+enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user);
 void asq__nested_cancel(struct asq__run *run);    /* what it has called is cancelled too */
 void asq__nested_go_on(struct asq__partition *p); /* held requests whose commit is acknowledged */
 void asq__nested_drop_held(struct asq__partition *p);
@@ -455,8 +477,8 @@ void asq__nested_drop_held(struct asq__partition *p);
 /* inputs.c: futures given as arguments. */
 int asq__inputs_begin(struct asq__wcall *c); /* 0: awaited or there; else the call has failed */
 bool asq__inputs_ready(const struct asq__wcall *c);
-/* One that is awaited; false: none. */
-bool asq__inputs_pending(const struct asq__wcall *c, struct asq__call_id *ret);
+/* One that is awaited, after the first `skip` of them; false: none. */
+bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret);
 const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
 void asq__inputs_free(struct asq__inputs *in);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);

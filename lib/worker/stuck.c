@@ -16,7 +16,7 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     const struct asq__process *w = c->entry->part->w;
     struct asq__call_id id;
     char call[ASQ__CALL_ID_TEXT];
-    if (c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, &id)) {
+    if (c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, 0, &id)) {
         asq__call_id_format(&id, call);
         snprintf(text, size, "waits for call %s, its input", call);
         return text;
@@ -36,20 +36,38 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     return c->actor->loaded ? "is next" : "waits for its agent to be restored";
 }
 
+struct awaited {
+    struct asq__call_id first;
+    size_t n;
+};
+
+static bool count_awaited(void *user, const asq_result *r)
+{
+    struct awaited *a = user;
+    if (a->n++ == 0)
+        a->first = r->id;
+    return a->n < 1000; /* about so many will do */
+}
+
 static const char *why_inside(const struct asq__run *run, char *text, size_t size)
 {
-    const struct asq__call_id *target = asq__nested_waits_for(run);
     char call[ASQ__CALL_ID_TEXT];
+    struct awaited awaited = { .n = 0 };
     if (run->ended)
         return "has returned, and waits for Redis to take its calls";
     if (!run->parked)
         return "runs";
     if (run->woken)
         return "waits for its turn to go on";
-    if (!target)
-        return "sleeps, or waits for several calls";
-    asq__call_id_format(target, call);
-    snprintf(text, size, "waits for call %s", call);
+    enum asq__wait kind = asq__nested_waits_for(run, count_awaited, &awaited);
+    if (kind == ASQ__WAIT_OTHER || awaited.n == 0)
+        return "sleeps";
+    asq__call_id_format(&awaited.first, call);
+    if (awaited.n == 1)
+        snprintf(text, size, "waits for call %s", call);
+    else
+        snprintf(text, size, "waits for %s of %zu calls, such as %s",
+                 kind == ASQ__WAIT_ALL ? "all" : "any", awaited.n, call);
     return text;
 }
 

@@ -21,12 +21,6 @@ const char *node_method_name(enum node_method method)
     return method_names[method];
 }
 
-/* Where there may be circles of calls, nobody waits for any of several: such a wait is not followed. */
-static bool may_circle(const struct graph *g)
-{
-    return g->shape == GRAPH_WILD || (g->shape == GRAPH_ORDERED && g->reenters);
-}
-
 /* ---- dice: splitmix64 ---- */
 
 uint64_t dice_next(struct dice *d)
@@ -297,7 +291,7 @@ static void fill(struct maker *m, int id, const struct place *at)
                 s->slot = slot;
                 s->must = dice_percent(&m->dice, 30);
             }
-        } else if (roll < 89 && nslots && !may_circle(g)) {
+        } else if (roll < 89 && nslots) {
             add_step(n, STEP_ANY);
         } else if (roll < 95 && nslots && m->cancels) {
             make_cancel(m, n, nslots);
@@ -309,8 +303,6 @@ static void fill(struct maker *m, int id, const struct place *at)
     }
     if (!joined)
         add_step(n, STEP_ALL)->how = dice_below(&m->dice, ALL_WAYS);
-    if (may_circle(g) && !joined && n->steps[n->nsteps - 1].how == ALL_GROUP)
-        n->steps[n->nsteps - 1].how = ALL_GATHER;
     if (m->fails && dice_percent(&m->dice, 10)) {
         add_step(n, STEP_FAIL)->code = GRAPH_FIRST_CODE + id;
     } else if (dice_percent(&m->dice, 40)) {

@@ -16,7 +16,7 @@
 enum { HANG_MS = 60000, MAX_AT_ONCE = 1024 };
 
 struct options {
-    uint64_t seed, graphs;
+    uint64_t seed, graphs, again;
     int depth, at_once;
     size_t workers;
     enum graph_shape shape;
@@ -32,7 +32,8 @@ struct job {
 
 static const char usage[] =
     "usage: graphs [--seed N] [--graphs N] [--depth D] [--shape sequential|ordered|wild]\n"
-    "              [--workers K] [--at-once N] [--kill] [--keep-going] [--verbose]\n";
+    "              [--workers K] [--at-once N] [--kill] [--keep-going] [--verbose]\n"
+    "              [--again N]\n";
 
 static void give_up(const char *what)
 {
@@ -53,15 +54,19 @@ static unsigned long long number(const char *text, unsigned long long least,
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option names[] = {
-        { "seed", required_argument, NULL, 's' },    { "graphs", required_argument, NULL, 'n' },
-        { "depth", required_argument, NULL, 'd' },   { "shape", required_argument, NULL, 'p' },
-        { "workers", required_argument, NULL, 'w' }, { "at-once", required_argument, NULL, 'a' },
-        { "kill", no_argument, NULL, 'k' },          { "keep-going", no_argument, NULL, 'g' },
-        { "verbose", no_argument, NULL, 'v' },       { NULL, 0, NULL, 0 }
-    };
+    static const struct option names[] = { { "seed", required_argument, NULL, 's' },
+                                           { "graphs", required_argument, NULL, 'n' },
+                                           { "depth", required_argument, NULL, 'd' },
+                                           { "shape", required_argument, NULL, 'p' },
+                                           { "workers", required_argument, NULL, 'w' },
+                                           { "at-once", required_argument, NULL, 'a' },
+                                           { "kill", no_argument, NULL, 'k' },
+                                           { "keep-going", no_argument, NULL, 'g' },
+                                           { "verbose", no_argument, NULL, 'v' },
+                                           { "again", required_argument, NULL, 'r' },
+                                           { NULL, 0, NULL, 0 } };
     struct options o = {
-        .seed = 1, .graphs = 150, .at_once = 32, .workers = 2, .shape = GRAPH_ANY_SHAPE
+        .seed = 1, .graphs = 150, .again = 1, .at_once = 32, .workers = 2, .shape = GRAPH_ANY_SHAPE
     };
     int c;
 
@@ -77,6 +82,7 @@ static struct options parse(int argc, char **argv)
         case 'a': o.at_once = (int) number(optarg, 1, MAX_AT_ONCE); break;
         case 'k': o.kill = true; break;
         case 'g': o.keep_going = true; break;
+        case 'r': o.again = number(optarg, 1, UINT64_MAX); break;
         case 'v': o.verbose = true; break;
         default: fputs(usage, stderr); exit(2);
         }
@@ -147,13 +153,15 @@ static void report(const struct options *o, const struct job *j, const char *wha
 }
 
 /* False: it is wrong in local mode already. */
-static bool begin(const struct options *o, struct job *j, uint64_t seed, asq *h)
+static bool begin(const struct options *o, struct job *j, uint64_t index, asq *h)
 {
     enum play_state state;
     asq *local_h;
     struct play *local;
 
-    graph_make(&j->graph, seed, o->depth, o->shape);
+    graph_make(&j->graph, o->seed + index / o->again, o->depth, o->shape);
+    snprintf(j->graph.prefix, sizeof j->graph.prefix, "g%llx-%llx",
+             (unsigned long long) j->graph.seed, (unsigned long long) (index % o->again));
     if (o->verbose)
         graph_print(&j->graph, stdout);
     local = play_locally(&j->graph, &local_h, &state);
@@ -176,6 +184,7 @@ static int64_t hang_ms(const struct options *o)
 struct run {
     struct options o;
     asq *h;
+    sup_redis *redis;
     struct workers *workers;
     struct job *jobs;
     int busy; /* jobs that do not rest */
@@ -184,6 +193,20 @@ struct run {
     int64_t next_kill_ms;
     struct figures figures;
 };
+
+/* What the workers say of calls that have been under way for long. */
+static void report_stuck(struct run *r)
+{
+    redisReply *keys = sup_redis_reply(r->redis, "KEYS asq:{default}:worker:*");
+
+    for (size_t i = 0; i < keys->elements; i++) {
+        char *stuck = sup_redis_str(r->redis, "HGET %s stuck", keys->element[i]->str);
+        printf("%s says:\n%s", keys->element[i]->str, stuck ? stuck : "nothing\n");
+        free(stuck);
+    }
+    freeReplyObject(keys);
+    fflush(stdout);
+}
 
 /* Goes on with all jobs. Returns how many have changed. */
 static int go_on(struct run *r)
@@ -208,6 +231,8 @@ static int go_on(struct run *r)
         if (hangs || state == PLAY_FAILED) {
             r->figures.mismatches++;
             report(&r->o, j, hangs ? "it hangs" : play_why(j->play));
+            if (hangs)
+                report_stuck(r);
         }
         *at = j->next;
         if (hangs)
@@ -222,14 +247,16 @@ static void run_all(struct run *r)
 {
     const struct options *o = &r->o;
 
-    while (r->begun < o->graphs || r->jobs) {
+    uint64_t graphs = o->graphs * o->again;
+
+    while (r->begun < graphs || r->jobs) {
         if (r->figures.mismatches && !o->keep_going)
             return;
-        while (r->begun < o->graphs && r->busy < o->at_once) {
+        while (r->begun < graphs && r->busy < o->at_once) {
             struct job *j = calloc(1, sizeof *j);
             if (!j)
                 give_up("out of memory");
-            if (!begin(o, j, o->seed + r->begun++, r->h)) {
+            if (!begin(o, j, r->begun++, r->h)) {
                 r->figures.mismatches++;
                 free(j);
                 break;
@@ -259,10 +286,10 @@ int main(int argc, char **argv)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    redis = sup_redis_start(NULL);
-    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill);
-    r.h = open_handle(sup_redis_url(redis));
+    redis = r.redis = sup_redis_start(NULL);
     r.dice.state = r.o.seed;
+    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill, dice_next(&r.dice));
+    r.h = open_handle(sup_redis_url(redis));
     begun_ms = sup_now_ms();
     run_all(&r);
     printf("%llu graphs from seed %llu, %llu calls in %.1f s; %llu deadlocks, %llu deadlines, "

@@ -17,6 +17,7 @@ struct workers {
     const char *url;
     size_t n;
     bool killed;
+    uint32_t capacity[MAX_WORKERS];
     pid_t pid[MAX_WORKERS]; /* of the supervisors, each the leader of a group */
 };
 
@@ -34,7 +35,7 @@ static void run(const struct workers *w, size_t i)
     int rc;
 
     options.url = w->url;
-    options.capacity = (uint32_t) (i % 2 * 2 + 1);
+    options.capacity = w->capacity[i];
     options.log = print;
     options.log_level = ASQ_LOG_ERROR;
     if (w->killed) {
@@ -71,7 +72,7 @@ static void start(struct workers *w, size_t i)
     run(w, i);
 }
 
-struct workers *workers_start(const char *url, size_t n, bool killed)
+struct workers *workers_start(const char *url, size_t n, bool killed, uint64_t dice)
 {
     struct workers *w = calloc(1, sizeof *w);
 
@@ -80,8 +81,11 @@ struct workers *workers_start(const char *url, size_t n, bool killed)
     w->url = url;
     w->n = n;
     w->killed = killed;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        w->capacity[i] = 1 + (uint32_t) (dice % 4);
+        dice /= 4;
         start(w, i);
+    }
     return w;
 }
 

@@ -88,6 +88,91 @@ START_TEST(who_does_not_wait_is_in_no_circle)
 }
 END_TEST
 
+/* An agent that waits for any of some others, and agents that hold themselves while they call another. */
+struct knot {
+    asq_agent *agents[3];
+    asq_result *results[3];
+    char *begun[3], *go, *free; /* free: what the last one waits for */
+};
+
+/* The first waits for any of the others; these call the first, or the last nobody, once it may. */
+static void tie(struct knot *k, int how, bool last_is_free)
+{
+    asq_agent *other = agent_new("Relay", NULL);
+
+    k->go = sup_path(own("go"));
+    k->free = last_is_free ? sup_path(own("free")) : NULL;
+    for (int i = 0; i < 3; i++) {
+        k->agents[i] = agent_new("Relay", NULL);
+        k->begun[i] = sup_path(own("begun"));
+    }
+    ok(asq_call(k->agents[0], "any", &k->results[0], "[s, s, [a, a], i]", k->begun[0], k->go,
+                k->agents[1], k->agents[2], how));
+    for (int i = 1; i < 3; i++)
+        ok(asq_call(k->agents[i], "cross", &k->results[i], "[s, s, a, s, []]", k->begun[i],
+                    i == 2 && last_is_free ? k->free : k->go,
+                    i == 2 && last_is_free ? other : k->agents[0], "me"));
+    for (int i = 0; i < 3; i++)
+        sup_wait_until(exists(k->begun[i]));
+    touch(k->go);
+    asq_agent_free(other);
+}
+
+static void untie(struct knot *k)
+{
+    for (int i = 0; i < 3; i++) {
+        asq_result_free(k->results[i]);
+        ck_assert_code(call_code(k->agents[i], "nowhere", NULL), ASQ_ENOMETHOD);
+        asq_agent_free(k->agents[i]);
+        free(k->begun[i]);
+    }
+    free(k->go);
+    free(k->free);
+}
+
+START_TEST(who_waits_for_any_is_in_a_circle_when_none_can_come)
+{
+    struct knot k;
+    int64_t code = 0;
+    int failed = 0;
+
+    tie(&k, _i, false);
+    for (int i = 0; i < 3; i++) {
+        int rc = asq_result_wait(k.results[i], sup_limit_ms());
+        if (rc == 0)
+            continue;
+        ck_assert_code(rc, ASQ_EDEADLK);
+        ck_assert_contains(asq_result_error(k.results[i])->message, asq_agent_id(k.agents[0]));
+        failed++;
+    }
+    /* Or it was one of those that the first has called, which is then the one that came. */
+    if (asq_result_int(k.results[0], &code) == 0 && code) {
+        ck_assert_int_eq(code, ASQ_EDEADLK);
+        failed++;
+    }
+    ck_assert_int_eq(failed, 1);
+    untie(&k);
+}
+END_TEST
+
+START_TEST(who_waits_for_any_is_in_no_circle_while_one_can_come)
+{
+    struct knot k;
+    int64_t code = 1;
+
+    tie(&k, _i, true);
+    /* Long enough for many probes. */
+    ck_assert_code(asq_result_wait(k.results[0], 2000), ASQ_ETIMEOUT);
+    ck_assert_code(asq_result_wait(k.results[1], 0), ASQ_ETIMEOUT);
+    touch(k.free);
+    for (int i = 0; i < 3; i++)
+        ck_assert_code(asq_result_wait(k.results[i], sup_limit_ms()), 0);
+    ok(asq_result_int(k.results[0], &code));
+    ck_assert_int_eq(code, 0);
+    untie(&k);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
     (void) t; /* in a program calls run one inside the other: there are no circles */
@@ -98,6 +183,8 @@ static void add_distributed_tests(TCase *t)
     tcase_add_test(t, two_agents_that_call_each_other_are_told);
     tcase_add_test(t, a_ring_of_agents_is_told_once);
     tcase_add_test(t, who_does_not_wait_is_in_no_circle);
+    tcase_add_loop_test(t, who_waits_for_any_is_in_a_circle_when_none_can_come, 0, 4);
+    tcase_add_loop_test(t, who_waits_for_any_is_in_no_circle_while_one_can_come, 0, 4);
 }
 
 int main(void)

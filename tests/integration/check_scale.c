@@ -5,7 +5,9 @@
 #include "load.h"
 #include "support/suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     DEEP = 1000,
@@ -133,8 +135,13 @@ END_TEST
 
 START_TEST(deep_and_wide_calls_end_when_a_worker_is_killed)
 {
-    workers[0] = worker(1 + (uint32_t) _i);
-    workers[1] = worker(5 - (uint32_t) _i);
+    uint32_t capacity[2];
+
+    for (int i = 0; i < 2; i++) {
+        capacity[i] = 1 + (uint32_t) (sup_now_ms() / (1 + 6 * i) % 6);
+        workers[i] = worker(capacity[i]);
+    }
+    printf("# capacities %u and %u\n", capacity[0], capacity[1]);
     if (_i == 0)
         go_down(10, true);
     else if (_i == 1)
@@ -167,6 +174,56 @@ START_TEST(many_thousands_sleep_at_the_same_time)
 }
 END_TEST
 
+static int64_t of_worker(const char *field)
+{
+    return sup_redis_int(redis, "EVAL %s 1 asq:{default}:worker:sleepy.0 %s",
+                         "return tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)", field);
+}
+
+/* Bytes of memory that a process has. */
+static int64_t memory_of(int64_t pid)
+{
+    char *path = sup_format("/proc/%lld/status", (long long) pid), *text = sup_read_file(path);
+    const char *line = strstr(text, "VmRSS:");
+    int64_t kib = line ? strtoll(line + 6, NULL, 10) : 0;
+
+    ck_assert_int_gt(kib, 0);
+    free(path);
+    free(text);
+    return kib * 1024;
+}
+
+START_TEST(a_call_that_waits_takes_less_than_8_KiB)
+{
+    static asq_agent *agents[SLEEPERS];
+    static asq_result *r[SLEEPERS];
+    int64_t before, bytes;
+
+    options.id = "sleepy";
+    pid_t w = worker(2);
+    ck_assert_int_eq(asq_create_many(h, "Echo", SLEEPERS, NULL, NULL, agents), 0);
+    for (int i = 0; i < SLEEPERS; i++)
+        ck_assert_int_eq(asq_ready(agents[i], 8 * sup_limit_ms()), 0);
+    before = memory_of(of_worker("pid"));
+    asq_cork(h);
+    for (int i = 0; i < SLEEPERS; i++)
+        ck_assert_int_eq(asq_call(agents[i], "nap", &r[i], "[i]", 3600 * 1000), 0);
+    ck_assert_int_eq(asq_uncork(h), 0);
+    sup_wait_until(of_worker("parked") == SLEEPERS);
+    bytes = (memory_of(of_worker("pid")) - before) / SLEEPERS;
+    printf("# %d calls sleep in one process: %lld bytes each\n", SLEEPERS, (long long) bytes);
+    ck_assert_int_gt(of_worker("stack_used"), 0);
+    ck_assert_int_le(of_worker("stack_used"), 256 * 1024);
+    if (SLEEPERS == 100000)
+        ck_assert_int_lt(bytes, 8192);
+    load_worker_kill(w);
+    for (int i = 0; i < SLEEPERS; i++) {
+        asq_result_free(r[i]);
+        asq_agent_free(agents[i]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scale");
@@ -179,6 +236,8 @@ int main(void)
     tcase_add_loop_test(t, deep_and_wide_calls_end_on_one_thread, 0, 3);
     tcase_add_loop_test(t, deep_and_wide_calls_end_when_a_worker_is_killed, 0, 3);
     tcase_add_test(t, many_thousands_sleep_at_the_same_time);
+    if (!sup_is_wrapped())
+        tcase_add_test(t, a_call_that_waits_takes_less_than_8_KiB);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -803,10 +803,76 @@ static int relay_late(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return fails ? asq_fail(ctx, ASQ_EUSER(6), "late") : 0;
 }
 
+/* Ends a gather or an each with the first. */
+static int first_is_enough(void *user, size_t index, asq_result *r, size_t done, size_t n)
+{
+    (void) index, (void) done, (void) n;
+    *(int *) user = asq_result_error(r)->code;
+    return 1;
+}
+
+/* any(begun, release, agents, how): as cross, with `me` of several agents, and waits for any of them:
+ * by asq_wait_any, a group, asq_gather, asq_call_each. Gives the code that the first ended with. */
+static int relay_any(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_each_options options = ASQ_EACH_OPTIONS_INIT;
+    asq_agent *agents[MAX_AGENTS] = { NULL };
+    asq_result *results[MAX_AGENTS] = { NULL }, *first = NULL;
+    asq *h = asq_ctx_handle(ctx);
+    asq_group *group = NULL;
+    const char *begun, *release;
+    const asq_value *targets;
+    int how, rc, code = 0;
+    size_t n, which;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s, s, O, i]", &begun, &release, &targets, &how)) < 0 ||
+        (rc = wait_for_file(ctx, begun, release)) < 0 ||
+        (rc = attach_all(ctx, targets, agents)) < 0)
+        goto out;
+    n = asq_list_size(targets);
+    if (how == 3) {
+        asq_value *inputs = asq_value_list();
+        for (size_t i = 0; i < n; i++)
+            asq_list_append(inputs, asq_value_list());
+        options.fn = first_is_enough;
+        options.user = &code;
+        options.all = true;
+        rc = asq_call_each(agents, n, "me", inputs, &options, NULL);
+        asq_value_free(inputs);
+    } else {
+        rc = asq_broadcast(agents, n, "me", NULL, results);
+    }
+    if (rc == 0 && how == 0 && (rc = asq_wait_any(results, n, ASQ_FOREVER, &which)) == 0)
+        first = results[which];
+    if (rc == 0 && how == 1 && (rc = asq_group_new(h, &group)) == 0) {
+        for (size_t i = 0; i < n && rc == 0; i++)
+            rc = asq_group_add(group, results[i]);
+        if (rc == 0)
+            rc = asq_group_next(group, ASQ_FOREVER, &first);
+    }
+    if (rc == 0 && how == 2)
+        rc = asq_gather(results, n, ASQ_FOREVER, first_is_enough, &code);
+    if (first)
+        code = asq_result_error(first)->code;
+    if (rc < 0)
+        asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    else
+        *ret = asq_value_int(code);
+    rc = rc < 0 ? rc : 0;
+    asq_group_free(group);
+    for (size_t i = 0; i < MAX_AGENTS; i++)
+        asq_result_free(results[i]);
+out:
+    free_all(agents);
+    return rc;
+}
+
 static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
                                             { "cross", relay_cross, NULL, 0, NULL },
                                             { "peek", relay_cross, NULL,
                                               ASQ_READONLY | ASQ_CONCURRENT, NULL },
+                                            { "any", relay_any, NULL, 0, NULL },
                                             { "notify", relay_notify, NULL, 0, NULL },
                                             { "report", relay_report, "journal", 0, NULL },
                                             { "down", relay_down, "agents, level", 0, NULL },
