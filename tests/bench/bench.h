@@ -93,6 +93,11 @@ struct meter {
     const struct deployment *d;
     double at, client, worker, redis;
 };
+/* In a client that is set up: waits for the others. */
+void client_ready(void);
+/* How long load is applied before what is measured: connections, caches and allocators are then as
+ * they stay. */
+double warm_s(void);
 void meter_start(struct meter *m, const struct deployment *d);
 void meter_stop(const struct meter *m, double calls, struct outcome *out);
 

@@ -5,48 +5,24 @@
 #include "bench.h"
 #include "floor.h"
 
-#include <errno.h>
-#include <hiredis/hiredis.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { UNLINK_AT = 256, UNLINK_BEHIND = 2048, WARM_PERCENT = 15, MAX_SAMPLES = 1 << 20 };
+enum { UNLINK_AT = 256, UNLINK_BEHIND = 2048, MAX_SAMPLES = 1 << 20 };
 
 struct client {
-    redisContext *out, *in;
+    struct floor_conn out, in;
     const struct deployment *d;
     const struct load *load;
     char *batch; /* the bytes of an entry */
     size_t batch_n;
     int calls; /* in an entry */
     uint64_t sent, done, unlinked;
-    char prefix[FLOOR_ID + 1];
+    char prefix[FLOOR_CLIENT + 1];
 };
-
-redisContext *floor_connect(const char *socket)
-{
-    redisContext *c = redisConnectUnix(socket);
-    if (!c || c->err)
-        fail_client("floor: %s: %s", socket, c ? c->errstr : "out of memory");
-    return c;
-}
-
-void floor_command(redisContext *c, int argc, const char **argv, const size_t *lens)
-{
-    if (redisAppendCommandArgv(c, argc, argv, lens) != REDIS_OK)
-        fail_client("floor: %s", c->errstr);
-}
-
-void floor_write(redisContext *c)
-{
-    int done = 0;
-    while (!done)
-        if (redisBufferWrite(c, &done) != REDIS_OK)
-            fail_client("floor: %s", c->errstr);
-}
 
 static int result_key(const struct client *c, uint64_t batch, char *out, size_t n)
 {
@@ -64,7 +40,7 @@ static void forget(struct client *c)
         argv[i + 1] = keys[i];
         lens[i + 1] = (size_t) result_key(c, c->unlinked++, keys[i], sizeof keys[i]);
     }
-    floor_command(c->out, UNLINK_AT + 1, argv, lens);
+    floor_command(&c->out, UNLINK_AT + 1, argv, lens);
 }
 
 static void send_batch(struct client *c)
@@ -77,13 +53,15 @@ static void send_batch(struct client *c)
     memcpy(c->batch, id, FLOOR_HEADER);
     const char *argv[] = { "XADD", key, "*", "call", "Bench/a100-0.noop", "batch", c->batch };
     size_t lens[] = { 4, (size_t) n, 1, 4, 17, 5, c->batch_n };
-    floor_command(c->out, 7, argv, lens);
+    floor_command(&c->out, 7, argv, lens);
     if (++c->sent >= c->unlinked + UNLINK_AT + UNLINK_BEHIND)
         forget(c);
 }
 
 static void client_open(struct client *c, const struct deployment *d, const struct load *l)
 {
+    char channel[FLOOR_CHANNEL_MAX];
+    const char *subscribe[] = { "SUBSCRIBE", channel };
     redisReply *reply;
     memset(c, 0, sizeof *c);
     c->d = d;
@@ -96,18 +74,21 @@ static void client_open(struct client *c, const struct deployment *d, const stru
     memset(c->batch, 'x', c->batch_n);
     snprintf(c->prefix, sizeof c->prefix, "%08x%08x", (unsigned) getpid(),
              (unsigned) (now_s() * 1000));
-    c->out = floor_connect(d->socket);
-    c->in = floor_connect(d->socket);
-    reply = redisCommand(c->in, "SUBSCRIBE %s", FLOOR_CHANNEL);
-    if (!reply)
-        fail_client("floor: subscribing failed");
+    floor_connect(&c->out, d->socket);
+    floor_connect(&c->in, d->socket);
+    snprintf(channel, sizeof channel, FLOOR_CHANNEL "%s", c->prefix);
+    floor_command(&c->in, 2, subscribe, NULL);
+    floor_write(&c->in);
+    while (!(reply = floor_reply(&c->in)))
+        floor_read(&c->in);
     freeReplyObject(reply);
+    client_ready();
 }
 
 static void client_close(struct client *c)
 {
-    redisFree(c->out);
-    redisFree(c->in);
+    floor_close(&c->out);
+    floor_close(&c->in);
     free(c->batch);
 }
 
@@ -118,33 +99,25 @@ static uint64_t batches_of(const struct client *c, size_t n)
     return 1 + (n - frame) / (frame + (frame < 128 ? 2 : 3));
 }
 
-/* Takes what has come; counts the results of this client. */
-static void receive(struct client *c, redisContext *from)
+/* Takes what has come; counts the results. */
+static void receive(struct client *c, struct floor_conn *from)
 {
-    void *reply;
-    if (redisBufferRead(from) != REDIS_OK)
-        fail_client("floor: %s", from->errstr);
-    while (redisGetReplyFromReader(from, &reply) == REDIS_OK && reply) {
-        const redisReply *r = reply;
-        if (r->type == REDIS_REPLY_ERROR)
-            fail_client("floor: %s", r->str);
-        if (from == c->in && r->type == REDIS_REPLY_ARRAY && r->elements == 3 &&
-            strncmp(r->element[2]->str, c->prefix, 16) == 0)
+    redisReply *r;
+    for (floor_read(from); (r = floor_reply(from)); freeReplyObject(r))
+        if (from == &c->in && r->type == REDIS_REPLY_ARRAY && r->elements == 3)
             c->done += (uint64_t) c->calls * batches_of(c, (size_t) r->element[2]->len);
-        freeReplyObject(reply);
-    }
 }
 
 static void turn(struct client *c)
 {
-    struct pollfd fds[] = { { c->out->fd, POLLIN, 0 }, { c->in->fd, POLLIN, 0 } };
-    floor_write(c->out);
+    struct pollfd fds[] = { { c->out.c->fd, POLLIN, 0 }, { c->in.c->fd, POLLIN, 0 } };
+    floor_write(&c->out);
     if (poll(fds, 2, 10000) <= 0)
         fail_client("floor: nothing came for 10 s");
     if (fds[0].revents)
-        receive(c, c->out);
+        receive(c, &c->out);
     if (fds[1].revents)
-        receive(c, c->in);
+        receive(c, &c->in);
 }
 
 static void run_for(struct client *c, double seconds)
@@ -159,7 +132,7 @@ void floor_async(const struct deployment *d, const void *load, struct outcome *o
     struct client c;
     struct meter m;
     client_open(&c, d, load);
-    run_for(&c, settings.span_s * WARM_PERCENT / 100);
+    run_for(&c, warm_s());
     meter_start(&m, d);
     uint64_t before = c.done;
     run_for(&c, settings.span_s);
@@ -181,7 +154,7 @@ void floor_sync(const struct deployment *d, const void *load, struct outcome *ou
     for (bool warm = false;; warm = true) {
         n = 0;
         meter_start(&m, d);
-        double end = now_s() + (warm ? settings.span_s : settings.span_s * WARM_PERCENT / 100);
+        double end = now_s() + (warm ? settings.span_s : warm_s());
         for (double at = now_s(); at < end && n < MAX_SAMPLES;) {
             send_batch(&c);
             while (c.done < c.sent)

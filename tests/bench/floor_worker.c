@@ -9,7 +9,7 @@
 #include "bench.h"
 #include "floor.h"
 
-#include <hiredis/hiredis.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,14 @@
 #pragma GCC diagnostic ignored "-Wunused-const-variable"
 #include "redis/scripts_gen.h"
 
-enum { STREAMS = 16, MAX_PARTS = 1024, READ_COUNT = 128, KEY = 96, SCRIPTS_IN_FLIGHT = 8 };
+enum {
+    STREAMS = 16,
+    MAX_PARTS = 1024,
+    KEY = 96,
+    READ_COUNT = 128,         /* entries of a stream at a time, */
+    READ_BYTES = 1024 * 1024, /* as long as they have about so many bytes */
+    SCRIPTS_IN_FLIGHT = 2     /* more make smaller commits */
+};
 
 static const char TTL[] = "7200000", TOKEN[] = "0123456789abcdef0123456789abcdef";
 
@@ -28,7 +35,7 @@ static bool lean;
 static char sha[41];
 
 struct reader {
-    redisContext *c;
+    struct floor_conn c;
     uint32_t from, n;
 };
 
@@ -40,6 +47,7 @@ struct part {
         size_t batch_n;
     } * entries; /* of this commit; they point into replies */
     size_t n, cap;
+    size_t entry_bytes; /* of the last one */
     char keys[3][KEY], attempts[KEY], dead[KEY];
 };
 
@@ -51,7 +59,7 @@ struct worker {
     uint32_t *ready, nready; /* partitions that have entries */
     void **replies;          /* what entries point into */
     size_t nreplies, creplies;
-    redisContext *c;
+    struct floor_conn c;
     int in_flight;
     const char **argv;
     size_t *lens, n, cap;
@@ -172,6 +180,14 @@ static void put_frame(struct worker *w, const char *batch)
     put(w, frame, n);
 }
 
+/* Each client has its own. */
+static void put_channel(struct worker *w, const char *batch)
+{
+    char *channel = text(w, FLOOR_CHANNEL_MAX);
+    int n = snprintf(channel, FLOOR_CHANNEL_MAX, FLOOR_CHANNEL "%.*s", FLOOR_CLIENT, batch);
+    put(w, channel, (size_t) n);
+}
+
 static void put_section(struct worker *w, struct part *p)
 {
     put(w, TOKEN, sizeof TOKEN - 1);
@@ -188,12 +204,12 @@ static void put_section(struct worker *w, struct part *p)
         put_frame(w, p->entries[i].batch);
         if (!lean) {
             put(w, "1", 1);
-            put(w, FLOOR_CHANNEL, sizeof FLOOR_CHANNEL - 1);
+            put_channel(w, p->entries[i].batch);
         }
     }
     if (lean) {
         put(w, TTL, sizeof TTL - 1);
-        put(w, FLOOR_CHANNEL, sizeof FLOOR_CHANNEL - 1);
+        put_channel(w, p->entries[0].batch);
     }
     put_number(w, p->n);
     for (size_t i = 0; i < p->n; i++)
@@ -212,8 +228,8 @@ static void commit(struct worker *w)
         for (size_t k = 0; k < p->n; k++)
             calls += calls_of(p->entries[k].batch);
     }
-    size_t need =
-        calls * (24 + FLOOR_RESULT) + entries * (KEY + FLOOR_FRAME) + w->nready * 200 + 100;
+    size_t need = calls * (24 + FLOOR_RESULT) + entries * (KEY + FLOOR_FRAME + FLOOR_CHANNEL_MAX) +
+                  w->nready * 200 + 100;
     if (need > w->ctexts)
         w->texts = checked(realloc(w->texts, w->ctexts = need * 2));
     put(w, "EVALSHA", 7);
@@ -226,8 +242,8 @@ static void commit(struct worker *w)
         put_section(w, &w->parts[w->ready[i]]);
         w->parts[w->ready[i]].n = 0;
     }
-    floor_command(w->c, (int) w->n, w->argv, w->lens);
-    floor_write(w->c);
+    floor_command(&w->c, w->n, w->argv, w->lens);
+    floor_write(&w->c);
     w->in_flight++;
     w->nready = 0;
     while (w->nreplies)
@@ -238,13 +254,19 @@ static void commit(struct worker *w)
 
 static void read_on(struct worker *w, struct reader *r)
 {
-    const char *argv[6 + 2 * STREAMS] = { "XREAD", "COUNT", "128", "BLOCK", "5000", "STREAMS" };
+    char count[16];
+    const char *argv[6 + 2 * STREAMS] = { "XREAD", "COUNT", count, "BLOCK", "5000", "STREAMS" };
+    size_t bytes = 1, n;
     for (uint32_t i = 0; i < r->n; i++) {
+        if (w->parts[r->from + i].entry_bytes > bytes)
+            bytes = w->parts[r->from + i].entry_bytes;
         argv[6 + i] = w->parts[r->from + i].keys[2];
         argv[6 + r->n + i] = w->parts[r->from + i].read_to;
     }
-    floor_command(r->c, (int) (6 + 2 * r->n), argv, NULL);
-    floor_write(r->c);
+    n = READ_BYTES / bytes;
+    snprintf(count, sizeof count, "%zu", n > READ_COUNT ? READ_COUNT : n > 0 ? n : 1);
+    floor_command(&r->c, 6 + 2 * r->n, argv, NULL);
+    floor_write(&r->c);
 }
 
 static void take_entry(struct worker *w, uint32_t number, const redisReply *entry)
@@ -259,7 +281,7 @@ static void take_entry(struct worker *w, uint32_t number, const redisReply *entr
     }
     p->entries[p->n].id = entry->element[0]->str;
     p->entries[p->n].batch = batch->str;
-    p->entries[p->n++].batch_n = (size_t) batch->len;
+    p->entry_bytes = p->entries[p->n++].batch_n = (size_t) batch->len;
     snprintf(p->read_to, sizeof p->read_to, "%s", entry->element[0]->str);
 }
 
@@ -279,25 +301,13 @@ static void on_entries(struct worker *w, struct reader *r, redisReply *reply)
     read_on(w, r);
 }
 
-static void receive(struct worker *w, redisContext *c, struct reader *r)
+static void on_commit(struct worker *w, redisReply *answer)
 {
-    void *reply;
-    if (redisBufferRead(c) != REDIS_OK)
-        die("floor: worker: %s", c->errstr);
-    while (redisGetReplyFromReader(c, &reply) == REDIS_OK && reply) {
-        redisReply *answer = reply;
-        if (answer->type == REDIS_REPLY_ERROR || answer->type == REDIS_REPLY_STRING)
-            die("floor: worker: %s", answer->str);
-        if (r) {
-            on_entries(w, r, answer);
-        } else {
-            for (size_t i = 0; i < answer->elements; i++)
-                if (answer->element[i]->type != REDIS_REPLY_INTEGER)
-                    die("floor: a commit was refused: %s", answer->element[i]->str);
-            w->in_flight--;
-            freeReplyObject(answer);
-        }
-    }
+    for (size_t i = 0; i < answer->elements; i++)
+        if (answer->element[i]->type != REDIS_REPLY_INTEGER)
+            die("floor: a commit was refused: %s", answer->element[i]->str);
+    w->in_flight--;
+    freeReplyObject(answer);
 }
 
 static void worker_open(struct worker *w, const struct deployment *d)
@@ -316,12 +326,12 @@ static void worker_open(struct worker *w, const struct deployment *d)
         snprintf(p->dead, KEY, "asq:{default.%u}:dead", i);
         strcpy(p->read_to, "0");
     }
-    w->c = floor_connect(d->socket);
+    floor_connect(&w->c, d->socket);
     for (uint32_t from = 0; from < d->partitions; from += STREAMS) {
         struct reader *r = &w->readers[w->nreaders++];
         r->from = from;
         r->n = d->partitions - from < STREAMS ? d->partitions - from : STREAMS;
-        r->c = floor_connect(d->socket);
+        floor_connect(&r->c, d->socket);
         read_on(w, r);
     }
 }
@@ -329,19 +339,25 @@ static void worker_open(struct worker *w, const struct deployment *d)
 int floor_worker(const void *deployment)
 {
     static struct worker w;
+    redisReply *reply;
+    /* What was freed is used again, not given back: else 1 MiB costs page faults each time. */
+    mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 512 * 1024 * 1024);
     worker_open(&w, deployment);
     for (;;) {
         struct pollfd fds[1 + MAX_PARTS / STREAMS];
-        fds[0] = (struct pollfd){ w.c->fd, POLLIN, 0 };
+        fds[0] = (struct pollfd){ w.c.c->fd, POLLIN, 0 };
         for (uint32_t i = 0; i < w.nreaders; i++)
-            fds[i + 1] = (struct pollfd){ w.readers[i].c->fd, POLLIN, 0 };
+            fds[i + 1] = (struct pollfd){ w.readers[i].c.c->fd, POLLIN, 0 };
         if (poll(fds, w.nreaders + 1, -1) < 0)
             return 1;
         if (fds[0].revents)
-            receive(&w, w.c, NULL);
+            for (floor_read(&w.c); (reply = floor_reply(&w.c));)
+                on_commit(&w, reply);
         for (uint32_t i = 0; i < w.nreaders; i++)
             if (fds[i + 1].revents)
-                receive(&w, w.readers[i].c, &w.readers[i]);
+                for (floor_read(&w.readers[i].c); (reply = floor_reply(&w.readers[i].c));)
+                    on_entries(&w, &w.readers[i], reply);
         if (w.nready && w.in_flight < SCRIPTS_IN_FLIGHT)
             commit(&w);
     }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WARM_PERCENT = 15, TAGGED = 64, MAX_SAMPLES = 1 << 20, TIMEOUT_MS = 300000 };
+enum { TAGGED = 64, MAX_SAMPLES = 1 << 20, TIMEOUT_MS = 300000 };
 
 struct client {
     asq *h;
@@ -90,6 +90,7 @@ static void client_open(struct client *c, const struct deployment *d, const stru
         fail_client("out of memory");
     memset(c->payload, 'x', l->payload);
     make_agents(c);
+    client_ready();
 }
 
 /* In no order that caches like. */
@@ -138,7 +139,7 @@ void load_async(const struct deployment *d, const void *load, struct outcome *ou
     client_open(&c, d, load);
     for (int i = 0; i < c.load->window; i++)
         call_one(&c);
-    run_for(&c, settings.span_s * WARM_PERCENT / 100);
+    run_for(&c, warm_s());
     meter_start(&m, d);
     uint64_t before = c.done;
     run_for(&c, settings.span_s);
@@ -162,7 +163,7 @@ void load_sync(const struct deployment *d, const void *load, struct outcome *out
     for (bool warm = false;; warm = true) {
         n = 0;
         meter_start(&m, d);
-        end = now_s() + (warm ? settings.span_s : settings.span_s * WARM_PERCENT / 100);
+        end = now_s() + (warm ? settings.span_s : warm_s());
         for (double at = now_s(); at < end && n < MAX_SAMPLES;) {
             check(&c,
                   asq_call_wait(some_agent(&c), c.load->method, NULL, "[y#]", c.payload,
@@ -233,7 +234,7 @@ void load_packed(const struct deployment *d, const void *load, struct outcome *o
     for (bool warm = false;; warm = true) {
         meter_start(&m, d);
         before = c.done;
-        double end = now_s() + (warm ? settings.span_s : settings.span_s * WARM_PERCENT / 100);
+        double end = now_s() + (warm ? settings.span_s : warm_s());
         for (int g = 0; now_s() < end || g != 0; g = (g + 1) % GROUPS) {
             take_group(&c, results[g]);
             send_group(&c, g, results[g]);

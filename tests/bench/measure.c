@@ -19,9 +19,12 @@
 
 enum { LIMIT_S = 900 };
 
-static struct outcome *shared; /* [MAX_CLIENTS] */
-static struct outcome *mine;   /* in a client process */
-static double start_at;        /* clients begin together */
+/* What client processes share with the bench. */
+static struct {
+    int ready, go; /* how many are set up; and that all are */
+    struct outcome outcomes[MAX_CLIENTS];
+} * shared;
+static struct outcome *mine; /* in a client process */
 
 void fail_client(const char *fmt, ...)
 {
@@ -29,15 +32,27 @@ void fail_client(const char *fmt, ...)
     va_start(ap, fmt);
     if (mine)
         vsnprintf(mine->error, sizeof mine->error, fmt, ap);
+    else
+        vfprintf(stderr, fmt, ap), fputc('\n', stderr);
     va_end(ap);
     _exit(1);
 }
 
+void client_ready(void)
+{
+    __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&shared->go, __ATOMIC_SEQ_CST))
+        usleep(1000);
+}
+
+double warm_s(void)
+{
+    double s = settings.span_s * 0.15;
+    return s > 0.25 ? s : 0.25;
+}
+
 void meter_start(struct meter *m, const struct deployment *d)
 {
-    double left = start_at - now_s();
-    if (left > 0)
-        usleep((useconds_t) (left * 1e6));
     m->d = d;
     m->worker = d ? worker_cpu_s(d) : 0;
     m->redis = d ? cpu_s(d->redis) : 0;
@@ -88,12 +103,27 @@ static pid_t start_client(const struct contender *c, int i)
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    mine = &shared[i];
+    mine = &shared->outcomes[i];
     alarm(LIMIT_S);
     c->fn(c->d, c->arg, mine);
     /* Not exit: what the bench registered with atexit is not this process's. */
     fflush(NULL);
     _exit(0);
+}
+
+/* Until all are set up, or one has failed, which the rest need not wait for. */
+static void start_together(const pid_t *pids, int n)
+{
+    bool failed = false;
+    while (__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST) < n && !failed) {
+        usleep(1000);
+        for (int i = 0; i < n && !failed; i++) {
+            siginfo_t info = { .si_pid = 0 };
+            failed = waitid(P_PID, (id_t) pids[i], &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                     info.si_pid != 0;
+        }
+    }
+    __atomic_store_n(&shared->go, 1, __ATOMIC_SEQ_CST);
 }
 
 bool run_clients(struct contender *c, struct outcome *out)
@@ -102,41 +132,44 @@ bool run_clients(struct contender *c, struct outcome *out)
     int n = c->clients ? c->clients : 1;
     bool ok = true;
     if (!shared) {
-        shared = mmap(NULL, MAX_CLIENTS * sizeof *shared, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        shared =
+            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (shared == MAP_FAILED)
             die("mmap: %s", strerror(errno));
     }
-    memset(shared, 0, MAX_CLIENTS * sizeof *shared);
-    start_at = n > 1 ? now_s() + 0.3 + 0.005 * n : 0;
+    memset(shared, 0, sizeof *shared);
+    shared->go = n == 1;
     if (c->cpu >= 0)
         deployment_pin(c->d, c->cpu);
     for (int i = 0; i < n; i++)
         pids[i] = start_client(c, i);
+    if (n > 1)
+        start_together(pids, n);
     for (int i = 0; i < n; i++) {
         int status = 0;
         while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
             ;
         if (status != 0 && ok) {
             fprintf(stderr, "bench: %s: %s\n", c->name,
-                    shared[i].error[0]    ? shared[i].error
-                    : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
-                                          : "the client failed");
+                    shared->outcomes[i].error[0] ? shared->outcomes[i].error
+                    : WIFSIGNALED(status)        ? strsignal(WTERMSIG(status))
+                                                 : "the client failed");
             ok = false;
         }
     }
     if (c->cpu >= 0)
         deployment_pin(c->d, -1);
-    *out = shared[0];
+    *out = shared->outcomes[0];
     for (int i = 1; i < n; i++) {
-        out->calls += shared[i].calls;
-        out->client_cpu += shared[i].client_cpu;
-        if (shared[i].seconds > out->seconds)
-            out->seconds = shared[i].seconds;
-        if (shared[i].worker_cpu > out->worker_cpu)
-            out->worker_cpu = shared[i].worker_cpu;
-        if (shared[i].redis_cpu > out->redis_cpu)
-            out->redis_cpu = shared[i].redis_cpu;
+        const struct outcome *o = &shared->outcomes[i];
+        out->calls += o->calls;
+        out->client_cpu += o->client_cpu;
+        if (o->seconds > out->seconds)
+            out->seconds = o->seconds;
+        if (o->worker_cpu > out->worker_cpu)
+            out->worker_cpu = o->worker_cpu;
+        if (o->redis_cpu > out->redis_cpu)
+            out->redis_cpu = o->redis_cpu;
     }
     return ok;
 }
