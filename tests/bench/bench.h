@@ -19,11 +19,12 @@ enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512 };
 
 struct settings {
     bool quick, json;
+    bool install;  /* npm's part of the peers may be installed */
     int rounds;    /* 0: each case's own */
     double span_s; /* of one measurement */
     double soak_s;
     uint64_t agents; /* most agents of a case */
-    const char *as_worker, *agent_dir, *source_dir;
+    const char *as_worker, *agent_dir, *source_dir, *node_dir;
     char *svg; /* where the chart goes, or NULL */
 };
 extern struct settings settings;
@@ -165,7 +166,8 @@ struct row row_of(const char *name, const struct contender *c, const struct cont
 struct load {
     const char *method;
     size_t payload;  /* bytes */
-    int window;      /* calls in flight */
+    int window;      /* calls in flight, of all handles */
+    int handles;     /* in one process, on one event loop; 0: 1, without */
     uint64_t agents; /* how many are called */
     int group;       /* packed: calls in one statement; 0: one call per entry */
     bool broadcast;  /* packed: asq_broadcast, else corked calls */
@@ -173,6 +175,7 @@ struct load {
     int batch;       /* the floor's: calls to an entry; 0: 1 */
 };
 void load_async(const struct deployment *d, const void *load, struct outcome *out);
+void load_handles(const struct deployment *d, const void *load, struct outcome *out);
 void load_sync(const struct deployment *d, const void *load, struct outcome *out);
 void load_packed(const struct deployment *d, const void *load, struct outcome *out);
 void floor_async(const struct deployment *d, const void *load, struct outcome *out);

@@ -107,30 +107,40 @@ static void create_client(const struct deployment *d, const void *arg, struct ou
     meter_stop(&meter, (double) m->agents, out);
 }
 
-/* A million agents are made once or twice, few of them more often. */
+/* What takes long is done three times. */
 static int rounds_for(uint64_t agents)
 {
-    return settings.rounds ? rounds_of(0, 0) : agents >= 100000 ? 1 : 3;
+    return agents >= 100000 ? rounds_of(3, 1) : rounds_of(5, 3);
 }
+
+enum { CREATE_KINDS = 2 };
 
 void case_create(void)
 {
+    static const char *const names[CREATE_KINDS] = { "corked asq_create", "asq_create_many" };
     table_case("create", "agents with a name each, until the last acknowledgement is there");
-    for (uint64_t n = 1000; n <= settings.agents; n *= 10)
-        for (int kind = 0; kind < 2; kind++) {
-            struct many m = { n, kind == 1 };
-            struct deployment_options o = { .name = "create" };
-            struct contender c = { .name = "create", .fn = create_client, .arg = &m, .cpu = -1 };
-            int rounds = rounds_for(n);
-            char name[64];
-            for (int r = 0; r < rounds && !c.failed; r++) {
-                c.d = deployment_start(&o);
-                c.failed = !run_clients(&c, &c.rounds[r]);
-                deployment_stop(c.d);
+    for (uint64_t n = 1000; n <= settings.agents; n *= 10) {
+        struct many args[CREATE_KINDS] = { { n, false }, { n, true } };
+        struct contender c[CREATE_KINDS];
+        struct deployment_options o = { .name = "create" };
+        int rounds = rounds_for(n);
+        memset(c, 0, sizeof c);
+        for (int r = 0; r < rounds; r++)
+            for (int k = 0; k < CREATE_KINDS; k++) {
+                if (r == 0)
+                    c[k] = (struct contender){
+                        .name = names[k], .fn = create_client, .arg = &args[k], .cpu = -1
+                    };
+                if (c[k].failed)
+                    continue;
+                c[k].d = deployment_start(&o);
+                c[k].failed = !run_clients(&c[k], &c[k].rounds[r]);
+                deployment_stop(c[k].d);
             }
-            snprintf(name, sizeof name, "create: %llu, %s", (unsigned long long) n,
-                     kind ? "asq_create_many" : "corked asq_create");
-            struct row row = row_of(name, &c, NULL, rounds, seconds_of, "s");
+        for (int k = 0; k < CREATE_KINDS; k++) {
+            char name[64];
+            snprintf(name, sizeof name, "create: %llu, %s", (unsigned long long) n, names[k]);
+            struct row row = row_of(name, &c[k], NULL, rounds, seconds_of, "s");
             if (n == 1000000) {
                 row.bar = AT_MOST;
                 row.bar_value = 8;
@@ -138,6 +148,7 @@ void case_create(void)
             }
             table_add(&row);
         }
+    }
 }
 
 /* ---- round ---- */
@@ -246,7 +257,22 @@ void case_growth(void)
 
 /* ---- memory ---- */
 
-enum { MEMORY_KINDS = 3 };
+enum { MEMORY_KINDS = 4 };
+
+/* Until worker and Redis have nothing more to do: calls have arrived, are parked, results forgotten. */
+static void settle(asq *h, const struct deployment *d)
+{
+    enum { PIECE_MS = 500, LIMIT = 240 };
+    int idle = 0;
+    for (int i = 0; i < LIMIT && idle < 3; i++) {
+        double before = worker_cpu_s(d) + cpu_s(d->redis);
+        check(h, asq_sleep(h, PIECE_MS), "sleep");
+        double used = worker_cpu_s(d) + cpu_s(d->redis) - before;
+        idle = used < 0.03 * PIECE_MS / 1000 ? idle + 1 : 0;
+    }
+    if (idle < 3)
+        fail_client("worker and Redis did not come to rest");
+}
 
 /* Bytes beyond what they hold: extra: worker, Redis, client, for each of n. */
 static void per_piece(const struct deployment *d, uint64_t n, const int64_t before[3],
@@ -273,12 +299,14 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
     asq_agent **agents = array(n + CHUNK, sizeof *agents);
     /* In small pieces: what a call needs while it is under way is no part of an agent. */
     for (uint64_t from = 0; from + CHUNK <= n + CHUNK; from += CHUNK) {
-        if (from == CHUNK)
+        if (from == CHUNK) {
+            settle(h, d);
             memory_now(d, before);
+        }
         create_corked(h, CHUNK, agents + from);
         gather_ready(h, CHUNK, agents + from);
     }
-    asq_sleep(h, 1500); /* results are forgotten */
+    settle(h, d);
     per_piece(d, n, before, out);
     asq_value *state = asq_pack("{s:s}", "name", "agent-0000000");
     double own = (double) asq_value_encoded_size(state);
@@ -304,7 +332,7 @@ static void waiting_client(const struct deployment *d, const void *arg, struct o
     for (uint64_t i = 0; i < n; i++)
         check(h, asq_call(agent, "noop", &results[i], "[y#]", payload, sizeof payload), "call");
     check(h, asq_flush(h, TIMEOUT_MS), "flush");
-    asq_sleep(h, 1500);
+    settle(h, d);
     per_piece(d, n, before, out);
 }
 
@@ -317,18 +345,26 @@ static void parked(const struct deployment *d, uint64_t n, const char *method, s
     create_corked(h, n, agents);
     gather_ready(h, n, agents);
     one_round(h, n, agents, "noop", 0);
-    asq_sleep(h, 1500);
+    settle(h, d);
     memory_now(d, before);
     check(h, asq_broadcast(agents, n, method, asq_pack("[I]", (int64_t) 3600000), results),
           "broadcast");
     check(h, asq_flush(h, TIMEOUT_MS), "flush");
-    asq_sleep(h, 1500 + (int64_t) n / 50);
+    settle(h, d);
+    for (uint64_t i = 0; i < n; i++)
+        if (asq_result_done(results[i]))
+            fail_client("a call ended that should be parked");
     per_piece(d, n, before, out);
 }
 
 static void parked_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     parked(d, *(const uint64_t *) arg, "nap", out);
+}
+
+static void parked_unmarked_client(const struct deployment *d, const void *arg, struct outcome *out)
+{
+    parked(d, *(const uint64_t *) arg, "b_nap", out);
 }
 
 void case_memory(void)
@@ -339,7 +375,8 @@ void case_memory(void)
         double bars[2];
     } kinds[MEMORY_KINDS] = { { "idle agent", idle_client, { 400, 250 } },
                               { "waiting call of 100 B", waiting_client, { 0, 0 } },
-                              { "parked call", parked_client, { 0, 0 } } };
+                              { "parked call", parked_client, { 0, 0 } },
+                              { "parked call, unmarked", parked_unmarked_client, { 0, 0 } } };
     static const char *const where[] = { "worker", "Redis", "client" };
     static const figure_fn figures[] = { extra0, extra1, extra2 };
     uint64_t n = settings.agents > 100000 ? 100000 : settings.agents;

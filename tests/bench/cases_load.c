@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WINDOW = 1024, AGENTS = 1024, SAMPLES = 20 };
+enum { WINDOW = 1024, AGENTS = 1024 };
 
 /* The first of a family is what the others' ratios are to. */
 static void scale_row(const char *name, struct contender *c, struct contender *first, int rounds)
@@ -19,29 +19,37 @@ static void scale_row(const char *name, struct contender *c, struct contender *f
     table_add(&row);
 }
 
+/* The same number of calls in flight, divided among more and more clients. The ratio is to the floor with as
+ * many processes: what they cost the system is no cost of the library's. */
 static void scale_clients(int rounds)
 {
     static const int counts[] = { 1, 8, 64, 500 };
-    enum { N = sizeof counts / sizeof *counts };
-    struct load loads[N];
-    struct contender c[N] = { { 0 } };
-    char name[64];
-    for (int i = 0; i < N; i++) {
-        int window = WINDOW / counts[i];
-        loads[i] = (struct load){
-            .method = "noop", .payload = 100, .window = window ? window : 1, .agents = AGENTS
+    enum { COUNTS = sizeof counts / sizeof *counts, FLOOR = 0, PROCESSES, HANDLES, KINDS };
+    struct load loads[COUNTS][KINDS];
+    char names[COUNTS][48], name[64];
+    for (int i = 0; i < COUNTS; i++) {
+        int n = counts[i];
+        struct load one = { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS };
+        loads[i][HANDLES] = loads[i][PROCESSES] = loads[i][FLOOR] = one;
+        loads[i][HANDLES].handles = n;
+        loads[i][PROCESSES].window = loads[i][FLOOR].window = WINDOW / n;
+        snprintf(names[i], sizeof names[i], "floor, %d process%s", n, n > 1 ? "es" : "");
+        struct contender c[KINDS] = {
+            { .name = names[i], .d = the_floor(), .fn = floor_async, .clients = n },
+            { .name = "processes", .d = the_library(), .fn = load_async, .clients = n },
+            { .name = "handles", .d = the_library(), .fn = load_handles },
         };
-        c[i] = (struct contender){ .name = "1 client",
-                                   .d = the_library(),
-                                   .fn = load_async,
-                                   .arg = &loads[i],
-                                   .clients = counts[i],
-                                   .cpu = -1 };
-    }
-    measure(c, N, rounds);
-    for (int i = 0; i < N; i++) {
-        snprintf(name, sizeof name, "scale: %d client processes", counts[i]);
-        scale_row(name, &c[i], &c[0], rounds);
+        for (int k = 0; k < KINDS; k++) {
+            c[k].arg = &loads[i][k];
+            c[k].cpu = -1;
+        }
+        measure(c, KINDS, rounds);
+        snprintf(name, sizeof name, "floor: scale, %d client process%s", n, n > 1 ? "es" : "");
+        scale_row(name, &c[FLOOR], &c[FLOOR], rounds);
+        snprintf(name, sizeof name, "scale: %d client process%s", n, n > 1 ? "es" : "");
+        scale_row(name, &c[PROCESSES], &c[FLOOR], rounds);
+        snprintf(name, sizeof name, "scale: %d handle%s of one process", n, n > 1 ? "s" : "");
+        scale_row(name, &c[HANDLES], &c[FLOOR], rounds);
     }
 }
 
@@ -104,61 +112,109 @@ void case_scale(void)
 
 /* ---- soak ---- */
 
-/* Load in pieces, in one process and by one handle, with a sample after each. */
+enum { SOAK_MOST = 20, SOAK_WINDOW = 256, SOAK_GROUP = 64 };
+
+struct soak {
+    const struct deployment *d;
+    asq *h;
+    asq_agent *agents[AGENTS];
+    uint64_t turns, calls;
+};
+
+static void soak_check(const struct soak *s, int rc, const char *what)
+{
+    if (rc < 0)
+        fail_client("soak: %s: %s", what, asq_errmsg(s->h));
+}
+
+static void soak_take(struct soak *s, asq_result **results, size_t n)
+{
+    soak_check(s, asq_wait_all(results, n, 60000), "wait");
+    for (size_t i = 0; i < n; i++) {
+        if (asq_result_error(results[i])->code)
+            fail_client("soak: a call failed: %s", asq_result_error(results[i])->message);
+        asq_result_free(results[i]);
+    }
+    s->calls += n;
+}
+
+/* Some of each kind: one to an entry and packed, marked and unmarked, parked, and agents that come and
+ * go. All have ended when it returns. */
+static void soak_turn(struct soak *s)
+{
+    static const char *const methods[] = { "noop", "b_noop", "nap", "b_nap" };
+    asq_result *results[SOAK_WINDOW], *packed[SOAK_GROUP];
+    asq_agent *fleeting;
+    char payload[100] = { 0 };
+    for (int i = 0; i < SOAK_WINDOW; i++) {
+        asq_agent *agent = s->agents[(s->turns * SOAK_WINDOW + (uint64_t) i) % AGENTS];
+        if (i % 16 >= 14)
+            soak_check(s, asq_call(agent, methods[i % 4], &results[i], "[I]", (int64_t) 1), "call");
+        else
+            soak_check(
+                s, asq_call(agent, methods[i % 2], &results[i], "[y#]", payload, sizeof payload),
+                "call");
+    }
+    soak_check(s,
+               asq_broadcast(s->agents + s->turns % (AGENTS / SOAK_GROUP) * SOAK_GROUP, SOAK_GROUP,
+                             methods[s->turns % 2], asq_pack("[y#]", payload, sizeof payload),
+                             packed),
+               "broadcast");
+    soak_check(s, asq_create(s->h, "Bench", NULL, &fleeting, NULL), "create");
+    soak_check(s, asq_call_wait(fleeting, "noop", NULL, NULL), "call");
+    soak_check(s, asq_delete(fleeting, 60000), "delete");
+    asq_agent_free(fleeting);
+    soak_take(s, results, SOAK_WINDOW);
+    soak_take(s, packed, SOAK_GROUP);
+    s->turns++;
+}
+
+/* Load in pieces, by one handle. After each it is quiet for as long as results need to be forgotten, and then a
+ * sample is taken: what is under way is not growth. */
 static void soak_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
-    const struct load *l = arg;
-    char err[200], payload[100] = { 0 };
-    asq *h;
-    asq_agent **agents = calloc(l->agents, sizeof(asq_agent *));
-    asq_result **ring = calloc((size_t) l->window, sizeof(asq_result *));
-    double samples[3][SAMPLES];
-    uint64_t made = 0;
+    struct soak s = { .d = d };
+    char err[200];
+    double samples[3][SOAK_MOST], quiet_s = 2;
+    int n = settings.soak_s >= SOAK_MOST * 5 ? SOAK_MOST : 8;
+    double load_s = settings.soak_s / n - quiet_s;
     struct meter m;
-    if (!agents || !ring || asq_open(d->url, NULL, &h, err, sizeof err) < 0)
-        fail_client("soak: cannot open");
-    for (uint64_t i = 0; i < l->agents; i++)
-        if (asq_create(h, "Bench", NULL, &agents[i], NULL) < 0)
-            fail_client("soak: %s", asq_errmsg(h));
+    (void) arg;
+    if (asq_open(d->url, NULL, &s.h, err, sizeof err) < 0)
+        fail_client("soak: %s", err);
+    asq_set_timeout(s.h, 60000);
+    for (int i = 0; i < AGENTS; i++)
+        soak_check(&s, asq_create(s.h, "Bench", NULL, &s.agents[i], NULL), "create");
     meter_start(&m, d);
-    for (int s = 0; s < SAMPLES; s++) {
-        double end = now_s() + settings.soak_s / SAMPLES;
-        while (now_s() < end) {
-            size_t at = (size_t) (made % (uint64_t) l->window);
-            if (ring[at]) {
-                if (asq_result_wait(ring[at], 60000) < 0)
-                    fail_client("soak: %s", asq_result_error(ring[at])->message);
-                asq_result_free(ring[at]);
-            }
-            if (asq_call(agents[made % l->agents], made % 2 ? "noop" : "b_noop", &ring[at], "[y#]",
-                         payload, sizeof payload) < 0)
-                fail_client("soak: %s", asq_errmsg(h));
-            made++;
-        }
-        samples[0][s] = (double) worker_rss(d);
-        samples[1][s] = (double) redis_memory(d);
-        samples[2][s] = (double) rss_bytes(getpid());
+    for (int k = 0; k < n; k++) {
+        double end = now_s() + (load_s > 0.5 ? load_s : 0.5);
+        while (now_s() < end)
+            soak_turn(&s);
+        soak_check(&s, asq_sleep(s.h, (int64_t) (quiet_s * 1000)), "sleep");
+        samples[0][k] = (double) worker_rss(d);
+        samples[1][k] = (double) redis_memory(d);
+        samples[2][k] = (double) rss_bytes(getpid());
     }
-    meter_stop(&m, (double) made, out);
+    meter_stop(&m, (double) s.calls, out);
+    out->seconds -= n * quiet_s;
     /* Growth: the median of the last quarter against that of the second. */
-    for (int k = 0; k < 3; k++) {
-        double before = median(samples[k] + SAMPLES / 4, SAMPLES / 4),
-               after = median(samples[k] + SAMPLES * 3 / 4, SAMPLES / 4);
-        out->extra[k] = before > 0 ? after / before : 0;
+    for (int i = 0; i < 3; i++) {
+        double before = median(samples[i] + n / 4, n / 4),
+               after = median(samples[i] + n - n / 4, n / 4);
+        out->extra[i] = before > 0 ? after / before : 0;
     }
 }
 
 void case_soak(void)
 {
-    struct load l = { .window = WINDOW, .agents = AGENTS };
     struct deployment_options o = { .name = "soak" };
-    struct contender c = { .name = "soak", .fn = soak_client, .arg = &l, .cpu = -1 };
+    struct contender c = { .name = "soak", .fn = soak_client, .cpu = -1 };
     static const char *const names[] = { "soak: worker, end / after warm-up",
                                          "soak: Redis, end / after warm-up",
                                          "soak: client, end / after warm-up" };
     static const figure_fn figures[] = { extra0, extra1, extra2 };
     char what[80];
-    snprintf(what, sizeof what, "memory under load, %.0f s", settings.soak_s);
+    snprintf(what, sizeof what, "memory under load of all kinds, %.0f s", settings.soak_s);
     table_case("soak", what);
     c.d = deployment_start(&o);
     c.failed = !run_clients(&c, &c.rounds[0]);
@@ -168,7 +224,7 @@ void case_soak(void)
     for (int i = 0; i < 3; i++) {
         row = row_of(names[i], &c, NULL, 1, figures[i], "x");
         memset(row.cpu, 0, sizeof row.cpu);
-        row.bar = AT_MOST; /* what allocators and Redis's expiry leave lying about comes and goes */
+        row.bar = AT_MOST; /* what allocators leave lying about comes and goes */
         row.bar_value = 1.02;
         row.bar_on_value = true;
         table_add(&row);

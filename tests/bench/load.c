@@ -5,6 +5,7 @@
 #include "bench.h"
 
 #include <asqueue.h>
+#include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static void client_open(struct client *c, const struct deployment *d, const stru
     char err[200];
     memset(c, 0, sizeof *c);
     c->load = l;
-    c->rng = 88172645463325252u ^ (uint64_t) (now_s() * 1e6);
+    c->rng = 88172645463325252u ^ (uint64_t) (now_s() * 1e9);
     if (asq_open(d->url, NULL, &c->h, err, sizeof err) < 0)
         fail_client("%s", err);
     asq_set_timeout(c->h, TIMEOUT_MS);
@@ -90,7 +91,6 @@ static void client_open(struct client *c, const struct deployment *d, const stru
         fail_client("out of memory");
     memset(c->payload, 'x', l->payload);
     make_agents(c);
-    client_ready();
 }
 
 /* In no order that caches like. */
@@ -137,6 +137,7 @@ void load_async(const struct deployment *d, const void *load, struct outcome *ou
     struct client c;
     struct meter m;
     client_open(&c, d, load);
+    client_ready();
     for (int i = 0; i < c.load->window; i++)
         call_one(&c);
     run_for(&c, warm_s());
@@ -151,6 +152,51 @@ void load_async(const struct deployment *d, const void *load, struct outcome *ou
     asq_close(c.h);
 }
 
+static double loop_for(struct ev_loop *loop, struct client *clients, int n, double seconds)
+{
+    uint64_t before = 0, after = 0;
+    for (int i = 0; i < n; i++)
+        before += clients[i].done;
+    for (double end = now_s() + seconds; now_s() < end;)
+        ev_run(loop, EVRUN_ONCE);
+    for (int i = 0; i < n; i++)
+        after += clients[i].done;
+    return (double) (after - before);
+}
+
+/* Many handles of one process, all driven by one loop. */
+void load_handles(const struct deployment *d, const void *load, struct outcome *out)
+{
+    struct load l = *(const struct load *) load;
+    struct meter m;
+    int n = l.handles;
+    struct client *clients = calloc((size_t) n, sizeof *clients);
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    if (!clients || !loop)
+        fail_client("out of memory");
+    l.window = l.window > n ? l.window / n : 1;
+    for (int i = 0; i < n; i++) {
+        client_open(&clients[i], d, &l);
+        check(&clients[i], asq_attach_ev(clients[i].h, loop), "attach");
+    }
+    client_ready();
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < l.window; k++)
+            call_one(&clients[i]);
+    loop_for(loop, clients, n, warm_s());
+    meter_start(&m, d);
+    double done = loop_for(loop, clients, n, settings.span_s);
+    meter_stop(&m, done, out);
+    for (int i = 0; i < n; i++) {
+        clients[i].stop = true;
+        while (clients[i].in_flight > 0)
+            ev_run(loop, EVRUN_ONCE);
+    }
+    for (int i = 0; i < n; i++)
+        asq_close(clients[i].h);
+    ev_loop_destroy(loop);
+}
+
 void load_sync(const struct deployment *d, const void *load, struct outcome *out)
 {
     struct client c;
@@ -160,6 +206,7 @@ void load_sync(const struct deployment *d, const void *load, struct outcome *out
     if (!us)
         fail_client("out of memory");
     client_open(&c, d, load);
+    client_ready();
     for (bool warm = false;; warm = true) {
         n = 0;
         meter_start(&m, d);
@@ -226,6 +273,7 @@ void load_packed(const struct deployment *d, const void *load, struct outcome *o
     uint64_t before = 0;
     l.agents = (uint64_t) l.group * GROUPS;
     client_open(&c, d, &l);
+    client_ready();
     for (int g = 0; g < GROUPS; g++)
         if (!(results[g] = calloc((size_t) l.group, sizeof(asq_result *))))
             fail_client("out of memory");

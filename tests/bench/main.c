@@ -2,6 +2,7 @@
  * main.c: the bench's program: which cases, how long, and in what form.
  *
  *     run [NAME...] [--quick] [--json] [--rounds N] [--span S] [--soak S] [--agents N] [--svg FILE]
+ *         [--install]
  *
  * Without a name all cases but soak are run, in the order below. Status 0 also when a bar is not met: a
  * shared machine's figures are no test; 1 when something failed.
@@ -49,14 +50,15 @@ static void usage(FILE *to)
 {
     fputs(
         "usage: run [NAME...] [--quick] [--json] [--rounds N] [--span S] [--soak S] [--agents N]\n"
-        "           [--svg FILE]\n\n"
+        "           [--svg FILE] [--install]\n\n"
         "  --quick     all in about two minutes, with fewer and smaller measurements\n"
         "  --json      one object a line: name, value, unit, yardstick, ratio, bar, met\n"
         "  --rounds N  rounds of each case (1 to 15)\n"
         "  --span S    seconds of one measurement (2; 0.5 with --quick)\n"
         "  --soak S    seconds of the case soak (1800; 20 with --quick)\n"
         "  --agents N  most agents of a case (1000000; 20000 with --quick)\n"
-        "  --svg FILE  a chart of the rates\n\n",
+        "  --svg FILE  a chart of the rates\n"
+        "  --install   the peer that npm has, BullMQ, is first installed into the build tree\n\n",
         to);
     for (int i = 0; i < N_CASES; i++)
         fprintf(to, "  %-8s %s%s\n", cases[i].name, cases[i].what,
@@ -77,7 +79,7 @@ static double number(const char *option, const char *text, double least)
 /* Where this program stands tells where the build tree is; the environment goes first. */
 static void find_programs(void)
 {
-    static char worker[1100], agents[1100], source[1100];
+    static char worker[1100], agents[1100], source[1100], node[1100];
     char exe[1000];
     const char *env;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -90,9 +92,11 @@ static void find_programs(void)
         *slash = '\0';
     snprintf(worker, sizeof worker, "%s/../../src/as-worker", exe);
     snprintf(agents, sizeof agents, "%s/agents", exe);
+    snprintf(node, sizeof node, "%s/node", exe);
     snprintf(source, sizeof source, "%s", BENCH_SOURCE_DIR);
     settings.as_worker = (env = getenv("AS_WORKER")) ? env : worker;
     settings.agent_dir = (env = getenv("BENCH_AGENT_DIR")) ? env : agents;
+    settings.node_dir = node;
     settings.source_dir = (env = getenv("BENCH_SOURCE_DIR")) ? env : source;
     if (access(settings.as_worker, X_OK) < 0)
         die("%s: no such program (set AS_WORKER)", settings.as_worker);
@@ -114,6 +118,8 @@ int main(int argc, char **argv)
             settings.quick = true;
         } else if (strcmp(a, "--json") == 0) {
             settings.json = true;
+        } else if (strcmp(a, "--install") == 0) {
+            settings.install = true;
         } else if (strcmp(a, "--rounds") == 0) {
             settings.rounds = (int) number(a, next, 1), i++;
         } else if (strcmp(a, "--span") == 0) {

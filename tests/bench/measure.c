@@ -104,7 +104,7 @@ static pid_t start_client(const struct contender *c, int i)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     mine = &shared->outcomes[i];
-    alarm(LIMIT_S);
+    alarm(LIMIT_S + (unsigned) settings.soak_s);
     c->fn(c->d, c->arg, mine);
     /* Not exit: what the bench registered with atexit is not this process's. */
     fflush(NULL);

@@ -1,10 +1,12 @@
 /*
  * peers.c: other queues beside the library, in the same rounds: each with its own server and a worker
  * and client in its own best configuration (peers/). C programs are compiled here, when the peer's
- * library is found by pkg-config; what is not installed is skipped with a line.
+ * library is found by pkg-config; what is not installed is skipped with a line. BullMQ comes from npm, into the
+ * build tree, and only when asked for (--install).
  *
- * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed; `async ADDRESS SECONDS BYTES` prints calls per
- * second with 1,024 in flight; `sync ADDRESS SECONDS BYTES` prints median and p99 in µs.
+ * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed;
+ * `async ADDRESS SECONDS BYTES` prints calls per second with 1,024 in flight; `sync ADDRESS SECONDS
+ * BYTES` prints median and p99 in µs. Both begin to measure after a while of the same load.
  */
 #include "bench.h"
 
@@ -18,11 +20,14 @@
 
 enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
 
+/* Those that the program is written for, and known to work. */
+#define NODE_PACKAGES "bullmq@6.7.0 ioredis@6.0.0"
+
 /* That for which the system's packages are installed, which need not be the first in PATH. */
 #define PYTHON "${PYTHON:-/usr/bin/python3}"
 
 struct peer {
-    const char *name, *source; /* of peers/: .c is compiled, .py is run */
+    const char *name, *source; /* of peers/: .c is compiled, others are run */
     const char
         *server[MAX_ARGS]; /* "@" is a port, "%" a path, "U" a Unix socket; NULL first: a Redis */
     const char *libraries; /* for pkg-config, or NULL */
@@ -33,54 +38,56 @@ struct peer {
 };
 
 static const struct peer peers[] = {
-    { "gearmand",
-      "gearman.c",
-      { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
-      "gearmand",
-      "command -v gearmand",
-      1,
-      4,
-      false },
-    { "gearmand, 4 workers",
-      "gearman.c",
-      { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
-      "gearmand",
-      "command -v gearmand",
-      4,
-      4,
-      false },
-    { "beanstalkd",
-      "beanstalkd.c",
-      { "beanstalkd", "-l", "U" },
-      NULL,
-      "command -v beanstalkd",
-      1,
-      4,
-      false },
-    { "JetStream",
-      "nats.c",
-      { "nats-server", "-a", "127.0.0.1", "-p", "@", "-js", "-sd", "%" },
-      "libnats",
-      "command -v nats-server",
-      1,
-      1.1,
-      true },
-    { "Celery",
-      "celery_peer.py",
-      { NULL },
-      NULL,
-      PYTHON " -c 'import celery, redis'",
-      1,
-      4,
-      false },
-    { "RQ", "rq_peer.py", { NULL }, NULL, PYTHON " -c 'import rq'", 1, 4, false },
+    { .name = "gearmand",
+      .source = "gearman.c",
+      .server = { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
+      .libraries = "gearmand",
+      .needs = "command -v gearmand",
+      .workers = 1,
+      .async_bar = 4 },
+    { .name = "gearmand, 4 workers",
+      .source = "gearman.c",
+      .server = { "gearmand", "-L", "127.0.0.1", "-p", "@", "-l", "stderr" },
+      .libraries = "gearmand",
+      .needs = "command -v gearmand",
+      .workers = 4,
+      .async_bar = 4 },
+    { .name = "beanstalkd",
+      .source = "beanstalkd.c",
+      .server = { "beanstalkd", "-l", "U" },
+      .needs = "command -v beanstalkd",
+      .workers = 1,
+      .async_bar = 4 },
+    { .name = "JetStream",
+      .source = "nats.c",
+      .server = { "nats-server", "-a", "127.0.0.1", "-p", "@", "-js", "-sd", "%" },
+      .libraries = "libnats",
+      .needs = "command -v nats-server",
+      .workers = 1,
+      .async_bar = 1.1,
+      .packed_bar = true },
+    { .name = "BullMQ",
+      .source = "bullmq_peer.js",
+      .needs = "node -e 'require(\"bullmq\")'",
+      .workers = 1,
+      .async_bar = 4 },
+    { .name = "Celery",
+      .source = "celery_peer.py",
+      .needs = PYTHON " -c 'import celery, redis'",
+      .workers = 2,
+      .async_bar = 4 },
+    { .name = "RQ",
+      .source = "rq_peer.py",
+      .needs = PYTHON " -c 'import rq'",
+      .workers = 2,
+      .async_bar = 4 },
 };
 enum { N_PEERS = sizeof peers / sizeof *peers };
 
 struct running {
     const struct peer *peer;
     char program[768], address[160], name[32];
-    pid_t server, workers[8];
+    struct deployment processes; /* its server and workers, to be pinned */
 };
 
 static int free_port(void)
@@ -138,7 +145,9 @@ enum { COMMAND = 1200 };
 static void program_command(const struct running *r, const char *mode, char *out, size_t n)
 {
     const char *dot = strrchr(r->peer->source, '.');
-    const char *with = strcmp(dot, ".py") == 0 ? PYTHON " " : "";
+    const char *with = strcmp(dot, ".py") == 0   ? PYTHON " "
+                       : strcmp(dot, ".js") == 0 ? "node "
+                                                 : "";
     snprintf(out, n, "%s'%s' %s '%s' %g %d", with, r->program, mode, r->address, settings.span_s,
              PAYLOAD);
 }
@@ -155,20 +164,21 @@ static pid_t spawn_args(const char *name, const char *const *argv)
 /* What is best for many calls at a time is not for one at a time: a peer may tell by the mode. */
 static void start_workers(struct running *r, const char *mode)
 {
-    for (int i = 0; i < r->peer->workers; i++) {
+    struct deployment *d = &r->processes;
+    for (d->npids = 0; d->npids < r->peer->workers; d->npids++) {
         char command[COMMAND], full[COMMAND + 16];
         program_command(r, mode, command, sizeof command);
         snprintf(full, sizeof full, "exec %s", command);
         const char *sh[] = { "sh", "-c", full, NULL };
-        r->workers[i] = spawn_args(r->name, sh);
+        d->pids[d->npids] = spawn_args(r->name, sh);
     }
-    usleep(700000);
+    usleep(700000); /* a client's first call waits for a worker in any case */
 }
 
 static void end_workers(struct running *r)
 {
-    for (int i = 0; i < r->peer->workers; i++)
-        end_process(r->workers[i]);
+    for (int i = 0; i < r->processes.npids; i++)
+        end_process(r->processes.pids[i]);
 }
 
 static bool start_server(struct running *r)
@@ -197,11 +207,11 @@ static bool start_server(struct running *r)
                                 r->address,     "--save", "",  NULL };
         memcpy(argv, redis, sizeof redis);
     }
-    r->server = spawn_args(r->name, argv);
+    r->processes.redis = spawn_args(r->name, argv);
     for (double end = now_s() + 10; !up && now_s() < end; usleep(20000))
         up = by_path ? access(r->address, F_OK) == 0 : is_listening(port);
     if (!up)
-        end_process(r->server);
+        end_process(r->processes.redis);
     return up;
 }
 
@@ -226,8 +236,8 @@ static void peer_client(const struct running *r, const char *mode, double out[2]
 {
     char command[COMMAND], line[COMMAND + 64];
     program_command(r, mode, command, sizeof command);
-    snprintf(line, sizeof line, "timeout -k 1 %d %s 2>/dev/null", 30 + (int) settings.span_s * 2,
-             command);
+    snprintf(line, sizeof line, "timeout -k 1 %d %s 2>>%s/peers.log",
+             40 + (int) settings.span_s * 2, command, run_dir());
     FILE *f = popen(line, "r");
     if (!f || fscanf(f, "%lf %lf", &out[0], &out[1]) < 1 || out[0] <= 0)
         fail_client("%s: its client failed (%s)", r->peer->name, mode);
@@ -252,9 +262,25 @@ static void peer_sync(const struct deployment *d, const void *arg, struct outcom
     out->p99_us = v[1];
 }
 
+static void sync_rows(const struct running *r, const struct contender *lib,
+                      const struct contender *peer, const char *where, int rounds, bool barred)
+{
+    char name[80];
+    struct row row;
+    snprintf(name, sizeof name, "peers: %s, sync%s, median", r->peer->name, where);
+    row = row_of(name, peer, NULL, rounds, p50_us, "us");
+    table_add(&row);
+    snprintf(name, sizeof name, "sync against %s%s, median", r->peer->name, where);
+    row = row_of(name, lib, peer, rounds, p50_us, "us");
+    row.bar = barred ? AT_MOST : NO_BAR;
+    row.bar_value = 1;
+    table_add(&row);
+}
+
 static void peer_rows(struct running *r, int rounds)
 {
-    enum { LIB_ASYNC, LIB_PACKED, ASYNC, LIB_SYNC, SYNC, N };
+    enum { LIB_ASYNC, LIB_PACKED, ASYNC, LIB_SYNC, SYNC, LIB_SYNC_1, SYNC_1, N };
+    struct deployment *d = &r->processes;
     struct load one = { .method = "noop", .payload = PAYLOAD, .window = WINDOW, .agents = AGENTS },
                 packed = {
                     .method = "noop", .payload = PAYLOAD, .group = GROUP, .broadcast = true
@@ -262,9 +288,11 @@ static void peer_rows(struct running *r, int rounds)
     struct contender c[N] = {
         { .name = "async", .d = the_library(), .fn = load_async, .arg = &one, .cpu = -1 },
         { .name = "packed", .d = the_library(), .fn = load_packed, .arg = &packed, .cpu = -1 },
-        { .name = r->peer->name, .fn = peer_async, .arg = r, .cpu = -1 },
+        { .name = r->peer->name, .d = d, .fn = peer_async, .arg = r, .cpu = -1 },
         { .name = "sync", .d = the_library(), .fn = load_sync, .arg = &one, .cpu = -1 },
-        { .name = r->peer->name, .fn = peer_sync, .arg = r, .cpu = -1 },
+        { .name = r->peer->name, .d = d, .fn = peer_sync, .arg = r, .cpu = -1 },
+        { .name = "sync", .d = the_library(), .fn = load_sync, .arg = &one, .cpu = 0 },
+        { .name = r->peer->name, .d = d, .fn = peer_sync, .arg = r, .cpu = 0 },
     };
     char name[64];
     struct row row;
@@ -287,26 +315,36 @@ static void peer_rows(struct running *r, int rounds)
     row.bar = r->peer->packed_bar ? AT_LEAST : NO_BAR;
     row.bar_value = 3;
     table_add(&row);
-    snprintf(name, sizeof name, "peers: %s, sync median", r->peer->name);
-    row = row_of(name, &c[SYNC], NULL, rounds, p50_us, "us");
-    table_add(&row);
-    snprintf(name, sizeof name, "sync against %s, median", r->peer->name);
-    row = row_of(name, &c[LIB_SYNC], &c[SYNC], rounds, p50_us, "us");
-    row.bar = AT_MOST;
-    row.bar_value = 1;
-    table_add(&row);
+    sync_rows(r, &c[LIB_SYNC], &c[SYNC], "", rounds, true);
+    sync_rows(r, &c[LIB_SYNC_1], &c[SYNC_1], ", one core", rounds, false);
+}
+
+/* npm's packages are kept beside the program. */
+static void prepare_node(void)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/node_modules", settings.node_dir);
+    setenv("NODE_PATH", path, 1);
+    if (!settings.install)
+        return;
+    snprintf(path, sizeof path,
+             "mkdir -p '%s' && npm install --prefix '%s' --no-audit --no-fund --ignore-scripts %s",
+             settings.node_dir, settings.node_dir, NODE_PACKAGES);
+    if (!shell(path))
+        table_note("npm could not install %s", NODE_PACKAGES);
 }
 
 void case_peers(void)
 {
     int rounds = rounds_of(5, 1);
     setenv("PYTHONDONTWRITEBYTECODE", "1", 1); /* nothing is written into the source tree */
+    prepare_node();
     table_case("peers", "other queues, 100 B, 1,024 in flight; a call and its answer");
     for (int i = 0; i < N_PEERS; i++) {
         struct running r;
         if (!start_peer(&peers[i], &r))
             continue;
         peer_rows(&r, rounds);
-        end_process(r.server);
+        end_process(r.processes.redis);
     }
 }

@@ -187,18 +187,17 @@ int peer_one(void)
 int peer_async(const char *address, double seconds, size_t bytes)
 {
     unsigned long sent = 0, done = 0;
-    double at, end;
+    struct span span;
     if (peer_open(address, bytes, 0) < 0)
         return 1;
-    for (at = now_s(), end = at + seconds; now_s() < end;) {
+    for (span = span_start(seconds); span_on(&span, done);) {
         for (; sent < done + WINDOW; sent++)
             put(&a, payload, payload_n);
         conn_flush(&a);
         done += (unsigned long) take(&b, RESERVES);
         drop_answers(&a);
     }
-    printf("%.1f\n", (double) done / (now_s() - at));
-    fflush(stdout);
+    span_print(&span, done);
     while (done < sent) /* so that the next round finds none */
         done += (unsigned long) take(&b, 1);
     conn_flush(&b);

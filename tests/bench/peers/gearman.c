@@ -55,10 +55,10 @@ int peer_async(const char *address, double seconds, size_t bytes)
 {
     static gearman_task_st tasks[WINDOW];
     unsigned long done = 0;
-    double at, end;
+    struct span span;
     if (peer_open(address, bytes, 0) < 0)
         return 1;
-    for (at = now_s(), end = at + seconds; now_s() < end; done += WINDOW) {
+    for (span = span_start(seconds); span_on(&span, done); done += WINDOW) {
         for (int i = 0; i < WINDOW; i++) {
             gearman_return_t rc;
             if (!gearman_client_add_task(client, &tasks[i], NULL, "noop", NULL, payload, payload_n,
@@ -70,7 +70,7 @@ int peer_async(const char *address, double seconds, size_t bytes)
         for (int i = 0; i < WINDOW; i++)
             gearman_task_free(&tasks[i]);
     }
-    printf("%.1f\n", (double) done / (now_s() - at));
+    span_print(&span, done);
     return 0;
 }
 

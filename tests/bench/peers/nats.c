@@ -97,10 +97,10 @@ int peer_one(void)
 int peer_async(const char *address, double seconds, size_t bytes)
 {
     unsigned long sent = 0, done = 0;
-    double at, end;
+    struct span span;
     if (peer_open(address, bytes, 0) < 0)
         return 1;
-    for (at = now_s(), end = at + seconds; now_s() < end;) {
+    for (span = span_start(seconds); span_on(&span, done);) {
         while (sent < done + WINDOW) {
             if (js_PublishAsync(js, "calls", payload, (int) payload_n, NULL) != NATS_OK)
                 return 1;
@@ -110,8 +110,7 @@ int peer_async(const char *address, double seconds, size_t bytes)
             if (answer() < 0)
                 return 1;
     }
-    printf("%.1f\n", (double) done / (now_s() - at));
-    fflush(stdout);
+    span_print(&span, done);
     for (; done < sent; done++)
         if (answer() < 0)
             return 1;

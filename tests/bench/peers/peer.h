@@ -1,5 +1,6 @@
 /*
- * peer.h: what the peers' programs share: time, latencies, the command line.
+ * peer.h: what the peers' programs share: time, latencies, the command line. What is measured begins
+ * after a while of the same load.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -16,6 +17,37 @@ static inline double now_s(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+/* A measured span: begins WARM_S after span_start. */
+#define WARM_S 0.25
+struct span {
+    double begin, end, seconds;
+    unsigned long before;
+};
+
+static inline struct span span_start(double seconds)
+{
+    struct span s = { now_s() + WARM_S, 0, seconds, 0 };
+    return s;
+}
+
+/* Whether to go on, with so many calls done. */
+static inline int span_on(struct span *s, unsigned long done)
+{
+    double now = now_s();
+    if (s->end == 0 && now >= s->begin) {
+        s->begin = now;
+        s->end = now + s->seconds;
+        s->before = done;
+    }
+    return s->end == 0 || now < s->end;
+}
+
+static inline void span_print(const struct span *s, unsigned long done)
+{
+    printf("%.1f\n", (double) (done - s->before) / (now_s() - s->begin));
+    fflush(stdout);
 }
 
 static inline int compare(const void *a, const void *b)
@@ -45,7 +77,7 @@ static inline int peer_sync(const char *address, double seconds, size_t bytes)
     size_t n = 0;
     if (!us || peer_open(address, bytes, 1) < 0)
         return 1;
-    for (int i = 0; i < 200; i++)
+    for (end = now_s() + WARM_S; now_s() < end;)
         if (peer_one() < 0)
             return 1;
     for (at = now_s(), end = at + seconds; at < end && n < MAX_SAMPLES;) {
