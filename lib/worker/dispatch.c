@@ -14,7 +14,10 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-enum { FETCH_AT_ONCE = 256 };
+enum {
+    FETCH_AT_ONCE = 256,
+    KEEP_LIVE = 16384 /* idle agents whose state is there as a value too: those called last */
+};
 
 /* ---- actors ---- */
 
@@ -54,7 +57,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
 
 void asq__actor_free(struct asq__actor *a)
 {
-    asq__list_del(&a->where);
+    asq__actor_unlist(a);
     asq__list_del(&a->load);
     asq__deadlock_forget(a);
     if (!a->orphan)
@@ -71,6 +74,22 @@ static bool is_idle(const struct asq__actor *a)
            asq__list_empty(&a->reentrant);
 }
 
+void asq__actor_unlist(struct asq__actor *a)
+{
+    asq__list_del(&a->where);
+    a->part->w->nidle_live -= a->idle_live;
+    a->idle_live = false;
+}
+
+/* Its record alone is kept. */
+static void let_sleep(struct asq__actor *a)
+{
+    asq__object_unload(&a->object);
+    note_size(a);
+    asq__actor_unlist(a);
+    asq__list_add(&a->part->w->idle, &a->where);
+}
+
 static void note_idle(struct asq__actor *a)
 {
     if (!is_idle(a) || a->orphan)
@@ -78,8 +97,16 @@ static void note_idle(struct asq__actor *a)
     a->idle_since_ms = asq__now_ms_coarse();
     a->busy = false;
     asq__deadlock_forget(a);
-    asq__list_del(&a->where);
-    asq__list_add(a->object.state ? &a->part->w->idle_live : &a->part->w->idle, &a->where);
+    asq__actor_unlist(a);
+    if (a->object.state) {
+        struct asq__process *w = a->part->w;
+        asq__list_add(&w->idle_live, &a->where);
+        a->idle_live = true;
+        if (++w->nidle_live > KEEP_LIVE)
+            let_sleep(ASQ__CONTAINER(w->idle_live.next, struct asq__actor, where));
+    } else {
+        asq__list_add(&a->part->w->idle, &a->where);
+    }
 }
 
 /* An agent that was made, and that nobody calls yet, is kept as its record alone; as one that has not been
@@ -98,9 +125,7 @@ void asq__unload_idle(struct asq__process *w, int64_t older_than_ms)
         struct asq__actor *a = ASQ__CONTAINER(w->idle_live.next, struct asq__actor, where);
         if (now - a->idle_since_ms < older_than_ms)
             break;
-        asq__object_unload(&a->object);
-        asq__list_del(&a->where);
-        asq__list_add(&w->idle, &a->where);
+        let_sleep(a);
     }
 }
 
@@ -365,6 +390,8 @@ static void let_nobody_in(struct asq__actor *a)
     }
 }
 
+static bool end_run(struct asq__run *run);
+
 static void start(struct asq__actor *a, struct asq__wcall *c)
 {
     struct asq__partition *p = a->part;
@@ -394,7 +421,8 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     if (c->attempts)
         p->w->suspect = c;
     run->ctx.shared = c->shared;
-    asq__run_start(run, flags_of(c) & ASQ_NONBLOCKING);
+    if (asq__run_start(run, flags_of(c) & ASQ_NONBLOCKING))
+        end_run(run);
 }
 
 /* Sees to the inputs of a call whose turn it is. False: it has to wait for them, or was ended. */
@@ -582,16 +610,18 @@ static bool let_on(struct asq__actor *a)
 void asq__actor_go_on(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
-    while (let_on(a))
-        ;
-    if (a->turn || first_waker(a))
-        return;
-    if (a->orphan) {
-        if (a->inside == 0)
-            asq__actor_free(a);
-        return;
-    }
-    while (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant)) {
+    for (;;) {
+        while (let_on(a))
+            ;
+        if (a->turn || first_waker(a))
+            return;
+        if (a->orphan) {
+            if (a->inside == 0)
+                asq__actor_free(a);
+            return;
+        }
+        if (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))
+            break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
             return; /* gone on with when that has changed */
         if (!a->loaded) {
@@ -603,9 +633,7 @@ void asq__actor_go_on(struct asq__actor *a)
             asq__deadlock_note(a);
             break;
         }
-        start(a, c);
-        if (a->turn)
-            return;
+        start(a, c); /* one that never blocks may have ended */
     }
     note_idle(a);
 }
@@ -638,7 +666,7 @@ bool asq__dispatch_join(struct asq__wcall *c)
     c->actor = a;
     if (!a->busy) {
         a->busy = true;
-        asq__list_del(&a->where);
+        asq__actor_unlist(a);
         asq__list_add(&a->part->busy, &a->where);
     }
     if (asq__list_empty(&c->node)) { /* else it has kept its place */
@@ -754,9 +782,9 @@ static void mark_outer_calls(struct asq__actor *a)
     }
 }
 
-void asq__run_finished(struct asq__handover *h)
+/* A run has ended: its effects go into a commit. False: not yet, see nested.c. */
+static bool end_run(struct asq__run *run)
 {
-    struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
     struct asq__wcall *c = run->call;
     struct asq__actor *a = run->actor;
     struct asq__partition *p = a->part;
@@ -764,9 +792,9 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__entry *e = c->entry;
     Asqueue__JobKind kind = e->batch->jobs[c->index]->kind; /* the entry may go with its result */
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
-    run->ended = run->unsettled > 0; /* see nested.c */
+    run->ended = run->unsettled > 0;
     if (run->ended)
-        return;
+        return false;
     give_up_turn(c);
     if (c->shared) {
         a->shared_inside--;
@@ -790,21 +818,32 @@ void asq__run_finished(struct asq__handover *h)
         c->inputs = NULL;
         asq__run_free(run);
         asq__entry_settle(e);
-        asq__actor_go_on(a);
-    } else {
-        p->inside--;
-        if (a->inside && run->effect.kind != ASQ__EFFECT_NONE)
-            mark_outer_calls(a);
-        if (!error || !asq__later_retry(c, run)) {
-            asq__inputs_free(c->inputs);
-            c->inputs = NULL;
-            asq__commit_result(c, run, error);
-        }
-        asq__run_free(run);
-        note_size(a);
-        unload_created(a, kind);
-        asq__actor_go_on(a);
-        asq__partition_check_drained(p);
+        return true;
     }
+    p->inside--;
+    if (a->inside && run->effect.kind != ASQ__EFFECT_NONE)
+        mark_outer_calls(a);
+    if (!error || !asq__later_retry(c, run)) {
+        asq__inputs_free(c->inputs);
+        c->inputs = NULL;
+        asq__commit_result(c, run, error);
+    }
+    asq__run_free(run);
+    note_size(a);
+    unload_created(a, kind);
+    return true;
+}
+
+void asq__run_finished(struct asq__handover *h)
+{
+    struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
+    struct asq__process *w = run->w;
+    struct asq__wcall *c = run->call;
+    struct asq__actor *a = run->actor;
+    struct asq__partition *p = a->part;
+    if (!end_run(run))
+        return;
+    asq__actor_go_on(a); /* an orphan goes with the last */
+    asq__partition_check_drained(p);
     clear_suspect(w, c);
 }

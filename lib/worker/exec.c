@@ -50,7 +50,8 @@ void asq__run_free(struct asq__run *run)
     free(run);
 }
 
-/* On the fiber. */
+/* On the fiber. A run that went through at once is ended by who started it, while its memory is at hand;
+ * any other in its turn, behind what it has handed over before. */
 static void run_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
@@ -62,10 +63,13 @@ static void run_task(struct asq__task *task)
         args = asq__inputs_args(c->inputs, &n);
     asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args,
                     n, &run->effect);
-    asq__process_hand_over(run->w, &run->finished);
+    if (run->at_once && asq__process_is_quiet(run->w))
+        run->through = true;
+    else
+        asq__process_hand_over(run->w, &run->finished);
 }
 
-void asq__run_start(struct asq__run *run, bool nonblocking)
+bool asq__run_start(struct asq__run *run, bool nonblocking)
 {
     const Asqueue__Job *job = run->call->entry->batch->jobs[run->call->index];
     const struct asq__class *cls = run->actor->object.cls;
@@ -73,8 +77,14 @@ void asq__run_start(struct asq__run *run, bool nonblocking)
     run->task.name_class = cls ? cls->def.name : job->class_name;
     run->task.name_method = job->method;
     run->task.stack_size = cls ? cls->def.stack_size : 0;
-    if (nonblocking)
-        asq__pool_run_inline(run->w->pool, &run->task);
-    else
+    /* One that may be to blame for a death ends when others are not in the middle of something. */
+    run->at_once = nonblocking && !run->call->attempts;
+    if (!nonblocking) {
         asq__pool_submit(run->w->pool, &run->task);
+        return false;
+    }
+    if (!asq__pool_run_inline(run->w->pool, &run->task))
+        return false; /* it runs elsewhere, and may be gone */
+    run->at_once = false;
+    return run->through;
 }

@@ -212,7 +212,7 @@ static void drop_actor(struct asq__node *node, void *user)
     struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     (void) user;
     asq__table_del(&a->part->actors, node);
-    asq__list_del(&a->where);
+    asq__actor_unlist(a);
     asq__deadlock_forget(a);
     a->orphan = true; /* the calls that waited went with their entries */
     a->loading = false;

@@ -322,16 +322,17 @@ void asq__pool_submit(struct asq__pool *pool, struct asq__task *task)
         send(searcher, is_new);
 }
 
-void asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task)
+bool asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task)
 {
     struct asq__fiber *f = new_fiber(&pool->places[0], task);
     if (!f) {
         asq__pool_submit(pool, task);
-        return;
+        return false;
     }
     pthread_mutex_lock(&pool->lock);
     run(&pool->places[0], f);
     pthread_mutex_unlock(&pool->lock);
+    return true;
 }
 
 bool asq__pool_inline_ready(struct asq__pool *pool)

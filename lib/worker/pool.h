@@ -50,9 +50,9 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
 /* Some thread runs it. Threads are started when all there are are busy. From any thread. Without memory
  * for a stack the task waits for it. */
 void asq__pool_submit(struct asq__pool *p, struct asq__task *task);
-/* Runs it now, on the calling thread, which is the loop's, until it parks or ends. Without memory for a
- * stack it is submitted. */
-void asq__pool_run_inline(struct asq__pool *p, struct asq__task *task);
+/* Runs it now, on the calling thread, which is the loop's, until it parks or ends. False: there was no
+ * memory for a stack, and it was submitted. */
+bool asq__pool_run_inline(struct asq__pool *p, struct asq__task *task);
 /* Resumes the loop's own fibers that were woken so far. True when there were some. To be called before
  * the loop waits: a wake on its own thread is not announced. */
 bool asq__pool_inline_ready(struct asq__pool *p);

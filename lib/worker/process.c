@@ -67,6 +67,16 @@ void asq__process_hand_over(struct asq__process *w, struct asq__handover *h)
         ev_async_send(w->loop, &w->wake);
 }
 
+bool asq__process_is_quiet(struct asq__process *w)
+{
+    if (!pthread_equal(pthread_self(), w->thread))
+        return false;
+    pthread_mutex_lock(&w->handover_lock);
+    bool quiet = asq__list_empty(&w->handover);
+    pthread_mutex_unlock(&w->handover_lock);
+    return quiet;
+}
+
 static bool take_handovers(struct asq__process *w)
 {
     struct asq__list taken, *node;

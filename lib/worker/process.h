@@ -96,11 +96,12 @@ struct asq__entry {
     bool partial;       /* part of its results is in its record already */
     bool looking;       /* its record is being read */
     bool lookup;        /* its record must be read before it runs */
-    bool again;   /* it may have been begun before: what it calls may have been called before */
-    bool refused; /* too many wait already */
+    bool again;     /* it may have been begun before: what it calls may have been called before */
+    bool refused;   /* too many wait already */
     bool misplaced; /* it is in another agent's partition */
     bool behind;    /* later ones of its sender came before it */
-    bool overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
+    bool
+        overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
     bool control; /* await, cancel: handled at once */
     struct asq__wcall calls[];
 };
@@ -122,13 +123,15 @@ struct asq__actor {
     unsigned sharing;           /* run now, beside each other; then nobody has the turn */
     unsigned inside;            /* calls begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
-    struct asq__list held_up; /* in process->held_up while its calls may wait for what is parked inside */
-    unsigned probes;    /* sent since then */
+    struct asq__list
+        held_up;     /* in process->held_up while its calls may wait for what is parked inside */
+    unsigned probes; /* sent since then */
     int64_t probed_ms, probe_ms; /* the last, and when to send the next */
-    bool changed;       /* since the last one */
-    uint64_t saved_seq; /* the commit that carries its last effect */
+    bool changed;                /* since the last one */
+    uint64_t saved_seq;          /* the commit that carries its last effect */
     int64_t idle_since_ms;
-    size_t bytes; /* that it is counted with */
+    size_t bytes;   /* that it is counted with */
+    bool idle_live; /* … it is in */
     bool busy, loading, loaded;
     bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
@@ -265,10 +268,10 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
-    struct asq__list ready;     /* partitions with an open commit */
-    struct asq__list loads;     /* partitions with records to fetch */
-    struct asq__list leaving;   /* partitions with a backlog */
-    struct asq__list claims;    /* partitions to be claimed */
+    struct asq__list ready;   /* partitions with an open commit */
+    struct asq__list loads;   /* partitions with records to fetch */
+    struct asq__list leaving; /* partitions with a backlog */
+    struct asq__list claims;  /* partitions to be claimed */
     size_t claims_in_flight;
     struct asq__list held_up;   /* actors whose calls wait, and nothing moves */
     ev_timer probe;             /* looks at them */
@@ -276,12 +279,13 @@ struct asq__process {
     uint64_t waits;             /* numbers given to waits; begins anywhere */
     struct asq__list idle;      /* actors that nothing concerns, longest first */
     struct asq__list idle_live; /* … of them, those whose state is there as a value too */
+    size_t nidle_live;
     struct asq__members *members;
     struct asq__cmd commit_cmd; /* is put together, and empty again */
     size_t scripts_in_flight;
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;
-    bool reconnect;           /* … and it is to be tried on a new connection */
+    bool reconnect; /* … and it is to be tried on a new connection */
     /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
     int64_t redis_minus_mono_ms, redis_clock_error_ms;
     bool redis_clock_known;
@@ -290,7 +294,7 @@ struct asq__process {
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     int64_t down_told_ms, loss_told_ms;
-    size_t losses_untold; /* partitions lost since one was told */
+    size_t losses_untold;                    /* partitions lost since one was told */
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;
@@ -317,6 +321,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
 void asq__process_wake(struct asq__process *w);
 /* From any thread: gives the loop something to do, in the order of the calls. */
 void asq__process_hand_over(struct asq__process *w, struct asq__handover *h);
+bool asq__process_is_quiet(struct asq__process *w); /* on the loop: nothing is handed over */
 void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -413,6 +418,7 @@ void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void asq__actor_free(struct asq__actor *a);
+void asq__actor_unlist(struct asq__actor *a); /* something concerns it, or it goes */
 void asq__unload_idle(struct asq__process *w, int64_t older_than_ms);
 /* Those that have been idle for long leave memory; while they take more than they may, others as well. */
 void asq__evict_idle(struct asq__process *w);
@@ -455,6 +461,8 @@ struct asq__run {
     bool keep_inner;          /* … or left to their TTL: somebody has their ids */
     size_t unsettled;         /* batches that Redis has not taken yet, nor refused */
     bool ended;               /* its method has returned; it ends when there are none */
+    bool at_once;             /* … and who has started it is still there to end it */
+    bool through;             /* … and is to: it has not parked, and handed nothing over */
     bool parked;              /* it waits, and has given up its turn */
     bool woken;               /* its wait is over, its turn still to come */
     int wait_rc;              /* what its wait ended with */
@@ -462,7 +470,8 @@ struct asq__run {
     struct asq__fiber *fiber; /* while parked */
 };
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
-void asq__run_start(struct asq__run *run, bool nonblocking);
+/* True: it has run through, and the caller is to end it. */
+bool asq__run_start(struct asq__run *run, bool nonblocking);
 void asq__run_free(struct asq__run *run);
 
 /* nested.c */
@@ -491,7 +500,8 @@ void asq__commit_mark(struct asq__wcall *c);
 void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
-void asq__commits_doubt(struct asq__process *w); /* nothing goes on before the leases have been read */
+void asq__commits_doubt(
+    struct asq__process *w); /* nothing goes on before the leases have been read */
 void asq__commits_recover(struct asq__process *w);
 void asq__commits_drop(struct asq__partition *p);
 bool asq__commits_pending(const struct asq__partition *p);
