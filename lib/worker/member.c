@@ -402,9 +402,10 @@ static void note_first_overdue(struct asq__node *node, void *user)
         live->overdue_ms = due_ms;
 }
 
-static void await_overdue(struct asq__members *m)
+/* now: as of the last decision, so that nobody falls between. */
+static void await_overdue(struct asq__members *m, int64_t now)
 {
-    struct live live = { .m = m, .now = asq__now_ms(), .overdue_ms = INT64_MAX };
+    struct live live = { .m = m, .now = now, .overdue_ms = INT64_MAX };
     asq__table_each(&m->peers, note_first_overdue, &live);
     ev_timer_stop(m->w->loop, &m->overdue);
     if (live.overdue_ms == INT64_MAX)
@@ -422,6 +423,7 @@ static void evaluate(struct asq__members *m)
     atomic_store(&m->partitions, (unsigned) asq__partitions_owned(w));
     if (w->stopping)
         return;
+    await_overdue(m, now);
     struct live live = { .m = m,
                          .workers = calloc(m->peers.count + 1, sizeof *live.workers),
                          .now = now };
@@ -454,10 +456,8 @@ static void look_answered(struct asq__members *m)
     if (--m->answers)
         return;
     m->looking = false;
-    if (!m->look_failed && !m->stopped) {
+    if (!m->look_failed && !m->stopped)
         evaluate(m);
-        await_overdue(m);
-    }
     if (m->again && !m->stopped) {
         m->again = false;
         asq__members_look(m);

@@ -20,7 +20,8 @@ enum {
     REPLY_MARGIN_MS = 15000,
     ENTRIES_PER_READ = 128,
     MANY_ENTRIES = 16,
-    READ_SIZE = 128 * 1024
+    READ_SIZE = 128 * 1024,
+    UNBLOCK_MS = 5
 };
 
 struct asq__reader {
@@ -41,33 +42,54 @@ struct asq__reader {
     bool patient; /* … behind the answers to what the last one led to */
     bool changed; /* … and it is to be cut short */
     bool unblocking;
+    ev_timer unblock_again;
     size_t asking; /* answers to come about which stream is none */
 };
 
 static void read_on(struct asq__reader *r);
 
+/* A read that is still on its way to Redis, by a connection of its own, does not block there yet; and the
+ * set may have changed again meanwhile. */
 static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user)
 {
+    struct asq__reader *r = user;
     (void) c;
-    (void) reply;
-    ((struct asq__reader *) user)->unblocking = false;
+    r->unblocking = false;
+    if (reply && r->reading && r->changed) {
+        ev_timer_set(&r->unblock_again, UNBLOCK_MS / 1000., 0.);
+        ev_timer_start(r->w->loop, &r->unblock_again);
+    }
 }
 
-/* The set has changed: begin a read, or cut short the one under way. */
-static void changed(struct asq__reader *r)
+static void unblock(struct asq__reader *r)
 {
     char id[24];
-    if (!r->reading) {
-        read_on(r);
-        return;
-    }
-    r->changed = true;
-    if (r->unblocking)
+    if (r->unblocking || ev_is_active(&r->unblock_again))
         return;
     snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
     if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id,
                       NULL) == 0)
         r->unblocking = true;
+}
+
+static void on_unblock_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct asq__reader *r = w->data;
+    (void) loop;
+    (void) revents;
+    if (r->reading && r->changed)
+        unblock(r);
+}
+
+/* The set has changed: begin a read, or cut short the one under way. */
+static void changed(struct asq__reader *r)
+{
+    if (!r->reading) {
+        read_on(r);
+        return;
+    }
+    r->changed = true;
+    unblock(r);
 }
 
 static struct asq__partition *find_stream(const struct asq__reader *r, const char *key)
@@ -231,6 +253,8 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
     if (!r)
         return ASQ_ENOMEM;
     r->w = w;
+    ev_timer_init(&r->unblock_again, on_unblock_again, 0., 0.);
+    r->unblock_again.data = r;
     struct asq__conn_config config = {
         .loop = w->loop,
         .url = w->config.url,
@@ -311,6 +335,7 @@ void asq__readers_release(struct asq__process *w)
     for (size_t i = 0; i < w->nreaders; i++) {
         if (!w->readers[i])
             continue;
+        ev_timer_stop(w->loop, &w->readers[i]->unblock_again);
         asq__conn_free(w->readers[i]->conn);
         free(w->readers[i]);
     }

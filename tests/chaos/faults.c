@@ -366,14 +366,14 @@ static bool proxy_late(struct deployment *d)
 {
     int p = (int) rng_below(&d->rng, PROXY_PORTS);
     struct proxy_port *port = &d->proxy->ports[p];
-    int delay = (int) between(d, 100, 800);
+    int delay = (int) between(d, 300, 3000); /* its sender has to be back before */
 
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
     atomic_store(&port->delay_ms, delay);
     atomic_store(&port->old_only, false);
     atomic_store(&port->mode, PROXY_DELAY);
-    later(between(d, 20, delay), proxy_orphan, p);
+    later(between(d, 20, 300), proxy_orphan, p);
     return true;
 }
 static bool proxy_up(struct deployment *d)
