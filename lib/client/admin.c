@@ -22,6 +22,13 @@ struct ask {
     int rc;
 };
 
+/* The key that a command or a script is about. */
+static const char *key_of(const struct asq__question *q)
+{
+    int at = strcmp(q->argv[0], "EVAL") == 0 ? 3 : 1;
+    return q->argc > at ? q->argv[at] : q->argv[0];
+}
+
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct ask *a = user;
@@ -30,7 +37,7 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     if (!reply)
         a->rc = ASQ_ECONN;
     else if (reply->type == REDIS_REPLY_ERROR)
-        a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s", reply->str);
+        a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s: %s", key_of(a->q), reply->str);
     else
         a->rc = a->q->take(a->h, reply, a->q->user);
 }

@@ -92,9 +92,11 @@ START_TEST(a_signal_to_all_its_processes_is_one_request)
     char *noted = sup_path("noted");
     pid_t w = worker("w", LEASE_MS, LONG_MS);
     asq_agent *a = poison();
-    asq_result *r = begin(a, 2 * LEASE_MS, noted);
+    asq_result *r = begin(a, 4 * LEASE_MS, noted);
 
-    load_signal(w, SIGTERM);
+    ck_assert_int_eq(kill(process_of("w"), SIGTERM), 0);
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 stopping") == 1);
+    ck_assert_int_eq(kill(w, SIGTERM), 0);
     ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
     ck_assert_int_eq(load_worker_status(w), 0);
     ck_assert_uint_eq(runs(noted), 1);
@@ -190,10 +192,10 @@ START_TEST(a_method_that_exits_is_given_up_and_its_process_started_again)
 }
 END_TEST
 
-/* Seven deaths one after the other: at 100, 200, 400 … ms between them, not at once. */
+/* With 100, 200, 400 … ms between them; without, a supervisor's look is at most a second away. */
 START_TEST(a_crash_loop_backs_off)
 {
-    enum { DEATHS = 6, LEAST_MS = 100 + 200 + 400 + 800 + 1600 };
+    enum { DEATHS = 8, LEAST_MS = 100 + 200 + 400 + 800 + 1600 + 3200 + 6400 };
     pid_t w = worker("w", LONG_MS, 0), last = 0;
     int64_t begun_ms = sup_now_ms();
 

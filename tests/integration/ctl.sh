@@ -295,7 +295,14 @@ expect "$out" '^\{"call_id":"[^"]+"\}$'
 refused 2 '.' "$as_ctl" result 'no call id'
 start interrupted "$as_ctl" call e sleep '[60000]'
 interrupted=$pid
-sleep 1
+is_called() {
+    "$srcdir/contrib/redis-cli/look" waiting -- -s "$redis_socket" | grep -q 'e\.sleep'
+}
+if command -v redis-cli >/dev/null; then
+    wait_until "the call" is_called
+else
+    sleep 5
+fi
 kill -TERM "$interrupted"
 wait "$interrupted"
 status=$?
