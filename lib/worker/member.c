@@ -25,7 +25,8 @@ enum {
     BLOCKED_THREAD_MS = 5000,
     HASH_LIVES_LEASES = 10,
     UNWANTED_LEASES = 2,
-    BEAT_RETRY_MS = 200
+    BEAT_RETRY_MS = 200,
+    MOVES_OF_LIFE = 2 /* of the beat of another process with the same id */
 };
 
 struct peer {
@@ -57,8 +58,9 @@ struct asq__members {
     atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
     atomic_uint partitions;  /* owned, for the hash */
     int64_t beat_told_ms;
-    bool joined;          /* it has beaten */
-    char others_beat[24]; /* of another process with this id, and where that is */
+    bool joined;           /* it has beaten */
+    char others_beat[24];  /* of another process with this id, and where that is */
+    unsigned others_moves; /* … how often it has moved */
     char others_place[320];
     atomic_bool ousted;    /* … and that is alive */
     char *classes;         /* JSON */
@@ -97,25 +99,28 @@ static bool has_died(const redisReply *host, const redisReply *pid)
 enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
 
 /* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
- * finds the hash of somebody waits whether his beat moves. */
+ * finds the hash of somebody waits whether his beat moves. It waits as well for one that is about to end:
+ * processes whose supervisor was killed drain, and it may have been started again meanwhile. */
 static enum others look_for_others(struct asq__members *m, redisContext *ctx)
 {
     char key[ASQ__KEY_MAX];
     enum others found = NOBODY;
     hash_key(m, key);
-    redisReply *r = redisCommand(ctx, "HMGET %s client host pid beat", key);
+    redisReply *r = redisCommand(ctx, "HMGET %s client host pid beat stopping", key);
     if (!r)
         return NOT_TOLD;
-    if (r->type == REDIS_REPLY_ARRAY && r->elements == 4 &&
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 &&
         r->element[0]->type == REDIS_REPLY_STRING && !is_text(r->element[0], m->w->client)) {
         const redisReply *beat = r->element[3];
         bool first = !m->others_beat[0];
         bool moved = !first && !is_text(beat, m->others_beat);
+        bool leaving = is_text(r->element[4], "1");
+        m->others_moves = leaving ? 0 : m->others_moves + moved;
         snprintf(m->others_beat, sizeof m->others_beat, "%s",
                  beat->type == REDIS_REPLY_STRING ? beat->str : "none");
-        if (m->joined || moved)
+        if (!leaving && (m->joined || m->others_moves >= MOVES_OF_LIFE))
             found = SOMEBODY;
-        else if (first && !has_died(r->element[1], r->element[2]))
+        else if (!m->joined && (first || moved) && !has_died(r->element[1], r->element[2]))
             found = MAYBE;
         snprintf(m->others_place, sizeof m->others_place, "host %s, process %s",
                  r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
