@@ -349,7 +349,8 @@ ASQ_API int asq_set_deadline(asq *h, int64_t deadline_ms);
 ASQ_API int asq_set_busy_wait(asq *h, int64_t timeout_ms);
 
 /* Between cork and uncork calls are gathered, and leave in batches of up to 64 calls or 64 KiB for
- * each partition. Nests. A wait sends what it waits for. */
+ * each partition. Nests. A wait sends what it waits for. More than the socket takes at once (some hundred
+ * KiB) leaves while the handle waits or is polled: asq_flush makes sure of it. */
 ASQ_API void asq_cork(asq *h);
 ASQ_API int asq_uncork(asq *h);
 

@@ -209,6 +209,7 @@ START_TEST(a_call_that_waits_takes_less_than_8_KiB)
     for (int i = 0; i < SLEEPERS; i++)
         ck_assert_int_eq(asq_call(agents[i], "nap", &r[i], "[i]", 3600 * 1000), 0);
     ck_assert_int_eq(asq_uncork(h), 0);
+    ck_assert_int_eq(asq_flush(h, 8 * sup_limit_ms()), 0);
     sup_wait_until(of_worker("parked") == SLEEPERS);
     bytes = (memory_of(of_worker("pid")) - before) / SLEEPERS;
     printf("# %d calls sleep in one process: %lld bytes each\n", SLEEPERS, (long long) bytes);
