@@ -2,7 +2,8 @@
  * batch.h: what the files of the engine share: the batches, and how one comes to its end.
  *
  *     engine.c   life and events: the connection is there, it is gone, a second has passed
- *     submit.c   from a call to an entry in a stream, and again after a lost connection
+ *     submit.c   from a call to an entry in a stream
+ *     again.c    … and again: after a lost connection, or when Redis has refused it for a while
  *     lookup.c   what was pushed is a hint, the key is the truth; jobs about other calls
  *     batch.c    results are taken, calls completed, records forgotten
  */
@@ -31,6 +32,9 @@ enum asq__batch_state {
     ASQ__BATCH_GONE
 };
 
+/* Has Redis taken what was sent on a connection that was lost? */
+enum asq__asked { ASQ__ASKED_NOT, ASQ__ASKED_THERE, ASQ__ASKED_MISSING };
+
 /* What a batch made inside a method needs besides. */
 struct asq__guard {
     uint32_t partition;
@@ -49,6 +53,7 @@ struct asq__batch {
     enum asq__batch_state state;
     uint8_t id[ASQ__BATCH_ID];
     uint32_t partition;
+    uint64_t number; /* grows from each batch to the next */
     struct asq__buf bytes;
     char *label;
     struct asq__call **calls; /* [index] → who waits for it */
@@ -57,7 +62,11 @@ struct asq__batch {
     unsigned answers;          /* of Redis still to come for it */
     struct asq__guard *guard;  /* made inside a method; else NULL */
     bool accepted, resent, refused, keep, hold;
-    char entry[48]; /* its id in the stream, once accepted */
+    bool sent, taken; /* ever; accepted: since it was sent last */
+    bool passed_over; /* never taken, though a later one of the partition was */
+    enum asq__asked asked;
+    uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
+    char entry[48];    /* its id in the stream, once accepted */
     int64_t look_at_ms, quiet_ms;
     int64_t held_ms; /* HELD: since when; coarse */
 };
@@ -73,6 +82,9 @@ struct asq__engine {
     uint32_t *open_list; /* their partitions */
     uint64_t counter;
     size_t unfinished, backlog, unaccepted;
+    uint64_t *ended;   /* [partition]: the highest number with a result before Redis had answered */
+    uint64_t taken_ms; /* by the clock of Redis: when it took the last batch */
+    struct asq__list questions; /* to be answered before anything is sent */
     struct asq__cmd unlink; /* records that Redis may forget; empty: none */
     struct asq__arena pushed, other; /* what is pushed is decoded there, and another within it */
     ev_timer tick;
@@ -106,13 +118,17 @@ void asq__engine_look_at_held(struct asq__engine *e);
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
 void asq__engine_send_ready(struct asq__engine *e);
-/* What was sent and not accepted is sent again, before what never was. */
-void asq__engine_send_refused_again(struct asq__engine *e);
-/* What was sent is sent again: first, in its old order, and marked. */
-void asq__engine_send_all_again(struct asq__engine *e);
 /* A job that needs no answer and no record: await, cancel, probe. */
 int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
                         const struct asq__call_id *id);
+
+/* again.c */
+/* What was sent and not accepted is sent again, before what never was. */
+void asq__engine_send_refused_again(struct asq__engine *e);
+/* What was sent is sent again: first, in its old order, and marked. Redis may have to be asked before. */
+void asq__engine_send_all_again(struct asq__engine *e);
+
+void asq__engine_forget_questions(struct asq__engine *e);
 
 /* lookup.c */
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b);

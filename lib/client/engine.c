@@ -74,6 +74,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
+    asq__list_init(&e->questions);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
     e->tick.data = e;
     ev_timer_start(e->loop, &e->tick);
@@ -98,6 +99,7 @@ void asq__engine_free(struct asq__engine *e)
     if (e->up)
         asq__conn_flush(asq__redis_conn(e->redis, 0));
     e->up = false;
+    asq__engine_forget_questions(e);
     asq__table_each(&e->batches, close_batch, e);
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);
@@ -105,6 +107,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__arena_release(&e->other);
     free(e->open);
     free(e->open_list);
+    free(e->ended);
     free(e);
 }
 

@@ -1,6 +1,6 @@
 /*
  * submit.c: calls are put into batches, and batches into streams, in the order in which they were made,
- * whatever Redis answers: a batch is sent until it is accepted, or refused for good. See batch.h.
+ * whatever Redis answers: a batch is sent until it is accepted, or refused for good (again.c). See batch.h.
  */
 #include "client/batch.h"
 
@@ -63,6 +63,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
     if (b->state == ASQ__BATCH_SENT && reply) {
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
+            e->taken_ms = strtoull(b->entry, NULL, 10);
+            b->taken = true;
             if (!b->accepted) {
                 b->accepted = true;
                 e->unaccepted--;
@@ -140,6 +142,9 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
         return false;
     b->answers++;
     b->state = ASQ__BATCH_SENT;
+    if (!b->sent)
+        b->since_ms = e->taken_ms;
+    b->sent = true;
     b->refused = false;
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
     b->look_at_ms = asq__now_ms_coarse() + b->quiet_ms;
@@ -172,7 +177,7 @@ static void close_open(struct asq__engine *e, uint32_t partition)
 
 void asq__engine_send_ready(struct asq__engine *e)
 {
-    if (!e->up || e->stalled)
+    if (!e->up || e->stalled || !asq__list_empty(&e->questions))
         return;
     while (!asq__list_empty(&e->ready)) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
@@ -211,13 +216,16 @@ int asq__engine_open_tables(struct asq__engine *e)
         return ASQ_ESTATE;
     struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
     uint32_t *list = calloc(n, sizeof *list);
-    if (!open || !list) {
+    uint64_t *ended = calloc(n, sizeof *ended);
+    if (!open || !list || !ended) {
         free(open);
         free(list);
+        free(ended);
         return ASQ_ENOMEM;
     }
     e->open = open;
     e->open_list = list;
+    e->ended = ended;
     e->partitions = n;
     return 0;
 }
@@ -253,6 +261,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         rc = asq__batch_new(e, ASQ__BATCH_OPEN, partition, id, label, &b);
         if (rc < 0)
             return rc;
+        b->number = number;
         asq__batch_head(id, e->config.client, number, &b->bytes);
         e->backlog += b->bytes.len;
         e->open[partition] = b;
@@ -312,7 +321,8 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     int rc = asq__batch_new(e, ASQ__BATCH_OPEN, nested->partition, nested->id, nested->label, &b);
     if (rc < 0)
         return rc;
-    asq__batch_head(nested->id, e->config.client, ++e->counter, &b->bytes);
+    b->number = ++e->counter;
+    asq__batch_head(nested->id, e->config.client, b->number, &b->bytes);
     asq__buf_put(&b->bytes, nested->jobs, nested->n);
     if (nested->again)
         asq__batch_mark_resent(&b->bytes);
@@ -352,50 +362,4 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
         rc = add_entry(e, id->partition, label, bytes.data, bytes.len, NULL, NULL);
     asq__buf_release(&bytes);
     return rc;
-}
-
-/* ---- again ---- */
-
-void asq__engine_send_refused_again(struct asq__engine *e)
-{
-    struct asq__list again;
-    asq__list_init(&again);
-    ASQ__LIST_EACH (it, &e->sent) {
-        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (b->accepted || b->answers)
-            continue;
-        asq__list_del(&b->order);
-        asq__list_add(&again, &b->order);
-        b->state = ASQ__BATCH_READY;
-    }
-    asq__list_splice(&again, &e->ready);
-    asq__list_splice(&e->ready, &again);
-}
-
-void asq__engine_send_all_again(struct asq__engine *e)
-{
-    struct asq__list again;
-    asq__list_init(&again);
-    asq__list_splice(&again, &e->sent);
-    ASQ__LIST_EACH (it, &again) {
-        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (!b->resent) {
-            size_t before = b->bytes.len;
-            asq__batch_mark_resent(&b->bytes);
-            if (b->bytes.error)
-                b->bytes.error = 0; /* cannot be marked: its outcome has to be looked up */
-            else
-                b->resent = true;
-            e->backlog += b->bytes.len - before;
-        }
-        if (b->accepted) {
-            b->accepted = false;
-            e->unaccepted++;
-        }
-        b->entry[0] = '\0';
-        b->state = ASQ__BATCH_READY;
-    }
-    asq__list_splice(&again, &e->ready);
-    asq__list_splice(&e->ready, &again);
-    asq__engine_send_ready(e);
 }

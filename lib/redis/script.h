@@ -15,6 +15,8 @@ enum asq__script { ASQ__SCRIPT_COMMIT, ASQ__SCRIPT_CLAIM, ASQ__SCRIPT_RELEASE, A
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 /* What keeps an order must not be refused as NOSCRIPT between others: by EVAL too. */
 extern const char *const asq__script_send;
+/* Run after a lost connection. */
+extern const char *const asq__script_taken;
 
 /* What one connection knows; zeroed when it comes up. */
 struct asq__script_cache {

@@ -36,7 +36,7 @@ struct asq__entry;
 struct asq__run;
 struct asq__commit;
 struct asq__reader;
-struct asq__sender;
+struct asq__senders;
 struct asq__members;
 
 /* ---- a stream entry being worked on ---- */
@@ -160,7 +160,7 @@ struct asq__partition {
     struct asq__reader *reader;
     struct asq__stream_id read_to;   /* last entry taken in */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
-    struct asq__sender *senders;     /* whose entries came in this ownership; or NULL */
+    struct asq__senders *senders;    /* whose entries came in this ownership; or NULL */
     size_t held_calls;               /* of entries in memory */
     struct asq__backlog *backlog;    /* what is left in the stream for now; NULL: nothing */
     struct asq__list leaving;        /* in process->leaving while there is some */
@@ -372,13 +372,15 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
 /* sender.c: does an entry come in the order in which its sender has sent? */
 enum asq__sender_order {
     ASQ__SENDER_IN_ORDER,
-    ASQ__SENDER_BEHIND, /* a later one was seen: it may be a copy of one that is done */
+    ASQ__SENDER_BEHIND, /* it or a later one was seen: a copy, or one that Redis had refused */
     ASQ__SENDER_UNKNOWN
 };
 enum asq__sender_order asq__sender_order(const struct asq__partition *p,
                                          const Asqueue__Batch *batch);
-/* It is in order, or has come since the partition is owned, and was not taken before. */
-void asq__sender_note(struct asq__partition *p, const Asqueue__Batch *batch);
+/* It was in the stream, whatever becomes of it. */
+void asq__sender_see(struct asq__partition *p, const Asqueue__Batch *batch);
+/* And is in order, or has come since the partition is owned, and was not taken before. */
+void asq__sender_in_order(struct asq__partition *p, const Asqueue__Batch *batch);
 void asq__senders_forget(struct asq__partition *p);
 
 /* backlog.c: the part of a stream that this process has no room for. */

@@ -1,6 +1,6 @@
 /*
- * check_recovery.c: what a worker does when Redis has done what it was asked to, and nobody has told, or when
- * the answer is long in coming.
+ * check_recovery.c: what a worker, or a client, does when Redis has done what it was asked to, and nobody has
+ * told, or when the answer is long in coming.
  */
 #include "load.h"
 #include "support/proxy.h"
@@ -57,6 +57,16 @@ static char *commit_of(uint32_t p)
     return pattern;
 }
 
+static int64_t refused_for_memory(void)
+{
+    char *stats = sup_redis_str(redis, "INFO errorstats");
+    const char *oom = strstr(stats, "errorstat_OOM:count=");
+    int64_t n = oom ? strtoll(strchr(oom, '=') + 1, NULL, 10) : 0;
+
+    free(stats);
+    return n;
+}
+
 /* The outcome of a commit whose answer was lost is read back (1); one that Redis did not get is sent again (0).
  * Either way the call has taken effect once, and the worker goes on as the owner that it was. */
 START_TEST(a_commit_whose_answer_is_lost_takes_effect_once)
@@ -102,6 +112,56 @@ START_TEST(commits_keep_their_order_when_answers_are_lost_under_load)
         sup_wait_until(asq_poll(h, 5) >= 0 && sup_proxy_has_cut(proxy));
     }
     load_check(l);
+    load_worker_stop(w);
+}
+END_TEST
+
+/* Redis refuses the first of two calls, takes the second, and nobody hears of either. The second has run, and
+ * its worker is gone, when both could be sent again: the first would come after it then. */
+START_TEST(a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again)
+{
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    pid_t w = load_worker(sup_redis_url(redis), NULL);
+    asq *cut_off = load_open(sup_proxy_url(proxy));
+    asq_agent *a, *same;
+    asq_result *refused, *taken;
+    int64_t value;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_attach(cut_off, "{one}", &same), 0);
+    ck_assert_int_eq(asq_call(same, "read", &taken, NULL), 0);
+    ck_assert_int_eq(asq_result_wait(taken, sup_limit_ms()), 0);
+    asq_result_free(taken);
+    load_worker_stop(w);
+
+    sup_proxy_hold(proxy, "{one}.add");
+    sup_proxy_cut(proxy, SUP_CUT_ANSWER, "{one}.add");
+    sup_redis_do(redis, "CONFIG SET maxmemory 1");
+    ck_assert_int_eq(asq_call(same, "add", &refused, "[i]", 1), 0);
+    sup_wait_until(asq_poll(cut_off, 5) >= 0 && refused_for_memory() == 1);
+    sup_redis_do(redis, "CONFIG SET maxmemory 0");
+    ck_assert_int_eq(asq_call(same, "add", &taken, "[i]", 10), 0);
+    sup_wait_until(asq_poll(cut_off, 5) >= 0 &&
+                   sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 1);
+    w = load_worker(sup_redis_url(redis), NULL);
+    sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 0);
+    load_worker_stop(w);
+
+    sup_proxy_let_go(proxy);
+    ck_assert_int_eq(asq_result_wait(refused, sup_limit_ms()), ASQ_EUNKNOWN);
+    ck_assert_int_eq(asq_result_int(taken, &value), 0);
+    ck_assert_int_eq(value, 10);
+    asq_result_free(refused);
+    asq_result_free(taken);
+    w = load_worker(sup_redis_url(redis), NULL);
+    ck_assert_int_eq(asq_call(same, "read", &taken, NULL), 0);
+    ck_assert_int_eq(asq_result_int(taken, &value), 0);
+    ck_assert_int_eq(value, 10);
+    asq_result_free(taken);
+    asq_agent_free(same);
+    asq_agent_free(a);
+    asq_close(cut_off);
     load_worker_stop(w);
 }
 END_TEST
@@ -160,6 +220,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, a_commit_whose_answer_is_lost_takes_effect_once, 0, 2);
     tcase_add_test(t, commits_keep_their_order_when_answers_are_lost_under_load);
+    tcase_add_test(t, a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again);
     tcase_add_test(t, claims_are_spread_over_time);
     tcase_add_test(t, who_is_turned_away_comes_again_later_and_later);
     suite_add_tcase(s, t);

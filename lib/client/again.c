@@ -1,0 +1,216 @@
+/*
+ * again.c: what was sent is sent again when Redis is back: before anything new, in its old order, and
+ * marked. See batch.h.
+ *
+ * Its order may have been broken before. Of two batches for one partition whose answers were lost, Redis
+ * may have refused the first, for its memory was full, and taken the second, which may even be done by now.
+ * So it is asked first, and what it has passed over for a later one is not sent any more. Bytes of the old
+ * connection that arrive only after that are seen in the stream by the owner.
+ */
+#include "client/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ASKED_AT_ONCE = 1000, CLOCK_SKEW_MS = 60000 };
+
+/* About batches of one partition, in the order in which they were made; each is kept until the answer. */
+struct question {
+    struct asq__list node; /* in e->questions */
+    struct asq__engine *e; /* NULL: it is gone */
+    size_t n;
+    struct asq__batch *batches[];
+};
+
+/* ---- what was passed over ---- */
+
+static void give_up_passed_over(struct asq__engine *e)
+{
+    bool *later = calloc(e->partitions, sizeof *later);
+    for (struct asq__list *it = e->ready.prev; later && it != &e->ready; it = it->prev) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        b->passed_over = b->asked == ASQ__ASKED_MISSING &&
+                         (later[b->partition] || b->number < e->ended[b->partition]);
+        later[b->partition] |= b->asked == ASQ__ASKED_THERE;
+    }
+    free(later);
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b->passed_over)
+            asq__batch_fail(
+                e, b, ASQ_EUNKNOWN,
+                "the connection was lost when it had been sent; Redis has neither it nor a result "
+                "of it, but a later call to the same partition: most likely it was refused");
+    }
+}
+
+/* ---- asking ---- */
+
+static void take_answer(struct question *q, const redisReply *reply)
+{
+    for (size_t i = 0; i < q->n && i < reply->elements; i++)
+        q->batches[i]->asked = reply->element[i]->type == REDIS_REPLY_INTEGER &&
+                                       reply->element[i]->integer == 0
+                                   ? ASQ__ASKED_MISSING
+                                   : ASQ__ASKED_THERE;
+}
+
+static void end_question(struct question *q)
+{
+    asq__list_del(&q->node);
+    for (size_t i = 0; i < q->n; i++)
+        asq__batch_answered(q->batches[i]);
+    free(q);
+}
+
+static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct question *q = user;
+    struct asq__engine *e = q->e;
+    (void) c;
+    if (!e || !reply) { /* asked again by the next connection */
+        end_question(q);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ARRAY)
+        take_answer(q, reply);
+    else if (asq__reply_is_transient(reply))
+        e->stalled = e->reconnect = true;
+    /* Else Redis does not say: the owners see to the order as far as they can. */
+    bool last = e->questions.next == &q->node && e->questions.prev == &q->node;
+    bool all_known = last && e->up && !e->stalled;
+    if (all_known)
+        give_up_passed_over(e); /* nothing leaves meanwhile: the question is there still */
+    end_question(q);
+    if (all_known)
+        asq__engine_send_ready(e);
+}
+
+void asq__engine_forget_questions(struct asq__engine *e)
+{
+    ASQ__LIST_EACH (it, &e->questions) {
+        ASQ__CONTAINER(it, struct question, node)->e = NULL;
+        asq__list_del(it);
+    }
+}
+
+static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t n)
+{
+    const struct asq__keys *keys = asq__redis_keys(e->redis);
+    uint32_t partition = batches[0]->partition;
+    uint64_t since_ms = batches[0]->since_ms;
+    char key[ASQ__KEY_MAX];
+    struct question *q = malloc(sizeof *q + n * sizeof *batches);
+    struct asq__cmd cmd;
+    if (!q)
+        return;
+    q->e = e;
+    q->n = n;
+    memcpy(q->batches, batches, n * sizeof *batches);
+    asq__cmd_init(&cmd);
+    asq__cmd_puts(&cmd, "EVAL");
+    asq__cmd_puts(&cmd, asq__script_taken);
+    asq__cmd_number(&cmd, 1 + n);
+    asq__cmd_put(&cmd, key, asq__keys_jobs(keys, partition, key));
+    for (size_t i = 0; i < n; i++)
+        asq__cmd_put(&cmd, key, asq__keys_result(keys, partition, batches[i]->id, key));
+    asq__cmd_number(&cmd, since_ms > CLOCK_SKEW_MS ? since_ms - CLOCK_SKEW_MS : 0);
+    for (size_t i = 0; i < n; i++)
+        asq__cmd_put(&cmd, batches[i]->id, ASQ__BATCH_ID);
+    int rc = asq__conn_send(asq__redis_conn(e->redis, partition), on_answer, q, &cmd);
+    asq__cmd_release(&cmd);
+    if (rc < 0) {
+        free(q);
+        return;
+    }
+    asq__list_add(&e->questions, &q->node);
+    for (size_t i = 0; i < n; i++)
+        batches[i]->answers++;
+}
+
+/* Sent, and never answered. */
+static bool is_in_doubt(const struct asq__batch *b)
+{
+    return b->sent && !b->taken;
+}
+
+/* Of each partition that has more than one in doubt, or one before what has ended. */
+static void ask_about_all(struct asq__engine *e)
+{
+    size_t n = 0, at = 0;
+    size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        b->asked = ASQ__ASKED_NOT;
+        if (end && is_in_doubt(b)) {
+            end[b->partition + 1]++;
+            n++;
+        }
+    }
+    struct asq__batch **sorted = n ? malloc(n * sizeof *sorted) : NULL;
+    for (uint32_t p = 0; sorted && p < e->partitions; p++)
+        end[p + 1] += end[p];
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (sorted && is_in_doubt(b))
+            sorted[end[b->partition]++] = b;
+    }
+    for (uint32_t p = 0; sorted && p < e->partitions; at = end[p++]) {
+        if (end[p] - at == 0 || (end[p] - at == 1 && sorted[at]->number > e->ended[p]))
+            continue;
+        for (size_t from = at; from < end[p]; from += ASKED_AT_ONCE)
+            ask(e, sorted + from, end[p] - from < ASKED_AT_ONCE ? end[p] - from : ASKED_AT_ONCE);
+    }
+    free(sorted);
+    free(end);
+}
+
+/* ---- sending ---- */
+
+void asq__engine_send_refused_again(struct asq__engine *e)
+{
+    struct asq__list again;
+    asq__list_init(&again);
+    ASQ__LIST_EACH (it, &e->sent) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (b->accepted || b->answers)
+            continue;
+        asq__list_del(&b->order);
+        asq__list_add(&again, &b->order);
+        b->state = ASQ__BATCH_READY;
+    }
+    asq__list_splice(&again, &e->ready);
+    asq__list_splice(&e->ready, &again);
+}
+
+static void take_back(struct asq__engine *e, struct asq__batch *b)
+{
+    if (!b->resent) {
+        size_t before = b->bytes.len;
+        asq__batch_mark_resent(&b->bytes);
+        if (b->bytes.error)
+            b->bytes.error = 0; /* cannot be marked: its outcome has to be looked up */
+        else
+            b->resent = true;
+        e->backlog += b->bytes.len - before;
+    }
+    if (b->accepted) {
+        b->accepted = false;
+        e->unaccepted++;
+    }
+    b->entry[0] = '\0';
+    b->state = ASQ__BATCH_READY;
+}
+
+void asq__engine_send_all_again(struct asq__engine *e)
+{
+    struct asq__list again;
+    asq__list_init(&again);
+    asq__list_splice(&again, &e->sent);
+    ASQ__LIST_EACH (it, &again)
+        take_back(e, ASQ__CONTAINER(it, struct asq__batch, order));
+    asq__list_splice(&again, &e->ready);
+    asq__list_splice(&e->ready, &again);
+    ask_about_all(e);
+    asq__engine_send_ready(e);
+}
