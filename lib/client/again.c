@@ -49,10 +49,10 @@ static void give_up_passed_over(struct asq__engine *e)
 static void take_answer(struct question *q, const redisReply *reply)
 {
     for (size_t i = 0; i < q->n && i < reply->elements; i++)
-        q->batches[i]->asked = reply->element[i]->type == REDIS_REPLY_INTEGER &&
-                                       reply->element[i]->integer == 0
-                                   ? ASQ__ASKED_MISSING
-                                   : ASQ__ASKED_THERE;
+        q->batches[i]->asked =
+            reply->element[i]->type == REDIS_REPLY_INTEGER && reply->element[i]->integer == 0
+                ? ASQ__ASKED_MISSING
+                : ASQ__ASKED_THERE;
 }
 
 static void end_question(struct question *q)

@@ -84,8 +84,8 @@ struct asq__engine {
     size_t unfinished, backlog, unaccepted;
     uint64_t *ended;   /* [partition]: the highest number with a result before Redis had answered */
     uint64_t taken_ms; /* by the clock of Redis: when it took the last batch */
-    struct asq__list questions; /* to be answered before anything is sent */
-    struct asq__cmd unlink; /* records that Redis may forget; empty: none */
+    struct asq__list questions;      /* to be answered before anything is sent */
+    struct asq__cmd unlink;          /* records that Redis may forget; empty: none */
     struct asq__arena pushed, other; /* what is pushed is decoded there, and another within it */
     ev_timer tick;
     struct ev_loop *loop;
