@@ -26,7 +26,7 @@ enum {
     HASH_LIVES_LEASES = 10,
     UNWANTED_LEASES = 2,
     BEAT_RETRY_MS = 200,
-    MOVES_OF_LIFE = 2 /* of the beat of another process with the same id */
+    MOVES_OF_LIFE = 2 /* of the beat of another process with the same id, for one that comes */
 };
 
 struct peer {
@@ -100,7 +100,9 @@ enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
 
 /* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
  * finds the hash of somebody waits whether his beat moves. It waits as well for one that is about to end:
- * processes whose supervisor was killed drain, and it may have been started again meanwhile. */
+ * processes whose supervisor was killed drain, and it may have been started again meanwhile. Who has beaten
+ * already finds somebody when it was stopped for so long that another has taken its place, or when Redis has
+ * lost its last second, and with it that he has come instead of one who is dead. */
 static enum others look_for_others(struct asq__members *m, redisContext *ctx)
 {
     char key[ASQ__KEY_MAX];
@@ -118,13 +120,17 @@ static enum others look_for_others(struct asq__members *m, redisContext *ctx)
         m->others_moves = leaving ? 0 : m->others_moves + moved;
         snprintf(m->others_beat, sizeof m->others_beat, "%s",
                  beat->type == REDIS_REPLY_STRING ? beat->str : "none");
-        if (!leaving && (m->joined || m->others_moves >= MOVES_OF_LIFE))
+        if (m->others_moves >= (m->joined ? 1 : MOVES_OF_LIFE))
             found = SOMEBODY;
-        else if (!m->joined && (first || moved) && !has_died(r->element[1], r->element[2]))
+        else if ((first || moved) && !(m->joined && leaving) &&
+                 !has_died(r->element[1], r->element[2]))
             found = MAYBE;
         snprintf(m->others_place, sizeof m->others_place, "host %s, process %s",
                  r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
                  r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
+    } else {
+        m->others_beat[0] = '\0';
+        m->others_moves = 0;
     }
     freeReplyObject(r);
     return found;

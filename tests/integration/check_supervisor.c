@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LONG_MS = 3600000, LEASE_MS = 1000 };
@@ -142,12 +143,23 @@ END_TEST
 
 /* ---- two of one id ---- */
 
+static int ended_process(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    return pid;
+}
+
 START_TEST(a_second_worker_of_the_same_id_does_not_start)
 {
     pid_t first = worker("w", LEASE_MS, 0), second;
     asq_agent *a = poison();
-    int64_t epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs);
+    int64_t epochs;
 
+    sup_wait_until((epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs)) >= 128);
     second = worker("w", LEASE_MS, 0);
     ck_assert_int_eq(load_worker_status(second), 1);
     ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
@@ -169,6 +181,26 @@ START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
         sup_redis_do(redis, "HSET asq:{default}:worker:w.0 host elsewhere pid 1");
     w = worker("w", LEASE_MS, 0);
     ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
+    load_worker_stop(w);
+    asq_agent_free(a);
+}
+END_TEST
+
+/* Redis has lost its last second, and with it that this process has come after another: one that has ended
+ * (0), or that was elsewhere (1). */
+START_TEST(a_worker_whose_coming_redis_has_lost_stays)
+{
+    pid_t w = worker("w", LEASE_MS, 0), process = process_of("w");
+    asq_agent *a = poison();
+
+    sup_redis_do(redis, "HSET asq:{default}:worker:w.0 client 0123456789abcdef beat 1");
+    if (_i)
+        sup_redis_do(redis, "HSET asq:{default}:worker:w.0 host elsewhere pid 1");
+    else
+        sup_redis_do(redis, "HSET asq:{default}:worker:w.0 pid %d", ended_process());
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid") == process);
+    ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
+    ck_assert_int_eq(process_of("w"), process);
     load_worker_stop(w);
     asq_agent_free(a);
 }
@@ -295,6 +327,7 @@ int main(void)
     tcase_add_test(t, a_signal_to_all_its_processes_is_one_request);
     tcase_add_test(t, a_worker_ends_while_redis_is_away);
     tcase_add_test(t, a_second_worker_of_the_same_id_does_not_start);
+    tcase_add_loop_test(t, a_worker_whose_coming_redis_has_lost_stays, 0, 2);
     tcase_add_loop_test(t, a_worker_that_comes_again_by_its_id_is_taken_for_the_same, 0, 2);
     if (!sup_is_wrapped()) { /* calls are cut off, or processes */
         tcase_add_test(t, a_drain_ends_with_its_timeout_and_loses_nothing);
