@@ -135,6 +135,7 @@ START_TEST(a_worker_ends_while_redis_is_away)
     pid_t w = worker("w", LEASE_MS, LONG_MS);
 
     asq_agent_free(poison());
+    sup_redis_do(redis, "PING"); /* so the worker, too, has had all answers: it would wait for them */
     sup_redis_kill(redis);
     load_worker_stop(w);
     sup_redis_restart(redis);
