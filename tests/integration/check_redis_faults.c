@@ -60,6 +60,39 @@ START_TEST(celery_8030_redis_is_restarted_20_times_under_load)
 }
 END_TEST
 
+/* Of those who connected since Redis was started, each of whom asks for its id first. */
+static int64_t greetings(void)
+{
+    char *stats = sup_redis_str(redis, "INFO commandstats");
+    const char *client = strstr(stats, "cmdstat_client"),
+               *calls = client ? strstr(client, ":calls=") : NULL;
+    int64_t n = calls ? strtoll(strchr(calls, '=') + 1, NULL, 10) : 0;
+
+    free(stats);
+    return n;
+}
+
+START_TEST(a_redis_that_is_loading_is_waited_for)
+{
+    static const char *const slow[] = { "appendonly yes", "appendfsync always",
+                                        "loading-process-events-interval-bytes 1024",
+                                        "key-load-delay 4000", NULL };
+    start(slow);
+    struct load *l = load_new(h, AGENTS);
+    for (int i = 0; i < 3; i++) {
+        load_calls(l, CALLS / 2);
+        asq_poll(h, 20);
+        sup_redis_kill(redis);
+        load_calls(l, CALLS / 20);
+        sup_redis_restart(redis); /* has come when it answers without an error */
+    ck_assert_int_gt(refused_while_loading(), 0);
+        sup_wait_until(asq_poll(h, 20) > 0);
+    }
+    load_check(l);
+    stop();
+}
+END_TEST
+
 START_TEST(connections_are_cut_and_scripts_forgotten_under_load)
 {
     start(NULL);
@@ -732,6 +765,7 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_add_test(t, celery_8030_redis_is_restarted_20_times_under_load);
+    tcase_add_test(t, a_redis_that_is_loading_is_waited_for);
     tcase_add_test(t, connections_are_cut_and_scripts_forgotten_under_load);
     tcase_add_test(t, a_commit_that_redis_has_lost_is_made_again);
     tcase_add_test(t, asynq_1144_writes_are_refused_for_a_while);
