@@ -571,6 +571,114 @@ static void run_once(const char *method, int64_t ms)
     load_worker_stop(second);
 }
 
+/* ---- code that blocks ---- */
+
+static char *log_path;
+
+static void note_in_log(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(log_path, "a");
+
+    (void) user;
+    (void) level;
+    if (f) {
+        fprintf(f, "%s\n", message);
+        fclose(f);
+    }
+}
+
+static bool log_has(const char *words)
+{
+    char *log = sup_read_file(log_path);
+    bool has = strstr(log, words) != NULL;
+
+    free(log);
+    return has;
+}
+
+static void release(const char *path)
+{
+    FILE *f = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+}
+
+/* On a thread (0), on the loop, where only methods may run that never block (1). */
+START_TEST(code_that_blocks_is_named)
+{
+    const char *method = _i ? "block_loop_until" : "block_until";
+    char *words = sup_format("Poison.%s has kept its thread busy", method),
+         *done = sup_path("done");
+    asq_agent *a;
+    asq_result *r;
+    pid_t w;
+
+    log_path = sup_path("log");
+    options.log = note_in_log;
+    options.log_level = ASQ_LOG_WARNING;
+    options.capacity = 2;
+    w = worker("w");
+    ck_assert_int_eq(asq_create(h, "Poison", NULL, &a, NULL), 0);
+    ck_assert_int_eq(asq_call(a, method, &r, "[s]", done), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    sup_wait_until(log_has(words));
+    release(done);
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    load_worker_stop(w);
+    asq_result_free(r);
+    asq_agent_free(a);
+    free(log_path);
+    free(words);
+    free(done);
+}
+END_TEST
+
+/* All threads are taken, and some thousand calls wait, to the same agents and to others. */
+START_TEST(ping_and_cancel_do_not_wait_behind_work)
+{
+    enum { THREADS = 2, WAITING = 2000 };
+    static asq_result *waiting[WAITING];
+    char *done = sup_path("done");
+    asq_agent *a[THREADS], *other;
+    asq_result *r[THREADS];
+    pid_t w;
+
+    options.capacity = THREADS;
+    w = worker("w");
+    ck_assert_int_eq(asq_create(h, "Poison", NULL, &other, NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(asq_create(h, "Poison", NULL, &a[i], NULL), 0);
+        ck_assert_int_eq(asq_ready(a[i], sup_limit_ms()), 0);
+        ck_assert_int_eq(asq_call(a[i], "block_until", &r[i], "[s]", done), 0);
+    }
+    for (int i = 0; i < WAITING; i++)
+        ck_assert_int_eq(asq_call(i % 2 ? a[0] : other, "wait", &waiting[i], "[i]", 0), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ping(h, NULL), 0);
+    for (int i = WAITING; i-- > WAITING - 10;) {
+        ck_assert_int_eq(asq_result_cancel(waiting[i]), 0);
+        ck_assert_int_eq(asq_result_wait(waiting[i], sup_limit_ms()), ASQ_ECANCELED);
+    }
+    ck_assert(!asq_result_done(r[0]) && !asq_result_done(r[1]));
+    ck_assert_int_eq(asq_result_cancel(r[0]), 0); /* it cannot be told, but it is no obstacle */
+    ck_assert_int_eq(asq_ping(h, NULL), 0);
+    release(done);
+    for (int i = 0; i < WAITING; i++) {
+        int rc = asq_result_wait(waiting[i], sup_limit_ms());
+        ck_assert_int_eq(rc, i < WAITING - 10 ? 0 : ASQ_ECANCELED);
+        asq_result_free(waiting[i]);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        asq_result_free(r[i]);
+        asq_agent_free(a[i]);
+    }
+    asq_agent_free(other);
+    free(done);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* bull #308, bullmq #3183, #3056, #439: user code that blocks loses its lock, and runs elsewhere, too. */
 START_TEST(bull_308_code_that_blocks_all_threads_keeps_its_partitions)
 {
@@ -645,6 +753,8 @@ int main(void)
     tcase_add_test(t, copies_of_a_call_that_is_done_leave_its_stream);
     tcase_add_loop_test(t, a_call_that_arrives_when_a_resent_copy_is_done_does_not_run, 0, 2);
     tcase_add_loop_test(t, a_call_that_later_ones_have_overtaken_is_refused, 0, 2);
+    tcase_add_loop_test(t, code_that_blocks_is_named, 0, 2);
+    tcase_add_test(t, ping_and_cancel_do_not_wait_behind_work);
     tcase_add_test(t, bull_308_code_that_blocks_all_threads_keeps_its_partitions);
     tcase_add_test(t, bullmq_3183_code_that_blocks_the_loop_keeps_its_partitions);
     tcase_add_test(t, celery_2599_a_call_of_several_lease_times_runs_once);

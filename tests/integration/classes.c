@@ -957,7 +957,20 @@ static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return 0;
 }
 
-/* wait(ms[, file]): the same, parked. */
+/* block_until(file): keeps its thread until that is there. */
+static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *path;
+    int rc = asq_args(ctx, args, "[s]", &path);
+
+    (void) self;
+    while (rc == 0 && access(path, F_OK) < 0)
+        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+    *ret = asq_value_bool(true);
+    return rc;
+}
+
+/* wait(ms[, file]): as block, parked. */
 static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, runs;
@@ -976,13 +989,16 @@ static int poison_exit(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     _exit(0);
 }
 
-static const asq_method poison_methods[] = { { "die", poison_die, NULL, 0, NULL },
-                                             { "block", poison_block, NULL, 0, NULL },
-                                             { "block_loop", poison_block, NULL, ASQ_NONBLOCKING,
-                                               NULL },
-                                             { "wait", poison_wait, NULL, 0, NULL },
-                                             { "exit", poison_exit, NULL, 0, NULL },
-                                             { 0 } };
+static const asq_method poison_methods[] = {
+    { "die", poison_die, NULL, 0, NULL },
+    { "block", poison_block, NULL, 0, NULL },
+    { "block_loop", poison_block, NULL, ASQ_NONBLOCKING, NULL },
+    { "block_until", poison_block_until, NULL, 0, NULL },
+    { "block_loop_until", poison_block_until, NULL, ASQ_NONBLOCKING, NULL },
+    { "wait", poison_wait, NULL, 0, NULL },
+    { "exit", poison_exit, NULL, 0, NULL },
+    { 0 }
+};
 const asq_class poison_class = { ASQ_CLASS_INIT, .name = "Poison", .methods = poison_methods };
 
 const asq_class *const classes[] = { &counter_class, &echo_class,   &journal_class,

@@ -37,7 +37,8 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
     if (given)
         options = *given;
     options.url = url;
-    options.log_level = ASQ_LOG_ERROR;
+    if (!options.log)
+        options.log_level = ASQ_LOG_ERROR;
     if (!options.capacity)
         options.capacity = 4;
     rc = asq_worker_new(&options, &w, err, sizeof err);

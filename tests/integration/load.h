@@ -12,7 +12,7 @@
 #include <check.h>
 
 /* Forks a worker (a supervisor and its processes, a process group of its own) with the classes of
- * classes.h. options (or NULL): url and logging are set here. */
+ * classes.h. options (or NULL): url is set here, and that nothing is logged unless there is a log. */
 pid_t load_worker(const char *url, const asq_worker_options *options);
 void load_signal(pid_t worker, int sig); /* to all of its processes */
 int load_worker_status(pid_t worker);    /* waits; exit status, or 128 + signal */
