@@ -39,6 +39,7 @@ enum asq__asked { ASQ__ASKED_NOT, ASQ__ASKED_THERE, ASQ__ASKED_MISSING };
 struct asq__guard {
     uint32_t partition;
     char token[ASQ__TOKEN_TEXT];
+    char entry[48]; /* that the calling call stands in */
     uint64_t seq;
     void (*settled)(void *user, enum asq__settled how); /* NULL: has been called */
     void *user;

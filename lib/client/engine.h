@@ -62,7 +62,8 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id);
 /* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
- * lease of the partition whose agent's method it is holds `token`, and at least `seq`. Its key is not unlinked when the
+ * lease of the partition whose agent's method it is holds `token`, and at least `seq`; sent again, only while
+ * `entry` stands in that partition's stream. Its key is not unlinked when the
  * results are there, but after asq__engine_unhold. */
 struct asq__nested_batch {
     uint32_t partition; /* that it goes to */
@@ -75,7 +76,8 @@ struct asq__nested_batch {
     size_t ncalls;
     uint32_t from; /* the partition of the agent that calls */
     const char *token;
-    uint64_t seq; /* the last that is known to be acknowledged there */
+    uint64_t seq;      /* the last that is known to be acknowledged there */
+    const char *entry; /* the id of the entry that the calling call stands in */
     /* Called once: Redis has taken it; it has not, and will not; it says that the lease is another's. */
     void (*settled)(void *user, enum asq__settled how);
     void *user;

@@ -93,24 +93,29 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 
 static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *label)
 {
-    char lease[ASQ__KEY_MAX], key[ASQ__KEY_MAX], seq[ASQ__DECIMAL_MAX];
+    const struct asq__keys *keys = asq__redis_keys(e->redis);
     const struct asq__guard *g = b->guard;
+    char lease[ASQ__KEY_MAX], from[ASQ__KEY_MAX], to[ASQ__KEY_MAX], seq[ASQ__DECIMAL_MAX];
     size_t seq_n = asq__decimal(g->seq, seq);
-    size_t lease_n = asq__keys_lease(asq__redis_keys(e->redis), g->partition, lease);
-    size_t key_n = asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
-    const char *argv[] = { "EVAL",
-                           asq__script_send,
-                           "2",
-                           lease,
-                           key,
-                           g->token,
-                           seq,
-                           label,
-                           (const char *) b->bytes.data };
-    size_t lens[] = { 4,           strlen(asq__script_send), 1,     lease_n,
-                      key_n,       strlen(g->token),         seq_n, strlen(label),
-                      b->bytes.len };
-    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 9, argv, lens);
+    size_t lease_n = asq__keys_lease(keys, g->partition, lease);
+    size_t from_n = asq__keys_jobs(keys, g->partition, from);
+    size_t to_n = asq__keys_jobs(keys, b->partition, to);
+    const char *caller = b->sent ? g->entry : "";
+    const char *argv[] = { "EVAL", asq__script_send, "3", lease, from,
+                           to,     g->token,         seq, label, (const char *) b->bytes.data,
+                           caller };
+    size_t lens[] = { 4,
+                      strlen(asq__script_send),
+                      1,
+                      lease_n,
+                      from_n,
+                      to_n,
+                      strlen(g->token),
+                      seq_n,
+                      strlen(label),
+                      b->bytes.len,
+                      strlen(caller) };
+    return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 11, argv, lens);
 }
 
 static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
@@ -292,6 +297,7 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
 {
     g->partition = nested->from;
     snprintf(g->token, sizeof g->token, "%s", nested->token);
+    snprintf(g->entry, sizeof g->entry, "%s", nested->entry);
     g->seq = nested->seq;
     g->settled = nested->settled;
     g->user = nested->user;

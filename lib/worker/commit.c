@@ -11,8 +11,8 @@
  *                         recovering: read the lease; what is at or below its seq has taken effect,
  *                         the rest is sent again, in order; another token: the partition is lost
  *
- * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, for
- * Redis may have lost its last second.
+ * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, and
+ * whether the newest call that is here is in its stream, for Redis may have lost its last second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -614,6 +614,70 @@ struct question {
     uint64_t ownership;
 };
 
+static void recovered(struct asq__partition *p)
+{
+    p->recovering = false;
+    ASQ__LIST_EACH (it, &p->commits) {
+        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (p->recovering)
+            break;
+        send_script(p->w, &c, 1);
+    }
+    asq__nested_go_on(p);
+    asq__partition_check_drained(p);
+    asq__partition_go_on(p);
+}
+
+static void on_newest(struct asq__conn *conn, const redisReply *reply, void *user)
+{
+    struct question *q = user;
+    struct asq__partition *p = q->p;
+    bool current = p->ownership == q->ownership && p->recovering;
+    (void) conn;
+    free(q);
+    if (!current)
+        return;
+    p->asking = false;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY)
+        begin_recovery(p);
+    else if (reply->elements == 0)
+        asq__partition_fence(p, "Redis has lost a call that was taken in");
+    else
+        recovered(p);
+}
+
+static void find_newest(struct asq__node *node, void *user)
+{
+    const struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node), **newest = user;
+    if (!*newest || asq__stream_id_is_at_most((*newest)->id, e->id))
+        *newest = e;
+}
+
+/* Redis can have lost calls that this worker has, though no commit of theirs: nothing may come of them before
+ * their callers have sent them again, at another place in the order. With one it has lost all later ones. */
+static void look_at_newest(struct asq__partition *p)
+{
+    char key[ASQ__KEY_MAX], id[48];
+    struct asq__entry *newest = NULL;
+    asq__table_each(&p->entries, find_newest, &newest);
+    if (!newest) {
+        recovered(p);
+        return;
+    }
+    struct question *q = malloc(sizeof *q);
+    if (q) {
+        *q = (struct question){ p, p->ownership };
+        asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
+        asq__stream_id_format(newest->id, id);
+        p->asking = asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_newest, q, "XRANGE",
+                                  key, id, id, NULL) == 0;
+    }
+    if (!p->asking) {
+        free(q);
+        begin_recovery(p);
+    }
+}
+
 static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user)
 {
     struct question *q = user;
@@ -635,7 +699,6 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     const char *text = seq->type == REDIS_REPLY_STRING ? seq->str : "0";
     uint64_t held;
-    p->recovering = false;
     if (!asq__decimal_read(&text, &held) || *text || held > p->seq) {
         asq__partition_fence(p, "the sequence number in its lease is none of its own");
         return;
@@ -650,57 +713,14 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         if (c->seq <= held)
             acknowledged(c);
     }
-    ASQ__LIST_EACH (it, &p->commits) {
-        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
-        if (p->recovering)
-            break;
-        send_script(p->w, &c, 1);
-    }
-    asq__nested_go_on(p);
-    asq__partition_check_drained(p);
-    asq__partition_go_on(p);
-}
-
-/* A call that runs, but is not in its stream any more, would keep what it has called when it runs again at
- * another place in the order: it begins anew, once its caller has sent it again. */
-static void on_begun(struct asq__conn *conn, const redisReply *reply, void *user)
-{
-    struct question *q = user;
-    (void) conn;
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0 &&
-        q->p->ownership == q->ownership)
-        asq__partition_fence(q->p, "Redis has lost a call that runs");
-    free(q);
-}
-
-static void look_at_begun(struct asq__partition *p, const struct asq__entry *e)
-{
-    char key[ASQ__KEY_MAX], id[48];
-    struct question *q = malloc(sizeof *q);
-    if (!q)
-        return;
-    q->p = p;
-    q->ownership = p->ownership;
-    asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
-    asq__stream_id_format(e->id, id);
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_begun, q, "XRANGE", key, id, id,
-                      NULL) < 0)
-        free(q);
+    look_at_newest(p);
 }
 
 void asq__commits_doubt(struct asq__process *w)
 {
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (!asq__partition_is_owned(p))
-            continue;
-        p->recovering = true;
-        ASQ__LIST_EACH (it, &p->busy) {
-            struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
-            ASQ__LIST_EACH (run, &a->insiders)
-                look_at_begun(p, ASQ__CONTAINER(run, struct asq__run, inside)->call->entry);
-        }
-    }
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (asq__partition_is_owned(&w->parts[i]))
+            w->parts[i].recovering = true;
 }
 
 void asq__commits_recover(struct asq__process *w)

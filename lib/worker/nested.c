@@ -152,7 +152,9 @@ static void on_settled(void *user, enum asq__settled how)
                          "a call that %s has made without waiting for it was refused",
                          run->call_id);
     if (how == ASQ__FENCED && !run->actor->orphan)
-        asq__partition_fence(run->actor->part, "a call from it found another token in its lease");
+        asq__partition_fence(
+            run->actor->part,
+            "a call from it found that the lease is another's, or that Redis has lost what called");
     settled(run);
 }
 
@@ -171,6 +173,8 @@ static void send_on_loop(struct request *q)
     }
     if (rc == 0) {
         struct asq__run *run = n->run;
+        char entry[48];
+        asq__stream_id_format(run->call->entry->id, entry);
         struct asq__nested_batch batch = { .partition = q->partition,
                                            .id = q->id,
                                            .label = q->label,
@@ -182,6 +186,7 @@ static void send_on_loop(struct request *q)
                                            .from = run->actor->part->number,
                                            .token = run->actor->part->token,
                                            .seq = run->actor->part->acked,
+                                           .entry = entry,
                                            .settled = on_settled,
                                            .user = run };
         run->unsettled++;

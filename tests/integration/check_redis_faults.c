@@ -3,6 +3,7 @@
  * stands in its keys is not what it should be. Calls end, each effect is there once, nothing crashes.
  */
 #include "load.h"
+#include "support/proxy.h"
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
@@ -84,8 +85,8 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
         asq_poll(h, 20);
         sup_redis_kill(redis);
         load_calls(l, CALLS / 20);
-        sup_redis_restart(redis); /* has come when it answers without an error */
-    ck_assert_int_gt(greetings(), 0); /* that were answered -LOADING */
+        sup_redis_restart(redis);         /* has come when it answers without an error */
+        ck_assert_int_gt(greetings(), 0); /* that were answered -LOADING */
         sup_wait_until(asq_poll(h, 20) > 0);
     }
     load_check(l);
@@ -169,6 +170,85 @@ START_TEST(a_commit_that_redis_has_lost_is_made_again)
     free(files);
     free(kept);
     stop();
+}
+END_TEST
+
+static void make(const char *path)
+{
+    FILE *f = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+}
+
+/* Redis has lost a call, and what that has called; their caller is gone, the worker has them still. All is done,
+ * though the worker has not heard so, and would commit again (0), or they run, and it would send again (1).
+ * Nothing comes of them. */
+START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    sup_proxy *proxy;
+    asq_agent *outer, *inner, *counter, *same;
+    asq_result *r;
+    asq *caller;
+    char *files, *kept = sup_path("kept"), *begun = sup_path("begun"), *go = sup_path("go");
+    int64_t value;
+
+    redis = sup_redis_start(durable);
+    proxy = sup_proxy_start(sup_redis_socket(redis));
+    files = sup_format("%s/appendonlydir", sup_redis_dir(redis));
+    h = load_open(sup_redis_url(redis));
+    options.lease_time_ms = 3600000;
+    worker = load_worker(sup_proxy_url(proxy), &options);
+    ck_assert_int_eq(asq_create(h, "Relay", "outer", &outer, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Relay", "inner", &inner, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", "tally", &counter, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(outer, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(inner, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
+    make(go);
+    /* Senders that are not known yet would be looked up. */
+    ck_assert_int_eq(asq_call_wait(outer, "call", NULL, "[a, s, [s, s, a, s, [i]]]", inner, "cross",
+                                   begun, go, counter, "add", 0),
+                     0);
+    ck_assert_int_eq(unlink(begun), 0);
+    if (_i)
+        ck_assert_int_eq(unlink(go), 0);
+    copy(files, kept);
+
+    caller = load_open(sup_redis_url(redis));
+    ck_assert_int_eq(asq_attach(caller, "outer", &same), 0);
+    sup_proxy_hold(proxy, "inner.cross");
+    ck_assert_int_eq(asq_call(same, "call", &r, "[a, s, [s, s, a, s, [i]]]", inner, "cross", begun,
+                              go, counter, "add", 1),
+                     0);
+    ck_assert_int_eq(asq_flush(caller, sup_limit_ms()), 0);
+    sup_wait_until(sup_proxy_held(proxy) > 0 && access(begun, F_OK) == 0);
+    sup_wait_until(waiting() == (_i ? 2 : 0));
+    asq_result_free(r);
+    asq_agent_free(same);
+    asq_close(caller);
+    sup_redis_kill(redis);
+    copy(kept, files);
+    sup_proxy_let_go(proxy);
+    sup_redis_restart(redis);
+
+    ck_assert_int_eq(asq_call_wait(counter, "read", NULL, NULL), 0); /* it is back */
+    make(go);
+    ck_assert_int_eq(asq_call_wait(inner, "me", NULL, NULL), 0); /* behind what was sent again */
+    ck_assert_int_eq(asq_call(counter, "read", &r, NULL), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, 0);
+    asq_result_free(r);
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+    asq_agent_free(counter);
+    free(files);
+    free(kept);
+    free(begun);
+    free(go);
+    stop();
+    sup_proxy_free(proxy);
 }
 END_TEST
 
@@ -768,6 +848,7 @@ int main(void)
     tcase_add_test(t, a_redis_that_is_loading_is_waited_for);
     tcase_add_test(t, connections_are_cut_and_scripts_forgotten_under_load);
     tcase_add_test(t, a_commit_that_redis_has_lost_is_made_again);
+    tcase_add_loop_test(t, of_a_call_that_redis_has_lost_nothing_is_left, 0, 2);
     tcase_add_test(t, asynq_1144_writes_are_refused_for_a_while);
     tcase_add_test(t, a_commit_that_memory_refuses_is_kept);
     tcase_add_test(t, garbage_in_a_stream_becomes_dead_letters);
