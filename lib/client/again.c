@@ -142,6 +142,7 @@ static void ask_about_all(struct asq__engine *e)
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->asked = ASQ__ASKED_NOT;
+        b->doubtful = true;
         if (end && is_in_doubt(b)) {
             end[b->partition + 1]++;
             n++;

@@ -64,6 +64,7 @@ struct asq__batch {
     struct asq__guard *guard;  /* made inside a method; else NULL */
     bool accepted, resent, refused, keep, hold;
     bool sent, taken; /* ever; accepted: since it was sent last */
+    bool doubtful; /* made before the connection that there is: Redis may have lost what made it */
     bool passed_over; /* never taken, though a later one of the partition was */
     enum asq__asked asked;
     uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
@@ -128,7 +129,7 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
 void asq__engine_send_refused_again(struct asq__engine *e);
 /* What was sent is sent again: first, in its old order, and marked. Redis may have to be asked before. */
 void asq__engine_send_all_again(struct asq__engine *e);
-
+/* Their answers find nobody: the engine is about to be freed. */
 void asq__engine_forget_questions(struct asq__engine *e);
 
 /* lookup.c */

@@ -62,9 +62,9 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
                     size_t n, struct asq__call *call, struct asq__call_id *ret_id);
 /* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
- * lease of the partition whose agent's method it is holds `token`, and at least `seq`; sent again, only while
- * `entry` stands in that partition's stream. Its key is not unlinked when the
- * results are there, but after asq__engine_unhold. */
+ * lease of the partition whose agent's method it is holds `token`, and at least `seq`; after a lost connection, only while
+ * `entry` stands in that partition's stream. Its key is not unlinked when the results are there, but after
+ * asq__engine_unhold. */
 struct asq__nested_batch {
     uint32_t partition; /* that it goes to */
     const uint8_t *id;

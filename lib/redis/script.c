@@ -11,6 +11,7 @@ const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_send = asq__lua_send;
 const char *const asq__script_taken = asq__lua_taken;
+const char *const asq__script_there = asq__lua_there;
 
 const char *asq__script_text(enum asq__script script)
 {

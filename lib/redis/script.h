@@ -16,7 +16,7 @@ extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 /* What keeps an order must not be refused as NOSCRIPT between others: by EVAL too. */
 extern const char *const asq__script_send;
 /* Run after a lost connection. */
-extern const char *const asq__script_taken;
+extern const char *const asq__script_taken, *const asq__script_there;
 
 /* What one connection knows; zeroed when it comes up. */
 struct asq__script_cache {

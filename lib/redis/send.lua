@@ -2,7 +2,7 @@
 -- whose method it is, and Redis still has what the agent had done before: it may have lost its last second.
 -- Otherwise nothing more may be said from there: the call runs again, and makes its batches then.
 --
--- What was sent on a connection that was lost (id given) goes on only while the call that it is made by is in
+-- What was made before the connection was lost (id given) goes on only while the call that it is made by is in
 -- its stream: that can be lost alone.
 --
 -- KEYS: lease and jobs of the agent's partition, jobs that it goes to. ARGV: token, the seq that the lease held

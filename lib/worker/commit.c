@@ -12,7 +12,7 @@
  *                         the rest is sent again, in order; another token: the partition is lost
  *
  * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, and
- * whether the newest call that is here is in its stream, for Redis may have lost its last second.
+ * whether the calls that are here are in their streams, for Redis may have lost its last second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -614,6 +614,18 @@ struct question {
     uint64_t ownership;
 };
 
+/* The partition that was asked about, if the answer still matters. */
+static struct asq__partition *answered(struct question *q)
+{
+    struct asq__partition *p = q->p;
+    bool current = p->ownership == q->ownership && p->recovering;
+    free(q);
+    if (!current)
+        return NULL;
+    p->asking = false;
+    return p;
+}
+
 static void recovered(struct asq__partition *p)
 {
     p->recovering = false;
@@ -628,50 +640,49 @@ static void recovered(struct asq__partition *p)
     asq__partition_go_on(p);
 }
 
-static void on_newest(struct asq__conn *conn, const redisReply *reply, void *user)
+static void on_there(struct asq__conn *conn, const redisReply *reply, void *user)
 {
-    struct question *q = user;
-    struct asq__partition *p = q->p;
-    bool current = p->ownership == q->ownership && p->recovering;
+    struct asq__partition *p = answered(user);
     (void) conn;
-    free(q);
-    if (!current)
+    if (!p)
         return;
-    p->asking = false;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY)
+    if (!reply || asq__reply_is_transient(reply))
         begin_recovery(p);
-    else if (reply->elements == 0)
+    else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
         asq__partition_fence(p, "Redis has lost a call that was taken in");
     else
         recovered(p);
 }
 
-static void find_newest(struct asq__node *node, void *user)
+static void put_id(struct asq__node *node, void *user)
 {
-    const struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node), **newest = user;
-    if (!*newest || asq__stream_id_is_at_most((*newest)->id, e->id))
-        *newest = e;
+    char id[48];
+    asq__stream_id_format(ASQ__CONTAINER(node, struct asq__entry, node)->id, id);
+    asq__cmd_puts(user, id);
 }
 
 /* Redis can have lost calls that this worker has, though no commit of theirs: nothing may come of them before
- * their callers have sent them again, at another place in the order. With one it has lost all later ones. */
-static void look_at_newest(struct asq__partition *p)
+ * their callers have sent them again, at another place in the order. */
+static void look_at_entries(struct asq__partition *p)
 {
-    char key[ASQ__KEY_MAX], id[48];
-    struct asq__entry *newest = NULL;
-    asq__table_each(&p->entries, find_newest, &newest);
-    if (!newest) {
+    char key[ASQ__KEY_MAX];
+    struct asq__cmd cmd;
+    if (p->entries.count == 0) {
         recovered(p);
         return;
     }
+    asq__cmd_init(&cmd);
+    asq__cmd_puts(&cmd, "EVAL");
+    asq__cmd_puts(&cmd, asq__script_there);
+    asq__cmd_number(&cmd, 1);
+    asq__cmd_put(&cmd, key, asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key));
+    asq__table_each(&p->entries, put_id, &cmd);
     struct question *q = malloc(sizeof *q);
     if (q) {
         *q = (struct question){ p, p->ownership };
-        asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
-        asq__stream_id_format(newest->id, id);
-        p->asking = asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_newest, q, "XRANGE",
-                                  key, id, id, NULL) == 0;
+        p->asking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_there, q, &cmd) == 0;
     }
+    asq__cmd_release(&cmd);
     if (!p->asking) {
         free(q);
         begin_recovery(p);
@@ -680,14 +691,10 @@ static void look_at_newest(struct asq__partition *p)
 
 static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user)
 {
-    struct question *q = user;
-    struct asq__partition *p = q->p;
-    bool current = p->ownership == q->ownership && p->recovering;
+    struct asq__partition *p = answered(user);
     (void) conn;
-    free(q);
-    if (!current)
+    if (!p)
         return;
-    p->asking = false;
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         begin_recovery(p);
         return;
@@ -713,7 +720,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         if (c->seq <= held)
             acknowledged(c);
     }
-    look_at_newest(p);
+    look_at_entries(p);
 }
 
 void asq__commits_doubt(struct asq__process *w)

@@ -155,10 +155,12 @@ START_TEST(a_commit_that_redis_has_lost_is_made_again)
     asq_close(h);
     load_signal(worker, SIGCONT);
     sup_wait_until(waiting() == 0);
+    load_signal(worker, SIGSTOP);
     sup_redis_kill(redis);
     copy(kept, files);
     sup_redis_restart(redis);
     ck_assert_int_eq(waiting(), 1);
+    load_signal(worker, SIGCONT);
     sup_wait_until(waiting() == 0);
     h = load_open(sup_redis_url(redis));
     ck_assert_int_eq(asq_attach(h, "tally", &a), 0);

@@ -33,6 +33,10 @@ look partitions
 expect "$out" '^ *partition +owner +epoch +commits +waiting +agents$'
 expect "$out" '^ +116 +one\.0 +1 +[0-9]+ +0 +1$'
 expect_count "$out" ' one\.0 ' 128
+told() { # the next beat tells
+    [ "$(redis-cli -s "$redis_socket" HGET 'asq:{default}:worker:one.0' partitions)" = 128 ]
+}
+wait_until "128 partitions in the worker's hash" told
 look workers
 expect "$out" '^one\.0$'
 expect "$out" '^ +partitions +128$'

@@ -1,0 +1,9 @@
+-- there.lua: are all of these entries in their stream?
+--
+-- KEYS: jobs. ARGV: the entries' ids. Answer: 1 or 0.
+for _, id in ipairs(ARGV) do
+    if #redis.call('XRANGE', KEYS[1], id, id) == 0 then
+        return 0
+    end
+end
+return 1
