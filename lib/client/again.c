@@ -24,13 +24,28 @@ struct question {
 
 /* ---- what was passed over ---- */
 
+/* … and was one of those taken that have to come after it? */
+static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b)
+{
+    if (!b->guard)
+        return true;
+    for (const struct asq__list *it = b->order.next; it != &e->ready; it = it->next) {
+        const struct asq__batch *later = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (later->partition == b->partition && later->asked == ASQ__ASKED_THERE &&
+            asq__batch_is_in_order_with(b, later))
+            return true;
+    }
+    return false;
+}
+
 static void give_up_passed_over(struct asq__engine *e)
 {
     bool *later = calloc(e->partitions, sizeof *later);
     for (struct asq__list *it = e->ready.prev; later && it != &e->ready; it = it->prev) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->passed_over = b->asked == ASQ__ASKED_MISSING &&
-                         (later[b->partition] || b->number < e->ended[b->partition]);
+                         (later[b->partition] || b->number < e->ended[b->partition]) &&
+                         is_passed_over(e, b);
         later[b->partition] |= b->asked == ASQ__ASKED_THERE;
     }
     free(later);
@@ -168,6 +183,22 @@ static void ask_about_all(struct asq__engine *e)
 
 /* ---- sending ---- */
 
+/* What different runs have called has no order but that of their numbers: those that were taken meanwhile must
+ * not make the owner refuse it. */
+static void number_again(struct asq__engine *e)
+{
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        size_t before = b->bytes.len;
+        if (!b->guard)
+            continue;
+        b->number = ++e->counter;
+        asq__batch_set_number(b->number, &b->bytes);
+        b->bytes.error = 0;
+        e->backlog += b->bytes.len - before;
+    }
+}
+
 void asq__engine_send_refused_again(struct asq__engine *e)
 {
     struct asq__list again;
@@ -182,6 +213,7 @@ void asq__engine_send_refused_again(struct asq__engine *e)
     }
     asq__list_splice(&again, &e->ready);
     asq__list_splice(&e->ready, &again);
+    number_again(e);
 }
 
 static void take_back(struct asq__engine *e, struct asq__batch *b)
@@ -212,6 +244,7 @@ void asq__engine_send_all_again(struct asq__engine *e)
         take_back(e, ASQ__CONTAINER(it, struct asq__batch, order));
     asq__list_splice(&again, &e->ready);
     asq__list_splice(&e->ready, &again);
+    number_again(e);
     ask_about_all(e);
     asq__engine_send_ready(e);
 }

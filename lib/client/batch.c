@@ -95,8 +95,17 @@ void asq__batch_settle(struct asq__batch *b, enum asq__settled how)
     if (!g || !g->settled)
         return;
     void (*settled)(void *user, enum asq__settled how) = g->settled;
+    void *user = g->user;
     g->settled = NULL;
-    settled(g->user, how);
+    g->user = NULL;
+    settled(user, how);
+}
+
+bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later)
+{
+    if (!b->guard || !later->guard)
+        return true;
+    return b->guard->user && b->guard->user == later->guard->user;
 }
 
 /* Forgets it, and lets Redis forget it when it may. */

@@ -42,7 +42,7 @@ struct asq__guard {
     char entry[48]; /* that the calling call stands in */
     uint64_t seq;
     void (*settled)(void *user, enum asq__settled how); /* NULL: has been called */
-    void *user;
+    void *user;                                         /* the run; NULL: settled */
 };
 
 struct asq__batch {
@@ -104,6 +104,9 @@ int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t 
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
 /* Tells a method's batch what has become of it, once. */
 void asq__batch_settle(struct asq__batch *b, enum asq__settled how);
+/* Two of one partition: must the first not come after the other? What different runs of methods call has no
+ * order. */
+bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later);
 /* Nobody waits for it any more. */
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b);
 /* All that is unfinished in it ends in an error. */

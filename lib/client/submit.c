@@ -45,7 +45,8 @@ static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (b == taken)
             break;
-        if (b->partition == taken->partition && b->refused && !b->accepted)
+        if (b->partition == taken->partition && b->refused && !b->accepted &&
+            asq__batch_is_in_order_with(b, taken))
             asq__batch_fail(
                 e, b, b->resent ? ASQ_EUNKNOWN : ASQ_EREDIS,
                 b->resent ? "it was sent before the connection was lost; Redis refuses it now, "

@@ -9,6 +9,7 @@ enum {
     TAG_BATCH_RESENT = 3 << 3,
     TAG_BATCH_JOBS = 4 << 3 | 2,
     TAG_BATCH_TIMEOUT = 5 << 3,
+    TAG_BATCH_NUMBER = 6 << 3,
     TAG_RESULTS_RESULT = 2 << 3 | 2,
     TAG_RECORD_CLASS = 1 << 3 | 2,
     TAG_RECORD_VERSION = 2 << 3,
@@ -140,6 +141,12 @@ void asq__batch_mark_resent(struct asq__buf *out)
 {
     asq__buf_putc(out, TAG_BATCH_RESENT);
     asq__buf_putc(out, 1);
+}
+
+void asq__batch_set_number(uint64_t number, struct asq__buf *out)
+{
+    asq__buf_putc(out, TAG_BATCH_NUMBER);
+    asq__buf_varint(out, number);
 }
 
 void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out)

@@ -45,6 +45,8 @@ void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_
                      struct asq__buf *out);
 /* Appends the mark of a resent batch. */
 void asq__batch_mark_resent(struct asq__buf *out);
+/* Appends another number, which is the one that counts. */
+void asq__batch_set_number(uint64_t number, struct asq__buf *out);
 /* Appends a limit for all of the batch's jobs. */
 void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out);
 /* Decodes into the arena, checked. ASQ_EPROTO, ASQ_ENOMEM. */
