@@ -295,7 +295,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
     } else if (reply->type == REDIS_REPLY_NIL) {
         e->overtaken = e->behind;
         if (!asq__stream_id_is_at_most(e->id, p->inherited))
-            asq__sender_in_order(p, e->batch); /* it was never taken before */
+            asq__sender_note(p, e->batch, true); /* it was never taken before */
     }
     asq__intake_go_on(p);
 }
@@ -555,9 +555,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->lookup = !e->control && (begun || order != ASQ__SENDER_IN_ORDER);
     e->behind = order == ASQ__SENDER_BEHIND && !again; /* else it was passed by what was refused */
     if (!e->control)
-        asq__sender_see(p, batch);
-    if (!e->control && !e->lookup)
-        asq__sender_in_order(p, batch);
+        asq__sender_note(p, batch, !e->lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
             e->calls[i].canceled = is_canceled(&e->calls[i]);

@@ -377,10 +377,9 @@ enum asq__sender_order {
 };
 enum asq__sender_order asq__sender_order(const struct asq__partition *p,
                                          const Asqueue__Batch *batch);
-/* It was in the stream, whatever becomes of it. */
-void asq__sender_see(struct asq__partition *p, const Asqueue__Batch *batch);
-/* And is in order, or has come since the partition is owned, and was not taken before. */
-void asq__sender_in_order(struct asq__partition *p, const Asqueue__Batch *batch);
+/* It was in the stream, whatever becomes of it. in_order: it came in order, or has come since the partition is
+ * owned, and was not taken before. */
+void asq__sender_note(struct asq__partition *p, const Asqueue__Batch *batch, bool in_order);
 void asq__senders_forget(struct asq__partition *p);
 
 /* backlog.c: the part of a stream that this process has no room for. */

@@ -16,69 +16,75 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "value/hash.h"
 #include "worker/process.h"
 
-enum { SLOTS_FIRST = 64, SLOTS_MAX = 16384, PROBES = 16 };
+enum { MAX_SENDERS = 16384 };
 
-struct asq__sender {
-    uint64_t name;     /* hash of the client id; two with one hash only cost reads */
-    uint64_t seen;     /* 0: an empty slot */
-    uint64_t in_order; /* 0: none */
+struct sender {
+    struct asq__node node;
+    struct asq__list used;   /* in senders->used */
+    uint64_t seen, in_order; /* in_order 0: none */
+    char name[];             /* the client id */
 };
 
 struct asq__senders {
-    size_t slots, used;
-    struct asq__sender slot[];
+    struct asq__table table;
+    struct asq__list used; /* the one used longest ago first */
 };
 
-static uint64_t name_of(const Asqueue__Batch *batch)
+static const void *sender_key(const struct asq__node *node, size_t *n)
 {
-    return asq__fnv1a64(batch->reply, strlen(batch->reply));
+    const struct sender *s = ASQ__CONTAINER(node, struct sender, node);
+    *n = strlen(s->name);
+    return s->name;
 }
 
-/* Its slot, or an empty one for it, or one to be taken from another. */
-static struct asq__sender *slot_of(struct asq__senders *t, uint64_t name)
+static struct sender *find(const struct asq__senders *all, const char *name)
 {
-    for (size_t i = 0; i < PROBES; i++) {
-        struct asq__sender *s = &t->slot[(name + i) & (t->slots - 1)];
-        if (s->seen == 0 || s->name == name)
-            return s;
+    struct asq__node *node = all ? asq__table_find(&all->table, name, strlen(name)) : NULL;
+    return node ? ASQ__CONTAINER(node, struct sender, node) : NULL;
+}
+
+static void forget_oldest(struct asq__senders *all)
+{
+    struct sender *s = ASQ__CONTAINER(asq__list_pop(&all->used), struct sender, used);
+    asq__table_del(&all->table, &s->node);
+    free(s);
+}
+
+static bool open_senders(struct asq__partition *p)
+{
+    struct asq__senders *all = p->senders ? NULL : calloc(1, sizeof *all);
+    if (!all)
+        return p->senders != NULL;
+    if (asq__table_init(&all->table, sender_key) < 0) {
+        free(all);
+        return false;
     }
-    return &t->slot[name & (t->slots - 1)];
+    asq__list_init(&all->used);
+    p->senders = all;
+    return true;
 }
 
-static struct asq__sender *find(const struct asq__partition *p, const Asqueue__Batch *batch)
+/* NULL: no memory for it. */
+static struct sender *add(struct asq__partition *p, const char *name)
 {
-    uint64_t name = name_of(batch);
-    struct asq__sender *s = p->senders ? slot_of(p->senders, name) : NULL;
-    return s && s->seen && s->name == name ? s : NULL;
-}
-
-/* Twice the room, as long as few enough are kept; without memory it stays as it is. */
-static void grow(struct asq__partition *p)
-{
-    struct asq__senders *old = p->senders;
-    size_t slots = old ? 2 * old->slots : SLOTS_FIRST;
-    struct asq__senders *t = calloc(1, sizeof *t + slots * sizeof t->slot[0]);
-    if (!t)
-        return;
-    t->slots = slots;
-    for (size_t i = 0; old && i < old->slots; i++) {
-        if (old->slot[i].seen) {
-            struct asq__sender *s = slot_of(t, old->slot[i].name);
-            t->used += s->seen == 0;
-            *s = old->slot[i];
-        }
-    }
-    free(old);
-    p->senders = t;
+    size_t n = strlen(name) + 1;
+    struct sender *s = open_senders(p) ? calloc(1, sizeof *s + n) : NULL;
+    if (!s)
+        return NULL;
+    if (p->senders->table.count == MAX_SENDERS)
+        forget_oldest(p->senders);
+    memcpy(s->name, name, n);
+    asq__list_init(&s->used);
+    asq__table_add(&p->senders->table, &s->node);
+    return s;
 }
 
 enum asq__sender_order asq__sender_order(const struct asq__partition *p,
                                          const Asqueue__Batch *batch)
 {
-    const struct asq__sender *s = find(p, batch);
+    const struct sender *s = find(p->senders, batch->reply);
     if (!s || batch->number == 0)
         return ASQ__SENDER_UNKNOWN;
     if (batch->number <= s->seen)
@@ -86,32 +92,26 @@ enum asq__sender_order asq__sender_order(const struct asq__partition *p,
     return s->in_order ? ASQ__SENDER_IN_ORDER : ASQ__SENDER_UNKNOWN;
 }
 
-void asq__sender_see(struct asq__partition *p, const Asqueue__Batch *batch)
+void asq__sender_note(struct asq__partition *p, const Asqueue__Batch *batch, bool in_order)
 {
-    uint64_t name = name_of(batch);
-    if (batch->number == 0)
+    struct sender *s = find(p->senders, batch->reply);
+    if (batch->number == 0 || (!s && !(s = add(p, batch->reply))))
         return;
-    if (!p->senders || (2 * p->senders->used >= p->senders->slots && p->senders->slots < SLOTS_MAX))
-        grow(p);
-    if (!p->senders)
-        return;
-    struct asq__sender *s = slot_of(p->senders, name);
-    p->senders->used += s->seen == 0;
-    if (s->name != name)
-        *s = (struct asq__sender){ .name = name };
     if (s->seen < batch->number)
         s->seen = batch->number;
-}
-
-void asq__sender_in_order(struct asq__partition *p, const Asqueue__Batch *batch)
-{
-    struct asq__sender *s = find(p, batch);
-    if (s && s->in_order < batch->number)
+    if (in_order && s->in_order < batch->number)
         s->in_order = batch->number;
+    asq__list_del(&s->used);
+    asq__list_add(&p->senders->used, &s->used);
 }
 
 void asq__senders_forget(struct asq__partition *p)
 {
+    if (!p->senders)
+        return;
+    while (!asq__list_empty(&p->senders->used))
+        forget_oldest(p->senders);
+    asq__table_release(&p->senders->table);
     free(p->senders);
     p->senders = NULL;
 }
