@@ -24,15 +24,17 @@ struct question {
 
 /* ---- what was passed over ---- */
 
-/* … and was one of those taken that have to come after it? */
-static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b)
+/* Has Redis taken one that has to come after it? `later`: it has taken a later one of its partition. */
+static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b, bool later)
 {
+    if (b->asked != ASQ__ASKED_MISSING)
+        return false;
     if (!b->guard)
-        return true;
-    for (const struct asq__list *it = b->order.next; it != &e->ready; it = it->next) {
-        const struct asq__batch *later = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (later->partition == b->partition && later->asked == ASQ__ASKED_THERE &&
-            asq__batch_is_in_order_with(b, later))
+        return later || b->number < e->ended[b->partition];
+    for (const struct asq__list *it = b->order.next; later && it != &e->ready; it = it->next) {
+        const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (other->partition == b->partition && other->asked == ASQ__ASKED_THERE &&
+            asq__batch_is_in_order_with(b, other))
             return true;
     }
     return false;
@@ -43,15 +45,14 @@ static void give_up_passed_over(struct asq__engine *e)
     bool *later = calloc(e->partitions, sizeof *later);
     for (struct asq__list *it = e->ready.prev; later && it != &e->ready; it = it->prev) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        b->passed_over = b->asked == ASQ__ASKED_MISSING &&
-                         (later[b->partition] || b->number < e->ended[b->partition]) &&
-                         is_passed_over(e, b);
+        if (is_passed_over(e, b, later[b->partition]))
+            b->asked = ASQ__ASKED_PASSED_OVER;
         later[b->partition] |= b->asked == ASQ__ASKED_THERE;
     }
     free(later);
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (b->passed_over)
+        if (b->asked == ASQ__ASKED_PASSED_OVER)
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
                 "the connection was lost when it had been sent; Redis has neither it nor a result "
@@ -123,9 +124,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
     q->n = n;
     memcpy(q->batches, batches, n * sizeof *batches);
     asq__cmd_init(&cmd);
-    asq__cmd_puts(&cmd, "EVAL");
-    asq__cmd_puts(&cmd, asq__script_taken);
-    asq__cmd_number(&cmd, 1 + n);
+    asq__script_eval(&cmd, asq__script_taken, 1 + n);
     asq__cmd_put(&cmd, key, asq__keys_jobs(keys, partition, key));
     for (size_t i = 0; i < n; i++)
         asq__cmd_put(&cmd, key, asq__keys_result(keys, partition, batches[i]->id, key));
@@ -155,9 +154,7 @@ static void ask_about_all(struct asq__engine *e)
     size_t n = 0, at = 0;
     size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
     ASQ__LIST_EACH (it, &e->ready) {
-        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        b->asked = ASQ__ASKED_NOT;
-        b->doubtful = true;
+        const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (end && is_in_doubt(b)) {
             end[b->partition + 1]++;
             n++;
@@ -244,6 +241,11 @@ void asq__engine_send_all_again(struct asq__engine *e)
         take_back(e, ASQ__CONTAINER(it, struct asq__batch, order));
     asq__list_splice(&again, &e->ready);
     asq__list_splice(&e->ready, &again);
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        b->asked = ASQ__ASKED_NOT;
+        b->doubtful = true;
+    }
     number_again(e);
     ask_about_all(e);
     asq__engine_send_ready(e);

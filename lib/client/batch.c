@@ -221,9 +221,9 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
                           const Asqueue__Results *results)
 {
     b->answers++;
+    /* Redis has taken it, and does not have to say so any more. */
     if (b->sent && !b->taken && e->ended[b->partition] < b->number)
-        e->ended[b->partition] =
-            b->number; /* Redis has taken it, and does not have to say so any more */
+        e->ended[b->partition] = b->number;
     b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
     for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
         batch_result(b, results->results[i]);

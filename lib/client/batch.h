@@ -33,7 +33,12 @@ enum asq__batch_state {
 };
 
 /* Has Redis taken what was sent on a connection that was lost? */
-enum asq__asked { ASQ__ASKED_NOT, ASQ__ASKED_THERE, ASQ__ASKED_MISSING };
+enum asq__asked {
+    ASQ__ASKED_NOT,
+    ASQ__ASKED_THERE,
+    ASQ__ASKED_MISSING,
+    ASQ__ASKED_PASSED_OVER /* nor that, though it has taken one that has to come after it */
+};
 
 /* What a batch made inside a method needs besides. */
 struct asq__guard {
@@ -65,7 +70,6 @@ struct asq__batch {
     bool accepted, resent, refused, keep, hold;
     bool sent, taken; /* ever; accepted: since it was sent last */
     bool doubtful; /* made before the connection that there is: Redis may have lost what made it */
-    bool passed_over; /* never taken, though a later one of the partition was */
     enum asq__asked asked;
     uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
     char entry[48];    /* its id in the stream, once accepted */

@@ -49,12 +49,22 @@ void asq__script_forget(struct asq__script_cache *cache, enum asq__script script
     cache->sha[script][0] = '\0';
 }
 
+void asq__script_eval(struct asq__cmd *cmd, const char *text, size_t nkeys)
+{
+    asq__cmd_puts(cmd, "EVAL");
+    asq__cmd_puts(cmd, text);
+    asq__cmd_number(cmd, nkeys);
+}
+
 void asq__script_begin(struct asq__cmd *cmd, const struct asq__script_cache *cache,
                        enum asq__script script, size_t nkeys)
 {
-    bool known = cache->sha[script][0];
-    asq__cmd_puts(cmd, known ? "EVALSHA" : "EVAL");
-    asq__cmd_puts(cmd, known ? cache->sha[script] : asq__script_text(script));
+    if (!cache->sha[script][0]) {
+        asq__script_eval(cmd, asq__script_text(script), nkeys);
+        return;
+    }
+    asq__cmd_puts(cmd, "EVALSHA");
+    asq__cmd_puts(cmd, cache->sha[script]);
     asq__cmd_number(cmd, nkeys);
 }
 

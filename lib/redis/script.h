@@ -33,6 +33,8 @@ void asq__script_forget(struct asq__script_cache *cache, enum asq__script script
 /* Begins a command that runs a script: what is put next are its nkeys keys, then its arguments. */
 void asq__script_begin(struct asq__cmd *cmd, const struct asq__script_cache *cache,
                        enum asq__script script, size_t nkeys);
+/* The same by EVAL, of a script that is never loaded. */
+void asq__script_eval(struct asq__cmd *cmd, const char *text, size_t nkeys);
 /* Runs a script whose keys and arguments are strings: nkeys + nargs of them. */
 int asq__script_run(struct asq__conn *c, const struct asq__script_cache *cache,
                     enum asq__script script, asq__reply_fn fn, void *user, size_t nkeys,

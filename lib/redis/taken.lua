@@ -16,7 +16,7 @@ for i = 2, #KEYS do
     end
 end
 local from = ARGV[1]
-for look = 1, LOOKS do
+for _ = 1, LOOKS do
     local page = missing > 0 and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PAGE) or {}
     for _, entry in ipairs(page) do
         local fields = entry[2]

@@ -672,9 +672,7 @@ static void look_at_entries(struct asq__partition *p)
         return;
     }
     asq__cmd_init(&cmd);
-    asq__cmd_puts(&cmd, "EVAL");
-    asq__cmd_puts(&cmd, asq__script_there);
-    asq__cmd_number(&cmd, 1);
+    asq__script_eval(&cmd, asq__script_there, 1);
     asq__cmd_put(&cmd, key, asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key));
     asq__table_each(&p->entries, put_id, &cmd);
     struct question *q = malloc(sizeof *q);

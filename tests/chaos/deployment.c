@@ -178,8 +178,8 @@ static void worker_ended(struct deployment *d, struct worker *w)
     sup_proc_free(w->proc);
     w->proc = NULL;
     w->n_paused = 0;
-    w->start_at_ms =
-        sup_now_ms() + 100 + rng_below(&d->rng, 3000); /* somebody has to end what waits */
+    /* Also when the faults have ended: somebody has to do what waits. */
+    w->start_at_ms = sup_now_ms() + 100 + rng_below(&d->rng, 3000);
     w->leaving_ms = 0;
 }
 
