@@ -57,16 +57,6 @@ static char *commit_of(uint32_t p)
     return pattern;
 }
 
-static int64_t refused_for_memory(void)
-{
-    char *stats = sup_redis_str(redis, "INFO errorstats");
-    const char *oom = strstr(stats, "errorstat_OOM:count=");
-    int64_t n = oom ? strtoll(strchr(oom, '=') + 1, NULL, 10) : 0;
-
-    free(stats);
-    return n;
-}
-
 /* The outcome of a commit whose answer was lost is read back (1); one that Redis did not get is sent again (0).
  * Either way the call has taken effect once, and the worker goes on as the owner that it was. */
 START_TEST(a_commit_whose_answer_is_lost_takes_effect_once)
@@ -139,7 +129,8 @@ START_TEST(a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again)
     sup_proxy_cut(proxy, SUP_CUT_ANSWER, "{one}.add");
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     ck_assert_int_eq(asq_call(same, "add", &refused, "[i]", 1), 0);
-    sup_wait_until(asq_poll(cut_off, 5) >= 0 && refused_for_memory() == 1);
+    sup_wait_until(asq_poll(cut_off, 5) >= 0 &&
+                   sup_redis_stat(redis, "errorstats", "errorstat_OOM", ":count=") == 1);
     sup_redis_do(redis, "CONFIG SET maxmemory 0");
     ck_assert_int_eq(asq_call(same, "add", &taken, "[i]", 10), 0);
     sup_wait_until(asq_poll(cut_off, 5) >= 0 &&

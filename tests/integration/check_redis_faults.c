@@ -43,35 +43,28 @@ static void stop(void)
 
 /* ---- under load ---- */
 
+static void restart(struct load *l, size_t calls)
+{
+    load_calls(l, calls);
+    asq_poll(h, 20);
+    sup_redis_kill(redis);
+    load_calls(l, CALLS / 20); /* made while it is away */
+    sup_redis_restart(redis);
+}
+
 /* celery #8030, #8091, #9054: the worker connects again and consumes no more. */
 START_TEST(celery_8030_redis_is_restarted_20_times_under_load)
 {
     start(durable);
     struct load *l = load_new(h, AGENTS);
     for (int i = 0; i < 20; i++) {
-        load_calls(l, CALLS / 5);
-        asq_poll(h, 20);
-        sup_redis_kill(redis);
-        load_calls(l, CALLS / 20); /* made while it is away */
-        sup_redis_restart(redis);
+        restart(l, CALLS / 5);
         sup_wait_until(asq_poll(h, 20) > 0); /* calls are done again */
     }
     load_check(l);
     stop();
 }
 END_TEST
-
-/* Of those who connected since Redis was started, each of whom asks for its id first. */
-static int64_t greetings(void)
-{
-    char *stats = sup_redis_str(redis, "INFO commandstats");
-    const char *client = strstr(stats, "cmdstat_client"),
-               *calls = client ? strstr(client, ":calls=") : NULL;
-    int64_t n = calls ? strtoll(strchr(calls, '=') + 1, NULL, 10) : 0;
-
-    free(stats);
-    return n;
-}
 
 START_TEST(a_redis_that_is_loading_is_waited_for)
 {
@@ -81,12 +74,9 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
     start(slow);
     struct load *l = load_new(h, AGENTS);
     for (int i = 0; i < 3; i++) {
-        load_calls(l, CALLS / 2);
-        asq_poll(h, 20);
-        sup_redis_kill(redis);
-        load_calls(l, CALLS / 20);
-        sup_redis_restart(redis);         /* has come when it answers without an error */
-        ck_assert_int_gt(greetings(), 0); /* that were answered -LOADING */
+        restart(l, CALLS / 2); /* it has come when it answers without an error */
+        /* Each connection asks for its id first: these were answered -LOADING then. */
+        ck_assert_int_gt(sup_redis_stat(redis, "commandstats", "cmdstat_client", ":calls="), 0);
         sup_wait_until(asq_poll(h, 20) > 0);
     }
     load_check(l);
@@ -120,6 +110,16 @@ static void copy(const char *from, const char *to)
     ck_assert_int_eq(sup_run(argv, NULL, NULL), 0);
 }
 
+static char *append_only_files(void)
+{
+    char *files = sup_format("%s/appendonlydir", sup_redis_dir(redis));
+
+    if (access(files, F_OK) == 0)
+        return files;
+    free(files); /* before 7.0 */
+    return sup_format("%s/appendonly.aof", sup_redis_dir(redis));
+}
+
 static int64_t waiting(void)
 {
     int64_t n = 0;
@@ -138,12 +138,8 @@ START_TEST(a_commit_that_redis_has_lost_is_made_again)
     int64_t n;
 
     start(durable);
-    files = sup_format("%s/appendonlydir", sup_redis_dir(redis));
+    files = append_only_files();
     kept = sup_path("kept");
-    if (access(files, F_OK) != 0) { /* before 7.0 */
-        free(files);
-        files = sup_format("%s/appendonly.aof", sup_redis_dir(redis));
-    }
     ck_assert_int_eq(asq_create(h, "Counter", "tally", &a, NULL), 0);
     ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
     sup_wait_until(waiting() == 0);
@@ -175,14 +171,6 @@ START_TEST(a_commit_that_redis_has_lost_is_made_again)
 }
 END_TEST
 
-static void make(const char *path)
-{
-    FILE *f = fopen(path, "w");
-
-    ck_assert_ptr_nonnull(f);
-    fclose(f);
-}
-
 /* Redis has lost a call, and what that has called; their caller is gone, the worker has them still. All is done,
  * though the worker has not heard so, and would commit again (0), or they run, and it would send again (1).
  * Nothing comes of them. */
@@ -198,7 +186,7 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
 
     redis = sup_redis_start(durable);
     proxy = sup_proxy_start(sup_redis_socket(redis));
-    files = sup_format("%s/appendonlydir", sup_redis_dir(redis));
+    files = append_only_files();
     h = load_open(sup_redis_url(redis));
     options.lease_time_ms = 3600000;
     worker = load_worker(sup_proxy_url(proxy), &options);
@@ -208,7 +196,7 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
     ck_assert_int_eq(asq_ready(outer, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_ready(inner, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
-    make(go);
+    free(sup_write_file("go", ""));
     /* Senders that are not known yet would be looked up. */
     ck_assert_int_eq(asq_call_wait(outer, "call", NULL, "[a, s, [s, s, a, s, [i]]]", inner, "cross",
                                    begun, go, counter, "add", 0),
@@ -236,7 +224,7 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
     sup_redis_restart(redis);
 
     ck_assert_int_eq(asq_call_wait(counter, "read", NULL, NULL), 0); /* it is back */
-    make(go);
+    free(sup_write_file("go", ""));
     ck_assert_int_eq(asq_call_wait(inner, "me", NULL, NULL), 0); /* behind what was sent again */
     ck_assert_int_eq(asq_call(counter, "read", &r, NULL), 0);
     ck_assert_int_eq(asq_result_int(r, &value), 0);

@@ -596,14 +596,6 @@ static bool log_has(const char *words)
     return has;
 }
 
-static void release(const char *path)
-{
-    FILE *f = fopen(path, "w");
-
-    ck_assert_ptr_nonnull(f);
-    fclose(f);
-}
-
 /* On a thread (0), on the loop, where only methods may run that never block (1). */
 START_TEST(code_that_blocks_is_named)
 {
@@ -623,7 +615,7 @@ START_TEST(code_that_blocks_is_named)
     ck_assert_int_eq(asq_call(a, method, &r, "[s]", done), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     sup_wait_until(log_has(words));
-    release(done);
+    free(sup_write_file("done", ""));
     ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
     load_worker_stop(w);
     asq_result_free(r);
@@ -663,7 +655,7 @@ START_TEST(ping_and_cancel_do_not_wait_behind_work)
     ck_assert(!asq_result_done(r[0]) && !asq_result_done(r[1]));
     ck_assert_int_eq(asq_result_cancel(r[0]), 0); /* it cannot be told, but it is no obstacle */
     ck_assert_int_eq(asq_ping(h, NULL), 0);
-    release(done);
+    free(sup_write_file("done", ""));
     for (int i = 0; i < WAITING; i++) {
         int rc = asq_result_wait(waiting[i], sup_limit_ms());
         ck_assert_int_eq(rc, i < WAITING - 10 ? 0 : ASQ_ECANCELED);

@@ -118,6 +118,8 @@ redisReply *sup_redis_reply(sup_redis *r, const char *fmt, ...);
 void sup_redis_do(sup_redis *r, const char *fmt, ...);
 int64_t sup_redis_int(sup_redis *r, const char *fmt, ...);
 char *sup_redis_str(sup_redis *r, const char *fmt, ...);
+/* The number behind `label` in the first line of INFO `section` that begins with `line`; 0 when there is none. */
+int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, const char *label);
 /* Workers of a namespace whose hash is there, that is, which have said so within their lease. */
 int sup_redis_workers(sup_redis *r, const char *ns);
 

@@ -310,6 +310,20 @@ char *sup_redis_str(sup_redis *r, const char *fmt, ...)
     return s;
 }
 
+int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, const char *label)
+{
+    char *info = sup_redis_str(r, "INFO %s", section), *begin = sup_format("\n%s", line);
+    const char *at = info ? strstr(info, begin) : NULL, *end = at ? strchr(at + 1, '\n') : NULL;
+    const char *number = at ? strstr(at, label) : NULL;
+    int64_t n = 0;
+
+    if (number && (!end || number < end))
+        n = strtoll(number + strlen(label), NULL, 10);
+    free(begin);
+    free(info);
+    return n;
+}
+
 int sup_redis_workers(sup_redis *r, const char *ns)
 {
     redisReply *ids = sup_redis_reply(r, "SMEMBERS asq:{%s}:workers", ns);
