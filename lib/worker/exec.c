@@ -50,8 +50,7 @@ void asq__run_free(struct asq__run *run)
     free(run);
 }
 
-/* On the fiber. A run that went through at once is ended by who started it, while its memory is at hand;
- * any other in its turn, behind what it has handed over before. */
+/* On the fiber. */
 static void run_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
@@ -63,6 +62,14 @@ static void run_task(struct asq__task *task)
         args = asq__inputs_args(c->inputs, &n);
     asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args,
                     n, &run->effect);
+}
+
+/* A run that went through at once is ended by who started it, while its memory is at hand; any other in
+ * its turn, behind what it has handed over before. Not before the thread has noted that it left it: were
+ * the process to die in between, a call that is committed would be counted as one that was running. */
+static void end_task(struct asq__task *task)
+{
+    struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     if (run->at_once && asq__process_is_quiet(run->w))
         run->through = true;
     else
@@ -74,6 +81,7 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
     const Asqueue__Job *job = run->call->entry->batch->jobs[run->call->index];
     const struct asq__class *cls = run->actor->object.cls;
     run->task.run = run_task;
+    run->task.ended = end_task;
     run->task.name_class = cls ? cls->def.name : job->class_name;
     run->task.name_method = job->method;
     run->task.stack_size = cls ? cls->def.stack_size : 0;

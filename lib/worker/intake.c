@@ -201,7 +201,7 @@ static void cancel_call(struct asq__wcall *c)
 {
     c->canceled = true;
     if (c->state == ASQ__CALL_DELAYED && c->retries) {
-        asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it ran again");
+        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return;
     }
     if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||

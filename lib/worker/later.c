@@ -80,11 +80,16 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
     const asq_retry *of_method = asq__object_retry(&a->object, job->kind, job->method);
     int64_t delay_ms, now = asq__now_ms();
     bool keep_place;
-    if (c->canceled || !asq__retry_wanted(job->retry, of_method, run->ctx.error.pub.code,
-                                          c->retries + 1, &delay_ms, &keep_place))
+    if (!asq__retry_wanted(job->retry, of_method, run->ctx.error.pub.code, c->retries + 1,
+                           &delay_ms, &keep_place) ||
+        delay_ms >= run->ctx.deadline_ms - now)
+        return false; /* it is not worth it, or would come too late */
+    if (c->canceled) {
+        asq__error_set(&run->ctx.error, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return false;
-    if (delay_ms >= run->ctx.deadline_ms - now || !wait(c, delay_ms))
-        return false; /* it would come too late */
+    }
+    if (!wait(c, delay_ms))
+        return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
     /* Whom a call inside the agent waits for is let in again, not queued behind it. */

@@ -181,17 +181,19 @@ static void trim(struct asq__place *p)
 static void run(struct asq__place *p, struct asq__fiber *f)
 {
     struct asq__pool *pool = p->pool;
+    struct asq__task *task = f->task;
     struct asq__task *outer = p->now.task; /* on the loop's thread a task may run another inline */
+    void (*when_ended)(struct asq__task *) = task->ended;
     struct note outer_note;
     bool is_new = false;
     if (outer)
         outer_note = p->now;
     f->turn = ASQ__TURN_RUNNING;
-    p->now.task = f->task;
+    p->now.task = task;
     p->now.since_ms = asq__now_ms_coarse();
     p->now.reported = false;
-    copy_name(p->now.class_name, f->task->name_class);
-    copy_name(p->now.method, f->task->name_method);
+    copy_name(p->now.class_name, task->name_class);
+    copy_name(p->now.method, task->name_method);
     f->class_name = p->now.class_name;
     f->method = p->now.method;
     struct asq__place *searcher = next_searcher(pool, &is_new);
@@ -200,11 +202,13 @@ static void run(struct asq__place *p, struct asq__fiber *f)
     if (searcher)
         send(searcher, is_new);
     if (pool->config.on_switch)
-        pool->config.on_switch(pool->config.user, p->index, f->task);
+        pool->config.on_switch(pool->config.user, p->index, task);
     bool ended = asq__fiber_resume(f);
     if (pool->config.on_switch)
         pool->config.on_switch(pool->config.user, p->index, outer);
     if (ended) {
+        if (when_ended)
+            when_ended(task);
         asq__fiber_free(&p->stacks, f);
         if (p->stacks.surplus)
             trim(p);

@@ -17,7 +17,10 @@ struct asq__pool;
 
 struct asq__task {
     struct asq__list node;
-    void (*run)(struct asq__task *task);  /* on a fiber; it may free the task, or have it freed */
+    void (*run)(struct asq__task *task); /* on a fiber */
+    /* When run has returned, and on_switch was told: on its thread, off the fiber. Here, or in run if
+     * this is NULL, the task may be freed, or be handed to who frees it. */
+    void (*ended)(struct asq__task *task);
     size_t stack_size;                    /* 0: the pool's */
     const char *name_class, *name_method; /* borrowed while it runs; or NULL */
 };

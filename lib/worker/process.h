@@ -428,7 +428,9 @@ bool asq__process_may_start(struct asq__process *w);
 
 /* later.c: calls that are due in the future. */
 bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now */
-/* A run has failed. True: the call is run again, later. */
+#define ASQ__CANCELED_BEFORE_RETRY "the call was cancelled before it ran again"
+/* A run has failed. True: the call is run again, later. Would it be, had it not been cancelled, then the
+ * run's error becomes that. */
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
 void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
 

@@ -170,6 +170,30 @@ START_TEST(a_delayed_call_can_be_cancelled)
 }
 END_TEST
 
+START_TEST(a_call_that_is_cancelled_while_it_fails_is_not_run_again)
+{
+    const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = 1 };
+    const asq_retry *policies[] = { &retry, NULL };
+    const int ends[] = { ASQ_ECANCELED, ASQ_EUSER(9) }; /* its own failure where it was the last */
+    asq_agent *a = agent_new("Echo", NULL);
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+        char *begun = sup_path(own("begun"));
+        asq_result *r;
+
+        options.retry = policies[i];
+        ok(asq_callv(a, "fail_when_cancelled", &options, asq_pack("[s]", begun), &r));
+        sup_wait_until(exists(begun));
+        ok(asq_result_cancel(r));
+        ck_assert_code(asq_result_wait(r, sup_limit_ms()), ends[i]);
+        asq_result_free(r);
+        free(begun);
+    }
+    asq_agent_free(a);
+}
+END_TEST
+
 static const char count_attempts[] =
     "local n = 0 for p = 0, 127 do "
     "n = n + redis.call('HLEN', 'asq:{default.' .. p .. '}:attempts') end return n";
@@ -239,6 +263,7 @@ static void add_distributed_tests(TCase *t)
     tcase_add_test(t, later_calls_go_ahead_of_a_delayed_one);
     tcase_add_test(t, a_failed_call_gives_up_its_place_unless_it_keeps_it);
     tcase_add_test(t, a_delayed_call_can_be_cancelled);
+    tcase_add_test(t, a_call_that_is_cancelled_while_it_fails_is_not_run_again);
     tcase_add_test(t, the_next_worker_knows_what_is_due_and_how_often_it_failed);
 }
 

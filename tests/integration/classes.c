@@ -248,6 +248,24 @@ static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
+/* Says that it runs by making a file, and fails once it is told that it was cancelled. */
+static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *begun;
+    FILE *f;
+    int rc;
+
+    (void) self, (void) ret;
+    if ((rc = asq_args(ctx, args, "[s]", &begun)) < 0)
+        return rc;
+    if ((f = fopen(begun, "w")) == NULL)
+        return asq_fail(ctx, ASQ_ESYS, "%s", begun);
+    fclose(f);
+    while (!asq_ctx_canceled(ctx))
+        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+    return asq_fail(ctx, ASQ_EUSER(9), "what it had begun failed");
+}
+
 /* Sums up ints, of a list or one by one, futures included. */
 static int echo_sum(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -278,6 +296,8 @@ static const asq_method echo_methods[] = { { "all", echo_all, NULL, ASQ_NONBLOCK
                                            { "who", echo_who, NULL, 0, NULL },
                                            { "nap", echo_nap, "ms", 0, NULL },
                                            { "hold", echo_hold, "begun, release", 0, NULL },
+                                           { "fail_when_cancelled", echo_fail_when_cancelled,
+                                             "begun", 0, NULL },
                                            { "sum", echo_sum, NULL, 0, NULL },
                                            { "type", echo_type, NULL, 0, NULL },
                                            { 0 } };
