@@ -265,6 +265,28 @@ START_TEST(each_switch_says_what_its_thread_runs)
 }
 END_TEST
 
+static atomic_int ended_after; /* switches */
+
+static void note_switches(struct asq__task *task)
+{
+    (void) task;
+    atomic_store(&ended_after, count_switches());
+}
+
+START_TEST(a_task_has_ended_once_its_thread_has_left_it)
+{
+    struct job job;
+    begin_switches();
+    atomic_store(&ended_after, 0);
+    job_init(&job, nothing);
+    job.task.ended = note_switches;
+    asq__pool_submit(pool, &job.task);
+    sup_wait_until(atomic_load(&ended_after) == 2);
+    check_switch(1, 1, NULL);
+    end();
+}
+END_TEST
+
 static void run_other_inline(struct job *job)
 {
     asq__pool_run_inline(pool, &job->other->task);
@@ -592,6 +614,7 @@ int main(void)
     suite_add_tcase(s, c);
     c = tcase_create("what runs where");
     tcase_add_test(c, each_switch_says_what_its_thread_runs);
+    tcase_add_test(c, a_task_has_ended_once_its_thread_has_left_it);
     tcase_add_test(c, an_inline_task_may_run_another_inside);
     tcase_add_test(c, a_thread_that_is_blocked_is_reported_once);
     tcase_add_test(c, the_loops_thread_is_reported_too);
