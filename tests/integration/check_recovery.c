@@ -157,6 +157,95 @@ START_TEST(a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again)
 }
 END_TEST
 
+static char *file_of(const char *what, int number)
+{
+    char *name = sup_format("%s %d", what, number), *path = sup_path(name);
+
+    free(name);
+    return path;
+}
+
+/* A call that waits until the file `go` is there, and then makes this one; it has begun. */
+static asq_result *cross(asq_agent *relay, int number, const char *go, asq_agent *to,
+                         const char *method, const char *args)
+{
+    char *begun = file_of("begun", number);
+    asq_result *r;
+
+    ck_assert_int_eq(asq_callv(relay, "cross", NULL,
+                               asq_pack("[s, s, a, s, O]", begun, go, to, method,
+                                        asq_pack(args, 0, 0)),
+                               &r),
+                     0);
+    sup_wait_until(asq_poll(h, 5) >= 0 && access(begun, F_OK) == 0);
+    free(begun);
+    return r;
+}
+
+static void check_result(asq_result *r)
+{
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    asq_result_free(r);
+}
+
+/* The same of two calls that different calls make: there is no order among those, and both take place, whether
+ * the later one is done (0) or waits (1) when the first is sent again. */
+START_TEST(a_nested_call_is_not_passed_over_for_one_of_another_call)
+{
+    enum { FIRST, LATER, BUSY, N };
+    uint32_t p = asq__partition_of("{one}", 5, 128);
+    pid_t w = worker_behind_proxy();
+    asq_agent *to, *relays[N];
+    asq_result *results[N] = { NULL };
+    asq_value *entered;
+    char *go[N];
+    int64_t seq, n;
+
+    ck_assert_int_eq(asq_create(h, "Relay", "{one}", &to, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        go[i] = file_of("go", i);
+        ck_assert_int_eq(asq_create(h, "Relay", NULL, &relays[i], NULL), 0);
+        /* So the owner knows the sender, and asks Redis for nothing about its calls. */
+        ck_assert_int_eq(asq_call_wait(relays[i], "call", NULL, "[a, s, []]", to, "me"), 0);
+    }
+    results[FIRST] = cross(relays[FIRST], FIRST, go[FIRST], to, "late", "[i, i]");
+    results[LATER] = cross(relays[LATER], LATER, go[LATER], to, "late", "[i, i]");
+    if (_i)
+        results[BUSY] = cross(to, BUSY, go[BUSY], relays[BUSY], "me", "[]");
+    seq = sup_redis_int(redis, "HGET asq:{default.%u}:lease seq", p);
+
+    sup_proxy_hold(proxy, "{one}.late");
+    sup_proxy_cut(proxy, SUP_CUT_ANSWER, "{one}.late");
+    sup_redis_do(redis, "CONFIG SET maxmemory 1");
+    fclose(fopen(go[FIRST], "w"));
+    sup_wait_until(sup_redis_stat(redis, "errorstats", "errorstat_OOM", ":count=") == 1);
+    sup_redis_do(redis, "CONFIG SET maxmemory 0");
+    fclose(fopen(go[LATER], "w"));
+    if (_i)
+        sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 2);
+    else
+        sup_wait_until(sup_redis_int(redis, "HGET asq:{default.%u}:lease seq", p) > seq);
+    sup_proxy_let_go(proxy);
+    if (_i) {
+        sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) > 2);
+        fclose(fopen(go[BUSY], "w"));
+        check_result(results[BUSY]);
+    }
+    check_result(results[LATER]);
+    check_result(results[FIRST]);
+    ck_assert_int_eq(asq_get(to, "entered", &entered), 0);
+    ck_assert_int_eq(asq_value_get_int(entered, &n), 0);
+    ck_assert_int_eq(n, 2);
+    asq_value_free(entered);
+    for (int i = 0; i < N; i++) {
+        asq_agent_free(relays[i]);
+        free(go[i]);
+    }
+    asq_agent_free(to);
+    load_worker_stop(w);
+}
+END_TEST
+
 START_TEST(claims_are_spread_over_time)
 {
     enum { AT_ONCE = 16, PARTITIONS = 128 };
@@ -212,6 +301,7 @@ int main(void)
     tcase_add_loop_test(t, a_commit_whose_answer_is_lost_takes_effect_once, 0, 2);
     tcase_add_test(t, commits_keep_their_order_when_answers_are_lost_under_load);
     tcase_add_test(t, a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again);
+    tcase_add_loop_test(t, a_nested_call_is_not_passed_over_for_one_of_another_call, 0, 2);
     tcase_add_test(t, claims_are_spread_over_time);
     tcase_add_test(t, who_is_turned_away_comes_again_later_and_later);
     suite_add_tcase(s, t);
