@@ -180,16 +180,28 @@ void asq__object_revive(struct asq__object *o)
 
 /* ---- state: live → record ---- */
 
+static int encode_record(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
+                         const void *state, size_t state_n, struct asq__record **ret)
+{
+    const asq_class *def = &o->cls->def;
+    struct asq__buf whole;
+    asq__buf_init(&whole, ctx->env->max_message_size * 2 + 4096);
+    int rc = asq__record_encode(def->name, def->version, args, args_n, state, state_n, &whole);
+    if (rc == 0 && !(*ret = asq__record_new(whole.data, whole.len)))
+        rc = ASQ_ENOMEM;
+    asq__buf_release(&whole);
+    return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
+}
+
 /* Encodes the live form with the given creation arguments. */
 static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
                        struct asq__record **ret)
 {
     const asq_class *def = &o->cls->def;
-    struct asq__buf state, whole;
+    struct asq__buf state;
     asq_value *saved = NULL;
     int rc = 0;
     asq__buf_init(&state, ctx->env->max_message_size);
-    asq__buf_init(&whole, ctx->env->max_message_size * 2 + 4096);
     if (def->save) {
         rc = def->save(o->self, &saved);
         if (rc == 0 && !saved)
@@ -199,18 +211,14 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
     }
     if (rc == 0) {
         rc = asq__value_encode(def->save ? saved : o->state, &state);
-        if (rc == 0)
-            rc = asq__record_encode(def->name, def->version, args, args_n, state.data, state.len,
-                                    &whole);
-        if (rc == 0 && !(*ret = asq__record_new(whole.data, whole.len)))
-            rc = ASQ_ENOMEM;
         if (rc < 0)
             asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
                      o->id, asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
+        else
+            rc = encode_record(ctx, o, args, args_n, state.data, state.len, ret);
     }
     asq_value_free(saved);
     asq__buf_release(&state);
-    asq__buf_release(&whole);
     return rc;
 }
 
@@ -285,6 +293,25 @@ static void take_failure(asq_ctx *ctx, int rc)
     asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name, asq_strerror(rc));
 }
 
+/* The first live form. */
+static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
+{
+    const asq_class *def = &o->cls->def;
+    if (!def->save && !(o->state = asq_value_map()))
+        return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    o->live = true;
+    if (!def->create)
+        return 0;
+    void *self = NULL;
+    int rc = def->create(ctx, args, &self);
+    if (rc < 0 || ctx->error.pub.code) {
+        take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+        return ctx->error.pub.code;
+    }
+    o->self = self;
+    return 0;
+}
+
 static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
                    const asq_value *args, const void *raw, size_t raw_n, bool or_get,
                    struct asq__effect *ret)
@@ -307,27 +334,14 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
         goto failed;
     }
     ctx->cls = o->cls = cls;
-    if (!cls->def.save) {
-        bool named = !cls->def.create && asq_value_type(args) == ASQ_MAP;
-        o->state = named ? asq_value_copy(args) : asq_value_map();
-        if (!o->state) {
-            asq_fail(ctx, ASQ_ENOMEM, "out of memory");
-            goto failed;
-        }
-    }
-    o->live = true;
-    if (cls->def.create) {
-        void *self = NULL;
-        rc = cls->def.create(ctx, args, &self);
-        if (rc < 0 || ctx->error.pub.code) {
-            take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
-            goto failed;
-        }
-        o->self = self;
-    }
     struct asq__record *record;
-    if (encode_live(ctx, o, raw, raw_n, &record) < 0)
+    if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP) {
+        /* The arguments are the state: it comes to life when it is called. */
+        if (encode_record(ctx, o, raw, raw_n, raw, raw_n, &record) < 0)
+            goto failed;
+    } else if (make_new(ctx, o, args) < 0 || encode_live(ctx, o, raw, raw_n, &record) < 0) {
         goto failed;
+    }
     free(o->failure);
     o->failure = NULL;
     replace_record(o, record);

@@ -47,6 +47,15 @@ enum {
     MESSAGE_SIZE = 16384
 };
 
+/* An agent whose calls may wait for what is parked inside. */
+struct asq__probing {
+    struct asq__list node; /* in process->held_up */
+    struct asq__actor *actor;
+    unsigned probes;             /* sent since then */
+    int64_t probed_ms, probe_ms; /* the last, and when to send the next */
+    bool changed;                /* since the last one */
+};
+
 struct search {
     const char *agent;
     uint64_t born_ms;
@@ -491,13 +500,14 @@ static void add_roots(struct search *s, const struct asq__actor *a)
 }
 
 /* True: a probe has left. */
-static bool probe_agent(struct asq__actor *a)
+static bool probe_agent(struct asq__probing *p)
 {
+    const struct asq__actor *a = p->actor;
     struct asq__process *w = a->part->w;
     struct search s = { .agent = a->id,
                         .born_ms = redis_now_ms(w),
-                        .fresh = a->changed || a->probes <= FRESH_PROBES };
-    a->changed = false;
+                        .fresh = p->changed || p->probes <= FRESH_PROBES };
+    p->changed = false;
     if (asq__waits_init(&s.waits) < 0)
         return false;
     add_roots(&s, a);
@@ -518,9 +528,9 @@ static void look_at_ms(struct asq__process *w, int64_t at_ms)
     ev_timer_start(w->loop, &w->probe);
 }
 
-static int64_t pause_ms(const struct asq__actor *a, int64_t most)
+static int64_t pause_ms(const struct asq__probing *p, int64_t most)
 {
-    int64_t pause = (int64_t) FIRST_MS << (a->probes < 10 ? a->probes : 10);
+    int64_t pause = (int64_t) FIRST_MS << (p->probes < 10 ? p->probes : 10);
     return pause < most ? pause : most;
 }
 
@@ -534,28 +544,35 @@ void asq__deadlock_note(struct asq__actor *a)
     struct asq__process *w = a->part->w;
     if (a->orphan || a->sharing || (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant)))
         return;
+    struct asq__probing *p = a->probing;
     int64_t now = asq__now_ms_coarse();
-    if (asq__list_empty(&a->held_up)) {
-        asq__list_add(&w->held_up, &a->held_up);
-        a->probes = 0;
-        a->probe_ms = now + FIRST_MS;
-    } else if (!a->changed) {
-        int64_t soon = a->probed_ms + pause_ms(a, CHANGED_MS);
+    if (!p) {
+        if (!(p = calloc(1, sizeof *p)))
+            return; /* what comes next will note it */
+        p->actor = a;
+        p->probe_ms = now + FIRST_MS;
+        asq__list_add(&w->held_up, &p->node);
+        a->probing = p;
+    } else if (!p->changed) {
+        int64_t soon = p->probed_ms + pause_ms(p, CHANGED_MS);
         if (soon < now + FIRST_MS)
             soon = now + FIRST_MS;
-        if (soon < a->probe_ms)
-            a->probe_ms = soon;
+        if (soon < p->probe_ms)
+            p->probe_ms = soon;
     } else {
         return; /* one is due soon */
     }
-    a->changed = true;
-    look_at_ms(w, a->probe_ms);
+    p->changed = true;
+    look_at_ms(w, p->probe_ms);
 }
 
 void asq__deadlock_forget(struct asq__actor *a)
 {
-    asq__list_del(&a->held_up);
-    a->changed = false;
+    if (!a->probing)
+        return;
+    asq__list_del(&a->probing->node);
+    free(a->probing);
+    a->probing = NULL;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -572,26 +589,27 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     for (int i = 0; i < LOOK_AT_ONCE && budget > 0; i++) {
         if (!(node = asq__list_pop(&w->held_up)))
             break;
-        struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, held_up);
+        struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
+        struct asq__actor *a = p->actor;
         if (asq__actor_is_moving(a) ||
             (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))) {
             asq__deadlock_forget(a);
             continue;
         }
         asq__list_add(&looked, node); /* where a call that is failed may take it out */
-        if (a->probe_ms <= now) {
-            a->probes++;
-            a->probed_ms = now;
-            a->probe_ms = now + pause_ms(a, PAUSE_MS);
+        if (p->probe_ms <= now) {
+            p->probes++;
+            p->probed_ms = now;
+            p->probe_ms = now + pause_ms(p, PAUSE_MS);
             if (can)
-                budget -= probe_agent(a) ? SENDING_COSTS : 1;
+                budget -= probe_agent(p) ? SENDING_COSTS : 1; /* which may be gone now */
         }
     }
     bool more = !asq__list_empty(&w->held_up);
     ASQ__LIST_EACH (it, &looked) {
-        const struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, held_up);
-        if (a->probe_ms < next)
-            next = a->probe_ms;
+        const struct asq__probing *p = ASQ__CONTAINER(it, struct asq__probing, node);
+        if (p->probe_ms < next)
+            next = p->probe_ms;
     }
     asq__list_splice(&w->held_up, &looked);
     if (more && next > now + FIRST_MS)

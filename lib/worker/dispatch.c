@@ -43,8 +43,6 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
     a->part = p;
     asq__object_init(&a->object, a->id);
     asq__list_init(&a->where);
-    asq__list_init(&a->load);
-    asq__list_init(&a->held_up);
     asq__list_init(&a->mailbox);
     asq__list_init(&a->reentrant);
     asq__list_init(&a->insiders);
@@ -58,7 +56,6 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
 void asq__actor_free(struct asq__actor *a)
 {
     asq__actor_unlist(a);
-    asq__list_del(&a->load);
     asq__deadlock_forget(a);
     if (!a->orphan)
         asq__table_del(&a->part->actors, &a->node);
@@ -155,7 +152,7 @@ void asq__evict_idle(struct asq__process *w)
 
 /* ---- loading ---- */
 
-struct fetch {
+struct asq__fetch {
     struct asq__partition *p;
     uint64_t ownership;
     size_t n;
@@ -198,7 +195,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
 
 static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct fetch *f = user;
+    struct asq__fetch *f = user;
     struct asq__partition *p = f->p;
     (void) c;
     if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
@@ -225,39 +222,18 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
     free(f);
 }
 
-static void want_record(struct asq__actor *a)
+static void send_fetch(struct asq__partition *p)
 {
-    struct asq__partition *p = a->part;
-    if (a->loading)
-        return;
-    a->loading = true;
-    asq__list_add(&p->loads, &a->load);
-    if (asq__list_empty(&p->loading))
-        asq__list_add(&p->w->loads, &p->loading);
-}
-
-static void fetch_some(struct asq__partition *p)
-{
+    struct asq__fetch *f = p->fetch;
     const char *argv[FETCH_AT_ONCE + 2];
     char key[ASQ__KEY_MAX];
-    struct fetch *f = malloc(sizeof *f);
-    struct asq__list *node;
-    if (!f) {
-        p->doomed = true;
-        asq__list_init(&p->loads); /* they are dropped with it */
-        return;
-    }
-    f->p = p;
-    f->ownership = p->ownership;
-    f->n = 0;
+    p->fetch = NULL;
+    asq__list_del(&p->fetching);
     asq__keys_agents(asq__redis_keys(p->w->redis), p->number, key);
     argv[0] = "HMGET";
     argv[1] = key;
-    while (f->n < FETCH_AT_ONCE && (node = asq__list_pop(&p->loads))) {
-        struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, load);
-        f->actors[f->n] = a;
-        argv[2 + f->n++] = a->id;
-    }
+    for (size_t i = 0; i < f->n; i++)
+        argv[2 + i] = f->actors[i]->id;
     if (asq__conn_argv(asq__redis_conn(p->w->redis, p->number), on_fetched, f, (int) f->n + 2, argv,
                        NULL) < 0) {
         for (size_t i = 0; i < f->n; i++)
@@ -266,14 +242,38 @@ static void fetch_some(struct asq__partition *p)
     }
 }
 
+static void want_record(struct asq__actor *a)
+{
+    struct asq__partition *p = a->part;
+    if (a->loading)
+        return;
+    if (!p->fetch) {
+        if (!(p->fetch = malloc(sizeof *p->fetch))) {
+            p->doomed = true;
+            return;
+        }
+        p->fetch->p = p;
+        p->fetch->ownership = p->ownership;
+        p->fetch->n = 0;
+        asq__list_add(&p->w->fetching, &p->fetching);
+    }
+    a->loading = true;
+    p->fetch->actors[p->fetch->n++] = a;
+    if (p->fetch->n == FETCH_AT_ONCE)
+        send_fetch(p);
+}
+
 void asq__fetch_records(struct asq__process *w)
 {
-    struct asq__list *node;
-    while ((node = asq__list_pop(&w->loads))) {
-        struct asq__partition *p = ASQ__CONTAINER(node, struct asq__partition, loading);
-        while (!asq__list_empty(&p->loads))
-            fetch_some(p);
-    }
+    while (!asq__list_empty(&w->fetching))
+        send_fetch(ASQ__CONTAINER(w->fetching.next, struct asq__partition, fetching));
+}
+
+void asq__fetch_drop(struct asq__partition *p)
+{
+    asq__list_del(&p->fetching);
+    free(p->fetch);
+    p->fetch = NULL;
 }
 
 /* ---- what may start ---- */

@@ -170,20 +170,16 @@ static struct asq__fiber *place(const struct asq__stack *stack)
     return (struct asq__fiber *) (top & ~(uintptr_t) 63);
 }
 
-static int fiber_map(struct asq__stacks *stacks, unsigned shift, struct asq__fiber **ret)
+static struct asq__fiber *fiber_on(struct asq__stacks *stacks, const struct asq__stack *stack,
+                                   unsigned shift)
 {
-    struct asq__stack stack;
-    int rc = asq__stack_map(stacks, shift, &stack);
-    if (rc < 0)
-        return rc;
-    struct asq__fiber *f = place(&stack);
+    struct asq__fiber *f = place(stack);
     *f = (struct asq__fiber){ .shift = (unsigned char) shift,
                               .swaps = stacks->shadow_stack,
-                              .stack = stack,
+                              .stack = *stack,
                               .tsan = asq__tsan_fiber_new() };
     asq__list_init(&f->node);
-    *ret = f;
-    return 0;
+    return f;
 }
 
 /* NULL: it is gone. Else its stack could not be unmapped, and is there for a new beginning. */
@@ -194,13 +190,7 @@ static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fi
     asq__tsan_fiber_free(f->tsan);
     if (asq__stack_unmap(stacks, &stack))
         return NULL;
-    f = place(&stack);
-    *f = (struct asq__fiber){ .shift = (unsigned char) shift,
-                              .swaps = stacks->shadow_stack,
-                              .stack = stack,
-                              .tsan = asq__tsan_fiber_new() };
-    asq__list_init(&f->node);
-    return f;
+    return fiber_on(stacks, &stack, shift);
 }
 
 int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(void *arg),
@@ -219,9 +209,11 @@ int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(v
         pool->kept[i].ncold--;
         f = ASQ__CONTAINER(node, struct asq__fiber, node);
     } else {
-        int rc = fiber_map(pool->stacks, shift, &f);
+        struct asq__stack stack;
+        int rc = asq__stack_map(pool->stacks, shift, &pool->kept[i].reserve, &stack);
         if (rc < 0)
             return rc;
+        f = fiber_on(pool->stacks, &stack, shift);
     }
     f->place = NULL;
     f->task = NULL;
@@ -309,6 +301,7 @@ void asq__stack_pool_release(struct asq__stack_pool *pool)
         drop_all(pool, &pool->kept[i].hot);
         drop_all(pool, &pool->kept[i].cold);
         pool->kept[i].nhot = pool->kept[i].ncold = pool->kept[i].unused = 0;
+        asq__stack_reserve_release(&pool->kept[i].reserve, i + ASQ__STACK_MIN_SHIFT);
     }
     pool->surplus = 0;
 }

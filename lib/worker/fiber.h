@@ -60,6 +60,7 @@ struct asq__stack_pool {
     struct asq__stacks *stacks;
     struct {
         struct asq__list hot, cold; /* of fibers */
+        struct asq__stack_reserve reserve;
         unsigned nhot, ncold;
         unsigned unused; /* hot ones that were not needed since the last trim */
     } kept[ASQ__STACK_SIZES];

@@ -216,7 +216,6 @@ static void drop_actor(struct asq__node *node, void *user)
     asq__deadlock_forget(a);
     a->orphan = true; /* the calls that waited went with their entries */
     a->loading = false;
-    asq__list_del(&a->load);
     if (a->inside == 0)
         asq__actor_free(a);
 }
@@ -249,7 +248,7 @@ static void drop_all(struct asq__partition *p)
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
-    asq__list_del(&p->loading);
+    asq__fetch_drop(p);
     asq__table_each(&p->entries, drop_entry, p);
     asq__table_each(&p->actors, drop_actor, NULL);
     asq__senders_forget(p);
@@ -367,8 +366,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->intake);
         asq__list_init(&p->leaving);
         asq__list_init(&p->busy);
-        asq__list_init(&p->loads);
-        asq__list_init(&p->loading);
+        asq__list_init(&p->fetching);
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
         asq__list_init(&p->held);

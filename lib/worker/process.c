@@ -478,7 +478,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .log_user = w };
     asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
-    asq__list_init(&w->loads);
+    asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
     asq__list_init(&w->claims);
     asq__list_init(&w->held_up);

@@ -108,11 +108,11 @@ struct asq__entry {
 
 /* ---- an agent in memory ---- */
 
+/* There are as many as agents in memory: what only those in use need is kept apart, or small. */
 struct asq__actor {
     struct asq__node node; /* in part->actors, by id */
     struct asq__list
         where; /* in process->idle or idle_live when nothing concerns it, else in part->busy */
-    struct asq__list load; /* in part->loads while its record is wanted */
     struct asq__partition *part;
     struct asq__object object;
     struct asq__list mailbox;   /* calls that wait, first in first out */
@@ -123,17 +123,13 @@ struct asq__actor {
     unsigned sharing;           /* run now, beside each other; then nobody has the turn */
     unsigned inside;            /* calls begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
-    struct asq__list
-        held_up;     /* in process->held_up while its calls may wait for what is parked inside */
-    unsigned probes; /* sent since then */
-    int64_t probed_ms, probe_ms; /* the last, and when to send the next */
-    bool changed;                /* since the last one */
-    uint64_t saved_seq;          /* the commit that carries its last effect */
-    int64_t idle_since_ms;
-    size_t bytes;   /* that it is counted with */
-    bool idle_live; /* … it is in */
+    bool idle_live;             /* where = process->idle_live */
     bool busy, loading, loaded;
-    bool orphan; /* its partition was lost: freed when nothing is inside */
+    struct asq__probing *probing; /* while it may be part of a deadlock; deadlock.c's */
+    uint64_t saved_seq;           /* the commit that carries its last effect */
+    int64_t idle_since_ms;
+    size_t bytes; /* that it is counted with */
+    bool orphan;  /* its partition was lost: freed when nothing is inside */
     char id[];
 };
 
@@ -169,8 +165,8 @@ struct asq__partition {
     /* Agents. */
     struct asq__table actors;
     struct asq__list busy;    /* actors that something concerns */
-    struct asq__list loads;   /* actors whose records are to be fetched at the end of the cycle */
-    struct asq__list loading; /* in process->loads while there are some */
+    struct asq__fetch *fetch;  /* actors whose records are asked for at the end of the cycle; or NULL */
+    struct asq__list fetching; /* in process->fetching meanwhile */
     size_t inside;            /* calls on fibers */
     struct asq__attempt *attempts; /* what is known of calls from before, by call id */
     size_t nattempts;
@@ -269,7 +265,7 @@ struct asq__process {
     struct asq__reader **readers;
     size_t nreaders;
     struct asq__list ready;   /* partitions with an open commit */
-    struct asq__list loads;   /* partitions with records to fetch */
+    struct asq__list fetching; /* partitions with records to fetch */
     struct asq__list leaving; /* partitions with a backlog */
     struct asq__list claims;  /* partitions to be claimed */
     size_t claims_in_flight;
@@ -413,6 +409,7 @@ struct asq__passed {
 bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
+void asq__fetch_drop(struct asq__partition *p);
 void asq__run_finished(struct asq__handover *h);
 void asq__run_parks(struct asq__run *run); /* it waits: others may have its turn */
 void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn */

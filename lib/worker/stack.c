@@ -1,9 +1,8 @@
 /*
- * stack.c: stacks for fibers. Each is a mapping of its own with a guard at its low end, so that an
- * overflow is a fault at a known address instead of another fiber's memory. Mappings of the same kind
- * side by side are one to the kernel, so their number does not matter, except with guards by mprotect:
- * those take two each of the 65,530 that a process may have. Half of that is left to everybody else,
- * and stacks beyond go without a guard.
+ * stack.c: stacks for fibers. Each has a guard at its low end, so that an overflow is a fault at a known
+ * address instead of another fiber's memory. Mappings of the same kind side by side are one to the kernel,
+ * so their number does not matter, except with guards by mprotect: those take two each of the 65,530 that a
+ * process may have. Half of that is left to everybody else, and stacks beyond go without a guard.
  *
  * Which stacks are kept for reuse is up to fiber.c.
  */
@@ -26,7 +25,13 @@
 #endif
 
 /* Wide enough that a frame of ordinary size cannot step over it. */
-enum { GUARD_SIZE = 16 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
+enum {
+    GUARD_SIZE = 16 << 10,
+    MEASURE_PAGES = 256,
+    MAX_MAP_COUNT = 65530,
+    RESERVE_STACKS = 64, /* taken at once at most, and so many bytes: */
+    RESERVE_BYTES = 16 << 20
+};
 
 static size_t page_size(void)
 {
@@ -117,17 +122,43 @@ static void add_guard(struct asq__stacks *s, struct asq__stack *stack)
     atomic_fetch_add(&s->unguarded, 1);
 }
 
-int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack *ret)
+/* Takes more each time, as long as there are more: a few stacks are all that most threads ever need. */
+static bool refill(struct asq__stack_reserve *r, size_t size)
 {
-    struct asq__stack stack = { .size = (size_t) 1 << shift };
-    stack.low = map(stack.size);
-    if (!stack.low)
-        return ASQ_ENOMEM;
+    size_t n = r->taken ? 2 * r->taken : 1;
+    if (n > RESERVE_STACKS)
+        n = RESERVE_STACKS;
+    if (n > RESERVE_BYTES / size)
+        n = size < RESERVE_BYTES ? RESERVE_BYTES / size : 1;
+    if (!(r->next = map(n * size)) && n > 1)
+        r->next = map((n = 1) * size);
+    if (!r->next)
+        return false;
+    r->left = r->taken = n;
 #ifdef MADV_NOHUGEPAGE
     /* One huge page for the first byte of a stack would be 500 times what is wanted. Newer kernels
      * take MAP_STACK for that; an error means that there are no huge pages. */
-    madvise(stack.low, stack.size, MADV_NOHUGEPAGE);
+    madvise(r->next, n * size, MADV_NOHUGEPAGE);
 #endif
+    return true;
+}
+
+void asq__stack_reserve_release(struct asq__stack_reserve *r, unsigned shift)
+{
+    if (r->left)
+        munmap(r->next, r->left << shift);
+    *r = (struct asq__stack_reserve){ 0 };
+}
+
+int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack_reserve *reserve,
+                   struct asq__stack *ret)
+{
+    struct asq__stack stack = { .size = (size_t) 1 << shift };
+    if (reserve->left == 0 && !refill(reserve, stack.size))
+        return ASQ_ENOMEM;
+    stack.low = reserve->next;
+    reserve->next += stack.size;
+    reserve->left--;
     add_guard(s, &stack);
     stack.valgrind_id = ASQ__VALGRIND_STACK(stack.low + stack.guard_size, stack.low + stack.size);
     atomic_fetch_add(&s->mapped, 1);

@@ -38,6 +38,14 @@ struct asq__stack {
     unsigned valgrind_id;
 };
 
+/* Address space for the next stacks of one size: taken for several at once, as a mapping costs as much as all
+ * the rest of making a stack. One thread's; zeroed at first. */
+struct asq__stack_reserve {
+    char *next;
+    size_t left;  /* stacks */
+    size_t taken; /* … last time */
+};
+
 /* Finds out what kind of guard the kernel offers. */
 void asq__stacks_init(struct asq__stacks *s);
 
@@ -45,7 +53,9 @@ void asq__stacks_init(struct asq__stacks *s);
 unsigned asq__stack_shift(size_t size);
 
 /* 0 or ASQ_ENOMEM. Without a guard when there can be none: counted in s->unguarded. */
-int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack *ret);
+int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack_reserve *reserve,
+                   struct asq__stack *ret);
+void asq__stack_reserve_release(struct asq__stack_reserve *reserve, unsigned shift);
 /* False when the kernel refuses, for too many mappings: then the stack is still there, emptied. */
 bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack);
 
