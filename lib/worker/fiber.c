@@ -210,7 +210,7 @@ int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(v
         f = ASQ__CONTAINER(node, struct asq__fiber, node);
     } else {
         struct asq__stack stack;
-        int rc = asq__stack_map(pool->stacks, shift, &pool->kept[i].reserve, &stack);
+        int rc = asq__stack_new(pool->stacks, &pool->kept[i].reserve, shift, &stack);
         if (rc < 0)
             return rc;
         f = fiber_on(pool->stacks, &stack, shift);
@@ -301,7 +301,7 @@ void asq__stack_pool_release(struct asq__stack_pool *pool)
         drop_all(pool, &pool->kept[i].hot);
         drop_all(pool, &pool->kept[i].cold);
         pool->kept[i].nhot = pool->kept[i].ncold = pool->kept[i].unused = 0;
-        asq__stack_reserve_release(&pool->kept[i].reserve, i + ASQ__STACK_MIN_SHIFT);
+        asq__stack_reserve_release(pool->stacks, &pool->kept[i].reserve, i + ASQ__STACK_MIN_SHIFT);
     }
     pool->surplus = 0;
 }

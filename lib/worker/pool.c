@@ -514,6 +514,7 @@ void asq__pool_free(struct asq__pool *pool)
         asq__stack_pool_release(&p->stacks);
         pthread_cond_destroy(&p->bell);
     }
+    asq__stacks_release(&pool->stacks);
     asq__fiber_thread_release();
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);

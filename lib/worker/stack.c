@@ -4,7 +4,7 @@
  * so their number does not matter, except with guards by mprotect: those take two each of the 65,530 that a
  * process may have. Half of that is left to everybody else, and stacks beyond go without a guard.
  *
- * Which stacks are kept for reuse is up to fiber.c.
+ * Where new ones come from is up to stack_reserve.c, which are kept for reuse to fiber.c.
  */
 #include "worker/stack.h"
 
@@ -25,13 +25,7 @@
 #endif
 
 /* Wide enough that a frame of ordinary size cannot step over it. */
-enum {
-    GUARD_SIZE = 16 << 10,
-    MEASURE_PAGES = 256,
-    MAX_MAP_COUNT = 65530,
-    RESERVE_STACKS = 64, /* taken at once at most, and so many bytes: */
-    RESERVE_BYTES = 16 << 20
-};
+enum { GUARD_SIZE = 16 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
 
 static size_t page_size(void)
 {
@@ -90,6 +84,12 @@ void asq__stacks_init(struct asq__stacks *s)
     atomic_init(&s->mapped, 0);
     atomic_init(&s->unguarded, 0);
     atomic_init(&s->high_water, 0);
+    asq__stack_maker_init(&s->maker);
+}
+
+void asq__stacks_release(struct asq__stacks *s)
+{
+    asq__stack_maker_release(&s->maker);
 }
 
 unsigned asq__stack_shift(size_t size)
@@ -122,48 +122,30 @@ static void add_guard(struct asq__stacks *s, struct asq__stack *stack)
     atomic_fetch_add(&s->unguarded, 1);
 }
 
-/* Takes more each time, as long as there are more: a few stacks are all that most threads ever need. */
-static bool refill(struct asq__stack_reserve *r, size_t size)
+char *asq__stack_space(size_t size)
 {
-    size_t n = r->taken ? 2 * r->taken : 1;
-    if (n > RESERVE_STACKS)
-        n = RESERVE_STACKS;
-    if (n > RESERVE_BYTES / size)
-        n = size < RESERVE_BYTES ? RESERVE_BYTES / size : 1;
-    if (!(r->next = map(n * size)) && n > 1)
-        r->next = map((n = 1) * size);
-    if (!r->next)
-        return false;
-    r->left = r->taken = n;
+    char *low = map(size);
 #ifdef MADV_NOHUGEPAGE
     /* One huge page for the first byte of a stack would be 500 times what is wanted. Newer kernels
      * take MAP_STACK for that; an error means that there are no huge pages. */
-    madvise(r->next, n * size, MADV_NOHUGEPAGE);
+    if (low)
+        madvise(low, size, MADV_NOHUGEPAGE);
 #endif
-    return true;
+    return low;
 }
 
-void asq__stack_reserve_release(struct asq__stack_reserve *r, unsigned shift)
+void asq__stack_space_release(char *low, size_t size)
 {
-    if (r->left)
-        munmap(r->next, r->left << shift);
-    *r = (struct asq__stack_reserve){ 0 };
+    if (size)
+        munmap(low, size);
 }
 
-int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack_reserve *reserve,
-                   struct asq__stack *ret)
+struct asq__stack asq__stack_make(struct asq__stacks *s, char *low, size_t size)
 {
-    struct asq__stack stack = { .size = (size_t) 1 << shift };
-    if (reserve->left == 0 && !refill(reserve, stack.size))
-        return ASQ_ENOMEM;
-    stack.low = reserve->next;
-    reserve->next += stack.size;
-    reserve->left--;
+    struct asq__stack stack = { .low = low, .size = size };
     add_guard(s, &stack);
     stack.valgrind_id = ASQ__VALGRIND_STACK(stack.low + stack.guard_size, stack.low + stack.size);
-    atomic_fetch_add(&s->mapped, 1);
-    *ret = stack;
-    return 0;
+    return stack;
 }
 
 bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack)

@@ -1,12 +1,16 @@
 /*
- * stack.h: stacks for fibers: mapping, guards against overflow, measuring how deep they were used.
+ * stack.h: stacks for fibers: mapping, guards against overflow, measuring how deep they were used; and the
+ * reserve that new ones are taken from.
  */
 #ifndef ASQ_WORKER_STACK_H
 #define ASQ_WORKER_STACK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "value/list.h"
 
 #define ASQ__STACK_DEFAULT   ((size_t) 256 << 10)
 #define ASQ__STACK_MIN_SHIFT 14 /* 16 KiB */
@@ -19,6 +23,15 @@ enum asq__guard {
     ASQ__GUARD_INSTALL, /* MADV_GUARD_INSTALL (Linux 6.13): costs no mapping */
 };
 
+/* The thread that makes stacks ahead; stack_reserve.c. */
+struct asq__stack_maker {
+    pthread_mutex_t lock;
+    pthread_cond_t bell, made;
+    struct asq__list orders;
+    pthread_t thread;
+    bool started, stopping;
+};
+
 /* What the stacks of a process have in common. Any thread. */
 struct asq__stacks {
     enum asq__guard guard;
@@ -27,6 +40,7 @@ struct asq__stacks {
     atomic_size_t mapped;     /* stacks there are */
     atomic_size_t unguarded;  /* stacks made without a guard, ever */
     atomic_size_t high_water; /* bytes of the deepest use seen */
+    struct asq__stack_maker maker;
 };
 
 /* low is the lowest address, of the guard. All of size is mapped, the guard included. */
@@ -38,24 +52,19 @@ struct asq__stack {
     unsigned valgrind_id;
 };
 
-/* Address space for the next stacks of one size: taken for several at once, as a mapping costs as much as all
- * the rest of making a stack. One thread's; zeroed at first. */
-struct asq__stack_reserve {
-    char *next;
-    size_t left;  /* stacks */
-    size_t taken; /* … last time */
-};
-
 /* Finds out what kind of guard the kernel offers. */
 void asq__stacks_init(struct asq__stacks *s);
+/* When no reserve is left. */
+void asq__stacks_release(struct asq__stacks *s);
 
 /* The power of two that is mapped for a stack of `size` bytes (0: the default), as its shift. */
 unsigned asq__stack_shift(size_t size);
 
-/* 0 or ASQ_ENOMEM. Without a guard when there can be none: counted in s->unguarded. */
-int asq__stack_map(struct asq__stacks *s, unsigned shift, struct asq__stack_reserve *reserve,
-                   struct asq__stack *ret);
-void asq__stack_reserve_release(struct asq__stack_reserve *reserve, unsigned shift);
+/* Address space for stacks; NULL: there is none. */
+char *asq__stack_space(size_t size);
+void asq__stack_space_release(char *low, size_t size);
+/* A stack on all of it. Without a guard when there can be none: counted in s->unguarded. */
+struct asq__stack asq__stack_make(struct asq__stacks *s, char *low, size_t size);
 /* False when the kernel refuses, for too many mappings: then the stack is still there, emptied. */
 bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack);
 
@@ -67,5 +76,22 @@ size_t asq__stack_measure(struct asq__stacks *s, const struct asq__stack *stack)
 void asq__stack_empty(struct asq__stacks *s, const struct asq__stack *stack, size_t keep);
 
 bool asq__stack_in_guard(const struct asq__stack *stack, const void *address);
+
+/* stack_reserve.c: what one thread takes its next stacks of one size from; zeroed at first. */
+struct asq__stack_reserve {
+    struct asq__stack_batch *batch; /* made ahead; or NULL */
+    struct asq__stack_batch *next;  /* on order; or NULL */
+    char *low;                      /* address space for further ones, */
+    size_t left;                    /* so many, */
+    size_t taken;                   /* of as many as were taken last */
+};
+
+/* 0 or ASQ_ENOMEM. */
+int asq__stack_new(struct asq__stacks *s, struct asq__stack_reserve *reserve, unsigned shift,
+                   struct asq__stack *ret);
+void asq__stack_reserve_release(struct asq__stacks *s, struct asq__stack_reserve *reserve,
+                                unsigned shift);
+void asq__stack_maker_init(struct asq__stack_maker *m);
+void asq__stack_maker_release(struct asq__stack_maker *m);
 
 #endif

@@ -43,6 +43,7 @@ static void end(void)
 {
     asq__stack_pool_release(&pool);
     ck_assert_uint_eq(atomic_load(&stacks.mapped), 0);
+    asq__stacks_release(&stacks);
 }
 
 static struct asq__fiber *fiber(void (*fn)(void *arg), void *arg)
@@ -457,6 +458,43 @@ START_TEST(stacks_that_were_not_needed_for_a_while_go)
 }
 END_TEST
 
+static void count_twice(void *arg)
+{
+    ++*(int *) arg;
+    asq__fiber_park();
+    ++*(int *) arg;
+}
+
+/* One thread goes on needing stacks, another makes them ahead of it; the end comes while it makes some. */
+START_TEST(stacks_that_were_made_ahead_are_as_good)
+{
+    enum { ROUNDS = 10, AFTER = 10 };
+    const unsigned i = asq__stack_shift(0) - ASQ__STACK_MIN_SHIFT;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct asq__list fibers, *node;
+        int after = 0, count = 0, n = 0;
+        begin(_i);
+        asq__list_init(&fibers);
+        for (; after < AFTER; n++) {
+            struct asq__fiber *f = fiber(count_twice, &count);
+            ck_assert_uint_gt(f->stack.guard_size, 0);
+            ck_assert(!asq__fiber_resume(f));
+            asq__list_add(&fibers, &f->node);
+            after += pool.kept[i].reserve.batch != NULL;
+        }
+        ck_assert_int_eq(count, n);
+        while ((node = asq__list_pop(&fibers))) {
+            struct asq__fiber *f = ASQ__CONTAINER(node, struct asq__fiber, node);
+            ck_assert(asq__fiber_resume(f));
+            asq__fiber_free(&pool, f);
+        }
+        ck_assert_int_eq(count, 2 * n);
+        ck_assert_uint_eq(atomic_load(&stacks.mapped), (size_t) n);
+        end();
+    }
+}
+END_TEST
+
 static size_t resident(const struct asq__stack *s)
 {
     size_t page = (size_t) sysconf(_SC_PAGESIZE), n = 0, pages = (s->size - s->guard_size) / page;
@@ -699,6 +737,7 @@ int main(void)
     tcase_add_test(c, the_deepest_use_is_measured);
     tcase_add_test(c, the_deepest_use_is_measured_before_a_stack_goes);
     tcase_add_loop_test(c, stacks_that_were_not_needed_for_a_while_go, 0, 2);
+    tcase_add_loop_test(c, stacks_that_were_made_ahead_are_as_good, 0, 2);
     tcase_add_loop_test(c, an_unused_stack_keeps_no_more_than_its_fiber_needs, 0, 2);
     tcase_add_test(c, guards_by_mprotect_leave_mappings_for_others);
     tcase_add_test(c, without_memory_there_is_no_fiber);

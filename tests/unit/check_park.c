@@ -387,6 +387,7 @@ START_TEST(what_a_switch_costs)
         ns[swaps] = (seconds() - t) * 1e9 / n;
         asq__fiber_free(&stack_pool, f);
         asq__stack_pool_release(&stack_pool);
+        asq__stacks_release(&stacks);
     }
     printf("# resume and park: %.0f ns by _longjmp, %.0f ns by swapcontext\n", ns[0], ns[1]);
 }
