@@ -29,12 +29,13 @@ struct asq__reader {
     struct asq__conn *conn;
     struct asq__partition *parts[STREAMS];
     size_t n;
-    /* What the read under way has asked for. A partition that was lost and claimed again meanwhile is
-     * another one: its entries are to be read from the start. */
-    struct {
+    /* What the read under way, or the last one, has asked for. A partition that was lost and claimed again
+     * meanwhile is another one: its entries are to be read from the start. */
+    struct asked {
         struct asq__partition *part;
         uint64_t ownership;
-        char key[ASQ__KEY_MAX];
+        struct asq__stream_id after;
+        char key[ASQ__KEY_MAX], id[48];
     } asked[STREAMS];
     size_t nasked;
     bool reading; /* a read is under way */
@@ -205,10 +206,23 @@ void asq__readers_go_on(struct asq__process *w)
     }
 }
 
+/* Of most streams little has changed since the last read. */
+static void ask_for(struct asked *asked, struct asq__partition *p)
+{
+    bool same = asked->part == p;
+    if (!same)
+        asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, asked->key);
+    if (!same || asked->after.ms != p->read_to.ms || asked->after.n != p->read_to.n)
+        asq__stream_id_format(p->read_to, asked->id);
+    asked->part = p;
+    asked->ownership = p->ownership;
+    asked->after = p->read_to;
+}
+
 static void read_on(struct asq__reader *r)
 {
     const char *argv[6 + 2 * STREAMS];
-    char ids[STREAMS][48], count[16], block[16];
+    char count[16], block[16];
     r->due = false;
     if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
         return;
@@ -221,12 +235,9 @@ static void read_on(struct asq__reader *r)
     argv[4] = block;
     argv[5] = "STREAMS";
     for (size_t i = 0; i < r->n; i++) {
-        r->asked[i].part = r->parts[i];
-        r->asked[i].ownership = r->parts[i]->ownership;
-        asq__keys_jobs(asq__redis_keys(r->w->redis), r->parts[i]->number, r->asked[i].key);
-        asq__stream_id_format(r->parts[i]->read_to, ids[i]);
+        ask_for(&r->asked[i], r->parts[i]);
         argv[6 + i] = r->asked[i].key;
-        argv[6 + r->n + i] = ids[i];
+        argv[6 + r->n + i] = r->asked[i].id;
     }
     r->nasked = r->n;
     if (asq__conn_argv(r->conn, on_entries, r, (int) (6 + 2 * r->n), argv, NULL) == 0)
