@@ -34,7 +34,8 @@ enum {
 
 /* An agent's new record, or its end. */
 struct set {
-    char *id;
+    const char *id; /* in the commit's ids */
+    size_t id_n;
     struct asq__record *record; /* NULL: deleted */
 };
 
@@ -65,6 +66,7 @@ struct asq__commit {
     uint64_t seq;
     bool sent;
     struct set *sets;
+    struct asq__arena ids;
     struct piece *pieces;
     struct asq__stream_id *removed;
     struct mark *marks;
@@ -101,10 +103,9 @@ static void dead_release(struct dead *d)
 
 static void commit_free(struct asq__commit *c)
 {
-    for (size_t i = 0; i < c->nsets; i++) {
-        free(c->sets[i].id);
+    for (size_t i = 0; i < c->nsets; i++)
         asq__record_unref(c->sets[i].record);
-    }
+    asq__arena_release(&c->ids);
     for (size_t i = 0; i < c->npieces; i++)
         asq__buf_release(&c->pieces[i].frame);
     for (size_t i = 0; i < c->ndeads; i++)
@@ -128,6 +129,7 @@ static struct asq__commit *open_commit(struct asq__partition *p)
         return NULL;
     c->part = p;
     c->seq = ++p->seq;
+    asq__arena_init(&c->ids, SIZE_MAX / 2);
     asq__list_init(&c->node);
     p->open = c;
     if (asq__list_empty(&p->ready))
@@ -159,12 +161,11 @@ static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__rec
             c->sets[i - 1].record = asq__record_ref(record);
             return true;
         }
-    char *id = strdup(a->id);
-    if (!id || !GROW(c, sets)) {
-        free(id);
+    char *id = asq__arena_alloc(&c->ids, a->id_n + 1);
+    if (!id || !GROW(c, sets))
         return false;
-    }
-    c->sets[c->nsets].id = id;
+    c->sets[c->nsets].id = memcpy(id, a->id, a->id_n + 1);
+    c->sets[c->nsets].id_n = a->id_n;
     c->sets[c->nsets++].record = asq__record_ref(record);
     c->bytes += record ? record->n : 0;
     a->saved_seq = c->seq;
@@ -486,13 +487,13 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     asq__cmd_number(cmd, c->nsets - dels);
     for (size_t i = 0; i < c->nsets; i++)
         if (c->sets[i].record) {
-            asq__cmd_puts(cmd, c->sets[i].id);
+            asq__cmd_put(cmd, c->sets[i].id, c->sets[i].id_n);
             asq__cmd_put(cmd, c->sets[i].record->data, c->sets[i].record->n);
         }
     asq__cmd_number(cmd, dels);
     for (size_t i = 0; i < c->nsets; i++)
         if (!c->sets[i].record)
-            asq__cmd_puts(cmd, c->sets[i].id);
+            asq__cmd_put(cmd, c->sets[i].id, c->sets[i].id_n);
     asq__cmd_number(cmd, c->npieces);
     for (size_t i = 0; i < c->npieces; i++) {
         const struct piece *piece = &c->pieces[i];

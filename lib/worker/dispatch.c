@@ -24,7 +24,7 @@ enum {
 /* What it holds, about: its state counts as encoded. */
 static void note_size(struct asq__actor *a)
 {
-    size_t bytes = sizeof *a + strlen(a->id) + (a->object.record ? a->object.record->n : 0);
+    size_t bytes = sizeof *a + a->id_n + (a->object.record ? a->object.record->n : 0);
     if (bytes != a->bytes)
         atomic_fetch_add(&a->part->w->actor_bytes, bytes - a->bytes);
     a->bytes = bytes;
@@ -40,6 +40,7 @@ static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
     if (!a)
         return NULL;
     memcpy(a->id, id, n);
+    a->id_n = (uint32_t) n;
     a->part = p;
     asq__object_init(&a->object, a->id);
     asq__list_init(&a->where);

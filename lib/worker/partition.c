@@ -22,7 +22,7 @@ static const void *entry_key(const struct asq__node *node, size_t *n)
 static const void *actor_key(const struct asq__node *node, size_t *n)
 {
     const struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
-    *n = strlen(a->id);
+    *n = a->id_n;
     return a->id;
 }
 

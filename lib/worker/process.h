@@ -130,6 +130,7 @@ struct asq__actor {
     int64_t idle_since_ms;
     size_t bytes; /* that it is counted with */
     bool orphan;  /* its partition was lost: freed when nothing is inside */
+    uint32_t id_n;
     char id[];
 };
 
