@@ -17,10 +17,9 @@
 #include "worker/stack.h"
 
 enum {
-    SPACE_STACKS = 64,       /* address space is taken for so many at once at most, */
-    SPACE_BYTES = 16 << 20,  /* and so many bytes */
-    AHEAD_STACKS = 128,      /* of a batch, */
-    AHEAD_BYTES = 128 << 20, /* which are no memory but for a page of each */
+    SPACE_STACKS = 64,      /* address space is taken for so many at once at most, */
+    SPACE_BYTES = 16 << 20, /* and so many bytes */
+    AHEAD_STACKS = 128,     /* of a batch */
     MAKER_STACK = 64 << 10
 };
 
@@ -38,11 +37,9 @@ struct asq__stack_batch {
 
 static void make(struct asq__stacks *s, struct asq__stack_batch *b)
 {
-    size_t size = (size_t) 1 << b->shift, n = AHEAD_STACKS;
-    if (n > AHEAD_BYTES / size)
-        n = AHEAD_BYTES / size;
-    char *low = n ? asq__stack_space(n * size) : NULL;
-    for (b->n = 0; low && b->n < n; b->n++, low += size) {
+    size_t size = (size_t) 1 << b->shift;
+    char *low = asq__stack_space(AHEAD_STACKS * size);
+    for (b->n = 0; low && b->n < AHEAD_STACKS; b->n++, low += size) {
         b->stacks[b->n] = asq__stack_make(s, low, size);
         *(volatile char *) (low + size - 1) = 0;
     }
@@ -175,7 +172,7 @@ int asq__stack_new(struct asq__stacks *s, struct asq__stack_reserve *r, unsigned
                    struct asq__stack *ret)
 {
     size_t size = (size_t) 1 << shift;
-    if (!has_made(r) && r->taken == SPACE_STACKS && r->left == 0)
+    if (!has_made(r) && r->left == 0 && r->taken == SPACE_STACKS) /* never with large ones */
         turn_over(s, r, shift);
     if (has_made(r)) {
         *ret = r->batch->stacks[r->batch->used++];
