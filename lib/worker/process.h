@@ -165,10 +165,10 @@ struct asq__partition {
     struct asq__table entries;       /* all unfinished ones, by batch id */
     /* Agents. */
     struct asq__table actors;
-    struct asq__list busy;    /* actors that something concerns */
-    struct asq__fetch *fetch;  /* actors whose records are asked for at the end of the cycle; or NULL */
-    struct asq__list fetching; /* in process->fetching meanwhile */
-    size_t inside;            /* calls on fibers */
+    struct asq__list busy;         /* actors that something concerns */
+    struct asq__fetch *fetch;      /* actors whose records are to be fetched; or NULL */
+    struct asq__list fetching;     /* in process->fetching meanwhile */
+    size_t inside;                 /* calls on fibers */
     struct asq__attempt *attempts; /* what is known of calls from before, by call id */
     size_t nattempts;
     /* Commits. */
@@ -265,10 +265,10 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
-    struct asq__list ready;   /* partitions with an open commit */
+    struct asq__list ready;    /* partitions with an open commit */
     struct asq__list fetching; /* partitions with records to fetch */
-    struct asq__list leaving; /* partitions with a backlog */
-    struct asq__list claims;  /* partitions to be claimed */
+    struct asq__list leaving;  /* partitions with a backlog */
+    struct asq__list claims;   /* partitions to be claimed */
     size_t claims_in_flight;
     struct asq__list held_up;   /* actors whose calls wait, and nothing moves */
     ev_timer probe;             /* looks at them */

@@ -172,11 +172,10 @@ static asq_result *cross(asq_agent *relay, int number, const char *go, asq_agent
     char *begun = file_of("begun", number);
     asq_result *r;
 
-    ck_assert_int_eq(asq_callv(relay, "cross", NULL,
-                               asq_pack("[s, s, a, s, O]", begun, go, to, method,
-                                        asq_pack(args, 0, 0)),
-                               &r),
-                     0);
+    ck_assert_int_eq(
+        asq_callv(relay, "cross", NULL,
+                  asq_pack("[s, s, a, s, o]", begun, go, to, method, asq_pack(args, 0, 0)), &r),
+        0);
     sup_wait_until(asq_poll(h, 5) >= 0 && access(begun, F_OK) == 0);
     free(begun);
     return r;

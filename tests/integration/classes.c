@@ -249,7 +249,8 @@ static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
 }
 
 /* Says that it runs by making a file, and fails once it is told that it was cancelled. */
-static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *args,
+                                    asq_value **ret)
 {
     const char *begun;
     FILE *f;
