@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 512, CHART_ROWS = 40 };
+enum { MAX_ROWS = 512 };
 
 static struct row rows[MAX_ROWS];
 static size_t nrows;
@@ -117,7 +117,7 @@ int table_svg(const char *path)
     double most = 1;
     int n = 0, y = 30;
     for (size_t i = 0; i < nrows; i++)
-        if (strcmp(rows[i].unit, "calls/s") == 0 && n < CHART_ROWS) {
+        if (strcmp(rows[i].unit, "calls/s") == 0 && rows[i].value >= 1) {
             n++;
             if (rows[i].value > most)
                 most = rows[i].value;
@@ -130,7 +130,7 @@ int table_svg(const char *path)
             "font-family=\"sans-serif\" font-size=\"12\">\n"
             "<text x=\"10\" y=\"18\" font-size=\"14\">calls per second (logarithmic)</text>\n",
             40 + n * 20);
-    for (size_t i = 0; i < nrows && n > 0; i++) {
+    for (size_t i = 0; i < nrows; i++) {
         if (strcmp(rows[i].unit, "calls/s") != 0 || rows[i].value < 1)
             continue;
         double width = 430 * (log10(rows[i].value) - 1) / (log10(most) - 1);
@@ -144,7 +144,6 @@ int table_svg(const char *path)
                                                          : "#369",
                 316 + (width > 1 ? width : 1), y + 12, rows[i].value);
         y += 20;
-        n--;
     }
     fputs("</svg>\n", f);
     return fclose(f) == 0 ? 0 : -1;
