@@ -220,14 +220,22 @@ static int echo_nap(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     return asq_ctx_sleep(ctx, ms);
 }
 
-static int wait_for_file(asq_ctx *ctx, const char *begun, const char *release)
+static int make_file(asq_ctx *ctx, const char *path)
 {
-    FILE *f = fopen(begun, "w");
-    int rc;
+    FILE *f = fopen(path, "w");
 
     if (f == NULL)
-        return asq_fail(ctx, ASQ_ESYS, "%s", begun);
+        return asq_fail(ctx, ASQ_ESYS, "%s", path);
     fclose(f);
+    return 0;
+}
+
+static int wait_for_file(asq_ctx *ctx, const char *begun, const char *release)
+{
+    int rc = make_file(ctx, begun);
+
+    if (rc < 0)
+        return rc;
     while (access(release, F_OK) < 0)
         if ((rc = asq_ctx_sleep(ctx, 5)) < 0)
             return rc;
@@ -253,15 +261,11 @@ static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *a
                                     asq_value **ret)
 {
     const char *begun;
-    FILE *f;
     int rc;
 
     (void) self, (void) ret;
-    if ((rc = asq_args(ctx, args, "[s]", &begun)) < 0)
+    if ((rc = asq_args(ctx, args, "[s]", &begun)) < 0 || (rc = make_file(ctx, begun)) < 0)
         return rc;
-    if ((f = fopen(begun, "w")) == NULL)
-        return asq_fail(ctx, ASQ_ESYS, "%s", begun);
-    fclose(f);
     while (!asq_ctx_canceled(ctx))
         nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
     return asq_fail(ctx, ASQ_EUSER(9), "what it had begun failed");
