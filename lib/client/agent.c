@@ -11,19 +11,17 @@
 
 /* ---- proxies ---- */
 
+/* One piece of memory: a program may have a million of them, and call them in no order. */
 static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent **ret)
 {
-    asq_agent *a = calloc(1, sizeof *a);
+    size_t id_size = strlen(id) + 1, class_size = strlen(class_name ? class_name : "") + 1;
+    asq_agent *a = malloc(sizeof *a + id_size + class_size);
     if (!a)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
-    a->id = strdup(id);
-    a->class_name = strdup(class_name ? class_name : "");
-    if (!a->id || !a->class_name) {
-        free(a->id);
-        free(a->class_name);
-        free(a);
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
-    }
+    a->creation = NULL;
+    memcpy(a->id, id, id_size);
+    a->class_name = memcpy(a->id + id_size, class_name ? class_name : "", class_size);
+    a->learned_class = NULL;
     a->h = h;
     asq__handle_ref(h);
     *ret = a;
@@ -36,8 +34,7 @@ void asq_agent_free(asq_agent *a)
         return;
     asq_result_free(a->creation);
     asq__handle_unref(a->h);
-    free(a->id);
-    free(a->class_name);
+    free(a->learned_class);
     free(a);
 }
 
@@ -231,13 +228,9 @@ int asq_ready(asq_agent *a, int64_t timeout_ms)
         return rc;
     }
     int rc = ask_and_wait(a, ASQUEUE__JOB_KIND__EXISTS, timeout_ms, &class_name);
-    if (rc == 0 && !*a->class_name && asq_value_get_string(class_name, &name, NULL) == 0) {
-        char *copy = strdup(name);
-        if (copy) {
-            free(a->class_name);
-            a->class_name = copy;
-        }
-    }
+    if (rc == 0 && !*a->class_name && asq_value_get_string(class_name, &name, NULL) == 0 &&
+        (a->learned_class = strdup(name)))
+        a->class_name = a->learned_class;
     asq_value_free(class_name);
     return rc;
 }

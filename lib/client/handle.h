@@ -82,9 +82,10 @@ struct asq {
 
 struct asq_agent {
     asq *h;
-    char *id;
-    char *class_name;
-    asq_result *creation; /* NULL when attached, or once it is known to have succeeded */
+    const char *class_name; /* behind the id, or learned_class */
+    char *learned_class;    /* NULL: it was known at first, or is not yet */
+    asq_result *creation;   /* NULL when attached, or once it is known to have succeeded */
+    char id[];
 };
 
 struct asq_result {

@@ -153,7 +153,7 @@ static void view_queue(const struct asq__wcall *c, const struct asq__list *queue
 /* The first of the queue before `c` that cannot run beside others; NULL: none. */
 static const struct asq__wcall *alone_before(const struct asq__wcall *c)
 {
-    ASQ__LIST_EACH (it, &c->actor->mailbox) {
+    ASQ__LIST_EACH (it, &c->actor->calls->mailbox) {
         const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
         if (before == c)
             return NULL;
@@ -168,12 +168,13 @@ static void view_insiders(const struct asq__wcall *c, struct view *v)
     const struct asq__actor *a = c->actor;
     const struct asq__wcall *alone;
     bool shares = asq__wcall_may_share(c);
-    ASQ__LIST_EACH (it, &a->insiders) {
+    ASQ__LIST_EACH (it, &a->calls->insiders) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
         if (v->n < EDGES && (!shares || !run->call->shared))
             add_call(v, run->call);
     }
-    if (shares && a->inside == a->shared_inside && v->n == 0 && (alone = alone_before(c)))
+    if (shares && a->calls->inside == a->calls->shared_inside && v->n == 0 &&
+        (alone = alone_before(c)))
         add_call(v, alone);
 }
 
@@ -188,12 +189,12 @@ static void view_queued(const struct asq__wcall *c, struct view *v)
             add_target(v, &input);
     if (out)
         add_call(v, out->call);
-    else if (!c->reentrant && !asq__list_empty(&a->reentrant))
-        add_call(v, ASQ__CONTAINER(a->reentrant.next, struct asq__wcall, node));
-    else if (!c->reentrant && a->inside)
+    else if (!c->reentrant && !asq__list_empty(&a->calls->reentrant))
+        add_call(v, ASQ__CONTAINER(a->calls->reentrant.next, struct asq__wcall, node));
+    else if (!c->reentrant && a->calls->inside)
         view_insiders(c, v);
     else if (v->n == 0)
-        view_queue(c, c->reentrant ? &a->reentrant : &a->mailbox, v);
+        view_queue(c, c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, v);
 }
 
 /* What a call waits for now; nothing: it is gone, runs, or will go on by itself. */
@@ -481,8 +482,8 @@ static bool waits_for_one(void *user, const asq_result *r)
 /* Those who hold the agent, as far as they wait for calls. */
 static void add_roots(struct search *s, const struct asq__actor *a)
 {
-    const struct asq__list *queues[] = { &a->mailbox, &a->reentrant };
-    ASQ__LIST_EACH (it, &a->insiders) {
+    const struct asq__list *queues[] = { &a->calls->mailbox, &a->calls->reentrant };
+    ASQ__LIST_EACH (it, &a->calls->insiders) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
         if (asq__nested_waits_for(run, waits_for_one, NULL) != ASQ__WAIT_OTHER)
             add_root(s, run->call);
@@ -542,9 +543,9 @@ static void hurry(struct asq__actor *a)
 void asq__deadlock_note(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
-    if (a->orphan || a->sharing || (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant)))
+    if (a->orphan || !asq__actor_has_queued(a) || a->calls->sharing)
         return;
-    struct asq__probing *p = a->probing;
+    struct asq__probing *p = a->calls->probing;
     int64_t now = asq__now_ms_coarse();
     if (!p) {
         if (!(p = calloc(1, sizeof *p)))
@@ -552,7 +553,7 @@ void asq__deadlock_note(struct asq__actor *a)
         p->actor = a;
         p->probe_ms = now + FIRST_MS;
         asq__list_add(&w->held_up, &p->node);
-        a->probing = p;
+        a->calls->probing = p;
     } else if (!p->changed) {
         int64_t soon = p->probed_ms + pause_ms(p, CHANGED_MS);
         if (soon < now + FIRST_MS)
@@ -568,11 +569,12 @@ void asq__deadlock_note(struct asq__actor *a)
 
 void asq__deadlock_forget(struct asq__actor *a)
 {
-    if (!a->probing)
+    struct asq__probing *p = a->calls ? a->calls->probing : NULL;
+    if (!p)
         return;
-    asq__list_del(&a->probing->node);
-    free(a->probing);
-    a->probing = NULL;
+    asq__list_del(&p->node);
+    free(p);
+    a->calls->probing = NULL;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -591,8 +593,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
             break;
         struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
         struct asq__actor *a = p->actor;
-        if (asq__actor_is_moving(a) ||
-            (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))) {
+        if (asq__actor_is_moving(a) || !asq__actor_has_queued(a)) {
             asq__deadlock_forget(a);
             continue;
         }

@@ -1,6 +1,6 @@
 /*
- * dispatch.c: agents in memory and their mailboxes: which call runs next. Different agents run in
- * parallel, one agent runs one call at a time, or several of those marked ASQ_CONCURRENT.
+ * dispatch.c: agents' mailboxes: which call runs next. Different agents run in parallel, one agent runs
+ * one call at a time, or several of those marked ASQ_CONCURRENT.
  *
  * A call that waits through the library parks and gives up its agent's turn. While it is parked, only
  * calls that it (transitively) waits for are let in; when its wait is over it takes its turn again, once
@@ -13,269 +13,6 @@
 
 #include "value/clock.h"
 #include "worker/process.h"
-
-enum {
-    FETCH_AT_ONCE = 256,
-    KEEP_LIVE = 16384 /* idle agents whose state is there as a value too: those called last */
-};
-
-/* ---- actors ---- */
-
-/* What it holds, about: its state counts as encoded. */
-static void note_size(struct asq__actor *a)
-{
-    size_t bytes = sizeof *a + a->id_n + (a->object.record ? a->object.record->n : 0);
-    if (bytes != a->bytes)
-        atomic_fetch_add(&a->part->w->actor_bytes, bytes - a->bytes);
-    a->bytes = bytes;
-}
-
-static struct asq__actor *actor_of(struct asq__partition *p, const char *id)
-{
-    size_t n = strlen(id);
-    struct asq__node *node = asq__table_find(&p->actors, id, n);
-    if (node)
-        return ASQ__CONTAINER(node, struct asq__actor, node);
-    struct asq__actor *a = calloc(1, sizeof *a + n + 1);
-    if (!a)
-        return NULL;
-    memcpy(a->id, id, n);
-    a->id_n = (uint32_t) n;
-    a->part = p;
-    asq__object_init(&a->object, a->id);
-    asq__list_init(&a->where);
-    asq__list_init(&a->mailbox);
-    asq__list_init(&a->reentrant);
-    asq__list_init(&a->insiders);
-    asq__list_init(&a->wakers);
-    asq__table_add(&p->actors, &a->node);
-    atomic_fetch_add(&p->w->actors_in_memory, 1);
-    note_size(a);
-    return a;
-}
-
-void asq__actor_free(struct asq__actor *a)
-{
-    asq__actor_unlist(a);
-    asq__deadlock_forget(a);
-    if (!a->orphan)
-        asq__table_del(&a->part->actors, &a->node);
-    atomic_fetch_sub(&a->part->w->actors_in_memory, 1);
-    atomic_fetch_sub(&a->part->w->actor_bytes, a->bytes);
-    asq__object_release(&a->object);
-    free(a);
-}
-
-static bool is_idle(const struct asq__actor *a)
-{
-    return a->inside == 0 && !a->loading && asq__list_empty(&a->mailbox) &&
-           asq__list_empty(&a->reentrant);
-}
-
-void asq__actor_unlist(struct asq__actor *a)
-{
-    asq__list_del(&a->where);
-    a->part->w->nidle_live -= a->idle_live;
-    a->idle_live = false;
-}
-
-/* Its record alone is kept. */
-static void let_sleep(struct asq__actor *a)
-{
-    asq__object_unload(&a->object);
-    note_size(a);
-    asq__actor_unlist(a);
-    asq__list_add(&a->part->w->idle, &a->where);
-}
-
-static void note_idle(struct asq__actor *a)
-{
-    if (!is_idle(a) || a->orphan)
-        return;
-    a->idle_since_ms = asq__now_ms_coarse();
-    a->busy = false;
-    asq__deadlock_forget(a);
-    asq__actor_unlist(a);
-    if (a->object.state) {
-        struct asq__process *w = a->part->w;
-        asq__list_add(&w->idle_live, &a->where);
-        a->idle_live = true;
-        if (++w->nidle_live > KEEP_LIVE)
-            let_sleep(ASQ__CONTAINER(w->idle_live.next, struct asq__actor, where));
-    } else {
-        asq__list_add(&a->part->w->idle, &a->where);
-    }
-}
-
-/* An agent that was made, and that nobody calls yet, is kept as its record alone; as one that has not been
- * called for a while. A struct of the class's own stays: making it again may cost its owner more. */
-static void unload_created(struct asq__actor *a, Asqueue__JobKind kind)
-{
-    if ((kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) &&
-        is_idle(a) && a->object.state)
-        asq__object_unload(&a->object);
-}
-
-void asq__unload_idle(struct asq__process *w, int64_t older_than_ms)
-{
-    int64_t now = asq__now_ms_coarse();
-    while (!asq__list_empty(&w->idle_live)) {
-        struct asq__actor *a = ASQ__CONTAINER(w->idle_live.next, struct asq__actor, where);
-        if (now - a->idle_since_ms < older_than_ms)
-            break;
-        let_sleep(a);
-    }
-}
-
-bool asq__is_crowded(const struct asq__process *w)
-{
-    return atomic_load(&w->actor_bytes) > w->config.max_agent_memory;
-}
-
-static void evict_from(struct asq__process *w, struct asq__list *idle)
-{
-    int64_t now = asq__now_ms_coarse();
-    while (!asq__list_empty(idle)) {
-        struct asq__actor *a = ASQ__CONTAINER(idle->next, struct asq__actor, where);
-        if (!asq__is_crowded(w) && now - a->idle_since_ms < w->config.agent_idle_time_ms)
-            break;
-        if (a->saved_seq > a->part->acked)
-            break; /* Redis does not have its state yet; nor that of those behind it, about */
-        asq__actor_free(a);
-    }
-}
-
-void asq__evict_idle(struct asq__process *w)
-{
-    evict_from(w, &w->idle);
-    evict_from(w, &w->idle_live); /* who was called a moment ago goes last */
-}
-
-/* ---- loading ---- */
-
-struct asq__fetch {
-    struct asq__partition *p;
-    uint64_t ownership;
-    size_t n;
-    struct asq__actor *actors[FETCH_AT_ONCE];
-};
-
-static void fail_mailbox(struct asq__actor *a, int code, const char *why)
-{
-    while (!asq__list_empty(&a->mailbox)) {
-        struct asq__wcall *c = ASQ__CONTAINER(a->mailbox.next, struct asq__wcall, node);
-        asq__wcall_fail(c, code, "%s", why);
-    }
-}
-
-static void loaded(struct asq__actor *a, const redisReply *record)
-{
-    struct asq__process *w = a->part->w;
-    char why[400];
-    int rc = 0;
-    a->loading = false;
-    if (record->type == REDIS_REPLY_STRING) {
-        struct asq__record *r = asq__record_new(record->str, (size_t) record->len);
-        rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
-               : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
-        asq__record_unref(r);
-    }
-    if (rc < 0) {
-        /* The record stays as it is in Redis; who calls is told what is wrong with it. */
-        char text[700];
-        asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
-        asq__process_log(w, ASQ_LOG_ERROR, "%s", text);
-        fail_mailbox(a, rc, text);
-        note_idle(a);
-        return;
-    }
-    a->loaded = true;
-    note_size(a);
-    asq__actor_go_on(a);
-}
-
-static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__fetch *f = user;
-    struct asq__partition *p = f->p;
-    (void) c;
-    if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
-        bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
-        if (reply && !ok && !asq__reply_is_transient(reply))
-            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s", p->number,
-                             asq__reply_text(reply));
-        for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
-             i++) {
-            struct asq__actor *a = f->actors[i];
-            if (ok) {
-                loaded(a, reply->element[i]);
-            } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
-                a->loading = false;
-                fail_mailbox(a, ASQ_EREDIS,
-                             "the partition's agents key is not a hash: somebody has written over "
-                             "it");
-                note_idle(a);
-            } else {
-                a->loading = false; /* asked again when Redis is back, or at the next upkeep */
-            }
-        }
-    }
-    free(f);
-}
-
-static void send_fetch(struct asq__partition *p)
-{
-    struct asq__fetch *f = p->fetch;
-    const char *argv[FETCH_AT_ONCE + 2];
-    char key[ASQ__KEY_MAX];
-    p->fetch = NULL;
-    asq__list_del(&p->fetching);
-    asq__keys_agents(asq__redis_keys(p->w->redis), p->number, key);
-    argv[0] = "HMGET";
-    argv[1] = key;
-    for (size_t i = 0; i < f->n; i++)
-        argv[2 + i] = f->actors[i]->id;
-    if (asq__conn_argv(asq__redis_conn(p->w->redis, p->number), on_fetched, f, (int) f->n + 2, argv,
-                       NULL) < 0) {
-        for (size_t i = 0; i < f->n; i++)
-            f->actors[i]->loading = false; /* asked again when Redis is back */
-        free(f);
-    }
-}
-
-static void want_record(struct asq__actor *a)
-{
-    struct asq__partition *p = a->part;
-    if (a->loading)
-        return;
-    if (!p->fetch) {
-        if (!(p->fetch = malloc(sizeof *p->fetch))) {
-            p->doomed = true;
-            return;
-        }
-        p->fetch->p = p;
-        p->fetch->ownership = p->ownership;
-        p->fetch->n = 0;
-        asq__list_add(&p->w->fetching, &p->fetching);
-    }
-    a->loading = true;
-    p->fetch->actors[p->fetch->n++] = a;
-    if (p->fetch->n == FETCH_AT_ONCE)
-        send_fetch(p);
-}
-
-void asq__fetch_records(struct asq__process *w)
-{
-    while (!asq__list_empty(&w->fetching))
-        send_fetch(ASQ__CONTAINER(w->fetching.next, struct asq__partition, fetching));
-}
-
-void asq__fetch_drop(struct asq__partition *p)
-{
-    asq__list_del(&p->fetching);
-    free(p->fetch);
-    p->fetch = NULL;
-}
 
 /* ---- what may start ---- */
 
@@ -346,19 +83,19 @@ bool asq__wcall_may_share(const struct asq__wcall *c)
 /* Nobody runs on the agent now. */
 static bool is_at_rest(const struct asq__actor *a)
 {
-    return !a->turn && a->sharing == 0;
+    return !a->calls->turn && a->calls->sharing == 0;
 }
 
 /* Is it called by a call that is inside the agent now? */
 static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
 {
-    if (!a->inside || !job->chain)
+    if (!a->calls || !a->calls->inside || !job->chain)
         return false;
     for (size_t i = job->chain->n_links; i > 0; i--) {
         const Asqueue__Link *link = job->chain->links[i - 1];
         if (strcmp(link->agent, a->id) != 0)
             continue;
-        ASQ__LIST_EACH (it, &a->insiders)
+        ASQ__LIST_EACH (it, &a->calls->insiders)
             if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
                 return true;
     }
@@ -368,14 +105,14 @@ static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job 
 /* A call that runs again finds calls of its chain queued already: they are let in as if they came now. */
 static void let_in_queued(struct asq__actor *a)
 {
-    ASQ__LIST_EACH (it, &a->mailbox) {
+    ASQ__LIST_EACH (it, &a->calls->mailbox) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
         if (c->state == ASQ__CALL_DELAYED ||
             !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
             continue;
         asq__list_del(&c->node);
         c->reentrant = true;
-        asq__list_add(&a->reentrant, &c->node);
+        asq__list_add(&a->calls->reentrant, &c->node);
     }
 }
 
@@ -384,10 +121,10 @@ static void let_in_queued(struct asq__actor *a)
 static void let_nobody_in(struct asq__actor *a)
 {
     struct asq__list *last;
-    while ((last = a->reentrant.prev) != &a->reentrant) {
+    while ((last = a->calls->reentrant.prev) != &a->calls->reentrant) {
         asq__list_del(last);
         ASQ__CONTAINER(last, struct asq__wcall, node)->reentrant = false;
-        asq__list_add_first(&a->mailbox, last);
+        asq__list_add_first(&a->calls->mailbox, last);
     }
 }
 
@@ -408,15 +145,15 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     run->ctx.deadline_ms = deadline_of(c);
     run->ctx.h->deadline_ms = run->ctx.deadline_ms;
     if (c->shared) {
-        a->sharing++;
-        a->shared_inside++;
+        a->calls->sharing++;
+        a->calls->shared_inside++;
         a->object.depth++;
     } else {
-        a->turn = c;
+        a->calls->turn = c;
     }
-    a->inside++;
+    a->calls->inside++;
     p->inside++;
-    asq__list_add(&a->insiders, &run->inside);
+    asq__list_add(&a->calls->insiders, &run->inside);
     if (c->entry->again)
         let_in_queued(a);
     if (c->attempts)
@@ -453,7 +190,8 @@ static bool inputs_are_there(struct asq__wcall *c)
  * and takes back what is its own. */
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a)
 {
-    for (const struct asq__list *it = a->insiders.prev; it != &a->insiders; it = it->prev) {
+    for (const struct asq__list *it = a->calls->insiders.prev; it != &a->calls->insiders;
+         it = it->prev) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
         if (!run->call->shared)
             return run;
@@ -489,7 +227,7 @@ static bool is_wanted(const struct asq__actor *a)
 {
     const struct asq__partition *p = a->part;
     bool any = asq__now_ms() > p->drain_patience_ms;
-    ASQ__LIST_EACH (it, &a->mailbox) {
+    ASQ__LIST_EACH (it, &a->calls->mailbox) {
         const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
         const Asqueue__Job *job = c->entry->batch->jobs[c->index];
         if (job->chain && (any || is_called_from_inside(p, job)))
@@ -536,7 +274,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         if (c->state == ASQ__CALL_DELAYED)
             return NULL; /* keeps its place */
         /* A call that brings the agent to life runs alone. */
-        c->shared = queue == &a->mailbox && flags_of(c) & ASQ_CONCURRENT;
+        c->shared = queue == &a->calls->mailbox && flags_of(c) & ASQ_CONCURRENT;
         if (c->shared)
             asq__object_revive(&a->object);
         c->shared &= a->object.live;
@@ -562,23 +300,24 @@ static struct asq__wcall *next_call(struct asq__actor *a)
 {
     struct asq__wcall *c = NULL;
     if (is_at_rest(a))
-        c = next_of(a, &a->reentrant, false);
-    if (c || !asq__list_empty(&a->reentrant))
+        c = next_of(a, &a->calls->reentrant, false);
+    if (c || !asq__list_empty(&a->calls->reentrant))
         return c;
     /* Whoever is not waited for waits for all inside. */
-    bool beside = a->inside > 0;
-    if (beside && a->inside != a->shared_inside)
+    bool beside = a->calls->inside > 0;
+    if (beside && a->calls->inside != a->calls->shared_inside)
         return NULL;
     if (a->part->state != ASQ__PART_ACTIVE && !is_wanted(a))
         return NULL;
-    return next_of(a, &a->mailbox, beside);
+    return next_of(a, &a->calls->mailbox, beside);
 }
 
 /* The first whose wait is over and that may go on, or NULL. */
 static struct asq__wcall *first_waker(const struct asq__actor *a)
 {
-    const struct asq__run *last = asq__list_empty(&a->wakers) ? NULL : asq__actor_innermost(a);
-    ASQ__LIST_EACH (it, &a->wakers) {
+    const struct asq__run *last =
+        asq__list_empty(&a->calls->wakers) ? NULL : asq__actor_innermost(a);
+    ASQ__LIST_EACH (it, &a->calls->wakers) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
         if (c->shared || c->run == last || a->orphan)
             return c;
@@ -588,20 +327,20 @@ static struct asq__wcall *first_waker(const struct asq__actor *a)
 
 bool asq__actor_is_moving(const struct asq__actor *a)
 {
-    return a->turn || a->sharing || first_waker(a);
+    return a->calls && (a->calls->turn || a->calls->sharing || first_waker(a));
 }
 
 /* Lets the first waker on. False: there is none, or it is somebody else's turn. */
 static bool let_on(struct asq__actor *a)
 {
     struct asq__wcall *c = first_waker(a);
-    if (!c || a->turn || (!c->shared && a->sharing))
+    if (!c || a->calls->turn || (!c->shared && a->calls->sharing))
         return false;
     asq__list_del(&c->node);
     if (c->shared)
-        a->sharing++;
+        a->calls->sharing++;
     else
-        a->turn = c;
+        a->calls->turn = c;
     c->state = ASQ__CALL_RUNNING;
     c->run->parked = c->run->woken = false;
     asq__pool_wake(a->part->w->pool, c->run->fiber);
@@ -611,22 +350,22 @@ static bool let_on(struct asq__actor *a)
 void asq__actor_go_on(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
-    for (;;) {
+    while (a->calls) {
         while (let_on(a))
             ;
-        if (a->turn || first_waker(a))
+        if (a->calls->turn || first_waker(a))
             return;
         if (a->orphan) {
-            if (a->inside == 0)
+            if (a->calls->inside == 0)
                 asq__actor_free(a);
             return;
         }
-        if (asq__list_empty(&a->mailbox) && asq__list_empty(&a->reentrant))
+        if (!asq__actor_has_queued(a))
             break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
             return; /* gone on with when that has changed */
         if (!a->loaded) {
-            want_record(a);
+            asq__actor_want_record(a);
             return;
         }
         struct asq__wcall *c = next_call(a);
@@ -636,7 +375,7 @@ void asq__actor_go_on(struct asq__actor *a)
         }
         start(a, c); /* one that never blocks may have ended */
     }
-    note_idle(a);
+    asq__actor_rest(a);
 }
 
 void asq__partition_go_on(struct asq__partition *p)
@@ -649,7 +388,7 @@ void asq__partition_go_on(struct asq__partition *p)
     while ((node = asq__list_pop(&busy))) {
         struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, where);
         asq__list_add(&p->busy, &a->where);
-        if (!asq__list_empty(&a->mailbox) || !asq__list_empty(&a->reentrant))
+        if (asq__actor_has_queued(a))
             asq__actor_go_on(a);
     }
 }
@@ -659,20 +398,15 @@ void asq__partition_go_on(struct asq__partition *p)
 bool asq__dispatch_join(struct asq__wcall *c)
 {
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-    struct asq__actor *a = c->actor ? c->actor : actor_of(c->entry->part, job->agent);
-    if (!a) {
+    struct asq__actor *a = c->actor ? c->actor : asq__actor_of(c->entry->part, job->agent);
+    if (!a || !asq__actor_wake(a)) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return false;
     }
     c->actor = a;
-    if (!a->busy) {
-        a->busy = true;
-        asq__actor_unlist(a);
-        asq__list_add(&a->part->busy, &a->where);
-    }
     if (asq__list_empty(&c->node)) { /* else it has kept its place */
         c->reentrant = is_waited_for_inside(a, job);
-        asq__list_add(c->reentrant ? &a->reentrant : &a->mailbox, &c->node);
+        asq__list_add(c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
     }
     return true;
 }
@@ -685,7 +419,7 @@ void asq__dispatch_let_in(struct asq__wcall *c)
         return;
     asq__list_del(&c->node);
     c->reentrant = true;
-    asq__list_add(&a->reentrant, &c->node);
+    asq__list_add(&a->calls->reentrant, &c->node);
     asq__actor_go_on(a);
 }
 
@@ -721,7 +455,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     c->state = ASQ__CALL_FINISHED;
     asq__wcall_id(c, id);
     /* While a call has the turn, the object is that call's. */
-    const struct asq__class *cls = a && !a->turn ? a->object.cls : NULL;
+    const struct asq__class *cls = a && !(a->calls && a->calls->turn) ? a->object.cls : NULL;
     asq__error_where(&error, cls ? cls->def.name : job->class_name, job->method, job->agent,
                      c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
@@ -732,9 +466,9 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 static void give_up_turn(struct asq__wcall *c)
 {
     if (c->shared)
-        c->actor->sharing--;
+        c->actor->calls->sharing--;
     else
-        c->actor->turn = NULL;
+        c->actor->calls->turn = NULL;
 }
 
 /* The suspect no longer runs: others may. One that parks may be waiting for just those. */
@@ -767,14 +501,14 @@ void asq__run_wake(struct asq__run *run)
     if (!run->parked || run->woken)
         return;
     run->woken = true;
-    asq__list_add(&a->wakers, &run->call->node);
+    asq__list_add(&a->calls->wakers, &run->call->node);
     asq__actor_go_on(a);
 }
 
 /* Its commit cannot be undone by running an outer call again: they are marked. */
 static void mark_outer_calls(struct asq__actor *a)
 {
-    ASQ__LIST_EACH (it, &a->insiders) {
+    ASQ__LIST_EACH (it, &a->calls->insiders) {
         struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
         if (!outer->reentered && !outer->shared) { /* what changes no state can run again */
             outer->reentered = true;
@@ -798,12 +532,12 @@ static bool end_run(struct asq__run *run)
         return false;
     give_up_turn(c);
     if (c->shared) {
-        a->shared_inside--;
+        a->calls->shared_inside--;
         a->object.depth--;
     }
-    a->inside--;
+    a->calls->inside--;
     asq__list_del(&run->inside);
-    if (a->inside == 0)
+    if (a->calls->inside == 0)
         let_nobody_in(a);
     c->run = NULL;
     c->state = ASQ__CALL_FINISHED;
@@ -822,7 +556,7 @@ static bool end_run(struct asq__run *run)
         return true;
     }
     p->inside--;
-    if (a->inside && run->effect.kind != ASQ__EFFECT_NONE)
+    if (a->calls->inside && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
     if (!error || !asq__later_retry(c, run)) {
         asq__inputs_free(c->inputs);
@@ -830,8 +564,8 @@ static bool end_run(struct asq__run *run)
         asq__commit_result(c, run, error);
     }
     asq__run_free(run);
-    note_size(a);
-    unload_created(a, kind);
+    asq__actor_note_size(a);
+    asq__actor_unload_created(a, kind);
     return true;
 }
 

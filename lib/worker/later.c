@@ -93,9 +93,9 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
     c->retries++;
     c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
     /* Whom a call inside the agent waits for is let in again, not queued behind it. */
-    c->keeps_place = keep_place && a->inside == 0;
+    c->keeps_place = keep_place && a->calls->inside == 0;
     if (c->keeps_place)
-        asq__list_add_first(&a->mailbox, &c->node);
+        asq__list_add_first(&a->calls->mailbox, &c->node);
     else
         c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
     asq__commit_retry(c, run, c->due_ms);

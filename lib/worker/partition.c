@@ -209,15 +209,8 @@ void asq__partition_claim_not(struct asq__partition *p)
 
 static void drop_actor(struct asq__node *node, void *user)
 {
-    struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
     (void) user;
-    asq__table_del(&a->part->actors, node);
-    asq__actor_unlist(a);
-    asq__deadlock_forget(a);
-    a->orphan = true; /* the calls that waited went with their entries */
-    a->loading = false;
-    if (a->inside == 0)
-        asq__actor_free(a);
+    asq__actor_orphan(ASQ__CONTAINER(node, struct asq__actor, node));
 }
 
 static void drop_entry(struct asq__node *node, void *user)

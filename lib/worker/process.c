@@ -19,7 +19,6 @@
 enum {
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
-    IDLE_LIVE_MS = 10 * 1000,
     STOP_THREADS_MS = 1000,
     ASK_POLICY_MS = 5000,
     TELL_POLICY_MS = 60000
@@ -160,7 +159,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__fetch_records(w);
     asq__commits_send(w);
     if (asq__is_crowded(w))
-        asq__evict_idle(w);
+        asq__actors_evict(w);
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
     asq__readers_go_on(w);
@@ -255,8 +254,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     check_stop(w);
     forget_refusal(w);
     look_at_policy(w);
-    asq__unload_idle(w, IDLE_LIVE_MS);
-    asq__evict_idle(w);
+    asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
     if (w->losses_untold)
@@ -482,8 +480,9 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->leaving);
     asq__list_init(&w->claims);
     asq__list_init(&w->held_up);
-    asq__list_init(&w->idle);
-    asq__list_init(&w->idle_live);
+    asq__list_init(&w->awake);
+    asq__list_init(&w->asleep);
+    asq__list_init(&w->gone);
     asq__list_init(&w->handover);
     pthread_mutex_init(&w->handover_lock, NULL);
     int rc = set_up(w, err, errlen);

@@ -108,29 +108,35 @@ struct asq__entry {
 
 /* ---- an agent in memory ---- */
 
-/* There are as many as agents in memory: what only those in use need is kept apart, or small. */
-struct asq__actor {
-    struct asq__node node; /* in part->actors, by id */
-    struct asq__list
-        where; /* in process->idle or idle_live when nothing concerns it, else in part->busy */
-    struct asq__partition *part;
-    struct asq__object object;
-    struct asq__list mailbox;   /* calls that wait, first in first out */
-    struct asq__list reentrant; /* calls that a call inside waits for: let in while it is parked */
+/* The calls that concern an agent now. */
+struct asq__calls {
+    struct asq__list mailbox;   /* those that wait, first in first out */
+    struct asq__list reentrant; /* those that a call inside waits for: let in while it is parked */
     struct asq__list insiders;  /* runs: begun and not ended */
-    struct asq__list wakers;    /* parked calls whose wait is over, waiting for their turn */
+    struct asq__list wakers;    /* parked ones whose wait is over, waiting for their turn */
     struct asq__wcall *turn;    /* runs now, alone; or NULL */
     unsigned sharing;           /* run now, beside each other; then nobody has the turn */
-    unsigned inside;            /* calls begun and not ended: running, parked */
+    unsigned inside;            /* begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
-    bool idle_live;             /* where = process->idle_live */
-    bool busy, loading, loaded;
     struct asq__probing *probing; /* while it may be part of a deadlock; deadlock.c's */
-    uint64_t saved_seq;           /* the commit that carries its last effect */
+};
+
+/* There are as many as agents in memory, so it is small; what is looked at first stands first. */
+struct asq__actor {
+    struct asq__node node;    /* in part->actors, by id */
+    struct asq__calls *calls; /* NULL: it sleeps */
+    struct asq__partition *part;
+    struct asq__list
+        where; /* in part->busy, or process->awake, asleep or gone; an orphan: nowhere */
+    struct asq__object object;
+    uint64_t saved_seq; /* the commit that carries its last effect */
     int64_t idle_since_ms;
     size_t bytes; /* that it is counted with */
-    bool orphan;  /* its partition was lost: freed when nothing is inside */
     uint32_t id_n;
+    bool busy;  /* where = part->busy: calls concern it */
+    bool awake; /* where = process->awake */
+    bool loading, loaded;
+    bool orphan; /* its partition was lost: freed when nothing is inside */
     char id[];
 };
 
@@ -270,13 +276,15 @@ struct asq__process {
     struct asq__list leaving;  /* partitions with a backlog */
     struct asq__list claims;   /* partitions to be claimed */
     size_t claims_in_flight;
-    struct asq__list held_up;   /* actors whose calls wait, and nothing moves */
-    ev_timer probe;             /* looks at them */
-    int64_t probe_ms;           /* when it does; INT64_MAX: not */
-    uint64_t waits;             /* numbers given to waits; begins anywhere */
-    struct asq__list idle;      /* actors that nothing concerns, longest first */
-    struct asq__list idle_live; /* … of them, those whose state is there as a value too */
-    size_t nidle_live;
+    struct asq__list held_up; /* actors whose calls wait, and nothing moves */
+    ev_timer probe;           /* looks at them */
+    int64_t probe_ms;         /* when it does; INT64_MAX: not */
+    uint64_t waits;           /* numbers given to waits; begins anywhere */
+    /* Actors that nothing concerns, about the longest first. */
+    struct asq__list awake;  /* called a while ago: all that a call needs is there */
+    struct asq__list asleep; /* with their record alone, or as a struct of their class's */
+    struct asq__list gone;   /* there are no such agents */
+    size_t nawake;
     struct asq__members *members;
     struct asq__cmd commit_cmd; /* is put together, and empty again */
     size_t scripts_in_flight;
@@ -390,6 +398,24 @@ void asq__backlog_go_on(struct asq__process *w);     /* at the end of the cycle 
 void asq__backlog_try_again(struct asq__process *w); /* once a second: where Redis has refused to */
 void asq__backlog_drop(struct asq__partition *p);
 
+/* actor.c: agents in memory. */
+struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id); /* NULL: no memory */
+bool asq__actor_wake(struct asq__actor *a); /* a call concerns it; false: no memory */
+void asq__actor_rest(struct asq__actor *a); /* perhaps none does any more */
+bool asq__actor_has_queued(const struct asq__actor *a);
+void asq__actor_note_size(struct asq__actor *a);
+void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind);
+void asq__actor_want_record(struct asq__actor *a); /* goes on when it is there */
+void asq__fetch_records(struct asq__process *w);   /* at the end of the cycle */
+void asq__fetch_drop(struct asq__partition *p);
+/* Its partition was lost, and the calls that waited went with their entries: it goes with those inside. */
+void asq__actor_orphan(struct asq__actor *a);
+void asq__actor_free(struct asq__actor *a);
+bool asq__is_crowded(const struct asq__process *w);
+/* Those that have been idle for long leave memory; while they take more than they may, others as well. */
+void asq__actors_evict(struct asq__process *w);
+void asq__actors_upkeep(struct asq__process *w); /* once a second; evicts, too */
+
 /* dispatch.c */
 void asq__dispatch(struct asq__wcall *c);        /* a new call: to its actor's mailbox */
 void asq__dispatch_let_in(struct asq__wcall *c); /* whose caller has come inside meanwhile */
@@ -409,19 +435,11 @@ struct asq__passed {
 };
 bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
-void asq__fetch_records(struct asq__process *w);     /* at the end of the cycle */
-void asq__fetch_drop(struct asq__partition *p);
 void asq__run_finished(struct asq__handover *h);
 void asq__run_parks(struct asq__run *run); /* it waits: others may have its turn */
 void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn */
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void asq__actor_free(struct asq__actor *a);
-void asq__actor_unlist(struct asq__actor *a); /* something concerns it, or it goes */
-void asq__unload_idle(struct asq__process *w, int64_t older_than_ms);
-/* Those that have been idle for long leave memory; while they take more than they may, others as well. */
-void asq__evict_idle(struct asq__process *w);
-bool asq__is_crowded(const struct asq__process *w);
 bool asq__process_may_start(struct asq__process *w);
 
 /* later.c: calls that are due in the future. */

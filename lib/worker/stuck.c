@@ -106,14 +106,15 @@ static size_t length(const struct asq__list *list)
 static void look_at(const struct asq__actor *a, struct asq__buf *out)
 {
     char text[200];
-    size_t behind = length(&a->mailbox) + length(&a->reentrant);
-    ASQ__LIST_EACH (it, &a->insiders) {
+    size_t behind = length(&a->calls->mailbox) + length(&a->calls->reentrant);
+    ASQ__LIST_EACH (it, &a->calls->insiders) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
         if (age_ms(run->call) >= STUCK_MS)
             add_line(out, run->call, why_inside(run, text, sizeof text), behind);
     }
-    if (asq__list_empty(&a->insiders) && !asq__list_empty(&a->mailbox)) {
-        const struct asq__wcall *c = ASQ__CONTAINER(a->mailbox.next, struct asq__wcall, node);
+    if (asq__list_empty(&a->calls->insiders) && !asq__list_empty(&a->calls->mailbox)) {
+        const struct asq__wcall *c =
+            ASQ__CONTAINER(a->calls->mailbox.next, struct asq__wcall, node);
         if (age_ms(c) >= STUCK_MS)
             add_line(out, c, why_waiting(c, text, sizeof text), behind - 1);
     }

@@ -1,6 +1,6 @@
 /*
- * check_memory.c: agents leave a worker's memory when they have been idle for long, or when there are more
- * of them than it may hold, and are as they were when they are called again.
+ * check_memory.c: agents sleep, and leave a worker's memory, when they have been idle for long, or when there
+ * are more of them than it may hold, and are as they were when they are called again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -106,6 +106,59 @@ START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
 }
 END_TEST
 
+/* More than are kept awake when nothing concerns them; called within a moment, and not. */
+START_TEST(agents_that_go_to_sleep_for_others_keep_their_states)
+{
+    enum { AGENTS = 20000, FEW = 1000, ROUNDS = 4, FEW_FROM = 3 };
+    asq_agent **agents = calloc(AGENTS, sizeof *agents);
+    asq_result **results = calloc(AGENTS, sizeof *results);
+    pid_t w = load_worker(sup_redis_url(redis), &options);
+
+    asq_set_timeout(h, sup_limit_ms());
+    ck_assert_int_eq(
+        asq_create_many(h, "Counter", AGENTS, NULL, asq_pack("{s:i}", "value", 0), agents), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        size_t n = round >= FEW_FROM ? FEW : AGENTS;
+        ck_assert_int_eq(asq_broadcast(agents, n, "add", asq_pack("[i]", 1), results), 0);
+        ck_assert_int_eq(asq_wait_all(results, n, sup_limit_ms()), 0);
+        for (size_t i = 0; i < n; i++) {
+            int64_t value;
+            ck_assert_int_eq(asq_result_int(results[i], &value), 0);
+            ck_assert_int_eq(value, round);
+            asq_result_free(results[i]);
+        }
+    }
+    for (int i = 0; i < AGENTS; i++)
+        asq_agent_free(agents[i]);
+    free(agents);
+    free(results);
+    load_worker_stop(w);
+}
+END_TEST
+
+START_TEST(agents_that_were_deleted_leave_memory_soon)
+{
+    enum { AGENTS = 50 };
+    asq_agent *agent, *never;
+    pid_t w = load_worker(sup_redis_url(redis), &options); /* idle ones stay for ten minutes */
+
+    ck_assert_int_eq(asq_attach(h, "never-made", &never), 0);
+    ck_assert_int_eq(asq_call_wait(never, "add", NULL, "[i]", 1), ASQ_ENOAGENT);
+    for (int i = 0; i < AGENTS; i++) {
+        ck_assert_int_eq(asq_create(h, "Counter", NULL, &agent, "{s:i}", "value", 0), 0);
+        check_add(agent, 1);
+        ck_assert_int_eq(asq_delete(agent, sup_limit_ms()), 0);
+        asq_agent_free(agent);
+    }
+    sup_wait_until(told("agents") > 0);
+    sup_wait_until(told("agents") == 0);
+    ck_assert_int_eq(told("agent_bytes"), 0);
+    ck_assert_int_eq(asq_call_wait(never, "add", NULL, "[i]", 1), ASQ_ENOAGENT);
+    asq_agent_free(never);
+    load_worker_stop(w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("memory");
@@ -116,6 +169,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, idle_agents_leave_memory_and_come_back);
     tcase_add_test(t, more_agents_than_memory_holds_are_served_all_the_same);
+    tcase_add_test(t, agents_that_go_to_sleep_for_others_keep_their_states);
+    tcase_add_test(t, agents_that_were_deleted_leave_memory_soon);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
