@@ -19,6 +19,7 @@ struct asq__record *asq__record_new(const void *data, size_t n)
     if (!r)
         return NULL;
     atomic_init(&r->refs, 1);
+    r->spare = 0;
     r->n = n;
     if (n)
         memcpy(r->data, data, n);
@@ -36,6 +37,26 @@ void asq__record_unref(struct asq__record *r)
 {
     if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
         free(r);
+}
+
+/* Makes a record other bytes than it was. In place, if only `holders` have it, all of which know of it:
+ * an agent's memory then is touched where its call has been anyway. */
+static int renew(struct asq__record **at, unsigned holders, const void *data, size_t n)
+{
+    struct asq__record *r = *at;
+    size_t room = r->n + r->spare;
+    if (n <= room && room - n < UINT16_MAX &&
+        atomic_load_explicit(&r->refs, memory_order_acquire) == holders) {
+        memcpy(r->data, data, n);
+        r->n = n;
+        r->spare = (uint32_t) (room - n);
+        return 0;
+    }
+    if (!(r = asq__record_new(data, n)))
+        return ASQ_ENOMEM;
+    asq__record_unref(*at);
+    *at = r;
+    return 0;
 }
 
 static void replace_record(struct asq__object *o, struct asq__record *record)
@@ -180,22 +201,23 @@ void asq__object_revive(struct asq__object *o)
 
 /* ---- state: live → record ---- */
 
+/* Why the state cannot become a record; not when rc is 0. */
+static int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
+{
+    return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
+}
+
 static int encode_record(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
-                         const void *state, size_t state_n, struct asq__record **ret)
+                         const void *state, size_t state_n, struct asq__buf *out)
 {
     const asq_class *def = &o->cls->def;
-    struct asq__buf whole;
-    asq__buf_init(&whole, ctx->env->max_message_size * 2 + 4096);
-    int rc = asq__record_encode(def->name, def->version, args, args_n, state, state_n, &whole);
-    if (rc == 0 && !(*ret = asq__record_new(whole.data, whole.len)))
-        rc = ASQ_ENOMEM;
-    asq__buf_release(&whole);
-    return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
+    return check_encoded(
+        ctx, o, asq__record_encode(def->name, def->version, args, args_n, state, state_n, out));
 }
 
 /* Encodes the live form with the given creation arguments. */
 static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
-                       struct asq__record **ret)
+                       struct asq__buf *out)
 {
     const asq_class *def = &o->cls->def;
     struct asq__buf state;
@@ -215,21 +237,26 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
             asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
                      o->id, asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
         else
-            rc = encode_record(ctx, o, args, args_n, state.data, state.len, ret);
+            rc = encode_record(ctx, o, args, args_n, state.data, state.len, out);
     }
     asq_value_free(saved);
     asq__buf_release(&state);
     return rc;
 }
 
-/* A fresh record of the live form, under the creation arguments of the old one. */
-static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__record **ret)
+static void record_buf_init(const asq_ctx *ctx, struct asq__buf *out)
+{
+    asq__buf_init(out, ctx->env->max_message_size * 2 + 4096);
+}
+
+/* What a record of the live form is now, under the creation arguments of the old one. */
+static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__buf *out)
 {
     const void *args;
     size_t args_n;
     if (!asq__record_args(o->record->data, o->record->n, &args, &args_n))
         return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its record cannot be decoded", o->id);
-    return encode_live(ctx, o, args, args_n, ret);
+    return encode_live(ctx, o, args, args_n, out);
 }
 
 /* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */
@@ -316,8 +343,10 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
                    const asq_value *args, const void *raw, size_t raw_n, bool or_get,
                    struct asq__effect *ret)
 {
+    struct asq__buf encoded;
     char why[500];
     int rc = 0;
+    record_buf_init(ctx, &encoded);
     if (o->record) {
         if (or_get && strcmp(o->cls->def.name, class_name) == 0) {
             give(ctx, NULL, ret);
@@ -334,14 +363,17 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
         goto failed;
     }
     ctx->cls = o->cls = cls;
-    struct asq__record *record;
-    if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP) {
+    if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP)
         /* The arguments are the state: it comes to life when it is called. */
-        if (encode_record(ctx, o, raw, raw_n, raw, raw_n, &record) < 0)
-            goto failed;
-    } else if (make_new(ctx, o, args) < 0 || encode_live(ctx, o, raw, raw_n, &record) < 0) {
+        rc = encode_record(ctx, o, raw, raw_n, raw, raw_n, &encoded);
+    else if ((rc = make_new(ctx, o, args)) == 0)
+        rc = encode_live(ctx, o, raw, raw_n, &encoded);
+    if (rc < 0)
         goto failed;
-    }
+    struct asq__record *record = asq__record_new(encoded.data, encoded.len);
+    if (check_encoded(ctx, o, record ? 0 : ASQ_ENOMEM) < 0)
+        goto failed;
+    asq__buf_release(&encoded);
     free(o->failure);
     o->failure = NULL;
     replace_record(o, record);
@@ -350,6 +382,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     give(ctx, NULL, ret);
     return;
 failed:
+    asq__buf_release(&encoded);
     asq__object_unload(o);
     o->cls = NULL;
     free(o->failure);
@@ -368,6 +401,24 @@ static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base
     put_back(ctx, o, o->recommits == base->recommits ? base->record : o->record);
 }
 
+/* 0: the record is what the live form is; it has not changed, or *ret has a reference. */
+static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
+                struct asq__record **ret)
+{
+    struct asq__buf now;
+    record_buf_init(ctx, &now);
+    int rc = snapshot(ctx, o, &now);
+    if (rc == 0 && (now.len != o->record->n || memcmp(now.data, o->record->data, now.len) != 0)) {
+        unsigned holders =
+            base->record == o->record ? 2 : 1; /* which this call does not go back to */
+        rc = check_encoded(ctx, o, renew(&o->record, holders, now.data, now.len));
+        if (rc == 0)
+            *ret = asq__record_ref(o->record);
+    }
+    asq__buf_release(&now);
+    return rc;
+}
+
 /* After a job that may have changed the state. */
 static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
                    struct asq__effect *ret)
@@ -379,11 +430,9 @@ static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base,
         go_back(ctx, o, base);
         return;
     }
-    struct asq__record *record;
     struct asq__error kept = ctx->error;
     asq__error_init(&ctx->error);
-    int rc = snapshot(ctx, o, &record);
-    if (rc < 0) { /* cannot be saved, so it did not happen */
+    if (save(ctx, o, base, &ret->record) < 0) { /* cannot be saved, so it did not happen */
         asq__error_clear(&kept);
         asq__buf_reset(&ret->value);
         go_back(ctx, o, base);
@@ -391,15 +440,11 @@ static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     }
     asq__error_clear(&ctx->error);
     ctx->error = kept;
-    if (record->n == o->record->n && memcmp(record->data, o->record->data, record->n) == 0) {
-        asq__record_unref(record); /* nothing has changed */
-        return;
-    }
-    replace_record(o, record);
+    if (!ret->record)
+        return; /* nothing has changed */
     if (o->depth > 1)
         o->recommits++;
     ret->kind = ASQ__EFFECT_SAVE;
-    ret->record = asq__record_ref(record);
 }
 
 static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
@@ -503,6 +548,23 @@ static OWN_FRAME int look_up(asq_ctx *ctx, const struct asq__object *o, Asqueue_
     return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
 }
 
+/* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
+static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base *base)
+{
+    struct asq__buf now;
+    if (o->depth == 1 || readonly) {
+        base->record = asq__record_ref(o->record);
+        return 0;
+    }
+    record_buf_init(ctx, &now);
+    int rc = snapshot(ctx, o, &now);
+    if (rc == 0)
+        rc = check_encoded(ctx, o,
+                           (base->record = asq__record_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
+    asq__buf_release(&now);
+    return rc;
+}
+
 /* Looks it up, and runs it on the live object. */
 static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
                 const asq_value *args, struct asq__effect *ret)
@@ -518,10 +580,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
     bool readonly = m ? m->def.flags & ASQ_READONLY : kind == ASQUEUE__JOB_KIND__GET;
     struct base base = { NULL, o->recommits };
     o->depth++;
-    /* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
-    if (o->depth == 1 || readonly || snapshot(ctx, o, &base.record) < 0)
-        base.record = asq__record_ref(o->record);
-    if (!ctx->error.pub.code) {
+    if (begin(ctx, o, readonly, &base) == 0) {
         if (m)
             call_method(ctx, o, m, args, ret);
         else if (kind == ASQUEUE__JOB_KIND__GET)

@@ -4,8 +4,8 @@
  *
  * An object's state lives in two forms: the live one (library-held value, or the class's struct), and
  * `record`, the encoded AgentRecord as it is, or is about to be, in Redis. A job that fails puts the live
- * form back from the record. Records are immutable and shared by reference count: the object holds one,
- * a commit under way another.
+ * form back from the record. Records are shared by reference count: the object holds one, a commit under
+ * way another. Nothing changes one that anybody else holds.
  */
 #ifndef ASQ_CLIENT_OBJECT_H
 #define ASQ_CLIENT_OBJECT_H
@@ -19,6 +19,7 @@
 
 struct asq__record {
     atomic_uint refs;
+    uint32_t spare; /* bytes that there is room for behind the n */
     size_t n;
     uint8_t data[];
 };
