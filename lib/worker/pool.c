@@ -52,7 +52,9 @@ struct asq__place {
     /* The thread's alone: */
     struct asq__stack_pool stacks;
     int64_t trim_ms; /* when to trim again */
+    bool joinable;   /* `thread` is to be joined: by who starts the next, or by asq__pool_stop */
     /* Under the lock: */
+    bool living; /* has a thread */
     pthread_cond_t bell;
     bool called;                    /* the bell was rung, and not heard yet */
     struct asq__list idle;          /* in pool->idle while it waits for work */
@@ -67,8 +69,8 @@ struct asq__pool {
     pthread_mutex_t lock;
     struct asq__list tasks, idle;
     struct asq__place *searcher; /* is on its way to look for a task */
-    uint32_t threads;            /* begun */
-    uint32_t living;             /* … and not ended */
+    uint32_t used;               /* places 1 … used have, or had, a thread */
+    uint32_t living;             /* threads */
     uint32_t refused;
     bool stopping;
     pthread_cond_t ended;
@@ -78,6 +80,15 @@ struct asq__pool {
 static void *thread_main(void *arg);
 
 /* ---- threads ---- */
+
+/* With the lock: a place without a thread, which there is. */
+static struct asq__place *free_place(struct asq__pool *pool)
+{
+    for (uint32_t i = 1; i <= pool->used; i++)
+        if (!pool->places[i].living)
+            return &pool->places[i];
+    return &pool->places[++pool->used];
+}
 
 /* With the lock: the thread that is to look for a task, if one has to be sent. For send. */
 static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
@@ -90,8 +101,9 @@ static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
         p = ASQ__CONTAINER(node, struct asq__place, idle);
         p->called = true;
         *ret_new = false;
-    } else if (pool->threads < pool->config.capacity) {
-        p = &pool->places[++pool->threads];
+    } else if (pool->living < pool->config.capacity) {
+        p = free_place(pool);
+        p->living = true;
         pool->living++;
         *ret_new = true;
     } else {
@@ -109,6 +121,9 @@ static int start(struct asq__place *p)
     sigfillset(&block); /* signals from outside are for the loop's thread */
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         sigdelset(&block, own[i]);
+    if (p->joinable)
+        pthread_join(p->thread, NULL); /* it has ended, or is about to */
+    p->joinable = false;
     int rc = pthread_attr_init(&attr);
     if (rc != 0)
         return rc;
@@ -119,6 +134,7 @@ static int start(struct asq__place *p)
     rc = pthread_create(&p->thread, &attr, thread_main, p);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
+    p->joinable = rc == 0;
     return rc;
 }
 
@@ -132,7 +148,7 @@ static void send(struct asq__place *p, bool is_new)
         /* As long as it is the searcher nobody else starts one: it still is the last. Those there are
          * take the task in time. */
         pthread_mutex_lock(&pool->lock);
-        pool->threads--;
+        p->living = false;
         pool->living--;
         pool->refused++;
         pool->searcher = NULL;
@@ -248,14 +264,23 @@ static bool wait_ms(struct asq__place *p, int64_t ms)
     return true;
 }
 
-/* With the lock: waits until it is called. After a while without work, unused stacks go. */
-static void idle(struct asq__place *p)
+/* With the lock. The first thread stays: there may be none to be had when one is needed. */
+static bool may_leave(const struct asq__place *p)
+{
+    return p->pool->config.idle_ms && p->index > 1 && p->nparked == 0;
+}
+
+/* With the lock: waits until it is called. After a while without work unused stacks go, and after a longer
+ * one the thread. False: it is to go. */
+static bool idle(struct asq__place *p)
 {
     struct asq__pool *pool = p->pool;
-    bool quiet = false;
+    bool quiet = false, stays = true;
     asq__list_add_first(&pool->idle, &p->idle); /* who ran last is the warmest */
-    while (!p->called && !pool->stopping) {
-        if (p->stacks.surplus == 0) {
+    while (stays && !p->called && !pool->stopping) {
+        if (p->stacks.surplus == 0 && may_leave(p)) {
+            stays = wait_ms(p, pool->config.idle_ms);
+        } else if (p->stacks.surplus == 0) {
             pthread_cond_wait(&p->bell, &pool->lock);
         } else if (quiet || !wait_ms(p, TRIM_MS)) {
             quiet = true;
@@ -265,6 +290,7 @@ static void idle(struct asq__place *p)
         }
     }
     asq__list_del(&p->idle);
+    return stays;
 }
 
 /* With the lock. */
@@ -304,10 +330,11 @@ static void *thread_main(void *arg)
             run(p, f);
         } else if ((task = asq__list_pop(&pool->tasks))) {
             run_task(p, task);
-        } else {
-            idle(p);
+        } else if (!idle(p)) {
+            break;
         }
     }
+    p->living = false;
     pool->living--;
     pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
@@ -420,9 +447,9 @@ struct asq__pool_stats asq__pool_stats(struct asq__pool *pool)
                                      .high_water = atomic_load(&pool->stacks.high_water),
                                      .unguarded = atomic_load(&pool->stacks.unguarded) };
     pthread_mutex_lock(&pool->lock);
-    stats.threads = pool->threads;
+    stats.threads = pool->living;
     stats.refused = pool->refused;
-    for (uint32_t i = 0; i <= pool->threads; i++) {
+    for (uint32_t i = 0; i <= pool->used; i++) {
         stats.busy += i > 0 && pool->places[i].now.task;
         stats.parked += pool->places[i].nparked;
     }
@@ -466,10 +493,11 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
         asq__stack_pool_init(&p->stacks, &pool->stacks);
     }
     pool->places[0].thread = pthread_self();
-    pool->threads = pool->living = 1;
+    pool->used = pool->living = 1;
+    pool->places[1].living = true;
     pool->searcher = &pool->places[1];
     if (start(&pool->places[1]) != 0) {
-        pool->threads = pool->living = 0;
+        pool->used = pool->living = 0;
         asq__pool_free(pool);
         return ASQ_ESYS;
     }
@@ -486,18 +514,19 @@ bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms)
     int rc = 0;
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
-    for (uint32_t i = 1; i <= pool->threads; i++)
+    for (uint32_t i = 1; i <= pool->used; i++)
         pthread_cond_signal(&pool->places[i].bell);
     while (pool->living && rc == 0)
         rc = until_ms == INT64_MAX ? pthread_cond_wait(&pool->ended, &pool->lock)
                                    : pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
     bool all = pool->living == 0;
-    uint32_t joinable = all ? pool->threads : 0;
-    if (all)
-        pool->threads = 0;
+    uint32_t used = all ? pool->used : 0;
     pthread_mutex_unlock(&pool->lock);
-    for (uint32_t i = 1; i <= joinable; i++)
-        pthread_join(pool->places[i].thread, NULL);
+    for (uint32_t i = 1; i <= used; i++) {
+        if (pool->places[i].joinable)
+            pthread_join(pool->places[i].thread, NULL);
+        pool->places[i].joinable = false;
+    }
     return all;
 }
 

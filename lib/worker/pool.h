@@ -28,6 +28,7 @@ struct asq__task {
 struct asq__pool_config {
     uint32_t capacity; /* 0: 1 */
     size_t stack_size; /* 0: ASQ__STACK_DEFAULT */
+    int64_t idle_ms; /* threads that had nothing to do for so long end, all but one; 0: none does */
     /* Another thread has made a fiber of the loop's ready: call asq__pool_inline_ready soon. May come
      * on any thread, and again before that was done. NULL: no task of the loop's ever parks. */
     void (*inline_ready)(void *user);

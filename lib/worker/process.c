@@ -20,6 +20,7 @@ enum {
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
     STOP_THREADS_MS = 1000,
+    IDLE_THREAD_MS = 10 * 1000,
     ASK_POLICY_MS = 5000,
     TELL_POLICY_MS = 60000
 };
@@ -396,6 +397,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     asq__deadlock_init(w);
     struct asq__pool_config pool = { .capacity = w->config.capacity,
                                      .stack_size = w->config.stack_size,
+                                     .idle_ms = IDLE_THREAD_MS,
                                      .inline_ready = on_inline_ready,
                                      .on_switch = on_switch,
                                      .user = w };

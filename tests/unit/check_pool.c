@@ -69,6 +69,68 @@ START_TEST(a_burst_uses_all_threads)
 }
 END_TEST
 
+/* But for the first; and where they were there are others when they are needed. */
+START_TEST(threads_that_are_idle_for_long_end)
+{
+    enum { N = 8 };
+    struct job jobs[N], parked;
+    begin_with((struct asq__pool_config){ .capacity = N, .idle_ms = 5 });
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < N; i++)
+            submit(&jobs[i], block);
+        for (int i = 0; i < N; i++)
+            sup_wait_until(atomic_load(&jobs[i].begun));
+        ck_assert_uint_eq(asq__pool_stats(pool).threads, N);
+        for (int i = 0; i < N; i++)
+            sem_post(&jobs[i].gate);
+        for (int i = 0; i < N; i++)
+            wait_ended(&jobs[i]);
+        sup_wait_until(asq__pool_stats(pool).threads == 1);
+    }
+    /* One on which a fiber is parked stays, for it is resumed there. */
+    submit(&jobs[0], block);
+    sup_wait_until(atomic_load(&jobs[0].begun));
+    submit(&parked, park);
+    sup_wait_until(asq__pool_stats(pool).parked == 1);
+    sem_post(&jobs[0].gate);
+    wait_ended(&jobs[0]);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 1; i < N; i++)
+            submit(&jobs[i], block);
+        for (int i = 1; i < N; i++)
+            sup_wait_until(atomic_load(&jobs[i].begun));
+        for (int i = 1; i < N; i++)
+            sem_post(&jobs[i].gate);
+        for (int i = 1; i < N; i++)
+            wait_ended(&jobs[i]);
+        sup_wait_until(asq__pool_stats(pool).threads <= 2);
+        ck_assert_uint_eq(asq__pool_stats(pool).parked, 1);
+    }
+    asq__pool_wake(pool, atomic_load(&parked.fiber));
+    wait_ended(&parked);
+    sup_wait_until(asq__pool_stats(pool).threads == 1);
+    end();
+}
+END_TEST
+
+/* They end and start while tasks come: none is left waiting. */
+START_TEST(tasks_that_come_while_threads_end_are_run)
+{
+    enum { N = 4, ROUNDS = 400 };
+    struct job jobs[N];
+    begin_with((struct asq__pool_config){ .capacity = N, .idle_ms = 1 });
+    for (int round = 0; round < ROUNDS; round++) {
+        struct timespec pause = { .tv_nsec = round % 20 * 100000L };
+        for (int i = 0; i < N; i++)
+            submit(&jobs[i], nothing);
+        for (int i = 0; i < N; i++)
+            wait_ended(&jobs[i]);
+        nanosleep(&pause, NULL);
+    }
+    end();
+}
+END_TEST
+
 static void submit_more(struct job *job)
 {
     if (job->other)
@@ -603,6 +665,8 @@ int main(void)
     tcase_add_test(c, tasks_run_on_the_pools_threads);
     tcase_add_test(c, threads_are_started_when_all_are_busy_up_to_the_capacity);
     tcase_add_test(c, a_burst_uses_all_threads);
+    tcase_add_test(c, threads_that_are_idle_for_long_end);
+    tcase_add_test(c, tasks_that_come_while_threads_end_are_run);
     tcase_add_test(c, tasks_submit_tasks);
     tcase_add_test(c, a_capacity_of_zero_is_one);
     suite_add_tcase(s, c);
