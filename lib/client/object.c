@@ -207,23 +207,13 @@ static int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
     return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
 }
 
-static int encode_record(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
-                         const void *state, size_t state_n, struct asq__buf *out)
-{
-    const asq_class *def = &o->cls->def;
-    return check_encoded(
-        ctx, o, asq__record_encode(def->name, def->version, args, args_n, state, state_n, out));
-}
-
 /* Encodes the live form with the given creation arguments. */
 static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
                        struct asq__buf *out)
 {
     const asq_class *def = &o->cls->def;
-    struct asq__buf state;
     asq_value *saved = NULL;
     int rc = 0;
-    asq__buf_init(&state, ctx->env->max_message_size);
     if (def->save) {
         rc = def->save(o->self, &saved);
         if (rc == 0 && !saved)
@@ -232,15 +222,18 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
             asq_fail(ctx, rc, "saving the state of agent '%s': %s", o->id, asq_strerror(rc));
     }
     if (rc == 0) {
-        rc = asq__value_encode(def->save ? saved : o->state, &state);
+        const asq_value *state = def->save ? saved : o->state;
+        int64_t n = asq__value_size(state);
+        rc = n < 0 ? (int) n : (size_t) n > ctx->env->max_message_size ? ASQ_ELIMIT : 0;
         if (rc < 0)
             asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
                      o->id, asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
         else
-            rc = encode_record(ctx, o, args, args_n, state.data, state.len, out);
+            rc = check_encoded(ctx, o,
+                               asq__record_encode_value(def->name, def->version, args, args_n,
+                                                        state, (size_t) n, out));
     }
     asq_value_free(saved);
-    asq__buf_release(&state);
     return rc;
 }
 
@@ -365,7 +358,9 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     ctx->cls = o->cls = cls;
     if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP)
         /* The arguments are the state: it comes to life when it is called. */
-        rc = encode_record(ctx, o, raw, raw_n, raw, raw_n, &encoded);
+        rc = check_encoded(
+            ctx, o,
+            asq__record_encode(cls->def.name, cls->def.version, raw, raw_n, raw, raw_n, &encoded));
     else if ((rc = make_new(ctx, o, args)) == 0)
         rc = encode_live(ctx, o, raw, raw_n, &encoded);
     if (rc < 0)

@@ -10,6 +10,7 @@ enum {
     TAG_BATCH_JOBS = 4 << 3 | 2,
     TAG_BATCH_TIMEOUT = 5 << 3,
     TAG_BATCH_NUMBER = 6 << 3,
+    TAG_JOB_ARGS = 5 << 3 | 2,
     TAG_RESULTS_RESULT = 2 << 3 | 2,
     TAG_RECORD_CLASS = 1 << 3 | 2,
     TAG_RECORD_VERSION = 2 << 3,
@@ -56,6 +57,21 @@ static void put_bytes(struct asq__buf *out, uint8_t tag, const void *data, size_
     asq__buf_put(out, data, n);
 }
 
+static size_t varint_size(uint64_t n)
+{
+    size_t size = 1;
+    for (; n >= 0x80; n >>= 7)
+        size++;
+    return size;
+}
+
+static void put_value(struct asq__buf *out, uint8_t tag, const asq_value *v, size_t n)
+{
+    asq__buf_putc(out, tag);
+    asq__buf_varint(out, n);
+    asq__value_put(v, n, out);
+}
+
 static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
 {
     size_t n = protobuf_c_message_get_packed_size(message);
@@ -83,42 +99,46 @@ static Asqueue__Retry *put_retry(Asqueue__Retry *m, const asq_retry *retry)
     return m;
 }
 
+/* The arguments stand last, and are encoded where they are to be: they may be large. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
 {
     size_t before = out->len;
-    struct asq__buf args;
-    asq__buf_init(&args, out->max);
-    int rc = job->args ? asq__value_encode(job->args, &args) : 0;
-    if (rc == 0) {
-        Asqueue__Job m;
-        Asqueue__Retry retry;
-        asqueue__job__init(&m);
-        union {
-            const Asqueue__Chain *in;
-            Asqueue__Chain *out;
-        } chain = { .in = job->chain };
-        union {
-            const Asqueue__Probe *in;
-            Asqueue__Probe *out;
-        } probe = { .in = job->probe };
-        m.kind = job->kind;
-        m.agent = text(job->agent);
-        m.class_name = text(job->class_name);
-        m.method = text(job->method);
-        m.args = bytes(args.data, args.len);
-        m.timeout_ms = job->timeout_ms;
-        m.no_result = job->no_result;
-        m.chain = chain.out;
-        m.probe = probe.out;
-        m.target = text(job->target);
-        m.inputs = job->inputs;
-        m.delay_ms = job->delay_ms;
-        if (job->retry)
-            m.retry = put_retry(&retry, job->retry);
-        put_message(TAG_BATCH_JOBS, &m.base, out);
-        rc = out->error;
-    }
-    asq__buf_release(&args);
+    int64_t args_n = job->args ? asq__value_size(job->args) : 0;
+    if (args_n < 0)
+        return (int) args_n;
+    Asqueue__Job m;
+    Asqueue__Retry retry;
+    asqueue__job__init(&m);
+    union {
+        const Asqueue__Chain *in;
+        Asqueue__Chain *out;
+    } chain = { .in = job->chain };
+    union {
+        const Asqueue__Probe *in;
+        Asqueue__Probe *out;
+    } probe = { .in = job->probe };
+    m.kind = job->kind;
+    m.agent = text(job->agent);
+    m.class_name = text(job->class_name);
+    m.method = text(job->method);
+    m.timeout_ms = job->timeout_ms;
+    m.no_result = job->no_result;
+    m.chain = chain.out;
+    m.probe = probe.out;
+    m.target = text(job->target);
+    m.inputs = job->inputs;
+    m.delay_ms = job->delay_ms;
+    if (job->retry)
+        m.retry = put_retry(&retry, job->retry);
+    size_t rest_n = protobuf_c_message_get_packed_size(&m.base), n = (size_t) args_n;
+    size_t whole_n = rest_n + (n ? 1 + varint_size(n) + n : 0);
+    asq__buf_reserve(out, 1 + varint_size(whole_n) + whole_n);
+    asq__buf_putc(out, TAG_BATCH_JOBS);
+    asq__buf_varint(out, whole_n);
+    put_whole(&m.base, out);
+    if (n)
+        put_value(out, TAG_JOB_ARGS, job->args, n);
+    int rc = out->error;
     if (rc < 0) {
         out->len = before;
         out->error = 0;
@@ -310,8 +330,9 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret)
     ret->call_id = f->call;
 }
 
-int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
-                       const void *state, size_t state_n, struct asq__buf *out)
+/* All but the state, for which there is room then. */
+static void record_head(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                        size_t state_n, struct asq__buf *out)
 {
     enum { LENGTHS = 4 * 11 }; /* tags, lengths and the version at most */
     size_t class_n = strlen(class_name);
@@ -323,8 +344,24 @@ int asq__record_encode(const char *class_name, uint32_t version, const void *arg
     }
     if (args_n)
         put_bytes(out, TAG_RECORD_ARGS, args, args_n);
+}
+
+int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                       const void *state, size_t state_n, struct asq__buf *out)
+{
+    record_head(class_name, version, args, args_n, state_n, out);
     if (state_n)
         put_bytes(out, TAG_RECORD_STATE, state, state_n);
+    return out->error;
+}
+
+int asq__record_encode_value(const char *class_name, uint32_t version, const void *args,
+                             size_t args_n, const asq_value *state, size_t state_n,
+                             struct asq__buf *out)
+{
+    record_head(class_name, version, args, args_n, state_n, out);
+    if (state_n)
+        put_value(out, TAG_RECORD_STATE, state, state_n);
     return out->error;
 }
 

@@ -64,9 +64,13 @@ int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
 /* Borrowed from f. */
 void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret);
 
-/* An agent's record. state is encoded already. */
+/* An agent's record. args, and state, are encoded already. */
 int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
                        const void *state, size_t state_n, struct asq__buf *out);
+/* state_n as asq__value_size says. */
+int asq__record_encode_value(const char *class_name, uint32_t version, const void *args,
+                             size_t args_n, const asq_value *state, size_t state_n,
+                             struct asq__buf *out);
 int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
                        Asqueue__AgentRecord **ret, char *err, size_t errlen);
 /* The creation arguments alone, borrowed from data. False: it cannot be decoded. */

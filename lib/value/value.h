@@ -96,6 +96,10 @@ bool asq__map_swap(asq_value *a, asq_value *b);
  * depth: protobuf-c's unpacker recurses as deep as hostile bytes ask for. */
 /* Appends. ASQ_ELIMIT, ASQ_ENOMEM; `out` is as before then, but for its error. */
 int asq__value_encode(const asq_value *v, struct asq__buf *out);
+/* The same in two steps, for those who write the length before it: its bytes, or ASQ_ELIMIT; then just as
+ * many are appended. */
+int64_t asq__value_size(const asq_value *v);
+void asq__value_put(const asq_value *v, size_t n, struct asq__buf *out);
 /* ASQ_EPROTO (err says which byte and what is wrong with it), ASQ_ENOMEM. */
 int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen);
 

@@ -158,21 +158,29 @@ int64_t asq_value_encoded_size(const asq_value *v)
     return (int64_t) encoded_size(v ? v : asq_value_null());
 }
 
-int asq__value_encode(const asq_value *v, struct asq__buf *out)
+int64_t asq__value_size(const asq_value *v)
 {
-    if (!v)
-        v = asq_value_null();
-    if (v->height > ASQ_MAX_DEPTH)
-        return ASQ_ELIMIT;
-    size_t n = encoded_size(v);
+    return v && v->height > ASQ_MAX_DEPTH ? ASQ_ELIMIT : asq_value_encoded_size(v);
+}
+
+void asq__value_put(const asq_value *v, size_t n, struct asq__buf *out)
+{
     uint8_t *p = asq__buf_reserve(out, n);
     if (!p)
-        return out->error;
-    uint8_t *first = put_value(p + n, v);
+        return;
+    uint8_t *first = put_value(p + n, v ? v : asq_value_null());
     assert(first == p);
     (void) first;
     out->len += n;
-    return 0;
+}
+
+int asq__value_encode(const asq_value *v, struct asq__buf *out)
+{
+    int64_t n = asq__value_size(v);
+    if (n < 0)
+        return (int) n;
+    asq__value_put(v, (size_t) n, out);
+    return out->error;
 }
 
 /* ---- Decoding -------------------------------------------------------------------------------- */
