@@ -22,7 +22,11 @@ function work(concurrency) {
 async function client() {
     const connection = { path, maxRetriesPerRequest: null };
     const queue = new Queue('calls', { connection });
-    const events = new QueueEvents('calls', { connection });
+    /* From what is last now: by default it is what is last when the first read arrives, and a job that has
+     * ended before would never be heard of. */
+    const redis = await queue.client;
+    const [last] = await redis.xrevrange(queue.toKey('events'), '+', '-', 'COUNT', 1);
+    const events = new QueueEvents('calls', { connection, lastEventId: last ? last[0] : '0-0' });
     await Promise.all([queue.waitUntilReady(), events.waitUntilReady()]);
     const job = { name: 'noop', data: 'x'.repeat(Number(bytes)), opts: { removeOnComplete: true } };
     const bulk = Array(BULK).fill(job);
