@@ -5,6 +5,7 @@
 'use strict';
 
 const { Queue, QueueEvents, Worker } = require('bullmq');
+const { Redis } = require('ioredis');
 
 const WINDOW = 1024;
 const BULK = 256;
@@ -24,8 +25,9 @@ async function client() {
     const queue = new Queue('calls', { connection });
     /* From what is last now: by default it is what is last when the first read arrives, and a job that has
      * ended before would never be heard of. */
-    const redis = await queue.client;
+    const redis = new Redis(connection);
     const [last] = await redis.xrevrange(queue.toKey('events'), '+', '-', 'COUNT', 1);
+    redis.disconnect();
     const events = new QueueEvents('calls', { connection, lastEventId: last ? last[0] : '0-0' });
     await Promise.all([queue.waitUntilReady(), events.waitUntilReady()]);
     const job = { name: 'noop', data: 'x'.repeat(Number(bytes)), opts: { removeOnComplete: true } };
