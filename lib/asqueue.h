@@ -466,8 +466,9 @@ typedef struct asq_call_options {
  * ends with is told by the result. */
 ASQ_API int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...);
 /* Calls and waits, for the handle's timeout. ret may be NULL. The caller owns *ret. Where there is no
- * room for the call it is ASQ_EBUSY at once, or waited for: asq_set_busy_wait. Errors: also those of the
- * method, in full in asq_last_error(). */
+ * room for the call it is ASQ_EBUSY at once, or waited for: asq_set_busy_wait; strings and bytes among the
+ * arguments are read again then, and stay as they are until it returns. Errors: also those of the method,
+ * in full in asq_last_error(). */
 ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...);
 /* Sends a call whose result nobody will ask for. It runs as surely as any other, unless asq_flush says
  * that it was not taken. */

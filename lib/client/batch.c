@@ -67,7 +67,7 @@ int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t 
     memcpy(b->id, id, sizeof b->id);
     asq__list_init(&b->order);
     asq__list_init(&b->watch);
-    asq__buf_init(&b->bytes, (size_t) 1 << 31);
+    asq__buf_init(&b->bytes, ASQ__BATCH_MAX);
     if (label && !(b->label = strdup(label))) {
         free(b);
         return ASQ_ENOMEM;

@@ -23,6 +23,8 @@ enum {
     ASQ__LABEL_MAX = 320
 };
 
+#define ASQ__BATCH_MAX ((size_t) 1 << 31) /* bytes */
+
 enum asq__batch_state {
     ASQ__BATCH_OPEN,
     ASQ__BATCH_READY,

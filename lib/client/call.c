@@ -84,18 +84,14 @@ static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
 
 static int encode(asq *h, const struct asq__job *job, asq_result *r)
 {
-    struct asq__buf out;
-    asq__buf_init(&out, h->max_message_size);
-    int rc = asq__job_encode(job, &out);
-    if (rc < 0) {
-        asq__buf_release(&out);
-        if (rc == ASQ_ELIMIT)
-            return asq__fail(
-                h, rc, "the arguments of %s are larger than %zu bytes or nested deeper than %d",
-                r->label, h->max_message_size, ASQ_MAX_DEPTH);
+    asq__buf_init(&r->job, h->max_message_size);
+    int rc = asq__job_encode(job, &r->job);
+    if (rc == ASQ_ELIMIT)
+        return asq__fail(h, rc,
+                         "the arguments of %s are larger than %zu bytes or nested deeper than %d",
+                         r->label, h->max_message_size, ASQ_MAX_DEPTH);
+    if (rc < 0)
         return asq__fail(h, rc, "encoding the arguments of %s: %s", r->label, asq_strerror(rc));
-    }
-    r->job = asq__buf_detach(&out, &r->job_n);
     return 0;
 }
 
@@ -226,8 +222,9 @@ static int take_options(const asq_call_options *given, asq_call_options *ret, ch
     return ret->retry ? asq__retry_check(ret->retry, err, errlen) : 0;
 }
 
-int asq_callv(asq_agent *agent, const char *method, const asq_call_options *given, asq_value *args,
-              asq_result **ret)
+/* The arguments are encoded when it returns. */
+static int call_value(asq_agent *agent, const char *method, const asq_call_options *given,
+                      const asq_value *args, asq_result **ret)
 {
     char why[300];
     asq *h = agent->h;
@@ -256,47 +253,63 @@ int asq_callv(asq_agent *agent, const char *method, const asq_call_options *give
         };
         rc = asq__call_job(h, &job, ret);
     }
+    return rc;
+}
+
+int asq_callv(asq_agent *agent, const char *method, const asq_call_options *given, asq_value *args,
+              asq_result **ret)
+{
+    int rc = call_value(agent, method, given, args, ret);
     asq_value_free(args);
     return rc;
 }
 
-/* fmt NULL: none. */
+/* What the arguments point to is the caller's, and only borrowed. fmt NULL: none. */
 static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap)
 {
     char why[200];
     *ret = NULL;
     if (!fmt)
         return 0;
-    int rc = asq_vpack(ret, why, sizeof why, fmt, ap);
+    int rc = asq__vpack_borrowed(ret, why, sizeof why, fmt, ap);
     return rc < 0 ? asq__fail(h, rc, "the arguments \"%s\": %s", fmt, why) : 0;
+}
+
+static int pack_and_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt,
+                         va_list ap)
+{
+    asq_value *args;
+    int rc = pack(agent->h, &args, fmt, ap);
+    if (rc == 0)
+        rc = call_value(agent, method, NULL, args, ret);
+    asq_value_free(args);
+    return rc;
 }
 
 int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...)
 {
-    asq_value *args;
     va_list ap;
     va_start(ap, fmt);
-    int rc = pack(agent->h, &args, fmt, ap);
+    int rc = pack_and_call(agent, method, ret, fmt, ap);
     va_end(ap);
-    return rc < 0 ? rc : asq_callv(agent, method, NULL, args, ret);
+    return rc;
 }
 
 int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
 {
-    asq_value *args;
     va_list ap;
     va_start(ap, fmt);
-    int rc = pack(agent->h, &args, fmt, ap);
+    int rc = pack_and_call(agent, method, NULL, fmt, ap);
     va_end(ap);
-    return rc < 0 ? rc : asq_callv(agent, method, NULL, args, NULL);
+    return rc;
 }
 
-/* One try of asq_call_wait; args is taken. */
-static int call_and_wait(asq_agent *agent, const char *method, asq_value *args, asq_value **ret,
-                         bool *ret_refused)
+/* One try of asq_call_wait. */
+static int call_and_wait(asq_agent *agent, const char *method, const asq_value *args,
+                         asq_value **ret, bool *ret_refused)
 {
     asq_result *r;
-    int rc = asq_callv(agent, method, NULL, args, &r);
+    int rc = call_value(agent, method, NULL, args, &r);
     *ret_refused = rc == ASQ_EBUSY;
     if (rc < 0)
         return rc;
@@ -312,19 +325,13 @@ static int call_until_taken(asq_agent *agent, const char *method, const asq_valu
 {
     asq *h = agent->h;
     int64_t give_up_ms = asq__deadline_ms(h->busy_wait_ms), pause_ms = BUSY_FIRST_MS;
-    unsigned seed;
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t) sizeof seed)
-        return asq__fail(h, ASQ_ESYS, "getrandom failed");
     for (;;) {
         bool refused;
-        asq_value *copy = args ? asq_value_copy(args) : NULL;
-        if (args && !copy)
-            return asq__fail(h, ASQ_ENOMEM, "out of memory");
-        int rc = call_and_wait(agent, method, copy, ret, &refused);
+        int rc = call_and_wait(agent, method, args, ret, &refused);
         int64_t left = give_up_ms - asq__now_ms();
         if (!refused || left <= 0)
             return rc;
-        int64_t wait_ms = pause_ms / 2 + rand_r(&seed) % (pause_ms / 2 + 1);
+        int64_t wait_ms = asq__retry_jitter(pause_ms);
         if ((rc = asq_sleep(h, wait_ms < left ? wait_ms : left)) < 0)
             return rc;
         pause_ms = pause_ms * 2 < BUSY_MAX_MS ? pause_ms * 2 : BUSY_MAX_MS;
@@ -341,9 +348,9 @@ int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const c
     va_end(ap);
     if (rc < 0)
         return rc;
-    if (!agent->h->busy_wait_ms || agent->h->in_method)
-        return call_and_wait(agent, method, args, ret, &refused);
-    rc = call_until_taken(agent, method, args, ret);
+    rc = !agent->h->busy_wait_ms || agent->h->in_method
+             ? call_and_wait(agent, method, args, ret, &refused)
+             : call_until_taken(agent, method, args, ret);
     asq_value_free(args);
     return rc;
 }

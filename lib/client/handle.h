@@ -19,6 +19,7 @@
 #include "asqueue.h"
 #include "client/class.h"
 #include "client/engine.h"
+#include "value/buf.h"
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
@@ -104,9 +105,8 @@ struct asq_result {
     struct asq__list node;           /* in h->done */
     /* While it is being submitted. */
     uint32_t partition;
-    uint8_t *job;
-    size_t job_n;
-    char label[64]; /* "class/agent.method", cut: what redis-cli shows */
+    struct asq__buf job; /* encoded; empty: it has gone */
+    char label[64];      /* "class/agent.method", cut: what redis-cli shows */
     /* When completed. */
     asq_value *value;
     struct asq__error *error; /* NULL: none */

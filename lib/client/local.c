@@ -258,10 +258,10 @@ static int local_submit(asq *h, asq_result **results, size_t n)
         Asqueue__Batch *batch;
         char why[300];
         new_id(l, r);
-        asq__arena_init(&arena, r->job_n * 4 + 65536);
-        asq__buf_init(&bytes, r->job_n + 256);
+        asq__arena_init(&arena, r->job.len * 4 + 65536);
+        asq__buf_init(&bytes, r->job.len + 256);
         asq__batch_head(r->id.batch, "", 0, &bytes);
-        asq__buf_put(&bytes, r->job, r->job_n);
+        asq__buf_put(&bytes, r->job.data, r->job.len);
         int rc = bytes.error;
         if (rc == 0)
             rc = asq__batch_decode(bytes.data, bytes.len, &arena, &batch, why, sizeof why);
@@ -272,8 +272,7 @@ static int local_submit(asq *h, asq_result **results, size_t n)
             asq__result_set(r, NULL, &error);
         }
         h->ncompleted++;
-        free(r->job);
-        r->job = NULL;
+        asq__buf_release(&r->job);
         asq__buf_release(&bytes);
         asq__arena_release(&arena);
     }

@@ -221,13 +221,12 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
     for (i = 0; i < n && rc == 0; i++) {
         asq_result *res = results[i];
         res->call.done = call_done;
-        rc = asq__engine_add(r->engine, res->partition, res->label, res->job, res->job_n,
-                             &res->call, &res->id);
+        rc =
+            asq__engine_add(r->engine, res->partition, res->label, &res->job, &res->call, &res->id);
         if (rc < 0)
             break;
         asq__result_ref(res);
-        free(res->job);
-        res->job = NULL;
+        asq__buf_release(&res->job);
         if (++r->since_pump >= PUMP_EVERY && !r->attached && !r->in_callbacks)
             pump(r, 0);
     }

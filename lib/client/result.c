@@ -36,7 +36,7 @@ void asq_result_free(asq_result *r)
     if (r->error)
         asq__error_clear(r->error);
     free(r->error);
-    free(r->job);
+    asq__buf_release(&r->job);
     asq__handle_unref(r->h);
     free(r);
 }

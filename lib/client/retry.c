@@ -41,10 +41,12 @@ static bool is_final(int code)
     }
 }
 
-static uint64_t random_number(void)
+int64_t asq__retry_jitter(int64_t ms)
 {
-    uint64_t r = 0;
-    return getrandom(&r, sizeof r, 0) == (ssize_t) sizeof r ? r : 0;
+    uint64_t r;
+    if (getrandom(&r, sizeof r, 0) != (ssize_t) sizeof r)
+        return ms;
+    return ms - (int64_t) (r % ((uint64_t) ms / 2 + 1));
 }
 
 bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method, int code,
@@ -78,7 +80,7 @@ bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method,
         delay = max;
     if (delay > INT64_MAX / 4)
         delay = INT64_MAX / 4; /* a policy from elsewhere */
-    *ret_delay_ms = (int64_t) (delay - random_number() % (delay / 2 + 1));
+    *ret_delay_ms = asq__retry_jitter((int64_t) delay);
     *ret_keep_place = of_job ? of_job->keep_place : of_method->keep_place;
     return true;
 }

@@ -16,4 +16,7 @@ int asq__retry_check(const asq_retry *retry, char *err, size_t errlen);
 bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method, int code,
                        uint32_t runs, int64_t *ret_delay_ms, bool *ret_keep_place);
 
+/* So long, or up to a half less, by chance: not everybody tries again at the same instant. */
+int64_t asq__retry_jitter(int64_t ms);
+
 #endif

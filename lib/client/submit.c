@@ -178,7 +178,10 @@ static void close_open(struct asq__engine *e, uint32_t partition)
             e->open_list[i] = e->open_list[--e->opened];
             break;
         }
-    make_ready(e, b);
+    if (b->n)
+        make_ready(e, b);
+    else
+        asq__batch_end(e, b); /* there was no memory for its first call */
 }
 
 void asq__engine_send_ready(struct asq__engine *e)
@@ -247,8 +250,24 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
     return e->counter;
 }
 
-int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label, const void *job,
-                    size_t n, struct asq__call *call, struct asq__call_id *ret_id)
+/* Of a batch that is empty but for calls[0]. The fields of a message have no order: a large job stays where
+ * it is, and the head comes behind it. */
+static void put_first(struct asq__engine *e, struct asq__batch *b, struct asq__buf *job)
+{
+    bool stays = job->len >= ASQ__LARGE_JOB;
+    if (stays) {
+        asq__buf_release(&b->bytes);
+        b->bytes = *job;
+        b->bytes.max = ASQ__BATCH_MAX;
+        asq__buf_init(job, job->max);
+    }
+    asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
+    if (!stays)
+        asq__buf_put(&b->bytes, job->data, job->len);
+}
+
+int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
+                    struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id)
 {
     int rc = asq__engine_open_tables(e);
     if (rc < 0)
@@ -256,7 +275,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     if (e->backlog > MAX_BACKLOG)
         return ASQ_EBUSY;
     struct asq__batch *b = e->open[partition];
-    if (b && (b->n >= BATCH_CALLS || b->bytes.len + n > BATCH_BYTES)) {
+    if (b && (b->n >= BATCH_CALLS || b->bytes.len + job->len > BATCH_BYTES)) {
         close_open(e, partition);
         asq__engine_send_ready(e);
         b = NULL;
@@ -268,23 +287,25 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         if (rc < 0)
             return rc;
         b->number = number;
-        asq__batch_head(id, e->config.client, number, &b->bytes);
-        e->backlog += b->bytes.len;
         e->open[partition] = b;
         e->open_list[e->opened++] = partition;
     }
     rc = asq__batch_add_call(b, call);
     if (rc == 0) {
         size_t before = b->bytes.len;
-        asq__buf_put(&b->bytes, job, n);
-        e->backlog += b->bytes.len - before;
+        if (b->n == 1)
+            put_first(e, b, job);
+        else
+            asq__buf_put(&b->bytes, job->data, job->len);
         rc = b->bytes.error;
         if (rc < 0) {
             b->n--;
             b->unfinished--;
             call->batch = NULL;
+            b->bytes.len = before;
             b->bytes.error = 0;
         }
+        e->backlog += b->bytes.len - before;
     }
     if (rc < 0)
         return rc; /* an empty open batch stays for the next call */

@@ -132,7 +132,9 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         m.retry = put_retry(&retry, job->retry);
     size_t rest_n = protobuf_c_message_get_packed_size(&m.base), n = (size_t) args_n;
     size_t whole_n = rest_n + (n ? 1 + varint_size(n) + n : 0);
-    asq__buf_reserve(out, 1 + varint_size(whole_n) + whole_n);
+    size_t field_n = 1 + varint_size(whole_n) + whole_n;
+    bool with_room = field_n >= ASQ__LARGE_JOB && field_n + ASQ__BATCH_ROOM <= out->max - out->len;
+    asq__buf_reserve(out, field_n + (with_room ? ASQ__BATCH_ROOM : 0));
     asq__buf_putc(out, TAG_BATCH_JOBS);
     asq__buf_varint(out, whole_n);
     put_whole(&m.base, out);

@@ -14,6 +14,7 @@
 struct packer {
     const char *fmt, *at;
     va_list ap;
+    bool borrow; /* text stays where it is */
     char *err;
     size_t errlen;
 };
@@ -69,8 +70,8 @@ static int pack_text(struct packer *p, asq_type type, asq_value **ret)
         return FAIL(p, ASQ_EINVAL, "the argument is NULL");
     if (type == ASQ_STRING && !asq__utf8_valid(s, n))
         return FAIL(p, ASQ_EINVAL, "the string is not UTF-8");
-    *ret = asq__value_new_bytes(type, n);
-    if (*ret && n)
+    *ret = p->borrow ? asq__value_borrow_bytes(type, s, n) : asq__value_new_bytes(type, n);
+    if (*ret && n && !p->borrow)
         memcpy((*ret)->str.data, s, n);
     return 0;
 }
@@ -210,9 +211,10 @@ static int pack(struct packer *p, asq_value **root)
     return next(p) ? (p->at--, FAIL(p, ASQ_EINVAL, "more than one value")) : 0;
 }
 
-int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap)
+static int vpack(bool borrow, asq_value **ret, char *err, size_t errlen, const char *fmt,
+                 va_list ap)
 {
-    struct packer p = { .fmt = fmt, .at = fmt, .err = err, .errlen = errlen };
+    struct packer p = { .fmt = fmt, .at = fmt, .borrow = borrow, .err = err, .errlen = errlen };
     asq_value *root = NULL;
     if (!fmt)
         return asq__err(err, errlen, ASQ_EINVAL, "the format is NULL");
@@ -226,6 +228,16 @@ int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_lis
     }
     va_end(p.ap);
     return rc;
+}
+
+int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap)
+{
+    return vpack(false, ret, err, errlen, fmt, ap);
+}
+
+int asq__vpack_borrowed(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap)
+{
+    return vpack(true, ret, err, errlen, fmt, ap);
 }
 
 asq_value *asq_pack(const char *fmt, ...)

@@ -76,6 +76,20 @@ asq_value *asq__value_new_bytes(asq_type type, size_t n)
     return v;
 }
 
+asq_value *asq__value_borrow_bytes(asq_type type, const void *data, size_t n)
+{
+    union {
+        const void *in;
+        char *out;
+    } u = { .in = data ? data : "" };
+    asq_value *v = new_value(type, 0);
+    if (v) {
+        v->str.data = u.out;
+        v->str.n = n;
+    }
+    return v;
+}
+
 asq_value *asq_value_string(const char *s)
 {
     return s ? asq_value_stringn(s, strlen(s)) : NULL;

@@ -36,7 +36,8 @@ struct asq__future_object {
 struct asq__map_index; /* container.c: finds keys in larger maps */
 
 /* Null and the two bools are constants of the library, shared by all and never written. The data of
- * strings, bytes, agents and futures stands behind the value itself, in the same allocation. */
+ * strings, bytes, agents and futures stands behind the value itself, in the same allocation, unless it
+ * is borrowed. */
 struct asq_value {
     asq_type type;
     bool owned;        /* stands in a container */
@@ -47,7 +48,7 @@ struct asq_value {
         int64_t integer;
         double number;
         struct {
-            char *data; /* NUL-terminated beyond n */
+            char *data; /* NUL-terminated beyond n, but where it is borrowed */
             size_t n;
         } str; /* ASQ_STRING, ASQ_BYTES */
         struct {
@@ -77,6 +78,11 @@ int asq__map_reserve(asq_value *map, size_t n);
 int asq__map_add(asq_value *map, char *key, asq_value *item);
 /* Room for n bytes of text, to be written to str.data by the caller. */
 asq_value *asq__value_new_bytes(asq_type type, size_t n);
+/* Text that stays where it is, and is read there for as long as the value lives; no NUL follows it. */
+asq_value *asq__value_borrow_bytes(asq_type type, const void *data, size_t n);
+/* As asq_vpack, for a value that is encoded and freed before the call of the library returns: strings and
+ * bytes are borrowed. */
+int asq__vpack_borrowed(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap);
 /* Within value/: frees what a container has beside its values; copies and searches the index. */
 void asq__map_index_free(struct asq__map_index *index);
 int asq__map_index_copy(asq_value *to, const asq_value *from);

@@ -294,7 +294,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     for (size_t i = 0; i < n; i++)
         if (results[i]->partition == partition) {
             count++;
-            bytes += results[i]->job_n;
+            bytes += results[i]->job.len;
         }
     struct request *q = calloc(1, sizeof *q + count * sizeof(asq_result *));
     if (!q)
@@ -312,7 +312,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
             continue;
         if (q->n == 0)
             memcpy(q->label, r->label, sizeof q->label);
-        asq__buf_put(&q->jobs, r->job, r->job_n);
+        asq__buf_put(&q->jobs, r->job.data, r->job.len);
         asq__result_ref(r);
         r->id.partition = partition;
         r->id.index = (uint32_t) q->n;
@@ -330,8 +330,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     }
     for (size_t i = 0; i < q->n; i++) {
         memcpy(q->results[i]->id.batch, q->id, ASQ__BATCH_ID);
-        free(q->results[i]->job);
-        q->results[i]->job = NULL;
+        asq__buf_release(&q->results[i]->job);
     }
     asq__process_hand_over(nested->w, &q->handover);
     return 0;
@@ -342,7 +341,7 @@ static int nested_submit(asq *h, asq_result **results, size_t n)
     struct nested *nested = h->impl;
     nested->ordinal++;
     for (size_t i = 0; i < n; i++) {
-        if (!results[i]->job)
+        if (!results[i]->job.len)
             continue; /* went with an earlier one of its partition */
         int rc = send_to_partition(h, results[i]->partition, results, n);
         if (rc < 0)

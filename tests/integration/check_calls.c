@@ -306,6 +306,41 @@ START_TEST(large_values_come_back_as_they_went)
 }
 END_TEST
 
+/* What it was made of may change then. */
+START_TEST(a_call_has_its_arguments_when_it_has_been_made)
+{
+    static const size_t sizes[] = { 10, 20000, 30, 20000, 40, 70000, 70000, 50 };
+    enum { N = sizeof sizes / sizeof *sizes };
+    asq_agent *e = echo();
+    asq_result *results[N];
+    char *data = malloc(70000);
+
+    ck_assert_ptr_nonnull(data);
+    asq_cork(H);
+    for (int i = 0; i < N; i++) {
+        memset(data, 'a' + i, sizes[i]);
+        ok(asq_call(e, "first", &results[i], "[y#]", data, sizes[i]));
+    }
+    memset(data, '?', 70000);
+    ok(asq_uncork(H));
+    for (int i = 0; i < N; i++) {
+        const void *back;
+        asq_value *v;
+        size_t got;
+
+        ok(asq_result_take(results[i], &v));
+        ck_assert_int_eq(asq_value_get_bytes(v, &back, &got), 0);
+        ck_assert_uint_eq(got, sizes[i]);
+        memset(data, 'a' + i, sizes[i]);
+        ck_assert_msg(memcmp(back, data, sizes[i]) == 0, "call %d has another's arguments", i);
+        asq_value_free(v);
+        asq_result_free(results[i]);
+    }
+    free(data);
+    asq_agent_free(e);
+}
+END_TEST
+
 START_TEST(what_is_too_deep_or_too_large_is_refused_by_the_caller)
 {
     asq_value *deepest = asq_value_list(), *v;
@@ -489,6 +524,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, a_method_is_told_its_call);
     tcase_add_test(t, values_of_every_type_come_back_as_they_went);
     tcase_add_test(t, large_values_come_back_as_they_went);
+    tcase_add_test(t, a_call_has_its_arguments_when_it_has_been_made);
     tcase_add_test(t, what_is_too_deep_or_too_large_is_refused_by_the_caller);
     tcase_add_test(t, names_and_ids_that_cannot_be_are_refused);
     tcase_add_test(t, sends_run_like_calls);

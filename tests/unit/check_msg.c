@@ -103,6 +103,38 @@ START_TEST(a_batch_comes_back_as_it_was)
 }
 END_TEST
 
+/* The sender of a large job leaves it where it is. */
+START_TEST(a_large_job_stands_before_its_head_in_the_same_memory)
+{
+    asq_value *bytes = asq__value_new_bytes(ASQ_BYTES, ASQ__LARGE_JOB);
+    struct asq__job job = a_call();
+    struct asq__buf b, tight;
+    Asqueue__Batch *batch;
+
+    memset(bytes->str.data, 'x', ASQ__LARGE_JOB);
+    job.args = bytes;
+    asq__buf_init(&b, 1 << 20);
+    put(&b, &job);
+    const uint8_t *where = b.data;
+    asq__batch_head(id, "a client whose name has 32 bytes", UINT64_MAX, &b);
+    asq__batch_set_number(UINT64_MAX - 1, &b);
+    asq__batch_mark_resent(&b);
+    ck_assert_ptr_eq(b.data, where);
+    ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
+    ck_assert_uint_eq(batch->number, UINT64_MAX - 1);
+    ck_assert_uint_eq(batch->n_jobs, 1);
+    ck_assert(batch->resent);
+
+    /* Where it is just as large as may be, there is no room, and that is no failure. */
+    asq__buf_init(&tight, (size_t) asq__value_size(bytes) + 32);
+    put(&tight, &job);
+    ck_assert_uint_lt(tight.cap - tight.len, ASQ__BATCH_ROOM);
+    asq_value_free(bytes);
+    asq__buf_release(&tight);
+    asq__buf_release(&b);
+}
+END_TEST
+
 /* The batch of one job, changed by `spoil`, is refused with a text that has `reason` in it. */
 static void refused(const struct asq__job *jobs, size_t n, const char *reason)
 {
@@ -323,6 +355,7 @@ int main(void)
     TCase *c = tcase_create("msg");
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, a_batch_comes_back_as_it_was);
+    tcase_add_test(c, a_large_job_stands_before_its_head_in_the_same_memory);
     tcase_add_test(c, what_is_wrong_with_a_job_is_told);
     tcase_add_test(c, what_is_wrong_with_a_batch_is_told);
     tcase_add_test(c, no_cut_and_no_flipped_bit_does_harm);

@@ -61,6 +61,31 @@ START_TEST(every_letter_makes_its_type)
 }
 END_TEST
 
+static int packed_borrowed(asq_value **ret, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = asq__vpack_borrowed(ret, NULL, 0, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+START_TEST(borrowed_text_is_read_where_it_is)
+{
+    char text[] = "text", bytes[] = { 'a', 'b', 'c' }; /* no NUL behind them */
+    asq_value *v, *copy;
+
+    ck_assert_int_eq(
+        packed_borrowed(&v, "[s, s?, y#, y#]", text, NULL, bytes, sizeof bytes, NULL, (size_t) 0),
+        0);
+    copy = asq_value_copy(v);
+    text[0] = 'n';
+    bytes[2] = '\0';
+    assert_json(v, "[\"next\",null,{\"$bytes\":\"YWIA\"},{\"$bytes\":\"\"}]");
+    assert_json(copy, "[\"text\",null,{\"$bytes\":\"YWJj\"},{\"$bytes\":\"\"}]");
+}
+END_TEST
+
 START_TEST(formats_nest_and_skip_separators)
 {
     assert_json(asq_pack(" { s : [ i, {s:n} ] , s:b s[] }", "a", 1, "k", "c", 0, "d"),
@@ -348,6 +373,7 @@ int main(void)
     Suite *s = suite_create("pack");
     TCase *c = tcase_create("pack");
     tcase_add_test(c, every_letter_makes_its_type);
+    tcase_add_test(c, borrowed_text_is_read_where_it_is);
     tcase_add_test(c, formats_nest_and_skip_separators);
     tcase_add_test(c, wrong_formats_are_explained);
     tcase_add_test(c, wrong_arguments_are_explained);
