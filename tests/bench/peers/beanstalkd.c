@@ -4,12 +4,14 @@
  */
 #include "peer.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { IN = 1 << 18, OUT = 1 << 20, RESERVES = 256 };
+enum { IN = 1 << 18, OUT = 1 << 20, RESERVES = 256, FEW = 64 };
 
 struct conn {
     int fd;
@@ -20,6 +22,7 @@ struct conn {
 };
 
 static struct conn a, b; /* puts; takes */
+static long unanswered;  /* puts whose answers have not been read */
 static char *payload;
 static size_t payload_n;
 
@@ -44,28 +47,19 @@ static void say_text(struct conn *c, const char *text)
     say(c, text, strlen(text));
 }
 
-static void conn_flush(struct conn *c)
-{
-    size_t done = 0;
-    while (done < c->out_n) {
-        ssize_t n = write(c->fd, c->out + done, c->out_n - done);
-        if (n <= 0)
-            exit(1);
-        done += (size_t) n;
-    }
-    c->out_n = 0;
-}
-
-static void put(struct conn *c, const char *bytes, size_t n)
+static void put(const char *bytes, size_t n)
 {
     char head[64];
-    say(c, head, (size_t) snprintf(head, sizeof head, "put 0 0 60 %zu\r\n", n));
-    say(c, bytes, n);
-    say_text(c, "\r\n");
+    say(&a, head, (size_t) snprintf(head, sizeof head, "put 0 0 60 %zu\r\n", n));
+    say(&a, bytes, n);
+    say_text(&a, "\r\n");
+    unanswered++;
 }
 
 static void conn_read(struct conn *c)
 {
+    if (c->at == 0 && c->n == IN)
+        exit(1);
     memmove(c->in, c->in + c->at, c->n - c->at);
     c->n -= c->at;
     c->at = 0;
@@ -109,22 +103,58 @@ static void delete_job(struct conn *c, const char *reserved)
     say(c, text, (size_t) n);
 }
 
+/* Answers to what was put say nothing that is needed here. But they have to be read: a Unix socket holds some
+ * 280 of them, and then beanstalkd reads no more from this connection. */
+static void drop_answers(void)
+{
+    conn_read(&a);
+    while (next_line(&a))
+        unanswered--;
+}
+
+static void conn_flush(struct conn *c)
+{
+    size_t done = 0;
+    while (done < c->out_n) {
+        ssize_t n = send(c->fd, c->out + done, c->out_n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        struct pollfd fds[] = { { c->fd, POLLOUT, 0 }, { a.fd, POLLIN, 0 } };
+        if (n < 0 && errno != EAGAIN)
+            exit(1);
+        done += n > 0 ? (size_t) n : 0;
+        if (n < 0 && poll(fds, 2, -1) > 0 && fds[1].revents)
+            drop_answers();
+    }
+    c->out_n = 0;
+}
+
+/* The next line that `b` gets; meanwhile those of `a` are dropped. */
+static char *wait_line(void)
+{
+    char *line;
+    while (!(line = next_line(&b))) {
+        struct pollfd fds[] = { { b.fd, POLLIN, 0 }, { a.fd, POLLIN, 0 } };
+        bool both = unanswered > FEW && poll(fds, 2, -1) > 0;
+        if (both && fds[1].revents)
+            drop_answers();
+        if (!both || fds[0].revents)
+            conn_read(&b);
+    }
+    return line;
+}
+
 /* Takes up to n jobs of those that are there, or else waits for one; each is deleted by the connection that
- * reserved it. Nothing is sent behind a reserve that waits; its wait is bounded, for behind other
- * commands beanstalkd 1.12 can forget to wake it. */
-static int take(struct conn *c, int n)
+ * reserved it. Nothing is sent behind a reserve that waits. */
+static int take(int n)
 {
     int taken = 0;
-    char *line;
     for (int asked = n; taken == 0; asked = 1) {
         for (int i = 0; i < asked; i++)
-            say_text(c, asked > 1 ? "reserve-with-timeout 0\r\n" : "reserve-with-timeout 1\r\n");
-        conn_flush(c);
+            say_text(&b, asked > 1 ? "reserve-with-timeout 0\r\n" : "reserve\r\n");
+        conn_flush(&b);
         for (int answers = 0; answers < asked;) {
-            if (!(line = next_line(c))) {
-                conn_read(c);
-            } else if (strncmp(line, "RESERVED", 8) == 0) {
-                delete_job(c, line);
+            const char *line = wait_line();
+            if (strncmp(line, "RESERVED", 8) == 0) {
+                delete_job(&b, line);
                 taken++;
                 answers++;
             } else if (strncmp(line, "TIMED_OUT", 9) == 0) {
@@ -135,15 +165,13 @@ static int take(struct conn *c, int n)
     return taken;
 }
 
-/* Answers to what was put say nothing that is needed here. */
-static void drop_answers(struct conn *c)
+/* What was sent is carried out: else deleted jobs would be there again. */
+static void conn_finish(struct conn *c)
 {
-    struct pollfd fd = { c->fd, POLLIN, 0 };
-    while (poll(&fd, 1, 0) > 0) {
-        conn_read(c);
-        while (next_line(c))
-            ;
-    }
+    conn_flush(c);
+    shutdown(c->fd, SHUT_WR);
+    while (read(c->fd, c->in, IN) > 0)
+        ;
 }
 
 int peer_worker(const char *address, int one_at_a_time)
@@ -154,10 +182,9 @@ int peer_worker(const char *address, int one_at_a_time)
     say_text(&b, "watch calls\r\nignore default\r\n");
     conn_flush(&a);
     for (;;) {
-        for (int n = take(&b, one_at_a_time ? 1 : RESERVES); n > 0; n--)
-            put(&a, "", 0);
+        for (int n = take(one_at_a_time ? 1 : RESERVES); n > 0; n--)
+            put("", 0);
         conn_flush(&a);
-        drop_answers(&a);
     }
 }
 
@@ -177,10 +204,9 @@ int peer_open(const char *address, size_t bytes, int one_at_a_time)
 
 int peer_one(void)
 {
-    put(&a, payload, payload_n);
+    put(payload, payload_n);
     conn_flush(&a);
-    take(&b, 1); /* its deletion leaves with the next */
-    drop_answers(&a);
+    take(1); /* its deletion leaves with the next */
     return 0;
 }
 
@@ -192,15 +218,15 @@ int peer_async(const char *address, double seconds, size_t bytes)
         return 1;
     for (span = span_start(seconds); span_on(&span, done);) {
         for (; sent < done + WINDOW; sent++)
-            put(&a, payload, payload_n);
+            put(payload, payload_n);
         conn_flush(&a);
-        done += (unsigned long) take(&b, RESERVES);
-        drop_answers(&a);
+        done += (unsigned long) take(RESERVES);
     }
     span_print(&span, done);
     while (done < sent) /* so that the next round finds none */
-        done += (unsigned long) take(&b, 1);
-    conn_flush(&b);
+        done += (unsigned long) take(1);
+    conn_finish(&a);
+    conn_finish(&b);
     return 0;
 }
 
