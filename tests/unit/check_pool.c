@@ -49,20 +49,27 @@ START_TEST(threads_are_started_when_all_are_busy_up_to_the_capacity)
 }
 END_TEST
 
-/* All run though none ends before all have begun: a burst reaches as many threads as there may be. */
+/* All run though none ends before all have begun; what the pool says of its threads then. */
+static uint32_t burst(struct job *jobs, int n)
+{
+    for (int i = 0; i < n; i++)
+        submit(&jobs[i], block);
+    for (int i = 0; i < n; i++)
+        sup_wait_until(atomic_load(&jobs[i].begun));
+    uint32_t threads = asq__pool_stats(pool).threads;
+    for (int i = 0; i < n; i++)
+        sem_post(&jobs[i].gate);
+    for (int i = 0; i < n; i++)
+        wait_ended(&jobs[i]);
+    return threads;
+}
+
 START_TEST(a_burst_uses_all_threads)
 {
     struct job jobs[8];
     begin(8);
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < 8; i++)
-            submit(&jobs[i], block);
-        for (int i = 0; i < 8; i++)
-            sup_wait_until(atomic_load(&jobs[i].begun));
-        for (int i = 0; i < 8; i++)
-            sem_post(&jobs[i].gate);
-        for (int i = 0; i < 8; i++)
-            wait_ended(&jobs[i]);
+        ck_assert_uint_eq(burst(jobs, 8), 8);
         sup_wait_until(asq__pool_stats(pool).busy == 0);
     }
     end();
@@ -76,15 +83,7 @@ START_TEST(threads_that_are_idle_for_long_end)
     struct job jobs[N], parked;
     begin_with((struct asq__pool_config){ .capacity = N, .idle_ms = 5 });
     for (int round = 0; round < 5; round++) {
-        for (int i = 0; i < N; i++)
-            submit(&jobs[i], block);
-        for (int i = 0; i < N; i++)
-            sup_wait_until(atomic_load(&jobs[i].begun));
-        ck_assert_uint_eq(asq__pool_stats(pool).threads, N);
-        for (int i = 0; i < N; i++)
-            sem_post(&jobs[i].gate);
-        for (int i = 0; i < N; i++)
-            wait_ended(&jobs[i]);
+        ck_assert_uint_eq(burst(jobs, N), N);
         sup_wait_until(asq__pool_stats(pool).threads == 1);
     }
     /* One on which a fiber is parked stays, for it is resumed there. */
@@ -95,14 +94,7 @@ START_TEST(threads_that_are_idle_for_long_end)
     sem_post(&jobs[0].gate);
     wait_ended(&jobs[0]);
     for (int round = 0; round < 3; round++) {
-        for (int i = 1; i < N; i++)
-            submit(&jobs[i], block);
-        for (int i = 1; i < N; i++)
-            sup_wait_until(atomic_load(&jobs[i].begun));
-        for (int i = 1; i < N; i++)
-            sem_post(&jobs[i].gate);
-        for (int i = 1; i < N; i++)
-            wait_ended(&jobs[i]);
+        burst(&jobs[1], N - 1);
         sup_wait_until(asq__pool_stats(pool).threads <= 2);
         ck_assert_uint_eq(asq__pool_stats(pool).parked, 1);
     }
