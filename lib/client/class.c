@@ -70,8 +70,15 @@ const struct asq__class *asq__registry_find(const struct asq__registry *r, const
 
 const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name)
 {
-    struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
-    return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
+    enum { FEW = 8 }; /* are found faster one by one */
+    if (cls->method_count > FEW) {
+        struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
+        return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
+    }
+    for (size_t i = 0; i < cls->method_count; i++)
+        if (strcmp(cls->methods[i].def.name, name) == 0)
+            return &cls->methods[i];
+    return NULL;
 }
 
 const struct asq__attribute *asq__class_attribute(const struct asq__class *c, const char *name)

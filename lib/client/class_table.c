@@ -234,14 +234,14 @@ void asq__class_free(struct asq__class *c)
 
 static int take_methods(struct asq__class *c, const asq_class *def, char *err, size_t errlen)
 {
-    int rc =
-        count_entries(c, "method", def->methods, def->method_size, &c->method_count, err, errlen);
+    size_t n = 0;
+    int rc = count_entries(c, "method", def->methods, def->method_size, &n, err, errlen);
     if (rc < 0)
         return rc;
-    c->methods = calloc(c->method_count + 1, sizeof *c->methods);
+    c->methods = calloc(n + 1, sizeof *c->methods);
     if (!c->methods || asq__table_init(&c->by_method, method_key) < 0)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->method_count; i++) {
+    for (size_t i = 0; i < n; i++) {
         struct asq__method *m = &c->methods[i];
         bool known = take(&m->def, sizeof m->def,
                           (const char *) def->methods + i * def->method_size, def->method_size);
@@ -254,6 +254,7 @@ static int take_methods(struct asq__class *c, const asq_class *def, char *err, s
             return asq__err(err, errlen, ASQ_EINVAL, "class %s has two methods '%s'", c->def.name,
                             m->def.name);
         asq__table_add(&c->by_method, &m->node);
+        c->method_count++;
     }
     return 0;
 }

@@ -4,13 +4,14 @@
 #include "value/buf.h"
 
 #include "asqueue.h"
+#include "value/varint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST = 64, VARINT_MAX = 10 };
+enum { SMALLEST = 64 };
 
 void asq__buf_init(struct asq__buf *b, size_t max)
 {
@@ -41,7 +42,7 @@ static uint8_t *grow(struct asq__buf *b, size_t n)
         cap = b->len + n;
     if (cap < SMALLEST)
         cap = b->max < SMALLEST ? b->max : SMALLEST;
-    uint8_t *data = realloc(b->data, cap + 1);
+    uint8_t *data = b->data ? realloc(b->data, cap + 1) : malloc(cap + 1); /* faster in jemalloc */
     if (!data) {
         b->error = ASQ_ENOMEM;
         return NULL;
@@ -107,14 +108,9 @@ void asq__buf_printf(struct asq__buf *b, const char *fmt, ...)
 
 void asq__buf_varint(struct asq__buf *b, uint64_t v)
 {
-    uint8_t bytes[VARINT_MAX];
-    size_t n = 0;
-    while (v >= 0x80) {
-        bytes[n++] = (uint8_t) (v | 0x80);
-        v >>= 7;
-    }
-    bytes[n++] = (uint8_t) v;
-    asq__buf_put(b, bytes, n);
+    uint8_t *p = asq__buf_reserve(b, asq__varint_size(v));
+    if (p)
+        b->len = (size_t) (asq__varint_write(p, v) - b->data);
 }
 
 uint8_t *asq__buf_detach(struct asq__buf *b, size_t *ret_n)

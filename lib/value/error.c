@@ -150,9 +150,11 @@ void asq__error_init(struct asq__error *e)
 
 void asq__error_clear(struct asq__error *e)
 {
-    e->pub.code = 0;
     for (int i = 0; i < FIELDS; i++)
-        assign(e, i, NULL, "");
+        if (e->owned
+                [i]) /* for each call this is done several times, and hardly ever there is one */
+            free(e->owned[i]);
+    asq__error_init(e);
 }
 
 int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)

@@ -5,13 +5,29 @@
 
 #include <string.h>
 
+#include "value/varint.h"
+
 enum {
     TAG_BATCH_RESENT = 3 << 3,
     TAG_BATCH_JOBS = 4 << 3 | 2,
     TAG_BATCH_TIMEOUT = 5 << 3,
     TAG_BATCH_NUMBER = 6 << 3,
+    TAG_JOB_KIND = 1 << 3,
+    TAG_JOB_AGENT = 2 << 3 | 2,
+    TAG_JOB_CLASS = 3 << 3 | 2,
+    TAG_JOB_METHOD = 4 << 3 | 2,
     TAG_JOB_ARGS = 5 << 3 | 2,
+    TAG_JOB_TIMEOUT = 6 << 3,
+    TAG_JOB_NO_RESULT = 7 << 3,
+    TAG_JOB_CHAIN = 8 << 3 | 2,
+    TAG_JOB_TARGET = 9 << 3 | 2,
+    TAG_JOB_INPUTS = 10 << 3,
+    TAG_JOB_DELAY = 12 << 3,
+    TAG_JOB_RETRY = 13 << 3 | 2,
+    TAG_JOB_PROBE = 14 << 3 | 2,
     TAG_RESULTS_RESULT = 2 << 3 | 2,
+    TAG_RESULT_INDEX = 1 << 3,
+    TAG_RESULT_VALUE = 2 << 3 | 2,
     TAG_RECORD_CLASS = 1 << 3 | 2,
     TAG_RECORD_VERSION = 2 << 3,
     TAG_RECORD_ARGS = 3 << 3 | 2,
@@ -37,39 +53,64 @@ static ProtobufCBinaryData bytes(const void *data, size_t n)
     return (ProtobufCBinaryData){ .len = n, .data = u.out };
 }
 
-/* Appends `message` as a length-delimited field under `tag`. */
-static void put_message(uint8_t tag, const ProtobufCMessage *message, struct asq__buf *out)
+/* ---- fields, written where there is room for them ----
+ *
+ * What is written for each call does not go through protobuf-c, which walks over all fields that a message
+ * may have, twice. The bytes are the same. As in proto3, a field that is zero or empty is not written. */
+
+static size_t number_size(uint64_t v)
 {
-    size_t n = protobuf_c_message_get_packed_size(message);
-    asq__buf_putc(out, tag);
-    asq__buf_varint(out, n);
-    uint8_t *p = asq__buf_reserve(out, n);
-    if (p) {
-        protobuf_c_message_pack(message, p);
-        out->len += n;
-    }
+    return v ? 1 + asq__varint_size(v) : 0;
 }
 
-static void put_bytes(struct asq__buf *out, uint8_t tag, const void *data, size_t n)
+static uint8_t *write_number(uint8_t *p, uint8_t tag, uint64_t v)
 {
-    asq__buf_putc(out, tag);
-    asq__buf_varint(out, n);
-    asq__buf_put(out, data, n);
+    if (!v)
+        return p;
+    *p++ = tag;
+    return asq__varint_write(p, v);
 }
 
-static size_t varint_size(uint64_t n)
+/* Tag and length of a field whose bytes follow. */
+static uint8_t *write_begin(uint8_t *p, uint8_t tag, size_t n)
 {
-    size_t size = 1;
-    for (; n >= 0x80; n >>= 7)
-        size++;
-    return size;
+    *p++ = tag;
+    return asq__varint_write(p, n);
 }
 
-static void put_value(struct asq__buf *out, uint8_t tag, const asq_value *v, size_t n)
+static uint8_t *write_bytes(uint8_t *p, uint8_t tag, const void *data, size_t n)
 {
-    asq__buf_putc(out, tag);
-    asq__buf_varint(out, n);
-    asq__value_put(v, n, out);
+    if (!n)
+        return p;
+    p = write_begin(p, tag, n);
+    memcpy(p, data, n);
+    return p + n;
+}
+
+/* A message inside another, which may be absent (NULL): rare, and left to protobuf-c. */
+static size_t message_size(const ProtobufCMessage *m)
+{
+    return m ? asq__field_size(protobuf_c_message_get_packed_size(m)) : 0;
+}
+
+static uint8_t *write_message(uint8_t *p, uint8_t tag, const ProtobufCMessage *m)
+{
+    if (!m)
+        return p;
+    p = write_begin(p, tag, protobuf_c_message_get_packed_size(m));
+    return p + protobuf_c_message_pack(m, p);
+}
+
+/* Tag and length of a message whose n bytes follow, and room for them; NULL: out->error. */
+static uint8_t *begin_message(struct asq__buf *out, uint8_t tag, size_t n, size_t room)
+{
+    uint8_t *p = asq__buf_reserve(out, asq__field_size(n) + room);
+    return p ? write_begin(p, tag, n) : NULL;
+}
+
+static void written_to(struct asq__buf *out, const uint8_t *end)
+{
+    out->len = (size_t) (end - out->data);
 }
 
 static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
@@ -81,6 +122,8 @@ static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
         out->len += n;
     }
 }
+
+/* ---- jobs and batches ---- */
 
 static Asqueue__Retry *put_retry(Asqueue__Retry *m, const asq_retry *retry)
 {
@@ -99,52 +142,54 @@ static Asqueue__Retry *put_retry(Asqueue__Retry *m, const asq_retry *retry)
     return m;
 }
 
+static size_t length(const char *s)
+{
+    return s ? strlen(s) : 0;
+}
+
 /* The arguments stand last, and are encoded where they are to be: they may be large. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
 {
-    size_t before = out->len;
-    int64_t args_n = job->args ? asq__value_size(job->args) : 0;
-    if (args_n < 0)
-        return (int) args_n;
-    Asqueue__Job m;
-    Asqueue__Retry retry;
-    asqueue__job__init(&m);
-    union {
-        const Asqueue__Chain *in;
-        Asqueue__Chain *out;
-    } chain = { .in = job->chain };
-    union {
-        const Asqueue__Probe *in;
-        Asqueue__Probe *out;
-    } probe = { .in = job->probe };
-    m.kind = job->kind;
-    m.agent = text(job->agent);
-    m.class_name = text(job->class_name);
-    m.method = text(job->method);
-    m.timeout_ms = job->timeout_ms;
-    m.no_result = job->no_result;
-    m.chain = chain.out;
-    m.probe = probe.out;
-    m.target = text(job->target);
-    m.inputs = job->inputs;
-    m.delay_ms = job->delay_ms;
-    if (job->retry)
-        m.retry = put_retry(&retry, job->retry);
-    size_t rest_n = protobuf_c_message_get_packed_size(&m.base), n = (size_t) args_n;
-    size_t whole_n = rest_n + (n ? 1 + varint_size(n) + n : 0);
-    size_t field_n = 1 + varint_size(whole_n) + whole_n;
-    bool with_room = field_n >= ASQ__LARGE_JOB && field_n + ASQ__BATCH_ROOM <= out->max - out->len;
-    asq__buf_reserve(out, field_n + (with_room ? ASQ__BATCH_ROOM : 0));
-    asq__buf_putc(out, TAG_BATCH_JOBS);
-    asq__buf_varint(out, whole_n);
-    put_whole(&m.base, out);
-    if (n)
-        put_value(out, TAG_JOB_ARGS, job->args, n);
-    int rc = out->error;
-    if (rc < 0) {
-        out->len = before;
-        out->error = 0;
+    int64_t args_size = job->args ? asq__value_size(job->args) : 0;
+    if (args_size < 0)
+        return (int) args_size;
+    Asqueue__Retry retry_message;
+    const ProtobufCMessage *chain = job->chain ? &job->chain->base : NULL;
+    const ProtobufCMessage *probe = job->probe ? &job->probe->base : NULL;
+    const ProtobufCMessage *retry =
+        job->retry ? &put_retry(&retry_message, job->retry)->base : NULL;
+    size_t agent_n = length(job->agent), class_n = length(job->class_name);
+    size_t method_n = length(job->method), target_n = length(job->target);
+    size_t args_n = (size_t) args_size;
+    size_t n = number_size(job->kind) + asq__bytes_size(agent_n) + asq__bytes_size(class_n) +
+               asq__bytes_size(method_n) + number_size(job->timeout_ms) +
+               number_size(job->no_result) + message_size(chain) + asq__bytes_size(target_n) +
+               number_size(job->inputs) + number_size(job->delay_ms) + message_size(retry) +
+               message_size(probe) + asq__bytes_size(args_n);
+    size_t whole_n = asq__field_size(n);
+    bool with_room = whole_n >= ASQ__LARGE_JOB && whole_n + ASQ__BATCH_ROOM <= out->max - out->len;
+    uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n, with_room ? ASQ__BATCH_ROOM : 0);
+    if (p) {
+        p = write_number(p, TAG_JOB_KIND, job->kind);
+        p = write_bytes(p, TAG_JOB_AGENT, job->agent, agent_n);
+        p = write_bytes(p, TAG_JOB_CLASS, job->class_name, class_n);
+        p = write_bytes(p, TAG_JOB_METHOD, job->method, method_n);
+        p = write_number(p, TAG_JOB_TIMEOUT, job->timeout_ms);
+        p = write_number(p, TAG_JOB_NO_RESULT, job->no_result);
+        p = write_message(p, TAG_JOB_CHAIN, chain);
+        p = write_bytes(p, TAG_JOB_TARGET, job->target, target_n);
+        p = write_number(p, TAG_JOB_INPUTS, job->inputs);
+        p = write_number(p, TAG_JOB_DELAY, job->delay_ms);
+        p = write_message(p, TAG_JOB_RETRY, retry);
+        p = write_message(p, TAG_JOB_PROBE, probe);
+        if (args_n)
+            p = write_begin(p, TAG_JOB_ARGS, args_n);
+        written_to(out, p);
+        if (args_n)
+            asq__value_put(job->args, args_n, out);
     }
+    int rc = out->error;
+    out->error = 0;
     return rc;
 }
 
@@ -276,11 +321,11 @@ void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
 
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)
 {
-    Asqueue__Result m;
-    asqueue__result__init(&m);
-    m.index = index;
-    m.value = bytes(value, n);
-    put_message(TAG_RESULTS_RESULT, &m.base, out);
+    uint8_t *p = begin_message(out, TAG_RESULTS_RESULT, number_size(index) + asq__bytes_size(n), 0);
+    if (p) {
+        p = write_number(p, TAG_RESULT_INDEX, index);
+        written_to(out, write_bytes(p, TAG_RESULT_VALUE, value, n));
+    }
 }
 
 void asq__result_put_failure(uint32_t index, const asq_error *error, bool refused,
@@ -300,7 +345,9 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, bool refuse
     asqueue__result__init(&m);
     m.index = index;
     m.failure = &f;
-    put_message(TAG_RESULTS_RESULT, &m.base, out);
+    uint8_t *p = asq__buf_reserve(out, message_size(&m.base));
+    if (p)
+        written_to(out, write_message(p, TAG_RESULTS_RESULT, &m.base));
 }
 
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
@@ -332,28 +379,28 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret)
     ret->call_id = f->call;
 }
 
-/* All but the state, for which there is room then. */
+/* Up to the bytes of the state, for which there is room then. */
 static void record_head(const char *class_name, uint32_t version, const void *args, size_t args_n,
                         size_t state_n, struct asq__buf *out)
 {
-    enum { LENGTHS = 4 * 11 }; /* tags, lengths and the version at most */
     size_t class_n = strlen(class_name);
-    asq__buf_reserve(out, LENGTHS + class_n + args_n + state_n);
-    put_bytes(out, TAG_RECORD_CLASS, class_name, class_n);
-    if (version) {
-        asq__buf_putc(out, TAG_RECORD_VERSION);
-        asq__buf_varint(out, version);
-    }
-    if (args_n)
-        put_bytes(out, TAG_RECORD_ARGS, args, args_n);
+    uint8_t *p = asq__buf_reserve(out, asq__bytes_size(class_n) + number_size(version) +
+                                           asq__bytes_size(args_n) + asq__bytes_size(state_n));
+    if (!p)
+        return;
+    p = write_bytes(p, TAG_RECORD_CLASS, class_name, class_n);
+    p = write_number(p, TAG_RECORD_VERSION, version);
+    p = write_bytes(p, TAG_RECORD_ARGS, args, args_n);
+    if (state_n)
+        p = write_begin(p, TAG_RECORD_STATE, state_n);
+    written_to(out, p);
 }
 
 int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
                        const void *state, size_t state_n, struct asq__buf *out)
 {
     record_head(class_name, version, args, args_n, state_n, out);
-    if (state_n)
-        put_bytes(out, TAG_RECORD_STATE, state, state_n);
+    asq__buf_put(out, state, state_n);
     return out->error;
 }
 
@@ -363,7 +410,7 @@ int asq__record_encode_value(const char *class_name, uint32_t version, const voi
 {
     record_head(class_name, version, args, args_n, state_n, out);
     if (state_n)
-        put_value(out, TAG_RECORD_STATE, state, state_n);
+        asq__value_put(state, state_n, out);
     return out->error;
 }
 

@@ -13,6 +13,7 @@
  */
 #include "value/error.h"
 #include "value/value.h"
+#include "value/varint.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,24 +34,6 @@ enum { MOST_RESERVED = 4096, FEW_FRAMES = 6 };
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-static inline size_t varint_size(uint64_t v)
-{
-    size_t bits = 64 - (size_t) __builtin_clzll(v | 1);
-    return (bits + 6) / 7;
-}
-
-/* Of a field of n bytes with its tag and length. */
-static inline size_t field_size(size_t n)
-{
-    return 1 + varint_size(n) + n;
-}
-
-/* proto3: an empty string is not written. */
-static inline size_t text_size(size_t n)
-{
-    return n ? field_size(n) : 0;
-}
-
 static inline uint64_t zigzag(int64_t i)
 {
     return (uint64_t) i << 1 ^ (i < 0 ? UINT64_MAX : 0);
@@ -62,32 +45,32 @@ static size_t encoded_size(const asq_value *v)
     switch (v->type) {
     case ASQ_NULL:
     case ASQ_BOOL: return 2;
-    case ASQ_INT: return 1 + varint_size(zigzag(v->integer));
+    case ASQ_INT: return 1 + asq__varint_size(zigzag(v->integer));
     case ASQ_DOUBLE: return 1 + sizeof(uint64_t);
     case ASQ_STRING:
-    case ASQ_BYTES: return field_size(v->str.n);
+    case ASQ_BYTES: return asq__field_size(v->str.n);
     case ASQ_LIST:
         for (size_t i = 0; i < v->list.n; i++)
-            n += field_size(encoded_size(v->list.items[i]));
+            n += asq__field_size(encoded_size(v->list.items[i]));
         break;
     case ASQ_MAP:
         for (uint32_t i = 0; i < v->map.n; i++)
-            n += field_size(text_size(strlen(v->map.pairs[i].key)) +
-                            field_size(encoded_size(v->map.pairs[i].value)));
+            n += asq__field_size(asq__bytes_size(strlen(v->map.pairs[i].key)) +
+                                 asq__field_size(encoded_size(v->map.pairs[i].value)));
         break;
     case ASQ_AGENT:
-        n = text_size(strlen(v->agent.id)) + text_size(strlen(v->agent.class_name));
+        n = asq__bytes_size(strlen(v->agent.id)) + asq__bytes_size(strlen(v->agent.class_name));
         break;
     case ASQ_FUTURE: n = strlen(v->future->text); break;
     }
-    return field_size(n);
+    return asq__field_size(n);
 }
 
 /* These write before p, and return where what they wrote begins. */
 
 static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v)
 {
-    size_t n = varint_size(v);
+    size_t n = asq__varint_size(v);
     p -= n;
     for (size_t i = 0; i + 1 < n; i++, v >>= 7)
         p[i] = (uint8_t) (v | 0x80);

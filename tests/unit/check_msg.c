@@ -103,6 +103,125 @@ START_TEST(a_batch_comes_back_as_it_was)
 }
 END_TEST
 
+static Asqueue__Batch *unpacked(const struct asq__buf *b)
+{
+    Asqueue__Batch *batch = asqueue__batch__unpack(NULL, b->len, b->data);
+    ck_assert_ptr_nonnull(batch);
+    return batch;
+}
+
+/* What is written by hand is what protobuf-c makes of it, byte for byte but for the arguments, which stand
+ * last. Each bit of `which` is a field that is there. */
+START_TEST(jobs_are_written_as_protobuf_writes_them)
+{
+    static const int codes[] = { -7, 0 };
+    static const asq_retry retry = { ASQ_RETRY_INIT, 3, 1, 1 << 20, codes, true };
+    asq_value *args = asq_pack("{s:[i, i, s]}", "key", 1, -300, "text");
+    Asqueue__Chain chain;
+    Asqueue__Probe probe;
+    struct asq__buf b, again;
+
+    asqueue__chain__init(&chain);
+    asqueue__probe__init(&probe);
+    probe.born_ms = 1234567890123;
+    for (unsigned which = 0; which < 1 << 11; which++) {
+        struct asq__job job = {
+            .kind = which & 1 ? ASQUEUE__JOB_KIND__PROBE : ASQUEUE__JOB_KIND__CALL,
+            .agent = which & 2
+                         ? "an agent whose name is of more than 127 bytes, so that its length "
+                           "takes two bytes, as does that of the whole job: 0123456789abcdef"
+                         : NULL,
+            .class_name = which & 4 ? "C" : "",
+            .method = which & 8 ? "method" : NULL,
+            .timeout_ms = which & 16 ? UINT64_MAX : 0,
+            .no_result = which & 32,
+            .chain = which & 64 ? &chain : NULL,
+            .target = which & 128 ? "target" : NULL,
+            .inputs = which & 256,
+            .delay_ms = which & 256 ? 128 : 0,
+            .retry = which & 512 ? &retry : NULL,
+            .probe = which & 1024 ? &probe : NULL,
+        };
+        asq__buf_init(&b, 1 << 20);
+        asq__buf_init(&again, 1 << 20);
+        put(&b, &job);
+        Asqueue__Batch *batch = unpacked(&b);
+        const Asqueue__Job *j = batch->jobs[0];
+        ck_assert_int_eq(j->kind, job.kind);
+        ck_assert_str_eq(j->agent, job.agent ? job.agent : "");
+        ck_assert_str_eq(j->class_name, job.class_name);
+        ck_assert_str_eq(j->method, job.method ? job.method : "");
+        ck_assert_str_eq(j->target, job.target ? job.target : "");
+        ck_assert(j->timeout_ms == job.timeout_ms && j->delay_ms == job.delay_ms);
+        ck_assert(j->no_result == job.no_result && j->inputs == job.inputs);
+        ck_assert(!j->chain == !job.chain && !j->retry == !job.retry && !j->probe == !job.probe);
+        ck_assert(!j->retry || (j->retry->max_delay_ms == 1 << 20 && j->retry->codes[0] == -7));
+        ck_assert(!j->probe || j->probe->born_ms == probe.born_ms);
+        uint8_t *packed = asq__buf_reserve(&again, asqueue__batch__get_packed_size(batch));
+        again.len = asqueue__batch__pack(batch, packed);
+        ck_assert_uint_eq(again.len, b.len);
+        ck_assert_mem_eq(again.data, b.data, b.len);
+        asqueue__batch__free_unpacked(batch, NULL);
+
+        size_t without = b.len;
+        job.args = args;
+        asq__buf_reset(&b);
+        put(&b, &job);
+        batch = unpacked(&b);
+        ck_assert_uint_eq(batch->jobs[0]->args.len, asq_value_encoded_size(args));
+        ck_assert_mem_eq(b.data + b.len - batch->jobs[0]->args.len, batch->jobs[0]->args.data,
+                         batch->jobs[0]->args.len);
+        ck_assert_uint_ge(b.len, without + 2 + batch->jobs[0]->args.len);
+        asqueue__batch__free_unpacked(batch, NULL);
+        asq__buf_release(&b);
+        asq__buf_release(&again);
+    }
+    asq_value_free(args);
+}
+END_TEST
+
+START_TEST(results_and_records_are_written_as_protobuf_writes_them)
+{
+    static const uint32_t numbers[] = { 0, 1, 127, 128, UINT32_MAX };
+    static const size_t lengths[] = { 0, 1, 127, 128, 70000 };
+    char *bytes = malloc(70000);
+    struct asq__buf b, again;
+
+    memset(bytes, 'x', 70000);
+    for (size_t i = 0; i < 25; i++) {
+        uint32_t number = numbers[i / 5];
+        size_t n = lengths[i % 5], other = lengths[i % 4];
+        asq__buf_init(&b, 1 << 20);
+        asq__buf_init(&again, 1 << 20);
+        asq__result_put(number, bytes, n, &b);
+        Asqueue__Results *results = asqueue__results__unpack(NULL, b.len, b.data);
+        ck_assert_ptr_nonnull(results);
+        ck_assert_uint_eq(results->n_results, 1);
+        ck_assert_uint_eq(results->results[0]->index, number);
+        ck_assert_uint_eq(results->results[0]->value.len, n);
+        again.len = asqueue__results__pack(results, asq__buf_reserve(&again, b.len + 1));
+        ck_assert_uint_eq(again.len, b.len);
+        ck_assert_mem_eq(again.data, b.data, b.len);
+        asqueue__results__free_unpacked(results, NULL);
+
+        asq__buf_reset(&b);
+        asq__buf_reset(&again);
+        ck_assert_int_eq(asq__record_encode("C", number, bytes, n, bytes, other, &b), 0);
+        Asqueue__AgentRecord *record = asqueue__agent_record__unpack(NULL, b.len, b.data);
+        ck_assert_ptr_nonnull(record);
+        ck_assert_uint_eq(record->version, number);
+        ck_assert(record->args.len == n && record->state.len == other);
+        again.len = asqueue__agent_record__pack(record, asq__buf_reserve(&again, b.len + 1));
+        ck_assert_uint_eq(again.len, b.len);
+        ck_assert_mem_eq(again.data, b.data, b.len);
+        asqueue__agent_record__free_unpacked(record, NULL);
+        asq__buf_release(&b);
+        asq__buf_release(&again);
+    }
+    free(bytes);
+}
+END_TEST
+
 /* The sender of a large job leaves it where it is. */
 START_TEST(a_large_job_stands_before_its_head_in_the_same_memory)
 {
@@ -356,6 +475,8 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, a_batch_comes_back_as_it_was);
     tcase_add_test(c, a_large_job_stands_before_its_head_in_the_same_memory);
+    tcase_add_test(c, jobs_are_written_as_protobuf_writes_them);
+    tcase_add_test(c, results_and_records_are_written_as_protobuf_writes_them);
     tcase_add_test(c, what_is_wrong_with_a_job_is_told);
     tcase_add_test(c, what_is_wrong_with_a_batch_is_told);
     tcase_add_test(c, no_cut_and_no_flipped_bit_does_harm);
