@@ -5,34 +5,8 @@
 
 #include <string.h>
 
+#include "value/msg_fields.h"
 #include "value/varint.h"
-
-enum {
-    TAG_BATCH_RESENT = 3 << 3,
-    TAG_BATCH_JOBS = 4 << 3 | 2,
-    TAG_BATCH_TIMEOUT = 5 << 3,
-    TAG_BATCH_NUMBER = 6 << 3,
-    TAG_JOB_KIND = 1 << 3,
-    TAG_JOB_AGENT = 2 << 3 | 2,
-    TAG_JOB_CLASS = 3 << 3 | 2,
-    TAG_JOB_METHOD = 4 << 3 | 2,
-    TAG_JOB_ARGS = 5 << 3 | 2,
-    TAG_JOB_TIMEOUT = 6 << 3,
-    TAG_JOB_NO_RESULT = 7 << 3,
-    TAG_JOB_CHAIN = 8 << 3 | 2,
-    TAG_JOB_TARGET = 9 << 3 | 2,
-    TAG_JOB_INPUTS = 10 << 3,
-    TAG_JOB_DELAY = 12 << 3,
-    TAG_JOB_RETRY = 13 << 3 | 2,
-    TAG_JOB_PROBE = 14 << 3 | 2,
-    TAG_RESULTS_RESULT = 2 << 3 | 2,
-    TAG_RESULT_INDEX = 1 << 3,
-    TAG_RESULT_VALUE = 2 << 3 | 2,
-    TAG_RECORD_CLASS = 1 << 3 | 2,
-    TAG_RECORD_VERSION = 2 << 3,
-    TAG_RECORD_ARGS = 3 << 3 | 2,
-    TAG_RECORD_STATE = 4 << 3 | 2
-};
 
 /* protobuf-c's strings are not const, though packing only reads them. */
 static char *text(const char *s)
@@ -42,15 +16,6 @@ static char *text(const char *s)
         char *out;
     } u = { .in = s ? s : "" };
     return u.out;
-}
-
-static ProtobufCBinaryData bytes(const void *data, size_t n)
-{
-    union {
-        const void *in;
-        uint8_t *out;
-    } u = { .in = data };
-    return (ProtobufCBinaryData){ .len = n, .data = u.out };
 }
 
 /* ---- fields, written where there is room for them ----
@@ -111,16 +76,6 @@ static uint8_t *begin_message(struct asq__buf *out, uint8_t tag, size_t n, size_
 static void written_to(struct asq__buf *out, const uint8_t *end)
 {
     out->len = (size_t) (end - out->data);
-}
-
-static void put_whole(const ProtobufCMessage *message, struct asq__buf *out)
-{
-    size_t n = protobuf_c_message_get_packed_size(message);
-    uint8_t *p = asq__buf_reserve(out, n);
-    if (p) {
-        protobuf_c_message_pack(message, p);
-        out->len += n;
-    }
 }
 
 /* ---- jobs and batches ---- */
@@ -196,12 +151,14 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
 void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_t number,
                      struct asq__buf *out)
 {
-    Asqueue__Batch m;
-    asqueue__batch__init(&m);
-    m.id = bytes(id, ASQ__BATCH_ID);
-    m.reply = text(reply);
-    m.number = number;
-    put_whole(&m.base, out);
+    size_t reply_n = length(reply);
+    uint8_t *p = asq__buf_reserve(out, asq__field_size(ASQ__BATCH_ID) + asq__bytes_size(reply_n) +
+                                           number_size(number));
+    if (p) {
+        p = write_bytes(p, TAG_BATCH_ID, id, ASQ__BATCH_ID);
+        p = write_bytes(p, TAG_BATCH_REPLY, reply, reply_n);
+        written_to(out, write_number(p, TAG_BATCH_NUMBER, number));
+    }
 }
 
 void asq__batch_mark_resent(struct asq__buf *out)
@@ -288,7 +245,7 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
                       char *err, size_t errlen)
 {
-    Asqueue__Batch *b = asqueue__batch__unpack(&arena->allocator, n, data);
+    Asqueue__Batch *b = asq__batch_read(data, n, arena);
     if (!b)
         return asq__err(err, errlen, ASQ_EPROTO,
                         "the batch is no valid protobuf message, or too large");
@@ -313,10 +270,9 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
 
 void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
 {
-    Asqueue__Results m;
-    asqueue__results__init(&m);
-    m.batch = bytes(batch, ASQ__BATCH_ID);
-    put_whole(&m.base, out);
+    uint8_t *p = asq__buf_reserve(out, asq__field_size(ASQ__BATCH_ID));
+    if (p)
+        written_to(out, write_bytes(p, TAG_RESULTS_BATCH, batch, ASQ__BATCH_ID));
 }
 
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)
@@ -353,7 +309,7 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, bool refuse
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen)
 {
-    Asqueue__Results *r = asqueue__results__unpack(&arena->allocator, n, data);
+    Asqueue__Results *r = asq__results_read(data, n, arena);
     if (!r)
         return asq__err(err, errlen, ASQ_EPROTO, "the result record is no valid protobuf message");
     if (r->batch.len != ASQ__BATCH_ID)

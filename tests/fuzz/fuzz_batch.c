@@ -3,6 +3,7 @@
  * a text. What is accepted keeps what everybody behind relies on.
  */
 #include "value/msg.h"
+#include "value/msg_fields.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,37 @@ static void check_results(const Asqueue__Results *r)
     }
 }
 
+/* Both are no message, or have the same bytes when they are packed. */
+static void same(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+    require(!a == !b);
+    if (!a)
+        return;
+    size_t n = protobuf_c_message_get_packed_size(a);
+    uint8_t *packed = malloc(2 * n + 1);
+    require(packed && n == protobuf_c_message_get_packed_size(b));
+    protobuf_c_message_pack(a, packed);
+    protobuf_c_message_pack(b, packed + n);
+    require(memcmp(packed, packed + n, n) == 0);
+    free(packed);
+}
+
+/* msg_read.c against protobuf-c. */
+static void compare_readers(const uint8_t *data, size_t size)
+{
+    struct asq__arena arena, other;
+    asq__arena_init(&arena, SIZE_MAX);
+    asq__arena_init(&other, SIZE_MAX);
+    const Asqueue__Batch *b = asq__batch_read(data, size, &arena);
+    const Asqueue__Batch *its_b = asqueue__batch__unpack(&other.allocator, size, data);
+    same(b ? &b->base : NULL, its_b ? &its_b->base : NULL);
+    const Asqueue__Results *r = asq__results_read(data, size, &arena);
+    const Asqueue__Results *its_r = asqueue__results__unpack(&other.allocator, size, data);
+    same(r ? &r->base : NULL, its_r ? &its_r->base : NULL);
+    asq__arena_release(&arena);
+    asq__arena_release(&other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct asq__arena arena;
@@ -103,5 +135,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require_text(why);
     }
     asq__arena_release(&arena);
+    compare_readers(data, size);
     return 0;
 }

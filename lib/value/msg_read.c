@@ -1,0 +1,289 @@
+/*
+ * msg_read.c: batches and results from their bytes, for a fraction of the time that protobuf-c's reader of all
+ * messages takes. First the bytes are looked through: what is not as asqueue itself writes it (a field
+ * that is unknown, of another type, or a message for the second time) is protobuf-c's affair as a whole.
+ * What is left is known to fit, and is read without a further check; messages that are rare inside of it
+ * are protobuf-c's too. Whatever the bytes are, the outcome is that of protobuf-c.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "value/msg_fields.h"
+
+enum { LENGTH_MAX = 5 }; /* bytes of a length, to protobuf-c */
+
+struct reader {
+    const uint8_t *p, *end; /* p NULL: it is not plain */
+};
+
+struct field {
+    uint8_t tag;
+    uint64_t number;
+    const uint8_t *data; /* of a string, of bytes, of a message */
+    size_t n;
+};
+
+static struct reader reader(const void *data, size_t n)
+{
+    return (struct reader){ data, (const uint8_t *) data + n };
+}
+
+static uint64_t read_varint(struct reader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; r->p < r->end && shift < 63; shift += 7) {
+        uint8_t byte = *r->p++;
+        v |= (uint64_t) (byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return v;
+    }
+    if (r->p < r->end && *r->p == 1) /* the tenth byte holds one bit */
+        return r->p++, v | UINT64_C(1) << 63;
+    r->p = NULL;
+    return 0;
+}
+
+/* False at the end, and where it is not plain. */
+static bool next(struct reader *r, struct field *f)
+{
+    if (!r->p || r->p == r->end)
+        return false;
+    f->tag = *r->p++;
+    const uint8_t *number = r->p;
+    f->number = read_varint(r);
+    if (r->p && (f->tag & 7) == 2) {
+        bool fits = r->p - number <= LENGTH_MAX && f->number <= (size_t) (r->end - r->p);
+        f->data = r->p;
+        f->n = (size_t) f->number;
+        r->p = fits ? r->p + f->n : NULL;
+    }
+    return r->p != NULL;
+}
+
+/* ---- what is plain ---- */
+
+static bool job_is_plain(struct field job)
+{
+    struct reader r = reader(job.data, job.n);
+    struct field f;
+    unsigned messages = 0, bit;
+    while (next(&r, &f)) {
+        switch (f.tag) {
+        case TAG_JOB_KIND:
+        case TAG_JOB_AGENT:
+        case TAG_JOB_CLASS:
+        case TAG_JOB_METHOD:
+        case TAG_JOB_ARGS:
+        case TAG_JOB_TIMEOUT:
+        case TAG_JOB_NO_RESULT:
+        case TAG_JOB_TARGET:
+        case TAG_JOB_INPUTS:
+        case TAG_JOB_DELAY: break;
+        case TAG_JOB_CHAIN:
+        case TAG_JOB_RETRY:
+        case TAG_JOB_PROBE:
+            bit = 1u << (f.tag >> 3);
+            if (messages & bit)
+                return false; /* protobuf merges them */
+            messages |= bit;
+            break;
+        default: return false;
+        }
+    }
+    return r.p != NULL;
+}
+
+static bool batch_is_plain(struct reader r, size_t *ret_jobs)
+{
+    struct field f;
+    *ret_jobs = 0;
+    while (next(&r, &f)) {
+        switch (f.tag) {
+        case TAG_BATCH_ID:
+        case TAG_BATCH_REPLY:
+        case TAG_BATCH_RESENT:
+        case TAG_BATCH_TIMEOUT:
+        case TAG_BATCH_NUMBER: break;
+        case TAG_BATCH_JOBS:
+            if (!job_is_plain(f))
+                return false;
+            ++*ret_jobs;
+            break;
+        default: return false;
+        }
+    }
+    return r.p != NULL;
+}
+
+static bool result_is_plain(struct field result)
+{
+    struct reader r = reader(result.data, result.n);
+    struct field f;
+    bool failure = false;
+    while (next(&r, &f)) {
+        if (f.tag != TAG_RESULT_INDEX && f.tag != TAG_RESULT_VALUE &&
+            (f.tag != TAG_RESULT_FAILURE || failure))
+            return false;
+        failure |= f.tag == TAG_RESULT_FAILURE;
+    }
+    return r.p != NULL;
+}
+
+static bool results_are_plain(struct reader r, size_t *ret_results, size_t *ret_others)
+{
+    struct field f;
+    *ret_results = *ret_others = 0;
+    while (next(&r, &f)) {
+        if (f.tag == TAG_RESULTS_RESULT && result_is_plain(f))
+            ++*ret_results;
+        else if (f.tag == TAG_RESULTS_OTHER)
+            ++*ret_others;
+        else if (f.tag != TAG_RESULTS_BATCH)
+            return false;
+    }
+    return r.p != NULL;
+}
+
+/* ---- reading ---- */
+
+/* Room for the bytes of all strings, which is as much as the whole message has: where a tag and a length were,
+ * there is room for a NUL. */
+struct room {
+    struct asq__arena *arena;
+    uint8_t *p;
+};
+
+static ProtobufCBinaryData take_bytes(struct room *room, const struct field *f)
+{
+    ProtobufCBinaryData ret = { .len = f->n, .data = NULL };
+    if (f->n) {
+        ret.data = memcpy(room->p, f->data, f->n);
+        room->p += f->n;
+    }
+    return ret;
+}
+
+static char *take_text(struct room *room, const struct field *f)
+{
+    char *s = (char *) room->p;
+    memcpy(s, f->data, f->n);
+    s[f->n] = '\0';
+    room->p += f->n + 1;
+    return s;
+}
+
+static bool read_job(struct room *room, struct field job, Asqueue__Job *ret)
+{
+    ProtobufCAllocator *allocator = &room->arena->allocator;
+    struct reader r = reader(job.data, job.n);
+    struct field f;
+    asqueue__job__init(ret);
+    while (next(&r, &f)) {
+        switch (f.tag) {
+        case TAG_JOB_KIND: ret->kind = (Asqueue__JobKind) (int32_t) f.number; break;
+        case TAG_JOB_AGENT: ret->agent = take_text(room, &f); break;
+        case TAG_JOB_CLASS: ret->class_name = take_text(room, &f); break;
+        case TAG_JOB_METHOD: ret->method = take_text(room, &f); break;
+        case TAG_JOB_ARGS: ret->args = take_bytes(room, &f); break;
+        case TAG_JOB_TIMEOUT: ret->timeout_ms = f.number; break;
+        case TAG_JOB_NO_RESULT: ret->no_result = f.number != 0; break;
+        case TAG_JOB_TARGET: ret->target = take_text(room, &f); break;
+        case TAG_JOB_INPUTS: ret->inputs = f.number != 0; break;
+        case TAG_JOB_DELAY: ret->delay_ms = f.number; break;
+        case TAG_JOB_CHAIN:
+            if (!(ret->chain = asqueue__chain__unpack(allocator, f.n, f.data)))
+                return false;
+            break;
+        case TAG_JOB_RETRY:
+            if (!(ret->retry = asqueue__retry__unpack(allocator, f.n, f.data)))
+                return false;
+            break;
+        case TAG_JOB_PROBE:
+            if (!(ret->probe = asqueue__probe__unpack(allocator, f.n, f.data)))
+                return false;
+            break;
+        default: return false;
+        }
+    }
+    return true;
+}
+
+Asqueue__Batch *asq__batch_read(const void *data, size_t n, struct asq__arena *arena)
+{
+    struct reader r = reader(data, n);
+    struct field f;
+    size_t jobs_n;
+    if (!batch_is_plain(r, &jobs_n))
+        return asqueue__batch__unpack(&arena->allocator, n, data);
+    Asqueue__Batch *b = asq__arena_alloc(arena, sizeof *b);
+    Asqueue__Job *jobs = asq__arena_alloc(arena, jobs_n * sizeof *jobs);
+    Asqueue__Job **list = asq__arena_alloc(arena, jobs_n * sizeof(Asqueue__Job *));
+    struct room room = { arena, asq__arena_alloc(arena, n) };
+    if (!b || !jobs || !list || !room.p)
+        return NULL;
+    asqueue__batch__init(b);
+    b->jobs = list;
+    while (next(&r, &f)) {
+        switch (f.tag) {
+        case TAG_BATCH_ID: b->id = take_bytes(&room, &f); break;
+        case TAG_BATCH_REPLY: b->reply = take_text(&room, &f); break;
+        case TAG_BATCH_RESENT: b->resent = f.number != 0; break;
+        case TAG_BATCH_TIMEOUT: b->timeout_ms = f.number; break;
+        case TAG_BATCH_NUMBER: b->number = f.number; break;
+        case TAG_BATCH_JOBS:
+            list[b->n_jobs] = &jobs[b->n_jobs];
+            if (!read_job(&room, f, list[b->n_jobs++]))
+                return NULL;
+            break;
+        default: return NULL;
+        }
+    }
+    return b;
+}
+
+static bool read_result(struct room *room, struct field result, Asqueue__Result *ret)
+{
+    struct reader r = reader(result.data, result.n);
+    struct field f;
+    asqueue__result__init(ret);
+    while (next(&r, &f)) {
+        if (f.tag == TAG_RESULT_INDEX)
+            ret->index = (uint32_t) f.number;
+        else if (f.tag == TAG_RESULT_VALUE)
+            ret->value = take_bytes(room, &f);
+        else if (!(ret->failure = asqueue__failure__unpack(&room->arena->allocator, f.n, f.data)))
+            return false;
+    }
+    return true;
+}
+
+Asqueue__Results *asq__results_read(const void *data, size_t n, struct asq__arena *arena)
+{
+    struct reader r = reader(data, n);
+    struct field f;
+    size_t results_n, others_n;
+    if (!results_are_plain(r, &results_n, &others_n))
+        return asqueue__results__unpack(&arena->allocator, n, data);
+    Asqueue__Results *m = asq__arena_alloc(arena, sizeof *m);
+    Asqueue__Result *results = asq__arena_alloc(arena, results_n * sizeof *results);
+    Asqueue__Result **list = asq__arena_alloc(arena, results_n * sizeof(Asqueue__Result *));
+    ProtobufCBinaryData *others = asq__arena_alloc(arena, others_n * sizeof *others);
+    struct room room = { arena, asq__arena_alloc(arena, n) };
+    if (!m || !results || !list || !others || !room.p)
+        return NULL;
+    asqueue__results__init(m);
+    m->results = list;
+    m->others = others;
+    while (next(&r, &f)) {
+        if (f.tag == TAG_RESULTS_BATCH) {
+            m->batch = take_bytes(&room, &f);
+        } else if (f.tag == TAG_RESULTS_OTHER) {
+            others[m->n_others++] = take_bytes(&room, &f);
+        } else {
+            list[m->n_results] = &results[m->n_results];
+            if (!read_result(&room, f, list[m->n_results++]))
+                return NULL;
+        }
+    }
+    return m;
+}
