@@ -68,10 +68,10 @@ int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t 
     asq__list_init(&b->order);
     asq__list_init(&b->watch);
     asq__buf_init(&b->bytes, ASQ__BATCH_MAX);
-    if (label && !(b->label = strdup(label))) {
-        free(b);
-        return ASQ_ENOMEM;
-    }
+    b->calls = &b->first;
+    b->cap = 1;
+    if (label)
+        memcpy(b->label, label, strnlen(label, sizeof b->label - 1));
     asq__table_add(&e->batches, &b->node);
     e->unfinished++;
     *ret = b;
@@ -83,8 +83,8 @@ static void batch_free(struct asq__batch *b)
     if (!b)
         return;
     asq__buf_release(&b->bytes);
-    free(b->calls);
-    free(b->label);
+    if (b->calls != &b->first)
+        free(b->calls);
     free(b->guard);
     free(b);
 }
@@ -202,10 +202,14 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call)
 {
     if (b->n == b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 1;
-        struct asq__call **calls = realloc(b->calls, cap * sizeof(struct asq__call *));
+        size_t cap = b->cap * 2;
+        bool is_first = b->calls == &b->first;
+        struct asq__call **calls =
+            realloc(is_first ? NULL : b->calls, cap * sizeof(struct asq__call *));
         if (!calls)
             return ASQ_ENOMEM;
+        if (is_first)
+            calls[0] = b->first;
         b->calls = calls;
         b->cap = cap;
     }

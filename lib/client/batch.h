@@ -63,8 +63,9 @@ struct asq__batch {
     uint32_t partition;
     uint64_t number; /* grows from each batch to the next */
     struct asq__buf bytes;
-    char *label;
+    char label[ASQ__CALL_LABEL];
     struct asq__call **calls; /* [index] → who waits for it */
+    struct asq__call *first;  /* is calls, as long as there is one */
     size_t n, cap, unfinished;
     struct asq__call *foreign; /* who waits for what was not called here; chained by next */
     unsigned answers;          /* of Redis still to come for it */

@@ -36,15 +36,15 @@ static void label(asq_result *r, const struct asq__job *job)
     const char *parts[] = { class_known ? job->class_name : "", class_known ? "/" : "", job->agent,
                             ".", method };
     size_t n = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    bool cut = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !cut; i++) {
         size_t len = strlen(parts[i]), room = sizeof r->label - 1 - n;
-        len = len < room ? len : room;
-        memcpy(r->label + n, parts[i], len);
-        n += len;
+        cut = len > room;
+        memcpy(r->label + n, parts[i], cut ? room : len);
+        n += cut ? room : len;
     }
     r->label[n] = '\0';
-    /* Cut in the middle of a character, the label would be no UTF-8. */
-    while (n && !asq__utf8_valid(r->label, n))
+    while (cut && n && !asq__utf8_valid(r->label, n)) /* in the middle of a character */
         r->label[--n] = '\0';
 }
 

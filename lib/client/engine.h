@@ -48,6 +48,8 @@ struct asq__engine_config {
     void *log_user; /* of both */
 };
 
+enum { ASQ__CALL_LABEL = 64 }; /* of what redis-cli shows of a call, and its NUL */
+
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret);
 /* Completes what is under way with ASQ_ECLOSED; unlinks what was fetched as far as it can. */
 void asq__engine_free(struct asq__engine *e);
@@ -58,7 +60,8 @@ void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
 /* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. The batch
- * becomes ready at 64 calls or 64 KiB. A large job's memory may be taken over: `job` is empty then.
+ * becomes ready at 64 calls or 64 KiB. The job's memory may be taken over: it is empty
+ * then.
  * ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
                     struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id);

@@ -105,8 +105,8 @@ struct asq_result {
     struct asq__list node;           /* in h->done */
     /* While it is being submitted. */
     uint32_t partition;
-    struct asq__buf job; /* encoded; empty: it has gone */
-    char label[64];      /* "class/agent.method", cut: what redis-cli shows */
+    struct asq__buf job;         /* encoded; empty: it has gone */
+    char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut: what redis-cli shows */
     /* When completed. */
     asq_value *value;
     struct asq__error *error; /* NULL: none */

@@ -250,20 +250,15 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
     return e->counter;
 }
 
-/* Of a batch that is empty but for calls[0]. The fields of a message have no order: a large job stays where
- * it is, and the head comes behind it. */
+/* Of a batch that is empty but for calls[0]. The fields of a message have no order: the job stays where it is,
+ * and the head comes behind it. */
 static void put_first(struct asq__engine *e, struct asq__batch *b, struct asq__buf *job)
 {
-    bool stays = job->len >= ASQ__LARGE_JOB;
-    if (stays) {
-        asq__buf_release(&b->bytes);
-        b->bytes = *job;
-        b->bytes.max = ASQ__BATCH_MAX;
-        asq__buf_init(job, job->max);
-    }
+    asq__buf_release(&b->bytes);
+    b->bytes = *job;
+    b->bytes.max = ASQ__BATCH_MAX;
+    asq__buf_init(job, job->max);
     asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
-    if (!stays)
-        asq__buf_put(&b->bytes, job->data, job->len);
 }
 
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,

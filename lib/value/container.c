@@ -112,9 +112,12 @@ int asq__list_reserve(asq_value *list, size_t n)
         return 0;
     if (n > SIZE_MAX / sizeof(asq_value *))
         return ASQ_ENOMEM;
-    asq_value **items = realloc(list->list.items, n * sizeof *items);
+    bool is_inline = list->list.items == asq__list_inline(list);
+    asq_value **items = realloc(is_inline ? NULL : list->list.items, n * sizeof *items);
     if (!items)
         return ASQ_ENOMEM;
+    if (is_inline)
+        memcpy(items, list->list.items, list->list.n * sizeof *items);
     list->list.items = items;
     list->list.cap = n;
     return 0;
@@ -140,7 +143,7 @@ int asq_list_append(asq_value *list, asq_value *item)
     if (!is_list(list))
         return refuse(list, item);
     size_t n = list->list.n;
-    int room = n < list->list.cap ? 0 : asq__list_reserve(list, n ? n * 2 : FIRST_CAP);
+    int room = n < list->list.cap ? 0 : asq__list_reserve(list, n * 2);
     int rc = take(list, item);
     if (rc < 0)
         return rc;

@@ -121,8 +121,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
                number_size(job->no_result) + message_size(chain) + asq__bytes_size(target_n) +
                number_size(job->inputs) + number_size(job->delay_ms) + message_size(retry) +
                message_size(probe) + asq__bytes_size(args_n);
-    size_t whole_n = asq__field_size(n);
-    bool with_room = whole_n >= ASQ__LARGE_JOB && whole_n + ASQ__BATCH_ROOM <= out->max - out->len;
+    bool with_room = asq__field_size(n) + ASQ__BATCH_ROOM <= out->max - out->len;
     uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n, with_room ? ASQ__BATCH_ROOM : 0);
     if (p) {
         p = write_number(p, TAG_JOB_KIND, job->kind);

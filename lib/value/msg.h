@@ -20,7 +20,7 @@
 enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000, ASQ__MAX_PROBED = 8192 };
 
 /* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
-enum { ASQ__LARGE_JOB = 16 * 1024, ASQ__BATCH_ROOM = 128 };
+enum { ASQ__BATCH_ROOM = 64 }; /* bytes: its head, its mark */
 
 struct asq__job {
     Asqueue__JobKind kind;
@@ -40,8 +40,8 @@ struct asq__job {
 
 /* Is it about another call: await, cancel, probe? A batch has only such jobs, or none. */
 bool asq__job_is_control(const Asqueue__Job *job);
-/* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. Behind a
- * large one there is room for the rest of its batch, if the bound of `out` allows it. */
+/* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. Behind it
+ * there is room for the rest of a batch, if the bound of `out` allows it. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
 /* Appends the head of a Batch; its jobs stand before or behind it. Its number is above those that `reply`
  * has used. */

@@ -117,11 +117,12 @@ asq_value *asq_value_bytes(const void *data, size_t n)
 
 asq_value *asq_value_list(void)
 {
-    asq_value *v = new_value(ASQ_LIST, 0);
+    asq_value *v = new_value(ASQ_LIST, ASQ__FEW_ITEMS * sizeof(asq_value *));
     if (v) {
         v->height = 1;
-        v->list.items = NULL;
-        v->list.n = v->list.cap = 0;
+        v->list.items = asq__list_inline(v);
+        v->list.n = 0;
+        v->list.cap = ASQ__FEW_ITEMS;
     }
     return v;
 }
@@ -215,7 +216,8 @@ void asq_value_free(asq_value *v)
         } else {
             asq_value *up = at == v ? NULL : at->parent;
             if (at->type == ASQ_LIST) {
-                free(at->list.items);
+                if (at->list.items != asq__list_inline(at))
+                    free(at->list.items);
             } else {
                 free(at->map.pairs);
                 asq__map_index_free(at->map.index);

@@ -70,6 +70,13 @@ struct asq_value {
     };
 };
 
+/* The first few items of a list stand behind it, in the same allocation. */
+enum { ASQ__FEW_ITEMS = 4 };
+static inline asq_value **asq__list_inline(asq_value *list)
+{
+    return (asq_value **) (list + 1);
+}
+
 /* For those who build containers of a known size. A container takes no part in another one before
  * it is complete; what is too deep, or stands elsewhere already, is refused. */
 int asq__list_reserve(asq_value *list, size_t n);

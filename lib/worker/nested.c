@@ -52,7 +52,7 @@ struct request {
     uint8_t id[ASQ__BATCH_ID];
     bool again; /* an earlier run of the outer call may have sent it */
     struct asq__buf jobs;
-    char label[64];
+    char label[ASQ__CALL_LABEL];
     size_t n;
     asq_result *results[];
 };
