@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* The first block, with its head, is still a small one to malloc. */
-enum { FIRST_BLOCK = 960, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };
+enum { FIRST_BLOCK = 448, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };
 
 struct asq__arena_block {
     struct asq__arena_block *next;

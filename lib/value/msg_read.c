@@ -146,6 +146,14 @@ static bool results_are_plain(struct reader r, size_t *ret_results, size_t *ret_
 
 /* ---- reading ---- */
 
+/* The sizes of what is taken this way are multiples of a pointer's. */
+static void *take_array(uint8_t **p, size_t n, size_t size)
+{
+    void *array = *p;
+    *p += n * size;
+    return array;
+}
+
 /* Room for the bytes of all strings, which is as much as the whole message has: where a tag and a length were,
  * there is room for a NUL. */
 struct room {
@@ -215,12 +223,16 @@ Asqueue__Batch *asq__batch_read(const void *data, size_t n, struct asq__arena *a
     size_t jobs_n;
     if (!batch_is_plain(r, &jobs_n))
         return asqueue__batch__unpack(&arena->allocator, n, data);
-    Asqueue__Batch *b = asq__arena_alloc(arena, sizeof *b);
-    Asqueue__Job *jobs = asq__arena_alloc(arena, jobs_n * sizeof *jobs);
-    Asqueue__Job **list = asq__arena_alloc(arena, jobs_n * sizeof(Asqueue__Job *));
-    struct room room = { arena, asq__arena_alloc(arena, n) };
-    if (!b || !jobs || !list || !room.p)
+    Asqueue__Batch *b;
+    Asqueue__Job *jobs, **list;
+    uint8_t *p =
+        asq__arena_alloc(arena, sizeof *b + jobs_n * (sizeof *jobs + sizeof(Asqueue__Job *)) + n);
+    if (!p)
         return NULL;
+    b = take_array(&p, 1, sizeof *b);
+    jobs = take_array(&p, jobs_n, sizeof *jobs);
+    list = take_array(&p, jobs_n, sizeof(Asqueue__Job *));
+    struct room room = { arena, p };
     asqueue__batch__init(b);
     b->jobs = list;
     while (next(&r, &f)) {
@@ -264,13 +276,19 @@ Asqueue__Results *asq__results_read(const void *data, size_t n, struct asq__aren
     size_t results_n, others_n;
     if (!results_are_plain(r, &results_n, &others_n))
         return asqueue__results__unpack(&arena->allocator, n, data);
-    Asqueue__Results *m = asq__arena_alloc(arena, sizeof *m);
-    Asqueue__Result *results = asq__arena_alloc(arena, results_n * sizeof *results);
-    Asqueue__Result **list = asq__arena_alloc(arena, results_n * sizeof(Asqueue__Result *));
-    ProtobufCBinaryData *others = asq__arena_alloc(arena, others_n * sizeof *others);
-    struct room room = { arena, asq__arena_alloc(arena, n) };
-    if (!m || !results || !list || !others || !room.p)
+    Asqueue__Results *m;
+    Asqueue__Result *results, **list;
+    ProtobufCBinaryData *others;
+    uint8_t *p = asq__arena_alloc(
+        arena, sizeof *m + results_n * (sizeof *results + sizeof(Asqueue__Result *)) +
+                   others_n * sizeof *others + n);
+    if (!p)
         return NULL;
+    m = take_array(&p, 1, sizeof *m);
+    results = take_array(&p, results_n, sizeof *results);
+    list = take_array(&p, results_n, sizeof(Asqueue__Result *));
+    others = take_array(&p, others_n, sizeof *others);
+    struct room room = { arena, p };
     asqueue__results__init(m);
     m->results = list;
     m->others = others;
