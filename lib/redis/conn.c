@@ -27,7 +27,8 @@ enum {
     BACKOFF_MAX_MS = 2000,
     STABLE_MS = 1000,
     READS_PER_EVENT = 64,
-    READ_SIZE = 16 * 1024
+    READ_SIZE = 16 * 1024,
+    KEPT_BUFFER = 4 * 1024 * 1024 /* hiredis gives a larger one back when it is empty */
 };
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
 
@@ -538,6 +539,7 @@ static void start_connecting(struct asq__conn *c)
         return;
     }
     asq__reply_in_arena(c->ctx->reader, &c->replies);
+    c->ctx->reader->maxbuf = KEPT_BUFFER;
     c->state = CONNECTING;
     ev_io_set(&c->reader, c->ctx->fd, EV_READ);
     ev_io_set(&c->writer, c->ctx->fd, EV_WRITE);
