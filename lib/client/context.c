@@ -83,6 +83,8 @@ void asq_ctx_keep_state(asq_ctx *ctx)
 
 asq *asq_ctx_handle(asq_ctx *ctx)
 {
+    if (!ctx->h)
+        ctx->h = ctx->env->make_handle(ctx);
     return ctx->h;
 }
 
@@ -137,7 +139,7 @@ bool asq_ctx_canceled(const asq_ctx *ctx)
 
 int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
 {
-    int rc = asq_sleep(ctx->h, ms);
+    int rc = asq_sleep(asq_ctx_handle(ctx), ms);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }
 
@@ -171,6 +173,6 @@ void *asq_ctx_user(const asq_ctx *ctx)
 
 int asq_ctx_self(asq_ctx *ctx, asq_agent **ret)
 {
-    int rc = asq_attach(ctx->h, asq_ctx_agent_id(ctx), ret);
+    int rc = asq_attach(asq_ctx_handle(ctx), asq_ctx_agent_id(ctx), ret);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }

@@ -60,6 +60,8 @@ struct asq__env {
     const asq_value *models; /* NULL: no configuration was given */
     const char *worker;      /* id, for messages; "" in local mode */
     size_t max_message_size;
+    asq *(*make_handle)(
+        asq_ctx *ctx); /* when a method asks for it first; NULL: it is there already */
     void (*log)(void *user, asq_log_level level, const char *message);
     void *log_user;
 };
@@ -68,7 +70,7 @@ struct asq_ctx {
     const struct asq__env *env;
     struct asq__object *object;
     const struct asq__class *cls;
-    asq *h; /* for nested calls */
+    asq *h; /* for nested calls; NULL: nobody has asked for it yet */
     const char *call_id;
     const char *method_name;
     const char *params;       /* of the method, or NULL */

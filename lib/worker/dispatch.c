@@ -143,7 +143,6 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     c->state = ASQ__CALL_RUNNING;
     c->run = run;
     run->ctx.deadline_ms = deadline_of(c);
-    run->ctx.h->deadline_ms = run->ctx.deadline_ms;
     if (c->shared) {
         a->calls->sharing++;
         a->calls->shared_inside++;
@@ -544,7 +543,7 @@ static bool end_run(struct asq__run *run)
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
-    asq__nested_end(run->ctx.h);
+    asq__nested_end(run);
     if (a->orphan) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unhold(w->engine, run->inner[i].id, true);

@@ -30,8 +30,8 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     if (job->chain && job->chain->n_links)
         run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
     run->finished.handle = asq__run_finished;
-    run->ctx.h = asq__nested_new(run);
-    if (!run->ctx.h) {
+    run->nested = asq__nested_room(run);
+    if (!run->nested) {
         asq__ctx_release(&run->ctx);
         free(run);
         return ASQ_ENOMEM;
@@ -46,6 +46,7 @@ void asq__run_free(struct asq__run *run)
         return;
     asq__effect_release(&run->effect);
     asq__ctx_release(&run->ctx);
+    free(run->nested);
     free(run->inner);
     free(run);
 }

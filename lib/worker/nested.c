@@ -21,7 +21,7 @@
 #include "value/hash.h"
 #include "worker/process.h"
 
-struct nested {
+struct asq__nested {
     asq handle; /* first: whoever frees the handle frees all of it */
     struct asq__process *w;
     struct asq__run *run; /* NULL once the method has ended; the loop's */
@@ -47,7 +47,7 @@ struct nested {
 struct request {
     struct asq__handover handover;
     struct asq__list held; /* in partition->held */
-    struct nested *nested;
+    struct asq__nested *nested;
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
     bool again; /* an earlier run of the outer call may have sent it */
@@ -63,7 +63,7 @@ struct request {
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
     asq_result *r = ASQ__CONTAINER(call, asq_result, call);
-    struct nested *n = r->h->impl;
+    struct asq__nested *n = r->h->impl;
     if (result)
         asq__result_set_message(r, result);
     else
@@ -83,7 +83,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
 }
 
 /* On the method's thread: takes what has been completed, and runs callbacks. */
-static void take_completed(struct nested *n)
+static void take_completed(struct asq__nested *n)
 {
     struct asq__list taken;
     struct asq__list *node;
@@ -161,7 +161,7 @@ static void on_settled(void *user, enum asq__settled how)
 /* On the loop: the batch may go. */
 static void send_on_loop(struct request *q)
 {
-    struct nested *n = q->nested;
+    struct asq__nested *n = q->nested;
     struct asq__engine *engine = n->w->engine;
     struct asq__call **calls = malloc(q->n * sizeof(struct asq__call *));
     int rc = calls ? 0 : ASQ_ENOMEM;
@@ -271,7 +271,7 @@ void asq__nested_drop_held(struct asq__partition *p)
 }
 
 /* The id of what this statement sends to one partition. */
-static void derive_id(struct nested *n, uint32_t partition, const struct request *q,
+static void derive_id(struct asq__nested *n, uint32_t partition, const struct request *q,
                       uint8_t out[ASQ__BATCH_ID])
 {
     struct asq__buf b;
@@ -289,7 +289,7 @@ static void derive_id(struct nested *n, uint32_t partition, const struct request
 
 static int send_to_partition(asq *h, uint32_t partition, asq_result **results, size_t n)
 {
-    struct nested *nested = h->impl;
+    struct asq__nested *nested = h->impl;
     size_t count = 0, bytes = 0;
     for (size_t i = 0; i < n; i++)
         if (results[i]->partition == partition) {
@@ -338,7 +338,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
 
 static int nested_submit(asq *h, asq_result **results, size_t n)
 {
-    struct nested *nested = h->impl;
+    struct asq__nested *nested = h->impl;
     nested->ordinal++;
     for (size_t i = 0; i < n; i++) {
         if (!results[i]->job.len)
@@ -354,7 +354,7 @@ static int nested_submit(asq *h, asq_result **results, size_t n)
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
-    struct nested *n = w->data;
+    struct asq__nested *n = w->data;
     (void) loop;
     (void) revents;
     if (!n->run || !n->run->parked || n->run->woken)
@@ -364,7 +364,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 /* What completed since the method looked, and wants its callback run. */
-static bool has_callback_due(struct nested *n)
+static bool has_callback_due(struct asq__nested *n)
 {
     bool due = false;
     pthread_mutex_lock(&n->lock);
@@ -376,7 +376,7 @@ static bool has_callback_due(struct nested *n)
 
 static void wait_on_loop(struct asq__handover *h)
 {
-    struct nested *n = ASQ__CONTAINER(h, struct nested, wait);
+    struct asq__nested *n = ASQ__CONTAINER(h, struct asq__nested, wait);
     struct asq__run *run = n->run;
     int64_t now = asq__now_ms();
     run->wait = ++run->w->waits;
@@ -403,7 +403,7 @@ static void wait_on_loop(struct asq__handover *h)
 
 static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
-    struct nested *n = h->impl;
+    struct asq__nested *n = h->impl;
     struct asq__run *run = n->run;
     int64_t until = asq__deadline_ms(timeout_ms);
     for (;;) {
@@ -434,9 +434,10 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
 
 enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user)
 {
-    const struct nested *n = run->ctx.h->impl;
-    return run->parked && !run->woken ? asq__wait_results(n->ready, n->arg, visit, user)
-                                      : ASQ__WAIT_OTHER;
+    if (!run->parked || run->woken)
+        return ASQ__WAIT_OTHER;
+    const struct asq__nested *n = run->ctx.h->impl; /* it has parked by its handle */
+    return asq__wait_results(n->ready, n->arg, visit, user);
 }
 
 void asq__nested_cancel(struct asq__run *run)
@@ -459,7 +460,7 @@ static void ask_on_loop(struct asq__handover *h)
 {
     struct question *q = ASQ__CONTAINER(h, struct question, handover);
     asq_result *r = q->result;
-    struct nested *n = r->h->impl;
+    struct asq__nested *n = r->h->impl;
     int rc;
     if (q->ask == ASK_ATTACH) {
         r->call.done = call_done;
@@ -477,7 +478,7 @@ static void ask_on_loop(struct asq__handover *h)
 
 static int ask_loop(asq *h, asq_result *r, enum ask ask)
 {
-    struct nested *n = h->impl;
+    struct asq__nested *n = h->impl;
     struct question *q = calloc(1, sizeof *q);
     if (!q)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
@@ -501,7 +502,7 @@ static int nested_cancel(asq *h, asq_result *r)
 
 static void nested_keep(asq *h, asq_result *r)
 {
-    struct nested *n = h->impl;
+    struct asq__nested *n = h->impl;
     (void) r;
     n->run->keep_inner = true; /* the records of this call's batches are left to their TTL */
 }
@@ -532,7 +533,7 @@ static void nested_close(asq *h)
 
 static void nested_release(asq *h)
 {
-    struct nested *n = h->impl;
+    struct asq__nested *n = h->impl;
     pthread_mutex_destroy(&n->lock);
 }
 
@@ -553,15 +554,33 @@ static const struct asq__mode nested_mode = {
 
 /* ---- life ---- */
 
-asq *asq__nested_new(struct asq__run *run)
+static const Asqueue__Job *job_of(const struct asq__run *run)
 {
+    return run->call->entry->batch->jobs[run->call->index];
+}
+
+static size_t outer_calls(const Asqueue__Job *job)
+{
+    return job->chain ? job->chain->n_links : 0;
+}
+
+struct asq__nested *asq__nested_room(const struct asq__run *run)
+{
+    size_t links = outer_calls(job_of(run)) + 1;
+    return malloc(sizeof(struct asq__nested) + links * sizeof(Asqueue__Link *));
+}
+
+/* Most methods never ask for it: nothing is written to its memory until one does. */
+asq *asq__nested_handle(asq_ctx *ctx)
+{
+    struct asq__run *run = ctx->impl;
     struct asq__wcall *c = run->call;
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-    size_t outer = job->chain ? job->chain->n_links : 0;
-    struct nested *n = calloc(1, sizeof *n + (outer + 1) * sizeof(Asqueue__Link *));
-    if (!n)
-        return NULL;
+    const Asqueue__Job *job = job_of(run);
+    size_t outer = outer_calls(job);
+    struct asq__nested *n = run->nested;
     asq *h = &n->handle;
+    run->nested = NULL; /* from here on it goes with the last who has the handle */
+    memset(n, 0, sizeof *n);
     asq__handle_init(h, &nested_mode);
     n->w = run->w;
     n->run = run;
@@ -589,12 +608,16 @@ asq *asq__nested_new(struct asq__run *run)
     h->partitions = run->w->nparts;
     h->log = run->w->config.log;
     h->log_user = run->w->config.log_user;
+    h->deadline_ms = ctx->deadline_ms;
     return h;
 }
 
-void asq__nested_end(asq *h)
+void asq__nested_end(struct asq__run *run)
 {
-    struct nested *n = h->impl;
+    asq *h = run->ctx.h;
+    if (!h)
+        return;
+    struct asq__nested *n = h->impl;
     struct asq__list *node;
     ev_timer_stop(n->w->loop, &n->timer);
     h->closed = true;

@@ -474,6 +474,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .models = config->models,
                                 .worker = config->id,
                                 .max_message_size = config->max_message_size,
+                                .make_handle = asq__nested_handle,
                                 .log = log_text,
                                 .log_user = w };
     asq__cmd_init(&w->commit_cmd);

@@ -473,6 +473,7 @@ struct asq__run {
     struct asq__actor *actor;
     struct asq__list inside; /* in actor->insiders */
     asq_ctx ctx;
+    struct asq__nested *nested; /* room for ctx.h; NULL once it has been made there */
     char call_id[ASQ__CALL_ID_TEXT];
     struct asq__effect effect;
     struct asq__inner *inner; /* to be forgotten after its own commit */
@@ -494,8 +495,10 @@ bool asq__run_start(struct asq__run *run, bool nonblocking);
 void asq__run_free(struct asq__run *run);
 
 /* nested.c */
-asq *asq__nested_new(struct asq__run *run);
-void asq__nested_end(asq *h); /* the method has returned; on the loop */
+/* Memory for the handle inside the run's method, for run->nested. NULL: there is none. */
+struct asq__nested *asq__nested_room(const struct asq__run *run);
+asq *asq__nested_handle(asq_ctx *ctx);      /* makes it there; on the method's thread */
+void asq__nested_end(struct asq__run *run); /* the method has returned; on the loop */
 /* What a parked run waits for; see asq__wait_results. OTHER: also when its wait is over. */
 enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user);
 void asq__nested_cancel(struct asq__run *run);    /* what it has called is cancelled too */
