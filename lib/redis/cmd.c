@@ -77,3 +77,11 @@ void asq__cmd_number(struct asq__cmd *c, uint64_t number)
     char digits[ASQ__DECIMAL_MAX];
     asq__cmd_put(c, digits, asq__decimal(number, digits));
 }
+
+void asq__cmd_append(struct asq__cmd *c, const struct asq__cmd *other)
+{
+    asq__buf_put(&c->bytes, other->bytes.data, other->bytes.len);
+    if (other->bytes.error)
+        c->bytes.error = other->bytes.error;
+    c->argc += other->argc;
+}

@@ -20,6 +20,8 @@ void asq__cmd_reset(struct asq__cmd *c);
 void asq__cmd_put(struct asq__cmd *c, const void *data, size_t n);
 void asq__cmd_puts(struct asq__cmd *c, const char *s);
 void asq__cmd_number(struct asq__cmd *c, uint64_t number);
+/* All arguments of another one. */
+void asq__cmd_append(struct asq__cmd *c, const struct asq__cmd *other);
 
 /* One argument, and a head for argc of them, as the protocol has them. */
 void asq__cmd_write_arg(struct asq__buf *b, const void *data, size_t n);

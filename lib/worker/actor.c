@@ -300,7 +300,7 @@ void asq__actor_want_record(struct asq__actor *a)
         return;
     if (!p->fetch) {
         if (!(p->fetch = malloc(sizeof *p->fetch))) {
-            p->doomed = true;
+            asq__partition_doom(p);
             return;
         }
         p->fetch->p = p;

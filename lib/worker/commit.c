@@ -137,13 +137,6 @@ static struct asq__commit *open_commit(struct asq__partition *p)
     return c;
 }
 
-static void no_memory(struct asq__partition *p)
-{
-    /* Nothing that was not acknowledged counts: whoever owns it next starts from Redis. At the end of the
-     * cycle, for callers still hold what would be dropped. */
-    p->doomed = true;
-}
-
 bool asq__commits_pending(const struct asq__partition *p)
 {
     return p->open || !asq__list_empty(&p->commits);
@@ -268,14 +261,14 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     if (ok && run && !run->keep_inner)
         ok = add_inner(c, run);
     if (!ok)
-        no_memory(p);
+        asq__partition_doom(p);
 }
 
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
 {
     struct asq__commit *c = open_commit(p);
     if (!c || !add_removed(c, id))
-        no_memory(p);
+        asq__partition_doom(p);
 }
 
 void asq__commit_mark(struct asq__wcall *call)
@@ -283,7 +276,7 @@ void asq__commit_mark(struct asq__wcall *call)
     struct asq__partition *p = call->entry->part;
     struct asq__commit *c = open_commit(p);
     if (!c || !add_mark(c, call, ASQ__ATTEMPT_MARK, "1"))
-        no_memory(p);
+        asq__partition_doom(p);
 }
 
 void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms)
@@ -299,7 +292,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     if (ok && !run->keep_inner)
         ok = add_inner(c, run);
     if (!ok)
-        no_memory(p);
+        asq__partition_doom(p);
 }
 
 /* ---- acknowledged ---- */
@@ -769,7 +762,7 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     struct dead d = { strdup(label), strdup(call), strdup(reason), attempts, malloc(n + 1), n };
     if (!c || !d.label || !d.call || !d.reason || !d.batch || !GROW(c, deads)) {
         dead_release(&d);
-        no_memory(p);
+        asq__partition_doom(p);
         return;
     }
     if (n)
@@ -801,7 +794,7 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label)
     size_t n = asqueue__batch__get_packed_size(&batch);
     uint8_t *bytes = malloc(n + 1);
     if (!bytes) {
-        no_memory(p);
+        asq__partition_doom(p);
         return;
     }
     asqueue__batch__pack(&batch, bytes);

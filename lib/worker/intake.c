@@ -522,7 +522,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     struct asq__entry *e = calloc(1, sizeof *e + batch->n_jobs * sizeof e->calls[0]);
     if (!e) {
         asq__arena_release(&arena);
-        p->doomed = true;
+        asq__partition_doom(p);
         return true;
     }
     e->part = p;

@@ -270,6 +270,21 @@ void asq__partition_fence(struct asq__partition *p, const char *why)
     asq__members_look(w->members);
 }
 
+void asq__partition_doom(struct asq__partition *p)
+{
+    p->doomed = p->w->any_doomed = true;
+}
+
+void asq__partitions_drop_doomed(struct asq__process *w)
+{
+    w->any_doomed = false;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (w->parts[i].doomed) {
+            w->parts[i].doomed = false;
+            asq__partition_fence(&w->parts[i], "out of memory");
+        }
+}
+
 /* ---- drain, release ---- */
 
 static void on_released(struct asq__conn *c, const redisReply *reply, void *user)

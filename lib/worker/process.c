@@ -151,11 +151,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
         ;
     if (!w->parts)
         return;
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (w->parts[i].doomed) {
-            w->parts[i].doomed = false;
-            asq__partition_fence(&w->parts[i], "out of memory");
-        }
+    if (w->any_doomed)
+        asq__partitions_drop_doomed(w);
     asq__backlog_go_on(w);
     asq__fetch_records(w);
     asq__commits_send(w);

@@ -183,7 +183,7 @@ struct asq__partition {
     struct asq__list commits; /* sent, or to be sent again, in order of seq */
     struct asq__list ready;   /* in process->ready while `open` has something */
     size_t in_flight;
-    bool doomed;               /* memory ran short: to be dropped at the end of the cycle */
+    bool doomed;               /* to be dropped at the end of the cycle */
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* … and the question is on its way */
     struct asq__list held;     /* nested requests that wait for a commit */
@@ -288,6 +288,7 @@ struct asq__process {
     struct asq__members *members;
     struct asq__cmd commit_cmd; /* is put together, and empty again */
     size_t scripts_in_flight;
+    bool any_doomed; /* of its partitions */
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;
     bool reconnect; /* … and it is to be tried on a new connection */
@@ -341,6 +342,10 @@ void asq__partition_claim_not(struct asq__partition *p); /* if it has not left y
 /* Stops starting calls, and hands it back once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 void asq__partition_fence(struct asq__partition *p, const char *why);
+/* Memory is short: nothing that was not acknowledged counts, and whoever owns it next starts from Redis. At
+ * the end of the cycle, for callers still hold what would be dropped. */
+void asq__partition_doom(struct asq__partition *p);
+void asq__partitions_drop_doomed(struct asq__process *w);
 /* Something has ended: see whether a draining partition is empty. */
 void asq__partition_check_drained(struct asq__partition *p);
 /* Once a second: … and call a hand-over off that takes too long. */

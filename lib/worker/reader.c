@@ -35,9 +35,12 @@ struct asq__reader {
         struct asq__partition *part;
         uint64_t ownership;
         struct asq__stream_id after;
-        char key[ASQ__KEY_MAX], id[48];
+        char key[ASQ__KEY_MAX];
+        struct asq__cmd id; /* `after`, as an argument */
     } asked[STREAMS];
     size_t nasked;
+    struct asq__cmd streams; /* the command as far as its keys, of the same streams */
+    struct asq__cmd whole;
     bool reading; /* a read is under way */
     bool due;     /* the next one is to leave */
     bool patient; /* … behind the answers to what the last one led to */
@@ -206,42 +209,55 @@ void asq__readers_go_on(struct asq__process *w)
     }
 }
 
-/* Of most streams little has changed since the last read. */
-static void ask_for(struct asked *asked, struct asq__partition *p)
+/* Of most streams nothing has changed since the last read. Is it the same stream? */
+static bool ask_for(struct asked *asked, struct asq__partition *p)
 {
     bool same = asked->part == p;
     if (!same)
         asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, asked->key);
-    if (!same || asked->after.ms != p->read_to.ms || asked->after.n != p->read_to.n)
-        asq__stream_id_format(p->read_to, asked->id);
+    if (!same || asked->after.ms != p->read_to.ms || asked->after.n != p->read_to.n ||
+        asked->id.bytes.error) {
+        char id[48];
+        asq__stream_id_format(p->read_to, id);
+        asq__cmd_reset(&asked->id);
+        asq__cmd_puts(&asked->id, id);
+    }
     asked->part = p;
     asked->ownership = p->ownership;
     asked->after = p->read_to;
+    return same;
+}
+
+static void name_streams(struct asq__reader *r)
+{
+    asq__cmd_reset(&r->streams);
+    asq__cmd_puts(&r->streams, "XREAD");
+    asq__cmd_puts(&r->streams, "COUNT");
+    asq__cmd_number(&r->streams, ENTRIES_PER_READ);
+    asq__cmd_puts(&r->streams, "BLOCK");
+    asq__cmd_number(&r->streams, BLOCK_MS);
+    asq__cmd_puts(&r->streams, "STREAMS");
+    for (size_t i = 0; i < r->n; i++)
+        asq__cmd_puts(&r->streams, r->asked[i].key);
 }
 
 static void read_on(struct asq__reader *r)
 {
-    const char *argv[6 + 2 * STREAMS];
-    char count[16], block[16];
     r->due = false;
     if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
         return;
-    snprintf(count, sizeof count, "%d", ENTRIES_PER_READ);
-    snprintf(block, sizeof block, "%d", BLOCK_MS);
-    argv[0] = "XREAD";
-    argv[1] = "COUNT";
-    argv[2] = count;
-    argv[3] = "BLOCK";
-    argv[4] = block;
-    argv[5] = "STREAMS";
-    for (size_t i = 0; i < r->n; i++) {
-        ask_for(&r->asked[i], r->parts[i]);
-        argv[6 + i] = r->asked[i].key;
-        argv[6 + r->n + i] = r->asked[i].id;
-    }
+    bool same = r->nasked == r->n && !r->streams.bytes.error;
+    for (size_t i = 0; i < r->n; i++)
+        same &= ask_for(&r->asked[i], r->parts[i]);
+    if (!same)
+        name_streams(r);
     r->nasked = r->n;
-    if (asq__conn_argv(r->conn, on_entries, r, (int) (6 + 2 * r->n), argv, NULL) == 0)
-        r->reading = true;
+    asq__cmd_reset(&r->whole);
+    asq__cmd_append(&r->whole, &r->streams);
+    for (size_t i = 0; i < r->n; i++)
+        asq__cmd_append(&r->whole, &r->asked[i].id);
+    r->reading = asq__conn_send(r->conn, on_entries, r, &r->whole) == 0;
+    r->due = !r->reading; /* memory is short: in the next cycle */
 }
 
 static void reader_up(struct asq__conn *c, void *user)
@@ -264,6 +280,10 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
     if (!r)
         return ASQ_ENOMEM;
     r->w = w;
+    asq__cmd_init(&r->streams);
+    asq__cmd_init(&r->whole);
+    for (size_t i = 0; i < STREAMS; i++)
+        asq__cmd_init(&r->asked[i].id);
     ev_timer_init(&r->unblock_again, on_unblock_again, 0., 0.);
     r->unblock_again.data = r;
     struct asq__conn_config config = {
@@ -305,7 +325,7 @@ void asq__reader_add(struct asq__partition *p)
     for (size_t i = 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];
         if (!r && reader_new(w, &w->readers[i]) < 0) {
-            p->doomed = true;
+            asq__partition_doom(p);
             return;
         }
         r = w->readers[i];
@@ -344,11 +364,16 @@ void asq__readers_reconnect(struct asq__process *w)
 void asq__readers_release(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {
-        if (!w->readers[i])
+        struct asq__reader *r = w->readers[i];
+        if (!r)
             continue;
-        ev_timer_stop(w->loop, &w->readers[i]->unblock_again);
-        asq__conn_free(w->readers[i]->conn);
-        free(w->readers[i]);
+        ev_timer_stop(w->loop, &r->unblock_again);
+        asq__conn_free(r->conn);
+        asq__cmd_release(&r->streams);
+        asq__cmd_release(&r->whole);
+        for (size_t k = 0; k < STREAMS; k++)
+            asq__cmd_release(&r->asked[k].id);
+        free(r);
     }
     free(w->readers);
     w->readers = NULL;

@@ -1,0 +1,70 @@
+#!/bin/sh
+# Instructions that client and worker execute for a call, counted by callgrind: they do not depend on what
+# else the machine does. From the build tree, after `make bench-programs`:
+#
+#     ../tests/bench/instructions.sh [corked|broadcast|async|sync]...
+#
+# Each figure is the difference of a run with many calls to one with fewer, so that what starts and ends is
+# not in it. What callgrind wrote is kept in tests/bench/counted, for callgrind_annotate.
+set -eu
+
+few=4096 many=20480
+dir=$(mktemp -d)
+kept=$(pwd)/tests/bench/counted
+server='' worker=''
+
+stop() {
+    [ -z "$worker" ] || { kill "$worker" && wait "$worker" || :; }
+    [ -z "$server" ] || { kill "$server" && wait "$server" || :; }
+    worker='' server=''
+}
+trap 'stop; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
+
+wait_for() { # a condition, for a minute
+    tries=0
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || { echo "instructions: nothing after a minute: $*" >&2; exit 1; }
+        sleep 0.1
+    done
+}
+redis() { redis-cli -s "$dir/redis.sock" "$@"; }
+is_up() { [ "$(redis PING)" = PONG ]; }
+has_worker() { [ "$(redis SCARD 'asq:{default}:workers')" -gt 0 ]; }
+
+count() { # KIND CALLS: runs both under callgrind, into $dir/client and $dir/worker
+    redis-server --port 0 --unixsocket "$dir/redis.sock" --save '' --dir "$dir" >"$dir/redis.log" &
+    server=$!
+    wait_for is_up
+    valgrind --tool=callgrind --trace-children=yes --callgrind-out-file="$dir/worker.%p" \
+        src/.libs/as-worker -u "unix:$dir/redis.sock" -d tests/bench/agents --log-level error \
+        2>"$dir/worker.log" &
+    worker=$!
+    wait_for has_worker
+    valgrind --tool=callgrind --callgrind-out-file="$dir/client" \
+        tests/bench/.libs/calls "unix:$dir/redis.sock" "$1" "$2" 2>"$dir/client.log"
+    stop
+    # The supervisor has counted too; the process that runs the agents has counted most.
+    mv "$(ls -S "$dir"/worker.[0-9]* | head -n 1)" "$dir/worker"
+    rm -f "$dir"/worker.[0-9]* "$dir/redis.sock"
+}
+total() { sed -n 's/^totals: //p' "$1"; }
+
+for program in valgrind redis-server redis-cli tests/bench/.libs/calls tests/bench/agents/bench.so; do
+    command -v "$program" >/dev/null || [ -e "$program" ] ||
+        { echo "instructions: $program is missing; see the head of this script" >&2; exit 1; }
+done
+export LD_LIBRARY_PATH="$(pwd)/lib/.libs"
+mkdir -p "$kept"
+[ $# -gt 0 ] || set -- corked broadcast async sync
+printf '%-12s %8s %8s\n' 'per call' client worker
+for kind; do
+    count "$kind" $few
+    client=$(total "$dir/client") in_worker=$(total "$dir/worker")
+    count "$kind" $many
+    printf '%-12s %8d %8d\n' "$kind" $((($(total "$dir/client") - client) / (many - few))) \
+        $((($(total "$dir/worker") - in_worker) / (many - few)))
+    mv "$dir/client" "$kept/$kind.client"
+    mv "$dir/worker" "$kept/$kind.worker"
+done
