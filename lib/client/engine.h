@@ -60,10 +60,10 @@ void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
 /* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. The batch
- * becomes ready at 64 calls or 64 KiB. `job` may be empty then: a batch takes over the memory of its
- * first. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
+ * becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id);
+                    const struct asq__buf *job, struct asq__call *call,
+                    struct asq__call_id *ret_id);
 /* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
  * lease of the partition whose agent's method it is holds `token`, and at least `seq`; after a lost connection, only while
  * `entry` stands in that partition's stream. Its key is not unlinked when the results are there, but after

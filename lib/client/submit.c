@@ -250,19 +250,8 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
     return e->counter;
 }
 
-/* Of a batch that is empty but for calls[0]. The fields of a message have no order: the job stays where it is,
- * and the head comes behind it. */
-static void put_first(struct asq__engine *e, struct asq__batch *b, struct asq__buf *job)
-{
-    asq__buf_release(&b->bytes);
-    b->bytes = *job;
-    b->bytes.max = ASQ__BATCH_MAX;
-    asq__buf_init(job, job->max);
-    asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
-}
-
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id)
+                    const struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id)
 {
     int rc = asq__engine_open_tables(e);
     if (rc < 0)
@@ -288,10 +277,11 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     rc = asq__batch_add_call(b, call);
     if (rc == 0) {
         size_t before = b->bytes.len;
-        if (b->n == 1)
-            put_first(e, b, job);
-        else
-            asq__buf_put(&b->bytes, job->data, job->len);
+        if (b->n == 1) { /* its id comes first: taken.lua looks for it there */
+            asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
+            asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
+        }
+        asq__buf_put(&b->bytes, job->data, job->len);
         rc = b->bytes.error;
         if (rc < 0) {
             b->n--;

@@ -67,9 +67,9 @@ static uint8_t *write_message(uint8_t *p, uint8_t tag, const ProtobufCMessage *m
 }
 
 /* Tag and length of a message whose n bytes follow, and room for them; NULL: out->error. */
-static uint8_t *begin_message(struct asq__buf *out, uint8_t tag, size_t n, size_t room)
+static uint8_t *begin_message(struct asq__buf *out, uint8_t tag, size_t n)
 {
-    uint8_t *p = asq__buf_reserve(out, asq__field_size(n) + room);
+    uint8_t *p = asq__buf_reserve(out, asq__field_size(n));
     return p ? write_begin(p, tag, n) : NULL;
 }
 
@@ -121,8 +121,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
                number_size(job->no_result) + message_size(chain) + asq__bytes_size(target_n) +
                number_size(job->inputs) + number_size(job->delay_ms) + message_size(retry) +
                message_size(probe) + asq__bytes_size(args_n);
-    bool with_room = asq__field_size(n) + ASQ__BATCH_ROOM <= out->max - out->len;
-    uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n, with_room ? ASQ__BATCH_ROOM : 0);
+    uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n);
     if (p) {
         p = write_number(p, TAG_JOB_KIND, job->kind);
         p = write_bytes(p, TAG_JOB_AGENT, job->agent, agent_n);
@@ -276,7 +275,7 @@ void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
 
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)
 {
-    uint8_t *p = begin_message(out, TAG_RESULTS_RESULT, number_size(index) + asq__bytes_size(n), 0);
+    uint8_t *p = begin_message(out, TAG_RESULTS_RESULT, number_size(index) + asq__bytes_size(n));
     if (p) {
         p = write_number(p, TAG_RESULT_INDEX, index);
         written_to(out, write_bytes(p, TAG_RESULT_VALUE, value, n));

@@ -40,11 +40,10 @@ struct asq__job {
 
 /* Is it about another call: await, cancel, probe? A batch has only such jobs, or none. */
 bool asq__job_is_control(const Asqueue__Job *job);
-/* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. Behind it
- * there is room for the rest of a batch, if the bound of `out` allows it. */
+/* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
-/* Appends the head of a Batch; its jobs stand before or behind it. Its number is above those that `reply`
- * has used. */
+/* Appends the head of a Batch, with its id first; the jobs follow. Its number is above those that `reply` has
+ * used. */
 void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_t number,
                      struct asq__buf *out);
 /* Appends the mark of a resent batch. */

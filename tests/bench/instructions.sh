@@ -55,7 +55,8 @@ for program in valgrind redis-server redis-cli tests/bench/.libs/calls tests/ben
     command -v "$program" >/dev/null || [ -e "$program" ] ||
         { echo "instructions: $program is missing; see the head of this script" >&2; exit 1; }
 done
-export LD_LIBRARY_PATH="$(pwd)/lib/.libs"
+LD_LIBRARY_PATH=$(pwd)/lib/.libs
+export LD_LIBRARY_PATH
 mkdir -p "$kept"
 [ $# -gt 0 ] || set -- corked broadcast async sync
 printf '%-12s %8s %8s\n' 'per call' client worker

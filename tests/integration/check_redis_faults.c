@@ -90,6 +90,43 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
 }
 END_TEST
 
+/* taken.lua looks for a batch's id at the beginning of its bytes: what it does not find counts as refused. */
+START_TEST(an_entry_begins_with_the_id_of_its_batch)
+{
+    asq_call_options later = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *a;
+    int found = 0;
+
+    start(NULL);
+    later.delay_ms = 3600000; /* it stays in its stream */
+    ck_assert_int_eq(asq_create(h, "Counter", "tally", &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, ASQ_FOREVER), 0);
+    for (size_t size = 1; size < 1 << 20; size *= 64) {
+        struct asq__call_id id;
+        asq_result *r;
+        char *bytes = calloc(1, size);
+        asq_value *args = asq_pack("[y#]", bytes, size);
+
+        ck_assert_int_eq(asq_callv(a, "add", &later, args, &r), 0);
+        ck_assert_int_eq(asq_flush(h, ASQ_FOREVER), 0);
+        ck_assert_int_eq(asq__call_id_parse(asq_result_id(r), &id), 0);
+        redisReply *entries =
+            sup_redis_reply(redis, "XRANGE asq:{default.%u}:jobs - +", id.partition);
+        for (size_t i = 0; i < entries->elements; i++) {
+            const redisReply *fields = entries->element[i]->element[1];
+            const redisReply *batch = fields->element[fields->elements - 1];
+            found += memcmp(batch->str + 2, id.batch, sizeof id.batch) == 0;
+        }
+        freeReplyObject(entries);
+        asq_result_free(r);
+        free(bytes);
+    }
+    ck_assert_int_eq(found, 4);
+    asq_agent_free(a);
+    stop();
+}
+END_TEST
+
 START_TEST(connections_are_cut_and_scripts_forgotten_under_load)
 {
     start(NULL);
@@ -842,6 +879,7 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_test(t, celery_8030_redis_is_restarted_20_times_under_load);
     tcase_add_test(t, a_redis_that_is_loading_is_waited_for);
+    tcase_add_test(t, an_entry_begins_with_the_id_of_its_batch);
     tcase_add_test(t, connections_are_cut_and_scripts_forgotten_under_load);
     tcase_add_test(t, a_commit_that_redis_has_lost_is_made_again);
     tcase_add_loop_test(t, of_a_call_that_redis_has_lost_nothing_is_left, 0, 2);

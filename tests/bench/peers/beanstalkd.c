@@ -49,8 +49,9 @@ static void say_text(struct conn *c, const char *text)
 
 static void put(const char *bytes, size_t n)
 {
-    char head[64];
-    say(&a, head, (size_t) snprintf(head, sizeof head, "put 0 0 60 %zu\r\n", n));
+    char head[64] = "";
+    int head_n = snprintf(head, sizeof head, "put 0 0 60 %zu\r\n", n);
+    say(&a, head, (size_t) head_n);
     say(&a, bytes, n);
     say_text(&a, "\r\n");
     unanswered++;
