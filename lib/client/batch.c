@@ -260,7 +260,7 @@ bool asq__engine_apply(struct asq__engine *e, const void *record, size_t n,
                        struct asq__batch *expected)
 {
     struct asq__arena arena;
-    asq__arena_init(&arena, n * 4 + 64 * 1024);
+    asq__arena_init(&arena, asq__results_room(record, n));
     bool ok = apply(e, record, n, expected, &arena) != NULL;
     asq__arena_release(&arena);
     return ok;
@@ -268,9 +268,10 @@ bool asq__engine_apply(struct asq__engine *e, const void *record, size_t n,
 
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
 {
-    e->pushed.max = e->other.max = n * 4 + 64 * 1024; /* as asq__engine_apply has it */
+    e->pushed.max = asq__results_room(payload, n);
     const Asqueue__Results *results = apply(e, payload, n, NULL, &e->pushed);
     for (size_t i = 0; results && i < results->n_others; i++) {
+        e->other.max = asq__results_room(results->others[i].data, results->others[i].len);
         apply(e, results->others[i].data, results->others[i].len, NULL, &e->other);
         asq__arena_reset(&e->other);
     }

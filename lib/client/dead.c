@@ -346,7 +346,7 @@ static int read_letter(asq *h, const char *what, const char *id, struct letter *
     rc = asq__admin_ask(h, &q);
     if (rc < 0)
         return rc;
-    asq__arena_init(&l->arena, 8 * l->n + 65536);
+    asq__arena_init(&l->arena, asq__batch_room(l->bytes, l->n));
     decode(h, l);
     return 0;
 }

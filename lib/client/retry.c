@@ -9,6 +9,10 @@
 
 enum { MAX_DELAY_MS = 60000, MAX_CODES = 64 };
 
+/* A call that fails for ever, by a policy without a delay, must not keep a worker busy: its n-th run waits for
+ * n / 4 ms at least. */
+enum { MIN_DELAY_MS = 1, MIN_DELAY_RUNS = 4, MIN_DELAY_MOST_MS = 1000 };
+
 int asq__retry_check(const asq_retry *retry, char *err, size_t errlen)
 {
     size_t n = 0;
@@ -49,6 +53,12 @@ int64_t asq__retry_jitter(int64_t ms)
     return ms - (int64_t) (r % ((uint64_t) ms / 2 + 1));
 }
 
+static int64_t least_delay_ms(uint32_t runs)
+{
+    uint32_t ms = runs / MIN_DELAY_RUNS;
+    return ms < MIN_DELAY_MS ? MIN_DELAY_MS : ms < MIN_DELAY_MOST_MS ? ms : MIN_DELAY_MOST_MS;
+}
+
 bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method, int code,
                        uint32_t runs, int64_t *ret_delay_ms, bool *ret_keep_place)
 {
@@ -80,7 +90,10 @@ bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method,
         delay = max;
     if (delay > INT64_MAX / 4)
         delay = INT64_MAX / 4; /* a policy from elsewhere */
+    int64_t least = least_delay_ms(runs);
     *ret_delay_ms = asq__retry_jitter((int64_t) delay);
+    if (*ret_delay_ms < least)
+        *ret_delay_ms = least;
     *ret_keep_place = of_job ? of_job->keep_place : of_method->keep_place;
     return true;
 }

@@ -52,6 +52,9 @@ void asq__batch_mark_resent(struct asq__buf *out);
 void asq__batch_set_number(uint64_t number, struct asq__buf *out);
 /* Appends a limit for all of the batch's jobs. */
 void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out);
+/* How large an arena must be allowed to grow for a batch, or a result record, that the protocol allows. */
+size_t asq__batch_room(const void *data, size_t n);
+size_t asq__results_room(const void *data, size_t n);
 /* Decodes into the arena, checked. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
                       char *err, size_t errlen);

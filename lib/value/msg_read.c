@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "value/msg.h"
 #include "value/msg_fields.h"
 
 enum { LENGTH_MAX = 5 }; /* bytes of a length, to protobuf-c */
@@ -142,6 +143,34 @@ static bool results_are_plain(struct reader r, size_t *ret_results, size_t *ret_
             return false;
     }
     return r.p != NULL;
+}
+
+/* ---- how much memory it may take ---- */
+
+/* Of a small message the bound is a generous multiple; of a larger one its parts are counted, because an empty
+ * one takes a hundred times its bytes. */
+enum { SMALL = 4096, PER_BYTE = 8, PER_PART = 512, BESIDES = 64 * 1024 };
+
+static size_t room_for(const void *data, size_t n, uint8_t part, size_t parts_max)
+{
+    size_t parts = 0;
+    struct reader r = reader(data, n);
+    struct field f;
+    if (n <= SMALL)
+        return BESIDES + SMALL / 2 * (size_t) PER_PART;
+    while (parts < parts_max && next(&r, &f))
+        parts += f.tag == part;
+    return BESIDES + PER_BYTE * n + PER_PART * parts;
+}
+
+size_t asq__batch_room(const void *data, size_t n)
+{
+    return room_for(data, n, TAG_BATCH_JOBS, ASQ__MAX_JOBS + 1);
+}
+
+size_t asq__results_room(const void *data, size_t n)
+{
+    return room_for(data, n, TAG_RESULTS_RESULT, ASQ__MAX_JOBS + 1);
 }
 
 /* ---- reading ---- */

@@ -41,6 +41,8 @@ enum {
     LOOK_BUDGET = 200,   /* probes */
     SENDING_COSTS = 20,  /* … of them */
     QUEUE_SEEN = 1000,   /* calls of a queue among which those are that hold it up */
+    MAX_STEPS = 200000,  /* calls of queues that one look at a probe may pass */
+    REST = 4,            /* times as long as a probe from elsewhere took, none is looked at */
     FRESH_PROBES = 4,
     EDGES = 256,    /* of a call that waits for all: more would not help */
     MAX_SHOWN = 24, /* calls in the message */
@@ -71,7 +73,7 @@ struct view {
     uint64_t wait;
     const char *agent;
     struct asq__call_id *to;
-    size_t n, cap;
+    size_t n, cap, steps; /* steps: for all that is viewed */
     bool out_of_memory;
 };
 
@@ -128,20 +130,24 @@ static void view_parked(const struct asq__wcall *c, struct view *v)
 static void view_queue(const struct asq__wcall *c, const struct asq__list *queue, struct view *v)
 {
     struct asq__passed passed = { .n = 0 };
+    unsigned behind = 0;
     ASQ__LIST_EACH (it, queue) {
         const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (before == c)
+        if (before == c || ++v->steps > MAX_STEPS)
             return;
-        if (asq__actor_holds_back(before) || asq__passed_has_caller_of(&passed, before))
-            continue;
-        if (before->state != ASQ__CALL_INPUTS)
-            return; /* is next, or keeps its place */
-        passed.calls[passed.n++] = before;
-        if (asq__passed_has_caller_of(&passed, c)) {
-            add_call(v, before);
-            return;
+        bool too_far = passed.n && ++behind > ASQ__PASSED_SEEN;
+        if (!too_far) {
+            if (asq__actor_holds_back(before) || asq__passed_has_caller_of(&passed, before))
+                continue;
+            if (before->state != ASQ__CALL_INPUTS)
+                return; /* is next, or keeps its place */
+            passed.calls[passed.n++] = before;
+            if (asq__passed_has_caller_of(&passed, c)) {
+                add_call(v, before);
+                return;
+            }
         }
-        if (passed.n == ASQ__PASSED) {
+        if (passed.n == ASQ__PASSED || too_far) {
             for (unsigned i = 0; i < passed.n; i++)
                 add_call(v, passed.calls[i]);
             v->any = true;
@@ -151,11 +157,11 @@ static void view_queue(const struct asq__wcall *c, const struct asq__list *queue
 }
 
 /* The first of the queue before `c` that cannot run beside others; NULL: none. */
-static const struct asq__wcall *alone_before(const struct asq__wcall *c)
+static const struct asq__wcall *alone_before(const struct asq__wcall *c, struct view *v)
 {
     ASQ__LIST_EACH (it, &c->actor->calls->mailbox) {
         const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (before == c)
+        if (before == c || ++v->steps > MAX_STEPS)
             return NULL;
         if (!asq__wcall_may_share(before))
             return before;
@@ -174,7 +180,7 @@ static void view_insiders(const struct asq__wcall *c, struct view *v)
             add_call(v, run->call);
     }
     if (shares && a->calls->inside == a->calls->shared_inside && v->n == 0 &&
-        (alone = alone_before(c)))
+        (alone = alone_before(c, v)))
         add_call(v, alone);
 }
 
@@ -254,6 +260,8 @@ static const struct asq__waiter *explore(struct asq__process *w, struct search *
     struct asq__call_id id;
     for (uint32_t i = 0; i < s->waits.n && !s->waits.full; i++) {
         const struct asq__waiter *at = s->waits.calls[i];
+        if (v->steps > MAX_STEPS)
+            s->waits.full = true; /* it costs too much: what is stuck sends another */
         if (at->known)
             continue;
         struct asq__partition *p = own_partition(w, at->call, &id);
@@ -442,8 +450,9 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
     struct search s = {
         .agent = probe->agent, .born_ms = probe->born_ms, .fresh = probe->fresh, .way = probe->way
     };
+    int64_t begun_ms = asq__now_ms();
     if (!takes_part(w) || redis_now_ms(w) > probe->born_ms + BORN_AT_MOST ||
-        asq__waits_init(&s.waits) < 0)
+        begun_ms < w->probes_rest_until_ms || asq__waits_init(&s.waits) < 0)
         return;
     for (size_t i = 0; i < probe->n_calls; i++)
         if (asq__waits_place(&s.waits, probe->calls[i]->call) != i)
@@ -461,6 +470,10 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
     if (!s.waits.full)
         advance(w, &s);
     asq__waits_release(&s.waits);
+    /* Whoever may write to the stream may send any number of them. One that is dropped is sent again as long as
+     * its agent is stuck. */
+    int64_t now_ms = asq__now_ms();
+    w->probes_rest_until_ms = now_ms + REST * (now_ms - begun_ms);
 }
 
 /* ---- stuck agents ---- */

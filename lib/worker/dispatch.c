@@ -259,8 +259,11 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
 {
     struct asq__process *w = a->part->w;
     struct asq__passed passed = { .n = 0 };
+    unsigned behind = 0;
     ASQ__LIST_EACH (it, queue) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (passed.n && ++behind > ASQ__PASSED_SEEN)
+            return NULL;
         if (asq__actor_holds_back(c))
             continue;
         if (asq__passed_has_caller_of(&passed, c))

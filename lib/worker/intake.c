@@ -250,7 +250,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     struct asq__arena arena;
     Asqueue__Results *results;
     char why[200];
-    asq__arena_init(&arena, 4 * n + 65536);
+    asq__arena_init(&arena, asq__results_room(data, n));
     if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
         /* Someone else's bytes under our key. What ran or not cannot be told from it; the commit will
          * write over it. */
@@ -498,7 +498,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     }
     struct asq__arena arena;
     Asqueue__Batch *batch;
-    asq__arena_init(&arena, 8 * (size_t) bytes->len + 65536);
+    asq__arena_init(&arena, asq__batch_room(bytes->str, (size_t) bytes->len));
     if (asq__batch_decode(bytes->str, (size_t) bytes->len, &arena, &batch, why, sizeof why) < 0) {
         asq__arena_release(&arena);
         asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);

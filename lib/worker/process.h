@@ -279,6 +279,7 @@ struct asq__process {
     struct asq__list held_up; /* actors whose calls wait, and nothing moves */
     ev_timer probe;           /* looks at them */
     int64_t probe_ms;         /* when it does; INT64_MAX: not */
+    int64_t probes_rest_until_ms; /* probes from elsewhere are dropped until then */
     uint64_t waits;           /* numbers given to waits; begins anywhere */
     /* Actors that nothing concerns, about the longest first. */
     struct asq__list awake;  /* called a while ago: all that a call needs is there */
@@ -433,7 +434,8 @@ const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or N
 /* Who keeps a re-entrant call out; NULL: nobody does, or it is none. */
 const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c);
 /* Calls whose inputs are awaited, and that calls of other callers behind them may pass: so many. */
-enum { ASQ__PASSED = 8 };
+/* Such a look goes so far into the queue: each new call causes one. */
+enum { ASQ__PASSED = 8, ASQ__PASSED_SEEN = 256 };
 struct asq__passed {
     const struct asq__wcall *calls[ASQ__PASSED]; /* each of another caller */
     unsigned n;

@@ -330,6 +330,41 @@ START_TEST(no_cut_and_no_flipped_bit_does_harm)
 }
 END_TEST
 
+START_TEST(as_many_small_jobs_as_are_allowed_have_room)
+{
+    enum { SIZES = 4 };
+    const size_t sizes[SIZES] = { 1, 600, 10000, ASQ__MAX_JOBS };
+    struct asq__job job = a_call();
+
+    for (int i = 0; i < SIZES; i++) {
+        struct asq__arena own;
+        struct asq__buf b;
+        Asqueue__Batch *batch;
+        Asqueue__Results *results;
+
+        asq__buf_init(&b, 1 << 24);
+        asq__batch_head(id, "client", 7, &b);
+        for (size_t k = 0; k < sizes[i]; k++)
+            put(&b, &job);
+        asq__arena_init(&own, asq__batch_room(b.data, b.len));
+        ck_assert_msg(asq__batch_decode(b.data, b.len, &own, &batch, why, sizeof why) == 0, "%s",
+                      why);
+        ck_assert_uint_eq(batch->n_jobs, sizes[i]);
+        asq__arena_release(&own);
+        b.len = 0;
+        asq__results_head(id, &b);
+        for (size_t k = 0; k < sizes[i]; k++)
+            asq__result_put((uint32_t) k, NULL, 0, &b);
+        asq__arena_init(&own, asq__results_room(b.data, b.len));
+        ck_assert_msg(asq__results_decode(b.data, b.len, &own, &results, why, sizeof why) == 0,
+                      "%s", why);
+        ck_assert_uint_eq(results->n_results, sizes[i]);
+        asq__arena_release(&own);
+        asq__buf_release(&b);
+    }
+}
+END_TEST
+
 START_TEST(results_are_joined_by_appending)
 {
     const asq_error error = { ASQ_EUSER(1), "why", "C", "m", "a", "w", "id" };
@@ -449,6 +484,7 @@ int main(void)
     tcase_add_test(c, what_is_wrong_with_a_job_is_told);
     tcase_add_test(c, what_is_wrong_with_a_batch_is_told);
     tcase_add_test(c, no_cut_and_no_flipped_bit_does_harm);
+    tcase_add_test(c, as_many_small_jobs_as_are_allowed_have_room);
     tcase_add_test(c, results_are_joined_by_appending);
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
