@@ -594,7 +594,9 @@ ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method
  * is put back to what it was when the call began.
  */
 
-/* Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`.
+/* Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`. A
+ * positive number is no code (an errno, say): the call fails with ASQ_EFAILED and a message that names
+ * it. So do the other functions of a class and an attribute's.
  * args is borrowed for the call: a list (empty when there are none) or a map of named ones; for a method
  * that declares params always a list, in their order. */
 typedef int (*asq_method_fn)(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret);

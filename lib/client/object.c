@@ -128,6 +128,21 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
     return rc;
 }
 
+/* ---- what the class's functions return ---- */
+
+/* A positive number is a slip, an errno most likely: neither is what was wrong lost, nor does it succeed. */
+static int check_code(asq_ctx *ctx, int rc, const char *function)
+{
+    if (rc <= 0)
+        return rc;
+    if (!ctx->error.pub.code)
+        asq_fail(ctx, ASQ_EFAILED,
+                 "%s.%s returned %d, which is no code: 0 is success, and a failure is negative (as an "
+                 "errno it would be '%s'; return asq_fail(ctx, ASQ_ESYS, …))",
+                 asq_ctx_class(ctx), function, rc, strerror(rc));
+    return ctx->error.pub.code;
+}
+
 /* ---- state: record → live ---- */
 
 /* Makes the live form from a decoded state. Failures are the context's. */
@@ -147,7 +162,7 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
                           "has no upgrade hook",
                           o->id, version, def->name, def->version);
         } else {
-            rc = def->upgrade(ctx, version, &state);
+            rc = check_code(ctx, def->upgrade(ctx, version, &state), "upgrade");
             if (rc < 0 && !ctx->error.pub.code)
                 asq_fail(ctx, rc, "upgrading the state of agent '%s' from version %u: %s", o->id,
                          version, asq_strerror(rc));
@@ -155,7 +170,7 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
     }
     if (rc == 0 && def->load) {
         void *self = NULL;
-        rc = def->load(ctx, state, &self);
+        rc = check_code(ctx, def->load(ctx, state, &self), "load");
         if (rc < 0 && !ctx->error.pub.code)
             asq_fail(ctx, rc, "loading agent '%s': %s", o->id, asq_strerror(rc));
         if (rc == 0) {
@@ -215,10 +230,10 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
     asq_value *saved = NULL;
     int rc = 0;
     if (def->save) {
-        rc = def->save(o->self, &saved);
+        rc = check_code(ctx, def->save(o->self, &saved), "save");
         if (rc == 0 && !saved)
             rc = ASQ_ENOMEM;
-        if (rc < 0)
+        if (rc < 0 && !ctx->error.pub.code)
             asq_fail(ctx, rc, "saving the state of agent '%s': %s", o->id, asq_strerror(rc));
     }
     if (rc == 0) {
@@ -323,7 +338,7 @@ static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
     if (!def->create)
         return 0;
     void *self = NULL;
-    int rc = def->create(ctx, args, &self);
+    int rc = check_code(ctx, def->create(ctx, args, &self), "create");
     if (rc < 0 || ctx->error.pub.code) {
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
         return ctx->error.pub.code;
@@ -448,7 +463,7 @@ static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
     asq_value *value = NULL;
     const asq_value *given = NULL;
     if (a->def.get) {
-        int rc = a->def.get(ctx, o->self, &value);
+        int rc = check_code(ctx, a->def.get(ctx, o->self, &value), ctx->method_name);
         if (rc < 0 || ctx->error.pub.code) {
             take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
             asq_value_free(value);
@@ -467,7 +482,7 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
 {
     int rc;
     if (a->def.set)
-        rc = a->def.set(ctx, o->self, value);
+        rc = check_code(ctx, a->def.set(ctx, o->self, value), ctx->method_name);
     else
         rc = asq_map_set(o->state, a->def.name, asq_value_copy(value));
     if (rc < 0 || ctx->error.pub.code)
@@ -497,7 +512,7 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
             return;
         args = ordered;
     }
-    int rc = m->def.fn(ctx, o->self, args, &value);
+    int rc = check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
