@@ -757,6 +757,7 @@ typedef struct asq_worker_options {
                                     * in memory; beyond, those that are idle leave it, and are read
                                     * from Redis when they are called. 0: 1 GiB */
     int64_t agent_idle_time_ms;    /* … and so do those that nobody calls for so long; 0: 600000 */
+    uint32_t max_dead_letters;     /* of one partition; beyond, the oldest are dropped. 0: 10000 */
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 

@@ -15,22 +15,6 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
     return ASQ__CONTAINER(node, struct asq__batch, node)->id;
 }
 
-static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(struct asq__engine *e, asq_log_level level, const char *fmt, ...)
-{
-    struct asq__error text;
-    va_list ap;
-    if (!e->config.log)
-        return;
-    asq__error_init(&text);
-    va_start(ap, fmt);
-    asq__error_vset(&text, ASQ_EREDIS, fmt, ap);
-    va_end(ap);
-    e->config.log(e->config.log_user, level, text.pub.message);
-    asq__error_clear(&text);
-}
-
 /* ---- records that Redis may forget ---- */
 
 void asq__engine_flush_unlinks(struct asq__engine *e)
@@ -244,7 +228,8 @@ static const Asqueue__Results *apply(struct asq__engine *e, const void *payload,
     Asqueue__Results *results;
     char err[200];
     if (asq__results_decode(payload, n, arena, &results, err, sizeof err) < 0) {
-        say(e, ASQ_LOG_WARNING, "a result was ignored: %s", err);
+        asq__lines_say(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING, "a result was ignored: %s",
+                       err);
         return NULL;
     }
     struct asq__node *node = asq__table_find(&e->batches, results->batch.data, ASQ__BATCH_ID);

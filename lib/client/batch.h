@@ -13,6 +13,7 @@
 #include <ev.h>
 
 #include "client/engine.h"
+#include "value/lines.h"
 #include "value/list.h"
 #include "value/table.h"
 
@@ -95,6 +96,7 @@ struct asq__engine {
     uint64_t taken_ms; /* by the clock of Redis: when it took the last batch */
     struct asq__list questions;      /* to be answered before anything is sent */
     struct asq__cmd unlink;          /* records that Redis may forget; empty: none */
+    struct asq__lines lines;         /* of what may come again and again */
     struct asq__arena pushed, other; /* what is pushed is decoded there, and another within it */
     ev_timer tick;
     struct ev_loop *loop;

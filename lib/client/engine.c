@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "client/batch.h"
+#include "value/clock.h"
 
 enum { TICK_MS = 1000 };
 
@@ -15,6 +16,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     struct asq__engine *e = w->data;
     (void) loop;
     (void) revents;
+    asq__lines_tell_rest(&e->lines, asq__now_ms_coarse());
     if (!e->up)
         return;
     if (e->stalled) {
@@ -67,6 +69,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     e->config = *config;
     e->redis = config->redis;
     e->loop = asq__redis_loop(config->redis);
+    asq__lines_init(&e->lines, config->log, config->log_user);
     asq__cmd_init(&e->unlink);
     asq__arena_init(&e->pushed, 0);
     asq__arena_init(&e->other, 0);

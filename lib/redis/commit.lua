@@ -10,7 +10,8 @@
 --   entries, id …       stream entries that are done
 --   marks, then pairs   field, value in attempts: calls that must not be run again from their start
 --   unmarks, field …
---   deads, then for each: call, id, reason, attempts, worker, batch   (fields of a dead letter)
+--   deads, then for each: max, call, id, reason, attempts, worker, batch   (fields of a dead letter; max:
+--                       how many the partition keeps; the oldest go)
 -- Answer: for each section 1, or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
 -- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
@@ -70,7 +71,7 @@ for section = 1, tonumber(ARGV[1]) do
     a = marks_at + 2 * marks
     local unmarks, unmarks_at = skip()
     local deads, deads_at = tonumber(ARGV[a]), a + 1
-    a = deads_at + 6 * deads
+    a = deads_at + 7 * deads
 
     local verdict
     local held = redis.pcall('HMGET', lease, 'token', 'seq')
@@ -149,9 +150,9 @@ for section = 1, tonumber(ARGV[1]) do
             redis.call('HSET', attempts, ARGV[marks_at + 2 * i], ARGV[marks_at + 2 * i + 1])
         end
         for i = 0, deads - 1 do
-            local d = deads_at + 6 * i
-            redis.call('XADD', dead, '*', 'call', ARGV[d], 'id', ARGV[d + 1], 'reason', ARGV[d + 2],
-                'attempts', ARGV[d + 3], 'worker', ARGV[d + 4], 'batch', ARGV[d + 5])
+            local d = deads_at + 7 * i
+            redis.call('XADD', dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
+                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6])
         end
         for i = 0, unmarks - 1, 1000 do
             redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))

@@ -234,7 +234,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
         /* The record stays as it is in Redis; who calls is told what is wrong with it. */
         char text[700];
         asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
-        asq__process_log(w, ASQ_LOG_ERROR, "%s", text);
+        asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);
         fail_mailbox(a, rc, text);
         asq__actor_rest(a);
         return;
@@ -252,8 +252,8 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
     if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
         bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
         if (reply && !ok && !asq__reply_is_transient(reply))
-            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s", p->number,
-                             asq__reply_text(reply));
+            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s",
+                                  p->number, asq__reply_text(reply));
         for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
              i++) {
             struct asq__actor *a = f->actors[i];

@@ -125,8 +125,8 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     }
     if (!reply || reply->type != REDIS_REPLY_ARRAY) {
         if (reply && !asq__reply_is_transient(reply))
-            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
-                             p->number, asq__reply_text(reply));
+            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
+                                  p->number, asq__reply_text(reply));
         p->backlog->refused = true;
         return;
     }

@@ -397,9 +397,9 @@ static void section_answered(const struct section *s, const redisReply *reply)
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
-        asq__process_log(w, ASQ_LOG_ERROR,
-                         "partition %u: Redis refuses a commit; it is tried again: %s", p->number,
-                         reply->str);
+        asq__process_log_some(w, ASQ_LOG_ERROR,
+                              "partition %u: Redis refuses a commit; it is tried again: %s",
+                              p->number, reply->str);
     begin_recovery(p);
 }
 
@@ -526,6 +526,7 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     asq__cmd_number(cmd, c->ndeads);
     for (size_t i = 0; i < c->ndeads; i++) {
         const struct dead *d = &c->deads[i];
+        asq__cmd_number(cmd, p->w->config.max_dead_letters);
         asq__cmd_puts(cmd, d->label);
         asq__cmd_puts(cmd, d->call);
         asq__cmd_puts(cmd, d->reason);
@@ -770,8 +771,8 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     c->deads[c->ndeads++] = d;
     c->bytes += n;
     atomic_fetch_add(&p->w->dead, 1);
-    asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s", p->number,
-                     label, reason);
+    asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s",
+                          p->number, label, reason);
 }
 
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,

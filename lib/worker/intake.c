@@ -254,8 +254,8 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
         /* Someone else's bytes under our key. What ran or not cannot be told from it; the commit will
          * write over it. */
-        asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: a result record cannot be decoded: %s",
-                         p->number, why);
+        asq__process_log_some(p->w, ASQ_LOG_ERROR,
+                              "partition %u: a result record cannot be decoded: %s", p->number, why);
     } else {
         for (size_t i = 0; i < results->n_results; i++) {
             uint32_t index = results->results[i]->index;

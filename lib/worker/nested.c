@@ -148,9 +148,9 @@ static void on_settled(void *user, enum asq__settled how)
 {
     struct asq__run *run = user;
     if (how == ASQ__REFUSED && run->ended && !run->actor->orphan)
-        asq__process_log(run->w, ASQ_LOG_ERROR,
-                         "a call that %s has made without waiting for it was refused",
-                         run->call_id);
+        asq__process_log_some(run->w, ASQ_LOG_ERROR,
+                              "a call that %s has made without waiting for it was refused",
+                              run->call_id);
     if (how == ASQ__FENCED && !run->actor->orphan)
         asq__partition_fence(
             run->actor->part,

@@ -11,7 +11,7 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16, TELL_LOSS_MS = 1000 };
+enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
@@ -95,7 +95,7 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
 {
     for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
-            asq__process_log(
+            asq__process_log_some(
                 p->w, ASQ_LOG_ERROR,
                 "partition %u: %s was of a wrong type: somebody has written over it. It is %s:aside "
                 "now, and what the partition had in it is lost",
@@ -144,8 +144,8 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM);
         asq__members_look(w->members);
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        asq__process_log(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
-                         reply->str);
+        asq__process_log_some(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
+                              reply->str);
         if (asq__reply_is_transient(reply)) { /* a replica by now: its address may lead elsewhere */
             asq__redis_drop(w->redis, "Redis does not take claims");
             return;
@@ -255,16 +255,10 @@ void asq__partition_fence(struct asq__partition *p, const char *why)
     struct asq__process *w = p->w;
     if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
         return;
-    /* Often all are lost at once: one is told, and then how many more there were. */
-    int64_t now = asq__now_ms();
-    bool tell = now - w->loss_told_ms > TELL_LOSS_MS || w->loss_told_ms == 0;
-    asq__process_log(w, tell ? ASQ_LOG_WARNING : ASQ_LOG_DEBUG,
-                     "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
-                     p->number, (unsigned long long) p->epoch, why);
-    if (tell)
-        w->loss_told_ms = now;
-    else
-        w->losses_untold++;
+    /* Often all are lost at once. */
+    asq__process_log_some(w, ASQ_LOG_WARNING,
+                          "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
+                          p->number, (unsigned long long) p->epoch, why);
     asq__reader_remove(p);
     drop_all(p);
     asq__members_look(w->members);

@@ -255,9 +255,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
-    if (w->losses_untold)
-        asq__process_log(w, ASQ_LOG_WARNING, "%zu more partitions were lost", w->losses_untold);
-    w->losses_untold = 0;
+    asq__lines_tell_rest(&w->lines, asq__now_ms_coarse());
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
@@ -474,6 +472,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .make_handle = asq__nested_handle,
                                 .log = log_text,
                                 .log_user = w };
+    asq__lines_init(&w->lines, config->log, config->log_user);
     asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
     asq__list_init(&w->fetching);

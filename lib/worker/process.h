@@ -25,6 +25,8 @@
 #include "client/handle.h"
 #include "client/object.h"
 #include "redis/redis.h"
+#include "value/clock.h"
+#include "value/lines.h"
 #include "value/list.h"
 #include "value/table.h"
 #include "worker/pool.h"
@@ -227,6 +229,7 @@ enum { ASQ__STUCK_MAX = 8192 };
 /* Unless something else is wanted: see asq_worker_options. */
 enum {
     ASQ__MAX_WAITING = 1000000,
+    ASQ__MAX_DEAD_LETTERS = 10000,
     ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024,
     ASQ__MAX_AGENT_MEMORY = 1024 * 1024 * 1024,
     ASQ__AGENT_IDLE_TIME_MS = 10 * 60 * 1000
@@ -237,7 +240,7 @@ struct asq__process_config {
     const char *ns, *id;
     struct asq__registry *registry;
     const asq_value *models;
-    uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting;
+    uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
     size_t max_message_size, max_backlog_size, max_agent_memory, stack_size;
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
@@ -300,8 +303,8 @@ struct asq__process {
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
-    int64_t down_told_ms, loss_told_ms;
-    size_t losses_untold;                    /* partitions lost since one was told */
+    struct asq__lines lines; /* those that may be many */
+    int64_t down_told_ms;
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;
@@ -319,6 +322,13 @@ struct asq__process {
 
 void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same, on the loop, for what input or Redis can make happen again and again: see lines.h. */
+#define asq__process_log_some(w, level, ...)                                                       \
+    do {                                                                                           \
+        if ((level) <= (w)->config.log_level)                                                      \
+            asq__lines_say(&(w)->lines, asq__now_ms_coarse(), (level), __VA_ARGS__);               \
+    } while (0)
 
 /* process.c: runs until told to stop, by *stop and asq__process_wake on *current (set while it runs; may
  * be NULL). 0, or why it could not go on. */

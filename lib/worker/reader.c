@@ -163,7 +163,7 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
-        asq__process_log(r->w, ASQ_LOG_ERROR, "reading job streams: %s", reply->str);
+        asq__process_log_some(r->w, ASQ_LOG_ERROR, "reading job streams: %s", reply->str);
         asq__conn_drop(r->conn, reply->str); /* with the backoff of a new connection */
         return;
     }

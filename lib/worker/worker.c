@@ -108,6 +108,8 @@ static void complete(asq_worker_options *o)
         o->max_waiting = ASQ__MAX_WAITING;
     if (!o->max_agent_memory)
         o->max_agent_memory = ASQ__MAX_AGENT_MEMORY;
+    if (!o->max_dead_letters)
+        o->max_dead_letters = ASQ__MAX_DEAD_LETTERS;
     if (!o->agent_idle_time_ms)
         o->agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS;
 }
@@ -186,6 +188,7 @@ int asq_worker_run(asq_worker *w)
                      .max_message_size = o->max_message_size,
                      .max_backlog_size = o->max_backlog_size,
                      .max_waiting = o->max_waiting,
+                     .max_dead_letters = o->max_dead_letters,
                      .max_agent_memory = o->max_agent_memory,
                      .agent_idle_time_ms = o->agent_idle_time_ms,
                      .stack_size = o->stack_size,
