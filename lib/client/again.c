@@ -180,19 +180,15 @@ static void ask_about_all(struct asq__engine *e)
 
 /* ---- sending ---- */
 
-/* What different runs have called has no order but that of their numbers: those that were taken meanwhile must
- * not make the owner refuse it. */
-static void number_again(struct asq__engine *e)
+/* What is about to be sent tells how old it is. What different runs have called has no order but that of their
+ * numbers: those that were taken meanwhile must not make the owner refuse it. */
+static void stamp_ready(struct asq__engine *e)
 {
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        size_t before = b->bytes.len;
-        if (!b->guard)
-            continue;
-        b->number = ++e->counter;
-        asq__batch_set_number(b->number, &b->bytes);
-        b->bytes.error = 0;
-        e->backlog += b->bytes.len - before;
+        if (b->guard)
+            b->number = ++e->counter;
+        asq__batch_stamp(e, b);
     }
 }
 
@@ -210,20 +206,12 @@ void asq__engine_send_refused_again(struct asq__engine *e)
     }
     asq__list_splice(&again, &e->ready);
     asq__list_splice(&e->ready, &again);
-    number_again(e);
+    stamp_ready(e);
 }
 
 static void take_back(struct asq__engine *e, struct asq__batch *b)
 {
-    if (!b->resent) {
-        size_t before = b->bytes.len;
-        asq__batch_mark_resent(&b->bytes);
-        if (b->bytes.error)
-            b->bytes.error = 0; /* cannot be marked: its outcome has to be looked up */
-        else
-            b->resent = true;
-        e->backlog += b->bytes.len - before;
-    }
+    b->resent = true;
     if (b->accepted) {
         b->accepted = false;
         e->unaccepted++;
@@ -246,7 +234,7 @@ void asq__engine_send_all_again(struct asq__engine *e)
         b->asked = ASQ__ASKED_NOT;
         b->doubtful = true;
     }
-    number_again(e);
+    stamp_ready(e);
     ask_about_all(e);
     asq__engine_send_ready(e);
 }

@@ -63,7 +63,9 @@ struct asq__batch {
     uint8_t id[ASQ__BATCH_ID];
     uint32_t partition;
     uint64_t number; /* grows from each batch to the next */
+    int64_t made_ms; /* when its calls were; monotonic, coarse */
     struct asq__buf bytes;
+    size_t body; /* bytes of it that stay; behind them are marks, written anew when it is sent again */
     char label[ASQ__CALL_LABEL];
     struct asq__call **calls; /* [index] → who waits for it */
     struct asq__call *first;  /* is calls, as long as there is one */
@@ -132,6 +134,8 @@ void asq__engine_look_at_held(struct asq__engine *e);
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
 void asq__engine_send_ready(struct asq__engine *e);
+/* Writes its marks anew: how old it is now, its number, whether it was sent before. */
+void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
 /* A job that needs no answer and no record: await, cancel, probe. */
 int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
                         const struct asq__call_id *id);

@@ -147,6 +147,7 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
             whole.timeout_ms = (uint64_t) h->call_deadline_ms;
         if (settled)
             whole.args = settled;
+        r->timed = whole.timeout_ms || whole.delay_ms;
         rc = encode(h, &whole, r);
     }
     asq_value_free(settled);

@@ -7,7 +7,7 @@
 #include "client/batch.h"
 #include "value/clock.h"
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, CLOCK_MS = 5000 };
 
 /* ---- events ---- */
 
@@ -28,6 +28,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         }
         asq__engine_send_refused_again(e);
     }
+    if (asq__now_ms_coarse() - asq__redis_clock(e->redis)->asked_ms >= CLOCK_MS)
+        asq__redis_ask_time(e->redis);
     asq__engine_send_ready(e);
     asq__engine_look_at_quiet(e);
     asq__engine_flush_unlinks(e);

@@ -59,10 +59,10 @@ void asq__engine_down(struct asq__engine *e);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
-/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. The batch
- * becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
+/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. `timed`: it has a
+ * deadline or a delay, which counts from now. The batch becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    const struct asq__buf *job, struct asq__call *call,
+                    const struct asq__buf *job, bool timed, struct asq__call *call,
                     struct asq__call_id *ret_id);
 /* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
  * lease of the partition whose agent's method it is holds `token`, and at least `seq`; after a lost connection, only while
@@ -74,6 +74,7 @@ struct asq__nested_batch {
     const char *label;
     const void *jobs; /* encoded */
     size_t n;
+    int64_t made_ms; /* when the calls were; monotonic */
     bool again; /* somebody may have sent it before: marked as resent, its key left to its TTL */
     struct asq__call *const *calls;
     size_t ncalls;

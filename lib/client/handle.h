@@ -97,6 +97,7 @@ struct asq_result {
     bool queued;    /* in h->done */
     bool unwatched; /* made without a result: nobody else sees what becomes of it */
     bool refused;   /* there was no room: the call was not taken, and did nothing */
+    bool timed;     /* the call has a deadline or a delay */
     bool at_once;   /* fn is the library's own, and runs inside of callbacks too */
     asq *h;
     struct asq__call_id id;          /* known once submitted */

@@ -222,7 +222,8 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
         asq_result *res = results[i];
         res->call.done = call_done;
         rc =
-            asq__engine_add(r->engine, res->partition, res->label, &res->job, &res->call, &res->id);
+            asq__engine_add(r->engine, res->partition, res->label, &res->job, res->timed, &res->call,
+                            &res->id);
         if (rc < 0)
             break;
         asq__result_ref(res);

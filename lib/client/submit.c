@@ -178,6 +178,7 @@ static void close_open(struct asq__engine *e, uint32_t partition)
             e->open_list[i] = e->open_list[--e->opened];
             break;
         }
+    b->body = b->bytes.len;
     if (b->n)
         make_ready(e, b);
     else
@@ -250,8 +251,33 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
     return e->counter;
 }
 
+/* Appends when its calls were made. */
+static void put_times(struct asq__engine *e, struct asq__batch *b, int64_t now)
+{
+    int64_t stamp = asq__redis_clock_at(asq__redis_clock(e->redis), now);
+    int64_t age = now > b->made_ms ? now - b->made_ms : 0;
+    asq__batch_set_times(stamp > 0 ? (uint64_t) stamp : 0, (uint64_t) age, &b->bytes);
+}
+
+void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
+{
+    size_t before = b->bytes.len;
+    b->bytes.len = b->body;
+    if (b->resent)
+        asq__batch_mark_resent(&b->bytes);
+    asq__batch_set_number(b->number, &b->bytes);
+    put_times(e, b, asq__now_ms_coarse());
+    int rc = b->bytes.error;
+    b->bytes.error = 0;
+    e->backlog += b->bytes.len - before;
+    if (rc < 0) /* without its marks it must not be sent again */
+        asq__batch_fail(e, b, b->sent ? ASQ_EUNKNOWN : rc,
+                        "out of memory when it was to be sent again");
+}
+
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    const struct asq__buf *job, struct asq__call *call, struct asq__call_id *ret_id)
+                    const struct asq__buf *job, bool timed, struct asq__call *call,
+                    struct asq__call_id *ret_id)
 {
     int rc = asq__engine_open_tables(e);
     if (rc < 0)
@@ -262,6 +288,10 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     if (b && (b->n >= BATCH_CALLS || b->bytes.len + job->len > BATCH_BYTES)) {
         close_open(e, partition);
         asq__engine_send_ready(e);
+        b = NULL;
+    }
+    if (b && timed && b->n && asq__now_ms_coarse() != b->made_ms) {
+        close_open(e, partition); /* its time counts from now, and that of those before it does not */
         b = NULL;
     }
     if (!b) {
@@ -280,6 +310,8 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         if (b->n == 1) { /* its id comes first: taken.lua looks for it there */
             asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
             asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
+            b->made_ms = asq__now_ms_coarse();
+            put_times(e, b, b->made_ms);
         }
         asq__buf_put(&b->bytes, job->data, job->len);
         rc = b->bytes.error;
@@ -335,11 +367,14 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     if (rc < 0)
         return rc;
     b->number = ++e->counter;
+    b->made_ms = nested->made_ms;
+    b->resent = nested->again;
     asq__batch_head(nested->id, e->config.client, b->number, &b->bytes);
+    put_times(e, b, asq__now_ms_coarse());
     asq__buf_put(&b->bytes, nested->jobs, nested->n);
+    b->body = b->bytes.len;
     if (nested->again)
         asq__batch_mark_resent(&b->bytes);
-    b->resent = nested->again;
     e->backlog += b->bytes.len;
     rc = b->bytes.error;
     for (size_t i = 0; i < nested->ncalls && rc == 0; i++)

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "value/error.h"
+#include "value/clock.h"
 
 enum { REPLY_TIMEOUT_MS = 30000 };
 
@@ -24,6 +25,9 @@ struct asq__redis {
     struct asq__script_cache scripts;
     char *channels[2]; /* full names */
     int subscribed, wanted;
+    struct asq__redis_clock clock;
+    int64_t time_asked_ms;
+    bool asking_time;
     bool meta_known;
     bool up;
     uint32_t partitions;
@@ -158,6 +162,45 @@ static void on_memory(struct asq__conn *c, const redisReply *reply, void *user)
         info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
 }
 
+const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r)
+{
+    return &r->clock;
+}
+
+void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t asked_ms)
+{
+    int64_t set_ms = 0;
+    if (!reply)
+        return;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[0]->type == REDIS_REPLY_STRING &&
+        reply->element[1]->type == REDIS_REPLY_STRING) {
+        int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+                           strtoll(reply->element[1]->str, NULL, 10) / 1000;
+        set_ms = asq__redis_clock_take(&r->clock, redis_ms, asked_ms, asq__now_ms());
+    } else {
+        r->clock.asked_ms = asked_ms; /* an ACL forbids it: nobody waits for what will not come */
+    }
+    if (r->config.time)
+        r->config.time(r, set_ms, r->config.user);
+}
+
+static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    r->asking_time = false;
+    asq__redis_take_time(r, reply, r->time_asked_ms);
+}
+
+void asq__redis_ask_time(struct asq__redis *r)
+{
+    if (r->asking_time)
+        return;
+    r->time_asked_ms = asq__now_ms();
+    r->asking_time = asq__conn_cmd(r->cmd, on_time, r, "TIME", NULL) == 0;
+}
+
 void asq__redis_ask_policy(struct asq__redis *r)
 {
     if (r->up)
@@ -227,6 +270,7 @@ static void cmd_up(struct asq__conn *c, void *user)
     r->meta_known = false;
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
+    asq__redis_ask_time(r);
     rc |= asq__scripts_load(c, &r->scripts);
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "format", format, NULL);
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "partitions", partitions, NULL);

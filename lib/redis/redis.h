@@ -9,6 +9,7 @@
 
 #include "redis/conn.h"
 #include "redis/keys.h"
+#include "redis/redis_clock.h"
 #include "redis/script.h"
 #include "redis/url.h"
 
@@ -31,6 +32,8 @@ struct asq__redis_config {
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */
     void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
+    /* TIME was answered, set_ms is by how far its clock was set since the last time; or NULL. */
+    void (*time)(struct asq__redis *r, int64_t set_ms, void *user);
     void *user;
 };
 
@@ -54,6 +57,13 @@ uint32_t asq__redis_partitions(const struct asq__redis *r);
  * tell. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);
 void asq__redis_ask_policy(struct asq__redis *r); /* the answer comes later */
+
+/* The clock of Redis. It is known when the connection is up, unless an ACL forbids TIME, and asked for again at
+ * each new connection. */
+const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r);
+void asq__redis_ask_time(struct asq__redis *r); /* the answer comes later */
+/* … or a caller's own TIME has been answered. */
+void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t asked_ms);
 
 /* True for errors after which a command is to be sent again later, on a new connection if need be:
  * LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, NOREPLICAS, … */

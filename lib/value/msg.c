@@ -165,6 +165,18 @@ void asq__batch_mark_resent(struct asq__buf *out)
     asq__buf_putc(out, 1);
 }
 
+void asq__batch_set_times(uint64_t stamp_ms, uint64_t age_ms, struct asq__buf *out)
+{
+    /* Zeros are written, too: they count instead of what was appended before. */
+    uint8_t *p = asq__buf_reserve(out, 2 + asq__varint_size(stamp_ms) + asq__varint_size(age_ms));
+    if (p) {
+        *p++ = TAG_BATCH_STAMP;
+        p = asq__varint_write(p, stamp_ms);
+        *p++ = TAG_BATCH_AGE;
+        written_to(out, asq__varint_write(p, age_ms));
+    }
+}
+
 void asq__batch_set_number(uint64_t number, struct asq__buf *out)
 {
     asq__buf_putc(out, TAG_BATCH_NUMBER);

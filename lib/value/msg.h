@@ -20,7 +20,7 @@
 enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000, ASQ__MAX_PROBED = 8192 };
 
 /* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
-enum { ASQ__BATCH_ROOM = 64 }; /* bytes: its head, its mark */
+enum { ASQ__BATCH_ROOM = 80 }; /* bytes: its head, its marks */
 
 struct asq__job {
     Asqueue__JobKind kind;
@@ -48,6 +48,9 @@ void asq__batch_head(const uint8_t id[ASQ__BATCH_ID], const char *reply, uint64_
                      struct asq__buf *out);
 /* Appends the mark of a resent batch. */
 void asq__batch_mark_resent(struct asq__buf *out);
+/* Appends when the calls were made: age_ms before stamp_ms of Redis' clock (0: not known). Of several the last
+ * counts. */
+void asq__batch_set_times(uint64_t stamp_ms, uint64_t age_ms, struct asq__buf *out);
 /* Appends another number, which is the one that counts. */
 void asq__batch_set_number(uint64_t number, struct asq__buf *out);
 /* Appends a limit for all of the batch's jobs. */

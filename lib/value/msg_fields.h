@@ -15,6 +15,8 @@ enum {
     TAG_BATCH_JOBS = 4 << 3 | 2,
     TAG_BATCH_TIMEOUT = 5 << 3,
     TAG_BATCH_NUMBER = 6 << 3,
+    TAG_BATCH_STAMP = 7 << 3,
+    TAG_BATCH_AGE = 8 << 3,
 
     TAG_JOB_KIND = 1 << 3,
     TAG_JOB_AGENT = 2 << 3 | 2,

@@ -104,7 +104,9 @@ static bool batch_is_plain(struct reader r, size_t *ret_jobs)
         case TAG_BATCH_REPLY:
         case TAG_BATCH_RESENT:
         case TAG_BATCH_TIMEOUT:
-        case TAG_BATCH_NUMBER: break;
+        case TAG_BATCH_NUMBER:
+        case TAG_BATCH_STAMP:
+        case TAG_BATCH_AGE: break;
         case TAG_BATCH_JOBS:
             if (!job_is_plain(f))
                 return false;
@@ -271,6 +273,8 @@ Asqueue__Batch *asq__batch_read(const void *data, size_t n, struct asq__arena *a
         case TAG_BATCH_RESENT: b->resent = f.number != 0; break;
         case TAG_BATCH_TIMEOUT: b->timeout_ms = f.number; break;
         case TAG_BATCH_NUMBER: b->number = f.number; break;
+        case TAG_BATCH_STAMP: b->stamp_ms = f.number; break;
+        case TAG_BATCH_AGE: b->age_ms = f.number; break;
         case TAG_BATCH_JOBS:
             list[b->n_jobs] = &jobs[b->n_jobs];
             if (!read_job(&room, f, list[b->n_jobs++]))

@@ -21,23 +21,6 @@ bool asq__process_may_start(struct asq__process *w)
     return !w->ended && asq__members_beating(w->members) && !w->refused_until_ms;
 }
 
-/* When the call's time is up, by the monotonic clock; INT64_MAX: it has no limit. */
-static int64_t deadline_of(const struct asq__wcall *c)
-{
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-    const struct asq__process *w = c->entry->part->w;
-    uint64_t limit = job->timeout_ms, of_batch = c->entry->batch->timeout_ms;
-    if (of_batch && (!limit || of_batch < limit))
-        limit = of_batch;
-    if (!limit || limit > INT64_MAX / 4 || !w->redis_clock_known)
-        return INT64_MAX;
-    /* As far as the clocks are known, no call has more than it was given. */
-    int64_t deadline = (int64_t) c->entry->id.ms + (int64_t) limit - w->redis_minus_mono_ms -
-                       w->redis_clock_error_ms;
-    int64_t latest = asq__now_ms() + (int64_t) limit;
-    return deadline < latest ? deadline : latest;
-}
-
 /* Settles calls that are not to run at all. True: it was ended here. */
 static bool end_unstarted(struct asq__wcall *c)
 {
@@ -61,7 +44,7 @@ static bool end_unstarted(struct asq__wcall *c)
             c->attempts);
         return true;
     }
-    int64_t deadline = deadline_of(c);
+    int64_t deadline = asq__wcall_deadline_ms(c);
     if (deadline != INT64_MAX && asq__now_ms() >= deadline) {
         asq__wcall_fail(c, ASQ_EDEADLINE, "its deadline had passed before it was its turn");
         return true;
@@ -142,7 +125,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     c->reentrant = false;
     c->state = ASQ__CALL_RUNNING;
     c->run = run;
-    run->ctx.deadline_ms = deadline_of(c);
+    run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     if (c->shared) {
         a->calls->sharing++;
         a->calls->shared_inside++;

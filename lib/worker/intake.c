@@ -293,7 +293,8 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         if (e->partial)
             push_to_all(e, reply->str, (size_t) reply->len);
     } else if (reply->type == REDIS_REPLY_NIL) {
-        e->overtaken = e->behind;
+        e->stale = asq__entry_is_stale(e);
+        e->overtaken = e->behind && !e->stale;
         if (!asq__stream_id_is_at_most(e->id, p->inherited))
             asq__sender_note(p, e->batch, true); /* it was never taken before */
     }
@@ -344,6 +345,11 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
             asq__wcall_fail(&e->calls[i], ASQ_EBUSY,
                             "more than %u calls wait in partition %u already (--max-waiting)",
                             p->w->config.max_waiting, p->number);
+        else if (e->stale)
+            asq__wcall_fail(
+                &e->calls[i], ASQ_EUNKNOWN,
+                "its sender was cut off for longer than results are kept (--max-expire-time): if it "
+                "was run meanwhile, its result has expired; it is not run again");
         else if (e->overtaken)
             asq__wcall_fail(
                 &e->calls[i], ASQ_EREDIS,
@@ -372,6 +378,8 @@ void asq__intake_go_on(struct asq__partition *p)
             }
             return;
         }
+        if (!asq__entry_time_is_known(e))
+            return;
         asq__list_del(&e->order);
         dispatch_entry(p, e);
     }
@@ -554,6 +562,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->again = begun;
     e->lookup = !e->control && (begun || order != ASQ__SENDER_IN_ORDER);
     e->behind = order == ASQ__SENDER_BEHIND && !again; /* else it was passed by what was refused */
+    asq__entry_take_time(e);
     if (!e->control)
         asq__sender_note(p, batch, !e->lookup);
     if (p->backlog)

@@ -57,15 +57,15 @@ void asq__later_end(struct asq__wcall *c)
 
 bool asq__later_begin(struct asq__wcall *c)
 {
-    const Asqueue__Job *job = job_of(c);
     struct asq__process *w = c->entry->part->w;
-    if (!c->due_ms && job->delay_ms)
-        c->due_ms =
-            c->entry->id.ms + (job->delay_ms < INT64_MAX / 4 ? job->delay_ms : INT64_MAX / 4);
-    if (!c->due_ms || c->due_ms > INT64_MAX / 2 || !w->redis_clock_known)
-        return false;
-    int64_t left = (int64_t) c->due_ms - w->redis_minus_mono_ms - asq__now_ms();
-    if (left <= 0 || !wait(c, left))
+    int64_t due_ms = asq__wcall_due_ms(c);
+    if (c->due_ms) { /* it waits for another run */
+        if (c->due_ms > INT64_MAX / 2 || !w->redis_clock_known)
+            return false;
+        due_ms = (int64_t) c->due_ms - w->redis_minus_mono_ms;
+    }
+    int64_t left = due_ms - asq__now_ms();
+    if (!due_ms || left <= 0 || !wait(c, left))
         return false;
     if (c->keeps_place)
         asq__dispatch_join(c);

@@ -521,31 +521,11 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     look_answered(m);
 }
 
-/* Redis' clock was read between two moments of ours. The closer they are the better: a worse sample is
- * taken only when the last good one is so old that the clocks may have drifted apart. */
-static void take_time(struct asq__process *w, int64_t redis_ms, int64_t asked_ms, int64_t now_ms)
-{
-    int64_t error = now_ms - asked_ms + 1;
-    if (w->redis_clock_known && error > w->redis_clock_error_ms) {
-        w->redis_clock_error_ms++;
-        return;
-    }
-    w->redis_minus_mono_ms = redis_ms - now_ms;
-    w->redis_clock_error_ms = error;
-    w->redis_clock_known = true;
-}
-
 static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__members *m = user;
     (void) c;
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING &&
-        reply->element[1]->type == REDIS_REPLY_STRING) {
-        int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-                           strtoll(reply->element[1]->str, NULL, 10) / 1000;
-        take_time(m->w, redis_ms, m->time_asked_ms, asq__now_ms());
-    }
+    asq__redis_take_time(m->w->redis, reply, m->time_asked_ms);
     look_answered(m);
 }
 

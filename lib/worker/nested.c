@@ -50,6 +50,7 @@ struct request {
     struct asq__nested *nested;
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
+    int64_t made_ms;
     bool again; /* an earlier run of the outer call may have sent it */
     struct asq__buf jobs;
     char label[ASQ__CALL_LABEL];
@@ -180,6 +181,7 @@ static void send_on_loop(struct request *q)
                                            .label = q->label,
                                            .jobs = q->jobs.data,
                                            .n = q->jobs.len,
+                                           .made_ms = q->made_ms,
                                            .again = q->again,
                                            .calls = calls,
                                            .ncalls = q->n,
@@ -305,6 +307,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     asq__handle_ref(h);
     q->partition = partition;
     q->again = nested->again;
+    q->made_ms = asq__now_ms_coarse();
     asq__buf_init(&q->jobs, bytes + 64);
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];

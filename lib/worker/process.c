@@ -302,6 +302,12 @@ static void on_up(struct asq__redis *redis, void *user)
     check_stop(w);
 }
 
+static void on_redis_time(struct asq__redis *redis, int64_t set_ms, void *user)
+{
+    (void) redis;
+    asq__process_time_told(user, set_ms);
+}
+
 static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
 {
     struct asq__process *w = user;
@@ -410,6 +416,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
         .up = on_up,
         .down = on_down,
         .push = on_push,
+        .time = on_redis_time,
         .user = w,
     };
     rc = asq__redis_new(&redis, &w->redis, err, errlen);

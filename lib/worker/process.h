@@ -88,6 +88,8 @@ struct asq__entry {
     struct asq__arena arena;
     Asqueue__Batch *batch;
     size_t bytes;    /* that it holds, about */
+    int64_t read_ms; /* when it was read; monotonic, coarse */
+    int64_t made_ms; /* when its calls were made, by the same clock */
     char **channels; /* client ids besides batch->reply that get the results */
     size_t nchannels;
     struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
@@ -104,7 +106,9 @@ struct asq__entry {
     bool behind;    /* later ones of its sender came before it */
     bool
         overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
+    bool stale;   /* it is a copy, and the record of the first can have expired: nobody knows */
     bool control; /* await, cancel: handled at once */
+    bool time_doubted; /* made_ms may be wrong: the clock of Redis is to be asked first */
     struct asq__wcall calls[];
 };
 
@@ -296,8 +300,8 @@ struct asq__process {
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;
     bool reconnect; /* … and it is to be tried on a new connection */
-    /* The clock of Redis is at least the monotonic one plus this, and at most `error` ahead of that. */
-    int64_t redis_minus_mono_ms, redis_clock_error_ms;
+    /* The clock of Redis is at least the monotonic one plus this. See asq__redis_clock for more. */
+    int64_t redis_minus_mono_ms;
     bool redis_clock_known;
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;
@@ -389,6 +393,16 @@ struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__c
  * its id, if it is an entry. */
 bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
                        struct asq__stream_id *ret_id);
+
+/* call_time.c: when calls were made; all of it by the monotonic clock. */
+void asq__entry_take_time(struct asq__entry *e); /* it has been read, and is known to be looked up or not */
+/* False: the clock of Redis is asked, and the intake goes on when it has answered. */
+bool asq__entry_time_is_known(struct asq__entry *e);
+/* It has no record: could that have expired, if it was run before? */
+bool asq__entry_is_stale(const struct asq__entry *e);
+int64_t asq__wcall_deadline_ms(const struct asq__wcall *c); /* INT64_MAX: it has none */
+int64_t asq__wcall_due_ms(const struct asq__wcall *c);      /* with its delay; 0: it has none */
+void asq__process_time_told(struct asq__process *w, int64_t set_ms); /* TIME was answered */
 
 /* sender.c: does an entry come in the order in which its sender has sent? */
 enum asq__sender_order {

@@ -71,11 +71,9 @@ static const char *why_inside(const struct asq__run *run, char *text, size_t siz
     return text;
 }
 
-/* The clock of Redis, as well as it is known. */
 static int64_t age_ms(const struct asq__wcall *c)
 {
-    const struct asq__process *w = c->entry->part->w;
-    return asq__now_ms() + w->redis_minus_mono_ms - (int64_t) c->entry->id.ms;
+    return asq__now_ms() - c->entry->made_ms;
 }
 
 static void add_line(struct asq__buf *out, const struct asq__wcall *c, const char *why,
@@ -123,7 +121,7 @@ static void look_at(const struct asq__actor *a, struct asq__buf *out)
 void asq__stuck_look(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
-    if (now - w->stuck_looked_ms < LOOK_EVERY_MS || !w->redis_clock_known)
+    if (now - w->stuck_looked_ms < LOOK_EVERY_MS)
         return;
     w->stuck_looked_ms = now;
     struct asq__buf out;

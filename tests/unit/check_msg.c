@@ -73,7 +73,9 @@ START_TEST(a_batch_comes_back_as_it_was)
     job = a_call();
     put(&b, &job);
     asq__batch_set_timeout(9000, &b);
+    asq__batch_set_times(12, 13, &b);
     asq__batch_mark_resent(&b);
+    asq__batch_set_times(UINT64_C(1) << 41, 0, &b); /* of several the last counts */
     ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
     ck_assert_mem_eq(batch->id.data, id, sizeof id);
     ck_assert_mem_eq(b.data, "\x0a\x10", 2); /* taken.lua finds the id there */
@@ -81,6 +83,8 @@ START_TEST(a_batch_comes_back_as_it_was)
     ck_assert_str_eq(batch->reply, "client");
     ck_assert(batch->resent);
     ck_assert_uint_eq(batch->timeout_ms, 9000);
+    ck_assert_uint_eq(batch->stamp_ms, UINT64_C(1) << 41);
+    ck_assert_uint_eq(batch->age_ms, 0);
     ck_assert_uint_eq(batch->n_jobs, 2);
     const Asqueue__Job *j = batch->jobs[0];
     ck_assert_str_eq(j->agent, "a");

@@ -1,0 +1,108 @@
+/*
+ * call_time.c: when calls were made, by the monotonic clock of this process. A deadline and a delay count from
+ * there, however long Redis was away before it took the call; and so does the question whether the record
+ * of a call that is sent again can have expired.
+ *
+ * A batch says how old its calls were at a time of Redis' clock. That time is told by what this process knows
+ * of the clock (redis_clock.h). What looks old may be so because the clock was set a moment ago, so the
+ * clock is asked once more before it is believed. Without permission for TIME what a call has waited in its
+ * stream does not count, its age when it was sent does.
+ */
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum { DOUBTED_MS = 1000 }; /* older than that in its stream: the clock may have been set */
+
+static int64_t bounded(uint64_t ms)
+{
+    return ms < INT64_MAX / 4 ? (int64_t) ms : INT64_MAX / 4;
+}
+
+/* The stamp, by the monotonic clock. */
+static int64_t stamped_ms(const struct asq__entry *e)
+{
+    const struct asq__redis_clock *clock = asq__redis_clock(e->part->w->redis);
+    if (!e->batch->stamp_ms || !clock->known)
+        return e->read_ms;
+    return asq__redis_clock_to_mono(clock, bounded(e->batch->stamp_ms), e->read_ms);
+}
+
+static bool has_limits(const Asqueue__Batch *batch)
+{
+    bool limited = batch->timeout_ms != 0;
+    for (size_t i = 0; i < batch->n_jobs && !limited; i++)
+        limited = batch->jobs[i]->timeout_ms || batch->jobs[i]->delay_ms;
+    return limited;
+}
+
+void asq__entry_take_time(struct asq__entry *e)
+{
+    e->read_ms = asq__now_ms_coarse();
+    int64_t stamped = stamped_ms(e);
+    e->made_ms = stamped - bounded(e->batch->age_ms);
+    e->time_doubted = e->read_ms - stamped >= DOUBTED_MS && (e->lookup || has_limits(e->batch));
+}
+
+bool asq__entry_time_is_known(struct asq__entry *e)
+{
+    struct asq__process *w = e->part->w;
+    if (!e->time_doubted)
+        return true;
+    if (asq__redis_clock(w->redis)->asked_ms < e->read_ms) {
+        asq__redis_ask_time(w->redis);
+        return false;
+    }
+    e->time_doubted = false;
+    e->made_ms = stamped_ms(e) - bounded(e->batch->age_ms);
+    return true;
+}
+
+bool asq__entry_is_stale(const struct asq__entry *e)
+{
+    const struct asq__process *w = e->part->w;
+    const struct asq__redis_clock *clock = asq__redis_clock(w->redis);
+    int64_t now = asq__now_ms(), age = now - e->made_ms;
+    if (!e->batch->resent && !e->behind)
+        return false;
+    if (e->batch->stamp_ms && clock->known) { /* records expire by the clock of Redis, set or not */
+        int64_t by_redis = asq__redis_clock_at(clock, now) - bounded(e->batch->stamp_ms) +
+                           bounded(e->batch->age_ms) + clock->error_ms;
+        age = by_redis > age ? by_redis : age;
+    }
+    return age >= (int64_t) w->config.max_expire_time_s * 1000;
+}
+
+int64_t asq__wcall_deadline_ms(const struct asq__wcall *c)
+{
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const struct asq__redis_clock *clock = asq__redis_clock(c->entry->part->w->redis);
+    uint64_t limit = job->timeout_ms, of_batch = c->entry->batch->timeout_ms;
+    if (of_batch && (!limit || of_batch < limit))
+        limit = of_batch;
+    if (!limit || limit > INT64_MAX / 4)
+        return INT64_MAX;
+    /* As far as the clocks are known, no call has more than it was given. */
+    return c->entry->made_ms + (int64_t) limit - (clock->known ? clock->error_ms : 0);
+}
+
+int64_t asq__wcall_due_ms(const struct asq__wcall *c)
+{
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    return job->delay_ms ? c->entry->made_ms + bounded(job->delay_ms) : 0;
+}
+
+void asq__process_time_told(struct asq__process *w, int64_t set_ms)
+{
+    const struct asq__redis_clock *clock = asq__redis_clock(w->redis);
+    w->redis_clock_known = clock->known;
+    w->redis_minus_mono_ms = clock->known ? clock->segments[0].minus_mono_ms : 0;
+    if (set_ms)
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "the clock of Redis was set %s by %.1f s; deadlines and delays go on as "
+                         "they were",
+                         set_ms > 0 ? "forward" : "back",
+                         (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
+    for (uint32_t i = 0; w->parts && i < w->nparts; i++)
+        if (!asq__list_empty(&w->parts[i].intake))
+            asq__intake_go_on(&w->parts[i]);
+}
