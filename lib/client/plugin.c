@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/trusted_path.h"
 #include "value/error.h"
-
-enum { PATH_MAX_SHOWN = 1024 };
 
 struct asq_plugin {
     struct asq__registry *registry;
@@ -38,31 +36,14 @@ int asq_plugin_register(asq_plugin *plugin, const asq_class *cls)
     return rc;
 }
 
-/* Only root and this user may be able to change it. */
-static int check_owner(const char *path, const char *what, char *err, size_t errlen)
+/* `given` is the path as it was found; what is opened is the path that was checked. */
+static int load(struct asq__registry *registry, const char *given, char *err, size_t errlen)
 {
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return asq__err(err, errlen, ASQ_EPLUGIN, "%s: %s", path, strerror(errno));
-    if (st.st_uid != 0 && st.st_uid != geteuid())
-        return asq__err(
-            err, errlen, ASQ_EPLUGIN,
-            "%s: the %s belongs to user %u, who could change what is run here; chown it to root or to "
-            "user %u",
-            path, what, (unsigned) st.st_uid, (unsigned) geteuid());
-    if (st.st_mode & (S_IWGRP | S_IWOTH))
-        return asq__err(
-            err, errlen, ASQ_EPLUGIN,
-            "%s: the %s has mode %04o, so others can write it and change what is run here; chmod go-w %s",
-            path, what, (unsigned) (st.st_mode & 07777), path);
-    return 0;
-}
-
-static int load(struct asq__registry *registry, const char *path, char *err, size_t errlen)
-{
-    int rc = check_owner(path, "plugin", err, errlen);
-    if (rc < 0)
-        return rc;
+    char path[PATH_MAX];
+    int rc, fd = asq__trusted_open(given, ASQ__TRUSTED_FILE, path, err, errlen);
+    if (fd < 0)
+        return fd;
+    close(fd);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         return asq__err(err, errlen, ASQ_EPLUGIN, "the plugin cannot be loaded: %s", dlerror());
@@ -105,21 +86,20 @@ int asq__plugins_load(struct asq__registry *registry, const char *dir, size_t *r
                       size_t errlen)
 {
     struct dirent **names = NULL;
-    int rc = check_owner(dir, "folder", err, errlen);
-    if (rc < 0)
-        return rc;
-    int n = scandir(dir, &names, is_plugin, alphasort);
+    char real[PATH_MAX];
+    int rc = 0, fd = asq__trusted_open(dir, ASQ__TRUSTED_FOLDER, real, err, errlen);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    int n = scandir(real, &names, is_plugin, alphasort);
     if (n < 0)
         return asq__err(err, errlen, ASQ_EPLUGIN, "%s: %s", dir, strerror(errno));
     if (n == 0)
         rc =
             asq__err(err, errlen, ASQ_EPLUGIN, "%s: there is no plugin (*.so) in this folder", dir);
     for (int i = 0; i < n; i++) {
-        char path[PATH_MAX_SHOWN];
-        int length = snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name);
-        if (rc == 0 && (length < 0 || (size_t) length >= sizeof path))
-            rc = asq__err(err, errlen, ASQ_EPLUGIN, "%s: a path of more than %d bytes", dir,
-                          PATH_MAX_SHOWN - 1);
+        char path[PATH_MAX + 1 + NAME_MAX];
+        snprintf(path, sizeof path, "%s/%s", real, names[i]->d_name);
         if (rc == 0)
             rc = load(registry, path, err, errlen);
         free(names[i]);

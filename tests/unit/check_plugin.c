@@ -153,6 +153,143 @@ START_TEST(what_others_can_write_is_not_run)
 }
 END_TEST
 
+/* Moves the folder with one good plugin to PARENT/agents, and has `dir` be that. */
+static char *put_below(const char *parent)
+{
+    char *above = sup_format("%s/%s", sup_dir(), parent), *to = sup_format("%s/agents", above);
+    build("good", GOOD("Good") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    ck_assert_int_eq(mkdir(above, 0755), 0);
+    ck_assert_int_eq(rename(dir, to), 0);
+    snprintf(dir, sizeof dir, "%s", to);
+    free(to);
+    return above;
+}
+
+START_TEST(folders_above_that_others_can_write_are_refused)
+{
+    char *above = put_below("above");
+    chmod(above, 0757);
+    refused("above: the folder has mode 0757");
+    ck_assert_ptr_nonnull(strstr(why, "chmod go-w"));
+    chmod(above, 01777); /* others may add names, but cannot change ours */
+    ck_assert_msg(load() == 0, "%s", why);
+    free(above);
+}
+END_TEST
+
+START_TEST(a_sticky_folder_of_plugins_is_refused)
+{
+    build("good", GOOD("Good") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    chmod(dir, 01777);
+    refused("the folder has mode 1777");
+}
+END_TEST
+
+START_TEST(another_users_folder_above_is_refused)
+{
+    char *above = put_below("his");
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(above, 65534, 65534), 0);
+        refused("his: the folder belongs to user 65534");
+        ck_assert_int_eq(chown(above, 0, 0), 0);
+        ck_assert_int_eq(chown(dir, 65534, 0), 0);
+        refused("agents: the folder belongs to user 65534");
+    }
+    free(above);
+}
+END_TEST
+
+START_TEST(links_are_followed_where_nobody_else_can_change_them)
+{
+    char *path = sup_format("%s/good.so", dir), *safe = sup_format("%s/safe", sup_dir()),
+         *file = sup_format("%s/good-1.so", safe), *link_dir = sup_format("%s/current", sup_dir());
+    build("good", GOOD("Good") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    ck_assert_int_eq(mkdir(safe, 0755), 0);
+    ck_assert_int_eq(rename(path, file), 0);
+    ck_assert_int_eq(symlink("../safe/good-1.so", path), 0);
+    ck_assert_int_eq(symlink("agents", link_dir), 0);
+    snprintf(dir, sizeof dir, "%s", link_dir);
+    chmod(safe, 0777);
+    refused("safe: the folder has mode 0777");
+    chmod(safe, 01777);
+    refused("safe: the folder has mode 1777");
+    chmod(safe, 0755);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(lchown(link_dir, 65534, 65534), 0);
+        refused("current: the symbolic link belongs to user 65534");
+        ck_assert_int_eq(lchown(link_dir, 0, 0), 0);
+        ck_assert_int_eq(lchown(path, 65534, 65534), 0);
+        refused("good.so: the symbolic link belongs to user 65534");
+        ck_assert_int_eq(lchown(path, 0, 0), 0);
+    }
+    ck_assert_msg(load() == 0, "%s", why);
+    free(path);
+    free(safe);
+    free(file);
+    free(link_dir);
+}
+END_TEST
+
+START_TEST(a_circle_of_links_ends)
+{
+    char *a = sup_format("%s/a", sup_dir());
+    ck_assert_int_eq(symlink("a/b", a), 0);
+    snprintf(dir, sizeof dir, "%s", a);
+    refused("symbolic links");
+    free(a);
+}
+END_TEST
+
+START_TEST(what_is_no_regular_file_is_refused)
+{
+    char *path = sup_format("%s/x.so", dir);
+    ck_assert_int_eq(mkdir(path, 0755), 0);
+    refused("x.so: it is no regular file");
+    rmdir(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    refused("x.so: it is no regular file");
+    free(path);
+}
+END_TEST
+
+START_TEST(a_relative_path_is_checked_from_the_root_on)
+{
+    char *above = put_below("above"), from[300];
+    ck_assert_ptr_nonnull(getcwd(from, sizeof from));
+    ck_assert_int_eq(chdir(dir), 0);
+    snprintf(dir, sizeof dir, "../agents/.");
+    chmod(above, 0777);
+    refused("above: the folder has mode 0777");
+    chmod(above, 0755);
+    ck_assert_msg(load() == 0, "%s", why);
+    ck_assert_int_eq(chdir(from), 0);
+    free(above);
+}
+END_TEST
+
+static int next_descriptor(void)
+{
+    int fd = dup(0);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    return fd;
+}
+
+START_TEST(no_descriptor_stays_open)
+{
+    char *path = sup_format("%s/good.so", dir);
+    int before = next_descriptor();
+    build("good", GOOD("Good") "ASQ_PLUGIN { return asq_plugin_register(plugin, &cls); }");
+    ck_assert_msg(load() == 0, "%s", why);
+    chmod(path, 0777);
+    refused("mode 0777");
+    chmod(dir, 0777);
+    refused("mode 0777");
+    ck_assert_int_eq(next_descriptor(), before);
+    free(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("plugin");
@@ -165,6 +302,14 @@ int main(void)
     tcase_add_test(c, an_init_that_fails_is_told);
     tcase_add_test(c, a_class_that_is_there_already_is_told);
     tcase_add_test(c, what_others_can_write_is_not_run);
+    tcase_add_test(c, folders_above_that_others_can_write_are_refused);
+    tcase_add_test(c, a_sticky_folder_of_plugins_is_refused);
+    tcase_add_test(c, another_users_folder_above_is_refused);
+    tcase_add_test(c, links_are_followed_where_nobody_else_can_change_them);
+    tcase_add_test(c, a_circle_of_links_ends);
+    tcase_add_test(c, what_is_no_regular_file_is_refused);
+    tcase_add_test(c, a_relative_path_is_checked_from_the_root_on);
+    tcase_add_test(c, no_descriptor_stays_open);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }
