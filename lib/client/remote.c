@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "redis/trouble.h"
 #include "value/clock.h"
 
 enum { PUMP_EVERY = 64 };
@@ -24,7 +25,9 @@ struct remote {
     char client[17];
     uint64_t client_number;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
-    bool attached, in_callbacks, was_up, told_down;
+    bool attached, in_callbacks, was_up;
+    bool quiet; /* nobody wants to know that it is away */
+    struct asq__trouble away;
     unsigned since_pump;
     int64_t unwritten_since_ms; /* calls made by callbacks; coarse; 0: none */
     pid_t owner; /* a process forked from it shares the connection, and must not use it */
@@ -41,10 +44,10 @@ static void on_up(struct asq__redis *redis, void *user)
 {
     struct remote *r = user;
     (void) redis;
-    if (r->was_up)
-        asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again");
+    char text[ASQ__TROUBLE_TEXT];
+    if (asq__trouble_over(&r->away, asq__now_ms(), text) && r->was_up)
+        asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again%s", text);
     r->was_up = true;
-    r->told_down = false;
     asq__engine_up(r->engine);
 }
 
@@ -52,15 +55,15 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
 {
     struct remote *r = user;
     (void) redis;
+    char text[ASQ__TROUBLE_TEXT];
     if (!r->failure) {
-        r->failure = code;
+        r->failure = code == ASQ_EBUSY ? 0 : code; /* that passes: asq_open waits for a while */
         snprintf(r->why, sizeof r->why, "%s", why);
     }
     if (r->engine)
         asq__engine_down(r->engine);
-    if (r->was_up && !r->told_down)
-        asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", why);
-    r->told_down = true;
+    if (r->was_up && !r->quiet && asq__trouble_note(&r->away, why, asq__now_ms(), text))
+        asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", text);
 }
 
 static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,
@@ -328,7 +331,7 @@ static void remote_close(asq *h)
 {
     struct remote *r = h->impl;
     if (r->owner != getpid()) { /* the parent still speaks on this connection */
-        r->told_down = true;
+        r->quiet = true;
         asq__redis_drop(r->redis, "not in a forked process");
     }
     if (r->attached) /* nothing else of the program's loop is to run inside of asq_close */
@@ -435,7 +438,8 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         int64_t left = deadline - asq__now_ms();
         if (left <= 0) {
             r->failure = ASQ_ECONN;
-            snprintf(r->why, sizeof r->why, "no answer within %lld ms", (long long) timeout_ms);
+            if (!*r->why)
+                snprintf(r->why, sizeof r->why, "no answer within %lld ms", (long long) timeout_ms);
             break;
         }
         pump(r, left);

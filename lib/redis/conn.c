@@ -55,6 +55,7 @@ struct asq__conn {
     struct asq__arena replies; /* the reply that is read or handed out */
     struct asq__buf out;
     size_t written;          /* of out */
+    int write_error;         /* errno: nothing can be written any more */
     struct pending *pending; /* ring */
     size_t first, count, cap;
     int greetings; /* answers of the greeting still to come */
@@ -69,23 +70,7 @@ struct asq__conn {
 static void start_connecting(struct asq__conn *c);
 static void lost(struct asq__conn *c, int code, const char *why);
 
-/* ---- replies ---- */
-
-const char *asq__reply_text(const redisReply *reply)
-{
-    if (!reply)
-        return "the connection was lost";
-    if (reply->type == REDIS_REPLY_ERROR || reply->type == REDIS_REPLY_STATUS ||
-        reply->type == REDIS_REPLY_STRING)
-        return reply->str;
-    return "an answer of an unexpected type";
-}
-
-bool asq__reply_is_error(const redisReply *reply, const char *prefix)
-{
-    return reply && reply->type == REDIS_REPLY_ERROR &&
-           (!prefix || strncmp(reply->str, prefix, strlen(prefix)) == 0);
-}
+/* ---- commands that wait for their answers ---- */
 
 static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user)
 {
@@ -141,6 +126,7 @@ static void close_socket(struct asq__conn *c)
 #endif
     asq__buf_reset(&c->out);
     c->written = 0;
+    c->write_error = 0;
     c->redis_id = 0;
 }
 
@@ -189,7 +175,7 @@ static void lost(struct asq__conn *c, int code, const char *why)
             destroy(c);
         return;
     }
-    if (c->config.once || c->state != WAITING)
+    if ((c->config.once && code != ASQ_EBUSY) || c->state != WAITING)
         return;
     int64_t ms = BACKOFF_FIRST_MS;
     for (int i = 1; i < c->failures && ms < BACKOFF_MAX_MS; i++)
@@ -202,9 +188,10 @@ static void lost(struct asq__conn *c, int code, const char *why)
 
 /* ---- writing ---- */
 
-/* False when the connection was lost. */
-static bool write_out(struct asq__conn *c)
+static void write_out(struct asq__conn *c)
 {
+    if (c->write_error)
+        return;
 #ifdef HAVE_HIREDIS_SSL
     if (c->ssl) {
         int done = 1;
@@ -215,13 +202,13 @@ static bool write_out(struct asq__conn *c)
         c->written = 0;
         if (redisBufferWrite(c->ctx, &done) == REDIS_ERR) {
             lost(c, ASQ_ECONN, c->ctx->errstr);
-            return false;
+            return;
         }
         if (!done)
             ev_io_start(c->config.loop, &c->writer);
         else
             ev_io_stop(c->config.loop, &c->writer);
-        return true;
+        return;
     }
 #endif
     while (c->written < c->out.len) {
@@ -231,16 +218,18 @@ static bool write_out(struct asq__conn *c)
             c->written += (size_t) n;
         } else if (errno == EAGAIN) {
             ev_io_start(c->config.loop, &c->writer);
-            return true;
+            return;
         } else if (errno != EINTR) {
-            lost(c, ASQ_ECONN, strerror(errno));
-            return false;
+            /* Redis may have said why before it closed: that is read first, and tells that it is lost. */
+            c->write_error = errno;
+            ev_io_stop(c->config.loop, &c->writer);
+            ev_feed_event(c->config.loop, &c->reader, EV_READ);
+            return;
         }
     }
     asq__buf_reset(&c->out);
     c->written = 0;
     ev_io_stop(c->config.loop, &c->writer);
-    return true;
 }
 
 /* A command has been appended to what there was `before`: its answer is waited for, or it is taken back. */
@@ -322,23 +311,28 @@ static void became_up(struct asq__conn *c)
 static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
 {
     const char *what = user;
+    enum asq__refusal refusal = asq__reply_refusal(reply);
     if (!reply || c->state != GREETING)
         return;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        bool auth = strcmp(what, "AUTH") == 0 || asq__reply_is_error(reply, "NOAUTH") ||
-                    asq__reply_is_error(reply, "WRONGPASS");
-        char text[300];
-        int code = auth ? ASQ_EAUTH : ASQ_EREDIS;
-        if (asq__reply_is_error(reply, "LOADING"))
-            code = ASQ_ECONN;
+    /* Neither is needed: who may not, or who cannot, goes on without. */
+    if ((refusal == ASQ__REFUSED_ACCESS || refusal == ASQ__REFUSED_COMMAND) &&
+        (strcmp(what, "PING") == 0 || strcmp(what, "CLIENT ID") == 0))
+        refusal = ASQ__REFUSED_NOT;
+    if (refusal != ASQ__REFUSED_NOT) {
+        char text[400];
+        int code = refusal == ASQ__REFUSED_LOGIN     ? ASQ_EAUTH
+                   : refusal == ASQ__REFUSED_FOR_NOW ? ASQ_EBUSY
+                                                     : ASQ_EREDIS;
         if (asq__reply_is_error(reply, "NOAUTH"))
             asq__err(text, sizeof text, code,
                      "this Redis wants a password; give it in the URL (redis://:PASSWORD@HOST, "
                      "unix:PATH?password=PASSWORD): %s",
                      reply->str);
-        else if (auth)
+        else if (code == ASQ_EAUTH)
             asq__err(text, sizeof text, code, "Redis does not take the user or password: %s",
                      reply->str);
+        else if (code == ASQ_EBUSY)
+            asq__err(text, sizeof text, code, "Redis cannot serve now: %s", reply->str);
         else
             asq__err(text, sizeof text, code, "%s: %s", what, reply->str);
         lost(c, code, text);
@@ -402,9 +396,16 @@ static bool read_in(struct asq__conn *c, bool *ret_more)
         lost(c, ASQ_ECONN, "out of memory for what Redis sends");
     else if (n == 0)
         lost(c, ASQ_ECONN, "Redis closed the connection");
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
-        lost(c, ASQ_ECONN, strerror(errno));
+    else if (n < 0 && errno != EINTR && (errno != EAGAIN || c->write_error))
+        lost(c, ASQ_ECONN, strerror(c->write_error ? c->write_error : errno));
     return c->ctx != NULL;
+}
+
+/* Is it what a subscriber's command is answered with, and no message? */
+static bool confirms(const redisReply *reply)
+{
+    return reply->elements == 3 && reply->element[0]->type == REDIS_REPLY_STRING &&
+           strcmp(reply->element[0]->str, "subscribe") == 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
@@ -427,6 +428,8 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
                 break;
             redisReply *reply = out;
             if (c->config.subscriber && c->state == UP) {
+                if (c->count && confirms(reply))
+                    pending_pop(c);
                 c->config.push(c, reply, c->config.user);
             } else if (c->count) {
                 struct pending p = pending_pop(c);
@@ -516,9 +519,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
                                     : "no answer within the connect timeout");
     } else {
         int64_t limit = c->config.reply_timeout_ms;
-        int64_t waited = c->count && !c->config.subscriber
-                             ? asq__now_ms_coarse() - c->pending[c->first].sent_ms
-                             : 0;
+        int64_t waited = c->count ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
         if (waited >= limit)
             lost(c, ASQ_ECONN, "no answer within the reply timeout");
         else
@@ -600,8 +601,13 @@ bool asq__conn_is_up(const struct asq__conn *c)
 
 void asq__conn_drop(struct asq__conn *c, const char *why)
 {
+    asq__conn_fail(c, ASQ_ECONN, why);
+}
+
+void asq__conn_fail(struct asq__conn *c, int code, const char *why)
+{
     if (c->state != WAITING)
-        lost(c, ASQ_ECONN, why);
+        lost(c, code, why);
 }
 
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)

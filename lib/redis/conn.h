@@ -17,6 +17,7 @@
 
 #include "asqueue.h"
 #include "redis/cmd.h"
+#include "redis/refusal.h"
 #include "redis/url.h"
 
 struct asq__conn;
@@ -28,13 +29,16 @@ struct asq__conn_config {
     const struct asq__url *url; /* outlives the connection */
     const char *name;           /* for CLIENT SETNAME; copied */
     bool subscriber;            /* every reply after the greeting goes to `push` */
-    bool once;                  /* gives up after the first failure to get up: `down` is told */
+    bool once;                  /* gives up after the first failure to get up that does not pass by
+                                 * itself (ASQ_EBUSY): `down` is told */
     size_t read_size;           /* bytes, of the buffer for what comes in; 0: the default */
     int64_t connect_timeout_ms;
-    int64_t
-        reply_timeout_ms; /* the connection counts as lost when the oldest command waits longer; 0: never */
+    /* The connection counts as lost when the oldest command waits longer; 0: never. A subscriber's
+     * commands are answered by the confirmation. */
+    int64_t reply_timeout_ms;
     void (*up)(struct asq__conn *c, void *user);
-    /* Lost, or not reached; code is ASQ_ECONN, ASQ_EAUTH or ASQ_EREDIS, why a text. */
+    /* Lost, or not reached; why is a text. ASQ_ECONN; ASQ_EBUSY: Redis answers, but cannot serve now;
+     * ASQ_EAUTH: it does not take user or password; ASQ_EREDIS: it answers with another error. */
     void (*down)(struct asq__conn *c, int code, const char *why, void *user);
     void (*push)(struct asq__conn *c, const redisReply *reply, void *user);
     void *user;
@@ -48,6 +52,8 @@ bool asq__conn_is_up(const struct asq__conn *c);
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop);
 /* Drops the connection as if it had been lost; it connects again. */
 void asq__conn_drop(struct asq__conn *c, const char *why);
+/* The same, with a code for `down`: what was answered on it is a reason not to be up. */
+void asq__conn_fail(struct asq__conn *c, int code, const char *why);
 
 /* Appends a command; it is written from the loop, or by asq__conn_flush. fn may be NULL. On failure fn
  * is not called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM. lens NULL: the arguments are strings. */
@@ -69,9 +75,5 @@ long long asq__conn_redis_id(const struct asq__conn *c);
  * selected. Free with redisFree. */
 int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t timeout_ms,
                        redisContext **ret, char *err, size_t errlen);
-
-/* "prefix: text" of an error reply, or a text for NULL or an unexpected type. Borrowed. */
-const char *asq__reply_text(const redisReply *reply);
-bool asq__reply_is_error(const redisReply *reply, const char *prefix); /* prefix NULL: any error */
 
 #endif

@@ -32,6 +32,8 @@ struct asq__redis {
     bool up;
     uint32_t partitions;
     char policy[32];
+    char meta_error[200]; /* why it could not be made */
+    bool dropping;        /* the subscriber, because the other connection is lost */
 };
 
 const char *asq__redis_eviction_policy(const struct asq__redis *r)
@@ -76,25 +78,6 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
     return r->partitions;
 }
 
-bool asq__reply_is_transient(const redisReply *reply)
-{
-    static const char *const prefixes[] = {
-        "LOADING", "READONLY",   "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-        "MISCONF", "NOREPLICAS", "BUSY ",      "UNBLOCKED",   "ERR max number of clients",
-        NULL
-    };
-    if (!asq__reply_is_error(reply, NULL))
-        return false;
-    /* Redis before 7.0 puts what a command in a script was answered behind where that was. */
-    const char *text = reply->str, *inner = strstr(text, ": -");
-    if (strncmp(text, "ERR Error running script", 24) == 0 && inner)
-        text = inner + 3;
-    for (int i = 0; prefixes[i]; i++)
-        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
-}
-
 /* ---- coming up ---- */
 
 static void check_up(struct asq__redis *r)
@@ -111,10 +94,11 @@ static void went_down(struct asq__redis *r, int code, const char *why)
     r->config.down(r, code, why, r->config.user);
 }
 
-/* A fact about the server or the namespace that trying again will not change soon. */
+/* A fact about the server or the namespace that somebody has to change. It is looked at again, with the
+ * backoff of a new connection. */
 static void refuse(struct asq__redis *r, int code, const char *why)
 {
-    went_down(r, code, why);
+    asq__conn_fail(r->cmd, code, why);
 }
 
 static bool info_field(const char *info, const char *name, char *out, size_t size)
@@ -210,11 +194,11 @@ void asq__redis_ask_policy(struct asq__redis *r)
 static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
-    char why[300];
+    char why[400];
     if (!reply)
         return;
     if (asq__reply_is_transient(reply)) {
-        asq__conn_drop(c, reply->str);
+        asq__conn_fail(c, ASQ_EBUSY, reply->str);
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
@@ -225,9 +209,8 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
         reply->element[1]->type != REDIS_REPLY_STRING) {
-        snprintf(why, sizeof why,
-                 "asq:{%s}:meta cannot be made: this Redis may be a read-only replica",
-                 r->config.ns);
+        snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: %s", r->config.ns,
+                 *r->meta_error ? r->meta_error : "this Redis may be a read-only replica");
         refuse(r, ASQ_EREDIS, why);
         return;
     }
@@ -253,9 +236,11 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 
 static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    (void) user;
+    struct asq__redis *r = user;
     if (asq__reply_is_transient(reply))
-        asq__conn_drop(c, reply->str);
+        asq__conn_fail(c, ASQ_EBUSY, reply->str);
+    else if (asq__reply_is_error(reply, NULL)) /* enough if somebody else has made it */
+        snprintf(r->meta_error, sizeof r->meta_error, "%s", reply->str);
 }
 
 static void cmd_up(struct asq__conn *c, void *user)
@@ -268,6 +253,7 @@ static void cmd_up(struct asq__conn *c, void *user)
              r->config.partitions ? r->config.partitions : ASQ__DEFAULT_PARTITIONS);
     snprintf(created, sizeof created, "%lld", (long long) time(NULL));
     r->meta_known = false;
+    r->meta_error[0] = '\0';
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
     asq__redis_ask_time(r);
@@ -286,8 +272,11 @@ static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
     (void) c;
     r->meta_known = false;
     went_down(r, code, why);
-    if (r->sub) /* the address may lead to another server now */
-        asq__conn_drop(r->sub, "the command connection is lost");
+    if (!r->sub)
+        return;
+    r->dropping = true; /* the address may lead to another server now */
+    asq__conn_drop(r->sub, "the command connection is lost");
+    r->dropping = false;
 }
 
 static void on_subscribe_sent(struct asq__redis *r)
@@ -316,14 +305,18 @@ static void sub_down(struct asq__conn *c, int code, const char *why, void *user)
     struct asq__redis *r = user;
     (void) c;
     r->subscribed = 0;
-    went_down(r, code, why);
+    if (!r->dropping)
+        went_down(r, code, why);
 }
 
 static void sub_push(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
     if (reply->type == REDIS_REPLY_ERROR) {
-        asq__conn_drop(c, reply->str);
+        char why[400];
+        snprintf(why, sizeof why, "subscribing to %s: %s", r->channels[0] ? r->channels[0] : "",
+                 reply->str);
+        asq__conn_fail(c, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS, why);
         return;
     }
     if ((reply->type != REDIS_REPLY_ARRAY
@@ -389,7 +382,6 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
     rc = asq__conn_new(&cc, &r->cmd);
     if (rc == 0 && channels) {
         cc.subscriber = true;
-        cc.reply_timeout_ms = 0;
         cc.up = sub_up;
         cc.down = sub_down;
         cc.push = sub_push;

@@ -27,8 +27,10 @@ struct asq__redis_config {
     uint32_t partitions;     /* of a namespace that is made now; 0: the default */
     const char *channels[2]; /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
     int64_t connect_timeout_ms;
-    bool once; /* do not try again before it was up once */
+    bool once; /* do not try again before it was up once, unless the cause passes (ASQ_EBUSY) */
     void (*up)(struct asq__redis *r, void *user);
+    /* As a connection's `down`; also ASQ_EVERSION, ASQ_EPROTO: of a namespace that is not understood. It is
+     * tried again, whatever the code. */
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */
     void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
@@ -64,9 +66,5 @@ const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r);
 void asq__redis_ask_time(struct asq__redis *r); /* the answer comes later */
 /* … or a caller's own TIME has been answered. */
 void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t asked_ms);
-
-/* True for errors after which a command is to be sent again later, on a new connection if need be:
- * LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, NOREPLICAS, … */
-bool asq__reply_is_transient(const redisReply *reply);
 
 #endif

@@ -269,8 +269,9 @@ static void on_up(struct asq__redis *redis, void *user)
 {
     struct asq__process *w = user;
     bool first = !w->parts;
+    char text[ASQ__TROUBLE_TEXT] = "";
     (void) redis;
-    if (first && !policy_is_safe(w)) {
+    if (first && !w->config.was_up && !policy_is_safe(w)) {
         asq__process_fail(w, ASQ_EREDIS, policy_text, asq__redis_eviction_policy(w->redis));
         return;
     }
@@ -287,7 +288,9 @@ static void on_up(struct asq__redis *redis, void *user)
     } else {
         asq__readers_reconnect(w);
     }
-    asq__process_log(w, ASQ_LOG_INFO, first ? "connected to Redis" : "connected to Redis again");
+    bool told = asq__trouble_over(&w->away, asq__now_ms(), text);
+    if (first || told)
+        asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
     if (first && w->config.partitions && w->config.partitions != w->nparts)
         asq__process_log(
             w, ASQ_LOG_WARNING,
@@ -311,22 +314,17 @@ static void on_redis_time(struct asq__redis *redis, int64_t set_ms, void *user)
 static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
 {
     struct asq__process *w = user;
-    int64_t now = asq__now_ms();
+    char text[ASQ__TROUBLE_TEXT];
     (void) redis;
     asq__engine_down(w->engine);
-    if (code == ASQ_EAUTH || code == ASQ_EVERSION) {
-        char *where = asq__url_format(w->config.url, true);
+    bool first = !w->parts && !w->config.was_up;
+    char *where = asq__url_format(w->config.url, true);
+    if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION))
         asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
-        free(where);
-        return;
-    }
-    if (now - w->down_told_ms > 5000 ||
-        w->down_told_ms == 0) { /* each try fails alike: say it now and then */
-        char *where = asq__url_format(w->config.url, true);
-        asq__process_log(w, ASQ_LOG_WARNING, "%s: %s; trying again", where ? where : "Redis", why);
-        free(where);
-        w->down_told_ms = now;
-    }
+    else if (asq__trouble_note(&w->away, why, asq__now_ms(), text))
+        asq__process_log(w, code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
+                         "%s: %s; trying again", where ? where : "Redis", text);
+    free(where);
 }
 
 static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,

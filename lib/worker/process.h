@@ -25,6 +25,7 @@
 #include "client/handle.h"
 #include "client/object.h"
 #include "redis/redis.h"
+#include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/lines.h"
 #include "value/list.h"
@@ -247,6 +248,7 @@ struct asq__process_config {
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
     size_t max_message_size, max_backlog_size, max_agent_memory, stack_size;
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
+    bool was_up;               /* it stands in for a process that had served: waits for what it lacks */
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
     void *ready_user;
@@ -307,8 +309,10 @@ struct asq__process {
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
-    struct asq__lines lines; /* those that may be many */
-    int64_t down_told_ms;
+    struct asq__lines lines;     /* those that may be many */
+    struct asq__trouble away;    /* Redis cannot be used */
+    struct asq__trouble reading; /* … or not for reading */
+    size_t readers_down;
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool stopping, ended;
     int64_t stop_deadline_ms;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/clock.h"
 #include "worker/process.h"
 
 enum {
@@ -48,6 +49,8 @@ struct asq__reader {
     bool unblocking;
     ev_timer unblock_again;
     size_t asking; /* answers to come about which stream is none */
+    bool moving;   /* to where the other connection is */
+    bool down;     /* counts in readers_down: it has failed, and not read since */
 };
 
 static void read_on(struct asq__reader *r);
@@ -150,6 +153,15 @@ static void find_lie(struct asq__reader *r)
         asq__conn_drop(r->conn, "one of its keys is no stream");
 }
 
+static void reads_again(struct asq__reader *r)
+{
+    struct asq__process *w = r->w;
+    char text[ASQ__TROUBLE_TEXT];
+    r->down = false;
+    if (--w->readers_down == 0 && asq__trouble_over(&w->reading, asq__now_ms(), text))
+        asq__process_log(w, ASQ_LOG_INFO, "calls are read again%s", text);
+}
+
 static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
@@ -163,10 +175,11 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
-        asq__process_log_some(r->w, ASQ_LOG_ERROR, "reading job streams: %s", reply->str);
-        asq__conn_drop(r->conn, reply->str); /* with the backoff of a new connection */
+        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* with the backoff of a new connection */
         return;
     }
+    if (r->down)
+        reads_again(r);
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const redisReply *stream = reply->element[i];
         if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
@@ -270,8 +283,16 @@ static void reader_down(struct asq__conn *c, int code, const char *why, void *us
 {
     struct asq__reader *r = user;
     (void) c;
-    asq__process_log(r->w, ASQ_LOG_DEBUG, "a reading connection is down (%s): %s",
-                     asq_error_name(code), why);
+    struct asq__process *w = r->w;
+    char text[ASQ__TROUBLE_TEXT];
+    /* With the connection for commands, which tells, it goes down as well. */
+    if (r->moving || !asq__redis_is_up(w->redis))
+        return;
+    w->readers_down += !r->down;
+    r->down = true;
+    if (asq__trouble_note(&w->reading, why, asq__now_ms(), text))
+        asq__process_log(w, ASQ_LOG_WARNING, "reading calls: %s: %s; trying again",
+                         asq_error_name(code), text);
 }
 
 static int reader_new(struct asq__process *w, struct asq__reader **ret)
@@ -358,7 +379,11 @@ void asq__readers_reconnect(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++)
         if (w->readers[i])
+            {
+            w->readers[i]->moving = true;
             asq__conn_drop(w->readers[i]->conn, "the command connection was lost");
+            w->readers[i]->moving = false;
+        }
 }
 
 void asq__readers_release(struct asq__process *w)

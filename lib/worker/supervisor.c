@@ -60,6 +60,8 @@ struct supervisor {
     int ready[2]; /* pipe: children say that they are ready */
     int stopping; /* how often it was asked to */
     bool told_ready;
+    struct asq__trouble untold; /* Redis does not know that a process has died */
+    bool was_up; /* a process has been ready: what Redis answers from then on is waited out */
     int code;
     char why[400];
 };
@@ -164,6 +166,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     close(s->ready[0]);
     asq__fiber_install_overflow_handler();
     config.id = c->id;
+    config.was_up = s->was_up;
     config.slots = c->shared->slots;
     config.ready = on_ready;
     config.ready_user = &hook;
@@ -205,8 +208,15 @@ static bool announce(struct supervisor *s, struct child *c)
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
     if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err,
-                           sizeof err) < 0)
+                           sizeof err) < 0) {
+        char text[ASQ__TROUBLE_TEXT];
+        if (asq__trouble_note(&s->untold, err, asq__now_ms(), text))
+            say(s, ASQ_LOG_WARNING,
+                "Redis cannot be told that a process has died, before which it is not started again: "
+                "%s; trying again",
+                text);
         return false;
+    }
     for (uint32_t i = 0; i <= config->capacity; i++)
         suspects |= c->shared->slots[i].busy && c->shared->slots[i].suspect;
     for (uint32_t i = 0; i <= config->capacity; i++) {
@@ -235,6 +245,11 @@ static bool announce(struct supervisor *s, struct child *c)
     asq__keys_channel(&keys, "workers", key);
     freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, c->id));
     redisFree(ctx);
+    if (ok) {
+        char text[ASQ__TROUBLE_TEXT];
+        if (asq__trouble_over(&s->untold, asq__now_ms(), text))
+            say(s, ASQ_LOG_INFO, "Redis knows of the process that has died%s", text);
+    }
     return ok;
 }
 
@@ -242,6 +257,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
 {
     int64_t now = asq__now_ms();
     c->pid = 0;
+    s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {
         c->done = true;
         return;

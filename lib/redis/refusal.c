@@ -1,0 +1,64 @@
+/*
+ * refusal.c: see refusal.h.
+ */
+#include "redis/refusal.h"
+
+#include <string.h>
+
+static const struct {
+    const char *prefix;
+    enum asq__refusal kind;
+} prefixes[] = {
+    { "LOADING", ASQ__REFUSED_FOR_NOW },
+    { "READONLY", ASQ__REFUSED_FOR_NOW },
+    { "MASTERDOWN", ASQ__REFUSED_FOR_NOW },
+    { "CLUSTERDOWN", ASQ__REFUSED_FOR_NOW },
+    { "TRYAGAIN", ASQ__REFUSED_FOR_NOW },
+    { "MISCONF", ASQ__REFUSED_FOR_NOW },
+    { "NOREPLICAS", ASQ__REFUSED_FOR_NOW },
+    { "BUSY ", ASQ__REFUSED_FOR_NOW },
+    { "UNBLOCKED", ASQ__REFUSED_FOR_NOW },
+    { "ERR max number of clients", ASQ__REFUSED_FOR_NOW },
+    { "OOM", ASQ__REFUSED_MEMORY },
+    { "WRONGPASS", ASQ__REFUSED_LOGIN },
+    { "NOAUTH", ASQ__REFUSED_LOGIN },
+    { "ERR invalid password", ASQ__REFUSED_LOGIN },
+    { "ERR AUTH <password> called without any password", ASQ__REFUSED_LOGIN },
+    { "ERR Client sent AUTH, but no password is set", ASQ__REFUSED_LOGIN },
+    { "NOPERM", ASQ__REFUSED_ACCESS },
+};
+
+enum asq__refusal asq__reply_refusal(const redisReply *reply)
+{
+    if (!reply || reply->type != REDIS_REPLY_ERROR)
+        return ASQ__REFUSED_NOT;
+    /* Redis before 7.0 puts what a command in a script was answered behind where that was. */
+    const char *text = reply->str, *inner = strstr(text, ": -");
+    if (strncmp(text, "ERR Error running script", 24) == 0 && inner)
+        text = inner + 3;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(text, prefixes[i].prefix, strlen(prefixes[i].prefix)) == 0)
+            return prefixes[i].kind;
+    return ASQ__REFUSED_COMMAND;
+}
+
+bool asq__reply_is_transient(const redisReply *reply)
+{
+    return asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW;
+}
+
+const char *asq__reply_text(const redisReply *reply)
+{
+    if (!reply)
+        return "the connection was lost";
+    if (reply->type == REDIS_REPLY_ERROR || reply->type == REDIS_REPLY_STATUS ||
+        reply->type == REDIS_REPLY_STRING)
+        return reply->str;
+    return "an answer of an unexpected type";
+}
+
+bool asq__reply_is_error(const redisReply *reply, const char *prefix)
+{
+    return reply && reply->type == REDIS_REPLY_ERROR &&
+           (!prefix || strncmp(reply->str, prefix, strlen(prefix)) == 0);
+}

@@ -1,0 +1,54 @@
+/*
+ * trouble.c: see trouble.h.
+ */
+#include "redis/trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "value/hash.h"
+
+enum { TELL_MS = 60000, SHOWN_MS = 2000 };
+
+bool asq__trouble_note(struct asq__trouble *t, const char *why, int64_t now_ms,
+                       char text[ASQ__TROUBLE_TEXT])
+{
+    uint64_t hash = asq__fnv1a64(why, strlen(why));
+    int slot = 0;
+    if (!t->since_ms) {
+        t->since_ms = now_ms;
+        t->tries = 0;
+    }
+    t->tries++;
+    for (int i = 0; i < ASQ__TROUBLE_CAUSES; i++) {
+        if (t->causes[i].hash == hash && t->causes[i].told_ms) {
+            slot = i;
+            break;
+        }
+        if (t->causes[i].told_ms < t->causes[slot].told_ms)
+            slot = i; /* the one that was told the longest ago gives way */
+    }
+    if (t->causes[slot].hash == hash && t->causes[slot].told_ms &&
+        now_ms - t->causes[slot].told_ms < TELL_MS)
+        return false;
+    t->causes[slot].hash = hash;
+    t->causes[slot].told_ms = now_ms;
+    t->told = true;
+    if (now_ms - t->since_ms < SHOWN_MS)
+        snprintf(text, ASQ__TROUBLE_TEXT, "%s", why);
+    else
+        snprintf(text, ASQ__TROUBLE_TEXT, "%s (since %lld s; %u tries)", why,
+                 (long long) (now_ms - t->since_ms) / 1000, t->tries);
+    return true;
+}
+
+bool asq__trouble_over(struct asq__trouble *t, int64_t now_ms, char text[ASQ__TROUBLE_TEXT])
+{
+    bool tell = t->since_ms && t->told;
+    if (tell)
+        snprintf(text, ASQ__TROUBLE_TEXT, " after %lld ms and %u failed %s",
+                 (long long) (now_ms - t->since_ms), t->tries, t->tries == 1 ? "try" : "tries");
+    t->since_ms = 0;
+    t->told = false;
+    return tell;
+}

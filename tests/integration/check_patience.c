@@ -1,0 +1,216 @@
+/*
+ * check_patience.c: a worker that has served is not ended by what Redis answers: it says why once, waits,
+ * and goes on by itself when the cause is gone. At its first start it ends for a wrong password alone.
+ */
+#include "support/suite.h"
+#include "support/support.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static sup_redis *redis;
+static sup_proc *worker;
+static char *url;
+
+static sup_proc *start_worker(void)
+{
+    return sup_worker_start(url, "--agent-dir", sup_agent_dir(), "--id", "w", "--lease-time", "1s",
+                            NULL);
+}
+
+static int count(sup_proc *p, const char *text)
+{
+    char *out = sup_proc_output(p);
+    int n = 0;
+    for (const char *at = out; (at = strstr(at, text)); at += strlen(text))
+        n++;
+    free(out);
+    return n;
+}
+
+static bool has_said(const char *text)
+{
+    return count(worker, text) > 0;
+}
+
+/* as-ctl with these arguments; what it said. */
+static int ctl(char **ret_said, const char *a, const char *b, const char *c, const char *d)
+{
+    char *out, *err;
+    const char *argv[] = { sup_program("as-ctl"), "-u", url, a, b, c, d, NULL };
+    int status = sup_run(argv, &out, &err);
+    if (ret_said)
+        *ret_said = sup_format("%s%s", out, err);
+    free(out);
+    free(err);
+    return status;
+}
+
+static void check_calls_work(void)
+{
+    char *said;
+    int status = ctl(&said, "create", "Counter", "-t", "20s");
+    ck_assert_msg(status == 0, "%s", said);
+    free(said);
+}
+
+static void start(const char *const config[], const char *user, const char *password)
+{
+    redis = sup_redis_start(config);
+    url = user ? sup_format("unix:%s?user=%s&password=%s", sup_redis_socket(redis), user, password)
+               : sup_format("unix:%s?password=%s", sup_redis_socket(redis), password);
+}
+
+static void stop(void)
+{
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(url);
+}
+
+/* sidekiq #298: the refusal comes as the answer to AUTH, and is not one of the password. */
+START_TEST(sidekiq_298_a_full_redis_is_waited_for)
+{
+    char *said;
+    start((const char *const[]){ "requirepass secret", NULL }, NULL, "secret");
+    worker = start_worker();
+    sup_wait_until(has_said("ready:"));
+    sup_redis_do(redis, "CONFIG SET maxclients 1");
+    sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
+    sup_redis_do(redis, "CLIENT KILL TYPE pubsub SKIPME yes");
+    sup_wait_until(has_said("max number of clients"));
+    ck_assert_int_ne(ctl(&said, "ping", NULL, NULL, NULL), 0);
+    ck_assert_msg(strstr(said, "max number of clients"), "%s", said);
+    ck_assert_msg(!strstr(said, "user or password"), "%s", said);
+    free(said);
+    sup_redis_do(redis, "CONFIG SET maxclients 1000");
+    sup_wait_until(has_said("connected to Redis again"));
+    ck_assert(sup_proc_alive(worker));
+    ck_assert_int_eq(count(worker, "Redis cannot serve now: ERR max number of clients"), 1);
+    check_calls_work();
+    stop();
+}
+END_TEST
+
+/* redis #4300: between two passwords, a process that has just died is started again, too. */
+START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
+{
+    start(NULL, "app", "old");
+    sup_redis_do(redis, "ACL SETUSER app on >old ~* +@all allchannels");
+    worker = start_worker();
+    sup_wait_until(has_said("ready:"));
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid") > 0);
+    pid_t process = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid");
+    sup_redis_do(redis, "ACL SETUSER app <old >new");
+    sup_redis_do(redis, "CLIENT KILL USER app");
+    sup_wait_until(has_said("WRONGPASS"));
+    kill(process, SIGKILL);
+    sup_wait_until(has_said("cannot be told that a process has died"));
+    ck_assert(sup_proc_alive(worker));
+    sup_redis_do(redis, "ACL SETUSER app >old");
+    sup_wait_until(has_said("knows of the process"));
+    check_calls_work();
+    ck_assert_int_le(count(worker, "WRONGPASS"), 6);
+    stop();
+}
+END_TEST
+
+START_TEST(a_wrong_password_at_the_first_start_ends_it)
+{
+    start((const char *const[]){ "requirepass secret", NULL }, NULL, "wrong");
+    worker = start_worker();
+    ck_assert_int_eq(sup_proc_wait(worker), 1);
+    ck_assert(has_said("WRONGPASS"));
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(url);
+}
+END_TEST
+
+START_TEST(a_full_redis_at_the_first_start_is_waited_for)
+{
+    start((const char *const[]){ "requirepass secret", NULL }, NULL, "secret");
+    sup_redis_do(redis, "CONFIG SET maxclients 1");
+    worker = start_worker();
+    sup_wait_until(has_said("max number of clients"));
+    sup_redis_do(redis, "CONFIG SET maxclients 1000");
+    sup_wait_until(has_said("ready:"));
+    check_calls_work();
+    stop();
+}
+END_TEST
+
+/* docket #275: what was refused at the meta key is looked at again. */
+START_TEST(docket_275_keys_that_were_denied_are_tried_again)
+{
+    start(NULL, "app", "pw");
+    sup_redis_do(redis, "ACL SETUSER app on >pw ~other:* +@all allchannels");
+    worker = start_worker();
+    sup_wait_until(has_said("NOPERM"));
+    sup_redis_do(redis, "ACL SETUSER app ~*");
+    sup_wait_until(has_said("ready:"));
+    ck_assert_int_le(count(worker, "NOPERM"), 2);
+    check_calls_work();
+    stop();
+}
+END_TEST
+
+static const struct {
+    const char *broken, *said, *mended;
+} metas[] = {
+    { "SET asq:{default}:meta nonsense", "WRONGTYPE", "DEL asq:{default}:meta" },
+    { "HSET asq:{default}:meta format 1 partitions 99999", "99999 partitions",
+      "HSET asq:{default}:meta partitions 8" },
+    { "ACL SETUSER app -hsetnx", "cannot be made: NOPERM", "ACL SETUSER app +hsetnx" },
+    { "ACL SETUSER app -hmget", "NOPERM", "ACL SETUSER app +hmget" },
+    { "ACL SETUSER app resetchannels", "NOPERM", "ACL SETUSER app allchannels" },
+};
+enum { METAS = sizeof metas / sizeof *metas };
+
+START_TEST(what_keeps_it_from_coming_up_is_told_and_tried_again)
+{
+    start(NULL, "app", "pw");
+    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels");
+    sup_redis_do(redis, metas[_i].broken);
+    worker = start_worker();
+    sup_wait_until(has_said(metas[_i].said));
+    ck_assert(!has_said("ready:"));
+    sup_redis_do(redis, metas[_i].mended);
+    sup_wait_until(has_said("ready:"));
+    check_calls_work();
+    stop();
+}
+END_TEST
+
+/* What is not needed does not have to be allowed. */
+START_TEST(ping_and_client_may_be_denied)
+{
+    start(NULL, "app", "pw");
+    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels -ping -client -info -script");
+    worker = start_worker();
+    sup_wait_until(has_said("ready:"));
+    check_calls_work();
+    stop();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("patience");
+    TCase *t = tcase_create("patience");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_test(t, sidekiq_298_a_full_redis_is_waited_for);
+    tcase_add_test(t, redis_4300_a_password_that_is_rotated_is_waited_for);
+    tcase_add_test(t, a_wrong_password_at_the_first_start_ends_it);
+    tcase_add_test(t, a_full_redis_at_the_first_start_is_waited_for);
+    tcase_add_test(t, docket_275_keys_that_were_denied_are_tried_again);
+    tcase_add_loop_test(t, what_keeps_it_from_coming_up_is_told_and_tried_again, 0, METAS);
+    tcase_add_test(t, ping_and_client_may_be_denied);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}

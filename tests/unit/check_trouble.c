@@ -1,0 +1,109 @@
+/*
+ * check_trouble.c: when a failure that repeats itself is told, with a clock of the test's own.
+ */
+#include "redis/trouble.h"
+#include "redis/refusal.h"
+
+#include <string.h>
+
+#include "support/suite.h"
+
+static char text[ASQ__TROUBLE_TEXT];
+
+START_TEST(each_cause_is_told_at_once_and_then_once_a_minute)
+{
+    struct asq__trouble t = { 0 };
+    int told = 0;
+    for (int64_t now = 1000; now < 181000; now += 500) {
+        bool other = now / 500 % 2;
+        if (asq__trouble_note(&t, other ? "full" : "refused", now, text)) {
+            told++;
+            ck_assert(strstr(text, other ? "full" : "refused") == text);
+            if (now > 60000)
+                ck_assert_msg(strstr(text, "tries"), "%s", text);
+        }
+    }
+    ck_assert_int_eq(told, 6);
+}
+END_TEST
+
+START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
+{
+    struct asq__trouble t = { 0 };
+    ck_assert(!asq__trouble_over(&t, 500, text));
+    ck_assert(asq__trouble_note(&t, "lost", 1000, text));
+    ck_assert(asq__trouble_over(&t, 3500, text));
+    ck_assert_str_eq(text, " after 2500 ms and 1 failed try");
+    ck_assert(!asq__trouble_over(&t, 3600, text));
+    /* It comes and goes: one line a minute all the same. */
+    for (int64_t now = 4000; now < 60000; now += 100) {
+        ck_assert(!asq__trouble_note(&t, "lost", now, text));
+        ck_assert(!asq__trouble_over(&t, now + 50, text));
+    }
+    ck_assert(asq__trouble_note(&t, "lost", 61000, text));
+    ck_assert(asq__trouble_over(&t, 61050, text));
+}
+END_TEST
+
+START_TEST(many_causes_have_room)
+{
+    struct asq__trouble t = { 0 };
+    char why[2] = "a";
+    for (int i = 0; i < 26; i++, why[0]++)
+        ck_assert(asq__trouble_note(&t, why, 1000 + i, text));
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    enum asq__refusal kind;
+} answers[] = {
+    { "ERR max number of clients reached", ASQ__REFUSED_FOR_NOW },
+    { "ERR max number of clients + cluster connections reached", ASQ__REFUSED_FOR_NOW },
+    { "LOADING Redis is loading the dataset in memory", ASQ__REFUSED_FOR_NOW },
+    { "BUSY Redis is busy running a script.", ASQ__REFUSED_FOR_NOW },
+    { "BUSYKEY Target key name already exists.", ASQ__REFUSED_COMMAND },
+    { "MASTERDOWN Link with MASTER is down", ASQ__REFUSED_FOR_NOW },
+    { "READONLY You can't write against a read only replica.", ASQ__REFUSED_FOR_NOW },
+    { "CLUSTERDOWN The cluster is down", ASQ__REFUSED_FOR_NOW },
+    { "NOREPLICAS Not enough good replicas to write.", ASQ__REFUSED_FOR_NOW },
+    { "MISCONF Errors writing to the AOF file: No space left on device", ASQ__REFUSED_FOR_NOW },
+    { "OOM command not allowed when used memory > 'maxmemory'.", ASQ__REFUSED_MEMORY },
+    { "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed",
+      ASQ__REFUSED_MEMORY },
+    { "ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write",
+      ASQ__REFUSED_FOR_NOW },
+    { "WRONGPASS invalid username-password pair or user is disabled.", ASQ__REFUSED_LOGIN },
+    { "NOAUTH Authentication required.", ASQ__REFUSED_LOGIN },
+    { "ERR AUTH <password> called without any password configured for the default user.",
+      ASQ__REFUSED_LOGIN },
+    { "NOPERM this user has no permissions to run the 'get' command", ASQ__REFUSED_ACCESS },
+    { "WRONGTYPE Operation against a key", ASQ__REFUSED_COMMAND },
+    { "ERR unknown command", ASQ__REFUSED_COMMAND },
+};
+
+START_TEST(an_error_reply_is_of_one_kind)
+{
+    char copy[200];
+    strcpy(copy, answers[_i].text);
+    redisReply reply = { .type = REDIS_REPLY_ERROR, .str = copy, .len = strlen(copy) };
+    ck_assert_int_eq(asq__reply_refusal(&reply), answers[_i].kind);
+    ck_assert_int_eq(asq__reply_is_transient(&reply), answers[_i].kind == ASQ__REFUSED_FOR_NOW);
+    reply.type = REDIS_REPLY_STRING;
+    ck_assert_int_eq(asq__reply_refusal(&reply), ASQ__REFUSED_NOT);
+    ck_assert_int_eq(asq__reply_refusal(NULL), ASQ__REFUSED_NOT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("trouble");
+    TCase *t = tcase_create("trouble");
+
+    tcase_add_test(t, each_cause_is_told_at_once_and_then_once_a_minute);
+    tcase_add_test(t, that_it_is_over_is_told_once_and_only_if_it_was_told_before);
+    tcase_add_test(t, many_causes_have_room);
+    tcase_add_loop_test(t, an_error_reply_is_of_one_kind, 0, sizeof answers / sizeof *answers);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
