@@ -19,6 +19,7 @@
 #include "client/plugin.h"
 #include "client/server.h"
 #include "value/clock.h"
+#include "value/fd.h"
 #include "worker/supervisor.h"
 
 enum {
@@ -80,6 +81,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
     signal(SIGPIPE, SIG_IGN);
     close_fd(&c->channel[0]);
     asq__server_child_forget(c->server);
+    asq__fd_fill_standard();
     snprintf(id, sizeof id, "child-%ld", (long) getpid());
     struct asq__supervisor_config config = {
         .process = { .url = &c->url,
@@ -100,6 +102,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .lease_time_ms = 10000,
                      .drain_timeout_ms = CHILD_DRAIN_MS,
                      .log_level = ASQ_LOG_WARNING,
+                     .method_log_level = ASQ_LOG_DEBUG,
                      .log = h->log,
                      .log_user = h->log_user },
         .processes = c->processes,
@@ -127,7 +130,7 @@ static int start_workers(asq *h, void *user)
                          "no agent class is registered: call asq_register before the first "
                          "agent is used");
     h->sealed = true;
-    int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
+    int pidfd = asq__fd_keep((int) syscall(SYS_pidfd_open, getpid(), 0));
     fflush(NULL); /* what is buffered would be written twice */
     pid_t middle = fork();
     if (middle == 0) {
@@ -154,7 +157,7 @@ static int start_workers(asq *h, void *user)
     close_fd(&c->channel[1]);
     if (recv(c->channel[0], &c->supervisor, sizeof c->supervisor, MSG_DONTWAIT) ==
         (ssize_t) sizeof c->supervisor)
-        c->supervisor_pidfd = (int) syscall(SYS_pidfd_open, c->supervisor, 0);
+        c->supervisor_pidfd = asq__fd_keep((int) syscall(SYS_pidfd_open, c->supervisor, 0));
     return 0;
 }
 
@@ -211,6 +214,9 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns,
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     if (rc == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->channel) < 0)
         rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
+    for (int i = 0; rc == 0 && i < 2; i++)
+        if ((c->channel[i] = asq__fd_keep(c->channel[i])) < 0)
+            rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
     if (rc == 0)
         rc = asq__server_start(&c->server, err, errlen);
     if (rc == 0 && options->agent_dir)

@@ -19,6 +19,8 @@ struct as_program {
     void (*complete)(struct as_program *p, const struct as_cli_args *args);
 };
 
+/* Runs the command. Before anything else it opens /dev/null as each standard stream that is closed, so
+ * that what is printed cannot get into a file or a connection of that number. */
 int as_program_main(struct as_program *p, int argc, char **argv);
 /* A mistake in how the command was given: reports it with the command's usage. Gives
  * AS_EXIT_USAGE. */

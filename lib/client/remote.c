@@ -13,6 +13,7 @@
 
 #include "redis/trouble.h"
 #include "value/clock.h"
+#include "value/fd.h"
 
 enum { PUMP_EVERY = 64 };
 
@@ -400,7 +401,10 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     }
     snprintf(r->client, sizeof r->client, "%016llx", (unsigned long long) r->client_number);
     snprintf(name, sizeof name, "asqueue-client-%ld", (long) getpid());
+    struct asq__fd_fence fence;
+    asq__fd_fence_begin(&fence);
     r->own_loop = r->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    asq__fd_fence_end(&fence);
     if (!r->loop) {
         rc = asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
         goto fail;

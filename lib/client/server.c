@@ -33,6 +33,9 @@
 #include "asqueue.h"
 #include "value/clock.h"
 #include "value/error.h"
+#include "value/fd.h"
+
+#define SOCKET_NAME "redis.sock"
 
 enum {
     PATH_ROOM = sizeof(((struct sockaddr_un *) 0)->sun_path),
@@ -64,7 +67,7 @@ struct asq__server {
 
 static int open_pidfd(pid_t pid)
 {
-    return (int) syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    return asq__fd_keep((int) syscall(SYS_pidfd_open, pid, 0));
 }
 
 static void close_fd(int *fd)
@@ -155,7 +158,7 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
         if (!bases[i] || bases[i][0] != '/')
             continue;
         int n = snprintf(s->dir, sizeof s->dir, "%s/asqueue-XXXXXX", bases[i]);
-        if (n < 0 || (size_t) n + sizeof "/redis.sock" > sizeof s->dir) {
+        if (n < 0 || (size_t) n + sizeof "/" SOCKET_NAME > sizeof s->dir) {
             failure = ENAMETOOLONG;
             continue;
         }
@@ -164,11 +167,12 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
             continue;
         }
         memcpy(s->socket, s->dir, (size_t) n);
-        memcpy(s->socket + n, "/redis.sock", sizeof "/redis.sock");
+        memcpy(s->socket + n, "/" SOCKET_NAME, sizeof "/" SOCKET_NAME);
         memcpy(s->log, s->dir, (size_t) n);
         memcpy(s->log + n, "/redis.log", sizeof "/redis.log");
         /* Opened here, for the server's first words may be the reason why it does not start. */
-        s->log_fd = open(s->log, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        s->log_fd =
+            asq__fd_keep(open(s->log, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (s->log_fd >= 0)
             return 0;
         failure = errno;
@@ -291,7 +295,8 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() == keeper) {
-        execv(s->program, argv);
+        if (chdir(s->dir) == 0)
+            execv(s->program, argv);
         tell(s, NOTE_NOT_RUN, errno);
     }
     leave(127);
@@ -437,18 +442,22 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
         rc = make_dir(s, err, errlen);
     if (rc == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->channel) < 0)
         rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
+    for (int i = 0; rc == 0 && i < 2; i++)
+        if ((s->channel[i] = asq__fd_keep(s->channel[i])) < 0)
+            rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
     if (rc < 0)
         goto fail;
     s->pidfd = open_pidfd(s->owner);
+    /* It starts in its directory, and all names are relative to that: arguments become lines of a
+     * configuration file, where not every server reads quotes and spaces of a path as they are meant. */
     const char *argv[] = { s->program,   "--port",
                            "0",          "--unixsocket",
-                           s->socket,    "--unixsocketperm",
+                           SOCKET_NAME,  "--unixsocketperm",
                            "700",        "--save",
                            "",           "--appendonly",
                            "no",         "--maxmemory-policy",
                            "noeviction", "--daemonize",
-                           "no",         "--dir",
-                           s->dir,       "--logfile",
+                           "no",         "--logfile",
                            "",           "--loglevel",
                            "warning",    NULL };
     union {

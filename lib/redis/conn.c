@@ -21,6 +21,7 @@
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
+#include "value/fd.h"
 
 enum {
     BACKOFF_FIRST_MS = 20,
@@ -539,6 +540,10 @@ static void start_connecting(struct asq__conn *c)
         lost(c, ASQ_ECONN, c->ctx ? c->ctx->errstr : "out of memory");
         return;
     }
+    if ((c->ctx->fd = asq__fd_keep(c->ctx->fd)) < 0) {
+        lost(c, ASQ_ECONN, strerror(errno));
+        return;
+    }
     asq__reply_in_arena(c->ctx->reader, &c->replies);
     c->ctx->reader->maxbuf = KEPT_BUFFER;
     c->state = CONNECTING;
@@ -659,6 +664,10 @@ int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t tim
     int rc = 0;
     if (ctx->err) {
         rc = asq__err(err, errlen, ASQ_ECONN, "%s", ctx->errstr);
+        goto fail;
+    }
+    if ((ctx->fd = asq__fd_keep(ctx->fd)) < 0) {
+        rc = asq__err(err, errlen, ASQ_ECONN, "%s", strerror(errno));
         goto fail;
     }
     redisSetTimeout(ctx, tv);

@@ -55,6 +55,13 @@ static void log_text(void *user, asq_log_level level, const char *message)
     asq__process_log(user, level, "%s", message);
 }
 
+static void log_method(void *user, asq_log_level level, const char *message)
+{
+    const struct asq__process *w = user;
+    if (w->config.log && level <= w->config.method_log_level)
+        w->config.log(w->config.log_user, level, message);
+}
+
 /* ---- hand-over ---- */
 
 void asq__process_hand_over(struct asq__process *w, struct asq__handover *h)
@@ -475,7 +482,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .worker = config->id,
                                 .max_message_size = config->max_message_size,
                                 .make_handle = asq__nested_handle,
-                                .log = log_text,
+                                .log = log_method,
                                 .log_user = w };
     asq__lines_init(&w->lines, config->log, config->log_user);
     asq__cmd_init(&w->commit_cmd);

@@ -253,6 +253,7 @@ struct asq__process_config {
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
     void *ready_user;
     asq_log_level log_level;
+    asq_log_level method_log_level; /* of what methods say (asq_ctx_log) */
     asq_log_fn log;
     void *log_user;
 };

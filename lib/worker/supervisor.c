@@ -22,6 +22,7 @@
 #endif
 
 #include "value/clock.h"
+#include "value/fd.h"
 
 enum {
     BACKOFF_FIRST_MS = 100,
@@ -164,6 +165,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     sigprocmask(SIG_UNBLOCK, &term_only, NULL);
     close(s->signals);
     close(s->ready[0]);
+    asq__fd_fill_standard();
     asq__fiber_install_overflow_handler();
     config.id = c->id;
     config.was_up = s->was_up;
@@ -422,8 +424,10 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
     if (!s.children)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     sigprocmask(SIG_BLOCK, &mask, &s.old_mask);
-    s.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (s.signals < 0 || pipe2(s.ready, O_NONBLOCK | O_CLOEXEC) < 0) {
+    s.signals = asq__fd_keep(signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (s.signals < 0 || pipe2(s.ready, O_NONBLOCK | O_CLOEXEC) < 0 ||
+        (s.ready[0] = asq__fd_keep(s.ready[0])) < 0 ||
+        (s.ready[1] = asq__fd_keep(s.ready[1])) < 0) {
         rc = asq__err(err, errlen, ASQ_ESYS, "signalfd, pipe: %s", strerror(errno));
         goto out;
     }

@@ -12,6 +12,7 @@
 
 #include "client/model.h"
 #include "client/plugin.h"
+#include "value/fd.h"
 #include "worker/supervisor.h"
 
 struct asq_worker {
@@ -133,7 +134,7 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
     w->wake_fd = -1;
     w->options = given;
     complete(&w->options);
-    const char *url = given.url ? given.url : getenv("ASQUEUE_URL");
+    const char *url = given.url ? given.url : secure_getenv("ASQUEUE_URL");
     int rc = asq__registry_init(&w->registry);
     if (rc < 0)
         asq__err(err, errlen, rc, "out of memory");
@@ -154,7 +155,7 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
         rc = asq__plugins_load(&w->registry, given.agent_dir, NULL, err, errlen);
     if (rc == 0 && given.model_config_path)
         rc = asq__model_load(given.model_config_path, &w->models, err, errlen);
-    if (rc == 0 && (w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+    if (rc == 0 && (w->wake_fd = asq__fd_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))) < 0)
         rc = asq__err(err, errlen, ASQ_ESYS, "eventfd: %s", strerror(errno));
     if (rc < 0) {
         asq_worker_free(w);
@@ -195,6 +196,7 @@ int asq_worker_run(asq_worker *w)
                      .lease_time_ms = o->lease_time_ms,
                      .drain_timeout_ms = o->drain_timeout_ms,
                      .log_level = o->log_level,
+                     .method_log_level = o->log_level,
                      .log = o->log,
                      .log_user = o->log_user },
         .processes = o->processes,
