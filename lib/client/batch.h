@@ -76,6 +76,7 @@ struct asq__batch {
     bool accepted, resent, refused, keep, hold;
     bool sent, taken; /* ever; accepted: since it was sent last */
     bool doubtful; /* made before the connection that there is: Redis may have lost what made it */
+    unsigned losses; /* of the connection, that it may be to blame for */
     enum asq__asked asked;
     uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
     char entry[48];    /* its id in the stream, once accepted */
@@ -105,6 +106,7 @@ struct asq__engine {
     bool up, closing;
     bool stalled;   /* Redis takes nothing for now: tried again at the next tick */
     bool reconnect; /* … on a new connection */
+    bool suspected; /* of this loss of the connection: a batch */
 };
 
 /* batch.c */

@@ -17,6 +17,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     (void) loop;
     (void) revents;
     asq__lines_tell_rest(&e->lines, asq__now_ms_coarse());
+    asq__redis_look_at_limit(e->redis);
     if (!e->up)
         return;
     if (e->stalled) {
@@ -38,7 +39,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 void asq__engine_up(struct asq__engine *e)
 {
     e->up = true;
-    e->stalled = e->reconnect = false;
+    e->stalled = e->reconnect = e->suspected = false;
     if (asq__engine_open_tables(e) < 0) {
         asq__redis_drop(e->redis, "out of memory");
         return;

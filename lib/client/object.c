@@ -128,6 +128,34 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
     return rc;
 }
 
+/* ---- how large things may be ---- */
+
+/* Of a string that Redis is given, for what is in it beside the value. */
+#define STRING_ROOM ((size_t) 64 * 1024)
+
+static size_t within_string(const asq_ctx *ctx, size_t limit)
+{
+    size_t string = atomic_load_explicit(&ctx->env->max_string, memory_order_relaxed);
+    if (!string)
+        return limit;
+    string = string > 2 * STRING_ROOM ? string - STRING_ROOM : string / 2;
+    return string < limit ? string : limit;
+}
+
+static size_t result_limit(const asq_ctx *ctx)
+{
+    size_t limit = within_string(ctx, ctx->env->max_message_size);
+    return ctx->result_room && ctx->result_room < limit ? ctx->result_room : limit;
+}
+
+/* For messages: who has set a limit. */
+static const char *whose_limit(const asq_ctx *ctx, size_t limit)
+{
+    return limit >= ctx->env->max_message_size ? "max-message-size"
+           : limit == ctx->result_room ? "what its batch's other results leave of a string of Redis"
+                                       : "what this Redis takes as one string, proto-max-bulk-len";
+}
+
 /* ---- what the class's functions return ---- */
 
 /* A positive number is a slip, an errno most likely: neither is what was wrong lost, nor does it succeed. */
@@ -219,6 +247,12 @@ void asq__object_revive(struct asq__object *o)
 /* Why the state cannot become a record; not when rc is 0. */
 static int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
 {
+    if (rc == ASQ_ELIMIT)
+        return asq_fail(ctx, rc,
+                        "the state of agent '%s' and what it was created with: %s (%zu bytes are "
+                        "allowed)",
+                        o->id, asq_strerror(rc),
+                        within_string(ctx, ctx->env->max_message_size * 2 + 4096));
     return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
 }
 
@@ -240,9 +274,15 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
         const asq_value *state = def->save ? saved : o->state;
         int64_t n = asq__value_size(state);
         rc = n < 0 ? (int) n : (size_t) n > ctx->env->max_message_size ? ASQ_ELIMIT : 0;
-        if (rc < 0)
+        size_t limit = within_string(ctx, ctx->env->max_message_size);
+        if (rc == 0 && (size_t) n > limit)
+            rc = ASQ_ELIMIT;
+        if (rc < 0 && n >= 0)
+            asq_fail(ctx, rc, "the state of agent '%s' has %lld bytes, and %zu are allowed (%s)",
+                     o->id, (long long) n, limit, whose_limit(ctx, limit));
+        else if (rc < 0)
             asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
-                     o->id, asq_strerror(rc), ctx->env->max_message_size, ASQ_MAX_DEPTH);
+                     o->id, asq_strerror(rc), limit, ASQ_MAX_DEPTH);
         else
             rc = check_encoded(ctx, o,
                                asq__record_encode_value(def->name, def->version, args, args_n,
@@ -254,7 +294,7 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
 
 static void record_buf_init(const asq_ctx *ctx, struct asq__buf *out)
 {
-    asq__buf_init(out, ctx->env->max_message_size * 2 + 4096);
+    asq__buf_init(out, within_string(ctx, ctx->env->max_message_size * 2 + 4096));
 }
 
 /* What a record of the live form is now, under the creation arguments of the old one. */
@@ -315,9 +355,17 @@ static int no_agent(asq_ctx *ctx, struct asq__object *o)
 static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
 {
     int rc = asq__value_encode(value, &ret->value);
-    if (rc < 0)
+    if (rc == 0)
+        return;
+    size_t limit = result_limit(ctx);
+    int64_t n = asq__value_size(value);
+    if (rc == ASQ_ELIMIT && n >= 0)
+        asq_fail(ctx, rc, "the result of %s.%s has %lld bytes, and %zu are allowed (%s)",
+                 asq_ctx_class(ctx), ctx->method_name, (long long) n, limit,
+                 whose_limit(ctx, limit));
+    else
         asq_fail(ctx, rc, "the result of %s.%s is larger than %zu bytes or nested deeper than %d",
-                 asq_ctx_class(ctx), ctx->method_name, ctx->env->max_message_size, ASQ_MAX_DEPTH);
+                 asq_ctx_class(ctx), ctx->method_name, limit, ASQ_MAX_DEPTH);
 }
 
 /* A user's function returned rc: what it failed with, named. */
@@ -635,7 +683,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     asq_value *args = NULL;
     ret->kind = ASQ__EFFECT_NONE;
     ret->record = NULL;
-    asq__buf_init(&ret->value, ctx->env->max_message_size);
+    asq__buf_init(&ret->value, result_limit(ctx));
     ctx->object = o;
     ctx->cls = o->cls;
     ctx->method_name = kind == ASQUEUE__JOB_KIND__CALL || kind == ASQUEUE__JOB_KIND__GET ||

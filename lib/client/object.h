@@ -60,6 +60,9 @@ struct asq__env {
     const asq_value *models; /* NULL: no configuration was given */
     const char *worker;      /* id, for messages; "" in local mode */
     size_t max_message_size;
+    /* The longest string that Redis takes, which a record or a result has to be in; 0: no matter. The worker's
+     * loop sets it while methods run. */
+    atomic_size_t max_string;
     asq *(*make_handle)(
         asq_ctx *ctx); /* when a method asks for it first; NULL: it is there already */
     void (*log)(void *user, asq_log_level level, const char *message);
@@ -78,6 +81,7 @@ struct asq_ctx {
     uint64_t epoch;
     uint32_t attempt;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
+    size_t result_room; /* bytes that its result may have beside those of its batch; 0: no matter */
     atomic_bool canceled;
     bool keep_state;
     bool shared; /* others may use the object at the same time: nothing of it may be changed */

@@ -37,6 +37,36 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
     asq__error_clear(&text);
 }
 
+/* Redis does not take a string of its length, now or later. */
+static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char *why)
+{
+    struct asq__error text;
+    size_t limit = asq__redis_max_string(e->redis);
+    asq__error_init(&text);
+    asq__error_set(
+        &text, b->taken ? ASQ_EUNKNOWN : ASQ_ELIMIT,
+        "this Redis takes at most %zu bytes as one string (proto-max-bulk-len), and %s %zu%s%s",
+        limit, b->n == 1 ? "the call has" : "the calls of one statement have", b->bytes.len,
+        why ? ": " : "", why ? why : "");
+    asq__batch_fail(e, b, text.pub.code, text.pub.message);
+    asq__error_clear(&text);
+}
+
+/* The connection was lost while it was under way. Of those that are so large that they may be why, the first
+ * is suspected. */
+static void note_loss(struct asq__engine *e, struct asq__batch *b)
+{
+    if (e->closing || e->suspected || b->accepted || b->bytes.len < ASQ__LIMIT_SUSPECT)
+        return;
+    e->suspected = true;
+    if (++b->losses < ASQ__LIMIT_LOSSES)
+        return;
+    asq__batch_fail(
+        e, b, ASQ_EUNKNOWN,
+        "the connection was lost again and again when Redis was to take it: what stands "
+        "before Redis may have a limit for the size of a command");
+}
+
 /* Redis has refused a batch for a while, and then taken one that was behind it on its way already. Sent
  * again, it would come out of its order. */
 static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
@@ -61,7 +91,9 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
     (void) c;
-    if (b->state == ASQ__BATCH_SENT && reply) {
+    if (b->state == ASQ__BATCH_SENT && !reply) {
+        note_loss(e, b);
+    } else if (b->state == ASQ__BATCH_SENT) {
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
             e->taken_ms = strtoull(b->entry, NULL, 10);
@@ -73,6 +105,9 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             if (e->stalled)
                 give_up_refused(e, b);
             asq__batch_settle(b, ASQ__TAKEN);
+        } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
+            asq__redis_refused_string(e->redis, b->bytes.len);
+            refuse_large(e, b, reply->str);
         } else if (asq__reply_is_transient(reply) ||
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
@@ -196,7 +231,9 @@ void asq__engine_send_ready(struct asq__engine *e)
             if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN)
                 break; /* the tick and the next flush go on */
         }
-        if (!send_batch(e, b))
+        if (b->bytes.len > asq__redis_max_string(e->redis)) /* it would end the connection */
+            refuse_large(e, b, NULL);
+        else if (!send_batch(e, b))
             break;
     }
 }
@@ -406,6 +443,8 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
     asq__batch_head(own, e->config.client, number, &bytes);
     job->target = target;
     int rc = asq__job_encode(job, &bytes);
+    if (rc == 0 && bytes.len > asq__redis_max_string(e->redis))
+        rc = ASQ_ELIMIT;
     if (rc == 0)
         rc = add_entry(e, id->partition, label, bytes.data, bytes.len, NULL, NULL);
     asq__buf_release(&bytes);

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "value/error.h"
 #include "value/clock.h"
+#include "value/error.h"
 
 enum { REPLY_TIMEOUT_MS = 30000 };
 
@@ -34,6 +34,7 @@ struct asq__redis {
     char policy[32];
     char meta_error[200]; /* why it could not be made */
     bool dropping;        /* the subscriber, because the other connection is lost */
+    struct asq__limit limit; /* of strings */
 };
 
 const char *asq__redis_eviction_policy(const struct asq__redis *r)
@@ -185,6 +186,28 @@ void asq__redis_ask_time(struct asq__redis *r)
     r->asking_time = asq__conn_cmd(r->cmd, on_time, r, "TIME", NULL) == 0;
 }
 
+static void on_limit(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    asq__limit_take(&r->limit, reply); /* who may not ask learns it by what is refused */
+}
+
+size_t asq__redis_max_string(const struct asq__redis *r)
+{
+    return asq__limit_bytes(&r->limit);
+}
+
+void asq__redis_refused_string(struct asq__redis *r, size_t n)
+{
+    asq__limit_refused(&r->limit, n, asq__now_ms());
+}
+
+void asq__redis_look_at_limit(struct asq__redis *r)
+{
+    asq__limit_forget_old(&r->limit, asq__now_ms());
+}
+
 void asq__redis_ask_policy(struct asq__redis *r)
 {
     if (r->up)
@@ -257,6 +280,7 @@ static void cmd_up(struct asq__conn *c, void *user)
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
     asq__redis_ask_time(r);
+    rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
     rc |= asq__scripts_load(c, &r->scripts);
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "format", format, NULL);
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "partitions", partitions, NULL);

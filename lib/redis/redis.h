@@ -9,6 +9,7 @@
 
 #include "redis/conn.h"
 #include "redis/keys.h"
+#include "redis/limit.h"
 #include "redis/redis_clock.h"
 #include "redis/script.h"
 #include "redis/url.h"
@@ -59,6 +60,10 @@ uint32_t asq__redis_partitions(const struct asq__redis *r);
  * tell. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);
 void asq__redis_ask_policy(struct asq__redis *r); /* the answer comes later */
+/* How long a string it takes as an argument: see limit.h. To be asked about again once a second or so. */
+size_t asq__redis_max_string(const struct asq__redis *r);
+void asq__redis_refused_string(struct asq__redis *r, size_t n);
+void asq__redis_look_at_limit(struct asq__redis *r);
 
 /* The clock of Redis. It is known when the connection is up, unless an ACL forbids TIME, and asked for again at
  * each new connection. */

@@ -26,6 +26,9 @@ static const struct {
     { "ERR AUTH <password> called without any password", ASQ__REFUSED_LOGIN },
     { "ERR Client sent AUTH, but no password is set", ASQ__REFUSED_LOGIN },
     { "NOPERM", ASQ__REFUSED_ACCESS },
+    { "ERR Protocol error: invalid bulk length", ASQ__REFUSED_SIZE },
+    { "ERR Protocol error: too big", ASQ__REFUSED_SIZE },
+    { "ERR string exceeds maximum allowed size", ASQ__REFUSED_SIZE },
 };
 
 enum asq__refusal asq__reply_refusal(const redisReply *reply)

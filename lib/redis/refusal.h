@@ -16,6 +16,7 @@ enum asq__refusal {
     ASQ__REFUSED_MEMORY,  /* OOM: passes when memory is freed */
     ASQ__REFUSED_LOGIN,   /* user or password: passes when somebody mends them, here or there */
     ASQ__REFUSED_ACCESS,  /* NOPERM: the user lacks a command, key or channel */
+    ASQ__REFUSED_SIZE,    /* a string is longer than Redis takes, and will be the next time: see limit.h */
     ASQ__REFUSED_COMMAND, /* the command itself is wrong, or unknown there */
 };
 

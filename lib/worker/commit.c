@@ -28,8 +28,11 @@ enum {
     KEYS = 5, /* of a partition, before those of results */
     FULL_CALLS = 512,
     RETRY_MS = 500,
-    REFUSED_MS = 500
+    REFUSED_MS = 500,
+    RESULT_ROOM = 512 /* bytes kept free for each result of a batch that is still to come */
 };
+#define RECORD_BYTES                                                                               \
+    ((size_t) 512 * 1024 * 1024) /* what Redis has for a string, unless told otherwise */
 #define BYTES_PER_SCRIPT ((size_t) 8 * 1024 * 1024)
 
 /* An agent's new record, or its end. */
@@ -76,6 +79,7 @@ struct asq__commit {
     size_t csets, cpieces, cremoved, cmarks, cinner, cdeads;
     size_t bytes;
     size_t calls;
+    unsigned losses; /* of the connection, that it may be to blame for */
 };
 
 /* Room for one more element; false when memory is short. */
@@ -135,6 +139,26 @@ static struct asq__commit *open_commit(struct asq__partition *p)
     if (asq__list_empty(&p->ready))
         asq__list_add(&p->w->ready, &p->ready);
     return c;
+}
+
+static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n);
+
+/* The commit that a call's outcome of so many bytes goes to. One that is large enough leaves before: none of its
+ * strings may be longer than Redis takes, however many results of a batch end in one cycle. */
+static struct asq__commit *commit_for(struct asq__partition *p, size_t more)
+{
+    struct asq__commit *c = p->open;
+    size_t limit = asq__redis_max_string(p->w->redis) / 2;
+    if (limit > BYTES_PER_SCRIPT)
+        limit = BYTES_PER_SCRIPT;
+    if (c && c->bytes && c->bytes + more > limit) {
+        asq__list_del(&p->ready);
+        p->open = NULL;
+        asq__list_add(&p->commits, &c->node);
+        if (!p->recovering) /* else it leaves in its order, when it is known what came before */
+            send_script(p->w, &c, 1);
+    }
+    return open_commit(p);
 }
 
 bool asq__commits_pending(const struct asq__partition *p)
@@ -218,11 +242,53 @@ static bool add_inner(struct asq__commit *c, const struct asq__run *run)
     return true;
 }
 
+/* What the results of a batch may have together: its record is one string. */
+static size_t record_limit(const struct asq__process *w)
+{
+    size_t limit = asq__redis_max_string(w->redis);
+    return limit < RECORD_BYTES ? limit : RECORD_BYTES;
+}
+
+size_t asq__commit_result_room(const struct asq__wcall *c)
+{
+    const struct asq__entry *e = c->entry;
+    if (e->batch->n_jobs == 1)
+        return 0;
+    size_t limit = record_limit(e->part->w);
+    size_t others = e->result_bytes + e->unfinished * RESULT_ROOM;
+    return limit > others ? limit - others : 1;
+}
+
+/* Calls of a batch that run at the same time know of each other's results only now. */
+static bool fits_record(const struct asq__entry *e, size_t n)
+{
+    return e->batch->n_jobs == 1 || e->result_bytes + n <= record_limit(e->part->w);
+}
+
+static void put_large(const struct asq__entry *e, uint32_t index, const asq_error *where, size_t n,
+                      struct asq__buf *out)
+{
+    struct asq__error text;
+    asq__error_init(&text);
+    asq__error_set(
+        &text, ASQ_ELIMIT,
+        "the call has run and its effect stays, but its result of %zu bytes does not fit "
+        "beside those of its batch (%zu bytes) into what this Redis takes as one string, %zu "
+        "bytes",
+        n, e->result_bytes, record_limit(e->part->w));
+    asq__error_where(&text, where->class_name, where->method, where->agent_id, where->worker,
+                     where->call_id);
+    asq__result_put_failure(index, &text.pub, false, out);
+    asq__error_clear(&text);
+}
+
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
 {
     struct asq__entry *e = call->entry;
     struct asq__partition *p = e->part;
-    struct asq__commit *c = open_commit(p);
+    size_t n = run && !error ? run->effect.value.len : 0;
+    struct asq__commit *c =
+        commit_for(p, n + (run && run->effect.record ? run->effect.record->n : 0));
     bool ok = c != NULL;
     e->unfinished--;
     if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
@@ -237,10 +303,13 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
                                     &piece->frame);
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
+        else if (!fits_record(e, n))
+            put_large(e, call->index, &run->ctx.error.pub, n, &piece->frame);
         else
             asq__result_put(call->index, run->effect.value.data, run->effect.value.len,
                             &piece->frame);
         c->bytes += piece->frame.len - before;
+        e->result_bytes += piece->frame.len - before;
         c->calls++;
         ok = !piece->frame.error;
         if (ok && e->unfinished == 0) {
@@ -375,6 +444,78 @@ static void begin_recovery(struct asq__partition *p)
     }
 }
 
+/* ---- strings that Redis does not take ---- */
+
+static size_t longest_string(const struct asq__commit *c)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < c->nsets; i++)
+        if (c->sets[i].record && c->sets[i].record->n > longest)
+            longest = c->sets[i].record->n;
+    for (size_t i = 0; i < c->npieces; i++)
+        if (c->pieces[i].frame.len > longest)
+            longest = c->pieces[i].frame.len;
+    for (size_t i = 0; i < c->ndeads; i++)
+        if (c->deads[i].n > longest)
+            longest = c->deads[i].n;
+    return longest;
+}
+
+/* A commit of this partition has a string that Redis does not take, however often it is sent. What the partition has in
+ * memory goes: its calls run again from what Redis has, and the one that makes such a string fails, for the limit
+ * is known by now. False: all of its strings are short enough. */
+static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
+{
+    char why[200];
+    size_t n, limit = asq__redis_max_string(p->w->redis);
+    if (c->bytes <= limit || (n = longest_string(c)) <= limit)
+        return false;
+    snprintf(
+        why, sizeof why,
+        "a result or state of %zu bytes is more than this Redis takes as one string (%zu); the call "
+        "that it is of will fail",
+        n, limit);
+    asq__partition_fence(p, why);
+    return true;
+}
+
+/* Redis has refused a script for the length of one of its strings, the longest one. */
+static void refused_large(struct script *s)
+{
+    struct asq__process *w = s->w;
+    size_t longest = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct asq__commit *c = find_commit(&s->sections[i]);
+        size_t n = c ? longest_string(c) : 0;
+        longest = n > longest ? n : longest;
+    }
+    asq__redis_refused_string(w->redis, longest);
+    asq__process_learn_limit(w);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct asq__commit *c = find_commit(&s->sections[i]);
+        if (c)
+            give_up_large(c->part, c);
+    }
+}
+
+/* The connection was lost while a script was under way. One that is so large that it may be why is sent again some
+ * times, for connections are lost for other reasons; then it is taken for refused. Of those that were under way
+ * the first one is suspected. */
+static void note_loss(struct script *s)
+{
+    struct asq__process *w = s->w;
+    for (size_t i = 0; i < s->n && !w->suspected; i++) {
+        struct asq__commit *c = find_commit(&s->sections[i]);
+        if (!c || longest_string(c) < ASQ__LIMIT_SUSPECT)
+            continue;
+        w->suspected = true;
+        if (++c->losses >= ASQ__LIMIT_LOSSES)
+            refused_large(s);
+    }
+}
+
+/* ---- answers ---- */
+
 static void section_answered(const struct section *s, const redisReply *reply)
 {
     struct asq__partition *p = s->part;
@@ -403,6 +544,14 @@ static void section_answered(const struct section *s, const redisReply *reply)
     begin_recovery(p);
 }
 
+/* A refusal that has nothing to do with the state of the server. When a script for several partitions is refused, each
+ * commit is sent again by itself; so one that is refused for what is in it holds nobody up but its own partition. */
+static bool concerns_one_partition(const redisReply *reply)
+{
+    enum asq__refusal how = asq__reply_refusal(reply);
+    return how == ASQ__REFUSED_ACCESS || how == ASQ__REFUSED_COMMAND;
+}
+
 static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user)
 {
     struct script *s = user;
@@ -410,10 +559,20 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     bool list = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->n;
     (void) conn;
     w->scripts_in_flight--;
+    if (!reply)
+        note_loss(s);
     if (reply && !list) {
-        if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
+            refused_large(s);
+        } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
             asq__script_forget(asq__redis_scripts(w->redis, s->sections[0].part->number),
                                ASQ__SCRIPT_COMMIT);
+        } else if (s->n == 1 && concerns_one_partition(reply)) {
+            asq__process_log_some(
+                w, ASQ_LOG_ERROR,
+                "partition %u: Redis refuses its commit; it is tried again, and no calls "
+                "of this partition are started: %s",
+                s->sections[0].part->number, reply->str);
         } else {
             /* Kept and tried again; no new calls meanwhile. */
             if (!w->refused_until_ms)
@@ -591,6 +750,8 @@ void asq__commits_send(struct asq__process *w)
         asq__list_add(&p->commits, &c->node);
         if (p->recovering)
             continue; /* leaves in its order, when it is known what came before */
+        if (c->bytes > asq__redis_max_string(w->redis) && give_up_large(p, c))
+            continue;
         commits[n++] = c;
         bytes += c->bytes;
         if (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT) {
@@ -624,6 +785,9 @@ static struct asq__partition *answered(struct question *q)
 static void recovered(struct asq__partition *p)
 {
     p->recovering = false;
+    ASQ__LIST_EACH (it, &p->commits)
+        if (give_up_large(p, ASQ__CONTAINER(it, struct asq__commit, node)))
+            return;
     ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
         if (p->recovering)
@@ -760,6 +924,15 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
                      const char *reason, uint32_t attempts, const void *batch, size_t n)
 {
     struct asq__commit *c = open_commit(p);
+    size_t limit = asq__redis_max_string(p->w->redis);
+    char too_large[600];
+    if (n > limit) {
+        snprintf(too_large, sizeof too_large,
+                 "%s; its %zu bytes are not kept, for this Redis takes %zu as one string", reason,
+                 n, limit);
+        reason = too_large;
+        n = 0;
+    }
     struct dead d = { strdup(label), strdup(call), strdup(reason), attempts, malloc(n + 1), n };
     if (!c || !d.label || !d.call || !d.reason || !d.batch || !GROW(c, deads)) {
         dead_release(&d);

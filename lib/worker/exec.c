@@ -25,6 +25,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     asq__ctx_init(&run->ctx, &w->env);
     run->ctx.call_id = run->call_id;
     run->ctx.epoch = e->part->epoch;
+    run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
     run->ctx.impl = run;
     if (job->chain && job->chain->n_links)

@@ -110,7 +110,7 @@ static void push(struct asq__partition *p, const char *client, const void *data,
     size_t channel_n = asq__keys_channel(asq__redis_keys(p->w->redis), client, channel);
     const char *argv[] = { "PUBLISH", channel, data };
     size_t lens[] = { 7, channel_n, n };
-    if (*client)
+    if (*client && n <= asq__redis_max_string(p->w->redis)) /* else it reads the record */
         asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
 }
 
@@ -251,6 +251,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     Asqueue__Results *results;
     char why[200];
     asq__arena_init(&arena, asq__results_room(data, n));
+    e->result_bytes = n;
     if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
         /* Someone else's bytes under our key. What ran or not cannot be told from it; the commit will
          * write over it. */

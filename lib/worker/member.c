@@ -26,6 +26,7 @@ enum {
     HASH_LIVES_LEASES = 10,
     UNWANTED_LEASES = 2,
     BEAT_RETRY_MS = 200,
+    MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     MOVES_OF_LIFE = 2 /* of the beat of another process with the same id, for one that comes */
 };
 
@@ -657,6 +658,15 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
     asq_value *classes = rc == 0 ? asq__registry_describe(w->config.registry) : NULL;
     if (rc == 0)
         rc = classes ? asq_to_json(classes, 0, &m->classes) : ASQ_ENOMEM;
+    if (rc == 0 && strlen(m->classes) > MAX_CLASSES) {
+        /* A beat that Redis does not take is none. */
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "what this worker says of its classes has %zu bytes; as-ctl classes does not "
+            "show them",
+            strlen(m->classes));
+        strcpy(m->classes, "{}");
+    }
     asq_value_free(classes);
     if (rc < 0) {
         asq__table_release(&m->peers);

@@ -181,6 +181,12 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     check_stop(w);
 }
 
+void asq__process_learn_limit(struct asq__process *w)
+{
+    size_t limit = asq__redis_max_string(w->redis);
+    atomic_store(&w->env.max_string, limit == SIZE_MAX ? 0 : limit);
+}
+
 static void go_on_everywhere(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++) {
@@ -263,6 +269,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__backlog_try_again(w);
     asq__stuck_look(w);
     asq__lines_tell_rest(&w->lines, asq__now_ms_coarse());
+    asq__process_learn_limit(w); /* what was refused long ago is not believed any more */
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__partition_look_at_drain(&w->parts[i]);
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
@@ -303,9 +310,11 @@ static void on_up(struct asq__redis *redis, void *user)
             w, ASQ_LOG_WARNING,
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
             w->config.ns, w->nparts, w->config.partitions);
+    asq__process_learn_limit(w);
     asq__commits_doubt(w);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
+    w->suspected = false;
     asq__members_start(w->members);
     asq__commits_recover(w);
     go_on_everywhere(w);

@@ -95,6 +95,7 @@ struct asq__entry {
     size_t nchannels;
     struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
     size_t ncopies;
+    size_t result_bytes; /* in its record, with what is in commits */
     size_t unfinished;  /* calls */
     size_t uncommitted; /* commits with a piece of it that are not acknowledged */
     bool known;         /* in part->entries */
@@ -306,6 +307,7 @@ struct asq__process {
     /* The clock of Redis is at least the monotonic one plus this. See asq__redis_clock for more. */
     int64_t redis_minus_mono_ms;
     bool redis_clock_known;
+    bool suspected; /* of the last loss of the connection: a commit */
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
@@ -348,6 +350,8 @@ void asq__process_wake(struct asq__process *w);
 /* From any thread: gives the loop something to do, in the order of the calls. */
 void asq__process_hand_over(struct asq__process *w, struct asq__handover *h);
 bool asq__process_is_quiet(struct asq__process *w); /* on the loop: nothing is handed over */
+/* What is too large for Redis fails in the call that makes it. */
+void asq__process_learn_limit(struct asq__process *w);
 void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -551,6 +555,8 @@ void asq__inputs_free(struct asq__inputs *in);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);
 
 /* commit.c */
+/* How large the call's result may be, for the record of its batch to be one string; 0: no matter. */
+size_t asq__commit_result_room(const struct asq__wcall *c);
 void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
 void asq__commit_mark(struct asq__wcall *c);

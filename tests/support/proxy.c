@@ -99,8 +99,9 @@ static bool request(struct link *l)
         atomic_fetch_add(&control->held, found);
     }
     if (found && cut) {
-        atomic_store(&control->cut, 0);
-        if (cut == SUP_CUT_REQUEST) {
+        if (cut != SUP_CUT_EACH)
+            atomic_store(&control->cut, 0);
+        if (cut != SUP_CUT_ANSWER) {
             atomic_fetch_add(&control->cuts, 1);
             return false;
         }

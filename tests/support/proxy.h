@@ -14,8 +14,8 @@ const char *sup_proxy_url(const sup_proxy *p);
 void sup_proxy_free(sup_proxy *p);
 
 /* The connection on which the pattern is sent next breaks: before Redis gets it, or when Redis has
- * answered, which then nobody hears. */
-enum sup_cut { SUP_CUT_REQUEST = 1, SUP_CUT_ANSWER };
+ * answered, which then nobody hears. Each: so does every later one on which it is sent. */
+enum sup_cut { SUP_CUT_REQUEST = 1, SUP_CUT_ANSWER, SUP_CUT_EACH };
 void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern);
 bool sup_proxy_has_cut(const sup_proxy *p); /* since then */
 
