@@ -454,6 +454,8 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         free(where);
         goto fail;
     }
+    if (url->tls && url->tls_verify == ASQ__TLS_VERIFY_NO)
+        asq__log(h, ASQ_LOG_WARNING, "%s", asq__url_unverified_text);
     r->before_use = before_use;
     r->at_close = at_close;
     r->user = user;

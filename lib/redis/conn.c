@@ -1,27 +1,19 @@
 /*
- * conn.c: see conn.h. hiredis makes the socket (and TLS) and parses replies; commands are formatted
+ * conn.c: see conn.h. link.c makes the way to the server, hiredis parses replies; commands are formatted
  * straight into the write buffer and written without a pass through the loop.
  */
 #include "redis/conn.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
 #include <unistd.h>
-#ifdef HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#endif
 
+#include "redis/greeting.h"
+#include "redis/link.h"
 #include "redis/reply.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
-#include "value/fd.h"
 
 enum {
     BACKOFF_FIRST_MS = 20,
@@ -32,6 +24,8 @@ enum {
     KEPT_BUFFER = 4 * 1024 * 1024 /* hiredis gives a larger one back when it is empty */
 };
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
+#define MAX_REPLY     ((size_t) 2048 * 1024 * 1024) /* bytes that came, and of what is made of them */
+#define MAX_PENDING   ((size_t) 4 * 1024 * 1024)    /* commands without an answer */
 
 enum state { WAITING, CONNECTING, GREETING, UP };
 
@@ -45,22 +39,22 @@ struct asq__conn {
     struct asq__conn_config config;
     char *name;
     enum state state;
-    redisContext *ctx;
-#ifdef HAVE_HIREDIS_SSL
-    redisSSLContext *ssl;
-#endif
+    struct asq__link link;
+    redisReader *parser; /* NULL: not connected */
     ev_io reader, writer;
     ev_timer timer; /* WAITING: next try; CONNECTING, GREETING: timeout; UP: reply timeout */
     char *in;       /* what one read takes */
     size_t in_size;
     struct asq__arena replies; /* the reply that is read or handed out */
     struct asq__buf out;
-    size_t written;          /* of out */
-    int write_error;         /* errno: nothing can be written any more */
-    struct pending *pending; /* ring */
+    size_t written;                 /* of out */
+    char write_error[ASQ__TLS_WHY]; /* why nothing can be written any more; "": it can */
+    struct pending *pending;        /* ring */
     size_t first, count, cap;
-    int greetings; /* answers of the greeting still to come */
-    int failures;  /* in a row: to get up, or to stay up for a second */
+    int64_t deadline_ms; /* of getting up */
+    int greetings;       /* answers of the greeting still to come */
+    bool heard;          /* something was answered on this connection */
+    int failures;        /* in a row: to get up, or to stay up for a second */
     int64_t up_since_ms;
     unsigned seed;
     long long redis_id;
@@ -75,6 +69,8 @@ static void lost(struct asq__conn *c, int code, const char *why);
 
 static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user)
 {
+    if (c->count >= MAX_PENDING)
+        return ASQ_ELIMIT;
     if (c->count == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
         struct pending *p = malloc(cap * sizeof *p);
@@ -104,6 +100,7 @@ static struct pending pending_pop(struct asq__conn *c)
 
 static void destroy(struct asq__conn *c)
 {
+    asq__link_release(&c->link);
     asq__buf_release(&c->out);
     asq__arena_release(&c->replies);
     free(c->pending);
@@ -117,17 +114,14 @@ static void close_socket(struct asq__conn *c)
     ev_io_stop(c->config.loop, &c->reader);
     ev_io_stop(c->config.loop, &c->writer);
     ev_timer_stop(c->config.loop, &c->timer);
-    if (c->ctx)
-        redisFree(c->ctx);
-    c->ctx = NULL;
-#ifdef HAVE_HIREDIS_SSL
-    if (c->ssl)
-        redisFreeSSLContext(c->ssl);
-    c->ssl = NULL;
-#endif
+    asq__link_close(&c->link);
+    if (c->parser)
+        redisReaderFree(c->parser);
+    c->parser = NULL;
     asq__buf_reset(&c->out);
     c->written = 0;
-    c->write_error = 0;
+    c->write_error[0] = '\0';
+    c->heard = false;
     c->redis_id = 0;
 }
 
@@ -159,8 +153,10 @@ static void set_timer(struct asq__conn *c, double seconds)
 
 static void lost(struct asq__conn *c, int code, const char *why)
 {
-    char text[300];
+    char text[ASQ__TLS_WHY + 100];
     asq__err(text, sizeof text, code, "%s", why); /* `why` may live in what is freed now */
+    if (c->state == GREETING && !c->heard)
+        asq__link_pass_over(&c->link);
     if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
         c->failures = 0; /* else who drops it again and again backs off all the same */
     close_socket(c);
@@ -191,46 +187,28 @@ static void lost(struct asq__conn *c, int code, const char *why)
 
 static void write_out(struct asq__conn *c)
 {
-    if (c->write_error)
+    if (*c->write_error)
         return;
-#ifdef HAVE_HIREDIS_SSL
-    if (c->ssl) {
-        int done = 1;
-        if (c->out.len > c->written)
-            redisAppendFormattedCommand(c->ctx, (char *) c->out.data + c->written,
-                                        c->out.len - c->written);
-        asq__buf_reset(&c->out);
-        c->written = 0;
-        if (redisBufferWrite(c->ctx, &done) == REDIS_ERR) {
-            lost(c, ASQ_ECONN, c->ctx->errstr);
-            return;
-        }
-        if (!done)
-            ev_io_start(c->config.loop, &c->writer);
-        else
-            ev_io_stop(c->config.loop, &c->writer);
-        return;
-    }
-#endif
     while (c->written < c->out.len) {
-        ssize_t n =
-            send(c->ctx->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
-        if (n >= 0) {
-            c->written += (size_t) n;
-        } else if (errno == EAGAIN) {
-            ev_io_start(c->config.loop, &c->writer);
-            return;
-        } else if (errno != EINTR) {
+        ssize_t n = asq__link_send(&c->link, c->out.data + c->written, c->out.len - c->written);
+        if (n < 0) {
             /* Redis may have said why before it closed: that is read first, and tells that it is lost. */
-            c->write_error = errno;
+            asq__err(c->write_error, sizeof c->write_error, 0, "%s", c->link.why);
             ev_io_stop(c->config.loop, &c->writer);
             ev_feed_event(c->config.loop, &c->reader, EV_READ);
             return;
         }
+        if (n == 0) {
+            if (!c->link.send_wants_read)
+                ev_io_start(c->config.loop, &c->writer);
+            return;
+        }
+        c->written += (size_t) n;
     }
     asq__buf_reset(&c->out);
     c->written = 0;
-    ev_io_stop(c->config.loop, &c->writer);
+    if (!c->link.recv_wants_write)
+        ev_io_stop(c->config.loop, &c->writer);
 }
 
 /* A command has been appended to what there was `before`: its answer is waited for, or it is taken back. */
@@ -304,51 +282,47 @@ static void became_up(struct asq__conn *c)
     c->state = UP;
     c->up_since_ms = asq__now_ms_coarse();
     c->config.once = false; /* it was there: from now on it is waited for */
+    c->link.passed = 0;
     set_timer(c, c->config.reply_timeout_ms > 0 ? (double) c->config.reply_timeout_ms / 1000 : 0);
     if (c->config.up)
         c->config.up(c, c->config.user);
 }
 
+/* The step that was answered, as an address: callbacks have a pointer. */
+static const enum asq__greeting steps[] = { ASQ__GREETING_AUTH, ASQ__GREETING_SELECT,
+                                            ASQ__GREETING_ID, ASQ__GREETING_PING };
+
 static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    const char *what = user;
-    enum asq__refusal refusal = asq__reply_refusal(reply);
+    const enum asq__greeting *step = user;
+    char why[ASQ__GREETING_WHY];
     if (!reply || c->state != GREETING)
         return;
-    /* Neither is needed: who may not, or who cannot, goes on without. */
-    if ((refusal == ASQ__REFUSED_ACCESS || refusal == ASQ__REFUSED_COMMAND) &&
-        (strcmp(what, "PING") == 0 || strcmp(what, "CLIENT ID") == 0))
-        refusal = ASQ__REFUSED_NOT;
-    if (refusal != ASQ__REFUSED_NOT) {
-        char text[400];
-        int code = refusal == ASQ__REFUSED_LOGIN     ? ASQ_EAUTH
-                   : refusal == ASQ__REFUSED_FOR_NOW ? ASQ_EBUSY
-                                                     : ASQ_EREDIS;
-        if (asq__reply_is_error(reply, "NOAUTH"))
-            asq__err(text, sizeof text, code,
-                     "this Redis wants a password; give it in the URL (redis://:PASSWORD@HOST, "
-                     "unix:PATH?password=PASSWORD): %s",
-                     reply->str);
-        else if (code == ASQ_EAUTH)
-            asq__err(text, sizeof text, code, "Redis does not take the user or password: %s",
-                     reply->str);
-        else if (code == ASQ_EBUSY)
-            asq__err(text, sizeof text, code, "Redis cannot serve now: %s", reply->str);
-        else
-            asq__err(text, sizeof text, code, "%s: %s", what, reply->str);
-        lost(c, code, text);
+    int rc = asq__greeting_check(*step, reply, why);
+    if (rc < 0) {
+        lost(c, rc, why);
         return;
     }
-    if (strcmp(what, "CLIENT ID") == 0 && reply->type == REDIS_REPLY_INTEGER)
+    if (*step == ASQ__GREETING_ID && reply->type == REDIS_REPLY_INTEGER)
         c->redis_id = reply->integer;
     if (--c->greetings == 0)
         became_up(c);
 }
 
+static int append_greeting(struct asq__conn *c, enum asq__greeting step, int argc,
+                           const char *const *argv)
+{
+    union {
+        const enum asq__greeting *in;
+        void *out;
+    } user = { .in = &steps[step] };
+    c->greetings++;
+    return append(c, on_greeting, user.out, argc, argv, NULL);
+}
+
 static void greet(struct asq__conn *c)
 {
     const struct asq__url *url = c->config.url;
-    static char auth[] = "AUTH", sel[] = "SELECT", ping[] = "PING", id[] = "CLIENT ID";
     char db[16];
     int rc = 0;
     c->state = GREETING;
@@ -356,20 +330,16 @@ static void greet(struct asq__conn *c)
     if (url->password && *url->password) {
         const char *argv[] = { "AUTH", url->user && *url->user ? url->user : url->password,
                                url->password };
-        rc |= append(c, on_greeting, auth, url->user && *url->user ? 3 : 2, argv, NULL);
-        c->greetings++;
+        rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user && *url->user ? 3 : 2, argv);
     }
     if (url->db) {
         asq__err(db, sizeof db, 0, "%d", url->db);
-        rc |= append(c, on_greeting, sel, 2, (const char *[]){ "SELECT", db }, NULL);
-        c->greetings++;
+        rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });
     }
     /* A name helps who looks at CLIENT LIST; its refusal (an ACL) is no failure. */
     rc |= append(c, NULL, NULL, 3, (const char *[]){ "CLIENT", "SETNAME", c->name }, NULL);
-    rc |= append(c, on_greeting, id, 2, (const char *[]){ "CLIENT", "ID" }, NULL);
-    /* PING shows whether Redis is still loading its data. */
-    rc |= append(c, on_greeting, ping, 1, (const char *[]){ "PING" }, NULL);
-    c->greetings += 2;
+    rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
+    rc |= append_greeting(c, ASQ__GREETING_PING, 1, (const char *[]){ "PING" });
     if (rc < 0)
         lost(c, ASQ_ECONN, "out of memory");
     else
@@ -378,28 +348,55 @@ static void greet(struct asq__conn *c)
 
 /* ---- events ---- */
 
+/* Milliseconds from now, at least one. */
+static void set_timer_ms(struct asq__conn *c, int64_t ms)
+{
+    set_timer(c, (double) (ms > 0 ? ms : 1) / 1000);
+}
+
+/* On the way to the server: waits for what the link waits for, greets when it is there. rc: of the link. */
+static void follow_link(struct asq__conn *c, int rc)
+{
+    bool writing = false;
+    if (rc < 0) {
+        lost(c, ASQ_ECONN, c->link.why);
+        return;
+    }
+    ev_io_stop(c->config.loop, &c->reader);
+    ev_io_stop(c->config.loop, &c->writer);
+    if (rc == 0) {
+        int fd = asq__link_fd(&c->link, &writing);
+        ev_io *w = writing ? &c->writer : &c->reader;
+        if (fd >= 0) {
+            ev_io_set(w, fd, writing ? EV_WRITE : EV_READ);
+            ev_io_start(c->config.loop, w);
+        }
+        set_timer_ms(c, asq__link_wait_ms(&c->link));
+        return;
+    }
+    ev_io_set(&c->reader, c->link.fd, EV_READ);
+    ev_io_set(&c->writer, c->link.fd, EV_WRITE);
+    ev_io_start(c->config.loop, &c->reader);
+    set_timer_ms(c, c->deadline_ms - asq__now_ms());
+    greet(c);
+}
+
 /* Reads once. False: the connection was lost. */
 static bool read_in(struct asq__conn *c, bool *ret_more)
 {
-#ifdef HAVE_HIREDIS_SSL
-    if (c->ssl) {
-        if (redisBufferRead(c->ctx) == REDIS_ERR) {
-            lost(c, ASQ_ECONN, c->ctx->errstr);
-            return false;
-        }
-        *ret_more = c->ctx->reader->len > c->ctx->reader->pos;
-        return true;
-    }
-#endif
-    ssize_t n = recv(c->ctx->fd, c->in, c->in_size, 0);
-    *ret_more = n == (ssize_t) c->in_size || (n < 0 && errno == EINTR);
-    if (n > 0 && redisReaderFeed(c->ctx->reader, c->in, (size_t) n) != REDIS_OK)
+    ssize_t n = asq__link_recv(&c->link, c->in, c->in_size);
+    *ret_more = n == (ssize_t) c->in_size || asq__link_has_more(&c->link);
+    if (n > 0 && redisReaderFeed(c->parser, c->in, (size_t) n) != REDIS_OK)
         lost(c, ASQ_ECONN, "out of memory for what Redis sends");
-    else if (n == 0)
-        lost(c, ASQ_ECONN, "Redis closed the connection");
-    else if (n < 0 && errno != EINTR && (errno != EAGAIN || c->write_error))
-        lost(c, ASQ_ECONN, strerror(c->write_error ? c->write_error : errno));
-    return c->ctx != NULL;
+    else if (n > 0 && c->parser->len - c->parser->pos > MAX_REPLY)
+        lost(c, ASQ_ECONN, "Redis sends more than anything that it was asked for");
+    else if (n < 0)
+        lost(c, ASQ_ECONN, *c->write_error ? c->write_error : c->link.why);
+    else if (n == 0 && *c->write_error)
+        lost(c, ASQ_ECONN, c->write_error);
+    else if (c->link.recv_wants_write)
+        ev_io_start(c->config.loop, &c->writer);
+    return c->parser != NULL;
 }
 
 /* Is it what a subscriber's command is answered with, and no message? */
@@ -409,86 +406,76 @@ static bool confirms(const redisReply *reply)
            strcmp(reply->element[0]->str, "subscribe") == 0;
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+/* What came is no protocol of Redis, or too much. */
+static void not_understood(struct asq__conn *c)
 {
-    struct asq__conn *c = w->data;
-    bool more = true;
-    (void) loop;
-    (void) revents;
-    c->busy++;
-    for (int reads = 0; c->ctx && more && reads < READS_PER_EVENT; reads++) {
-        if (!read_in(c, &more))
+    bool alert = !c->heard && !c->link.tls && c->in[0] == 0x15;
+    lost(c, ASQ_ECONN,
+         alert ? "the server speaks TLS at this port: use rediss:" : c->parser->errstr);
+}
+
+static void take_replies(struct asq__conn *c)
+{
+    void *out = NULL;
+    while (c->parser) {
+        if (redisReaderGetReply(c->parser, &out) != REDIS_OK) {
+            not_understood(c);
             break;
-        void *out = NULL;
-        while (c->ctx) {
-            if (redisGetReplyFromReader(c->ctx, &out) == REDIS_ERR) {
-                lost(c, ASQ_ECONN, c->ctx->errstr);
-                break;
-            }
-            if (!out)
-                break;
-            redisReply *reply = out;
-            if (c->config.subscriber && c->state == UP) {
-                if (c->count && confirms(reply))
-                    pending_pop(c);
-                c->config.push(c, reply, c->config.user);
-            } else if (c->count) {
-                struct pending p = pending_pop(c);
-                if (p.fn)
-                    p.fn(c, reply, p.user);
-            } else {
-                lost(c, ASQ_ECONN, "an answer that nobody asked for");
-            }
-            asq__arena_reset(&c->replies);
-            if (c->freed)
-                break;
         }
-        if (c->freed)
+        if (!out)
             break;
+        redisReply *reply = out;
+        c->heard = true;
+        if (c->config.subscriber && c->state == UP) {
+            if (c->count && confirms(reply))
+                pending_pop(c);
+            c->config.push(c, reply, c->config.user);
+        } else if (c->count) {
+            struct pending p = pending_pop(c);
+            if (p.fn)
+                p.fn(c, reply, p.user);
+        } else {
+            lost(c, ASQ_ECONN, "an answer that nobody asked for");
+        }
+        asq__arena_reset(&c->replies);
     }
+}
+
+static void read_replies(struct asq__conn *c)
+{
+    bool more = true;
+    int reads = 0;
+    for (; c->parser && more && reads < READS_PER_EVENT; reads++) {
+        if (!read_in(c, &more))
+            return;
+        take_replies(c);
+    }
+    if (c->parser && asq__link_has_more(&c->link))
+        ev_feed_event(c->config.loop, &c->reader, EV_READ); /* the socket does not show it */
+}
+
+/* The end of an event. */
+static void leave(struct asq__conn *c)
+{
     c->busy--;
     if (c->freed && !c->busy)
         destroy(c);
 }
 
-static void on_connected(struct asq__conn *c)
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    int error = 0;
-    socklen_t n = sizeof error;
-    if (getsockopt(c->ctx->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-        error = errno;
-    if (error) {
-        lost(c, ASQ_ECONN, strerror(error));
-        return;
+    struct asq__conn *c = w->data;
+    (void) loop;
+    (void) revents;
+    c->busy++;
+    if (c->state == CONNECTING) {
+        follow_link(c, asq__link_step(&c->link));
+    } else if (c->parser) {
+        read_replies(c);
+        if (c->parser && c->link.send_wants_read)
+            write_out(c);
     }
-    if (!c->config.url->path) {
-        int on = 1, idle = 10, interval = 5, probes = 3;
-        setsockopt(c->ctx->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(c->ctx->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-        setsockopt(c->ctx->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-        setsockopt(c->ctx->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-        setsockopt(c->ctx->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    }
-    c->ctx->flags |= REDIS_CONNECTED;
-    ev_io_stop(c->config.loop, &c->writer);
-    ev_io_start(c->config.loop, &c->reader);
-#ifdef HAVE_HIREDIS_SSL
-    if (c->config.url->tls) {
-        redisSSLContextError failure = REDIS_SSL_CTX_NONE;
-        const char *ca = getenv("ASQUEUE_TLS_CA");
-        c->ssl = redisCreateSSLContext(ca, ca ? NULL : "/etc/ssl/certs", getenv("ASQUEUE_TLS_CERT"),
-                                       getenv("ASQUEUE_TLS_KEY"), c->config.url->host, &failure);
-        if (!c->ssl) {
-            lost(c, ASQ_ECONN, redisSSLContextGetError(failure));
-            return;
-        }
-        if (redisInitiateSSLWithContext(c->ctx, c->ssl) != REDIS_OK) {
-            lost(c, ASQ_ECONN, c->ctx->errstr);
-            return;
-        }
-    }
-#endif
-    greet(c);
+    leave(c);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
@@ -497,13 +484,15 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
     (void) loop;
     (void) revents;
     c->busy++;
-    if (c->state == CONNECTING)
-        on_connected(c);
-    else if (c->ctx && (c->state == GREETING || c->state == UP))
-        write_out(c);
-    c->busy--;
-    if (c->freed && !c->busy)
-        destroy(c);
+    if (c->state == CONNECTING) {
+        follow_link(c, asq__link_step(&c->link));
+    } else if (c->parser) {
+        if (c->link.recv_wants_write)
+            read_replies(c);
+        if (c->parser)
+            write_out(c);
+    }
+    leave(c);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
@@ -514,10 +503,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     c->busy++;
     if (c->state == WAITING) {
         start_connecting(c);
-    } else if (c->state != UP) {
-        lost(c, ASQ_ECONN,
-             c->state == CONNECTING ? "no connection within the connect timeout"
-                                    : "no answer within the connect timeout");
+    } else if (c->state == CONNECTING) {
+        follow_link(c, asq__link_step(&c->link));
+    } else if (c->state == GREETING) {
+        lost(c, ASQ_ECONN, "connected, but no answer within the connect timeout");
     } else {
         int64_t limit = c->config.reply_timeout_ms;
         int64_t waited = c->count ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
@@ -526,31 +515,21 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
         else
             set_timer(c, (double) (limit - waited + 10) / 1000);
     }
-    c->busy--;
-    if (c->freed && !c->busy)
-        destroy(c);
+    leave(c);
 }
 
 static void start_connecting(struct asq__conn *c)
 {
-    const struct asq__url *url = c->config.url;
-    c->ctx = url->path ? redisConnectUnixNonBlock(url->path)
-                       : redisConnectNonBlock(url->host, url->port);
-    if (!c->ctx || c->ctx->err) {
-        lost(c, ASQ_ECONN, c->ctx ? c->ctx->errstr : "out of memory");
+    c->parser = redisReaderCreate();
+    if (!c->parser) {
+        lost(c, ASQ_ECONN, "out of memory");
         return;
     }
-    if ((c->ctx->fd = asq__fd_keep(c->ctx->fd)) < 0) {
-        lost(c, ASQ_ECONN, strerror(errno));
-        return;
-    }
-    asq__reply_in_arena(c->ctx->reader, &c->replies);
-    c->ctx->reader->maxbuf = KEPT_BUFFER;
+    asq__reply_in_arena(c->parser, &c->replies);
+    c->parser->maxbuf = KEPT_BUFFER;
     c->state = CONNECTING;
-    ev_io_set(&c->reader, c->ctx->fd, EV_READ);
-    ev_io_set(&c->writer, c->ctx->fd, EV_WRITE);
-    ev_io_start(c->config.loop, &c->writer);
-    set_timer(c, (double) c->config.connect_timeout_ms / 1000);
+    c->deadline_ms = asq__deadline_ms(c->config.connect_timeout_ms);
+    follow_link(c, asq__link_open(&c->link, c->config.connect_timeout_ms));
 }
 
 int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
@@ -568,7 +547,8 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
         free(c);
         return ASQ_ENOMEM;
     }
-    asq__arena_init(&c->replies, SIZE_MAX);
+    asq__arena_init(&c->replies, MAX_REPLY);
+    asq__link_init(&c->link, config->url);
     c->config.name = c->name;
     c->seed = (unsigned) getpid() ^ (unsigned) (uintptr_t) c ^ (unsigned) asq__now_ms();
     asq__buf_init(&c->out, MAX_UNWRITTEN);
@@ -649,64 +629,4 @@ size_t asq__conn_unanswered(const struct asq__conn *c)
 long long asq__conn_redis_id(const struct asq__conn *c)
 {
     return c->redis_id;
-}
-
-/* ---- the blocking kind ---- */
-
-int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t timeout_ms,
-                       redisContext **ret, char *err, size_t errlen)
-{
-    struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
-    redisContext *ctx = url->path ? redisConnectUnixWithTimeout(url->path, tv)
-                                  : redisConnectWithTimeout(url->host, url->port, tv);
-    if (!ctx)
-        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    int rc = 0;
-    if (ctx->err) {
-        rc = asq__err(err, errlen, ASQ_ECONN, "%s", ctx->errstr);
-        goto fail;
-    }
-    if ((ctx->fd = asq__fd_keep(ctx->fd)) < 0) {
-        rc = asq__err(err, errlen, ASQ_ECONN, "%s", strerror(errno));
-        goto fail;
-    }
-    redisSetTimeout(ctx, tv);
-#ifdef HAVE_HIREDIS_SSL
-    if (url->tls) {
-        const char *ca = getenv("ASQUEUE_TLS_CA");
-        redisSSLContext *ssl =
-            redisCreateSSLContext(ca, ca ? NULL : "/etc/ssl/certs", getenv("ASQUEUE_TLS_CERT"),
-                                  getenv("ASQUEUE_TLS_KEY"), url->host, NULL);
-        if (!ssl || redisInitiateSSLWithContext(ctx, ssl) != REDIS_OK) {
-            rc = asq__err(err, errlen, ASQ_ECONN, "TLS: %s", ctx->err ? ctx->errstr : "no context");
-            if (ssl)
-                redisFreeSSLContext(ssl);
-            goto fail;
-        }
-        redisFreeSSLContext(ssl); /* OpenSSL counts references; the connection keeps its own */
-    }
-#endif
-    if (url->password && *url->password) {
-        redisReply *r = url->user && *url->user
-                            ? redisCommand(ctx, "AUTH %s %s", url->user, url->password)
-                            : redisCommand(ctx, "AUTH %s", url->password);
-        if (!r || r->type == REDIS_REPLY_ERROR)
-            rc = asq__err(err, errlen, r ? ASQ_EAUTH : ASQ_ECONN, "AUTH: %s", asq__reply_text(r));
-        freeReplyObject(r);
-    }
-    if (rc == 0 && url->db) {
-        redisReply *r = redisCommand(ctx, "SELECT %d", url->db);
-        if (!r || r->type == REDIS_REPLY_ERROR)
-            rc =
-                asq__err(err, errlen, r ? ASQ_EREDIS : ASQ_ECONN, "SELECT: %s", asq__reply_text(r));
-        freeReplyObject(r);
-    }
-    if (rc == 0) {
-        freeReplyObject(redisCommand(ctx, "CLIENT SETNAME %s", name));
-        *ret = ctx;
-        return 0;
-    }
-fail:
-    redisFree(ctx);
-    return rc;
 }

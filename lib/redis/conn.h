@@ -3,6 +3,8 @@
  * and when it is lost connects again with jittered backoff, until it is freed. It queues nothing while
  * it is down: who uses it sends again from `up`, because only they know what may be sent twice.
  *
+ * Connections for threads that wait for each answer are in sync.h.
+ *
  * States: WAITING (for the next try) → CONNECTING → GREETING (AUTH, SELECT, …) → UP → WAITING …
  *
  * Every command's callback is called exactly once: with the reply, or with NULL when the connection
@@ -56,7 +58,7 @@ void asq__conn_drop(struct asq__conn *c, const char *why);
 void asq__conn_fail(struct asq__conn *c, int code, const char *why);
 
 /* Appends a command; it is written from the loop, or by asq__conn_flush. fn may be NULL. On failure fn
- * is not called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM. lens NULL: the arguments are strings. */
+ * is not called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM, ASQ_ELIMIT (too much waits). lens NULL: the arguments are strings. */
 int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
                    const char *const *argv, const size_t *lens);
 /* The same for string arguments, ended by NULL. */
@@ -70,10 +72,5 @@ size_t asq__conn_unwritten(const struct asq__conn *c);
 size_t asq__conn_unanswered(const struct asq__conn *c);
 /* The id that Redis gave this connection (CLIENT ID), 0 while not up. */
 long long asq__conn_redis_id(const struct asq__conn *c);
-
-/* A blocking connection for threads of their own (the beat): connected, authenticated, database
- * selected. Free with redisFree. */
-int asq__conn_blocking(const struct asq__url *url, const char *name, int64_t timeout_ms,
-                       redisContext **ret, char *err, size_t errlen);
 
 #endif

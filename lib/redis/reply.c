@@ -3,7 +3,6 @@
  */
 #include "redis/reply.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* hiredis 1.0 counts elements as size_t, and knows more types. */
@@ -12,6 +11,8 @@ typedef size_t count_t;
 #else
 typedef int count_t;
 #endif
+
+enum { MAX_ELEMENTS = 16 * 1024 * 1024 };
 
 static redisReply *reply_new(const redisReadTask *task)
 {
@@ -41,8 +42,8 @@ static void *create_string(const redisReadTask *task, char *str, size_t n)
 static void *create_array(const redisReadTask *task, count_t n)
 {
     redisReply *r = reply_new(task);
-    if (!r || (size_t) n > SIZE_MAX / sizeof(redisReply *))
-        return NULL;
+    if (!r || (size_t) n > MAX_ELEMENTS)
+        return NULL; /* nothing that is asked for has so many: they are not here yet, only their number */
     r->elements = (size_t) n;
     if (n > 0) {
         r->element = asq__arena_alloc(task->privdata, (size_t) n * sizeof(redisReply *));

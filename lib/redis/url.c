@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,15 @@
 #include <sys/un.h>
 
 #include "asqueue.h"
+#include "redis/lookup.h"
 #include "value/buf.h"
 #include "value/error.h"
+
+enum { RESOLVE_MS = 5000 };
+
+const char asq__url_unverified_text[] =
+    "verify=no: whoever answers at this address is taken for the Redis that is meant, and gets the "
+    "password; give its CA by cacert= instead";
 
 static int no_memory(char *err, size_t errlen)
 {
@@ -90,6 +96,22 @@ static int number(const char *s, size_t n, long min, long max, const char *what,
 
 /* ---- ?name=value&… ---- */
 
+static int verification(struct asq__url *u, const char *value, size_t n, char *err, size_t errlen)
+{
+    static const char *const names[] = {
+        [ASQ__TLS_VERIFY_FULL] = "full", [ASQ__TLS_VERIFY_CA] = "ca", [ASQ__TLS_VERIFY_NO] = "no"
+    };
+    for (int i = 0; i < 3; i++)
+        if (n == strlen(names[i]) && memcmp(value, names[i], n) == 0) {
+            u->tls_verify = (enum asq__tls_verify) i;
+            return 0;
+        }
+    return asq__err(err, errlen, ASQ_EINVAL,
+                    "the URL's verify is '%.*s'; known: full (the default), ca (any host of the "
+                    "CA's), no (anybody)",
+                    (int) (n > 40 ? 40 : n), value);
+}
+
 static int parameter(struct asq__url *u, const char *name, size_t name_n, const char *value,
                      size_t n, char *err, size_t errlen)
 {
@@ -99,6 +121,17 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
 #define IS(text) (name_n == sizeof text - 1 && memcmp(name, text, name_n) == 0)
     if (redis && IS("ns"))
         return take(&u->ns, value, n, "ns", err, errlen);
+    if (u->tls && (IS("cacert") || IS("cert") || IS("key") || IS("sni"))) {
+        char **to = IS("cacert") ? &u->tls_ca
+                    : IS("cert") ? &u->tls_cert
+                    : IS("key")  ? &u->tls_key
+                                 : &u->tls_sni;
+        return n ? take(to, value, n, "TLS parameter", err, errlen)
+                 : asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
+                            name);
+    }
+    if (u->tls && IS("verify"))
+        return verification(u, value, n, err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("user"))
         return take(&u->user, value, n, "user", err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("password"))
@@ -119,6 +152,7 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
     }
 #undef IS
     const char *known = u->scheme == ASQ__URL_UNIX    ? "db, ns, user, password"
+                        : u->tls                      ? "ns, cacert, cert, key, sni, verify"
                         : u->scheme == ASQ__URL_TCP   ? "ns"
                         : u->scheme == ASQ__URL_CHILD ? "processes, capacity"
                                                       : "none";
@@ -250,13 +284,15 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     } else if (STARTS("rediss://")) {
         u.scheme = ASQ__URL_TCP;
         u.tls = true;
-#ifdef HAVE_HIREDIS_SSL
+#ifdef HAVE_TLS
         rc = tcp(&u, text + 9, err, errlen);
+        if (rc == 0 && !(u.tls_files = asq__tls_new(u.tls_ca, u.tls_cert, u.tls_key)))
+            rc = no_memory(err, errlen);
 #else
         rc = asq__err(
             err, errlen, ASQ_ENOTSUP,
-            "rediss:// needs TLS, which this build does not have (it needs hiredis 1.0 or newer "
-            "with hiredis_ssl)");
+            "rediss:// needs TLS, which this build does not have: configure found no OpenSSL "
+            "(libssl-dev, openssl-devel)");
 #endif
     } else if (STARTS("unix:")) {
         u.scheme = ASQ__URL_UNIX;
@@ -286,8 +322,17 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from)
     u.user = from->user ? strdup(from->user) : NULL;
     u.password = from->password ? strdup(from->password) : NULL;
     u.ns = from->ns ? strdup(from->ns) : NULL;
+    u.tls_ca = from->tls_ca ? strdup(from->tls_ca) : NULL;
+    u.tls_cert = from->tls_cert ? strdup(from->tls_cert) : NULL;
+    u.tls_key = from->tls_key ? strdup(from->tls_key) : NULL;
+    u.tls_sni = from->tls_sni ? strdup(from->tls_sni) : NULL;
+#ifdef HAVE_TLS
+    u.tls_files = asq__tls_ref(from->tls_files);
+#endif
     if ((from->host && !u.host) || (from->path && !u.path) || (from->user && !u.user) ||
-        (from->password && !u.password) || (from->ns && !u.ns)) {
+        (from->password && !u.password) || (from->ns && !u.ns) || (from->tls_ca && !u.tls_ca) ||
+        (from->tls_cert && !u.tls_cert) || (from->tls_key && !u.tls_key) ||
+        (from->tls_sni && !u.tls_sni)) {
         asq__url_release(&u);
         return ASQ_ENOMEM;
     }
@@ -304,6 +349,13 @@ void asq__url_release(struct asq__url *u)
     free(u->user);
     free(u->password);
     free(u->ns);
+    free(u->tls_ca);
+    free(u->tls_cert);
+    free(u->tls_key);
+    free(u->tls_sni);
+#ifdef HAVE_TLS
+    asq__tls_unref(u->tls_files);
+#endif
     memset(u, 0, sizeof *u);
 }
 
@@ -348,6 +400,14 @@ static void put_text(struct asq__buf *b, char *sep, const char *name, const char
     if (text) {
         put_name(b, sep, name);
         put_escaped(b, text);
+    }
+}
+
+static void put_path(struct asq__buf *b, char *sep, const char *name, const char *path)
+{
+    if (path) {
+        put_name(b, sep, name);
+        put_escaped_but(b, path, "-._~/");
     }
 }
 
@@ -399,6 +459,12 @@ char *asq__url_format(const struct asq__url *u, bool hide_password)
     case ASQ__URL_TCP:
         asq__buf_puts(&b, u->tls ? "rediss://" : "redis://");
         put_authority(&b, u, hide_password);
+        put_path(&b, &sep, "cacert", u->tls_ca);
+        put_path(&b, &sep, "cert", u->tls_cert);
+        put_path(&b, &sep, "key", u->tls_key);
+        put_text(&b, &sep, "sni", u->tls_sni);
+        if (u->tls_verify != ASQ__TLS_VERIFY_FULL)
+            put_text(&b, &sep, "verify", u->tls_verify == ASQ__TLS_VERIFY_CA ? "ca" : "no");
         break;
     case ASQ__URL_UNIX:
         asq__buf_puts(&b, "unix:");
@@ -445,25 +511,38 @@ static bool is_loopback(const struct sockaddr *a)
            (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
+static bool is_here(const struct sockaddr *a, const struct ifaddrs *own)
+{
+    bool here = is_loopback(a);
+    for (const struct ifaddrs *i = own; i && !here; i = i->ifa_next)
+        here = same_address(a, i->ifa_addr);
+    return here;
+}
+
 bool asq__url_is_local(const struct asq__url *u)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    struct asq__address one;
+    struct asq__lookup *lookup = NULL;
+    const struct asq__address *found = &one;
     struct ifaddrs *own = NULL;
-    bool local = true;
+    int n = 1;
     if (u->scheme != ASQ__URL_TCP)
         return true;
-    if (getaddrinfo(u->host, NULL, &hints, &found) != 0)
-        return false;
+    if (!asq__address_parse(u->host, u->port, &one)) {
+        if (asq__lookup_start(u->host, u->port, &lookup, NULL, 0) < 0)
+            return false;
+        n = asq__lookup_wait(lookup, RESOLVE_MS) ? asq__lookup_addresses(lookup, &found, NULL, 0)
+                                                 : 0;
+    }
     if (getifaddrs(&own) != 0)
         own = NULL;
-    for (const struct addrinfo *a = found; a && local; a = a->ai_next) {
-        bool here = is_loopback(a->ai_addr);
-        for (const struct ifaddrs *i = own; i && !here; i = i->ifa_next)
-            here = same_address(a->ai_addr, i->ifa_addr);
-        local = here;
+    bool local = n > 0;
+    for (int i = 0; i < n && local; i++) {
+        const void *sockaddr = &found[i].sockaddr;
+        local = is_here(sockaddr, own);
     }
     if (own)
         freeifaddrs(own);
-    freeaddrinfo(found);
+    asq__lookup_free(lookup);
     return local;
 }

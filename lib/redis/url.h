@@ -9,12 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "redis/tls.h"
+
 enum asq__url_scheme { ASQ__URL_LOCAL, ASQ__URL_CHILD, ASQ__URL_TCP, ASQ__URL_UNIX };
 
 struct asq__url {
     enum asq__url_scheme scheme;
     bool tls;
-    char *host; /* TCP */
+    char *tls_ca, *tls_cert, *tls_key; /* files; or NULL */
+    char *tls_sni;                     /* or NULL: the host */
+    enum asq__tls_verify tls_verify;
+    struct asq__tls *tls_files; /* what came of them, shared with copies; NULL: no TLS */
+    char *host;                 /* TCP */
     int port;
     char *path; /* UNIX */
     int db;
@@ -22,6 +28,9 @@ struct asq__url {
     char *ns;                     /* or NULL */
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };
+
+/* What is to be told of one with verify=no. */
+extern const char asq__url_unverified_text[];
 
 /* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what
  * is wrong, and has nothing of the password in it. */
@@ -32,7 +41,7 @@ void asq__url_release(struct asq__url *url);
  * to the same URL again. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
 /* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has
- * to be resolved, which may take its time; one that cannot be is not here. */
+ * to be resolved, for which 5 s are waited; one that cannot be is not here. */
 bool asq__url_is_local(const struct asq__url *url);
 
 #endif

@@ -14,9 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "redis/sync.h"
 #include "value/clock.h"
+#include "value/fd.h"
 #include "worker/place.h"
 #include "worker/process.h"
 
@@ -27,6 +30,7 @@ enum {
     UNWANTED_LEASES = 2,
     BEAT_RETRY_MS = 200,
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
+    BEAT_TIMEOUT_MS = 5000,
     MOVES_OF_LIFE = 2 /* of the beat of another process with the same id, for one that comes */
 };
 
@@ -55,6 +59,9 @@ struct asq__members {
     pthread_mutex_t lock;
     pthread_cond_t ring;
     bool quit, now;          /* under lock: end; beat at once */
+    int quit_fd;             /* eventfd, readable once it is to end: it may be connecting */
+    atomic_bool quitting;
+    struct asq__trouble unreachable; /* the thread's */
     atomic_llong acked_ms;   /* when the last acknowledged beat was sent; 0: never */
     atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
     atomic_uint partitions;  /* owned, for the hash */
@@ -104,12 +111,12 @@ enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
  * processes whose supervisor was killed drain, and it may have been started again meanwhile. Who has beaten
  * already finds somebody when it was stopped for so long that another has taken its place, or when Redis has
  * lost its last second, and with it that he has come instead of one who is dead. */
-static enum others look_for_others(struct asq__members *m, redisContext *ctx)
+static enum others look_for_others(struct asq__members *m, struct asq__sync *ctx)
 {
     char key[ASQ__KEY_MAX];
     enum others found = NOBODY;
     hash_key(m, key);
-    redisReply *r = redisCommand(ctx, "HMGET %s client host pid beat stopping", key);
+    redisReply *r = asq__sync_cmd(ctx, "HMGET %s client host pid beat stopping", key);
     if (!r)
         return NOT_TOLD;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 &&
@@ -137,16 +144,25 @@ static enum others look_for_others(struct asq__members *m, redisContext *ctx)
     return found;
 }
 
-static void tell_beat(struct asq__members *m, redisContext *ctx, long long number)
+static void tell_beat(struct asq__members *m, struct asq__sync *ctx, long long number)
 {
     char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
     asq__keys_channel(asq__redis_keys(m->w->redis), "workers", key);
     snprintf(payload, sizeof payload, "+%lld %s", number, m->w->config.id);
-    freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, payload));
+    freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
+}
+
+/* While Redis is away altogether, the loop's connection tells. */
+static void tell_unreachable(struct asq__members *m, const char *why)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (!atomic_load(&m->quitting) &&
+        asq__trouble_note(&m->unreachable, why, asq__now_ms(), text))
+        asq__process_log(m->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
 }
 
 /* One beat on the thread's connection. False when it was not acknowledged. */
-static bool beat(struct asq__members *m, redisContext *ctx)
+static bool beat(struct asq__members *m, struct asq__sync *ctx)
 {
     struct asq__process *w = m->w;
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[12][24];
@@ -171,7 +187,7 @@ static bool beat(struct asq__members *m, redisContext *ctx)
     pthread_mutex_lock(&w->handover_lock);
     memcpy(stuck, w->stuck, sizeof stuck);
     pthread_mutex_unlock(&w->handover_lock);
-    redisAppendCommand(
+    asq__sync_append(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
         "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s "
@@ -179,18 +195,19 @@ static bool beat(struct asq__members *m, redisContext *ctx)
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
         number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
         m->classes, stuck, number[8], number[9], number[10]);
-    redisAppendCommand(ctx, "HINCRBY %s beat 1", key);
-    redisAppendCommand(ctx, "PEXPIRE %s %lld", key,
+    asq__sync_append(ctx, "HINCRBY %s beat 1", key);
+    asq__sync_append(ctx, "PEXPIRE %s %lld", key,
                        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
-    redisAppendCommand(ctx, "SADD %s %s", workers, w->config.id);
-    redisAppendCommand(ctx, "HGET %s stop", key);
+    asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
+    asq__sync_append(ctx, "HGET %s stop", key);
     bool ok = true, stop = false;
     long long now_beat = 0;
     for (int i = 0; i < 5; i++) {
-        void *reply = NULL;
-        if (redisGetReply(ctx, &reply) != REDIS_OK)
+        redisReply *r = asq__sync_reply(ctx);
+        if (!r) {
+            tell_unreachable(m, asq__sync_why(ctx));
             return false;
-        redisReply *r = reply;
+        }
         if (r->type == REDIS_REPLY_ERROR && sent - m->beat_told_ms >= TELL_MS) {
             asq__process_log(
                 w, ASQ_LOG_ERROR,
@@ -252,28 +269,35 @@ static void *beat_thread(void *arg)
 {
     struct asq__members *m = arg;
     struct asq__process *w = m->w;
-    redisContext *ctx = NULL;
+    struct asq__sync *ctx = NULL;
+    int64_t third_ms = w->config.lease_time_ms / 3;
+    int64_t timeout_ms = third_ms < BEAT_TIMEOUT_MS ? third_ms : BEAT_TIMEOUT_MS;
     bool quit = false;
     while (!quit) {
-        char err[256];
-        if (!ctx && asq__conn_blocking(w->config.url, "asqueue-beat", w->config.lease_time_ms / 3,
-                                       &ctx, err, sizeof err) < 0)
+        char err[400];
+        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, m->quit_fd, &ctx, err,
+                                   sizeof err) < 0) {
             ctx = NULL;
+            tell_unreachable(m, err);
+        }
         enum others others = ctx ? look_for_others(m, ctx) : NOT_TOLD;
         if (others == SOMEBODY) {
             atomic_store(&m->ousted, true);
             ev_async_send(w->loop, &w->wake);
-            redisFree(ctx);
+            asq__sync_free(ctx);
             return NULL;
         }
         bool ok = others == NOBODY && beat(m, ctx);
+        char text[ASQ__TROUBLE_TEXT];
+        if (ok && asq__trouble_over(&m->unreachable, asq__now_ms(), text))
+            asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
         m->joined |= ok;
         if (others == MAYBE) {
             quit = beat_sleep(m, w->config.lease_time_ms / 2);
             continue;
         }
         if (!ok && ctx) {
-            redisFree(ctx);
+            asq__sync_free(ctx);
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
@@ -284,11 +308,11 @@ static void *beat_thread(void *arg)
     if (ctx && m->joined) {
         hash_key(m, key);
         asq__keys_workers(asq__redis_keys(w->redis), workers);
-        freeReplyObject(redisCommand(ctx, "DEL %s", key));
-        freeReplyObject(redisCommand(ctx, "SREM %s %s", workers, w->config.id));
+        freeReplyObject(asq__sync_cmd(ctx, "DEL %s", key));
+        freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", workers, w->config.id));
     }
     if (ctx)
-        redisFree(ctx);
+        asq__sync_free(ctx);
     return NULL;
 }
 
@@ -668,7 +692,11 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
         strcpy(m->classes, "{}");
     }
     asq_value_free(classes);
+    m->quit_fd = rc == 0 ? asq__fd_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) : -1;
+    if (rc == 0 && m->quit_fd < 0)
+        rc = ASQ_ESYS;
     if (rc < 0) {
+        free(m->classes);
         asq__table_release(&m->peers);
         free(m);
         return rc;
@@ -724,6 +752,10 @@ void asq__members_end(struct asq__members *m)
     asq__members_stop(m);
     if (!m->thread_started)
         return;
+    const uint64_t one = 1;
+    atomic_store(&m->quitting, true);
+    if (write(m->quit_fd, &one, sizeof one) < 0)
+        asq__process_log(m->w, ASQ_LOG_WARNING, "eventfd: %s", strerror(errno));
     pthread_mutex_lock(&m->lock);
     m->quit = true;
     pthread_cond_signal(&m->ring);
@@ -741,6 +773,7 @@ void asq__members_free(struct asq__members *m)
     asq__table_release(&m->peers);
     pthread_mutex_destroy(&m->lock);
     pthread_cond_destroy(&m->ring);
+    close(m->quit_fd);
     free(m->classes);
     free(m);
 }

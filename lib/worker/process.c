@@ -296,7 +296,7 @@ static void on_up(struct asq__redis *redis, void *user)
         if (rc == 0)
             rc = asq__members_new(w, &w->members);
         if (rc < 0) {
-            asq__process_fail(w, rc, "out of memory");
+            asq__process_fail(w, rc, "%s", rc == ASQ_ESYS ? "no descriptor is left" : "out of memory");
             return;
         }
     } else {
@@ -305,6 +305,8 @@ static void on_up(struct asq__redis *redis, void *user)
     bool told = asq__trouble_over(&w->away, asq__now_ms(), text);
     if (first || told)
         asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
+    if (first && w->config.url->tls && w->config.url->tls_verify == ASQ__TLS_VERIFY_NO)
+        asq__process_log(w, ASQ_LOG_WARNING, "%s", asq__url_unverified_text);
     if (first && w->config.partitions && w->config.partitions != w->nparts)
         asq__process_log(
             w, ASQ_LOG_WARNING,

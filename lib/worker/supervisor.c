@@ -21,6 +21,7 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#include "redis/sync.h"
 #include "value/clock.h"
 #include "value/fd.h"
 
@@ -204,13 +205,13 @@ static bool announce(struct supervisor *s, struct child *c)
 {
     const struct asq__process_config *config = &s->config->process;
     struct asq__keys keys;
-    redisContext *ctx;
+    struct asq__sync *ctx;
     char err[300], key[ASQ__KEY_MAX];
     bool suspects = false, ok = true;
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
-    if (asq__conn_blocking(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, &ctx, err,
-                           sizeof err) < 0) {
+    if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
+                       sizeof err) < 0) {
         char text[ASQ__TROUBLE_TEXT];
         if (asq__trouble_note(&s->untold, err, asq__now_ms(), text))
             say(s, ASQ_LOG_WARNING,
@@ -227,7 +228,7 @@ static bool announce(struct supervisor *s, struct child *c)
             continue; /* beside one that has killed before, nobody else is blamed */
         slot->call[sizeof slot->call - 1] = '\0';
         asq__keys_attempts(&keys, slot->partition, key);
-        redisReply *r = redisCommand(ctx, "HINCRBY %s %s 1", key, slot->call);
+        redisReply *r = asq__sync_cmd(ctx, "HINCRBY %s %s 1", key, slot->call);
         if (r && (r->type != REDIS_REPLY_ERROR || asq__reply_is_error(r, "WRONGTYPE"))) {
             slot->busy = 0;
             say(s, ASQ_LOG_WARNING, "call %s was running when %s died%s%s", slot->call, c->id,
@@ -239,14 +240,14 @@ static bool announce(struct supervisor *s, struct child *c)
         freeReplyObject(r);
     }
     asq__keys_worker(&keys, c->id, key);
-    redisReply *r = redisCommand(ctx, "DEL %s", key);
+    redisReply *r = asq__sync_cmd(ctx, "DEL %s", key);
     ok &= r && r->type != REDIS_REPLY_ERROR;
     freeReplyObject(r);
     asq__keys_workers(&keys, key);
-    freeReplyObject(redisCommand(ctx, "SREM %s %s", key, c->id));
+    freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", key, c->id));
     asq__keys_channel(&keys, "workers", key);
-    freeReplyObject(redisCommand(ctx, "PUBLISH %s %s", key, c->id));
-    redisFree(ctx);
+    freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, c->id));
+    asq__sync_free(ctx);
     if (ok) {
         char text[ASQ__TROUBLE_TEXT];
         if (asq__trouble_over(&s->untold, asq__now_ms(), text))

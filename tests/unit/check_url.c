@@ -216,7 +216,7 @@ END_TEST
 
 START_TEST(tls_is_a_matter_of_the_build)
 {
-#ifdef HAVE_HIREDIS_SSL
+#ifdef HAVE_TLS
     is_tcp("rediss://h:7000", "h", 7000, 0);
     ck_assert(url.tls);
 #else

@@ -1,0 +1,40 @@
+/*
+ * lookup.h: the addresses of a host name, without waiting for the resolver: getaddrinfo, and with it all
+ * that nsswitch.conf asks for, runs on a thread of its own. The thread touches nothing but the lookup,
+ * which both sides hold: who asked may free it at any time, and the process may fork meanwhile.
+ */
+#ifndef ASQ_REDIS_LOOKUP_H
+#define ASQ_REDIS_LOOKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { ASQ__ADDRESSES_MAX = 16 };
+
+struct asq__address {
+    struct sockaddr_storage sockaddr;
+    socklen_t len;
+};
+
+struct asq__lookup;
+
+/* An address in figures needs no lookup. False: `host` is a name. */
+bool asq__address_parse(const char *host, int port, struct asq__address *ret);
+
+/* ASQ_ENOMEM, ASQ_ESYS: no descriptor or thread is to be had, or too many lookups are under way. */
+int asq__lookup_start(const char *host, int port, struct asq__lookup **ret, char *err,
+                      size_t errlen);
+/* Becomes readable, and stays so, when it is done. Nobody has to read it. */
+int asq__lookup_fd(const struct asq__lookup *l);
+bool asq__lookup_is_done(const struct asq__lookup *l);
+/* Waits until it is done. False: not within timeout_ms. */
+bool asq__lookup_wait(const struct asq__lookup *l, int64_t timeout_ms);
+/* Of one that is done: how many addresses there are, in the order in which they are to be tried; `ret` is
+ * borrowed. ASQ_ECONN with a text when there are none. */
+int asq__lookup_addresses(const struct asq__lookup *l, const struct asq__address **ret, char *err,
+                          size_t errlen);
+void asq__lookup_free(struct asq__lookup *l);
+
+#endif

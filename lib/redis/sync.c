@@ -1,0 +1,223 @@
+/*
+ * sync.c: see sync.h.
+ */
+#include "redis/sync.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "redis/greeting.h"
+#include "redis/link.h"
+#include "value/buf.h"
+#include "value/clock.h"
+#include "value/error.h"
+
+enum { READ_SIZE = 16 * 1024 };
+#define MAX_BYTES ((size_t) 64 * 1024 * 1024) /* of what is to be sent, and of one reply */
+
+struct asq__sync {
+    struct asq__link link;
+    redisReader *reader;
+    struct asq__buf out;
+    int64_t timeout_ms;
+    int cancel_fd;
+    char why[ASQ__TLS_WHY];
+};
+
+static int fail(struct asq__sync *s, int code, const char *why)
+{
+    snprintf(s->why, sizeof s->why, "%s", why);
+    return code;
+}
+
+/* Waits for a descriptor (-1: for the time alone). ASQ_ECONN: not within the time, or called off. */
+static int wait_for(struct asq__sync *s, int fd, bool writing, int64_t ms)
+{
+    struct pollfd fds[] = { { fd, writing ? POLLOUT : POLLIN, 0 }, { s->cancel_fd, POLLIN, 0 } };
+    poll(fds, 2, ms > 60000 ? 60000 : (int) ms);
+    return fds[1].revents ? fail(s, ASQ_ECONN, "it is not wanted any more") : 0;
+}
+
+static int connect_link(struct asq__sync *s)
+{
+    int rc = asq__link_open(&s->link, s->timeout_ms);
+    while (rc == 0) {
+        bool writing;
+        int fd = asq__link_fd(&s->link, &writing);
+        if (wait_for(s, fd, writing, asq__link_wait_ms(&s->link)) < 0)
+            return ASQ_ECONN;
+        rc = asq__link_step(&s->link);
+    }
+    return rc < 0 ? fail(s, rc, s->link.why) : 0;
+}
+
+/* ---- commands ---- */
+
+static int send_all(struct asq__sync *s, int64_t deadline)
+{
+    size_t sent = 0;
+    while (sent < s->out.len) {
+        ssize_t n = asq__link_send(&s->link, s->out.data + sent, s->out.len - sent);
+        if (n < 0)
+            break; /* Redis may have said why: its answer is read */
+        sent += (size_t) n;
+        if (n > 0)
+            continue;
+        int64_t left = deadline - asq__now_ms();
+        if (left <= 0)
+            return fail(s, ASQ_ECONN, "Redis does not take what is sent");
+        int rc = wait_for(s, s->link.fd, !s->link.send_wants_read, left);
+        if (rc < 0)
+            return rc;
+    }
+    asq__buf_reset(&s->out);
+    return 0;
+}
+
+/* Reads what there is, or waits for more. */
+static int read_more(struct asq__sync *s, int64_t deadline)
+{
+    char bytes[READ_SIZE];
+    ssize_t n = asq__link_recv(&s->link, bytes, sizeof bytes);
+    if (n < 0)
+        return fail(s, ASQ_ECONN, s->link.why);
+    if (n == 0) {
+        int64_t left = deadline - asq__now_ms();
+        if (left <= 0)
+            return fail(s, ASQ_ECONN, "no answer within the timeout");
+        return wait_for(s, s->link.fd, s->link.recv_wants_write, left);
+    }
+    if (redisReaderFeed(s->reader, bytes, (size_t) n) != REDIS_OK)
+        return fail(s, ASQ_ENOMEM, "out of memory for what Redis sends");
+    if (s->reader->len - s->reader->pos > MAX_BYTES)
+        return fail(s, ASQ_ECONN, "Redis sends more than anything that it was asked for");
+    return 0;
+}
+
+redisReply *asq__sync_reply(struct asq__sync *s)
+{
+    int64_t deadline = asq__deadline_ms(s->timeout_ms);
+    void *reply = NULL;
+    if (send_all(s, deadline) < 0)
+        return NULL;
+    for (;;) {
+        if (redisReaderGetReply(s->reader, &reply) != REDIS_OK) {
+            fail(s, ASQ_ECONN, s->reader->errstr);
+            return NULL;
+        }
+        if (reply)
+            return reply;
+        if (read_more(s, deadline) < 0)
+            return NULL;
+    }
+}
+
+static int append(struct asq__sync *s, const char *fmt, va_list ap)
+{
+    char *text = NULL;
+    int n = redisvFormatCommand(&text, fmt, ap);
+    if (n < 0)
+        return fail(s, ASQ_ENOMEM, "out of memory");
+    asq__buf_put(&s->out, text, (size_t) n);
+    redisFreeCommand(text);
+    int rc = s->out.error;
+    if (rc < 0)
+        asq__buf_reset(&s->out);
+    return rc < 0 ? fail(s, rc, asq_strerror(rc)) : 0;
+}
+
+int asq__sync_append(struct asq__sync *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = append(s, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+redisReply *asq__sync_cmd(struct asq__sync *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = append(s, fmt, ap);
+    va_end(ap);
+    return rc < 0 ? NULL : asq__sync_reply(s);
+}
+
+const char *asq__sync_why(const struct asq__sync *s)
+{
+    return s->why;
+}
+
+/* ---- life ---- */
+
+/* A step of the greeting has been answered. Frees the reply. */
+static int greeted(struct asq__sync *s, enum asq__greeting step, redisReply *reply)
+{
+    char why[ASQ__GREETING_WHY];
+    if (!reply)
+        return ASQ_ECONN;
+    int rc = asq__greeting_check(step, reply, why);
+    if (rc < 0)
+        fail(s, rc, why);
+    freeReplyObject(reply);
+    return rc;
+}
+
+static int greet(struct asq__sync *s, const char *name)
+{
+    const struct asq__url *url = s->link.url;
+    int rc = 0;
+    if (url->password && *url->password)
+        rc = greeted(s, ASQ__GREETING_AUTH,
+                     url->user && *url->user
+                         ? asq__sync_cmd(s, "AUTH %s %s", url->user, url->password)
+                         : asq__sync_cmd(s, "AUTH %s", url->password));
+    if (rc == 0 && url->db)
+        rc = greeted(s, ASQ__GREETING_SELECT, asq__sync_cmd(s, "SELECT %d", url->db));
+    if (rc == 0)
+        rc = greeted(s, ASQ__GREETING_PING, asq__sync_cmd(s, "PING"));
+    if (rc < 0)
+        return rc;
+    redisReply *reply = asq__sync_cmd(s, "CLIENT SETNAME %s", name);
+    freeReplyObject(reply); /* an ACL may forbid it */
+    return reply ? 0 : ASQ_ECONN;
+}
+
+int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
+                   struct asq__sync **ret, char *err, size_t errlen)
+{
+    struct asq__sync *s = calloc(1, sizeof *s);
+    if (!s)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    asq__link_init(&s->link, url);
+    asq__buf_init(&s->out, MAX_BYTES);
+    s->timeout_ms = timeout_ms;
+    s->cancel_fd = cancel_fd;
+    s->reader = redisReaderCreate();
+    int rc = s->reader ? connect_link(s) : fail(s, ASQ_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = greet(s, name);
+    if (rc == 0) {
+        *ret = s;
+        return 0;
+    }
+    asq__err(err, errlen, rc, "%s", s->why);
+    asq__sync_free(s);
+    return rc;
+}
+
+void asq__sync_free(struct asq__sync *s)
+{
+    if (!s)
+        return;
+    asq__link_release(&s->link);
+    asq__buf_release(&s->out);
+    if (s->reader)
+        redisReaderFree(s->reader);
+    free(s);
+}

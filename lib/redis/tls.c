@@ -1,0 +1,412 @@
+/*
+ * tls.c: see tls.h. Contexts and sessions; what a failure is told as stands in tls_why.c.
+ */
+#include "redis/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "asqueue.h"
+#include "redis/tls_why.h"
+#include "redis/url.h"
+
+enum { HOST_MAX = 256, WRITE_MAX = 1 << 30 };
+
+/* By which a file that was changed or put in place of another is known. */
+struct version {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+enum { FILE_CA, FILE_CA_DIR, FILE_CERT, FILE_KEY, FILES };
+
+struct asq__tls {
+    atomic_int refs;
+    char *ca, *cert, *key; /* or NULL */
+    pthread_mutex_t lock;
+    SSL_CTX *ctx; /* NULL: not made yet */
+    struct version files[FILES];
+    BIO_METHOD *method;
+};
+
+struct asq__tls_session {
+    struct asq__tls *tls;
+    SSL *ssl;
+    struct asq__tls_peer peer;
+    int fd;
+    int error; /* errno of the socket */
+    bool closed;
+};
+
+/* ---- the socket, below TLS ---- */
+
+static int socket_write(BIO *bio, const char *data, int n)
+{
+    struct asq__tls_session *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t sent = send(s->fd, data, (size_t) n, MSG_NOSIGNAL);
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_retry_write(bio);
+    else if (sent < 0)
+        s->error = errno;
+    return (int) sent;
+}
+
+static int socket_read(BIO *bio, char *data, int n)
+{
+    struct asq__tls_session *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t got = recv(s->fd, data, (size_t) n, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_retry_read(bio);
+    else if (got < 0)
+        s->error = errno;
+    else if (got == 0)
+        s->closed = true;
+    return (int) got;
+}
+
+static long socket_ctrl(BIO *bio, int what, long number, void *p)
+{
+    const struct asq__tls_session *s = BIO_get_data(bio);
+    (void) number;
+    (void) p;
+    return what == BIO_CTRL_FLUSH ? 1 : what == BIO_CTRL_EOF ? s->closed : 0;
+}
+
+static BIO_METHOD *new_method(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOCKET, "asqueue socket");
+    if (m && BIO_meth_set_write(m, socket_write) && BIO_meth_set_read(m, socket_read) &&
+        BIO_meth_set_ctrl(m, socket_ctrl))
+        return m;
+    BIO_meth_free(m);
+    return NULL;
+}
+
+/* ---- contexts ---- */
+
+static char *setting(const char *given, const char *variable)
+{
+    const char *value = given ? given : secure_getenv(variable);
+    return value && *value ? strdup(value) : NULL;
+}
+
+struct asq__tls *asq__tls_new(const char *ca, const char *cert, const char *key)
+{
+    struct asq__tls *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    atomic_init(&t->refs, 1);
+    pthread_mutex_init(&t->lock, NULL);
+    t->ca = setting(ca, "ASQUEUE_TLS_CA");
+    /* Those two belong together, so they come from one place. */
+    bool from_url = cert || key;
+    t->cert = from_url ? setting(cert ? cert : "", "") : setting(NULL, "ASQUEUE_TLS_CERT");
+    t->key = from_url ? setting(key ? key : "", "") : setting(NULL, "ASQUEUE_TLS_KEY");
+    t->method = new_method();
+    if (t->method)
+        return t;
+    asq__tls_unref(t);
+    return NULL;
+}
+
+struct asq__tls *asq__tls_ref(struct asq__tls *t)
+{
+    if (t)
+        atomic_fetch_add(&t->refs, 1);
+    return t;
+}
+
+void asq__tls_unref(struct asq__tls *t)
+{
+    if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
+        return;
+    SSL_CTX_free(t->ctx);
+    BIO_meth_free(t->method);
+    pthread_mutex_destroy(&t->lock);
+    free(t->ca);
+    free(t->cert);
+    free(t->key);
+    free(t);
+}
+
+static struct version version_of(const char *path)
+{
+    struct version v = { 0 };
+    struct stat st;
+    if (path && stat(path, &st) == 0)
+        v = (struct version){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
+    return v;
+}
+
+static bool same_version(const struct version *a, const struct version *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+static void look_at_files(const struct asq__tls *t, struct version files[FILES])
+{
+    files[FILE_CA] = version_of(t->ca ? t->ca : X509_get_default_cert_file());
+    files[FILE_CA_DIR] = version_of(t->ca ? NULL : X509_get_default_cert_dir());
+    files[FILE_CERT] = version_of(t->cert);
+    files[FILE_KEY] = version_of(t->key);
+}
+
+/* Nobody is there to be asked for a passphrase; OpenSSL itself would ask on the terminal. */
+static int no_passphrase(char *to, int size, int writing, void *user)
+{
+    (void) to, (void) size, (void) writing, (void) user;
+    return -1;
+}
+
+static int load_ca(const struct asq__tls *t, SSL_CTX *ctx, char why[ASQ__TLS_WHY])
+{
+    struct stat st;
+    if (!t->ca)
+        return SSL_CTX_set_default_verify_paths(ctx) == 1
+                   ? 0
+                   : asq__tls_why_file("the system's CA certificates", "", why);
+    if (stat(t->ca, &st) < 0)
+        return asq__tls_why_unreadable("CA file", t->ca, errno, why);
+    bool dir = S_ISDIR(st.st_mode);
+    if (!dir && !asq__tls_can_read("CA file", t->ca, why))
+        return ASQ_ECONN;
+    if (SSL_CTX_load_verify_locations(ctx, dir ? NULL : t->ca, dir ? t->ca : NULL) != 1)
+        return asq__tls_why_file("CA file", t->ca, why);
+    return 0;
+}
+
+static int load_own_certificate(const struct asq__tls *t, SSL_CTX *ctx, char why[ASQ__TLS_WHY])
+{
+    if (!t->cert && !t->key)
+        return 0;
+    if (!t->cert) {
+        snprintf(why, ASQ__TLS_WHY,
+                 "there is a key (%s) for TLS, but no certificate: give cert= in the URL, or "
+                 "ASQUEUE_TLS_CERT",
+                 t->key);
+        return ASQ_ECONN;
+    }
+    const char *key = t->key ? t->key : t->cert; /* one file may hold both */
+    if (!asq__tls_can_read("certificate file", t->cert, why) ||
+        !asq__tls_can_read("key file", key, why))
+        return ASQ_ECONN;
+    if (SSL_CTX_use_certificate_chain_file(ctx, t->cert) != 1)
+        return asq__tls_why_file("certificate file", t->cert, why);
+    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
+        return asq__tls_why_key(key, t->cert, !t->key, why);
+    return 0;
+}
+
+static SSL_CTX *load(const struct asq__tls *t, char why[ASQ__TLS_WHY])
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (!ctx) {
+        asq__tls_why_file("OpenSSL", "", why);
+        return NULL;
+    }
+    /* The system may ask for more than this, never for less. */
+    if (SSL_CTX_get_min_proto_version(ctx) < TLS1_2_VERSION)
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+    if (load_ca(t, ctx, why) == 0 && load_own_certificate(t, ctx, why) == 0)
+        return ctx;
+    SSL_CTX_free(ctx);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* The context, as the files are now. To be freed. */
+static SSL_CTX *current(struct asq__tls *t, char why[ASQ__TLS_WHY])
+{
+    struct version files[FILES];
+    pthread_mutex_lock(&t->lock);
+    look_at_files(t, files);
+    bool same = t->ctx != NULL;
+    for (int i = 0; i < FILES && same; i++)
+        same = same_version(&files[i], &t->files[i]);
+    if (!same) {
+        SSL_CTX_free(t->ctx);
+        t->ctx = load(t, why);
+        memcpy(t->files, files, sizeof files);
+    }
+    SSL_CTX *ctx = t->ctx;
+    if (ctx)
+        SSL_CTX_up_ref(ctx);
+    pthread_mutex_unlock(&t->lock);
+    return ctx;
+}
+
+/* ---- sessions ---- */
+
+static int on_verified(int ok, X509_STORE_CTX *store)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct asq__tls_session *s = SSL_get_app_data(ssl);
+    if (!ok)
+        asq__tls_note_certificate(&s->peer, store);
+    return ok;
+}
+
+/* Is it an address? Then without the zone of an IPv6 one, which no certificate has. */
+static bool is_address(const char *host, char out[HOST_MAX])
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    size_t n = strcspn(host, "%");
+    if (n >= HOST_MAX)
+        return false;
+    memcpy(out, host, n);
+    out[n] = '\0';
+    return inet_pton(AF_INET, out, bytes) == 1 || inet_pton(AF_INET6, out, bytes) == 1;
+}
+
+/* Whom the certificate is to be for, and the name that the server is asked for. */
+static bool name_peer(struct asq__tls_session *s, const struct asq__url *url)
+{
+    char host[HOST_MAX];
+    const char *given = url->tls_sni ? url->tls_sni : url->host;
+    bool address = is_address(given, host);
+    if (!address) {
+        size_t n = strlen(given);
+        if (n > 1 && given[n - 1] == '.') /* the root's dot is in no certificate */
+            n--;
+        if (n >= sizeof host)
+            return false;
+        memcpy(host, given, n);
+        host[n] = '\0';
+        if (SSL_set_tlsext_host_name(s->ssl, host) != 1)
+            return false;
+    }
+    snprintf(s->peer.name, sizeof s->peer.name, "%s", host);
+    if (url->tls_verify != ASQ__TLS_VERIFY_FULL)
+        return true;
+    if (address)
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), host) == 1;
+    SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(s->ssl, host) == 1;
+}
+
+int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_session **ret,
+                         char why[ASQ__TLS_WHY])
+{
+    snprintf(why, ASQ__TLS_WHY, "out of memory for TLS");
+    SSL_CTX *ctx = current(url->tls_files, why);
+    if (!ctx)
+        return ASQ_ECONN;
+    struct asq__tls_session *s = calloc(1, sizeof *s);
+    BIO *bio = s ? BIO_new(url->tls_files->method) : NULL;
+    if (s)
+        s->ssl = SSL_new(ctx);
+    SSL_CTX_free(ctx);
+    if (!bio || !s->ssl) {
+        BIO_free(bio);
+        if (s)
+            SSL_free(s->ssl);
+        free(s);
+        return ASQ_ENOMEM;
+    }
+    s->tls = asq__tls_ref(url->tls_files);
+    s->fd = fd;
+    s->peer.own_certificate = url->tls_files->cert;
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_app_data(s->ssl, s);
+    SSL_set_connect_state(s->ssl);
+    SSL_set_verify(s->ssl,
+                   url->tls_verify == ASQ__TLS_VERIFY_NO ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+                   url->tls_verify == ASQ__TLS_VERIFY_NO ? NULL : on_verified);
+    if (!name_peer(s, url)) {
+        snprintf(why, ASQ__TLS_WHY, "'%.200s' is no name that a certificate can be for",
+                 url->tls_sni ? url->tls_sni : url->host);
+        asq__tls_session_free(s);
+        ERR_clear_error();
+        return ASQ_ECONN;
+    }
+    *ret = s;
+    return 0;
+}
+
+void asq__tls_session_free(struct asq__tls_session *s)
+{
+    if (!s)
+        return;
+    /* Without a farewell: it would have to be waited for, and Redis needs none. */
+    SSL_free(s->ssl);
+    asq__tls_unref(s->tls);
+    free(s);
+}
+
+/* What became of an operation that gave `result`: 0 with *wants, or -1 with a text. */
+static int outcome(struct asq__tls_session *s, int result, bool handshake,
+                   enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
+{
+    int error = SSL_get_error(s->ssl, result);
+    *wants = error == SSL_ERROR_WANT_READ    ? ASQ__TLS_READABLE
+             : error == SSL_ERROR_WANT_WRITE ? ASQ__TLS_WRITABLE
+                                             : ASQ__TLS_NOTHING;
+    if (*wants != ASQ__TLS_NOTHING)
+        return 0;
+    asq__tls_why(&s->peer, handshake, s->closed || error == SSL_ERROR_ZERO_RETURN, s->error, why);
+    ERR_clear_error();
+    return -1;
+}
+
+int asq__tls_handshake(struct asq__tls_session *s, enum asq__tls_wants *wants,
+                       char why[ASQ__TLS_WHY])
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(s->ssl);
+    if (result == 1)
+        return 1;
+    return outcome(s, result, true, wants, why) < 0 ? ASQ_ECONN : 0;
+}
+
+ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, enum asq__tls_wants *wants,
+                      char why[ASQ__TLS_WHY])
+{
+    *wants = ASQ__TLS_NOTHING;
+    ERR_clear_error();
+    int got = SSL_read(s->ssl, to, n > WRITE_MAX ? WRITE_MAX : (int) n);
+    if (got <= 0)
+        return outcome(s, got, false, wants, why);
+    s->peer.has_answered = true;
+    return got;
+}
+
+ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n,
+                      enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
+{
+    *wants = ASQ__TLS_NOTHING;
+    ERR_clear_error();
+    int sent = SSL_write(s->ssl, from, n > WRITE_MAX ? WRITE_MAX : (int) n);
+    return sent > 0 ? sent : outcome(s, sent, false, wants, why);
+}
+
+bool asq__tls_has_more(const struct asq__tls_session *s)
+{
+    return SSL_has_pending(s->ssl) == 1;
+}
