@@ -29,6 +29,10 @@
  *   `const` is borrowed: it lives as long as the object it came from, or as the comment says.
  * - Arguments of type `asq_value *` that are not const are taken: the function owns the value from
  *   then on, also when it fails. Every …_free accepts NULL.
+ * - NULL where a handle or another object belongs is refused with ASQ_EINVAL, or answered neutrally by
+ *   functions that give no code: "", 0, false or NULL. So are agents, results and groups of another
+ *   handle, and futures of its results among arguments, with a text. (An agent as a value is an id and
+ *   a class, of no handle.)
  * - Times are in milliseconds. ASQ_FOREVER waits without end.
  * - The same functions work in a program and inside a method (on asq_ctx_handle()); inside a method
  *   every wait parks the call and lets others run.
@@ -70,6 +74,7 @@ extern "C" {
 /* Limits that are checked with ASQ_ELIMIT. The first is a default that can be changed. */
 #define ASQ_MAX_MESSAGE_SIZE ((size_t) 32 * 1024 * 1024) /* bytes of one encoded call or result */
 #define ASQ_MAX_DEPTH 64                                 /* nesting of lists and maps */
+#define ASQ_MAX_FUTURES 100000                           /* results that one call waits for */
 #define ASQ_MAX_ID 255                                   /* bytes of an agent id or a worker id */
 #define ASQ_MAX_NAME 127                                 /* bytes of a class, method or attribute name */
 
@@ -183,6 +188,9 @@ ASQ_API asq_value *asq_value_map(void);
 ASQ_API asq_value *asq_value_agent(const asq_agent *agent);
 /* A future for `result`'s call; holds a reference to the result until the value is freed. */
 ASQ_API asq_value *asq_value_future(asq_result *result);
+/* The same, but a call with it among its arguments does not wait: its method gets the future itself,
+ * for asq_result_attach or to give it as an argument of its own (where it is awaited again). */
+ASQ_API asq_value *asq_value_future_unawaited(asq_result *result);
 ASQ_API void asq_value_free(asq_value *v);
 /* A deep copy, owned by the caller; NULL when memory is short (or v is NULL). */
 ASQ_API asq_value *asq_value_copy(const asq_value *v);
@@ -235,6 +243,7 @@ ASQ_API int asq_map_set_int(asq_value *map, const char *key, int64_t i);
  *     s# string (const char *, size_t) y# bytes (const void *, size_t)
  *     o  value, taken                  O  value, copied (const asq_value *)
  *     a  agent (const asq_agent *)     r  future (asq_result *)
+ *     R  future that is not awaited    […] and {…} nest:
  *     [fmt…] list                      {s:fmt, …} map with keys (const char *)
  *
  * Spaces, commas and colons are skipped. NULL when the format is wrong, an argument is invalid or
@@ -251,6 +260,7 @@ ASQ_API int asq_vpack(asq_value **ret, char *err, size_t errlen, const char *fmt
  * optional, and more items than the format has are an error. Optional parts that are missing leave
  * their variables untouched. Nothing is written unless all of it fits. err gets a text that names
  * the place: "[1].depth: int expected, string found".
+ * `r` and `R` both read a future of either kind, and give the value (for asq_value_get_future).
  * Errors: ASQ_ETYPE, ASQ_ENOENT, ASQ_ELIMIT (out of an int's range), ASQ_EINVAL (format).
  */
 ASQ_API int asq_unpack(const asq_value *v, const char *fmt, ...);
@@ -259,7 +269,8 @@ ASQ_API int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char
 /*
  * JSON, by Jansson. What JSON cannot say is written as an object with one key:
  *     bytes {"$bytes": "base64"}      non-finite doubles {"$double": "nan" | "inf" | "-inf"}
- *     agents {"$agent": "id", "class": "C"}     futures {"$future": "call id"}
+ *     agents {"$agent": "id", "class": "C"}     futures {"$future": "call id"}, of those that are
+ *                                               not awaited with "await": false behind it
  * and a map whose first key begins with "$" as {"$map": {…}}. Ints outside of int64, invalid
  * UTF-8, duplicate keys, and nesting beyond ASQ_MAX_DEPTH are errors.
  * asq_to_json: compact, or indented by `indent` spaces when it is above 0; *ret is freed with
@@ -433,6 +444,15 @@ ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *va
  *
  * fmt (asq_pack; NULL: none) gives the arguments: a list for positional ones, a map for named ones.
  * Calls from one handle to one agent run in the order in which they were made.
+ *
+ * Results of other calls among the arguments (`r`, asq_value_future), at any depth in lists and maps,
+ * are waited for by the worker, not by the caller: the method starts when all are there and finds their
+ * values in their places, so that map and reduce are two statements. Futures inside of those values
+ * stay futures. When one of them has failed the method does not start, and the call ends in ASQ_EINPUT.
+ * So it is with creation arguments and with an attribute's new value. At most ASQ_MAX_FUTURES of a call,
+ * and their values together make no more than a message (else ASQ_ELIMIT, or ASQ_EINPUT when that is
+ * found later). `R` hands a future on without waiting: the method gets the future. That is for this
+ * one call; given as an argument by the method it is awaited like any.
  */
 
 /* When a call whose method has failed is run again, by the worker that owns the agent. What the method
@@ -447,12 +467,18 @@ typedef struct asq_retry {
                            * own function gives */
     bool keep_place;      /* later calls to the agent wait; else they go ahead */
 } asq_retry;
+/* Two ways to begin one: ASQ_RETRY_INIT stands inside of the braces of a policy that is written down,
+ * `static const asq_retry r = { ASQ_RETRY_INIT, .attempts = 5 };`, like ASQ_CLASS_INIT; one that is filled
+ * in later begins like all options do, `asq_retry r = ASQ_RETRY_OPTIONS_INIT; r.attempts = 5;`. */
 #define ASQ_RETRY_INIT sizeof(asq_retry)
+#define ASQ_RETRY_OPTIONS_INIT { sizeof(asq_retry), 0, 0, 0, NULL, false }
 
 typedef struct asq_call_options {
     size_t size;            /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
     int64_t deadline_ms;    /* time from now after which the call is not started; 0: that of
-                             * the handle */
+                             * the handle. A method that runs by then is not stopped: it learns of it
+                             * by asq_ctx_canceled and asq_ctx_remaining_ms, its waits end with
+                             * ASQ_EDEADLINE, and what it returns counts */
     bool no_result;         /* nobody will ask for the result */
     int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead. In
                              * local mode the call is waited with. 0: none */
@@ -521,7 +547,10 @@ ASQ_API int asq_result_attach(asq *h, const char *call_id, asq_result **ret);
 /* Keeps the result in Redis until it expires, instead of forgetting it once it was fetched. */
 ASQ_API int asq_result_keep(asq_result *r);
 /* Asks for the call to be cancelled: one that has not started does not run, and ends in
- * ASQ_ECANCELED. Returns at once; the result tells how the call ended. */
+ * ASQ_ECANCELED. Returns at once; the result tells how the call ended. A method that runs is not
+ * stopped, and nothing that it did is undone: it learns of it by asq_ctx_canceled, its waits end with
+ * ASQ_ECANCELED, and a method that returns a value all the same has succeeded. Calls that it made go on
+ * unless it cancels them. In local mode every call has ended by then, and nothing happens. */
 ASQ_API int asq_result_cancel(asq_result *r);
 /* Frees the result; a call under way goes on. */
 ASQ_API void asq_result_free(asq_result *r);
@@ -598,7 +627,9 @@ ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method
  * positive number is no code (an errno, say): the call fails with ASQ_EFAILED and a message that names
  * it. So do the other functions of a class and an attribute's.
  * args is borrowed for the call: a list (empty when there are none) or a map of named ones; for a method
- * that declares params always a list, in their order. */
+ * that declares params always a list, in their order, and never longer than these: more arguments, or
+ * others by name, are refused (ASQ_EARGS). One that declares none (params NULL) is given whatever comes,
+ * in any number, and refuses by asq_args. */
 typedef int (*asq_method_fn)(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret);
 
 enum {
@@ -691,7 +722,9 @@ ASQ_API int asq_plugin_register(asq_plugin *plugin, const asq_class *cls);
 /* Sets what the call fails with, and returns code (a positive or zero one counts as ASQ_EFAILED). */
 ASQ_API int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...) ASQ_PRINTF(3, 4);
 /* asq_unpack for arguments: what does not fit makes the call fail with ASQ_EARGS and a text that
- * names the argument. `if ((rc = asq_args(ctx, args, "[i]", &n)) < 0) return rc;` */
+ * names the argument; so does one that the format has no place for (in lists and maps inside of the
+ * arguments names are ignored as by asq_unpack, and so they are where args is but a part of what the
+ * method was given). A method that takes no arguments says so by `asq_args(ctx, args, "[]")`. `if ((rc = asq_args(ctx, args, "[i]", &n)) < 0) return rc;` */
 ASQ_API int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...);
 /* Library-held state, to be read and changed in place; NULL when the class keeps a struct. */
 ASQ_API asq_value *asq_ctx_state(asq_ctx *ctx);
@@ -709,7 +742,11 @@ ASQ_API const char *asq_ctx_worker(const asq_ctx *ctx);
 /* Grows with each change of the partition's owner: with the call id, a fencing token for effects
  * outside of Redis. 0 in local mode. */
 ASQ_API uint64_t asq_ctx_epoch(const asq_ctx *ctx);
-/* Which try this is, from 1: above 1 a process died on the call before. */
+/* Which run of the call this is, from 1. Above 1 a process died on it before, or the method failed and
+ * a retry policy runs it again. It does not count runs that ended without a sign of the method: a
+ * worker that was fenced or lost its host, or a run that was given up for a hand-over, leaves no mark, so
+ * 1 does not say that no part of the method has run before. asq_ctx_call_id is what makes effects outside
+ * of Redis idempotent. */
 ASQ_API uint32_t asq_ctx_attempt(const asq_ctx *ctx);
 /* Milliseconds until the call's deadline; ASQ_FOREVER when it has none; 0 when it has passed. */
 ASQ_API int64_t asq_ctx_remaining_ms(const asq_ctx *ctx);

@@ -99,6 +99,8 @@ static int take_nothing(asq *h, const redisReply *reply, void *user)
 
 int asq_ping(asq *h, double *ret_ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     struct timespec from, to;
     if (h->mode == &asq__local_mode) {
         if (ret_ms)
@@ -228,6 +230,8 @@ static int worker_ids(asq *h, asq_value **ret)
 
 int asq_workers(asq *h, asq_value **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_workers");
     asq_value *ids = NULL, *list = NULL;
     int rc = asq__admin_check(h, "asq_workers");
     if (rc == 0)
@@ -252,6 +256,8 @@ int asq_workers(asq *h, asq_value **ret)
 
 int asq_classes(asq *h, asq_value **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_classes");
     asq_value *workers = NULL, *all = NULL;
     if (h->mode == &asq__local_mode && h->registry) {
         all = asq__registry_describe(h->registry);
@@ -290,6 +296,8 @@ int asq_classes(asq *h, asq_value **ret)
 
 int asq_stop_worker(asq *h, const char *worker_id)
 {
+    if (!h || !worker_id)
+        return asq__null(h, "asq_stop_worker");
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
     size_t n = strlen(worker_id), told = 0;
@@ -365,6 +373,8 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
 
 int asq_agents(asq *h, const char *class_name, asq_value **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_agents");
     char key[ASQ__KEY_MAX], count[16];
     struct scan s = { .class_name = class_name };
     int rc = asq__admin_check(h, "asq_agents");
@@ -446,6 +456,8 @@ static int take_owner(asq *h, const redisReply *reply, void *user)
 
 int asq_show(asq *h, const char *id, asq_value **ret)
 {
+    if (!h || !id || !ret)
+        return asq__null(h, "asq_show");
     char key[ASQ__KEY_MAX], why[300];
     int rc = asq__admin_check(h, "asq_show");
     if (rc < 0)

@@ -40,16 +40,22 @@ void asq_agent_free(asq_agent *a)
 
 const char *asq_agent_id(const asq_agent *a)
 {
+    if (!a)
+        return "";
     return a->id;
 }
 
 const char *asq_agent_class(const asq_agent *a)
 {
+    if (!a)
+        return "";
     return a->class_name;
 }
 
 asq *asq_agent_handle(const asq_agent *a)
 {
+    if (!a)
+        return NULL;
     return a->h;
 }
 
@@ -60,6 +66,8 @@ asq_value *asq_value_agent(const asq_agent *agent)
 
 int asq_attach(asq *h, const char *id, asq_agent **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_attach");
     char why[300];
     int rc = asq__check_id(id, why, sizeof why);
     return rc < 0 ? asq__fail(h, rc, "%s", why) : proxy_new(h, id, NULL, ret);
@@ -67,12 +75,27 @@ int asq_attach(asq *h, const char *id, asq_agent **ret)
 
 int asq_attach_value(asq *h, const asq_value *v, asq_agent **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_attach_value");
     const char *id, *class_name;
     int rc = asq_value_get_agent(v, &id, &class_name);
     if (rc < 0)
         return asq__fail(h, rc, "asq_attach_value: the value is of type %s, not agent",
                          asq_type_name(asq_value_type(v)));
     return proxy_new(h, id, class_name, ret);
+}
+
+int asq__agents_check(asq_agent *const *agents, size_t n, const char *function)
+{
+    if (!agents)
+        return ASQ_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        if (!agents[i])
+            return asq__null(agents[0] ? agents[0]->h : NULL, function);
+        else if (agents[i]->h != agents[0]->h)
+            return asq__fail(agents[0]->h, ASQ_EINVAL, "%s: the agents are of different handles",
+                             function);
+    return 0;
 }
 
 /* ---- creation ---- */
@@ -156,12 +179,18 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
 
 int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args, asq_agent **ret)
 {
+    if (!h || !ret) {
+        asq_value_free(args);
+        return asq__null(h, "asq_createv");
+    }
     return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, args, ret);
 }
 
 int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt,
                ...)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_create");
     char why[200];
     asq_value *args = NULL;
     va_list ap;
@@ -179,12 +208,20 @@ int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, 
 int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value *args,
                       asq_agent **ret)
 {
+    if (!h || !ret) {
+        asq_value_free(args);
+        return asq__null(h, "asq_get_or_create");
+    }
     return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, args, ret);
 }
 
 int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
                     asq_value *args, asq_agent **ret)
 {
+    if (!h || (n && !ret)) {
+        asq_value_free(args);
+        return asq__null(h, "asq_create_many");
+    }
     if (n == 0) {
         asq_value_free(args);
         return 0;
@@ -217,6 +254,8 @@ static int ask_and_wait(asq_agent *a, Asqueue__JobKind kind, int64_t timeout_ms,
 
 int asq_ready(asq_agent *a, int64_t timeout_ms)
 {
+    if (!a)
+        return ASQ_EINVAL;
     asq_value *class_name = NULL;
     const char *name;
     if (a->creation) {
@@ -237,6 +276,8 @@ int asq_ready(asq_agent *a, int64_t timeout_ms)
 
 int asq_delete(asq_agent *a, int64_t timeout_ms)
 {
+    if (!a)
+        return ASQ_EINVAL;
     return ask_and_wait(a, ASQUEUE__JOB_KIND__DELETE, timeout_ms, NULL);
 }
 
@@ -265,11 +306,15 @@ static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
 
 int asq_clone(asq_agent *a, const char *id, asq_agent **ret)
 {
+    if (!a || !ret)
+        return asq__null(a ? a->h : NULL, "asq_clone");
     return create_alike(a, a->h, id, ret);
 }
 
 int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret)
 {
+    if (!local || !h || !ret)
+        return asq__null(h, "asq_to_dist");
     return create_alike(local, h, local->id, ret);
 }
 
@@ -284,12 +329,18 @@ static int check_attribute(asq *h, const char *attribute)
 
 int asq_get_async(asq_agent *a, const char *attribute, asq_result **ret)
 {
+    if (!a || !ret)
+        return asq__null(a ? a->h : NULL, "asq_get_async");
     int rc = check_attribute(a->h, attribute);
     return rc < 0 ? rc : ask(a, ASQUEUE__JOB_KIND__GET, attribute, NULL, ret);
 }
 
 int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_result **ret)
 {
+    if (!a || !ret) {
+        asq_value_free(value);
+        return asq__null(a ? a->h : NULL, "asq_set_async");
+    }
     int rc = check_attribute(a->h, attribute);
     if (rc == 0 && !value)
         rc = asq__fail(a->h, ASQ_EINVAL, "setting attribute '%s': the value is NULL", attribute);
@@ -301,6 +352,8 @@ int asq_set_async(asq_agent *a, const char *attribute, asq_value *value, asq_res
 
 int asq_get(asq_agent *a, const char *attribute, asq_value **ret)
 {
+    if (!a || !ret)
+        return asq__null(a ? a->h : NULL, "asq_get");
     asq_result *r;
     int rc = asq_get_async(a, attribute, &r);
     if (rc < 0)
@@ -312,6 +365,10 @@ int asq_get(asq_agent *a, const char *attribute, asq_value **ret)
 
 int asq_set(asq_agent *a, const char *attribute, asq_value *value)
 {
+    if (!a) {
+        asq_value_free(value);
+        return ASQ_EINVAL;
+    }
     asq_result *r;
     int rc = asq_set_async(a, attribute, value, &r);
     if (rc < 0)

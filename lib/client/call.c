@@ -48,38 +48,84 @@ static void label(asq_result *r, const struct asq__job *job)
         r->label[--n] = '\0';
 }
 
+/* What settle_inputs has found, and where it puts values. */
+struct inputs {
+    asq *h;
+    size_t n, there;    /* futures to be awaited; … whose results are there already */
+    asq_result *failed; /* the first that is a failure, or NULL */
+    asq_value *args;    /* a copy of the arguments, to be changed */
+    size_t bytes;       /* of the values put there */
+};
+
+static asq_result *finished(const asq_value *future)
+{
+    asq_result *input = future->future->live.object;
+    return input && asq__result_is_done(input) ? input : NULL;
+}
+
+static int count_input(void *user, const struct asq__future_place *place)
+{
+    struct inputs *in = user;
+    asq_result *live = place->future->future->live.object, *input;
+    if (live && live->h != in->h)
+        return asq__fail(in->h, ASQ_EINVAL,
+                         "the result of call %s, given as an argument, is of another handle; wait "
+                         "for it and give its value",
+                         asq__result_id_text(live));
+    if (place->future->future->unawaited)
+        return 0;
+    in->n++;
+    input = in->h->mode->repeats ? NULL : finished(place->future);
+    if (input) {
+        in->there++;
+        if (!in->failed && asq_result_error(input)->code)
+            in->failed = input;
+    }
+    return in->n > ASQ_MAX_FUTURES
+               ? asq__fail(in->h, ASQ_ELIMIT,
+                           "there are more than %d results of other calls among the arguments",
+                           ASQ_MAX_FUTURES)
+               : 0;
+}
+
+static int put_input(void *user, const struct asq__future_place *place)
+{
+    struct inputs *in = user;
+    asq_result *input = finished(place->future);
+    if (!input)
+        return 0;
+    in->bytes += (size_t) asq_value_encoded_size(input->value);
+    if (in->bytes > in->h->max_message_size)
+        return asq__fail(in->h, ASQ_ELIMIT,
+                         "the arguments, with the results that were given as futures, are larger "
+                         "than %zu bytes",
+                         in->h->max_message_size);
+    int rc = asq__future_replace(&in->args, place, asq_value_copy(input->value));
+    return rc < 0 ? asq__fail(in->h, rc, "putting the result of call %s into the arguments: %s",
+                              asq__result_id_text(input),
+                              rc == ASQ_ELIMIT ? "nested too deep" : asq_strerror(rc))
+                  : 0;
+}
+
 /* A future among the arguments that is there already is sent as its value; one that is a failure already
  * fails the call, which then is not sent; one that is still to come is awaited by the worker. The
  * arguments are copied only when there is something to replace. */
 static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
                          asq_result **ret_failed, bool *ret_inputs)
 {
-    size_t n = asq_value_type(args) == ASQ_LIST  ? asq_list_size(args)
-               : asq_value_type(args) == ASQ_MAP ? asq_map_size(args)
-                                                 : 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *key = NULL;
-        const asq_value *item =
-            asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i) : asq_map_at(args, i, &key);
-        if (asq_value_type(item) != ASQ_FUTURE)
-            continue;
-        asq_result *input = item->future->live.object;
-        if (!input || h->mode->repeats || !asq__result_is_done(input)) {
-            *ret_inputs = true;
-            continue;
-        }
-        if (asq_result_error(input)->code) {
-            *ret_failed = input;
-            return 0;
-        }
-        if (!*ret_copy && !(*ret_copy = asq_value_copy(args)))
-            return asq__fail(h, ASQ_ENOMEM, "out of memory");
-        asq_value *value = asq_value_copy(input->value);
-        int rc = key ? asq_map_set(*ret_copy, key, value) : asq_list_set(*ret_copy, i, value);
-        if (rc < 0)
-            return asq__fail(h, rc, "out of memory");
-    }
-    return 0;
+    struct inputs in = { .h = h };
+    int rc = asq__value_every_future(args, count_input, &in);
+    if (rc < 0)
+        return rc;
+    *ret_failed = in.failed;
+    *ret_inputs = in.n > in.there;
+    if (in.failed || !in.there)
+        return 0;
+    if (!(in.args = asq_value_copy(args)))
+        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+    rc = asq__value_each_future(in.args, put_input, &in);
+    *ret_copy = in.args;
+    return rc;
 }
 
 static int encode(asq *h, const struct asq__job *job, asq_result *r)
@@ -260,6 +306,10 @@ static int call_value(asq_agent *agent, const char *method, const asq_call_optio
 int asq_callv(asq_agent *agent, const char *method, const asq_call_options *given, asq_value *args,
               asq_result **ret)
 {
+    if (!agent) {
+        asq_value_free(args);
+        return ASQ_EINVAL;
+    }
     int rc = call_value(agent, method, given, args, ret);
     asq_value_free(args);
     return rc;
@@ -289,6 +339,8 @@ static int pack_and_call(asq_agent *agent, const char *method, asq_result **ret,
 
 int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char *fmt, ...)
 {
+    if (!agent)
+        return ASQ_EINVAL;
     va_list ap;
     va_start(ap, fmt);
     int rc = pack_and_call(agent, method, ret, fmt, ap);
@@ -298,6 +350,8 @@ int asq_call(asq_agent *agent, const char *method, asq_result **ret, const char 
 
 int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
 {
+    if (!agent)
+        return ASQ_EINVAL;
     va_list ap;
     va_start(ap, fmt);
     int rc = pack_and_call(agent, method, NULL, fmt, ap);
@@ -341,6 +395,8 @@ static int call_until_taken(asq_agent *agent, const char *method, const asq_valu
 
 int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...)
 {
+    if (!agent)
+        return ASQ_EINVAL;
     asq_value *args;
     bool refused;
     va_list ap;
@@ -364,6 +420,9 @@ int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_va
     struct asq__job *jobs = NULL;
     if (n == 0)
         goto out;
+    rc = asq__agents_check(agents, n, "asq_broadcast");
+    if (rc < 0)
+        goto out;
     asq *h = agents[0]->h;
     rc = asq__check_name("method", method, why, sizeof why);
     if (rc < 0) {
@@ -375,10 +434,6 @@ int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_va
         goto out;
     }
     for (size_t i = 0; i < n; i++) {
-        if (agents[i]->h != h) {
-            rc = asq__fail(h, ASQ_EINVAL, "asq_broadcast: the agents are of different handles");
-            goto out;
-        }
         jobs[i] = (struct asq__job){ .kind = ASQUEUE__JOB_KIND__CALL,
                                      .agent = agents[i]->id,
                                      .class_name = agents[i]->class_name,

@@ -18,6 +18,7 @@
 
 struct asq__method {
     asq_method def;
+    size_t nparams;         /* in def.params */
     const asq_retry *retry; /* or NULL */
     struct asq__node node;
 };

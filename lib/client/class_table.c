@@ -253,6 +253,9 @@ static int take_methods(struct asq__class *c, const asq_class *def, char *err, s
         if (asq__class_method(c, m->def.name))
             return asq__err(err, errlen, ASQ_EINVAL, "class %s has two methods '%s'", c->def.name,
                             m->def.name);
+        const char *param = m->def.params ? m->def.params : "";
+        for (size_t len; (len = next_param(&param)) != 0; param += len)
+            m->nparams++;
         asq__table_add(&c->by_method, &m->node);
         c->method_count++;
     }

@@ -8,6 +8,7 @@
 #include "client/model.h"
 #include "client/object.h"
 #include "value/clock.h"
+#include "value/value.h"
 
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env)
 {
@@ -30,6 +31,12 @@ int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...)
     va_list ap;
     if (code >= 0)
         code = ASQ_EFAILED;
+    if (!ctx)
+        return code;
+    if (!fmt) {
+        asq__error_set(&ctx->error, code, "%s", asq_strerror(code));
+        return code;
+    }
     va_start(ap, fmt);
     asq__error_vset(&ctx->error, code, fmt, ap);
     va_end(ap);
@@ -39,19 +46,24 @@ int asq_fail(asq_ctx *ctx, int code, const char *fmt, ...)
 int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...)
 {
     char why[300];
-    asq_value *no_names = NULL;
-    /* No arguments at all travel as an empty list; as named ones they are an empty map. */
-    if (fmt[strspn(fmt, " ")] == '{' && asq_value_type(args) == ASQ_LIST &&
-        asq_list_size(args) == 0) {
-        if (!(no_names = asq_value_map()))
+    asq_value *empty = NULL;
+    bool named = fmt && fmt[strspn(fmt, " ")] == '{';
+    if (!ctx)
+        return ASQ_EINVAL;
+    bool whole = args == ctx->args; /* not a part of them, nor a state that load reads */
+    /* No arguments at all travel as an empty list, or as an empty map: the method's form fits both. */
+    if (asq_value_type(args) == (named ? ASQ_LIST : ASQ_MAP) && asq_list_size(args) == 0 &&
+        asq_map_size(args) == 0) {
+        if (!(empty = named ? asq_value_map() : asq_value_list()))
             return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
-        args = no_names;
+        args = empty;
     }
     va_list ap;
     va_start(ap, fmt);
-    int rc = asq_vunpack(args, why, sizeof why, fmt, ap);
+    int rc = whole ? asq__vunpack_args(args, why, sizeof why, fmt, ap)
+                   : asq_vunpack(args, why, sizeof why, fmt, ap);
     va_end(ap);
-    asq_value_free(no_names);
+    asq_value_free(empty);
     if (rc == 0)
         return 0;
     return asq_fail(ctx, ASQ_EARGS, "%s.%s(%s): %s", asq_ctx_class(ctx), ctx->method_name,
@@ -60,11 +72,17 @@ int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...)
 
 asq_value *asq_ctx_state(asq_ctx *ctx)
 {
+    if (!ctx)
+        return NULL;
     return ctx->object ? ctx->object->state : NULL;
 }
 
 int asq_ctx_set_state(asq_ctx *ctx, asq_value *state)
 {
+    if (!ctx) {
+        asq_value_free(state);
+        return ASQ_EINVAL;
+    }
     if (!ctx->object || !ctx->object->state || !state) {
         asq_value_free(state);
         return state ? asq_fail(ctx, ASQ_ESTATE, "class %s keeps its state in a struct",
@@ -78,11 +96,15 @@ int asq_ctx_set_state(asq_ctx *ctx, asq_value *state)
 
 void asq_ctx_keep_state(asq_ctx *ctx)
 {
+    if (!ctx)
+        return;
     ctx->keep_state = true;
 }
 
 asq *asq_ctx_handle(asq_ctx *ctx)
 {
+    if (!ctx)
+        return NULL;
     if (!ctx->h)
         ctx->h = ctx->env->make_handle(ctx);
     return ctx->h;
@@ -90,41 +112,57 @@ asq *asq_ctx_handle(asq_ctx *ctx)
 
 const char *asq_ctx_call_id(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return "";
     return ctx->call_id;
 }
 
 const char *asq_ctx_agent_id(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return "";
     return ctx->object ? ctx->object->id : "";
 }
 
 const char *asq_ctx_class(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return "";
     return ctx->cls ? ctx->cls->def.name : "";
 }
 
 const char *asq_ctx_method(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return "";
     return ctx->method_name;
 }
 
 const char *asq_ctx_worker(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return "";
     return ctx->env->worker;
 }
 
 uint64_t asq_ctx_epoch(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return 0;
     return ctx->epoch;
 }
 
 uint32_t asq_ctx_attempt(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return 0;
     return ctx->attempt;
 }
 
 int64_t asq_ctx_remaining_ms(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return 0;
     if (ctx->deadline_ms == INT64_MAX)
         return ASQ_FOREVER;
     int64_t left = ctx->deadline_ms - asq__now_ms();
@@ -133,18 +171,24 @@ int64_t asq_ctx_remaining_ms(const asq_ctx *ctx)
 
 bool asq_ctx_canceled(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return false;
     return atomic_load_explicit(&ctx->canceled, memory_order_relaxed) ||
            asq_ctx_remaining_ms(ctx) == 0;
 }
 
 int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
 {
+    if (!ctx)
+        return ASQ_EINVAL;
     int rc = asq_sleep(asq_ctx_handle(ctx), ms);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }
 
 void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
 {
+    if (!ctx || !fmt)
+        return;
     char text[2048];
     va_list ap;
     if (!ctx->env->log)
@@ -161,6 +205,8 @@ void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
 
 int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret)
 {
+    if (!ctx || !ret)
+        return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_model: an argument is NULL") : ASQ_EINVAL;
     char why[300];
     int rc = asq__model_find(ctx->env->models, config_name, ret, why, sizeof why);
     return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
@@ -168,11 +214,15 @@ int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret)
 
 void *asq_ctx_user(const asq_ctx *ctx)
 {
+    if (!ctx)
+        return NULL;
     return ctx->cls ? ctx->cls->def.user : NULL;
 }
 
 int asq_ctx_self(asq_ctx *ctx, asq_agent **ret)
 {
+    if (!ctx || !ret)
+        return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_self: an argument is NULL") : ASQ_EINVAL;
     int rc = asq_attach(asq_ctx_handle(ctx), asq_ctx_agent_id(ctx), ret);
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
 }

@@ -226,6 +226,8 @@ static int list_partition(asq *h, struct listing *l)
 
 int asq_dead_list(asq *h, size_t limit, asq_value **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_dead_list");
     struct listing l = { .limit = limit ? limit : SIZE_MAX };
     int rc = asq__admin_check(h, "asq_dead_list");
     if (rc < 0)
@@ -436,6 +438,8 @@ static int show_batch(const struct letter *l)
 
 int asq_dead_show(asq *h, const char *id, asq_value **ret)
 {
+    if (!h || !id || !ret)
+        return asq__null(h, "asq_dead_show");
     struct letter l;
     int rc = read_letter(h, "asq_dead_show", id, &l);
     if (rc == 0 && show_batch(&l) < 0)
@@ -578,6 +582,8 @@ static int send_again(asq *h, const struct letter *l, const struct asq__buf *bat
 
 int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
 {
+    if (!h || !id)
+        return asq__null(h, "asq_dead_retry");
     struct letter l;
     struct asq__buf batch;
     uint8_t batch_id[ASQ__BATCH_ID];
@@ -608,6 +614,8 @@ int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
 
 int asq_dead_drop(asq *h, const char *id)
 {
+    if (!h || !id)
+        return asq__null(h, "asq_dead_drop");
     char key[ASQ__KEY_MAX], stream_id[48];
     struct letter_id at;
     long long done = 0;

@@ -137,9 +137,8 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
     int rc = 0;
     if (n == 0)
         return 0;
-    for (size_t i = 0; i < n; i++)
-        if (!results[i] || results[i]->h != results[0]->h)
-            return ASQ_EINVAL;
+    if ((rc = asq__results_check(results, n, "asq_gather")) < 0)
+        return rc;
     asq *h = results[0]->h;
     if (!(slots = calloc(n, sizeof *slots)))
         return out_of_memory(h);
@@ -314,15 +313,14 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
     asq_each_options o;
     if (nagents == 0)
         return ASQ_EINVAL;
+    int rc = asq__agents_check(agents, nagents, "asq_call_each");
+    if (rc < 0)
+        return rc;
     asq *h = agents[0]->h;
-    for (size_t i = 1; i < nagents; i++)
-        if (agents[i]->h != h)
-            return asq__fail(h, ASQ_EINVAL, "asq_call_each: the agents are of different handles");
     if (asq_value_type(inputs) != ASQ_LIST)
         return asq__fail(h, ASQ_EINVAL, "asq_call_each: the inputs are a value of type %s, no list",
                          asq_type_name(asq_value_type(inputs)));
-    int rc = take_options(h, options, &o);
-    if (rc < 0)
+    if ((rc = take_options(h, options, &o)) < 0)
         return rc;
     e.n = asq_list_size(inputs);
     gather_init(&e.g, h, o.timeout_ms, o.all && !o.fn);

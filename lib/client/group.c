@@ -15,6 +15,8 @@ struct asq_group {
 
 int asq_group_new(asq *h, asq_group **ret)
 {
+    if (!h || !ret)
+        return asq__null(h, "asq_group_new");
     asq_group *g = calloc(1, sizeof *g);
     if (!g)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
@@ -38,8 +40,11 @@ static void completed(asq_result *r, void *user)
 
 int asq_group_add(asq_group *g, asq_result *r)
 {
+    if (!g)
+        return ASQ_EINVAL;
     if (!r || r->h != g->h)
-        return asq__fail(g->h, ASQ_EINVAL, "asq_group_add: the result is of another handle");
+        return asq__fail(g->h, ASQ_EINVAL, "asq_group_add: the result is %s",
+                         r ? "of another handle" : "NULL");
     if (r->fn || r->group)
         return asq__fail(g->h, ASQ_ESTATE, "asq_group_add: the result has a callback or a group");
     if (g->n == g->cap) {
@@ -59,6 +64,8 @@ int asq_group_add(asq_group *g, asq_result *r)
 
 size_t asq_group_pending(const asq_group *g)
 {
+    if (!g)
+        return 0;
     return g->n - g->first;
 }
 
@@ -82,6 +89,8 @@ enum asq__wait asq__group_wait_results(bool (*ready)(void *arg), const void *arg
 
 int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)
 {
+    if (!g || !ret)
+        return asq__null(g ? g->h : NULL, "asq_group_next");
     if (g->first == g->n)
         return ASQ_ENOENT;
     if (!has_next(g)) {

@@ -86,6 +86,12 @@ int asq__fail(asq *h, int code, const char *fmt, ...)
     return code;
 }
 
+int asq__null(asq *h, const char *function)
+{
+    return h ? asq__fail(h, ASQ_EINVAL, "%s: an argument is NULL that must not be", function)
+             : ASQ_EINVAL;
+}
+
 int asq__fail_from(asq *h, const asq_error *error)
 {
     asq__error_copy(&h->error, error);
@@ -123,33 +129,43 @@ void asq__log_text(void *user, asq_log_level level, const char *message)
     asq__log(user, level, "%s", message);
 }
 
+static const asq_error no_handle = { ASQ_EINVAL, "the handle is NULL", "", "", "", "", "" };
+
 const asq_error *asq_last_error(const asq *h)
 {
-    return &h->error.pub;
+    return h ? &h->error.pub : &no_handle;
 }
 
 const char *asq_errmsg(const asq *h)
 {
-    return h->error.pub.message;
+    return asq_last_error(h)->message;
 }
 
 const char *asq_url(const asq *h)
 {
+    if (!h)
+        return "";
     return h->url ? h->url : "";
 }
 
 const char *asq_namespace(const asq *h)
 {
+    if (!h)
+        return "";
     return h->ns ? h->ns : "";
 }
 
 void asq_set_timeout(asq *h, int64_t timeout_ms)
 {
+    if (!h)
+        return;
     h->timeout_ms = timeout_ms;
 }
 
 int asq_set_deadline(asq *h, int64_t deadline_ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     if (deadline_ms < 0)
         return asq__fail(h, ASQ_EINVAL, "asq_set_deadline: %lld ms is in the past",
                          (long long) deadline_ms);
@@ -199,6 +215,8 @@ static bool any_completed(void *arg)
 
 int asq_poll(asq *h, int64_t timeout_ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     struct poll_state s = { h, h->ncompleted };
     asq__handle_ref(h); /* a callback may close it */
     int rc = asq__handle_wait(h, any_completed, &s, timeout_ms);
@@ -210,12 +228,16 @@ int asq_poll(asq *h, int64_t timeout_ms)
 
 int asq_sleep(asq *h, int64_t ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     int rc = asq__handle_wait(h, never, NULL, ms);
     return rc == ASQ_ETIMEOUT ? 0 : rc;
 }
 
 int asq_set_busy_wait(asq *h, int64_t timeout_ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     if (timeout_ms < 0 && timeout_ms != ASQ_FOREVER)
         return asq__fail(h, ASQ_EINVAL, "asq_set_busy_wait: %lld ms is in the past",
                          (long long) timeout_ms);
@@ -225,11 +247,15 @@ int asq_set_busy_wait(asq *h, int64_t timeout_ms)
 
 void asq_cork(asq *h)
 {
+    if (!h)
+        return;
     h->corked++;
 }
 
 int asq_uncork(asq *h)
 {
+    if (!h)
+        return ASQ_EINVAL;
     if (h->corked == 0)
         return asq__fail(h, ASQ_ESTATE, "asq_uncork without asq_cork");
     if (--h->corked)
@@ -239,6 +265,8 @@ int asq_uncork(asq *h)
 
 int asq_register(asq *h, const asq_class *cls)
 {
+    if (!h || !cls)
+        return asq__null(h, "asq_register");
     char err[512];
     if (h->in_method)
         return asq__fail(h, ASQ_ENOTSUP, "classes cannot be registered inside a method");
@@ -255,6 +283,8 @@ int asq_register(asq *h, const asq_class *cls)
 
 int asq_attach_ev(asq *h, struct ev_loop *loop)
 {
+    if (!h)
+        return ASQ_EINVAL;
     if (!loop)
         return asq__fail(h, ASQ_EINVAL, "asq_attach_ev: loop is NULL");
     if (h->closed)
@@ -264,6 +294,8 @@ int asq_attach_ev(asq *h, struct ev_loop *loop)
 
 int asq_detach_ev(asq *h)
 {
+    if (!h)
+        return ASQ_EINVAL;
     return h->closed ? asq__fail(h, ASQ_ECLOSED, "the handle was closed")
                      : h->mode->attach_ev(h, NULL);
 }
@@ -276,6 +308,8 @@ static bool is_accepted(void *arg)
 
 int asq_flush(asq *h, int64_t timeout_ms)
 {
+    if (!h)
+        return ASQ_EINVAL;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     int rc = h->mode->flush(h);

@@ -136,6 +136,8 @@ void asq__handle_enter(asq *h);
 void asq__handle_leave(asq *h);
 /* Sets the handle's last error and returns code. */
 int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A function got NULL where it must not: ASQ_EINVAL, with a text when there is a handle (h may be NULL). */
+int asq__null(asq *h, const char *function);
 int asq__fail_from(asq *h, const asq_error *error);
 /* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
 void asq__handle_note_loss(asq *h, const asq_error *error);
@@ -164,6 +166,8 @@ enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *ar
 /* Complete it: value (taken; NULL: null) or error. Once. The caller holds a reference. Callbacks are
  * queued to h->done by who runs on the handle's thread. */
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);
+/* 0: all are of one handle and none is NULL; else ASQ_EINVAL, with a text on the first one's handle. */
+int asq__results_check(asq_result *const *results, size_t n, const char *function);
 /* Decodes and completes; for engines. */
 void asq__result_set_message(asq_result *r, const Asqueue__Result *m);
 /* Queues the callback of a completed result, when it has one. */
@@ -175,6 +179,9 @@ static inline bool asq__result_is_done(const asq_result *r)
 {
     return atomic_load_explicit(&r->completed, memory_order_acquire);
 }
+
+/* agent.c: as asq__results_check. */
+int asq__agents_check(asq_agent *const *agents, size_t n, const char *function);
 
 /* call.c: encodes a job and submits it. ret may be NULL. */
 int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret);

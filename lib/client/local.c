@@ -102,40 +102,49 @@ static asq *method_handle(asq *h, Asqueue__Chain *chain)
     return inner;
 }
 
+struct inputs {
+    struct local *l;
+    struct asq__error *error;
+    asq_value *args;
+    size_t n, bytes, max_bytes;
+};
+
+static int take_input(void *user, const struct asq__future_place *place)
+{
+    struct inputs *in = user;
+    struct asq__call_id id;
+    const char *text = place->future->future->text;
+    struct asq__node *node =
+        asq__call_id_parse(text, &id) < 0 ? NULL : asq__table_find(&in->l->kept, &id, sizeof id);
+    asq_result *input = node ? ASQ__CONTAINER(node, struct kept, node)->result : NULL;
+    if (++in->n > ASQ_MAX_FUTURES)
+        return ASQ_ELIMIT;
+    if (!input || input->error)
+        return asq__error_set(in->error, ASQ_EINPUT,
+                              "it was not run: the result of call %s, given as an argument, is a "
+                              "failure: %s",
+                              text, input ? input->error->pub.message : "it has been forgotten");
+    in->bytes += (size_t) asq_value_encoded_size(input->value);
+    return in->bytes > in->max_bytes
+               ? ASQ_ELIMIT
+               : asq__future_replace(&in->args, place, asq_value_copy(input->value));
+}
+
 /* Puts results of other calls, given as arguments, in their places. They are there, or have been
  * forgotten: in local mode a call has ended when it was made. */
 static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf *ret_args,
                        struct asq__error *error)
 {
-    asq_value *args = NULL;
-    int rc = asq__value_decode(job->args.data, job->args.len, &args, NULL, 0);
-    bool list = rc == 0 && asq_value_type(args) == ASQ_LIST;
-    size_t n = rc < 0 ? 0 : list ? asq_list_size(args) : asq_map_size(args);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        struct asq__call_id id;
-        const char *key = NULL, *text;
-        if (asq_value_get_future(list ? asq_list_get(args, i) : asq_map_at(args, i, &key), &text) <
-            0)
-            continue;
-        struct asq__node *node =
-            asq__call_id_parse(text, &id) < 0 ? NULL : asq__table_find(&l->kept, &id, sizeof id);
-        asq_result *input = node ? ASQ__CONTAINER(node, struct kept, node)->result : NULL;
-        if (!input || input->error) {
-            rc = asq__error_set(error, ASQ_EINPUT,
-                                "it was not run: the result of call %s, given as an argument, is a "
-                                "failure: %s",
-                                text, input ? input->error->pub.message : "it has been forgotten");
-            break;
-        }
-        asq_value *value = asq_value_copy(input->value);
-        rc = key ? asq_map_set(args, key, value) : asq_list_set(args, i, value);
-    }
+    struct inputs in = { .l = l, .error = error, .max_bytes = ret_args->max };
+    int rc = asq__value_decode_marked(job->args.data, job->args.len, &in.args, NULL, 0);
     if (rc == 0)
-        rc = asq__value_encode(args, ret_args);
+        rc = asq__value_each_future(in.args, take_input, &in);
+    if (rc == 0)
+        rc = asq__value_encode(in.args, ret_args);
     if (rc < 0 && !error->pub.code)
         asq__error_set(error, rc, "the arguments with the results given as futures: %s",
                        asq_strerror(rc));
-    asq_value_free(args);
+    asq_value_free(in.args);
     return rc;
 }
 

@@ -386,7 +386,9 @@ static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
     if (!def->create)
         return 0;
     void *self = NULL;
+    ctx->args = args;
     int rc = check_code(ctx, def->create(ctx, args, &self), "create");
+    ctx->args = NULL;
     if (rc < 0 || ctx->error.pub.code) {
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
         return ctx->error.pub.code;
@@ -560,11 +562,19 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
             return;
         args = ordered;
     }
+    if (m->def.params && asq_list_size(args) > m->nparams) {
+        asq_fail(ctx, ASQ_EARGS,
+                 "%s.%s(%s): surplus argument: %zu were given, at most %zu are taken",
+                 o->cls->def.name, m->def.name, m->def.params, asq_list_size(args), m->nparams);
+        return;
+    }
+    ctx->args = args;
     int rc = check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
         give(ctx, value, ret);
+    ctx->args = NULL;
     asq_value_free(value);
     asq_value_free(ordered);
 }

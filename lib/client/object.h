@@ -77,6 +77,7 @@ struct asq_ctx {
     const char *call_id;
     const char *method_name;
     const char *params;       /* of the method, or NULL */
+    const asq_value *args;    /* what its function was given; NULL outside of methods and create */
     const char *caller_agent; /* the agent whose method made the call; "" from outside */
     uint64_t epoch;
     uint32_t attempt;

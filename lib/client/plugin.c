@@ -26,6 +26,8 @@ struct asq_plugin {
 int asq_plugin_register(asq_plugin *plugin, const asq_class *cls)
 {
     char why[400];
+    if (!plugin)
+        return ASQ_EINVAL;
     int rc = asq__registry_add(plugin->registry, cls, why, sizeof why);
     if (rc == 0) {
         plugin->classes++;

@@ -119,12 +119,15 @@ static bool is_done(void *arg)
 
 bool asq_result_done(asq_result *r)
 {
+    if (!r)
+        return false;
     if (!asq__result_is_done(r) && !r->h->closed)
         asq__handle_wait(r->h, is_done, r, 0);
     return asq__result_is_done(r);
 }
 
 static const asq_error no_memory = { ASQ_ENOMEM, "out of memory", "", "", "", "", "" };
+static const asq_error no_result = { ASQ_EINVAL, "the result is NULL", "", "", "", "", "" };
 static const asq_error no_error = { 0, "", "", "", "", "", "" };
 
 static const asq_error *error_of(const asq_result *r)
@@ -136,6 +139,8 @@ static const asq_error *error_of(const asq_result *r)
 
 int asq_result_wait(asq_result *r, int64_t timeout_ms)
 {
+    if (!r)
+        return ASQ_EINVAL;
     if (!asq__result_is_done(r)) {
         int rc = asq__handle_wait(r->h, is_done, r, timeout_ms);
         if (rc == ASQ_ETIMEOUT)
@@ -150,11 +155,15 @@ int asq_result_wait(asq_result *r, int64_t timeout_ms)
 
 const asq_error *asq_result_error(const asq_result *r)
 {
+    if (!r)
+        return &no_result;
     return asq__result_is_done(r) ? error_of(r) : &no_error;
 }
 
 int asq_result_value(asq_result *r, const asq_value **ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_value");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0)
         *ret = r->value;
@@ -163,6 +172,8 @@ int asq_result_value(asq_result *r, const asq_value **ret)
 
 int asq_result_take(asq_result *r, asq_value **ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_take");
     asq_value *stand_in = NULL;
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
@@ -182,6 +193,8 @@ static int wrong_type(asq_result *r, int code, const char *wanted)
 
 int asq_result_bool(asq_result *r, bool *ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_bool");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_bool(r->value, ret)) < 0)
         wrong_type(r, rc, "bool");
@@ -190,6 +203,8 @@ int asq_result_bool(asq_result *r, bool *ret)
 
 int asq_result_int(asq_result *r, int64_t *ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_int");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_int(r->value, ret)) < 0)
         wrong_type(r, rc, "int");
@@ -198,6 +213,8 @@ int asq_result_int(asq_result *r, int64_t *ret)
 
 int asq_result_double(asq_result *r, double *ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_double");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_double(r->value, ret)) < 0)
         wrong_type(r, rc, "double");
@@ -206,6 +223,8 @@ int asq_result_double(asq_result *r, double *ret)
 
 int asq_result_string(asq_result *r, const char **ret)
 {
+    if (!r || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_string");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc == 0 && (rc = asq_value_get_string(r->value, ret, NULL)) < 0)
         wrong_type(r, rc, "string");
@@ -214,6 +233,8 @@ int asq_result_string(asq_result *r, const char **ret)
 
 int asq_result_field(asq_result *r, const char *key, const asq_value **ret)
 {
+    if (!r || !key || !ret)
+        return asq__null(r ? r->h : NULL, "asq_result_field");
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
         return rc;
@@ -229,6 +250,8 @@ int asq_result_field(asq_result *r, const char *key, const asq_value **ret)
 
 int asq_result_unpack(asq_result *r, const char *fmt, ...)
 {
+    if (!r)
+        return ASQ_EINVAL;
     char why[200];
     int rc = asq_result_wait(r, r->h->timeout_ms);
     if (rc < 0)
@@ -243,6 +266,8 @@ int asq_result_unpack(asq_result *r, const char *fmt, ...)
 
 int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
 {
+    if (!r)
+        return ASQ_EINVAL;
     if (!fn)
         return asq__fail(r->h, ASQ_EINVAL, "asq_result_then: fn is NULL");
     if (r->fn)
@@ -267,6 +292,8 @@ int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user)
 
 int asq_result_keep(asq_result *r)
 {
+    if (!r)
+        return ASQ_EINVAL;
     if (!r->keep && !r->h->closed) {
         r->keep = true;
         r->h->mode->keep(r->h, r);
@@ -276,12 +303,16 @@ int asq_result_keep(asq_result *r)
 
 const char *asq_result_id(asq_result *r)
 {
+    if (!r)
+        return "";
     asq_result_keep(r);
     return asq__result_id_text(r);
 }
 
 int asq_result_attach(asq *h, const char *call_id, asq_result **ret)
 {
+    if (!h || !call_id || !ret)
+        return asq__null(h, "asq_result_attach");
     asq_result *r;
     struct asq__call_id id;
     if (h->closed)
@@ -312,8 +343,18 @@ asq_value *asq_value_future(asq_result *result)
     return asq__value_future_ref(asq__result_id_text(result), &live);
 }
 
+asq_value *asq_value_future_unawaited(asq_result *result)
+{
+    asq_value *v = asq_value_future(result);
+    if (v)
+        v->future->unawaited = true;
+    return v;
+}
+
 int asq_result_cancel(asq_result *r)
 {
+    if (!r)
+        return ASQ_EINVAL;
     if (asq__result_is_done(r))
         return 0;
     if (r->h->closed)
@@ -345,12 +386,16 @@ static bool any_done(void *arg)
     return false;
 }
 
-/* All of one handle, none NULL. */
-static int check_many(asq_result *const *results, size_t n)
+int asq__results_check(asq_result *const *results, size_t n, const char *function)
 {
+    if (!results)
+        return ASQ_EINVAL;
     for (size_t i = 0; i < n; i++)
-        if (!results[i] || results[i]->h != results[0]->h)
-            return ASQ_EINVAL;
+        if (!results[i])
+            return asq__null(results[0] ? results[0]->h : NULL, function);
+        else if (results[i]->h != results[0]->h)
+            return asq__fail(results[0]->h, ASQ_EINVAL, "%s: the results are of different handles",
+                             function);
     return 0;
 }
 
@@ -383,17 +428,21 @@ int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)
     struct many m = { results, n, 0 };
     if (n == 0)
         return 0;
-    if (check_many(results, n) < 0)
-        return ASQ_EINVAL;
+    int rc = asq__results_check(results, n, "asq_wait_all");
+    if (rc < 0)
+        return rc;
     return all_done(&m) ? 0 : asq__handle_wait(results[0]->h, all_done, &m, timeout_ms);
 }
 
 int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index)
 {
     struct many m = { results, n, 0 };
-    if (n == 0 || check_many(results, n) < 0)
-        return ASQ_EINVAL;
-    int rc = any_done(&m) ? 0 : asq__handle_wait(results[0]->h, any_done, &m, timeout_ms);
+    int rc = n ? asq__results_check(results, n, "asq_wait_any") : ASQ_EINVAL;
+    if (rc < 0)
+        return rc;
+    if (!ret_index)
+        return asq__null(results[0]->h, "asq_wait_any");
+    rc = any_done(&m) ? 0 : asq__handle_wait(results[0]->h, any_done, &m, timeout_ms);
     if (rc == 0)
         *ret_index = m.next;
     return rc;

@@ -195,6 +195,12 @@ static void put_value(struct writer *w, const asq_value *v)
         break;
     case ASQ_FUTURE:
         put_special(w, "$future", v->future->text);
+        if (v->future->unawaited) {
+            asq__buf_putc(&w->out, ',');
+            newline(w);
+            put_key(w, "await");
+            asq__buf_put(&w->out, "false", 5);
+        }
         close_object(w, '}');
         break;
     }
@@ -202,6 +208,8 @@ static void put_value(struct writer *w, const asq_value *v)
 
 int asq_to_json(const asq_value *v, int indent, char **ret)
 {
+    if (!ret)
+        return ASQ_EINVAL;
     struct writer w = { .indent = indent > 0 ? (size_t) indent : 0, .level = 0 };
     asq__buf_init(&w.out, MAX_TEXT);
     put_value(&w, v ? v : asq_value_null());
@@ -349,13 +357,20 @@ static __attribute__((noinline)) int read_agent(const struct reader *r, const js
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-static int read_future(const struct reader *r, const char *text, asq_value **ret)
+static int read_future(const struct reader *r, const json_t *json, const char *text,
+                       asq_value **ret)
 {
+    const json_t *await = json_object_get(json, "await");
     struct asq__call_id id;
+    if (json_object_size(json) != (await ? 2 : 1) || (await && !json_is_boolean(await)))
+        return FAIL(r, ASQ_EPARSE,
+                    "an object with \"$future\" has but one other key, \"await\", a bool");
     if (asq__call_id_parse(text, &id) < 0)
         return FAIL(r, ASQ_EPARSE, "the text of \"$future\" is no call id");
-    *ret = asq__value_future_ref(text, NULL);
-    return *ret ? 0 : ASQ_ENOMEM;
+    if (!(*ret = asq__value_future_ref(text, NULL)))
+        return ASQ_ENOMEM;
+    (*ret)->future->unawaited = await && json_is_false(await);
+    return 0;
 }
 
 /* An object whose first key is one of ours is what that key says, or an error; other keys with "$"
@@ -373,7 +388,7 @@ static int read_object(const struct reader *r, const json_t *json, asq_value **r
     bool future = strcmp(key, "$future") == 0;
     if (!agent && !map && !bytes && !number && !future)
         return read_map(r, json, ret);
-    if (!agent && json_object_size(json) != 1)
+    if (!agent && !future && json_object_size(json) != 1)
         return FAIL(r, ASQ_EPARSE, "an object with \"%s\" has no other keys", key);
     if (map)
         return json_is_object(inner) ? read_map(r, inner, ret)
@@ -387,7 +402,7 @@ static int read_object(const struct reader *r, const json_t *json, asq_value **r
         return FAIL(r, ASQ_EPARSE, "the text of \"%s\" contains a NUL", key);
     return agent    ? read_agent(r, json, text, ret)
            : number ? read_double(r, text, ret)
-                    : read_future(r, text, ret);
+                    : read_future(r, json, text, ret);
 }
 
 static int read_value(const struct reader *r, const json_t *json, asq_value **ret)
@@ -443,8 +458,8 @@ int asq_from_json(const char *text, size_t n, asq_value **ret, char *err, size_t
 {
     struct reader r = { .err = err, .errlen = errlen };
     asq_value *v = NULL;
-    if (!text && n)
-        return FAIL(&r, ASQ_EINVAL, "the text is NULL");
+    if ((!text && n) || !ret)
+        return FAIL(&r, ASQ_EINVAL, "the text is NULL, or there is nowhere to put the value");
     int rc = check_depth(&r, text, n);
     if (rc < 0)
         return rc;

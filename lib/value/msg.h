@@ -32,7 +32,7 @@ struct asq__job {
     bool no_result;
     const Asqueue__Chain *chain; /* or NULL */
     const char *target;          /* or NULL */
-    bool inputs;                 /* args has futures at its top level */
+    bool inputs;                 /* args has futures to be awaited */
     const Asqueue__Probe *probe; /* or NULL */
     uint64_t delay_ms;
     const asq_retry *retry; /* or NULL */

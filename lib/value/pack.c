@@ -102,11 +102,12 @@ static int pack_one(struct packer *p, char c, asq_value **ret)
         *ret = asq_value_agent(agent);
         return 0;
     }
-    case 'r': {
+    case 'r':
+    case 'R': {
         asq_result *result = va_arg(p->ap, asq_result *);
         if (!result)
             return FAIL(p, ASQ_EINVAL, "the result is NULL");
-        *ret = asq_value_future(result);
+        *ret = c == 'r' ? asq_value_future(result) : asq_value_future_unawaited(result);
         return 0;
     }
     case '[': *ret = asq_value_list(); return 0;
@@ -143,7 +144,8 @@ static void skip_rest(struct packer *p)
         }
         case 'O':
         case 'a':
-        case 'r': (void) va_arg(p->ap, const void *); break;
+        case 'r':
+        case 'R': (void) va_arg(p->ap, const void *); break;
         case 'n':
         case '[':
         case ']':
@@ -216,8 +218,9 @@ static int vpack(bool borrow, asq_value **ret, char *err, size_t errlen, const c
 {
     struct packer p = { .fmt = fmt, .at = fmt, .borrow = borrow, .err = err, .errlen = errlen };
     asq_value *root = NULL;
-    if (!fmt)
-        return asq__err(err, errlen, ASQ_EINVAL, "the format is NULL");
+    if (!fmt || !ret)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        fmt ? "there is nowhere to put the value" : "the format is NULL");
     va_copy(p.ap, ap);
     int rc = pack(&p, &root);
     if (rc < 0) {

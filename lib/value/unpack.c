@@ -4,7 +4,7 @@
  * value, for its arguments.
  *
  * In an optional place null counts as missing, unless the letter there takes null (n, o, O, s?).
- * `a` and `r` check the type, and give the value like `o`.
+ * `a`, `r` and `R` check the type, and give the value like `o`.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -16,6 +16,7 @@ struct unpacker {
     const char *fmt, *at;
     va_list ap;
     bool store;
+    bool strict; /* the outermost list or map has nothing that the format does not name */
     unsigned depth;
     char *err;
     size_t errlen;
@@ -183,32 +184,89 @@ static int unpack_list(struct unpacker *u, const asq_value *v, const struct plac
         here.i++;
     }
     next(u);
+    if (v && v->list.n > here.i && u->strict && u->depth == 1)
+        return FAIL(u, &here, ASQ_EARGS, "surplus argument: %zu were given, at most %zu are taken",
+                    v->list.n, here.i);
     if (v && v->list.n > here.i)
         return FAIL(u, place, ASQ_ETYPE, "a list of %zu expected, one of %zu found", here.i,
                     v->list.n);
     return 0;
 }
 
+/* Walks the rest of a map's format, from `walk` on. False: `key` is none of its keys; names gets these. */
+static bool is_named(struct unpacker *walk, const char *key, char *names, size_t size)
+{
+    static const struct place nowhere;
+    size_t n = 0;
+    bool found = false;
+    names[0] = '\0';
+    while (!found && next(walk) == 's') {
+        accept(walk, '?');
+        const char *one = va_arg(walk->ap, const char *);
+        found = strcmp(one, key) == 0;
+        asq__err(names + n, size - n, 0, "%s%s", n ? ", " : "", one);
+        n += strlen(names + n);
+        if (unpack_one(walk, NULL, &nowhere) < 0)
+            break;
+    }
+    return found;
+}
+
+/* Of a map with more keys than the format names: says which. start: u as it was before the first key. */
+static int refuse_unknown(struct unpacker *u, struct unpacker *start, const asq_value *v,
+                          const struct place *place)
+{
+    char names[120];
+    struct unpacker walk = { .fmt = start->fmt };
+    const char *key = NULL;
+    bool known = true;
+    for (size_t i = 0; i < v->map.n && known; i++) {
+        key = v->map.pairs[i].key;
+        walk.at = start->at;
+        va_copy(walk.ap, start->ap);
+        known = is_named(&walk, key, names, sizeof names);
+        va_end(walk.ap);
+    }
+    return known ? 0
+                 : FAIL(u, place, ASQ_EARGS, "unknown argument \"%.80s\"; those that are taken: %s",
+                        key, *names ? names : "none");
+}
+
 static int unpack_map(struct unpacker *u, const asq_value *v, const struct place *place)
 {
     struct place here = { .up = place };
+    struct unpacker start = { .fmt = u->fmt, .at = u->at };
+    bool strict = v && u->strict && u->depth == 1;
+    size_t found = 0;
+    int rc = 0;
     if (v && v->type != ASQ_MAP)
         return mismatch(u, place, "map", v);
-    for (char c; (c = next(u)) != '}';) {
-        if (c != 's')
-            return bad_format(u, c ? "a key ('s') or '}' expected" : "'}' is missing");
+    if (strict)
+        va_copy(start.ap, u->ap);
+    for (char c; rc == 0 && (c = next(u)) != '}';) {
+        if (c != 's') {
+            rc = bad_format(u, c ? "a key ('s') or '}' expected" : "'}' is missing");
+            break;
+        }
         bool optional = accept(u, '?');
         here.key = va_arg(u->ap, const char *);
-        if (!here.key)
-            return bad_format(u, "the key is NULL");
+        if (!here.key) {
+            rc = bad_format(u, "the key is NULL");
+            break;
+        }
         const asq_value *item = asq_map_get(v, here.key);
+        found += item != NULL;
         if (v && !item && !optional)
-            return FAIL(u, &here, ASQ_ENOENT, "missing");
-        int rc = unpack_one(u, optional ? or_missing(u, item) : item, &here);
-        if (rc < 0)
-            return rc;
+            rc = FAIL(u, &here, ASQ_ENOENT, "missing");
+        else
+            rc = unpack_one(u, optional ? or_missing(u, item) : item, &here);
     }
-    return 0;
+    if (strict) {
+        if (rc == 0 && found < v->map.n)
+            rc = refuse_unknown(u, &start, v, place);
+        va_end(start.ap);
+    }
+    return rc;
 }
 
 /* Reads v by the next part of the format; v NULL: only takes the arguments. */
@@ -241,7 +299,8 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
     case 'o':
     case 'O': return unpack_value(u, v, place, 0);
     case 'a': return unpack_value(u, v, place, ASQ_AGENT);
-    case 'r': return unpack_value(u, v, place, ASQ_FUTURE);
+    case 'r':
+    case 'R': return unpack_value(u, v, place, ASQ_FUTURE);
     case '[':
     case '{': {
         if (u->depth == ASQ_MAX_DEPTH)
@@ -256,14 +315,15 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
     }
 }
 
-int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap)
+static int vunpack(bool strict, const asq_value *v, char *err, size_t errlen, const char *fmt,
+                   va_list ap)
 {
     static const struct place root;
     if (!fmt)
         return asq__err(err, errlen, ASQ_EINVAL, "the format is NULL");
     if (!v)
         v = asq_value_null();
-    struct unpacker u = { .fmt = fmt, .at = fmt, .err = err, .errlen = errlen };
+    struct unpacker u = { .fmt = fmt, .at = fmt, .err = err, .errlen = errlen, .strict = strict };
     va_copy(u.ap, ap);
     int rc = unpack_one(&u, v, &root);
     if (rc == 0 && next(&u))
@@ -272,11 +332,22 @@ int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, v
     if (rc == 0) {
         u.at = fmt;
         u.store = true;
+        u.strict = false; /* it has been seen to */
         va_copy(u.ap, ap);
         rc = unpack_one(&u, v, &root);
         va_end(u.ap);
     }
     return rc;
+}
+
+int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap)
+{
+    return vunpack(false, v, err, errlen, fmt, ap);
+}
+
+int asq__vunpack_args(const asq_value *args, char *err, size_t errlen, const char *fmt, va_list ap)
+{
+    return vunpack(true, args, err, errlen, fmt, ap);
 }
 
 int asq_unpack(const asq_value *v, const char *fmt, ...)

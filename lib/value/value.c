@@ -167,6 +167,7 @@ asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_o
         v->future = (struct asq__future *) (v + 1);
         asq__call_id_format(&id, v->future->text);
         v->future->live = live ? *live : (struct asq__future_object){ .object = NULL };
+        v->future->unawaited = false;
         if (v->future->live.object)
             v->future->live.ref(v->future->live.object);
     }
@@ -287,7 +288,12 @@ asq_value *asq_value_copy(const asq_value *v)
     case ASQ_LIST: return copy_list(v);
     case ASQ_MAP: return copy_map(v);
     case ASQ_AGENT: return asq__value_agent_ref(v->agent.id, v->agent.class_name);
-    case ASQ_FUTURE: return asq__value_future_ref(v->future->text, &v->future->live);
+    case ASQ_FUTURE: {
+        asq_value *copy = asq__value_future_ref(v->future->text, &v->future->live);
+        if (copy)
+            copy->future->unawaited = v->future->unawaited;
+        return copy;
+    }
     }
     return NULL;
 }
@@ -313,6 +319,8 @@ int asq_value_get_bool(const asq_value *v, bool *ret)
 {
     if (asq_value_type(v) != ASQ_BOOL)
         return ASQ_ETYPE;
+    if (!ret)
+        return ASQ_EINVAL;
     *ret = v->boolean;
     return 0;
 }
@@ -321,12 +329,16 @@ int asq_value_get_int(const asq_value *v, int64_t *ret)
 {
     if (asq_value_type(v) != ASQ_INT)
         return ASQ_ETYPE;
+    if (!ret)
+        return ASQ_EINVAL;
     *ret = v->integer;
     return 0;
 }
 
 int asq_value_get_double(const asq_value *v, double *ret)
 {
+    if (!ret)
+        return ASQ_EINVAL;
     if (asq_value_type(v) == ASQ_DOUBLE)
         *ret = v->number;
     else if (asq_value_type(v) == ASQ_INT)
@@ -340,6 +352,8 @@ int asq_value_get_string(const asq_value *v, const char **ret, size_t *ret_n)
 {
     if (asq_value_type(v) != ASQ_STRING)
         return ASQ_ETYPE;
+    if (!ret)
+        return ASQ_EINVAL;
     *ret = v->str.data;
     if (ret_n)
         *ret_n = v->str.n;
@@ -350,6 +364,8 @@ int asq_value_get_bytes(const asq_value *v, const void **ret, size_t *ret_n)
 {
     if (asq_value_type(v) != ASQ_BYTES)
         return ASQ_ETYPE;
+    if (!ret)
+        return ASQ_EINVAL;
     *ret = v->str.data;
     if (ret_n)
         *ret_n = v->str.n;
@@ -371,6 +387,8 @@ int asq_value_get_future(const asq_value *v, const char **ret_call_id)
 {
     if (asq_value_type(v) != ASQ_FUTURE)
         return ASQ_ETYPE;
+    if (!ret_call_id)
+        return ASQ_EINVAL;
     *ret_call_id = v->future->text;
     return 0;
 }

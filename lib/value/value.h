@@ -66,6 +66,7 @@ struct asq_value {
         struct asq__future {
             char text[ASQ__CALL_ID_TEXT];
             struct asq__future_object live;
+            bool unawaited; /* handed on: the call that it is an argument of does not wait for it */
         } * future;
     };
 };
@@ -90,6 +91,8 @@ asq_value *asq__value_borrow_bytes(asq_type type, const void *data, size_t n);
 /* As asq_vpack, for a value that is encoded and freed before the call of the library returns: strings and
  * bytes are borrowed. */
 int asq__vpack_borrowed(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap);
+/* As asq_vunpack, but the outermost list or map has nothing beyond the format: ASQ_EARGS names what. */
+int asq__vunpack_args(const asq_value *args, char *err, size_t errlen, const char *fmt, va_list ap);
 /* Within value/: frees what a container has beside its values; copies and searches the index. */
 void asq__map_index_free(struct asq__map_index *index);
 int asq__map_index_copy(asq_value *to, const asq_value *from);
@@ -113,8 +116,27 @@ int asq__value_encode(const asq_value *v, struct asq__buf *out);
  * many are appended. */
 int64_t asq__value_size(const asq_value *v);
 void asq__value_put(const asq_value *v, size_t n, struct asq__buf *out);
-/* ASQ_EPROTO (err says which byte and what is wrong with it), ASQ_ENOMEM. */
+/* ASQ_EPROTO (err says which byte and what is wrong with it), ASQ_ENOMEM. A future that is marked as
+ * unawaited loses the mark: it concerned one call, and the value may become an argument of the next. */
 int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen);
+
+/* The same with the marks, for who has to know which futures to wait for. */
+int asq__value_decode_marked(const void *data, size_t n, asq_value **ret, char *err, size_t errlen);
+
+/* futures.c: the futures among a call's arguments that the call waits for. A place stays valid while
+ * nothing but futures of the tree is replaced. */
+struct asq__future_place {
+    const asq_value *future, *container; /* container NULL: the future is the root */
+    const char *key;                     /* in a map */
+    size_t at;                           /* in a list */
+};
+/* Visits each, in order; ends with the first code of fn that is not 0. fn may replace the visited one. */
+typedef int (*asq__future_fn)(void *user, const struct asq__future_place *place);
+int asq__value_each_future(const asq_value *root, asq__future_fn fn, void *user);
+/* The same with those that are not awaited. */
+int asq__value_every_future(const asq_value *root, asq__future_fn fn, void *user);
+/* Puts value (taken) in the future's place. *root changes when it is the root. */
+int asq__future_replace(asq_value **root, const struct asq__future_place *place, asq_value *value);
 
 /* Brings named arguments into the order of `params` ("url, depth"): a list with null where one is
  * missing in the middle, shorter when the end is missing. ASQ_EARGS names what is unknown. */

@@ -23,7 +23,7 @@ enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 /* Field numbers of the messages, and their tags as written. */
 enum { F_NULL = 1, F_BOOLEAN, F_INTEGER, F_NUMBER, F_TEXT };
-enum { F_DATA = F_TEXT + 1, F_LIST, F_MAP, F_AGENT, F_FUTURE };
+enum { F_DATA = F_TEXT + 1, F_LIST, F_MAP, F_AGENT, F_FUTURE, F_UNAWAITED };
 enum { F_ELEMENT = 1 };          /* List.items, Map.entries */
 enum { F_KEY = 1, F_VALUE = 2 }; /* Entry */
 enum { F_ID = 1, F_CLASS = 2 };  /* AgentRef */
@@ -61,7 +61,8 @@ static size_t encoded_size(const asq_value *v)
     case ASQ_AGENT:
         n = asq__bytes_size(strlen(v->agent.id)) + asq__bytes_size(strlen(v->agent.class_name));
         break;
-    case ASQ_FUTURE: n = strlen(v->future->text); break;
+    case ASQ_FUTURE:
+        return asq__field_size(strlen(v->future->text)) + (v->future->unawaited ? 2 : 0);
     }
     return asq__field_size(n);
 }
@@ -131,6 +132,8 @@ static uint8_t *put_value(uint8_t *p, const asq_value *v)
         p = put_text(p, TAG(F_ID, BYTES), v->agent.id);
         return put_varint(p, TAG(F_AGENT, BYTES), (size_t) (end - p));
     case ASQ_FUTURE:
+        if (v->future->unawaited)
+            p = put_varint(p, TAG(F_UNAWAITED, VARINT), 1);
         return put_bytes(p, TAG(F_FUTURE, BYTES), v->future->text, strlen(v->future->text));
     }
     return p;
@@ -172,6 +175,8 @@ struct reader {
     const uint8_t *start, *p;
     char *err;
     size_t errlen;
+    bool marked;    /* marks are kept */
+    bool unawaited; /* the Value that is being read has the mark */
 };
 
 struct field {
@@ -554,6 +559,13 @@ static int decode(struct reader *r, const uint8_t *end, struct frames *open, asq
                     break;
                 asq_value_free(v);
                 v = NULL;
+                r->unawaited = false;
+            } else if (rc == 0 && f.number == F_UNAWAITED) {
+                rc = expect(r, &f, VARINT, "unawaited");
+                if (rc < 0)
+                    break;
+                r->unawaited = f.varint != 0;
+                continue;
             } else {
                 if (rc == 0)
                     rc = read_leaf(r, &f, &leaf);
@@ -568,6 +580,11 @@ static int decode(struct reader *r, const uint8_t *end, struct frames *open, asq
         } else {
             if (!v)
                 v = asq_value_null();
+            if (r->unawaited) {
+                r->unawaited = false;
+                if (v->type == ASQ_FUTURE)
+                    v->future->unawaited = r->marked;
+            }
             if (!open->depth) {
                 *ret = v;
                 return 0;
@@ -591,11 +608,14 @@ static int decode(struct reader *r, const uint8_t *end, struct frames *open, asq
     return rc;
 }
 
-int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
+static int decode_all(bool marked, const void *data, size_t n, asq_value **ret, char *err,
+                      size_t errlen)
 {
     static const uint8_t nothing[1];
     const uint8_t *start = n ? data : nothing;
-    struct reader r = { .start = start, .p = start, .err = err, .errlen = errlen };
+    struct reader r = {
+        .start = start, .p = start, .err = err, .errlen = errlen, .marked = marked
+    };
     struct frames open = { .at = open.few, .cap = FEW_FRAMES };
     int rc = decode(&r, start + n, &open, ret);
     while (open.depth--) {
@@ -605,4 +625,14 @@ int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, si
     if (open.at != open.few)
         free(open.at);
     return rc;
+}
+
+int asq__value_decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
+{
+    return decode_all(false, data, n, ret, err, errlen);
+}
+
+int asq__value_decode_marked(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
+{
+    return decode_all(true, data, n, ret, err, errlen);
 }

@@ -11,7 +11,7 @@
 struct input {
     struct asq__call call;
     struct asq__inputs *inputs;
-    size_t at; /* index in the list or map of arguments */
+    struct asq__future_place place; /* in the arguments; its future is there while pending */
     bool pending;
 };
 
@@ -20,15 +20,10 @@ struct asq__inputs {
     asq_value *args;
     struct asq__buf encoded; /* of args, once all are there */
     char *failure;
+    size_t bytes; /* of the results that are there, encoded */
     size_t n, pending;
     struct input items[];
 };
-
-static const asq_value *slot(const asq_value *args, size_t i, const char **ret_key)
-{
-    *ret_key = NULL;
-    return asq_value_type(args) == ASQ_LIST ? asq_list_get(args, i) : asq_map_at(args, i, ret_key);
-}
 
 static void fail(struct asq__inputs *in, const char *id, const char *why)
 {
@@ -43,12 +38,48 @@ static void fail(struct asq__inputs *in, const char *id, const char *why)
         in->failure = strdup("out of memory");
 }
 
-static void settled(struct asq__inputs *in)
+static void fail_to_put(struct asq__inputs *in, const char *id, const char *why)
 {
+    char text[300];
     if (in->failure)
         return;
-    if (asq__value_encode(in->args, &in->encoded) < 0)
-        fail(in, "?", "the arguments are too large with it in their place");
+    snprintf(text, sizeof text,
+             "it was not run: with the result of call %s in their place the arguments %s", id, why);
+    in->failure = strdup(text);
+    if (!in->failure)
+        in->failure = strdup("out of memory");
+}
+
+/* All are there. */
+static void settled(struct asq__inputs *in)
+{
+    if (!in->failure && asq__value_encode(in->args, &in->encoded) < 0)
+        fail_to_put(in, "(the last)", "are too large");
+}
+
+/* Puts a result into the arguments. More than one message may hold is refused as soon as it is known:
+ * until then a call with many inputs holds as many large results. */
+static void put(struct asq__inputs *in, const struct input *item, const char *id,
+                const Asqueue__Result *result)
+{
+    asq_value *value = NULL;
+    char why[200];
+    in->bytes += result->value.len;
+    if (in->bytes > in->encoded.max) {
+        fail_to_put(in, id, "are too large");
+        return;
+    }
+    int rc = result->value.len
+                 ? asq__value_decode(result->value.data, result->value.len, &value, why, sizeof why)
+                 : 0;
+    if (rc < 0) {
+        fail(in, id, why);
+        return;
+    }
+    rc = asq__future_replace(&in->args, &item->place, value ? value : asq_value_null());
+    if (rc < 0)
+        fail_to_put(in, id,
+                    rc == ASQ_ELIMIT ? "are nested too deep" : "find no memory: out of memory");
 }
 
 static void input_done(struct asq__call *call, const Asqueue__Result *result,
@@ -56,27 +87,14 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result,
 {
     struct input *item = ASQ__CONTAINER(call, struct input, call);
     struct asq__inputs *in = item->inputs;
-    asq_value *value = NULL;
-    char id[ASQ__CALL_ID_TEXT], why[200];
-    const char *text = "", *key;
-    asq_value_get_future(slot(in->args, item->at, &key), &text);
-    snprintf(id, sizeof id, "%s", text);
+    char id[ASQ__CALL_ID_TEXT];
+    snprintf(id, sizeof id, "%s", item->place.future->future->text);
     item->pending = false;
     in->pending--;
-    if (error || result->failure) {
+    if (error || result->failure)
         fail(in, id, error ? error->message : result->failure->message);
-    } else {
-        int rc = result->value.len ? asq__value_decode(result->value.data, result->value.len,
-                                                       &value, why, sizeof why)
-                                   : 0;
-        if (rc == 0 && !value)
-            value = asq_value_null();
-        if (rc < 0)
-            fail(in, id, why);
-        else if ((key ? asq_map_set(in->args, key, value)
-                      : asq_list_set(in->args, item->at, value)) < 0)
-            fail(in, id, "out of memory");
-    }
+    else if (!in->failure)
+        put(in, item, id, result);
     if (in->pending == 0) {
         settled(in);
         if (in->c->actor && in->c->state == ASQ__CALL_INPUTS)
@@ -84,47 +102,67 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result,
     }
 }
 
+static int count(void *user, const struct asq__future_place *place)
+{
+    size_t *n = user;
+    (void) place;
+    return ++*n > ASQ_MAX_FUTURES ? ASQ_ELIMIT : 0;
+}
+
+static int note(void *user, const struct asq__future_place *place)
+{
+    struct asq__inputs *in = user;
+    struct input *item = &in->items[in->n++];
+    item->call.done = input_done;
+    item->inputs = in;
+    item->place = *place;
+    return 0;
+}
+
+/* One that is there already, as an engine may tell at once, takes its place then. */
+static void await(struct asq__inputs *in, struct input *item)
+{
+    struct asq__process *w = in->c->entry->part->w;
+    const char *text = item->place.future->future->text;
+    struct asq__call_id id;
+    int rc = asq__call_id_parse(text, &id);
+    if (rc == 0 && id.partition >= w->nparts)
+        rc = ASQ_EINVAL;
+    item->pending = true;
+    in->pending++;
+    if (rc == 0)
+        rc = asq__engine_await(w->engine, &id, &item->call);
+    if (rc < 0) {
+        item->pending = false;
+        in->pending--;
+        fail(in, text, asq_strerror(rc));
+    }
+}
+
 int asq__inputs_begin(struct asq__wcall *c)
 {
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__process *w = c->entry->part->w;
+    struct asq__inputs *in = NULL;
     asq_value *args = NULL;
-    int rc = asq__value_decode(job->args.data, job->args.len, &args, NULL, 0);
-    if (rc < 0)
-        return rc;
-    size_t n = asq_value_type(args) == ASQ_LIST ? asq_list_size(args) : asq_map_size(args);
-    struct asq__inputs *in = calloc(1, sizeof *in + n * sizeof in->items[0]);
-    if (!in) {
+    size_t n = 0;
+    int rc = asq__value_decode_marked(job->args.data, job->args.len, &args, NULL, 0);
+    if (rc == 0)
+        rc = asq__value_each_future(args, count, &n);
+    if (rc == 0 && !(in = calloc(1, sizeof *in + n * sizeof in->items[0])))
+        rc = ASQ_ENOMEM;
+    if (rc < 0) {
         asq_value_free(args);
-        return ASQ_ENOMEM;
+        return rc;
     }
     in->c = c;
     in->args = args;
     asq__buf_init(&in->encoded, w->config.max_message_size);
     c->inputs = in;
+    asq__value_each_future(args, note, in);
     in->pending = 1; /* until all are asked for */
-    for (size_t i = 0; i < n; i++) {
-        const char *text, *key;
-        struct asq__call_id id;
-        struct input *item = &in->items[in->n];
-        if (asq_value_get_future(slot(args, i, &key), &text) < 0)
-            continue;
-        item->call.done = input_done;
-        item->inputs = in;
-        item->at = i;
-        in->n++;
-        rc = asq__call_id_parse(text, &id);
-        if (rc == 0 && id.partition >= w->nparts)
-            rc = ASQ_EINVAL;
-        if (rc == 0)
-            rc = asq__engine_await(w->engine, &id, &item->call);
-        if (rc < 0) {
-            fail(in, text, asq_strerror(rc));
-            continue;
-        }
-        item->pending = true;
-        in->pending++;
-    }
+    for (size_t i = 0; i < in->n; i++)
+        await(in, &in->items[i]);
     if (--in->pending == 0)
         settled(in);
     return 0;
@@ -138,11 +176,9 @@ bool asq__inputs_ready(const struct asq__wcall *c)
 bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret)
 {
     const struct asq__inputs *in = c->inputs;
-    const char *key, *text;
     for (size_t i = 0; in && i < in->n; i++)
         if (in->items[i].pending && skip-- == 0)
-            return asq_value_get_future(slot(in->args, in->items[i].at, &key), &text) == 0 &&
-                   asq__call_id_parse(text, ret) == 0;
+            return asq__call_id_parse(in->items[i].place.future->future->text, ret) == 0;
     return false;
 }
 

@@ -117,6 +117,8 @@ static void complete(asq_worker_options *o)
 
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
 {
+    if (!ret)
+        return asq__err(err, errlen, ASQ_EINVAL, "asq_worker_new: there is nowhere to put it");
     asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
     if (options) {
         if (options->size == 0 || options->size > sizeof given)
@@ -167,6 +169,9 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
 
 int asq_worker_register(asq_worker *w, const asq_class *cls)
 {
+    if (!w || !cls)
+        return w ? asq__error_set(&w->error, ASQ_EINVAL, "asq_worker_register: the class is NULL")
+                 : ASQ_EINVAL;
     char why[500];
     int rc = asq__registry_add(&w->registry, cls, why, sizeof why);
     return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
@@ -174,6 +179,8 @@ int asq_worker_register(asq_worker *w, const asq_class *cls)
 
 int asq_worker_run(asq_worker *w)
 {
+    if (!w)
+        return ASQ_EINVAL;
     const asq_worker_options *o = &w->options;
     char why[500];
     struct asq__supervisor_config config = {
@@ -215,6 +222,8 @@ int asq_worker_run(asq_worker *w)
 
 void asq_worker_stop(asq_worker *w)
 {
+    if (!w)
+        return;
     uint64_t one = 1;
     int saved = errno;
     atomic_fetch_add(&w->stop, 1);
@@ -225,6 +234,8 @@ void asq_worker_stop(asq_worker *w)
 
 const char *asq_worker_errmsg(const asq_worker *w)
 {
+    if (!w)
+        return "the worker is NULL";
     return w->error.pub.message;
 }
 

@@ -9,6 +9,16 @@
 
 /* ---- shared with the program ---- */
 
+/* Input i of n: as it is, in a list, or deeper. */
+static asq_value *wrap(size_t i, size_t n, asq_result *input)
+{
+    switch ((i + n) % 3) {
+    case 0: return asq_value_future(input);
+    case 1: return asq_pack("[r]", input);
+    default: return asq_pack("[[{s:r}]]", "in", input);
+    }
+}
+
 int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t ninputs,
               asq_result **ret)
 {
@@ -26,7 +36,7 @@ int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t n
         return rc;
     args = asq_pack("[O]", program);
     for (size_t i = 0; i < ninputs && rc == 0; i++)
-        rc = asq_list_append(args, asq_value_future(inputs[i]));
+        rc = asq_list_append(args, wrap(i, ninputs, inputs[i]));
     if (!args || rc < 0) {
         asq_value_free(args);
         return ASQ_ENOMEM;
@@ -68,6 +78,15 @@ int64_t node_digest(const asq_value *v)
         hash = (hash ^ (unsigned char) *p) * UINT64_C(1099511628211);
     free(json);
     return (int64_t) (hash >> 2);
+}
+
+static const asq_value *unwrap(size_t i, size_t n, const asq_value *given)
+{
+    switch ((i + n) % 3) {
+    case 0: return given;
+    case 1: return asq_list_get(given, 0);
+    default: return asq_map_get(asq_list_get(asq_list_get(given, 0), 0), "in");
+    }
 }
 
 /* ---- a run ---- */
@@ -407,7 +426,8 @@ static int node_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
         rc =
             asq_fail(ctx, ASQ_EUSER(GRAPH_FLAKY_CODE), "#%lld fails for now", (long long) run.node);
     for (size_t i = 1; i < asq_list_size(args) && rc == 0; i++)
-        if (asq_list_append(inputs, asq_value_int(node_digest(asq_list_get(args, i)))) < 0)
+        if (asq_list_append(inputs, asq_value_int(node_digest(unwrap(i - 1, asq_list_size(args) - 1,
+                                                                     asq_list_get(args, i))))) < 0)
             rc = out_of_memory(&run);
     for (size_t i = 0; i < asq_list_size(steps) && rc == 0; i++)
         rc = run_step(&run, asq_list_get(steps, i), &next_outcome);

@@ -214,31 +214,6 @@ START_TEST(chains_of_futures_are_submitted_without_waiting)
 }
 END_TEST
 
-START_TEST(futures_inside_composites_are_passed_through)
-{
-    asq_agent *e = agent_new("Echo", NULL), *r = relay(), *sink = agent_new("Echo", NULL);
-    asq_result *x, *y, *back;
-    const asq_value *v;
-    const char *id;
-
-    ok(asq_call(e, "sum", &x, "[i, i]", 1, 2));
-    ok(asq_call(e, "sum", &y, "[i, i]", 3, 4));
-    /* What comes back is the reference, by which the result can be had. */
-    ok(asq_call(sink, "first", &back, "[{s:r}]", "x", x));
-    ok(asq_result_field(back, "x", &v));
-    ck_assert_int_eq(asq_value_get_future(v, &id), 0);
-    ck_assert_str_eq(id, asq_result_id(x));
-    asq_result_free(back);
-    /* Unfinished or not, a method hands them on as arguments of its own. */
-    ck_assert_int_eq(call_int(r, "pass", "[a, [r, i, r]]", sink, x, 10, y), 3 + 10 + 7);
-    asq_result_free(x);
-    asq_result_free(y);
-    asq_agent_free(sink);
-    asq_agent_free(r);
-    asq_agent_free(e);
-}
-END_TEST
-
 START_TEST(a_failed_input_fails_the_call_which_does_not_run)
 {
     asq_agent *bad = counter(1), *a = counter(2), *e = agent_new("Echo", NULL);
@@ -546,7 +521,6 @@ static void add_tests(TCase *t)
     tcase_add_test(t, waiting_calls_take_no_capacity);
     tcase_add_test(t, results_are_given_as_arguments_before_they_are_there);
     tcase_add_test(t, chains_of_futures_are_submitted_without_waiting);
-    tcase_add_test(t, futures_inside_composites_are_passed_through);
     tcase_add_test(t, a_failed_input_fails_the_call_which_does_not_run);
     tcase_add_test(t, a_call_and_what_it_calls_know_their_deadline);
     tcase_add_test(t, calls_without_a_deadline_have_that_of_the_handle);

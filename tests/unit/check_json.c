@@ -72,6 +72,10 @@ START_TEST(what_json_cannot_say_is_an_object)
     assert_json(asq__value_agent_ref("a-1", NULL), "{\"$agent\":\"a-1\"}");
     assert_json(asq__value_future_ref("7-00112233445566778899aabbccddeeff-1", NULL),
                 "{\"$future\":\"7-00112233445566778899aabbccddeeff-1\"}");
+    asq_value *handed_on = asq__value_future_ref("7-00112233445566778899aabbccddeeff-1", NULL);
+    handed_on->future->unawaited = true;
+    assert_json(handed_on,
+                "{\"$future\":\"7-00112233445566778899aabbccddeeff-1\",\"await\":false}");
     assert_json(asq_pack("{s:s,s:i}", "$bytes", "x", "b", 1),
                 "{\"$map\":{\"$bytes\":\"x\",\"b\":1}}");
     assert_json(asq_pack("{s:{s:{s:i}}}", "$map", "$map", "$x", 1),

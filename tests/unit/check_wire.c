@@ -87,6 +87,7 @@ static Asqueue__Value *to_pb(const asq_value *v)
     case ASQ_FUTURE:
         pb->kind_case = ASQUEUE__VALUE__KIND_FUTURE;
         pb->future = text(v->future->text);
+        pb->unawaited = v->future->unawaited;
         break;
     }
     return pb;
@@ -114,7 +115,10 @@ static asq_value *from_pb(const Asqueue__Value *pb)
         return v;
     case ASQUEUE__VALUE__KIND_AGENT:
         return asq__value_agent_ref(pb->agent->id, pb->agent->class_name);
-    case ASQUEUE__VALUE__KIND_FUTURE: return asq__value_future_ref(pb->future, NULL);
+    case ASQUEUE__VALUE__KIND_FUTURE:
+        v = asq__value_future_ref(pb->future, NULL);
+        v->future->unawaited = pb->unawaited;
+        return v;
     default: return asq_value_null();
     }
 }
@@ -179,6 +183,30 @@ START_TEST(both_encoders_write_the_same_bytes)
         asq_value_free(theirs_back);
         asq__buf_release(&ours);
         free(theirs);
+    }
+}
+END_TEST
+
+/* A method does not see the mark, and what it hands on is awaited again; who has to wait sees it. */
+START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
+{
+    static const char id[] = "7-00112233445566778899aabbccddeeff-1";
+    for (int marked = 0; marked < 2; marked++) {
+        asq_value *v = asq__value_future_ref(id, NULL), *list = asq_value_list(), *back = NULL;
+        struct asq__buf b;
+        v->future->unawaited = marked;
+        ck_assert_int_eq(asq_list_append(list, v), 0);
+        ck_assert_int_eq(asq_list_append(list, asq__value_future_ref(id, NULL)), 0);
+        encode(list, &b);
+        ck_assert_int_eq(asq__value_decode_marked(b.data, b.len, &back, NULL, 0), 0);
+        ck_assert_int_eq(asq_list_get(back, 0)->future->unawaited, marked);
+        ck_assert(!asq_list_get(back, 1)->future->unawaited);
+        asq_value_free(back);
+        ck_assert_int_eq(asq__value_decode(b.data, b.len, &back, NULL, 0), 0);
+        ck_assert(!asq_list_get(back, 0)->future->unawaited);
+        asq_value_free(back);
+        asq_value_free(list);
+        asq__buf_release(&b);
     }
 }
 END_TEST
@@ -458,6 +486,7 @@ int main(void)
     Suite *s = suite_create("wire");
     TCase *c = tcase_create("wire");
     tcase_add_test(c, both_encoders_write_the_same_bytes);
+    tcase_add_test(c, the_mark_of_a_future_is_kept_for_who_asks_for_it);
     tcase_add_test(c, damaged_bytes_mean_the_same_or_are_refused);
     tcase_add_test(c, strings_with_nul_survive);
     tcase_add_test(c, protobufs_freedoms_are_understood);

@@ -113,7 +113,10 @@ static inline asq_value *random_value(uint64_t *seed, unsigned levels)
         for (size_t i = 0; i < sizeof id.batch; i++)
             id.batch[i] = (uint8_t) random_u64(seed);
         asq__call_id_format(&id, text);
-        return asq__value_future_ref(text, NULL);
+        asq_value *future = asq__value_future_ref(text, NULL);
+        if (future)
+            future->future->unawaited = random_below(seed, 2);
+        return future;
     }
     case 8:
     case 9: {

@@ -1,0 +1,67 @@
+/*
+ * futures.c: the futures in a tree of arguments that a call waits for, wherever they stand, and the values
+ * that take their places.
+ */
+#include "value/value.h"
+
+/* unawaited: those too. */
+static int visit(const asq_value *v, unsigned depth, bool unawaited, asq__future_fn fn, void *user);
+
+static inline int visit_item(const struct asq__future_place *place, unsigned depth,
+                             bool unawaited, asq__future_fn fn, void *user)
+{
+    const asq_value *item = place->future;
+    if (item->type < ASQ_LIST || item->type == ASQ_AGENT)
+        return 0;
+    if (item->type != ASQ_FUTURE)
+        return visit(item, depth + 1, unawaited, fn, user);
+    return item->future->unawaited && !unawaited ? 0 : fn(user, place);
+}
+
+/* The depth of a tree is bounded where trees are made; here it only bounds the stack. */
+static int visit(const asq_value *v, unsigned depth, bool unawaited, asq__future_fn fn, void *user)
+{
+    struct asq__future_place place = { .container = v };
+    int rc = depth > ASQ_MAX_DEPTH ? ASQ_ELIMIT : 0;
+    if (v->type == ASQ_LIST) {
+        for (; place.at < v->list.n && rc == 0; place.at++) {
+            place.future = v->list.items[place.at];
+            rc = visit_item(&place, depth, unawaited, fn, user);
+        }
+    } else {
+        for (uint32_t i = 0; i < v->map.n && rc == 0; i++) {
+            place.key = v->map.pairs[i].key;
+            place.future = v->map.pairs[i].value;
+            rc = visit_item(&place, depth, unawaited, fn, user);
+        }
+    }
+    return rc;
+}
+
+int asq__value_each_future(const asq_value *root, asq__future_fn fn, void *user)
+{
+    struct asq__future_place place = { .future = root };
+    return root ? visit_item(&place, 0, false, fn, user) : 0;
+}
+
+int asq__value_every_future(const asq_value *root, asq__future_fn fn, void *user)
+{
+    struct asq__future_place place = { .future = root };
+    return root ? visit_item(&place, 0, true, fn, user) : 0;
+}
+
+int asq__future_replace(asq_value **root, const struct asq__future_place *place, asq_value *value)
+{
+    union {
+        const asq_value *in;
+        asq_value *out;
+    } u = { .in = place->container };
+    if (!value)
+        return ASQ_ENOMEM;
+    if (place->container)
+        return place->key ? asq_map_set(u.out, place->key, value)
+                          : asq_list_set(u.out, place->at, value);
+    asq_value_free(*root);
+    *root = value;
+    return 0;
+}
