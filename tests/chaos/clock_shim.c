@@ -2,6 +2,7 @@
  * clock_shim.c: preloaded into the processes under test, it shifts their wall clock by what stands in the
  * file CHAOS_CLOCK (nanoseconds, 8 bytes), which faults.c changes while they run. Monotonic clocks are
  * left alone: those no jump reaches.
+ * The build hides what is not said to be seen, and hidden functions replace nobody's.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +15,8 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#define SEEN __attribute__((visibility("default")))
 
 static const _Atomic int64_t *offset;
 
@@ -32,7 +35,7 @@ static void __attribute__((constructor)) shim_start(void)
 }
 
 /* The kernel is asked itself: the C library's function of this name is this one. */
-int clock_gettime(clockid_t id, struct timespec *ts)
+SEEN int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int rc = (int) syscall(SYS_clock_gettime, id, ts);
 
@@ -44,7 +47,7 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     return rc;
 }
 
-int gettimeofday(struct timeval *restrict tv, void *restrict tz)
+SEEN int gettimeofday(struct timeval *restrict tv, void *restrict tz)
 {
     struct timespec ts;
 
@@ -55,7 +58,7 @@ int gettimeofday(struct timeval *restrict tv, void *restrict tz)
     return 0;
 }
 
-time_t time(time_t *ret)
+SEEN time_t time(time_t *ret)
 {
     struct timespec ts;
 

@@ -26,10 +26,23 @@ static int clock_fd;
 
 /* ---- a Redis whose clock can be set ---- */
 
+static int64_t redis_ms(void)
+{
+    redisReply *reply = sup_redis_reply(redis, "TIME");
+    int64_t ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+                 strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    freeReplyObject(reply);
+    return ms;
+}
+
 static void set_clock(int64_t by_ms)
 {
-    int64_t ns = by_ms * 1000000;
+    int64_t ns = by_ms * 1000000, before = redis ? redis_ms() : 0, set;
     ck_assert_int_eq(pwrite(clock_fd, &ns, sizeof ns, 0), sizeof ns);
+    if (redis) {
+        set = redis_ms() - before;
+        ck_assert_msg(by_ms < 0 ? set < 0 : set >= by_ms, "set by %lld ms", (long long) set);
+    }
 }
 
 /* A program that runs redis-server with the shim. */
@@ -220,15 +233,6 @@ START_TEST(a_stamp_from_the_future_counts_as_now)
 END_TEST
 
 /* ---- records that have expired ---- */
-
-static int64_t redis_ms(void)
-{
-    redisReply *reply = sup_redis_reply(redis, "TIME");
-    int64_t ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-                 strtoll(reply->element[1]->str, NULL, 10) / 1000;
-    freeReplyObject(reply);
-    return ms;
-}
 
 /* A copy of a call of another client, made so long ago. The code of its outcome. */
 static int send_copy(uint8_t number, bool resent, int64_t in_stream_ms, int64_t age_ms)
