@@ -301,8 +301,10 @@ typedef struct asq_options {
     const char *model_config_path; /* local and child mode: see asq_ctx_model */
     asq_log_fn log;                /* NULL: nothing is reported */
     void *log_user;
+    int64_t close_timeout_ms;      /* how long asq_close waits for Redis to take what was called;
+                                    * 0: 5000; negative: it does not wait */
 } asq_options;
-#define ASQ_OPTIONS_INIT { sizeof(asq_options), NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+#define ASQ_OPTIONS_INIT { sizeof(asq_options), NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
 
 /*
  * Opens a deployment. url:
@@ -325,12 +327,18 @@ typedef struct asq_options {
  */
 ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);
 
-/* Sends what is unsent, completes every unfinished result with ASQ_ECLOSED (their callbacks run),
- * forgets what was fetched, and in child mode ends the private servers. Calls that were sent go on.
- * Agents and results of the handle stay valid for their _free and getters only. Inside a callback it
+/* Sends what is unsent, corked or not, and waits until Redis has taken it: for close_timeout_ms at most,
+ * also while Redis is away. Then it completes every unfinished result with ASQ_ECLOSED (their callbacks
+ * run), forgets what was fetched, and in child mode ends the private servers. Calls that were taken go on
+ * (in child mode, they end with the servers).
+ * 0: Redis has taken all that was called. ASQ_ECONN: it has not, and the log function is told of how many
+ * calls; so it is of those that asq_flush would have told of, whose code is returned then. A program that
+ * ends without asq_close, by exit, exec or a signal, loses what it has called since its last asq_flush
+ * or wait. Agents and results of the handle stay valid for their _free and getters only. Inside a callback it
  * closes at once for new calls and waits (ASQ_ECLOSED); the rest follows when the function that calls
- * back, or the attached loop, has run the callbacks that are due. */
-ASQ_API void asq_close(asq *h);
+ * back, or the attached loop, has run the callbacks that are due; then it returns 0, and the log alone
+ * tells of what was not taken. */
+ASQ_API int asq_close(asq *h);
 
 /* Registers a class (below) for local and child mode, before the first agent is used. The table
  * must stay valid until asq_close. Registering when not needed (independent mode) is no error.
@@ -366,10 +374,11 @@ ASQ_API void asq_cork(asq *h);
 ASQ_API int asq_uncork(asq *h);
 
 /* Waits until Redis has accepted all that was called. Also tells, once, what became of calls without a
- * result that were not taken since it was last asked: how many, and why the first was not. A full
- * partition (see max_waiting) refuses after Redis has accepted: what its owner answers later, the next
- * flush tells. Errors: ASQ_ETIMEOUT, ASQ_ECLOSED; of calls without a result: ASQ_EBUSY (no memory in
- * Redis, or no room in the partition), ASQ_EREDIS, ASQ_EUNKNOWN. */
+ * result since it was last asked: how many were not taken, and how many have failed, as far as that is
+ * known by now, and why the first did. A full partition (see max_waiting) refuses after Redis has
+ * accepted, and methods run later: what is not known yet, the next flush tells. Errors: ASQ_ETIMEOUT,
+ * ASQ_ECLOSED; of calls without a result: ASQ_EBUSY (no memory in Redis, or no room in the partition),
+ * ASQ_EREDIS, ASQ_EUNKNOWN, and whatever a method can fail with (ASQ_ENOMETHOD, …). */
 ASQ_API int asq_flush(asq *h, int64_t timeout_ms);
 
 /* Processes what has arrived, waiting up to timeout_ms for something; runs callbacks. Returns the
@@ -497,7 +506,9 @@ ASQ_API int asq_call(asq_agent *agent, const char *method, asq_result **ret, con
  * in full in asq_last_error(). */
 ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...);
 /* Sends a call whose result nobody will ask for. It runs as surely as any other, unless asq_flush says
- * that it was not taken. */
+ * that it was not taken. When it fails, the log functions of this handle and of the worker are told: of the
+ * first for each method and code at once, of others by their number, once a minute; and asq_flush
+ * tells. */
 ASQ_API int asq_send(asq_agent *agent, const char *method, const char *fmt, ...);
 /* All of the above with arguments as a value (taken; NULL: none) and options (NULL: defaults). */
 ASQ_API int asq_callv(asq_agent *agent, const char *method, const asq_call_options *options,

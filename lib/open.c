@@ -280,6 +280,7 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
     }
     if (options.timeout_ms)
         h->timeout_ms = options.timeout_ms;
+    h->close_timeout_ms = options.close_timeout_ms ? options.close_timeout_ms : 5000;
     if (options.max_message_size)
         h->max_message_size = options.max_message_size;
     h->log = options.log;

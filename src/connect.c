@@ -46,6 +46,7 @@ int as_connect(const struct as_reporter *who, const char *url, const char *optio
     }
     options.ns = ns;
     options.timeout_ms = timeout_ms == ASQ_FOREVER ? ADMIN_MS : timeout_ms;
+    options.close_timeout_ms = -1; /* whatever is done here waits for its outcome itself */
     options.log = tell;
     /* Reporting changes nothing in the reporter. */
     options.log_user = (void *) (uintptr_t) who;

@@ -27,6 +27,7 @@ static asq *open_quietly(void)
 
     options.timeout_ms = TIMEOUT_MS;
     options.connect_timeout_ms = TIMEOUT_MS;
+    options.close_timeout_ms = -1;
     /* The line's -u may be half typed, or have a password that is asked for elsewhere. */
     if (!url || !*url || strncmp(url, "child:", 6) == 0 || strncmp(url, "local:", 6) == 0)
         return NULL;

@@ -130,6 +130,23 @@ bool asq__engine_accepted(const struct asq__engine *e)
     return e->unaccepted == 0 && e->opened == 0;
 }
 
+static void count_unaccepted(const struct asq__list *list, size_t *ret_unsent, size_t *ret_unknown)
+{
+    ASQ__LIST_EACH (it, list) {
+        const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (!b->accepted)
+            *(b->sent ? ret_unknown : ret_unsent) += b->unfinished;
+    }
+}
+
+void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,
+                                  size_t *ret_unknown)
+{
+    *ret_unsent = *ret_unknown = 0;
+    count_unaccepted(&e->ready, ret_unsent, ret_unknown);
+    count_unaccepted(&e->sent, ret_unsent, ret_unknown);
+}
+
 size_t asq__engine_unfinished(const struct asq__engine *e)
 {
     return e->unfinished;

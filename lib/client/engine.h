@@ -111,6 +111,9 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
  * its TTL. */
 void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], bool keep);
 
+/* Calls that Redis has not taken: never sent, and sent without an answer. */
+void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,
+                                  size_t *ret_unknown);
 /* True when Redis has accepted all that was made ready. */
 bool asq__engine_accepted(const struct asq__engine *e);
 size_t asq__engine_unfinished(const struct asq__engine *e); /* batches */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/clock.h"
+
 asq *asq__handle_new(const struct asq__mode *mode)
 {
     asq *h = calloc(1, sizeof *h);
@@ -25,6 +27,8 @@ void asq__handle_init(asq *h, const struct asq__mode *mode)
     h->max_message_size = ASQ_MAX_MESSAGE_SIZE;
     asq__error_init(&h->error);
     asq__error_init(&h->loss);
+    asq__error_init(&h->first_failure);
+    asq__tally_init(&h->failures, asq__log_text, h);
     asq__list_init(&h->done);
 }
 
@@ -41,20 +45,45 @@ void asq__handle_unref(asq *h)
         h->mode->release(h);
     asq__error_clear(&h->error);
     asq__error_clear(&h->loss);
+    asq__error_clear(&h->first_failure);
+    asq__tally_release(&h->failures);
     free(h->url);
     free(h->ns);
     free(h);
 }
 
-/* Ends the mode of a closed handle, and the program's reference with it. */
-static void end(asq *h)
+static int tell_loss(asq *h)
 {
-    h->mode->close(h);
+    size_t n = h->nlost;
+    h->nlost = 0;
+    return asq__fail(h, h->loss.pub.code, "%zu call%s without a result %s not taken: %s", n,
+                     n == 1 ? "" : "s", n == 1 ? "was" : "were", h->loss.pub.message);
+}
+
+static int tell_failures(asq *h)
+{
+    size_t n = h->nfailed;
+    h->nfailed = 0;
+    return asq__fail(h, h->first_failure.pub.code,
+                     "%zu call%s without a result ha%s failed, the first: %s", n, n == 1 ? "" : "s",
+                     n == 1 ? "s" : "ve", h->first_failure.pub.message);
+}
+
+/* Ends the mode of a closed handle, and the program's reference with it. */
+static int end(asq *h)
+{
+    int rc = h->mode->close(h);
     asq__handle_run_callbacks(h);
-    if (h->nlost)
-        asq__log(h, ASQ_LOG_WARNING, "%zu calls without a result were not taken: %s", h->nlost,
-                 h->loss.pub.message);
+    if (h->nlost) {
+        int lost = tell_loss(h);
+        asq__log(h, ASQ_LOG_WARNING, "%s", h->error.pub.message);
+        rc = rc < 0 ? rc : lost;
+    }
+    asq__tally_look(&h->failures, asq__now_ms_coarse(), true);
+    if (rc == 0 && h->nfailed)
+        rc = tell_failures(h); /* the log was told of them */
     asq__handle_unref(h);
+    return rc;
 }
 
 void asq__handle_enter(asq *h)
@@ -68,13 +97,12 @@ void asq__handle_leave(asq *h)
         end(h);
 }
 
-void asq_close(asq *h)
+int asq_close(asq *h)
 {
     if (!h || h->closed || h->in_method)
-        return; /* a method's handle ends with its call */
+        return 0; /* a method's handle ends with its call */
     h->closed = true;
-    if (!h->inside) /* else by the function that calls back, when it returns */
-        end(h);
+    return h->inside ? 0 : end(h); /* else by the function that calls back, when it returns */
 }
 
 int asq__fail(asq *h, int code, const char *fmt, ...)
@@ -104,12 +132,19 @@ void asq__handle_note_loss(asq *h, const asq_error *error)
         asq__error_copy(&h->loss, error);
 }
 
-static int tell_loss(asq *h)
+void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error)
 {
-    size_t n = h->nlost;
-    h->nlost = 0;
-    return asq__fail(h, h->loss.pub.code, "%zu call%s without a result %s not taken: %s", n,
-                     n == 1 ? "" : "s", n == 1 ? "was" : "were", h->loss.pub.message);
+    char name[ASQ__TALLY_NAME];
+    const char *method = strrchr(r->label, '.');
+    /* Which method of which class: known best by who has tried to run it. */
+    if (*error->class_name && *error->method)
+        snprintf(name, sizeof name, "%.47s.%.47s", error->class_name, error->method);
+    else
+        snprintf(name, sizeof name, "%.*s%.47s", (int) strcspn(r->label, "/."), r->label,
+                 method ? method : "");
+    if (h->nfailed++ == 0)
+        asq__error_copy(&h->first_failure, error);
+    asq__tally_note(&h->failures, name, error, asq__now_ms_coarse());
 }
 
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
@@ -318,5 +353,7 @@ int asq_flush(asq *h, int64_t timeout_ms)
     if (rc == ASQ_ETIMEOUT)
         return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms",
                          (long long) timeout_ms);
-    return rc == 0 && h->nlost ? tell_loss(h) : rc;
+    if (rc == 0 && h->nlost)
+        return tell_loss(h);
+    return rc == 0 && h->nfailed ? tell_failures(h) : rc;
 }

@@ -23,6 +23,7 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/tally.h"
 
 struct asq__mode {
     const char *name;
@@ -45,8 +46,9 @@ struct asq__mode {
     void (*keep)(asq *h, asq_result *r);
     int (*cancel)(asq *h, asq_result *r);
     int (*attach_ev)(asq *h, struct ev_loop *loop); /* NULL: back to a loop of its own */
-    /* Ends the mode; completes what is unfinished with ASQ_ECLOSED. */
-    void (*close)(asq *h);
+    /* Ends the mode; completes what is unfinished with ASQ_ECLOSED. Not 0: Redis has not taken all that was
+     * called, and the handle's error says how many. */
+    int (*close)(asq *h);
     /* Frees impl with the last reference; or NULL. */
     void (*release)(asq *h);
 };
@@ -70,8 +72,12 @@ struct asq {
     size_t max_message_size;
     uint32_t partitions;
     struct asq__error error;
-    size_t nlost; /* calls without a result that were refused, and asq_flush has not told */
-    struct asq__error loss;         /* … what the first of them ended with */
+    int64_t close_timeout_ms;
+    /* Calls without a result that were refused, and that have failed, and asq_flush has not told; what the
+     * first of either kind ended with. */
+    size_t nlost, nfailed;
+    struct asq__error loss, first_failure;
+    struct asq__tally failures;     /* of calls without a result: told to the log */
     struct asq__list done;          /* results whose callback is due */
     struct asq__registry *registry; /* NULL: none */
     char *url, *ns;
@@ -141,6 +147,8 @@ int asq__null(asq *h, const char *function);
 int asq__fail_from(asq *h, const asq_error *error);
 /* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
 void asq__handle_note_loss(asq *h, const asq_error *error);
+/* … or has failed. */
+void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* As the log function of what knows no handle: user is one. */

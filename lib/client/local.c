@@ -281,6 +281,8 @@ static int local_submit(asq *h, asq_result **results, size_t n)
             asq__result_set(r, NULL, &error);
         }
         h->ncompleted++;
+        if (r->unwatched && asq_result_error(r)->code)
+            asq__handle_note_failure(h, r, asq_result_error(r));
         asq__buf_release(&r->job);
         asq__buf_release(&bytes);
         asq__arena_release(&arena);
@@ -400,12 +402,13 @@ static void local_free(struct local *l)
     free(l);
 }
 
-static void local_close(asq *h)
+static int local_close(asq *h)
 {
     struct local *l = h->impl;
     h->registry = NULL;
     local_free(l);
     h->impl = NULL;
+    return 0;
 }
 
 const struct asq__mode asq__local_mode = {

@@ -107,6 +107,8 @@ static void run_callbacks(struct remote *r)
     asq *h = r->h;
     if (r->in_callbacks)
         return;
+    if (h->failures.n)
+        asq__tally_look(&h->failures, asq__now_ms_coarse(), false);
     asq__handle_enter(h);
     r->in_callbacks = true;
     asq__handle_run_callbacks(h);
@@ -178,17 +180,23 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     return rc;
 }
 
-/* Of a call without a result: Redis, or the owner of a full partition, has not taken it. What a method
- * came to is of no interest. */
-static void note_loss(asq *h, const Asqueue__Result *result, const asq_error *error)
+/* Of a call without a result: Redis, or the owner of a full partition, has not taken it; or it has failed. */
+static void note_unwatched(const asq_result *res, const Asqueue__Result *result,
+                           const asq_error *error)
 {
     asq_error failure;
-    if (!error && result->failure && result->failure->refused) {
+    bool refused = error != NULL;
+    if (!error && result->failure) {
         asq__failure_to_error(result->failure, &failure);
         error = &failure;
+        refused = result->failure->refused;
     }
-    if (error && error->code != ASQ_ECLOSED)
-        asq__handle_note_loss(h, error);
+    if (!error || error->code == ASQ_ECLOSED)
+        return;
+    if (refused)
+        asq__handle_note_loss(res->h, error);
+    else
+        asq__handle_note_failure(res->h, res, error);
 }
 
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
@@ -196,7 +204,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     asq_result *res = ASQ__CONTAINER(call, asq_result, call);
     res->refused = error ? error->code == ASQ_EBUSY : result->failure && result->failure->refused;
     if (res->unwatched)
-        note_loss(res->h, result, error);
+        note_unwatched(res, result, error);
     if (result)
         asq__result_set_message(res, result);
     else
@@ -225,9 +233,8 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
     for (i = 0; i < n && rc == 0; i++) {
         asq_result *res = results[i];
         res->call.done = call_done;
-        rc =
-            asq__engine_add(r->engine, res->partition, res->label, &res->job, res->timed, &res->call,
-                            &res->id);
+        rc = asq__engine_add(r->engine, res->partition, res->label, &res->job, res->timed,
+                             &res->call, &res->id);
         if (rc < 0)
             break;
         asq__result_ref(res);
@@ -328,23 +335,48 @@ static void remote_free(struct remote *r)
     free(r);
 }
 
-static void remote_close(asq *h)
+/* Calls that were made are to reach Redis, which may be away for a moment. */
+static int wait_until_taken(asq *h, struct remote *r)
+{
+    size_t unsent, unknown;
+    int64_t deadline = asq__deadline_ms(h->close_timeout_ms > 0 ? h->close_timeout_ms : 0);
+    asq__engine_flush(r->engine);
+    for (int64_t left; !remote_accepted(h) && (left = deadline - asq__now_ms()) > 0;) {
+        if (r->at_close && !asq__redis_is_up(r->redis))
+            break; /* a private server does not come back */
+        pump(r, left);
+    }
+    asq__engine_count_unaccepted(r->engine, &unsent, &unknown);
+    if (unsent + unknown == 0)
+        return 0;
+    asq__fail(h, ASQ_ECONN, "asq_close: %zu call%s lost: Redis has not taken %s within %lld ms%s",
+              unsent + unknown, unsent + unknown == 1 ? " is" : "s are",
+              unsent + unknown == 1 ? "it" : "them",
+              (long long) (h->close_timeout_ms > 0 ? h->close_timeout_ms : 0),
+              unknown ? "; of some that were sent, its answer is missing, and they may run" : "");
+    asq__log(h, ASQ_LOG_ERROR, "%s", h->error.pub.message);
+    return ASQ_ECONN;
+}
+
+static int remote_close(asq *h)
 {
     struct remote *r = h->impl;
-    if (r->owner != getpid()) { /* the parent still speaks on this connection */
+    int rc = 0;
+    bool own = r->owner == getpid();
+    if (!own) { /* the parent still speaks on this connection */
         r->quiet = true;
         asq__redis_drop(r->redis, "not in a forked process");
     }
     if (r->attached) /* nothing else of the program's loop is to run inside of asq_close */
         remote_attach_ev(h, NULL);
-    /* Calls that were made are to reach Redis, if it is there. */
-    asq__engine_flush(r->engine);
-    for (int i = 0; i < 50 && asq__redis_is_up(r->redis) && !remote_accepted(h); i++)
-        pump(r, 100);
+    if (own)
+        rc = wait_until_taken(h, r);
+    r->quiet = true; /* what becomes of the connection now is of no interest */
     if (r->at_close)
         r->at_close(h, r->user);
     remote_free(r);
     h->impl = NULL;
+    return rc;
 }
 
 const struct asq__mode asq__remote_mode = {

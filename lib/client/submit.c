@@ -328,7 +328,8 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         b = NULL;
     }
     if (b && timed && b->n && asq__now_ms_coarse() != b->made_ms) {
-        close_open(e, partition); /* its time counts from now, and that of those before it does not */
+        close_open(e,
+                   partition); /* its time counts from now, and that of those before it does not */
         b = NULL;
     }
     if (!b) {

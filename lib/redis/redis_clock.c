@@ -37,7 +37,8 @@ int64_t asq__redis_clock_take(struct asq__redis_clock *clock, int64_t redis_ms, 
         begin_segment(clock, before_ms, low);
         clock->error_ms = error;
     } else if (error > clock->error_ms) {
-        clock->error_ms++; /* a worse sample: taken when the last good one is so old that it means less */
+        clock
+            ->error_ms++; /* a worse sample: taken when the last good one is so old that it means less */
     } else {
         now->minus_mono_ms = low;
         clock->error_ms = error;

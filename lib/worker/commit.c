@@ -282,6 +282,16 @@ static void put_large(const struct asq__entry *e, uint32_t index, const asq_erro
     asq__error_clear(&text);
 }
 
+/* Nobody else is told that it has failed. */
+static void note_failure(const struct asq__wcall *call, const asq_error *error)
+{
+    const Asqueue__Job *job = call->entry->batch->jobs[call->index];
+    const char *class_name = *error->class_name ? error->class_name : job->class_name;
+    char name[ASQ__TALLY_NAME];
+    snprintf(name, sizeof name, "%.47s%s%.47s", class_name, *class_name ? "." : "", job->method);
+    asq__tally_note(&call->entry->part->w->unheard, name, error, asq__now_ms_coarse());
+}
+
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
 {
     struct asq__entry *e = call->entry;
@@ -297,6 +307,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     if (piece) {
         const Asqueue__Job *job = e->batch->jobs[call->index];
         size_t before = piece->frame.len;
+        if (error && job->no_result)
+            note_failure(call, error);
         if (error)
             asq__result_put_failure(call->index, error,
                                     !run && (error->code == ASQ_EBUSY || e->overtaken),

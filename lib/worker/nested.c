@@ -529,9 +529,10 @@ static int nested_attach_ev(asq *h, struct ev_loop *loop)
                      "inside a method waits park the call; no loop can be attached");
 }
 
-static void nested_close(asq *h)
+static int nested_close(asq *h)
 {
     (void) h;
+    return 0;
 }
 
 static void nested_release(asq *h)

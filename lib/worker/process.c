@@ -265,6 +265,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     check_stop(w);
     forget_refusal(w);
     look_at_policy(w);
+    asq__tally_look(&w->unheard, asq__now_ms_coarse(), false);
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
@@ -475,6 +476,8 @@ static bool tear_down(struct asq__process *w)
     asq__pool_free(w->pool);
     if (w->loop)
         ev_loop_destroy(w->loop);
+    asq__tally_look(&w->unheard, asq__now_ms_coarse(), true);
+    asq__tally_release(&w->unheard);
     pthread_mutex_destroy(&w->handover_lock);
     return true;
 }
@@ -506,6 +509,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->asleep);
     asq__list_init(&w->gone);
     asq__list_init(&w->handover);
+    asq__tally_init(&w->unheard, log_text, w);
     pthread_mutex_init(&w->handover_lock, NULL);
     int rc = set_up(w, err, errlen);
     if (rc == 0) {

@@ -311,6 +311,7 @@ struct asq__process {
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
+    struct asq__tally unheard; /* failures of calls whose callers do not take the result */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     struct asq__lines lines;     /* those that may be many */
     struct asq__trouble away;    /* Redis cannot be used */

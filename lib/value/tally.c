@@ -1,0 +1,104 @@
+/*
+ * tally.c: see tally.h.
+ */
+#include "value/tally.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
+
+struct asq__tally_kind {
+    char name[ASQ__TALLY_NAME];
+    int code;
+    uint64_t untold; /* since told_ms */
+    int64_t told_ms;
+};
+
+void asq__tally_init(struct asq__tally *t, void (*tell)(void *, asq_log_level, const char *),
+                     void *user)
+{
+    *t = (struct asq__tally){ .tell = tell, .user = user };
+}
+
+void asq__tally_release(struct asq__tally *t)
+{
+    free(t->kinds);
+    t->kinds = NULL;
+    t->n = 0;
+}
+
+static const char *code_name(int code, char *room, size_t size)
+{
+    const char *name = asq_error_name(code);
+    if (name)
+        return name;
+    if (code <= ASQ_EUSER(0))
+        snprintf(room, size, "ASQ_EUSER(%d)", ASQ_EUSER(0) - code);
+    else
+        snprintf(room, size, "code %d", code);
+    return room;
+}
+
+/* The last place is for all that there is no other for. */
+static struct asq__tally_kind *find(struct asq__tally *t, const char *name, int code, bool *ret_new)
+{
+    *ret_new = false;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->kinds[i].code == code &&
+            strncmp(t->kinds[i].name, name, sizeof t->kinds[i].name - 1) == 0)
+            return &t->kinds[i];
+    if (t->n == KINDS)
+        return &t->kinds[KINDS - 1];
+    *ret_new = true;
+    struct asq__tally_kind *kind = &t->kinds[t->n++];
+    if (t->n == KINDS) {
+        name = "other methods";
+        code = 0;
+    }
+    memcpy(kind->name, name, strnlen(name, sizeof kind->name - 1));
+    kind->code = code;
+    return kind;
+}
+
+void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *error, int64_t now_ms)
+{
+    char text[TEXT], room[32];
+    bool is_new;
+    t->total++;
+    if (!t->tell || (!t->kinds && !(t->kinds = calloc(KINDS, sizeof *t->kinds))))
+        return;
+    struct asq__tally_kind *kind = find(t, name, error->code, &is_new);
+    if (!is_new) {
+        kind->untold++;
+        return;
+    }
+    kind->told_ms = now_ms;
+    snprintf(text, sizeof text,
+             "%.95s failed, and its caller does not take the result: %s: %.400s (further ones "
+             "are counted)",
+             name, code_name(error->code, room, sizeof room), error->message);
+    t->tell(t->user, ASQ_LOG_WARNING, text);
+}
+
+void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all)
+{
+    char text[TEXT], room[32];
+    if (!all && now_ms - t->looked_ms < EVERY_MS / 60)
+        return;
+    t->looked_ms = now_ms;
+    for (size_t i = 0; i < t->n; i++) {
+        struct asq__tally_kind *kind = &t->kinds[i];
+        if (!kind->untold || (!all && now_ms - kind->told_ms < EVERY_MS))
+            continue;
+        snprintf(text, sizeof text,
+                 "%s failed %llu more time%s in %lld s, and the callers do not take the result: %s",
+                 kind->name, (unsigned long long) kind->untold, kind->untold == 1 ? "" : "s",
+                 (long long) (now_ms - kind->told_ms) / 1000,
+                 kind->code ? code_name(kind->code, room, sizeof room) : "various codes");
+        kind->untold = 0;
+        kind->told_ms = now_ms;
+        t->tell(t->user, ASQ_LOG_WARNING, text);
+    }
+}

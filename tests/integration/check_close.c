@@ -1,0 +1,290 @@
+/*
+ * check_close.c: what was called and nobody waits for gets through, or somebody is told: at asq_close, by asq_flush,
+ * in the logs.
+ */
+#include "load.h"
+#include "classes.h"
+#include "support/suite.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CALLS = 10, SHORT_MS = 200 };
+
+static sup_redis *redis;
+static pid_t worker;
+static asq *h;
+static asq_agent *agent;
+static char *log_path;
+
+/* ---- logs ---- */
+
+static char heard[20000];
+
+static void hear(void *user, asq_log_level level, const char *message)
+{
+    size_t n = strlen(heard);
+    (void) user;
+    snprintf(heard + n, sizeof heard - n, "%d %s\n", (int) level, message);
+}
+
+static void write_down(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(user, "a");
+    if (f) {
+        fprintf(f, "%d %s\n", (int) level, message);
+        fclose(f);
+    }
+}
+
+static size_t times(const char *text, const char *part)
+{
+    size_t n = 0;
+    while ((text = strstr(text, part))) {
+        n++;
+        text += strlen(part);
+    }
+    return n;
+}
+
+static size_t logged(const char *part)
+{
+    char *text = sup_read_file(log_path);
+    size_t n = times(text, part);
+    free(text);
+    return n;
+}
+
+/* ---- a deployment ---- */
+
+static asq *open_with(const char *url, int64_t close_timeout_ms)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[512] = "";
+    asq *handle = NULL;
+    options.log = hear;
+    options.close_timeout_ms = close_timeout_ms;
+    int rc = asq_open(url, &options, &handle, err, sizeof err);
+    ck_assert_msg(rc == 0, "%s", err);
+    return handle;
+}
+
+static void reopen(int64_t close_timeout_ms)
+{
+    if (agent)
+        asq_agent_free(agent);
+    if (h)
+        asq_close(h);
+    *heard = '\0';
+    h = open_with(sup_redis_url(redis), close_timeout_ms);
+    ck_assert_int_eq(
+        asq_get_or_create(h, "Counter", "{one}", asq_pack("{s:i}", "value", 0), &agent), 0);
+    ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
+}
+
+static void set_up(void)
+{
+    static const char *const config[] = { "appendonly yes", "appendfsync always", NULL };
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    redis = sup_redis_start(config);
+    log_path = sup_path("worker.log");
+    options.log = write_down;
+    options.log_user = log_path;
+    worker = load_worker(sup_redis_url(redis), &options);
+    reopen(0);
+}
+
+static void tear_down(void)
+{
+    load_worker_stop(worker);
+    sup_redis_free(redis);
+    free(log_path);
+}
+
+static int64_t value(void)
+{
+    asq *other = open_with(sup_redis_url(redis), 0);
+    asq_agent *same;
+    asq_result *r;
+    int64_t n = -1;
+    ck_assert_int_eq(asq_attach(other, "{one}", &same), 0);
+    ck_assert_int_eq(asq_call(same, "read", &r, NULL), 0);
+    ck_assert_int_eq(asq_result_int(r, &n), 0);
+    asq_result_free(r);
+    asq_agent_free(same);
+    ck_assert_int_eq(asq_close(other), 0);
+    return n;
+}
+
+static int close_h(void)
+{
+    asq_agent_free(agent);
+    return asq_close(h);
+}
+
+/* ---- asq_close ---- */
+
+/* A process of its own has Redis come back in a while, and keeps it. */
+static pid_t bring_redis_back(void)
+{
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        sup_sleep_ms(SHORT_MS);
+        sup_redis_restart(redis);
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
+/* Corked (1) or not, Redis comes back while asq_close waits. */
+START_TEST(what_was_called_while_redis_was_away_gets_through)
+{
+    reopen(sup_limit_ms());
+    sup_redis_kill(redis);
+    asq_poll(h, SHORT_MS);
+    if (_i)
+        asq_cork(h);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_send(agent, "add", "[i]", 1), 0);
+    pid_t keeper = bring_redis_back();
+    ck_assert_int_eq(close_h(), 0);
+    ck_assert_int_eq(value(), CALLS);
+    load_worker_stop(worker);
+    kill(keeper, SIGKILL);
+    waitpid(keeper, NULL, 0);
+    sup_redis_restart(redis);
+    worker = load_worker(sup_redis_url(redis), NULL);
+}
+END_TEST
+
+/* … or does not come back: some were called before anybody knew, some after. */
+START_TEST(what_did_not_get_through_is_counted)
+{
+    reopen(SHORT_MS);
+    sup_proc_signal(sup_redis_proc(redis), SIGSTOP);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_send(agent, "add", "[i]", 1), 0);
+    if (_i) {
+        sup_redis_kill(redis);
+        asq_poll(h, SHORT_MS);
+        asq_cork(h);
+        ck_assert_int_eq(asq_send(agent, "add", "[i]", 1), 0);
+    }
+    ck_assert_int_eq(close_h(), ASQ_ECONN);
+    ck_assert_msg(strstr(heard, _i ? "11 calls are lost" : "10 calls are lost"), "%s", heard);
+    ck_assert_uint_eq(times(heard, "lost:"), 1);
+    if (_i)
+        sup_redis_restart(redis);
+    else
+        sup_proc_signal(sup_redis_proc(redis), SIGCONT);
+}
+END_TEST
+
+START_TEST(nothing_is_waited_for_when_all_was_taken)
+{
+    reopen(3600000);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_send(agent, "add", "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    sup_redis_kill(redis);
+    ck_assert_int_eq(close_h(), 0);
+    ck_assert_uint_eq(times(heard, "lost:"), 0);
+    sup_redis_restart(redis);
+}
+END_TEST
+
+START_TEST(a_private_redis_is_not_missed_when_it_ends)
+{
+    close_h();
+    *heard = '\0';
+    h = open_with("child:", 0);
+    for (const asq_class *const *c = classes; *c; c++)
+        ck_assert_int_eq(asq_register(h, *c), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &agent, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_call_wait(agent, "add", NULL, "[i]", 1), 0);
+    ck_assert_int_eq(asq_send(agent, "add", "[i]", 1), 0);
+    ck_assert_int_eq(close_h(), 0);
+    ck_assert_str_eq(heard, "");
+}
+END_TEST
+
+/* ---- failures that nobody takes ---- */
+
+START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
+{
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_send(agent, "ad", "[i]", 1), 0);
+    ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0); /* behind them */
+    sup_wait_until(asq_flush(h, sup_limit_ms()) == ASQ_ENOMETHOD);
+    ck_assert_msg(strstr(asq_errmsg(h), "10 calls without a result have failed"), "%s",
+                  asq_errmsg(h));
+    ck_assert_uint_eq(times(heard, "Counter.ad failed"), 1);
+    ck_assert(strstr(heard, "ASQ_ENOMETHOD"));
+    sup_wait_until(logged("Counter.ad failed") >= 1);
+    ck_assert_uint_eq(logged("Counter.ad failed"), 1);
+    /* Another kind is told, too; the first is only counted. */
+    ck_assert_int_eq(asq_send(agent, "add", "[s]", "no number"), 0);
+    ck_assert_int_eq(asq_send(agent, "ad", "[i]", 1), 0);
+    ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0);
+    sup_wait_until(logged("Counter.add failed") == 1);
+    ck_assert_uint_eq(logged("Counter.ad failed"), 1);
+    sup_wait_until(asq_poll(h, 10) >= 0 && times(heard, "Counter.add failed") == 1);
+    ck_assert_int_lt(close_h(), 0);
+    ck_assert_msg(strstr(heard, "Counter.ad failed 10 more times"), "%s", heard);
+    load_worker_stop(worker);
+    ck_assert_uint_eq(logged("Counter.ad failed 10 more times"), 1);
+    worker = load_worker(sup_redis_url(redis), NULL);
+}
+END_TEST
+
+START_TEST(failures_whose_results_are_taken_are_not_told)
+{
+    ck_assert_int_eq(asq_call_wait(agent, "ad", NULL, NULL), ASQ_ENOMETHOD);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_int_eq(close_h(), 0);
+    ck_assert_str_eq(heard, "");
+    ck_assert_uint_eq(logged(" failed"), 0);
+}
+END_TEST
+
+START_TEST(in_local_mode_flush_tells_as_well)
+{
+    close_h();
+    *heard = '\0';
+    h = open_with("local:", 0);
+    for (const asq_class *const *c = classes; *c; c++)
+        ck_assert_int_eq(asq_register(h, *c), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &agent, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_send(agent, "ad", NULL), 0);
+    ck_assert_int_eq(asq_flush(h, 0), ASQ_ENOMETHOD);
+    ck_assert_int_eq(asq_flush(h, 0), 0); /* told once */
+    ck_assert(strstr(heard, "Counter.ad failed"));
+    ck_assert_int_eq(close_h(), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("close");
+    TCase *t = tcase_create("close");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_loop_test(t, what_was_called_while_redis_was_away_gets_through, 0, 2);
+    tcase_add_loop_test(t, what_did_not_get_through_is_counted, 0, 2);
+    tcase_add_test(t, nothing_is_waited_for_when_all_was_taken);
+    tcase_add_test(t, a_private_redis_is_not_missed_when_it_ends);
+    tcase_add_test(t, a_mistyped_method_is_told_by_client_worker_and_flush);
+    tcase_add_test(t, failures_whose_results_are_taken_are_not_told);
+    tcase_add_test(t, in_local_mode_flush_tells_as_well);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
