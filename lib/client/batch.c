@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "value/clock.h"
+#include "value/decimal.h"
 
 const void *asq__batch_key(const struct asq__node *node, size_t *n)
 {
@@ -35,6 +36,15 @@ static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t
     if (!e->unlink.argc)
         asq__cmd_puts(&e->unlink, "UNLINK");
     asq__cmd_put(&e->unlink, key, asq__keys_result(asq__redis_keys(e->redis), partition, id, key));
+}
+
+/* What is not forgotten now goes with a TTL that begins now. Redis is away: with the longer one that it has. */
+static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
+{
+    char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
+    asq__keys_result(asq__redis_keys(e->redis), partition, id, key);
+    ttl[asq__decimal((uint64_t) e->config.kept_ms, ttl)] = '\0';
+    asq__conn_cmd(asq__redis_conn(e->redis, partition), NULL, NULL, "PEXPIRE", key, ttl, NULL);
 }
 
 /* ---- a batch, from its making to its end ---- */
@@ -98,6 +108,8 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
     bool own = b->n > 0;
     if (own && b->unfinished == 0 && !b->keep && !b->resent && !e->closing)
         unlink_soon(e, b->partition, b->id);
+    else if (own && b->unfinished == 0 && b->expire && !e->closing)
+        expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
     b->state = ASQ__BATCH_GONE;
     if (b->answers == 0)
@@ -321,8 +333,11 @@ static void on_held(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
     (void) c;
-    if (b->state == ASQ__BATCH_HELD && reply && reply->type == REDIS_REPLY_INTEGER &&
-        reply->integer == 0) {
+    bool there = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    bool lost = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+    if (there)
+        b->held_ms = asq__now_ms_coarse();
+    if (b->state == ASQ__BATCH_HELD && lost) {
         uint32_t from = b->guard->partition;
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "Redis has lost its last second, and this call with it");
@@ -336,29 +351,33 @@ static void look_at_held(struct asq__node *node, void *user)
 {
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
-    char key[ASQ__KEY_MAX];
+    char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
     if (b->state != ASQ__BATCH_HELD || !b->guard ||
         asq__now_ms_coarse() - b->held_ms >= e->config.record_ms)
         return; /* what has expired is not lost */
     asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
-    if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_held, b, "EXISTS", key, NULL) ==
-        0)
+    ttl[asq__decimal((uint64_t) e->config.record_ms, ttl)] = '\0';
+    if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_held, b, "PEXPIRE", key, ttl,
+                      NULL) == 0)
         b->answers++;
 }
 
 void asq__engine_look_at_held(struct asq__engine *e)
 {
+    e->renewed_ms = asq__now_ms_coarse();
     asq__table_each(&e->batches, look_at_held, e);
 }
 
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], bool keep)
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
+                        enum asq__unhold how)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
         return;
     b->hold = false;
-    b->keep |= keep;
+    b->keep |= how != ASQ__UNHOLD_FORGET;
+    b->expire = how != ASQ__UNHOLD_LEAVE;
     if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else not finished, or looked up once more */
         batch_forget(e, b);
 }

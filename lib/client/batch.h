@@ -74,6 +74,7 @@ struct asq__batch {
     unsigned answers;          /* of Redis still to come for it */
     struct asq__guard *guard;  /* made inside a method; else NULL */
     bool accepted, resent, refused, keep, hold;
+    bool expire;      /* its record, when nobody holds it and it is not forgotten at once */
     bool sent, taken; /* ever; accepted: since it was sent last */
     bool doubtful; /* made before the connection that there is: Redis may have lost what made it */
     unsigned losses; /* of the connection, that it may be to blame for */
@@ -106,6 +107,7 @@ struct asq__engine {
     bool up, closing;
     bool stalled;   /* Redis takes nothing for now: tried again at the next tick */
     bool reconnect; /* … on a new connection */
+    int64_t renewed_ms; /* coarse: when records were renewed */
     bool suspected; /* of this loss of the connection: a batch */
 };
 
@@ -130,7 +132,8 @@ void asq__batch_answered(struct asq__batch *b);
 bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
                        struct asq__batch *expected);
 void asq__engine_flush_unlinks(struct asq__engine *e);
-/* Asks whether the records of finished batches are there still: their results may have been used. */
+/* Renews the records of finished batches that are held, as long as the methods' calls go on, and so sees whether
+ * they are there still: their results may have been used. */
 void asq__engine_look_at_held(struct asq__engine *e);
 
 /* submit.c */

@@ -7,7 +7,7 @@
 #include "client/batch.h"
 #include "value/clock.h"
 
-enum { TICK_MS = 1000, CLOCK_MS = 5000 };
+enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a record, in the time that it has */ };
 
 /* ---- events ---- */
 
@@ -33,6 +33,9 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         asq__redis_ask_time(e->redis);
     asq__engine_send_ready(e);
     asq__engine_look_at_quiet(e);
+    if (e->config.record_ms &&
+        asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
+        asq__engine_look_at_held(e);
     asq__engine_flush_unlinks(e);
 }
 

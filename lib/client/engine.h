@@ -40,7 +40,9 @@ struct asq__engine_config {
     struct asq__redis *redis; /* borrowed */
     const char *client;       /* the client id: names the channel that pushes come on */
     uint64_t client_number;   /* the first half of batch ids */
-    int64_t record_ms;        /* how long the record of a method's batch lives at least */
+    /* A worker's: how long the record of a method's batch lives, unless it is renewed, while the method's own
+     * call is not committed; and then, if it is not to be forgotten at once. */
+    int64_t record_ms, kept_ms;
     /* Redis has lost its last second, and with it a call whose result a method of an agent of that partition
      * has had already: what came of it since must not be committed. */
     void (*lost)(void *user, uint32_t from);
@@ -107,9 +109,14 @@ int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
-/* A held batch need not be held any more: its record is unlinked once its results are there; keep: left to
- * its TTL. */
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], bool keep);
+/* A held batch need not be held any more. What becomes of its record, once its results are there: */
+enum asq__unhold {
+    ASQ__UNHOLD_FORGET, /* it is unlinked; if it was ever sent twice, as with expire */
+    ASQ__UNHOLD_EXPIRE, /* somebody has its id: it has kept_ms from now on */
+    ASQ__UNHOLD_LEAVE /* the method's call is not committed, and runs again elsewhere, which needs it */
+};
+void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
+                        enum asq__unhold how);
 
 /* Calls that Redis has not taken: never sent, and sent without an answer. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,

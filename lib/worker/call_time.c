@@ -69,7 +69,8 @@ bool asq__entry_is_stale(const struct asq__entry *e)
                            bounded(e->batch->age_ms) + clock->error_ms;
         age = by_redis > age ? by_redis : age;
     }
-    return age >= (int64_t) w->config.max_expire_time_s * 1000;
+    const Asqueue__Chain *chain = e->batch->jobs[0]->chain;
+    return age >= asq__commit_record_ms(w, chain && chain->n_links);
 }
 
 int64_t asq__wcall_deadline_ms(const struct asq__wcall *c)

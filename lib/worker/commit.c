@@ -33,6 +33,8 @@ enum {
 };
 #define RECORD_BYTES                                                                               \
     ((size_t) 512 * 1024 * 1024) /* what Redis has for a string, unless told otherwise */
+/* For a call that runs again to come back to where it was, on whatever worker, whenever there is one. */
+#define NESTED_RECORD_MS ((int64_t) 7 * 24 * 3600 * 1000)
 #define BYTES_PER_SCRIPT ((size_t) 8 * 1024 * 1024)
 
 /* An agent's new record, or its end. */
@@ -237,7 +239,8 @@ static bool add_inner(struct asq__commit *c, const struct asq__run *run)
     for (size_t i = 0; i < run->ninner; i++) {
         if (!GROW(c, inner))
             return false;
-        c->inner[c->ninner++] = run->inner[i];
+        c->inner[c->ninner] = run->inner[i];
+        c->inner[c->ninner++].keep = run->keep_inner;
     }
     return true;
 }
@@ -339,7 +342,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = add_mark(c, call, ASQ__ATTEMPT_MARK, NULL);
     if (ok && call->retries)
         ok = add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
-    if (ok && run && !run->keep_inner)
+    if (ok && run)
         ok = add_inner(c, run);
     if (!ok)
         asq__partition_doom(p);
@@ -370,7 +373,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     bool ok = c && add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
     if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* it has asked to keep its state */
         ok = add_set(c, run->actor, run->effect.record);
-    if (ok && !run->keep_inner)
+    if (ok)
         ok = add_inner(c, run);
     if (!ok)
         asq__partition_doom(p);
@@ -393,7 +396,8 @@ static void acknowledged(struct asq__commit *c)
         asq__entry_settle(e);
     }
     for (size_t i = 0; i < c->ninner; i++)
-        asq__engine_unhold(w->engine, c->inner[i].id, false);
+        asq__engine_unhold(w->engine, c->inner[i].id,
+                           c->inner[i].keep ? ASQ__UNHOLD_EXPIRE : ASQ__UNHOLD_FORGET);
     commit_free(c);
 }
 
@@ -414,7 +418,7 @@ void asq__commits_drop(struct asq__partition *p)
             c->pieces[i].entry->uncommitted--;
         }
         for (size_t i = 0; i < c->ninner; i++) /* they may be needed where the call runs again */
-            asq__engine_unhold(p->w->engine, c->inner[i].id, true);
+            asq__engine_unhold(p->w->engine, c->inner[i].id, ASQ__UNHOLD_LEAVE);
         commit_free(c);
     }
     p->in_flight = 0;
@@ -640,6 +644,17 @@ static void put_channel(struct asq__cmd *cmd, const struct asq__partition *p, co
     asq__cmd_put(cmd, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
 }
 
+int64_t asq__commit_record_ms(const struct asq__process *w, bool nested)
+{
+    int64_t ms = (int64_t) w->config.max_expire_time_s * 1000;
+    return nested && ms < NESTED_RECORD_MS ? NESTED_RECORD_MS : ms;
+}
+
+static bool is_nested(const Asqueue__Batch *batch)
+{
+    return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
+}
+
 static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
@@ -668,7 +683,7 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
                      : piece->first              ? "f"
                                                  : "a",
                      1);
-        asq__cmd_number(cmd, (uint64_t) p->w->config.max_expire_time_s * 1000);
+        asq__cmd_number(cmd, (uint64_t) asq__commit_record_ms(p->w, is_nested(e->batch)));
         asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
         asq__cmd_number(cmd, (*e->batch->reply != '\0') + e->nchannels);
         if (*e->batch->reply)

@@ -532,7 +532,7 @@ static bool end_run(struct asq__run *run)
     asq__nested_end(run);
     if (a->orphan) {
         for (size_t i = 0; i < run->ninner; i++)
-            asq__engine_unhold(w->engine, run->inner[i].id, true);
+            asq__engine_unhold(w->engine, run->inner[i].id, ASQ__UNHOLD_LEAVE);
         e->unfinished--;
         asq__inputs_free(c->inputs);
         c->inputs = NULL;

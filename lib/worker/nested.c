@@ -507,7 +507,7 @@ static void nested_keep(asq *h, asq_result *r)
 {
     struct asq__nested *n = h->impl;
     (void) r;
-    n->run->keep_inner = true; /* the records of this call's batches are left to their TTL */
+    n->run->keep_inner = true; /* somebody has the ids: the records stay for a while */
 }
 
 static int nested_flush(asq *h)

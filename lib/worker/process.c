@@ -442,7 +442,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     struct asq__engine_config engine = { .redis = w->redis,
                                          .client = w->client,
                                          .client_number = w->client_number,
-                                         .record_ms = (int64_t) w->config.max_expire_time_s * 1000,
+                                         .record_ms = asq__commit_record_ms(w, true),
+                                         .kept_ms = asq__commit_record_ms(w, false),
                                          .lost = on_lost,
                                          .log = log_text,
                                          .log_user = w };

@@ -505,6 +505,7 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe);
 struct asq__inner { /* a batch of nested calls */
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
+    bool keep; /* its record, for a while: somebody has its id */
 };
 struct asq__run {
     struct asq__task task;
@@ -556,6 +557,9 @@ void asq__inputs_free(struct asq__inputs *in);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);
 
 /* commit.c */
+/* How long the record of a batch lives. One that a method has made: until the method's own call is committed,
+ * which forgets it; it is renewed while that goes on. Should nobody run that call again, it ends by itself. */
+int64_t asq__commit_record_ms(const struct asq__process *w, bool nested);
 /* How large the call's result may be, for the record of its batch to be one string; 0: no matter. */
 size_t asq__commit_result_room(const struct asq__wcall *c);
 void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
