@@ -470,7 +470,8 @@ typedef struct asq_retry {
     size_t size;          /* ASQ_RETRY_INIT */
     uint32_t attempts;    /* runs at most, the first included */
     int64_t delay_ms;     /* before the second run; each further one waits twice as long as the one
-                           * before. What is waited is drawn between half of that and all of it */
+                           * before. What is waited is drawn between half of that and all of it, and
+                           * is a quarter of a ms for each run that has failed at least */
     int64_t max_delay_ms; /* 0: one minute */
     const int *codes;     /* the failures that are worth it, ended by 0; NULL: all that the method's
                            * own function gives */
@@ -490,7 +491,8 @@ typedef struct asq_call_options {
                              * ASQ_EDEADLINE, and what it returns counts */
     bool no_result;         /* nobody will ask for the result */
     int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead. In
-                             * local mode the call is waited with. 0: none */
+                             * local mode the call is waited with. With a deadline before that it fails
+                             * with ASQ_EDEADLINE. 0: none */
     const asq_retry *retry; /* NULL: that of the method, if it has one; borrowed for the call */
 } asq_call_options;
 #define ASQ_CALL_OPTIONS_INIT { sizeof(asq_call_options), 0, false, 0, NULL }

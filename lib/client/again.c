@@ -124,8 +124,9 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
     q->n = n;
     memcpy(q->batches, batches, n * sizeof *batches);
     asq__cmd_init(&cmd);
-    asq__script_eval(&cmd, asq__script_taken, 1 + n);
+    asq__script_eval(&cmd, asq__script_taken, 2 + n);
     asq__cmd_put(&cmd, key, asq__keys_jobs(keys, partition, key));
+    asq__cmd_put(&cmd, key, asq__keys_later_jobs(keys, partition, key));
     for (size_t i = 0; i < n; i++)
         asq__cmd_put(&cmd, key, asq__keys_result(keys, partition, batches[i]->id, key));
     asq__cmd_number(&cmd, since_ms > CLOCK_SKEW_MS ? since_ms - CLOCK_SKEW_MS : 0);

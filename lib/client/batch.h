@@ -81,6 +81,7 @@ struct asq__batch {
     enum asq__asked asked;
     uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
     char entry[48];    /* its id in the stream, once accepted */
+    bool left;         /* of the look under way: it is neither in the stream nor does it wait to be due */
     int64_t look_at_ms, quiet_ms;
     int64_t held_ms; /* HELD: since when; coarse */
 };

@@ -1,7 +1,7 @@
 /*
  * lookup.c: what is pushed is a hint, the key is the truth: once a second the batches that have been quiet
- * for a while are looked up, a bounded number at a time. A batch whose entry has left the stream and whose
- * record is not there (any more) has an unknown outcome, and says so; it is never sent again then. What
+ * for a while are looked up, a bounded number at a time. A batch whose entry has left the stream, that
+ * does not wait until it is due, and whose record is not there (any more) has an unknown outcome, and says so; it is never sent again then. What
  * concerns calls that were made already is asked of their owner. See batch.h.
  */
 #include "client/batch.h"
@@ -36,7 +36,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
             for (struct asq__call *call = b->foreign; call; call = call->next)
                 await_call(b, call->index);
         /* Its record is complete, and has no result for what is unfinished still. */
-        if (b->state == ASQ__BATCH_SENT && b->entry[0] == '!' &&
+        if (b->state == ASQ__BATCH_SENT && b->left && b->accepted &&
             (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
@@ -50,21 +50,43 @@ static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     (void) c;
-    /* Gone from the stream. The record was written in the same step, so if the GET behind this finds
-     * none, it has expired. */
-    if (b->state == ASQ__BATCH_SENT && reply && reply->type == REDIS_REPLY_ARRAY &&
-        reply->elements == 0)
-        b->entry[0] = '!';
+    /* Gone from where it stood in the stream. */
+    b->left = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
     asq__batch_answered(b);
+}
+
+static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    (void) c;
+    /* What was put aside until it is due stays there until it is done. Otherwise its record was written in the step
+     * that took it out of the stream, or from there: if the GET behind this finds none, it has expired. */
+    b->left &= reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+    asq__batch_answered(b);
+}
+
+static void put_hex(const uint8_t id[ASQ__BATCH_ID], char out[2 * ASQ__BATCH_ID + 1])
+{
+    for (size_t i = 0; i < ASQ__BATCH_ID; i++) {
+        out[2 * i] = "0123456789abcdef"[id[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
+    }
+    out[2 * ASQ__BATCH_ID] = '\0';
 }
 
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
 {
     char key[ASQ__KEY_MAX];
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
-    if (b->state == ASQ__BATCH_SENT && b->accepted && b->entry[0] != '!') {
+    b->left = false;
+    if (b->state == ASQ__BATCH_SENT && b->accepted) {
+        char batch[2 * ASQ__BATCH_ID + 1];
         asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
         if (asq__conn_cmd(conn, on_entry, b, "XRANGE", key, b->entry, b->entry, NULL) == 0)
+            b->answers++;
+        put_hex(b->id, batch);
+        asq__keys_later_jobs(asq__redis_keys(e->redis), b->partition, key);
+        if (asq__conn_cmd(conn, on_later, b, "HEXISTS", key, batch, NULL) == 0)
             b->answers++;
     }
     asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);

@@ -1,6 +1,6 @@
 -- claim.lua: takes a partition's lease, if it is still held as the claimer believes.
 --
--- KEYS: lease, jobs, attempts, dead. ARGV: the token that it must hold ('' for none), new owner, new token.
+-- KEYS: lease, jobs, attempts, dead, later, later:jobs. ARGV: the token that it must hold ('' for none), new owner, new token.
 -- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …), keys that
 -- were set aside}, or {0, owner, token} of who holds it. Entries up to the last may have been begun by
 -- somebody else.
@@ -28,6 +28,8 @@ end
 local last = try('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1) or {}
 local attempts = try('HGETALL', KEYS[3]) or {}
 try('XLEN', KEYS[4])
+try('ZCARD', KEYS[5])
+try('HLEN', KEYS[6])
 for _, key in ipairs(aside) do
     redis.call('RENAME', key, key .. ':aside')
 end

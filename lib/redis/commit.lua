@@ -1,6 +1,7 @@
 -- commit.lua: makes finished calls' effects real, each partition in one step, if it is still owned.
 --
--- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each result.
+-- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each result, then, when
+-- it has moves, later and later:jobs.
 -- ARGV: number of sections; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
 --   sets, n             n is the number of records: id, record, id, record, …
@@ -12,6 +13,8 @@
 --   unmarks, field …
 --   deads, then for each: max, call, id, reason, attempts, worker, batch   (fields of a dead letter; max:
 --                       how many the partition keeps; the oldest go)
+--   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of Redis'
+--                       clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
 -- Answer: for each section 1, or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
 -- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
@@ -72,6 +75,9 @@ for section = 1, tonumber(ARGV[1]) do
     local unmarks, unmarks_at = skip()
     local deads, deads_at = tonumber(ARGV[a]), a + 1
     a = deads_at + 7 * deads
+    local moves, moves_at = tonumber(ARGV[a]), a + 1
+    a = moves_at + 3 * moves
+    local later, kept = KEYS[k + 5 + results], KEYS[k + 6 + results]
 
     local verdict
     local held = redis.pcall('HMGET', lease, 'token', 'seq')
@@ -94,6 +100,10 @@ for section = 1, tonumber(ARGV[1]) do
     if entries > 0 then ask('XLEN', jobs) end
     if marks + unmarks > 0 then ask('HLEN', attempts) end
     if deads > 0 then ask('XLEN', dead) end
+    if moves > 0 then
+        ask('ZCARD', later)
+        ask('HLEN', kept)
+    end
     if not verdict then
         local at = results_at
         for i = 1, results do
@@ -143,6 +153,17 @@ for section = 1, tonumber(ARGV[1]) do
             end
             at = at + 4 + channels
         end
+        for i = 0, moves - 1 do
+            local id, due = ARGV[moves_at + 3 * i], ARGV[moves_at + 3 * i + 1]
+            redis.call('HDEL', kept, id .. '+')
+            if due == '' then
+                redis.call('HDEL', kept, id)
+                redis.call('ZREM', later, id)
+            else
+                redis.call('HSET', kept, id, ARGV[moves_at + 3 * i + 2])
+                redis.call('ZADD', later, due, id)
+            end
+        end
         for i = 0, entries - 1, 1000 do
             redis.call('XDEL', jobs, unpack(ARGV, entries_at + i, entries_at + math.min(i + 1000, entries) - 1))
         end
@@ -160,7 +181,7 @@ for section = 1, tonumber(ARGV[1]) do
         verdict = 1
     end
     answer[section] = verdict
-    k = k + 5 + results
+    k = k + 5 + results + (moves > 0 and 2 or 0)
 end
 for channel in pairs(pushes) do
     publish(channel)

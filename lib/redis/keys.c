@@ -107,6 +107,16 @@ size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out)
     return OF_PARTITION(k, partition, "dead", out);
 }
 
+size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "later", out);
+}
+
+size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "later:jobs", out);
+}
+
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out)
 {

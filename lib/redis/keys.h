@@ -33,6 +33,8 @@ size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out)
 size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);
 /* batch: 16 bytes. */
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out);

@@ -19,6 +19,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_COMMIT: return asq__lua_commit;
     case ASQ__SCRIPT_CLAIM: return asq__lua_claim;
     case ASQ__SCRIPT_RELEASE: return asq__lua_release;
+    case ASQ__SCRIPT_LATER: return asq__lua_later;
     case ASQ__SCRIPTS: break;
     }
     return NULL;

@@ -9,7 +9,13 @@
 #include "redis/conn.h"
 #include "value/buf.h"
 
-enum asq__script { ASQ__SCRIPT_COMMIT, ASQ__SCRIPT_CLAIM, ASQ__SCRIPT_RELEASE, ASQ__SCRIPTS };
+enum asq__script {
+    ASQ__SCRIPT_COMMIT,
+    ASQ__SCRIPT_CLAIM,
+    ASQ__SCRIPT_RELEASE,
+    ASQ__SCRIPT_LATER,
+    ASQ__SCRIPTS
+};
 
 /* Scripts that people cause to be run, now and then: always by EVAL, and never loaded. */
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;

@@ -1,17 +1,24 @@
 -- taken.lua: which of the batches that a client has sent, and got no answer for, has Redis taken?
 --
--- KEYS: jobs, then each batch's record. ARGV: a time of Redis before which none of them was sent, then each
--- batch's id.
+-- KEYS: jobs, later:jobs, then each batch's record. ARGV: a time of Redis before which none of them was sent, then
+-- each batch's id.
 -- Answer: for each batch 1 or 0; nothing, when the stream is too long to be gone through.
 --
--- What was taken is in the stream until the commit that writes its record takes it out.
+-- What was taken is in the stream until the commit that writes its record takes it out, or the one that puts it
+-- aside until it is due: from then on later:jobs has it, until it is done.
 local LOOKS, PAGE = 100, 100
 local answer, index, missing = {}, {}, 0
-for i = 2, #KEYS do
-    local there = redis.call('EXISTS', KEYS[i])
-    answer[i - 1] = there
+local function hex(id)
+    return (string.gsub(id, '.', function(c) return string.format('%02x', string.byte(c)) end))
+end
+for i = 3, #KEYS do
+    local id, there = ARGV[i - 1], redis.call('EXISTS', KEYS[i])
     if there == 0 then
-        index[ARGV[i]] = i - 1
+        there = redis.call('HEXISTS', KEYS[2], hex(id))
+    end
+    answer[i - 2] = there
+    if there == 0 then
+        index[id] = i - 2
         missing = missing + 1
     end
 end

@@ -26,6 +26,7 @@ enum {
     SCRIPTS_IN_FLIGHT = 8,
     SECTIONS_PER_SCRIPT = 64,
     KEYS = 5, /* of a partition, before those of results */
+    LATER_KEYS = 2, /* … behind them, when it has moves */
     FULL_CALLS = 512,
     RETRY_MS = 500,
     REFUSED_MS = 500,
@@ -65,6 +66,15 @@ struct dead {
     size_t n;
 };
 
+/* A batch that moves out of the stream, or whose time there is over. */
+struct move {
+    struct asq__entry *entry; /* that moves; NULL: what is kept of it goes */
+    uint8_t batch[ASQ__BATCH_ID];
+    uint64_t due_ms;
+    void *kept;
+    size_t n;
+};
+
 struct asq__commit {
     struct asq__list node; /* in part->commits */
     struct asq__partition *part;
@@ -77,8 +87,9 @@ struct asq__commit {
     struct mark *marks;
     struct asq__inner *inner; /* records of nested calls to be forgotten then */
     struct dead *deads;
-    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads;
-    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads;
+    struct move *moves;
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves;
     size_t bytes;
     size_t calls;
     unsigned losses; /* of the connection, that it may be to blame for */
@@ -116,6 +127,9 @@ static void commit_free(struct asq__commit *c)
         asq__buf_release(&c->pieces[i].frame);
     for (size_t i = 0; i < c->ndeads; i++)
         dead_release(&c->deads[i]);
+    for (size_t i = 0; i < c->nmoves; i++)
+        free(c->moves[i].kept);
+    free(c->moves);
     free(c->deads);
     free(c->sets);
     free(c->pieces);
@@ -295,6 +309,21 @@ static void note_failure(const struct asq__wcall *call, const asq_error *error)
     asq__tally_note(&call->entry->part->w->unheard, name, error, asq__now_ms_coarse());
 }
 
+/* Takes `kept` over. */
+static bool add_move(struct asq__commit *c, const struct asq__entry *e, struct asq__entry *moves,
+                     uint64_t due_ms, void *kept, size_t n)
+{
+    if (!c || !GROW(c, moves)) {
+        free(kept);
+        return false;
+    }
+    struct move *m = &c->moves[c->nmoves++];
+    *m = (struct move){ .entry = moves, .due_ms = due_ms, .kept = kept, .n = n };
+    memcpy(m->batch, e->batch->id.data, ASQ__BATCH_ID);
+    c->bytes += n;
+    return true;
+}
+
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
 {
     struct asq__entry *e = call->entry;
@@ -332,6 +361,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
             ok = add_removed(c, e->id);
             for (size_t i = 0; i < e->ncopies && ok; i++)
                 ok = add_removed(c, e->copies[i]);
+            if (ok && e->kept)
+                ok = add_move(c, e, NULL, 0, NULL, 0);
         }
     } else {
         ok = false;
@@ -346,6 +377,30 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = add_inner(c, run);
     if (!ok)
         asq__partition_doom(p);
+    else if (e->apart)
+        asq__later_leave(e);
+}
+
+void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n)
+{
+    struct asq__partition *p = e->part;
+    struct asq__commit *c = open_commit(p);
+    bool ok = add_move(c, e, e, due_ms, kept, n);
+    e->uncommitted += ok;
+    ok = ok && add_removed(c, e->id);
+    for (size_t i = 0; i < e->ncopies && ok; i++)
+        ok = add_removed(c, e->copies[i]);
+    for (size_t i = 0; i < e->batch->n_jobs && ok; i++)
+        if (e->calls[i].apart && e->calls[i].retries) /* that is kept with the batch now */
+            ok = add_mark(c, &e->calls[i], ASQ__ATTEMPT_RETRY, NULL);
+    if (!ok)
+        asq__partition_doom(p);
+}
+
+void asq__commit_forget_later(struct asq__entry *e)
+{
+    if (!add_move(open_commit(e->part), e, NULL, 0, NULL, 0))
+        asq__partition_doom(e->part);
 }
 
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
@@ -395,6 +450,11 @@ static void acknowledged(struct asq__commit *c)
         e->uncommitted--;
         asq__entry_settle(e);
     }
+    for (size_t i = 0; i < c->nmoves; i++)
+        if (c->moves[i].entry) {
+            c->moves[i].entry->uncommitted--;
+            asq__later_left(c->moves[i].entry);
+        }
     for (size_t i = 0; i < c->ninner; i++)
         asq__engine_unhold(w->engine, c->inner[i].id,
                            c->inner[i].keep ? ASQ__UNHOLD_EXPIRE : ASQ__UNHOLD_FORGET);
@@ -417,6 +477,11 @@ void asq__commits_drop(struct asq__partition *p)
             /* The entry itself goes with the table of entries, which is dropped next. */
             c->pieces[i].entry->uncommitted--;
         }
+        for (size_t i = 0; i < c->nmoves; i++)
+            if (c->moves[i].entry) {
+                c->moves[i].entry->uncommitted--;
+                asq__later_forget(c->moves[i].entry);
+            }
         for (size_t i = 0; i < c->ninner; i++) /* they may be needed where the call runs again */
             asq__engine_unhold(p->w->engine, c->inner[i].id, ASQ__UNHOLD_LEAVE);
         commit_free(c);
@@ -636,6 +701,10 @@ static void put_keys(struct asq__cmd *cmd, const struct asq__commit *c)
                      asq__keys_result(asq__redis_keys(p->w->redis), p->number,
                                       c->pieces[i].entry->batch->id.data, key));
     }
+    if (c->nmoves) {
+        put_key(cmd, asq__keys_later, p);
+        put_key(cmd, asq__keys_later_jobs, p);
+    }
 }
 
 static void put_channel(struct asq__cmd *cmd, const struct asq__partition *p, const char *client)
@@ -720,6 +789,21 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
         asq__cmd_puts(cmd, p->w->config.id);
         asq__cmd_put(cmd, d->batch, d->n);
     }
+    asq__cmd_number(cmd, c->nmoves);
+    for (size_t i = 0; i < c->nmoves; i++) {
+        const struct move *m = &c->moves[i];
+        char batch[2 * ASQ__BATCH_ID];
+        for (size_t k = 0; k < ASQ__BATCH_ID; k++) {
+            batch[2 * k] = "0123456789abcdef"[m->batch[k] >> 4];
+            batch[2 * k + 1] = "0123456789abcdef"[m->batch[k] & 15];
+        }
+        asq__cmd_put(cmd, batch, sizeof batch);
+        if (m->entry)
+            asq__cmd_number(cmd, m->due_ms);
+        else
+            asq__cmd_put(cmd, "", 0);
+        asq__cmd_put(cmd, m->kept, m->n);
+    }
 }
 
 /* Sends the given commits, of different partitions, in one script call. */
@@ -730,7 +814,7 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
     struct script *s = malloc(sizeof *s);
     size_t nkeys = 0;
     for (size_t i = 0; i < n; i++)
-        nkeys += KEYS + commits[i]->npieces;
+        nkeys += KEYS + commits[i]->npieces + (commits[i]->nmoves ? LATER_KEYS : 0);
     asq__script_begin(cmd, asq__redis_scripts(w->redis, number), ASQ__SCRIPT_COMMIT, nkeys);
     for (size_t i = 0; i < n; i++)
         put_keys(cmd, commits[i]);

@@ -96,7 +96,7 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client)
     return 0;
 }
 
-static struct asq__entry *find_entry(struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
+struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
 {
     struct asq__node *node = asq__table_find(&p->entries, id, ASQ__BATCH_ID);
     return node ? ASQ__CONTAINER(node, struct asq__entry, node) : NULL;
@@ -104,7 +104,7 @@ static struct asq__entry *find_entry(struct asq__partition *p, const uint8_t id[
 
 /* ---- pushing what is committed already ---- */
 
-static void push(struct asq__partition *p, const char *client, const void *data, size_t n)
+void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n)
 {
     char channel[ASQ__KEY_MAX];
     size_t channel_n = asq__keys_channel(asq__redis_keys(p->w->redis), client, channel);
@@ -116,90 +116,25 @@ static void push(struct asq__partition *p, const char *client, const void *data,
 
 static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
 {
-    push(e->part, e->batch->reply, data, n);
+    asq__push(e->part, e->batch->reply, data, n);
     for (size_t i = 0; i < e->nchannels; i++)
-        push(e->part, e->channels[i], data, n);
-}
-
-/* A failure that concerns who asked, not the call: pushed, not recorded. */
-static void push_failure(struct asq__partition *p, const char *client,
-                         const struct asq__call_id *target, int code, const char *why)
-{
-    struct asq__buf out;
-    char text[ASQ__CALL_ID_TEXT];
-    asq__call_id_format(target, text);
-    asq_error error = { code, why, "", "", "", p->w->config.id, text };
-    asq__buf_init(&out, 4096);
-    asq__results_head(target->batch, &out);
-    asq__result_put_failure(target->index, &error, false, &out);
-    if (!out.error)
-        push(p, client, out.data, out.len);
-    asq__buf_release(&out);
+        asq__push(e->part, e->channels[i], data, n);
 }
 
 /* ---- control jobs: await, cancel, probe ---- */
 
-struct await {
-    struct asq__partition *p;
-    uint64_t ownership;
-    struct asq__call_id target;
-    char client[ASQ_MAX_NAME + 1];
-};
-
-static void on_awaited(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct await *a = user;
-    struct asq__entry *e = find_entry(a->p, a->target.batch);
-    bool current = a->p->ownership == a->ownership && asq__partition_is_owned(a->p);
-    (void) c;
-    if (reply && reply->type == REDIS_REPLY_STRING)
-        push(a->p, a->client, reply->str, (size_t) reply->len);
-    if (e)
-        asq__entry_add_channel(e, a->client); /* its commit may still have to leave */
-    else if (current && reply && reply->type == REDIS_REPLY_NIL)
-        push_failure(
-            a->p, a->client, &a->target, ASQ_EEXPIRED,
-            "no such call is waiting or running, and no result is kept for it: it has expired, was "
-            "fetched by its caller, or never existed");
-    free(a);
-}
-
-static void await_call(struct asq__partition *p, const struct asq__call_id *target,
-                       const char *client)
-{
-    struct asq__entry *e = find_entry(p, target->batch);
-    char key[ASQ__KEY_MAX];
-    if (e && target->index < e->batch->n_jobs) {
-        asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
-        if (e->calls[target->index].state != ASQ__CALL_FINISHED)
-            return;
-    }
-    if (p->backlog)
-        return; /* it may be in there: who waits asks again */
-    struct await *a = calloc(1, sizeof *a);
-    if (!a)
-        return;
-    a->p = p;
-    a->ownership = p->ownership;
-    a->target = *target;
-    snprintf(a->client, sizeof a->client, "%s", client);
-    /* A result that is on its way to its record goes before this read; what has not left yet knows of
-     * the channel. */
-    asq__keys_result(asq__redis_keys(p->w->redis), p->number, target->batch, key);
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_awaited, a, "GET", key, NULL) < 0)
-        free(a);
-}
-
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id)
 {
-    struct asq__entry *e = find_entry(p, id->batch);
+    struct asq__entry *e = asq__entry_find(p, id->batch);
     struct asq__wcall *c = e && id->index < e->batch->n_jobs ? &e->calls[id->index] : NULL;
     return c && c->state != ASQ__CALL_FINISHED ? c : NULL;
 }
 
-static void cancel_call(struct asq__wcall *c)
+void asq__wcall_cancel(struct asq__wcall *c)
 {
     c->canceled = true;
+    if (c->entry->leaving)
+        return; /* seen to when it has left */
     if (c->state == ASQ__CALL_DELAYED && c->retries) {
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return;
@@ -223,8 +158,11 @@ static void cancel_call(struct asq__wcall *c)
     }
 }
 
-static void control(struct asq__partition *p, const struct asq__entry *e)
+/* True: something is still to be seen to, and the entry is removed afterwards. */
+static bool control(struct asq__partition *p, const struct asq__entry *e)
 {
+    struct asq__call_id *later = NULL; /* to be cancelled where they wait outside of the stream */
+    size_t n = 0;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         const Asqueue__Job *job = e->batch->jobs[i];
         struct asq__call_id target;
@@ -232,14 +170,24 @@ static void control(struct asq__partition *p, const struct asq__entry *e)
             continue;
         if (job->kind == ASQUEUE__JOB_KIND__PROBE) {
             asq__deadlock_probe(p->w, job->probe);
-            continue;
+        } else if (job->kind == ASQUEUE__JOB_KIND__AWAIT) {
+            asq__await(p, &target, e->batch->reply);
+        } else if (job->kind == ASQUEUE__JOB_KIND__CANCEL) {
+            struct asq__wcall *c = asq__wcall_find(p, &target);
+            if (c) {
+                asq__wcall_cancel(c);
+                continue;
+            }
+            asq__backlog_cancel(p, &target);
+            if (!later && asq__later_may_have(p))
+                later = calloc(e->batch->n_jobs, sizeof *later);
+            if (later)
+                later[n++] = target;
         }
-        struct asq__wcall *c = asq__wcall_find(p, &target);
-        if (job->kind == ASQUEUE__JOB_KIND__AWAIT)
-            await_call(p, &target, e->batch->reply);
-        else if (job->kind == ASQUEUE__JOB_KIND__CANCEL)
-            c ? cancel_call(c) : asq__backlog_cancel(p, &target);
     }
+    bool waits = n && asq__later_cancel(p, later, n, e->id);
+    free(later);
+    return waits;
 }
 
 /* ---- records of what was (partly) done before ---- */
@@ -275,7 +223,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
-    e->looking = false;
+    e->looking--;
     if (!e->known || !reply || !asq__partition_is_owned(p)) {
         /* The partition was lost, or will be read again. */
         if (!e->known)
@@ -284,19 +232,30 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
             e->lookup = true; /* asked again when Redis is back */
         return;
     }
-    if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) {
+    if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) ||
+        e->later < 0) {
         e->lookup = true; /* not known yet: asked again within a second */
         return;
     }
+    if (e->later == 1 && e->left_channels < e->nchannels)
+        return; /* others have joined it meanwhile: asked again with them */
     e->lookup = false;
+    if (e->later == 1) {
+        /* The first copy waits until it is due, and tells whom this one would have told. */
+        for (size_t i = 0; i < e->batch->n_jobs; i++)
+            e->calls[i].state = ASQ__CALL_FINISHED;
+        e->unfinished = 0;
+        asq__intake_go_on(p);
+        return;
+    }
     if (reply->type == REDIS_REPLY_STRING) {
         take_record(e, reply->str, (size_t) reply->len);
         if (e->partial)
             push_to_all(e, reply->str, (size_t) reply->len);
     } else if (reply->type == REDIS_REPLY_NIL) {
-        e->stale = asq__entry_is_stale(e);
-        e->overtaken = e->behind && !e->stale;
-        if (!asq__stream_id_is_at_most(e->id, p->inherited))
+        e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
+        e->overtaken = e->behind && e->later == 0 && !e->stale;
+        if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
             asq__sender_note(p, e->batch, true); /* it was never taken before */
     }
     asq__intake_go_on(p);
@@ -306,9 +265,12 @@ static void look_up(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
     char key[ASQ__KEY_MAX];
+    e->later = 0;
+    if (!e->returned)
+        asq__later_ask_copy(e);
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, e->batch->id.data, key);
     if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, e, "GET", key, NULL) == 0)
-        e->looking = true;
+        e->looking++;
     /* Else Redis is away; asq__process goes through the intakes when it is back. */
 }
 
@@ -319,8 +281,8 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     if (e->control) {
         asq__table_del(&p->entries, &e->node);
         e->known = false;
-        control(p, e);
-        asq__commit_remove(p, e->id);
+        if (!control(p, e))
+            asq__commit_remove(p, e->id);
         asq__entry_free(e);
         return;
     }
@@ -329,6 +291,8 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         asq__commit_remove(p, e->id);
         for (size_t i = 0; i < e->ncopies; i++)
             asq__commit_remove(p, e->copies[i]);
+        if (e->kept)
+            asq__commit_forget_later(e);
         asq__entry_settle(e);
         return;
     }
@@ -362,6 +326,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         else
             asq__dispatch(&e->calls[i]);
     }
+    asq__later_leave(e);
     e->uncommitted--;
     asq__entry_settle(e);
 }
@@ -391,16 +356,24 @@ void asq__intake_go_on(struct asq__partition *p)
 static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy)
 {
     struct asq__stream_id *copies = NULL;
+    if (copy->kept && first->unfinished == 0)
+        asq__commit_forget_later(copy);
+    first->kept |= copy->kept;
     if (first->unfinished) /* else the commit that removes it is on its way already */
         copies = realloc(first->copies, (first->ncopies + 1) * sizeof *copies);
     if (copies) {
         first->copies = copies;
         copies[first->ncopies++] = copy->id;
         asq__entry_add_channel(first, copy->batch->reply);
+        for (size_t i = 0; i < copy->nchannels; i++)
+            asq__entry_add_channel(first, copy->channels[i]);
         /* Its caller runs again, and may be inside of the agent, where it was not when this was queued. */
         first->uncommitted++; /* keeps it: calls may end at once */
         for (size_t i = 0; i < first->batch->n_jobs; i++)
             asq__dispatch_let_in(&first->calls[i]);
+        for (size_t i = 0; i < first->batch->n_jobs && i < copy->batch->n_jobs; i++)
+            if (copy->calls[i].canceled && first->calls[i].state != ASQ__CALL_FINISHED)
+                asq__wcall_cancel(&first->calls[i]);
         first->uncommitted--;
         asq__entry_settle(first);
     } else {
@@ -514,6 +487,8 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         return true;
     }
     bool control = asq__job_is_control(batch->jobs[0]), nested = is_nested(batch);
+    /* It waited outside of the stream, see later_move.c. */
+    const redisReply *later = fields->elements > 4 && !control ? find_field(fields, "later") : NULL;
     /* These are never left in the stream: what was left is behind what calls that run wait for. */
     if (read_before && (control || nested)) {
         asq__arena_release(&arena);
@@ -522,9 +497,11 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     /* What may have been begun, by whomever, is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
     enum asq__sender_order order = asq__sender_order(p, batch);
-    bool refused = !control && !nested && !again && !begun && order != ASQ__SENDER_BEHIND &&
-                   p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
-    if (!control && !nested && !refused && asq__backlog_leave(p, id, batch->n_jobs, again)) {
+    /* What is to leave the stream at once is neither refused nor left there. */
+    bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
+    bool refused = !control && !nested && !again && !begun && !ahead && !later &&
+                   order != ASQ__SENDER_BEHIND && p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
+    if (!control && !nested && !refused && !ahead && asq__backlog_leave(p, id, batch->n_jobs, again)) {
         asq__arena_release(&arena);
         return false;
     }
@@ -552,7 +529,21 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         e->calls[i].index = (uint32_t) i;
         asq__list_init(&e->calls[i].node);
     }
-    struct asq__entry *first = find_entry(p, batch->id.data);
+    if (later && asq__later_take(e, later->str, (size_t) later->len) < 0) {
+        asq__entry_free(e);
+        asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len,
+                         "its field 'later' cannot be decoded", 0);
+        return true;
+    }
+    struct asq__entry *first = asq__entry_find(p, batch->id.data);
+    if (first && first->id.ms == id.ms && first->id.n == id.n) {
+        asq__entry_free(e); /* it is here, and is read again with what was left */
+        return true;
+    }
+    if (first && first->leaving && later) {
+        asq__later_take_over(first, e);
+        first = NULL;
+    }
     if (first) {
         join_copy(p, first, e);
         return true;
@@ -561,14 +552,16 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     asq__table_add(&p->entries, &e->node);
     e->known = true;
     e->again = begun;
-    e->lookup = !e->control && (begun || order != ASQ__SENDER_IN_ORDER);
-    e->behind = order == ASQ__SENDER_BEHIND && !again; /* else it was passed by what was refused */
-    asq__entry_take_time(e);
-    if (!e->control)
+    e->lookup = !e->control && (begun || later || order != ASQ__SENDER_IN_ORDER);
+    /* Else it was passed by what was refused, or has waited elsewhere. */
+    e->behind = order == ASQ__SENDER_BEHIND && !again && !later;
+    if (!later)
+        asq__entry_take_time(e);
+    if (!e->control && !later)
         asq__sender_note(p, batch, !e->lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
-            e->calls[i].canceled = is_canceled(&e->calls[i]);
+            e->calls[i].canceled |= is_canceled(&e->calls[i]);
     asq__list_add(&p->intake, &e->order);
     return true;
 }

@@ -1,8 +1,8 @@
 /*
  * later.c: calls that are due in the future: those that were made with a delay, and those that have
- * failed and are run again. They stay in the stream until they have ended, like any other; what is kept
- * besides is how often a call has failed and when it is due again, in the partition's attempts. So a new
- * owner finds them all where it finds the others.
+ * failed and are run again. What is due soon, and what keeps its place, waits here, by a timer; its entry stays
+ * in the stream, and how often a call has failed and when it is due again is kept in the partition's attempts.
+ * A batch of which nothing can run for a while leaves the stream, and this process (later_move.c).
  */
 #include <stdlib.h>
 
@@ -29,6 +29,16 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
     asq__dispatch_due(c);
 }
 
+/* In no queue: it counts as waiting for its time, not as waiting to run. */
+static void set_apart(struct asq__wcall *c, bool apart)
+{
+    if (c->apart == apart)
+        return;
+    c->apart = apart;
+    c->entry->apart += apart ? 1 : (size_t) -1;
+    c->entry->part->held_calls += apart ? (size_t) -1 : 1;
+}
+
 /* False: no memory. */
 static bool wait(struct asq__wcall *c, int64_t delay_ms)
 {
@@ -38,7 +48,9 @@ static bool wait(struct asq__wcall *c, int64_t delay_ms)
         return false;
     d->call = c;
     c->delay = d;
+    c->wake_ms = asq__now_ms() + delay_ms;
     c->state = ASQ__CALL_DELAYED;
+    set_apart(c, !c->keeps_place);
     ev_now_update(w->loop);
     ev_timer_init(&d->timer, on_due, (double) delay_ms / 1000, 0.);
     d->timer.data = d;
@@ -46,7 +58,7 @@ static bool wait(struct asq__wcall *c, int64_t delay_ms)
     return true;
 }
 
-void asq__later_end(struct asq__wcall *c)
+void asq__later_stop(struct asq__wcall *c)
 {
     if (!c->delay)
         return;
@@ -55,9 +67,37 @@ void asq__later_end(struct asq__wcall *c)
     c->delay = NULL;
 }
 
+void asq__later_end(struct asq__wcall *c)
+{
+    asq__later_stop(c);
+    set_apart(c, false);
+}
+
+bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch)
+{
+    struct asq__entry e = { .part = p, .batch = batch };
+    asq__entry_take_time(&e);
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        struct asq__wcall c = { .entry = &e, .index = (uint32_t) i };
+        if (asq__wcall_due_ms(&c) <= e.read_ms)
+            return false;
+    }
+    return true;
+}
+
+/* Its time is up before it may run. */
+static bool is_in_vain(const struct asq__wcall *c)
+{
+    const Asqueue__Job *job = job_of(c);
+    uint64_t of_batch = c->entry->batch->timeout_ms;
+    return job->delay_ms && !c->retries &&
+           ((job->timeout_ms && job->timeout_ms <= job->delay_ms) ||
+            (of_batch && of_batch <= job->delay_ms));
+}
+
 bool asq__later_begin(struct asq__wcall *c)
 {
-    struct asq__process *w = c->entry->part->w;
+    const struct asq__process *w = c->entry->part->w;
     int64_t due_ms = asq__wcall_due_ms(c);
     if (c->due_ms) { /* it waits for another run */
         if (c->due_ms > INT64_MAX / 2 || !w->redis_clock_known)
@@ -65,7 +105,15 @@ bool asq__later_begin(struct asq__wcall *c)
         due_ms = (int64_t) c->due_ms - w->redis_minus_mono_ms;
     }
     int64_t left = due_ms - asq__now_ms();
-    if (!due_ms || left <= 0 || !wait(c, left))
+    if (!due_ms || left <= 0)
+        return false;
+    if (is_in_vain(c)) {
+        asq__wcall_fail(c, ASQ_EDEADLINE,
+                        "its deadline comes before it may be started: it has a delay of %llu ms",
+                        (unsigned long long) job_of(c)->delay_ms);
+        return true;
+    }
+    if (!wait(c, left))
         return false;
     if (c->keeps_place)
         asq__dispatch_join(c);
@@ -88,16 +136,17 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
         asq__error_set(&run->ctx.error, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return false;
     }
+    /* Whom a call inside the agent waits for is let in again, not queued behind it. */
+    c->keeps_place = keep_place && a->calls->inside == 0;
     if (!wait(c, delay_ms))
         return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
-    /* Whom a call inside the agent waits for is let in again, not queued behind it. */
-    c->keeps_place = keep_place && a->calls->inside == 0;
     if (c->keeps_place)
         asq__list_add_first(&a->calls->mailbox, &c->node);
     else
         c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
     asq__commit_retry(c, run, c->due_ms);
+    asq__later_leave(c->entry);
     return true;
 }

@@ -123,6 +123,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     p->seen_token = strdup(p->token);
     asq__process_log(w, ASQ_LOG_DEBUG, "partition %u claimed, epoch %llu", p->number,
                      (unsigned long long) p->epoch);
+    asq__later_open(p);
     if (w->stopping)
         asq__partition_drain(p, 0);
     else
@@ -162,15 +163,18 @@ static void claim(struct asq__partition *p)
     struct asq__process *w = p->w;
     const struct asq__keys *keys = asq__redis_keys(w->redis);
     char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], dead[ASQ__KEY_MAX];
-    enum { KEYS = 4, ARGC = KEYS + 3 };
+    char later[ASQ__KEY_MAX], later_jobs[ASQ__KEY_MAX];
+    enum { KEYS = 6, ARGC = KEYS + 3 };
     if (random_token(p->token) < 0)
         return;
     asq__keys_lease(keys, p->number, lease);
     asq__keys_jobs(keys, p->number, jobs);
     asq__keys_attempts(keys, p->number, attempts);
     asq__keys_dead(keys, p->number, dead);
+    asq__keys_later(keys, p->number, later);
+    asq__keys_later_jobs(keys, p->number, later_jobs);
     const char *argv[ARGC] = {
-        lease, jobs, attempts, dead, p->seen_token ? p->seen_token : "", w->config.id, p->token
+        lease, jobs, attempts, dead, later, later_jobs, p->seen_token ? p->seen_token : "", w->config.id, p->token
     };
     if (asq__script_run(asq__redis_conn(w->redis, p->number),
                         asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
@@ -238,6 +242,7 @@ static void drop_all(struct asq__partition *p)
 {
     asq__nested_drop_held(p);
     asq__backlog_drop(p);
+    asq__later_close(p);
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
@@ -374,6 +379,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->held);
         asq__list_init(&p->claim);
         if (asq__table_init(&p->entries, entry_key) < 0 ||
+            asq__table_init(&p->awaits, asq__await_key) < 0 ||
             asq__table_init(&p->actors, actor_key) < 0)
             return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
         w->nparts = i + 1;
@@ -396,6 +402,8 @@ void asq__partitions_release(struct asq__process *w)
         struct asq__partition *p = &w->parts[i];
         asq__table_release(&p->entries);
         asq__table_release(&p->actors);
+        asq__table_release(&p->awaits);
+        asq__later_free(p);
         free(p->attempts);
         asq__senders_forget(p);
         free(p->seen_owner);

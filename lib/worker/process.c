@@ -271,8 +271,10 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__stuck_look(w);
     asq__lines_tell_rest(&w->lines, asq__now_ms_coarse());
     asq__process_learn_limit(w); /* what was refused long ago is not believed any more */
-    for (uint32_t i = 0; i < w->nparts; i++)
+    for (uint32_t i = 0; i < w->nparts; i++) {
         asq__partition_look_at_drain(&w->parts[i]);
+        asq__later_upkeep(&w->parts[i]);
+    }
     /* What was held up by a refusal, a missed beat or a lost answer goes on. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
         go_on_everywhere(w);

@@ -72,9 +72,11 @@ struct asq__wcall {
     uint32_t retries;         /* runs that have failed and are not what it comes to */
     uint64_t due_ms;          /* of Redis' clock: not to be run before; 0: at once */
     struct asq__delay *delay; /* DELAYED: its timer; or NULL */
+    int64_t wake_ms;          /* DELAYED: when it is due; monotonic */
     enum asq__wcall_state state;
     bool canceled;
     bool keeps_place; /* DELAYED: later calls to the agent wait */
+    bool apart;       /* DELAYED: they do not; counted in entry->apart */
     bool shared;      /* runs beside others of its kind: ASQ_CONCURRENT */
     bool reentrant;   /* in the actor's list of these */
     bool reentered;   /* marked: must not be run again from its start */
@@ -96,11 +98,17 @@ struct asq__entry {
     struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
     size_t ncopies;
     size_t result_bytes; /* in its record, with what is in commits */
+    size_t left_channels, left_copies; /* LEAVING: so many of them its commit has */
     size_t unfinished;  /* calls */
+    size_t apart;       /* … that wait for their time, in no queue */
     size_t uncommitted; /* commits with a piece of it that are not acknowledged */
     bool known;         /* in part->entries */
     bool partial;       /* part of its results is in its record already */
-    bool looking;       /* its record is being read */
+    bool kept;          /* later:jobs has a field of it, until it is done */
+    bool returned;      /* it was moved out of the stream before, and back */
+    bool leaving;       /* a commit moves it out of the stream */
+    unsigned looking;   /* answers to come about its record, or about what is kept of it */
+    int later;          /* what later.lua says of its first copy: 1 it waits, 2 it is in the stream */
     bool lookup;        /* its record must be read before it runs */
     bool again;     /* it may have been begun before: what it calls may have been called before */
     bool refused;   /* too many wait already */
@@ -172,7 +180,9 @@ struct asq__partition {
     struct asq__stream_id read_to;   /* last entry taken in */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
     struct asq__senders *senders;    /* whose entries came in this ownership; or NULL */
-    size_t held_calls;               /* of entries in memory */
+    size_t held_calls;               /* of entries in memory; without those apart */
+    struct asq__later *later;        /* what waits outside of the stream; later_move.c's */
+    struct asq__table awaits;        /* reads for those who wait for results; await.c's */
     struct asq__backlog *backlog;    /* what is left in the stream for now; NULL: nothing */
     struct asq__list leaving;        /* in process->leaving while there is some */
     struct asq__list intake;         /* entries in the order of the stream, not dispatched yet */
@@ -396,6 +406,10 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client);
 /* Frees it when nothing needs it any more. */
 void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
+struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]);
+/* Pushes what is committed already. */
+void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n);
+void asq__wcall_cancel(struct asq__wcall *c);
 /* The call, while it waits or runs here; else NULL. */
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
 
@@ -484,12 +498,47 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 bool asq__process_may_start(struct asq__process *w);
 
 /* later.c: calls that are due in the future. */
-bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now */
+bool asq__later_begin(struct asq__wcall *c); /* a new one; false: it is due now; true: it waits, or was failed */
+/* Is every call of a new entry to be run later than now? */
+bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch);
+void asq__later_stop(struct asq__wcall *c); /* its timer: others see to its time */
 #define ASQ__CANCELED_BEFORE_RETRY "the call was cancelled before it ran again"
 /* A run has failed. True: the call is run again, later. Would it be, had it not been cancelled, then the
  * run's error becomes that. */
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
 void asq__later_end(struct asq__wcall *c); /* it is decided otherwise */
+
+/* later_move.c: batches of which nothing can run yet, out of the stream and back. */
+void asq__later_open(struct asq__partition *p); /* it is owned now: looks at what waits */
+void asq__later_close(struct asq__partition *p);
+void asq__later_free(struct asq__partition *p);
+bool asq__later_may_have(const struct asq__partition *p); /* false: nothing waits there */
+void asq__later_leave(struct asq__entry *e);  /* if nothing of it can run for a while */
+void asq__later_left(struct asq__entry *e);   /* its commit was acknowledged */
+void asq__later_forget(struct asq__entry *e); /* … or dropped with the partition */
+void asq__later_upkeep(struct asq__partition *p); /* once a second */
+/* Takes what was kept of it from the field `later` of its entry. ASQ_EPROTO, ASQ_ENOMEM. */
+int asq__later_take(struct asq__entry *e, const void *data, size_t n);
+/* It was read while the commit that had moved it out is not acknowledged here: what has come to it since goes
+ * on with the new one. */
+void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);
+
+/* later_ask.c: questions about single batches that wait there. */
+/* Is the first copy of it there? If so its channels are added. The answer goes to e->later; e->looking until then. */
+void asq__later_ask_copy(struct asq__entry *e);
+/* Somebody waits for the result of a call of the batch. state: as later.lua says; -1: not known. False: not asked. */
+bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                          const char *client, void (*answer)(void *user, int state), void *user);
+/* Cancels what waits there. control: the entry that asks for it, which is removed afterwards; 0-0: none. False: no
+ * memory. */
+bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids, size_t n,
+                       struct asq__stream_id control);
+void asq__later_add_channels(struct asq__entry *e, size_t from); /* to what is kept of it */
+void asq__later_cancel_again(struct asq__partition *p); /* once a second: what was not answered */
+
+/* await.c */
+void asq__await(struct asq__partition *p, const struct asq__call_id *target, const char *client);
+const void *asq__await_key(const struct asq__node *node, size_t *n); /* for part->awaits */
 
 /* stuck.c: which calls have been under way for long, and why. */
 void asq__stuck_look(struct asq__process *w); /* once a second */
@@ -567,6 +616,10 @@ void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
 void asq__commit_mark(struct asq__wcall *c);
 /* A run has failed, and is followed by another at due_ms of Redis' clock. */
 void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
+/* Moves a batch out of the stream, until due_ms of Redis' clock. `kept` is what is kept of it; taken over. */
+void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);
+/* A second copy of a batch that is done leaves: what is kept of the batch goes as well. */
+void asq__commit_forget_later(struct asq__entry *e);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
 void asq__commits_doubt(

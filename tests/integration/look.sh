@@ -50,6 +50,17 @@ expect "$out" '^[0-9]+-[0-9]+ Echo/\{x\}sleeper\.sleep$|^[0-9]+-[0-9]+ .*sleeper
 look waiting "$p"
 expect_count "$out" '^[0-9]+-[0-9]+ ' 2
 
+echo "what is due later"
+redis-cli -s "$redis_socket" EVAL "redis.call('ZADD', KEYS[1], 4000000000000, 'b') redis.call('HSET', KEYS[2], 'b', '\\n\\3a.m\\18\\0')" \
+    2 "asq:{default.5}:later" "asq:{default.5}:later:jobs" >/dev/null
+look later
+expect "$out" '^partition 5  2096-10-02T07:06:40Z  a\.m$'
+look later 5
+expect "$out" '^partition 5  2096-10-02T07:06:40Z  a\.m$'
+look later 6
+expect_count "$out" 'partition' 0
+redis-cli -s "$redis_socket" DEL "asq:{default.5}:later" "asq:{default.5}:later:jobs" >/dev/null
+
 echo "what is stuck, and why"
 is_stuck() {
     look stuck

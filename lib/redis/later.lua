@@ -1,0 +1,97 @@
+-- later.lua: moves batches that are due back into their stream, and sees to some that wait, if the partition is
+-- still owned. All of it is one step, and what it does depends on what is there alone: done twice, it changes
+-- nothing more.
+--
+-- KEYS: lease, jobs, later, later:jobs. ARGV: token, how many due batches are moved at most, bytes that these have
+-- at most (one is moved in any case); then for each batch that is asked about: its id, an encoded Later to be
+-- added to what is kept of it, and 'back' when it is to be moved whether it is due or not, or 'stay'.
+-- Answer: {batches moved, ms until the next is due or -1, time of Redis in ms, batches that were lost, then for each
+-- batch that was asked about: 1 it waits, 2 it is in the stream again, 0 neither}, or 'FENCED'.
+--
+-- later:jobs has of each batch, as long as it is not done: BATCH, a Later, or once it has been moved back the id of
+-- its entry; and BATCH+, what was added to it since.
+local MOST_ADDED = 65536
+local lease, jobs, later, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+-- A field of bytes that begins at `at`: its content, and where the next one begins; nil: it is none.
+local function field(value, at, tag)
+    local n, factor, byte = 0, 1
+    if string.byte(value, at) ~= tag then return nil end
+    repeat
+        at = at + 1
+        byte = string.byte(value, at)
+        if not byte or factor > 268435456 then return nil end
+        n = n + byte % 128 * factor
+        factor = factor * 128
+    until byte < 128
+    if at + n > #value then return nil end
+    return string.sub(value, at + 1, at + n), at + n + 1
+end
+
+-- What cannot be read goes to the owner as it is, who makes a dead letter of it.
+local function back(id, value, added)
+    local call, at = field(value, 1, 10)
+    local batch, rest
+    if call then batch, rest = field(value, at, 18) end
+    if batch then
+        redis.call('HSET', kept, id, redis.call('XADD', jobs, '*', 'call', call, 'batch', batch,
+            'later', string.sub(value, rest) .. added))
+    else
+        redis.call('XADD', jobs, '*', 'call', '?', 'batch', value)
+        redis.call('HDEL', kept, id)
+    end
+    redis.call('HDEL', kept, id .. '+')
+    redis.call('ZREM', later, id)
+end
+
+local function is_entry(value)
+    return string.find(value, '^%d') ~= nil
+end
+
+if redis.call('HGET', lease, 'token') ~= ARGV[1] then
+    return 'FENCED'
+end
+-- What can be refused comes first: keys of another type. The first write is one that is refused when memory is full.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('XLEN', jobs)
+redis.call('HLEN', kept)
+local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
+local moved, lost, bytes, gone = 0, 0, 0, {}
+for _, id in ipairs(due) do
+    local value = redis.call('HGET', kept, id)
+    if value and not is_entry(value) then
+        if moved > 0 and bytes + #value > most_bytes then break end
+        bytes = bytes + #value
+        moved = moved + 1
+        back(id, value, redis.call('HGET', kept, id .. '+') or '')
+    else
+        gone[#gone + 1] = id
+    end
+end
+local answer = {}
+for i = 4, #ARGV, 3 do
+    local id, more = ARGV[i], ARGV[i + 1]
+    local value = redis.call('HGET', kept, id)
+    local state = 0
+    if value and is_entry(value) then
+        state = 2
+    elseif value then
+        state = 1
+        local added = redis.call('HGET', kept, id .. '+') or ''
+        if ARGV[i + 2] == 'back' then
+            back(id, value, added .. more)
+        elseif #added + #more <= MOST_ADDED and not string.find(added, more, 1, true) then
+            redis.call('HSET', kept, id .. '+', added .. more)
+        end
+    end
+    answer[#answer + 1] = state
+end
+for _, id in ipairs(gone) do
+    redis.call('ZREM', later, id)
+    lost = lost + 1
+end
+local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
+local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2]) - now)) or -1
+return { moved, next_ms, now, lost, unpack(answer) }

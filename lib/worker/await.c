@@ -1,0 +1,163 @@
+/*
+ * await.c: somebody who did not make a call waits for its result. While the call waits or runs here, their channel
+ * joins those that get the result. Else it is looked for in the batch's record, and among the batches that
+ * wait outside of the stream. Of each batch one read is under way at a time, for all who wait for it: a record
+ * may have megabytes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/process.h"
+
+struct waiter {
+    struct waiter *next;
+    uint32_t index; /* of the call */
+    int later;      /* what later.lua says: 1 it waits there, 2 it is in the stream again */
+    struct await *await;
+    char client[];
+};
+
+/* A read of one record. */
+struct await {
+    struct asq__node node; /* in part->awaits, until the record has been read */
+    struct asq__partition *p;
+    uint64_t ownership;
+    uint8_t batch[ASQ__BATCH_ID];
+    size_t answers; /* to come */
+    bool reading;   /* … the record's among them: others may join */
+    bool none;      /* there is no record */
+    struct waiter *waiters;
+};
+
+const void *asq__await_key(const struct asq__node *node, size_t *n)
+{
+    *n = ASQ__BATCH_ID;
+    return ASQ__CONTAINER(node, struct await, node)->batch;
+}
+
+/* A failure that concerns who asked, not the call: pushed, not recorded. */
+static void push_failure(const struct await *a, const struct waiter *waiter)
+{
+    struct asq__partition *p = a->p;
+    struct asq__call_id id = { .partition = p->number, .index = waiter->index };
+    struct asq__buf out;
+    char text[ASQ__CALL_ID_TEXT];
+    memcpy(id.batch, a->batch, ASQ__BATCH_ID);
+    asq__call_id_format(&id, text);
+    asq_error error = { ASQ_EEXPIRED,
+                        "no such call is waiting or running, and no result is kept for it: it has "
+                        "expired, was fetched by its caller, or never existed",
+                        "",
+                        "",
+                        "",
+                        p->w->config.id,
+                        text };
+    asq__buf_init(&out, 4096);
+    asq__results_head(a->batch, &out);
+    asq__result_put_failure(waiter->index, &error, false, &out);
+    if (!out.error)
+        asq__push(p, waiter->client, out.data, out.len);
+    asq__buf_release(&out);
+}
+
+static void answered(struct await *a)
+{
+    struct asq__partition *p = a->p;
+    if (--a->answers)
+        return;
+    bool current = p->ownership == a->ownership && asq__partition_is_owned(p);
+    bool unknown = a->none && current && !asq__entry_find(p, a->batch) && !p->backlog;
+    struct waiter *next;
+    for (struct waiter *waiter = a->waiters; waiter; waiter = next) {
+        next = waiter->next;
+        if (unknown && waiter->later == 0)
+            push_failure(a, waiter);
+        free(waiter);
+    }
+    free(a);
+}
+
+static void on_later(void *user, int state)
+{
+    struct waiter *waiter = user;
+    waiter->later = state;
+    answered(waiter->await);
+}
+
+static void stop_joining(struct await *a)
+{
+    if (a->reading)
+        asq__table_del(&a->p->awaits, &a->node);
+    a->reading = false;
+}
+
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct await *a = user;
+    struct asq__partition *p = a->p;
+    struct asq__entry *e = asq__entry_find(p, a->batch);
+    (void) c;
+    stop_joining(a);
+    a->none = reply && reply->type == REDIS_REPLY_NIL;
+    for (struct waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
+        if (reply && reply->type == REDIS_REPLY_STRING)
+            asq__push(p, waiter->client, reply->str, (size_t) reply->len);
+        if (e)
+            asq__entry_add_channel(e, waiter->client); /* its commit may still have to leave */
+    }
+    answered(a);
+}
+
+static struct await *open_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID])
+{
+    struct asq__node *node = asq__table_find(&p->awaits, batch, ASQ__BATCH_ID);
+    if (node)
+        return ASQ__CONTAINER(node, struct await, node);
+    struct await *a = calloc(1, sizeof *a);
+    char key[ASQ__KEY_MAX];
+    if (!a)
+        return NULL;
+    a->p = p;
+    a->ownership = p->ownership;
+    memcpy(a->batch, batch, ASQ__BATCH_ID);
+    /* A result that is on its way to its record goes before this read; what has not left yet knows of
+     * the channel. */
+    asq__keys_result(asq__redis_keys(p->w->redis), p->number, batch, key);
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, a, "GET", key, NULL) <
+        0) {
+        free(a);
+        return NULL;
+    }
+    a->answers = 1;
+    a->reading = true;
+    asq__table_add(&p->awaits, &a->node);
+    return a;
+}
+
+void asq__await(struct asq__partition *p, const struct asq__call_id *target, const char *client)
+{
+    struct asq__entry *e = asq__entry_find(p, target->batch);
+    if (e && target->index < e->batch->n_jobs) {
+        asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
+        if (e->calls[target->index].state != ASQ__CALL_FINISHED)
+            return;
+    }
+    if (p->backlog)
+        return; /* it may be in there: who waits asks again */
+    struct await *a = open_await(p, target->batch);
+    if (!a || a->ownership != p->ownership)
+        return; /* it is asked again */
+    for (const struct waiter *waiter = a->waiters; waiter; waiter = waiter->next)
+        if (strcmp(waiter->client, client) == 0)
+            return; /* one push has all of the batch */
+    struct waiter *waiter = calloc(1, sizeof *waiter + strlen(client) + 1);
+    if (!waiter)
+        return;
+    memcpy(waiter->client, client, strlen(client) + 1);
+    waiter->index = target->index;
+    waiter->await = a;
+    waiter->next = a->waiters;
+    a->waiters = waiter;
+    if (!e && asq__later_ask_await(p, target->batch, client, on_later, waiter))
+        a->answers++;
+}

@@ -1,0 +1,254 @@
+/*
+ * later_ask.c: questions about single batches that wait outside of the stream (later_move.c): whether a copy of one
+ * is known there, who else waits for its results, and which of its calls are cancelled. What is to be known of
+ * it when it comes back is added to what is kept of it, in the step that finds it there.
+ *
+ * A job that cancels leaves the stream when it has been seen to, so that it is not lost with this process.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/later_move.h"
+
+enum { CANCELS_AT_ONCE = 500, CANCEL_TRIES = 120, ADDED_SIZE = 4096 };
+
+static void put_batch(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID])
+{
+    char hex[2 * ASQ__BATCH_ID];
+    for (size_t i = 0; i < ASQ__BATCH_ID; i++) {
+        hex[2 * i] = "0123456789abcdef"[batch[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[batch[i] & 15];
+    }
+    asq__cmd_put(cmd, hex, sizeof hex);
+}
+
+/* One batch that is asked about. */
+static void put_question(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
+                         const Asqueue__Later *added, bool back)
+{
+    uint8_t bytes[ADDED_SIZE];
+    size_t n = asqueue__later__get_packed_size(added);
+    put_batch(cmd, batch);
+    asq__cmd_put(cmd, bytes, n <= sizeof bytes ? asqueue__later__pack(added, bytes) : 0);
+    asq__cmd_puts(cmd, back ? "back" : "stay");
+}
+
+static void put_channel(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
+                        const char *client)
+{
+    union {
+        const char *in;
+        char *out;
+    } text = { client };
+    Asqueue__Later added;
+    asqueue__later__init(&added);
+    added.replies = &text.out;
+    added.n_replies = *client != '\0';
+    put_question(cmd, batch, &added, false);
+}
+
+static struct asq__conn *conn_of(const struct asq__partition *p)
+{
+    return asq__redis_conn(p->w->redis, p->number);
+}
+
+/* ---- a copy ---- */
+
+/* Its own channel and those that have joined it, from the given one on. */
+static size_t put_channels(struct asq__cmd *cmd, const struct asq__entry *e, bool own, size_t from)
+{
+    size_t n = own;
+    if (own)
+        put_channel(cmd, e->batch->id.data, e->batch->reply);
+    for (size_t i = from; i < e->nchannels; i++, n++)
+        put_channel(cmd, e->batch->id.data, e->channels[i]);
+    return n;
+}
+
+static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__entry *e = user;
+    struct asq__partition *p = e->part;
+    (void) c;
+    e->looking--; /* the answer about its record comes behind this one */
+    e->later = -1;
+    if (!e->known || !asq__partition_is_owned(p))
+        return;
+    if (asq__later_answered(p, reply, e->left_channels + 1))
+        e->later = (int) reply->element[4]->integer;
+}
+
+void asq__later_ask_copy(struct asq__entry *e)
+{
+    struct asq__partition *p = e->part;
+    struct asq__cmd cmd;
+    e->later = 0;
+    if (!asq__later_may_have(p))
+        return;
+    asq__later_script(p, &cmd, 0);
+    e->left_channels = put_channels(&cmd, e, true, 0) - 1;
+    e->later = -1;
+    if (asq__conn_send(conn_of(p), on_copy, e, &cmd) == 0)
+        e->looking++;
+    asq__cmd_release(&cmd);
+}
+
+void asq__later_add_channels(struct asq__entry *e, size_t from)
+{
+    struct asq__cmd cmd;
+    if (from >= e->nchannels)
+        return;
+    asq__later_script(e->part, &cmd, 0);
+    put_channels(&cmd, e, false, from);
+    asq__conn_send(conn_of(e->part), NULL, NULL,
+                   &cmd); /* not sent, or lost: clients look by themselves */
+    asq__cmd_release(&cmd);
+}
+
+/* ---- somebody waits ---- */
+
+struct question {
+    struct asq__partition *p;
+    uint64_t ownership;
+    void (*answer)(void *user, int state);
+    void *user;
+};
+
+static void on_await(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct question q = *(struct question *) user;
+    int state = -1;
+    (void) c;
+    free(user);
+    if (q.p->ownership == q.ownership && asq__partition_is_owned(q.p) &&
+        asq__later_answered(q.p, reply, 1))
+        state = (int) reply->element[4]->integer;
+    q.answer(q.user, state);
+}
+
+bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                          const char *client, void (*answer)(void *user, int state), void *user)
+{
+    struct question *q = asq__later_may_have(p) ? malloc(sizeof *q) : NULL;
+    struct asq__cmd cmd;
+    if (!q)
+        return false;
+    *q = (struct question){ p, p->ownership, answer, user };
+    asq__later_script(p, &cmd, 0);
+    put_channel(&cmd, batch, client);
+    bool sent = asq__conn_send(conn_of(p), on_await, q, &cmd) == 0;
+    asq__cmd_release(&cmd);
+    if (!sent)
+        free(q);
+    return sent;
+}
+
+/* ---- cancelling ---- */
+
+struct cancel {
+    struct asq__list node; /* in the partition's cancels, while it is to be asked again */
+    struct asq__partition *p;
+    uint64_t ownership;
+    struct asq__stream_id control;
+    unsigned tries;
+    size_t n;
+    struct asq__call_id ids[];
+};
+
+static void ask_cancel(struct cancel *q);
+
+/* Those that are in the stream again, and not here yet, are left. */
+static void take_states(struct cancel *q, const redisReply *reply)
+{
+    struct asq__partition *p = q->p;
+    size_t left = 0;
+    for (size_t i = 0; i < q->n; i++) {
+        if (reply->element[4 + i]->integer != 2)
+            continue;
+        struct asq__wcall *c = asq__wcall_find(p, &q->ids[i]);
+        if (c)
+            asq__wcall_cancel(c);
+        else if (p->backlog)
+            asq__backlog_cancel(p, &q->ids[i]);
+        else if (!asq__entry_find(p, q->ids[i].batch))
+            q->ids[left++] = q->ids[i];
+    }
+    q->n = left;
+}
+
+static void on_cancel(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct cancel *q = user;
+    struct asq__partition *p = q->p;
+    (void) c;
+    if (p->ownership == q->ownership && asq__partition_is_owned(p)) {
+        if (asq__later_answered(p, reply, q->n))
+            take_states(q, reply);
+        if (p->ownership == q->ownership && asq__partition_is_owned(p)) {
+            if (q->n && ++q->tries < CANCEL_TRIES) {
+                asq__list_add(asq__later_cancels(p), &q->node);
+                return;
+            }
+            if (q->control.ms)
+                asq__commit_remove(p, q->control);
+        }
+    }
+    free(q);
+}
+
+static void ask_cancel(struct cancel *q)
+{
+    struct asq__partition *p = q->p;
+    struct asq__cmd cmd;
+    asq__later_script(p, &cmd, 0);
+    for (size_t i = 0; i < q->n; i++) {
+        Asqueue__LaterCall call, *calls = &call;
+        Asqueue__Later added;
+        asqueue__later_call__init(&call);
+        asqueue__later__init(&added);
+        call.index = q->ids[i].index;
+        call.canceled = true;
+        added.calls = &calls;
+        added.n_calls = 1;
+        put_question(&cmd, q->ids[i].batch, &added, true);
+    }
+    if (asq__conn_send(conn_of(p), on_cancel, q, &cmd) < 0)
+        asq__list_add(asq__later_cancels(p), &q->node); /* Redis is away */
+    asq__cmd_release(&cmd);
+}
+
+bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids, size_t n,
+                       struct asq__stream_id control)
+{
+    for (size_t from = 0; from < n; from += CANCELS_AT_ONCE) {
+        size_t some = n - from < CANCELS_AT_ONCE ? n - from : CANCELS_AT_ONCE;
+        struct cancel *q = calloc(1, sizeof *q + some * sizeof *ids);
+        if (!q)
+            return false;
+        asq__list_init(&q->node);
+        q->p = p;
+        q->ownership = p->ownership;
+        q->n = some;
+        if (from + some == n)
+            q->control = control; /* answers come in order */
+        memcpy(q->ids, ids + from, some * sizeof *ids);
+        ask_cancel(q);
+    }
+    return true;
+}
+
+void asq__later_cancel_again(struct asq__partition *p)
+{
+    struct asq__list again, *node;
+    asq__list_init(&again);
+    asq__list_splice(&again, asq__later_cancels(p));
+    while ((node = asq__list_pop(&again)))
+        ask_cancel(ASQ__CONTAINER(node, struct cancel, node));
+}
+
+void asq__later_drop_cancels(struct asq__list *cancels)
+{
+    struct asq__list *node;
+    while ((node = asq__list_pop(cancels)))
+        free(ASQ__CONTAINER(node, struct cancel, node));
+}

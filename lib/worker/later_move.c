@@ -1,0 +1,421 @@
+/*
+ * later_move.c: batches of which nothing can run yet. They leave the stream, so that nothing there stands before
+ * what can run, and they cost no memory here:
+ *
+ *     in the stream ──commit──▶ waits in `later` ──due──▶ in the stream again ──commit──▶ done
+ *                                     ▲                          │
+ *                                     └────────commit────────────┘
+ *
+ * A batch is moved as a whole, with what is known of its calls (message Later), when all of its calls that have not
+ * ended wait for their time, and the first of them will not be due for a while; when memory is short, at
+ * once. later.lua moves back what is due: in bounded steps, and in Redis alone, so that its answer may be lost. A
+ * field of later:jobs shows from the first move until the batch is done that it was taken.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/later_move.h"
+
+enum {
+    NEAR_MS = 5000, /* what is due so soon stays where it is, with a timer … */
+    NEAR_SHARE = 4, /* … unless this part of --max-backlog-size is used */
+    BATCHES_AT_ONCE = 256,
+    LOOK_MS =
+        10000, /* the clock of Redis may be set: so often what is due is asked for in any case */
+    PAUSE_MS = 100, /* between steps while the stream has more than this process holds */
+    AGAIN_MS = 1000,
+    TELL_MS = 60000
+};
+#define BYTES_AT_ONCE ((size_t) 1024 * 1024)
+
+struct asq__later {
+    struct asq__partition *part;
+    ev_timer timer; /* the next look */
+    bool looking;
+    bool maybe;    /* something may wait there */
+    uint64_t puts; /* batches moved there by this process */
+    int64_t told_ms;
+    struct asq__list cancels; /* later_ask.c's, to be asked again */
+};
+
+/* ---- the script ---- */
+
+void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t batches)
+{
+    const struct asq__keys *keys = asq__redis_keys(p->w->redis);
+    char key[ASQ__KEY_MAX];
+    asq__cmd_init(cmd);
+    asq__script_begin(cmd, asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_LATER, 4);
+    asq__cmd_put(cmd, key, asq__keys_lease(keys, p->number, key));
+    asq__cmd_put(cmd, key, asq__keys_jobs(keys, p->number, key));
+    asq__cmd_put(cmd, key, asq__keys_later(keys, p->number, key));
+    asq__cmd_put(cmd, key, asq__keys_later_jobs(keys, p->number, key));
+    asq__cmd_puts(cmd, p->token);
+    asq__cmd_number(cmd, batches);
+    asq__cmd_number(cmd, BYTES_AT_ONCE);
+}
+
+bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size_t n)
+{
+    struct asq__process *w = p->w;
+    struct asq__later *l = p->later;
+    if (!reply)
+        return false;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 + n) {
+        for (size_t i = 0; i < reply->elements; i++)
+            if (reply->element[i]->type != REDIS_REPLY_INTEGER)
+                return false;
+        return true;
+    }
+    int64_t now = asq__now_ms();
+    if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0)
+        asq__partition_fence(p, "later.lua found another token in its lease");
+    else if (asq__reply_is_error(reply, "NOSCRIPT"))
+        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_LATER);
+    else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
+        asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
+    else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {
+        l->told_ms = now;
+        asq__process_log(w, ASQ_LOG_ERROR,
+                         "partition %u: Redis refuses to give what is due; it is tried again: %s",
+                         p->number, asq__reply_text(reply));
+    }
+    return false;
+}
+
+/* ---- what is due ---- */
+
+static void look(struct asq__later *l);
+
+static void look_in(struct asq__later *l, int64_t ms)
+{
+    struct asq__process *w = l->part->w;
+    if (ev_is_active(&l->timer) && ev_timer_remaining(w->loop, &l->timer) * 1000 <= (double) ms)
+        return;
+    ev_timer_stop(w->loop, &l->timer);
+    ev_now_update(w->loop);
+    ev_timer_set(&l->timer, (double) ms / 1000, 0.);
+    ev_timer_start(w->loop, &l->timer);
+}
+
+static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void) loop;
+    (void) revents;
+    look(timer->data);
+}
+
+struct glance {
+    struct asq__partition *p;
+    uint64_t ownership, puts;
+};
+
+static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct glance g = *(struct glance *) user;
+    struct asq__partition *p = g.p;
+    struct asq__later *l = p->later;
+    (void) c;
+    free(user);
+    if (p->ownership != g.ownership || !asq__partition_is_owned(p))
+        return;
+    l->looking = false;
+    if (!asq__later_answered(p, reply, 0)) {
+        if (asq__partition_is_owned(p))
+            look_in(l, AGAIN_MS);
+        return;
+    }
+    long long moved = reply->element[0]->integer, next_ms = reply->element[1]->integer;
+    if (reply->element[3]->integer)
+        asq__process_log(p->w, ASQ_LOG_ERROR,
+                         "partition %u: %lld batches that were due are gone: somebody has removed "
+                         "them from its key later:jobs",
+                         p->number, reply->element[3]->integer);
+    if (next_ms < 0 && moved == 0) /* else what has been moved may not have been read yet */
+        l->maybe = l->puts != g.puts;
+    else if (next_ms < 0)
+        look_in(l, AGAIN_MS);
+    if (moved == BATCHES_AT_ONCE || next_ms == 0)
+        look_in(l, p->backlog ? PAUSE_MS : 0);
+    else if (next_ms > 0)
+        look_in(l, next_ms < LOOK_MS ? next_ms : LOOK_MS);
+}
+
+static void look(struct asq__later *l)
+{
+    struct asq__partition *p = l->part;
+    if (l->looking || p->state != ASQ__PART_ACTIVE)
+        return; /* a partition that drains takes in nothing that it need not */
+    struct glance *g = malloc(sizeof *g);
+    struct asq__cmd cmd;
+    if (!g) {
+        look_in(l, AGAIN_MS);
+        return;
+    }
+    *g = (struct glance){ p, p->ownership, l->puts };
+    asq__later_script(p, &cmd, BATCHES_AT_ONCE);
+    l->looking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_looked, g, &cmd) == 0;
+    asq__cmd_release(&cmd);
+    if (!l->looking) {
+        free(g);
+        look_in(l, AGAIN_MS);
+    }
+}
+
+void asq__later_open(struct asq__partition *p)
+{
+    struct asq__later *l = p->later;
+    if (!l) {
+        if (!(l = calloc(1, sizeof *l))) {
+            asq__partition_doom(p);
+            return;
+        }
+        l->part = p;
+        ev_timer_init(&l->timer, on_time, 0., 0.);
+        l->timer.data = l;
+        asq__list_init(&l->cancels);
+        p->later = l;
+    }
+    l->looking = false;
+    l->maybe = true;
+    look(l);
+}
+
+void asq__later_close(struct asq__partition *p)
+{
+    struct asq__later *l = p->later;
+    if (!l)
+        return;
+    ev_timer_stop(p->w->loop, &l->timer);
+    asq__later_drop_cancels(&l->cancels);
+    l->looking = false;
+}
+
+void asq__later_free(struct asq__partition *p)
+{
+    asq__later_close(p);
+    free(p->later);
+    p->later = NULL;
+}
+
+void asq__later_upkeep(struct asq__partition *p)
+{
+    struct asq__later *l = p->later;
+    if (!l || p->state != ASQ__PART_ACTIVE)
+        return;
+    if (l->maybe && !l->looking && !ev_is_active(&l->timer))
+        look(l); /* a drain was called off */
+    if (!asq__list_empty(&l->cancels))
+        asq__later_cancel_again(p);
+}
+
+bool asq__later_may_have(const struct asq__partition *p)
+{
+    return p->later && p->later->maybe;
+}
+
+struct asq__list *asq__later_cancels(const struct asq__partition *p)
+{
+    return &p->later->cancels;
+}
+
+/* ---- out of the stream ---- */
+
+/* As people see it in `look`: the first call, and how many more there are. */
+static void put_label(const Asqueue__Batch *batch, char *out, size_t size)
+{
+    const Asqueue__Job *job = batch->jobs[0];
+    int n = snprintf(out, size, "%s%s%s%s%s", job->class_name, *job->class_name ? "/" : "",
+                     job->agent, *job->method ? "." : "", job->method);
+    if (batch->n_jobs > 1 && n > 0 && (size_t) n < size)
+        snprintf(out + n, size - (size_t) n, " +%zu", batch->n_jobs - 1);
+}
+
+/* What is kept of it; to be freed. NULL: no memory. */
+static void *encode(const struct asq__entry *e, size_t *ret_n)
+{
+    const Asqueue__Batch *batch = e->batch;
+    char label[2 * ASQ_MAX_NAME + ASQ_MAX_ID + 32];
+    Asqueue__Later m;
+    Asqueue__LaterCall *calls = calloc(batch->n_jobs, sizeof *calls);
+    Asqueue__LaterCall **list = calloc(batch->n_jobs, sizeof(Asqueue__LaterCall *));
+    size_t n = asqueue__batch__get_packed_size(batch);
+    uint8_t *bytes = malloc(n + 1), *out = NULL;
+    asqueue__later__init(&m);
+    for (size_t i = 0; calls && list && i < batch->n_jobs; i++) {
+        const struct asq__wcall *c = &e->calls[i];
+        if (c->state == ASQ__CALL_FINISHED || (!c->retries && !c->reentered && !c->canceled))
+            continue;
+        Asqueue__LaterCall *call = &calls[m.n_calls];
+        asqueue__later_call__init(call);
+        call->index = (uint32_t) i;
+        call->runs = c->retries;
+        call->due_ms =
+            c->retries && c->apart ? (uint64_t) (c->wake_ms + e->part->w->redis_minus_mono_ms) : 0;
+        call->reentered = c->reentered;
+        call->canceled = c->canceled;
+        list[m.n_calls++] = call;
+    }
+    if (calls && list && bytes) {
+        put_label(batch, label, sizeof label);
+        m.call = label;
+        m.batch = (ProtobufCBinaryData){ asqueue__batch__pack(batch, bytes), bytes };
+        m.made_ms = e->made_ms + e->part->w->redis_minus_mono_ms;
+        m.replies = e->channels;
+        m.n_replies = e->nchannels;
+        m.calls = list;
+        *ret_n = asqueue__later__get_packed_size(&m);
+        if ((out = malloc(*ret_n)))
+            asqueue__later__pack(&m, out);
+    }
+    free(bytes);
+    free(calls);
+    free(list);
+    return out;
+}
+
+static bool is_tight(const struct asq__process *w)
+{
+    return atomic_load_explicit(&w->held_bytes, memory_order_relaxed) >
+           w->config.max_backlog_size / NEAR_SHARE;
+}
+
+/* Of the calls that wait for their time; monotonic. */
+static int64_t first_due_ms(const struct asq__entry *e)
+{
+    int64_t due_ms = INT64_MAX;
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        if (e->calls[i].apart && e->calls[i].wake_ms < due_ms)
+            due_ms = e->calls[i].wake_ms;
+    return due_ms;
+}
+
+void asq__later_leave(struct asq__entry *e)
+{
+    struct asq__partition *p = e->part;
+    struct asq__process *w = p->w;
+    size_t n;
+    if (!p->later || e->apart < e->unfinished || !e->apart || e->leaving || !e->known ||
+        !asq__partition_is_owned(p))
+        return;
+    int64_t due_ms = first_due_ms(e), left_ms = due_ms - asq__now_ms();
+    if (!w->redis_clock_known || left_ms <= 0 || (left_ms <= NEAR_MS && !is_tight(w)))
+        return;
+    void *kept = encode(e, &n);
+    if (!kept) {
+        asq__partition_doom(p);
+        return;
+    }
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        if (e->calls[i].apart) {
+            asq__later_stop(&e->calls[i]);
+            asq__inputs_free(e->calls[i].inputs); /* awaited again then */
+            e->calls[i].inputs = NULL;
+        }
+    e->leaving = true;
+    e->left_channels = e->nchannels;
+    e->left_copies = e->ncopies;
+    p->later->maybe = true;
+    p->later->puts++;
+    asq__commit_later(e, (uint64_t) (due_ms + w->redis_minus_mono_ms), kept, n);
+}
+
+/* It is not needed here any more. */
+static void let_go(struct asq__entry *e)
+{
+    struct asq__partition *p = e->part;
+    if (e->known)
+        asq__table_del(&p->entries, &e->node);
+    e->known = false;
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        e->calls[i].state = ASQ__CALL_FINISHED;
+    e->unfinished = 0;
+    asq__entry_settle(e);
+}
+
+void asq__later_left(struct asq__entry *e)
+{
+    struct asq__partition *p = e->part;
+    if (e->known) {
+        /* What has come to it while the commit was on its way. */
+        size_t n = 0;
+        struct asq__call_id *canceled = NULL;
+        for (size_t i = 0; i < e->batch->n_jobs; i++)
+            n += e->calls[i].state != ASQ__CALL_FINISHED && e->calls[i].canceled;
+        if (n && (canceled = calloc(n, sizeof *canceled))) {
+            size_t k = 0;
+            for (size_t i = 0; i < e->batch->n_jobs; i++) {
+                if (e->calls[i].state == ASQ__CALL_FINISHED || !e->calls[i].canceled)
+                    continue;
+                canceled[k].partition = p->number;
+                canceled[k].index = (uint32_t) i;
+                memcpy(canceled[k++].batch, e->batch->id.data, ASQ__BATCH_ID);
+            }
+        }
+        if (n && (!canceled || !asq__later_cancel(p, canceled, n, (struct asq__stream_id){ 0, 0 })))
+            asq__partition_doom(p);
+        free(canceled);
+        asq__later_add_channels(e, e->left_channels);
+        for (size_t i = e->left_copies; i < e->ncopies; i++)
+            asq__commit_remove(p, e->copies[i]);
+    }
+    int64_t left_ms = first_due_ms(e) - asq__now_ms();
+    if (p->later)
+        look_in(p->later, left_ms < 0 ? 0 : left_ms < LOOK_MS ? left_ms : LOOK_MS);
+    let_go(e);
+}
+
+void asq__later_forget(struct asq__entry *e)
+{
+    if (!e->known)
+        let_go(e);
+}
+
+/* ---- in the stream again ---- */
+
+int asq__later_take(struct asq__entry *e, const void *data, size_t n)
+{
+    struct asq__arena arena;
+    asq__arena_init(&arena, 64 * n + 4096);
+    Asqueue__Later *m = asqueue__later__unpack(&arena.allocator, n, data);
+    int rc = m ? 0 : ASQ_EPROTO;
+    for (size_t i = 0; rc == 0 && i < m->n_calls; i++) {
+        const Asqueue__LaterCall *call = m->calls[i];
+        if (call->index >= e->batch->n_jobs) {
+            rc = ASQ_EPROTO;
+            break;
+        }
+        struct asq__wcall *c = &e->calls[call->index];
+        c->canceled |= call->canceled;
+        c->reentered |= call->reentered;
+        if (call->runs) {
+            c->retries = call->runs;
+            c->due_ms = call->due_ms;
+        }
+    }
+    for (size_t i = 0; rc == 0 && i < m->n_replies; i++)
+        if (strlen(m->replies[i]) > ASQ_MAX_NAME)
+            rc = ASQ_EPROTO;
+        else
+            rc = asq__entry_add_channel(e, m->replies[i]);
+    e->read_ms = asq__now_ms_coarse();
+    e->made_ms = rc == 0 && m->made_ms ? m->made_ms - e->part->w->redis_minus_mono_ms : e->read_ms;
+    asq__arena_release(&arena);
+    e->kept = e->returned = true;
+    return rc;
+}
+
+void asq__later_take_over(struct asq__entry *from, struct asq__entry *to)
+{
+    struct asq__partition *p = from->part;
+    asq__table_del(&p->entries, &from->node);
+    from->known = false;
+    for (size_t i = 0; i < from->batch->n_jobs && i < to->batch->n_jobs; i++)
+        to->calls[i].canceled |= from->calls[i].canceled;
+    for (size_t i = from->left_channels; i < from->nchannels; i++)
+        asq__entry_add_channel(to, from->channels[i]); /* no memory: its client looks by itself */
+    for (size_t i = from->left_copies; i < from->ncopies; i++)
+        asq__commit_remove(p, from->copies[i]);
+}
