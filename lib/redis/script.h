@@ -22,6 +22,8 @@ extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 /* What keeps an order must not be refused as NOSCRIPT between others: by EVAL too. */
 extern const char *const asq__script_send;
 /* Run after a lost connection. */
+/* Run when a worker connects; see permit.h. */
+extern const char *const asq__script_permit;
 extern const char *const asq__script_taken, *const asq__script_there;
 
 /* What one connection knows; zeroed when it comes up. */

@@ -1,0 +1,76 @@
+-- permit.lua: tells which commands of a worker this Redis refuses to this user.
+--
+-- KEYS: a result key that no batch has, then a partition's lease, jobs, agents, attempts, dead.
+-- ARGV: a channel that nobody listens to.
+-- Answer: for each refused command its name and Redis's words.
+--
+-- Redis does not roll back: a commit of which one command is refused would be written by half. So every
+-- command that the scripts and the worker use is tried before the worker serves, in a form that changes
+-- nothing: on a key that is not there, of an element that cannot be, or with arguments that are refused
+-- after the permission was looked at. tests/unit/permit.sh compares the list with the scripts.
+local scratch, lease, jobs, agents, attempts, dead = unpack(KEYS)
+local refused, seen = {}, {}
+
+-- What the versions of Redis and Valkey say about permissions, and about a command that was renamed.
+local signs = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command", "can't access",
+    'nknown Redis command', 'nknown command' }
+
+-- True: the command may be used, whatever else Redis says of these arguments.
+local function try(command, ...)
+    local reply = redis.pcall(command, ...)
+    local text = type(reply) == 'table' and reply.err
+    if not text then
+        return true
+    end
+    for _, sign in ipairs(signs) do
+        if string.find(text, sign, 1, true) then
+            if not seen[command] then
+                refused[#refused + 1] = command .. ' (' .. string.sub(text, 1, 160) .. ')'
+            end
+            seen[command] = true
+            return false
+        end
+    end
+    return true
+end
+
+try('TIME')
+try('EXISTS', scratch)
+try('GET', scratch)
+try('STRLEN', scratch)
+try('SET', scratch, '', 'NOT-AN-OPTION')
+try('PEXPIRE', scratch, 1)
+try('RENAME', scratch, scratch)
+try('DEL', scratch)
+if try('UNLINK', scratch) then
+    try('APPEND', scratch, '')
+    redis.pcall('UNLINK', scratch)
+    try('SADD', scratch, '')
+    redis.pcall('UNLINK', scratch)
+end
+try('SMEMBERS', scratch)
+try('SREM', scratch, '')
+
+try('HMGET', lease, 'token', 'seq')
+try('HGET', lease, 'token')
+try('HSET', lease, 'token', 'without', 'a pair')
+try('HINCRBY', lease, 'epoch', 'not a number')
+for _, key in ipairs({ lease, agents, attempts }) do
+    try('HDEL', key, '')
+    try('HLEN', key)
+end
+try('HGETALL', scratch)
+try('HSET', agents, 'without', 'a', 'pair')
+try('HSET', attempts, 'without', 'a', 'pair')
+
+for _, key in ipairs({ jobs, dead }) do
+    try('XADD', key, '0-0', 'call', '')
+    try('XDEL', key, '0-0')
+    try('XLEN', key)
+end
+try('XRANGE', jobs, '0-0', '0-0')
+try('XREVRANGE', jobs, '0-0', '0-0')
+try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')
+
+try('PUBLISH', ARGV[1], '')
+return refused
