@@ -1,6 +1,6 @@
-# embed.awk: turns Lua scripts into C string constants, asq__lua_NAME for each NAME.lua.
+# embed.awk -v prefix=PREFIX FILE...: turns text files into C string constants, PREFIX_NAME of NAME or NAME.lua.
 
-BEGIN { print "/* Made by lib/embed.awk from the .lua files. */\n" }
+BEGIN { print "/* Made by lib/embed.awk. */\n" }
 
 FNR == 1 {
     if (open)
@@ -9,7 +9,7 @@ FNR == 1 {
     sub(/.*\//, "", name)
     sub(/\.lua$/, "", name)
     gsub(/[^A-Za-z0-9_]/, "_", name)
-    print "static const char asq__lua_" name "[] ="
+    print "static const char " prefix name "[] ="
     open = 1
 }
 

@@ -33,6 +33,9 @@ static const struct as_option options[] = {
 };
 
 static const struct as_command commands[] = {
+    { "acl", "[client|worker|operator|observer]",
+      "prints the Redis users of the namespace, each with the\nleast that it can do with", 0, 1, NULL,
+      as_ctl_acl },
     { "agents", "", "lists the agents", 0, 0, "class", as_ctl_agents },
     { "call", "ID METHOD [ARGS]", "calls a method and prints its result as JSON", 2, 3, "async",
       as_ctl_call },

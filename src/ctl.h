@@ -49,6 +49,8 @@ int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text);
 /* Prints a value: JSON in either case, indented for people. */
 int as_ctl_print(struct as_ctl *ctl, const asq_value *v);
 
+/* ctl_acl.c */
+int as_ctl_acl(void *program, int argc, char **argv);
 /* ctl_agent.c */
 int as_ctl_create(void *program, int argc, char **argv);
 int as_ctl_agents(void *program, int argc, char **argv);

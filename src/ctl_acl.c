@@ -1,0 +1,75 @@
+/*
+ * ctl_acl.c: as-ctl acl: the rules of contrib/redis-cli/acl, which the build embeds, for one namespace.
+ * It asks nobody: the rules are needed before anybody can connect.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acl_gen.h"
+#include "ctl.h"
+
+/* Of a namespace. A dot is left out: a rule for "a.*" would reach the namespace "a.b". */
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+/* Prints text[0..n) with the namespace in each place of @N@. */
+static void print_rule(const char *text, size_t n, const char *ns, size_t ns_n)
+{
+    const char *end = text + n, *at;
+
+    while ((at = memmem(text, (size_t) (end - text), "@N@", 3))) {
+        fwrite(text, 1, (size_t) (at - text), stdout);
+        fwrite(ns, 1, ns_n, stdout);
+        text = at + 3;
+    }
+    fwrite(text, 1, (size_t) (end - text), stdout);
+    putchar('\n');
+}
+
+/* The namespace that the options name, without asking Redis: --namespace, else the URL's ns=, else
+ * "default". Borrowed text in *ret, of *ret_n bytes. */
+static void find_namespace(const struct as_ctl *ctl, const char **ret, size_t *ret_n)
+{
+    const char *url = ctl->settings.url ? ctl->settings.url : getenv("ASQUEUE_URL");
+    const char *query = url ? strchr(url, '?') : NULL, *at = NULL;
+
+    if (ctl->settings.ns) {
+        *ret = ctl->settings.ns;
+        *ret_n = strlen(*ret);
+        return;
+    }
+    for (; query && *query && !at; query = strchr(query + 1, '&'))
+        at = strncmp(query + 1, "ns=", 3) == 0 ? query + 4 : NULL;
+    *ret = at ? at : "default";
+    *ret_n = strcspn(*ret, "&#");
+}
+
+int as_ctl_acl(void *program, int argc, char **argv)
+{
+    struct as_ctl *ctl = program;
+    const char *role = argc > 0 ? argv[0] : NULL, *line = as_acl, *ns;
+    size_t ns_n;
+    bool found = false;
+
+    find_namespace(ctl, &ns, &ns_n);
+    if (ns_n == 0 || ns_n > 64 || strspn(ns, NAME_BYTES) < ns_n)
+        return as_program_usage(&ctl->base,
+                                "\"%.*s\" is no namespace: 1 to 64 letters, digits, '_' and '-'",
+                                (int) (ns_n < 80 ? ns_n : 80), ns);
+    while (*line) {
+        const char *end = strchr(line, '\n');
+        char user[32];
+
+        if (sscanf(line, "user asq-@N@-%31[a-z]", user) == 1 &&
+            (!role || strcmp(user, role) == 0)) {
+            print_rule(line, (size_t) (end - line), ns, ns_n);
+            found = true;
+        }
+        line = end + 1;
+    }
+    if (!found)
+        return as_program_usage(&ctl->base,
+                                "no role \"%s\"; there are client, worker, operator and observer",
+                                role);
+    return AS_EXIT_OK;
+}
