@@ -68,8 +68,7 @@ int as_ctl_acl(void *program, int argc, char **argv)
         line = end + 1;
     }
     if (!found)
-        return as_program_usage(&ctl->base,
-                                "no role \"%s\"; there are client, worker, operator and observer",
-                                role);
+        return as_program_usage(
+            &ctl->base, "no role \"%s\"; there are client, worker, operator and observer", role);
     return AS_EXIT_OK;
 }

@@ -1,0 +1,26 @@
+/*
+ * honest.h: the callers whose counters have to be exact while hostile bytes arrive. Each runs in a process
+ * of its own and counts on agents of its own.
+ */
+#ifndef ASQ_FUZZ_HONEST_H
+#define ASQ_FUZZ_HONEST_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { HONEST_AGENTS = 8 };
+
+/* What a caller has done so far; in memory that it shares with the harness. */
+struct honest {
+    atomic_bool stop;
+    atomic_ullong calls, slow; /* answered; of them above max_ms */
+    atomic_ullong worst_ms;
+    atomic_bool wrong; /* a call failed, or a counter is not exact; `what` says so */
+    char what[600];
+};
+
+/* Forks a caller; it ends when `stop` is set, having compared its counters. */
+pid_t honest_start(const char *url, int number, int64_t max_ms, struct honest *shared);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * hostile.h: what an attacker who may write to the Redis of a deployment sends: commands with random,
+ * torn and nearly right bytes, a few hundred in one pipeline.
+ */
+#ifndef ASQ_FUZZ_HOSTILE_H
+#define ASQ_FUZZ_HOSTILE_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each names what is attacked. */
+#define HOSTILE_KINDS(X)                                                                           \
+    X(ENTRIES, "entries")       /* jobs of every kind and form in the streams */                   \
+    X(STREAM_IDS, "ids")        /* entries with ids far ahead */                                   \
+    X(STATES, "states")         /* saved states of agents that are nobody's */                     \
+    X(RESULTS, "results")       /* result keys */                                                  \
+    X(LEASES, "leases")         /* fields of leases, and leases that are gone */                   \
+    X(ATTEMPTS, "attempts")     /* attempts, delays, dead letters */                               \
+    X(HEARTBEATS, "heartbeats") /* hashes of workers, their set */                                 \
+    X(PUSHES, "pushes")         /* channels of clients and workers */                              \
+    X(TYPES, "types")           /* keys of another type */
+
+#define HOSTILE_ENUM(name, text) HOSTILE_##name,
+enum hostile_kind { HOSTILE_KINDS(HOSTILE_ENUM) HOSTILE_KINDS_N };
+#undef HOSTILE_ENUM
+extern const char *const hostile_names[HOSTILE_KINDS_N];
+
+struct hostile {
+    redisContext *redis;
+    uint64_t rng;
+    unsigned kinds; /* bit i: kind i is drawn */
+    int partitions;
+    size_t pending;       /* commands without a reply */
+    uint64_t sent;        /* commands, ever */
+    char clients[16][17]; /* ids of clients that are there, as channels tell */
+    int nclients;
+    char workers[8][64]; /* ids of worker processes */
+    int nworkers;
+};
+
+/* Connects; false: it cannot, and said so. */
+bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
+                  int partitions);
+/* Sends some commands, and reads their replies. False: the connection is lost. */
+bool hostile_step(struct hostile *h);
+void hostile_close(struct hostile *h);
+
+#endif
