@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "redis/permit.h"
 #include "value/clock.h"
 #include "value/error.h"
 
@@ -29,6 +30,7 @@ struct asq__redis {
     int64_t time_asked_ms;
     bool asking_time;
     bool meta_known;
+    bool permitted; /* every command that a worker needs was tried */
     bool up;
     uint32_t partitions;
     char policy[32];
@@ -83,7 +85,7 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
 
 static void check_up(struct asq__redis *r)
 {
-    if (r->up || !r->meta_known || r->subscribed < r->wanted || !asq__conn_is_up(r->cmd))
+    if (r->up || !r->meta_known || !r->permitted || r->subscribed < r->wanted || !asq__conn_is_up(r->cmd))
         return;
     r->up = true;
     r->config.up(r, r->config.user);
@@ -257,6 +259,26 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     check_up(r);
 }
 
+static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    char why[1000];
+    (void) c;
+    if (!reply)
+        return;
+    if (asq__reply_is_transient(reply)) {
+        asq__conn_fail(c, ASQ_EBUSY, reply->str);
+        return;
+    }
+    asq__permit_refusal(reply, why, sizeof why);
+    if (*why) {
+        refuse(r, ASQ_EREDIS, why);
+        return;
+    }
+    r->permitted = true;
+    check_up(r);
+}
+
 static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
@@ -276,6 +298,7 @@ static void cmd_up(struct asq__conn *c, void *user)
              r->config.partitions ? r->config.partitions : ASQ__DEFAULT_PARTITIONS);
     snprintf(created, sizeof created, "%lld", (long long) time(NULL));
     r->meta_known = false;
+    r->permitted = !r->config.serves;
     r->meta_error[0] = '\0';
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
@@ -286,6 +309,8 @@ static void cmd_up(struct asq__conn *c, void *user)
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "partitions", partitions, NULL);
     rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "created", created, NULL);
     rc |= asq__conn_cmd(c, on_meta, r, "HMGET", key, "format", "partitions", NULL);
+    if (r->config.serves)
+        rc |= asq__permit_ask(c, &r->keys, on_permit, r);
     if (rc < 0)
         asq__conn_drop(c, "out of memory");
 }

@@ -28,6 +28,7 @@ struct asq__redis_config {
     uint32_t partitions;     /* of a namespace that is made now; 0: the default */
     const char *channels[2]; /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
     int64_t connect_timeout_ms;
+    bool serves; /* a worker: up only when no command that it needs is refused */
     bool once; /* do not try again before it was up once, unless the cause passes (ASQ_EBUSY) */
     void (*up)(struct asq__redis *r, void *user);
     /* As a connection's `down`; also ASQ_EVERSION, ASQ_EPROTO: of a namespace that is not understood. It is

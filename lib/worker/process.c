@@ -431,6 +431,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
         .name = name,
         .partitions = w->config.partitions,
         .channels = { w->client, "workers" },
+        .serves = true,
         .connect_timeout_ms = 5000,
         .up = on_up,
         .down = on_down,

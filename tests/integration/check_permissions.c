@@ -1,0 +1,158 @@
+/*
+ * check_permissions.c: a worker whose Redis user may not run a command that it needs says which one and
+ * waits, and goes on by itself when the user may. A commit is never written by half.
+ */
+#include "support/suite.h"
+#include "support/support.h"
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "asqueue.h"
+
+enum { CALLS = 5 };
+
+/* Commands without which a worker cannot do its work, each of another part of it. */
+static const char *const needed[] = { "xdel",     "set",    "append",  "hdel",  "hset",
+                                      "xadd",     "xread",  "unlink",  "get",   "publish",
+                                      "pexpire",  "rename", "hincrby", "time",  "xrange",
+                                      "smembers", "srem",   "eval",    "strlen" };
+enum { NEEDED = sizeof needed / sizeof *needed };
+
+/* Commands that it can do without. */
+static const char *const spared[] = { "evalsha", "script", "info", "client", "hsetnx" };
+enum { SPARED = sizeof spared / sizeof *spared };
+
+static char *url_of(sup_redis *redis)
+{
+    return sup_format("%s?user=app&password=pw", sup_redis_url(redis));
+}
+
+static void make_user(sup_redis *redis)
+{
+    sup_redis_do(redis,
+                 "ACL SETUSER app on >pw ~* &* +@all -@dangerous +info +client|kill +hgetall");
+}
+
+static sup_proc *start(const char *url)
+{
+    return sup_worker_start(url, "--agent-dir", sup_agent_dir(), "--id", "w", "--partitions", "8",
+                            "--lease-time", "1s", NULL);
+}
+
+static bool says(sup_proc *p, const char *text)
+{
+    char *log = sup_proc_output(p);
+    bool there = strcasestr(log, text) != NULL;
+
+    free(log);
+    return there;
+}
+
+/* Creates a counter and calls it. */
+static void use(sup_redis *redis)
+{
+    asq *h;
+    asq_agent *a;
+    char err[500];
+    int64_t n = 0;
+    asq_value *v = NULL;
+
+    if (asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err) < 0)
+        sup_fail("%s", err);
+    asq_set_timeout(h, sup_limit_ms());
+    ck_assert_int_eq(asq_create(h, "Counter", "c", &a, NULL), 0);
+    for (int i = 0; i < CALLS; i++)
+        if (asq_call_wait(a, "add", &v, "[i]", 1) < 0)
+            sup_fail("%s", asq_errmsg(h));
+        else
+            asq_value_get_int(v, &n), asq_value_free(v);
+    ck_assert_int_eq(n, CALLS);
+    asq_agent_free(a);
+    asq_close(h);
+}
+
+START_TEST(a_worker_without_a_command_that_it_needs_names_it_and_waits)
+{
+    for (int i = _i; i < NEEDED; i += 4) {
+        sup_redis *redis = sup_redis_start(NULL);
+        char *url = url_of(redis), *named = sup_format("%s (", needed[i]);
+        make_user(redis);
+        sup_redis_do(redis, "ACL SETUSER app -%s", needed[i]);
+        sup_proc *worker = start(url);
+        if (strcmp(needed[i], "eval") == 0)
+            sup_wait_until(says(worker, "(EVAL)"));
+        else
+            sup_wait_until(says(worker, named));
+        ck_assert(!says(worker, "ready:"));
+        ck_assert(sup_proc_alive(worker));
+        sup_redis_do(redis, "ACL SETUSER app +%s", needed[i]);
+        sup_wait_until(says(worker, "ready:"));
+        use(redis);
+        ck_assert_int_eq(sup_proc_stop(worker), 0);
+        sup_proc_free(worker);
+        sup_redis_free(redis);
+        free(url);
+        free(named);
+    }
+}
+END_TEST
+
+START_TEST(a_worker_does_without_commands_that_it_can_spare)
+{
+    sup_redis *redis = sup_redis_start(NULL);
+    char *url = url_of(redis);
+
+    make_user(redis);
+    for (int i = 0; i < SPARED; i++)
+        sup_redis_do(redis, "ACL SETUSER app -%s", spared[i]);
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 8");
+    sup_proc *worker = start(url);
+    sup_wait_until(says(worker, "ready:"));
+    use(redis);
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(url);
+}
+END_TEST
+
+START_TEST(a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again)
+{
+    static const char *const losses[] = { "resetkeys", "resetchannels" };
+    sup_redis *redis = sup_redis_start(NULL);
+    char *url = url_of(redis);
+
+    make_user(redis);
+    sup_proc *worker = start(url);
+    sup_wait_until(says(worker, "ready:"));
+    sup_redis_do(redis, "ACL SETUSER app %s", losses[_i]);
+    sup_redis_do(redis, "CLIENT KILL USER app");
+    sup_wait_until(says(worker, "NOPERM"));
+    ck_assert(sup_proc_alive(worker));
+    sup_redis_do(redis, "ACL SETUSER app ~* &*");
+    use(redis);
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(url);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("permissions");
+    TCase *t = tcase_create("permissions");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server or valkey-server");
+    tcase_set_timeout(t, 400);
+    tcase_add_loop_test(t, a_worker_without_a_command_that_it_needs_names_it_and_waits, 0, 4);
+    tcase_add_test(t, a_worker_does_without_commands_that_it_can_spare);
+    tcase_add_loop_test(t, a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again, 0,
+                        2);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
