@@ -312,7 +312,7 @@ typedef struct asq_options {
  *     child:                                    a private Redis and worker processes, for this
  *                                               program alone; they end with it
  *     redis://[[user]:password@]host[:port][/db][?ns=N]     workers were started elsewhere
- *     rediss://…                                the same over TLS
+ *     rediss://…[?cacert=F&cert=F&key=F&sni=NAME&verify=full|ca|no]   the same over TLS
  *     unix:/path[?db=D&ns=N&user=U&password=P]  the same over a Unix socket
  *     NULL                                      ASQUEUE_URL from the environment, else child:
  * options may be NULL. On failure err (which may be NULL) gets up to errlen bytes of text.
@@ -320,8 +320,15 @@ typedef struct asq_options {
  * first use of an agent, so open and use the handle before starting threads that hold locks. The
  * server is ASQUEUE_REDIS_SERVER from the environment, else redis-server or valkey-server on the
  * PATH; its directory is made in XDG_RUNTIME_DIR, if that is this user's alone, TMPDIR or /tmp.
- * TLS takes its certificates from the files that ASQUEUE_TLS_CA (else /etc/ssl/certs),
- * ASQUEUE_TLS_CERT and ASQUEUE_TLS_KEY name. After a fork the child may only close the handle.
+ * TLS (1.2 or newer): the server's certificate has to be valid, from a CA that is trusted, and for the
+ * URL's host, by name or address. `cacert` names the CA's file or directory, else ASQUEUE_TLS_CA does, else
+ * those of the system are trusted; `cert` and `key` (else ASQUEUE_TLS_CERT, ASQUEUE_TLS_KEY) the own
+ * certificate, if the server wants one; `sni` the name to ask for and to check in place of the host, as
+ * through a tunnel. verify=ca takes a certificate for any host, verify=no any certificate at all (and
+ * warns). Files that change are read again at the next connection.
+ * Names are resolved anew for each connection; all addresses are tried in turn. connect_timeout_ms is for
+ * all of that. What passes by itself (Redis loads its data, has no free connection, …) is waited for as long.
+ * After a fork the child may only close the handle.
  * Errors: ASQ_EINVAL (the URL), ASQ_ECONN, ASQ_EAUTH, ASQ_EVERSION (Redis too old, or a namespace of
  * another format), ASQ_ENOSERVER, ASQ_ENOTSUP (no TLS in this build), ASQ_EREDIS, ASQ_ESYS.
  */

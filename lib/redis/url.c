@@ -519,7 +519,7 @@ static bool is_here(const struct sockaddr *a, const struct ifaddrs *own)
     return here;
 }
 
-bool asq__url_is_local(const struct asq__url *u)
+int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
 {
     struct asq__address one;
     struct asq__lookup *lookup = NULL;
@@ -527,12 +527,20 @@ bool asq__url_is_local(const struct asq__url *u)
     struct ifaddrs *own = NULL;
     int n = 1;
     if (u->scheme != ASQ__URL_TCP)
-        return true;
+        return 1;
     if (!asq__address_parse(u->host, u->port, &one)) {
-        if (asq__lookup_start(u->host, u->port, &lookup, NULL, 0) < 0)
-            return false;
-        n = asq__lookup_wait(lookup, RESOLVE_MS) ? asq__lookup_addresses(lookup, &found, NULL, 0)
-                                                 : 0;
+        if (asq__lookup_start(u->host, u->port, &lookup, err, errlen) < 0)
+            return ASQ_ECONN;
+        if (asq__lookup_wait(lookup, RESOLVE_MS))
+            n = asq__lookup_addresses(lookup, &found, err, errlen);
+        else
+            n = asq__err(err, errlen, ASQ_ECONN,
+                         "the resolver has not answered for the name '%.200s' within %d ms",
+                         u->host, RESOLVE_MS);
+        if (n < 0) {
+            asq__lookup_free(lookup);
+            return n;
+        }
     }
     if (getifaddrs(&own) != 0)
         own = NULL;

@@ -41,7 +41,8 @@ void asq__url_release(struct asq__url *url);
  * to the same URL again. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
 /* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has
- * to be resolved, for which 5 s are waited; one that cannot be is not here. */
-bool asq__url_is_local(const struct asq__url *url);
+ * to be resolved, for which 5 s are waited. 1, 0, or, when it
+ * cannot be resolved, ASQ_ECONN with a text. */
+int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
 
 #endif

@@ -260,9 +260,9 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
+    check_stop(w);
     if (!w->parts)
         return;
-    check_stop(w);
     forget_refusal(w);
     look_at_policy(w);
     asq__tally_look(&w->unheard, asq__now_ms_coarse(), false);
@@ -519,6 +519,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     if (rc == 0) {
         if (current)
             *current = w;
+        asq__process_wake(w); /* it may have been told to stop before it could be woken */
         ev_run(w->loop, 0);
         if (current)
             *current = NULL;

@@ -73,8 +73,14 @@ static int check(asq_worker *w, char *err, size_t errlen)
     if (o->stack_size && o->stack_size < 16384)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "a stack of %zu bytes is too small; 16384 is the least", o->stack_size);
-    if (!o->no_local_mode && !asq__url_is_local(&w->url) && !w->url.tls &&
-        !(w->url.password && *w->url.password)) {
+    bool open = !o->no_local_mode && !w->url.tls && !(w->url.password && *w->url.password);
+    rc = open ? asq__url_is_local(&w->url, why, sizeof why) : 1;
+    if (rc < 0)
+        return asq__err(err, errlen, rc,
+                        "%s; without password and TLS it has to be on this machine: protect it, or "
+                        "give --no-local-mode if another one is meant",
+                        why);
+    if (rc == 0) {
         char *where = asq__url_format(&w->url, true);
         rc = asq__err(
             err, errlen, ASQ_EAUTH,

@@ -325,7 +325,7 @@ END_TEST
 static bool local(const char *text)
 {
     parse(text);
-    return asq__url_is_local(&url);
+    return asq__url_is_local(&url, NULL, 0) == 1;
 }
 
 START_TEST(this_machine_is_known_by_all_its_addresses)

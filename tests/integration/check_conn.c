@@ -1,0 +1,257 @@
+/*
+ * check_conn.c: one connection, against servers that do not answer, send nonsense, or go away: what it costs,
+ * what is bounded, and what is told. With TLS where the build has it.
+ */
+#include "redis/conn.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/suite.h"
+#include "support/support.h"
+
+static struct ev_loop *loop;
+static struct asq__url url;
+static struct asq__conn *conn;
+static int port, ups, downs, answers;
+static char why[600];
+
+static void on_up(struct asq__conn *c, void *user)
+{
+    (void) c, (void) user;
+    ups++;
+}
+
+static void on_down(struct asq__conn *c, int code, const char *text, void *user)
+{
+    (void) c, (void) code, (void) user;
+    downs++;
+    snprintf(why, sizeof why, "%s", text);
+}
+
+static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    (void) c, (void) user;
+    answers += reply && reply->type != REDIS_REPLY_ERROR;
+}
+
+static void begin(const char *scheme, const char *parameters, int64_t timeout_ms)
+{
+    char *text = sup_format("%s://127.0.0.1:%d%s", scheme, port, parameters), err[300];
+    ck_assert_msg(asq__url_parse(text, &url, err, sizeof err) == 0, "%s", err);
+    free(text);
+    loop = ev_loop_new(EVFLAG_AUTO);
+    struct asq__conn_config config = { .loop = loop,
+                                       .url = &url,
+                                       .name = "test",
+                                       .once = true,
+                                       .connect_timeout_ms = timeout_ms,
+                                       .up = on_up,
+                                       .down = on_down };
+    ck_assert_int_eq(asq__conn_new(&config, &conn), 0);
+}
+
+static void end(void)
+{
+    asq__conn_free(conn);
+    ev_loop_destroy(loop);
+    asq__url_release(&url);
+}
+
+/* A socket that listens on `port`; nobody accepts. */
+static int silent_server(void)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (void *) &a, sizeof a), 0);
+    ck_assert_int_eq(listen(fd, 8), 0);
+    ck_assert_int_eq(getsockname(fd, (void *) &a, &n), 0);
+    port = ntohs(a.sin_port);
+    return fd;
+}
+
+/* ---- servers that do not answer ---- */
+
+static void check_it_sleeps(const char *scheme, const char *parameters, const char *told)
+{
+    int fd = silent_server();
+    begin(scheme, parameters, 300);
+    while (!downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(strstr(why, told), "%s", why);
+    ck_assert_uint_lt(ev_iteration(loop), 20);
+    end();
+    close(fd);
+}
+
+START_TEST(a_greeting_that_is_not_answered_is_slept_through)
+{
+    check_it_sleeps("redis", "", "no answer within the connect timeout");
+}
+END_TEST
+
+/* ---- nonsense ---- */
+
+#define DEEP "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"
+static const char *const nonsense[] = {
+    "*2147483647\r\n",
+    "*16777217\r\n",
+    "*4000000000\r\n:1\r\n",
+    "*-7\r\n",
+    "$-7\r\n",
+    "$99999999999999999999\r\n",
+    DEEP,
+    "HTTP/1.1 400 Bad Request\r\n\r\n",
+    "\x15\x03\x01\x01\x02\x02\x46",
+    ":1\r\n:1\r\n:1\r\n:1\r\n:1\r\n",
+};
+
+START_TEST(nonsense_is_the_end_of_the_connection_and_costs_no_memory)
+{
+    int fd = silent_server(), peer = -1;
+    struct rusage usage;
+    begin("redis", "", 20000);
+    while (peer < 0) {
+        ev_run(loop, EVRUN_ONCE | EVRUN_NOWAIT);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        peer = accept(fd, NULL, NULL);
+    }
+    ck_assert_int_eq(write(peer, nonsense[_i], strlen(nonsense[_i])), (int) strlen(nonsense[_i]));
+    shutdown(peer, SHUT_WR);
+    while (!downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert(*why);
+    getrusage(RUSAGE_SELF, &usage);
+    ck_assert_int_lt(usage.ru_maxrss, 400 * 1024);
+    end();
+    close(peer);
+    close(fd);
+}
+END_TEST
+
+#ifdef HAVE_TLS
+
+/* ---- TLS ---- */
+
+START_TEST(a_tls_handshake_that_is_not_answered_is_slept_through)
+{
+    check_it_sleeps("rediss", "", "the TLS handshake was not answered within 300 ms");
+}
+END_TEST
+
+static sup_redis *tls_redis(void)
+{
+    const char *dir = sup_dir();
+    char *make =
+        sup_format("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext "
+                   "subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem 2>/dev/null",
+                   dir, dir);
+    if (system(make) != 0)
+        return NULL;
+    free(make);
+    port = sup_free_port();
+    char *lines[] = { sup_format("tls-port %d", port), sup_format("tls-cert-file %s/cert.pem", dir),
+                      sup_format("tls-key-file %s/key.pem", dir),
+                      sup_format("tls-ca-cert-file %s/cert.pem", dir) };
+    sup_redis *r = sup_redis_start((const char *const[]){ lines[0], lines[1], lines[2], lines[3],
+                                                          "tls-auth-clients no", NULL });
+    for (int i = 0; i < 4; i++)
+        free(lines[i]);
+    char *parameters = sup_format("?cacert=%s/cert.pem", dir);
+    begin("rediss", parameters, 20000);
+    free(parameters);
+    while (!ups && !downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(ups, "%s", why);
+    return r;
+}
+
+/* What Redis does not read stays where it is counted, not in a buffer of TLS'. */
+START_TEST(what_waits_to_be_written_over_tls_is_counted)
+{
+    enum { COMMANDS = 64 };
+    const size_t size = (size_t) 1024 * 1024;
+    sup_redis *r = tls_redis();
+    ck_assert_ptr_nonnull(r);
+    char *big = malloc(size + 1);
+    memset(big, 'x', size);
+    big[size] = '\0';
+    sup_proc_signal(sup_redis_proc(r), SIGSTOP);
+    for (int i = 0; i < COMMANDS; i++) {
+        ck_assert_int_eq(asq__conn_cmd(conn, on_answer, NULL, "SET", "key", big, NULL), 0);
+        asq__conn_flush(conn);
+        ev_run(loop, EVRUN_NOWAIT);
+    }
+    ck_assert_uint_gt(asq__conn_unwritten(conn), COMMANDS / 2 * size);
+    ck_assert_uint_eq(asq__conn_unanswered(conn), COMMANDS);
+    sup_proc_signal(sup_redis_proc(r), SIGCONT);
+    while (answers < COMMANDS && !downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(!downs, "%s", why);
+    ck_assert_uint_eq(asq__conn_unwritten(conn), 0);
+    /* … and what Redis has to say arrives whole. */
+    answers = 0;
+    for (int i = 0; i < COMMANDS; i++)
+        ck_assert_int_eq(asq__conn_cmd(conn, on_answer, NULL, "GET", "key", NULL), 0);
+    while (answers < COMMANDS && !downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(!downs, "%s", why);
+    end();
+    free(big);
+    sup_redis_free(r);
+}
+END_TEST
+
+/* hiredis #1229: the program has SIGPIPE as by default. */
+START_TEST(hiredis_1229_a_server_that_is_gone_raises_no_signal)
+{
+    sup_redis *r = tls_redis();
+    ck_assert_ptr_nonnull(r);
+    signal(SIGPIPE, SIG_DFL);
+    sup_redis_kill(r);
+    for (int i = 0; i < 20; i++) { /* the loop does not notice before it is written to */
+        asq__conn_cmd(conn, NULL, NULL, "PING", NULL);
+        asq__conn_flush(conn);
+        sup_sleep_ms(5);
+    }
+    while (!downs)
+        ev_run(loop, EVRUN_ONCE);
+    struct sigaction now;
+    sigaction(SIGPIPE, NULL, &now);
+    ck_assert(now.sa_handler == SIG_DFL);
+    end();
+    sup_redis_free(r);
+}
+END_TEST
+
+#endif
+
+int main(void)
+{
+    Suite *s = suite_create("conn");
+    TCase *t = tcase_create("conn");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_test(t, a_greeting_that_is_not_answered_is_slept_through);
+    tcase_add_loop_test(t, nonsense_is_the_end_of_the_connection_and_costs_no_memory, 0,
+                        sizeof nonsense / sizeof *nonsense);
+#ifdef HAVE_TLS
+    tcase_add_test(t, a_tls_handshake_that_is_not_answered_is_slept_through);
+    if (system("openssl version >/dev/null 2>&1") == 0) {
+        tcase_add_test(t, what_waits_to_be_written_over_tls_is_counted);
+        tcase_add_test(t, hiredis_1229_a_server_that_is_gone_raises_no_signal);
+    }
+#endif
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}

@@ -1,0 +1,218 @@
+#!/bin/sh
+# tls.sh: which servers rediss: talks to, and what it says of the others. Certificates of its own, a Redis with
+# TLS for each, as-ctl as the client, and a worker whose certificates are renewed under it.
+#
+# By hand: from the build directory, .../tests/integration/tls.sh
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+unset ASQUEUE_URL ASQUEUE_TLS_CA ASQUEUE_TLS_CERT ASQUEUE_TLS_KEY SSL_CERT_FILE SSL_CERT_DIR
+
+grep -q 'define HAVE_TLS 1' "$builddir/config.h" || skip "this build has no TLS"
+command -v openssl >/dev/null || skip "no openssl program"
+server=$(command -v redis-server || command -v valkey-server) || skip "no redis-server"
+cli=$(command -v redis-cli || command -v valkey-cli) || skip "no redis-cli"
+out=$tmp/out
+
+# ---- Certificates ----------------------------------------------------------------------------------
+
+key() { # NAME
+    openssl ecparam -name prime256v1 -genkey -noout -out "$tmp/$1.key" 2>>"$tmp/openssl.log" ||
+        fail "openssl" "$tmp/openssl.log"
+}
+
+ca() { # NAME
+    key "$1"
+    openssl req -x509 -new -key "$tmp/$1.key" -days 30 -subj "/CN=$1" -out "$tmp/$1.crt" \
+        2>>"$tmp/openssl.log" || fail "openssl" "$tmp/openssl.log"
+}
+
+cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES [DAYS]
+    key "$1"
+    openssl req -new -key "$tmp/$1.key" -subj "/CN=$3" -out "$tmp/$1.csr" 2>>"$tmp/openssl.log"
+    printf '%s\n' "${4:+subjectAltName=$4}" >"$tmp/$1.ext"
+    openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/$2.crt" -CAkey "$tmp/$2.key" -set_serial $((serial += 1)) \
+        -out "$tmp/$1.crt" -days "${5:-30}" -extfile "$tmp/$1.ext" 2>>"$tmp/openssl.log" ||
+        fail "openssl" "$tmp/openssl.log"
+}
+
+serial=0
+ca ca
+ca other_ca
+cert good ca localhost DNS:localhost,IP:127.0.0.1,IP:::1
+cert evil ca evil.example DNS:evil.example,IP:192.0.2.7
+cert of_other other_ca localhost DNS:localhost,IP:127.0.0.1
+cert expired ca localhost DNS:localhost,IP:127.0.0.1 -1
+cert name_only ca 127.0.0.1 DNS:127.0.0.1
+cert common_only ca localhost ''
+cert wildcard ca wildcard 'DNS:*.redis.example'
+cert partial ca partial 'DNS:redis*.example,DNS:local*'
+cert client ca client DNS:client
+cert other_client other_ca client DNS:client
+cert expired_client ca client DNS:client -1
+cat "$tmp/client.key" "$tmp/client.crt" >"$tmp/client.both"
+openssl ec -aes128 -passout pass:x -in "$tmp/client.key" -out "$tmp/client.locked" 2>>"$tmp/openssl.log"
+mkdir "$tmp/ca_dir"
+cp "$tmp/ca.crt" "$tmp/ca_dir/$(openssl x509 -hash -noout -in "$tmp/ca.crt").0"
+echo "no certificate" >"$tmp/garbage"
+
+# ---- Servers ---------------------------------------------------------------------------------------
+
+port=$((20000 + $$ % 20000))
+
+# A Redis with TLS on $port; [OPTION...] override.
+serve() { # CERTIFICATE [OPTION...]
+    name=$1
+    shift
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        port=$((port + 1))
+        start "redis_$name" "$server" --port 0 --tls-port "$port" --bind 127.0.0.1 --dir "$tmp" --save '' \
+            --unixsocket "$tmp/redis.sock" --tls-cert-file "$tmp/$name.crt" --tls-key-file "$tmp/$name.key" \
+            --tls-ca-cert-file "$tmp/ca.crt" --tls-auth-clients no --requirepass pw "$@"
+        redis_pid=$pid
+        wait_until "redis, or its end" redis_decided
+        running "$redis_pid" && return
+        grep -q 'Address already in use' "$tmp/redis_$name.log" || break
+    done
+    grep -q -i 'tls' "$tmp/redis_$name.log" && skip "this redis-server has no TLS"
+    fail "redis does not start" "$tmp/redis_$name.log"
+}
+
+redis_decided() {
+    ! running "$redis_pid" || "$cli" -s "$tmp/redis.sock" -a pw --no-auth-warning ping 2>/dev/null | grep -q PONG
+}
+
+end_server() {
+    stop "$redis_pid"
+    rm -f "$tmp/redis.sock"
+}
+
+url() { # HOST [PARAMETERS]
+    echo "rediss://:pw@$1:$port?cacert=$tmp/ca.crt${2:+&$2}"
+}
+
+taken() { # URL
+    "$as_ctl" -u "$1" ping >"$out" 2>&1 || fail "refused: $1" "$out"
+}
+
+refused() { # URL PATTERN
+    "$as_ctl" -u "$1" ping -t 10s >"$out" 2>&1 && fail "taken: $1" "$out"
+    expect "$out" "$2"
+    grep -q Success "$out" && fail "a failure is told as success" "$out"
+}
+
+# ---- The server's certificate ----------------------------------------------------------------------
+
+serve good
+taken "$(url localhost)"
+taken "$(url 127.0.0.1)"
+taken "rediss://:pw@localhost:$port?cacert=$tmp/ca_dir"
+ASQUEUE_TLS_CA=$tmp/ca.crt taken "rediss://:pw@localhost:$port"
+SSL_CERT_FILE=$tmp/ca.crt taken "rediss://:pw@localhost:$port"
+refused "rediss://:pw@localhost:$port" 'from a CA that is not trusted here .*cacert='
+ASQUEUE_TLS_CA='' refused "rediss://:pw@localhost:$port" 'CA that is not trusted'
+ASQUEUE_TLS_CA=$tmp/none refused "rediss://:pw@localhost:$port" "cannot read CA file $tmp/none: No such file"
+ASQUEUE_TLS_CA=$tmp/none taken "$(url localhost)" # the URL says otherwise
+refused "rediss://:pw@localhost:$port?cacert=$tmp/garbage" "CA file $tmp/garbage: "
+refused "rediss://:pw@localhost:$port?cacert=$tmp/other_ca.crt" 'CA that is not trusted'
+refused "$(url localhost sni=elsewhere.example)" 'certificate is for localhost, 127.0.0.1, ::1, not for elsewhere.example'
+taken "rediss://:pw@localhost:$port?verify=no"
+"$as_ctl" -u "rediss://:pw@localhost:$port?verify=maybe" ping >"$out" 2>&1 && fail "verify=maybe" "$out"
+expect "$out" "verify is 'maybe'; known: full"
+"$as_ctl" -u "redis://:pw@localhost:$port" ping >"$out" 2>&1 && fail "redis: to a port with TLS" "$out"
+end_server
+
+serve of_other
+refused "$(url localhost)" 'CA that is not trusted'
+refused "$(url localhost verify=ca)" 'CA that is not trusted'
+taken "$(url localhost verify=no)"
+end_server
+serve expired
+refused "$(url localhost)" 'certificate has expired'
+refused "$(url localhost verify=ca)" 'certificate has expired'
+end_server
+serve evil
+refused "$(url localhost)" 'certificate is for evil.example, 192.0.2.7, not for localhost'
+refused "$(url 127.0.0.1)" 'certificate is for evil.example, 192.0.2.7, not for 127.0.0.1'
+taken "$(url localhost verify=ca)"
+taken "$(url localhost sni=evil.example)"
+taken "$(url 127.0.0.1 sni=evil.example)"
+end_server
+serve name_only
+refused "$(url 127.0.0.1)" 'certificate is for .*not for 127.0.0.1'
+end_server
+serve wildcard
+taken "$(url localhost sni=one.redis.example)"
+refused "$(url localhost sni=redis.example)" 'certificate is for \*.redis.example, not for redis.example'
+refused "$(url localhost sni=a.one.redis.example)" 'certificate is for'
+refused "$(url localhost)" 'certificate is for'
+end_server
+serve partial
+refused "$(url localhost)" 'certificate is for'
+refused "$(url localhost sni=redis1.example)" 'certificate is for'
+end_server
+serve common_only
+taken "$(url localhost)" # without alternative names the common name counts
+end_server
+
+# ---- The client's certificate ----------------------------------------------------------------------
+
+serve good --tls-auth-clients yes
+mine="cert=$tmp/client.crt&key=$tmp/client.key"
+refused "$(url localhost)" 'client certificate.*cert= and key='
+taken "$(url localhost "$mine")"
+taken "$(url localhost "cert=$tmp/client.both")"
+ASQUEUE_TLS_CERT=$tmp/client.crt ASQUEUE_TLS_KEY=$tmp/client.key taken "$(url localhost)"
+refused "$(url localhost "cert=$tmp/other_client.crt&key=$tmp/other_client.key")" \
+    "the client certificate $tmp/other_client.crt"
+refused "$(url localhost "cert=$tmp/expired_client.crt&key=$tmp/expired_client.key")" \
+    "the client certificate $tmp/expired_client.crt"
+refused "$(url localhost "cert=$tmp/client.crt&key=$tmp/good.key")" \
+    "the key $tmp/good.key does not match the certificate $tmp/client.crt"
+refused "$(url localhost "cert=$tmp/client.crt")" "no key for the certificate $tmp/client.crt"
+refused "$(url localhost "key=$tmp/client.key")" 'but no certificate'
+refused "$(url localhost "cert=$tmp/none&key=$tmp/client.key")" "cannot read certificate file $tmp/none: No such file"
+refused "$(url localhost "cert=$tmp/client.crt&key=$tmp/none")" "cannot read key file $tmp/none: No such file"
+refused "$(url localhost "cert=$tmp/client.crt&key=$tmp/garbage")" "$tmp/garbage"
+refused "$(url localhost "cert=$tmp/client.crt&key=$tmp/client.locked")" 'is encrypted'
+
+# ---- Renewed while a worker runs -------------------------------------------------------------------
+
+cp "$tmp/client.crt" "$tmp/renewed.crt"
+cp "$tmp/client.key" "$tmp/renewed.key"
+worker_url=$(url localhost "cert=$tmp/renewed.crt&key=$tmp/renewed.key")
+start worker "$as_worker" --redis-url "$worker_url" --agent-dir "$agent_dir" --lease-time 2s
+worker_pid=$pid
+wait_ready "$worker_pid" worker
+
+reconnected() { # TIMES
+    [ "$(grep -c 'connected to Redis again' "$tmp/worker.log")" -ge "$1" ]
+}
+drop() {
+    "$cli" -s "$tmp/redis.sock" -a pw --no-auth-warning client kill type normal skipme yes >/dev/null
+}
+drop
+wait_until "the worker is back" reconnected 1
+# By another CA's, and by none, it is refused; it waits, says why, and goes on when they are right again.
+cp "$tmp/other_client.key" "$tmp/renewed.key"
+cp "$tmp/other_client.crt" "$tmp/renewed.crt"
+drop
+wait_until "the refusal is told" grep -q "client certificate $tmp/renewed.crt" "$tmp/worker.log"
+rm "$tmp/renewed.key"
+wait_until "the missing key is told" grep -q "cannot read key file" "$tmp/worker.log"
+cert client2 ca client2 DNS:client2
+cp "$tmp/client2.key" "$tmp/renewed.key"
+cp "$tmp/client2.crt" "$tmp/renewed.crt"
+wait_until "the worker is back" reconnected 2
+"$as_ctl" -u "$worker_url" create Counter '{"start": 40}' --id tally -t 30s >"$out" 2>&1 || fail "create" "$out" "$tmp/worker.log"
+"$as_ctl" -u "$worker_url" call tally add '[2]' -t 30s >"$out" 2>&1 || fail "call" "$out" "$tmp/worker.log"
+expect "$out" '^42$'
+stop "$worker_pid" || fail "the worker did not end in order" "$tmp/worker.log"
+end_server
+
+# ---- No TLS there ----------------------------------------------------------------------------------
+
+serve good --tls-port 0 --port $((port + 1))
+refused "$(url localhost)" 'speak TLS at this port'
+end_server
+echo "all as it must be"
