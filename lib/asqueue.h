@@ -643,7 +643,10 @@ ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method
  * is put back to what it was when the call began.
  */
 
-/* Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`. A
+/* A function of C++ lets no exception out, here and in all that a class has: one that meets the library's
+ * frames ends the process. asqueue.hpp catches them.
+ *
+ * Returns 0 and a value (*ret, given away; NULL stands for null), or fails: `return asq_fail(…)`. A
  * positive number is no code (an errno, say): the call fails with ASQ_EFAILED and a message that names
  * it. So do the other functions of a class and an attribute's.
  * args is borrowed for the call: a list (empty when there are none) or a map of named ones; for a method

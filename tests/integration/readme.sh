@@ -43,6 +43,19 @@ for url in '' local:; do
     [ "$(cat "$tmp/out")" = 42 ] || fail "hello (${url:-child:}) did not print 42" "$tmp/out"
 done
 
+cxx=${CXX:-c++}
+# shellcheck disable=SC2086
+if echo 'int main() { return 0; }' >"$tmp/empty.cpp" &&
+    $cxx -std=c++17 ${SAN_CFLAGS-} -o "$tmp/empty" "$tmp/empty.cpp" >/dev/null 2>&1; then
+    echo "the same in C++"
+    extract hello.cpp "$tmp/hello"
+    # shellcheck disable=SC2046,SC2086
+    (cd "$tmp/hello" && $cxx -std=c++17 -Wall -Wextra -Werror ${SAN_CFLAGS-} -o hello++ hello.cpp \
+        $(pkg-config --cflags --libs asqueue)) >"$tmp/cc.log" 2>&1 || fail "hello.cpp" "$tmp/cc.log"
+    ASQUEUE_URL=local: "$tmp/hello/hello++" >"$tmp/out" 2>&1 || fail "hello.cpp" "$tmp/out"
+    [ "$(cat "$tmp/out")" = 42 ] || fail "hello.cpp did not print 42" "$tmp/out"
+fi
+
 echo "plugins, outside of the tree"
 extract Makefile "$tmp/agents"
 cp "$srcdir/contrib/examples/counter.c" "$srcdir/contrib/examples/echo.c" "$tmp/agents"

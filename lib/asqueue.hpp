@@ -1,0 +1,1303 @@
+/*
+ * asqueue.hpp: asqueue for C++17 and newer. A thin layer over asqueue.h, header only, installed beside
+ * it: handles that free themselves, values from and to standard types, methods as functions with typed
+ * arguments, and errors as exceptions, both ways. What it has no name for is reached through native().
+ *
+ *     #include <asqueue.hpp>
+ *     static asqueue::class_builder adder = asqueue::class_builder("Adder")
+ *         .method("add", "n", [](asqueue::context &ctx, std::int64_t n) {
+ *             auto state = ctx.state();                       // saved with the result
+ *             state.set("sum", state.get<std::int64_t>("sum") + n);
+ *             return state.get<std::int64_t>("sum");
+ *         });
+ *
+ *     asqueue::client c;                                      // ASQUEUE_URL, else child:
+ *     c.add(adder);
+ *     asqueue::agent a = c.create("Adder");
+ *     a.send("add", 40);
+ *     auto r = a.async<std::int64_t>("add", 2);               // at once
+ *     std::cout << r.get() << '\n';                           // waits: 42
+ *
+ * Conventions, beside those of asqueue.h, which hold:
+ *
+ * - The namespace is asqueue: `asq` is the C handle's type.
+ * - Functions that fail throw asqueue::error, with the code, the text and the details of the failure.
+ * - Objects are moved, not copied, and free what they hold. A client outlives neither harm nor use of what
+ *   came from it: the library keeps a handle until its last agent and result are freed. They belong to one
+ *   thread at a time, like the handle.
+ * - What leaves a method, a creation, an attribute or a state function as an exception is caught before it
+ *   reaches C: the call fails with the code of an asqueue::error, else ASQ_EFAILED, and what() as the text;
+ *   the state is put back as for every failure. A method that is written as a plain C function in a table
+ *   of its own has to be wrapped: asqueue::shim<function>. Without it an exception meets frames of C, and
+ *   ends the process (std::terminate) with every call that runs in it.
+ * - A method runs on a fiber: many of them share a thread, and one that waits is left for another. So wait for
+ *   nothing (no call, result, sleep) inside of a catch block, nor in a destructor that runs while an
+ *   exception is under way: C++ keeps both by thread. Copy what you need, leave the block, then wait.
+ * - Classes are built once and stay where they are, until the client is closed, the worker has ended, or for
+ *   ever in a plugin: make them static.
+ *
+ * Since 0.1.0, all of it.
+ */
+#ifndef ASQUEUE_HPP
+#define ASQUEUE_HPP
+
+#include "asqueue.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#if !defined(__cpp_exceptions) && !defined(__EXCEPTIONS)
+#error "asqueue.hpp needs exceptions; without them use asqueue.h"
+#endif
+
+namespace asqueue
+{
+
+/* ------------------------------------------------------------------------------------------------
+ * Errors
+ */
+
+/* A failure: what() is its message. The strings are empty where they do not apply. Thrown in a method it
+ * fails the call with its code: asqueue::error(ASQ_EUSER(3), "no luck"). */
+class error : public std::runtime_error
+{
+  public:
+    error(int code, const std::string &message)
+        : std::runtime_error(message), code_(code < 0 ? code : ASQ_EFAILED)
+    {
+    }
+    explicit error(const asq_error &e)
+        : std::runtime_error(e.message), code_(e.code), class_name_(e.class_name),
+          method_(e.method), agent_id_(e.agent_id), worker_(e.worker), call_id_(e.call_id)
+    {
+    }
+    int code() const noexcept { return code_; }
+    const std::string &class_name() const noexcept { return class_name_; }
+    const std::string &method() const noexcept { return method_; }
+    const std::string &agent_id() const noexcept { return agent_id_; }
+    const std::string &worker() const noexcept { return worker_; }
+    const std::string &call_id() const noexcept { return call_id_; }
+
+  private:
+    int code_;
+    std::string class_name_, method_, agent_id_, worker_, call_id_;
+};
+
+/* Returns rc, or throws what it stands for: the handle's last error, or the code's own text. */
+inline int check(int rc, const asq *h = nullptr)
+{
+    if (rc >= 0)
+        return rc;
+    const asq_error *last = h ? asq_last_error(h) : nullptr;
+    if (last && last->code == rc)
+        throw error(*last);
+    throw error(rc, asq_strerror(rc));
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Values
+ *
+ * codec<T> says how a T becomes a value and back. There is one for nullptr, bool, integers (out of an
+ * int64_t's or of T's range: ASQ_ELIMIT), double, float, std::string, std::string_view, const char *,
+ * std::optional (null), std::vector (list), std::map and std::unordered_map of strings (map), value, view,
+ * agent, and result (a future, which is awaited where it is an argument). For a type of yours:
+ *
+ *     template <> struct asqueue::codec<point> {
+ *         static asqueue::value to(const point &p) { return asqueue::list(p.x, p.y); }
+ *         static point from(asqueue::view v) { return { v[0].as<int>(), v[1].as<int>() }; }
+ *     };
+ */
+template <class T, class = void> struct codec;
+class view;
+class value;
+class agent;
+class client;
+template <class T> class result;
+
+/* A value that somebody else owns, to be read; as valid as that one. */
+class view
+{
+  public:
+    view(const asq_value *v = nullptr) noexcept : v_(v) {}
+    inline view(const value &v) noexcept;
+    asq_type type() const noexcept { return asq_value_type(v_); }
+    bool is_null() const noexcept { return type() == ASQ_NULL; }
+    /* Elements of a list or a map; else 0. */
+    std::size_t size() const noexcept
+    {
+        return type() == ASQ_MAP ? asq_map_size(v_) : asq_list_size(v_);
+    }
+    /* Null where there is none. */
+    view operator[](std::size_t i) const noexcept { return asq_list_get(v_, i); }
+    view operator[](int i) const noexcept
+    {
+        return i < 0 ? nullptr : asq_list_get(v_, static_cast<std::size_t>(i));
+    }
+    view operator[](const char *key) const noexcept { return asq_map_get(v_, key); }
+    view operator[](const std::string &key) const noexcept { return asq_map_get(v_, key.c_str()); }
+    bool has(const char *key) const noexcept { return asq_map_get(v_, key) != nullptr; }
+    /* Throws ASQ_ETYPE when the value is of another type. */
+    template <class T> T as() const { return codec<T>::from(*this); }
+    inline value copy() const;
+    std::string json(int indent = 0) const
+    {
+        char *text = nullptr;
+        check(asq_to_json(v_, indent, &text));
+        std::unique_ptr<char, void (*)(void *)> owner(text, std::free);
+        return text;
+    }
+    const asq_value *native() const noexcept { return v_; }
+
+  private:
+    const asq_value *v_;
+};
+
+/* A value of one's own. */
+class value
+{
+  public:
+    value() noexcept = default; /* null */
+    explicit value(asq_value *taken) noexcept : v_(taken) {}
+    template <class T, class = std::enable_if_t<!std::is_same_v<std::decay_t<T>, value> &&
+                                                !std::is_same_v<std::decay_t<T>, asq_value *>>>
+    value(const T &from) : value(codec<std::decay_t<T>>::to(from))
+    {
+    }
+    value(value &&other) noexcept : v_(other.release()) {}
+    value(const value &other) : v_(asq_value_copy(other.v_))
+    {
+        if (other.v_ && !v_)
+            throw std::bad_alloc();
+    }
+    value &operator=(value other) noexcept
+    {
+        std::swap(v_, other.v_);
+        return *this;
+    }
+    ~value() { asq_value_free(v_); }
+
+    static value from_json(std::string_view text)
+    {
+        char why[300] = "";
+        asq_value *v = nullptr;
+        int rc = asq_from_json(text.data(), text.size(), &v, why, sizeof why);
+        if (rc < 0)
+            throw error(rc, why);
+        return value(v);
+    }
+    static value bytes(const void *data, std::size_t n) { return made(asq_value_bytes(data, n)); }
+
+    /* Adds to a list, sets in a map: a value that is null becomes one. */
+    value &append(value item)
+    {
+        if (!v_)
+            v_ = made(asq_value_list()).release();
+        check(asq_list_append(v_, item.give()));
+        return *this;
+    }
+    value &set(const std::string &key, value item)
+    {
+        if (!v_)
+            v_ = made(asq_value_map()).release();
+        check(asq_map_set(v_, key.c_str(), item.give()));
+        return *this;
+    }
+    view get() const noexcept { return view(v_); }
+    asq_type type() const noexcept { return asq_value_type(v_); }
+    std::size_t size() const noexcept { return get().size(); }
+    template <class K> view operator[](const K &key) const noexcept { return get()[key]; }
+    template <class T> T as() const { return get().as<T>(); }
+    std::string json(int indent = 0) const { return get().json(indent); }
+    friend bool operator==(const value &a, const value &b) noexcept
+    {
+        return asq_value_equal(a.v_, b.v_);
+    }
+    friend bool operator!=(const value &a, const value &b) noexcept { return !(a == b); }
+
+    const asq_value *native() const noexcept { return v_; }
+    /* Gives it away. give() makes null out of nothing. */
+    asq_value *release() noexcept { return std::exchange(v_, nullptr); }
+    asq_value *give() noexcept { return v_ ? release() : asq_value_null(); }
+    /* What a constructor of asqueue.h made; throws when it is NULL. */
+    static value made(asq_value *v)
+    {
+        if (!v)
+            throw error(ASQ_EINVAL, "a value cannot be made: it is no UTF-8, or memory is short");
+        return value(v);
+    }
+
+  private:
+    asq_value *v_ = nullptr;
+};
+
+inline view::view(const value &v) noexcept : v_(v.native()) {}
+inline value view::copy() const
+{
+    return v_ ? value::made(asq_value_copy(v_)) : value();
+}
+
+/* A list of what is given; a map: asqueue::map({{"url", url}, {"depth", 2}}). Given to a call as its
+ * only argument, the map's elements are arguments by name. */
+template <class... T> value list(const T &...items)
+{
+    value v = value::made(asq_value_list());
+    (v.append(value(items)), ...);
+    return v;
+}
+inline value map(std::initializer_list<std::pair<const char *, value>> pairs = {})
+{
+    value v = value::made(asq_value_map());
+    for (const auto &p : pairs)
+        v.set(p.first, p.second);
+    return v;
+}
+/* Arguments by name: a.call<int>("add", asqueue::named({{"n", 2}})). */
+struct named {
+    value arguments;
+    named(std::initializer_list<std::pair<const char *, value>> pairs) : arguments(map(pairs)) {}
+};
+
+namespace detail
+{
+
+[[noreturn]] inline void wrong_type(const char *expected, view v)
+{
+    throw error(ASQ_ETYPE,
+                std::string(expected) + " expected, " + asq_type_name(v.type()) + " found");
+}
+
+template <class T> struct is_optional : std::false_type {
+};
+template <class T> struct is_optional<std::optional<T>> : std::true_type {
+};
+
+} // namespace detail
+
+template <> struct codec<value> {
+    static value to(const value &v) { return v; }
+    static value from(view v) { return v.copy(); }
+};
+template <> struct codec<view> {
+    static value to(view v) { return v.copy(); }
+    static view from(view v) { return v; }
+};
+template <> struct codec<std::nullptr_t> {
+    static value to(std::nullptr_t) { return value(); }
+    static std::nullptr_t from(view v)
+    {
+        return v.is_null() ? nullptr : (detail::wrong_type("null", v), nullptr);
+    }
+};
+template <> struct codec<bool> {
+    static value to(bool b) { return value::made(asq_value_bool(b)); }
+    static bool from(view v)
+    {
+        bool b = false;
+        if (asq_value_get_bool(v.native(), &b) < 0)
+            detail::wrong_type("bool", v);
+        return b;
+    }
+};
+template <class T> struct codec<T, std::enable_if_t<std::is_integral_v<T>>> {
+    static value to(T i)
+    {
+        if constexpr (std::is_unsigned_v<T> && sizeof(T) >= sizeof(std::int64_t))
+            if (i > static_cast<T>(std::numeric_limits<std::int64_t>::max()))
+                throw error(ASQ_ELIMIT, std::to_string(i) + " is beyond the range of a 64-bit int");
+        return value::made(asq_value_int(static_cast<std::int64_t>(i)));
+    }
+    static T from(view v)
+    {
+        std::int64_t i = 0;
+        if (asq_value_get_int(v.native(), &i) < 0)
+            detail::wrong_type("int", v);
+        const T t = static_cast<T>(i);
+        if (static_cast<std::int64_t>(t) != i || (std::is_unsigned_v<T> && i < 0))
+            throw error(ASQ_ELIMIT, std::to_string(i) + " is beyond the range of the type");
+        return t;
+    }
+};
+template <class T> struct codec<T, std::enable_if_t<std::is_floating_point_v<T>>> {
+    static value to(T d) { return value::made(asq_value_double(static_cast<double>(d))); }
+    static T from(view v)
+    {
+        double d = 0;
+        if (asq_value_get_double(v.native(), &d) < 0)
+            detail::wrong_type("double", v);
+        return static_cast<T>(d);
+    }
+};
+/* Borrowed: as valid as the value. */
+template <> struct codec<std::string_view> {
+    static value to(std::string_view s)
+    {
+        return value::made(asq_value_stringn(s.data() ? s.data() : "", s.size()));
+    }
+    static std::string_view from(view v)
+    {
+        const char *s = nullptr;
+        std::size_t n = 0;
+        if (asq_value_get_string(v.native(), &s, &n) < 0)
+            detail::wrong_type("string", v);
+        return std::string_view(s, n);
+    }
+};
+template <> struct codec<std::string> {
+    static value to(const std::string &s) { return codec<std::string_view>::to(s); }
+    static std::string from(view v) { return std::string(codec<std::string_view>::from(v)); }
+};
+template <> struct codec<const char *> {
+    static value to(const char *s) { return s ? codec<std::string_view>::to(s) : value(); }
+};
+template <> struct codec<char *> : codec<const char *> {
+};
+template <class T> struct codec<std::optional<T>> {
+    static value to(const std::optional<T> &o) { return o ? codec<T>::to(*o) : value(); }
+    static std::optional<T> from(view v)
+    {
+        return v.is_null() ? std::nullopt : std::optional<T>(codec<T>::from(v));
+    }
+};
+template <class T, class A> struct codec<std::vector<T, A>> {
+    static value to(const std::vector<T, A> &items)
+    {
+        value list = value::made(asq_value_list());
+        for (const auto &item : items)
+            list.append(codec<T>::to(item));
+        return list;
+    }
+    static std::vector<T, A> from(view v)
+    {
+        if (v.type() != ASQ_LIST)
+            detail::wrong_type("list", v);
+        std::vector<T, A> items;
+        items.reserve(v.size());
+        for (std::size_t i = 0; i < v.size(); i++)
+            items.push_back(codec<T>::from(v[i]));
+        return items;
+    }
+};
+
+namespace detail
+{
+
+template <class M> struct map_codec {
+    static value to(const M &pairs)
+    {
+        value map = value::made(asq_value_map());
+        for (const auto &[key, item] : pairs)
+            map.set(key, codec<typename M::mapped_type>::to(item));
+        return map;
+    }
+    static M from(view v)
+    {
+        if (v.type() != ASQ_MAP)
+            wrong_type("map", v);
+        M pairs;
+        for (std::size_t i = 0; i < v.size(); i++) {
+            const char *key = nullptr;
+            const asq_value *item = asq_map_at(v.native(), i, &key);
+            pairs.emplace(key, codec<typename M::mapped_type>::from(item));
+        }
+        return pairs;
+    }
+};
+
+} // namespace detail
+
+template <class T, class C, class A>
+struct codec<std::map<std::string, T, C, A>> : detail::map_codec<std::map<std::string, T, C, A>> {
+};
+template <class T, class H, class E, class A>
+struct codec<std::unordered_map<std::string, T, H, E, A>>
+    : detail::map_codec<std::unordered_map<std::string, T, H, E, A>> {
+};
+
+/* ------------------------------------------------------------------------------------------------
+ * Agents and results, for their callers
+ */
+
+/* The result of one call, of whatever type. */
+class any_result
+{
+  public:
+    any_result() noexcept = default;
+    explicit any_result(asq *h, asq_result *taken) noexcept : h_(h), r_(taken) {}
+    bool done() const { return asq_result_done(r_.get()); }
+    /* False: not completed within the time; the call goes on. Throws what the call ended with. */
+    bool wait(std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        int rc = asq_result_wait(r_.get(), timeout_ms);
+        if (rc == ASQ_ETIMEOUT && !asq_result_done(r_.get()))
+            return false;
+        fail_if(rc);
+        return true;
+    }
+    /* Waits, for the handle's timeout. The view lives as long as the result. */
+    view get_view() const
+    {
+        const asq_value *v = nullptr;
+        fail_if(asq_result_value(r_.get(), &v));
+        return v;
+    }
+    void cancel() const { fail_if(asq_result_cancel(r_.get())); }
+    /* See asq_result_id: to be asked for before the result is there. */
+    std::string id() const { return asq_result_id(r_.get()); }
+    asq_result *native() const noexcept { return r_.get(); }
+
+  private:
+    void fail_if(int rc) const
+    {
+        if (rc >= 0)
+            return;
+        const asq_error *e = asq_result_error(r_.get());
+        if (e->code == rc)
+            throw error(*e);
+        check(rc, h_);
+    }
+    struct free_result {
+        void operator()(asq_result *r) const noexcept { asq_result_free(r); }
+    };
+    asq *h_ = nullptr;
+    std::unique_ptr<asq_result, free_result> r_;
+};
+
+/* One whose value is a T (or void, when only its end matters). */
+template <class T> class result : public any_result
+{
+  public:
+    using any_result::any_result;
+    T get() const
+    {
+        view v = get_view();
+        if constexpr (!std::is_void_v<T>)
+            return v.as<T>();
+    }
+};
+
+/* As an argument a result is a future: the worker waits for it, and the method gets its value. */
+template <class T> struct codec<result<T>> {
+    static value to(const result<T> &r) { return value::made(asq_value_future(r.native())); }
+};
+/* … handed on: the method gets the future itself. */
+inline value unawaited(const any_result &r)
+{
+    return value::made(asq_value_future_unawaited(r.native()));
+}
+
+namespace detail
+{
+
+template <class... A> value pack_args(const A &...args)
+{
+    if constexpr (sizeof...(A) == 0)
+        return value();
+    else
+        return list(args...);
+}
+inline value pack_args(const named &n)
+{
+    return n.arguments;
+}
+
+} // namespace detail
+
+/* A proxy for one agent. Freeing it leaves the agent alone; remove() ends the agent. */
+class agent
+{
+  public:
+    agent() noexcept = default;
+    explicit agent(asq_agent *taken) noexcept : a_(taken) {}
+    std::string id() const { return asq_agent_id(a_.get()); }
+    std::string class_name() const { return asq_agent_class(a_.get()); }
+
+    /* Calls and waits, for the handle's timeout: a.call<int>("add", 2). Without a type: until it is done. */
+    template <class T = void, class... A> T call(const char *method, const A &...args) const
+    {
+        return async<T>(method, args...).get();
+    }
+    /* Calls; the result is waited for later, or given to another call as an argument. */
+    template <class T = void, class... A>
+    result<T> async(const char *method, const A &...args) const
+    {
+        return async_with<T>(nullptr, method, args...);
+    }
+    template <class T = void, class... A>
+    result<T> async_with(const asq_call_options *options, const char *method,
+                         const A &...args) const
+    {
+        asq_result *r = nullptr;
+        value v = detail::pack_args(args...);
+        check(asq_callv(a_.get(), method, options, v.release(), &r), handle());
+        return result<T>(handle(), r);
+    }
+    /* A call whose result nobody asks for. */
+    template <class... A> void send(const char *method, const A &...args) const
+    {
+        value v = detail::pack_args(args...);
+        check(asq_callv(a_.get(), method, nullptr, v.release(), nullptr), handle());
+    }
+    template <class T> T get(const char *attribute) const
+    {
+        asq_value *v = nullptr;
+        check(asq_get(a_.get(), attribute, &v), handle());
+        return value(v).as<T>();
+    }
+    template <class T> void set(const char *attribute, const T &to) const
+    {
+        check(asq_set(a_.get(), attribute, value(to).give()), handle());
+    }
+    /* Waits until it has been created. */
+    void ready(std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        check(asq_ready(a_.get(), timeout_ms), handle());
+    }
+    void remove(std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        check(asq_delete(a_.get(), timeout_ms), handle());
+    }
+    asq_agent *native() const noexcept { return a_.get(); }
+    asq *handle() const noexcept { return asq_agent_handle(a_.get()); }
+
+  private:
+    struct free_agent {
+        void operator()(asq_agent *a) const noexcept { asq_agent_free(a); }
+    };
+    std::unique_ptr<asq_agent, free_agent> a_;
+};
+
+template <> struct codec<agent> {
+    static value to(const agent &a) { return value::made(asq_value_agent(a.native())); }
+};
+
+/* Results as they complete. They are borrowed: they stay valid until next() has given them. */
+class group
+{
+  public:
+    explicit group(asq *h) : h_(h)
+    {
+        asq_group *g = nullptr;
+        check(asq_group_new(h, &g), h);
+        g_.reset(g);
+    }
+    void add(any_result &r)
+    {
+        check(asq_group_add(g_.get(), r.native()), h_);
+        members_[r.native()] = &r;
+    }
+    std::size_t pending() const noexcept { return asq_group_pending(g_.get()); }
+    /* The next that is done; NULL when all were given. Throws ASQ_ETIMEOUT. */
+    any_result *next(std::int64_t timeout_ms = ASQ_FOREVER)
+    {
+        asq_result *r = nullptr;
+        int rc = asq_group_next(g_.get(), timeout_ms, &r);
+        if (rc == ASQ_ENOENT)
+            return nullptr;
+        check(rc, h_);
+        return members_[r];
+    }
+
+  private:
+    struct free_group {
+        void operator()(asq_group *g) const noexcept { asq_group_free(g); }
+    };
+    asq *h_;
+    std::unique_ptr<asq_group, free_group> g_;
+    std::unordered_map<asq_result *, any_result *> members_;
+};
+
+/* Makes agents and reaches them, on a handle that somebody else owns: what a method has. */
+class handle
+{
+  public:
+    explicit handle(asq *h = nullptr) noexcept : h_(h) {}
+    /* create("Counter", 40), create("Counter", asqueue::named({{"start", 40}})): a random id. */
+    template <class... A> agent create(const char *class_name, const A &...args) const
+    {
+        return create_as(class_name, nullptr, args...);
+    }
+    template <class... A>
+    agent create_as(const char *class_name, const char *id, const A &...args) const
+    {
+        asq_agent *a = nullptr;
+        value v = detail::pack_args(args...);
+        check(asq_createv(h_, class_name, id, v.release(), &a), h_);
+        return agent(a);
+    }
+    template <class... A>
+    agent get_or_create(const char *class_name, const char *id, const A &...args) const
+    {
+        asq_agent *a = nullptr;
+        value v = detail::pack_args(args...);
+        check(asq_get_or_create(h_, class_name, id, v.release(), &a), h_);
+        return agent(a);
+    }
+    agent attach(const std::string &id) const
+    {
+        asq_agent *a = nullptr;
+        check(asq_attach(h_, id.c_str(), &a), h_);
+        return agent(a);
+    }
+    /* The agent that a value refers to, such as an argument of a method. */
+    agent attach(view v) const
+    {
+        asq_agent *a = nullptr;
+        check(asq_attach_value(h_, v.native(), &a), h_);
+        return agent(a);
+    }
+    template <class T = void> result<T> attach_result(const std::string &call_id) const
+    {
+        asq_result *r = nullptr;
+        check(asq_result_attach(h_, call_id.c_str(), &r), h_);
+        return result<T>(h_, r);
+    }
+    void flush(std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        check(asq_flush(h_, timeout_ms), h_);
+    }
+    void sleep(std::int64_t ms) const { check(asq_sleep(h_, ms), h_); }
+    asq *native() const noexcept { return h_; }
+
+  protected:
+    asq *h_;
+};
+
+class class_builder;
+
+/* A handle of one's own; see asq_open. */
+class client : public handle
+{
+  public:
+    explicit client(const char *url = nullptr, const asq_options *options = nullptr)
+    {
+        char why[512] = "";
+        int rc = asq_open(url, options, &h_, why, sizeof why);
+        if (rc < 0)
+            throw error(rc, why);
+    }
+    client(client &&other) noexcept : handle(std::exchange(other.h_, nullptr)) {}
+    client &operator=(client &&other) noexcept
+    {
+        std::swap(h_, other.h_);
+        return *this;
+    }
+    client(const client &) = delete;
+    client &operator=(const client &) = delete;
+    ~client() { asq_close(h_); }
+    /* Registers a class for local and child mode; it must stay where it is until the client is closed. */
+    inline void add(const class_builder &c) const;
+    void add(const class_builder &&) const = delete;
+    std::string url() const { return asq_url(h_); }
+};
+
+/* ------------------------------------------------------------------------------------------------
+ * Agents, for their authors
+ */
+
+/* Library-held state, or any map that is changed in place. */
+class state_ref
+{
+  public:
+    explicit state_ref(asq_value *map) noexcept : map_(map) {}
+    template <class T> T get(const char *key, T otherwise = T()) const
+    {
+        const asq_value *v = asq_map_get(map_, key);
+        return v ? codec<T>::from(v) : otherwise;
+    }
+    template <class T> void set(const char *key, const T &to) const
+    {
+        check(asq_map_set(map_, key, value(to).give()));
+    }
+    void erase(const char *key) const noexcept { asq_map_remove(map_, key); }
+    view get_view() const noexcept { return map_; }
+    asq_value *native() const noexcept { return map_; }
+
+  private:
+    asq_value *map_;
+};
+
+/* What a running method knows about its call: asq_ctx. */
+class context
+{
+  public:
+    explicit context(asq_ctx *ctx) noexcept : ctx_(ctx) {}
+    state_ref state() const noexcept { return state_ref(asq_ctx_state(ctx_)); }
+    void set_state(value v) const { check(asq_ctx_set_state(ctx_, v.give())); }
+    void keep_state() const noexcept { asq_ctx_keep_state(ctx_); }
+    /* For calls of its own; what fails there and is not caught fails this call. */
+    asqueue::handle handle() const { return asqueue::handle(asq_ctx_handle(ctx_)); }
+    agent self() const
+    {
+        asq_agent *a = nullptr;
+        check(asq_ctx_self(ctx_, &a), asq_ctx_handle(ctx_));
+        return agent(a);
+    }
+    std::string call_id() const { return asq_ctx_call_id(ctx_); }
+    std::string agent_id() const { return asq_ctx_agent_id(ctx_); }
+    std::uint32_t attempt() const noexcept { return asq_ctx_attempt(ctx_); }
+    std::uint64_t epoch() const noexcept { return asq_ctx_epoch(ctx_); }
+    std::int64_t remaining_ms() const noexcept { return asq_ctx_remaining_ms(ctx_); }
+    bool canceled() const noexcept { return asq_ctx_canceled(ctx_); }
+    void sleep(std::int64_t ms) const { check(asq_ctx_sleep(ctx_, ms), asq_ctx_handle(ctx_)); }
+    void log(asq_log_level level, const std::string &text) const
+    {
+        asq_ctx_log(ctx_, level, "%s", text.c_str());
+    }
+    asq_ctx *native() const noexcept { return ctx_; }
+
+  private:
+    asq_ctx *ctx_;
+};
+
+/* All arguments as they came, for a method that takes any: its last parameter. */
+struct arguments : view {
+    using view::view;
+};
+
+namespace detail
+{
+
+/* Runs f; what it throws fails the call. Nothing leaves. */
+template <class F> int guard(asq_ctx *ctx, F &&f) noexcept
+{
+    try {
+        f();
+        return 0;
+    } catch (const error &e) {
+        return asq_fail(ctx, e.code(), "%s", e.what());
+    } catch (const std::bad_alloc &) {
+        return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    } catch (const std::exception &e) {
+        return asq_fail(ctx, ASQ_EFAILED, "%s", e.what());
+    } catch (...) {
+        return asq_fail(ctx, ASQ_EFAILED, "an exception of a type that is no std::exception");
+    }
+}
+
+/* The parameters of a function, a function object, a member function. */
+template <class F> struct signature : signature<decltype(&F::operator())> {
+};
+template <class R, class... A> struct signature<R (*)(A...)> {
+    using result = R;
+    using parameters = std::tuple<A...>;
+};
+template <class R, class C, class... A> struct signature<R (C::*)(A...)> : signature<R (*)(A...)> {
+};
+template <class R, class C, class... A>
+struct signature<R (C::*)(A...) const> : signature<R (*)(A...)> {
+};
+template <class R, class... A> struct signature<R (*)(A...) noexcept> : signature<R (*)(A...)> {
+};
+template <class R, class C, class... A>
+struct signature<R (C::*)(A...) noexcept> : signature<R (*)(A...)> {
+};
+template <class R, class C, class... A>
+struct signature<R (C::*)(A...) const noexcept> : signature<R (*)(A...)> {
+};
+
+/* Arguments in the order of the parameters, wherever they came from. */
+class ordered
+{
+  public:
+    /* names: "url, depth", for arguments by name; or empty. */
+    ordered(view args, const std::string &names) : args_(args)
+    {
+        if (args.type() != ASQ_MAP)
+            return;
+        std::size_t used = 0;
+        for (std::size_t at = 0; at < names.size();) {
+            std::size_t from = names.find_first_not_of(", \t\n", at);
+            if (from == std::string::npos)
+                break;
+            at = names.find_first_of(", \t\n", from);
+            at = at == std::string::npos ? names.size() : at;
+            const std::string name = names.substr(from, at - from);
+            used += args.has(name.c_str());
+            by_name_.push_back(args[name]);
+        }
+        named_ = true;
+        for (std::size_t i = 0; used < args.size() && i < args.size(); i++) {
+            const char *key = nullptr;
+            asq_map_at(args.native(), i, &key);
+            if ((" " + separated(names) + " ").find(" " + std::string(key) + " ") ==
+                std::string::npos)
+                throw error(ASQ_EARGS,
+                            "unknown argument \"" + std::string(key) +
+                                "\"; those that are taken: " + (names.empty() ? "none" : names));
+        }
+    }
+    std::size_t size() const noexcept { return named_ ? by_name_.size() : args_.size(); }
+    view operator[](std::size_t i) const noexcept
+    {
+        return named_ ? i < by_name_.size() ? by_name_[i] : view() : args_[i];
+    }
+    view all() const noexcept { return args_; }
+
+  private:
+    static std::string separated(std::string names)
+    {
+        for (char &c : names)
+            if (c == ',' || c == '\t' || c == '\n')
+                c = ' ';
+        return names;
+    }
+    view args_;
+    std::vector<view> by_name_;
+    bool named_ = false;
+};
+
+template <class P> auto parameter(const ordered &args, std::size_t i)
+{
+    using T = std::decay_t<P>;
+    if constexpr (std::is_same_v<T, arguments>) {
+        return arguments(args.all().native());
+    } else {
+        static_assert(!std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>,
+                      "a method's parameter is a value or a const reference");
+        if (!args[i].native() && !is_optional<T>::value && !std::is_same_v<T, view>)
+            throw error(ASQ_EARGS, "[" + std::to_string(i) + "]: missing");
+        try {
+            return codec<T>::from(args[i]);
+        } catch (const error &e) {
+            throw error(ASQ_EARGS, "[" + std::to_string(i) + "]: " + e.what());
+        }
+    }
+}
+
+template <class Parameters, std::size_t First> struct caller {
+    static constexpr std::size_t total = std::tuple_size_v<Parameters>;
+    static constexpr std::size_t count = total - First;
+    static constexpr bool any = [] {
+        if constexpr (count > 0)
+            return std::is_same_v<std::decay_t<std::tuple_element_t<total - 1, Parameters>>,
+                                  arguments>;
+        else
+            return false;
+    }();
+    template <class F, std::size_t... I>
+    static decltype(auto) apply(F &&f, const ordered &args, std::index_sequence<I...>)
+    {
+        /* Braces: from the first to the last, as the errors say. */
+        std::tuple<decltype(parameter<std::tuple_element_t<First + I, Parameters>>(args, I))...>
+            all{ parameter<std::tuple_element_t<First + I, Parameters>>(args, I)... };
+        return std::apply(std::forward<F>(f), std::move(all));
+    }
+    template <class F> static decltype(auto) call(F &&f, const ordered &args)
+    {
+        if (!any && args.size() > count)
+            throw error(ASQ_EARGS, "surplus argument: " + std::to_string(args.size()) +
+                                       " were given, at most " + std::to_string(count) +
+                                       " are taken");
+        return apply(std::forward<F>(f), args, std::make_index_sequence<count>());
+    }
+};
+
+template <class T> value to_value(T &&v)
+{
+    return value(std::forward<T>(v));
+}
+
+template <class Parameters, std::size_t I, class Wanted> constexpr bool parameter_is()
+{
+    if constexpr (I < std::tuple_size_v<Parameters>)
+        return std::is_same_v<std::tuple_element_t<I, Parameters>, Wanted &> ||
+               std::is_same_v<std::tuple_element_t<I, Parameters>, const Wanted &>;
+    else
+        return false;
+}
+
+/* Calls f(self?, context?, arguments…) and gives what it returns; self only where Self is not void. */
+template <class Self, class F>
+decltype(auto) call_typed(F &f, asq_ctx *ctx, Self *self, view args, const std::string &names)
+{
+    using parameters = typename signature<F>::parameters;
+    const ordered given(args, names);
+    context c(ctx);
+    if constexpr (std::is_member_function_pointer_v<F>) {
+        constexpr bool wants_context = parameter_is<parameters, 0, context>();
+        return caller<parameters, wants_context>::call(
+            [&](auto &&...a) -> decltype(auto) {
+                if constexpr (wants_context)
+                    return (self->*f)(c, std::forward<decltype(a)>(a)...);
+                else
+                    return (self->*f)(std::forward<decltype(a)>(a)...);
+            },
+            given);
+    } else {
+        constexpr bool wants_self = [] {
+            if constexpr (std::is_void_v<Self>)
+                return false;
+            else
+                return parameter_is<parameters, 0, Self>();
+        }();
+        constexpr bool wants_context = parameter_is<parameters, wants_self, context>();
+        return caller<parameters, wants_self + wants_context>::call(
+            [&](auto &&...a) -> decltype(auto) {
+                if constexpr (wants_self && wants_context)
+                    return f(*self, c, std::forward<decltype(a)>(a)...);
+                else if constexpr (wants_self)
+                    return f(*self, std::forward<decltype(a)>(a)...);
+                else if constexpr (wants_context)
+                    return f(c, std::forward<decltype(a)>(a)...);
+                else
+                    return f(std::forward<decltype(a)>(a)...);
+            },
+            given);
+    }
+}
+
+} // namespace detail
+
+/* A plain C function as a method that may throw: { "add", asqueue::shim<add>, "n", 0, nullptr }. */
+template <asq_method_fn Function>
+int shim(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) noexcept
+{
+    int rc = 0;
+    int thrown = detail::guard(ctx, [&] { rc = Function(ctx, self, args, ret); });
+    return thrown < 0 ? thrown : rc;
+}
+
+/*
+ * A class, member by member. State is held by the library here (context::state); class_of<T> keeps it in
+ * a T. A method is any function object (or function):
+ *
+ *     [](asqueue::context &ctx, T1 a, const T2 &b, std::optional<T3> c) -> R
+ *
+ * The context may be left out. Arguments are converted by codec; one that does not fit, is missing (but an
+ * optional) or surplus fails the call with ASQ_EARGS. `params` ("a, b, c") lets callers name them. Whatever
+ * codec knows can be returned, or nothing.
+ */
+class class_builder
+{
+  public:
+    explicit class_builder(std::string name, std::string doc = "") : own_(std::make_unique<parts>())
+    {
+        own_->name = std::move(name);
+        own_->doc = std::move(doc);
+    }
+    class_builder(class_builder &&) = default;
+
+    template <class F>
+    class_builder &&method(std::string name, std::string params, F f, unsigned flags = 0,
+                           std::string doc = "") &&
+    {
+        add_method<void>(std::move(name), std::move(params), std::move(f), flags, std::move(doc));
+        return std::move(*this);
+    }
+    /* Makes a new agent from its creation arguments: sets up the state. Without it the state is the map of
+     * the named arguments. */
+    template <class F> class_builder &&create(std::string params, F f) &&
+    {
+        own_->create = [f = std::move(f), params](asq_ctx *ctx, view args) mutable -> void * {
+            detail::call_typed<void>(f, ctx, nullptr, args, params);
+            return nullptr;
+        };
+        return std::move(*this);
+    }
+    /* The value under this name in the state, to be read, or written too with ASQ_WRITABLE. */
+    class_builder &&attribute(std::string name, unsigned flags = 0, std::string doc = "") &&
+    {
+        own_->attributes.push_back({ std::move(name), std::move(doc), flags, nullptr });
+        return std::move(*this);
+    }
+    /* … or what get(context?) gives. */
+    template <class F> class_builder &&computed(std::string name, F get, std::string doc = "") &&
+    {
+        add_computed<void>(std::move(name), std::move(get), std::move(doc));
+        return std::move(*this);
+    }
+    class_builder &&version(std::uint32_t v) &&
+    {
+        own_->version = v;
+        return std::move(*this);
+    }
+    /* f(from_version, value &state) changes the state of a lower version. */
+    template <class F> class_builder &&upgrade(F f) &&
+    {
+        own_->upgrade = std::move(f);
+        return std::move(*this);
+    }
+    class_builder &&stack_size(std::size_t bytes) &&
+    {
+        own_->stack_size = bytes;
+        return std::move(*this);
+    }
+    /* The table; borrowed. Nothing can be added any more. */
+    const asq_class *table() const
+    {
+        parts &p = *own_;
+        if (p.table.size)
+            return &p.table;
+        for (method_part &m : p.methods)
+            p.method_table.push_back({ m.name.c_str(), run_method,
+                                       m.params.empty() ? nullptr : m.params.c_str(), m.flags,
+                                       m.doc.c_str() });
+        p.method_table.push_back({});
+        for (attribute_part &a : p.attributes)
+            p.attribute_table.push_back({ a.name.c_str(), a.get ? get_attribute : nullptr, nullptr,
+                                          a.flags, a.doc.c_str() });
+        p.attribute_table.push_back({});
+        for (std::size_t i = 0; i < p.methods.size(); i++)
+            p.by_name[p.methods[i].name] = i;
+        asq_class c{};
+        c.size = sizeof c;
+        c.method_size = sizeof(asq_method);
+        c.attribute_size = sizeof(asq_attribute);
+        c.name = p.name.c_str();
+        c.doc = p.doc.c_str();
+        c.methods = p.method_table.data();
+        c.attributes = p.attribute_table.data();
+        c.create = p.create ? run_create : nullptr;
+        c.destroy = p.destroy;
+        c.save = p.save;
+        c.load = p.load;
+        c.version = p.version;
+        c.upgrade = p.upgrade ? run_upgrade : nullptr;
+        c.stack_size = p.stack_size;
+        c.user = &p;
+        p.table = c;
+        return &p.table;
+    }
+
+  protected:
+    struct method_part {
+        std::string name, params, doc;
+        unsigned flags;
+        std::function<value(asq_ctx *, void *, view)> run;
+    };
+    struct attribute_part {
+        std::string name, doc;
+        unsigned flags;
+        std::function<value(asq_ctx *, void *)> get;
+    };
+    /* Behind a pointer: the table points to it, wherever the builder moves. */
+    struct parts {
+        std::string name, doc;
+        std::vector<method_part> methods;
+        std::vector<attribute_part> attributes;
+        std::unordered_map<std::string, std::size_t> by_name;
+        std::function<void *(asq_ctx *, view)> create;
+        std::function<void(std::uint32_t, value &)> upgrade;
+        std::function<void *(asq_ctx *, view)> load_self;
+        void (*destroy)(void *) = nullptr;
+        int (*save)(const void *, asq_value **) = nullptr;
+        int (*load)(asq_ctx *, const asq_value *, void **) = nullptr;
+        std::uint32_t version = 0;
+        std::size_t stack_size = 0;
+        std::vector<asq_method> method_table;
+        std::vector<asq_attribute> attribute_table;
+        asq_class table{};
+    };
+    std::unique_ptr<parts> own_;
+
+    template <class Self, class F>
+    void add_method(std::string name, std::string params, F f, unsigned flags, std::string doc)
+    {
+        method_part part{ std::move(name), params, std::move(doc), flags, nullptr };
+        part.run = [f = std::move(f), params](asq_ctx *ctx, void *self,
+                                              view args) mutable -> value {
+            using R = typename detail::signature<F>::result;
+            Self *typed = static_cast<Self *>(self);
+            if constexpr (std::is_void_v<R>) {
+                detail::call_typed<Self>(f, ctx, typed, args, params);
+                return value();
+            } else {
+                return value(detail::call_typed<Self>(f, ctx, typed, args, params));
+            }
+        };
+        own_->methods.push_back(std::move(part));
+    }
+    template <class Self, class F> void add_computed(std::string name, F get, std::string doc)
+    {
+        own_->attributes.push_back(
+            { std::move(name), std::move(doc), 0,
+              [get = std::move(get)](asq_ctx *ctx, void *self) mutable -> value {
+                  return value(
+                      detail::call_typed<Self>(get, ctx, static_cast<Self *>(self), view(), ""));
+              } });
+    }
+
+  private:
+    static parts &of(asq_ctx *ctx) noexcept { return *static_cast<parts *>(asq_ctx_user(ctx)); }
+    static int run_method(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) noexcept
+    {
+        return detail::guard(ctx, [&] {
+            parts &p = of(ctx);
+            method_part &m = p.methods[p.by_name.at(asq_ctx_method(ctx))];
+            try {
+                *ret = m.run(ctx, self, args).give();
+            } catch (const error &e) {
+                if (e.code() != ASQ_EARGS || !e.class_name().empty())
+                    throw;
+                throw error(ASQ_EARGS, p.name + "." + m.name + "(" + m.params + "): " + e.what());
+            }
+        });
+    }
+    static int get_attribute(asq_ctx *ctx, void *self, asq_value **ret) noexcept
+    {
+        return detail::guard(ctx, [&] {
+            for (attribute_part &a : of(ctx).attributes)
+                if (a.get && a.name == asq_ctx_method(ctx)) {
+                    *ret = a.get(ctx, self).give();
+                    return;
+                }
+            throw error(ASQ_ENOATTR, "no such attribute");
+        });
+    }
+    static int run_create(asq_ctx *ctx, const asq_value *args, void **ret_self) noexcept
+    {
+        return detail::guard(ctx, [&] { *ret_self = of(ctx).create(ctx, args); });
+    }
+    static int run_upgrade(asq_ctx *ctx, std::uint32_t from, asq_value **state) noexcept
+    {
+        return detail::guard(ctx, [&] {
+            value v = view(*state).copy();
+            of(ctx).upgrade(from, v);
+            asq_value_free(*state);
+            *state = v.give();
+        });
+    }
+};
+
+/*
+ * A class whose agents are objects of T. Methods are member functions, or functions that take a T & first:
+ *
+ *     asqueue::class_of<counter>("Counter").create("start", [](int start) { return counter(start); })
+ *         .method("add", "n", &counter::add)
+ *
+ * The state is saved with each call by codec<counter>, and read by it.
+ */
+template <class T> class class_of : public class_builder
+{
+  public:
+    explicit class_of(std::string name, std::string doc = "")
+        : class_builder(std::move(name), std::move(doc))
+    {
+        own_->create = [](asq_ctx *, view args) -> void * {
+            if constexpr (std::is_default_constructible_v<T>) {
+                if (args.size())
+                    throw error(ASQ_EARGS, "the class takes no creation arguments");
+                return new T();
+            } else {
+                throw error(ASQ_ESTATE, "the class has no create function");
+            }
+        };
+        own_->destroy = [](void *self) { delete static_cast<T *>(self); };
+        own_->save = [](const void *self, asq_value **ret) -> int {
+            try {
+                *ret = codec<T>::to(*static_cast<const T *>(self)).give();
+                return 0;
+            } catch (const error &e) {
+                return e.code();
+            } catch (...) {
+                return ASQ_EFAILED;
+            }
+        };
+        own_->load = [](asq_ctx *ctx, const asq_value *state, void **ret_self) -> int {
+            return detail::guard(ctx, [&] { *ret_self = new T(codec<T>::from(view(state))); });
+        };
+    }
+    template <class F>
+    class_of &&method(std::string name, std::string params, F f, unsigned flags = 0,
+                      std::string doc = "") &&
+    {
+        add_method<T>(std::move(name), std::move(params), std::move(f), flags, std::move(doc));
+        return std::move(*this);
+    }
+    /* f(context?, arguments…) gives a T. */
+    template <class F> class_of &&create(std::string params, F f) &&
+    {
+        own_->create = [f = std::move(f), params](asq_ctx *ctx, view args) mutable -> void * {
+            return new T(detail::call_typed<void>(f, ctx, nullptr, args, params));
+        };
+        return std::move(*this);
+    }
+    template <class F> class_of &&computed(std::string name, F get, std::string doc = "") &&
+    {
+        add_computed<T>(std::move(name), std::move(get), std::move(doc));
+        return std::move(*this);
+    }
+};
+
+inline void client::add(const class_builder &c) const
+{
+    check(asq_register(h_, c.table()), h_);
+}
+
+/* ASQ_PLUGIN { return asqueue::plugin(plugin, counter, echo); } with classes that stay (static). What their
+ * tables lack is said by the worker; nothing is thrown. */
+template <class... Classes> int plugin(asq_plugin *p, const Classes &...classes) noexcept
+{
+    int rc = 0;
+    try {
+        ((rc = rc < 0 ? rc : asq_plugin_register(p, classes.table())), ...);
+    } catch (...) {
+        rc = ASQ_ENOMEM;
+    }
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Workers
+ */
+
+/* ASQ_WORKER_OPTIONS_INIT for C++17. */
+inline asq_worker_options worker_options() noexcept
+{
+    asq_worker_options o{};
+    o.size = sizeof o;
+    o.log_level = ASQ_LOG_INFO;
+    return o;
+}
+
+class worker
+{
+  public:
+    explicit worker(const asq_worker_options &options = worker_options())
+    {
+        char why[512] = "";
+        asq_worker *w = nullptr;
+        int rc = asq_worker_new(&options, &w, why, sizeof why);
+        if (rc < 0)
+            throw error(rc, why);
+        w_.reset(w);
+    }
+    void add(const class_builder &c) { fail_if(asq_worker_register(w_.get(), c.table())); }
+    void add(const class_builder &&) = delete;
+    /* Serves until it is stopped; see asq_worker_run. */
+    void run() { fail_if(asq_worker_run(w_.get())); }
+    void stop() noexcept { asq_worker_stop(w_.get()); }
+    asq_worker *native() const noexcept { return w_.get(); }
+
+  private:
+    void fail_if(int rc) const
+    {
+        if (rc < 0)
+            throw error(rc, asq_worker_errmsg(w_.get()));
+    }
+    struct free_worker {
+        void operator()(asq_worker *w) const noexcept { asq_worker_free(w); }
+    };
+    std::unique_ptr<asq_worker, free_worker> w_;
+};
+
+} // namespace asqueue
+
+#endif
