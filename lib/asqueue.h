@@ -414,8 +414,10 @@ ASQ_API int asq_detach_ev(asq *h);
 
 /* Creates an agent of `class_name` and returns at once; calls may follow immediately. id NULL: a
  * random one. fmt (asq_pack; NULL: none) gives the creation arguments: a list, or a map of named
- * ones. A creation that fails is told by asq_ready or by the first call.
- * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_ECONN; in local mode also what creation fails with. */
+ * ones. A creation that fails, for want of its class (ASQ_ENOCLASS) or by its own code, is told by
+ * asq_ready or by the first call, in every mode.
+ * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_ECONN; in local and child mode ASQ_ENOCLASS when no
+ * class at all is registered, here and in every call. */
 ASQ_API int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret,
                        const char *fmt, ...);
 ASQ_API int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args,

@@ -125,10 +125,9 @@ static int start_workers(asq *h, void *user)
         return asq__fail(h, ASQ_ESTATE,
                          "the handle belongs to the process that opened it; a forked "
                          "one opens its own");
-    if (asq__registry_count(&c->registry) == 0)
-        return asq__fail(h, ASQ_ENOCLASS,
-                         "no agent class is registered: call asq_register before the first "
-                         "agent is used");
+    int rc = asq__handle_need_class(h, &c->registry);
+    if (rc < 0)
+        return rc;
     h->sealed = true;
     int pidfd = asq__fd_keep((int) syscall(SYS_pidfd_open, getpid(), 0));
     fflush(NULL); /* what is buffered would be written twice */

@@ -120,6 +120,15 @@ int asq__null(asq *h, const char *function)
              : ASQ_EINVAL;
 }
 
+int asq__handle_need_class(asq *h, const struct asq__registry *registry)
+{
+    return asq__registry_count(registry)
+               ? 0
+               : asq__fail(h, ASQ_ENOCLASS,
+                           "no agent class is registered: call asq_register before the first "
+                           "agent is used");
+}
+
 int asq__fail_from(asq *h, const asq_error *error)
 {
     asq__error_copy(&h->error, error);

@@ -145,6 +145,8 @@ int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(prin
 /* A function got NULL where it must not: ASQ_EINVAL, with a text when there is a handle (h may be NULL). */
 int asq__null(asq *h, const char *function);
 int asq__fail_from(asq *h, const asq_error *error);
+/* The first use of an agent, where this program's classes are all there are: ASQ_ENOCLASS without any. */
+int asq__handle_need_class(asq *h, const struct asq__registry *registry);
 /* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
 void asq__handle_note_loss(asq *h, const asq_error *error);
 /* … or has failed. */

@@ -259,6 +259,9 @@ static void new_id(struct local *l, asq_result *r)
 static int local_submit(asq *h, asq_result **results, size_t n)
 {
     struct local *l = h->impl;
+    int rc = asq__handle_need_class(h, &l->registry);
+    if (rc < 0)
+        return rc;
     asq__handle_enter(h); /* a method may close its program's handle */
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];
@@ -271,7 +274,7 @@ static int local_submit(asq *h, asq_result **results, size_t n)
         asq__buf_init(&bytes, r->job.len + 256);
         asq__batch_head(r->id.batch, "", 0, &bytes);
         asq__buf_put(&bytes, r->job.data, r->job.len);
-        int rc = bytes.error;
+        rc = bytes.error;
         if (rc == 0)
             rc = asq__batch_decode(bytes.data, bytes.len, &arena, &batch, why, sizeof why);
         if (rc == 0) {

@@ -520,11 +520,44 @@ START_TEST(surplus_arguments_are_refused_and_named)
 }
 END_TEST
 
+/* ---- classes that are not there -------------------------------------------------------------------- */
+
+START_TEST(an_unknown_class_is_told_alike_in_each_mode)
+{
+    asq_agent *a = NULL;
+    asq_result *r;
+    char err[300];
+    asq *bare;
+
+    ok(asq_create(H, "Ecco", NULL, &a, NULL));
+    ok(asq_call(a, "nothing", &r, NULL));
+    ck_assert_code(asq_result_wait(r, ASQ_FOREVER), ASQ_ENOAGENT);
+    ck_assert_contains(asq_errmsg(H), "there is no class 'Ecco'; did you mean 'Echo'?");
+    ck_assert_code(asq_ready(a, ASQ_FOREVER), ASQ_ENOCLASS);
+    ck_assert_contains(asq_errmsg(H), "there is no class 'Ecco'; did you mean 'Echo'?");
+    asq_result_free(r);
+    asq_agent_free(a);
+    if (mode == MODE_INDEPENDENT)
+        return;
+    /* Without any class at all, where only this program could have them. */
+    ck_assert_int_eq(
+        asq_open(mode == MODE_LOCAL ? "local:" : "child:", NULL, &bare, err, sizeof err), 0);
+    ck_assert_int_eq(asq_create(bare, "Echo", NULL, &a, NULL), ASQ_ENOCLASS);
+    ck_assert_contains(asq_errmsg(bare), "no agent class is registered");
+    ck_assert_int_eq(asq_register(bare, &echo_class), 0);
+    ck_assert_int_eq(asq_create(bare, "Echo", NULL, &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, ASQ_FOREVER), 0);
+    asq_agent_free(a);
+    asq_close(bare);
+}
+END_TEST
+
 static void add_all(TCase *t)
 {
     tcase_add_test(t, every_function_takes_null);
     tcase_add_test(t, objects_of_another_handle_are_refused);
     tcase_add_test(t, surplus_arguments_are_refused_and_named);
+    tcase_add_test(t, an_unknown_class_is_told_alike_in_each_mode);
     tcase_add_test(t, no_function_of_the_map_is_forgotten);
 }
 
