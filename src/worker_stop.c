@@ -93,6 +93,23 @@ static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
     return rc < 0 ? as_report_code(who, rc, NULL, "%s", asq_strerror(rc)) : AS_EXIT_OK;
 }
 
+/* Is a process of this worker alive? Negative: see asq_last_error. */
+static int is_alive(asq *h, const char *id)
+{
+    asq_value *list;
+    bool alive = false;
+    int rc = asq_workers(h, &list);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; !alive && i < asq_list_size(list); i++) {
+        const asq_value *w = asq_list_get(list, i);
+        alive = as_worker_is_alive(w) && as_worker_includes(id, as_worker_id(w));
+    }
+    asq_value_free(list);
+    return alive;
+}
+
 /* Asks each. With `many`, one that has gone by itself meanwhile is no failure. */
 static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, bool many)
 {
@@ -125,7 +142,7 @@ static int print_outcome(const struct as_reporter *who, const asq_value *ids, bo
 int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_options *options)
 {
     asq_value *ids = asq_value_list();
-    int status = AS_EXIT_OK;
+    int status = AS_EXIT_OK, alive = 1;
 
     if (!ids || (options->id && asq_list_append(ids, asq_value_string(options->id)) < 0)) {
         asq_value_free(ids);
@@ -135,8 +152,15 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
         status = all_ids(who, h, ids);
     if (status == AS_EXIT_OK && asq_list_size(ids) == 0)
         as_note(who, "no worker is alive in namespace '%s'", asq_namespace(h));
+    if (status == AS_EXIT_OK && options->id && (alive = is_alive(h, options->id)) < 0)
+        status = as_report(who, asq_last_error(h));
     if (status == AS_EXIT_OK)
         status = ask(who, h, ids, !options->id);
+    if (status == AS_EXIT_OK && !alive)
+        status = as_report_code(who, ASQ_ENOENT, NULL,
+                                "worker '%s' has not been heard of for its lease time: it is dead, or "
+                                "stands still; it stops as soon as it goes on",
+                                options->id);
     if (status == AS_EXIT_OK && options->wait)
         status = wait_gone(who, h, ids, options->timeout_ms);
     if (status == AS_EXIT_OK)

@@ -9,11 +9,11 @@
 #include "client/admin.h"
 #include "client/remote.h"
 #include "redis/redis.h"
+#include "redis/script.h"
 #include "value/clock.h"
 #include "value/hash.h"
 
-enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10 };
-#define STOP_LIVES_MS "100000"
+enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10, MAX_LEASE_MS = 24 * 3600 * 1000 };
 
 struct ask {
     asq *h;
@@ -129,6 +129,8 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
     for (size_t i = 0; i < reply->elements; i++)
         if (reply->element[i]->type == REDIS_REPLY_STRING &&
+            strlen(reply->element[i]->str) == reply->element[i]->len &&
+            asq__utf8_valid(reply->element[i]->str, reply->element[i]->len) && /* else no id */
             asq_list_append(list, asq_value_stringn(reply->element[i]->str,
                                                     (size_t) reply->element[i]->len)) < 0)
             return out_of_memory(h);
@@ -152,7 +154,7 @@ static asq_value *field_value(const char *name, const char *text, size_t n)
     for (int i = 0; numbers[i]; i++)
         if (strcmp(name, numbers[i]) == 0)
             return asq_value_int(strtoll(text, NULL, 10));
-    return asq_value_stringn(text, n);
+    return asq__utf8_valid(text, n) ? asq_value_stringn(text, n) : asq_value_bytes(text, n);
 }
 
 static int take_hash(asq *h, const redisReply *reply, void *user)
@@ -187,12 +189,17 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
     if (!map)
         return out_of_memory(h);
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
+    /* What is no hash is no worker, and hides the others from nobody. */
     int rc = ask(h, 0, take_hash, map, 2, (const char *[]){ "HGETALL", key });
+    if (rc == ASQ_EREDIS && strstr(asq_errmsg(h), "WRONGTYPE"))
+        rc = 0;
     if (rc == 0)
         rc = ask(h, 0, take_int, &ttl, 2, (const char *[]){ "PTTL", key });
     if (rc == 0) {
         /* Each beat sets the hash's time to live; what has gone by of it is the age of the last one. */
         int64_t lease = asq_map_int(map, "lease_time_ms");
+        if (lease > MAX_LEASE_MS)
+            lease = 0; /* no worker says that */
         int64_t age = ttl >= 0 ? lease * HASH_LIVES_LEASES - ttl : INT64_MAX;
         if (asq_map_set(map, "id", asq_value_string(id)) < 0 ||
             asq_map_set(map, "alive", asq_value_bool(lease > 0 && age < lease)) < 0)
@@ -276,6 +283,8 @@ int asq_classes(asq *h, asq_value **ret)
         for (size_t k = 0; rc == 0 && k < asq_map_size(classes); k++) {
             const char *name;
             const asq_value *about = asq_map_at(classes, k, &name);
+            if (asq_value_type(about) != ASQ_MAP)
+                continue; /* somebody else's words */
             asq_value *known = asq_map_find(all, name);
             if (!known) {
                 if (asq_map_set(all, name, asq_value_copy(about)) < 0)
@@ -300,7 +309,7 @@ int asq_stop_worker(asq *h, const char *worker_id)
         return asq__null(h, "asq_stop_worker");
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
-    size_t n = strlen(worker_id), told = 0;
+    size_t n = strlen(worker_id), told = 0, listed = 0;
     int rc = asq__admin_check(h, "asq_stop_worker");
     if (rc == 0)
         rc = worker_ids(h, &ids);
@@ -311,17 +320,20 @@ int asq_stop_worker(asq *h, const char *worker_id)
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", id);
         if (strncmp(id, worker_id, n) != 0 || (id[n] != '\0' && id[n] != '.'))
             continue;
+        listed++;
         asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
-        rc = ask(h, 0, take_nothing, NULL, 4, (const char *[]){ "HSET", key, "stop", "1" });
-        if (rc ==
-            0) /* should its hash have expired at this instant, it is not to stay; a beat prolongs it */
-            rc =
-                ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PEXPIRE", key, STOP_LIVES_MS });
-        told++;
+        long long is_worker = 0;
+        rc = ask(h, 0, take_int, &is_worker, 4,
+                 (const char *[]){ "EVAL", asq__script_stop, "1", key });
+        told += is_worker == 1;
     }
     asq_value_free(ids);
     if (rc < 0)
         return rc;
+    if (listed && !told)
+        return asq__fail(h, ASQ_ENOENT,
+                         "worker '%s' is dead: it is listed, but has not been heard of for long",
+                         worker_id);
     if (!told)
         return asq__fail(h, ASQ_ENOENT, "there is no worker '%s'; there %s: %s", worker_id,
                          *names ? "are" : "is", *names ? names : "none at all");

@@ -86,6 +86,12 @@ static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
     }
 }
 
+/* Somebody has put an entry under the highest id of the stream. Its owner makes it anew, see claim.lua. */
+static bool is_out_of_ids(const redisReply *reply)
+{
+    return asq__reply_is_error(reply, NULL) && strstr(reply->str, "exhausted the last possible ID");
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -108,7 +114,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
             asq__redis_refused_string(e->redis, b->bytes.len);
             refuse_large(e, b, reply->str);
-        } else if (asq__reply_is_transient(reply) ||
+        } else if (asq__reply_is_transient(reply) || is_out_of_ids(reply) ||
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
              * accepted, so that it cannot be refused any more; and a method may have returned already. */

@@ -1,12 +1,19 @@
 -- claim.lua: takes a partition's lease, if it is still held as the claimer believes.
 --
--- KEYS: lease, jobs, attempts, dead, later, later:jobs. ARGV: the token that it must hold ('' for none), new owner, new token.
+-- KEYS: lease, jobs, attempts, dead, later, later:jobs, epoch. ARGV: the token that it must hold ('' for none), new owner, new
+-- token, the highest epoch that the claimer has heard of.
 -- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …), keys that
--- were set aside}, or {0, owner, token} of who holds it. Entries up to the last may have been begun by
--- somebody else.
+-- were set aside, entries given up}, or {0, owner, token} of who holds it. Entries up to the last may have been
+-- begun by somebody else.
 --
 -- A key that is of another type than it must be would keep everybody from the partition. It is renamed to
 -- NAME:aside, where people find it. What the partition had in it, it has lost before.
+--
+-- An epoch is a fencing token, and must be above every one that was ever given. It is kept in the lease, and
+-- once more beside it, because people delete leases; the claimer may know a later one still, when Redis has
+-- lost its last second; and it is never below the time in ms, which helps where nobody knows anything. So all
+-- of these would have to fail together with a clock that was put back.
+local LARGEST = 2 ^ 53 - 2 ^ 32 -- up to which a script counts exactly, with room
 local aside = {}
 
 -- A command that needs a key's type; nil: it has another one.
@@ -21,7 +28,51 @@ local function try(command, key, ...)
     aside[#aside + 1] = key
 end
 
-local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq') or { false, false, '?', false }
+-- What people have written into a number's place counts as 0.
+local function count(text)
+    local n = string.find(text or '', '^%d+$') and tonumber(text) or 0
+    return n < LARGEST and n or 0
+end
+
+-- Is it so near to the highest id of a stream that Redis soon takes nothing any more?
+local function is_last(id)
+    return string.find(id, '^18446744073709551615%-18446744073%d%d%d%d%d%d%d%d%d$') ~= nil
+end
+
+-- Makes the stream usable again: the entries under ids that leave no room become dead letters, the others keep
+-- their ids. Answers how many were given up.
+local function mend(jobs, dead)
+    local mended, from, given_up, kept = jobs .. ':mended', '-', 0, 0
+    redis.call('UNLINK', mended)
+    repeat
+        local page = redis.call('XRANGE', jobs, from, '+', 'COUNT', 500)
+        for _, entry in ipairs(page) do
+            local id, fields = entry[1], entry[2]
+            local known = { call = '?', batch = '' }
+            for i = 1, math.min(#fields, 64), 2 do
+                known[fields[i]] = fields[i + 1]
+            end
+            if is_last(id) or #fields > 4000 then
+                redis.call('XADD', dead, '*', 'call', known.call, 'id', '', 'reason',
+                    'it stood under an id behind which a stream has no room: ' .. id, 'attempts', 0,
+                    'worker', ARGV[2], 'batch', known.batch)
+                given_up = given_up + 1
+            else
+                redis.call('XADD', mended, id, unpack(fields))
+                kept = kept + 1
+            end
+        end
+        from = #page > 0 and '(' .. page[#page][1]
+    until #page < 500
+    if kept > 0 then
+        redis.call('RENAME', mended, jobs)
+    else
+        redis.call('UNLINK', jobs)
+    end
+    return given_up
+end
+
+local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq') or { false, false, false, false }
 if (held[1] or '') ~= ARGV[1] then
     return { 0, held[2] or '', held[1] or '' }
 end
@@ -30,11 +81,20 @@ local attempts = try('HGETALL', KEYS[3]) or {}
 try('XLEN', KEYS[4])
 try('ZCARD', KEYS[5])
 try('HLEN', KEYS[6])
+local beside = try('GET', KEYS[7])
 for _, key in ipairs(aside) do
     redis.call('RENAME', key, key .. ':aside')
 end
--- An epoch that is lost goes on from the time, which is above what any counter has come to.
-local epoch = (tonumber(held[3] or 0) or tonumber(redis.call('TIME')[1])) + 1
-local seq = tonumber(held[4]) or 0
-redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', epoch, 'seq', seq)
-return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside }
+local given_up = 0
+if last[1] and is_last(last[1][1]) then
+    given_up = mend(KEYS[2], KEYS[4])
+    last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+end
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local epoch = math.max(count(held[3]) + 1, count(beside or '') + 1, count(ARGV[4]) + 1, now_ms)
+local text = string.format('%.0f', epoch)
+local seq = count(held[4])
+redis.call('SET', KEYS[7], text)
+redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, 'seq', string.format('%.0f', seq))
+return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up }

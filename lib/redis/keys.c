@@ -102,6 +102,11 @@ size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *o
     return OF_PARTITION(k, partition, "attempts", out);
 }
 
+size_t asq__keys_epoch(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "epoch", out);
+}
+
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out)
 {
     return OF_PARTITION(k, partition, "dead", out);

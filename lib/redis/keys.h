@@ -32,6 +32,7 @@ size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_epoch(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);

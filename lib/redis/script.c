@@ -7,10 +7,12 @@
 
 #include "redis/scripts_gen.h"
 
+const char *const asq__script_bury = asq__lua_bury;
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_permit = asq__lua_permit;
 const char *const asq__script_send = asq__lua_send;
+const char *const asq__script_stop = asq__lua_stop;
 const char *const asq__script_taken = asq__lua_taken;
 const char *const asq__script_there = asq__lua_there;
 

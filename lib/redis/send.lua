@@ -8,8 +8,12 @@
 -- KEYS: lease and jobs of the agent's partition, jobs that it goes to. ARGV: token, the seq that the lease held
 -- at least; call and batch: the fields of the entry; id of the calling call's entry, or ''.
 -- Answer: the id of the entry, or the error FENCED.
-local held = redis.call('HMGET', KEYS[1], 'token', 'seq')
-if held[1] ~= ARGV[1] or tonumber(held[2] or '0') < tonumber(ARGV[2]) then
+local held = redis.pcall('HMGET', KEYS[1], 'token', 'seq')
+if held.err and not string.find(held.err, 'WRONGTYPE', 1, true) then
+    return held
+end
+-- What is no lease is nobody's, and a seq that is no number is no seq of an owner's.
+if held.err or held[1] ~= ARGV[1] or not ((tonumber(held[2]) or 0) >= tonumber(ARGV[2])) then
     return redis.error_reply('FENCED the lease of the calling agent\'s partition holds another token, or an older seq')
 end
 if ARGV[5] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[5], ARGV[5]) == 0 then

@@ -17,6 +17,8 @@
 #include "value/hash.h"
 #include "worker/process.h"
 
+#define LAST_IDS UINT64_C(18446744073000000000)
+
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
     struct asq__stream_id id;
@@ -574,11 +576,25 @@ static bool entry_id(const redisReply *reply, struct asq__stream_id *ret)
            asq__stream_id_parse(reply->element[0]->str, ret) == 0;
 }
 
+/* So near to the highest id of a stream that Redis soon takes nothing any more. The next claim gives up what
+ * stands there, see claim.lua. */
+static bool is_last(struct asq__stream_id id)
+{
+    return id.ms == UINT64_MAX && id.n >= LAST_IDS;
+}
+
+static const char last_text[] =
+    "an entry with the highest id that a stream can have stands in it: Redis takes no calls any more";
+
 void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
 {
     struct asq__stream_id id;
     if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
         return;
+    if (is_last(id)) {
+        asq__partition_doom_for(p, last_text);
+        return;
+    }
     p->read_to = id;
     take_in(p, id, reply, false, false);
 }
@@ -590,6 +606,10 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
     if (!entry_id(reply, &id))
         return true;
     *ret_id = id;
+    if (is_last(id)) {
+        asq__partition_doom_for(p, last_text);
+        return false;
+    }
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);
     if (!read_before)
         p->read_to = id;

@@ -19,6 +19,7 @@
 
 #include "redis/sync.h"
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "value/fd.h"
 #include "worker/place.h"
 #include "worker/process.h"
@@ -31,6 +32,9 @@ enum {
     BEAT_RETRY_MS = 200,
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     BEAT_TIMEOUT_MS = 5000,
+    MAX_LEASE_MS = 24 * 3600 * 1000,
+    BURY_LEASES = 3,        /* that a worker whose hash is gone has been dead */
+    BURY_LEASES_HASH = 20,  /* … whose hash stays though its beat does not move */
     MOVES_OF_LIFE = 2 /* of the beat of another process with the same id, for one that comes */
 };
 
@@ -40,6 +44,7 @@ struct peer {
     char *id;
     long long beat, before; /* … the one before that one */
     uint32_t capacity;
+    int64_t lease_time_ms; /* its own */
     int64_t moved_ms; /* when the beat was last seen to have moved */
     bool seen, listed, present, stopping;
 };
@@ -89,6 +94,9 @@ static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX])
 {
     asq__keys_worker(asq__redis_keys(m->w->redis), m->w->config.id, key);
 }
+
+/* The commands of a beat. */
+enum { BEAT_HASH, BEAT_COUNT, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
 
 static bool is_text(const redisReply *r, const char *text)
 {
@@ -161,6 +169,27 @@ static void tell_unreachable(struct asq__members *m, const char *why)
         asq__process_log(m->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
 }
 
+/* Somebody has written over what the beat needs. What is a hash, or a set, or a number no more is begun anew
+ * here, else the worker would be dead to the others for ever. Other refusals are none of that. */
+static void mend(struct asq__members *m, struct asq__sync *ctx, int part, const char *why)
+{
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
+    bool wrong_type = strncmp(why, "WRONGTYPE", 9) == 0;
+    hash_key(m, key);
+    asq__keys_workers(asq__redis_keys(m->w->redis), workers);
+    if (part == BEAT_COUNT && (strstr(why, "not an integer") || strstr(why, "overflow")))
+        freeReplyObject(asq__sync_cmd(ctx, "HSET %s beat 1", key));
+    else if (wrong_type && part == BEAT_LIST)
+        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", workers, workers));
+    else if (wrong_type && part == BEAT_HASH)
+        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
+    else
+        return;
+    asq__process_log(m->w, ASQ_LOG_ERROR,
+                     "somebody has written over %s, which is begun anew (what was there is %s): %s",
+                     part == BEAT_LIST ? workers : key, wrong_type ? "under NAME:aside" : "gone", why);
+}
+
 /* One beat on the thread's connection. False when it was not acknowledged. */
 static bool beat(struct asq__members *m, struct asq__sync *ctx)
 {
@@ -202,10 +231,13 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
     asq__sync_append(ctx, "HGET %s stop", key);
     bool ok = true, stop = false;
     long long now_beat = 0;
-    for (int i = 0; i < 5; i++) {
+    redisReply *refused[BEAT_PARTS] = { NULL };
+    for (int i = 0; i < BEAT_PARTS; i++) {
         redisReply *r = asq__sync_reply(ctx);
         if (!r) {
             tell_unreachable(m, asq__sync_why(ctx));
+            while (i--)
+                freeReplyObject(refused[i]);
             return false;
         }
         if (r->type == REDIS_REPLY_ERROR && sent - m->beat_told_ms >= TELL_MS) {
@@ -215,13 +247,21 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
                 r->str);
             m->beat_told_ms = sent;
         }
-        if (i == 1) {
+        if (i == BEAT_COUNT) {
             ok = r->type == REDIS_REPLY_INTEGER;
             now_beat = r->integer;
         }
-        if (i == 4 && r->type == REDIS_REPLY_STRING)
+        if (i == BEAT_STOP && r->type == REDIS_REPLY_STRING)
             stop = strcmp(r->str, "1") == 0;
-        freeReplyObject(r);
+        if (r->type == REDIS_REPLY_ERROR)
+            refused[i] = r;
+        else
+            freeReplyObject(r);
+    }
+    for (int i = 0; i < BEAT_PARTS; i++) {
+        if (refused[i])
+            mend(m, ctx, i, refused[i]->str);
+        freeReplyObject(refused[i]);
     }
     if (ok && !asq__members_beating(m))
         atomic_store(&m->resumed_ms, asq__now_ms());
@@ -386,6 +426,29 @@ static void add_live(struct asq__node *node, void *user)
     live->workers[live->n++].weight = p->capacity ? p->capacity : 1;
 }
 
+/* Dead workers are taken out of the set, where their ids would stay for ever. */
+static void bury(struct asq__node *node, void *user)
+{
+    struct asq__members *m = user;
+    struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    struct asq__redis *redis = m->w->redis;
+    int64_t now = asq__now_ms(), lease_ms = m->w->config.lease_time_ms;
+    char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], beat[24] = "";
+    if (p->lease_time_ms > lease_ms)
+        lease_ms = p->lease_time_ms;
+    if (!p->listed || !asq__members_beating(m) || strcmp(p->id, m->w->config.id) == 0 ||
+        now < overdue_ms(m, p) + (p->present ? BURY_LEASES_HASH : BURY_LEASES) * lease_ms)
+        return;
+    if (p->present)
+        snprintf(beat, sizeof beat, "%lld", p->beat);
+    asq__keys_workers(asq__redis_keys(redis), workers);
+    asq__keys_worker(asq__redis_keys(redis), p->id, key);
+    asq__process_log(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers", p->id);
+    asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers, key,
+                  p->id, beat, NULL);
+    p->moved_ms = now; /* should it still be listed: not at once again */
+}
+
 static void forget_unlisted(struct asq__node *node, void *user)
 {
     struct asq__members *m = user;
@@ -455,6 +518,7 @@ static void evaluate(struct asq__members *m)
 {
     struct asq__process *w = m->w;
     int64_t now = asq__now_ms();
+    asq__table_each(&m->peers, bury, m);
     asq__table_each(&m->peers, forget_unlisted, m);
     atomic_store(&m->partitions, (unsigned) asq__partitions_owned(w));
     if (w->stopping)
@@ -500,12 +564,21 @@ static void look_answered(struct asq__members *m)
     }
 }
 
+/* 0: it says none that can be. */
+static int64_t lease_time_of(const redisReply *text)
+{
+    int64_t ms = text->type == REDIS_REPLY_STRING ? strtoll(text->str, NULL, 10) : 0;
+    return ms > 0 && ms <= MAX_LEASE_MS ? ms : 0;
+}
+
 static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct peer *p = user;
     struct asq__members *m = p->members;
     (void) c;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+        p->present = false; /* no worker's hash: it hides the others from nobody */
+    } else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
         m->look_failed = true;
     } else {
         const redisReply *b = reply->element[0];
@@ -514,6 +587,7 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
             see_beat(p, strtoll(b->str, NULL, 10));
         if (reply->element[1]->type == REDIS_REPLY_STRING)
             p->capacity = (uint32_t) strtoul(reply->element[1]->str, NULL, 10);
+        p->lease_time_ms = lease_time_of(reply->element[3]);
         p->stopping = reply->element[2]->type == REDIS_REPLY_STRING &&
                       strcmp(reply->element[2]->str, "1") == 0;
     }
@@ -531,7 +605,7 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__partition *p = user;
     struct asq__members *m = p->w->members;
     (void) c;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         m->look_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
         if (asq__reply_is_error(reply,
                                 "WRONGTYPE")) { /* no lease: nobody holds it; see claim.lua */
@@ -542,6 +616,11 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     } else {
         replace(&p->seen_owner, reply->element[0]);
         replace(&p->seen_token, reply->element[1]);
+        const redisReply *epoch = reply->element[2];
+        const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
+        uint64_t number;
+        if (asq__decimal_read(&text, &number) && !*text)
+            asq__partition_note_epoch(p, number);
     }
     look_answered(m);
 }
@@ -577,6 +656,21 @@ static struct peer *list_peer(struct asq__members *m, const char *id)
     return p;
 }
 
+/* What no worker can be called. */
+static bool may_be_worker(const redisReply *id)
+{
+    return id->len > 0 && id->len < ASQ_MAX_ID + 16 && strlen(id->str) == id->len;
+}
+
+static void drop_member(struct asq__members *m, const redisReply *id)
+{
+    char key[ASQ__KEY_MAX];
+    asq__keys_workers(asq__redis_keys(m->w->redis), key);
+    const char *argv[] = { "SREM", key, id->str };
+    size_t lens[] = { 4, strlen(key), id->len };
+    asq__conn_argv(asq__redis_conn(m->w->redis, 0), NULL, NULL, 3, argv, lens);
+}
+
 static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__members *m = user;
@@ -599,16 +693,21 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     for (size_t i = 0; i < reply->elements; i++) {
         if (reply->element[i]->type != REDIS_REPLY_STRING)
             continue;
+        if (!may_be_worker(reply->element[i])) {
+            drop_member(m, reply->element[i]);
+            continue;
+        }
         struct peer *p = list_peer(m, reply->element[i]->str);
         asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
         if (p &&
-            asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping", NULL) == 0)
+            asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping",
+                          "lease_time_ms", NULL) == 0)
             m->answers++;
     }
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
         if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key,
-                          "owner", "token", NULL) == 0)
+                          "owner", "token", "epoch", NULL) == 0)
             m->answers++;
         else
             m->look_failed = true;

@@ -4,6 +4,7 @@
  * stopped, so their actors become orphans and go when they end, their effects unseen.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -102,11 +103,18 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 
+void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch)
+{
+    if (p->known_epoch < epoch && epoch < (uint64_t) 1 << 53) /* else it is none, see claim.lua */
+        p->known_epoch = epoch;
+}
+
 static void granted(struct asq__partition *p, const redisReply *reply)
 {
     struct asq__process *w = p->w;
     p->state = ASQ__PART_ACTIVE;
     p->epoch = (uint64_t) reply->element[1]->integer;
+    asq__partition_note_epoch(p, p->epoch);
     p->ownership++;
     p->seq = p->acked = (uint64_t) reply->element[2]->integer;
     p->inherited = (struct asq__stream_id){ 0, 0 };
@@ -114,6 +122,14 @@ static void granted(struct asq__partition *p, const redisReply *reply)
         asq__stream_id_parse(reply->element[3]->str, &p->inherited);
     take_attempts(p, reply->element[4]);
     tell_aside(p, reply->element[5]);
+    if (reply->element[6]->type == REDIS_REPLY_INTEGER && reply->element[6]->integer) {
+        atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
+        asq__process_log(
+            w, ASQ_LOG_ERROR,
+            "partition %u: %lld entries stood under the highest ids that a stream can have, behind which "
+            "Redis takes no calls: they are dead letters now, and the stream is made anew",
+            p->number, reply->element[6]->integer);
+    }
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
@@ -151,7 +167,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
             asq__redis_drop(w->redis, "Redis does not take claims");
             return;
         }
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 6 &&
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 7 &&
                reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
         granted(p, reply);
     } /* else somebody else was faster */
@@ -163,8 +179,8 @@ static void claim(struct asq__partition *p)
     struct asq__process *w = p->w;
     const struct asq__keys *keys = asq__redis_keys(w->redis);
     char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], dead[ASQ__KEY_MAX];
-    char later[ASQ__KEY_MAX], later_jobs[ASQ__KEY_MAX];
-    enum { KEYS = 6, ARGC = KEYS + 3 };
+    char later[ASQ__KEY_MAX], later_jobs[ASQ__KEY_MAX], epoch[ASQ__KEY_MAX], known[24];
+    enum { KEYS = 7, ARGC = KEYS + 4 };
     if (random_token(p->token) < 0)
         return;
     asq__keys_lease(keys, p->number, lease);
@@ -173,9 +189,19 @@ static void claim(struct asq__partition *p)
     asq__keys_dead(keys, p->number, dead);
     asq__keys_later(keys, p->number, later);
     asq__keys_later_jobs(keys, p->number, later_jobs);
-    const char *argv[ARGC] = {
-        lease, jobs, attempts, dead, later, later_jobs, p->seen_token ? p->seen_token : "", w->config.id, p->token
-    };
+    asq__keys_epoch(keys, p->number, epoch);
+    snprintf(known, sizeof known, "%llu", (unsigned long long) p->known_epoch);
+    const char *argv[ARGC] = { lease,
+                               jobs,
+                               attempts,
+                               dead,
+                               later,
+                               later_jobs,
+                               epoch,
+                               p->seen_token ? p->seen_token : "",
+                               w->config.id,
+                               p->token,
+                               known };
     if (asq__script_run(asq__redis_conn(w->redis, p->number),
                         asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
                         KEYS, ARGC - KEYS, argv) < 0)
@@ -271,7 +297,13 @@ void asq__partition_fence(struct asq__partition *p, const char *why)
 
 void asq__partition_doom(struct asq__partition *p)
 {
-    p->doomed = p->w->any_doomed = true;
+    asq__partition_doom_for(p, "out of memory");
+}
+
+void asq__partition_doom_for(struct asq__partition *p, const char *why)
+{
+    p->doomed = why;
+    p->w->any_doomed = true;
 }
 
 void asq__partitions_drop_doomed(struct asq__process *w)
@@ -279,8 +311,9 @@ void asq__partitions_drop_doomed(struct asq__process *w)
     w->any_doomed = false;
     for (uint32_t i = 0; i < w->nparts; i++)
         if (w->parts[i].doomed) {
-            w->parts[i].doomed = false;
-            asq__partition_fence(&w->parts[i], "out of memory");
+            const char *why = w->parts[i].doomed;
+            w->parts[i].doomed = NULL;
+            asq__partition_fence(&w->parts[i], why);
         }
 }
 

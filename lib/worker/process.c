@@ -471,9 +471,10 @@ static bool tear_down(struct asq__process *w)
     if (w->loop)
         while (take_handovers(w)) /* calls that have waited for Redis to take theirs */
             ;
+    /* Answers that are still to come are given up: their users must be there, the readers too. */
+    asq__redis_free(w->redis);
+    w->redis = NULL;
     asq__readers_release(w);
-    asq__redis_free(
-        w->redis); /* answers that are still to come are given up: their users must be there */
     asq__partitions_release(w);
     asq__members_free(w->members);
     asq__cmd_release(&w->commit_cmd);

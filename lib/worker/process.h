@@ -172,6 +172,7 @@ struct asq__partition {
     enum asq__part_state state;
     char token[ASQ__TOKEN_TEXT];
     uint64_t epoch;
+    uint64_t known_epoch; /* the highest that this process has heard of */
     /* Counts the claims of this process: an answer to what was asked under an earlier one means nothing.
      * Epochs do not tell, for a Redis that has lost its last second gives one twice. */
     uint64_t ownership;
@@ -201,7 +202,7 @@ struct asq__partition {
     struct asq__list commits; /* sent, or to be sent again, in order of seq */
     struct asq__list ready;   /* in process->ready while `open` has something */
     size_t in_flight;
-    bool doomed;               /* to be dropped at the end of the cycle */
+    const char *doomed;        /* why it is to be dropped at the end of the cycle; or NULL */
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* … and the question is on its way */
     struct asq__list held;     /* nested requests that wait for a commit */
@@ -373,6 +374,8 @@ void asq__partitions_drop(
 void asq__partitions_release(struct asq__process *w);
 /* If it is still held as was last seen. It may be a while: claims are spread over time. */
 void asq__partition_claim(struct asq__partition *p);
+/* Somebody has held it at that epoch. */
+void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch);
 void asq__partition_claim_not(struct asq__partition *p); /* if it has not left yet */
 /* Stops starting calls, and hands it back once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
@@ -380,6 +383,7 @@ void asq__partition_fence(struct asq__partition *p, const char *why);
 /* Memory is short: nothing that was not acknowledged counts, and whoever owns it next starts from Redis. At
  * the end of the cycle, for callers still hold what would be dropped. */
 void asq__partition_doom(struct asq__partition *p);
+void asq__partition_doom_for(struct asq__partition *p, const char *why); /* … for another reason */
 void asq__partitions_drop_doomed(struct asq__process *w);
 /* Something has ended: see whether a draining partition is empty. */
 void asq__partition_check_drained(struct asq__partition *p);

@@ -17,7 +17,7 @@
 enum { LONG_MS = 3600000, ROUNDS = 12 };
 
 /* EVALSHA with the keys and arguments of claim.lua. */
-static const char claim[] = "*12\r\n$7\r\nEVALSHA\r\n";
+static const char claim[] = "*14\r\n$7\r\nEVALSHA\r\n";
 
 static sup_redis *redis;
 static sup_proxy *proxy;

@@ -1,0 +1,177 @@
+/*
+ * check_members.c: the set of workers and their hashes, when some of them are dead, and when somebody has written
+ * strange things there.
+ */
+#include "load.h"
+#include "support/suite.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static sup_redis *redis;
+static asq *h;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 4");
+    h = load_open(sup_redis_url(redis));
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_redis_free(redis);
+}
+
+static pid_t worker(const char *id)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    options.id = id;
+    options.lease_time_ms = 300;
+    return load_worker(sup_redis_url(redis), &options);
+}
+
+static bool is_listed(const char *id)
+{
+    return sup_redis_int(redis, "SISMEMBER asq:{default}:workers %s", id) == 1;
+}
+
+static void check_serves(void)
+{
+    asq_agent *a;
+
+    ck_assert_int_eq(asq_create(h, "Counter", NULL, &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_agent_free(a);
+}
+
+START_TEST(a_dead_worker_leaves_the_set)
+{
+    pid_t keeps = worker("keeps"), dies = worker("dies");
+
+    sup_wait_until(is_listed("keeps.0") && is_listed("dies.0"));
+    load_worker_kill(dies);
+    sup_redis_do(redis, "SADD asq:{default}:workers ghost");
+    sup_wait_until(!is_listed("dies.0") && !is_listed("ghost"));
+    ck_assert(is_listed("keeps.0"));
+    load_worker_stop(keeps);
+}
+END_TEST
+
+/* One that was taken for dead, as it stood still for long, is listed again as soon as it goes on. */
+START_TEST(a_worker_that_comes_back_is_listed_again)
+{
+    pid_t keeps = worker("keeps"), stands = worker("stands");
+
+    sup_wait_until(is_listed("keeps.0") && is_listed("stands.0"));
+    load_signal(stands, SIGSTOP);
+    sup_wait_until(!is_listed("stands.0"));
+    load_signal(stands, SIGCONT);
+    sup_wait_until(is_listed("stands.0"));
+    load_worker_stop(stands);
+    check_serves();
+    load_worker_stop(keeps);
+}
+END_TEST
+
+START_TEST(who_never_was_there_is_not_stopped)
+{
+    pid_t w = worker("w");
+    const char *const argv[] = { sup_program("as-ctl"), "-u", sup_redis_url(redis), "stop", "ghost", "--wait",
+                                 NULL };
+    char *out, *err;
+
+    sup_wait_until(is_listed("w.0"));
+    sup_redis_do(redis, "SADD asq:{default}:workers ghost");
+    ck_assert_int_ne(sup_run(argv, &out, &err), 0);
+    ck_assert_str_eq(out, "");
+    ck_assert_msg(strstr(err, "ghost") != NULL, "%s", err);
+    free(out);
+    free(err);
+    ck_assert_int_eq(asq_stop_worker(h, "nobody"), ASQ_ENOENT);
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default}:worker:ghost"), 0);
+    load_worker_stop(w);
+}
+END_TEST
+
+static bool shows(const asq_value *list, const char *id)
+{
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const char *text = "";
+
+        asq_value_get_string(asq_map_get(asq_list_get(list, i), "id"), &text, NULL);
+        if (strcmp(text, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Members that no worker can be, keys of other types, fields that say nothing: the others are seen, serve, and can
+ * be stopped. */
+START_TEST(a_strange_member_does_not_hide_the_others)
+{
+    asq_value *list;
+    pid_t w;
+
+    sup_redis_do(redis, "SADD asq:{default}:workers string list odd classes %b", "\xff\xfe\0x", (size_t) 4);
+    sup_redis_do(redis, "SET asq:{default}:worker:string x");
+    sup_redis_do(redis, "RPUSH asq:{default}:worker:list x");
+    sup_redis_do(redis, "HSET asq:{default}:worker:odd beat x lease_time_ms 9223372036854775807 pid %b", "\xff", (size_t) 1);
+    sup_redis_do(redis, "HSET asq:{default}:worker:classes beat 1 classes %s", "{\"Counter\":7,\"x\":[]}");
+    w = worker("w");
+    check_serves();
+    ck_assert_int_eq(asq_workers(h, &list), 0);
+    ck_assert(shows(list, "w.0"));
+    asq_value_free(list);
+    ck_assert_int_eq(asq_classes(h, &list), 0);
+    ck_assert_int_eq(asq_map_int(asq_map_get(list, "Counter"), "workers"), 1);
+    asq_value_free(list);
+    sup_wait_until(!is_listed("string") && !is_listed("list"));
+    ck_assert_int_eq(asq_stop_worker(h, "w"), 0);
+    ck_assert_int_eq(load_worker_status(w), 0);
+}
+END_TEST
+
+static const char *const harms[] = {
+    "HSET asq:{default}:worker:w.0 beat text",
+    "HSET asq:{default}:worker:w.0 beat 9223372036854775807",
+    "SET asq:{default}:worker:w.0 x",
+    "SET asq:{default}:workers x",
+    "DEL asq:{default}:workers asq:{default}:worker:w.0",
+};
+
+START_TEST(a_worker_heals_what_its_heartbeat_needs)
+{
+    pid_t w = worker("w");
+
+    sup_wait_until(is_listed("w.0"));
+    sup_redis_do(redis, harms[_i]);
+    sup_wait_until(sup_redis_int(redis, "EVAL %s 2 asq:{default}:worker:w.0 asq:{default}:workers",
+                                 "local b = redis.pcall('HGET', KEYS[1], 'beat') "
+                                 "local s = redis.pcall('SISMEMBER', KEYS[2], 'w.0') "
+                                 "return s == 1 and type(b) == 'string' and string.find(b, '^%d+$') and #b < 10 "
+                                 "and 1 or 0") == 1);
+    check_serves();
+    load_worker_stop(w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("members");
+    TCase *t = tcase_create("members");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, a_dead_worker_leaves_the_set);
+    tcase_add_test(t, a_worker_that_comes_back_is_listed_again);
+    tcase_add_test(t, who_never_was_there_is_not_stopped);
+    tcase_add_test(t, a_strange_member_does_not_hide_the_others);
+    tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0, sizeof harms / sizeof harms[0]);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
