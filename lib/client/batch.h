@@ -140,6 +140,7 @@ void asq__engine_look_at_held(struct asq__engine *e);
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
 void asq__engine_send_ready(struct asq__engine *e);
+void asq__engine_close_open(struct asq__engine *e); /* all that are open become ready */
 /* Writes its marks anew: how old it is now, its number, whether it was sent before. */
 void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
 /* A job that needs no answer and no record: await, cancel, probe. */

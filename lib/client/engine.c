@@ -60,6 +60,36 @@ void asq__engine_down(struct asq__engine *e)
     asq__cmd_reset(&e->unlink);
 }
 
+static void end_batch(struct asq__node *node, void *user)
+{
+    struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
+    struct asq__engine *e = user;
+    if (b->state == ASQ__BATCH_FOREIGN)
+        asq__batch_fail(e, b, ASQ_EEXPIRED, "the namespace was made anew, and knows no such call");
+    else if (b->sent)
+        asq__batch_fail(e, b, ASQ_EUNKNOWN,
+                        "the namespace was made anew while the call was under way: whether it had run "
+                        "before is not known");
+    else
+        asq__batch_fail(e, b, ASQ_EREDIS,
+                        "the namespace was made anew, with other partitions: the call was not run");
+}
+
+void asq__engine_renew(struct asq__engine *e)
+{
+    asq__engine_close_open(e);
+    asq__table_each(&e->batches, end_batch, e);
+    free(e->open);
+    free(e->open_list);
+    free(e->ended);
+    e->open = NULL;
+    e->open_list = NULL;
+    e->ended = NULL;
+    e->partitions = 0;
+    if (asq__engine_open_tables(e) < 0)
+        asq__redis_drop(e->redis, "out of memory"); /* made when it is up again */
+}
+
 /* ---- life ---- */
 
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret)

@@ -58,6 +58,9 @@ void asq__engine_free(struct asq__engine *e);
 /* To be called by the owner of `redis`. */
 void asq__engine_up(struct asq__engine *e);
 void asq__engine_down(struct asq__engine *e);
+/* The namespace has another number of partitions now: it is another one. All calls under way end, and those to come
+ * find their partitions. */
+void asq__engine_renew(struct asq__engine *e);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 

@@ -107,6 +107,7 @@ void asq__engine_look_at_quiet(struct asq__engine *e)
             b->quiet_ms *= 2;
         b->look_at_ms = now + b->quiet_ms;
         asq__batch_look_up(e, b);
+        asq__redis_look_at_meta(e->redis); /* nobody may serve what the namespace was */
     }
 }
 

@@ -67,6 +67,26 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
         asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", text);
 }
 
+static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
+                         void *user)
+{
+    struct remote *r = user;
+    const char *ns = r->h->ns ? r->h->ns : "";
+    if (what != ASQ__NAMESPACE_OTHER) {
+        asq__log(r->h, ASQ_LOG_WARNING,
+                 "asq:{%s}:meta was gone, or said what cannot be; it says again that there are %u "
+                 "partitions",
+                 ns, before);
+        return;
+    }
+    asq__log(r->h, ASQ_LOG_WARNING,
+             "namespace '%s' has %u partitions now, not %u: somebody has made it anew. Calls under way end "
+             "in errors",
+             ns, asq__redis_partitions(redis), before);
+    r->h->partitions = asq__redis_partitions(redis);
+    asq__engine_renew(r->engine);
+}
+
 static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,
                     void *user)
 {
@@ -205,6 +225,10 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     res->refused = error ? error->code == ASQ_EBUSY : result->failure && result->failure->refused;
     if (res->unwatched)
         note_unwatched(res, result, error);
+    if (result && result->failure && result->failure->code == ASQ_EPROTO) {
+        struct remote *r = res->h->impl; /* have the partitions become others? */
+        asq__redis_look_at_meta(r->redis);
+    }
     if (result)
         asq__result_set_message(res, result);
     else
@@ -455,6 +479,7 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         .up = on_up,
         .down = on_down,
         .push = on_push,
+        .namespace_event = on_namespace,
         .user = r,
     };
     rc = asq__redis_new(&config, &r->redis, err, errlen);

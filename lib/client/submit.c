@@ -244,10 +244,15 @@ void asq__engine_send_ready(struct asq__engine *e)
     }
 }
 
-void asq__engine_send(struct asq__engine *e)
+void asq__engine_close_open(struct asq__engine *e)
 {
     while (e->opened)
         close_open(e, e->open_list[e->opened - 1]);
+}
+
+void asq__engine_send(struct asq__engine *e)
+{
+    asq__engine_close_open(e);
     asq__engine_send_ready(e);
 }
 

@@ -15,6 +15,7 @@
 
 #include "redis/permit.h"
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "value/error.h"
 
 enum { REPLY_TIMEOUT_MS = 30000 };
@@ -31,6 +32,9 @@ struct asq__redis {
     bool asking_time;
     bool meta_known;
     bool permitted; /* every command that a worker needs was tried */
+    bool looking;    /* at meta */
+    bool made_again; /* meta was gone, and is there again */
+    bool mending;    /* meta said what cannot be */
     bool up;
     uint32_t partitions;
     char policy[32];
@@ -216,10 +220,49 @@ void asq__redis_ask_policy(struct asq__redis *r)
         asq__conn_cmd(r->cmd, on_memory, r, "INFO", "memory", NULL);
 }
 
+/* ---- what the namespace is ---- */
+
+static void make_meta(struct asq__redis *r);
+
+static void tell(struct asq__redis *r, enum asq__namespace_event what, uint32_t before)
+{
+    if (r->config.namespace_event)
+        r->config.namespace_event(r, what, before, r->config.user);
+}
+
+/* A whole number from 1 to `most`; 0: it is none. */
+static uint32_t number_of(const redisReply *field, uint32_t most)
+{
+    const char *text = field->str;
+    uint64_t number;
+    if (!asq__decimal_read(&text, &number) || *text || number > most)
+        return 0;
+    return (uint32_t) number;
+}
+
+/* Somebody has written over the meta hash what cannot be. Who has served the namespace knows better. False: not
+ * this process, or it has not helped. */
+static bool mend_meta(struct asq__redis *r, bool wrong_type)
+{
+    char key[ASQ__KEY_MAX], aside[ASQ__KEY_MAX + 8];
+    if (!r->partitions || r->mending)
+        return false;
+    r->mending = true;
+    asq__keys_meta(&r->keys, key);
+    snprintf(aside, sizeof aside, "%s:aside", key);
+    if (wrong_type)
+        asq__conn_cmd(r->cmd, NULL, NULL, "RENAME", key, aside, NULL);
+    else
+        asq__conn_cmd(r->cmd, NULL, NULL, "HDEL", key, "format", "partitions", NULL);
+    make_meta(r);
+    return true;
+}
+
 static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
     char why[400];
+    r->looking = false;
     if (!reply)
         return;
     if (asq__reply_is_transient(reply)) {
@@ -227,35 +270,52 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
+        if (asq__reply_is_error(reply, "WRONGTYPE") && mend_meta(r, true))
+            return;
         snprintf(why, sizeof why, "reading asq:{%s}:meta: %s", r->config.ns, reply->str);
         refuse(r, ASQ_EREDIS, why);
         return;
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_STRING) {
+    bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+                 reply->element[0]->type == REDIS_REPLY_STRING &&
+                 reply->element[1]->type == REDIS_REPLY_STRING;
+    if (!whole && r->up) { /* it is gone */
+        make_meta(r);
+        return;
+    }
+    if (!whole) {
         snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: %s", r->config.ns,
                  *r->meta_error ? r->meta_error : "this Redis may be a read-only replica");
         refuse(r, ASQ_EREDIS, why);
         return;
     }
-    long format = strtol(reply->element[0]->str, NULL, 10);
-    long partitions = strtol(reply->element[1]->str, NULL, 10);
+    uint32_t format = number_of(reply->element[0], UINT32_MAX);
+    uint32_t partitions = number_of(reply->element[1], ASQ__MAX_PARTITIONS);
+    if ((!format || (format == ASQ__FORMAT_VERSION && !partitions)) && mend_meta(r, false))
+        return;
     if (format != ASQ__FORMAT_VERSION) {
         snprintf(why, sizeof why,
-                 "namespace '%s' has format %ld; this is asqueue %s with format %d", r->config.ns,
-                 format, ASQ_VERSION, ASQ__FORMAT_VERSION);
+                 "namespace '%s' has format %.40s; this is asqueue %s with format %d", r->config.ns,
+                 reply->element[0]->str, ASQ_VERSION, ASQ__FORMAT_VERSION);
         refuse(r, ASQ_EVERSION, why);
         return;
     }
-    if (partitions < 1 || partitions > (long) ASQ__MAX_PARTITIONS) {
-        snprintf(why, sizeof why, "asq:{%s}:meta says %ld partitions; 1 to %u are allowed",
-                 r->config.ns, partitions, ASQ__MAX_PARTITIONS);
+    if (!partitions) {
+        snprintf(why, sizeof why, "asq:{%s}:meta says %.40s partitions; 1 to %u are allowed",
+                 r->config.ns, reply->element[1]->str, ASQ__MAX_PARTITIONS);
         refuse(r, ASQ_EPROTO, why);
         return;
     }
-    r->partitions = (uint32_t) partitions;
+    uint32_t before = r->partitions;
+    r->partitions = partitions;
     r->meta_known = true;
+    if (before && before != partitions)
+        tell(r, ASQ__NAMESPACE_OTHER, before);
+    else if (r->mending)
+        tell(r, ASQ__NAMESPACE_MENDED, before);
+    else if (r->made_again)
+        tell(r, ASQ__NAMESPACE_MADE_AGAIN, before);
+    r->mending = r->made_again = false;
     check_up(r);
 }
 
@@ -288,16 +348,60 @@ static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user
         snprintf(r->meta_error, sizeof r->meta_error, "%s", reply->str);
 }
 
+static void on_partitions_set(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1 && r->partitions)
+        r->made_again = true;
+    on_meta_set(c, reply, user);
+}
+
+static void ask_meta(struct asq__redis *r)
+{
+    char key[ASQ__KEY_MAX];
+    asq__keys_meta(&r->keys, key);
+    r->looking =
+        asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
+}
+
+/* Each field, if there is none. One that was known before keeps its number of partitions: nobody has to begin
+ * anew then. */
+static void make_meta(struct asq__redis *r)
+{
+    char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
+    uint32_t n = r->partitions          ? r->partitions
+                 : r->config.partitions ? r->config.partitions
+                                        : ASQ__DEFAULT_PARTITIONS;
+    asq__keys_meta(&r->keys, key);
+    snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
+    snprintf(partitions, sizeof partitions, "%u", n);
+    snprintf(created, sizeof created, "%lld", (long long) time(NULL));
+    asq__conn_cmd(r->cmd, on_meta_set, r, "HSETNX", key, "format", format, NULL);
+    asq__conn_cmd(r->cmd, on_partitions_set, r, "HSETNX", key, "partitions", partitions, NULL);
+    asq__conn_cmd(r->cmd, on_meta_set, r, "HSETNX", key, "created", created, NULL);
+    ask_meta(r);
+    if (!r->looking)
+        asq__conn_drop(r->cmd, "out of memory");
+}
+
+void asq__redis_look_at_meta(struct asq__redis *r)
+{
+    if (r->up && !r->looking)
+        ask_meta(r);
+}
+
+void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
+{
+    (void) partition;
+    asq__scripts_load(r->cmd, &r->scripts);
+}
+
+/* ---- coming up ---- */
+
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
-    asq__keys_meta(&r->keys, key);
-    snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
-    snprintf(partitions, sizeof partitions, "%u",
-             r->config.partitions ? r->config.partitions : ASQ__DEFAULT_PARTITIONS);
-    snprintf(created, sizeof created, "%lld", (long long) time(NULL));
-    r->meta_known = false;
+    r->meta_known = r->looking = r->mending = r->made_again = false;
     r->permitted = !r->config.serves;
     r->meta_error[0] = '\0';
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
@@ -305,14 +409,12 @@ static void cmd_up(struct asq__conn *c, void *user)
     asq__redis_ask_time(r);
     rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
     rc |= asq__scripts_load(c, &r->scripts);
-    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "format", format, NULL);
-    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "partitions", partitions, NULL);
-    rc |= asq__conn_cmd(c, on_meta_set, r, "HSETNX", key, "created", created, NULL);
-    rc |= asq__conn_cmd(c, on_meta, r, "HMGET", key, "format", "partitions", NULL);
     if (r->config.serves)
         rc |= asq__permit_ask(c, &r->keys, on_permit, r);
     if (rc < 0)
         asq__conn_drop(c, "out of memory");
+    else
+        make_meta(r);
 }
 
 static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)

@@ -20,6 +20,13 @@
 
 struct asq__redis;
 
+/* What has become of the namespace since it was first seen. */
+enum asq__namespace_event {
+    ASQ__NAMESPACE_MADE_AGAIN, /* its meta hash was gone, and has been made with the same facts */
+    ASQ__NAMESPACE_MENDED,     /* its meta hash said what cannot be, and says the same as before */
+    ASQ__NAMESPACE_OTHER       /* it has another number of partitions now */
+};
+
 struct asq__redis_config {
     struct ev_loop *loop;
     const struct asq__url *url; /* outlives it */
@@ -36,6 +43,9 @@ struct asq__redis_config {
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */
     void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
+    /* before: the number of partitions that it had. OTHER comes before `up`. */
+    void (*namespace_event)(struct asq__redis *r, enum asq__namespace_event what, uint32_t before,
+                            void *user);
     /* TIME was answered, set_ms is by how far its clock was set since the last time; or NULL. */
     void (*time)(struct asq__redis *r, int64_t set_ms, void *user);
     void *user;
@@ -55,8 +65,13 @@ struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t part
 const struct asq__keys *asq__redis_keys(const struct asq__redis *r);
 const struct asq__url *asq__redis_url(const struct asq__redis *r);
 struct ev_loop *asq__redis_loop(const struct asq__redis *r);
-/* Valid from the first `up` on. */
+/* Valid from the first `up` on. Read whenever a connection comes up, … */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
+/* … and by this, when keys are gone or nobody answers: somebody may have flushed all, and others have made the
+ * namespace anew. */
+void asq__redis_look_at_meta(struct asq__redis *r);
+/* Redis has forgotten a script: all are loaded again. */
+void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition);
 /* maxmemory-policy as it was when the connection came up, or was last asked for; "" when Redis does not
  * tell. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);

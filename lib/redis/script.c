@@ -57,11 +57,6 @@ int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache)
     return asq__conn_cmd(c, on_evalsha, cache, "EVALSHA", no_script, "0", NULL);
 }
 
-void asq__script_forget(struct asq__script_cache *cache, enum asq__script script)
-{
-    cache->sha[script][0] = '\0';
-}
-
 void asq__script_eval(struct asq__cmd *cmd, const char *text, size_t nkeys)
 {
     asq__cmd_puts(cmd, "EVAL");

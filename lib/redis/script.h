@@ -1,7 +1,7 @@
 /*
  * script.h: the scripts (*.lua, embedded by the build) and how they are run: by EVALSHA once a
  * connection has loaded them, by EVAL before. A script that Redis has forgotten (SCRIPT FLUSH) answers
- * NOSCRIPT and changes nothing; asq__script_forget makes the next run carry its text again.
+ * NOSCRIPT and changes nothing; the next run carries its text again, until all are loaded once more.
  */
 #ifndef ASQ_REDIS_SCRIPT_H
 #define ASQ_REDIS_SCRIPT_H
@@ -38,7 +38,6 @@ const char *asq__script_text(enum asq__script script);
 /* Asks Redis to load all scripts, filling the cache as the answers come. The cache must outlive the
  * connection or be kept until its callbacks are through. */
 int asq__scripts_load(struct asq__conn *c, struct asq__script_cache *cache);
-void asq__script_forget(struct asq__script_cache *cache, enum asq__script script);
 
 /* Begins a command that runs a script: what is put next are its nkeys keys, then its arguments. */
 void asq__script_begin(struct asq__cmd *cmd, const struct asq__script_cache *cache,

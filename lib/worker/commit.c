@@ -646,8 +646,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
             refused_large(s);
         } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
-            asq__script_forget(asq__redis_scripts(w->redis, s->sections[0].part->number),
-                               ASQ__SCRIPT_COMMIT);
+            asq__redis_reload_scripts(w->redis, s->sections[0].part->number);
         } else if (s->n == 1 && concerns_one_partition(reply)) {
             asq__process_log_some(
                 w, ASQ_LOG_ERROR,

@@ -73,7 +73,7 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
     if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0)
         asq__partition_fence(p, "later.lua found another token in its lease");
     else if (asq__reply_is_error(reply, "NOSCRIPT"))
-        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_LATER);
+        asq__redis_reload_scripts(w->redis, p->number);
     else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
         asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
     else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {

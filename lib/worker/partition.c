@@ -158,7 +158,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
     if (!reply)
         return; /* whether it was granted shows at the next look */
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__script_forget(asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM);
+        asq__redis_reload_scripts(w->redis, p->number);
         asq__members_look(w->members);
     } else if (reply->type == REDIS_REPLY_ERROR) {
         asq__process_log_some(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
@@ -326,7 +326,7 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
     if (p->state != ASQ__PART_RELEASING)
         return;
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__script_forget(asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_RELEASE);
+        asq__redis_reload_scripts(p->w->redis, p->number);
         p->state = ASQ__PART_DRAINING;
         asq__partition_check_drained(p);
         return;

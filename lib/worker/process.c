@@ -282,12 +282,52 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- Redis ---- */
 
+/* Nothing of what this process holds is about the namespace that there is now. Its readers and partitions are as
+ * many as there were, and so is all that counts on them: so it begins again from the start. */
+static void start_anew(struct asq__process *w)
+{
+    if (w->ended)
+        return;
+    w->ended = true;
+    w->code = w->stopping ? 0 : ASQ__START_ANEW;
+    ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
+                         void *user)
+{
+    struct asq__process *w = user;
+    switch (what) {
+    case ASQ__NAMESPACE_MADE_AGAIN:
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "namespace '%s' was gone: somebody has flushed this Redis, or deleted asq:{%s}:meta. "
+                         "It is made again, with the %u partitions that it had",
+                         w->config.ns, w->config.ns, before);
+        break;
+    case ASQ__NAMESPACE_MENDED:
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "somebody had written over asq:{%s}:meta what cannot be; it says again that "
+                         "there are %u partitions",
+                         w->config.ns, before);
+        break;
+    case ASQ__NAMESPACE_OTHER:
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "namespace '%s' has %u partitions now, not %u: somebody has made it anew, or has "
+                         "changed asq:{%s}:meta. This process drops what it had, and starts anew",
+                         w->config.ns, asq__redis_partitions(redis), before, w->config.ns);
+        start_anew(w);
+        break;
+    }
+}
+
 static void on_up(struct asq__redis *redis, void *user)
 {
     struct asq__process *w = user;
     bool first = !w->parts;
     char text[ASQ__TROUBLE_TEXT] = "";
     (void) redis;
+    if (w->ended)
+        return;
     if (first && !w->config.was_up && !policy_is_safe(w)) {
         asq__process_fail(w, ASQ_EREDIS, policy_text, asq__redis_eviction_policy(w->redis));
         return;
@@ -436,6 +476,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
         .up = on_up,
         .down = on_down,
         .push = on_push,
+        .namespace_event = on_namespace,
         .time = on_redis_time,
         .user = w,
     };

@@ -359,6 +359,9 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                      struct asq__process **current, char *err, size_t errlen);
 /* From any thread or signal handler. */
 void asq__process_wake(struct asq__process *w);
+/* What asq__process_run gives when the namespace is another one than it was, with other partitions: the process
+ * is to be started anew. */
+enum { ASQ__START_ANEW = 1 };
 /* From any thread: gives the loop something to do, in the order of the calls. */
 void asq__process_hand_over(struct asq__process *w, struct asq__handover *h);
 bool asq__process_is_quiet(struct asq__process *w); /* on the loop: nothing is handed over */

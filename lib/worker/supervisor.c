@@ -31,7 +31,8 @@ enum {
     HEALTHY_MS = 10000,
     TICK_MS = 1000,
     ANNOUNCE_TIMEOUT_MS = 2000,
-    EXIT_CANNOT_GO_ON = 3
+    EXIT_CANNOT_GO_ON = 3,
+    EXIT_START_ANEW = 4
 };
 
 /* Shared with one child. */
@@ -180,7 +181,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     }
     c->shared->code = rc;
     snprintf(c->shared->why, sizeof c->shared->why, "%s", err);
-    _exit(EXIT_CANNOT_GO_ON);
+    _exit(rc == ASQ__START_ANEW ? EXIT_START_ANEW : EXIT_CANNOT_GO_ON);
 }
 
 /* ---- children ---- */
@@ -263,6 +264,12 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {
         c->done = true;
+        return;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_START_ANEW &&
+        c->shared->code == ASQ__START_ANEW) {
+        c->done = s->stopping;
+        c->start_at_ms = now;
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CANNOT_GO_ON && c->shared->code) {

@@ -1,0 +1,171 @@
+/*
+ * check_flush.c: somebody flushes the Redis of a namespace, or makes it anew, or changes what it is, while workers and
+ * clients know it: they go on with what there is then.
+ */
+#include "load.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PARTITIONS = 2, OTHERS = 5, CALLS = 20 };
+
+static sup_redis *redis;
+static asq *h;
+static char *log_path;
+static pid_t w;
+
+/* In the worker. */
+static void note(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(user, "a");
+
+    if (f) {
+        fprintf(f, "%d %s\n", (int) level, message);
+        fclose(f);
+    }
+}
+
+static bool has_logged(const char *part)
+{
+    char *text = sup_read_file(log_path);
+    bool has = strstr(text, part) != NULL;
+
+    free(text);
+    return has;
+}
+
+static void set_up(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    redis = sup_redis_start(NULL);
+    log_path = sup_path("worker.log");
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    options.id = "w";
+    options.processes = 2;
+    options.lease_time_ms = 500;
+    options.log = note;
+    options.log_user = log_path;
+    w = load_worker(sup_redis_url(redis), &options);
+    h = load_open(sup_redis_url(redis));
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    load_worker_stop(w);
+    sup_redis_free(redis);
+    free(log_path);
+}
+
+/* Calls to agents in all partitions. The first may tell that the namespace is another one, and has not run then. */
+static void check_serves(void)
+{
+    int64_t end = sup_now_ms() + sup_limit_ms();
+    asq_agent *a;
+    char id[32];
+
+    for (int i = 0; i < CALLS; i++) {
+        int rc = -1;
+
+        snprintf(id, sizeof id, "a%d", i);
+        while (rc < 0 && sup_now_ms() < end) {
+            asq_value *v = NULL;
+            int64_t n = 0;
+
+            if ((rc = asq_get_or_create(h, "Counter", id, asq_pack("{s:i}", "value", 0), &a)) < 0)
+                continue;
+            if ((rc = asq_call_wait(a, "add", &v, "[i]", 1)) == 0)
+                ck_assert_int_eq(asq_value_get_int(v, &n), 0);
+            asq_value_free(v);
+            asq_agent_free(a);
+        }
+        ck_assert_msg(rc == 0, "%s: %s: %s", id, asq_error_name(rc), asq_errmsg(h));
+    }
+}
+
+static const struct {
+    const char *script; /* KEYS[1]: meta */
+    int partitions;     /* afterwards */
+    const char *told;
+} harms[] = {
+    { "return redis.call('FLUSHALL')", PARTITIONS, "It is made again, with the 2 partitions" },
+    { "return redis.call('DEL', KEYS[1])", PARTITIONS, "It is made again, with the 2 partitions" },
+    { "return redis.call('SET', KEYS[1], 'x')", PARTITIONS, "2 partitions" },
+    { "return redis.call('HSET', KEYS[1], 'partitions', '0')", PARTITIONS, "what cannot be" },
+    { "return redis.call('HSET', KEYS[1], 'partitions', 'many')", PARTITIONS, "what cannot be" },
+    { "return redis.call('HSET', KEYS[1], 'format', 'x')", PARTITIONS, "what cannot be" },
+    { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)", OTHERS,
+      "has 5 partitions now, not 2" },
+    { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 1)", 1,
+      "has 1 partitions now, not 2" },
+};
+
+START_TEST(workers_and_clients_go_on_with_the_namespace_that_there_is)
+{
+    check_serves();
+    sup_redis_do(redis, "EVAL %s 1 asq:{default}:meta", harms[_i].script);
+    sup_wait_until(has_logged(harms[_i].told));
+    sup_wait_until(sup_redis_int(redis, "HEXISTS asq:{default}:meta partitions") == 1);
+    ck_assert_int_eq(sup_redis_int(redis, "EVAL %s 1 asq:{default}:meta",
+                                   "return tonumber(redis.call('HGET', KEYS[1], 'partitions'))"),
+                     harms[_i].partitions);
+    check_serves();
+}
+END_TEST
+
+/* Redis is another one after a while, with the namespace made by somebody else meanwhile. */
+START_TEST(a_namespace_that_was_made_anew_while_redis_was_away_is_served)
+{
+    check_serves();
+    sup_redis_kill(redis);
+    sup_redis_restart(redis);
+    sup_redis_do(redis, "EVAL %s 1 asq:{default}:meta",
+                 "redis.call('DEL', KEYS[1]) return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)");
+    sup_wait_until(has_logged("has 5 partitions now, not 2"));
+    check_serves();
+}
+END_TEST
+
+/* A format that is not understood is nobody's to write over: the worker says so, and waits. */
+START_TEST(a_worker_waits_while_the_format_is_another_one)
+{
+    check_serves();
+    sup_redis_do(redis, "HSET asq:{default}:meta format 9");
+    sup_wait_until(has_logged("namespace 'default' has format 9"));
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1");
+    check_serves();
+}
+END_TEST
+
+START_TEST(scripts_that_redis_has_forgotten_are_loaded_again)
+{
+    int64_t before;
+
+    check_serves();
+    sup_redis_do(redis, "SCRIPT FLUSH");
+    check_serves();
+    before = sup_redis_stat(redis, "commandstats", "cmdstat_evalsha:", "calls=");
+    check_serves();
+    ck_assert_int_ge(sup_redis_stat(redis, "commandstats", "cmdstat_evalsha:", "calls="), before + CALLS);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("flush");
+    TCase *t = tcase_create("flush");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_loop_test(t, workers_and_clients_go_on_with_the_namespace_that_there_is, 0,
+                        sizeof harms / sizeof harms[0]);
+    tcase_add_test(t, a_namespace_that_was_made_anew_while_redis_was_away_is_served);
+    tcase_add_test(t, a_worker_waits_while_the_format_is_another_one);
+    tcase_add_test(t, scripts_that_redis_has_forgotten_are_loaded_again);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
