@@ -136,19 +136,49 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
         batch_forget(e, b);
 }
 
-static void complete(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+/* Calls that are still to be told what they ended with. Who is told may abandon others, which are then neither
+ * told nor touched any more: so they are kept where asq__engine_abandon finds them. */
+struct asq__completing {
+    struct asq__call *rest;
+    struct asq__completing *outer;
+};
+
+static void begin(struct asq__batch *b, struct asq__completing *now, struct asq__call *calls)
 {
-    while (call) {
-        struct asq__call *next = call->next;
+    now->rest = calls;
+    now->outer = b->completing;
+    b->completing = now;
+}
+
+/* The batch is kept meanwhile (answers). */
+static void complete(struct asq__batch *b, struct asq__completing *now,
+                     const Asqueue__Result *result, const asq_error *error)
+{
+    struct asq__call *call;
+    while ((call = now->rest)) {
+        now->rest = call->next;
         call->batch = NULL;
         call->next = NULL;
         call->done(call, result, error);
-        call = next;
     }
+    b->completing = now->outer;
+}
+
+/* True: the call was among them. */
+static bool forget_completing(struct asq__batch *b, struct asq__call *call)
+{
+    for (struct asq__completing *now = b->completing; now; now = now->outer)
+        for (struct asq__call **at = &now->rest; *at; at = &(*at)->next)
+            if (*at == call) {
+                *at = call->next;
+                return true;
+            }
+    return false;
 }
 
 static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
 {
+    struct asq__completing theirs, own;
     struct asq__call *matching = NULL, **at = &b->foreign;
     while (*at) {
         struct asq__call *call = *at;
@@ -160,13 +190,14 @@ static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
             at = &call->next;
         }
     }
+    begin(b, &theirs, matching);
     if (result->index < b->n && b->calls[result->index]) {
-        struct asq__call *call = b->calls[result->index];
+        begin(b, &own, b->calls[result->index]);
         b->calls[result->index] = NULL;
         b->unfinished--;
-        complete(call, result, NULL);
+        complete(b, &own, result, NULL);
     }
-    complete(matching, result, NULL);
+    complete(b, &theirs, result, NULL);
 }
 
 static bool batch_is_finished(const struct asq__batch *b)
@@ -178,15 +209,16 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
 {
     asq_error error = { code, why, "", "", "", "", "" };
     b->answers++; /* keeps it while it calls out */
+    struct asq__completing now;
     for (size_t i = 0; i < b->n; i++) {
-        struct asq__call *call = b->calls[i];
+        begin(b, &now, b->calls[i]);
         b->calls[i] = NULL;
-        complete(call, NULL, &error);
+        complete(b, &now, NULL, &error);
     }
     b->unfinished = 0;
-    struct asq__call *foreign = b->foreign;
+    begin(b, &now, b->foreign);
     b->foreign = NULL;
-    complete(foreign, NULL, &error);
+    complete(b, &now, NULL, &error);
     asq__batch_settle(b, ASQ__REFUSED);
     b->keep = true; /* whatever there is, its TTL ends it */
     b->hold = false;
@@ -296,6 +328,11 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
     (void) e;
     if (!b)
         return;
+    if (forget_completing(b, call)) {
+        call->batch = NULL;
+        call->next = NULL;
+        return;
+    }
     bool own = call->index < b->n;
     struct asq__call **at = own ? &b->calls[call->index] : &b->foreign;
     while (*at && *at != call)

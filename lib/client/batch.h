@@ -70,6 +70,7 @@ struct asq__batch {
     struct asq__call **calls; /* [index] → who waits for it */
     struct asq__call *first;  /* is calls, as long as there is one */
     size_t n, cap, unfinished;
+    struct asq__completing *completing; /* those that are being told now; batch.c's */
     struct asq__call *foreign; /* who waits for what was not called here; chained by next */
     unsigned answers;          /* of Redis still to come for it */
     struct asq__guard *guard;  /* made inside a method; else NULL */

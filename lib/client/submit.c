@@ -393,8 +393,14 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
 
 /* An earlier run of the outer call, in this very process, has made it. Another worker may have run the
  * call in between, and sent the same. */
-static void take_over(struct asq__batch *b, const struct asq__nested_batch *nested)
+static void take_over(struct asq__engine *e, struct asq__batch *b, const struct asq__nested_batch *nested)
 {
+    if (!b->resent && b->state == ASQ__BATCH_READY) { /* as if it were sent for the first time */
+        size_t before = b->bytes.len;
+        asq__batch_mark_resent(&b->bytes);
+        b->bytes.error = 0;
+        e->backlog += b->bytes.len - before;
+    }
     b->resent = true;
     asq__batch_settle(b, ASQ__REFUSED);
     guard_set(b->guard, nested);
@@ -407,7 +413,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
     struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
     if (b && b->guard)
-        take_over(b, nested);
+        take_over(e, b, nested);
     if (b)
         return ASQ_EEXIST;
     if (e->backlog > MAX_BACKLOG)

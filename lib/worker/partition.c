@@ -254,6 +254,7 @@ static void drop_entry(struct asq__node *node, void *user)
         if (c->run)
             continue; /* an orphan: ends by itself */
         asq__list_del(&c->node);
+        asq__later_end(c); /* the entry may stay for another of its calls, and this one is not to begin */
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
         if (c->state != ASQ__CALL_FINISHED) {

@@ -97,8 +97,8 @@ static const struct {
     { "return redis.call('HSET', KEYS[1], 'partitions', '0')", PARTITIONS, "what cannot be" },
     { "return redis.call('HSET', KEYS[1], 'partitions', 'many')", PARTITIONS, "what cannot be" },
     { "return redis.call('HSET', KEYS[1], 'format', 'x')", PARTITIONS, "what cannot be" },
-    { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)", OTHERS,
-      "has 5 partitions now, not 2" },
+    { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)",
+      OTHERS, "has 5 partitions now, not 2" },
     { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 1)", 1,
       "has 1 partitions now, not 2" },
 };
@@ -122,8 +122,9 @@ START_TEST(a_namespace_that_was_made_anew_while_redis_was_away_is_served)
     check_serves();
     sup_redis_kill(redis);
     sup_redis_restart(redis);
-    sup_redis_do(redis, "EVAL %s 1 asq:{default}:meta",
-                 "redis.call('DEL', KEYS[1]) return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)");
+    sup_redis_do(
+        redis, "EVAL %s 1 asq:{default}:meta",
+        "redis.call('DEL', KEYS[1]) return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)");
     sup_wait_until(has_logged("has 5 partitions now, not 2"));
     check_serves();
 }
@@ -149,7 +150,8 @@ START_TEST(scripts_that_redis_has_forgotten_are_loaded_again)
     check_serves();
     before = sup_redis_stat(redis, "commandstats", "cmdstat_evalsha:", "calls=");
     check_serves();
-    ck_assert_int_ge(sup_redis_stat(redis, "commandstats", "cmdstat_evalsha:", "calls="), before + CALLS);
+    ck_assert_int_ge(sup_redis_stat(redis, "commandstats", "cmdstat_evalsha:", "calls="),
+                     before + CALLS);
 }
 END_TEST
 

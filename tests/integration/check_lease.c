@@ -50,8 +50,7 @@ static struct nested *nested_new(void)
 
     for (int i = 0; i < RELAYS; i++) {
         ck_assert_int_eq(asq_create(h, "Relay", NULL, &n->relay[i], NULL), 0);
-        ck_assert_int_eq(
-            asq_create(h, "Counter", NULL, &n->counter[i], "{s:i}", "value", 0), 0);
+        ck_assert_int_eq(asq_create(h, "Counter", NULL, &n->counter[i], "{s:i}", "value", 0), 0);
     }
     for (int i = 0; i < RELAYS; i++) {
         ck_assert_int_eq(asq_ready(n->relay[i], sup_limit_ms()), 0);
@@ -63,8 +62,8 @@ static struct nested *nested_new(void)
 static void nested_calls(struct nested *n)
 {
     for (int k = 0; k < CALLS_PER_ROUND * RELAYS; k++, n->n++)
-        ck_assert_int_eq(asq_call(n->relay[n->n % RELAYS], "call", &n->results[n->n],
-                                  "[a, s, [i]]", n->counter[n->n % RELAYS], "add", 1),
+        ck_assert_int_eq(asq_call(n->relay[n->n % RELAYS], "call", &n->results[n->n], "[a, s, [i]]",
+                                  n->counter[n->n % RELAYS], "add", 1),
                          0);
 }
 
@@ -192,7 +191,8 @@ START_TEST(a_lease_with_values_that_are_none_heals)
     ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
     last = epoch();
     for (int i = 0; i < PARTITIONS; i++)
-        sup_redis_do(redis, "HSET asq:{default.%d}:lease %s %s", i, values[_i].field, values[_i].value);
+        sup_redis_do(redis, "HSET asq:{default.%d}:lease %s %s", i, values[_i].field,
+                     values[_i].value);
     ck_assert_int_eq(asq_call_wait(agent, "add", NULL, "[i]", 1), 0);
     load_worker_stop(w);
     w = worker("w");
@@ -214,7 +214,10 @@ START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
     load_calls(l, 10);
     asq_poll(h, 0);
     for (p = 0; p < PARTITIONS; p++)
-        sup_redis_do(redis, "XADD asq:{default.%u}:jobs 18446744073709551615-18446744073709551615 call x batch y", p);
+        sup_redis_do(
+            redis,
+            "XADD asq:{default.%u}:jobs 18446744073709551615-18446744073709551615 call x batch y",
+            p);
     load_calls(l, 10);
     sup_wait_until(load_is_done(l));
     load_calls(l, 10);
@@ -236,7 +239,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, calls_take_effect_once_though_leases_are_harmed_under_load, 0, 3);
     tcase_add_test(t, an_epoch_never_goes_back);
-    tcase_add_loop_test(t, a_lease_with_values_that_are_none_heals, 0, sizeof values / sizeof values[0]);
+    tcase_add_loop_test(t, a_lease_with_values_that_are_none_heals, 0,
+                        sizeof values / sizeof values[0]);
     tcase_add_test(t, an_entry_with_the_highest_id_does_not_end_its_partition);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

@@ -80,8 +80,9 @@ END_TEST
 START_TEST(who_never_was_there_is_not_stopped)
 {
     pid_t w = worker("w");
-    const char *const argv[] = { sup_program("as-ctl"), "-u", sup_redis_url(redis), "stop", "ghost", "--wait",
-                                 NULL };
+    const char *const argv[] = {
+        sup_program("as-ctl"), "-u", sup_redis_url(redis), "stop", "ghost", "--wait", NULL
+    };
     char *out, *err;
 
     sup_wait_until(is_listed("w.0"));
@@ -116,11 +117,15 @@ START_TEST(a_strange_member_does_not_hide_the_others)
     asq_value *list;
     pid_t w;
 
-    sup_redis_do(redis, "SADD asq:{default}:workers string list odd classes %b", "\xff\xfe\0x", (size_t) 4);
+    sup_redis_do(redis, "SADD asq:{default}:workers string list odd classes %b", "\xff\xfe\0x",
+                 (size_t) 4);
     sup_redis_do(redis, "SET asq:{default}:worker:string x");
     sup_redis_do(redis, "RPUSH asq:{default}:worker:list x");
-    sup_redis_do(redis, "HSET asq:{default}:worker:odd beat x lease_time_ms 9223372036854775807 pid %b", "\xff", (size_t) 1);
-    sup_redis_do(redis, "HSET asq:{default}:worker:classes beat 1 classes %s", "{\"Counter\":7,\"x\":[]}");
+    sup_redis_do(redis,
+                 "HSET asq:{default}:worker:odd beat x lease_time_ms 9223372036854775807 pid %b",
+                 "\xff", (size_t) 1);
+    sup_redis_do(redis, "HSET asq:{default}:worker:classes beat 1 classes %s",
+                 "{\"Counter\":7,\"x\":[]}");
     w = worker("w");
     check_serves();
     ck_assert_int_eq(asq_workers(h, &list), 0);
@@ -149,11 +154,13 @@ START_TEST(a_worker_heals_what_its_heartbeat_needs)
 
     sup_wait_until(is_listed("w.0"));
     sup_redis_do(redis, harms[_i]);
-    sup_wait_until(sup_redis_int(redis, "EVAL %s 2 asq:{default}:worker:w.0 asq:{default}:workers",
-                                 "local b = redis.pcall('HGET', KEYS[1], 'beat') "
-                                 "local s = redis.pcall('SISMEMBER', KEYS[2], 'w.0') "
-                                 "return s == 1 and type(b) == 'string' and string.find(b, '^%d+$') and #b < 10 "
-                                 "and 1 or 0") == 1);
+    sup_wait_until(
+        sup_redis_int(
+            redis, "EVAL %s 2 asq:{default}:worker:w.0 asq:{default}:workers",
+            "local b = redis.pcall('HGET', KEYS[1], 'beat') "
+            "local s = redis.pcall('SISMEMBER', KEYS[2], 'w.0') "
+            "return s == 1 and type(b) == 'string' and string.find(b, '^%d+$') and #b < 10 "
+            "and 1 or 0") == 1);
     check_serves();
     load_worker_stop(w);
 }
@@ -171,7 +178,8 @@ int main(void)
     tcase_add_test(t, a_worker_that_comes_back_is_listed_again);
     tcase_add_test(t, who_never_was_there_is_not_stopped);
     tcase_add_test(t, a_strange_member_does_not_hide_the_others);
-    tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0, sizeof harms / sizeof harms[0]);
+    tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0,
+                        sizeof harms / sizeof harms[0]);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

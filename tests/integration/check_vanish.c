@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARTITIONS = 2, ACTORS = 12, ROUNDS = 60, CALLS = 24, KEPT = 4096 };
+enum { PARTITIONS = 2, ACTORS = 12, ROUNDS = 20, CALLS = 24, KEPT = 4096 };
 
 static sup_redis *redis;
 static asq *h;
@@ -36,6 +36,7 @@ static pid_t worker(void)
     options.processes = 2;
     options.partitions = PARTITIONS;
     options.lease_time_ms = 1000;
+    options.drain_timeout_ms = 3000; /* what waits for a call that is lost is not waited for */
     options.log = note;
     options.log_user = log_path;
     options.log_level = ASQ_LOG_WARNING;
@@ -74,7 +75,8 @@ static void make_agents(void)
         asq_agent_free(counters[i]);
         asq_agent_free(relays[i]);
         snprintf(id, sizeof id, "c%d", i);
-        ck_assert_int_eq(asq_get_or_create(h, "Counter", id, asq_pack("{s:i}", "value", 0), &counters[i]), 0);
+        ck_assert_int_eq(
+            asq_get_or_create(h, "Counter", id, asq_pack("{s:i}", "value", 0), &counters[i]), 0);
         snprintf(id, sizeof id, "r%d", i);
         ck_assert_int_eq(asq_get_or_create(h, "Relay", id, NULL, &relays[i]), 0);
     }
@@ -101,12 +103,15 @@ static void call_something(void)
     switch (dice(12)) {
     case 0: asq_call(c, dice(2) ? "add" : "add_blocking", &result, "[i]", 1); break;
     case 1: asq_call(r, "call", &result, "[a, s, [i]]", c, "add", 1); break;
-    case 2: asq_call(r, "call", &result, "[a, s, [i, i]]", s, "late", (int) dice(40), (int) dice(2)); break;
+    case 2:
+        asq_call(r, "call", &result, "[a, s, [i, i]]", s, "late", (int) dice(40), (int) dice(2));
+        break;
     case 3: asq_call(r, "outer", &result, "[a]", s); break;
     case 4: asq_call(r, "late", &result, "[i, i]", (int) dice(80), 0); break;
     case 5:
         if (nkept)
-            asq_call(c, "add", &result, "[r]", kept[dice((unsigned) nkept)]);
+            asq_call(c, "add", &result, "[r, r]", kept[dice((unsigned) nkept)],
+                     kept[dice((unsigned) nkept)]);
         break;
     case 6:
         list = asq_value_list();
@@ -152,9 +157,8 @@ static void do_harm(const char *fmt, ...)
 }
 
 /* The entry that has waited for the longest. */
-static const char take_first[] =
-    "local e = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1) "
-    "return e[1] and redis.call('XDEL', KEYS[1], e[1][1])";
+static const char take_first[] = "local e = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1) "
+                                 "return e[1] and redis.call('XDEL', KEYS[1], e[1][1])";
 
 enum { FLUSH, LEASES, KEYS, STREAMS, EVERYTHING };
 
@@ -167,14 +171,18 @@ static void harm(int what)
         what = (int) dice(EVERYTHING);
     switch (what) {
     case FLUSH: do_harm("FLUSHALL"); break;
-    case LEASES: do_harm(dice(2) ? "DEL asq:{default.%u}:lease" : "SET asq:{default.%u}:lease x", p); break;
+    case LEASES:
+        do_harm(dice(2) ? "DEL asq:{default.%u}:lease" : "SET asq:{default.%u}:lease x", p);
+        break;
     case KEYS:
         switch (dice(5)) {
         case 0: do_harm("DEL asq:{default.%u}:%s", p, kind); break;
         case 1: /* agents that are written over are left to people */
             do_harm("SET asq:{default.%u}:%s x", p, strcmp(kind, "agents") == 0 ? "lease" : kind);
             break;
-        case 2: do_harm("RENAME asq:{default.%u}:%s asq:{default.%u}:%s", p, kind, 1 - p, kind); break;
+        case 2:
+            do_harm("RENAME asq:{default.%u}:%s asq:{default.%u}:%s", p, kind, 1 - p, kind);
+            break;
         case 3: do_harm("DEL asq:{default}:%s", dice(2) ? "workers" : "worker:w.0"); break;
         default: do_harm("DEL asq:{default}:meta"); break;
         }
@@ -185,7 +193,8 @@ static void harm(int what)
         case 1: do_harm("XTRIM asq:{default.%u}:jobs MAXLEN 3", p); break;
         case 2: do_harm("RENAME asq:{default.%u}:jobs asq:{default.%u}:jobs", p, 1 - p); break;
         default:
-            freeReplyObject(sup_redis_reply(redis, "EVAL %s 1 asq:{default.%u}:jobs", take_first, p));
+            freeReplyObject(
+                sup_redis_reply(redis, "EVAL %s 1 asq:{default.%u}:jobs", take_first, p));
         }
     }
 }
@@ -257,6 +266,52 @@ START_TEST(a_worker_lives_on_whatever_vanishes_beneath_its_calls)
 }
 END_TEST
 
+/* Two callers' calls wait for one result; when it comes, the second ends together with the first, because another of
+ * its inputs has failed before. */
+START_TEST(a_call_that_ends_while_others_are_told_is_not_told)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[300];
+    pid_t w = worker();
+    asq_agent *agent, *same, *relay;
+    asq_result *fails, *late, *their_fails, *their_late, *first, *second;
+    asq *other;
+
+    options.partitions = PARTITIONS;
+    ck_assert_msg(asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+    ck_assert_msg(asq_open(sup_redis_url(redis), &options, &other, err, sizeof err) == 0, "%s",
+                  err);
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &agent, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_attach(other, "{one}", &same), 0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(asq_create(h, "Relay", NULL, &relay, NULL), 0);
+        ck_assert_int_eq(asq_call(relay, "late", &fails, "[i, i]", 50, 1), 0);
+        ck_assert_int_eq(asq_call(relay, "late", &late, "[i, i]", 100, 1), 0);
+        ck_assert_int_eq(asq_result_attach(other, asq_result_id(fails), &their_fails), 0);
+        ck_assert_int_eq(asq_result_attach(other, asq_result_id(late), &their_late), 0);
+        ck_assert_int_eq(asq_call(agent, "add", &first, "[r]", late), 0);
+        asq_poll(h, 20);
+        ck_assert_int_eq(asq_call(same, "add", &second, "[r, r]", their_fails, their_late), 0);
+        ck_assert_int_eq(asq_result_wait(second, sup_limit_ms()), ASQ_EINPUT);
+        ck_assert_int_eq(asq_result_wait(first, sup_limit_ms()), ASQ_EINPUT);
+        asq_result_free(first);
+        asq_result_free(second);
+        asq_result_free(fails);
+        asq_result_free(late);
+        asq_result_free(their_fails);
+        asq_result_free(their_late);
+        asq_agent_free(relay);
+    }
+    asq_agent_free(agent);
+    asq_agent_free(same);
+    asq_close(other);
+    asq_close(h);
+    load_worker_stop(w);
+    check_alive();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("vanish");
@@ -265,7 +320,9 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_loop_test(t, a_worker_lives_on_whatever_vanishes_beneath_its_calls, 0, EVERYTHING + 1);
+    tcase_add_loop_test(t, a_worker_lives_on_whatever_vanishes_beneath_its_calls, 0,
+                        EVERYTHING + 1);
+    tcase_add_test(t, a_call_that_ends_while_others_are_told_is_not_told);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
