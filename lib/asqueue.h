@@ -838,7 +838,9 @@ ASQ_API const char *asq_worker_errmsg(const asq_worker *w);
 ASQ_API void asq_worker_free(asq_worker *w);
 
 /* ------------------------------------------------------------------------------------------------
- * Looking at a deployment (what as-ctl shows). Not inside methods. The caller owns *ret.
+ * Looking at a deployment (what as-ctl shows). Not inside methods. The caller owns *ret. Each of these
+ * functions waits for Redis for the handle's timeout (asq_set_timeout), however many questions it asks:
+ * then ASQ_ETIMEOUT.
  */
 
 /* A round trip to Redis; *ret_ms (may be NULL) gets its time. */
@@ -849,8 +851,16 @@ ASQ_API int asq_ping(asq *h, double *ret_ms);
 ASQ_API int asq_workers(asq *h, asq_value **ret);
 /* A map: class name -> {doc, methods: [{name, params, flags, doc}], attributes: […], workers: n}. */
 ASQ_API int asq_classes(asq *h, asq_value **ret);
-/* A list of maps {id, class, partition}; class_name NULL: all. */
+/* A list of maps {id, class, partition}; class_name NULL: all. It holds all of them in memory, some 500
+ * bytes each; here the handle's timeout counts for each page that Redis gives. */
 ASQ_API int asq_agents(asq *h, const char *class_name, asq_value **ret);
+/* Calls fn with such a map (borrowed for the call), agent after agent as Redis has them, in memory that
+ * does not grow with their number. One that comes or goes meanwhile may be told or not, and one may be
+ * told twice. What fn returns ends it when it is not 0, and is returned. fn may not use the handle.
+ * timeout_ms: for all of them; a page of them is not waited for longer than the handle's timeout either.
+ * ASQ_ETIMEOUT, ASQ_EREDIS. */
+ASQ_API int asq_agents_each(asq *h, const char *class_name, int64_t timeout_ms,
+                            int (*fn)(const asq_value *agent, void *user), void *user);
 /* One agent's record: {id, class, version, partition, owner, args, state, state_bytes}. ASQ_ENOAGENT. */
 ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
 /* Tells a worker (its id, or that of one of its processes) to drain, hand over and end. ASQ_ENOENT

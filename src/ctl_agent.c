@@ -6,6 +6,8 @@
 
 #include "ctl.h"
 
+enum { AGENT_WIDTH = 36, CLASS_WIDTH = 20 };
+
 /* Waits for a new agent and prints its id. Frees the proxy. */
 static int print_new(struct as_ctl *ctl, asq_agent *agent)
 {
@@ -34,41 +36,76 @@ int as_ctl_create(void *program, int argc, char **argv)
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;
 }
 
-static int print_agents(struct as_ctl *ctl, const asq_value *list)
-{
-    static const struct as_column columns[] = { { "AGENT", false },
-                                                { "CLASS", false },
-                                                { "PARTITION", true } };
-    struct as_table *t;
+struct agents_output {
+    struct as_ctl *ctl;
+    size_t n;
+};
 
-    if (ctl->base.who.json)
-        return as_ctl_print(ctl, list);
-    if (asq_list_size(list) == 0)
-        return AS_EXIT_OK;
-    t = as_table_new(columns, 3);
-    for (size_t i = 0; i < asq_list_size(list); i++) {
-        const asq_value *agent = asq_list_get(list, i);
-        as_table_add(t, as_word(asq_map_get(agent, "id")));
-        as_table_add(t, as_word(asq_map_get(agent, "class")));
-        as_table_add(t, as_word(asq_map_get(agent, "partition")));
+/* A cell of a list that is printed as it comes, so that widths are not known. */
+static void print_cell(const char *text, int width)
+{
+    int pad = width - (int) as_text_width(text);
+
+    as_print_text(stdout, text, false);
+    printf("%*s", pad > 0 ? pad + 2 : 2, "");
+}
+
+static int print_agent(const asq_value *agent, void *user)
+{
+    struct agents_output *out = user;
+    struct as_ctl *ctl = out->ctl;
+    const char *id = "", *class_name = "";
+    char *text;
+
+    if (ferror(stdout)) /* nobody reads on */
+        return ASQ_ESYS;
+    if (ctl->base.who.json) {
+        if (asq_to_json(agent, 0, &text) < 0)
+            return ASQ_ENOMEM;
+        putchar(out->n++ ? ',' : '[');
+        as_print_json_text(stdout, text);
+        free(text);
+        return 0;
     }
-    return as_table_print(t, &ctl->base.who);
+    if (out->n++ == 0) {
+        print_cell("AGENT", AGENT_WIDTH);
+        print_cell("CLASS", CLASS_WIDTH);
+        puts("PARTITION");
+    }
+    asq_value_get_string(asq_map_get(agent, "id"), &id, NULL);
+    asq_value_get_string(asq_map_get(agent, "class"), &class_name, NULL);
+    print_cell(id, AGENT_WIDTH);
+    print_cell(class_name, CLASS_WIDTH);
+    printf("%9lld\n", (long long) asq_map_int(agent, "partition"));
+    return 0;
 }
 
 int as_ctl_agents(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *list;
-    int status = as_ctl_open(ctl);
+    struct agents_output out = { ctl, 0 };
+    int rc, status = as_ctl_open(ctl);
 
     (void) argc, (void) argv;
     if (status != AS_EXIT_OK)
         return status;
-    if (asq_agents(ctl->h, ctl->settings.class_name, &list) < 0)
+    rc = asq_agents_each(ctl->h, ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_agent,
+                         &out);
+    if (rc == ASQ_ESYS && ferror(stdout))
+        return AS_EXIT_OK; /* as_finish_output tells */
+    /* What was printed is no whole list: as JSON it stays without its end. */
+    if (rc < 0) {
+        if (out.n && ctl->base.who.json)
+            putchar('\n');
         return as_ctl_failed(ctl);
-    status = print_agents(ctl, list);
-    asq_value_free(list);
-    return status;
+    }
+    if (ctl->base.who.json)
+        puts(out.n ? "]" : "[]");
+    else if (out.n == 0)
+        as_note(&ctl->base.who, "no agents%s%s in namespace '%s'",
+                ctl->settings.class_name ? " of class " : "",
+                ctl->settings.class_name ? ctl->settings.class_name : "", asq_namespace(ctl->h));
+    return AS_EXIT_OK;
 }
 
 int as_ctl_show(void *program, int argc, char **argv)

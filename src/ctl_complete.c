@@ -4,19 +4,38 @@
  * before, the ids of the newest dead letters. Agents' ids are not offered: there may be a million of them. Whatever fails, fails
  * silently: somebody is typing.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctl.h"
+#include "value/escape.h"
 #include "workers.h"
 
 #define TIMEOUT_MS  1000
 #define MAX_LETTERS 50
 
+/* Names as people give them. What has a space, a quote or another character that a shell takes for
+ * more than itself, or begins like an option, may be in Redis, but is not offered to a shell. */
+static bool is_plain(const char *word)
+{
+    char out[ASQ__ESCAPE_MAX];
+    size_t n = strlen(word);
+
+    if (n == 0 || n > ASQ_MAX_ID || *word == '-')
+        return false;
+    for (const char *at = word, *was; was = at, *at;)
+        if (asq__escape_next(&at, ASQ__ESCAPE_LINE, out) != (size_t) (at - was) ||
+            (!(*was & 0x80) && !isalnum((unsigned char) *was) &&
+             !strchr("_.,:@%+/={}~^#![]-", *was)))
+            return false;
+    return true;
+}
+
 static void print_word(const char *word)
 {
-    as_print_text(stdout, word, false);
-    putchar('\n');
+    if (is_plain(word))
+        puts(word);
 }
 
 static asq *open_quietly(void)

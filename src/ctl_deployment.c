@@ -65,7 +65,7 @@ static void print_member(const asq_value *member, bool attribute)
 
     printf("  ");
     as_print_text(stdout, text ? text : "?", false);
-    pad = text && strlen(text) < 26 ? 26 - (int) strlen(text) : 1;
+    pad = text && as_text_width(text) < 26 ? 26 - (int) as_text_width(text) : 1;
     printf("%*s", pad, "");
     if (has_flag(member, "readonly"))
         printf("[readonly] ");

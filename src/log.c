@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "value/escape.h"
+
 #define MAX_LINE 8192 /* of text; longer messages are cut */
 
 static const char *const levels[] = { "error", "warning", "info", "debug" };
@@ -45,40 +47,47 @@ static void write_all(const char *line, size_t n)
     }
 }
 
-/* One line: control characters in messages (which may quote what came from outside) are shown. */
+/* One line: what could play with a terminal in messages (which may quote what came from outside) is
+ * shown. */
 static void write_text(const char *when, asq_log_level level, const char *message)
 {
     char line[MAX_LINE];
     size_t n = (size_t) snprintf(line, sizeof line, "%s %-7s ", when, levels[level]);
 
-    for (const unsigned char *s = (const unsigned char *) message; *s && n + 6 < sizeof line; s++) {
-        if (*s >= 0x20 && *s != 0x7f)
-            line[n++] = (char) *s;
-        else
-            n += (size_t) snprintf(line + n, sizeof line - n, "\\x%02x", *s);
-    }
+    while (*message && n + ASQ__ESCAPE_MAX + 1 < sizeof line)
+        n += asq__escape_next(&message, ASQ__ESCAPE_LINE, line + n);
     line[n++] = '\n';
     write_all(line, n);
+}
+
+/* All of a text in one of the forms; to be freed, NULL when memory is short. */
+static char *escaped(const char *text, enum asq__escape_form form)
+{
+    char *copy = malloc(strlen(text) * ASQ__ESCAPE_MAX + 2), *end = copy;
+
+    if (copy)
+        for (*end = '\0'; *text;)
+            end += asq__escape_next(&text, form, end);
+    return copy;
 }
 
 static bool write_json(const char *when, asq_log_level level, const char *message)
 {
     json_t *text = json_string(message), *object;
-    char *line;
+    char *plain, *line;
     size_t n;
 
     if (!text) { /* not UTF-8 */
-        char *copy = strdup(message);
-        for (char *p = copy; p && *p; p++)
-            if (*p & 0x80)
-                *p = '?';
+        char *copy = escaped(message, ASQ__ESCAPE_LINES);
         text = copy ? json_string(copy) : NULL;
         free(copy);
     }
     object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid",
                        (int) getpid(), "message", text); /* NULL makes it fail */
-    line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    plain = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
+    line = plain ? escaped(plain, ASQ__ESCAPE_JSON) : NULL;
+    free(plain);
     if (!line)
         return false;
     n = strlen(line);

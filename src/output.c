@@ -9,22 +9,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/escape.h"
+
 /* ---- Text ----------------------------------------------------------------------------------- */
+
+static void print_escaped(FILE *to, const char *text, enum asq__escape_form form)
+{
+    char out[ASQ__ESCAPE_MAX];
+
+    while (*text) {
+        size_t n = asq__escape_next(&text, form, out);
+        fwrite(out, 1, n, to);
+    }
+}
 
 void as_print_text(FILE *to, const char *text, bool lines)
 {
-    const unsigned char *s = (const unsigned char *) text;
+    print_escaped(to, text, lines ? ASQ__ESCAPE_LINES : ASQ__ESCAPE_LINE);
+}
 
-    for (; *s; s++) {
-        if ((*s < 0x20 && !(lines && *s == '\n')) || *s == 0x7f) {
-            fprintf(to, "\\x%02x", *s);
-        } else if (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) { /* U+0080 to U+009F */
-            fprintf(to, "\\x%02x", s[1]);
-            s++;
-        } else {
-            putc(*s, to);
-        }
+void as_print_json_text(FILE *to, const char *text)
+{
+    print_escaped(to, text, ASQ__ESCAPE_JSON);
+}
+
+size_t as_text_width(const char *text)
+{
+    char out[ASQ__ESCAPE_MAX];
+    size_t width = 0;
+
+    while (*text) {
+        size_t n = asq__escape_next(&text, ASQ__ESCAPE_LINE, out);
+        width += *out & 0x80 ? 1 : n; /* itself, or the ASCII that stands for it */
     }
+    return width;
 }
 
 /* ---- Failures ------------------------------------------------------------------------------- */
@@ -42,20 +60,19 @@ static const char *code_name(int code, char *buf, size_t n)
     return buf;
 }
 
-/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as far as it
- * is. */
+/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as it is on a
+ * terminal. */
 static asq_value *text_value(const char *s)
 {
     asq_value *v;
-    char *copy;
+    char *copy, *end;
 
     if (!s || !*s)
         return asq_value_null();
-    if ((v = asq_value_string(s)) || !(copy = strdup(s)))
+    if ((v = asq_value_string(s)) || !(copy = malloc(strlen(s) * ASQ__ESCAPE_MAX + 1)))
         return v;
-    for (char *p = copy; *p; p++)
-        if (*p & 0x80)
-            *p = '?';
+    for (end = copy; *s;)
+        end += asq__escape_next(&s, ASQ__ESCAPE_LINES, end);
     v = asq_value_string(copy);
     free(copy);
     return v;
@@ -91,8 +108,10 @@ static bool error_json(const char *code, const asq_error *e)
     char *text = NULL;
     bool done = v && asq_to_json(v, 0, &text) == 0;
 
-    if (done)
-        fprintf(stderr, "%s\n", text);
+    if (done) {
+        as_print_json_text(stderr, text);
+        putc('\n', stderr);
+    }
     free(text);
     asq_value_free(v);
     return done;
@@ -187,7 +206,8 @@ int as_print_json(const struct as_reporter *who, const asq_value *v, bool indent
     if (rc < 0)
         return as_report_code(who, rc, NULL, "the value cannot be written as JSON: %s",
                               asq_strerror(rc));
-    puts(text);
+    as_print_json_text(stdout, text);
+    putchar('\n');
     free(text);
     return AS_EXIT_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * output.h: how both programs print: results and tables to stdout, failures to stderr, all of it
  * as JSON when that was asked for. What comes from elsewhere (ids, messages) cannot play with
- * the terminal: control characters are shown, not sent.
+ * the terminal: control characters and the like are shown, not sent.
  */
 #ifndef ASQ_SRC_OUTPUT_H
 #define ASQ_SRC_OUTPUT_H
@@ -34,8 +34,13 @@ void as_note(const struct as_reporter *who, const char *fmt, ...) ASQ_PRINTF(2, 
 int as_print_json(const struct as_reporter *who, const asq_value *v, bool indented);
 /* The same for a value that is taken; NULL means that memory was short. */
 int as_print_json_own(const struct as_reporter *who, asq_value *v);
-/* Text with control characters as \xNN; line feeds are left when `lines`. */
+/* Text with what could play with a terminal shown (value/escape.h); line feeds are left when
+ * `lines`. */
 void as_print_text(FILE *to, const char *text, bool lines);
+/* The same for a text that is JSON, which it stays, with the same meaning. */
+void as_print_json_text(FILE *to, const char *text);
+/* The characters that as_print_text makes of a line. */
+size_t as_text_width(const char *text);
 /* Last of all: what is still to be written may fail too. Gives status, or AS_EXIT_FAILED. */
 int as_finish_output(const struct as_reporter *who, int status);
 

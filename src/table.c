@@ -18,16 +18,6 @@ struct as_table {
     bool failed; /* memory was short */
 };
 
-/* Characters, as far as UTF-8 tells; as_print_text makes four of a control character. */
-static size_t width_of(const char *text)
-{
-    size_t n = 0;
-
-    for (const unsigned char *s = (const unsigned char *) text; *s; s++)
-        n += *s < 0x20 || *s == 0x7f ? 4 : (*s & 0xc0) != 0x80;
-    return n;
-}
-
 struct as_table *as_table_new(const struct as_column *columns, size_t n)
 {
     struct as_table *t = n <= MAX_COLUMNS ? calloc(1, sizeof *t) : NULL;
@@ -37,7 +27,7 @@ struct as_table *as_table_new(const struct as_column *columns, size_t n)
     t->columns = columns;
     t->ncolumns = n;
     for (size_t i = 0; i < n; i++)
-        t->widths[i] = width_of(columns[i].title);
+        t->widths[i] = as_text_width(columns[i].title);
     return t;
 }
 
@@ -63,7 +53,7 @@ void as_table_add(struct as_table *t, char *text)
         t->room = room;
     }
     column = t->ncells % t->ncolumns;
-    width = width_of(text);
+    width = as_text_width(text);
     if (width > t->widths[column])
         t->widths[column] = width;
     t->cells[t->ncells++] = text;
@@ -71,7 +61,7 @@ void as_table_add(struct as_table *t, char *text)
 
 static void print_cell(const struct as_table *t, size_t column, const char *text)
 {
-    size_t width = width_of(text);
+    size_t width = as_text_width(text);
     int pad = width < t->widths[column] ? (int) (t->widths[column] - width) : 0;
     bool last = column + 1 == t->ncolumns;
 

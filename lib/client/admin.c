@@ -13,11 +13,18 @@
 #include "value/clock.h"
 #include "value/hash.h"
 
-enum { SCAN_COUNT = 500, HASH_LIVES_LEASES = 10, MAX_LEASE_MS = 24 * 3600 * 1000 };
+enum { HASH_LIVES_LEASES = 10, MAX_LEASE_MS = 24 * 3600 * 1000 };
 
+static int out_of_memory(asq *h)
+{
+    return asq__fail(h, ASQ_ENOMEM, "out of memory");
+}
+
+/* One sending of a question. The connection answers each exactly once, at the latest when it ends; an answer that
+ * came too late for its asker frees this. */
 struct ask {
     asq *h;
-    const struct asq__question *q;
+    struct asq__question *q; /* NULL: nobody waits for the answer any more */
     bool done;
     int rc;
 };
@@ -29,16 +36,28 @@ static const char *key_of(const struct asq__question *q)
     return q->argc > at ? q->argv[at] : q->argv[0];
 }
 
+static bool begins_with(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct ask *a = user;
     (void) c;
+    if (!a->q) {
+        free(a);
+        return;
+    }
     a->done = true;
     if (!reply)
         a->rc = ASQ_ECONN;
-    else if (reply->type == REDIS_REPLY_ERROR)
+    else if (reply->type == REDIS_REPLY_ERROR) {
+        a->q->denied =
+            begins_with(reply->str, "NOPERM") || begins_with(reply->str, "ERR unknown command");
+        a->q->wrong_type = begins_with(reply->str, "WRONGTYPE");
         a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s: %s", key_of(a->q), reply->str);
-    else
+    } else
         a->rc = a->q->take(a->h, reply, a->q->user);
 }
 
@@ -49,42 +68,71 @@ int asq__admin_check(asq *h, const char *what)
     if (h->mode != &asq__remote_mode)
         return asq__fail(h, ASQ_ENOTSUP, "%s is not possible %s", what,
                          h->in_method ? "inside a method" : "in local mode");
+    h->admin_until_ms = asq__deadline_ms(h->timeout_ms);
     return asq__remote_ready(h);
+}
+
+void asq__admin_extend(asq *h, int64_t deadline_ms)
+{
+    h->admin_until_ms = asq__deadline_ms(h->timeout_ms);
+    if (h->admin_until_ms > deadline_ms)
+        h->admin_until_ms = deadline_ms;
+}
+
+static int too_late(asq *h)
+{
+    return asq__fail(h, ASQ_ETIMEOUT, "Redis did not answer in time");
+}
+
+/* Sends once and waits. ASQ_ECONN: no answer will come, and there is time to ask again. */
+static int ask_once(asq *h, struct asq__question *q)
+{
+    struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), q->partition);
+    struct ask *a;
+    int rc;
+    if (!asq__redis_is_up(asq__remote_redis(h)))
+        return ASQ_ECONN;
+    if (!(a = calloc(1, sizeof *a)))
+        return out_of_memory(h);
+    a->h = h;
+    a->q = q;
+    if (asq__conn_argv(conn, on_answer, a, q->argc, q->argv, q->lens) < 0) {
+        free(a);
+        return ASQ_ECONN;
+    }
+    q->sent++;
+    asq__conn_flush(conn);
+    while (
+        !a->done) { /* ends: with the answer, when the connection is given up, or when the time is up */
+        int64_t left = h->admin_until_ms - asq__now_ms();
+        if (left <= 0) {
+            a->q = NULL;
+            return too_late(h);
+        }
+        asq__remote_pump(h, left < 100 ? left : 100);
+    }
+    rc = a->rc;
+    free(a);
+    return rc;
 }
 
 int asq__admin_ask(asq *h, struct asq__question *q)
 {
-    struct ask a = { h, q, false, 0 };
-    int64_t deadline = asq__deadline_ms(h->timeout_ms);
-    for (;;) {
-        struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), q->partition);
-        a.done = false;
-        a.rc = 0;
-        if (asq__redis_is_up(asq__remote_redis(h)) &&
-            asq__conn_argv(conn, on_answer, &a, q->argc, q->argv, q->lens) == 0) {
-            q->sent++;
-            asq__conn_flush(conn);
-            while (!a.done) /* ends: with the answer, or when the connection is given up */
-                asq__remote_pump(h, 100);
-            if (a.rc != ASQ_ECONN)
-                return a.rc;
-        }
-        if (asq__now_ms() >= deadline)
-            return asq__fail(h, ASQ_ETIMEOUT, "Redis did not answer in time");
+    q->denied = q->wrong_type = false;
+    while (asq__now_ms() < h->admin_until_ms) {
+        int rc = ask_once(h, q);
+        if (rc != ASQ_ECONN)
+            return rc;
         asq__remote_pump(h, 50);
     }
+    return too_late(h);
 }
 
 static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                void *user, int argc, const char *const *argv)
 {
-    struct asq__question q = { partition, take, user, argc, argv, NULL, 0 };
+    struct asq__question q = { partition, take, user, argc, argv, NULL, 0, false, false };
     return asq__admin_ask(h, &q);
-}
-
-static int out_of_memory(asq *h)
-{
-    return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
 /* ---- ping ---- */
@@ -343,70 +391,116 @@ int asq_stop_worker(asq *h, const char *worker_id)
 
 /* ---- agents ---- */
 
+enum { SCAN_COUNT = 500, SCAN_BYTES = 1 << 20 };
+
 struct scan {
     const char *class_name;
+    int (*fn)(const asq_value *agent, void *user);
+    void *user;
     uint32_t partition;
-    asq_value *list;
+    size_t records, bytes; /* of the last page */
+    bool stopped;          /* fn has returned something */
     char cursor[32];
 };
+
+static int take_agent(asq *h, struct scan *s, const redisReply *id, const redisReply *bytes)
+{
+    struct asq__arena arena;
+    Asqueue__AgentRecord *record;
+    const char *class_name = "?";
+    int rc = 0;
+    asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
+    if (asq__record_decode(bytes->str, (size_t) bytes->len, &arena, &record, NULL, 0) == 0)
+        class_name = record->class_name;
+    if (!s->class_name || strcmp(s->class_name, class_name) == 0) {
+        asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
+                                    "partition", (int64_t) s->partition);
+        rc = agent ? s->fn(agent, s->user) : out_of_memory(h);
+        s->stopped = agent && rc != 0;
+        asq_value_free(agent);
+    }
+    asq__arena_release(&arena);
+    return rc;
+}
 
 static int take_scan(asq *h, const redisReply *reply, void *user)
 {
     struct scan *s = user;
+    int rc = 0;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
         reply->element[1]->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered HSCAN with something else");
     snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
     const redisReply *pairs = reply->element[1];
-    for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
+    for (size_t i = 0; rc == 0 && i + 1 < pairs->elements; i += 2) {
         const redisReply *id = pairs->element[i], *bytes = pairs->element[i + 1];
-        struct asq__arena arena;
-        Asqueue__AgentRecord *record;
-        const char *class_name = "?";
-        if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING ||
-            !asq__utf8_valid(id->str, (size_t) id->len))
+        if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING)
             continue;
-        asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
-        if (asq__record_decode(bytes->str, (size_t) bytes->len, &arena, &record, NULL, 0) == 0)
-            class_name = record->class_name;
-        int rc = 0;
-        if (!s->class_name || strcmp(s->class_name, class_name) == 0) {
-            asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
-                                        "partition", (int64_t) s->partition);
-            rc = asq_list_append(s->list, agent);
-        }
-        asq__arena_release(&arena);
-        if (rc < 0)
-            return out_of_memory(h);
+        s->records++;
+        s->bytes += (size_t) bytes->len;
+        if (!memchr(id->str, '\0', (size_t) id->len) && asq__utf8_valid(id->str, (size_t) id->len))
+            rc = take_agent(h, s, id, bytes);
     }
-    return 0;
+    return rc;
+}
+
+/* One partition's, in pages that Redis makes of some SCAN_BYTES, as far as the last page tells. */
+static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
+{
+    char key[ASQ__KEY_MAX], count[16];
+    size_t wanted = 16;
+    int rc;
+    asq__keys_agents(asq__redis_keys(asq__remote_redis(h)), s->partition, key);
+    strcpy(s->cursor, "0");
+    do {
+        snprintf(count, sizeof count, "%zu", wanted);
+        s->records = s->bytes = 0;
+        asq__admin_extend(h, deadline_ms);
+        rc = ask(h, s->partition, take_scan, s, 5,
+                 (const char *[]){ "HSCAN", key, s->cursor, "COUNT", count });
+        if (s->records) {
+            wanted = SCAN_BYTES / (s->bytes / s->records + 1);
+            wanted = wanted < 1 ? 1 : wanted > SCAN_COUNT ? SCAN_COUNT : wanted;
+        }
+    } while (rc == 0 && strcmp(s->cursor, "0") != 0);
+    return rc;
+}
+
+int asq_agents_each(asq *h, const char *class_name, int64_t timeout_ms,
+                    int (*fn)(const asq_value *agent, void *user), void *user)
+{
+    struct scan s = { .class_name = class_name, .fn = fn, .user = user };
+    int64_t deadline_ms = asq__deadline_ms(timeout_ms);
+    int rc;
+    if (!h || !fn)
+        return asq__null(h, "asq_agents_each");
+    rc = asq__admin_check(h, "asq_agents_each");
+    for (; rc == 0 && s.partition < h->partitions; s.partition++)
+        rc = scan_partition(h, &s, deadline_ms);
+    /* What fn calls may have failed otherwise than what it returns. */
+    if (s.stopped && rc < 0)
+        asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
+                  asq_strerror(rc));
+    return rc;
+}
+
+static int append_agent(const asq_value *agent, void *user)
+{
+    return asq_list_append(user, asq_value_copy(agent));
 }
 
 int asq_agents(asq *h, const char *class_name, asq_value **ret)
 {
     if (!h || !ret)
         return asq__null(h, "asq_agents");
-    char key[ASQ__KEY_MAX], count[16];
-    struct scan s = { .class_name = class_name };
-    int rc = asq__admin_check(h, "asq_agents");
+    asq_value *list = asq_value_list();
+    int rc = list ? asq_agents_each(h, class_name, ASQ_FOREVER, append_agent, list)
+                  : asq__fail(h, ASQ_ENOMEM, "out of memory");
     if (rc < 0)
-        return rc;
-    if (!(s.list = asq_value_list()))
-        return out_of_memory(h);
-    snprintf(count, sizeof count, "%d", SCAN_COUNT);
-    for (s.partition = 0; s.partition < h->partitions && rc == 0; s.partition++) {
-        asq__keys_agents(asq__redis_keys(asq__remote_redis(h)), s.partition, key);
-        strcpy(s.cursor, "0");
-        do
-            rc = ask(h, s.partition, take_scan, &s, 5,
-                     (const char *[]){ "HSCAN", key, s.cursor, "COUNT", count });
-        while (rc == 0 && strcmp(s.cursor, "0") != 0);
-    }
-    if (rc < 0)
-        asq_value_free(s.list);
+        asq_value_free(list);
     else
-        *ret = s.list;
+        *ret = list;
     return rc;
 }
 

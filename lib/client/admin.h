@@ -17,11 +17,16 @@ struct asq__question {
     const char *const *argv;
     const size_t *lens; /* NULL: strings */
     unsigned sent;      /* how often: from the second time on, an earlier one may have been done */
+    bool denied;        /* Redis does not know the command, or not for this user */
+    bool wrong_type;    /* the key is of another type */
 };
 
-/* 0 where there is something to look at; `what` is the name of the public function. */
+/* 0 where there is something to look at; `what` is the name of the public function. From here on the handle's
+ * timeout counts. */
 int asq__admin_check(asq *h, const char *what);
-/* Asks and waits, sending again after a lost connection, for the handle's timeout. */
+/* Lets the timeout count from now on again, up to a deadline of the caller's. */
+void asq__admin_extend(asq *h, int64_t deadline_ms);
+/* Asks and waits, sending again after a lost connection, until the time is up. */
 int asq__admin_ask(asq *h, struct asq__question *q);
 
 #endif

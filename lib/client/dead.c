@@ -14,7 +14,7 @@
 #include "redis/redis.h"
 #include "value/hash.h"
 
-enum { PAGE = 100, HEAD_BYTES = 64 };
+enum { PAGE = 100, PAGE_BYTES = 1 << 20, HEAD_BYTES = 64 };
 
 struct letter_id {
     uint32_t partition;
@@ -134,7 +134,11 @@ struct listing {
     uint32_t partition;
     size_t limit; /* SIZE_MAX: all */
     asq_value *list;
-    size_t page; /* letters of the last answer */
+    size_t asked; /* letters, at most */
+    size_t page;  /* letters of the last answer */
+    bool plain;   /* there is no EVAL_RO for us */
+    size_t bytes; /* of the last answer, and how many letters to ask for next; plain only */
+    size_t at_once;
     char before[64];
 };
 
@@ -198,29 +202,95 @@ static void sort_and_cut(struct listing *l)
     list->list.n = l->limit;
 }
 
+/* A page of a stream as XREVRANGE gives it, batches and all. */
+static int take_entries(asq *h, const redisReply *reply, void *user)
+{
+    struct listing *l = user;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+    l->page = reply->elements;
+    l->bytes = 0;
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *entry = reply->element[i], *fields;
+        struct letter_id id = { .partition = l->partition };
+        long long batch_bytes = -1;
+        asq_value *letter;
+        const char *text;
+        if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
+            entry->element[0]->type != REDIS_REPLY_STRING ||
+            entry->element[1]->type != REDIS_REPLY_ARRAY)
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+        fields = entry->element[1];
+        text = entry->element[0]->str;
+        snprintf(l->before, sizeof l->before, "(%s", text);
+        if (!read_number(&text, '-', &id.ms) || !read_number(&text, '\0', &id.n))
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no stream id");
+        for (size_t f = 0; f + 1 < fields->elements; f += 2)
+            if (fields->element[f]->type == REDIS_REPLY_STRING &&
+                fields->element[f + 1]->type == REDIS_REPLY_STRING) {
+                l->bytes += (size_t) fields->element[f + 1]->len;
+                if (strcmp(fields->element[f]->str, "batch") == 0)
+                    batch_bytes = (long long) fields->element[f + 1]->len;
+            }
+        int rc = about_letter(&id, (const redisReply *const *) fields->element, fields->elements,
+                              batch_bytes, &letter);
+        if (rc == 0)
+            rc = asq_list_append(l->list, letter);
+        if (rc < 0)
+            return out_of_memory(h);
+    }
+    return 0;
+}
+
+/* One page, of at most l->asked letters. The script spares the way of the calls themselves, which may be large; Redis
+ * 6.2, which has no EVAL_RO, and users without scripts read whole entries, as many at a time as are some
+ * PAGE_BYTES by the last page. */
+static int list_page(asq *h, struct listing *l, const char *key)
+{
+    char count[24];
+    int rc;
+    snprintf(count, sizeof count, "%zu", l->asked);
+    if (!l->plain) {
+        struct asq__question q = { .partition = l->partition,
+                                   .take = take_page,
+                                   .user = l,
+                                   .argc = 6,
+                                   .argv = (const char *[]){ "EVAL_RO", asq__script_dead_list, "1",
+                                                             key, l->before, count } };
+        rc = asq__admin_ask(h, &q);
+        if (!q.denied)
+            return rc;
+        l->plain = true;
+        l->asked = 1;
+        strcpy(count, "1");
+    }
+    struct asq__question q = { .partition = l->partition,
+                               .take = take_entries,
+                               .user = l,
+                               .argc = 6,
+                               .argv = (const char *[]){ "XREVRANGE", key, l->before, "-", "COUNT",
+                                                         count } };
+    rc = asq__admin_ask(h, &q);
+    if (rc == 0 && l->page)
+        l->at_once = PAGE_BYTES / (l->bytes / l->page + 1) + 1;
+    return rc;
+}
+
 static int list_partition(asq *h, struct listing *l)
 {
-    char key[ASQ__KEY_MAX], count[16];
+    char key[ASQ__KEY_MAX];
     size_t wanted = l->limit;
     int rc = 0;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->partition, key);
     strcpy(l->before, "+");
+    l->at_once = 1;
     do {
-        size_t page = wanted < PAGE ? wanted : PAGE;
-        snprintf(count, sizeof count, "%zu", page);
-        struct asq__question q = { l->partition,
-                                   take_page,
-                                   l,
-                                   6,
-                                   (const char *[]){ "EVAL", asq__script_dead_list, "1", key,
-                                                     l->before, count },
-                                   NULL,
-                                   0 };
-        rc = asq__admin_ask(h, &q);
-        wanted -= page;
-        if (rc == 0 && l->page < page)
-            break;
-    } while (rc == 0 && wanted);
+        l->asked = wanted < PAGE ? wanted : PAGE;
+        if (l->plain && l->asked > l->at_once)
+            l->asked = l->at_once;
+        rc = list_page(h, l, key);
+        wanted -= l->asked;
+    } while (rc == 0 && wanted && l->page >= l->asked);
     return rc;
 }
 
@@ -344,7 +414,9 @@ static int read_letter(asq *h, const char *what, const char *id, struct letter *
                                4,
                                (const char *[]){ "XRANGE", key, stream_id, stream_id },
                                NULL,
-                               0 };
+                               0,
+                               false,
+                               false };
     rc = asq__admin_ask(h, &q);
     if (rc < 0)
         return rc;
@@ -561,7 +633,12 @@ static int send_again(asq *h, const struct letter *l, const struct asq__buf *bat
     for (size_t i = 0; i + 1 < ARGC; i++)
         lens[i] = strlen(argv[i]);
     lens[ARGC - 1] = batch->len;
-    struct asq__question q = { l->id.partition, take_count, &done, ARGC, argv, lens, 0 };
+    struct asq__question q = { .partition = l->id.partition,
+                               .take = take_count,
+                               .user = &done,
+                               .argc = ARGC,
+                               .argv = argv,
+                               .lens = lens };
     int rc = asq__admin_ask(h, &q);
     if (rc == ASQ_ETIMEOUT && q.sent)
         return asq__fail(
@@ -625,9 +702,11 @@ int asq_dead_drop(asq *h, const char *id)
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), at.partition, key);
-    struct asq__question q = {
-        at.partition, take_count, &done, 3, (const char *[]){ "XDEL", key, stream_id }, NULL, 0
-    };
+    struct asq__question q = { .partition = at.partition,
+                               .take = take_count,
+                               .user = &done,
+                               .argc = 3,
+                               .argv = (const char *[]){ "XDEL", key, stream_id } };
     rc = asq__admin_ask(h, &q);
     /* Sent twice, the first may have done it; gone is what was wanted. */
     return rc == 0 && !done && q.sent < 2 ? no_letter(h, id) : rc;

@@ -65,6 +65,7 @@ struct asq {
     unsigned telling;    /* callbacks of gather.c that run */
     unsigned ncompleted; /* results completed since asq_poll looked */
     int64_t timeout_ms;
+    int64_t admin_until_ms; /* how long the function of admin.h that is under way waits */
     int64_t call_deadline_ms; /* from each call; 0: none */
     int64_t busy_wait_ms;     /* of calls that find no room */
     /* Monotonic, of the call inside of which this is the handle; INT64_MAX: none. */

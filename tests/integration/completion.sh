@@ -1,0 +1,75 @@
+#!/bin/sh
+# completion.sh: TAB offers names, quoted, and runs nothing of what stands in Redis.
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+
+command -v bash >/dev/null || skip "no bash"
+command -v redis-cli >/dev/null || skip "no redis-cli"
+start_redis
+ASQUEUE_URL=$redis_url
+export ASQUEUE_URL
+mkdir "$tmp/bin" || exit 1
+ln -s "$as_ctl" "$tmp/bin/as-ctl"
+PATH=$tmp/bin:$PATH
+export PATH
+
+redis() {
+    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
+}
+redis HSET 'asq:{default}:meta' format 1 partitions 4
+# shellcheck disable=SC2016
+redis SADD 'asq:{default}:workers' '$(touch${IFS}'"$tmp"'/pwned1)' '`touch '"$tmp"'/pwned2`' \
+    'a b' "$(printf 'x\ny')" -rf --json "quo'te" 'w;reboot' 'w>file' 'w*' w1 'w:2' 'w:3' 'web{1}' '~root' \
+    "$(printf 'esc\033[31m')" "$(printf 'c1\302\233')" "$(printf '\377')"
+redis HSET 'asq:{default}:worker:w1' lease_time_ms 10000 classes \
+    '{"$(touch '"$tmp"'/pwned3)":{"methods":[]},"Good":{"methods":[]},"Gone":{"methods":[]}}'
+
+echo "what as-ctl prints"
+"$as_ctl" --complete stop '' | sort >"$tmp/out"
+printf 'w1\nw:2\nw:3\nweb{1}\n~root\n' | sort | diff - "$tmp/out" >"$tmp/diff" || fail "names (<), printed (>)" "$tmp/diff"
+
+# What bash offers for a line, a word each, and with an as-ctl that prints anything.
+cat >"$tmp/tab.bash" <<'END'
+. "$1" || exit 1
+shift
+COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_asqueue
+[ ${#COMPREPLY[@]} -eq 0 ] || printf '%s\n' "${COMPREPLY[@]}"
+END
+tab() { # WORD...: as bash splits them, the last is the one to be completed
+    bash --norc --noprofile "$tmp/tab.bash" "$srcdir/contrib/completions/as-ctl" "$@" | sort
+}
+offers() { # EXPECTED WORD...
+    printf '%b' "$1" | sort >"$tmp/expected"
+    shift
+    tab "$@" >"$tmp/out" || fail "TAB behind $*" "$tmp/out"
+    diff "$tmp/expected" "$tmp/out" >"$tmp/diff" || fail "TAB behind $*: expected (<), offered (>)" "$tmp/diff"
+}
+
+echo "what bash offers"
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-ctl stop ''
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n' as-ctl stop w
+offers '2\n3\n' as-ctl stop w :
+offers '3\n' as-ctl stop w : 3
+offers 'Good\nGone\n' as-ctl create ''
+offers 'Good\n' as-ctl create Goo
+offers '--json\n' as-ctl stop --js
+offers '' as-ctl stop -r
+
+cat >"$tmp/bin/as-ctl.evil" <<'END'
+#!/bin/sh
+printf '%s\n' '$(touch '"$EVIL"'/pwned4)' '`touch '"$EVIL"'/pwned5`' '${x:=$(touch '"$EVIL"'/pwned6)}' \
+    'a b' 'a"b' "a'b" 'a\b' 'a;b' 'a&b' '<(touch '"$EVIL"'/pwned7)' '!!' -x fine 'dollar$x' ':FILE '
+END
+chmod +x "$tmp/bin/as-ctl.evil"
+EVIL=$tmp
+export EVIL
+offers 'fine\n\\!\\!\n' as-ctl.evil stop ''
+
+for file in "$tmp"/pwned*; do
+    [ ! -e "$file" ] || fail "TAB has run a command: ${file##*/}"
+done
+stop "$redis_pid"
+echo "all as expected"
