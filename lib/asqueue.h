@@ -6,7 +6,7 @@
  * results; the URL that it opens decides where the agents live.
  *
  *     asq *h;
- *     char err[256];
+ *     char err[1024];
  *     if (asq_open(NULL, NULL, &h, err, sizeof err) < 0) ...
  *     asq_register(h, &counter_class);
  *     asq_agent *a;
@@ -149,7 +149,7 @@ typedef struct asq_error {
     int code;               /* ASQ_E… or an application's code */
     const char *message;    /* what failed, where, and what to do */
     const char *class_name; /* of the agent whose method failed */
-    const char *method;
+    const char *method;     /* or "create", "delete", ".name" of an attribute */
     const char *agent_id;
     const char *worker;     /* id of the worker process on which it failed */
     const char *call_id;

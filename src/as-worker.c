@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "connect.h"
 #include "log.h"
@@ -37,7 +38,7 @@ enum { FORMAT_TEXT, FORMAT_JSON };
 
 static const struct as_option options[] = {
     { "agent-dir", 'd', "DIR", "DIR", as_option_string, AT(worker.agent_dir), 0, 0, false,
-      "folder of plugins (*.so); nobody else may write to\nit or to them" },
+      "folder of plugins (*.so), which nobody else may write to\n(" AS_AGENT_DIR ")" },
     { "agent-idle-time", 0, "MS", NULL, as_option_ms, AT(worker.agent_idle_time_ms), 1, MAX_MS,
       false, "an agent that nobody calls for so long leaves memory\n(10m)" },
     { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false,
@@ -191,6 +192,8 @@ static int start(void *program, int argc, char **argv)
     s->worker.log = as_log_write;
     s->worker.log_user = &log;
     s->worker.log_level = (asq_log_level) s->log_level;
+    if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) == 0)
+        s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would be the default */
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)

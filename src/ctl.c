@@ -14,6 +14,7 @@
 #include "workers.h"
 
 #define SLICE_MS    250  /* how soon a signal is seen */
+#define LAST_LOOK_MS 1000
 #define PATIENCE_MS 3000 /* then it looks whether anybody is there to work */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -208,8 +209,14 @@ static void end_by_signal(struct as_ctl *ctl)
 /* Reports that the wait for `what` was given up. call_id NULL: nothing can be fetched later. */
 static int not_finished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
-    char when[64] = "before the interruption";
+    char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
     int status;
+
+    /* The time for this command is up; whether there is anybody to answer is worth a moment more. */
+    asq_set_timeout(ctl->h, LAST_LOOK_MS);
+    if (!interrupted && as_workers_alive(ctl->h) == 0)
+        snprintf(nobody, sizeof nobody, ": no worker is alive in namespace '%s'",
+                 asq_namespace(ctl->h));
 
     if (!interrupted)
         snprintf(when, sizeof when, "within %lld ms", (long long) ctl->settings.timeout_ms);
@@ -217,12 +224,12 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
         /* Not the URL itself: it may have a password. */
         status = as_report_code(
             &ctl->base.who, ASQ_ETIMEOUT, call_id,
-            "%s %s. The call goes on; fetch its result with: as-ctl%s%s%s result %s", what, when,
-            ctl->settings.url ? " -u URL" : "", ctl->settings.ns ? " -n " : "",
+            "%s %s%s. The call goes on; fetch its result with: as-ctl%s%s%s result %s", what, when,
+            nobody, ctl->settings.url ? " -u URL" : "", ctl->settings.ns ? " -n " : "",
             ctl->settings.ns ? ctl->settings.ns : "", call_id);
     else
         status = as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
-                                "%s %s. What was asked for may still be done", what, when);
+                                "%s %s%s. What was asked for may still be done", what, when, nobody);
     end_by_signal(ctl);
     return status;
 }

@@ -67,7 +67,7 @@ static int list(struct as_ctl *ctl)
     if (ctl->base.who.json) {
         status = as_ctl_print(ctl, letters);
     } else if (asq_list_size(letters) == 0) {
-        as_note(&ctl->base.who, "there is no dead letter in namespace '%s'", asq_namespace(ctl->h));
+        as_note(&ctl->base.who, "no dead letters in namespace '%s'", asq_namespace(ctl->h));
         status = AS_EXIT_OK;
     } else {
         status = print_letters(ctl, letters);
@@ -183,6 +183,8 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
         asq_value_free(all);
         return as_ctl_failed(ctl);
     }
+    if (asq_list_size(letters) == 0)
+        as_note(&ctl->base.who, "no dead letters in namespace '%s'", asq_namespace(ctl->h));
     for (size_t i = 0; i < asq_list_size(letters); i++) {
         const char *id = "";
         asq_value *done = NULL;

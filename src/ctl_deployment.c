@@ -116,7 +116,7 @@ int as_ctl_classes(void *program, int argc, char **argv)
     if (ctl->base.who.json)
         status = as_ctl_print(ctl, classes);
     else if (asq_map_size(classes) == 0)
-        as_note(&ctl->base.who, "no worker of namespace '%s' has any class", asq_namespace(ctl->h));
+        as_note(&ctl->base.who, "no classes in namespace '%s': no worker has any", asq_namespace(ctl->h));
     else
         for (size_t i = 0; i < asq_map_size(classes); i++) {
             const asq_value *class = asq_map_at(classes, i, &name);

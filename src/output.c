@@ -126,6 +126,7 @@ static void error_text(const struct as_reporter *who, const char *code, const as
         { "worker", e->worker },    { "call", e->call_id },
     };
     const char *between = "    ";
+    bool attribute;
 
     fprintf(stderr, "%s: ", who->program);
     as_print_text(stderr, e->message, true);
@@ -133,8 +134,9 @@ static void error_text(const struct as_reporter *who, const char *code, const as
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!parts[i].text || !*parts[i].text)
             continue;
-        fprintf(stderr, "%s%s ", between, parts[i].what);
-        as_print_text(stderr, parts[i].text, false);
+        attribute = parts[i].text == e->method && *e->method == '.';
+        fprintf(stderr, "%s%s ", between, attribute ? "attribute" : parts[i].what);
+        as_print_text(stderr, parts[i].text + attribute, false);
         between = ", ";
     }
     if (*between == ',')

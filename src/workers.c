@@ -113,7 +113,7 @@ int as_workers_show(const struct as_reporter *who, asq *h)
     else if (asq_list_size(list))
         status = show_table(who, list);
     else {
-        as_note(who, "there is no worker in namespace '%s'", asq_namespace(h));
+        as_note(who, "no workers in namespace '%s'", asq_namespace(h));
         status = AS_EXIT_OK;
     }
     asq_value_free(list);

@@ -80,7 +80,7 @@ static int run(const char *title, const char *url, int64_t crawl_ms)
 {
     asq_agent *agents[N_AGENTS] = { NULL };
     asq_result *results[N_AGENTS] = { NULL };
-    char err[256];
+    char err[1024];
     double opened_s = now_s(), ready_s, end_s;
     asq *h;
     int i, rc;

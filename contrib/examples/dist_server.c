@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     asq_worker *worker;
-    char err[512];
+    char err[1024];
     int i, rc;
 
     options.log = log_to_stderr;

@@ -215,7 +215,7 @@ static int work(const char *url)
 {
     asq_worker_options o = ASQ_WORKER_OPTIONS_INIT;
     asq_worker *w;
-    char err[256];
+    char err[1024];
     int rc;
 
     o.url = url;
@@ -244,7 +244,7 @@ int main(int argc, char **argv)
     const char *url = NULL;
     long n = 1000, rounds = 3, think_ms = 0;
     int i, status, worker = 0;
-    char err[256];
+    char err[1024];
     asq *h;
 
     for (i = 1; i < argc; i++) {

@@ -100,7 +100,7 @@ int main(int argc, char **argv)
 {
     asq *h;
     asq_agent *ledger;
-    char err[256];
+    char err[1024];
 
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
         fprintf(stderr, "usage: rpc_example [URL]\n");

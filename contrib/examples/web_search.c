@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     int64_t timeout_ms = 15000;
     asq_agent **agents;
     asq_result **results;
-    char err[256];
+    char err[1024];
     size_t n, i;
     asq *h;
     int at, status;

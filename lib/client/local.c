@@ -213,7 +213,9 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         take_inputs(l, job, &inputs, &ctx.error);
     }
     if (ctx.error.pub.code) {
-        asq__error_where(&ctx.error, job->class_name, job->method, job->agent, "", call_id);
+        char place[ASQ__PLACE_MAX];
+        asq__error_where(&ctx.error, job->class_name, asq__job_place(job->kind, job->method, place),
+                         job->agent, "", call_id);
         asq__result_set(r, NULL, &ctx.error.pub);
     } else {
         do {

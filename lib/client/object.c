@@ -686,11 +686,25 @@ static OWN_FRAME int decode_args(asq_ctx *ctx, Asqueue__JobKind kind, const void
     return rc < 0 ? asq_fail(ctx, rc, "the arguments of %s: %s", ctx->method_name, why) : 0;
 }
 
+const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[ASQ__PLACE_MAX])
+{
+    switch (kind) {
+    case ASQUEUE__JOB_KIND__CALL: return method;
+    case ASQUEUE__JOB_KIND__GET:
+    case ASQUEUE__JOB_KIND__SET: snprintf(buf, ASQ__PLACE_MAX, ".%s", method); return buf;
+    case ASQUEUE__JOB_KIND__CREATE:
+    case ASQUEUE__JOB_KIND__GET_OR_CREATE: return "create";
+    case ASQUEUE__JOB_KIND__DELETE: return "delete";
+    default: return "";
+    }
+}
+
 void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                      const char *class_name, const char *method, const void *raw, size_t raw_n,
                      struct asq__effect *ret)
 {
     asq_value *args = NULL;
+    char place[ASQ__PLACE_MAX];
     ret->kind = ASQ__EFFECT_NONE;
     ret->record = NULL;
     asq__buf_init(&ret->value, result_limit(ctx));
@@ -726,8 +740,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     }
     asq_value_free(args);
     if (ctx->error.pub.code)
-        asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name, ctx->method_name,
-                         o->id, ctx->env->worker, ctx->call_id);
+        asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name,
+                         asq__job_place(kind, method, place), o->id, ctx->env->worker, ctx->call_id);
 }
 
 void asq__effect_release(struct asq__effect *e)

@@ -114,4 +114,9 @@ const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind
                                    const char *method);
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
+/* What a failure of a job has as its method: that of a call, "create", "delete", ".name" of an attribute, "" of
+ * questions about the agent. buf holds it where it is neither constant nor `method`. */
+enum { ASQ__PLACE_MAX = ASQ_MAX_NAME + 2 };
+const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[ASQ__PLACE_MAX]);
+
 #endif

@@ -427,7 +427,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     struct asq__actor *a = c->actor;
     struct asq__error error;
-    char id[ASQ__CALL_ID_TEXT];
+    char id[ASQ__CALL_ID_TEXT], place[ASQ__PLACE_MAX];
     va_list ap;
     asq__error_init(&error);
     va_start(ap, fmt);
@@ -441,7 +441,8 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__wcall_id(c, id);
     /* While a call has the turn, the object is that call's. */
     const struct asq__class *cls = a && !(a->calls && a->calls->turn) ? a->object.cls : NULL;
-    asq__error_where(&error, cls ? cls->def.name : job->class_name, job->method, job->agent,
+    asq__error_where(&error, cls ? cls->def.name : job->class_name,
+                     asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);

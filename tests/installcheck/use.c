@@ -24,7 +24,7 @@ int main(void)
     asq_value_free(v);
 
     asq *h = NULL;
-    char err[256] = "";
+    char err[1024] = "";
     asq_options options = ASQ_OPTIONS_INIT;
     if (asq_open("local:", &options, &h, err, sizeof err) < 0) {
         fprintf(stderr, "asq_open: %s\n", err);

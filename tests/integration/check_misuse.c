@@ -62,6 +62,8 @@ FN(asq_agent_free, DONE(asq_agent_free(NULL)))
 FN(asq_agent_handle, NEUTRAL(asq_agent_handle(NULL) == NULL))
 FN(asq_agent_id, NEUTRAL(strcmp(asq_agent_id(NULL), "") == 0))
 FN(asq_agents, REFUSED(asq_agents(NULL, NULL, NULL)); REFUSED(asq_agents(H, NULL, NULL)))
+FN(asq_agents_each, REFUSED(asq_agents_each(NULL, NULL, 0, NULL, NULL));
+   REFUSED(asq_agents_each(H, NULL, 0, NULL, NULL)))
 FN(asq_args, REFUSED(asq_args(NULL, NULL, NULL)); REFUSED(asq_args(NULL, NULL, "[i]", RET(int))))
 FN(asq_attach, REFUSED(asq_attach(NULL, "a", RET(asq_agent *)));
    REFUSED(asq_attach(H, NULL, RET(asq_agent *))); REFUSED(asq_attach(H, "a", NULL)))
@@ -260,6 +262,7 @@ static const struct nulls all[] = {
     N(asq_agent_handle),
     N(asq_agent_id),
     N(asq_agents),
+    N(asq_agents_each),
     N(asq_args),
     N(asq_attach),
     N(asq_attach_ev),

@@ -162,7 +162,7 @@ stop "$pid" || fail "as-worker ended with status $?" "$tmp/early.log"
 
 echo "dead letters, without a worker"
 run 0 "$as_ctl" dead list
-expect "$err" "no dead letter in namespace 'default'"
+expect "$err" "no dead letters in namespace 'default'"
 prints '[]' "$as_ctl" dead list --json
 dead_letter() { # PARTITION ID BATCH
     redis-cli -s "$redis_socket" XADD "asq:{default.$1}:dead" "$2" call Echo/e.echo id '' \
@@ -203,11 +203,11 @@ run 0 "$as_ctl" ping --json
 expect "$out" '^\{"namespace":"default","ms":[0-9.e-]+\}$'
 prints '[]' "$as_ctl" workers --json
 run 0 "$as_worker" status
-expect "$err" "no worker in namespace 'default'"
+expect "$err" "no workers in namespace 'default'"
 run 0 "$as_worker" stop --all
 expect "$err" 'no worker is alive'
 refused 1 'ASQ_ENOENT' "$as_worker" stop --id nobody
-refused 1 'no answer from agent .early. within 200 ms.*ASQ_ETIMEOUT' \
+refused 1 'no answer from agent .early. within 200 ms: no worker is alive in namespace .default.*ASQ_ETIMEOUT' \
     "$as_ctl" create Counter --id early --timeout 200
 refused 1 'still waiting: no worker is alive' "$as_ctl" call early add '[1]' -t 4s
 expect "$err" 'as-ctl result [^ ]+ \(ASQ_ETIMEOUT\)'
@@ -240,6 +240,9 @@ prints 41 sh -c 'printf "[1]" | "$1" call tally add -' sh "$as_ctl"
 prints 41 "$as_ctl" get tally value
 prints 41 "$as_ctl" get tally value -u "$redis_url" -n default
 refused 1 'ASQ_ENOATTR' "$as_ctl" get tally color
+expect "$err" '^    class Counter, attribute color, agent tally, '
+json_error 1 ASQ_ENOATTR "$as_ctl" --json get tally color
+expect "$err" '"method":"\.color"'
 run 1 "$as_ctl" set tally value -5 # no attribute of the examples is writable
 expect "$err" 'ASQ_E'
 refused 1 'add.*reset.*ASQ_ENOMETHOD' "$as_ctl" call tally subtract '[1]'
@@ -265,6 +268,7 @@ prints '' "$as_ctl" delete twin
 prints "{\"deleted\":\"$copy\"}" "$as_ctl" delete "$copy" --json
 refused 1 'ASQ_ENOAGENT' "$as_ctl" get twin value
 refused 1 'ASQ_ENOAGENT' "$as_ctl" delete twin
+expect "$err" '^    agent twin, worker '
 
 echo "JSON in and out"
 # shellcheck disable=SC2016

@@ -55,6 +55,26 @@ if [ -e "$builddir/lib/.libs/libasqueue.so" ]; then
     [ "$(cat "$tmp/out")" = 42 ] || fail "the first program did not print 42" "$tmp/out"
 fi
 
+# Each exported function has a page, which names it; so have the types.
+"${AWK:-awk}" -f "$srcdir/lib/exports.awk" "$srcdir/lib/asqueue.h" >"$tmp/functions"
+sed -n 's/^typedef struct \(asq[a-z_]*\) .*/\1/p' "$srcdir/lib/asqueue.h" >>"$tmp/functions"
+pages=$builddir/man/man3
+[ -s "$pages/list" ] || fail "no pages were made: $pages"
+while read -r name; do
+    [ -s "$pages/$name.3" ] || fail "no page for $name"
+    grep -qx "$name" "$pages/list" || fail "$name is not in the list of pages"
+    expect "$pages/$name.3" "^\\.Nm $name\$"
+    expect "$pages/$name.3" '^\.Nd .'
+    sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$pages/$name.3" | grep -q "$name" || fail "the synopsis of $name"
+    sed -n '/^\.Sh DESCRIPTION/,/^\.Sh SEE/p' "$pages/$name.3" | sed '1d; $d' | grep -q . || fail "the description of $name"
+done <"$tmp/functions"
+if command -v man >/dev/null && man --version 2>/dev/null | grep -q '^man [0-9]'; then
+    for name in asq_call asq_error asq_method_fn asq_pack asq_worker_options; do
+        LC_ALL=C.UTF-8 man --warnings -l "$pages/$name.3" 2>"$tmp/warnings" >/dev/null
+        [ ! -s "$tmp/warnings" ] || fail "man on $name.3" "$tmp/warnings"
+    done
+fi
+
 for page in as-ctl.1 as-worker.1 asqueue.3; do
     if command -v mandoc >/dev/null; then
         # "referenced manual not found": pages that are not installed yet.
