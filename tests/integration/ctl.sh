@@ -100,6 +100,7 @@ run 0 "$as_ctl" call --help
 expect "$out" '^usage: as-ctl call ID METHOD \[ARGS\] \[--async\]'
 run 0 "$as_worker" --help
 expect "$out" '^      --lease-time MS'
+expect "$out" '/asqueue/agents\)$'
 run 0 "$as_worker" --version
 expect "$out" '^as-worker [0-9]+\.[0-9]+\.[0-9]+$'
 prints "$(printf 'text\njson')" "$as_worker" --complete start --log-format ''
