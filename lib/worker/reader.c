@@ -22,6 +22,7 @@ enum {
     ENTRIES_PER_READ = 128,
     MANY_ENTRIES = 16,
     READ_SIZE = 128 * 1024,
+    SHORT_BLOCK_MS = 250, /* where Redis lets nobody cut a read short */
     UNBLOCK_MS = 5
 };
 
@@ -47,6 +48,9 @@ struct asq__reader {
     bool patient; /* … behind the answers to what the last one led to */
     bool changed; /* … and it is to be cut short */
     bool unblocking;
+    bool cannot_unblock; /* an ACL forbids CLIENT ID or CLIENT UNBLOCK */
+    bool restated;       /* … is news: the command is put together anew */
+    bool lie_found;      /* … which stream is none */
     ev_timer unblock_again;
     size_t asking; /* answers to come about which stream is none */
     bool moving;   /* to where the other connection is */
@@ -62,6 +66,13 @@ static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *use
     struct asq__reader *r = user;
     (void) c;
     r->unblocking = false;
+    if (asq__reply_is_error(reply, NULL) && !asq__reply_is_transient(reply)) {
+        asq__process_log_some(
+            r->w, ASQ_LOG_WARNING,
+            "reads cannot be cut short, and are short instead: CLIENT UNBLOCK: %s", reply->str);
+        r->cannot_unblock = r->restated = true; /* the read under way ends by itself */
+        return;
+    }
     if (reply && r->reading && r->changed) {
         ev_timer_set(&r->unblock_again, UNBLOCK_MS / 1000., 0.);
         ev_timer_start(r->w->loop, &r->unblock_again);
@@ -71,7 +82,7 @@ static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *use
 static void unblock(struct asq__reader *r)
 {
     char id[24];
-    if (r->unblocking || ev_is_active(&r->unblock_again))
+    if (r->unblocking || r->cannot_unblock || ev_is_active(&r->unblock_again))
         return;
     snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
     if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id,
@@ -126,16 +137,26 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__reader *r = q->reader;
     struct asq__partition *p = q->part;
     (void) c;
-    if (asq__reply_is_error(reply, "WRONGTYPE") && p->ownership == q->ownership)
-        asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
+    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+        r->lie_found = true;
+        if (p->ownership == q->ownership)
+            asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
+    }
     free(q);
-    r->due |= --r->asking == 0;
+    if (--r->asking)
+        return;
+    if (r->lie_found || !reply)
+        r->due = true;
+    else /* Redis does not say: again, but not at once */
+        asq__conn_fail(r->conn, ASQ_EREDIS,
+                       "one of the job keys is no stream, and nobody says which");
 }
 
 /* One of them has made Redis refuse to read all: which? */
 static void find_lie(struct asq__reader *r)
 {
     struct asq__redis *redis = r->w->redis;
+    r->lie_found = false;
     for (size_t i = 0; i < r->nasked; i++) {
         struct asq__partition *p = r->asked[i].part;
         struct question *q = malloc(sizeof *q);
@@ -248,7 +269,7 @@ static void name_streams(struct asq__reader *r)
     asq__cmd_puts(&r->streams, "COUNT");
     asq__cmd_number(&r->streams, ENTRIES_PER_READ);
     asq__cmd_puts(&r->streams, "BLOCK");
-    asq__cmd_number(&r->streams, BLOCK_MS);
+    asq__cmd_number(&r->streams, r->cannot_unblock ? SHORT_BLOCK_MS : BLOCK_MS);
     asq__cmd_puts(&r->streams, "STREAMS");
     for (size_t i = 0; i < r->n; i++)
         asq__cmd_puts(&r->streams, r->asked[i].key);
@@ -259,11 +280,12 @@ static void read_on(struct asq__reader *r)
     r->due = false;
     if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
         return;
-    bool same = r->nasked == r->n && !r->streams.bytes.error;
+    bool same = r->nasked == r->n && !r->streams.bytes.error && !r->restated;
     for (size_t i = 0; i < r->n; i++)
         same &= ask_for(&r->asked[i], r->parts[i]);
     if (!same)
         name_streams(r);
+    r->restated = false;
     r->nasked = r->n;
     asq__cmd_reset(&r->whole);
     asq__cmd_append(&r->whole, &r->streams);
@@ -275,8 +297,11 @@ static void read_on(struct asq__reader *r)
 
 static void reader_up(struct asq__conn *c, void *user)
 {
-    (void) c;
-    read_on(user);
+    struct asq__reader *r = user;
+    bool cannot = asq__conn_redis_id(c) == 0;
+    r->restated |= cannot != r->cannot_unblock;
+    r->cannot_unblock = cannot;
+    read_on(r);
 }
 
 static void reader_down(struct asq__conn *c, int code, const char *why, void *user)
@@ -378,8 +403,7 @@ void asq__reader_remove(struct asq__partition *p)
 void asq__readers_reconnect(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++)
-        if (w->readers[i])
-            {
+        if (w->readers[i]) {
             w->readers[i]->moving = true;
             asq__conn_drop(w->readers[i]->conn, "the command connection was lost");
             w->readers[i]->moving = false;

@@ -198,6 +198,28 @@ START_TEST(ping_and_client_may_be_denied)
 }
 END_TEST
 
+/* Reads cannot be cut short there: what is claimed later is read soon all the same. */
+START_TEST(a_denied_unblock_is_told_and_does_not_spin)
+{
+    start(NULL, "app", "pw");
+    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels -client|unblock");
+    worker = start_worker();
+    sup_wait_until(has_said("ready:"));
+    /* Partitions that come back while a read waits for the others. */
+    sup_proc *other = sup_worker_start(url, "--agent-dir", sup_agent_dir(), "--id", "other",
+                                       "--lease-time", "1s", NULL);
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:other.0 partitions") > 0);
+    ck_assert_int_eq(sup_proc_stop(other), 0);
+    sup_proc_free(other);
+    sup_wait_until(has_said("reads cannot be cut short"));
+    for (int i = 0; i < 8; i++)
+        check_calls_work();
+    int64_t before = sup_redis_stat(redis, "errorstats", "errorstat_NOPERM:", "count=");
+    ck_assert_int_lt(before, 200); /* one each 5 ms would be more */
+    stop();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("patience");
@@ -212,6 +234,7 @@ int main(void)
     tcase_add_test(t, docket_275_keys_that_were_denied_are_tried_again);
     tcase_add_loop_test(t, what_keeps_it_from_coming_up_is_told_and_tried_again, 0, METAS);
     tcase_add_test(t, ping_and_client_may_be_denied);
+    tcase_add_test(t, a_denied_unblock_is_told_and_does_not_spin);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
