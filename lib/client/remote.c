@@ -72,6 +72,13 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
 {
     struct remote *r = user;
     const char *ns = r->h->ns ? r->h->ns : "";
+    if (what == ASQ__NAMESPACE_DOTTED) {
+        asq__log(r->h, ASQ_LOG_WARNING,
+                 "the name of namespace '%s' has dots: patterns for the keys of another namespace may "
+                 "reach it; new ones cannot have any",
+                 asq__redis_keys(redis)->ns);
+        return;
+    }
     if (what != ASQ__NAMESPACE_OTHER) {
         asq__log(r->h, ASQ_LOG_WARNING,
                  "asq:{%s}:meta was gone, or said what cannot be; it says again that there are %u "

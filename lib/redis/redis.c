@@ -224,6 +224,12 @@ void asq__redis_ask_policy(struct asq__redis *r)
 
 static void make_meta(struct asq__redis *r);
 
+/* The keys of partition 0 of namespace "a.b" are asq:{a.b.0}:…, which patterns for those of "a" match. */
+static bool is_dotted(const struct asq__redis *r)
+{
+    return strchr(r->config.ns, '.') != NULL;
+}
+
 static void tell(struct asq__redis *r, enum asq__namespace_event what, uint32_t before)
 {
     if (r->config.namespace_event)
@@ -279,6 +285,14 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
                  reply->element[0]->type == REDIS_REPLY_STRING &&
                  reply->element[1]->type == REDIS_REPLY_STRING;
+    if (!whole && is_dotted(r) && !r->partitions) {
+        snprintf(why, sizeof why,
+                 "there is no namespace '%s', and names of new ones have no dots: patterns for the keys of "
+                 "'%.*s' would reach them",
+                 r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
+        refuse(r, ASQ_EINVAL, why);
+        return;
+    }
     if (!whole && r->up) { /* it is gone */
         make_meta(r);
         return;
@@ -315,6 +329,8 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         tell(r, ASQ__NAMESPACE_MENDED, before);
     else if (r->made_again)
         tell(r, ASQ__NAMESPACE_MADE_AGAIN, before);
+    else if (!before && is_dotted(r))
+        tell(r, ASQ__NAMESPACE_DOTTED, before);
     r->mending = r->made_again = false;
     check_up(r);
 }
@@ -372,6 +388,10 @@ static void make_meta(struct asq__redis *r)
     uint32_t n = r->partitions          ? r->partitions
                  : r->config.partitions ? r->config.partitions
                                         : ASQ__DEFAULT_PARTITIONS;
+    if (is_dotted(r) && !r->partitions) { /* opened if it is there, but not made */
+        ask_meta(r);
+        return;
+    }
     asq__keys_meta(&r->keys, key);
     snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
     snprintf(partitions, sizeof partitions, "%u", n);

@@ -24,6 +24,7 @@ struct asq__redis;
 enum asq__namespace_event {
     ASQ__NAMESPACE_MADE_AGAIN, /* its meta hash was gone, and has been made with the same facts */
     ASQ__NAMESPACE_MENDED,     /* its meta hash said what cannot be, and says the same as before */
+    ASQ__NAMESPACE_DOTTED,     /* its name has dots, as new ones may not */
     ASQ__NAMESPACE_OTHER       /* it has another number of partitions now */
 };
 

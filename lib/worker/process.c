@@ -310,6 +310,12 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
                          "there are %u partitions",
                          w->config.ns, before);
         break;
+    case ASQ__NAMESPACE_DOTTED:
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "the name of namespace '%s' has dots: patterns of commands and ACL rules for the keys "
+                         "of another namespace may reach it; new ones cannot have any",
+                         w->config.ns);
+        break;
     case ASQ__NAMESPACE_OTHER:
         asq__process_log(w, ASQ_LOG_WARNING,
                          "namespace '%s' has %u partitions now, not %u: somebody has made it anew, or has "
@@ -380,7 +386,7 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     asq__engine_down(w->engine);
     bool first = !w->parts && !w->config.was_up;
     char *where = asq__url_format(w->config.url, true);
-    if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION))
+    if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION || code == ASQ_EINVAL))
         asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
     else if (asq__trouble_note(&w->away, why, asq__now_ms(), text))
         asq__process_log(w, code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,

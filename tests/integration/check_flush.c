@@ -155,6 +155,23 @@ START_TEST(scripts_that_redis_has_forgotten_are_loaded_again)
 }
 END_TEST
 
+/* Patterns for the keys of "prod" match those of "prod.eu": a namespace of that name is opened if it is there, and
+ * not made. */
+START_TEST(a_namespace_with_dots_is_opened_but_not_made)
+{
+    char *url = sup_format("%s?ns=prod.eu", sup_redis_url(redis)), err[400] = "";
+    asq *other = NULL;
+
+    ck_assert_int_eq(asq_open(url, NULL, &other, err, sizeof err), ASQ_EINVAL);
+    ck_assert_msg(strstr(err, "no dots") != NULL, "%s", err);
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{prod.eu}:meta"), 0);
+    sup_redis_do(redis, "HSET asq:{prod.eu}:meta format 1 partitions 2");
+    ck_assert_int_eq(asq_open(url, NULL, &other, err, sizeof err), 0);
+    asq_close(other);
+    free(url);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("flush");
@@ -167,6 +184,7 @@ int main(void)
                         sizeof harms / sizeof harms[0]);
     tcase_add_test(t, a_namespace_that_was_made_anew_while_redis_was_away_is_served);
     tcase_add_test(t, a_worker_waits_while_the_format_is_another_one);
+    tcase_add_test(t, a_namespace_with_dots_is_opened_but_not_made);
     tcase_add_test(t, scripts_that_redis_has_forgotten_are_loaded_again);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
