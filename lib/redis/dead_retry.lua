@@ -13,6 +13,6 @@ redis.call('HLEN', KEYS[3])
 redis.call('XADD', KEYS[2], '*', 'call', ARGV[3], 'batch', ARGV[4])
 redis.call('XDEL', KEYS[1], ARGV[1])
 if ARGV[2] ~= '' then
-    redis.call('HDEL', KEYS[3], ARGV[2], '!' .. ARGV[2], '~' .. ARGV[2])
+    redis.call('HDEL', KEYS[3], ARGV[2], '!' .. ARGV[2], '~' .. ARGV[2], '+' .. ARGV[2])
 end
 return 1

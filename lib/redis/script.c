@@ -11,6 +11,7 @@ const char *const asq__script_bury = asq__lua_bury;
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_permit = asq__lua_permit;
+const char *const asq__script_died = asq__lua_died;
 const char *const asq__script_send = asq__lua_send;
 const char *const asq__script_stop = asq__lua_stop;
 const char *const asq__script_taken = asq__lua_taken;

@@ -19,6 +19,8 @@ enum asq__script {
 
 /* Scripts that people cause to be run, now and then: always by EVAL, and never loaded. */
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
+/* By a supervisor, for a process that has died. */
+extern const char *const asq__script_died;
 /* What keeps an order must not be refused as NOSCRIPT between others: by EVAL too. */
 extern const char *const asq__script_send;
 /* Run after a lost connection. */

@@ -324,6 +324,15 @@ static bool add_move(struct asq__commit *c, const struct asq__entry *e, struct a
     return true;
 }
 
+/* For the supervisor, should this process die: where Redis shows that the run is done with. */
+static void note_outcome(const struct asq__commit *c, const struct asq__run *run)
+{
+    if (!run->slot)
+        return;
+    run->slot->done_seq = c->seq;
+    run->slot->done = run->ticket;
+}
+
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
 {
     struct asq__entry *e = call->entry;
@@ -368,7 +377,10 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = false;
     }
     if (ok && call->attempts)
-        ok = add_mark(c, call, ASQ__ATTEMPT_DIED, NULL);
+        ok = add_mark(c, call, ASQ__ATTEMPT_DIED, NULL) &&
+             add_mark(c, call, ASQ__ATTEMPT_WAIT, NULL);
+    if (ok && run)
+        note_outcome(c, run);
     if (ok && call->reentered)
         ok = add_mark(c, call, ASQ__ATTEMPT_MARK, NULL);
     if (ok && call->retries)
@@ -426,6 +438,8 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     snprintf(value, sizeof value, "%u %llu %d", call->retries, (unsigned long long) due_ms,
              call->keeps_place);
     bool ok = c && add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
+    if (ok)
+        note_outcome(c, run);
     if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* it has asked to keep its state */
         ok = add_set(c, run->actor, run->effect.record);
     if (ok)
@@ -1065,7 +1079,7 @@ void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const 
     asq__commit_remove(p, id);
 }
 
-void asq__commit_dead_letter(struct asq__wcall *call, const char *label)
+void asq__commit_dead_letter(struct asq__wcall *call, const char *label, const char *reason)
 {
     struct asq__partition *p = call->entry->part;
     char id[ASQ__CALL_ID_TEXT];
@@ -1083,6 +1097,6 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label)
     }
     asqueue__batch__pack(&batch, bytes);
     asq__wcall_id(call, id);
-    add_dead(p, label, id, "worker processes died while they ran it", call->attempts, bytes, n);
+    add_dead(p, label, id, reason, call->attempts, bytes, n);
     free(bytes);
 }

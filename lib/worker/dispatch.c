@@ -34,14 +34,19 @@ static bool end_unstarted(struct asq__wcall *c)
     }
     if (c->attempts >= w->config.max_attempts) {
         const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-        char label[400];
+        const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
+        char label[400], reason[800];
         snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
-        asq__commit_dead_letter(c, label);
-        asq__wcall_fail(
-            c, ASQ_EDEADLETTER,
-            "%u worker processes died while they ran this call; it was given up and is kept in "
-            "the stream of dead letters",
-            c->attempts);
+        snprintf(reason, sizeof reason,
+                 "%u worker processes died while they ran %s.%s of agent %s%s%s", c->attempts,
+                 cls                ? cls->def.name
+                 : *job->class_name ? job->class_name
+                                    : "?",
+                 *job->method ? job->method : "create", job->agent,
+                 c->died_how ? "; the last, " : "", c->died_how ? c->died_how : "");
+        asq__commit_dead_letter(c, label, reason);
+        asq__wcall_fail(c, ASQ_EDEADLETTER,
+                        "%s; it was given up and is kept in the stream of dead letters", reason);
         return true;
     }
     int64_t deadline = asq__wcall_deadline_ms(c);
@@ -258,6 +263,13 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         }
         if (c->state == ASQ__CALL_DELAYED)
             return NULL; /* keeps its place */
+        if (c->not_before_ms && asq__now_ms() < c->not_before_ms) {
+            /* A process has died of it; gone on with once a second. Other callers' calls pass it. */
+            passed.calls[passed.n++] = c;
+            if (passed.n == ASQ__PASSED)
+                return NULL;
+            continue;
+        }
         /* A call that brings the agent to life runs alone. */
         c->shared = queue == &a->calls->mailbox && flags_of(c) & ASQ_CONCURRENT;
         if (c->shared)

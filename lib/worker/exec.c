@@ -67,11 +67,14 @@ static void run_task(struct asq__task *task)
 }
 
 /* A run that went through at once is ended by who started it, while its memory is at hand; any other in
- * its turn, behind what it has handed over before. Not before the thread has noted that it left it: were
- * the process to die in between, a call that is committed would be counted as one that was running. */
+ * its turn, behind what it has handed over before. The thread notes that
+ * it has ended; the supervisor asks Redis whether it was committed, should the process die. */
 static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    /* Until its outcome is committed the process may still die of it. */
+    if (run->slot && run->slot->ticket == run->ticket)
+        run->slot->state = ASQ__SLOT_ENDED;
     if (run->at_once && asq__process_is_quiet(run->w))
         run->through = true;
     else

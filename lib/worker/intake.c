@@ -398,6 +398,17 @@ static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
 {
     switch (a->kind) {
     case ASQ__ATTEMPT_DIED: c->attempts += a->count; break;
+    case ASQ__ATTEMPT_WAIT: {
+        const struct asq__process *w = c->entry->part->w;
+        int64_t now = asq__now_ms();
+        int64_t left =
+            w->redis_clock_known ? (int64_t) a->due_ms - w->redis_minus_mono_ms - now : 0;
+        /* Whatever the clocks say, it waits no longer than it ever would. */
+        left = left < ASQ__DIED_WAIT_MAX_MS ? left : ASQ__DIED_WAIT_MAX_MS;
+        c->not_before_ms = left > 0 ? now + left : 0;
+        c->died_how = a->how;
+        break;
+    }
     case ASQ__ATTEMPT_MARK: c->reentered = true; break;
     case ASQ__ATTEMPT_RETRY:
         c->retries = a->count;

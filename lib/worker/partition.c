@@ -12,7 +12,7 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
+enum { MAX_HOW = 200, DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
@@ -60,11 +60,18 @@ static int compare_attempts(const void *a, const void *b)
     return strcmp(((const struct asq__attempt *) a)->call, ((const struct asq__attempt *) b)->call);
 }
 
-static void take_attempts(struct asq__partition *p, const redisReply *list)
+static void free_attempts(struct asq__partition *p)
 {
+    for (size_t i = 0; i < p->nattempts; i++)
+        free(p->attempts[i].how);
     free(p->attempts);
     p->attempts = NULL;
     p->nattempts = 0;
+}
+
+static void take_attempts(struct asq__partition *p, const redisReply *list)
+{
+    free_attempts(p);
     if (list->type != REDIS_REPLY_ARRAY || list->elements < 2)
         return;
     p->attempts = calloc(list->elements / 2, sizeof *p->attempts);
@@ -75,13 +82,20 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
         struct asq__attempt *a = &p->attempts[p->nattempts];
         if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
             continue;
-        bool sign = field->str[0] == ASQ__ATTEMPT_MARK || field->str[0] == ASQ__ATTEMPT_RETRY;
+        bool sign = field->str[0] == ASQ__ATTEMPT_MARK || field->str[0] == ASQ__ATTEMPT_RETRY ||
+                    field->str[0] == ASQ__ATTEMPT_WAIT;
         size_t n = strlen(field->str + sign);
         if (n >= sizeof a->call)
             continue; /* no id of a call */
         memcpy(a->call, field->str + sign, n + 1);
         a->kind = sign ? (enum asq__attempt_kind) field->str[0] : ASQ__ATTEMPT_DIED;
         char *rest = value->str;
+        if (a->kind == ASQ__ATTEMPT_WAIT) {
+            a->due_ms = strtoull(rest, &rest, 10);
+            a->how = strndup(*rest ? rest + 1 : rest, MAX_HOW); /* NULL: it is not told */
+            p->nattempts++;
+            continue;
+        }
         a->count = (uint32_t) strtoul(rest, &rest, 10);
         a->due_ms = strtoull(rest, &rest, 10);
         a->keeps_place = strtoul(rest, NULL, 10) == 1;
@@ -438,7 +452,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__table_release(&p->actors);
         asq__table_release(&p->awaits);
         asq__later_free(p);
-        free(p->attempts);
+        free_attempts(p);
         asq__senders_forget(p);
         free(p->seen_owner);
         free(p->seen_token);

@@ -423,20 +423,34 @@ static void on_inline_ready(void *user)
     ev_async_send(w->loop, &w->wake);
 }
 
+static void copy_name(char to[ASQ__SLOT_NAME], const char *name)
+{
+    size_t n = strnlen(name, ASQ__SLOT_NAME - 1);
+    memcpy(to, name, n);
+    to[n] = '\0';
+}
+
 static void on_switch(void *user, unsigned thread, struct asq__task *task)
 {
     struct asq__process *w = user;
     if (!w->config.slots || thread > w->config.capacity)
         return;
     struct asq__slot *slot = &w->config.slots[thread];
-    slot->busy = 0;
+    slot->state = ASQ__SLOT_FREE;
     if (!task)
-        return;
-    const struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+        return; /* it has parked; else it says that it has ended */
+    struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    run->slot = slot;
+    run->ticket = ++slot->ticket;
     memcpy(slot->call, run->call_id, sizeof slot->call);
+    memcpy(slot->agent, run->actor->id, run->actor->id_n + 1);
+    copy_name(slot->class_name, task->name_class);
+    copy_name(slot->method, task->name_method);
+    slot->entry = run->call->entry->id;
+    slot->epoch = run->ctx.epoch;
     slot->partition = run->actor->part->number;
     slot->suspect = run->call->attempts != 0;
-    slot->busy = 1;
+    slot->state = ASQ__SLOT_RUNS;
 }
 
 /* ---- life ---- */

@@ -69,6 +69,8 @@ struct asq__wcall {
     struct asq__inputs *inputs; /* futures that are awaited, or their values; or NULL */
     uint32_t index;
     uint32_t attempts;        /* processes that died on it */
+    int64_t not_before_ms;    /* … after which it waits; monotonic; 0: not any more */
+    const char *died_how;     /* … and how the last one died; in part->attempts; or NULL */
     uint32_t retries;         /* runs that have failed and are not what it comes to */
     uint64_t due_ms;          /* of Redis' clock: not to be run before; 0: at once */
     struct asq__delay *delay; /* DELAYED: its timer; or NULL */
@@ -216,7 +218,10 @@ struct asq__partition {
 
 /* A field of the partition's attempts: the call id, alone or with a sign before it. */
 enum asq__attempt_kind {
-    ASQ__ATTEMPT_DIED,       /* "ID": how many processes died while they ran it */
+    ASQ__ATTEMPT_DIED, /* "ID": how many processes died while they ran it */
+    ASQ__ATTEMPT_WAIT =
+        '+', /* "+ID": not before when it is tried again (Redis' clock, ms), and how the
+                              * last process died */
     ASQ__ATTEMPT_MARK = '!', /* "!ID": a re-entrant call has taken effect inside of it */
     ASQ__ATTEMPT_RETRY = '~' /* "~ID": runs that failed, when the next is due (Redis' clock,
                               * ms), and 1 if it keeps its place */
@@ -227,16 +232,29 @@ struct asq__attempt {
     uint32_t count;
     uint64_t due_ms;
     bool keeps_place;
+    char *how; /* WAIT: how the last process died; or NULL */
 };
+
+/* A call that a process has died of waits: the first time, and at most. */
+enum { ASQ__DIED_WAIT_MS = 1000, ASQ__DIED_WAIT_MAX_MS = 60000 };
 
 /* ---- shared with the supervisor ---- */
 
-/* The call that a thread is running. Written by that thread, read after the process has died. */
+/* The call that a thread is running, or has run last: its process may die of it before its outcome is committed. Written
+ * by that thread, but for what the loop tells of the outcome; read after the process has died. */
+enum { ASQ__SLOT_FREE, ASQ__SLOT_RUNS, ASQ__SLOT_ENDED };
+enum { ASQ__SLOT_NAME = 64 };
 struct asq__slot {
-    volatile uint32_t busy;
+    volatile uint32_t state;
     volatile uint32_t suspect; /* it had died on it before: blame it alone */
     volatile uint32_t partition;
+    volatile uint64_t ticket; /* numbers the calls of this slot */
+    volatile uint64_t done,
+        done_seq; /* the ticket whose outcome is in the commit done_seq; by the loop */
+    uint64_t epoch;
+    struct asq__stream_id entry;
     char call[ASQ__CALL_ID_TEXT];
+    char class_name[ASQ__SLOT_NAME], method[ASQ__SLOT_NAME], agent[ASQ_MAX_ID + 1];
 };
 
 /* ---- the process ---- */
@@ -573,6 +591,8 @@ struct asq__run {
     asq_ctx ctx;
     struct asq__nested *nested; /* room for ctx.h; NULL once it has been made there */
     char call_id[ASQ__CALL_ID_TEXT];
+    struct asq__slot *slot; /* of the thread it runs or ran on, with its ticket there; or NULL */
+    uint64_t ticket;
     struct asq__effect effect;
     struct asq__inner *inner; /* to be forgotten after its own commit */
     size_t ninner, inner_cap;
@@ -627,7 +647,7 @@ void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);
 /* A second copy of a batch that is done leaves: what is kept of the batch goes as well. */
 void asq__commit_forget_later(struct asq__entry *e);
-void asq__commit_dead_letter(struct asq__wcall *c, const char *label);
+void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
 void asq__commits_send(struct asq__process *w); /* at the end of the cycle */
 void asq__commits_doubt(
     struct asq__process *w); /* nothing goes on before the leases have been read */

@@ -49,6 +49,8 @@ struct child {
     bool done;        /* ended in order, or for good */
     bool unannounced; /* it has died, and Redis does not know yet */
     char id[ASQ_MAX_ID + 16];
+    bool blamed;                /* a call that had killed before, for the last death */
+    char how[ASQ_MAX_ID + 100]; /* the last one has died */
     struct shared *shared;
     int64_t started_ms, start_at_ms;
     int64_t backoff_ms;
@@ -201,6 +203,87 @@ static void start(struct supervisor *s, struct child *c)
     }
 }
 
+/* ---- what a process has died of ---- */
+
+static const char *signal_name(int number, char text[32])
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = { { SIGSEGV, "SIGSEGV" }, { SIGABRT, "SIGABRT" }, { SIGKILL, "SIGKILL" },
+                  { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGILL, "SIGILL" },
+                  { SIGTERM, "SIGTERM" }, { SIGTRAP, "SIGTRAP" }, { SIGSYS, "SIGSYS" },
+                  { SIGPIPE, "SIGPIPE" }, { SIGQUIT, "SIGQUIT" }, { SIGINT, "SIGINT" } };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].number == number)
+            return names[i].name;
+    snprintf(text, 32, "signal %d", number);
+    return text;
+}
+
+static void tell_blamed(const struct supervisor *s, const struct child *c,
+                        const struct asq__slot *slot, const redisReply *r)
+{
+    long long n = r->element[0]->integer, wait_ms = r->element[1]->integer;
+    uint32_t max = s->config->process.max_attempts;
+    char then[60] = "it becomes a dead letter";
+    if (n < max)
+        snprintf(then, sizeof then, "it is tried again in %lld ms", wait_ms);
+    say(s, ASQ_LOG_ERROR,
+        "%s.%s of agent %s was running when %s (attempt %lld of %u of call %s); %s",
+        *slot->class_name ? slot->class_name : "?", *slot->method ? slot->method : "create",
+        slot->agent, c->how, n, max, slot->call, then);
+}
+
+/* Counts it against the call in a slot, unless that has ended. False: Redis does not take it now. */
+static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
+                  const struct asq__keys *keys, struct asq__slot *slot)
+{
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], entry[48], epoch[24];
+    char seq[24] = "", first[24], longest[24];
+    slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
+    slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';
+    asq__keys_lease(keys, slot->partition, lease);
+    asq__keys_jobs(keys, slot->partition, jobs);
+    asq__keys_attempts(keys, slot->partition, attempts);
+    asq__stream_id_format(slot->entry, entry);
+    snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) slot->epoch);
+    if (slot->done == slot->ticket)
+        snprintf(seq, sizeof seq, "%llu", (unsigned long long) slot->done_seq);
+    snprintf(first, sizeof first, "%d", ASQ__DIED_WAIT_MS);
+    snprintf(longest, sizeof longest, "%d", ASQ__DIED_WAIT_MAX_MS);
+    redisReply *r =
+        asq__sync_cmd(ctx, "EVAL %s 3 %s %s %s %s %s %s %s %s %s %s %s", asq__script_died, lease,
+                      jobs, attempts, slot->call, c->id, epoch, entry, seq, c->how, first, longest);
+    bool answered = r && r->type != REDIS_REPLY_ERROR;
+    bool cannot = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "WRONGTYPE");
+    if (cannot)
+        say(s, ASQ_LOG_WARNING, "call %s was running when %s; that cannot be counted: %s",
+            slot->call, c->how, r->str);
+    if (answered && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
+        tell_blamed(s, c, slot, r);
+        c->blamed |= slot->suspect;
+    }
+    if (answered || cannot)
+        slot->state = ASQ__SLOT_FREE;
+    freeReplyObject(r);
+    return answered || cannot;
+}
+
+/* Beside one that has killed before, nobody else is blamed. */
+static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *ctx,
+                      const struct asq__keys *keys)
+{
+    bool ok = true;
+    for (int suspect = 1; suspect >= 0 && ok && !c->blamed; suspect--)
+        for (uint32_t i = 0; i <= s->config->process.capacity; i++) {
+            struct asq__slot *slot = &c->shared->slots[i];
+            if (slot->state != ASQ__SLOT_FREE && (slot->suspect != 0) == (suspect != 0))
+                ok &= blame(s, c, ctx, keys, slot); /* else again with the next tick */
+        }
+    return ok;
+}
+
 /* Raises `attempts` of the calls that were on its threads, then tells that it is dead. */
 static bool announce(struct supervisor *s, struct child *c)
 {
@@ -208,7 +291,6 @@ static bool announce(struct supervisor *s, struct child *c)
     struct asq__keys keys;
     struct asq__sync *ctx;
     char err[300], key[ASQ__KEY_MAX];
-    bool suspects = false, ok = true;
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
     if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
@@ -221,25 +303,7 @@ static bool announce(struct supervisor *s, struct child *c)
                 text);
         return false;
     }
-    for (uint32_t i = 0; i <= config->capacity; i++)
-        suspects |= c->shared->slots[i].busy && c->shared->slots[i].suspect;
-    for (uint32_t i = 0; i <= config->capacity; i++) {
-        struct asq__slot *slot = &c->shared->slots[i];
-        if (!slot->busy || (suspects && !slot->suspect))
-            continue; /* beside one that has killed before, nobody else is blamed */
-        slot->call[sizeof slot->call - 1] = '\0';
-        asq__keys_attempts(&keys, slot->partition, key);
-        redisReply *r = asq__sync_cmd(ctx, "HINCRBY %s %s 1", key, slot->call);
-        if (r && (r->type != REDIS_REPLY_ERROR || asq__reply_is_error(r, "WRONGTYPE"))) {
-            slot->busy = 0;
-            say(s, ASQ_LOG_WARNING, "call %s was running when %s died%s%s", slot->call, c->id,
-                r->type == REDIS_REPLY_ERROR ? "; that cannot be counted: " : "",
-                r->type == REDIS_REPLY_ERROR ? r->str : "");
-        } else {
-            ok = false; /* tried again with the next tick */
-        }
-        freeReplyObject(r);
-    }
+    bool ok = blame_all(s, c, ctx, &keys);
     asq__keys_worker(&keys, c->id, key);
     redisReply *r = asq__sync_cmd(ctx, "DEL %s", key);
     ok &= r && r->type != REDIS_REPLY_ERROR;
@@ -260,6 +324,14 @@ static bool announce(struct supervisor *s, struct child *c)
 static void reaped(struct supervisor *s, struct child *c, int status)
 {
     int64_t now = asq__now_ms();
+    char signal_text[32];
+    if (WIFSIGNALED(status))
+        snprintf(c->how, sizeof c->how, "process %ld (%s) was ended by %s", (long) c->pid, c->id,
+                 signal_name(WTERMSIG(status), signal_text));
+    else
+        snprintf(c->how, sizeof c->how, "process %ld (%s) ended by itself with status %d",
+                 (long) c->pid, c->id, WEXITSTATUS(status));
+    c->blamed = false;
     c->pid = 0;
     s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {

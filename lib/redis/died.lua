@@ -1,0 +1,24 @@
+-- died.lua: counts that a process has died while it ran a call, which waits then before it is tried again. By
+-- the supervisor of the process.
+--
+-- KEYS: lease, jobs, attempts. ARGV: call id, owner and epoch of the lease as the process had it, id of the call's
+-- entry, seq of the commit that has its outcome ('' when there is none yet), how the process has died, first and
+-- longest wait in ms.
+-- Answer: {how many have died of it by now, ms that it waits}, or {0}: it has ended, or is somebody else's by now,
+-- who has begun to count anew.
+local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'seq')
+if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then
+    return { 0 }
+end
+if ARGV[5] ~= '' and (tonumber(held[3]) or 0) >= tonumber(ARGV[5]) then
+    return { 0 }
+end
+if #redis.call('XRANGE', KEYS[2], ARGV[4], ARGV[4]) == 0 then
+    return { 0 }
+end
+local n = redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
+local wait = math.min(tonumber(ARGV[7]) * 2 ^ math.min(n - 1, 30), tonumber(ARGV[8]))
+local now = redis.call('TIME')
+local due = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) + wait
+redis.call('HSET', KEYS[3], '+' .. ARGV[1], string.format('%.0f %s', due, ARGV[6]))
+return { n, wait }
