@@ -51,7 +51,7 @@ echo "wrong usage"
 ASQUEUE_URL=redis://127.0.0.1:1
 export ASQUEUE_URL
 refused 2 'a command is needed' "$as_ctl"
-refused 2 "no command 'cal'; did you mean 'call'" "$as_ctl" cal
+refused 2 "no command 'callx'; did you mean 'call'" "$as_ctl" callx
 refused 2 "no command 'frobnicate'$" "$as_ctl" frobnicate
 refused 2 '^usage: as-ctl call ID METHOD' "$as_ctl" call tally
 refused 2 'one argument too many' "$as_ctl" ping now
