@@ -1,16 +1,23 @@
 /*
- * again.c: what was sent is sent again when Redis is back: before anything new, in its old order, and
- * marked. See batch.h.
+ * again.c: what becomes of what was sent when its connection is lost. Redis is asked first, before anything is
+ * sent: what waits in its stream waits on, and what has a record is read from there (fetch.c). What is
+ * neither was not taken, or Redis has lost it, or it has expired: it is sent again, before anything new, in
+ * its old order, and marked. So nothing that Redis has had is sent a second time, for what was lost may
+ * have been lost because of it. See batch.h.
  *
- * Its order may have been broken before. Of two batches for one partition whose answers were lost, Redis
+ * The order may have been broken before. Of two batches for one partition whose answers were lost, Redis
  * may have refused the first, for its memory was full, and taken the second, which may even be done by now.
- * So it is asked first, and what it has passed over for a later one is not sent any more. Bytes of the old
- * connection that arrive only after that are seen in the stream by the owner.
+ * What it has passed over for a later one is not sent any more. Bytes of the old connection that arrive only
+ * after that are seen in the stream by the owner.
+ *
+ * A user who may not run scripts (EVAL) is not told: then all is sent again, and the owners sort it out.
  */
 #include "client/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "value/clock.h"
 
 enum { ASKED_AT_ONCE = 1000, CLOCK_SKEW_MS = 60000 };
 
@@ -24,16 +31,21 @@ struct question {
 
 /* ---- what was passed over ---- */
 
+static bool is_there(const struct asq__batch *b)
+{
+    return b->asked == ASQ__ASKED_WAITS || b->asked == ASQ__ASKED_RECORD;
+}
+
 /* Has Redis taken one that has to come after it? `later`: it has taken a later one of its partition. */
 static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b, bool later)
 {
     if (b->asked != ASQ__ASKED_MISSING)
         return false;
     if (!b->guard)
-        return later || b->number < e->ended[b->partition];
+        return later || (!b->taken && b->number < e->ended[b->partition]);
     for (const struct asq__list *it = b->order.next; later && it != &e->ready; it = it->next) {
         const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (other->partition == b->partition && other->asked == ASQ__ASKED_THERE &&
+        if (other->partition == b->partition && is_there(other) &&
             asq__batch_is_in_order_with(b, other))
             return true;
     }
@@ -47,7 +59,7 @@ static void give_up_passed_over(struct asq__engine *e)
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (is_passed_over(e, b, later[b->partition]))
             b->asked = ASQ__ASKED_PASSED_OVER;
-        later[b->partition] |= b->asked == ASQ__ASKED_THERE;
+        later[b->partition] |= is_there(b);
     }
     free(later);
     ASQ__LIST_EACH (it, &e->ready) {
@@ -55,20 +67,29 @@ static void give_up_passed_over(struct asq__engine *e)
         if (b->asked == ASQ__ASKED_PASSED_OVER)
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
-                "the connection was lost when it had been sent; Redis has neither it nor a result "
-                "of it, but a later call to the same partition: most likely it was refused");
+                b->taken
+                    ? "Redis had taken it, and has neither it nor a result of it any more, but a "
+                      "later call to the same partition: its result has expired or was removed"
+                    : "the connection was lost when it had been sent; Redis has neither it nor a "
+                      "result of it, but a later call to the same partition: most likely it was "
+                      "refused");
     }
 }
 
 /* ---- asking ---- */
 
-static void take_answer(struct question *q, const redisReply *reply)
+static void take_answer(struct asq__batch *b, const redisReply *reply)
 {
-    for (size_t i = 0; i < q->n && i < reply->elements; i++)
-        q->batches[i]->asked =
-            reply->element[i]->type == REDIS_REPLY_INTEGER && reply->element[i]->integer == 0
-                ? ASQ__ASKED_MISSING
-                : ASQ__ASKED_THERE;
+    if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
+        memcpy(b->entry, reply->str, (size_t) reply->len + 1);
+        b->asked = ASQ__ASKED_WAITS;
+    } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 3) {
+        b->asked = ASQ__ASKED_WAITS;
+    } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 2) {
+        b->asked = ASQ__ASKED_RECORD;
+    } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        b->asked = ASQ__ASKED_MISSING;
+    }
 }
 
 static void end_question(struct question *q)
@@ -79,6 +100,8 @@ static void end_question(struct question *q)
     free(q);
 }
 
+static void sort_out(struct asq__engine *e);
+
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct question *q = user;
@@ -88,15 +111,15 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         end_question(q);
         return;
     }
-    if (reply->type == REDIS_REPLY_ARRAY)
-        take_answer(q, reply);
-    else if (asq__reply_is_transient(reply))
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < q->n && i < reply->elements; i++)
+        take_answer(q->batches[i], reply->element[i]);
+    if (asq__reply_is_transient(reply))
         e->stalled = e->reconnect = true;
     /* Else Redis does not say: the owners see to the order as far as they can. */
     bool last = e->questions.next == &q->node && e->questions.prev == &q->node;
     bool all_known = last && e->up && !e->stalled;
     if (all_known)
-        give_up_passed_over(e); /* nothing leaves meanwhile: the question is there still */
+        sort_out(e); /* nothing leaves meanwhile: the question is there still */
     end_question(q);
     if (all_known)
         asq__engine_send_ready(e);
@@ -130,8 +153,10 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
     for (size_t i = 0; i < n; i++)
         asq__cmd_put(&cmd, key, asq__keys_result(keys, partition, batches[i]->id, key));
     asq__cmd_number(&cmd, since_ms > CLOCK_SKEW_MS ? since_ms - CLOCK_SKEW_MS : 0);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         asq__cmd_put(&cmd, batches[i]->id, ASQ__BATCH_ID);
+        asq__cmd_puts(&cmd, batches[i]->entry);
+    }
     int rc = asq__conn_send(asq__redis_conn(e->redis, partition), on_answer, q, &cmd);
     asq__cmd_release(&cmd);
     if (rc < 0) {
@@ -143,20 +168,14 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
         batches[i]->answers++;
 }
 
-/* Sent, and never answered. */
-static bool is_in_doubt(const struct asq__batch *b)
-{
-    return b->sent && !b->taken;
-}
-
-/* Of each partition that has more than one in doubt, or one before what has ended. */
+/* Of all that was sent, partition by partition. */
 static void ask_about_all(struct asq__engine *e)
 {
     size_t n = 0, at = 0;
     size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
     ASQ__LIST_EACH (it, &e->ready) {
         const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (end && is_in_doubt(b)) {
+        if (end && b->sent) {
             end[b->partition + 1]++;
             n++;
         }
@@ -166,15 +185,12 @@ static void ask_about_all(struct asq__engine *e)
         end[p + 1] += end[p];
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (sorted && is_in_doubt(b))
+        if (sorted && b->sent)
             sorted[end[b->partition]++] = b;
     }
-    for (uint32_t p = 0; sorted && p < e->partitions; at = end[p++]) {
-        if (end[p] - at == 0 || (end[p] - at == 1 && sorted[at]->number > e->ended[p]))
-            continue;
+    for (uint32_t p = 0; sorted && p < e->partitions; at = end[p++])
         for (size_t from = at; from < end[p]; from += ASKED_AT_ONCE)
             ask(e, sorted + from, end[p] - from < ASKED_AT_ONCE ? end[p] - from : ASKED_AT_ONCE);
-    }
     free(sorted);
     free(end);
 }
@@ -212,13 +228,44 @@ void asq__engine_send_refused_again(struct asq__engine *e)
 
 static void take_back(struct asq__engine *e, struct asq__batch *b)
 {
-    b->resent = true;
     if (b->accepted) {
         b->accepted = false;
         e->unaccepted++;
     }
-    b->entry[0] = '\0';
+    b->seen = 0;
     b->state = ASQ__BATCH_READY;
+}
+
+/* It waits on; or its record is read, which is written in the step that takes its entry away. */
+static void goes_on(struct asq__engine *e, struct asq__batch *b)
+{
+    asq__list_del(&b->order);
+    asq__list_add(&e->sent, &b->order);
+    b->state = ASQ__BATCH_SENT;
+    b->accepted = b->taken = true;
+    b->refused = false;
+    e->unaccepted--;
+    b->quiet_ms = ASQ__QUIET_FIRST_MS;
+    b->look_at_ms = asq__now_ms_coarse() + b->quiet_ms;
+    asq__batch_settle(b, ASQ__TAKEN);
+    if (b->asked == ASQ__ASKED_RECORD)
+        asq__batch_look_up(e, b);
+}
+
+/* All is known that Redis tells. */
+static void sort_out(struct asq__engine *e)
+{
+    give_up_passed_over(e);
+    ASQ__LIST_EACH (it, &e->ready) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        if (is_there(b)) {
+            goes_on(e, b);
+        } else if (b->sent) {
+            b->resent = true;
+            b->entry[0] = '\0';
+        }
+    }
+    stamp_ready(e);
 }
 
 void asq__engine_send_all_again(struct asq__engine *e)
@@ -235,7 +282,8 @@ void asq__engine_send_all_again(struct asq__engine *e)
         b->asked = ASQ__ASKED_NOT;
         b->doubtful = true;
     }
-    stamp_ready(e);
     ask_about_all(e);
+    if (asq__list_empty(&e->questions))
+        sort_out(e); /* there is nothing to ask, or no memory for it */
     asq__engine_send_ready(e);
 }

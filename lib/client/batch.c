@@ -280,7 +280,9 @@ static const Asqueue__Results *apply(struct asq__engine *e, const void *payload,
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (expected && b != expected)
         return NULL;
-    if (b)
+    if (b && results->size && !expected)
+        asq__batch_fetch_announced(e, b, results->upto, results->size);
+    else if (b)
         apply_results(e, b, results);
     return results;
 }

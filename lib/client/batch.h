@@ -4,6 +4,7 @@
  *     engine.c   life and events: the connection is there, it is gone, a second has passed
  *     submit.c   from a call to an entry in a stream
  *     again.c    … and again: after a lost connection, or when Redis has refused it for a while
+ *     fetch.c    records are read, a bounded part at a time
  *     lookup.c   what was pushed is a hint, the key is the truth; jobs about other calls
  *     batch.c    results are taken, calls completed, records forgotten
  */
@@ -38,7 +39,8 @@ enum asq__batch_state {
 /* Has Redis taken what was sent on a connection that was lost? */
 enum asq__asked {
     ASQ__ASKED_NOT,
-    ASQ__ASKED_THERE,
+    ASQ__ASKED_WAITS, /* it is in the stream, and has no result */
+    ASQ__ASKED_RECORD,
     ASQ__ASKED_MISSING,
     ASQ__ASKED_PASSED_OVER /* nor that, though it has taken one that has to come after it */
 };
@@ -65,24 +67,29 @@ struct asq__batch {
     uint64_t number; /* grows from each batch to the next */
     int64_t made_ms; /* when its calls were; monotonic, coarse */
     struct asq__buf bytes;
-    size_t body; /* bytes of it that stay; behind them are marks, written anew when it is sent again */
+    size_t
+        body; /* bytes of it that stay; behind them are marks, written anew when it is sent again */
     char label[ASQ__CALL_LABEL];
     struct asq__call **calls; /* [index] → who waits for it */
     struct asq__call *first;  /* is calls, as long as there is one */
     size_t n, cap, unfinished;
     struct asq__completing *completing; /* those that are being told now; batch.c's */
-    struct asq__call *foreign; /* who waits for what was not called here; chained by next */
-    unsigned answers;          /* of Redis still to come for it */
-    struct asq__guard *guard;  /* made inside a method; else NULL */
+    struct asq__call *foreign;    /* who waits for what was not called here; chained by next */
+    unsigned answers;             /* of Redis still to come for it */
+    unsigned fetching, announced; /* … of these, readings of its record, and of parts of it */
+    uint64_t seen;                /* bytes at the beginning of its record that were read */
+    bool fetch_again, garbled;    /* its record is to be read again; could not be decoded once */
+    struct asq__guard *guard;     /* made inside a method; else NULL */
     bool accepted, resent, refused, keep, hold;
     bool expire;      /* its record, when nobody holds it and it is not forgotten at once */
     bool sent, taken; /* ever; accepted: since it was sent last */
     bool doubtful; /* made before the connection that there is: Redis may have lost what made it */
     unsigned losses; /* of the connection, that it may be to blame for */
     enum asq__asked asked;
-    uint64_t since_ms; /* by the clock of Redis: it was sent then first, or later */
-    char entry[48];    /* its id in the stream, once accepted */
-    bool left;         /* of the look under way: it is neither in the stream nor does it wait to be due */
+    uint64_t
+        since_ms; /* the entry before it in the stream, if it is there, has this or a later one in its id */
+    char entry[48]; /* its id in the stream, once accepted */
+    bool left; /* of the look under way: it is neither in the stream nor does it wait to be due */
     int64_t look_at_ms, quiet_ms;
     int64_t held_ms; /* HELD: since when; coarse */
 };
@@ -98,8 +105,13 @@ struct asq__engine {
     uint32_t *open_list; /* their partitions */
     uint64_t counter;
     size_t unfinished, backlog, unaccepted;
-    uint64_t *ended;   /* [partition]: the highest number with a result before Redis had answered */
-    uint64_t taken_ms; /* by the clock of Redis: when it took the last batch */
+    uint64_t *ended; /* [partition]: the highest number with a result before Redis had answered */
+    uint64_t *taken_ms;       /* [partition]: of the id of the last entry there */
+    struct asq__list fetches; /* that wait for their turn */
+    size_t fetching;          /* bytes of answers on their way, about */
+    size_t fetch_guess;       /* bytes of a record that was not read yet */
+    bool only_get, no_get;    /* Redis does not let this user use GETRANGE, and not even GET */
+    bool no_get_told;
     struct asq__list questions;      /* to be answered before anything is sent */
     struct asq__cmd unlink;          /* records that Redis may forget; empty: none */
     struct asq__lines lines;         /* of what may come again and again */
@@ -107,10 +119,10 @@ struct asq__engine {
     ev_timer tick;
     struct ev_loop *loop;
     bool up, closing;
-    bool stalled;   /* Redis takes nothing for now: tried again at the next tick */
-    bool reconnect; /* … on a new connection */
+    bool stalled;       /* Redis takes nothing for now: tried again at the next tick */
+    bool reconnect;     /* … on a new connection */
     int64_t renewed_ms; /* coarse: when records were renewed */
-    bool suspected; /* of this loss of the connection: a batch */
+    bool suspected;     /* of this loss of the connection: a batch */
 };
 
 /* batch.c */
@@ -156,7 +168,22 @@ void asq__engine_send_all_again(struct asq__engine *e);
 /* Their answers find nobody: the engine is about to be freed. */
 void asq__engine_forget_questions(struct asq__engine *e);
 
+/* fetch.c */
+/* Reads what has not been read of the record, and hands it to asq__batch_take_record. */
+void asq__batch_fetch(struct asq__engine *e, struct asq__batch *b);
+/* Reads results that are there, by what was pushed instead of them. */
+void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uint64_t upto,
+                                uint64_t size);
+void asq__engine_begin_fetches(struct asq__engine *e); /* on a new connection */
+void asq__engine_fetch_more(struct asq__engine *e);
+void asq__engine_forget_fetches(struct asq__engine *e); /* that wait for their turn */
+
 /* lookup.c */
+/* Its record was read, from a byte on to its end; n is 0 when there is nothing. */
+void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_t from,
+                            const void *data, size_t n);
+/* Redis does not let this user read records. */
+void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply);
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b);
 void asq__engine_look_at_quiet(struct asq__engine *e); /* once a second */
 

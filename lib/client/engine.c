@@ -47,15 +47,20 @@ void asq__engine_up(struct asq__engine *e)
         asq__redis_drop(e->redis, "out of memory");
         return;
     }
+    asq__engine_begin_fetches(e);
     asq__engine_look_at_held(e);
     asq__engine_send_all_again(e);
-    ASQ__LIST_EACH (it, &e->foreign)
-        asq__batch_look_up(e, ASQ__CONTAINER(it, struct asq__batch, order));
+    ASQ__LIST_EACH (it, &e->foreign) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        b->seen = 0; /* this Redis may have lost, and written anew, what was read */
+        asq__batch_look_up(e, b);
+    }
 }
 
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
+    asq__engine_forget_fetches(e); /* all is looked up again */
     /* The commits behind which records may go can be lost with Redis' last second. */
     asq__cmd_reset(&e->unlink);
 }
@@ -82,9 +87,10 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->open);
     free(e->open_list);
     free(e->ended);
+    free(e->taken_ms);
     e->open = NULL;
     e->open_list = NULL;
-    e->ended = NULL;
+    e->ended = e->taken_ms = NULL;
     e->partitions = 0;
     if (asq__engine_open_tables(e) < 0)
         asq__redis_drop(e->redis, "out of memory"); /* made when it is up again */
@@ -114,6 +120,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
     asq__list_init(&e->questions);
+    asq__list_init(&e->fetches);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
     e->tick.data = e;
     ev_timer_start(e->loop, &e->tick);
@@ -139,6 +146,7 @@ void asq__engine_free(struct asq__engine *e)
         asq__conn_flush(asq__redis_conn(e->redis, 0));
     e->up = false;
     asq__engine_forget_questions(e);
+    asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);
@@ -147,6 +155,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->open);
     free(e->open_list);
     free(e->ended);
+    free(e->taken_ms);
     free(e);
 }
 

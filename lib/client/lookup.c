@@ -18,32 +18,59 @@ static void await_call(struct asq__batch *b, uint32_t index)
     asq__engine_control(b->engine, "await", &job, &id);
 }
 
-static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+/* Its owner is asked for what is not there. */
+static void await_unfinished(struct asq__batch *b, bool own)
 {
-    struct asq__batch *b = user;
-    struct asq__engine *e = b->engine;
-    (void) c;
-    if (reply && b->state != ASQ__BATCH_GONE) {
-        if (reply->type == REDIS_REPLY_STRING) {
-            if (!asq__engine_apply(e, reply->str, (size_t) reply->len, b))
-                asq__batch_fail(e, b, ASQ_EPROTO, "the call's result record cannot be decoded");
-        } else if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_transient(reply)) {
-            asq__batch_fail(e, b, ASQ_EPROTO, asq__reply_text(reply));
+    for (uint32_t i = 0; own && i < b->n; i++)
+        if (b->calls[i])
+            await_call(b, i);
+    for (struct asq__call *call = b->foreign; call; call = call->next)
+        await_call(b, call->index);
+}
+
+void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_t from,
+                            const void *data, size_t n)
+{
+    if (n && !asq__engine_apply(e, data, n, b)) {
+        if (b->garbled) {
+            asq__batch_fail(e, b, ASQ_EPROTO, "the call's result record cannot be decoded");
+            return;
         }
-        /* What is not in it (yet), its owner tells when it is there. */
-        if (b->state != ASQ__BATCH_GONE &&
-            (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
-            for (struct asq__call *call = b->foreign; call; call = call->next)
-                await_call(b, call->index);
-        /* Its record is complete, and has no result for what is unfinished still. */
-        if (b->state == ASQ__BATCH_SENT && b->left && b->accepted &&
-            (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STRING))
-            asq__batch_fail(
-                e, b, ASQ_EUNKNOWN,
-                "the call has left its stream, and its result is not there: it may have "
-                "expired while this client was cut off");
+        /* It may have changed, or gone, while it was read. */
+        b->garbled = true;
+        b->seen = 0;
+        asq__batch_look_up(e, b);
+        return;
     }
-    asq__batch_answered(b);
+    if (b->state == ASQ__BATCH_GONE)
+        return;
+    b->garbled = false;
+    if (n)
+        b->seen = from + n;
+    /* What is not in it (yet), its owner tells when it is there; so it does when nobody knows where its
+     * entry is. */
+    await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted && !*b->entry && n == 0);
+    /* Its record is complete, and has no result for what is unfinished still. */
+    if (b->state == ASQ__BATCH_SENT && b->left && b->accepted)
+        asq__batch_fail(e, b, ASQ_EUNKNOWN,
+                        "the call has left its stream, and its result is not there: it may have "
+                        "expired while this client was cut off");
+}
+
+void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
+{
+    e->no_get = true;
+    if (!e->no_get_told && e->config.log) {
+        char text[400];
+        asq__err(
+            text, sizeof text, 0,
+            "Redis does not let this user read results, so large ones cannot be had, and others "
+            "have to be asked for: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*: %s",
+            asq__reply_text(reply));
+        e->config.log(e->config.log_user, ASQ_LOG_WARNING, text);
+    }
+    e->no_get_told = true;
+    asq__batch_look_up(e, b);
 }
 
 static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
@@ -79,7 +106,11 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
     char key[ASQ__KEY_MAX];
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
     b->left = false;
-    if (b->state == ASQ__BATCH_SENT && b->accepted) {
+    if (e->no_get) {
+        await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted);
+        return;
+    }
+    if (b->state == ASQ__BATCH_SENT && b->accepted && *b->entry) {
         char batch[2 * ASQ__BATCH_ID + 1];
         asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
         if (asq__conn_cmd(conn, on_entry, b, "XRANGE", key, b->entry, b->entry, NULL) == 0)
@@ -89,9 +120,7 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
         if (asq__conn_cmd(conn, on_later, b, "HEXISTS", key, batch, NULL) == 0)
             b->answers++;
     }
-    asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
-    if (asq__conn_cmd(conn, on_record, b, "GET", key, NULL) == 0)
-        b->answers++;
+    asq__batch_fetch(e, b); /* behind it */
 }
 
 void asq__engine_look_at_quiet(struct asq__engine *e)
@@ -129,6 +158,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
         call->next = b->foreign;
         b->foreign = call;
         b->keep = true;
+        b->seen = 0;
         if (e->up)
             asq__batch_look_up(e, b);
         return 0;
@@ -146,6 +176,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
     call->index = id->index;
     call->next = b->foreign;
     b->foreign = call;
+    b->seen = 0;
     if (e->up)
         asq__batch_look_up(e, b);
     return 0;

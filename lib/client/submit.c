@@ -102,7 +102,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
     } else if (b->state == ASQ__BATCH_SENT) {
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
-            e->taken_ms = strtoull(b->entry, NULL, 10);
+            e->taken_ms[b->partition] = strtoull(b->entry, NULL, 10);
             b->taken = true;
             if (!b->accepted) {
                 b->accepted = true;
@@ -190,7 +190,7 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
     b->answers++;
     b->state = ASQ__BATCH_SENT;
     if (!b->sent)
-        b->since_ms = e->taken_ms;
+        b->since_ms = e->taken_ms[b->partition];
     b->sent = true;
     b->refused = false;
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
@@ -274,16 +274,18 @@ int asq__engine_open_tables(struct asq__engine *e)
         return ASQ_ESTATE;
     struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
     uint32_t *list = calloc(n, sizeof *list);
-    uint64_t *ended = calloc(n, sizeof *ended);
-    if (!open || !list || !ended) {
+    uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
+    if (!open || !list || !ended || !taken_ms) {
         free(open);
         free(list);
         free(ended);
+        free(taken_ms);
         return ASQ_ENOMEM;
     }
     e->open = open;
     e->open_list = list;
     e->ended = ended;
+    e->taken_ms = taken_ms;
     e->partitions = n;
     return 0;
 }

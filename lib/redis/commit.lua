@@ -23,20 +23,37 @@
 -- a result's key is written over where it is none.
 --
 -- What the sections have for one channel leaves together: a Results with the others in its field 3. Large
--- ones leave alone, for joining copies them.
-local LARGE, FULL = 16384, 65536
+-- ones leave alone, for joining copies them. The largest do not leave at all, nor does what comes when there was
+-- much for a channel already: Redis cuts a subscriber who has too much coming. Where they stand in their
+-- record is pushed instead: a Results with the batch and the fields 4 and 5.
+local LARGE, FULL, ANNOUNCED, ENOUGH = 16384, 65536, 131072, 524288
 local k, a = 1, 2
 local answer, written = {}, false
 local lies = {}
-local pushes, push_bytes = {}, {}
+local pushes, push_bytes, pushed = {}, {}, {}
 
 local function publish(channel)
     redis.pcall('PUBLISH', channel, table.concat(pushes[channel]))
     pushes[channel] = nil
 end
 
-local function push(channel, frame)
-    local n, parts = #frame, pushes[channel]
+local function varint(v)
+    local bytes = ''
+    while v >= 128 do
+        bytes = bytes .. string.char(128 + v % 128)
+        v = math.floor(v / 128)
+    end
+    return bytes .. string.char(v)
+end
+
+-- upto: the length of the record, which ends with the frame. A frame begins with its batch: 18 bytes.
+local function push(channel, frame, upto)
+    local n, parts, before = #frame, pushes[channel], pushed[channel] or 0
+    if n > ANNOUNCED or (before + n > ENOUGH and n > 64) then
+        frame = string.sub(frame, 1, 18) .. '\32' .. varint(upto) .. '\40' .. varint(n)
+        n = #frame
+    end
+    pushed[channel] = before + n
     if n >= LARGE then
         redis.pcall('PUBLISH', channel, frame)
     elseif not parts then
@@ -138,18 +155,19 @@ for section = 1, tonumber(ARGV[1]) do
         local at = results_at
         for i = 1, results do
             local key, mode, ttl, frame = KEYS[k + 4 + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+            local upto = #frame
             if mode == '1' then
                 redis.call('SET', key, frame, 'PX', ttl)
             elseif mode == 'f' or lies[key] then
                 redis.call('SET', key, frame)
                 if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
             else
-                redis.call('APPEND', key, frame)
+                upto = redis.call('APPEND', key, frame)
                 if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
             end
             local channels = tonumber(ARGV[at + 3])
             for c = 1, channels do
-                push(ARGV[at + 3 + c], frame)
+                push(ARGV[at + 3 + c], frame, upto)
             end
             at = at + 4 + channels
         end

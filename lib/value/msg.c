@@ -285,6 +285,17 @@ void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
         written_to(out, write_bytes(p, TAG_RESULTS_BATCH, batch, ASQ__BATCH_ID));
 }
 
+void asq__results_announce(const uint8_t batch[ASQ__BATCH_ID], uint64_t upto, uint64_t size,
+                           struct asq__buf *out)
+{
+    asq__results_head(batch, out);
+    uint8_t *p = asq__buf_reserve(out, number_size(upto) + number_size(size));
+    if (p) {
+        p = write_number(p, TAG_RESULTS_UPTO, upto);
+        written_to(out, write_number(p, TAG_RESULTS_SIZE, size));
+    }
+}
+
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)
 {
     uint8_t *p = begin_message(out, TAG_RESULTS_RESULT, number_size(index) + asq__bytes_size(n));

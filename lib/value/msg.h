@@ -17,6 +17,10 @@
 
 #define ASQ__BATCH_ID 16
 
+/* Results that are larger are announced, not pushed: a push is a hint, and Redis cuts who has too much of them
+ * coming. Small enough for any limit on pushes that makes sense. commit.lua has this, too. */
+#define ASQ__PUSH_MAX ((size_t) 128 * 1024)
+
 enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000, ASQ__MAX_PROBED = 8192 };
 
 /* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
@@ -68,6 +72,9 @@ void asq__results_head(const uint8_t batch[ASQ__BATCH_ID], struct asq__buf *out)
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out);
 void asq__result_put_failure(uint32_t index, const asq_error *error, bool refused,
                              struct asq__buf *out);
+/* Appends what is pushed instead of results that are too large for it: where they stand in their record. */
+void asq__results_announce(const uint8_t batch[ASQ__BATCH_ID], uint64_t upto, uint64_t size,
+                           struct asq__buf *out);
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen);
 /* Borrowed from f. */

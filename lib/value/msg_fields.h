@@ -35,6 +35,8 @@ enum {
     TAG_RESULTS_BATCH = 1 << 3 | 2,
     TAG_RESULTS_RESULT = 2 << 3 | 2,
     TAG_RESULTS_OTHER = 3 << 3 | 2,
+    TAG_RESULTS_UPTO = 4 << 3,
+    TAG_RESULTS_SIZE = 5 << 3,
 
     TAG_RESULT_INDEX = 1 << 3,
     TAG_RESULT_VALUE = 2 << 3 | 2,

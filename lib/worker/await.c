@@ -101,7 +101,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
     a->none = reply && reply->type == REDIS_REPLY_NIL;
     for (struct waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
         if (reply && reply->type == REDIS_REPLY_STRING)
-            asq__push(p, waiter->client, reply->str, (size_t) reply->len);
+            asq__push_record(p, a->batch, waiter->client, reply->str, (size_t) reply->len);
         if (e)
             asq__entry_add_channel(e, waiter->client); /* its commit may still have to leave */
     }

@@ -116,11 +116,27 @@ void asq__push(struct asq__partition *p, const char *client, const void *data, s
         asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
 }
 
+void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                      const char *client, const void *data, size_t n)
+{
+    struct asq__buf out;
+    if (n <= ASQ__PUSH_MAX) {
+        asq__push(p, client, data, n);
+        return;
+    }
+    asq__buf_init(&out, 64);
+    asq__results_announce(batch, n, n, &out);
+    if (!out.error)
+        asq__push(p, client, out.data, out.len);
+    asq__buf_release(&out);
+}
+
 static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
 {
-    asq__push(e->part, e->batch->reply, data, n);
+    const uint8_t *batch = e->batch->id.data;
+    asq__push_record(e->part, batch, e->batch->reply, data, n);
     for (size_t i = 0; i < e->nchannels; i++)
-        asq__push(e->part, e->channels[i], data, n);
+        asq__push_record(e->part, batch, e->channels[i], data, n);
 }
 
 /* ---- control jobs: await, cancel, probe ---- */

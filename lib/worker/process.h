@@ -434,6 +434,9 @@ void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]);
 /* Pushes what is committed already. */
 void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n);
+/* … a whole record. A large one is only announced: the client reads from its key what it lacks. */
+void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                      const char *client, const void *data, size_t n);
 void asq__wcall_cancel(struct asq__wcall *c);
 /* The call, while it waits or runs here; else NULL. */
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);

@@ -294,7 +294,21 @@ static int echo_type(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-static const asq_method echo_methods[] = { { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
+static int echo_blob(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t n;
+    int rc = asq_args(ctx, args, "[I]", &n);
+    (void) self;
+    char *data = rc < 0 ? NULL : malloc((size_t) n);
+    if (!data)
+        return rc < 0 ? rc : ASQ_ENOMEM;
+    memset(data, 'b', (size_t) n);
+    *ret = asq_value_bytes(data, (size_t) n);
+    free(data);
+    return 0;
+}
+static const asq_method echo_methods[] = { { "blob", echo_blob, "n", ASQ_READONLY, NULL },
+                                           { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
                                            { "named", echo_all, "a, b, c", 0, NULL },
                                            { "first", echo_first, NULL, 0, NULL },
                                            { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },

@@ -1,0 +1,232 @@
+/*
+ * fetch.c: reads records of results from their keys. What is pushed is a hint: of what is large only that it is
+ * there and where in the record, and all that was pushed while a connection was lost has to be read. Records
+ * are read in pieces, so that no answer of Redis is large, and so many at a time as have some megabytes
+ * together: however large what is waiting, what Redis holds for this client stays below the limits
+ * that it may have for clients. See batch.h.
+ */
+#include "client/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis/refusal.h"
+#include "value/decimal.h"
+
+enum {
+    PIECE = 1 << 20,               /* bytes that are read at once */
+    FIRST_PIECE = 64 << 10,        /* … of a record whose size is not known */
+    UNDER_WAY = 8 << 20,           /* … and that may be on their way in all */
+    LEAST_GUESS = FIRST_PIECE / 4, /* of such a record */
+    WAITING_MAX = 64 /* announcements of one batch; beyond, its record is read as a whole */
+};
+
+/* One range of a record; kept until all of it is there. */
+struct fetch {
+    struct asq__list node;    /* in e->fetches, until it is its turn */
+    struct asq__batch *batch; /* which has this as an answer to come */
+    uint64_t from, upto;      /* upto 0: to the record's end */
+    size_t cost;              /* counted as under way */
+    bool whole;               /* by GET, for GETRANGE is not allowed */
+    struct asq__buf got;
+};
+
+static bool is_wanted(const struct asq__batch *b)
+{
+    return b->state != ASQ__BATCH_GONE && (b->unfinished || b->foreign);
+}
+
+static void fetch_free(struct fetch *f)
+{
+    struct asq__batch *b = f->batch;
+    if (f->upto)
+        b->announced--;
+    else
+        b->fetching--;
+    asq__list_del(&f->node);
+    asq__buf_release(&f->got);
+    free(f);
+    asq__batch_answered(b);
+}
+
+static void on_piece(struct asq__conn *c, const redisReply *reply, void *user);
+
+static size_t piece_size(const struct fetch *f)
+{
+    size_t most = f->upto || f->got.len ? PIECE : FIRST_PIECE;
+    uint64_t left = f->upto ? f->upto - f->from - f->got.len : most;
+    return left < most ? (size_t) left : most;
+}
+
+static bool send_piece(struct asq__engine *e, struct fetch *f)
+{
+    struct asq__batch *b = f->batch;
+    char key[ASQ__KEY_MAX], from[ASQ__DECIMAL_MAX + 1], to[ASQ__DECIMAL_MAX + 1];
+    struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
+    asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
+    if (f->whole)
+        return asq__conn_cmd(conn, on_piece, f, "GET", key, NULL) == 0;
+    uint64_t at = f->from + f->got.len;
+    from[asq__decimal(at, from)] = '\0';
+    to[asq__decimal(at + piece_size(f) - 1, to)] = '\0';
+    return asq__conn_cmd(conn, on_piece, f, "GETRANGE", key, from, to, NULL) == 0;
+}
+
+void asq__engine_fetch_more(struct asq__engine *e)
+{
+    while (e->up && !asq__list_empty(&e->fetches)) {
+        struct fetch *f = ASQ__CONTAINER(e->fetches.next, struct fetch, node);
+        if (!is_wanted(f->batch)) {
+            fetch_free(f);
+            continue;
+        }
+        f->cost = f->whole ? PIECE : f->upto || f->got.len ? piece_size(f) : e->fetch_guess;
+        if (e->fetching && e->fetching + f->cost > UNDER_WAY)
+            return;
+        asq__list_del(&f->node);
+        if (!send_piece(e, f)) {
+            fetch_free(f); /* it is looked up again when Redis is back */
+            return;
+        }
+        e->fetching += f->cost;
+    }
+}
+
+/* False: no memory; it will be looked up again. */
+static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint64_t upto)
+{
+    struct fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return false;
+    f->batch = b;
+    f->from = from;
+    f->upto = upto;
+    f->whole = e->only_get;
+    asq__list_init(&f->node);
+    asq__buf_init(&f->got, ASQ__BATCH_MAX);
+    b->answers++;
+    if (upto)
+        b->announced++;
+    else
+        b->fetching++;
+    asq__list_add(&e->fetches, &f->node);
+    asq__engine_fetch_more(e);
+    return true;
+}
+
+void asq__batch_fetch(struct asq__engine *e, struct asq__batch *b)
+{
+    if (b->fetching)
+        b->fetch_again = true;
+    else
+        add(e, b, b->seen, 0);
+}
+
+void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uint64_t upto,
+                                uint64_t size)
+{
+    if (!is_wanted(b) || !e->up)
+        return;
+    if (e->no_get) {
+        asq__batch_fail(
+            e, b, ASQ_EREDIS,
+            "its result is too large to be pushed, and Redis does not let this user read "
+            "it: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*");
+        return;
+    }
+    if (e->only_get || size == 0 || size > upto || b->announced >= WAITING_MAX)
+        asq__batch_look_up(e, b);
+    else
+        add(e, b, upto - size, upto);
+}
+
+/* All of it is there. */
+static void complete(struct asq__engine *e, struct fetch *f)
+{
+    struct asq__batch *b = f->batch;
+    if (!is_wanted(b))
+        return;
+    if (!f->upto || f->whole) {
+        asq__batch_take_record(e, b, f->whole ? 0 : f->from, f->got.data, f->got.len);
+    } else if (f->got.len != f->upto - f->from ||
+               !asq__engine_apply(e, f->got.data, f->got.len, b)) {
+        asq__batch_look_up(e, b); /* it is another record by now */
+    }
+}
+
+/* It is over; while it was under way, somebody may have asked for the record once more. */
+static void end(struct asq__engine *e, struct fetch *f)
+{
+    struct asq__batch *b = f->batch;
+    b->answers++;
+    fetch_free(f);
+    if (b->fetch_again && !b->fetching && is_wanted(b)) {
+        b->fetch_again = false;
+        add(e, b, b->seen, 0);
+    }
+    asq__batch_answered(b);
+}
+
+/* True: it goes on. */
+static bool refused(struct asq__engine *e, struct fetch *f, const redisReply *reply)
+{
+    struct asq__batch *b = f->batch;
+    if (asq__reply_is_transient(reply) || !is_wanted(b))
+        return false; /* it will be looked up again */
+    enum asq__refusal why = asq__reply_refusal(reply);
+    bool lacking = why == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command");
+    if (lacking && !f->whole) {
+        e->only_get = f->whole = true;
+        asq__buf_reset(&f->got);
+        return true;
+    }
+    if (lacking)
+        asq__batch_cannot_read(e, b, reply);
+    else
+        asq__batch_fail(e, b, ASQ_EPROTO, asq__reply_text(reply));
+    return false;
+}
+
+static void on_piece(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct fetch *f = user;
+    struct asq__engine *e = f->batch->engine;
+    (void) c;
+    if (!reply) { /* the engine may be gone */
+        fetch_free(f);
+        return;
+    }
+    e->fetching -= f->cost < e->fetching ? f->cost : e->fetching;
+    bool more = false;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        more = refused(e, f, reply);
+    } else {
+        size_t n = reply->type == REDIS_REPLY_STRING ? (size_t) reply->len : 0;
+        size_t asked = piece_size(f), guess = e->fetch_guess - e->fetch_guess / 16;
+        guess = n > guess ? n : guess;
+        e->fetch_guess = guess < LEAST_GUESS ? LEAST_GUESS : guess < PIECE ? guess : PIECE;
+        asq__buf_put(&f->got, reply->str, n);
+        more = !f->whole && n == asked && (!f->upto || f->got.len < f->upto - f->from);
+        if (!f->got.error && !more)
+            complete(e, f);
+        more &= !f->got.error;
+    }
+    if (more)
+        asq__list_add_first(&e->fetches, &f->node);
+    else
+        end(e, f);
+    asq__engine_fetch_more(e);
+}
+
+void asq__engine_begin_fetches(struct asq__engine *e)
+{
+    e->fetching = 0;
+    e->fetch_guess = PIECE;
+    e->only_get = e->no_get = false; /* users' rights change */
+}
+
+void asq__engine_forget_fetches(struct asq__engine *e)
+{
+    while (!asq__list_empty(&e->fetches))
+        fetch_free(ASQ__CONTAINER(e->fetches.next, struct fetch, node));
+}
