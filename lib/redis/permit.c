@@ -41,12 +41,12 @@ int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__repl
 
 void asq__permit_refusal(const redisReply *reply, char *out, size_t size)
 {
-    const char *between = "this Redis refuses commands that a worker needs: ";
+    const char *between = "a worker needs commands that this Redis refuses: ";
     size_t n = 0;
 
     *out = '\0';
     if (reply->type == REDIS_REPLY_ERROR) {
-        snprintf(out, size, "this Redis refuses a worker's script (EVAL): %s", reply->str);
+        snprintf(out, size, "a worker needs EVAL, which this Redis refuses: %s", reply->str);
         return;
     }
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && n < size; i++) {

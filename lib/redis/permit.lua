@@ -2,7 +2,7 @@
 --
 -- KEYS: a result key that no batch has, then a partition's lease, jobs, agents, attempts, dead.
 -- ARGV: a channel that nobody listens to.
--- Answer: for each refused command its name and Redis's words.
+-- Answer: for each refused command its name and why.
 --
 -- Redis does not roll back: a commit of which one command is refused would be written by half. So every
 -- command that the scripts and the worker use is tried before the worker serves, in a form that changes
@@ -12,8 +12,21 @@ local scratch, lease, jobs, agents, attempts, dead = unpack(KEYS)
 local refused, seen = {}, {}
 
 -- What the versions of Redis and Valkey say about permissions, and about a command that was renamed.
-local signs = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command", "can't access",
-    'nknown Redis command', 'nknown command' }
+local signs = {
+    ['not permitted to this user'] = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command" },
+    ['key or channel not permitted to this user'] = { "can't access" },
+    ['unknown command: renamed, or not offered here'] = { 'nknown Redis command', 'nknown command' },
+}
+
+local function cause(text)
+    for why, words in pairs(signs) do
+        for _, word in ipairs(words) do
+            if string.find(text, word, 1, true) then
+                return why
+            end
+        end
+    end
+end
 
 -- True: the command may be used, whatever else Redis says of these arguments.
 local function try(command, ...)
@@ -22,16 +35,12 @@ local function try(command, ...)
     if not text then
         return true
     end
-    for _, sign in ipairs(signs) do
-        if string.find(text, sign, 1, true) then
-            if not seen[command] then
-                refused[#refused + 1] = command .. ' (' .. string.sub(text, 1, 160) .. ')'
-            end
-            seen[command] = true
-            return false
-        end
+    local why = cause(text)
+    if why and not seen[command] then
+        refused[#refused + 1] = command .. ' (' .. why .. ')'
+        seen[command] = true
     end
-    return true
+    return not why
 end
 
 try('TIME')
@@ -72,5 +81,12 @@ try('XRANGE', jobs, '0-0', '0-0')
 try('XREVRANGE', jobs, '0-0', '0-0')
 try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')
 
+try('ZADD', scratch, 'not a number', '')
+try('ZREM', scratch, '')
+try('ZCARD', scratch)
+try('ZRANGE', scratch, 0, 0)
+try('ZRANGEBYSCORE', scratch, 1, 0)
+
+try('GETRANGE', scratch, 0, 0)
 try('PUBLISH', ARGV[1], '')
 return refused

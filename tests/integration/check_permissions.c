@@ -83,7 +83,7 @@ START_TEST(a_worker_without_a_command_that_it_needs_names_it_and_waits)
         sup_redis_do(redis, "ACL SETUSER app -%s", needed[i]);
         sup_proc *worker = start(url);
         if (strcmp(needed[i], "eval") == 0)
-            sup_wait_until(says(worker, "(EVAL)"));
+            sup_wait_until(says(worker, "needs EVAL"));
         else
             sup_wait_until(says(worker, named));
         ck_assert(!says(worker, "ready:"));

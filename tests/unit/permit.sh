@@ -15,7 +15,7 @@ set --
 for script in "$src"/lib/redis/*.lua; do
     case ${script##*/} in
     permit.lua) ;;
-    dead_list.lua | dead_retry.lua | taken.lua) ;; # run by clients and operators, and never half-way refused
+    dead_*.lua | stop.lua | taken.lua) ;; # run by clients and operators
     *) set -- "$@" "$script" ;;
     esac
 done
