@@ -27,13 +27,30 @@ ca() { # NAME
         2>>"$tmp/openssl.log" || fail "openssl" "$tmp/openssl.log"
 }
 
-cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES [DAYS]
+sign() { # NAME CA OPTION...
+    signed=$1 by=$2
+    shift 2
+    openssl x509 -req -in "$tmp/$signed.csr" -CA "$tmp/$by.crt" -CAkey "$tmp/$by.key" \
+        -set_serial $((serial += 1)) -out "$tmp/$signed.crt" -extfile "$tmp/$signed.ext" "$@" \
+        2>>"$tmp/openssl.log"
+}
+
+request() { # NAME COMMON-NAME ALTERNATIVE-NAMES
     key "$1"
-    openssl req -new -key "$tmp/$1.key" -subj "/CN=$3" -out "$tmp/$1.csr" 2>>"$tmp/openssl.log"
-    printf '%s\n' "${4:+subjectAltName=$4}" >"$tmp/$1.ext"
-    openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/$2.crt" -CAkey "$tmp/$2.key" -set_serial $((serial += 1)) \
-        -out "$tmp/$1.crt" -days "${5:-30}" -extfile "$tmp/$1.ext" 2>>"$tmp/openssl.log" ||
-        fail "openssl" "$tmp/openssl.log"
+    openssl req -new -key "$tmp/$1.key" -subj "/CN=$2" -out "$tmp/$1.csr" 2>>"$tmp/openssl.log"
+    printf '%s\n' "${3:+subjectAltName=$3}" >"$tmp/$1.ext"
+}
+
+cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
+    request "$1" "$3" "$4"
+    sign "$1" "$2" -days 30 || fail "openssl" "$tmp/openssl.log"
+}
+
+# OpenSSL before 3.4 takes no dates, later ones no negative days.
+old_cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
+    request "$1" "$3" "$4"
+    sign "$1" "$2" -not_before 20200101000000Z -not_after 20200201000000Z ||
+        sign "$1" "$2" -days -1 || fail "openssl" "$tmp/openssl.log"
 }
 
 serial=0
@@ -42,14 +59,14 @@ ca other_ca
 cert good ca localhost DNS:localhost,IP:127.0.0.1,IP:::1
 cert evil ca evil.example DNS:evil.example,IP:192.0.2.7
 cert of_other other_ca localhost DNS:localhost,IP:127.0.0.1
-cert expired ca localhost DNS:localhost,IP:127.0.0.1 -1
+old_cert expired ca localhost DNS:localhost,IP:127.0.0.1
 cert name_only ca 127.0.0.1 DNS:127.0.0.1
 cert common_only ca localhost ''
 cert wildcard ca wildcard 'DNS:*.redis.example'
 cert partial ca partial 'DNS:redis*.example,DNS:local*'
 cert client ca client DNS:client
 cert other_client other_ca client DNS:client
-cert expired_client ca client DNS:client -1
+old_cert expired_client ca client DNS:client
 cat "$tmp/client.key" "$tmp/client.crt" >"$tmp/client.both"
 openssl ec -aes128 -passout pass:x -in "$tmp/client.key" -out "$tmp/client.locked" 2>>"$tmp/openssl.log"
 mkdir "$tmp/ca_dir"
