@@ -14,6 +14,7 @@ enum asq__script {
     ASQ__SCRIPT_CLAIM,
     ASQ__SCRIPT_RELEASE,
     ASQ__SCRIPT_LATER,
+    ASQ__SCRIPT_READ,
     ASQ__SCRIPTS
 };
 

@@ -15,7 +15,9 @@
 #include "worker/process.h"
 
 enum {
-    AT_LEAST = 64, /* entries that every partition may hold, whatever the others do */
+    /* Entries that every partition may hold, whatever the others do, if they are small; else one. */
+    AT_LEAST = 64,
+    SMALL_BYTES = 64 * 1024,
     READ_AT_ONCE = 128,
     MAX_CANCELS = 100000
 };
@@ -32,7 +34,7 @@ struct asq__backlog {
 static bool is_full(const struct asq__partition *p, size_t bytes, size_t entries)
 {
     return atomic_load_explicit(&p->w->held_bytes, memory_order_relaxed) > bytes &&
-           p->entries.count >= entries;
+           (p->entries.count >= entries || p->held_bytes > SMALL_BYTES);
 }
 
 bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size_t calls,
@@ -106,6 +108,7 @@ bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__
 struct again {
     struct asq__partition *p;
     uint64_t ownership;
+    size_t bytes; /* that it may bring */
 };
 
 static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
@@ -115,29 +118,38 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     bool current = p->ownership == a->ownership && p->backlog && asq__partition_is_owned(p);
     bool full = false;
     (void) c;
+    asq__read_end(p->w, a->bytes);
     free(a);
     if (!current)
         return;
     p->backlog->reading = false;
-    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+    if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        asq__redis_reload_scripts(p->w->redis, p->number);
+        return; /* at the end of the cycle it is read again */
+    }
+    if (reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE")) {
         asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
         return;
     }
-    if (!reply || reply->type != REDIS_REPLY_ARRAY) {
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements < 1) {
         if (reply && !asq__reply_is_transient(reply))
-            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
-                                  p->number, asq__reply_text(reply));
+            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
+                             p->number, asq__reply_text(reply));
         p->backlog->refused = true;
         return;
     }
-    for (size_t i = 0; i < reply->elements && !full; i++) {
+    bool more = reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer;
+    const redisReply *stream = reply->elements > 1 ? reply->element[1] : NULL;
+    const redisReply *entries = stream && stream->type == REDIS_REPLY_ARRAY && stream->elements == 2
+                                    ? stream->element[1]
+                                    : NULL;
+    for (size_t i = 0; entries && i < entries->elements && !full; i++) {
         struct asq__stream_id *from = &p->backlog->from;
-        full = !asq__intake_again(p, reply->element[i], from);
+        full = !asq__intake_again(p, entries->element[i], from);
         if (!full)
             from->n++; /* behind it */
     }
-    if (!full && reply->elements < READ_AT_ONCE &&
-        !asq__stream_id_is_at_most(p->backlog->from, p->read_to))
+    if (!full && !more && !asq__stream_id_is_at_most(p->backlog->from, p->read_to))
         asq__backlog_drop(p); /* everything that was seen is taken in */
     asq__intake_go_on(p);
 }
@@ -146,19 +158,25 @@ static void read_again(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
     struct again *a = malloc(sizeof *a);
-    char key[ASQ__KEY_MAX], from[48], count[16];
+    char key[ASQ__KEY_MAX], from[48], bytes[24], count[16];
     if (!a)
         return;
     a->p = p;
     a->ownership = p->ownership;
+    a->bytes = asq__read_begin(w);
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
     asq__stream_id_format(p->backlog->from, from);
+    snprintf(bytes, sizeof bytes, "%zu", a->bytes);
     snprintf(count, sizeof count, "%d", READ_AT_ONCE);
-    if (asq__conn_cmd(asq__redis_conn(w->redis, p->number), on_read, a, "XRANGE", key, from, "+",
-                      "COUNT", count, NULL) == 0)
+    const char *argv[] = { key, bytes, count, from };
+    if (asq__script_run(asq__redis_conn(w->redis, p->number),
+                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_READ, on_read, a, 1, 3,
+                        argv) == 0) {
         p->backlog->reading = true;
-    else
+    } else {
+        asq__read_end(w, a->bytes);
         free(a);
+    }
 }
 
 void asq__backlog_go_on(struct asq__process *w)

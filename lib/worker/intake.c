@@ -57,6 +57,7 @@ void asq__entry_free(struct asq__entry *e)
         return;
     asq__list_del(&e->order);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
+    e->part->held_bytes -= e->bytes;
     e->part->held_calls -= e->batch->n_jobs;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         asq__later_end(&e->calls[i]);
@@ -547,6 +548,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->batch = batch;
     e->bytes = sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used;
     atomic_fetch_add(&w->held_bytes, e->bytes);
+    p->held_bytes += e->bytes;
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
     e->control = control;

@@ -183,6 +183,7 @@ struct asq__partition {
     struct asq__stream_id read_to;   /* last entry taken in */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
     struct asq__senders *senders;    /* whose entries came in this ownership; or NULL */
+    size_t held_bytes;               /* of entries in memory */
     size_t held_calls;               /* of entries in memory; without those apart */
     struct asq__later *later;        /* what waits outside of the stream; later_move.c's */
     struct asq__table awaits;        /* reads for those who wait for results; await.c's */
@@ -311,6 +312,8 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
+    size_t reading_bytes; /* that reads under way may bring */
+    size_t entry_bytes;   /* of the largest entries that have come lately; shrinks */
     struct asq__list ready;    /* partitions with an open commit */
     struct asq__list fetching; /* partitions with records to fetch */
     struct asq__list leaving;  /* partitions with a backlog */
@@ -420,6 +423,14 @@ void asq__readers_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
 void asq__readers_reconnect(struct asq__process *w);
+
+/* read_budget.c: what reads of streams may bring, in bytes, all of a process together. */
+size_t asq__read_begin(struct asq__process *w); /* so much, at most; until … */
+void asq__read_end(struct asq__process *w, size_t bytes);
+/* A read by number of entries, from so many streams: how many of each; 0: they may be too large for that. */
+size_t asq__read_entries(const struct asq__process *w, size_t streams);
+void asq__read_note(struct asq__process *w, size_t largest); /* entry, of a reply */
+size_t asq__reply_entry_bytes(const redisReply *entry);
 
 /* intake.c */
 /* An entry as it came from the stream: [id, [field, value, …]]. */

@@ -19,7 +19,7 @@ enum {
     STREAMS = 16,
     BLOCK_MS = 5000,
     REPLY_MARGIN_MS = 15000,
-    ENTRIES_PER_READ = 128,
+    ENTRIES_PER_PIECE = 512,
     MANY_ENTRIES = 16,
     READ_SIZE = 128 * 1024,
     SHORT_BLOCK_MS = 250, /* where Redis lets nobody cut a read short */
@@ -43,6 +43,11 @@ struct asq__reader {
     size_t nasked;
     struct asq__cmd streams; /* the command as far as its keys, of the same streams */
     struct asq__cmd whole;
+    size_t count; /* entries of a stream that it asks for */
+    bool
+        pieces; /* the next read does not block, and is bounded in bytes: what is there is large, or not known */
+    size_t first; /* stream of that */
+    size_t bytes; /* that it may bring, while it is under way */
     bool reading; /* a read is under way */
     bool due;     /* the next one is to leave */
     bool patient; /* … behind the answers to what the last one led to */
@@ -102,6 +107,7 @@ static void on_unblock_again(struct ev_loop *loop, ev_timer *w, int revents)
 /* The set has changed: begin a read, or cut short the one under way. */
 static void changed(struct asq__reader *r)
 {
+    r->pieces = true;
     if (!r->reading) {
         read_on(r);
         return;
@@ -183,44 +189,93 @@ static void reads_again(struct asq__reader *r)
         asq__process_log(w, ASQ_LOG_INFO, "calls are read again%s", text);
 }
 
+/* True: it is an answer. Else it has been seen to. */
+static bool is_answer(struct asq__reader *r, const redisReply *reply)
+{
+    if (!reply)
+        return false; /* lost: read again when it is up */
+    if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE") && r->asking == 0) {
+        find_lie(r);
+        return false;
+    }
+    if (asq__reply_is_error(reply, "NOSCRIPT")) {
+        asq__redis_reload_scripts(r->w->redis, 0);
+        r->due = true;
+        return false;
+    }
+    if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
+        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* with the backoff of a new connection */
+        return false;
+    }
+    if (r->down)
+        reads_again(r);
+    return true;
+}
+
+/* Takes in what came of one stream; returns how many entries. */
+static size_t take_entries(struct asq__reader *r, const char *key, const redisReply *list)
+{
+    size_t entries = 0, largest = 0;
+    for (size_t k = 0; k < list->elements; k++) {
+        /* Looked up each time: taking in an entry may end in losing the partition. */
+        struct asq__partition *p = find_stream(r, key);
+        if (!p)
+            break;
+        size_t bytes = asq__reply_entry_bytes(list->element[k]);
+        largest = bytes > largest ? bytes : largest;
+        asq__intake_reply(p, list->element[k]);
+        entries++;
+    }
+    struct asq__partition *p = find_stream(r, key);
+    if (p)
+        asq__intake_go_on(p);
+    asq__read_note(r->w, largest);
+    return entries;
+}
+
 static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
     size_t entries = 0;
     (void) c;
     r->reading = r->changed = false;
-    if (!reply)
-        return; /* lost: read again when it is up */
-    if (asq__reply_is_error(reply, "WRONGTYPE") && r->asking == 0) {
-        find_lie(r);
+    if (!is_answer(r, reply))
         return;
-    }
-    if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
-        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* with the backoff of a new connection */
-        return;
-    }
-    if (r->down)
-        reads_again(r);
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const redisReply *stream = reply->element[i];
-        if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
-            stream->element[0]->type != REDIS_REPLY_STRING ||
-            stream->element[1]->type != REDIS_REPLY_ARRAY)
-            continue;
-        for (size_t k = 0; k < stream->element[1]->elements; k++) {
-            /* Looked up each time: taking in an entry may end in losing the partition. */
-            struct asq__partition *p = find_stream(r, stream->element[0]->str);
-            if (!p)
-                break;
-            asq__intake_reply(p, stream->element[1]->element[k]);
-            entries++;
-        }
-        struct asq__partition *p = find_stream(r, stream->element[0]->str);
-        if (p)
-            asq__intake_go_on(p);
+        if (stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 &&
+            stream->element[0]->type == REDIS_REPLY_STRING &&
+            stream->element[1]->type == REDIS_REPLY_ARRAY)
+            entries += take_entries(r, stream->element[0]->str, stream->element[1]);
     }
     r->due = true;
     r->patient = entries >= MANY_ENTRIES;
+    r->pieces |= entries && asq__read_entries(r->w, r->n) == 0;
+}
+
+/* An answer of read.lua. */
+static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__reader *r = user;
+    size_t entries = 0;
+    (void) c;
+    r->reading = r->changed = false;
+    asq__read_end(r->w, r->bytes);
+    r->bytes = 0;
+    if (!is_answer(r, reply))
+        return;
+    for (size_t i = 1; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *stream = reply->element[i];
+        if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
+            stream->element[0]->type != REDIS_REPLY_INTEGER ||
+            stream->element[1]->type != REDIS_REPLY_ARRAY || stream->element[0]->integer < 1 ||
+            (size_t) stream->element[0]->integer > r->nasked)
+            continue;
+        size_t at = ((size_t) stream->element[0]->integer - 1 + r->first) % r->nasked;
+        entries += take_entries(r, r->asked[at].key, stream->element[1]);
+    }
+    r->due = r->patient = true;
+    r->pieces &= entries > 0; /* else all is read, and what comes is waited for */
 }
 
 /* Does a commit of its partitions have to leave, or to be answered? */
@@ -267,7 +322,7 @@ static void name_streams(struct asq__reader *r)
     asq__cmd_reset(&r->streams);
     asq__cmd_puts(&r->streams, "XREAD");
     asq__cmd_puts(&r->streams, "COUNT");
-    asq__cmd_number(&r->streams, ENTRIES_PER_READ);
+    asq__cmd_number(&r->streams, r->count);
     asq__cmd_puts(&r->streams, "BLOCK");
     asq__cmd_number(&r->streams, r->cannot_unblock ? SHORT_BLOCK_MS : BLOCK_MS);
     asq__cmd_puts(&r->streams, "STREAMS");
@@ -275,12 +330,31 @@ static void name_streams(struct asq__reader *r)
         asq__cmd_puts(&r->streams, r->asked[i].key);
 }
 
+/* Each begins with another stream, so that large entries of one do not keep the others waiting. */
+static void put_pieces(struct asq__reader *r)
+{
+    r->first = (r->first + 1) % r->n;
+    r->bytes = asq__read_begin(r->w);
+    asq__script_begin(&r->whole, asq__redis_scripts(r->w->redis, 0), ASQ__SCRIPT_READ, r->n);
+    for (size_t i = 0; i < r->n; i++)
+        asq__cmd_puts(&r->whole, r->asked[(r->first + i) % r->n].key);
+    asq__cmd_number(&r->whole, r->bytes);
+    asq__cmd_number(&r->whole, ENTRIES_PER_PIECE);
+    for (size_t i = 0; i < r->n; i++) {
+        char after[49] = "(";
+        asq__stream_id_format(r->asked[(r->first + i) % r->n].after, after + 1);
+        asq__cmd_puts(&r->whole, after);
+    }
+}
+
 static void read_on(struct asq__reader *r)
 {
     r->due = false;
     if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
         return;
-    bool same = r->nasked == r->n && !r->streams.bytes.error && !r->restated;
+    size_t count = asq__read_entries(r->w, r->n);
+    bool same = r->nasked == r->n && !r->streams.bytes.error && count == r->count && !r->restated;
+    r->count = count ? count : 1;
     for (size_t i = 0; i < r->n; i++)
         same &= ask_for(&r->asked[i], r->parts[i]);
     if (!same)
@@ -288,10 +362,17 @@ static void read_on(struct asq__reader *r)
     r->restated = false;
     r->nasked = r->n;
     asq__cmd_reset(&r->whole);
-    asq__cmd_append(&r->whole, &r->streams);
-    for (size_t i = 0; i < r->n; i++)
-        asq__cmd_append(&r->whole, &r->asked[i].id);
-    r->reading = asq__conn_send(r->conn, on_entries, r, &r->whole) == 0;
+    if (r->pieces) {
+        put_pieces(r);
+        r->reading = asq__conn_send(r->conn, on_pieces, r, &r->whole) == 0;
+        if (!r->reading)
+            asq__read_end(r->w, r->bytes);
+    } else {
+        asq__cmd_append(&r->whole, &r->streams);
+        for (size_t i = 0; i < r->n; i++)
+            asq__cmd_append(&r->whole, &r->asked[i].id);
+        r->reading = asq__conn_send(r->conn, on_entries, r, &r->whole) == 0;
+    }
     r->due = !r->reading; /* memory is short: in the next cycle */
 }
 
@@ -301,6 +382,7 @@ static void reader_up(struct asq__conn *c, void *user)
     bool cannot = asq__conn_redis_id(c) == 0;
     r->restated |= cannot != r->cannot_unblock;
     r->cannot_unblock = cannot;
+    r->pieces = true;
     read_on(r);
 }
 

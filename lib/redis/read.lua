@@ -1,0 +1,36 @@
+-- read.lua: entries of job streams, up to a number of bytes. What is large is read one by one, so neither Redis nor
+-- the reader ever has much more than that. It only reads.
+--
+-- KEYS: streams. ARGV: bytes at most (one entry is given in any case), entries at most, then for each stream where
+-- its range begins: 'ID', or '(ID' for what comes behind it.
+-- Answer: {1 when more may be there, else 0, then for each stream with entries: {its index, entries}}.
+local SMALL, PAGE = 1024, 16
+local bytes, entries = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answer, size = { 0 }, 0
+
+for i, key in ipairs(KEYS) do
+    local from, got, count = ARGV[i + 2], {}, 1
+    repeat
+        if bytes <= 0 or entries <= 0 then
+            answer[1] = 1
+            break
+        end
+        local page = redis.call('XRANGE', key, from, '+', 'COUNT', count)
+        local largest = 0
+        for _, entry in ipairs(page) do
+            size = 0
+            for _, text in ipairs(entry[2]) do
+                size = size + #text
+            end
+            largest = math.max(largest, size)
+            bytes = bytes - size
+            entries = entries - 1
+            got[#got + 1] = entry
+        end
+        local last = #page < count
+        if not last then from = '(' .. page[#page][1] end
+        count = largest < SMALL and math.min(count + 1, PAGE) or 1
+    until last
+    if #got > 0 then answer[#answer + 1] = { i, got } end
+end
+return answer
