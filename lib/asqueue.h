@@ -820,6 +820,9 @@ typedef struct asq_worker_options {
                                     * from Redis when they are called. 0: 1 GiB */
     int64_t agent_idle_time_ms;    /* … and so do those that nobody calls for so long; 0: 600000 */
     uint32_t max_dead_letters;     /* of one partition; beyond, the oldest are dropped. 0: 10000 */
+    bool reap_orphans;             /* the program has no children but the worker's processes: all others
+                                    * that come to it, as to process 1, are waited for */
+    void (*log_reopen)(void *log_user); /* SIGHUP, in the process that called asq_worker_run; or NULL */
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 
@@ -829,7 +832,9 @@ ASQ_API int asq_worker_new(const asq_worker_options *options, asq_worker **ret, 
 ASQ_API int asq_worker_register(asq_worker *w, const asq_class *cls);
 /* Connects (trying again, with backoff, until Redis is there), and runs agents until it is stopped.
  * Forks `processes` worker processes and supervises them; SIGTERM and SIGINT stop them in order, a
- * second one sooner. Call it from the main thread, before other threads are started. Returns 0 after
+ * second one sooner. Some seconds after drain_timeout_ms they are ended by SIGKILL, whatever they do. Unless
+ * the program has its own handlers, SIGQUIT ends all at once, SIGUSR1 logs the state, and SIGHUP calls
+ * log_reopen. SIGPIPE is blocked meanwhile on this thread. Call it from the main thread, before other threads are started. Returns 0 after
  * an orderly stop. */
 ASQ_API int asq_worker_run(asq_worker *w);
 /* Asks asq_worker_run to stop in order. Any thread; may be called from a signal handler. */

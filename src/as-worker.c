@@ -5,6 +5,8 @@
  * stop, 1 when it could not start or had to give up, 2 for a wrong command line, which starting
  * again cannot cure.
  */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@ struct settings {
     uint32_t port;
     asq_worker_options worker; /* also holds what goes with all commands: ns, id */
     int log_level, log_format; /* indices of the values below */
+    const char *log_file;
     bool json, all, wait;
     int64_t timeout_ms;
 };
@@ -55,8 +58,10 @@ static const struct as_option options[] = {
     { "json", 0, NULL, NULL, as_option_true, AT(json), 0, 0, false, "JSON instead of text" },
     { "lease-time", 0, "MS", NULL, as_option_ms, AT(worker.lease_time_ms), 100, 3600000, false,
       "a worker whose beat stands still for so long is\ntaken for dead (10s)" },
+    { "log-file", 0, "FILE", "FILE", as_option_string, AT(log_file), 0, 0, false,
+      "where the log goes; SIGHUP opens it again (stderr)" },
     { "log-format", 0, "FORMAT", LOG_FORMATS, as_option_choice, AT(log_format), 0, 0, false,
-      LOG_FORMATS ", to stderr (text)" },
+      LOG_FORMATS " (text)" },
     { "log-level", 0, "LEVEL", LOG_LEVELS, as_option_choice, AT(log_level), 0, 0, false,
       LOG_LEVELS " (info)" },
     { "max-agent-memory", 0, "BYTES", NULL, as_option_size, AT(worker.max_agent_memory),
@@ -102,7 +107,7 @@ static const struct as_option options[] = {
 static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir agent-idle-time capacity drain-timeout id lease-time log-format log-level max-agent-memory max-attempts "
+      "agent-dir agent-idle-time capacity drain-timeout id lease-time log-file log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-expire-time max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
       start },
@@ -169,7 +174,7 @@ static int open_deployment(struct program *p, asq **ret)
 /* A failure of start, where logs are read: in the log's format. */
 static int start_failed(const struct program *p, struct as_log *log, int code, const char *why)
 {
-    if (log->json)
+    if (log->json || log->path)
         as_log_write(log, ASQ_LOG_ERROR, why);
     else
         as_note(&p->base.who, "%s", why);
@@ -180,7 +185,7 @@ static int start(void *program, int argc, char **argv)
 {
     struct program *p = program;
     struct settings *s = &p->settings;
-    struct as_log log = { s->log_format == FORMAT_JSON };
+    struct as_log log = { s->log_format == FORMAT_JSON, s->log_file };
     asq_worker *w;
     char why[2048];
     int rc, exit_status;
@@ -188,6 +193,12 @@ static int start(void *program, int argc, char **argv)
     (void) argc, (void) argv;
     if ((exit_status = make_url(p)) != AS_EXIT_OK)
         return exit_status;
+    signal(SIGPIPE, SIG_IGN); /* the log's reader may go */
+    if (!as_log_open(&log))
+        return as_report_code(&p->base.who, ASQ_ESYS, NULL, "the log %s cannot be opened: %s",
+                              log.path ? log.path : "on stderr", strerror(errno));
+    s->worker.log_reopen = as_log_reopen;
+    s->worker.reap_orphans = true;
     s->worker.url = s->url;
     s->worker.log = as_log_write;
     s->worker.log_user = &log;
@@ -196,11 +207,15 @@ static int start(void *program, int argc, char **argv)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would be the default */
-    if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
-        return start_failed(p, &log, rc, why);
+    if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0) {
+        exit_status = start_failed(p, &log, rc, why);
+        as_log_flush();
+        return exit_status;
+    }
     if ((rc = asq_worker_run(w)) < 0)
         exit_status = start_failed(p, &log, rc, asq_worker_errmsg(w));
     asq_worker_free(w);
+    as_log_flush();
     return exit_status;
 }
 

@@ -4,7 +4,6 @@
  */
 #include "log.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log_sink.h"
 #include "value/escape.h"
 
 #define MAX_LINE 8192 /* of text; longer messages are cut */
+#define FLUSH_MS 1000
 
 static const char *const levels[] = { "error", "warning", "info", "debug" };
 
@@ -34,30 +35,17 @@ static void time_text(char *buf, size_t n)
              strlen(zone) > 3 ? zone + 3 : "");
 }
 
-static void write_all(const char *line, size_t n)
-{
-    while (n > 0) {
-        ssize_t written = write(STDERR_FILENO, line, n);
-        if (written < 0 && errno != EINTR)
-            return; /* nowhere to say so */
-        if (written > 0) {
-            line += written;
-            n -= (size_t) written;
-        }
-    }
-}
-
 /* One line: what could play with a terminal in messages (which may quote what came from outside) is
  * shown. */
-static void write_text(const char *when, asq_log_level level, const char *message)
+static size_t make_text(char *line, size_t size, const char *when, asq_log_level level,
+                        const char *message)
 {
-    char line[MAX_LINE];
-    size_t n = (size_t) snprintf(line, sizeof line, "%s %-7s ", when, levels[level]);
+    size_t n = (size_t) snprintf(line, size, "%s %-7s ", when, levels[level]);
 
-    while (*message && n + ASQ__ESCAPE_MAX + 1 < sizeof line)
+    while (*message && n + ASQ__ESCAPE_MAX + 1 < size)
         n += asq__escape_next(&message, ASQ__ESCAPE_LINE, line + n);
     line[n++] = '\n';
-    write_all(line, n);
+    return n;
 }
 
 /* All of a text in one of the forms; to be freed, NULL when memory is short. */
@@ -71,11 +59,11 @@ static char *escaped(const char *text, enum asq__escape_form form)
     return copy;
 }
 
-static bool write_json(const char *when, asq_log_level level, const char *message)
+/* NULL: no memory. Freed with free(). */
+static char *make_json(const char *when, asq_log_level level, const char *message)
 {
     json_t *text = json_string(message), *object;
     char *plain, *line;
-    size_t n;
 
     if (!text) { /* not UTF-8 */
         char *copy = escaped(message, ASQ__ESCAPE_LINES);
@@ -88,23 +76,59 @@ static bool write_json(const char *when, asq_log_level level, const char *messag
     json_decref(object);
     line = plain ? escaped(plain, ASQ__ESCAPE_JSON) : NULL;
     free(plain);
-    if (!line)
-        return false;
-    n = strlen(line);
-    line[n] = '\n'; /* in place of the NUL: one write for all of it */
-    write_all(line, n + 1);
-    free(line);
-    return true;
+    return line;
+}
+
+/* The line that says so, in the log's format. */
+static size_t about_lost(void *user, size_t lost, char *line, size_t size)
+{
+    const struct as_log *log = user;
+    char when[64], text[128];
+    char *json = NULL;
+    size_t n = 0;
+
+    time_text(when, sizeof when);
+    snprintf(text, sizeof text,
+             "%zu lines of the log were lost, for want of a reader that keeps up", lost);
+    if (log->json && (json = make_json(when, ASQ_LOG_WARNING, text)))
+        n = (size_t) snprintf(line, size, "%s\n", json);
+    if (n == 0 || n >= size)
+        n = make_text(line, size, when, ASQ_LOG_WARNING, text);
+    free(json);
+    return n;
+}
+
+bool as_log_open(const struct as_log *log)
+{
+    return as_sink_open(log->path);
+}
+
+void as_log_flush(void)
+{
+    as_sink_flush(FLUSH_MS);
+}
+
+void as_log_reopen(void *user)
+{
+    (void) user;
+    as_sink_reopen();
 }
 
 void as_log_write(void *user, asq_log_level level, const char *message)
 {
-    struct as_log *log = user;
-    char when[64];
+    const struct as_log *log = user;
+    char when[64], text[MAX_LINE];
+    char *json;
 
     if (level < ASQ_LOG_ERROR || level > ASQ_LOG_DEBUG)
         level = ASQ_LOG_ERROR;
     time_text(when, sizeof when);
-    if (!log->json || !write_json(when, level, message))
-        write_text(when, level, message);
+    if (log->json && (json = make_json(when, level, message))) {
+        size_t n = strlen(json);
+        json[n] = '\n'; /* in place of the NUL */
+        as_sink_write(json, n + 1, about_lost, user);
+        free(json);
+    } else {
+        as_sink_write(text, make_text(text, sizeof text, when, level, message), about_lost, user);
+    }
 }

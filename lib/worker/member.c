@@ -23,6 +23,7 @@
 #include "value/fd.h"
 #include "worker/place.h"
 #include "worker/process.h"
+#include "worker/watch.h"
 
 enum {
     TELL_MS = 60000,
@@ -312,9 +313,12 @@ static void *beat_thread(void *arg)
     struct asq__sync *ctx = NULL;
     int64_t third_ms = w->config.lease_time_ms / 3;
     int64_t timeout_ms = third_ms < BEAT_TIMEOUT_MS ? third_ms : BEAT_TIMEOUT_MS;
+    struct asq__watch watch = { 0 };
     bool quit = false;
     while (!quit) {
         char err[400];
+        if (!asq__watch_look(&watch, w, asq__now_ms()))
+            asq__watch_end();
         if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, m->quit_fd, &ctx, err,
                                    sizeof err) < 0) {
             ctx = NULL;

@@ -27,7 +27,6 @@
 #include "worker/sanitizer.h"
 
 enum {
-    NAME_SHOWN = 96,
     THREAD_STACK = 256 << 10,
     STARVED_MS = 10,   /* between two tries to get memory */
     TRIM_MS = 1000,    /* stacks that were not needed for so long may go, … */
@@ -41,7 +40,7 @@ struct note {
         *task; /* NULL: nothing. Not to be followed: it may be gone before it is cleared */
     int64_t since_ms;
     bool reported;
-    char class_name[NAME_SHOWN], method[NAME_SHOWN];
+    char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
 };
 
 /* A thread that runs fibers: [0] is the loop's. */
@@ -73,6 +72,7 @@ struct asq__pool {
     uint32_t living;             /* threads */
     uint32_t refused;
     bool stopping;
+    pthread_key_t lost; /* has a value on each thread that runs tasks: its place */
     pthread_cond_t ended;
     struct asq__place places[];
 };
@@ -165,9 +165,9 @@ static void first_function(void *arg)
     task->run(task);
 }
 
-static void copy_name(char to[NAME_SHOWN], const char *name)
+static void copy_name(char to[ASQ__POOL_NAME], const char *name)
 {
-    size_t n = name ? strnlen(name, NAME_SHOWN - 1) : 0;
+    size_t n = name ? strnlen(name, ASQ__POOL_NAME - 1) : 0;
     if (n)
         memcpy(to, name, n);
     to[n] = '\0';
@@ -309,6 +309,16 @@ static void run_task(struct asq__place *p, struct asq__list *node)
     }
 }
 
+/* Ends with its thread, which no task may do. */
+static void on_lost(void *arg)
+{
+    struct asq__place *p = arg;
+    const struct asq__pool_config *config = &p->pool->config;
+    if (config->thread_lost)
+        config->thread_lost(config->user, p->now.class_name, p->now.method);
+    abort();
+}
+
 static void *thread_main(void *arg)
 {
     struct asq__place *p = arg;
@@ -319,6 +329,7 @@ static void *thread_main(void *arg)
     name[11] = (char) ('0' + p->index % 10);
     pthread_setname_np(pthread_self(), name);
     asq__fiber_thread_init();
+    pthread_setspecific(pool->lost, p);
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
         struct asq__fiber *f;
@@ -338,6 +349,7 @@ static void *thread_main(void *arg)
     pool->living--;
     pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
+    pthread_setspecific(pool->lost, NULL);
     asq__fiber_thread_release();
     return NULL;
 }
@@ -426,7 +438,7 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
 {
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
         struct note *now = &pool->places[i].now;
-        char class_name[NAME_SHOWN], method[NAME_SHOWN];
+        char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
         pthread_mutex_lock(&pool->lock);
         int64_t ms = now->task ? now_ms - now->since_ms : 0;
         bool report = now->task && !now->reported && ms >= threshold_ms;
@@ -439,6 +451,18 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
         if (report)
             found(user, class_name, method, ms);
     }
+}
+
+bool asq__pool_on_loop(struct asq__pool *pool, char class_name[ASQ__POOL_NAME],
+                       char method[ASQ__POOL_NAME])
+{
+    const struct note *now = &pool->places[0].now;
+    pthread_mutex_lock(&pool->lock);
+    bool any = now->task;
+    memcpy(class_name, now->class_name, ASQ__POOL_NAME);
+    memcpy(method, now->method, ASQ__POOL_NAME);
+    pthread_mutex_unlock(&pool->lock);
+    return any;
 }
 
 struct asq__pool_stats asq__pool_stats(struct asq__pool *pool)
@@ -475,6 +499,10 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
         calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->places[0]);
     if (!pool)
         return ASQ_ENOMEM;
+    if (pthread_key_create(&pool->lost, on_lost) != 0) {
+        free(pool);
+        return ASQ_ESYS;
+    }
     pool->config = *config;
     pool->config.capacity = capacity;
     asq__stacks_init(&pool->stacks);
@@ -502,6 +530,7 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
         return ASQ_ESYS;
     }
     asq__fiber_thread_init();
+    pthread_setspecific(pool->lost, &pool->places[0]);
     *ret = pool;
     return 0;
 }
@@ -545,6 +574,8 @@ void asq__pool_free(struct asq__pool *pool)
     }
     asq__stacks_release(&pool->stacks);
     asq__fiber_thread_release();
+    pthread_setspecific(pool->lost, NULL);
+    pthread_key_delete(pool->lost);
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     free(pool);

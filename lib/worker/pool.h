@@ -15,6 +15,8 @@
 
 struct asq__pool;
 
+enum { ASQ__POOL_NAME = 96 }; /* bytes of a class's or method's name that are kept */
+
 struct asq__task {
     struct asq__list node;
     void (*run)(struct asq__task *task); /* on a fiber */
@@ -35,6 +37,9 @@ struct asq__pool_config {
     /* Thread 0 is the loop's, 1 … capacity the pool's: it runs this task from now on, or none. Called on
      * that thread. May be NULL. */
     void (*on_switch)(void *user, unsigned thread, struct asq__task *task);
+    /* A task has ended its thread (pthread_exit), and nothing can bring either back. Called on that thread as
+     * it ends; must not return. NULL: abort. */
+    void (*thread_lost)(void *user, const char *class_name, const char *method);
     void *user;
 };
 
@@ -72,6 +77,9 @@ void asq__pool_scan(struct asq__pool *p, int64_t now_ms, int64_t threshold_ms,
                     void (*found)(void *user, const char *class_name, const char *method,
                                   int64_t ms),
                     void *user);
+/* What the loop's thread runs: true, and both get the names. From any thread. */
+bool asq__pool_on_loop(struct asq__pool *p, char class_name[ASQ__POOL_NAME],
+                       char method[ASQ__POOL_NAME]);
 struct asq__pool_stats asq__pool_stats(struct asq__pool *p);
 
 /* Ends the threads, waiting up to timeout_ms for what runs on them; nothing is started or resumed any

@@ -116,6 +116,8 @@ static void begin_stop(struct asq__process *w)
 {
     w->stopping = true;
     w->stop_deadline_ms = asq__deadline_ms(w->config.drain_timeout_ms);
+    if (w->config.link)
+        atomic_store(&w->config.link->stopping_ms, asq__now_ms());
     asq__process_log(w, ASQ_LOG_INFO, "stopping: what runs may end, within %lld ms",
                      (long long) w->config.drain_timeout_ms);
     asq__members_stop(w->members);
@@ -154,6 +156,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
+    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1,
+                          memory_order_relaxed); /* this thread alone writes it */
     while (take_handovers(w) || asq__pool_inline_ready(w->pool))
         ;
     if (!w->parts)
@@ -260,7 +264,11 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    check_stop(w);
+    check_stop(w); /* also told by shared memory alone, should a plugin have taken SIGTERM */
+    if (w->config.link && atomic_load(&w->config.link->state_asked) != w->state_told) {
+        w->state_told = atomic_load(&w->config.link->state_asked);
+        asq__state_tell(w);
+    }
     if (!w->parts)
         return;
     forget_refusal(w);
@@ -453,6 +461,16 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task)
     slot->state = ASQ__SLOT_RUNS;
 }
 
+/* The call counts among those that were running when the process died. */
+static void on_thread_lost(void *user, const char *class_name, const char *method)
+{
+    const struct asq__process *w = user;
+    asq__process_log(user, ASQ_LOG_ERROR,
+                     "%s.%s has ended its thread (pthread_exit), which a method must not: %s ends",
+                     class_name, method, w->config.id);
+    _exit(ASQ__EXIT_THREAD_LOST);
+}
+
 /* ---- life ---- */
 
 static int set_up(struct asq__process *w, char *err, size_t errlen)
@@ -480,6 +498,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
                                      .idle_ms = IDLE_THREAD_MS,
                                      .inline_ready = on_inline_ready,
                                      .on_switch = on_switch,
+                                     .thread_lost = on_thread_lost,
                                      .user = w };
     int rc = asq__pool_new(&pool, &w->pool);
     if (rc < 0)

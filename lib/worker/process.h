@@ -258,9 +258,18 @@ struct asq__slot {
     char class_name[ASQ__SLOT_NAME], method[ASQ__SLOT_NAME], agent[ASQ_MAX_ID + 1];
 };
 
+/* What a process and its supervisor tell each other; in shared memory. */
+struct asq__link {
+    atomic_int stop;          /* as asq__process.stop */
+    atomic_uint state_asked;  /* raised each time: tell your state */
+    atomic_llong stopping_ms; /* when it began to stop, monotonic; 0: not yet */
+    atomic_int given_up;      /* by its watch: it is to be ended and started again */
+};
+enum { ASQ__END_GRACE_MS = 3000 }; /* after the drain timeout a process is ended by SIGKILL */
+
 /* ---- the process ---- */
 
-enum { ASQ__STUCK_MAX = 8192 };
+enum { ASQ__STUCK_MAX = 8192, ASQ__EXIT_THREAD_LOST = 5 };
 
 /* Unless something else is wanted: see asq_worker_options. */
 enum {
@@ -281,6 +290,8 @@ struct asq__process_config {
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     bool was_up;               /* it stands in for a process that had served: waits for what it lacks */
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
+    struct asq__link *link;    /* in shared memory; or NULL */
+    int supervisor_fd;         /* with link: what is written there wakes the supervisor */
     void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
     void *ready_user;
     asq_log_level log_level;
@@ -344,6 +355,8 @@ struct asq__process {
     size_t suspects_waiting;
     pthread_t thread; /* the loop's */
     struct asq__tally unheard; /* failures of calls whose callers do not take the result */
+    atomic_uint turns; /* of the loop, for watch.c */
+    unsigned state_told; /* link->state_asked, when it was last answered */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     struct asq__lines lines;     /* those that may be many */
     struct asq__trouble away;    /* Redis cannot be used */
@@ -422,6 +435,7 @@ void asq__readers_release(struct asq__process *w);
 void asq__readers_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
+size_t asq__readers_up(const struct asq__process *w); /* connections */
 void asq__readers_reconnect(struct asq__process *w);
 
 /* read_budget.c: what reads of streams may bring, in bytes, all of a process together. */
@@ -578,6 +592,9 @@ void asq__later_cancel_again(struct asq__partition *p); /* once a second: what w
 /* await.c */
 void asq__await(struct asq__partition *p, const struct asq__call_id *target, const char *client);
 const void *asq__await_key(const struct asq__node *node, size_t *n); /* for part->awaits */
+
+/* state.c */
+void asq__state_tell(struct asq__process *w);
 
 /* stuck.c: which calls have been under way for long, and why. */
 void asq__stuck_look(struct asq__process *w); /* once a second */

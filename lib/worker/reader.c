@@ -492,6 +492,14 @@ void asq__readers_reconnect(struct asq__process *w)
         }
 }
 
+size_t asq__readers_up(const struct asq__process *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->nreaders; i++)
+        n += w->readers[i] && asq__conn_is_up(w->readers[i]->conn);
+    return n;
+}
+
 void asq__readers_release(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {

@@ -31,6 +31,7 @@ enum {
     HEALTHY_MS = 10000,
     TICK_MS = 1000,
     ANNOUNCE_TIMEOUT_MS = 2000,
+    SECOND_GRACE_MS = 2000, /* after a second request to stop */
     EXIT_CANNOT_GO_ON = 3,
     EXIT_START_ANEW = 4
 };
@@ -41,6 +42,7 @@ struct shared {
     atomic_int ended; /* in order: a status of 0 alone may be user code's exit */
     int code;
     char why[400];
+    struct asq__link link;
     struct asq__slot slots[];
 };
 
@@ -48,6 +50,8 @@ struct child {
     pid_t pid;        /* 0: not running */
     bool done;        /* ended in order, or for good */
     bool unannounced; /* it has died, and Redis does not know yet */
+    bool cut_off;     /* ended by SIGKILL because it was to stop: no fault of what it ran */
+    unsigned starts;
     char id[ASQ_MAX_ID + 16];
     bool blamed;                /* a call that had killed before, for the last death */
     char how[ASQ_MAX_ID + 100]; /* the last one has died */
@@ -64,6 +68,8 @@ struct supervisor {
     int signals;  /* signalfd */
     int ready[2]; /* pipe: children say that they are ready */
     int stopping; /* how often it was asked to */
+    int64_t kill_at_ms; /* what runs then is ended; while stopping */
+    bool unreachable; /* while stopping Redis was not there: it is not waited for again */
     bool told_ready;
     struct asq__trouble untold; /* Redis does not know that a process has died */
     bool was_up; /* a process has been ready: what Redis answers from then on is waited out */
@@ -106,28 +112,54 @@ static bool is_part_of_program(const struct supervisor *s)
 
 /* ---- in the child ---- */
 
-static atomic_int child_stop;
+static atomic_int *child_stop; /* in shared memory */
 static struct asq__process *child_process;
 static pid_t child_supervisor;
 static bool child_obeys_others;
-static int child_asked; /* how often by its supervisor */
 
 /* Whoever signals a whole process group or service signals the supervisor too, which passes it on: that is
- * one request. So only the supervisor can ask a second time. */
+ * one request. So only the supervisor can ask a second time, which it writes to shared memory itself. */
 static void on_term(int signal, siginfo_t *info, void *context)
 {
     (void) signal, (void) context;
     bool supervisor = info->si_pid == child_supervisor;
     if (!supervisor && !child_obeys_others)
         return;
-    int saved = errno;
-    child_asked += supervisor;
-    int stop = child_asked > 1 ? 2 : 1;
-    if (stop > atomic_load(&child_stop))
-        atomic_store(&child_stop, stop);
+    int saved = errno, none = 0;
+    atomic_compare_exchange_strong(child_stop, &none, 1);
     if (child_process)
         asq__process_wake(child_process);
     errno = saved;
+}
+
+/* In place of ignoring a signal, which programs that methods start would inherit. */
+static void on_nothing(int signal)
+{
+    (void) signal;
+}
+
+/* Signals that would end the process, or that are for the supervisor, which decides for all. */
+static void set_signals(const struct supervisor *s)
+{
+    static const int harmless[] = { SIGPIPE, SIGUSR1, SIGQUIT };
+    struct sigaction term = { .sa_sigaction = on_term, .sa_flags = SA_SIGINFO };
+    struct sigaction nothing = { .sa_handler = on_nothing, .sa_flags = SA_RESTART }, old;
+    sigset_t mask = s->old_mask;
+    sigemptyset(&term.sa_mask);
+    sigemptyset(&nothing.sa_mask);
+    sigaction(SIGTERM, &term, NULL);
+    signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
+    signal(SIGHUP, SIG_IGN);
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (sigaction(harmless[i], NULL, &old) == 0 &&
+            (old.sa_flags & SA_SIGINFO ||
+             (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)))
+            continue; /* the program's own */
+        else
+            sigaction(harmless[i], &nothing, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    sigdelset(&mask, SIGTERM);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 struct ready_hook {
@@ -148,7 +180,6 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
 static void run_child(struct supervisor *s, struct child *c, pid_t parent)
 {
     struct asq__process_config config = s->config->process;
-    struct sigaction term = { .sa_sigaction = on_term, .sa_flags = SA_SIGINFO };
     char err[400] = "";
     struct ready_hook hook = { c->shared, s->ready[1] };
     prctl(PR_SET_PDEATHSIG, is_part_of_program(s) ? SIGKILL : SIGTERM);
@@ -156,17 +187,8 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
         _exit(0);
     child_supervisor = parent;
     child_obeys_others = !is_part_of_program(s);
-    sigemptyset(&term.sa_mask);
-    sigaction(SIGTERM, &term, NULL);
-    signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-    sigset_t term_only;
-    sigemptyset(&term_only);
-    sigaddset(&term_only, SIGTERM);
-    sigprocmask(SIG_UNBLOCK, &term_only, NULL);
+    child_stop = &c->shared->link.stop;
+    set_signals(s);
     close(s->signals);
     close(s->ready[0]);
     asq__fd_fill_standard();
@@ -174,9 +196,11 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     config.id = c->id;
     config.was_up = s->was_up;
     config.slots = c->shared->slots;
+    config.link = &c->shared->link;
+    config.supervisor_fd = s->ready[1];
     config.ready = on_ready;
     config.ready_user = &hook;
-    int rc = asq__process_run(&config, &child_stop, &child_process, err, sizeof err);
+    int rc = asq__process_run(&config, child_stop, &child_process, err, sizeof err);
     if (rc == 0) {
         atomic_store(&c->shared->ended, 1);
         _exit(0);
@@ -191,6 +215,8 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
 static void start(struct supervisor *s, struct child *c)
 {
     memset(c->shared, 0, s->shared_size);
+    c->cut_off = false;
+    c->starts++;
     c->started_ms = asq__now_ms();
     pid_t self = getpid();
     c->pid = fork();
@@ -303,7 +329,7 @@ static bool announce(struct supervisor *s, struct child *c)
                 text);
         return false;
     }
-    bool ok = blame_all(s, c, ctx, &keys);
+    bool ok = c->cut_off || blame_all(s, c, ctx, &keys);
     asq__keys_worker(&keys, c->id, key);
     redisReply *r = asq__sync_cmd(ctx, "DEL %s", key);
     ok &= r && r->type != REDIS_REPLY_ERROR;
@@ -319,6 +345,12 @@ static bool announce(struct supervisor *s, struct child *c)
             say(s, ASQ_LOG_INFO, "Redis knows of the process that has died%s", text);
     }
     return ok;
+}
+
+/* It was to stop, by a signal or by what Redis has told it. */
+static bool stays_away(const struct supervisor *s, const struct child *c)
+{
+    return s->stopping || c->cut_off || atomic_load(&c->shared->link.stop);
 }
 
 static void reaped(struct supervisor *s, struct child *c, int status)
@@ -353,15 +385,18 @@ static void reaped(struct supervisor *s, struct child *c, int status)
         }
         return;
     }
-    if (WIFSIGNALED(status))
+    if (c->cut_off)
+        say(s, ASQ_LOG_WARNING, "worker process %s is gone", c->id);
+    else if (WIFSIGNALED(status))
         say(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s", c->id,
             WTERMSIG(status), strsignal(WTERMSIG(status)),
-            s->stopping ? "" : "; it is started again");
+            stays_away(s, c) ? "" : "; it is started again");
     else
         say(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s", c->id,
-            WEXITSTATUS(status), s->stopping ? "" : "; it is started again");
-    c->unannounced = !announce(s, c);
-    if (s->stopping) {
+            WEXITSTATUS(status), stays_away(s, c) ? "" : "; it is started again");
+    c->unannounced = (s->stopping && s->unreachable) || !announce(s, c);
+    if (stays_away(s, c)) {
+        s->unreachable |= c->unannounced;
         c->done = true;
         return;
     }
@@ -369,6 +404,21 @@ static void reaped(struct supervisor *s, struct child *c, int status)
                     : c->backoff_ms * 2 < BACKOFF_MAX_MS               ? c->backoff_ms * 2
                                                                        : BACKOFF_MAX_MS;
     c->start_at_ms = now + c->backoff_ms;
+}
+
+/* Orphans come to process 1 of a container, or to a subreaper, and have nobody else to wait for them. */
+static void reap_orphans(struct supervisor *s)
+{
+    siginfo_t info;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return;
+        for (uint32_t i = 0; i < s->config->processes; i++)
+            if (s->children[i].pid == info.si_pid)
+                return; /* one of its own has ended meanwhile: the next SIGCHLD, or tick, is for it */
+        waitpid(info.si_pid, NULL, WNOHANG);
+    }
 }
 
 static void reap(struct supervisor *s)
@@ -379,6 +429,8 @@ static void reap(struct supervisor *s)
         if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid)
             reaped(s, c, status);
     }
+    if (s->config->reap_orphans)
+        reap_orphans(s);
 }
 
 static void signal_all(struct supervisor *s, int signal)
@@ -388,14 +440,89 @@ static void signal_all(struct supervisor *s, int signal)
             kill(s->children[i].pid, signal);
 }
 
+/* A process that ignores the signal looks at its memory. One that does neither is ended when its time is up. */
 static void ask_to_stop(struct supervisor *s)
 {
-    if (++s->stopping == 1)
+    int64_t now = asq__now_ms();
+    if (++s->stopping == 1) {
         notify(s, "STOPPING=1");
+        s->kill_at_ms = now + s->config->process.drain_timeout_ms + ASQ__END_GRACE_MS;
+    } else if (s->stopping > 1 && s->kill_at_ms > now + SECOND_GRACE_MS) {
+        s->kill_at_ms = now + SECOND_GRACE_MS;
+    }
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        atomic_store(&s->children[i].shared->link.stop, s->stopping > 1 ? 2 : 1);
     signal_all(s, SIGTERM);
     for (uint32_t i = 0; i < s->config->processes; i++)
         if (!s->children[i].pid)
             s->children[i].done = true;
+}
+
+/* Ends it at once; reaped() follows. */
+static void cut_off(struct child *c)
+{
+    c->cut_off = true;
+    kill(c->pid, SIGKILL);
+}
+
+static void quit(struct supervisor *s)
+{
+    say(s, ASQ_LOG_WARNING,
+        "SIGQUIT: %s ends at once; what its processes ran runs again elsewhere",
+        s->config->process.id);
+    ask_to_stop(s);
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (s->children[i].pid)
+            cut_off(&s->children[i]);
+}
+
+/* When the process is to be gone; INT64_MAX: it may stay. It may have been asked to stop elsewhere, too. */
+static int64_t must_end_ms(const struct supervisor *s, const struct child *c)
+{
+    int64_t since_ms = atomic_load(&c->shared->link.stopping_ms), at_ms = INT64_MAX;
+    if (since_ms)
+        at_ms = since_ms + s->config->process.drain_timeout_ms + ASQ__END_GRACE_MS;
+    return s->stopping && s->kill_at_ms < at_ms ? s->kill_at_ms : at_ms;
+}
+
+/* Ends what has not ended by itself in time, and what has given itself up. */
+static void end_overdue(struct supervisor *s, int64_t now)
+{
+    for (uint32_t i = 0; i < s->config->processes; i++) {
+        struct child *c = &s->children[i];
+        if (!c->pid || c->cut_off)
+            continue;
+        if (now >= must_end_ms(s, c)) {
+            say(s, ASQ_LOG_WARNING,
+                "worker process %s has not ended in time (drain timeout %lld ms): it is ended by "
+                "SIGKILL, and what it ran runs again elsewhere",
+                c->id, (long long) s->config->process.drain_timeout_ms);
+            cut_off(c);
+        } else if (atomic_load(&c->shared->link.given_up)) {
+            kill(c->pid, SIGKILL);
+        }
+    }
+}
+
+static void tell_state(struct supervisor *s)
+{
+    int64_t now = asq__now_ms();
+    say(s, ASQ_LOG_INFO, "state: %s, process %ld, has %u worker process%s%s", s->config->process.id,
+        (long) getpid(), s->config->processes, s->config->processes == 1 ? "" : "es",
+        s->stopping ? ", and is stopping" : "");
+    for (uint32_t i = 0; i < s->config->processes; i++) {
+        struct child *c = &s->children[i];
+        if (c->pid)
+            say(s, ASQ_LOG_INFO, "state: %s is process %ld, for %lld s, %s, started %u time%s",
+                c->id, (long) c->pid, (long long) (now - c->started_ms) / 1000,
+                atomic_load(&c->shared->ready) ? "ready" : "not ready yet", c->starts,
+                c->starts == 1 ? "" : "s");
+        else
+            say(s, ASQ_LOG_INFO, "state: %s %s, started %u time%s", c->id,
+                c->done ? "has ended" : "is about to be started again", c->starts,
+                c->starts == 1 ? "" : "s");
+        atomic_fetch_add(&c->shared->link.state_asked, 1);
+    }
 }
 
 static bool all_done(const struct supervisor *s)
@@ -427,9 +554,24 @@ static void tell_ready(struct supervisor *s)
 static void on_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
-    while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info)
-        if (info.ssi_signo != SIGCHLD && !is_part_of_program(s))
+    while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info) {
+        if (info.ssi_signo == SIGCHLD || is_part_of_program(s))
+            continue;
+        switch (info.ssi_signo) {
+        case SIGHUP:
+            if (s->config->log_reopen)
+                s->config->log_reopen(s->config->process.log_user);
+            say(s, ASQ_LOG_INFO, "SIGHUP: %s",
+                s->config->log_reopen ? "the log is opened again" : "there is no log to open again");
+            break;
+        case SIGUSR1: tell_state(s); break;
+        case SIGQUIT: quit(s); break;
+        default:
+            say(s, ASQ_LOG_INFO, "SIG%s: %s", info.ssi_signo == SIGINT ? "INT" : "TERM",
+                s->stopping ? "ending soon" : "stopping in order");
             ask_to_stop(s);
+        }
+    }
     reap(s);
 }
 
@@ -458,9 +600,10 @@ static void supervise(struct supervisor *s)
                                 { s->config->parent_fds[1], POLLIN, 0 },
                                 { s->config->wake_fd, POLLIN, 0 } };
         int64_t now = asq__now_ms();
+        end_overdue(s, now);
         if (now >= next_ms) {
             upkeep(s);
-            next_ms = now + (s->told_ready ? TICK_MS : 100);
+            next_ms = now + (s->told_ready && !s->stopping ? TICK_MS : 100);
         }
         if (poll(fds, 5, (int) (next_ms - now > 0 ? next_ms - now : 0)) < 0 && errno != EINTR)
             break;
@@ -489,21 +632,37 @@ static void supervise(struct supervisor *s)
     }
 }
 
+static void handled_signals(sigset_t *mask)
+{
+    static const int always[] = { SIGTERM, SIGINT, SIGCHLD }, unless_own[] = { SIGHUP, SIGUSR1, SIGQUIT };
+    sigemptyset(mask);
+    for (size_t i = 0; i < 3; i++) {
+        struct sigaction old;
+        sigaddset(mask, always[i]);
+        if (sigaction(unless_own[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+            (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN))
+            sigaddset(mask, unless_own[i]);
+    }
+}
+
 int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen)
 {
     struct supervisor s = { .config = config, .signals = -1, .ready = { -1, -1 } };
     sigset_t mask;
     int rc = 0;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
-    sigaddset(&mask, SIGCHLD);
+    handled_signals(&mask);
     s.shared_size =
         sizeof(struct shared) + (config->process.capacity + 1) * sizeof(struct asq__slot);
     s.children = calloc(config->processes, sizeof *s.children);
     if (!s.children)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     sigprocmask(SIG_BLOCK, &mask, &s.old_mask);
+    /* A pipe or a connection that is written to may have lost its other end, which the program's disposition
+     * of SIGPIPE is not changed for. */
+    sigset_t pipe_only;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &pipe_only, NULL);
     s.signals = asq__fd_keep(signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC));
     if (s.signals < 0 || pipe2(s.ready, O_NONBLOCK | O_CLOEXEC) < 0 ||
         (s.ready[0] = asq__fd_keep(s.ready[0])) < 0 ||
@@ -534,6 +693,11 @@ out:
     if (s.ready[0] >= 0) {
         close(s.ready[0]);
         close(s.ready[1]);
+    }
+    if (!sigismember(&s.old_mask, SIGPIPE)) {
+        static const struct timespec at_once = { 0, 0 };
+        while (sigtimedwait(&pipe_only, NULL, &at_once) > 0) /* its own, and nobody else's business */
+            ;
     }
     sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
     free(s.children);

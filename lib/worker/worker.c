@@ -215,6 +215,8 @@ int asq_worker_run(asq_worker *w)
         .processes = o->processes,
         .parent_fds = { -1, -1 },
         .notify = true,
+        .reap_orphans = o->reap_orphans,
+        .log_reopen = o->log_reopen,
         .stop = &w->stop,
         .wake_fd = w->wake_fd,
     };

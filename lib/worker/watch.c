@@ -1,0 +1,103 @@
+/*
+ * watch.c: see watch.h.
+ *
+ * The loop counts its turns, of which there is one a second at least. When it stands still for some lease
+ * times, a call on it blocks or it has lost its thread. Its partitions would be held for ever by a heartbeat
+ * that goes on, so the process is given up: its heart stops, and the supervisor starts it again. Time during
+ * which this thread stood still itself, as all of a stopped process does, does not count.
+ */
+#include "worker/watch.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum {
+    STILL_LEASES = 3,
+    STILL_LEAST_MS = 3000,
+    END_GRACE_MS = 2 * ASQ__END_GRACE_MS, /* the supervisor comes first */
+    SUPERVISOR_MS = 5000
+};
+
+static int64_t limit_ms(const struct asq__process *w)
+{
+    int64_t ms = STILL_LEASES * w->config.lease_time_ms;
+    return ms > STILL_LEAST_MS ? ms : STILL_LEAST_MS;
+}
+
+static void name_call(struct asq__process *w, char *name, size_t n)
+{
+    char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
+    if (asq__pool_on_loop(w->pool, class_name, method))
+        snprintf(name, n, "%s.%s", class_name, method);
+    else
+        snprintf(name, n, "something that is no method");
+}
+
+static void give_up(struct asq__process *w)
+{
+    if (w->config.link)
+        atomic_store(&w->config.link->given_up, 1);
+    if (w->config.link && write(w->config.supervisor_fd, "g", 1) < 0)
+        return; /* it looks at the memory now and then, too */
+}
+
+/* It should have ended by its drain timeout, and the supervisor has not seen to that. */
+static bool is_overdue(const struct asq__process *w, int64_t now_ms)
+{
+    int64_t since_ms = w->config.link ? atomic_load(&w->config.link->stopping_ms) : 0;
+    return since_ms && now_ms - since_ms > w->config.drain_timeout_ms + END_GRACE_MS;
+}
+
+bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t now_ms)
+{
+    unsigned turns = atomic_load_explicit(&w->turns, memory_order_relaxed);
+    int64_t passed_ms = watch->looked_ms ? now_ms - watch->looked_ms : 0;
+    char name[2 * ASQ__POOL_NAME + 2];
+    if (passed_ms > w->config.lease_time_ms)
+        passed_ms = w->config.lease_time_ms;
+    watch->looked_ms = now_ms;
+    if (is_overdue(w, now_ms)) {
+        asq__process_log(w, ASQ_LOG_ERROR, "%s has not ended by its drain timeout: it ends now",
+                         w->config.id);
+        give_up(w);
+        return false;
+    }
+    if (turns != watch->turns) {
+        if (watch->warned)
+            asq__process_log(w, ASQ_LOG_INFO, "the event loop of %s turns again", w->config.id);
+        watch->turns = turns;
+        watch->still_ms = 0;
+        watch->warned = false;
+        return true;
+    }
+    watch->still_ms += passed_ms;
+    if (watch->still_ms >= limit_ms(w)) {
+        name_call(w, name, sizeof name);
+        asq__process_log(w, ASQ_LOG_ERROR,
+                         "%s has kept the event loop of %s from turning for %lld ms: its heartbeat "
+                         "stops, and the process is ended and started again",
+                         name, w->config.id, (long long) watch->still_ms);
+        give_up(w);
+        return false;
+    }
+    if (!watch->warned && watch->still_ms >= limit_ms(w) / 2) {
+        watch->warned = true;
+        name_call(w, name, sizeof name);
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "%s keeps the event loop of %s from turning, for %lld ms by now; after "
+                         "%lld ms the process is given up",
+                         name, w->config.id, (long long) watch->still_ms, (long long) limit_ms(w));
+    }
+    return true;
+}
+
+void asq__watch_end(void)
+{
+    struct timespec wait = { SUPERVISOR_MS / 1000, 0 };
+    nanosleep(&wait, NULL);
+    for (;;)
+        kill(getpid(), SIGKILL);
+}

@@ -1,0 +1,222 @@
+/*
+ * check_signals.c: as-worker's signals and its log: what each is told as, a log that nobody reads, one that
+ * is moved away; and orphans of a worker that is process 1 of its own kind.
+ */
+#include "asqueue.h"
+#include "support/suite.h"
+#include "support/support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static sup_redis *redis;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+}
+
+static void tear_down(void)
+{
+    sup_redis_free(redis);
+}
+
+static bool says(const char *path, const char *text)
+{
+    char *log = sup_read_file(path);
+    bool found = strstr(log, text);
+
+    free(log);
+    return found;
+}
+
+/* as-worker itself, and no shell in between; its stderr is fd, or a file. */
+static pid_t start(int fd, const char *log_file)
+{
+    char *program = strdup(sup_program("as-worker")), *dir = strdup(sup_agent_dir());
+    const char *argv[] = { program,  "-u", sup_redis_url(redis), "--agent-dir", dir,
+                           "--id",   "w",  "--lease-time",       "1s",          "--log-file",
+                           log_file, NULL };
+    pid_t pid;
+
+    if (!log_file)
+        argv[9] = NULL;
+    fflush(NULL);
+    if ((pid = fork()) == 0) {
+        union {
+            const char *const *in;
+            char *const *out;
+        } args = { .in = argv };
+        for (int sig = 1; sig < 32; sig++)
+            signal(sig, SIG_DFL);
+        if (fd >= 0)
+            dup2(fd, 2);
+        execv(program, args.out);
+        _exit(127);
+    }
+    free(program);
+    free(dir);
+    sup_wait_until(sup_redis_workers(redis, "default") == 1);
+    return pid;
+}
+
+static void stop(pid_t pid, int sig)
+{
+    int status;
+
+    kill(pid, sig);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+
+START_TEST(hangup_opens_the_log_again_in_every_process)
+{
+    char *log = sup_path("w.log"), *old = sup_path("w.log.1");
+    pid_t pid = start(-1, log);
+
+    ck_assert_int_eq(rename(log, old), 0);
+    kill(pid, SIGHUP);
+    sup_wait_until(says(log, "SIGHUP"));
+    kill(pid, SIGUSR1);
+    sup_wait_until(says(log, "state: w,") && says(log, "state: w.0: "));
+    ck_assert(!says(old, "state: "));
+    stop(pid, SIGTERM);
+    ck_assert(says(log, "stopping"));
+    free(log);
+    free(old);
+}
+END_TEST
+
+START_TEST(every_signal_has_a_line)
+{
+    static const struct {
+        int sig;
+        const char *text;
+        bool ends;
+    } all[] = { { SIGHUP, "SIGHUP", false },
+                { SIGUSR1, "partitions", false },
+                { SIGQUIT, "SIGQUIT", true },
+                { SIGTERM, "SIGTERM", true },
+                { SIGINT, "SIGINT", true } };
+    char *log = sup_path("signals.log");
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    pid_t pid = start(fd, NULL);
+
+    if (all[_i].ends) {
+        stop(pid, all[_i].sig);
+        ck_assert(says(log, all[_i].text));
+    } else {
+        kill(pid, all[_i].sig);
+        sup_wait_until(says(log, all[_i].text));
+        stop(pid, SIGTERM);
+    }
+    close(fd);
+    free(log);
+}
+END_TEST
+
+static void flood(pid_t pid)
+{
+    for (int i = 0; i < 3000; i++) { /* some lines each, when the signals are not merged */
+        kill(pid, SIGHUP);
+        kill(pid, SIGUSR1);
+        sup_sleep_ms(1);
+    }
+}
+
+START_TEST(a_log_that_nobody_reads_stops_nothing)
+{
+    asq_value *v = NULL;
+    asq_agent *a = NULL;
+    char err[500], *rest;
+    int fds[2], to;
+    asq *h;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    ck_assert_int_gt(fcntl(fds[1], F_SETPIPE_SZ, 4096), 0);
+    pid = start(fds[1], NULL);
+    close(fds[1]);
+    flood(pid);
+    ck_assert_int_eq(asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
+    asq_set_timeout(h, sup_limit_ms());
+    ck_assert_int_eq(asq_create(h, "Echo", NULL, &a, NULL), 0);
+    ck_assert_int_eq(asq_call_wait(a, "echo", &v, "[i]", 1), 0);
+    asq_value_free(v);
+    asq_agent_free(a);
+    asq_close(h);
+    /* Now somebody reads on. */
+    rest = sup_path("rest");
+    to = open(rest, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    for (int64_t end = sup_now_ms() + sup_limit_ms(); !says(rest, "lines of the log were lost");) {
+        char data[4096];
+        ssize_t n = read(fds[0], data, sizeof data);
+        if (n > 0)
+            ck_assert_int_eq(write(to, data, (size_t) n), n);
+        else
+            kill(pid, SIGHUP), sup_sleep_ms(5);
+        ck_assert_int_lt(sup_now_ms(), end);
+    }
+    close(fds[0]); /* the reader goes: nobody dies of it */
+    kill(pid, SIGUSR1);
+    stop(pid, SIGTERM);
+    close(to);
+    free(rest);
+}
+END_TEST
+
+START_TEST(orphans_that_come_to_a_worker_are_waited_for)
+{
+    char *file = sup_path("orphan"), *script, *text;
+    pid_t pid, orphan = 0;
+    int status;
+
+    /* A subreaper that becomes as-worker by exec: what else it had as children is its own as well. */
+    script = sup_format("sh -c 'sleep 0.3 & echo $! > %s'; exec %s -u '%s' --agent-dir '%s' --id w",
+                        file, sup_program("as-worker"), sup_redis_url(redis), sup_agent_dir());
+    fflush(NULL);
+    if ((pid = fork()) == 0) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        for (int sig = 1; sig < 32; sig++)
+            signal(sig, SIG_DFL);
+        execlp("sh", "sh", "-c", script, (char *) NULL);
+        _exit(127);
+    }
+    sup_wait_until(sup_redis_workers(redis, "default") == 1);
+    text = sup_read_file(file);
+    orphan = (pid_t) atol(text);
+    ck_assert_int_gt(orphan, 0);
+    sup_wait_until(kill(orphan, 0) < 0); /* a zombie would be there still */
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    free(text);
+    free(script);
+    free(file);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("signals");
+    TCase *c = tcase_create("signals");
+
+    if (!sup_redis_available())
+        return sup_skip("there is no redis-server");
+    tcase_set_timeout(c, 120);
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, hangup_opens_the_log_again_in_every_process);
+    tcase_add_loop_test(c, every_signal_has_a_line, 0, 5);
+    tcase_add_test(c, a_log_that_nobody_reads_stops_nothing);
+    tcase_add_test(c, orphans_that_come_to_a_worker_are_waited_for);
+    suite_add_tcase(s, c);
+    return sup_suite_run(s);
+}
