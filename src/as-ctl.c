@@ -24,6 +24,8 @@ static const struct as_option options[] = {
       "the newest so many (100)" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
+    { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,
+      "its first line is the password of Redis; not to be\nreadable by others" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, true,
       "how long to wait, in ms or as 500ms, 30s, 5m, 1h\n(for ever; for Redis alone 30s)" },
     { "url", 'u', "URL", NULL, as_option_string, AT(url), 0, 0, true,

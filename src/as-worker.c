@@ -9,21 +9,23 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "connect.h"
 #include "log.h"
 #include "program.h"
+#include "secret.h"
 #include "worker_stop.h"
 #include "workers.h"
 
 struct settings {
-    const char *url, *host;
+    const char *url, *host, *password_file;
     uint32_t port;
     asq_worker_options worker; /* also holds what goes with all commands: ns, id */
     int log_level, log_format; /* indices of the values below */
     const char *log_file;
-    bool json, all, wait;
+    bool json, all, wait, core_dumps;
     int64_t timeout_ms;
 };
 
@@ -48,6 +50,8 @@ static const struct as_option options[] = {
       "every worker of the namespace that is alive" },
     { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 4096, false,
       "threads of each process (32)" },
+    { "core-dumps", 0, NULL, NULL, as_option_true, AT(core_dumps), 0, 0, false,
+      "let it dump core, and other processes look into it" },
     { "drain-timeout", 0, "MS", NULL, as_option_ms, AT(worker.drain_timeout_ms), 0, 86400000, false,
       "how long calls may go on when it stops (30s)" },
     { "help", 'h', NULL, NULL, NULL, 0, 0, 0, true, "this text, or that of a command" },
@@ -89,6 +93,8 @@ static const struct as_option options[] = {
     { "no-wait", 0, NULL, NULL, as_option_false, AT(wait), 0, 0, false, "only ask" },
     { "partitions", 0, "N", NULL, as_option_u32, AT(worker.partitions), 1, 16384, false,
       "of the namespace, if this worker makes it (128)" },
+    { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,
+      "its first line is the password of Redis; not to be\nreadable by others" },
     { "port", 0, "PORT", NULL, as_option_u32, AT(port), 1, 65535, true,
       "Redis, without a URL (6379)" },
     { "processes", 'p', "N", NULL, as_option_u32, AT(worker.processes), 1, 1024, false,
@@ -107,7 +113,7 @@ static const struct as_option options[] = {
 static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir agent-idle-time capacity drain-timeout id lease-time log-file log-format log-level max-agent-memory max-attempts "
+      "agent-dir agent-idle-time capacity core-dumps drain-timeout id lease-time log-file log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-expire-time max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
       start },
@@ -165,7 +171,7 @@ static int open_deployment(struct program *p, asq **ret)
 
     if (exit_status != AS_EXIT_OK)
         return exit_status;
-    return as_connect(&p->base.who, p->settings.url, "--redis-url", p->settings.worker.ns,
+    return as_connect(&p->base.who, p->settings.url, p->settings.password_file, "--redis-url", p->settings.worker.ns,
                       p->settings.timeout_ms, ret);
 }
 
@@ -181,28 +187,47 @@ static int start_failed(const struct program *p, struct as_log *log, int code, c
     return code == ASQ_EINVAL ? AS_EXIT_USAGE : AS_EXIT_FAILED;
 }
 
+/* Memory has the password, and the agents' states. No core of it, and no debugger of the same user. */
+static void close_to_others(const struct settings *s, struct as_log *log)
+{
+#if !defined(__SANITIZE_ADDRESS__) /* whose leak check attaches as a debugger does */
+    if (!s->core_dumps)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+    if (geteuid() == 0 && s->worker.log_level >= ASQ_LOG_WARNING)
+        as_log_write(log, ASQ_LOG_WARNING,
+                     "running as root, and so does the code of all agents: a user of its own is safer");
+}
+
 static int start(void *program, int argc, char **argv)
 {
     struct program *p = program;
     struct settings *s = &p->settings;
     struct as_log log = { s->log_format == FORMAT_JSON, s->log_file };
     asq_worker *w;
+    const char *url;
     char why[2048];
     int rc, exit_status;
 
     (void) argc, (void) argv;
     if ((exit_status = make_url(p)) != AS_EXIT_OK)
         return exit_status;
+    s->worker.log_level = (asq_log_level) s->log_level;
     signal(SIGPIPE, SIG_IGN); /* the log's reader may go */
     if (!as_log_open(&log))
         return as_report_code(&p->base.who, ASQ_ESYS, NULL, "the log %s cannot be opened: %s",
                               log.path ? log.path : "on stderr", strerror(errno));
     s->worker.log_reopen = as_log_reopen;
     s->worker.reap_orphans = true;
-    s->worker.url = s->url;
+    url = s->url ? s->url : as_secret_url() ? as_secret_url() : AS_DEFAULT_URL;
+    if ((rc = as_secret_add(url, s->password_file, &s->worker.url, why, sizeof why)) < 0) {
+        exit_status = start_failed(p, &log, rc, why);
+        as_log_flush();
+        return exit_status;
+    }
+    close_to_others(s, &log);
     s->worker.log = as_log_write;
     s->worker.log_user = &log;
-    s->worker.log_level = (asq_log_level) s->log_level;
     if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) == 0)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)

@@ -4,6 +4,8 @@
  */
 #include "connect.h"
 
+#include "secret.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +23,12 @@ static bool has_scheme(const char *url, const char *scheme)
     return strncmp(url, scheme, strlen(scheme)) == 0;
 }
 
-int as_connect(const struct as_reporter *who, const char *url, const char *option, const char *ns,
-               int64_t timeout_ms, asq **ret)
+int as_connect(const struct as_reporter *who, const char *url, const char *password_file,
+               const char *option, const char *ns, int64_t timeout_ms, asq **ret)
 {
     asq_options options = ASQ_OPTIONS_INIT;
-    const char *env = getenv("ASQUEUE_URL");
-    const char *source = "";
+    const char *env = as_secret_url();
+    const char *source = "", *whole;
     char why[1024], message[1536];
     int rc;
 
@@ -50,7 +52,9 @@ int as_connect(const struct as_reporter *who, const char *url, const char *optio
     options.log = tell;
     /* Reporting changes nothing in the reporter. */
     options.log_user = (void *) (uintptr_t) who;
-    rc = asq_open(url, &options, ret, why, sizeof why);
+    if (as_secret_add(url, password_file, &whole, why, sizeof why) < 0)
+        return as_report_usage(who, why);
+    rc = asq_open(whole, &options, ret, why, sizeof why);
     if (rc == 0)
         return AS_EXIT_OK;
     if (url == env)

@@ -22,7 +22,7 @@
 int as_ctl_open(struct as_ctl *ctl)
 {
     ctl->opened_ms = as_program_now_ms();
-    return as_connect(&ctl->base.who, ctl->settings.url, "-u", ctl->settings.ns,
+    return as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u", ctl->settings.ns,
                       ctl->settings.timeout_ms, &ctl->h);
 }
 

@@ -11,7 +11,7 @@
 struct as_ctl {
     struct as_program base; /* comes first; commands get a pointer to it as `program` */
     struct {
-        const char *url, *ns, *id, *class_name;
+        const char *url, *password_file, *ns, *id, *class_name;
         int64_t timeout_ms; /* ASQ_FOREVER: none was given */
         bool json, async, wait, all;
         uint32_t limit; /* 0: not given */

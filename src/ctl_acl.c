@@ -8,6 +8,7 @@
 
 #include "acl_gen.h"
 #include "ctl.h"
+#include "secret.h"
 
 /* Of a namespace. A dot is left out: a rule for "a.*" would reach the namespace "a.b". */
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
@@ -30,7 +31,7 @@ static void print_rule(const char *text, size_t n, const char *ns, size_t ns_n)
  * "default". Borrowed text in *ret, of *ret_n bytes. */
 static void find_namespace(const struct as_ctl *ctl, const char **ret, size_t *ret_n)
 {
-    const char *url = ctl->settings.url ? ctl->settings.url : getenv("ASQUEUE_URL");
+    const char *url = ctl->settings.url ? ctl->settings.url : as_secret_url();
     const char *query = url ? strchr(url, '?') : NULL, *at = NULL;
 
     if (ctl->settings.ns) {

@@ -10,6 +10,7 @@
 
 #include "ctl.h"
 #include "value/escape.h"
+#include "secret.h"
 #include "workers.h"
 
 #define TIMEOUT_MS  1000
@@ -41,7 +42,7 @@ static void print_word(const char *word)
 static asq *open_quietly(void)
 {
     asq_options options = ASQ_OPTIONS_INIT;
-    const char *url = getenv("ASQUEUE_URL");
+    const char *url = as_secret_url();
     asq *h;
 
     options.timeout_ms = TIMEOUT_MS;

@@ -3,6 +3,8 @@
  */
 #include "program.h"
 
+#include "secret.h"
+
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -87,6 +89,7 @@ int as_program_main(struct as_program *p, int argc, char **argv)
     int status;
 
     secure_standard_streams();
+    as_secret_url(); /* out of the environment before anything is started or loaded */
 
     if (argc > 1 && strcmp(argv[1], "--complete") == 0)
         status = complete(p, argc - 2, argv + 2);

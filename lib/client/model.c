@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "value/buf.h"
 #include "value/error.h"
@@ -19,6 +20,13 @@ static int read_file(const char *path, struct asq__buf *out, char *err, size_t e
     FILE *f = fopen(path, "re");
     if (!f)
         return asq__err(err, errlen, ASQ_ESYS, "%s: %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(fileno(f), &st) == 0 && (st.st_mode & S_IRWXO)) {
+        fclose(f);
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "%s may have keys in it, and is open to others (mode %03o): chmod o= %s",
+                        path, (unsigned) (st.st_mode & 0777), path);
+    }
     char chunk[4096];
     size_t n;
     while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)

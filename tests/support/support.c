@@ -244,6 +244,8 @@ char *sup_write_file(const char *name, const char *text)
     char *path = sup_path(name);
     FILE *f = fopen(path, "w");
 
+    if (f)
+        fchmod(fileno(f), 0600);
     if (!f || fputs(text, f) < 0 || fclose(f) != 0)
         sup_fail("%s: %s", path, strerror(errno));
     return path;

@@ -1,0 +1,129 @@
+/*
+ * secret.c: see secret.h.
+ */
+#include "secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "asqueue.h"
+
+#define CREDENTIAL   "asqueue-password"
+#define MAX_PASSWORD 4096
+
+const char *as_secret_url(void)
+{
+    static char *url;
+    static bool taken;
+    char *env;
+
+    if (taken)
+        return url;
+    taken = true;
+    env = getenv("ASQUEUE_URL");
+    if (env && *env && (url = strdup(env)))
+        explicit_bzero(env, strlen(env));
+    unsetenv("ASQUEUE_URL");
+    return url;
+}
+
+/* Its first line. */
+static int read_password(const char *path, char password[MAX_PASSWORD], char *err, size_t errlen)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = ASQ_EINVAL;
+    struct stat st;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
+    } else if (st.st_mode & S_IRWXO) {
+        snprintf(err, errlen, "the password file %s is open to others (mode %03o): chmod o= %s",
+                 path, (unsigned) (st.st_mode & 0777), path);
+    } else if ((n = read(fd, password, MAX_PASSWORD - 1)) < 0) {
+        snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
+    } else {
+        password[n] = '\0';
+        password[strcspn(password, "\r\n")] = '\0';
+        if (*password)
+            rc = 0;
+        else
+            snprintf(err, errlen, "the password file %s has no password in its first line", path);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* Percent-encoded: every byte that is no letter or digit. out has three times the room, and one. */
+static void encode(const char *text, char *out)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char) *text;
+        bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        out += sprintf(out, plain ? "%c" : "%%%02X", c);
+    }
+    *out = '\0';
+}
+
+/* redis://[USER@]HOST… or unix:PATH[?…] with a password. NULL: it has one, or no memory (errno). */
+static char *insert(const char *url, const char *encoded)
+{
+    const char *authority = strstr(url, "://");
+    char *out;
+    int n;
+
+    errno = EEXIST;
+    if (strncmp(url, "unix:", 5) == 0) {
+        if (strstr(url, "password="))
+            return NULL;
+        n = asprintf(&out, "%s%cpassword=%s", url, strchr(url, '?') ? '&' : '?', encoded);
+        return n < 0 ? NULL : out;
+    }
+    if (!authority)
+        return strdup(url); /* no URL of a Redis: the library says so */
+    authority += 3;
+    int len = (int) strcspn(authority, "/?#"), user = len;
+    while (user > 0 && authority[user - 1] != '@')
+        user--;
+    if (user > 0 && memchr(authority, ':', (size_t) user))
+        return NULL;
+    n = asprintf(&out, "%.*s%.*s:%s@%s", (int) (authority - url), url, user > 0 ? user - 1 : 0,
+                 authority, encoded, authority + user);
+    return n < 0 ? NULL : out;
+}
+
+int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen)
+{
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    char path[4096], password[MAX_PASSWORD], encoded[3 * MAX_PASSWORD + 1];
+    struct stat st;
+    int rc;
+
+    *ret = url;
+    if (!file && credentials && *credentials) {
+        snprintf(path, sizeof path, "%s/" CREDENTIAL, credentials);
+        if (stat(path, &st) == 0)
+            file = path;
+    }
+    if (!file)
+        return 0;
+    if ((rc = read_password(file, password, err, errlen)) < 0)
+        return rc;
+    encode(password, encoded);
+    explicit_bzero(password, sizeof password);
+    *ret = insert(url, encoded);
+    explicit_bzero(encoded, sizeof encoded);
+    if (*ret)
+        return 0;
+    snprintf(err, errlen, "%s",
+             errno == EEXIST ? "the URL has a password, and there is a password file as well: "
+                               "leave one out"
+                             : "out of memory");
+    return ASQ_EINVAL;
+}

@@ -1,0 +1,58 @@
+#!/bin/sh
+# secrets.sh: where a password may come from, and that it shows nowhere: not in the environment of a worker or of
+# what its methods start, nor in a file that others may read.
+#
+# By hand: from the build directory, .../tests/integration/secrets.sh
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+unset ASQUEUE_URL CREDENTIALS_DIRECTORY
+start_redis
+redis-cli -s "$redis_socket" CONFIG SET requirepass 's3/cr:e@t' >/dev/null
+url=unix:$redis_socket
+
+umask 077
+printf 's3/cr:e@t\nand no more\n' >"$tmp/password"
+
+# ASQUEUE_URL is read, and gone.
+ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t" start worker "$as_worker" --agent-dir "$agent_dir" --id one
+worker=$pid
+wait_ready "$worker" worker
+for process in $worker $(pgrep -P "$worker"); do
+    [ -r "/proc/$process/environ" ] || continue
+    if tr '\0' '\n' <"/proc/$process/environ" | grep 's3%2F'; then
+        fail "the environment of process $process has the password"
+    fi
+done
+stop "$worker"
+
+# The file, with either program; a file that others may read is refused, with the status of wrong usage.
+start worker "$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --id two
+worker=$pid
+wait_ready "$worker" worker
+"$as_ctl" -u "$url" --password-file "$tmp/password" ping >/dev/null || fail "as-ctl with --password-file"
+mkdir "$tmp/credentials"
+cp "$tmp/password" "$tmp/credentials/asqueue-password"
+CREDENTIALS_DIRECTORY=$tmp/credentials "$as_ctl" -u "$url" ping >/dev/null || fail "as-ctl with a credential"
+stop "$worker"
+chmod 604 "$tmp/password"
+for command in "$as_ctl ping" "$as_worker start --agent-dir $agent_dir"; do
+    # shellcheck disable=SC2086 # words
+    set -- $command
+    program=$1
+    shift
+    "$program" -u "$url" --password-file "$tmp/password" "$@" >"$tmp/out" 2>"$tmp/err"
+    [ $? = 2 ] || fail "status of $command with a password file for all" "$tmp/err"
+    expect "$tmp/err" 'open to others'
+done
+chmod 600 "$tmp/password"
+"$as_ctl" -u "$url?password=x" --password-file "$tmp/password" ping 2>"$tmp/err"
+[ $? = 2 ] || fail "a URL with a password, and a file" "$tmp/err"
+
+# So is a model configuration.
+echo '[]' >"$tmp/models"
+chmod 644 "$tmp/models"
+"$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --model-config-path "$tmp/models" \
+    2>"$tmp/err"
+[ $? = 2 ] || fail "status with a model file for all" "$tmp/err"
+expect "$tmp/err" 'open to others'
