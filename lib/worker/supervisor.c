@@ -372,7 +372,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_START_ANEW &&
         c->shared->code == ASQ__START_ANEW) {
-        c->done = s->stopping;
+        c->done = stays_away(s, c);
         c->start_at_ms = now;
         return;
     }
