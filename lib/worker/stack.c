@@ -24,8 +24,9 @@
 #define MAP_STACK 0
 #endif
 
-/* Wide enough that a frame of ordinary size cannot step over it. */
-enum { GUARD_SIZE = 16 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
+/* Wide enough that a frame of ordinary size cannot step over it, even in code that was compiled without
+ * -fstack-clash-protection. */
+enum { GUARD_SIZE = 64 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
 
 static size_t page_size(void)
 {
@@ -34,7 +35,7 @@ static size_t page_size(void)
 
 static size_t guard_size(size_t stack_size)
 {
-    size_t page = page_size(), guard = stack_size / 8 < GUARD_SIZE ? stack_size / 8 : GUARD_SIZE;
+    size_t page = page_size(), guard = stack_size / 4 < GUARD_SIZE ? stack_size / 4 : GUARD_SIZE;
     return guard < page ? page : guard / page * page;
 }
 
