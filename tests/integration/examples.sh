@@ -31,7 +31,9 @@ has_redis() { # without a process for each process there is: the machine may be 
     for dir_ in /proc/[0-9]*; do
         read -r comm_ 2>/dev/null <"$dir_/comm" || continue
         case $comm_ in
-        redis-server | valkey-server) grep -qaF -- "$tmp/child" "$dir_/cmdline" 2>/dev/null && return 0 ;;
+        redis-server | valkey-server)
+            case $(readlink "$dir_/cwd") in "$tmp/child"/*) return 0 ;; esac
+            ;;
         esac
     done
     return 1

@@ -31,7 +31,7 @@ look where '{x}sleeper'
 p=$(sed 's/partition \([0-9]*\),.*/\1/' "$out")
 look partitions
 expect "$out" '^ *partition +owner +epoch +commits +waiting +agents$'
-expect "$out" '^ +116 +one\.0 +1 +[0-9]+ +0 +1$'
+expect "$out" '^ +116 +one\.0 +[0-9]+ +[0-9]+ +0 +1$'
 expect_count "$out" ' one\.0 ' 128
 told() { # the next beat tells
     [ "$(redis-cli -s "$redis_socket" HGET 'asq:{default}:worker:one.0' partitions)" = 128 ]
@@ -75,7 +75,7 @@ echo "keys that lie"
 redis-cli -s "$redis_socket" SET 'asq:{default.9}:agents' lies >/dev/null
 look partitions
 expect "$out" '^ +9 +one\.0 +1 +[0-9]+ +0 +WRONGTYPE$'
-expect "$out" '^ +116 +one\.0 +1 +[0-9]+ +0 +1$'
+expect "$out" '^ +116 +one\.0 +[0-9]+ +[0-9]+ +0 +1$'
 
 echo "nobody is there"
 stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"

@@ -1,0 +1,295 @@
+/*
+ * check_cpp.cpp URL: asqueue.hpp as its users have it: values both ways, typed methods, classes with and
+ * without a type of their own, failures as exceptions in both directions. cpp.sh builds it with each
+ * compiler and standard there is, and runs it in each mode. Prints what is wrong; 0 when nothing is.
+ */
+#include <asqueue.hpp>
+
+#include <cstdio>
+#include <iostream>
+
+static int wrong;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            std::cerr << __FILE__ << ":" << __LINE__ << ": not so: " << #condition << "\n";        \
+            wrong++;                                                                               \
+        }                                                                                          \
+    } while (0)
+#define CHECK_EQUAL(is, wanted)                                                                    \
+    do {                                                                                           \
+        const auto is_ = (is);                                                                     \
+        if (!(is_ == (wanted))) {                                                                  \
+            std::cerr << __FILE__ << ":" << __LINE__ << ": " << #is << " is " << is_ << "\n";      \
+            wrong++;                                                                               \
+        }                                                                                          \
+    } while (0)
+/* The failure of an expression that must fail; its text has to contain `part`. */
+#define CHECK_THROWS(expression, wanted, part)                                                     \
+    do {                                                                                           \
+        try {                                                                                      \
+            expression;                                                                            \
+            std::cerr << __FILE__ << ":" << __LINE__ << ": no failure: " << #expression << "\n";   \
+            wrong++;                                                                               \
+        } catch (const asqueue::error &e_) {                                                       \
+            CHECK_EQUAL(e_.code(), wanted);                                                        \
+            if (std::string(e_.what()).find(part) == std::string::npos) {                          \
+                std::cerr << __FILE__ << ":" << __LINE__ << ": the text is: " << e_.what()         \
+                          << "\n";                                                                 \
+                wrong++;                                                                           \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* ---- classes ----------------------------------------------------------------------------------- */
+
+struct point {
+    int x = 0, y = 0;
+};
+template <> struct asqueue::codec<point> {
+    static value to(const point &p) { return list(p.x, p.y); }
+    static point from(view v) { return { v[0].as<int>(), v[1].as<int>() }; }
+};
+
+struct odd_exception {
+};
+
+static asqueue::class_builder tester =
+    asqueue::class_builder("Tester", "Tries what C++ can do.")
+        .method("add", "n",
+                [](asqueue::context &ctx, std::int64_t n) {
+                    auto state = ctx.state();
+                    state.set("sum", state.get<std::int64_t>("sum") + n);
+                    return state.get<std::int64_t>("sum");
+                })
+        .method("add_and_throw", "n",
+                [](asqueue::context &ctx, std::int64_t n) {
+                    ctx.state().set("sum", n);
+                    throw std::runtime_error("it went wrong after " + std::to_string(n));
+                })
+        .method("throw_code", "", [] { throw asqueue::error(ASQ_EUSER(7), "no luck"); })
+        .method("throw_odd", "", [] { throw odd_exception(); })
+        .method(
+            "throw_inline", "", [] { throw std::out_of_range("inline"); }, ASQ_NONBLOCKING)
+        .method("mirror", "",
+                [](point p) {
+                    return point{ p.y, p.x };
+                })
+        .method(
+            "optional", "a, b",
+            [](std::string a, std::optional<int> b) { return a + std::to_string(b.value_or(-1)); })
+        .method("count", "", [](const asqueue::arguments &all) { return all.size(); })
+        .method("words", "m",
+                [](const std::map<std::string, std::vector<double>> &m) {
+                    std::map<std::string, std::size_t> sizes;
+                    for (const auto &[word, values] : m)
+                        sizes[word] = values.size();
+                    return sizes;
+                })
+        .method("forward", "to, n",
+                [](asqueue::context &ctx, asqueue::view to, int n) {
+                    return ctx.handle().attach(to).call<std::int64_t>("add", n);
+                })
+        .method("type", "v", [](asqueue::view v) { return asq_type_name(v.type()); })
+        .attribute("sum", ASQ_WRITABLE)
+        .computed("twice", [](asqueue::context &ctx) { return 2 * ctx.state().get<int>("sum"); });
+
+/* Copies are of the value; each agent has a T of its own. */
+class gauge
+{
+  public:
+    explicit gauge(int limit) : limit_(limit) {}
+    int raise(int by)
+    {
+        level_ += by;
+        if (level_ > limit_)
+            throw std::overflow_error("above " + std::to_string(limit_));
+        return level_;
+    }
+    int level() const noexcept { return level_; }
+    int limit_, level_ = 0;
+};
+template <> struct asqueue::codec<gauge> {
+    static value to(const gauge &g) { return list(g.limit_, g.level_); }
+    static gauge from(view v)
+    {
+        gauge g(v[0].as<int>());
+        g.level_ = v[1].as<int>();
+        return g;
+    }
+};
+static asqueue::class_of<gauge> gauge_class =
+    asqueue::class_of<gauge>("Gauge")
+        .create("limit",
+                [](int limit) {
+                    if (limit < 0)
+                        throw std::domain_error("a negative limit");
+                    return gauge(limit);
+                })
+        .method("raise", "by", &gauge::raise)
+        .method("raise_twice", "by",
+                [](gauge &g, asqueue::context &, int by) {
+                    g.raise(by);
+                    return g.raise(by);
+                })
+        .computed("level", &gauge::level);
+
+/* A table of C, with a function that throws. */
+static int raw_throw(asq_ctx *, void *, const asq_value *, asq_value **)
+{
+    throw std::logic_error("out of a plain function");
+}
+static const asq_method raw_methods[] = {
+    { "throw", asqueue::shim<raw_throw>, nullptr, 0, nullptr }, {}
+};
+
+static asq_class raw_class()
+{
+    asq_class c{};
+    c.size = sizeof c;
+    c.method_size = sizeof(asq_method);
+    c.attribute_size = sizeof(asq_attribute);
+    c.name = "Raw";
+    c.methods = raw_methods;
+    return c;
+}
+
+/* ---- tests -------------------------------------------------------------------------------------- */
+
+static void values_go_both_ways()
+{
+    using asqueue::value;
+    CHECK_EQUAL(value(nullptr).json(), "null");
+    CHECK_EQUAL(value(true).json(), "true");
+    CHECK_EQUAL(value(std::string("a\0b", 3)).as<std::string>().size(), 3u);
+    CHECK_EQUAL(value("text").as<std::string_view>(), "text");
+    CHECK_EQUAL(value(1.5).as<double>(), 1.5);
+    CHECK_EQUAL(value(3).as<double>(), 3.0);
+    CHECK_EQUAL(value(std::vector<int>{ 1, 2 }).json(), "[1,2]");
+    CHECK_EQUAL(value(std::optional<int>()).json(), "null");
+    CHECK(!value(nullptr).as<std::optional<int>>());
+    CHECK_EQUAL((value(std::map<std::string, bool>{ { "k", false } }).json()), "{\"k\":false}");
+    CHECK_EQUAL(asqueue::list(1, "two", 3.5, nullptr).json(), "[1,\"two\",3.5,null]");
+    CHECK_EQUAL(asqueue::map({ { "a", 1 }, { "b", asqueue::list() } }).json(),
+                "{\"a\":1,\"b\":[]}");
+    CHECK_EQUAL(value::from_json("[{\"a\": 2}]")[0]["a"].as<int>(), 2);
+    CHECK_THROWS(value("x").as<int>(), ASQ_ETYPE, "int expected, string found");
+    CHECK_THROWS(value(300).as<std::uint8_t>(), ASQ_ELIMIT, "300");
+    CHECK_THROWS(value(-1).as<std::uint64_t>(), ASQ_ELIMIT, "-1");
+    CHECK_THROWS(value(UINT64_MAX), ASQ_ELIMIT, "range");
+    CHECK_THROWS(value("\xff"), ASQ_EINVAL, "UTF-8");
+    CHECK_THROWS(value::from_json("{"), ASQ_EPARSE, "line 1");
+    value a = asqueue::list(1), b = a;
+    b.append(2);
+    CHECK(a != b && a.size() == 1 && b.size() == 2);
+}
+
+static void methods_have_types(const asqueue::client &c)
+{
+    asqueue::agent t = c.create("Tester");
+    t.send("add", 40);
+    auto r = t.async<std::int64_t>("add", 2);
+    CHECK_EQUAL(r.get(), 42);
+    CHECK_EQUAL(t.get<int>("sum"), 42);
+    CHECK_EQUAL(t.get<int>("twice"), 84);
+    t.set("sum", 5);
+    CHECK_EQUAL(t.call<int>("add", asqueue::named({ { "n", 1 } })), 6);
+    CHECK_EQUAL(t.call<point>("mirror", point{ 1, 2 }).x, 2);
+    CHECK_EQUAL(t.call<std::string>("optional", "a", 7), "a7");
+    CHECK_EQUAL(t.call<std::string>("optional", "a"), "a-1");
+    CHECK_EQUAL(t.call<int>("count", 1, 2, 3), 3);
+    CHECK_EQUAL((t.call<std::map<std::string, int>>(
+                    "words", std::map<std::string, std::vector<double>>{ { "w", { 1, 2 } } })["w"]),
+                2);
+    CHECK_THROWS(t.call("add", "x"), ASQ_EARGS, "Tester.add(n): [0]: int expected, string found");
+    CHECK_THROWS(t.call("add"), ASQ_EARGS, "[0]: missing");
+    CHECK_THROWS(t.call("add", 1, 2), ASQ_EARGS, "surplus");
+    CHECK_THROWS(t.call("throw_code", 1), ASQ_EARGS, "surplus");
+    CHECK_THROWS(t.call("add", asqueue::named({ { "m", 1 } })), ASQ_EARGS, "\"m\"");
+    CHECK_THROWS(t.call("nothing_like_it"), ASQ_ENOMETHOD, "nothing_like_it");
+    CHECK_EQUAL(t.get<int>("sum"), 6);
+}
+
+static void exceptions_become_failures_and_back(const asqueue::client &c)
+{
+    asqueue::agent t = c.create("Tester"), raw = c.create("Raw");
+    t.call("add", 3);
+    CHECK_THROWS(t.call("add_and_throw", 9), ASQ_EFAILED, "it went wrong after 9");
+    CHECK_EQUAL(t.get<int>("sum"), 3); /* put back */
+    CHECK_THROWS(t.call("throw_code"), ASQ_EUSER(7), "no luck");
+    CHECK_THROWS(t.call("throw_odd"), ASQ_EFAILED, "no std::exception");
+    CHECK_THROWS(t.call("throw_inline"), ASQ_EFAILED, "inline");
+    CHECK_THROWS(raw.call("throw"), ASQ_EFAILED, "out of a plain function");
+    try {
+        t.call("throw_code");
+    } catch (const asqueue::error &e) {
+        CHECK_EQUAL(e.class_name(), "Tester");
+        CHECK_EQUAL(e.method(), "throw_code");
+        CHECK_EQUAL(e.agent_id(), t.id());
+        CHECK(!e.call_id().empty());
+    }
+    /* Nobody has died of it. */
+    CHECK_EQUAL(t.call<int>("add", 1), 4);
+}
+
+static void a_type_of_ones_own_is_the_state(const asqueue::client &c)
+{
+    asqueue::agent g = c.create("Gauge", 10),
+                   h = c.create("Gauge", asqueue::named({ { "limit", 3 } }));
+    CHECK_EQUAL(g.call<int>("raise", 4), 4);
+    CHECK_EQUAL(g.call<int>("raise_twice", 2), 8);
+    CHECK_THROWS(g.call("raise_twice", 2), ASQ_EFAILED, "above 10");
+    CHECK_EQUAL(g.get<int>("level"), 8);
+    CHECK_EQUAL(h.call<int>("raise", 1), 1);
+    asqueue::agent bad = c.create_as("Gauge", nullptr, -1);
+    CHECK_THROWS(bad.ready(), ASQ_EFAILED, "a negative limit");
+    asqueue::agent surplus = c.create("Gauge", asqueue::named({ { "limit", 1 }, { "limt", 2 } }));
+    CHECK_THROWS(surplus.ready(), ASQ_EARGS, "limt");
+}
+
+static void results_are_arguments(const asqueue::client &c)
+{
+    asqueue::agent a = c.create("Tester"), b = c.create("Tester");
+    auto one = a.async<std::int64_t>("add", 1);
+    CHECK_EQUAL(b.call<int>("add", one), 1);
+    std::vector<asqueue::result<int>> parts;
+    asqueue::value list;
+    for (int i = 0; i < 5; i++) {
+        parts.push_back(a.async<int>("add", 1));
+        list.append(parts.back());
+    }
+    CHECK_EQUAL(b.call<std::string>("type", asqueue::unawaited(parts[0])), "future");
+    CHECK_EQUAL(b.call<std::string>("type", parts[0]), "int");
+    CHECK_EQUAL(b.call<std::string>("type", list), "list");
+    asqueue::group g(c.native());
+    for (auto &p : parts)
+        g.add(p);
+    int given = 0;
+    while (asqueue::any_result *r = g.next())
+        given += r->done();
+    CHECK_EQUAL(given, 5);
+    /* A method calls an agent that it is given. */
+    CHECK_EQUAL(a.call<int>("forward", b, 4), 5);
+}
+
+int main(int argc, char **argv)
+try {
+    asqueue::value nothing;
+    CHECK_EQUAL(nothing.json(), "null");
+    values_go_both_ways();
+    static asq_class raw = raw_class();
+    asqueue::client c(argc > 1 ? argv[1] : "local:");
+    c.add(tester);
+    c.add(gauge_class);
+    asqueue::check(asq_register(c.native(), &raw), c.native());
+    methods_have_types(c);
+    exceptions_become_failures_and_back(c);
+    a_type_of_ones_own_is_the_state(c);
+    results_are_arguments(c);
+    CHECK_THROWS(asqueue::client("nonsense:"), ASQ_EINVAL, "nonsense");
+    return wrong ? 1 : 0;
+} catch (const std::exception &e) {
+    std::cerr << "not caught: " << e.what() << "\n";
+    return 1;
+}
