@@ -44,7 +44,7 @@ expect "$out" '^ +stopping +0$'
 
 echo "what waits where"
 look partitions
-expect "$out" "^ +$p +one\\.0 +1 +[0-9]+ +2 +1\$"
+expect "$out" "^ +$p +one\\.0 +[0-9]+ +[0-9]+ +2 +1\$"
 look waiting
 expect "$out" '^[0-9]+-[0-9]+ Echo/\{x\}sleeper\.sleep$|^[0-9]+-[0-9]+ .*sleeper\.sleep$'
 look waiting "$p"
@@ -74,7 +74,7 @@ expect "$out" '^ +stopping +0$'
 echo "keys that lie"
 redis-cli -s "$redis_socket" SET 'asq:{default.9}:agents' lies >/dev/null
 look partitions
-expect "$out" '^ +9 +one\.0 +1 +[0-9]+ +0 +WRONGTYPE$'
+expect "$out" '^ +9 +one\.0 +[0-9]+ +[0-9]+ +0 +WRONGTYPE$'
 expect "$out" '^ +116 +one\.0 +[0-9]+ +[0-9]+ +0 +1$'
 
 echo "nobody is there"
@@ -82,6 +82,6 @@ stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"
 look stuck
 expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has not been heard of)"
 look partitions
-expect "$out" '^ +116 +\(nobody\) +1 +[0-9]+ +0 +1$'
+expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
 stop "$redis_pid"
 echo "all as expected"
