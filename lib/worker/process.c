@@ -151,13 +151,19 @@ static void check_stop(struct asq__process *w)
 
 /* ---- the cycle ---- */
 
+/* On the loop's thread, which alone writes it. */
+static void count_turn(struct asq__process *w)
+{
+    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
 static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1,
-                          memory_order_relaxed); /* this thread alone writes it */
+    count_turn(w);
     while (take_handovers(w) || asq__pool_inline_ready(w->pool))
         ;
     if (!w->parts)
@@ -441,6 +447,8 @@ static void copy_name(char to[ASQ__SLOT_NAME], const char *name)
 static void on_switch(void *user, unsigned thread, struct asq__task *task)
 {
     struct asq__process *w = user;
+    if (thread == 0)
+        count_turn(w);
     if (!w->config.slots || thread > w->config.capacity)
         return;
     struct asq__slot *slot = &w->config.slots[thread];

@@ -1,7 +1,7 @@
 /*
  * watch.c: see watch.h.
  *
- * The loop counts its turns, of which there is one a second at least. When it stands still for some lease
+ * The loop counts its turns, of which there is one a second at least, and the calls that it runs. When it stands still for some lease
  * times, a call on it blocks or it has lost its thread. Its partitions would be held for ever by a heartbeat
  * that goes on, so the process is given up: its heart stops, and the supervisor starts it again. Time during
  * which this thread stood still itself, as all of a stopped process does, does not count.
@@ -15,7 +15,7 @@
 #include "worker/process.h"
 
 enum {
-    STILL_LEASES = 3,
+    STILL_LEASES = 5,
     STILL_LEAST_MS = 3000,
     END_GRACE_MS = 2 * ASQ__END_GRACE_MS, /* the supervisor comes first */
     SUPERVISOR_MS = 5000

@@ -78,7 +78,7 @@ refused 2 '[Uu][Rr][Ll]|frobs:' "$as_ctl" -u frobs://x ping
 json_error 2 USAGE "$as_ctl" --json --bogus ping
 json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
-refused 2 '--lo can be --log-format --log-level' "$as_worker" --lo
+refused 2 '--lo can be --log-file --log-format --log-level' "$as_worker" --lo
 refused 2 '--log-level loud: it must be one of error|warning' "$as_worker" --log-level loud
 refused 2 '--max-message-size 1T: .*K, M, G' "$as_worker" --max-message-size 1T
 refused 2 '--capacity 0: it must be 1 to' "$as_worker" --capacity 0
