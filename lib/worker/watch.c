@@ -15,7 +15,7 @@
 #include "worker/process.h"
 
 enum {
-    STILL_LEASES = 5,
+    STILL_LEASES = 3,
     STILL_LEAST_MS = 3000,
     END_GRACE_MS = 2 * ASQ__END_GRACE_MS, /* the supervisor comes first */
     SUPERVISOR_MS = 5000

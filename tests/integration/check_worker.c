@@ -680,7 +680,7 @@ END_TEST
 
 START_TEST(bullmq_3183_code_that_blocks_the_loop_keeps_its_partitions)
 {
-    run_once("block_loop", 3 * LEASE_MS);
+    run_once("block_loop", 2 * LEASE_MS);
 }
 END_TEST
 
