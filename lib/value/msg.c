@@ -252,6 +252,13 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     return check_chain(job, i, err, errlen);
 }
 
+/* A client's channel, or nobody's. Another name would be a channel that is not for results. */
+static bool is_client_id(const char *reply)
+{
+    size_t n = strspn(reply, "0123456789abcdef");
+    return (n == 16 || n == 0) && reply[n] == '\0';
+}
+
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
                       char *err, size_t errlen)
 {
@@ -262,8 +269,9 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
     if (b->id.len != ASQ__BATCH_ID)
         return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d",
                         b->id.len, ASQ__BATCH_ID);
-    if (strlen(b->reply) > ASQ_MAX_NAME || !utf8(b->reply))
-        return asq__err(err, errlen, ASQ_EPROTO, "the reply channel is not a client id");
+    if (!is_client_id(b->reply))
+        return asq__err(err, errlen, ASQ_EPROTO,
+                        "the reply channel is not a client id (16 hexadecimal digits)");
     if (b->n_jobs == 0 || b->n_jobs > ASQ__MAX_JOBS)
         return asq__err(err, errlen, ASQ_EPROTO, "the batch has %zu jobs; 1 to %d are allowed",
                         b->n_jobs, ASQ__MAX_JOBS);

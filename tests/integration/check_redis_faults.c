@@ -695,7 +695,7 @@ START_TEST(a_call_in_another_agents_partition_is_refused)
 
     start(NULL);
     asq__buf_init(&b, 4096);
-    asq__batch_head(id, "stranger", 1, &b);
+    asq__batch_head(id, "57a46e4000000000", 1, &b);
     ck_assert_int_eq(asq__job_encode(&job, &b), 0);
     sup_redis_do(redis, "XADD asq:{default.%u}:jobs * call x batch %b", p, b.data, b.len);
     char *call = sup_format("%u-01000000000000000000000000000000-0", p);

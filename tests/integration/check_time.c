@@ -249,7 +249,7 @@ static int send_copy(uint8_t number, bool resent, int64_t in_stream_ms, int64_t 
     asq_result *r;
 
     asq__buf_init(&b, 4096);
-    asq__batch_head(id, "other", number, &b);
+    asq__batch_head(id, "07e4000000000000", number, &b);
     ck_assert_int_eq(asq__job_encode(&job, &b), 0);
     if (resent)
         asq__batch_mark_resent(&b);

@@ -480,7 +480,7 @@ static void add_by_other(uint32_t p, uint64_t number, bool resent)
     struct asq__buf b;
 
     asq__buf_init(&b, 4096);
-    asq__batch_head(id, "other", number, &b);
+    asq__batch_head(id, "07e4000000000000", number, &b);
     ck_assert_int_eq(asq__job_encode(&job, &b), 0);
     if (resent)
         asq__batch_mark_resent(&b);

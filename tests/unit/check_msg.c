@@ -36,7 +36,7 @@ static void put(struct asq__buf *b, const struct asq__job *job)
 static void begin(struct asq__buf *b)
 {
     asq__buf_init(b, 1 << 20);
-    asq__batch_head(id, "client", 7, b);
+    asq__batch_head(id, "c11e4700000000aa", 7, b);
 }
 
 static int decode(const struct asq__buf *b, Asqueue__Batch **ret)
@@ -80,7 +80,7 @@ START_TEST(a_batch_comes_back_as_it_was)
     ck_assert_mem_eq(batch->id.data, id, sizeof id);
     ck_assert_mem_eq(b.data, "\x0a\x10", 2); /* taken.lua finds the id there */
     ck_assert_mem_eq(b.data + 2, id, sizeof id);
-    ck_assert_str_eq(batch->reply, "client");
+    ck_assert_str_eq(batch->reply, "c11e4700000000aa");
     ck_assert(batch->resent);
     ck_assert_uint_eq(batch->timeout_ms, 9000);
     ck_assert_uint_eq(batch->stamp_ms, UINT64_C(1) << 41);
@@ -289,19 +289,21 @@ START_TEST(what_is_wrong_with_a_batch_is_told)
     struct asq__buf b;
     struct asq__job job = a_call();
     Asqueue__Batch *batch;
-    char reply[ASQ_MAX_NAME + 2];
+    /* The first is the channel on which workers tell each other of themselves. */
+    static const char *const replies[] = { "workers", "c11e4700000000a", "c11e4700000000aaa",
+                                           "C11E4700000000AA", "c11e4700000000a:" };
 
     asq__buf_init(&b, 1 << 20);
     put(&b, &job);
     ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
     ck_assert_ptr_nonnull(strstr(why, "id has 0 bytes"));
-    asq__buf_reset(&b);
-    memset(reply, 'r', sizeof reply);
-    reply[sizeof reply - 1] = '\0';
-    asq__batch_head(id, reply, 1, &b);
-    put(&b, &job);
-    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
-    ck_assert_ptr_nonnull(strstr(why, "reply"));
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        asq__buf_reset(&b);
+        asq__batch_head(id, replies[i], 1, &b);
+        put(&b, &job);
+        ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+        ck_assert_ptr_nonnull(strstr(why, "reply"));
+    }
     asq__buf_release(&b);
 }
 END_TEST
@@ -347,7 +349,7 @@ START_TEST(as_many_small_jobs_as_are_allowed_have_room)
         Asqueue__Results *results;
 
         asq__buf_init(&b, 1 << 24);
-        asq__batch_head(id, "client", 7, &b);
+        asq__batch_head(id, "c11e4700000000aa", 7, &b);
         for (size_t k = 0; k < sizes[i]; k++)
             put(&b, &job);
         asq__arena_init(&own, asq__batch_room(b.data, b.len));
