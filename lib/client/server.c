@@ -150,13 +150,28 @@ static const char *runtime_dir(void)
                : NULL;
 }
 
+/* True if others could rename what is made in `dir` and put something of theirs in its place. The
+ * user's own group is commonly his alone. */
+static bool is_open_to_others(const char *dir)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0 || (st.st_mode & S_ISVTX))
+        return false;
+    return (st.st_mode & 002) || ((st.st_mode & 020) && st.st_gid != getegid());
+}
+
 static int make_dir(struct asq__server *s, char *err, size_t errlen)
 {
     const char *bases[] = { runtime_dir(), secure_getenv("TMPDIR"), "/tmp" };
+    const char *unsafe = NULL;
     int failure = ENOENT;
     for (int i = 0; i < 3; i++) {
         if (!bases[i] || bases[i][0] != '/')
             continue;
+        if (is_open_to_others(bases[i])) {
+            unsafe = bases[i];
+            continue;
+        }
         int n = snprintf(s->dir, sizeof s->dir, "%s/asqueue-XXXXXX", bases[i]);
         if (n < 0 || (size_t) n + sizeof "/" SOCKET_NAME > sizeof s->dir) {
             failure = ENAMETOOLONG;
@@ -179,6 +194,12 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
         rmdir(s->dir);
     }
     s->dir[0] = '\0';
+    if (unsafe)
+        return asq__err(
+            err, errlen, ASQ_ESYS,
+            "no private Redis can be started in %s: others could put something of theirs in "
+            "its place; chmod +t it, or set TMPDIR to another directory",
+            unsafe);
     return asq__err(err, errlen, ASQ_ESYS,
                     "no temporary directory can be made (XDG_RUNTIME_DIR, TMPDIR, /tmp): %s",
                     strerror(failure));
@@ -450,16 +471,11 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
     s->pidfd = open_pidfd(s->owner);
     /* It starts in its directory, and all names are relative to that: arguments become lines of a
      * configuration file, where not every server reads quotes and spaces of a path as they are meant. */
-    const char *argv[] = { s->program,   "--port",
-                           "0",          "--unixsocket",
-                           SOCKET_NAME,  "--unixsocketperm",
-                           "700",        "--save",
-                           "",           "--appendonly",
-                           "no",         "--maxmemory-policy",
-                           "noeviction", "--daemonize",
-                           "no",         "--logfile",
-                           "",           "--loglevel",
-                           "warning",    NULL };
+    const char *argv[] = { s->program,   "--port",           "0",       "--unixsocket",
+                           SOCKET_NAME,  "--unixsocketperm", "700",     "--save",
+                           "",           "--appendonly",     "no",      "--maxmemory-policy",
+                           "noeviction", "--daemonize",      "no",      "--logfile",
+                           "",           "--loglevel",       "warning", NULL };
     union {
         const char **in;
         char *const *out;

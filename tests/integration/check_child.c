@@ -495,6 +495,21 @@ START_TEST(a_temporary_directory_that_cannot_be_used_is_replaced)
 }
 END_TEST
 
+START_TEST(a_directory_in_which_others_can_rename_is_not_used)
+{
+    char *open_to_others = sup_path("open");
+    remains_watch("t");
+    mkdir(open_to_others, 0700);
+    ck_assert_int_eq(chmod(open_to_others, _i ? 01777 : 0777), 0);
+    setenv("TMPDIR", open_to_others, 1);
+    H = open_child();
+    ck_assert_int_eq(strstr(asq_url(H), open_to_others) != NULL, _i); /* with the sticky bit it is */
+    asq_close(H);
+    remains_nothing();
+    free(open_to_others);
+}
+END_TEST
+
 /* ---- what cannot be ---- */
 
 START_TEST(without_a_redis_server_the_error_says_what_to_do)
@@ -584,6 +599,7 @@ int main(void)
     tcase_add_test(t, two_programs_are_independent);
     tcase_add_loop_test(t, others_reach_it_by_its_url, 0, 3);
     tcase_add_loop_test(t, a_temporary_directory_that_cannot_be_used_is_replaced, 0, 2);
+    tcase_add_loop_test(t, a_directory_in_which_others_can_rename_is_not_used, 0, 2);
     suite_add_tcase(s, t);
 
     t = tcase_create("refused");
