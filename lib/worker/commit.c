@@ -80,6 +80,7 @@ struct asq__commit {
     struct asq__partition *part;
     uint64_t seq;
     bool sent;
+    bool unheard; /* sent once without an answer: it may have taken effect */
     struct set *sets;
     struct asq__arena ids;
     struct piece *pieces;
@@ -620,6 +621,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
         return; /* lost meanwhile, or acknowledged by reading the lease */
     if (p->in_flight)
         p->in_flight--;
+    c->unheard |= !reply;
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         acknowledged(c);
         return;
@@ -998,8 +1000,13 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
-        if (c->seq <= held)
+        if (c->seq <= held && c->unheard)
             acknowledged(c);
+    }
+    if (p->acked != held) {
+        /* What Redis has refused, or was never sent, has no effect, whatever people write there. */
+        asq__partition_fence(p, "the sequence number in its lease is none of its own");
+        return;
     }
     look_at_entries(p);
 }

@@ -203,6 +203,31 @@ START_TEST(a_lease_with_values_that_are_none_heals)
 }
 END_TEST
 
+/* The number that the next commit is going to have tells nobody that it has taken effect. */
+START_TEST(a_commit_that_redis_refused_has_no_effect)
+{
+    pid_t w = worker("w");
+    asq_agent *agent;
+    int64_t value = 0;
+
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &agent, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
+    for (int i = 1; i <= 5; i++) {
+        asq_result *r;
+
+        for (int p = 0; p < PARTITIONS; p++)
+            sup_redis_do(redis, "HINCRBY asq:{default.%d}:lease seq 1", p);
+        ck_assert_int_eq(asq_call(agent, "add", &r, "[i]", 1), 0);
+        ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+        ck_assert_int_eq(asq_result_int(r, &value), 0);
+        ck_assert_int_eq(value, i);
+        asq_result_free(r);
+    }
+    asq_agent_free(agent);
+    load_worker_stop(w);
+}
+END_TEST
+
 /* Behind the highest id Redis takes nothing any more. What waits there besides is not lost, and takes effect
  * once; what stands under it is kept as a dead letter. */
 START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
@@ -241,6 +266,7 @@ int main(void)
     tcase_add_test(t, an_epoch_never_goes_back);
     tcase_add_loop_test(t, a_lease_with_values_that_are_none_heals, 0,
                         sizeof values / sizeof values[0]);
+    tcase_add_test(t, a_commit_that_redis_refused_has_no_effect);
     tcase_add_test(t, an_entry_with_the_highest_id_does_not_end_its_partition);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
