@@ -8,6 +8,7 @@
 #include "redis/scripts_gen.h"
 
 const char *const asq__script_bury = asq__lua_bury;
+const char *const asq__script_own = asq__lua_own;
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_permit = asq__lua_permit;

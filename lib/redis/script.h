@@ -29,7 +29,7 @@ extern const char *const asq__script_send;
 extern const char *const asq__script_permit;
 extern const char *const asq__script_taken, *const asq__script_there;
 /* Run when somebody has died, or is asked to stop. */
-extern const char *const asq__script_bury, *const asq__script_stop;
+extern const char *const asq__script_bury, *const asq__script_own, *const asq__script_stop;
 
 /* What one connection knows; zeroed when it comes up. */
 struct asq__script_cache {

@@ -34,20 +34,25 @@ enum {
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     BEAT_TIMEOUT_MS = 5000,
     MAX_LEASE_MS = 24 * 3600 * 1000,
-    BURY_LEASES = 3,        /* that a worker whose hash is gone has been dead */
-    BURY_LEASES_HASH = 20,  /* … whose hash stays though its beat does not move */
-    MOVES_OF_LIFE = 2 /* of the beat of another process with the same id, for one that comes */
+    BURY_LEASES = 3,       /* that a worker whose hash is gone has been dead */
+    BURY_LEASES_HASH = 20, /* … whose hash stays though its beat does not move */
+    MOVES_OF_LIFE = 2,     /* of the beat of another process with the same id, for one that comes */
+    MAX_CAPACITY = 4096,
+    PROVE_MS = 100 /* between the first two beats: the second shows that the process lives */
 };
 
 struct peer {
     struct asq__node node;
     struct asq__members *members;
     char *id;
-    long long beat, before; /* … the one before that one */
-    uint32_t capacity;
+    long long beat, before;            /* … the one before that one */
+    uint32_t capacity, other_capacity; /* … that its hash has had since other_beat */
+    long long other_beat;
     int64_t lease_time_ms; /* its own */
-    int64_t moved_ms; /* when the beat was last seen to have moved */
+    int64_t moved_ms;      /* when the beat was last seen to have moved */
     bool seen, listed, present, stopping;
+    bool whole;  /* its hash once had all that a worker writes: before that it counts for nothing */
+    bool proven; /* its beat has moved since: partitions are handed over to it */
 };
 
 struct asq__members {
@@ -64,14 +69,16 @@ struct asq__members {
     bool thread_started;
     pthread_mutex_t lock;
     pthread_cond_t ring;
-    bool quit, now;          /* under lock: end; beat at once */
-    int quit_fd;             /* eventfd, readable once it is to end: it may be connecting */
+    bool quit, now; /* under lock: end; beat at once */
+    int quit_fd;    /* eventfd, readable once it is to end: it may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* the thread's */
-    atomic_llong acked_ms;   /* when the last acknowledged beat was sent; 0: never */
-    atomic_llong resumed_ms; /* … the first after it was not acknowledged for too long */
-    atomic_uint partitions;  /* owned, for the hash */
+    atomic_llong acked_ms;           /* when the last acknowledged beat was sent; 0: never */
+    atomic_llong resumed_ms;         /* … the first after it was not acknowledged for too long */
+    atomic_uint partitions;          /* owned, for the hash */
     int64_t beat_told_ms;
+    unsigned long long beats;
+    bool mended;           /* what the last beat has met was mended: it is to be made again */
     bool joined;           /* it has beaten */
     char others_beat[24];  /* of another process with this id, and where that is */
     unsigned others_moves; /* … how often it has moved */
@@ -97,7 +104,15 @@ static void hash_key(const struct asq__members *m, char key[ASQ__KEY_MAX])
 }
 
 /* The commands of a beat. */
-enum { BEAT_HASH, BEAT_COUNT, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
+enum { BEAT_HASH, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
+
+/* What a process writes as its CLIENT. */
+static bool is_client(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING &&
+           r->len == sizeof(((struct asq__process *) 0)->client) - 1 &&
+           strspn(r->str, "0123456789abcdef") == r->len;
+}
 
 static bool is_text(const redisReply *r, const char *text)
 {
@@ -128,8 +143,8 @@ static enum others look_for_others(struct asq__members *m, struct asq__sync *ctx
     redisReply *r = asq__sync_cmd(ctx, "HMGET %s client host pid beat stopping", key);
     if (!r)
         return NOT_TOLD;
-    if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 &&
-        r->element[0]->type == REDIS_REPLY_STRING && !is_text(r->element[0], m->w->client)) {
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 && is_client(r->element[0]) &&
+        !is_text(r->element[0], m->w->client)) {
         const redisReply *beat = r->element[3];
         bool first = !m->others_beat[0];
         bool moved = !first && !is_text(beat, m->others_beat);
@@ -165,37 +180,36 @@ static void tell_beat(struct asq__members *m, struct asq__sync *ctx, long long n
 static void tell_unreachable(struct asq__members *m, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
-    if (!atomic_load(&m->quitting) &&
-        asq__trouble_note(&m->unreachable, why, asq__now_ms(), text))
+    if (!atomic_load(&m->quitting) && asq__trouble_note(&m->unreachable, why, asq__now_ms(), text))
         asq__process_log(m->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
 }
 
-/* Somebody has written over what the beat needs. What is a hash, or a set, or a number no more is begun anew
- * here, else the worker would be dead to the others for ever. Other refusals are none of that. */
+/* Somebody has written over what the beat needs. What is a hash or a set no more is begun anew here, else the
+ * worker would be dead to the others for ever. Other refusals are none of that. */
 static void mend(struct asq__members *m, struct asq__sync *ctx, int part, const char *why)
 {
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
     bool wrong_type = strncmp(why, "WRONGTYPE", 9) == 0;
     hash_key(m, key);
     asq__keys_workers(asq__redis_keys(m->w->redis), workers);
-    if (part == BEAT_COUNT && (strstr(why, "not an integer") || strstr(why, "overflow")))
-        freeReplyObject(asq__sync_cmd(ctx, "HSET %s beat 1", key));
-    else if (wrong_type && part == BEAT_LIST)
+    if (wrong_type && part == BEAT_LIST)
         freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", workers, workers));
     else if (wrong_type && part == BEAT_HASH)
         freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
     else
         return;
-    asq__process_log(m->w, ASQ_LOG_ERROR,
-                     "somebody has written over %s, which is begun anew (what was there is %s): %s",
-                     part == BEAT_LIST ? workers : key, wrong_type ? "under NAME:aside" : "gone", why);
+    m->mended = true;
+    asq__process_log_some(
+        m->w, ASQ_LOG_ERROR,
+        "somebody has written over %s, which is begun anew (what was there is under NAME:aside): %s",
+        part == BEAT_LIST ? workers : key, why);
 }
 
 /* One beat on the thread's connection. False when it was not acknowledged. */
 static bool beat(struct asq__members *m, struct asq__sync *ctx)
 {
     struct asq__process *w = m->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[12][24];
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[13][24];
     hash_key(m, key);
     asq__keys_workers(asq__redis_keys(w->redis), workers);
     gethostname(host, sizeof host - 1);
@@ -212,6 +226,8 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
     snprintf(number[9], 24, "%zu", pool.high_water);
     snprintf(number[10], 24, "%zu", pool.unguarded);
     snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
+    snprintf(number[12], 24, "%llu", ++m->beats); /* what stands there counts for nothing */
+    m->mended = false;
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
     pthread_mutex_lock(&w->handover_lock);
@@ -221,17 +237,15 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
         "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s "
-        "stuck %s parked %s stack_used %s stacks_unguarded %s",
+        "stuck %s parked %s stack_used %s stacks_unguarded %s beat %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
         number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
-        m->classes, stuck, number[8], number[9], number[10]);
-    asq__sync_append(ctx, "HINCRBY %s beat 1", key);
+        m->classes, stuck, number[8], number[9], number[10], number[12]);
     asq__sync_append(ctx, "PEXPIRE %s %lld", key,
-                       (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
+                     (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
     asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
     asq__sync_append(ctx, "HGET %s stop", key);
     bool ok = true, stop = false;
-    long long now_beat = 0;
     redisReply *refused[BEAT_PARTS] = { NULL };
     for (int i = 0; i < BEAT_PARTS; i++) {
         redisReply *r = asq__sync_reply(ctx);
@@ -248,10 +262,8 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
                 r->str);
             m->beat_told_ms = sent;
         }
-        if (i == BEAT_COUNT) {
+        if (i == BEAT_HASH)
             ok = r->type == REDIS_REPLY_INTEGER;
-            now_beat = r->integer;
-        }
         if (i == BEAT_STOP && r->type == REDIS_REPLY_STRING)
             stop = strcmp(r->str, "1") == 0;
         if (r->type == REDIS_REPLY_ERROR)
@@ -269,7 +281,7 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
     if (ok && atomic_exchange(&m->acked_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
     if (ok)
-        tell_beat(m, ctx, now_beat);
+        tell_beat(m, ctx, (long long) m->beats);
     if (stop) {
         int none = 0;
         atomic_compare_exchange_strong(w->stop, &none, 1);
@@ -332,6 +344,9 @@ static void *beat_thread(void *arg)
             return NULL;
         }
         bool ok = others == NOBODY && beat(m, ctx);
+        if (others == NOBODY && m->mended)
+            ok = beat(m, ctx); /* at once: the others would take it for dead */
+        bool first = ok && !m->joined;
         char text[ASQ__TROUBLE_TEXT];
         if (ok && asq__trouble_over(&m->unreachable, asq__now_ms(), text))
             asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
@@ -345,7 +360,9 @@ static void *beat_thread(void *arg)
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
-        quit = beat_sleep(m, ok ? w->config.lease_time_ms / 3 : BEAT_RETRY_MS);
+        quit = beat_sleep(m, !ok                            ? BEAT_RETRY_MS
+                             : first && third_ms > PROVE_MS ? PROVE_MS
+                                                            : third_ms);
     }
     /* An orderly end: nobody has to wait for the beat to stop. */
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
@@ -379,7 +396,8 @@ static int64_t overdue_ms(const struct asq__members *m, const struct peer *p)
 
 static bool is_alive(const struct asq__members *m, const struct peer *p, int64_t now)
 {
-    return p->listed && p->present && (!asq__members_beating(m) || now < overdue_ms(m, p));
+    return p->listed && p->present && p->whole &&
+           (!asq__members_beating(m) || now < overdue_ms(m, p));
 }
 
 static struct peer *find_peer(const struct asq__members *m, const char *id)
@@ -393,6 +411,11 @@ static void see_beat(struct peer *p, long long number)
 {
     if (p->seen && (number == p->beat || number == p->before))
         return;
+    if (p->seen && p->whole && !p->proven) {
+        p->proven = true;
+        p->members->again |=
+            p->members->looking; /* what was decided before is looked at once more */
+    }
     p->before = p->seen ? p->beat : number;
     p->beat = number;
     p->seen = true;
@@ -407,10 +430,20 @@ bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
     memcpy(text, payload, n);
     text[n] = '\0';
     long long number = strtoll(text + 1, &id, 10);
-    struct peer *p = *id == ' ' ? find_peer(m, id + 1) : NULL;
+    if (*id != ' ')
+        return false;
+    struct peer *p = find_peer(m, id + 1);
+    bool news = !p || (p->whole && !p->proven);
     if (p)
         see_beat(p, number);
-    return *id == ' ';
+    if (news)
+        asq__members_look(m);
+    return true;
+}
+
+static bool is_self(const struct asq__members *m, const struct peer *p)
+{
+    return strcmp(p->id, m->w->config.id) == 0;
 }
 
 struct live {
@@ -424,10 +457,10 @@ static void add_live(struct asq__node *node, void *user)
 {
     struct live *live = user;
     struct peer *p = ASQ__CONTAINER(node, struct peer, node);
-    if (p->stopping || !is_alive(live->m, p, live->now))
+    if (p->stopping || !is_alive(live->m, p, live->now) || is_self(live->m, p))
         return;
     live->workers[live->n].id = p->id;
-    live->workers[live->n++].weight = p->capacity ? p->capacity : 1;
+    live->workers[live->n++].weight = p->capacity;
 }
 
 /* Dead workers are taken out of the set, where their ids would stay for ever. */
@@ -440,16 +473,17 @@ static void bury(struct asq__node *node, void *user)
     char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], beat[24] = "";
     if (p->lease_time_ms > lease_ms)
         lease_ms = p->lease_time_ms;
-    if (!p->listed || !asq__members_beating(m) || strcmp(p->id, m->w->config.id) == 0 ||
+    if (!p->listed || !asq__members_beating(m) || is_self(m, p) ||
         now < overdue_ms(m, p) + (p->present ? BURY_LEASES_HASH : BURY_LEASES) * lease_ms)
         return;
     if (p->present)
         snprintf(beat, sizeof beat, "%lld", p->beat);
     asq__keys_workers(asq__redis_keys(redis), workers);
     asq__keys_worker(asq__redis_keys(redis), p->id, key);
-    asq__process_log(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers", p->id);
-    asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers, key,
-                  p->id, beat, NULL);
+    asq__process_log_some(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers",
+                          p->id);
+    asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers,
+                  key, p->id, beat, NULL);
     p->moved_ms = now; /* should it still be listed: not at once again */
 }
 
@@ -464,23 +498,32 @@ static void forget_unlisted(struct asq__node *node, void *user)
     free(p);
 }
 
+/* Nobody hands over to who has not shown that he lives: what a strange member says must not leave partitions
+ * without an owner until it is found dead. */
+static bool takes_over(const struct asq__members *m, const char *id)
+{
+    const struct peer *p = find_peer(m, id);
+    return p && p->proven;
+}
+
 /* What should be done about one partition, given who should own it. */
-static void decide(struct asq__members *m, struct asq__partition *p, bool mine, int64_t now)
+static void decide(struct asq__members *m, struct asq__partition *p, const char *best, int64_t now)
 {
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
+    bool mine = strcmp(best, w->config.id) == 0;
     if (asq__partition_is_owned(p)) {
         if (!token || strcmp(token, p->token) != 0)
             asq__partition_fence(p, token ? "another worker holds its lease" : "its lease is gone");
-        else if (!mine && p->state == ASQ__PART_ACTIVE)
+        else if (!mine && p->state == ASQ__PART_ACTIVE && takes_over(m, best))
             asq__partition_drain(p, w->config.drain_timeout_ms);
         return;
     }
     if (p->state != ASQ__PART_IDLE)
         return;
     struct peer *holder = owner && *owner ? find_peer(m, owner) : NULL;
-    bool is_self = owner && strcmp(owner, w->config.id) == 0;
-    bool free_now = !token || !*token || is_self || !holder || !is_alive(m, holder, now);
+    bool own = owner && strcmp(owner, w->config.id) == 0;
+    bool free_now = !token || !*token || own || !holder || !is_alive(m, holder, now);
     if (!free_now) {
         p->unowned_since_ms = 0;
         asq__partition_claim_not(p);
@@ -534,15 +577,12 @@ static void evaluate(struct asq__members *m)
     uint32_t *owners = calloc(w->nparts, sizeof *owners);
     if (live.workers && owners) {
         asq__table_each(&m->peers, add_live, &live);
-        struct peer *self = find_peer(m, w->config.id);
-        if (!self || !is_alive(m, self, now) || self->stopping) {
-            /* Its own beat may not have arrived yet; it is alive all the same. */
-            live.workers[live.n].id = w->config.id;
-            live.workers[live.n++].weight = w->config.capacity;
-        }
+        /* Whatever its hash says: it is alive, and knows its own capacity. */
+        live.workers[live.n].id = w->config.id;
+        live.workers[live.n++].weight = w->config.capacity;
         if (asq__place(live.workers, live.n, w->nparts, owners) == 0)
             for (uint32_t i = 0; i < w->nparts; i++)
-                decide(m, &w->parts[i], strcmp(live.workers[owners[i]].id, w->config.id) == 0, now);
+                decide(m, &w->parts[i], live.workers[owners[i]].id, now);
     }
     free(live.workers);
     free(owners);
@@ -575,26 +615,71 @@ static int64_t lease_time_of(const redisReply *text)
     return ms > 0 && ms <= MAX_LEASE_MS ? ms : 0;
 }
 
+/* False: none, or more than `max`. */
+static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
+{
+    const char *at = text->type == REDIS_REPLY_STRING ? text->str : "";
+    uint64_t number;
+    if (!asq__decimal_read(&at, &number) || *at || number > max)
+        return false;
+    *ret = number;
+    return true;
+}
+
+/* A process has one capacity from beginning to end, and writes it with each beat. So what stands there for less
+ * than that is somebody else's; else all partitions would move, and move back. */
+static void see_capacity(struct peer *p, uint32_t capacity)
+{
+    if (!p->whole) {
+        p->capacity = capacity;
+    } else if (capacity == p->capacity) {
+        p->other_capacity = 0;
+    } else if (capacity != p->other_capacity) {
+        p->other_capacity = capacity;
+        p->other_beat = p->beat;
+    } else if (p->beat != p->other_beat) {
+        p->capacity = capacity;
+        p->other_capacity = 0;
+    }
+}
+
+enum {
+    PEER_BEAT,
+    PEER_CAPACITY,
+    PEER_STOPPING,
+    PEER_LEASE_TIME,
+    PEER_ID,
+    PEER_CLIENT,
+    PEER_FIELDS
+};
+
+static void see_peer(struct peer *p, redisReply *const *field)
+{
+    uint64_t beat = 0, capacity = 0;
+    bool has_beat = read_number(field[PEER_BEAT], INT64_MAX, &beat);
+    bool has_capacity = read_number(field[PEER_CAPACITY], MAX_CAPACITY, &capacity) && capacity;
+    p->present = field[PEER_BEAT]->type == REDIS_REPLY_STRING;
+    p->stopping = is_text(field[PEER_STOPPING], "1");
+    p->lease_time_ms = lease_time_of(field[PEER_LEASE_TIME]);
+    if (has_beat)
+        see_beat(p, (long long) beat);
+    if (has_capacity)
+        see_capacity(p, (uint32_t) capacity);
+    p->whole |= has_beat && has_capacity && p->lease_time_ms && is_text(field[PEER_ID], p->id) &&
+                is_client(field[PEER_CLIENT]);
+}
+
 static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct peer *p = user;
     struct asq__members *m = p->members;
     (void) c;
-    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+    if (asq__reply_is_error(reply, "WRONGTYPE"))
         p->present = false; /* no worker's hash: it hides the others from nobody */
-    } else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
+    else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != PEER_FIELDS)
         m->look_failed = true;
-    } else {
-        const redisReply *b = reply->element[0];
-        p->present = b->type == REDIS_REPLY_STRING;
-        if (p->present)
-            see_beat(p, strtoll(b->str, NULL, 10));
-        if (reply->element[1]->type == REDIS_REPLY_STRING)
-            p->capacity = (uint32_t) strtoul(reply->element[1]->str, NULL, 10);
-        p->lease_time_ms = lease_time_of(reply->element[3]);
-        p->stopping = reply->element[2]->type == REDIS_REPLY_STRING &&
-                      strcmp(reply->element[2]->str, "1") == 0;
-    }
+    else
+        see_peer(p, reply->element);
     look_answered(m);
 }
 
@@ -622,9 +707,12 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
         replace(&p->seen_token, reply->element[1]);
         const redisReply *epoch = reply->element[2];
         const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
-        uint64_t number;
+        uint64_t number = 0;
         if (asq__decimal_read(&text, &number) && !*text)
             asq__partition_note_epoch(p, number);
+        if (asq__partition_is_owned(p) && is_text(reply->element[1], p->token) &&
+            (number != p->epoch || *text || !is_text(reply->element[0], p->w->config.id)))
+            asq__partition_tell_owner(p);
     }
     look_answered(m);
 }
@@ -663,7 +751,9 @@ static struct peer *list_peer(struct asq__members *m, const char *id)
 /* What no worker can be called. */
 static bool may_be_worker(const redisReply *id)
 {
-    return id->len > 0 && id->len < ASQ_MAX_ID + 16 && strlen(id->str) == id->len;
+    char why[200];
+    return id->len > 0 && id->len < ASQ_MAX_ID + 16 && strlen(id->str) == id->len &&
+           (id->len > ASQ_MAX_ID || asq__check_id(id->str, why, sizeof why) == 0);
 }
 
 static void drop_member(struct asq__members *m, const redisReply *id)
@@ -703,9 +793,8 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
         }
         struct peer *p = list_peer(m, reply->element[i]->str);
         asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
-        if (p &&
-            asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping",
-                          "lease_time_ms", NULL) == 0)
+        if (p && asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping",
+                               "lease_time_ms", "id", "client", NULL) == 0)
             m->answers++;
     }
     for (uint32_t i = 0; i < w->nparts; i++) {

@@ -123,6 +123,19 @@ void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch)
         p->known_epoch = epoch;
 }
 
+void asq__partition_tell_owner(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    char lease[ASQ__KEY_MAX], epoch[24];
+    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
+    snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) p->epoch);
+    asq__process_log_some(w, ASQ_LOG_WARNING,
+                          "partition %u: somebody has written over its lease's owner or epoch; they are put right",
+                          p->number);
+    asq__conn_cmd(asq__redis_conn(w->redis, p->number), NULL, NULL, "EVAL", asq__script_own, "1",
+                  lease, p->token, w->config.id, epoch, NULL);
+}
+
 static void granted(struct asq__partition *p, const redisReply *reply)
 {
     struct asq__process *w = p->w;

@@ -413,6 +413,8 @@ void asq__partitions_release(struct asq__process *w);
 void asq__partition_claim(struct asq__partition *p);
 /* Somebody has held it at that epoch. */
 void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch);
+/* Writes owner and epoch into the lease once more, if it is still held. */
+void asq__partition_tell_owner(struct asq__partition *p);
 void asq__partition_claim_not(struct asq__partition *p); /* if it has not left yet */
 /* Stops starting calls, and hands it back once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);

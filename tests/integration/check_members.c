@@ -166,6 +166,100 @@ START_TEST(a_worker_heals_what_its_heartbeat_needs)
 }
 END_TEST
 
+enum { PARTITIONS = 4 };
+
+/* The epochs of all leases: none has had another owner meanwhile, when these are the same. */
+static void read_epochs(int64_t epochs[PARTITIONS])
+{
+    for (int p = 0; p < PARTITIONS; p++)
+        epochs[p] = sup_redis_int(redis,
+                                  "EVAL %s 1 asq:{default.%d}:lease",
+                                  "return tonumber(redis.call('HGET', KEYS[1], 'epoch') or 0)", p);
+}
+
+static void check_epochs(const int64_t epochs[PARTITIONS])
+{
+    int64_t now[PARTITIONS];
+
+    read_epochs(now);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(now[p], epochs[p]);
+}
+
+static int owned_by(const char *id)
+{
+    int n = 0;
+
+    for (int p = 0; p < PARTITIONS; p++)
+        n += (int) sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:lease %s",
+                                 "return redis.call('HGET', KEYS[1], 'owner') == ARGV[1] and 1 or 0",
+                                 p, id);
+    return n;
+}
+
+/* One whose beat does not move gets no partitions, however much it says that it can take. */
+START_TEST(a_member_that_does_not_beat_gets_no_partitions)
+{
+    int64_t before[PARTITIONS];
+    pid_t w = worker("w");
+
+    sup_wait_until(owned_by("w.0") == PARTITIONS);
+    read_epochs(before);
+    sup_redis_do(redis,
+                 "HSET asq:{default}:worker:ghost id ghost host h pid 1 client 0123456789abcdef "
+                 "capacity 4096 lease_time_ms 300 stopping 0 beat 7");
+    sup_redis_do(redis, "SADD asq:{default}:workers ghost");
+    sup_redis_do(redis, "PUBLISH asq:{default}:c:workers x");
+    sup_wait_until(!is_listed("ghost"));
+    check_epochs(before);
+    load_worker_stop(w);
+}
+END_TEST
+
+/* What stands in a worker's hash until its next beat moves no partitions, and ends no process. */
+START_TEST(what_is_written_over_a_heartbeat_moves_no_partitions)
+{
+    int64_t before[PARTITIONS];
+    pid_t a = worker("a"), b = worker("b");
+
+    sup_wait_until(owned_by("a.0") + owned_by("b.0") == PARTITIONS && owned_by("a.0") > 0 &&
+                   owned_by("b.0") > 0);
+    read_epochs(before);
+    for (int i = 0; i < 20; i++) {
+        sup_redis_do(redis, "HSET asq:{default}:worker:a.0 capacity %d beat %s client %s host x",
+                     i % 2 ? 4096 - i : 1 + i, i % 3 ? "nan" : "77", i % 2 ? "1.5" : "");
+        sup_redis_do(redis, "PUBLISH asq:{default}:c:workers x");
+        sup_wait_until(sup_redis_int(redis, "EVAL %s 1 asq:{default}:worker:a.0",
+                                     "return #redis.call('HGET', KEYS[1], 'client')") == 16);
+    }
+    check_epochs(before);
+    check_serves();
+    load_worker_stop(a);
+    load_worker_stop(b);
+}
+END_TEST
+
+START_TEST(the_owner_of_a_lease_is_put_right)
+{
+    int64_t before[PARTITIONS];
+    pid_t w = worker("w");
+
+    sup_wait_until(owned_by("w.0") == PARTITIONS);
+    read_epochs(before);
+    for (int p = 0; p < PARTITIONS; p++)
+        sup_redis_do(redis, "HSET asq:{default.%d}:lease %s %s", p, p % 2 ? "owner" : "epoch",
+                     p % 2 ? "nobody" : "3");
+    sup_wait_until(owned_by("w.0") == PARTITIONS);
+    for (int p = 0; p < PARTITIONS; p++)
+        sup_wait_until(sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:lease %lld",
+                                     "return redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] and 1 "
+                                     "or 0",
+                                     p, (long long) before[p]) == 1);
+    check_epochs(before);
+    load_worker_stop(w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("members");
@@ -178,6 +272,9 @@ int main(void)
     tcase_add_test(t, a_worker_that_comes_back_is_listed_again);
     tcase_add_test(t, who_never_was_there_is_not_stopped);
     tcase_add_test(t, a_strange_member_does_not_hide_the_others);
+    tcase_add_test(t, a_member_that_does_not_beat_gets_no_partitions);
+    tcase_add_test(t, what_is_written_over_a_heartbeat_moves_no_partitions);
+    tcase_add_test(t, the_owner_of_a_lease_is_put_right);
     tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0,
                         sizeof harms / sizeof harms[0]);
     suite_add_tcase(s, t);

@@ -395,7 +395,7 @@ static void message(struct hostile *h, struct asq__buf *out,
 
 static const char *key(struct hostile *h, const char *what, char out[TEXT])
 {
-    snprintf(out, TEXT, "asq:{default.%u}:%s", below(h, (uint32_t) h->partitions), what);
+    snprintf(out, TEXT, "asq:{default.%u}:%.200s", below(h, (uint32_t) h->partitions), what);
     return out;
 }
 
