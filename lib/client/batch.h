@@ -120,6 +120,8 @@ struct asq__engine {
     struct ev_loop *loop;
     bool up, closing;
     bool stalled;       /* Redis takes nothing for now: tried again at the next tick */
+    bool first_alone;   /* … with one batch, and the others when that was answered */
+    struct asq__batch *first; /* that one, under way; only compared */
     bool reconnect;     /* … on a new connection */
     int64_t renewed_ms; /* coarse: when records were renewed */
     bool suspected;     /* of this loss of the connection: a batch */

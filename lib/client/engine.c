@@ -42,7 +42,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 void asq__engine_up(struct asq__engine *e)
 {
     e->up = true;
-    e->stalled = e->reconnect = e->suspected = false;
+    e->stalled = e->reconnect = e->suspected = e->first_alone = false;
+    e->first = NULL;
     if (asq__engine_open_tables(e) < 0) {
         asq__redis_drop(e->redis, "out of memory");
         return;

@@ -10,7 +10,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 
-enum { BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
+enum { SOON_MS = 100,  BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
 /* A probe may carry some thousand calls. */
 enum { CONTROL_BYTES = 8 << 20 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
@@ -92,11 +92,26 @@ static bool is_out_of_ids(const redisReply *reply)
     return asq__reply_is_error(reply, NULL) && strstr(reply->str, "exhausted the last possible ID");
 }
 
+/* Its owner does so within moments. One batch tries whether it has: of several, the first could be refused, and the
+ * next one be taken, which comes out of its order then. */
+static void try_first_soon(struct asq__engine *e)
+{
+    if (e->first_alone)
+        return;
+    e->first_alone = true;
+    ev_timer_stop(e->loop, &e->tick);
+    ev_timer_set(&e->tick, SOON_MS / 1000., e->tick.repeat);
+    ev_timer_start(e->loop, &e->tick);
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
+    bool was_first = e->first == b;
     (void) c;
+    if (was_first)
+        e->first = NULL;
     if (b->state == ASQ__BATCH_SENT && !reply) {
         note_loss(e, b);
     } else if (b->state == ASQ__BATCH_SENT) {
@@ -120,6 +135,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
              * accepted, so that it cannot be refused any more; and a method may have returned already. */
             b->refused = e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
+            if (is_out_of_ids(reply))
+                try_first_soon(e);
         } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
             asq__batch_settle(b, ASQ__FENCED);
             asq__batch_fail(e, b, ASQ_ECANCELED,
@@ -129,6 +146,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         }
     }
     asq__batch_answered(b);
+    if (was_first)
+        asq__engine_send_ready(e);
 }
 
 /* ---- sending ---- */
@@ -228,9 +247,9 @@ static void close_open(struct asq__engine *e, uint32_t partition)
 
 void asq__engine_send_ready(struct asq__engine *e)
 {
-    if (!e->up || e->stalled || !asq__list_empty(&e->questions))
+    if (!e->up || e->stalled || e->first || !asq__list_empty(&e->questions))
         return;
-    while (!asq__list_empty(&e->ready)) {
+    while (!asq__list_empty(&e->ready) && !e->first) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
         if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN) {
             asq__conn_flush(asq__redis_conn(e->redis, b->partition));
@@ -241,6 +260,9 @@ void asq__engine_send_ready(struct asq__engine *e)
             refuse_large(e, b, NULL);
         else if (!send_batch(e, b))
             break;
+        else if (e->first_alone)
+            e->first = b;
+        e->first_alone = false;
     }
 }
 

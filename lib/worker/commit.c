@@ -612,6 +612,18 @@ static void note_loss(struct script *s)
 
 /* ---- answers ---- */
 
+static const char foreign_seq[] = "the sequence number in its lease is none of its own";
+
+/* While no answer is missing, the lease holds the number of the last commit that was acknowledged. */
+static bool is_foreign_seq(const struct asq__partition *p, const char *text)
+{
+    uint64_t held;
+    ASQ__LIST_EACH (it, &p->commits)
+        if (ASQ__CONTAINER(it, struct asq__commit, node)->unheard)
+            return false;
+    return !asq__decimal_read(&text, &held) || *text || held != p->acked;
+}
+
 static void section_answered(const struct section *s, const redisReply *reply)
 {
     struct asq__partition *p = s->part;
@@ -632,6 +644,11 @@ static void section_answered(const struct section *s, const redisReply *reply)
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "WRONGTYPE")) {
         asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
+        return;
+    }
+    if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "SEQ ", 4) == 0 &&
+        is_foreign_seq(p, reply->str + 4)) {
+        asq__partition_fence(p, foreign_seq);
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
@@ -990,7 +1007,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     const char *text = seq->type == REDIS_REPLY_STRING ? seq->str : "0";
     uint64_t held;
     if (!asq__decimal_read(&text, &held) || *text || held > p->seq) {
-        asq__partition_fence(p, "the sequence number in its lease is none of its own");
+        asq__partition_fence(p, foreign_seq);
         return;
     }
     if (held < p->acked) {
@@ -1005,7 +1022,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     if (p->acked != held) {
         /* What Redis has refused, or was never sent, has no effect, whatever people write there. */
-        asq__partition_fence(p, "the sequence number in its lease is none of its own");
+        asq__partition_fence(p, foreign_seq);
         return;
     }
     look_at_entries(p);

@@ -18,6 +18,7 @@
 #include "worker/process.h"
 
 #define LAST_IDS UINT64_C(18446744073000000000)
+enum { GIVE_UP_MS = 100 };
 
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
@@ -615,17 +616,51 @@ static bool is_last(struct asq__stream_id id)
 static const char last_text[] =
     "an entry with the highest id that a stream can have stands in it: Redis takes no calls any more";
 
+/* The stream is made usable again a moment later: of the calls that a client has sent one behind the other, the
+ * first would be refused and the next one taken, which could not be put in order any more. */
+static void give_up_soon(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    if (p->give_up_at_ms)
+        return;
+    p->give_up_at_ms = asq__now_ms() + GIVE_UP_MS;
+    if (!ev_is_active(&w->give_up)) {
+        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->give_up);
+    }
+}
+
+void asq__intake_give_up(struct asq__process *w)
+{
+    int64_t now = asq__now_ms();
+    bool more = false;
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (!p->give_up_at_ms)
+            continue;
+        if (now < p->give_up_at_ms) {
+            more = true;
+            continue;
+        }
+        p->give_up_at_ms = 0;
+        asq__partition_fence(p, last_text);
+    }
+    if (more) {
+        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->give_up);
+    }
+}
+
 void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
 {
     struct asq__stream_id id;
     if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
         return;
-    if (is_last(id)) {
-        asq__partition_doom_for(p, last_text);
-        return;
-    }
     p->read_to = id;
-    take_in(p, id, reply, false, false);
+    if (is_last(id))
+        give_up_soon(p);
+    else
+        take_in(p, id, reply, false, false);
 }
 
 bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
@@ -636,7 +671,7 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
         return true;
     *ret_id = id;
     if (is_last(id)) {
-        asq__partition_doom_for(p, last_text);
+        give_up_soon(p);
         return false;
     }
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);

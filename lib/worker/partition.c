@@ -307,6 +307,7 @@ static void drop_all(struct asq__partition *p)
     p->inside = 0;
     p->state = ASQ__PART_IDLE;
     p->recovering = p->asking = false;
+    p->give_up_at_ms = 0;
 }
 
 void asq__partition_fence(struct asq__partition *p, const char *why)

@@ -205,6 +205,13 @@ static void go_on_everywhere(struct asq__process *w)
     }
 }
 
+static void on_give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    (void) loop;
+    (void) revents;
+    asq__intake_give_up(watcher->data);
+}
+
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
@@ -495,6 +502,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     ev_prepare_init(&w->cycle, on_cycle);
     ev_async_init(&w->wake, on_wake);
     ev_timer_init(&w->retry, on_retry, 0., 0.);
+    ev_timer_init(&w->give_up, on_give_up, 0., 0.);
+    w->give_up.data = w;
     ev_timer_init(&w->upkeep, on_upkeep, UPKEEP_MS / 1000., UPKEEP_MS / 1000.);
     w->cycle.data = w->wake.data = w->retry.data = w->upkeep.data = w;
     ev_prepare_start(w->loop, &w->cycle);

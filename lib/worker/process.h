@@ -181,6 +181,7 @@ struct asq__partition {
     /* The stream. */
     struct asq__reader *reader;
     struct asq__stream_id read_to;   /* last entry taken in */
+    int64_t give_up_at_ms;           /* when entries under the highest ids are given up; 0: there are none */
     struct asq__stream_id inherited; /* entries up to here may have been begun by another */
     struct asq__senders *senders;    /* whose entries came in this ownership; or NULL */
     size_t held_bytes;               /* of entries in memory */
@@ -313,6 +314,7 @@ struct asq__process {
     ev_prepare cycle; /* end of a cycle: fetch records, send commits, flush */
     ev_async wake;    /* the pool has something, or somebody wants it to stop */
     ev_timer retry;   /* recovers commits after a refusal */
+    ev_timer give_up; /* entries under the highest ids of streams */
     ev_timer upkeep;  /* idle agents leave memory */
     struct asq__redis *redis;
     struct asq__engine *engine;
@@ -472,6 +474,8 @@ struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__c
  * its id, if it is an entry. */
 bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
                        struct asq__stream_id *ret_id);
+/* Makes streams usable again whose last entry has the highest id, if it is time. */
+void asq__intake_give_up(struct asq__process *w);
 
 /* call_time.c: when calls were made; all of it by the monotonic clock. */
 void asq__entry_take_time(struct asq__entry *e); /* it has been read, and is known to be looked up or not */
