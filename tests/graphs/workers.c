@@ -34,7 +34,7 @@ static void run(const struct workers *w, size_t i)
     asq_worker *worker;
     int rc;
 
-    options.url = w->url;
+    options.url = sup_url_as(w->url, "worker");
     options.capacity = w->capacity[i];
     options.log = print;
     options.log_level = ASQ_LOG_ERROR;

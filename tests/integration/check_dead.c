@@ -67,7 +67,7 @@ static void open_deployment(void)
 {
     redis = sup_redis_start(NULL);
     mode = MODE_INDEPENDENT;
-    H = modes_open_url(sup_redis_url(redis));
+    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
 }
 
 static void close_deployment(void)

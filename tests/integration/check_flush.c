@@ -159,7 +159,7 @@ END_TEST
  * not made. */
 START_TEST(a_namespace_with_dots_is_opened_but_not_made)
 {
-    char *url = sup_format("%s?ns=prod.eu", sup_redis_url(redis)), err[400] = "";
+    char *url = sup_format("%s%cns=prod.eu", sup_redis_url(redis), sup_acl_on() ? '&' : '?'), err[400] = "";
     asq *other = NULL;
 
     ck_assert_int_eq(asq_open(url, NULL, &other, err, sizeof err), ASQ_EINVAL);

@@ -16,7 +16,7 @@ static void set_up(void)
 {
     redis = sup_redis_start(NULL);
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 4");
-    h = load_open(sup_redis_url(redis));
+    h = load_open(sup_url_as(sup_redis_url(redis), "operator"));
 }
 
 static void tear_down(void)

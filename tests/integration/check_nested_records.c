@@ -71,7 +71,7 @@ static pid_t start_worker(void)
 
     if (pid)
         return pid;
-    options.url = sup_redis_url(redis);
+    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.max_expire_time_s = 1;
     options.lease_time_ms = 1000;

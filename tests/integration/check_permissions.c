@@ -27,7 +27,7 @@ enum { SPARED = sizeof spared / sizeof *spared };
 
 static char *url_of(sup_redis *redis)
 {
-    return sup_format("%s?user=app&password=pw", sup_redis_url(redis));
+    return sup_format("%s?user=app&password=pw", sup_redis_url_default(redis));
 }
 
 static void make_user(sup_redis *redis)
@@ -60,7 +60,7 @@ static void use(sup_redis *redis)
     int64_t n = 0;
     asq_value *v = NULL;
 
-    if (asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err) < 0)
+    if (asq_open(sup_redis_url_default(redis), NULL, &h, err, sizeof err) < 0)
         sup_fail("%s", err);
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Counter", "c", &a, NULL), 0);

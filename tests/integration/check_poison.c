@@ -98,7 +98,7 @@ static pid_t start_worker(void)
 
     if (pid)
         return pid;
-    options.url = sup_redis_url(redis);
+    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.processes = 2;
     options.lease_time_ms = 2000;
@@ -115,7 +115,7 @@ static void set_up(void)
     mode = MODE_INDEPENDENT;
     log_path = sup_path("log");
     runs_path = sup_path("runs");
-    H = modes_open_url(sup_redis_url(redis));
+    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
     worker = start_worker();
 }
 

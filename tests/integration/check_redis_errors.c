@@ -72,11 +72,11 @@ static pid_t victim(sup_redis *r)
 START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
 {
     sup_redis *redis = sup_redis_start(NULL);
-    start(sup_redis_url(redis));
+    start(sup_redis_url_default(redis));
     struct load *l = load_new(h, AGENTS);
     for (int i = _i; i < COMMANDS; i += 4) {
         bool dies = i % 8 < 4;
-        pid_t other = dies ? victim(redis) : start_worker(sup_redis_url(redis), "other", 1);
+        pid_t other = dies ? victim(redis) : start_worker(sup_redis_url_default(redis), "other", 1);
         if (!dies)
             sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:other.0 partitions") >
                            0);

@@ -336,10 +336,12 @@ static int partition_of(const char *id)
 {
     asq_value *info;
     int64_t p;
+    asq *reader = load_open(sup_url_as(sup_redis_url(redis), "operator"));
 
-    ck_assert_int_eq(asq_show(h, id, &info), 0);
+    ck_assert_int_eq(asq_show(reader, id, &info), 0);
     p = asq_map_int(info, "partition");
     asq_value_free(info);
+    asq_close(reader);
     return (int) p;
 }
 

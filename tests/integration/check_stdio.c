@@ -192,14 +192,14 @@ START_TEST(programs_without_streams_print_into_no_connection)
     pid_t pid;
 
     start = sup_format("exec %s -u '%s' --id w --agent-dir '%s' 0<&- 1>&- 2>&-",
-                       sup_program("as-worker"), sup_redis_url(redis), sup_agent_dir());
+                       sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"), sup_agent_dir());
     worker = sup_spawn((const char *[]){ "sh", "-c", start, NULL });
     sup_wait_until((pid = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid")) > 0);
     check_streams(pid);
     sup_redis_do(redis, "SET witness here");
     call = sup_format("exec 0<&- 1>&- 2>&-; A='%s'; B=\"-u %s -t 20s\"; $A $B create Echo --id e; "
                       "$A $B call e echo '[\"FLUSHALL\"]'; test $? = 1",
-                      sup_program("as-ctl"), sup_redis_url(redis));
+                      sup_program("as-ctl"), sup_url_as(sup_redis_url(redis), "operator"));
     ck_assert_int_eq(sup_run((const char *[]){ "sh", "-c", call, NULL }, NULL, NULL), 0);
     ck_assert_int_eq(sup_redis_int(redis, "EXISTS witness"), 1);
     ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default}:worker:w.0"), 1);

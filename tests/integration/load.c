@@ -43,7 +43,7 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
         _exit(1);
     if (given)
         options = *given;
-    options.url = url;
+    options.url = sup_url_as(url, "worker");
     if (!options.log)
         options.log_level = ASQ_LOG_ERROR;
     if (!options.capacity)

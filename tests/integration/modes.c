@@ -49,7 +49,7 @@ pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    options.url = url;
+    options.url = sup_url_as(url, "worker");
     options.ns = ns;
     options.processes = 2;
     options.capacity = 4;

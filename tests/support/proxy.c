@@ -170,7 +170,7 @@ sup_proxy *sup_proxy_start(const char *redis_socket)
     p->control =
         mmap(NULL, sizeof *p->control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     p->socket = sup_path("proxy.sock");
-    p->url = sup_format("unix:%s", p->socket);
+    p->url = sup_format("unix:%s%s", p->socket, sup__acl_query());
     listener = open_socket(p->socket, true);
     if (p->control == MAP_FAILED || listener < 0)
         sup_fail("a proxy cannot be made: %s", strerror(errno));

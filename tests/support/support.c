@@ -3,6 +3,7 @@
  * redis-servers. Both say what they promise in support.h. Everything here belongs to the process
  * that asked for it, told by its pid, since Check forks for every test.
  */
+#include "acl.h"
 #include "support.h"
 #include "support_internal.h"
 
@@ -291,17 +292,37 @@ static int open_log(const char *path)
     return fd;
 }
 
-static sup_proc *spawn(const char *const argv[], bool apart)
+/* In a new process: URLs for as-worker and as-ctl name the user that these are. */
+static void as_role(const char *program, const char **argv)
 {
+    const char *role = sup__acl_role(program), *url = getenv("ASQUEUE_URL");
+
+    if (!role)
+        return;
+    if (url)
+        setenv("ASQUEUE_URL", sup_url_as(url, role), 1);
+    for (; *argv; argv++)
+        *argv = sup_url_as(*argv, role);
+}
+
+static sup_proc *spawn(const char *const given[], bool apart)
+{
+    const char *argv[128] = { NULL };
+    size_t n;
     sup_proc *p = sup__alloc(sizeof *p);
-    const char *base = strrchr(argv[0], '/');
+    const char *base = strrchr(given[0], '/');
     pid_t parent = getpid();
     sigset_t none;
     int null_fd, out_fd, err_fd;
 
+    for (n = 0; given[n]; n++) {
+        if (n == sizeof argv / sizeof *argv - 1)
+            sup_fail("%s: more than %zu arguments", given[0], n);
+        argv[n] = given[n];
+    }
     own();
     p->owner = parent;
-    p->name = sup_format("%s", base ? base + 1 : argv[0]);
+    p->name = sup_format("%s", base ? base + 1 : given[0]);
     p->log = sup_format("%s/%s.%u.log", self.dir, p->name, ++self.n_files);
     out_fd = open_log(p->log);
     err_fd = out_fd;
@@ -324,6 +345,7 @@ static sup_proc *spawn(const char *const argv[], bool apart)
         dup2(err_fd, 2);
         for (int fd = 3; fd < 1024; fd++)
             close(fd);
+        as_role(argv[0], argv);
         execvp(argv[0], (char *const *) (uintptr_t) argv);
         fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
         _exit(127);

@@ -22,6 +22,8 @@
 #ifndef ASQ_TESTS_SUPPORT_H
 #define ASQ_TESTS_SUPPORT_H
 
+#include "acl.h"
+
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -101,7 +103,9 @@ sup_proc *sup_worker_start(const char *url, ...) __attribute__((sentinel));
  * server answers PING. */
 bool sup_redis_available(void); /* is there a redis-server or valkey-server? */
 sup_redis *sup_redis_start(const char *const config[]);
-const char *sup_redis_url(const sup_redis *r); /* unix:/path */
+const char *sup_redis_url(const sup_redis *r); /* unix:/path; with ASQ_TEST_ACL, ?user=… as well */
+/* As the user "default", for tests that make users of their own, or put something behind the path. */
+const char *sup_redis_url_default(const sup_redis *r);
 const char *sup_redis_socket(const sup_redis *r);
 const char *sup_redis_dir(const sup_redis *r);
 sup_proc *sup_redis_proc(sup_redis *r); /* for SIGSTOP and the like */

@@ -2,6 +2,7 @@
  * support_redis.c: redis-servers for tests, each in a directory of its own under sup_dir(), and
  * commands to them. Relies on support.c for the processes.
  */
+#include "acl.h"
 #include "support.h"
 #include "support_internal.h"
 
@@ -17,15 +18,20 @@
 #include <unistd.h>
 
 struct sup_redis {
+    struct sup_redis *next; /* of all that this process has started */
     sup_proc *proc;
     char *dir;
     char *conf;
     char *socket;
-    char *url;
-    char *password; /* or NULL */
+    char *url;         /* as the client, with ASQ_TEST_ACL */
+    char *url_default; /* as the default user */
+    char *password;    /* or NULL */
     redisContext *conn;
     pid_t conn_pid; /* who made conn: a forked child makes one of its own */
+    pid_t owner;
 };
+
+static sup_redis *servers;
 
 /* redis-server, valkey-server, or what ASQ_REDIS_SERVER says; NULL when there is none. */
 static const char *server_program(void)
@@ -102,6 +108,39 @@ static bool answers(sup_redis *r)
     return yes;
 }
 
+/* With ASQ_TEST_ACL: fails the test, with what it was, when Redis has denied something to a user of the rules. A
+ * server that is stopped or has ended, or takes no connection, is not asked. */
+static void check_denied(sup_redis *r)
+{
+    struct timeval limit = { 5, 0 };
+    redisContext *c;
+    char *denied, *path, *stat;
+    const char *state;
+    bool runs;
+
+    if (!sup_acl_on() || r->owner != getpid() || !r->proc || !sup_proc_alive(r->proc))
+        return;
+    path = sup_format("/proc/%d/stat", (int) sup_proc_pid(r->proc));
+    stat = sup_read_file(path);
+    runs = (state = strrchr(stat, ')')) && strncmp(state, ") T", 3) != 0;
+    free(path);
+    free(stat);
+    if (!runs || !(c = try_connect(r)))
+        return;
+    redisSetTimeout(c, limit);
+    if ((denied = sup__acl_denied(c))) {
+        fprintf(stderr, "Redis has denied to users of contrib/redis-cli/acl:%s\n", denied);
+        fflush(NULL);
+        _exit(1); /* may be at exit, where sup_fail cannot be called */
+    }
+}
+
+static void check_all_denied(void)
+{
+    for (sup_redis *r = servers; r; r = r->next)
+        check_denied(r);
+}
+
 static void launch(sup_redis *r)
 {
     const char *argv[] = { server_program(), r->conf, NULL };
@@ -123,6 +162,7 @@ static void launch(sup_redis *r)
 sup_redis *sup_redis_start(const char *const config[])
 {
     static unsigned n;
+    static bool is_checked;
     sup_redis *r = sup__alloc(sizeof *r);
     FILE *f;
     size_t i;
@@ -131,7 +171,9 @@ sup_redis *sup_redis_start(const char *const config[])
     if (mkdir(r->dir, 0700) < 0)
         sup_fail("%s: %s", r->dir, strerror(errno));
     r->socket = sup_format("%s/redis%u.sock", sup_dir(), n);
-    r->url = sup_format("unix:%s", r->socket);
+    r->url = sup_format("unix:%s%s", r->socket, sup__acl_query());
+    r->url_default = sup_format("unix:%s", r->socket);
+    r->owner = getpid();
     r->conf = sup_format("%s/redis.conf", r->dir);
     if (!(f = fopen(r->conf, "w")))
         sup_fail("%s: %s", r->conf, strerror(errno));
@@ -146,15 +188,26 @@ sup_redis *sup_redis_start(const char *const config[])
             r->password = sup_format("%s", config[i] + 12);
         }
     }
+    sup__acl_write(f);
     if (fclose(f) != 0)
         sup_fail("%s: %s", r->conf, strerror(errno));
     launch(r);
+    r->next = servers;
+    servers = r;
+    if (!is_checked) /* behind sup_dir, whose handler ends the servers: called before it */
+        atexit(check_all_denied);
+    is_checked = true;
     return r;
 }
 
 const char *sup_redis_url(const sup_redis *r)
 {
     return r->url;
+}
+
+const char *sup_redis_url_default(const sup_redis *r)
+{
+    return r->url_default;
 }
 
 const char *sup_redis_socket(const sup_redis *r)
@@ -174,12 +227,14 @@ sup_proc *sup_redis_proc(sup_redis *r)
 
 void sup_redis_kill(sup_redis *r)
 {
+    check_denied(r);
     disconnect(r);
     sup_proc_kill(r->proc);
 }
 
 void sup_redis_stop(sup_redis *r)
 {
+    check_denied(r);
     disconnect(r);
     sup_proc_stop(r->proc);
 }
@@ -192,8 +247,15 @@ void sup_redis_restart(sup_redis *r)
 
 void sup_redis_free(sup_redis *r)
 {
+    sup_redis **at;
+
     if (!r)
         return;
+    check_denied(r);
+    for (at = &servers; *at && *at != r; at = &(*at)->next)
+        ;
+    if (*at)
+        *at = r->next;
     disconnect(r);
     sup_proc_free(r->proc);
     unlink(r->socket);
@@ -201,6 +263,7 @@ void sup_redis_free(sup_redis *r)
     free(r->conf);
     free(r->socket);
     free(r->url);
+    free(r->url_default);
     free(r->password);
     free(r);
 }

@@ -1,0 +1,26 @@
+/*
+ * acl.h: with ASQ_TEST_ACL=1 in the environment, tests run under the Redis users of contrib/redis-cli/acl. Each
+ * redis-server of support_redis.c has them; sup_redis_url names the client, as-worker is started as the
+ * worker and as-ctl as the operator, and what Redis denied to one of them fails the test. The commands of
+ * the tests themselves (sup_redis_do and the like) are those of the default user.
+ */
+#ifndef ASQ_TESTS_ACL_H
+#define ASQ_TESTS_ACL_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+bool sup_acl_on(void);
+
+/* The same URL for another role: "client", "worker", "operator" or "observer". A URL without a user of the
+ * rules, as all are without ASQ_TEST_ACL, stays as it is. Lives until the process ends. */
+const char *sup_url_as(const char *url, const char *role);
+
+/* What support.c and support_redis.c do with it. */
+const char *sup__acl_query(void);                   /* "?user=…", or "" */
+void sup__acl_write(FILE *conf);                    /* the users, for redis.conf */
+const char *sup__acl_role(const char *program);     /* of as-worker and as-ctl; else NULL */
+char *sup__acl_denied(redisContext *c);             /* what was denied to these users, or NULL; to be freed */
+
+#endif
