@@ -1,7 +1,7 @@
 /*
  * limit.h: how long a string this Redis takes as one argument of a command. A longer one ends the connection,
  * with all that is under way on it, and does so again each time it is sent; so whoever has one gives it up.
- * Redis says it (proto-max-bulk-len), if it may be asked; what stands before it may have a limit of its own, which shows
+ * Redis says it (proto-max-bulk-len) to the user "default", if that may ask; what stands before it may have a limit of its own, which shows
  * by what is refused.
  */
 #ifndef ASQ_REDIS_LIMIT_H

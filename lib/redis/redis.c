@@ -427,7 +427,9 @@ static void cmd_up(struct asq__conn *c, void *user)
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
     asq__redis_ask_time(r);
-    rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
+    /* A user with a name has rules, which rightly leave out CONFIG, because CONFIG GET tells passwords. */
+    if (!r->config.url->user || strcmp(r->config.url->user, "default") == 0)
+        rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
     rc |= asq__scripts_load(c, &r->scripts);
     if (r->config.serves)
         rc |= asq__permit_ask(c, &r->keys, on_permit, r);

@@ -101,6 +101,11 @@ static asq *open_handle(const char *url)
     asq *h;
 
     options.connect_timeout_ms = sup_limit_ms();
+    if (sup_acl_on()) { /* the client of the rules may not make the namespace */
+        if (asq_open(sup_url_as(url, "worker"), &options, &h, err, sizeof err) < 0)
+            sup_fail("%s", err);
+        asq_close(h);
+    }
     if (asq_open(url, &options, &h, err, sizeof err) < 0)
         give_up(err);
     if (asq_register(h, &node_class) < 0)

@@ -92,6 +92,17 @@ void load_worker_kill(pid_t worker)
     load_worker_status(worker);
 }
 
+void load_make_namespace(const char *url)
+{
+    char err[512] = "";
+    asq *h;
+
+    if (!sup_acl_on())
+        return;
+    ck_assert_msg(asq_open(sup_url_as(url, "worker"), NULL, &h, err, sizeof err) == 0, "asq_open: %s", err);
+    asq_close(h);
+}
+
 asq *load_open(const char *url)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -99,6 +110,7 @@ asq *load_open(const char *url)
     asq *h;
 
     options.timeout_ms = 2 * sup_limit_ms();
+    load_make_namespace(url);
     ck_assert_msg(asq_open(url, &options, &h, err, sizeof err) == 0, "asq_open: %s", err);
     return h;
 }

@@ -19,6 +19,8 @@ int load_worker_status(pid_t worker);    /* waits; exit status, or 128 + signal 
 void load_worker_stop(pid_t worker);     /* SIGTERM; it has to end in order */
 void load_worker_kill(pid_t worker);     /* all of it, and waits */
 
+/* Makes the namespace as a worker does: the client of ASQ_TEST_ACL may not, and a test may start it first. */
+void load_make_namespace(const char *url);
 asq *load_open(const char *url);
 
 struct load;

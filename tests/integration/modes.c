@@ -3,6 +3,7 @@
  */
 #include "modes.h"
 #include "classes.h"
+#include "load.h"
 #include "support/suite.h"
 
 #include <errno.h>
@@ -102,6 +103,8 @@ asq *modes_open_url(const char *url)
     options.child_capacity = 4;
     /* Nothing here lasts as long: a call that hangs fails its test by itself. */
     options.timeout_ms = 2 * sup_limit_ms();
+    if (mode == MODE_INDEPENDENT)
+        load_make_namespace(url);
     rc = asq_open(url, &options, &h, err, sizeof err);
     ck_assert_msg(rc == 0, "asq_open: %s: %s", asq_error_name(rc), err);
     for (const asq_class *const *c = classes; *c; c++) {
