@@ -33,6 +33,7 @@ struct asq__redis {
     bool meta_known;
     bool permitted; /* every command that a worker needs was tried */
     bool looking;    /* at meta */
+    bool making;     /* meta, since it was looked at */
     bool made_again; /* meta was gone, and is there again */
     bool mending;    /* meta said what cannot be */
     bool up;
@@ -293,7 +294,7 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         refuse(r, ASQ_EINVAL, why);
         return;
     }
-    if (!whole && r->up) { /* it is gone */
+    if (!whole && !r->making) { /* a new namespace, or it is gone */
         make_meta(r);
         return;
     }
@@ -323,6 +324,7 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     uint32_t before = r->partitions;
     r->partitions = partitions;
     r->meta_known = true;
+    r->making = false;
     if (before && before != partitions)
         tell(r, ASQ__NAMESPACE_OTHER, before);
     else if (r->mending)
@@ -392,6 +394,7 @@ static void make_meta(struct asq__redis *r)
         ask_meta(r);
         return;
     }
+    r->making = true;
     asq__keys_meta(&r->keys, key);
     snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
     snprintf(partitions, sizeof partitions, "%u", n);
@@ -406,8 +409,10 @@ static void make_meta(struct asq__redis *r)
 
 void asq__redis_look_at_meta(struct asq__redis *r)
 {
-    if (r->up && !r->looking)
+    if (r->up && !r->looking) {
+        r->making = false;
         ask_meta(r);
+    }
 }
 
 void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
@@ -421,7 +426,7 @@ void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    r->meta_known = r->looking = r->mending = r->made_again = false;
+    r->meta_known = r->looking = r->mending = r->making = r->made_again = false;
     r->permitted = !r->config.serves;
     r->meta_error[0] = '\0';
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
@@ -430,13 +435,13 @@ static void cmd_up(struct asq__conn *c, void *user)
     /* A user with a name has rules, which rightly leave out CONFIG, because CONFIG GET tells passwords. */
     if (!r->config.url->user || strcmp(r->config.url->user, "default") == 0)
         rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
-    rc |= asq__scripts_load(c, &r->scripts);
-    if (r->config.serves)
+    if (r->config.serves) {
+        rc |= asq__scripts_load(c, &r->scripts);
         rc |= asq__permit_ask(c, &r->keys, on_permit, r);
-    if (rc < 0)
+    }
+    ask_meta(r); /* first, because clients may only read it */
+    if (rc < 0 || !r->looking)
         asq__conn_drop(c, "out of memory");
-    else
-        make_meta(r);
 }
 
 static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
