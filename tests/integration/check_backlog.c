@@ -2,6 +2,7 @@
  * check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
  */
 #include "asqueue.h"
+#include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
 
@@ -24,7 +25,7 @@ static void set_up(void)
     options.partitions = 1; /* all calls wait in the same */
     options.timeout_ms = 4 * sup_limit_ms();
     redis = sup_redis_start(NULL);
-    ck_assert_msg(asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
 }
 
 static void tear_down(void)
@@ -114,7 +115,7 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
         ck_assert_int_eq(asq_call(held, "echo", &results[i], "[i]", i), 0);
     sup_wait_until(asq_poll(h, 10) >= 0 && has_left_some(worker));
     /* Somebody else waits for one that is left; it goes on waiting. */
-    ck_assert_int_eq(asq_open(sup_redis_url(redis), NULL, &h2, err, sizeof err), 0);
+    ck_assert_int_eq(load_asq_open(sup_redis_url(redis), NULL, &h2, err, sizeof err), 0);
     ck_assert_int_eq(asq_result_attach(h2, asq_result_id(results[N - 1]), &found), 0);
     ck_assert_int_eq(asq_result_wait(found, 1500), ASQ_ETIMEOUT);
     ck_assert_int_eq(asq_result_cancel(results[CANCELLED]), 0);

@@ -68,7 +68,7 @@ static asq *open_with(const char *url, int64_t close_timeout_ms)
     asq *handle = NULL;
     options.log = hear;
     options.close_timeout_ms = close_timeout_ms;
-    int rc = asq_open(url, &options, &handle, err, sizeof err);
+    int rc = load_asq_open(url, &options, &handle, err, sizeof err);
     ck_assert_msg(rc == 0, "%s", err);
     return handle;
 }

@@ -4,6 +4,7 @@
  * agents go on.
  */
 #include "asqueue.h"
+#include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
 
@@ -108,7 +109,7 @@ static void start_worker(uint32_t max_attempts)
     asq_worker *w;
     char err[500];
 
-    options.url = sup_redis_url(redis);
+    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.partitions = 4;
     options.lease_time_ms = LEASE_MS;
@@ -141,7 +142,7 @@ static void set_up(void)
     log_path = sup_path("log");
     remove(log_path);
     start_worker(1);
-    ck_assert_int_eq(asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
+    ck_assert_int_eq(load_asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &agent, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &other, NULL), 0);

@@ -3,6 +3,7 @@
  * is moved away; and orphans of a worker that is process 1 of its own kind.
  */
 #include "asqueue.h"
+#include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
 
@@ -145,7 +146,7 @@ START_TEST(a_log_that_nobody_reads_stops_nothing)
     pid = start(fds[1], NULL);
     close(fds[1]);
     flood(pid);
-    ck_assert_int_eq(asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
+    ck_assert_int_eq(load_asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Echo", NULL, &a, NULL), 0);
     ck_assert_int_eq(asq_call_wait(a, "echo", &v, "[i]", 1), 0);

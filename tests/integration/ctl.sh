@@ -145,14 +145,14 @@ redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy allkeys-lru >/dev/null 
     expect_count "$err" 'as-worker: ' 1
     redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy noeviction >/dev/null
     redis-cli -s "$redis_socket" CONFIG SET requirepass secret >/dev/null
-    run 1 "$as_worker" --agent-dir "$agent_dir"
+    run 1 "$as_worker" -u "$redis_url_default" --agent-dir "$agent_dir"
     expect "$err" '[Pp]assword|NOAUTH|AUTH'
-    refused 1 'ASQ_EAUTH' "$as_ctl" ping
-    refused 1 'ASQ_EAUTH' "$as_ctl" -u "$redis_url?password=wrong" ping
+    refused 1 'ASQ_EAUTH' "$as_ctl" -u "$redis_url_default" ping
+    refused 1 'ASQ_EAUTH' "$as_ctl" -u "$redis_url_default?password=wrong" ping
     if grep -q wrong "$err"; then
         fail "the password is in the message" "$err"
     fi
-    run 0 "$as_ctl" -u "$redis_url?password=secret" ping
+    run 0 "$as_ctl" -u "$redis_url_default?password=secret" ping
     redis-cli -s "$redis_socket" -a secret --no-auth-warning CONFIG SET requirepass '' >/dev/null
 }
 
@@ -301,7 +301,7 @@ refused 2 '.' "$as_ctl" result 'no call id'
 start interrupted "$as_ctl" call e sleep '[60000]'
 interrupted=$pid
 is_called() {
-    "$srcdir/contrib/redis-cli/look" waiting -- -s "$redis_socket" | grep -q 'e\.sleep'
+    "$srcdir/contrib/redis-cli/look" waiting -- -s "$redis_socket" $look_user | grep -q 'e\.sleep'
 }
 if command -v redis-cli >/dev/null; then
     wait_until "the call" is_called

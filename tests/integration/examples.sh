@@ -171,7 +171,7 @@ fi
 
 echo "dist_server and all of them, independent mode"
 start_redis
-start dist_server "$examples/dist_server" --id one --processes 2 "$redis_url"
+start dist_server "$examples/dist_server" --id one --processes 2 "$(url_as worker "$redis_url")"
 server=$pid
 wait_ready "$server" dist_server
 independent 0 "$examples/dist_main" "$redis_url"

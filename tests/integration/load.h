@@ -21,6 +21,8 @@ void load_worker_kill(pid_t worker);     /* all of it, and waits */
 
 /* Makes the namespace as a worker does: the client of ASQ_TEST_ACL may not, and a test may start it first. */
 void load_make_namespace(const char *url);
+/* asq_open, of which the same is true. */
+int load_asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);
 asq *load_open(const char *url);
 
 struct load;

@@ -13,7 +13,7 @@ export ASQUEUE_URL
 out=$tmp/out
 
 look() {
-    "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" >"$out" 2>&1 || fail "look $*" "$out"
+    "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" $look_user >"$out" 2>&1 || fail "look $*" "$out"
 }
 
 start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 1s --drain-timeout 1ms

@@ -103,7 +103,7 @@ asq *modes_open_url(const char *url)
     options.child_capacity = 4;
     /* Nothing here lasts as long: a call that hangs fails its test by itself. */
     options.timeout_ms = 2 * sup_limit_ms();
-    if (mode == MODE_INDEPENDENT)
+    if (strncmp(url, "unix:", 5) == 0)
         load_make_namespace(url);
     rc = asq_open(url, &options, &h, err, sizeof err);
     ck_assert_msg(rc == 0, "asq_open: %s: %s", asq_error_name(rc), err);

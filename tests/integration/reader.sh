@@ -28,7 +28,7 @@ redis ACL SETUSER reader on '>pw' resetkeys '%R~asq:{default}:*' '%R~asq:{defaul
     skip "this Redis has no key permissions"
 
 as_reader() { # COMMAND...
-    "$as_ctl" -u "$redis_url?user=reader&password=pw" "$@" >"$out" 2>"$err" ||
+    "$as_ctl" -u "$redis_url_default?user=reader&password=pw" "$@" >"$out" 2>"$err" ||
         fail "as-ctl $* of a reader: status $?" "$out" "$err"
 }
 all_of_it() {
@@ -62,7 +62,7 @@ denied() { # RULE COMMAND...
     rule=$1
     shift
     redis ACL SETUSER reader "-$rule"
-    "$as_ctl" -u "$redis_url?user=reader&password=pw" "$@" >"$out" 2>"$err"
+    "$as_ctl" -u "$redis_url_default?user=reader&password=pw" "$@" >"$out" 2>"$err"
     status=$?
     redis ACL SETUSER reader "+$rule"
     [ "$status" -eq 1 ] || fail "as-ctl $* without $rule: status $status" "$out" "$err"
@@ -77,7 +77,7 @@ denied hget show tally
 redis ACL SETUSER reader -eval_ro
 denied xrevrange dead list
 denied xrange dead show 7-1700000000003-0
-"$as_ctl" -u "$redis_url?user=reader&password=pw" stop one >"$out" 2>"$err" && fail "a reader stops workers" "$out"
+"$as_ctl" -u "$redis_url_default?user=reader&password=pw" stop one >"$out" 2>"$err" && fail "a reader stops workers" "$out"
 expect "$err" 'NOPERM'
 stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"
 stop "$redis_pid"

@@ -78,7 +78,7 @@ ctl workers >"$tmp/out" 2>&1 || fail "as-ctl workers" "$tmp/out"
 echo "contrib/redis-cli/look"
 command -v redis-cli >/dev/null || { echo "no redis-cli"; exit 0; }
 look() {
-    "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" >"$tmp/out" 2>&1
+    "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" $look_user >"$tmp/out" 2>&1
 }
 look where tally || fail "look where" "$tmp/out"
 expect "$tmp/out" '^partition [0-9]+, owned by .'

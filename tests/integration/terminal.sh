@@ -74,7 +74,7 @@ expect "$out" '^"grün €"$'
 
 echo "look"
 for command in workers partitions stuck agents dead; do
-    clean "$srcdir/contrib/redis-cli/look" "$command" -- -s "$redis_socket"
+    clean "$srcdir/contrib/redis-cli/look" "$command" -- -s "$redis_socket" $look_user
 done
 
 echo "the logs"

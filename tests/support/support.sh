@@ -5,6 +5,10 @@
 #     . "${ASQ_TEST_SRCDIR:-.}/tests/support/support.sh"
 #
 # Only processes that the test started are ended, each by its own pid.
+#
+# With ASQ_TEST_ACL=1 (make check-acl) that Redis has the users of contrib/redis-cli/acl: $redis_url names the
+# client, $as_worker runs as the worker, $as_ctl as the operator, and look with $look_user as the observer. The
+# test's own redis-cli is the default user. What was denied to one of the users fails the test.
 
 srcdir=${ASQ_TEST_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 builddir=${ASQ_TEST_BUILDDIR:-$(pwd)}
@@ -17,12 +21,14 @@ limit_s=$((60 * ${ASQ_TEST_SLOW:-1}))
 umask 077
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/asq-test-XXXXXX") || exit 1
 pids=
+redis_pid=
 LC_ALL=C
 export LC_ALL
 
 cleanup() {
     status=$?
     trap - EXIT HUP INT TERM
+    [ "$status" -ne 0 ] || no_denial || status=1
     for pid in $pids; do
         kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
@@ -82,6 +88,7 @@ wait_ready() { # PID NAME
 
 # SIGTERM, and waits; the exit status is that of the process.
 stop() { # PID
+    [ "$1" != "$redis_pid" ] || no_denial || exit 1
     kill -TERM "$1" 2>/dev/null
     tries=$((limit_s * 20))
     while running "$1"; do
@@ -102,12 +109,68 @@ running() { # PID: has it not ended? (a zombie has)
     [ -n "$state" ] && [ "$state" != Z ] && [ "$state" != X ]
 }
 
-# A Redis on a Unix socket: sets $redis_socket, $redis_url and $redis_pid.
+# ---- ASQ_TEST_ACL ----
+
+acl_password=of-a-test
+url_as() { # ROLE TEXT: the text, with this role's user in each URL of a client
+    printf '%s\n' "$2" | sed "s/user=asq-default-client&/user=asq-default-$1\\&/g"
+}
+
+# as_role PROGRAM ROLE: prints the path of a script that runs the program as the user of that role.
+as_role() {
+    mkdir -p "$tmp/acl"
+    cat >"$tmp/acl/${1##*/}" <<-EOF
+	#!/bin/sh
+	as() {
+	    printf '%s\n' "\$1" | sed 's/user=asq-default-client&/user=asq-default-$2\&/g'
+	}
+	[ -z "\${ASQUEUE_URL-}" ] || ASQUEUE_URL=\$(as "\$ASQUEUE_URL")
+	for arg; do
+	    shift
+	    case \$arg in *user=asq-default-client*) arg=\$(as "\$arg") ;; esac
+	    set -- "\$@" "\$arg"
+	done
+	exec "$1" "\$@"
+	EOF
+    chmod +x "$tmp/acl/${1##*/}"
+    echo "$tmp/acl/${1##*/}"
+}
+
+acl_on() {
+    [ "${ASQ_TEST_ACL:-0}" != 0 ]
+}
+
+# Was nothing denied to the users of the rules? Says what was.
+no_denial() {
+    acl_on && [ -n "$redis_pid" ] && running "$redis_pid" || return 0
+    denied=$(redis-cli -s "$redis_socket" ACL LOG 128 | awk '
+        last == "reason" || last == "object" || last == "context" { of[last] = $0 }
+        last == "username" && /^asq-/ { print "    " $0 ": " of["reason"] " " of["object"] " (" of["context"] ")" }
+        { last = $0 }')
+    [ -z "$denied" ] || { printf 'Redis has denied to users of contrib/redis-cli/acl:\n%s\n' "$denied"; return 1; }
+}
+
+look_user=
+if acl_on; then
+    command -v redis-cli >/dev/null || skip "no redis-cli, which ASQ_TEST_ACL needs"
+    plain_as_ctl=$as_ctl
+    as_worker=$(as_role "$as_worker" worker)
+    as_ctl=$(as_role "$as_ctl" operator)
+    look_user="--user asq-default-observer --pass $acl_password --no-auth-warning"
+fi
+
+# A Redis on a Unix socket: sets $redis_socket, $redis_url, $redis_url_default (which names no user) and $redis_pid.
 start_redis() {
     server=$(command -v redis-server || command -v valkey-server) || skip "no redis-server"
     redis_socket=$tmp/redis.sock
-    redis_url=unix:$redis_socket
-    start redis "$server" --port 0 --unixsocket "$redis_socket" --unixsocketperm 700 --save '' \
+    redis_url_default=unix:$redis_socket
+    redis_url=$redis_url_default
+    : >"$tmp/redis.conf"
+    if acl_on; then
+        redis_url="$redis_url?user=asq-default-client&password=$acl_password"
+        "$plain_as_ctl" acl -n default | sed "s/\$/ on >$acl_password/" >"$tmp/redis.conf"
+    fi
+    start redis "$server" "$tmp/redis.conf" --port 0 --unixsocket "$redis_socket" --unixsocketperm 700 --save '' \
         --dir "$tmp"
     redis_pid=$pid
     wait_until "redis" test -S "$redis_socket"

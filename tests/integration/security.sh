@@ -1,0 +1,225 @@
+#!/bin/sh
+# security.sh: shows each "cannot" of SECURITY.md: of the four users of contrib/redis-cli/acl by their rules, of
+# two namespaces, and of another user of the host. What other tests show is named below, and has to be there.
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+# shellcheck disable=SC2034 # read by support.sh
+ASQ_TEST_ACL=0 # the users are made here
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+
+command -v redis-cli >/dev/null || skip "no redis-cli"
+[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+start_redis
+out=$tmp/out
+password=pass-of-a-test
+redis() {
+    redis-cli -s "$redis_socket" "$@" >"$out" 2>&1 || fail "redis-cli $*" "$out"
+}
+url() { # ROLE [NAMESPACE]
+    echo "unix:$redis_socket?user=asq-${2:-default}-$1&password=$password&ns=${2:-default}"
+}
+as() { # ROLE COMMAND...
+    user=$1
+    shift
+    timeout 20 redis-cli -s "$redis_socket" --user "asq-default-$user" --pass "$password" --no-auth-warning "$@" >"$out" 2>&1
+}
+can() { # ROLE COMMAND...
+    as "$@"
+    if grep -qE 'NOPERM|can.t run|can.t access|No permissions' "$out"; then
+        fail "denied: $*" "$out"
+    fi
+}
+cannot() { # ROLE COMMAND...
+    as "$@"
+    grep -qE 'NOPERM|can.t run|can.t access|No permissions' "$out" || fail "not denied: $*" "$out"
+}
+
+for ns in default other default2; do
+    "$as_ctl" acl --namespace "$ns" >"$tmp/rules" || fail "as-ctl acl" "$tmp/rules"
+    expect_count "$tmp/rules" "^user asq-$ns-(client|worker|operator|observer) reset off " 4
+    while read -r _ name rules; do
+        # shellcheck disable=SC2086 # words; none of them has a meaning to the shell
+        (set -f && redis ACL SETUSER "$name" $rules) || exit 1
+        as "${name##*-}" PING
+        [ "$ns" != default ] || grep -qE 'WRONGPASS|invalid' "$out" || fail "a user is on before it has a password" "$out"
+        redis ACL SETUSER "$name" on ">$password"
+    done <"$tmp/rules"
+done
+
+start worker "$as_worker" -u "$(url worker)" --agent-dir "$agent_dir" --id one --lease-time 2s
+worker=$pid
+wait_ready "$worker" worker
+start other "$as_worker" -u "$(url worker other)" --agent-dir "$agent_dir" --id two --lease-time 2s
+other=$pid
+wait_ready "$other" other
+p=116 # of the agent "tally"
+"$as_ctl" -u "$(url client)" create Counter '{"start": 40}' --id tally >"$out" 2>&1 || fail "create" "$out"
+"$as_ctl" -u "$(url client other)" create Counter --id tally >"$out" 2>&1 || fail "create" "$out"
+state() {
+    redis-cli -s "$redis_socket" HGET "asq:{default.$p}:agents" tally | cksum
+}
+before=$(state)
+epoch=$(redis-cli -s "$redis_socket" HGET "asq:{default.$p}:lease" epoch)
+
+echo "nobody runs what is not in its list"
+for role in client worker operator observer; do
+    can "$role" PING
+    for command in "CONFIG GET requirepass" "CONFIG SET maxmemory 1" "KEYS *" FLUSHALL FLUSHDB "SCRIPT FLUSH" \
+        "SCRIPT KILL" "FUNCTION LIST" SHUTDOWN SAVE BGSAVE "REPLICAOF 127.0.0.1 1" "ACL LIST" \
+        "ACL SETUSER x" "ACL LOG" "CLIENT LIST" "CLIENT KILL TYPE normal" "CLIENT PAUSE 1" "MODULE LIST" "SLOWLOG GET" \
+        "LATENCY RESET" "SWAPDB 0 1" "PUBSUB CHANNELS" "MIGRATE 127.0.0.1 1 asq:{default.0}:jobs 0 1" "PSUBSCRIBE *" \
+        "COPY asq:{default.0}:jobs x" "DUMP asq:{default.0}:jobs" "XTRIM asq:{default.0}:jobs MAXLEN 0" \
+        "SORT asq:{default}:workers BY x GET asq:{other.0}:agents" "OBJECT ENCODING asq:{default}:meta" \
+        "XGROUP CREATE asq:{default.0}:jobs g 0" MONITOR; do
+        # shellcheck disable=SC2086
+        (set -f && cannot "$role" $command) || exit 1
+    done
+done
+
+echo "nobody reaches another namespace"
+for role in client worker operator observer; do
+    for ns in other default2; do
+        cannot "$role" XADD "asq:{$ns.$p}:jobs" '*' call x batch x
+        cannot "$role" XRANGE "asq:{$ns.$p}:jobs" - +
+        cannot "$role" HGETALL "asq:{$ns}:meta"
+        cannot "$role" HMGET "asq:{$ns}:meta" format partitions
+        cannot "$role" GET "asq:{$ns.$p}:r:0123456789abcdef"
+        cannot "$role" UNLINK "asq:{$ns.$p}:r:0123456789abcdef"
+        cannot "$role" HGET "asq:{$ns.$p}:agents" tally
+        cannot "$role" HGETALL "asq:{$ns}:worker:two.0"
+        cannot "$role" XREVRANGE "asq:{$ns.$p}:dead" + -
+        cannot "$role" GET another-program
+        cannot "$role" SUBSCRIBE "asq:{$ns}:c:0123456789abcdef"
+        cannot "$role" PUBLISH "asq:{$ns}:c:0123456789abcdef" x
+        # Neither does a script, whether it tells its keys or not.
+        cannot "$role" EVAL "return redis.call('HGET', 'asq:{$ns.$p}:agents', 'tally')" 0
+        cannot "$role" EVAL_RO "return redis.call('HGET', KEYS[1], 'tally')" 1 "asq:{$ns.$p}:agents"
+    done
+    "$as_ctl" -u "unix:$redis_socket?user=asq-default-$role&password=$password&ns=other" call tally read -t 5s \
+        >"$out" 2>&1 && fail "the $role of default calls an agent of other" "$out"
+    expect "$out" 'NOPERM'
+done
+
+echo "a client"
+can client XADD "asq:{default.$p}:jobs" 0-0 call x batch x # an id that Redis refuses
+can client GET "asq:{default.$p}:r:0123456789abcdef"
+cannot client HSET "asq:{default.$p}:agents" tally x
+cannot client HGET "asq:{default.$p}:agents" tally
+cannot client HSET "asq:{default.$p}:lease" token x
+cannot client HGETALL "asq:{default.$p}:lease"
+cannot client HSET "asq:{default.$p}:attempts" x 9
+cannot client XADD "asq:{default.$p}:dead" '*' call x batch x
+cannot client XRANGE "asq:{default.$p}:dead" - +
+cannot client XDEL "asq:{default.$p}:jobs" 1-1
+cannot client UNLINK "asq:{default.$p}:lease"
+cannot client UNLINK "asq:{default.$p}:agents"
+cannot client UNLINK "asq:{default}:meta"
+cannot client HSET "asq:{default}:meta" partitions 1
+cannot client ZADD "asq:{default.$p}:later" 1 x
+cannot client HSET "asq:{default.$p}:later:jobs" x x
+cannot client SET "asq:{default.$p}:r:0123456789abcdef" forged
+cannot client APPEND "asq:{default.$p}:r:0123456789abcdef" forged
+cannot client PUBLISH "asq:{default}:c:0123456789abcdef" forged
+cannot client SUBSCRIBE "asq:{default}:c:workers"
+cannot client SMEMBERS "asq:{default}:workers"
+cannot client HSET "asq:{default}:worker:one.0" stopping 1
+cannot client EVAL "return redis.call('HSET', KEYS[1], 'tally', 'x')" 1 "asq:{default.$p}:agents"
+cannot client EVAL "return redis.call('XADD', KEYS[1], '*', 'batch', 'x')" 1 "asq:{default.$p}:dead"
+
+echo "an operator"
+can operator HGET "asq:{default.$p}:agents" tally
+can operator HGETALL "asq:{default.$p}:lease"
+cannot operator HSET "asq:{default.$p}:agents" tally x
+cannot operator HDEL "asq:{default.$p}:agents" tally
+cannot operator UNLINK "asq:{default.$p}:agents"
+cannot operator HSET "asq:{default.$p}:lease" token x
+cannot operator UNLINK "asq:{default.$p}:lease"
+cannot operator HSET "asq:{default}:meta" partitions 1
+cannot operator SET "asq:{default.$p}:r:0123456789abcdef" forged
+cannot operator HSET "asq:{default.$p}:later:jobs" x x
+cannot operator EVAL "return redis.call('HSET', KEYS[1], 'tally', 'x')" 1 "asq:{default.$p}:agents"
+
+echo "an observer"
+for read in "HGET asq:{default.$p}:agents tally" "XRANGE asq:{default.$p}:jobs - +" "HGETALL asq:{default.$p}:lease" \
+    "XREVRANGE asq:{default.$p}:dead + -" "SMEMBERS asq:{default}:workers"; do
+    # shellcheck disable=SC2086
+    (set -f && can observer $read) || exit 1
+done
+for write in "XADD asq:{default.$p}:jobs * call x batch x" "XADD asq:{default.$p}:dead * call x batch x" \
+    "XDEL asq:{default.$p}:jobs 1-1" "HSET asq:{default.$p}:agents tally x" "HDEL asq:{default.$p}:agents tally" \
+    "HSET asq:{default.$p}:lease token x" "HSET asq:{default}:worker:one.0 stopping 1" "SET asq:{default.$p}:r:x x" \
+    "UNLINK asq:{default.$p}:r:x" "DEL asq:{default.$p}:agents" "RENAME asq:{default.$p}:agents x" \
+    "PEXPIRE asq:{default.$p}:agents 1" "PERSIST asq:{default}:worker:one.0" "SREM asq:{default}:workers one.0" \
+    "ZADD asq:{default.$p}:later 1 x" "PUBLISH asq:{default}:c:workers x" "EVAL return 0" \
+    "SUBSCRIBE asq:{default}:c:workers"; do
+    # shellcheck disable=SC2086
+    (set -f && cannot observer $write) || exit 1
+done
+
+echo "what they get of as-ctl"
+denied() { # ROLE ARGUMENT...: status 1, and Redis's refusal on stderr
+    role=$1
+    shift
+    "$as_ctl" -u "$(url "$role")" "$@" -t 10s >"$out" 2>"$tmp/err"
+    status=$?
+    [ $status -eq 1 ] || fail "as-ctl $* as $role: status $status" "$out" "$tmp/err"
+    expect "$tmp/err" 'NOPERM|can.t run|can.t access'
+}
+denied client stop one
+denied client workers
+denied client show tally
+denied client dead list
+denied observer call tally add '[1]'
+denied observer create Counter --id x
+denied observer delete tally
+denied observer stop one
+"$as_ctl" -u "$(url operator)" show tally >"$out" 2>&1 || fail "the operator cannot show an agent" "$out"
+
+echo "nothing has changed"
+[ "$(state)" = "$before" ] || fail "the state of the agent has changed"
+[ "$(redis-cli -s "$redis_socket" HGET "asq:{default.$p}:lease" epoch)" = "$epoch" ] || fail "the lease has changed"
+[ "$("$as_ctl" -u "$(url client)" call tally add '[0]')" = 40 ] || fail "the agent does not answer"
+running "$worker" || fail "the worker has ended" "$tmp/worker.log"
+
+echo "another user of the host"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    printf '%s\n' "$password" >"$tmp/password"
+    nobody() {
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    }
+    nobody true || fail "setpriv"
+    for process in $worker $(pgrep -P "$worker"); do
+        nobody cat "/proc/$process/environ" >"$out" 2>&1 && fail "another user reads the environment" "$out"
+        nobody head -c 1 "/proc/$process/mem" >"$out" 2>&1 && fail "another user reads the memory" "$out"
+        nobody ls "/proc/$process/fd" >"$out" 2>&1 && fail "another user sees the descriptors" "$out"
+    done
+    nobody cat "$tmp/password" >"$out" 2>&1 && fail "another user reads the password file" "$out"
+    nobody redis-cli -s "$redis_socket" PING >"$out" 2>&1
+    if grep -q PONG "$out"; then
+        fail "another user reaches the Redis" "$out"
+    fi
+fi
+
+echo "what other tests show"
+shown() { # FILE NAME: the test is there
+    grep -q "$2" "$srcdir/tests/$1" || fail "SECURITY.md stands on $2 of tests/$1, which is not there"
+}
+# Plugin authors: partitions are not kept by what ends a thread or keeps the loop, nor by a call that is deadly.
+shown integration/check_deadline.c other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread
+shown integration/check_deadline.c a_worker_ends_after_its_drain_timeout_wherever_code_hangs
+shown integration/check_poison.c a_deadly_call_waits_longer_each_time_and_others_go_on
+# Programs that methods start: no descriptor, no password.
+shown integration/check_stdio.c inheritable
+shown integration/secrets.sh 'the environment of process'
+# Other users of the host: plugins, files with secrets.
+shown unit/check_plugin.c what_others_can_write_is_not_run
+shown unit/check_plugin.c folders_above_that_others_can_write_are_refused
+shown unit/check_plugin.c another_users_folder_above_is_refused
+shown integration/secrets.sh 'open to others'
+# The network: certificates, names, validity.
+shown integration/tls.sh 'expired'
+
+stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"
+stop "$other" || fail "the worker ended with status $?" "$tmp/other.log"
+stop "$redis_pid"
+echo "all as expected"
