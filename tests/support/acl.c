@@ -8,7 +8,7 @@
 
 #include "acl_gen.h"
 
-#define PASSWORD "of-a-test"
+#define PASSWORD    "of-a-test"
 #define USER_PREFIX "user=asq-default-"
 
 /* The namespaces that tests use. A user has the keys of all of them, as if its rules were there for each. */
@@ -62,7 +62,9 @@ const char *sup__acl_role(const char *program)
 {
     const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
 
-    return strcmp(name, "as-worker") == 0 ? "worker" : strcmp(name, "as-ctl") == 0 ? "operator" : NULL;
+    return strcmp(name, "as-worker") == 0 ? "worker"
+           : strcmp(name, "as-ctl") == 0  ? "operator"
+                                          : NULL;
 }
 
 const char *sup_url_as(const char *url, const char *role)
@@ -71,7 +73,7 @@ const char *sup_url_as(const char *url, const char *role)
     static struct kept {
         struct kept *next;
         char *url;
-    } *all;
+    } * all;
     const char *at = url ? strstr(url, USER_PREFIX) : NULL;
     struct kept *k;
     char *made;

@@ -18,9 +18,9 @@ bool sup_acl_on(void);
 const char *sup_url_as(const char *url, const char *role);
 
 /* What support.c and support_redis.c do with it. */
-const char *sup__acl_query(void);                   /* "?user=…", or "" */
-void sup__acl_write(FILE *conf);                    /* the users, for redis.conf */
-const char *sup__acl_role(const char *program);     /* of as-worker and as-ctl; else NULL */
-char *sup__acl_denied(redisContext *c);             /* what was denied to these users, or NULL; to be freed */
+const char *sup__acl_query(void);               /* "?user=…", or "" */
+void sup__acl_write(FILE *conf);                /* the users, for redis.conf */
+const char *sup__acl_role(const char *program); /* of as-worker and as-ctl; else NULL */
+char *sup__acl_denied(redisContext *c); /* what was denied to these users, or NULL; to be freed */
 
 #endif
