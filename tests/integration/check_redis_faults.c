@@ -93,21 +93,19 @@ END_TEST
 /* taken.lua looks for a batch's id at the beginning of its bytes: what it does not find counts as refused. */
 START_TEST(an_entry_begins_with_the_id_of_its_batch)
 {
-    asq_call_options later = ASQ_CALL_OPTIONS_INIT;
     asq_agent *a;
     int found = 0;
 
     start(NULL);
-    later.delay_ms = 3600000; /* it stays in its stream */
     ck_assert_int_eq(asq_create(h, "Counter", "tally", &a, NULL), 0);
     ck_assert_int_eq(asq_ready(a, ASQ_FOREVER), 0);
+    load_worker_stop(worker); /* what is called stays in its stream */
     for (size_t size = 1; size < 1 << 20; size *= 64) {
         struct asq__call_id id;
         asq_result *r;
         char *bytes = calloc(1, size);
-        asq_value *args = asq_pack("[y#]", bytes, size);
 
-        ck_assert_int_eq(asq_callv(a, "add", &later, args, &r), 0);
+        ck_assert_int_eq(asq_call(a, "add", &r, "[y#]", bytes, size), 0);
         ck_assert_int_eq(asq_flush(h, ASQ_FOREVER), 0);
         ck_assert_int_eq(asq__call_id_parse(asq_result_id(r), &id), 0);
         redisReply *entries =
@@ -123,7 +121,8 @@ START_TEST(an_entry_begins_with_the_id_of_its_batch)
     }
     ck_assert_int_eq(found, 4);
     asq_agent_free(a);
-    stop();
+    asq_close(h);
+    sup_redis_free(redis);
 }
 END_TEST
 
@@ -722,13 +721,15 @@ static char *everything(void)
                          "return all");
 }
 
-/* A commit of one section that would set a record, a result and a mark, and remove an entry. */
+/* A commit of one section that would set a record, a result and a mark, remove an entry, add a dead letter
+ * and put a batch aside until it is due. */
 static char *commit(const char *script, const char *token, const char *seq)
 {
     redisReply *r = sup_redis_reply(
         redis,
-        "EVAL %s 6 {p}lease {p}agents {p}jobs {p}attempts {p}dead {p}r 1 %s %s 1 id record 0 1 "
-        "1 1000 frame 0 1 1-1 1 mark 1 0 0",
+        "EVAL %s 8 {p}lease {p}agents {p}jobs {p}attempts {p}dead {p}r {p}later {p}later:jobs "
+        "1 %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
+        "1 10 call id reason 1 worker batch 1 moved 5000 kept",
         script, token, seq);
     ck_assert_int_eq(r->type, REDIS_REPLY_ARRAY);
     char *text = r->element[0]->type == REDIS_REPLY_INTEGER
@@ -745,7 +746,8 @@ START_TEST(a_commit_writes_all_or_nothing)
     } refused[] = { { "other", "8", NULL, "FENCED" },     { "", "8", NULL, "FENCED" },
                     { "mine", "7", NULL, "SEQ 7" },       { "mine", "9", NULL, "SEQ 7" },
                     { "mine", "8", "{p}agents", "ERR" },  { "mine", "8", "{p}jobs", "ERR" },
-                    { "mine", "8", "{p}attempts", "ERR" } };
+                    { "mine", "8", "{p}attempts", "ERR" }, { "mine", "8", "{p}dead", "ERR" },
+                    { "mine", "8", "{p}later", "ERR" },    { "mine", "8", "{p}later:jobs", "ERR" } };
     char *path = sup_format("%s/lib/redis/commit.lua", getenv("abs_top_srcdir"));
     char *script = sup_read_file(path);
     redis = sup_redis_start(NULL);
@@ -774,6 +776,9 @@ START_TEST(a_commit_writes_all_or_nothing)
     ck_assert_int_eq(sup_redis_int(redis, "XLEN {p}jobs"), 0);
     ck_assert_int_eq(sup_redis_int(redis, "HLEN {p}attempts"), 1);
     ck_assert_int_eq(sup_redis_int(redis, "EXISTS {p}r"), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "XLEN {p}dead"), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "ZSCORE {p}later moved"), 5000);
+    ck_assert_int_eq(sup_redis_int(redis, "HEXISTS {p}later:jobs moved"), 1);
     free(answer);
     answer = commit(script, "mine", "8"); /* the same once more */
     ck_assert_str_eq(answer, "SEQ 8");
