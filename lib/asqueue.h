@@ -556,7 +556,9 @@ ASQ_API int asq_result_unpack(asq_result *r, const char *fmt, ...);
 ASQ_API const asq_error *asq_result_error(const asq_result *r);
 
 /* Calls fn once, when the result is completed: from inside a wait, asq_poll or the attached loop, or
- * at once when it is completed already. fn may call into the library, and may free r. */
+ * at once when it is completed already. fn may call into the library, and may free r. Results of several
+ * calls are completed as they arrive, which need not be the order in which the calls ran: a large one is
+ * read from Redis in pieces. */
 typedef void (*asq_result_fn)(asq_result *r, void *user);
 ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
 
