@@ -244,8 +244,8 @@ void asq__object_revive(struct asq__object *o)
 
 /* ---- state: live → record ---- */
 
-/* Why the state cannot become a record; not when rc is 0. */
-static int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
+static __attribute__((noinline, cold)) int cannot_encode(asq_ctx *ctx, const struct asq__object *o,
+                                                         int rc)
 {
     if (rc == ASQ_ELIMIT)
         return asq_fail(ctx, rc,
@@ -253,7 +253,13 @@ static int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
                         "allowed)",
                         o->id, asq_strerror(rc),
                         within_string(ctx, ctx->env->max_message_size * 2 + 4096));
-    return rc < 0 ? asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc)) : 0;
+    return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc));
+}
+
+/* Why the state cannot become a record; not when rc is 0. */
+static inline int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
+{
+    return rc < 0 ? cannot_encode(ctx, o, rc) : 0;
 }
 
 /* Encodes the live form with the given creation arguments. */

@@ -74,8 +74,18 @@ void asq__cmd_puts(struct asq__cmd *c, const char *s)
 
 void asq__cmd_number(struct asq__cmd *c, uint64_t number)
 {
-    char digits[ASQ__DECIMAL_MAX];
-    asq__cmd_put(c, digits, asq__decimal(number, digits));
+    char *start = (char *) asq__buf_reserve(&c->bytes, COUNT_MAX + ASQ__DECIMAL_MAX + 2),
+         *p = start;
+    size_t n = asq__decimal_size(number);
+    c->argc++;
+    if (!p)
+        return;
+    p = count(p, '$', n);
+    asq__decimal_write(number, n, p);
+    p += n;
+    *p++ = '\r';
+    *p++ = '\n';
+    c->bytes.len += (size_t) (p - start);
 }
 
 void asq__cmd_append(struct asq__cmd *c, const struct asq__cmd *other)

@@ -7,10 +7,12 @@
 
 enum { BELIEVED_MS = 10 * 60 * 1000 };
 
-size_t asq__limit_bytes(const struct asq__limit *l)
+/* To be called when one of the two has changed: the outcome is looked at for each call. */
+static void combine(struct asq__limit *l)
 {
-    size_t limit = l->said ? l->said : SIZE_MAX;
-    return l->refused && l->refused - 1 < limit ? l->refused - 1 : limit;
+    l->longest_1 = l->said ? l->said + 1 : 0;
+    if (l->refused && (!l->said || l->refused <= l->said))
+        l->longest_1 = l->refused;
 }
 
 void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms)
@@ -18,21 +20,22 @@ void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms)
     if (n && (!l->refused || n < l->refused))
         l->refused = n;
     l->refused_ms = now_ms;
+    combine(l);
 }
 
 void asq__limit_forget_old(struct asq__limit *l, int64_t now_ms)
 {
     if (l->refused && now_ms - l->refused_ms >= BELIEVED_MS)
         l->refused = 0;
+    combine(l);
 }
 
 void asq__limit_take(struct asq__limit *l, const redisReply *reply)
 {
-    l->said = 0;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[1]->type != REDIS_REPLY_STRING)
-        return;
-    long long n = strtoll(reply->element[1]->str, NULL, 10);
-    if (n > 0 && (unsigned long long) n < SIZE_MAX)
-        l->said = (size_t) n;
+    long long n = 0;
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING)
+        n = strtoll(reply->element[1]->str, NULL, 10);
+    l->said = n > 0 && (unsigned long long) n < SIZE_MAX ? (size_t) n : 0;
+    combine(l);
 }

@@ -18,10 +18,14 @@ struct asq__limit {
     size_t said;    /* bytes, by Redis; 0: it does not say */
     size_t refused; /* the shortest string that was refused a while ago; 0: none was */
     int64_t refused_ms;
+    size_t longest_1; /* one more than the longest string that both allow; 0: no bound is known */
 };
 
 /* The longest string; SIZE_MAX: none is known to be too long. */
-size_t asq__limit_bytes(const struct asq__limit *l);
+static inline size_t asq__limit_bytes(const struct asq__limit *l)
+{
+    return l->longest_1 - 1;
+}
 /* A string of n bytes was refused. That is believed for some minutes: Redis may be another one then. */
 void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms);
 void asq__limit_forget_old(struct asq__limit *l, int64_t now_ms);

@@ -31,8 +31,10 @@ void asq__buf_reset(struct asq__buf *b)
     b->error = 0;
 }
 
-static uint8_t *grow(struct asq__buf *b, size_t n)
+uint8_t *asq__buf_grow(struct asq__buf *b, size_t n)
 {
+    if (b->error)
+        return NULL;
     if (n > b->max || b->len > b->max - n) {
         b->error = ASQ_ELIMIT;
         return NULL;
@@ -50,15 +52,6 @@ static uint8_t *grow(struct asq__buf *b, size_t n)
     b->data = data;
     b->cap = cap;
     return data + b->len;
-}
-
-uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n)
-{
-    if (b->error)
-        return NULL;
-    if (b->data && n <= b->cap - b->len)
-        return b->data + b->len;
-    return grow(b, n);
 }
 
 void asq__buf_put(struct asq__buf *b, const void *data, size_t n)

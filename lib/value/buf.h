@@ -18,8 +18,13 @@ void asq__buf_init(struct asq__buf *b, size_t max);
 void asq__buf_release(struct asq__buf *b);
 /* Empties it and forgets the error; keeps the memory. */
 void asq__buf_reset(struct asq__buf *b);
+/* As asq__buf_reserve, where there is no room yet. */
+uint8_t *asq__buf_grow(struct asq__buf *b, size_t n);
 /* Room for n more bytes, to be counted by len; NULL on failure. */
-uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n);
+static inline uint8_t *asq__buf_reserve(struct asq__buf *b, size_t n)
+{
+    return b->data && !b->error && n <= b->cap - b->len ? b->data + b->len : asq__buf_grow(b, n);
+}
 void asq__buf_put(struct asq__buf *b, const void *data, size_t n);
 void asq__buf_putc(struct asq__buf *b, uint8_t c);
 void asq__buf_puts(struct asq__buf *b, const char *s);

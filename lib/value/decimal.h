@@ -7,20 +7,32 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 enum { ASQ__DECIMAL_MAX = 20 };
+
+/* How many digits it has. */
+static inline size_t asq__decimal_size(uint64_t number)
+{
+    size_t n = 1;
+    for (uint64_t power = 10; n < ASQ__DECIMAL_MAX && number >= power; power *= 10)
+        n++; /* after the last of 20 digits the power would overflow, and is not looked at */
+    return n;
+}
+
+/* Writes its n digits, as asq__decimal_size says. */
+static inline void asq__decimal_write(uint64_t number, size_t n, char *out)
+{
+    for (; n > 1; number /= 10)
+        out[--n] = (char) ('0' + number % 10);
+    *out = (char) ('0' + number);
+}
 
 /* Writes up to ASQ__DECIMAL_MAX digits, without a NUL. Returns their number. */
 static inline size_t asq__decimal(uint64_t number, char *out)
 {
-    char digits[ASQ__DECIMAL_MAX];
-    size_t i = sizeof digits;
-    do
-        digits[--i] = (char) ('0' + number % 10);
-    while (number /= 10);
-    memcpy(out, digits + i, sizeof digits - i);
-    return sizeof digits - i;
+    size_t n = asq__decimal_size(number);
+    asq__decimal_write(number, n, out);
+    return n;
 }
 
 /* Reads digits from *p on, at least one, and moves *p behind them. False: none, or too large. */

@@ -49,8 +49,20 @@ static bool next(struct reader *r, struct field *f)
 {
     if (!r->p || r->p == r->end)
         return false;
-    f->tag = *r->p++;
-    const uint8_t *number = r->p;
+    const uint8_t *number = r->p + 1;
+    f->tag = *r->p;
+    if (number < r->end && *number < 0x80 && (f->tag & 7) != 2) { /* so most are */
+        f->number = *number;
+        r->p = number + 1;
+        return true;
+    }
+    if (number < r->end && *number < 0x80) {
+        f->number = f->n = *number;
+        f->data = number + 1;
+        r->p = f->n <= (size_t) (r->end - f->data) ? f->data + f->n : NULL;
+        return r->p != NULL;
+    }
+    r->p = number;
     f->number = read_varint(r);
     if (r->p && (f->tag & 7) == 2) {
         bool fits = r->p - number <= LENGTH_MAX && f->number <= (size_t) (r->end - r->p);

@@ -31,7 +31,7 @@ struct place {
 
 static char next(struct unpacker *u)
 {
-    while (*u->at && strchr(" ,:\t\n", *u->at))
+    while (*u->at == ' ' || *u->at == ',' || *u->at == ':' || *u->at == '\t' || *u->at == '\n')
         u->at++;
     return *u->at ? *u->at++ : '\0';
 }

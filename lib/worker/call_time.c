@@ -73,7 +73,7 @@ bool asq__entry_is_stale(const struct asq__entry *e)
     return age >= asq__commit_record_ms(w, chain && chain->n_links);
 }
 
-int64_t asq__wcall_deadline_ms(const struct asq__wcall *c)
+int64_t asq__wcall_limit_ms(const struct asq__wcall *c)
 {
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
     const struct asq__redis_clock *clock = asq__redis_clock(c->entry->part->w->redis);

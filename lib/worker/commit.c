@@ -236,8 +236,8 @@ static bool add_removed(struct asq__commit *c, struct asq__stream_id id)
 }
 
 /* value NULL: it is to go. */
-static bool add_mark(struct asq__commit *c, const struct asq__wcall *call,
-                     enum asq__attempt_kind kind, const char *value)
+static __attribute__((noinline)) bool add_mark(struct asq__commit *c, const struct asq__wcall *call,
+                                               enum asq__attempt_kind kind, const char *value)
 {
     char id[ASQ__CALL_ID_TEXT], sign[2] = { (char) kind, '\0' };
     if (!GROW(c, marks))
@@ -283,8 +283,9 @@ static bool fits_record(const struct asq__entry *e, size_t n)
     return e->batch->n_jobs == 1 || e->result_bytes + n <= record_limit(e->part->w);
 }
 
-static void put_large(const struct asq__entry *e, uint32_t index, const asq_error *where, size_t n,
-                      struct asq__buf *out)
+static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e, uint32_t index,
+                                                      const asq_error *where, size_t n,
+                                                      struct asq__buf *out)
 {
     struct asq__error text;
     asq__error_init(&text);
@@ -301,7 +302,8 @@ static void put_large(const struct asq__entry *e, uint32_t index, const asq_erro
 }
 
 /* Nobody else is told that it has failed. */
-static void note_failure(const struct asq__wcall *call, const asq_error *error)
+static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall *call,
+                                                         const asq_error *error)
 {
     const Asqueue__Job *job = call->entry->batch->jobs[call->index];
     const char *class_name = *error->class_name ? error->class_name : job->class_name;

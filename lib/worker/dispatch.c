@@ -21,6 +21,25 @@ bool asq__process_may_start(struct asq__process *w)
     return !w->ended && asq__members_beating(w->members) && !w->refused_until_ms;
 }
 
+/* Too many processes have died of it. */
+static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
+{
+    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
+    char label[400], reason[800];
+    snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
+    snprintf(reason, sizeof reason, "%u worker processes died while they ran %s.%s of agent %s%s%s",
+             c->attempts,
+             cls                ? cls->def.name
+             : *job->class_name ? job->class_name
+                                : "?",
+             *job->method ? job->method : "create", job->agent, c->died_how ? "; the last, " : "",
+             c->died_how ? c->died_how : "");
+    asq__commit_dead_letter(c, label, reason);
+    asq__wcall_fail(c, ASQ_EDEADLETTER,
+                    "%s; it was given up and is kept in the stream of dead letters", reason);
+}
+
 /* Settles calls that are not to run at all. True: it was ended here. */
 static bool end_unstarted(struct asq__wcall *c)
 {
@@ -33,20 +52,7 @@ static bool end_unstarted(struct asq__wcall *c)
         return true;
     }
     if (c->attempts >= w->config.max_attempts) {
-        const Asqueue__Job *job = c->entry->batch->jobs[c->index];
-        const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
-        char label[400], reason[800];
-        snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
-        snprintf(reason, sizeof reason,
-                 "%u worker processes died while they ran %s.%s of agent %s%s%s", c->attempts,
-                 cls                ? cls->def.name
-                 : *job->class_name ? job->class_name
-                                    : "?",
-                 *job->method ? job->method : "create", job->agent,
-                 c->died_how ? "; the last, " : "", c->died_how ? c->died_how : "");
-        asq__commit_dead_letter(c, label, reason);
-        asq__wcall_fail(c, ASQ_EDEADLETTER,
-                        "%s; it was given up and is kept in the stream of dead letters", reason);
+        give_up(c);
         return true;
     }
     int64_t deadline = asq__wcall_deadline_ms(c);

@@ -552,6 +552,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     p->held_bytes += e->bytes;
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
+    e->limited = batch->timeout_ms != 0;
     e->control = control;
     e->refused = refused;
     e->misplaced = !control && !is_at_home(p, batch);
@@ -559,6 +560,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;
         e->calls[i].index = (uint32_t) i;
+        e->limited |= batch->jobs[i]->timeout_ms != 0;
         asq__list_init(&e->calls[i].node);
     }
     if (later && asq__later_take(e, later->str, (size_t) later->len) < 0) {

@@ -104,8 +104,10 @@ bool asq__later_begin(struct asq__wcall *c)
             return false;
         due_ms = (int64_t) c->due_ms - w->redis_minus_mono_ms;
     }
+    if (!due_ms)
+        return false;
     int64_t left = due_ms - asq__now_ms();
-    if (!due_ms || left <= 0)
+    if (left <= 0)
         return false;
     if (is_in_vain(c)) {
         asq__wcall_fail(c, ASQ_EDEADLINE,

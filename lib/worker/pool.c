@@ -218,10 +218,11 @@ static void run(struct asq__place *p, struct asq__fiber *f)
     if (searcher)
         send(searcher, is_new);
     if (pool->config.on_switch)
-        pool->config.on_switch(pool->config.user, p->index, task);
+        pool->config.on_switch(pool->config.user, p->index, task, p->now.class_name, p->now.method);
     bool ended = asq__fiber_resume(f);
     if (pool->config.on_switch)
-        pool->config.on_switch(pool->config.user, p->index, outer);
+        pool->config.on_switch(pool->config.user, p->index, outer,
+                               outer ? outer_note.class_name : "", outer ? outer_note.method : "");
     if (ended) {
         if (when_ended)
             when_ended(task);

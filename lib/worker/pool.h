@@ -35,8 +35,9 @@ struct asq__pool_config {
      * on any thread, and again before that was done. NULL: no task of the loop's ever parks. */
     void (*inline_ready)(void *user);
     /* Thread 0 is the loop's, 1 … capacity the pool's: it runs this task from now on, or none. Called on
-     * that thread. May be NULL. */
-    void (*on_switch)(void *user, unsigned thread, struct asq__task *task);
+     * that thread, with copies of the task's names. May be NULL. */
+    void (*on_switch)(void *user, unsigned thread, struct asq__task *task,
+                      const char class_name[ASQ__POOL_NAME], const char method[ASQ__POOL_NAME]);
     /* A task has ended its thread (pthread_exit), and nothing can bring either back. Called on that thread as
      * it ends; must not return. NULL: abort. */
     void (*thread_lost)(void *user, const char *class_name, const char *method);

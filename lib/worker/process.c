@@ -444,14 +444,15 @@ static void on_inline_ready(void *user)
     ev_async_send(w->loop, &w->wake);
 }
 
-static void copy_name(char to[ASQ__SLOT_NAME], const char *name)
+/* What stands behind the name is copied with it: a size that is known takes a few instructions. */
+static void copy_name(char to[ASQ__SLOT_NAME], const char name[ASQ__POOL_NAME])
 {
-    size_t n = strnlen(name, ASQ__SLOT_NAME - 1);
-    memcpy(to, name, n);
-    to[n] = '\0';
+    memcpy(to, name, ASQ__SLOT_NAME);
+    to[ASQ__SLOT_NAME - 1] = '\0';
 }
 
-static void on_switch(void *user, unsigned thread, struct asq__task *task)
+static void on_switch(void *user, unsigned thread, struct asq__task *task,
+                      const char class_name[ASQ__POOL_NAME], const char method[ASQ__POOL_NAME])
 {
     struct asq__process *w = user;
     if (thread == 0)
@@ -467,8 +468,8 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task)
     run->ticket = ++slot->ticket;
     memcpy(slot->call, run->call_id, sizeof slot->call);
     memcpy(slot->agent, run->actor->id, run->actor->id_n + 1);
-    copy_name(slot->class_name, task->name_class);
-    copy_name(slot->method, task->name_method);
+    copy_name(slot->class_name, class_name);
+    copy_name(slot->method, method);
     slot->entry = run->call->entry->id;
     slot->epoch = run->ctx.epoch;
     slot->partition = run->actor->part->number;

@@ -120,6 +120,7 @@ struct asq__entry {
         overtaken; /* … and it never did: Redis has refused it, and run now it would be out of order */
     bool stale;   /* it is a copy, and the record of the first can have expired: nobody knows */
     bool control; /* await, cancel: handled at once */
+    bool limited; /* some of its calls have a deadline */
     bool time_doubted; /* made_ms may be wrong: the clock of Redis is to be asked first */
     struct asq__wcall calls[];
 };
@@ -483,7 +484,12 @@ void asq__entry_take_time(struct asq__entry *e); /* it has been read, and is kno
 bool asq__entry_time_is_known(struct asq__entry *e);
 /* It has no record: could that have expired, if it was run before? */
 bool asq__entry_is_stale(const struct asq__entry *e);
-int64_t asq__wcall_deadline_ms(const struct asq__wcall *c); /* INT64_MAX: it has none */
+int64_t asq__wcall_limit_ms(const struct asq__wcall *c); /* what asq__wcall_deadline_ms looks for */
+static inline int64_t
+asq__wcall_deadline_ms(const struct asq__wcall *c) /* INT64_MAX: it has none */
+{
+    return c->entry->limited ? asq__wcall_limit_ms(c) : INT64_MAX;
+}
 int64_t asq__wcall_due_ms(const struct asq__wcall *c);      /* with its delay; 0: it has none */
 void asq__process_time_told(struct asq__process *w, int64_t set_ms); /* TIME was answered */
 

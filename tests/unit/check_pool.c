@@ -270,8 +270,11 @@ static int count_switches(void)
     return n;
 }
 
-static void on_switch(void *user, unsigned thread, struct asq__task *task)
+static void on_switch(void *user, unsigned thread, struct asq__task *task, const char *class_name,
+                      const char *method)
 {
+    (void) class_name;
+    (void) method;
     ck_assert_ptr_eq(user, switches);
     pthread_mutex_lock(&switches_lock);
     ck_assert_int_lt(nswitches, MAX_SWITCHES);
