@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "redis/fork_guard.h"
 #include "value/clock.h"
 #include "value/fd.h"
 
@@ -40,8 +41,10 @@ static void close_socket(struct asq__link *l)
     asq__tls_session_free(l->tls);
     l->tls = NULL;
 #endif
-    if (l->fd >= 0)
+    if (l->fd >= 0) {
+        asq__fork_guard_remove(l->fd);
         close(l->fd);
+    }
     l->fd = -1;
     l->full = false;
     l->send_wants_read = l->recv_wants_write = false;
@@ -147,6 +150,7 @@ static int connect_to(struct asq__link *l)
     l->fd = asq__fd_keep(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (l->fd < 0)
         return -errno;
+    asq__fork_guard_add(l->fd);
     if (family != AF_UNIX)
         set_up_tcp(l->fd);
     int64_t now = asq__now_ms(), left = l->deadline_ms - now;

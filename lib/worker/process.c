@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "redis/fork_guard.h"
 #include "value/clock.h"
 
 enum {
@@ -591,6 +592,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     struct asq__process *w = calloc(1, sizeof *w);
     if (!w)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    asq__fork_guard_begin();
     w->config = *config;
     w->stop = stop;
     w->thread = pthread_self();

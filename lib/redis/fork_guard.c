@@ -1,0 +1,53 @@
+/*
+ * fork_guard.c: see fork_guard.h. The table is of the process, as descriptors and fork handlers are, and in
+ * memory that the child of a fork may read whatever the other threads were doing.
+ */
+#include "redis/fork_guard.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <unistd.h>
+
+enum { WORDS = 1024, BITS = 64 };
+
+static _Atomic uint64_t guarded[WORDS];
+static int nothing = -1; /* open as /dev/null */
+
+void asq__fork_guard_add(int fd)
+{
+    if (fd >= 0 && fd < WORDS * BITS)
+        atomic_fetch_or(&guarded[fd / BITS], UINT64_C(1) << fd % BITS);
+}
+
+void asq__fork_guard_remove(int fd)
+{
+    if (fd >= 0 && fd < WORDS * BITS)
+        atomic_fetch_and(&guarded[fd / BITS], ~(UINT64_C(1) << fd % BITS));
+}
+
+/* In the child of a fork, before it goes on: calls nothing but what a signal handler may. */
+static void replace_all(void)
+{
+    for (int w = 0; w < WORDS; w++) {
+        uint64_t bits = atomic_exchange(&guarded[w], 0);
+        for (; bits; bits &= bits - 1)
+            dup3(nothing, w * BITS + __builtin_ctzll(bits), O_CLOEXEC);
+    }
+}
+
+static void begin(void)
+{
+    nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0) /* a chroot without it: reads and writes fail there, which does as well */
+        nothing = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (nothing >= 0)
+        pthread_atfork(NULL, NULL, replace_all);
+}
+
+void asq__fork_guard_begin(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin);
+}
