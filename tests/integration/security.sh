@@ -117,6 +117,8 @@ cannot client UNLINK "asq:{default}:meta"
 cannot client HSET "asq:{default}:meta" partitions 1
 cannot client ZADD "asq:{default.$p}:later" 1 x
 cannot client HSET "asq:{default.$p}:later:jobs" x x
+cannot client UNLINK "asq:{default.$p}:later:jobs"
+cannot client EVAL "return redis.call('UNLINK', KEYS[1])" 1 "asq:{default.$p}:later:jobs"
 cannot client SET "asq:{default.$p}:r:0123456789abcdef" forged
 cannot client APPEND "asq:{default.$p}:r:0123456789abcdef" forged
 cannot client PUBLISH "asq:{default}:c:0123456789abcdef" forged
