@@ -92,20 +92,23 @@ void load_worker_kill(pid_t worker)
     load_worker_status(worker);
 }
 
-void load_make_namespace(const char *url)
+void load_make_namespace(const char *url, uint32_t partitions)
 {
+    asq_options options = ASQ_OPTIONS_INIT;
     char err[512] = "";
     asq *h;
 
     if (!strstr(url, "user=asq-default-")) /* of the rules */
         return;
-    ck_assert_msg(asq_open(sup_url_as(url, "worker"), NULL, &h, err, sizeof err) == 0, "asq_open: %s", err);
+    options.partitions = partitions;
+    ck_assert_msg(asq_open(sup_url_as(url, "worker"), &options, &h, err, sizeof err) == 0,
+                  "asq_open: %s", err);
     asq_close(h);
 }
 
 int load_asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen)
 {
-    load_make_namespace(url);
+    load_make_namespace(url, options ? options->partitions : 0);
     return asq_open(url, options, ret, err, errlen);
 }
 

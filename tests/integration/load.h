@@ -20,7 +20,7 @@ void load_worker_stop(pid_t worker);     /* SIGTERM; it has to end in order */
 void load_worker_kill(pid_t worker);     /* all of it, and waits */
 
 /* Makes the namespace as a worker does: the client of ASQ_TEST_ACL may not, and a test may start it first. */
-void load_make_namespace(const char *url);
+void load_make_namespace(const char *url, uint32_t partitions); /* 0: as many as usual */
 /* asq_open, of which the same is true. */
 int load_asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);
 asq *load_open(const char *url);

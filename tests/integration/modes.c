@@ -104,7 +104,7 @@ asq *modes_open_url(const char *url)
     /* Nothing here lasts as long: a call that hangs fails its test by itself. */
     options.timeout_ms = 2 * sup_limit_ms();
     if (strncmp(url, "unix:", 5) == 0)
-        load_make_namespace(url);
+        load_make_namespace(url, 0);
     rc = asq_open(url, &options, &h, err, sizeof err);
     ck_assert_msg(rc == 0, "asq_open: %s: %s", asq_error_name(rc), err);
     for (const asq_class *const *c = classes; *c; c++) {
