@@ -211,6 +211,11 @@ int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout
     return rc;
 }
 
+void asq__sync_keep(struct asq__sync *s)
+{
+    s->cancel_fd = -1;
+}
+
 void asq__sync_free(struct asq__sync *s)
 {
     if (!s)

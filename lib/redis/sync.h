@@ -19,6 +19,8 @@ struct asq__sync;
  * none. The URL outlives it. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS, ASQ_ENOMEM, as conn.h has them. */
 int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
                    struct asq__sync **ret, char *err, size_t errlen);
+/* From now on nothing cancels it. */
+void asq__sync_keep(struct asq__sync *s);
 void asq__sync_free(struct asq__sync *s);
 
 /* A command, formatted as redisCommand does it. The reply is to be freed (freeReplyObject); NULL: the

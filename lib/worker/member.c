@@ -318,6 +318,25 @@ static bool beat_sleep(struct asq__members *m, int64_t ms)
     return quit;
 }
 
+/* An orderly end: nobody has to wait for the beat to stop. What ended the thread's waiting, or the beat that was
+ * under way, does not end this. */
+static void say_good_bye(struct asq__members *m, struct asq__sync *ctx, int64_t timeout_ms)
+{
+    struct asq__process *w = m->w;
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], err[400];
+    if (!ctx && !m->unreachable.since_ms && /* else Redis was away before, and would be waited for */
+        asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, -1, &ctx, err, sizeof err) < 0)
+        ctx = NULL;
+    if (!ctx)
+        return;
+    asq__sync_keep(ctx);
+    hash_key(m, key);
+    asq__keys_workers(asq__redis_keys(w->redis), workers);
+    freeReplyObject(asq__sync_cmd(ctx, "DEL %s", key));
+    freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", workers, w->config.id));
+    asq__sync_free(ctx);
+}
+
 static void *beat_thread(void *arg)
 {
     struct asq__members *m = arg;
@@ -364,15 +383,9 @@ static void *beat_thread(void *arg)
                              : first && third_ms > PROVE_MS ? PROVE_MS
                                                             : third_ms);
     }
-    /* An orderly end: nobody has to wait for the beat to stop. */
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
-    if (ctx && m->joined) {
-        hash_key(m, key);
-        asq__keys_workers(asq__redis_keys(w->redis), workers);
-        freeReplyObject(asq__sync_cmd(ctx, "DEL %s", key));
-        freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", workers, w->config.id));
-    }
-    if (ctx)
+    if (m->joined)
+        say_good_bye(m, ctx, timeout_ms);
+    else
         asq__sync_free(ctx);
     return NULL;
 }

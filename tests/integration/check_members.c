@@ -77,6 +77,23 @@ START_TEST(a_worker_that_comes_back_is_listed_again)
 }
 END_TEST
 
+/* In order, or at once when asked twice: nobody waits for its beat to stop. */
+START_TEST(who_ends_leaves_the_set)
+{
+    for (int i = 0; i < 10; i++) {
+        pid_t w = worker("w");
+
+        sup_wait_until(is_listed("w.0"));
+        load_signal(w, SIGTERM);
+        if (i % 2)
+            load_signal(w, SIGTERM);
+        ck_assert_int_eq(load_worker_status(w), 0);
+        ck_assert(!is_listed("w.0"));
+        ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default}:worker:w.0"), 0);
+    }
+}
+END_TEST
+
 START_TEST(who_never_was_there_is_not_stopped)
 {
     pid_t w = worker("w");
@@ -270,6 +287,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_dead_worker_leaves_the_set);
     tcase_add_test(t, a_worker_that_comes_back_is_listed_again);
+    tcase_add_test(t, who_ends_leaves_the_set);
     tcase_add_test(t, who_never_was_there_is_not_stopped);
     tcase_add_test(t, a_strange_member_does_not_hide_the_others);
     tcase_add_test(t, a_member_that_does_not_beat_gets_no_partitions);
