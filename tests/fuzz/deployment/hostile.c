@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_OF_COMMANDS = 200, LOOK_EVERY = 20, TEXT = 300 };
+enum { BATCH_OF_COMMANDS = 400, LOOK_EVERY = 20, TEXT = 300 };
 
 #define HOSTILE_NAME(name, text) text,
 const char *const hostile_names[HOSTILE_KINDS_N] = { HOSTILE_KINDS(HOSTILE_NAME) };
@@ -435,7 +435,9 @@ static void hostile_lease(struct hostile *h)
     static const char *const fields[] = { "owner", "token", "epoch", "seq", "other" };
     char k[TEXT], text[TEXT];
 
-    if (one_in(h, 6))
+    if (one_in(h, 5))
+        append(h, "SET %s %s", key(h, "epoch", k), number_text(h, text));
+    else if (one_in(h, 6))
         append(h, "DEL %s", key(h, "lease", k));
     else if (one_in(h, 8))
         append(h, "SET %s lies", key(h, "lease", k));
@@ -446,12 +448,12 @@ static void hostile_lease(struct hostile *h)
 
 static void hostile_attempts(struct hostile *h, struct asq__buf *b)
 {
-    static const char *const signs[] = { "", "!", "~", "\xff" };
+    static const char *const signs[] = { "", "!", "~", "+", "\xff" };
     char k[TEXT], id[TEXT], text[TEXT];
 
-    switch (below(h, 4)) {
+    switch (below(h, 3)) {
     case 0:
-        append(h, "HSET %s %s%s %s", key(h, "attempts", k), signs[below(h, 4)], call_id(h, id),
+        append(h, "HSET %s %s%s %s", key(h, "attempts", k), signs[below(h, 5)], call_id(h, id),
                number_text(h, text));
         break;
     case 1:
@@ -459,19 +461,69 @@ static void hostile_attempts(struct hostile *h, struct asq__buf *b)
         append(h, "XADD %s * call x id %s reason %b batch %b", key(h, "dead", k), call_id(h, id),
                b->data, b->len, b->data, b->len);
         break;
-    case 2:
-        message(h, b, batch);
-        append(h, "ZADD %s %s %b", key(h, "later", k), "5", b->data, b->len);
-        break;
     default: append(h, "HDEL %s %s", key(h, "attempts", k), call_id(h, id)); break;
     }
+}
+
+static void later_call(struct hostile *h, struct asq__buf *b, int depth)
+{
+    (void) depth;
+    put_number(b, 1, one_in(h, 3) ? number(h) : below(h, 3));
+    for (uint32_t field = 2; field <= 5; field++)
+        if (one_in(h, 2))
+            put_number(b, field, number(h));
+}
+
+static void later(struct hostile *h, struct asq__buf *b, int depth)
+{
+    char text[TEXT];
+
+    put_text(b, 1, agent_id(h, text));
+    put_message(h, b, 2, batch, depth);
+    put_number(b, 3, number(h));
+    for (uint32_t n = below(h, 3); n > 0; n--)
+        put_text(b, 4, agent_id(h, text));
+    for (uint32_t n = below(h, 4); n > 0; n--)
+        put_message(h, b, 5, later_call, depth);
+}
+
+/* A batch that waits under an id that is nobody's: at once, soon, for ever, or without a time. */
+static void hostile_delay(struct hostile *h, struct asq__buf *b)
+{
+    char k[TEXT], id[TEXT], text[TEXT];
+
+    snprintf(id, sizeof id, one_in(h, 8) ? "%llu" : "%032llx", (unsigned long long) below(h, 500));
+    switch (below(h, 6)) {
+    case 0: append(h, "ZADD %s %s %s", key(h, "later", k), number_text(h, text), id); break;
+    case 1: append(h, "ZADD %s %d %s", key(h, "later", k), (int) below(h, 100), id); break;
+    case 2:
+        message(h, b, later);
+        append(h, "HSET %s %s+ %b", key(h, "later:jobs", k), id, b->data, b->len);
+        break;
+    case 3:
+        random_bytes(h, b, below(h, 60));
+        append(h, "ZADD %s 5 %b", key(h, "later", k), b->data, b->len);
+        break;
+    default:
+        message(h, b, later);
+        append(h, "HSET %s %s %b", key(h, "later:jobs", k), id, b->data, b->len);
+        break;
+    }
+}
+
+static void hostile_meta(struct hostile *h)
+{
+    static const char *const fields[] = { "created", "other", "" };
+    char text[TEXT];
+
+    append(h, "HSET asq:{default}:meta %s %s", fields[below(h, 3)], number_text(h, text));
 }
 
 static void hostile_heartbeat(struct hostile *h, struct asq__buf *b)
 {
     static const char *const fields[] = { "beat", "capacity", "partitions",    "classes",
                                           "pid",  "stopping", "lease_time_ms", "calls",
-                                          "id",   "stuck" };
+                                          "id",   "stuck",    "client",        "host" };
     const char *field = fields[below(h, sizeof fields / sizeof fields[0])];
     char text[TEXT], id[TEXT];
 
@@ -512,7 +564,7 @@ static void hostile_push(struct hostile *h, struct asq__buf *b)
 
 static void hostile_type(struct hostile *h)
 {
-    static const char *const keys[] = { "attempts", "dead", "later" };
+    static const char *const keys[] = { "attempts", "dead", "later", "later:jobs", "epoch" };
     char k[TEXT];
 
     key(h, keys[below(h, sizeof keys / sizeof keys[0])], k);
@@ -527,6 +579,8 @@ static void command(struct hostile *h, enum hostile_kind kind)
 {
     struct asq__buf b;
     char k[TEXT], id[TEXT];
+
+    uint64_t before = h->sent;
 
     asq__buf_init(&b, 4 << 20);
     asq__buf_reserve(&b, 1);
@@ -560,8 +614,14 @@ static void command(struct hostile *h, enum hostile_kind kind)
         if (one_in(h, 50))
             hostile_type(h);
         break;
+    case HOSTILE_DELAYS: hostile_delay(h, &b); break;
+    case HOSTILE_META:
+        if (one_in(h, 20))
+            hostile_meta(h);
+        break;
     case HOSTILE_KINDS_N: break;
     }
+    h->of_kind[kind] += h->sent - before;
     asq__buf_release(&b);
 }
 

@@ -20,7 +20,9 @@
     X(ATTEMPTS, "attempts")     /* attempts, delays, dead letters */                               \
     X(HEARTBEATS, "heartbeats") /* hashes of workers, their set */                                 \
     X(PUSHES, "pushes")         /* channels of clients and workers */                              \
-    X(TYPES, "types")           /* keys of another type */
+    X(TYPES, "types")           /* keys of another type */                                         \
+    X(DELAYS, "delays")         /* what is due later */                                            \
+    X(META, "meta")             /* the hash of the namespace, but its format and partitions */
 
 #define HOSTILE_ENUM(name, text) HOSTILE_##name,
 enum hostile_kind { HOSTILE_KINDS(HOSTILE_ENUM) HOSTILE_KINDS_N };
@@ -34,6 +36,7 @@ struct hostile {
     int partitions;
     size_t pending;       /* commands without a reply */
     uint64_t sent;        /* commands, ever */
+    uint64_t of_kind[HOSTILE_KINDS_N];
     char clients[16][17]; /* ids of clients that are there, as channels tell */
     int nclients;
     char workers[8][64]; /* ids of worker processes */

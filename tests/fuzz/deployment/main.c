@@ -17,7 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CALLERS = 3, WORKERS = 2, PARTITIONS = 16, PAUSE_MS = 5, MAX_WAITING = 3000 };
+enum {
+    CALLERS = 3,
+    WORKERS = 2,
+    PARTITIONS = 16,
+    PAUSE_MS = 2,
+    MAX_WAITING = 2500,
+    LOOK_EVERY = 4
+};
 
 struct plan {
     int64_t seconds, max_ms;
@@ -146,9 +153,12 @@ int main(int argc, char **argv)
     if (!hostile_open(&attacker, sup_redis_socket(redis), plan.seed, plan.kinds, PARTITIONS))
         return 1;
 
-    int64_t end_ms = sup_now_ms() + plan.seconds * 1000;
+    int64_t end_ms = sup_now_ms() + plan.seconds * 1000, waiting = 0;
+    unsigned steps = 0;
     while (sup_now_ms() < end_ms && failures == 0) {
-        if (most_waiting(redis) < MAX_WAITING && !hostile_step(&attacker))
+        if (steps++ % LOOK_EVERY == 0 || waiting >= MAX_WAITING)
+            waiting = most_waiting(redis);
+        if (waiting < MAX_WAITING && !hostile_step(&attacker))
             failures++;
         for (int i = 0; i < WORKERS; i++)
             failures += !sup_proc_alive(workers[i]);
@@ -192,6 +202,10 @@ int main(int argc, char **argv)
     }
     printf("%llu hostile commands, %llu honest calls, the slowest %llu ms, %u failures\n",
            (unsigned long long) attacker.sent, calls, worst, failures);
+    for (int i = 0; i < HOSTILE_KINDS_N; i++)
+        printf("%s%s %llu", i ? ", " : "  of them ", hostile_names[i],
+               (unsigned long long) attacker.of_kind[i]);
+    printf("\n");
     hostile_close(&attacker);
     for (int i = 0; i < WORKERS; i++)
         sup_proc_free(workers[i]);
