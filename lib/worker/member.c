@@ -82,6 +82,7 @@ struct asq__members {
     bool joined;           /* it has beaten */
     char others_beat[24];  /* of another process with this id, and where that is */
     unsigned others_moves; /* … how often it has moved */
+    char others_client[17]; /* that stood in the hash at the last look */
     char others_place[320];
     atomic_bool ousted;    /* … and that is alive */
     char *classes;         /* JSON */
@@ -130,6 +131,15 @@ static bool has_died(const redisReply *host, const redisReply *pid)
 
 enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
 
+/* Has another client come into the hash since the last beat? Only a process writes its own again after the next. */
+static bool is_only_scribbled(struct asq__members *m, const redisReply *client)
+{
+    if (!m->joined || strcmp(client->str, m->others_client) == 0)
+        return false;
+    snprintf(m->others_client, sizeof m->others_client, "%s", client->str);
+    return true;
+}
+
 /* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
  * finds the hash of somebody waits whether his beat moves. It waits as well for one that is about to end:
  * processes whose supervisor was killed drain, and it may have been started again meanwhile. Who has beaten
@@ -145,6 +155,10 @@ static enum others look_for_others(struct asq__members *m, struct asq__sync *ctx
         return NOT_TOLD;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 && is_client(r->element[0]) &&
         !is_text(r->element[0], m->w->client)) {
+        if (is_only_scribbled(m, r->element[0])) {
+            freeReplyObject(r);
+            return NOBODY;
+        }
         const redisReply *beat = r->element[3];
         bool first = !m->others_beat[0];
         bool moved = !first && !is_text(beat, m->others_beat);
@@ -161,7 +175,7 @@ static enum others look_for_others(struct asq__members *m, struct asq__sync *ctx
                  r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
                  r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
     } else {
-        m->others_beat[0] = '\0';
+        m->others_beat[0] = m->others_client[0] = '\0';
         m->others_moves = 0;
     }
     freeReplyObject(r);

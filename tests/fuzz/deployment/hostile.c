@@ -587,7 +587,7 @@ static void command(struct hostile *h, enum hostile_kind kind)
     switch (kind) {
     case HOSTILE_ENTRIES: hostile_entry(h, &b, false); break;
     case HOSTILE_STREAM_IDS:
-        if (one_in(h, 200))
+        if (one_in(h, 4000))
             hostile_entry(h, &b, true);
         break;
     case HOSTILE_STATES:
