@@ -456,6 +456,12 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
                       const char class_name[ASQ__POOL_NAME], const char method[ASQ__POOL_NAME])
 {
     struct asq__process *w = user;
+    if (w->forked) {
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "a process that a method has forked has come back from it, or waits by the "
+                         "library: it ends");
+        _exit(0);
+    }
     if (thread == 0)
         count_turn(w);
     if (!w->config.slots || thread > w->config.capacity)

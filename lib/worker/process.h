@@ -359,6 +359,7 @@ struct asq__process {
     pthread_t thread; /* the loop's */
     struct asq__tally unheard; /* failures of calls whose callers do not take the result */
     atomic_uint turns; /* of the loop, for watch.c */
+    bool forked;         /* this is a copy, in a process that a method has forked */
     unsigned state_told; /* link->state_asked, when it was last answered */
     atomic_int *stop; /* 1: drain and end; 2: end now. Set from signal handlers and threads */
     struct asq__lines lines;     /* those that may be many */

@@ -162,6 +162,13 @@ static void set_signals(const struct supervisor *s)
     sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* In a process that a method has forked. */
+static void in_forked(void)
+{
+    if (child_process)
+        child_process->forked = true;
+}
+
 struct ready_hook {
     struct shared *shared;
     int fd;
@@ -193,6 +200,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     close(s->ready[0]);
     asq__fd_fill_standard();
     asq__fiber_install_overflow_handler();
+    pthread_atfork(NULL, NULL, in_forked);
     config.id = c->id;
     config.was_up = s->was_up;
     config.slots = c->shared->slots;

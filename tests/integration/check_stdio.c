@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,28 @@ static int fds(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
     return (*ret = asq_value_string(text)) ? 0 : ASQ_ENOMEM;
 }
 
-static const asq_method methods[] = { { "fds", fds, "", 0, "" }, { NULL, NULL, NULL, 0, NULL } };
+/* Forks a process that stays for a while, or comes back from the method; its id. */
+static int fork_one(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    bool comes_back = false;
+    int rc = asq_args(ctx, args, "[b]", &comes_back);
+    pid_t pid;
+
+    (void) self;
+    if (rc < 0)
+        return rc;
+    if ((pid = fork()) == 0) {
+        if (comes_back)
+            return 0;
+        sleep(1000);
+        _exit(0);
+    }
+    return (*ret = asq_value_int(pid)) ? 0 : ASQ_ENOMEM;
+}
+
+static const asq_method methods[] = { { "fork_one", fork_one, "stays", 0, "" },
+                                      { "fds", fds, "", 0, "" },
+                                      { NULL, NULL, NULL, 0, NULL } };
 static const asq_class looker = { ASQ_CLASS_INIT, .name = "Looker", .methods = methods };
 
 /* ---- programs in child mode ---- */
@@ -170,6 +192,55 @@ START_TEST(child_mode_starts_in_a_directory_of_any_name)
 }
 END_TEST
 
+/* ---- forked by a method ---- */
+
+static int sockets_of(pid_t pid)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 256; fd++) {
+        char path[64], to[64];
+        ssize_t len;
+        snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long) pid, fd);
+        len = readlink(path, to, sizeof to - 1);
+        to[len < 0 ? 0 : len] = '\0';
+        n += strncmp(to, "socket:", 7) == 0;
+    }
+    return n;
+}
+
+START_TEST(a_process_that_a_method_forks_has_no_connections)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    asq *h;
+    asq_agent *a = NULL;
+    asq_value *v = NULL;
+    char err[500];
+    int64_t pid = 0;
+
+    options.child_processes = 1;
+    ck_assert_int_eq(asq_open("child:", &options, &h, err, sizeof err), 0);
+    asq_set_timeout(h, sup_limit_ms());
+    ck_assert_int_eq(asq_register(h, &looker), 0);
+    ck_assert_int_eq(asq_create(h, "Looker", NULL, &a, NULL), 0);
+    ck_assert_msg(asq_call_wait(a, "fork_one", &v, "[b]", _i) == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(asq_value_get_int(v, &pid), 0);
+    asq_value_free(v);
+    if (_i) {
+        sup_wait_until(!sup_pid_running((pid_t) pid));
+    } else { /* what is left are the channel and the connections of the program, which the worker was forked from */
+        bool none = sockets_of((pid_t) pid) <= 3;
+        kill((pid_t) pid, SIGKILL);
+        ck_assert(none);
+    }
+    v = NULL;
+    ck_assert_int_eq(asq_call_wait(a, "fds", &v, NULL), 0); /* the worker goes on */
+    asq_value_free(v);
+    asq_agent_free(a);
+    asq_close(h);
+}
+END_TEST
+
 /* ---- the two programs ---- */
 
 static void check_streams(pid_t pid)
@@ -221,6 +292,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, child_mode_works_whatever_streams_are_closed, 0, 5);
     tcase_add_loop_test(c, child_mode_starts_in_a_directory_of_any_name, 0, 5);
+    tcase_add_loop_test(c, a_process_that_a_method_forks_has_no_connections, 0, 2);
     tcase_add_test(c, programs_without_streams_print_into_no_connection);
     suite_add_tcase(s, c);
     return sup_suite_run(s);

@@ -615,6 +615,7 @@ START_TEST(code_that_blocks_is_named)
     log_path = sup_path("log");
     options.log = note_in_log;
     options.log_level = ASQ_LOG_WARNING;
+    options.lease_time_ms = 10 * LEASE_MS; /* the process is given up after three */
     options.capacity = 2;
     options.lease_time_ms = 10 * LEASE_MS; /* a loop that stands still for three ends its process */
     w = worker("w");
