@@ -1,6 +1,7 @@
 /*
  * trouble.h: a state in which something is tried again and again: when is that to be told? Each cause
- * at once, then once a minute with the number of tries, and at last that it is over. Knows no log.
+ * at once, then once a minute with the number of tries, and at last that it is over. What comes back within
+ * the minute is told once it has lasted two seconds. Knows no log.
  */
 #ifndef ASQ_REDIS_TROUBLE_H
 #define ASQ_REDIS_TROUBLE_H

@@ -45,6 +45,24 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
 }
 END_TEST
 
+/* The same cause again within the minute, but for long this time: nobody is left to guess why nothing goes on. */
+START_TEST(one_that_comes_back_and_stays_is_told)
+{
+    struct asq__trouble t = { 0 };
+    int told = 0;
+    ck_assert(asq__trouble_note(&t, "lost", 1000, text));
+    ck_assert(asq__trouble_over(&t, 1500, text));
+    for (int64_t now = 10000; now < 20000; now += 100)
+        if (asq__trouble_note(&t, "lost", now, text)) {
+            told++;
+            ck_assert_str_eq(text, "lost (since 2 s; 21 tries)");
+        }
+    ck_assert_int_eq(told, 1);
+    ck_assert(asq__trouble_over(&t, 20000, text));
+    ck_assert_str_eq(text, " after 10000 ms and 100 failed tries");
+}
+END_TEST
+
 START_TEST(many_causes_have_room)
 {
     struct asq__trouble t = { 0 };
@@ -102,6 +120,7 @@ int main(void)
 
     tcase_add_test(t, each_cause_is_told_at_once_and_then_once_a_minute);
     tcase_add_test(t, that_it_is_over_is_told_once_and_only_if_it_was_told_before);
+    tcase_add_test(t, one_that_comes_back_and_stays_is_told);
     tcase_add_test(t, many_causes_have_room);
     tcase_add_loop_test(t, an_error_reply_is_of_one_kind, 0, sizeof answers / sizeof *answers);
     suite_add_tcase(s, t);
