@@ -53,6 +53,7 @@ struct peer {
     bool seen, listed, present, stopping;
     bool whole;  /* its hash once had all that a worker writes: before that it counts for nothing */
     bool proven; /* its beat has moved since: partitions are handed over to it */
+    bool told_dead; /* the log has it, and not yet that it is back */
 };
 
 struct asq__members {
@@ -514,6 +515,26 @@ static void bury(struct asq__node *node, void *user)
     p->moved_ms = now; /* should it still be listed: not at once again */
 }
 
+/* Tells the operator of a host or process that is gone, because its partitions move and nothing else says why.
+ * A worker that stops in order, or whose supervisor has announced its end, leaves no hash behind. */
+static void tell_change(struct asq__node *node, void *user)
+{
+    struct live *live = user;
+    struct peer *p = ASQ__CONTAINER(node, struct peer, node);
+    struct asq__process *w = live->m->w;
+    bool alive = is_alive(live->m, p, live->now);
+    if (!p->listed || !p->present || !p->proven || is_self(live->m, p) || p->told_dead == !alive)
+        return;
+    p->told_dead = !alive;
+    if (alive)
+        asq__process_log_some(w, ASQ_LOG_INFO, "worker %s is heard of again", p->id);
+    else
+        asq__process_log_some(
+            w, ASQ_LOG_WARNING,
+            "worker %s has not been heard of for %lld ms and is taken for dead: the others take over",
+            p->id, (long long) (live->now - p->moved_ms));
+}
+
 static void forget_unlisted(struct asq__node *node, void *user)
 {
     struct asq__members *m = user;
@@ -603,6 +624,7 @@ static void evaluate(struct asq__members *m)
                          .now = now };
     uint32_t *owners = calloc(w->nparts, sizeof *owners);
     if (live.workers && owners) {
+        asq__table_each(&m->peers, tell_change, &live);
         asq__table_each(&m->peers, add_live, &live);
         /* Whatever its hash says: it is alive, and knows its own capacity. */
         live.workers[live.n].id = w->config.id;

@@ -6,8 +6,10 @@
 #include "support/suite.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static sup_redis *redis;
 static asq *h;
@@ -91,6 +93,62 @@ START_TEST(who_ends_leaves_the_set)
         ck_assert(!is_listed("w.0"));
         ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default}:worker:w.0"), 0);
     }
+}
+END_TEST
+
+static void to_file(void *path, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(path, "a");
+
+    (void) level;
+    if (!f)
+        return;
+    fprintf(f, "%s\n", message);
+    fclose(f);
+}
+
+static bool says(const char *path, const char *text)
+{
+    char *log = access(path, R_OK) == 0 ? sup_read_file(path) : NULL;
+    bool found = log && strstr(log, text);
+
+    free(log);
+    return found;
+}
+
+static void await_beats(const char *id, int n)
+{
+    for (int i = 0; i < n; i++) {
+        long long beat = sup_redis_int(redis, "HGET asq:{default}:worker:%s beat", id);
+
+        sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:%s beat", id) != beat);
+    }
+}
+
+/* The others tell the operator of a host that is gone. */
+START_TEST(the_log_of_the_others_has_that_a_worker_is_gone)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char *log = sup_path("keeps.log");
+    pid_t keeps, stands;
+
+    options.id = "keeps";
+    options.lease_time_ms = 300;
+    options.log = to_file;
+    options.log_user = log;
+    options.log_level = ASQ_LOG_INFO;
+    keeps = load_worker(sup_redis_url(redis), &options);
+    stands = worker("stands");
+    sup_wait_until(is_listed("stands.0"));
+    await_beats("stands.0", 10); /* the other one knows it by now */
+    load_signal(stands, SIGSTOP);
+    sup_wait_until(says(log, "worker stands.0 has not been heard of for "));
+    load_signal(stands, SIGCONT);
+    sup_wait_until(is_listed("stands.0"));
+    load_worker_stop(stands);
+    check_serves();
+    load_worker_stop(keeps);
+    free(log);
 }
 END_TEST
 
@@ -288,6 +346,7 @@ int main(void)
     tcase_add_test(t, a_dead_worker_leaves_the_set);
     tcase_add_test(t, a_worker_that_comes_back_is_listed_again);
     tcase_add_test(t, who_ends_leaves_the_set);
+    tcase_add_test(t, the_log_of_the_others_has_that_a_worker_is_gone);
     tcase_add_test(t, who_never_was_there_is_not_stopped);
     tcase_add_test(t, a_strange_member_does_not_hide_the_others);
     tcase_add_test(t, a_member_that_does_not_beat_gets_no_partitions);
