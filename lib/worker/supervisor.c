@@ -690,6 +690,8 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
         }
     }
     supervise(&s);
+    if (s.stopping && !s.code)
+        say(&s, ASQ_LOG_INFO, "%s has stopped", config->process.id);
     if (s.code)
         rc = asq__err(err, errlen, s.code, "%s", s.why);
 out:

@@ -90,6 +90,7 @@ START_TEST(hangup_opens_the_log_again_in_every_process)
     ck_assert(!says(old, "state: "));
     stop(pid, SIGTERM);
     ck_assert(says(log, "stopping"));
+    ck_assert(says(log, "info    w has stopped\n"));
     free(log);
     free(old);
 }
