@@ -61,7 +61,7 @@ static int check_id(asq *h, const char *text, struct letter_id *ret, char stream
 {
     if (!text || !parse_id(text, ret) || ret->partition >= h->partitions)
         return asq__fail(h, ASQ_EINVAL,
-                         "'%s' is no id of a dead letter of this namespace; asq_dead_list has them",
+                         "'%s' is no id of a dead letter of this namespace; as-ctl dead list (asq_dead_list) shows them",
                          text ? text : "");
     snprintf(stream_id, 48, "%llu-%llu", ret->ms, ret->n);
     return 0;
