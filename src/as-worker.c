@@ -217,7 +217,8 @@ static int start(void *program, int argc, char **argv)
     if (!as_log_open(&log))
         return as_report_code(&p->base.who, ASQ_ESYS, NULL, "the log %s cannot be opened: %s",
                               log.path ? log.path : "on stderr", strerror(errno));
-    s->worker.log_reopen = as_log_reopen;
+    if (log.path)
+        s->worker.log_reopen = as_log_reopen;
     s->worker.reap_orphans = true;
     url = s->url ? s->url : as_secret_url() ? as_secret_url() : AS_DEFAULT_URL;
     if ((rc = as_secret_add(url, s->password_file, &s->worker.url, why, sizeof why)) < 0) {

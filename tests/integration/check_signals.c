@@ -84,7 +84,7 @@ START_TEST(hangup_opens_the_log_again_in_every_process)
 
     ck_assert_int_eq(rename(log, old), 0);
     kill(pid, SIGHUP);
-    sup_wait_until(says(log, "SIGHUP"));
+    sup_wait_until(says(log, "SIGHUP: the log is opened again"));
     kill(pid, SIGUSR1);
     sup_wait_until(says(log, "state: w,") && says(log, "state: w.0: "));
     ck_assert(!says(old, "state: "));
@@ -102,7 +102,7 @@ START_TEST(every_signal_has_a_line)
         int sig;
         const char *text;
         bool ends;
-    } all[] = { { SIGHUP, "SIGHUP", false },
+    } all[] = { { SIGHUP, "SIGHUP: there is no log to open again", false },
                 { SIGUSR1, "partitions", false },
                 { SIGQUIT, "SIGQUIT", true },
                 { SIGTERM, "SIGTERM", true },
