@@ -57,7 +57,11 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     rc = asq_open(whole, &options, ret, why, sizeof why);
     if (rc == 0)
         return AS_EXIT_OK;
-    if (url == env)
+    if (rc == ASQ_EAUTH && whole != url)
+        snprintf(message, sizeof message, "%s (the URL is from %s, the password from %s)", why,
+                 url == env ? "ASQUEUE_URL" : option,
+                 password_file ? password_file : "the systemd credential");
+    else if (url == env)
         snprintf(message, sizeof message, "%s (the URL is from ASQUEUE_URL)", why);
     else if (strcmp(url, AS_DEFAULT_URL) == 0)
         snprintf(message, sizeof message,

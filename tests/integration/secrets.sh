@@ -46,6 +46,10 @@ for command in "$as_ctl ping" "$as_worker start --agent-dir $agent_dir"; do
     expect "$tmp/err" 'open to others'
 done
 chmod 600 "$tmp/password"
+printf 'wrong\n' >"$tmp/wrong"
+chmod 600 "$tmp/wrong"
+"$as_ctl" -u "$url" --password-file "$tmp/wrong" ping 2>"$tmp/err" && fail "a wrong password is taken"
+grep -qF "the password from $tmp/wrong)" "$tmp/err" || fail "where a wrong password is from" "$tmp/err"
 "$as_ctl" -u "$url?password=x" --password-file "$tmp/password" ping 2>"$tmp/err"
 [ $? = 2 ] || fail "a URL with a password, and a file" "$tmp/err"
 
