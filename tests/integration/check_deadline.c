@@ -142,7 +142,8 @@ static void set_up(void)
     log_path = sup_path("log");
     remove(log_path);
     start_worker(1);
-    ck_assert_int_eq(load_asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err), 0);
+    ck_assert_int_eq(load_asq_open(sup_url_as(sup_redis_url(redis), "operator"), NULL, &h, err, sizeof err),
+                     0);
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &agent, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &other, NULL), 0);

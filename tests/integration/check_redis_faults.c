@@ -808,7 +808,7 @@ static char *refusal(const char *option, const char *value)
     char *text, *err;
     const char *argv[] = { sup_program("as-worker"),
                            "--redis-url",
-                           sup_redis_url(redis),
+                           sup_redis_url_default(redis),
                            "--agent-dir",
                            NULL,
                            option,

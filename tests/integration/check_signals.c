@@ -42,7 +42,7 @@ static bool says(const char *path, const char *text)
 static pid_t start(int fd, const char *log_file)
 {
     char *program = strdup(sup_program("as-worker")), *dir = strdup(sup_agent_dir());
-    const char *argv[] = { program,  "-u", sup_redis_url(redis), "--agent-dir", dir,
+    const char *argv[] = { program,  "-u", sup_url_as(sup_redis_url(redis), "worker"), "--agent-dir", dir,
                            "--id",   "w",  "--lease-time",       "1s",          "--log-file",
                            log_file, NULL };
     pid_t pid;
@@ -183,7 +183,8 @@ START_TEST(orphans_that_come_to_a_worker_are_waited_for)
 
     /* A subreaper that becomes as-worker by exec: what else it had as children is its own as well. */
     script = sup_format("sh -c 'sleep 0.3 & echo $! > %s'; exec %s -u '%s' --agent-dir '%s' --id w",
-                        file, sup_program("as-worker"), sup_redis_url(redis), sup_agent_dir());
+                        file, sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"),
+                        sup_agent_dir());
     fflush(NULL);
     if ((pid = fork()) == 0) {
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

@@ -99,8 +99,9 @@ static void start(const char *const config[])
 
     redis = sup_redis_start(config);
     mode = MODE_INDEPENDENT;
-    H = modes_open_url(sup_redis_url(redis));
-    worker = modes_fork_worker(sup_redis_url(redis), NULL, list);
+    /* Redis tells its limit to the user "default" only. */
+    H = modes_open_url(sup_redis_url_default(redis));
+    worker = modes_fork_worker(sup_redis_url_default(redis), NULL, list);
     a = agent_new("Heap", NULL);
     beside = agent_new("Heap", NULL);
     ok(asq_ready(a, sup_limit_ms()));
