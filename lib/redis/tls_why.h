@@ -15,7 +15,7 @@ struct asq__tls_peer {
     char name[256];              /* whom the certificate has to be for */
     const char *own_certificate; /* the file, or NULL: none is shown */
     bool has_answered;           /* something came from it after the handshake */
-    char certificate[320];       /* what is wrong with its certificate; "" while nothing is */
+    char certificate[400];       /* what is wrong with its certificate; "" while nothing is */
 };
 
 /* Within the check of a certificate, of which something is wrong. The first finding counts. */

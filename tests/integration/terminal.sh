@@ -28,16 +28,24 @@ clean() { # COMMAND...: whatever becomes of it
     is_clean "$out" "$*"
 }
 
+# Ids that no worker can have; the worker takes them out of the set when it sees them.
+strange_ids() {
+    redis SADD 'asq:{default}:workers' "evil$esc$c1" "$raw"
+}
+
 esc=$(printf '\033]0;pwned\007')
 c1=$(printf '\302\23331mRED\342\200\256')
 raw=$(printf 'raw\23331m\377\376')
 
-start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 1s
+# With a short lease time it would take the strange members for dead, and remove them.
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 60s
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Echo --id e >/dev/null || fail "create"
 redis HSET 'asq:{default.1}:agents' "evil$esc$c1" "$raw" "$raw" x
-redis SADD 'asq:{default}:workers' "evil$esc$c1" "$raw"
+redis SADD 'asq:{default}:workers' two
+redis HSET 'asq:{default}:worker:two' host "$esc$c1" version "$c1$raw" lease_time_ms 60000 \
+    stuck "5-x 20 s $esc$c1"
 redis HSET "asq:{default}:worker:evil$esc$c1" host "$esc$c1" version "$c1$raw" lease_time_ms 10000 \
     stuck "5-x 20 s $esc$c1" classes \
     '{"Evil\u001b]0;p\u0007\u009b31m":{"doc":"\u001b[2J\u202e","methods":[{"name":"m\u009b31m","params":"\u001b[1m","doc":"d\u009b"}]}}'
@@ -51,6 +59,7 @@ letters() {
 wait_until "three dead letters" letters
 
 echo "as-ctl"
+strange_ids
 for command in workers agents classes 'dead list' 'show e' 'stop nobody'; do
     # shellcheck disable=SC2086
     clean "$as_ctl" $command
@@ -73,6 +82,7 @@ expect "$out" '^one\.0 +yes ' # strange ones hide nobody
 expect "$out" '^"grün €"$'
 
 echo "look"
+strange_ids
 for command in workers partitions stuck agents dead; do
     clean "$srcdir/contrib/redis-cli/look" "$command" -- -s "$redis_socket" $look_user
 done
