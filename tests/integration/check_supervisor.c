@@ -21,6 +21,10 @@ static const char all_epochs[] =
     "local n = 0 for p = 0, 127 do "
     "n = n + (redis.call('HGET', 'asq:{default.' .. p .. '}:lease', 'epoch') or 0) end return n";
 
+static const char all_owned[] =
+    "for p = 0, 127 do if not redis.call('HGET', 'asq:{default.' .. p .. '}:lease', 'owner') then "
+    "return 0 end end return 1";
+
 static sup_redis *redis;
 static asq *h;
 
@@ -160,7 +164,8 @@ START_TEST(a_second_worker_of_the_same_id_does_not_start)
     asq_agent *a = poison();
     int64_t epochs;
 
-    sup_wait_until((epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs)) >= 128);
+    sup_wait_until(sup_redis_int(redis, "EVAL %s 0", all_owned) == 1);
+    epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs);
     second = worker("w", LEASE_MS, 0);
     ck_assert_int_eq(load_worker_status(second), 1);
     ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
