@@ -143,6 +143,7 @@ static void call_something(void)
 
 static const char *const kinds[] = { "lease", "jobs", "agents", "attempts", "dead", "later" };
 
+static void do_harm(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void do_harm(const char *fmt, ...)
 {
     va_list ap;
