@@ -2,6 +2,7 @@
  * check_fork.c: a method forks, and the copy stays: it has none of the worker's connections, neither to keep
  * them open nor to speak on them, and the worker goes on.
  */
+#include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
 
@@ -90,7 +91,7 @@ static pid_t start_worker(void)
     for (int fd = 3; fd < 1024; fd++)
         if (is_socket(fd))
             close(fd); /* the test's own */
-    options.url = sup_redis_url(redis);
+    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.partitions = 8;
     options.lease_time_ms = 1000;
@@ -106,7 +107,7 @@ static asq_agent *open_forker(void)
     asq_agent *a;
     char err[500];
 
-    if (asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err) < 0)
+    if (load_asq_open(sup_redis_url(redis), NULL, &h, err, sizeof err) < 0)
         sup_fail("%s", err);
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Forker", NULL, &a, NULL), 0);
