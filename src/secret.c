@@ -100,6 +100,7 @@ static char *insert(const char *url, const char *encoded)
 
 int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen)
 {
+    static char *whole; /* lives as long as the program, and has one owner */
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     char path[4096], password[MAX_PASSWORD], encoded[3 * MAX_PASSWORD + 1];
     struct stat st;
@@ -117,9 +118,10 @@ int as_secret_add(const char *url, const char *file, const char **ret, char *err
         return rc;
     encode(password, encoded);
     explicit_bzero(password, sizeof password);
-    *ret = insert(url, encoded);
+    free(whole);
+    *ret = whole = insert(url, encoded);
     explicit_bzero(encoded, sizeof encoded);
-    if (*ret)
+    if (whole)
         return 0;
     snprintf(err, errlen, "%s",
              errno == EEXIST ? "the URL has a password, and there is a password file as well: "

@@ -12,7 +12,7 @@
 const char *as_secret_url(void);
 
 /* The password of `file`, else of the systemd credential asqueue-password, put into the URL. *ret is the URL
- * itself when there is neither; else to be kept. 0, or ASQ_EINVAL with a text: the file cannot be read, others
+ * itself when there is neither; else it lives until the next call. 0, or ASQ_EINVAL with a text: the file cannot be read, others
  * may read it, the URL has a password already. */
 int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen);
 

@@ -133,6 +133,9 @@ static void close_batch(struct asq__node *node, void *user)
 {
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
+    bool is_asked = b->answers > 0; /* it stays for the answers, which come when the engine is gone */
+    if (is_asked)
+        b->engine = NULL;
     asq__batch_fail(e, b, ASQ_ECLOSED, "the handle was closed");
 }
 

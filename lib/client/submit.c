@@ -107,8 +107,8 @@ static void try_first_soon(struct asq__engine *e)
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
-    struct asq__engine *e = b->engine;
-    bool was_first = e->first == b;
+    struct asq__engine *e = b->engine; /* NULL: it has ended, and the batch with it */
+    bool was_first = e && e->first == b;
     (void) c;
     if (was_first)
         e->first = NULL;

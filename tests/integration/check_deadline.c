@@ -90,7 +90,8 @@ static void log_line(void *user, asq_log_level level, const char *message)
     size_t n = (size_t) snprintf(line, sizeof line, "%d %s\n", (int) level, message);
 
     (void) user;
-    ck_assert_int_ge(write(fd, line, n), 0);
+    if (write(fd, line, n) < 0)
+        return; /* a process that is being ended: what is missing fails the test */
     close(fd);
 }
 
@@ -147,6 +148,8 @@ static void set_up(void)
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &agent, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &other, NULL), 0);
+    ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
 }
 
 static void tear_down(void)
@@ -221,7 +224,7 @@ START_TEST(other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread)
     begin(losing[_i]);
     ck_assert_msg(asq_call_wait(other, "add", &v, NULL) == 0, "%s", asq_errmsg(h));
     asq_value_free(v);
-    ck_assert(logged(told[_i]));
+    sup_wait_until(logged(told[_i]));
     sup_wait_until(process() != pid);
     ck_assert(!sup_pid_running(pid));
     stop(SIGTERM);
