@@ -161,6 +161,7 @@ START_TEST(what_was_sent_while_no_worker_was_there_is_no_obstacle)
     call.no_result = true;
     for (int i = 0; i < MANY; i++)
         ck_assert_int_eq(asq_callv(counter, "add", &call, asq_pack("[i]", 1), NULL), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     options.max_waiting = 1;
     pid_t w = load_worker(sup_redis_url(redis), &options);
     sup_wait_until(JOBS == 0);

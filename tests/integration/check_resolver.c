@@ -98,7 +98,7 @@ START_TEST(hiredis_966_opening_ends_within_its_timeout)
     asq *h;
     char err[400];
     atomic_store(&resolver->blocked, 1);
-    ck_assert_int_eq(open_within("redis://:x@one.test", 200, &h, err), ASQ_ECONN);
+    ck_assert_int_eq(open_within("redis://:x@one.test", 2000, &h, err), ASQ_ECONN);
     ck_assert_msg(strstr(err, "the resolver has not answered for the name 'one.test'"), "%s", err);
     ck_assert_int_gt(atomic_load(&resolver->asked), 0);
     ck_assert_int_eq(atomic_load(&resolver->answered), 0);

@@ -25,13 +25,13 @@ as() { # ROLE COMMAND...
 }
 can() { # ROLE COMMAND...
     as "$@"
-    if grep -qE 'NOPERM|can.t run|can.t access|No permissions' "$out"; then
+    if grep -qE 'NOPERM|ACL failure|can.t run|can.t access|No permissions|no permissions' "$out"; then
         fail "denied: $*" "$out"
     fi
 }
 cannot() { # ROLE COMMAND...
     as "$@"
-    grep -qE 'NOPERM|can.t run|can.t access|No permissions' "$out" || fail "not denied: $*" "$out"
+    grep -qE 'NOPERM|ACL failure|can.t run|can.t access|No permissions|no permissions' "$out" || fail "not denied: $*" "$out"
 }
 
 for ns in default other default2; do
