@@ -153,7 +153,7 @@ int asq__inputs_begin(struct asq__wcall *c)
         rc = ASQ_ENOMEM;
     if (rc < 0) {
         asq_value_free(args);
-        return rc;
+        return rc; // cppcheck-suppress memleak ; there is no `in` then
     }
     in->c = c;
     in->args = args;
