@@ -14,6 +14,13 @@
 /* The namespaces that tests use. A user has the keys of all of them, as if its rules were there for each. */
 static const char *const namespaces[] = { "default", "prod.eu", NULL };
 
+static const char *expected; /* or NULL */
+
+void sup_acl_expect(const char *command)
+{
+    expected = command;
+}
+
 bool sup_acl_on(void)
 {
     const char *on = getenv("ASQ_TEST_ACL");
@@ -114,7 +121,8 @@ char *sup__acl_denied(redisContext *c)
         const char *cmd = strstr(info, " cmd=");
         char *longer;
 
-        if (strncmp(user, "asq-", 4) != 0)
+        if (strncmp(user, "asq-", 4) != 0 ||
+            (expected && strcmp(field(entry, "object"), expected) == 0))
             continue;
         longer = sup_format("%s\n    %s: %s \"%s\" (%s), in%.*s", text ? text : "", user,
                             field(entry, "reason"), field(entry, "object"), field(entry, "context"),

@@ -17,6 +17,9 @@ bool sup_acl_on(void);
  * rules, as all are without ASQ_TEST_ACL, stays as it is. Lives until the process ends. */
 const char *sup_url_as(const char *url, const char *role);
 
+/* The denial of this command is no failure of this test program. Lives as long as the process. */
+void sup_acl_expect(const char *command);
+
 /* What support.c and support_redis.c do with it. */
 const char *sup__acl_query(void);               /* "?user=…", or "" */
 void sup__acl_write(FILE *conf);                /* the users, for redis.conf */
