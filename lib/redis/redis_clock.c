@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { SAMPLES_APART_MS = 100 };
+
 /* Clocks drift apart, and are slewed together; what is further off than that was set. */
 enum { SET_MS = 200 };
 
@@ -54,6 +56,10 @@ int64_t asq__redis_clock_at(const struct asq__redis_clock *clock, int64_t mono_m
 int64_t asq__redis_clock_to_mono(const struct asq__redis_clock *clock, int64_t redis_ms,
                                  int64_t now_ms)
 {
+    /* The stamper's sample may be a little ahead of the one here: its stamp belongs to the present segment. */
+    int64_t ahead_ms = redis_ms - clock->segments[0].minus_mono_ms - now_ms;
+    if (ahead_ms > 0 && ahead_ms <= clock->error_ms + SAMPLES_APART_MS)
+        return now_ms;
     for (unsigned i = 0; i < clock->n; i++) {
         int64_t mono_ms = redis_ms - clock->segments[i].minus_mono_ms;
         if (mono_ms <= now_ms && (mono_ms >= clock->segments[i].from_ms || i + 1 == clock->n))
