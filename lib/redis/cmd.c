@@ -12,7 +12,7 @@ enum { COUNT_MAX = ASQ__DECIMAL_MAX + 3 }; /* a sign, digits, CRLF */
 #define LIMIT ((size_t) 1 << 31)
 
 /* "$5\r\n", "*3\r\n". Returns the end. */
-static char *count(char *out, char kind, size_t n)
+static inline char *count(char *out, char kind, size_t n)
 {
     *out++ = kind;
     out += asq__decimal(n, out);
