@@ -1,27 +1,87 @@
 #!/bin/sh
 # hardening.sh: what configure promises of the built files is in them: full RELRO, no executable stack, position
-# independent, and plugins get -fstack-clash-protection from pkg-config.
+# independent, and in programs and library stack canaries, fortified string functions and landing pads for indirect
+# branches; plugins get -fstack-clash-protection from pkg-config. Looks at the files of the build directory and,
+# as part of make installcheck, at those that are installed (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
 #
 # By hand: from the build directory, .../tests/unit/hardening.sh
-# shellcheck disable=SC2154 # support.sh sets tmp, ...
+# shellcheck disable=SC2153,SC2154 # support.sh sets tmp, ...; make sets ASQ_TEST_INSTALLED_BIN
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 build=${ASQ_TEST_BUILDDIR:-.}
 command -v readelf >/dev/null || skip "no readelf"
 grep -q '^HARD_LDFLAGS = .*relro' "$build/Makefile" || skip "built without hardening"
+hard_cflags=$(sed -n 's/^HARD_CFLAGS = //p' "$build/Makefile")
+machine=$(uname -m)
 
-for file in lib/.libs/libasqueue.so src/.libs/as-worker src/.libs/as-ctl contrib/examples/agents/echo.so; do
-    file=$build/$file
-    [ -e "$file" ] || file=$(echo "$file" | sed 's,/.libs/\([^/]*\)$,/\1,')
-    [ -e "$file" ] || continue
-    readelf -hldW "$file" >"$tmp/elf" || fail "readelf $file"
+flag() { # FLAG: are the files compiled with it?
+    case " $hard_cflags " in *" $1"*) return 0 ;; esac
+    return 1
+}
+
+# The linker and the C library together: what must be in each file.
+check_linked() { # FILE
+    readelf -hldW "$1" >"$tmp/elf" || fail "readelf $1"
     expect "$tmp/elf" 'GNU_RELRO'
     expect "$tmp/elf" '(BIND_NOW|FLAGS.* NOW)'
     expect "$tmp/elf" 'GNU_STACK .* RW  '
     expect "$tmp/elf" 'Type: +DYN'
+    expect_count "$tmp/elf" 'TEXTREL|\(RPATH\)' 0
+}
+
+# The compiler: what must be in a program or library that has arrays on its stack and copies strings.
+check_compiled() { # FILE
+    readelf -W --dyn-syms "$1" >"$tmp/symbols" || fail "readelf $1"
+    if flag -fstack-protector-strong; then
+        expect "$tmp/symbols" ' UND .*(__stack_chk_fail|__stack_chk_guard)'
+    fi
+    if flag -D_FORTIFY_SOURCE; then
+        expect "$tmp/symbols" ' UND __v?(snprintf|fprintf|printf|asprintf|memcpy|strcpy)_chk'
+    fi
+    check_branches "$1"
+}
+
+# A landing pad (endbr64 of x86, bti of ARM) begins what may be called by a pointer. Whether the kernel enforces
+# them is the C library's choice: one whose own start files have none takes the mark off each program.
+check_branches() { # FILE
+    command -v objdump >/dev/null || return 0
+    flag -fcf-protection && [ "$machine" = x86_64 ] || return 0
+    objdump -d "$1" >"$tmp/code" || fail "objdump $1"
+    [ "$(grep -c 'endbr64' "$tmp/code")" -ge 5 ] || fail "$1 is compiled without -fcf-protection"
+}
+
+check_installed() { # a program is installed without a path of the build tree
+    for file in "$ASQ_TEST_INSTALLED_LIB"/libasqueue.so "$ASQ_TEST_INSTALLED_BIN"/as-worker \
+        "$ASQ_TEST_INSTALLED_BIN"/as-ctl; do
+        [ -e "$file" ] || fail "$file is not installed"
+        check_linked "$file"
+        check_compiled "$file"
+        if readelf -dW "$file" | grep -E 'R(UN)?PATH' | grep -F "$PWD"; then
+            fail "$file looks for libraries in the build directory"
+        fi
+        echo "$file: as configured"
+    done
+}
+
+if [ "${ASQ_TEST_INSTALLED_LIB-}" ]; then
+    check_installed
+    exit 0
+fi
+for file in lib/.libs/libasqueue.so src/.libs/as-worker src/.libs/as-ctl; do
+    file=$build/$file
+    [ -e "$file" ] || file=$(echo "$file" | sed 's,/.libs/\([^/]*\)$,/\1,')
+    [ -e "$file" ] || continue
+    check_linked "$file"
+    check_compiled "$file"
     found=yes
 done
 [ "${found:-}" ] || fail "no file to look at"
-if grep -q '^HARD_CFLAGS = .*-fstack-clash-protection' "$build/Makefile"; then
+for file in "$build"/contrib/examples/agents/*.so; do
+    [ -e "$file" ] || continue
+    check_linked "$file"
+    check_branches "$file"
+done
+if flag -fstack-clash-protection; then
     expect "$build/asqueue.pc" '^Cflags: .*-fstack-clash-protection'
 fi
+echo "as configured: $hard_cflags"
