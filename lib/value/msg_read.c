@@ -10,6 +10,7 @@
 
 #include "value/msg.h"
 #include "value/msg_fields.h"
+#include "value/varint.h"
 
 enum { LENGTH_MAX = 5 }; /* bytes of a length, to protobuf-c */
 
@@ -27,21 +28,6 @@ struct field {
 static struct reader reader(const void *data, size_t n)
 {
     return (struct reader){ data, (const uint8_t *) data + n };
-}
-
-static uint64_t read_varint(struct reader *r)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; r->p < r->end && shift < 63; shift += 7) {
-        uint8_t byte = *r->p++;
-        v |= (uint64_t) (byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return v;
-    }
-    if (r->p < r->end && *r->p == 1) /* the tenth byte holds one bit */
-        return r->p++, v | UINT64_C(1) << 63;
-    r->p = NULL;
-    return 0;
 }
 
 /* False at the end, and where it is not plain. */
@@ -62,8 +48,7 @@ static bool next(struct reader *r, struct field *f)
         r->p = f->n <= (size_t) (r->end - f->data) ? f->data + f->n : NULL;
         return r->p != NULL;
     }
-    r->p = number;
-    f->number = read_varint(r);
+    r->p = asq__varint_read(number, r->end, &f->number);
     if (r->p && (f->tag & 7) == 2) {
         bool fits = r->p - number <= LENGTH_MAX && f->number <= (size_t) (r->end - r->p);
         f->data = r->p;

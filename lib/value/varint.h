@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { ASQ__VARINT_MAX = 10 }; /* bytes of one of 64 bits */
+
 static inline size_t asq__varint_size(uint64_t v)
 {
     size_t bits = 64 - (size_t) __builtin_clzll(v | 1);
@@ -20,6 +22,24 @@ static inline uint8_t *asq__varint_write(uint8_t *p, uint64_t v)
         *p++ = (uint8_t) (v | 0x80);
     *p++ = (uint8_t) v;
     return p;
+}
+
+/* Reads one of at most 64 bits. Returns the place behind it; NULL: there is none before `end`, which can only
+ * mean that it is too long when ASQ__VARINT_MAX bytes were there. */
+static inline const uint8_t *asq__varint_read(const uint8_t *p, const uint8_t *end, uint64_t *ret)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; p < end; shift += 7) {
+        uint8_t byte = *p++;
+        if (shift == 63 && byte > 1)
+            return NULL;
+        v |= (uint64_t) (byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *ret = v;
+            return p;
+        }
+    }
+    return NULL;
 }
 
 /* Of a field of n bytes with its tag and length. */

@@ -208,19 +208,13 @@ static int out_of_memory(struct reader *r)
 
 static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret)
 {
-    const uint8_t *p = r->p;
-    uint64_t v = 0;
-    for (unsigned shift = 0; p < end; shift += 7, p++) {
-        if (shift == 63 && *p > 1)
-            return FAIL(r, r->p, "a varint of more than 64 bits");
-        v |= (uint64_t) (*p & 0x7f) << shift;
-        if (*p < 0x80) {
-            r->p = p + 1;
-            *ret = v;
-            return 0;
-        }
-    }
-    return FAIL(r, r->p, "the end is in the middle of a varint");
+    const uint8_t *behind = asq__varint_read(r->p, end, ret);
+    if (!behind && end - r->p >= ASQ__VARINT_MAX)
+        return FAIL(r, r->p, "a varint of more than 64 bits");
+    if (!behind)
+        return FAIL(r, r->p, "the end is in the middle of a varint");
+    r->p = behind;
+    return 0;
 }
 
 static int read_field(struct reader *r, const uint8_t *end, struct field *f)
