@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/grow.h"
+
 #define MAX_COLUMNS 16
 
 struct as_table {
@@ -41,16 +43,10 @@ void as_table_add(struct as_table *t, char *text)
         free(text);
         return;
     }
-    if (t->ncells == t->room) {
-        size_t room = t->room ? 2 * t->room : 64;
-        char **cells = realloc(t->cells, room * sizeof *cells);
-        if (!cells) {
-            t->failed = true;
-            free(text);
-            return;
-        }
-        t->cells = cells;
-        t->room = room;
+    if (!asq__grow(&t->cells, t->ncells, &t->room, sizeof *t->cells)) {
+        t->failed = true;
+        free(text);
+        return;
     }
     column = t->ncells % t->ncolumns;
     width = as_text_width(text);

@@ -3,11 +3,12 @@
  * Each is a job in the agent's stream like any call.
  */
 #include "client/handle.h"
+#include "value/random.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* ---- proxies ---- */
 
@@ -107,8 +108,8 @@ static int random_id(asq *h, char out[RANDOM_ID])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     uint8_t random[20];
-    if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
-        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    if (asq__random(random, sizeof random) < 0)
+        return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
     for (size_t i = 0; i < sizeof random; i++)
         out[i] = digits[random[i] & 31];
     out[sizeof random] = '\0';

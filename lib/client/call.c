@@ -5,12 +5,13 @@
 #include "client/handle.h"
 #include "client/retry.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "value/clock.h"
 #include "value/hash.h"
+#include "value/random.h"
 
 enum { ON_STACK = 16, BUSY_FIRST_MS = 10, BUSY_MAX_MS = 1000 };
 
@@ -146,8 +147,8 @@ static int encode(asq *h, const struct asq__job *job, asq_result *r)
 static int fail_unsent(asq *h, asq_result *r, const asq_result *failed)
 {
     struct asq__error error;
-    if (getrandom(r->id.batch, sizeof r->id.batch, 0) != (ssize_t) sizeof r->id.batch)
-        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    if (asq__random(r->id.batch, sizeof r->id.batch) < 0)
+        return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
     r->id.partition = r->partition;
     asq__error_init(&error);
     asq__error_set(&error, ASQ_EINPUT,

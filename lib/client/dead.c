@@ -4,15 +4,17 @@
  * "PARTITION-STREAMID". What stands in one may be anybody's bytes: it is shown as far as it can be read,
  * and only what a worker would take is sent again.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "client/admin.h"
 #include "client/remote.h"
 #include "redis/redis.h"
 #include "value/hash.h"
+#include "value/hex.h"
+#include "value/random.h"
 
 enum { PAGE = 100, PAGE_BYTES = 1 << 20, HEAD_BYTES = 64 };
 
@@ -430,12 +432,8 @@ static int read_letter(asq *h, const char *what, const char *id, struct letter *
 /* The first bytes of what cannot be read, in hexadecimal. */
 static asq_value *hex_head(const void *data, size_t n)
 {
-    char text[2 * HEAD_BYTES + 1] = "";
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < n && i < HEAD_BYTES; i++) {
-        text[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        text[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
-    }
+    char text[2 * HEAD_BYTES + 1];
+    *asq__hex(text, data, n < HEAD_BYTES ? n : HEAD_BYTES) = '\0';
     return asq_value_string(text);
 }
 
@@ -562,9 +560,8 @@ static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct 
     struct asq__call_id nobody = { .partition = l->id.partition };
     char nobody_text[ASQ__CALL_ID_TEXT];
     Asqueue__Batch batch;
-    if (getrandom(id, ASQ__BATCH_ID, 0) != ASQ__BATCH_ID ||
-        getrandom(nobody.batch, ASQ__BATCH_ID, 0) != ASQ__BATCH_ID)
-        return asq__fail(h, ASQ_ESYS, "getrandom failed");
+    if (asq__random(id, ASQ__BATCH_ID) < 0 || asq__random(nobody.batch, ASQ__BATCH_ID) < 0)
+        return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
     asq__call_id_format(&nobody, nobody_text);
     asqueue__batch__init(&batch);
     batch.id.data = id;

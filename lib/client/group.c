@@ -3,6 +3,7 @@
  * so a result with a callback of its own cannot join one.
  */
 #include "client/handle.h"
+#include "value/grow.h"
 
 #include <stdlib.h>
 
@@ -47,14 +48,8 @@ int asq_group_add(asq_group *g, asq_result *r)
                          r ? "of another handle" : "NULL");
     if (r->fn || r->group)
         return asq__fail(g->h, ASQ_ESTATE, "asq_group_add: the result has a callback or a group");
-    if (g->n == g->cap) {
-        size_t cap = g->cap ? g->cap * 2 : 64;
-        asq_result **results = realloc(g->results, cap * sizeof(asq_result *));
-        if (!results)
-            return asq__fail(g->h, ASQ_ENOMEM, "out of memory");
-        g->results = results;
-        g->cap = cap;
-    }
+    if (!asq__grow(&g->results, g->n, &g->cap, sizeof(asq_result *)))
+        return asq__fail(g->h, ASQ_ENOMEM, "out of memory");
     g->results[g->n] = r;
     r->group = g;
     r->user = (void *) (uintptr_t) g->n;

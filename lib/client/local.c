@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "client/handle.h"
@@ -16,6 +15,7 @@
 #include "client/plugin.h"
 #include "client/retry.h"
 #include "value/clock.h"
+#include "value/random.h"
 #include "value/table.h"
 
 struct local_agent {
@@ -446,8 +446,8 @@ int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen
     }
     if (rc == 0 && options->model_config_path)
         rc = asq__model_load(options->model_config_path, &l->models, err, errlen);
-    if (rc == 0 && getrandom(&l->number, sizeof l->number, 0) != (ssize_t) sizeof l->number)
-        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+    if (rc == 0 && asq__random(&l->number, sizeof l->number) < 0)
+        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
     if (rc < 0) {
         local_free(l);
         return rc;

@@ -7,6 +7,7 @@
 #include "client/batch.h"
 
 #include "value/clock.h"
+#include "value/hex.h"
 
 enum { LOOKS_PER_TICK = 256 };
 
@@ -94,11 +95,7 @@ static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
 
 static void put_hex(const uint8_t id[ASQ__BATCH_ID], char out[2 * ASQ__BATCH_ID + 1])
 {
-    for (size_t i = 0; i < ASQ__BATCH_ID; i++) {
-        out[2 * i] = "0123456789abcdef"[id[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
-    }
-    out[2 * ASQ__BATCH_ID] = '\0';
+    *asq__hex(out, id, ASQ__BATCH_ID) = '\0';
 }
 
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)

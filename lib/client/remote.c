@@ -5,15 +5,16 @@
  */
 #include "client/remote.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/fd.h"
+#include "value/random.h"
 
 enum { PUMP_EVERY = 64 };
 
@@ -464,9 +465,8 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         free(r);
         return asq__err(err, errlen, rc, "out of memory");
     }
-    if (getrandom(&r->client_number, sizeof r->client_number, 0) !=
-        (ssize_t) sizeof r->client_number) {
-        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+    if (asq__random(&r->client_number, sizeof r->client_number) < 0) {
+        rc = asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
         goto fail;
     }
     snprintf(r->client, sizeof r->client, "%016llx", (unsigned long long) r->client_number);

@@ -3,6 +3,7 @@
  * How a wait is done is the mode's business.
  */
 #include "client/handle.h"
+#include "value/unconst.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +44,9 @@ void asq_result_free(asq_result *r)
 
 const char *asq__result_id_text(const asq_result *r)
 {
-    union {
-        const asq_result *in;
-        asq_result *out;
-    } u = { .in = r };
+    asq_result *writable = asq__unconst(r);
     if (!*r->id_text)
-        asq__call_id_format(&r->id, u.out->id_text); /* made when somebody wants to see it */
+        asq__call_id_format(&r->id, writable->id_text); /* made when somebody wants to see it */
     return r->id_text;
 }
 

@@ -3,9 +3,9 @@
  */
 #include "client/retry.h"
 
-#include <sys/random.h>
 
 #include "value/error.h"
+#include "value/random.h"
 
 enum { MAX_DELAY_MS = 60000, MAX_CODES = 64 };
 
@@ -48,7 +48,7 @@ static bool is_final(int code)
 int64_t asq__retry_jitter(int64_t ms)
 {
     uint64_t r;
-    if (getrandom(&r, sizeof r, 0) != (ssize_t) sizeof r)
+    if (asq__random(&r, sizeof r) < 0)
         return ms;
     return ms - (int64_t) (r % ((uint64_t) ms / 2 + 1));
 }

@@ -34,6 +34,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/unconst.h"
 
 #define SOCKET_NAME "redis.sock"
 
@@ -476,11 +477,7 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
                            "",           "--appendonly",     "no",      "--maxmemory-policy",
                            "noeviction", "--daemonize",      "no",      "--logfile",
                            "",           "--loglevel",       "warning", NULL };
-    union {
-        const char **in;
-        char *const *out;
-    } args = { .in = argv };
-    int failure = start_keeper(s, args.out);
+    int failure = start_keeper(s, asq__unconst(argv));
     if (failure) {
         rc = asq__err(err, errlen, ASQ_ESYS, "the private server's keeper cannot be forked: %s",
                       strerror(failure));

@@ -14,6 +14,7 @@
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
+#include "value/unconst.h"
 
 enum {
     BACKOFF_FIRST_MS = 20,
@@ -312,12 +313,8 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
 static int append_greeting(struct asq__conn *c, enum asq__greeting step, int argc,
                            const char *const *argv)
 {
-    union {
-        const enum asq__greeting *in;
-        void *out;
-    } user = { .in = &steps[step] };
     c->greetings++;
-    return append(c, on_greeting, user.out, argc, argv, NULL);
+    return append(c, on_greeting, asq__unconst(&steps[step]), argc, argv, NULL);
 }
 
 static void greet(struct asq__conn *c)

@@ -9,6 +9,7 @@
 #include "asqueue.h"
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/hex.h"
 
 int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen)
 {
@@ -125,12 +126,7 @@ size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char 
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out)
 {
-    static const char digits[] = "0123456789abcdef";
-    char *p = of_partition(k, partition, "r:", 2, out);
-    for (int i = 0; i < 16; i++) {
-        *p++ = digits[batch[i] >> 4];
-        *p++ = digits[batch[i] & 15];
-    }
+    char *p = asq__hex(of_partition(k, partition, "r:", 2, out), batch, 16);
     *p = '\0';
     return (size_t) (p - out);
 }

@@ -2,6 +2,7 @@
  * futures.c: the futures in a tree of arguments that a call waits for, wherever they stand, and the values
  * that take their places.
  */
+#include "value/unconst.h"
 #include "value/value.h"
 
 /* unawaited: those too. */
@@ -52,15 +53,12 @@ int asq__value_every_future(const asq_value *root, asq__future_fn fn, void *user
 
 int asq__future_replace(asq_value **root, const struct asq__future_place *place, asq_value *value)
 {
-    union {
-        const asq_value *in;
-        asq_value *out;
-    } u = { .in = place->container };
+    asq_value *container = asq__unconst(place->container);
     if (!value)
         return ASQ_ENOMEM;
-    if (place->container)
-        return place->key ? asq_map_set(u.out, place->key, value)
-                          : asq_list_set(u.out, place->at, value);
+    if (container)
+        return place->key ? asq_map_set(container, place->key, value)
+                          : asq_list_set(container, place->at, value);
     asq_value_free(*root);
     *root = value;
     return 0;

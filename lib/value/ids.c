@@ -4,19 +4,16 @@
  */
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/hex.h"
 #include "value/value.h"
 
 #include <string.h>
 
 void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT])
 {
-    static const char digits[] = "0123456789abcdef";
     char *p = text + asq__decimal(id->partition, text);
     *p++ = '-';
-    for (size_t i = 0; i < sizeof id->batch; i++) {
-        *p++ = digits[id->batch[i] >> 4];
-        *p++ = digits[id->batch[i] & 15];
-    }
+    p = asq__hex(p, id->batch, sizeof id->batch);
     *p++ = '-';
     p += asq__decimal(id->index, p);
     *p = '\0';

@@ -8,6 +8,7 @@
  */
 #include "value/base64.h"
 #include "value/error.h"
+#include "value/unconst.h"
 #include "value/value.h"
 
 #include <jansson.h>
@@ -281,12 +282,8 @@ static int read_list(const struct reader *r, const json_t *json, asq_value **ret
 /* Jansson's iterators want a json_t that is not const, and leave it alone. */
 static void *first_member(const json_t *json, json_t **ret)
 {
-    union {
-        const json_t *in;
-        json_t *out;
-    } u = { .in = json };
-    *ret = u.out;
-    return json_object_iter(u.out);
+    *ret = asq__unconst(json);
+    return json_object_iter(*ret);
 }
 
 static int read_map(const struct reader *r, const json_t *json, asq_value **ret)

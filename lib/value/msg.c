@@ -6,16 +6,13 @@
 #include <string.h>
 
 #include "value/msg_fields.h"
+#include "value/unconst.h"
 #include "value/varint.h"
 
 /* protobuf-c's strings are not const, though packing only reads them. */
 static char *text(const char *s)
 {
-    union {
-        const char *in;
-        char *out;
-    } u = { .in = s ? s : "" };
-    return u.out;
+    return asq__unconst(s ? s : "");
 }
 
 /* ---- fields, written where there is room for them ----
@@ -82,15 +79,11 @@ static void written_to(struct asq__buf *out, const uint8_t *end)
 
 static Asqueue__Retry *put_retry(Asqueue__Retry *m, const asq_retry *retry)
 {
-    union {
-        const int32_t *in;
-        int32_t *out;
-    } codes = { .in = retry->codes };
     asqueue__retry__init(m);
     m->attempts = retry->attempts;
     m->delay_ms = (uint64_t) retry->delay_ms;
     m->max_delay_ms = (uint64_t) retry->max_delay_ms;
-    m->codes = codes.out;
+    m->codes = asq__unconst(retry->codes);
     while (m->codes && m->codes[m->n_codes])
         m->n_codes++;
     m->keep_place = retry->keep_place;
@@ -399,31 +392,17 @@ int asq__record_encode_value(const char *class_name, uint32_t version, const voi
     return out->error;
 }
 
-/* The varint at *p; *p moves behind it, or to NULL when there is none before end. */
-static uint64_t read_varint(const uint8_t **p, const uint8_t *end)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
-        uint8_t byte = *(*p)++;
-        v |= (uint64_t) (byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return v;
-    }
-    *p = NULL;
-    return 0;
-}
-
 bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_n)
 {
     const uint8_t *p = data, *end = p + n;
     *ret = NULL;
     *ret_n = 0;
     while (p < end) {
-        uint64_t tag = read_varint(&p, end), length = p ? read_varint(&p, end) : 0;
-        if (!p)
+        uint64_t tag, length;
+        if (!(p = asq__varint_read(p, end, &tag)) || !(p = asq__varint_read(p, end, &length)))
             return false;
         if ((tag & 7) == 0)
-            continue; /* that was its value */
+            continue; /* a varint field: `length` was its value */
         if ((tag & 7) != 2 || length > (size_t) (end - p))
             return false;
         if (tag == TAG_RECORD_ARGS) { /* of several the last counts, as for any decoder */

@@ -5,6 +5,7 @@
  * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses what would make it
  * so: functions here and elsewhere may recurse once for each level.
  */
+#include "value/unconst.h"
 #include "value/value.h"
 
 #include <stdlib.h>
@@ -19,11 +20,7 @@ static const asq_value bool_values[2] = {
 /* Nobody writes through it: asq__value_adopt and asq_value_free leave these types alone. */
 static asq_value *constant(const asq_value *v)
 {
-    union {
-        const asq_value *in;
-        asq_value *out;
-    } u = { .in = v };
-    return u.out;
+    return asq__unconst(v);
 }
 
 /* With `extra` bytes behind it. */
@@ -78,13 +75,9 @@ asq_value *asq__value_new_bytes(asq_type type, size_t n)
 
 asq_value *asq__value_borrow_bytes(asq_type type, const void *data, size_t n)
 {
-    union {
-        const void *in;
-        char *out;
-    } u = { .in = data ? data : "" };
     asq_value *v = new_value(type, 0);
     if (v) {
-        v->str.data = u.out;
+        v->str.data = asq__unconst(data ? data : "");
         v->str.n = n;
     }
     return v;
