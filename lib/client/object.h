@@ -108,10 +108,10 @@ void asq__effect_release(struct asq__effect *e);
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
 void asq__ctx_release(asq_ctx *ctx);
 
-/* The flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an agent. */
 /* The method's policy for calls that fail; or NULL. */
 const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind kind,
                                    const char *method);
+/* The flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an agent. */
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
 /* What a failure of a job has as its method: that of a call, "create", "delete", ".name" of an attribute, "" of

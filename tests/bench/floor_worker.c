@@ -214,8 +214,8 @@ static void put_section(struct worker *w, struct part *p)
     put_number(w, p->n);
     for (size_t i = 0; i < p->n; i++)
         put(w, p->entries[i].id, strlen(p->entries[i].id));
-    for (int i = 0; i < 3 && !lean; i++)
-        put(w, "0", 1); /* marks, unmarks, dead letters */
+    for (int i = 0; i < 4 && !lean; i++)
+        put(w, "0", 1); /* marks, unmarks, dead letters, moves */
 }
 
 static void commit(struct worker *w)
@@ -303,6 +303,8 @@ static void on_entries(struct worker *w, struct reader *r, redisReply *reply)
 
 static void on_commit(struct worker *w, redisReply *answer)
 {
+    if (answer->type == REDIS_REPLY_ERROR)
+        die("floor: Redis refuses the script, which may have got other arguments: %s", answer->str);
     for (size_t i = 0; i < answer->elements; i++)
         if (answer->element[i]->type != REDIS_REPLY_INTEGER)
             die("floor: a commit was refused: %s", answer->element[i]->str);
