@@ -76,6 +76,7 @@ static void batch_free(struct asq__batch *b)
 {
     if (!b)
         return;
+    asq__list_del(&b->order);
     asq__buf_release(&b->bytes);
     if (b->calls != &b->first)
         free(b->calls);
@@ -114,6 +115,8 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
     b->state = ASQ__BATCH_GONE;
     if (b->answers == 0)
         batch_free(b);
+    else
+        asq__list_add(&e->gone, &b->order);
 }
 
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b)

@@ -58,9 +58,9 @@ struct asq__guard {
 struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
     struct asq__list
-        order; /* in e->ready or e->sent, in the order in which they were made; e->foreign */
+        order; /* in e->ready or e->sent, in the order in which they were made; e->foreign; e->gone */
     struct asq__list watch; /* in e->watch, the one looked up longest ago first */
-    struct asq__engine *engine;
+    struct asq__engine *engine; /* NULL: it has ended, and answers are still to come */
     enum asq__batch_state state;
     uint8_t id[ASQ__BATCH_ID];
     uint32_t partition;
@@ -99,6 +99,7 @@ struct asq__engine {
     struct asq__redis *redis;
     struct asq__table batches;
     struct asq__list ready, sent, foreign, watch;
+    struct asq__list gone; /* batches that have ended, and have answers to come */
     struct asq__batch **open; /* [partition] */
     uint32_t partitions;
     size_t opened;       /* open batches */

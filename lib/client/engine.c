@@ -120,6 +120,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
+    asq__list_init(&e->gone);
     asq__list_init(&e->questions);
     asq__list_init(&e->fetches);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
@@ -133,14 +134,12 @@ static void close_batch(struct asq__node *node, void *user)
 {
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
-    bool is_asked = b->answers > 0; /* it stays for the answers, which come when the engine is gone */
-    if (is_asked)
-        b->engine = NULL;
     asq__batch_fail(e, b, ASQ_ECLOSED, "the handle was closed");
 }
 
 void asq__engine_free(struct asq__engine *e)
 {
+    struct asq__list *node;
     if (!e)
         return;
     e->closing = true;
@@ -152,6 +151,8 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_questions(e);
     asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
+    while ((node = asq__list_pop(&e->gone))) /* they stay for the answers, which come when the engine is gone */
+        ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);
     asq__arena_release(&e->pushed);

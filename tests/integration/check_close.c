@@ -4,6 +4,7 @@
  */
 #include "load.h"
 #include "classes.h"
+#include "support/proxy.h"
 #include "support/suite.h"
 
 #include <signal.h>
@@ -199,6 +200,29 @@ START_TEST(nothing_is_waited_for_when_all_was_taken)
 }
 END_TEST
 
+/* A call has its result, and Redis still has to say that it has taken it, when the handle ends. */
+START_TEST(what_redis_answers_after_the_end_is_dropped)
+{
+    sup_proxy *proxy = sup_proxy_start(sup_redis_socket(redis));
+    asq *cut_off = load_open(sup_proxy_url(proxy));
+    asq_agent *a;
+    asq_result *r;
+    int64_t value;
+
+    ck_assert_int_eq(asq_create(cut_off, "Counter", "one", &a, "{s:i}", "value", 0), 0);
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    sup_proxy_hold(proxy, "one.add");
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_int(r, &value), 0);
+    ck_assert_int_eq(value, 2);
+    ck_assert_int_eq(sup_proxy_held(proxy), 1);
+    asq_result_free(r);
+    asq_agent_free(a);
+    asq_close(cut_off);
+    sup_proxy_free(proxy);
+}
+END_TEST
+
 START_TEST(a_private_redis_is_not_missed_when_it_ends)
 {
     close_h();
@@ -281,6 +305,7 @@ int main(void)
     tcase_add_loop_test(t, what_was_called_while_redis_was_away_gets_through, 0, 2);
     tcase_add_loop_test(t, what_did_not_get_through_is_counted, 0, 2);
     tcase_add_test(t, nothing_is_waited_for_when_all_was_taken);
+    tcase_add_test(t, what_redis_answers_after_the_end_is_dropped);
     tcase_add_test(t, a_private_redis_is_not_missed_when_it_ends);
     tcase_add_test(t, a_mistyped_method_is_told_by_client_worker_and_flush);
     tcase_add_test(t, failures_whose_results_are_taken_are_not_told);
