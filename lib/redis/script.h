@@ -22,6 +22,8 @@ enum asq__script {
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 /* By a supervisor, for a process that has died. */
 extern const char *const asq__script_died;
+/* By a process that ends, or by its supervisor. */
+extern const char *const asq__script_leave;
 /* What keeps an order must not be refused as NOSCRIPT between others: by EVAL too. */
 extern const char *const asq__script_send;
 /* Run after a lost connection. */

@@ -23,8 +23,11 @@ struct asq__sync {
     struct asq__link link;
     redisReader *reader;
     struct asq__buf out;
+    size_t sent;     /* of out: what was cancelled goes on here */
+    unsigned unread; /* replies to what was appended */
     int64_t timeout_ms;
     int cancel_fd;
+    bool cancelled;
     char why[ASQ__TLS_WHY];
 };
 
@@ -39,7 +42,10 @@ static int wait_for(struct asq__sync *s, int fd, bool writing, int64_t ms)
 {
     struct pollfd fds[] = { { fd, writing ? POLLOUT : POLLIN, 0 }, { s->cancel_fd, POLLIN, 0 } };
     poll(fds, 2, ms > 60000 ? 60000 : (int) ms);
-    return fds[1].revents ? fail(s, ASQ_ECONN, "it is not wanted any more") : 0;
+    if (!fds[1].revents)
+        return 0;
+    s->cancelled = true;
+    return fail(s, ASQ_ECONN, "it is not wanted any more");
 }
 
 static int connect_link(struct asq__sync *s)
@@ -59,12 +65,11 @@ static int connect_link(struct asq__sync *s)
 
 static int send_all(struct asq__sync *s, int64_t deadline)
 {
-    size_t sent = 0;
-    while (sent < s->out.len) {
-        ssize_t n = asq__link_send(&s->link, s->out.data + sent, s->out.len - sent);
+    while (s->sent < s->out.len) {
+        ssize_t n = asq__link_send(&s->link, s->out.data + s->sent, s->out.len - s->sent);
         if (n < 0)
             break; /* Redis may have said why: its answer is read */
-        sent += (size_t) n;
+        s->sent += (size_t) n;
         if (n > 0)
             continue;
         int64_t left = deadline - asq__now_ms();
@@ -75,6 +80,7 @@ static int send_all(struct asq__sync *s, int64_t deadline)
             return rc;
     }
     asq__buf_reset(&s->out);
+    s->sent = 0;
     return 0;
 }
 
@@ -109,8 +115,10 @@ redisReply *asq__sync_reply(struct asq__sync *s)
             fail(s, ASQ_ECONN, s->reader->errstr);
             return NULL;
         }
-        if (reply)
+        if (reply) {
+            s->unread -= s->unread > 0; /* Redis may say something unasked before it hangs up */
             return reply;
+        }
         if (read_more(s, deadline) < 0)
             return NULL;
     }
@@ -125,9 +133,13 @@ static int append(struct asq__sync *s, const char *fmt, va_list ap)
     asq__buf_put(&s->out, text, (size_t) n);
     redisFreeCommand(text);
     int rc = s->out.error;
-    if (rc < 0)
+    if (rc < 0) {
         asq__buf_reset(&s->out);
-    return rc < 0 ? fail(s, rc, asq_strerror(rc)) : 0;
+        s->sent = 0;
+        return fail(s, rc, asq_strerror(rc));
+    }
+    s->unread++;
+    return 0;
 }
 
 int asq__sync_append(struct asq__sync *s, const char *fmt, ...)
@@ -211,9 +223,23 @@ int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout
     return rc;
 }
 
-void asq__sync_keep(struct asq__sync *s)
+bool asq__sync_is_cancelled(const struct asq__sync *s)
+{
+    return s->cancelled;
+}
+
+int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms)
 {
     s->cancel_fd = -1;
+    s->cancelled = false;
+    s->timeout_ms = timeout_ms;
+    while (s->unread) {
+        redisReply *reply = asq__sync_reply(s);
+        if (!reply)
+            return ASQ_ECONN;
+        freeReplyObject(reply);
+    }
+    return 0;
 }
 
 void asq__sync_free(struct asq__sync *s)

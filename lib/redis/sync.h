@@ -7,6 +7,7 @@
 #define ASQ_REDIS_SYNC_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,8 +20,12 @@ struct asq__sync;
  * none. The URL outlives it. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS, ASQ_ENOMEM, as conn.h has them. */
 int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
                    struct asq__sync **ret, char *err, size_t errlen);
-/* From now on nothing cancels it. */
-void asq__sync_keep(struct asq__sync *s);
+/* Has a wait of it ended because cancel_fd is readable? Then its replies are out of step, and it is to be kept or
+ * freed. */
+bool asq__sync_is_cancelled(const struct asq__sync *s);
+/* From now on nothing cancels it, and each wait has a timeout of its own. Awaits what was sent before, so that what
+ * follows takes effect later than that. ASQ_ECONN: the connection is lost, and it is to be freed. */
+int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms);
 void asq__sync_free(struct asq__sync *s);
 
 /* A command, formatted as redisCommand does it. The reply is to be freed (freeReplyObject); NULL: the

@@ -21,6 +21,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/fd.h"
+#include "worker/leave.h"
 #include "worker/place.h"
 #include "worker/process.h"
 #include "worker/watch.h"
@@ -33,6 +34,7 @@ enum {
     BEAT_RETRY_MS = 200,
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     BEAT_TIMEOUT_MS = 5000,
+    GOOD_BYE_MS = 2000, /* for each answer; lease times have no part in this */
     MAX_LEASE_MS = 24 * 3600 * 1000,
     BURY_LEASES = 3,       /* that a worker whose hash is gone has been dead */
     BURY_LEASES_HASH = 20, /* … whose hash stays though its beat does not move */
@@ -80,7 +82,8 @@ struct asq__members {
     int64_t beat_told_ms;
     unsigned long long beats;
     bool mended;           /* what the last beat has met was mended: it is to be made again */
-    bool joined;           /* it has beaten */
+    bool listed;           /* a beat was sent, which may have put it into the list of workers */
+    bool joined;           /* … and acknowledged */
     char others_beat[24];  /* of another process with this id, and where that is */
     unsigned others_moves; /* … how often it has moved */
     char others_client[17]; /* that stood in the hash at the last look */
@@ -248,6 +251,11 @@ static bool beat(struct asq__members *m, struct asq__sync *ctx)
     pthread_mutex_lock(&w->handover_lock);
     memcpy(stuck, w->stuck, sizeof stuck);
     pthread_mutex_unlock(&w->handover_lock);
+    if (!m->listed && w->config.link) {
+        memcpy(w->config.link->client, w->client, sizeof w->client);
+        atomic_store(&w->config.link->listed, 1);
+    }
+    m->listed = true;
     asq__sync_append(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
@@ -333,23 +341,27 @@ static bool beat_sleep(struct asq__members *m, int64_t ms)
     return quit;
 }
 
-/* An orderly end: nobody has to wait for the beat to stop. What ended the thread's waiting, or the beat that was
- * under way, does not end this. */
-static void say_good_bye(struct asq__members *m, struct asq__sync *ctx, int64_t timeout_ms)
+/* An orderly end: nobody has to wait for the beat to stop. A beat whose waiting was cancelled is awaited first, else
+ * it could list the process again. The connection may have been lost since the last beat, so a fresh one is tried
+ * as well. What fails here is done by the supervisor. */
+static void say_good_bye(struct asq__members *m, struct asq__sync *ctx)
 {
     struct asq__process *w = m->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], err[400];
-    if (!ctx && !m->unreachable.since_ms && /* else Redis was away before, and would be waited for */
-        asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, -1, &ctx, err, sizeof err) < 0)
+    char err[400];
+    bool gone = false;
+    if (!ctx && m->unreachable.since_ms)
+        return; /* Redis was away before, and would be waited for */
+    for (int tries = 2; tries && !gone; tries--) {
+        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", GOOD_BYE_MS, -1, &ctx, err,
+                                   sizeof err) < 0)
+            break;
+        gone = asq__sync_keep(ctx, GOOD_BYE_MS) == 0 &&
+               asq__leave(ctx, asq__redis_keys(w->redis), w->config.id, w->client, err, sizeof err);
+        asq__sync_free(ctx);
         ctx = NULL;
-    if (!ctx)
-        return;
-    asq__sync_keep(ctx);
-    hash_key(m, key);
-    asq__keys_workers(asq__redis_keys(w->redis), workers);
-    freeReplyObject(asq__sync_cmd(ctx, "DEL %s", key));
-    freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", workers, w->config.id));
-    asq__sync_free(ctx);
+    }
+    if (gone && w->config.link)
+        atomic_store(&w->config.link->listed, 0);
 }
 
 static void *beat_thread(void *arg)
@@ -385,6 +397,8 @@ static void *beat_thread(void *arg)
         if (ok && asq__trouble_over(&m->unreachable, asq__now_ms(), text))
             asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
         m->joined |= ok;
+        if (ctx && asq__sync_is_cancelled(ctx))
+            break; /* told to quit: its replies are awaited by the good-bye */
         if (others == MAYBE) {
             quit = beat_sleep(m, w->config.lease_time_ms / 2);
             continue;
@@ -398,8 +412,8 @@ static void *beat_thread(void *arg)
                              : first && third_ms > PROVE_MS ? PROVE_MS
                                                             : third_ms);
     }
-    if (m->joined)
-        say_good_bye(m, ctx, timeout_ms);
+    if (m->listed)
+        say_good_bye(m, ctx);
     else
         asq__sync_free(ctx);
     return NULL;

@@ -266,6 +266,9 @@ struct asq__link {
     atomic_uint state_asked;  /* raised each time: tell your state */
     atomic_llong stopping_ms; /* when it began to stop, monotonic; 0: not yet */
     atomic_int given_up;      /* by its watch: it is to be ended and started again */
+    char client[17];          /* its CLIENT, once it is listed */
+    atomic_int
+        listed; /* it may be in the list of workers: set before its first beat, 0 once it has left */
 };
 enum { ASQ__END_GRACE_MS = 3000 }; /* after the drain timeout a process is ended by SIGKILL */
 

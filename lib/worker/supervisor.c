@@ -24,6 +24,7 @@
 #include "redis/sync.h"
 #include "value/clock.h"
 #include "value/fd.h"
+#include "worker/leave.h"
 
 enum {
     BACKOFF_FIRST_MS = 100,
@@ -49,7 +50,8 @@ struct shared {
 struct child {
     pid_t pid;        /* 0: not running */
     bool done;        /* ended in order, or for good */
-    bool unannounced; /* it has died, and Redis does not know yet */
+    bool unannounced; /* it has ended, and Redis does not know yet */
+    bool died;        /* neither in order, nor because it was cut off: what it ran is counted */
     bool cut_off;     /* ended by SIGKILL because it was to stop: no fault of what it ran */
     unsigned starts;
     char id[ASQ_MAX_ID + 16];
@@ -318,34 +320,54 @@ static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *c
     return ok;
 }
 
-/* Raises `attempts` of the calls that were on its threads, then tells that it is dead. */
+/* It was to stop, by a signal or by what Redis has told it. */
+static bool stays_away(const struct supervisor *s, const struct child *c)
+{
+    return s->stopping || c->done || c->cut_off || atomic_load(&c->shared->link.stop);
+}
+
+static void tell_untold(struct supervisor *s, const struct child *c, const char *why)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (stays_away(s, c))
+        say(s, ASQ_LOG_WARNING,
+            "Redis cannot be told that %s has ended, which stays in the list of workers until the others find it "
+            "dead: %s",
+            c->id, why);
+    else if (asq__trouble_note(&s->untold, why, asq__now_ms(), text))
+        say(s, ASQ_LOG_WARNING,
+            "Redis cannot be told that a process has died, before which it is not started again: "
+            "%s; trying again",
+            text);
+}
+
+/* Raises `attempts` of the calls that were on its threads, then takes it out of the list of workers, if it is still
+ * there. False: Redis does not take that now. */
 static bool announce(struct supervisor *s, struct child *c)
 {
     const struct asq__process_config *config = &s->config->process;
     struct asq__keys keys;
+    struct asq__link *link = &c->shared->link;
     struct asq__sync *ctx;
-    char err[300], key[ASQ__KEY_MAX];
+    char err[300];
+    if (!c->died && !atomic_load(&link->listed))
+        return true;
     if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
         return true;
     if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
                        sizeof err) < 0) {
-        char text[ASQ__TROUBLE_TEXT];
-        if (asq__trouble_note(&s->untold, err, asq__now_ms(), text))
-            say(s, ASQ_LOG_WARNING,
-                "Redis cannot be told that a process has died, before which it is not started again: "
-                "%s; trying again",
-                text);
+        tell_untold(s, c, err);
         return false;
     }
-    bool ok = c->cut_off || blame_all(s, c, ctx, &keys);
-    asq__keys_worker(&keys, c->id, key);
-    redisReply *r = asq__sync_cmd(ctx, "DEL %s", key);
-    ok &= r && r->type != REDIS_REPLY_ERROR;
-    freeReplyObject(r);
-    asq__keys_workers(&keys, key);
-    freeReplyObject(asq__sync_cmd(ctx, "SREM %s %s", key, c->id));
-    asq__keys_channel(&keys, "workers", key);
-    freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, c->id));
+    bool ok = !c->died || blame_all(s, c, ctx, &keys);
+    if (!ok)
+        snprintf(err, sizeof err, "what it was running cannot be counted: %s", asq__sync_why(ctx));
+    link->client[sizeof link->client - 1] = '\0';
+    if (ok && atomic_load(&link->listed) &&
+        (ok = asq__leave(ctx, &keys, c->id, link->client, err, sizeof err)))
+        atomic_store(&link->listed, 0);
+    if (!ok)
+        tell_untold(s, c, err);
     asq__sync_free(ctx);
     if (ok) {
         char text[ASQ__TROUBLE_TEXT];
@@ -355,10 +377,12 @@ static bool announce(struct supervisor *s, struct child *c)
     return ok;
 }
 
-/* It was to stop, by a signal or by what Redis has told it. */
-static bool stays_away(const struct supervisor *s, const struct child *c)
+/* Once it has ended. While stopping, Redis is tried but once when it is away. */
+static void see_off(struct supervisor *s, struct child *c, bool died)
 {
-    return s->stopping || c->cut_off || atomic_load(&c->shared->link.stop);
+    c->died = died;
+    c->unannounced = s->unreachable || !announce(s, c);
+    s->unreachable |= c->unannounced && s->stopping;
 }
 
 static void reaped(struct supervisor *s, struct child *c, int status)
@@ -376,16 +400,19 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {
         c->done = true;
+        see_off(s, c, false);
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_START_ANEW &&
         c->shared->code == ASQ__START_ANEW) {
+        see_off(s, c, false);
         c->done = stays_away(s, c);
         c->start_at_ms = now;
         return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CANNOT_GO_ON && c->shared->code) {
         c->done = true;
+        see_off(s, c, false);
         if (!s->code) {
             s->code = c->shared->code;
             c->shared->why[sizeof c->shared->why - 1] = '\0';
@@ -402,9 +429,8 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     else
         say(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s", c->id,
             WEXITSTATUS(status), stays_away(s, c) ? "" : "; it is started again");
-    c->unannounced = (s->stopping && s->unreachable) || !announce(s, c);
+    see_off(s, c, !c->cut_off);
     if (stays_away(s, c)) {
-        s->unreachable |= c->unannounced;
         c->done = true;
         return;
     }
@@ -588,8 +614,8 @@ static void upkeep(struct supervisor *s)
     int64_t now = asq__now_ms();
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct child *c = &s->children[i];
-        if (c->unannounced)
-            c->unannounced = !announce(s, c);
+        if (c->unannounced && !s->unreachable)
+            see_off(s, c, c->died);
         if (!c->pid && !c->done && !c->unannounced && now >= c->start_at_ms)
             start(s, c);
     }
@@ -638,6 +664,14 @@ static void supervise(struct supervisor *s)
                 ask_to_stop(s);
         }
     }
+}
+
+/* What Redis was to be told when it was away may be told now. */
+static void see_off_rest(struct supervisor *s)
+{
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        if (s->children[i].unannounced && !s->unreachable)
+            see_off(s, &s->children[i], s->children[i].died);
 }
 
 static void handled_signals(sigset_t *mask)
@@ -690,6 +724,7 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
         }
     }
     supervise(&s);
+    see_off_rest(&s);
     if (s.stopping && !s.code)
         say(&s, ASQ_LOG_INFO, "%s has stopped", config->process.id);
     if (s.code)

@@ -1,0 +1,15 @@
+-- leave.lua: takes a process that ends or has ended out of the set of workers, unless another process goes by its
+-- id by now.
+--
+-- KEYS: workers, the worker's hash. ARGV: its id; the CLIENT of the process.
+-- Answer: 1, or 0 when it is another's.
+local client = redis.pcall('HGET', KEYS[2], 'client')
+if type(client) == 'string' and client ~= ARGV[2] and #client == #ARGV[2] and not string.find(client, '%X') then
+    return 0
+end
+redis.call('UNLINK', KEYS[2])
+local gone = redis.pcall('SREM', KEYS[1], ARGV[1])
+if type(gone) == 'table' and not string.find(gone.err, 'WRONGTYPE', 1, true) then
+    return gone
+end
+return 1
