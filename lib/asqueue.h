@@ -329,6 +329,8 @@ typedef struct asq_options {
  * Names are resolved anew for each connection; all addresses are tried in turn. connect_timeout_ms is for
  * all of that. What passes by itself (Redis loads its data, has no free connection, …) is waited for as long.
  * After a fork the child may only close the handle.
+ * A command that Redis denies its user ends asq_open or the call in ASQ_EREDIS, whose text names it; of one that
+ * can be spared, as EVAL, a warning tells once what follows. `as-ctl acl client` prints what a client needs.
  * Errors: ASQ_EINVAL (the URL), ASQ_ECONN, ASQ_EAUTH, ASQ_EVERSION (Redis too old, or a namespace of
  * another format), ASQ_ENOSERVER, ASQ_ENOTSUP (no TLS in this build), ASQ_EREDIS, ASQ_ESYS.
  */

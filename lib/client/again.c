@@ -10,7 +10,7 @@
  * What it has passed over for a later one is not sent any more. Bytes of the old connection that arrive only
  * after that are seen in the stream by the owner.
  *
- * A user who may not run scripts (EVAL) is not told: then all is sent again, and the owners sort it out.
+ * Without the right to run scripts (EVAL) the client warns once, sends all again, and the owners sort it out.
  */
 #include "client/batch.h"
 
@@ -115,6 +115,7 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         take_answer(q->batches[i], reply->element[i]);
     if (asq__reply_is_transient(reply))
         e->stalled = e->reconnect = true;
+    asq__engine_denied(e, ASQ__DENIED_ASK, reply);
     /* Else Redis does not say: the owners see to the order as far as they can. */
     bool last = e->questions.next == &q->node && e->questions.prev == &q->node;
     bool all_known = last && e->up && !e->stalled;

@@ -18,11 +18,18 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
 
 /* ---- records that Redis may forget ---- */
 
+static void on_unlinked(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    (void) c;
+    if (reply) /* else the engine may be gone */
+        asq__engine_denied(user, ASQ__DENIED_FORGET, reply);
+}
+
 void asq__engine_flush_unlinks(struct asq__engine *e)
 {
     if (!e->unlink.argc || !e->up)
         return;
-    asq__conn_send(asq__redis_conn(e->redis, 0), NULL, NULL, &e->unlink);
+    asq__conn_send(asq__redis_conn(e->redis, 0), on_unlinked, e, &e->unlink);
     asq__cmd_reset(&e->unlink);
 }
 

@@ -94,6 +94,15 @@ struct asq__batch {
     int64_t held_ms; /* HELD: since when; coarse */
 };
 
+/* What Redis may refuse a client's user without calls failing. */
+enum asq__denied {
+    ASQ__DENIED_READ,   /* results */
+    ASQ__DENIED_ASK,    /* after a lost connection: what has become of calls */
+    ASQ__DENIED_LOOK,   /* whether a call that has been quiet still waits */
+    ASQ__DENIED_FORGET, /* results that have arrived */
+    ASQ__DENIED_KINDS
+};
+
 struct asq__engine {
     struct asq__engine_config config;
     struct asq__redis *redis;
@@ -112,7 +121,7 @@ struct asq__engine {
     size_t fetching;          /* bytes of answers on their way, about */
     size_t fetch_guess;       /* bytes of a record that was not read yet */
     bool only_get, no_get;    /* Redis does not let this user use GETRANGE, and not even GET */
-    bool no_get_told;
+    unsigned denied_told;     /* bits: enum asq__denied */
     struct asq__list questions;      /* to be answered before anything is sent */
     struct asq__cmd unlink;          /* records that Redis may forget; empty: none */
     struct asq__lines lines;         /* of what may come again and again */
@@ -180,6 +189,10 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
 void asq__engine_begin_fetches(struct asq__engine *e); /* on a new connection */
 void asq__engine_fetch_more(struct asq__engine *e);
 void asq__engine_forget_fetches(struct asq__engine *e); /* that wait for their turn */
+
+/* denied.c */
+/* Tells of the first reply of each kind that denies the user a command or a key; `reply` may be NULL. */
+void asq__engine_denied(struct asq__engine *e, enum asq__denied what, const redisReply *reply);
 
 /* lookup.c */
 /* Its record was read, from a byte on to its end; n is 0 when there is nothing. */

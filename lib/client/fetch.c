@@ -173,8 +173,7 @@ static bool refused(struct asq__engine *e, struct fetch *f, const redisReply *re
     struct asq__batch *b = f->batch;
     if (asq__reply_is_transient(reply) || !is_wanted(b))
         return false; /* it will be looked up again */
-    enum asq__refusal why = asq__reply_refusal(reply);
-    bool lacking = why == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command");
+    bool lacking = asq__reply_is_denial(reply);
     if (lacking && !f->whole) {
         e->only_get = f->whole = true;
         asq__buf_reset(&f->got);

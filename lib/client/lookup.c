@@ -61,16 +61,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
 void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
 {
     e->no_get = true;
-    if (!e->no_get_told && e->config.log) {
-        char text[400];
-        asq__err(
-            text, sizeof text, 0,
-            "Redis does not let this user read results, so large ones cannot be had, and others "
-            "have to be asked for: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*: %s",
-            asq__reply_text(reply));
-        e->config.log(e->config.log_user, ASQ_LOG_WARNING, text);
-    }
-    e->no_get_told = true;
+    asq__engine_denied(e, ASQ__DENIED_READ, reply);
     asq__batch_look_up(e, b);
 }
 
@@ -78,6 +69,7 @@ static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     (void) c;
+    asq__engine_denied(b->engine, ASQ__DENIED_LOOK, reply);
     /* Gone from where it stood in the stream. */
     b->left = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
     asq__batch_answered(b);
@@ -87,6 +79,7 @@ static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     (void) c;
+    asq__engine_denied(b->engine, ASQ__DENIED_LOOK, reply);
     /* What was put aside until it is due stays there until it is done. Otherwise its record was written in the step
      * that took it out of the stream, or from there: if the GET behind this finds none, it has expired. */
     b->left &= reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;

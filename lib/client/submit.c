@@ -30,9 +30,9 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
                        asq__reply_text(reply));
     else
         asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
-                       full ? "Redis has no memory for more calls: %s"
-                            : "Redis refuses the call: %s",
-                       asq__reply_text(reply));
+                       full ? "Redis has no memory for more calls: %s%s"
+                            : "Redis refuses the call: %s%s",
+                       asq__reply_text(reply), asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
     asq__batch_fail(e, b, text.pub.code, text.pub.message);
     asq__error_clear(&text);
 }

@@ -279,7 +279,8 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     if (reply->type == REDIS_REPLY_ERROR) {
         if (asq__reply_is_error(reply, "WRONGTYPE") && mend_meta(r, true))
             return;
-        snprintf(why, sizeof why, "reading asq:{%s}:meta: %s", r->config.ns, reply->str);
+        snprintf(why, sizeof why, "reading asq:{%s}:meta: %s%s", r->config.ns, reply->str,
+                 asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
         refuse(r, ASQ_EREDIS, why);
         return;
     }
@@ -492,8 +493,8 @@ static void sub_push(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__redis *r = user;
     if (reply->type == REDIS_REPLY_ERROR) {
         char why[400];
-        snprintf(why, sizeof why, "subscribing to %s: %s", r->channels[0] ? r->channels[0] : "",
-                 reply->str);
+        snprintf(why, sizeof why, "subscribing to %s: %s%s", r->channels[0] ? r->channels[0] : "",
+                 reply->str, asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
         asq__conn_fail(c, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS, why);
         return;
     }

@@ -50,6 +50,19 @@ bool asq__reply_is_transient(const redisReply *reply)
     return asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW;
 }
 
+bool asq__reply_is_denial(const redisReply *reply)
+{
+    /* Of a command within a script, in the words of Redis 6 and 7. */
+    static const char *const in_scripts[] = { "can't run this command", "can't access", "ACL failure in script" };
+
+    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command"))
+        return true;
+    for (size_t i = 0; i < sizeof in_scripts / sizeof *in_scripts; i++)
+        if (asq__reply_is_error(reply, NULL) && strstr(reply->str, in_scripts[i]))
+            return true;
+    return false;
+}
+
 const char *asq__reply_text(const redisReply *reply)
 {
     if (!reply)

@@ -25,6 +25,10 @@ enum asq__refusal asq__reply_refusal(const redisReply *reply); /* NULL: not refu
 /* True for errors after which a command is to be sent again later, on a new connection if need be. */
 bool asq__reply_is_transient(const redisReply *reply);
 
+/* True when the user lacks a command, a key or a channel, by itself or within a script, or the server the command. */
+bool asq__reply_is_denial(const redisReply *reply);
+#define ASQ__DENIAL_HINT " (as-ctl acl prints what each user has to be allowed)"
+
 /* "prefix: text" of an error reply, or a text for NULL or an unexpected type. Borrowed. */
 const char *asq__reply_text(const redisReply *reply);
 bool asq__reply_is_error(const redisReply *reply, const char *prefix); /* prefix NULL: any error */

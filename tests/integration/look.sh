@@ -83,5 +83,42 @@ look stuck
 expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has not been heard of)"
 look partitions
 expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
+echo "ASQUEUE_URL names Redis and namespace"
+ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" partitions >"$out" 2>&1 || fail "look by ASQUEUE_URL" "$out"
+expect "$out" '^ +116 +\(nobody\) '
 stop "$redis_pid"
+
+# What redis-cli is given of a URL: a program in its place writes that down, and answers.
+mkdir "$tmp/bin"
+cat >"$tmp/bin/redis-cli" <<END
+#!/bin/sh
+echo "\$* (\${REDISCLI_AUTH-none})" >>"$tmp/given"
+echo '"0"'
+END
+chmod +x "$tmp/bin/redis-cli"
+given() { # URL EXPECTED LOOK-ARGUMENT...
+    url=$1 expected=$2
+    shift 2
+    rm -f "$tmp/given"
+    PATH=$tmp/bin:$PATH ASQUEUE_URL=$url "$srcdir/contrib/redis-cli/look" "$@" >"$out" 2>&1 || fail "look with $url" "$out"
+    [ "$(head -n 1 "$tmp/given")" = "--no-raw $expected" ] || fail "of $url, not: $expected" "$tmp/given"
+}
+meta='HGET asq:{default}:meta partitions'
+given 'redis://h:123/4?ns=prod' '-h h -p 123 -n 4 HGET asq:{prod}:meta partitions (none)' partitions
+given 'redis://h?ns=prod' '-h h HGET asq:{q}:meta partitions (none)' -n q partitions
+given 'redis://u:p%40x%2F%20@h' "-h h --user u $meta (p@x/ )" partitions
+given 'redis://:a@b@[::1]:7/' "-h ::1 -p 7 $meta (a@b)" partitions
+given 'redis://secret@h' "-h h $meta (secret)" partitions
+given 'unix:/a/b.sock?user=u&password=p%3Dq&ns=N&db=3' '-n 3 --user u -s /a/b.sock HGET asq:{N}:meta partitions (p=q)' \
+    partitions
+given 'rediss://r.example/0?cacert=/a/b&verify=no' \
+    "--insecure --cacert /a/b --sni r.example --tls -h r.example -n 0 $meta (none)" partitions
+given 'redis://secret@h?ns=prod' "-s /x $meta (none)" partitions -- -s /x
+REDISCLI_AUTH=elsewhere given 'redis://u@h' "-h h --user u $meta (elsewhere)" partitions
+for url in 'ftp://h' 'child:' 'redis://h?x=1' 'redis://%zz@h' 'redis://h?ns=a%0Ab' 'redis://h?ns=%22'; do
+    rm -f "$tmp/given"
+    PATH=$tmp/bin:$PATH ASQUEUE_URL=$url "$srcdir/contrib/redis-cli/look" partitions >"$out" 2>&1
+    [ $? -eq 2 ] || fail "the status of look with $url" "$out"
+    [ ! -e "$tmp/given" ] || fail "redis-cli was run with $url" "$tmp/given"
+done
 echo "all as expected"
