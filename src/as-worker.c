@@ -263,7 +263,7 @@ static int stop(void *program, int argc, char **argv)
 {
     struct program *p = program;
     struct settings *s = &p->settings;
-    struct as_stop_options o = { s->worker.id, s->wait, s->timeout_ms };
+    struct as_stop_options o = { s->worker.id, s->wait, as_program_now_ms(), s->timeout_ms };
     asq *h;
     int exit_status;
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONNECT_MS 5000 /* the library's own limit for connecting */
 #define ADMIN_MS 30000 /* what asks Redis alone is not waited for longer, unless it is asked for */
 
 /* What the library has to tell while a command waits, such as a lost connection. */
@@ -48,6 +49,8 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     }
     options.ns = ns;
     options.timeout_ms = timeout_ms == ASQ_FOREVER ? ADMIN_MS : timeout_ms;
+    if (timeout_ms != ASQ_FOREVER && timeout_ms < CONNECT_MS)
+        options.connect_timeout_ms = timeout_ms;
     options.close_timeout_ms = -1; /* whatever is done here waits for its outcome itself */
     options.log = tell;
     /* Reporting changes nothing in the reporter. */

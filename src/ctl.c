@@ -14,16 +14,21 @@
 #include "workers.h"
 
 #define SLICE_MS    250  /* how soon a signal is seen */
-#define LAST_LOOK_MS 1000
+#define LAST_LOOK_MS 250
 #define PATIENCE_MS 3000 /* then it looks whether anybody is there to work */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
 int as_ctl_open(struct as_ctl *ctl)
 {
+    int status;
+
     ctl->opened_ms = as_program_now_ms();
-    return as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u", ctl->settings.ns,
-                      ctl->settings.timeout_ms, &ctl->h);
+    status = as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u", ctl->settings.ns,
+                        ctl->settings.timeout_ms, &ctl->h);
+    if (status == AS_EXIT_OK)
+        as_ctl_bound(ctl);
+    return status;
 }
 
 int as_ctl_failed(struct as_ctl *ctl)
@@ -153,11 +158,13 @@ static void on_interrupt(int number)
 
 int64_t as_ctl_remaining_ms(const struct as_ctl *ctl)
 {
-    int64_t left = ctl->settings.timeout_ms - (as_program_now_ms() - ctl->opened_ms);
+    return as_program_left_ms(ctl->opened_ms, ctl->settings.timeout_ms);
+}
 
-    if (ctl->settings.timeout_ms == ASQ_FOREVER)
-        return ASQ_FOREVER;
-    return left > 0 ? left : 0;
+void as_ctl_bound(struct as_ctl *ctl)
+{
+    if (ctl->settings.timeout_ms != ASQ_FOREVER)
+        asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
 }
 
 /* Nothing has come for a while: is there anybody to work? Said once. */
@@ -166,6 +173,7 @@ static void look_for_workers(struct as_ctl *ctl)
     if (ctl->told_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
         return;
     ctl->told_no_worker = true;
+    as_ctl_bound(ctl);
     if (as_workers_alive(ctl->h) == 0)
         as_note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",
                 asq_namespace(ctl->h));

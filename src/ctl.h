@@ -43,6 +43,8 @@ int as_ctl_wait(struct as_ctl *ctl, asq_result *r);
 int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent);
 /* What is left of --timeout: ASQ_FOREVER, or 0 and more. */
 int64_t as_ctl_remaining_ms(const struct as_ctl *ctl);
+/* Gives the handle's next function no more than that: called before each but the first of a command. */
+void as_ctl_bound(struct as_ctl *ctl);
 
 /* Prints a line of text, or with --json {key: text}. */
 int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text);

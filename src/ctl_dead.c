@@ -167,8 +167,8 @@ static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
     return status;
 }
 
-/* All that there are now. What fails does not keep the others; what somebody else has taken meanwhile
- * is done. */
+/* Acts on all that there are now. A failure does not keep the others; what somebody else has taken meanwhile is
+ * done. Letters that the time does not suffice for count as failed. */
 static int act_on_all(struct as_ctl *ctl, bool retry)
 {
     asq_value *letters, *all = asq_value_list();
@@ -189,6 +189,7 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
         const char *id = "";
         asq_value *done = NULL;
         asq_value_get_string(asq_map_get(asq_list_get(letters, i), "id"), &id, NULL);
+        as_ctl_bound(ctl);
         rc = act(ctl, retry, id, &done);
         if (rc == ASQ_ENOENT)
             continue;
@@ -197,8 +198,10 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
                 first.code = rc;
                 message = strdup(asq_errmsg(ctl->h));
             }
-            if (rc == ASQ_ETIMEOUT)
-                break; /* Redis is away */
+            if (rc == ASQ_ETIMEOUT) { /* Redis is away, or the time is up */
+                failed += asq_list_size(letters) - i - 1;
+                break;
+            }
             continue;
         }
         if (!ctl->base.who.json)

@@ -142,7 +142,7 @@ int as_ctl_workers(void *program, int argc, char **argv)
 int as_ctl_stop(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    struct as_stop_options options = { argv[0], ctl->settings.wait, ctl->settings.timeout_ms };
+    struct as_stop_options options = { argv[0], ctl->settings.wait, as_program_now_ms(), ctl->settings.timeout_ms };
     int status = as_ctl_open(ctl);
 
     (void) argc;

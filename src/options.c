@@ -61,6 +61,17 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
     return last[nb];
 }
 
+/* Does `part` stand in `whole` between its hyphens, as "url" does in "redis-url"? */
+static bool has_part(const char *whole, const char *part)
+{
+    size_t n = strlen(part);
+
+    for (const char *at = n ? strstr(whole, part) : NULL; at; at = strstr(at + 1, part))
+        if ((at == whole || at[-1] == '-') && (!at[n] || at[n] == '-'))
+            return true;
+    return false;
+}
+
 void as_nearest_offer(struct as_nearest *n, const char *candidate)
 {
     size_t na = strlen(n->word), nb = strlen(candidate), d;
@@ -68,9 +79,10 @@ void as_nearest_offer(struct as_nearest *n, const char *candidate)
     if (na > MAX_WORD || nb > MAX_WORD)
         return;
     d = edit_distance(n->word, na, candidate, nb);
-    /* A third of its letters may be wrong: more is another word. The beginning of one always
-     * counts. */
-    if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0))
+    /* A third of its letters may be wrong: more is another word. The beginning of one always counts, and so does
+     * a part, either way: the other program may call it so. */
+    if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0) &&
+        !has_part(candidate, n->word) && !has_part(n->word, candidate))
         return;
     if (!n->best || d < n->distance) {
         n->best = candidate;

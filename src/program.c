@@ -19,6 +19,15 @@ int64_t as_program_now_ms(void)
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t as_program_left_ms(int64_t begun_ms, int64_t timeout_ms)
+{
+    int64_t left = timeout_ms - (as_program_now_ms() - begun_ms);
+
+    if (timeout_ms == ASQ_FOREVER)
+        return ASQ_FOREVER;
+    return left > 0 ? left : 0;
+}
+
 int as_program_usage(const struct as_program *p, const char *fmt, ...)
 {
     char message[1024];

@@ -13,6 +13,13 @@
 #define POLL_MS     200
 #define PATIENCE_MS 5000 /* then it says what it waits for */
 
+/* Gives the handle's next function what is left of the time for all of it. */
+static void bound(asq *h, const struct as_stop_options *o)
+{
+    if (o->timeout_ms != ASQ_FOREVER)
+        asq_set_timeout(h, as_program_left_ms(o->begun_ms, o->timeout_ms));
+}
+
 /* Of the ids in `wanted`, those that are still there. NULL: see asq_last_error, or memory. */
 static asq_value *still_there(asq *h, const asq_value *wanted)
 {
@@ -39,43 +46,57 @@ failed:
     return NULL;
 }
 
-static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted,
-                     int64_t timeout_ms)
+/* Reports that these are not gone in time. */
+static int not_gone(const struct as_reporter *who, const asq_value *there, const struct as_stop_options *o)
 {
-    int64_t begun = as_program_now_ms(), waited;
+    char *names = as_word(there);
+    int status = as_report_code(who, ASQ_ETIMEOUT, NULL,
+                                "not gone within %lld ms: %s; asked to stop, still finishing calls",
+                                (long long) o->timeout_ms, names ? names : "workers");
+
+    free(names);
+    return status;
+}
+
+/* Waits until none of the ids in `wanted` is alive. */
+static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted, const struct as_stop_options *o)
+{
+    int64_t begun = as_program_now_ms(), left;
+    asq_value *there = NULL, *now;
     bool told = false;
-    asq_value *there;
-    char *names;
-    int status;
+    int status = AS_EXIT_OK;
 
     for (;;) {
-        if (!(there = still_there(h, wanted)))
-            return as_report(who, asq_last_error(h));
-        if (asq_list_size(there) == 0) {
-            asq_value_free(there);
-            return AS_EXIT_OK;
+        bound(h, o);
+        now = still_there(h, wanted);
+        left = as_program_left_ms(o->begun_ms, o->timeout_ms);
+        if (!now && left != 0) {
+            status = as_report(who, asq_last_error(h));
+            break;
         }
-        waited = as_program_now_ms() - begun;
-        names = NULL;
-        if ((timeout_ms >= 0 && waited >= timeout_ms) || (!told && waited >= PATIENCE_MS))
-            names = as_word(there);
-        if (timeout_ms >= 0 && waited >= timeout_ms) {
-            status =
-                as_report_code(who, ASQ_ETIMEOUT, NULL,
-                               "not gone within %lld ms: %s; asked to stop, still finishing calls",
-                               (long long) timeout_ms, names ? names : "workers");
+        if (now) {
+            asq_value_free(there);
+            there = now;
+            if (asq_list_size(there) == 0)
+                break;
+        }
+        if (left == 0) {
+            status = not_gone(who, there ? there : wanted, o);
+            break;
+        }
+        if (!told && as_program_now_ms() - begun >= PATIENCE_MS) {
+            char *names = as_word(there);
+            as_note(who, "waiting for calls to finish on %s", names ? names : "workers");
             free(names);
-            asq_value_free(there);
-            return status;
+            told = true;
         }
-        if (names)
-            as_note(who, "waiting for calls to finish on %s", names);
-        told = told || names;
-        free(names);
-        asq_value_free(there);
-        if (asq_sleep(h, POLL_MS) < 0)
-            return as_report(who, asq_last_error(h));
+        if (asq_sleep(h, left == ASQ_FOREVER || left > POLL_MS ? POLL_MS : left) < 0) {
+            status = as_report(who, asq_last_error(h));
+            break;
+        }
     }
+    asq_value_free(there);
+    return status;
 }
 
 /* The ids of all that are alive. */
@@ -110,16 +131,17 @@ static int is_alive(asq *h, const char *id)
     return alive;
 }
 
-/* Asks each. With `many`, one that has gone by itself meanwhile is no failure. */
-static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, bool many)
+/* Asks each. Of all that were alive, one that has gone by itself meanwhile is no failure. */
+static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, const struct as_stop_options *o)
 {
     const char *id;
     int rc;
 
     for (size_t i = 0; i < asq_list_size(ids); i++) {
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
+        bound(h, o);
         rc = asq_stop_worker(h, id);
-        if (rc < 0 && !(many && rc == ASQ_ENOENT))
+        if (rc < 0 && !(!o->id && rc == ASQ_ENOENT))
             return as_report(who, asq_last_error(h));
     }
     return AS_EXIT_OK;
@@ -148,6 +170,7 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
         asq_value_free(ids);
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
     }
+    bound(h, options);
     if (!options->id)
         status = all_ids(who, h, ids);
     if (status == AS_EXIT_OK && asq_list_size(ids) == 0)
@@ -155,14 +178,14 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
     if (status == AS_EXIT_OK && options->id && (alive = is_alive(h, options->id)) < 0)
         status = as_report(who, asq_last_error(h));
     if (status == AS_EXIT_OK)
-        status = ask(who, h, ids, !options->id);
+        status = ask(who, h, ids, options);
     if (status == AS_EXIT_OK && !alive)
         status = as_report_code(who, ASQ_ENOENT, NULL,
                                 "worker '%s' has not been heard of for its lease time: it is dead, or "
                                 "stands still; it stops as soon as it goes on",
                                 options->id);
     if (status == AS_EXIT_OK && options->wait)
-        status = wait_gone(who, h, ids, options->timeout_ms);
+        status = wait_gone(who, h, ids, options);
     if (status == AS_EXIT_OK)
         status = print_outcome(who, ids, options->wait);
     asq_value_free(ids);

@@ -9,7 +9,8 @@
 struct as_stop_options {
     const char *id;     /* NULL: all that are alive */
     bool wait;          /* until they are gone */
-    int64_t timeout_ms; /* for that; ASQ_FOREVER */
+    int64_t begun_ms;   /* of as_program_now_ms: before the handle was opened */
+    int64_t timeout_ms; /* for all of it, from then on; ASQ_FOREVER */
 };
 
 /* Gives an exit status. */

@@ -25,6 +25,7 @@ struct control {
     atomic_int cuts;
     atomic_bool hold;
     atomic_int held;
+    atomic_int delay_ms;
     char pattern[256];
 };
 
@@ -120,6 +121,8 @@ static bool answer(struct link *l)
         atomic_fetch_add(&control->cuts, 1);
         return false;
     }
+    if (atomic_load(&control->delay_ms))
+        sup_sleep_ms(atomic_load(&control->delay_ms));
     return pass(l->worker, piece, n);
 }
 
@@ -237,4 +240,9 @@ int sup_proxy_held(const sup_proxy *p)
 void sup_proxy_let_go(sup_proxy *p)
 {
     atomic_store(&p->control->hold, false);
+}
+
+void sup_proxy_delay(sup_proxy *p, int ms)
+{
+    atomic_store(&p->control->delay_ms, ms);
 }

@@ -24,4 +24,7 @@ void sup_proxy_hold(sup_proxy *p, const char *pattern);
 int sup_proxy_held(const sup_proxy *p); /* how often the pattern was sent */
 void sup_proxy_let_go(sup_proxy *p);
 
+/* Each piece that Redis answers takes so long; 0: it does not. */
+void sup_proxy_delay(sup_proxy *p, int ms);
+
 #endif
