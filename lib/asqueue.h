@@ -315,6 +315,9 @@ typedef struct asq_options {
  *     rediss://…[?cacert=F&cert=F&key=F&sni=NAME&verify=full|ca|no]   the same over TLS
  *     unix:/path[?db=D&ns=N&user=U&password=P]  the same over a Unix socket
  *     NULL                                      ASQUEUE_URL from the environment, else child:
+ * In an URL, bytes of a user, password, path or namespace may be written as %XX, and have to be where they
+ * would end it. A user without a password (user:@host, ?user=U) is logged in with an empty one. A host is an
+ * address or a name in ASCII letters, digits, '.', '-' and '_' (other scripts: its xn-- form).
  * options may be NULL. On failure err (which may be NULL) gets up to errlen bytes of text.
  * In child mode, the program's classes are registered after asq_open; the workers are forked at the
  * first use of an agent, so open and use the handle before starting threads that hold locks. The

@@ -324,10 +324,9 @@ static void greet(struct asq__conn *c)
     int rc = 0;
     c->state = GREETING;
     c->greetings = 0;
-    if (url->password && *url->password) {
-        const char *argv[] = { "AUTH", url->user && *url->user ? url->user : url->password,
-                               url->password };
-        rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user && *url->user ? 3 : 2, argv);
+    if (url->password) {
+        const char *argv[] = { "AUTH", url->user ? url->user : url->password, url->password };
+        rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user ? 3 : 2, argv);
     }
     if (url->db) {
         asq__err(db, sizeof db, 0, "%d", url->db);

@@ -184,9 +184,9 @@ static int greet(struct asq__sync *s, const char *name)
 {
     const struct asq__url *url = s->link.url;
     int rc = 0;
-    if (url->password && *url->password)
+    if (url->password)
         rc = greeted(s, ASQ__GREETING_AUTH,
-                     url->user && *url->user
+                     url->user
                          ? asq__sync_cmd(s, "AUTH %s %s", url->user, url->password)
                          : asq__sync_cmd(s, "AUTH %s", url->password));
     if (rc == 0 && url->db)

@@ -18,7 +18,7 @@
 #include "value/buf.h"
 #include "value/error.h"
 
-enum { RESOLVE_MS = 5000 };
+enum { RESOLVE_MS = 5000, NAME_MAX_BYTES = 253 };
 
 const char asq__url_unverified_text[] =
     "verify=no: whoever answers at this address is taken for the Redis that is meant, and gets the "
@@ -94,6 +94,30 @@ static int number(const char *s, size_t n, long min, long max, const char *what,
                     (int) (n > 40 ? 40 : n), s, min, max);
 }
 
+static bool is_plain(unsigned char c, const char *others)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c && strchr(others, c));
+}
+
+/* Names the first byte that cannot stand in a name or address. A resolver would get it, and a log. */
+static int check_host(const char *host, bool address, const char *what, char *err, size_t errlen)
+{
+    for (const char *p = host; *p; p++)
+        if (!is_plain((unsigned char) *p, address ? ":.%-_~" : ".-_"))
+            return asq__err(err, errlen, ASQ_EINVAL,
+                            "the URL's %s has byte 0x%02X at place %zu, which no %s has%s", what,
+                            (unsigned char) *p, (size_t) (p - host) + 1,
+                            address ? "address" : "host name",
+                            (unsigned char) *p > 0x7f && !address
+                                ? "; names in other scripts are written in their ASCII form, xn--…"
+                                : "");
+    if (strlen(host) > NAME_MAX_BYTES)
+        return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has %zu bytes; names have up to %d",
+                        what, strlen(host), NAME_MAX_BYTES);
+    return 0;
+}
+
 /* ---- ?name=value&… ---- */
 
 static int verification(struct asq__url *u, const char *value, size_t n, char *err, size_t errlen)
@@ -126,9 +150,11 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
                     : IS("cert") ? &u->tls_cert
                     : IS("key")  ? &u->tls_key
                                  : &u->tls_sni;
-        return n ? take(to, value, n, "TLS parameter", err, errlen)
-                 : asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
+        if (!n)
+            return asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
                             name);
+        rc = take(to, value, n, "TLS parameter", err, errlen);
+        return rc == 0 && to == &u->tls_sni ? check_host(*to, false, "sni", err, errlen) : rc;
     }
     if (u->tls && IS("verify"))
         return verification(u, value, n, err, errlen);
@@ -208,6 +234,8 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
                             end ? "the URL has no address between '[' and ']'"
                                 : "the URL's address has a '[' without ']'");
         rc = take(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
+        if (rc == 0)
+            rc = check_host(u->host, true, "address", err, errlen);
         end++;
     } else {
         end = memchr(s, ':', n);
@@ -215,6 +243,8 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
             end = s + n;
         rc = end == s ? take(&u->host, "127.0.0.1", 9, "host", err, errlen)
                       : take(&u->host, s, (size_t) (end - s), "host", err, errlen);
+        if (rc == 0)
+            rc = check_host(u->host, false, "host", err, errlen);
     }
     size_t left = n - (size_t) (end - s);
     if (rc == 0 && left && *end != ':')
@@ -266,6 +296,23 @@ static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errl
     return rc == 0 && s[n] == '?' ? parameters(u, s + n + 1, err, errlen) : rc;
 }
 
+/* An empty name is none, and so is an empty password without a name. A name without a password has an empty one:
+ * Redis is to be asked for this user, and answers for those that need no password, rather than for its default. */
+static int complete_user(struct asq__url *u)
+{
+    if (u->user && !*u->user) {
+        free(u->user);
+        u->user = NULL;
+    }
+    if (!u->user && u->password && !*u->password) {
+        free(u->password);
+        u->password = NULL;
+    }
+    if (u->user && !u->password && !(u->password = strdup("")))
+        return ASQ_ENOMEM;
+    return 0;
+}
+
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen)
 {
     struct asq__url u = { 0 };
@@ -307,6 +354,8 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
             (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS
+    if (rc == 0 && complete_user(&u) < 0)
+        rc = no_memory(err, errlen);
     if (rc < 0)
         asq__url_release(&u);
     else
@@ -366,8 +415,7 @@ static void put_escaped_but(struct asq__buf *b, const char *s, const char *plain
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char) *s;
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-            strchr(plain, c))
+        if (is_plain(c, plain))
             asq__buf_putc(b, c);
         else
             asq__buf_printf(b, "%%%02X", c);
@@ -411,9 +459,10 @@ static void put_path(struct asq__buf *b, char *sep, const char *name, const char
     }
 }
 
+/* Hidden, an empty one looks like any other. */
 static void put_password(struct asq__buf *b, const char *password, bool hide)
 {
-    if (hide && *password)
+    if (hide)
         asq__buf_puts(b, "***");
     else
         put_escaped(b, password);

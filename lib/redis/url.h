@@ -24,7 +24,7 @@ struct asq__url {
     int port;
     char *path; /* UNIX */
     int db;
-    char *user, *password;        /* or NULL */
+    char *user, *password;        /* or NULL; "" is a password for a user that needs none */
     char *ns;                     /* or NULL */
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };

@@ -141,6 +141,44 @@ START_TEST(a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again)
 }
 END_TEST
 
+/* Connections of asqueue (they have names) that are not of this user. */
+static int strangers(sup_redis *redis, const char *user)
+{
+    char *list = sup_redis_str(redis, "CLIENT LIST"), *wanted = sup_format(" user=%s ", user);
+    int n = 0;
+
+    for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n"))
+        n += !strstr(line, " name= ") && !strstr(line, wanted);
+    free(wanted);
+    free(list);
+    return n;
+}
+
+/* Not as whom Redis takes those who do not say who they are. */
+START_TEST(a_user_that_needs_no_password_is_asked_for_by_its_name)
+{
+    sup_redis *redis = sup_redis_start(NULL);
+    char *url = sup_format("%s?user=bob", sup_redis_url_default(redis)), err[500];
+    asq *h;
+
+    sup_redis_do(redis, "ACL SETUSER bob on nopass ~* &* +@all");
+    sup_proc *worker = start(url);
+    sup_wait_until(sup_redis_workers(redis, "default") == 1);
+    if (asq_open(url, NULL, &h, err, sizeof err) < 0)
+        sup_fail("%s", err);
+    sup_wait_until(strangers(redis, "bob") == 0);
+    ck_assert_int_gt(strangers(redis, "nobody"), 1);
+    asq_close(h);
+
+    sup_redis_do(redis, "ACL SETUSER bob resetpass >pw");
+    ck_assert_int_eq(asq_open(url, NULL, &h, err, sizeof err), ASQ_EAUTH);
+    sup_proc_stop(worker);
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(url);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("permissions");
@@ -153,6 +191,7 @@ int main(void)
     tcase_add_test(t, a_worker_does_without_commands_that_it_can_spare);
     tcase_add_loop_test(t, a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again, 0,
                         2);
+    tcase_add_test(t, a_user_that_needs_no_password_is_asked_for_by_its_name);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

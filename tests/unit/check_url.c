@@ -128,6 +128,57 @@ START_TEST(credentials_are_user_and_password_or_a_password_alone)
 }
 END_TEST
 
+START_TEST(an_empty_name_is_none_and_a_name_without_a_password_has_an_empty_one)
+{
+    static const char *const nobody[] = { "redis://@h", "redis://:@h", "unix:/s?user=",
+                                          "unix:/s?password=", "unix:/s?user=&password=" };
+    for (size_t i = 0; i < sizeof nobody / sizeof nobody[0]; i++) {
+        parse(nobody[i]);
+        has_credentials(NULL, NULL);
+    }
+    parse("redis://bob:@h");
+    has_credentials("bob", "");
+    parse("unix:/s?user=bob");
+    has_credentials("bob", "");
+    parse("unix:/s?user=&password=p");
+    has_credentials(NULL, "p");
+    parse("redis://%E2%82%AC%0A:%ff@h"); /* any bytes but NUL */
+    has_credentials("\xe2\x82\xac\n", "\xff");
+}
+END_TEST
+
+START_TEST(hosts_are_names_or_addresses)
+{
+    is_tcp("redis://redis-1.my_net.example", "redis-1.my_net.example", 6379, 0);
+    is_tcp("redis://%72edis", "redis", 6379, 0);
+    is_tcp("redis://xn--bcher-kva.example.:1", "xn--bcher-kva.example.", 1, 0);
+    refused("redis://b\xc3\xbc"
+            "cher.example",
+            ASQ_EINVAL,
+            "host has byte 0xC3 at place 2, which no host name has; names in other scripts");
+    refused("redis://b%c3%bccher.example", ASQ_EINVAL, "xn--…");
+    refused("redis://@h\x91\x8c\xc5\xc0ifq=ca&ple", ASQ_EINVAL, "byte 0x91 at place 2");
+    refused("redis://a b", ASQ_EINVAL, "byte 0x20 at place 2, which no host name has");
+    refused("redis://a%0Ab", ASQ_EINVAL, "byte 0x0A");
+    refused("redis://a%1b[2J:7000", ASQ_EINVAL, "byte 0x1B");
+    refused("redis://a%2Fb", ASQ_EINVAL, "byte 0x2F");
+    refused("redis://a%3A1", ASQ_EINVAL, "byte 0x3A");
+    refused("redis://a=b", ASQ_EINVAL, "byte 0x3D");
+    refused("redis://[::1\xff]", ASQ_EINVAL, "byte 0xFF at place 4, which no address has");
+    refused("redis://[fe80::1%25eth 0]", ASQ_EINVAL, "byte 0x20");
+#ifdef HAVE_TLS
+    parse("rediss://10.0.0.1?sni=redis.example");
+    ck_assert_str_eq(url.tls_sni, "redis.example");
+    refused("rediss://10.0.0.1?sni=a%0Ab", ASQ_EINVAL, "sni has byte 0x0A");
+#endif
+    char text[300] = "redis://";
+    memset(text + 8, 'h', 254);
+    refused(text, ASQ_EINVAL, "host has 254 bytes; names have up to 253");
+    text[8 + 253] = '\0';
+    parse(text);
+}
+END_TEST
+
 START_TEST(unix_sockets_have_a_path_and_parameters)
 {
     parse("unix:/run/redis/redis.sock");
@@ -266,6 +317,9 @@ START_TEST(as_text_the_password_is_hidden_and_the_rest_is_shown)
     formats("redis://", "redis://127.0.0.1:6379");
     formats("redis://alice:secret@h/3?ns=a", "redis://alice:***@h:6379/3?ns=a");
     formats("redis://secret@[::1]:7000", "redis://:***@[::1]:7000");
+    formats("redis://bob:@h", "redis://bob:***@h:6379");
+    formats("redis://:@h", "redis://h:6379");
+    formats("unix:/s?user=bob", "unix:/s?user=bob&password=***");
     formats("unix:/s?password=secret&user=alice&db=2", "unix:/s?db=2&user=alice&password=***");
 }
 END_TEST
@@ -278,6 +332,9 @@ START_TEST(whole_text_parses_to_the_same_url)
         "redis://a%3Ab%40:p%2F%3F%25%26@redis.example:7000/5?ns=x.y_z-1",
         "redis://:p%40@[fe80::1%25eth0]:7000",
         "redis://u:@h:1",
+        "redis://%E2%82%AC%0A%FF:%C3@h:1",
+        "redis://@h",
+        "unix:/s?user=u",
         "unix:/tmp/100%25%20of%3Fit%26/s?db=1&user=u%26&password=p%3D%26%23&ns=n",
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -375,6 +432,8 @@ int main(void)
     tcase_add_test(c, what_is_left_out_of_an_address_has_a_default);
     tcase_add_test(c, ipv6_addresses_stand_in_brackets);
     tcase_add_test(c, credentials_are_user_and_password_or_a_password_alone);
+    tcase_add_test(c, an_empty_name_is_none_and_a_name_without_a_password_has_an_empty_one);
+    tcase_add_test(c, hosts_are_names_or_addresses);
     tcase_add_test(c, unix_sockets_have_a_path_and_parameters);
     tcase_add_test(c, socket_paths_end_where_the_system_ends_them);
     tcase_add_test(c, parameters_that_are_not_known_are_answered_with_those_that_are);
