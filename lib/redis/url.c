@@ -100,22 +100,41 @@ static bool is_plain(unsigned char c, const char *others)
            (c && strchr(others, c));
 }
 
-/* Names the first byte that cannot stand in a name or address. A resolver would get it, and a log. */
-static int check_host(const char *host, bool address, const char *what, char *err, size_t errlen)
+/* Names the first byte that cannot stand in a name. A resolver would get it, and a log. */
+static int check_name(const char *name, const char *what, char *err, size_t errlen)
 {
-    for (const char *p = host; *p; p++)
-        if (!is_plain((unsigned char) *p, address ? ":.%-_~" : ".-_"))
+    for (const char *p = name; *p; p++)
+        if (!is_plain((unsigned char) *p, ".-_"))
             return asq__err(err, errlen, ASQ_EINVAL,
-                            "the URL's %s has byte 0x%02X at place %zu, which no %s has%s", what,
-                            (unsigned char) *p, (size_t) (p - host) + 1,
-                            address ? "address" : "host name",
-                            (unsigned char) *p > 0x7f && !address
+                            "the URL's %s has byte 0x%02X at place %zu, which no host name has%s",
+                            what, (unsigned char) *p, (size_t) (p - name) + 1,
+                            (unsigned char) *p > 0x7f
                                 ? "; names in other scripts are written in their ASCII form, xn--…"
                                 : "");
-    if (strlen(host) > NAME_MAX_BYTES)
+    if (strlen(name) > NAME_MAX_BYTES)
         return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has %zu bytes; names have up to %d",
-                        what, strlen(host), NAME_MAX_BYTES);
+                        what, strlen(name), NAME_MAX_BYTES);
     return 0;
+}
+
+/* An IPv6 address, perhaps with a zone: fe80::1%eth0. */
+static int check_address(const char *text, char *err, size_t errlen)
+{
+    char address[INET6_ADDRSTRLEN] = "";
+    struct in6_addr in6;
+    size_t n = strcspn(text, "%");
+    bool good = n < sizeof address;
+    if (good) {
+        memcpy(address, text, n);
+        good = inet_pton(AF_INET6, address, &in6) == 1 && strcmp(text + n, "%") != 0;
+    }
+    for (const char *p = text + n; *p && good; p++)
+        good = is_plain((unsigned char) *p, p == text + n ? "%" : ".-_:@");
+    return good
+               ? 0
+               : asq__err(err, errlen, ASQ_EINVAL,
+                          "the URL has no IPv6 address between '[' and ']' (as in [2001:db8::1] or "
+                          "[fe80::1%%25eth0])");
 }
 
 /* ---- ?name=value&… ---- */
@@ -154,7 +173,7 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
             return asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
                             name);
         rc = take(to, value, n, "TLS parameter", err, errlen);
-        return rc == 0 && to == &u->tls_sni ? check_host(*to, false, "sni", err, errlen) : rc;
+        return rc == 0 && to == &u->tls_sni ? check_name(*to, "sni", err, errlen) : rc;
     }
     if (u->tls && IS("verify"))
         return verification(u, value, n, err, errlen);
@@ -229,13 +248,11 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     const char *end;
     if (n && *s == '[') {
         end = memchr(s, ']', n);
-        if (!end || end == s + 1)
-            return asq__err(err, errlen, ASQ_EINVAL,
-                            end ? "the URL has no address between '[' and ']'"
-                                : "the URL's address has a '[' without ']'");
+        if (!end)
+            return asq__err(err, errlen, ASQ_EINVAL, "the URL's address has a '[' without ']'");
         rc = take(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
         if (rc == 0)
-            rc = check_host(u->host, true, "address", err, errlen);
+            rc = check_address(u->host, err, errlen);
         end++;
     } else {
         end = memchr(s, ':', n);
@@ -244,7 +261,7 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
         rc = end == s ? take(&u->host, "127.0.0.1", 9, "host", err, errlen)
                       : take(&u->host, s, (size_t) (end - s), "host", err, errlen);
         if (rc == 0)
-            rc = check_host(u->host, false, "host", err, errlen);
+            rc = check_name(u->host, "host", err, errlen);
     }
     size_t left = n - (size_t) (end - s);
     if (rc == 0 && left && *end != ':')
