@@ -35,8 +35,20 @@ local function count(text)
 end
 
 -- Is it so near to the highest id of a stream that Redis soon takes nothing any more?
+local END = '18446744073709551615-18446744073709551615'
 local function is_last(id)
     return string.find(id, '^18446744073709551615%-18446744073%d%d%d%d%d%d%d%d%d$') ~= nil
+end
+
+-- Adds a dead letter. A stream of them that takes nothing any more is set aside as well.
+local function add_letter(dead, ...)
+    local r = redis.pcall('XADD', dead, ...)
+    if type(r) == 'table' and r.err then
+        if not string.find(r.err, 'exhausted', 1, true) then error(r.err, 0) end
+        redis.call('RENAME', dead, dead .. ':aside')
+        redis.call('XADD', dead, ...)
+        aside[#aside + 1] = dead
+    end
 end
 
 -- Makes the stream usable again: the entries under ids that leave no room become dead letters, the others keep
@@ -53,7 +65,7 @@ local function mend(jobs, dead)
                 known[fields[i]] = fields[i + 1]
             end
             if is_last(id) or #fields > 4000 then
-                redis.call('XADD', dead, '*', 'call', known.call, 'id', '', 'reason',
+                add_letter(dead, '*', 'call', known.call, 'id', '', 'reason',
                     'it stood under an id behind which a stream has no room: ' .. id, 'attempts', 0,
                     'worker', ARGV[2], 'batch', known.batch)
                 given_up = given_up + 1
@@ -62,8 +74,9 @@ local function mend(jobs, dead)
                 kept = kept + 1
             end
         end
-        from = #page > 0 and '(' .. page[#page][1]
-    until #page < 500
+        local last = #page > 0 and page[#page][1]
+        from = last and '(' .. last
+    until #page < 500 or last == END
     if kept > 0 then
         redis.call('RENAME', mended, jobs)
     else

@@ -15,7 +15,8 @@
 --                       how many the partition keeps; the oldest go)
 --   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of Redis'
 --                       clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
--- Answer: for each section 1, or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
+-- Answer: for each section 1 (2: the stream of dead letters took nothing any more, somebody has put one under the
+-- highest id; it is NAME:aside now), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
 -- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
 -- answers for its own key. It is one that Redis refuses when its memory is full; a script that has begun
@@ -65,6 +66,16 @@ local function push(channel, frame, upto)
         push_bytes[channel] = push_bytes[channel] + n
         if push_bytes[channel] >= FULL then publish(channel) end
     end
+end
+
+-- Answers 2 when it had to set the stream aside.
+local function add_letter(dead, ...)
+    local r = redis.pcall('XADD', dead, ...)
+    if type(r) ~= 'table' or not r.err then return 1 end
+    if not string.find(r.err, 'exhausted', 1, true) then error(r.err, 0) end
+    redis.call('RENAME', dead, dead .. ':aside')
+    redis.call('XADD', dead, ...)
+    return 2
 end
 
 local function skip()
@@ -147,7 +158,7 @@ for section = 1, tonumber(ARGV[1]) do
     end
 
     if not verdict then
-        written = true
+        written, verdict = true, 1
         redis.call('HSET', lease, 'seq', seq)
         for i = 0, dels - 1, 1000 do
             redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
@@ -190,13 +201,12 @@ for section = 1, tonumber(ARGV[1]) do
         end
         for i = 0, deads - 1 do
             local d = deads_at + 7 * i
-            redis.call('XADD', dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
-                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6])
+            verdict = math.max(verdict, add_letter(dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
+                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6]))
         end
         for i = 0, unmarks - 1, 1000 do
             redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
         end
-        verdict = 1
     end
     answer[section] = verdict
     k = k + 5 + results + (moves > 0 and 2 or 0)

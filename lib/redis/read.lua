@@ -2,9 +2,11 @@
 -- the reader ever has much more than that. It only reads.
 --
 -- KEYS: streams. ARGV: bytes at most (one entry is given in any case), entries at most, then for each stream where
--- its range begins: 'ID', or '(ID' for what comes behind it.
+-- its range begins: 'ID', or '(ID' for what comes behind it. Behind the highest id there can be nothing, and
+-- Redis refuses to be asked for it.
 -- Answer: {1 when more may be there, else 0, then for each stream with entries: {its index, entries}}.
 local SMALL, PAGE = 1024, 16
+local END = '(18446744073709551615-18446744073709551615'
 local bytes, entries = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answer, size = { 0 }, 0
 
@@ -15,7 +17,7 @@ for i, key in ipairs(KEYS) do
             answer[1] = 1
             break
         end
-        local page = redis.call('XRANGE', key, from, '+', 'COUNT', count)
+        local page = from ~= END and redis.call('XRANGE', key, from, '+', 'COUNT', count) or {}
         local largest = 0
         for _, entry in ipairs(page) do
             size = 0

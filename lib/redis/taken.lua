@@ -9,6 +9,7 @@
 -- What was taken is in the stream until the commit that writes its record takes it out, or the one that puts it
 -- aside until it is due: from then on later:jobs has it, until it is done.
 local LOOKS, PAGE = 100, 100
+local END = '(18446744073709551615-18446744073709551615' -- behind which Redis refuses to look
 local answer, index, missing = {}, {}, 0
 
 -- A batch begins with its id: field 1, 16 bytes.
@@ -42,7 +43,7 @@ for i = 1, #KEYS - 2 do
 end
 local from, looked = ARGV[1], false
 for _ = 1, LOOKS do
-    local page = missing > 0 and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PAGE) or {}
+    local page = missing > 0 and from ~= END and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PAGE) or {}
     for _, entry in ipairs(page) do
         local i = index[batch_id(entry) or '']
         if i and answer[i] == 1 then

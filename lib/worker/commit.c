@@ -636,7 +636,14 @@ static void section_answered(const struct section *s, const redisReply *reply)
     if (p->in_flight)
         p->in_flight--;
     c->unheard |= !reply;
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+    if (reply && reply->type == REDIS_REPLY_INTEGER) {
+        if (reply->integer == 2)
+            asq__process_log_some(
+                w, ASQ_LOG_ERROR,
+                "partition %u: somebody has put a dead letter under the highest id that a stream "
+                "can have, behind which Redis takes none; the dead letters of before are in the "
+                "key …:dead:aside",
+                p->number);
         acknowledged(c);
         return;
     }

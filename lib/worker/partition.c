@@ -112,8 +112,8 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
             asq__process_log_some(
                 p->w, ASQ_LOG_ERROR,
-                "partition %u: %s was of a wrong type: somebody has written over it. It is %s:aside "
-                "now, and what the partition had in it is lost",
+                "partition %u: %s was of a wrong type, or took nothing any more: somebody has written to it. "
+                "It is %s:aside now, and what the partition had in it is not used any more",
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 

@@ -38,6 +38,12 @@ static bool one_in(struct hostile *h, uint32_t n)
     return below(h, n) == 0;
 }
 
+/* What costs the deployment much comes once in n of its turns; more often when told so. */
+static bool rare(struct hostile *h, uint32_t n)
+{
+    return one_in(h, h->often < n ? n / h->often : 1);
+}
+
 /* Numbers near the edges of what types hold, mostly. */
 static uint64_t number(struct hostile *h)
 {
@@ -420,6 +426,10 @@ static void hostile_entry(struct hostile *h, struct asq__buf *b, bool far_ahead)
     char k[TEXT];
 
     message(h, b, batch);
+    if (far_ahead && one_in(h, 4)) { /* behind which no dead letter can be put */
+        append(h, "XADD %s %s call x", key(h, "dead", k), id);
+        return;
+    }
     switch (below(h, 12)) {
     case 0: append(h, "XADD %s %s call %b", key(h, "jobs", k), id, b->data, b->len); break;
     case 1: append(h, "XADD %s %s batch %b", key(h, "jobs", k), id, b->data, b->len); break;
@@ -587,7 +597,7 @@ static void command(struct hostile *h, enum hostile_kind kind)
     switch (kind) {
     case HOSTILE_ENTRIES: hostile_entry(h, &b, false); break;
     case HOSTILE_STREAM_IDS:
-        if (one_in(h, 4000))
+        if (rare(h, 4000))
             hostile_entry(h, &b, true);
         break;
     case HOSTILE_STATES:
@@ -601,22 +611,22 @@ static void command(struct hostile *h, enum hostile_kind kind)
         append(h, one_in(h, 2) ? "SET %s %b" : "APPEND %s %b", key(h, id, k), b.data, b.len);
         break;
     case HOSTILE_LEASES:
-        if (one_in(h, 50))
+        if (rare(h, 50))
             hostile_lease(h);
         break;
     case HOSTILE_ATTEMPTS: hostile_attempts(h, &b); break;
     case HOSTILE_HEARTBEATS:
-        if (one_in(h, 4))
+        if (rare(h, 4))
             hostile_heartbeat(h, &b);
         break;
     case HOSTILE_PUSHES: hostile_push(h, &b); break;
     case HOSTILE_TYPES:
-        if (one_in(h, 50))
+        if (rare(h, 50))
             hostile_type(h);
         break;
     case HOSTILE_DELAYS: hostile_delay(h, &b); break;
     case HOSTILE_META:
-        if (one_in(h, 20))
+        if (rare(h, 20))
             hostile_meta(h);
         break;
     case HOSTILE_KINDS_N: break;
@@ -647,13 +657,14 @@ static void look(struct hostile *h)
 }
 
 bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
-                  int partitions)
+                  int partitions, uint32_t often)
 {
     memset(h, 0, sizeof *h);
     h->redis = redisConnectUnix(socket);
     h->rng = seed;
     h->kinds = kinds;
     h->partitions = partitions;
+    h->often = often;
     if (!h->redis || h->redis->err) {
         fprintf(stderr, "hostile: %s\n", h->redis ? h->redis->errstr : "out of memory");
         return false;

@@ -34,6 +34,7 @@ struct hostile {
     uint64_t rng;
     unsigned kinds; /* bit i: kind i is drawn */
     int partitions;
+    uint32_t often; /* how many times as often as usual what is rare comes */
     size_t pending;       /* commands without a reply */
     uint64_t sent;        /* commands, ever */
     uint64_t of_kind[HOSTILE_KINDS_N];
@@ -45,7 +46,7 @@ struct hostile {
 
 /* Connects; false: it cannot, and said so. */
 bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
-                  int partitions);
+                  int partitions, uint32_t often);
 /* Sends some commands, and reads their replies. False: the connection is lost. */
 bool hostile_step(struct hostile *h);
 void hostile_close(struct hostile *h);

@@ -27,14 +27,16 @@ enum {
 };
 
 struct plan {
-    int64_t seconds, max_ms;
+    int64_t seconds, max_ms, often;
     uint64_t seed;
     unsigned kinds;
 };
 
 static void usage(FILE *f)
 {
-    fprintf(f, "usage: run [--seconds S] [--seed N] [--max-ms MS] [--kind K[,K]]\nkinds: all");
+    fprintf(
+        f,
+        "usage: run [--seconds S] [--seed N] [--max-ms MS] [--often N] [--kind K[,K]]\nkinds: all");
     for (int i = 0; i < HOSTILE_KINDS_N; i++)
         fprintf(f, " %s", hostile_names[i]);
     fprintf(f, "\n");
@@ -58,10 +60,13 @@ static bool parse(struct plan *plan, int argc, char **argv)
 {
     static const struct option options[] = { { "seconds", 1, NULL, 's' }, { "seed", 1, NULL, 'r' },
                                              { "max-ms", 1, NULL, 'm' },  { "kind", 1, NULL, 'k' },
-                                             { "help", 0, NULL, 'h' },    { NULL, 0, NULL, 0 } };
+                                             { "often", 1, NULL, 'o' },   { "help", 0, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
     int c;
 
-    *plan = (struct plan){ .seconds = 60, .max_ms = 1000, .kinds = (1u << HOSTILE_KINDS_N) - 1 };
+    *plan = (struct plan){
+        .seconds = 60, .max_ms = 1000, .often = 1, .kinds = (1u << HOSTILE_KINDS_N) - 1
+    };
     plan->seed = (uint64_t) time(NULL);
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         char *end = NULL;
@@ -69,6 +74,7 @@ static bool parse(struct plan *plan, int argc, char **argv)
         case 's': plan->seconds = strtoll(optarg, &end, 10); break;
         case 'r': plan->seed = strtoull(optarg, &end, 10); break;
         case 'm': plan->max_ms = strtoll(optarg, &end, 10); break;
+        case 'o': plan->often = strtoll(optarg, &end, 10); break;
         case 'k':
             if (!parse_kinds(plan, optarg))
                 return false;
@@ -79,7 +85,8 @@ static bool parse(struct plan *plan, int argc, char **argv)
         if (end && (*end || end == optarg))
             return false;
     }
-    return optind == argc && plan->seconds > 0 && plan->max_ms > 0;
+    return optind == argc && plan->seconds > 0 && plan->max_ms > 0 && plan->often > 0 &&
+           plan->often <= 1000000;
 }
 
 static sup_proc *start_worker(const char *url, int i)
@@ -150,7 +157,8 @@ int main(int argc, char **argv)
         callers[i] = honest_start(sup_redis_url(redis), i, plan.max_ms, &shared[i]);
     for (int i = 0; i < CALLERS; i++) /* every agent is there before the attack */
         sup_wait_until(atomic_load(&shared[i].calls) > 0 || atomic_load(&shared[i].wrong));
-    if (!hostile_open(&attacker, sup_redis_socket(redis), plan.seed, plan.kinds, PARTITIONS))
+    if (!hostile_open(&attacker, sup_redis_socket(redis), plan.seed, plan.kinds, PARTITIONS,
+                      (uint32_t) plan.often))
         return 1;
 
     int64_t end_ms = sup_now_ms() + plan.seconds * 1000, waiting = 0;
