@@ -466,7 +466,14 @@ ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *va
  * Calls
  *
  * fmt (asq_pack; NULL: none) gives the arguments: a list for positional ones, a map for named ones.
- * Calls from one handle to one agent run in the order in which they were made.
+ * Calls from one handle to one agent run in the order in which they were made, its creation and deletion
+ * included. Later ones wait while an earlier one cannot run: because futures among its arguments are not
+ * there, or because a process has died of it and it waits to be tried again, on whatever worker. Calls of
+ * others pass it then; but nobody passes the creation of an agent that is not there. Three things change the
+ * order: a call with a delay (delay_ms), and one that has failed and is run again by a policy without
+ * keep_place, let later ones go ahead; methods marked ASQ_CONCURRENT begin in order, and end in any. A call
+ * that ends without having run (refused, cancelled, its deadline passed, part of a deadlock, given up) holds
+ * nobody up any more: after a creation that has failed, later calls end in ASQ_ENOAGENT.
  *
  * Results of other calls among the arguments (`r`, asq_value_future), at any depth in lists and maps,
  * are waited for by the worker, not by the caller: the method starts when all are there and finds their
@@ -813,7 +820,7 @@ typedef struct asq_worker_options {
     size_t stack_size;             /* of fibers; 0: 256 KiB */
     int64_t lease_time_ms;         /* 0: 10000 */
     int64_t drain_timeout_ms;      /* 0: 30000 */
-    uint32_t max_attempts;         /* of calls that kill their process; 0: 3 */
+    uint32_t max_attempts;         /* of calls that kill their process; 0: 3. See as-worker(1) for 1 */
     bool no_local_mode;            /* a remote Redis without password and TLS is meant */
     asq_log_level log_level;       /* what is above is not reported */
     asq_log_fn log;                /* NULL: nothing is reported */

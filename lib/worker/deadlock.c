@@ -126,7 +126,7 @@ static void view_parked(const struct asq__wcall *c, struct view *v)
 }
 
 /* What holds up a call behind others of its queue whose inputs are awaited; as dispatch.c passes over
- * them: its caller's own, or any of those that are passed, when they are too many. */
+ * them: its caller's own, its caller, a creation, or any of those that are passed, when they are too many. */
 static void view_queue(const struct asq__wcall *c, const struct asq__list *queue, struct view *v)
 {
     struct asq__passed passed = { .n = 0 };
@@ -137,12 +137,12 @@ static void view_queue(const struct asq__wcall *c, const struct asq__list *queue
             return;
         bool too_far = passed.n && ++behind > ASQ__PASSED_SEEN;
         if (!too_far) {
-            if (asq__actor_holds_back(before) || asq__passed_has_caller_of(&passed, before))
+            if (asq__actor_holds_back(before) || asq__passed_holds(&passed, before))
                 continue;
             if (before->state != ASQ__CALL_INPUTS)
                 return; /* is next, or keeps its place */
             passed.calls[passed.n++] = before;
-            if (asq__passed_has_caller_of(&passed, c)) {
+            if (asq__passed_holds(&passed, c) || asq__wcall_holds_all(before)) {
                 add_call(v, before);
                 return;
             }

@@ -101,8 +101,7 @@ static void let_in_queued(struct asq__actor *a)
 {
     ASQ__LIST_EACH (it, &a->calls->mailbox) {
         struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (c->state == ASQ__CALL_DELAYED ||
-            !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
+        if (!is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
             continue;
         asq__list_del(&c->node);
         c->reentrant = true;
@@ -238,13 +237,43 @@ static const char *caller_of(const struct asq__wcall *c)
     return chain && chain->n_links ? chain->links[chain->n_links - 1]->call : batch->reply;
 }
 
-bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c)
+/* Was `c` made by a run of `by`, or further in? That run's worker has died, or it failed; the next run finds `c`
+ * again, and is to be inside of the agent by then. */
+static bool is_called_by(const struct asq__wcall *c, const struct asq__wcall *by)
+{
+    const Asqueue__Chain *chain = c->entry->batch->jobs[c->index]->chain;
+    char id[ASQ__CALL_ID_TEXT];
+    if (!chain || !chain->n_links)
+        return false;
+    asq__wcall_id(by, id);
+    for (size_t i = 0; i < chain->n_links; i++)
+        if (strcmp(chain->links[i]->call, id) == 0)
+            return true;
+    return false;
+}
+
+bool asq__passed_holds(const struct asq__passed *passed, const struct asq__wcall *c)
 {
     const char *caller = passed->n ? caller_of(c) : "";
     for (unsigned i = 0; i < passed->n; i++)
-        if (strcmp(caller_of(passed->calls[i]), caller) == 0)
+        if (strcmp(caller_of(passed->calls[i]), caller) == 0 || is_called_by(c, passed->calls[i]))
             return true;
     return false;
+}
+
+bool asq__wcall_holds_all(const struct asq__wcall *c)
+{
+    return c->entry->batch->jobs[c->index]->kind == ASQUEUE__JOB_KIND__CREATE &&
+           !c->actor->object.cls;
+}
+
+/* Others may pass a call that waits. False: too many wait already, or nothing can be done before it is. */
+static bool pass(struct asq__passed *passed, const struct asq__wcall *c)
+{
+    if (passed->n + 1 == ASQ__PASSED || asq__wcall_holds_all(c))
+        return false;
+    passed->calls[passed->n++] = c;
+    return true;
 }
 
 /* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
@@ -260,8 +289,8 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
             return NULL;
         if (asq__actor_holds_back(c))
             continue;
-        if (asq__passed_has_caller_of(&passed, c))
-            continue; /* stays behind what its caller called before */
+        if (asq__passed_holds(&passed, c))
+            continue; /* stays behind what its caller called before, or behind the caller */
         if (end_unstarted(c)) {
             if (a->orphan || asq__list_empty(queue))
                 return NULL;
@@ -271,8 +300,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
             return NULL; /* keeps its place */
         if (c->not_before_ms && asq__now_ms() < c->not_before_ms) {
             /* A process has died of it; gone on with once a second. Other callers' calls pass it. */
-            passed.calls[passed.n++] = c;
-            if (passed.n == ASQ__PASSED)
+            if (!pass(&passed, c))
                 return NULL;
             continue;
         }
@@ -291,8 +319,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
             return c;
         if (c->state == ASQ__CALL_FINISHED)
             continue;
-        passed.calls[passed.n++] = c;
-        if (passed.n == ASQ__PASSED)
+        if (!pass(&passed, c))
             return NULL;
     }
     return NULL;
@@ -417,7 +444,10 @@ bool asq__dispatch_join(struct asq__wcall *c)
 void asq__dispatch_let_in(struct asq__wcall *c)
 {
     struct asq__actor *a = c->actor;
-    if (c->state != ASQ__CALL_WAITING || !a || asq__list_empty(&c->node) ||
+    /* One that waits for its time or its inputs goes along, for later ones of its caller will. */
+    bool queued = c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
+                  c->state == ASQ__CALL_DELAYED;
+    if (!queued || c->reentrant || !a || asq__list_empty(&c->node) ||
         !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
         return;
     asq__list_del(&c->node);

@@ -419,8 +419,8 @@ static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
     case ASQ__ATTEMPT_WAIT: {
         const struct asq__process *w = c->entry->part->w;
         int64_t now = asq__now_ms();
-        int64_t left =
-            w->redis_clock_known ? (int64_t) a->due_ms - w->redis_minus_mono_ms - now : 0;
+        int64_t left = w->redis_clock_known ? (int64_t) a->due_ms - w->redis_minus_mono_ms - now
+                                            : ASQ__DIED_WAIT_MS;
         /* Whatever the clocks say, it waits no longer than it ever would. */
         left = left < ASQ__DIED_WAIT_MAX_MS ? left : ASQ__DIED_WAIT_MAX_MS;
         c->not_before_ms = left > 0 ? now + left : 0;

@@ -138,14 +138,16 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
         asq__error_set(&run->ctx.error, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return false;
     }
-    /* Whom a call inside the agent waits for is let in again, not queued behind it. */
-    c->keeps_place = keep_place && a->calls->inside == 0;
+    /* Beside calls that share the agent with it there is no place to keep. */
+    bool inside = a->calls->inside > 0;
+    c->keeps_place = keep_place && !(inside && c->shared);
     if (!wait(c, delay_ms))
         return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
+    c->reentrant = c->keeps_place && inside; /* its caller is inside: it is let in again, not queued behind */
     if (c->keeps_place)
-        asq__list_add_first(&a->calls->mailbox, &c->node);
+        asq__list_add_first(inside ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
     else
         c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
     asq__commit_retry(c, run, c->due_ms);

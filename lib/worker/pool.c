@@ -316,7 +316,7 @@ static void on_lost(void *arg)
     struct asq__place *p = arg;
     const struct asq__pool_config *config = &p->pool->config;
     if (config->thread_lost)
-        config->thread_lost(config->user, p->now.class_name, p->now.method);
+        config->thread_lost(config->user, p->index, p->now.class_name, p->now.method);
     abort();
 }
 

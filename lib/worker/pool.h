@@ -40,7 +40,7 @@ struct asq__pool_config {
                       const char class_name[ASQ__POOL_NAME], const char method[ASQ__POOL_NAME]);
     /* A task has ended its thread (pthread_exit), and nothing can bring either back. Called on that thread as
      * it ends; must not return. NULL: abort. */
-    void (*thread_lost)(void *user, const char *class_name, const char *method);
+    void (*thread_lost)(void *user, unsigned thread, const char *class_name, const char *method);
     void *user;
 };
 

@@ -484,10 +484,16 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
     slot->state = ASQ__SLOT_RUNS;
 }
 
-/* The call counts among those that were running when the process died. */
-static void on_thread_lost(void *user, const char *class_name, const char *method)
+void asq__process_blame_thread(const struct asq__process *w, unsigned thread)
+{
+    if (w->config.slots && thread <= w->config.capacity)
+        w->config.slots[thread].guilty = w->config.slots[thread].ticket;
+}
+
+static void on_thread_lost(void *user, unsigned thread, const char *class_name, const char *method)
 {
     const struct asq__process *w = user;
+    asq__process_blame_thread(w, thread);
     asq__process_log(user, ASQ_LOG_ERROR,
                      "%s.%s has ended its thread (pthread_exit), which a method must not: %s ends",
                      class_name, method, w->config.id);

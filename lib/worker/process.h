@@ -254,6 +254,7 @@ struct asq__slot {
     volatile uint64_t ticket; /* numbers the calls of this slot */
     volatile uint64_t done,
         done_seq; /* the ticket whose outcome is in the commit done_seq; by the loop */
+    volatile uint64_t guilty; /* the ticket of a call that has certainly ended the process; 0: none */
     uint64_t epoch;
     struct asq__stream_id entry;
     char call[ASQ__CALL_ID_TEXT];
@@ -384,6 +385,8 @@ struct asq__process {
         dead;
 };
 
+/* The process is about to end for what runs on this thread (0: the loop), and for nothing else. */
+void asq__process_blame_thread(const struct asq__process *w, unsigned thread);
 void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -550,14 +553,17 @@ bool asq__wcall_may_share(const struct asq__wcall *c); /* its method is ASQ_CONC
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
 /* Who keeps a re-entrant call out; NULL: nobody does, or it is none. */
 const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c);
-/* Calls whose inputs are awaited, and that calls of other callers behind them may pass: so many. */
-/* Such a look goes so far into the queue: each new call causes one. */
+/* Calls that wait for their inputs, or after a death, and that calls of other callers behind them may pass: so many.
+ * Such a look goes so far into the queue: each new call causes one. */
 enum { ASQ__PASSED = 8, ASQ__PASSED_SEEN = 256 };
 struct asq__passed {
     const struct asq__wcall *calls[ASQ__PASSED]; /* each of another caller */
     unsigned n;
 };
-bool asq__passed_has_caller_of(const struct asq__passed *passed, const struct asq__wcall *c);
+/* Does one of them hold `c` up, because both are of one caller, or because it is c's caller? */
+bool asq__passed_holds(const struct asq__passed *passed, const struct asq__wcall *c);
+/* A creation that waits, of an agent that is not there: all calls behind it wait for it. */
+bool asq__wcall_holds_all(const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
 void asq__run_finished(struct asq__handover *h);
 void asq__run_parks(struct asq__run *run); /* it waits: others may have its turn */

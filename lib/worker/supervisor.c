@@ -55,7 +55,7 @@ struct child {
     bool cut_off;     /* ended by SIGKILL because it was to stop: no fault of what it ran */
     unsigned starts;
     char id[ASQ_MAX_ID + 16];
-    bool blamed;                /* a call that had killed before, for the last death */
+    unsigned blamed;            /* the rank of those who are blamed for the last death; RANKS: nobody yet */
     char how[ASQ_MAX_ID + 100]; /* the last one has died */
     struct shared *shared;
     int64_t started_ms, start_at_ms;
@@ -271,6 +271,19 @@ static void tell_blamed(const struct supervisor *s, const struct child *c,
         slot->agent, c->how, n, max, slot->call, then);
 }
 
+/* Who is to blame for a death: the first of these of whom there is one, and nobody of the later ones. A call that has
+ * returned and is not committed yet has seldom to do with it, and would be given up for others' faults. */
+enum { GUILTY, KILLED_BEFORE, RUNNING, RETURNED, RANKS };
+
+static unsigned rank_of(const struct asq__slot *slot)
+{
+    if (slot->guilty && slot->guilty == slot->ticket)
+        return GUILTY;
+    if (slot->suspect)
+        return KILLED_BEFORE;
+    return slot->state == ASQ__SLOT_RUNS ? RUNNING : RETURNED;
+}
+
 /* Counts it against the call in a slot, unless that has ended. False: Redis does not take it now. */
 static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                   const struct asq__keys *keys, struct asq__slot *slot)
@@ -298,7 +311,7 @@ static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
             slot->call, c->how, r->str);
     if (answered && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
         tell_blamed(s, c, slot, r);
-        c->blamed |= slot->suspect;
+        c->blamed = rank_of(slot);
     }
     if (answered || cannot)
         slot->state = ASQ__SLOT_FREE;
@@ -306,16 +319,16 @@ static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
     return answered || cannot;
 }
 
-/* Beside one that has killed before, nobody else is blamed. */
+/* False: Redis does not take it now; the next tick goes on with those of the same rank. */
 static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                       const struct asq__keys *keys)
 {
     bool ok = true;
-    for (int suspect = 1; suspect >= 0 && ok && !c->blamed; suspect--)
+    for (unsigned rank = 0; rank < RANKS && rank <= c->blamed && ok; rank++)
         for (uint32_t i = 0; i <= s->config->process.capacity; i++) {
             struct asq__slot *slot = &c->shared->slots[i];
-            if (slot->state != ASQ__SLOT_FREE && (slot->suspect != 0) == (suspect != 0))
-                ok &= blame(s, c, ctx, keys, slot); /* else again with the next tick */
+            if (slot->state != ASQ__SLOT_FREE && rank_of(slot) == rank)
+                ok &= blame(s, c, ctx, keys, slot);
         }
     return ok;
 }
@@ -395,7 +408,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     else
         snprintf(c->how, sizeof c->how, "process %ld (%s) ended by itself with status %d",
                  (long) c->pid, c->id, WEXITSTATUS(status));
-    c->blamed = false;
+    c->blamed = RANKS;
     c->pid = 0;
     s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {

@@ -27,13 +27,16 @@ static int64_t limit_ms(const struct asq__process *w)
     return ms > STILL_LEAST_MS ? ms : STILL_LEAST_MS;
 }
 
-static void name_call(struct asq__process *w, char *name, size_t n)
+/* False: no method is on the loop. */
+static bool name_call(struct asq__process *w, char *name, size_t n)
 {
     char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
-    if (asq__pool_on_loop(w->pool, class_name, method))
+    if (asq__pool_on_loop(w->pool, class_name, method)) {
         snprintf(name, n, "%s.%s", class_name, method);
-    else
-        snprintf(name, n, "something that is no method");
+        return true;
+    }
+    snprintf(name, n, "something that is no method");
+    return false;
 }
 
 static void give_up(struct asq__process *w)
@@ -75,7 +78,8 @@ bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t n
     }
     watch->still_ms += passed_ms;
     if (watch->still_ms >= limit_ms(w)) {
-        name_call(w, name, sizeof name);
+        if (name_call(w, name, sizeof name))
+            asq__process_blame_thread(w, 0);
         asq__process_log(w, ASQ_LOG_ERROR,
                          "%s has kept the event loop of %s from turning for %lld ms: its heartbeat "
                          "stops, and the process is ended and started again",
