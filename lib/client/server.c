@@ -234,6 +234,14 @@ static void tell(const struct asq__server *s, int what, int value)
     (void) n; /* nobody is there any more: the keeper notices by itself */
 }
 
+/* signal(number, SIG_DFL), which in libc may wait for a lock that a thread of the program had at the clone: glibc
+ * 2.41 has one for SIGABRT, and takes it in each fork. */
+static void set_default(int number)
+{
+    static const unsigned long action[16]; /* the kernel's struct sigaction, of SIG_DFL: all zeros */
+    syscall(SYS_rt_sigaction, number, action, NULL, (unsigned long) _NSIG / 8);
+}
+
 /* Closes all but a few descriptors. */
 static void close_others(const int *keep, int n)
 {
@@ -309,7 +317,7 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     dup2(s->log_fd, 1);
     dup2(s->log_fd, 2);
     for (int i = 1; i < 32; i++)
-        signal(i, SIG_DFL);
+        set_default(i);
     sigemptyset(&blocked); /* stays over exec: only the keeper ends it */
     sigaddset(&blocked, SIGTERM);
     sigaddset(&blocked, SIGINT);
@@ -357,7 +365,7 @@ static void keep(const struct asq__server *s, char *const argv[])
     setsid();                                  /* all signals are blocked since the clone */
     prctl(PR_SET_NAME, "asq-keeper", 0, 0, 0); /* pkill PROGRAM is not for it */
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* a server's own children are waited for, too */
-    signal(SIGCHLD, SIG_DFL);
+    set_default(SIGCHLD);
     close_others(kept, 3);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; fd++)
@@ -560,6 +568,14 @@ static int has_failed(const struct asq__server *s, char *err, size_t errlen)
                     *text ? "; the end of its log: " : ", without a word", text);
 }
 
+static int is_too_slow(const struct asq__server *s, int64_t ms, char *err, size_t errlen)
+{
+    char text[LOG_SHOWN + 1];
+    read_log(s, text);
+    return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms%s%s", s->program,
+                    (long long) ms, *text ? "; the end of its log: " : ", without a word", text);
+}
+
 int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err, size_t errlen)
 {
     int64_t deadline = asq__deadline_ms(timeout_ms);
@@ -569,8 +585,7 @@ int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err,
         if (s->not_run || s->ended || s->lost)
             return has_failed(s, err, errlen);
         if (asq__now_ms() > deadline)
-            return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms",
-                            s->program, (long long) timeout_ms);
+            return is_too_slow(s, timeout_ms, err, errlen);
         if (pause.tv_nsec < 5000000)
             pause.tv_nsec += pause.tv_nsec / 4;
     }
