@@ -8,12 +8,15 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -510,6 +513,48 @@ START_TEST(a_directory_in_which_others_can_rename_is_not_used)
 }
 END_TEST
 
+/* Connects as another user of the host, who is nobody; gives errno, or 0. */
+static int connect_as_nobody(const char *path)
+{
+    enum { NOBODY = 65534 };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int status;
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+        if (fd < 0 || setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+            _exit(255);
+        _exit(connect(fd, (struct sockaddr *) &address, sizeof address) < 0 ? errno : 0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+START_TEST(another_user_reaches_neither_its_redis_nor_its_directory)
+{
+    struct stat st;
+    remains_watch("t");
+    H = open_child();
+    const char *url = asq_url(H) + strlen("unix:");
+    char *path = sup_format("%.*s", (int) strcspn(url, "?"), url);
+    if (geteuid() == 0)
+        ck_assert_int_eq(connect_as_nobody(path), EACCES);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 077, 0);
+    *strrchr(path, '/') = '\0';
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 077, 0);
+    ck_assert_int_eq(st.st_uid, geteuid());
+    asq_close(H);
+    free(path);
+    remains_nothing();
+}
+END_TEST
+
 /* ---- what cannot be ---- */
 
 START_TEST(without_a_redis_server_the_error_says_what_to_do)
@@ -600,6 +645,7 @@ int main(void)
     tcase_add_loop_test(t, others_reach_it_by_its_url, 0, 3);
     tcase_add_loop_test(t, a_temporary_directory_that_cannot_be_used_is_replaced, 0, 2);
     tcase_add_loop_test(t, a_directory_in_which_others_can_rename_is_not_used, 0, 2);
+    tcase_add_test(t, another_user_reaches_neither_its_redis_nor_its_directory);
     suite_add_tcase(s, t);
 
     t = tcase_create("refused");

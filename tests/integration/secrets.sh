@@ -14,8 +14,10 @@ url=unix:$redis_socket
 umask 077
 printf 's3/cr:e@t\nand no more\n' >"$tmp/password"
 
-# ASQUEUE_URL is read, and gone.
-ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t" start worker "$as_worker" --agent-dir "$agent_dir" --id one
+# ASQUEUE_URL is read, and gone: from the environment of the processes, and of a program that a method starts.
+plugins=$tmp/plugins
+build_shell_plugin "$plugins" 2>"$tmp/err" || plugins=$agent_dir
+ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t" start worker "$as_worker" --agent-dir "$plugins" --id one
 worker=$pid
 wait_ready "$worker" worker
 for process in $worker $(pgrep -P "$worker"); do
@@ -24,6 +26,16 @@ for process in $worker $(pgrep -P "$worker"); do
         fail "the environment of process $process has the password"
     fi
 done
+if [ "$plugins" != "$agent_dir" ]; then
+    ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t"
+    export ASQUEUE_URL
+    "$as_ctl" create Shell --id sh >/dev/null || fail "create" "$tmp/worker.log"
+    # How often the password stands in its own environment, and in that of the worker's process.
+    "$as_ctl" call sh run '["env | grep -cF s3%2F; grep -caF s3%2F /proc/$PPID/environ; echo done"]' >"$tmp/out" ||
+        fail "call" "$tmp/worker.log"
+    unset ASQUEUE_URL
+    expect "$tmp/out" '^"0.n(0.n)?done.n"$'
+fi
 stop "$worker"
 
 # The file, with either program; a file that others may read is refused, with the status of wrong usage.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # security.sh: shows each "cannot" of SECURITY.md: of the four users of contrib/redis-cli/acl by their rules, of
-# two namespaces, and of another user of the host. What other tests show is named below, and has to be there.
+# two namespaces, of a program that a method starts, and of another user of the host. tests/cannot.md has them all, with
+# the tests that show them.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 # shellcheck disable=SC2034 # read by support.sh
@@ -89,6 +90,10 @@ for role in client worker operator observer; do
         cannot "$role" HGETALL "asq:{$ns}:worker:two.0"
         cannot "$role" XREVRANGE "asq:{$ns.$p}:dead" + -
         cannot "$role" GET another-program
+        cannot "$role" XREAD COUNT 1 STREAMS "asq:{$ns.$p}:jobs" 0
+        cannot "$role" RENAME "asq:{$ns.$p}:agents" "asq:{default.$p}:agents"
+        cannot "$role" RENAME "asq:{default.$p}:agents" "asq:{$ns.$p}:agents"
+        cannot "$role" XTRIM "asq:{$ns.$p}:jobs" MAXLEN 0
         cannot "$role" SUBSCRIBE "asq:{$ns}:c:0123456789abcdef"
         cannot "$role" PUBLISH "asq:{$ns}:c:0123456789abcdef" x
         # Neither does a script, whether it tells its keys or not.
@@ -98,7 +103,11 @@ for role in client worker operator observer; do
     "$as_ctl" -u "unix:$redis_socket?user=asq-default-$role&password=$password&ns=other" call tally read -t 5s \
         >"$out" 2>&1 && fail "the $role of default calls an agent of other" "$out"
     expect "$out" 'NOPERM'
+    "$as_ctl" -u "unix:$redis_socket?user=asq-default-$role&password=$password&ns=other" stop two -t 5s \
+        >"$out" 2>&1 && fail "the $role of default stops a worker of other" "$out"
+    expect "$out" 'NOPERM|can.t run|can.t access'
 done
+running "$other" || fail "a worker of other was stopped" "$tmp/other.log"
 
 echo "a client"
 can client XADD "asq:{default.$p}:jobs" 0-0 call x batch x # an id that Redis refuses
@@ -111,6 +120,10 @@ cannot client HSET "asq:{default.$p}:attempts" x 9
 cannot client XADD "asq:{default.$p}:dead" '*' call x batch x
 cannot client XRANGE "asq:{default.$p}:dead" - +
 cannot client XDEL "asq:{default.$p}:jobs" 1-1
+cannot client UNLINK "asq:{default.$p}:jobs"
+cannot client XADD "asq:{default.$p}:r:0123456789abcdef" '*' call x batch x
+cannot client HGETALL "asq:{default}:worker:one.0"
+cannot client PUBLISH "asq:{default}:c:workers" stop
 cannot client UNLINK "asq:{default.$p}:lease"
 cannot client UNLINK "asq:{default.$p}:agents"
 cannot client UNLINK "asq:{default}:meta"
@@ -119,6 +132,8 @@ cannot client ZADD "asq:{default.$p}:later" 1 x
 cannot client HSET "asq:{default.$p}:later:jobs" x x
 cannot client UNLINK "asq:{default.$p}:later:jobs"
 cannot client EVAL "return redis.call('UNLINK', KEYS[1])" 1 "asq:{default.$p}:later:jobs"
+cannot client EVAL "return redis.call('UNLINK', KEYS[1])" 1 "asq:{default.$p}:jobs"
+cannot client EVAL "return redis.call('SET', KEYS[1], 'forged')" 1 "asq:{default.$p}:r:0123456789abcdef"
 cannot client SET "asq:{default.$p}:r:0123456789abcdef" forged
 cannot client APPEND "asq:{default.$p}:r:0123456789abcdef" forged
 cannot client PUBLISH "asq:{default}:c:0123456789abcdef" forged
@@ -138,6 +153,12 @@ cannot operator HSET "asq:{default.$p}:lease" token x
 cannot operator UNLINK "asq:{default.$p}:lease"
 cannot operator HSET "asq:{default}:meta" partitions 1
 cannot operator SET "asq:{default.$p}:r:0123456789abcdef" forged
+cannot operator XADD "asq:{default.$p}:r:0123456789abcdef" '*' call x batch x
+cannot operator HSET "asq:{default.$p}:r:0123456789abcdef" x x
+cannot operator EVAL "return redis.call('SET', KEYS[1], 'forged')" 1 "asq:{default.$p}:r:0123456789abcdef"
+cannot operator UNLINK "asq:{default.$p}:dead"
+cannot operator PUBLISH "asq:{default}:c:0123456789abcdef" forged
+can operator PUBLISH "asq:{default}:c:workers" x
 cannot operator HSET "asq:{default.$p}:later:jobs" x x
 cannot operator EVAL "return redis.call('HSET', KEYS[1], 'tally', 'x')" 1 "asq:{default.$p}:agents"
 
@@ -183,17 +204,25 @@ echo "nothing has changed"
 [ "$("$as_ctl" -u "$(url client)" call tally add '[0]')" = 40 ] || fail "the agent does not answer"
 running "$worker" || fail "the worker has ended" "$tmp/worker.log"
 
+# In a container the tests run as root, which may look into any process: those who look are then nobody.
+root=$(id -u)
+as_nobody=
+[ "$root" != 0 ] || as_nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+nobody() {
+    $as_nobody "$@"
+}
+blind() { # PID WHO: they cannot look into this process
+    nobody cat "/proc/$1/environ" >"$out" 2>&1 && fail "$2 reads the environment" "$out"
+    nobody head -c 1 "/proc/$1/mem" >"$out" 2>&1 && fail "$2 reads the memory" "$out"
+    nobody ls "/proc/$1/fd/" >"$out" 2>&1 && fail "$2 sees the descriptors" "$out"
+}
+
 echo "another user of the host"
-if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+if [ "$root" = 0 ] && command -v setpriv >/dev/null; then
     printf '%s\n' "$password" >"$tmp/password"
-    nobody() {
-        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-    }
     nobody true || fail "setpriv"
     for process in $worker $(pgrep -P "$worker"); do
-        nobody cat "/proc/$process/environ" >"$out" 2>&1 && fail "another user reads the environment" "$out"
-        nobody head -c 1 "/proc/$process/mem" >"$out" 2>&1 && fail "another user reads the memory" "$out"
-        nobody ls "/proc/$process/fd" >"$out" 2>&1 && fail "another user sees the descriptors" "$out"
+        blind "$process" "another user"
     done
     nobody cat "$tmp/password" >"$out" 2>&1 && fail "another user reads the password file" "$out"
     nobody redis-cli -s "$redis_socket" PING >"$out" 2>&1
@@ -202,24 +231,36 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     fi
 fi
 
-echo "what other tests show"
-shown() { # FILE NAME: the test is there
-    grep -q "$2" "$srcdir/tests/$1" || fail "SECURITY.md stands on $2 of tests/$1, which is not there"
-}
-# Plugin authors: partitions are not kept by what ends a thread or keeps the loop, nor by a call that is deadly.
-shown integration/check_deadline.c other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread
-shown integration/check_deadline.c a_worker_ends_after_its_drain_timeout_wherever_code_hangs
-shown integration/check_poison.c a_deadly_call_waits_longer_each_time_and_others_go_on
-# Programs that methods start: no descriptor, no password.
-shown integration/check_stdio.c inheritable
-shown integration/secrets.sh 'the environment of process'
-# Other users of the host: plugins, files with secrets.
-shown unit/check_plugin.c what_others_can_write_is_not_run
-shown unit/check_plugin.c folders_above_that_others_can_write_are_refused
-shown unit/check_plugin.c another_users_folder_above_is_refused
-shown integration/secrets.sh 'open to others'
-# The network: certificates, names, validity.
-shown integration/tls.sh 'expired'
+echo "a program of the worker's own user"
+if { [ "$root" != 0 ] || command -v setpriv >/dev/null; } && build_shell_plugin "$tmp/plugins" 2>"$tmp/err"; then
+    chmod 711 "$tmp"
+    chmod -R go+rX "$tmp/plugins"
+    chmod 777 "$redis_socket"
+    if nobody "$as_worker" --version >"$out" 2>&1; then
+        start mate $as_nobody "$as_worker" -u "$(url worker default2)" --agent-dir "$tmp/plugins" --id three
+        mate=$pid
+        wait_ready "$mate" mate
+        "$as_ctl" -u "$(url client default2)" create Shell --id sh >"$out" 2>&1 || fail "create" "$out" "$tmp/mate.log"
+        "$as_ctl" -u "$(url client default2)" call sh run \
+            '["{ head -c 1 /proc/$PPID/environ && echo seen; head -c 1 /proc/$PPID/mem && echo seen; ls /proc/$PPID/fd/ && echo seen; } 2>&1; echo done"]' \
+            >"$out" 2>&1 || fail "call" "$out" "$tmp/mate.log"
+        expect "$out" 'environ.*denied.*mem.*denied.*fd/.*denied.*done'
+        grep -q seen "$out" && fail "a program that a method starts looks into its worker" "$out"
+        "$as_ctl" -u "$(url client default2)" call sh run '["echo $PPID"]' >"$out" 2>&1 || fail "call" "$out"
+        blind "$(tr -cd '0-9' <"$out" | head -c 10)" "its own user"
+        stop "$mate" || fail "the worker ended with status $?" "$tmp/mate.log"
+    fi
+    chmod 700 "$tmp"
+fi
+
+echo "what SECURITY.md says is shown"
+tr -s '[:space:]' ' ' <"$srcdir/SECURITY.md" >"$tmp/promised"
+awk -F ' *[|] *' '$2 != "" && $2 != "who" && $2 !~ /^-/ { print $3 "|" $4 "|" $5 }' "$srcdir/tests/cannot.md" >"$tmp/cannot"
+[ "$(wc -l <"$tmp/cannot")" -ge 40 ] || fail "tests/cannot.md is not read" "$tmp/cannot"
+while IFS='|' read -r promise file test; do
+    grep -qF -- "$promise" "$tmp/promised" || fail "SECURITY.md does not say: $promise"
+    grep -qF -- "$test" "$srcdir/tests/$file" || fail "tests/$file does not have: $test"
+done <"$tmp/cannot"
 
 stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"
 stop "$other" || fail "the worker ended with status $?" "$tmp/other.log"

@@ -227,6 +227,29 @@ expect "$out" '^42$'
 stop "$worker_pid" || fail "the worker did not end in order" "$tmp/worker.log"
 end_server
 
+# ---- What a server hears that is not the one --------------------------------------------------------
+
+mkfifo "$tmp/quiet"
+exec 9<>"$tmp/quiet" # openssl ends with its standard input
+# Answers one handshake, and writes down what it is sent.
+listen() { # CERTIFICATE
+    port=$((port + 1))
+    # shellcheck disable=SC2016
+    start "listener_$1" sh -c 'exec openssl s_server -accept "127.0.0.1:$1" -cert "$2.crt" -key "$2.key" -naccept 1 <"$3"' \
+        listener "$port" "$tmp/$1" "$tmp/quiet"
+    wait_until "openssl s_server" grep -q ACCEPT "$tmp/listener_$1.log"
+}
+for name in evil of_other expired; do
+    listen "$name"
+    refused "$(url localhost)" 'certificate'
+    if grep -aE 'AUTH|HELLO|PING|pw' "$tmp/listener_$name.log"; then
+        fail "a server with a wrong certificate has heard commands" "$tmp/listener_$name.log"
+    fi
+done
+listen good # … while the right one hears the password first
+"$as_ctl" -u "$(url localhost)" ping -t 2s >"$out" 2>&1 && fail "openssl s_server answers as Redis" "$out"
+expect "$tmp/listener_good.log" 'AUTH|HELLO'
+
 # ---- No TLS there ----------------------------------------------------------------------------------
 
 serve good --tls-port 0 --port $((port + 1))

@@ -46,6 +46,23 @@ static void write_for(FILE *f, const char *text, size_t n, const char *ns)
     fwrite(text, 1, (size_t) (end - text), f);
 }
 
+/* Adds the keys and channels of one more namespace to the rule line..end: those of the user itself, and each selector
+ * anew. */
+static void write_more(FILE *conf, const char *line, const char *end, const char *ns)
+{
+    bool in_selector = false;
+
+    for (const char *word = line; word < end; word += strcspn(word, " \n") + 1) {
+        size_t n = strcspn(word, " \n");
+        in_selector |= *word == '(';
+        if (in_selector || strchr("~%&", *word)) {
+            fputc(' ', conf);
+            write_for(conf, word, n, ns);
+        }
+        in_selector &= word[n - 1] != ')';
+    }
+}
+
 void sup__acl_write(FILE *conf)
 {
     const char *line, *end;
@@ -56,11 +73,7 @@ void sup__acl_write(FILE *conf)
         write_for(conf, line, (size_t) (end - line), namespaces[0]);
         fputs(" on >" PASSWORD, conf);
         for (size_t i = 1; namespaces[i]; i++)
-            for (const char *word = line; word < end; word += strcspn(word, " \n") + 1)
-                if (strchr("~%&", *word)) {
-                    fputc(' ', conf);
-                    write_for(conf, word, strcspn(word, " \n"), namespaces[i]);
-                }
+            write_more(conf, line, end, namespaces[i]);
         fputc('\n', conf);
     }
 }

@@ -176,6 +176,13 @@ start_redis() {
     wait_until "redis" test -S "$redis_socket"
 }
 
+# Builds the plugin with the class Shell into DIR, which is made. Fails where there is no compiler.
+build_shell_plugin() { # DIR
+    mkdir "$1" || return 1
+    # shellcheck disable=SC2086
+    ${CC:-cc} -shared -fPIC ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$1/shell.so" "$srcdir/tests/support/shell_plugin.c"
+}
+
 # Processes that have TEXT in their environment or command line (a Redis, which shows its socket there,
 # overwrites its environment), whoever started them: a line of pids.
 processes_with() { # TEXT

@@ -1,0 +1,38 @@
+/*
+ * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a program, as methods of
+ * users do, and gives what it prints. Built by build_shell_plugin of support.sh.
+ */
+#include <asqueue.h>
+#include <stdio.h>
+
+enum { MAX_OUTPUT = 64 << 10 };
+
+static int run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *command;
+    char out[MAX_OUTPUT];
+    size_t n;
+    FILE *f;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s]", &command)) < 0)
+        return rc;
+    if (!(f = popen(command, "r")))
+        return asq_fail(ctx, ASQ_ESYS, "popen failed");
+    n = fread(out, 1, sizeof out - 1, f);
+    out[n] = '\0';
+    pclose(f);
+    *ret = asq_value_string(out);
+    return *ret ? 0 : ASQ_ENOMEM;
+}
+
+static const asq_method methods[] = { { "run", run, "command", 0, "Runs a command of the shell." },
+                                      { NULL, NULL, NULL, 0, NULL } };
+
+static const asq_class shell_class = { ASQ_CLASS_INIT, .name = "Shell", .methods = methods };
+
+ASQ_PLUGIN
+{
+    return asq_plugin_register(plugin, &shell_class);
+}
