@@ -134,7 +134,8 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
             "it: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*");
         return;
     }
-    if (e->only_get || size == 0 || size > upto || b->announced >= WAITING_MAX)
+    /* Redis knows no place beyond INT64_MAX: whoever has pushed that has pushed nonsense. */
+    if (e->only_get || size == 0 || size > upto || upto > INT64_MAX || b->announced >= WAITING_MAX)
         asq__batch_look_up(e, b);
     else
         add(e, b, upto - size, upto);

@@ -4,6 +4,7 @@
  */
 #include "load.h"
 #include "support/suite.h"
+#include "value/buf.h"
 #include "value/hash.h"
 
 #include <signal.h>
@@ -250,6 +251,41 @@ static void hear(void *user, asq_log_level level, const char *message)
     snprintf(heard + n, sizeof heard - n, "%s\n", message);
 }
 
+/* … of a batch that is under way, at places where nothing stands, or where nothing can stand. */
+START_TEST(announcements_that_lie_fail_no_call)
+{
+    static const uint64_t ends[] = { 1, 1000, INT64_MAX, (uint64_t) INT64_MAX + 1, UINT64_MAX };
+    asq_result *r;
+    uint8_t id[16];
+    unsigned byte;
+
+    ck_assert_int_eq(asq_call(agent, "nap", &r, "[i]", 500), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    const char *batch = strchr(asq_result_id(r), '-') + 1;
+    char *channel = sup_format("asq:{default}:c:%.16s", batch);
+    for (int i = 0; i < 16; i++) {
+        ck_assert_int_eq(sscanf(batch + 2 * i, "%2x", &byte), 1);
+        id[i] = (uint8_t) byte;
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct asq__buf b;
+        asq__buf_init(&b, 100);
+        asq__buf_puts(&b, "\n\x10");
+        asq__buf_put(&b, id, sizeof id);
+        asq__buf_putc(&b, 4 << 3); /* upto */
+        asq__buf_varint(&b, ends[i]);
+        asq__buf_putc(&b, 5 << 3); /* size */
+        asq__buf_varint(&b, i % 2 ? ends[i] : 1);
+        ck_assert(!b.error);
+        sup_redis_do(redis, "PUBLISH %s %b", channel, b.data, b.len);
+        asq__buf_release(&b);
+    }
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    asq_result_free(r);
+    free(channel);
+}
+END_TEST
+
 START_TEST(a_user_with_fewer_rights_goes_on_or_is_told)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -321,6 +357,7 @@ int main(void)
     tcase_add_test(t, many_large_results_of_one_batch_arrive);
     tcase_add_test(t, a_large_result_of_a_call_inside_a_method_arrives);
     tcase_add_test(t, a_large_result_arrives_where_it_was_not_called);
+    tcase_add_test(t, announcements_that_lie_fail_no_call);
     tcase_add_test(t, what_redis_has_taken_is_not_sent_again);
     tcase_add_loop_test(t, a_user_with_fewer_rights_goes_on_or_is_told, 0, LACKING);
     tcase_add_test(narrow, results_arrive_though_no_push_does);

@@ -521,12 +521,78 @@ static void hostile_delay(struct hostile *h, struct asq__buf *b)
     }
 }
 
+/* Another number of partitions would be another namespace; what is no number is put right by who has known it. */
 static void hostile_meta(struct hostile *h)
 {
     static const char *const fields[] = { "created", "other", "" };
+    static const char *const known[] = { "format", "partitions" };
+    static const char *const none[] = { "", "-1", "nan", "1e9", " 16", "16 ", "0x10", "\xff", "0" };
     char text[TEXT];
 
-    append(h, "HSET asq:{default}:meta %s %s", fields[below(h, 3)], number_text(h, text));
+    switch (below(h, 8)) {
+    case 0: append(h, "HSET asq:{default}:meta partitions %s", none[below(h, 9)]); break;
+    case 1: append(h, "HDEL asq:{default}:meta %s", known[below(h, 2)]); break;
+    case 2: append(h, "DEL asq:{default}:meta"); break;
+    case 3:
+        append(h, one_in(h, 2) ? "SET asq:{default}:meta lies" : "RENAME asq:{default}:meta x");
+        break;
+    default:
+        append(h, "HSET asq:{default}:meta %s %s", fields[below(h, 3)], number_text(h, text));
+        break;
+    }
+}
+
+/* Tells a client that results of a batch of its own stand where nothing stands, or something else. */
+static void hostile_announcement(struct hostile *h, struct asq__buf *b)
+{
+    if (h->nbatches == 0)
+        return;
+    int i = (int) below(h, (uint32_t) h->nbatches);
+    put_bytes(b, 1, h->batches[i].id, sizeof h->batches[i].id);
+    put_number(b, 4, number(h));
+    put_number(b, 5, one_in(h, 2) ? number(h) : below(h, 200));
+    if (one_in(h, 3))
+        put_message(h, b, 3, results, 1);
+    append(h, "PUBLISH asq:{default}:c:%s %b", h->batches[i].client, b->data, b->len);
+}
+
+static void hostile_ghost(struct hostile *h)
+{
+    char k[TEXT], capacity[TEXT], lease[TEXT], beat[TEXT];
+
+    snprintf(k, sizeof k, one_in(h, 9) ? "ghost:%u\n" : "ghost-%u.0", below(h, 20));
+    append(h, "SADD asq:{default}:workers %s", k);
+    append(h, "HSETNX asq:{default}:worker:%s beat %s", k, number_text(h, beat));
+    append(h, "HSET asq:{default}:worker:%s id %s client %016llx capacity %s lease_time_ms %s", k,
+           one_in(h, 6) ? "another" : k, (unsigned long long) draw(h), number_text(h, capacity),
+           number_text(h, lease));
+}
+
+/* The result of no batch, which permit.lua tries commands on; what claims make on the way, or set aside. */
+static void hostile_scratch(struct hostile *h)
+{
+    static const char *const names[] = { "r:00000000000000000000000000000000",
+                                         "jobs:mended",
+                                         "jobs:aside",
+                                         "attempts:aside",
+                                         "dead:aside",
+                                         "later:aside",
+                                         "later:jobs:aside",
+                                         "epoch:aside" };
+    const char *name = names[below(h, sizeof names / sizeof names[0])];
+    char k[TEXT], text[TEXT];
+
+    if (one_in(h, 3))
+        snprintf(k, sizeof k, "asq:{default.0}:%s", names[0]);
+    else
+        key(h, name, k);
+    switch (below(h, 5)) {
+    case 0: append(h, "SET %s %s", k, number_text(h, text)); break;
+    case 1: append(h, "RPUSH %s lies", k); break;
+    case 2: append(h, "HSET %s a b", k); break;
+    case 3: append(h, "XADD %s 18446744073709551615-18446744073709551615 call x", k); break;
+    default: append(h, "DEL %s", k); break;
+    }
 }
 
 static void hostile_heartbeat(struct hostile *h, struct asq__buf *b)
@@ -629,10 +695,45 @@ static void command(struct hostile *h, enum hostile_kind kind)
         if (rare(h, 20))
             hostile_meta(h);
         break;
+    case HOSTILE_ANNOUNCED: hostile_announcement(h, &b); break;
+    case HOSTILE_GHOSTS:
+        if (rare(h, 20))
+            hostile_ghost(h);
+        break;
+    case HOSTILE_SCRATCH:
+        if (rare(h, 4))
+            hostile_scratch(h);
+        break;
     case HOSTILE_KINDS_N: break;
     }
     h->of_kind[kind] += h->sent - before;
     asq__buf_release(&b);
+}
+
+/* Learns what batches of clients are under way: an entry's `batch` begins with its id, which begins with the
+ * client's number. */
+static void look_at_batches(struct hostile *h)
+{
+    int p = (int) below(h, (uint32_t) h->partitions);
+    redisReply *r = redisCommand(h->redis, "XREVRANGE asq:{default.%d}:jobs + - COUNT 16", p);
+
+    for (size_t i = 0; r && r->type == REDIS_REPLY_ARRAY && i < r->elements; i++) {
+        const redisReply *fields = r->element[i]->element[1];
+        const char *batch = fields->elements == 4 ? fields->element[3]->str : "";
+        char client[17];
+        if (fields->elements != 4 || fields->element[3]->len < 18 ||
+            memcmp(batch, "\n\x10", 2) != 0)
+            continue;
+        for (int k = 0; k < 8; k++)
+            snprintf(client + 2 * k, 3, "%02x", (unsigned char) batch[2 + k]);
+        for (int k = 0; k < h->nclients; k++)
+            if (strcmp(h->clients[k], client) == 0) {
+                int at = h->nbatches < 32 ? h->nbatches++ : (int) below(h, 32);
+                memcpy(h->batches[at].id, batch + 2, 16);
+                memcpy(h->batches[at].client, client, sizeof client);
+            }
+    }
+    freeReplyObject(r);
 }
 
 /* Learns who is there: channels of clients, ids of workers. */
@@ -674,8 +775,10 @@ bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned
 
 bool hostile_step(struct hostile *h)
 {
-    if (h->sent / BATCH_OF_COMMANDS % LOOK_EVERY == 0)
+    if (h->steps++ % LOOK_EVERY == 0)
         look(h);
+    if (h->kinds & 1u << HOSTILE_ANNOUNCED)
+        look_at_batches(h);
     for (int i = 0; i < BATCH_OF_COMMANDS; i++) {
         enum hostile_kind kind = (enum hostile_kind) below(h, HOSTILE_KINDS_N);
         if (h->kinds & 1u << kind)

@@ -22,7 +22,10 @@
     X(PUSHES, "pushes")         /* channels of clients and workers */                              \
     X(TYPES, "types")           /* keys of another type */                                         \
     X(DELAYS, "delays")         /* what is due later */                                            \
-    X(META, "meta")             /* the hash of the namespace, but its format and partitions */
+    X(META, "meta")             /* the hash of the namespace, or what is none; no other numbers */ \
+    X(ANNOUNCED, "announced")   /* pushes of results that are to be read, of batches under way */  \
+    X(GHOSTS, "ghosts")         /* workers whose hash is whole, and whose beat does not move */    \
+    X(SCRATCH, "scratch")       /* keys that scripts use in passing, or set aside */
 
 #define HOSTILE_ENUM(name, text) HOSTILE_##name,
 enum hostile_kind { HOSTILE_KINDS(HOSTILE_ENUM) HOSTILE_KINDS_N };
@@ -35,13 +38,19 @@ struct hostile {
     unsigned kinds; /* bit i: kind i is drawn */
     int partitions;
     uint32_t often; /* how many times as often as usual what is rare comes */
-    size_t pending;       /* commands without a reply */
-    uint64_t sent;        /* commands, ever */
+    size_t pending; /* commands without a reply */
+    uint64_t sent;  /* commands, ever */
+    unsigned steps;
     uint64_t of_kind[HOSTILE_KINDS_N];
     char clients[16][17]; /* ids of clients that are there, as channels tell */
     int nclients;
     char workers[8][64]; /* ids of worker processes */
     int nworkers;
+    struct {
+        uint8_t id[16]; /* of a batch of one of these clients that was in a stream */
+        char client[17];
+    } batches[32];
+    int nbatches;
 };
 
 /* Connects; false: it cannot, and said so. */

@@ -153,6 +153,10 @@ int main(int argc, char **argv)
     fflush(stdout);
     for (int i = 0; i < WORKERS; i++)
         workers[i] = start_worker(sup_redis_url(redis), i);
+    /* A caller that is first makes a namespace as large as it likes. */
+    sup_wait_until(sup_redis_workers(redis, "default") >= WORKERS);
+    if (sup_redis_int(redis, "HGET asq:{default}:meta partitions") != PARTITIONS)
+        sup_fail("the namespace has another number of partitions");
     for (int i = 0; i < CALLERS; i++)
         callers[i] = honest_start(sup_redis_url(redis), i, plan.max_ms, &shared[i]);
     for (int i = 0; i < CALLERS; i++) /* every agent is there before the attack */
