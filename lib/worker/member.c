@@ -66,7 +66,7 @@ struct asq__members {
     bool started, stopped, looking, again;
     unsigned answers; /* of the look under way */
     bool look_failed;
-    bool told_ready;
+    bool decided; /* which partitions this process should hold, once */
     /* The beat thread. */
     pthread_t thread;
     bool thread_started;
@@ -649,11 +649,12 @@ static void evaluate(struct asq__members *m)
     }
     free(live.workers);
     free(owners);
-    if (!m->told_ready) {
-        m->told_ready = true;
-        if (w->config.ready)
-            w->config.ready(w->config.ready_user);
-    }
+    m->decided = true;
+}
+
+bool asq__members_have_decided(const struct asq__members *m)
+{
+    return m->decided;
 }
 
 /* ---- looking ---- */
@@ -908,7 +909,7 @@ void asq__members_woken(struct asq__members *m)
             m->w, ASQ_EEXIST,
             "another worker with the id '%s' is alive (%s): each needs an --id of its own",
             m->w->config.id, m->others_place);
-    if (!m->told_ready)
+    if (!m->decided)
         asq__members_look(m);
 }
 

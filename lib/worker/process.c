@@ -159,6 +159,16 @@ static void count_turn(struct asq__process *w)
                           memory_order_relaxed);
 }
 
+static void check_ready(struct asq__process *w)
+{
+    if (!w->members || w->stopping || !asq__members_have_decided(w->members) ||
+        !asq__list_empty(&w->claims) || w->claims_in_flight || !asq__readers_serve(w))
+        return;
+    w->told_ready = true;
+    if (w->config.ready)
+        w->config.ready(w->config.ready_user);
+}
+
 static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
@@ -179,6 +189,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
     asq__readers_go_on(w);
+    if (!w->told_ready)
+        check_ready(w);
     check_stopped(w);
 }
 
@@ -370,6 +382,7 @@ static void on_up(struct asq__redis *redis, void *user)
             asq__process_fail(w, rc, "%s", rc == ASQ_ESYS ? "no descriptor is left" : "out of memory");
             return;
         }
+        asq__descriptors_check(w);
     } else {
         asq__readers_reconnect(w);
     }

@@ -298,7 +298,8 @@ struct asq__process_config {
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */
     struct asq__link *link;    /* in shared memory; or NULL */
     int supervisor_fd;         /* with link: what is written there wakes the supervisor */
-    void (*ready)(void *user); /* called once it holds what it should, or waits for others to */
+    /* Called once it reads the calls of all partitions that it should hold, but for what others hold still. */
+    void (*ready)(void *user);
     void *ready_user;
     asq_log_level log_level;
     asq_log_level method_log_level; /* of what methods say (asq_ctx_log) */
@@ -371,6 +372,7 @@ struct asq__process {
     struct asq__trouble reading; /* … or not for reading */
     size_t readers_down;
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
+    bool told_ready; /* config.ready was called */
     bool stopping, ended;
     int64_t stop_deadline_ms;
     int code; /* what it ended with */
@@ -448,7 +450,14 @@ void asq__readers_go_on(struct asq__process *w); /* at the end of the cycle */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
 size_t asq__readers_up(const struct asq__process *w); /* connections */
+/* Is each connection up that has streams to read? */
+bool asq__readers_serve(const struct asq__process *w);
 void asq__readers_reconnect(struct asq__process *w);
+
+/* descriptors.c */
+/* Raises the soft limit of open files to what the process may need, and tells where the hard one is too low. To
+ * be called when the number of readers is known. */
+void asq__descriptors_check(struct asq__process *w);
 
 /* read_budget.c: what reads of streams may bring, in bytes, all of a process together. */
 size_t asq__read_begin(struct asq__process *w); /* so much, at most; until … */
@@ -714,6 +723,8 @@ void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const 
 /* member.c */
 int asq__members_new(struct asq__process *w, struct asq__members **ret);
 void asq__members_start(struct asq__members *m); /* Redis is up (again) */
+/* Has it been decided which partitions this process should hold? */
+bool asq__members_have_decided(const struct asq__members *m);
 void asq__members_look(struct asq__members *m);  /* now, not at the next tick */
 /* Something was told on the channel of workers. False: it is no beat. */
 bool asq__members_heard(struct asq__members *m, const char *payload, size_t n);

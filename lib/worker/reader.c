@@ -500,6 +500,14 @@ size_t asq__readers_up(const struct asq__process *w)
     return n;
 }
 
+bool asq__readers_serve(const struct asq__process *w)
+{
+    for (size_t i = 0; i < w->nreaders; i++)
+        if (w->readers[i] && w->readers[i]->n && !asq__conn_is_up(w->readers[i]->conn))
+            return false;
+    return true;
+}
+
 void asq__readers_release(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {
