@@ -236,7 +236,7 @@ class value
     /* Gives it away. give() makes null out of nothing. */
     asq_value *release() noexcept { return std::exchange(v_, nullptr); }
     asq_value *give() noexcept { return v_ ? release() : asq_value_null(); }
-    /* What a constructor of asqueue.h made; throws when it is NULL. */
+    /* Takes the value that a constructor of asqueue.h made; throws when it is NULL. */
     static value made(asq_value *v)
     {
         if (!v)
@@ -480,7 +480,7 @@ class any_result
     std::unique_ptr<asq_result, free_result> r_;
 };
 
-/* One whose value is a T (or void, when only its end matters). */
+/* A result whose value is a T (or void, when only its end matters). */
 template <class T> class result : public any_result
 {
   public:
@@ -497,7 +497,7 @@ template <class T> class result : public any_result
 template <class T> struct codec<result<T>> {
     static value to(const result<T> &r) { return value::made(asq_value_future(r.native())); }
 };
-/* … handed on: the method gets the future itself. */
+/* A future that is handed on: the method gets the future itself. */
 inline value unawaited(const any_result &r)
 {
     return value::made(asq_value_future_unawaited(r.native()));
@@ -734,7 +734,7 @@ class state_ref
     asq_value *map_;
 };
 
-/* What a running method knows about its call: asq_ctx. */
+/* The context of a running method, which knows about its call: asq_ctx. */
 class context
 {
   public:
@@ -742,7 +742,7 @@ class context
     state_ref state() const noexcept { return state_ref(asq_ctx_state(ctx_)); }
     void set_state(value v) const { check(asq_ctx_set_state(ctx_, v.give())); }
     void keep_state() const noexcept { asq_ctx_keep_state(ctx_); }
-    /* For calls of its own; what fails there and is not caught fails this call. */
+    /* The handle for calls of the method; an error there that is not caught fails this call. */
     asqueue::handle handle() const { return asqueue::handle(asq_ctx_handle(ctx_)); }
     agent self() const
     {
@@ -1018,7 +1018,7 @@ class class_builder
         own_->attributes.push_back({ std::move(name), std::move(doc), flags, nullptr });
         return std::move(*this);
     }
-    /* … or what get(context?) gives. */
+    /* An attribute that get(context?) computes. */
     template <class F> class_builder &&computed(std::string name, F get, std::string doc = "") &&
     {
         add_computed<void>(std::move(name), std::move(get), std::move(doc));

@@ -10,7 +10,7 @@
 #include "ctl.h"
 #include "secret.h"
 
-/* Of a namespace. A dot is left out: a rule for "a.*" would reach the namespace "a.b". */
+/* Bytes of a namespace. A dot is left out: a rule for "a.*" would reach the namespace "a.b". */
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 /* Prints text[0..n) with the namespace in each place of @N@. */

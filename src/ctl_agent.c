@@ -93,7 +93,7 @@ int as_ctl_agents(void *program, int argc, char **argv)
                          &out);
     if (rc == ASQ_ESYS && ferror(stdout))
         return AS_EXIT_OK; /* as_finish_output tells */
-    /* What was printed is no whole list: as JSON it stays without its end. */
+    /* The list was printed in part: as JSON it stays without its end. */
     if (rc < 0) {
         if (out.n && ctl->base.who.json)
             putchar('\n');

@@ -35,8 +35,8 @@ static void time_text(char *buf, size_t n)
              strlen(zone) > 3 ? zone + 3 : "");
 }
 
-/* One line: what could play with a terminal in messages (which may quote what came from outside) is
- * shown. */
+/* Makes a line. Bytes of a message that could play with a terminal are escaped: messages may quote what came from
+ * outside. */
 static size_t make_text(char *line, size_t size, const char *when, asq_log_level level,
                         const char *message)
 {

@@ -81,7 +81,7 @@ static size_t lines_in(const char *data, size_t n)
     return lines;
 }
 
-/* Nobody will ever read it. */
+/* Counts the kept lines as lost: nobody will read them. */
 static void give_up_kept(void)
 {
     sink.lost += lines_in(sink.kept, sink.n);

@@ -82,7 +82,7 @@ static int run(struct as_program *p, int argc, char **argv)
     return p->args.command->run(p, p->args.argc, p->args.argv);
 }
 
-/* For reading only: what is printed where nobody can read it is lost, and as_finish_output tells. */
+/* Opens /dev/null in place of closed streams, for reading only: output there fails, and as_finish_output tells. */
 static void secure_standard_streams(void)
 {
     int fd;

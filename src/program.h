@@ -28,7 +28,7 @@ int as_program_usage(const struct as_program *p, const char *fmt, ...) ASQ_PRINT
 
 /* Milliseconds of the monotonic clock. */
 int64_t as_program_now_ms(void);
-/* What is left of a time that began then: ASQ_FOREVER for ASQ_FOREVER, else 0 and more. */
+/* The rest of a time limit that began at begun_ms: ASQ_FOREVER for ASQ_FOREVER, else 0 and more. */
 int64_t as_program_left_ms(int64_t begun_ms, int64_t timeout_ms);
 
 #endif

@@ -33,7 +33,7 @@ const char *as_secret_url(void)
     return url;
 }
 
-/* Its first line. */
+/* Reads the first line of the file. */
 static int read_password(const char *path, char password[MAX_PASSWORD], char *err, size_t errlen)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = ASQ_EINVAL;

@@ -71,7 +71,7 @@ static const asqueue::class_builder &account_class()
     return cls;
 }
 
-/* One that holds no state: it adds up what it is given. */
+/* A class without state: it adds up the balances that it is given. */
 static const asqueue::class_builder &auditor_class()
 {
     static asqueue::class_builder cls =

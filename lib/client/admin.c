@@ -20,7 +20,7 @@ static int out_of_memory(asq *h)
     return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
-/* One sending of a question. The connection answers each exactly once, at the latest when it ends; an answer that
+/* A question as it was sent once. The connection answers each exactly once, at the latest when it ends; an answer that
  * came too late for its asker frees this. */
 struct ask {
     asq *h;
@@ -237,7 +237,7 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
     if (!map)
         return out_of_memory(h);
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
-    /* What is no hash is no worker, and hides the others from nobody. */
+    /* A key that is no hash is no worker, and does not hide the others. */
     int rc = ask(h, 0, take_hash, map, 2, (const char *[]){ "HGETALL", key });
     if (rc == ASQ_EREDIS && strstr(asq_errmsg(h), "WRONGTYPE"))
         rc = 0;
@@ -445,7 +445,7 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
     return rc;
 }
 
-/* One partition's, in pages that Redis makes of some SCAN_BYTES, as far as the last page tells. */
+/* Lists the agents of a partition, in pages of some SCAN_BYTES, as far as the last page tells. */
 static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
 {
     char key[ASQ__KEY_MAX], count[16];
@@ -478,7 +478,7 @@ int asq_agents_each(asq *h, const char *class_name, int64_t timeout_ms,
     rc = asq__admin_check(h, "asq_agents_each");
     for (; rc == 0 && s.partition < h->partitions; s.partition++)
         rc = scan_partition(h, &s, deadline_ms);
-    /* What fn calls may have failed otherwise than what it returns. */
+    /* The last error may be of a function that fn called, and another than fn returns. */
     if (s.stopped && rc < 0)
         asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
                   asq_strerror(rc));

@@ -169,7 +169,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
         batches[i]->answers++;
 }
 
-/* Of all that was sent, partition by partition. */
+/* Asks about all that was sent, partition by partition. */
 static void ask_about_all(struct asq__engine *e)
 {
     size_t n = 0, at = 0;
@@ -198,8 +198,8 @@ static void ask_about_all(struct asq__engine *e)
 
 /* ---- sending ---- */
 
-/* What is about to be sent tells how old it is. What different runs have called has no order but that of their
- * numbers: those that were taken meanwhile must not make the owner refuse it. */
+/* Writes the age into each batch that is about to be sent. Calls of different runs have no order but that of their
+ * numbers: batches that were taken meanwhile must not make the owner refuse these. */
 static void stamp_ready(struct asq__engine *e)
 {
     ASQ__LIST_EACH (it, &e->ready) {
@@ -237,7 +237,7 @@ static void take_back(struct asq__engine *e, struct asq__batch *b)
     b->state = ASQ__BATCH_READY;
 }
 
-/* It waits on; or its record is read, which is written in the step that takes its entry away. */
+/* Lets a batch that Redis has wait on, or reads its record, which is written in the step that takes its entry away. */
 static void goes_on(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);

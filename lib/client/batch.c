@@ -45,7 +45,7 @@ static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t
     asq__cmd_put(&e->unlink, key, asq__keys_result(asq__redis_keys(e->redis), partition, id, key));
 }
 
-/* What is not forgotten now goes with a TTL that begins now. Redis is away: with the longer one that it has. */
+/* Gives a record that is not removed now a TTL. If Redis is away, the record keeps its longer one. */
 static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
 {
     char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];

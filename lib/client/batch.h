@@ -76,7 +76,7 @@ struct asq__batch {
     struct asq__completing *completing; /* those that are being told now; batch.c's */
     struct asq__call *foreign;    /* who waits for what was not called here; chained by next */
     unsigned answers;             /* of Redis still to come for it */
-    unsigned fetching, announced; /* … of these, readings of its record, and of parts of it */
+    unsigned fetching, announced; /* answers to readings of its record, and of parts of it */
     uint64_t seen;                /* bytes at the beginning of its record that were read */
     bool fetch_again, garbled;    /* its record is to be read again; could not be decoded once */
     struct asq__guard *guard;     /* made inside a method; else NULL */
@@ -94,7 +94,7 @@ struct asq__batch {
     int64_t held_ms; /* HELD: since when; coarse */
 };
 
-/* What Redis may refuse a client's user without calls failing. */
+/* Rights that a client's user may lack without its calls failing. */
 enum asq__denied {
     ASQ__DENIED_READ,   /* results */
     ASQ__DENIED_ASK,    /* after a lost connection: what has become of calls */
@@ -130,9 +130,9 @@ struct asq__engine {
     struct ev_loop *loop;
     bool up, closing;
     bool stalled;       /* Redis takes nothing for now: tried again at the next tick */
-    bool first_alone;   /* … with one batch, and the others when that was answered */
+    bool first_alone;   /* one batch is tried, and the others when that was answered */
     struct asq__batch *first; /* that one, under way; only compared */
-    bool reconnect;     /* … on a new connection */
+    bool reconnect;     /* the next try goes on a new connection */
     int64_t renewed_ms; /* coarse: when records were renewed */
     bool suspected;     /* of this loss of the connection: a batch */
 };
@@ -195,7 +195,7 @@ void asq__engine_forget_fetches(struct asq__engine *e); /* that wait for their t
 void asq__engine_denied(struct asq__engine *e, enum asq__denied what, const redisReply *reply);
 
 /* lookup.c */
-/* Its record was read, from a byte on to its end; n is 0 when there is nothing. */
+/* Takes the record of b, read from byte `from` on to its end; n is 0 when there is nothing. */
 void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_t from,
                             const void *data, size_t n);
 /* Redis does not let this user read records. */

@@ -49,7 +49,7 @@ static void label(asq_result *r, const struct asq__job *job)
         r->label[--n] = '\0';
 }
 
-/* What settle_inputs has found, and where it puts values. */
+/* The futures that settle_inputs has found, and where it puts their values. */
 struct inputs {
     asq *h;
     size_t n, there;    /* futures to be awaited; … whose results are there already */

@@ -244,8 +244,8 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-/* One page, of at most l->asked letters. The script spares the way of the calls themselves, which may be large; Redis
- * 6.2, which has no EVAL_RO, and users without scripts read whole entries, as many at a time as are some
+/* Lists a page of at most l->asked letters. The script spares the way of the calls themselves, which may be large;
+ * Redis 6.2, which has no EVAL_RO, and users without scripts read whole entries, as many at a time as are some
  * PAGE_BYTES by the last page. */
 static int list_page(asq *h, struct listing *l, const char *key)
 {

@@ -15,13 +15,13 @@
 
 enum {
     PIECE = 1 << 20,               /* bytes that are read at once */
-    FIRST_PIECE = 64 << 10,        /* … of a record whose size is not known */
-    UNDER_WAY = 8 << 20,           /* … and that may be on their way in all */
-    LEAST_GUESS = FIRST_PIECE / 4, /* of such a record */
+    FIRST_PIECE = 64 << 10,        /* bytes that are read first of a record whose size is not known */
+    UNDER_WAY = 8 << 20,           /* bytes that may be on their way in all */
+    LEAST_GUESS = FIRST_PIECE / 4, /* least size that is guessed of such a record */
     WAITING_MAX = 64 /* announcements of one batch; beyond, its record is read as a whole */
 };
 
-/* One range of a record; kept until all of it is there. */
+/* A range of a record; kept until all of it is there. */
 struct fetch {
     struct asq__list node;    /* in e->fetches, until it is its turn */
     struct asq__batch *batch; /* which has this as an answer to come */
@@ -155,7 +155,7 @@ static void complete(struct asq__engine *e, struct fetch *f)
     }
 }
 
-/* It is over; while it was under way, somebody may have asked for the record once more. */
+/* Ends a reading. While it was under way, the record may have been wanted once more. */
 static void end(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;

@@ -150,7 +150,7 @@ int asq__fail_from(asq *h, const asq_error *error);
 int asq__handle_need_class(asq *h, const struct asq__registry *registry);
 /* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
 void asq__handle_note_loss(asq *h, const asq_error *error);
-/* … or has failed. */
+/* A call without a result has failed. */
 void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

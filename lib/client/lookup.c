@@ -19,7 +19,7 @@ static void await_call(struct asq__batch *b, uint32_t index)
     asq__engine_control(b->engine, "await", &job, &id);
 }
 
-/* Its owner is asked for what is not there. */
+/* Asks the owner for results that are not there. */
 static void await_unfinished(struct asq__batch *b, bool own)
 {
     for (uint32_t i = 0; own && i < b->n; i++)
@@ -37,7 +37,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
             asq__batch_fail(e, b, ASQ_EPROTO, "the call's result record cannot be decoded");
             return;
         }
-        /* It may have changed, or gone, while it was read. */
+        /* The record may have changed, or gone, while it was read. */
         b->garbled = true;
         b->seen = 0;
         asq__batch_look_up(e, b);
@@ -48,10 +48,10 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
     b->garbled = false;
     if (n)
         b->seen = from + n;
-    /* What is not in it (yet), its owner tells when it is there; so it does when nobody knows where its
-     * entry is. */
+    /* The owner tells of results that are not in the record (yet); also when nobody knows where the entry
+     * of the batch is. */
     await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted && !*b->entry && n == 0);
-    /* Its record is complete, and has no result for what is unfinished still. */
+    /* The record is complete, and has no result for a call that is unfinished still. */
     if (b->state == ASQ__BATCH_SENT && b->left && b->accepted)
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "the call has left its stream, and its result is not there: it may have "
@@ -80,8 +80,8 @@ static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     (void) c;
     asq__engine_denied(b->engine, ASQ__DENIED_LOOK, reply);
-    /* What was put aside until it is due stays there until it is done. Otherwise its record was written in the step
-     * that took it out of the stream, or from there: if the GET behind this finds none, it has expired. */
+    /* A batch that was put aside until it is due stays there until it is done. Else its record was written in the step
+     * that took it out of the stream, or from there: if the GET behind this finds none, the record has expired. */
     b->left &= reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
     asq__batch_answered(b);
 }

@@ -130,7 +130,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
 
 /* ---- how large things may be ---- */
 
-/* Of a string that Redis is given, for what is in it beside the value. */
+/* Bytes of a string for Redis that are reserved for all but the value. */
 #define STRING_ROOM ((size_t) 64 * 1024)
 
 static size_t within_string(const asq_ctx *ctx, size_t limit)
@@ -148,7 +148,7 @@ static size_t result_limit(const asq_ctx *ctx)
     return ctx->result_room && ctx->result_room < limit ? ctx->result_room : limit;
 }
 
-/* For messages: who has set a limit. */
+/* Names in a message who has set a limit. */
 static const char *whose_limit(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"

@@ -114,7 +114,7 @@ const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind
 /* The flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an agent. */
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
-/* What a failure of a job has as its method: that of a call, "create", "delete", ".name" of an attribute, "" of
+/* Gives the method that a failure of a job names: that of a call, "create", "delete", ".name" of an attribute, "" of
  * questions about the agent. buf holds it where it is neither constant nor `method`. */
 enum { ASQ__PLACE_MAX = ASQ_MAX_NAME + 2 };
 const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[ASQ__PLACE_MAX]);

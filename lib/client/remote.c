@@ -215,7 +215,7 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     return rc;
 }
 
-/* Of a call without a result: Redis, or the owner of a full partition, has not taken it; or it has failed. */
+/* Counts a call without a result that Redis, or the owner of a full partition, has not taken, or that has failed. */
 static void note_unwatched(const asq_result *res, const Asqueue__Result *result,
                            const asq_error *error)
 {

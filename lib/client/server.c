@@ -478,7 +478,7 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
     if (rc < 0)
         goto fail;
     s->pidfd = open_pidfd(s->owner);
-    /* It starts in its directory, and all names are relative to that: arguments become lines of a
+    /* The server starts in its directory, and all names are relative to that: arguments become lines of a
      * configuration file, where not every server reads quotes and spaces of a path as they are meant. */
     const char *argv[] = { s->program,   "--port",           "0",       "--unixsocket",
                            SOCKET_NAME,  "--unixsocketperm", "700",     "--save",

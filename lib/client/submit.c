@@ -86,14 +86,14 @@ static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
     }
 }
 
-/* Somebody has put an entry under the highest id of the stream. Its owner makes it anew, see claim.lua. */
+/* Tells whether an entry has the highest id of the stream. The owner makes such a stream anew, see claim.lua. */
 static bool is_out_of_ids(const redisReply *reply)
 {
     return asq__reply_is_error(reply, NULL) && strstr(reply->str, "exhausted the last possible ID");
 }
 
-/* Its owner does so within moments. One batch tries whether it has: of several, the first could be refused, and the
- * next one be taken, which comes out of its order then. */
+/* Tries a single batch soon: the owner makes the stream anew within moments. Of several batches the first could be
+ * refused, and the next one be taken, out of its order. */
 static void try_first_soon(struct asq__engine *e)
 {
     if (e->first_alone)

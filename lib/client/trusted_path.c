@@ -137,7 +137,7 @@ static int go_up(struct walk *w)
     return enter(w, fd);
 }
 
-/* What the link leads to goes before the rest of the way. */
+/* Puts the target of the link before the rest of the path. */
 static int follow(struct walk *w, int fd, const struct stat *st, const char *name)
 {
     char target[PATH_MAX], path[PATH_MAX + 2];
@@ -212,7 +212,7 @@ static int open_file(struct walk *w, const struct stat *st, const char *name)
     return fd;
 }
 
-/* One name of the way. *ret_fd is set at a file, which must be the end. */
+/* Takes one name of the path. *ret_fd is set at a file, which must be the end. */
 static int step(struct walk *w, enum asq__trusted_kind kind, const char *name, int *ret_fd)
 {
     struct stat st;

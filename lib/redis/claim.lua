@@ -28,7 +28,7 @@ local function try(command, key, ...)
     aside[#aside + 1] = key
 end
 
--- What people have written into a number's place counts as 0.
+-- Text that was written into a number's place counts as 0.
 local function count(text)
     local n = string.find(text or '', '^%d+$') and tonumber(text) or 0
     return n < LARGEST and n or 0

@@ -402,7 +402,7 @@ static bool confirms(const redisReply *reply)
            strcmp(reply->element[0]->str, "subscribe") == 0;
 }
 
-/* What came is no protocol of Redis, or too much. */
+/* Ends the connection: the bytes that came are not the protocol of Redis, or too many. */
 static void not_understood(struct asq__conn *c)
 {
     bool alert = !c->heard && !c->link.tls && c->in[0] == 0x15;

@@ -29,7 +29,7 @@ local function field(value, at, tag)
     return string.sub(value, at + 1, at + n), at + n + 1
 end
 
--- What cannot be read goes to the owner as it is, who makes a dead letter of it.
+-- Bytes that cannot be read go to the owner as they are, who makes a dead letter of them.
 local function back(id, value, added)
     local call, at = field(value, 1, 10)
     local batch, rest
@@ -52,7 +52,7 @@ end
 if redis.call('HGET', lease, 'token') ~= ARGV[1] then
     return 'FENCED'
 end
--- What can be refused comes first: keys of another type. The first write is one that is refused when memory is full.
+-- Commands that can be refused come first: keys may have another type. The first write is one that is refused when memory is full.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('XLEN', jobs)

@@ -52,7 +52,7 @@ int asq__link_step(struct asq__link *l);
 int asq__link_fd(const struct asq__link *l, bool *ret_writing);
 int64_t asq__link_wait_ms(const struct asq__link *l);
 void asq__link_close(struct asq__link *l);
-/* What is at this address is of no use: the next try begins with another one, if there is. */
+/* Passes over this address, whose server is of no use: the next try begins with another one, if there is. */
 void asq__link_pass_over(struct asq__link *l);
 
 /* OPEN. Bytes; 0: none now; -1: lost, with `why`. */

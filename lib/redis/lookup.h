@@ -31,7 +31,7 @@ int asq__lookup_fd(const struct asq__lookup *l);
 bool asq__lookup_is_done(const struct asq__lookup *l);
 /* Waits until it is done. False: not within timeout_ms. */
 bool asq__lookup_wait(const struct asq__lookup *l, int64_t timeout_ms);
-/* Of one that is done: how many addresses there are, in the order in which they are to be tried; `ret` is
+/* Gives how many addresses a finished lookup has found, in the order in which they are to be tried; `ret` is
  * borrowed. ASQ_ECONN with a text when there are none. */
 int asq__lookup_addresses(const struct asq__lookup *l, const struct asq__address **ret, char *err,
                           size_t errlen);

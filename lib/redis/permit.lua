@@ -11,7 +11,7 @@
 local scratch, lease, jobs, agents, attempts, dead = unpack(KEYS)
 local refused, seen = {}, {}
 
--- What the versions of Redis and Valkey say about permissions, and about a command that was renamed.
+-- Texts of the versions of Redis and Valkey about permissions, and about a command that was renamed.
 local signs = {
     ['not permitted to this user'] = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command" },
     ['key or channel not permitted to this user'] = { "can't access" },

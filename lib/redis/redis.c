@@ -247,8 +247,8 @@ static uint32_t number_of(const redisReply *field, uint32_t most)
     return (uint32_t) number;
 }
 
-/* Somebody has written over the meta hash what cannot be. Who has served the namespace knows better. False: not
- * this process, or it has not helped. */
+/* Mends a meta hash that was overwritten with nonsense. A process that has served the namespace knows the facts.
+ * False: this process does not, or mending has not helped. */
 static bool mend_meta(struct asq__redis *r, bool wrong_type)
 {
     char key[ASQ__KEY_MAX], aside[ASQ__KEY_MAX + 8];

@@ -20,7 +20,7 @@
 
 struct asq__redis;
 
-/* What has become of the namespace since it was first seen. */
+/* Changes of the namespace since it was first seen. */
 enum asq__namespace_event {
     ASQ__NAMESPACE_MADE_AGAIN, /* its meta hash was gone, and has been made with the same facts */
     ASQ__NAMESPACE_MENDED,     /* its meta hash said what cannot be, and says the same as before */
@@ -66,10 +66,10 @@ struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t part
 const struct asq__keys *asq__redis_keys(const struct asq__redis *r);
 const struct asq__url *asq__redis_url(const struct asq__redis *r);
 struct ev_loop *asq__redis_loop(const struct asq__redis *r);
-/* Valid from the first `up` on. Read whenever a connection comes up, … */
+/* Valid from the first `up` on. Read whenever a connection comes up, and by asq__redis_look_at_meta. */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
-/* … and by this, when keys are gone or nobody answers: somebody may have flushed all, and others have made the
- * namespace anew. */
+/* Reads the facts of the namespace again, when keys are gone or no worker answers: all may have been flushed, and the
+ * namespace made anew. */
 void asq__redis_look_at_meta(struct asq__redis *r);
 /* Redis has forgotten a script: all are loaded again. */
 void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition);
@@ -86,7 +86,7 @@ void asq__redis_look_at_limit(struct asq__redis *r);
  * each new connection. */
 const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r);
 void asq__redis_ask_time(struct asq__redis *r); /* the answer comes later */
-/* … or a caller's own TIME has been answered. */
+/* Takes the answer to a caller's own TIME. */
 void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t asked_ms);
 
 #endif

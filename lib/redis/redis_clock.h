@@ -36,9 +36,9 @@ struct asq__redis_clock {
  * was set since the last one, in milliseconds; 0: it was not. */
 int64_t asq__redis_clock_take(struct asq__redis_clock *clock, int64_t redis_ms, int64_t asked_ms,
                               int64_t now_ms);
-/* What it says at a time of the monotonic clock; 0 while it is not known. */
+/* The time of Redis at a time of the monotonic clock; 0 while it is not known. */
 int64_t asq__redis_clock_at(const struct asq__redis_clock *clock, int64_t mono_ms);
-/* When that was by the monotonic clock, at the latest now. The clock must be known. */
+/* The time of the monotonic clock at a time of Redis, at the latest now. The clock must be known. */
 int64_t asq__redis_clock_to_mono(const struct asq__redis_clock *clock, int64_t redis_ms,
                                  int64_t now_ms);
 

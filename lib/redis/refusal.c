@@ -52,7 +52,7 @@ bool asq__reply_is_transient(const redisReply *reply)
 
 bool asq__reply_is_denial(const redisReply *reply)
 {
-    /* Of a command within a script, in the words of Redis 6 and 7. */
+    /* Denials of a command within a script, in the words of Redis 6 and 7. */
     static const char *const in_scripts[] = { "can't run this command", "can't access", "ACL failure in script" };
 
     if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command"))

@@ -12,7 +12,7 @@ local held = redis.pcall('HMGET', KEYS[1], 'token', 'seq')
 if held.err and not string.find(held.err, 'WRONGTYPE', 1, true) then
     return held
 end
--- What is no lease is nobody's, and a seq that is no number is no seq of an owner's.
+-- A key that is no lease has no owner, and no owner has a seq that is no number.
 if held.err or held[1] ~= ARGV[1] or not ((tonumber(held[2]) or 0) >= tonumber(ARGV[2])) then
     return redis.error_reply('FENCED the lease of the calling agent\'s partition holds another token, or an older seq')
 end

@@ -6,8 +6,8 @@
 -- is in the stream, and has none; 3: it was put aside until it is due; 0: none of these; 1: nobody knows, for the
 -- stream is too long to be gone through.
 --
--- What was taken is in the stream until the commit that writes its record takes it out, or the one that puts it
--- aside until it is due: from then on later:jobs has it, until it is done.
+-- A batch that was taken is in the stream until the commit that writes its record takes it out, or the commit that puts
+-- it aside until it is due: from then on later:jobs has it, until it is done.
 local LOOKS, PAGE = 100, 100
 local END = '(18446744073709551615-18446744073709551615' -- behind which Redis refuses to look
 local answer, index, missing = {}, {}, 0

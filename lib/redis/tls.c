@@ -114,7 +114,7 @@ struct asq__tls *asq__tls_new(const char *ca, const char *cert, const char *key)
     atomic_init(&t->refs, 1);
     pthread_mutex_init(&t->lock, NULL);
     t->ca = setting(ca, "ASQUEUE_TLS_CA");
-    /* Those two belong together, so they come from one place. */
+    /* Certificate and key belong together, so they come from one place. */
     bool from_url = cert || key;
     t->cert = from_url ? setting(cert ? cert : "", "") : setting(NULL, "ASQUEUE_TLS_CERT");
     t->key = from_url ? setting(key ? key : "", "") : setting(NULL, "ASQUEUE_TLS_KEY");
@@ -169,7 +169,7 @@ static void look_at_files(const struct asq__tls *t, struct version files[FILES])
     files[FILE_KEY] = version_of(t->key);
 }
 
-/* Nobody is there to be asked for a passphrase; OpenSSL itself would ask on the terminal. */
+/* Gives no passphrase: OpenSSL itself would ask for one on the terminal. */
 static int no_passphrase(char *to, int size, int writing, void *user)
 {
     (void) to, (void) size, (void) writing, (void) user;
@@ -360,7 +360,7 @@ void asq__tls_session_free(struct asq__tls_session *s)
     free(s);
 }
 
-/* What became of an operation that gave `result`: 0 with *wants, or -1 with a text. */
+/* Judges an operation that gave `result`: 0 with *wants, or -1 with a text. */
 static int outcome(struct asq__tls_session *s, int result, bool handshake,
                    enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
 {

@@ -32,7 +32,7 @@ int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_ses
                          char why[ASQ__TLS_WHY]);
 void asq__tls_session_free(struct asq__tls_session *s);
 
-/* What an operation waits for before it can go on. */
+/* Events that an operation waits for before it can go on. */
 enum asq__tls_wants { ASQ__TLS_NOTHING, ASQ__TLS_READABLE, ASQ__TLS_WRITABLE };
 
 /* 1: done. 0: goes on when *wants. ASQ_ECONN with a text: refused. */

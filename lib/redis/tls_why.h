@@ -20,11 +20,11 @@ struct asq__tls_peer {
 
 /* Within the check of a certificate, of which something is wrong. The first finding counts. */
 void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store);
-/* Of an operation that has failed. closed: the server has closed; error: errno of the socket, or 0. */
+/* Writes why an operation has failed. closed: the server has closed; error: errno of the socket, or 0. */
 void asq__tls_why(const struct asq__tls_peer *peer, bool handshake, bool closed, int error,
                   char why[ASQ__TLS_WHY]);
 
-/* Of files; `what` it is stands before its path. All but the first give ASQ_ECONN. */
+/* Write what is wrong with a file; `what` it is stands before its path. All but the first give ASQ_ECONN. */
 bool asq__tls_can_read(const char *what, const char *path, char why[ASQ__TLS_WHY]);
 int asq__tls_why_unreadable(const char *what, const char *path, int error, char why[ASQ__TLS_WHY]);
 int asq__tls_why_file(const char *what, const char *path, char why[ASQ__TLS_WHY]);

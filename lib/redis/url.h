@@ -29,7 +29,7 @@ struct asq__url {
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };
 
-/* What is to be told of one with verify=no. */
+/* The warning about a URL with verify=no. */
 extern const char asq__url_unverified_text[];
 
 /* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what

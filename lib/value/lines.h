@@ -20,7 +20,7 @@ struct asq__line {
     char last[ASQ__LINE_SHOWN];
 };
 
-/* Of one thread. Kinds beyond those there is room for share the last one. */
+/* Log lines that may come again and again, of one thread. Kinds beyond the room for them share the last one. */
 struct asq__lines {
     asq_log_fn log; /* NULL: nothing is told */
     void *user;

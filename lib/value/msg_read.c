@@ -146,8 +146,8 @@ static bool results_are_plain(struct reader r, size_t *ret_results, size_t *ret_
 
 /* ---- how much memory it may take ---- */
 
-/* Of a small message the bound is a generous multiple; of a larger one its parts are counted, because an empty
- * one takes a hundred times its bytes. */
+/* Bounds of the memory for a message: a generous multiple of a small one; the parts of a larger one are counted,
+ * because an empty part takes a hundred times its bytes. */
 enum { SMALL = 4096, PER_BYTE = 8, PER_PART = 512, BESIDES = 64 * 1024 };
 
 static size_t room_for(const void *data, size_t n, uint8_t part, size_t parts_max)

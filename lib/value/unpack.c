@@ -212,7 +212,7 @@ static bool is_named(struct unpacker *walk, const char *key, char *names, size_t
     return found;
 }
 
-/* Of a map with more keys than the format names: says which. start: u as it was before the first key. */
+/* Names the key of a map that the format does not have. start: u as it was before the first key. */
 static int refuse_unknown(struct unpacker *u, struct unpacker *start, const asq_value *v,
                           const struct place *place)
 {

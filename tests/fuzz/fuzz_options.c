@@ -67,7 +67,7 @@ static void check_settings(const struct settings *s, const struct as_cli_args *a
         require(s->name != NULL);
 }
 
-/* What completion prints goes nowhere. */
+/* Completes a line; the output goes to /dev/null. */
 static void complete(int n, char **words)
 {
     static int nowhere = -1;

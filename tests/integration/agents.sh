@@ -37,7 +37,7 @@ expect "$out" '^large '
 expect_count "$out" '^\[\{"id":.*\}\]$' 1
 [ "$(grep -o '"id":"agent-[0-9]*"' "$out" | sort -u | wc -l)" -eq 100000 ] || fail "not all are in the JSON"
 if [ -z "${SAN_CFLAGS-}" ] && [ -r /proc/self/status ]; then
-    # It waits for its reader, and is looked at meanwhile: more is to be printed than a pipe holds.
+    # as-ctl waits for its reader, and its memory is read meanwhile: it prints more than a pipe holds.
     peak() { # AFTER-LINES: kilobytes
         mkfifo "$tmp/fifo" || exit 1
         "$as_ctl" agents >"$tmp/fifo" 2>"$err" &

@@ -60,7 +60,7 @@ static int64_t peak(void)
     return sup_redis_stat(redis, "memory", "used_memory_peak:", "used_memory_peak:");
 }
 
-/* Of the worker's process, in kB. */
+/* The highest memory of the worker's process so far, in kB. */
 static int64_t resident_peak(void)
 {
     char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");

@@ -164,7 +164,7 @@ START_TEST(what_was_called_while_redis_was_away_gets_through)
 }
 END_TEST
 
-/* … or does not come back: some were called before anybody knew, some after. */
+/* Redis does not come back: some calls were made before the client knew, some after. */
 START_TEST(what_did_not_get_through_is_counted)
 {
     reopen(SHORT_MS);
@@ -252,7 +252,7 @@ START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
     ck_assert(strstr(heard, "ASQ_ENOMETHOD"));
     sup_wait_until(logged("Counter.ad failed") >= 1);
     ck_assert_uint_eq(logged("Counter.ad failed"), 1);
-    /* Another kind is told, too; the first is only counted. */
+    /* A failure of another kind is told, too; the first kind is only counted. */
     ck_assert_int_eq(asq_send(agent, "add", "[s]", "no number"), 0);
     ck_assert_int_eq(asq_send(agent, "ad", "[i]", 1), 0);
     ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0);

@@ -175,7 +175,7 @@ static sup_redis *tls_redis(void)
     return r;
 }
 
-/* What Redis does not read stays where it is counted, not in a buffer of TLS'. */
+/* Bytes that Redis does not read stay where they are counted, not in a buffer of TLS. */
 START_TEST(what_waits_to_be_written_over_tls_is_counted)
 {
     enum { COMMANDS = 64 };
@@ -198,7 +198,7 @@ START_TEST(what_waits_to_be_written_over_tls_is_counted)
         ev_run(loop, EVRUN_ONCE);
     ck_assert_msg(!downs, "%s", why);
     ck_assert_uint_eq(asq__conn_unwritten(conn), 0);
-    /* … and what Redis has to say arrives whole. */
+    /* The answers of Redis arrive whole. */
     answers = 0;
     for (int i = 0; i < COMMANDS; i++)
         ck_assert_int_eq(asq__conn_cmd(conn, on_answer, NULL, "GET", "key", NULL), 0);

@@ -257,7 +257,7 @@ START_TEST(quit_ends_all_at_once)
     ck_assert(!sup_pid_running(pid));
     ck_assert(logged("SIGQUIT"));
     ck_assert_int_eq(sup_redis_workers(redis, "default"), 0);
-    /* Who was ended so is not to blame. */
+    /* A call whose process was ended so is not to blame. */
     ck_assert_int_eq(sup_redis_int(redis, "EVAL %s 0",
                                    "local n = 0 for p = 0, 3 do n = n + redis.call('HLEN', "
                                    "'asq:{default.' .. p .. '}:attempts') end return n"),

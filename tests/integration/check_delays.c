@@ -111,7 +111,7 @@ static void fails(asq_result *r, int code)
     asq_result_free(r);
 }
 
-/* Nothing is left of calls that are done. */
+/* Waits until no key is left of calls that are done. */
 static void all_is_gone(void)
 {
     sup_wait_until(JOBS == 0);
@@ -247,7 +247,7 @@ START_TEST(a_batch_of_calls_due_and_not_due_is_done_piece_by_piece)
     gives(now, 1);
     gives(soon, 11);
     sup_wait_until(LATER == 1 && JOBS == 0);
-    /* What is there of its results stays as long as it is not done. */
+    /* Results of the batch stay as long as it is not done. */
     char *batch = strndup(strchr(asq_result_id(late), '-') + 1, 32);
     ck_assert_int_eq(sup_redis_int(redis, "PTTL asq:{default.0}:r:%s", batch), -1);
     free(batch);

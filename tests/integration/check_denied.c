@@ -119,7 +119,7 @@ START_TEST(without_eval_a_lost_connection_is_told_and_calls_get_through_once)
 }
 END_TEST
 
-/* What a client does without, how that is provoked: by a call that is done, or by one that nobody takes. */
+/* Commands that a client does without. Served: a call that is done shows the lack; else a call that waits. */
 static const struct {
     const char *without, *said;
     bool served;

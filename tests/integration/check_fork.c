@@ -28,7 +28,7 @@ static bool is_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* What the copy finds: how many of its descriptors are sockets. Then it stays until it is killed. */
+/* The copy counts which of its descriptors are sockets. Then it stays until it is killed. */
 static void copy(int answer)
 {
     int64_t sockets = 0;

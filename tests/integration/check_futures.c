@@ -10,7 +10,7 @@
 
 enum { N = 50 };
 
-/* What `first` gives back of its first argument, as JSON, to be freed. */
+/* The first argument as the method `first` sees it, as JSON, to be freed. */
 static char *seen_by_method(asq_agent *e, asq_value *args)
 {
     asq_result *r;
@@ -106,7 +106,7 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
 }
 END_TEST
 
-/* What one that was handed on waits for is there by the time the method asks. */
+/* The value of a future that was handed on is there by the time the method asks. */
 START_TEST(a_method_that_is_handed_a_future_need_not_wait)
 {
     asq_agent *slow = agent_new("Echo", NULL), *e = agent_new("Echo", NULL);
@@ -143,7 +143,7 @@ START_TEST(a_failed_future_in_a_list_fails_the_call)
     ok(asq_call(e, "all", &dependent, "[[{s:r}]]", "n", failed));
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
     asq_result_free(dependent);
-    /* One that is handed on is nobody's input. */
+    /* A future that is handed on is no input. */
     ok(asq_call(e, "all", &dependent, "[[{s:R}]]", "n", failed));
     ck_assert_code(result_code(dependent), 0);
     asq_result_free(failed);

@@ -35,7 +35,7 @@ static void set_up(void)
     start(config);
 }
 
-/* Nothing but announcements gets through. */
+/* Starts a Redis that lets only announcements through. */
 static void set_up_narrow(void)
 {
     static const char *const config[] = { "client-output-buffer-limit pubsub 20kb 20kb 60", NULL };
@@ -144,7 +144,7 @@ START_TEST(many_large_results_of_one_batch_arrive)
 }
 END_TEST
 
-/* What one answer of Redis may be is bounded, too. */
+/* The size of one answer of Redis is bounded, too. */
 START_TEST(a_result_that_is_larger_than_any_answer_arrives)
 {
     is_blob(blob(agent, 30 * MIB), 30 * MIB);
@@ -181,7 +181,7 @@ START_TEST(a_large_result_arrives_where_it_was_not_called)
 }
 END_TEST
 
-/* What is pushed together is too much, as a rule: Redis cuts, and results come by their keys. */
+/* Results that are pushed together are too much, as a rule: Redis cuts, and they come by their keys. */
 START_TEST(results_arrive_though_no_push_does)
 {
     enum { SIZE = 4000 };
@@ -198,7 +198,7 @@ START_TEST(results_arrive_though_no_push_does)
 }
 END_TEST
 
-/* Those of programs, not of workers. */
+/* Cuts the connections of programs, not of workers. */
 static void cut_clients(void)
 {
     char *list = sup_redis_str(redis, "CLIENT LIST");
@@ -313,7 +313,7 @@ START_TEST(a_user_with_fewer_rights_goes_on_or_is_told)
         cut_clients();
         is_blob(r, 10);
     }
-    /* One that was made elsewhere. */
+    /* A result of a call that was made elsewhere. */
     ck_assert_int_eq(asq_call(a, "blob", &r, "[i]", 10), 0);
     const char *id = asq_result_id(r);
     ck_assert_int_eq(asq_result_attach(c, id, &r2), 0);

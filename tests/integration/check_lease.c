@@ -151,12 +151,12 @@ START_TEST(an_epoch_never_goes_back)
     sup_redis_do(redis, "HSET asq:{default.0}:lease epoch %lld", (long long) ahead);
     a = worker("b");
     last = next_epoch(ahead);
-    /* It is kept beside the lease, … */
+    /* The epoch is kept beside the lease. */
     load_worker_kill(a);
     sup_redis_do(redis, "DEL asq:{default.0}:lease");
     a = worker("c");
     last = next_epoch(last);
-    /* … and in the memory of workers. */
+    /* The epoch is kept in the memory of workers. */
     sup_redis_do(redis, "DEL asq:{default.0}:lease asq:{default.0}:epoch");
     next_epoch(last);
     load_worker_kill(a);

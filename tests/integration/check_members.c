@@ -63,7 +63,7 @@ START_TEST(a_dead_worker_leaves_the_set)
 }
 END_TEST
 
-/* One that was taken for dead, as it stood still for long, is listed again as soon as it goes on. */
+/* A worker that was taken for dead, because it stood still for long, is listed again as soon as it goes on. */
 START_TEST(a_worker_that_comes_back_is_listed_again)
 {
     pid_t keeps = worker("keeps"), stands = worker("stands");
@@ -272,7 +272,7 @@ static int owned_by(const char *id)
     return n;
 }
 
-/* One whose beat does not move gets no partitions, however much it says that it can take. */
+/* A member whose beat does not move gets no partitions, however much it says that it can take. */
 START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 {
     int64_t before[PARTITIONS];
@@ -291,7 +291,7 @@ START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 }
 END_TEST
 
-/* What stands in a worker's hash until its next beat moves no partitions, and ends no process. */
+/* Text that stands in a worker's hash until its next beat moves no partitions, and ends no process. */
 START_TEST(what_is_written_over_a_heartbeat_moves_no_partitions)
 {
     int64_t before[PARTITIONS];

@@ -12,7 +12,7 @@
 
 /* ---- NULL --------------------------------------------------------------------------------------- */
 
-/* What is called: the NULL that it is given, and what it must answer. */
+/* A call of a function with a NULL, and its name. */
 struct nulls {
     const char *name;
     void (*call)(void);
@@ -420,7 +420,7 @@ START_TEST(every_function_takes_null)
     ok(asq_result_wait(result, ASQ_FOREVER));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         all[i].call();
-    /* … and what follows works as before. */
+    /* Calls after that work as before. */
     ck_assert_int_eq(call_int(agent, "sum", "[i, i]", 1, 2), 3);
     asq_result_free(result);
     asq_agent_free(agent);

@@ -134,7 +134,7 @@ static asq_result *begin(void)
     return r;
 }
 
-/* What has expired by the time of results would be gone when this returns. */
+/* Waits until a record that lives as long as results has expired. */
 static void outlive_results(void)
 {
     sup_redis_do(redis, "SET probe x PX 1500");

@@ -164,7 +164,7 @@ START_TEST(what_a_method_ends_with_is_no_refusal)
         ck_assert_int_eq(asq_send(a, "busy", NULL), 0);
     ck_assert_int_eq(asq_set_busy_wait(h, ASQ_FOREVER), 0);
     ck_assert_int_eq(asq_call_wait(a, "busy", NULL, NULL), ASQ_EBUSY);
-    /* It says that they have failed, which is not that they were refused. */
+    /* asq_flush says that they have failed, which is not that they were refused. */
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), ASQ_EBUSY);
     ck_assert_msg(strstr(asq_errmsg(h), "3 calls without a result have failed") != NULL, "%s",
                   asq_errmsg(h));

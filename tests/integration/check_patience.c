@@ -186,7 +186,7 @@ START_TEST(what_keeps_it_from_coming_up_is_told_and_tried_again)
 }
 END_TEST
 
-/* What is not needed does not have to be allowed. */
+/* A command that is not needed does not have to be allowed. */
 START_TEST(ping_and_client_may_be_denied)
 {
     start(NULL, "app", "pw");

@@ -218,7 +218,7 @@ START_TEST(a_process_that_dies_between_method_and_commit_counts)
 }
 END_TEST
 
-/* Its thread is not busy any more, and Redis has its outcome: it is not blamed for what comes then. */
+/* A committed call, whose thread is not busy any more, is not blamed for a later death of the process. */
 START_TEST(a_call_that_is_committed_does_not_count)
 {
     asq_agent *a = deadly();

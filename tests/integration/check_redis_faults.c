@@ -590,8 +590,8 @@ START_TEST(what_stands_where_results_belong_is_written_over)
 }
 END_TEST
 
-/* What a client finds, when nothing was pushed to it: nobody serves the call, so it is the record alone. An
- * empty one is none. */
+/* Records that a client finds when nothing was pushed to it, because nobody serves the call. An empty record is
+ * none. */
 START_TEST(a_result_that_lies_is_told_to_its_caller)
 {
     static const struct {

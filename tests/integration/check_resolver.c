@@ -71,7 +71,7 @@ static void set_up(void)
     resolves_to("127.0.0.1", NULL, NULL);
 }
 
-/* Nothing of it may be left when the process ends. */
+/* Lets the resolver answer: no thread of it may be left when the process ends. */
 static void let_answer(void)
 {
     atomic_store(&resolver->blocked, 0);

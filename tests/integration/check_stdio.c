@@ -21,7 +21,7 @@
 
 /* ---- a class that looks at its process's descriptors ---- */
 
-/* Those above 2 that a started program would get. */
+/* Counts the descriptors above 2 that a started program would get. */
 static int inheritable(char *text, size_t size)
 {
     DIR *dir = opendir("/proc/self/fd");

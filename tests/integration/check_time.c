@@ -202,7 +202,7 @@ START_TEST(a_clock_that_is_set_changes_no_deadline_and_no_delay)
 }
 END_TEST
 
-/* What waits in its stream when the clock is set, because the worker stands still. */
+/* A call waits in its stream when the clock is set, because the worker stands still. */
 START_TEST(what_waits_while_the_clock_is_set_keeps_its_deadline)
 {
     int64_t by = (int64_t) _i * HOUR_MS;

@@ -59,7 +59,7 @@ static int heap_take(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-/* What a call of n bytes to another agent ends with. */
+/* Gives the error of a call of n bytes to another agent. */
 static int heap_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *to;
@@ -206,7 +206,7 @@ START_TEST(a_methods_call_that_is_too_large_ends_and_the_method_goes_on)
 }
 END_TEST
 
-/* One after the other on one agent, and at the same time on many. */
+/* Calls run one after the other on one agent, and at the same time on many. */
 START_TEST(results_of_a_batch_that_are_too_large_together_end_each_by_itself)
 {
     enum { CALLS = 32, EACH = 100 * 1024 };

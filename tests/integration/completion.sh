@@ -29,7 +29,7 @@ echo "what as-ctl prints"
 "$as_ctl" --complete stop '' | sort >"$tmp/out"
 printf 'w1\nw:2\nw:3\nweb{1}\n~root\n' | sort | diff - "$tmp/out" >"$tmp/diff" || fail "names (<), printed (>)" "$tmp/diff"
 
-# What bash offers for a line, a word each, and with an as-ctl that prints anything.
+# Prints what bash offers for a line, given a word each, and with an as-ctl that prints anything.
 cat >"$tmp/tab.bash" <<'END'
 . "$1" || exit 1
 shift

@@ -24,7 +24,7 @@ compile() { # OUTPUT ARGUMENTS...
 found=
 for cxx in g++ clang++ ${CXX:-}; do
     command -v "$cxx" >/dev/null || continue
-    # One sanitizer's runtime does not go with another compiler's.
+    # The runtime of a sanitizer does not go with another compiler.
     [ -z "$sanitizers" ] || [ "$cxx" = "${CXX:-g++}" ] || continue
     for std in c++17 c++20; do
         echo 'int main() { return __cplusplus < 201703L; }' >"$tmp/empty.cpp"

@@ -88,7 +88,7 @@ ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" par
 expect "$out" '^ +116 +\(nobody\) '
 stop "$redis_pid"
 
-# What redis-cli is given of a URL: a program in its place writes that down, and answers.
+# A program in the place of redis-cli writes down what it is given of a URL, and answers.
 mkdir "$tmp/bin"
 cat >"$tmp/bin/redis-cli" <<END
 #!/bin/sh

@@ -96,7 +96,7 @@ for role in client worker operator observer; do
         cannot "$role" XTRIM "asq:{$ns.$p}:jobs" MAXLEN 0
         cannot "$role" SUBSCRIBE "asq:{$ns}:c:0123456789abcdef"
         cannot "$role" PUBLISH "asq:{$ns}:c:0123456789abcdef" x
-        # Neither does a script, whether it tells its keys or not.
+        # A script does not reach it either, whether it names its keys or not.
         cannot "$role" EVAL "return redis.call('HGET', 'asq:{$ns.$p}:agents', 'tally')" 0
         cannot "$role" EVAL_RO "return redis.call('HGET', KEYS[1], 'tally')" 1 "asq:{$ns.$p}:agents"
     done

@@ -246,7 +246,7 @@ for name in evil of_other expired; do
         fail "a server with a wrong certificate has heard commands" "$tmp/listener_$name.log"
     fi
 done
-listen good # … while the right one hears the password first
+listen good # the right server hears the password first
 "$as_ctl" -u "$(url localhost)" ping -t 2s >"$out" 2>&1 && fail "openssl s_server answers as Redis" "$out"
 expect "$tmp/listener_good.log" 'AUTH|HELLO'
 

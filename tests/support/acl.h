@@ -20,7 +20,7 @@ const char *sup_url_as(const char *url, const char *role);
 /* The denial of this command is no failure of this test program. Lives as long as the process. */
 void sup_acl_expect(const char *command);
 
-/* What support.c and support_redis.c do with it. */
+/* Used by support.c and support_redis.c. */
 const char *sup__acl_query(void);               /* "?user=…", or "" */
 void sup__acl_write(FILE *conf);                /* the users, for redis.conf */
 const char *sup__acl_role(const char *program); /* of as-worker and as-ctl; else NULL */

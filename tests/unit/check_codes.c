@@ -73,7 +73,7 @@ static int add(asq_ctx *c, void *self, const asq_value *args, asq_value **ret)
     return code_of("add");
 }
 
-/* What it says itself goes before what it returns. */
+/* A message of the method itself goes before the code that it returns. */
 static int refuse(asq_ctx *c, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;

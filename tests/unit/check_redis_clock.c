@@ -8,7 +8,7 @@ enum { HOUR_MS = 3600000, START_MS = 1000000 };
 
 static struct asq__redis_clock clock_;
 
-/* It says so much more than the monotonic clock, and is asked at now_ms, for 2 ms. */
+/* Takes an answer of Redis, whose clock is ahead of the monotonic one; asked at now_ms, for 2 ms. */
 static int64_t sample(int64_t now_ms, int64_t minus_mono_ms)
 {
     return asq__redis_clock_take(&clock_, now_ms + minus_mono_ms - 1, now_ms - 2, now_ms);

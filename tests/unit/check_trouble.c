@@ -35,7 +35,7 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
     ck_assert(asq__trouble_over(&t, 3500, text));
     ck_assert_str_eq(text, " after 2500 ms and 1 failed try");
     ck_assert(!asq__trouble_over(&t, 3600, text));
-    /* It comes and goes: one line a minute all the same. */
+    /* The trouble comes and goes: one line a minute all the same. */
     for (int64_t now = 4000; now < 60000; now += 100) {
         ck_assert(!asq__trouble_note(&t, "lost", now, text));
         ck_assert(!asq__trouble_over(&t, now + 50, text));

@@ -18,7 +18,7 @@ for page in "$srcdir"/doc/*.md; do
     done <"$tmp/links"
 done
 
-# What doc/containers.md tells people to give.
+# Options that doc/containers.md names.
 { "$as_worker" --complete '' - && "$as_worker" --complete start - && "$as_ctl" --complete ping - &&
     "$as_ctl" --complete stop -; } >"$tmp/options" 2>/dev/null
 grep -o -- '`--[a-z-]*' "$srcdir/doc/containers.md" | tr -d '`' | sort -u >"$tmp/named"

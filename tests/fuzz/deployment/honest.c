@@ -46,7 +46,7 @@ static void note(struct honest *s, int64_t took_ms, int64_t max_ms)
         atomic_fetch_add(&s->slow, 1);
 }
 
-/* One call at a time, or a burst that is corked; nested ones too. Each adds one to the agent's counter. */
+/* Makes one call at a time, or a burst that is corked; nested calls, too. Each adds one to the agent's counter. */
 static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struct honest *s,
                           int64_t max_ms, uint64_t *counts)
 {

@@ -11,7 +11,7 @@
 
 enum { HONEST_AGENTS = 8 };
 
-/* What a caller has done so far; in memory that it shares with the harness. */
+/* Counters of a caller, in memory that it shares with the harness. */
 struct honest {
     atomic_bool stop;
     atomic_ullong calls, slow; /* answered; of them above max_ms */

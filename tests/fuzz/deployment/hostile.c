@@ -379,7 +379,7 @@ static void state(struct hostile *h, struct asq__buf *b, int depth)
     put_message(h, b, 4, arguments, depth);
 }
 
-/* What `make` writes; torn, with bytes changed, or without sense now and then. */
+/* Writes a message by `make`; cut, with bytes changed, or without sense now and then. */
 static void message(struct hostile *h, struct asq__buf *out,
                     void (*make)(struct hostile *h, struct asq__buf *b, int depth))
 {
