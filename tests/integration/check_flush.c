@@ -51,6 +51,8 @@ static void set_up(void)
     options.log_user = log_path;
     w = load_worker(sup_redis_url(redis), &options);
     h = load_open(sup_redis_url(redis));
+    /* One that comes up once it is gone makes another one. */
+    sup_wait_until(sup_redis_int(redis, "SCARD asq:{default}:workers") == 2);
 }
 
 static void tear_down(void)
