@@ -11,9 +11,16 @@
 #include "redis/redis.h"
 #include "redis/script.h"
 #include "value/clock.h"
+#include "value/decimal.h"
 #include "value/hash.h"
 
-enum { HASH_LIVES_LEASES = 10, MAX_LEASE_MS = 24 * 3600 * 1000 };
+enum {
+    HASH_LIVES_LEASES = 10,
+    MAX_LEASE_MS = 24 * 3600 * 1000,
+    MAX_FIELD = 1024 * 1024, /* bytes: no worker writes more */
+    MAX_FIELD_NAME = 100,
+    CLASSES_HEIGHT = 8 /* nor classes of more levels: {class: {methods: [{flags: [flag]}]}} */
+};
 
 static int out_of_memory(asq *h)
 {
@@ -185,8 +192,18 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-/* Fields that are numbers to people are numbers here. */
-static asq_value *field_value(const char *name, const char *text, size_t n)
+static bool is_number(const char *text, size_t n, int64_t *ret)
+{
+    const char *at = text;
+    uint64_t number;
+    if (!asq__decimal_read(&at, &number) || at != text + n || number > INT64_MAX)
+        return false;
+    *ret = (int64_t) number;
+    return true;
+}
+
+/* Fields that are numbers to people are numbers here. *ret: NULL when it says nothing that a worker says. ASQ_ENOMEM. */
+static int field_value(const char *name, const char *text, size_t n, asq_value **ret)
 {
     static const char *const numbers[] = {
         "pid",          "beat",     "capacity",   "partitions",
@@ -195,14 +212,32 @@ static asq_value *field_value(const char *name, const char *text, size_t n)
         "agent_bytes",  NULL
     };
     asq_value *v = NULL;
-    if (strcmp(name, "classes") == 0 && asq_from_json(text, n, &v, NULL, 0) == 0)
-        return v;
+    *ret = NULL;
+    if (n > MAX_FIELD)
+        return 0;
+    if (strcmp(name, "classes") == 0) {
+        int rc = asq_from_json(text, n, &v, NULL, 0);
+        if (rc < 0)
+            return rc == ASQ_ENOMEM ? rc : 0;
+        if (asq_value_type(v) == ASQ_MAP && v->height <= CLASSES_HEIGHT)
+            *ret = v;
+        else
+            asq_value_free(v);
+        return 0;
+    }
     if (strcmp(name, "stopping") == 0)
-        return asq_value_bool(strcmp(text, "1") == 0);
-    for (int i = 0; numbers[i]; i++)
-        if (strcmp(name, numbers[i]) == 0)
-            return asq_value_int(strtoll(text, NULL, 10));
-    return asq__utf8_valid(text, n) ? asq_value_stringn(text, n) : asq_value_bytes(text, n);
+        v = asq_value_bool(strcmp(text, "1") == 0);
+    for (int i = 0; !v && numbers[i]; i++)
+        if (strcmp(name, numbers[i]) == 0) {
+            int64_t number;
+            if (!is_number(text, n, &number))
+                return 0;
+            v = asq_value_int(number);
+        }
+    if (!v)
+        v = asq__utf8_valid(text, n) ? asq_value_stringn(text, n) : asq_value_bytes(text, n);
+    *ret = v;
+    return v ? 0 : ASQ_ENOMEM;
 }
 
 static int take_hash(asq *h, const redisReply *reply, void *user)
@@ -213,9 +248,12 @@ static int take_hash(asq *h, const redisReply *reply, void *user)
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         const redisReply *name = reply->element[i], *text = reply->element[i + 1];
         if (name->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
+            strlen(name->str) != (size_t) name->len || name->len > MAX_FIELD_NAME ||
             !asq__utf8_valid(name->str, (size_t) name->len))
             continue;
-        if (asq_map_set(map, name->str, field_value(name->str, text->str, (size_t) text->len)) < 0)
+        asq_value *v;
+        if (field_value(name->str, text->str, (size_t) text->len, &v) < 0 ||
+            (v && asq_map_set(map, name->str, v) < 0))
             return out_of_memory(h);
     }
     return 0;
@@ -309,6 +347,25 @@ int asq_workers(asq *h, asq_value **ret)
     return rc;
 }
 
+static int add_classes(asq *h, asq_value *all, const asq_value *classes)
+{
+    for (size_t i = 0; i < asq_map_size(classes); i++) {
+        const char *name;
+        const asq_value *about = asq_map_at(classes, i, &name);
+        if (asq_value_type(about) != ASQ_MAP)
+            continue; /* somebody else's words */
+        asq_value *known = asq_map_find(all, name);
+        if (!known) {
+            if (asq_map_set(all, name, asq_value_copy(about)) < 0 ||
+                !(known = asq_map_find(all, name)) || asq_map_set_int(known, "workers", 0) < 0)
+                return out_of_memory(h);
+        }
+        if (asq_map_set_int(known, "workers", asq_map_int(known, "workers") + 1) < 0)
+            return out_of_memory(h);
+    }
+    return 0;
+}
+
 int asq_classes(asq *h, asq_value **ret)
 {
     if (!h || !ret)
@@ -326,22 +383,13 @@ int asq_classes(asq *h, asq_value **ret)
         return rc;
     if (!(all = asq_value_map()))
         rc = out_of_memory(h);
-    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
-        const asq_value *classes = asq_map_get(asq_list_get(workers, i), "classes");
-        for (size_t k = 0; rc == 0 && k < asq_map_size(classes); k++) {
-            const char *name;
-            const asq_value *about = asq_map_at(classes, k, &name);
-            if (asq_value_type(about) != ASQ_MAP)
-                continue; /* somebody else's words */
-            asq_value *known = asq_map_find(all, name);
-            if (!known) {
-                if (asq_map_set(all, name, asq_value_copy(about)) < 0)
-                    rc = out_of_memory(h);
-                known = asq_map_find(all, name);
-            }
-            if (rc == 0 && asq_map_set_int(known, "workers", asq_map_int(known, "workers") + 1) < 0)
-                rc = out_of_memory(h);
-        }
+    /* What one says that is alive goes before what is left of a dead one, or was never one. */
+    for (size_t i = 0; rc == 0 && i < 2 * asq_list_size(workers); i++) {
+        const asq_value *worker = asq_list_get(workers, i % asq_list_size(workers));
+        bool alive = false;
+        asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+        if (alive == (i < asq_list_size(workers)))
+            rc = add_classes(h, all, asq_map_get(worker, "classes"));
     }
     asq_value_free(workers);
     if (rc < 0)
