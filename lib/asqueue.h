@@ -511,8 +511,9 @@ typedef struct asq_call_options {
                              * by asq_ctx_canceled and asq_ctx_remaining_ms, its waits end with
                              * ASQ_EDEADLINE, and what it returns counts */
     bool no_result;         /* nobody will ask for the result */
-    int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead. In
-                             * local mode the call is waited with. With a deadline before that it fails
+    int64_t delay_ms;       /* time from now before which it is not started; later calls go ahead.
+                             * Setting the clock of Redis does not change it. In local mode the
+                             * call is waited with. With a deadline before that it fails
                              * with ASQ_EDEADLINE. 0: none */
     const asq_retry *retry; /* NULL: that of the method, if it has one; borrowed for the call */
 } asq_call_options;

@@ -3,7 +3,8 @@
 -- KEYS: lease, jobs, attempts, dead, later, later:jobs, epoch. ARGV: the token that it must hold ('' for none), new owner, new
 -- token, the highest epoch that the claimer has heard of.
 -- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …), keys that
--- were set aside, entries given up}, or {0, owner, token} of who holds it. Entries up to the last may have been
+-- were set aside, entries given up, time of Redis in ms, clock of the partition as the last owner has kept it
+-- (later_clock.c) or ''}, or {0, owner, token} of who holds it. Entries up to the last may have been
 -- begun by somebody else.
 --
 -- A key that is of another type than it must be would keep everybody from the partition. It is renamed to
@@ -85,7 +86,7 @@ local function mend(jobs, dead)
     return given_up
 end
 
-local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq') or { false, false, false, false }
+local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq', 'clock') or { false, false, false, false, false }
 if (held[1] or '') ~= ARGV[1] then
     return { 0, held[2] or '', held[1] or '' }
 end
@@ -110,4 +111,5 @@ local text = string.format('%.0f', epoch)
 local seq = count(held[4])
 redis.call('SET', KEYS[7], text)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, 'seq', string.format('%.0f', seq))
-return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up }
+return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up, now_ms,
+    held[5] or '' }

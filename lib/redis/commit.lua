@@ -13,8 +13,8 @@
 --   unmarks, field …
 --   deads, then for each: max, call, id, reason, attempts, worker, batch   (fields of a dead letter; max:
 --                       how many the partition keeps; the oldest go)
---   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of Redis'
---                       clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
+--   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of the
+--                       partition's clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
 -- Answer: for each section 1 (2: the stream of dead letters took nothing any more, somebody has put one under the
 -- highest id; it is NAME:aside now), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --

@@ -2,17 +2,19 @@
 -- still owned. All of it is one step, and what it does depends on what is there alone: done twice, it changes
 -- nothing more.
 --
--- KEYS: lease, jobs, later, later:jobs. ARGV: token, how many due batches are moved at most, bytes that these have
--- at most (one is moved in any case); then for each batch that is asked about: its id, an encoded Later to be
--- added to what is kept of it, and 'back' when it is to be moved whether it is due or not, or 'stay'.
--- Answer: {batches moved, ms until the next is due or -1, time of Redis in ms, batches that were lost, then for each
+-- KEYS: lease, jobs, later, later:jobs. ARGV: token, time of the partition in ms and what else is kept of its clock
+-- (later_clock.c), how many due batches are moved at most, bytes that these have at most (one is moved in any case); then
+-- for each batch that is asked about: its id, an encoded Later to be added to what is kept of it, and 'back' when it
+-- is to be moved whether it is due or not, or 'stay'.
+-- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches that were lost, then for each
 -- batch that was asked about: 1 it waits, 2 it is in the stream again, 0 neither}, or 'FENCED'.
 --
 -- later:jobs has of each batch, as long as it is not done: BATCH, a Later, or once it has been moved back the id of
 -- its entry; and BATCH+, what was added to it since.
 local MOST_ADDED = 65536
+local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- what is kept of the clock is off by that at most, and so old
 local lease, jobs, later, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, mark, most, most_bytes = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 -- A field of bytes that begins at `at`: its content, and where the next one begins; nil: it is none.
 local function field(value, at, tag)
@@ -49,12 +51,23 @@ local function is_entry(value)
     return string.find(value, '^%d') ~= nil
 end
 
-if redis.call('HGET', lease, 'token') ~= ARGV[1] then
+-- The last write, so that a Redis that is full refuses others; this one is not needed now.
+local function keep_clock(text)
+    local time = redis.call('TIME')
+    local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    local plus, at, marked = string.match(text or '', '^(-?%d+) (%d+) ?(.*)$')
+    if not at or marked ~= mark or math.abs(redis_ms + tonumber(plus) - now) > CLOCK_MS or
+        math.abs(now - tonumber(at)) > CLOCK_AGAIN_MS then
+        text = string.format('%.0f %.0f', now - redis_ms, now)
+        redis.pcall('HSET', lease, 'clock', mark == '' and text or text .. ' ' .. mark)
+    end
+end
+
+local held = redis.call('HMGET', lease, 'token', 'clock')
+if held[1] ~= ARGV[1] then
     return 'FENCED'
 end
 -- Commands that can be refused come first: keys may have another type. The first write is one that is refused when memory is full.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('XLEN', jobs)
 redis.call('HLEN', kept)
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
@@ -71,7 +84,7 @@ for _, id in ipairs(due) do
     end
 end
 local answer = {}
-for i = 4, #ARGV, 3 do
+for i = 6, #ARGV, 3 do
     local id, more = ARGV[i], ARGV[i + 1]
     local value = redis.call('HGET', kept, id)
     local state = 0
@@ -92,6 +105,7 @@ for _, id in ipairs(gone) do
     redis.call('ZREM', later, id)
     lost = lost + 1
 end
+keep_clock(held[2])
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
 local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2]) - now)) or -1
 return { moved, next_ms, now, lost, unpack(answer) }

@@ -97,12 +97,14 @@ void asq__process_time_told(struct asq__process *w, int64_t set_ms)
     const struct asq__redis_clock *clock = asq__redis_clock(w->redis);
     w->redis_clock_known = clock->known;
     w->redis_minus_mono_ms = clock->known ? clock->segments[0].minus_mono_ms : 0;
-    if (set_ms)
+    if (set_ms) {
+        asq__later_clock_was_set(w);
         asq__process_log(w, ASQ_LOG_WARNING,
                          "the clock of Redis was set %s by %.1f s; deadlines and delays go on as "
                          "they were",
                          set_ms > 0 ? "forward" : "back",
                          (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
+    }
     for (uint32_t i = 0; w->parts && i < w->nparts; i++)
         if (!asq__list_empty(&w->parts[i].intake))
             asq__intake_go_on(&w->parts[i]);

@@ -417,10 +417,9 @@ static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
     switch (a->kind) {
     case ASQ__ATTEMPT_DIED: c->attempts += a->count; break;
     case ASQ__ATTEMPT_WAIT: {
-        const struct asq__process *w = c->entry->part->w;
         int64_t now = asq__now_ms();
-        int64_t left = w->redis_clock_known ? (int64_t) a->due_ms - w->redis_minus_mono_ms - now
-                                            : ASQ__DIED_WAIT_MS;
+        int64_t due_ms = a->due_ms < INT64_MAX / 2 ? (int64_t) a->due_ms : 0;
+        int64_t left = due_ms - c->entry->part->minus_mono_ms - now;
         /* Whatever the clocks say, it waits no longer than it ever would. */
         left = left < ASQ__DIED_WAIT_MAX_MS ? left : ASQ__DIED_WAIT_MAX_MS;
         c->not_before_ms = left > 0 ? now + left : 0;

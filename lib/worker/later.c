@@ -97,12 +97,11 @@ static bool is_in_vain(const struct asq__wcall *c)
 
 bool asq__later_begin(struct asq__wcall *c)
 {
-    const struct asq__process *w = c->entry->part->w;
     int64_t due_ms = asq__wcall_due_ms(c);
     if (c->due_ms) { /* it waits for another run */
-        if (c->due_ms > INT64_MAX / 2 || !w->redis_clock_known)
+        if (c->due_ms > INT64_MAX / 2)
             return false;
-        due_ms = (int64_t) c->due_ms - w->redis_minus_mono_ms;
+        due_ms = (int64_t) c->due_ms - c->entry->part->minus_mono_ms;
     }
     if (!due_ms)
         return false;
@@ -125,7 +124,6 @@ bool asq__later_begin(struct asq__wcall *c)
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
 {
     const Asqueue__Job *job = job_of(c);
-    struct asq__process *w = c->entry->part->w;
     struct asq__actor *a = run->actor;
     const asq_retry *of_method = asq__object_retry(&a->object, job->kind, job->method);
     int64_t delay_ms, now = asq__now_ms();
@@ -144,7 +142,7 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
     if (!wait(c, delay_ms))
         return false;
     c->retries++;
-    c->due_ms = (uint64_t) (now + w->redis_minus_mono_ms + delay_ms);
+    c->due_ms = (uint64_t) (now + c->entry->part->minus_mono_ms + delay_ms);
     c->reentrant = c->keeps_place && inside; /* its caller is inside: it is let in again, not queued behind */
     if (c->keeps_place)
         asq__list_add_first(inside ? &a->calls->reentrant : &a->calls->mailbox, &c->node);

@@ -22,8 +22,7 @@ enum {
     NEAR_MS = 5000, /* what is due so soon stays where it is, with a timer … */
     NEAR_SHARE = 4, /* … unless this part of --max-backlog-size is used */
     BATCHES_AT_ONCE = 256,
-    LOOK_MS =
-        10000, /* the clock of Redis may be set: so often what is due is asked for in any case */
+    LOOK_MS = 10000, /* so often what is due is asked for in any case, and the clock is kept */
     PAUSE_MS = 100, /* between steps while the stream has more than this process holds */
     AGAIN_MS = 1000,
     TELL_MS = 60000
@@ -45,7 +44,7 @@ struct asq__later {
 void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t batches)
 {
     const struct asq__keys *keys = asq__redis_keys(p->w->redis);
-    char key[ASQ__KEY_MAX];
+    char key[ASQ__KEY_MAX], mark[ASQ__CLOCK_MARK];
     asq__cmd_init(cmd);
     asq__script_begin(cmd, asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_LATER, 4);
     asq__cmd_put(cmd, key, asq__keys_lease(keys, p->number, key));
@@ -53,6 +52,9 @@ void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t ba
     asq__cmd_put(cmd, key, asq__keys_later(keys, p->number, key));
     asq__cmd_put(cmd, key, asq__keys_later_jobs(keys, p->number, key));
     asq__cmd_puts(cmd, p->token);
+    asq__cmd_number(cmd, (uint64_t) asq__later_clock(p));
+    asq__later_clock_mark(p, mark);
+    asq__cmd_puts(cmd, mark);
     asq__cmd_number(cmd, batches);
     asq__cmd_number(cmd, BYTES_AT_ONCE);
 }
@@ -253,7 +255,7 @@ static void *encode(const struct asq__entry *e, size_t *ret_n)
         call->index = (uint32_t) i;
         call->runs = c->retries;
         call->due_ms =
-            c->retries && c->apart ? (uint64_t) (c->wake_ms + e->part->w->redis_minus_mono_ms) : 0;
+            c->retries && c->apart ? (uint64_t) (c->wake_ms + e->part->minus_mono_ms) : 0;
         call->reentered = c->reentered;
         call->canceled = c->canceled;
         list[m.n_calls++] = call;
@@ -262,7 +264,7 @@ static void *encode(const struct asq__entry *e, size_t *ret_n)
         put_label(batch, label, sizeof label);
         m.call = label;
         m.batch = (ProtobufCBinaryData){ asqueue__batch__pack(batch, bytes), bytes };
-        m.made_ms = e->made_ms + e->part->w->redis_minus_mono_ms;
+        m.made_ms = e->made_ms + e->part->minus_mono_ms;
         m.replies = e->channels;
         m.n_replies = e->nchannels;
         m.calls = list;
@@ -301,7 +303,7 @@ void asq__later_leave(struct asq__entry *e)
         !asq__partition_is_owned(p))
         return;
     int64_t due_ms = first_due_ms(e), left_ms = due_ms - asq__now_ms();
-    if (!w->redis_clock_known || left_ms <= 0 || (left_ms <= NEAR_MS && !is_tight(w)))
+    if (left_ms <= 0 || (left_ms <= NEAR_MS && !is_tight(w)))
         return;
     void *kept = encode(e, &n);
     if (!kept) {
@@ -317,9 +319,11 @@ void asq__later_leave(struct asq__entry *e)
     e->leaving = true;
     e->left_channels = e->nchannels;
     e->left_copies = e->ncopies;
+    if (!p->later->maybe)
+        asq__later_clock_keep(p);
     p->later->maybe = true;
     p->later->puts++;
-    asq__commit_later(e, (uint64_t) (due_ms + w->redis_minus_mono_ms), kept, n);
+    asq__commit_later(e, (uint64_t) (due_ms + p->minus_mono_ms), kept, n);
 }
 
 /* It is not needed here any more. */
@@ -401,7 +405,7 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
         else
             rc = asq__entry_add_channel(e, m->replies[i]);
     e->read_ms = asq__now_ms_coarse();
-    e->made_ms = rc == 0 && m->made_ms ? m->made_ms - e->part->w->redis_minus_mono_ms : e->read_ms;
+    e->made_ms = rc == 0 && m->made_ms ? m->made_ms - e->part->minus_mono_ms : e->read_ms;
     asq__arena_release(&arena);
     e->kept = e->returned = true;
     return rc;

@@ -157,6 +157,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
             "Redis takes no calls: they are dead letters now, and the stream is made anew",
             p->number, reply->element[6]->integer);
     }
+    asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
@@ -194,7 +195,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
             asq__redis_drop(w->redis, "Redis does not take claims");
             return;
         }
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 7 &&
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 9 &&
                reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
         granted(p, reply);
     } /* else somebody else was faster */
@@ -210,6 +211,7 @@ static void claim(struct asq__partition *p)
     enum { KEYS = 7, ARGC = KEYS + 4 };
     if (random_token(p->token) < 0)
         return;
+    p->claimed_ms = asq__now_ms();
     asq__keys_lease(keys, p->number, lease);
     asq__keys_jobs(keys, p->number, jobs);
     asq__keys_attempts(keys, p->number, attempts);
@@ -386,6 +388,7 @@ void asq__partition_check_drained(struct asq__partition *p)
         return;
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     const char *argv[] = { lease, p->token };
+    asq__later_clock_keep(p);
     bool sent = asq__script_run(asq__redis_conn(w->redis, p->number),
                                 asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
                                 on_released, p, 1, 1, argv) == 0;

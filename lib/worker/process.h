@@ -30,6 +30,7 @@
 #include "value/lines.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "worker/later_clock.h"
 #include "worker/pool.h"
 
 struct asq__process;
@@ -188,6 +189,11 @@ struct asq__partition {
     size_t held_bytes;               /* of entries in memory */
     size_t held_calls;               /* of entries in memory; without those apart */
     struct asq__later *later;        /* what waits outside of the stream; later_move.c's */
+    /* Its clock is the monotonic one plus minus_mono_ms; later_clock.c's. */
+    int64_t minus_mono_ms;
+    int64_t suspended_ms; /* the machine, in all, when that was found */
+    int64_t claimed_ms;   /* when the claim was sent */
+    bool has_clock;       /* since it was owned first */
     struct asq__table awaits;        /* reads for those who wait for results; await.c's */
     struct asq__backlog *backlog;    /* what is left in the stream for now; NULL: nothing */
     struct asq__list leaving;        /* in process->leaving while there is some */
@@ -223,11 +229,11 @@ struct asq__partition {
 enum asq__attempt_kind {
     ASQ__ATTEMPT_DIED, /* "ID": how many processes died while they ran it */
     ASQ__ATTEMPT_WAIT =
-        '+', /* "+ID": not before when it is tried again (Redis' clock, ms), and how the
-                              * last process died */
+        '+', /* "+ID": not before when it is tried again (the partition's clock, ms), and how
+                              * the last process died */
     ASQ__ATTEMPT_MARK = '!', /* "!ID": a re-entrant call has taken effect inside of it */
-    ASQ__ATTEMPT_RETRY = '~' /* "~ID": runs that failed, when the next is due (Redis' clock,
-                              * ms), and 1 if it keeps its place */
+    ASQ__ATTEMPT_RETRY = '~' /* "~ID": runs that failed, when the next is due (the partition's
+                              * clock, ms), and 1 if it keeps its place */
 };
 struct asq__attempt {
     char call[ASQ__CALL_ID_TEXT];
@@ -358,6 +364,7 @@ struct asq__process {
     /* The clock of Redis is at least the monotonic one plus this. See asq__redis_clock for more. */
     int64_t redis_minus_mono_ms;
     bool redis_clock_known;
+    char machine[ASQ__MACHINE_TEXT]; /* see later_clock.h; "": not known */
     bool suspected; /* of the last loss of the connection: a commit */
     struct asq__wcall *suspect; /* the one call with attempts that may run now */
     size_t suspects_waiting;
@@ -606,6 +613,15 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n);
 /* It was read while the commit that had moved it out is not acknowledged here: what has come to it since goes
  * on with the new one. */
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);
+
+/* later_clock.c: the clock of a partition, which goes on when that of Redis is set. */
+/* It is owned now: what the claim has said of the clock of Redis, and what the last owner has kept, or "". */
+void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
+int64_t asq__later_clock(struct asq__partition *p);    /* so late it is now */
+void asq__later_clock_keep(struct asq__partition *p);  /* for the next owner */
+void asq__later_clock_was_set(struct asq__process *w); /* that of Redis: keeps all of them */
+/* What the lease keeps for the next owner on this machine. */
+void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK]);
 
 /* later_ask.c: questions about single batches that wait there. */
 /* Is the first copy of it there? If so its channels are added. The answer goes to e->later; e->looking until then. */

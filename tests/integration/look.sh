@@ -51,12 +51,16 @@ look waiting "$p"
 expect_count "$out" '^[0-9]+-[0-9]+ ' 2
 
 echo "what is due later"
-redis-cli -s "$redis_socket" EVAL "redis.call('ZADD', KEYS[1], 4000000000000, 'b') redis.call('HSET', KEYS[2], 'b', '\\n\\3a.m\\18\\0')" \
+redis-cli -s "$redis_socket" EVAL "redis.call('ZADD', KEYS[1], 4000000000500, 'b') redis.call('HSET', KEYS[2], 'b', '\\n\\3a.m\\18\\0')" \
     2 "asq:{default.5}:later" "asq:{default.5}:later:jobs" >/dev/null
 look later
 expect "$out" '^partition 5  2096-10-02T07:06:40Z  a\.m$'
 look later 5
 expect "$out" '^partition 5  2096-10-02T07:06:40Z  a\.m$'
+redis-cli -s "$redis_socket" HSET "asq:{default.5}:lease" clock "3600000 1700000000000" >/dev/null
+look later
+expect "$out" '^partition 5  2096-10-02T06:06:40Z  a\.m$' # by the clock of Redis
+redis-cli -s "$redis_socket" HDEL "asq:{default.5}:lease" clock >/dev/null
 look later 6
 expect_count "$out" 'partition' 0
 redis-cli -s "$redis_socket" DEL "asq:{default.5}:later" "asq:{default.5}:later:jobs" >/dev/null

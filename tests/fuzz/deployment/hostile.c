@@ -4,6 +4,7 @@
  */
 #include "hostile.h"
 
+#include "support/support.h"
 #include "value/buf.h"
 
 #include <stdio.h>
@@ -442,8 +443,8 @@ static void hostile_entry(struct hostile *h, struct asq__buf *b, bool far_ahead)
 
 static void hostile_lease(struct hostile *h)
 {
-    static const char *const fields[] = { "owner", "token", "epoch", "seq", "other" };
-    char k[TEXT], text[TEXT];
+    static const char *const fields[] = { "owner", "token", "epoch", "seq", "clock", "other" };
+    char k[TEXT], text[TEXT], more[TEXT];
 
     if (one_in(h, 5))
         append(h, "SET %s %s", key(h, "epoch", k), number_text(h, text));
@@ -451,7 +452,11 @@ static void hostile_lease(struct hostile *h)
         append(h, "DEL %s", key(h, "lease", k));
     else if (one_in(h, 8))
         append(h, "SET %s lies", key(h, "lease", k));
-    else
+    else if (one_in(h, 6)) {
+        char *clock = sup_format("%s %s", number_text(h, text), number_text(h, more));
+        append(h, "HSET %s clock %s", key(h, "lease", k), clock);
+        free(clock);
+    } else
         append(h, "HSET %s %s %s", key(h, "lease", k),
                fields[below(h, sizeof fields / sizeof fields[0])], number_text(h, text));
 }

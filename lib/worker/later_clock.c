@@ -1,0 +1,191 @@
+/*
+ * later_clock.c: the clock by which a partition's delays are kept. It goes on with the monotonic clock of the owner,
+ * so setting the clock of Redis changes no delay. The lease keeps what it is apart from the clock of Redis:
+ *
+ *     clock of Redis     12:00 ────── 12:07 ┐ set back        ┌── 11:08 ──────────── 11:12
+ *     of the partition   12:00 ────── 12:07 ────────────────── 12:08 ─── new owner ── 12:12
+ *     kept in the lease    + 0                      + 1 h ─────────────────▲
+ *
+ * The owner writes it when it hears that the clock of Redis was set, with every look at what is due (later.lua), and before it
+ * hands the partition back. It writes how things are, not by how much they have changed, so no jump counts twice.
+ *
+ * The next owner has to know how much time has passed since then:
+ *   - on the machine of the last owner the monotonic clock is the same one, and tells exactly. The lease names the
+ *     machine, as it was started last, and what the partition's clock is apart from its monotonic clock;
+ *   - elsewhere it is the time that has passed by the clock of Redis, less the jumps that this process knows of;
+ *   - a jump that nobody heard of, because nobody had the partition and the next owner was started after it, cannot be
+ *     told from time that has passed. When the clock of Redis went back, the partition's goes on from where it was kept
+ *     last: a delay becomes longer by at most the time since. When it went ahead, delays become shorter by the jump.
+ * So where nobody knows better, a jump counts once, in the partitions that were nobody's, and never makes a delay
+ * longer than the time for which they were nobody's.
+ */
+#include "worker/later_clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "value/hash.h"
+#include "worker/later_move.h"
+
+enum { NO_SUSPENSION_MS = 100, NO_JUMP_MS = 1000 };
+#define LARGEST_MS ((int64_t) 1 << 52) /* scripts count exactly beyond that */
+
+/* For how long this machine was suspended: its monotonic clock stands still meanwhile. */
+static int64_t machine_suspended_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+    struct timespec t;
+    if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
+        return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000 - asq__now_ms();
+#endif
+    return 0;
+}
+
+/* Its processes share a monotonic clock. A namespace of time can put another one before it. */
+static void name_machine(char machine[ASQ__MACHINE_TEXT])
+{
+    char text[512] = "";
+    size_t n = 0;
+    static const char *const paths[] = { "/proc/sys/kernel/random/boot_id",
+                                         "/proc/self/timens_offsets" };
+    for (size_t i = 0; i < 2; i++) {
+        FILE *f = fopen(paths[i], "re");
+        if (f) {
+            n += fread(text + n, 1, sizeof text / 2, f);
+            fclose(f);
+        }
+        if (n == 0)
+            return; /* no name of a start: no machine is known to be the same */
+    }
+    snprintf(machine, ASQ__MACHINE_TEXT, "%016llx", (unsigned long long) asq__siphash64(text, n));
+}
+
+/* ---- what was kept ---- */
+
+struct kept {
+    int64_t plus_ms, at_ms; /* it was AT when the clock of Redis was AT - PLUS */
+    char machine[ASQ__MACHINE_TEXT];
+    int64_t minus_boot_ms; /* what it is apart from the machine's time since its start */
+};
+
+static bool is_time(int64_t ms)
+{
+    return ms >= 0 && ms <= LARGEST_MS;
+}
+
+/* False: it is none. People write into leases. */
+static bool read_kept(const char *text, struct kept *ret)
+{
+    long long plus, at, minus = 0;
+    char machine[ASQ__MACHINE_TEXT] = "";
+    int short_end = -1, end = -1;
+    if (!text || strlen(text) > 128)
+        return false;
+    sscanf(text, "%17lld %17lld%n %16[0-9a-f] %17lld%n", &plus, &at, &short_end, machine, &minus,
+           &end);
+    bool is_short = short_end > 0 && !text[short_end];
+    if (!is_short && (end < 0 || text[end]))
+        return false;
+    if (!is_time(at) || !is_time(at - plus) || minus > LARGEST_MS || minus < -LARGEST_MS)
+        return false;
+    *ret = (struct kept){ plus, at, "", minus };
+    if (!is_short)
+        memcpy(ret->machine, machine, sizeof machine);
+    return true;
+}
+
+static bool is_jump(int64_t ms)
+{
+    return ms > NO_JUMP_MS || ms < -NO_JUMP_MS;
+}
+
+bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
+                           int64_t *ret_set_ms)
+{
+    struct asq__redis_clock clock = *claim->clock;
+    struct kept kept;
+    *ret_set_ms = 0;
+    *ret_minus_mono_ms = claim->redis_ms - claim->now_ms;
+    if (!read_kept(claim->kept, &kept))
+        return false;
+    int64_t kept_redis_ms = kept.at_ms - kept.plus_ms;
+    asq__redis_clock_take(&clock, claim->redis_ms, claim->asked_ms, claim->now_ms);
+    int64_t kept_mono_ms = asq__redis_clock_to_mono(&clock, kept_redis_ms, claim->now_ms);
+    *ret_minus_mono_ms = kept.at_ms - kept_mono_ms;
+    if (*claim->machine && strcmp(kept.machine, claim->machine) == 0) {
+        int64_t minus_mono_ms = kept.minus_boot_ms + claim->suspended_ms;
+        int64_t passed_ms = claim->now_ms + minus_mono_ms - kept.at_ms;
+        if (passed_ms >= 0 && is_time(kept.at_ms + passed_ms)) {
+            if (is_jump(*ret_minus_mono_ms - minus_mono_ms)) /* else it is known here */
+                *ret_set_ms = claim->redis_ms - kept_redis_ms - passed_ms;
+            *ret_minus_mono_ms = minus_mono_ms;
+            return true;
+        }
+    }
+    if (kept_mono_ms == claim->now_ms && is_jump(claim->redis_ms - kept_redis_ms))
+        *ret_set_ms = claim->redis_ms - kept_redis_ms; /* it is from the future */
+    return true;
+}
+
+/* ---- a partition's ---- */
+
+void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept)
+{
+    struct asq__process *w = p->w;
+    int64_t minus_mono_ms, set_ms, suspended_ms = machine_suspended_ms();
+    if (!*w->machine)
+        name_machine(w->machine);
+    struct asq__later_claim claim = { kept,         w->machine,
+                                      suspended_ms, asq__redis_clock(w->redis),
+                                      redis_ms,     p->claimed_ms,
+                                      asq__now_ms() };
+    bool told = asq__later_clock_tell(&claim, &minus_mono_ms, &set_ms);
+    if (!told && p->has_clock)
+        /* Somebody has deleted the lease. What waits is due by the clock that it had. */
+        minus_mono_ms = p->minus_mono_ms + suspended_ms - p->suspended_ms;
+    p->has_clock = true;
+    p->minus_mono_ms = minus_mono_ms;
+    p->suspended_ms = suspended_ms;
+    if (set_ms)
+        asq__process_log_some(w, ASQ_LOG_WARNING,
+                              "partition %u: while nobody had it the clock of Redis was set %s by "
+                              "some %.1f s; delays go on as they were",
+                              p->number, set_ms > 0 ? "forward" : "back",
+                              (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
+}
+
+int64_t asq__later_clock(struct asq__partition *p)
+{
+    int64_t since_ms = machine_suspended_ms() - p->suspended_ms;
+    if (since_ms > NO_SUSPENSION_MS) {
+        p->minus_mono_ms += since_ms;
+        p->suspended_ms += since_ms;
+    }
+    int64_t clock_ms = asq__now_ms() + p->minus_mono_ms;
+    return clock_ms > 0 ? clock_ms : 0;
+}
+
+void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK])
+{
+    *mark = '\0';
+    if (*p->w->machine)
+        snprintf(mark, ASQ__CLOCK_MARK, "%s %lld", p->w->machine,
+                 (long long) (p->minus_mono_ms - p->suspended_ms));
+}
+
+void asq__later_clock_keep(struct asq__partition *p)
+{
+    struct asq__cmd cmd;
+    asq__later_script(p, &cmd, 0);
+    /* Not sent, or lost: the next look at what is due does it, and a release is lost with it. */
+    asq__conn_send(asq__redis_conn(p->w->redis, p->number), NULL, NULL, &cmd);
+    asq__cmd_release(&cmd);
+}
+
+void asq__later_clock_was_set(struct asq__process *w)
+{
+    for (uint32_t i = 0; w->parts && i < w->nparts; i++)
+        if (asq__partition_is_owned(&w->parts[i]))
+            asq__later_clock_keep(&w->parts[i]);
+}
