@@ -458,37 +458,31 @@ static void leave(struct asq__conn *c)
         destroy(c);
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+/* The connection is ready for what its watcher waits for; TLS may have to write to read, and to read to write. */
+static void on_ready(struct asq__conn *c, bool readable)
 {
-    struct asq__conn *c = w->data;
-    (void) loop;
-    (void) revents;
     c->busy++;
     if (c->state == CONNECTING) {
         follow_link(c, asq__link_step(&c->link));
     } else if (c->parser) {
-        read_replies(c);
-        if (c->parser && c->link.send_wants_read)
+        if (readable || c->link.recv_wants_write)
+            read_replies(c);
+        if (c->parser && (!readable || c->link.send_wants_read))
             write_out(c);
     }
     leave(c);
 }
 
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    (void) loop, (void) revents;
+    on_ready(w->data, true);
+}
+
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    struct asq__conn *c = w->data;
-    (void) loop;
-    (void) revents;
-    c->busy++;
-    if (c->state == CONNECTING) {
-        follow_link(c, asq__link_step(&c->link));
-    } else if (c->parser) {
-        if (c->link.recv_wants_write)
-            read_replies(c);
-        if (c->parser)
-            write_out(c);
-    }
-    leave(c);
+    (void) loop, (void) revents;
+    on_ready(w->data, false);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)

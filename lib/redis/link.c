@@ -315,12 +315,8 @@ int64_t asq__link_wait_ms(const struct asq__link *l)
 ssize_t asq__link_recv(struct asq__link *l, void *to, size_t n)
 {
 #ifdef HAVE_TLS
-    if (l->tls) {
-        enum asq__tls_wants wants;
-        ssize_t got = asq__tls_recv(l->tls, to, n, &wants, l->why);
-        l->recv_wants_write = wants == ASQ__TLS_WRITABLE;
-        return got;
-    }
+    if (l->tls)
+        return asq__tls_recv(l->tls, to, n, &l->recv_wants_write, l->why);
 #endif
     ssize_t got = recv(l->fd, to, n, 0);
     if (got > 0)
@@ -334,12 +330,8 @@ ssize_t asq__link_recv(struct asq__link *l, void *to, size_t n)
 ssize_t asq__link_send(struct asq__link *l, const void *from, size_t n)
 {
 #ifdef HAVE_TLS
-    if (l->tls) {
-        enum asq__tls_wants wants;
-        ssize_t sent = asq__tls_send(l->tls, from, n, &wants, l->why);
-        l->send_wants_read = wants == ASQ__TLS_READABLE;
-        return sent;
-    }
+    if (l->tls)
+        return asq__tls_send(l->tls, from, n, &l->send_wants_read, l->why);
 #endif
     for (;;) {
         ssize_t sent = send(l->fd, from, n, MSG_NOSIGNAL);

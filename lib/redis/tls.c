@@ -385,25 +385,30 @@ int asq__tls_handshake(struct asq__tls_session *s, enum asq__tls_wants *wants,
     return outcome(s, result, true, wants, why) < 0 ? ASQ_ECONN : 0;
 }
 
-ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, enum asq__tls_wants *wants,
+ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, bool *ret_wants_write,
                       char why[ASQ__TLS_WHY])
 {
-    *wants = ASQ__TLS_NOTHING;
+    enum asq__tls_wants wants = ASQ__TLS_NOTHING;
     ERR_clear_error();
     int got = SSL_read(s->ssl, to, n > WRITE_MAX ? WRITE_MAX : (int) n);
-    if (got <= 0)
-        return outcome(s, got, false, wants, why);
-    s->peer.has_answered = true;
+    if (got > 0)
+        s->peer.has_answered = true;
+    else
+        got = outcome(s, got, false, &wants, why);
+    *ret_wants_write = wants == ASQ__TLS_WRITABLE;
     return got;
 }
 
 ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n,
-                      enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
+                      bool *ret_wants_read, char why[ASQ__TLS_WHY])
 {
-    *wants = ASQ__TLS_NOTHING;
+    enum asq__tls_wants wants = ASQ__TLS_NOTHING;
     ERR_clear_error();
     int sent = SSL_write(s->ssl, from, n > WRITE_MAX ? WRITE_MAX : (int) n);
-    return sent > 0 ? sent : outcome(s, sent, false, wants, why);
+    if (sent <= 0)
+        sent = outcome(s, sent, false, &wants, why);
+    *ret_wants_read = wants == ASQ__TLS_READABLE;
+    return sent;
 }
 
 bool asq__tls_has_more(const struct asq__tls_session *s)

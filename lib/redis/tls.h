@@ -38,11 +38,12 @@ enum asq__tls_wants { ASQ__TLS_NOTHING, ASQ__TLS_READABLE, ASQ__TLS_WRITABLE };
 /* 1: done. 0: goes on when *wants. ASQ_ECONN with a text: refused. */
 int asq__tls_handshake(struct asq__tls_session *s, enum asq__tls_wants *wants,
                        char why[ASQ__TLS_WHY]);
-/* Bytes; 0: none now, *wants tells what for; -1: the connection is lost, with a text. */
-ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, enum asq__tls_wants *wants,
+/* Bytes; 0: none now, and it may have to be written to be read, or the other way; -1: the connection is lost, with a
+ * text. */
+ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, bool *ret_wants_write,
                       char why[ASQ__TLS_WHY]);
-ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n,
-                      enum asq__tls_wants *wants, char why[ASQ__TLS_WHY]);
+ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n, bool *ret_wants_read,
+                      char why[ASQ__TLS_WHY]);
 /* Has it bytes that the socket does not show any more? */
 bool asq__tls_has_more(const struct asq__tls_session *s);
 

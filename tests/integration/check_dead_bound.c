@@ -12,17 +12,6 @@ enum { KEPT = 50, SENT = 2000 };
 
 static sup_redis *redis;
 
-/* How often a text stands in a worker's log. */
-static size_t logged(sup_proc *worker, const char *what)
-{
-    char *log = sup_proc_output(worker);
-    size_t n = 0;
-    for (const char *at = log; (at = strstr(at, what)); at += strlen(what))
-        n++;
-    free(log);
-    return n;
-}
-
 START_TEST(dead_letters_and_their_log_lines_are_bounded_and_the_newest_stay)
 {
     redis = sup_redis_start(NULL);
@@ -39,8 +28,8 @@ START_TEST(dead_letters_and_their_log_lines_are_bounded_and_the_newest_stay)
     freeReplyObject(oldest);
 
     size_t told, seconds;
-    sup_wait_until(logged(worker, "more like this one)") > 0);
-    told = logged(worker, "is a dead letter now");
+    sup_wait_until((size_t) sup_proc_said(worker, "more like this one)") > 0);
+    told = (size_t) sup_proc_said(worker, "is a dead letter now");
     seconds = (size_t) (sup_now_ms() - begun_ms) / 1000 + 1;
     ck_assert_msg(told <= 2 * seconds + 2, "%zu lines in %zu s", told, seconds);
     free(kept);

@@ -24,15 +24,6 @@ static void keep(void *user, asq_log_level level, const char *message)
         snprintf(said + n, sizeof said - n, "%s\n", message);
 }
 
-static int count(const char *text)
-{
-    int n = 0;
-
-    for (const char *at = said; (at = strstr(at, text)); at++)
-        n++;
-    return n;
-}
-
 /* Opens as a user that may do everything but run `command`. */
 static int open_without(const char *command, char *err, size_t errlen)
 {
@@ -110,7 +101,7 @@ START_TEST(without_eval_a_lost_connection_is_told_and_calls_get_through_once)
         sup_redis_do(redis, "CLIENT KILL USER app");
         sup_wait_until(hears("allow EVAL"));
     }
-    ck_assert_msg(count("'eval'") == 1 && count("as-ctl acl") == 1, "%s", said);
+    ck_assert_msg(sup_count(said, "'eval'") == 1 && sup_count(said, "as-ctl acl") == 1, "%s", said);
     sup_proc *worker = start_worker();
     check_result(first, 2);
     check_result(second, 5);
@@ -147,8 +138,8 @@ START_TEST(a_command_that_a_client_can_spare_is_named_once)
         ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
         check_result(r, 3 + i);
     }
-    ck_assert_msg(count(spared[_i].said) == 1, "%s", said);
-    ck_assert_msg(count("NOPERM") == 1, "%s", said);
+    ck_assert_msg(sup_count(said, spared[_i].said) == 1, "%s", said);
+    ck_assert_msg(sup_count(said, "NOPERM") == 1, "%s", said);
     asq_agent_free(a);
     end(worker);
 }

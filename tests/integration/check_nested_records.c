@@ -55,29 +55,16 @@ static const asq_class step_class = { ASQ_CLASS_INIT, .name = "Step", .methods =
 
 static asq_agent *outer, *inner;
 
-static int serve(asq_worker *w)
-{
-    int rc = asq_worker_register(w, &step_class);
-    return rc < 0 ? rc : asq_worker_run(w);
-}
-
 /* A worker that keeps results for a second. */
 static pid_t start_worker(void)
 {
+    static const asq_class *const list[] = { &step_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    char err[300];
-    asq_worker *w;
-    pid_t pid = fork();
 
-    if (pid)
-        return pid;
-    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.max_expire_time_s = 1;
     options.lease_time_ms = 1000;
-    if (asq_worker_new(&options, &w, err, sizeof err) < 0)
-        sup_fail("%s", err);
-    _exit(serve(w) < 0);
+    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
 }
 
 static void set_up(void)

@@ -20,19 +20,9 @@ static sup_proc *start_worker(void)
                             NULL);
 }
 
-static int count(sup_proc *p, const char *text)
-{
-    char *out = sup_proc_output(p);
-    int n = 0;
-    for (const char *at = out; (at = strstr(at, text)); at += strlen(text))
-        n++;
-    free(out);
-    return n;
-}
-
 static bool has_said(const char *text)
 {
-    return count(worker, text) > 0;
+    return sup_proc_said(worker, text) > 0;
 }
 
 /* as-ctl with these arguments; what it said. */
@@ -63,6 +53,24 @@ static void start(const char *const config[], const char *user, const char *pass
                : sup_format("unix:%s?password=%s", sup_redis_socket(redis), password);
 }
 
+/* Starts a Redis with a user "app" of password "pw", who has these rights. */
+static void start_app(const char *rights)
+{
+    char *command = sup_format("ACL SETUSER app on >pw %s", rights);
+
+    start(NULL, "app", "pw");
+    sup_redis_do(redis, command); /* its words are arguments */
+    free(command);
+}
+
+/* Starts as that user a worker, too, and waits until it is ready. */
+static void serve_app(const char *rights)
+{
+    start_app(rights);
+    worker = start_worker();
+    sup_wait_until(has_said("ready:"));
+}
+
 static void stop(void)
 {
     ck_assert_int_eq(sup_proc_stop(worker), 0);
@@ -90,7 +98,7 @@ START_TEST(sidekiq_298_a_full_redis_is_waited_for)
     sup_wait_until(has_said("connected to Redis again"));
     ck_assert(sup_proc_alive(worker));
     /* Each kind of connection tells it once: for commands, for reading, for the beat. */
-    ck_assert_int_le(count(worker, "Redis cannot serve now: ERR max number of clients"), 3);
+    ck_assert_int_le(sup_proc_said(worker, "Redis cannot serve now: ERR max number of clients"), 3);
     check_calls_work();
     stop();
 }
@@ -114,7 +122,7 @@ START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
     sup_redis_do(redis, "ACL SETUSER app >old");
     sup_wait_until(has_said("knows of the process"));
     check_calls_work();
-    ck_assert_int_le(count(worker, "WRONGPASS"), 6);
+    ck_assert_int_le(sup_proc_said(worker, "WRONGPASS"), 6);
     stop();
 }
 END_TEST
@@ -147,13 +155,12 @@ END_TEST
 /* docket #275: what was refused at the meta key is looked at again. */
 START_TEST(docket_275_keys_that_were_denied_are_tried_again)
 {
-    start(NULL, "app", "pw");
-    sup_redis_do(redis, "ACL SETUSER app on >pw ~other:* +@all allchannels");
+    start_app("~other:* +@all allchannels");
     worker = start_worker();
     sup_wait_until(has_said("permi")); /* permission, permitted: by whichever command was first */
     sup_redis_do(redis, "ACL SETUSER app ~*");
     sup_wait_until(has_said("ready:"));
-    ck_assert_int_le(count(worker, "NOPERM"), 2);
+    ck_assert_int_le(sup_proc_said(worker, "NOPERM"), 2);
     check_calls_work();
     stop();
 }
@@ -173,8 +180,7 @@ enum { METAS = sizeof metas / sizeof *metas };
 
 START_TEST(what_keeps_it_from_coming_up_is_told_and_tried_again)
 {
-    start(NULL, "app", "pw");
-    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels");
+    start_app("~* +@all allchannels");
     sup_redis_do(redis, metas[_i].broken);
     worker = start_worker();
     sup_wait_until(has_said(metas[_i].said));
@@ -189,10 +195,7 @@ END_TEST
 /* A command that is not needed does not have to be allowed. */
 START_TEST(ping_and_client_may_be_denied)
 {
-    start(NULL, "app", "pw");
-    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels -ping -client -info -script");
-    worker = start_worker();
-    sup_wait_until(has_said("ready:"));
+    serve_app("~* +@all allchannels -ping -client -info -script");
     check_calls_work();
     stop();
 }
@@ -201,10 +204,7 @@ END_TEST
 /* Reads cannot be cut short there: what is claimed later is read soon all the same. */
 START_TEST(a_denied_unblock_is_told_and_does_not_spin)
 {
-    start(NULL, "app", "pw");
-    sup_redis_do(redis, "ACL SETUSER app on >pw ~* +@all allchannels -client|unblock");
-    worker = start_worker();
-    sup_wait_until(has_said("ready:"));
+    serve_app("~* +@all allchannels -client|unblock");
     /* Partitions that come back while a read waits for the others. */
     sup_proc *other = sup_worker_start(url, "--agent-dir", sup_agent_dir(), "--id", "other",
                                        "--lease-time", "1s", NULL);

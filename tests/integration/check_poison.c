@@ -91,22 +91,14 @@ static void log_line(void *user, asq_log_level level, const char *message)
 
 static pid_t start_worker(void)
 {
+    static const asq_class *const list[] = { &deadly_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    char err[300];
-    asq_worker *w;
-    pid_t pid = fork();
 
-    if (pid)
-        return pid;
-    options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
     options.processes = 2;
     options.lease_time_ms = 2000;
     options.log = log_line;
-    if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
-        asq_worker_register(w, &deadly_class) < 0)
-        sup_fail("%s", err);
-    _exit(asq_worker_run(w) < 0);
+    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
 }
 
 static void set_up(void)

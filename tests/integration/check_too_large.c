@@ -278,18 +278,27 @@ END_TEST
 
 /* ---- what ends the connection without a word ---------------------------------------------------- */
 
-START_TEST(a_result_that_ends_the_connection_each_time_is_given_up)
+/* Starts all with a proxy before Redis, for the client or for the worker. */
+static sup_proxy *start_behind_proxy(bool client)
 {
     static const asq_class *const list[] = { &heap_class, NULL };
-    asq_result *r;
+    sup_proxy *proxy;
 
     redis = sup_redis_start(NULL);
     mode = MODE_INDEPENDENT;
-    sup_proxy *proxy = sup_proxy_start(sup_redis_socket(redis));
-    H = modes_open_url(sup_redis_url(redis));
-    worker = modes_fork_worker(sup_proxy_url(proxy), NULL, list);
+    proxy = sup_proxy_start(sup_redis_socket(redis));
+    H = modes_open_url(client ? sup_proxy_url(proxy) : sup_redis_url(redis));
+    worker = modes_fork_worker(client ? sup_redis_url(redis) : sup_proxy_url(proxy), NULL, list);
     a = agent_new("Heap", NULL);
     beside = agent_new("Heap", NULL);
+    return proxy;
+}
+
+START_TEST(a_result_that_ends_the_connection_each_time_is_given_up)
+{
+    asq_result *r;
+    sup_proxy *proxy = start_behind_proxy(false);
+
     ck_assert_int_eq(call_code(a, "give", "[i]", 10), 0);
     sup_proxy_cut(proxy, SUP_CUT_EACH, "\r\n$2097");
     ok(asq_call(a, "give", &r, "[i]", LARGE));
@@ -305,17 +314,10 @@ END_TEST
 
 START_TEST(a_call_that_ends_the_connection_each_time_is_given_up)
 {
-    static const asq_class *const list[] = { &heap_class, NULL };
     asq_result *r;
     asq_value *bytes;
+    sup_proxy *proxy = start_behind_proxy(true);
 
-    redis = sup_redis_start(NULL);
-    mode = MODE_INDEPENDENT;
-    sup_proxy *proxy = sup_proxy_start(sup_redis_socket(redis));
-    H = modes_open_url(sup_proxy_url(proxy));
-    worker = modes_fork_worker(sup_redis_url(redis), NULL, list);
-    a = agent_new("Heap", NULL);
-    beside = agent_new("Heap", NULL);
     ok(make_bytes(LARGE, &bytes));
     ck_assert_int_eq(call_int(beside, "take", NULL), 0);
     sup_proxy_cut(proxy, SUP_CUT_EACH, "\r\n$2097");

@@ -34,6 +34,18 @@ static void log_problem(void *user, asq_log_level level, const char *message)
 pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const *list)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    options.ns = ns;
+    options.processes = 2;
+    options.capacity = 4;
+    options.log = log_problem;
+    options.log_level = ASQ_LOG_ERROR;
+    return modes_fork_worker_with(url, &options, list);
+}
+
+pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, const asq_class *const *list)
+{
+    asq_worker_options options = *own;
     pid_t parent = getpid(), pid;
     char err[512];
     asq_worker *w;
@@ -51,11 +63,6 @@ pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const 
     if (getppid() != parent)
         _exit(1);
     options.url = sup_url_as(url, "worker");
-    options.ns = ns;
-    options.processes = 2;
-    options.capacity = 4;
-    options.log = log_problem;
-    options.log_level = ASQ_LOG_ERROR;
     if ((rc = asq_worker_new(&options, &w, err, sizeof err)) < 0)
         goto failed;
     for (; *list; list++)

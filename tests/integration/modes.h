@@ -39,6 +39,8 @@ asq *modes_open_url(const char *url);
 /* Forks workers that serve a namespace with these classes, ended by NULL; stopping them checks that
  * they end in order. */
 pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const *list);
+/* The same with options of one's own, all but the URL. */
+pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, const asq_class *const *list);
 void modes_stop_worker(pid_t pid);
 
 /* An id that nobody else uses: "name-…". Lives until the test ends. */

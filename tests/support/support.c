@@ -425,6 +425,24 @@ char *sup_proc_output(sup_proc *p)
     return sup_read_file(p->log);
 }
 
+int sup_count(const char *all, const char *text)
+{
+    int n = 0;
+
+    for (const char *at = all; (at = strstr(at, text)); at += strlen(text))
+        n++;
+    return n;
+}
+
+int sup_proc_said(sup_proc *p, const char *text)
+{
+    char *out = sup_proc_output(p);
+    int n = sup_count(out, text);
+
+    free(out);
+    return n;
+}
+
 void sup_proc_free(sup_proc *p)
 {
     sup_proc **at;

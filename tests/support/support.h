@@ -81,6 +81,8 @@ int sup_proc_wait(sup_proc *p); /* exit status, or 128 + signal */
 int sup_proc_stop(sup_proc *p);
 void sup_proc_kill(sup_proc *p);
 char *sup_proc_output(sup_proc *p); /* so far; to be freed */
+int sup_proc_said(sup_proc *p, const char *text); /* how often, so far */
+int sup_count(const char *all, const char *text); /* how often text stands in all of it */
 void sup_proc_free(sup_proc *p);
 /* Is there a process of this id that has not ended? A zombie, waiting for its parent, has. */
 bool sup_pid_running(pid_t pid);
