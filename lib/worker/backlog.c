@@ -22,13 +22,19 @@ enum {
     MAX_CANCELS = 100000
 };
 
+/* A cancelled call that may be in it. */
+struct canceled {
+    struct asq__node node;
+    struct asq__call_id id;
+};
+
 struct asq__backlog {
     struct asq__stream_id from; /* the first that is left */
     size_t calls;               /* that are left; those that were never seen are not known */
     bool reading;
-    bool refused;                 /* by Redis, which is not asked again before a while */
-    struct asq__call_id *cancels; /* of calls that may be in it */
-    size_t ncancels, cancel_cap;
+    bool refused; /* by Redis, which is not asked again before a while */
+    bool cancels; /* the table is there */
+    struct asq__table canceled;
 };
 
 static bool is_full(const struct asq__partition *p, size_t bytes, size_t entries)
@@ -65,12 +71,28 @@ size_t asq__backlog_calls(const struct asq__partition *p)
     return p->backlog ? p->backlog->calls : 0;
 }
 
+static const void *canceled_key(const struct asq__node *node, size_t *n)
+{
+    const struct canceled *c = ASQ__CONTAINER(node, struct canceled, node);
+    *n = sizeof c->id;
+    return &c->id;
+}
+
+static void free_canceled(struct asq__node *node, void *user)
+{
+    (void) user;
+    free(ASQ__CONTAINER(node, struct canceled, node));
+}
+
 void asq__backlog_drop(struct asq__partition *p)
 {
     if (!p->backlog)
         return;
     asq__list_del(&p->leaving);
-    free(p->backlog->cancels);
+    if (p->backlog->cancels) {
+        asq__table_each(&p->backlog->canceled, free_canceled, NULL);
+        asq__table_release(&p->backlog->canceled);
+    }
     free(p->backlog);
     p->backlog = NULL;
 }
@@ -82,25 +104,22 @@ void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id
     struct asq__backlog *b = p->backlog;
     if (!b)
         return; /* it has ended */
-    if (b->ncancels == b->cancel_cap) {
-        size_t cap = b->cancel_cap ? 2 * b->cancel_cap : 16;
-        struct asq__call_id *cancels =
-            cap <= MAX_CANCELS ? realloc(b->cancels, cap * sizeof *cancels) : NULL;
-        if (!cancels)
-            return; /* as if the call had begun: it runs */
-        b->cancels = cancels;
-        b->cancel_cap = cap;
-    }
-    b->cancels[b->ncancels++] = *id;
+    if (!b->cancels && asq__table_init(&b->canceled, canceled_key) == 0)
+        b->cancels = true;
+    if (!b->cancels || b->canceled.count >= MAX_CANCELS ||
+        asq__table_find(&b->canceled, id, sizeof *id))
+        return; /* without room for it, it is as if the call had begun: it runs */
+    struct canceled *c = calloc(1, sizeof *c);
+    if (!c)
+        return;
+    c->id = *id;
+    asq__table_add(&b->canceled, &c->node);
 }
 
 bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id)
 {
     const struct asq__backlog *b = p->backlog;
-    for (size_t i = 0; b && i < b->ncancels; i++)
-        if (memcmp(&b->cancels[i], id, sizeof *id) == 0)
-            return true;
-    return false;
+    return b && b->cancels && asq__table_find(&b->canceled, id, sizeof *id);
 }
 
 /* ---- reading it again ---- */
