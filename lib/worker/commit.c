@@ -5,11 +5,15 @@
  * until that is full: what a commit costs beside its calls is then paid for by more of them. Each
  * carries the next sequence number, so they take effect in order or not at all.
  *
- *     open ──cycle's end──▶ sent ──1──▶ acknowledged
- *                            │ lost, refused
- *                            ▼
+ *     open ──cycle's end──▶ closed ──its turn──▶ sent ──1──▶ acknowledged
+ *                                                 │ lost, refused
+ *                                                 ▼
  *                         recovering: read the lease; what is at or below its seq has taken effect,
  *                         the rest is sent again, in order; another token: the partition is lost
+ *
+ * Redis is busy with a large commit for a while, and answers nobody meanwhile. So a commit is closed before it has
+ * much, and few large ones are under way at a time, of whatever partitions, each in its turn: what is small goes
+ * between them. A partition that has much to commit starts no calls until less is left.
  *
  * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, and
  * whether the calls that are here are in their streams, for Redis may have lost its last second.
@@ -28,6 +32,8 @@ enum {
     KEYS = 5, /* of a partition, before those of results */
     LATER_KEYS = 2, /* … behind them, when it has moves */
     FULL_CALLS = 512,
+    LARGE_BYTES = 128 * 1024,
+    LARGE_IN_FLIGHT = 2,
     RETRY_MS = 500,
     REFUSED_MS = 500,
     RESULT_ROOM = 512 /* bytes kept free for each result of a batch that is still to come */
@@ -36,7 +42,9 @@ enum {
     ((size_t) 512 * 1024 * 1024) /* what Redis has for a string, unless told otherwise */
 /* For a call that runs again to come back to where it was, on whatever worker, whenever there is one. */
 #define NESTED_RECORD_MS ((int64_t) 7 * 24 * 3600 * 1000)
-#define BYTES_PER_SCRIPT ((size_t) 8 * 1024 * 1024)
+#define BYTES_PER_SCRIPT ((size_t) 2 * 1024 * 1024)
+/* Not acknowledged, of one partition: it starts no calls with more, and does again with half of it. */
+#define BYTES_WAITING ((size_t) 16 * 1024 * 1024)
 
 /* An agent's new record, or its end. */
 struct set {
@@ -81,6 +89,7 @@ struct asq__commit {
     uint64_t seq;
     bool sent;
     bool unheard; /* sent once without an answer: it may have taken effect */
+    bool tied;    /* what was put in last takes effect together with what comes next */
     struct set *sets;
     struct asq__arena ids;
     struct piece *pieces;
@@ -158,9 +167,17 @@ static struct asq__commit *open_commit(struct asq__partition *p)
     return c;
 }
 
-static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n);
+/* Nothing is put into the open commit any more: it leaves in its turn. */
+static void close_open(struct asq__partition *p)
+{
+    struct asq__commit *c = p->open;
+    p->open = NULL;
+    p->unsent++;
+    p->commit_bytes += c->bytes;
+    asq__list_add(&p->commits, &c->node);
+}
 
-/* The commit that a call's outcome of so many bytes goes to. One that is large enough leaves before: none of its
+/* The commit that so many bytes more go to. One that is large enough is closed before: none of its
  * strings may be longer than Redis takes, however many results of a batch end in one cycle. */
 static struct asq__commit *commit_for(struct asq__partition *p, size_t more)
 {
@@ -168,19 +185,20 @@ static struct asq__commit *commit_for(struct asq__partition *p, size_t more)
     size_t limit = asq__redis_max_string(p->w->redis) / 2;
     if (limit > BYTES_PER_SCRIPT)
         limit = BYTES_PER_SCRIPT;
-    if (c && c->bytes && c->bytes + more > limit) {
-        asq__list_del(&p->ready);
-        p->open = NULL;
-        asq__list_add(&p->commits, &c->node);
-        if (!p->recovering) /* else it leaves in its order, when it is known what came before */
-            send_script(p->w, &c, 1);
-    }
+    if (c && c->bytes && c->bytes + more > limit && !c->tied)
+        close_open(p);
     return open_commit(p);
 }
 
 bool asq__commits_pending(const struct asq__partition *p)
 {
     return p->open || !asq__list_empty(&p->commits);
+}
+
+bool asq__commits_are_many(struct asq__partition *p)
+{
+    p->commits_many = p->commit_bytes > (p->commits_many ? BYTES_WAITING / 2 : BYTES_WAITING);
+    return p->commits_many;
 }
 
 /* ---- filling ---- */
@@ -344,6 +362,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     struct asq__commit *c =
         commit_for(p, n + (run && run->effect.record ? run->effect.record->n : 0));
     bool ok = c != NULL;
+    if (ok)
+        c->tied = false;
     e->unfinished--;
     if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
         ok = add_set(c, run->actor, run->effect.record);
@@ -399,7 +419,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n)
 {
     struct asq__partition *p = e->part;
-    struct asq__commit *c = open_commit(p);
+    struct asq__commit *c = commit_for(p, n);
     bool ok = add_move(c, e, e, due_ms, kept, n);
     e->uncommitted += ok;
     ok = ok && add_removed(c, e->id);
@@ -458,6 +478,8 @@ static void acknowledged(struct asq__commit *c)
     struct asq__partition *p = c->part;
     struct asq__process *w = p->w;
     asq__list_del(&c->node);
+    p->unsent -= !c->sent;
+    p->commit_bytes -= c->bytes;
     if (c->seq > p->acked)
         p->acked = c->seq;
     atomic_fetch_add(&w->commits, 1);
@@ -503,7 +525,8 @@ void asq__commits_drop(struct asq__partition *p)
             asq__engine_unhold(p->w->engine, c->inner[i].id, ASQ__UNHOLD_LEAVE);
         commit_free(c);
     }
-    p->in_flight = 0;
+    p->in_flight = p->unsent = p->commit_bytes = 0;
+    p->commits_many = false;
 }
 
 /* ---- sending ---- */
@@ -517,6 +540,7 @@ struct section {
 struct script {
     struct asq__process *w;
     size_t n;
+    bool large;
     struct section sections[SECTIONS_PER_SCRIPT];
 };
 
@@ -682,6 +706,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     bool list = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->n;
     (void) conn;
     w->scripts_in_flight--;
+    w->large_in_flight -= s->large;
     if (!reply)
         note_loss(s);
     if (reply && !list) {
@@ -716,6 +741,8 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
             continue;
         asq__nested_go_on(p);
         asq__partition_check_drained(p);
+        if (p->commits_many && !asq__commits_are_many(p))
+            asq__partition_go_on(p);
     }
     free(s);
 }
@@ -866,53 +893,82 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
     if (ok) {
         s->w = w;
         s->n = n;
-        for (size_t i = 0; i < n; i++)
+        s->large = false;
+        for (size_t i = 0; i < n; i++) {
             s->sections[i] =
                 (struct section){ commits[i]->part, commits[i]->part->ownership, commits[i]->seq };
+            s->large |= commits[i]->bytes > LARGE_BYTES;
+        }
         ok = asq__conn_send(asq__redis_conn(w->redis, number), on_committed, s, cmd) == 0;
     }
     for (size_t i = 0; i < n; i++) {
         if (ok) {
             commits[i]->sent = true;
+            commits[i]->part->unsent--;
             commits[i]->part->in_flight++;
         } else {
             begin_recovery(commits[i]->part); /* Redis is away, or memory short: later */
         }
     }
-    if (ok)
+    if (ok) {
         w->scripts_in_flight++;
-    else
+        w->large_in_flight += s->large;
+    } else {
         free(s);
+    }
     asq__cmd_reset(cmd);
+}
+
+/* What of a partition may leave now, closed; or NULL. */
+static struct asq__commit *next_to_send(struct asq__partition *p)
+{
+    const struct asq__commit *open = p->open;
+    if (open && (!p->in_flight || open->calls >= FULL_CALLS || open->bytes >= BYTES_PER_SCRIPT))
+        close_open(p);
+    if (!p->unsent || p->recovering) /* they leave in their order, when it is known what came before */
+        return NULL;
+    ASQ__LIST_EACH (it, &p->commits) {
+        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (c->sent)
+            continue;
+        if (c->bytes > asq__redis_max_string(p->w->redis) && give_up_large(p, c))
+            return NULL;
+        return c;
+    }
+    return NULL;
 }
 
 void asq__commits_send(struct asq__process *w)
 {
     struct asq__commit *commits[SECTIONS_PER_SCRIPT];
-    size_t n = 0, bytes = 0;
+    struct asq__list more;
+    size_t n = 0, bytes = 0, large = 0;
+    asq__list_init(&more);
     ASQ__LIST_EACH (it, &w->ready) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
-        struct asq__commit *c = p->open;
-        if (w->scripts_in_flight >= SCRIPTS_IN_FLIGHT)
+        if (w->scripts_in_flight >= SCRIPTS_IN_FLIGHT + w->large_in_flight)
             break;
-        if (p->in_flight && c->calls < FULL_CALLS && c->bytes < BYTES_PER_SCRIPT)
-            continue;
-        asq__list_del(&p->ready);
-        p->open = NULL;
-        asq__list_add(&p->commits, &c->node);
-        if (p->recovering)
-            continue; /* leaves in its order, when it is known what came before */
-        if (c->bytes > asq__redis_max_string(w->redis) && give_up_large(p, c))
-            continue;
-        commits[n++] = c;
-        bytes += c->bytes;
-        if (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT) {
+        struct asq__commit *c = next_to_send(p);
+        if (c && c->bytes > LARGE_BYTES && w->large_in_flight + large >= LARGE_IN_FLIGHT)
+            c = NULL; /* in its turn */
+        if (c) {
+            asq__list_del(&p->ready);
+            if (p->open || p->unsent > 1)
+                asq__list_add(&more, &p->ready); /* behind the others */
+            commits[n++] = c;
+            bytes += c->bytes;
+            large += c->bytes > LARGE_BYTES;
+        } else if (!p->open && (!p->unsent || p->recovering)) {
+            asq__list_del(&p->ready); /* comes back with what it is given, or when it has recovered */
+        }
+        if (n && (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT)) {
             send_script(w, commits, n);
-            n = bytes = 0;
+            n = bytes = large = 0;
         }
     }
     if (n)
         send_script(w, commits, n);
+    asq__list_splice(&w->ready, &more);
 }
 
 /* ---- recovering ---- */
@@ -940,12 +996,13 @@ static void recovered(struct asq__partition *p)
     ASQ__LIST_EACH (it, &p->commits)
         if (give_up_large(p, ASQ__CONTAINER(it, struct asq__commit, node)))
             return;
+    p->unsent = 0;
     ASQ__LIST_EACH (it, &p->commits) {
-        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
-        if (p->recovering)
-            break;
-        send_script(p->w, &c, 1);
+        ASQ__CONTAINER(it, struct asq__commit, node)->sent = false;
+        p->unsent++;
     }
+    if (p->unsent && asq__list_empty(&p->ready))
+        asq__list_add(&p->w->ready, &p->ready);
     asq__nested_go_on(p);
     asq__partition_check_drained(p);
     asq__partition_go_on(p);
@@ -1080,8 +1137,8 @@ void asq__commits_recover(struct asq__process *w)
 static void add_dead(struct asq__partition *p, const char *label, const char *call,
                      const char *reason, uint32_t attempts, const void *batch, size_t n)
 {
-    struct asq__commit *c = open_commit(p);
     size_t limit = asq__redis_max_string(p->w->redis);
+    struct asq__commit *c = commit_for(p, n <= limit ? n : 0);
     char too_large[600];
     if (n > limit) {
         snprintf(too_large, sizeof too_large,
@@ -1131,5 +1188,7 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label, const c
     asqueue__batch__pack(&batch, bytes);
     asq__wcall_id(call, id);
     add_dead(p, label, id, reason, call->attempts, bytes, n);
+    if (p->open)
+        p->open->tied = true; /* to the call's result */
     free(bytes);
 }

@@ -276,6 +276,13 @@ static bool pass(struct asq__passed *passed, const struct asq__wcall *c)
     return true;
 }
 
+/* So many calls of an agent run beside each other, or wait for a thread: with more, calls of other agents would
+ * come behind all of them. Parked ones do not count. */
+static unsigned most_sharing(const struct asq__process *w)
+{
+    return 2 * w->config.capacity + 16;
+}
+
 /* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
  * that shares, for others do already. */
 static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
@@ -309,7 +316,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         if (c->shared)
             asq__object_revive(&a->object);
         c->shared &= a->object.live;
-        if (beside && !c->shared)
+        if (beside && (!c->shared || a->calls->sharing >= most_sharing(w)))
             return NULL;
         if (c->attempts && w->suspect) {
             w->suspects_waiting++;
@@ -394,6 +401,8 @@ void asq__actor_go_on(struct asq__actor *a)
             break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
             return; /* gone on with when that has changed */
+        if (asq__commits_are_many(p))
+            return;
         if (!a->loaded) {
             asq__actor_want_record(a);
             return;

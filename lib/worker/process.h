@@ -210,9 +210,11 @@ struct asq__partition {
     /* Commits. */
     uint64_t seq, acked;      /* last one made, last one acknowledged */
     struct asq__commit *open; /* is being filled */
-    struct asq__list commits; /* sent, or to be sent again, in order of seq */
-    struct asq__list ready;   /* in process->ready while `open` has something */
-    size_t in_flight;
+    struct asq__list commits; /* closed: to be sent, sent, or to be sent again; in order of seq */
+    struct asq__list ready;   /* in process->ready while `open` has something, or some are to be sent */
+    size_t in_flight, unsent;
+    size_t commit_bytes; /* of `commits` */
+    bool commits_many;   /* nothing is started before more of them are acknowledged */
     const char *doomed;        /* why it is to be dropped at the end of the cycle; or NULL */
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* … and the question is on its way */
@@ -356,7 +358,7 @@ struct asq__process {
     size_t nawake;
     struct asq__members *members;
     struct asq__cmd commit_cmd; /* is put together, and empty again */
-    size_t scripts_in_flight;
+    size_t scripts_in_flight, large_in_flight;
     bool any_doomed; /* of its partitions */
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;
@@ -732,6 +734,8 @@ void asq__commits_doubt(
 void asq__commits_recover(struct asq__process *w);
 void asq__commits_drop(struct asq__partition *p);
 bool asq__commits_pending(const struct asq__partition *p);
+/* So many bytes wait to be committed that nothing more is started; gone on with when it is less. */
+bool asq__commits_are_many(struct asq__partition *p);
 /* Gives up entry bytes that cannot be decoded: to the dead letters, and out of the stream. */
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
                       const void *batch, size_t n, const char *reason, uint32_t attempts);

@@ -281,9 +281,11 @@ static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
 /* Does a commit of its partitions have to leave, or to be answered? */
 static bool is_committing(const struct asq__reader *r)
 {
-    for (size_t i = 0; i < r->n; i++)
-        if (r->parts[i]->open || r->parts[i]->in_flight)
+    for (size_t i = 0; i < r->n; i++) {
+        const struct asq__partition *p = r->parts[i];
+        if (p->open || p->in_flight || (p->unsent && !p->recovering))
             return true;
+    }
     return false;
 }
 
