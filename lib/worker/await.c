@@ -1,13 +1,20 @@
 /*
  * await.c: somebody who did not make a call waits for its result. While the call waits or runs here, their channel
  * joins those that get the result. Else it is looked for in the batch's record, and among the batches that
- * wait outside of the stream. Of each batch one read is under way at a time, for all who wait for it: a record
- * may have megabytes.
+ * wait outside of the stream. Of each batch one read is under way at a time, for all who wait for it. A record may have
+ * megabytes: no more of it is read than is pushed, and when it has been pushed to some, it is announced to the
+ * others, who read it from its key.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "worker/process.h"
+
+enum {
+    WAITERS_AT_MOST = 1000, /* of one read; others look by themselves */
+    PUSHED_AT_MOST = 1024 * 1024
+};
 
 struct waiter {
     struct waiter *next;
@@ -26,6 +33,7 @@ struct await {
     size_t answers; /* to come */
     bool reading;   /* … the record's among them: others may join */
     bool none;      /* there is no record */
+    size_t nwaiters;
     struct waiter *waiters;
 };
 
@@ -91,20 +99,53 @@ static void stop_joining(struct await *a)
     a->reading = false;
 }
 
+/* n: of the whole record, of which `data` is the beginning; NULL: it has more than is pushed. */
+static void push_to_all(struct await *a, const char *data, size_t n)
+{
+    size_t pushed = 0;
+    for (const struct waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
+        pushed += n;
+        if (data && (pushed <= PUSHED_AT_MOST || pushed == n))
+            asq__push(a->p, waiter->client, data, n);
+        else
+            asq__push_announcement(a->p, a->batch, waiter->client, n);
+    }
+}
+
+/* Their channels join those that get what comes later: its commit may still have to leave. */
+static void join(struct await *a)
+{
+    struct asq__entry *e = asq__entry_find(a->p, a->batch);
+    for (const struct waiter *waiter = a->waiters; e && waiter; waiter = waiter->next)
+        asq__entry_add_channel(e, waiter->client);
+}
+
+static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct await *a = user;
+    (void) c;
+    stop_joining(a);
+    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0)
+        push_to_all(a, NULL, (size_t) reply->integer);
+    join(a);
+    answered(a);
+}
+
 static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct await *a = user;
     struct asq__partition *p = a->p;
-    struct asq__entry *e = asq__entry_find(p, a->batch);
-    (void) c;
+    char key[ASQ__KEY_MAX];
+    bool is_text = reply && reply->type == REDIS_REPLY_STRING;
+    asq__keys_result(asq__redis_keys(p->w->redis), p->number, a->batch, key);
+    if (is_text && reply->len > ASQ__PUSH_MAX &&
+        asq__conn_cmd(c, on_length, a, "STRLEN", key, NULL) == 0)
+        return; /* how long is it? Others may still join */
     stop_joining(a);
-    a->none = reply && reply->type == REDIS_REPLY_NIL;
-    for (struct waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
-        if (reply && reply->type == REDIS_REPLY_STRING)
-            asq__push_record(p, a->batch, waiter->client, reply->str, (size_t) reply->len);
-        if (e)
-            asq__entry_add_channel(e, waiter->client); /* its commit may still have to leave */
-    }
+    a->none = is_text && reply->len == 0;
+    if (is_text && reply->len > 0 && reply->len <= ASQ__PUSH_MAX)
+        push_to_all(a, reply->str, reply->len);
+    join(a);
     answered(a);
 }
 
@@ -123,8 +164,10 @@ static struct await *open_await(struct asq__partition *p, const uint8_t batch[AS
     /* A result that is on its way to its record goes before this read; what has not left yet knows of
      * the channel. */
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, batch, key);
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, a, "GET", key, NULL) <
-        0) {
+    char last[24];
+    snprintf(last, sizeof last, "%zu", ASQ__PUSH_MAX); /* one more than is pushed */
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, a, "GETRANGE", key, "0",
+                      last, NULL) < 0) {
         free(a);
         return NULL;
     }
@@ -150,9 +193,11 @@ void asq__await(struct asq__partition *p, const struct asq__call_id *target, con
     for (const struct waiter *waiter = a->waiters; waiter; waiter = waiter->next)
         if (strcmp(waiter->client, client) == 0)
             return; /* one push has all of the batch */
-    struct waiter *waiter = calloc(1, sizeof *waiter + strlen(client) + 1);
+    struct waiter *waiter =
+        a->nwaiters < WAITERS_AT_MOST ? calloc(1, sizeof *waiter + strlen(client) + 1) : NULL;
     if (!waiter)
         return;
+    a->nwaiters++;
     memcpy(waiter->client, client, strlen(client) + 1);
     waiter->index = target->index;
     waiter->await = a;

@@ -186,7 +186,7 @@ static void read_again(struct asq__partition *p)
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
     asq__stream_id_format(p->backlog->from, from);
     snprintf(bytes, sizeof bytes, "%zu", a->bytes);
-    snprintf(count, sizeof count, "%d", READ_AT_ONCE);
+    snprintf(count, sizeof count, "%zu", asq__read_entries_at_most(w, READ_AT_ONCE));
     const char *argv[] = { key, bytes, count, from };
     if (asq__script_run(asq__redis_conn(w->redis, p->number),
                         asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_READ, on_read, a, 1, 3,

@@ -14,6 +14,9 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
+/* What comes of calls is committed at the end of a turn of the loop, and meanwhile nothing is read. */
+enum { STARTS_PER_TURN = 1024 };
+
 /* ---- what may start ---- */
 
 bool asq__process_may_start(struct asq__process *w)
@@ -145,6 +148,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     }
     a->calls->inside++;
     p->inside++;
+    p->w->starts++;
     asq__list_add(&a->calls->insiders, &run->inside);
     if (c->entry->again)
         let_in_queued(a);
@@ -403,6 +407,11 @@ void asq__actor_go_on(struct asq__actor *a)
             return; /* gone on with when that has changed */
         if (asq__commits_are_many(p))
             return;
+        if (p->w->starts >= STARTS_PER_TURN) {
+            if (asq__list_empty(&p->turn_over))
+                asq__list_add(&p->w->turn_over, &p->turn_over);
+            return;
+        }
         if (!a->loaded) {
             asq__actor_want_record(a);
             return;
@@ -429,7 +438,24 @@ void asq__partition_go_on(struct asq__partition *p)
         asq__list_add(&p->busy, &a->where);
         if (asq__actor_has_queued(a))
             asq__actor_go_on(a);
+        if (!asq__list_empty(&p->turn_over))
+            break; /* the next turn begins with the others */
     }
+    asq__list_splice(&busy, &p->busy);
+    asq__list_splice(&p->busy, &busy);
+}
+
+bool asq__dispatch_turn_over(struct asq__process *w)
+{
+    struct asq__list parts, *node;
+    w->starts = 0;
+    asq__list_init(&parts);
+    asq__list_splice(&parts, &w->turn_over);
+    while (w->starts < STARTS_PER_TURN && (node = asq__list_pop(&parts)))
+        asq__partition_go_on(ASQ__CONTAINER(node, struct asq__partition, turn_over));
+    asq__list_splice(&parts, &w->turn_over);
+    asq__list_splice(&w->turn_over, &parts);
+    return !asq__list_empty(&w->turn_over);
 }
 
 /* ---- calls come, park, wake, end ---- */

@@ -62,9 +62,7 @@ void asq__entry_free(struct asq__entry *e)
     e->part->held_calls -= e->batch->n_jobs;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         asq__later_end(&e->calls[i]);
-    for (size_t i = 0; i < e->nchannels; i++)
-        free(e->channels[i]);
-    free(e->channels);
+    asq__entry_free_channels(e);
     free(e->copies);
     asq__arena_release(&e->arena);
     free(e);
@@ -83,21 +81,11 @@ void asq__entry_settle(struct asq__entry *e)
     asq__entry_free(e);
 }
 
-int asq__entry_add_channel(struct asq__entry *e, const char *client)
+void asq__entry_note_bytes(struct asq__entry *e, size_t bytes)
 {
-    if (!*client || strcmp(e->batch->reply, client) == 0)
-        return 0;
-    for (size_t i = 0; i < e->nchannels; i++)
-        if (strcmp(e->channels[i], client) == 0)
-            return 0;
-    char **channels = realloc(e->channels, (e->nchannels + 1) * sizeof(char *));
-    if (!channels)
-        return ASQ_ENOMEM;
-    e->channels = channels;
-    if (!(channels[e->nchannels] = strdup(client)))
-        return ASQ_ENOMEM;
-    e->nchannels++;
-    return 0;
+    e->bytes += bytes;
+    e->part->held_bytes += bytes;
+    atomic_fetch_add(&e->part->w->held_bytes, bytes);
 }
 
 struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
@@ -118,19 +106,24 @@ void asq__push(struct asq__partition *p, const char *client, const void *data, s
         asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
 }
 
-void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
-                      const char *client, const void *data, size_t n)
+void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                            const char *client, size_t n)
 {
     struct asq__buf out;
-    if (n <= ASQ__PUSH_MAX) {
-        asq__push(p, client, data, n);
-        return;
-    }
     asq__buf_init(&out, 64);
     asq__results_announce(batch, n, n, &out);
     if (!out.error)
         asq__push(p, client, out.data, out.len);
     asq__buf_release(&out);
+}
+
+void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                      const char *client, const void *data, size_t n)
+{
+    if (n <= ASQ__PUSH_MAX)
+        asq__push(p, client, data, n);
+    else
+        asq__push_announcement(p, batch, client, n);
 }
 
 static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
@@ -546,9 +539,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->arena =
         arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
     e->batch = batch;
-    e->bytes = sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used;
-    atomic_fetch_add(&w->held_bytes, e->bytes);
-    p->held_bytes += e->bytes;
+    asq__entry_note_bytes(e, sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used);
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
     e->limited = batch->timeout_ms != 0;
@@ -652,16 +643,18 @@ void asq__intake_give_up(struct asq__process *w)
     }
 }
 
-void asq__intake_reply(struct asq__partition *p, const redisReply *reply)
+size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
 {
+    size_t bytes = asq__reply_entry_bytes(reply), before = p->held_bytes;
     struct asq__stream_id id;
     if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
-        return;
+        return bytes;
     p->read_to = id;
     if (is_last(id))
         give_up_soon(p);
     else
         take_in(p, id, reply, false, false);
+    return p->held_bytes > before + bytes ? p->held_bytes - before : bytes;
 }
 
 bool asq__intake_again(struct asq__partition *p, const redisReply *reply,

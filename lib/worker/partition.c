@@ -441,6 +441,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->fetching);
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
+        asq__list_init(&p->turn_over);
         asq__list_init(&p->held);
         asq__list_init(&p->claim);
         if (asq__table_init(&p->entries, entry_key) < 0 ||

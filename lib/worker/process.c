@@ -18,6 +18,7 @@
 #include "value/clock.h"
 
 enum {
+    ROUNDS = 64,
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
     STOP_THREADS_MS = 1000,
@@ -175,10 +176,15 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     (void) loop;
     (void) revents;
     count_turn(w);
-    while (take_handovers(w) || asq__pool_inline_ready(w->pool))
-        ;
+    unsigned rounds = 0;
+    while (rounds < ROUNDS && (take_handovers(w) || asq__pool_inline_ready(w->pool)))
+        rounds++;
     if (!w->parts)
         return;
+    /* Commits leave and sockets are looked at in between, however much there is to do. */
+    if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
+        ev_async_send(w->loop, &w->wake);
+    w->starts = 0;
     if (w->any_doomed)
         asq__partitions_drop_doomed(w);
     asq__backlog_go_on(w);
@@ -631,6 +637,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__lines_init(&w->lines, config->log, config->log_user);
     asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
+    asq__list_init(&w->turn_over);
     asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
     asq__list_init(&w->claims);

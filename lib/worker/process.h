@@ -98,6 +98,7 @@ struct asq__entry {
     int64_t made_ms; /* when its calls were made, by the same clock */
     char **channels; /* client ids besides batch->reply that get the results */
     size_t nchannels;
+    struct asq__table *by_client;  /* of channels, when there are more than a few; or NULL */
     struct asq__stream_id *copies; /* duplicates in the stream, to be removed with it */
     size_t ncopies;
     size_t result_bytes; /* in its record, with what is in commits */
@@ -211,6 +212,7 @@ struct asq__partition {
     uint64_t seq, acked;      /* last one made, last one acknowledged */
     struct asq__commit *open; /* is being filled */
     struct asq__list commits; /* closed: to be sent, sent, or to be sent again; in order of seq */
+    struct asq__list turn_over; /* in process->turn_over while it has to go on in the next turn */
     struct asq__list ready;   /* in process->ready while `open` has something, or some are to be sent */
     size_t in_flight, unsent;
     size_t commit_bytes; /* of `commits` */
@@ -360,6 +362,8 @@ struct asq__process {
     struct asq__cmd commit_cmd; /* is put together, and empty again */
     size_t scripts_in_flight, large_in_flight;
     bool any_doomed; /* of its partitions */
+    unsigned starts;           /* of calls, in this turn of the loop */
+    struct asq__list turn_over; /* partitions with calls that start in the next one */
     /* Redis refused a commit, which is tried again then; no new calls until it takes one. 0: it does. */
     int64_t refused_until_ms;
     bool reconnect; /* … and it is to be tried on a new connection */
@@ -473,16 +477,19 @@ size_t asq__read_begin(struct asq__process *w); /* so much, at most; until … *
 void asq__read_end(struct asq__process *w, size_t bytes);
 /* A read by number of entries, from so many streams: how many of each; 0: they may be too large for that. */
 size_t asq__read_entries(const struct asq__process *w, size_t streams);
+/* … a read that counts bytes: how many in all, for they may take more when they are decoded. */
+size_t asq__read_entries_at_most(const struct asq__process *w, size_t most);
 void asq__read_note(struct asq__process *w, size_t largest); /* entry, of a reply */
 size_t asq__reply_entry_bytes(const redisReply *entry);
 
 /* intake.c */
-/* An entry as it came from the stream: [id, [field, value, …]]. */
-void asq__intake_reply(struct asq__partition *p, const redisReply *entry);
+/* An entry as it came from the stream: [id, [field, value, …]]. Returns what it weighs in reads: its bytes, or
+ * what it takes in memory. */
+size_t asq__intake_reply(struct asq__partition *p, const redisReply *entry);
 /* Dispatches what stands ready at the head of the intake. */
 void asq__intake_go_on(struct asq__partition *p);
 void asq__entry_free(struct asq__entry *e);
-int asq__entry_add_channel(struct asq__entry *e, const char *client);
+void asq__entry_note_bytes(struct asq__entry *e, size_t bytes); /* more that it holds */
 /* Frees it when nothing needs it any more. */
 void asq__entry_settle(struct asq__entry *e);
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
@@ -490,11 +497,18 @@ struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t
 /* Pushes what is committed already. */
 void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n);
 /* … a whole record. A large one is only announced: the client reads from its key what it lacks. */
+void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                            const char *client, size_t n);
 void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
                       const char *client, const void *data, size_t n);
 void asq__wcall_cancel(struct asq__wcall *c);
 /* The call, while it waits or runs here; else NULL. */
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
+
+/* channels.c: clients besides its sender that get a batch's results. ASQ_ENOMEM; ASQ_ELIMIT: there are too many, and the
+ * client finds the record by itself. */
+int asq__entry_add_channel(struct asq__entry *e, const char *client);
+void asq__entry_free_channels(struct asq__entry *e);
 
 /* An entry that was left in the stream is read again. False: it is to stay there for now. *ret_id is
  * its id, if it is an entry. */
@@ -583,6 +597,8 @@ bool asq__passed_holds(const struct asq__passed *passed, const struct asq__wcall
 /* A creation that waits, of an agent that is not there: all calls behind it wait for it. */
 bool asq__wcall_holds_all(const struct asq__wcall *c);
 void asq__partition_go_on(struct asq__partition *p); /* … of all its actors */
+/* At the end of a turn: goes on with what it had no room for. True: something is left for the next one. */
+bool asq__dispatch_turn_over(struct asq__process *w);
 void asq__run_finished(struct asq__handover *h);
 void asq__run_parks(struct asq__run *run); /* it waits: others may have its turn */
 void asq__run_wake(struct asq__run *run);  /* its wait is over: give it its turn */

@@ -2,7 +2,8 @@
  * read_budget.c: how much reads of job streams may bring, in bytes. All that are under way share what is left of
  * --max-backlog-size. A blocking read can be bounded by a number of entries alone, so the sizes of those that have come
  * lately tell how many are asked for; what may be large, and what nobody knows yet, is read by read.lua, which
- * counts bytes.
+ * counts bytes. An entry counts with what it takes once it is decoded, if that is more: one with a thousand small
+ * calls is short, and keeps the loop busy for as long as a large one.
  */
 #include "worker/process.h"
 
@@ -35,6 +36,12 @@ size_t asq__read_entries(const struct asq__process *w, size_t streams)
     while (n >= ENTRIES_AT_LEAST && n * all > BLOCKING_MOST)
         n /= 2; /* few different ones, so that the command is seldom another */
     return n >= ENTRIES_AT_LEAST ? n : 0;
+}
+
+size_t asq__read_entries_at_most(const struct asq__process *w, size_t most)
+{
+    size_t n = w->entry_bytes ? BLOCKING_MOST / w->entry_bytes : most;
+    return n < 1 ? 1 : n < most ? n : most;
 }
 
 void asq__read_note(struct asq__process *w, size_t largest)

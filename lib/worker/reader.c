@@ -221,9 +221,8 @@ static size_t take_entries(struct asq__reader *r, const char *key, const redisRe
         struct asq__partition *p = find_stream(r, key);
         if (!p)
             break;
-        size_t bytes = asq__reply_entry_bytes(list->element[k]);
+        size_t bytes = asq__intake_reply(p, list->element[k]);
         largest = bytes > largest ? bytes : largest;
-        asq__intake_reply(p, list->element[k]);
         entries++;
     }
     struct asq__partition *p = find_stream(r, key);
@@ -341,7 +340,7 @@ static void put_pieces(struct asq__reader *r)
     for (size_t i = 0; i < r->n; i++)
         asq__cmd_puts(&r->whole, r->asked[(r->first + i) % r->n].key);
     asq__cmd_number(&r->whole, r->bytes);
-    asq__cmd_number(&r->whole, ENTRIES_PER_PIECE);
+    asq__cmd_number(&r->whole, asq__read_entries_at_most(r->w, ENTRIES_PER_PIECE));
     for (size_t i = 0; i < r->n; i++) {
         char after[49] = "(";
         asq__stream_id_format(r->asked[(r->first + i) % r->n].after, after + 1);
