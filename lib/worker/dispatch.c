@@ -17,6 +17,16 @@
 /* What comes of calls is committed at the end of a turn of the loop, and meanwhile nothing is read. */
 enum { STARTS_PER_TURN = 1024 };
 
+/* The partition goes on in the next one. */
+static bool turn_is_over(struct asq__partition *p)
+{
+    if (p->w->starts < STARTS_PER_TURN)
+        return false;
+    if (asq__list_empty(&p->turn_over))
+        asq__list_add(&p->w->turn_over, &p->turn_over);
+    return true;
+}
+
 /* ---- what may start ---- */
 
 bool asq__process_may_start(struct asq__process *w)
@@ -303,7 +313,8 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         if (asq__passed_holds(&passed, c))
             continue; /* stays behind what its caller called before, or behind the caller */
         if (end_unstarted(c)) {
-            if (a->orphan || asq__list_empty(queue))
+            w->starts++;
+            if (a->orphan || asq__list_empty(queue) || turn_is_over(a->part))
                 return NULL;
             continue;
         }
@@ -407,11 +418,8 @@ void asq__actor_go_on(struct asq__actor *a)
             return; /* gone on with when that has changed */
         if (asq__commits_are_many(p))
             return;
-        if (p->w->starts >= STARTS_PER_TURN) {
-            if (asq__list_empty(&p->turn_over))
-                asq__list_add(&p->w->turn_over, &p->turn_over);
+        if (turn_is_over(p))
             return;
-        }
         if (!a->loaded) {
             asq__actor_want_record(a);
             return;
