@@ -69,6 +69,7 @@ for _, key in ipairs({ lease, agents, attempts }) do
     try('HLEN', key)
 end
 try('HGETALL', scratch)
+try('HSTRLEN', agents, '')
 try('HSET', agents, 'without', 'a', 'pair')
 try('HSET', attempts, 'without', 'a', 'pair')
 

@@ -15,6 +15,7 @@ enum asq__script {
     ASQ__SCRIPT_RELEASE,
     ASQ__SCRIPT_LATER,
     ASQ__SCRIPT_READ,
+    ASQ__SCRIPT_FETCH,
     ASQ__SCRIPTS
 };
 

@@ -1,5 +1,5 @@
 /*
- * actor.c: agents in memory: found or made, fetched from Redis, awake while calls concern them and for a
+ * actor.c: agents in memory: found or made, fetched from Redis (actor_fetch.c), awake while calls concern them and for a
  * while after, asleep as their records alone, and out of memory again.
  *
  *     made ──▶ asleep ──call──▶ busy ──nothing to do──▶ awake ──not called for long──▶ asleep ─▶ freed
@@ -19,7 +19,6 @@
 #include "worker/process.h"
 
 enum {
-    FETCH_AT_ONCE = 256,
     AWAKE = 16384,        /* idle agents that are kept awake: those called last, … */
     AWAKE_MS = 10 * 1000, /* … at most so long */
     MOMENT_MS = 1000,
@@ -71,10 +70,12 @@ bool asq__actor_wake(struct asq__actor *a)
     if (!a->calls) {
         if (!(a->calls = calloc(1, sizeof *a->calls)))
             return false;
+        a->calls->actor = a;
         asq__list_init(&a->calls->mailbox);
         asq__list_init(&a->calls->reentrant);
         asq__list_init(&a->calls->insiders);
         asq__list_init(&a->calls->wakers);
+        asq__list_init(&a->calls->fetching);
     }
     leave_list(a);
     a->busy = true;
@@ -199,130 +200,4 @@ void asq__actors_upkeep(struct asq__process *w)
     while ((a = first_of(&w->awake)) && now - a->idle_since_ms >= AWAKE_MS)
         let_sleep(a);
     asq__actors_evict(w);
-}
-
-/* ---- loading ---- */
-
-struct asq__fetch {
-    struct asq__partition *p;
-    uint64_t ownership;
-    size_t n;
-    struct asq__actor *actors[FETCH_AT_ONCE];
-};
-
-static void fail_mailbox(struct asq__actor *a, int code, const char *why)
-{
-    while (!asq__list_empty(&a->calls->mailbox)) {
-        struct asq__wcall *c = ASQ__CONTAINER(a->calls->mailbox.next, struct asq__wcall, node);
-        asq__wcall_fail(c, code, "%s", why);
-    }
-}
-
-static void loaded(struct asq__actor *a, const redisReply *record)
-{
-    struct asq__process *w = a->part->w;
-    char why[400];
-    int rc = 0;
-    a->loading = false;
-    if (record->type == REDIS_REPLY_STRING) {
-        struct asq__record *r = asq__record_new(record->str, (size_t) record->len);
-        rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
-               : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
-        asq__record_unref(r);
-    }
-    if (rc < 0) {
-        /* The record stays as it is in Redis; who calls is told what is wrong with it. */
-        char text[700];
-        asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
-        asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);
-        fail_mailbox(a, rc, text);
-        asq__actor_rest(a);
-        return;
-    }
-    a->loaded = true;
-    asq__actor_note_size(a);
-    asq__actor_go_on(a);
-}
-
-static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__fetch *f = user;
-    struct asq__partition *p = f->p;
-    (void) c;
-    if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
-        bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
-        if (reply && !ok && !asq__reply_is_transient(reply))
-            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s",
-                                  p->number, asq__reply_text(reply));
-        for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
-             i++) {
-            struct asq__actor *a = f->actors[i];
-            if (ok) {
-                loaded(a, reply->element[i]);
-            } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
-                a->loading = false;
-                fail_mailbox(a, ASQ_EREDIS,
-                             "the partition's agents key is not a hash: somebody has written over "
-                             "it");
-                asq__actor_rest(a);
-            } else {
-                a->loading = false; /* asked again when Redis is back, or at the next upkeep */
-            }
-        }
-    }
-    free(f);
-}
-
-static void send_fetch(struct asq__partition *p)
-{
-    struct asq__fetch *f = p->fetch;
-    const char *argv[FETCH_AT_ONCE + 2];
-    char key[ASQ__KEY_MAX];
-    p->fetch = NULL;
-    asq__list_del(&p->fetching);
-    asq__keys_agents(asq__redis_keys(p->w->redis), p->number, key);
-    argv[0] = "HMGET";
-    argv[1] = key;
-    for (size_t i = 0; i < f->n; i++)
-        argv[2 + i] = f->actors[i]->id;
-    if (asq__conn_argv(asq__redis_conn(p->w->redis, p->number), on_fetched, f, (int) f->n + 2, argv,
-                       NULL) < 0) {
-        for (size_t i = 0; i < f->n; i++)
-            f->actors[i]->loading = false; /* asked again when Redis is back */
-        free(f);
-    }
-}
-
-void asq__actor_want_record(struct asq__actor *a)
-{
-    struct asq__partition *p = a->part;
-    if (a->loading)
-        return;
-    if (!p->fetch) {
-        if (!(p->fetch = malloc(sizeof *p->fetch))) {
-            asq__partition_doom(p);
-            return;
-        }
-        p->fetch->p = p;
-        p->fetch->ownership = p->ownership;
-        p->fetch->n = 0;
-        asq__list_add(&p->w->fetching, &p->fetching);
-    }
-    a->loading = true;
-    p->fetch->actors[p->fetch->n++] = a;
-    if (p->fetch->n == FETCH_AT_ONCE)
-        send_fetch(p);
-}
-
-void asq__fetch_records(struct asq__process *w)
-{
-    while (!asq__list_empty(&w->fetching))
-        send_fetch(ASQ__CONTAINER(w->fetching.next, struct asq__partition, fetching));
-}
-
-void asq__fetch_drop(struct asq__partition *p)
-{
-    asq__list_del(&p->fetching);
-    free(p->fetch);
-    p->fetch = NULL;
 }

@@ -439,6 +439,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->leaving);
         asq__list_init(&p->busy);
         asq__list_init(&p->fetching);
+        asq__list_init(&p->to_fetch);
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
         asq__list_init(&p->turn_over);

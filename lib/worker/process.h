@@ -140,6 +140,9 @@ struct asq__calls {
     unsigned inside;            /* begun and not ended: running, parked */
     unsigned shared_inside;     /* … of them, those that share */
     struct asq__probing *probing; /* while it may be part of a deadlock; deadlock.c's */
+    struct asq__actor *actor;
+    struct asq__list fetching;    /* in part->to_fetch, until its record is asked for */
+    size_t record_bytes;          /* of its record, once Redis has told; 0: not known */
 };
 
 /* There are as many as agents in memory, so it is small; what is looked at first stands first. */
@@ -203,7 +206,7 @@ struct asq__partition {
     /* Agents. */
     struct asq__table actors;
     struct asq__list busy;         /* actors that something concerns */
-    struct asq__fetch *fetch;      /* actors whose records are to be fetched; or NULL */
+    struct asq__list to_fetch;     /* actors whose records are to be fetched */
     struct asq__list fetching;     /* in process->fetching meanwhile */
     size_t inside;                 /* calls on fibers */
     struct asq__attempt *attempts; /* what is known of calls from before, by call id */
@@ -345,6 +348,7 @@ struct asq__process {
     size_t entry_bytes;   /* of the largest entries that have come lately; shrinks */
     struct asq__list ready;    /* partitions with an open commit */
     struct asq__list fetching; /* partitions with records to fetch */
+    size_t fetching_bytes;     /* that fetches under way may bring */
     struct asq__list leaving;  /* partitions with a backlog */
     struct asq__list claims;   /* partitions to be claimed */
     size_t claims_in_flight;
@@ -563,9 +567,6 @@ void asq__actor_rest(struct asq__actor *a); /* perhaps none does any more */
 bool asq__actor_has_queued(const struct asq__actor *a);
 void asq__actor_note_size(struct asq__actor *a);
 void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind);
-void asq__actor_want_record(struct asq__actor *a); /* goes on when it is there */
-void asq__fetch_records(struct asq__process *w);   /* at the end of the cycle */
-void asq__fetch_drop(struct asq__partition *p);
 /* Its partition was lost, and the calls that waited went with their entries: it goes with those inside. */
 void asq__actor_orphan(struct asq__actor *a);
 void asq__actor_free(struct asq__actor *a);
@@ -573,6 +574,11 @@ bool asq__is_crowded(const struct asq__process *w);
 /* Those that have been idle for long leave memory; while they take more than they may, others as well. */
 void asq__actors_evict(struct asq__process *w);
 void asq__actors_upkeep(struct asq__process *w); /* once a second; evicts, too */
+
+/* actor_fetch.c: records of agents, read with a bound in bytes. */
+void asq__actor_want_record(struct asq__actor *a); /* goes on when it is there */
+void asq__fetch_records(struct asq__process *w);   /* at the end of the cycle */
+void asq__fetch_drop(struct asq__partition *p);
 
 /* dispatch.c */
 void asq__dispatch(struct asq__wcall *c);        /* a new call: to its actor's mailbox */

@@ -1,0 +1,18 @@
+-- fetch.lua: records of agents, up to a number of bytes: of what is larger only the size, so that neither Redis nor who
+-- asks ever has much more than that under way. It only reads.
+--
+-- KEYS: agents. ARGV: bytes at most, then the agents' ids.
+-- Answer: for each id its record, nil when there is none, or an integer: the size of a record for which there was
+-- no room any more.
+local left, answer = tonumber(ARGV[1]), {}
+for i = 2, #ARGV do
+    local size = redis.pcall('HSTRLEN', KEYS[1], ARGV[i])
+    if type(size) == 'table' then return size end
+    if size <= left then
+        left = left - size
+        answer[i - 1] = redis.call('HGET', KEYS[1], ARGV[i])
+    else
+        answer[i - 1] = size
+    end
+end
+return answer

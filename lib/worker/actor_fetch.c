@@ -1,0 +1,239 @@
+/*
+ * actor_fetch.c: the records of agents are read from Redis, with a bound in bytes: an agent may be of hundreds of bytes or of
+ * megabytes, and hundreds of them may be called at once.
+ *
+ *     wanted ──▶ p->to_fetch ──fetch.lua──▶ loaded
+ *                   ▲                │
+ *                   └──── its size ──┘   there was no room for it in that answer
+ *
+ * What all fetches under way may bring together is below a limit, which a single larger record may exceed when it is
+ * alone. A partition's agents are asked for together; a record of unknown size comes if it is small, else Redis tells its
+ * size, and it is asked for again when there is room for it. Partitions take turns: the first that waits for room keeps
+ * the others waiting, so none of them waits for ever, and room comes with the answers under way. A worker whose agents
+ * take more memory than --max-agent-memory has one fetch under way at a time: the calls of what is there end meanwhile.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis/script.h"
+#include "value/clock.h"
+#include "worker/process.h"
+
+enum {
+    FETCH_AT_ONCE = 256,          /* agents */
+    SMALL_BYTES = 256 * 1024,     /* what those of unknown size may bring in one answer */
+    TOGETHER = 4 * 1024 * 1024,   /* … and those of known size, unless it is a single one */
+    UNDER_WAY = 32 * 1024 * 1024, /* in all */
+    MEMORY_SHARE = 4              /* … and not more than this part of --max-agent-memory */
+};
+
+struct fetch {
+    struct asq__partition *p;
+    uint64_t ownership;
+    size_t bytes; /* counted as under way */
+    size_t n;
+    struct asq__actor *actors[FETCH_AT_ONCE];
+};
+
+static void fail_mailbox(struct asq__actor *a, int code, const char *why)
+{
+    while (!asq__list_empty(&a->calls->mailbox)) {
+        struct asq__wcall *c = ASQ__CONTAINER(a->calls->mailbox.next, struct asq__wcall, node);
+        asq__wcall_fail(c, code, "%s", why);
+    }
+}
+
+static void loaded(struct asq__actor *a, const redisReply *record)
+{
+    struct asq__process *w = a->part->w;
+    char why[400];
+    int rc = 0;
+    a->loading = false;
+    if (record->type == REDIS_REPLY_STRING) {
+        struct asq__record *r = asq__record_new(record->str, (size_t) record->len);
+        rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
+               : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
+        asq__record_unref(r);
+    }
+    if (rc < 0) {
+        /* The record stays as it is in Redis; who calls is told what is wrong with it. */
+        char text[700];
+        asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
+        asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);
+        fail_mailbox(a, rc, text);
+        asq__actor_rest(a);
+        return;
+    }
+    a->loaded = true;
+    asq__actor_note_size(a);
+    asq__actor_go_on(a);
+}
+
+static void put_into_queue(struct asq__actor *a)
+{
+    struct asq__partition *p = a->part;
+    if (asq__list_empty(&p->to_fetch))
+        asq__list_add(&p->w->fetching, &p->fetching);
+    asq__list_add(&p->to_fetch, &a->calls->fetching);
+    a->loading = true;
+}
+
+void asq__actor_want_record(struct asq__actor *a)
+{
+    if (!a->loading)
+        put_into_queue(a);
+}
+
+/* It is asked for again when Redis is back, or at the next upkeep. */
+static void give_up(struct asq__actor *a)
+{
+    a->loading = false;
+}
+
+static void take(struct asq__actor *a, const redisReply *reply, const redisReply *record)
+{
+    if (record && record->type == REDIS_REPLY_INTEGER && record->integer > 0) {
+        a->calls->record_bytes = (size_t) record->integer;
+        put_into_queue(a);
+    } else if (record) {
+        loaded(a, record);
+    } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
+        a->loading = false;
+        fail_mailbox(a, ASQ_EREDIS,
+                     "the partition's agents key is not a hash: somebody has written over it");
+        asq__actor_rest(a);
+    } else {
+        give_up(a);
+    }
+}
+
+static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct fetch *f = user;
+    struct asq__partition *p = f->p;
+    bool forgotten = asq__reply_is_error(reply, "NOSCRIPT");
+    (void) c;
+    p->w->fetching_bytes -= f->bytes;
+    if (forgotten)
+        asq__redis_reload_scripts(p->w->redis, p->number);
+    if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
+        bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
+        if (reply && !ok && !forgotten && !asq__reply_is_transient(reply))
+            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s",
+                                  p->number, asq__reply_text(reply));
+        for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
+             i++) {
+            if (forgotten)
+                put_into_queue(f->actors[i]);
+            else
+                take(f->actors[i], reply, ok ? reply->element[i] : NULL);
+        }
+    }
+    free(f);
+}
+
+static struct asq__actor *first_to_fetch(const struct asq__partition *p)
+{
+    if (asq__list_empty(&p->to_fetch))
+        return NULL;
+    struct asq__calls *calls = ASQ__CONTAINER(p->to_fetch.next, struct asq__calls, fetching);
+    return calls->actor;
+}
+
+/* What a fetch of the first agents of a partition may bring; *ret_n gets how many they are. */
+static size_t next_bytes(const struct asq__partition *p, size_t *ret_n)
+{
+    size_t known = 0, small = 0, n = 0;
+    ASQ__LIST_EACH (it, &p->to_fetch) {
+        const struct asq__calls *calls = ASQ__CONTAINER(it, struct asq__calls, fetching);
+        if (n == FETCH_AT_ONCE || (n && known + calls->record_bytes > TOGETHER))
+            break;
+        known += calls->record_bytes;
+        if (!calls->record_bytes)
+            small = SMALL_BYTES;
+        n++;
+    }
+    *ret_n = n;
+    return known + small;
+}
+
+static size_t limit(const struct asq__process *w)
+{
+    size_t share = w->config.max_agent_memory / MEMORY_SHARE;
+    if (asq__is_crowded(w))
+        return 0;
+    return share < UNDER_WAY ? share : UNDER_WAY;
+}
+
+/* A single one of known size, or while nothing else is under way, is as bounded without a script, which costs Redis
+ * more. */
+static int send_to_redis(struct fetch *f)
+{
+    struct asq__partition *p = f->p;
+    struct asq__process *w = p->w;
+    char key[ASQ__KEY_MAX];
+    struct asq__cmd cmd;
+    asq__keys_agents(asq__redis_keys(w->redis), p->number, key);
+    asq__cmd_init(&cmd);
+    if (f->n == 1 && (w->fetching_bytes == 0 || f->actors[0]->calls->record_bytes)) {
+        asq__cmd_puts(&cmd, "HMGET");
+        asq__cmd_puts(&cmd, key);
+    } else {
+        asq__script_begin(&cmd, asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_FETCH, 1);
+        asq__cmd_puts(&cmd, key);
+        asq__cmd_number(&cmd, f->bytes);
+    }
+    for (size_t i = 0; i < f->n; i++)
+        asq__cmd_put(&cmd, f->actors[i]->id, f->actors[i]->id_n);
+    int rc = asq__conn_send(asq__redis_conn(w->redis, p->number), on_fetched, f, &cmd);
+    asq__cmd_release(&cmd);
+    return rc;
+}
+
+/* False: there is no room for it now, or no memory. */
+static bool fetch_next(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    struct fetch *f;
+    size_t n, bytes = next_bytes(p, &n);
+    if (w->fetching_bytes && w->fetching_bytes + bytes > limit(w))
+        return false;
+    if (!(f = malloc(sizeof *f))) {
+        asq__partition_doom(p);
+        return false;
+    }
+    f->p = p;
+    f->ownership = p->ownership;
+    f->bytes = bytes;
+    for (f->n = 0; f->n < n; f->n++) {
+        f->actors[f->n] = first_to_fetch(p);
+        asq__list_del(&f->actors[f->n]->calls->fetching);
+    }
+    /* The others' turn comes first. */
+    asq__list_del(&p->fetching);
+    if (!asq__list_empty(&p->to_fetch))
+        asq__list_add(&w->fetching, &p->fetching);
+    if (send_to_redis(f) < 0) {
+        for (size_t i = 0; i < f->n; i++)
+            give_up(f->actors[i]);
+        free(f);
+    } else {
+        w->fetching_bytes += bytes;
+    }
+    return true;
+}
+
+void asq__fetch_records(struct asq__process *w)
+{
+    while (!asq__list_empty(&w->fetching))
+        if (!fetch_next(ASQ__CONTAINER(w->fetching.next, struct asq__partition, fetching)))
+            return;
+}
+
+void asq__fetch_drop(struct asq__partition *p)
+{
+    asq__list_del(&p->fetching);
+    while (asq__list_pop(&p->to_fetch))
+        ;
+}
