@@ -319,6 +319,8 @@ static const asq_method echo_methods[] = { { "blob", echo_blob, "n", ASQ_READONL
                                              "begun", 0, NULL },
                                            { "sum", echo_sum, NULL, 0, NULL },
                                            { "type", echo_type, NULL, 0, NULL },
+                                           { "together", echo_blob, "n",
+                                             ASQ_READONLY | ASQ_CONCURRENT, NULL },
                                            { 0 } };
 const asq_class echo_class = { ASQ_CLASS_INIT, .name = "Echo", .methods = echo_methods };
 
