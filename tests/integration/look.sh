@@ -87,6 +87,8 @@ look stuck
 expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has not been heard of)"
 look partitions
 expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
+look where tally
+expect "$out" '^partition 116, owned by \(nobody\)$'
 echo "ASQUEUE_URL names Redis and namespace"
 ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" partitions >"$out" 2>&1 || fail "look by ASQUEUE_URL" "$out"
 expect "$out" '^ +116 +\(nobody\) '
