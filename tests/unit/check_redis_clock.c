@@ -77,6 +77,18 @@ START_TEST(stamps_keep_their_age_when_it_is_set)
 }
 END_TEST
 
+/* Who stamped it had another sample of the clock. An hour back must not make such a call an hour old. */
+START_TEST(a_stamp_that_is_a_little_ahead_was_made_now)
+{
+    int64_t by = (int64_t) _i * HOUR_MS, now = START_MS + 60000;
+    is_about(sample(START_MS + 10000, 2 * HOUR_MS + by), by);
+    for (int64_t ahead = 1; ahead <= 100; ahead++)
+        ck_assert_int_eq(mono(now + 2 * HOUR_MS + by + ahead, now), now);
+    is_about(mono(now + 2 * HOUR_MS + by - 1, now), now - 1);
+    is_about(mono(START_MS + 2 * HOUR_MS, now), START_MS); /* made before it was set */
+}
+END_TEST
+
 START_TEST(it_can_be_set_often)
 {
     int64_t now = START_MS;
@@ -101,6 +113,8 @@ int main(void)
     tcase_add_test(t, a_sample_that_took_long_does_not_spoil_a_good_one);
     tcase_add_loop_test(t, stamps_keep_their_age_when_it_is_set, -1, 0);
     tcase_add_loop_test(t, stamps_keep_their_age_when_it_is_set, 1, 2);
+    tcase_add_loop_test(t, a_stamp_that_is_a_little_ahead_was_made_now, -1, 0);
+    tcase_add_loop_test(t, a_stamp_that_is_a_little_ahead_was_made_now, 1, 2);
     tcase_add_test(t, it_can_be_set_often);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
