@@ -245,8 +245,7 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     return check_chain(job, i, err, errlen);
 }
 
-/* A client's channel, or nobody's. Another name would be a channel that is not for results. */
-static bool is_client_id(const char *reply)
+bool asq__is_client_id(const char *reply)
 {
     size_t n = strspn(reply, "0123456789abcdef");
     return (n == 16 || n == 0) && reply[n] == '\0';
@@ -262,7 +261,7 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
     if (b->id.len != ASQ__BATCH_ID)
         return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d",
                         b->id.len, ASQ__BATCH_ID);
-    if (!is_client_id(b->reply))
+    if (!asq__is_client_id(b->reply))
         return asq__err(err, errlen, ASQ_EPROTO,
                         "the reply channel is not a client id (16 hexadecimal digits)");
     if (b->n_jobs == 0 || b->n_jobs > ASQ__MAX_JOBS)

@@ -62,6 +62,8 @@ void asq__batch_set_timeout(uint64_t timeout_ms, struct asq__buf *out);
 /* How large an arena must be allowed to grow for a batch, or a result record, that the protocol allows. */
 size_t asq__batch_room(const void *data, size_t n);
 size_t asq__results_room(const void *data, size_t n);
+/* The name of a client's channel, or "" for nobody's? Another name would be a channel that is not for results. */
+bool asq__is_client_id(const char *reply);
 /* Decodes into the arena, checked. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqueue__Batch **ret,
                       char *err, size_t errlen);

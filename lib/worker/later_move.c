@@ -379,6 +379,15 @@ void asq__later_forget(struct asq__entry *e)
 
 /* ---- in the stream again ---- */
 
+/* By the monotonic clock. What is no time that has been, or none at all, counts as now. */
+static int64_t made_ms(const struct asq__partition *p, int64_t kept_ms, int64_t now_ms)
+{
+    if (kept_ms == 0 || kept_ms < -(INT64_MAX / 2) || kept_ms > INT64_MAX / 2)
+        return now_ms;
+    int64_t ms = kept_ms - p->minus_mono_ms;
+    return ms < now_ms ? ms : now_ms;
+}
+
 int asq__later_take(struct asq__entry *e, const void *data, size_t n)
 {
     struct asq__arena arena;
@@ -400,12 +409,12 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
         }
     }
     for (size_t i = 0; rc == 0 && i < m->n_replies; i++)
-        if (strlen(m->replies[i]) > ASQ_MAX_NAME)
+        if (m->n_replies > ASQ__LATER_CHANNELS || !asq__is_client_id(m->replies[i]))
             rc = ASQ_EPROTO;
         else
             rc = asq__entry_add_channel(e, m->replies[i]);
     e->read_ms = asq__now_ms_coarse();
-    e->made_ms = rc == 0 && m->made_ms ? m->made_ms - e->part->minus_mono_ms : e->read_ms;
+    e->made_ms = rc == 0 ? made_ms(e->part, m->made_ms, e->read_ms) : e->read_ms;
     asq__arena_release(&arena);
     e->kept = e->returned = true;
     return rc;

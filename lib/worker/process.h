@@ -632,6 +632,7 @@ void asq__later_leave(struct asq__entry *e);  /* if nothing of it can run for a 
 void asq__later_left(struct asq__entry *e);   /* its commit was acknowledged */
 void asq__later_forget(struct asq__entry *e); /* … or dropped with the partition */
 void asq__later_upkeep(struct asq__partition *p); /* once a second */
+enum { ASQ__LATER_CHANNELS = 4096 }; /* clients that a Later may name */
 /* Takes what was kept of it from the field `later` of its entry. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__later_take(struct asq__entry *e, const void *data, size_t n);
 /* It was read while the commit that had moved it out is not acknowledged here: what has come to it since goes
