@@ -18,10 +18,13 @@
 -- Answer: for each section 1 (2: the stream of dead letters took nothing any more, somebody has put one under the
 -- highest id; it is NAME:aside now), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
--- Whatever can refuse a write is asked before the first one, for Redis does not roll back; the first one
--- answers for its own key. It is one that Redis refuses when its memory is full; a script that has begun
--- to write is not refused any more. Pushes are hints: that one is refused changes nothing. What stands under
--- a result's key is written over where it is none.
+-- All of a section or nothing, though Redis does not roll back. The first write is the lease's seq: Redis refuses
+-- it when memory is full, or for what else concerns all of it, and a script that has begun to write is not refused
+-- any more for that. Then every other key of the partition is asked by a write that changes nothing, which tells
+-- of its type and of permissions; then come the writes that may be refused for what is in them or for their own
+-- key, results first, which are undone when a later one is. What follows cannot be refused. Pushes are hints, and
+-- leave last: that one is refused changes nothing. What stands under a result's key is written over where it is
+-- none.
 --
 -- What the sections have for one channel leaves together: a Results with the others in its field 3. Large
 -- ones leave alone, for joining copies them. The largest do not leave at all, nor does what comes when there was
@@ -30,7 +33,6 @@
 local LARGE, FULL, ANNOUNCED, ENOUGH = 16384, 65536, 131072, 524288
 local k, a = 1, 2
 local answer, written = {}, false
-local lies = {}
 local pushes, push_bytes, pushed = {}, {}, {}
 
 local function publish(channel)
@@ -68,21 +70,84 @@ local function push(channel, frame, upto)
     end
 end
 
--- Answers 2 when it had to set the stream aside.
-local function add_letter(dead, ...)
-    local r = redis.pcall('XADD', dead, ...)
-    if type(r) ~= 'table' or not r.err then return 1 end
-    if not string.find(r.err, 'exhausted', 1, true) then error(r.err, 0) end
-    redis.call('RENAME', dead, dead .. ':aside')
-    redis.call('XADD', dead, ...)
-    return 2
-end
-
 local function skip()
     local n = tonumber(ARGV[a])
     local from = a + 1
     a = from + n
     return n, from
+end
+
+-- The writes that may be refused. `at_hand`, how far it has come: the key that is written, results that are done, the
+-- lengths that their records had (nil: none is to be kept), dead letters. (Without upvalues, which cost in each script.)
+local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, results, results_at, sets, sets_at,
+                     dels, entries, marks, deads, deads_at, moves)
+    if entries > 0 then
+        at_hand.key = jobs
+        redis.call('XDEL', jobs, '0-0')
+    end
+    if dels > 0 then
+        at_hand.key = agents
+        redis.call('HDEL', agents, '')
+    end
+    if marks > 0 then
+        at_hand.key = attempts
+        redis.call('HDEL', attempts, '')
+    end
+    if moves > 0 then
+        at_hand.key = later
+        redis.call('ZREM', later, '')
+        at_hand.key = kept
+        redis.call('HDEL', kept, '')
+    end
+    for i = 1, results do
+        local at = results_at[i]
+        local mode, ttl, frame = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+        local key = KEYS[first + i]
+        at_hand.key = key
+        if mode == '1' then
+            at_hand.done = i
+            redis.call('SET', key, frame, 'PX', ttl)
+        else
+            local n = mode ~= 'f' and redis.pcall('STRLEN', key)
+            if type(n) == 'table' then
+                if not string.find(n.err, 'WRONGTYPE', 1, true) then error(n.err, 0) end
+                n = nil
+            end
+            at_hand.lengths = at_hand.lengths or {}
+            at_hand.lengths[i] = n
+            at_hand.done = i
+            if n then
+                redis.call('APPEND', key, frame)
+            else
+                redis.call('SET', key, frame)
+            end
+            if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
+        end
+    end
+    if deads > 0 then
+        at_hand.key, at_hand.buried = dead, {}
+        redis.call('XDEL', dead, '0-0')
+    end
+    for i = 0, deads - 1 do
+        local d = deads_at + 7 * i
+        local function bury()
+            return redis.pcall('XADD', dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
+                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6])
+        end
+        local id = bury()
+        if type(id) == 'table' and string.find(id.err, 'exhausted', 1, true) then
+            -- A stream of dead letters that takes nothing any more is set aside.
+            redis.call('RENAME', dead, dead .. ':aside')
+            at_hand.outcome = 2
+            id = bury()
+        end
+        if type(id) == 'table' then error(id.err, 0) end
+        at_hand.buried[i + 1] = id
+    end
+    at_hand.key = agents
+    for i = 0, sets - 1, 500 do
+        redis.call('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * math.min(i + 500, sets) - 1))
+    end
 end
 
 for section = 1, tonumber(ARGV[1]) do
@@ -92,9 +157,10 @@ for section = 1, tonumber(ARGV[1]) do
     local sets, sets_at = tonumber(ARGV[a]), a + 1
     a = sets_at + 2 * sets
     local dels, dels_at = skip()
-    local results, results_at = tonumber(ARGV[a]), a + 1
-    a = results_at
-    for _ = 1, results do
+    local results, results_at = tonumber(ARGV[a]), {}
+    a = a + 1
+    for i = 1, results do
+        results_at[i] = a
         a = a + 4 + tonumber(ARGV[a + 3])
     end
     local entries, entries_at = skip()
@@ -115,97 +181,69 @@ for section = 1, tonumber(ARGV[1]) do
         verdict = 'FENCED'
     elseif tonumber(held[2] or '0') ~= tonumber(seq) - 1 then
         verdict = 'SEQ ' .. (held[2] or '0')
-    end
-    local function ask(command, key)
-        if not verdict then
-            local r = redis.pcall(command, key)
-            if type(r) == 'table' and r.err then
-                verdict = 'ERR ' .. key .. ': ' .. r.err
-            end
+    else
+        local begun = redis.pcall('HSET', lease, 'seq', seq)
+        if type(begun) == 'table' then
+            if not written then return begun end
+            verdict = 'ERR ' .. lease .. ': ' .. begun.err
         end
     end
-    if sets == 0 and dels > 0 then ask('HLEN', agents) end
-    if entries > 0 then ask('XLEN', jobs) end
-    if marks + unmarks > 0 then ask('HLEN', attempts) end
-    if deads > 0 then ask('XLEN', dead) end
-    if moves > 0 then
-        ask('ZCARD', later)
-        ask('HLEN', kept)
-    end
     if not verdict then
-        local at = results_at
-        for i = 1, results do
-            local key, mode = KEYS[k + 4 + i], ARGV[at]
-            if mode == 'a' or mode == 'l' then
-                local r = redis.pcall('STRLEN', key)
-                if type(r) == 'table' and r.err then
-                    lies[key] = true
-                    if not string.find(r.err, 'WRONGTYPE', 1, true) then verdict = 'ERR ' .. key .. ': ' .. r.err end
+        written = true
+        local at_hand = { done = 0, outcome = 1 }
+        local ok, why = pcall(begin, at_hand, agents, jobs, attempts, dead, later, kept, k + 4, results, results_at,
+            sets, sets_at, dels, entries, marks + unmarks, deads, deads_at, moves)
+        local lengths, buried = at_hand.lengths, at_hand.buried
+        if not ok then
+            verdict = 'ERR ' .. at_hand.key .. ': ' .. (type(why) == 'table' and why.err or tostring(why))
+            for i = 1, at_hand.done do
+                local record = KEYS[k + 4 + i]
+                if lengths and lengths[i] then
+                    redis.pcall('SET', record, string.sub(redis.pcall('GET', record), 1, lengths[i]))
+                else
+                    redis.pcall('UNLINK', record)
                 end
             end
-            at = at + 4 + tonumber(ARGV[at + 3])
-        end
-    end
-
-    for i = 0, verdict and -1 or sets - 1, 500 do
-        local upto = math.min(i + 500, sets)
-        local set = redis.pcall('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * upto - 1))
-        if type(set) == 'table' and set.err then
-            if not written and not string.find(set.err, 'WRONGTYPE', 1, true) then return set end
-            verdict = 'ERR ' .. agents .. ': ' .. set.err
-            break
-        end
-    end
-
-    if not verdict then
-        written, verdict = true, 1
-        redis.call('HSET', lease, 'seq', seq)
-        for i = 0, dels - 1, 1000 do
-            redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
-        end
-        local at = results_at
-        for i = 1, results do
-            local key, mode, ttl, frame = KEYS[k + 4 + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
-            local upto = #frame
-            if mode == '1' then
-                redis.call('SET', key, frame, 'PX', ttl)
-            elseif mode == 'f' or lies[key] then
-                redis.call('SET', key, frame)
-                if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
+            if buried and buried[1] then
+                redis.call('XDEL', dead, unpack(buried))
+                if redis.call('XLEN', dead) == 0 then redis.call('UNLINK', dead) end
+            end
+            if held[2] then
+                redis.call('HSET', lease, 'seq', held[2])
             else
-                upto = redis.call('APPEND', key, frame)
-                if mode == 'l' then redis.call('PEXPIRE', key, ttl) end
+                redis.call('HDEL', lease, 'seq')
             end
-            local channels = tonumber(ARGV[at + 3])
-            for c = 1, channels do
-                push(ARGV[at + 3 + c], frame, upto)
+        else
+            for i = 0, dels - 1, 1000 do
+                redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
             end
-            at = at + 4 + channels
-        end
-        for i = 0, moves - 1 do
-            local id, due = ARGV[moves_at + 3 * i], ARGV[moves_at + 3 * i + 1]
-            redis.call('HDEL', kept, id .. '+')
-            if due == '' then
-                redis.call('HDEL', kept, id)
-                redis.call('ZREM', later, id)
-            else
-                redis.call('HSET', kept, id, ARGV[moves_at + 3 * i + 2])
-                redis.call('ZADD', later, due, id)
+            for i = 0, moves - 1 do
+                local id, due = ARGV[moves_at + 3 * i], ARGV[moves_at + 3 * i + 1]
+                redis.call('HDEL', kept, id .. '+')
+                if due == '' then
+                    redis.call('HDEL', kept, id)
+                    redis.call('ZREM', later, id)
+                else
+                    redis.call('HSET', kept, id, ARGV[moves_at + 3 * i + 2])
+                    redis.call('ZADD', later, due, id)
+                end
             end
-        end
-        for i = 0, entries - 1, 1000 do
-            redis.call('XDEL', jobs, unpack(ARGV, entries_at + i, entries_at + math.min(i + 1000, entries) - 1))
-        end
-        for i = 0, marks - 1 do
-            redis.call('HSET', attempts, ARGV[marks_at + 2 * i], ARGV[marks_at + 2 * i + 1])
-        end
-        for i = 0, deads - 1 do
-            local d = deads_at + 7 * i
-            verdict = math.max(verdict, add_letter(dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
-                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6]))
-        end
-        for i = 0, unmarks - 1, 1000 do
-            redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
+            for i = 0, entries - 1, 1000 do
+                redis.call('XDEL', jobs, unpack(ARGV, entries_at + i, entries_at + math.min(i + 1000, entries) - 1))
+            end
+            for i = 0, marks - 1 do
+                redis.call('HSET', attempts, ARGV[marks_at + 2 * i], ARGV[marks_at + 2 * i + 1])
+            end
+            for i = 0, unmarks - 1, 1000 do
+                redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
+            end
+            for i = 1, results do
+                local at = results_at[i]
+                for c = 1, tonumber(ARGV[at + 3]) do
+                    push(ARGV[at + 3 + c], ARGV[at + 2], (lengths and lengths[i] or 0) + #ARGV[at + 2])
+                end
+            end
+            verdict = at_hand.outcome
         end
     end
     answer[section] = verdict

@@ -50,17 +50,27 @@ bool asq__reply_is_transient(const redisReply *reply)
     return asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW;
 }
 
+/* Denials of a command within a script, in the words of Redis 6 and 7. */
+static const char *const denials[] = { "can't run this command", "can't access", "ACL failure in script",
+                                       "unknown command", "Unknown Redis command" };
+
+enum asq__refusal asq__text_refusal(const char *text)
+{
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strstr(text, prefixes[i].prefix))
+            return prefixes[i].kind;
+    for (size_t i = 0; i < sizeof denials / sizeof *denials; i++)
+        if (strstr(text, denials[i]))
+            return ASQ__REFUSED_ACCESS;
+    return ASQ__REFUSED_COMMAND;
+}
+
 bool asq__reply_is_denial(const redisReply *reply)
 {
-    /* Denials of a command within a script, in the words of Redis 6 and 7. */
-    static const char *const in_scripts[] = { "can't run this command", "can't access", "ACL failure in script" };
-
     if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command"))
         return true;
-    for (size_t i = 0; i < sizeof in_scripts / sizeof *in_scripts; i++)
-        if (asq__reply_is_error(reply, NULL) && strstr(reply->str, in_scripts[i]))
-            return true;
-    return false;
+    return asq__reply_is_error(reply, NULL) && asq__reply_refusal(reply) == ASQ__REFUSED_COMMAND &&
+           asq__text_refusal(reply->str) == ASQ__REFUSED_ACCESS;
 }
 
 const char *asq__reply_text(const redisReply *reply)

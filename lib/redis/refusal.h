@@ -22,6 +22,9 @@ enum asq__refusal {
 
 enum asq__refusal asq__reply_refusal(const redisReply *reply); /* NULL: not refused */
 
+/* The same of what a script tells of one of its commands. */
+enum asq__refusal asq__text_refusal(const char *text);
+
 /* True for errors after which a command is to be sent again later, on a new connection if need be. */
 bool asq__reply_is_transient(const redisReply *reply);
 

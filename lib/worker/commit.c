@@ -482,6 +482,8 @@ static void acknowledged(struct asq__commit *c)
     p->commit_bytes -= c->bytes;
     if (c->seq > p->acked)
         p->acked = c->seq;
+    if (p->refused)
+        asq__refused_over(p, true);
     atomic_fetch_add(&w->commits, 1);
     atomic_fetch_add(&w->commit_calls, c->calls);
     for (size_t i = 0; i < c->npieces; i++) {
@@ -527,6 +529,8 @@ void asq__commits_drop(struct asq__partition *p)
     }
     p->in_flight = p->unsent = p->commit_bytes = 0;
     p->commits_many = false;
+    if (p->refused)
+        asq__refused_over(p, false);
 }
 
 /* ---- sending ---- */
@@ -650,6 +654,36 @@ static bool is_foreign_seq(const struct asq__partition *p, const char *text)
     return !asq__decimal_read(&text, &held) || *text || held != p->acked;
 }
 
+/* The result whose record a refusal names; or NULL. */
+static const struct piece *refused_piece(const struct asq__commit *c, const char *text)
+{
+    const struct asq__partition *p = c->part;
+    char key[ASQ__KEY_MAX];
+    for (size_t i = 0; i < c->npieces; i++) {
+        size_t n = asq__keys_result(asq__redis_keys(p->w->redis), p->number,
+                                    c->pieces[i].entry->batch->id.data, key);
+        if (strncmp(text, "ERR ", 4) == 0 && strncmp(text + 4, key, n) == 0 && text[4 + n] == ':')
+            return &c->pieces[i];
+    }
+    return NULL;
+}
+
+/* A result cannot be appended to the record of its batch, which would be longer than Redis allows: the limit was lowered
+ * a while ago. The call runs again, and ends in an error instead that says so. False: this is such an error already,
+ * and waits until somebody raises the limit. */
+static bool give_up_appended(struct asq__commit *c, const char *text)
+{
+    struct asq__partition *p = c->part;
+    const struct piece *piece = refused_piece(c, text);
+    if (asq__text_refusal(text) != ASQ__REFUSED_SIZE || !piece || piece->frame.len <= 2 * RESULT_ROOM)
+        return false;
+    asq__redis_refused_string(p->w->redis, piece->entry->result_bytes);
+    asq__process_learn_limit(p->w);
+    asq__partition_fence(p, "a result does not fit beside those of its batch into what this Redis takes as one string; "
+                            "its call will fail");
+    return true;
+}
+
 static void section_answered(const struct section *s, const redisReply *reply)
 {
     struct asq__partition *p = s->part;
@@ -684,10 +718,11 @@ static void section_answered(const struct section *s, const redisReply *reply)
         asq__partition_fence(p, foreign_seq);
         return;
     }
-    if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0)
-        asq__process_log_some(w, ASQ_LOG_ERROR,
-                              "partition %u: Redis refuses a commit; it is tried again: %s",
-                              p->number, reply->str);
+    if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0) {
+        if (give_up_appended(c, reply->str))
+            return;
+        asq__refused_note(p, reply->str);
+    }
     begin_recovery(p);
 }
 
@@ -715,11 +750,8 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
             asq__redis_reload_scripts(w->redis, s->sections[0].part->number);
         } else if (s->n == 1 && concerns_one_partition(reply)) {
-            asq__process_log_some(
-                w, ASQ_LOG_ERROR,
-                "partition %u: Redis refuses its commit; it is tried again, and no calls "
-                "of this partition are started: %s",
-                s->sections[0].part->number, reply->str);
+            if (find_commit(&s->sections[0]))
+                asq__refused_note(s->sections[0].part, reply->str);
         } else {
             /* Kept and tried again; no new calls meanwhile. */
             if (!w->refused_until_ms)

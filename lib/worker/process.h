@@ -221,6 +221,7 @@ struct asq__partition {
     size_t commit_bytes; /* of `commits` */
     bool commits_many;   /* nothing is started before more of them are acknowledged */
     const char *doomed;        /* why it is to be dropped at the end of the cycle; or NULL */
+    bool refused;              /* Redis refuses a commit of it; refused.c's */
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* … and the question is on its way */
     struct asq__list held;     /* nested requests that wait for a commit */
@@ -387,6 +388,8 @@ struct asq__process {
     struct asq__lines lines;     /* those that may be many */
     struct asq__trouble away;    /* Redis cannot be used */
     struct asq__trouble reading; /* … or not for reading */
+    struct asq__trouble refusing; /* partitions whose commits are refused, so many: */
+    unsigned nrefused;
     size_t readers_down;
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool told_ready; /* config.ready was called */
@@ -762,6 +765,10 @@ bool asq__commits_are_many(struct asq__partition *p);
 /* Gives up entry bytes that cannot be decoded: to the dead letters, and out of the stream. */
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
                       const void *batch, size_t n, const char *reason, uint32_t attempts);
+
+/* refused.c: a commit of the partition was refused for itself alone; `text`: the error, or "ERR KEY: error". */
+void asq__refused_note(struct asq__partition *p, const char *text);
+void asq__refused_over(struct asq__partition *p, bool taken); /* … and is taken, or was dropped */
 
 /* member.c */
 int asq__members_new(struct asq__process *w, struct asq__members **ret);

@@ -1,0 +1,50 @@
+/*
+ * refused.c: what an operator hears of partitions whose commits Redis refuses for what is in them, or for one of their
+ * keys: which key, why and what to do, once and then once a minute for each cause; and that it is over. Such a
+ * partition waits, starts no calls, and tries again; the others go on.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "value/clock.h"
+#include "worker/process.h"
+
+static const char *hint(enum asq__refusal kind)
+{
+    switch (kind) {
+    case ASQ__REFUSED_ACCESS: return ASQ__DENIAL_HINT;
+    case ASQ__REFUSED_SIZE:
+        return "; raise proto-max-bulk-len (redis-cli CONFIG SET, and in redis.conf)";
+    default: return "";
+    }
+}
+
+void asq__refused_note(struct asq__partition *p, const char *text)
+{
+    struct asq__process *w = p->w;
+    const char *why = text,
+               *key_end = strncmp(text, "ERR asq:", 8) == 0 ? strstr(text, "}:") : NULL;
+    char told[ASQ__TROUBLE_TEXT];
+    if (key_end && (key_end = strstr(key_end, ": ")))
+        why = key_end + 2; /* one cause, whatever partition's key it is about */
+    int key_n = why == text ? 0 : (int) (why - text) - 4;
+    if (!p->refused) {
+        p->refused = true;
+        w->nrefused++;
+    }
+    if (asq__trouble_note(&w->refusing, why, asq__now_ms(), told))
+        asq__process_log_some(
+            w, ASQ_LOG_ERROR,
+            "partition %u: Redis refuses its commit; it is tried again, and no calls of this "
+            "partition are started: %.*s%s%s",
+            p->number, key_n, why == text ? "" : text + 4, told, hint(asq__text_refusal(why)));
+}
+
+void asq__refused_over(struct asq__partition *p, bool taken)
+{
+    struct asq__process *w = p->w;
+    char text[ASQ__TROUBLE_TEXT];
+    p->refused = false;
+    if (--w->nrefused == 0 && asq__trouble_over(&w->refusing, asq__now_ms(), text) && taken)
+        asq__process_log(w, ASQ_LOG_INFO, "commits of all partitions are taken again%s", text);
+}

@@ -1,0 +1,250 @@
+/*
+ * check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole: nothing of it has taken
+ * effect, it waits or its call ends, and it holds up nobody but its own partition.
+ */
+#include "modes.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MIB = 1024 * 1024, PARTITIONS = 2 };
+
+static sup_redis *redis;
+static pid_t worker;
+static char *log_path, *go;
+
+static void log_line(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(log_path, "a");
+
+    (void) user, (void) level;
+    if (f) {
+        fprintf(f, "%s\n", message);
+        fclose(f);
+    }
+}
+
+static int count_lines(const char *text)
+{
+    char *log = sup_read_file(log_path);
+    int n = 0;
+
+    for (char *at = log; (at = strstr(at, text)); at++)
+        n++;
+    free(log);
+    return n;
+}
+
+/* ---- Tally: counts its runs in its state ------------------------------------------------------------ */
+
+static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
+
+    (void) self, (void) args;
+    *ret = asq_value_int(n);
+    return asq_map_set_int(asq_ctx_state(ctx), "n", n);
+}
+
+/* Its result has so many bytes; `wait`: when a file is there. */
+static int tally_large(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t size, wait, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
+    int rc = asq_args(ctx, args, "[II]", &size, &wait);
+    char *text;
+
+    (void) self;
+    if (rc < 0)
+        return rc;
+    if (wait)
+        sup_wait_until(exists(go));
+    text = malloc((size_t) size + 1);
+    memset(text, 'x', (size_t) size);
+    *ret = asq_value_stringn(text, (size_t) size);
+    free(text);
+    return asq_map_set_int(asq_ctx_state(ctx), "n", n);
+}
+
+static const asq_method tally_methods[] = { { "add", tally_add, "", 0, NULL },
+                                            { "large", tally_large, "size, wait", 0, NULL },
+                                            { NULL, NULL, NULL, 0, NULL } };
+static const asq_class tally_class = { ASQ_CLASS_INIT, .name = "Tally", .methods = tally_methods };
+
+/* ---- fixtures ------------------------------------------------------------------------------------ */
+
+static char *url_of_worker(void)
+{
+    return sup_format("unix:%s?user=refused&password=pw", sup_redis_socket(redis));
+}
+
+static void start_worker(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char err[300];
+    asq_worker *w;
+
+    if ((worker = fork()))
+        return;
+    options.url = url_of_worker();
+    options.id = "w";
+    options.partitions = PARTITIONS;
+    options.capacity = 4;
+    options.lease_time_ms = 2000;
+    options.log = log_line;
+    if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
+        asq_worker_register(w, &tally_class) < 0)
+        sup_fail("%s", err);
+    _exit(asq_worker_run(w) < 0);
+}
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    mode = MODE_INDEPENDENT;
+    log_path = sup_path("log");
+    go = sup_path("go");
+    sup_redis_do(redis, "ACL SETUSER refused on >pw ~* &* +@all");
+    start_worker();
+    sup_wait_until(sup_redis_workers(redis, "default") > 0);
+    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
+}
+
+static void tear_down(void)
+{
+    asq_close(H);
+    H = NULL;
+    modes_stop_worker(worker);
+    remove(log_path);
+    remove(go);
+    free(log_path);
+    free(go);
+    sup_redis_free(redis);
+}
+
+static asq_agent *tally(const char *id)
+{
+    asq_agent *a;
+
+    ok(asq_create(H, "Tally", id, &a, NULL));
+    ok(asq_ready(a, sup_limit_ms()));
+    return a;
+}
+
+/* Agents of two partitions; the first one's partition. */
+static int two_partitions(asq_agent *agents[PARTITIONS])
+{
+    char id[16];
+    int at[PARTITIONS] = { 0 }, n = 0;
+
+    for (int i = 0; n < PARTITIONS; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        asq_agent *a = tally(id);
+        at[n] = (int) sup_redis_int(redis, "HEXISTS asq:{default.1}:agents %s", id);
+        if (n == 0 || at[n] != at[0])
+            agents[n++] = a;
+        else
+            asq_agent_free(a);
+    }
+    return at[0];
+}
+
+/* Keys of this kind in this partition may not be used by the worker any more; all others may. */
+static void deny(int partition, const char *kind)
+{
+    static const char *const kinds[] = { "lease", "jobs",  "agents", "attempts",
+                                         "dead",  "epoch", "later*", "r:*" };
+    char rules[800] = "resetkeys ~asq:{default}:*";
+
+    snprintf(rules + strlen(rules), sizeof rules - strlen(rules), " ~asq:{default.%d}:*",
+             !partition);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i], kind) != 0)
+            snprintf(rules + strlen(rules), sizeof rules - strlen(rules), " ~asq:{default.%d}:%s",
+                     partition, kinds[i]);
+    /* One argument for each word. */
+    const char *argv[40] = {
+        "redis-cli", "-s", sup_redis_socket(redis), "ACL", "SETUSER", "refused"
+    };
+    int argc = 6;
+    for (char *word = strtok(rules, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    char *out, *err;
+    ck_assert_int_eq(sup_run(argv, &out, &err), 0);
+    ck_assert_msg(strncmp(out, "OK", 2) == 0, "%s%s", out, err);
+    free(out);
+    free(err);
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------ */
+
+static const char *const kinds[] = { "r:*", "agents" };
+
+START_TEST(a_key_that_is_denied_holds_up_its_partition_and_nothing_takes_effect_by_half)
+{
+    asq_agent *agents[PARTITIONS];
+    int partition = two_partitions(agents);
+    asq_result *r;
+    char seq[60];
+
+    ck_assert_int_eq(call_int(agents[0], "add", NULL), 1);
+    snprintf(seq, sizeof seq, "HGET asq:{default.%d}:lease seq", partition);
+    int64_t before = sup_redis_int(redis, seq);
+    deny(partition, kinds[_i]);
+    ok(asq_call(agents[0], "add", &r, NULL));
+    sup_wait_until(count_lines("Redis refuses its commit") > 0);
+    ck_assert_int_eq(call_int(agents[1], "add", NULL), 1);
+    ck_assert_code(asq_result_wait(r, 2500), ASQ_ETIMEOUT);
+    ck_assert_int_eq(sup_redis_int(redis, seq), before);
+    ck_assert_int_eq(count_lines("Redis refuses its commit"), 1);
+    ck_assert_int_eq(count_lines("as-ctl acl prints"), 1);
+    sup_redis_do(redis, "ACL SETUSER refused ~*");
+    ck_assert_int_eq(result_int(r), 2);
+    ck_assert_int_eq(call_int(agents[0], "add", NULL), 3);
+    sup_wait_until(count_lines("taken again") == 1);
+    ck_assert_int_eq(count_lines("is lost"), 0);
+    asq_agent_free(agents[0]);
+    asq_agent_free(agents[1]);
+}
+END_TEST
+
+/* The limit is lowered after the first result of the batch is there. */
+START_TEST(a_result_that_cannot_be_appended_fails_its_call_alone)
+{
+    asq_agent *a = tally("a");
+    asq_result *first, *second;
+
+    asq_cork(H);
+    ok(asq_call(a, "large", &first, "[ii]", 700 * 1024, 0));
+    ok(asq_call(a, "large", &second, "[ii]", 500 * 1024, 1));
+    ok(asq_uncork(H));
+    ok(asq_result_wait(first, sup_limit_ms()));
+    sup_redis_do(redis, "CONFIG SET proto-max-bulk-len %d", MIB);
+    touch(go);
+    ck_assert_code(asq_result_wait(second, sup_limit_ms()), ASQ_ELIMIT);
+    ck_assert_int_eq(call_int(a, "add", NULL), 2); /* as it has failed, its state is as before */
+    asq_result_free(first);
+    asq_result_free(second);
+    asq_agent_free(a);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("refused");
+    TCase *t = tcase_create("independent");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    if (getenv("ASQ_TEST_ACL"))
+        return sup_skip("the worker's user is one of this test's own");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_loop_test(
+        t, a_key_that_is_denied_holds_up_its_partition_and_nothing_takes_effect_by_half, 0, 2);
+    tcase_add_test(t, a_result_that_cannot_be_appended_fails_its_call_alone);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
