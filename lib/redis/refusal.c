@@ -88,3 +88,8 @@ bool asq__reply_is_error(const redisReply *reply, const char *prefix)
     return reply && reply->type == REDIS_REPLY_ERROR &&
            (!prefix || strncmp(reply->str, prefix, strlen(prefix)) == 0);
 }
+
+bool asq__reply_is(const redisReply *reply, const char *text)
+{
+    return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, text) == 0;
+}

@@ -34,6 +34,8 @@ bool asq__reply_is_denial(const redisReply *reply);
 
 /* "prefix: text" of an error reply, or a text for NULL or an unexpected type. Borrowed. */
 const char *asq__reply_text(const redisReply *reply);
+/* Is it this string? */
+bool asq__reply_is(const redisReply *reply, const char *text);
 bool asq__reply_is_error(const redisReply *reply, const char *prefix); /* prefix NULL: any error */
 
 #endif

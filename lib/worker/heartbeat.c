@@ -1,0 +1,480 @@
+/*
+ * heartbeat.c: see heartbeat.h.
+ *
+ * The thread writes the process's hash and its id every third of the lease time, and looks whether another process
+ * goes by the same id. It is the only one that writes what others read of this, in atomics.
+ */
+#include "worker/heartbeat.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "redis/sync.h"
+#include "value/clock.h"
+#include "value/fd.h"
+#include "worker/leave.h"
+#include "worker/peers.h"
+#include "worker/process.h"
+#include "worker/watch.h"
+
+enum {
+    TELL_MS = 60000,
+    BLOCKED_THREAD_MS = 5000,
+    HASH_LIVES_LEASES = 10,
+    BEAT_RETRY_MS = 200,
+    MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
+    BEAT_TIMEOUT_MS = 5000,
+    GOOD_BYE_MS = 2000, /* for each answer; lease times have no part in this */
+    MOVES_OF_LIFE = 2,  /* of the beat of another process with the same id, for one that comes */
+    PROVE_MS = 100      /* between the first two beats: the second shows that the process lives */
+};
+
+struct asq__heartbeat {
+    struct asq__process *w;
+    pthread_t thread;
+    bool thread_started;
+    pthread_mutex_t lock;
+    pthread_cond_t ring;
+    bool quit, now; /* under lock: end; beat at once */
+    int quit_fd;    /* eventfd, readable once it is to end: it may be connecting */
+    atomic_bool quitting;
+    struct asq__trouble unreachable; /* the thread's */
+    atomic_llong acked_ms;           /* when the last acknowledged beat was sent; 0: never */
+    atomic_llong resumed_ms;         /* the first after it was not acknowledged for too long */
+    atomic_uint partitions;          /* owned, for the hash */
+    int64_t beat_told_ms;
+    unsigned long long beats;
+    bool mended;            /* what the last beat has met was mended: it is to be made again */
+    bool listed;            /* a beat was sent, which may have put it into the list of workers */
+    bool joined;            /* … and acknowledged */
+    char others_beat[24];   /* of another process with this id, and where that is */
+    unsigned others_moves;  /* … how often it has moved */
+    char others_client[17]; /* that stood in the hash at the last look */
+    char others_place[320];
+    atomic_bool ousted; /* … and that is alive */
+    char *classes;      /* JSON */
+};
+
+static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
+{
+    asq__keys_worker(asq__redis_keys(hb->w->redis), hb->w->config.id, key);
+}
+
+/* The commands of a beat. */
+enum { BEAT_HASH, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
+
+/* Whoever left the hash has certainly ended. */
+static bool has_died(const redisReply *host, const redisReply *pid)
+{
+    char own[256] = "";
+    gethostname(own, sizeof own - 1);
+    long number = pid->type == REDIS_REPLY_STRING ? strtol(pid->str, NULL, 10) : 0;
+    return asq__reply_is(host, own) && number > 1 && kill((pid_t) number, 0) < 0 && errno == ESRCH;
+}
+
+enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
+
+/* Has another client come into the hash since the last beat? Only a process writes its own again after the next. */
+static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *client)
+{
+    if (!hb->joined || strcmp(client->str, hb->others_client) == 0)
+        return false;
+    snprintf(hb->others_client, sizeof hb->others_client, "%s", client->str);
+    return true;
+}
+
+/* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
+ * finds the hash of somebody waits whether his beat moves. It waits as well for one that is about to end:
+ * processes whose supervisor was killed drain, and it may have been started again meanwhile. Who has beaten
+ * already finds somebody when it was stopped for so long that another has taken its place, or when Redis has
+ * lost its last second, and with it that he has come instead of one who is dead. */
+static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
+{
+    char key[ASQ__KEY_MAX];
+    enum others found = NOBODY;
+    hash_key(hb, key);
+    redisReply *r = asq__sync_cmd(ctx, "HMGET %s client host pid beat stopping", key);
+    if (!r)
+        return NOT_TOLD;
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 && asq__peer_is_client(r->element[0]) &&
+        !asq__reply_is(r->element[0], hb->w->client)) {
+        if (is_only_scribbled(hb, r->element[0])) {
+            freeReplyObject(r);
+            return NOBODY;
+        }
+        const redisReply *beat = r->element[3];
+        bool first = !hb->others_beat[0];
+        bool moved = !first && !asq__reply_is(beat, hb->others_beat);
+        bool leaving = asq__reply_is(r->element[4], "1");
+        hb->others_moves = leaving ? 0 : hb->others_moves + moved;
+        snprintf(hb->others_beat, sizeof hb->others_beat, "%s",
+                 beat->type == REDIS_REPLY_STRING ? beat->str : "none");
+        if (hb->others_moves >= (hb->joined ? 1 : MOVES_OF_LIFE))
+            found = SOMEBODY;
+        else if ((first || moved) && !(hb->joined && leaving) &&
+                 !has_died(r->element[1], r->element[2]))
+            found = MAYBE;
+        snprintf(hb->others_place, sizeof hb->others_place, "host %s, process %s",
+                 r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
+                 r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
+    } else {
+        hb->others_beat[0] = hb->others_client[0] = '\0';
+        hb->others_moves = 0;
+    }
+    freeReplyObject(r);
+    return found;
+}
+
+static void tell_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, long long number)
+{
+    char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
+    asq__keys_channel(asq__redis_keys(hb->w->redis), "workers", key);
+    snprintf(payload, sizeof payload, "+%lld %s", number, hb->w->config.id);
+    freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
+}
+
+/* While Redis is away altogether, the loop's connection tells. */
+static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (!atomic_load(&hb->quitting) &&
+        asq__trouble_note(&hb->unreachable, why, asq__now_ms(), text))
+        asq__process_log(hb->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
+}
+
+/* Somebody has written over what the beat needs. What is a hash or a set no more is begun anew here, else the
+ * worker would be dead to the others for ever. Other refusals are none of that. */
+static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, const char *why)
+{
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
+    bool wrong_type = strncmp(why, "WRONGTYPE", 9) == 0;
+    hash_key(hb, key);
+    asq__keys_workers(asq__redis_keys(hb->w->redis), workers);
+    if (wrong_type && part == BEAT_LIST)
+        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", workers, workers));
+    else if (wrong_type && part == BEAT_HASH)
+        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
+    else
+        return;
+    hb->mended = true;
+    asq__process_log_some(
+        hb->w, ASQ_LOG_ERROR,
+        "somebody has written over %s, which is begun anew (what was there is under NAME:aside): %s",
+        part == BEAT_LIST ? workers : key, why);
+}
+
+/* One beat on the thread's connection. False when it was not acknowledged. */
+static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
+{
+    struct asq__process *w = hb->w;
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[13][24];
+    hash_key(hb, key);
+    asq__keys_workers(asq__redis_keys(w->redis), workers);
+    gethostname(host, sizeof host - 1);
+    snprintf(number[0], 24, "%ld", (long) getpid());
+    snprintf(number[1], 24, "%u", w->config.capacity);
+    snprintf(number[2], 24, "%u", atomic_load(&hb->partitions));
+    snprintf(number[3], 24, "%llu", atomic_load(&w->calls));
+    snprintf(number[4], 24, "%llu", atomic_load(&w->failures));
+    snprintf(number[5], 24, "%llu", atomic_load(&w->actors_in_memory));
+    snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
+    snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
+    struct asq__pool_stats pool = asq__pool_stats(w->pool);
+    snprintf(number[8], 24, "%zu", pool.parked);
+    snprintf(number[9], 24, "%zu", pool.high_water);
+    snprintf(number[10], 24, "%zu", pool.unguarded);
+    snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
+    snprintf(number[12], 24, "%llu", ++hb->beats); /* what stands there counts for nothing */
+    hb->mended = false;
+    int64_t sent = asq__now_ms();
+    char stuck[ASQ__STUCK_MAX];
+    pthread_mutex_lock(&w->handover_lock);
+    memcpy(stuck, w->stuck, sizeof stuck);
+    pthread_mutex_unlock(&w->handover_lock);
+    if (!hb->listed && w->config.link) {
+        memcpy(w->config.link->client, w->client, sizeof w->client);
+        atomic_store(&w->config.link->listed, 1);
+    }
+    hb->listed = true;
+    asq__sync_append(
+        ctx,
+        "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
+        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s "
+        "stuck %s parked %s stack_used %s stacks_unguarded %s beat %s",
+        key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
+        number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
+        hb->classes, stuck, number[8], number[9], number[10], number[12]);
+    asq__sync_append(ctx, "PEXPIRE %s %lld", key,
+                     (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
+    asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
+    asq__sync_append(ctx, "HGET %s stop", key);
+    bool ok = true, stop = false;
+    redisReply *refused[BEAT_PARTS] = { NULL };
+    for (int i = 0; i < BEAT_PARTS; i++) {
+        redisReply *r = asq__sync_reply(ctx);
+        if (!r) {
+            tell_unreachable(hb, asq__sync_why(ctx));
+            while (i--)
+                freeReplyObject(refused[i]);
+            return false;
+        }
+        if (r->type == REDIS_REPLY_ERROR && sent - hb->beat_told_ms >= TELL_MS) {
+            asq__process_log(
+                w, ASQ_LOG_ERROR,
+                "Redis does not take this worker's beat, without which it starts no calls: %s",
+                r->str);
+            hb->beat_told_ms = sent;
+        }
+        if (i == BEAT_HASH)
+            ok = r->type == REDIS_REPLY_INTEGER;
+        if (i == BEAT_STOP && r->type == REDIS_REPLY_STRING)
+            stop = strcmp(r->str, "1") == 0;
+        if (r->type == REDIS_REPLY_ERROR)
+            refused[i] = r;
+        else
+            freeReplyObject(r);
+    }
+    for (int i = 0; i < BEAT_PARTS; i++) {
+        if (refused[i])
+            mend(hb, ctx, i, refused[i]->str);
+        freeReplyObject(refused[i]);
+    }
+    if (ok && !asq__heartbeat_is_taken(hb))
+        atomic_store(&hb->resumed_ms, asq__now_ms());
+    if (ok && atomic_exchange(&hb->acked_ms, sent) == 0)
+        ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
+    if (ok)
+        tell_beat(hb, ctx, (long long) hb->beats);
+    if (stop) {
+        int none = 0;
+        atomic_compare_exchange_strong(w->stop, &none, 1);
+        ev_async_send(w->loop, &w->wake);
+    }
+    return ok;
+}
+
+static void on_blocked(void *user, const char *class_name, const char *method, int64_t ms)
+{
+    asq__process_log(
+        user, ASQ_LOG_WARNING,
+        "%s.%s has kept its thread busy for %lld ms without waiting through the library",
+        class_name, method, (long long) ms);
+}
+
+/* Sleeps, or returns early when told to quit. True: quit. */
+static bool beat_sleep(struct asq__heartbeat *hb, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&hb->lock);
+    while (!hb->quit && !hb->now &&
+           pthread_cond_timedwait(&hb->ring, &hb->lock, &until) != ETIMEDOUT)
+        ;
+    bool quit = hb->quit;
+    hb->now = false;
+    pthread_mutex_unlock(&hb->lock);
+    return quit;
+}
+
+/* An orderly end: nobody has to wait for the beat to stop. A beat whose waiting was cancelled is awaited first, else
+ * it could list the process again. The connection may have been lost since the last beat, so a fresh one is tried
+ * as well. What fails here is done by the supervisor. */
+static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
+{
+    struct asq__process *w = hb->w;
+    char err[400];
+    bool gone = false;
+    if (!ctx && hb->unreachable.since_ms)
+        return; /* Redis was away before, and would be waited for */
+    for (int tries = 2; tries && !gone; tries--) {
+        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", GOOD_BYE_MS, -1, &ctx, err,
+                                   sizeof err) < 0)
+            break;
+        gone = asq__sync_keep(ctx, GOOD_BYE_MS) == 0 &&
+               asq__leave(ctx, asq__redis_keys(w->redis), w->config.id, w->client, err, sizeof err);
+        asq__sync_free(ctx);
+        ctx = NULL;
+    }
+    if (gone && w->config.link)
+        atomic_store(&w->config.link->listed, 0);
+}
+
+static void *beat_thread(void *arg)
+{
+    struct asq__heartbeat *hb = arg;
+    struct asq__process *w = hb->w;
+    struct asq__sync *ctx = NULL;
+    int64_t third_ms = w->config.lease_time_ms / 3;
+    int64_t timeout_ms = third_ms < BEAT_TIMEOUT_MS ? third_ms : BEAT_TIMEOUT_MS;
+    struct asq__watch watch = { 0 };
+    bool quit = false;
+    while (!quit) {
+        char err[400];
+        if (!asq__watch_look(&watch, w, asq__now_ms()))
+            asq__watch_end();
+        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, hb->quit_fd, &ctx,
+                                   err, sizeof err) < 0) {
+            ctx = NULL;
+            tell_unreachable(hb, err);
+        }
+        enum others others = ctx ? look_for_others(hb, ctx) : NOT_TOLD;
+        if (others == SOMEBODY) {
+            atomic_store(&hb->ousted, true);
+            ev_async_send(w->loop, &w->wake);
+            asq__sync_free(ctx);
+            return NULL;
+        }
+        bool ok = others == NOBODY && beat(hb, ctx);
+        if (others == NOBODY && hb->mended)
+            ok = beat(hb, ctx); /* at once: the others would take it for dead */
+        bool first = ok && !hb->joined;
+        char text[ASQ__TROUBLE_TEXT];
+        if (ok && asq__trouble_over(&hb->unreachable, asq__now_ms(), text))
+            asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
+        hb->joined |= ok;
+        if (ctx && asq__sync_is_cancelled(ctx))
+            break; /* told to quit: its replies are awaited by the good-bye */
+        if (others == MAYBE) {
+            quit = beat_sleep(hb, w->config.lease_time_ms / 2);
+            continue;
+        }
+        if (!ok && ctx) {
+            asq__sync_free(ctx);
+            ctx = NULL;
+        }
+        asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
+        quit = beat_sleep(hb, !ok                            ? BEAT_RETRY_MS
+                              : first && third_ms > PROVE_MS ? PROVE_MS
+                                                             : third_ms);
+    }
+    if (hb->listed)
+        say_good_bye(hb, ctx);
+    else
+        asq__sync_free(ctx);
+    return NULL;
+}
+
+bool asq__heartbeat_is_taken(const struct asq__heartbeat *hb)
+{
+    int64_t acked = atomic_load(&hb->acked_ms);
+    return acked == 0 || asq__now_ms_coarse() - acked < hb->w->config.lease_time_ms * 2 / 3;
+}
+
+bool asq__heartbeat_has_begun(const struct asq__heartbeat *hb)
+{
+    return atomic_load(&hb->acked_ms) != 0;
+}
+
+int64_t asq__heartbeat_resumed_ms(const struct asq__heartbeat *hb)
+{
+    return atomic_load(&hb->resumed_ms);
+}
+
+const char *asq__heartbeat_other(const struct asq__heartbeat *hb)
+{
+    return atomic_load(&hb->ousted) ? hb->others_place : NULL;
+}
+
+void asq__heartbeat_set_partitions(struct asq__heartbeat *hb, unsigned owned)
+{
+    atomic_store(&hb->partitions, owned);
+}
+
+void asq__heartbeat_now(struct asq__heartbeat *hb)
+{
+    pthread_mutex_lock(&hb->lock);
+    hb->now = true;
+    pthread_cond_signal(&hb->ring);
+    pthread_mutex_unlock(&hb->lock);
+}
+
+/* ---- life ---- */
+
+/* What others are told about the classes, as JSON. */
+static int describe(struct asq__heartbeat *hb)
+{
+    asq_value *classes = asq__registry_describe(hb->w->config.registry);
+    int rc = classes ? asq_to_json(classes, 0, &hb->classes) : ASQ_ENOMEM;
+    asq_value_free(classes);
+    if (rc == 0 && strlen(hb->classes) > MAX_CLASSES) {
+        /* A beat that Redis does not take is none. */
+        asq__process_log(
+            hb->w, ASQ_LOG_WARNING,
+            "what this worker says of its classes has %zu bytes; as-ctl classes does not "
+            "show them",
+            strlen(hb->classes));
+        strcpy(hb->classes, "{}");
+    }
+    return rc;
+}
+
+int asq__heartbeat_new(struct asq__process *w, struct asq__heartbeat **ret)
+{
+    struct asq__heartbeat *hb = calloc(1, sizeof *hb);
+    if (!hb)
+        return ASQ_ENOMEM;
+    hb->w = w;
+    int rc = describe(hb);
+    hb->quit_fd = rc == 0 ? asq__fd_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) : -1;
+    if (rc == 0 && hb->quit_fd < 0)
+        rc = ASQ_ESYS;
+    if (rc < 0) {
+        free(hb->classes);
+        free(hb);
+        return rc;
+    }
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&hb->lock, NULL);
+    pthread_cond_init(&hb->ring, &attr);
+    pthread_condattr_destroy(&attr);
+    *ret = hb;
+    return 0;
+}
+
+bool asq__heartbeat_start(struct asq__heartbeat *hb)
+{
+    hb->thread_started = pthread_create(&hb->thread, NULL, beat_thread, hb) == 0;
+    return hb->thread_started;
+}
+
+void asq__heartbeat_end(struct asq__heartbeat *hb)
+{
+    const uint64_t one = 1;
+    if (!hb->thread_started)
+        return;
+    atomic_store(&hb->quitting, true);
+    if (write(hb->quit_fd, &one, sizeof one) < 0)
+        asq__process_log(hb->w, ASQ_LOG_WARNING, "eventfd: %s", strerror(errno));
+    pthread_mutex_lock(&hb->lock);
+    hb->quit = true;
+    pthread_cond_signal(&hb->ring);
+    pthread_mutex_unlock(&hb->lock);
+    pthread_join(hb->thread, NULL);
+    hb->thread_started = false;
+}
+
+void asq__heartbeat_free(struct asq__heartbeat *hb)
+{
+    if (!hb)
+        return;
+    asq__heartbeat_end(hb);
+    pthread_mutex_destroy(&hb->lock);
+    pthread_cond_destroy(&hb->ring);
+    close(hb->quit_fd);
+    free(hb->classes);
+    free(hb);
+}

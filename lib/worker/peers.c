@@ -1,0 +1,176 @@
+/*
+ * peers.c: see peers.h.
+ */
+#include "worker/peers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "redis/refusal.h"
+#include "value/clock.h"
+#include "value/decimal.h"
+#include "value/error.h"
+#include "worker/process.h"
+
+enum { MAX_LEASE_MS = 24 * 3600 * 1000, MAX_CAPACITY = 4096 };
+
+static const void *peer_key(const struct asq__node *node, size_t *n)
+{
+    const struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
+    *n = strlen(p->id);
+    return p->id;
+}
+
+int asq__peers_init(struct asq__table *peers)
+{
+    return asq__table_init(peers, peer_key);
+}
+
+struct asq__peer *asq__peers_find(const struct asq__table *peers, const char *id)
+{
+    struct asq__node *node = asq__table_find(peers, id, strlen(id));
+    return node ? ASQ__CONTAINER(node, struct asq__peer, node) : NULL;
+}
+
+struct asq__peer *asq__peers_list(struct asq__table *peers, const char *id, void *owner)
+{
+    struct asq__peer *p = asq__peers_find(peers, id);
+    if (!p) {
+        p = calloc(1, sizeof *p);
+        if (!p || !(p->id = strdup(id))) {
+            free(p);
+            return NULL;
+        }
+        p->owner = owner;
+        p->moved_ms = asq__now_ms();
+        asq__table_add(peers, &p->node);
+    }
+    p->listed = true;
+    return p;
+}
+
+static void unlist(struct asq__node *node, void *user)
+{
+    (void) user;
+    ASQ__CONTAINER(node, struct asq__peer, node)->listed = false;
+}
+
+void asq__peers_unlist(struct asq__table *peers)
+{
+    asq__table_each(peers, unlist, NULL);
+}
+
+static void peer_free(struct asq__table *peers, struct asq__peer *p)
+{
+    asq__table_del(peers, &p->node);
+    free(p->id);
+    free(p);
+}
+
+static void forget_unlisted(struct asq__node *node, void *user)
+{
+    struct asq__table *peers = user;
+    struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
+    if (p->listed)
+        return;
+    peer_free(peers, p);
+}
+
+void asq__peers_forget_unlisted(struct asq__table *peers)
+{
+    asq__table_each(peers, forget_unlisted, peers);
+}
+
+static void forget(struct asq__node *node, void *user)
+{
+    peer_free(user, ASQ__CONTAINER(node, struct asq__peer, node));
+}
+
+void asq__peers_release(struct asq__table *peers)
+{
+    asq__table_each(peers, forget, peers);
+    asq__table_release(peers);
+}
+
+/* ---- what they say ---- */
+
+bool asq__peer_is_client(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING &&
+           r->len == sizeof(((struct asq__process *) 0)->client) - 1 &&
+           strspn(r->str, "0123456789abcdef") == r->len;
+}
+
+bool asq__peer_may_be_called(const redisReply *id)
+{
+    char why[200];
+    return id->len > 0 && id->len < ASQ_MAX_ID + 16 && strlen(id->str) == id->len &&
+           (id->len > ASQ_MAX_ID || asq__check_id(id->str, why, sizeof why) == 0);
+}
+
+/* What was read before the last one was told may be heard after it. */
+bool asq__peer_see_beat(struct asq__peer *p, long long number)
+{
+    if (p->seen && (number == p->beat || number == p->before))
+        return false;
+    bool proves = p->seen && p->whole && !p->proven;
+    p->proven |= proves;
+    p->before = p->seen ? p->beat : number;
+    p->beat = number;
+    p->seen = true;
+    p->moved_ms = asq__now_ms();
+    return proves;
+}
+
+/* 0: it says none that can be. */
+static int64_t lease_time_of(const redisReply *text)
+{
+    int64_t ms = text->type == REDIS_REPLY_STRING ? strtoll(text->str, NULL, 10) : 0;
+    return ms > 0 && ms <= MAX_LEASE_MS ? ms : 0;
+}
+
+/* False: none, or more than `max`. */
+static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
+{
+    const char *at = text->type == REDIS_REPLY_STRING ? text->str : "";
+    uint64_t number;
+    if (!asq__decimal_read(&at, &number) || *at || number > max)
+        return false;
+    *ret = number;
+    return true;
+}
+
+/* A process has one capacity from beginning to end, and writes it with each beat. So what stands there for less
+ * than that is somebody else's; else all partitions would move, and move back. */
+static void see_capacity(struct asq__peer *p, uint32_t capacity)
+{
+    if (!p->whole) {
+        p->capacity = capacity;
+    } else if (capacity == p->capacity) {
+        p->other_capacity = 0;
+    } else if (capacity != p->other_capacity) {
+        p->other_capacity = capacity;
+        p->other_beat = p->beat;
+    } else if (p->beat != p->other_beat) {
+        p->capacity = capacity;
+        p->other_capacity = 0;
+    }
+}
+
+bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
+{
+    uint64_t beat = 0, capacity = 0;
+    bool has_beat = read_number(field[ASQ__PEER_BEAT], INT64_MAX, &beat);
+    bool has_capacity = read_number(field[ASQ__PEER_CAPACITY], MAX_CAPACITY, &capacity) && capacity;
+    p->present = field[ASQ__PEER_BEAT]->type == REDIS_REPLY_STRING;
+    p->stopping = asq__reply_is(field[ASQ__PEER_STOPPING], "1");
+    p->lease_time_ms = lease_time_of(field[ASQ__PEER_LEASE_TIME]);
+    bool proves = has_beat && asq__peer_see_beat(p, (long long) beat);
+    if (has_capacity)
+        see_capacity(p, (uint32_t) capacity);
+    p->whole |= has_beat && has_capacity && p->lease_time_ms &&
+                asq__reply_is(field[ASQ__PEER_ID], p->id) &&
+                asq__peer_is_client(field[ASQ__PEER_CLIENT]);
+    return proves;
+}
