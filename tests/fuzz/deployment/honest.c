@@ -14,7 +14,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CALL_LIMIT_MS = 120000, BURST = 64 };
+enum { CALL_LIMIT_MS = 120000, BURST = 64, DELAYED = 32, LONGEST_DELAY_MS = 15000 };
+
+/* Calls that are due later: the nearest wait in the owner's memory, others under keys that are attacked as well. */
+struct delayed {
+    asq_result *result;
+    int agent;
+    int64_t due_ms;
+};
+
+size_t honest_agent_id(int number, int i, char id[64])
+{
+    return (size_t) snprintf(id, 64, "honest-%d-%d", number, i);
+}
 
 static int64_t now_ms(void)
 {
@@ -84,11 +96,50 @@ static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struc
     return rc;
 }
 
+/* Takes the result of the one in this place, when it is due or all are to end, and makes another one. How long it waits
+ * behind what it is due is noted when it was waited for all the time only: at the end. */
+static int delayed_call(asq_agent *const *agents, unsigned turn, struct delayed *d, bool last,
+                        struct honest *s, int64_t max_ms, uint64_t *counts)
+{
+    int rc = 0;
+
+    if (d->result) {
+        if (!last && now_ms() < d->due_ms)
+            return 0;
+        rc = asq_result_wait(d->result, CALL_LIMIT_MS);
+        if (rc == 0) {
+            counts[d->agent]++;
+            note(s, last && now_ms() > d->due_ms ? now_ms() - d->due_ms : 0, max_ms);
+        }
+        asq_result_free(d->result);
+        d->result = NULL;
+    }
+    if (rc < 0 || last)
+        return rc;
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    options.delay_ms = 1 + (int64_t) (turn * 2654435761u % LONGEST_DELAY_MS);
+    d->agent = (int) (turn % HONEST_AGENTS);
+    d->due_ms = now_ms() + options.delay_ms;
+    return asq_callv(agents[d->agent], "add", &options, asq_pack("[i]", 1), &d->result);
+}
+
+/* The one that is due first; NULL: none is under way. */
+static struct delayed *first_delayed(struct delayed all[DELAYED])
+{
+    struct delayed *first = NULL;
+
+    for (int i = 0; i < DELAYED; i++)
+        if (all[i].result && (!first || all[i].due_ms < first->due_ms))
+            first = &all[i];
+    return first;
+}
+
 static void run(const char *url, int number, int64_t max_ms, struct honest *s)
 {
     asq *h;
     asq_agent *agents[HONEST_AGENTS];
     uint64_t counts[HONEST_AGENTS] = { 0 };
+    struct delayed delayed[DELAYED] = { 0 };
     char err[1000], id[64];
     int rc = 0;
 
@@ -98,15 +149,22 @@ static void run(const char *url, int number, int64_t max_ms, struct honest *s)
     }
     asq_set_timeout(h, CALL_LIMIT_MS);
     for (int i = 0; i < HONEST_AGENTS; i++) {
-        snprintf(id, sizeof id, "honest-%d-%d", number, i);
+        honest_agent_id(number, i, id);
         if (asq_create(h, "Honest", id, &agents[i], NULL) < 0) {
             wrong(s, "creating %s: %s", id, asq_errmsg(h));
             return;
         }
     }
-    for (unsigned turn = 0; !atomic_load(&s->stop) && rc == 0; turn++)
-        if ((rc = round_of_calls(h, agents, turn, s, max_ms, counts)) < 0)
+    for (unsigned turn = 0; !atomic_load(&s->stop) && rc == 0; turn++) {
+        rc = round_of_calls(h, agents, turn, s, max_ms, counts);
+        if (rc == 0)
+            rc = delayed_call(agents, turn, &delayed[turn % DELAYED], false, s, max_ms, counts);
+        if (rc < 0)
             wrong(s, "a call failed: %s: %s", asq_error_name(rc), asq_errmsg(h));
+    }
+    for (struct delayed *d; rc == 0 && (d = first_delayed(delayed));)
+        if ((rc = delayed_call(agents, 0, d, true, s, max_ms, counts)) < 0)
+            wrong(s, "a delayed call failed: %s: %s", asq_error_name(rc), asq_errmsg(h));
     for (int i = 0; i < HONEST_AGENTS && rc == 0; i++) {
         asq_value *v = NULL;
         int64_t is = -1;

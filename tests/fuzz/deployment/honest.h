@@ -6,6 +6,7 @@
 #define ASQ_FUZZ_HONEST_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +20,9 @@ struct honest {
     atomic_bool wrong; /* a call failed, or a counter is not exact; `what` says so */
     char what[600];
 };
+
+/* The id of agent i of a caller, of up to 63 bytes; its length. */
+size_t honest_agent_id(int number, int i, char id[64]);
 
 /* Forks a caller; it ends when `stop` is set, having compared its counters. */
 pid_t honest_start(const char *url, int number, int64_t max_ms, struct honest *shared);

@@ -643,12 +643,14 @@ static void hostile_push(struct hostile *h, struct asq__buf *b)
                b->data, b->len);
 }
 
+/* What is due later is lost with these keys, so those of honest partitions stay. */
 static void hostile_type(struct hostile *h)
 {
-    static const char *const keys[] = { "attempts", "dead", "later", "later:jobs", "epoch" };
+    static const char *const keys[] = { "attempts", "dead", "epoch", "later", "later:jobs" };
+    uint32_t p = below(h, (uint32_t) h->partitions), n = h->honest & 1u << p ? 3 : 5;
     char k[TEXT];
 
-    key(h, keys[below(h, sizeof keys / sizeof keys[0])], k);
+    snprintf(k, sizeof k, "asq:{default.%u}:%s", p, keys[below(h, n)]);
     append(h, "DEL %s", k);
     if (one_in(h, 2))
         append(h, "SET %s lies", k);
@@ -763,13 +765,14 @@ static void look(struct hostile *h)
 }
 
 bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
-                  int partitions, uint32_t often)
+                  int partitions, uint32_t honest, uint32_t often)
 {
     memset(h, 0, sizeof *h);
     h->redis = redisConnectUnix(socket);
     h->rng = seed;
     h->kinds = kinds;
     h->partitions = partitions;
+    h->honest = honest;
     h->often = often;
     if (!h->redis || h->redis->err) {
         fprintf(stderr, "hostile: %s\n", h->redis ? h->redis->errstr : "out of memory");

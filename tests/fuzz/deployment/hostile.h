@@ -37,9 +37,10 @@ struct hostile {
     uint64_t rng;
     unsigned kinds; /* bit i: kind i is drawn */
     int partitions;
-    uint32_t often; /* how many times as often as usual what is rare comes */
-    size_t pending; /* commands without a reply */
-    uint64_t sent;  /* commands, ever */
+    uint32_t honest; /* bit p: honest agents live in partition p */
+    uint32_t often;  /* how many times as often as usual what is rare comes */
+    size_t pending;  /* commands without a reply */
+    uint64_t sent;   /* commands, ever */
     unsigned steps;
     uint64_t of_kind[HOSTILE_KINDS_N];
     char clients[16][17]; /* ids of clients that are there, as channels tell */
@@ -55,7 +56,7 @@ struct hostile {
 
 /* Connects; false: it cannot, and said so. */
 bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
-                  int partitions, uint32_t often);
+                  int partitions, uint32_t honest, uint32_t often);
 /* Sends some commands, and reads their replies. False: the connection is lost. */
 bool hostile_step(struct hostile *h);
 void hostile_close(struct hostile *h);

@@ -6,6 +6,7 @@
 #include "hostile.h"
 
 #include "support/support.h"
+#include "value/hash.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -102,6 +103,18 @@ static sup_proc *start_worker(const char *url, int i)
                             "--max-agent-memory", "16M", NULL);
 }
 
+/* The partitions in which honest agents live, a bit for each. */
+static uint32_t honest_partitions(void)
+{
+    uint32_t bits = 0;
+    char id[64];
+
+    for (int i = 0; i < CALLERS; i++)
+        for (int k = 0; k < HONEST_AGENTS; k++)
+            bits |= 1u << asq__partition_of(id, honest_agent_id(i, k, id), PARTITIONS);
+    return bits;
+}
+
 /* Entries that wait: the attacker is held back so that honest calls are not behind millions of others. */
 static int64_t most_waiting(sup_redis *redis)
 {
@@ -162,7 +175,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < CALLERS; i++) /* every agent is there before the attack */
         sup_wait_until(atomic_load(&shared[i].calls) > 0 || atomic_load(&shared[i].wrong));
     if (!hostile_open(&attacker, sup_redis_socket(redis), plan.seed, plan.kinds, PARTITIONS,
-                      (uint32_t) plan.often))
+                      honest_partitions(), (uint32_t) plan.often))
         return 1;
 
     int64_t end_ms = sup_now_ms() + plan.seconds * 1000, waiting = 0;
@@ -180,9 +193,10 @@ int main(int argc, char **argv)
     }
 
     unsigned long long calls = 0, slow = 0, worst = 0;
+    for (int i = 0; i < CALLERS; i++)
+        atomic_store(&shared[i].stop, true);
     for (int i = 0; i < CALLERS; i++) {
         int status = 0;
-        atomic_store(&shared[i].stop, true);
         waitpid(callers[i], &status, 0);
         calls += atomic_load(&shared[i].calls);
         slow += atomic_load(&shared[i].slow);
