@@ -99,8 +99,15 @@ local beside = try('GET', KEYS[7])
 for _, key in ipairs(aside) do
     redis.call('RENAME', key, key .. ':aside')
 end
+-- The entry under the highest id may be gone again: then Redis tells only when it is asked to take one.
+local ended = last[1] and is_last(last[1][1])
+if not ended and redis.call('EXISTS', KEYS[2]) == 1 then
+    local probe = redis.pcall('XADD', KEYS[2], '*', 'call', '')
+    ended = type(probe) == 'table' and probe.err and string.find(probe.err, 'exhausted', 1, true)
+    if type(probe) == 'string' then redis.call('XDEL', KEYS[2], probe) end
+end
 local given_up = 0
-if last[1] and is_last(last[1][1]) then
+if ended then
     given_up = mend(KEYS[2], KEYS[4])
     last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 end

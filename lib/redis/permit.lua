@@ -13,8 +13,8 @@ local refused, seen = {}, {}
 
 -- Texts of the versions of Redis and Valkey about permissions, and about a command that was renamed.
 local signs = {
-    ['not permitted to this user'] = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command" },
-    ['key or channel not permitted to this user'] = { "can't access" },
+    ['this user has no permission'] = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command" },
+    ['this user has no permission for the key or channel'] = { "can't access" },
     ['unknown command: renamed, or not offered here'] = { 'nknown Redis command', 'nknown command' },
 }
 

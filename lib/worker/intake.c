@@ -17,9 +17,6 @@
 #include "value/hash.h"
 #include "worker/process.h"
 
-#define LAST_IDS UINT64_C(18446744073000000000)
-enum { GIVE_UP_MS = 100 };
-
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
     struct asq__stream_id id;
@@ -598,51 +595,6 @@ static bool entry_id(const redisReply *reply, struct asq__stream_id *ret)
            asq__stream_id_parse(reply->element[0]->str, ret) == 0;
 }
 
-/* So near to the highest id of a stream that Redis soon takes nothing any more. The next claim gives up what
- * stands there, see claim.lua. */
-static bool is_last(struct asq__stream_id id)
-{
-    return id.ms == UINT64_MAX && id.n >= LAST_IDS;
-}
-
-static const char last_text[] =
-    "an entry with the highest id that a stream can have stands in it: Redis takes no calls any more";
-
-/* The stream is made usable again a moment later: of the calls that a client has sent one behind the other, the
- * first would be refused and the next one taken, which could not be put in order any more. */
-static void give_up_soon(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    if (p->give_up_at_ms)
-        return;
-    p->give_up_at_ms = asq__now_ms() + GIVE_UP_MS;
-    if (!ev_is_active(&w->give_up)) {
-        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->give_up);
-    }
-}
-
-void asq__intake_give_up(struct asq__process *w)
-{
-    int64_t now = asq__now_ms();
-    bool more = false;
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (!p->give_up_at_ms)
-            continue;
-        if (now < p->give_up_at_ms) {
-            more = true;
-            continue;
-        }
-        p->give_up_at_ms = 0;
-        asq__partition_fence(p, last_text);
-    }
-    if (more) {
-        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->give_up);
-    }
-}
-
 size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
 {
     size_t bytes = asq__reply_entry_bytes(reply), before = p->held_bytes;
@@ -650,8 +602,8 @@ size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
         return bytes;
     p->read_to = id;
-    if (is_last(id))
-        give_up_soon(p);
+    if (asq__stream_id_is_last(id))
+        asq__stream_give_up_soon(p);
     else
         take_in(p, id, reply, false, false);
     return p->held_bytes > before + bytes ? p->held_bytes - before : bytes;
@@ -664,8 +616,8 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
     if (!entry_id(reply, &id))
         return true;
     *ret_id = id;
-    if (is_last(id)) {
-        give_up_soon(p);
+    if (asq__stream_id_is_last(id)) {
+        asq__stream_give_up_soon(p);
         return false;
     }
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);

@@ -363,6 +363,7 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     }
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
+        asq__stream_check_end(&w->parts[i]);
         if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key,
                           "owner", "token", "epoch", NULL) == 0)
             m->answers++;

@@ -228,7 +228,7 @@ static void on_give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     (void) loop;
     (void) revents;
-    asq__intake_give_up(watcher->data);
+    asq__streams_give_up(watcher->data);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)

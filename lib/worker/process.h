@@ -334,6 +334,7 @@ struct asq__process {
     ev_prepare cycle; /* end of a cycle: fetch records, send commits, flush */
     ev_async wake;    /* the pool has something, or somebody wants it to stop */
     ev_timer retry;   /* recovers commits after a refusal */
+    bool no_stream_info; /* this user may not ask about streams by XINFO, which helps in rare cases only */
     ev_timer give_up; /* entries under the highest ids of streams */
     ev_timer upkeep;  /* idle agents leave memory */
     struct asq__redis *redis;
@@ -521,8 +522,16 @@ void asq__entry_free_channels(struct asq__entry *e);
  * its id, if it is an entry. */
 bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
                        struct asq__stream_id *ret_id);
-/* Makes streams usable again whose last entry has the highest id, if it is time. */
-void asq__intake_give_up(struct asq__process *w);
+
+/* ---- stream_end.c ---- */
+
+/* Is it so near to the highest id of a stream that Redis soon takes nothing any more? */
+bool asq__stream_id_is_last(struct asq__stream_id id);
+/* The stream is made usable again a moment later: of the calls that a client has sent one behind the other, the
+ * first would be refused and the next one taken, which could not be put in order any more. */
+void asq__stream_give_up_soon(struct asq__partition *p);
+void asq__streams_give_up(struct asq__process *w);     /* … when the moment is over */
+void asq__stream_check_end(struct asq__partition *p); /* is it at its end, though nothing stands there? */
 
 /* call_time.c: when calls were made; all of it by the monotonic clock. */
 void asq__entry_take_time(struct asq__entry *e); /* it has been read, and is known to be looked up or not */

@@ -40,6 +40,20 @@ static void add_highest(const char *stream)
         sup_redis_do(redis, "XADD asq:{default.%d}:%s " HIGHEST " call x batch y", p, stream);
 }
 
+/* A call that Redis has refused though it has taken a later one meanwhile, which was on its way already, fails: it would
+ * come out of its order. All that comes later takes effect. */
+static void calls_go_on(struct load *meanwhile)
+{
+    struct load *after = load_new(h, AGENTS);
+
+    load_calls(meanwhile, 10);
+    sup_wait_until(load_is_done(meanwhile));
+    load_calls(after, 10);
+    sup_wait_until(load_is_done(after));
+    load_check_but(meanwhile, ASQ_EREDIS);
+    load_check(after);
+}
+
 /* A reader whose connection is new reads in pieces first, by a script. */
 START_TEST(what_stands_there_is_read_by_a_new_connection)
 {
@@ -49,9 +63,7 @@ START_TEST(what_stands_there_is_read_by_a_new_connection)
     add_highest("jobs");
     sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
     sup_redis_do(redis, "EXEC");
-    load_calls(l, 10);
-    sup_wait_until(load_is_done(l));
-    load_check(l);
+    calls_go_on(l);
     for (int p = 0; p < PARTITIONS; p++)
         ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:dead", p), 1);
 }
@@ -71,9 +83,7 @@ START_TEST(the_claim_finds_it_at_the_end_of_a_page)
     for (int p = 0; p < PARTITIONS; p++)
         sup_redis_do(redis, "DEL asq:{default.%d}:lease", p);
     sup_redis_do(redis, "EXEC");
-    load_calls(l, 10);
-    sup_wait_until(load_is_done(l));
-    load_check(l);
+    calls_go_on(l);
     for (int p = 0; p < PARTITIONS; p++)
         sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%d}:dead", p) == MANY + 1);
 }
@@ -106,13 +116,26 @@ START_TEST(a_claim_sets_such_a_stream_of_dead_letters_aside)
 
     add_highest("dead");
     add_highest("jobs");
-    load_calls(l, 10);
-    sup_wait_until(load_is_done(l));
-    load_check(l);
+    calls_go_on(l);
     for (int p = 0; p < PARTITIONS; p++) {
         ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:dead:aside", p), 1);
         ck_assert_int_eq(sup_redis_int(redis, "XLEN asq:{default.%d}:dead", p), 1);
     }
+}
+END_TEST
+
+/* XDEL, XTRIM, XSETID: the stream is at its end, and nothing stands there. */
+START_TEST(an_entry_that_is_deleted_again_ends_no_partition)
+{
+    struct load *l = load_new(h, AGENTS);
+
+    for (int p = 0; p < PARTITIONS; p++) {
+        sup_redis_do(redis, "MULTI");
+        sup_redis_do(redis, "XADD asq:{default.%d}:jobs " HIGHEST " call x batch y", p);
+        sup_redis_do(redis, "XDEL asq:{default.%d}:jobs " HIGHEST, p);
+        sup_redis_do(redis, "EXEC");
+    }
+    calls_go_on(l);
 }
 END_TEST
 
@@ -128,6 +151,7 @@ int main(void)
     tcase_add_test(t, the_claim_finds_it_at_the_end_of_a_page);
     tcase_add_test(t, dead_letters_behind_it_get_a_stream_of_their_own);
     tcase_add_test(t, a_claim_sets_such_a_stream_of_dead_letters_aside);
+    tcase_add_test(t, an_entry_that_is_deleted_again_ends_no_partition);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -427,6 +427,14 @@ static void hostile_entry(struct hostile *h, struct asq__buf *b, bool far_ahead)
     char k[TEXT];
 
     message(h, b, batch);
+    if (far_ahead && one_in(h, 4)) { /* and gone again at once */
+        key(h, "jobs", k);
+        append(h, "MULTI");
+        append(h, "XADD %s %s call x", k, id);
+        append(h, "XDEL %s %s", k, id);
+        append(h, "EXEC");
+        return;
+    }
     if (far_ahead && one_in(h, 4)) { /* behind which no dead letter can be put */
         append(h, "XADD %s %s call x", key(h, "dead", k), id);
         return;

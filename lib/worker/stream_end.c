@@ -1,0 +1,102 @@
+/*
+ * stream_end.c: streams at their end. Behind the highest id that a stream can have, Redis takes nothing any
+ * more: whoever puts an entry there, and be it one that is deleted again, ends the partition for everybody. Its owner
+ * finds out by reading the entry, or, where none is left, by asking Redis now and then for the last id that an
+ * empty stream has given. It drops what it has in memory and claims the partition anew; claim.lua makes the stream
+ * anew meanwhile.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis/refusal.h"
+#include "value/clock.h"
+#include "worker/process.h"
+
+#define LAST_IDS UINT64_C(18446744073000000000)
+enum { GIVE_UP_MS = 100 };
+
+static const char last_text[] =
+    "an entry with the highest id that a stream can have stands in it, or stood there: Redis takes no calls any more";
+
+bool asq__stream_id_is_last(struct asq__stream_id id)
+{
+    return id.ms == UINT64_MAX && id.n >= LAST_IDS;
+}
+
+void asq__stream_give_up_soon(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    if (p->give_up_at_ms)
+        return;
+    p->give_up_at_ms = asq__now_ms() + GIVE_UP_MS;
+    if (!ev_is_active(&w->give_up)) {
+        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->give_up);
+    }
+}
+
+void asq__streams_give_up(struct asq__process *w)
+{
+    int64_t now = asq__now_ms();
+    bool more = false;
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        struct asq__partition *p = &w->parts[i];
+        if (!p->give_up_at_ms)
+            continue;
+        if (now < p->give_up_at_ms) {
+            more = true;
+            continue;
+        }
+        p->give_up_at_ms = 0;
+        asq__partition_fence(p, last_text);
+    }
+    if (more) {
+        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
+        ev_timer_start(w->loop, &w->give_up);
+    }
+}
+
+/* ---- ids that were given, and whose entries are gone ---- */
+
+struct question {
+    struct asq__partition *part;
+    uint64_t ownership;
+};
+
+static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct question *q = user;
+    struct asq__partition *p = q->part;
+    struct asq__stream_id id;
+    bool current = p->ownership == q->ownership && asq__partition_is_owned(p);
+    (void) c;
+    free(q);
+    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS)
+        p->w->no_stream_info = true;
+    if (!current || !reply || reply->type != REDIS_REPLY_ARRAY)
+        return; /* there is no stream yet */
+    for (size_t i = 0; i + 1 < reply->elements; i += 2)
+        if (reply->element[i]->type == REDIS_REPLY_STRING &&
+            strcmp(reply->element[i]->str, "last-generated-id") == 0 &&
+            reply->element[i + 1]->type == REDIS_REPLY_STRING &&
+            asq__stream_id_parse(reply->element[i + 1]->str, &id) == 0 &&
+            asq__stream_id_is_last(id))
+            asq__stream_give_up_soon(p);
+}
+
+/* The answer has a stream's first and last entry, which may be large: only empty ones are asked about. */
+void asq__stream_check_end(struct asq__partition *p)
+{
+    char key[ASQ__KEY_MAX];
+    if (p->w->no_stream_info || !asq__partition_is_owned(p) || p->entries.count || p->backlog ||
+        p->give_up_at_ms)
+        return;
+    struct question *q = malloc(sizeof *q);
+    if (!q)
+        return;
+    *q = (struct question){ p, p->ownership };
+    asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
+    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_info, q, "XINFO", "STREAM", key,
+                      NULL) < 0)
+        free(q);
+}
