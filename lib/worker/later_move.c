@@ -27,6 +27,7 @@ enum {
     AGAIN_MS = 1000,
     TELL_MS = 60000
 };
+#define MOST_MS       ((int64_t) 1 << 53) /* no clock tells more; what does is no record of a worker */
 #define BYTES_AT_ONCE ((size_t) 1024 * 1024)
 
 struct asq__later {
@@ -393,10 +394,10 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
     struct asq__arena arena;
     asq__arena_init(&arena, 64 * n + 4096);
     Asqueue__Later *m = asqueue__later__unpack(&arena.allocator, n, data);
-    int rc = m ? 0 : ASQ_EPROTO;
+    int rc = m && m->made_ms > -MOST_MS && m->made_ms < MOST_MS ? 0 : ASQ_EPROTO;
     for (size_t i = 0; rc == 0 && i < m->n_calls; i++) {
         const Asqueue__LaterCall *call = m->calls[i];
-        if (call->index >= e->batch->n_jobs) {
+        if (call->index >= e->batch->n_jobs || call->due_ms > (uint64_t) MOST_MS) {
             rc = ASQ_EPROTO;
             break;
         }
