@@ -87,6 +87,7 @@ look stuck
 expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has not been heard of)"
 look partitions
 expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
+redis-cli -s "$redis_socket" DEL 'asq:{default.9}:agents' >/dev/null
 look where tally
 expect "$out" '^partition 116, owned by \(nobody\)$'
 echo "ASQUEUE_URL names Redis and namespace"
