@@ -5,6 +5,9 @@
  * other calls, and calls made inside methods, are taken in all the same: what holds memory may be
  * waiting for them.
  *
+ * Calls to one agent that are many and slow hold up the other agents of their partition in that way: those that come
+ * behind are read when there is room. Other partitions are not held up. So the log names the agent with most calls.
+ *
  * The reader goes on meanwhile, so read_to tells how far the stream has been seen. A backlog has ended
  * when reading it again has come as far.
  */
@@ -19,6 +22,7 @@ enum {
     AT_LEAST = 64,
     SMALL_BYTES = 64 * 1024,
     READ_AT_ONCE = 128,
+    LOOK_AT_MOST = 10000, /* calls and agents, for the log */
     MAX_CANCELS = 100000
 };
 
@@ -36,6 +40,45 @@ struct asq__backlog {
     bool cancels; /* the table is there */
     struct asq__table canceled;
 };
+
+/* The agent for which most calls wait, of some that are busy; NULL: none. */
+static const struct asq__actor *busiest(const struct asq__partition *p, size_t *ret_calls)
+{
+    const struct asq__actor *found = NULL;
+    size_t steps = 0, most = 0;
+    ASQ__LIST_EACH (it, &p->busy) {
+        const struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
+        size_t n = 0;
+        if (!a->calls)
+            continue;
+        ASQ__LIST_EACH (call, &a->calls->mailbox) {
+            n++;
+            if (++steps == LOOK_AT_MOST)
+                break;
+        }
+        if (n > most) {
+            most = n;
+            found = a;
+        }
+        if (++steps >= LOOK_AT_MOST)
+            break;
+    }
+    *ret_calls = most;
+    return found;
+}
+
+/* Once for each partition and backlog; lines of many partitions are counted, see lines.h. */
+static void tell_begin(const struct asq__partition *p)
+{
+    size_t calls;
+    const struct asq__actor *a = busiest(p, &calls);
+    asq__process_log_some(
+        p->w, ASQ_LOG_WARNING,
+        "partition %u: more calls wait than this process may hold in memory (--max-backlog-size %zu): "
+        "the rest stays in Redis for now, and calls to other agents among it wait as well%s%s%s",
+        p->number, p->w->config.max_backlog_size, a ? "; most of what is held waits for agent " : "",
+        a ? a->id : "", a ? " (`look stuck` tells what it is doing)" : "");
+}
 
 static bool is_full(const struct asq__partition *p, size_t bytes, size_t entries)
 {
@@ -56,10 +99,7 @@ bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size
         if (!full || !(p->backlog = calloc(1, sizeof *p->backlog)))
             return false; /* without memory it is taken in */
         p->backlog->from = id;
-        asq__process_log(p->w, ASQ_LOG_DEBUG,
-                         "partition %u: more waits than is held in memory; the rest stays in Redis "
-                         "for now",
-                         p->number);
+        tell_begin(p);
         asq__list_add(&p->w->leaving, &p->leaving);
     }
     p->backlog->calls += calls;
@@ -128,6 +168,7 @@ struct again {
     struct asq__partition *p;
     uint64_t ownership;
     size_t bytes; /* that it may bring */
+    struct asq__stream_id upto; /* so far the stream had been seen when it was asked for */
 };
 
 static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
@@ -136,6 +177,7 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__partition *p = a->p;
     bool current = p->ownership == a->ownership && p->backlog && asq__partition_is_owned(p);
     bool full = false;
+    struct asq__stream_id upto = a->upto;
     (void) c;
     asq__read_end(p->w, a->bytes);
     free(a);
@@ -168,8 +210,16 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
         if (!full)
             from->n++; /* behind it */
     }
-    if (!full && !more && !asq__stream_id_is_at_most(p->backlog->from, p->read_to))
+    /* The last that were seen may have left the stream since: a job that cancels does at once. */
+    if (!full && !more && asq__stream_id_is_at_most(p->backlog->from, upto)) {
+        p->backlog->from = upto;
+        p->backlog->from.n++;
+    }
+    if (!full && !more && !asq__stream_id_is_at_most(p->backlog->from, p->read_to)) {
         asq__backlog_drop(p); /* everything that was seen is taken in */
+        asq__process_log_some(p->w, ASQ_LOG_INFO,
+                              "partition %u: what was left in Redis for want of room is held again", p->number);
+    }
     asq__intake_go_on(p);
 }
 
@@ -183,6 +233,7 @@ static void read_again(struct asq__partition *p)
     a->p = p;
     a->ownership = p->ownership;
     a->bytes = asq__read_begin(w);
+    a->upto = p->read_to;
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
     asq__stream_id_format(p->backlog->from, from);
     snprintf(bytes, sizeof bytes, "%zu", a->bytes);

@@ -40,13 +40,18 @@ static sup_proc *start_worker(const char *option, const char *value)
                             "debug", option, value, NULL);
 }
 
-static bool has_left_some(sup_proc *worker)
+static bool has_said(sup_proc *worker, const char *what)
 {
     char *text = sup_proc_output(worker);
-    bool found = strstr(text, "stays in Redis for now") != NULL;
+    bool found = strstr(text, what) != NULL;
 
     free(text);
     return found;
+}
+
+static bool has_left_some(sup_proc *worker)
+{
+    return has_said(worker, "stays in Redis for now");
 }
 
 static asq_agent *create(const char *cls)
@@ -150,6 +155,31 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
 }
 END_TEST
 
+/* At the levels that an operator reads: who holds up the others of the partition, and that it is over. */
+START_TEST(the_agent_that_calls_wait_for_is_named_in_the_log)
+{
+    sup_proc *worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(),
+                                        "--max-backlog-size", "1M", NULL);
+    asq_agent *slow, *other = create("Counter");
+    asq_result *sleeper;
+
+    ck_assert_int_eq(asq_create(h, "Echo", "slow-one", &slow, NULL), 0);
+    ck_assert_int_eq(asq_call(slow, "sleep", &sleeper, "[i]", LONG_MS), 0);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_call(slow, "echo", &results[i], "[i]", i), 0);
+    sup_wait_until(asq_poll(h, 10) >= 0 && has_left_some(worker));
+    ck_assert(has_said(worker, "waits for agent slow-one ("));
+    ck_assert_int_eq(asq_result_cancel(sleeper), 0);
+    ck_assert_int_eq(asq_wait_all(results, CALLS, 2 * sup_limit_ms()), 0);
+    sup_wait_until(has_said(worker, "is held again"));
+    free_results(CALLS);
+    asq_result_free(sleeper);
+    asq_agent_free(slow);
+    asq_agent_free(other);
+    sup_proc_free(worker);
+}
+END_TEST
+
 START_TEST(a_full_partition_refuses_at_once_and_loses_nothing)
 {
     enum { N = 300, MAX = 100 };
@@ -198,6 +228,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, what_does_not_fit_runs_all_the_same_in_its_order);
     tcase_add_test(t, what_is_left_in_redis_can_be_cancelled_and_waited_for);
+    tcase_add_test(t, the_agent_that_calls_wait_for_is_named_in_the_log);
     tcase_add_test(t, a_full_partition_refuses_at_once_and_loses_nothing);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
