@@ -838,6 +838,8 @@ typedef struct asq_worker_options {
     bool reap_orphans;             /* the program has no children but the worker's processes: all others
                                     * that come to it, as to process 1, are waited for */
     void (*log_reopen)(void *log_user); /* SIGHUP, in the process that called asq_worker_run; or NULL */
+    size_t max_dead_letters_size;  /* bytes in Redis of the dead letters of one partition; beyond, the
+                                    * oldest are dropped, except for a single one. 0: 32 MiB */
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 

@@ -95,6 +95,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .max_attempts = 3,
                      .max_waiting = ASQ__MAX_WAITING,
                      .max_dead_letters = ASQ__MAX_DEAD_LETTERS,
+                     .max_dead_letters_size = ASQ__MAX_DEAD_LETTERS_SIZE,
                      .max_backlog_size = ASQ__MAX_BACKLOG_SIZE,
                      .max_agent_memory = ASQ__MAX_AGENT_MEMORY,
                      .agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS,

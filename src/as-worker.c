@@ -78,6 +78,9 @@ static const struct as_option options[] = {
       "of waiting calls in the memory of a process; the rest\nstays in Redis for now (256M)" },
     { "max-dead-letters", 0, "N", NULL, as_option_u32, AT(worker.max_dead_letters), 1, UINT32_MAX,
       false, "dead letters that a partition keeps; beyond, the\noldest are dropped (10000)" },
+    { "max-dead-letters-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_dead_letters_size),
+      64 * 1024, 1024 * GIB, false,
+      "… and the bytes that they take there; the newest stays\nin any case (32M)" },
     { "max-expire-time", 0, "S", NULL, as_option_seconds, AT(worker.max_expire_time_s), 1, 31536000,
       false, "how long results are kept for callers that do not\nfetch them (7200)" },
     { "max-message-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_message_size), 1024,
@@ -114,7 +117,8 @@ static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
       "agent-dir agent-idle-time capacity core-dumps drain-timeout id lease-time log-file log-format log-level max-agent-memory max-attempts "
-      "max-backlog-size max-dead-letters max-expire-time max-message-size max-waiting model-config-path no-local-mode partitions processes "
+      "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
+      "max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },

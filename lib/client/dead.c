@@ -138,6 +138,7 @@ struct listing {
     asq_value *list;
     size_t asked; /* letters, at most */
     size_t page;  /* letters of the last answer */
+    bool more;    /* there may be more behind them */
     bool plain;   /* there is no EVAL_RO for us */
     size_t bytes; /* of the last answer, and how many letters to ask for next; plain only */
     size_t at_once;
@@ -149,8 +150,11 @@ static int take_page(asq *h, const redisReply *reply, void *user)
     struct listing *l = user;
     if (reply->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
-    l->page = reply->elements;
-    for (size_t i = 0; i < reply->elements; i++) {
+    if (reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_INTEGER)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list of letters");
+    l->page = reply->elements - 1;
+    l->more = reply->element[0]->integer != 0;
+    for (size_t i = 1; i < reply->elements; i++) {
         const redisReply *entry = reply->element[i];
         struct letter_id id = { .partition = l->partition };
         asq_value *letter;
@@ -211,6 +215,7 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
     if (reply->type != REDIS_REPLY_ARRAY)
         return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
     l->page = reply->elements;
+    l->more = reply->elements >= l->asked;
     l->bytes = 0;
     for (size_t i = 0; i < reply->elements; i++) {
         const redisReply *entry = reply->element[i], *fields;
@@ -275,6 +280,8 @@ static int list_page(asq *h, struct listing *l, const char *key)
     rc = asq__admin_ask(h, &q);
     if (rc == 0 && l->page)
         l->at_once = PAGE_BYTES / (l->bytes / l->page + 1) + 1;
+    if (rc == 0 && l->at_once > 2 * l->page)
+        l->at_once = l->page ? 2 * l->page : 1;
     return rc;
 }
 
@@ -291,8 +298,8 @@ static int list_partition(asq *h, struct listing *l)
         if (l->plain && l->asked > l->at_once)
             l->asked = l->at_once;
         rc = list_page(h, l, key);
-        wanted -= l->asked;
-    } while (rc == 0 && wanted && l->page >= l->asked);
+        wanted -= l->page < wanted ? l->page : wanted;
+    } while (rc == 0 && wanted && l->page && l->more);
     return rc;
 }
 

@@ -11,12 +11,13 @@
 --   entries, id …       stream entries that are done
 --   marks, then pairs   field, value in attempts: calls that must not be run again from their start
 --   unmarks, field …
---   deads, then for each: max, call, id, reason, attempts, worker, batch   (fields of a dead letter; max:
---                       how many the partition keeps; the oldest go)
+--   deads, then for each: max, size, call, id, reason, attempts, worker, batch   (fields of a dead letter; max and
+--                       size: how many the partition keeps, and of how many bytes; the oldest go)
 --   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of the
 --                       partition's clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
 -- Answer: for each section 1 (2: the stream of dead letters took nothing any more, somebody has put one under the
--- highest id; it is NAME:aside now), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
+-- highest id; it is NAME:aside now. 3: dead letters were dropped for their size), or 'FENCED' (another token), 'SEQ n'
+-- (the lease holds n), 'ERR text'.
 --
 -- All of a section or nothing, though Redis does not roll back. The first write is the lease's seq: Redis refuses
 -- it when memory is full, or for what else concerns all of it, and a script that has begun to write is not refused
@@ -68,6 +69,20 @@ local function push(channel, frame, upto)
         push_bytes[channel] = push_bytes[channel] + n
         if push_bytes[channel] >= FULL then publish(channel) end
     end
+end
+
+-- Drops the oldest letters, some more each time, until the others take no more memory than they may; the newest stays
+-- in any case. Their memory is asked for, not counted, because people drop letters from anywhere. Where MEMORY USAGE is
+-- denied their number is the only bound.
+local function drop_oldest(dead, most)
+    local answer, n = 1, 1
+    repeat
+        local used, letters = redis.pcall('MEMORY', 'USAGE', dead, 'SAMPLES', 0), redis.call('XLEN', dead)
+        if type(used) ~= 'number' or used <= most or letters < 2 then break end
+        if type(redis.pcall('XTRIM', dead, 'MAXLEN', math.max(letters - n, 1))) ~= 'number' then break end
+        answer, n = 3, 2 * n
+    until false
+    return answer
 end
 
 local function skip()
@@ -129,10 +144,10 @@ local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, 
         redis.call('XDEL', dead, '0-0')
     end
     for i = 0, deads - 1 do
-        local d = deads_at + 7 * i
+        local d = deads_at + 8 * i
         local function bury()
-            return redis.pcall('XADD', dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 1], 'id', ARGV[d + 2],
-                'reason', ARGV[d + 3], 'attempts', ARGV[d + 4], 'worker', ARGV[d + 5], 'batch', ARGV[d + 6])
+            return redis.pcall('XADD', dead, 'MAXLEN', ARGV[d], '*', 'call', ARGV[d + 2], 'id', ARGV[d + 3],
+                'reason', ARGV[d + 4], 'attempts', ARGV[d + 5], 'worker', ARGV[d + 6], 'batch', ARGV[d + 7])
         end
         local id = bury()
         if type(id) == 'table' and string.find(id.err, 'exhausted', 1, true) then
@@ -168,7 +183,7 @@ for section = 1, tonumber(ARGV[1]) do
     a = marks_at + 2 * marks
     local unmarks, unmarks_at = skip()
     local deads, deads_at = tonumber(ARGV[a]), a + 1
-    a = deads_at + 7 * deads
+    a = deads_at + 8 * deads
     local moves, moves_at = tonumber(ARGV[a]), a + 1
     a = moves_at + 3 * moves
     local later, kept = KEYS[k + 5 + results], KEYS[k + 6 + results]
@@ -244,6 +259,7 @@ for section = 1, tonumber(ARGV[1]) do
                 end
             end
             verdict = at_hand.outcome
+            if deads > 0 then verdict = math.max(verdict, drop_oldest(dead, tonumber(ARGV[deads_at + 1]))) end
         end
     end
     answer[section] = verdict

@@ -1,19 +1,26 @@
 -- dead_list.lua: a page of a partition's dead letters, newest first, without the calls themselves, which
--- may be large.
+-- may be large: so they are read one by one, and a page ends when it has read some megabytes.
 --
 -- KEYS: dead. ARGV: the newest id that is wanted ('+', or '(ID'), how many.
--- Answer: for each {id, bytes of its batch or -1 when it has none, field, value, …}.
-local answer = {}
-for i, entry in ipairs(redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])) do
+-- Answer: 1 when more may be there, else 0, then for each {id, bytes of its batch or -1 when it has none, field,
+-- value, …}.
+local ENOUGH, FIELDS = 8388608, 64
+local answer, from, wanted, bytes = { 0 }, ARGV[1], tonumber(ARGV[2]), 0
+while #answer <= wanted and bytes < ENOUGH do
+    local entry = redis.call('XREVRANGE', KEYS[1], from, '-', 'COUNT', 1)[1]
+    if not entry then return answer end
     local about, fields = { entry[1], -1 }, entry[2]
     for f = 1, #fields, 2 do
+        bytes = bytes + #fields[f] + #fields[f + 1]
         if fields[f] == 'batch' then
             about[2] = #fields[f + 1]
-        else
-            about[#about + 1] = fields[f]
+        elseif f < FIELDS then
+            about[#about + 1] = string.sub(fields[f], 1, 4096)
             about[#about + 1] = string.sub(fields[f + 1], 1, 4096)
         end
     end
-    answer[i] = about
+    answer[#answer + 1] = about
+    from = '(' .. entry[1]
 end
+answer[1] = 1
 return answer

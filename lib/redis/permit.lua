@@ -78,6 +78,7 @@ for _, key in ipairs({ jobs, dead }) do
     try('XDEL', key, '0-0')
     try('XLEN', key)
 end
+try('XTRIM', dead, 'MINID', '0-0')
 try('XRANGE', jobs, '0-0', '0-0')
 try('XREVRANGE', jobs, '0-0', '0-0')
 try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')

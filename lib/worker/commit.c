@@ -702,6 +702,12 @@ static void section_answered(const struct section *s, const redisReply *reply)
                 "can have, behind which Redis takes none; the dead letters of before are in the "
                 "key …:dead:aside",
                 p->number);
+        if (reply->integer == 3)
+            asq__process_log_some(
+                w, ASQ_LOG_WARNING,
+                "partition %u: its dead letters take more than %zu bytes (--max-dead-letters-size); "
+                "the oldest were dropped",
+                p->number, w->config.max_dead_letters_size);
         acknowledged(c);
         return;
     }
@@ -882,6 +888,7 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     for (size_t i = 0; i < c->ndeads; i++) {
         const struct dead *d = &c->deads[i];
         asq__cmd_number(cmd, p->w->config.max_dead_letters);
+        asq__cmd_number(cmd, p->w->config.max_dead_letters_size);
         asq__cmd_puts(cmd, d->label);
         asq__cmd_puts(cmd, d->call);
         asq__cmd_puts(cmd, d->reason);

@@ -295,6 +295,7 @@ enum { ASQ__STUCK_MAX = 8192, ASQ__EXIT_THREAD_LOST = 5 };
 enum {
     ASQ__MAX_WAITING = 1000000,
     ASQ__MAX_DEAD_LETTERS = 10000,
+    ASQ__MAX_DEAD_LETTERS_SIZE = 32 * 1024 * 1024,
     ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024,
     ASQ__MAX_AGENT_MEMORY = 1024 * 1024 * 1024,
     ASQ__AGENT_IDLE_TIME_MS = 10 * 60 * 1000
@@ -306,7 +307,7 @@ struct asq__process_config {
     struct asq__registry *registry;
     const asq_value *models;
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
-    size_t max_message_size, max_backlog_size, max_agent_memory, stack_size;
+    size_t max_message_size, max_backlog_size, max_agent_memory, max_dead_letters_size, stack_size;
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     bool was_up;               /* it stands in for a process that had served: waits for what it lacks */
     struct asq__slot *slots;   /* capacity + 1, in shared memory; or NULL */

@@ -121,6 +121,8 @@ static void complete(asq_worker_options *o)
         o->max_agent_memory = ASQ__MAX_AGENT_MEMORY;
     if (!o->max_dead_letters)
         o->max_dead_letters = ASQ__MAX_DEAD_LETTERS;
+    if (!o->max_dead_letters_size)
+        o->max_dead_letters_size = ASQ__MAX_DEAD_LETTERS_SIZE;
     if (!o->agent_idle_time_ms)
         o->agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS;
 }
@@ -207,6 +209,7 @@ int asq_worker_run(asq_worker *w)
                      .max_backlog_size = o->max_backlog_size,
                      .max_waiting = o->max_waiting,
                      .max_dead_letters = o->max_dead_letters,
+                     .max_dead_letters_size = o->max_dead_letters_size,
                      .max_agent_memory = o->max_agent_memory,
                      .agent_idle_time_ms = o->agent_idle_time_ms,
                      .stack_size = o->stack_size,
