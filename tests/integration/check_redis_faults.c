@@ -729,7 +729,7 @@ static char *commit(const char *script, const char *token, const char *seq)
         redis,
         "EVAL %s 8 {p}lease {p}agents {p}jobs {p}attempts {p}dead {p}r {p}later {p}later:jobs "
         "1 %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
-        "1 10 call id reason 1 worker batch 1 moved 5000 kept",
+        "1 10 1000000 call id reason 1 worker batch 1 moved 5000 kept",
         script, token, seq);
     ck_assert_int_eq(r->type, REDIS_REPLY_ARRAY);
     char *text = r->element[0]->type == REDIS_REPLY_INTEGER
