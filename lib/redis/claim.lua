@@ -17,16 +17,18 @@
 local LARGEST = 2 ^ 53 - 2 ^ 32 -- up to which a script counts exactly, with room
 local aside = {}
 
--- A command that needs a key's type; nil: it has another one.
+-- A command that needs a key's type; nil: it has another one, or nothing can be told: not every worker may use
+-- sorted sets.
 local function try(command, key, ...)
     local r = redis.pcall(command, key, ...)
     if type(r) ~= 'table' or not r.err then
         return r
     end
-    if not string.find(r.err, 'WRONGTYPE', 1, true) then
+    if string.find(r.err, 'WRONGTYPE', 1, true) then
+        aside[#aside + 1] = key
+    elseif command ~= 'ZCARD' then
         error(r.err, 0)
     end
-    aside[#aside + 1] = key
 end
 
 -- Text that was written into a number's place counts as 0.

@@ -6,11 +6,15 @@
 -- no room any more.
 local left, answer = tonumber(ARGV[1]), {}
 for i = 2, #ARGV do
-    local size = redis.pcall('HSTRLEN', KEYS[1], ARGV[i])
-    if type(size) == 'table' then return size end
+    local size, record = redis.pcall('HSTRLEN', KEYS[1], ARGV[i])
+    if type(size) == 'table' then -- refused, or the key is no hash, which HGET tells as well
+        record = redis.call('HGET', KEYS[1], ARGV[i])
+        size = record and #record or 0
+    end
     if size <= left then
         left = left - size
-        answer[i - 1] = redis.call('HGET', KEYS[1], ARGV[i])
+        if record == nil then record = redis.call('HGET', KEYS[1], ARGV[i]) end
+        answer[i - 1] = record
     else
         answer[i - 1] = size
     end

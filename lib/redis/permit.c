@@ -39,20 +39,48 @@ int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__repl
     return rc;
 }
 
-void asq__permit_refusal(const redisReply *reply, char *out, size_t size)
+/* Writes the names of one of the reply's two lists, with a comma between two. */
+static void put_names(const redisReply *reply, size_t which, const char *before, char *out,
+                      size_t size)
 {
-    const char *between = "a worker needs commands that this Redis refuses: ";
+    const redisReply *list =
+        reply->type == REDIS_REPLY_ARRAY && which < reply->elements ? reply->element[which] : NULL;
     size_t n = 0;
 
     *out = '\0';
-    if (reply->type == REDIS_REPLY_ERROR) {
+    for (size_t i = 0; list && list->type == REDIS_REPLY_ARRAY && i < list->elements && n < size;
+         i++)
+        if (list->element[i]->type == REDIS_REPLY_STRING)
+            n += (size_t) snprintf(out + n, size - n, "%s%s", n ? ", " : before,
+                                   list->element[i]->str);
+}
+
+void asq__permit_refusal(const redisReply *reply, char *out, size_t size)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
         snprintf(out, size, "a worker needs EVAL, which this Redis refuses: %s", reply->str);
-        return;
-    }
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && n < size; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING)
-            continue;
-        n += (size_t) snprintf(out + n, size - n, "%s%s", between, reply->element[i]->str);
-        between = ", ";
-    }
+    else
+        put_names(reply, 0, "a worker needs commands that this Redis refuses: ", out, size);
+}
+
+unsigned asq__permit_lack(const redisReply *reply, char *out, size_t size)
+{
+    static const struct {
+        const char *command;
+        unsigned flag;
+    } lacks[] = { { "ZADD ", ASQ__LACKS_SORTED_SETS },
+                  { "ZREM ", ASQ__LACKS_SORTED_SETS },
+                  { "ZCARD ", ASQ__LACKS_SORTED_SETS },
+                  { "ZRANGE ", ASQ__LACKS_SORTED_SETS },
+                  { "ZRANGEBYSCORE ", ASQ__LACKS_SORTED_SETS },
+                  { "GETRANGE ", ASQ__LACKS_RANGES },
+                  { "HSTRLEN ", ASQ__LACKS_BOUNDS },
+                  { "XTRIM ", ASQ__LACKS_BOUNDS } };
+    unsigned flags = 0;
+
+    put_names(reply, 1, "", out, size);
+    for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++)
+        if (strstr(out, lacks[i].command))
+            flags |= lacks[i].flag;
+    return flags;
 }

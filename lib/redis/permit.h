@@ -13,7 +13,16 @@
 int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn,
                     void *user);
 
-/* Writes what is refused, by name and with what to do, or "" if nothing is. */
+/* Writes what is refused and a worker does not serve without, by name, or "" if nothing is. */
 void asq__permit_refusal(const redisReply *reply, char *out, size_t size);
+
+/* What a worker does without where Redis refuses it. */
+enum asq__lack {
+    ASQ__LACKS_SORTED_SETS = 1, /* delayed calls stay in the stream, where they stand before others */
+    ASQ__LACKS_RANGES = 2,      /* GETRANGE: of records it is asked first how long they are */
+    ASQ__LACKS_BOUNDS = 4       /* HSTRLEN, XTRIM: what is read, or kept of dead letters, has no bound in bytes */
+};
+/* Gives the flags of what is refused and a worker serves without. Writes all such commands by name, or "". */
+unsigned asq__permit_lack(const redisReply *reply, char *out, size_t size);
 
 #endif

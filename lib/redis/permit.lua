@@ -2,14 +2,16 @@
 --
 -- KEYS: a result key that no batch has, then a partition's lease, jobs, agents, attempts, dead.
 -- ARGV: a channel that nobody listens to.
--- Answer: for each refused command its name and why.
+-- Answer: two lists of refused commands, each with its name and why: those without which a worker does not
+-- serve, and those without which it serves, see permit.h.
 --
 -- Redis does not roll back: a commit of which one command is refused would be written by half. So every
 -- command that the scripts and the worker use is tried before the worker serves, in a form that changes
 -- nothing: on a key that is not there, of an element that cannot be, or with arguments that are refused
 -- after the permission was looked at. tests/unit/permit.sh compares the list with the scripts.
 local scratch, lease, jobs, agents, attempts, dead = unpack(KEYS)
-local refused, seen = {}, {}
+local refused, lacking, seen = {}, {}, {}
+local list = refused
 
 -- Texts of the versions of Redis and Valkey about permissions, and about a command that was renamed.
 local signs = {
@@ -37,7 +39,7 @@ local function try(command, ...)
     end
     local why = cause(text)
     if why and not seen[command] then
-        refused[#refused + 1] = command .. ' (' .. why .. ')'
+        list[#list + 1] = command .. ' (' .. why .. ')'
         seen[command] = true
     end
     return not why
@@ -69,7 +71,6 @@ for _, key in ipairs({ lease, agents, attempts }) do
     try('HLEN', key)
 end
 try('HGETALL', scratch)
-try('HSTRLEN', agents, '')
 try('HSET', agents, 'without', 'a', 'pair')
 try('HSET', attempts, 'without', 'a', 'pair')
 
@@ -78,17 +79,19 @@ for _, key in ipairs({ jobs, dead }) do
     try('XDEL', key, '0-0')
     try('XLEN', key)
 end
-try('XTRIM', dead, 'MINID', '0-0')
 try('XRANGE', jobs, '0-0', '0-0')
 try('XREVRANGE', jobs, '0-0', '0-0')
 try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')
 
+try('PUBLISH', ARGV[1], '')
+
+list = lacking
+try('HSTRLEN', agents, '')
+try('XTRIM', dead, 'MINID', '0-0')
+try('GETRANGE', scratch, 0, 0)
 try('ZADD', scratch, 'not a number', '')
 try('ZREM', scratch, '')
 try('ZCARD', scratch)
 try('ZRANGE', scratch, 0, 0)
 try('ZRANGEBYSCORE', scratch, 1, 0)
-
-try('GETRANGE', scratch, 0, 0)
-try('PUBLISH', ARGV[1], '')
-return refused
+return { refused, lacking }

@@ -32,6 +32,9 @@ struct asq__redis {
     bool asking_time;
     bool meta_known;
     bool permitted; /* every command that a worker needs was tried */
+    char denied[1000]; /* of these, what is refused; "": nothing */
+    unsigned lack;  /* flags of asq__lack */
+    char lacking[400];
     bool looking;    /* at meta */
     bool making;     /* meta, since it was looked at */
     bool made_again; /* meta was gone, and is there again */
@@ -52,6 +55,13 @@ const char *asq__redis_eviction_policy(const struct asq__redis *r)
 bool asq__redis_is_up(const struct asq__redis *r)
 {
     return r->up;
+}
+
+unsigned asq__redis_lack(const struct asq__redis *r, const char **ret_names)
+{
+    if (ret_names)
+        *ret_names = r->lacking;
+    return r->lack;
 }
 
 struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition)
@@ -88,9 +98,17 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
 
 /* ---- coming up ---- */
 
+static void refuse(struct asq__redis *r, int code, const char *why);
+
 static void check_up(struct asq__redis *r)
 {
-    if (r->up || !r->meta_known || !r->permitted || r->subscribed < r->wanted || !asq__conn_is_up(r->cmd))
+    if (r->up || !r->meta_known || !asq__conn_is_up(r->cmd))
+        return;
+    if (*r->denied) { /* now that the namespace is there, so that clients' calls are taken meanwhile */
+        refuse(r, ASQ_EREDIS, r->denied);
+        return;
+    }
+    if (!r->permitted || r->subscribed < r->wanted)
         return;
     r->up = true;
     r->config.up(r, r->config.user);
@@ -341,7 +359,6 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
-    char why[1000];
     (void) c;
     if (!reply)
         return;
@@ -349,12 +366,9 @@ static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
         return;
     }
-    asq__permit_refusal(reply, why, sizeof why);
-    if (*why) {
-        refuse(r, ASQ_EREDIS, why);
-        return;
-    }
-    r->permitted = true;
+    asq__permit_refusal(reply, r->denied, sizeof r->denied);
+    r->lack = asq__permit_lack(reply, r->lacking, sizeof r->lacking);
+    r->permitted = !*r->denied;
     check_up(r);
 }
 
@@ -429,6 +443,7 @@ static void cmd_up(struct asq__conn *c, void *user)
     struct asq__redis *r = user;
     r->meta_known = r->looking = r->mending = r->making = r->made_again = false;
     r->permitted = !r->config.serves;
+    r->denied[0] = '\0';
     r->meta_error[0] = '\0';
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);

@@ -82,6 +82,10 @@ size_t asq__redis_max_string(const struct asq__redis *r);
 void asq__redis_refused_string(struct asq__redis *r, size_t n);
 void asq__redis_look_at_limit(struct asq__redis *r);
 
+/* What it refuses to this worker, which serves without: flags of asq__lack, and names for people; "": nothing. As
+ * of the last `up`. */
+unsigned asq__redis_lack(const struct asq__redis *r, const char **ret_names);
+
 /* The clock of Redis. It is known when the connection is up, unless an ACL forbids TIME, and asked for again at
  * each new connection. */
 const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r);

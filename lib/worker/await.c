@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/permit.h"
 #include "worker/process.h"
 
 enum {
@@ -120,12 +121,20 @@ static void join(struct await *a)
         asq__entry_add_channel(e, waiter->client);
 }
 
+static void on_record(struct asq__conn *c, const redisReply *reply, void *user);
+
 static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct await *a = user;
-    (void) c;
+    char key[ASQ__KEY_MAX];
+    bool is_length = reply && reply->type == REDIS_REPLY_INTEGER;
+    asq__keys_result(asq__redis_keys(a->p->w->redis), a->p->number, a->batch, key);
+    if (is_length && reply->integer > 0 && reply->integer <= (long long) ASQ__PUSH_MAX &&
+        asq__conn_cmd(c, on_record, a, "GET", key, NULL) == 0)
+        return;
     stop_joining(a);
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0)
+    a->none = is_length && reply->integer == 0;
+    if (is_length && reply->integer > 0)
         push_to_all(a, NULL, (size_t) reply->integer);
     join(a);
     answered(a);
@@ -166,8 +175,11 @@ static struct await *open_await(struct asq__partition *p, const uint8_t batch[AS
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, batch, key);
     char last[24];
     snprintf(last, sizeof last, "%zu", ASQ__PUSH_MAX); /* one more than is pushed */
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, a, "GETRANGE", key, "0",
-                      last, NULL) < 0) {
+    struct asq__conn *conn = asq__redis_conn(p->w->redis, p->number);
+    bool ranges = !(asq__redis_lack(p->w->redis, NULL) & ASQ__LACKS_RANGES);
+    int rc = ranges ? asq__conn_cmd(conn, on_record, a, "GETRANGE", key, "0", last, NULL)
+                    : asq__conn_cmd(conn, on_length, a, "STRLEN", key, NULL);
+    if (rc < 0) {
         free(a);
         return NULL;
     }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/permit.h"
 #include "value/clock.h"
 #include "worker/later_move.h"
 
@@ -170,6 +171,10 @@ static void look(struct asq__later *l)
 void asq__later_open(struct asq__partition *p)
 {
     struct asq__later *l = p->later;
+    if (asq__redis_lack(p->w->redis, NULL) & ASQ__LACKS_SORTED_SETS) {
+        asq__later_free(p); /* delayed calls stay in the stream */
+        return;
+    }
     if (!l) {
         if (!(l = calloc(1, sizeof *l))) {
             asq__partition_doom(p);

@@ -5,6 +5,7 @@
  * what threads have handed over, what became ready on the loop's own fibers, records to be fetched,
  * commits to be sent; and all of it is written to the sockets.
  */
+#include "redis/permit.h"
 #include "worker/process.h"
 
 #include <signal.h>
@@ -366,6 +367,38 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
     }
 }
 
+/* Tells what Redis refuses to this worker, when it has changed, and what follows. */
+static void tell_lack(struct asq__process *w)
+{
+    const char *names;
+    unsigned lack = asq__redis_lack(w->redis, &names);
+    if (lack != w->told_lack && lack)
+        asq__process_log(w, ASQ_LOG_WARNING,
+                         "Redis refuses commands that a worker can do without: %s.%s%s%s as-ctl acl "
+                         "prints the rules that a worker needs",
+                         names,
+                         lack & ASQ__LACKS_SORTED_SETS
+                             ? " Delayed calls stay in their streams and take room from those that are due."
+                             : "",
+                         lack & ASQ__LACKS_RANGES
+                             ? " Results that somebody else waits for are read with one more command."
+                             : "",
+                         lack & ASQ__LACKS_BOUNDS
+                             ? " Agents that are read, and dead letters, are not bounded in bytes."
+                             : "");
+    else if (lack != w->told_lack)
+        asq__process_log(w, ASQ_LOG_INFO, "Redis refuses no command that a worker needs any more");
+    w->told_lack = lack;
+}
+
+/* What waits in `later` was out of reach while sorted sets were refused. */
+static void open_later_everywhere(struct asq__process *w)
+{
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (asq__partition_is_owned(&w->parts[i]) && !w->parts[i].later)
+            asq__later_open(&w->parts[i]);
+}
+
 static void on_up(struct asq__redis *redis, void *user)
 {
     struct asq__process *w = user;
@@ -402,6 +435,8 @@ static void on_up(struct asq__redis *redis, void *user)
             w, ASQ_LOG_WARNING,
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
             w->config.ns, w->nparts, w->config.partitions);
+    tell_lack(w);
+    open_later_everywhere(w);
     asq__process_learn_limit(w);
     asq__commits_doubt(w);
     asq__engine_up(w->engine);

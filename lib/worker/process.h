@@ -395,6 +395,7 @@ struct asq__process {
     size_t readers_down;
     int64_t policy_asked_ms, policy_told_ms; /* the latter 0: nothing is wrong with it */
     bool told_ready; /* config.ready was called */
+    unsigned told_lack; /* what the log says that Redis refuses to this worker */
     bool stopping, ended;
     int64_t stop_deadline_ms;
     int code; /* what it ended with */
