@@ -1,7 +1,8 @@
 /*
- * place.h: which worker should own which partition, computed from the list of live workers alone: every
- * worker comes to the same answer without asking anybody. Weighted rendezvous hashing with bounded
- * load: a change of membership moves only what it must, and nobody gets more than 1.25 × its share. Pure.
+ * place.h: which worker should own which partition, computed from the list of live workers alone,
+ * so that all workers agree without asking each other. Weighted rendezvous hashing with bounded
+ * load: a change of membership moves only what it must, and no worker gets more than 1.25 × its
+ * share. Pure.
  */
 #ifndef ASQ_WORKER_PLACE_H
 #define ASQ_WORKER_PLACE_H
@@ -14,8 +15,8 @@ struct asq__place_worker {
     uint32_t weight; /* above 0 */
 };
 
-/* owners[p] becomes an index into workers. The order of workers does not matter for who gets what. n
- * above 0. ASQ_ENOMEM. */
+/* Sets owners[p] to an index into workers. The order of workers does not change the outcome. n
+ * above 0. Returns 0 or ASQ_ENOMEM. */
 int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t partitions,
                uint32_t *owners);
 

@@ -10,9 +10,9 @@
  *
  * A partition lives from claim to release or fencing:
  *
- *     IDLE ──claim──▶ CLAIMING ──granted──▶ ACTIVE ◀──called off── DRAINING ──empty──▶ RELEASING ─▶ IDLE
- *                        │                    └───────balance, stop───▲
- *                        └──refused──▶ IDLE        FENCED (from any state): drops everything ─▶ IDLE
+ * IDLE ──claim──▶ CLAIMING ──granted──▶ ACTIVE ◀──called off── DRAINING ─empty──▶ RELEASING ─▶ IDLE
+ *                    │                    └───────balance, stop───▲
+ *                    └──refused──▶ IDLE        FENCED (from any state): drops everything ─▶ IDLE
  */
 #ifndef ASQ_WORKER_PROCESS_H
 #define ASQ_WORKER_PROCESS_H

@@ -1,7 +1,7 @@
 /*
- * sanitizer.h: what AddressSanitizer, ThreadSanitizer and valgrind want to be told about stacks and
- * switches between them. Nothing at all in an ordinary build, but for the few instructions that
- * valgrind recognises, where its header is there.
+ * sanitizer.h: tells AddressSanitizer, ThreadSanitizer and valgrind about stacks and switches
+ * between them. Empty in an ordinary build, except the few instructions that valgrind recognises,
+ * if its header is installed.
  */
 #ifndef ASQ_WORKER_SANITIZER_H
 #define ASQ_WORKER_SANITIZER_H
@@ -41,7 +41,7 @@
 #define ASQ__VALGRIND_NO_STACK(id)     ((void) (id))
 #endif
 
-/* Frames that were left for good have left red zones behind. */
+/* Clears the red zones of frames that were left for good. */
 static inline void asq__asan_forget(const void *low, size_t size)
 {
 #ifdef ASQ__ASAN
@@ -51,7 +51,7 @@ static inline void asq__asan_forget(const void *low, size_t size)
 #endif
 }
 
-/* Right before a switch; *fake_stack is kept for the switch back, NULL gives it up. */
+/* Called right before a switch. *fake_stack is kept for the switch back; NULL gives it up. */
 static inline void asq__asan_leave(void **fake_stack, const void *low, size_t size)
 {
 #ifdef ASQ__ASAN
@@ -61,7 +61,8 @@ static inline void asq__asan_leave(void **fake_stack, const void *low, size_t si
 #endif
 }
 
-/* Right after a switch, on the new stack; ret_low and ret_size get the bounds of the old one. */
+/* Called right after a switch, on the new stack. ret_low and ret_size get the bounds of the old
+ * one. */
 static inline void asq__asan_arrive(void *fake_stack, const void **ret_low, size_t *ret_size)
 {
 #ifdef ASQ__ASAN
@@ -98,7 +99,7 @@ static inline void *asq__tsan_fiber_current(void)
 #endif
 }
 
-/* The very last thing before a switch. */
+/* The very last step before a switch. */
 #ifdef ASQ__TSAN
 #define ASQ__TSAN_SWITCH(fiber) __tsan_switch_to_fiber(fiber, 0)
 #else

@@ -1,6 +1,6 @@
 /*
- * watch.h: keeps an eye on a process from its heartbeat's thread, which code of agents cannot block: does
- * the loop still turn, and does the process end when it should?
+ * watch.h: watches a process from the thread of its heartbeat, which agents' code cannot block:
+ * whether the loop still turns, and whether the process ends when it should.
  */
 #ifndef ASQ_WORKER_WATCH_H
 #define ASQ_WORKER_WATCH_H
@@ -10,18 +10,18 @@
 
 struct asq__process;
 
-/* Of the heartbeat's thread alone. Zeroed at first. */
+/* State of the watch, for the heartbeat's thread alone. Zeroed at first. */
 struct asq__watch {
-    unsigned turns;    /* of the loop, when it was last looked at */
-    int64_t looked_ms; /* 0: never */
-    int64_t still_ms;  /* for so long it has not turned */
+    unsigned turns;    /* turns of the loop at the last check */
+    int64_t looked_ms; /* time of the last check; 0: never */
+    int64_t still_ms;  /* time without a turn */
     bool warned;
 };
 
-/* To be called several times in a lease time. False: the process is given up, which has been logged and told
- * to the supervisor: no heartbeat may follow, and asq__watch_end is next. */
+/* Checks the process, several times in a lease time. False: the process is given up, which was
+ * logged and told to the supervisor. No heartbeat may follow, and asq__watch_end is next. */
 bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t now_ms);
-/* Waits for the supervisor to end this process. Ends it itself when that does not happen. */
+/* Waits for the supervisor to end this process, and ends it itself if that does not happen. */
 void asq__watch_end(void) __attribute__((noreturn));
 
 #endif
