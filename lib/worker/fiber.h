@@ -91,8 +91,8 @@ struct asq__fiber *asq__fiber_current(void);
 void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f);
 
 /* overflow.c: makes this process name a stack overflow on stderr before it dies of it:
- * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Each thread that runs fibers also needs
- * asq__fiber_thread_init. */
+ * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Each thread that runs fibers also
+ * needs asq__fiber_thread_init. */
 void asq__fiber_install_overflow_handler(void);
 void asq__fiber_thread_init(void);
 void asq__fiber_thread_release(void);

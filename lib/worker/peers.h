@@ -14,7 +14,7 @@
 
 struct asq__peer {
     struct asq__node node;
-    void *owner; /* of asq__peers_list */
+    void *owner; /* as given to asq__peers_list */
     char *id;
     long long beat, before; /* last heartbeat, and the one before */
     /* Capacity, and a deviating value in its hash since other_beat. */

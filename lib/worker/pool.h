@@ -77,7 +77,7 @@ void asq__pool_park(void);
 void asq__pool_wake(struct asq__pool *p, struct asq__fiber *f);
 
 /* Calls `found` for each task that has kept its thread busy for threshold_ms without parking, once
- * each time. Callable from any thread, which `found` is called on. now_ms as asq__now_ms. */
+ * each time. Calls come on the calling thread, which may be any. now_ms as asq__now_ms. */
 void asq__pool_scan(struct asq__pool *p, int64_t now_ms, int64_t threshold_ms,
                     void (*found)(void *user, const char *class_name, const char *method,
                                   int64_t ms),

@@ -84,7 +84,7 @@ struct asq__wcall {
     bool apart;       /* DELAYED: in no queue; counted in entry->apart */
     bool shared;      /* runs beside other ASQ_CONCURRENT calls */
     bool reentrant;   /* in the actor's list `reentrant` */
-    bool reentered;   /* a re-entrant call took effect inside it: must not run again */
+    bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
 };
 
 /* A batch from a stream. Freed when every call is finished and acknowledged, and nothing refers to
@@ -322,8 +322,7 @@ struct asq__process_config {
     struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
     struct asq__link *link;  /* in shared memory; or NULL */
     int supervisor_fd;       /* with link: a write to it wakes the supervisor */
-    /* Called once it reads the streams of all its partitions, except those that others still
-     * hold. */
+    /* Called once it reads the streams of all its partitions, except those others still hold. */
     void (*ready)(void *user);
     void *ready_user;
     asq_log_level log_level;
@@ -369,7 +368,7 @@ struct asq__process {
     ev_timer probe;               /* checks the stuck actors */
     int64_t probe_ms;             /* time of the next check; INT64_MAX: none */
     int64_t probes_rest_until_ms; /* until then probes of other workers are dropped */
-    uint64_t waits;               /* last number given to a wait; begins anywhere */
+    uint64_t waits;               /* last number given to a wait; starts at client_number */
     /* Actors without calls, longest idle first. */
     struct asq__list awake;  /* recently called: everything that a call needs is in memory */
     struct asq__list asleep; /* with a snapshot alone, or a struct of the class's own */
@@ -468,10 +467,10 @@ void asq__partition_claim_not(struct asq__partition *p); /* cancels a claim that
 /* Stops starting calls, and releases it once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 void asq__partition_fence(struct asq__partition *p, const char *why);
-/* Drops it at the end of the iteration, because callers still hold what would be dropped. Memory is
- * short: unacknowledged effects are void, and the next owner starts from Redis. */
+/* Drops it because memory is short: unacknowledged effects are void, and the next owner starts from
+ * Redis. Takes effect at the end of the iteration, because callers still hold what is dropped. */
 void asq__partition_doom(struct asq__partition *p);
-/* Same, for another reason. */
+/* Does the same for another reason. */
 void asq__partition_doom_for(struct asq__partition *p, const char *why);
 void asq__partitions_drop_doomed(struct asq__process *w);
 /* Releases a draining partition if it is empty now. */
@@ -503,8 +502,8 @@ void asq__read_end(struct asq__process *w, size_t bytes);
 /* Returns how many entries to read of each of `streams` streams; 0: entries may be too large for
  * that. */
 size_t asq__read_entries(const struct asq__process *w, size_t streams);
-/* Returns how many entries a read that counts bytes may bring, because decoded ones may take
- * more. */
+/* Returns how many entries, up to `most`, a read that counts bytes may bring. Decoded entries may
+ * take more than their bytes. */
 size_t asq__read_entries_at_most(const struct asq__process *w, size_t most);
 void asq__read_note(struct asq__process *w, size_t largest); /* largest entry of a reply */
 size_t asq__reply_entry_bytes(const redisReply *entry);
@@ -547,8 +546,8 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
 
 /* Returns whether the id is so near to the highest one that Redis soon takes no more entries. */
 bool asq__stream_id_is_last(struct asq__stream_id id);
-/* Makes the stream usable again a moment later. At once would break the order: of the calls that a
- * client has sent in a row, the first would be refused and the next one taken. */
+/* Makes the stream usable again a moment later. A change at once would break the order: of the calls
+ * that a client has sent in a row, the first would be refused and the next one taken. */
 void asq__stream_give_up_soon(struct asq__partition *p);
 void asq__streams_give_up(struct asq__process *w);    /* when the moment is over */
 void asq__stream_check_end(struct asq__partition *p); /* finds the end of an empty stream */
@@ -624,13 +623,13 @@ void asq__dispatch(struct asq__wcall *c);
 void asq__dispatch_let_in(struct asq__wcall *c);
 /* Queues a delayed call that is due. */
 void asq__dispatch_due(struct asq__wcall *c);
-/* Queues it, starts nothing; false: it has failed. */
+/* Queues a call, and starts none. False: the call has failed. */
 bool asq__dispatch_join(struct asq__wcall *c);
 /* Resumes or starts what it can. */
 void asq__actor_go_on(struct asq__actor *a);
-/* A run of it runs, or is about to. */
+/* Returns whether a run of it runs, or is about to. */
 bool asq__actor_is_moving(const struct asq__actor *a);
-/* Method is ASQ_CONCURRENT, call not re-entrant. */
+/* Returns whether its method is ASQ_CONCURRENT and the call is not re-entrant. */
 bool asq__wcall_may_share(const struct asq__wcall *c);
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
 /* Returns the run that blocks re-entrant call `c`; NULL if it is unblocked or not re-entrant. */
@@ -660,7 +659,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 bool asq__process_may_start(struct asq__process *w);
 
 /* later.c: calls that are due in the future. */
-/* For a new call; false: due now; true: it waits, or has failed. */
+/* Delays a new call. False: due now; true: the call waits, or has failed. */
 bool asq__later_begin(struct asq__wcall *c);
 /* Returns whether every call of a new entry is due later than now. */
 bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch);
@@ -689,12 +688,11 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n);
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);
 
 /* later_clock.c: the clock of a partition, which continues when that of Redis is set. */
-/* Sets the clock of a claimed partition by the clock of Redis and what the last owner kept, or
- * "". */
+/* Sets the clock of a claimed partition from the clock of Redis and the last owner's mark, or "". */
 void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
 int64_t asq__later_clock(struct asq__partition *p);   /* current time */
 void asq__later_clock_keep(struct asq__partition *p); /* stores it for the next owner */
-/* Clock of Redis was set: keeps all of them. */
+/* Stores all of them after the clock of Redis was set. */
 void asq__later_clock_was_set(struct asq__process *w);
 /* Formats what the lease keeps for the next owner on this machine. */
 void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK]);
@@ -810,7 +808,7 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
 void asq__commit_forget_later(struct asq__entry *e);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
 void asq__commits_send(struct asq__process *w); /* at the end of the iteration */
-/* Puts all partitions into recovery: no call starts before the leases are read. */
+/* Puts all owned partitions into recovery: no call starts before the leases are read. */
 void asq__commits_doubt(struct asq__process *w);
 void asq__commits_recover(struct asq__process *w);
 void asq__commits_drop(struct asq__partition *p);
@@ -822,8 +820,7 @@ bool asq__commits_are_many(struct asq__partition *p);
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
                       const void *batch, size_t n, const char *reason, uint32_t attempts);
 
-/* refused.c: a commit was refused for its own partition alone; `text`: the error, or "ERR KEY:
- * error". */
+/* refused.c: a commit was refused for its partition alone; `text`: error, or "ERR KEY: error". */
 void asq__refused_note(struct asq__partition *p, const char *text);
 void asq__refused_over(struct asq__partition *p, bool taken); /* after it was taken, or dropped */
 

@@ -85,7 +85,7 @@ struct asq__stack_reserve {
     struct asq__stack_batch *next;  /* on order; or NULL */
     char *low;                      /* address space for further stacks */
     size_t left;                    /* number of stacks that fit there */
-    size_t taken;                   /* number of stacks that the last such space had */
+    size_t taken;                   /* number of stacks that this space had at first */
 };
 
 /* Returns 0 or ASQ_ENOMEM. */
