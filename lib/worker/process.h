@@ -546,8 +546,8 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
 
 /* Returns whether the id is so near to the highest one that Redis soon takes no more entries. */
 bool asq__stream_id_is_last(struct asq__stream_id id);
-/* Makes the stream usable again a moment later. A change at once would break the order: of the calls
- * that a client has sent in a row, the first would be refused and the next one taken. */
+/* Makes the stream usable again a moment later. Doing so at once would break the order: of the
+ * calls that a client has sent in a row, the first would be refused and the next one taken. */
 void asq__stream_give_up_soon(struct asq__partition *p);
 void asq__streams_give_up(struct asq__process *w);    /* when the moment is over */
 void asq__stream_check_end(struct asq__partition *p); /* finds the end of an empty stream */
@@ -688,7 +688,7 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n);
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);
 
 /* later_clock.c: the clock of a partition, which continues when that of Redis is set. */
-/* Sets the clock of a claimed partition from the clock of Redis and the last owner's mark, or "". */
+/* Sets the clock of a claimed partition by the clock of Redis and the last owner's mark, or "". */
 void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
 int64_t asq__later_clock(struct asq__partition *p);   /* current time */
 void asq__later_clock_keep(struct asq__partition *p); /* stores it for the next owner */
