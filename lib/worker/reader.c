@@ -257,6 +257,7 @@ static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
     size_t entries = 0;
+    bool changed = r->changed; /* this answer knows nothing of streams that came meanwhile */
     (void) c;
     r->reading = r->changed = false;
     asq__read_end(r->w, r->bytes);
@@ -274,7 +275,7 @@ static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
         entries += take_entries(r, r->asked[at].key, stream->element[1]);
     }
     r->due = r->patient = true;
-    r->pieces &= entries > 0; /* else all is read, and what comes is waited for */
+    r->pieces = entries || changed; /* else all is read, and new entries are waited for */
 }
 
 /* Does a commit of its partitions have to leave, or to be answered? */
