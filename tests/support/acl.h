@@ -24,6 +24,7 @@ void sup_acl_expect(const char *command);
 const char *sup__acl_query(void);               /* "?user=…", or "" */
 void sup__acl_write(FILE *conf);                /* the users, for redis.conf */
 const char *sup__acl_role(const char *program); /* of as-worker and as-ctl; else NULL */
-char *sup__acl_denied(redisContext *c); /* what was denied to these users, or NULL; to be freed */
+/* Commands that Redis denied to these users, or NULL; to be freed. */
+char *sup__acl_denied(redisContext *c);
 
 #endif

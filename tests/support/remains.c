@@ -72,7 +72,7 @@ void remains_nothing(void)
         if (pid == 0)
             sup_sleep_ms(2);
     }
-    if (n_files(name, sizeof name) > 0) /* nobody is left who could remove it */
+    if (n_files(name, sizeof name) > 0) /* no process is left to remove it */
         sup_fail("%s/%s is left", dir, name);
 }
 

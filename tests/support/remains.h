@@ -21,7 +21,7 @@ bool remains_no_file(void);
 /* The processes that descend from `root`, without itself; how many. */
 size_t remains_descendants(pid_t root, pid_t *pids, size_t room);
 pid_t remains_parent(pid_t pid);                       /* -1: no such process */
-void remains_name(pid_t pid, char *name, size_t size); /* its comm; "" */
+void remains_name(pid_t pid, char *name, size_t size); /* comm, or "" */
 pid_t remains_named(pid_t root, const char *name);     /* a descendant of root; -1: none */
 
 #endif

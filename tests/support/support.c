@@ -35,7 +35,7 @@ struct sup_proc {
     sup_proc *next;
 };
 
-/* What this process owns; another pid in `owner` means that all of it was inherited by a fork. */
+/* Resources of the process `owner`; in another process, a fork has inherited them. */
 static struct {
     pid_t owner;
     char dir[PATH_MAX];
@@ -160,7 +160,7 @@ static void guard_run(pid_t owner, int pidfd)
     signal(SIGINT, SIG_IGN);
     if (chdir("/") < 0)
         _exit(1);
-    for (fd = 0; fd < 1024; fd++) /* nobody may wait for the end of a pipe because of the guard */
+    for (fd = 0; fd < 1024; fd++) /* the guard must not keep pipes open */
         if (fd != pidfd)
             close(fd);
     if (pidfd >= 0)

@@ -27,7 +27,7 @@ struct sup_redis {
     char *url_default; /* as the default user */
     char *password;    /* or NULL */
     redisContext *conn;
-    pid_t conn_pid; /* who made conn: a forked child makes one of its own */
+    pid_t conn_pid; /* creator of conn: a forked child makes its own */
     pid_t owner;
 };
 
