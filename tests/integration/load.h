@@ -33,7 +33,7 @@ void load_calls(struct load *l, size_t calls_per_agent); /* sent, not waited for
 bool load_is_done(struct load *l);
 /* All results are there, each with its value. Then everything is freed. */
 void load_check(struct load *l);
-/* … or ended with this code, and did nothing. */
+/* As load_check(), but calls may also have ended with this code, without any effect. */
 void load_check_but(struct load *l, int code);
 
 #endif

@@ -21,8 +21,8 @@ enum mode mode;
 asq *H;
 
 static sup_redis *redis; /* of the independent deployment */
-static pid_t worker;     /* its supervisor */
-static char *names[64];  /* that own() has given out */
+static pid_t worker;     /* the supervisor */
+static char *names[64];  /* given out by own() */
 static size_t n_names;
 
 static void log_problem(void *user, asq_log_level level, const char *message)
@@ -108,7 +108,7 @@ asq *modes_open_url(const char *url)
 
     options.child_processes = 2;
     options.child_capacity = 4;
-    /* Nothing here lasts as long: a call that hangs fails its test by itself. */
+    /* Longer than any call here takes: a call that hangs fails its test. */
     options.timeout_ms = 2 * sup_limit_ms();
     if (strncmp(url, "unix:", 5) == 0)
         load_make_namespace(url, 0);

@@ -60,7 +60,7 @@ int call_code(asq_agent *a, const char *method, const char *fmt, ...);
 /* The same for a result, which is freed. */
 int64_t result_int(asq_result *r);
 int result_code(asq_result *r);
-/* What a creation ends with, whoever tells it: asq_create (local mode) or asq_ready. */
+/* Returns the code of a creation, from asq_create (local mode) or asq_ready. */
 int create_code(const char *cls, const char *id, asq_value *args);
 
 #define ok(expression)                                                                             \
