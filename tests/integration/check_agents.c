@@ -276,7 +276,7 @@ START_TEST(a_local_agent_is_taken_to_a_distributed_handle)
     asq_value_free(v);
     ok(asq_to_dist(j, H, &j2));
     ck_assert_int_eq(call_int(j2, "push", "[i]", 1), 1);
-    /* It is there now. */
+    /* The id is taken now. */
     asq_agent_free(j2);
     if (asq_to_dist(a, H, &j2) == 0) {
         ck_assert_code(asq_ready(j2, sup_limit_ms()), ASQ_EEXIST);

@@ -102,7 +102,7 @@ START_TEST(what_does_not_fit_runs_all_the_same_in_its_order)
     }
     ck_assert(has_left_some(worker));
     sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.0}:jobs") == 0);
-    /* What comes afterwards is read as ever. */
+    /* Later calls are read as usual. */
     ck_assert_int_eq(asq_call_wait(a, "echo", NULL, "[i]", 1), 0);
     free_results(2 * N);
     free(text);

@@ -99,7 +99,7 @@ START_TEST(many_large_calls_are_taken_over_in_pieces)
         ck_assert_int_eq(asq_call_wait(agents[i], "echo", NULL, "[i]", i), 0);
     ck_assert_int_lt(peak() - before, CALLS / 4 * 3 * (int64_t) MIB); /* all at once: CALLS MiB */
     ck_assert_int_gt(resident_peak(), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* which keep freed memory */
+    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
         ck_assert_int_lt(resident_peak(), CALLS / 3 * 2 * (int64_t) MIB / 1024);
     ck_assert_int_eq(sup_proc_stop(w), 0);
     sup_proc_free(w);

@@ -56,7 +56,7 @@ START_TEST(wrong_arguments_are_told_by_name_and_change_nothing)
     ck_assert_contains(asq_errmsg(H), "m");
     ck_assert_code(asq_call_wait(a, "add_blocking", NULL, "[n]"), ASQ_EARGS);
     ck_assert_int_eq(call_int(a, "read", NULL), 1);
-    /* What is no list and no map is no arguments. */
+    /* Arguments are a list or a map. */
     ck_assert_code(asq_call_wait(a, "add", NULL, "i", 2), ASQ_EINVAL);
     ck_assert_code(asq_call_wait(a, "add", NULL, "[i", 2), ASQ_EINVAL);
     asq_agent_free(a);
@@ -360,7 +360,7 @@ START_TEST(what_is_too_deep_or_too_large_is_refused_by_the_caller)
     ck_assert_ptr_null(r);
     ck_assert_code(asq_set(e, "x", asq_value_bytes(data, ASQ_MAX_MESSAGE_SIZE + 1)), ASQ_ELIMIT);
     free(data);
-    /* What is just within the depth is taken, and comes back. */
+    /* The greatest depth allowed is accepted and returned. */
     ok(asq_callv(e, "all", NULL, asq_value_copy(deepest), &r));
     ok(asq_result_take(r, &v));
     ck_assert(asq_value_equal(v, deepest));
@@ -412,7 +412,7 @@ START_TEST(sends_run_like_calls)
     options.no_result = true;
     ok(asq_callv(a, "add", &options, asq_pack("[i]", 1), NULL));
     ck_assert_int_eq(call_int(a, "read", NULL), 102);
-    ck_assert_code(asq_flush(H, ASQ_FOREVER), ASQ_EUSER(3)); /* what spoil failed with */
+    ck_assert_code(asq_flush(H, ASQ_FOREVER), ASQ_EUSER(3)); /* the failure of spoil */
     ok(asq_flush(H, ASQ_FOREVER));
     ck_assert_ptr_null(r);
     asq_agent_free(a);

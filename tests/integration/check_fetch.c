@@ -106,7 +106,7 @@ START_TEST(many_large_agents_are_fetched_in_pieces_and_all_are_served)
     ck_assert_msg(took < AGENTS / 2 * (int64_t) SIZE, "Redis took %lld MiB more",
                   (long long) took / MIB);
     ck_assert_int_gt(resident_peak(), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* which keep freed memory */
+    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
         ck_assert_msg(resident_peak() < 140 * 1024, "%lld MiB", (long long) resident_peak() / 1024);
     load_worker_stop(w);
 }

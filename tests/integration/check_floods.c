@@ -436,7 +436,7 @@ START_TEST(a_burst_of_large_results_is_committed_in_turns)
     char *path = sup_format("/proc/%s/status", pid), *text = sup_read_file(path);
     const char *line = strstr(text, "VmHWM:");
     ck_assert_ptr_nonnull(line);
-    if (!sup_is_wrapped() && !SANITIZED) /* which keep freed memory */
+    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
         ck_assert_int_lt(strtoll(line + 6, NULL, 10), CALLS * 3 / 4 * (int64_t) MIB / 1024); /* all at once: twice CALLS */
     free(pid);
     free(path);

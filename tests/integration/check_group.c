@@ -24,7 +24,7 @@ static asq_value *agent_list(asq_agent *const *agents, size_t n)
     return list;
 }
 
-/* What a callback was told. */
+/* Record of what a callback was told. */
 struct told {
     size_t order[256], n, total;
     size_t stop_at;      /* ends it then, with 7 */

@@ -269,7 +269,7 @@ START_TEST(while_commits_are_refused_no_calls_are_started)
     int before = refusals();
     memory_is_short(true);
     let_go(&running);
-    sup_wait_until(refusals() > before); /* its commit */
+    sup_wait_until(refusals() > before); /* of the commit */
     sup_wait_until(sup_now_ms() > due_ms);
     before = refusals();
     sup_wait_until(refusals() > before + 4); /* … which is tried again and again */

@@ -26,7 +26,7 @@
 static struct {
     atomic_int blocked, asked, answered, signals_open;
     atomic_int failure;
-    char addresses[3][64]; /* what a name resolves to; "" ends them */
+    char addresses[3][64]; /* addresses of a name, ended by "" */
 } * resolver;
 
 int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,

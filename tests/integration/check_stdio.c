@@ -156,7 +156,7 @@ static void in_a_program(const int *closed, const char *tmpdir)
         dup2(null, 0);
         dup2(null, 1);
         dup2(null, 2);
-        for (int fd = 3; fd < 1024; fd++) /* what the test was started with */
+        for (int fd = 3; fd < 1024; fd++) /* inherited descriptors */
             close(fd);
         for (int i = 0; closed && closed[i] >= 0; i++)
             close(closed[i]);

@@ -50,7 +50,7 @@ static pid_t worker(const char *id, int64_t lease_ms, int64_t drain_ms)
     return load_worker(sup_redis_url(redis), &options);
 }
 
-/* Its first process. */
+/* Returns the pid of the worker's first process. */
 static pid_t process_of(const char *id)
 {
     pid_t pid = 0;
