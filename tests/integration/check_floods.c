@@ -292,9 +292,10 @@ START_TEST(probes_have_a_floor)
     ck_assert_int_eq(asq_ready(relay, sup_limit_ms()), 0);
     for (int i = 0; !far; i++) { /* of a partition that is the other's, and stays so */
         snprintf(id, sizeof id, "far%d", i);
-        char *owner = NULL, *mine = NULL;
-        sup_wait_until((free(owner), owner = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner",
-                                                           asq__partition_of(id, strlen(id), 128))));
+        char *owner, *mine;
+        uint32_t number = asq__partition_of(id, strlen(id), 128);
+        sup_wait_until(sup_redis_int(redis, "HEXISTS asq:{default.%u}:lease owner", number) == 1);
+        owner = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", number);
         mine = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", part);
         if (strcmp(owner, mine) != 0)
             ck_assert_int_eq(asq_create(h, "Echo", id, &far, NULL), 0);
