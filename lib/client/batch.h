@@ -121,6 +121,8 @@ struct asq__engine {
     size_t fetching;          /* bytes of answers on their way, about */
     size_t fetch_guess;       /* bytes of a record that was not read yet */
     bool only_get, no_get;    /* Redis does not let this user use GETRANGE, and not even GET */
+    bool no_eval;             /* Redis does not let this user run scripts */
+    bool reading_entry;       /* a large entry is on its way, which a script would have looked for */
     unsigned denied_told;     /* bits: enum asq__denied */
     struct asq__list questions;      /* to be answered before anything is sent */
     struct asq__cmd unlink;          /* records that Redis may forget; empty: none */

@@ -9,7 +9,10 @@
 #include "value/clock.h"
 #include "value/hex.h"
 
-enum { LOOKS_PER_TICK = 256 };
+enum {
+    LOOKS_PER_TICK = 256,
+    PLAIN_LOOK_MAX = 4096 /* bytes of an entry that may be read to see that it is there */
+};
 
 static void await_call(struct asq__batch *b, uint32_t index)
 {
@@ -75,6 +78,25 @@ static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
     asq__batch_answered(b);
 }
 
+static void on_large_entry(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    if (b->engine)
+        b->engine->reading_entry = false;
+    on_entry(c, reply, user);
+}
+
+/* An answer of there.lua. */
+static void on_there(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__batch *b = user;
+    (void) c;
+    if (b->engine && asq__reply_is_denial(reply))
+        b->engine->no_eval = true; /* the next look reads the entry */
+    b->left = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+    asq__batch_answered(b);
+}
+
 static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -91,6 +113,24 @@ static void put_hex(const uint8_t id[ASQ__BATCH_ID], char out[2 * ASQ__BATCH_ID 
     *asq__hex(out, id, ASQ__BATCH_ID) = '\0';
 }
 
+/* Asks whether the batch's entry is in the stream. No plain command tells that without sending the entry, so a script
+ * does for large ones. A user without scripts reads large entries, one at a time. */
+static bool ask_stream(struct asq__engine *e, struct asq__batch *b, struct asq__conn *conn)
+{
+    char key[ASQ__KEY_MAX];
+    bool large = b->bytes.len > PLAIN_LOOK_MAX;
+    asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
+    if (large && !e->no_eval)
+        return asq__conn_cmd(conn, on_there, b, "EVAL", asq__script_there, "1", key, b->entry,
+                             NULL) == 0;
+    if (large && e->reading_entry)
+        return false; /* at a later look */
+    bool asked = asq__conn_cmd(conn, large ? on_large_entry : on_entry, b, "XRANGE", key, b->entry,
+                               b->entry, NULL) == 0;
+    e->reading_entry |= large && asked;
+    return asked;
+}
+
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
 {
     char key[ASQ__KEY_MAX];
@@ -102,8 +142,7 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
     }
     if (b->state == ASQ__BATCH_SENT && b->accepted && *b->entry) {
         char batch[2 * ASQ__BATCH_ID + 1];
-        asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
-        if (asq__conn_cmd(conn, on_entry, b, "XRANGE", key, b->entry, b->entry, NULL) == 0)
+        if (ask_stream(e, b, conn))
             b->answers++;
         put_hex(b->id, batch);
         asq__keys_later_jobs(asq__redis_keys(e->redis), b->partition, key);

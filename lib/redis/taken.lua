@@ -8,16 +8,16 @@
 --
 -- A batch that was taken is in the stream until the commit that writes its record takes it out, or the commit that puts
 -- it aside until it is due: from then on later:jobs has it, until it is done.
-local LOOKS, PAGE = 100, 100
+local LOOKS, PAGE, LARGE = 10000, 100, 4096 -- entries; entries at once, if the last ones had no more bytes than that
 local END = '(18446744073709551615-18446744073709551615' -- behind which Redis refuses to look
 local answer, index, missing = {}, {}, 0
 
--- A batch begins with its id: field 1, 16 bytes.
+-- The id that a batch begins with (field 1, 16 bytes), and how large it is.
 local function batch_id(entry)
     local fields = entry[2]
     for f = 1, #fields, 2 do
         if fields[f] == 'batch' then
-            return string.sub(fields[f + 1], 3, 18)
+            return string.sub(fields[f + 1], 3, 18), #fields[f + 1]
         end
     end
 end
@@ -41,21 +41,23 @@ for i = 1, #KEYS - 2 do
         missing = missing + 1
     end
 end
-local from, looked = ARGV[1], false
-for _ = 1, LOOKS do
-    local page = missing > 0 and from ~= END and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', PAGE) or {}
+local from, looked, count, left = ARGV[1], false, 1, LOOKS
+while missing > 0 and left > 0 and not looked do
+    local page = from ~= END and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', count) or {}
+    local largest = 0
     for _, entry in ipairs(page) do
-        local i = index[batch_id(entry) or '']
+        local id, size = batch_id(entry)
+        local i = index[id or '']
+        largest = math.max(largest, size or 0)
         if i and answer[i] == 1 then
             answer[i] = entry[1]
             missing = missing - 1
         end
     end
-    if #page < PAGE then
-        looked = true
-        break
-    end
-    from = '(' .. page[#page][1]
+    looked = #page < count
+    left = left - #page
+    if not looked then from = '(' .. page[#page][1] end
+    count = largest <= LARGE and math.min(count * 2, PAGE) or 1
 end
 for _, i in pairs(index) do
     if looked and answer[i] == 1 then answer[i] = 0 end

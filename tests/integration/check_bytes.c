@@ -131,6 +131,26 @@ START_TEST(large_calls_that_wait_keep_no_other_agent_waiting)
 }
 END_TEST
 
+static int64_t looks(void)
+{
+    return sup_redis_stat(redis, "commandstats", "cmdstat_hexists:", "calls=");
+}
+
+/* A client looks now and then whether its calls still wait; a user without scripts has to read them for that. */
+START_TEST(a_client_does_not_read_its_calls_to_see_that_they_wait)
+{
+    enum { WAITING = 24 };
+
+    if (_i)
+        sup_redis_do(redis, "ACL SETUSER default -eval");
+    for (int i = 0; i < WAITING; i++)
+        send_large(agents[i]);
+    int64_t peak_before = peak(), looks_before = looks();
+    sup_wait_until(asq_poll(h, 5) >= 0 && looks() >= looks_before + 3 * (WAITING + AGENTS));
+    ck_assert_int_lt(peak() - peak_before, WAITING / 3 * (int64_t) MIB);
+}
+END_TEST
+
 START_TEST(small_calls_behind_large_ones_are_read_all_the_same)
 {
     enum { SMALL = 5000 };
@@ -163,6 +183,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, many_large_calls_are_taken_over_in_pieces);
     tcase_add_test(t, large_calls_that_wait_keep_no_other_agent_waiting);
+    tcase_add_loop_test(t, a_client_does_not_read_its_calls_to_see_that_they_wait, 0, 2);
     tcase_add_test(t, small_calls_behind_large_ones_are_read_all_the_same);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

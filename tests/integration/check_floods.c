@@ -7,6 +7,7 @@
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "worker/place.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ enum { SANITIZED = 1 };
 #else
 enum { SANITIZED = 0 };
 #endif
-enum { MIB = 1024 * 1024, LONG_MS = 3600000, LISTENERS = 10000 };
+enum { MIB = 1024 * 1024, LONG_MS = 3600000, LISTENERS = 10000, PARTITIONS = 128, CAPACITY = 2 };
 
 static const char sender[] = "5e4d000000000000";
 static sup_redis *redis;
@@ -33,7 +34,7 @@ static void start_worker(void)
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
     options.id = "w";
-    options.capacity = 2;
+    options.capacity = CAPACITY;
     options.lease_time_ms = LONG_MS;
     worker = load_worker(sup_redis_url(redis), &options);
 }
@@ -45,7 +46,7 @@ static void set_up(void)
     start_worker();
     ck_assert_int_eq(asq_create(h, "Echo", "{one}", &holder, NULL), 0);
     ck_assert_int_eq(asq_ready(holder, sup_limit_ms()), 0);
-    part = asq__partition_of("{one}", 5, 128);
+    part = asq__partition_of("{one}", 5, PARTITIONS);
     begun = sup_path("begun");
     release = sup_path("release");
 }
@@ -136,13 +137,13 @@ static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int 
     await(target, sender, 1, &b);
     ck_assert_ptr_nonnull(at = memmem(b.data, b.len, sender, strlen(sender)));
     size_t before = (size_t) (at - (const char *) b.data), behind = before + strlen(sender);
-    sup_redis_do(redis, "EVAL %s 1 asq:{default.%u}:jobs %b %b %d %d",
-                 "for t = 1, ARGV[4] do for i = 1, ARGV[3] do "
-                 "redis.call('XADD', KEYS[1], '*', 'call', 'x', 'batch', string.sub(ARGV[1], 1, 2) .. "
-                 "string.format('%016x', 100000 * t + i) .. string.sub(ARGV[1], 19) .. "
-                 "string.format('%016x', i) .. ARGV[2]) end end",
-                 part, b.data, before, (const char *) b.data + behind, b.len - behind, clients,
-                 times);
+    sup_redis_do(
+        redis, "EVAL %s 1 asq:{default.%u}:jobs %b %b %d %d",
+        "for t = 1, ARGV[4] do for i = 1, ARGV[3] do "
+        "redis.call('XADD', KEYS[1], '*', 'call', 'x', 'batch', string.sub(ARGV[1], 1, 2) .. "
+        "string.format('%016x', 100000 * t + i) .. string.sub(ARGV[1], 19) .. "
+        "string.format('%016x', i) .. ARGV[2]) end end",
+        part, b.data, before, (const char *) b.data + behind, b.len - behind, clients, times);
     asq__buf_release(&b);
 }
 
@@ -275,6 +276,30 @@ static char *last_entry(uint32_t p)
     return sup_redis_str(redis, "EVAL %s 1 asq:{default.%u}:jobs", script, p);
 }
 
+static bool is_owned_by(uint32_t partition, const char *process)
+{
+    char *owner = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", partition);
+    bool is = owner && strcmp(owner, process) == 0;
+
+    free(owner);
+    return is;
+}
+
+/* Has every partition come to where it stays, with both workers there? Sets the other worker's. */
+static bool are_placed(bool others[PARTITIONS])
+{
+    const struct asq__place_worker workers[] = { { "w.0", CAPACITY }, { "other.0", CAPACITY } };
+    uint32_t owners[PARTITIONS];
+
+    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, owners), 0);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if (!is_owned_by(p, workers[owners[p]].id))
+            return false;
+        others[p] = owners[p] == 1;
+    }
+    return true;
+}
+
 /* Calls come all the time to an agent that waits for one in another worker: there is a pause between probes. */
 START_TEST(probes_have_a_floor)
 {
@@ -283,33 +308,28 @@ START_TEST(probes_have_a_floor)
     asq_agent *relay = NULL, *far = NULL;
     asq_result *r;
     char id[32];
+    bool others[PARTITIONS];
 
     options.id = "other";
+    options.capacity = CAPACITY;
     options.lease_time_ms = LONG_MS;
     pid_t other = load_worker(sup_redis_url(redis), &options);
     sup_wait_until(sup_redis_workers(redis, "default") == 2);
     ck_assert_int_eq(asq_create(h, "Relay", "{one}relay", &relay, NULL), 0);
     ck_assert_int_eq(asq_ready(relay, sup_limit_ms()), 0);
-    for (int i = 0; !far; i++) { /* of a partition that is the other's, and stays so */
+    sup_wait_until(are_placed(others));
+    for (int i = 0; !far; i++) {
         snprintf(id, sizeof id, "far%d", i);
-        char *owner, *mine;
-        uint32_t number = asq__partition_of(id, strlen(id), 128);
-        sup_wait_until(sup_redis_int(redis, "HEXISTS asq:{default.%u}:lease owner", number) == 1);
-        owner = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", number);
-        mine = sup_redis_str(redis, "HGET asq:{default.%u}:lease owner", part);
-        if (strcmp(owner, mine) != 0)
+        if (others[asq__partition_of(id, strlen(id), PARTITIONS)] != others[part])
             ck_assert_int_eq(asq_create(h, "Echo", id, &far, NULL), 0);
-        free(owner);
-        free(mine);
     }
     ck_assert_int_eq(asq_ready(far, sup_limit_ms()), 0);
-    ck_assert_int_eq(asq_callv(relay, "call", NULL,
-                               asq_pack("[a, s, o]", far, "hold",
-                                        asq_pack("[s, s]", begun, release)),
-                               &r),
-                     0);
+    ck_assert_int_eq(
+        asq_callv(relay, "call", NULL,
+                  asq_pack("[a, s, o]", far, "hold", asq_pack("[s, s]", begun, release)), &r),
+        0);
     sup_wait_until(asq_poll(h, 5) >= 0 && access(begun, F_OK) == 0);
-    uint32_t p = asq__partition_of(id, strlen(id), 128);
+    uint32_t p = asq__partition_of(id, strlen(id), PARTITIONS);
     char *last = last_entry(p), *now;
     int probes = 0;
     int64_t since = sup_now_ms();

@@ -40,6 +40,20 @@ static void add_highest(const char *stream)
         sup_redis_do(redis, "XADD asq:{default.%d}:%s " HIGHEST " call x batch y", p, stream);
 }
 
+/* Do all streams of calls take entries again? */
+static bool are_usable(void)
+{
+    static const char script[] =
+        "local info = redis.pcall('XINFO', 'STREAM', KEYS[1]) "
+        "for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] ~= ARGV[1] and 1 or 0 end end "
+        "return 1";
+
+    for (int p = 0; p < PARTITIONS; p++)
+        if (sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:jobs " HIGHEST, script, p) == 0)
+            return false;
+    return true;
+}
+
 /* A call that Redis has refused though it has taken a later one meanwhile, which was on its way already, fails: it would
  * come out of its order. All that comes later takes effect. */
 static void calls_go_on(struct load *meanwhile)
@@ -47,7 +61,7 @@ static void calls_go_on(struct load *meanwhile)
     struct load *after = load_new(h, AGENTS);
 
     load_calls(meanwhile, 10);
-    sup_wait_until(load_is_done(meanwhile));
+    sup_wait_until(load_is_done(meanwhile) && are_usable());
     load_calls(after, 10);
     sup_wait_until(load_is_done(after));
     load_check_but(meanwhile, ASQ_EREDIS);
