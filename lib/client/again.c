@@ -1,16 +1,17 @@
 /*
- * again.c: what becomes of what was sent when its connection is lost. Redis is asked first, before anything is
- * sent: what waits in its stream waits on, and what has a record is read from there (fetch.c). What is
- * neither was not taken, or Redis has lost it, or it has expired: it is sent again, before anything new, in
- * its old order, and marked. So nothing that Redis has had is sent a second time, for what was lost may
- * have been lost because of it. See batch.h.
+ * again.c: resends batches after a lost connection. Redis is asked first (taken.lua), before
+ * anything is sent: a batch that is in its stream stays there, and the record of a batch that has
+ * one is read (fetch.c). A batch with neither was not accepted, was lost by Redis, or has expired:
+ * it is resent before anything new, in its old order, and marked. Nothing that Redis has is sent
+ * twice, because a large batch may itself have caused the loss of the connection. See batch.h.
  *
- * The order may have been broken before. Of two batches for one partition whose answers were lost, Redis
- * may have refused the first, for its memory was full, and taken the second, which may even be done by now.
- * What it has passed over for a later one is not sent any more. Bytes of the old connection that arrive only
- * after that are seen in the stream by the owner.
+ * The order may have been broken already. Of two batches for one partition whose replies were lost,
+ * Redis may have refused the first because its memory was full, and accepted the second, which may
+ * even be done by now. A batch that was skipped for a later one is never resent. If bytes of the
+ * old connection arrive still later, the owner recognises them in the stream.
  *
- * Without the right to run scripts (EVAL) the client warns once, sends all again, and the owners sort it out.
+ * Without the right to run scripts (EVAL) the client warns once and resends everything; the owners
+ * sort it out.
  */
 #include "client/batch.h"
 
@@ -21,22 +22,24 @@
 
 enum { ASKED_AT_ONCE = 1000, CLOCK_SKEW_MS = 60000 };
 
-/* About batches of one partition, in the order in which they were made; each is kept until the answer. */
+/* A question about batches of one partition, in the order of their creation. The batches are kept
+ * until the reply. */
 struct question {
     struct asq__list node; /* in e->questions */
-    struct asq__engine *e; /* NULL: it is gone */
+    struct asq__engine *e; /* NULL: freed */
     size_t n;
     struct asq__batch *batches[];
 };
 
-/* ---- what was passed over ---- */
+/* ---- skipped batches ---- */
 
 static bool is_there(const struct asq__batch *b)
 {
     return b->asked == ASQ__ASKED_WAITS || b->asked == ASQ__ASKED_RECORD;
 }
 
-/* Has Redis taken one that has to come after it? `later`: it has taken a later one of its partition. */
+/* Returns whether Redis has accepted a batch that must come after `b`. `later`: a later batch of
+ * the partition is known to be there. */
 static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b, bool later)
 {
     if (b->asked != ASQ__ASKED_MISSING)
@@ -107,7 +110,7 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     struct question *q = user;
     struct asq__engine *e = q->e;
     (void) c;
-    if (!e || !reply) { /* asked again by the next connection */
+    if (!e || !reply) { /* the next connection asks again */
         end_question(q);
         return;
     }
@@ -116,11 +119,11 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     if (asq__reply_is_transient(reply))
         e->stalled = e->reconnect = true;
     asq__engine_denied(e, ASQ__DENIED_ASK, reply);
-    /* Else Redis does not say: the owners see to the order as far as they can. */
+    /* Without an answer from Redis, the owners keep the order as far as they can. */
     bool last = e->questions.next == &q->node && e->questions.prev == &q->node;
     bool all_known = last && e->up && !e->stalled;
     if (all_known)
-        sort_out(e); /* nothing leaves meanwhile: the question is there still */
+        sort_out(e); /* sends nothing: the question is still in e->questions */
     end_question(q);
     if (all_known)
         asq__engine_send_ready(e);
@@ -169,7 +172,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
         batches[i]->answers++;
 }
 
-/* Asks about all that was sent, partition by partition. */
+/* Asks about all batches that were sent, partition by partition. */
 static void ask_about_all(struct asq__engine *e)
 {
     size_t n = 0, at = 0;
@@ -198,8 +201,9 @@ static void ask_about_all(struct asq__engine *e)
 
 /* ---- sending ---- */
 
-/* Writes the age into each batch that is about to be sent. Calls of different runs have no order but that of their
- * numbers: batches that were taken meanwhile must not make the owner refuse these. */
+/* Writes the current age into each batch that is about to be sent. Batches of methods get new
+ * numbers: those of different runs are ordered by number only, and the owner must not refuse one
+ * because a batch with a higher number was accepted meanwhile. */
 static void stamp_ready(struct asq__engine *e)
 {
     ASQ__LIST_EACH (it, &e->ready) {
@@ -237,7 +241,8 @@ static void take_back(struct asq__engine *e, struct asq__batch *b)
     b->state = ASQ__BATCH_READY;
 }
 
-/* Lets a batch that Redis has wait on, or reads its record, which is written in the step that takes its entry away. */
+/* Moves a batch that Redis has back to the sent ones. Reads its record if there is one: the commit
+ * that writes a record also removes the entry. */
 static void goes_on(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
@@ -253,7 +258,7 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
         asq__batch_look_up(e, b);
 }
 
-/* All is known that Redis tells. */
+/* Sorts the batches when all questions are answered: keep waiting, give up, or resend. */
 static void sort_out(struct asq__engine *e)
 {
     give_up_passed_over(e);
@@ -285,6 +290,6 @@ void asq__engine_send_all_again(struct asq__engine *e)
     }
     ask_about_all(e);
     if (asq__list_empty(&e->questions))
-        sort_out(e); /* there is nothing to ask, or no memory for it */
+        sort_out(e); /* no question was sent: nothing to ask, or no memory */
     asq__engine_send_ready(e);
 }

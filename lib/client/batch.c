@@ -1,6 +1,6 @@
 /*
- * batch.c: a batch's calls get their results, each once, and when all have theirs its record is forgotten,
- * here and in Redis. See batch.h.
+ * batch.c: completes each call of a batch once, and forgets the batch and its result record when
+ * all are complete. See batch.h.
  */
 #include "client/batch.h"
 
@@ -16,7 +16,7 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
     return ASQ__CONTAINER(node, struct asq__batch, node)->id;
 }
 
-/* ---- records that Redis may forget ---- */
+/* ---- removal of records ---- */
 
 static void on_unlinked(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -45,7 +45,8 @@ static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t
     asq__cmd_put(&e->unlink, key, asq__keys_result(asq__redis_keys(e->redis), partition, id, key));
 }
 
-/* Gives a record that is not removed now a TTL. If Redis is away, the record keeps its longer one. */
+/* Gives a record that is not removed now a TTL. If Redis is away, the record keeps its longer
+ * one. */
 static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
 {
     char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
@@ -54,7 +55,7 @@ static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t
     asq__conn_cmd(asq__redis_conn(e->redis, partition), NULL, NULL, "PEXPIRE", key, ttl, NULL);
 }
 
-/* ---- a batch, from its making to its end ---- */
+/* ---- life of a batch ---- */
 
 int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
                    const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret)
@@ -110,7 +111,7 @@ bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__b
     return b->guard->user && b->guard->user == later->guard->user;
 }
 
-/* Forgets it, and lets Redis forget it when it may. */
+/* Forgets the batch, and removes its record from Redis, or shortens its TTL, where allowed. */
 static void batch_forget(struct asq__engine *e, struct asq__batch *b)
 {
     bool own = b->n > 0;
@@ -140,14 +141,14 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
         asq__buf_release(&b->bytes);
         b->state = ASQ__BATCH_HELD;
         b->held_ms = asq__now_ms_coarse();
-        asq__batch_settle(b, ASQ__TAKEN); /* it has results, whether or not the answer has come */
+        asq__batch_settle(b, ASQ__TAKEN); /* results prove it, with or without the XADD's reply */
     }
     if (!b->hold || e->closing)
         batch_forget(e, b);
 }
 
-/* Calls that are still to be told what they ended with. Who is told may abandon others, which are then neither
- * told nor touched any more: so they are kept where asq__engine_abandon finds them. */
+/* Calls still to be completed. A completed call's callback may abandon others, so
+ * asq__engine_abandon has to find them here; they are then no longer touched. */
 struct asq__completing {
     struct asq__call *rest;
     struct asq__completing *outer;
@@ -160,7 +161,7 @@ static void begin(struct asq__batch *b, struct asq__completing *now, struct asq_
     b->completing = now;
 }
 
-/* The batch is kept meanwhile (answers). */
+/* Completes the calls in `now`. The caller keeps the batch alive (b->answers). */
 static void complete(struct asq__batch *b, struct asq__completing *now,
                      const Asqueue__Result *result, const asq_error *error)
 {
@@ -174,7 +175,7 @@ static void complete(struct asq__batch *b, struct asq__completing *now,
     b->completing = now->outer;
 }
 
-/* True: the call was among them. */
+/* Removes a call from the calls being completed. True if it was one of them. */
 static bool forget_completing(struct asq__batch *b, struct asq__call *call)
 {
     for (struct asq__completing *now = b->completing; now; now = now->outer)
@@ -218,7 +219,7 @@ static bool batch_is_finished(const struct asq__batch *b)
 void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why)
 {
     asq_error error = { code, why, "", "", "", "", "" };
-    b->answers++; /* keeps it while it calls out */
+    b->answers++; /* keeps the batch alive during callbacks */
     struct asq__completing now;
     for (size_t i = 0; i < b->n; i++) {
         begin(b, &now, b->calls[i]);
@@ -230,7 +231,7 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
     b->foreign = NULL;
     complete(b, &now, NULL, &error);
     asq__batch_settle(b, ASQ__REFUSED);
-    b->keep = true; /* whatever there is, its TTL ends it */
+    b->keep = true; /* a record, if any, is left to its TTL */
     b->hold = false;
     asq__batch_end(e, b);
     if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
@@ -263,7 +264,7 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
                           const Asqueue__Results *results)
 {
     b->answers++;
-    /* Redis has taken it, and does not have to say so any more. */
+    /* A result proves that Redis has accepted the batch, even without a reply to its XADD. */
     if (b->sent && !b->taken && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
     b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
@@ -275,7 +276,7 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
         batch_free(b);
 }
 
-/* NULL: it cannot be decoded, or is not what was expected. */
+/* Decodes and applies results. NULL: undecodable, or not of `expected`. */
 static const Asqueue__Results *apply(struct asq__engine *e, const void *payload, size_t n,
                                      struct asq__batch *expected, struct asq__arena *arena)
 {
@@ -325,7 +326,7 @@ void asq__batch_answered(struct asq__batch *b)
         batch_free(b);
 }
 
-/* ---- calls that nobody waits for ---- */
+/* ---- abandoned, kept and held calls ---- */
 
 static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
@@ -358,7 +359,7 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
     }
     struct asq__call *stand_in = NULL;
     if (own && (stand_in = malloc(sizeof *stand_in))) {
-        *stand_in = *call; /* keeps the batch until the call is through */
+        *stand_in = *call; /* keeps the batch until the call has ended */
         stand_in->done = abandoned;
         *at = stand_in;
     } else {
@@ -403,7 +404,7 @@ static void look_at_held(struct asq__node *node, void *user)
     char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
     if (b->state != ASQ__BATCH_HELD || !b->guard ||
         asq__now_ms_coarse() - b->held_ms >= e->config.record_ms)
-        return; /* what has expired is not lost */
+        return; /* an expired record is not a lost one */
     asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
     ttl[asq__decimal((uint64_t) e->config.record_ms, ttl)] = '\0';
     if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_held, b, "PEXPIRE", key, ttl,
@@ -427,6 +428,6 @@ void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
     b->hold = false;
     b->keep |= how != ASQ__UNHOLD_FORGET;
     b->expire = how != ASQ__UNHOLD_LEAVE;
-    if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else not finished, or looked up once more */
+    if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else unfinished, or being looked up again */
         batch_forget(e, b);
 }

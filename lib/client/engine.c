@@ -1,13 +1,13 @@
 /*
- * engine.c: life of the engine, and what happens to it. See engine.h, batch.h. Relies on redis/ for
- * connections and on value/msg for the messages.
+ * engine.c: creation, end and events of the engine. See engine.h, batch.h. Relies on redis/ for
+ * connections and on value/msg for messages.
  */
 #include <stdlib.h>
 
 #include "client/batch.h"
 #include "value/clock.h"
 
-enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a record, in the time that it has */ };
+enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a held record within its TTL */ };
 
 /* ---- events ---- */
 
@@ -53,7 +53,7 @@ void asq__engine_up(struct asq__engine *e)
     asq__engine_send_all_again(e);
     ASQ__LIST_EACH (it, &e->foreign) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        b->seen = 0; /* this Redis may have lost, and written anew, what was read */
+        b->seen = 0; /* this Redis may have lost and rewritten the part already read */
         asq__batch_look_up(e, b);
     }
 }
@@ -61,8 +61,8 @@ void asq__engine_up(struct asq__engine *e)
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
-    asq__engine_forget_fetches(e); /* all is looked up again */
-    /* The commits behind which records may go can be lost with Redis' last second. */
+    asq__engine_forget_fetches(e); /* every batch is looked up again */
+    /* Records must stay: Redis may have lost the commits after which they are not needed. */
     asq__cmd_reset(&e->unlink);
 }
 
@@ -94,7 +94,7 @@ void asq__engine_renew(struct asq__engine *e)
     e->ended = e->taken_ms = NULL;
     e->partitions = 0;
     if (asq__engine_open_tables(e) < 0)
-        asq__redis_drop(e->redis, "out of memory"); /* made when it is up again */
+        asq__redis_drop(e->redis, "out of memory"); /* the next connection retries */
 }
 
 /* ---- life ---- */
@@ -151,7 +151,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_questions(e);
     asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
-    while ((node = asq__list_pop(&e->gone))) /* they stay for the answers, which come when the engine is gone */
+    while ((node = asq__list_pop(&e->gone))) /* their last replies free these batches */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);

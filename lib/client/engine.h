@@ -1,7 +1,7 @@
 /*
- * engine.h: sends batches of calls and sees every call through to its result, whatever happens to the
- * connection. What a program's handle and a worker's nested calls share; it knows no agents and no
- * values, only encoded jobs and decoded results.
+ * engine.h: sends batches of calls and brings every call to its result, whatever happens to the
+ * connection. A program's handle and a worker's nested calls share it. The engine knows no agents
+ * and no values, only encoded jobs and decoded results.
  *
  * A batch is in one of these states:
  *
@@ -9,8 +9,8 @@
  *                       ▲               │ connection lost        or HELD until unhold
  *                       └───────────────┘ marked as resent, in the old order, before anything new
  *
- * One thread: the loop's. Every call is completed exactly once; the engine touches a call no more
- * after its `done`.
+ * Runs on the loop's thread only. Every call is completed exactly once; the engine does not touch a
+ * call after its `done`.
  */
 #ifndef ASQ_CLIENT_ENGINE_H
 #define ASQ_CLIENT_ENGINE_H
@@ -23,7 +23,7 @@ struct asq__engine;
 struct asq__batch;
 struct asq__call;
 
-/* One of result and error is given; both are borrowed. */
+/* Exactly one of result and error is not NULL; both are borrowed. */
 typedef void (*asq__call_fn)(struct asq__call *call, const Asqueue__Result *result,
                              const asq_error *error);
 
@@ -31,7 +31,7 @@ struct asq__call {
     asq__call_fn done;
     struct asq__batch *batch; /* NULL when not under way */
     uint32_t index;
-    struct asq__call *next; /* of several that wait for the same foreign call */
+    struct asq__call *next; /* the next waiter for the same batch */
 };
 
 enum asq__settled { ASQ__TAKEN, ASQ__REFUSED, ASQ__FENCED };
@@ -40,93 +40,95 @@ struct asq__engine_config {
     struct asq__redis *redis; /* borrowed */
     const char *client;       /* the client id: names the channel that pushes come on */
     uint64_t client_number;   /* the first half of batch ids */
-    /* A worker's: how long the record of a method's batch lives, unless it is renewed, while the method's own
-     * call is not committed; and then, if it is not to be forgotten at once. */
+    /* Workers: TTLs of the record of a method's batch. record_ms: while the method's own call is
+     * not committed; renewed. kept_ms: afterwards, if the record is not removed at once. */
     int64_t record_ms, kept_ms;
-    /* Redis has lost its last second, and with it a call whose result a method of an agent of that partition
-     * has had already: what came of it since must not be committed. */
+    /* Called when Redis has lost its last second, and with it a call whose result a method of an
+     * agent of partition `from` has used: the effects since then must not be committed. */
     void (*lost)(void *user, uint32_t from);
     void (*log)(void *user, asq_log_level level, const char *message);
-    void *log_user; /* of both */
+    void *log_user; /* `user` of both */
 };
 
-enum { ASQ__CALL_LABEL = 64 }; /* of what redis-cli shows of a call, and its NUL */
+enum { ASQ__CALL_LABEL = 64 }; /* bytes of a call's label for redis-cli, with its NUL */
 
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret);
-/* Completes what is under way with ASQ_ECLOSED; unlinks what was fetched as far as it can. */
+/* Completes unfinished calls with ASQ_ECLOSED; unlinks records of finished ones if Redis is
+ * there. */
 void asq__engine_free(struct asq__engine *e);
-/* To be called by the owner of `redis`. */
+/* Called by the owner of `redis` when the connection is up, and when it is lost. */
 void asq__engine_up(struct asq__engine *e);
 void asq__engine_down(struct asq__engine *e);
-/* The namespace has another number of partitions now: it is another one. All calls under way end, and those to come
- * find their partitions. */
+/* Ends all calls under way with errors, because the namespace was recreated with another number of
+ * partitions. Later calls use the new number. */
 void asq__engine_renew(struct asq__engine *e);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
-/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. `timed`: it has a
- * deadline or a delay, which counts from now. The batch becomes ready at 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
+/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. `timed`:
+ * the job has a deadline or a delay, which counts from now. The batch becomes ready at 64 calls or
+ * 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
                     const struct asq__buf *job, bool timed, struct asq__call *call,
                     struct asq__call_id *ret_id);
-/* A whole batch that a method has made, under its derived id; sent at once. Redis takes it only while the
- * lease of the partition whose agent's method it is holds `token`, and at least `seq`; after a lost connection, only while
- * `entry` stands in that partition's stream. Its key is not unlinked when the results are there, but after
- * asq__engine_unhold. */
+/* A whole batch made by a method, under its derived id; ready at once. Redis accepts it only while
+ * the lease of the calling agent's partition has `token`, and at least `seq`; after a lost
+ * connection, only while `entry` is in that partition's stream. Its record is not unlinked when the
+ * results are there, but after asq__engine_unhold. */
 struct asq__nested_batch {
-    uint32_t partition; /* that it goes to */
+    uint32_t partition; /* destination */
     const uint8_t *id;
     const char *label;
     const void *jobs; /* encoded */
     size_t n;
-    int64_t made_ms; /* when the calls were; monotonic */
-    bool again; /* somebody may have sent it before: marked as resent, its key left to its TTL */
+    int64_t made_ms; /* creation of the calls; monotonic */
+    bool again;      /* may have been sent before: marked as resent, its key left to its TTL */
     struct asq__call *const *calls;
     size_t ncalls;
-    uint32_t from; /* the partition of the agent that calls */
+    uint32_t from; /* partition of the calling agent */
     const char *token;
-    uint64_t seq;      /* the last that is known to be acknowledged there */
-    const char *entry; /* the id of the entry that the calling call stands in */
-    /* Called once: Redis has taken it; it has not, and will not; it says that the lease is another's. */
+    uint64_t seq;      /* last seq of that partition known to be acknowledged */
+    const char *entry; /* stream id of the calling call's entry */
+    /* Called once: TAKEN, REFUSED (final) or FENCED (the lease is another's). */
     void (*settled)(void *user, enum asq__settled how);
     void *user;
 };
-/* ASQ_EEXIST: a batch of this id is known, and is this one's from now on; its calls can be awaited. With any
- * other failure `settled` is not called. */
+/* Adds the batch. ASQ_EEXIST: a batch of this id is known and now belongs to `nested`; its calls
+ * can be awaited. After any other failure `settled` is not called. */
 int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested);
-/* Makes open batches ready and sends what is ready; it is written when the loop comes by … */
+/* Makes open batches ready and sends all ready ones. The loop writes them out later. */
 void asq__engine_send(struct asq__engine *e);
-/* … or at once. */
+/* Does the same as asq__engine_send, and writes at once. */
 void asq__engine_flush(struct asq__engine *e);
-/* Waits for the result of a call that was made elsewhere: reads its key, else asks its owner. */
+/* Waits for the result of a call that was made elsewhere: reads its record, else asks its owner. */
 int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call);
 /* Asks the owner to cancel a call. */
 int asq__engine_cancel(struct asq__engine *e, const struct asq__call_id *id);
-/* … every call of a batch of this engine's that is not finished. */
+/* Asks the owner to cancel each unfinished call of a batch of this engine. */
 void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BATCH_ID]);
 /* Sends a probe to the owner of a call. */
 int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
                       const Asqueue__Probe *probe);
-/* Nobody waits for the call any more; `done` will not be called. The call itself is still seen
- * through to the stream. */
+/* Detaches `call`: its `done` will not be called. The call itself still reaches its stream. */
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
-/* A held batch need not be held any more. What becomes of its record, once its results are there: */
+/* Fate of an unpinned batch's record, once all its results are there. */
 enum asq__unhold {
-    ASQ__UNHOLD_FORGET, /* it is unlinked; if it was ever sent twice, as with expire */
-    ASQ__UNHOLD_EXPIRE, /* somebody has its id: it has kept_ms from now on */
-    ASQ__UNHOLD_LEAVE /* the method's call is not committed, and runs again elsewhere, which needs it */
+    ASQ__UNHOLD_FORGET, /* unlink it; if the batch was ever sent twice, as EXPIRE */
+    ASQ__UNHOLD_EXPIRE, /* its TTL becomes kept_ms, because its id was handed out */
+    ASQ__UNHOLD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
+/* Unpins the record of a batch. */
 void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
                         enum asq__unhold how);
 
-/* Calls that Redis has not taken: never sent, and sent without an answer. */
+/* Counts calls that Redis has not accepted: never sent, and sent without a reply. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,
                                   size_t *ret_unknown);
-/* True when Redis has accepted all that was made ready. */
+/* Returns whether Redis has accepted every batch, with none open. */
 bool asq__engine_accepted(const struct asq__engine *e);
 size_t asq__engine_unfinished(const struct asq__engine *e); /* batches */
-size_t asq__engine_backlog(const struct asq__engine *e);    /* bytes held by unfinished batches */
+size_t asq__engine_backlog(const struct asq__engine *e);    /* bytes of unfinished batches */
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * lookup.c: what is pushed is a hint, the key is the truth: once a second the batches that have been quiet
- * for a while are looked up, a bounded number at a time. A batch whose entry has left the stream, that
- * does not wait until it is due, and whose record is not there (any more) has an unknown outcome, and says so; it is never sent again then. What
- * concerns calls that were made already is asked of their owner. See batch.h.
+ * lookup.c: looks up batches that have been quiet for a while, once a second and a bounded number
+ * at a time: a push is a hint, the result record is the truth. A batch ends in an error, its
+ * outcome unknown, and is never resent, when its entry has left the stream, it is not waiting to be
+ * due, and its record is missing. Questions about calls that were made already go to their owner.
+ * See batch.h.
  */
 #include "client/batch.h"
 
@@ -11,7 +12,7 @@
 
 enum {
     LOOKS_PER_TICK = 256,
-    PLAIN_LOOK_MAX = 4096 /* bytes of an entry that may be read to see that it is there */
+    PLAIN_LOOK_MAX = 4096 /* bytes; an entry up to this size is read to see whether it exists */
 };
 
 static void await_call(struct asq__batch *b, uint32_t index)
@@ -22,7 +23,7 @@ static void await_call(struct asq__batch *b, uint32_t index)
     asq__engine_control(b->engine, "await", &job, &id);
 }
 
-/* Asks the owner for results that are not there. */
+/* Asks the owner for missing results. */
 static void await_unfinished(struct asq__batch *b, bool own)
 {
     for (uint32_t i = 0; own && i < b->n; i++)
@@ -40,7 +41,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
             asq__batch_fail(e, b, ASQ_EPROTO, "the call's result record cannot be decoded");
             return;
         }
-        /* The record may have changed, or gone, while it was read. */
+        /* The record may have changed or vanished while it was read. */
         b->garbled = true;
         b->seen = 0;
         asq__batch_look_up(e, b);
@@ -51,10 +52,10 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
     b->garbled = false;
     if (n)
         b->seen = from + n;
-    /* The owner tells of results that are not in the record (yet); also when nobody knows where the entry
-     * of the batch is. */
+    /* Ask the owner for results that are not in the record (yet), also when the id of the batch's
+     * entry is unknown. */
     await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted && !*b->entry && n == 0);
-    /* The record is complete, and has no result for a call that is unfinished still. */
+    /* The record is final, and has no result for a call that is still unfinished. */
     if (b->state == ASQ__BATCH_SENT && b->left && b->accepted)
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "the call has left its stream, and its result is not there: it may have "
@@ -73,7 +74,7 @@ static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     (void) c;
     asq__engine_denied(b->engine, ASQ__DENIED_LOOK, reply);
-    /* Gone from where it stood in the stream. */
+    /* An empty reply: the entry has left the stream. */
     b->left = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
     asq__batch_answered(b);
 }
@@ -86,7 +87,7 @@ static void on_large_entry(struct asq__conn *c, const redisReply *reply, void *u
     on_entry(c, reply, user);
 }
 
-/* An answer of there.lua. */
+/* Handles the reply of there.lua. */
 static void on_there(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -102,8 +103,9 @@ static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     (void) c;
     asq__engine_denied(b->engine, ASQ__DENIED_LOOK, reply);
-    /* A batch that was put aside until it is due stays there until it is done. Else its record was written in the step
-     * that took it out of the stream, or from there: if the GET behind this finds none, the record has expired. */
+    /* A delayed batch stays in later:jobs until it is done. A batch in neither place has had a
+     * record since the commit that removed it; if the GET that follows finds none, the record has
+     * expired. */
     b->left &= reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
     asq__batch_answered(b);
 }
@@ -113,8 +115,8 @@ static void put_hex(const uint8_t id[ASQ__BATCH_ID], char out[2 * ASQ__BATCH_ID 
     *asq__hex(out, id, ASQ__BATCH_ID) = '\0';
 }
 
-/* Asks whether the batch's entry is in the stream. No plain command tells that without sending the entry, so a script
- * does for large ones. A user without scripts reads large entries, one at a time. */
+/* Asks whether the batch's entry is in the stream. Plain commands send the whole entry, so a script
+ * checks for large ones. A user without scripts reads large entries, one at a time. */
 static bool ask_stream(struct asq__engine *e, struct asq__batch *b, struct asq__conn *conn)
 {
     char key[ASQ__KEY_MAX];
@@ -124,7 +126,7 @@ static bool ask_stream(struct asq__engine *e, struct asq__batch *b, struct asq__
         return asq__conn_cmd(conn, on_there, b, "EVAL", asq__script_there, "1", key, b->entry,
                              NULL) == 0;
     if (large && e->reading_entry)
-        return false; /* at a later look */
+        return false; /* left to a later look */
     bool asked = asq__conn_cmd(conn, large ? on_large_entry : on_entry, b, "XRANGE", key, b->entry,
                                b->entry, NULL) == 0;
     e->reading_entry |= large && asked;
@@ -149,7 +151,7 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
         if (asq__conn_cmd(conn, on_later, b, "HEXISTS", key, batch, NULL) == 0)
             b->answers++;
     }
-    asq__batch_fetch(e, b); /* behind it */
+    asq__batch_fetch(e, b); /* its reply comes after those above */
 }
 
 void asq__engine_look_at_quiet(struct asq__engine *e)
@@ -165,7 +167,7 @@ void asq__engine_look_at_quiet(struct asq__engine *e)
             b->quiet_ms *= 2;
         b->look_at_ms = now + b->quiet_ms;
         asq__batch_look_up(e, b);
-        asq__redis_look_at_meta(e->redis); /* nobody may serve what the namespace was */
+        asq__redis_look_at_meta(e->redis); /* the namespace may have been recreated */
     }
 }
 
@@ -178,12 +180,12 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
             return ASQ_EINVAL;
         call->batch = b;
         call->index = id->index;
-        if (b->calls[id->index]) { /* a call of this very engine, under way */
+        if (b->calls[id->index]) { /* an unfinished call of this engine */
             call->next = b->calls[id->index];
             b->calls[id->index] = call;
             return 0;
         }
-        /* Done: its record is still there, for the batch is held or not finished. */
+        /* A done call's record still exists, because the batch is held or unfinished. */
         call->next = b->foreign;
         b->foreign = call;
         b->keep = true;

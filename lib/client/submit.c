@@ -1,6 +1,6 @@
 /*
- * submit.c: calls are put into batches, and batches into streams, in the order in which they were made,
- * whatever Redis answers: a batch is sent until it is accepted, or refused for good (again.c). See batch.h.
+ * submit.c: puts calls into batches and batches into streams, in the order in which they were made.
+ * A batch is sent until Redis accepts it or refuses it for good (again.c). See batch.h.
  */
 #include "client/batch.h"
 
@@ -11,12 +11,12 @@
 #include "value/decimal.h"
 
 enum { SOON_MS = 100,  BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
-/* A probe may carry some thousand calls. */
+/* A probe may carry thousands of calls. */
 enum { CONTROL_BYTES = 8 << 20 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
 #define MAX_UNWRITTEN ((size_t) 64 * 1024 * 1024)
 
-/* ---- what Redis answers ---- */
+/* ---- replies of Redis ---- */
 
 static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
 {
@@ -37,7 +37,7 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
     asq__error_clear(&text);
 }
 
-/* Redis does not take a string of its length, now or later. */
+/* Fails a batch that is longer than any string that Redis accepts. */
 static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char *why)
 {
     struct asq__error text;
@@ -52,8 +52,8 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
     asq__error_clear(&text);
 }
 
-/* The connection was lost while it was under way. Of those that are so large that they may be why, the first
- * is suspected. */
+/* Notes that the connection was lost while the batch was under way. Suspects the first batch that
+ * is large enough to be the cause, and fails it after repeated losses. */
 static void note_loss(struct asq__engine *e, struct asq__batch *b)
 {
     if (e->closing || e->suspected || b->accepted || b->bytes.len < ASQ__LIMIT_SUSPECT)
@@ -67,8 +67,8 @@ static void note_loss(struct asq__engine *e, struct asq__batch *b)
         "before Redis may have a limit for the size of a command");
 }
 
-/* Redis has refused a batch for a while, and then taken one that was behind it on its way already. Sent
- * again, it would come out of its order. */
+/* Fails batches that Redis has refused temporarily before it accepted `taken`, a later one: a
+ * resend would break the order. */
 static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
 {
     ASQ__LIST_EACH (it, &e->sent) {
@@ -86,14 +86,15 @@ static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
     }
 }
 
-/* Tells whether an entry has the highest id of the stream. The owner makes such a stream anew, see claim.lua. */
+/* Returns whether the stream has no higher id left. The owner recreates such a stream, see
+ * claim.lua. */
 static bool is_out_of_ids(const redisReply *reply)
 {
     return asq__reply_is_error(reply, NULL) && strstr(reply->str, "exhausted the last possible ID");
 }
 
-/* Tries a single batch soon: the owner makes the stream anew within moments. Of several batches the first could be
- * refused, and the next one be taken, out of its order. */
+/* Sends a single batch soon, because the owner recreates the stream within moments. With several
+ * batches the first could be refused and the next accepted, out of order. */
 static void try_first_soon(struct asq__engine *e)
 {
     if (e->first_alone)
@@ -107,7 +108,7 @@ static void try_first_soon(struct asq__engine *e)
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
-    struct asq__engine *e = b->engine; /* NULL: it has ended, and the batch with it */
+    struct asq__engine *e = b->engine; /* NULL: freed; the batch is gone, too */
     bool was_first = e && e->first == b;
     (void) c;
     if (was_first)
@@ -131,8 +132,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             refuse_large(e, b, reply->str);
         } else if (asq__reply_is_transient(reply) || is_out_of_ids(reply) ||
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
-            /* It is sent again, and nobody may overtake it. An earlier copy of a resent one may have been
-             * accepted, so that it cannot be refused any more; and a method may have returned already. */
+            /* Resend the batch before all later ones. A resent or a method's batch cannot be
+             * refused: an earlier copy may have been accepted, or the method may have returned. */
             b->refused = e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
             if (is_out_of_ids(reply))
@@ -189,7 +190,7 @@ static int add_entry(struct asq__engine *e, uint32_t partition, const char *labe
     return asq__conn_argv(asq__redis_conn(e->redis, partition), fn, user, 7, argv, lens);
 }
 
-/* The readable field of an entry: the first call, and how many more there are. */
+/* Returns the readable field of an entry: the first call, and the number of further calls. */
 static const char *entry_label(const struct asq__batch *b, char out[ASQ__LABEL_MAX])
 {
     if (b->n <= 1)
@@ -234,7 +235,7 @@ static void close_open(struct asq__engine *e, uint32_t partition)
     e->open[partition] = NULL;
     for (size_t i = 0; i < e->opened; i++)
         if (e->open_list[i] == partition) {
-            /* Order among partitions does not matter. */
+            /* Partitions need no order among each other. */
             e->open_list[i] = e->open_list[--e->opened];
             break;
         }
@@ -242,7 +243,7 @@ static void close_open(struct asq__engine *e, uint32_t partition)
     if (b->n)
         make_ready(e, b);
     else
-        asq__batch_end(e, b); /* there was no memory for its first call */
+        asq__batch_end(e, b); /* memory was short for its first call */
 }
 
 void asq__engine_send_ready(struct asq__engine *e)
@@ -254,9 +255,9 @@ void asq__engine_send_ready(struct asq__engine *e)
         if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN) {
             asq__conn_flush(asq__redis_conn(e->redis, b->partition));
             if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN)
-                break; /* the tick and the next flush go on */
+                break; /* the tick or the next flush continues */
         }
-        if (b->bytes.len > asq__redis_max_string(e->redis)) /* it would end the connection */
+        if (b->bytes.len > asq__redis_max_string(e->redis)) /* Redis would close the connection */
             refuse_large(e, b, NULL);
         else if (!send_batch(e, b))
             break;
@@ -312,7 +313,7 @@ int asq__engine_open_tables(struct asq__engine *e)
     return 0;
 }
 
-/* A batch id of this client; gives its number. */
+/* Makes a new batch id of this client; returns its number. */
 static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
 {
     uint64_t client = e->config.client_number, counter = ++e->counter;
@@ -323,7 +324,7 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
     return e->counter;
 }
 
-/* Appends when its calls were made. */
+/* Appends the creation time of the batch's calls and their age. */
 static void put_times(struct asq__engine *e, struct asq__batch *b, int64_t now)
 {
     int64_t stamp = asq__redis_clock_at(asq__redis_clock(e->redis), now);
@@ -342,7 +343,7 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     int rc = b->bytes.error;
     b->bytes.error = 0;
     e->backlog += b->bytes.len - before;
-    if (rc < 0) /* without its marks it must not be sent again */
+    if (rc < 0) /* without its marks the batch must not be resent */
         asq__batch_fail(e, b, b->sent ? ASQ_EUNKNOWN : rc,
                         "out of memory when it was to be sent again");
 }
@@ -363,8 +364,8 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         b = NULL;
     }
     if (b && timed && b->n && asq__now_ms_coarse() != b->made_ms) {
-        close_open(e,
-                   partition); /* its time counts from now, and that of those before it does not */
+        /* A batch has one creation time, and a timed call's time counts from now. */
+        close_open(e, partition);
         b = NULL;
     }
     if (!b) {
@@ -380,7 +381,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     rc = asq__batch_add_call(b, call);
     if (rc == 0) {
         size_t before = b->bytes.len;
-        if (b->n == 1) { /* its id comes first: taken.lua looks for it there */
+        if (b->n == 1) { /* the id comes first, where taken.lua looks for it */
             asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
             asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
             b->made_ms = asq__now_ms_coarse();
@@ -398,7 +399,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
         e->backlog += b->bytes.len - before;
     }
     if (rc < 0)
-        return rc; /* an empty open batch stays for the next call */
+        return rc; /* an empty open batch remains for the next call */
     memcpy(ret_id->batch, b->id, ASQ__BATCH_ID);
     ret_id->partition = partition;
     ret_id->index = call->index;
@@ -415,11 +416,11 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
     g->user = nested->user;
 }
 
-/* An earlier run of the outer call, in this very process, has made it. Another worker may have run the
- * call in between, and sent the same. */
+/* Takes over a batch that an earlier run of the outer call has made in this process. Another worker
+ * may have run the call in between and sent the same batch. */
 static void take_over(struct asq__engine *e, struct asq__batch *b, const struct asq__nested_batch *nested)
 {
-    if (!b->resent && b->state == ASQ__BATCH_READY) { /* as if it were sent for the first time */
+    if (!b->resent && b->state == ASQ__BATCH_READY) { /* not marked as resent yet */
         size_t before = b->bytes.len;
         asq__batch_mark_resent(&b->bytes);
         b->bytes.error = 0;
