@@ -6,12 +6,14 @@
 -- (later_clock.c), how many due batches are moved at most, bytes that these have at most (one is moved in any case); then
 -- for each batch that is asked about: its id, an encoded Later to be added to what is kept of it, and 'back' when it
 -- is to be moved whether it is due or not, or 'stay'.
--- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches that were lost, then for each
--- batch that was asked about: 1 it waits, 2 it is in the stream again, 0 neither}, or 'FENCED'.
+-- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches that later:jobs has lost,
+-- batches that later had lost, then for each batch that was asked about: 1 it waits, 2 it is in the stream again,
+-- 0 neither}, or 'FENCED'.
 --
 -- later:jobs has of each batch, as long as it is not done: BATCH, a Later, or once it has been moved back the id of
 -- its entry; and BATCH+, what was added to it since.
 local MOST_ADDED = 65536
+local LOST_PAGE = 16 -- what is kept of a batch may be large
 local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- what is kept of the clock is off by that at most, and so old
 local lease, jobs, later, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, mark, most, most_bytes = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -51,6 +53,27 @@ local function is_entry(value)
     return string.find(value, '^%d') ~= nil
 end
 
+-- Makes batches due that wait in later:jobs alone, because somebody has deleted `later`: their owner knows from what
+-- is kept of them when each is due, and moves it out of the stream again. Finds all at once, because later a batch may
+-- be in `later` that is due last. Answers how many.
+local function find_lost()
+    local found, cursor = 0, '0'
+    if redis.call('ZCARD', later) > 0 or redis.call('HLEN', kept) == 0 then return 0 end
+    repeat
+        local page = redis.pcall('HSCAN', kept, cursor, 'COUNT', LOST_PAGE)
+        if page.err then break end -- a user who may not
+        for f = 1, #page[2], 2 do
+            local id, value = page[2][f], page[2][f + 1]
+            if not is_entry(value) and string.sub(id, -1) ~= '+' then
+                redis.call('ZADD', later, now, id)
+                found = found + 1
+            end
+        end
+        cursor = page[1]
+    until cursor == '0'
+    return found
+end
+
 -- The last write, so that a Redis that is full refuses others; this one is not needed now.
 local function keep_clock(text)
     local time = redis.call('TIME')
@@ -69,7 +92,7 @@ if held[1] ~= ARGV[1] then
 end
 -- Commands that can be refused come first: keys may have another type. The first write is one that is refused when memory is full.
 redis.call('XLEN', jobs)
-redis.call('HLEN', kept)
+local found = find_lost()
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
 local moved, lost, bytes, gone = 0, 0, 0, {}
 for _, id in ipairs(due) do
@@ -108,4 +131,4 @@ end
 keep_clock(held[2])
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
 local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2]) - now)) or -1
-return { moved, next_ms, now, lost, unpack(answer) }
+return { moved, next_ms, now, lost, found, unpack(answer) }

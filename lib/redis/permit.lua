@@ -87,6 +87,7 @@ try('PUBLISH', ARGV[1], '')
 
 list = lacking
 try('HSTRLEN', agents, '')
+try('HSCAN', scratch, 0)
 try('XTRIM', dead, 'MINID', '0-0')
 try('GETRANGE', scratch, 0, 0)
 try('ZADD', scratch, 'not a number', '')

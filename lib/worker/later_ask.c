@@ -75,7 +75,7 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     if (!e->known || !asq__partition_is_owned(p))
         return;
     if (asq__later_answered(p, reply, e->left_channels + 1))
-        e->later = (int) reply->element[4]->integer;
+        e->later = (int) reply->element[5]->integer;
 }
 
 void asq__later_ask_copy(struct asq__entry *e)
@@ -122,7 +122,7 @@ static void on_await(struct asq__conn *c, const redisReply *reply, void *user)
     free(user);
     if (q.p->ownership == q.ownership && asq__partition_is_owned(q.p) &&
         asq__later_answered(q.p, reply, 1))
-        state = (int) reply->element[4]->integer;
+        state = (int) reply->element[5]->integer;
     q.answer(q.user, state);
 }
 
@@ -163,7 +163,7 @@ static void take_states(struct cancel *q, const redisReply *reply)
     struct asq__partition *p = q->p;
     size_t left = 0;
     for (size_t i = 0; i < q->n; i++) {
-        if (reply->element[4 + i]->integer != 2)
+        if (reply->element[5 + i]->integer != 2)
             continue;
         struct asq__wcall *c = asq__wcall_find(p, &q->ids[i]);
         if (c)

@@ -67,7 +67,7 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
     struct asq__later *l = p->later;
     if (!reply)
         return false;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 + n) {
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 5 + n) {
         for (size_t i = 0; i < reply->elements; i++)
             if (reply->element[i]->type != REDIS_REPLY_INTEGER)
                 return false;
@@ -137,6 +137,11 @@ static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
                          "partition %u: %lld batches that were due are gone: somebody has removed "
                          "them from its key later:jobs",
                          p->number, reply->element[3]->integer);
+    if (reply->element[4]->integer)
+        asq__process_log(p->w, ASQ_LOG_WARNING,
+                         "partition %u: somebody has removed %lld batches that wait from its key "
+                         "later; they were found in later:jobs, and wait on",
+                         p->number, reply->element[4]->integer);
     if (next_ms < 0 && moved == 0) /* else what has been moved may not have been read yet */
         l->maybe = l->puts != g.puts;
     else if (next_ms < 0)

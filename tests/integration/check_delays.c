@@ -289,6 +289,36 @@ START_TEST(what_waits_can_be_cancelled_and_waited_for)
 }
 END_TEST
 
+/* Somebody deletes the key `later`, while a worker runs or while none does. */
+START_TEST(calls_whose_due_times_somebody_deletes_wait_on)
+{
+    enum { CALLS = 1200 };
+    asq_result *r[CALLS], *far;
+    pid_t w = tight_worker();
+
+    ready();
+    for (int i = 0; i < CALLS; i++)
+        r[i] = delayed(counter, "add", 10 * SOON_MS, 1);
+    far = delayed(counter, "add", LONG_MS, 1);
+    sup_wait_until(asq_poll(h, 0) >= 0 && LATER == CALLS + 1 && JOBS == 0);
+    if (_i)
+        load_worker_kill(w);
+    sup_redis_do(redis, "DEL asq:{default.0}:later");
+    if (_i)
+        w = tight_worker();
+    for (int i = 0; i < CALLS; i++) {
+        ck_assert_int_eq(asq_result_wait(r[i], sup_limit_ms()), 0);
+        asq_result_free(r[i]);
+    }
+    ck_assert_int_eq(value(), CALLS);
+    sup_wait_until(LATER == 1 && JOBS == 0);
+    ck_assert_int_eq(asq_result_cancel(far), 0);
+    fails(far, ASQ_ECANCELED);
+    all_is_gone();
+    load_worker_stop(w);
+}
+END_TEST
+
 START_TEST(who_waits_long_is_not_told_that_the_outcome_is_unknown)
 {
     pid_t w = tight_worker();
@@ -430,6 +460,7 @@ int main(void)
     tcase_add_test(t, a_retry_waits_outside_of_the_stream_and_its_runs_are_counted);
     tcase_add_test(t, a_batch_of_calls_due_and_not_due_is_done_piece_by_piece);
     tcase_add_test(t, what_waits_can_be_cancelled_and_waited_for);
+    tcase_add_loop_test(t, calls_whose_due_times_somebody_deletes_wait_on, 0, 2);
     tcase_add_test(t, who_waits_long_is_not_told_that_the_outcome_is_unknown);
     tcase_add_test(t, a_copy_of_what_waits_is_recognised);
     tcase_add_test(t, a_call_whose_deadline_comes_before_its_time_fails_at_once);

@@ -23,7 +23,7 @@ enum { NEEDED = sizeof needed / sizeof *needed };
 /* Commands that it can do without. */
 static const char *const spared[] = { "evalsha",  "script",  "info",  "client", "hsetnx",
                                       "zadd",     "zrem",    "zcard", "zrange", "zrangebyscore",
-                                      "getrange", "hstrlen", "xinfo", "xtrim",  "memory" };
+                                      "getrange", "hstrlen", "xinfo", "xtrim",  "memory", "hscan" };
 enum { SPARED = sizeof spared / sizeof *spared };
 
 static char *url_of(sup_redis *redis)
