@@ -1,6 +1,6 @@
 /*
- * admin.c: looking at a deployment: workers, classes, agents, and asking a worker to stop. It reads the
- * same keys that anybody can read with redis-cli; in local mode there is nothing to look at.
+ * admin.c: shows the workers, classes and agents of a deployment, and asks a worker to stop. The
+ * same keys can be read with redis-cli. Local mode has no deployment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +17,9 @@
 enum {
     HASH_LIVES_LEASES = 10,
     MAX_LEASE_MS = 24 * 3600 * 1000,
-    MAX_FIELD = 1024 * 1024, /* bytes: no worker writes more */
+    MAX_FIELD = 1024 * 1024, /* bytes; workers write less */
     MAX_FIELD_NAME = 100,
-    CLASSES_HEIGHT = 8 /* nor classes of more levels: {class: {methods: [{flags: [flag]}]}} */
+    CLASSES_HEIGHT = 8 /* workers write fewer levels: {class: {methods: [{flags: [flag]}]}} */
 };
 
 static int out_of_memory(asq *h)
@@ -27,16 +27,16 @@ static int out_of_memory(asq *h)
     return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
-/* A question as it was sent once. The connection answers each exactly once, at the latest when it ends; an answer that
- * came too late for its asker frees this. */
+/* One sending of a question. The connection answers each exactly once, at the latest when it ends.
+ * A reply that comes too late for its asker frees this. */
 struct ask {
     asq *h;
-    struct asq__question *q; /* NULL: nobody waits for the answer any more */
+    struct asq__question *q; /* NULL: the asker has given up */
     bool done;
     int rc;
 };
 
-/* The key that a command or a script is about. */
+/* Returns the first key of a command or a script. */
 static const char *key_of(const struct asq__question *q)
 {
     int at = strcmp(q->argv[0], "EVAL") == 0 ? 3 : 1;
@@ -91,7 +91,7 @@ static int too_late(asq *h)
     return asq__fail(h, ASQ_ETIMEOUT, "Redis did not answer in time");
 }
 
-/* Sends once and waits. ASQ_ECONN: no answer will come, and there is time to ask again. */
+/* Sends once and waits. ASQ_ECONN: no reply will come, and time is left to ask again. */
 static int ask_once(asq *h, struct asq__question *q)
 {
     struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), q->partition);
@@ -109,8 +109,8 @@ static int ask_once(asq *h, struct asq__question *q)
     }
     q->sent++;
     asq__conn_flush(conn);
-    while (
-        !a->done) { /* ends: with the answer, when the connection is given up, or when the time is up */
+    /* Ends with the reply, when the connection is given up, or at the timeout. */
+    while (!a->done) {
         int64_t left = h->admin_until_ms - asq__now_ms();
         if (left <= 0) {
             a->q = NULL;
@@ -176,7 +176,7 @@ int asq_ping(asq *h, double *ret_ms)
 
 /* ---- workers ---- */
 
-/* A list of strings. */
+/* Reads a list of strings. */
 static int take_strings(asq *h, const redisReply *reply, void *user)
 {
     asq_value *list = user;
@@ -185,7 +185,7 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
     for (size_t i = 0; i < reply->elements; i++)
         if (reply->element[i]->type == REDIS_REPLY_STRING &&
             strlen(reply->element[i]->str) == reply->element[i]->len &&
-            asq__utf8_valid(reply->element[i]->str, reply->element[i]->len) && /* else no id */
+            asq__utf8_valid(reply->element[i]->str, reply->element[i]->len) && /* else not an id */
             asq_list_append(list, asq_value_stringn(reply->element[i]->str,
                                                     (size_t) reply->element[i]->len)) < 0)
             return out_of_memory(h);
@@ -202,7 +202,8 @@ static bool is_number(const char *text, size_t n, int64_t *ret)
     return true;
 }
 
-/* Fields that are numbers to people are numbers here. *ret: NULL when it says nothing that a worker says. ASQ_ENOMEM. */
+/* Makes a value of a field of a worker's hash; numbers become numbers. *ret: NULL if no worker
+ * writes such a value. ASQ_ENOMEM. */
 static int field_value(const char *name, const char *text, size_t n, asq_value **ret)
 {
     static const char *const numbers[] = {
@@ -275,17 +276,18 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
     if (!map)
         return out_of_memory(h);
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
-    /* A key that is no hash is no worker, and does not hide the others. */
+    /* A key that is not a hash is not a worker, and must not hide the others. */
     int rc = ask(h, 0, take_hash, map, 2, (const char *[]){ "HGETALL", key });
     if (rc == ASQ_EREDIS && strstr(asq_errmsg(h), "WRONGTYPE"))
         rc = 0;
     if (rc == 0)
         rc = ask(h, 0, take_int, &ttl, 2, (const char *[]){ "PTTL", key });
     if (rc == 0) {
-        /* Each beat sets the hash's time to live; what has gone by of it is the age of the last one. */
+        /* Each heartbeat sets the hash's TTL; the part of it that has passed is the heartbeat's
+         * age. */
         int64_t lease = asq_map_int(map, "lease_time_ms");
         if (lease > MAX_LEASE_MS)
-            lease = 0; /* no worker says that */
+            lease = 0; /* no worker writes this */
         int64_t age = ttl >= 0 ? lease * HASH_LIVES_LEASES - ttl : INT64_MAX;
         if (asq_map_set(map, "id", asq_value_string(id)) < 0 ||
             asq_map_set(map, "alive", asq_value_bool(lease > 0 && age < lease)) < 0)
@@ -353,7 +355,7 @@ static int add_classes(asq *h, asq_value *all, const asq_value *classes)
         const char *name;
         const asq_value *about = asq_map_at(classes, i, &name);
         if (asq_value_type(about) != ASQ_MAP)
-            continue; /* somebody else's words */
+            continue; /* not written by a worker */
         asq_value *known = asq_map_find(all, name);
         if (!known) {
             if (asq_map_set(all, name, asq_value_copy(about)) < 0 ||
@@ -383,7 +385,8 @@ int asq_classes(asq *h, asq_value **ret)
         return rc;
     if (!(all = asq_value_map()))
         rc = out_of_memory(h);
-    /* What one says that is alive goes before what is left of a dead one, or was never one. */
+    /* Live workers come first: their classes prevail over those of dead workers and of other
+     * hashes. */
     for (size_t i = 0; rc == 0 && i < 2 * asq_list_size(workers); i++) {
         const asq_value *worker = asq_list_get(workers, i % asq_list_size(workers));
         bool alive = false;
@@ -447,7 +450,7 @@ struct scan {
     void *user;
     uint32_t partition;
     size_t records, bytes; /* of the last page */
-    bool stopped;          /* fn has returned something */
+    bool stopped;          /* fn has returned non-zero */
     char cursor[32];
 };
 
@@ -493,7 +496,7 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
     return rc;
 }
 
-/* Lists the agents of a partition, in pages of some SCAN_BYTES, as far as the last page tells. */
+/* Lists the agents of a partition, in pages of about SCAN_BYTES, estimated by the last page. */
 static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
 {
     char key[ASQ__KEY_MAX], count[16];
@@ -526,7 +529,7 @@ int asq_agents_each(asq *h, const char *class_name, int64_t timeout_ms,
     rc = asq__admin_check(h, "asq_agents_each");
     for (; rc == 0 && s.partition < h->partitions; s.partition++)
         rc = scan_partition(h, &s, deadline_ms);
-    /* The last error may be of a function that fn called, and another than fn returns. */
+    /* The handle's last error may differ from the code that fn has returned. */
     if (s.stopped && rc < 0)
         asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
                   asq_strerror(rc));

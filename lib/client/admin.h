@@ -1,5 +1,5 @@
 /*
- * admin.h: what the files that look at a deployment share: one command to Redis, and its answer.
+ * admin.h: one command to Redis and its reply, for the files that look at a deployment.
  */
 #ifndef ASQ_CLIENT_ADMIN_H
 #define ASQ_CLIENT_ADMIN_H
@@ -10,23 +10,23 @@
 
 struct asq__question {
     uint32_t partition;
-    /* Reads the answer; not called for an error, nor when the connection is lost. */
+    /* Reads the reply; not called for an error, or when the connection is lost. */
     int (*take)(asq *h, const redisReply *reply, void *user);
     void *user;
     int argc;
     const char *const *argv;
     const size_t *lens; /* NULL: strings */
-    unsigned sent;      /* how often: from the second time on, an earlier one may have been done */
-    bool denied;        /* Redis does not know the command, or not for this user */
-    bool wrong_type;    /* the key is of another type */
+    unsigned sent;      /* times sent; above 1: an earlier one may have taken effect */
+    bool denied;        /* Redis does not know the command, or denies it to this user */
+    bool wrong_type;    /* the key has another type */
 };
 
-/* 0 where there is something to look at; `what` is the name of the public function. From here on the handle's
- * timeout counts. */
+/* Returns 0 if the handle's mode has a deployment; `what` is the name of the public function.
+ * Starts the handle's timeout. */
 int asq__admin_check(asq *h, const char *what);
-/* Lets the timeout count from now on again, up to a deadline of the caller's. */
+/* Restarts the timeout, limited by a deadline of the caller's. */
 void asq__admin_extend(asq *h, int64_t deadline_ms);
-/* Asks and waits, sending again after a lost connection, until the time is up. */
+/* Sends the command and waits for the reply; resends after a lost connection, until the timeout. */
 int asq__admin_ask(asq *h, struct asq__question *q);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * agent.c: proxies, and what concerns an agent as a whole: creation, deletion, cloning, attributes.
+ * agent.c: proxies, and jobs about an agent as a whole: creation, deletion, cloning, attributes.
  * Each is a job in the agent's stream like any call.
  */
 #include "client/handle.h"
@@ -12,7 +12,8 @@
 
 /* ---- proxies ---- */
 
-/* One piece of memory: a program may have a million of them, and call them in no order. */
+/* Makes a proxy in one piece of memory, because a program may have a million proxies and call them
+ * in any order. */
 static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent **ret)
 {
     size_t id_size = strlen(id) + 1, class_size = strlen(class_name ? class_name : "") + 1;
@@ -103,7 +104,7 @@ int asq__agents_check(asq_agent *const *agents, size_t n, const char *function)
 
 enum { RANDOM_ID = 22 };
 
-/* 100 random bits in 20 letters and digits. */
+/* Makes an id of 100 random bits in 20 letters and digits. */
 static int random_id(asq *h, char out[RANDOM_ID])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -230,7 +231,7 @@ int asq_create_many(asq *h, const char *class_name, size_t n, const char *const 
     return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, n, ids, args, ret);
 }
 
-/* One job about the agent itself, and its result. */
+/* Submits one job about the agent itself. */
 static int ask(asq_agent *a, Asqueue__JobKind kind, const char *name, const asq_value *args,
                asq_result **ret)
 {
@@ -282,7 +283,7 @@ int asq_delete(asq_agent *a, int64_t timeout_ms)
     return ask_and_wait(a, ASQUEUE__JOB_KIND__DELETE, timeout_ms, NULL);
 }
 
-/* Creates on h an agent like `a`: class and creation arguments, under `id`. */
+/* Creates on h an agent `id` with the class and creation arguments of `a`. */
 static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
 {
     asq_value *about = NULL;

@@ -136,7 +136,7 @@ struct asq__engine {
     bool up, closing;
     bool stalled;             /* Redis accepts nothing now; retried at the next tick */
     bool first_alone;         /* send one batch, and the rest after its reply */
-    struct asq__batch *first; /* that lone batch, while under way; only compared */
+    struct asq__batch *first; /* the lone batch, while under way; only compared */
     bool reconnect;           /* retry on a new connection */
     int64_t renewed_ms;       /* last renewal of records; coarse */
     bool suspected;           /* a batch is already suspected of the current connection loss */

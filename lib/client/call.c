@@ -1,6 +1,6 @@
 /*
- * call.c: calls as their makers see them: arguments are checked and encoded, a result is made for each
- * job, and the mode submits what one statement made together.
+ * call.c: makes calls: checks and encodes the arguments, makes a result for each job, and lets the
+ * mode submit the jobs of one statement together.
  */
 #include "client/handle.h"
 #include "client/retry.h"
@@ -29,7 +29,7 @@ static const char *kind_name(Asqueue__JobKind kind)
     }
 }
 
-/* What redis-cli shows of the call: "class/agent.method". */
+/* Sets the call's label for redis-cli: "class/agent.method". */
 static void label(asq_result *r, const struct asq__job *job)
 {
     const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
@@ -45,17 +45,17 @@ static void label(asq_result *r, const struct asq__job *job)
         n += cut ? room : len;
     }
     r->label[n] = '\0';
-    while (cut && n && !asq__utf8_valid(r->label, n)) /* in the middle of a character */
+    while (cut && n && !asq__utf8_valid(r->label, n)) /* cut in the middle of a character */
         r->label[--n] = '\0';
 }
 
-/* The futures that settle_inputs has found, and where it puts their values. */
+/* Futures found by settle_inputs, and the arguments into which it puts their values. */
 struct inputs {
     asq *h;
-    size_t n, there;    /* futures to be awaited; … whose results are there already */
-    asq_result *failed; /* the first that is a failure, or NULL */
+    size_t n, there;    /* futures to be awaited; futures that are done */
+    asq_result *failed; /* the first future that has failed, or NULL */
     asq_value *args;    /* a copy of the arguments, to be changed */
-    size_t bytes;       /* of the values put there */
+    size_t bytes;       /* size of the inserted values */
 };
 
 static asq_result *finished(const asq_value *future)
@@ -108,9 +108,9 @@ static int put_input(void *user, const struct asq__future_place *place)
                   : 0;
 }
 
-/* A future among the arguments that is there already is sent as its value; one that is a failure already
- * fails the call, which then is not sent; one that is still to come is awaited by the worker. The
- * arguments are copied only when there is something to replace. */
+/* Resolves futures among the arguments. A done future is replaced by its value. A failed future
+ * fails the call, which is not sent. The worker awaits an unfinished one. The arguments are copied
+ * only if one is replaced. */
 static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
                          asq_result **ret_failed, bool *ret_inputs)
 {
@@ -142,8 +142,8 @@ static int encode(asq *h, const struct asq__job *job, asq_result *r)
     return 0;
 }
 
-/* Completes a result that is of no call that was sent. Its id is of the usual form, so that it can be
- * given as a future like any other. */
+/* Completes the result of a call that is not sent. Its id has the usual form, so that the result
+ * can be used as a future. */
 static int fail_unsent(asq *h, asq_result *r, const asq_result *failed)
 {
     struct asq__error error;
@@ -250,7 +250,8 @@ int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret)
 
 /* ---- public ---- */
 
-/* Of a program built with this header or an older one: what that one lacks is zero. */
+/* Copies the options of a program built with this header or an older one; missing fields are
+ * zero. */
 static int take_options(const asq_call_options *given, asq_call_options *ret, char *err,
                         size_t errlen)
 {
@@ -270,7 +271,7 @@ static int take_options(const asq_call_options *given, asq_call_options *ret, ch
     return ret->retry ? asq__retry_check(ret->retry, err, errlen) : 0;
 }
 
-/* The arguments are encoded when it returns. */
+/* Calls a method. The arguments are encoded when the function returns. */
 static int call_value(asq_agent *agent, const char *method, const asq_call_options *given,
                       const asq_value *args, asq_result **ret)
 {
@@ -316,7 +317,7 @@ int asq_callv(asq_agent *agent, const char *method, const asq_call_options *give
     return rc;
 }
 
-/* What the arguments point to is the caller's, and only borrowed. fmt NULL: none. */
+/* Packs arguments, which point into the caller's memory. fmt NULL: none. */
 static int pack(asq *h, asq_value **ret, const char *fmt, va_list ap)
 {
     char why[200];
@@ -360,7 +361,7 @@ int asq_send(asq_agent *agent, const char *method, const char *fmt, ...)
     return rc;
 }
 
-/* One try of asq_call_wait. */
+/* Tries asq_call_wait once. *ret_refused: the call found no room. */
 static int call_and_wait(asq_agent *agent, const char *method, const asq_value *args,
                          asq_value **ret, bool *ret_refused)
 {
@@ -375,7 +376,7 @@ static int call_and_wait(asq_agent *agent, const char *method, const asq_value *
     return rc;
 }
 
-/* … as often as there is room for it, or for as long as the handle says. */
+/* Tries until the call finds room, at most for the handle's busy_wait_ms. */
 static int call_until_taken(asq_agent *agent, const char *method, const asq_value *args,
                             asq_value **ret)
 {

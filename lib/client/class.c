@@ -1,6 +1,6 @@
 /*
- * class.c: see class.h. The registry, looking names up with texts that help those who mistyped one,
- * and descriptions. Tables are taken over in class_table.c.
+ * class.c: see class.h. The registry, lookups of names whose errors suggest similar names, and
+ * descriptions. class_table.c copies tables.
  */
 #include "client/class.h"
 
@@ -70,7 +70,7 @@ const struct asq__class *asq__registry_find(const struct asq__registry *r, const
 
 const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name)
 {
-    enum { FEW = 8 }; /* are found faster one by one */
+    enum { FEW = 8 }; /* up to this number, a linear search is faster */
     if (cls->method_count > FEW) {
         struct asq__node *node = asq__table_find(&cls->by_method, name, strlen(name));
         return node ? ASQ__CONTAINER(node, struct asq__method, node) : NULL;
@@ -87,9 +87,9 @@ const struct asq__attribute *asq__class_attribute(const struct asq__class *c, co
     return node ? ASQ__CONTAINER(node, struct asq__attribute, node) : NULL;
 }
 
-/* ---- names that are not there ---- */
+/* ---- unknown names ---- */
 
-/* The names that might have been meant, whatever they are of. */
+/* The names that may have been meant: of classes, methods or attributes. */
 struct names {
     const char *(*at)(const void *of, size_t i);
     const void *of;
@@ -112,8 +112,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Letters to insert, delete, replace or swap with their neighbour, upper and lower case being the
- * same. Both are at most ASQ_MAX_NAME long. */
+/* Returns the edit distance: letters to insert, delete, replace or swap with a neighbour, without
+ * regard to case. Both names have at most ASQ_MAX_NAME bytes. */
 static size_t distance(const char *a, const char *b)
 {
     size_t rows[3][ASQ_MAX_NAME + 1], *before = rows[0], *last = rows[1], *now = rows[2];
@@ -137,7 +137,8 @@ static size_t distance(const char *a, const char *b)
     return last[nb];
 }
 
-/* NULL when none is near: a third of the letters may be wrong, or the rest of the name missing. */
+/* Returns the most similar name, or NULL: a third of the letters may be wrong, or the rest of the
+ * name missing. */
 static const char *nearest(const char *name, const struct names *names)
 {
     const char *best = NULL;
@@ -159,7 +160,7 @@ static const char *nearest(const char *name, const struct names *names)
     return best;
 }
 
-/* Appends the names, as many as there is room for. */
+/* Appends as many names as fit. */
 static void append_names(const struct names *names, char *err, size_t errlen)
 {
     enum { REST = 20 }; /* ", and 4096 more" */
@@ -183,7 +184,7 @@ static void append_names(const struct names *names, char *err, size_t errlen)
     }
 }
 
-/* A name from outside, fit for a message. */
+/* Makes a name from outside fit for a message. */
 static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1])
 {
     size_t i = 0;
@@ -193,7 +194,7 @@ static const char *printable(const char *name, char text[ASQ_MAX_NAME + 1])
     return text;
 }
 
-/* "HEAD 'NAME'; did you mean 'OTHER'? LIST: …" */
+/* Writes "HEAD 'NAME'; did you mean 'OTHER'? LIST: …". */
 static int unknown(int code, const char *head, const char *name, const struct names *names,
                    const char *list, const char *none, char *err, size_t errlen)
 {
@@ -323,7 +324,8 @@ static asq_value *describe_flags(unsigned flags)
     return list;
 }
 
-/* asq_map_set refuses what could not be made, so that only the sum of it all is looked at. */
+/* Describes a method. asq_map_set refuses a value that could not be made, so only the overall
+ * outcome is checked. */
 static asq_value *describe_method(const asq_method *m)
 {
     asq_value *map = asq_value_map();
@@ -364,7 +366,7 @@ static asq_value *describe_class(const struct asq__class *c)
         asq_value_free(map);
         return NULL;
     }
-    int rc = asq_map_set(map, "methods", methods); /* both are taken, whatever happens */
+    int rc = asq_map_set(map, "methods", methods); /* each value is consumed, also on failure */
     if (asq_map_set(map, "attributes", attributes) < 0 || rc < 0) {
         asq_value_free(map);
         return NULL;

@@ -1,11 +1,11 @@
 /*
- * class.h: the classes that a process knows. A registry keeps a checked copy of every table that a
+ * class.h: the classes that a process knows. A registry has a checked copy of every table that a
  * program or a plugin registers, in the layout of this library, whatever layout the table was built
- * with; names, documentation and functions stay the user's. What runs methods (object.h) asks here
- * what a name means and who may use it.
+ * with; names, documentation and functions remain the user's. Runs of methods (object.h) look names
+ * and access rights up here.
  *
- * Classes are added by one thread, before or between uses; all else reads only, so that any number
- * of threads may do it. A class stays where it is until the registry is released.
+ * One thread adds classes, before or between uses. All other functions only read, so any number of
+ * threads may call them. A class does not move until the registry is released.
  */
 #ifndef ASQ_CLIENT_CLASS_H
 #define ASQ_CLIENT_CLASS_H
@@ -13,7 +13,7 @@
 #include "asqueue.h"
 #include "value/table.h"
 
-/* More than anybody writes: a table that goes on lacks its end. */
+/* A table with more members lacks its end. */
 #define ASQ__MAX_MEMBERS 4096
 
 struct asq__method {
@@ -29,7 +29,7 @@ struct asq__attribute {
 };
 
 struct asq__class {
-    asq_class def;               /* its methods and attributes are NULL: they stand below */
+    asq_class def;               /* def.methods and def.attributes are NULL; see below */
     struct asq__method *methods; /* in the table's order */
     struct asq__attribute *attributes;
     size_t method_count, attribute_count;
@@ -44,33 +44,34 @@ struct asq__registry {
 };
 
 int asq__registry_init(struct asq__registry *r);
-/* Also for one that is zeroed, or whose init failed. */
+/* Releases a registry; fine for a zeroed one, and after a failed init. */
 void asq__registry_release(struct asq__registry *r);
 /* Checks and copies a table. Errors: ASQ_EINVAL, ASQ_EEXIST, ASQ_EVERSION, ASQ_ENOMEM. */
 int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen);
 size_t asq__registry_count(const struct asq__registry *r);
-/* NULL when there is none. */
+/* Returns NULL if the class is unknown. */
 const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name);
-/* Says that there is no such class, and which there are; returns ASQ_ENOCLASS. */
+/* Writes that there is no such class, and lists the known ones; returns ASQ_ENOCLASS. */
 int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err,
                           size_t errlen);
-/* A map as asq_classes gives it, without "workers" and without what is private. Absent texts are
- * null, flags a list of "readonly", "nonblocking" and "writable". NULL when memory is short. */
+/* Returns a map as asq_classes does, without "workers" and private members. Absent texts are null,
+ * flags a list of "readonly", "nonblocking" and "writable". NULL if memory is short. */
 asq_value *asq__registry_describe(const struct asq__registry *r);
 
-/* NULL when there is none. */
+/* Return NULL if the name is unknown. */
 const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name);
 const struct asq__attribute *asq__class_attribute(const struct asq__class *cls, const char *name);
-/* May this method be called? from_inside: by the agent itself. ASQ_ENOMETHOD, ASQ_EPRIVATE. */
+/* Checks that a method may be called. from_inside: by the agent itself. ASQ_ENOMETHOD,
+ * ASQ_EPRIVATE. */
 int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
                           const struct asq__method **ret, char *err, size_t errlen);
-/* May this attribute be read, or for_set: written? ASQ_ENOATTR, ASQ_EPRIVATE, and ASQ_ENOTSUP for
- * one that the agent itself cannot set either. */
+/* Checks that an attribute may be read, or for_set: written. ASQ_ENOATTR, ASQ_EPRIVATE;
+ * ASQ_ENOTSUP: the agent itself cannot set it either. */
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
                                bool from_inside, const struct asq__attribute **ret, char *err,
                                size_t errlen);
 
-/* class_table.c: checks a user's table and copies it, outside of any registry. */
+/* class_table.c: checks and copies a user's table, without a registry. */
 int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, size_t errlen);
 void asq__class_free(struct asq__class *c);
 

@@ -1,6 +1,6 @@
 /*
- * class_table.c: see class.h. Takes a user's table of a class over: reads it in whatever layout it
- * was built with, checks all of it, and makes the copy that lookups use.
+ * class_table.c: see class.h. Reads a user's class table in the layout it was built with, checks
+ * all of it, and makes the copy that lookups use.
  */
 #include "client/class.h"
 #include "client/retry.h"
@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    MAX_LAYOUT = 4096, /* bytes of a struct in a table, of whatever version; beyond: not a size */
+    MAX_LAYOUT = 4096, /* bytes of a table's struct, of any version; a larger size is wrong */
     LEAST_STACK = 16384,
     METHOD_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_CONCURRENT,
     ATTRIBUTE_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_WRITABLE
@@ -22,7 +22,7 @@ enum {
 
 /* ---- tables of other versions ---- */
 
-/* What must be there of a struct for it to mean anything. */
+/* The least size of a struct: up to and including `member`. */
 #define THROUGH(type, member) (offsetof(type, member) + sizeof(((type *) NULL)->member))
 
 static int check_size(const char *what, size_t size, size_t least, size_t align, char *err,
@@ -40,8 +40,8 @@ static int check_size(const char *what, size_t size, size_t least, size_t align,
     return 0;
 }
 
-/* Copies a struct of another size into one of ours: what an older one lacks is zero. False when it
- * is a newer one and uses what we do not know. */
+/* Copies a struct of another version; fields that an older one lacks are zero. False if a newer one
+ * uses fields that are unknown here. */
 static bool take(void *to, size_t to_size, const void *from, size_t from_size)
 {
     memset(to, 0, to_size);
@@ -61,7 +61,7 @@ static int too_new(const char *class_name, const char *what, const char *name, c
                     class_name, what, *name ? " " : "", name);
 }
 
-/* How many entries a table has; they are `stride` bytes each and begin with the name. */
+/* Counts the entries of a table; each has `stride` bytes and begins with the name. */
 static int count_entries(const struct asq__class *c, const char *what, const void *table,
                          size_t stride, size_t *ret, char *err, size_t errlen)
 {
@@ -91,7 +91,7 @@ static int check_text(const char *owner, const char *what, const char *text, cha
     return 0;
 }
 
-/* The names in a list like "url, depth", separated as in params.c. */
+/* Finds the next name in a list like "url, depth", separated as in params.c; returns its length. */
 static size_t next_param(const char **at)
 {
     *at += strspn(*at, ", \t\n");
@@ -120,7 +120,7 @@ static int check_params(const char *owner, const char *params, char *err, size_t
     return 0;
 }
 
-/* What methods and attributes have in common. */
+/* Checks the fields that methods and attributes share. */
 static int check_member(const char *owner, const char *what, const char *class_name,
                         const char *name, const char *doc, unsigned flags, char *err, size_t errlen)
 {
@@ -177,7 +177,7 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
     return 0;
 }
 
-/* The class itself, its name being checked. */
+/* Checks the class itself; its name was checked. */
 static int check_class(const asq_class *def, char *err, size_t errlen)
 {
     if (!def->save != !def->load)
@@ -344,7 +344,7 @@ static int take_class(struct asq__class *c, const asq_class *cls, char *err, siz
         rc = take_attributes(c, &theirs, err, errlen);
     if (rc == 0)
         rc = take_retries(c, &theirs, err, errlen);
-    /* They are in the user's layout: nobody may step through them any more. */
+    /* Both arrays are in the user's layout, and must not be read as ours. */
     def->methods = NULL;
     def->attributes = NULL;
     def->size = sizeof(asq_class);

@@ -1,5 +1,5 @@
 /*
- * context.c: what a running method asks its context for (the asq_ctx_… functions, asq_fail, asq_args).
+ * context.c: the functions of a method's context (asq_ctx_…, asq_fail, asq_args).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +50,8 @@ int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...)
     bool named = fmt && fmt[strspn(fmt, " ")] == '{';
     if (!ctx)
         return ASQ_EINVAL;
-    bool whole = args == ctx->args; /* not a part of them, nor a state that load reads */
-    /* No arguments at all travel as an empty list, or as an empty map: the method's form fits both. */
+    bool whole = args == ctx->args; /* neither a part of them nor a state that load reads */
+    /* An empty list and an empty map both mean no arguments; each fits either form. */
     if (asq_value_type(args) == (named ? ASQ_LIST : ASQ_MAP) && asq_list_size(args) == 0 &&
         asq_map_size(args) == 0) {
         if (!(empty = named ? asq_value_map() : asq_value_list()))

@@ -1,8 +1,8 @@
 /*
- * dead.c: dead letters as people deal with them: list, show, send again, drop. A letter is an entry of its
- * partition's stream asq:{N.p}:dead, written by the worker that gave the call up; its id is
- * "PARTITION-STREAMID". What stands in one may be anybody's bytes: it is shown as far as it can be read,
- * and only what a worker would take is sent again.
+ * dead.c: lists, shows, resends and drops dead letters. A letter is an entry of its partition's
+ * stream asq:{N.p}:dead, written by the worker that gave the call up; its id is
+ * "PARTITION-STREAMID". Its contents may be any bytes: they are shown as far as they can be read,
+ * and only a batch that a worker would take is resent.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ static bool parse_id(const char *text, struct letter_id *ret)
     return true;
 }
 
-/* The letter's partition and its id in the stream. */
+/* Parses a letter's id into its partition and its stream id. */
 static int check_id(asq *h, const char *text, struct letter_id *ret, char stream_id[48])
 {
     if (!text || !parse_id(text, ret) || ret->partition >= h->partitions)
@@ -74,9 +74,9 @@ static int no_letter(asq *h, const char *id)
     return asq__fail(h, ASQ_ENOENT, "there is no dead letter %s", id);
 }
 
-/* ---- what stands in a letter ---- */
+/* ---- contents of a letter ---- */
 
-/* Text for people; what is not UTF-8 gets a '?' for each byte that is not ASCII. */
+/* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. */
 static asq_value *text_value(const char *s, size_t n)
 {
     if (asq__utf8_valid(s, n))
@@ -94,7 +94,7 @@ static asq_value *text_value(const char *s, size_t n)
     return v;
 }
 
-/* The fields of an entry, by the names of the public map. batch_bytes below 0: there is none. */
+/* Makes the public map of an entry's fields. batch_bytes below 0: no batch. */
 static int about_letter(const struct letter_id *id, const redisReply *const *fields, size_t n,
                         long long batch_bytes, asq_value **ret)
 {
@@ -136,12 +136,12 @@ struct listing {
     uint32_t partition;
     size_t limit; /* SIZE_MAX: all */
     asq_value *list;
-    size_t asked; /* letters, at most */
-    size_t page;  /* letters of the last answer */
-    bool more;    /* there may be more behind them */
-    bool plain;   /* there is no EVAL_RO for us */
-    size_t bytes; /* of the last answer, and how many letters to ask for next; plain only */
-    size_t at_once;
+    size_t asked; /* letters requested */
+    size_t page;  /* letters in the last reply */
+    bool more;    /* further letters may follow */
+    bool plain;   /* EVAL_RO is not available */
+    size_t bytes; /* plain: size of the last reply */
+    size_t at_once; /* plain: letters to request next */
     char before[64];
 };
 
@@ -192,7 +192,7 @@ static int compare_letters(const void *a, const void *b)
     return x.partition < y.partition ? -1 : x.partition > y.partition;
 }
 
-/* Newest last, and no more than are wanted. */
+/* Sorts the list, newest last, and cuts it to the limit. */
 static void sort_and_cut(struct listing *l)
 {
     asq_value *list = l->list;
@@ -208,7 +208,7 @@ static void sort_and_cut(struct listing *l)
     list->list.n = l->limit;
 }
 
-/* A page of a stream as XREVRANGE gives it, batches and all. */
+/* Reads a page of whole entries, as XREVRANGE returns it. */
 static int take_entries(asq *h, const redisReply *reply, void *user)
 {
     struct listing *l = user;
@@ -249,9 +249,9 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-/* Lists a page of at most l->asked letters. The script spares the way of the calls themselves, which may be large;
- * Redis 6.2, which has no EVAL_RO, and users without scripts read whole entries, as many at a time as are some
- * PAGE_BYTES by the last page. */
+/* Lists a page of at most l->asked letters. The script leaves the batches out, which may be large.
+ * Redis 6.2, which has no EVAL_RO, and users without scripts read whole entries, about PAGE_BYTES
+ * at a time, estimated by the last page. */
 static int list_page(asq *h, struct listing *l, const char *key)
 {
     char count[24];
@@ -329,16 +329,16 @@ int asq_dead_list(asq *h, size_t limit, asq_value **ret)
 
 /* ---- one letter ---- */
 
-/* A letter as it was read. */
+/* A letter read from Redis. */
 struct letter {
     const char *text;
     struct letter_id id;
     asq_value *about;
-    uint8_t *bytes; /* its batch; NULL: it has none */
+    uint8_t *bytes; /* encoded batch; NULL: none */
     size_t n;
     struct asq__arena arena;
-    Asqueue__Batch *batch; /* in the arena; NULL: it cannot be decoded */
-    char why[300];         /* … because of this */
+    Asqueue__Batch *batch; /* in the arena; NULL: undecodable */
+    char why[300];         /* reason why `batch` is NULL */
 };
 
 static void letter_release(struct letter *l)
@@ -391,7 +391,7 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
             fields->element[i + 1]->type == REDIS_REPLY_STRING &&
             strcmp(fields->element[i]->str, "batch") == 0)
             batch = fields->element[i + 1];
-    /* A letter of something that had no batch has an empty one. */
+    /* An empty batch: the original entry had none. */
     if (batch && batch->len) {
         l->n = (size_t) batch->len;
         if (!(l->bytes = malloc(l->n)))
@@ -404,7 +404,7 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-/* Reads it. What was written to `l` is to be released, whatever comes of it. */
+/* Reads a letter. The caller releases `l` also after a failure. */
 static int read_letter(asq *h, const char *what, const char *id, struct letter *l)
 {
     char key[ASQ__KEY_MAX], stream_id[48];
@@ -436,7 +436,7 @@ static int read_letter(asq *h, const char *what, const char *id, struct letter *
 
 /* ---- show ---- */
 
-/* The first bytes of what cannot be read, in hexadecimal. */
+/* Returns the first bytes of undecodable data in hexadecimal. */
 static asq_value *hex_head(const void *data, size_t n)
 {
     char text[2 * HEAD_BYTES + 1];
@@ -459,7 +459,7 @@ static const char *kind_text(Asqueue__JobKind kind)
     }
 }
 
-/* Null where a job has none. */
+/* Adds a job's arguments to the map; null if it has none. */
 static int add_args(asq_value *map, const Asqueue__Job *job)
 {
     asq_value *args = NULL;
@@ -539,7 +539,7 @@ static int take_count(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-/* A worker that gets it fails the call with what was wrong; here there is somebody to be told. */
+/* Checks the arguments, so that the error is reported here and not in the call's result. */
 static int check_args(asq *h, const struct letter *l)
 {
     char why[300];
@@ -560,8 +560,9 @@ static int check_args(asq *h, const struct letter *l)
     return 0;
 }
 
-/* A new call, of nobody. A private method keeps its caller's agent, which is what allows it to be called;
- * of a call that is none, so that nothing takes it for one that waits. */
+/* Encodes a letter's batch as new calls without a caller. Calls of private methods keep the calling
+ * agent, which gives them the right to be called, under the id of no real call, so that no call
+ * seems to wait. */
 static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct asq__buf *out)
 {
     struct asq__call_id nobody = { .partition = l->id.partition };
@@ -579,7 +580,7 @@ static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct 
         Asqueue__Job *job = batch.jobs[i];
         Asqueue__Chain *chain = job->chain;
         job->delay_ms = 0;
-        job->no_result = false; /* who retries can ask for it, by its id */
+        job->no_result = false; /* the result can be asked for by id */
         if (chain && chain->n_links && job->method[0] == '_') {
             chain->links[0] = chain->links[chain->n_links - 1];
             chain->n_links = 1;
@@ -597,7 +598,7 @@ static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct 
     return 0;
 }
 
-/* A list of ids, one for each job. */
+/* Makes a list of ids, one for each job. */
 static asq_value *call_ids(const struct letter *l, const uint8_t batch[ASQ__BATCH_ID])
 {
     asq_value *list = asq_value_list();
@@ -712,6 +713,6 @@ int asq_dead_drop(asq *h, const char *id)
                                .argc = 3,
                                .argv = (const char *[]){ "XDEL", key, stream_id } };
     rc = asq__admin_ask(h, &q);
-    /* Sent twice, the first may have done it; gone is what was wanted. */
+    /* After a resend, the first XDEL may have removed the letter, which is success. */
     return rc == 0 && !done && q.sent < 2 ? no_letter(h, id) : rc;
 }

@@ -1,7 +1,8 @@
 /*
- * denied.c: tells, once for a handle and each of them, which commands Redis does not let the client's user run,
- * what follows from that, and what to allow. A client works on without the commands below; one that it needs
- * (XADD, HMGET, SUBSCRIBE) ends the call, or asq_open, with an error that has Redis' answer. See batch.h.
+ * denied.c: logs, once per handle and command, that Redis denies the client's user a command, what
+ * follows from that, and what to allow. A client works on without the commands below. A denied
+ * command that it needs (XADD, HMGET, SUBSCRIBE) fails the call, or asq_open, with an error that
+ * has Redis' reply. See batch.h.
  */
 #include "client/batch.h"
 

@@ -53,7 +53,7 @@ void asq__engine_up(struct asq__engine *e)
     asq__engine_send_all_again(e);
     ASQ__LIST_EACH (it, &e->foreign) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        b->seen = 0; /* this Redis may have lost and rewritten the part already read */
+        b->seen = 0; /* Redis may have lost and rewritten the part already read */
         asq__batch_look_up(e, b);
     }
 }
@@ -151,7 +151,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_questions(e);
     asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
-    while ((node = asq__list_pop(&e->gone))) /* their last replies free these batches */
+    while ((node = asq__list_pop(&e->gone))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);

@@ -116,7 +116,7 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
 /* Fate of an unpinned batch's record, once all its results are there. */
 enum asq__unhold {
     ASQ__UNHOLD_FORGET, /* unlink it; if the batch was ever sent twice, as EXPIRE */
-    ASQ__UNHOLD_EXPIRE, /* its TTL becomes kept_ms, because its id was handed out */
+    ASQ__UNHOLD_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
     ASQ__UNHOLD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
 /* Unpins the record of a batch. */

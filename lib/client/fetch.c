@@ -1,9 +1,9 @@
 /*
- * fetch.c: reads records of results from their keys. What is pushed is a hint: of what is large only that it is
- * there and where in the record, and all that was pushed while a connection was lost has to be read. Records
- * are read in pieces, so that no answer of Redis is large, and so many at a time as have some megabytes
- * together: however large what is waiting, what Redis holds for this client stays below the limits
- * that it may have for clients. See batch.h.
+ * fetch.c: reads result records from their keys. A push is a hint: a large result is only
+ * announced, with its place in the record, and pushes are missed while the connection is lost.
+ * Records are read in pieces so that no reply is large, and only a few megabytes are requested at a
+ * time. The replies that Redis buffers for this client so stay below the limits that Redis may have
+ * for clients, however much is waiting. See batch.h.
  */
 #include "client/batch.h"
 
@@ -14,20 +14,20 @@
 #include "value/decimal.h"
 
 enum {
-    PIECE = 1 << 20,               /* bytes that are read at once */
-    FIRST_PIECE = 64 << 10,        /* bytes that are read first of a record whose size is not known */
-    UNDER_WAY = 8 << 20,           /* bytes that may be on their way in all */
-    LEAST_GUESS = FIRST_PIECE / 4, /* least size that is guessed of such a record */
-    WAITING_MAX = 64 /* announcements of one batch; beyond, its record is read as a whole */
+    PIECE = 1 << 20,               /* bytes read at once */
+    FIRST_PIECE = 64 << 10,        /* bytes first read of a record of unknown size */
+    UNDER_WAY = 8 << 20,           /* bytes requested in all */
+    LEAST_GUESS = FIRST_PIECE / 4, /* minimum for the guessed size of such a record */
+    WAITING_MAX = 64 /* pending announcements of one batch; beyond, the whole record is read */
 };
 
-/* A range of a record; kept until all of it is there. */
+/* A range of a record, buffered until it is complete. */
 struct fetch {
-    struct asq__list node;    /* in e->fetches, until it is its turn */
-    struct asq__batch *batch; /* which has this as an answer to come */
+    struct asq__list node;    /* in e->fetches while queued */
+    struct asq__batch *batch; /* counts this fetch in its `answers` */
     uint64_t from, upto;      /* upto 0: to the record's end */
-    size_t cost;              /* counted as under way */
-    bool whole;               /* by GET, for GETRANGE is not allowed */
+    size_t cost;              /* bytes counted as under way */
+    bool whole;               /* by GET, because GETRANGE is not allowed */
     struct asq__buf got;
 };
 
@@ -85,14 +85,14 @@ void asq__engine_fetch_more(struct asq__engine *e)
             return;
         asq__list_del(&f->node);
         if (!send_piece(e, f)) {
-            fetch_free(f); /* it is looked up again when Redis is back */
+            fetch_free(f); /* the batch is looked up again when Redis is back */
             return;
         }
         e->fetching += f->cost;
     }
 }
 
-/* False: no memory; it will be looked up again. */
+/* Queues a read. False: no memory; the batch will be looked up again. */
 static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint64_t upto)
 {
     struct fetch *f = calloc(1, sizeof *f);
@@ -134,14 +134,14 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
             "it: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*");
         return;
     }
-    /* Redis knows no place beyond INT64_MAX: whoever has pushed that has pushed nonsense. */
+    /* Offsets in Redis end at INT64_MAX: a push that exceeds it is nonsense. */
     if (e->only_get || size == 0 || size > upto || upto > INT64_MAX || b->announced >= WAITING_MAX)
         asq__batch_look_up(e, b);
     else
         add(e, b, upto - size, upto);
 }
 
-/* All of it is there. */
+/* Hands a complete range on. */
 static void complete(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
@@ -151,11 +151,11 @@ static void complete(struct asq__engine *e, struct fetch *f)
         asq__batch_take_record(e, b, f->whole ? 0 : f->from, f->got.data, f->got.len);
     } else if (f->got.len != f->upto - f->from ||
                !asq__engine_apply(e, f->got.data, f->got.len, b)) {
-        asq__batch_look_up(e, b); /* it is another record by now */
+        asq__batch_look_up(e, b); /* the record has changed */
     }
 }
 
-/* Ends a reading. While it was under way, the record may have been wanted once more. */
+/* Ends a read, and starts the next one if the record was requested again meanwhile. */
 static void end(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
@@ -168,12 +168,12 @@ static void end(struct asq__engine *e, struct fetch *f)
     asq__batch_answered(b);
 }
 
-/* True: it goes on. */
+/* Handles an error reply. True: read on, by GET. */
 static bool refused(struct asq__engine *e, struct fetch *f, const redisReply *reply)
 {
     struct asq__batch *b = f->batch;
     if (asq__reply_is_transient(reply) || !is_wanted(b))
-        return false; /* it will be looked up again */
+        return false; /* the batch will be looked up again */
     bool lacking = asq__reply_is_denial(reply);
     if (lacking && !f->whole) {
         e->only_get = f->whole = true;
@@ -222,7 +222,7 @@ void asq__engine_begin_fetches(struct asq__engine *e)
 {
     e->fetching = 0;
     e->fetch_guess = PIECE;
-    e->only_get = e->no_get = false; /* users' rights change */
+    e->only_get = e->no_get = false; /* the user's rights may have changed */
 }
 
 void asq__engine_forget_fetches(struct asq__engine *e)

@@ -1,12 +1,12 @@
 /*
- * gather.c: many results taken as they come (asq_gather), and calls over a list of inputs, so many of them
- * under way at a time (asq_call_each). Like a group it stands on the results' callbacks and on the mode's
- * wait.
+ * gather.c: handles many results in the order of completion (asq_gather), and calls over a list of
+ * inputs with a limit of calls under way (asq_call_each). Like a group it uses the results'
+ * callbacks and the mode's wait.
  *
- * A method may run again, and must then make the same calls by the same statements. So what asq_call_each
- * calls never depends on what completes first: each input is a statement of its own, in the order of the
- * inputs, to the agent of its index; and it counts for as many statements as there are inputs, also when
- * it ends early, so that the method's later calls are recognised as well.
+ * A method may run again, and must then make the same calls by the same statements. So the calls of
+ * asq_call_each never depend on which one completes first: each input is a statement of its own, in
+ * the order of the inputs, to the agent of its index. asq_call_each counts as one statement for
+ * each input, also when it ends early, so that the method's later calls are recognised as well.
  */
 #include "client/handle.h"
 
@@ -18,7 +18,7 @@
 
 enum { DEFAULT_LIMIT = 64 };
 
-/* A result that is waited for. */
+/* A result being waited for. */
 struct slot {
     struct asq__list node; /* in gather->under_way, ->done or ->unused */
     struct gather *g;
@@ -31,7 +31,7 @@ struct gather {
     struct asq__list under_way; /* oldest first */
     struct asq__list done;
     int64_t until_ms;
-    bool all; /* it does not end before all that are under way are done */
+    bool all; /* ends only when all calls under way are done */
 };
 
 static int out_of_memory(asq *h)
@@ -97,7 +97,7 @@ static void forget(struct slot *s)
     asq__list_del(&s->node);
 }
 
-/* Waits for the next that completes. */
+/* Waits for the next result to complete. */
 static int next_done(struct gather *g, struct slot **ret)
 {
     if (!has_done(g)) {
@@ -115,7 +115,8 @@ static int next_done(struct gather *g, struct slot **ret)
     return 0;
 }
 
-/* In a method it makes no calls: they would come in another order when the method runs again. */
+/* Calls `fn`, which must not make calls in a method: their order would differ when the method runs
+ * again. */
 static int tell(asq *h, asq_gather_fn fn, void *user, const struct slot *s, size_t done, size_t n)
 {
     if (!fn)
@@ -168,9 +169,9 @@ struct each {
     const char *method;
     const asq_value *inputs;
     size_t n, made, done, failed;
-    struct asq__list unused; /* slots: as many as may be under way */
+    struct asq__list unused; /* free slots: calls that may still start */
     asq_value *values;       /* NULL: not wanted */
-    struct asq__error error; /* of the failure that is told */
+    struct asq__error error; /* the failure to report */
     size_t error_index;
 };
 
@@ -195,7 +196,7 @@ static int take_options(asq *h, const asq_each_options *given, asq_each_options 
     return 0;
 }
 
-/* A list or a map holds arguments, anything else is the one argument. */
+/* Makes the arguments of an input: a list or map as it is, any other value as the only argument. */
 static asq_value *args_of(const asq_value *input)
 {
     asq_type type = asq_value_type(input);
@@ -209,7 +210,7 @@ static asq_value *args_of(const asq_value *input)
     return args;
 }
 
-/* Makes calls while there is room for one more. */
+/* Makes calls while a slot is free. */
 static int make_calls(struct each *e, const asq_each_options *o)
 {
     asq *h = e->g.h;
@@ -228,7 +229,7 @@ static int make_calls(struct each *e, const asq_each_options *o)
     }
     int flushed = asq_uncork(h);
     if (rc == ASQ_EBUSY && !h->mode->repeats && e->done < e->made)
-        rc = 0; /* there is room when some of them are done */
+        rc = 0; /* room appears when some calls are done */
     return rc < 0 ? rc : flushed;
 }
 
@@ -247,7 +248,7 @@ static void note_failure(struct each *e, const struct slot *s)
     e->error_index = s->index;
 }
 
-/* One call has ended. */
+/* Handles the end of one call. */
 static int take_result(struct each *e, const asq_each_options *o, struct slot *s)
 {
     bool failed = asq_result_error(s->r)->code != 0;
@@ -283,7 +284,7 @@ static int run_each(struct each *e, const asq_each_options *o)
         if (rc == 0)
             rc = take_result(e, o, s);
     }
-    /* What is under way goes on; nobody waits for it any more. */
+    /* Unfinished calls go on, but their results are dropped. */
     struct slot *s;
     while ((s = first(&e->g.under_way)) || (s = first(&e->g.done))) {
         forget(s);

@@ -1,6 +1,6 @@
 /*
- * group.c: results given out in the order in which they complete. A group uses the results' callbacks,
- * so a result with a callback of its own cannot join one.
+ * group.c: hands out results in the order of completion. A group uses the results' callbacks, so a
+ * result with a callback of its own cannot join one.
  */
 #include "client/handle.h"
 #include "value/grow.h"
@@ -9,8 +9,8 @@
 
 struct asq_group {
     asq *h;
-    asq_result *
-        *results; /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
+    /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
+    asq_result **results;
     size_t n, cap, first, done;
 };
 
@@ -27,7 +27,7 @@ int asq_group_new(asq *h, asq_group **ret)
     return 0;
 }
 
-/* A completed result changes places with the first that waits. Its position is in `user`. */
+/* Swaps a completed result with the first waiting one. `user` is its position. */
 static void completed(asq_result *r, void *user)
 {
     asq_group *g = r->group;

@@ -1,6 +1,6 @@
 /*
- * handle.c: what every handle has, whatever its mode: its last error, its timeout, the callbacks that
- * are due, cork and wait. asq_open itself is in ../open.c.
+ * handle.c: functions of a handle in every mode: last error, timeout, due callbacks, cork and wait.
+ * asq_open itself is in ../open.c.
  */
 #include "client/handle.h"
 
@@ -69,7 +69,7 @@ static int tell_failures(asq *h)
                      n == 1 ? "s" : "ve", h->first_failure.pub.message);
 }
 
-/* Ends the mode of a closed handle, and the program's reference with it. */
+/* Ends the mode of a closed handle and drops the program's reference. */
 static int end(asq *h)
 {
     int rc = h->mode->close(h);
@@ -81,7 +81,7 @@ static int end(asq *h)
     }
     asq__tally_look(&h->failures, asq__now_ms_coarse(), true);
     if (rc == 0 && h->nfailed)
-        rc = tell_failures(h); /* the log was told of them */
+        rc = tell_failures(h); /* the failures are in the log already */
     asq__handle_unref(h);
     return rc;
 }
@@ -102,7 +102,7 @@ int asq_close(asq *h)
     if (!h || h->closed || h->in_method)
         return 0; /* a method's handle ends with its call */
     h->closed = true;
-    return h->inside ? 0 : end(h); /* else by the function that calls back, when it returns */
+    return h->inside ? 0 : end(h); /* inside a callback: asq__handle_leave ends it */
 }
 
 int asq__fail(asq *h, int code, const char *fmt, ...)
@@ -145,7 +145,7 @@ void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *erro
 {
     char name[ASQ__TALLY_NAME];
     const char *method = strrchr(r->label, '.');
-    /* Which method of which class: known best by who has tried to run it. */
+    /* The worker that ran the call knows class and method best. */
     if (*error->class_name && *error->method)
         snprintf(name, sizeof name, "%.47s.%.47s", error->class_name, error->method);
     else
@@ -315,7 +315,7 @@ int asq_register(asq *h, const asq_class *cls)
     if (h->in_method)
         return asq__fail(h, ASQ_ENOTSUP, "classes cannot be registered inside a method");
     if (!h->registry)
-        return 0; /* workers elsewhere have the classes */
+        return 0; /* only workers elsewhere need the classes */
     if (h->sealed)
         return asq__fail(h, ASQ_ESTATE,
                          "class %s comes too late: the worker processes were forked when the "

@@ -1,15 +1,14 @@
 /*
- * handle.h: the inside of an asq handle, of agents and of results. The public functions
- * (agent.c, call.c, result.c) are the same for every mode; what differs stands in a table of six
- * functions, the mode: local (local.c), remote (remote.c: also child mode), and inside a
- * method (worker/nested.c).
+ * handle.h: the inside of an asq handle, of agents and of results. The public functions (agent.c,
+ * call.c, result.c) are the same for every mode. A mode is a table of functions for the rest: local
+ * (local.c), remote (remote.c: also child mode), and inside a method (worker/nested.c).
  *
- * Threads: a handle is used by one thread at a time. Inside a worker, results are completed from the
- * loop's thread; `state` is what publishes them (release, acquire), all other fields of a result are
- * written before it and read after it.
+ * Threads: a handle is used by one thread at a time. Inside a worker, the loop's thread completes
+ * results; `completed` publishes them (release, acquire): all other fields of a result are written
+ * before it and read after it.
  *
- * Lifetime: results and agents count references to their handle, calls under way count references to
- * their results. Whoever drops the last one frees.
+ * Lifetime: results and agents hold references to their handle, calls under way hold references to
+ * their results. Dropping the last reference frees.
  */
 #ifndef ASQ_CLIENT_HANDLE_H
 #define ASQ_CLIENT_HANDLE_H
@@ -27,29 +26,29 @@
 
 struct asq__mode {
     const char *name;
-    /* A method that runs again makes the same calls again, and they are recognised by what they say:
-     * nothing in them may depend on how far other calls are. */
+    /* Methods may run again and repeat their calls, which are recognised by their content: nothing
+     * in a call may depend on the progress of other calls. */
     bool repeats;
-    /* Sends calls that were made by one statement; each result holds its encoded job. Takes a
-     * reference to each result until it is completed. On failure nothing was taken. */
+    /* Sends the calls of one statement; each result has its encoded job. Holds a reference to each
+     * result until it is completed. On failure, holds none. */
     int (*submit)(asq *h, asq_result **results, size_t n);
-    /* Waits until ready(arg) is true, processing what arrives. 0 or ASQ_ETIMEOUT; inside a method also
-     * ASQ_ECANCELED and ASQ_EDEADLINE. With timeout 0 it only takes what is there. */
+    /* Waits until ready(arg) is true, processing what arrives. 0 or ASQ_ETIMEOUT; inside a method
+     * also ASQ_ECANCELED and ASQ_EDEADLINE. Timeout 0: only processes pending events. */
     int (*wait)(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
     /* Sends open batches. */
     int (*flush)(asq *h);
-    /* True when all that was called is safe with Redis. */
+    /* Returns whether Redis has accepted all calls. */
     bool (*accepted)(asq *h);
-    /* Takes up a result that was made elsewhere: r->id says which. Takes a reference. */
+    /* Attaches to a call made elsewhere, by r->id. Holds a reference to r. */
     int (*attach)(asq *h, asq_result *r);
-    /* The result's key is to be kept. */
+    /* Leaves the result's record to its TTL. */
     void (*keep)(asq *h, asq_result *r);
     int (*cancel)(asq *h, asq_result *r);
     int (*attach_ev)(asq *h, struct ev_loop *loop); /* NULL: back to a loop of its own */
-    /* Ends the mode; completes what is unfinished with ASQ_ECLOSED. Not 0: Redis has not taken all that was
-     * called, and the handle's error says how many. */
+    /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
+     * calls; the handle's error says how many. */
     int (*close)(asq *h);
-    /* Frees impl with the last reference; or NULL. */
+    /* Frees impl with the last reference. May be NULL. */
     void (*release)(asq *h);
 };
 
@@ -58,41 +57,41 @@ struct asq {
     void *impl; /* the mode's own */
     atomic_uint refs;
     bool closed;
-    bool sealed;     /* the workers have been forked: no classes any more */
-    bool in_method;  /* a method's handle: gone with its call */
-    unsigned inside; /* functions of the mode on the stack that may call the program back */
+    bool sealed;     /* workers were forked: no further classes */
+    bool in_method;  /* a method's handle: ends with its call */
+    unsigned inside; /* functions on the stack that may call the program back */
     unsigned corked;
-    unsigned telling;    /* callbacks of gather.c that run */
-    unsigned ncompleted; /* results completed since asq_poll looked */
+    unsigned telling;    /* running callbacks of gather.c */
+    unsigned ncompleted; /* results completed so far; asq_poll compares */
     int64_t timeout_ms;
-    int64_t admin_until_ms; /* how long the function of admin.h that is under way waits */
+    int64_t admin_until_ms;   /* end of the wait of the current function of admin.h */
     int64_t call_deadline_ms; /* from each call; 0: none */
     int64_t busy_wait_ms;     /* of calls that find no room */
-    /* Monotonic, of the call inside of which this is the handle; INT64_MAX: none. */
+    /* Deadline of the call whose method's handle this is; monotonic; INT64_MAX: none. */
     int64_t deadline_ms;
     size_t max_message_size;
     uint32_t partitions;
     struct asq__error error;
     int64_t close_timeout_ms;
-    /* Calls without a result that were refused, and that have failed, and asq_flush has not told; what the
-     * first of either kind ended with. */
+    /* Calls without a result that were refused, and that have failed, not reported by asq_flush
+     * yet; and the first error of either kind. */
     size_t nlost, nfailed;
     struct asq__error loss, first_failure;
-    struct asq__tally failures;     /* of calls without a result: told to the log */
-    struct asq__list done;          /* results whose callback is due */
+    struct asq__tally failures;     /* of calls without a result, for the log */
+    struct asq__list done;          /* results with a due callback */
     struct asq__registry *registry; /* NULL: none */
     char *url, *ns;
     asq_log_fn log;
     void *log_user;
-    /* Inside a method: the calls that wait for what is called now; else NULL. Borrowed. */
+    /* Inside a method: the chain of calls that wait for a call made now; else NULL. Borrowed. */
     const Asqueue__Chain *chain;
 };
 
 struct asq_agent {
     asq *h;
-    const char *class_name; /* behind the id, or learned_class */
-    char *learned_class;    /* NULL: it was known at first, or is not yet */
-    asq_result *creation;   /* NULL when attached, or once it is known to have succeeded */
+    const char *class_name; /* stored behind the id, or learned_class */
+    char *learned_class;    /* NULL: given at creation, or still unknown */
+    asq_result *creation;   /* NULL when attached, or once creation has succeeded */
     char id[];
 };
 
@@ -102,8 +101,8 @@ struct asq_result {
     bool keep;
     bool foreign;   /* made elsewhere, attached by its id */
     bool queued;    /* in h->done */
-    bool unwatched; /* made without a result: nobody else sees what becomes of it */
-    bool refused;   /* there was no room: the call was not taken, and did nothing */
+    bool unwatched; /* made without a result: the program does not see its outcome */
+    bool refused;   /* no room: the call was not accepted, and did nothing */
     bool timed;     /* the call has a deadline or a delay */
     bool at_once;   /* fn is the library's own, and runs inside of callbacks too */
     asq *h;
@@ -111,11 +110,11 @@ struct asq_result {
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */
     struct asq__call call;           /* the engine's part */
     struct asq__list node;           /* in h->done */
-    /* While it is being submitted. */
+    /* Set while being submitted. */
     uint32_t partition;
-    struct asq__buf job;         /* encoded; empty: it has gone */
-    char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut: what redis-cli shows */
-    /* When completed. */
+    struct asq__buf job;         /* encoded; empty: handed to the engine */
+    char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut, for redis-cli */
+    /* Set when completed. */
     asq_value *value;
     struct asq__error *error; /* NULL: none */
     asq_result_fn fn;
@@ -123,9 +122,10 @@ struct asq_result {
     asq_group *group;
 };
 
-/* What a mode's asq_open needs; see ../open.c. */
+/* Open a handle in local mode; see ../open.c. */
 int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen);
-/* Connects; `h` gets url and ns. before_use (may be NULL) is called once, when the first agent is used. */
+/* Connects; `h` gets url and ns. before_use (may be NULL) is called once, when the first agent is
+ * used. */
 int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const asq_options *options,
                      int (*before_use)(asq *h, void *user), void (*at_close)(asq *h, void *user),
                      void *user, char *err, size_t errlen);
@@ -133,30 +133,32 @@ extern const struct asq__mode asq__local_mode, asq__remote_mode;
 
 /* handle.c */
 asq *asq__handle_new(const struct asq__mode *mode);
-/* One that begins a larger block: zeroed memory of malloc, freed with the handle. */
+/* Initializes a handle that begins a larger block: zeroed memory of malloc, freed with the
+ * handle. */
 void asq__handle_init(asq *h, const struct asq__mode *mode);
 void asq__handle_ref(asq *h);
 void asq__handle_unref(asq *h);
-/* Around what may call the program back: a handle that is closed meanwhile ends when the outermost of
- * them leaves, and may be gone then. */
+/* Enclose code that may call the program back. A handle that is closed meanwhile ends in the
+ * outermost asq__handle_leave, and may be gone after it. */
 void asq__handle_enter(asq *h);
 void asq__handle_leave(asq *h);
 /* Sets the handle's last error and returns code. */
 int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* A function got NULL where it must not: ASQ_EINVAL, with a text when there is a handle (h may be NULL). */
+/* Fails a function that got a forbidden NULL: ASQ_EINVAL, with a text if h is not NULL. */
 int asq__null(asq *h, const char *function);
 int asq__fail_from(asq *h, const asq_error *error);
-/* The first use of an agent, where this program's classes are all there are: ASQ_ENOCLASS without any. */
+/* Checks, where this program has the only classes, that there are any before an agent is used:
+ * ASQ_ENOCLASS. */
 int asq__handle_need_class(asq *h, const struct asq__registry *registry);
-/* A call without a result was not taken: asq_flush tells it, asq_close logs it. */
+/* Notes a refused call without a result: asq_flush reports it, asq_close logs it. */
 void asq__handle_note_loss(asq *h, const asq_error *error);
-/* A call without a result has failed. */
+/* Notes a failed call without a result. */
 void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* As the log function of what knows no handle: user is one. */
+/* Logs to the handle `user`; a log function for parts that know no handle. */
 void asq__log_text(void *user, asq_log_level level, const char *message);
-/* Runs the callbacks that are due. On the handle's thread. */
+/* Runs the due callbacks. Call on the handle's thread. */
 void asq__handle_run_callbacks(asq *h);
 int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
 
@@ -164,8 +166,8 @@ int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeou
 int asq__result_new(asq *h, asq_result **ret);
 void asq__result_ref(asq_result *r);
 const char *asq__result_id_text(const asq_result *r);
-/* What a wait (of a mode) is for: visits the results that are not there, until `visit` returns false.
- * ALL: it cannot end without each of them; ANY: not without one of them; OTHER: it is for none. */
+/* Visits the unfinished results that a mode's wait is for, until `visit` returns false. ALL: the
+ * wait needs each of them; ANY: one of them; OTHER: it is not for results. */
 enum asq__wait { ASQ__WAIT_OTHER, ASQ__WAIT_ALL, ASQ__WAIT_ANY };
 typedef bool (*asq__wait_fn)(void *user, const asq_result *r);
 enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
@@ -174,17 +176,18 @@ enum asq__wait asq__group_wait_results(bool (*ready)(void *arg), const void *arg
                                        asq__wait_fn visit, void *user);
 enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *arg,
                                         asq__wait_fn visit, void *user);
-/* Complete it: value (taken; NULL: null) or error. Once. The caller holds a reference. Callbacks are
- * queued to h->done by who runs on the handle's thread. */
+/* Completes a result, once, with value (taken; NULL: null) or error. The caller holds a reference.
+ * The handle's thread queues callbacks to h->done. */
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error);
-/* 0: all are of one handle and none is NULL; else ASQ_EINVAL, with a text on the first one's handle. */
+/* Checks that all results are of one handle and none is NULL: 0, or ASQ_EINVAL with a text on the
+ * first one's handle. */
 int asq__results_check(asq_result *const *results, size_t n, const char *function);
-/* Decodes and completes; for engines. */
+/* Completes a result by a decoded message. */
 void asq__result_set_message(asq_result *r, const Asqueue__Result *m);
-/* Queues the callback of a completed result, when it has one. */
+/* Queues the callback of a completed result, if it has one. */
 void asq__result_queue_callback(asq_result *r);
-/* asq_result_then for fn of the library's, which call nothing back: what waits for them may be a
- * callback itself. */
+/* asq_result_then for the library's own fn, which call no code of the program: the code that waits
+ * for them may itself run in a callback. */
 int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user);
 static inline bool asq__result_is_done(const asq_result *r)
 {

@@ -1,7 +1,7 @@
 /*
- * local.c: the mode in which agents live in the program itself and calls run inline: a call has ended
- * when asq_call returns. Jobs are encoded and decoded all the same, so that nothing is shared by
- * accident that a worker could not share, and limits are those of the other modes.
+ * local.c: the mode in which agents live in the program itself and calls run inline: a call has
+ * ended when asq_call returns. Jobs are nevertheless encoded and decoded, so that caller and agent
+ * share no memory, as in the other modes, and the same limits apply.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,13 +24,13 @@ struct local_agent {
     char id[]; /* NUL-terminated */
 };
 
-/* A result that was given an id, until the handle is closed. */
+/* A result whose id was handed out; kept until the handle is closed. */
 struct kept {
     struct asq__node node; /* in local->kept, by call id */
     asq_result *result;
 };
 
-/* Shared by the program's handle and those of the methods that run. */
+/* State shared by the program's handle and the handles of running methods. */
 struct local {
     struct asq__table agents, kept;
     struct asq__registry registry;
@@ -83,7 +83,7 @@ static struct local_agent *find_or_add(struct local *l, const char *id)
     return a;
 }
 
-/* The handle that a method gets for its own calls. */
+/* Makes the handle for a method's own calls. */
 static asq *method_handle(asq *h, Asqueue__Chain *chain)
 {
     asq *inner = asq__handle_new(h->mode);
@@ -130,8 +130,8 @@ static int take_input(void *user, const struct asq__future_place *place)
                : asq__future_replace(&in->args, place, asq_value_copy(input->value));
 }
 
-/* Puts results of other calls, given as arguments, in their places. They are there, or have been
- * forgotten: in local mode a call has ended when it was made. */
+/* Replaces futures among the arguments by their results. Each result is there or was forgotten,
+ * because in local mode a call ends at once. */
 static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf *ret_args,
                        struct asq__error *error)
 {
@@ -148,11 +148,12 @@ static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf
     return rc;
 }
 
-/* A run has ended: if it failed and its policy says so, waits for the time of the next. */
+/* Returns whether a run that has ended is to be repeated; if so, first waits for the policy's
+ * delay. */
 static bool is_run_again(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effect *effect)
 {
     int64_t delay_ms;
-    bool keep_place; /* everybody does here */
+    bool keep_place; /* unused: every call keeps its place here */
     if (!ctx->error.pub.code ||
         !asq__retry_wanted(job->retry, asq__object_retry(ctx->object, job->kind, job->method),
                            ctx->error.pub.code, ctx->attempt, &delay_ms, &keep_place) ||
@@ -198,7 +199,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     if (job->timeout_ms && job->timeout_ms <= INT64_MAX)
         ctx.deadline_ms = asq__deadline_ms((int64_t) job->timeout_ms);
     if (h->deadline_ms < ctx.deadline_ms)
-        ctx.deadline_ms = h->deadline_ms; /* no more time than the outer call has */
+        ctx.deadline_ms = h->deadline_ms; /* the outer call's deadline limits it */
     if (ctx.h)
         ctx.h->deadline_ms = ctx.deadline_ms;
     struct asq__buf inputs;
@@ -296,7 +297,7 @@ static int local_submit(asq *h, asq_result **results, size_t n)
     return 0;
 }
 
-/* Everything that can complete has completed, so only time can pass. */
+/* Waits. All calls have completed already, so only time can pass. */
 static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
     asq__handle_enter(h);
@@ -337,7 +338,7 @@ static void local_keep(asq *h, asq_result *r)
         return;
     struct kept *k = calloc(1, sizeof *k);
     if (!k)
-        return; /* as if it had expired */
+        return; /* the result then seems expired */
     k->result = r;
     asq__result_ref(r);
     asq__table_add(&l->kept, &k->node);
@@ -366,7 +367,7 @@ static int local_cancel(asq *h, asq_result *r)
 {
     (void) h;
     (void) r;
-    return 0; /* it has ended */
+    return 0; /* the call has ended already */
 }
 
 static int local_attach_ev(asq *h, struct ev_loop *loop)

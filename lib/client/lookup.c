@@ -151,7 +151,7 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
         if (asq__conn_cmd(conn, on_later, b, "HEXISTS", key, batch, NULL) == 0)
             b->answers++;
     }
-    asq__batch_fetch(e, b); /* its reply comes after those above */
+    asq__batch_fetch(e, b); /* replied to after the questions above */
 }
 
 void asq__engine_look_at_quiet(struct asq__engine *e)

@@ -1,17 +1,18 @@
 /*
- * object.c: see object.h. A job on an object goes: bring it to life from its record, look up what is
- * called, run the user's function, and then either encode the new state (an effect) or put the old one
- * back.
+ * object.c: see object.h. A job on an object looks the method up, builds the live form from the
+ * snapshot, runs the user's function, and then either encodes the new state (an effect) or restores
+ * the old one.
  */
 #include "client/object.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What is not on the stack while the method runs: it stands on a fiber's, and may park there. */
+/* Keeps a function's frame off the stack of a running method, which is a fiber's and may stay while
+ * parked. */
 #define OWN_FRAME __attribute__((noinline))
 
-/* ---- records ---- */
+/* ---- snapshots ---- */
 
 struct asq__record *asq__record_new(const void *data, size_t n)
 {
@@ -39,8 +40,8 @@ void asq__record_unref(struct asq__record *r)
         free(r);
 }
 
-/* Makes a record other bytes than it was. In place, if only `holders` have it, all of which know of it:
- * an agent's memory then is touched where its call has been anyway. */
+/* Replaces a snapshot's bytes. In place if exactly `holders` references exist, whose holders expect
+ * it: the agent's memory then does not move. */
 static int renew(struct asq__record **at, unsigned holders, const void *data, size_t n)
 {
     struct asq__record *r = *at;
@@ -65,7 +66,7 @@ static void replace_record(struct asq__object *o, struct asq__record *record)
     o->record = record;
 }
 
-/* Decodes a record into an arena big enough for it. */
+/* Decodes a snapshot into an arena large enough for it. */
 static int decode(const struct asq__record *record, struct asq__arena *arena,
                   Asqueue__AgentRecord **ret, char *err, size_t errlen)
 {
@@ -128,9 +129,9 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
     return rc;
 }
 
-/* ---- how large things may be ---- */
+/* ---- size limits ---- */
 
-/* Bytes of a string for Redis that are reserved for all but the value. */
+/* Bytes of a Redis string that are reserved for everything but the value. */
 #define STRING_ROOM ((size_t) 64 * 1024)
 
 static size_t within_string(const asq_ctx *ctx, size_t limit)
@@ -148,7 +149,7 @@ static size_t result_limit(const asq_ctx *ctx)
     return ctx->result_room && ctx->result_room < limit ? ctx->result_room : limit;
 }
 
-/* Names in a message who has set a limit. */
+/* Names the origin of a limit, for messages. */
 static const char *whose_limit(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"
@@ -156,9 +157,9 @@ static const char *whose_limit(const asq_ctx *ctx, size_t limit)
                                        : "what this Redis takes as one string, proto-max-bulk-len";
 }
 
-/* ---- what the class's functions return ---- */
+/* ---- return codes of the class's functions ---- */
 
-/* A positive number is a slip, an errno most likely: neither is what was wrong lost, nor does it succeed. */
+/* Turns a positive return code, probably an errno by mistake, into a failure that names it. */
 static int check_code(asq_ctx *ctx, int rc, const char *function)
 {
     if (rc <= 0)
@@ -171,9 +172,9 @@ static int check_code(asq_ctx *ctx, int rc, const char *function)
     return ctx->error.pub.code;
 }
 
-/* ---- state: record → live ---- */
+/* ---- state: snapshot → live ---- */
 
-/* Makes the live form from a decoded state. Failures are the context's. */
+/* Makes the live form from an encoded state. Sets the context's error on failure. */
 static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, const void *data,
                      size_t n)
 {
@@ -242,7 +243,7 @@ void asq__object_revive(struct asq__object *o)
     asq__arena_release(&arena);
 }
 
-/* ---- state: live → record ---- */
+/* ---- state: live → snapshot ---- */
 
 static __attribute__((noinline, cold)) int cannot_encode(asq_ctx *ctx, const struct asq__object *o,
                                                          int rc)
@@ -256,7 +257,7 @@ static __attribute__((noinline, cold)) int cannot_encode(asq_ctx *ctx, const str
     return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc));
 }
 
-/* Why the state cannot become a record; not when rc is 0. */
+/* Fails if rc is not 0: the state cannot be encoded. */
 static inline int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
 {
     return rc < 0 ? cannot_encode(ctx, o, rc) : 0;
@@ -303,7 +304,7 @@ static void record_buf_init(const asq_ctx *ctx, struct asq__buf *out)
     asq__buf_init(out, within_string(ctx, ctx->env->max_message_size * 2 + 4096));
 }
 
-/* What a record of the live form is now, under the creation arguments of the old one. */
+/* Encodes the current live form, with the creation arguments of the current snapshot. */
 static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__buf *out)
 {
     const void *args;
@@ -313,16 +314,16 @@ static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__b
     return encode_live(ctx, o, args, args_n, out);
 }
 
-/* Puts the live form back to `base`. What an outer call that still runs may hold is not freed under it. */
+/* Restores the live form to `base`, without freeing memory that an active outer call may use. */
 static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base)
 {
-    struct asq__error kept = ctx->error; /* what the method failed with stays */
+    struct asq__error kept = ctx->error; /* the method's own error remains */
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     char why[200];
     asq__error_init(&ctx->error);
     if (o->depth > 1 && asq_value_type(o->state) == ASQ_MAP) {
-        /* An outer call may hold the root: change what is in it, not where it is. */
+        /* An outer call may hold the root: change its contents, not its address. */
         asq_value *root = o->state;
         bool done = false;
         if (decode(base, &arena, &m, why, sizeof why) == 0) {
@@ -338,10 +339,10 @@ static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__
         o->torn |= !done;
         asq__arena_release(&arena);
     } else if (o->depth > 1) {
-        /* An outer call may hold the struct: it goes back when that one ends, which then has failed. */
+        /* An outer call may hold the struct: that call will fail, and restore it. */
         o->torn = true;
     } else {
-        asq__object_unload(o); /* the next call brings it back to life */
+        asq__object_unload(o); /* the next call rebuilds the live form */
     }
     asq__error_clear(&ctx->error);
     ctx->error = kept;
@@ -374,7 +375,7 @@ static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
                  asq_ctx_class(ctx), ctx->method_name, limit, ASQ_MAX_DEPTH);
 }
 
-/* A user's function returned rc: what it failed with, named. */
+/* Sets an error that names a user's function that returned rc, unless it has set one itself. */
 static void take_failure(asq_ctx *ctx, int rc)
 {
     if (ctx->error.pub.code)
@@ -382,7 +383,7 @@ static void take_failure(asq_ctx *ctx, int rc)
     asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name, asq_strerror(rc));
 }
 
-/* The first live form. */
+/* Makes a new agent's live form. */
 static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
 {
     const asq_class *def = &o->cls->def;
@@ -428,7 +429,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     }
     ctx->cls = o->cls = cls;
     if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP)
-        /* The arguments are the state: it comes to life when it is called. */
+        /* The arguments are the state; the first call builds the live form. */
         rc = check_encoded(
             ctx, o,
             asq__record_encode(cls->def.name, cls->def.version, raw, raw_n, raw, raw_n, &encoded));
@@ -455,19 +456,19 @@ failed:
     o->failure = strdup(ctx->error.pub.message);
 }
 
-/* The state when a call began, and what was to be seen then. */
+/* The snapshot at the beginning of a call, and the object's recommits then. */
 struct base {
     struct asq__record *record;
     unsigned recommits;
 };
 
-/* What a failed call goes back to: a re-entrant call that took effect inside of it keeps its effect. */
+/* Restores the state after a failed call. Effects of re-entrant calls inside it remain. */
 static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
 {
     put_back(ctx, o, o->recommits == base->recommits ? base->record : o->record);
 }
 
-/* 0: the record is what the live form is; it has not changed, or *ret has a reference. */
+/* Brings the snapshot up to date. *ret: a reference to it if it has changed. */
 static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
                 struct asq__record **ret)
 {
@@ -475,8 +476,8 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     record_buf_init(ctx, &now);
     int rc = snapshot(ctx, o, &now);
     if (rc == 0 && (now.len != o->record->n || memcmp(now.data, o->record->data, now.len) != 0)) {
-        unsigned holders =
-            base->record == o->record ? 2 : 1; /* which this call does not go back to */
+        /* `base` may be overwritten, because this call will not restore it. */
+        unsigned holders = base->record == o->record ? 2 : 1;
         rc = check_encoded(ctx, o, renew(&o->record, holders, now.data, now.len));
         if (rc == 0)
             *ret = asq__record_ref(o->record);
@@ -485,7 +486,7 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     return rc;
 }
 
-/* After a job that may have changed the state. */
+/* Saves or restores the state after a job that may have changed it. */
 static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
                    struct asq__effect *ret)
 {
@@ -498,7 +499,7 @@ static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     }
     struct asq__error kept = ctx->error;
     asq__error_init(&ctx->error);
-    if (save(ctx, o, base, &ret->record) < 0) { /* cannot be saved, so it did not happen */
+    if (save(ctx, o, base, &ret->record) < 0) { /* a state that cannot be saved is undone */
         asq__error_clear(&kept);
         asq__buf_reset(&ret->value);
         go_back(ctx, o, base);
@@ -507,7 +508,7 @@ static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     asq__error_clear(&ctx->error);
     ctx->error = kept;
     if (!ret->record)
-        return; /* nothing has changed */
+        return; /* unchanged */
     if (o->depth > 1)
         o->recommits++;
     ret->kind = ASQ__EFFECT_SAVE;
@@ -547,7 +548,7 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
         give(ctx, NULL, ret);
 }
 
-/* Named arguments in the order of the method's parameters. */
+/* Orders named arguments by the method's parameters. */
 static OWN_FRAME int order(asq_ctx *ctx, const struct asq__object *o, const struct asq__method *m,
                            const asq_value *args, asq_value **ret)
 {
@@ -608,7 +609,7 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
     asq__arena_release(&arena);
 }
 
-/* What a call, get or set means. */
+/* Looks up the method or attribute of a call, get or set. */
 static OWN_FRAME int look_up(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
                              const char *name, const struct asq__method **ret_method,
                              const struct asq__attribute **ret_attribute)
@@ -622,7 +623,8 @@ static OWN_FRAME int look_up(asq_ctx *ctx, const struct asq__object *o, Asqueue_
     return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
 }
 
-/* Re-entered: what the waiting call has made of the state is what a failure goes back to. */
+/* Sets `base`, to be restored if the call fails. A re-entrant call's base is the state that the
+ * parked call has made. */
 static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base *base)
 {
     struct asq__buf now;
@@ -639,7 +641,7 @@ static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base
     return rc;
 }
 
-/* Looks it up, and runs it on the live object. */
+/* Looks up a call, get or set, and runs it on the live object. */
 static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
                 const asq_value *args, struct asq__effect *ret)
 {
@@ -721,7 +723,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                            ? method
                            : "create";
     if (decode_args(ctx, kind, raw, raw_n, &args) < 0) {
-        ; /* it has said why */
+        ; /* decode_args has set the error */
     } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
         create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
     } else if (!o->record) {

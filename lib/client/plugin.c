@@ -1,6 +1,6 @@
 /*
- * plugin.c: see plugin.h. What was loaded stays loaded: the tables of its classes, and code that may be on a
- * fiber, live in it.
+ * plugin.c: see plugin.h. A plugin is never unloaded, because class tables, and code that may be on
+ * a fiber's stack, are in it.
  */
 #include "client/plugin.h"
 
@@ -38,7 +38,7 @@ int asq_plugin_register(asq_plugin *plugin, const asq_class *cls)
     return rc;
 }
 
-/* `given` is the path as it was found; what is opened is the path that was checked. */
+/* Loads the plugin at `given`, by the checked path that asq__trusted_open has returned. */
 static int load(struct asq__registry *registry, const char *given, char *err, size_t errlen)
 {
     char path[PATH_MAX];

@@ -1,7 +1,7 @@
 /*
- * remote.c: the mode in which agents live elsewhere: in workers that are reached through Redis. A handle
- * has a libev loop of its own that runs only while somebody waits, or is driven by a loop of the
- * caller's; the engine does the rest.
+ * remote.c: the mode in which agents live in workers that are reached through Redis. A handle has a
+ * libev loop of its own that runs only during waits, or uses a loop of the caller's; the engine
+ * does the rest.
  */
 #include "client/remote.h"
 
@@ -29,11 +29,11 @@ struct remote {
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up;
     bool no_time_told;
-    bool quiet; /* nobody wants to know that it is away */
+    bool quiet; /* do not log a lost connection */
     struct asq__trouble away;
     unsigned since_pump;
-    int64_t unwritten_since_ms; /* calls made by callbacks; coarse; 0: none */
-    pid_t owner; /* a process forked from it shares the connection, and must not use it */
+    int64_t unwritten_since_ms; /* oldest unwritten call of a callback; coarse; 0: none */
+    pid_t owner; /* processes forked from it share the connection, and must not use it */
     int failure; /* while opening */
     char why[400];
     int (*before_use)(asq *h, void *user);
@@ -66,7 +66,7 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     (void) redis;
     char text[ASQ__TROUBLE_TEXT];
     if (!r->failure) {
-        r->failure = code == ASQ_EBUSY ? 0 : code; /* that passes: asq_open waits for a while */
+        r->failure = code == ASQ_EBUSY ? 0 : code; /* ASQ_EBUSY passes: asq_open goes on waiting */
         snprintf(r->why, sizeof r->why, "%s", why);
     }
     if (r->engine)
@@ -114,7 +114,7 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
-    (void) loop; /* its firing ends ev_run's wait */
+    (void) loop; /* the timer only ends ev_run's wait */
     (void) w;
     (void) revents;
 }
@@ -125,7 +125,8 @@ static void flush(struct remote *r)
     asq__engine_flush(r->engine);
 }
 
-/* What callbacks call leaves in one write, when all that are due have run, but soon. */
+/* Sends calls. Calls made by callbacks are written together after the due callbacks, or when the
+ * coarse clock has moved on. */
 static void flush_soon(struct remote *r)
 {
     int64_t now = asq__now_ms_coarse();
@@ -162,7 +163,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
 
 /* ---- the mode ---- */
 
-/* Lets the loop run once, for at most wait_ms (0: takes only what is there; ASQ_FOREVER). */
+/* Runs the loop once, for at most wait_ms (0: only processes pending events; ASQ_FOREVER). */
 static void pump(struct remote *r, int64_t wait_ms)
 {
     struct ev_loop *loop = r->loop; /* a callback may attach another, or detach this one */
@@ -200,7 +201,7 @@ static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64
                 return ASQ_ETIMEOUT;
         }
         if (r->attached && r->in_callbacks)
-            return ASQ_ETIMEOUT; /* the loop that called back will bring what is to come */
+            return ASQ_ETIMEOUT; /* the attached loop will process further events */
         pump(r, left);
         if (timeout_ms == 0 && !first)
             return ASQ_ETIMEOUT;
@@ -215,7 +216,8 @@ static int remote_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     return rc;
 }
 
-/* Counts a call without a result that Redis, or the owner of a full partition, has not taken, or that has failed. */
+/* Counts a call without a result that has failed, or that Redis or the owner of a full partition
+ * has refused. */
 static void note_unwatched(const asq_result *res, const Asqueue__Result *result,
                            const asq_error *error)
 {
@@ -241,7 +243,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     if (res->unwatched)
         note_unwatched(res, result, error);
     if (result && result->failure && result->failure->code == ASQ_EPROTO) {
-        struct remote *r = res->h->impl; /* have the partitions become others? */
+        struct remote *r = res->h->impl; /* the number of partitions may have changed */
         asq__redis_look_at_meta(r->redis);
     }
     if (result)
@@ -282,7 +284,7 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
             pump(r, 0);
     }
     if (rc < 0) {
-        /* What this statement has sent already cannot be called back; nobody waits for it any more. */
+        /* Calls that this statement has already sent cannot be undone; abandon them. */
         for (size_t k = 0; k < i; k++) {
             if (results[k]->call.batch) {
                 asq__engine_abandon(r->engine, &results[k]->call);
@@ -374,7 +376,7 @@ static void remote_free(struct remote *r)
     free(r);
 }
 
-/* Calls that were made are to reach Redis, which may be away for a moment. */
+/* Waits until Redis has accepted all calls, because it may be away for a moment. */
 static int wait_until_taken(asq *h, struct remote *r)
 {
     size_t unsent, unknown;
@@ -402,15 +404,15 @@ static int remote_close(asq *h)
     struct remote *r = h->impl;
     int rc = 0;
     bool own = r->owner == getpid();
-    if (!own) { /* the parent still speaks on this connection */
+    if (!own) { /* the parent still uses this connection */
         r->quiet = true;
         asq__redis_drop(r->redis, "not in a forked process");
     }
-    if (r->attached) /* nothing else of the program's loop is to run inside of asq_close */
+    if (r->attached) /* asq_close must not run other watchers of the program's loop */
         remote_attach_ev(h, NULL);
     if (own)
         rc = wait_until_taken(h, r);
-    r->quiet = true; /* what becomes of the connection now is of no interest */
+    r->quiet = true; /* the connection is about to be closed */
     if (r->at_close)
         r->at_close(h, r->user);
     remote_free(r);

@@ -1,5 +1,5 @@
 /*
- * remote.h: what admin.c needs of a remote handle beyond its mode.
+ * remote.h: access to a remote handle for admin.c, beyond its mode.
  */
 #ifndef ASQ_CLIENT_REMOTE_H
 #define ASQ_CLIENT_REMOTE_H
@@ -9,7 +9,7 @@
 struct asq__redis *asq__remote_redis(asq *h);
 /* Runs the loop once, waiting at most wait_ms. */
 void asq__remote_pump(asq *h, int64_t wait_ms);
-/* Child mode: starts the workers, if that has not been done. */
+/* Child mode: starts the workers unless they were started before. */
 int asq__remote_ready(asq *h);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * result.c: the AsyncResult: completed once, waited for, read, given a callback, turned into an id.
- * How a wait is done is the mode's business.
+ * result.c: results (asq_result): completion, waiting, reading, callbacks, ids. The mode implements
+ * the wait itself.
  */
 #include "client/handle.h"
 #include "value/unconst.h"
@@ -46,7 +46,7 @@ const char *asq__result_id_text(const asq_result *r)
 {
     asq_result *writable = asq__unconst(r);
     if (!*r->id_text)
-        asq__call_id_format(&r->id, writable->id_text); /* made when somebody wants to see it */
+        asq__call_id_format(&r->id, writable->id_text); /* on first use */
     return r->id_text;
 }
 
@@ -65,7 +65,8 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error)
     }
     r->value = value;
     if (!value && !r->error) {
-        /* Null, or no memory to say why. A result without value and error is a failure for memory. */
+        /* A null value, or no memory for the error. A result without value and error stands for
+         * ASQ_ENOMEM. */
         if (!error)
             r->value = asq_value_null();
     }

@@ -9,8 +9,8 @@
 
 enum { MAX_DELAY_MS = 60000, MAX_CODES = 64 };
 
-/* A call that fails for ever, by a policy without a delay, must not keep a worker busy: its n-th run waits for
- * n / 4 ms at least. */
+/* The minimum delay after run n is n / 4 ms, so that a call that fails for ever, under a policy
+ * without a delay, does not keep a worker busy. */
 enum { MIN_DELAY_MS = 1, MIN_DELAY_RUNS = 4, MIN_DELAY_MOST_MS = 1000 };
 
 int asq__retry_check(const asq_retry *retry, char *err, size_t errlen)
@@ -31,7 +31,7 @@ int asq__retry_check(const asq_retry *retry, char *err, size_t errlen)
     return 0;
 }
 
-/* What no further run can mend: it is the caller's, or a decision. */
+/* Returns whether a further run cannot help: a fault of the caller, or a decision. */
 static bool is_final(int code)
 {
     switch (code) {
@@ -89,7 +89,7 @@ bool asq__retry_wanted(const Asqueue__Retry *of_job, const asq_retry *of_method,
     if (delay > max)
         delay = max;
     if (delay > INT64_MAX / 4)
-        delay = INT64_MAX / 4; /* a policy from elsewhere */
+        delay = INT64_MAX / 4; /* limits an unchecked policy from a message */
     int64_t least = least_delay_ms(runs);
     *ret_delay_ms = asq__retry_jitter((int64_t) delay);
     if (*ret_delay_ms < least)

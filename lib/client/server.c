@@ -2,14 +2,15 @@
  * server.c: see server.h.
  *
  *     program ──clones twice──▶ keeper (asq-keeper) ──clones──▶ redis-server
- *        │                        │ rests on the pidfds of program and server
+ *        │                        │ waits on the pidfds of program and server
  *        └─ channel (socketpair) ─┘ program: shut down = "end it"; keeper: notes, shut down = "all is gone"
  *
- * The keeper is nobody's child to the program, and what stands between them ends without a SIGCHLD, so the
- * program's own waiting for children is not disturbed. Shutting the channel down works whoever has inherited
- * a descriptor of it; the pidfd tells of a program that could not. Signals that reach all processes of a
- * service or a session end neither keeper nor server: the program may need the server for its own orderly
- * end. The program may have threads, so after the clone there are system calls only.
+ * The keeper is not a child of the program, and the process between them ends without a SIGCHLD, so
+ * the program's own waiting for children is not disturbed. shutdown() on the channel works even if
+ * other processes have inherited a descriptor of it; the pidfd covers a program that dies without
+ * one. Signals to all processes of a service or a session end neither keeper nor server, because
+ * the program may need the server for its own orderly end. The program may have threads, so the
+ * code after the clone makes system calls only.
  */
 #include "client/server.h"
 
@@ -41,29 +42,29 @@
 enum {
     PATH_ROOM = sizeof(((struct sockaddr_un *) 0)->sun_path),
     LOG_SHOWN = 400,
-    LOOK_MS = 500, /* where there is no pidfd: before Linux 5.3 */
+    LOOK_MS = 500, /* poll interval without pidfd: before Linux 5.3 */
     STOP_MS = 5000,
     KILL_MS = 1000,
-    MAX_DEPTH = 3 /* of what may stand in the directory */
+    MAX_DEPTH = 3 /* levels removed below the directory */
 };
 
-/* What the keeper's side tells on the channel, one note to a packet. */
+/* A packet from the keeper's side on the channel. */
 struct note {
     enum { NOTE_KEEPER, NOTE_NOT_RUN, NOTE_ENDED } what;
-    int value; /* its pid; the errno of exec; the server's wait status */
+    int value; /* the keeper's pid; the errno of exec; the server's wait status */
 };
 
 struct asq__server {
     char program[4096];
     char dir[PATH_ROOM], socket[PATH_ROOM], log[PATH_ROOM];
-    pid_t owner;    /* the program: processes forked from it have a copy of this, but no say */
+    pid_t owner;    /* the program; a process forked from it must not end the server */
     int channel[2]; /* the program's end, the keeper's */
-    int pidfd;      /* the program's, for the keeper; -1: not on this kernel */
+    int pidfd;      /* of the program, for the keeper; -1: not on this kernel */
     int log_fd;     /* the server's stdout and stderr */
     pid_t keeper;
     int keeper_pidfd;
     bool lost;                  /* the keeper is gone */
-    int not_run, ended, status; /* by its notes; errno, whether, wait status */
+    int not_run, ended, status; /* from notes: errno of exec, whether ended, wait status */
 };
 
 static int open_pidfd(pid_t pid)
@@ -86,8 +87,8 @@ static bool is_executable(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* dir/name as an absolute path, for the server starts in another directory. Symbolic links stay: programs
- * may go by the name under which they are called. */
+/* Makes an absolute path of dir/name, because the server starts in another directory. Symbolic
+ * links stay, because a program may behave by the name it is called by. */
 static int absolute(const char *dir, size_t dir_n, const char *name, char *out, size_t size)
 {
     char here[4096] = "";
@@ -140,7 +141,7 @@ static int find_program(struct asq__server *s, char *err, size_t errlen)
         "its path, or ASQUEUE_URL to a Redis that runs (local: needs none)");
 }
 
-/* $XDG_RUNTIME_DIR, if it is what its specification asks for: the user's own, and nobody else's. */
+/* Returns $XDG_RUNTIME_DIR if it belongs to this user alone, as its specification requires. */
 static const char *runtime_dir(void)
 {
     const char *path = secure_getenv("XDG_RUNTIME_DIR");
@@ -151,8 +152,8 @@ static const char *runtime_dir(void)
                : NULL;
 }
 
-/* True if others could rename what is made in `dir` and put something of theirs in its place. The
- * user's own group is commonly his alone. */
+/* Returns whether other users could rename a file made in `dir` and put another in its place. The
+ * user's own group commonly has no other member. */
 static bool is_open_to_others(const char *dir)
 {
     struct stat st;
@@ -186,7 +187,7 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
         memcpy(s->socket + n, "/" SOCKET_NAME, sizeof "/" SOCKET_NAME);
         memcpy(s->log, s->dir, (size_t) n);
         memcpy(s->log + n, "/redis.log", sizeof "/redis.log");
-        /* Opened here, for the server's first words may be the reason why it does not start. */
+        /* Opened here, because the server's first output may say why it does not start. */
         s->log_fd =
             asq__fd_keep(open(s->log, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (s->log_fd >= 0)
@@ -208,18 +209,18 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
 
 /* ---- the keeper: system calls only ---- */
 
-/* fork, without what libc does beside it, and with another exit signal than SIGCHLD, or none (0: who waits
- * needs __WALL). */
+/* Forks without libc's additional steps, and with another exit signal than SIGCHLD, or none (0:
+ * waiting for it needs __WALL). */
 static pid_t clone_self(int exit_signal)
 {
-#ifdef __s390__ /* the first two are the other way round */
+#ifdef __s390__ /* the first two arguments are swapped */
     return (pid_t) syscall(SYS_clone, 0UL, (unsigned long) exit_signal, 0UL, 0UL, 0UL);
 #else
     return (pid_t) syscall(SYS_clone, (unsigned long) exit_signal, 0UL, 0UL, 0UL, 0UL);
 #endif
 }
 
-/* No handler of a sanitizer or a profiler runs. */
+/* Exits without exit handlers, of a sanitizer or a profiler. */
 static void leave(int status) __attribute__((noreturn));
 static void leave(int status)
 {
@@ -231,11 +232,11 @@ static void tell(const struct asq__server *s, int what, int value)
 {
     struct note note = { what, value };
     ssize_t n = send(s->channel[1], &note, sizeof note, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void) n; /* nobody is there any more: the keeper notices by itself */
+    (void) n; /* on failure the program is gone, which the keeper notices by itself */
 }
 
-/* signal(number, SIG_DFL), which in libc may wait for a lock that a thread of the program had at the clone: glibc
- * 2.41 has one for SIGABRT, and takes it in each fork. */
+/* Does signal(number, SIG_DFL) without libc, which may wait for a lock that a thread of the program
+ * held at the clone: glibc 2.41 has one for SIGABRT, and takes it in each fork. */
 static void set_default(int number)
 {
     static const unsigned long action[16]; /* the kernel's struct sigaction, of SIG_DFL: all zeros */
@@ -246,7 +247,7 @@ static void set_default(int number)
 static void close_others(const int *keep, int n)
 {
     int from = 3;
-    /* In ascending order; what is between two is closed. */
+    /* Close each gap between kept descriptors, in ascending order. */
     for (;;) {
         int next = -1;
         for (int i = 0; i < n; i++)
@@ -262,7 +263,7 @@ static void close_others(const int *keep, int n)
     }
 }
 
-/* Removes what is in a directory, whatever it is. */
+/* Removes everything in a directory. */
 static void empty_dir(int fd, int depth)
 {
     union {
@@ -295,7 +296,7 @@ static void empty_dir(int fd, int depth)
                     removed |= unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0;
                 }
             }
-    } while (removed); /* removing may move what has not been read yet */
+    } while (removed); /* removal may move entries that were not read yet */
 }
 
 static void clean_up(const struct asq__server *s)
@@ -318,7 +319,7 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     dup2(s->log_fd, 2);
     for (int i = 1; i < 32; i++)
         set_default(i);
-    sigemptyset(&blocked); /* stays over exec: only the keeper ends it */
+    sigemptyset(&blocked); /* the mask survives exec: only the keeper ends the server */
     sigaddset(&blocked, SIGTERM);
     sigaddset(&blocked, SIGINT);
     sigaddset(&blocked, SIGHUP);
@@ -332,7 +333,7 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     leave(127);
 }
 
-/* Waits for the end of program, channel or server. True: go on waiting. */
+/* Waits for the end of the program, the channel or the server. True: wait again. */
 static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, bool *ended)
 {
     struct pollfd fds[] = { { s->channel[1], POLLIN, 0 },
@@ -349,7 +350,7 @@ static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, b
     siginfo_t info = { 0 };
     if (!*ended && waitid(P_PID, (id_t) server, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
         info.si_pid == server) {
-        kill(-server, SIGKILL); /* while its id cannot be anybody else's */
+        kill(-server, SIGKILL); /* before waitpid, while the id cannot be reused */
         waitpid(server, &status, 0);
         *ended = true; /* the directory stays until the program has read the log */
         tell(s, NOTE_ENDED, status);
@@ -363,8 +364,8 @@ static void keep(const struct asq__server *s, char *const argv[])
     const int kept[] = { s->channel[1], s->pidfd, s->log_fd };
     bool ended = false;
     setsid();                                  /* all signals are blocked since the clone */
-    prctl(PR_SET_NAME, "asq-keeper", 0, 0, 0); /* pkill PROGRAM is not for it */
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* a server's own children are waited for, too */
+    prctl(PR_SET_NAME, "asq-keeper", 0, 0, 0); /* so that pkill PROGRAM does not match */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* waits for the server's children, too */
     set_default(SIGCHLD);
     close_others(kept, 3);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -409,7 +410,7 @@ static void server_free(struct asq__server *s)
     free(s);
 }
 
-/* Takes what the keeper's side has told, waiting for at most wait_ms for a first note. */
+/* Reads notes of the keeper's side, waiting at most `wait` for the first one. */
 static void listen_to_keeper(struct asq__server *s, struct timespec wait)
 {
     struct pollfd fds[] = { { s->channel[0], POLLIN, 0 }, { s->keeper_pidfd, POLLIN, 0 } };
@@ -435,7 +436,7 @@ static int start_keeper(struct asq__server *s, char *const argv[])
     static const struct timespec at_once = { 0, 0 };
     sigset_t all, old;
     int status = 0, failure = 0;
-    sigfillset(&all); /* no handler of the program runs in the keeper */
+    sigfillset(&all); /* keeps the program's handlers from running in the keeper */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pid_t middle = clone_self(0);
     if (middle == 0) {
@@ -478,8 +479,8 @@ int asq__server_start(struct asq__server **ret, char *err, size_t errlen)
     if (rc < 0)
         goto fail;
     s->pidfd = open_pidfd(s->owner);
-    /* The server starts in its directory, and all names are relative to that: arguments become lines of a
-     * configuration file, where not every server reads quotes and spaces of a path as they are meant. */
+    /* The server starts in its directory, and all names are relative to it: arguments become lines
+     * of a configuration file, where not every server handles quotes and spaces in paths. */
     const char *argv[] = { s->program,   "--port",           "0",       "--unixsocket",
                            SOCKET_NAME,  "--unixsocketperm", "700",     "--save",
                            "",           "--appendonly",     "no",      "--maxmemory-policy",
@@ -508,7 +509,7 @@ const char *asq__server_path(const struct asq__server *s)
     return s->socket;
 }
 
-/* True: it answers. */
+/* Returns whether the server answers. */
 static bool answers(const struct asq__server *s)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -526,7 +527,7 @@ static bool answers(const struct asq__server *s)
     return ok;
 }
 
-/* The last lines of the log, as one line. */
+/* Reads the last lines of the log, as one line. */
 static void read_log(const struct asq__server *s, char text[LOG_SHOWN + 1])
 {
     FILE *log = fopen(s->log, "re");
@@ -612,13 +613,13 @@ void asq__server_stop(struct asq__server *s)
     if (s->owner == getpid() && s->channel[0] >= 0) {
         shutdown(s->channel[0], SHUT_WR);
         wait_for_end(s, STOP_MS);
-        if (!s->lost && s->keeper > 0) { /* the server goes with it (PR_SET_PDEATHSIG) */
+        if (!s->lost && s->keeper > 0) { /* the server dies with it (PR_SET_PDEATHSIG) */
             if (s->keeper_pidfd < 0 ||
                 syscall(SYS_pidfd_send_signal, s->keeper_pidfd, SIGKILL, NULL, 0) < 0)
                 kill(s->keeper, SIGKILL);
             wait_for_end(s, KILL_MS);
         }
-        clean_up(s); /* for a keeper that was killed */
+        clean_up(s); /* in place of a killed keeper */
     }
     server_free(s);
 }

@@ -1,13 +1,14 @@
 /*
  * trusted_path.c: see trusted_path.h.
  *
- * Why the result may be opened by its path later: a name in a folder can be changed by the folder's owner and
- * by users who may write to the folder. Every folder of `real` was checked on an open descriptor and belongs
- * to root or to this user, and only they may write to it; in a sticky one (/tmp) others may add names, but not
- * change those that belong to root or to this user. So no step of `real` can be changed by another user, from
- * the moment of its check on. dlopen gets this path and not /proc/self/fd/N: the dynamic linker takes two
- * files of one name for the same, and descriptors' numbers are used again; $ORIGIN in a plugin's run path and
- * debuggers need the folder; and /proc need not be mounted.
+ * The result may be opened by its path later, because a name in a folder can be changed only by the
+ * folder's owner and by users who may write to the folder. Every folder of `real` was checked on an
+ * open descriptor: it belongs to root or to this user, and only they may write to it. In a sticky
+ * one (/tmp) others may add names, but not change names that belong to root or to this user. So
+ * other users cannot change any step of `real` after its check. dlopen gets this path and not
+ * /proc/self/fd/N: the dynamic linker takes two files of one name for the same, and descriptor
+ * numbers are reused; $ORIGIN in a plugin's run path and debuggers need the folder; and /proc need
+ * not be mounted.
  */
 #include "client/trusted_path.h"
 
@@ -26,7 +27,7 @@
 enum { MAX_LINKS = 40 };
 
 struct walk {
-    int at; /* the folder reached so far, by O_PATH; checked as a parent */
+    int at; /* the current folder, by O_PATH; checked as a parent */
     char *real;
     size_t len; /* of real; 0: the root */
     char rest[PATH_MAX];
@@ -41,8 +42,9 @@ static int failed(struct walk *w, const char *name, const char *why)
                     why);
 }
 
-/* Is the group this user's alone by convention: its primary group, with the user's name and without other
- * members? Systems with umask 002 make every folder of a home writable for it. */
+/* Returns whether the group is the user's alone by convention: the primary group, with the user's
+ * name and without other members. Systems with umask 002 make every folder of a home writable for
+ * it. */
 static bool is_private_group(uid_t uid, gid_t gid)
 {
     char pw_text[4096], gr_text[4096];
@@ -79,7 +81,8 @@ static int check_mode(struct walk *w, const struct stat *st, const char *path, c
                     path, what, (unsigned) (st->st_mode & 07777), path);
 }
 
-/* A folder on the way: others may not write to it, unless it is sticky and they cannot touch our names. */
+/* Checks a folder on the way: others may not write to it unless it is sticky, which protects our
+ * names. */
 static int check_parent(struct walk *w, const struct stat *st, const char *path)
 {
     int rc = check_owner(w, st, path, "folder");
@@ -102,7 +105,7 @@ static const char *shown(const struct walk *w)
     return w->len ? w->real : "/";
 }
 
-/* Goes into a folder, whose descriptor is taken. */
+/* Enters a folder and takes its descriptor over. */
 static int enter(struct walk *w, int fd)
 {
     struct stat st;
@@ -159,7 +162,7 @@ static int follow(struct walk *w, int fd, const struct stat *st, const char *nam
     return *target == '/' ? go_to_root(w) : 0;
 }
 
-/* Takes the next name off the rest; empty: there is none. */
+/* Takes the next name off the rest; empty: no name is left. */
 static int next_name(struct walk *w, char name[NAME_MAX + 1])
 {
     size_t skip = strspn(w->rest, "/"), n = strcspn(w->rest + skip, "/");
@@ -172,7 +175,7 @@ static int next_name(struct walk *w, char name[NAME_MAX + 1])
     return 0;
 }
 
-/* The next name is the last one, slashes aside. */
+/* Returns whether no name is left, only slashes. */
 static bool at_end(const struct walk *w)
 {
     return w->rest[strspn(w->rest, "/")] == '\0';
@@ -189,7 +192,7 @@ static int append(struct walk *w, const char *name)
     return 0;
 }
 
-/* The file at the end of the way, and the folder in which it stands. Gives its descriptor. */
+/* Checks and opens the file at the end of the path, in a checked folder. Returns its descriptor. */
 static int open_file(struct walk *w, const struct stat *st, const char *name)
 {
     struct stat folder, now;
@@ -212,7 +215,7 @@ static int open_file(struct walk *w, const struct stat *st, const char *name)
     return fd;
 }
 
-/* Takes one name of the path. *ret_fd is set at a file, which must be the end. */
+/* Goes one name further. Sets *ret_fd at a file, which must be the end. */
 static int step(struct walk *w, enum asq__trusted_kind kind, const char *name, int *ret_fd)
 {
     struct stat st;
@@ -239,7 +242,7 @@ static int step(struct walk *w, enum asq__trusted_kind kind, const char *name, i
     return rc;
 }
 
-/* The folder that was reached. */
+/* Opens the folder that was reached. */
 static int open_folder(struct walk *w)
 {
     struct stat st;
