@@ -11,7 +11,7 @@ enum { COUNT_MAX = ASQ__DECIMAL_MAX + 3 }; /* a sign, digits, CRLF */
 #define KEPT  ((size_t) 256 * 1024)
 #define LIMIT ((size_t) 1 << 31)
 
-/* "$5\r\n", "*3\r\n". Returns the end. */
+/* Writes "$5\r\n" or "*3\r\n". Returns the end. */
 static inline char *count(char *out, char kind, size_t n)
 {
     *out++ = kind;

@@ -1,6 +1,6 @@
 /*
- * conn.c: see conn.h. link.c makes the way to the server, hiredis parses replies; commands are formatted
- * straight into the write buffer and written without a pass through the loop.
+ * conn.c: see conn.h. link.c connects to the server, hiredis parses replies. Commands are formatted
+ * directly into the write buffer, and may be written without a pass through the loop.
  */
 #include "redis/conn.h"
 
@@ -22,11 +22,11 @@ enum {
     STABLE_MS = 1000,
     READS_PER_EVENT = 64,
     READ_SIZE = 16 * 1024,
-    KEPT_BUFFER = 4 * 1024 * 1024 /* hiredis gives a larger one back when it is empty */
+    KEPT_BUFFER = 4 * 1024 * 1024 /* hiredis frees a larger buffer when it is empty */
 };
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
-#define MAX_REPLY     ((size_t) 2048 * 1024 * 1024) /* bytes that came, and of what is made of them */
-#define MAX_PENDING   ((size_t) 4 * 1024 * 1024)    /* commands without an answer */
+#define MAX_REPLY     ((size_t) 2048 * 1024 * 1024) /* bytes of a reply, raw and parsed */
+#define MAX_PENDING   ((size_t) 4 * 1024 * 1024)    /* commands without a reply */
 
 enum state { WAITING, CONNECTING, GREETING, UP };
 
@@ -44,18 +44,18 @@ struct asq__conn {
     redisReader *parser; /* NULL: not connected */
     ev_io reader, writer;
     ev_timer timer; /* WAITING: next try; CONNECTING, GREETING: timeout; UP: reply timeout */
-    char *in;       /* what one read takes */
+    char *in;       /* buffer of one read */
     size_t in_size;
-    struct asq__arena replies; /* the reply that is read or handed out */
+    struct asq__arena replies; /* the current reply */
     struct asq__buf out;
-    size_t written;                 /* of out */
-    char write_error[ASQ__TLS_WHY]; /* why nothing can be written any more; "": it can */
+    size_t written;                 /* bytes of `out` */
+    char write_error[ASQ__TLS_WHY]; /* error after which writing has stopped; "": none */
     struct pending *pending;        /* ring */
     size_t first, count, cap;
-    int64_t deadline_ms; /* of getting up */
-    int greetings;       /* answers of the greeting still to come */
-    bool heard;          /* something was answered on this connection */
-    int failures;        /* in a row: to get up, or to stay up for a second */
+    int64_t deadline_ms; /* for coming up */
+    int greetings;       /* pending replies of the greeting */
+    bool heard;          /* a reply has arrived on this connection */
+    int failures;        /* successive failures to come up, or to stay up for a second */
     int64_t up_since_ms;
     unsigned seed;
     long long redis_id;
@@ -66,7 +66,7 @@ struct asq__conn {
 static void start_connecting(struct asq__conn *c);
 static void lost(struct asq__conn *c, int code, const char *why);
 
-/* ---- commands that wait for their answers ---- */
+/* ---- pending commands ---- */
 
 static int pending_push(struct asq__conn *c, asq__reply_fn fn, void *user)
 {
@@ -126,7 +126,7 @@ static void close_socket(struct asq__conn *c)
     c->redis_id = 0;
 }
 
-/* Calls back all that will get no answer any more. Works on a detached ring: callbacks may send. */
+/* Calls all pending callbacks with NULL. Works on a detached ring, because callbacks may send. */
 static void fail_pending(struct asq__conn *c)
 {
     struct pending *ring = c->pending;
@@ -155,11 +155,11 @@ static void set_timer(struct asq__conn *c, double seconds)
 static void lost(struct asq__conn *c, int code, const char *why)
 {
     char text[ASQ__TLS_WHY + 100];
-    asq__err(text, sizeof text, code, "%s", why); /* `why` may live in what is freed now */
+    asq__err(text, sizeof text, code, "%s", why); /* `why` may be in memory that is freed below */
     if (c->state == GREETING && !c->heard)
         asq__link_pass_over(&c->link);
     if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
-        c->failures = 0; /* else who drops it again and again backs off all the same */
+        c->failures = 0; /* only then, so that repeated drops back off as well */
     close_socket(c);
     c->state = WAITING;
     c->failures++;
@@ -180,7 +180,7 @@ static void lost(struct asq__conn *c, int code, const char *why)
         ms *= 2;
     if (ms > BACKOFF_MAX_MS)
         ms = BACKOFF_MAX_MS;
-    ms = ms / 2 + rand_r(&c->seed) % (ms / 2 + 1); /* jitter: not everybody at the same instant */
+    ms = ms / 2 + rand_r(&c->seed) % (ms / 2 + 1); /* jitter spreads reconnecting clients */
     set_timer(c, (double) ms / 1000);
 }
 
@@ -193,7 +193,8 @@ static void write_out(struct asq__conn *c)
     while (c->written < c->out.len) {
         ssize_t n = asq__link_send(&c->link, c->out.data + c->written, c->out.len - c->written);
         if (n < 0) {
-            /* Redis may have said why before it closed: that is read first, and tells that it is lost. */
+            /* Redis may have sent a reason before it closed: read it first; reading reports the
+             * loss. */
             asq__err(c->write_error, sizeof c->write_error, 0, "%s", c->link.why);
             ev_io_stop(c->config.loop, &c->writer);
             ev_feed_event(c->config.loop, &c->reader, EV_READ);
@@ -212,7 +213,7 @@ static void write_out(struct asq__conn *c)
         ev_io_stop(c->config.loop, &c->writer);
 }
 
-/* A command has been appended to what there was `before`: its answer is waited for, or it is taken back. */
+/* Makes a command pending that was appended behind `before` bytes, or removes it on failure. */
 static int appended(struct asq__conn *c, size_t before, asq__reply_fn fn, void *user)
 {
     int rc = c->out.error;
@@ -224,7 +225,7 @@ static int appended(struct asq__conn *c, size_t before, asq__reply_fn fn, void *
         return rc;
     }
     if (before == 0)
-        ev_feed_event(c->config.loop, &c->writer, EV_WRITE); /* written when the loop comes by */
+        ev_feed_event(c->config.loop, &c->writer, EV_WRITE); /* the loop writes it */
     return 0;
 }
 
@@ -282,14 +283,14 @@ static void became_up(struct asq__conn *c)
 {
     c->state = UP;
     c->up_since_ms = asq__now_ms_coarse();
-    c->config.once = false; /* it was there: from now on it is waited for */
+    c->config.once = false; /* the server exists: reconnect from now on */
     c->link.passed = 0;
     set_timer(c, c->config.reply_timeout_ms > 0 ? (double) c->config.reply_timeout_ms / 1000 : 0);
     if (c->config.up)
         c->config.up(c, c->config.user);
 }
 
-/* The step that was answered, as an address: callbacks have a pointer. */
+/* Greeting steps, whose addresses identify them in callbacks. */
 static const enum asq__greeting steps[] = { ASQ__GREETING_AUTH, ASQ__GREETING_SELECT,
                                             ASQ__GREETING_ID, ASQ__GREETING_PING };
 
@@ -332,7 +333,7 @@ static void greet(struct asq__conn *c)
         asq__err(db, sizeof db, 0, "%d", url->db);
         rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });
     }
-    /* A name helps who looks at CLIENT LIST; its refusal (an ACL) is no failure. */
+    /* The name only serves CLIENT LIST; a refusal by an ACL is no failure. */
     rc |= append(c, NULL, NULL, 3, (const char *[]){ "CLIENT", "SETNAME", c->name }, NULL);
     rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
     rc |= append_greeting(c, ASQ__GREETING_PING, 1, (const char *[]){ "PING" });
@@ -344,13 +345,14 @@ static void greet(struct asq__conn *c)
 
 /* ---- events ---- */
 
-/* Milliseconds from now, at least one. */
+/* Sets the timer to ms from now, at least one. */
 static void set_timer_ms(struct asq__conn *c, int64_t ms)
 {
     set_timer(c, (double) (ms > 0 ? ms : 1) / 1000);
 }
 
-/* On the way to the server: waits for what the link waits for, greets when it is there. rc: of the link. */
+/* Handles a link's step that returned rc: waits for the link's next event, or greets when it is
+ * open. */
 static void follow_link(struct asq__conn *c, int rc)
 {
     bool writing = false;
@@ -395,14 +397,14 @@ static bool read_in(struct asq__conn *c, bool *ret_more)
     return c->parser != NULL;
 }
 
-/* Is it what a subscriber's command is answered with, and no message? */
+/* Returns whether the reply confirms a subscriber's command and is not a message. */
 static bool confirms(const redisReply *reply)
 {
     return reply->elements == 3 && reply->element[0]->type == REDIS_REPLY_STRING &&
            strcmp(reply->element[0]->str, "subscribe") == 0;
 }
 
-/* Ends the connection: the bytes that came are not the protocol of Redis, or too many. */
+/* Ends the connection because the input is not the Redis protocol, or is too large. */
 static void not_understood(struct asq__conn *c)
 {
     bool alert = !c->heard && !c->link.tls && c->in[0] == 0x15;
@@ -447,10 +449,10 @@ static void read_replies(struct asq__conn *c)
         take_replies(c);
     }
     if (c->parser && asq__link_has_more(&c->link))
-        ev_feed_event(c->config.loop, &c->reader, EV_READ); /* the socket does not show it */
+        ev_feed_event(c->config.loop, &c->reader, EV_READ); /* buffered by TLS, not in the socket */
 }
 
-/* The end of an event. */
+/* Ends an event; destroys a connection freed during it. */
 static void leave(struct asq__conn *c)
 {
     c->busy--;
@@ -458,7 +460,8 @@ static void leave(struct asq__conn *c)
         destroy(c);
 }
 
-/* The connection is ready for what its watcher waits for; TLS may have to write to read, and to read to write. */
+/* Handles a ready watcher. TLS may need to write before it can read, or to read before it can
+ * write. */
 static void on_ready(struct asq__conn *c, bool readable)
 {
     c->busy++;
@@ -545,13 +548,13 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
     ev_io_init(&c->reader, on_readable, -1, EV_READ);
     ev_io_init(&c->writer, on_writable, -1, EV_WRITE);
     ev_timer_init(&c->timer, on_timer, 0., 0.);
-    /* What has arrived is read before a timeout is believed, and what several callbacks have to send
-     * leaves in one write. */
+    /* The priorities make input be read before a timeout fires, and join the commands of several
+     * callbacks in one write. */
     ev_set_priority(&c->timer, -1);
     ev_set_priority(&c->writer, EV_MINPRI);
     c->reader.data = c->writer.data = c->timer.data = c;
     c->state = WAITING;
-    set_timer(c, 1e-6); /* the first try is made from the loop, so that callbacks find *ret set */
+    set_timer(c, 1e-6); /* connects from the loop, so that callbacks find *ret set */
     *ret = c;
     return 0;
 }

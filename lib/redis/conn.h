@@ -1,9 +1,10 @@
 /*
- * conn.h: one pipelined connection to one Redis server, on a libev loop. It connects, authenticates,
- * and when it is lost connects again with jittered backoff, until it is freed. It queues nothing while
- * it is down: who uses it sends again from `up`, because only they know what may be sent twice.
+ * conn.h: one pipelined connection to one Redis server, on a libev loop. The connection connects,
+ * authenticates, and reconnects with jittered backoff when it is lost, until it is freed. Nothing
+ * is queued while it is down: its user resends from `up`, and knows which commands may be sent
+ * twice.
  *
- * Connections for threads that wait for each answer are in sync.h.
+ * Connections for threads that wait for each reply are in sync.h.
  *
  * States: WAITING (for the next try) → CONNECTING → GREETING (AUTH, SELECT, …) → UP → WAITING …
  *
@@ -31,46 +32,50 @@ struct asq__conn_config {
     const struct asq__url *url; /* outlives the connection */
     const char *name;           /* for CLIENT SETNAME; copied */
     bool subscriber;            /* every reply after the greeting goes to `push` */
-    bool once;                  /* gives up after the first failure to get up that does not pass by
-                                 * itself (ASQ_EBUSY): `down` is told */
-    size_t read_size;           /* bytes, of the buffer for what comes in; 0: the default */
+    /* Gives up after the first failure to connect, and calls `down`, unless the failure passes by
+     * itself (ASQ_EBUSY). */
+    bool once;
+    size_t read_size; /* bytes of the input buffer; 0: the default */
     int64_t connect_timeout_ms;
-    /* The connection counts as lost when the oldest command waits longer; 0: never. A subscriber's
-     * commands are answered by the confirmation. */
+    /* The connection counts as lost when the oldest command waits longer; 0: never. A confirmation
+     * is the reply to a subscriber's command. */
     int64_t reply_timeout_ms;
     void (*up)(struct asq__conn *c, void *user);
-    /* Lost, or not reached; why is a text. ASQ_ECONN; ASQ_EBUSY: Redis answers, but cannot serve now;
-     * ASQ_EAUTH: it does not take user or password; ASQ_EREDIS: it answers with another error. */
+    /* Called when the connection is lost or cannot be made; why is a text. ASQ_ECONN; ASQ_EBUSY:
+     * Redis answers, but cannot serve now; ASQ_EAUTH: user or password are refused; ASQ_EREDIS:
+     * another error reply. */
     void (*down)(struct asq__conn *c, int code, const char *why, void *user);
     void (*push)(struct asq__conn *c, const redisReply *reply, void *user);
     void *user;
 };
 
 int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret);
-/* Pending callbacks are called with NULL; `down` is not. */
+/* Calls pending callbacks with NULL, but not `down`. */
 void asq__conn_free(struct asq__conn *c);
 bool asq__conn_is_up(const struct asq__conn *c);
 /* Moves its watchers to another loop. */
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop);
 /* Drops the connection as if it had been lost; it connects again. */
 void asq__conn_drop(struct asq__conn *c, const char *why);
-/* The same, with a code for `down`: what was answered on it is a reason not to be up. */
+/* Does the same with a code for `down`: a reply is a reason not to be up. */
 void asq__conn_fail(struct asq__conn *c, int code, const char *why);
 
-/* Appends a command; it is written from the loop, or by asq__conn_flush. fn may be NULL. On failure fn
- * is not called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM, ASQ_ELIMIT (too much waits). lens NULL: the arguments are strings. */
+/* Appends a command; the loop writes it, or asq__conn_flush. fn may be NULL. On failure fn is not
+ * called. Errors: ASQ_ECONN (not up), ASQ_ENOMEM, ASQ_ELIMIT (too much is waiting). lens NULL: the
+ * arguments are strings. */
 int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
                    const char *const *argv, const size_t *lens);
-/* The same for string arguments, ended by NULL. */
+/* Appends a command of string arguments, ended by NULL. */
 int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) __attribute__((sentinel));
-/* The same for a command that is put together; ASQ_ENOMEM or ASQ_ELIMIT when it could not be. */
+/* Appends a command built with cmd.h; also returns the error of building it: ASQ_ENOMEM,
+ * ASQ_ELIMIT. */
 int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const struct asq__cmd *cmd);
-/* Writes as much as the socket takes now. */
+/* Writes as much as the socket accepts now. */
 void asq__conn_flush(struct asq__conn *c);
-/* Bytes not written yet, and commands without a reply. */
+/* Return the bytes not written yet, and the commands without a reply. */
 size_t asq__conn_unwritten(const struct asq__conn *c);
 size_t asq__conn_unanswered(const struct asq__conn *c);
-/* The id that Redis gave this connection (CLIENT ID), 0 while not up. */
+/* Returns the connection's id in Redis (CLIENT ID), 0 while not up. */
 long long asq__conn_redis_id(const struct asq__conn *c);
 
 #endif

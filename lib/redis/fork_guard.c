@@ -1,6 +1,6 @@
 /*
- * fork_guard.c: see fork_guard.h. The table is of the process, as descriptors and fork handlers are, and in
- * memory that the child of a fork may read whatever the other threads were doing.
+ * fork_guard.c: see fork_guard.h. The table is global, as descriptors and fork handlers are, and
+ * atomic, so that the child of a fork may read it whatever other threads were doing.
  */
 #include "redis/fork_guard.h"
 
@@ -27,7 +27,8 @@ void asq__fork_guard_remove(int fd)
         atomic_fetch_and(&guarded[fd / BITS], ~(UINT64_C(1) << fd % BITS));
 }
 
-/* In the child of a fork, before it goes on: calls nothing but what a signal handler may. */
+/* Replaces all guarded descriptors in the child of a fork. Calls only async-signal-safe
+ * functions. */
 static void replace_all(void)
 {
     for (int w = 0; w < WORDS; w++) {
@@ -40,7 +41,7 @@ static void replace_all(void)
 static void begin(void)
 {
     nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nothing < 0) /* a chroot without it: reads and writes fail there, which does as well */
+    if (nothing < 0) /* a chroot without /dev/null: reads and writes of "/" just fail */
         nothing = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (nothing >= 0)
         pthread_atfork(NULL, NULL, replace_all);

@@ -32,7 +32,7 @@ int asq__greeting_check(enum asq__greeting step, const redisReply *reply,
     case ASQ__REFUSED_ACCESS:
     case ASQ__REFUSED_SIZE:
     case ASQ__REFUSED_COMMAND:
-        /* PING and CLIENT ID are not needed: a user who may not send them goes on without. */
+        /* PING and CLIENT ID are optional: a user without them can go on. */
         if (step == ASQ__GREETING_PING || step == ASQ__GREETING_ID)
             return 0;
         break;

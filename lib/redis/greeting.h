@@ -1,6 +1,6 @@
 /*
- * greeting.h: what is asked of Redis before a connection is of use, and what its answers mean. The same for
- * all connections; each sends it in its own way.
+ * greeting.h: the commands that begin every connection, and the meaning of their replies. conn.c
+ * and sync.c send them in their own ways.
  */
 #ifndef ASQ_REDIS_GREETING_H
 #define ASQ_REDIS_GREETING_H
@@ -16,7 +16,8 @@ enum asq__greeting {
 
 enum { ASQ__GREETING_WHY = 400 };
 
-/* 0: on with the next. ASQ_EBUSY: it cannot serve now; ASQ_EAUTH: user or password; ASQ_EREDIS. */
+/* Checks a step's reply. 0: go on. ASQ_EBUSY: Redis cannot serve now; ASQ_EAUTH: user or password;
+ * ASQ_EREDIS. */
 int asq__greeting_check(enum asq__greeting step, const redisReply *reply,
                         char why[ASQ__GREETING_WHY]);
 

@@ -1,6 +1,5 @@
 /*
- * keys.c: see keys.h. Names are put together by hand, for those of jobs and results are made for
- * every call.
+ * keys.c: see keys.h. Names are built without printf, because each call needs some.
  */
 #include "redis/keys.h"
 
@@ -34,7 +33,7 @@ static char *put(char *to, const char *text, size_t n)
     return to + n;
 }
 
-/* "asq:{N}:kind", and a name behind it, cut where there is no room (callers have checked ids). */
+/* Writes "asq:{N}:kind" and a name behind it, cut if it does not fit (callers have checked ids). */
 static size_t of_namespace(const struct asq__keys *k, const char *kind, const char *name, char *out)
 {
     char *p = put(out, k->prefix, k->prefix_n);
@@ -48,7 +47,7 @@ static size_t of_namespace(const struct asq__keys *k, const char *kind, const ch
     return (size_t) (p - out);
 }
 
-/* "asq:{N.p}:kind" */
+/* Writes "asq:{N.p}:kind". */
 static char *of_partition(const struct asq__keys *k, uint32_t partition, const char *kind, size_t n,
                           char *out)
 {

@@ -1,6 +1,6 @@
 /*
- * keys.h: the name of every Redis key and channel. Built here and nowhere else; PROTOCOL.md has the
- * table. All keys of a partition carry one hash tag, {N.p}, so they share a slot of a Redis Cluster.
+ * keys.h: builds the name of every Redis key and channel; no other file does. PROTOCOL.md has the
+ * table. All keys of a partition have one hash tag, {N.p}, so they share a slot of a Redis Cluster.
  */
 #ifndef ASQ_REDIS_KEYS_H
 #define ASQ_REDIS_KEYS_H
@@ -20,10 +20,10 @@ struct asq__keys {
     size_t prefix_n;
 };
 
-/* 0, or ASQ_EINVAL when ns is not 1 to 64 letters, digits, '_', '-' or '.'. */
+/* Returns ASQ_EINVAL unless ns is 1 to 64 letters, digits, '_', '-' or '.'. */
 int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen);
 
-/* Each writes a name of at most ASQ__KEY_MAX bytes with its NUL, and returns its length. */
+/* Write a name of at most ASQ__KEY_MAX bytes with its NUL, and return its length. */
 size_t asq__keys_meta(const struct asq__keys *k, char *out);
 size_t asq__keys_workers(const struct asq__keys *k, char *out);
 size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out);

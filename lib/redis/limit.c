@@ -7,7 +7,7 @@
 
 enum { BELIEVED_MS = 10 * 60 * 1000 };
 
-/* To be called when one of the two has changed: the outcome is looked at for each call. */
+/* Recomputes longest_1 after a change of `said` or `refused`; every call reads longest_1. */
 static void combine(struct asq__limit *l)
 {
     l->longest_1 = l->said ? l->said + 1 : 0;

@@ -1,8 +1,8 @@
 /*
- * limit.h: how long a string this Redis takes as one argument of a command. A longer one ends the connection,
- * with all that is under way on it, and does so again each time it is sent; so whoever has one gives it up.
- * Redis says it (proto-max-bulk-len) to the user "default", if that may ask; what stands before it may have a limit of its own, which shows
- * by what is refused.
+ * limit.h: the longest string that this Redis accepts as an argument of a command. A longer one
+ * ends the connection, with everything under way on it, each time it is sent, so it must not be
+ * sent. The limit is proto-max-bulk-len, which the user "default" may read. A proxy before Redis
+ * may have a lower limit, which is learned from refusals.
  */
 #ifndef ASQ_REDIS_LIMIT_H
 #define ASQ_REDIS_LIMIT_H
@@ -11,25 +11,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A connection that is lost again and again while it carries such a string is taken for a refusal of it. */
+/* A string of SUSPECT bytes or more counts as refused after LOSSES lost connections that carried
+ * it. */
 enum { ASQ__LIMIT_SUSPECT = 512 * 1024, ASQ__LIMIT_LOSSES = 5 };
 
 struct asq__limit {
-    size_t said;    /* bytes, by Redis; 0: it does not say */
-    size_t refused; /* the shortest string that was refused a while ago; 0: none was */
+    size_t said;    /* proto-max-bulk-len; 0: unknown */
+    size_t refused; /* shortest string refused lately; 0: none */
     int64_t refused_ms;
-    size_t longest_1; /* one more than the longest string that both allow; 0: no bound is known */
+    size_t longest_1; /* one more than the longest string that both allow; 0: no known bound */
 };
 
-/* The longest string; SIZE_MAX: none is known to be too long. */
+/* Returns the longest string; SIZE_MAX: no known bound. */
 static inline size_t asq__limit_bytes(const struct asq__limit *l)
 {
     return l->longest_1 - 1;
 }
-/* A string of n bytes was refused. That is believed for some minutes: Redis may be another one then. */
+/* Notes that a string of n bytes was refused. Counts for some minutes, because the server may
+ * change. */
 void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms);
 void asq__limit_forget_old(struct asq__limit *l, int64_t now_ms);
-/* The answer to CONFIG GET proto-max-bulk-len. */
+/* Reads the reply to CONFIG GET proto-max-bulk-len. */
 void asq__limit_take(struct asq__limit *l, const redisReply *reply);
 
 #endif

@@ -19,7 +19,7 @@
 #include "value/fd.h"
 
 enum {
-    ADDRESS_MIN_MS = 250, /* for each but the last, of the time that there is */
+    ADDRESS_MIN_MS = 250, /* minimum for each address but the last */
     FULL_MS = 10,
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
@@ -55,7 +55,7 @@ void asq__link_close(struct asq__link *l)
     close_socket(l);
     l->state = ASQ__LINK_CLOSED;
     if (l->lookup && asq__lookup_is_done(l->lookup)) {
-        asq__lookup_free(l->lookup); /* what it found is old by the next time */
+        asq__lookup_free(l->lookup); /* addresses may be outdated at the next try */
         l->lookup = NULL;
     }
 }
@@ -95,7 +95,7 @@ static int shake_hands(struct asq__link *l)
     return rc;
 #else
     (void) l;
-    return ASQ_ENOTSUP; /* the URL was refused */
+    return ASQ_ENOTSUP; /* not reached: parsing has refused the URL */
 #endif
 }
 
@@ -116,7 +116,7 @@ static int connected(struct asq__link *l)
 
 /* ---- addresses ---- */
 
-/* Where the last one leads, for people. */
+/* Writes the current address, for messages. */
 static void name_address(const struct asq__link *l, char *out, size_t size)
 {
     char host[64], port[8];
@@ -141,7 +141,8 @@ static void set_up_tcp(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-/* Begins to connect to the address that is due. 1, 0, or an errno, negative. */
+/* Begins to connect to the current address. Returns 1 (open), 0 (under way), or a negative
+ * errno. */
 static int connect_to(struct asq__link *l)
 {
     const struct asq__address *a = &l->addresses[(l->at + l->passed) % l->naddresses];
@@ -169,7 +170,7 @@ static int connect_to(struct asq__link *l)
     return -errno;
 }
 
-/* The address that is tried is no good: on with the next one. */
+/* Gives the current address up and tries the next one. */
 static int try_next(struct asq__link *l, const char *failure)
 {
     char where[160];

@@ -1,7 +1,7 @@
 /*
- * link.h: the way to one server: resolves its name, tries its addresses in turn, speaks TLS where the URL
- * says so. Nothing here blocks, and nothing knows a loop: who drives it waits for the descriptor that it
- * names, and calls asq__link_step.
+ * link.h: connects to one server: resolves its name, tries its addresses in turn, speaks TLS if the
+ * URL says so. No function blocks or knows a loop: the caller waits for the link's descriptor and
+ * calls asq__link_step.
  *
  * States: CLOSED → RESOLVING → CONNECTING (each address in turn) → HANDSHAKING → OPEN
  */
@@ -28,14 +28,14 @@ struct asq__link {
     const struct asq__url *url; /* outlives it */
     enum asq__link_state state;
     int fd;                     /* the socket; -1 */
-    struct asq__lookup *lookup; /* kept when time is up: there is never more than one */
+    struct asq__lookup *lookup; /* kept after a timeout, so that there is never more than one */
     struct asq__address addresses[ASQ__ADDRESSES_MAX];
-    unsigned naddresses, at; /* at: the one that is tried */
-    unsigned passed;         /* addresses that were no good though something listened there */
+    unsigned naddresses, at; /* at: the address being tried, counted from `passed` */
+    unsigned passed;         /* addresses where a server listened but was of no use */
     int64_t timeout_ms, deadline_ms, address_deadline_ms;
-    bool full; /* a Unix socket whose queue is full: tried again in a moment */
+    bool full; /* a Unix socket with a full queue: retried soon */
     struct asq__tls_session *tls;
-    enum asq__tls_wants wants;              /* HANDSHAKING: what it goes on with */
+    enum asq__tls_wants wants;              /* HANDSHAKING: the event it waits for */
     bool send_wants_read, recv_wants_write; /* OPEN: TLS may need the other direction */
     char why[ASQ__TLS_WHY];                 /* of the last failure */
 };
@@ -43,22 +43,24 @@ struct asq__link {
 void asq__link_init(struct asq__link *l, const struct asq__url *url);
 void asq__link_release(struct asq__link *l);
 
-/* Begins. After these two: 1: it is open; 0: it goes on; else ASQ_ECONN or ASQ_ENOMEM, with `why`; it is
- * to be closed then. */
+/* Begins to connect. Returns as asq__link_step: 1: open; 0: under way; else ASQ_ECONN or
+ * ASQ_ENOMEM, with `why`, and the caller closes the link. */
 int asq__link_open(struct asq__link *l, int64_t timeout_ms);
-/* To be called when the descriptor is ready, and when the wait is over. */
+/* Goes on, when the descriptor is ready or the wait is over. */
 int asq__link_step(struct asq__link *l);
-/* Before it is open: the descriptor to wait for (-1: none), for reading or for writing; and for how long. */
+/* Return, before the link is open, the descriptor to wait for (-1: none), for reading or for
+ * writing; and the time to wait. */
 int asq__link_fd(const struct asq__link *l, bool *ret_writing);
 int64_t asq__link_wait_ms(const struct asq__link *l);
 void asq__link_close(struct asq__link *l);
-/* Passes over this address, whose server is of no use: the next try begins with another one, if there is. */
+/* Skips this address, whose server is of no use: the next try begins with another one, if there is
+ * one. */
 void asq__link_pass_over(struct asq__link *l);
 
-/* OPEN. Bytes; 0: none now; -1: lost, with `why`. */
+/* Read and write while OPEN. Return bytes; 0: none now; -1: lost, with `why`. */
 ssize_t asq__link_recv(struct asq__link *l, void *to, size_t n);
 ssize_t asq__link_send(struct asq__link *l, const void *from, size_t n);
-/* Has it bytes that the socket does not show any more? */
+/* Returns whether TLS has buffered bytes that are no longer in the socket. */
 bool asq__link_has_more(const struct asq__link *l);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * lookup.c: see lookup.h.
  *
- * A resolver may take minutes, and a thread in getaddrinfo cannot be called off. So lookups under way are
- * counted: a program that opens one handle after the other, while its resolver is dead, gets errors instead
- * of threads without end. That number is the one thing here that belongs to the process as a whole.
+ * A resolver may take minutes, and a thread in getaddrinfo cannot be cancelled. So lookups under
+ * way are counted, and limited: a program that opens many handles while its resolver is dead gets
+ * errors and not ever more threads. The count is the only global state here.
  */
 #include "redis/lookup.h"
 
@@ -27,9 +27,9 @@
 enum { UNDER_WAY_MAX = 64 };
 
 struct asq__lookup {
-    atomic_int refs; /* who asked, the thread */
+    atomic_int refs; /* the caller's, and the thread's */
     atomic_bool done;
-    pid_t owner; /* in a process forked from it there is no such thread */
+    pid_t owner; /* a process forked from it does not have the thread */
     int fd;      /* eventfd */
     /* Written by the thread before `done`. */
     int failure, error; /* of getaddrinfo; errno with EAI_SYSTEM */
@@ -39,7 +39,7 @@ struct asq__lookup {
     char host[];
 };
 
-/* Process id and number, in one word: a forked process begins with none. */
+/* Process id and count, in one word: the count of a forked process begins at 0. */
 static _Atomic uint64_t under_way;
 
 static bool count_up(void)
@@ -97,7 +97,7 @@ static void *run(void *arg)
     atomic_store(&l->done, true);
     const uint64_t one = 1;
     ssize_t written = write(l->fd, &one, sizeof one);
-    (void) written; /* it counts up from 0, so there is room */
+    (void) written; /* cannot fail: the eventfd counts from 0 to 1 */
     count_down();
     unref(l);
     return NULL;
@@ -110,7 +110,7 @@ static int start_thread(struct asq__lookup *l)
     sigset_t all, old;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all); /* the program's signals are for its own threads */
+    sigfillset(&all); /* leaves the program's signals to its own threads */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failure = pthread_create(&thread, &attr, run, l);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -209,7 +209,7 @@ void asq__lookup_free(struct asq__lookup *l)
     if (!l)
         return;
     if (l->owner != getpid())
-        destroy(l); /* nobody else is here to do it */
+        destroy(l); /* the thread does not exist here */
     else
         unref(l);
 }

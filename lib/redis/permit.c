@@ -8,7 +8,7 @@
 
 #include "redis/script.h"
 
-/* No client has this id, and no batch. */
+/* Ids that no client and no batch has. */
 static const char nobody[] = "0000000000000000";
 static const uint8_t no_batch[16];
 
@@ -39,7 +39,7 @@ int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__repl
     return rc;
 }
 
-/* Writes the names of one of the reply's two lists, with a comma between two. */
+/* Writes the names in one of the reply's two lists, separated by commas. */
 static void put_names(const redisReply *reply, size_t which, const char *before, char *out,
                       size_t size)
 {

@@ -1,7 +1,8 @@
 /*
- * permit.h: may this user run what a worker needs? Asked whenever a worker's connection comes up, because
- * a commit that Redis refuses half-way cannot be undone. What is refused is named, so that an operator
- * can add it to the user's rules (as-ctl acl prints them all).
+ * permit.h: asks whether the user may run every command that a worker needs, whenever a worker's
+ * connection comes up, because a commit that Redis refuses half-way cannot be undone. Refused
+ * commands are named, so that an operator can add them to the user's rules (as-ctl acl prints them
+ * all).
  */
 #ifndef ASQ_REDIS_PERMIT_H
 #define ASQ_REDIS_PERMIT_H
@@ -9,21 +10,23 @@
 #include "redis/conn.h"
 #include "redis/keys.h"
 
-/* Asks on `c`; the reply that fn gets is for asq__permit_refusal. 0 or as asq__conn_send. */
+/* Asks on `c`; fn's reply is for asq__permit_refusal and asq__permit_lack. Errors as
+ * asq__conn_send. */
 int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn,
                     void *user);
 
-/* Writes what is refused and a worker does not serve without, by name, or "" if nothing is. */
+/* Writes the names of refused commands that a worker needs; "": none. */
 void asq__permit_refusal(const redisReply *reply, char *out, size_t size);
 
-/* What a worker does without where Redis refuses it. */
+/* Optional commands of a worker that Redis refuses. */
 enum asq__lack {
     ASQ__LACKS_SORTED_SETS = 1, /* delayed calls stay in the stream, where they stand before others */
     ASQ__LACKS_RANGES = 2,      /* GETRANGE: of records it is asked first how long they are */
     ASQ__LACKS_BOUNDS = 4,      /* HSTRLEN, XTRIM: what is read, or kept of dead letters, has no bound in bytes */
     ASQ__LACKS_SEARCH = 8       /* HSCAN: later.lua does not find batches that a deleted `later` had */
 };
-/* Gives the flags of what is refused and a worker serves without. Writes all such commands by name, or "". */
+/* Gives the flags of what is refused and a worker serves without. Writes all such commands by name,
+ * or "". */
 unsigned asq__permit_lack(const redisReply *reply, char *out, size_t size);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * redis.c: see redis.h. One server: a connection for commands and one that subscribes.
  *
- * Coming up: the command connection loads the scripts, checks the server's version, makes or reads the
- * namespace's meta hash; the subscriber waits for the answer to SUBSCRIBE. When both are through, `up`.
- * Whichever is lost takes the deployment down until both are back: what was pushed in between is then
- * looked up by who waits for it.
+ * Coming up: the command connection loads the scripts, checks the server's version, and makes or
+ * reads the namespace's meta hash; the subscriber waits for the reply to SUBSCRIBE. When both are
+ * ready, `up`. Losing either connection takes the deployment down until both are back. Pushes in
+ * between are missed, and their receivers look the results up.
  */
 #include "redis/redis.h"
 
@@ -31,19 +31,19 @@ struct asq__redis {
     int64_t time_asked_ms;
     bool asking_time;
     bool meta_known;
-    bool permitted; /* every command that a worker needs was tried */
-    char denied[1000]; /* of these, what is refused; "": nothing */
-    unsigned lack;  /* flags of asq__lack */
+    bool permitted;    /* every command that a worker needs was tried */
+    char denied[1000]; /* refused commands that a worker needs; "": none */
+    unsigned lack;     /* flags of asq__lack */
     char lacking[400];
-    bool looking;    /* at meta */
-    bool making;     /* meta, since it was looked at */
-    bool made_again; /* meta was gone, and is there again */
-    bool mending;    /* meta said what cannot be */
+    bool looking;    /* a read of the meta hash is under way */
+    bool making;     /* the meta hash was made since the last read */
+    bool made_again; /* the meta hash was gone, and exists again */
+    bool mending;    /* the meta hash was invalid, and is being restored */
     bool up;
     uint32_t partitions;
     char policy[32];
-    char meta_error[200]; /* why it could not be made */
-    bool dropping;        /* the subscriber, because the other connection is lost */
+    char meta_error[200]; /* error of making the meta hash */
+    bool dropping;        /* dropping the subscriber after the loss of the command connection */
     struct asq__limit limit; /* of strings */
 };
 
@@ -104,7 +104,7 @@ static void check_up(struct asq__redis *r)
 {
     if (r->up || !r->meta_known || !asq__conn_is_up(r->cmd))
         return;
-    if (*r->denied) { /* now that the namespace is there, so that clients' calls are taken meanwhile */
+    if (*r->denied) { /* refused only after the namespace exists, so that clients can make calls */
         refuse(r, ASQ_EREDIS, r->denied);
         return;
     }
@@ -120,8 +120,8 @@ static void went_down(struct asq__redis *r, int code, const char *why)
     r->config.down(r, code, why, r->config.user);
 }
 
-/* A fact about the server or the namespace that somebody has to change. It is looked at again, with the
- * backoff of a new connection. */
+/* Fails because of a fact about the server or the namespace that an operator has to change. The
+ * fact is checked again on the next connection, with backoff. */
 static void refuse(struct asq__redis *r, int code, const char *why)
 {
     asq__conn_fail(r->cmd, code, why);
@@ -153,7 +153,7 @@ static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
     int major = 0, minor = 0;
     (void) c;
     if (!reply || reply->type != REDIS_REPLY_STRING)
-        return; /* an ACL may forbid it; what is missing shows when it is used */
+        return; /* an ACL may forbid INFO; a missing command shows when it is used */
     if (info_field(reply->str, "redis_version", version, sizeof version) &&
         sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 2))) {
         char why[160];
@@ -189,7 +189,7 @@ void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t
                            strtoll(reply->element[1]->str, NULL, 10) / 1000;
         set_ms = asq__redis_clock_take(&r->clock, redis_ms, asked_ms, asq__now_ms());
     } else {
-        r->clock.asked_ms = asked_ms; /* an ACL forbids it: nobody waits for what will not come */
+        r->clock.asked_ms = asked_ms; /* an ACL forbids TIME: do not wait for a sample */
     }
     if (r->config.time)
         r->config.time(r, set_ms, r->config.user);
@@ -215,7 +215,7 @@ static void on_limit(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
     (void) c;
-    asq__limit_take(&r->limit, reply); /* who may not ask learns it by what is refused */
+    asq__limit_take(&r->limit, reply); /* after a denial, the limit is learned from refusals */
 }
 
 size_t asq__redis_max_string(const struct asq__redis *r)
@@ -239,11 +239,12 @@ void asq__redis_ask_policy(struct asq__redis *r)
         asq__conn_cmd(r->cmd, on_memory, r, "INFO", "memory", NULL);
 }
 
-/* ---- what the namespace is ---- */
+/* ---- the namespace's meta hash ---- */
 
 static void make_meta(struct asq__redis *r);
 
-/* The keys of partition 0 of namespace "a.b" are asq:{a.b.0}:…, which patterns for those of "a" match. */
+/* Returns whether the namespace has a dot: keys of "a.b", like asq:{a.b.0}:…, match patterns for
+ * the keys of "a". */
 static bool is_dotted(const struct asq__redis *r)
 {
     return strchr(r->config.ns, '.') != NULL;
@@ -255,7 +256,7 @@ static void tell(struct asq__redis *r, enum asq__namespace_event what, uint32_t 
         r->config.namespace_event(r, what, before, r->config.user);
 }
 
-/* A whole number from 1 to `most`; 0: it is none. */
+/* Parses a whole number from 1 to `most`; 0: not such a number. */
 static uint32_t number_of(const redisReply *field, uint32_t most)
 {
     const char *text = field->str;
@@ -265,8 +266,8 @@ static uint32_t number_of(const redisReply *field, uint32_t most)
     return (uint32_t) number;
 }
 
-/* Mends a meta hash that was overwritten with nonsense. A process that has served the namespace knows the facts.
- * False: this process does not, or mending has not helped. */
+/* Restores a meta hash that was overwritten with nonsense, if this process knows the facts from
+ * before. False: it does not, or restoring has not helped. */
 static bool mend_meta(struct asq__redis *r, bool wrong_type)
 {
     char key[ASQ__KEY_MAX], aside[ASQ__KEY_MAX + 8];
@@ -313,7 +314,7 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         refuse(r, ASQ_EINVAL, why);
         return;
     }
-    if (!whole && !r->making) { /* a new namespace, or it is gone */
+    if (!whole && !r->making) { /* a new namespace, or the hash is gone */
         make_meta(r);
         return;
     }
@@ -377,7 +378,7 @@ static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user
     struct asq__redis *r = user;
     if (asq__reply_is_transient(reply))
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
-    else if (asq__reply_is_error(reply, NULL)) /* enough if somebody else has made it */
+    else if (asq__reply_is_error(reply, NULL)) /* no failure if another process has made it */
         snprintf(r->meta_error, sizeof r->meta_error, "%s", reply->str);
 }
 
@@ -397,15 +398,15 @@ static void ask_meta(struct asq__redis *r)
         asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
 }
 
-/* Each field, if there is none. One that was known before keeps its number of partitions: nobody has to begin
- * anew then. */
+/* Sets each field of the meta hash that is missing. A namespace known before keeps its number of
+ * partitions, so that its processes can go on. */
 static void make_meta(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
     uint32_t n = r->partitions          ? r->partitions
                  : r->config.partitions ? r->config.partitions
                                         : ASQ__DEFAULT_PARTITIONS;
-    if (is_dotted(r) && !r->partitions) { /* opened if it is there, but not made */
+    if (is_dotted(r) && !r->partitions) { /* may be opened, but not created */
         ask_meta(r);
         return;
     }
@@ -448,7 +449,8 @@ static void cmd_up(struct asq__conn *c, void *user)
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
     asq__redis_ask_time(r);
-    /* A user with a name has rules, which rightly leave out CONFIG, because CONFIG GET tells passwords. */
+    /* A user with a name has rules, which rightly leave out CONFIG, because CONFIG GET tells
+     * passwords. */
     if (!r->config.url->user || strcmp(r->config.url->user, "default") == 0)
         rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
     if (r->config.serves) {
@@ -468,7 +470,7 @@ static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
     went_down(r, code, why);
     if (!r->sub)
         return;
-    r->dropping = true; /* the address may lead to another server now */
+    r->dropping = true; /* the address may now lead to another server */
     asq__conn_drop(r->sub, "the command connection is lost");
     r->dropping = false;
 }
@@ -544,7 +546,7 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->config = *config;
-    r->wanted = 1; /* nothing is up before the subscriber was heard */
+    r->wanted = 1; /* prevents `up` before the subscriber has connected */
     int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
     if (rc < 0)
         goto fail;

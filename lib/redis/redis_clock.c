@@ -7,7 +7,7 @@
 
 enum { SAMPLES_APART_MS = 100 };
 
-/* Clocks drift apart, and are slewed together; what is further off than that was set. */
+/* Larger differences than drift and slewing explain are a step of the clock. */
 enum { SET_MS = 200 };
 
 static void begin_segment(struct asq__redis_clock *clock, int64_t from_ms, int64_t minus_mono_ms)
@@ -39,8 +39,8 @@ int64_t asq__redis_clock_take(struct asq__redis_clock *clock, int64_t redis_ms, 
         begin_segment(clock, before_ms, low);
         clock->error_ms = error;
     } else if (error > clock->error_ms) {
-        clock
-            ->error_ms++; /* a worse sample: taken when the last good one is so old that it means less */
+        /* A worse sample is not used; the last good one loses accuracy with age. */
+        clock->error_ms++;
     } else {
         now->minus_mono_ms = low;
         clock->error_ms = error;
@@ -56,7 +56,8 @@ int64_t asq__redis_clock_at(const struct asq__redis_clock *clock, int64_t mono_m
 int64_t asq__redis_clock_to_mono(const struct asq__redis_clock *clock, int64_t redis_ms,
                                  int64_t now_ms)
 {
-    /* The stamper's sample may be a little ahead of the one here: its stamp belongs to the present segment. */
+    /* The stamp's maker may have a sample slightly ahead of ours: the stamp belongs to the current
+     * segment. */
     int64_t ahead_ms = redis_ms - clock->segments[0].minus_mono_ms - now_ms;
     if (ahead_ms > 0 && ahead_ms <= clock->error_ms + SAMPLES_APART_MS)
         return now_ms;

@@ -35,7 +35,7 @@ enum asq__refusal asq__reply_refusal(const redisReply *reply)
 {
     if (!reply || reply->type != REDIS_REPLY_ERROR)
         return ASQ__REFUSED_NOT;
-    /* Redis before 7.0 puts what a command in a script was answered behind where that was. */
+    /* Redis before 7.0 writes the place in the script before the command's error. */
     const char *text = reply->str, *inner = strstr(text, ": -");
     if (strncmp(text, "ERR Error running script", 24) == 0 && inner)
         text = inner + 3;
@@ -50,7 +50,7 @@ bool asq__reply_is_transient(const redisReply *reply)
     return asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW;
 }
 
-/* Denials of a command within a script, in the words of Redis 6 and 7. */
+/* Texts of Redis 6 and 7 for a denied command within a script. */
 static const char *const denials[] = { "can't run this command", "can't access", "ACL failure in script",
                                        "unknown command", "Unknown Redis command" };
 

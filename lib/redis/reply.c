@@ -1,5 +1,5 @@
 /*
- * reply.c: see reply.h. A NULL from here is "out of memory" to hiredis, which gives the reader up.
+ * reply.c: see reply.h. hiredis takes a NULL from here as "out of memory" and gives the reader up.
  */
 #include "redis/reply.h"
 
@@ -43,7 +43,7 @@ static void *create_array(const redisReadTask *task, count_t n)
 {
     redisReply *r = reply_new(task);
     if (!r || (size_t) n > MAX_ELEMENTS)
-        return NULL; /* nothing that is asked for has so many: they are not here yet, only their number */
+        return NULL; /* no expected reply has so many elements; only their number was read */
     r->elements = (size_t) n;
     if (n > 0) {
         r->element = asq__arena_alloc(task->privdata, (size_t) n * sizeof(redisReply *));
@@ -66,7 +66,7 @@ static void *create_nil(const redisReadTask *task)
 {
     redisReply *r = reply_new(task);
     if (r)
-        r->type = REDIS_REPLY_NIL; /* the task's is that of what is not there */
+        r->type = REDIS_REPLY_NIL; /* the task has the type of the missing element */
     return r;
 }
 
@@ -87,7 +87,7 @@ static void *create_bool(const redisReadTask *task, int value)
 
 static void free_object(void *reply)
 {
-    (void) reply; /* with the arena */
+    (void) reply; /* freed with the arena */
 }
 
 static redisReplyObjectFunctions functions = {

@@ -1,6 +1,6 @@
 /*
- * reply.h: replies that hiredis builds in an arena, to be forgotten all at once, instead of with two
- * allocations for each element: a read of many entries has thousands.
+ * reply.h: makes hiredis build replies in an arena, to be freed at once, without two allocations
+ * for each element: a read of many entries has thousands.
  */
 #ifndef ASQ_REDIS_REPLY_H
 #define ASQ_REDIS_REPLY_H
@@ -9,8 +9,8 @@
 
 #include "value/arena.h"
 
-/* From now on the reader makes its replies, ordinary redisReply trees, in the arena, which outlives it.
- * They live until the arena is reset, and are not for freeReplyObject. */
+/* Makes the reader build its replies, ordinary redisReply trees, in the arena, which outlives it.
+ * Replies live until the arena is reset, and must not be passed to freeReplyObject. */
 void asq__reply_in_arena(redisReader *reader, struct asq__arena *arena);
 
 #endif

@@ -41,7 +41,8 @@ static void on_loaded(struct asq__conn *c, const redisReply *reply, void *user)
         memcpy(sha, reply->str, 41);
 }
 
-/* Without EVALSHA every run carries the script's text, which costs Redis more but does the same. */
+/* Handles the reply to a test of EVALSHA. Without EVALSHA every run sends the script's text, which
+ * only costs Redis more. */
 static void on_evalsha(struct asq__conn *c, const redisReply *reply, void *user)
 {
     (void) c;

@@ -17,14 +17,14 @@
 #include "value/error.h"
 
 enum { READ_SIZE = 16 * 1024 };
-#define MAX_BYTES ((size_t) 64 * 1024 * 1024) /* of what is to be sent, and of one reply */
+#define MAX_BYTES ((size_t) 64 * 1024 * 1024) /* of unsent commands, and of one reply */
 
 struct asq__sync {
     struct asq__link link;
     redisReader *reader;
     struct asq__buf out;
-    size_t sent;     /* of out: what was cancelled goes on here */
-    unsigned unread; /* replies to what was appended */
+    size_t sent;     /* bytes of `out`; sending goes on here after a cancelled wait */
+    unsigned unread; /* pending replies */
     int64_t timeout_ms;
     int cancel_fd;
     bool cancelled;
@@ -37,7 +37,7 @@ static int fail(struct asq__sync *s, int code, const char *why)
     return code;
 }
 
-/* Waits for a descriptor (-1: for the time alone). ASQ_ECONN: not within the time, or called off. */
+/* Waits for a descriptor (-1: only for the time). ASQ_ECONN: not within the time, or cancelled. */
 static int wait_for(struct asq__sync *s, int fd, bool writing, int64_t ms)
 {
     struct pollfd fds[] = { { fd, writing ? POLLOUT : POLLIN, 0 }, { s->cancel_fd, POLLIN, 0 } };
@@ -68,7 +68,7 @@ static int send_all(struct asq__sync *s, int64_t deadline)
     while (s->sent < s->out.len) {
         ssize_t n = asq__link_send(&s->link, s->out.data + s->sent, s->out.len - s->sent);
         if (n < 0)
-            break; /* Redis may have said why: its answer is read */
+            break; /* Redis may have sent a reason, which is read next */
         s->sent += (size_t) n;
         if (n > 0)
             continue;
@@ -84,7 +84,7 @@ static int send_all(struct asq__sync *s, int64_t deadline)
     return 0;
 }
 
-/* Reads what there is, or waits for more. */
+/* Reads available bytes, or waits for more. */
 static int read_more(struct asq__sync *s, int64_t deadline)
 {
     char bytes[READ_SIZE];
@@ -116,7 +116,7 @@ redisReply *asq__sync_reply(struct asq__sync *s)
             return NULL;
         }
         if (reply) {
-            s->unread -= s->unread > 0; /* Redis may say something unasked before it hangs up */
+            s->unread -= s->unread > 0; /* Redis may send an unrequested error before it closes */
             return reply;
         }
         if (read_more(s, deadline) < 0)
@@ -167,7 +167,7 @@ const char *asq__sync_why(const struct asq__sync *s)
 
 /* ---- life ---- */
 
-/* A step of the greeting has been answered. Frees the reply. */
+/* Checks the reply to a step of the greeting. Frees the reply. */
 static int greeted(struct asq__sync *s, enum asq__greeting step, redisReply *reply)
 {
     char why[ASQ__GREETING_WHY];
@@ -196,7 +196,7 @@ static int greet(struct asq__sync *s, const char *name)
     if (rc < 0)
         return rc;
     redisReply *reply = asq__sync_cmd(s, "CLIENT SETNAME %s", name);
-    freeReplyObject(reply); /* an ACL may forbid it */
+    freeReplyObject(reply); /* an ACL may forbid CLIENT SETNAME */
     return reply ? 0 : ASQ_ECONN;
 }
 

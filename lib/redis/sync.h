@@ -1,7 +1,7 @@
 /*
- * sync.h: a connection for threads and processes that wait for each answer (the beat, the supervisor). Every
- * wait ends: within the timeout given at the start, name lookup and TLS handshake included, or when somebody
- * wants it to.
+ * sync.h: a connection for threads and processes that wait for each reply (the heartbeat, the
+ * supervisor). Every wait ends: within the timeout given at the start, name lookup and TLS
+ * handshake included, or when it is cancelled.
  */
 #ifndef ASQ_REDIS_SYNC_H
 #define ASQ_REDIS_SYNC_H
@@ -16,25 +16,26 @@
 
 struct asq__sync;
 
-/* Connected, authenticated, database selected. cancel_fd: once it is readable, what waits gives up; -1:
- * none. The URL outlives it. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS, ASQ_ENOMEM, as conn.h has them. */
+/* Connects, authenticates and selects the database. cancel_fd: waits give up once it is readable;
+ * -1: none. The URL must outlive the connection. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS,
+ * ASQ_ENOMEM, as in conn.h. */
 int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
                    struct asq__sync **ret, char *err, size_t errlen);
-/* Has a wait of it ended because cancel_fd is readable? Then its replies are out of step, and it is to be kept or
- * freed. */
+/* Returns whether cancel_fd has ended a wait. Replies are then out of step: call asq__sync_keep or
+ * asq__sync_free. */
 bool asq__sync_is_cancelled(const struct asq__sync *s);
-/* From now on nothing cancels it, and each wait has a timeout of its own. Awaits what was sent before, so that what
- * follows takes effect later than that. ASQ_ECONN: the connection is lost, and it is to be freed. */
+/* Ends cancelling, and gives each wait a timeout of its own. Waits for pending replies, so that
+ * later commands take effect after earlier ones. ASQ_ECONN: the connection is lost; free it. */
 int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms);
 void asq__sync_free(struct asq__sync *s);
 
-/* A command, formatted as redisCommand does it. The reply is to be freed (freeReplyObject); NULL: the
- * connection is lost, or memory is short, and it is to be freed. */
+/* Runs a command, formatted as by redisCommand. The caller frees the reply (freeReplyObject). NULL:
+ * the connection is lost, or memory is short; free the connection. */
 redisReply *asq__sync_cmd(struct asq__sync *s, const char *fmt, ...);
-/* Several at once: appended, then answered one by one. */
+/* Send several commands at once: append them, then read their replies one by one. */
 int asq__sync_append(struct asq__sync *s, const char *fmt, ...);
 redisReply *asq__sync_reply(struct asq__sync *s);
-/* Why there was no reply. */
+/* Returns why there was no reply. */
 const char *asq__sync_why(const struct asq__sync *s);
 
 #endif

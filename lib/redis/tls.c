@@ -1,5 +1,5 @@
 /*
- * tls.c: see tls.h. Contexts and sessions; what a failure is told as stands in tls_why.c.
+ * tls.c: see tls.h. Contexts and sessions; tls_why.c has the texts of failures.
  */
 #include "redis/tls.h"
 
@@ -24,7 +24,7 @@
 
 enum { HOST_MAX = 256, WRITE_MAX = 1 << 30 };
 
-/* By which a file that was changed or put in place of another is known. */
+/* Attributes that show whether a file was changed or replaced. */
 struct version {
     dev_t dev;
     ino_t ino;
@@ -39,6 +39,7 @@ struct asq__tls {
     char *ca, *cert, *key; /* or NULL */
     pthread_mutex_t lock;
     SSL_CTX *ctx; /* NULL: not made yet */
+    /* Version of each file that `ctx` was made from. */
     struct version files[FILES];
     BIO_METHOD *method;
 };
@@ -114,7 +115,8 @@ struct asq__tls *asq__tls_new(const char *ca, const char *cert, const char *key)
     atomic_init(&t->refs, 1);
     pthread_mutex_init(&t->lock, NULL);
     t->ca = setting(ca, "ASQUEUE_TLS_CA");
-    /* Certificate and key belong together, so they come from one place. */
+    /* Certificate and key belong together, so both come from the URL or both from the
+     * environment. */
     bool from_url = cert || key;
     t->cert = from_url ? setting(cert ? cert : "", "") : setting(NULL, "ASQUEUE_TLS_CERT");
     t->key = from_url ? setting(key ? key : "", "") : setting(NULL, "ASQUEUE_TLS_KEY");
@@ -169,7 +171,7 @@ static void look_at_files(const struct asq__tls *t, struct version files[FILES])
     files[FILE_KEY] = version_of(t->key);
 }
 
-/* Gives no passphrase: OpenSSL itself would ask for one on the terminal. */
+/* Refuses to give a passphrase; OpenSSL itself would ask on the terminal. */
 static int no_passphrase(char *to, int size, int writing, void *user)
 {
     (void) to, (void) size, (void) writing, (void) user;
@@ -224,7 +226,7 @@ static SSL_CTX *load(const struct asq__tls *t, char why[ASQ__TLS_WHY])
         asq__tls_why_file("OpenSSL", "", why);
         return NULL;
     }
-    /* The system may ask for more than this, never for less. */
+    /* The system's own minimum may be higher, but not lower. */
     if (SSL_CTX_get_min_proto_version(ctx) < TLS1_2_VERSION)
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -239,7 +241,7 @@ static SSL_CTX *load(const struct asq__tls *t, char why[ASQ__TLS_WHY])
     return NULL;
 }
 
-/* The context, as the files are now. To be freed. */
+/* Returns a context of the current files. The caller frees it. */
 static SSL_CTX *current(struct asq__tls *t, char why[ASQ__TLS_WHY])
 {
     struct version files[FILES];
@@ -271,7 +273,8 @@ static int on_verified(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
-/* Is it an address? Then without the zone of an IPv6 one, which no certificate has. */
+/* Returns whether `host` is an address; `out` gets it without an IPv6 zone, which certificates
+ * lack. */
 static bool is_address(const char *host, char out[HOST_MAX])
 {
     unsigned char bytes[sizeof(struct in6_addr)];
@@ -283,7 +286,7 @@ static bool is_address(const char *host, char out[HOST_MAX])
     return inet_pton(AF_INET, out, bytes) == 1 || inet_pton(AF_INET6, out, bytes) == 1;
 }
 
-/* Whom the certificate is to be for, and the name that the server is asked for. */
+/* Sets the name that the certificate must have, and the SNI. */
 static bool name_peer(struct asq__tls_session *s, const struct asq__url *url)
 {
     char host[HOST_MAX];
@@ -291,7 +294,7 @@ static bool name_peer(struct asq__tls_session *s, const struct asq__url *url)
     bool address = is_address(given, host);
     if (!address) {
         size_t n = strlen(given);
-        if (n > 1 && given[n - 1] == '.') /* the root's dot is in no certificate */
+        if (n > 1 && given[n - 1] == '.') /* certificates lack the root's dot */
             n--;
         if (n >= sizeof host)
             return false;
@@ -354,13 +357,13 @@ void asq__tls_session_free(struct asq__tls_session *s)
 {
     if (!s)
         return;
-    /* Without a farewell: it would have to be waited for, and Redis needs none. */
+    /* No close_notify: sending it may block, and Redis does not need it. */
     SSL_free(s->ssl);
     asq__tls_unref(s->tls);
     free(s);
 }
 
-/* Judges an operation that gave `result`: 0 with *wants, or -1 with a text. */
+/* Evaluates an operation that returned `result`: 0 with *wants, or -1 with a text. */
 static int outcome(struct asq__tls_session *s, int result, bool handshake,
                    enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
 {

@@ -1,6 +1,6 @@
 /*
- * tls_why.c: see tls_why.h. Names in certificates come from outside: they are shown without control
- * characters, and never whole when they are long.
+ * tls_why.c: see tls_why.h. Names in certificates come from outside: messages show them without
+ * control characters, and cut.
  */
 #include "redis/tls_why.h"
 
@@ -121,8 +121,7 @@ void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store
 
 /* ---- operations ---- */
 
-/* An alert of the server's about the certificate that this side has, or has not, shown. NULL: about something
- * else. */
+/* Names a server's alert about our own certificate, shown or missing. NULL: another alert. */
 static const char *about_own(int reason)
 {
     switch (reason) {
@@ -154,7 +153,7 @@ static void why_alert(const struct asq__tls_peer *peer, const char *alert, char 
                  wanted);
 }
 
-/* The server has closed, or broken, the connection. */
+/* Writes why the server may have closed or reset the connection. */
 static void why_gone(const struct asq__tls_peer *peer, bool handshake, const char *how,
                      char why[ASQ__TLS_WHY])
 {
@@ -163,7 +162,7 @@ static void why_gone(const struct asq__tls_peer *peer, bool handshake, const cha
                  "%s during the TLS handshake; does the server speak TLS at this port?", how);
     else if (peer->has_answered)
         snprintf(why, ASQ__TLS_WHY, "%s", how);
-    else if (peer->own_certificate) /* its alert may be lost with the connection */
+    else if (peer->own_certificate) /* the server's alert may be lost with the connection */
         snprintf(why, ASQ__TLS_WHY,
                  "%s after the TLS handshake; it may not take the client certificate %.150s", how,
                  peer->own_certificate);

@@ -1,6 +1,6 @@
 /*
- * tls_why.h: why TLS does not come about, in words that say what to do. OpenSSL knows it in three places: the
- * check of the certificate, its queue of errors, the socket.
+ * tls_why.h: makes messages of TLS failures that say what to do. The causes come from three places:
+ * the check of the certificate, OpenSSL's error queue, the socket.
  */
 #ifndef ASQ_REDIS_TLS_WHY_H
 #define ASQ_REDIS_TLS_WHY_H
@@ -12,23 +12,25 @@
 
 /* The server of a session. */
 struct asq__tls_peer {
-    char name[256];              /* whom the certificate has to be for */
-    const char *own_certificate; /* the file, or NULL: none is shown */
-    bool has_answered;           /* something came from it after the handshake */
-    char certificate[400];       /* what is wrong with its certificate; "" while nothing is */
+    char name[256];              /* name or address that the certificate must have */
+    const char *own_certificate; /* file of our own certificate; NULL: none is shown */
+    bool has_answered;           /* data has arrived after the handshake */
+    char certificate[400];       /* fault of the server's certificate; "": none */
 };
 
-/* Within the check of a certificate, of which something is wrong. The first finding counts. */
+/* Notes a fault found by the check of a certificate. The first one counts. */
 void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store);
-/* Writes why an operation has failed. closed: the server has closed; error: errno of the socket, or 0. */
+/* Writes why an operation has failed. closed: the server has closed; error: errno of the socket, or
+ * 0. */
 void asq__tls_why(const struct asq__tls_peer *peer, bool handshake, bool closed, int error,
                   char why[ASQ__TLS_WHY]);
 
-/* Write what is wrong with a file; `what` it is stands before its path. All but the first give ASQ_ECONN. */
+/* Write a file's fault; `what` the file is comes before its path. All but the first return
+ * ASQ_ECONN. */
 bool asq__tls_can_read(const char *what, const char *path, char why[ASQ__TLS_WHY]);
 int asq__tls_why_unreadable(const char *what, const char *path, int error, char why[ASQ__TLS_WHY]);
 int asq__tls_why_file(const char *what, const char *path, char why[ASQ__TLS_WHY]);
-/* together: both are to be in one file. */
+/* together: certificate and key are to be in one file. */
 int asq__tls_why_key(const char *key, const char *cert, bool together, char why[ASQ__TLS_WHY]);
 
 #endif

@@ -26,11 +26,12 @@ bool asq__trouble_note(struct asq__trouble *t, const char *why, int64_t now_ms,
             break;
         }
         if (t->causes[i].told_ms < t->causes[slot].told_ms)
-            slot = i; /* the one that was told the longest ago gives way */
+            slot = i; /* the cause logged longest ago is replaced */
     }
     bool recent = t->causes[slot].hash == hash && t->causes[slot].told_ms &&
                   now_ms - t->causes[slot].told_ms < TELL_MS;
-    /* Short troubles of a known cause pass without a line. A longer one gets its line, as the first of this time. */
+    /* Short trouble of a known cause gets no line. Longer trouble gets one, the first of this
+     * time. */
     if (recent && (t->told || now_ms - t->since_ms < SHOWN_MS))
         return false;
     t->causes[slot].hash = hash;

@@ -37,7 +37,7 @@ static int hex(char c)
                                   : -1;
 }
 
-/* A percent-decoded copy. NULL: a bad or NUL escape, or no memory (*bad tells). */
+/* Makes a percent-decoded copy. NULL: a wrong or NUL escape (*bad), or no memory. */
 static char *decode(const char *s, size_t n, bool *bad)
 {
     char *out = malloc(n + 1), *p = out;
@@ -100,7 +100,7 @@ static bool is_plain(unsigned char c, const char *others)
            (c && strchr(others, c));
 }
 
-/* Names the first byte that cannot stand in a name. A resolver would get it, and a log. */
+/* Refuses a name with a byte that must not reach a resolver or a log, and names the byte. */
 static int check_name(const char *name, const char *what, char *err, size_t errlen)
 {
     for (const char *p = name; *p; p++)
@@ -117,7 +117,7 @@ static int check_name(const char *name, const char *what, char *err, size_t errl
     return 0;
 }
 
-/* An IPv6 address, perhaps with a zone: fe80::1%eth0. */
+/* Checks an IPv6 address, perhaps with a zone: fe80::1%eth0. */
 static int check_address(const char *text, char *err, size_t errlen)
 {
     char address[INET6_ADDRSTRLEN] = "";
@@ -231,7 +231,7 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     const char *at = NULL;
     for (size_t i = 0; i < n; i++)
         if (s[i] == '@')
-            at = s + i; /* the last: a password may have one */
+            at = s + i; /* the last one: a password may have others */
     if (at) {
         const char *colon = memchr(s, ':', (size_t) (at - s));
         if (!colon)
@@ -277,7 +277,7 @@ static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
 {
     size_t n = strcspn(s, "/?");
     long db = 0;
-    /* Without this, what follows would be shown as a wrong port: a part of the password. */
+    /* Without this check, an error about a wrong port would show a part of the password. */
     if (strchr(s + n, '@'))
         return asq__err(
             err, errlen, ASQ_EINVAL,
@@ -313,8 +313,9 @@ static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errl
     return rc == 0 && s[n] == '?' ? parameters(u, s + n + 1, err, errlen) : rc;
 }
 
-/* An empty name is none, and so is an empty password without a name. A name without a password has an empty one:
- * Redis is to be asked for this user, and answers for those that need no password, rather than for its default. */
+/* Completes user and password. An empty name counts as none, and so does an empty password without
+ * a name. A name without a password gets an empty one, so that AUTH is sent for a user that needs
+ * no password. */
 static int complete_user(struct asq__url *u)
 {
     if (u->user && !*u->user) {
@@ -362,7 +363,7 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
         u.scheme = ASQ__URL_UNIX;
         rc = unix_socket(&u, text + 5, err, errlen);
     } else {
-        /* No more than the scheme is shown: a password may follow. */
+        /* Shows only the scheme, because a password may follow. */
         size_t n = strcspn(text, ":/");
         rc = asq__err(
             err, errlen, ASQ_EINVAL,
@@ -427,7 +428,7 @@ void asq__url_release(struct asq__url *u)
 
 /* ---- as text ---- */
 
-/* plain: what needs no escape, besides letters and digits. */
+/* Appends s with escapes. plain: characters besides letters and digits that need none. */
 static void put_escaped_but(struct asq__buf *b, const char *s, const char *plain)
 {
     for (; *s; s++) {
@@ -444,7 +445,7 @@ static void put_escaped(struct asq__buf *b, const char *s)
     put_escaped_but(b, s, "-._~");
 }
 
-/* "?name=" or "&name=" */
+/* Appends "?name=" or "&name=". */
 static void put_name(struct asq__buf *b, char *sep, const char *name)
 {
     asq__buf_putc(b, (uint8_t) *sep);
@@ -476,7 +477,7 @@ static void put_path(struct asq__buf *b, char *sep, const char *name, const char
     }
 }
 
-/* Hidden, an empty one looks like any other. */
+/* Appends the password; a hidden one is always "***", also if empty. */
 static void put_password(struct asq__buf *b, const char *password, bool hide)
 {
     if (hide)
@@ -498,7 +499,7 @@ static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hid
         asq__buf_putc(b, '[');
         for (const char *p = u->host; *p; p++) {
             asq__buf_putc(b, (uint8_t) *p);
-            if (*p == '%') /* the zone of an address stands behind it */
+            if (*p == '%') /* precedes an address's zone */
                 asq__buf_puts(b, "25");
         }
         asq__buf_putc(b, ']');
@@ -547,7 +548,7 @@ char *asq__url_format(const struct asq__url *u, bool hide_password)
     return (char *) asq__buf_detach(&b, NULL);
 }
 
-/* ---- where it is ---- */
+/* ---- local or remote ---- */
 
 static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
 {
@@ -563,7 +564,8 @@ static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
     return false;
 }
 
-/* Also the addresses that stand for "any": to connect to them is to stay here. */
+/* Returns whether an address is of this machine by its form; so are the "any" addresses, which
+ * connect to this machine. */
 static bool is_loopback(const struct sockaddr *a)
 {
     if (a->sa_family == AF_INET) {

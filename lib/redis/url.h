@@ -1,6 +1,6 @@
 /*
- * url.h: the URLs that asq_open and workers take, parsed and checked. The forms are in asqueue.h,
- * at asq_open.
+ * url.h: parses and checks the URLs that asq_open and workers take. asqueue.h has the forms, at
+ * asq_open.
  */
 #ifndef ASQ_REDIS_URL_H
 #define ASQ_REDIS_URL_H
@@ -19,30 +19,30 @@ struct asq__url {
     char *tls_ca, *tls_cert, *tls_key; /* files; or NULL */
     char *tls_sni;                     /* or NULL: the host */
     enum asq__tls_verify tls_verify;
-    struct asq__tls *tls_files; /* what came of them, shared with copies; NULL: no TLS */
+    struct asq__tls *tls_files; /* made from the files, shared with copies; NULL: no TLS */
     char *host;                 /* TCP */
     int port;
     char *path; /* UNIX */
     int db;
-    char *user, *password;        /* or NULL; "" is a password for a user that needs none */
+    char *user, *password;        /* or NULL; password "": for a user without one */
     char *ns;                     /* or NULL */
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };
 
-/* The warning about a URL with verify=no. */
+/* Warning about a URL with verify=no. */
 extern const char asq__url_unverified_text[];
 
-/* 0, or ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM) with a text that names what
- * is wrong, and has nothing of the password in it. */
+/* Parses a URL. ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM), with a text that
+ * names the fault and shows nothing of the password. */
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen);
 int asq__url_copy(struct asq__url *to, const struct asq__url *from);
 void asq__url_release(struct asq__url *url);
-/* The URL as text, to be freed; the password as *** when it is to be hidden, else the text parses
- * to the same URL again. NULL: no memory. */
+/* Returns the URL as text, to be freed; a hidden password is ***, otherwise the text parses to the
+ * same URL. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
-/* Is the server on this machine: a Unix socket, or an address of one of its interfaces? A name has
- * to be resolved, for which 5 s are waited. 1, 0, or, when it
- * cannot be resolved, ASQ_ECONN with a text. */
+/* Returns 1 if the server is on this machine: a Unix socket, or an address of one of its
+ * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
+ * fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
 
 #endif
