@@ -1,6 +1,6 @@
-/*
- * check_agents.c: the lives of agents, the same in every mode: creation and what it fails with,
- * proxies, deletion, clones, the way from a local handle to a distributed one, new versions of a class.
+/* check_agents.c: the lives of agents, the same in every mode: creation and its failures,
+ * proxies, deletion, clones, the step from a local handle to a distributed one, new versions of
+ * a class.
  */
 #include "modes.h"
 #include "classes.h"
@@ -77,7 +77,7 @@ START_TEST(a_creation_that_fails_is_told_by_ready_or_by_the_first_call)
         ck_assert_code(rc, ASQ_EUSER(1));
     }
     ck_assert_contains(asq_errmsg(H), "a journal of 0 items cannot be");
-    /* The id is free for another try. */
+    /* The id is free again. */
     ok(asq_createv(H, "Journal", id, journal_args(2), &a));
     ck_assert_int_eq(call_int(a, "push", "[i]", 1), 1);
     asq_agent_free(a);
@@ -189,7 +189,7 @@ START_TEST(a_clone_is_made_from_the_creation_arguments)
     ck_assert_str_eq(asq_agent_class(b), "Counter");
     ck_assert_int_eq(call_int(b, "add", "[i]", 10), 15);
     ck_assert_int_eq(call_int(a, "read", NULL), 6);
-    /* By way of an attached proxy, which was not there at the creation; with an id. */
+    /* Clones by way of an attached proxy of an agent that exists already, with an id. */
     ok(asq_attach(H, asq_agent_id(b), &seen));
     ok(asq_clone(seen, id, &c));
     ck_assert_str_eq(asq_agent_id(c), id);
@@ -285,7 +285,7 @@ START_TEST(a_local_agent_is_taken_to_a_distributed_handle)
     asq_agent_free(a);
     asq_agent_free(j);
     asq_close(local);
-    /* The local world's end does not concern the distributed one. */
+    /* The end of the local world does not concern the distributed one. */
     ck_assert_int_eq(call_int(there, "read", NULL), 15);
     asq_agent_free(there);
 }

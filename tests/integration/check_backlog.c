@@ -1,5 +1,4 @@
-/*
- * check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
+/* check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
  */
 #include "asqueue.h"
 #include "load.h"
@@ -77,7 +76,8 @@ static void count(asq_result *r, void *user)
     completed++;
 }
 
-/* The order is that of the runs, which a counter tells; large results may be told later than others. */
+/* A counter tells the order of the runs, because large results may be announced later than
+   others. */
 START_TEST(what_does_not_fit_runs_all_the_same_in_its_order)
 {
     enum { N = 1500, SIZE = 16384 };
@@ -127,12 +127,12 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
     for (int i = 0; i < N; i++)
         ck_assert_int_eq(asq_call(held, "echo", &results[i], "[i]", i), 0);
     sup_wait_until(asq_poll(h, 10) >= 0 && has_left_some(worker));
-    /* Somebody else waits for one that is left; it goes on waiting. */
+    /* Another client waits for a call that was left in the stream; the call goes on waiting. */
     ck_assert_int_eq(load_asq_open(sup_redis_url(redis), NULL, &h2, err, sizeof err), 0);
     ck_assert_int_eq(asq_result_attach(h2, asq_result_id(results[N - 1]), &found), 0);
     ck_assert_int_eq(asq_result_wait(found, 1500), ASQ_ETIMEOUT);
     ck_assert_int_eq(asq_result_cancel(results[CANCELLED]), 0);
-    /* Behind it all in the stream: sees that the cancellation has been read. */
+    /* A call behind all others in the stream: the cancellation has been read when it ends. */
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     ck_assert_int_eq(asq_result_wait(sleeper, sup_limit_ms()), ASQ_ECANCELED);
@@ -155,7 +155,8 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
 }
 END_TEST
 
-/* At the levels that an operator reads: who holds up the others of the partition, and that it is over. */
+/* Log levels that an operator reads name the agent that blocks others of the partition, and say
+   when it no longer does. */
 START_TEST(the_agent_that_calls_wait_for_is_named_in_the_log)
 {
     sup_proc *worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(),
@@ -189,11 +190,11 @@ START_TEST(a_full_partition_refuses_at_once_and_loses_nothing)
     int ran = 0, busy = 0;
     int64_t value;
 
-    ck_assert_int_eq(asq_ready(held, sup_limit_ms()), 0); /* what was there before is not refused */
+    ck_assert_int_eq(asq_ready(held, sup_limit_ms()), 0); /* earlier calls are not refused */
     ck_assert_int_eq(asq_call(held, "sleep", &sleeper, "[i]", LONG_MS), 0);
     for (int i = 0; i < N; i++)
         ck_assert_int_eq(asq_call(held, "echo", &results[i], "[i]", i), 0);
-    for (int i = MAX; i < N; i++) { /* told while the sleeper sleeps */
+    for (int i = MAX; i < N; i++) { /* refused while the sleeper sleeps */
         ck_assert_int_eq(asq_result_wait(results[i], sup_limit_ms()), ASQ_EBUSY);
         busy++;
     }
@@ -209,7 +210,7 @@ START_TEST(a_full_partition_refuses_at_once_and_loses_nothing)
             busy++;
         }
     }
-    ck_assert_int_ge(ran, MAX - 3); /* the sleeper waits too, and the creation may */
+    ck_assert_int_ge(ran, MAX - 3); /* the sleeper waits too, and perhaps the creation */
     ck_assert_int_eq(ran + busy, N);
     free_results(N);
     asq_result_free(sleeper);

@@ -1,6 +1,6 @@
-/*
- * check_bytes.c: reads are bounded in bytes: whatever the size of the calls that wait, neither a worker nor Redis
- * takes much more memory than --max-backlog-size says, and other agents are served meanwhile.
+/* check_bytes.c: reads are bounded in bytes: whatever the size of the waiting calls, neither a
+ * worker nor Redis takes much more memory than --max-backlog-size says, and other agents are
+ * served meanwhile.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -27,7 +27,7 @@ static void set_up(void)
     redis = sup_redis_start(NULL);
     h = load_open(sup_redis_url(redis));
     large = calloc(1, MIB);
-    /* The first has a partition for itself. */
+    /* The first agent has a partition for itself. */
     for (int i = 0, k = 0; i < AGENTS; k++) {
         char id[16];
         snprintf(id, sizeof id, "a%d", k);
@@ -92,7 +92,7 @@ START_TEST(many_large_calls_are_taken_over_in_pieces)
         send_large_to(agents[i % AGENTS], "echo");
     int64_t before = peak();
     ck_assert_int_gt(before, CALLS * (int64_t) MIB);
-    /* A program of its own: what the test holds, and a fork of it, does not count. */
+    /* Runs a program of its own, because a fork would share the memory of the test. */
     sup_proc *w = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id",
                                    "w", "--max-backlog-size", "8M", NULL);
     for (int i = 0; i < AGENTS; i++)
@@ -119,7 +119,7 @@ START_TEST(large_calls_that_wait_keep_no_other_agent_waiting)
         send_large(agents[i]);
         ck_assert_int_eq(asq_call_wait(agents[i], "nothing", NULL, NULL), 0);
     }
-    /* The next owner too has them in pieces. */
+    /* The next owner reads them in pieces, too. */
     load_worker_kill(w);
     w = worker();
     for (int i = 1; i < AGENTS; i++)
@@ -136,7 +136,8 @@ static int64_t looks(void)
     return sup_redis_stat(redis, "commandstats", "cmdstat_hexists:", "calls=");
 }
 
-/* A client looks now and then whether its calls still wait; a user without scripts has to read them for that. */
+/* A client checks now and then that its calls still wait; a user without scripts reads the calls
+   for that. */
 START_TEST(a_client_does_not_read_its_calls_to_see_that_they_wait)
 {
     enum { WAITING = 24 };

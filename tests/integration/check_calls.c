@@ -1,6 +1,6 @@
-/*
- * check_calls.c: what a call does, the same in every mode: arguments, values, errors, attributes,
- * state, order, limits. Agents' lives, nested calls and results have files of their own.
+/* check_calls.c: effects of a call, the same in every mode: arguments, values, errors,
+ * attributes, state, order, limits. Agents' lives, nested calls and results have files of their
+ * own.
  */
 #include "modes.h"
 
@@ -306,7 +306,7 @@ START_TEST(large_values_come_back_as_they_went)
 }
 END_TEST
 
-/* What it was made of may change then. */
+/* The values that the arguments were made of may change afterwards. */
 START_TEST(a_call_has_its_arguments_when_it_has_been_made)
 {
     static const size_t sizes[] = { 10, 20000, 30, 20000, 40, 70000, 70000, 50 };
@@ -473,7 +473,7 @@ START_TEST(corked_calls_leave_with_a_wait_or_the_last_uncork)
     ok(asq_call(b, "add", &second, "[i]", 2));
     ok(asq_uncork(H));
     ok(asq_uncork(H));
-    /* Nobody waits on this handle, and the call runs all the same. */
+    /* No caller waits on this handle; the call runs all the same. */
     if (mode != MODE_LOCAL) {
         other = modes_open();
         ok(asq_attach(other, asq_agent_id(b), &seen));

@@ -1,6 +1,5 @@
-/*
- * check_child.c: child mode as programs see it: what remains when they end, in whatever way; who shares
- * what; what is said when it cannot be.
+/* check_child.c: child mode as programs see it: what remains after any kind of end; what is
+ * shared; the error when it cannot start.
  */
 #include "classes.h"
 #include "modes.h"
@@ -61,11 +60,12 @@ static size_t n_descendants(pid_t pid)
 
 /* ---- the end of a program ---- */
 
-static asq *h;       /* of a program; reachable to its end, as a user's would be */
-static asq_agent *a; /* on it */
+static asq *h;       /* Handle of a program; reachable to its end, as a user's would be. */
+static asq_agent *a; /* agent on that handle */
 static void (*on_sigint)(int) = SIG_DFL;
 
-/* Starts a program in a process group of its own. It uses an agent, tells, and ends in the given way. */
+/* Starts a program in a process group of its own. The program uses an agent, reports, and ends
+   by `end`. */
 static pid_t start_program(void (*end)(void))
 {
     int fds[2], status;
@@ -118,7 +118,7 @@ static void exit_at_once(void)
     _exit(0);
 }
 
-static char *begun; /* the file by which a call says that it runs */
+static char *begun; /* file by which a call says that it runs */
 
 static void start_long_call(void)
 {
@@ -210,7 +210,7 @@ START_TEST(a_signal_to_its_process_group_leaves_nothing)
 }
 END_TEST
 
-/* As `pkill -9 NAME` does: the workers and their supervisor have the program's name. */
+/* Kills as `pkill -9 NAME` does: the workers and their supervisor have the program's name. */
 START_TEST(killing_all_of_its_name_leaves_nothing)
 {
     pid_t pids[64];
@@ -243,7 +243,7 @@ static void end_in_order_when_interrupted(void)
 {
     while (!interrupted)
         sup_sleep_ms(5);
-    for (int i = 0; i < 50; i++) { /* time enough for whoever else has got the signal */
+    for (int i = 0; i < 50; i++) { /* leaves time to all others that have got the signal */
         if (add(h, a, 1) != 43 + i)
             _exit(1);
         sup_sleep_ms(10);
@@ -262,7 +262,7 @@ START_TEST(a_program_that_handles_ctrl_c_can_finish_its_calls)
 }
 END_TEST
 
-/* As a service manager does it. */
+/* Sends SIGTERM to all processes, as a service manager does. */
 START_TEST(a_program_can_finish_its_calls_when_all_its_processes_get_sigterm)
 {
     pid_t pids[64];
@@ -430,7 +430,8 @@ START_TEST(two_handles_are_independent)
     ck_assert_int_eq(add(one, x, 1), 11);
     ck_assert_int_eq(add(two, y, 1), 21);
     ck_assert_uint_eq(n_descendants(getpid()), 2 * ALL);
-    /* The first's: the second's processes were forked later, and have inherited what there was. */
+    /* Processes of the second handle were forked later, and have inherited the first's
+       descriptors. */
     asq_agent_free(x);
     asq_close(one);
     ck_assert_uint_eq(n_descendants(getpid()), ALL);
@@ -513,7 +514,7 @@ START_TEST(a_directory_in_which_others_can_rename_is_not_used)
 }
 END_TEST
 
-/* Connects as another user of the host, who is nobody; gives errno, or 0. */
+/* Connects as another user of the host, "nobody"; returns errno, or 0. */
 static int connect_as_nobody(const char *path)
 {
     enum { NOBODY = 65534 };

@@ -1,7 +1,6 @@
-/*
- * check_clock_jumps.c: what is due in some seconds is so by the time that passes, whatever the clock of Redis is set
- * to meanwhile: with an owner, with the next one, and with several. Nothing here is judged by how long it takes,
- * but for what would take an hour.
+/* check_clock_jumps.c: delays of some seconds are kept by the time that passes, whatever the
+ * clock of Redis is set to meanwhile: with one owner, with the next one, and with several. Tests
+ * measure no durations; only an error of an hour fails them.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -27,7 +26,7 @@ static void set_clock(int64_t by_ms)
     ck_assert_int_eq(pwrite(clock_fd, &ns, sizeof ns, 0), sizeof ns);
 }
 
-/* A program that runs redis-server with the shim. */
+/* Runs redis-server with the shim. */
 static void wrap_server(void)
 {
     const char *builddir = getenv("ASQ_TEST_BUILDDIR"), *given = getenv("ASQ_REDIS_SERVER");
@@ -55,7 +54,8 @@ static pid_t start_worker(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.lease_time_ms = LEASE_MS;
-    options.max_backlog_size = 2000; /* nothing waits in memory: all of it leaves at once */
+    /* Nothing waits in memory: all calls leave the stream at once. */
+    options.max_backlog_size = 2000;
     return load_worker(sup_redis_url(redis), &options);
 }
 
@@ -105,7 +105,7 @@ static int64_t waiting(void)
     return sup_redis_int(redis, "ZCARD asq:{default.0}:later");
 }
 
-/* What the partition's clock is ahead of that of Redis, in ms. */
+/* Returns by how much the partition's clock is ahead of that of Redis, in ms. */
 static int64_t kept_ms(void)
 {
     redisReply *reply = sup_redis_reply(redis, "HGET asq:{default.0}:lease clock");
@@ -114,13 +114,13 @@ static int64_t kept_ms(void)
     return ms;
 }
 
-/* The owner has heard of a jump by so much. */
+/* Waits until the owner has noticed a jump of `by_ms`. */
 static void is_heard(int64_t by_ms)
 {
     sup_wait_until(llabs(kept_ms() + by_ms) < HOUR_MS / 2);
 }
 
-/* The next owner will be on another machine. */
+/* Makes the next owner run on another machine. */
 static void change_machine(void)
 {
     redisReply *reply = sup_redis_reply(redis, "HGET asq:{default.0}:lease clock");
@@ -132,11 +132,11 @@ static void change_machine(void)
     free(text);
 }
 
-/* The near ones, which are waited for, have run; the far ones wait. */
+/* Checks that the near calls have run, after waiting for them, and that the far ones wait. */
 static void only_the_near_run(asq_result *near, asq_result *far)
 {
     ends(near);
-    sup_wait_until(waiting() == 1); /* on a busy machine it may be on its way there */
+    sup_wait_until(waiting() == 1); /* on a busy machine the call may still be on its way */
     ck_assert(!asq_result_done(far));
     ck_assert_int_eq(asq_result_cancel(far), 0);
     asq_result_free(far);
@@ -172,7 +172,8 @@ START_TEST(a_clock_that_is_set_several_times_changes_no_long_delay)
 }
 END_TEST
 
-/* By the clock that has been kept, on the same machine and on another one. */
+/* Kills the owner after a jump; the next owner, on the same machine or elsewhere, keeps the
+   clock. */
 static void kill_after_jump(int64_t by_ms, bool elsewhere)
 {
     asq_result *near, *far;
@@ -198,7 +199,7 @@ START_TEST(the_next_owner_elsewhere_goes_on_with_the_clock_of_the_last)
 }
 END_TEST
 
-/* A lease is deleted by people; what waits is due by the clock that it had. */
+/* A lease is deleted by hand; delays end by the clock that it kept. */
 START_TEST(who_finds_no_lease_goes_on_with_the_clock_that_it_had)
 {
     asq_result *near, *far;
@@ -210,7 +211,7 @@ START_TEST(who_finds_no_lease_goes_on_with_the_clock_that_it_had)
 }
 END_TEST
 
-/* Both hear of the jump; the one without the lease changes nothing. */
+/* Both workers notice the jump; the one without the lease changes nothing. */
 START_TEST(a_jump_that_several_workers_hear_of_counts_once)
 {
     asq_result *near, *far;
@@ -219,7 +220,7 @@ START_TEST(a_jump_that_several_workers_hear_of_counts_once)
     sup_wait_until(sup_redis_int(redis, "SCARD asq:{default}:workers") == 2);
     set_clock((int64_t) _i * HOUR_MS);
     is_heard((int64_t) _i * HOUR_MS);
-    load_worker_stop(worker); /* handed over, if it has it */
+    load_worker_stop(worker); /* the lease is handed over, if this worker has it */
     worker = other;
     only_the_near_run(near, far);
 }
@@ -236,7 +237,7 @@ START_TEST(a_clock_that_is_set_while_nobody_runs_changes_no_delay_on_one_machine
 }
 END_TEST
 
-/* The time when the last one has stopped is the least that it can be. */
+/* The time at which the last worker stopped is the least possible time. */
 START_TEST(a_clock_that_is_set_back_while_nobody_runs_makes_no_delay_an_hour)
 {
     asq_result *near, *far;

@@ -1,6 +1,5 @@
-/*
- * check_close.c: what was called and nobody waits for gets through, or somebody is told: at asq_close, by asq_flush,
- * in the logs.
+/* check_close.c: calls whose results are not awaited get through, or their loss is reported: by
+ * asq_close, by asq_flush, in the logs.
  */
 #include "load.h"
 #include "classes.h"
@@ -129,7 +128,7 @@ static int close_h(void)
 
 /* ---- asq_close ---- */
 
-/* A process of its own has Redis come back in a while, and keeps it. */
+/* Forks a process that restarts Redis after a while, and keeps it. */
 static pid_t bring_redis_back(void)
 {
     pid_t pid = fork();
@@ -164,7 +163,7 @@ START_TEST(what_was_called_while_redis_was_away_gets_through)
 }
 END_TEST
 
-/* Redis does not come back: some calls were made before the client knew, some after. */
+/* Redis does not come back: some calls were made before the client noticed, some after. */
 START_TEST(what_did_not_get_through_is_counted)
 {
     reopen(SHORT_MS);
@@ -200,7 +199,7 @@ START_TEST(nothing_is_waited_for_when_all_was_taken)
 }
 END_TEST
 
-/* A call has its result, and Redis still has to say that it has taken it, when the handle ends. */
+/* The handle ends when a call has its result and Redis has not yet acknowledged the batch. */
 START_TEST(what_redis_answers_after_the_end_is_dropped)
 {
     sup_proxy *proxy = sup_proxy_start(sup_redis_socket(redis));
@@ -252,7 +251,7 @@ START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
     ck_assert(strstr(heard, "ASQ_ENOMETHOD"));
     sup_wait_until(logged("Counter.ad failed") >= 1);
     ck_assert_uint_eq(logged("Counter.ad failed"), 1);
-    /* A failure of another kind is told, too; the first kind is only counted. */
+    /* A failure of another kind is logged, too; the first kind is only counted. */
     ck_assert_int_eq(asq_send(agent, "add", "[s]", "no number"), 0);
     ck_assert_int_eq(asq_send(agent, "ad", "[i]", 1), 0);
     ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0);
@@ -287,7 +286,7 @@ START_TEST(in_local_mode_flush_tells_as_well)
     ck_assert_int_eq(asq_create(h, "Counter", NULL, &agent, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_send(agent, "ad", NULL), 0);
     ck_assert_int_eq(asq_flush(h, 0), ASQ_ENOMETHOD);
-    ck_assert_int_eq(asq_flush(h, 0), 0); /* told once */
+    ck_assert_int_eq(asq_flush(h, 0), 0); /* reported once */
     ck_assert(strstr(heard, "Counter.ad failed"));
     ck_assert_int_eq(close_h(), 0);
 }

@@ -1,6 +1,5 @@
-/*
- * check_conn.c: one connection, against servers that do not answer, send nonsense, or go away: what it costs,
- * what is bounded, and what is told. With TLS where the build has it.
+/* check_conn.c: one connection, against servers that do not answer, send nonsense, or go away:
+ * costs, bounds, and messages. With TLS where the build has it.
  */
 #include "redis/conn.h"
 
@@ -66,7 +65,7 @@ static void end(void)
     asq__url_release(&url);
 }
 
-/* A socket that listens on `port`; nobody accepts. */
+/* Returns a socket that listens on `port` and accepts no connection. */
 static int silent_server(void)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -211,14 +210,14 @@ START_TEST(what_waits_to_be_written_over_tls_is_counted)
 }
 END_TEST
 
-/* hiredis #1229: the program has SIGPIPE as by default. */
+/* hiredis #1229: the program has SIGPIPE at its default. */
 START_TEST(hiredis_1229_a_server_that_is_gone_raises_no_signal)
 {
     sup_redis *r = tls_redis();
     ck_assert_ptr_nonnull(r);
     signal(SIGPIPE, SIG_DFL);
     sup_redis_kill(r);
-    for (int i = 0; i < 20; i++) { /* the loop does not notice before it is written to */
+    for (int i = 0; i < 20; i++) { /* the loop notices only when it writes */
         asq__conn_cmd(conn, NULL, NULL, "PING", NULL);
         asq__conn_flush(conn);
         sup_sleep_ms(5);

@@ -1,6 +1,6 @@
-/*
- * check_ctl_time.c: --timeout of as-ctl and of as-worker stop counts for the whole command, however many questions
- * it asks of Redis: each of them would be answered in time here, all of them together are not.
+/* check_ctl_time.c: --timeout of as-ctl and of as-worker stop limits the whole command, however
+ * many requests it sends to Redis: here each request alone is answered in time, all of them
+ * together are not.
  */
 #include "support/proxy.h"
 #include "support/suite.h"
@@ -30,7 +30,8 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Runs a program of this build, given its URL; its status must be 1, and its error has the text. */
+/* Runs a program of this build with its URL; checks that its status is 1 and its error contains
+   `text`. */
 static void run_out_of_time(const char *const argv[], const char *text)
 {
     char *out, *err;
@@ -42,7 +43,7 @@ static void run_out_of_time(const char *const argv[], const char *text)
     free(err);
 }
 
-/* Dropping each letter takes an answer, and all of them far more than the time. */
+/* Dropping one letter takes one answer; dropping all takes far longer than the timeout. */
 START_TEST(dropping_all_dead_letters_ends_when_the_time_is_up)
 {
     char *program = strdup(sup_program("as-ctl"));
@@ -58,7 +59,7 @@ START_TEST(dropping_all_dead_letters_ends_when_the_time_is_up)
 }
 END_TEST
 
-/* Opening, looking for the worker, asking it and seeing it go take some ten answers. */
+/* Opening, finding the worker, asking it to stop and seeing it go take some ten answers. */
 START_TEST(stopping_a_worker_ends_when_the_time_is_up)
 {
     sup_proc *worker =
@@ -84,7 +85,7 @@ START_TEST(connecting_ends_when_the_time_is_up)
                                  "ping", NULL };
 
     sup_proxy_delay(proxy, 400);
-    run_out_of_time(argv, " within "); /* to connect, or to greet */
+    run_out_of_time(argv, " within "); /* while connecting, or at the greeting */
     free(program);
 }
 END_TEST

@@ -1,6 +1,6 @@
-/*
- * check_dead.c: dead letters as people deal with them: calls that kill their process and entries that are
- * no calls are listed, shown, sent again and dropped; what is sent again is neither lost nor made twice.
+/* check_dead.c: dead letters as operators deal with them: calls that kill their process and
+ * entries that are no calls are listed, shown, sent again and dropped; letters that are sent
+ * again are neither lost nor doubled.
  */
 #include "classes.h"
 #include "modes.h"
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static sup_redis *redis;
-static pid_t worker; /* 0: none was started */
+static pid_t worker; /* 0: not started */
 
 /* ---- Deadly: kills its process until a file is there --------------------------------------------- */
 
@@ -31,7 +31,7 @@ static int deadly_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return asq_map_set_int(asq_ctx_state(ctx), "runs", asq_map_int(asq_ctx_state(ctx), "runs") + 1);
 }
 
-/* Calls the private one of itself, which comes back to an agent that waits. */
+/* Calls a private method of its own agent while it waits: a re-entrant call. */
 static int deadly_through(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_agent *me;
@@ -80,7 +80,7 @@ static void close_deployment(void)
     sup_redis_free(redis);
 }
 
-/* To be freed. */
+/* Lists dead letters; the caller frees the list. */
 static asq_value *letters(size_t limit)
 {
     asq_value *list = NULL;
@@ -106,7 +106,7 @@ static const char *text_of(const asq_value *map, const char *key)
     return s;
 }
 
-/* The id of the only letter; lives until the next one is asked for. */
+/* Returns the id of the only letter; valid until the next call. */
 static const char *only_id(void)
 {
     static char id[128];
@@ -178,7 +178,7 @@ START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
 
     touch(antidote);
     p = partition_in(only_id());
-    /* A count that was left behind is not taken along either. */
+    /* A leftover count of attempts is not taken along either. */
     sup_redis_do(redis, "HSET asq:{default.%d}:attempts %s 2", p, call_id);
     ck_assert_int_eq(retried_result(only_id()), 1); /* its first attempt */
     ck_assert_uint_eq(count(), 0);
@@ -234,7 +234,7 @@ START_TEST(garbage_is_shown_and_dropped_and_never_sent_again)
     ck_assert_code(asq_dead_retry(H, id, NULL), ASQ_EPROTO);
     ck_assert_contains(asq_errmsg(H), "stays");
     ck_assert_str_eq(only_id(), id);
-    /* Nothing behind it was kept from running. */
+    /* Calls behind the letter were not kept from running. */
     sup_redis_do(redis, "XADD asq:{default.3}:jobs * some thing");
     sup_wait_until(count() == 2);
     list = letters(1);
@@ -273,7 +273,8 @@ END_TEST
 
 /* ---- sent again, once ----------------------------------------------------------------------------- */
 
-/* Makes a letter of a call that waits in its stream; there is no worker. Gives its partition. */
+/* Makes a dead letter of a call that waits in its stream without a worker. Returns its
+   partition. */
 static int forge_letter(asq_agent *a)
 {
     asq_result *created, *r;
@@ -313,13 +314,13 @@ START_TEST(a_letter_is_sent_again_once_or_it_stays)
     char id[128];
 
     snprintf(id, sizeof id, "%s", only_id());
-    /* Redis has no room for it. */
+    /* Redis has no memory for it. */
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     ck_assert_code(asq_dead_retry(H, id, NULL), ASQ_EREDIS);
     ck_assert_contains(asq_errmsg(H), "OOM");
     sup_redis_do(redis, "CONFIG SET maxmemory 0");
     ck_assert_str_eq(only_id(), id);
-    /* Somebody else's key is where its stream, or the attempts, should be. */
+    /* A foreign key is where its stream, or the attempts, should be. */
     sup_redis_do(redis, "RENAME asq:{default.%d}:jobs {default.%d}aside", p, p);
     sup_redis_do(redis, "SET asq:{default.%d}:jobs x", p);
     ck_assert_code(asq_dead_retry(H, id, NULL), ASQ_EREDIS);

@@ -1,5 +1,4 @@
-/*
- * check_dead_bound.c: whatever is sent, dead letters and what is logged of them have an end.
+/* check_dead_bound.c: dead letters, and log lines about them, are bounded, whatever is sent.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -39,7 +38,7 @@ START_TEST(dead_letters_and_their_log_lines_are_bounded_and_the_newest_stay)
 }
 END_TEST
 
-/* A letter or an entry of a MiB, made in Redis. */
+/* Adds a letter or an entry of a MiB in Redis. */
 static void add_large(const char *key, int i)
 {
     sup_redis_do(redis, "EVAL %s 1 %s %d",
@@ -67,7 +66,7 @@ START_TEST(dead_letters_are_bounded_in_bytes_and_the_newest_stay)
     freeReplyObject(newest);
     sup_wait_until(sup_proc_said(worker, "--max-dead-letters-size") > 0);
 
-    /* What people drop is no part of what they take. */
+    /* Letters that an operator drops do not count as used space. */
     sup_redis_do(redis, "XTRIM asq:{default.1}:dead MAXLEN 1");
     sup_redis_do(redis, "XADD asq:{default.1}:jobs * call small batch junk");
     sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.1}:dead") == 2);

@@ -1,7 +1,6 @@
-/*
- * check_deadline.c: what code of agents must not do, and what becomes of it: it keeps the loop, ends its
- * thread, takes the signals or goes on when all is to stop. The worker ends in time all the same, and its
- * agents go on.
+/* check_deadline.c: forbidden acts of agents' code and their consequences: it occupies the loop,
+ * ends its thread, takes the signals or continues when the worker stops. The worker ends in time
+ * all the same, and its agents go on.
  */
 #include "asqueue.h"
 #include "load.h"
@@ -96,7 +95,7 @@ static void log_line(void *user, asq_log_level level, const char *message)
 
     (void) user;
     if (write(fd, line, n) < 0)
-        return; /* a process that is being ended: what is missing fails the test */
+        return; /* The process is being ended; anything missing fails the test. */
     close(fd);
 }
 
@@ -153,7 +152,7 @@ static void set_up(void)
     asq_set_timeout(h, sup_limit_ms());
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &agent, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Evil", NULL, &other, NULL), 0);
-    process(); /* it is there, and can be told to stop */
+    process(); /* runs, and can be told to stop */
 }
 
 static void tear_down(void)
@@ -169,12 +168,12 @@ static void tear_down(void)
     free(log_path);
 }
 
-/* Calls it; waits until it runs. */
+/* Calls the method; waits until it runs. */
 static void begin(const char *method)
 {
     ck_assert_int_eq(asq_send(agent, method, NULL), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
-    sup_sleep_ms(200); /* nobody can be asked whether the loop is occupied by now */
+    sup_sleep_ms(200); /* no process can tell whether the loop is occupied by now */
 }
 
 static void stop(int sig)
@@ -241,7 +240,7 @@ START_TEST(a_call_that_only_keeps_its_thread_may)
     pid_t pid = process();
 
     begin("occupy");
-    sup_sleep_ms(4000); /* more than what a loop may stand still for */
+    sup_sleep_ms(4000); /* more than a loop may stand still */
     ck_assert_int_eq(asq_call_wait(other, "add", &v, NULL), 0);
     asq_value_free(v);
     ck_assert_int_eq(process(), pid);
@@ -257,7 +256,7 @@ START_TEST(quit_ends_all_at_once)
     ck_assert(!sup_pid_running(pid));
     ck_assert(logged("SIGQUIT"));
     ck_assert_int_eq(sup_redis_workers(redis, "default"), 0);
-    /* A call whose process was ended so is not to blame. */
+    /* A call whose process was ended by the worker is not blamed. */
     ck_assert_int_eq(sup_redis_int(redis, "EVAL %s 0",
                                    "local n = 0 for p = 0, 3 do n = n + redis.call('HLEN', "
                                    "'asq:{default.' .. p .. '}:attempts') end return n"),
@@ -290,7 +289,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, a_worker_ends_after_its_drain_timeout_wherever_code_hangs, 0, 3);
     tcase_add_test(c, a_worker_whose_process_ignores_signals_drains_in_order);
-    /* Sanitizers do not know a thread that ends on a fiber's stack. */
+    /* Sanitizers do not support a thread that ends on a fiber's stack. */
     tcase_add_loop_test(c, other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread, 0,
                         SANITIZED ? 2 : 4);
     tcase_add_test(c, a_call_that_only_keeps_its_thread_may);

@@ -1,6 +1,5 @@
-/*
- * check_deadlock.c: calls that wait for each other in a circle end, all but one of them well; calls
- * that only look like it go on.
+/* check_deadlock.c: in a cycle of waiting calls one call fails and all others end well; calls
+ * that only resemble a cycle go on.
  */
 #include "modes.h"
 
@@ -9,7 +8,7 @@
 
 enum { MAX_RING = 12 };
 
-/* Agents in a ring, each of which holds itself while it calls the next: each from a chain of its own.
+/* Closes a ring of agents: each is busy with a call of its own chain while it calls the next.
  * Every call has begun before the first goes on. */
 static void close_ring(int n)
 {
@@ -34,7 +33,7 @@ static void close_ring(int n)
             continue;
         ck_assert_code(rc, ASQ_EDEADLK);
         failed++;
-        /* Its inner call was the one, and tells the way round. */
+        /* The inner call of this one was the one that failed; its message names the cycle. */
         const char *message = asq_result_error(results[i])->message;
         for (int k = 0; k < n; k++)
             ck_assert_contains(message, asq_agent_id(agents[k]));
@@ -42,7 +41,8 @@ static void close_ring(int n)
     ck_assert_int_eq(failed, 1);
     for (int i = 0; i < n; i++) {
         asq_result_free(results[i]);
-        ck_assert_code(call_code(agents[i], "nowhere", NULL), ASQ_ENOMETHOD); /* it is free again */
+        /* the agent is free again */
+        ck_assert_code(call_code(agents[i], "nowhere", NULL), ASQ_ENOMETHOD);
         asq_agent_free(agents[i]);
         free(begun[i]);
     }
@@ -68,7 +68,7 @@ START_TEST(who_does_not_wait_is_in_no_circle)
     char *begun2 = sup_path(own("begun"));
     asq_result *x, *y;
 
-    /* b is inside a call that will wait for a; a sends to b, and does not wait for that. */
+    /* b is busy with a call that will wait for a; a sends to b, and does not wait for that. */
     ok(asq_call(b, "cross", &y, "[s, s, a, s, []]", begun2, begun, a, "me"));
     sup_wait_until(exists(begun2));
     ok(asq_call(a, "notify", &x, "[s, s, a]", begun, go, b));
@@ -88,14 +88,16 @@ START_TEST(who_does_not_wait_is_in_no_circle)
 }
 END_TEST
 
-/* An agent that waits for any of some others, and agents that hold themselves while they call another. */
+/* An agent that waits for any of several others, and agents that are busy while they call
+   another. */
 struct knot {
     asq_agent *agents[3];
     asq_result *results[3];
-    char *begun[3], *go, *free; /* free: what the last one waits for */
+    char *begun[3], *go, *free; /* `free`: the last agent waits for this file. */
 };
 
-/* The first waits for any of the others; these call the first, or the last nobody, once it may. */
+/* Makes the first agent wait for any of the others. The others call the first once `go` exists;
+   if last_is_free, the last calls an agent outside, once `free` exists. */
 static void tie(struct knot *k, int how, bool last_is_free)
 {
     asq_agent *other = agent_new("Relay", NULL);
@@ -145,7 +147,7 @@ START_TEST(who_waits_for_any_is_in_a_circle_when_none_can_come)
         ck_assert_contains(asq_result_error(k.results[i])->message, asq_agent_id(k.agents[0]));
         failed++;
     }
-    /* Or it was one of those that the first has called, which is then the one that came. */
+    /* Or one of the calls that the first made failed, and then ended its wait. */
     if (asq_result_int(k.results[0], &code) == 0 && code) {
         ck_assert_int_eq(code, ASQ_EDEADLK);
         failed++;
@@ -175,7 +177,7 @@ END_TEST
 
 static void add_tests(TCase *t)
 {
-    (void) t; /* in a program calls run one inside the other: there are no circles */
+    (void) t; /* in a program calls run one inside the other, so there are no cycles */
 }
 
 static void add_distributed_tests(TCase *t)

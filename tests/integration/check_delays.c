@@ -1,8 +1,7 @@
-/*
- * check_delays.c: calls that are due in the future wait outside of the stream: they keep nobody from running, cost
- * no memory here, and run once, whatever becomes of the worker meanwhile.
- *
- * Workers whose --max-backlog-size is a byte move every delayed call out of the stream, however soon it is due.
+/* check_delays.c: calls that are due in the future wait outside of the stream: they block no
+ * other call, cost no memory in the worker, and run once, whatever becomes of the worker
+ * meanwhile. Workers whose --max-backlog-size is one byte move every delayed call out of the
+ * stream, however soon it is due.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -111,7 +110,7 @@ static void fails(asq_result *r, int code)
     asq_result_free(r);
 }
 
-/* Waits until no key is left of calls that are done. */
+/* Waits until no key of finished calls is left. */
 static void all_is_gone(void)
 {
     sup_wait_until(JOBS == 0);
@@ -135,7 +134,7 @@ START_TEST(delayed_calls_stand_before_nothing_and_are_no_waiting_ones)
         ck_assert_int_eq(asq_callv(i % 2 ? counter : echo, i % 2 ? "add" : "all", &call,
                                    asq_pack("[i]", 1), NULL),
                          0);
-        if (i % 50 == 49) { /* those on their way out of the stream still count */
+        if (i % 50 == 49) { /* calls on their way out of the stream still count */
             ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
             sup_wait_until(JOBS == 0);
         }
@@ -247,7 +246,7 @@ START_TEST(a_batch_of_calls_due_and_not_due_is_done_piece_by_piece)
     gives(now, 1);
     gives(soon, 11);
     sup_wait_until(LATER == 1 && JOBS == 0);
-    /* Results of the batch stay as long as it is not done. */
+    /* Results of the batch stay as long as it is not finished. */
     char *batch = strndup(strchr(asq_result_id(late), '-') + 1, 32);
     ck_assert_int_eq(sup_redis_int(redis, "PTTL asq:{default.0}:r:%s", batch), -1);
     free(batch);
@@ -289,7 +288,7 @@ START_TEST(what_waits_can_be_cancelled_and_waited_for)
 }
 END_TEST
 
-/* Somebody deletes the key `later`, while a worker runs or while none does. */
+/* The key `later` is deleted while a worker runs, or while none runs. */
 START_TEST(calls_whose_due_times_somebody_deletes_wait_on)
 {
     enum { CALLS = 1200 };
@@ -334,7 +333,7 @@ START_TEST(who_waits_long_is_not_told_that_the_outcome_is_unknown)
 }
 END_TEST
 
-/* The bytes of the only entry, marked as sent again, and sent again. */
+/* Sends the bytes of the only entry again, marked as resent. */
 static void send_copy(const char *bytes, size_t n)
 {
     sup_redis_do(redis, "XADD asq:{default.0}:jobs * call copy batch %b", bytes, n);
@@ -366,7 +365,8 @@ START_TEST(a_copy_of_what_waits_is_recognised)
     send_copy(bytes, n);
     sup_wait_until(JOBS == 0);
     send_copy(bytes, n);
-    load_worker_kill(w); /* and by the next owner, and by the one that takes in both */
+    /* The next owner, and one that takes in both entries, drop the copy, too. */
+    load_worker_kill(w);
     send_copy(bytes, n);
     w = tight_worker();
     gives(r, 1);
@@ -433,7 +433,7 @@ START_TEST(what_is_kept_and_cannot_be_read_is_a_dead_letter)
     sup_wait_until(asq_poll(h, 0) >= 0 && LATER == 1 && JOBS == 0);
     sup_redis_do(redis, "HSET asq:{default.0}:later:jobs x nonsense y \n\x03");
     sup_redis_do(redis, "ZADD asq:{default.0}:later 1 x 2 y 3 z");
-    load_worker_kill(w); /* the next one looks at once */
+    load_worker_kill(w); /* the next owner looks at once */
     w = tight_worker();
     sup_wait_until(length("XLEN", "dead") == 2);
     sup_wait_until(LATER == 1);

@@ -1,6 +1,6 @@
-/*
- * check_denied.c: a client whose Redis user may not run a command says which one and what to allow: as an error
- * where it cannot work without the command, else once as a warning, and the calls get through all the same.
+/* check_denied.c: a client whose Redis user may not run a command names the command and the
+ * right to grant: as an error where it cannot work without the command, else once as a warning,
+ * and the calls get through all the same.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -24,7 +24,7 @@ static void keep(void *user, asq_log_level level, const char *message)
         snprintf(said + n, sizeof said - n, "%s\n", message);
 }
 
-/* Opens as a user that may do everything but run `command`. */
+/* Opens as a user that may run every command but `command`. */
 static int open_without(const char *command, char *err, size_t errlen)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -50,7 +50,7 @@ static void begin_without(const char *command)
         sup_fail("%s", err);
 }
 
-/* A connection serves its handle while it is waited on. */
+/* Serves the handle, by waiting on it, until its log has `text`. */
 static bool hears(const char *text)
 {
     asq_sleep(h, 20);
@@ -73,7 +73,7 @@ static sup_proc *start_worker(void)
     return sup_worker_start(sup_redis_url_default(redis), "--agent-dir", sup_agent_dir(), "--id", "w", NULL);
 }
 
-/* Takes the result of a call, which has to be `expected`. */
+/* Takes the result of a call and checks that it is `expected`. */
 static void check_result(asq_result *r, int64_t expected)
 {
     const asq_value *v;
@@ -110,7 +110,8 @@ START_TEST(without_eval_a_lost_connection_is_told_and_calls_get_through_once)
 }
 END_TEST
 
-/* Commands that a client does without. Served: a call that is done shows the lack; else a call that waits. */
+/* Commands that a client does without. Served: a finished call shows the lack; else a waiting
+   call does. */
 static const struct {
     const char *without, *said;
     bool served;

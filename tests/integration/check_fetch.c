@@ -1,6 +1,6 @@
-/*
- * check_fetch.c: agents that are called at once are read from Redis with a bound in bytes, whatever their size: all of
- * them are served, and neither Redis nor the worker has many of them under way.
+/* check_fetch.c: agents that are called at once are read from Redis within a bound in bytes,
+ * whatever their size: all of them are served, and neither Redis nor the worker holds many of
+ * them in transit.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -40,7 +40,7 @@ static asq_agent *create(const char *name, int i)
     return a;
 }
 
-/* Large agents and small ones, in Redis alone. */
+/* Creates large agents and small ones, in Redis alone. */
 static void set_up(void)
 {
     char *bytes = calloc(1, SIZE);
@@ -71,7 +71,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Of the worker's process, in kB. */
+/* Returns the highest memory of the worker's process so far, in kB. */
 static int64_t resident_peak(void)
 {
     char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");

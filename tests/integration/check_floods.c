@@ -1,7 +1,6 @@
-/*
- * check_floods.c: what one client sends in numbers costs worker and Redis no more than it should: one read for all
- * who wait for a result, a push for each of them, pauses between runs and probes, memory and turns of the loop
- * that are bounded. Judged by what Redis has counted, and never by how fast anything is.
+/* check_floods.c: many requests of one client cost worker and Redis a bounded amount: one read
+ * for all waiters of a result, one push to each of them, pauses between runs and probes, bounded
+ * memory and loop iterations. Tests compare what Redis has counted, and never measure speed.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -25,7 +24,7 @@ static const char sender[] = "5e4d000000000000";
 static sup_redis *redis;
 static asq *h;
 static asq_agent *holder;
-static uint32_t part; /* the holder's */
+static uint32_t part; /* partition of the holder */
 static char *begun, *release;
 static pid_t worker;
 
@@ -61,7 +60,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* How often a command was called, by clients and scripts. */
+/* Returns how often a command was called, by clients and scripts. */
 static int64_t calls(const char *command)
 {
     char line[64];
@@ -111,7 +110,7 @@ static void add(const struct asq__buf *batch)
                  batch->len);
 }
 
-/* An entry of n jobs that ask for the same call, for one client. */
+/* Adds an entry of n jobs that ask for the same call, on behalf of one client. */
 static void await(const uint8_t target[ASQ__BATCH_ID], const char *client, int n,
                   struct asq__buf *out)
 {
@@ -128,7 +127,8 @@ static void await(const uint8_t target[ASQ__BATCH_ID], const char *client, int n
     free(call);
 }
 
-/* Entries of `clients` clients, each of which asks `times` times, in one step. A batch begins with its id. */
+/* Adds entries of `clients` clients in one step; each asks `times` times. A batch begins with
+   its id. */
 static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int times)
 {
     struct asq__buf b;
@@ -149,8 +149,8 @@ static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int 
 
 /* ---- results that many wait for ---- */
 
-/* A result that is there, of 1 MiB (0) or of some bytes (1): it is read once however often one entry asks for it, and no
- * more of it than is pushed. */
+/* A finished result of 1 MiB (0) or of some bytes (1) is read once however often one entry asks
+ * for it, and no more of it than is pushed. */
 START_TEST(a_result_is_read_once_for_all_who_ask)
 {
     uint8_t id[ASQ__BATCH_ID];
@@ -178,7 +178,7 @@ START_TEST(a_result_is_read_once_for_all_who_ask)
 }
 END_TEST
 
-/* … and for clients whose entries came together. */
+/* Clients whose entries came together share one read. */
 START_TEST(clients_that_ask_together_share_a_read)
 {
     enum { CLIENTS = 60 };
@@ -192,13 +192,14 @@ START_TEST(clients_that_ask_together_share_a_read)
     await_by_many(id, CLIENTS, 3);
     sup_wait_until(calls("publish") >= pushes + CLIENTS);
     sup_wait_until(stream_is_empty());
-    /* One, but for those that came when it had been answered. */
+    /* One read, and one for requests that came after its answer. */
     ck_assert_int_le(calls("getrange"), reads + CLIENTS / 4);
     free(name);
 }
 END_TEST
 
-/* A call that runs: each client is told once, however often it has asked; beyond so many, they look by themselves. */
+/* A call that runs: each client is notified once, however often it has asked; clients above the
+   limit poll by themselves. */
 START_TEST(each_of_many_listeners_is_told_once)
 {
     static const int clients[] = { 5, 300, LISTENERS + 200 };
@@ -212,7 +213,7 @@ START_TEST(each_of_many_listeners_is_told_once)
 
     batch_id(id, 1);
     asq__buf_init(&b, MIB);
-    asq__batch_head(id, "", 0, &b); /* nobody's */
+    asq__batch_head(id, "", 0, &b); /* in no client's name */
     ck_assert_int_eq(asq__job_encode(&job, &b), 0);
     add(&b);
     sup_wait_until(access(begun, F_OK) == 0);
@@ -266,7 +267,7 @@ START_TEST(retries_without_a_delay_have_a_floor)
 }
 END_TEST
 
-/* The id of the last entry that the partition's stream was ever given. */
+/* Returns the id of the last entry that the partition's stream was ever given. */
 static char *last_entry(uint32_t p)
 {
     static const char script[] =
@@ -285,7 +286,8 @@ static bool is_owned_by(uint32_t partition, const char *process)
     return is;
 }
 
-/* Has every partition come to where it stays, with both workers there? Sets the other worker's. */
+/* Returns whether every partition has reached its final owner, with both workers running. Sets
+   the other worker's. */
 static bool are_placed(bool others[PARTITIONS])
 {
     const struct asq__place_worker workers[] = { { "w.0", CAPACITY }, { "other.0", CAPACITY } };
@@ -300,7 +302,7 @@ static bool are_placed(bool others[PARTITIONS])
     return true;
 }
 
-/* Calls come all the time to an agent that waits for one in another worker: there is a pause between probes. */
+/* Calls come all the time to an agent that waits for one in another worker: probes are spaced. */
 START_TEST(probes_have_a_floor)
 {
     enum { PROBES = 8, LEAST_MS = 20 + 40 + 80 + 4 * 160 };
@@ -337,7 +339,7 @@ START_TEST(probes_have_a_floor)
         ck_assert_int_eq(asq_send(relay, "me", NULL), 0);
         ck_assert_int_ge(asq_poll(h, 1), 0);
         now = last_entry(p);
-        probes += strcmp(now, last) != 0; /* nobody else has something for that partition */
+        probes += strcmp(now, last) != 0; /* no other sender writes to that partition */
         free(last);
         last = now;
         if (sup_now_ms() > since + sup_limit_ms() * 10)
@@ -356,8 +358,8 @@ END_TEST
 
 /* ---- bounds ---- */
 
-/* A call whose inputs are awaited is passed by other callers' calls, as far as a look into the mailbox goes: each new
- * call causes one. */
+/* A call whose inputs are awaited is skipped by calls of other callers, as far as one scan of
+ * the mailbox goes: each new call causes one scan. */
 START_TEST(a_look_into_a_mailbox_is_bounded)
 {
     enum { SEEN = 256 };
@@ -381,7 +383,7 @@ START_TEST(a_look_into_a_mailbox_is_bounded)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_call(same, "nothing", &far, NULL), 0);
     ck_assert_int_eq(asq_flush(other, sup_limit_ms()), 0);
-    /* One to another agent that came behind it has been served. */
+    /* A later call to another agent has been served. */
     ck_assert_int_eq(asq_create(other, "Echo", "{one}z", &behind, NULL), 0);
     ck_assert_int_eq(asq_call_wait(behind, "nothing", NULL, NULL), 0);
     ck_assert(!asq_result_done(far));
@@ -399,7 +401,8 @@ START_TEST(a_look_into_a_mailbox_is_bounded)
 }
 END_TEST
 
-/* Calls that could all run in one turn of the loop, when what they wait for ends: commits leave in between. */
+/* Calls that could all run in one loop iteration, when what they wait for ends: commits leave in
+   between. */
 START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 {
     enum { CALLS = 8192, STARTS = 1024 };
@@ -410,7 +413,7 @@ START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
     for (int i = 0; i < CALLS; i++)
         ck_assert_int_eq(asq_send(holder, "all", "[i]", i), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
-    /* All are read: one to another agent comes behind them. */
+    /* All are read, because a call to another agent comes behind them. */
     asq_agent *other;
     ck_assert_int_eq(asq_create(h, "Echo", "{one}other", &other, NULL), 0);
     ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
@@ -425,8 +428,8 @@ START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 }
 END_TEST
 
-/* Concurrent calls of one agent with large results, which could all run when what they wait for ends: neither their runs
- * nor their commits are all in memory at once. */
+/* Concurrent calls of one agent with large results, which could all run when what they wait for
+ * ends: neither their runs nor their commits are all in memory at once. */
 START_TEST(a_burst_of_large_results_is_committed_in_turns)
 {
     enum { CALLS = 256 };
@@ -438,7 +441,7 @@ START_TEST(a_burst_of_large_results_is_committed_in_turns)
 
     ck_assert_int_eq(asq_call(holder, "hold", &held, "[s, s]", begun, release), 0);
     sup_wait_until(asq_poll(h, 5) >= 0 && access(begun, F_OK) == 0);
-    for (uint32_t i = 0; i < CALLS; i++) { /* nobody waits for what comes of them */
+    for (uint32_t i = 0; i < CALLS; i++) { /* their results are not awaited */
         uint8_t id[ASQ__BATCH_ID];
         struct asq__buf b;
         batch_id(id, i + 1);

@@ -1,6 +1,5 @@
-/*
- * check_flush.c: somebody flushes the Redis of a namespace, or makes it anew, or changes what it is, while workers and
- * clients know it: they go on with what there is then.
+/* check_flush.c: the Redis of a namespace is flushed, or the namespace is made anew or changed,
+ * while workers and clients use it: they go on with the new contents.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -16,7 +15,7 @@ static asq *h;
 static char *log_path;
 static pid_t w;
 
-/* In the worker. */
+/* Notes log messages, in the worker. */
 static void note(void *user, asq_log_level level, const char *message)
 {
     FILE *f = fopen(user, "a");
@@ -40,7 +39,8 @@ static void set_up(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
-    sup_acl_expect("hsetnx"); /* of a client that finds the namespace gone, and tries to make it again */
+    /* HSETNX of a client that finds the namespace gone, and tries to make it again. */
+    sup_acl_expect("hsetnx");
     redis = sup_redis_start(NULL);
     log_path = sup_path("worker.log");
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
@@ -51,7 +51,7 @@ static void set_up(void)
     options.log_user = log_path;
     w = load_worker(sup_redis_url(redis), &options);
     h = load_open(sup_redis_url(redis));
-    /* One that comes up once it is gone makes another one. */
+    /* A worker that starts once the namespace is gone makes another one. */
     sup_wait_until(sup_redis_int(redis, "SCARD asq:{default}:workers") == 2);
 }
 
@@ -63,7 +63,8 @@ static void tear_down(void)
     free(log_path);
 }
 
-/* Calls to agents in all partitions. The first may tell that the namespace is another one, and has not run then. */
+/* Calls agents in all partitions. The first call may fail because the namespace is another one,
+   and has not run then. */
 static void check_serves(void)
 {
     int64_t end = sup_now_ms() + sup_limit_ms();
@@ -91,7 +92,7 @@ static void check_serves(void)
 
 static const struct {
     const char *script; /* KEYS[1]: meta */
-    int partitions;     /* afterwards */
+    int partitions;     /* partitions afterwards */
     const char *told;
 } harms[] = {
     { "return redis.call('FLUSHALL')", PARTITIONS, "It is made again, with the 2 partitions" },
@@ -119,7 +120,7 @@ START_TEST(workers_and_clients_go_on_with_the_namespace_that_there_is)
 }
 END_TEST
 
-/* Redis is another one after a while, with the namespace made by somebody else meanwhile. */
+/* Redis is another one after a while, and another process has made the namespace meanwhile. */
 START_TEST(a_namespace_that_was_made_anew_while_redis_was_away_is_served)
 {
     check_serves();
@@ -133,7 +134,7 @@ START_TEST(a_namespace_that_was_made_anew_while_redis_was_away_is_served)
 }
 END_TEST
 
-/* A format that is not understood is nobody's to write over: the worker says so, and waits. */
+/* No process overwrites an unknown format: the worker reports it, and waits. */
 START_TEST(a_worker_waits_while_the_format_is_another_one)
 {
     check_serves();
@@ -158,8 +159,8 @@ START_TEST(scripts_that_redis_has_forgotten_are_loaded_again)
 }
 END_TEST
 
-/* Patterns for the keys of "prod" match those of "prod.eu": a namespace of that name is opened if it is there, and
- * not made. */
+/* Patterns for the keys of "prod" match those of "prod.eu": a namespace of that name is opened
+ * if it exists, and not made. */
 START_TEST(a_namespace_with_dots_is_opened_but_not_made)
 {
     char *url = sup_format("%s%cns=prod.eu", sup_redis_url(redis), sup_acl_on() ? '&' : '?'), err[400] = "";

@@ -1,6 +1,5 @@
-/*
- * check_fork.c: a method forks, and the copy stays: it has none of the worker's connections, neither to keep
- * them open nor to speak on them, and the worker goes on.
+/* check_fork.c: a method forks, and the copy stays: the copy has none of the worker's
+ * connections, neither to keep them open nor to write to them, and the worker goes on.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -28,7 +27,7 @@ static bool is_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* The copy counts which of its descriptors are sockets. Then it stays until it is killed. */
+/* Counts the sockets among the copy's descriptors. Then stays until it is killed. */
 static void copy(int answer)
 {
     int64_t sockets = 0;
@@ -42,7 +41,7 @@ static void copy(int answer)
         pause();
 }
 
-/* {pid of the copy, its sockets} */
+/* Returns {pid of the copy, its sockets}. */
 static int method_fork(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int answer[2];
@@ -62,7 +61,7 @@ static int method_fork(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return 0;
 }
 
-/* A careless copy: it runs the handlers of the program's end. */
+/* Forks a careless copy: it runs the handlers of the program's end. */
 static int method_exit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     pid_t pid = fork();
@@ -114,7 +113,7 @@ static asq_agent *open_forker(void)
     return a;
 }
 
-/* Connections that worker process `pid` has named. */
+/* Returns how many connections worker process `pid` has named. */
 static int connections(pid_t pid)
 {
     char *list = sup_redis_str(redis, "CLIENT LIST"),

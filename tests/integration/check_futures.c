@@ -1,6 +1,5 @@
-/*
- * check_futures.c: results of other calls among the arguments of a call, in lists and maps at any depth,
- * in a program and inside a method: awaited, or handed on.
+/* check_futures.c: results of other calls among the arguments of a call, in lists and maps at
+ * any depth, in a program and inside a method: awaited, or handed on.
  */
 #include "modes.h"
 #include "classes.h"
@@ -10,7 +9,7 @@
 
 enum { N = 50 };
 
-/* The first argument as the method `first` sees it, as JSON, to be freed. */
+/* Returns the first argument as the method `first` sees it, as JSON; the caller frees it. */
 static char *seen_by_method(asq_agent *e, asq_value *args)
 {
     asq_result *r;
@@ -31,14 +30,14 @@ START_TEST(futures_are_awaited_wherever_they_stand)
     asq_result *nap, *x, *y;
     char *json;
 
-    ok(asq_call(slow, "nap", &nap, "[i]", 50)); /* what follows on `slow` is not there yet */
+    ok(asq_call(slow, "nap", &nap, "[i]", 50)); /* calls behind it on `slow` have no result yet */
     ok(asq_call(slow, "sum", &x, "[i, i]", 1, 2));
     ok(asq_call(slow, "all", &y, "[s, {s:i}]", "deep", "k", 7));
     json = seen_by_method(
         e, asq_pack("[{s:[i, r, {s:r}], s:r, s:s}]", "a", 0, x, "b", y, "c", x, "d", "end"));
     ck_assert_str_eq(json, "{\"a\":[0,3,{\"b\":[\"deep\",{\"k\":7}]}],\"c\":3,\"d\":\"end\"}");
     free(json);
-    /* Once more, when they are there. */
+    /* Repeats the calls when the results are there. */
     ok(asq_result_wait(y, ASQ_FOREVER));
     json = seen_by_method(e, asq_pack("[[[[r]], {s:{s:r}}]]", x, "a", "b", y));
     ck_assert_str_eq(json, "[[[3]],{\"a\":{\"b\":[\"deep\",{\"k\":7}]}}]");
@@ -84,7 +83,7 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
 
     ok(asq_call(e, "sum", &x, "[i, i]", 1, 2));
     ok(asq_call(e, "sum", &y, "[i, i]", 3, 4));
-    /* At the top, and below; finished or not. What comes back is the reference. */
+    /* Futures at the top, and below; finished or not. The reference comes back. */
     for (int i = 0; i < 2; i++) {
         ok(asq_call(sink, "all", &back, "[R, {s:R, s:r}, r]", x, "x", x, "y", y, x));
         ok(asq_result_unpack(back, "[R, {s:r, s:i}, i]", &v, "x", &v, "y", &(int){ 0 },
@@ -96,7 +95,7 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
         asq_result_free(back);
         ok(asq_result_wait(x, ASQ_FOREVER));
     }
-    /* The method gives it to a call of its own, which waits for it. */
+    /* The method passes the future to a call of its own, which waits for it. */
     ck_assert_int_eq(call_int(r, "pass", "[a, [R, i, r]]", sink, x, 10, y), 3 + 10 + 7);
     asq_result_free(x);
     asq_result_free(y);
@@ -106,7 +105,7 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
 }
 END_TEST
 
-/* The value of a future that was handed on is there by the time the method asks. */
+/* The value of a future that was handed on has arrived by the time the method asks. */
 START_TEST(a_method_that_is_handed_a_future_need_not_wait)
 {
     asq_agent *slow = agent_new("Echo", NULL), *e = agent_new("Echo", NULL);
@@ -118,7 +117,7 @@ START_TEST(a_method_that_is_handed_a_future_need_not_wait)
     ok(asq_call(slow, "hold", &held, "[s, s]", begun, release));
     ok(asq_call(e, "type", &type, "[R]", held));
     const char *text;
-    ok(asq_result_string(type, &text)); /* while the other is held */
+    ok(asq_result_string(type, &text)); /* while the other agent is busy */
     ck_assert_str_eq(text, "future");
     ck_assert(!asq_result_done(held));
     touch(release);
@@ -167,7 +166,7 @@ START_TEST(an_attribute_and_creation_arguments_wait_too)
 }
 END_TEST
 
-/* A list of futures for one call, n times the same. */
+/* Returns a list of n times the same future, as arguments of one call. */
 static asq_value *many(asq_result *r, size_t n)
 {
     asq_value *list = asq_value_list();
@@ -190,7 +189,7 @@ START_TEST(more_futures_than_a_call_may_have_are_refused)
 }
 END_TEST
 
-/* Each fits into a message, all of them do not: one call fails, and what follows runs. */
+/* Each value fits into a message, all together do not: one call fails, and the next runs. */
 START_TEST(values_that_do_not_fit_together_fail_the_call)
 {
     asq_agent *e = agent_new("Echo", NULL), *f = agent_new("Echo", NULL);
@@ -206,7 +205,7 @@ START_TEST(values_that_do_not_fit_together_fail_the_call)
         if (i == 1)
             ok(asq_result_wait(big, ASQ_FOREVER));
         args = many(big, 40);
-        rc = asq_callv(f, "first", NULL, args, &r); /* told at once, or by the worker */
+        rc = asq_callv(f, "first", NULL, args, &r); /* fails at once, or in the worker */
         if (rc == 0) {
             rc = asq_result_wait(r, ASQ_FOREVER);
             asq_result_free(r);

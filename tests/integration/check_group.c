@@ -1,6 +1,6 @@
-/*
- * check_group.c: many calls at once, the same in every mode: results gathered as they come, and calls over
- * a list of inputs with a bound on how many are under way, from a program and from inside a method.
+/* check_group.c: many calls at once, the same in every mode: results gathered as they come, and
+ * calls over a list of inputs with a bound on unfinished ones, from a program and from inside a
+ * method.
  */
 #include "modes.h"
 
@@ -27,8 +27,8 @@ static asq_value *agent_list(asq_agent *const *agents, size_t n)
 /* Record of what a callback was told. */
 struct told {
     size_t order[256], n, total;
-    size_t stop_at;      /* ends it then, with 7 */
-    const char *release; /* made when all but one are done */
+    size_t stop_at;      /* ends the gather then, with 7 */
+    const char *release; /* the file is made when all calls but one are done */
     size_t failures;
 };
 
@@ -77,7 +77,7 @@ START_TEST(gather_tells_of_each_result_as_it_comes)
     ok(asq_gather(results, N, ASQ_FOREVER, note, &t));
     ck_assert_uint_eq(t.total, N);
     ck_assert(told_of_all(&t));
-    if (mode != MODE_LOCAL) /* the first was not waited for before the others were told of */
+    if (mode != MODE_LOCAL) /* the others were reported while the first still ran */
         ck_assert_uint_eq(t.order[N - 1], 0);
     for (int i = 1; i < N; i++)
         ck_assert_int_eq(result_int(results[i]), 3);
@@ -99,7 +99,7 @@ START_TEST(gather_ends_early_when_it_is_told_to)
         ok(asq_call(a, "add", &results[i], "[i]", 1));
     ck_assert_int_eq(asq_gather(results, N, ASQ_FOREVER, note, &t), 7);
     ck_assert_uint_eq(t.n, 3);
-    /* They can be gathered again, those that were told of before, too. */
+    /* Results can be gathered again, also after a callback has seen them. */
     ok(asq_gather(results, N, ASQ_FOREVER, note, &all));
     ck_assert(told_of_all(&all));
     ok(asq_gather(results, N, ASQ_FOREVER, NULL, NULL));
@@ -166,7 +166,7 @@ static int inner_rc;
 static void gather_others(asq_result *r, void *user)
 {
     (void) r;
-    for (int i = 0; i < 3; i++) /* not one of them can be there yet */
+    for (int i = 0; i < 3; i++) /* none of them can have ended yet */
         ok(asq_call(user, "add", &others[i], "[i]", 1));
     inner_rc = asq_gather(others, 3, ASQ_FOREVER, note, &inner_told);
 }
@@ -238,7 +238,7 @@ START_TEST(each_gives_the_values_in_the_order_of_the_inputs)
     ck_assert(told_of_all(&t));
     asq_value_free(values);
     asq_value_free(inputs);
-    /* What is no list or map is the one argument; defaults; none at all. */
+    /* An input that is no list or map is the one argument; defaults; no inputs at all. */
     inputs = asq_pack("[i, s, n, {s:i}, [], [[i]]]", 1, "two", "a", 3, 4);
     ck_assert_code(asq_call_each(agents, 1, "named", inputs, NULL, &values), 0);
     ck_assert_value(values, "[[1],[\"two\"],[null],[3],[],[[4]]]");
@@ -341,7 +341,7 @@ START_TEST(each_ends_when_its_callback_says_so_and_refuses_what_cannot_be)
 }
 END_TEST
 
-/* Lets calls end, and sees which have begun by then. */
+/* Lets calls end, and records which have begun by then. */
 struct watcher {
     char *begun[6], *release[6];
     bool too_many;
@@ -352,9 +352,9 @@ static void *watch(void *arg)
     struct watcher *w = arg;
 
     sup_wait_until(exists(w->begun[0]) && exists(w->begun[1]) && exists(w->begun[2]));
-    sup_sleep_ms(150); /* a fourth would have begun by now, most likely */
+    sup_sleep_ms(150); /* a fourth call would have begun by now, most likely */
     w->too_many = exists(w->begun[3]);
-    touch(w->release[1]); /* any of them makes room, not only the oldest */
+    touch(w->release[1]); /* any call that ends makes room, not only the oldest */
     sup_wait_until(exists(w->begun[3]));
     sup_sleep_ms(50);
     w->too_many |= exists(w->begun[4]);
@@ -445,7 +445,7 @@ START_TEST(a_method_calls_each_as_a_program_does)
     ck_assert_code(call_code(r, "each", "[o, s, [i, s], i]", agent_list(&c, 1), "add", 1, "two", 1),
                    ASQ_EARGS);
     ck_assert_int_eq(call_int(c, "read", NULL), 1);
-    /* Itself among those it calls: let in while it waits. */
+    /* The agent calls itself among others: admitted while it waits. */
     ok(asq_call_wait(r, "each", &v, "[o, s, [[i, i], [i, i]], i]", agent_list(&r, 1), "late", 0, 0,
                      0, 0, 2));
     ck_assert_value(v, "[1,1]");

@@ -1,6 +1,5 @@
-/*
- * check_large.c: results that are larger than what Redis lets a subscriber have coming are read from their keys,
- * and what a lost connection has cost is asked for there, not sent again.
+/* check_large.c: results above the output limit of a Redis subscriber are read from their keys,
+ * and answers lost with a connection are asked for there, not sent again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -35,7 +34,7 @@ static void set_up(void)
     start(config);
 }
 
-/* Starts a Redis that lets only announcements through. */
+/* Starts a Redis whose subscriber limit lets only announcements through. */
 static void set_up_narrow(void)
 {
     static const char *const config[] = { "client-output-buffer-limit pubsub 20kb 20kb 60", NULL };
@@ -77,14 +76,14 @@ static void is_blob(asq_result *r, size_t n)
     asq_result_free(r);
 }
 
-/* Connections that were made anew since the start. */
+/* Returns how many connections were made anew since the start. */
 static int64_t cuts(void)
 {
     return sup_redis_stat(redis, "stats", "total_connections_received:", "received:");
 }
 
-/* The id of the last entry that was added to the stream: to be freed. A worker that connects adds others
- * elsewhere, to see whether it may. */
+/* Returns the id of the last entry that was added to the stream; the caller frees it. A worker
+ * that connects adds entries elsewhere, to check its rights. */
 static char *last_entry(void)
 {
     redisReply *info = sup_redis_reply(redis, "XINFO STREAM asq:{default.%u}:jobs",
@@ -125,7 +124,7 @@ START_TEST(a_result_that_is_too_large_to_be_pushed_arrives)
 }
 END_TEST
 
-/* Each is read once, not the whole record for each. */
+/* Each result is read once, not the whole record for each. */
 START_TEST(many_large_results_of_one_batch_arrive)
 {
     asq_result *r[MANY];
@@ -176,12 +175,14 @@ START_TEST(a_large_result_arrives_where_it_was_not_called)
     load_signal(worker, SIGCONT);
     is_blob(r2, LARGE);
     is_blob(r, LARGE);
-    ck_assert_int_eq(cuts(), sup_acl_on() ? 4 : 2); /* those of h2, and of who makes the namespace for it */
+    /* connections of h2, and of the process that makes the namespace for it */
+    ck_assert_int_eq(cuts(), sup_acl_on() ? 4 : 2);
     asq_close(h2);
 }
 END_TEST
 
-/* Results that are pushed together are too much, as a rule: Redis cuts, and they come by their keys. */
+/* Results that are pushed together usually exceed the limit: Redis cuts the connection, and the
+   client reads them by their keys. */
 START_TEST(results_arrive_though_no_push_does)
 {
     enum { SIZE = 4000 };
@@ -209,7 +210,8 @@ static void cut_clients(void)
     free(list);
 }
 
-/* Redis has them, so they are asked for; some wait still, some are done, when the connection is back. */
+/* Redis has the calls, so the client asks for their results; when the connection is back, some
+   still wait and some are done. */
 START_TEST(what_redis_has_taken_is_not_sent_again)
 {
     asq_result *r[2 * MANY];
@@ -251,7 +253,7 @@ static void hear(void *user, asq_log_level level, const char *message)
     snprintf(heard + n, sizeof heard - n, "%s\n", message);
 }
 
-/* … of a batch that is under way, at places where nothing stands, or where nothing can stand. */
+/* Announces results of a running batch, at positions that are empty or impossible. */
 START_TEST(announcements_that_lie_fail_no_call)
 {
     static const uint64_t ends[] = { 1, 1000, INT64_MAX, (uint64_t) INT64_MAX + 1, UINT64_MAX };
@@ -313,7 +315,7 @@ START_TEST(a_user_with_fewer_rights_goes_on_or_is_told)
         cut_clients();
         is_blob(r, 10);
     }
-    /* A result of a call that was made elsewhere. */
+    /* Result of a call that was made elsewhere. */
     ck_assert_int_eq(asq_call(a, "blob", &r, "[i]", 10), 0);
     const char *id = asq_result_id(r);
     ck_assert_int_eq(asq_result_attach(c, id, &r2), 0);

@@ -1,5 +1,4 @@
-/*
- * check_later.c: calls that are run again after a failure, and calls that are made with a delay.
+/* check_later.c: calls that are run again after a failure, and calls that are made with a delay.
  */
 #include "modes.h"
 #include "classes.h"
@@ -174,7 +173,8 @@ START_TEST(a_call_that_is_cancelled_while_it_fails_is_not_run_again)
 {
     const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = 1 };
     const asq_retry *policies[] = { &retry, NULL };
-    const int ends[] = { ASQ_ECANCELED, ASQ_EUSER(9) }; /* its own failure where it was the last */
+    /* fails with its own error if the last run failed */
+    const int ends[] = { ASQ_ECANCELED, ASQ_EUSER(9) };
     asq_agent *a = agent_new("Echo", NULL);
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -217,12 +217,13 @@ START_TEST(the_next_worker_knows_what_is_due_and_how_often_it_failed)
     retry.keep_place = true;
     ck_assert_int_eq(asq_callv(a, "digit", &options, asq_pack("[i, i]", 3, 2), &kept), 0);
     ck_assert_int_eq(asq_call(a, "read", &behind, NULL), 0);
-    /* Both failures are with Redis once a call of the same agent that ran after them is; there is none
-     * (the place is kept), so their marks are looked for. */
+    /* Redis has both failures once it has a later call of the same agent; no such call can be
+     * made (the place is kept), so the test looks for their marks. */
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0", count_attempts) == 2);
     modes_stop_worker(worker);
     worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
-    /* Whatever comes first: each of them ran in its second run, and the kept one before the read. */
+    /* Either order is possible: each of them ran in its second run, and the one that kept its
+       place ran before the read. */
     ck_assert_int_eq(asq_result_wait(kept, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(behind, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(delayed, sup_limit_ms()), 0);
@@ -231,10 +232,10 @@ START_TEST(the_next_worker_knows_what_is_due_and_how_often_it_failed)
     int64_t value, seen;
     ck_assert_int_eq(asq_result_int(marked, &value), 0);
     ck_assert_int_eq(asq_result_int(behind, &seen), 0);
-    ck_assert_int_gt(value, 100); /* three digits, in the order in which they came due */
+    ck_assert_int_gt(value, 100); /* three digits, in the order of their due times */
     ck_assert_int_eq(value / 100 + value / 10 % 10 + value % 10, 6);
     ck_assert_int_eq(seen % 10, 3);
-    /* Nothing is left over. */
+    /* No attempts are left in Redis. */
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0", count_attempts) == 0);
     asq_result_free(delayed);
     asq_result_free(failed);

@@ -1,6 +1,5 @@
-/*
- * check_lease.c: leases that people delete, or write over, to unstick a partition, while calls are under way:
- * each call still takes effect once.
+/* check_lease.c: leases that an operator deletes, or writes over, to unstick a partition, while
+ * calls are under way: each call still takes effect once.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -135,7 +134,7 @@ static int64_t next_epoch(int64_t before)
     return now;
 }
 
-/* People delete leases, and write over them; and once an epoch has been far ahead of the clock. */
+/* Leases are deleted, and written over; once, an epoch is far ahead of the clock. */
 START_TEST(an_epoch_never_goes_back)
 {
     enum { DAY_MS = 24 * 3600 * 1000 };
@@ -151,12 +150,12 @@ START_TEST(an_epoch_never_goes_back)
     sup_redis_do(redis, "HSET asq:{default.0}:lease epoch %lld", (long long) ahead);
     a = worker("b");
     last = next_epoch(ahead);
-    /* The epoch is kept beside the lease. */
+    /* Redis keeps the epoch beside the lease. */
     load_worker_kill(a);
     sup_redis_do(redis, "DEL asq:{default.0}:lease");
     a = worker("c");
     last = next_epoch(last);
-    /* The epoch is kept in the memory of workers. */
+    /* Workers keep the epoch in memory. */
     sup_redis_do(redis, "DEL asq:{default.0}:lease asq:{default.0}:epoch");
     next_epoch(last);
     load_worker_kill(a);
@@ -203,7 +202,7 @@ START_TEST(a_lease_with_values_that_are_none_heals)
 }
 END_TEST
 
-/* The number that the next commit is going to have tells nobody that it has taken effect. */
+/* The number that the next commit will have does not show that it has taken effect. */
 START_TEST(a_commit_that_redis_refused_has_no_effect)
 {
     pid_t w = worker("w");
@@ -228,9 +227,9 @@ START_TEST(a_commit_that_redis_refused_has_no_effect)
 }
 END_TEST
 
-/* Behind the highest id Redis takes nothing any more. What waits there besides is not lost, and takes effect
- * once; what stands under it is kept as a dead letter. A call that Redis has refused though it has taken a later one
- * meanwhile, which was on its way already, fails: it would come out of its order. */
+/* Redis takes no entry behind the highest id. Other entries that wait there are not lost, and
+ * take effect once; the entry of that id becomes a dead letter. A call that Redis has refused
+ * while it took a later one that was on its way fails, because it would come out of order. */
 START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
 {
     uint32_t p;
