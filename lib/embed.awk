@@ -1,4 +1,5 @@
 # embed.awk -v prefix=PREFIX FILE...: turns text files into C string constants, PREFIX_NAME of NAME or NAME.lua.
+# A line "-- include FILE" stands for the lines of FILE, which is found beside the file that has it.
 
 BEGIN { print "/* Made by lib/embed.awk. */\n" }
 
@@ -13,11 +14,11 @@ FNR == 1 {
     open = 1
 }
 
-{
+function put(line,    out, i, c) {
     # Character by character: what "\\\\" means in a replacement differs from awk to awk.
     out = ""
-    for (i = 1; i <= length($0); i++) {
-        c = substr($0, i, 1)
+    for (i = 1; i <= length(line); i++) {
+        c = substr(line, i, 1)
         if (c == "\\" || c == "\"")
             out = out "\\"
         out = out c
@@ -25,7 +26,25 @@ FNR == 1 {
     print "    \"" out "\\n\""
 }
 
+$1 == "--" && $2 == "include" && NF == 3 {
+    file = FILENAME
+    sub(/[^\/]*$/, "", file)
+    file = file $3
+    while ((got = (getline line < file)) > 0)
+        put(line)
+    close(file)
+    if (got < 0) {
+        print "embed.awk: " FILENAME " includes " file ", which cannot be read" > "/dev/stderr"
+        exit failed = 1
+    }
+    next
+}
+
+{ put($0) }
+
 END {
+    if (failed)
+        exit 1
     if (open)
         print "    ;"
 }

@@ -14,6 +14,7 @@
 -- once more beside it, because people delete leases; the claimer may know a later one still, when Redis has
 -- lost its last second; and it is never below the time in ms, which helps where nobody knows anything. So all
 -- of these would have to fail together with a clock that was put back.
+-- include redis_time.lua
 local LARGEST = 2 ^ 53 - 2 ^ 32 -- up to which a script counts exactly, with room
 local aside = {}
 
@@ -113,8 +114,8 @@ if ended then
     given_up = mend(KEYS[2], KEYS[4])
     last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 end
-local time = redis.call('TIME')
-local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now_ms, why = redis_time(KEYS[1] .. ':time')
+if not now_ms then error(why, 0) end
 local epoch = math.max(count(held[3]) + 1, count(beside or '') + 1, count(ARGV[4]) + 1, now_ms)
 local text = string.format('%.0f', epoch)
 local seq = count(held[4])

@@ -6,6 +6,7 @@
 -- longest wait in ms.
 -- Answer: {how many have died of it by now, ms that it waits}, or {0}: it has ended, or is somebody else's by now,
 -- who has begun to count anew.
+-- include redis_time.lua
 local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'seq', 'clock')
 if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then
     return { 0 }
@@ -18,8 +19,7 @@ if #redis.call('XRANGE', KEYS[2], ARGV[4], ARGV[4]) == 0 then
 end
 local n = redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 local wait = math.min(tonumber(ARGV[7]) * 2 ^ math.min(n - 1, 30), tonumber(ARGV[8]))
-local now = redis.call('TIME')
-local due = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) + wait
+local due = (redis_time(KEYS[1] .. ':time') or 0) + wait
 due = due + (tonumber(string.match(held[4] or '', '^(-?%d+) ')) or 0) -- by the clock of the partition
 redis.call('HSET', KEYS[3], '+' .. ARGV[1], string.format('%.0f %s', due, ARGV[6]))
 return { n, wait }

@@ -12,6 +12,7 @@
 --
 -- later:jobs has of each batch, as long as it is not done: BATCH, a Later, or once it has been moved back the id of
 -- its entry; and BATCH+, what was added to it since.
+-- include redis_time.lua
 local MOST_ADDED = 65536
 local LOST_PAGE = 16 -- what is kept of a batch may be large
 local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- what is kept of the clock is off by that at most, and so old
@@ -76,8 +77,8 @@ end
 
 -- The last write, so that a Redis that is full refuses others; this one is not needed now.
 local function keep_clock(text)
-    local time = redis.call('TIME')
-    local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    local redis_ms = redis_time(lease .. ':time')
+    if not redis_ms then return end
     local plus, at, marked = string.match(text or '', '^(-?%d+) (%d+) ?(.*)$')
     if not at or marked ~= mark or math.abs(redis_ms + tonumber(plus) - now) > CLOCK_MS or
         math.abs(now - tonumber(at)) > CLOCK_AGAIN_MS then

@@ -73,6 +73,7 @@ unsigned asq__permit_lack(const redisReply *reply, char *out, size_t size)
                   { "ZCARD ", ASQ__LACKS_SORTED_SETS },
                   { "ZRANGE ", ASQ__LACKS_SORTED_SETS },
                   { "ZRANGEBYSCORE ", ASQ__LACKS_SORTED_SETS },
+                  { "TIME ", ASQ__LACKS_TIME },
                   { "HSCAN ", ASQ__LACKS_SEARCH },
                   { "GETRANGE ", ASQ__LACKS_RANGES },
                   { "HSTRLEN ", ASQ__LACKS_BOUNDS },

@@ -23,7 +23,8 @@ enum asq__lack {
     ASQ__LACKS_SORTED_SETS = 1, /* delayed calls stay in the stream, where they stand before others */
     ASQ__LACKS_RANGES = 2,      /* GETRANGE: of records it is asked first how long they are */
     ASQ__LACKS_BOUNDS = 4,      /* HSTRLEN, XTRIM: what is read, or kept of dead letters, has no bound in bytes */
-    ASQ__LACKS_SEARCH = 8       /* HSCAN: later.lua does not find batches that a deleted `later` had */
+    ASQ__LACKS_SEARCH = 8,      /* HSCAN: later.lua does not find batches that a deleted `later` had */
+    ASQ__LACKS_TIME = 16        /* TIME: what calls have waited in their streams is not known */
 };
 /* Gives the flags of what is refused and a worker serves without. Writes all such commands by name,
  * or "". */

@@ -45,7 +45,6 @@ local function try(command, ...)
     return not why
 end
 
-try('TIME')
 try('EXISTS', scratch)
 try('GET', scratch)
 try('STRLEN', scratch)
@@ -86,6 +85,7 @@ try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')
 try('PUBLISH', ARGV[1], '')
 
 list = lacking
+try('TIME')
 try('HSTRLEN', agents, '')
 try('HSCAN', scratch, 0)
 try('XTRIM', dead, 'MINID', '0-0')

@@ -374,7 +374,7 @@ static void tell_lack(struct asq__process *w)
     unsigned lack = asq__redis_lack(w->redis, &names);
     if (lack != w->told_lack && lack)
         asq__process_log(w, ASQ_LOG_WARNING,
-                         "Redis refuses commands that a worker can do without: %s.%s%s%s%s as-ctl acl "
+                         "Redis refuses commands that a worker can do without: %s.%s%s%s%s%s as-ctl acl "
                          "prints the rules that a worker needs",
                          names,
                          lack & ASQ__LACKS_SORTED_SETS
@@ -388,6 +388,9 @@ static void tell_lack(struct asq__process *w)
                              : "",
                          lack & ASQ__LACKS_SEARCH
                              ? " Delayed calls are lost when somebody deletes their keys `later`."
+                             : "",
+                         lack & ASQ__LACKS_TIME
+                             ? " Deadlines and delays count from when a worker reads the call."
                              : "");
     else if (lack != w->told_lack)
         asq__process_log(w, ASQ_LOG_INFO, "Redis refuses no command that a worker needs any more");
