@@ -1,6 +1,5 @@
-/*
- * check_leave.c: a worker process that ends, in whatever way, leaves the list of workers: by itself, or by its
- * supervisor; and what neither could tell Redis is found by the others.
+/* check_leave.c: a worker process that ends, in whatever way, leaves the list of workers: by
+ * itself, or by its supervisor; if neither reaches Redis, other workers find it dead.
  */
 #include "load.h"
 #include "support/proxy.h"
@@ -11,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEARTBEAT "stack_used" /* only a heartbeat writes that */
+#define HEARTBEAT "stack_used" /* field that only a heartbeat writes */
 #define LEAVING   "leave.lua"
 
 static sup_redis *redis;
@@ -92,7 +91,7 @@ static void await_heartbeats(int64_t n)
     sup_wait_until(is_listed("w.0") && number("w.0", "beat") >= n);
 }
 
-/* The process, not its supervisor. */
+/* Stops the process with SIGSTOP, not its supervisor. */
 static void stop_still(void)
 {
     ck_assert_int_eq(kill((pid_t) number("w.0", "pid"), SIGSTOP), 0);
@@ -110,8 +109,8 @@ static void check_has_left(pid_t w)
     ck_assert(!has_hash("w.0"));
 }
 
-/* Redis has listed it, and it has not heard of that yet when it is told to stop: not before it ends, or only once
- * it was told. */
+/* Redis has listed the process, whose answer has not arrived when it is told to stop: the answer
+ * arrives only after the end, or after the signal. */
 START_TEST(who_stops_during_a_heartbeat_leaves)
 {
     bool first = _i % 2, hears = _i / 2;
@@ -133,7 +132,8 @@ START_TEST(who_stops_during_a_heartbeat_leaves)
 }
 END_TEST
 
-/* The connection of a worker breaks before Redis gets its last command, or when Redis has answered. */
+/* The connection of a worker breaks before Redis gets its last command, or when Redis has
+   answered. */
 START_TEST(who_loses_its_connection_when_it_ends_leaves)
 {
     pid_t w = start("w");
@@ -146,7 +146,7 @@ START_TEST(who_loses_its_connection_when_it_ends_leaves)
 }
 END_TEST
 
-/* The connection of its heartbeat had been lost before. */
+/* The connection of its heartbeat was lost earlier. */
 START_TEST(the_supervisor_sees_off_who_cannot_tell)
 {
     pid_t w = start("w");
@@ -182,7 +182,7 @@ START_TEST(who_is_told_to_end_at_once_leaves)
 }
 END_TEST
 
-/* Another process goes by its id by now. */
+/* Another process has the id by now. */
 START_TEST(what_another_process_has_written_stays)
 {
     static const char other[] = "0123456789abcdef";
@@ -202,7 +202,7 @@ START_TEST(what_another_process_has_written_stays)
 }
 END_TEST
 
-/* Nobody is there to be told. It ends all the same, says so, and the next worker finds it dead. */
+/* Redis is away. The process ends all the same, logs it, and the next worker finds it dead. */
 START_TEST(who_ends_while_redis_is_away_is_found_dead)
 {
     pid_t w = start("w"), other;

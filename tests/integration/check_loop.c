@@ -1,5 +1,4 @@
-/*
- * check_loop.c: handles on a libev loop of the caller's own, which they never block.
+/* check_loop.c: handles on a libev loop of the caller's own, which they never block.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -91,7 +90,7 @@ START_TEST(calls_complete_while_the_loop_does_other_things)
     for (int i = 0; i < N; i++)
         call(a, "add", 1);
     run_until(&completed, N + 1);
-    ck_assert_int_gt(ticks, 3); /* the nap alone lasts for many */
+    ck_assert_int_gt(ticks, 3); /* the nap alone lasts for many ticks */
     asq_agent_free(a);
     asq_agent_free(e);
 }
@@ -239,8 +238,9 @@ START_TEST(a_callback_may_close_the_handle)
         ck_assert_int_eq(asq_call(a, "nap", &never, "[i]", 3600000), 0);
         ck_assert_int_eq(asq_result_then(never, closed, &ended), 0);
         asq_agent_free(a);
+        /* by the loop, because the program has no other hold on the handle */
         if (way == 0)
-            run_until(&completed, 1); /* by the loop: nothing of the program's holds the handle */
+            run_until(&completed, 1);
         while (!completed)
             ck_assert_int_gt(asq_poll(other, sup_limit_ms()), 0);
         ck_assert_int_eq(completed, 1);

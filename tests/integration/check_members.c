@@ -1,6 +1,5 @@
-/*
- * check_members.c: the set of workers and their hashes, when some of them are dead, and when somebody has written
- * strange things there.
+/* check_members.c: the set of workers and their hashes, with dead workers, and with strange
+ * values written there.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -65,7 +64,8 @@ START_TEST(a_dead_worker_leaves_the_set)
 }
 END_TEST
 
-/* A worker that was taken for dead, because it stood still for long, is listed again as soon as it goes on. */
+/* A worker that was taken for dead, because it stood still for long, is listed again as soon as
+   it goes on. */
 START_TEST(a_worker_that_comes_back_is_listed_again)
 {
     pid_t keeps = worker("keeps"), stands = worker("stands");
@@ -81,7 +81,8 @@ START_TEST(a_worker_that_comes_back_is_listed_again)
 }
 END_TEST
 
-/* In order, or at once when asked twice: nobody waits for its beat to stop. */
+/* The worker ends in order, or at once when signalled twice: no process waits for its beat to
+   stop. */
 START_TEST(who_ends_leaves_the_set)
 {
     for (int i = 0; i < 10; i++) {
@@ -127,7 +128,7 @@ static void await_beats(const char *id, int n)
     }
 }
 
-/* The others tell the operator of a host that is gone. */
+/* Logs of the other workers say that a host is gone. */
 START_TEST(the_log_of_the_others_has_that_a_worker_is_gone)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -142,7 +143,7 @@ START_TEST(the_log_of_the_others_has_that_a_worker_is_gone)
     keeps = load_worker(sup_redis_url(redis), &options);
     stands = worker("stands");
     sup_wait_until(is_listed("stands.0"));
-    await_beats("stands.0", 10); /* the other one knows it by now */
+    await_beats("stands.0", 10); /* the other worker knows it by now */
     load_signal(stands, SIGSTOP);
     sup_wait_until(says(log, "worker stands.0 has not been heard of for "));
     load_signal(stands, SIGCONT);
@@ -187,8 +188,8 @@ static bool shows(const asq_value *list, const char *id)
     return false;
 }
 
-/* Members that no worker can be, keys of other types, fields that say nothing: the others are seen, serve, and can
- * be stopped. */
+/* Members that no worker can be, keys of other types, meaningless fields: the other members are
+ * seen, serve, and can be stopped. */
 START_TEST(a_strange_member_does_not_hide_the_others)
 {
     asq_value *list;
@@ -245,7 +246,8 @@ END_TEST
 
 enum { PARTITIONS = 4 };
 
-/* The epochs of all leases: none has had another owner meanwhile, when these are the same. */
+/* Reads the epochs of all leases: unchanged epochs show that no lease has had another owner
+   meanwhile. */
 static void read_epochs(int64_t epochs[PARTITIONS])
 {
     for (int p = 0; p < PARTITIONS; p++)
@@ -274,7 +276,7 @@ static int owned_by(const char *id)
     return n;
 }
 
-/* A member whose beat does not move gets no partitions, however much it says that it can take. */
+/* A member whose beat does not move gets no partitions, whatever capacity it claims. */
 START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 {
     int64_t before[PARTITIONS];
@@ -293,14 +295,14 @@ START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 }
 END_TEST
 
-/* Text that stands in a worker's hash until its next beat, which comes at once when something is told on the channel,
- * moves no partitions, and ends no process. */
+/* Text written into a worker's hash stays until its next beat, which an announcement on the
+ * channel triggers at once; the text moves no partitions, and ends no process. */
 START_TEST(what_is_written_over_a_heartbeat_moves_no_partitions)
 {
     int64_t before[PARTITIONS];
     pid_t a, b;
 
-    lease_ms = 6000; /* nobody is found dead because the machine is busy */
+    lease_ms = 6000; /* long enough that no worker is found dead on a busy machine */
     a = worker("a");
     b = worker("b");
     sup_wait_until(owned_by("a.0") + owned_by("b.0") == PARTITIONS && owned_by("a.0") > 0 &&

@@ -1,6 +1,6 @@
-/*
- * check_memory.c: agents sleep, and leave a worker's memory, when they have been idle for long, or when there
- * are more of them than it may hold, and are as they were when they are called again.
+/* check_memory.c: agents are passivated, and evicted from a worker's memory, when they have been
+ * idle for long, or when the worker holds too many, and have the same state when they are called
+ * again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -29,7 +29,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* As the worker says with its next beats. */
+/* Returns a field of the worker's heartbeat. */
 static int64_t told(const char *field)
 {
     return sup_redis_int(redis, "HGET asq:{default}:worker:w.0 %s", field);
@@ -96,7 +96,7 @@ START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
         for (int i = 0; i < AGENTS; i++)
             check_add(agents[i], round);
         sup_wait_until(told("calls") >= round * AGENTS && told("agent_bytes") <= MIB);
-        ck_assert_int_gt(told("agents"), 0); /* as many as there is room for stay */
+        ck_assert_int_gt(told("agents"), 0); /* agents that fit stay */
         ck_assert_int_lt(told("agents"), AGENTS / 2);
     }
     for (int i = 0; i < AGENTS; i++)
@@ -106,7 +106,7 @@ START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
 }
 END_TEST
 
-/* More than are kept awake when nothing concerns them; called within a moment, and not. */
+/* More agents than stay activated without calls; called again within a moment, and later. */
 START_TEST(agents_that_go_to_sleep_for_others_keep_their_states)
 {
     enum { AGENTS = 20000, FEW = 1000, ROUNDS = 4, FEW_FROM = 3 };
@@ -140,7 +140,7 @@ START_TEST(agents_that_were_deleted_leave_memory_soon)
 {
     enum { AGENTS = 50 };
     asq_agent *agent, *never;
-    pid_t w = load_worker(sup_redis_url(redis), &options); /* idle ones stay for ten minutes */
+    pid_t w = load_worker(sup_redis_url(redis), &options); /* idle agents stay for ten minutes */
 
     ck_assert_int_eq(asq_attach(h, "never-made", &never), 0);
     ck_assert_int_eq(asq_call_wait(never, "add", NULL, "[i]", 1), ASQ_ENOAGENT);

@@ -1,7 +1,6 @@
-/*
- * check_misuse.c: every function of asqueue.h with NULL where a handle or an object belongs, and with
- * objects of another handle. The functions are those of libasqueue.map: a new one without a line here
- * fails the first test.
+/* check_misuse.c: every function of asqueue.h with NULL where a handle or an object belongs, and
+ * with objects of another handle. The functions are those of libasqueue.map: a new one without a
+ * line here fails the first test.
  */
 #include "modes.h"
 #include "classes.h"
@@ -27,7 +26,7 @@ struct nulls {
         __VA_ARGS__;                                                                               \
     }
 
-static asq_agent *agent; /* of H, for NULLs beside it */
+static asq_agent *agent; /* agent of H, passed beside NULLs */
 static asq_result *result;
 
 static int vpack_null(const char *fmt, ...)
@@ -481,7 +480,7 @@ START_TEST(objects_of_another_handle_are_refused)
     ok(asq_group_new(H, &group));
     REFUSED_SAYING(asq_group_add(group, their_result));
     asq_group_free(group);
-    /* As futures, finished or not, at any depth, in each kind of call. */
+    /* Futures of another handle, finished or not, at any depth, in each kind of call. */
     for (int i = 0; i < 2; i++) {
         REFUSED_SAYING(asq_call(mine, "all", &r, "[r]", their_result));
         REFUSED_SAYING(asq_call(mine, "all", &r, "[[{s:r}]]", "deep", their_result));
@@ -542,7 +541,7 @@ START_TEST(an_unknown_class_is_told_alike_in_each_mode)
     asq_agent_free(a);
     if (mode == MODE_INDEPENDENT)
         return;
-    /* Without any class at all, where only this program could have them. */
+    /* A handle without any class, in modes where only this program could have them. */
     ck_assert_int_eq(
         asq_open(mode == MODE_LOCAL ? "local:" : "child:", NULL, &bare, err, sizeof err), 0);
     ck_assert_int_eq(asq_create(bare, "Echo", NULL, &a, NULL), ASQ_ENOCLASS);

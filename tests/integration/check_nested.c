@@ -1,7 +1,6 @@
-/*
- * check_nested.c: calls that make calls, and calls that wait for other calls, the same in every mode:
- * agents inside values, nested and re-entrant calls, deep recursion, futures as arguments, deadlines,
- * cancellation.
+/* check_nested.c: calls that make calls, and calls that wait for other calls, the same in every
+ * mode: agents inside values, nested and re-entrant calls, deep recursion, futures as arguments,
+ * deadlines, cancellation.
  */
 #include "modes.h"
 
@@ -14,7 +13,7 @@ static asq_agent *relay(void)
     return agent_new("Relay", NULL);
 }
 
-/* A list of agents as a value. */
+/* Returns a list of agents as a value. */
 static asq_value *agent_list(asq_agent *const *agents, size_t n)
 {
     asq_value *list = asq_value_list();
@@ -42,7 +41,7 @@ START_TEST(agents_in_values_are_called_by_whoever_gets_them)
                               "n", 5, "agent", a),
                      20);
     ck_assert_int_eq(call_int(a, "read", NULL), 20);
-    /* One that was made inside a method, and the method's own. */
+    /* An agent that was made inside a method, and the method's own. */
     ok(asq_call_wait(r, "spawn", &v, "[i]", 33));
     ok(asq_attach_value(H, v, &made));
     asq_value_free(v);
@@ -98,7 +97,7 @@ START_TEST(a_call_that_comes_back_enters_its_agent_again)
         ck_assert_value(v, "2");
         asq_value_free(v);
     }
-    /* By way of itself alone, and by way of a third. */
+    /* Re-entry directly, and by way of a third agent. */
     ok(asq_call_wait(a, "outer", &v, "[a]", a));
     ck_assert_value(v, "[1,2]");
     asq_value_free(v);
@@ -162,12 +161,12 @@ START_TEST(results_are_given_as_arguments_before_they_are_there)
     ok(asq_call(a, "add", &x, "[i]", 10));
     ok(asq_call(b, "add_blocking", &y, "{s:r}", "n", x));
     ok(asq_call(e, "sum", &sum, "[r, r, i, r]", x, y, 100, x));
-    asq_result_free(x); /* they are not needed any more to be passed on */
+    asq_result_free(x); /* passing them on needs them no longer */
     asq_result_free(y);
     ck_assert_int_eq(result_int(sum), 11 + 13 + 100 + 11);
     ck_assert_code(result_code(nap), 0);
     ck_assert_int_eq(call_int(b, "read", NULL), 13);
-    /* One that is there already. */
+    /* A future that is finished already. */
     ok(asq_call(a, "read", &x, NULL));
     ok(asq_result_wait(x, ASQ_FOREVER));
     ck_assert_int_eq(call_int(e, "sum", "[r, r]", x, x), 22);
@@ -197,7 +196,7 @@ START_TEST(chains_of_futures_are_submitted_without_waiting)
         last = next;
     }
     ck_assert_int_eq(result_int(last), N);
-    /* Diamonds: twice the one before, 20 times, corked. */
+    /* Builds diamonds: each sum doubles the one before, 20 times, corked. */
     asq_cork(H);
     ok(asq_call(agents[0], "sum", &last, "[i]", 1));
     for (int i = 0; i < 20; i++) {
@@ -228,7 +227,7 @@ START_TEST(a_failed_input_fails_the_call_which_does_not_run)
     ck_assert_code(asq_result_wait(failed, ASQ_FOREVER), ASQ_EUSER(3));
     ck_assert_int_eq(call_int(a, "read", NULL), 2);
     asq_result_free(dependent);
-    /* One that has failed already. */
+    /* A future that has failed already. */
     ok(asq_call(a, "add", &dependent, "{s:r}", "n", failed));
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
     ck_assert_int_eq(call_int(a, "add", "[i]", 1), 3);
@@ -315,7 +314,7 @@ START_TEST(a_sleep_ends_with_the_deadline_of_its_call)
 }
 END_TEST
 
-/* An agent in the middle of a call that goes on until let_go(), and files that tell of it. */
+/* An agent that is busy with a call until let_go(), and the files of that call. */
 struct held {
     asq_agent *agent;
     asq_result *result;
@@ -374,7 +373,7 @@ START_TEST(a_waiting_call_that_is_cancelled_does_not_run)
     touch(h.release);
     ck_assert_int_eq(result_int(after), 5);
     ck_assert(!exists(run));
-    ok(asq_result_cancel(waiting)); /* it has ended: no effect */
+    ok(asq_result_cancel(waiting)); /* it has ended without effect */
     ck_assert_code(asq_result_wait(waiting, 0), ASQ_ECANCELED);
     asq_result_free(waiting);
     free(run);
@@ -423,7 +422,7 @@ START_TEST(a_cancelled_call_takes_what_it_called_along)
     ok(asq_result_cancel(outer));
     ck_assert_code(asq_result_wait(outer, sup_limit_ms()), ASQ_ECANCELED);
     asq_result_free(outer);
-    /* Once this one is cancelled, so is what was to be cancelled there before. */
+    /* When this call is cancelled, earlier cancellations there have taken effect. */
     ok(asq_call(h.agent, "sum", &later, "[i]", 2));
     ok(asq_result_cancel(later));
     ck_assert_code(asq_result_wait(later, sup_limit_ms()), ASQ_ECANCELED);
@@ -453,7 +452,7 @@ START_TEST(concurrent_calls_run_beside_each_other_and_others_alone)
         ok(asq_call(r, "peek", &beside[i], "[s, s, a, s, [i]]", begun[i], go, e, "sum", i));
     for (int i = 0; i < 3; i++)
         sup_wait_until(exists(begun[i])); /* all of them run, none has ended */
-    /* One that changes state waits for them, and what is called after it waits for that one. */
+    /* A call that changes state waits for them, and a call made after it waits for that one. */
     ok(asq_call(r, "cross", &alone, "[s, s, a, s, [i]]", begun[3], late, e, "sum", 7));
     ok(asq_call(r, "peek", &behind, "[s, s, a, s, [i]]", late, late, e, "sum", 8));
     ok(asq_sleep(H, 200));
@@ -497,7 +496,7 @@ START_TEST(concurrent_calls_are_entered_again_one_at_a_time)
         step = result_int(results[i]);
         zeros += step == 0;
         ck_assert(step == 0 || step == 2);
-        ck_assert_int_le(zeros, 1); /* the first one's change is seen by all others */
+        ck_assert_int_le(zeros, 1); /* all others see the first call's change */
     }
     asq_value *v;
     ok(asq_get(r, "step", &v));

@@ -1,6 +1,5 @@
-/*
- * check_nested_records.c: a method that goes on for longer than results are kept finds what it had called when it
- * runs again; and what it had called is forgotten when it has ended.
+/* check_nested_records.c: a method that runs for longer than results are kept finds its earlier
+ * calls when it runs again; when it has ended, they are forgotten.
  */
 #include "modes.h"
 #include "support/suite.h"
@@ -55,7 +54,7 @@ static const asq_class step_class = { ASQ_CLASS_INIT, .name = "Step", .methods =
 
 static asq_agent *outer, *inner;
 
-/* A worker that keeps results for a second. */
+/* Starts a worker that keeps results for a second. */
 static pid_t start_worker(void)
 {
     static const asq_class *const list[] = { &step_class, NULL };
@@ -92,7 +91,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* The key of the only record there is; "" when there is not one. To be freed. */
+/* Returns the key of the only record; "" if there is not exactly one. The caller frees it. */
 static char *record(void)
 {
     redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default.*}:r:*");
@@ -121,7 +120,7 @@ static asq_result *begin(void)
     return r;
 }
 
-/* Waits until a record that lives as long as results has expired. */
+/* Waits until a record with the lifetime of results has expired. */
 static void outlive_results(void)
 {
     sup_redis_do(redis, "SET probe x PX 1500");
@@ -150,7 +149,7 @@ START_TEST(a_call_that_runs_again_after_its_results_time_does_not_call_twice)
     ck_assert_int_eq(result_int(r), 1);
     ck_assert_int_eq(call_int(inner, "add", "[i]", 0), 1);
     sup_wait_until(asq_poll(H, 0) >= 0 &&
-                   ttl() == -2); /* what was sent twice has the time of results */
+                   ttl() == -2); /* a resent batch has the lifetime of results */
 }
 END_TEST
 

@@ -1,8 +1,8 @@
-/*
- * check_order.c: calls of one caller to one agent run in the order in which they were made, whatever keeps the
- * first of them from running: a process that died of it, a run that failed, inputs that are not there. So
- * nobody comes to an agent before its creation does. And who is to blame for a death: a creation that is not
- * committed yet is not given up for what ran beside it.
+/* check_order.c: calls of one caller to one agent run in the order in which they were made,
+ * whatever keeps the first of them from running: a process that died of it, a run that failed,
+ * inputs that have not arrived. So no call reaches an agent before its creation does. Blame for
+ * a death, too: a creation that is not committed yet is not given up because of a call that ran
+ * beside it.
  */
 #include "modes.h"
 #include "support/suite.h"
@@ -110,7 +110,7 @@ static int frail_end_thread(asq_ctx *ctx, void *self, const asq_value *args, asq
     return 0;
 }
 
-/* Its state is 10 while it calls itself; the first time its process dies then. */
+/* Sets its state to 10 while it calls itself; the process dies there in the first run. */
 static int frail_outer(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_agent *me;
@@ -205,7 +205,8 @@ static void log_line(void *user, asq_log_level level, const char *message)
     append(log_path, message);
 }
 
-/* With two processes the other takes over at once, long before the wait of what has killed is over. */
+/* Starts a worker; with two processes the other takes over at once, long before the delay of the
+   deadly call is over. */
 static void start_worker(uint32_t max_attempts, uint32_t processes)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -362,7 +363,8 @@ START_TEST(calls_wait_for_a_creation_whose_inputs_are_not_there)
 }
 END_TEST
 
-/* The creation waits for a call that waits for a call to the agent, which waits for the creation. */
+/* The creation waits for a call that waits for a call to the agent, which waits for the
+   creation. */
 START_TEST(a_circle_through_a_creation_is_broken)
 {
     asq_agent *source, *a;
@@ -466,7 +468,7 @@ int main(void)
     tcase_add_test(t, calls_wait_for_a_creation_whose_inputs_are_not_there);
     tcase_add_test(t, a_circle_through_a_creation_is_broken);
     tcase_add_test(t, what_has_returned_is_not_blamed_beside_what_runs);
-    /* Sanitizers do not know a thread that ends on a fiber's stack. */
+    /* Sanitizers do not support a thread that ends on a fiber's stack. */
     tcase_add_loop_test(t, what_runs_is_not_blamed_for_what_is_known_to_end_its_process, 0,
                         SANITIZED ? 1 : 2);
     tcase_add_test(t, what_a_call_has_made_does_not_pass_it_when_it_runs_again);

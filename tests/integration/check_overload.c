@@ -1,6 +1,5 @@
-/*
- * check_overload.c: more is called than there is room for, in Redis or in a partition. Who calls is told
- * at once, or waits if that is wanted; what was accepted is neither lost nor forgotten.
+/* check_overload.c: more calls are made than fit, in Redis or in a partition. The caller gets an
+ * error at once, or waits if it wants to; accepted calls are neither lost nor forgotten.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -64,7 +63,7 @@ static void memory_is_short(bool is)
     sup_redis_do(redis, "CONFIG SET maxmemory %d", is ? 1 : 0);
 }
 
-/* Commands that Redis has refused for memory. */
+/* Returns how many commands Redis has refused for lack of memory. */
 static int refusals(void)
 {
     char *info = sup_redis_str(redis, "INFO errorstats"),
@@ -92,7 +91,7 @@ START_TEST(sends_that_memory_refuses_are_told_by_flush)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), ASQ_EBUSY);
     ck_assert_msg(strstr(asq_errmsg(h), "3 calls") && strstr(asq_errmsg(h), "memory"), "%s",
                   asq_errmsg(h));
-    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0); /* told once */
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0); /* reported once */
     memory_is_short(false);
     send_some(1);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
@@ -135,7 +134,7 @@ static void empty_partition(void)
 {
     ck_assert_int_eq(asq_result_cancel(sleep_result), 0);
     ck_assert_int_eq(asq_result_wait(sleep_result, sup_limit_ms()), ASQ_ECANCELED);
-    for (int i = 0; i < MAX_WAITING - 1; i++) { /* accepted, so done */
+    for (int i = 0; i < MAX_WAITING - 1; i++) { /* accepted, so it completes */
         ck_assert_int_eq(asq_result_wait(waiting[i], sup_limit_ms()), 0);
         asq_result_free(waiting[i]);
     }
@@ -157,14 +156,14 @@ START_TEST(sends_that_a_full_partition_refuses_are_told_by_a_later_flush)
 }
 END_TEST
 
-/* A method that fails with that code has been run: it was taken. */
+/* A method that fails with that code has been run: its call was accepted. */
 START_TEST(what_a_method_ends_with_is_no_refusal)
 {
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(asq_send(a, "busy", NULL), 0);
     ck_assert_int_eq(asq_set_busy_wait(h, ASQ_FOREVER), 0);
     ck_assert_int_eq(asq_call_wait(a, "busy", NULL, NULL), ASQ_EBUSY);
-    /* asq_flush says that they have failed, which is not that they were refused. */
+    /* asq_flush reports that they failed, not that they were refused. */
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), ASQ_EBUSY);
     ck_assert_msg(strstr(asq_errmsg(h), "3 calls without a result have failed") != NULL, "%s",
                   asq_errmsg(h));
@@ -208,7 +207,7 @@ START_TEST(a_call_ends_at_once_or_waits_until_the_partition_has_room)
     if (pid == 0) {
         asq *other = load_open(sup_redis_url(redis));
         asq_result *r;
-        /* It has been refused some times more. */
+        /* The beat has been refused some times more. */
         sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 failures") > 4);
         ck_assert_int_eq(asq_result_attach(other, asq_result_id(sleep_result), &r), 0);
         ck_assert_int_eq(asq_result_cancel(r), 0);
@@ -260,7 +259,8 @@ START_TEST(while_commits_are_refused_no_calls_are_started)
     struct held running, due;
     int64_t delay_ms = sup_limit_ms() / 10, due_ms;
 
-    load_worker_stop(worker); /* one that misses no beat meanwhile, for which it would stop, too */
+    /* starts a worker that misses no beat meanwhile, because a missed one would stop it, too */
+    load_worker_stop(worker);
     worker = start_worker("patient", LONG_MS);
     hold(&running, "{one}running", 1, 0);
     hold(&due, "{two}due", 2, delay_ms); /* another partition, of which nothing is refused */
@@ -269,10 +269,10 @@ START_TEST(while_commits_are_refused_no_calls_are_started)
     int before = refusals();
     memory_is_short(true);
     let_go(&running);
-    sup_wait_until(refusals() > before); /* of the commit */
+    sup_wait_until(refusals() > before); /* refusals of the commit */
     sup_wait_until(sup_now_ms() > due_ms);
     before = refusals();
-    sup_wait_until(refusals() > before + 4); /* … which is tried again and again */
+    sup_wait_until(refusals() > before + 4); /* refusals of its retries */
     ck_assert_int_ne(access(due.begun, F_OK), 0);
     memory_is_short(false);
     ck_assert_int_eq(asq_result_wait(running.result, sup_limit_ms()), 0);
@@ -302,7 +302,8 @@ static bool beats(const char *process, int64_t from)
     return sup_redis_int(redis, "HGET asq:{default}:worker:%s beat", process) > from + 3;
 }
 
-/* The last partition may still be on its way when its old owner has counted it for the last time. */
+/* Returns the sum of epochs when it no longer changes: the last partition may still move when
+   its old owner beats. */
 static int64_t settled_epochs(void)
 {
     int64_t before, after = sup_redis_int(redis, "EVAL %s 0", all_epochs);
@@ -316,8 +317,8 @@ static int64_t settled_epochs(void)
     return after;
 }
 
-/* Nobody's beat is written, for memory or because Redis is stopped: nobody is taken for dead by those
- * who are no better off. */
+/* No worker's beat is written, for lack of memory or because Redis is stopped: workers in the
+ * same trouble take none of the others for dead. */
 START_TEST(workers_keep_their_partitions_while_redis_takes_no_beats)
 {
     pid_t second = start_worker("v", LEASE_MS);
@@ -346,7 +347,7 @@ START_TEST(workers_keep_their_partitions_while_redis_takes_no_beats)
 }
 END_TEST
 
-/* Memory comes and goes while calls are made: each call is done or was told to be refused. */
+/* Memory comes and goes while calls are made: each call completes or was refused with an error. */
 START_TEST(accepted_calls_survive_a_full_redis)
 {
     struct load *l = load_new(h, 8);

@@ -1,6 +1,6 @@
-/*
- * check_patience.c: a worker that has served is not ended by what Redis answers: it says why once, waits,
- * and goes on by itself when the cause is gone. At its first start it ends for a wrong password alone.
+/* check_patience.c: no answer of Redis ends a worker that has served: the worker logs the cause
+ * once, waits, and goes on by itself when the cause is gone. At its first start it ends only
+ * because of a wrong password.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -25,7 +25,7 @@ static bool has_said(const char *text)
     return sup_proc_said(worker, text) > 0;
 }
 
-/* as-ctl with these arguments; what it said. */
+/* Runs as-ctl with these arguments; returns its output. */
 static int ctl(char **ret_said, const char *a, const char *b, const char *c, const char *d)
 {
     char *out, *err;
@@ -53,7 +53,7 @@ static void start(const char *const config[], const char *user, const char *pass
                : sup_format("unix:%s?password=%s", sup_redis_socket(redis), password);
 }
 
-/* Starts a Redis with a user "app" of password "pw", who has these rights. */
+/* Starts a Redis with a user "app" of password "pw", and these rights. */
 static void start_app(const char *rights)
 {
     char *command = sup_format("ACL SETUSER app on >pw %s", rights);
@@ -63,7 +63,7 @@ static void start_app(const char *rights)
     free(command);
 }
 
-/* Starts as that user a worker, too, and waits until it is ready. */
+/* Does the same, then starts a worker as that user, and waits until it is ready. */
 static void serve_app(const char *rights)
 {
     start_app(rights);
@@ -79,7 +79,7 @@ static void stop(void)
     free(url);
 }
 
-/* sidekiq #298: the refusal comes as the answer to AUTH, and is not one of the password. */
+/* sidekiq #298: the refusal comes as the answer to AUTH, and does not concern the password. */
 START_TEST(sidekiq_298_a_full_redis_is_waited_for)
 {
     char *said;
@@ -97,7 +97,7 @@ START_TEST(sidekiq_298_a_full_redis_is_waited_for)
     sup_redis_do(redis, "CONFIG SET maxclients 1000");
     sup_wait_until(has_said("connected to Redis again"));
     ck_assert(sup_proc_alive(worker));
-    /* Each kind of connection tells it once: for commands, for reading, for the beat. */
+    /* Each kind of connection logs it once: for commands, for reading, for the beat. */
     ck_assert_int_le(sup_proc_said(worker, "Redis cannot serve now: ERR max number of clients"), 3);
     check_calls_work();
     stop();
@@ -152,12 +152,13 @@ START_TEST(a_full_redis_at_the_first_start_is_waited_for)
 }
 END_TEST
 
-/* docket #275: what was refused at the meta key is looked at again. */
+/* docket #275: a worker that was refused at the meta key tries again. */
 START_TEST(docket_275_keys_that_were_denied_are_tried_again)
 {
     start_app("~other:* +@all allchannels");
     worker = start_worker();
-    sup_wait_until(has_said("permi")); /* permission, permitted: by whichever command was first */
+    /* permission, permitted: depends on which command was first */
+    sup_wait_until(has_said("permi"));
     sup_redis_do(redis, "ACL SETUSER app ~*");
     sup_wait_until(has_said("ready:"));
     ck_assert_int_le(sup_proc_said(worker, "NOPERM"), 2);
@@ -201,7 +202,7 @@ START_TEST(ping_and_client_may_be_denied)
 }
 END_TEST
 
-/* Reads cannot be cut short there: what is claimed later is read soon all the same. */
+/* Reads cannot be cut short then: partitions claimed later are read soon all the same. */
 START_TEST(a_denied_unblock_is_told_and_does_not_spin)
 {
     serve_app("~* +@all allchannels -client|unblock");

@@ -1,5 +1,4 @@
-/*
- * check_permissions.c: a worker whose Redis user may not run a command that it needs says which one and
+/* check_permissions.c: a worker whose Redis user may not run a necessary command names it and
  * waits, and goes on by itself when the user may. A commit is never written by half.
  */
 #include "support/suite.h"
@@ -20,7 +19,7 @@ static const char *const needed[] = { "xdel",     "set",    "append",  "hdel",  
                                       "smembers", "srem",   "eval" };
 enum { NEEDED = sizeof needed / sizeof *needed };
 
-/* Commands that it can do without. */
+/* Commands that a worker can do without. */
 static const char *const spared[] = { "evalsha",  "script",  "info",  "client", "hsetnx",
                                       "zadd",     "zrem",    "zcard", "zrange", "zrangebyscore",
                                       "getrange", "hstrlen", "xinfo", "xtrim",  "memory", "hscan", "time" };
@@ -75,7 +74,7 @@ static void use(sup_redis *redis)
     asq_close(h);
 }
 
-/* Calls the counter's agent after the delay, and waits for that unless it is long. */
+/* Calls the counter's agent after the delay, and waits for the call unless the delay is long. */
 static void run_delayed(sup_redis *redis, int64_t delay_ms)
 {
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
@@ -97,7 +96,7 @@ static void run_delayed(sup_redis *redis, int64_t delay_ms)
     asq_close(h);
 }
 
-/* What a command says of the agent's keys: XLEN of its stream, ZCARD of what is put aside. */
+/* Returns a count of the agent's keys: XLEN of its stream, ZCARD of its delayed calls. */
 static long long number(sup_redis *redis, const char *command)
 {
     long long n = 0;
@@ -149,11 +148,11 @@ START_TEST(a_worker_does_without_commands_that_it_can_spare)
     ck_assert(says(worker, "Delayed calls stay in their streams"));
     use(redis);
     run_delayed(redis, 200);
-    /* What is due much later stays in the stream while that is all that the user may … */
+    /* A call that is due much later stays in the stream while the user may do no more. */
     run_delayed(redis, 3600 * 1000);
     sup_wait_until(number(redis, "XLEN") == 1);
     ck_assert_int_eq(number(redis, "ZCARD"), 0);
-    /* … and leaves it when the worker may do more. */
+    /* With more rights, the call leaves the stream. */
     sup_redis_do(redis, "ACL SETUSER app +@all");
     sup_redis_do(redis, "CLIENT KILL USER app");
     sup_wait_until(says(worker, "refuses no command that a worker needs any more"));
@@ -226,7 +225,7 @@ START_TEST(a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again)
 }
 END_TEST
 
-/* Connections of asqueue (they have names) that are not of this user. */
+/* Returns how many connections of asqueue (they have names) belong to another user. */
 static int strangers(sup_redis *redis, const char *user)
 {
     char *list = sup_redis_str(redis, "CLIENT LIST"), *wanted = sup_format(" user=%s ", user);
@@ -239,7 +238,7 @@ static int strangers(sup_redis *redis, const char *user)
     return n;
 }
 
-/* Not as whom Redis takes those who do not say who they are. */
+/* The connection names its user, although Redis takes an unnamed one for "default". */
 START_TEST(a_user_that_needs_no_password_is_asked_for_by_its_name)
 {
     sup_redis *redis = sup_redis_start(NULL);

@@ -1,6 +1,6 @@
-/*
- * check_poison.c: a call that kills its process waits before it is tried again, and says by name what it has
- * done; others go on. A process that dies behind the method, before the commit, counts as well.
+/* check_poison.c: a call that kills its process waits before it is tried again, and the log
+ * names it; others go on. A process that dies behind the method, before the commit, counts as
+ * well.
  */
 #include "modes.h"
 #include "support/suite.h"
@@ -56,7 +56,7 @@ static void *kill_soon(void *arg)
     return arg;
 }
 
-/* The first time its process dies when it has returned. */
+/* Ends its process, in the first run, after it has returned. */
 static int deadly_part(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *begun, *go;
@@ -210,7 +210,8 @@ START_TEST(a_process_that_dies_between_method_and_commit_counts)
 }
 END_TEST
 
-/* A committed call, whose thread is not busy any more, is not blamed for a later death of the process. */
+/* A committed call, whose thread is not busy any more, is not blamed for a later death of the
+   process. */
 START_TEST(a_call_that_is_committed_does_not_count)
 {
     asq_agent *a = deadly();

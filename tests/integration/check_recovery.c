@@ -1,6 +1,5 @@
-/*
- * check_recovery.c: what a worker, or a client, does when Redis has done what it was asked to, and nobody has
- * told, or when the answer is long in coming.
+/* check_recovery.c: reactions of a worker, or a client, to a lost or late answer of Redis, when
+ * Redis has done the work.
  */
 #include "load.h"
 #include "support/proxy.h"
@@ -37,7 +36,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* One that only a commit's answer can tell that something is wrong. */
+/* Starts a worker that learns only from a commit's answer that something is wrong. */
 static pid_t worker_behind_proxy(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -47,7 +46,7 @@ static pid_t worker_behind_proxy(void)
     return load_worker(sup_proxy_url(proxy), &options);
 }
 
-/* What the keys of a commit of this partition begin with. */
+/* Returns the beginning of the keys of a commit of this partition. */
 static char *commit_of(uint32_t p)
 {
     char *jobs = sup_format("asq:{default.%u}:jobs", p);
@@ -57,8 +56,9 @@ static char *commit_of(uint32_t p)
     return pattern;
 }
 
-/* The outcome of a commit whose answer was lost is read back (1); one that Redis did not get is sent again (0).
- * Either way the call has taken effect once, and the worker goes on as the owner that it was. */
+/* The worker reads back the outcome of a commit whose answer was lost (1); it resends a commit
+ * that Redis did not get (0). Either way the call has taken effect once, and the worker stays
+ * the owner. */
 START_TEST(a_commit_whose_answer_is_lost_takes_effect_once)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -106,8 +106,9 @@ START_TEST(commits_keep_their_order_when_answers_are_lost_under_load)
 }
 END_TEST
 
-/* Redis refuses the first of two calls, takes the second, and nobody hears of either. The second has run, and
- * its worker is gone, when both could be sent again: the first would come after it then. */
+/* Redis refuses the first of two calls, takes the second, and both answers are lost. The second
+ * has run, and its worker is gone, when both could be resent: then the first would come after
+ * it. */
 START_TEST(a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -165,7 +166,7 @@ static char *file_of(const char *what, int number)
     return path;
 }
 
-/* A call that waits until the file `go` is there, and then makes this one; it has begun. */
+/* Makes a call that waits for the file `go`, and then makes this one; returns when it has begun. */
 static asq_result *cross(asq_agent *relay, int number, const char *go, asq_agent *to,
                          const char *method, const char *args)
 {
@@ -187,8 +188,8 @@ static void check_result(asq_result *r)
     asq_result_free(r);
 }
 
-/* The same of two calls that different calls make: there is no order among those, and both take place, whether
- * the later one is done (0) or waits (1) when the first is sent again. */
+/* The same with two calls that different calls make: there is no order among them, and both take
+ * place, whether the later one is done (0) or waits (1) when the first is resent. */
 START_TEST(a_nested_call_is_not_passed_over_for_one_of_another_call)
 {
     enum { FIRST, LATER, BUSY, N };
@@ -204,7 +205,8 @@ START_TEST(a_nested_call_is_not_passed_over_for_one_of_another_call)
     for (int i = 0; i < N; i++) {
         go[i] = file_of("go", i);
         ck_assert_int_eq(asq_create(h, "Relay", NULL, &relays[i], NULL), 0);
-        /* So the owner knows the sender, and asks Redis for nothing about its calls. */
+        /* Calls before, so that the owner knows the sender and asks Redis for nothing about its
+           calls. */
         ck_assert_int_eq(asq_call_wait(relays[i], "call", NULL, "[a, s, []]", to, "me"), 0);
     }
     results[FIRST] = cross(relays[FIRST], FIRST, go[FIRST], to, "late", "[i, i]");
@@ -253,7 +255,7 @@ START_TEST(claims_are_spread_over_time)
     sup_proxy_hold(proxy, claim);
     w = worker_behind_proxy();
     sup_wait_until(sup_proxy_held(proxy) >= AT_ONCE);
-    sup_sleep_ms(200); /* were there to be more, they would have left together */
+    sup_sleep_ms(200); /* further batches would have left together by now */
     ck_assert_int_eq(sup_proxy_held(proxy), AT_ONCE);
     sup_proxy_let_go(proxy);
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0",
@@ -264,7 +266,7 @@ START_TEST(claims_are_spread_over_time)
 }
 END_TEST
 
-/* Somebody takes the connections of a worker, and closes them. */
+/* Connections of a worker are accepted, and closed. */
 START_TEST(who_is_turned_away_comes_again_later_and_later)
 {
     enum { TRIES = 8, CONNECTIONS = 2, LEAST_MS = 10 + 20 + 40 + 80 + 160 + 320 };

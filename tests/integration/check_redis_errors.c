@@ -1,7 +1,6 @@
-/*
- * check_redis_errors.c: Redis answers with errors for a while: each command in turn is denied, or the
- * server is demoted and its replica promoted. All calls end, each effect is there once, and whoever was
- * refused comes back by itself.
+/* check_redis_errors.c: Redis answers with errors for a while: each command in turn is denied,
+ * or the server is demoted and its replica promoted. All calls end, each effect is there once,
+ * and every refused process recovers by itself.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -41,8 +40,9 @@ static void stop(void)
 
 /* ---- every command in turn ---- */
 
-/* Those that are sent as such, or that a script begins with. What a commit does after its first write
- * cannot be denied: Redis would not roll back, and scripts are atomic only if their commands succeed. */
+/* Commands that are sent directly, or that a script begins with. Commands after the first write
+ * of a commit cannot be denied: Redis would not roll back, and scripts are atomic only if their
+ * commands succeed. */
 static const char *const commands[] = { "xadd",     "eval",   "evalsha",   "xread",     "hmget",
                                         "hget",     "hset",   "hincrby",   "xrange",    "get",
                                         "unlink",   "script", "sadd",      "info",      "time",
@@ -60,15 +60,16 @@ static int denials(sup_redis *r)
     return n;
 }
 
-/* The process that is to be killed, once it has what it will have. */
+/* Returns the process to kill, once it owns its partitions. */
 static pid_t victim(sup_redis *r)
 {
     sup_wait_until(sup_redis_int(r, "HGET asq:{default}:worker:w.0 partitions") > 0);
     return (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:w.0 pid");
 }
 
-/* asynq #1144, #1051: errors under load leave nothing active for ever. Meanwhile a process dies, so that its
- * calls are counted and its partitions claimed, or a worker stops, which hands its partitions back. */
+/* asynq #1144, #1051: errors under load leave nothing active for ever. Meanwhile a process dies,
+ * so that its calls are counted and its partitions claimed, or a worker stops, which hands its
+ * partitions back. */
 START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
 {
     sup_redis *redis = sup_redis_start(NULL);
@@ -86,7 +87,7 @@ START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
         load_calls(l, CALLS);
         kill(other, dies ? SIGKILL : SIGTERM);
         asq_sleep(h, i % 2 ? 100 : 700);
-        if (i % 3 == 0) /* those who come anew meet it, too */
+        if (i % 3 == 0) /* new processes meet the errors, too */
             sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
         asq_sleep(h, i % 2 ? 700 : 100);
         sup_redis_do(redis, "ACL SETUSER default +@all");
@@ -107,7 +108,7 @@ END_TEST
 struct pair {
     sup_redis *server[2];
     int port[2], master;
-    char *link, *url; /* where the master is, for clients and workers */
+    char *link, *url; /* `link`: leads to the master, for clients and workers. */
 };
 
 static void point(struct pair *p, int master)
@@ -145,7 +146,7 @@ static bool info_has(sup_redis *r, const char *text)
     return has;
 }
 
-/* Redis' own failover, which waits until the replica has everything. */
+/* Runs Redis' own failover, which waits until the replica has everything. */
 static void fail_over(struct pair *p)
 {
     sup_redis *old = p->server[p->master], *new = p->server[!p->master];
@@ -155,7 +156,8 @@ static void fail_over(struct pair *p)
     sup_wait_until(info_has(new, "role:master") && info_has(old, "role:slave"));
 }
 
-/* asynq #55, #959: what ran when the server was demoted stays in progress, READONLY for ever. */
+/* asynq #55, #959: jobs that ran when the server was demoted stay in progress, READONLY for
+   ever. */
 START_TEST(asynq_55_the_server_is_demoted_and_its_replica_promoted_under_load)
 {
     struct pair p;
@@ -166,7 +168,7 @@ START_TEST(asynq_55_the_server_is_demoted_and_its_replica_promoted_under_load)
         load_calls(l, CALLS);
         asq_poll(h, 5);
         fail_over(&p);
-        load_calls(l, CALLS); /* the old one answers -READONLY to them */
+        load_calls(l, CALLS); /* the old master answers -READONLY to them */
         asq_sleep(h, 700);
         point(&p, !p.master);
         load_calls(l, 1);

@@ -1,6 +1,5 @@
-/*
- * check_redis_faults.c: Redis restarts, cuts connections, forgets scripts and has no memory, and what
- * stands in its keys is not what it should be. Calls end, each effect is there once, nothing crashes.
+/* check_redis_faults.c: Redis restarts, cuts connections, forgets scripts and has no memory, and
+ * its keys have wrong contents. Calls end, each effect is there once, nothing crashes.
  */
 #include "load.h"
 #include "support/proxy.h"
@@ -48,7 +47,7 @@ static void restart(struct load *l, size_t calls)
     load_calls(l, calls);
     asq_poll(h, 20);
     sup_redis_kill(redis);
-    load_calls(l, CALLS / 20); /* made while it is away */
+    load_calls(l, CALLS / 20); /* made while Redis is away */
     sup_redis_restart(redis);
 }
 
@@ -59,7 +58,7 @@ START_TEST(celery_8030_redis_is_restarted_20_times_under_load)
     struct load *l = load_new(h, AGENTS);
     for (int i = 0; i < 20; i++) {
         restart(l, CALLS / 5);
-        sup_wait_until(asq_poll(h, 20) > 0); /* calls are done again */
+        sup_wait_until(asq_poll(h, 20) > 0); /* calls complete again */
     }
     load_check(l);
     stop();
@@ -68,7 +67,8 @@ END_TEST
 
 START_TEST(a_redis_that_is_loading_is_waited_for)
 {
-    /* It hears its clients once for each 1,024 bytes of a snapshot, and hardly while it reads a log. */
+    /* Settings with which Redis loads slowly: it serves clients once for each 1,024 bytes of a
+       snapshot, and hardly while it reads a log. */
     static const char *const slow[] = { "appendonly yes", "appendfsync always",
                                         "loading-process-events-interval-bytes 1024",
                                         "key-load-delay 4000", NULL };
@@ -80,8 +80,8 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
 
     struct load *l = load_new(h, AGENTS);
     for (int seen = 0; seen < 3;) {
-        restart(l, CALLS / 2); /* it has come when it answers without an error */
-        /* Each connection asks for its id first, and is answered -LOADING to all that follows. */
+        restart(l, CALLS / 2); /* an answer without an error shows that it is loaded */
+        /* Each connection asks for its id first, and gets -LOADING for every command after it. */
         seen += sup_redis_stat(redis, "commandstats", "cmdstat_client", ":calls=") > 0;
         sup_wait_until(asq_poll(h, 20) > 0);
     }
@@ -90,7 +90,8 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
 }
 END_TEST
 
-/* taken.lua looks for a batch's id at the beginning of its bytes: what it does not find counts as refused. */
+/* taken.lua looks for a batch's id at the beginning of its bytes: a batch that it does not find
+   counts as refused. */
 START_TEST(an_entry_begins_with_the_id_of_its_batch)
 {
     asq_agent *a;
@@ -99,7 +100,7 @@ START_TEST(an_entry_begins_with_the_id_of_its_batch)
     start(NULL);
     ck_assert_int_eq(asq_create(h, "Counter", "tally", &a, NULL), 0);
     ck_assert_int_eq(asq_ready(a, ASQ_FOREVER), 0);
-    load_worker_stop(worker); /* what is called stays in its stream */
+    load_worker_stop(worker); /* called jobs stay in their stream */
     for (size_t size = 1; size < 1 << 20; size *= 64) {
         struct asq__call_id id;
         asq_result *r;
@@ -158,7 +159,7 @@ static char *append_only_files(void)
 
     if (access(files, F_OK) == 0)
         return files;
-    free(files); /* before 7.0 */
+    free(files); /* for Redis before 7.0 */
     return sup_format("%s/appendonly.aof", sup_redis_dir(redis));
 }
 
@@ -171,7 +172,7 @@ static int64_t waiting(void)
     return n;
 }
 
-/* The caller is done, and nobody calls again: the worker finds out by itself. */
+/* The caller is gone, and no further call is made: the worker finds out by itself. */
 START_TEST(a_commit_that_redis_has_lost_is_made_again)
 {
     asq_agent *a;
@@ -213,9 +214,9 @@ START_TEST(a_commit_that_redis_has_lost_is_made_again)
 }
 END_TEST
 
-/* Redis has lost a call, and what that has called; their caller is gone, the worker has them still. All is done,
- * though the worker has not heard so, and would commit again (0), or they run, and it would send again (1).
- * Nothing comes of them. */
+/* Redis has lost a call and its nested calls; their caller is gone, the worker has them still.
+ * All have completed, though the worker has not heard so, and would commit again (0), or they
+ * run, and it would resend (1). They have no effect. */
 START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -239,7 +240,7 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
     ck_assert_int_eq(asq_ready(inner, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
     free(sup_write_file("go", ""));
-    /* Senders that are not known yet would be looked up. */
+    /* Looks them up now, because the worker would look up unknown senders later. */
     ck_assert_int_eq(asq_call_wait(outer, "call", NULL, "[a, s, [s, s, a, s, [i]]]", inner, "cross",
                                    begun, go, counter, "add", 0),
                      0);
@@ -265,9 +266,9 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
     sup_proxy_let_go(proxy);
     sup_redis_restart(redis);
 
-    ck_assert_int_eq(asq_call_wait(counter, "read", NULL, NULL), 0); /* it is back */
+    ck_assert_int_eq(asq_call_wait(counter, "read", NULL, NULL), 0); /* Redis is back */
     free(sup_write_file("go", ""));
-    ck_assert_int_eq(asq_call_wait(inner, "me", NULL, NULL), 0); /* behind what was sent again */
+    ck_assert_int_eq(asq_call_wait(inner, "me", NULL, NULL), 0); /* behind resent calls */
     ck_assert_int_eq(asq_call(counter, "read", &r, NULL), 0);
     ck_assert_int_eq(asq_result_int(r, &value), 0);
     ck_assert_int_eq(value, 0);
@@ -292,13 +293,14 @@ START_TEST(asynq_1144_writes_are_refused_for_a_while)
     for (int i = 0; i < 3; i++) {
         load_calls(l, CALLS / 2);
         asq_poll(h, 5);
-        /* A replica of nobody answers -READONLY to every write. */
+        /* A replica of an absent master answers -READONLY to every write. */
         sup_redis_do(redis, "REPLICAOF 127.0.0.1 1");
         sup_sleep_ms(700);
         sup_redis_do(redis, "REPLICAOF NO ONE");
         sup_wait_until(asq_poll(h, 20) > 0);
     }
-    /* One that was refused while a later one was taken already is told, not run out of its order. */
+    /* A call that was refused while a later one was already taken fails, and does not run out of
+       order. */
     load_check_but(l, ASQ_EREDIS);
     stop();
 }
@@ -309,13 +311,13 @@ START_TEST(a_commit_that_memory_refuses_is_kept)
     start(NULL);
     struct load *l = load_new(h, AGENTS);
     load_calls(l, CALLS);
-    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0); /* accepted: from here on they are safe */
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0); /* accepted: safe from here on */
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     sup_sleep_ms(1200);
     sup_redis_do(redis, "CONFIG SET maxmemory 0");
     load_check(l);
 
-    /* What is refused itself is told. */
+    /* A call that is itself refused fails with an error. */
     asq_agent *a;
     ck_assert_int_eq(asq_create(h, "Counter", NULL, &a, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
@@ -398,8 +400,9 @@ START_TEST(a_record_that_cannot_be_read_is_told_and_kept)
 }
 END_TEST
 
-/* A key of a partition is of a wrong type, when a worker comes (odd) or while one runs. Other partitions are
- * not held up, and the partition itself goes on: without what was there, and told. */
+/* A key of a partition is of a wrong type, when a worker starts (odd) or while one runs. Other
+ * partitions are not affected, and the partition itself goes on: without the key's contents, and
+ * logged. */
 static const char *const lying_keys[] = { "lease", "jobs", "attempts", "dead" };
 
 START_TEST(a_key_of_a_wrong_type_is_set_aside)
@@ -425,7 +428,7 @@ START_TEST(a_key_of_a_wrong_type_is_set_aside)
     if (before)
         load_worker_stop(worker);
     sup_redis_do(redis, "DEL %s", key);
-    sup_redis_do(redis, "HSET %s lies 1 more lies", key); /* a lease is made one below */
+    sup_redis_do(redis, "HSET %s lies 1 more lies", key); /* a lease is corrupted below */
     if (strcmp(name, "lease") == 0) {
         sup_redis_do(redis, "DEL %s", key);
         sup_redis_do(redis, "SET %s lies", key);
@@ -436,14 +439,14 @@ START_TEST(a_key_of_a_wrong_type_is_set_aside)
     }
     if (before)
         worker = load_worker(sup_redis_url(redis), NULL);
-    /* It is used by commits of what is given up. */
+    /* Commits of calls that are given up use the key. */
     if (strcmp(name, "jobs") != 0 && !sup_is_wrapped())
         ck_assert_int_eq(asq_call(poison, "die", &guilty, "[i]", 2), 0);
     for (int i = 0; i < 20; i++) {
         ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
         rc = asq_call_wait(a, "add", NULL, "[i]", 1);
         ck_assert_msg(rc == 0 || (rc == ASQ_EREDIS && strcmp(name, "jobs") == 0), "%s",
-                      asq_errmsg(h)); /* what is no stream takes no calls */
+                      asq_errmsg(h)); /* a key that is no stream takes no calls */
         ran += rc == 0;
     }
     sup_wait_until((rc = asq_call_wait(a, "add", NULL, "[i]", 1)) == 0);
@@ -467,7 +470,8 @@ START_TEST(a_key_of_a_wrong_type_is_set_aside)
 }
 END_TEST
 
-/* Agents are not set aside: who calls is told, and they are there again when the key is. */
+/* Agents are not set aside: the caller gets an error, and the agents serve again when the key is
+   right. */
 START_TEST(agents_of_a_wrong_type_are_told_and_stay)
 {
     asq_agent *a, *other;
@@ -522,7 +526,7 @@ START_TEST(a_lease_with_lies_in_its_fields_is_made_anew)
         ck_assert_int_eq(value, i + 1);
         asq_result_free(r);
     }
-    /* No ids of calls, too long or too short, and values that are no counts. */
+    /* Fields that are no call ids, too long or too short, and values that are no counts. */
     load_worker_stop(worker);
     char field[100];
     for (size_t n = 0; n < sizeof field - 1; n++) {
@@ -549,7 +553,7 @@ static char *record_of(asq_result *r)
     return key;
 }
 
-/* Before the first result of a batch is written, or between two of them. */
+/* Wrong keys stand there before the first result of a batch is written, or between two of them. */
 START_TEST(what_stands_where_results_belong_is_written_over)
 {
     char *begun = sup_path("begun"), *go = sup_path("go");
@@ -590,8 +594,8 @@ START_TEST(what_stands_where_results_belong_is_written_over)
 }
 END_TEST
 
-/* Records that a client finds when nothing was pushed to it, because nobody serves the call. An empty record is
- * none. */
+/* Records that a client reads by itself, because no worker serves the call or pushes. An empty
+ * record is none. */
 START_TEST(a_result_that_lies_is_told_to_its_caller)
 {
     static const struct {
@@ -628,7 +632,7 @@ START_TEST(a_result_that_lies_is_told_to_its_caller)
 }
 END_TEST
 
-/* The call has left its stream, and a record is there, of the right batch, that does not have its result. */
+/* The call has left its stream, and the record of the right batch does not have its result. */
 START_TEST(a_result_that_is_missing_in_its_record_is_told)
 {
     asq_agent *a;
@@ -657,7 +661,7 @@ START_TEST(a_result_that_is_missing_in_its_record_is_told)
 }
 END_TEST
 
-/* Everybody who reaches Redis can push to the channels of clients and workers. */
+/* Every client of Redis can push to the channels of clients and workers. */
 START_TEST(pushes_that_lie_are_passed_over)
 {
     static const char *const lies[] = { "", "\xff\xff\xff",
@@ -671,7 +675,8 @@ START_TEST(pushes_that_lie_are_passed_over)
     ck_assert_int_eq(asq_create(h, "Counter", "a", &a, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
     redisReply *channels = sup_redis_reply(redis, "PUBSUB CHANNELS");
-    ck_assert_uint_ge(channels->elements, 3); /* the client's, the worker's, all workers' */
+    /* channels of the client, of the worker, of all workers */
+    ck_assert_uint_ge(channels->elements, 3);
     for (size_t c = 0; c < channels->elements; c++)
         for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
             sup_redis_do(redis, "PUBLISH %s %s", channels->element[c]->str, lies[i]);
@@ -683,7 +688,7 @@ START_TEST(pushes_that_lie_are_passed_over)
 }
 END_TEST
 
-/* A client that computes partitions wrongly is told; no second state of the agent begins. */
+/* A client that computes partitions wrongly gets an error; no second state of the agent begins. */
 START_TEST(a_call_in_another_agents_partition_is_refused)
 {
     uint8_t id[ASQ__BATCH_ID] = { 1 };
@@ -721,8 +726,8 @@ static char *everything(void)
                          "return all");
 }
 
-/* A commit of one section that would set a record, a result and a mark, remove an entry, add a dead letter
- * and put a batch aside until it is due. */
+/* Runs a commit of one section that would set a record, a result and a mark, remove an entry,
+ * add a dead letter and delay a batch. */
 static char *commit(const char *script, const char *token, const char *seq)
 {
     redisReply *r = sup_redis_reply(
@@ -780,7 +785,7 @@ START_TEST(a_commit_writes_all_or_nothing)
     ck_assert_int_eq(sup_redis_int(redis, "ZSCORE {p}later moved"), 5000);
     ck_assert_int_eq(sup_redis_int(redis, "HEXISTS {p}later:jobs moved"), 1);
     free(answer);
-    answer = commit(script, "mine", "8"); /* the same once more */
+    answer = commit(script, "mine", "8"); /* runs the same commit once more */
     ck_assert_str_eq(answer, "SEQ 8");
     free(answer);
     free(script);
@@ -835,7 +840,7 @@ START_TEST(asynq_799_a_redis_that_may_drop_keys_is_refused)
 }
 END_TEST
 
-/* … and noticed when it is changed later, also while the connection is away. Calls go on. */
+/* A policy that is changed later is noticed, also while the connection is away. Calls go on. */
 START_TEST(asynq_799_a_policy_that_is_changed_later_is_told)
 {
     asq_agent *a;

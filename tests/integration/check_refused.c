@@ -1,6 +1,5 @@
-/*
- * check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole: nothing of it has taken
- * effect, it waits or its call ends, and it holds up nobody but its own partition.
+/* check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole:
+ * nothing of it has taken effect, it waits or its call ends, and it affects no other partition.
  */
 #include "modes.h"
 #include "support/suite.h"
@@ -49,7 +48,7 @@ static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return asq_map_set_int(asq_ctx_state(ctx), "n", n);
 }
 
-/* Its result has so many bytes; `wait`: when a file is there. */
+/* Returns a result of the given number of bytes; with `wait`, only when a file exists. */
 static int tally_large(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t size, wait, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
@@ -133,7 +132,7 @@ static asq_agent *tally(const char *id)
     return a;
 }
 
-/* Agents of two partitions; the first one's partition. */
+/* Creates agents of two partitions; returns the first one's partition. */
 static int two_partitions(asq_agent *agents[PARTITIONS])
 {
     char id[16];
@@ -151,7 +150,7 @@ static int two_partitions(asq_agent *agents[PARTITIONS])
     return at[0];
 }
 
-/* Keys of this kind in this partition may not be used by the worker any more; all others may. */
+/* Denies the worker the keys of this kind in this partition; all others stay allowed. */
 static void deny(int partition, const char *kind)
 {
     static const char *const kinds[] = { "lease", "jobs",  "agents", "attempts",
@@ -224,7 +223,8 @@ START_TEST(a_result_that_cannot_be_appended_fails_its_call_alone)
     sup_redis_do(redis, "CONFIG SET proto-max-bulk-len %d", MIB);
     touch(go);
     ck_assert_code(asq_result_wait(second, sup_limit_ms()), ASQ_ELIMIT);
-    ck_assert_int_eq(call_int(a, "add", NULL), 2); /* as it has failed, its state is as before */
+    /* the call has failed, so its state is as before */
+    ck_assert_int_eq(call_int(a, "add", NULL), 2);
     asq_result_free(first);
     asq_result_free(second);
     asq_agent_free(a);

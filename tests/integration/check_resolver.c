@@ -1,6 +1,6 @@
-/*
- * check_resolver.c: host names, with a resolver that answers when the test wants it to: getaddrinfo is the
- * test's own for names that end in .test. While it does not answer, nothing else waits for it.
+/* check_resolver.c: host names, with a resolver that answers when the test wants it to:
+ * getaddrinfo is the test's own for names that end in .test. While it does not answer, no other
+ * work waits for it.
  */
 #include <check.h>
 #include <ev.h>
@@ -71,7 +71,7 @@ static void set_up(void)
     resolves_to("127.0.0.1", NULL, NULL);
 }
 
-/* Lets the resolver answer: no thread of it may be left when the process ends. */
+/* Lets the resolver answer, because no thread of it may be left when the process ends. */
 static void let_answer(void)
 {
     atomic_store(&resolver->blocked, 0);
@@ -113,7 +113,7 @@ START_TEST(hiredis_966_a_worker_ends_by_sigterm)
     load_signal(worker, SIGTERM);
     ck_assert_int_eq(load_worker_status(worker), 0);
     ck_assert_int_eq(atomic_load(&resolver->answered), 0);
-    atomic_store(&resolver->asked, 0); /* its threads are gone with it */
+    atomic_store(&resolver->asked, 0); /* its threads are gone with the process */
 }
 END_TEST
 
@@ -130,7 +130,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         ev_break(loop, EVBREAK_ALL);
 }
 
-/* A timer of the program's own in the loop: it fires `n` times. */
+/* Runs the loop with a timer of the program's own, which fires `n` times. */
 static void run_loop(struct ev_loop *loop, int n)
 {
     struct ticks t = { .wanted = n };
@@ -168,10 +168,10 @@ START_TEST(hiredis_966_an_attached_loop_goes_on)
         run_loop(loop, 1);
     run_loop(loop, 50);
     ck_assert_int_eq(atomic_load(&resolver->answered),
-                     answered); /* it still waits, the loop did not */
+                     answered); /* the lookup still waits, the loop did not */
     ck_assert_int_eq(atomic_load(&again), 0);
     atomic_store(&resolver->blocked, 0);
-    while (!atomic_load(&again)) /* the test's own limit ends it */
+    while (!atomic_load(&again)) /* the test's own limit ends the loop */
         run_loop(loop, 1);
     asq_close(h);
     ev_loop_destroy(loop);

@@ -1,5 +1,5 @@
-/*
- * check_results.c: the asq_result, the same in every mode: waiting, reading, callbacks, ids, groups.
+/* check_results.c: the asq_result, the same in every mode: waiting, reading, callbacks, ids,
+ * groups.
  */
 #include "classes.h"
 #include "modes.h"
@@ -110,11 +110,11 @@ START_TEST(callbacks_run_once_inside_of_waits)
     ok(asq_poll(H, 0));
     ck_assert_int_eq(called, N);
     for (int i = 0; i < N; i++)
-        ck_assert_int_eq(called_with[i], i); /* one agent: in its order */
+        ck_assert_int_eq(called_with[i], i); /* calls of one agent, in its order */
     asq_result_free(r[0]);
     ok(asq_call(e, "sum", &r[0], "[i]", 7));
     ok(asq_result_wait(r[0], ASQ_FOREVER));
-    ok(asq_result_then(r[0], note, &called)); /* finished already: at once */
+    ok(asq_result_then(r[0], note, &called)); /* finished already: called at once */
     ck_assert_int_eq(called, N + 1);
     for (int i = 0; i < N; i++)
         asq_result_free(r[i]);
@@ -129,7 +129,7 @@ static void call_on(asq_result *r, void *user)
     int64_t n;
 
     ok(asq_result_int(r, &n));
-    asq_result_free(r); /* a callback may */
+    asq_result_free(r); /* a callback may free its result */
     if (n == 20) {
         called = 1;
         return;
@@ -152,7 +152,7 @@ START_TEST(callbacks_may_call_and_free)
 }
 END_TEST
 
-/* A handle that takes no message above 4,000 bytes. */
+/* Opens a handle that takes no message above 4,000 bytes. */
 START_TEST(what_is_larger_than_the_handle_allows_is_refused)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -181,7 +181,7 @@ START_TEST(what_is_larger_than_the_handle_allows_is_refused)
     v = asq_pack("[y#]", data, (size_t) 5000);
     ck_assert_int_eq(asq_broadcast(&seen, 1, "first", v, &r), ASQ_ELIMIT);
     ck_assert_ptr_null(r);
-    /* What fits goes through, before and after. */
+    /* A value that fits goes through, before and after. */
     ck_assert_int_eq(asq_call_wait(seen, "first", &v, "[y#]", data, (size_t) 3000), 0);
     asq_value_free(v);
     free(data);
@@ -216,7 +216,7 @@ START_TEST(a_callback_may_close_the_handle)
 {
     enum { N = 20 };
     int rc, ended = 0;
-    asq_agent *e = echo(); /* the workers of child mode are there from the first use on */
+    asq_agent *e = echo(); /* child mode starts its workers at the first use */
     asq_result *r;
 
     asq_agent_free(e);
@@ -276,7 +276,7 @@ START_TEST(groups_give_results_as_they_complete)
     asq_group_free(g);
     for (int i = 0; i < N; i++)
         asq_result_free(r[i]);
-    /* One call to each of a list. */
+    /* Makes one call to each agent of a list. */
     ok(asq_broadcast(agents, 8, "sum", asq_pack("[i, i]", 3, 4), r));
     ok(asq_wait_all(r, 8, ASQ_FOREVER));
     for (int i = 0; i < 8; i++) {
@@ -307,7 +307,7 @@ START_TEST(corked_calls_keep_their_order)
 }
 END_TEST
 
-/* By all ways, and each of an agent in its order. */
+/* Makes calls by all ways; those of one agent run in their order. */
 START_TEST(twenty_thousand_calls_are_under_way)
 {
     enum { N = 20000, AGENTS = 40 };
@@ -360,7 +360,7 @@ START_TEST(what_cannot_be_waited_for_is_refused)
     ck_assert_int_eq(asq_call(other, "sum", &list[1], "[i]", 1), 0);
     ok(asq_wait_all(list, 0, ASQ_FOREVER));
     ck_assert_code(asq_wait_any(list, 0, ASQ_FOREVER, &index), ASQ_EINVAL);
-    ck_assert_code(asq_wait_all(list, 2, ASQ_FOREVER), ASQ_EINVAL); /* of two handles */
+    ck_assert_code(asq_wait_all(list, 2, ASQ_FOREVER), ASQ_EINVAL); /* results of two handles */
     ck_assert_code(asq_wait_any(list, 3, ASQ_FOREVER, &index), ASQ_EINVAL);
     ck_assert_uint_eq(index, 99);
     ok(asq_group_new(H, &g));
@@ -368,7 +368,7 @@ START_TEST(what_cannot_be_waited_for_is_refused)
     ck_assert_code(asq_group_add(g, NULL), ASQ_EINVAL);
     ok(asq_group_add(g, list[0]));
     ck_assert_uint_eq(asq_group_pending(g), 1);
-    asq_group_free(g); /* the result is as it was, whether done or not */
+    asq_group_free(g); /* the group's end leaves the result as it was, whether done or not */
     ck_assert_int_eq(result_int(list[0]), 1);
     asq_result_free(list[1]);
     asq_agent_free(other);
@@ -392,7 +392,7 @@ START_TEST(an_id_finds_the_result_again)
     ok(asq_result_attach(H, id, &found));
     ck_assert_int_eq(result_int(found), 9);
     ck_assert_code(asq_result_attach(H, "nonsense", &found), ASQ_EINVAL);
-    id[strlen(id) - 4] ^= 1; /* of no call */
+    id[strlen(id) - 4] ^= 1; /* id of no call */
     ok(asq_result_attach(H, id, &never));
     ck_assert_code(asq_result_wait(never, sup_limit_ms()), ASQ_EEXPIRED);
     asq_result_free(never);
@@ -443,7 +443,7 @@ END_TEST
 
 START_TEST(another_process_fetches_a_result_that_is_still_to_come)
 {
-    /* Static, so that the fork has not leaked what it does not use. */
+    /* Static, so that a leak checker in the fork still reaches them. */
     static asq_agent *e;
     static asq_result *r;
     static char *volatile id, *volatile url, *volatile ready;
@@ -500,7 +500,8 @@ START_TEST(getters_give_up_after_the_timeout_of_the_handle)
     ck_assert_code(asq_result_take(r, &taken), ASQ_ETIMEOUT);
     ck_assert_code(asq_result_bool(r, &b), ASQ_ETIMEOUT);
     ck_assert_code(asq_result_unpack(r, "b", &b), ASQ_ETIMEOUT);
-    ck_assert_code(asq_call_wait(e, "nothing", NULL, NULL), ASQ_ETIMEOUT); /* behind it */
+    /* behind the call that hangs */
+    ck_assert_code(asq_call_wait(e, "nothing", NULL, NULL), ASQ_ETIMEOUT);
     ck_assert_ptr_null(v);
     ck_assert_ptr_null(taken);
     ok(asq_group_new(H, &g));
@@ -567,7 +568,7 @@ START_TEST(closing_completes_what_is_unfinished)
     ck_assert_int_eq(asq_result_wait(r, 0), ASQ_ECLOSED);
     asq_result_free(r);
     asq_agent_free(e);
-    sup_wait_until(exists(begun_file)); /* it was sent, and goes on */
+    sup_wait_until(exists(begun_file)); /* the call was sent, and goes on */
     let_go();
     ck_assert_int_eq(call_int(mine, "sum", "[i]", 1), 1);
     asq_agent_free(mine);
@@ -594,7 +595,7 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
     static const char count[] = "local n = 0 for p = 0, 127 do "
                                 "n = n + #redis.call('KEYS', 'asq:{default.' .. p .. '}:r:*') end "
                                 "return n";
-    static sup_redis *redis; /* or the worker's fork would have leaked it */
+    static sup_redis *redis; /* static, so that a leak checker in the worker's fork reaches it */
     asq_agent *e;
     asq_result *r[N], *found;
     int64_t n;
@@ -605,7 +606,7 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
 
     ck_assert_int_eq(asq_create(h, "Echo", NULL, &e, NULL), 0);
     ck_assert_int_eq(asq_ready(e, sup_limit_ms()), 0);
-    /* Before they are there: afterwards they may have been forgotten already. */
+    /* Attaches before they are done, because afterwards they may have been forgotten already. */
     ck_assert_int_eq(asq_call(e, "sum", &r[0], "[i]", 0), 0);
     ck_assert_int_eq(asq_result_keep(r[0]), 0);
     ck_assert_int_eq(asq_call(e, "sum", &r[1], "[i]", 1), 0);
@@ -620,7 +621,7 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
     ck_assert_int_eq(asq_result_int(found, &n), 0);
     ck_assert_int_eq(n, 1);
     asq_result_free(found);
-    /* Once the key is gone, nobody knows of it: neither this handle nor its worker. */
+    /* Once the key is gone, neither this handle nor its worker knows the result. */
     sup_redis_do(redis, "EVAL %s 0",
                  "for p = 0, 127 do for _, k in ipairs(redis.call('KEYS', 'asq:{default.' .. p .. "
                  "'}:r:*')) do redis.call('DEL', k) end end return 1");

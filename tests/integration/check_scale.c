@@ -1,6 +1,5 @@
-/*
- * check_scale.c: what waits takes no capacity: deep and wide calls end on one thread of one process, and
- * on workers of which one is killed meanwhile.
+/* check_scale.c: waiting calls take no capacity: deep and wide calls end on one thread of one
+ * process, and on workers of which one is killed meanwhile.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -73,7 +72,7 @@ static void disturb(uint32_t capacity)
     sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default}:worker:late.0") == 1);
 }
 
-/* `agents` of them call the next each, DEEP levels deep. */
+/* Runs a chain of calls, DEEP levels deep, around a ring of `agents`. */
 static void go_down(size_t agents, bool disturbed)
 {
     static asq_agent *ring[DEEP];
@@ -86,7 +85,7 @@ static void go_down(size_t agents, bool disturbed)
     if (disturbed)
         disturb(3);
     rc = asq_result_wait(r, 4 * sup_limit_ms());
-    /* Who had let its chain in again has not to be run a second time. */
+    /* A call that had admitted re-entrant calls may not be run a second time. */
     ck_assert_msg(rc == 0 || (disturbed && rc == ASQ_EINTERRUPTED), "%s: %s", asq_error_name(rc),
                   rc == ASQ_ETIMEOUT ? "" : asq_result_error(r)->message);
     if (rc == 0) {
@@ -97,7 +96,7 @@ static void go_down(size_t agents, bool disturbed)
     free_agents(agents, ring);
 }
 
-/* WIDE calls, each of which makes WIDE. */
+/* Makes WIDE calls, each of which makes WIDE. */
 static void fan_out(bool disturbed)
 {
     asq_agent *relays[WIDE], *echoes[WIDE], *root;
@@ -126,7 +125,7 @@ START_TEST(deep_and_wide_calls_end_on_one_thread)
     if (_i == 0)
         go_down(10, false);
     else if (_i == 1)
-        go_down(DEEP, false); /* a ring: the last comes back to the first */
+        go_down(DEEP, false); /* a ring: the last agent calls the first */
     else
         fan_out(false);
     load_worker_stop(w);
@@ -186,7 +185,7 @@ static int64_t of_worker(const char *field)
                          "return tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)", field);
 }
 
-/* Bytes of memory that a process has. */
+/* Returns the memory of a process in bytes. */
 static int64_t memory_of(int64_t pid)
 {
     char *path = sup_format("/proc/%lld/status", (long long) pid), *text = sup_read_file(path);

@@ -1,6 +1,5 @@
-/*
- * check_seen.c: nobody sees what is not committed: no caller a result, and no agent a call that a method made
- * after an effect of its own agent.
+/* check_seen.c: uncommitted effects stay invisible: no caller sees a result, and no agent a call
+ * that a method made after an effect of its own agent.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -14,7 +13,7 @@ enum { PARTITIONS = 8, RETRIES = 4 };
 
 static sup_redis *redis;
 
-/* Redis refuses commits of one partition: the worker's user may not touch its agents. */
+/* Makes Redis refuse commits of one partition: the worker's user may not touch its agents. */
 static void refuse_commits(uint32_t partition)
 {
     sup_redis_do(
@@ -62,7 +61,8 @@ START_TEST(a_methods_call_leaves_when_what_its_agent_did_before_is_committed)
     ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
 
     refuse_commits(p);
-    asq_cork(h); /* both are read at once, so the second begins before the first is committed */
+    /* both calls are read at once, so the second begins before the first is committed */
+    asq_cork(h);
     ck_assert_int_eq(asq_call(relay, "late", &before, "[i, i]", 0, 0), 0);
     ck_assert_int_eq(
         asq_call(relay, "cross", &calls, "[s, s, a, s, [i]]", begun, go, counter, "add", 1), 0);

@@ -1,6 +1,5 @@
-/*
- * check_server.c: the private Redis of child mode and its keeper: who may end them, what remains, and what
- * is said when it does not start.
+/* check_server.c: the private Redis of child mode and its keeper: signals that end them, what
+ * remains, and the error when the server does not start.
  */
 #include "client/server.h"
 
@@ -39,7 +38,8 @@ static struct asq__server *start(void)
     return s;
 }
 
-/* The program that ASQUEUE_REDIS_SERVER stands for does not come up: the code, with err. */
+/* Starts a server that does not come up, from the program in ASQUEUE_REDIS_SERVER; returns the
+   code, with err. */
 static int start_code(int64_t timeout_ms)
 {
     struct asq__server *s = NULL;
@@ -158,7 +158,7 @@ START_TEST(other_files_in_its_directory_go_with_it)
     ck_assert_int_eq(mkdir(sub, 0700), 0);
     close(open(below, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     ck_assert_int_eq(access(below, F_OK), 0);
-    for (int i = 0; i < 300; i++) { /* more than are read at a time */
+    for (int i = 0; i < 300; i++) { /* more lines than are read at a time */
         char *many = sup_format("%s/a-rather-long-name-of-a-file-%d", at, i);
         close(open(many, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
         free(many);
@@ -208,7 +208,7 @@ START_TEST(its_keeper_sleeps)
     remains_watch("t");
     int fd = (int) syscall(SYS_pidfd_open, getpid(), 0);
     if (fd < 0)
-        return; /* the kernel has no way to */
+        return; /* the kernel offers no way to */
     close(fd);
     struct asq__server *s = start();
     char *path = sup_format("/proc/%d/status", (int) remains_parent(server_pid(s)));
@@ -244,7 +244,7 @@ START_TEST(signals_end_neither_server_nor_keeper)
     }
     ck_assert_int_eq(kill(keeper, SIGUSR1), 0);
     ck_assert_int_eq(kill(keeper, SIGSEGV), 0);
-    for (int i = 0; i < 20; i++) { /* the server looks after signals ten times a second */
+    for (int i = 0; i < 20; i++) { /* the server checks for signals ten times a second */
         ck_assert(answers(s));
         sup_sleep_ms(20);
     }
@@ -352,7 +352,7 @@ static void *fork_many(void *arg)
     return NULL;
 }
 
-/* They inherit whatever is open at that instant, the keeper's descriptors included. */
+/* Processes inherit all descriptors open at that instant, the keeper's included. */
 START_TEST(processes_forked_while_it_starts_do_not_hold_it)
 {
     pthread_t thread;
@@ -377,7 +377,7 @@ END_TEST
 START_TEST(a_forked_process_that_stays_does_not_keep_it_alive)
 {
     int fds[2];
-    pid_t told[2], program; /* the server, the process that stays */
+    pid_t told[2], program; /* told: the server, and the process that stays */
     remains_watch("t");
     ck_assert_int_eq(pipe(fds), 0);
     if ((program = fork()) == 0) {
@@ -472,7 +472,7 @@ END_TEST
 
 /* ---- where it is looked for ---- */
 
-/* DIR/bin/NAME runs the real one. */
+/* Makes DIR/bin/NAME, which runs the real program. */
 static char *make_wrapper(const char *name)
 {
     static const char *const argv[] = { "sh", "-c",

@@ -1,6 +1,6 @@
-/*
- * check_signals.c: as-worker's signals and its log: what each is told as, a log that nobody reads, one that
- * is moved away; and orphans of a worker that is process 1 of its own kind.
+/* check_signals.c: as-worker's signals and its log: the log line of each signal, a log without a
+ * reader, a log that is moved away; and orphans that a worker adopts, as process 1 of a
+ * container does.
  */
 #include "asqueue.h"
 #include "load.h"
@@ -38,7 +38,7 @@ static bool says(const char *path, const char *text)
     return found;
 }
 
-/* as-worker itself, and no shell in between; its stderr is fd, or a file. */
+/* Starts as-worker itself, without a shell; its stderr is fd, or a file. */
 static pid_t start(int fd, const char *log_file)
 {
     char *program = strdup(sup_program("as-worker")), *dir = strdup(sup_agent_dir());
@@ -154,7 +154,7 @@ START_TEST(a_log_that_nobody_reads_stops_nothing)
     asq_value_free(v);
     asq_agent_free(a);
     asq_close(h);
-    /* Now somebody reads on. */
+    /* From here on the log has a reader again. */
     rest = sup_path("rest");
     to = open(rest, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
@@ -167,7 +167,7 @@ START_TEST(a_log_that_nobody_reads_stops_nothing)
             kill(pid, SIGHUP), sup_sleep_ms(5);
         ck_assert_int_lt(sup_now_ms(), end);
     }
-    close(fds[0]); /* the reader goes: nobody dies of it */
+    close(fds[0]); /* the reader goes: no process dies of it */
     kill(pid, SIGUSR1);
     stop(pid, SIGTERM);
     close(to);
@@ -181,7 +181,7 @@ START_TEST(orphans_that_come_to_a_worker_are_waited_for)
     pid_t pid, orphan = 0;
     int status;
 
-    /* A subreaper that becomes as-worker by exec: what else it had as children is its own as well. */
+    /* A subreaper becomes as-worker by exec: its earlier children are then as-worker's own. */
     script = sup_format("sh -c 'sleep 0.3 & echo $! > %s'; exec %s -u '%s' --agent-dir '%s' --id w",
                         file, sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"),
                         sup_agent_dir());
@@ -197,7 +197,7 @@ START_TEST(orphans_that_come_to_a_worker_are_waited_for)
     text = sup_read_file(file);
     orphan = (pid_t) atol(text);
     ck_assert_int_gt(orphan, 0);
-    sup_wait_until(kill(orphan, 0) < 0); /* a zombie would be there still */
+    sup_wait_until(kill(orphan, 0) < 0); /* a zombie would still be there */
     kill(pid, SIGTERM);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);

@@ -1,6 +1,6 @@
-/*
- * check_stdio.c: descriptors of programs, workers and what they start: closed standard streams are never
- * taken for connections, nothing is inherited by exec, and a private server starts wherever TMPDIR is.
+/* check_stdio.c: descriptors of programs, workers and their children: closed standard streams
+ * are never taken for connections, exec inherits none, and a private server starts wherever
+ * TMPDIR is.
  */
 #include "asqueue.h"
 #include "support/suite.h"
@@ -65,7 +65,7 @@ static int fds(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
     return (*ret = asq_value_string(text)) ? 0 : ASQ_ENOMEM;
 }
 
-/* Forks a process that stays for a while, or comes back from the method; its id. */
+/* Forks a process that stays for a while, or returns from the method; returns its id. */
 static int fork_one(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     bool comes_back = false;
@@ -91,7 +91,8 @@ static const asq_class looker = { ASQ_CLASS_INIT, .name = "Looker", .methods = m
 
 /* ---- programs in child mode ---- */
 
-struct report { /* in shared memory: the program has no streams */
+/* Report in shared memory, because the program has no streams. */
+struct report {
     char why[3000];
     atomic_int infos;
 };
@@ -104,7 +105,7 @@ static void note(void *user, asq_log_level level, const char *message)
         atomic_fetch_add(&report->infos, 1);
 }
 
-/* An empty report->why: all was well. */
+/* Uses child mode; an empty report->why means success. */
 static void use_child_mode(void)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -132,7 +133,7 @@ static void use_child_mode(void)
         snprintf(why, n, "the program has %s", text);
     else
         why[0] = '\0';
-    for (int fd = 0; fd <= 2; fd++) { /* as a printf of the program would */
+    for (int fd = 0; fd <= 2; fd++) { /* writes as a printf of the program would */
         struct stat st;
         if (fstat(fd, &st) == 0 && (S_ISSOCK(st.st_mode) || write(fd, "FLUSHALL\r\n", 10) == 10) &&
             S_ISSOCK(st.st_mode))
@@ -229,8 +230,8 @@ START_TEST(a_process_that_a_method_forks_has_no_connections)
     if (_i) {
         sup_wait_until(!sup_pid_running((pid_t) pid));
     } else {
-        /* The channel and the connections of the program, which the worker was forked from, are left. fork()
-         * may return in the method before the new process has run at all. */
+        /* Left are the channel and the connections of the program that the worker was forked
+         * from. fork() may return in the method before the new process has run at all. */
         sup_wait_until(sockets_of((pid_t) pid) <= 3);
         kill((pid_t) pid, SIGKILL);
     }

@@ -1,6 +1,5 @@
-/*
- * check_strangers.c: somebody writes among the workers what no worker writes. Whatever it is, as-ctl and as-worker
- * show the others, and stop them.
+/* check_strangers.c: keys of workers hold contents that no worker writes. as-ctl and as-worker
+ * still show the other workers, and stop them.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -21,7 +20,7 @@ static void set_up(void)
     redis = sup_redis_start(NULL);
     url = sup_url_as(sup_redis_url(redis), "operator");
     options.id = "w";
-    options.lease_time_ms = 60000; /* it does not bury them meanwhile */
+    options.lease_time_ms = 60000; /* no worker buries another one meanwhile */
     w = load_worker(sup_redis_url(redis), &options);
     sup_wait_until(sup_redis_int(redis, "SISMEMBER asq:{default}:workers w.0") == 1);
     h = load_open(url);
@@ -33,7 +32,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* KEYS: workers, what the hash of a member "a" would be, which comes before the worker. */
+/* KEYS: workers, and the hash of a member "a", which sorts before the worker. */
 static const char *const harms[] = {
     "redis.call('SET', KEYS[2], 'x')",
     "redis.call('ZADD', KEYS[2], 1, 'x')",
@@ -55,7 +54,7 @@ static const char *const harms[] = {
     " string.rep('y', 5000000))",
 };
 
-/* Exit status, and whether the worker is in what it prints. */
+/* Checks the exit status, and whether the output names the worker. */
 static void check_run(const char *program, const char *command, const char *option,
                       const char *shown)
 {

@@ -1,6 +1,6 @@
-/*
- * check_stream_ids.c: entries under the highest ids that streams can have, behind which Redis takes nothing any
- * more: in streams of calls, however they are read, and in those of dead letters. No partition ends by them.
+/* check_stream_ids.c: entries under the highest ids of a stream, behind which Redis takes no
+ * further entry: in streams of calls, however they are read, and in those of dead letters. No
+ * partition ends by them.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -40,7 +40,7 @@ static void add_highest(const char *stream)
         sup_redis_do(redis, "XADD asq:{default.%d}:%s " HIGHEST " call x batch y", p, stream);
 }
 
-/* Do all streams of calls take entries again? */
+/* Returns whether all streams of calls take entries again. */
 static bool are_usable(void)
 {
     static const char script[] =
@@ -54,8 +54,8 @@ static bool are_usable(void)
     return true;
 }
 
-/* A call that Redis has refused though it has taken a later one meanwhile, which was on its way already, fails: it would
- * come out of its order. All that comes later takes effect. */
+/* Checks the calls: one that Redis has refused while it took a later one that was on its way
+ * fails, because it would come out of order. All later calls take effect. */
 static void calls_go_on(struct load *meanwhile)
 {
     struct load *after = load_new(h, AGENTS);
@@ -83,7 +83,7 @@ START_TEST(what_stands_there_is_read_by_a_new_connection)
 }
 END_TEST
 
-/* The claim goes through the stream in pages of 500: the last of one is the last that there is. */
+/* The claim reads the stream in pages of 500: the last entry of a page is the last of all. */
 START_TEST(the_claim_finds_it_at_the_end_of_a_page)
 {
     struct load *l = load_new(h, AGENTS);
@@ -103,7 +103,7 @@ START_TEST(the_claim_finds_it_at_the_end_of_a_page)
 }
 END_TEST
 
-/* A commit with a dead letter is written whole: what ended with it is answered, too. */
+/* A commit with a dead letter is written whole: the call that ended with it is answered, too. */
 START_TEST(dead_letters_behind_it_get_a_stream_of_their_own)
 {
     struct load *l = load_new(h, AGENTS);
@@ -123,7 +123,7 @@ START_TEST(dead_letters_behind_it_get_a_stream_of_their_own)
 }
 END_TEST
 
-/* … and so does the claim. */
+/* A claim sets a full stream of dead letters aside. */
 START_TEST(a_claim_sets_such_a_stream_of_dead_letters_aside)
 {
     struct load *l = load_new(h, AGENTS);
@@ -138,7 +138,7 @@ START_TEST(a_claim_sets_such_a_stream_of_dead_letters_aside)
 }
 END_TEST
 
-/* XDEL, XTRIM, XSETID: the stream is at its end, and nothing stands there. */
+/* XDEL, XTRIM, XSETID: the stream is at its end, and is empty. */
 START_TEST(an_entry_that_is_deleted_again_ends_no_partition)
 {
     struct load *l = load_new(h, AGENTS);

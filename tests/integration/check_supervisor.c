@@ -1,6 +1,5 @@
-/*
- * check_supervisor.c: what a supervisor makes of the ends of its processes, and of its own; who is asked to
- * stop by whom; and what systemd is told.
+/* check_supervisor.c: a supervisor's reactions to the ends of its processes, and its own end;
+ * the ways of stop requests; notifications to systemd.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -69,7 +68,7 @@ static asq_agent *poison(void)
     return a;
 }
 
-/* A call that waits, and notes each of its runs in the file. */
+/* Makes a call that waits, and notes each of its runs in the file. */
 static asq_result *begin(asq_agent *a, int64_t ms, const char *noted)
 {
     asq_result *r;
@@ -91,7 +90,8 @@ static size_t runs(const char *noted)
 
 /* ---- asked to stop ---- */
 
-/* As a terminal, a container or systemd does: the supervisor passes on what its processes have had already. */
+/* Signals the whole group, as a terminal, a container or systemd does: the supervisor passes on
+   a signal that its processes have had already. */
 START_TEST(a_signal_to_all_its_processes_is_one_request)
 {
     char *noted = sup_path("noted");
@@ -111,7 +111,7 @@ START_TEST(a_signal_to_all_its_processes_is_one_request)
 }
 END_TEST
 
-/* A call that outlasts the drain runs again elsewhere; what it had done is not there. */
+/* A call that outlasts the drain runs again elsewhere, without effects of the first run. */
 START_TEST(a_drain_ends_with_its_timeout_and_loses_nothing)
 {
     char *noted = sup_path("noted");
@@ -139,7 +139,8 @@ START_TEST(a_worker_ends_while_redis_is_away)
     pid_t w = worker("w", LEASE_MS, LONG_MS);
 
     asq_agent_free(poison());
-    sup_redis_do(redis, "PING"); /* so the worker, too, has had all answers: it would wait for them */
+    /* Lets the worker get all answers, too, because it would wait for them. */
+    sup_redis_do(redis, "PING");
     sup_redis_kill(redis);
     load_worker_stop(w);
     sup_redis_restart(redis);
@@ -175,8 +176,8 @@ START_TEST(a_second_worker_of_the_same_id_does_not_start)
 }
 END_TEST
 
-/* It comes again after its end (0), after its machine's end, of which nobody knows more than that its beat
- * stands still (1). */
+/* The worker comes back after its own end (0), or after its machine's end, when only its still
+ * beat shows its death (1). */
 START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
 {
     pid_t w = worker("w", LEASE_MS, 0);
@@ -192,8 +193,8 @@ START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
 }
 END_TEST
 
-/* Redis has lost its last second, and with it that this process has come after another: one that has ended
- * (0), or that was elsewhere (1). */
+/* Redis has lost its last second, and with it the start of this process after another one: one
+ * that has ended (0), or that was elsewhere (1). */
 START_TEST(a_worker_whose_coming_redis_has_lost_stays)
 {
     pid_t w = worker("w", LEASE_MS, 0), process = process_of("w");
@@ -230,7 +231,8 @@ START_TEST(a_method_that_exits_is_given_up_and_its_process_started_again)
 }
 END_TEST
 
-/* With 100, 200, 400 … ms between them; without, a supervisor's look is at most a second away. */
+/* Restarts have 100, 200, 400 … ms between them; without a backoff, a supervisor checks at least
+   once a second. */
 START_TEST(a_crash_loop_backs_off)
 {
     enum { DEATHS = 8, LEAST_MS = 100 + 200 + 400 + 800 + 1600 + 3200 + 6400 };
@@ -280,7 +282,7 @@ static int notify_socket(const char *path)
     return fd;
 }
 
-/* Reads on until it is told. False: `before` was told first. */
+/* Reads notifications until `text` comes. False: `before` came first. */
 static bool is_told(int fd, const char *text, const char *before)
 {
     char buf[512];
@@ -335,7 +337,7 @@ int main(void)
     tcase_add_test(t, a_second_worker_of_the_same_id_does_not_start);
     tcase_add_loop_test(t, a_worker_whose_coming_redis_has_lost_stays, 0, 2);
     tcase_add_loop_test(t, a_worker_that_comes_again_by_its_id_is_taken_for_the_same, 0, 2);
-    if (!sup_is_wrapped()) { /* calls are cut off, or processes */
+    if (!sup_is_wrapped()) { /* cuts off calls, or processes */
         tcase_add_test(t, a_drain_ends_with_its_timeout_and_loses_nothing);
         tcase_add_test(t, a_method_that_exits_is_given_up_and_its_process_started_again);
         tcase_add_test(t, a_crash_loop_backs_off);

@@ -1,6 +1,5 @@
-/*
- * check_support.c: the tests' own ground: a server that is killed comes back with its data, and a
- * test that dies leaves no process and no file behind.
+/* check_support.c: the tests' own ground: a server that is killed comes back with its data, and
+ * a test that dies leaves no process and no file behind.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -65,7 +64,7 @@ START_TEST(output_and_status_of_a_program_are_seen)
 }
 END_TEST
 
-/* The i-th way for a process to end. */
+/* Ends the process in the i-th way. */
 static void end_badly(int i)
 {
     if (i == 0)

@@ -1,6 +1,6 @@
-/*
- * check_time.c: deadlines and delays count from when a call was made: when Redis is away meanwhile, and when
- * its clock is set. What is sent again after its record may have expired is not run again.
+/* check_time.c: deadlines and delays count from when a call was made: when Redis is away
+ * meanwhile, and when its clock is set. A resent call whose record may have expired is not run
+ * again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -45,7 +45,7 @@ static void set_clock(int64_t by_ms)
     }
 }
 
-/* A program that runs redis-server with the shim. */
+/* Runs redis-server with the shim. */
 static void wrap_server(void)
 {
     const char *builddir = getenv("ASQ_TEST_BUILDDIR"), *given = getenv("ASQ_REDIS_SERVER");
@@ -150,7 +150,7 @@ START_TEST(a_deadline_passes_while_redis_is_away)
 }
 END_TEST
 
-/* Calls that are gathered leave together, and each has its own time. */
+/* Gathered calls leave together, and each has its own deadline. */
 START_TEST(a_deadline_counts_from_its_call_not_from_the_first_of_its_batch)
 {
     asq_result *early;
@@ -173,7 +173,7 @@ START_TEST(a_deadline_counts_from_its_call_not_from_the_first_of_its_batch)
 }
 END_TEST
 
-/* By _i hours, and at once: neither client nor worker have heard of it. */
+/* The clock is set by _i hours at once: neither client nor worker has noticed. */
 START_TEST(a_clock_that_is_set_changes_no_deadline_and_no_delay)
 {
     int64_t by = (int64_t) _i * HOUR_MS;
@@ -219,7 +219,7 @@ START_TEST(what_waits_while_the_clock_is_set_keeps_its_deadline)
 }
 END_TEST
 
-/* A worker that comes after the clock was set back finds what is from the future. */
+/* A worker that starts after the clock was set back finds stamps from the future. */
 START_TEST(a_stamp_from_the_future_counts_as_now)
 {
     load_worker_stop(worker);
@@ -234,7 +234,7 @@ END_TEST
 
 /* ---- records that have expired ---- */
 
-/* A copy of a call of another client, made so long ago. The code of its outcome. */
+/* Sends a copy of a call of another client, made `age_ms` ago. Returns the code of its outcome. */
 static int send_copy(uint8_t number, bool resent, int64_t in_stream_ms, int64_t age_ms)
 {
     const uint8_t id[ASQ__BATCH_ID] = { number };
@@ -266,13 +266,13 @@ static int send_copy(uint8_t number, bool resent, int64_t in_stream_ms, int64_t 
 START_TEST(a_copy_is_not_run_when_the_record_of_the_first_may_have_expired)
 {
     enum { OLD_MS = 3000 };
-    ck_assert_int_eq(send_copy(1, true, 0, OLD_MS), ASQ_EUNKNOWN); /* when it was sent */
-    ck_assert_int_eq(send_copy(2, true, OLD_MS, 0), ASQ_EUNKNOWN); /* since then */
+    ck_assert_int_eq(send_copy(1, true, 0, OLD_MS), ASQ_EUNKNOWN); /* expired when it was sent */
+    ck_assert_int_eq(send_copy(2, true, OLD_MS, 0), ASQ_EUNKNOWN); /* expired since then */
     ck_assert_int_eq(value(), 0);
     ck_assert_int_eq(send_copy(3, true, 0, 10), 0);
-    ck_assert_int_eq(send_copy(9, false, 0, OLD_MS), 0); /* not sent before, though old */
+    ck_assert_int_eq(send_copy(9, false, 0, OLD_MS), 0); /* not a resent call, though old */
     ck_assert_int_eq(value(), 2);
-    /* Without the mark, but behind what its sender has sent later. */
+    /* An unmarked copy, behind later calls of its sender. */
     ck_assert_int_eq(send_copy(5, false, 0, OLD_MS), ASQ_EUNKNOWN);
     ck_assert_int_eq(value(), 2);
 }

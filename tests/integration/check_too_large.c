@@ -1,7 +1,6 @@
-/*
- * check_too_large.c: what one call makes is larger than Redis takes as a string. That call ends in an error
- * that says so, and the state of its agent is as before; calls beside it go on, and connections stay. Each
- * with a Redis that tells its limit, and with one that only refuses.
+/* check_too_large.c: one call's output is larger than Redis takes as a string. That call ends in
+ * an error that says so, and the state of its agent is as before; calls beside it go on, and
+ * connections stay. Each with a Redis that tells its limit, and with one that only refuses.
  */
 #include "modes.h"
 #include "support/proxy.h"
@@ -59,7 +58,7 @@ static int heap_take(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-/* Gives the error of a call of n bytes to another agent. */
+/* Returns the error of a call of n bytes to another agent. */
 static int heap_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *to;
@@ -128,7 +127,7 @@ static int64_t connections(void)
     return sup_redis_stat(redis, "stats", "total_connections_received", ":");
 }
 
-/* The call ends so, and says both sizes. */
+/* Checks that the call fails and that its error has both sizes. */
 static void check_is_named(asq_result *r)
 {
     ck_assert_code(asq_result_wait(r, sup_limit_ms()), ASQ_ELIMIT);
@@ -278,7 +277,7 @@ END_TEST
 
 /* ---- what ends the connection without a word ---------------------------------------------------- */
 
-/* Starts all with a proxy before Redis, for the client or for the worker. */
+/* Starts all with a proxy before Redis, in front of the client or of the worker. */
 static sup_proxy *start_behind_proxy(bool client)
 {
     static const asq_class *const list[] = { &heap_class, NULL };

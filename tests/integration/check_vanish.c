@@ -1,6 +1,5 @@
-/*
- * check_vanish.c: whatever of Redis' contents vanishes beneath calls that are under way, by whose hand ever, a worker
- * process goes on, and what is called after that works.
+/* check_vanish.c: any of Redis' contents vanishes beneath calls that are under way; a worker
+ * process goes on, and later calls work.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -17,7 +16,7 @@ static asq *h;
 static char *log_path;
 static unsigned seed;
 
-/* In the worker: what a test looks for afterwards. */
+/* Notes log messages, in the worker, for a test to look for. */
 static void note(void *user, asq_log_level level, const char *message)
 {
     FILE *f = fopen(user, "a");
@@ -36,7 +35,7 @@ static pid_t worker(void)
     options.processes = 2;
     options.partitions = PARTITIONS;
     options.lease_time_ms = 1000;
-    options.drain_timeout_ms = 3000; /* what waits for a call that is lost is not waited for */
+    options.drain_timeout_ms = 3000; /* a call that waits for a lost call is not drained */
     options.log = note;
     options.log_user = log_path;
     options.log_level = ASQ_LOG_WARNING;
@@ -45,7 +44,8 @@ static pid_t worker(void)
 
 static void set_up(void)
 {
-    sup_acl_expect("hsetnx"); /* of a client that finds the namespace gone, and tries to make it again */
+    /* HSETNX of a client that finds the namespace gone, and tries to make it again. */
+    sup_acl_expect("hsetnx");
     redis = sup_redis_start(NULL);
     log_path = sup_path("worker.log");
     seed = getenv("ASQ_TEST_SEED") ? (unsigned) atoi(getenv("ASQ_TEST_SEED")) : 1;
@@ -158,7 +158,7 @@ static void do_harm(const char *fmt, ...)
     freeReplyObject(r);
 }
 
-/* The entry that has waited for the longest. */
+/* Takes away the oldest entry. */
 static const char take_first[] = "local e = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1) "
                                  "return e[1] and redis.call('XDEL', KEYS[1], e[1][1])";
 
@@ -179,7 +179,7 @@ static void harm(int what)
     case KEYS:
         switch (dice(5)) {
         case 0: do_harm("DEL asq:{default.%u}:%s", p, kind); break;
-        case 1: /* agents that are written over are left to people */
+        case 1: /* agents that are written over are left to the operator */
             do_harm("SET asq:{default.%u}:%s x", p, strcmp(kind, "agents") == 0 ? "lease" : kind);
             break;
         case 2:
@@ -210,7 +210,7 @@ static void check_alive(void)
     free(text);
 }
 
-/* Agents can be made, and called. */
+/* Checks that agents can be made, and called. */
 static void check_works(void)
 {
     int64_t end = sup_now_ms() + sup_limit_ms();
@@ -268,8 +268,8 @@ START_TEST(a_worker_lives_on_whatever_vanishes_beneath_its_calls)
 }
 END_TEST
 
-/* Two callers' calls wait for one result; when it comes, the second ends together with the first, because another of
- * its inputs has failed before. */
+/* Two callers' calls wait for one result; when it comes, the second ends together with the
+ * first, because another of its inputs has failed before. */
 START_TEST(a_call_that_ends_while_others_are_told_is_not_told)
 {
     asq_options options = ASQ_OPTIONS_INIT;
