@@ -1,6 +1,6 @@
-/* check_agents.c: the lives of agents, the same in every mode: creation and its failures,
- * proxies, deletion, clones, the step from a local handle to a distributed one, new versions of
- * a class.
+/*
+ * check_agents.c: the lives of agents, the same in every mode: creation and its failures, proxies,
+ * deletion, clones, the step from a local handle to a distributed one, new versions of a class.
  */
 #include "modes.h"
 #include "classes.h"

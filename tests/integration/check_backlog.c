@@ -1,4 +1,5 @@
-/* check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
+/*
+ * check_backlog.c: more calls wait than a worker holds in memory, or than may wait at all.
  */
 #include "asqueue.h"
 #include "load.h"

@@ -1,6 +1,7 @@
-/* check_bytes.c: reads are bounded in bytes: whatever the size of the waiting calls, neither a
- * worker nor Redis takes much more memory than --max-backlog-size says, and other agents are
- * served meanwhile.
+/*
+ * check_bytes.c: reads are bounded in bytes: whatever the size of the waiting calls, neither a
+ * worker nor Redis takes much more memory than --max-backlog-size says, and other agents are served
+ * meanwhile.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,6 +1,6 @@
-/* check_calls.c: effects of a call, the same in every mode: arguments, values, errors,
- * attributes, state, order, limits. Agents' lives, nested calls and results have files of their
- * own.
+/*
+ * check_calls.c: effects of a call, the same in every mode: arguments, values, errors, attributes,
+ * state, order, limits. Agents' lives, nested calls and results have files of their own.
  */
 #include "modes.h"
 

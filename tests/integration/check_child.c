@@ -1,5 +1,6 @@
-/* check_child.c: child mode as programs see it: what remains after any kind of end; what is
- * shared; the error when it cannot start.
+/*
+ * check_child.c: child mode as programs see it: what remains after any kind of end; what is shared;
+ * the error when it cannot start.
  */
 #include "classes.h"
 #include "modes.h"

@@ -1,6 +1,7 @@
-/* check_clock_jumps.c: delays of some seconds are kept by the time that passes, whatever the
- * clock of Redis is set to meanwhile: with one owner, with the next one, and with several. Tests
- * measure no durations; only an error of an hour fails them.
+/*
+ * check_clock_jumps.c: delays of some seconds are kept by the time that passes, whatever the clock
+ * of Redis is set to meanwhile: with one owner, with the next one, and with several. Tests measure
+ * no durations; only an error of an hour fails them.
  */
 #include "load.h"
 #include "support/suite.h"

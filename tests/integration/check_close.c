@@ -1,4 +1,5 @@
-/* check_close.c: calls whose results are not awaited get through, or their loss is reported: by
+/*
+ * check_close.c: calls whose results are not awaited get through, or their loss is reported: by
  * asq_close, by asq_flush, in the logs.
  */
 #include "load.h"

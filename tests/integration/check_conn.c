@@ -1,4 +1,5 @@
-/* check_conn.c: one connection, against servers that do not answer, send nonsense, or go away:
+/*
+ * check_conn.c: one connection, against servers that do not answer, send nonsense, or go away:
  * costs, bounds, and messages. With TLS where the build has it.
  */
 #include "redis/conn.h"

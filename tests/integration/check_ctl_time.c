@@ -1,4 +1,5 @@
-/* check_ctl_time.c: --timeout of as-ctl and of as-worker stop limits the whole command, however
+/*
+ * check_ctl_time.c: --timeout of as-ctl and of as-worker stop limits the whole command, however
  * many requests it sends to Redis: here each request alone is answered in time, all of them
  * together are not.
  */

@@ -1,6 +1,7 @@
-/* check_dead.c: dead letters as operators deal with them: calls that kill their process and
- * entries that are no calls are listed, shown, sent again and dropped; letters that are sent
- * again are neither lost nor doubled.
+/*
+ * check_dead.c: dead letters as operators deal with them: calls that kill their process and entries
+ * that are no calls are listed, shown, sent again and dropped; letters that are sent again are
+ * neither lost nor doubled.
  */
 #include "classes.h"
 #include "modes.h"

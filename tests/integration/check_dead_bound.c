@@ -1,4 +1,5 @@
-/* check_dead_bound.c: dead letters, and log lines about them, are bounded, whatever is sent.
+/*
+ * check_dead_bound.c: dead letters, and log lines about them, are bounded, whatever is sent.
  */
 #include "load.h"
 #include "support/suite.h"

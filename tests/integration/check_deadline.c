@@ -1,4 +1,5 @@
-/* check_deadline.c: forbidden acts of agents' code and their consequences: it occupies the loop,
+/*
+ * check_deadline.c: forbidden acts of agents' code and their consequences: it occupies the loop,
  * ends its thread, takes the signals or continues when the worker stops. The worker ends in time
  * all the same, and its agents go on.
  */

@@ -1,5 +1,6 @@
-/* check_deadlock.c: in a cycle of waiting calls one call fails and all others end well; calls
- * that only resemble a cycle go on.
+/*
+ * check_deadlock.c: in a cycle of waiting calls one call fails and all others end well; calls that
+ * only resemble a cycle go on.
  */
 #include "modes.h"
 

@@ -1,7 +1,8 @@
-/* check_delays.c: calls that are due in the future wait outside of the stream: they block no
- * other call, cost no memory in the worker, and run once, whatever becomes of the worker
- * meanwhile. Workers whose --max-backlog-size is one byte move every delayed call out of the
- * stream, however soon it is due.
+/*
+ * check_delays.c: calls that are due in the future wait outside of the stream: they block no other
+ * call, cost no memory in the worker, and run once, whatever becomes of the worker meanwhile.
+ * Workers whose --max-backlog-size is one byte move every delayed call out of the stream, however
+ * soon it is due.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,6 +1,7 @@
-/* check_denied.c: a client whose Redis user may not run a command names the command and the
- * right to grant: as an error where it cannot work without the command, else once as a warning,
- * and the calls get through all the same.
+/*
+ * check_denied.c: a client whose Redis user may not run a command names the command and the right
+ * to grant: as an error where it cannot work without the command, else once as a warning, and the
+ * calls get through all the same.
  */
 #include "support/suite.h"
 #include "support/support.h"

@@ -1,6 +1,7 @@
-/* check_floods.c: many requests of one client cost worker and Redis a bounded amount: one read
- * for all waiters of a result, one push to each of them, pauses between runs and probes, bounded
- * memory and loop iterations. Tests compare what Redis has counted, and never measure speed.
+/*
+ * check_floods.c: many requests of one client cost worker and Redis a bounded amount: one read for
+ * all waiters of a result, one push to each of them, pauses between runs and probes, bounded memory
+ * and loop iterations. Tests compare what Redis has counted, and never measure speed.
  */
 #include "load.h"
 #include "support/suite.h"

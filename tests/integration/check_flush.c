@@ -1,4 +1,5 @@
-/* check_flush.c: the Redis of a namespace is flushed, or the namespace is made anew or changed,
+/*
+ * check_flush.c: the Redis of a namespace is flushed, or the namespace is made anew or changed,
  * while workers and clients use it: they go on with the new contents.
  */
 #include "load.h"

@@ -1,5 +1,6 @@
-/* check_fork.c: a method forks, and the copy stays: the copy has none of the worker's
- * connections, neither to keep them open nor to write to them, and the worker goes on.
+/*
+ * check_fork.c: a method forks, and the copy stays: the copy has none of the worker's connections,
+ * neither to keep them open nor to write to them, and the worker goes on.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,5 +1,6 @@
-/* check_futures.c: results of other calls among the arguments of a call, in lists and maps at
- * any depth, in a program and inside a method: awaited, or handed on.
+/*
+ * check_futures.c: results of other calls among the arguments of a call, in lists and maps at any
+ * depth, in a program and inside a method: awaited, or handed on.
  */
 #include "modes.h"
 #include "classes.h"

@@ -1,4 +1,5 @@
-/* check_group.c: many calls at once, the same in every mode: results gathered as they come, and
+/*
+ * check_group.c: many calls at once, the same in every mode: results gathered as they come, and
  * calls over a list of inputs with a bound on unfinished ones, from a program and from inside a
  * method.
  */

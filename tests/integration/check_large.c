@@ -1,5 +1,6 @@
-/* check_large.c: results above the output limit of a Redis subscriber are read from their keys,
- * and answers lost with a connection are asked for there, not sent again.
+/*
+ * check_large.c: results above the output limit of a Redis subscriber are read from their keys, and
+ * answers lost with a connection are asked for there, not sent again.
  */
 #include "load.h"
 #include "support/suite.h"

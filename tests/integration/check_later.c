@@ -1,4 +1,5 @@
-/* check_later.c: calls that are run again after a failure, and calls that are made with a delay.
+/*
+ * check_later.c: calls that are run again after a failure, and calls that are made with a delay.
  */
 #include "modes.h"
 #include "classes.h"

@@ -1,4 +1,5 @@
-/* check_lease.c: leases that an operator deletes, or writes over, to unstick a partition, while
+/*
+ * check_lease.c: leases that an operator deletes, or writes over, to unstick a partition, while
  * calls are under way: each call still takes effect once.
  */
 #include "load.h"

@@ -1,4 +1,5 @@
-/* check_leave.c: a worker process that ends, in whatever way, leaves the list of workers: by
+/*
+ * check_leave.c: a worker process that ends, in whatever way, leaves the list of workers: by
  * itself, or by its supervisor; if neither reaches Redis, other workers find it dead.
  */
 #include "load.h"

@@ -1,4 +1,5 @@
-/* check_loop.c: handles on a libev loop of the caller's own, which they never block.
+/*
+ * check_loop.c: handles on a libev loop of the caller's own, which they never block.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,5 +1,6 @@
-/* check_members.c: the set of workers and their hashes, with dead workers, and with strange
- * values written there.
+/*
+ * check_members.c: the set of workers and their hashes, with dead workers, and with strange values
+ * written there.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,4 +1,5 @@
-/* check_memory.c: agents are passivated, and evicted from a worker's memory, when they have been
+/*
+ * check_memory.c: agents are passivated, and evicted from a worker's memory, when they have been
  * idle for long, or when the worker holds too many, and have the same state when they are called
  * again.
  */

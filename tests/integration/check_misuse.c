@@ -1,4 +1,5 @@
-/* check_misuse.c: every function of asqueue.h with NULL where a handle or an object belongs, and
+/*
+ * check_misuse.c: every function of asqueue.h with NULL where a handle or an object belongs, and
  * with objects of another handle. The functions are those of libasqueue.map: a new one without a
  * line here fails the first test.
  */

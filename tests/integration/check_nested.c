@@ -1,4 +1,5 @@
-/* check_nested.c: calls that make calls, and calls that wait for other calls, the same in every
+/*
+ * check_nested.c: calls that make calls, and calls that wait for other calls, the same in every
  * mode: agents inside values, nested and re-entrant calls, deep recursion, futures as arguments,
  * deadlines, cancellation.
  */

@@ -1,4 +1,5 @@
-/* check_nested_records.c: a method that runs for longer than results are kept finds its earlier
+/*
+ * check_nested_records.c: a method that runs for longer than results are kept finds its earlier
  * calls when it runs again; when it has ended, they are forgotten.
  */
 #include "modes.h"

@@ -1,7 +1,8 @@
-/* check_order.c: calls of one caller to one agent run in the order in which they were made,
+/*
+ * check_order.c: calls of one caller to one agent run in the order in which they were made,
  * whatever keeps the first of them from running: a process that died of it, a run that failed,
- * inputs that have not arrived. So no call reaches an agent before its creation does. Blame for
- * a death, too: a creation that is not committed yet is not given up because of a call that ran
+ * inputs that have not arrived. So no call reaches an agent before its creation does. Blame for a
+ * death, too: a creation that is not committed yet is not given up because of a call that ran
  * beside it.
  */
 #include "modes.h"

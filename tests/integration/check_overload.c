@@ -1,4 +1,5 @@
-/* check_overload.c: more calls are made than fit, in Redis or in a partition. The caller gets an
+/*
+ * check_overload.c: more calls are made than fit, in Redis or in a partition. The caller gets an
  * error at once, or waits if it wants to; accepted calls are neither lost nor forgotten.
  */
 #include "load.h"

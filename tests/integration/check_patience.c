@@ -1,4 +1,5 @@
-/* check_patience.c: no answer of Redis ends a worker that has served: the worker logs the cause
+/*
+ * check_patience.c: no answer of Redis ends a worker that has served: the worker logs the cause
  * once, waits, and goes on by itself when the cause is gone. At its first start it ends only
  * because of a wrong password.
  */

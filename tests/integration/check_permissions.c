@@ -1,4 +1,5 @@
-/* check_permissions.c: a worker whose Redis user may not run a necessary command names it and
+/*
+ * check_permissions.c: a worker whose Redis user may not run a necessary command names it and
  * waits, and goes on by itself when the user may. A commit is never written by half.
  */
 #include "support/suite.h"

@@ -1,4 +1,5 @@
-/* check_recovery.c: reactions of a worker, or a client, to a lost or late answer of Redis, when
+/*
+ * check_recovery.c: reactions of a worker, or a client, to a lost or late answer of Redis, when
  * Redis has done the work.
  */
 #include "load.h"

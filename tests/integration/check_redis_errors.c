@@ -1,6 +1,7 @@
-/* check_redis_errors.c: Redis answers with errors for a while: each command in turn is denied,
- * or the server is demoted and its replica promoted. All calls end, each effect is there once,
- * and every refused process recovers by itself.
+/*
+ * check_redis_errors.c: Redis answers with errors for a while: each command in turn is denied, or
+ * the server is demoted and its replica promoted. All calls end, each effect is there once, and
+ * every refused process recovers by itself.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,4 +1,5 @@
-/* check_redis_faults.c: Redis restarts, cuts connections, forgets scripts and has no memory, and
+/*
+ * check_redis_faults.c: Redis restarts, cuts connections, forgets scripts and has no memory, and
  * its keys have wrong contents. Calls end, each effect is there once, nothing crashes.
  */
 #include "load.h"

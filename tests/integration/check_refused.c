@@ -1,5 +1,6 @@
-/* check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole:
- * nothing of it has taken effect, it waits or its call ends, and it affects no other partition.
+/*
+ * check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole: nothing
+ * of it has taken effect, it waits or its call ends, and it affects no other partition.
  */
 #include "modes.h"
 #include "support/suite.h"

@@ -1,6 +1,7 @@
-/* check_resolver.c: host names, with a resolver that answers when the test wants it to:
- * getaddrinfo is the test's own for names that end in .test. While it does not answer, no other
- * work waits for it.
+/*
+ * check_resolver.c: host names, with a resolver that answers when the test wants it to: getaddrinfo
+ * is the test's own for names that end in .test. While it does not answer, no other work waits for
+ * it.
  */
 #include <check.h>
 #include <ev.h>

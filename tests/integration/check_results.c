@@ -1,4 +1,5 @@
-/* check_results.c: the asq_result, the same in every mode: waiting, reading, callbacks, ids,
+/*
+ * check_results.c: the asq_result, the same in every mode: waiting, reading, callbacks, ids,
  * groups.
  */
 #include "classes.h"

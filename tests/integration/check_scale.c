@@ -1,4 +1,5 @@
-/* check_scale.c: waiting calls take no capacity: deep and wide calls end on one thread of one
+/*
+ * check_scale.c: waiting calls take no capacity: deep and wide calls end on one thread of one
  * process, and on workers of which one is killed meanwhile.
  */
 #include "load.h"

@@ -1,4 +1,5 @@
-/* check_seen.c: uncommitted effects stay invisible: no caller sees a result, and no agent a call
+/*
+ * check_seen.c: uncommitted effects stay invisible: no caller sees a result, and no agent a call
  * that a method made after an effect of its own agent.
  */
 #include "load.h"

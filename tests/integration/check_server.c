@@ -1,4 +1,5 @@
-/* check_server.c: the private Redis of child mode and its keeper: signals that end them, what
+/*
+ * check_server.c: the private Redis of child mode and its keeper: signals that end them, what
  * remains, and the error when the server does not start.
  */
 #include "client/server.h"

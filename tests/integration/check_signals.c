@@ -1,6 +1,7 @@
-/* check_signals.c: as-worker's signals and its log: the log line of each signal, a log without a
- * reader, a log that is moved away; and orphans that a worker adopts, as process 1 of a
- * container does.
+/*
+ * check_signals.c: as-worker's signals and its log: the log line of each signal, a log without a
+ * reader, a log that is moved away; and orphans that a worker adopts, as process 1 of a container
+ * does.
  */
 #include "asqueue.h"
 #include "load.h"

@@ -1,6 +1,6 @@
-/* check_stdio.c: descriptors of programs, workers and their children: closed standard streams
- * are never taken for connections, exec inherits none, and a private server starts wherever
- * TMPDIR is.
+/*
+ * check_stdio.c: descriptors of programs, workers and their children: closed standard streams are
+ * never taken for connections, exec inherits none, and a private server starts wherever TMPDIR is.
  */
 #include "asqueue.h"
 #include "support/suite.h"

@@ -1,4 +1,5 @@
-/* check_strangers.c: keys of workers hold contents that no worker writes. as-ctl and as-worker
+/*
+ * check_strangers.c: keys of workers hold contents that no worker writes. as-ctl and as-worker
  * still show the other workers, and stop them.
  */
 #include "load.h"

@@ -1,4 +1,5 @@
-/* check_stream_ids.c: entries under the highest ids of a stream, behind which Redis takes no
+/*
+ * check_stream_ids.c: entries under the highest ids of a stream, behind which Redis takes no
  * further entry: in streams of calls, however they are read, and in those of dead letters. No
  * partition ends by them.
  */

@@ -1,5 +1,6 @@
-/* check_supervisor.c: a supervisor's reactions to the ends of its processes, and its own end;
- * the ways of stop requests; notifications to systemd.
+/*
+ * check_supervisor.c: a supervisor's reactions to the ends of its processes, and its own end; the
+ * ways of stop requests; notifications to systemd.
  */
 #include "load.h"
 #include "support/suite.h"

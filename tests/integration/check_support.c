@@ -1,5 +1,6 @@
-/* check_support.c: the tests' own ground: a server that is killed comes back with its data, and
- * a test that dies leaves no process and no file behind.
+/*
+ * check_support.c: the tests' own ground: a server that is killed comes back with its data, and a
+ * test that dies leaves no process and no file behind.
  */
 #include "support/suite.h"
 #include "support/support.h"

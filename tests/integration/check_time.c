@@ -1,6 +1,6 @@
-/* check_time.c: deadlines and delays count from when a call was made: when Redis is away
- * meanwhile, and when its clock is set. A resent call whose record may have expired is not run
- * again.
+/*
+ * check_time.c: deadlines and delays count from when a call was made: when Redis is away meanwhile,
+ * and when its clock is set. A resent call whose record may have expired is not run again.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,5 +1,6 @@
-/* check_too_large.c: one call's output is larger than Redis takes as a string. That call ends in
- * an error that says so, and the state of its agent is as before; calls beside it go on, and
+/*
+ * check_too_large.c: one call's output is larger than Redis takes as a string. That call ends in an
+ * error that says so, and the state of its agent is as before; calls beside it go on, and
  * connections stay. Each with a Redis that tells its limit, and with one that only refuses.
  */
 #include "modes.h"

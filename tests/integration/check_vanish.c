@@ -1,4 +1,5 @@
-/* check_vanish.c: any of Redis' contents vanishes beneath calls that are under way; a worker
+/*
+ * check_vanish.c: any of Redis' contents vanishes beneath calls that are under way; a worker
  * process goes on, and later calls work.
  */
 #include "load.h"
