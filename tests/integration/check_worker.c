@@ -1,6 +1,6 @@
 /*
  * check_worker.c: workers join, stop, are killed and paused under load, and every call takes effect
- * exactly once and in order. Also what user code can do to its worker.
+ * exactly once and in order. Also the effects of user code on its worker.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -110,14 +110,14 @@ START_TEST(a_second_request_to_stop_ends_it_sooner_and_loses_nothing)
     second = worker("second");
     load_check(l);
     ck_assert_int_eq(asq_result_int(r, &runs), 0);
-    ck_assert_int_eq(runs, 1); /* its first run was given up with all it had done */
+    ck_assert_int_eq(runs, 1); /* the first run was given up with all its effects */
     asq_result_free(r);
     asq_agent_free(p);
     load_worker_stop(second);
 }
 END_TEST
 
-/* A call `cross` that is inside the agent, and goes on to call `me` of the other when go_on lets it. */
+/* A parked call `cross` of the agent, which calls `me` of the other when go_on() lets it. */
 struct crossing {
     char begun[20], go[20];
     asq_agent *agent;
@@ -144,9 +144,10 @@ static void go_on(const struct crossing *c)
     free(sup_write_file(c->go, ""));
 }
 
-/* What is inside holds a partition; what it waits for has to begin there, or neither would end. In the
- * second case it waits for an agent elsewhere that is held by a call of another chain, which waits for
- * one here; in the third, for an agent that is created before it is called, as always. */
+/* A parked call holds a partition; a call that it waits for has to begin there, or neither would
+ * end. In the second case it waits for an agent elsewhere that is busy with a call of another
+ * chain, which waits for a call here; in the third, for an agent that is created before it is
+ * called, as always. */
 START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
 {
     pid_t first, second;
@@ -188,7 +189,7 @@ START_TEST(a_partition_that_is_handed_over_begins_what_it_waits_for)
 }
 END_TEST
 
-/* An id whose process takes the partition from first.0. */
+/* Returns an id whose process takes the partition from first.0. */
 static char *successor(uint32_t p)
 {
     struct asq__place_worker workers[2] = { { "first.0", 4 }, { NULL, 4 } };
@@ -206,7 +207,8 @@ static char *successor(uint32_t p)
     return id;
 }
 
-/* For balance, nothing is cut off: what does not drain stays where it is, works on, and goes later. */
+/* Balancing cuts nothing off: a partition that does not drain stays where it is, works on, and
+   moves later. */
 START_TEST(a_hand_over_that_does_not_drain_is_called_off_and_tried_again)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -227,7 +229,7 @@ START_TEST(a_hand_over_that_does_not_drain_is_called_off_and_tried_again)
     second = worker(id);
     process = sup_format("%s.0", id);
     sup_wait_until(owned_by(process) > 0);
-    for (int i = 0; i < 5; i++) { /* at whatever time of it */
+    for (int i = 0; i < 5; i++) { /* at any time of the takeover */
         ck_assert_int_eq(asq_call_wait(other, "add", NULL, "[i]", 1), 0);
         sup_sleep_ms(LEASE_MS / 3);
     }
@@ -291,10 +293,10 @@ START_TEST(a_worker_that_was_paused_changes_nothing_any_more)
         load_calls(l, CALLS);
         asq_poll(h, 20);
         load_signal(first, SIGSTOP);
-        sup_wait_until(owned_by("second.0") == 128); /* all was taken over */
+        sup_wait_until(owned_by("second.0") == 128); /* all partitions were taken over */
         load_calls(l, CALLS);
         load_signal(first, SIGCONT);
-        sup_wait_until(owned_by("second.0") < 128); /* it is back */
+        sup_wait_until(owned_by("second.0") < 128); /* first.0 is back */
     }
     load_check(l);
     load_worker_stop(first);
@@ -313,7 +315,7 @@ START_TEST(a_call_that_kills_its_process_is_given_up_alone)
     char id[40];
     int64_t value;
 
-    /* All in one batch: the braces put the agents into one partition. */
+    /* Sends all in one batch: the braces put the agents into one partition. */
     ck_assert_int_eq(asq_create(h, "Poison", "{same}poison", &poison, NULL), 0);
     for (int i = 0; i < N; i++) {
         snprintf(id, sizeof id, "{same}%d", i);
@@ -347,7 +349,7 @@ START_TEST(a_call_that_kills_its_process_is_given_up_alone)
 }
 END_TEST
 
-/* A call that is run by two owners, of which the first does not know yet that it is none any more. */
+/* Two owners run a call; the first does not know yet that it has lost the partition. */
 START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -356,7 +358,7 @@ START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
     int64_t epoch, first, second;
     pid_t w;
 
-    options.lease_time_ms = 3600000; /* it does not look */
+    options.lease_time_ms = 3600000; /* the process does not check its lease */
     w = worker("first");
     ck_assert_int_eq(asq_create(h, "Relay", "{one}relay", &relay, NULL), 0);
     ck_assert_int_eq(asq_create(h, "Journal", "{two}journal", &journal, "{s:i}", "limit", 10), 0);
@@ -368,7 +370,7 @@ START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
     ck_assert_int_eq(asq_call_wait(journal, "items", &items, NULL), 0);
     ck_assert_int_eq(asq_unpack(items, "[I, I]", &first, &second), 0);
     ck_assert_int_eq(first, epoch);
-    /* The epoch of the claim that followed; and nothing of what it called before it knew. */
+    /* The next claim's epoch; no nested calls of the first owner. */
     ck_assert_int_eq(second, sup_redis_int(redis, "HGET asq:{default.%u}:lease epoch", p));
     ck_assert_int_gt(second, epoch + 1);
     asq_value_free(items);
@@ -378,7 +380,7 @@ START_TEST(a_worker_that_has_lost_a_partition_makes_no_calls_from_it)
 }
 END_TEST
 
-/* What a client sends again after cuts, though the call has long been done. */
+/* A client resends a call after cuts, though the call has long been done. */
 START_TEST(copies_of_a_call_that_is_done_leave_its_stream)
 {
     static const char twice[] = "redis.call('XADD', KEYS[1], '*', 'call', 'x', 'batch', ARGV[1]) "
@@ -420,8 +422,9 @@ START_TEST(copies_of_a_call_that_is_done_leave_its_stream)
 }
 END_TEST
 
-/* What a connection had sent before it broke may reach Redis when its client has sent it again, and has the
- * result: two calls, in a worker that has had later ones of the client (0), and in one that knows it not (1). */
+/* Batches sent on a connection before it broke may reach Redis when the client has resent them,
+ * and has the result: two calls, in a worker that has had later ones of the client (0), and in
+ * one that does not know the client (1). */
 START_TEST(a_call_that_arrives_when_a_resent_copy_is_done_does_not_run)
 {
     enum { N = 2 };
@@ -491,8 +494,9 @@ static void add_by_other(uint32_t p, uint64_t number, bool resent)
     asq_value_free(args);
 }
 
-/* Redis refuses one of several calls on their way, and the connection that would tell breaks: when it is sent
- * again, what was made after it has been run (0), or is about to be by an owner who has run none of them (1). */
+/* Redis refuses one of several calls on their way, and the connection breaks before the answer:
+ * when the call is resent, later calls have been run (0), or a new owner that has run none of
+ * them is about to run them (1). */
 START_TEST(a_call_that_later_ones_have_overtaken_is_refused)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -524,8 +528,8 @@ START_TEST(a_call_that_later_ones_have_overtaken_is_refused)
 }
 END_TEST
 
-/* Two workers, of which the first has calls that take that long on its only thread. Each is begun once: a
- * byte in its file tells of each run, whether or not anybody would ever see what it did. */
+/* Runs two workers; the first has calls that take `ms` on its only thread. Each call is begun
+ * once: a byte in its file counts each run, whether or not its effects are ever seen. */
 static void run_once(const char *method, int64_t ms)
 {
     enum { N = 3 };
@@ -555,8 +559,8 @@ static void run_once(const char *method, int64_t ms)
         ck_assert_int_eq(runs, 1);
         asq_result_free(r[i]);
     }
-    /* It was at most handed over, once they had ended: nobody has claimed what was not free. On the way it has no
-     * owner, and still the epoch of the last one. */
+    /* The partition was at most handed over, after the calls had ended: no worker has claimed an
+     * owned one. During a hand-over it has no owner, and still the last owner's epoch. */
     char *claimed = sup_redis_str(
         redis, "EVAL %s 1 asq:{default.%u}:lease %lld",
         "local lease = redis.call('HMGET', KEYS[1], 'owner', 'epoch') "
@@ -564,7 +568,7 @@ static void run_once(const char *method, int64_t ms)
         p, (long long) epoch);
     ck_assert_msg(claimed && !*claimed, "%s has claimed it", claimed ? claimed : "somebody");
     free(claimed);
-    /* Had another run begun, it would have taken effect by now, or would do so before this. */
+    /* Another run would have taken effect by now, or would do so before this one. */
     for (int i = 0; i < N; i++) {
         ck_assert_int_eq(asq_call(a[i], "wait", &r[i], "[i]", 0), 0);
         ck_assert_int_eq(asq_result_int(r[i], &runs), 0);
@@ -605,7 +609,7 @@ static bool log_has(const char *words)
     return has;
 }
 
-/* On a thread (0), on the loop, where only methods may run that never block (1). */
+/* On a thread (0), on the loop, which runs only methods that never block (1). */
 START_TEST(code_that_blocks_is_named)
 {
     const char *method = _i ? "block_loop_until" : "block_until";
@@ -618,9 +622,10 @@ START_TEST(code_that_blocks_is_named)
     log_path = sup_path("log");
     options.log = note_in_log;
     options.log_level = ASQ_LOG_WARNING;
-    options.lease_time_ms = 10 * LEASE_MS; /* the process is given up after three */
+    options.lease_time_ms = 10 * LEASE_MS; /* the process is given up after three lease times */
     options.capacity = 2;
-    options.lease_time_ms = 10 * LEASE_MS; /* a loop that stands still for three ends its process */
+    /* a loop that stands still for three lease times ends its process */
+    options.lease_time_ms = 10 * LEASE_MS;
     w = worker("w");
     ck_assert_int_eq(asq_create(h, "Poison", NULL, &a, NULL), 0);
     ck_assert_int_eq(asq_call(a, method, &r, "[s]", done), 0);
@@ -664,7 +669,8 @@ START_TEST(ping_and_cancel_do_not_wait_behind_work)
         ck_assert_int_eq(asq_result_wait(waiting[i], sup_limit_ms()), ASQ_ECANCELED);
     }
     ck_assert(!asq_result_done(r[0]) && !asq_result_done(r[1]));
-    ck_assert_int_eq(asq_result_cancel(r[0]), 0); /* it cannot be told, but it is no obstacle */
+    /* the running call cannot be told, which does no harm */
+    ck_assert_int_eq(asq_result_cancel(r[0]), 0);
     ck_assert_int_eq(asq_ping(h, NULL), 0);
     free(sup_write_file("done", ""));
     for (int i = 0; i < WAITING; i++) {
@@ -682,7 +688,8 @@ START_TEST(ping_and_cancel_do_not_wait_behind_work)
 }
 END_TEST
 
-/* bull #308, bullmq #3183, #3056, #439: user code that blocks loses its lock, and runs elsewhere, too. */
+/* bull #308, bullmq #3183, #3056, #439: user code that blocks loses its lock, and runs
+   elsewhere, too. */
 START_TEST(bull_308_code_that_blocks_all_threads_keeps_its_partitions)
 {
     run_once("block", 3 * LEASE_MS);
@@ -701,7 +708,8 @@ START_TEST(celery_2599_a_call_of_several_lease_times_runs_once)
 }
 END_TEST
 
-/* celery #5935, #4400: it would run again after each lease that it waits, or once on each worker. */
+/* celery #5935, #4400: the call would run again after each lease time that it waits, or once on
+   each worker. */
 START_TEST(celery_5935_a_call_that_waits_several_lease_times_for_its_time_runs_once)
 {
     asq_call_options delayed = ASQ_CALL_OPTIONS_INIT;
@@ -718,14 +726,14 @@ START_TEST(celery_5935_a_call_that_waits_several_lease_times_for_its_time_runs_o
     delayed.retry = &retry; /* the second run, after some lease times, adds a digit */
     ck_assert_int_eq(asq_callv(p, "digit", &delayed, asq_pack("[i, i]", 5, 2), &again), 0);
     sup_sleep_ms(2 * LEASE_MS);
-    load_worker_stop(first); /* who has seen it and who takes over from him */
+    load_worker_stop(first); /* stops the worker that has seen it; the second takes over */
     ck_assert_int_eq(asq_result_wait(due, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(again, sup_limit_ms()), 0);
     sup_sleep_ms(2 * LEASE_MS);
     asq_result_free(again);
     ck_assert_int_eq(asq_call(p, "read", &again, NULL), 0);
     ck_assert_int_eq(asq_result_int(again, &n), 0);
-    ck_assert_msg(n == 15 || n == 6, "%lld", (long long) n); /* whichever came first */
+    ck_assert_msg(n == 15 || n == 6, "%lld", (long long) n); /* depends on which came first */
     asq_result_free(due);
     asq_result_free(again);
     asq_agent_free(p);
@@ -748,7 +756,7 @@ int main(void)
     tcase_add_test(t, a_killed_worker_is_taken_over);
     tcase_add_test(t, a_killed_worker_process_is_started_again);
     tcase_add_test(t, a_worker_that_was_paused_changes_nothing_any_more);
-    if (!sup_is_wrapped()) { /* calls are cut off, or crash */
+    if (!sup_is_wrapped()) { /* cuts off calls, or crashes */
         tcase_add_test(t, a_second_request_to_stop_ends_it_sooner_and_loses_nothing);
         tcase_add_loop_test(t, a_call_that_kills_its_process_is_given_up_alone, 0, 4);
     }

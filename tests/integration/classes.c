@@ -36,7 +36,7 @@ static int counter_read(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return 0;
 }
 
-/* Changes its state and fails: nothing of the change may be seen. */
+/* Changes its state and fails: the change must stay invisible. */
 static int counter_spoil(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;
@@ -45,7 +45,7 @@ static int counter_spoil(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     return asq_fail(ctx, ASQ_EUSER(3), "no luck with %s today", asq_ctx_agent_id(ctx));
 }
 
-/* Replaces all of it, and fails. */
+/* Replaces its whole state, and fails. */
 static int counter_replace(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;
@@ -127,7 +127,7 @@ static int counter_set_twice(asq_ctx *ctx, void *self, const asq_value *value)
     return asq_map_set_int(asq_ctx_state(ctx), "value", n / 2);
 }
 
-/* digit(n, runs): puts a digit behind the value, in the run of this number; the runs before it fail. */
+/* digit(n, runs): appends a digit to the value, in the run of this number; earlier runs fail. */
 static int counter_digit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t n, runs, value;
@@ -242,7 +242,7 @@ static int wait_for_file(asq_ctx *ctx, const char *begun, const char *release)
     return 0;
 }
 
-/* Says that it runs by making a file, and waits for another one (parked, not blocking). */
+/* Makes a file when it runs, and waits for another one (parked, not blocking). */
 static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *begun, *release;
@@ -256,7 +256,7 @@ static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-/* Says that it runs by making a file, and fails once it is told that it was cancelled. */
+/* Makes a file when it runs, and fails once it is told that it was cancelled. */
 static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *args,
                                     asq_value **ret)
 {
@@ -441,7 +441,7 @@ static int journal_items(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     return 0;
 }
 
-/* True when the items are 0, 1, 2… n-1. */
+/* Returns true when the items are 0, 1, 2… n-1. */
 static int journal_in_order(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     struct journal *j = self;
@@ -506,7 +506,7 @@ static int forward(asq_ctx *ctx, const asq_value *target, const char *method,
     return rc;
 }
 
-/* relay(agent, method, args): what that call ends with. */
+/* relay(agent, method, args): returns the outcome of that call. */
 static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target, *inner;
@@ -519,8 +519,8 @@ static int relay_call(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return forward(ctx, target, method, inner, ret);
 }
 
-/* cross(begun, release, agent, method, args): makes the first file, waits for the second, then as
- * call. */
+/* cross(begun, release, agent, method, args): makes the first file, waits for the second, then
+ * does as call. */
 static int relay_cross(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target, *inner;
@@ -535,7 +535,8 @@ static int relay_cross(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return forward(ctx, target, method, inner, ret);
 }
 
-/* notify(begun, release, agent): sends `me` to the agent without waiting for it, then as Echo.hold. */
+/* notify(begun, release, agent): sends `me` to the agent without waiting for it, then does as
+   Echo.hold. */
 static int relay_notify(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target;
@@ -570,8 +571,8 @@ static int relay_report(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
 }
 
-/* down(agents, level): calls the next agent of the ring with one level less, until none is left;
- * gives the number of levels below. */
+/* down(agents, level): calls the next agent of the ring with one level less, down to 0; returns
+ * the number of levels below. */
 static int relay_down(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *ring;
@@ -604,8 +605,8 @@ static int relay_down(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
-/* outer(other): sets its state to 1 and has `other` call back, who finds 1 and sets 2; what outer
- * sees then. */
+/* outer(other): sets its state to 1 and has `other` call back, which finds 1 and sets 2; returns
+ * its state afterwards. */
 static int relay_outer(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target;
@@ -639,7 +640,7 @@ static int relay_inner(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return asq_map_set_int(asq_ctx_state(ctx), "step", 2);
 }
 
-/* fan(agents, method, args): calls all of them, and gives the sum of their ints. */
+/* fan(agents, method, args): calls all of them, and returns the sum of their ints. */
 static int relay_fan(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     enum { MAX = 128 };
@@ -730,7 +731,8 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
-/* Attaches to each agent of a list; at most MAX_AGENTS. To be freed, also on failure. */
+/* Attaches to each agent of a list; at most MAX_AGENTS. The caller frees the array, also on
+   failure. */
 enum { MAX_AGENTS = 64 };
 
 static int attach_all(asq_ctx *ctx, const asq_value *targets, asq_agent **agents)
@@ -751,7 +753,7 @@ static void free_all(asq_agent **agents)
         asq_agent_free(agents[i]);
 }
 
-/* each(agents, method, inputs, limit): the list that asq_call_each gives. */
+/* each(agents, method, inputs, limit): returns the list that asq_call_each gives. */
 static int relay_each(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
@@ -772,8 +774,8 @@ static int relay_each(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
-/* each_then(agents, method, inputs, limit, counter): as each, whatever comes of it; then adds 1 to the
- * counter. In its first run its process dies at the end of that. */
+/* each_then(agents, method, inputs, limit, counter): does as each and ignores the outcome; then
+ * adds 1 to the counter. In its first run its process dies at the end. */
 static int relay_each_then(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
@@ -810,7 +812,7 @@ static int call_when_told(void *user, size_t index, asq_result *r, size_t done, 
     return asq_send(user, "me", NULL);
 }
 
-/* tell(agent): calls it from where it is told of a result; what comes of that. */
+/* tell(agent): calls the agent from the callback of a result; returns the outcome. */
 static int relay_tell(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
@@ -829,7 +831,7 @@ static int relay_tell(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx))) : 0;
 }
 
-/* late(ms, fails): after a while 1, or a failure. */
+/* late(ms, fails): returns 1 after a while, or fails. */
 static int relay_late(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, fails;
@@ -844,7 +846,7 @@ static int relay_late(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return fails ? asq_fail(ctx, ASQ_EUSER(6), "late") : 0;
 }
 
-/* Ends a gather or an each with the first. */
+/* Ends a gather or an each with the first result. */
 static int first_is_enough(void *user, size_t index, asq_result *r, size_t done, size_t n)
 {
     (void) index, (void) done, (void) n;
@@ -852,8 +854,9 @@ static int first_is_enough(void *user, size_t index, asq_result *r, size_t done,
     return 1;
 }
 
-/* any(begun, release, agents, how): as cross, with `me` of several agents, and waits for any of them:
- * by asq_wait_any, a group, asq_gather, asq_call_each. Gives the code that the first ended with. */
+/* any(begun, release, agents, how): does as cross, with `me` of several agents, and waits for
+ * any of them: by asq_wait_any, a group, asq_gather, asq_call_each. Returns the code of the
+ * first one that ended. */
 static int relay_any(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
@@ -960,7 +963,8 @@ static int poison_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return 0;
 }
 
-/* A run has begun, and whatever becomes of it is seen in the file, if one is given: a byte for each. */
+/* Records that a run has begun: appends a byte to the file, if one is given, whatever becomes of
+   the run. */
 static int poison_begin(asq_ctx *ctx, const asq_value *args, int64_t *ret_ms, int64_t *ret_runs)
 {
     const char *file = NULL;
@@ -981,7 +985,7 @@ static int poison_begin(asq_ctx *ctx, const asq_value *args, int64_t *ret_ms, in
     return asq_map_set_int(asq_ctx_state(ctx), "runs", *ret_runs);
 }
 
-/* block(ms[, file]): keeps its thread for so long; gives the number of its runs. */
+/* block(ms[, file]): keeps its thread for ms; returns the number of its runs. */
 static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     struct timespec left;
@@ -998,7 +1002,7 @@ static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return 0;
 }
 
-/* block_until(file): keeps its thread until that is there. */
+/* block_until(file): keeps its thread until the file exists. */
 static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *path;
@@ -1011,7 +1015,7 @@ static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
-/* wait(ms[, file]): as block, parked. */
+/* wait(ms[, file]): does as block, parked. */
 static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, runs;

@@ -22,7 +22,7 @@ asq *H;
 
 static sup_redis *redis; /* of the independent deployment */
 static pid_t worker;     /* the supervisor */
-static char *names[64];  /* given out by own() */
+static char *names[64];  /* handed out by own() */
 static size_t n_names;
 
 static void log_problem(void *user, asq_log_level level, const char *message)
@@ -57,7 +57,7 @@ pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, con
         ck_assert_int_gt(pid, 0);
         return pid;
     }
-    /* A group of its own, as Check kills that of a test whose time is over. */
+    /* A group of its own, because Check kills the group of a test that times out. */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -218,7 +218,7 @@ bool exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
-/* The value of fmt and what follows it; NULL for no arguments. */
+/* Makes v from fmt and its arguments; NULL without arguments. */
 #define PACK(v, fmt)                                                                               \
     do {                                                                                           \
         va_list ap_;                                                                               \

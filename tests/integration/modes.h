@@ -28,25 +28,26 @@ enum mode { MODE_LOCAL, MODE_CHILD, MODE_INDEPENDENT };
 extern enum mode mode;
 extern asq *H;
 
-/* Runs a suite: `add_all` puts the tests of every mode into a test case, `add_distributed` (or NULL)
- * those of a body that needs calls to run apart from the program. Returns main's status. */
+/* Runs a suite: `add_all` puts the tests of every mode into a test case, `add_distributed` (or
+ * NULL) the tests of a body that needs calls to run apart from the program. Returns main's
+ * status. */
 int modes_main(const char *name, void (*add_all)(TCase *t), void (*add_distributed)(TCase *t));
 
-/* One more handle on what H is open on (in local mode, a world of its own). */
+/* Opens one more handle on the deployment of H (in local mode, a world of its own). */
 asq *modes_open(void);
 /* Opens `url` with the classes of classes.h registered. */
 asq *modes_open_url(const char *url);
 /* Forks workers that serve a namespace with these classes, ended by NULL; stopping them checks that
  * they end in order. */
 pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const *list);
-/* The same with options of one's own, all but the URL. */
+/* Does the same with options of one's own, all but the URL. */
 pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, const asq_class *const *list);
 void modes_stop_worker(pid_t pid);
 
-/* An id that nobody else uses: "name-…". Lives until the test ends. */
+/* Returns a unique id: "name-…". Lives until the test ends. */
 const char *own(const char *name);
 
-/* A file that says that something has happened, for methods that wait for one. */
+/* A file that signals an event, for methods that wait for it. */
 void touch(const char *path);
 bool exists(const char *path);
 
@@ -54,10 +55,10 @@ bool exists(const char *path);
 asq_agent *agent_new(const char *cls, const char *fmt, ...);
 asq_agent *counter(int value);
 
-/* Calls that must succeed and give an int; calls that must fail, whose code is returned. */
+/* Make calls that must succeed and give an int; calls that must fail, whose code is returned. */
 int64_t call_int(asq_agent *a, const char *method, const char *fmt, ...);
 int call_code(asq_agent *a, const char *method, const char *fmt, ...);
-/* The same for a result, which is freed. */
+/* Do the same for a result, which is freed. */
 int64_t result_int(asq_result *r);
 int result_code(asq_result *r);
 /* Returns the code of a creation, from asq_create (local mode) or asq_ready. */

@@ -80,7 +80,7 @@ START_TEST(the_first_error_stays_until_reset)
     ck_assert_int_eq(b.error, 0);
     ck_assert_mem_eq(b.data, "12345678", 8);
     asq__buf_putc(&b, 'x');
-    ck_assert_ptr_null(asq__buf_detach(&b, NULL)); /* an unfinished text is given to nobody */
+    ck_assert_ptr_null(asq__buf_detach(&b, NULL)); /* an unfinished text cannot be detached */
     ck_assert_int_eq(b.error, 0);
 }
 END_TEST

@@ -1,6 +1,5 @@
 /*
- * check_class.c: classes by name: who may use what, what is said about names that are not there,
- * and descriptions.
+ * check_class.c: classes by name: access rights, messages about unknown names, and descriptions.
  */
 #include "class_tables.h"
 #include "support/suite.h"
@@ -62,7 +61,7 @@ START_TEST(private_methods_are_for_the_agent_itself)
     ck_assert_int_eq(call(c, "_audit", true), 0);
     ck_assert_int_eq(call(c, "_audit", false), ASQ_EPRIVATE);
     ck_assert_ptr_nonnull(strstr(err, "'_audit'"));
-    /* Outsiders learn nothing of which there are. */
+    /* Outsiders do not learn which private methods exist. */
     ck_assert_int_eq(call(c, "_other", false), ASQ_EPRIVATE);
     ck_assert_int_eq(call(c, "audit", false), ASQ_ENOMETHOD);
     ck_assert_ptr_null(strstr(err, "_audit"));
@@ -147,14 +146,14 @@ START_TEST(long_lists_end_with_how_many_are_left)
     char *rest = strstr(err, ", and ");
     unsigned left = 0;
     ck_assert(rest && sscanf(rest, ", and %u more", &left) == 1);
-    /* What is listed and what is left are all of them. */
+    /* Listed and omitted names add up to all of them. */
     unsigned listed = 1;
     for (char *p = strstr(err, "It has: "); p < rest; p++)
         listed += *p == ',';
     ck_assert_uint_eq(listed + left, MANY);
-    /* And no buffer is too small for it: what is behind it stays as it was. */
+    /* No buffer is too small: memory behind it stays as it was. */
     for (size_t room = 1; room < 400; room++) {
-        char *small = malloc(room); /* of its very size, for sanitizers */
+        char *small = malloc(room); /* of its exact size, for sanitizers */
         ck_assert_ptr_nonnull(small);
         ck_assert_int_eq(asq__class_check_call(c, "m_", false, &m, small, room), ASQ_ENOMETHOD);
         ck_assert_uint_lt(strlen(small), room);

@@ -1,6 +1,6 @@
 /*
- * check_class_table.c: which tables of classes are taken, in which layouts, and what is said
- * of others.
+ * check_class_table.c: tables of classes that are accepted, their layouts, and the messages about
+ * others.
  */
 #include "class_tables.h"
 #include "support/suite.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The table is refused with this code and text, and leaves nothing behind. */
+/* Checks that the table is refused with this code and text, and leaves nothing behind. */
 #define refused(cls, code, text)                                                                   \
     do {                                                                                           \
         size_t before_ = asq__registry_count(&registry);                                           \
@@ -105,7 +105,7 @@ START_TEST(names_are_checked)
     refused(&cls, ASQ_EINVAL, "class M has two attributes 'x'");
     attributes[1].name = "1x";
     refused(&cls, ASQ_EINVAL, "class M: \"1x\" is no attribute name");
-    attributes[1].name = "better"; /* methods and attributes do not share their names */
+    attributes[1].name = "better"; /* methods and attributes share no names */
     added(&cls);
 }
 END_TEST
@@ -186,7 +186,7 @@ START_TEST(struct_state_needs_all_its_functions)
     attributes[0].flags = ASQ_WRITABLE | ASQ_READONLY;
     refused(&cls, ASQ_EINVAL, "both ASQ_WRITABLE and ASQ_READONLY");
     attributes[0].flags = ASQ_WRITABLE;
-    added(&cls); /* nothing to destroy is fine */
+    added(&cls); /* a table without destroy is fine */
     cls.name = "T";
     cls.destroy = destroy;
     added(&cls);
@@ -200,7 +200,8 @@ END_TEST
 /* ---- tables of other versions ---- */
 
 /* The layout of 0.1.0, member by member, as compilers have laid it into plugins. Never to be
- * changed: when asq_class and its like grow, what was built with this must be taken as before. */
+ * changed: when asq_class and its like grow, plugins built with this layout must still be
+ * accepted. */
 struct frozen_method {
     const char *name;
     asq_method_fn fn;
@@ -298,7 +299,7 @@ START_TEST(what_an_older_table_lacks_is_zero)
     static const struct short_attribute attributes[] = { { "x", get },
                                                          { "y", NULL },
                                                          { NULL, NULL } };
-    /* On the heap at its very size, so that reading beyond is seen by sanitizers. */
+    /* On the heap at its exact size, so that sanitizers see reads beyond it. */
     size_t size = offsetof(struct frozen_class, destroy);
     struct frozen_class whole = { .size = size,
                                   .method_size = sizeof methods[0],

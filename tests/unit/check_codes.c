@@ -1,6 +1,6 @@
 /*
- * check_codes.c: what a class's functions return that is no code. A positive number, an errno most likely,
- * fails by name wherever it comes from, and nothing of the call takes effect.
+ * check_codes.c: returns of a class's functions that are no codes. A positive number, an errno most
+ * likely, fails by name wherever it comes from, and nothing of the call takes effect.
  */
 #include "client/class.h"
 #include "client/object.h"
@@ -73,7 +73,7 @@ static int add(asq_ctx *c, void *self, const asq_value *args, asq_value **ret)
     return code_of("add");
 }
 
-/* A message of the method itself goes before the code that it returns. */
+/* A message of the method itself takes precedence over the code that it returns. */
 static int refuse(asq_ctx *c, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;
@@ -139,7 +139,7 @@ static int64_t count(void)
     return n;
 }
 
-/* The last job has failed by what `function` returned. */
+/* Checks that the last job failed by the return value of `function`. */
 static void check_is_named(const char *function)
 {
     char want[60];

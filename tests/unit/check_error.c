@@ -1,5 +1,6 @@
 /*
- * check_error.c: codes have one name and one text each; error objects own what they show.
+ * check_error.c: codes have one name and one text each; error objects own the strings that they
+ * show.
  */
 #include "value/error.h"
 #include "value/value.h"

@@ -1,5 +1,5 @@
 /*
- * check_escape.c: what of hostile text reaches a terminal, and that JSON stays JSON with the same meaning.
+ * check_escape.c: hostile text as it reaches a terminal; JSON stays JSON with the same meaning.
  */
 #include "support/suite.h"
 #include "value/escape.h"
@@ -36,7 +36,7 @@ static const struct {
     { "\xc3", "\\xc3" }, /* cut */
     { "\xe2\x82", "\\xe2\\x82" },
     { "\xf0\x9f\x98", "\\xf0\\x9f\\x98" },
-    { "\xc0\x9b\xe0\x82\x9b", "\\xc0\\x9b\\xe0\\x82\\x9b" }, /* longer than it must be */
+    { "\xc0\x9b\xe0\x82\x9b", "\\xc0\\x9b\\xe0\\x82\\x9b" }, /* longer than necessary */
     { "\xed\xa0\x80", "\\xed\\xa0\\x80" },                /* half a surrogate */
     { "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },       /* above U+10FFFF */
 };

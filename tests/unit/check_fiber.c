@@ -1,6 +1,6 @@
 /*
- * check_fiber.c: fibers, their stacks, and what happens when one overflows. Both ways of switching are
- * tested, whatever this machine would choose.
+ * check_fiber.c: fibers, their stacks, and overflows of stacks. Both ways of switching are tested,
+ * whatever this machine would choose.
  */
 #include "asqueue.h"
 #include "support/suite.h"
@@ -38,7 +38,7 @@ static void begin(int swaps)
     asq__stack_pool_init(&pool, &stacks);
 }
 
-/* Nothing may be left. */
+/* Checks that nothing is left. */
 static void end(void)
 {
     asq__stack_pool_release(&pool);
@@ -140,13 +140,14 @@ START_TEST(fibers_resume_fibers)
     while (!asq__fiber_resume(f))
         resumes++;
     ck_assert_int_eq(n.ended, 21);
-    ck_assert_int_eq(resumes, 22); /* each parks once, and all around it with it */
+    ck_assert_int_eq(resumes, 22); /* each parks once, and with it all around it */
     asq__fiber_free(&pool, f);
     end();
 }
 END_TEST
 
-/* What a compiler likes to keep in registers: all of it must be there after other fibers ran. */
+/* Keeps values that compilers like to hold in registers: all must be there after other fibers
+   ran. */
 static void compute(void *arg)
 {
     uint64_t *sum = arg, a = *sum, b = a * 3, c = a ^ 0x5555, d = ~a, e = a << 7, f = a + 11;
@@ -196,7 +197,7 @@ START_TEST(registers_and_errno_of_interleaved_fibers_do_not_mix)
 }
 END_TEST
 
-/* A program's own use of setjmp inside a method is none of our business. */
+/* A program's own setjmp inside a method does not affect fibers. */
 static void jump_inside(void *arg)
 {
     jmp_buf env;
@@ -339,8 +340,8 @@ START_TEST(a_parked_fiber_that_is_freed_takes_its_stack_along)
 }
 END_TEST
 
-/* Touches n bytes of stack, more or less. What the compiler cannot see through stays as it is, and
- * what alloca gives is never on AddressSanitizer's fake stacks. */
+/* Touches n bytes of stack, more or less. The asm keeps the compiler from removing the frame; memory
+ * of alloca is never on AddressSanitizer's fake stacks. */
 static int dig(size_t n)
 {
     const size_t size = 1000;
@@ -371,9 +372,9 @@ START_TEST(each_size_has_stacks_of_its_own)
 {
     begin(0);
     run_digging(0, 1000);
-    run_digging(4 << 20, SANITIZED ? 1 << 20 : 3 << 20); /* would overflow the one of before */
+    run_digging(4 << 20, SANITIZED ? 1 << 20 : 3 << 20); /* would overflow the stack before */
     run_digging(0, 1000);
-    run_digging(3 << 20, 1000); /* rounded up: the second one */
+    run_digging(3 << 20, 1000); /* rounded up: the second stack again */
     run_digging(1, 100);        /* as small as stacks are */
     ck_assert_uint_eq(atomic_load(&stacks.mapped), 3);
     ck_assert_uint_eq(asq__stack_shift(0), 18);
@@ -388,7 +389,7 @@ START_TEST(the_deepest_use_is_measured)
 {
     begin(0);
     run_digging(0, 1000);
-    for (int i = 0; i < 64; i++) /* one of these is looked at */
+    for (int i = 0; i < 64; i++) /* one of these is measured */
         run_digging(0, 100 << 10);
     size_t high = atomic_load(&stacks.high_water);
     ck_assert_uint_ge(high, 100 << 10);
@@ -401,7 +402,7 @@ END_TEST
 START_TEST(the_deepest_use_is_measured_before_a_stack_goes)
 {
     begin(0);
-    run_digging(0, 1000); /* the first is looked at, then only some are */
+    run_digging(0, 1000); /* the first is measured, then only some are */
     size_t first = atomic_load(&stacks.high_water);
     ck_assert_uint_ge(first, 1000);
     run_digging(0, 50 << 10);
@@ -411,7 +412,7 @@ START_TEST(the_deepest_use_is_measured_before_a_stack_goes)
 }
 END_TEST
 
-/* n fibers at once, all of which then end. */
+/* Runs n fibers at once, all of which then end. */
 static void many_at_once(int n)
 {
     struct asq__fiber **f = calloc((size_t) n, sizeof *f);
@@ -441,10 +442,10 @@ START_TEST(stacks_that_were_not_needed_for_a_while_go)
     begin(_i);
     many_at_once(1000);
     ck_assert_uint_eq(atomic_load(&stacks.mapped), 1000);
-    trim_all(); /* they were all needed before this, … */
+    trim_all(); /* all of them were needed before this trim */
     ck_assert_uint_eq(atomic_load(&stacks.mapped), 1000);
     many_at_once(600);
-    trim_all(); /* … and 600 of them since */
+    trim_all(); /* 600 of them were needed since */
     size_t left = atomic_load(&stacks.mapped);
     ck_assert_uint_lt(left, 1000);
     ck_assert_uint_ge(left, 600);
@@ -453,7 +454,7 @@ START_TEST(stacks_that_were_not_needed_for_a_while_go)
     ck_assert_uint_gt(left, 0);
     ck_assert_uint_le(left, 300);
     ck_assert_uint_eq(pool.surplus, 0);
-    many_at_once((int) left + 50); /* hot ones, cold ones and new ones are all as good */
+    many_at_once((int) left + 50); /* hot, cold and new stacks are equally good */
     end();
 }
 END_TEST
@@ -465,7 +466,8 @@ static void count_twice(void *arg)
     ++*(int *) arg;
 }
 
-/* One thread goes on needing stacks, another makes them ahead of it; the end comes while it makes some. */
+/* One thread keeps needing stacks, another makes them ahead of it; the end comes while it makes
+   some. */
 START_TEST(stacks_that_were_made_ahead_are_as_good)
 {
     enum { ROUNDS = 10, AFTER = 10 };
@@ -563,7 +565,7 @@ START_TEST(guards_by_mprotect_leave_mappings_for_others)
     for (int i = 0; i < 5; i++) {
         f[i] = fiber(count_to_three, &n[i]);
         ck_assert_int_eq(f[i]->stack.guard_size > 0, i < 3);
-        ck_assert(!asq__fiber_resume(f[i])); /* those without work as well */
+        ck_assert(!asq__fiber_resume(f[i])); /* fibers without guards work as well */
     }
     ck_assert_uint_eq(atomic_load(&stacks.unguarded), 2);
     asq__fiber_free(&pool,
@@ -584,7 +586,7 @@ START_TEST(without_memory_there_is_no_fiber)
     struct asq__fiber *f;
     int n;
     if (SANITIZED)
-        return; /* they need more address space than that themselves */
+        return; /* sanitizers need more address space than the limit themselves */
     begin(0);
     getrlimit(RLIMIT_AS, &limit);
     limit.rlim_cur = 1 << 20;
@@ -601,7 +603,7 @@ END_TEST
 
 static char output[1000];
 
-/* In a process of its own: its status; what it wrote to stderr is in output. */
+/* Runs fn in a process of its own; returns its status, and puts its stderr into output. */
 static int in_a_child(void (*fn)(int arg), int arg)
 {
     int fds[2], status;
@@ -638,7 +640,7 @@ static void overflow(int guard)
     stacks.guard = (enum asq__guard) guard;
     asq__fiber_thread_init();
     asq__fiber_install_overflow_handler();
-    asq__fiber_install_overflow_handler(); /* again does no harm */
+    asq__fiber_install_overflow_handler(); /* a second call does no harm */
     struct asq__fiber *f = fiber(dig_for_ever, NULL);
     f->class_name = "Walker";
     f->method = "descend";
@@ -657,7 +659,7 @@ static void check_overflow(int status)
 START_TEST(an_overflow_names_the_method)
 {
     asq__stacks_init(&stacks);
-    check_overflow(in_a_child(overflow, stacks.guard)); /* the kernel's best */
+    check_overflow(in_a_child(overflow, stacks.guard)); /* the best guard of this kernel */
     check_overflow(in_a_child(overflow, ASQ__GUARD_PROTECT));
 }
 END_TEST
@@ -674,7 +676,7 @@ static void on_fault(int signal_number)
     ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
     (void) n;
     (void) signal_number;
-    raise(SIGKILL); /* an exit status might be valgrind's */
+    raise(SIGKILL); /* valgrind might return an exit status of its own */
 }
 
 static void other_fault(int with_handler)

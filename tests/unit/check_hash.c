@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The vectors of the reference implementation of SipHash-2-4: key 00 01 … 0f, input 00 01 … of
+/* Vectors of the reference implementation of SipHash-2-4: key 00 01 … 0f, input 00 01 … of
  * length 0 to 63. Bytes in hexadecimal. */
 static const char *const sip64[64] = {
     "310e0edd47db6f72", "fd67dc93c539f874", "5a4fa9d909806c0d", "2d7efbd796666785",
@@ -92,7 +92,7 @@ START_TEST(siphash_gives_the_reference_vectors)
 }
 END_TEST
 
-/* As OpenSSL's SipHash gives them. */
+/* Values that OpenSSL's SipHash gives. */
 START_TEST(siphash_with_the_zero_key)
 {
     static const struct {
@@ -112,7 +112,7 @@ START_TEST(siphash_with_the_zero_key)
 }
 END_TEST
 
-/* From the authors' list of test vectors. */
+/* Values from the authors' list of test vectors. */
 START_TEST(fnv1a_gives_the_published_values)
 {
     ck_assert(asq__fnv1a64("", 0) == UINT64_C(0xcbf29ce484222325));
@@ -132,7 +132,7 @@ START_TEST(only_what_stands_in_braces_decides_about_the_partition)
     ck_assert_uint_eq(partition("{tag}a", 4096), partition("b{tag}c", 4096));
     ck_assert_uint_eq(partition("{tag}a", 4096), partition("tag", 4096));
     ck_assert_uint_eq(partition("x{tag}{other}", 4096), partition("tag", 4096));
-    /* An empty part, or one that is not closed, is nothing special. */
+    /* An empty part, or one that is not closed, has no special meaning. */
     ck_assert_uint_ne(partition("{}a", 4096), partition("{}b", 4096));
     ck_assert_uint_ne(partition("{taga", 4096), partition("{tagb", 4096));
     ck_assert_uint_ne(partition("}a{", 4096), partition("}b{", 4096));

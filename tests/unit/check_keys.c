@@ -1,5 +1,5 @@
 /*
- * check_keys.c: the name of every key, byte by byte as PROTOCOL.md has it, and what is a
+ * check_keys.c: the name of every key, byte by byte as PROTOCOL.md has it, and the syntax of a
  * namespace.
  */
 #include "redis/keys.h"
@@ -29,7 +29,8 @@ static void refused(const char *ns)
     ck_assert(memcmp(&before, &keys, sizeof keys) == 0);
 }
 
-/* The name is this one, its length is returned, and nothing behind its NUL is written. */
+/* Checks that the name is this one, its length is returned, and nothing behind its NUL is
+   written. */
 #define names(call, expected)                                                                      \
     do {                                                                                           \
         char out[ASQ__KEY_MAX];                                                                    \
@@ -92,7 +93,7 @@ START_TEST(namespaces_are_checked)
     ns[ASQ__NS_MAX + 1] = '\0';
     refused(ns);
     refused("");
-    /* What would end the hash tag, match in a pattern, or hide in a log. */
+    /* Names that would end the hash tag, match in a pattern, or hide in a log. */
     static const char *const bad[] = { "a b", "a}",  "{a",       "a:b", "a*",
                                        "a\n", "a/b", "\xc3\xa4", " a",  "?" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -121,7 +122,7 @@ END_TEST
 
 START_TEST(an_overlong_id_is_cut_and_never_written_past_the_end)
 {
-    char id[2000], *out = malloc(ASQ__KEY_MAX); /* of its very size, for sanitizers */
+    char id[2000], *out = malloc(ASQ__KEY_MAX); /* of its exact size, for sanitizers */
     ck_assert_ptr_nonnull(out);
     memset(id, 'i', sizeof id);
     id[sizeof id - 1] = '\0';

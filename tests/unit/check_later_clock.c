@@ -1,6 +1,7 @@
 /*
- * check_later_clock.c: how late it is by a partition's clock, told from what its last owner has kept: on the machine of
- * the last owner and elsewhere, by one who knows of a jump and by one who was not there.
+ * check_later_clock.c: the time of a partition's clock, computed from what its last owner has kept:
+ * on the machine of the last owner and elsewhere, by a worker that knows of a jump and by one that
+ * does not.
  */
 #include "worker/later_clock.h"
 #include "support/suite.h"
@@ -11,7 +12,8 @@
 #define HERE      "0123456789abcdef"
 #define ELSEWHERE "fedcba9876543210"
 
-/* Monotonic, and by how much the clock of Redis and that of the partition are ahead of it. */
+/* Monotonic clock; then by how much the clock of Redis and that of the partition are ahead of
+   it. */
 enum { HOUR_MS = 3600000, KEPT_MS = 1000000, NOW_MS = KEPT_MS + 60000 };
 static const int64_t redis_minus_ms = 1800000000000, minus_ms = 1700000000000;
 
@@ -29,7 +31,8 @@ static void set_up(void)
     set_ms = 0;
 }
 
-/* What it is ahead of the monotonic clock, for who claims when the clock of Redis was set by so much. */
+/* Returns by how much the partition's clock is ahead of the monotonic one, if it is claimed when
+   the clock of Redis was set by by_ms. */
 static int64_t tell_kept(const char *kept, const char *machine, int64_t by_ms, bool *ret_told)
 {
     struct asq__later_claim claim = {
@@ -40,7 +43,8 @@ static int64_t tell_kept(const char *kept, const char *machine, int64_t by_ms, b
     return ms;
 }
 
-/* It was kept at KEPT_MS, when the clock of Redis had been set by kept_by_ms. */
+/* Does the same with a clock kept at KEPT_MS, when the clock of Redis had been set by
+   kept_by_ms. */
 static int64_t tell(const char *machine, int64_t kept_by_ms, int64_t by_ms)
 {
     char kept[128];
@@ -60,7 +64,7 @@ static void is_about(int64_t is, int64_t expected)
     ck_assert_int_le(is, expected + 5);
 }
 
-/* Nobody had the partition when the clock was set by _i hours, and who claims it was not there. */
+/* The partition had no owner when the clock was set by _i hours, and the claimer was not there. */
 START_TEST(on_the_same_machine_time_is_known_whatever_was_set)
 {
     int64_t by = (int64_t) _i * HOUR_MS;
@@ -75,10 +79,10 @@ START_TEST(elsewhere_a_jump_that_was_heard_of_counts_once)
 {
     int64_t by = (int64_t) _i * HOUR_MS;
     sample(KEPT_MS - 20000, 0);
-    sample(KEPT_MS + 20000, by); /* set before this, after that */
+    sample(KEPT_MS + 20000, by); /* set before this, after the previous one */
     is_about(tell(ELSEWHERE, 0, by),
-             minus_ms); /* the last owner has not heard of it, or after it wrote */
-    is_about(tell(ELSEWHERE, by, by), minus_ms); /* … has heard of it first */
+             minus_ms); /* the last owner has not noticed it, or only after it wrote */
+    is_about(tell(ELSEWHERE, by, by), minus_ms); /* the last owner has noticed it first */
     ck_assert_int_eq(set_ms, 0);
 }
 END_TEST
@@ -100,7 +104,8 @@ START_TEST(who_came_after_a_jump_that_was_written_down_goes_on)
 }
 END_TEST
 
-/* It is not earlier than when it was kept; so a delay becomes longer by the time since at most. */
+/* The clock is not earlier than when it was kept; so a delay becomes longer by the time since at
+   most. */
 START_TEST(an_hour_back_that_nobody_heard_of_loses_the_time_since)
 {
     is_about(tell(ELSEWHERE, 0, -HOUR_MS), minus_ms - (NOW_MS - KEPT_MS));
@@ -108,7 +113,7 @@ START_TEST(an_hour_back_that_nobody_heard_of_loses_the_time_since)
 }
 END_TEST
 
-/* Nobody can tell it from an hour in which no worker ran. */
+/* An hour ahead cannot be told from an hour in which no worker ran. */
 START_TEST(an_hour_ahead_that_nobody_heard_of_looks_like_time_that_has_passed)
 {
     is_about(tell(ELSEWHERE, 0, HOUR_MS), minus_ms + HOUR_MS);
@@ -139,7 +144,7 @@ START_TEST(what_is_no_clock_counts_as_none)
 }
 END_TEST
 
-/* The monotonic clock of a machine does not go back: somebody has written this. */
+/* The monotonic clock of a machine does not go back: the value is forged. */
 START_TEST(a_time_before_the_one_that_was_kept_is_not_believed)
 {
     char kept[128];

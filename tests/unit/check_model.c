@@ -1,5 +1,5 @@
 /*
- * check_model.c: model configurations: both forms of the file, and what is wrong with one.
+ * check_model.c: model configurations: both forms of the file, and its errors.
  */
 #include "client/model.h"
 #include "support/suite.h"

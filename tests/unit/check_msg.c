@@ -1,6 +1,6 @@
 /*
- * check_msg.c: batches, results and records as bytes: what is encoded is decoded again, what is not right
- * is refused with its reason, and no cut of it does harm.
+ * check_msg.c: batches, results and snapshots as bytes: encoded messages decode to the same, wrong
+ * ones are refused with the reason, and no cut of them does harm.
  */
 #include "value/msg.h"
 #include "support/suite.h"
@@ -75,7 +75,7 @@ START_TEST(a_batch_comes_back_as_it_was)
     asq__batch_set_timeout(9000, &b);
     asq__batch_set_times(12, 13, &b);
     asq__batch_mark_resent(&b);
-    asq__batch_set_times(UINT64_C(1) << 41, 0, &b); /* of several the last counts */
+    asq__batch_set_times(UINT64_C(1) << 41, 0, &b); /* the last of several counts */
     ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
     ck_assert_mem_eq(batch->id.data, id, sizeof id);
     ck_assert_mem_eq(b.data, "\x0a\x10", 2); /* taken.lua finds the id there */
@@ -116,8 +116,8 @@ static Asqueue__Batch *unpacked(const struct asq__buf *b)
     return batch;
 }
 
-/* What is written by hand is what protobuf-c makes of it, byte for byte but for the arguments, which stand
- * last. Each bit of `which` is a field that is there. */
+/* The hand-written encoder's bytes are those of protobuf-c, but for the arguments, which come
+ * last. Each bit of `which` is a field that is present. */
 START_TEST(jobs_are_written_as_protobuf_writes_them)
 {
     static const int codes[] = { -7, 0 };
@@ -228,7 +228,8 @@ START_TEST(results_and_records_are_written_as_protobuf_writes_them)
 }
 END_TEST
 
-/* The batch of one job, changed by `spoil`, is refused with a text that has `reason` in it. */
+/* Checks that the batch of one job, changed by `spoil`, is refused with a text that contains
+   `reason`. */
 static void refused(const struct asq__job *jobs, size_t n, const char *reason)
 {
     struct asq__buf b;
@@ -289,7 +290,7 @@ START_TEST(what_is_wrong_with_a_batch_is_told)
     struct asq__buf b;
     struct asq__job job = a_call();
     Asqueue__Batch *batch;
-    /* The first is the channel on which workers tell each other of themselves. */
+    /* The first is the channel on which workers make announcements to each other. */
     static const char *const replies[] = { "workers", "c11e4700000000a", "c11e4700000000aaa",
                                            "C11E4700000000AA", "c11e4700000000a:" };
 

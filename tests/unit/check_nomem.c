@@ -89,7 +89,7 @@ static void disarm(void)
 
 enum outcome { MUST_FAIL, MAY_SUCCEED };
 
-/* The scenario returns 0 or a code. */
+/* Runs the scenario, which returns 0 or a code, for each N. */
 static void for_all_n(int (*scenario)(void), enum outcome outcome)
 {
     for (int mode = 0; mode < 2; mode++) {
@@ -107,7 +107,7 @@ static void for_all_n(int (*scenario)(void), enum outcome outcome)
             else
                 ck_assert_msg(rc == ASQ_ENOMEM, "allocation %ld fails: %d", n, rc);
         } while (failed);
-        ck_assert_int_gt(n, 2); /* there was something to fail */
+        ck_assert_int_gt(n, 2); /* at least some allocations failed */
     }
 }
 
@@ -168,7 +168,7 @@ static int build(void)
     return rc;
 }
 
-/* When setting a key fails, all the others stand, and setting it again succeeds. */
+/* When setting a key fails, all other keys stay, and setting it again succeeds. */
 static int large_map(void)
 {
     asq_value *map = asq_value_map();

@@ -1,6 +1,6 @@
 /*
- * check_object.c: what jobs do to an object's record: it is another one each time the state changes, what
- * others hold of it stays as it is, and what nobody else holds is written over where it is.
+ * check_object.c: effects of jobs on an object's snapshot: each change of state makes another one,
+ * a snapshot that others hold stays as it is, and an unshared one is overwritten in place.
  */
 #include "client/class.h"
 #include "client/object.h"
@@ -41,7 +41,7 @@ static const asq_method methods[] = { { "add", add, NULL, 0, NULL },
                                       { .name = NULL } };
 static const asq_class adder = { ASQ_CLASS_INIT, .name = "Adder", .methods = methods };
 
-/* Runs a job; what the last one came to is given back. Its code. */
+/* Runs a job; the last outcome is given back. Returns its code. */
 static int run(Asqueue__JobKind kind, const char *method, asq_value *args)
 {
     struct asq__buf raw;
@@ -124,9 +124,9 @@ START_TEST(a_record_that_nobody_else_holds_is_written_over)
         ck_assert_int_eq(call("add", 1), 0);
         ck_assert_int_eq(value(), 10 + i);
         ck_assert_ptr_eq(object.record, first);
-        asq__object_unload(&object); /* the next one finds what the record has */
+        asq__object_unload(&object); /* the next job finds the values of the snapshot */
     }
-    ck_assert_int_eq(call("add", INT32_MAX), 0); /* longer than there is room for? */
+    ck_assert_int_eq(call("add", INT32_MAX), 0); /* longer than the space in place? */
     asq__object_unload(&object);
     ck_assert_int_eq(call("see", 0), 0);
     ck_assert_int_eq(value(), 109 + (int64_t) INT32_MAX);

@@ -1,6 +1,6 @@
 /*
- * check_pack.c: values from formats and back into variables; what went wrong is said, and who owns
- * what then.
+ * check_pack.c: values from formats and back into variables; error messages, and ownership after
+ * errors.
  */
 #include "unit/random_value.h"
 #include "support/suite.h"
@@ -27,7 +27,7 @@ static int unpacked(const asq_value *v, char *err, size_t errlen, const char *fm
     return rc;
 }
 
-/* As JSON, which is a compact way of writing down what is expected. */
+/* Compares with JSON, a compact way of writing the expected value. */
 static void assert_json(asq_value *v, const char *expected)
 {
     char *json;
@@ -166,7 +166,7 @@ START_TEST(depth_is_bounded)
 }
 END_TEST
 
-/* A future tells when it is freed. */
+/* A future whose destructor counts. */
 static int living;
 
 static void ref(void *object)
@@ -209,7 +209,7 @@ START_TEST(values_given_away_are_freed_whatever_fails)
     ck_assert_int_eq(living, 0);
     ck_assert_ptr_null(asq_pack("[o}o]", witness(), witness()));
     ck_assert_int_eq(living, 0);
-    /* At a letter that is none the walk ends: what is behind it stays the caller's. */
+    /* The walk ends at an unknown letter: values behind it stay the caller's. */
     asq_value *behind = witness();
     ck_assert_ptr_null(asq_pack("[o,%,o]", witness(), behind));
     ck_assert_int_eq(living, 1);
@@ -362,7 +362,7 @@ START_TEST(optional_parts_leave_their_variables_alone)
     ck_assert_int_eq(b, 20);
     ck_assert_int_eq(c, 3);
     ck_assert_ptr_null(s);
-    /* What is there must fit, optional or not. */
+    /* A value that is present must fit, optional or not. */
     ck_assert_int_eq(asq_unpack(v, "{s?:s}", "a", &s), ASQ_ETYPE);
     asq_value_free(v);
 }

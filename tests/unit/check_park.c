@@ -1,6 +1,6 @@
 /*
- * check_park.c: parking and waking from everywhere, and that waiting costs memory alone. The figures
- * that it prints are not judged, except the memory of a parked call.
+ * check_park.c: parking and unparking from everywhere; waiting costs only memory. The printed
+ * figures are not judged, except the memory of a parked call.
  */
 #include "pool_job.h"
 #include "support/suite.h"
@@ -82,7 +82,7 @@ START_TEST(a_fiber_stays_on_its_thread)
                 asq__pool_wake(pool, atomic_load(&jobs[i].fiber));
         }
     sem_post(&blocker.gate);
-    /* Wakes may have met: give what is missing. */
+    /* Wakes may have coincided: give the missing ones. */
     for (int i = 0; i < 8; i++)
         while (!atomic_load(&jobs[i].ended)) {
             if (atomic_load(&jobs[i].begun) && asq__pool_stats(pool).busy == 0)
@@ -166,7 +166,7 @@ enum { ASKERS = 60, WAKERS = 3 };
 struct asker {
     struct asq__task task;
     struct asq__fiber *fiber;
-    atomic_int asked; /* 1: it wants to be woken */
+    atomic_int asked; /* 1: asks to be woken */
     atomic_int answered;
 };
 
@@ -182,7 +182,7 @@ static void ask(struct asq__task *task)
         ck_assert_int_eq(atomic_load(&a->answered), i);
         atomic_store(&a->asked, 1);
         if (i % 7 == 0)
-            sched_yield(); /* let the wake come first now and then */
+            sched_yield(); /* lets the wake come first now and then */
         asq__pool_park();
         ck_assert_int_eq(atomic_load(&a->answered), i + 1);
     }
@@ -243,7 +243,7 @@ static double seconds(void)
     return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-/* KiB that the process has resident, its page tables included. */
+/* Returns the KiB that the process has resident, its page tables included. */
 static long memory_kib(void)
 {
     FILE *f = fopen("/proc/self/status", "re");
@@ -282,7 +282,7 @@ static int how_many(void)
     if (getenv("ASQ_TEST_SLOW"))
         return 2000;
 #if defined(ASQ__TSAN)
-    return 2000; /* it has a bound of 8,000 threads, and takes fibers for such */
+    return 2000; /* the sanitizer is limited to 8,000 threads, and takes fibers for threads */
 #elif defined(ASQ__ASAN)
     return 20000;
 #else
@@ -322,7 +322,7 @@ START_TEST(a_hundred_thousand_fibers_wait_on_two_threads)
     printf("# %d parked fibers: %ld bytes each; new stack and park %.2f µs, used stack and park "
            "%.2f µs, wake and end %.2f µs\n",
            n, bytes, park_s[0] * 1e6 / n, park_s[1] * 1e6 / n, end_s[1] * 1e6 / n);
-    /* What is not needed any more is given back. */
+    /* Stacks that are needed no longer are given back. */
     sup_wait_until(asq__pool_stats(pool).stacks <= (size_t) 2 * (32 + 256));
     struct asq__pool_stats stats = asq__pool_stats(pool);
     printf("# stacks kept %zu, deepest use %zu bytes, without a guard %zu\n", stats.stacks,

@@ -1,6 +1,6 @@
 /*
- * check_place.c: who should own which partition: everybody the same, nobody too much, and changes of
- * membership move little.
+ * check_place.c: placement of partitions: everybody computes the same, no worker gets too much, and
+ * changes of membership move little.
  */
 #include "worker/place.h"
 #include "support/suite.h"
@@ -89,7 +89,7 @@ START_TEST(the_order_of_the_list_does_not_matter)
 }
 END_TEST
 
-/* Were everything placed anew, (n - 1) / n of all partitions would move. */
+/* If everything were placed anew, (n - 1) / n of all partitions would move. */
 START_TEST(a_worker_that_comes_or_goes_moves_little)
 {
     enum { PARTITIONS = 1024 };

@@ -1,6 +1,6 @@
 /*
- * check_plugin.c: classes from shared objects, built here with the compiler of the build: the good one,
- * and what is wrong with the others.
+ * check_plugin.c: classes from shared objects, built here with the compiler of the build: the good
+ * one, and the errors of others.
  */
 #include "client/plugin.h"
 #include "support/suite.h"
@@ -153,7 +153,7 @@ START_TEST(what_others_can_write_is_not_run)
 }
 END_TEST
 
-/* Moves the folder with one good plugin to PARENT/agents, and has `dir` be that. */
+/* Moves the folder with one good plugin to PARENT/agents, and makes that `dir`. */
 static char *put_below(const char *parent)
 {
     char *above = sup_format("%s/%s", sup_dir(), parent), *to = sup_format("%s/agents", above);

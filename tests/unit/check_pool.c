@@ -1,6 +1,6 @@
 /*
- * check_pool.c: the pool's threads and the loop's own: who runs what, what is reported of it, how it
- * ends, and what happens when memory or threads lack. Parking is in check_park.c.
+ * check_pool.c: the pool's threads and the loop's own: which one runs a task, reports, the end, and
+ * a lack of memory or threads. Parking is in check_park.c.
  */
 #include "pool_job.h"
 #include "support/suite.h"
@@ -25,7 +25,7 @@ START_TEST(threads_are_started_when_all_are_busy_up_to_the_capacity)
     struct job jobs[12];
     begin(3);
     ck_assert_uint_eq(asq__pool_stats(pool).threads, 1);
-    for (int i = 0; i < 100; i++) { /* an idle one is always taken first */
+    for (int i = 0; i < 100; i++) { /* an idle thread is always taken first */
         submit(&jobs[0], nothing);
         wait_ended(&jobs[0]);
         sup_wait_until(asq__pool_stats(pool).busy == 0);
@@ -49,7 +49,8 @@ START_TEST(threads_are_started_when_all_are_busy_up_to_the_capacity)
 }
 END_TEST
 
-/* All run though none ends before all have begun; what the pool says of its threads then. */
+/* Checks that all run though none ends before all have begun; returns the pool's count of
+   threads. */
 static uint32_t burst(struct job *jobs, int n)
 {
     for (int i = 0; i < n; i++)
@@ -76,7 +77,7 @@ START_TEST(a_burst_uses_all_threads)
 }
 END_TEST
 
-/* But for the first; and where they were there are others when they are needed. */
+/* Idle threads end, except the first; others start when they are needed. */
 START_TEST(threads_that_are_idle_for_long_end)
 {
     enum { N = 8 };
@@ -86,7 +87,7 @@ START_TEST(threads_that_are_idle_for_long_end)
         ck_assert_uint_eq(burst(jobs, N), N);
         sup_wait_until(asq__pool_stats(pool).threads == 1);
     }
-    /* One on which a fiber is parked stays, for it is resumed there. */
+    /* A thread on which a fiber is parked stays, because the fiber is resumed there. */
     submit(&jobs[0], block);
     sup_wait_until(atomic_load(&jobs[0].begun));
     submit(&parked, park);
@@ -105,7 +106,7 @@ START_TEST(threads_that_are_idle_for_long_end)
 }
 END_TEST
 
-/* They end and start while tasks come: none is left waiting. */
+/* Threads end and start while tasks come: no task is left waiting. */
 START_TEST(tasks_that_come_while_threads_end_are_run)
 {
     enum { N = 4, ROUNDS = 400 };
@@ -188,7 +189,7 @@ START_TEST(a_wake_from_another_thread_is_announced_to_the_loop)
     ck_assert(asq__pool_inline_ready(pool));
     ck_assert(atomic_load(&parked.ended));
     ck_assert(pthread_equal(parked.thread, pthread_self()));
-    /* On its own thread the loop knows. */
+    /* No notification for the pool's own thread, where the loop already knows. */
     job_init(&parked, park);
     asq__pool_run_inline(pool, &parked.task);
     asq__pool_wake(pool, atomic_load(&parked.fiber));
@@ -237,7 +238,7 @@ START_TEST(who_is_always_ready_does_not_keep_others_away)
     while (asq__pool_inline_ready(pool))
         ;
     ck_assert(atomic_load(&busy.ended));
-    /* … and on a thread. */
+    /* A wake on a thread. */
     submit(&other, park);
     wait_parked(1);
     job_init(&busy, wake_self_for_ever);
@@ -414,7 +415,7 @@ START_TEST(a_thread_that_is_blocked_is_reported_once)
     ck_assert_int_eq(scan(3000000), 0);
     sem_post(&job.gate);
     wait_parked(1);
-    ck_assert_int_eq(scan(9000000), 0); /* waiting is no blocking */
+    ck_assert_int_eq(scan(9000000), 0); /* waiting is not blocking */
     asq__pool_wake(pool, atomic_load(&job.fiber));
     sup_wait_until(asq__pool_stats(pool).busy == 1);
     ck_assert_int_eq(scan(2000000), 1); /* another time */
@@ -486,7 +487,7 @@ START_TEST(stop_waits_for_what_runs_and_says_when_it_does_not_end)
     ck_assert(!asq__pool_stop(pool, 0));
     sem_post(&job.gate);
     ck_assert(asq__pool_stop(pool, sup_limit_ms()));
-    ck_assert(asq__pool_stop(pool, 0)); /* again does no harm */
+    ck_assert(asq__pool_stop(pool, 0)); /* a second call does no harm */
     ck_assert(atomic_load(&job.ended));
     asq__pool_free(pool);
     asq__pool_free(NULL);
@@ -514,10 +515,11 @@ START_TEST(what_is_parked_at_the_end_goes_with_its_stack)
     wait_parked(50);
     for (int i = 0; i < 50; i++)
         ck_assert(is_mapped(atomic_load(&jobs[i].fiber)));
-    asq__pool_wake(pool, atomic_load(&jobs[0].fiber)); /* one is ready */
+    asq__pool_wake(pool, atomic_load(&jobs[0].fiber)); /* resumable */
     ck_assert(asq__pool_stop(pool, sup_limit_ms()));
-    asq__pool_wake(pool, atomic_load(&jobs[1].fiber)); /* nobody is there to run it, */
-    submit(&late, nothing);                            /* nor this */
+    /* never resumed, because the pool has stopped */
+    asq__pool_wake(pool, atomic_load(&jobs[1].fiber));
+    submit(&late, nothing); /* never run either */
     asq__pool_free(pool);
     for (int i = 0; i < 50; i++) {
         ck_assert(!atomic_load(&jobs[i].ended));
@@ -559,7 +561,7 @@ START_TEST(a_task_waits_for_the_memory_of_its_stack)
     job_init(&inline_job, nothing);
     inline_job.task.stack_size = 64 << 20;
     asq__pool_run_inline(pool, &inline_job.task);
-    asq__pool_wake(pool, atomic_load(&parked.fiber)); /* others go on meanwhile */
+    asq__pool_wake(pool, atomic_load(&parked.fiber)); /* other calls go on meanwhile */
     wait_ended(&parked);
     ck_assert(!atomic_load(&job.begun));
     ck_assert(!atomic_load(&inline_job.begun));

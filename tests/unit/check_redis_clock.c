@@ -1,5 +1,6 @@
 /*
- * check_redis_clock.c: a clock elsewhere that is set back and forth, told by one that only goes ahead.
+ * check_redis_clock.c: a remote clock that is set back and forth, computed from one that only goes
+ * ahead.
  */
 #include "redis/redis_clock.h"
 #include "support/suite.h"
@@ -8,7 +9,8 @@ enum { HOUR_MS = 3600000, START_MS = 1000000 };
 
 static struct asq__redis_clock clock_;
 
-/* Takes an answer of Redis, whose clock is ahead of the monotonic one; asked at now_ms, for 2 ms. */
+/* Takes an answer of Redis, whose clock is ahead of the monotonic one; asked at now_ms, for 2
+   ms. */
 static int64_t sample(int64_t now_ms, int64_t minus_mono_ms)
 {
     return asq__redis_clock_take(&clock_, now_ms + minus_mono_ms - 1, now_ms - 2, now_ms);
@@ -19,7 +21,7 @@ static int64_t mono(int64_t redis_ms, int64_t now_ms)
     return asq__redis_clock_to_mono(&clock_, redis_ms, now_ms);
 }
 
-/* Within what the samples leave open. */
+/* Checks that the value is within the uncertainty of the samples. */
 static void is_about(int64_t is, int64_t expected)
 {
     ck_assert_int_ge(is, expected - 3);
@@ -65,7 +67,7 @@ START_TEST(a_sample_that_took_long_does_not_spoil_a_good_one)
 }
 END_TEST
 
-/* Set by _i hours: what was stamped before is as old as before, by whichever clock its sender went. */
+/* Set by _i hours: stamps are as old as before, whichever clock their sender used. */
 START_TEST(stamps_keep_their_age_when_it_is_set)
 {
     int64_t by = (int64_t) _i * HOUR_MS, now = START_MS + 60000;
@@ -73,11 +75,13 @@ START_TEST(stamps_keep_their_age_when_it_is_set)
     is_about(asq__redis_clock_at(&clock_, now), now + 2 * HOUR_MS + by);
     is_about(mono(START_MS - 100 + 2 * HOUR_MS, now), START_MS - 100);
     is_about(mono(START_MS + 20000 + 2 * HOUR_MS + by, now), START_MS + 20000);
-    is_about(mono(START_MS + 20000 + 2 * HOUR_MS, now), START_MS + 20000); /* has not heard of it */
+    /* the sender has not noticed the jump */
+    is_about(mono(START_MS + 20000 + 2 * HOUR_MS, now), START_MS + 20000);
 }
 END_TEST
 
-/* Who stamped it had another sample of the clock. An hour back must not make such a call an hour old. */
+/* The sender of the stamp had another sample of the clock. An hour back must not make such a
+   call an hour old. */
 START_TEST(a_stamp_that_is_a_little_ahead_was_made_now)
 {
     int64_t by = (int64_t) _i * HOUR_MS, now = START_MS + 60000;
@@ -85,7 +89,7 @@ START_TEST(a_stamp_that_is_a_little_ahead_was_made_now)
     for (int64_t ahead = 1; ahead <= 100; ahead++)
         ck_assert_int_eq(mono(now + 2 * HOUR_MS + by + ahead, now), now);
     is_about(mono(now + 2 * HOUR_MS + by - 1, now), now - 1);
-    is_about(mono(START_MS + 2 * HOUR_MS, now), START_MS); /* made before it was set */
+    is_about(mono(START_MS + 2 * HOUR_MS, now), START_MS); /* made before the clock was set */
 }
 END_TEST
 

@@ -1,5 +1,5 @@
 /*
- * check_reply.c: replies in an arena are what hiredis' own are, however they arrive.
+ * check_reply.c: replies in an arena equal hiredis' own, however they arrive.
  */
 #include "redis/reply.h"
 #include "support/suite.h"
@@ -60,7 +60,7 @@ START_TEST(every_type_is_there)
 }
 END_TEST
 
-/* The shape of what XREAD gives, byte by byte: an array in an array in an array, with a nil. */
+/* Sends the shape of an XREAD reply, byte by byte: an array in an array in an array, with a nil. */
 START_TEST(arrays_may_come_in_pieces)
 {
     static const char text[] =

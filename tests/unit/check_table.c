@@ -55,7 +55,7 @@ START_TEST(what_was_added_is_found_until_it_is_deleted)
         asq__table_add(&t, &items[i].node);
     }
     ck_assert_uint_eq(t.count, ITEMS);
-    ck_assert_uint_ge(t.mask + 1, ITEMS / 2); /* it has grown */
+    ck_assert_uint_ge(t.mask + 1, ITEMS / 2); /* grown */
     for (int i = 0; i < ITEMS; i += 2)
         asq__table_del(&t, &items[i].node);
     ck_assert_uint_eq(t.count, ITEMS / 2);

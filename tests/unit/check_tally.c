@@ -1,5 +1,6 @@
 /*
- * check_tally.c: failures that nobody else hears of are told: the first of each kind, then their number.
+ * check_tally.c: failures that no caller hears of are logged: the first of each kind, then their
+ * number.
  */
 #include "support/suite.h"
 #include "value/tally.h"

@@ -1,5 +1,5 @@
 /*
- * check_trouble.c: when a failure that repeats itself is told, with a clock of the test's own.
+ * check_trouble.c: the times at which a repeated failure is logged, with a clock of the test's own.
  */
 #include "redis/trouble.h"
 #include "redis/refusal.h"
@@ -35,7 +35,7 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
     ck_assert(asq__trouble_over(&t, 3500, text));
     ck_assert_str_eq(text, " after 2500 ms and 1 failed try");
     ck_assert(!asq__trouble_over(&t, 3600, text));
-    /* The trouble comes and goes: one line a minute all the same. */
+    /* The trouble comes and goes: still one line a minute. */
     for (int64_t now = 4000; now < 60000; now += 100) {
         ck_assert(!asq__trouble_note(&t, "lost", now, text));
         ck_assert(!asq__trouble_over(&t, now + 50, text));
@@ -45,7 +45,8 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
 }
 END_TEST
 
-/* The same cause again within the minute, but for long this time: nobody is left to guess why nothing goes on. */
+/* The same cause again within the minute, but lasting this time: the log says why nothing goes
+   on. */
 START_TEST(one_that_comes_back_and_stays_is_told)
 {
     struct asq__trouble t = { 0 };

@@ -1,6 +1,6 @@
 /*
- * check_url.c: which URLs are taken, what they mean, what is said of others, and that passwords
- * stay out of what is said.
+ * check_url.c: accepted URLs and their meaning, messages about others, and passwords, which stay
+ * out of messages.
  */
 #include "redis/url.h"
 
@@ -37,7 +37,7 @@ static void parse(const char *text)
     ck_assert_msg(asq__url_parse(text, &url, err, sizeof err) == 0, "%s: %s", text, err);
 }
 
-/* Refused with this code and text; what stood in *ret before stays. */
+/* Checks that the URL is refused with this code and text; *ret stays unchanged. */
 #define refused(text, code, part)                                                                  \
     do {                                                                                           \
         struct asq__url kept_ = { .port = 4711 };                                                  \
@@ -375,7 +375,7 @@ START_TEST(a_copy_shares_nothing)
     ck_assert_int_eq(copy.db, 1);
     ck_assert_ptr_null(copy.host);
     asq__url_release(&copy);
-    asq__url_release(&copy); /* twice is fine, and so is none */
+    asq__url_release(&copy); /* twice is fine, and so is an empty one */
     asq__url_release(NULL);
 }
 END_TEST
@@ -415,7 +415,7 @@ END_TEST
 
 START_TEST(other_machines_are_not_this_one)
 {
-    ck_assert(!local("redis://192.0.2.1")); /* for documentation: nobody has it */
+    ck_assert(!local("redis://192.0.2.1")); /* reserved for documentation: no host has it */
     ck_assert(!local("redis://[2001:db8::1]"));
     ck_assert(!local("redis://[::ffff:192.0.2.1]"));
     ck_assert(!local("redis://128.0.0.1"));

@@ -105,7 +105,7 @@ START_TEST(utf8_is_what_rfc_3629_says)
         ck_assert_msg(asq__utf8_valid(good[i], strlen(good[i])), "good %zu", i);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(!asq__utf8_valid(bad[i], strlen(bad[i])), "bad %zu", i);
-    /* Every code point, encoded by hand; surrogates are none. */
+    /* Encodes every code point by hand; surrogates are none. */
     for (uint32_t c = 1; c <= 0x110000; c++) {
         char s[4];
         size_t n = 0;
@@ -182,7 +182,7 @@ START_TEST(a_value_has_one_owner)
 {
     asq_value *a = asq_value_list(), *b = asq_value_list(), *inner = asq_value_list();
     ck_assert_int_eq(asq_list_append(a, inner), 0);
-    /* Refused, and left to the tree that it stands in. */
+    /* Refused; the value stays in its tree. */
     ck_assert_int_eq(asq_list_append(b, inner), ASQ_EINVAL);
     ck_assert_int_eq(asq_list_append(inner, inner), ASQ_EINVAL);
     ck_assert_int_eq(asq_list_append(inner, a), ASQ_EINVAL);
@@ -219,7 +219,8 @@ START_TEST(maps_keep_the_order_of_insertion)
 }
 END_TEST
 
-/* Against a plain array as the model, across the sizes at which the index appears and grows. */
+/* Compares with a plain array as the model, across the sizes at which the index appears and
+   grows. */
 START_TEST(a_map_does_what_a_plain_array_does)
 {
     enum { KEYS = 300 };
@@ -297,7 +298,7 @@ START_TEST(depth_is_bounded_when_a_tree_is_built)
     asq_value *around = asq_value_map();
     ck_assert_int_eq(asq_map_set(around, "k", asq_value_copy(deepest)), ASQ_ELIMIT);
     ck_assert_uint_eq(asq_map_size(around), 0);
-    /* When the deep part is gone again, what is left fits. */
+    /* When the deep part is gone again, the rest fits. */
     ck_assert_int_eq(asq_list_remove(deepest, 0), 0);
     ck_assert_int_eq(asq_map_set(around, "k", deepest), 0);
     asq_value_free(around);
@@ -414,7 +415,7 @@ START_TEST(ids_and_names_are_checked)
 }
 END_TEST
 
-/* In ascending order, every two of them different. */
+/* Fills v with values in ascending order, all different. */
 static size_t ordered_values(asq_value *v[40])
 {
     size_t n = 0;
@@ -512,13 +513,13 @@ END_TEST
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SMALL_STACK = 512 * 1024 }; /* sanitizers make frames larger */
-#elif defined(__clang__)           /* does not define the above */
+#elif defined(__clang__)           /* clang does not define the above */
 enum { SMALL_STACK = 512 * 1024 };
 #else
 enum { SMALL_STACK = 64 * 1024 };
 #endif
 
-/* The deepest map there is, and all that recurses. */
+/* Uses the deepest map possible in every recursive function. */
 static void *use_deepest(void *unused)
 {
     asq_value *v = asq_value_int(1), *copy, *back = NULL;
@@ -584,7 +585,7 @@ START_TEST(named_arguments_come_in_the_order_of_the_parameters)
     ck_assert_uint_eq(asq_list_size(list), 0);
     asq_value_free(list);
     asq_value_free(map);
-    /* A null that was given is an argument. */
+    /* An explicit null is an argument. */
     map = asq_pack("{s:n}", "depth");
     ck_assert_int_eq(asq__value_by_params(map, "url, depth", &list, err, sizeof err), 0);
     ck_assert_uint_eq(asq_list_size(list), 2);

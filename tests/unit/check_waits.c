@@ -1,6 +1,6 @@
 /*
- * check_waits.c: circles of calls that wait for each other are found, and only those: against a search by
- * trying out every set of calls.
+ * check_waits.c: cycles of calls that wait for each other are found, and only those: against a
+ * search by trying out every set of calls.
  */
 #include "worker/waits.h"
 #include "support/suite.h"
@@ -24,7 +24,8 @@ static void teardown(void)
     asq__waits_release(&w);
 }
 
-/* "a:b" waits for all, "a?bc" for any of its targets; a capital letter is a queued call of agent A. */
+/* Reads lines: "a:b" waits for all, "a?bc" for any of its targets; a capital letter is a queued
+   call of agent A. */
 static void given(const char *const lines[])
 {
     for (size_t i = 0; lines[i]; i++) {
@@ -62,7 +63,7 @@ static void expect(const char *way, const char *const lines[])
 START_TEST(a_ring_is_found_with_its_way_round)
 {
     expect("Xabc", (const char *const[]){ "X:a", "a:b", "b:c", "c:X", "d:X", NULL });
-    ck_assert_uint_eq(w.n, 4); /* who only leads there is not part of it */
+    ck_assert_uint_eq(w.n, 4); /* a call that only leads there is not part of the cycle */
 }
 END_TEST
 
@@ -82,7 +83,7 @@ END_TEST
 START_TEST(what_is_not_known_may_go_on)
 {
     expect("", (const char *const[]){ "X:a", "a?bc", "c:X", NULL });
-    ck_assert_uint_eq(w.n, 4); /* all is as it was */
+    ck_assert_uint_eq(w.n, 4); /* all is unchanged */
 }
 END_TEST
 
@@ -101,7 +102,7 @@ END_TEST
 
 START_TEST(a_circle_that_another_one_would_free_is_none)
 {
-    /* a waits for any: b is in a circle of its own, and when that is broken, a goes on. */
+    /* a waits for any: b is in a cycle of its own, and when that is broken, a goes on. */
     expect("", (const char *const[]){ "X:a", "a?bc", "b:d", "d:b", "c:X", NULL });
 }
 END_TEST
@@ -142,7 +143,7 @@ static unsigned reached_by_steps(int i, unsigned in)
     return reached(targets[i] & in, in);
 }
 
-/* Is the set a circle with call 0, and call 0 in it? */
+/* Returns whether the set is a cycle with call 0 in it. */
 static bool is_circle(unsigned set)
 {
     if (!(set & 1))
@@ -191,7 +192,7 @@ static void try_one(unsigned seed)
     ck_assert_msg((way > 0) == expected, "seed %u: %zu, expected %d", seed, way, expected);
     if (!way)
         return;
-    /* What is left is a circle by itself, and the way leads round it. */
+    /* The remaining calls are a cycle by themselves, and the path leads around it. */
     ck_assert_str_eq(w.calls[0]->call, "c0");
     for (size_t i = 0; i < w.n; i++) {
         const struct asq__waiter *c = w.calls[i];

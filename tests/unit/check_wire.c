@@ -1,5 +1,5 @@
 /*
- * check_wire.c: the encoding by hand against protobuf-c's, both ways, and what is refused.
+ * check_wire.c: the hand-written encoding against protobuf-c's, both ways, and refused inputs.
  */
 #include "proto/asqueue.pb-c.h"
 #include "unit/random_value.h"
@@ -123,7 +123,7 @@ static asq_value *from_pb(const Asqueue__Value *pb)
     }
 }
 
-/* C strings end at a NUL: so do those of a value that is to be compared with protobuf-c's. */
+/* Cuts strings at a NUL, as C strings are, to compare a value with protobuf-c's. */
 static asq_value *cut_strings(asq_value *v)
 {
     if (v->type == ASQ_STRING)
@@ -142,7 +142,7 @@ static void encode(const asq_value *v, struct asq__buf *out)
     ck_assert_int_eq(asq_value_encoded_size(v), (int64_t) out->len);
 }
 
-/* Exactly n bytes, so that reading beyond them is seen by the sanitizers. */
+/* Decodes exactly n bytes, so that the sanitizers see reads beyond them. */
 static int decode(const void *data, size_t n, asq_value **ret, char *err, size_t errlen)
 {
     uint8_t *exact = malloc(n ? n : 1);
@@ -187,7 +187,8 @@ START_TEST(both_encoders_write_the_same_bytes)
 }
 END_TEST
 
-/* A method does not see the mark, and what it hands on is awaited again; who has to wait sees it. */
+/* A method does not see the mark, and futures that it hands on are awaited again; a waiter sees
+   the mark. */
 START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
 {
     static const char id[] = "7-00112233445566778899aabbccddeeff-1";
@@ -211,7 +212,7 @@ START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
 }
 END_TEST
 
-/* What protobuf-c refuses, we refuse; what we accept means the same to both. */
+/* We refuse what protobuf-c refuses; accepted bytes mean the same to both. */
 START_TEST(damaged_bytes_mean_the_same_or_are_refused)
 {
     unsigned accepted = 0, refused = 0;
@@ -239,7 +240,7 @@ START_TEST(damaged_bytes_mean_the_same_or_are_refused)
         Asqueue__Value *pb = asqueue__value__unpack(NULL, b.len, b.data);
         if (rc == 0) {
             ck_assert_msg(pb != NULL, "seed %d: accepted by us alone", (int) i);
-            /* A C string again: skip those with a NUL. */
+            /* C strings end at a NUL: skip values with one. */
             asq_value *theirs = from_pb(pb);
             ck_assert_msg(theirs && asq_value_equal(cut_strings(ours), theirs), "seed %d", (int) i);
             asq_value_free(theirs);

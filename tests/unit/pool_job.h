@@ -1,5 +1,5 @@
 /*
- * pool_job.h: a pool and tasks for it, as the tests of the pool want them. Included once by each.
+ * pool_job.h: a pool and tasks for it, for the tests of the pool. Included once by each.
  */
 #ifndef ASQ_TESTS_POOL_JOB_H
 #define ASQ_TESTS_POOL_JOB_H
@@ -58,7 +58,7 @@ static void end(void)
     pool = NULL;
 }
 
-/* A task that does some of what a call may do. */
+/* A task that does some of the acts of a call. */
 struct job {
     struct asq__task task;
     void (*fn)(struct job *job);

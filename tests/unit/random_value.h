@@ -25,7 +25,7 @@ static inline size_t random_below(uint64_t *seed, size_t n)
     return (size_t) (random_u64(seed) % n);
 }
 
-/* Numbers of every magnitude, the borders among them. */
+/* Returns numbers of every magnitude, the borders among them. */
 static inline int64_t random_int(uint64_t *seed)
 {
     static const int64_t borders[] = { 0,   1,         -1,        63,        64,       -64,
@@ -55,7 +55,7 @@ static inline double random_double(uint64_t *seed)
     return d;
 }
 
-/* Up to 200 bytes of UTF-8, sometimes with NULs, when those are allowed; NUL-terminated. */
+/* Writes up to 200 bytes of UTF-8, sometimes with NULs, if with_nul; NUL-terminated. */
 static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul)
 {
     static const char *const pieces[] = { "a",
@@ -89,7 +89,7 @@ static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul)
     return n;
 }
 
-/* A tree of up to `levels` levels of containers. */
+/* Returns a tree of up to `levels` levels of containers. */
 static inline asq_value *random_value(uint64_t *seed, unsigned levels)
 {
     char text[256];
@@ -137,7 +137,7 @@ static inline asq_value *random_value(uint64_t *seed, unsigned levels)
     }
 }
 
-/* `levels` lists in each other: [[[…]]]. NULL when that is refused. */
+/* Returns `levels` lists in each other: [[[…]]]. NULL when that is refused. */
 static inline asq_value *nested_lists(unsigned levels)
 {
     asq_value *v = asq_value_list();
