@@ -1,7 +1,7 @@
 /*
- * open.c: asq_open: the URL picks the mode. The only file that stands above client/ and worker/, for
- * child mode needs both: a private server, and worker processes forked from the program, which therefore
- * know the classes that it has registered.
+ * open.c: asq_open: chooses the mode by the URL. The only file above client/ and worker/, because
+ * child mode needs both: a private server, and worker processes forked from the program, which so
+ * know its registered classes.
  */
 #include <errno.h>
 #include <poll.h>
@@ -41,8 +41,9 @@ struct child {
     char *ns;
     asq_options options;
     uint32_t processes, capacity;
-    pid_t owner; /* the program: processes forked from it have a copy of this, but no say */
-    /* The program's end, the supervisor's: who shuts it down says "end it", or "all is gone". */
+    pid_t owner; /* the program; a process forked from it must not end the workers */
+    /* The program's end, the supervisor's. Shutting down means "end" from the program, and "all are
+     * gone" from the supervisor. */
     int channel[2];
     pid_t supervisor;
     int supervisor_pidfd;
@@ -70,12 +71,12 @@ static void child_free(struct child *c)
     free(c);
 }
 
-/* In a process of its own, forked from the program. */
+/* Runs the workers' supervisor in a process of its own, forked from the program. */
 static void run_workers(struct child *c, asq *h, int pidfd) __attribute__((noreturn));
 static void run_workers(struct child *c, asq *h, int pidfd)
 {
     char id[64], err[400];
-    setsid(); /* the terminal's signals are for the program, whose end ends this */
+    setsid(); /* the terminal's signals go only to the program, whose end ends this process */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
@@ -117,8 +118,8 @@ static void run_workers(struct child *c, asq *h, int pidfd)
     _exit(rc < 0);
 }
 
-/* Forks twice: the workers' supervisor is nobody's child, so the program's own waiting for children is not
- * disturbed. */
+/* Starts the workers' supervisor. Forks twice, so that it is not the program's child and does not
+ * disturb the program's own waiting for children. */
 static int start_workers(asq *h, void *user)
 {
     struct child *c = user;
@@ -131,7 +132,7 @@ static int start_workers(asq *h, void *user)
         return rc;
     h->sealed = true;
     int pidfd = asq__fd_keep((int) syscall(SYS_pidfd_open, getpid(), 0));
-    fflush(NULL); /* what is buffered would be written twice */
+    fflush(NULL); /* buffered output would be written twice */
     pid_t middle = fork();
     if (middle == 0) {
         pid_t supervisor = fork();
@@ -148,7 +149,7 @@ static int start_workers(asq *h, void *user)
         pid_t got;
         while ((got = waitpid(middle, &status, 0)) < 0 && errno == EINTR)
             ;
-        if (got == middle && status != 0) /* elsewhere the program's own handler has reaped it */
+        if (got == middle && status != 0) /* the program's own handler may have reaped it */
             failure = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
     }
     if (failure)
@@ -161,7 +162,7 @@ static int start_workers(asq *h, void *user)
     return 0;
 }
 
-/* True: the workers and their supervisor are gone. */
+/* Waits for the end of the workers and their supervisor. True: they are gone. */
 static bool workers_end(const struct child *c, int64_t limit_ms)
 {
     int64_t deadline = asq__deadline_ms(limit_ms), left = limit_ms;
@@ -183,10 +184,10 @@ static void stop_workers(asq *h, void *user)
 {
     struct child *c = user;
     h->registry = NULL;
-    if (c->channel[1] < 0 && c->owner == getpid()) { /* they were started, and by this process */
+    if (c->channel[1] < 0 && c->owner == getpid()) { /* the workers were started here */
         shutdown(c->channel[0], SHUT_WR);
         if (!workers_end(c, CHILD_STOP_MS) && c->supervisor > 0) {
-            kill(c->supervisor, SIGKILL); /* which takes the workers with it (PR_SET_PDEATHSIG) */
+            kill(c->supervisor, SIGKILL); /* the workers die with it (PR_SET_PDEATHSIG) */
             workers_end(c, CHILD_KILL_MS);
         }
     }

@@ -1,7 +1,7 @@
 /*
- * as-ctl.c: the tool for people and scripts. Its commands and options as tables; what they do
- * stands in ctl_*.c. The exit status is part of the contract: 0, 1 (a failure there, or the time
- * was up), 2 (wrong usage, nothing was done).
+ * as-ctl.c: main function and tables of commands and options of as-ctl, the tool for people and
+ * scripts. ctl_*.c implement the commands. The exit status is part of the contract: 0, 1 (a
+ * failure, or a timeout), 2 (wrong usage, nothing was done).
  */
 #include "connect.h"
 #include "ctl.h"

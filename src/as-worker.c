@@ -1,9 +1,9 @@
 /*
- * as-worker.c: runs agents whose classes come from plugins (start), and looks after workers that
- * run (status, stop). All of the work is asq_worker_run's; here is the command line, the log,
- * and what a failure is told as. The exit status is part of the contract: 0 after an orderly
- * stop, 1 when it could not start or had to give up, 2 for a wrong command line, which starting
- * again cannot cure.
+ * as-worker.c: runs agents whose classes come from plugins (start), and controls running workers
+ * (status, stop). asq_worker_run does the work; this file handles the command line, the log and
+ * messages about failures. The exit status is part of the contract: 0 after an orderly stop, 1 if
+ * the worker could not start or had to give up, 2 for a wrong command line, which a restart does
+ * not mend.
  */
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 struct settings {
     const char *url, *host, *password_file;
     uint32_t port;
-    asq_worker_options worker; /* also holds what goes with all commands: ns, id */
+    asq_worker_options worker; /* ns and id apply to all commands */
     int log_level, log_format; /* indices of the values below */
     const char *log_file;
     bool json, all, wait, core_dumps;
@@ -146,10 +146,10 @@ static const struct as_cli cli = {
 struct program {
     struct as_program base; /* comes first */
     struct settings settings;
-    char url[320]; /* of --host and --port */
+    char url[320]; /* made from --host and --port */
 };
 
-/* --host and --port make a URL. Gives an exit status. */
+/* Makes a URL of --host and --port. Returns an exit status. */
 static int make_url(struct program *p)
 {
     struct settings *s = &p->settings;
@@ -181,7 +181,7 @@ static int open_deployment(struct program *p, asq **ret)
 
 /* ---- Commands ------------------------------------------------------------------------------- */
 
-/* A failure of start, where logs are read: in the log's format. */
+/* Reports a failure of start to the log, in its format. */
 static int start_failed(const struct program *p, struct as_log *log, int code, const char *why)
 {
     if (log->json || log->path)
@@ -191,10 +191,11 @@ static int start_failed(const struct program *p, struct as_log *log, int code, c
     return code == ASQ_EINVAL ? AS_EXIT_USAGE : AS_EXIT_FAILED;
 }
 
-/* Memory has the password, and the agents' states. No core of it, and no debugger of the same user. */
+/* Prevents core dumps and debuggers of the same user, because memory has the password and the
+ * agents' states. */
 static void close_to_others(const struct settings *s, struct as_log *log)
 {
-#if !defined(__SANITIZE_ADDRESS__) /* whose leak check attaches as a debugger does */
+#if !defined(__SANITIZE_ADDRESS__) /* AddressSanitizer's leak check attaches like a debugger */
     if (!s->core_dumps)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
@@ -217,7 +218,7 @@ static int start(void *program, int argc, char **argv)
     if ((exit_status = make_url(p)) != AS_EXIT_OK)
         return exit_status;
     s->worker.log_level = (asq_log_level) s->log_level;
-    signal(SIGPIPE, SIG_IGN); /* the log's reader may go */
+    signal(SIGPIPE, SIG_IGN); /* the log's reader may vanish */
     if (!as_log_open(&log))
         return as_report_code(&p->base.who, ASQ_ESYS, NULL, "the log %s cannot be opened: %s",
                               log.path ? log.path : "on stderr", strerror(errno));
@@ -236,7 +237,7 @@ static int start(void *program, int argc, char **argv)
     if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) == 0)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
-        s->worker.drain_timeout_ms = 1; /* 0 would be the default */
+        s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0) {
         exit_status = start_failed(p, &log, rc, why);
         as_log_flush();

@@ -1,6 +1,6 @@
 /*
- * connect.c: see connect.h. The library's messages name what failed and where; this file adds
- * where the URL came from when nobody gave one.
+ * connect.c: see connect.h. The library's messages name the failure and its place; this file adds
+ * the origin of the URL if it was not an option.
  */
 #include "connect.h"
 
@@ -10,9 +10,9 @@
 #include <string.h>
 
 #define CONNECT_MS 5000 /* the library's own limit for connecting */
-#define ADMIN_MS 30000 /* what asks Redis alone is not waited for longer, unless it is asked for */
+#define ADMIN_MS 30000 /* default timeout of functions that only ask Redis */
 
-/* What the library has to tell while a command waits, such as a lost connection. */
+/* Prints the library's messages while a command waits, such as a lost connection. */
 static void tell(void *user, asq_log_level level, const char *message)
 {
     if (level <= ASQ_LOG_INFO)
@@ -51,9 +51,9 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     options.timeout_ms = timeout_ms == ASQ_FOREVER ? ADMIN_MS : timeout_ms;
     if (timeout_ms != ASQ_FOREVER && timeout_ms < CONNECT_MS)
         options.connect_timeout_ms = timeout_ms;
-    options.close_timeout_ms = -1; /* whatever is done here waits for its outcome itself */
+    options.close_timeout_ms = -1; /* commands wait for their outcome themselves */
     options.log = tell;
-    /* Reporting changes nothing in the reporter. */
+    /* as_note does not change the reporter. */
     options.log_user = (void *) (uintptr_t) who;
     if (as_secret_add(url, password_file, &whole, why, sizeof why) < 0)
         return as_report_usage(who, why);

@@ -1,5 +1,5 @@
 /*
- * ctl.c: what as-ctl's commands share (ctl.h).
+ * ctl.c: functions shared by as-ctl's commands (ctl.h).
  */
 #include "ctl.h"
 
@@ -13,9 +13,9 @@
 #include "connect.h"
 #include "workers.h"
 
-#define SLICE_MS    250  /* how soon a signal is seen */
+#define SLICE_MS    250  /* maximum delay until a signal is noticed */
 #define LAST_LOOK_MS 250
-#define PATIENCE_MS 3000 /* then it looks whether anybody is there to work */
+#define PATIENCE_MS 3000 /* wait before checking that a worker is alive */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
@@ -52,7 +52,8 @@ int as_ctl_attach(struct as_ctl *ctl, const char *id, asq_agent **ret)
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
 
-/* All of standard input; NULL with *ret_code: not readable, or larger than any message may be. */
+/* Reads all of standard input; NULL with *ret_code: unreadable, or larger than any message may
+ * be. */
 static char *read_input(size_t *ret_n, int *ret_code)
 {
     size_t n = 0, room = 0;
@@ -83,7 +84,7 @@ static char *read_input(size_t *ret_n, int *ret_code)
     return text;
 }
 
-/* Reads JSON. AS_EXIT_USAGE: it is wrong, `why` says how, and nothing was reported yet. */
+/* Reads JSON. AS_EXIT_USAGE: the JSON is wrong; `why` says how, and is not reported yet. */
 static int read_json(struct as_ctl *ctl, const char *name, const char *text, asq_value **ret,
                      char *why, size_t whylen)
 {
@@ -167,7 +168,7 @@ void as_ctl_bound(struct as_ctl *ctl)
         asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
 }
 
-/* Nothing has come for a while: is there anybody to work? Said once. */
+/* Notes once, after a while without a result, that no worker is alive. */
 static void look_for_workers(struct as_ctl *ctl)
 {
     if (ctl->told_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
@@ -181,7 +182,7 @@ static void look_for_workers(struct as_ctl *ctl)
 
 enum progress { UNFINISHED, FINISHED };
 
-/* Lets `step` wait in slices until it has finished. False: the time is up, or a signal came. */
+/* Calls `step` to wait in slices until it has finished. False: timeout or signal. */
 static bool wait_in_slices(struct as_ctl *ctl, enum progress (*step)(void *arg, int64_t ms),
                            void *arg)
 {
@@ -203,7 +204,7 @@ static bool wait_in_slices(struct as_ctl *ctl, enum progress (*step)(void *arg, 
     return progress == FINISHED;
 }
 
-/* Ends as the signal would have ended it, now that what is to be said was said. */
+/* Ends the program by the signal that interrupted it, after all reports. */
 static void end_by_signal(struct as_ctl *ctl)
 {
     if (!interrupted)
@@ -214,13 +215,13 @@ static void end_by_signal(struct as_ctl *ctl)
     raise(interrupted);
 }
 
-/* Reports that the wait for `what` was given up. call_id NULL: nothing can be fetched later. */
+/* Reports that the wait for `what` was given up. call_id NULL: no result can be fetched later. */
 static int not_finished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
     char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
     int status;
 
-    /* The time for this command is up; whether there is anybody to answer is worth a moment more. */
+    /* The command's time is up, but a short check for live workers improves the message. */
     asq_set_timeout(ctl->h, LAST_LOOK_MS);
     if (!interrupted && as_workers_alive(ctl->h) == 0)
         snprintf(nobody, sizeof nobody, ": no worker is alive in namespace '%s'",
@@ -229,7 +230,7 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
     if (!interrupted)
         snprintf(when, sizeof when, "within %lld ms", (long long) ctl->settings.timeout_ms);
     if (call_id)
-        /* Not the URL itself: it may have a password. */
+        /* The message omits the URL itself, because it may have a password. */
         status = as_report_code(
             &ctl->base.who, ASQ_ETIMEOUT, call_id,
             "%s %s%s. The call goes on; fetch its result with: as-ctl%s%s%s result %s", what, when,
@@ -268,7 +269,7 @@ static enum progress ready_step(void *arg, int64_t ms)
     struct ready *ready = arg;
 
     ready->rc = asq_ready(ready->agent, ms);
-    /* A creation may itself have failed with ASQ_ETIMEOUT: then it says on which worker. */
+    /* The creation itself may have failed with ASQ_ETIMEOUT; its error then names a worker. */
     if (ready->rc == ASQ_ETIMEOUT && !*asq_last_error(asq_agent_handle(ready->agent))->worker)
         return UNFINISHED;
     return FINISHED;

@@ -1,6 +1,6 @@
 /*
- * ctl_acl.c: as-ctl acl: the rules of contrib/redis-cli/acl, which the build embeds, for one namespace.
- * It asks nobody: the rules are needed before anybody can connect.
+ * ctl_acl.c: as-ctl acl: prints the rules of contrib/redis-cli/acl, which the build embeds, for one
+ * namespace. Does not connect, because the rules are needed before users can connect.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 #include "ctl.h"
 #include "secret.h"
 
-/* Bytes of a namespace. A dot is left out: a rule for "a.*" would reach the namespace "a.b". */
+/* Bytes allowed in a namespace. No dot, because a rule for "a.*" would match the namespace
+ * "a.b". */
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 /* Prints text[0..n) with the namespace in each place of @N@. */
@@ -27,8 +28,8 @@ static void print_rule(const char *text, size_t n, const char *ns, size_t ns_n)
     putchar('\n');
 }
 
-/* The namespace that the options name, without asking Redis: --namespace, else the URL's ns=, else
- * "default". Borrowed text in *ret, of *ret_n bytes. */
+/* Finds the namespace without asking Redis: --namespace, else the URL's ns=, else "default". *ret
+ * is borrowed text of *ret_n bytes. */
 static void find_namespace(const struct as_ctl *ctl, const char **ret, size_t *ret_n)
 {
     const char *url = ctl->settings.url ? ctl->settings.url : as_secret_url();

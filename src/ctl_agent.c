@@ -1,5 +1,5 @@
 /*
- * ctl_agent.c: as-ctl's commands about agents as such: create, agents, show, delete, clone.
+ * ctl_agent.c: as-ctl's commands create, agents, show, delete, clone.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,7 @@ struct agents_output {
     size_t n;
 };
 
-/* A cell of a list that is printed as it comes, so that widths are not known. */
+/* Prints a cell of a list whose rows are printed as they come, with unknown widths. */
 static void print_cell(const char *text, int width)
 {
     int pad = width - (int) as_text_width(text);
@@ -57,7 +57,7 @@ static int print_agent(const asq_value *agent, void *user)
     const char *id = "", *class_name = "";
     char *text;
 
-    if (ferror(stdout)) /* nobody reads on */
+    if (ferror(stdout)) /* the reader is gone */
         return ASQ_ESYS;
     if (ctl->base.who.json) {
         if (asq_to_json(agent, 0, &text) < 0)
@@ -92,8 +92,8 @@ int as_ctl_agents(void *program, int argc, char **argv)
     rc = asq_agents_each(ctl->h, ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_agent,
                          &out);
     if (rc == ASQ_ESYS && ferror(stdout))
-        return AS_EXIT_OK; /* as_finish_output tells */
-    /* The list was printed in part: as JSON it stays without its end. */
+        return AS_EXIT_OK; /* as_finish_output reports it */
+    /* A list printed in part remains unterminated JSON. */
     if (rc < 0) {
         if (out.n && ctl->base.who.json)
             putchar('\n');
@@ -128,7 +128,7 @@ int as_ctl_show(void *program, int argc, char **argv)
     }
     for (size_t i = 0; status == AS_EXIT_OK && i < asq_map_size(record); i++) {
         const asq_value *v = asq_map_at(record, i, &key);
-        /* State and arguments as JSON, lists too: what they are is what matters here. */
+        /* Lists are printed as JSON, too, because their structure matters here. */
         if (asq_value_type(v) != ASQ_LIST)
             word = as_word(v);
         else if (asq_to_json(v, 0, &word) < 0)
@@ -155,7 +155,7 @@ int as_ctl_delete(void *program, int argc, char **argv)
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
-    /* Its own call can wait only in one go: what it would wait for is seen here. */
+    /* Wait for the creation first: asq_delete can only wait in one piece, unlike as_ctl_ready. */
     if ((status = as_ctl_ready(ctl, agent)) == AS_EXIT_OK)
         status = as_ctl_outcome(ctl, asq_delete(agent, as_ctl_remaining_ms(ctl)));
     asq_agent_free(agent);

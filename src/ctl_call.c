@@ -1,5 +1,5 @@
 /*
- * ctl_call.c: as-ctl's commands that make an agent do something: call, result, get, set.
+ * ctl_call.c: as-ctl's commands call, result, get, set.
  */
 #include "ctl.h"
 
@@ -15,8 +15,7 @@ static int print_result(struct as_ctl *ctl, asq_result *r)
     return status;
 }
 
-/* Leaves the call to itself, once Redis has it, and prints the id under which its result is
- * kept. */
+/* Prints the id under which the call's result is kept, once Redis has accepted the call. */
 static int print_call_id(struct as_ctl *ctl, asq_result *r)
 {
     const char *id = asq_result_id(r);

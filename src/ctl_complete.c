@@ -1,8 +1,8 @@
 /*
- * ctl_complete.c: what the arguments of as-ctl's commands can be, as the deployment has it:
- * classes and workers by name, and the methods and attributes of the agent that was named
- * before, the ids of the newest dead letters. Agents' ids are not offered: there may be a million of them. Whatever fails, fails
- * silently: somebody is typing.
+ * ctl_complete.c: completes arguments of as-ctl's commands from the deployment: names of classes
+ * and workers, methods and attributes of the agent given before, ids of the newest dead letters.
+ * Agents' ids are not offered, because there may be a million. Failures are silent, because the
+ * user is typing.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@
 #define TIMEOUT_MS  1000
 #define MAX_LETTERS 50
 
-/* Names as people give them. What has a space, a quote or another character that a shell takes for
- * more than itself, or begins like an option, may be in Redis, but is not offered to a shell. */
+/* Returns whether a name may be offered to a shell: it has no space, quote or other special
+ * character of shells, and does not begin like an option. */
 static bool is_plain(const char *word)
 {
     char out[ASQ__ESCAPE_MAX];
@@ -48,7 +48,7 @@ static asq *open_quietly(void)
     options.timeout_ms = TIMEOUT_MS;
     options.connect_timeout_ms = TIMEOUT_MS;
     options.close_timeout_ms = -1;
-    /* The line's -u may be half typed, or have a password that is asked for elsewhere. */
+    /* The line's -u may be half typed, or lack a password that comes from elsewhere. */
     if (!url || !*url || strncmp(url, "child:", 6) == 0 || strncmp(url, "local:", 6) == 0)
         return NULL;
     return asq_open(url, &options, &h, NULL, 0) == 0 ? h : NULL;
@@ -92,7 +92,7 @@ static void print_letters(asq *h)
     asq_value_free(list);
 }
 
-/* `kind`: "methods" or "attributes". */
+/* Prints the members of an agent's class. `kind`: "methods" or "attributes". */
 static void print_members(asq *h, const char *agent_id, const char *kind)
 {
     asq_value *record = NULL, *classes = NULL;

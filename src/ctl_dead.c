@@ -1,5 +1,5 @@
 /*
- * ctl_dead.c: as-ctl's command about calls that were given up: dead list, show, retry, drop.
+ * ctl_dead.c: as-ctl's commands about calls that were given up: dead list, show, retry, drop.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ enum { DEFAULT_LIMIT = 100 };
 
 /* ---- list, show ----------------------------------------------------------------------------- */
 
-/* "2026-11-23T16:24:16+0000", to be freed. */
+/* Formats a time as "2026-11-23T16:24:16+0000", to be freed. */
 static char *time_text(int64_t ms)
 {
     time_t seconds = (time_t) (ms / 1000);
@@ -24,7 +24,7 @@ static char *time_text(int64_t ms)
     return strdup(text);
 }
 
-/* … and "-" for text that is not known. */
+/* Returns a letter's field as a word; "-" for unknown text. */
 static char *word_of(const asq_value *letter, const char *key)
 {
     char *word = as_word(asq_map_get(letter, key));
@@ -78,7 +78,7 @@ static int list(struct as_ctl *ctl)
     return status;
 }
 
-/* What as_ctl_show is for agents, with the jobs below, each on a line. */
+/* Prints a letter as as_ctl_show prints an agent, followed by its jobs, one a line. */
 static int print_letter(struct as_ctl *ctl, const asq_value *letter)
 {
     const char *key;
@@ -122,7 +122,7 @@ static int show(struct as_ctl *ctl, const char *id)
 
 /* ---- retry, drop ---------------------------------------------------------------------------- */
 
-/* Retries or drops one. *ret gets what is said about it as JSON. */
+/* Retries or drops one letter. *ret gets the outcome for JSON output. */
 static int act(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
 {
     asq_value *calls;
@@ -137,7 +137,7 @@ static int act(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
     return rc;
 }
 
-/* For people: of one letter the ids of the new calls, of many each letter's id before them. */
+/* Prints the ids of a letter's new calls as text, after the letter's id if with_id. */
 static void print_act(const asq_value *done, bool with_id)
 {
     const asq_value *calls = asq_map_get(done, "call_ids");
@@ -167,8 +167,8 @@ static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
     return status;
 }
 
-/* Acts on all that there are now. A failure does not keep the others; what somebody else has taken meanwhile is
- * done. Letters that the time does not suffice for count as failed. */
+/* Acts on all current letters, also after a failure of one. A letter that vanishes meanwhile counts
+ * as done; letters left at the timeout count as failed. */
 static int act_on_all(struct as_ctl *ctl, bool retry)
 {
     asq_value *letters, *all = asq_value_list();
@@ -198,7 +198,7 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
                 first.code = rc;
                 message = strdup(asq_errmsg(ctl->h));
             }
-            if (rc == ASQ_ETIMEOUT) { /* Redis is away, or the time is up */
+            if (rc == ASQ_ETIMEOUT) { /* Redis is away, or the command's time is up */
                 failed += asq_list_size(letters) - i - 1;
                 break;
             }

@@ -29,7 +29,7 @@ int as_ctl_ping(void *program, int argc, char **argv)
 
 /* ---- classes -------------------------------------------------------------------------------- */
 
-/* "name(params)", or ".name" of an attribute; to be freed. */
+/* Formats "name(params)", or ".name" of an attribute; to be freed. */
 static char *member_text(const asq_value *member, bool attribute)
 {
     char *name = as_word(asq_map_get(member, "name"));
@@ -57,7 +57,7 @@ static bool has_flag(const asq_value *member, const char *name)
     return false;
 }
 
-/* What a caller should know, then what the author says. */
+/* Prints a member: signature and flags, then its documentation. */
 static void print_member(const asq_value *member, bool attribute)
 {
     char *text = member_text(member, attribute), *doc = as_word(asq_map_get(member, "doc"));

@@ -1,6 +1,6 @@
 /*
- * help.c: the tables of options.h as text for people (--help, usage lines) and for the shell
- * (completion). What is in the tables is all it knows.
+ * help.c: prints the tables of options.h as text for people (--help, usage lines) and for the shell
+ * (completion). Knows only the tables.
  */
 #include "options.h"
 
@@ -11,7 +11,7 @@
 
 /* ---- Help ----------------------------------------------------------------------------------- */
 
-/* "  left          text", where further lines of text begin in the same column. */
+/* Prints "  left          text"; further lines of text begin in the same column. */
 static void print_entry(const char *left, const char *text)
 {
     int used = printf("  %s", left);
@@ -44,7 +44,8 @@ static void print_option(const struct as_option *o)
     print_entry(left, o->help);
 }
 
-/* Bit i: the option goes with command i; all bits: with each, whatever it lists. */
+/* Returns the set of commands that take the option: bit i is command i; all bits for an option of
+ * every command. */
 static uint64_t commands_of(const struct as_cli *cli, const struct as_option *o)
 {
     uint64_t set = 0;
@@ -57,7 +58,7 @@ static uint64_t commands_of(const struct as_cli *cli, const struct as_option *o)
     return set;
 }
 
-/* The options that go with exactly these commands, under a heading that names them. */
+/* Prints the options that belong to exactly these commands, under a heading that names them. */
 static void print_options_of(const struct as_cli *cli, uint64_t set)
 {
     const char *between = " of ";
@@ -147,7 +148,7 @@ void as_cli_help(const struct as_cli *cli, const struct as_command *command)
 
 /* ---- Completion ----------------------------------------------------------------------------- */
 
-/* The option that a word names, in full; of a cluster of letters the last. */
+/* Returns the option named by a word, in full; the last one of a cluster of letters. */
 static const struct as_option *option_of(const struct as_cli *cli, const char *word)
 {
     size_t n = strlen(word);
@@ -184,11 +185,11 @@ static void print_names(const struct as_cli *cli, const struct as_command *comma
 
 bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cli_args *ret)
 {
-    const struct as_option *open = NULL; /* an option that waits for its argument */
+    const struct as_option *open = NULL; /* an option whose argument is still missing */
     bool ended = false;
     int nwords = 0;
 
-    /* Arguments are gathered in place: there are never more of them than words were read. */
+    /* Arguments are collected in place: there are never more than words read so far. */
     for (int i = 0; i + 1 < n; i++) {
         char *word = words[i];
         if (open) {

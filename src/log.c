@@ -1,6 +1,6 @@
 /*
- * log.c: see log.h. It is called from all of a worker's threads, and must not call into the
- * library: so JSON is made by Jansson itself. Times are local, with their distance to UTC.
+ * log.c: see log.h. All of a worker's threads call it, and it must not call into the library, so it
+ * makes JSON with Jansson directly. Times are local, with their offset from UTC.
  */
 #include "log.h"
 
@@ -14,12 +14,12 @@
 #include "log_sink.h"
 #include "value/escape.h"
 
-#define MAX_LINE 8192 /* of text; longer messages are cut */
+#define MAX_LINE 8192 /* bytes of a text line; longer messages are cut */
 #define FLUSH_MS 1000
 
 static const char *const levels[] = { "error", "warning", "info", "debug" };
 
-/* 2025-11-23T12:34:56.789+01:00 */
+/* Writes the time as 2025-11-23T12:34:56.789+01:00. */
 static void time_text(char *buf, size_t n)
 {
     struct timespec now;
@@ -29,14 +29,14 @@ static void time_text(char *buf, size_t n)
     clock_gettime(CLOCK_REALTIME, &now);
     if (localtime_r(&now.tv_sec, &tm)) {
         strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm);
-        strftime(zone, sizeof zone, "%z", &tm); /* +0100 */
+        strftime(zone, sizeof zone, "%z", &tm); /* like +0100 */
     }
     snprintf(buf, n, "%s.%03ld%.3s:%.2s", seconds, now.tv_nsec / 1000000, zone,
              strlen(zone) > 3 ? zone + 3 : "");
 }
 
-/* Makes a line. Bytes of a message that could play with a terminal are escaped: messages may quote what came from
- * outside. */
+/* Makes a text line. Escapes bytes that could affect a terminal, because messages may quote outside
+ * data. */
 static size_t make_text(char *line, size_t size, const char *when, asq_log_level level,
                         const char *message)
 {
@@ -48,7 +48,7 @@ static size_t make_text(char *line, size_t size, const char *when, asq_log_level
     return n;
 }
 
-/* All of a text in one of the forms; to be freed, NULL when memory is short. */
+/* Returns an escaped copy in one of the forms, to be freed; NULL if memory is short. */
 static char *escaped(const char *text, enum asq__escape_form form)
 {
     char *copy = malloc(strlen(text) * ASQ__ESCAPE_MAX + 2), *end = copy;
@@ -59,7 +59,7 @@ static char *escaped(const char *text, enum asq__escape_form form)
     return copy;
 }
 
-/* NULL: no memory. Freed with free(). */
+/* Makes a JSON line, freed with free(). NULL: no memory. */
 static char *make_json(const char *when, asq_log_level level, const char *message)
 {
     json_t *text = json_string(message), *object;
@@ -79,7 +79,7 @@ static char *make_json(const char *when, asq_log_level level, const char *messag
     return line;
 }
 
-/* The line that says so, in the log's format. */
+/* Makes the line about lost lines, in the log's format. */
 static size_t about_lost(void *user, size_t lost, char *line, size_t size)
 {
     const struct as_log *log = user;

@@ -1,12 +1,13 @@
 /*
  * log_sink.c: see log_sink.h.
  *
- * A line is written at once if that is possible without waiting: to a socket by MSG_DONTWAIT, to a pipe or a
- * terminal by an open file of its own, which is non-blocking while others who share stderr are not concerned.
- * Else it goes into a buffer, which a thread writes. Where no such file can be had (a pipe of another
- * user), the thread does all of the writing, and a line waits for it for some milliseconds at most.
+ * A line is written at once if that is possible without waiting: to a socket by MSG_DONTWAIT, to a
+ * pipe or a terminal by an open file of its own, which is non-blocking without affecting others
+ * that share stderr. Otherwise it goes into a buffer, which a thread writes. If no such file can be
+ * opened (a pipe of another user), the thread does all of the writing, and a line waits for it for
+ * a few milliseconds at most.
  *
- * A forked process begins with an empty buffer: what is in it is the parent's to write.
+ * A forked process begins with an empty buffer, because the parent writes the buffered lines.
  */
 #include "log_sink.h"
 
@@ -28,24 +29,24 @@
 enum {
     MAX_KEPT = 256 * 1024,
     ABOUT_LOST = 512,
-    SHORT_WAIT_MS = 10, /* for the thread, where it alone may write */
+    SHORT_WAIT_MS = 10, /* wait for the thread if only it may write */
     THREAD_STACK = 64 * 1024
 };
 
 enum kind { KIND_FILE, KIND_SOCKET, KIND_NONBLOCKING, KIND_BLOCKING };
 
-/* There is one log in a program, and fork handlers have no argument. */
+/* Global, because a program has one log, and fork handlers have no argument. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t bell, progress;
     const char *path;
     int fd;
     enum kind kind;
-    char *kept; /* MAX_KEPT bytes, of which: */
+    char *kept; /* MAX_KEPT bytes, of which n are used */
     size_t n;
-    size_t lost; /* lines, since it was last said */
+    size_t lost; /* lines lost since the last line about it */
     bool has_thread;
-    bool behind;          /* the thread has not made progress in time: nobody waits for it */
+    bool behind;          /* the thread made no progress in time: do not wait for it */
     atomic_uint *reopens; /* shared by all processes */
     unsigned reopened;
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -54,7 +55,7 @@ static struct {
            .fd = STDERR_FILENO,
            .kind = KIND_FILE };
 
-/* -1: not possible without waiting, or an error. */
+/* Writes without waiting. -1: not possible, or an error. */
 static ssize_t write_some(const char *data, size_t n)
 {
     ssize_t written;
@@ -81,14 +82,14 @@ static size_t lines_in(const char *data, size_t n)
     return lines;
 }
 
-/* Counts the kept lines as lost: nobody will read them. */
+/* Counts the kept lines as lost, because they cannot be written any more. */
 static void give_up_kept(void)
 {
     sink.lost += lines_in(sink.kept, sink.n);
     sink.n = 0;
 }
 
-/* A piece that a pipe takes as a whole, of whole lines if it can be. */
+/* Returns the size of a piece that a pipe takes as a whole, of whole lines if possible. */
 static size_t piece(const char *data, size_t n)
 {
     size_t i;
@@ -114,7 +115,7 @@ static void *thread_main(void *arg)
         memcpy(data, sink.kept, n);
         pthread_mutex_unlock(&sink.lock);
         poll(&ready, 1, -1);
-        /* Only this thread takes from the buffer while there is something in it. */
+        /* Only this thread removes data from a non-empty buffer. */
         ssize_t written = write_some(data, n);
         int failure = written < 0 ? errno : 0;
         pthread_mutex_lock(&sink.lock);
@@ -128,7 +129,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* With the lock. */
+/* Wakes or starts the thread. Call with the lock. */
 static void call_thread(void)
 {
     sigset_t all, old;
@@ -147,7 +148,7 @@ static void call_thread(void)
     pthread_cond_signal(&sink.bell);
 }
 
-/* With the lock: until the buffer is empty, or the time is up. */
+/* Waits until the buffer is empty, or for ms. Call with the lock. */
 static bool wait_empty(int ms)
 {
     struct timespec until;
@@ -165,7 +166,7 @@ static bool wait_empty(int ms)
     return sink.n == 0;
 }
 
-/* With the lock. Keeps it for the thread; false: there is no room. */
+/* Keeps a line for the thread; false: no room. Call with the lock. */
 static bool keep(const char *line, size_t n)
 {
     if (n > MAX_KEPT - sink.n || (!sink.kept && !(sink.kept = malloc(MAX_KEPT))))
@@ -176,7 +177,7 @@ static bool keep(const char *line, size_t n)
     return true;
 }
 
-/* With the lock. False: the line is lost. */
+/* Writes or keeps a line; false: it is lost. Call with the lock. */
 static bool put(const char *line, size_t n)
 {
     size_t done = 0;
@@ -198,7 +199,7 @@ static bool put(const char *line, size_t n)
     return true;
 }
 
-/* ---- what is written to ---- */
+/* ---- the file ---- */
 
 static void find_kind(int fd)
 {
@@ -226,7 +227,7 @@ static int open_file(void)
     return open(sink.path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
 }
 
-/* With the lock. Without a new file, the old one goes on. */
+/* Reopens the file if asked; on failure the old one stays. Call with the lock. */
 static void reopen_if_asked(void)
 {
     unsigned asked = sink.reopens ? atomic_load(sink.reopens) : 0;
@@ -237,7 +238,7 @@ static void reopen_if_asked(void)
     sink.reopened = asked;
     if (!sink.path || (fd = open_file()) < 0)
         return;
-    dup3(fd, sink.fd, O_CLOEXEC); /* under the same number, which the thread may be using */
+    dup3(fd, sink.fd, O_CLOEXEC); /* keeps the number, which the thread may be using */
     close(fd);
 }
 

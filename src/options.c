@@ -1,8 +1,7 @@
 /*
- * options.c: reads a command line by its tables (options.h). getopt_long does the splitting;
- * this file adds what people need when it fails: what was wrong with which word, and what was
- * probably meant. It prints nothing and knows no single option but --help and --version, with
- * which the rest of the line does not matter.
+ * options.c: reads a command line by its tables (options.h). getopt_long splits it; this file adds
+ * error messages that name the wrong word and suggest a similar one. Prints nothing, and knows only
+ * the options --help and --version, with which the rest of the line does not matter.
  */
 #include "options.h"
 
@@ -14,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_BASE 256 /* getopt_long's value of option i is LONG_BASE + i: above all letters */
-#define MAX_WORD  64  /* longer ones are not compared */
+#define LONG_BASE 256 /* getopt_long's value of option i is LONG_BASE + i, above all letters */
+#define MAX_WORD  64  /* longer words are not compared */
 
 static int wrong(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4);
 
@@ -38,7 +37,8 @@ static size_t min3(size_t a, size_t b, size_t c)
     return least < c ? least : c;
 }
 
-/* Letters to insert, delete, replace or swap with their neighbour. Both at most MAX_WORD long. */
+/* Returns the letters to insert, delete, replace or swap with a neighbour. Both words have at most
+ * MAX_WORD bytes. */
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
     size_t rows[3][MAX_WORD + 1], *before = rows[0], *last = rows[1], *now = rows[2];
@@ -61,7 +61,7 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
     return last[nb];
 }
 
-/* Does `part` stand in `whole` between its hyphens, as "url" does in "redis-url"? */
+/* Returns whether `part` is a hyphenated part of `whole`, as "url" is of "redis-url". */
 static bool has_part(const char *whole, const char *part)
 {
     size_t n = strlen(part);
@@ -79,8 +79,8 @@ void as_nearest_offer(struct as_nearest *n, const char *candidate)
     if (na > MAX_WORD || nb > MAX_WORD)
         return;
     d = edit_distance(n->word, na, candidate, nb);
-    /* A third of its letters may be wrong: more is another word. The beginning of one always counts, and so does
-     * a part, either way: the other program may call it so. */
+    /* A third of the letters may be wrong. A prefix always matches, and so does a hyphenated part
+     * of either word, because the other program may use that name. */
     if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0) &&
         !has_part(candidate, n->word) && !has_part(n->word, candidate))
         return;
@@ -127,7 +127,7 @@ struct suffix {
     uint64_t factor;
 };
 
-/* A whole number with one of the suffixes (of which "" says that none is needed). */
+/* Reads a whole number with one of the suffixes ("": the suffix may be missing). */
 static int number(const struct as_option *o, const char *text, const struct suffix *suffixes,
                   uint64_t *ret, char *err, size_t errlen)
 {
@@ -283,7 +283,7 @@ static int unknown_long(const struct as_cli *cli, const char *word, char *err, s
     return wrong(err, errlen, "there is no option --%s", name);
 }
 
-/* The option that getopt's value stands for, or -1. */
+/* Returns the index of the option for getopt's value, or -1. */
 static int option_index(const struct as_cli *cli, int value)
 {
     if (value >= LONG_BASE)
@@ -320,12 +320,12 @@ static int set_option(const struct as_cli *cli, int i, void *settings, struct as
     return wrong(err, errlen, "--%s %s: %s", o->name, optarg, why);
 }
 
-/* Splits the line into options, which are set, and all else, which is gathered in args. */
+/* Splits the line: sets options, and collects all other words in args. */
 static int split(const struct as_cli *cli, int argc, char **argv, void *settings,
                  struct as_cli_args *args, char *err, size_t errlen)
 {
     struct option longs[AS_MAX_OPTIONS + 1] = { { NULL, 0, NULL, 0 } };
-    char shorts[2 * AS_MAX_OPTIONS + 3] = "-:"; /* words in place; a missing argument is told */
+    char shorts[2 * AS_MAX_OPTIONS + 3] = "-:"; /* words in order; report missing arguments */
     size_t n = 2;
     int kind, rc;
 

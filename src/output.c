@@ -1,5 +1,5 @@
 /*
- * output.c: results and failures as text or JSON (output.h). Tables stand in table.c.
+ * output.c: prints results and failures as text or JSON (output.h). Tables are in table.c.
  */
 #include "output.h"
 
@@ -40,7 +40,7 @@ size_t as_text_width(const char *text)
 
     while (*text) {
         size_t n = asq__escape_next(&text, ASQ__ESCAPE_LINE, out);
-        width += *out & 0x80 ? 1 : n; /* itself, or the ASCII that stands for it */
+        width += *out & 0x80 ? 1 : n; /* the character, or its escape in ASCII */
     }
     return width;
 }
@@ -60,8 +60,8 @@ static const char *code_name(int code, char *buf, size_t n)
     return buf;
 }
 
-/* A string for JSON: what is not UTF-8 (a word of the command line, say) is shown as it is on a
- * terminal. */
+/* Makes a string for JSON. Text that is not UTF-8, perhaps from the command line, is escaped as for
+ * a terminal. */
 static asq_value *text_value(const char *s)
 {
     asq_value *v;
@@ -148,7 +148,7 @@ int as_report(const struct as_reporter *who, const asq_error *error)
     char buf[32];
     const char *code = code_name(error->code, buf, sizeof buf);
 
-    fflush(stdout); /* what was printed before stands before it */
+    fflush(stdout); /* keeps the order of output and failure */
     if (!who->json || !error_json(code, error))
         error_text(who, code, error);
     return AS_EXIT_FAILED;
@@ -164,7 +164,7 @@ int as_report_code(const struct as_reporter *who, int code, const char *call_id,
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    /* The id is in the message's advice; as text it would stand there twice. */
+    /* The message's advice has the id already; avoid printing it twice as text. */
     if (!who->json)
         e.call_id = "";
     return as_report(who, &e);

@@ -42,7 +42,7 @@ int as_program_usage(const struct as_program *p, const char *fmt, ...)
     return AS_EXIT_USAGE;
 }
 
-/* --complete WORD...: the last word is the one to be completed. */
+/* Handles --complete WORD...: completes the last word. */
 static int complete(struct as_program *p, int n, char **words)
 {
     struct as_cli_args args;
@@ -52,7 +52,7 @@ static int complete(struct as_program *p, int n, char **words)
     return AS_EXIT_OK;
 }
 
-/* A line that is wrong before its --json was read is still answered as JSON. */
+/* Looks for --json, so that errors before it in the line are also reported as JSON. */
 static bool asks_for_json(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -82,7 +82,8 @@ static int run(struct as_program *p, int argc, char **argv)
     return p->args.command->run(p, p->args.argc, p->args.argv);
 }
 
-/* Opens /dev/null in place of closed streams, for reading only: output there fails, and as_finish_output tells. */
+/* Opens /dev/null in place of closed streams, read-only, so that output fails and as_finish_output
+ * reports it. */
 static void secure_standard_streams(void)
 {
     int fd;
@@ -98,7 +99,7 @@ int as_program_main(struct as_program *p, int argc, char **argv)
     int status;
 
     secure_standard_streams();
-    as_secret_url(); /* out of the environment before anything is started or loaded */
+    as_secret_url(); /* clears the environment before any process or plugin can see it */
 
     if (argc > 1 && strcmp(argv[1], "--complete") == 0)
         status = complete(p, argc - 2, argv + 2);

@@ -60,7 +60,7 @@ static int read_password(const char *path, char password[MAX_PASSWORD], char *er
     return rc;
 }
 
-/* Percent-encoded: every byte that is no letter or digit. out has three times the room, and one. */
+/* Percent-encodes every byte but letters and digits. `out` has room for 3 * length + 1 bytes. */
 static void encode(const char *text, char *out)
 {
     for (; *text; text++) {
@@ -71,7 +71,8 @@ static void encode(const char *text, char *out)
     *out = '\0';
 }
 
-/* redis://[USER@]HOST… or unix:PATH[?…] with a password. NULL: it has one, or no memory (errno). */
+/* Inserts a password into redis://[USER@]HOST… or unix:PATH[?…]. NULL: the URL has one, or no
+ * memory (errno). */
 static char *insert(const char *url, const char *encoded)
 {
     const char *authority = strstr(url, "://");
@@ -86,7 +87,7 @@ static char *insert(const char *url, const char *encoded)
         return n < 0 ? NULL : out;
     }
     if (!authority)
-        return strdup(url); /* no URL of a Redis: the library says so */
+        return strdup(url); /* not a URL of a Redis: the library reports it */
     authority += 3;
     int len = (int) strcspn(authority, "/?#"), user = len;
     while (user > 0 && authority[user - 1] != '@')
@@ -100,7 +101,7 @@ static char *insert(const char *url, const char *encoded)
 
 int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen)
 {
-    static char *whole; /* lives as long as the program, and has one owner */
+    static char *whole; /* freed by the next call */
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     char path[4096], password[MAX_PASSWORD], encoded[3 * MAX_PASSWORD + 1];
     struct stat st;

@@ -1,6 +1,6 @@
 /*
- * table.c: tables for people (output.h). All cells are kept until the end, since only then the
- * widths are known; what is printed by the million (agent ids) is in memory by then anyway.
+ * table.c: tables for people (output.h). All cells are kept until the end, because the widths are
+ * known only then.
  */
 #include "output.h"
 

@@ -1,7 +1,7 @@
 /*
- * worker_stop.c: see worker_stop.h. A worker that was asked drains, which takes as long as its
- * calls do (at most its --drain-timeout), and then leaves the list of workers; one that dies
- * meanwhile is gone when its beat is missed.
+ * worker_stop.c: see worker_stop.h. A worker that was asked to stop drains, which takes as long as
+ * its calls (at most its --drain-timeout), and then leaves the list of workers. A worker that dies
+ * meanwhile counts as gone when its heartbeat is overdue.
  */
 #include "worker_stop.h"
 
@@ -11,16 +11,16 @@
 #include "workers.h"
 
 #define POLL_MS     200
-#define PATIENCE_MS 5000 /* then it says what it waits for */
+#define PATIENCE_MS 5000 /* wait before a note that names the remaining workers */
 
-/* Gives the handle's next function what is left of the time for all of it. */
+/* Limits the handle's next function to the rest of the total time. */
 static void bound(asq *h, const struct as_stop_options *o)
 {
     if (o->timeout_ms != ASQ_FOREVER)
         asq_set_timeout(h, as_program_left_ms(o->begun_ms, o->timeout_ms));
 }
 
-/* Of the ids in `wanted`, those that are still there. NULL: see asq_last_error, or memory. */
+/* Lists the ids in `wanted` that are still there. NULL: see asq_last_error, or no memory. */
 static asq_value *still_there(asq *h, const asq_value *wanted)
 {
     asq_value *list = NULL, *there = asq_value_list();
@@ -46,7 +46,7 @@ failed:
     return NULL;
 }
 
-/* Reports that these are not gone in time. */
+/* Reports workers that are not gone in time. */
 static int not_gone(const struct as_reporter *who, const asq_value *there, const struct as_stop_options *o)
 {
     char *names = as_word(there);
@@ -99,7 +99,7 @@ static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wan
     return status;
 }
 
-/* The ids of all that are alive. */
+/* Collects the ids of all live workers. */
 static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
 {
     asq_value *list;
@@ -114,7 +114,7 @@ static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
     return rc < 0 ? as_report_code(who, rc, NULL, "%s", asq_strerror(rc)) : AS_EXIT_OK;
 }
 
-/* Is a process of this worker alive? Negative: see asq_last_error. */
+/* Returns whether a process of this worker is alive. Negative: see asq_last_error. */
 static int is_alive(asq *h, const char *id)
 {
     asq_value *list;
@@ -131,7 +131,8 @@ static int is_alive(asq *h, const char *id)
     return alive;
 }
 
-/* Asks each. Of all that were alive, one that has gone by itself meanwhile is no failure. */
+/* Asks each worker to stop. If all live workers were meant, one that has vanished meanwhile is no
+ * failure. */
 static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, const struct as_stop_options *o)
 {
     const char *id;

@@ -1,5 +1,6 @@
 /*
- * worker_stop.h: `as-worker stop`: asks workers to drain and hand over, and sees them go.
+ * worker_stop.h: `as-worker stop`: asks workers to drain and hand over, and waits until they are
+ * gone.
  */
 #ifndef ASQ_SRC_WORKER_STOP_H
 #define ASQ_SRC_WORKER_STOP_H
@@ -7,13 +8,13 @@
 #include "output.h"
 
 struct as_stop_options {
-    const char *id;     /* NULL: all that are alive */
+    const char *id;     /* NULL: all live workers */
     bool wait;          /* until they are gone */
     int64_t begun_ms;   /* of as_program_now_ms: before the handle was opened */
-    int64_t timeout_ms; /* for all of it, from then on; ASQ_FOREVER */
+    int64_t timeout_ms; /* in total, from begun_ms on; ASQ_FOREVER */
 };
 
-/* Gives an exit status. */
+/* Returns an exit status. */
 int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_options *options);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * workers.c: see workers.h. Entries come from Redis, where anybody may have written anything: a
- * field that is missing or of another type is shown as "-".
+ * workers.c: see workers.h. Entries come from Redis and may have any contents: a field that is
+ * missing or of another type is shown as "-".
  */
 #include "workers.h"
 
@@ -64,13 +64,13 @@ bool as_worker_includes(const char *id, const char *process)
         return false;
     if (!*rest)
         return true;
-    /* W.0 */
+    /* The rest of W.0 */
     if (*rest++ != '.' || !*rest)
         return false;
     return strspn(rest, "0123456789") == strlen(rest);
 }
 
-/* Partitions may come as a number or as a list of them: the table has how many. */
+/* Makes a cell. Partitions may be a number or a list; the table shows their number. */
 static char *cell(const asq_value *worker, const char *key)
 {
     const asq_value *v = as_field(worker, key);

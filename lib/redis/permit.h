@@ -20,14 +20,13 @@ void asq__permit_refusal(const redisReply *reply, char *out, size_t size);
 
 /* Optional commands of a worker that Redis refuses. */
 enum asq__lack {
-    ASQ__LACKS_SORTED_SETS = 1, /* delayed calls stay in the stream, where they stand before others */
-    ASQ__LACKS_RANGES = 2,      /* GETRANGE: of records it is asked first how long they are */
-    ASQ__LACKS_BOUNDS = 4,      /* HSTRLEN, XTRIM: what is read, or kept of dead letters, has no bound in bytes */
-    ASQ__LACKS_SEARCH = 8,      /* HSCAN: later.lua does not find batches that a deleted `later` had */
-    ASQ__LACKS_TIME = 16        /* TIME: what calls have waited in their streams is not known */
+    ASQ__LACKS_SORTED_SETS = 1, /* delayed calls stay in the stream, and block calls behind them */
+    ASQ__LACKS_RANGES = 2,      /* GETRANGE: a record's length is asked for before it is read */
+    ASQ__LACKS_BOUNDS = 4, /* HSTRLEN, XTRIM: reads and kept dead letters have no bound in bytes */
+    ASQ__LACKS_SEARCH = 8, /* HSCAN: later.lua does not find batches that a deleted `later` had */
+    ASQ__LACKS_TIME = 16   /* TIME: the time that calls have waited in their streams is unknown */
 };
-/* Gives the flags of what is refused and a worker serves without. Writes all such commands by name,
- * or "". */
+/* Returns the flags of refused optional commands, and writes their names, or "". */
 unsigned asq__permit_lack(const redisReply *reply, char *out, size_t size);
 
 #endif
