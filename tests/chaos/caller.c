@@ -1,7 +1,7 @@
 /*
- * caller.c: one caller's process. It makes the calls of one workload, a few at a time, and writes the
- * history. SIGTERM ends the calling; it leaves when all that it called has ended, however long that
- * takes: who watches it says when that is too long.
+ * caller.c: one caller's process. It makes the calls of one workload, a few at a time, and writes
+ * the history. SIGTERM ends the calling; the process leaves when all its calls have ended, however
+ * long that takes: the parent decides when that is too long.
  */
 #include "chaos.h"
 #include "history.h"
@@ -86,7 +86,7 @@ static void call_ended(asq_result *r, void *user)
     free(w);
 }
 
-/* The call was made, or refused at once. */
+/* Notes that a call was made, or refused at once. */
 static void called(int rc, asq_result *r, struct waiting *w)
 {
     if (rc < 0) {
@@ -152,7 +152,8 @@ static void call_append(void)
     called(rc, r, w);
 }
 
-/* Reads all accounts, each while those before it are held: what it sees is one moment's. */
+/* Reads all accounts, each while the audit keeps the earlier ones busy: the sum is that of one
+ * moment. */
 static void call_audit(void)
 {
     struct waiting *w = waiting_new(self.next++);
@@ -196,7 +197,8 @@ static void call_bank(void)
     called(rc, r, w);
 }
 
-/* The children [agent, item, mode, children] of a node on agent `at`: on higher ones only. */
+/* Returns the children [agent, item, mode, children] of a node on agent `at`: on higher agents
+ * only. */
 static asq_value *tree_children(unsigned op, int at, int depth, int mode, int *node, char *items,
                                 size_t size, int64_t *ret_waited)
 {
@@ -239,8 +241,8 @@ static void call_tree(void)
     called(rc, r, w);
 }
 
-/* Sends are known to be on their way once Redis has accepted all of them. Which of them it has refused is
- * not told, and one that had to be sent again may be refused by its owner later. */
+/* Sends are known to be on their way once Redis has accepted all of them. The refused ones are
+ * not named, and a resent one may be refused by its owner later. */
 static void settle_sends(void)
 {
     int rc = asq_flush(self.h, 100);
@@ -344,7 +346,7 @@ void caller_run(const char *url, const char *history, int workload, int index, u
         settle_sends();
     }
     if (workload == SEND) {
-        /* What is called later runs later: then all that was refused has been told. */
+        /* Later calls run later: after them all refusals have been reported. */
         for (int i = 0; i < self.n_agents; i++)
             if (asq_call_wait(self.agents[i], "get", NULL, NULL) < 0)
                 _exit(0);

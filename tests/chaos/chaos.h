@@ -1,7 +1,7 @@
 /*
- * chaos.h: what the parts of the chaos run share: the plan of a run, the deployment under test, the
- * proxy's controls. One round is a deployment of its own: it is started, loaded, hurt, healed, waited
- * for, and checked.
+ * chaos.h: declarations shared by the parts of the chaos run: the plan of a run, the deployment
+ * under test, the proxy's controls. One round is a deployment of its own: it is started, loaded,
+ * hurt, healed, awaited, and checked.
  */
 #ifndef ASQ_CHAOS_H
 #define ASQ_CHAOS_H
@@ -30,13 +30,13 @@ struct rng {
 };
 uint64_t rng_next(struct rng *r);
 uint32_t rng_below(struct rng *r, uint32_t n);
-uint64_t rng_mix(uint64_t seed, uint64_t n); /* the seed of a part */
+uint64_t rng_mix(uint64_t seed, uint64_t n); /* derives the seed of a part */
 
 /* ---- workloads ---- */
 
 enum workload { COUNTER, APPEND, BANK, TREE, SEND, FUTURE, WORKLOADS };
 extern const char *const workload_names[WORKLOADS];
-extern const int workload_agents[WORKLOADS]; /* how many agents it has */
+extern const int workload_agents[WORKLOADS]; /* number of agents of each */
 /* "append-3" */
 void agent_name(char *name, size_t size, int workload, int index);
 
@@ -48,7 +48,7 @@ struct plan {
     bool workloads[WORKLOADS];
     unsigned faults; /* bits: see faults.h */
     int rate;        /* calls a second, of each caller */
-    bool keep;       /* the files of a round with anomalies */
+    bool keep;       /* keep the files of a round with anomalies */
     bool verbose;
 };
 
@@ -57,16 +57,18 @@ struct plan {
 enum proxy_mode {
     PROXY_PASS,
     PROXY_DROP_REPLIES, /* commands go through, their replies do not; then the connection is cut */
-    PROXY_HOLD_UP,      /* what goes to Redis waits; then the connection is cut and it is lost */
-    PROXY_HOLD_DOWN,    /* the same of what comes from Redis: it arrives late */
+    /* Bytes to Redis wait; then the connection is cut and they are lost. */
+    PROXY_HOLD_UP,
+    PROXY_HOLD_DOWN,    /* bytes from Redis wait, and arrive late */
     PROXY_DELAY         /* both ways late by delay_ms */
 };
 struct proxy_port {
     atomic_int mode;
     atomic_int delay_ms;
     atomic_uint cuts;     /* raised: all its connections are closed */
-    atomic_uint orphans;  /* raised: closed for who sent, what was held still arrives */
-    atomic_uint faults;   /* how many there were, this one included */
+    /* Raised: the sender's side is closed, and held bytes still arrive. */
+    atomic_uint orphans;
+    atomic_uint faults;   /* number of faults, this one included */
     atomic_bool old_only; /* connections that are made during the fault are spared */
 };
 struct proxy_control {
@@ -84,8 +86,8 @@ struct worker {
     pid_t paused[16]; /* stopped processes */
     size_t n_paused;
     bool hurt;           /* was killed: its exit status means nothing */
-    int64_t leaving_ms;  /* told to stop then; 0: not */
-    int64_t start_at_ms; /* when it is started again; 0: not planned */
+    int64_t leaving_ms;  /* time of the request to stop; 0: none */
+    int64_t start_at_ms; /* time of the restart; 0: not planned */
 };
 
 struct caller {
@@ -101,9 +103,9 @@ struct deployment {
     char *dir;
     sup_redis *redis, *witness;
     char *agent_dir;
-    struct proxy_control *proxy; /* or NULL: not in between */
+    struct proxy_control *proxy; /* or NULL: no proxy in between */
     pid_t proxy_pid;
-    _Atomic int64_t *clock_offset_ns; /* of the processes under test */
+    _Atomic int64_t *clock_offset_ns; /* for the processes under test */
     struct worker workers[MAX_WORKERS];
     struct caller callers[MAX_CALLERS];
     int n_callers;
@@ -113,21 +115,21 @@ struct deployment {
 };
 
 void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round);
-void deployment_tick(struct deployment *d); /* starts what is due, looks at what has ended */
+void deployment_tick(struct deployment *d); /* starts due processes, checks for ended ones */
 void deployment_stop_callers(struct deployment *d); /* asks them to end; deployment_tick reaps */
 bool deployment_callers_ended(const struct deployment *d);
 void deployment_stop_workers(struct deployment *d); /* in order; wrong exits are anomalies */
 void deployment_stop(struct deployment *d, bool keep);
 void worker_launch(struct deployment *d, int index);
-/* The supervisor and its children. */
+/* Lists the supervisor and its children. */
 size_t worker_pids(const struct worker *w, pid_t *pids, size_t room);
 void anomaly(struct deployment *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A caller's process: does not return. */
+/* Runs a caller's process: does not return. */
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
                 int rate) __attribute__((noreturn));
 
-/* Reads the histories and the final states, and tells what does not fit. */
+/* Reads the histories and the final states, and reports contradictions. */
 struct outcome {
     unsigned calls, ok, failed, unknown, reruns;
 };

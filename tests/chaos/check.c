@@ -1,8 +1,8 @@
 /*
- * check.c: holds what callers were told (history.c) against what agents' states say in the end, as
- * read-only calls see them and as they stand in Redis, and hands the logs on to the witness
- * (check_witness.c). Where Redis was made to forget its last second, what was acknowledged may be gone;
- * what is there has to fit together all the same.
+ * check.c: compares the outcomes that callers were told (history.c) with the final states of the
+ * agents, as read-only calls return them and as they stand in Redis, and hands the logs on to the
+ * witness (check_witness.c). Where Redis was made to forget its last second, acknowledged effects
+ * may be gone; the rest has to be consistent all the same.
  */
 #include "check.h"
 #include "faults.h"
@@ -61,7 +61,7 @@ static void read_log(struct deployment *d, struct entries *all, const char *agen
     }
 }
 
-/* The state as a call sees it, which is to be that of Redis. */
+/* Reads the state by a call; it must equal that of Redis. */
 static void read_agent(struct deployment *d, asq *h, const char *name, struct entries *all,
                        int64_t *ret_n)
 {
@@ -119,7 +119,7 @@ static int by_effect(const void *a, const void *b)
     return c ? c : strcmp(x->agent, y->agent);
 }
 
-/* Every entry was asked for, and stands there once. */
+/* Checks that every entry was asked for, and occurs once. */
 static void match(struct deployment *d, struct history *h, struct entries *all)
 {
     struct index_entry *index;
@@ -156,7 +156,7 @@ static void match(struct deployment *d, struct history *h, struct entries *all)
     free(index);
 }
 
-/* A nested call whose outcome is unknown leaves its caller's as unknown. */
+/* Returns true if a nested call's outcome is unknown, which makes its caller's unknown. */
 static bool may_be_torn(const struct op *op)
 {
     return op->workload == BANK && op->n_effects && op->outcome == 'u' && op->code != 0;
@@ -189,7 +189,7 @@ static void check_op(struct deployment *d, struct op *op)
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
 }
 
-/* Sends that were accepted are there, but for those of which their caller has been told later. */
+/* Checks that accepted sends are there, except those that were reported as lost later. */
 static void check_sends(struct deployment *d, const struct history *h)
 {
     bool refuses = faults_include(d->plan->faults, "memory,readonly");
@@ -207,7 +207,7 @@ static void check_sends(struct deployment *d, const struct history *h)
     }
 }
 
-/* Items "a7.12" of one caller stand in the order of their numbers. */
+/* Checks that items "a7.12" of one caller stand in the order of their numbers. */
 static void check_order(struct deployment *d, struct entries *all)
 {
     enum { CALLERS = 4096 };
@@ -231,7 +231,7 @@ static void check_order(struct deployment *d, struct entries *all)
     }
 }
 
-/* Epochs only grow, and each has one owner. */
+/* Checks that epochs only grow, and each has one owner. */
 static void check_epochs(struct deployment *d, const struct entries *all)
 {
     for (size_t i = 1; i < all->n; i++) {
@@ -256,7 +256,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Each ok call counts once, and got a number of its own. */
+/* Checks that each ok call counts once, and got a number of its own. */
 static void check_counter(struct deployment *d, const struct history *h, const char *name,
                           int64_t n)
 {

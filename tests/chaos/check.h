@@ -1,5 +1,6 @@
 /*
- * check.h: what the checks share: the entries of the agents' logs, each the proof of a committed run.
+ * check.h: declarations shared by the checks: the entries of the agents' logs, each the proof of a
+ * committed run.
  */
 #ifndef ASQ_CHAOS_CHECK_H
 #define ASQ_CHAOS_CHECK_H
@@ -14,11 +15,11 @@ struct entry {
 };
 
 struct entries {
-    struct entry *e; /* when check_witness gets them: by agent and place */
+    struct entry *e; /* order in which check_witness gets them: by agent and place */
     size_t n, cap;
 };
 
-/* Holds the logs against what the witness saw, and counts the runs that came to nothing. */
+/* Compares the logs with the witness's notes, and counts the runs without effect. */
 void check_witness(struct deployment *d, const struct entries *all, struct outcome *ret);
 
 #endif

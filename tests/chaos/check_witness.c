@@ -1,7 +1,7 @@
 /*
- * check_witness.c: the witness has seen every run of every call enter and leave. A run whose item stands in
- * a state was committed. Of those, none may lack its exit, no call may have two, and on one agent each has
- * to end before the next begins: else two owners ran it at a time, and both had their way.
+ * check_witness.c: the witness has seen every run of every call enter and leave. A run whose item
+ * is in a state was committed. Each committed run has an exit, no call has two of them, and on one
+ * agent each ends before the next begins: else two owners ran it at a time, and both committed.
  */
 #include "check.h"
 
@@ -27,7 +27,7 @@ static int by_run(const void *a, const void *b)
     return strcmp(((const struct run *) a)->run, ((const struct run *) b)->run);
 }
 
-/* Notes of one run: E, then X or F. They are joined after sorting. */
+/* Adds a note of one run: E, then X or F. Notes are joined after sorting. */
 static void add_note(struct runs *all, const char *note, size_t place)
 {
     struct run *r;
@@ -48,7 +48,7 @@ static void add_note(struct runs *all, const char *note, size_t place)
     else if (what == 'X')
         r->left = place;
     else
-        r->failed = true; /* it leaves nothing behind */
+        r->failed = true; /* no effect */
     all->n++;
 }
 

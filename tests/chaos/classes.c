@@ -1,8 +1,8 @@
 /*
- * classes.c: the plugin whose agents the chaos run calls. An agent's state is a number and a log. Each
- * log entry names the item that a caller asked for, and the call, epoch, worker and run that wrote
- * it, so that the state itself tells which runs were committed. Every run is also told to the
- * witness, when it enters and when it leaves its method (witness.c).
+ * classes.c: the plugin whose agents the chaos run calls. An agent's state is a number and a log.
+ * Each log entry names the item that a caller asked for, and the call, epoch, worker and run that
+ * wrote it, so that the state itself tells which runs were committed. Every run is also reported to
+ * the witness, when it enters and when it leaves its method (witness.c).
  */
 #include "witness.h"
 
@@ -19,7 +19,7 @@ enum { MAX_CHILDREN = 8, FAILS_ON_PURPOSE = 1, WRONG_VALUE = 9 };
 struct run {
     char id[40];
     asq_ctx *ctx;
-    bool reads; /* and so leaves nothing behind */
+    bool reads; /* read-only: without effect */
 };
 
 static void enter(struct run *run, asq_ctx *ctx)
@@ -56,7 +56,7 @@ static int write_log(struct run *run, const char *item)
     return asq_list_append(log, asq_value_string(text));
 }
 
-/* add(n): the new sum. */
+/* add(n): returns the new sum. */
 static int chaos_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_value *state = asq_ctx_state(ctx);
@@ -72,7 +72,7 @@ static int chaos_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return leave(&run, rc);
 }
 
-/* append(item, ms): keeps it; the item. In between it waits, if it is told to. */
+/* append(item, ms): keeps the item and returns it. Waits for ms in between. */
 static int chaos_append(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *item;
@@ -103,7 +103,7 @@ static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args
     return leave(&run, rc);
 }
 
-/* append_after(value, expected, item): value was a future; it has to be what is expected. */
+/* append_after(value, expected, item): value was a future; it must equal `expected`. */
 static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *value, *expected, *item;
@@ -122,7 +122,7 @@ static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, a
     return leave(&run, rc);
 }
 
-/* The failure of a nested call is that of its caller. */
+/* Fails with the failure of a nested call. */
 static int nested_failed(asq_ctx *ctx, int rc, const asq_result *r)
 {
     const char *why = r ? asq_result_error(r)->message : asq_errmsg(asq_ctx_handle(ctx));
@@ -180,8 +180,8 @@ static int chaos_transfer(asq_ctx *ctx, void *self, const asq_value *args, asq_v
 }
 
 /* tree(item, mode, children): keeps the item and calls `tree` of each child [agent, item, mode,
- * children]: mode 0 one after the other, 1 all at once, 2 without waiting. The number of nodes below
- * and here, without those that are not waited for. */
+ * children]: mode 0 one after the other, 1 all at once, 2 without waiting. Returns the number of
+ * nodes here and below, without calls that are not waited for. */
 static int call_child(asq_ctx *ctx, const asq_value *child, bool send, asq_agent **agent,
                       asq_result **r)
 {
@@ -235,8 +235,9 @@ static int chaos_tree(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return leave(&run, rc);
 }
 
-/* audit(rest): the sum of this account and of the rest, which are read while this one is held. Transfers
- * hold the lower account until the higher one has what they move, so the sum is that of all or none. */
+/* audit(rest): returns the sum of this account and of the rest, which are read while this call
+ * is active. Transfers keep the lower account busy until the higher one has the amount, so the
+ * sum contains all of a transfer or none. */
 static int chaos_audit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t sum = asq_map_int(asq_ctx_state(ctx), "n"), others = 0;

@@ -1,8 +1,8 @@
 /*
- * clock_shim.c: preloaded into the processes under test, it shifts their wall clock by what stands in the
- * file CHAOS_CLOCK (nanoseconds, 8 bytes), which faults.c changes while they run. Monotonic clocks are
- * left alone: those no jump reaches.
- * The build hides what is not said to be seen, and hidden functions replace nobody's.
+ * clock_shim.c: preloaded into the processes under test, it shifts their wall clock by the number
+ * in the file CHAOS_CLOCK (nanoseconds, 8 bytes), which faults.c changes while they run. Monotonic
+ * clocks are left alone, because no jump reaches them. The build hides functions without SEEN, and
+ * hidden functions replace no others.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +34,7 @@ static void __attribute__((constructor)) shim_start(void)
     close(fd);
 }
 
-/* The kernel is asked itself: the C library's function of this name is this one. */
+/* Asks the kernel itself, because the C library's function of this name is this one. */
 SEEN int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int rc = (int) syscall(SYS_clock_gettime, id, ts);

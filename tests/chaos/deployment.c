@@ -1,6 +1,6 @@
 /*
- * deployment.c: starts and watches what a round runs on: the Redis under test, the witness, the proxy, the
- * workers (the real as-worker with the plugin of classes.c) and the callers.
+ * deployment.c: starts and watches the parts of a round: the Redis under test, the witness, the
+ * proxy, the workers (the real as-worker with the plugin of classes.c) and the callers.
  */
 #include "chaos.h"
 #include "faults.h"
@@ -68,7 +68,7 @@ void anomaly(struct deployment *d, const char *fmt, ...)
     fflush(stdout);
 }
 
-/* A file of this build, beside the program itself. */
+/* Returns a file of this build, beside the program itself. */
 static char *built(const char *name)
 {
     char path[4096];
@@ -88,7 +88,8 @@ static char *url_of_port(const struct deployment *d, int port)
     return sup_format("%s", sup_redis_url(d->redis));
 }
 
-/* Libtool puts a shell script in front of the program: its own children are not to be hurt. */
+/* Finds the real program behind Libtool's shell script, because faults must not hit the script's
+ * own children. */
 static void find_worker(void)
 {
     char *program = built("../../src/.libs/as-worker"), *libs = built("../../lib/.libs");
@@ -101,7 +102,8 @@ static void find_worker(void)
     free(libs);
 }
 
-/* The environment of the processes under test; Redis and the witness have the clock as it is. */
+/* Sets the environment of the processes under test; Redis and the witness have the unshifted
+ * clock. */
 static void under_test(const struct deployment *d, bool on)
 {
     if (!on) {
@@ -127,7 +129,7 @@ void worker_launch(struct deployment *d, int index)
     w->start_at_ms = w->leaving_ms = 0;
     w->n_paused = 0;
     w->hurt = false;
-    /* Now and then it comes back under the name it had. */
+    /* A worker sometimes comes back under its old name. */
     if (w->starts == 0 || rng_below(&d->rng, 2))
         snprintf(w->id, sizeof w->id, "w%d.%u", index, w->starts);
     w->starts++;
@@ -148,7 +150,7 @@ size_t worker_pids(const struct worker *w, pid_t *pids, size_t room)
     return 1 + remains_descendants(pids[0], pids + 1, room - 1);
 }
 
-/* What the library itself calls a crash, or a sanitizer. */
+/* Looks for crashes, as the library itself or a sanitizer reports them. */
 static void look_at_log(struct deployment *d, struct worker *w)
 {
     static const char *const bad[] = { "signal 11", "signal 6",  "signal 7",      "signal 8",
@@ -178,7 +180,7 @@ static void worker_ended(struct deployment *d, struct worker *w)
     sup_proc_free(w->proc);
     w->proc = NULL;
     w->n_paused = 0;
-    /* Also when the faults have ended: somebody has to do what waits. */
+    /* Also when the faults have ended, because waiting calls need a worker. */
     w->start_at_ms = sup_now_ms() + 100 + rng_below(&d->rng, 3000);
     w->leaving_ms = 0;
 }
@@ -271,7 +273,7 @@ static void create_agents(struct deployment *d)
     size_t n = 0;
     asq *h;
 
-    options.partitions = PARTITIONS; /* who comes first makes the namespace */
+    options.partitions = PARTITIONS; /* the first client makes the namespace */
     if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
         sup_fail("asq_open: %s", err);
     for (int w = 0; w < WORKLOADS; w++)
@@ -342,7 +344,7 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
         worker_launch(d, i);
     create_agents(d);
     if (d->lossy)
-        sup_sleep_ms(2000); /* the agents themselves are not to be lost */
+        sup_sleep_ms(2000); /* the agents themselves must not be lost */
     for (int w = 0; w < WORKLOADS; w++)
         for (int i = 0; plan->workloads[w] && i < 2 && d->n_callers < MAX_CALLERS; i++)
             d->callers[d->n_callers++] = (struct caller){ .workload = w, .start_at_ms = 1 };
@@ -386,7 +388,7 @@ static void end_process(pid_t pid)
     }
 }
 
-/* Hours of rounds do not fit into a temporary directory. */
+/* Removes the directory, because hours of rounds do not fit into a temporary directory. */
 static void remove_dir(const char *dir)
 {
     const char *argv[] = { "rm", "-rf", dir, NULL };

@@ -1,6 +1,6 @@
 /*
- * faults.c: see faults.h. One thread, which also keeps the deployment alive: nothing here waits, except
- * for a Redis that starts.
+ * faults.c: see faults.h. One thread, which also keeps the deployment alive: it waits for nothing,
+ * except for a Redis that starts.
  */
 #include "faults.h"
 
@@ -26,7 +26,7 @@ static struct {
     size_t n_heals;
     int64_t next_ms;
     bool redis_down, redis_paused, memory_low, readonly;
-    struct { /* of the append-only file, over the last second */
+    struct { /* sizes of the append-only file, over the last second */
         int64_t at_ms;
         off_t size;
     } sizes[SIZES];
@@ -49,7 +49,7 @@ static int64_t between(struct deployment *d, int from, int to)
     return from + (int64_t) rng_below(&d->rng, (uint32_t) (to - from));
 }
 
-/* Half of the lease time, one and a half, five. */
+/* Returns half of the lease time, one and a half, or five times. */
 static int64_t pause_ms(struct deployment *d)
 {
     static const int of_ten[] = { 5, 15, 50 };
@@ -57,7 +57,7 @@ static int64_t pause_ms(struct deployment *d)
     return LEASE_MS * of_ten[rng_below(&d->rng, 3)] / 10;
 }
 
-/* A worker that runs undisturbed, or -1. */
+/* Returns a worker that runs undisturbed, or -1. */
 static int any_worker(struct deployment *d)
 {
     int from = (int) rng_below(&d->rng, MAX_WORKERS);
@@ -191,7 +191,7 @@ static char *aof_path(struct deployment *d)
 {
     char *path = sup_format("%s/appendonlydir/appendonly.aof.1.incr.aof", sup_redis_dir(d->redis));
 
-    if (access(path, F_OK) != 0) { /* before 7.0 */
+    if (access(path, F_OK) != 0) { /* Redis before 7.0 */
         free(path);
         path = sup_format("%s/appendonly.aof", sup_redis_dir(d->redis));
     }
@@ -309,7 +309,7 @@ static void writable(struct deployment *d, int arg)
         later(200, writable, 0);
 }
 
-/* A replica of nobody refuses every write. */
+/* A replica of an absent master refuses every write. */
 static bool readonly(struct deployment *d)
 {
     if (now.readonly || !redis_says(d, "REPLICAOF 127.0.0.1 1"))
@@ -338,7 +338,7 @@ static bool proxy_hurt(struct deployment *d, enum proxy_mode mode, int64_t ms, b
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
     atomic_store(&port->delay_ms, (int) between(d, 5, 600));
-    /* What was held may arrive when its sender has long gone on by another connection. */
+    /* Held bytes may arrive when their sender has long gone on by another connection. */
     atomic_store(&port->old_only, rng_below(&d->rng, 2));
     atomic_fetch_add(&port->faults, 1);
     atomic_store(&port->mode, mode);
@@ -354,7 +354,7 @@ static bool proxy_delay(struct deployment *d)
 {
     return proxy_hurt(d, PROXY_DELAY, between(d, 200, 3000), false);
 }
-/* What was sent by a connection that is gone arrives after what was sent by the next one. */
+/* Bytes of a lost connection arrive after those of the next one. */
 static void proxy_orphan(struct deployment *d, int p)
 {
     struct proxy_port *port = &d->proxy->ports[p];
@@ -366,7 +366,7 @@ static bool proxy_late(struct deployment *d)
 {
     int p = (int) rng_below(&d->rng, PROXY_PORTS);
     struct proxy_port *port = &d->proxy->ports[p];
-    int delay = (int) between(d, 300, 3000); /* its sender has to be back before */
+    int delay = (int) between(d, 300, 3000); /* long enough that the sender reconnects first */
 
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
@@ -534,7 +534,7 @@ void faults_tick(struct deployment *d)
 void faults_heal(struct deployment *d)
 {
     while (now.n_heals > 0) {
-        /* Redis first: others need it. */
+        /* Redis first, because others need it. */
         for (size_t i = 0; i < now.n_heals; i++)
             if (now.heals[i].fn == redis_back || now.heals[i].fn == redis_resume)
                 now.heals[i].due_ms = 0;

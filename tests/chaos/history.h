@@ -30,7 +30,7 @@ void history_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Reading. */
 struct effect {
     char *agent, *item;
-    int seen; /* for the checker: how often it stands in the state */
+    int seen; /* for the checker: how often it occurs in the state */
 };
 
 struct op {
@@ -54,7 +54,7 @@ struct history {
         bool ended;
     } callers[MAX_HISTORIES];
 };
-/* All files DIR/history.*. */
+/* Reads all files DIR/history.*. */
 void history_read(struct history *h, const char *dir);
 void history_free(struct history *h);
 

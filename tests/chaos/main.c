@@ -1,6 +1,6 @@
 /*
- * main.c: the chaos run: rounds of load and faults until the time is over, and the figures. Each round is
- * made from the seed and its number alone, so that one can be run again by itself (--round).
+ * main.c: the chaos run: rounds of load and faults until the time is over, and the figures. Each
+ * round depends on the seed and its number alone, so that one can be run again by itself (--round).
  */
 #include "chaos.h"
 #include "faults.h"
@@ -44,7 +44,7 @@ static bool parse_workloads(struct plan *plan, const char *names)
     return true;
 }
 
-/* Waits for the end of all calls: callers have ended, streams are empty. Else says what is left. */
+/* Waits for the end of all calls: callers have ended, streams are empty. Else prints the rest. */
 static bool is_quiet(struct deployment *d, int64_t limit_ms)
 {
     int64_t end_ms = sup_now_ms() + limit_ms, left = 0;

@@ -1,7 +1,7 @@
 /*
- * proxy.c: stands between the processes under test and Redis, Unix socket to Unix socket, and hurts what
- * passes as its controls say (shared memory, written by faults.c). One port for each worker, so that
- * one can be hurt while the others are not. A process of its own, ended with its parent.
+ * proxy.c: stands between the processes under test and Redis, Unix socket to Unix socket, and hurts
+ * passing bytes as its controls say (shared memory, written by faults.c). One port for each worker,
+ * so that one can be hurt while the others are not. A process of its own, ended with its parent.
  */
 #include "chaos.h"
 
@@ -37,8 +37,9 @@ struct flow {
 struct link {
     int port;
     unsigned cuts, faults, orphans;
-    bool broken; /* bytes are missing: it must not go on */
-    bool orphan; /* its sender has been cut off; what is held still goes to Redis */
+    bool broken; /* bytes are missing: the flow must not go on */
+    /* The sender has been cut off; held bytes still go to Redis. */
+    bool orphan;
     int64_t orphan_until_ms;
     bool dead;
     struct flow up, down;
@@ -118,7 +119,7 @@ static int mode_of(const struct link *l)
     return atomic_load(&port->mode);
 }
 
-/* The sender sees its connection closed and goes on by another; Redis does not know yet. */
+/* Closes the sender's side: the sender goes on by another connection; Redis has not noticed yet. */
 static void orphan(struct link *l, int64_t now)
 {
     const struct chunk *c = l->up.first;
@@ -215,7 +216,8 @@ static void run(const int *listeners, const char *target)
                     events |= POLLOUT;
                 else if (other->first)
                     timeout = 2;
-                /* Without events poll still tells of a hang-up, again and again. */
+                /* Leaves the descriptor out, because without events poll still reports a
+                 * hang-up, again and again. */
                 fds[n++] = (struct pollfd){ events ? f->from : -1, events, 0 };
             }
         }

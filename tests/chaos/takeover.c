@@ -1,9 +1,9 @@
 /*
- * takeover.c: how long do agents not answer when their worker is killed, and do others notice? Two workers of
- * two processes each, 64 agents that are called all the time, 20 ms after each answer. In turns, one
- * process and a whole worker, its supervisor included, get SIGKILL. Figures, and status 1 when an agent
- * was away for longer than it may be, when one whose worker lives waited for long, or when the counts are
- * not right.
+ * takeover.c: measures how long agents do not answer when their worker is killed, and whether
+ * others are affected. Two workers of two processes each, 64 agents that are called all the time,
+ * 20 ms after each answer. In turns, one process and a whole worker, its supervisor included, get
+ * SIGKILL. Prints figures, and returns status 1 when an agent was away for longer than allowed,
+ * when an agent of a living worker waited for long, or when the counts are wrong.
  */
 #include "support/remains.h"
 #include "support/support.h"
@@ -25,7 +25,7 @@ enum {
     PROCESSES = 2,
     PAUSE_MS = 20,
     CALM_MS = 3000,
-    SPARE_MS = 1000, /* to be away for, beside the lease time */
+    SPARE_MS = 1000, /* allowed absence beside the lease time */
     HISTORY = 1 << 18
 };
 
@@ -42,7 +42,7 @@ static struct {
     sup_redis *redis;
     sup_proc *workers[2];
     struct agent agents[AGENTS];
-    int64_t waits[HISTORY]; /* of those that are not hit, in this phase */
+    int64_t waits[HISTORY]; /* of agents that are not hit, in this phase */
     size_t n_waits;
     int64_t failures;
     int64_t lease_ms;
@@ -96,7 +96,8 @@ static void go_on_for(int64_t ms)
         go_on();
 }
 
-/* Beats and looks come every third of the lease time: deaths and births at all sorts of moments between. */
+/* Returns a random moment, because beats and checks come every third of the lease time: deaths
+ * and births fall at all points between. */
 static int64_t some_moment_ms(void)
 {
     static int64_t n;
@@ -114,7 +115,7 @@ static void owner_of(uint32_t partition, char *owner, size_t size)
     free(is);
 }
 
-/* Each process has about its share. */
+/* Returns whether each process has about its share. */
 static bool is_balanced(void)
 {
     int held[2][PROCESSES] = { { 0 } };
@@ -179,7 +180,7 @@ static bool all_answer(int64_t since_ms)
     return true;
 }
 
-/* process -1: all of it. False: it took too long. */
+/* Kills a process (-1: the whole worker) and waits. False: recovery took too long. */
 static bool die(int worker, int process)
 {
     pid_t pids[1 + PROCESSES];
@@ -240,7 +241,7 @@ static bool die(int worker, int process)
     return ok;
 }
 
-/* Each answer was one addition, and there were no others. */
+/* Checks that each answer was one addition, and that there were no others. */
 static bool counts_are_right(void)
 {
     bool right = self.failures == 0;

@@ -1,7 +1,7 @@
 /*
- * witness.h: tells a Redis of its own, which no fault reaches, of every entry into a method and every
- * exit. Its socket stands in CHAOS_WITNESS; without it nothing is told. Each note is written before
- * the method goes on, so the order of the notes is the order of what happened.
+ * witness.h: reports every entry into a method and every exit to a Redis of its own, which no fault
+ * reaches. Its socket is in CHAOS_WITNESS; without it nothing is reported. Each note is written
+ * before the method goes on, so the notes stand in the order of the events.
  */
 #ifndef ASQ_CHAOS_WITNESS_H
 #define ASQ_CHAOS_WITNESS_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A name for one run of one call, unique among all processes. */
+/* Makes a name for one run of one call, unique among all processes. */
 void witness_run_id(char *id, size_t size);
 /* what: E enters, X leaves, F leaves and has failed. */
 void witness_note(const char *what, const char *agent, const char *call, const char *run,

@@ -1,6 +1,6 @@
 /*
- * fuzz_batch.c: any bytes in a stream entry, a result key or an agent's record are decoded or refused with
- * a text. What is accepted keeps what everybody behind relies on.
+ * fuzz_batch.c: any bytes in a stream entry, a result key or an agent's snapshot are decoded or
+ * refused with a text. Accepted messages have the properties that later code relies on.
  */
 #include "value/msg.h"
 #include "value/msg_fields.h"
@@ -72,7 +72,7 @@ static void check_results(const Asqueue__Results *r)
     }
 }
 
-/* Both are no message, or have the same bytes when they are packed. */
+/* Checks that both are no message, or have the same bytes when they are packed. */
 static void same(const ProtobufCMessage *a, const ProtobufCMessage *b)
 {
     require(!a == !b);
@@ -87,7 +87,7 @@ static void same(const ProtobufCMessage *a, const ProtobufCMessage *b)
     free(packed);
 }
 
-/* msg_read.c against protobuf-c. */
+/* Compares msg_read.c with protobuf-c. */
 static void compare_readers(const uint8_t *data, size_t size)
 {
     struct asq__arena arena, other;

@@ -1,6 +1,6 @@
 /*
- * fuzz_later.c: whatever stands in the field `later` of an entry, what the worker takes from it is within the batch, has
- * bounds, and can be reckoned with: no call was made in the future, and each waits for its time or is due.
+ * fuzz_later.c: any bytes in the field `later` of an entry give the worker values within the batch
+ * and within bounds: no call was made in the future, and each waits for its time or is due.
  */
 #include "value/msg.h"
 #include "worker/process.h"
@@ -40,7 +40,7 @@ static void check_call(struct asq__wcall *c)
 {
     int64_t now_ms = asq__now_ms();
     (void) asq__wcall_due_ms(c);
-    if (asq__later_begin(c)) { /* it waits, and for what is ahead */
+    if (asq__later_begin(c)) { /* waits, until a time ahead */
         require(c->state == ASQ__CALL_DELAYED && c->delay && c->wake_ms >= now_ms);
         asq__later_end(c);
         require(!c->delay);

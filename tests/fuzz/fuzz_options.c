@@ -1,6 +1,7 @@
 /*
- * fuzz_options.c: any command line is read or refused with a text that names what is wrong; numbers that are
- * taken are within their bounds, and completion of it never fails. Words are separated by NUL.
+ * fuzz_options.c: any command line is read or refused with a text that names the error; accepted
+ * numbers are within their bounds, and completion of the line never fails. Words are separated by
+ * NUL.
  */
 #include "options.h"
 
@@ -90,7 +91,8 @@ static void complete(int n, char **words)
     close(out);
 }
 
-/* A program reads one command line; getopt would go on in the last one here. */
+/* Resets getopt, because a program reads one command line, and getopt would go on in the last
+ * one here. */
 static void reset_getopt(void)
 {
     static const struct option none[] = { { NULL, 0, NULL, 0 } };

@@ -1,6 +1,6 @@
 /*
- * fuzz_reply.c: whatever a server answers, in whatever pieces, becomes the replies that hiredis itself makes of
- * it, in an arena with a bound; and what is asked about a reply can be asked of each.
+ * fuzz_reply.c: any bytes of a server, in any pieces, become the replies that hiredis itself makes
+ * of them, in an arena with a bound; and every question about a reply can be asked of each.
  */
 #include "redis/refusal.h"
 #include "redis/reply.h"
@@ -53,8 +53,9 @@ static void same(const redisReply *a, const redisReply *b)
     }
 }
 
-/* The first byte says how large the pieces are that the rest arrives in. Counts of elements that hiredis would reserve
- * memory for are the arena's to refuse: so it is asked second, and only for what was not refused. */
+/* The first byte is the size of the pieces in which the rest arrives. The arena refuses counts
+ * of elements for which hiredis would reserve memory: so hiredis is asked second, and only about
+ * accepted replies. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct asq__arena arena;

@@ -1,6 +1,6 @@
 /*
- * fuzz_url.c: any text is an URL or refused with a text; one that is parsed is written as text that parses to the
- * same, with its password hidden where that is asked for.
+ * fuzz_url.c: any text is an URL or refused with a text; a parsed one is written as text that
+ * parses to the same, with its password hidden on request.
  */
 #include "redis/url.h"
 
@@ -38,7 +38,7 @@ static void same(const struct asq__url *a, const struct asq__url *b)
     same_text(a->tls_sni, b->tls_sni);
 }
 
-/* As asq_open has it: all that is told of an URL is this text. */
+/* Checks the text that asq_open shows of an URL: only this text is ever shown. */
 static void check_hidden(const struct asq__url *url)
 {
     struct asq__url other = *url;

@@ -1,6 +1,6 @@
 /*
- * fuzz_value_json.c: any text is read or refused. What is read is written as text that is read as the
- * same value, compact or indented, and survives the wire.
+ * fuzz_value_json.c: any text is read or refused. A value that is read is written as text that is
+ * read as the same value, compact or indented, and survives the wire.
  */
 #include "value/value.h"
 

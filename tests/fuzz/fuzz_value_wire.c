@@ -1,7 +1,7 @@
 /*
- * fuzz_value_wire.c: any bytes are decoded or refused. What is decoded can be encoded; that is read
- * back as the same value, and is what encoding gives from then on. It can be copied, compared, and
- * written as JSON.
+ * fuzz_value_wire.c: any bytes are decoded or refused. A decoded value can be encoded; its encoding
+ * is read back as the same value, and encodes the same from then on. The value can be copied,
+ * compared, and written as JSON.
  */
 #include "value/value.h"
 

@@ -1,7 +1,7 @@
 /*
- * replay_main.c: main for the fuzz targets where there is no libFuzzer. Hands every file that is
- * named, and every file of a folder that is named, to LLVMFuzzerTestOneInput. Options, which are
- * libFuzzer's, are passed over.
+ * replay_main.c: main for the fuzz targets without libFuzzer. Hands every file that is named, and
+ * every file of a folder that is named, to LLVMFuzzerTestOneInput. Ignores options, which are
+ * libFuzzer's.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -78,7 +78,7 @@ static void count(asq_result *r, void *user)
 }
 
 /* A counter tells the order of the runs, because large results may be announced later than
-   others. */
+ * others. */
 START_TEST(what_does_not_fit_runs_all_the_same_in_its_order)
 {
     enum { N = 1500, SIZE = 16384 };
@@ -157,7 +157,7 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
 END_TEST
 
 /* Log levels that an operator reads name the agent that blocks others of the partition, and say
-   when it no longer does. */
+ * when it no longer does. */
 START_TEST(the_agent_that_calls_wait_for_is_named_in_the_log)
 {
     sup_proc *worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(),

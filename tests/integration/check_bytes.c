@@ -138,7 +138,7 @@ static int64_t looks(void)
 }
 
 /* A client checks now and then that its calls still wait; a user without scripts reads the calls
-   for that. */
+ * for that. */
 START_TEST(a_client_does_not_read_its_calls_to_see_that_they_wait)
 {
     enum { WAITING = 24 };

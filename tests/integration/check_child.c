@@ -66,7 +66,7 @@ static asq_agent *a; /* agent on that handle */
 static void (*on_sigint)(int) = SIG_DFL;
 
 /* Starts a program in a process group of its own. The program uses an agent, reports, and ends
-   by `end`. */
+ * by `end`. */
 static pid_t start_program(void (*end)(void))
 {
     int fds[2], status;
@@ -432,7 +432,7 @@ START_TEST(two_handles_are_independent)
     ck_assert_int_eq(add(two, y, 1), 21);
     ck_assert_uint_eq(n_descendants(getpid()), 2 * ALL);
     /* Processes of the second handle were forked later, and have inherited the first's
-       descriptors. */
+     * descriptors. */
     asq_agent_free(x);
     asq_close(one);
     ck_assert_uint_eq(n_descendants(getpid()), ALL);

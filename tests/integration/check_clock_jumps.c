@@ -174,7 +174,7 @@ START_TEST(a_clock_that_is_set_several_times_changes_no_long_delay)
 END_TEST
 
 /* Kills the owner after a jump; the next owner, on the same machine or elsewhere, keeps the
-   clock. */
+ * clock. */
 static void kill_after_jump(int64_t by_ms, bool elsewhere)
 {
     asq_result *near, *far;

@@ -32,7 +32,7 @@ static void tear_down(void)
 }
 
 /* Runs a program of this build with its URL; checks that its status is 1 and its error contains
-   `text`. */
+ * `text`. */
 static void run_out_of_time(const char *const argv[], const char *text)
 {
     char *out, *err;

@@ -275,7 +275,7 @@ END_TEST
 /* ---- sent again, once ----------------------------------------------------------------------------- */
 
 /* Makes a dead letter of a call that waits in its stream without a worker. Returns its
-   partition. */
+ * partition. */
 static int forge_letter(asq_agent *a)
 {
     asq_result *created, *r;

@@ -90,7 +90,7 @@ START_TEST(who_does_not_wait_is_in_no_circle)
 END_TEST
 
 /* An agent that waits for any of several others, and agents that are busy while they call
-   another. */
+ * another. */
 struct knot {
     asq_agent *agents[3];
     asq_result *results[3];
@@ -98,7 +98,7 @@ struct knot {
 };
 
 /* Makes the first agent wait for any of the others. The others call the first once `go` exists;
-   if last_is_free, the last calls an agent outside, once `free` exists. */
+ * if last_is_free, the last calls an agent outside, once `free` exists. */
 static void tie(struct knot *k, int how, bool last_is_free)
 {
     asq_agent *other = agent_new("Relay", NULL);

@@ -112,7 +112,7 @@ START_TEST(without_eval_a_lost_connection_is_told_and_calls_get_through_once)
 END_TEST
 
 /* Commands that a client does without. Served: a finished call shows the lack; else a waiting
-   call does. */
+ * call does. */
 static const struct {
     const char *without, *said;
     bool served;

@@ -129,7 +129,7 @@ static void await(const uint8_t target[ASQ__BATCH_ID], const char *client, int n
 }
 
 /* Adds entries of `clients` clients in one step; each asks `times` times. A batch begins with
-   its id. */
+ * its id. */
 static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int times)
 {
     struct asq__buf b;
@@ -200,7 +200,7 @@ START_TEST(clients_that_ask_together_share_a_read)
 END_TEST
 
 /* A call that runs: each client is notified once, however often it has asked; clients above the
-   limit poll by themselves. */
+ * limit poll by themselves. */
 START_TEST(each_of_many_listeners_is_told_once)
 {
     static const int clients[] = { 5, 300, LISTENERS + 200 };
@@ -288,7 +288,7 @@ static bool is_owned_by(uint32_t partition, const char *process)
 }
 
 /* Returns whether every partition has reached its final owner, with both workers running. Sets
-   the other worker's. */
+ * the other worker's. */
 static bool are_placed(bool others[PARTITIONS])
 {
     const struct asq__place_worker workers[] = { { "w.0", CAPACITY }, { "other.0", CAPACITY } };
@@ -403,7 +403,7 @@ START_TEST(a_look_into_a_mailbox_is_bounded)
 END_TEST
 
 /* Calls that could all run in one loop iteration, when what they wait for ends: commits leave in
-   between. */
+ * between. */
 START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 {
     enum { CALLS = 8192, STARTS = 1024 };

@@ -65,7 +65,7 @@ static void tear_down(void)
 }
 
 /* Calls agents in all partitions. The first call may fail because the namespace is another one,
-   and has not run then. */
+ * and has not run then. */
 static void check_serves(void)
 {
     int64_t end = sup_now_ms() + sup_limit_ms();

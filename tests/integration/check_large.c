@@ -183,7 +183,7 @@ START_TEST(a_large_result_arrives_where_it_was_not_called)
 END_TEST
 
 /* Results that are pushed together usually exceed the limit: Redis cuts the connection, and the
-   client reads them by their keys. */
+ * client reads them by their keys. */
 START_TEST(results_arrive_though_no_push_does)
 {
     enum { SIZE = 4000 };
@@ -212,7 +212,7 @@ static void cut_clients(void)
 }
 
 /* Redis has the calls, so the client asks for their results; when the connection is back, some
-   still wait and some are done. */
+ * still wait and some are done. */
 START_TEST(what_redis_has_taken_is_not_sent_again)
 {
     asq_result *r[2 * MANY];

@@ -224,7 +224,7 @@ START_TEST(the_next_worker_knows_what_is_due_and_how_often_it_failed)
     modes_stop_worker(worker);
     worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
     /* Either order is possible: each of them ran in its second run, and the one that kept its
-       place ran before the read. */
+     * place ran before the read. */
     ck_assert_int_eq(asq_result_wait(kept, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(behind, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(delayed, sup_limit_ms()), 0);

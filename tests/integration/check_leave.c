@@ -134,7 +134,7 @@ START_TEST(who_stops_during_a_heartbeat_leaves)
 END_TEST
 
 /* The connection of a worker breaks before Redis gets its last command, or when Redis has
-   answered. */
+ * answered. */
 START_TEST(who_loses_its_connection_when_it_ends_leaves)
 {
     pid_t w = start("w");

@@ -66,7 +66,7 @@ START_TEST(a_dead_worker_leaves_the_set)
 END_TEST
 
 /* A worker that was taken for dead, because it stood still for long, is listed again as soon as
-   it goes on. */
+ * it goes on. */
 START_TEST(a_worker_that_comes_back_is_listed_again)
 {
     pid_t keeps = worker("keeps"), stands = worker("stands");
@@ -83,7 +83,7 @@ START_TEST(a_worker_that_comes_back_is_listed_again)
 END_TEST
 
 /* The worker ends in order, or at once when signalled twice: no process waits for its beat to
-   stop. */
+ * stop. */
 START_TEST(who_ends_leaves_the_set)
 {
     for (int i = 0; i < 10; i++) {
@@ -248,7 +248,7 @@ END_TEST
 enum { PARTITIONS = 4 };
 
 /* Reads the epochs of all leases: unchanged epochs show that no lease has had another owner
-   meanwhile. */
+ * meanwhile. */
 static void read_epochs(int64_t epochs[PARTITIONS])
 {
     for (int p = 0; p < PARTITIONS; p++)

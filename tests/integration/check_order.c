@@ -207,7 +207,7 @@ static void log_line(void *user, asq_log_level level, const char *message)
 }
 
 /* Starts a worker; with two processes the other takes over at once, long before the delay of the
-   deadly call is over. */
+ * deadly call is over. */
 static void start_worker(uint32_t max_attempts, uint32_t processes)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -365,7 +365,7 @@ START_TEST(calls_wait_for_a_creation_whose_inputs_are_not_there)
 END_TEST
 
 /* The creation waits for a call that waits for a call to the agent, which waits for the
-   creation. */
+ * creation. */
 START_TEST(a_circle_through_a_creation_is_broken)
 {
     asq_agent *source, *a;

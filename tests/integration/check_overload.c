@@ -304,7 +304,7 @@ static bool beats(const char *process, int64_t from)
 }
 
 /* Returns the sum of epochs when it no longer changes: the last partition may still move when
-   its old owner beats. */
+ * its old owner beats. */
 static int64_t settled_epochs(void)
 {
     int64_t before, after = sup_redis_int(redis, "EVAL %s 0", all_epochs);

@@ -211,7 +211,7 @@ START_TEST(a_process_that_dies_between_method_and_commit_counts)
 END_TEST
 
 /* A committed call, whose thread is not busy any more, is not blamed for a later death of the
-   process. */
+ * process. */
 START_TEST(a_call_that_is_committed_does_not_count)
 {
     asq_agent *a = deadly();

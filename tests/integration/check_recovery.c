@@ -207,7 +207,7 @@ START_TEST(a_nested_call_is_not_passed_over_for_one_of_another_call)
         go[i] = file_of("go", i);
         ck_assert_int_eq(asq_create(h, "Relay", NULL, &relays[i], NULL), 0);
         /* Calls before, so that the owner knows the sender and asks Redis for nothing about its
-           calls. */
+         * calls. */
         ck_assert_int_eq(asq_call_wait(relays[i], "call", NULL, "[a, s, []]", to, "me"), 0);
     }
     results[FIRST] = cross(relays[FIRST], FIRST, go[FIRST], to, "late", "[i, i]");

@@ -158,7 +158,7 @@ static void fail_over(struct pair *p)
 }
 
 /* asynq #55, #959: jobs that ran when the server was demoted stay in progress, READONLY for
-   ever. */
+ * ever. */
 START_TEST(asynq_55_the_server_is_demoted_and_its_replica_promoted_under_load)
 {
     struct pair p;

@@ -69,7 +69,7 @@ END_TEST
 START_TEST(a_redis_that_is_loading_is_waited_for)
 {
     /* Settings with which Redis loads slowly: it serves clients once for each 1,024 bytes of a
-       snapshot, and hardly while it reads a log. */
+     * snapshot, and hardly while it reads a log. */
     static const char *const slow[] = { "appendonly yes", "appendfsync always",
                                         "loading-process-events-interval-bytes 1024",
                                         "key-load-delay 4000", NULL };
@@ -92,7 +92,7 @@ START_TEST(a_redis_that_is_loading_is_waited_for)
 END_TEST
 
 /* taken.lua looks for a batch's id at the beginning of its bytes: a batch that it does not find
-   counts as refused. */
+ * counts as refused. */
 START_TEST(an_entry_begins_with_the_id_of_its_batch)
 {
     asq_agent *a;
@@ -301,7 +301,7 @@ START_TEST(asynq_1144_writes_are_refused_for_a_while)
         sup_wait_until(asq_poll(h, 20) > 0);
     }
     /* A call that was refused while a later one was already taken fails, and does not run out of
-       order. */
+     * order. */
     load_check_but(l, ASQ_EREDIS);
     stop();
 }
@@ -472,7 +472,7 @@ START_TEST(a_key_of_a_wrong_type_is_set_aside)
 END_TEST
 
 /* Agents are not set aside: the caller gets an error, and the agents serve again when the key is
-   right. */
+ * right. */
 START_TEST(agents_of_a_wrong_type_are_told_and_stay)
 {
     asq_agent *a, *other;

@@ -40,7 +40,7 @@ static struct asq__server *start(void)
 }
 
 /* Starts a server that does not come up, from the program in ASQUEUE_REDIS_SERVER; returns the
-   code, with err. */
+ * code, with err. */
 static int start_code(int64_t timeout_ms)
 {
     struct asq__server *s = NULL;

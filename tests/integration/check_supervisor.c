@@ -92,7 +92,7 @@ static size_t runs(const char *noted)
 /* ---- asked to stop ---- */
 
 /* Signals the whole group, as a terminal, a container or systemd does: the supervisor passes on
-   a signal that its processes have had already. */
+ * a signal that its processes have had already. */
 START_TEST(a_signal_to_all_its_processes_is_one_request)
 {
     char *noted = sup_path("noted");
@@ -233,7 +233,7 @@ START_TEST(a_method_that_exits_is_given_up_and_its_process_started_again)
 END_TEST
 
 /* Restarts have 100, 200, 400 … ms between them; without a backoff, a supervisor checks at least
-   once a second. */
+ * once a second. */
 START_TEST(a_crash_loop_backs_off)
 {
     enum { DEATHS = 8, LEAST_MS = 100 + 200 + 400 + 800 + 1600 + 3200 + 6400 };

@@ -208,7 +208,7 @@ static char *successor(uint32_t p)
 }
 
 /* Balancing cuts nothing off: a partition that does not drain stays where it is, works on, and
-   moves later. */
+ * moves later. */
 START_TEST(a_hand_over_that_does_not_drain_is_called_off_and_tried_again)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -689,7 +689,7 @@ START_TEST(ping_and_cancel_do_not_wait_behind_work)
 END_TEST
 
 /* bull #308, bullmq #3183, #3056, #439: user code that blocks loses its lock, and runs
-   elsewhere, too. */
+ * elsewhere, too. */
 START_TEST(bull_308_code_that_blocks_all_threads_keeps_its_partitions)
 {
     run_once("block", 3 * LEASE_MS);
@@ -709,7 +709,7 @@ START_TEST(celery_2599_a_call_of_several_lease_times_runs_once)
 END_TEST
 
 /* celery #5935, #4400: the call would run again after each lease time that it waits, or once on
-   each worker. */
+ * each worker. */
 START_TEST(celery_5935_a_call_that_waits_several_lease_times_for_its_time_runs_once)
 {
     asq_call_options delayed = ASQ_CALL_OPTIONS_INIT;

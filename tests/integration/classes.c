@@ -536,7 +536,7 @@ static int relay_cross(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
 }
 
 /* notify(begun, release, agent): sends `me` to the agent without waiting for it, then does as
-   Echo.hold. */
+ * Echo.hold. */
 static int relay_notify(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target;
@@ -732,7 +732,7 @@ static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value
 }
 
 /* Attaches to each agent of a list; at most MAX_AGENTS. The caller frees the array, also on
-   failure. */
+ * failure. */
 enum { MAX_AGENTS = 64 };
 
 static int attach_all(asq_ctx *ctx, const asq_value *targets, asq_agent **agents)
@@ -964,7 +964,7 @@ static int poison_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value
 }
 
 /* Records that a run has begun: appends a byte to the file, if one is given, whatever becomes of
-   the run. */
+ * the run. */
 static int poison_begin(asq_ctx *ctx, const asq_value *args, int64_t *ret_ms, int64_t *ret_runs)
 {
     const char *file = NULL;

@@ -24,7 +24,7 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
 
     fflush(NULL);
     /* A request to stop stays pending until the worker handles it, because Check's handler would
-       end the test. */
+     * end the test. */
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, &old);

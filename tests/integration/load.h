@@ -21,7 +21,7 @@ void load_worker_stop(pid_t worker);     /* SIGTERM; checks an orderly end */
 void load_worker_kill(pid_t worker);     /* kills the whole group, and waits */
 
 /* Makes the namespace as a worker does, because the client of ASQ_TEST_ACL may not, and a test
-   may start it first. */
+ * may start it first. */
 void load_make_namespace(const char *url, uint32_t partitions); /* 0: as many as usual */
 /* asq_open, after load_make_namespace(). */
 int load_asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);

@@ -11,7 +11,8 @@
 #define PASSWORD    "of-a-test"
 #define USER_PREFIX "user=asq-default-"
 
-/* The namespaces that tests use. A user has the keys of all of them, as if its rules were there for each. */
+/* The namespaces that tests use. A user has the keys of all of them, as if its rules were
+ * repeated for each. */
 static const char *const namespaces[] = { "default", "prod.eu", NULL };
 
 static const char *expected; /* or NULL */
@@ -46,8 +47,8 @@ static void write_for(FILE *f, const char *text, size_t n, const char *ns)
     fwrite(text, 1, (size_t) (end - text), f);
 }
 
-/* Adds the keys and channels of one more namespace to the rule line..end: those of the user itself, and each selector
- * anew. */
+/* Adds the keys and channels of one more namespace to the rule line..end: those of the user
+ * itself, and each selector anew. */
 static void write_more(FILE *conf, const char *line, const char *end, const char *ns)
 {
     bool in_selector = false;
@@ -89,7 +90,7 @@ const char *sup__acl_role(const char *program)
 
 const char *sup_url_as(const char *url, const char *role)
 {
-    /* Kept, since callers hand URLs on without owning them. */
+    /* Kept, because callers hand URLs on without owning them. */
     static struct kept {
         struct kept *next;
         char *url;
@@ -114,7 +115,7 @@ const char *sup_url_as(const char *url, const char *role)
     return made;
 }
 
-/* A field of an entry of ACL LOG; "" when it has none. */
+/* Returns a field of an entry of ACL LOG; "" without one. */
 static const char *field(const redisReply *entry, const char *name)
 {
     for (size_t i = 0; i + 1 < entry->elements; i += 2)

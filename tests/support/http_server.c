@@ -36,7 +36,7 @@ static void sleep_ms(long ms)
         ;
 }
 
-/* Ends the process when nobody reads any more. */
+/* Ends the process when the reader is gone. */
 static void send_all(int fd, const char *data, size_t n)
 {
     while (n > 0) {
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGCHLD, SIG_IGN); /* children are reaped by the kernel */
+    signal(SIGCHLD, SIG_IGN); /* the kernel reaps children */
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || bind(fd, (struct sockaddr *) &a, size) < 0 || listen(fd, 128) < 0 ||
         getsockname(fd, (struct sockaddr *) &a, &size) < 0) {

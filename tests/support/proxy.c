@@ -1,6 +1,6 @@
 /*
- * proxy.c: see proxy.h. What the test wants stands in shared memory; the proxy looks there for each piece
- * that passes.
+ * proxy.c: see proxy.h. The test's settings are in shared memory; the proxy reads them for each
+ * piece that passes.
  */
 #include "proxy.h"
 #include "support_internal.h"
@@ -86,7 +86,7 @@ static int occurrences(ssize_t n)
     return found;
 }
 
-/* False: the link has ended. */
+/* Forwards a request. False: the link has ended. */
 static bool request(struct link *l)
 {
     ssize_t n = recv(l->worker, piece, sizeof piece, 0);

@@ -1,6 +1,6 @@
 /*
- * proxy.h: stands between a worker and Redis, Unix socket to Unix socket, and does what a network may do at
- * just the wrong moment. A process of its own, ended with the test.
+ * proxy.h: stands between a worker and Redis, Unix socket to Unix socket, and imitates network
+ * faults at just the wrong moment. A process of its own, ended with the test.
  */
 #ifndef ASQ_TESTS_PROXY_H
 #define ASQ_TESTS_PROXY_H
@@ -13,18 +13,18 @@ sup_proxy *sup_proxy_start(const char *redis_socket);
 const char *sup_proxy_url(const sup_proxy *p);
 void sup_proxy_free(sup_proxy *p);
 
-/* The connection on which the pattern is sent next breaks: before Redis gets it, or when Redis has
- * answered, which then nobody hears. Each: so does every later one on which it is sent. */
+/* Breaks the connection on which the pattern is sent next: before Redis gets it, or when Redis
+ * has answered, and the answer is lost. SUP_CUT_EACH: every later connection that sends it, too. */
 enum sup_cut { SUP_CUT_REQUEST = 1, SUP_CUT_ANSWER, SUP_CUT_EACH };
 void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern);
-bool sup_proxy_has_cut(const sup_proxy *p); /* since then */
+bool sup_proxy_has_cut(const sup_proxy *p); /* since sup_proxy_cut() */
 
 /* Holds back all replies of Redis on a connection once the pattern was sent on it. */
 void sup_proxy_hold(sup_proxy *p, const char *pattern);
 int sup_proxy_held(const sup_proxy *p); /* how often the pattern was sent */
 void sup_proxy_let_go(sup_proxy *p);
 
-/* Each piece that Redis answers takes so long; 0: it does not. */
+/* Delays each piece that Redis answers by `ms`; 0: not at all. */
 void sup_proxy_delay(sup_proxy *p, int ms);
 
 #endif

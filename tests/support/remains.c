@@ -1,6 +1,6 @@
 /*
- * remains.c: see remains.h. The test is a subreaper (PR_SET_CHILD_SUBREAPER), so "no process is left" is
- * exact: it has no children, whatever their names are.
+ * remains.c: see remains.h. The test is a subreaper (PR_SET_CHILD_SUBREAPER), so "no process is
+ * left" is exact: it has no children, whatever their names are.
  */
 #include "remains.h"
 #include "support.h"
@@ -21,7 +21,8 @@ static char *dir;
 const char *remains_watch(const char *name)
 {
     free(dir);
-    dir = sup_path(name); /* starts the guard of temporary files, too: it is not to be our child */
+    /* starts the guard of temporary files, too, which must not become a child of the test */
+    dir = sup_path(name);
     if (mkdir(dir, 0700) < 0)
         sup_fail("%s: %s", dir, strerror(errno));
     setenv("TMPDIR", dir, 1);

@@ -1,6 +1,6 @@
 /*
- * remains.h: what a program leaves behind: processes and temporary files. For tests of child mode, in a
- * process of their own (Check's fork mode).
+ * remains.h: checks the processes and temporary files that a program leaves behind. For tests of
+ * child mode, in a process of their own (Check's fork mode).
  */
 #ifndef ASQ_TESTS_REMAINS_H
 #define ASQ_TESTS_REMAINS_H
@@ -9,19 +9,19 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* From here on every orphan among the descendants becomes a child of this process, and TMPDIR is a new,
- * empty directory with this name, which is returned. */
+/* Makes every orphan among the descendants a child of this process from here on, and TMPDIR a
+ * new, empty directory with this name, which is returned. */
 const char *remains_watch(const char *name);
-/* Waits until this process has no child and that directory is empty; else the test fails and says what
- * remains. */
+/* Waits until this process has no child and that directory is empty; else the test fails and
+ * lists the rest. */
 void remains_nothing(void);
-/* Is that directory empty? */
+/* Returns whether that directory is empty. */
 bool remains_no_file(void);
 
-/* The processes that descend from `root`, without itself; how many. */
+/* Lists the processes that descend from `root`, without itself; returns their number. */
 size_t remains_descendants(pid_t root, pid_t *pids, size_t room);
-pid_t remains_parent(pid_t pid);                       /* -1: no such process */
+pid_t remains_parent(pid_t pid); /* -1: no such process */
 void remains_name(pid_t pid, char *name, size_t size); /* comm, or "" */
-pid_t remains_named(pid_t root, const char *name);     /* a descendant of root; -1: none */
+pid_t remains_named(pid_t root, const char *name); /* a descendant of root; -1: none */
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a program, as methods of
- * users do, and gives what it prints. Built by build_shell_plugin of support.sh.
+ * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a
+ * program, as methods of users do, and returns its output. Built by build_shell_plugin of
+ * support.sh.
  */
 #include <asqueue.h>
 #include <stdio.h>

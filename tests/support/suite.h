@@ -6,7 +6,7 @@
 
 #include <check.h>
 
-/* Runs the tests and frees the suite. The program's exit status. */
+/* Runs the tests and frees the suite. Returns the program's exit status. */
 static inline int sup_suite_run(Suite *s)
 {
     SRunner *r = srunner_create(s);

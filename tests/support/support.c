@@ -1,7 +1,7 @@
 /*
  * support.c: temporary files, child processes and waiting for tests; support_redis.c has the
- * redis-servers. Both say what they promise in support.h. Everything here belongs to the process
- * that asked for it, told by its pid, since Check forks for every test.
+ * redis-servers. Both are described in support.h. Everything here belongs to the process that asked
+ * for it, told by its pid, because Check forks for every test.
  */
 #include "acl.h"
 #include "support.h"
@@ -26,7 +26,7 @@
 
 struct sup_proc {
     pid_t pid;
-    pid_t owner; /* the process that started it; others may only look and send signals */
+    pid_t owner; /* process that started it; others may only look and send signals */
     bool ended;  /* reaped */
     int status;  /* exit status, or 128 + signal */
     char *name;
@@ -35,7 +35,7 @@ struct sup_proc {
     sup_proc *next;
 };
 
-/* Resources of the process `owner`; in another process, a fork has inherited them. */
+/* Resources of the process `owner`; a forked process inherits them unused. */
 static struct {
     pid_t owner;
     char dir[PATH_MAX];
@@ -148,8 +148,8 @@ static void remove_tree(const char *path)
     (void) rmdir(path);
 }
 
-/* Removes the directory once `owner` is gone; pidfd tells when, or -1 on kernels without. A process
- * in its last breath may still write there, so it is tried for a while. */
+/* Removes the directory once `owner` is gone; pidfd tells when, or -1 on kernels without.
+ * Retries for a while, because a process in its last breath may still write there. */
 static void guard_run(pid_t owner, int pidfd)
 {
     struct pollfd gone = { pidfd, POLLIN, 0 };
@@ -292,7 +292,7 @@ static int open_log(const char *path)
     return fd;
 }
 
-/* In a new process: URLs for as-worker and as-ctl name the user that these are. */
+/* In a new process: makes the URLs of as-worker and as-ctl name the user of that program. */
 static void as_role(const char *program, const char **argv)
 {
     const char *role = sup__acl_role(program), *url = getenv("ASQUEUE_URL");
@@ -489,7 +489,7 @@ int sup_run(const char *const argv[], char **ret_out, char **ret_err)
 
 /* ---- Programs of this build ---- */
 
-/* A path of the build tree: of ASQ_TEST_BUILDDIR, else of the tree that this program stands in. */
+/* Finds a path of the build tree: ASQ_TEST_BUILDDIR, else the tree of this program. */
 static bool find_built(const char *name, char *path, size_t size)
 {
     const char *given = getenv("ASQ_TEST_BUILDDIR");

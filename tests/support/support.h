@@ -35,25 +35,25 @@ typedef struct sup_proc sup_proc;
 
 #define SUP_LIMIT_MS 30000 /* "generous": only a failing test ever waits that long */
 
-/* Says why, and gives the exit status that automake counts as skipped. */
+/* Prints the reason, and returns the exit status that automake counts as skipped. */
 int sup_skip(const char *why);
 
-/* Failure: prints the message and ends the process, or calls what sup_on_failure was given. */
+/* Prints the message and ends the process, or calls the function in sup_on_failure. */
 void sup_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 void sup_on_failure(void (*fn)(const char *message));
 
-/* Files. The directory is made at the first use, is for this process alone, and is removed when it
- * ends. sup_path gives "DIR/name", sup_write_file makes that file; both are to be freed. */
+/* Files. The directory is made at the first use, is for this process alone, and is removed when
+ * it ends. sup_path returns "DIR/name", sup_write_file makes that file; the caller frees both. */
 const char *sup_dir(void);
 char *sup_path(const char *name);
 char *sup_write_file(const char *name, const char *text);
-char *sup_read_file(const char *path); /* whole file; "" when there is none; to be freed */
-/* Under valgrind or the like (ASQ_TEST_WRAP), which reports faults and leaks that a test makes on
- * purpose: such tests stay out. */
+char *sup_read_file(const char *path); /* whole file; "" without one; the caller frees it */
+/* Returns true under valgrind or the like (ASQ_TEST_WRAP), which reports faults and leaks that a
+ * test makes on purpose: such tests are left out. */
 bool sup_is_wrapped(void);
 char *sup_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Waits. The condition is looked at every few milliseconds; after the limit (times ASQ_TEST_SLOW
+/* Waits. The condition is tested every few milliseconds; after the limit (times ASQ_TEST_SLOW
  * from the environment, for valgrind and the like) the test fails with the condition's text. */
 int64_t sup_now_ms(void); /* monotonic */
 void sup_sleep_ms(int64_t ms);
@@ -70,9 +70,9 @@ int64_t sup_limit_ms(void);
     } while (0)
 
 /* Processes. argv ends with NULL; argv[0] is looked up on the PATH when it has no slash. Output
- * (stdout and stderr) goes to a file of the temporary directory. stop: SIGTERM, and waits for the
- * end (fails when it does not come), returns the status as sup_proc_wait. kill: SIGKILL, and waits.
- * Both may be called when the process has ended. sup_proc_free also kills. */
+ * (stdout and stderr) goes to a file of the temporary directory. stop: SIGTERM, waits for the
+ * end (fails without one), returns the status as sup_proc_wait. kill: SIGKILL, and waits. Both
+ * may be called when the process has ended. sup_proc_free also kills. */
 sup_proc *sup_spawn(const char *const argv[]);
 pid_t sup_proc_pid(const sup_proc *p);
 bool sup_proc_alive(sup_proc *p);
@@ -80,23 +80,25 @@ void sup_proc_signal(sup_proc *p, int sig);
 int sup_proc_wait(sup_proc *p); /* exit status, or 128 + signal */
 int sup_proc_stop(sup_proc *p);
 void sup_proc_kill(sup_proc *p);
-char *sup_proc_output(sup_proc *p); /* so far; to be freed */
+char *sup_proc_output(sup_proc *p); /* so far; the caller frees it */
 int sup_proc_said(sup_proc *p, const char *text); /* how often, so far */
-int sup_count(const char *all, const char *text); /* how often text stands in all of it */
+int sup_count(const char *all, const char *text); /* how often `text` occurs in `all` */
 void sup_proc_free(sup_proc *p);
-/* Is there a process of this id that has not ended? A zombie, waiting for its parent, has. */
+/* Returns whether a process of this id exists and has not ended. A zombie, waiting for its
+ * parent, has. */
 bool sup_pid_running(pid_t pid);
-/* Runs a program to its end; its exit status (128 + signal). ret_out and ret_err may be NULL. */
+/* Runs a program to its end; returns its exit status (128 + signal). ret_out and ret_err may be
+ * NULL. */
 int sup_run(const char *const argv[], char **ret_out, char **ret_err);
 
-/* A program of this build ("as-worker", "as-ctl", "contrib/examples/dist_main"): AS_WORKER or
- * AS_CTL from the environment, else in ASQ_TEST_BUILDDIR, else in the build tree that the test
- * itself stands in, so tests run by hand as well. Libtool's wrapper scripts are fine: they exec.
- * sup_agent_dir: the folder with the example plugins, counter.so and echo.so. The strings live until
- * the next call. */
+/* Returns the path of a program of this build ("as-worker", "as-ctl",
+ * "contrib/examples/dist_main"): AS_WORKER or AS_CTL from the environment, else in
+ * ASQ_TEST_BUILDDIR, else in the build tree of the test itself, so tests run by hand as well.
+ * Libtool's wrapper scripts are fine: they exec. sup_agent_dir: the folder with the example
+ * plugins, counter.so and echo.so. The strings live until the next call. */
 const char *sup_program(const char *name);
 const char *sup_agent_dir(void);
-/* as-worker with --redis-url URL and further arguments up to NULL. */
+/* Starts as-worker with --redis-url URL and further arguments up to NULL. */
 sup_proc *sup_worker_start(const char *url, ...) __attribute__((sentinel));
 
 /* Redis servers, without persistence, on a Unix socket only. config (or NULL) is a list of further
@@ -106,27 +108,30 @@ sup_proc *sup_worker_start(const char *url, ...) __attribute__((sentinel));
 bool sup_redis_available(void); /* is there a redis-server or valkey-server? */
 sup_redis *sup_redis_start(const char *const config[]);
 const char *sup_redis_url(const sup_redis *r); /* unix:/path; with ASQ_TEST_ACL, ?user=… as well */
-/* As the user "default", for tests that make users of their own, or put something behind the path. */
+/* Returns the URL of the user "default", for tests that make users of their own, or change the
+ * path. */
 const char *sup_redis_url_default(const sup_redis *r);
 const char *sup_redis_socket(const sup_redis *r);
 const char *sup_redis_dir(const sup_redis *r);
 sup_proc *sup_redis_proc(sup_redis *r); /* for SIGSTOP and the like */
 void sup_redis_kill(sup_redis *r);      /* kill -9; the files stay */
 void sup_redis_stop(sup_redis *r);      /* SIGTERM; the files stay */
-void sup_redis_restart(sup_redis *r); /* after kill or stop, or of one that runs (kill -9 first) */
+void sup_redis_restart(sup_redis *r); /* after kill or stop, or of a running one (kill -9 first) */
 void sup_redis_free(sup_redis *r);    /* kill -9, and the object is gone */
-int sup_free_port(void);              /* a TCP port of 127.0.0.1 that nobody listens on now */
+int sup_free_port(void);              /* a TCP port of 127.0.0.1 without a listener now */
 
-/* Commands, as redisCommand formats them, on a connection that is kept and made again when it was
- * lost. An error reply fails the test, except with sup_redis_reply, where it is the caller's.
- * Replies and strings are to be freed; str gives NULL for nil. */
+/* Commands, as redisCommand formats them, on a connection that is kept and made again when it
+ * was lost. An error reply fails the test, except with sup_redis_reply, which returns it. The
+ * caller frees replies and strings; str gives NULL for nil. */
 redisReply *sup_redis_reply(sup_redis *r, const char *fmt, ...);
 void sup_redis_do(sup_redis *r, const char *fmt, ...);
 int64_t sup_redis_int(sup_redis *r, const char *fmt, ...);
 char *sup_redis_str(sup_redis *r, const char *fmt, ...);
-/* The number behind `label` in the first line of INFO `section` that begins with `line`; 0 when there is none. */
+/* Returns the number behind `label` in the first line of INFO `section` that begins with `line`;
+ * 0 without one. */
 int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, const char *label);
-/* Workers of a namespace whose hash is there, that is, which have said so within their lease. */
+/* Counts the workers of a namespace whose hash exists, that is, which have sent a heartbeat
+ * within their lease. */
 int sup_redis_workers(sup_redis *r, const char *ns);
 
 #endif

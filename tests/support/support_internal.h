@@ -1,4 +1,4 @@
-/* support_internal.h: what support.c and support_redis.c share. */
+/* support_internal.h: declarations shared by support.c and support_redis.c. */
 #ifndef ASQ_TESTS_SUPPORT_INTERNAL_H
 #define ASQ_TESTS_SUPPORT_INTERNAL_H
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 struct sup_redis {
-    struct sup_redis *next; /* of all that this process has started */
+    struct sup_redis *next; /* list of all that this process has started */
     sup_proc *proc;
     char *dir;
     char *conf;
@@ -33,7 +33,7 @@ struct sup_redis {
 
 static sup_redis *servers;
 
-/* redis-server, valkey-server, or what ASQ_REDIS_SERVER says; NULL when there is none. */
+/* Returns redis-server, valkey-server, or ASQ_REDIS_SERVER; NULL without one. */
 static const char *server_program(void)
 {
     static const char *const names[] = { "redis-server", "valkey-server", NULL };
@@ -68,11 +68,11 @@ static void disconnect(sup_redis *r)
     if (r->conn_pid == getpid())
         redisFree(r->conn);
     else
-        close(r->conn->fd); /* the parent's connection: not ours to talk on */
+        close(r->conn->fd); /* the parent's connection: not for this process */
     r->conn = NULL;
 }
 
-/* NULL when the server cannot be reached now. */
+/* Returns NULL when the server cannot be reached now. */
 static redisContext *try_connect(sup_redis *r)
 {
     struct timeval limit = { 30, 0 };
@@ -108,8 +108,9 @@ static bool answers(sup_redis *r)
     return yes;
 }
 
-/* With ASQ_TEST_ACL: fails the test, with what it was, when Redis has denied something to a user of the rules. A
- * server that is stopped or has ended, or takes no connection, is not asked. */
+/* With ASQ_TEST_ACL: fails the test, and names the command, when Redis has denied something to a
+ * user of the rules. A server that is stopped or has ended, or takes no connection, is not
+ * asked. */
 static void check_denied(sup_redis *r)
 {
     struct timeval limit = { 5, 0 };
@@ -194,7 +195,8 @@ sup_redis *sup_redis_start(const char *const config[])
     launch(r);
     r->next = servers;
     servers = r;
-    if (!is_checked) /* behind sup_dir, whose handler ends the servers: called before it */
+    /* registered after sup_dir's handler, which ends the servers, so this one is called earlier */
+    if (!is_checked)
         atexit(check_all_denied);
     is_checked = true;
     return r;
@@ -284,7 +286,8 @@ int sup_free_port(void)
 
 /* ---- Commands ---- */
 
-/* Once more when the connection turns out to be lost; a server that is down fails the test. */
+/* Tries once more when the connection turns out to be lost; a server that is down fails the
+ * test. */
 static redisReply *command(sup_redis *r, const char *fmt, va_list ap)
 {
     redisReply *reply = NULL;

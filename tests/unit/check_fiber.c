@@ -147,7 +147,7 @@ START_TEST(fibers_resume_fibers)
 END_TEST
 
 /* Keeps values that compilers like to hold in registers: all must be there after other fibers
-   ran. */
+ * ran. */
 static void compute(void *arg)
 {
     uint64_t *sum = arg, a = *sum, b = a * 3, c = a ^ 0x5555, d = ~a, e = a << 7, f = a + 11;
@@ -467,7 +467,7 @@ static void count_twice(void *arg)
 }
 
 /* One thread keeps needing stacks, another makes them ahead of it; the end comes while it makes
-   some. */
+ * some. */
 START_TEST(stacks_that_were_made_ahead_are_as_good)
 {
     enum { ROUNDS = 10, AFTER = 10 };

@@ -30,7 +30,7 @@ static void refused(const char *ns)
 }
 
 /* Checks that the name is this one, its length is returned, and nothing behind its NUL is
-   written. */
+ * written. */
 #define names(call, expected)                                                                      \
     do {                                                                                           \
         char out[ASQ__KEY_MAX];                                                                    \

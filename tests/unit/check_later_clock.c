@@ -13,7 +13,7 @@
 #define ELSEWHERE "fedcba9876543210"
 
 /* Monotonic clock; then by how much the clock of Redis and that of the partition are ahead of
-   it. */
+ * it. */
 enum { HOUR_MS = 3600000, KEPT_MS = 1000000, NOW_MS = KEPT_MS + 60000 };
 static const int64_t redis_minus_ms = 1800000000000, minus_ms = 1700000000000;
 
@@ -32,7 +32,7 @@ static void set_up(void)
 }
 
 /* Returns by how much the partition's clock is ahead of the monotonic one, if it is claimed when
-   the clock of Redis was set by by_ms. */
+ * the clock of Redis was set by by_ms. */
 static int64_t tell_kept(const char *kept, const char *machine, int64_t by_ms, bool *ret_told)
 {
     struct asq__later_claim claim = {
@@ -44,7 +44,7 @@ static int64_t tell_kept(const char *kept, const char *machine, int64_t by_ms, b
 }
 
 /* Does the same with a clock kept at KEPT_MS, when the clock of Redis had been set by
-   kept_by_ms. */
+ * kept_by_ms. */
 static int64_t tell(const char *machine, int64_t kept_by_ms, int64_t by_ms)
 {
     char kept[128];
@@ -105,7 +105,7 @@ START_TEST(who_came_after_a_jump_that_was_written_down_goes_on)
 END_TEST
 
 /* The clock is not earlier than when it was kept; so a delay becomes longer by the time since at
-   most. */
+ * most. */
 START_TEST(an_hour_back_that_nobody_heard_of_loses_the_time_since)
 {
     is_about(tell(ELSEWHERE, 0, -HOUR_MS), minus_ms - (NOW_MS - KEPT_MS));

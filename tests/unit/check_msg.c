@@ -229,7 +229,7 @@ START_TEST(results_and_records_are_written_as_protobuf_writes_them)
 END_TEST
 
 /* Checks that the batch of one job, changed by `spoil`, is refused with a text that contains
-   `reason`. */
+ * `reason`. */
 static void refused(const struct asq__job *jobs, size_t n, const char *reason)
 {
     struct asq__buf b;

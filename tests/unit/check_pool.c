@@ -50,7 +50,7 @@ START_TEST(threads_are_started_when_all_are_busy_up_to_the_capacity)
 END_TEST
 
 /* Checks that all run though none ends before all have begun; returns the pool's count of
-   threads. */
+ * threads. */
 static uint32_t burst(struct job *jobs, int n)
 {
     for (int i = 0; i < n; i++)

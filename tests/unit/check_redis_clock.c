@@ -10,7 +10,7 @@ enum { HOUR_MS = 3600000, START_MS = 1000000 };
 static struct asq__redis_clock clock_;
 
 /* Takes an answer of Redis, whose clock is ahead of the monotonic one; asked at now_ms, for 2
-   ms. */
+ * ms. */
 static int64_t sample(int64_t now_ms, int64_t minus_mono_ms)
 {
     return asq__redis_clock_take(&clock_, now_ms + minus_mono_ms - 1, now_ms - 2, now_ms);
@@ -81,7 +81,7 @@ START_TEST(stamps_keep_their_age_when_it_is_set)
 END_TEST
 
 /* The sender of the stamp had another sample of the clock. An hour back must not make such a
-   call an hour old. */
+ * call an hour old. */
 START_TEST(a_stamp_that_is_a_little_ahead_was_made_now)
 {
     int64_t by = (int64_t) _i * HOUR_MS, now = START_MS + 60000;

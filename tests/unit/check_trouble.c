@@ -46,7 +46,7 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
 END_TEST
 
 /* The same cause again within the minute, but lasting this time: the log says why nothing goes
-   on. */
+ * on. */
 START_TEST(one_that_comes_back_and_stays_is_told)
 {
     struct asq__trouble t = { 0 };

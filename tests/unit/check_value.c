@@ -220,7 +220,7 @@ START_TEST(maps_keep_the_order_of_insertion)
 END_TEST
 
 /* Compares with a plain array as the model, across the sizes at which the index appears and
-   grows. */
+ * grows. */
 START_TEST(a_map_does_what_a_plain_array_does)
 {
     enum { KEYS = 300 };

@@ -25,7 +25,7 @@ static void teardown(void)
 }
 
 /* Reads lines: "a:b" waits for all, "a?bc" for any of its targets; a capital letter is a queued
-   call of agent A. */
+ * call of agent A. */
 static void given(const char *const lines[])
 {
     for (size_t i = 0; lines[i]; i++) {

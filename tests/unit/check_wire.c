@@ -188,7 +188,7 @@ START_TEST(both_encoders_write_the_same_bytes)
 END_TEST
 
 /* A method does not see the mark, and futures that it hands on are awaited again; a waiter sees
-   the mark. */
+ * the mark. */
 START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
 {
     static const char id[] = "7-00112233445566778899aabbccddeeff-1";

@@ -1,5 +1,6 @@
 /*
- * class.c: the plugin of the deployment under hostile bytes: a counter, and what attackers may call.
+ * class.c: the plugin of the deployment under hostile bytes: a counter, and methods that attackers
+ * may call.
  */
 #include <asqueue.h>
 
@@ -24,7 +25,7 @@ static int get(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
     return 0;
 }
 
-/* Adds one here and one there. */
+/* Adds one to its own counter and one to another agent's. */
 static int relay(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq *h = asq_ctx_handle(ctx);

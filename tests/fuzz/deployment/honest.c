@@ -16,7 +16,8 @@
 
 enum { CALL_LIMIT_MS = 120000, BURST = 64, DELAYED = 32, LONGEST_DELAY_MS = 15000 };
 
-/* Calls that are due later: the nearest wait in the owner's memory, others under keys that are attacked as well. */
+/* Calls that are due later: the nearest wait in the owner's memory, others under keys that are
+ * attacked as well. */
 struct delayed {
     asq_result *result;
     int agent;
@@ -58,7 +59,8 @@ static void note(struct honest *s, int64_t took_ms, int64_t max_ms)
         atomic_fetch_add(&s->slow, 1);
 }
 
-/* Makes one call at a time, or a burst that is corked; nested calls, too. Each adds one to the agent's counter. */
+/* Makes one call at a time, or a burst that is corked; nested calls, too. Each adds one to the
+ * agent's counter. */
 static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struct honest *s,
                           int64_t max_ms, uint64_t *counts)
 {
@@ -68,7 +70,8 @@ static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struc
     int64_t began = now_ms();
     int n = turn % 5 == 0 ? BURST : 1, rc = 0;
 
-    if (turn % 7 == 0) { /* through another agent: it adds one there, that one adds one here */
+    /* through another agent: the call adds one here, its nested call one there */
+    if (turn % 7 == 0) {
         rc = asq_call_wait(agents[(i + 1) % HONEST_AGENTS], "relay", NULL, "[a]", a);
         if (rc == 0) {
             counts[i]++;
@@ -96,8 +99,9 @@ static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struc
     return rc;
 }
 
-/* Takes the result of the one in this place, when it is due or all are to end, and makes another one. How long it waits
- * behind what it is due is noted when it was waited for all the time only: at the end. */
+/* Takes the result of the call in this place, when it is due or all are to end, and makes
+ * another one. Its delay beyond the due time is noted only at the end, when it was waited for
+ * all the time. */
 static int delayed_call(asq_agent *const *agents, unsigned turn, struct delayed *d, bool last,
                         struct honest *s, int64_t max_ms, uint64_t *counts)
 {
@@ -123,7 +127,7 @@ static int delayed_call(asq_agent *const *agents, unsigned turn, struct delayed 
     return asq_callv(agents[d->agent], "add", &options, asq_pack("[i]", 1), &d->result);
 }
 
-/* The one that is due first; NULL: none is under way. */
+/* Returns the call that is due first; NULL: none is under way. */
 static struct delayed *first_delayed(struct delayed all[DELAYED])
 {
     struct delayed *first = NULL;
@@ -192,6 +196,7 @@ pid_t honest_start(const char *url, int number, int64_t max_ms, struct honest *s
     if (getppid() != parent)
         _exit(1);
     run(url, number, max_ms, shared);
+    /* the harness keeps objects that are not the caller's to free */
     _exit(atomic_load(&shared->wrong) ? 1
-                                      : 0); /* what the harness holds is not the caller's to free */
+                                      : 0);
 }

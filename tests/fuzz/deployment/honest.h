@@ -1,6 +1,6 @@
 /*
- * honest.h: the callers whose counters have to be exact while hostile bytes arrive. Each runs in a process
- * of its own and counts on agents of its own.
+ * honest.h: the callers whose counters have to be exact while hostile bytes arrive. Each runs in a
+ * process of its own and counts on agents of its own.
  */
 #ifndef ASQ_FUZZ_HONEST_H
 #define ASQ_FUZZ_HONEST_H
@@ -12,7 +12,7 @@
 
 enum { HONEST_AGENTS = 8 };
 
-/* Counters of a caller, in memory that it shares with the harness. */
+/* Counters of a caller, in memory shared with the harness. */
 struct honest {
     atomic_bool stop;
     atomic_ullong calls, slow; /* answered; of them above max_ms */
@@ -21,10 +21,10 @@ struct honest {
     char what[600];
 };
 
-/* The id of agent i of a caller, of up to 63 bytes; its length. */
+/* Writes the id of agent i of a caller, of up to 63 bytes; returns its length. */
 size_t honest_agent_id(int number, int i, char id[64]);
 
-/* Forks a caller; it ends when `stop` is set, having compared its counters. */
+/* Forks a caller; it ends when `stop` is set, after comparing its counters. */
 pid_t honest_start(const char *url, int number, int64_t max_ms, struct honest *shared);
 
 #endif

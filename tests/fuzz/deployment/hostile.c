@@ -1,6 +1,6 @@
 /*
- * hostile.c: see hostile.h. Messages are put together by hand: the library's own encoder would not write
- * what is wrong.
+ * hostile.c: see hostile.h. Messages are put together by hand, because the library's own encoder
+ * writes no wrong ones.
  */
 #include "hostile.h"
 
@@ -39,13 +39,13 @@ static bool one_in(struct hostile *h, uint32_t n)
     return below(h, n) == 0;
 }
 
-/* What costs the deployment much comes once in n of its turns; more often when told so. */
+/* Returns true once in n of its turns, for costly attacks; more often if `often` says so. */
 static bool rare(struct hostile *h, uint32_t n)
 {
     return one_in(h, h->often < n ? n / h->often : 1);
 }
 
-/* Numbers near the edges of what types hold, mostly. */
+/* Returns numbers near the edges of the types, mostly. */
 static uint64_t number(struct hostile *h)
 {
     static const uint64_t edges[] = { 0,          1,          127,        128,         255,
@@ -58,7 +58,7 @@ static uint64_t number(struct hostile *h)
     return n + below(h, 3) - 1;
 }
 
-/* Text that a number may stand as. */
+/* Returns text that a number may be written as. */
 static const char *number_text(struct hostile *h, char out[TEXT])
 {
     static const char *const odd[] = { "",
@@ -93,7 +93,7 @@ static void random_bytes(struct hostile *h, struct asq__buf *out, size_t n)
         asq__buf_putc(out, (uint8_t) draw(h));
 }
 
-/* An agent that is nobody's, or what looks like the id of one. */
+/* Returns an agent id that no honest caller uses, or text that looks like one. */
 static const char *agent_id(struct hostile *h, char out[TEXT])
 {
     static const char *const odd[] = { "",
@@ -148,7 +148,7 @@ static void put_text(struct asq__buf *b, uint32_t field, const char *text)
     put_bytes(b, field, text, strlen(text));
 }
 
-/* Puts what `make` writes as a message in a field. */
+/* Puts the output of `make` as a message in a field. */
 static void put_message(struct hostile *h, struct asq__buf *b, uint32_t field,
                         void (*make)(struct hostile *h, struct asq__buf *b, int depth), int depth)
 {
@@ -193,7 +193,7 @@ static void map_entry(struct hostile *h, struct asq__buf *b, int depth)
     }
 }
 
-/* Lists in lists, deeper than is allowed. */
+/* Writes lists in lists, deeper than is allowed. */
 static void deep(struct asq__buf *b, uint32_t depth)
 {
     struct asq__buf inner, outer;
@@ -307,7 +307,8 @@ static void job(struct hostile *h, struct asq__buf *b, int depth)
         random_bytes(h, b, below(h, 12));
 }
 
-/* The number of a client that is nobody, or of one that is there: then only for control jobs. */
+/* Writes a batch with the number of an absent client, or of one that is present: then only with
+ * control jobs. */
 static void batch(struct hostile *h, struct asq__buf *b, int depth)
 {
     struct asq__buf id;
@@ -427,7 +428,7 @@ static void hostile_entry(struct hostile *h, struct asq__buf *b, bool far_ahead)
     char k[TEXT];
 
     message(h, b, batch);
-    if (far_ahead && one_in(h, 4)) { /* and gone again at once */
+    if (far_ahead && one_in(h, 4)) { /* and deleted at once */
         key(h, "jobs", k);
         append(h, "MULTI");
         append(h, "XADD %s %s call x", k, id);
@@ -435,7 +436,7 @@ static void hostile_entry(struct hostile *h, struct asq__buf *b, bool far_ahead)
         append(h, "EXEC");
         return;
     }
-    if (far_ahead && one_in(h, 4)) { /* behind which no dead letter can be put */
+    if (far_ahead && one_in(h, 4)) { /* no dead letter can be added behind it */
         append(h, "XADD %s %s call x", key(h, "dead", k), id);
         return;
     }
@@ -510,7 +511,7 @@ static void later(struct hostile *h, struct asq__buf *b, int depth)
         put_message(h, b, 5, later_call, depth);
 }
 
-/* A batch that waits under an id that is nobody's: at once, soon, for ever, or without a time. */
+/* Writes a delayed batch under an unused id: due at once, soon, never, or without a time. */
 static void hostile_delay(struct hostile *h, struct asq__buf *b)
 {
     char k[TEXT], id[TEXT], text[TEXT];
@@ -534,7 +535,8 @@ static void hostile_delay(struct hostile *h, struct asq__buf *b)
     }
 }
 
-/* Another number of partitions would be another namespace; what is no number is put right by who has known it. */
+/* Writes no other number of partitions, which would make another namespace; a worker that knows
+ * the number repairs a value that is none. */
 static void hostile_meta(struct hostile *h)
 {
     static const char *const fields[] = { "created", "other", "" };
@@ -555,7 +557,7 @@ static void hostile_meta(struct hostile *h)
     }
 }
 
-/* Tells a client that results of a batch of its own stand where nothing stands, or something else. */
+/* Announces to a client that results of a batch of its own are at empty or wrong places. */
 static void hostile_announcement(struct hostile *h, struct asq__buf *b)
 {
     if (h->nbatches == 0)
@@ -581,7 +583,8 @@ static void hostile_ghost(struct hostile *h)
            number_text(h, lease));
 }
 
-/* The result of no batch, which permit.lua tries commands on; what claims make on the way, or set aside. */
+/* Attacks result keys of no batch, on which permit.lua tries commands, and keys that claims
+ * create for a moment, or set aside. */
 static void hostile_scratch(struct hostile *h)
 {
     static const char *const names[] = { "r:00000000000000000000000000000000",
@@ -651,7 +654,7 @@ static void hostile_push(struct hostile *h, struct asq__buf *b)
                b->data, b->len);
 }
 
-/* What is due later is lost with these keys, so those of honest partitions stay. */
+/* Spares keys of honest partitions, because delayed calls are lost with them. */
 static void hostile_type(struct hostile *h)
 {
     static const char *const keys[] = { "attempts", "dead", "epoch", "later", "later:jobs" };
@@ -725,8 +728,8 @@ static void command(struct hostile *h, enum hostile_kind kind)
     asq__buf_release(&b);
 }
 
-/* Learns what batches of clients are under way: an entry's `batch` begins with its id, which begins with the
- * client's number. */
+/* Reads the batches of clients that are under way: an entry's `batch` begins with its id, which
+ * begins with the client's number. */
 static void look_at_batches(struct hostile *h)
 {
     int p = (int) below(h, (uint32_t) h->partitions);
@@ -751,7 +754,7 @@ static void look_at_batches(struct hostile *h)
     freeReplyObject(r);
 }
 
-/* Learns who is there: channels of clients, ids of workers. */
+/* Reads the channels of clients, and the ids of workers. */
 static void look(struct hostile *h)
 {
     redisReply *r = redisCommand(h->redis, "PUBSUB CHANNELS asq:{default}:c:*");

@@ -1,6 +1,6 @@
 /*
- * hostile.h: what an attacker who may write to the Redis of a deployment sends: commands with random,
- * torn and nearly right bytes, a few hundred in one pipeline.
+ * hostile.h: the commands of an attacker who may write to the Redis of a deployment: random, cut
+ * and nearly right bytes, a few hundred in one pipeline.
  */
 #ifndef ASQ_FUZZ_HOSTILE_H
 #define ASQ_FUZZ_HOSTILE_H
@@ -10,22 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Each names what is attacked. */
+/* The target of each kind of attack. */
 #define HOSTILE_KINDS(X)                                                                           \
     X(ENTRIES, "entries")       /* jobs of every kind and form in the streams */                   \
     X(STREAM_IDS, "ids")        /* entries with ids far ahead */                                   \
-    X(STATES, "states")         /* saved states of agents that are nobody's */                     \
+    X(STATES, "states")         /* snapshots of agents that no caller uses */                      \
     X(RESULTS, "results")       /* result keys */                                                  \
     X(LEASES, "leases")         /* fields of leases, and leases that are gone */                   \
     X(ATTEMPTS, "attempts")     /* attempts, delays, dead letters */                               \
     X(HEARTBEATS, "heartbeats") /* hashes of workers, their set */                                 \
     X(PUSHES, "pushes")         /* channels of clients and workers */                              \
     X(TYPES, "types")           /* keys of another type */                                         \
-    X(DELAYS, "delays")         /* what is due later */                                            \
-    X(META, "meta")             /* the hash of the namespace, or what is none; no other numbers */ \
-    X(ANNOUNCED, "announced")   /* pushes of results that are to be read, of batches under way */  \
-    X(GHOSTS, "ghosts")         /* workers whose hash is whole, and whose beat does not move */    \
-    X(SCRATCH, "scratch")       /* keys that scripts use in passing, or set aside */
+    X(DELAYS, "delays")         /* delayed calls */                                                \
+    X(META, "meta")             /* the hash of the namespace, or another type; no other numbers */ \
+    X(ANNOUNCED, "announced")   /* announcements of results to be read, of running batches */      \
+    X(GHOSTS, "ghosts")         /* workers with a whole hash and a beat that does not move */      \
+    X(SCRATCH, "scratch")       /* keys that scripts create for a moment, or set aside */
 
 #define HOSTILE_ENUM(name, text) HOSTILE_##name,
 enum hostile_kind { HOSTILE_KINDS(HOSTILE_ENUM) HOSTILE_KINDS_N };
@@ -38,23 +38,24 @@ struct hostile {
     unsigned kinds; /* bit i: kind i is drawn */
     int partitions;
     uint32_t honest; /* bit p: honest agents live in partition p */
-    uint32_t often;  /* how many times as often as usual what is rare comes */
+    /* factor by which rare attacks are drawn more often than usual */
+    uint32_t often;
     size_t pending;  /* commands without a reply */
     uint64_t sent;   /* commands, ever */
     unsigned steps;
     uint64_t of_kind[HOSTILE_KINDS_N];
-    char clients[16][17]; /* ids of clients that are there, as channels tell */
+    char clients[16][17]; /* ids of present clients, from their channels */
     int nclients;
     char workers[8][64]; /* ids of worker processes */
     int nworkers;
     struct {
-        uint8_t id[16]; /* of a batch of one of these clients that was in a stream */
+        uint8_t id[16]; /* id of a batch of one of these clients that was in a stream */
         char client[17];
     } batches[32];
     int nbatches;
 };
 
-/* Connects; false: it cannot, and said so. */
+/* Connects; false: the connection failed, and the error was printed. */
 bool hostile_open(struct hostile *h, const char *socket, uint64_t seed, unsigned kinds,
                   int partitions, uint32_t honest, uint32_t often);
 /* Sends some commands, and reads their replies. False: the connection is lost. */

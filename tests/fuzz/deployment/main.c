@@ -1,6 +1,6 @@
 /*
- * main.c: the run: a Redis, two as-workers with two processes each, honest callers, and hostile bytes until
- * the time is over. See README.md for what counts as a failure.
+ * main.c: the run: a Redis, two as-workers with two processes each, honest callers, and hostile
+ * bytes until the time is over. README.md lists the failures.
  */
 #include "honest.h"
 #include "hostile.h"
@@ -103,7 +103,7 @@ static sup_proc *start_worker(const char *url, int i)
                             "--max-agent-memory", "16M", NULL);
 }
 
-/* The partitions in which honest agents live, a bit for each. */
+/* Returns the partitions in which honest agents live, a bit for each. */
 static uint32_t honest_partitions(void)
 {
     uint32_t bits = 0;
@@ -115,7 +115,8 @@ static uint32_t honest_partitions(void)
     return bits;
 }
 
-/* Entries that wait: the attacker is held back so that honest calls are not behind millions of others. */
+/* Returns the waiting entries; the attacker is slowed down, so that honest calls are not behind
+ * millions of others. */
 static int64_t most_waiting(sup_redis *redis)
 {
     int64_t most = 0;
@@ -166,7 +167,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     for (int i = 0; i < WORKERS; i++)
         workers[i] = start_worker(sup_redis_url(redis), i);
-    /* A caller that is first makes a namespace as large as it likes. */
+    /* Workers come first, because a caller that comes first makes a namespace of any size. */
     sup_wait_until(sup_redis_workers(redis, "default") >= WORKERS);
     if (sup_redis_int(redis, "HGET asq:{default}:meta partitions") != PARTITIONS)
         sup_fail("the namespace has another number of partitions");
