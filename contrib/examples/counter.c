@@ -16,14 +16,14 @@
  */
 #include <asqueue.h>
 
-/* Runs once for each agent, as its first call. Arguments are what the caller of asq_create gave,
- * by name or by position. */
+/* Runs once for each agent, as its first call. Arguments are those of asq_create, by name or by
+ * position. */
 static int counter_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     int64_t start = 0;
     int rc;
 
-    (void) ret_self; /* for classes that keep a struct of their own: this one has the map */
+    (void) ret_self; /* a struct for classes that keep their own; this class uses the map */
     if (asq_value_type(args) == ASQ_MAP)
         rc = asq_args(ctx, args, "{s?:I}", "start", &start);
     else
@@ -56,7 +56,7 @@ static int counter_reset(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     int rc = asq_args(ctx, args, "[]");
 
     (void) self;
-    (void) ret; /* left alone: the call answers null */
+    (void) ret; /* unset: the call returns null */
     return rc < 0 ? rc : asq_map_set_int(asq_ctx_state(ctx), "value", 0);
 }
 
@@ -68,7 +68,7 @@ static const asq_method counter_methods[] = {
     { NULL, NULL, NULL, 0, NULL }
 };
 
-/* No getter: the attribute is what the state has under its name. */
+/* No getter: the attribute is the value of that name in the state. */
 static const asq_attribute counter_attributes[] = { { "value", NULL, NULL, 0, "The count." },
                                                     { NULL, NULL, NULL, 0, NULL } };
 

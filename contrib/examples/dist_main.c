@@ -6,11 +6,12 @@
  * Five web agents get the same question; each crawls for S seconds (5). ask_all() below is run
  * twice. First with a handle on "local:": the agents live in this process, calls run one after the
  * other, and the five answers take 25 s. Then with a handle on a deployment: the calls run side by
- * side on workers, and the five answers take 5 s. The function does not know which; the URL does.
+ * side on workers, and the five answers take 5 s. The function does not know the difference; only
+ * the URL has it.
  *
  * Without URL (and without ASQUEUE_URL in the environment) the deployment is a private one: the
  * library starts a Redis and worker processes for this program alone, and they end with it. With a
- * URL, workers must run there that know the class. Try it on one machine or on several:
+ * URL, workers that know the class must run there. Try it on one machine or on several:
  *
  *     redis-server &
  *     dist_server redis://127.0.0.1:6379 &
@@ -89,8 +90,8 @@ static int run(const char *title, const char *url, int64_t crawl_ms)
         fprintf(stderr, "dist_main: %s\n", err);
         return 1;
     }
-    /* Needed where the agents live: here for local: and child:. With workers of their own elsewhere
-     * it is not needed, and no error. */
+    /* Needed in the process where the agents live: here for local: and child:. Elsewhere it is
+     * superfluous, but no error. */
     rc = asq_register(h, &web_agent_class);
     if (rc == 0)
         rc = create_all(h, crawl_ms, agents);
@@ -103,8 +104,9 @@ static int run(const char *title, const char *url, int64_t crawl_ms)
     if (rc == 0)
         printf("  start-up %.0f ms, %d answers in %.2f s\n\n", (ready_s - opened_s) * 1e3, N_AGENTS,
                end_s - ready_s);
+    /* The message says what failed, where, and what to do. */
     else
-        fprintf(stderr, "dist_main: %s\n", asq_errmsg(h)); /* what failed, where, and what to do */
+        fprintf(stderr, "dist_main: %s\n", asq_errmsg(h));
 
     for (i = 0; i < N_AGENTS; i++) {
         asq_result_free(results[i]);

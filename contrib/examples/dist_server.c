@@ -1,12 +1,12 @@
 /*
- * dist_server.c: a worker that is a program of one's own, with its own classes compiled in: all that
- * as-worker does, as three library calls.
+ * dist_server.c: a worker that is a program of one's own, with its own classes compiled in: the
+ * work of as-worker, as three library calls.
  *
  *     dist_server [--id ID] [--processes N] [URL]
  *
- * URL: that of a Redis (else ASQUEUE_URL, else redis://127.0.0.1:6379). Start it on as many hosts as
- * you like; agents are spread over all of them. SIGTERM or Ctrl-C: it finishes the calls that run,
- * hands its agents over to the others, and ends.
+ * URL: of a Redis (else ASQUEUE_URL, else redis://127.0.0.1:6379). Start the program on as many
+ * hosts as you like; agents are spread over all of them. After SIGTERM or Ctrl-C it finishes
+ * running calls, hands its agents over to the other workers, and ends.
  *
  * dist_main, rpc_example and web_search can be given the same URL.
  */

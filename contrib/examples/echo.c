@@ -19,12 +19,12 @@ static int echo_echo(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     (void) self;
     if ((rc = asq_args(ctx, args, "[o]", &x)) < 0)
         return rc;
-    *ret = asq_value_copy(x); /* x is borrowed from args; what is returned must be our own */
+    *ret = asq_value_copy(x); /* x is borrowed from args; the returned value must be our own */
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* asq_ctx_sleep parks the call: thousands may sleep at once on one thread. It returns early, with a
- * code that ends the call, when the call is cancelled or its deadline passes. */
+/* asq_ctx_sleep parks the call: thousands may sleep at once on one thread. It returns early,
+ * with a code that ends the call, when the call is cancelled or its deadline passes. */
 static int echo_sleep(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms;

@@ -1,14 +1,14 @@
 /*
- * guess_two_thirds.c: a simulation: N people guess a number from 0 to 100, and who comes closest to
- * two thirds of the average of all guesses wins. Each person is an agent, and a round is one call to
- * each of them. They are told the winning number, guess again, and get nearer to 0 from round to
+ * guess_two_thirds.c: a simulation: N people guess a number from 0 to 100, and the guess closest to
+ * two thirds of the average of all guesses wins. Each person is an agent, and a round is one call
+ * to each of them. All are told the winning number, guess again, and get nearer to 0 from round to
  * round.
  *
  *     guess_two_thirds [-n N] [-r ROUNDS] [--think MS] [URL]
  *
- * N: 1000 unless given, up to a million. --think: how long each of them thinks, all at the same time: a
- * person who thinks waits, and a waiting agent costs memory only. Without URL: ASQUEUE_URL, else a
- * private Redis and workers of this program's own. On a deployment: start workers with
+ * N: 1000 unless given, up to a million. --think: time that each person thinks, all at the same
+ * time: a person who thinks waits, and a waiting agent costs memory only. Without URL: ASQUEUE_URL,
+ * else a private Redis and workers of this program's own. On a deployment: start workers with
  *
  *     guess_two_thirds --worker [URL]
  */
@@ -26,7 +26,7 @@
 
 /* ---- A person ---- */
 
-/* People differ: each has a number of steps that they think ahead, made from their id. */
+/* People differ: each thinks a number of steps ahead, which is made from the agent's id. */
 static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     unsigned hash = 2166136261u;
@@ -39,7 +39,7 @@ static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
     return asq_map_set_int(asq_ctx_state(ctx), "seed", hash % 100000);
 }
 
-/* From the number that won before (50 when none has yet) to a guess. */
+/* Makes a guess from the number that won before (50 at the start). */
 static int guess(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_value *state = asq_ctx_state(ctx);
@@ -51,8 +51,8 @@ static int guess(asq_ctx *ctx, void *self, const asq_value *args, asq_value **re
     if ((rc = asq_args(ctx, args, "[f, I]", &won, &think_ms)) < 0)
         return rc;
     if (think_ms > 0 && (rc = asq_ctx_sleep(ctx, think_ms)) < 0)
-        return rc; /* cancelled, say */
-    /* 0 to 3 steps ahead, and each a little beside it. */
+        return rc; /* cancelled, for instance */
+    /* 0 to 3 steps ahead, plus a small offset of each person. */
     mine = won * pow(2.0 / 3.0, (double) (seed % 4)) + (double) (seed / 4 % 2001 - 1000) / 100.0;
     mine = mine < 0 ? 0 : mine > 100 ? 100 : mine;
     if ((rc = asq_map_set_int(state, "rounds", asq_map_int(state, "rounds") + 1)) < 0)
@@ -89,7 +89,7 @@ static double now_s(void)
     return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
 }
 
-/* On a terminal only, and only when there is something new to see. */
+/* Prints only on a terminal, and only changed figures. */
 static void progress(const char *what, size_t done, size_t n)
 {
     static const char full[] = "########################################";
@@ -144,7 +144,7 @@ static int create_all(asq *h, asq_agent **people, size_t n)
     return 0;
 }
 
-/* One call to each; then all answers. */
+/* Makes one call to each; then gathers all answers. */
 static int play(asq_agent **people, size_t n, double won, int64_t think_ms, asq_result **results,
                 double *guesses)
 {

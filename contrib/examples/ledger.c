@@ -1,5 +1,5 @@
 /*
- * ledger.c: the class Ledger: an account that keeps its entries. It shows what a class can have:
+ * ledger.c: the class Ledger: an account that keeps its entries. It shows the features of a class:
  * checked arguments, methods that change state and methods that only read, a writable attribute
  * with a setter that checks, a private method, and errors of its own.
  *
@@ -24,8 +24,8 @@ static int ledger_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
     return state ? asq_ctx_set_state(ctx, state) : ASQ_ENOMEM;
 }
 
-/* Changes two things. When the second fails, or the process dies between them, the library puts the
- * state back to what it was when the call began: both happen or none. */
+/* Changes two things. If the second fails, or the process dies between them, the library
+ * restores the state at the beginning of the call: both happen or none. */
 static int enter(asq_ctx *ctx, int64_t amount, asq_value **ret)
 {
     asq_value *state = asq_ctx_state(ctx), *entries = asq_map_find(state, "entries");
@@ -105,7 +105,7 @@ static int ledger_statement(asq_ctx *ctx, void *self, const asq_value *args, asq
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* Private by its name: refused from outside with ASQ_EPRIVATE, whoever calls. */
+/* Private by its name: every caller from outside is refused with ASQ_EPRIVATE. */
 static int ledger_forge(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t amount;

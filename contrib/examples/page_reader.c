@@ -2,13 +2,13 @@
  * page_reader.c: the class PageReader: an agent that fetches one web page with libcurl and finds the
  * passages in it that match a query.
  *
- * curl_easy_perform blocks, and that is fine: a method that is not marked ASQ_NONBLOCKING runs on one
- * of the worker's threads (as-worker --capacity), and blocks that one only. What comes from the
- * network is bounded in time, in size and in kind before anything looks at it.
+ * curl_easy_perform blocks, and that is fine: a method that is not marked ASQ_NONBLOCKING runs on
+ * one of the worker's threads (as-worker --capacity), and blocks that one only. Data from the
+ * network is bounded in time, in size and in kind before any code looks at it.
  *
- * State is a struct of the class's own here, with save and load: it holds what a map could not, the
- * text of the page, which is kept in memory for the next search but not saved (it can be fetched
- * again). So searching changes no saved state, and the method is ASQ_READONLY.
+ * State is a struct of the class's own here, with save and load. It holds the text of the page,
+ * which stays in memory for the next search but is not saved, because it can be fetched again. So
+ * searching changes no saved state, and the method is ASQ_READONLY.
  */
 #include "page_reader.h"
 #include "page_text.h"
@@ -29,7 +29,7 @@
 typedef struct reader {
     char *url;
     int64_t timeout_ms;
-    char *text; /* of the page, or NULL: not fetched yet */
+    char *text; /* of the page; NULL: not fetched yet */
 } reader;
 
 /* A fetch under way. */
@@ -39,9 +39,9 @@ typedef struct fetch {
     char *body; /* size + 1 bytes are allocated */
     size_t size;
     size_t allocated;
-    bool checked; /* status and type were looked at */
+    bool checked; /* status and type have been checked */
     bool html;
-    int rc; /* why on_body or on_progress ended the fetch; the call fails with it */
+    int rc; /* code with which on_body or on_progress ended the fetch; the call fails with it */
 } fetch;
 
 int page_reader_init(void)
@@ -58,7 +58,7 @@ static bool is_text(const char *type)
            strncasecmp(type, "application/xhtml+xml", 21) == 0;
 }
 
-/* Looks at the answer's head before the first byte of its body is kept. */
+/* Checks the head of the answer before the first byte of its body is kept. */
 static int check_head(fetch *f, const char *url)
 {
     char *type = NULL;
@@ -77,7 +77,7 @@ static int check_head(fetch *f, const char *url)
     return 0;
 }
 
-/* Returning less than it was given makes libcurl end the transfer. */
+/* Returns less than it was given to make libcurl end the transfer. */
 static size_t on_body(char *data, size_t one, size_t n, void *user)
 {
     fetch *f = user;
@@ -107,7 +107,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *user)
     return n;
 }
 
-/* Called about once a second: nobody waits for the answer any more? Then stop. */
+/* Called about once a second. Stops the transfer when the call is cancelled. */
 static int on_progress(void *user, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
                        curl_off_t ulnow)
 {
@@ -142,10 +142,11 @@ static void set_options(CURL *curl, fetch *f, const reader *r, char *errbuf)
 #endif
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L); /* there are other threads */
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L); /* other threads exist */
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) (limit_ms > 0 ? limit_ms : 1));
-    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, ""); /* what libcurl can decompress */
+    /* all encodings that libcurl can decompress */
+    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "asqueue-web_search/" ASQ_VERSION);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, errbuf);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -155,7 +156,7 @@ static void set_options(CURL *curl, fetch *f, const reader *r, char *errbuf)
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 }
 
-/* Fills r->text. */
+/* Fetches the page into r->text. */
 static int fetch_page(asq_ctx *ctx, reader *r)
 {
     char errbuf[CURL_ERROR_SIZE] = "";
@@ -228,7 +229,7 @@ static int reader_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
     return reader_make(url, timeout_ms, ret_self);
 }
 
-/* What load gets back in whatever process the agent is needed next. */
+/* Saves the arguments of load, which may run in another process. */
 static int reader_save(const void *self, asq_value **ret_state)
 {
     const reader *r = self;
@@ -287,5 +288,5 @@ const asq_class page_reader_class = {
     .save = reader_save,
     .load = reader_load,
     .version = 1,
-    .stack_size = (size_t) 512 * 1024, /* libcurl with name lookup and TLS wants more than usual */
+    .stack_size = (size_t) 512 * 1024, /* libcurl with name lookup and TLS needs more than usual */
 };

@@ -11,7 +11,8 @@
 
 extern const asq_class page_reader_class;
 
-/* Prepares libcurl; once, before other threads and before asq_open. 0 or ASQ_ESYS. */
+/* Prepares libcurl; call it once, before other threads and before asq_open. Returns 0 or
+ * ASQ_ESYS. */
 int page_reader_init(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * page_text.c: no HTML parser, just enough of one to read articles with. Works in place, in one
- * pass, on bytes that may be anything.
+ * pass, on arbitrary bytes.
  */
 #include "page_text.h"
 
@@ -15,12 +15,13 @@ typedef struct output {
     char *to;
     size_t n;
     bool space; /* white space is due before the next letter */
-    bool line;  /* ... and it is a line's end */
+    bool line;  /* that white space is a line's end */
 } output;
 
 static void put(output *o, char c)
 {
-    if ((unsigned char) c <= ' ' || c == 0x7f) { /* control characters too: terminals obey them */
+    /* control characters too, because terminals obey them */
+    if ((unsigned char) c <= ' ' || c == 0x7f) {
         o->space = true;
         return;
     }
@@ -32,7 +33,7 @@ static void put(output *o, char c)
     o->to[o->n++] = c;
 }
 
-/* Bytes of the UTF-8 sequence at s (of at most n bytes), or 0 when it is none. */
+/* Returns the bytes of the UTF-8 sequence at s (of at most n bytes), or 0 if it is invalid. */
 static size_t utf8_length(const char *s, size_t n)
 {
     const unsigned char *u = (const unsigned char *) s;
@@ -55,7 +56,7 @@ static size_t utf8_length(const char *s, size_t n)
     return len;
 }
 
-/* Does the tag at s ("<p class=..." or "</p>") have this name? */
+/* Returns whether the tag at s ("<p class=..." or "</p>") has this name. */
 static bool tag_is(const char *s, size_t n, const char *name)
 {
     size_t len = strlen(name), at = n > 1 && s[1] == '/' ? 2 : 1;
@@ -78,7 +79,7 @@ static bool tag_ends_line(const char *s, size_t n)
     return false;
 }
 
-/* Where `end` follows in s, after it; n when it does not. */
+/* Returns the position behind `end` in s; n without one. */
 static size_t skip_past(const char *s, size_t n, const char *end)
 {
     size_t len = strlen(end), i;
@@ -89,7 +90,7 @@ static size_t skip_past(const char *s, size_t n, const char *end)
     return n;
 }
 
-/* Bytes that the tag at s takes, with all of a script, style or comment. */
+/* Returns the length of the tag at s, with all of a script, style or comment. */
 static size_t skip_tag(const char *s, size_t n)
 {
     size_t head;
@@ -104,7 +105,7 @@ static size_t skip_tag(const char *s, size_t n)
     return head;
 }
 
-/* Puts the character of the entity at s; its bytes, or 0 when it is none that is known. */
+/* Writes the character of the entity at s; returns the entity's bytes, or 0 if it is unknown. */
 static size_t put_entity(output *o, const char *s, size_t n)
 {
     static const struct {
@@ -182,7 +183,7 @@ static const char *find_word(const char *line, const char *word)
     return NULL;
 }
 
-/* The line, or what stands around `hit` when it is long; never half a UTF-8 sequence. */
+/* Copies the line, or the text around `hit` if it is long; never half a UTF-8 sequence. */
 static void shorten(const char *line, const char *hit, char passage[PASSAGE_SIZE])
 {
     size_t len = strlen(line), from = (size_t) (hit - line), n;
@@ -204,7 +205,7 @@ size_t page_passages(char *text, const char *query, char (*passages)[PASSAGE_SIZ
     char words[MAX_WORDS][MAX_WORD];
     size_t n_words = split_query(query, words), n = 0, want;
 
-    /* Lines with all words, then those with one fewer, and so on. */
+    /* Lines with all words come first, then lines with one fewer, and so on. */
     for (want = n_words; want > 0 && n < max; want--) {
         char *line = text, *end;
         for (; *line && n < max; line = end + (*end != '\0')) {

@@ -1,4 +1,5 @@
-/* page_text.h: from a page's bytes to readable text, and to the passages that match a query. */
+/* page_text.h: conversion of a page's bytes to readable text, and search for the passages that
+ * match a query. */
 #ifndef PAGE_TEXT_H
 #define PAGE_TEXT_H
 
@@ -9,13 +10,14 @@
 
 /* Makes text of n bytes of a page in place, at most as many bytes: tags, scripts, styles and
  * comments are left out, common entities are replaced, runs of white space become one space, and
- * blocks (paragraphs, list items, headings…) become lines. html false: only the white space. What
- * is not UTF-8 becomes '?'. Returns the number of bytes; text[n] must be writable and is set to NUL. */
+ * blocks (paragraphs, list items, headings…) become lines. html false: only the white space.
+ * Invalid UTF-8 becomes '?'. Returns the number of bytes; text[n] must be writable and is set to
+ * NUL. */
 size_t page_text(char *text, size_t n, bool html);
 
-/* Writes up to max passages of text (lines, shortened around the first word that matches), those with
- * most of the query's words first; returns how many there are. A word matches anywhere in a line,
- * and ASCII letters match in both cases. text is changed and put back meanwhile. */
+/* Writes up to max passages of text (lines, shortened around the first word that matches), those
+ * with most of the query's words first; returns their number. A word matches anywhere in a line,
+ * and ASCII letters match in both cases. text is changed and restored meanwhile. */
 size_t page_passages(char *text, const char *query, char (*passages)[PASSAGE_SIZE], size_t max);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * rpc_example.c: the ways to use an agent, one after the other: a method called and waited for, one
- * called with the result read later (a basic one and a composite one), attributes, an error, and a
- * private method that is refused.
+ * rpc_example.c: the ways to use an agent, one after the other: a method called and waited for,
+ * methods called with the result read later (a basic one and a composite one), attributes, an
+ * error, and a private method that is refused.
  *
  *     rpc_example [URL]
  *
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* For what must succeed in this example; a real program would tell its user what it was doing. */
+/* Ends the example on an error; a real program would tell its user what it was doing. */
 static void check(asq *h, int rc)
 {
     if (rc < 0) {
@@ -24,7 +24,7 @@ static void check(asq *h, int rc)
     }
 }
 
-/* Synchronous: the call returns when the method has run and what it did is safe in Redis. */
+/* Synchronous: the call returns when the method has run and its effects are safe in Redis. */
 static void call_and_wait(asq *h, asq_agent *ledger)
 {
     asq_value *balance;
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "rpc_example: %s\n", err);
         return 1;
     }
-    asq_set_timeout(h, 60000); /* for all waits below; without it they would wait for ever */
+    asq_set_timeout(h, 60000); /* for all waits below, which have no limit by default */
     check(h, asq_register(h, &ledger_class));
     check(h, asq_create(h, "Ledger", NULL, &ledger, "{s:s}", "owner", "Ada"));
 

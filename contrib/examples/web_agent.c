@@ -2,12 +2,12 @@
  * web_agent.c: the class WebAgent: an agent that reads one web site and answers questions about it.
  * Crawling takes seconds, here a sleep (web_search is the example that really fetches pages).
  *
- * Nothing in here knows whether the agent lives in the caller's process or on another host.
+ * The class is the same whether the agent lives in the caller's process or on another host.
  */
 #include "web_agent.h"
 
 /* Creation arguments: {"name": "Ada", "site": "example.org", "crawl_ms": 5000}. Without a create
- * callback they would be the state just so; with one they are checked first. */
+ * callback they would become the state unchecked; this one checks them first. */
 static int web_agent_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     const char *name, *site;
@@ -25,7 +25,7 @@ static int web_agent_create(asq_ctx *ctx, const asq_value *args, void **ret_self
     return state ? asq_ctx_set_state(ctx, state) : ASQ_ENOMEM;
 }
 
-/* A text from the state, where create has put one. */
+/* Returns a text from the state, where create has put one. */
 static const char *text_of(const asq_value *state, const char *key)
 {
     const char *s = "?";
@@ -45,8 +45,8 @@ static int web_agent_answer(asq_ctx *ctx, void *self, const asq_value *args, asq
     if ((rc = asq_args(ctx, args, "[s]", &question)) < 0)
         return rc;
 
-    /* A wait through the library parks the call and leaves the thread to others. sleep(3) would work
-     * too, and hold one of the worker's threads meanwhile. */
+    /* A wait through the library parks the call and leaves the thread to others. sleep(3) would
+     * work too, but would hold one of the worker's threads meanwhile. */
     if ((rc = asq_ctx_sleep(ctx, asq_map_int(state, "crawl_ms"))) < 0)
         return rc;
 

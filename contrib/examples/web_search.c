@@ -5,12 +5,12 @@
  *
  *     web_search "hash slot" https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/
  *
- * Results are shown as they come, so a slow page holds up nothing; a page that is missing, too slow
- * (-t), too large or not text is one line on stderr. Exit status as grep's: 0 when something was
- * found, 1 when nothing was, 2 when asqueue could not be used.
+ * Results are shown as they come, so a slow page delays no other; a page that is missing, too slow
+ * (-t), too large or not text is one line on stderr. Exit status as grep's: 0 with results, 1
+ * without results, 2 when asqueue could not be used.
  *
- * -u: the deployment (else ASQUEUE_URL, else a private one of this program's own). With the URL of a
- * Redis, dist_server must run there, and the pages are fetched from where it runs.
+ * -u: the deployment (else ASQUEUE_URL, else a private one of this program's own). With the URL of
+ * a Redis, dist_server must run there, and its hosts fetch the pages.
  */
 #include "page_reader.h"
 
@@ -39,8 +39,8 @@ static void show(const asq_value *answer, size_t *hits)
     fflush(stdout);
 }
 
-/* One agent for each page; the calls are sent as soon as the agents are on their way, without
- * waiting for them to be there. */
+/* Creates one agent for each page; the calls are sent at once, without waiting until the agents
+ * exist. */
 static int search_all(asq *h, const char *query, char **pages, size_t n, int64_t timeout_ms,
                       asq_agent **agents, asq_result **results)
 {
@@ -50,7 +50,7 @@ static int search_all(asq *h, const char *query, char **pages, size_t n, int64_t
     size_t i, hits = 0, failed = 0;
     int rc;
 
-    asq_cork(h); /* gathers what follows, to be sent in few pieces */
+    asq_cork(h); /* gathers later calls, to send them in few pieces */
     for (i = 0; i < n; i++) {
         rc = asq_create(h, "PageReader", NULL, &agents[i], "{s:s, s:I}", "url", pages[i],
                         "timeout_ms", timeout_ms);
@@ -66,13 +66,13 @@ static int search_all(asq *h, const char *query, char **pages, size_t n, int64_t
     while (rc == 0 && (rc = asq_group_next(group, ASQ_FOREVER, &r)) == 0) {
         if (asq_result_value(r, &answer) == 0) {
             show(answer, &hits);
-        } else { /* this page's failure, no reason to stop */
+        } else { /* only this page failed: go on */
             fprintf(stderr, "web_search: %s\n", asq_result_error(r)->message);
             failed++;
         }
     }
     asq_group_free(group);
-    if (rc != ASQ_ENOENT) /* all were given: the regular end */
+    if (rc != ASQ_ENOENT) /* ASQ_ENOENT: all results were returned, the regular end */
         return rc;
     printf("%zu passages from %zu pages, %zu pages failed\n", hits, n - failed, failed);
     return hits > 0 ? 0 : 1;

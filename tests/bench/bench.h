@@ -1,7 +1,8 @@
 /*
- * bench.h: what the files of the bench share. A case measures contenders (ways to do the same work) in
- * rounds, one after the other in each round, so that whatever else the machine does strikes all of
- * them; it puts rows into the table, with the median and the median of the rounds' ratios.
+ * bench.h: declarations shared by the files of the bench. A case measures contenders (ways to do
+ * the same work) in rounds, one after the other in each round, so that other load on the machine
+ * affects all of them; it puts rows into the table, with the median and the median of the rounds'
+ * ratios.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -25,16 +26,16 @@ struct settings {
     double soak_s;
     uint64_t agents; /* most agents of a case */
     const char *as_worker, *agent_dir, *source_dir, *node_dir;
-    char *svg; /* where the chart goes, or NULL */
+    char *svg; /* path of the chart, or NULL */
 };
 extern struct settings settings;
 
-/* A number of rounds: `full`, or `quick` with --quick, or what --rounds says. */
+/* Returns a number of rounds: `full`, or `quick` with --quick, or that of --rounds. */
 int rounds_of(int full, int quick);
 
 /* ---- processes (proc.c) ---- */
 
-/* A Redis, and what works at it: as-worker, the floor's worker or none. */
+/* A Redis and its worker: as-worker, the floor's worker or none. */
 struct deployment {
     char name[32], dir[64], socket[96], url[128];
     pid_t redis, worker;
@@ -52,9 +53,10 @@ struct deployment_options {
 };
 
 double now_s(void);
-/* Ends the bench with a text. */
+/* Ends the bench with a message. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
-/* A directory of this run's own, removed at the end, with all processes ended that were started. */
+/* Returns a directory of this run's own, which is removed at the end, when all started processes
+ * are ended. */
 const char *run_dir(void);
 pid_t spawn(const char *log, char *const argv[]);
 pid_t spawn_fn(int (*fn)(const void *arg), const void *arg);
@@ -63,7 +65,7 @@ void end_all(void);
 bool wait_for_socket(const char *path, double limit_s);
 struct deployment *deployment_start(const struct deployment_options *options);
 void deployment_stop(struct deployment *d);
-/* Those that most cases use: started when first asked for, kept until the end. */
+/* Deployments that most cases use: started at the first request, kept until the end. */
 struct deployment *the_floor(void);
 struct deployment *the_library(void);
 void deployment_pin(const struct deployment *d, int cpu); /* -1: all processors again */
@@ -77,7 +79,7 @@ int64_t redis_memory(const struct deployment *d); /* used_memory */
 
 /* ---- one measurement (measure.c) ---- */
 
-/* What a client process tells. CPU figures are seconds, of the measured span alone. */
+/* Figures from a client process. CPU figures are seconds, of the measured span alone. */
 struct outcome {
     double seconds, calls;
     double p50_us, p99_us;
@@ -94,15 +96,15 @@ struct meter {
     const struct deployment *d;
     double at, client, worker, redis;
 };
-/* In a client that is set up: waits for the others. */
+/* Waits for the other clients, in a client that is set up. */
 void client_ready(void);
-/* How long load is applied before what is measured: connections, caches and allocators are then as
- * they stay. */
+/* Returns how long load is applied before the measured span: connections, caches and allocators
+ * are then as they stay. */
 double warm_s(void);
 void meter_start(struct meter *m, const struct deployment *d);
 void meter_stop(const struct meter *m, double calls, struct outcome *out);
 
-/* Latencies in µs: p50 and p99 to out. Sorts them. */
+/* Sorts latencies in µs, and puts p50 and p99 into out. */
 void latencies(double *us, size_t n, struct outcome *out);
 double median(const double *v, int n);
 
@@ -117,7 +119,7 @@ struct contender {
     bool failed;
 };
 
-/* Runs clients once, and gathers what they tell; false (and a note on stderr) when one failed. */
+/* Runs clients once, and gathers their figures; false (and a note on stderr) when one failed. */
 bool run_clients(struct contender *c, struct outcome *out);
 void measure(struct contender *c, int n, int rounds);
 
@@ -130,7 +132,7 @@ double extra0(const struct outcome *o);
 double extra1(const struct outcome *o);
 double extra2(const struct outcome *o);
 double figure(const struct contender *c, int rounds, figure_fn fn);
-/* The median of the rounds' ratios c / yardstick. */
+/* Returns the median of the rounds' ratios c / yardstick. */
 double ratio(const struct contender *c, const struct contender *yardstick, int rounds,
              figure_fn fn);
 
@@ -142,14 +144,14 @@ struct row {
     char name[64];
     double value;
     const char *unit;
-    char yardstick[48]; /* what the ratio is to; "" */
+    char yardstick[48]; /* name of the ratio's denominator; "" */
     double ratio;
     enum bar bar;
     double bar_value;
     bool bar_on_value; /* else on the ratio */
     double cpu[3];     /* µs per call: client, worker, Redis; all 0: not measured */
 };
-/* Puts it out, and keeps it for the summary and the chart. */
+/* Prints the row, and keeps it for the summary and the chart. */
 void table_add(const struct row *row);
 void table_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void table_case(const char *name, const char *what);
@@ -157,7 +159,8 @@ void table_case(const char *name, const char *what);
 int table_end(void);
 int table_svg(const char *path);
 
-/* A row of contender c: the median of fn, its CPU, and the ratio to y (which may be NULL). */
+/* Returns a row of contender c: the median of fn, its CPU, and the ratio to y (which may be
+ * NULL). */
 struct row row_of(const char *name, const struct contender *c, const struct contender *y,
                   int rounds, figure_fn fn, const char *unit);
 
@@ -167,8 +170,8 @@ struct load {
     const char *method;
     size_t payload;  /* bytes */
     int window;      /* calls in flight, of all handles */
-    int handles;     /* in one process, on one event loop; 0: 1, without */
-    uint64_t agents; /* how many are called */
+    int handles;     /* on one event loop of one process; 0: 1, without a loop */
+    uint64_t agents; /* number of called agents */
     int group;       /* packed: calls in one statement; 0: one call per entry */
     bool broadcast;  /* packed: asq_broadcast, else corked calls */
     size_t state;    /* bytes of each agent's state beside its counter */

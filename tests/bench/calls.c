@@ -1,6 +1,6 @@
 /*
- * calls.c: a client that makes so many calls of one kind, and ends: for what counts what a whole process
- * does, as instructions.sh.
+ * calls.c: a client that makes a given number of calls of one kind, and ends: for measurements of a
+ * whole process, such as instructions.sh.
  */
 #include <asqueue.h>
 
@@ -23,7 +23,7 @@ static void check(int rc)
     exit(1);
 }
 
-/* Of one tag, and so of one partition: what is packed makes one entry. */
+/* Makes agents of one tag, and so of one partition: packed calls make one entry. */
 static void make_agents(size_t n, const char *format)
 {
     static char ids[AGENTS][32];

@@ -1,7 +1,7 @@
 /*
- * cases_agents.c: the cases of many agents: create, round, growth and memory; and start, child mode.
- * Each client process does the whole of a case, for agents belong to the deployment: what it cannot
- * do twice in one Redis is done in a fresh one for each round.
+ * cases_agents.c: the cases of many agents: create, round, growth and memory; and start, child
+ * mode. Each client process does the whole of a case, because agents belong to the deployment: work
+ * that cannot be repeated in one Redis gets a fresh one for each round.
  */
 #include "bench.h"
 
@@ -42,7 +42,7 @@ static void *array(uint64_t n, size_t size)
     return p;
 }
 
-/* A name each, as an argument of their creation, and ids of the library's making. */
+/* Creates agents with a name as argument, and ids of the library's making. */
 static void create_corked(asq *h, uint64_t n, asq_agent **agents)
 {
     char name[32];
@@ -54,7 +54,7 @@ static void create_corked(asq *h, uint64_t n, asq_agent **agents)
     check(h, asq_uncork(h), "uncork");
 }
 
-/* A name each, as their id. */
+/* Creates agents with their name as id. */
 static void create_many(asq *h, uint64_t n, asq_agent **agents)
 {
     char(*names)[32] = array(AT_ONCE, sizeof *names);
@@ -107,7 +107,7 @@ static void create_client(const struct deployment *d, const void *arg, struct ou
     meter_stop(&meter, (double) m->agents, out);
 }
 
-/* What takes long is done three times. */
+/* Returns three rounds for cases that take long. */
 static int rounds_for(uint64_t agents)
 {
     return agents >= 100000 ? rounds_of(3, 1) : rounds_of(5, 3);
@@ -259,7 +259,7 @@ void case_growth(void)
 
 enum { MEMORY_KINDS = 4 };
 
-/* Until worker and Redis have nothing more to do: calls have arrived, are parked, results forgotten. */
+/* Waits until worker and Redis are idle: calls have arrived, are parked, results forgotten. */
 static void settle(asq *h, const struct deployment *d)
 {
     enum { PIECE_MS = 500, LIMIT = 240 };
@@ -274,7 +274,7 @@ static void settle(asq *h, const struct deployment *d)
         fail_client("worker and Redis did not come to rest");
 }
 
-/* Bytes beyond what they hold: extra: worker, Redis, client, for each of n. */
+/* Puts the bytes beyond `before` into extra: worker, Redis, client, for each of n. */
 static void per_piece(const struct deployment *d, uint64_t n, const int64_t before[3],
                       struct outcome *out)
 {
@@ -297,7 +297,7 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
     asq *h = open_handle(d->url);
     enum { CHUNK = 1000 };
     asq_agent **agents = array(n + CHUNK, sizeof *agents);
-    /* In small pieces: what a call needs while it is under way is no part of an agent. */
+    /* In small pieces, because the memory of calls under way is no part of an agent. */
     for (uint64_t from = 0; from + CHUNK <= n + CHUNK; from += CHUNK) {
         if (from == CHUNK) {
             settle(h, d);
@@ -315,7 +315,7 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
     out->extra[1] -= own;
 }
 
-/* Calls of 100 bytes that wait behind another one of the same agent. */
+/* Makes calls of 100 bytes that wait behind another one of the same agent. */
 static void waiting_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     uint64_t n = *(const uint64_t *) arg;

@@ -12,15 +12,15 @@
 
 enum { WINDOW = 1024, AGENTS = 1024 };
 
-/* The first of a family is what the others' ratios are to. */
+/* Adds a row; the ratios of a family are to its first contender. */
 static void scale_row(const char *name, struct contender *c, struct contender *first, int rounds)
 {
     struct row row = row_of(name, c, first == c ? NULL : first, rounds, calls_per_s, "calls/s");
     table_add(&row);
 }
 
-/* The same number of calls in flight, divided among more and more clients. The ratio is to the floor with as
- * many processes: what they cost the system is no cost of the library's. */
+/* Divides the same number of calls in flight among more and more clients. The ratio is to the
+ * floor with as many processes: their cost to the system is no cost of the library. */
 static void scale_clients(int rounds)
 {
     static const int counts[] = { 1, 8, 64, 500 };
@@ -53,7 +53,7 @@ static void scale_clients(int rounds)
     }
 }
 
-/* Deployments of one family, measured in the same rounds. */
+/* Measures deployments of one family in the same rounds. */
 static void scale_deployments(const struct deployment_options *options, const struct load *loads,
                               const char *const *names, int n, const char *first, int rounds)
 {
@@ -138,8 +138,8 @@ static void soak_take(struct soak *s, asq_result **results, size_t n)
     s->calls += n;
 }
 
-/* Some of each kind: one to an entry and packed, marked and unmarked, parked, and agents that come and
- * go. All have ended when it returns. */
+/* Makes some calls of each kind: one to an entry and packed, marked and unmarked, parked, and
+ * agents that come and go. All have ended when it returns. */
 static void soak_turn(struct soak *s)
 {
     static const char *const methods[] = { "noop", "b_noop", "nap", "b_nap" };
@@ -169,8 +169,8 @@ static void soak_turn(struct soak *s)
     s->turns++;
 }
 
-/* Load in pieces, by one handle. After each it is quiet for as long as results need to be forgotten, and then a
- * sample is taken: what is under way is not growth. */
+/* Applies load in pieces, by one handle. After each it is quiet until results are forgotten, and
+ * then takes a sample, because memory of calls under way is not growth. */
 static void soak_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     struct soak s = { .d = d };
@@ -224,7 +224,7 @@ void case_soak(void)
     for (int i = 0; i < 3; i++) {
         row = row_of(names[i], &c, NULL, 1, figures[i], "x");
         memset(row.cpu, 0, sizeof row.cpu);
-        row.bar = AT_MOST; /* what allocators leave lying about comes and goes */
+        row.bar = AT_MOST; /* leftovers of allocators come and go */
         row.bar_value = 1.02;
         row.bar_on_value = true;
         table_add(&row);

@@ -1,8 +1,9 @@
 /*
- * floor.h: what the floor's client and worker agree on, and their connections.
+ * floor.h: the protocol between the floor's client and worker, and their connections.
  *
- * An entry is of one batch; its bytes begin with a header of 40 characters: the batch's id in 32
- * hexadecimal digits, the first 16 of them the client's, the number of calls in 4, and 4 to fill up.
+ * An entry has one batch; its bytes begin with a header of 40 characters: the batch's id in 32
+ * hexadecimal digits, the first 16 of them the client's, the number of calls in 4, and 4 of
+ * padding.
  */
 #ifndef FLOOR_H
 #define FLOOR_H
@@ -15,31 +16,32 @@ enum {
     FLOOR_HEADER = 40,
     FLOOR_ID = 32,
     FLOOR_CLIENT = 16,
-    /* What the library's messages have beyond the payload. */
+    /* Sizes of the library's messages beyond the payload. */
     FLOOR_CALL_OVERHEAD = 32, /* of a call in an entry */
-    FLOOR_RECORD = 48,        /* an agent's record */
+    FLOOR_RECORD = 48,        /* an agent's snapshot */
     FLOOR_FRAME = 30,         /* a result frame with one result */
     FLOOR_RESULT = 8          /* each further one */
 };
-/* And 16 characters of the client's. */
+/* Followed by 16 characters of the client's. */
 #define FLOOR_CHANNEL     "asq:{default}:c:"
 #define FLOOR_CHANNEL_MAX 40
 
-/* A connection of hiredis, of which replies are read with its reader. */
+/* A hiredis connection, with hiredis' reader for replies. */
 struct floor_conn {
     redisContext *c;
     char *out; /* commands that were not written yet */
     size_t n, cap;
 };
 
-/* All of them end the process when the connection fails. */
+/* End the process when the connection fails. */
 void floor_connect(struct floor_conn *c, const char *socket);
 void floor_close(struct floor_conn *c);
-/* Adds a command; what is large leaves at once. */
+/* Adds a command; large ones leave at once. */
 void floor_command(struct floor_conn *c, size_t argc, const char *const *argv, const size_t *lens);
 void floor_write(struct floor_conn *c);
-/* Reads once; floor_reply then has what came. */
+/* Reads once; floor_reply then returns the replies that came. */
 void floor_read(struct floor_conn *c);
-redisReply *floor_reply(struct floor_conn *c); /* NULL: no further one yet; an error ends too */
+/* NULL: no further one yet; an error reply ends the process */
+redisReply *floor_reply(struct floor_conn *c);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * floor_client.c: the floor's client: bare hiredis, one connection for XADD and UNLINK, one subscribed to
- * the channel on which results come. It keeps nothing, checks nothing and sends nothing again.
+ * floor_client.c: the floor's client: bare hiredis, one connection for XADD and UNLINK, one
+ * subscribed to the channel of the results. It keeps nothing, checks nothing and resends nothing.
  */
 #include "bench.h"
 #include "floor.h"
@@ -30,7 +30,7 @@ static int result_key(const struct client *c, uint64_t batch, char *out, size_t 
                     (unsigned) (batch % c->d->partitions), c->prefix, (unsigned long long) batch);
 }
 
-/* Results that were had long ago: the library forgets them in bulk too. */
+/* Deletes results that were read long ago, in bulk, as the library does. */
 static void forget(struct client *c)
 {
     const char *argv[UNLINK_AT + 1] = { "UNLINK" };
@@ -92,14 +92,15 @@ static void client_close(struct client *c)
     free(c->batch);
 }
 
-/* How many batches' results a push has: the first as it is, others behind a tag and their length. */
+/* Returns the number of batches in a push: the first as it is, others behind a tag and their
+ * length. */
 static uint64_t batches_of(const struct client *c, size_t n)
 {
     size_t frame = FLOOR_FRAME + (size_t) (c->calls - 1) * FLOOR_RESULT;
     return 1 + (n - frame) / (frame + (frame < 128 ? 2 : 3));
 }
 
-/* Takes what has come; counts the results. */
+/* Takes the replies that have come; counts the results. */
 static void receive(struct client *c, struct floor_conn *from)
 {
     redisReply *r;

@@ -1,10 +1,10 @@
 /*
- * floor_worker.c: the floor's worker: bare hiredis, blocking reads of 16 streams to a connection, as the
- * library's reader has them, and for what they bring one commit by the library's own script (or by
+ * floor_worker.c: the floor's worker: bare hiredis, blocking reads of 16 streams to a connection,
+ * as in the library's reader, and for each read one commit by the library's own script (or by
  * floor.lua), with a state saved for each call. No agents, no order, nothing kept.
  *
- * put_section writes what lib/worker/commit.c writes: a change of commit.lua's arguments is a change
- * here too.
+ * put_section writes the same arguments as lib/worker/commit.c: a change of commit.lua's arguments
+ * is a change here too.
  */
 #include "bench.h"
 #include "floor.h"
@@ -23,8 +23,8 @@ enum {
     STREAMS = 16,
     MAX_PARTS = 1024,
     KEY = 96,
-    READ_COUNT = 128,         /* entries of a stream at a time, */
-    READ_BYTES = 1024 * 1024, /* as long as they have about so many bytes */
+    READ_COUNT = 128,         /* entries of a stream at a time */
+    READ_BYTES = 1024 * 1024, /* limit of their bytes, about */
     SCRIPTS_IN_FLIGHT = 2     /* more make smaller commits */
 };
 
@@ -57,7 +57,7 @@ struct worker {
     uint32_t nreaders;
     struct part *parts;
     uint32_t *ready, nready; /* partitions that have entries */
-    void **replies;          /* what entries point into */
+    void **replies;          /* memory that entries point into */
     size_t nreplies, creplies;
     struct floor_conn c;
     int in_flight;
@@ -120,7 +120,7 @@ static void put(struct worker *w, const void *data, size_t n)
     w->lens[w->n++] = n;
 }
 
-/* Texts must not move while argv points at them: room for a command is made before. */
+/* Texts must not move while argv points at them: space for a command is reserved before. */
 static char *text(struct worker *w, size_t n)
 {
     char *p = w->texts + w->ntexts;
@@ -170,7 +170,7 @@ static void put_sets(struct worker *w, const struct part *p)
     }
 }
 
-/* Channel and id as the client looks for them: the frame begins with the batch's id. */
+/* Puts channel and id as the client expects them: the frame begins with the batch's id. */
 static void put_frame(struct worker *w, const char *batch)
 {
     size_t n = FLOOR_FRAME + (calls_of(batch) - 1) * FLOOR_RESULT;
@@ -180,7 +180,7 @@ static void put_frame(struct worker *w, const char *batch)
     put(w, frame, n);
 }
 
-/* Each client has its own. */
+/* Puts the channel, which each client has of its own. */
 static void put_channel(struct worker *w, const char *batch)
 {
     char *channel = text(w, FLOOR_CHANNEL_MAX);
@@ -342,7 +342,7 @@ int floor_worker(const void *deployment)
 {
     static struct worker w;
     redisReply *reply;
-    /* What was freed is used again, not given back: else 1 MiB costs page faults each time. */
+    /* Freed memory is used again, not given back: else 1 MiB costs page faults each time. */
     mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
     mallopt(M_TRIM_THRESHOLD, 512 * 1024 * 1024);
     worker_open(&w, deployment);

@@ -30,8 +30,8 @@ static void check(const struct client *c, int rc, const char *what)
         fail_client("%s: %s (%s)", what, c->h ? asq_errmsg(c->h) : "", asq_error_name(rc));
 }
 
-/* Ids tell the kind of agent, so that those of an earlier round are found again. For packed calls, 64
- * share a tag, and with it a partition: so a batch is full. */
+/* Makes ids that name the kind of agent, so that agents of an earlier round are found again. For
+ * packed calls, 64 share a tag, and with it a partition: so a batch is full. */
 static void name_agent(const struct load *l, uint64_t i, char *out, size_t n)
 {
     if (l->group)
@@ -93,7 +93,7 @@ static void client_open(struct client *c, const struct deployment *d, const stru
     make_agents(c);
 }
 
-/* In no order that caches like. */
+/* Returns a random agent, in an order that caches do not favour. */
 static asq_agent *some_agent(struct client *c)
 {
     c->rng ^= c->rng << 13;
@@ -164,7 +164,7 @@ static double loop_for(struct ev_loop *loop, struct client *clients, int n, doub
     return (double) (after - before);
 }
 
-/* Many handles of one process, all driven by one loop. */
+/* Drives many handles of one process by one loop. */
 void load_handles(const struct deployment *d, const void *load, struct outcome *out)
 {
     struct load l = *(const struct load *) load;

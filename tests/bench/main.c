@@ -1,11 +1,11 @@
 /*
- * main.c: the bench's program: which cases, how long, and in what form.
+ * main.c: the bench's program: choice of cases, duration, and form of output.
  *
  *     run [NAME...] [--quick] [--json] [--rounds N] [--span S] [--soak S] [--agents N] [--svg FILE]
  *         [--install]
  *
- * Without a name all cases but soak are run, in the order below. Status 0 also when a bar is not met: a
- * shared machine's figures are no test; 1 when something failed.
+ * Without a name all cases but soak are run, in the order below. Status 0 also when a bar is
+ * missed, because a shared machine's figures are no test; 1 when a case failed.
  */
 #include "bench.h"
 
@@ -76,7 +76,7 @@ static double number(const char *option, const char *text, double least)
     return v;
 }
 
-/* Where this program stands tells where the build tree is; the environment goes first. */
+/* Finds the build tree from the path of this program; the environment takes precedence. */
 static void find_programs(void)
 {
     static char worker[1100], agents[1100], source[1100], node[1100];

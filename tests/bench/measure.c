@@ -19,9 +19,9 @@
 
 enum { LIMIT_S = 900 };
 
-/* What client processes share with the bench. */
+/* Memory shared by client processes and the bench. */
 static struct {
-    int ready, go; /* how many are set up; and that all are */
+    int ready, go; /* ready: how many are set up; go: all are */
     struct outcome outcomes[MAX_CLIENTS];
 } * shared;
 static struct outcome *mine; /* in a client process */
@@ -106,12 +106,12 @@ static pid_t start_client(const struct contender *c, int i)
     mine = &shared->outcomes[i];
     alarm(LIMIT_S + (unsigned) settings.soak_s);
     c->fn(c->d, c->arg, mine);
-    /* Not exit: what the bench registered with atexit is not this process's. */
+    /* Not exit, because the bench's atexit handlers are not for this process. */
     fflush(NULL);
     _exit(0);
 }
 
-/* Until all are set up, or one has failed, which the rest need not wait for. */
+/* Waits until all are set up, or one has failed, which ends the wait for the rest. */
 static void start_together(const pid_t *pids, int n)
 {
     bool failed = false;

@@ -1,8 +1,8 @@
 /*
- * peers.c: other queues beside the library, in the same rounds: each with its own server and a worker
- * and client in its own best configuration (peers/). C programs are compiled here, when the peer's
- * library is found by pkg-config; what is not installed is skipped with a line. BullMQ comes from npm, into the
- * build tree, and only when asked for (--install).
+ * peers.c: other queues beside the library, in the same rounds: each with its own server and a
+ * worker and client in its own best configuration (peers/). C programs are compiled here, when
+ * pkg-config finds the peer's library; a peer that is not installed is skipped with a line. BullMQ
+ * comes from npm, into the build tree, and only on request (--install).
  *
  * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed;
  * `async ADDRESS SECONDS BYTES` prints calls per second with 1,024 in flight; `sync ADDRESS SECONDS
@@ -20,10 +20,10 @@
 
 enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
 
-/* Those that the program is written for, and known to work. */
+/* Versions that the program is written for, and known to work with. */
 #define NODE_PACKAGES "bullmq@6.7.0 ioredis@6.0.0"
 
-/* That for which the system's packages are installed, which need not be the first in PATH. */
+/* Interpreter of the system's packages, which need not be the first in PATH. */
 #define PYTHON "${PYTHON:-/usr/bin/python3}"
 
 struct peer {
@@ -33,7 +33,7 @@ struct peer {
     const char *libraries; /* for pkg-config, or NULL */
     const char *needs;     /* a shell command that succeeds when it is installed */
     int workers;
-    double async_bar; /* the library's calls per second against its own */
+    double async_bar; /* the library's calls per second relative to the peer's */
     bool packed_bar;
 };
 
@@ -122,7 +122,7 @@ static bool shell(const char *command)
     return system(line) == 0;
 }
 
-/* The program, compiled when it is C. */
+/* Returns the path of the program, after compiling a C program. */
 static bool make_program(const struct peer *p, char *out, size_t n)
 {
     char command[2400], source[700];
@@ -161,7 +161,8 @@ static pid_t spawn_args(const char *name, const char *const *argv)
     return spawn(name, args.out);
 }
 
-/* What is best for many calls at a time is not for one at a time: a peer may tell by the mode. */
+/* Starts the workers; a peer may configure itself by the mode, because many calls at a time and
+ * one at a time have different optima. */
 static void start_workers(struct running *r, const char *mode)
 {
     struct deployment *d = &r->processes;
@@ -319,7 +320,7 @@ static void peer_rows(struct running *r, int rounds)
     sync_rows(r, &c[LIB_SYNC_1], &c[SYNC_1], ", one core", rounds, false);
 }
 
-/* npm's packages are kept beside the program. */
+/* Installs npm's packages beside the program. */
 static void prepare_node(void)
 {
     char path[1200];

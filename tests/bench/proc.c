@@ -1,7 +1,7 @@
 /*
- * proc.c: the bench's processes: Redis servers on Unix sockets in a temporary directory, workers, and
- * what they have used of processor and memory. Each process that was started is noted, and ended by its
- * own id when the bench ends, however it ends; their parents' death ends them too (PR_SET_PDEATHSIG).
+ * proc.c: the bench's processes: Redis servers on Unix sockets in a temporary directory, workers,
+ * and their use of processor and memory. Each started process is noted, and ended by its own id
+ * when the bench ends, however it ends; their parents' death ends them too (PR_SET_PDEATHSIG).
  */
 #include "bench.h"
 
@@ -183,7 +183,7 @@ static redisReply *ask(const struct deployment *d, const char *command)
     return reply;
 }
 
-/* The worker's process and all below it. */
+/* Finds the worker's process and all below it. */
 static void find_processes(struct deployment *d)
 {
     d->npids = 0;
@@ -210,7 +210,7 @@ static void find_processes(struct deployment *d)
     }
 }
 
-/* All partitions have an owner. */
+/* Returns whether all partitions have an owner. */
 static bool is_owned(const struct deployment *d)
 {
     redisContext *c = redisConnectUnix(d->socket);

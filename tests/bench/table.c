@@ -1,5 +1,5 @@
 /*
- * table.c: what the bench puts out: a table for people, line by line as rows come, or a JSON object a
+ * table.c: output of the bench: a table for people, line by line as rows come, or a JSON object a
  * line; and the chart of rates.
  */
 #include "bench.h"
@@ -16,7 +16,7 @@ static struct row rows[MAX_ROWS];
 static size_t nrows;
 static int bars, unmet;
 
-/* With as many digits as say something. */
+/* Formats v with its significant digits. */
 static void number(double v, char *out, size_t n)
 {
     if (v != 0 && fabs(v) < 10)
@@ -31,7 +31,7 @@ static bool is_met(const struct row *r)
 {
     double v = r->bar_on_value ? r->value : r->ratio;
     if (v <= 0)
-        return false; /* it could not be measured */
+        return false; /* not measured */
     return r->bar == AT_LEAST ? v >= r->bar_value : v <= r->bar_value;
 }
 
@@ -111,7 +111,8 @@ int table_end(void)
     return unmet;
 }
 
-/* Horizontal bars of the rates, on a logarithmic scale: rates differ by three orders. */
+/* Draws horizontal bars of the rates, on a logarithmic scale, because rates differ by three
+ * orders. */
 int table_svg(const char *path)
 {
     double most = 1;

@@ -1,17 +1,17 @@
 /*
- * history.h: what callers asked for and were told, one line each, written before the call leaves and
- * when its outcome is known:
+ * history.h: requests of callers and their outcomes, one line each, written before the call leaves
+ * and when its outcome is known:
  *
  *     i OP WORKLOAD AGENT:ITEM [AGENT:ITEM …]   invoked; the items it puts into agents' states
  *     o OP [VALUE]                              ok
  *     f OP CODE TEXT                            failed: nothing of the call itself took effect
  *     u OP CODE TEXT                            unknown
  *     b OP TEXT                                 a wrong answer
- *     t N                                       that N sends were not taken, among them earlier ones
- *     e                                         the caller has ended in order, and has heard all
+ *     t N                                       N sends were refused, among them earlier ones
+ *     e                                         the caller has ended in order, and knows all outcomes
  *
- * A call without an outcome (its caller was killed) is unknown. The first item is the call's own, the
- * others those of the calls that it makes.
+ * A call without an outcome (its caller was killed) is unknown. The first item is the call's own,
+ * the others belong to its nested calls.
  */
 #ifndef ASQ_CHAOS_HISTORY_H
 #define ASQ_CHAOS_HISTORY_H

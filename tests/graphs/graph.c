@@ -1,5 +1,5 @@
 /*
- * graph.c: see graph.h. Making, printing and encoding.
+ * graph.c: see graph.h. Makes, prints and encodes graphs.
  */
 #include "graphs/graph.h"
 
@@ -54,11 +54,11 @@ struct maker {
     bool deadlines, cancels, fails, looks;
 };
 
-/* Where a node stands. */
+/* The position of a node. */
 struct place {
     agents_mask chain; /* agents of the callers that wait for it, and its own */
-    int highest;       /* … the highest of them; -1: none */
-    int depth;         /* calls that may come below */
+    int highest;       /* highest agent of the chain; -1: none */
+    int depth;         /* depth of calls that may come below */
     bool hurried;      /* a tight deadline or a cancel may end it */
 };
 
@@ -75,8 +75,9 @@ static int lowest(agents_mask mask)
     return GRAPH_AGENTS;
 }
 
-/* An agent that a call from here may go to; -1: none. `below`: only those with a lower number, and none
- * of the chain, for the call holds it while it waits for its inputs. */
+/* Returns an agent that a call from here may go to; -1: none. `below`: only agents with a lower
+ * number, and none of the chain, because the call keeps its agent busy while it waits for its
+ * inputs. */
 static int pick_agent(struct maker *m, const struct place *at, int below)
 {
     struct graph *g = m->g;
@@ -104,8 +105,8 @@ static int pick_agent(struct maker *m, const struct place *at, int below)
 
 static void fill(struct maker *m, int id, const struct place *at);
 
-/* Agents that a node and what it waits for use, which a call that waits for its result as an input must
- * come before. */
+/* Returns the agents that a node and its inputs use; a call that waits for its result as an
+ * input must have a lower agent. */
 static agents_mask agents_below(const struct graph *g, int id)
 {
     const struct node *n = &g->nodes[id];
@@ -119,7 +120,7 @@ static agents_mask agents_below(const struct graph *g, int id)
     return mask;
 }
 
-/* Makes a node that `caller` calls. -1: there is no agent, or there are nodes enough. */
+/* Makes a node that `caller` calls. -1: no agent fits, or the budget of nodes is used up. */
 static int make_node(struct maker *m, int caller, const struct place *from, enum step_kind kind,
                      bool detached, int below)
 {
@@ -132,7 +133,8 @@ static int make_node(struct maker *m, int caller, const struct place *from, enum
     if (m->budget <= 0 || id >= GRAPH_NODES)
         return -1;
     if (detached && g->shape == GRAPH_ORDERED) {
-        /* Nobody waits for it, and when its caller has ended, nobody lets it in either. */
+        /* No call waits for it, and after its caller's end it is not admitted as re-entrant
+         * either. */
         at.chain = 0;
         at.highest = -1;
     }
@@ -169,7 +171,7 @@ static int make_node(struct maker *m, int caller, const struct place *from, enum
     return id;
 }
 
-/* The call of a slot. */
+/* Returns the call of a slot. */
 static struct step *step_of_slot(struct node *n, int slot)
 {
     for (size_t i = 0; i < n->nsteps; i++)
@@ -188,7 +190,7 @@ static struct step *add_step(struct node *n, enum step_kind kind)
     return s;
 }
 
-/* Slots to be given to a call as inputs; what its agent must be lower than. */
+/* Picks slots as inputs of a call; returns the agent number that its agent must be below. */
 static int pick_inputs(struct maker *m, struct node *n, int nslots, struct step *s)
 {
     agents_mask used = 0;
@@ -253,7 +255,7 @@ static bool make_calls(struct maker *m, int id, const struct place *at, enum ste
     return true;
 }
 
-/* A cancel of a slot, for as long as its call is not known to have ended. */
+/* Makes a cancel of a slot, while its call is not known to have ended. */
 static void make_cancel(struct maker *m, struct node *n, int nslots)
 {
     int slot = dice_below(&m->dice, nslots);
@@ -263,7 +265,8 @@ static void make_cancel(struct maker *m, struct node *n, int nslots)
     m->g->ends_early = true;
 }
 
-/* The steps of a node. Room is left for what every node may end with: all, add, fail. */
+/* Makes the steps of a node. Leaves room for the steps that every node may end with: all, add,
+ * fail. */
 static void fill(struct maker *m, int id, const struct place *at)
 {
     struct graph *g = m->g;
@@ -310,7 +313,7 @@ static void fill(struct maker *m, int id, const struct place *at)
     }
 }
 
-/* The program: a few calls, one after the other or at the same time. */
+/* Makes the program: a few calls, one after the other or at the same time. */
 static void fill_program(struct maker *m, int depth)
 {
     struct graph *g = m->g;
@@ -355,8 +358,8 @@ void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shap
     m.fails = dice_percent(&m.dice, 60);
     m.looks = dice_percent(&m.dice, 50);
     g->reenters = dice_percent(&m.dice, 60);
-    /* A call that ends early leaves what it has called without it: what came back to it would wait as
-     * if it were of another chain. */
+    /* No deadlines and cancels: a call that ends early leaves its nested calls behind, and calls
+     * from them back to its chain would wait as if they were of another chain. */
     if (g->shape == GRAPH_ORDERED && g->reenters)
         m.deadlines = m.cancels = false;
     m.budget = 3 + dice_below(&m.dice, dice_percent(&m.dice, 20) ? GRAPH_NODES - 4 : 20);

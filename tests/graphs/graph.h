@@ -1,18 +1,18 @@
 /*
- * graph.h: a random call graph: which calls a program makes, what each of them does and calls in turn.
- * It is made from a seed, travels as the argument of the calls (see node.h), is worked out on paper by
- * model.h, and can be printed.
+ * graph.h: a random call graph: the calls of a program, their steps and nested calls. A graph is
+ * made from a seed, travels as the argument of the calls (see node.h), is evaluated by model.h, and
+ * can be printed.
  *
- * Node 0 is the program itself, every other node one call: it goes to an agent and runs its steps. A node
- * is called from one place only, so that its effect on its agent's state is its own: it adds 1 under its
- * number when it begins, and STEP_ADD adds 16.
+ * Node 0 is the program itself, every other node one call: it goes to an agent and runs its steps.
+ * A node is called from one place only, so its effect on its agent's state is its own: it adds 1
+ * under its number when it begins, and STEP_ADD adds 16.
  *
  * Three shapes:
  * - SEQ: no two calls are under way at a time. Everything is determined.
- * - ORDERED: anything at the same time, but a call that holds its agent waits only for agents with a
- *   higher number or for those of its own chain, so that no circle of waits is possible. A call that
- *   waits for an input holds its agent too.
- * - WILD: anything. Circles of several chains may be told as ASQ_EDEADLK.
+ * - ORDERED: anything at the same time, but an active call waits only for agents with a
+ *   higher number or for agents of its own chain, so that no cycle of waits is possible. A call that
+ *   waits for an input keeps its agent busy too.
+ * - WILD: anything. Cycles of several chains may end in ASQ_EDEADLK.
  */
 #ifndef ASQ_TESTS_GRAPH_H
 #define ASQ_TESTS_GRAPH_H
@@ -33,7 +33,7 @@ enum {
 
 enum graph_shape { GRAPH_SEQ, GRAPH_ORDERED, GRAPH_WILD, GRAPH_ANY_SHAPE };
 
-/* Codes of methods of their own accord, as ASQ_EUSER(n). */
+/* Codes with which methods fail by themselves, as ASQ_EUSER(n). */
 enum { GRAPH_FLAKY_CODE = 9, GRAPH_FIRST_CODE = 100 };
 
 enum step_kind {
@@ -42,10 +42,10 @@ enum step_kind {
     STEP_SEND,      /* a call without a result */
     STEP_EACH,      /* asq_call_each over its kids; `how`: the limit */
     STEP_BROADCAST, /* its kid is called on several agents */
-    STEP_WAIT,      /* for a slot */
-    STEP_ALL,       /* for all slots; `how`: by what */
-    STEP_ANY,       /* for one of them */
-    STEP_CANCEL,    /* a slot */
+    STEP_WAIT,      /* waits for a slot */
+    STEP_ALL,       /* waits for all slots; `how`: the way */
+    STEP_ANY,       /* waits for one of them */
+    STEP_CANCEL,    /* cancels a slot */
     STEP_SLEEP,
     STEP_ADD,
     STEP_FAIL
@@ -55,7 +55,8 @@ enum { ALL_WAIT, ALL_GATHER, ALL_GROUP, ALL_WAYS };
 
 struct step {
     enum step_kind kind;
-    bool must;     /* when what it calls or waits for fails, the call fails with the same code */
+    /* The call fails with the code of a failed call that it makes or waits for. */
+    bool must;
     bool detached; /* STEP_ASYNC: its result is never waited for */
     int slot;
     int how;
@@ -67,8 +68,8 @@ struct step {
 };
 
 enum node_method {
-    NODE_RUN,        /* on a thread */
-    NODE_RUN_INLINE, /* on the loop's own */
+    NODE_RUN,        /* runs on a thread */
+    NODE_RUN_INLINE, /* runs on the loop's own thread */
     NODE_LOOK,       /* changes no state, several at a time */
     NODE_METHODS
 };
@@ -79,9 +80,10 @@ struct node {
     size_t nagents; /* 1, or more for STEP_BROADCAST */
     int agents[GRAPH_KIDS];
     int deadline_ms; /* 0: none */
-    bool tight;      /* … and it may pass */
-    int flaky;       /* so many runs fail before one that does not; it is called with a retry */
-    bool cancelled;  /* somebody cancels it */
+    bool tight;      /* the deadline may pass */
+    /* Number of runs that fail first; the call has a retry policy. */
+    int flaky;
+    bool cancelled; /* another step cancels it */
     size_t nsteps;
     struct step steps[GRAPH_STEPS];
 };
@@ -96,13 +98,13 @@ struct graph {
     struct node nodes[GRAPH_NODES];
 };
 
-/* depth: of calls; 0: by the seed. */
+/* Makes a graph. depth: of calls; 0: by the seed. */
 void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape);
 void graph_print(const struct graph *g, FILE *out);
 
-/* Id of an agent; `id` has room for 64 bytes. */
+/* Writes the id of an agent; `id` has room for 64 bytes. */
 const char *graph_agent_id(const struct graph *g, int agent, char *id);
-/* A node as whoever calls it needs it; see node.h. NULL: out of memory. */
+/* Returns a node as its caller needs it; see node.h. NULL: out of memory. */
 asq_value *graph_value(const struct graph *g, int node);
 
 /* Numbers from a seed. */

@@ -1,6 +1,6 @@
 /*
- * graphs.c: random call graphs, each run in local: and on workers, and compared with what it must come to.
- * See README.md.
+ * graphs.c: random call graphs, each run in local: and on workers, and compared with the model. See
+ * README.md.
  */
 #include "graphs/graph.h"
 #include "graphs/model.h"
@@ -113,7 +113,7 @@ static asq *open_handle(const char *url)
     return h;
 }
 
-/* Runs it on a handle of its own, on which nothing is ever waited for. */
+/* Runs the graph on a handle of its own, without any waits. */
 static struct play *play_locally(const struct graph *g, asq **ret_h, enum play_state *ret_state)
 {
     asq *h = open_handle("local:");
@@ -126,7 +126,7 @@ static struct play *play_locally(const struct graph *g, asq **ret_h, enum play_s
     return p;
 }
 
-/* What is wrong with a graph, with all that may explain it. */
+/* Prints the error of a graph, with all that may explain it. */
 static void report(const struct options *o, const struct job *j, const char *what)
 {
     enum play_state state;
@@ -157,7 +157,7 @@ static void report(const struct options *o, const struct job *j, const char *wha
     asq_close(h);
 }
 
-/* False: it is wrong in local mode already. */
+/* Begins a graph. False: it is wrong in local mode already. */
 static bool begin(const struct options *o, struct job *j, uint64_t index, asq *h)
 {
     enum play_state state;
@@ -199,7 +199,7 @@ struct run {
     struct figures figures;
 };
 
-/* What the workers say of calls that have been under way for long. */
+/* Prints what the workers log about calls that have been under way for long. */
 static void report_stuck(struct run *r)
 {
     redisReply *keys = sup_redis_reply(r->redis, "KEYS asq:{default}:worker:*");
@@ -213,7 +213,7 @@ static void report_stuck(struct run *r)
     fflush(stdout);
 }
 
-/* Goes on with all jobs. Returns how many have changed. */
+/* Advances all jobs. Returns how many have changed. */
 static int go_on(struct run *r)
 {
     int64_t now = sup_now_ms();
@@ -241,7 +241,7 @@ static int go_on(struct run *r)
         }
         *at = j->next;
         if (hangs)
-            continue; /* its results may still come: it is not freed */
+            continue; /* not freed, because its results may still come */
         play_free(j->play);
         free(j);
     }

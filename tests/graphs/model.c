@@ -15,33 +15,34 @@ enum {
     MAY_CANCEL = 4,
     MAY_INTERRUPT = 8,
     MAY_INPUT = 16,
-    MAY_FLAKY = 32 /* a retry that there is no time for any more */
+    MAY_FLAKY = 32 /* no time is left for a retry */
 };
 
-/* What is known of a call. */
+/* Knowledge about the outcome of a call. */
 enum known {
-    KNOWN_OK,     /* it has returned */
-    KNOWN_FAILED, /* it has failed with the model's code */
-    KNOWN_ENDED,  /* … for one of the reasons above */
-    KNOWN_NOT     /* nobody was told */
+    KNOWN_OK,     /* returned */
+    KNOWN_FAILED, /* failed with the model's code */
+    KNOWN_ENDED,  /* failed for one of the reasons above */
+    KNOWN_NOT     /* the outcome was not reported */
 };
 
-typedef uint8_t counts[GRAPH_NODES]; /* of one agent, under each node's number */
+typedef uint8_t counts[GRAPH_NODES]; /* counts of one agent, under each node's number */
 
 struct check {
     const struct graph *g;
     enum check_where where;
-    /* The model. */
+    /* State of the model. */
     counts now[GRAPH_AGENTS], committed[GRAPH_AGENTS];
     unsigned commits[GRAPH_AGENTS];
-    int code[GRAPH_NODES]; /* 0: it returns */
-    /* What may differ: the call itself, and all that it calls. */
+    int code[GRAPH_NODES]; /* 0: returns */
+    /* Possible deviations: of the call itself, and of all that it calls. */
     unsigned may[GRAPH_NODES], may_below[GRAPH_NODES];
     bool reentered[GRAPH_NODES]; /* a call below goes to the same agent */
-    bool blurred[GRAPH_NODES];   /* its effect cannot be told apart from others' if it fails */
-    /* What came out. */
+    /* If it fails, its effect cannot be told apart from others'. */
+    bool blurred[GRAPH_NODES];
+    /* Actual outcomes. */
     enum known known[GRAPH_NODES][GRAPH_KIDS]; /* by the place of the agent */
-    bool free[GRAPH_NODES];                    /* it may have taken place or not */
+    bool free[GRAPH_NODES];                    /* may have taken place or not */
     struct figures figures;
     char why[600];
 };
@@ -66,7 +67,7 @@ const char *check_why(const struct check *c)
 
 static int run_node(struct check *c, int id, int agent);
 
-/* Runs what a step calls; the code of the first that fails. */
+/* Runs the calls of a step; returns the code of the first that fails. */
 static int run_kids(struct check *c, const struct node *n, const struct step *s)
 {
     int first = 0;
@@ -110,8 +111,8 @@ static int run_steps(struct check *c, int id, int agent)
     return 0;
 }
 
-/* The rules of state: a call that fails leaves the state as it was when it began, but for what a call that
- * re-entered meanwhile has committed: all that was there then. */
+/* Rules of state: a call that fails restores the state at its beginning, but for the commits of
+ * calls that re-entered meanwhile: a commit contains the whole state of its moment. */
 static int run_node(struct check *c, int id, int agent)
 {
     bool writes = c->g->nodes[id].method != NODE_LOOK;
@@ -144,7 +145,8 @@ static bool is_at(const struct node *n, int agent)
     return false;
 }
 
-/* Does something below go to the agent? ret_beside: are calls made there at the same time? */
+/* Returns whether a call below goes to the agent. ret_beside: whether concurrent calls are made
+ * there. */
 static bool goes_to(const struct graph *g, int id, int agent, bool *ret_beside)
 {
     const struct node *n = &g->nodes[id];
@@ -231,8 +233,8 @@ struct check *check_new(const struct graph *g, enum check_where where)
             c->known[i][a] = KNOWN_NOT;
     }
     run_steps(c, 0, -1);
-    /* What has ended early does not wait any more for what it has called, which may then be in the way
-     * of others: so also where nothing else runs at the same time. */
+    /* A call that ends early no longer waits for its nested calls, which may then block others:
+     * so also where nothing else runs at the same time. */
     if (where != CHECK_LOCAL &&
         (g->shape == GRAPH_WILD ||
          (g->reenters && (g->shape == GRAPH_ORDERED || g->ends_early || where == CHECK_KILLED))))
@@ -273,7 +275,7 @@ static void count_code(struct check *c, int code)
     c->figures.interrupts += code == ASQ_EINTERRUPTED;
 }
 
-/* Whatever a call has made itself, nobody knows how far. */
+/* Marks all nested calls of a call: their progress is unknown. */
 static void set_free(struct check *c, int id)
 {
     const struct node *n = &c->g->nodes[id];
@@ -299,7 +301,7 @@ static bool visit(struct check *c, int id, size_t place, const asq_value *outcom
         return visit_steps(c, id, outcome);
     }
     if (asq_value_get_int(outcome, &code) < 0) {
-        /* Nobody waited for it. */
+        /* No caller waited for it. */
         if (c->may_below[id]) {
             c->free[id] = true;
             set_free(c, id);
@@ -322,7 +324,7 @@ static bool visit(struct check *c, int id, size_t place, const asq_value *outcom
     return true;
 }
 
-/* The inputs that a call says it was given, against what its caller was told of them. */
+/* Compares the inputs that a call reports with the outcomes that its caller was told. */
 static bool visit_inputs(struct check *c, const struct node *n, const struct step *s,
                          const asq_value *outcomes, const asq_value *value)
 {
@@ -393,7 +395,8 @@ bool check_outcomes(struct check *c, const asq_value *outcomes)
 
 /* ---- state ---- */
 
-/* Least and most that a call may have left in the log of the agent at `place`. */
+/* Computes the least and most entries that a call may have left in the log of the agent at
+ * `place`. */
 static void range(const struct check *c, int id, size_t place, int *ret_least, int *ret_most)
 {
     const struct node *n = &c->g->nodes[id];

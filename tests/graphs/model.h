@@ -1,17 +1,17 @@
 /*
- * model.h: what a graph must come to: every outcome and every agent's state, worked out on paper, and
- * whether what came out is that.
+ * model.h: the expected result of a graph, every outcome and every agent's state, and the
+ * comparison with the actual one.
  *
- * The model runs the graph as local mode would, one call at a time. What may differ from that is said
- * by name, and only where the graph gives a reason: a call may end in
+ * The model runs the graph as local mode would, one call at a time. Deviations are listed, and
+ * allowed only where the graph has a reason: a call may end in
  *     ASQ_EDEADLK       in a wild graph
- *     ASQ_EDEADLINE     when it, or a call that it is made by, has a tight deadline
- *     ASQ_ECANCELED     when it, or a call that it is made by, is cancelled
- *     ASQ_EINTERRUPTED  when workers are killed and it is entered again
- *     ASQ_EINPUT, or a code of what must succeed, when one of these is the cause.
- * Effects are checked for every call whose outcome is known: one that returned has its effect, once;
- * one that failed has none (but what a re-entrant call committed stays). Of calls whose outcome nobody can
- * know, since who made them failed early, it is checked that they have no effect twice.
+ *     ASQ_EDEADLINE     when it, or a caller above it, has a tight deadline
+ *     ASQ_ECANCELED     when it, or a caller above it, is cancelled
+ *     ASQ_EINTERRUPTED  when workers are killed and a call re-enters it
+ *     ASQ_EINPUT, or the code of a call that must succeed, when one of these is the cause.
+ * Effects are checked for every call whose outcome is known: one that returned has its effect,
+ * once; one that failed has none (but commits of re-entrant calls stay). A call whose outcome is
+ * unknown, because its caller failed early, must not have its effect twice.
  */
 #ifndef ASQ_TESTS_GRAPH_MODEL_H
 #define ASQ_TESTS_GRAPH_MODEL_H
@@ -26,16 +26,16 @@ struct figures {
 
 struct check;
 
-/* NULL: out of memory. */
+/* Returns NULL when out of memory. */
 struct check *check_new(const struct graph *g, enum check_where where);
 void check_free(struct check *c);
-/* The outcomes of the program's calls: [0, [], [outcome…]], as node.h has it. */
+/* Checks the outcomes of the program's calls: [0, [], [outcome…]], as node.h has it. */
 bool check_outcomes(struct check *c, const asq_value *outcomes);
-/* An agent's log. 1: as it must be; 0: something is not there yet; -1: wrong. */
+/* Checks an agent's log. 1: correct; 0: something is not there yet; -1: wrong. */
 int check_log(struct check *c, int agent, const asq_value *log);
-/* What is wrong, or not there yet. */
+/* Returns the description of the error, or of the missing part. */
 const char *check_why(const struct check *c);
-/* Adds up what was told. */
+/* Adds up the outcomes. */
 void check_count(const struct check *c, struct figures *f);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* ---- shared with the program ---- */
 
-/* Input i of n: as it is, in a list, or deeper. */
+/* Wraps input i of n: as it is, in a list, or deeper. */
 static asq_value *wrap(size_t i, size_t n, asq_result *input)
 {
     switch ((i + n) % 3) {
@@ -170,7 +170,7 @@ static int add(struct run *run, int64_t n)
 struct told {
     asq_value *outcomes;
     bool out_of_memory;
-    size_t first; /* that has failed */
+    size_t first; /* the first that has failed */
     int code;
 };
 
@@ -207,7 +207,8 @@ static int attach(struct run *run, const asq_value *id, asq_agent **ret)
     return rc < 0 ? own_end(run, rc) : 0;
 }
 
-/* What many calls came to: in their places, and the first failure if none may fail. */
+/* Stores the outcomes of many calls in their places, and returns the first failure if none may
+ * fail. */
 static int told_many(struct run *run, size_t index, struct told *t, bool must)
 {
     int rc;
@@ -282,7 +283,7 @@ static int step_broadcast(struct run *run, size_t index, const asq_value *kid, i
     return told_many(run, index, &t, must);
 }
 
-/* Waits for all that is to be waited for, in one way or another. */
+/* Waits for all pending results, in one way or another. */
 static int step_all(struct run *run, int how)
 {
     asq_result *all[GRAPH_SLOTS], *next;
@@ -329,7 +330,7 @@ static int step_any(struct run *run)
     return rc < 0 ? own_end(run, rc) : 0;
 }
 
-/* A call that is waited for, remembered, or neither. */
+/* Makes a call that is waited for, remembered, or neither. */
 static int step_call(struct run *run, size_t index, enum step_kind kind, bool detached,
                      const asq_value *inputs, const asq_value *kid, int slot)
 {
@@ -344,7 +345,7 @@ static int step_call(struct run *run, size_t index, enum step_kind kind, bool de
     }
     rc = node_call(run->h, kid, given, n, kind == STEP_SEND ? NULL : &r);
     if (kind == STEP_SEND && rc == ASQ_EINPUT)
-        return 0; /* the same as when it is told later, to nobody */
+        return 0; /* like a later failure, which no caller would see */
     if (rc < 0)
         return own_end(run, rc);
     if (kind == STEP_CALL) {
@@ -401,7 +402,7 @@ static int run_step(struct run *run, const asq_value *step, size_t *next_outcome
     return rc;
 }
 
-/* What a failing call still does: nothing that it would have waited for goes on without it. */
+/* Waits in a failing call for its pending results, so that none of its calls goes on without it. */
 static int leave(struct run *run, int rc)
 {
     for (int i = 0; i < run->nslots; i++)

@@ -5,9 +5,9 @@
  * A method's arguments:             [program, input…]
  * A program:                        [node, flaky, [step…]]
  * A step:                           [kind, must, detached, slot, how, code, ms, [slot…], [call…]]
- * What a method returns:            [node, [digest of each input…], [outcome of each step that calls…]]
- * An outcome:                       the value that was returned; the code it failed with; null when it was
- *                                   not waited for; of STEP_EACH and STEP_BROADCAST a list of those
+ * Return value of a method:         [node, [digest of each input…], [outcome of each step that calls…]]
+ * An outcome:                       the returned value; the code of the failure; null if it was
+ *                                   not waited for; of STEP_EACH and STEP_BROADCAST a list of outcomes
  *
  * The agent's state has a map "log": under each node's number, 1 for each time that it began and 16 for
  * each STEP_ADD.
@@ -23,12 +23,12 @@
 
 extern const asq_class node_class;
 
-/* Makes a call of a graph. ret NULL: nobody wants the result. */
+/* Makes a call of a graph. ret NULL: the result is not wanted. */
 int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t ninputs,
               asq_result **ret);
-/* What is said of a result that is there: its value (a copy) or its code. NULL: out of memory. */
+/* Returns the outcome of a finished result: its value (a copy) or its code. NULL: out of memory. */
 asq_value *node_outcome(asq_result *r);
-/* What a method says of an input that it was given. */
+/* Returns the digest that a method reports of an input. */
 int64_t node_digest(const asq_value *v);
 
 #endif

@@ -3,8 +3,9 @@
  *
  *     calls ──results──▶ logs ──as expected──▶ rest ──time──▶ logs again ──▶ ended
  *
- * Calls that nobody waits for may still be under way when all results are there: the logs are read until
- * they have them. Those that came too often may show later: that is what the rest is for.
+ * Calls without a waiter may still be under way when all results are there: the logs are read until
+ * they contain those calls. Calls with too many effects may show later, which is the reason for the
+ * rest.
  */
 #include "graphs/play.h"
 #include "graphs/node.h"
@@ -160,7 +161,7 @@ static int ask_for_logs(struct play *p)
     return rc;
 }
 
-/* The logs are there. */
+/* Checks the logs, which have arrived. */
 static enum play_state look_at_logs(struct play *p)
 {
     bool all = true;
@@ -179,7 +180,7 @@ static enum play_state look_at_logs(struct play *p)
         p->logs[i] = NULL;
     }
     if (!all) {
-        fail(p, "still missing", check_why(p->check)); /* in case that it stays so */
+        fail(p, "still missing", check_why(p->check)); /* message in case it stays so */
         p->not_before_ms = sup_now_ms() + READ_AGAIN_MS;
         return PLAY_GOES_ON;
     }

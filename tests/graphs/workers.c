@@ -18,7 +18,7 @@ struct workers {
     size_t n;
     bool killed;
     uint32_t capacity[MAX_WORKERS];
-    pid_t pid[MAX_WORKERS]; /* of the supervisors, each the leader of a group */
+    pid_t pid[MAX_WORKERS]; /* pids of the supervisors, each the leader of a group */
 };
 
 static void print(void *user, asq_log_level level, const char *message)
@@ -40,7 +40,8 @@ static void run(const struct workers *w, size_t i)
     options.log_level = ASQ_LOG_ERROR;
     if (w->killed) {
         options.lease_time_ms = 1000;
-        options.max_attempts = 1000; /* nothing is to be given up for what others did to it */
+        /* calls must not be given up for kills that other calls caused */
+        options.max_attempts = 1000;
     }
     rc = asq_worker_new(&options, &worker, err, sizeof err);
     if (rc == 0)
@@ -89,7 +90,7 @@ struct workers *workers_start(const char *url, size_t n, bool killed, uint64_t d
     return w;
 }
 
-/* A child of a supervisor; 0: none now. */
+/* Returns a child of a supervisor; 0: none now. */
 static pid_t child_of(pid_t supervisor)
 {
     char *path = sup_format("/proc/%d/task/%d/children", (int) supervisor, (int) supervisor);

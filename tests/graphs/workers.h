@@ -12,12 +12,13 @@ enum { MAX_WORKERS = 8 };
 
 struct workers;
 
-/* n of them, of capacities from 1 to 4 by the dice. killed: for workers_kill: their leases are short. */
+/* Starts n workers, of capacities from 1 to 4 by the dice. killed: their leases are short, for
+ * workers_kill. */
 struct workers *workers_start(const char *url, size_t n, bool killed, uint64_t dice);
-/* SIGKILL: to a process of one of them, whose supervisor starts another; or to all of it, and a new worker
- * is started. `dice`: which. A line about it goes to stderr if `verbose`. */
+/* Sends SIGKILL to a process of one worker, whose supervisor starts another; or to the whole
+ * worker, and starts a new one. `dice`: which. Prints a line to stderr if `verbose`. */
 void workers_kill(struct workers *w, uint64_t dice, bool verbose);
-/* SIGTERM. False: one did not end in order. */
+/* Sends SIGTERM. False: one did not end in order. */
 bool workers_stop(struct workers *w);
 
 #endif

@@ -21,7 +21,7 @@ struct conn {
     size_t out_n;
 };
 
-static struct conn a, b; /* puts; takes */
+static struct conn a, b; /* a: puts; b: takes */
 static long unanswered;  /* puts whose answers have not been read */
 static char *payload;
 static size_t payload_n;
@@ -70,7 +70,8 @@ static void conn_read(struct conn *c)
     c->n += (size_t) n;
 }
 
-/* The next whole line, without its end; a reserved job's body is skipped. NULL: more has to be read. */
+/* Returns the next whole line, without its end; skips a reserved job's body. NULL: more has to
+ * be read. */
 static char *next_line(struct conn *c)
 {
     if (c->body) {
@@ -104,8 +105,8 @@ static void delete_job(struct conn *c, const char *reserved)
     say(c, text, (size_t) n);
 }
 
-/* Answers to what was put say nothing that is needed here. But they have to be read: a Unix socket holds some
- * 280 of them, and then beanstalkd reads no more from this connection. */
+/* Reads and drops the answers to puts. A Unix socket holds some 280 of them, and then beanstalkd
+ * reads no more from this connection. */
 static void drop_answers(void)
 {
     conn_read(&a);
@@ -128,7 +129,7 @@ static void conn_flush(struct conn *c)
     c->out_n = 0;
 }
 
-/* The next line that `b` gets; meanwhile those of `a` are dropped. */
+/* Waits for the next line of `b`; meanwhile drops those of `a`. */
 static char *wait_line(void)
 {
     char *line;
@@ -143,8 +144,8 @@ static char *wait_line(void)
     return line;
 }
 
-/* Takes up to n jobs of those that are there, or else waits for one; each is deleted by the connection that
- * reserved it. Nothing is sent behind a reserve that waits. */
+/* Takes up to n jobs of those that are there, or else waits for one; the connection that
+ * reserved a job deletes it. Nothing is sent behind a reserve that waits. */
 static int take(int n)
 {
     int taken = 0;
@@ -166,7 +167,7 @@ static int take(int n)
     return taken;
 }
 
-/* What was sent is carried out: else deleted jobs would be there again. */
+/* Waits until sent commands are carried out: else deleted jobs would be there again. */
 static void conn_finish(struct conn *c)
 {
     conn_flush(c);
@@ -224,7 +225,7 @@ int peer_async(const char *address, double seconds, size_t bytes)
         done += (unsigned long) take(RESERVES);
     }
     span_print(&span, done);
-    while (done < sent) /* so that the next round finds none */
+    while (done < sent) /* drains, so that the next round finds none */
         done += (unsigned long) take(1);
     conn_finish(&a);
     conn_finish(&b);

@@ -20,7 +20,8 @@ static void check(natsStatus s, const char *what)
     }
 }
 
-/* The library keeps what is published for 1 ms, to send more at a time, unless it is told otherwise. */
+/* Connects; the library delays messages by 1 ms, to send more at a time, unless it is told
+ * otherwise. */
 static void connect_to(const char *port, int one_at_a_time)
 {
     char url[64];
@@ -58,7 +59,8 @@ int peer_worker(const char *address, int one_at_a_time)
     config.SubjectsLen = 1;
     config.Storage = js_MemoryStorage;
     config.Retention = js_WorkQueuePolicy;
-    js_AddStream(NULL, js, &config, NULL, NULL); /* there already, from the worker before */
+    /* the stream already exists if a worker ran before */
+    js_AddStream(NULL, js, &config, NULL, NULL);
     js_DeleteConsumer(js, "CALLS", "worker", NULL, NULL);
     jsSubOptions_Init(&o);
     o.ManualAck = true;

@@ -1,6 +1,6 @@
 /*
- * peer.h: what the peers' programs share: time, latencies, the command line. What is measured begins
- * after a while of the same load.
+ * peer.h: code shared by the peers' programs: time, latencies, the command line. The measured span
+ * begins after a while of the same load.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -32,7 +32,7 @@ static inline struct span span_start(double seconds)
     return s;
 }
 
-/* Whether to go on, with so many calls done. */
+/* Returns whether to go on, with `done` calls done. */
 static inline int span_on(struct span *s, unsigned long done)
 {
     double now = now_s();
@@ -65,7 +65,7 @@ static inline int print_latencies(double *us, size_t n)
     return 0;
 }
 
-/* Each peer has these three. `one` makes one call and waits for its answer. */
+/* Functions of each peer. `one` makes one call and waits for its answer. */
 int peer_worker(const char *address, int one_at_a_time);
 int peer_async(const char *address, double seconds, size_t bytes);
 int peer_open(const char *address, size_t bytes, int one_at_a_time);
