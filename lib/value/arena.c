@@ -1,12 +1,12 @@
 /*
- * arena.c: bump allocation in blocks that grow; relies on malloc alone.
+ * arena.c: bump allocation in growing blocks; relies on malloc alone.
  */
 #include "value/arena.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-/* The first block, with its head, is still a small one to malloc. */
+/* The first block, with its head, is a small allocation for malloc. */
 enum { FIRST_BLOCK = 448, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };
 
 struct asq__arena_block {
@@ -51,7 +51,7 @@ void asq__arena_release(struct asq__arena *a)
 void asq__arena_reset(struct asq__arena *a)
 {
     struct asq__arena_block *kept = NULL, *b = a->blocks;
-    if (b && !b->next && b->cap <= LARGEST_BLOCK) { /* as most of the time */
+    if (b && !b->next && b->cap <= LARGEST_BLOCK) { /* the usual case */
         b->used = a->used = 0;
         return;
     }

@@ -56,7 +56,7 @@ int asq__base64_decode(const char *text, size_t n, void *to, size_t *ret_n)
                 return ASQ_EPARSE;
             bits = bits << 6 | (uint32_t) d;
         }
-        /* What the padding cuts off must be zero. */
+        /* Bits cut off by the padding must be zero. */
         if (digits < 4 && (bits & (digits == 3 ? 0xff : 0xffff)))
             return ASQ_EPARSE;
         for (size_t k = 0; k + 1 < digits; k++)

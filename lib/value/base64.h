@@ -7,8 +7,8 @@
 #include "value/buf.h"
 
 void asq__base64_encode(const void *data, size_t n, struct asq__buf *out);
-/* Writes up to n / 4 * 3 bytes to `to`, their number to *ret_n. ASQ_EPARSE for anything that the
- * encoder does not write. */
+/* Writes up to n / 4 * 3 bytes to `to`, and their number to *ret_n. ASQ_EPARSE for text that the
+ * encoder never writes. */
 int asq__base64_decode(const char *text, size_t n, void *to, size_t *ret_n);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * buf.c: see buf.h. The memory is one byte larger than cap, for the NUL that asq__buf_detach adds.
+ * buf.c: see buf.h. The memory is one byte larger than cap, for the NUL added by asq__buf_detach.
  */
 #include "value/buf.h"
 
@@ -89,7 +89,7 @@ void asq__buf_printf(struct asq__buf *b, const char *fmt, ...)
         b->error = ASQ_ELIMIT;
         return;
     }
-    /* The NUL that vsnprintf writes goes to the byte beyond cap at worst. */
+    /* At worst, vsnprintf writes its NUL to the extra byte behind cap. */
     char *p = (char *) asq__buf_reserve(b, (size_t) n);
     if (p) {
         va_start(ap, fmt);

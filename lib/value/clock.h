@@ -1,5 +1,5 @@
 /*
- * clock.h: the two clocks. Decisions stand on the monotonic one; the other is for people only.
+ * clock.h: the two clocks. Decisions use the monotonic one; the other is only shown to people.
  */
 #ifndef ASQ_VALUE_CLOCK_H
 #define ASQ_VALUE_CLOCK_H
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds of the monotonic clock. */
+/* Returns milliseconds of the monotonic clock. */
 static inline int64_t asq__now_ms(void)
 {
     struct timespec t;
@@ -15,7 +15,7 @@ static inline int64_t asq__now_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The same, up to a few milliseconds late, for a few nanoseconds. */
+/* Returns the same, up to a few milliseconds late, but within a few nanoseconds. */
 static inline int64_t asq__now_ms_coarse(void)
 {
     struct timespec t;
@@ -23,7 +23,7 @@ static inline int64_t asq__now_ms_coarse(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Adds a timeout to now: INT64_MAX for ASQ_FOREVER (negative) and whatever would overflow. */
+/* Adds a timeout to now: INT64_MAX for ASQ_FOREVER (negative) and for an overflow. */
 static inline int64_t asq__deadline_ms(int64_t timeout_ms)
 {
     int64_t now = asq__now_ms();

@@ -1,6 +1,6 @@
 /*
- * compare.c: a total order over all values, and equality. Never fails: where sorting a map's keys
- * needs memory and there is none, a slower way without it gives the same answer.
+ * compare.c: a total order over all values, and equality. Never fails: if there is no memory to
+ * sort a map's keys, a slower algorithm without memory gives the same result.
  */
 #include "value/value.h"
 
@@ -10,7 +10,7 @@
 
 #define SIGN(a, b) (((a) > (b)) - ((a) < (b)))
 
-/* Exactly: not every int64_t is a double. NaN is above all numbers. */
+/* Compares exactly, because not every int64_t is a double. NaN is above all numbers. */
 static int compare_int_double(int64_t i, double d)
 {
     if (isnan(d) || d >= 0x1p63)
@@ -37,7 +37,7 @@ static int compare_numbers(const asq_value *a, const asq_value *b)
     if (a->type == ASQ_DOUBLE)
         return -compare_numbers(b, a);
     int rc = compare_int_double(a->integer, b->number);
-    return rc ? rc : -1; /* 1 before 1.0 */
+    return rc ? rc : -1; /* orders 1 before 1.0 */
 }
 
 static int compare_bytes(const asq_value *a, const asq_value *b)
@@ -63,7 +63,7 @@ static int by_key(const void *a, const void *b)
     return strcmp((*x)->key, (*y)->key);
 }
 
-/* The pairs of a map in the order of their keys; NULL when memory is short. */
+/* Returns the pairs of a map sorted by key; NULL if memory is short. */
 static const struct asq__pair **sorted(const asq_value *map)
 {
     const struct asq__pair **pairs = malloc((map->map.n + (size_t) 1) * sizeof *pairs);
@@ -75,7 +75,7 @@ static const struct asq__pair **sorted(const asq_value *map)
     return pairs;
 }
 
-/* The pair with the smallest key above `after` (NULL: of all). Walks the map. */
+/* Finds the pair with the smallest key above `after` (NULL: of all keys), by a linear search. */
 static const struct asq__pair *next_pair(const asq_value *map, const char *after)
 {
     const struct asq__pair *best = NULL;
@@ -87,7 +87,8 @@ static const struct asq__pair *next_pair(const asq_value *map, const char *after
     return best;
 }
 
-/* Both have n keys, the same and in the same order: the smallest one with another value decides. */
+/* Compares maps with the same keys in the same order: the smallest key with different values
+ * decides. */
 static int compare_aligned(const asq_value *a, const asq_value *b)
 {
     const char *key = NULL;

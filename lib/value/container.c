@@ -1,7 +1,7 @@
 /*
- * container.c: lists and maps. A map keeps its pairs in the order of insertion; above SMALL of them
- * an open-addressing index (linear probing, at most three quarters full) finds keys. The index is
- * made when pairs are added, never when they are looked up, so reading a value changes nothing.
+ * container.c: lists and maps. A map keeps its pairs in the order of insertion; a map with more
+ * than SMALL pairs has an open-addressing index (linear probing, at most three quarters full).
+ * Insertion builds the index, lookups never do, so reading a value changes nothing.
  */
 #include "value/hash.h"
 #include "value/value.h"
@@ -47,7 +47,7 @@ int asq__value_adopt(asq_value *container, asq_value *item)
     if (item->height) {
         for (asq_value *c = container; c->parent; c = c->parent)
             above++;
-        /* What was removed from it may have been the deepest part. */
+        /* The deepest part may have been removed since `height` was set. */
         if (above + item->height > ASQ_MAX_DEPTH && above + measure(item) > ASQ_MAX_DEPTH)
             return ASQ_ELIMIT;
         unsigned height = item->height;
@@ -59,7 +59,7 @@ int asq__value_adopt(asq_value *container, asq_value *item)
     return 0;
 }
 
-/* Whether item is the container or one that it stands in. */
+/* Returns whether item is the container or one of its ancestors. */
 static bool is_around(const asq_value *item, const asq_value *container)
 {
     while (container && container != item)
@@ -67,7 +67,7 @@ static bool is_around(const asq_value *item, const asq_value *container)
     return container != NULL;
 }
 
-/* Adopts or frees item. What belongs to a tree already, this one or another, is left to it. */
+/* Adopts item, or frees it on failure. An item that belongs to a tree already is left there. */
 static int take(asq_value *container, asq_value *item)
 {
     if (!item)
@@ -81,7 +81,7 @@ static int take(asq_value *container, asq_value *item)
     return rc;
 }
 
-/* Frees an item that its container has given up. */
+/* Frees an item that was removed from its container. */
 static void drop(asq_value *item)
 {
     if (item->type <= ASQ_BOOL)
@@ -91,7 +91,7 @@ static void drop(asq_value *item)
     asq_value_free(item);
 }
 
-/* An item that was not taken, for the container is none. */
+/* Frees an item because `container` is not a container, and returns the error. */
 static int refuse(const asq_value *container, asq_value *item)
 {
     if (item && !item->owned)
@@ -227,7 +227,7 @@ static void index_put(struct asq__map_index *index, uint32_t at, uint32_t hash)
     index->slots[i] = (struct slot){ at + 1, hash };
 }
 
-/* Makes sure that n pairs fit; there is no index for few. */
+/* Makes the index large enough for n pairs; small maps have none. */
 static int index_reserve(asq_value *map, uint32_t n)
 {
     const struct asq__map_index *old = map->map.index;
@@ -253,7 +253,7 @@ static int index_reserve(asq_value *map, uint32_t n)
     return 0;
 }
 
-/* The slot of a key, hash being its hash; NULL. */
+/* Finds the slot of a key with this hash, or NULL. */
 static struct slot *index_find(const asq_value *map, const char *key, uint32_t hash)
 {
     struct asq__map_index *index = map->map.index;
@@ -264,7 +264,7 @@ static struct slot *index_find(const asq_value *map, const char *key, uint32_t h
     return NULL;
 }
 
-/* Frees a slot; those that were pushed past it by collisions move up. */
+/* Frees a slot, and moves slots up that collisions had pushed past it. */
 static void index_del(struct asq__map_index *index, struct slot *slot)
 {
     uint32_t hole = (uint32_t) (slot - index->slots), i = hole;
@@ -274,7 +274,7 @@ static void index_del(struct asq__map_index *index, struct slot *slot)
             break;
         uint32_t home = index->slots[i].hash & index->mask;
         if (((i - home) & index->mask) < ((i - hole) & index->mask))
-            continue; /* would stand before its home */
+            continue; /* moving it would put it before its home */
         index->slots[hole] = index->slots[i];
         hole = i;
     }
@@ -288,7 +288,7 @@ static bool is_map(const asq_value *v)
     return v && v->type == ASQ_MAP;
 }
 
-/* The pair of a key, or NULL. *hash is set when the map has an index. */
+/* Finds the pair of a key, or NULL. Sets *hash if the map has an index. */
 static struct asq__pair *lookup(const asq_value *map, const char *key, uint32_t *hash)
 {
     if (map->map.index) {
@@ -316,7 +316,7 @@ int asq__map_reserve(asq_value *map, size_t n)
     return 0;
 }
 
-/* Adds a pair that is not there; key and item are the map's from then on. */
+/* Adds a new pair; the map takes key and item. */
 static int add_pair(asq_value *map, char *key, asq_value *item)
 {
     uint32_t n = map->map.n;
@@ -418,7 +418,8 @@ int asq_map_remove(asq_value *map, const char *key)
     uint32_t at = (uint32_t) (pair - map->map.pairs), behind = map->map.n - at - 1;
     if (index) {
         index_del(index, index_find(map, key, hash));
-        /* Without a branch: compilers make it fast, and it is what removing costs in large maps. */
+        /* Without a branch, so that compilers vectorize the main cost of removal from large
+         * maps. */
         for (size_t i = 0, n = behind ? (size_t) index->mask + 1 : 0; i < n; i++)
             index->slots[i].at -= index->slots[i].at > at + 1;
     }

@@ -1,5 +1,5 @@
 /*
- * decimal.h: numbers as text, where printf and scanf would be most of the work.
+ * decimal.h: fast conversion of decimal numbers, where printf and scanf would dominate the cost.
  */
 #ifndef ASQ_VALUE_DECIMAL_H
 #define ASQ_VALUE_DECIMAL_H
@@ -10,16 +10,16 @@
 
 enum { ASQ__DECIMAL_MAX = 20 };
 
-/* How many digits it has. */
+/* Returns the number of digits. */
 static inline size_t asq__decimal_size(uint64_t number)
 {
     size_t n = 1;
     for (uint64_t power = 10; n < ASQ__DECIMAL_MAX && number >= power; power *= 10)
-        n++; /* after the last of 20 digits the power would overflow, and is not looked at */
+        n++; /* the power overflows after 20 digits, when the loop ends */
     return n;
 }
 
-/* Writes its n digits, as asq__decimal_size says. */
+/* Writes the number's n digits; n from asq__decimal_size. */
 static inline void asq__decimal_write(uint64_t number, size_t n, char *out)
 {
     for (; n > 1; number /= 10)
@@ -35,7 +35,8 @@ static inline size_t asq__decimal(uint64_t number, char *out)
     return n;
 }
 
-/* Reads digits from *p on, at least one, and moves *p behind them. False: none, or too large. */
+/* Reads at least one digit from *p on, and moves *p behind the digits. False: none, or too
+ * large. */
 static inline bool asq__decimal_read(const char **p, uint64_t *ret)
 {
     const char *at = *p;

@@ -1,6 +1,5 @@
 /*
- * error.c: codes, their names and texts; error objects. Relies on nothing but the list in
- * asqueue.h.
+ * error.c: codes, their names and texts; error objects. Relies only on the list in asqueue.h.
  */
 #include "value/error.h"
 
@@ -10,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Beyond this, a message is cut. */
+/* Bytes; a longer message is cut. */
 enum { LONGEST_MESSAGE = 64 * 1024 };
 
 const char *asq_version(void)
@@ -58,7 +57,7 @@ int asq_error_number(const char *name)
     return 0;
 }
 
-/* Shortens s of n bytes, which was cut, by the character that the cut went through. */
+/* Removes a character from the end of s (n bytes) if cutting has split it. */
 static void trim_cut(char *s, size_t n)
 {
     size_t back = 0;
@@ -69,8 +68,8 @@ static void trim_cut(char *s, size_t n)
         s[n - 1 - back] = '\0';
 }
 
-/* Puts '?' for every byte that is no part of valid UTF-8: messages come from methods and from Redis,
- * and travel as text. */
+/* Replaces every byte that is not part of valid UTF-8 by '?': messages from methods and from Redis
+ * are sent as text. */
 static void make_utf8(char *s)
 {
     size_t n = strlen(s);
@@ -117,7 +116,7 @@ static const char **field(struct asq__error *e, int which)
     }
 }
 
-/* Makes `owned` (which may be NULL) the text of a field, `shown` being what is seen of it. */
+/* Sets a field's owned text (may be NULL) and its public pointer, `shown`. */
 static void assign(struct asq__error *e, int which, char *owned, const char *shown)
 {
     char *old = e->owned[which];
@@ -126,7 +125,8 @@ static void assign(struct asq__error *e, int which, char *owned, const char *sho
     free(old);
 }
 
-/* Copies; s may be what the field has now. Without memory: `otherwise`, a constant. */
+/* Copies s into a field; s may be the field's current text. If memory is short, sets the constant
+ * `otherwise`. */
 static void assign_copy(struct asq__error *e, int which, const char *s, const char *otherwise)
 {
     size_t n = s ? strnlen(s, LONGEST_MESSAGE) : 0;
@@ -151,8 +151,7 @@ void asq__error_init(struct asq__error *e)
 void asq__error_clear(struct asq__error *e)
 {
     for (int i = 0; i < FIELDS; i++)
-        if (e->owned
-                [i]) /* for each call this is done several times, and hardly ever there is one */
+        if (e->owned[i]) /* tested because it is nearly always NULL, and every call comes here */
             free(e->owned[i]);
     asq__error_init(e);
 }
@@ -174,7 +173,7 @@ int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
         }
     }
     va_end(again);
-    /* Only now: the arguments may have been this error's own strings. */
+    /* Clear only now, because the arguments may be this error's own strings. */
     asq__error_clear(e);
     e->pub.code = code;
     assign(e, MESSAGE, message, message ? message : asq_strerror(code));

@@ -1,6 +1,6 @@
 /*
- * error.h: a failure with all that is known of it, as an object that owns its strings. The public
- * asq_error is its face. When memory is too short for a message, the code's own text stands in.
+ * error.h: error objects that own their strings; the public asq_error is a part of them. If memory
+ * is too short for a message, the code's own text replaces it.
  */
 #ifndef ASQ_VALUE_ERROR_H
 #define ASQ_VALUE_ERROR_H
@@ -8,19 +8,19 @@
 #include "asqueue.h"
 
 struct asq__error {
-    asq_error pub;  /* what users see; strings point at owned copies or at constants */
+    asq_error pub;  /* the public part; strings point at owned copies or at constants */
     char *owned[6]; /* message, class_name, method, agent_id, worker, call_id; or NULL */
 };
 
 void asq__error_init(struct asq__error *e);
-/* Back to code 0 and empty strings. */
+/* Resets to code 0 and empty strings. */
 void asq__error_clear(struct asq__error *e);
-/* Sets code and message, clears the rest; returns code, so that it can be returned. */
+/* Set code and message, clear the rest, and return code. */
 int asq__error_set(struct asq__error *e, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
-/* Adds where it happened; NULL leaves a field as it is. */
+/* Adds the place of the failure; NULL leaves a field unchanged. */
 void asq__error_where(struct asq__error *e, const char *class_name, const char *method,
                       const char *agent_id, const char *worker, const char *call_id);
 void asq__error_copy(struct asq__error *to, const asq_error *from);

@@ -1,9 +1,9 @@
 /*
- * escape.h: text from elsewhere on its way to a terminal or a log. What could play with a terminal (control
- * characters, C1 ones included), turn the order of a line around or hide in it (bidi controls, invisible
- * characters), begin a line, or is no UTF-8, is shown and not sent.
+ * escape.h: escapes outside text for a terminal or a log: control characters, C1 ones included,
+ * which could affect a terminal; bidi controls and invisible characters, which could reorder a line
+ * or hide in it; line breaks; and bytes that are not UTF-8.
  *
- * It is a header alone, because the programs need it too and the library does not export it.
+ * A header without a source file, because the programs need it and the library does not export it.
  */
 #ifndef ASQ_VALUE_ESCAPE_H
 #define ASQ_VALUE_ESCAPE_H
@@ -15,14 +15,15 @@
 #include <string.h>
 
 enum asq__escape_form {
-    ASQ__ESCAPE_LINE, /* a control character as \x1b, another as \u202e, a byte that is no UTF-8 as \xff */
-    ASQ__ESCAPE_LINES, /* the same, and line feeds stay */
-    ASQ__ESCAPE_JSON   /* of a JSON text, whose meaning stays: \u001b; line feeds stay */
+    ASQ__ESCAPE_LINE,  /* control characters as \x1b, others as \u202e, invalid bytes as \xff */
+    ASQ__ESCAPE_LINES, /* the same, but line feeds stay */
+    ASQ__ESCAPE_JSON   /* within JSON text, whose meaning stays: \u001b; line feeds stay */
 };
 
-enum { ASQ__ESCAPE_MAX = 16 }; /* bytes that one character becomes, with a NUL */
+enum { ASQ__ESCAPE_MAX = 16 }; /* bytes of an escaped character, with a NUL */
 
-/* The length in bytes of the character at s, and its number; 0: it is no UTF-8. Reads no further than a NUL. */
+/* Returns the length in bytes of the character at s, and its number in *ret; 0: not UTF-8. Does not
+ * read beyond a NUL. */
 static inline size_t asq__utf8_next(const unsigned char *s, uint32_t *ret)
 {
     size_t n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
@@ -39,7 +40,7 @@ static inline size_t asq__utf8_next(const unsigned char *s, uint32_t *ret)
     return n;
 }
 
-/* Is a character above U+007F one that is not to reach a terminal? */
+/* Returns whether a character above U+007F must not reach a terminal. */
 static inline bool asq__escape_is_unsafe(uint32_t c)
 {
     return (c >= 0x80 && c < 0xa0) ||   /* C1: CSI is U+009B */
@@ -50,8 +51,8 @@ static inline bool asq__escape_is_unsafe(uint32_t c)
            c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
 }
 
-/* Takes one character of *text, which is not at its end, and writes what stands for it: its length, and a NUL
- * behind it. */
+/* Reads one character of *text, which is not at its end, and writes it, or its escape, with a NUL.
+ * Returns the length. */
 static inline size_t asq__escape_next(const char **text, enum asq__escape_form form,
                                       char out[ASQ__ESCAPE_MAX])
 {

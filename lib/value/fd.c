@@ -24,7 +24,7 @@ int asq__fd_keep(int fd)
     return higher;
 }
 
-/* The lowest free number. "/" is there even where /dev is not; what is written to it fails. */
+/* Occupies the lowest free number. "/" exists even without /dev; writes to it fail. */
 static int occupy(int flags)
 {
     int fd = open("/dev/null", O_RDWR | flags);

@@ -1,11 +1,10 @@
 /*
- * futures.c: the futures in a tree of arguments that a call waits for, wherever they stand, and the values
- * that take their places.
+ * futures.c: visits the futures in a tree of arguments, and replaces them by values.
  */
 #include "value/unconst.h"
 #include "value/value.h"
 
-/* unawaited: those too. */
+/* Visits the futures in v. unawaited: visits unawaited futures, too. */
 static int visit(const asq_value *v, unsigned depth, bool unawaited, asq__future_fn fn, void *user);
 
 static inline int visit_item(const struct asq__future_place *place, unsigned depth,
@@ -19,7 +18,7 @@ static inline int visit_item(const struct asq__future_place *place, unsigned dep
     return item->future->unawaited && !unawaited ? 0 : fn(user, place);
 }
 
-/* The depth of a tree is bounded where trees are made; here it only bounds the stack. */
+/* Trees have a bounded depth; checking it again here only protects the stack. */
 static int visit(const asq_value *v, unsigned depth, bool unawaited, asq__future_fn fn, void *user)
 {
     struct asq__future_place place = { .container = v };

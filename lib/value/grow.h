@@ -1,5 +1,5 @@
 /*
- * grow.h: arrays that double as they fill.
+ * grow.h: arrays that double when full.
  */
 #ifndef ASQ_VALUE_GROW_H
 #define ASQ_VALUE_GROW_H
@@ -12,8 +12,9 @@
 
 enum { ASQ__GROW_FIRST = 8 };
 
-/* Makes room for element n of an array with room for *cap elements of `size` bytes. `array` is the address
- * of the pointer to the first one. False when memory is short; the array stays as it was. */
+/* Makes room for element n of an array with a capacity of *cap elements of `size` bytes. `array` is
+ * the address of the pointer to the first element. False if memory is short; the array is
+ * unchanged. */
 static inline bool asq__grow(void *array, size_t n, size_t *cap, size_t size)
 {
     void *p;

@@ -1,6 +1,6 @@
 /*
  * hash.c: FNV-1a and SipHash (Aumasson and Bernstein), after their published descriptions.
- * Stands alone. The bytes of every result are the same on all machines.
+ * Relies on no other file. Every result has the same bytes on all machines.
  */
 #include "value/hash.h"
 
@@ -61,7 +61,8 @@ static inline void rounds(struct sip *s, unsigned count)
     }
 }
 
-/* All but the finalization, `each` rounds for a word. `wide` is what the 128-bit variant mixes in. */
+/* Does everything but the finalization, with `each` rounds per word. The 128-bit variant mixes
+ * `wide` in. */
 static inline struct sip absorb(const struct asq__siphash_key *key, uint64_t wide, unsigned each,
                                 const void *data, size_t n)
 {
@@ -120,7 +121,8 @@ void asq__siphash128(const void *data, size_t n, uint8_t out[16])
     asq__siphash128_keyed(&zero, data, n, out);
 }
 
-/* The kernel hands each process 16 random bytes: no state of our own is needed to keep a key. */
+/* Returns 16 random bytes that the kernel gives each process, so that no key has to be kept
+ * here. */
 void asq__memory_key(struct asq__siphash_key *ret)
 {
     unsigned long at = getauxval(AT_RANDOM);

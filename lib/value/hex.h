@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Writes 2 * n digits, without a NUL. Returns the place behind them. */
+/* Writes 2 * n digits, without a NUL. Returns the end. */
 static inline char *asq__hex(char *to, const void *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";

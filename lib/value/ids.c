@@ -1,6 +1,6 @@
 /*
- * ids.c: the forms of what names things: call ids, agent ids, names of classes, methods and
- * attributes; and what counts as UTF-8. No allocation.
+ * ids.c: checks and formats of names: call ids, agent ids, names of classes, methods and
+ * attributes; and of UTF-8. No allocation.
  */
 #include "value/decimal.h"
 #include "value/error.h"
@@ -19,7 +19,8 @@ void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_T
     *p = '\0';
 }
 
-/* One number has one form: no sign, no leading zeros. NULL when there is none. */
+/* Parses a number in its only form: no sign, no leading zeros. Returns the end; NULL: no such
+ * number. */
 static const char *parse_u32(const char *p, uint32_t *ret)
 {
     uint64_t v = 0;
@@ -59,7 +60,7 @@ int asq__call_id_parse(const char *text, struct asq__call_id *ret)
     return 0;
 }
 
-/* The length of the character at p, of n bytes at most; 0 when it is none. RFC 3629: no overlong
+/* Returns the length of the character at p, of at most n bytes; 0 if invalid. RFC 3629: no overlong
  * forms, no surrogates, nothing above U+10FFFF. */
 static size_t utf8_char(const unsigned char *p, size_t n)
 {
@@ -96,7 +97,7 @@ bool asq__utf8_valid(const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *) s;
     while (n) {
-        /* Eight bytes of ASCII at a time. */
+        /* Skip eight bytes of ASCII at a time. */
         uint64_t eight;
         while (n >= 8 && (memcpy(&eight, p, 8), !(eight & UINT64_C(0x8080808080808080)))) {
             p += 8;

@@ -1,10 +1,10 @@
 /*
- * json.c: values as JSON text, see "JSON" in asqueue.h. Jansson reads; writing is done here, which
- * takes no second tree and gives doubles their shortest form.
+ * json.c: values as JSON text, see "JSON" in asqueue.h. Jansson reads JSON; this file writes it,
+ * without a second tree and with the shortest form of doubles.
  *
- * Jansson recurses up to 2048 levels deep, too much for a fiber's stack: nesting is counted before
- * the text is handed to it. As every map may be wrapped in a "$map", and every leaf is one object
- * at most, no value of ASQ_MAX_DEPTH needs more than twice as many levels and one.
+ * Jansson recurses up to 2048 levels deep, too much for a fiber's stack, so nesting is counted
+ * before the text is passed to it. Every map may be wrapped in a "$map", and every leaf is at most
+ * one object, so no value needs more than 2 * ASQ_MAX_DEPTH + 1 levels.
  */
 #include "value/base64.h"
 #include "value/error.h"
@@ -43,7 +43,7 @@ static void newline(struct writer *w)
 
 static void put_string(struct writer *w, const char *s, size_t n)
 {
-    static const char escapes[] = "btn?fr"; /* of 8 to 13 */
+    static const char escapes[] = "btn?fr"; /* for 8 to 13 */
     struct asq__buf *out = &w->out;
     size_t from = 0;
     asq__buf_putc(out, '"');
@@ -83,7 +83,7 @@ static void close_object(struct writer *w, char bracket)
     asq__buf_putc(&w->out, (uint8_t) bracket);
 }
 
-/* The fewest digits that read back as the same number, as JSON whatever the locale. */
+/* Writes the fewest digits that read back as the same number, as JSON in any locale. */
 static __attribute__((noinline)) void put_number(struct writer *w, double d)
 {
     char text[40];
@@ -103,7 +103,7 @@ static __attribute__((noinline)) void put_number(struct writer *w, double d)
         asq__buf_puts(&w->out, ".0");
 }
 
-/* {"$name": "text"}, left open: close_object ends it. */
+/* Writes {"$name": "text" without the end, which close_object writes. */
 static void put_special(struct writer *w, const char *name, const char *text)
 {
     open_object(w, '{');
@@ -279,7 +279,7 @@ static int read_list(const struct reader *r, const json_t *json, asq_value **ret
     return rc;
 }
 
-/* Jansson's iterators want a json_t that is not const, and leave it alone. */
+/* Begins an iteration. Jansson's iterators take a non-const json_t, but do not change it. */
 static void *first_member(const json_t *json, json_t **ret)
 {
     *ret = asq__unconst(json);
@@ -370,8 +370,8 @@ static int read_future(const struct reader *r, const json_t *json, const char *t
     return 0;
 }
 
-/* An object whose first key is one of ours is what that key says, or an error; other keys with "$"
- * are keys like any. */
+/* Reads an object. If its first key is one of ours, the object is of that kind, or an error; other
+ * keys with "$" are ordinary. */
 static int read_object(const struct reader *r, const json_t *json, asq_value **ret)
 {
     json_t *object;
@@ -419,7 +419,8 @@ static int read_value(const struct reader *r, const json_t *json, asq_value **re
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* Jansson quotes the input, in places cut in the middle of a character. */
+/* Replaces unprintable bytes: Jansson quotes the input, sometimes cut in the middle of a
+ * character. */
 static void make_printable(char *text)
 {
     size_t n = strlen(text);
@@ -434,14 +435,14 @@ static void make_printable(char *text)
     }
 }
 
-/* Out of line: json_error_t is large. */
+/* Parses out of line, because json_error_t is large. */
 static __attribute__((noinline)) json_t *parse(const struct reader *r, const char *text, size_t n,
                                                int *ret_code)
 {
     json_error_t e;
     json_t *json =
         json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    /* Jansson has no text for some of the places where it runs out of memory. */
+    /* Jansson has no text for some failures of memory. */
     if (!json && (json_error_code(&e) == json_error_out_of_memory || !*e.text)) {
         *ret_code = ASQ_ENOMEM;
     } else if (!json) {

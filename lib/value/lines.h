@@ -1,6 +1,7 @@
 /*
- * lines.h: log lines that hostile or repeated input could multiply. Of each kind, by its format, one line a
- * second is told; the others are counted, and how many there were follows with the last of them.
+ * lines.h: limits log lines that hostile or repeated input could multiply. Each kind, by its
+ * format, is logged once a second; further lines are counted, and their number is logged with the
+ * last of them.
  */
 #ifndef ASQ_VALUE_LINES_H
 #define ASQ_VALUE_LINES_H
@@ -20,18 +21,19 @@ struct asq__line {
     char last[ASQ__LINE_SHOWN];
 };
 
-/* Log lines that may come again and again, of one thread. Kinds beyond the room for them share the last one. */
+/* Limited log lines, for one thread. If all places are taken, further kinds share the last one. */
 struct asq__lines {
-    asq_log_fn log; /* NULL: nothing is told */
+    asq_log_fn log; /* NULL: no log */
     void *user;
     struct asq__line kinds[ASQ__LINE_KINDS];
 };
 
 void asq__lines_init(struct asq__lines *l, asq_log_fn log, void *user);
-/* fmt is a string literal: it is kept, and tells one kind from another. */
+/* Logs or counts a line. fmt must be a string literal: its address is kept and identifies the
+ * kind. */
 void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* About once a second: tells how many were left out. */
+/* Logs the numbers of left-out lines; called about once a second. */
 void asq__lines_tell_rest(struct asq__lines *l, int64_t now_ms);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * list.h: an intrusive, circular, doubly linked list. A node that is in no list points at itself
- * after asq__list_init or asq__list_del, so deleting twice is harmless.
+ * list.h: an intrusive, circular, doubly linked list. After asq__list_init or asq__list_del a node
+ * points at itself, so deleting twice is harmless.
  */
 #ifndef ASQ_VALUE_LIST_H
 #define ASQ_VALUE_LIST_H
@@ -13,7 +13,8 @@ struct asq__list {
     struct asq__list *prev, *next;
 };
 
-/* The struct that a member is part of; also from a pointer to const, as keys of tables are read. */
+/* Returns the struct that contains a member; also from a pointer to const, as for keys of
+ * tables. */
 #define ASQ__CONTAINER(ptr, type, member) ((type *) ((uintptr_t) (ptr) -offsetof(type, member)))
 
 static inline void asq__list_init(struct asq__list *l)
@@ -26,7 +27,7 @@ static inline bool asq__list_empty(const struct asq__list *l)
     return l->next == l;
 }
 
-/* Puts n before `at`: at the end, when `at` is the head. */
+/* Inserts n before `at`: at the end if `at` is the head. */
 static inline void asq__list_add(struct asq__list *at, struct asq__list *n)
 {
     n->prev = at->prev;
@@ -47,7 +48,7 @@ static inline void asq__list_del(struct asq__list *n)
     asq__list_init(n);
 }
 
-/* The first node, taken out; NULL when empty. */
+/* Removes and returns the first node; NULL if empty. */
 static inline struct asq__list *asq__list_pop(struct asq__list *head)
 {
     struct asq__list *n = head->next;
@@ -69,7 +70,7 @@ static inline void asq__list_splice(struct asq__list *to, struct asq__list *from
     asq__list_init(from);
 }
 
-/* Safe against deletion of `it` inside the body. */
+/* Visits all nodes; the body may delete `it`. */
 #define ASQ__LIST_EACH(it, head)                                                                   \
     for (struct asq__list *it = (head)->next, *it##_next = it->next; it != (head);                 \
          it = it##_next, it##_next = it->next)

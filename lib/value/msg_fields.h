@@ -1,6 +1,6 @@
 /*
- * msg_fields.h: the fields of proto/asqueue.proto that msg.c and msg_read.c write and read themselves, by
- * their tags: number and wire type.
+ * msg_fields.h: tags (number and wire type) of the fields of proto/asqueue.proto that msg.c and
+ * msg_read.c write and read without protobuf-c.
  */
 #ifndef ASQ_VALUE_MSG_FIELDS_H
 #define ASQ_VALUE_MSG_FIELDS_H
@@ -48,8 +48,8 @@ enum {
     TAG_RECORD_STATE = 4 << 3 | 2
 };
 
-/* msg_read.c: what protobuf-c's unpack gives, in the arena; not checked any further. NULL: no valid message,
- * or no memory. */
+/* msg_read.c: decode as protobuf-c's unpack does, into the arena, without further checks. NULL: no
+ * valid message, or no memory. */
 Asqueue__Batch *asq__batch_read(const void *data, size_t n, struct asq__arena *arena);
 Asqueue__Results *asq__results_read(const void *data, size_t n, struct asq__arena *arena);
 

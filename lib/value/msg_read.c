@@ -1,9 +1,9 @@
 /*
- * msg_read.c: batches and results from their bytes, for a fraction of the time that protobuf-c's reader of all
- * messages takes. First the bytes are looked through: what is not as asqueue itself writes it (a field
- * that is unknown, of another type, or a message for the second time) is protobuf-c's affair as a whole.
- * What is left is known to fit, and is read without a further check; messages that are rare inside of it
- * are protobuf-c's too. Whatever the bytes are, the outcome is that of protobuf-c.
+ * msg_read.c: decodes batches and results in a fraction of protobuf-c's time. A first pass checks
+ * the bytes: a message that asqueue itself would not write (with a field that is unknown, of
+ * another type, or a repeated nested message) is left to protobuf-c as a whole. Plain messages are
+ * then read without further checks; rare nested messages are left to protobuf-c, too. The outcome
+ * for any bytes is that of protobuf-c.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -12,16 +12,16 @@
 #include "value/msg_fields.h"
 #include "value/varint.h"
 
-enum { LENGTH_MAX = 5 }; /* bytes of a length, to protobuf-c */
+enum { LENGTH_MAX = 5 }; /* bytes of a length, as in protobuf-c */
 
 struct reader {
-    const uint8_t *p, *end; /* p NULL: it is not plain */
+    const uint8_t *p, *end; /* p NULL: not plain */
 };
 
 struct field {
     uint8_t tag;
     uint64_t number;
-    const uint8_t *data; /* of a string, of bytes, of a message */
+    const uint8_t *data; /* of a string, bytes or a message */
     size_t n;
 };
 
@@ -30,14 +30,14 @@ static struct reader reader(const void *data, size_t n)
     return (struct reader){ data, (const uint8_t *) data + n };
 }
 
-/* False at the end, and where it is not plain. */
+/* Reads the next field. False at the end, and if the message is not plain. */
 static bool next(struct reader *r, struct field *f)
 {
     if (!r->p || r->p == r->end)
         return false;
     const uint8_t *number = r->p + 1;
     f->tag = *r->p;
-    if (number < r->end && *number < 0x80 && (f->tag & 7) != 2) { /* so most are */
+    if (number < r->end && *number < 0x80 && (f->tag & 7) != 2) { /* the usual case */
         f->number = *number;
         r->p = number + 1;
         return true;
@@ -58,7 +58,7 @@ static bool next(struct reader *r, struct field *f)
     return r->p != NULL;
 }
 
-/* ---- what is plain ---- */
+/* ---- checks for plain messages ---- */
 
 static bool job_is_plain(struct field job)
 {
@@ -82,7 +82,7 @@ static bool job_is_plain(struct field job)
         case TAG_JOB_PROBE:
             bit = 1u << (f.tag >> 3);
             if (messages & bit)
-                return false; /* protobuf merges them */
+                return false; /* protobuf would merge the two */
             messages |= bit;
             break;
         default: return false;
@@ -144,10 +144,10 @@ static bool results_are_plain(struct reader r, size_t *ret_results, size_t *ret_
     return r.p != NULL;
 }
 
-/* ---- how much memory it may take ---- */
+/* ---- bounds of memory ---- */
 
-/* Bounds of the memory for a message: a generous multiple of a small one; the parts of a larger one are counted,
- * because an empty part takes a hundred times its bytes. */
+/* Bounds of the memory for a message: a generous multiple of a small one's size. The parts of a
+ * larger one are counted, because an empty part takes a hundred times its bytes. */
 enum { SMALL = 4096, PER_BYTE = 8, PER_PART = 512, BESIDES = 64 * 1024 };
 
 static size_t room_for(const void *data, size_t n, uint8_t part, size_t parts_max)
@@ -174,7 +174,7 @@ size_t asq__results_room(const void *data, size_t n)
 
 /* ---- reading ---- */
 
-/* The sizes of what is taken this way are multiples of a pointer's. */
+/* Takes an array from *p; all sizes are multiples of a pointer's. */
 static void *take_array(uint8_t **p, size_t n, size_t size)
 {
     void *array = *p;
@@ -182,8 +182,8 @@ static void *take_array(uint8_t **p, size_t n, size_t size)
     return array;
 }
 
-/* Room for the bytes of all strings, which is as much as the whole message has: where a tag and a length were,
- * there is room for a NUL. */
+/* Room for the bytes of all strings, as large as the whole message: the space of a string's tag and
+ * length suffices for its NUL. */
 struct room {
     struct asq__arena *arena;
     uint8_t *p;

@@ -1,10 +1,10 @@
 /*
- * pack.c: values from a format. One loop over the format; what is open is the container that is
- * being filled, and those around it are its parents.
+ * pack.c: builds values from a format, in one loop over the format. `open` is the container being
+ * filled; its parents are the containers around it.
  *
- * Whatever goes wrong, the values that the caller gives away with `o` are freed, also those behind
- * the place of the failure: the rest of the format is walked for its arguments. That ends at a
- * letter that is none, since nobody knows what argument it stands for.
+ * On failure, values given with `o` are freed, also behind the place of the failure: the rest of
+ * the format is walked for its arguments. The walk ends at an unknown letter, whose argument type
+ * is unknown.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -14,14 +14,14 @@
 struct packer {
     const char *fmt, *at;
     va_list ap;
-    bool borrow; /* text stays where it is */
+    bool borrow; /* do not copy text */
     char *err;
     size_t errlen;
 };
 
 #define FAIL(p, code, ...) fail(p, asq__err((p)->err, (p)->errlen, code, __VA_ARGS__))
 
-/* Says where in the format; `at` has moved past the letter already. */
+/* Writes an error with its place in the format; `at` is behind the letter. */
 static int fail(struct packer *p, int rc)
 {
     char text[200];
@@ -33,7 +33,7 @@ static int fail(struct packer *p, int rc)
     return rc;
 }
 
-/* The next letter, 0 at the end. */
+/* Returns the next letter, 0 at the end. */
 static char next(struct packer *p)
 {
     while (*p->at && strchr(" ,:\t\n", *p->at))
@@ -76,7 +76,7 @@ static int pack_text(struct packer *p, asq_type type, asq_value **ret)
     return 0;
 }
 
-/* The value for a letter; *ret is NULL when memory is short. */
+/* Makes the value for a letter; *ret is NULL if memory is short. */
 static int pack_one(struct packer *p, char c, asq_value **ret)
 {
     switch (c) {
@@ -114,7 +114,7 @@ static int pack_one(struct packer *p, char c, asq_value **ret)
     case '{': *ret = asq_value_map(); return 0;
     case '\0': return FAIL(p, ASQ_EINVAL, "the format ends where a value is expected");
     default:
-        p->at--; /* the walk to free what is left must see it */
+        p->at--; /* the walk over the rest must end at this letter */
         return FAIL(p, ASQ_EINVAL, "'%c' stands for no value", c >= ' ' && c < 0x7f ? c : '?');
     }
 }

@@ -1,5 +1,5 @@
 /*
- * params.c: named arguments in the order of a method's parameters.
+ * params.c: orders named arguments by a method's parameters.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -8,7 +8,7 @@
 
 static const char separators[] = ", \t\n";
 
-/* The next name of a list like "url, depth": its length, 0 at the end. */
+/* Finds the next name of a list like "url, depth"; returns its length, 0 at the end. */
 static size_t next_name(const char **at)
 {
     *at += strspn(*at, separators);
@@ -24,7 +24,7 @@ static bool is_param(const char *params, const char *name)
     return false;
 }
 
-/* Only keys that are parameters were taken: there is one that is not. */
+/* Reports the key that is not a parameter. */
 static int unknown(const asq_value *map, const char *params, char *err, size_t errlen)
 {
     const char *key = "";

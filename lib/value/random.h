@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-/* Fills n bytes, at most 256. 0, or ASQ_ESYS with errno set. Waits only while the kernel has no entropy yet,
- * early in its boot. */
+/* Fills n bytes, at most 256. ASQ_ESYS, with errno. Waits only early in the kernel's boot, before
+ * it has entropy. */
 int asq__random(void *to, size_t n);
 
 #endif

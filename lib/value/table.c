@@ -1,6 +1,6 @@
 /*
- * table.c: see table.h. The number of buckets is a power of two and follows the number of items up;
- * keys come from outside, so they are hashed under a key of this process.
+ * table.c: see table.h. The number of buckets is a power of two and grows with the number of items.
+ * Keys come from outside, so they are hashed under a key of this process.
  */
 #include "value/table.h"
 
@@ -47,7 +47,7 @@ static void grow(struct asq__table *t)
     size_t n = (t->mask + 1) * 2;
     struct asq__node **buckets = calloc(n, sizeof(struct asq__node *));
     if (!buckets)
-        return; /* longer chains; tried again at the next insertion */
+        return; /* chains get longer; the next insertion retries */
     for (size_t i = 0; i <= t->mask; i++)
         for (struct asq__node *node = t->buckets[i], *next; node; node = next) {
             next = node->next;

@@ -12,7 +12,7 @@ enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
 struct asq__tally_kind {
     char name[ASQ__TALLY_NAME];
     int code;
-    uint64_t untold; /* since told_ms */
+    uint64_t untold; /* failures since told_ms */
     int64_t told_ms;
 };
 
@@ -41,7 +41,7 @@ static const char *code_name(int code, char *room, size_t size)
     return room;
 }
 
-/* The last place is for all that there is no other for. */
+/* Finds the place of a kind. The last place is shared by all kinds without another. */
 static struct asq__tally_kind *find(struct asq__tally *t, const char *name, int code, bool *ret_new)
 {
     *ret_new = false;

@@ -1,7 +1,8 @@
 /*
- * tally.h: counts failures that nobody else hears of, by name (class and method) and code. The first of each
- * kind is told at once, those that follow as a count once a minute. Bounded: what does not fit into the
- * table counts as one kind. No I/O: the text goes to a function. Of one thread.
+ * tally.h: counts failures that are reported nowhere else, by name (class and method) and code. The
+ * first failure of each kind is logged at once, further ones as a count once a minute. Bounded:
+ * kinds that do not fit into the table count as one. No I/O: the text goes to a function. For one
+ * thread.
  */
 #ifndef ASQ_VALUE_TALLY_H
 #define ASQ_VALUE_TALLY_H
@@ -13,7 +14,7 @@ enum { ASQ__TALLY_NAME = 96 };
 struct asq__tally_kind;
 
 struct asq__tally {
-    struct asq__tally_kind *kinds; /* NULL: there were none */
+    struct asq__tally_kind *kinds; /* NULL: no failure so far */
     size_t n;
     int64_t looked_ms;
     uint64_t total;
@@ -24,10 +25,10 @@ struct asq__tally {
 void asq__tally_init(struct asq__tally *t, void (*tell)(void *, asq_log_level, const char *),
                      void *user);
 void asq__tally_release(struct asq__tally *t);
-/* `name` is cut to ASQ__TALLY_NAME. */
+/* Counts a failure. `name` is cut to ASQ__TALLY_NAME. */
 void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *error,
                      int64_t now_ms);
-/* Tells what has been counted for a minute; all: for any time. To be called now and then. */
+/* Logs counts that are a minute old; all: all counts. Called from time to time. */
 void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all);
 
 #endif

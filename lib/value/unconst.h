@@ -1,10 +1,10 @@
 /*
- * unconst.h: takes const away, for interfaces that only read what they do not declare const.
+ * unconst.h: casts const away, for interfaces that only read but do not declare it.
  */
 #ifndef ASQ_VALUE_UNCONST_H
 #define ASQ_VALUE_UNCONST_H
 
-/* The union keeps -Wcast-qual for every other place. */
+/* Uses a union, so that -Wcast-qual can stay enabled. */
 static inline void *asq__unconst(const void *p)
 {
     union {

@@ -1,7 +1,6 @@
 /*
- * unpack.c: reading a value by a format. The format is walked twice: once to see whether everything
- * fits, and then once more to write. Where an optional part is missing it is walked without a
- * value, for its arguments.
+ * unpack.c: reads a value by a format. The format is walked twice: first to check that everything
+ * fits, then to write. A missing optional part is walked without a value, for its arguments.
  *
  * In an optional place null counts as missing, unless the letter there takes null (n, o, O, s?).
  * `a`, `r` and `R` check the type, and give the value like `o`.
@@ -16,13 +15,13 @@ struct unpacker {
     const char *fmt, *at;
     va_list ap;
     bool store;
-    bool strict; /* the outermost list or map has nothing that the format does not name */
+    bool strict; /* refuse elements of the outermost list or map that the format does not name */
     unsigned depth;
     char *err;
     size_t errlen;
 };
 
-/* The way from the root, for messages. */
+/* The path from the root, for messages. */
 struct place {
     const struct place *up;
     const char *key; /* NULL: item i of a list */
@@ -52,7 +51,7 @@ static bool accept(struct unpacker *u, char c)
     return true;
 }
 
-/* Appends the place to text, as far as it fits; returns the new length. */
+/* Appends the path to text, as far as it fits; returns the new length. */
 static size_t put_place(const struct place *place, char *text, size_t size)
 {
     size_t n = place->up ? put_place(place->up, text, size) : 0;
@@ -139,7 +138,7 @@ static int unpack_int(struct unpacker *u, const asq_value *v, const struct place
     return 0;
 }
 
-/* type 0: any. */
+/* Reads a value of a type; 0: any type. */
 static int unpack_value(struct unpacker *u, const asq_value *v, const struct place *place, int type)
 {
     const asq_value **ret = va_arg(u->ap, const asq_value **);
@@ -150,7 +149,7 @@ static int unpack_value(struct unpacker *u, const asq_value *v, const struct pla
     return 0;
 }
 
-/* The value for the next letter of an optional place: NULL when it counts as missing. */
+/* Returns the value for the next letter of an optional place; NULL if it counts as missing. */
 static const asq_value *or_missing(struct unpacker *u, const asq_value *v)
 {
     if (v && v->type == ASQ_NULL) {
@@ -193,7 +192,8 @@ static int unpack_list(struct unpacker *u, const asq_value *v, const struct plac
     return 0;
 }
 
-/* Walks the rest of a map's format, from `walk` on. False: `key` is none of its keys; names gets these. */
+/* Walks the rest of a map's format, from `walk` on. False: `key` is not one of its keys, which are
+ * written to names. */
 static bool is_named(struct unpacker *walk, const char *key, char *names, size_t size)
 {
     static const struct place nowhere;
@@ -212,7 +212,7 @@ static bool is_named(struct unpacker *walk, const char *key, char *names, size_t
     return found;
 }
 
-/* Names the key of a map that the format does not have. start: u as it was before the first key. */
+/* Reports the key of a map that the format does not have. start: copy of u before the first key. */
 static int refuse_unknown(struct unpacker *u, struct unpacker *start, const asq_value *v,
                           const struct place *place)
 {
@@ -269,7 +269,7 @@ static int unpack_map(struct unpacker *u, const asq_value *v, const struct place
     return rc;
 }
 
-/* Reads v by the next part of the format; v NULL: only takes the arguments. */
+/* Reads v by the next part of the format; v NULL: only consumes the arguments. */
 static int unpack_one(struct unpacker *u, const asq_value *v, const struct place *place)
 {
     char c = next(u);
@@ -332,7 +332,7 @@ static int vunpack(bool strict, const asq_value *v, char *err, size_t errlen, co
     if (rc == 0) {
         u.at = fmt;
         u.store = true;
-        u.strict = false; /* it has been seen to */
+        u.strict = false; /* checked in the first walk */
         va_copy(u.ap, ap);
         rc = unpack_one(&u, v, &root);
         va_end(u.ap);

@@ -1,9 +1,9 @@
 /*
- * value.c: values one by one: constructors, getters, freeing and copying trees. What lists and maps
- * do is in container.c, the order of values in compare.c.
+ * value.c: constructors, getters, freeing and copying of values. Lists and maps are in container.c,
+ * the order of values in compare.c.
  *
- * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses what would make it
- * so: functions here and elsewhere may recurse once for each level.
+ * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses deeper ones:
+ * functions here and elsewhere may recurse once for each level.
  */
 #include "value/unconst.h"
 #include "value/value.h"
@@ -17,13 +17,14 @@ static const asq_value bool_values[2] = {
     { .type = ASQ_BOOL, .boolean = true },
 };
 
-/* Nobody writes through it: asq__value_adopt and asq_value_free leave these types alone. */
+/* Casts a constant, which is never written: asq__value_adopt and asq_value_free ignore these
+ * types. */
 static asq_value *constant(const asq_value *v)
 {
     return asq__unconst(v);
 }
 
-/* With `extra` bytes behind it. */
+/* Allocates a value with `extra` bytes behind it. */
 static asq_value *new_value(asq_type type, size_t extra)
 {
     asq_value *v = extra <= SIZE_MAX - sizeof *v ? malloc(sizeof *v + extra) : NULL;
@@ -181,7 +182,7 @@ static void free_leaf(asq_value *v)
     free(v);
 }
 
-/* Takes the last element out of a container, keys and all; NULL when it is empty. */
+/* Removes the last element of a container, and its key; NULL if empty. */
 static asq_value *pop(asq_value *v)
 {
     if (v->type == ASQ_LIST)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ASQ__VARINT_MAX = 10 }; /* bytes of one of 64 bits */
+enum { ASQ__VARINT_MAX = 10 }; /* bytes of a 64-bit varint */
 
 static inline size_t asq__varint_size(uint64_t v)
 {
@@ -15,7 +15,7 @@ static inline size_t asq__varint_size(uint64_t v)
     return (bits + 6) / 7;
 }
 
-/* Writes v at p; gives the place behind it. */
+/* Writes v at p; returns the end. */
 static inline uint8_t *asq__varint_write(uint8_t *p, uint64_t v)
 {
     for (; v >= 0x80; v >>= 7)
@@ -24,8 +24,8 @@ static inline uint8_t *asq__varint_write(uint8_t *p, uint64_t v)
     return p;
 }
 
-/* Reads one of at most 64 bits. Returns the place behind it; NULL: there is none before `end`, which can only
- * mean that it is too long when ASQ__VARINT_MAX bytes were there. */
+/* Reads a varint of at most 64 bits. Returns its end; NULL: no complete varint before `end`, or, if
+ * ASQ__VARINT_MAX bytes were there, one that is too long. */
 static inline const uint8_t *asq__varint_read(const uint8_t *p, const uint8_t *end, uint64_t *ret)
 {
     uint64_t v = 0;
@@ -42,13 +42,13 @@ static inline const uint8_t *asq__varint_read(const uint8_t *p, const uint8_t *e
     return NULL;
 }
 
-/* Of a field of n bytes with its tag and length. */
+/* Returns the size of a field of n bytes with its tag and length. */
 static inline size_t asq__field_size(size_t n)
 {
     return 1 + asq__varint_size(n) + n;
 }
 
-/* The same where one that is empty is not written, as in proto3. */
+/* Returns the size of such a field; 0 if empty, because proto3 omits it. */
 static inline size_t asq__bytes_size(size_t n)
 {
     return n ? asq__field_size(n) : 0;

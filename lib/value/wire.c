@@ -1,15 +1,15 @@
 /*
- * wire.c: values to and from the protobuf message Value of proto/asqueue.proto, by hand, byte for
- * byte what protobuf-c writes. Its own unpacker would recurse as deep as hostile bytes ask for.
+ * wire.c: encodes and decodes the protobuf message Value of proto/asqueue.proto by hand, with the
+ * same bytes as protobuf-c, whose unpacker would recurse as deep as hostile bytes ask for.
  *
- * Encoding takes two passes: the size of the whole, then the bytes, from the last to the first. A
- * length stands before what it counts, so going backwards it is known when its turn comes, and no
- * size is computed twice.
+ * Encoding takes two passes: the total size, then the bytes, from the last to the first. A length
+ * comes before the bytes that it counts, so writing backwards it is already known, and no size is
+ * computed twice.
  *
- * Decoding is one loop with a stack of up to ASQ_MAX_DEPTH frames. Unknown fields are skipped; of the
- * fields of a Value the last one counts. Stricter than protobuf-c, on what no encoder writes: an
- * Entry whose value stands there twice is refused instead of merged, and so are duplicate keys,
- * keys with a NUL, field number 0 and varints beyond 64 bits.
+ * Decoding is one loop with a stack of up to ASQ_MAX_DEPTH frames. Unknown fields are skipped; of
+ * the fields of a Value the last one counts. Stricter than protobuf-c on bytes that no encoder
+ * writes: an Entry with two values is refused, not merged, and so are duplicate keys, keys with a
+ * NUL, field number 0 and varints beyond 64 bits.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -21,7 +21,7 @@
 
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-/* Field numbers of the messages, and their tags as written. */
+/* Field numbers of the messages, and their encoded tags. */
 enum { F_NULL = 1, F_BOOLEAN, F_INTEGER, F_NUMBER, F_TEXT };
 enum { F_DATA = F_TEXT + 1, F_LIST, F_MAP, F_AGENT, F_FUTURE, F_UNAWAITED };
 enum { F_ELEMENT = 1 };          /* List.items, Map.entries */
@@ -29,7 +29,7 @@ enum { F_KEY = 1, F_VALUE = 2 }; /* Entry */
 enum { F_ID = 1, F_CLASS = 2 };  /* AgentRef */
 #define TAG(field, wire) ((uint8_t) ((field) << 3 | (wire)))
 
-/* More pairs than this are not trusted to a count alone; the map then grows as they come. */
+/* MOST_RESERVED: a count of more pairs is not trusted; the map then grows as they are read. */
 enum { MOST_RESERVED = 4096, FEW_FRAMES = 6 };
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
@@ -67,7 +67,7 @@ static size_t encoded_size(const asq_value *v)
     return asq__field_size(n);
 }
 
-/* These write before p, and return where what they wrote begins. */
+/* The put functions write before p, and return the beginning of the written bytes. */
 
 static inline uint8_t *put_varint(uint8_t *p, uint8_t tag, uint64_t v)
 {
@@ -175,12 +175,12 @@ struct reader {
     const uint8_t *start, *p;
     char *err;
     size_t errlen;
-    bool marked;    /* marks are kept */
-    bool unawaited; /* the Value that is being read has the mark */
+    bool marked;    /* keep marks */
+    bool unawaited; /* the current Value has the mark */
 };
 
 struct field {
-    const uint8_t *at; /* where it begins */
+    const uint8_t *at; /* beginning of the field */
     uint32_t number;
     enum wire wire;
     uint64_t varint;     /* VARINT, FIXED64 */
@@ -190,7 +190,7 @@ struct field {
 
 #define FAIL(r, at, ...) fail((r), asq__err((r)->err, (r)->errlen, ASQ_EPROTO, __VA_ARGS__), at)
 
-/* Puts the place before the text. */
+/* Writes an error with its place. */
 static int fail(struct reader *r, int rc, const uint8_t *at)
 {
     char text[160];
@@ -280,7 +280,7 @@ static int expect_text(struct reader *r, const struct field *f, const char *what
     return rc;
 }
 
-/* Copies a text of at most size - 1 bytes, without NUL. */
+/* Copies a text without NULs, of at most size - 1 bytes. */
 static int copy_text(struct reader *r, const struct field *f, const char *what, char *to,
                      size_t size)
 {
@@ -307,7 +307,8 @@ static int read_bytes(struct reader *r, const struct field *f, asq_type type, as
     return 0;
 }
 
-/* Out of line: their buffers do not weigh on the stack of the loop. */
+/* Out of line, like the functions below, so that their buffers do not enlarge the loop's stack
+ * frame. */
 static __attribute__((noinline)) int read_agent(struct reader *r, const struct field *f,
                                                 asq_value **ret)
 {
@@ -345,7 +346,7 @@ static __attribute__((noinline)) int read_future(struct reader *r, const struct 
     return *ret ? 0 : out_of_memory(r);
 }
 
-/* A field of a Value that holds no other values; *ret is NULL when it is unknown. */
+/* Reads a field of a Value that contains no other values; *ret is NULL if the field is unknown. */
 static int read_leaf(struct reader *r, const struct field *f, asq_value **ret)
 {
     int rc = 0;
@@ -390,13 +391,13 @@ static int read_leaf(struct reader *r, const struct field *f, asq_value **ret)
 /* A container whose elements are being read. */
 struct frame {
     asq_value *container;
-    const uint8_t *end;       /* of its elements */
-    const uint8_t *value_end; /* of the Value that it stands in */
-    const uint8_t *next;      /* of its elements, after the one that is being read */
-    char *key;                /* in a map, of that element */
+    const uint8_t *end;       /* end of its elements */
+    const uint8_t *value_end; /* end of the Value that contains it */
+    const uint8_t *next;      /* beginning of the next element */
+    char *key;                /* in a map: key of the current element */
 };
 
-/* The elements at p, as far as they can be counted easily: a hint. */
+/* Counts the elements at p as far as that is cheap; the number is a hint. */
 static size_t count_elements(const uint8_t *p, const uint8_t *end)
 {
     size_t count = 0;
@@ -437,7 +438,7 @@ static int open_container(struct reader *r, const struct field *f, const uint8_t
     return 0;
 }
 
-/* Reads the Entry in a field: the key goes to the frame; the field becomes that of the value. */
+/* Reads the Entry in a field: sets the frame's key, and makes `entry` the field of the value. */
 static int read_entry(struct reader *r, struct field *entry, struct frame *frame)
 {
     struct field f, key = { .data = NULL, .n = 0 };
@@ -471,7 +472,7 @@ static int read_entry(struct reader *r, struct field *entry, struct frame *frame
     return 0;
 }
 
-/* Moves to the next element: 1, and *ret_end is where its Value ends; 0 when there is none. */
+/* Moves to the next element: 1, with *ret_end the end of its Value; 0: no further element. */
 static int next_element(struct reader *r, struct frame *frame, const uint8_t **ret_end)
 {
     struct field f;
@@ -512,7 +513,7 @@ static int close_element(struct reader *r, struct frame *frame, asq_value *item)
     return rc < 0 ? out_of_memory(r) : 0;
 }
 
-/* The containers that are open. Few are deep, and what decodes may be on a small stack. */
+/* The open containers. Allocates only for deep values, because the stack may be small. */
 struct frames {
     struct frame few[FEW_FRAMES], *at;
     size_t depth, cap;
@@ -537,7 +538,7 @@ static int push_frame(struct reader *r, struct frames *open, const struct field 
     return rc;
 }
 
-/* The loop. v is what the Value that ends at `end` is so far. */
+/* Decodes in one loop. v is the Value that ends at `end`, as far as it was read. */
 static int decode(struct reader *r, const uint8_t *end, struct frames *open, asq_value **ret)
 {
     struct field f;
