@@ -104,9 +104,8 @@ static int run(const char *title, const char *url, int64_t crawl_ms)
     if (rc == 0)
         printf("  start-up %.0f ms, %d answers in %.2f s\n\n", (ready_s - opened_s) * 1e3, N_AGENTS,
                end_s - ready_s);
-    /* The message says what failed, where, and what to do. */
     else
-        fprintf(stderr, "dist_main: %s\n", asq_errmsg(h));
+        fprintf(stderr, "dist_main: %s\n", asq_errmsg(h)); /* the failure, its place, a remedy */
 
     for (i = 0; i < N_AGENTS; i++) {
         asq_result_free(results[i]);

@@ -65,7 +65,7 @@ static const asq_method person_methods[] = {
     { .name = "guess",
       .fn = guess,
       .params = "won, think_ms",
-      .flags = ASQ_NONBLOCKING, /* its sleep parks the call; nothing blocks the thread */
+      .flags = ASQ_NONBLOCKING, /* the method's sleep parks the call; no wait blocks the thread */
       .doc = "A guess, from the number that won the round before." },
     { .name = NULL },
 };
@@ -79,7 +79,7 @@ static const asq_class person = {
     .version = 1,
 };
 
-/* ---- What is shown ---- */
+/* ---- Output ---- */
 
 static double now_s(void)
 {

@@ -1,6 +1,6 @@
 /*
- * page_reader.c: the class PageReader: an agent that fetches one web page with libcurl and finds the
- * passages in it that match a query.
+ * page_reader.c: the class PageReader: an agent that fetches one web page with libcurl and finds
+ * the passages in it that match a query.
  *
  * curl_easy_perform blocks, and that is fine: a method that is not marked ASQ_NONBLOCKING runs on
  * one of the worker's threads (as-worker --capacity), and blocks that one only. Data from the

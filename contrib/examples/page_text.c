@@ -15,7 +15,7 @@ typedef struct output {
     char *to;
     size_t n;
     bool space; /* white space is due before the next letter */
-    bool line;  /* that white space is a line's end */
+    bool line;  /* the white space is a line's end */
 } output;
 
 static void put(output *o, char c)

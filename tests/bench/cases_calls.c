@@ -1,6 +1,6 @@
 /*
- * cases_calls.c: the cases of calls: floor, async, sync, packed and cpu, for methods marked as never
- * blocking and for unmarked ones, with their floors in the same rounds.
+ * cases_calls.c: the cases of calls: floor, async, sync, packed and cpu, for methods marked as
+ * never blocking and for unmarked ones, with their floors in the same rounds.
  */
 #include "bench.h"
 

@@ -1,6 +1,6 @@
 /*
- * cases_load.c: the cases of kinds and lengths of load: scale (clients, worker processes, partitions,
- * state) and soak (memory under load for a long time).
+ * cases_load.c: the cases of kinds and lengths of load: scale (clients, worker processes,
+ * partitions, state) and soak (memory under load for a long time).
  */
 #include "bench.h"
 

@@ -1,6 +1,6 @@
 /*
- * measure.c: runs a case's contenders in rounds, each client in a process of its own, and takes medians.
- * A client process writes its outcome into memory shared with the bench.
+ * measure.c: runs a case's contenders in rounds, each client in a process of its own, and takes
+ * medians. A client process writes its outcome into memory shared with the bench.
  */
 #include "bench.h"
 

@@ -87,7 +87,7 @@ enum { N_PEERS = sizeof peers / sizeof *peers };
 struct running {
     const struct peer *peer;
     char program[768], address[160], name[32];
-    struct deployment processes; /* its server and workers, to be pinned */
+    struct deployment processes; /* server and workers, to be pinned */
 };
 
 static int free_port(void)
@@ -338,7 +338,7 @@ static void prepare_node(void)
 void case_peers(void)
 {
     int rounds = rounds_of(5, 1);
-    setenv("PYTHONDONTWRITEBYTECODE", "1", 1); /* nothing is written into the source tree */
+    setenv("PYTHONDONTWRITEBYTECODE", "1", 1); /* keeps the source tree clean */
     prepare_node();
     table_case("peers", "other queues, 100 B, 1,024 in flight; a call and its answer");
     for (int i = 0; i < N_PEERS; i++) {

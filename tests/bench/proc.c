@@ -341,7 +341,7 @@ void deployment_pin(const struct deployment *d, int cpu)
     pin_process(getpid(), &set);
 }
 
-/* ---- what they use ---- */
+/* ---- usage of processor and memory ---- */
 
 double cpu_s(pid_t pid)
 {

@@ -80,7 +80,7 @@ pid_t proxy_start(const char *dir, const char *target, struct proxy_control *con
 /* ---- the deployment ---- */
 
 struct worker {
-    sup_proc *proc; /* its supervisor; NULL: not running */
+    sup_proc *proc; /* the supervisor; NULL: not running */
     char id[32];
     unsigned starts;
     pid_t paused[16]; /* stopped processes */

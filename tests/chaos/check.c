@@ -30,7 +30,7 @@ static int by_place(const void *a, const void *b)
     return c ? c : (x->place > y->place) - (x->place < y->place);
 }
 
-/* ---- what is there ---- */
+/* ---- final states ---- */
 
 static struct entry *new_entry(struct entries *all)
 {
@@ -103,7 +103,7 @@ static void check_dead_letters(struct deployment *d, asq *h)
     asq_value_free(dead);
 }
 
-/* ---- how it fits ---- */
+/* ---- comparison with the history ---- */
 
 struct index_entry {
     const struct effect *effect;

@@ -263,7 +263,7 @@ void deployment_tick(struct deployment *d)
     }
 }
 
-/* ---- the whole ---- */
+/* ---- the whole deployment ---- */
 
 static void create_agents(struct deployment *d)
 {

@@ -8,7 +8,7 @@
  *     u OP CODE TEXT                            unknown
  *     b OP TEXT                                 a wrong answer
  *     t N                                       N sends were refused, among them earlier ones
- *     e                                         the caller has ended in order, and knows all outcomes
+ *     e                                         the caller has ended, and knows all outcomes
  *
  * A call without an outcome (its caller was killed) is unknown. The first item is the call's own,
  * the others belong to its nested calls.
@@ -41,7 +41,7 @@ struct op {
     bool has_value;
     int64_t value;
     char *text;
-    int caller; /* which file */
+    int caller; /* number of the file */
     struct effect *effects;
     size_t n_effects;
 };

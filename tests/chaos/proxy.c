@@ -31,7 +31,7 @@ struct flow {
     int from, to;
     struct chunk *first, **last;
     size_t held;
-    bool ended; /* nothing more will come */
+    bool ended; /* the end was read */
 };
 
 struct link {

@@ -34,7 +34,7 @@ struct agent {
     uint32_t partition;
     int64_t called_ms, next_ms, answered_ms;
     int64_t answers;
-    bool waiting, hit; /* its process is the one that is killed */
+    bool waiting, hit; /* the agent's process is killed */
 };
 
 static struct {
@@ -105,7 +105,7 @@ static int64_t some_moment_ms(void)
     return ++n * 1237 % (self.lease_ms / 3);
 }
 
-/* ---- who owns what ---- */
+/* ---- owners of partitions ---- */
 
 static void owner_of(uint32_t partition, char *owner, size_t size)
 {

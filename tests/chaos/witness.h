@@ -11,7 +11,7 @@
 
 /* Makes a name for one run of one call, unique among all processes. */
 void witness_run_id(char *id, size_t size);
-/* what: E enters, X leaves, F leaves and has failed. */
+/* Adds a note. what: E enters, X leaves, F leaves and has failed. */
 void witness_note(const char *what, const char *agent, const char *call, const char *run,
                   uint64_t epoch, const char *worker);
 

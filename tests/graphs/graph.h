@@ -9,9 +9,9 @@
  *
  * Three shapes:
  * - SEQ: no two calls are under way at a time. Everything is determined.
- * - ORDERED: anything at the same time, but an active call waits only for agents with a
- *   higher number or for agents of its own chain, so that no cycle of waits is possible. A call that
- *   waits for an input keeps its agent busy too.
+ * - ORDERED: anything at the same time, but an active call waits only for agents with a higher
+ *   number or for agents of its own chain, so that no cycle of waits is possible. A call that waits
+ *   for an input keeps its agent busy too.
  * - WILD: anything. Cycles of several chains may end in ASQ_EDEADLK.
  */
 #ifndef ASQ_TESTS_GRAPH_H
@@ -41,7 +41,7 @@ enum step_kind {
     STEP_ASYNC,     /* a call whose result is remembered in a slot */
     STEP_SEND,      /* a call without a result */
     STEP_EACH,      /* asq_call_each over its kids; `how`: the limit */
-    STEP_BROADCAST, /* its kid is called on several agents */
+    STEP_BROADCAST, /* calls its kid on several agents */
     STEP_WAIT,      /* waits for a slot */
     STEP_ALL,       /* waits for all slots; `how`: the way */
     STEP_ANY,       /* waits for one of them */

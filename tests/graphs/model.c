@@ -135,7 +135,7 @@ static int run_node(struct check *c, int id, int agent)
     return c->code[id];
 }
 
-/* ---- what may differ ---- */
+/* ---- allowed deviations ---- */
 
 static bool is_at(const struct node *n, int agent)
 {

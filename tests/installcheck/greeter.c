@@ -1,5 +1,5 @@
 /*
- * greeter.c: a plugin built outside the source tree, with what pkg-config says and nothing else.
+ * greeter.c: a plugin built outside the source tree, with the flags of pkg-config and no others.
  */
 #include <asqueue.h>
 

@@ -1,6 +1,6 @@
 /*
- * use.c: a program of somebody who has installed asqueue. It is compiled against the installed tree
- * as C and as C++, so it keeps to what both languages have.
+ * use.c: a program of a user who has installed asqueue. It is compiled against the installed tree
+ * as C and as C++, so it uses only features of both languages.
  */
 #include <asqueue.h>
 #include <stdio.h>

@@ -310,7 +310,7 @@ START_TEST(handles_of_one_deployment_share_its_agents)
 }
 END_TEST
 
-/* ---- versions of a class: workers of their own, one after the other ---------------------------- */
+/* ---- versions of a class: workers of their own, one after the other -------------------------- */
 
 static int tally_read(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {

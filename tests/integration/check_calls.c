@@ -14,7 +14,7 @@ static asq_agent *echo(void)
     return agent_new("Echo", NULL);
 }
 
-/* ---- arguments and methods --------------------------------------------------------------------- */
+/* ---- arguments and methods ------------------------------------------------------------------- */
 
 START_TEST(arguments_are_given_by_position_or_by_name)
 {
@@ -95,7 +95,7 @@ START_TEST(private_methods_and_attributes_are_for_the_agent_alone)
 }
 END_TEST
 
-/* ---- attributes -------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 START_TEST(attributes_are_read_and_written)
 {
@@ -148,7 +148,7 @@ START_TEST(attributes_refuse_what_may_not_be)
 }
 END_TEST
 
-/* ---- failures and state ------------------------------------------------------------------------ */
+/* ---- failures and state ---------------------------------------------------------------------- */
 
 START_TEST(a_failure_says_what_failed_and_where)
 {
@@ -255,7 +255,7 @@ START_TEST(a_method_is_told_its_call)
 }
 END_TEST
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 START_TEST(values_of_every_type_come_back_as_they_went)
 {
@@ -397,7 +397,7 @@ START_TEST(names_and_ids_that_cannot_be_are_refused)
 }
 END_TEST
 
-/* ---- sends, order ------------------------------------------------------------------------------ */
+/* ---- sends, order ---------------------------------------------------------------------------- */
 
 START_TEST(sends_run_like_calls)
 {

@@ -399,7 +399,7 @@ START_TEST(a_forked_process_cannot_start_the_workers)
 }
 END_TEST
 
-/* ---- who shares what ---- */
+/* ---- sharing of deployments ---- */
 
 START_TEST(all_agents_of_a_program_share_one_redis_and_its_workers)
 {
@@ -508,7 +508,7 @@ START_TEST(a_directory_in_which_others_can_rename_is_not_used)
     ck_assert_int_eq(chmod(open_to_others, _i ? 01777 : 0777), 0);
     setenv("TMPDIR", open_to_others, 1);
     H = open_child();
-    ck_assert_int_eq(strstr(asq_url(H), open_to_others) != NULL, _i); /* with the sticky bit it is */
+    ck_assert_int_eq(strstr(asq_url(H), open_to_others) != NULL, _i); /* 1: the sticky bit */
     asq_close(H);
     remains_nothing();
     free(open_to_others);
@@ -557,7 +557,7 @@ START_TEST(another_user_reaches_neither_its_redis_nor_its_directory)
 }
 END_TEST
 
-/* ---- what cannot be ---- */
+/* ---- errors ---- */
 
 START_TEST(without_a_redis_server_the_error_says_what_to_do)
 {

@@ -55,7 +55,7 @@ static pid_t start_worker(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.lease_time_ms = LEASE_MS;
-    /* Nothing waits in memory: all calls leave the stream at once. */
+    /* No call waits in memory: all leave the stream at once. */
     options.max_backlog_size = 2000;
     return load_worker(sup_redis_url(redis), &options);
 }
@@ -147,7 +147,7 @@ static void make(asq_result **near, asq_result **far)
 {
     *near = add(DELAY_MS);
     *far = add(FAR_MS);
-    sup_wait_until(waiting() == 2 || asq_result_done(*near)); /* that late, on a busy machine */
+    sup_wait_until(waiting() == 2 || asq_result_done(*near)); /* late, on a busy machine */
 }
 
 START_TEST(a_clock_that_is_set_changes_no_long_delay)

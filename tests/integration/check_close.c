@@ -238,7 +238,7 @@ START_TEST(a_private_redis_is_not_missed_when_it_ends)
 }
 END_TEST
 
-/* ---- failures that nobody takes ---- */
+/* ---- failures without a reader ---- */
 
 START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
 {

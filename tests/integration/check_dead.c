@@ -16,7 +16,7 @@
 static sup_redis *redis;
 static pid_t worker; /* 0: not started */
 
-/* ---- Deadly: kills its process until a file is there --------------------------------------------- */
+/* ---- Deadly: kills its process until a file is there ----------------------------------------- */
 
 static int deadly_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -55,7 +55,7 @@ static const asq_attribute deadly_attributes[] = { { "runs", NULL, NULL, 0, NULL
 static const asq_class deadly_class = { ASQ_CLASS_INIT, .name = "Deadly", .methods = deadly_methods,
                                         .attributes = deadly_attributes };
 
-/* ---- fixtures, helpers ---------------------------------------------------------------------------- */
+/* ---- fixtures, helpers ----------------------------------------------------------------------- */
 
 static void start_worker(void)
 {
@@ -138,7 +138,7 @@ static int64_t retried_result(const char *letter)
     return result_int(r);
 }
 
-/* ---- a call that kills ---------------------------------------------------------------------------- */
+/* ---- a call that kills ----------------------------------------------------------------------- */
 
 START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
 {
@@ -181,7 +181,7 @@ START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
     p = partition_in(only_id());
     /* A leftover count of attempts is not taken along either. */
     sup_redis_do(redis, "HSET asq:{default.%d}:attempts %s 2", p, call_id);
-    ck_assert_int_eq(retried_result(only_id()), 1); /* its first attempt */
+    ck_assert_int_eq(retried_result(only_id()), 1); /* the first attempt */
     ck_assert_uint_eq(count(), 0);
     ck_assert_int_eq(sup_redis_int(redis, "HEXISTS asq:{default.%d}:attempts %s", p, call_id), 0);
     ok(asq_get(a, "runs", &runs));
@@ -212,7 +212,7 @@ START_TEST(a_private_method_may_be_sent_again)
 }
 END_TEST
 
-/* ---- what is no call ------------------------------------------------------------------------------ */
+/* ---- entries that are no calls --------------------------------------------------------------- */
 
 START_TEST(garbage_is_shown_and_dropped_and_never_sent_again)
 {
@@ -272,7 +272,7 @@ START_TEST(ids_that_cannot_be_are_refused)
 }
 END_TEST
 
-/* ---- sent again, once ----------------------------------------------------------------------------- */
+/* ---- sent again, once ------------------------------------------------------------------------ */
 
 /* Makes a dead letter of a call that waits in its stream without a worker. Returns its
  * partition. */

@@ -148,7 +148,7 @@ static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int 
     asq__buf_release(&b);
 }
 
-/* ---- results that many wait for ---- */
+/* ---- results with many waiters ---- */
 
 /* A finished result of 1 MiB (0) or of some bytes (1) is read once however often one entry asks
  * for it, and no more of it than is pushed. */
@@ -442,7 +442,7 @@ START_TEST(a_burst_of_large_results_is_committed_in_turns)
 
     ck_assert_int_eq(asq_call(holder, "hold", &held, "[s, s]", begun, release), 0);
     sup_wait_until(asq_poll(h, 5) >= 0 && access(begun, F_OK) == 0);
-    for (uint32_t i = 0; i < CALLS; i++) { /* their results are not awaited */
+    for (uint32_t i = 0; i < CALLS; i++) { /* sends: no waiter for results */
         uint8_t id[ASQ__BATCH_ID];
         struct asq__buf b;
         batch_id(id, i + 1);
@@ -461,8 +461,9 @@ START_TEST(a_burst_of_large_results_is_committed_in_turns)
     char *path = sup_format("/proc/%s/status", pid), *text = sup_read_file(path);
     const char *line = strstr(text, "VmHWM:");
     ck_assert_ptr_nonnull(line);
-    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_int_lt(strtoll(line + 6, NULL, 10), CALLS * 3 / 4 * (int64_t) MIB / 1024); /* all at once: twice CALLS */
+    /* Sanitizers keep freed memory. All results at once would take twice CALLS MiB. */
+    if (!sup_is_wrapped() && !SANITIZED)
+        ck_assert_int_lt(strtoll(line + 6, NULL, 10), CALLS * 3 / 4 * (int64_t) MIB / 1024);
     free(pid);
     free(path);
     free(text);

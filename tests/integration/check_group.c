@@ -25,7 +25,7 @@ static asq_value *agent_list(asq_agent *const *agents, size_t n)
     return list;
 }
 
-/* Record of what a callback was told. */
+/* Record of the arguments of a callback. */
 struct told {
     size_t order[256], n, total;
     size_t stop_at;      /* ends the gather then, with 7 */
@@ -60,7 +60,7 @@ static bool told_of_all(const struct told *t)
     return t->n == t->total;
 }
 
-/* ---- gather ------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 START_TEST(gather_tells_of_each_result_as_it_comes)
 {
@@ -167,7 +167,7 @@ static int inner_rc;
 static void gather_others(asq_result *r, void *user)
 {
     (void) r;
-    for (int i = 0; i < 3; i++) /* none of them can have ended yet */
+    for (int i = 0; i < 3; i++) /* no call can have ended yet */
         ok(asq_call(user, "add", &others[i], "[i]", 1));
     inner_rc = asq_gather(others, 3, ASQ_FOREVER, note, &inner_told);
 }
@@ -212,7 +212,7 @@ START_TEST(gather_and_groups_work_inside_of_a_callback)
 }
 END_TEST
 
-/* ---- each --------------------------------------------------------------------------------------- */
+/* ---- each ------------------------------------------------------------------------------------ */
 
 START_TEST(each_gives_the_values_in_the_order_of_the_inputs)
 {
@@ -422,7 +422,7 @@ START_TEST(each_times_out_and_what_is_under_way_goes_on)
 }
 END_TEST
 
-/* ---- inside a method ------------------------------------------------------------------------------ */
+/* ---- inside a method ------------------------------------------------------------------------- */
 
 START_TEST(a_method_calls_each_as_a_program_does)
 {

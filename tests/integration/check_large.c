@@ -235,7 +235,7 @@ START_TEST(what_redis_has_taken_is_not_sent_again)
 }
 END_TEST
 
-/* ---- users who may not do all of it ---- */
+/* ---- users without all rights ---- */
 
 static const char *const lacking[] = { "-eval",
                                        "-xrange",

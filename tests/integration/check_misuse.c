@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- NULL --------------------------------------------------------------------------------------- */
+/* ---- NULL ------------------------------------------------------------------------------------ */
 
 /* A call of a function with a NULL, and its name. */
 struct nulls {
@@ -451,7 +451,7 @@ START_TEST(no_function_of_the_map_is_forgotten)
 }
 END_TEST
 
-/* ---- objects of another handle ------------------------------------------------------------------- */
+/* ---- objects of another handle --------------------------------------------------------------- */
 
 START_TEST(objects_of_another_handle_are_refused)
 {
@@ -502,7 +502,7 @@ START_TEST(objects_of_another_handle_are_refused)
 }
 END_TEST
 
-/* ---- arguments that nobody takes ------------------------------------------------------------------ */
+/* ---- unknown arguments ----------------------------------------------------------------------- */
 
 START_TEST(surplus_arguments_are_refused_and_named)
 {
@@ -523,7 +523,7 @@ START_TEST(surplus_arguments_are_refused_and_named)
 }
 END_TEST
 
-/* ---- classes that are not there -------------------------------------------------------------------- */
+/* ---- unknown classes ------------------------------------------------------------------------- */
 
 START_TEST(an_unknown_class_is_told_alike_in_each_mode)
 {

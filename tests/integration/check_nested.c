@@ -30,7 +30,7 @@ static void free_agents(asq_agent **agents, size_t n)
         asq_agent_free(agents[i]);
 }
 
-/* ---- agents inside values, nested calls --------------------------------------------------------- */
+/* ---- agents inside values, nested calls ------------------------------------------------------ */
 
 START_TEST(agents_in_values_are_called_by_whoever_gets_them)
 {
@@ -151,7 +151,7 @@ START_TEST(waiting_calls_take_no_capacity)
 }
 END_TEST
 
-/* ---- futures as arguments ----------------------------------------------------------------------- */
+/* ---- futures as arguments -------------------------------------------------------------------- */
 
 START_TEST(results_are_given_as_arguments_before_they_are_there)
 {
@@ -241,7 +241,7 @@ START_TEST(a_failed_input_fails_the_call_which_does_not_run)
 }
 END_TEST
 
-/* ---- deadlines, cancellation -------------------------------------------------------------------- */
+/* ---- deadlines, cancellation ----------------------------------------------------------------- */
 
 static int64_t remaining_of(asq_result *r)
 {
@@ -374,7 +374,7 @@ START_TEST(a_waiting_call_that_is_cancelled_does_not_run)
     touch(h.release);
     ck_assert_int_eq(result_int(after), 5);
     ck_assert(!exists(run));
-    ok(asq_result_cancel(waiting)); /* it has ended without effect */
+    ok(asq_result_cancel(waiting)); /* ended without effect */
     ck_assert_code(asq_result_wait(waiting, 0), ASQ_ECANCELED);
     asq_result_free(waiting);
     free(run);
@@ -438,7 +438,7 @@ START_TEST(a_cancelled_call_takes_what_it_called_along)
 }
 END_TEST
 
-/* ---- concurrent methods --------------------------------------------------------------------------- */
+/* ---- concurrent methods ---------------------------------------------------------------------- */
 
 START_TEST(concurrent_calls_run_beside_each_other_and_others_alone)
 {

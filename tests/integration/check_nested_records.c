@@ -14,7 +14,7 @@ static sup_redis *redis;
 static pid_t worker;
 static char *gate;
 
-/* ---- Outer: calls another, and waits for a file ------------------------------------------------------ */
+/* ---- Outer: calls another, and waits for a file ---------------------------------------------- */
 
 static int outer_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -51,7 +51,7 @@ static const asq_method methods[] = { { "run", outer_run, NULL, 0, NULL },
                                       { 0 } };
 static const asq_class step_class = { ASQ_CLASS_INIT, .name = "Step", .methods = methods };
 
-/* ---- fixtures, helpers ---------------------------------------------------------------------------- */
+/* ---- fixtures, helpers ----------------------------------------------------------------------- */
 
 static asq_agent *outer, *inner;
 
@@ -137,7 +137,7 @@ static void kill_process(void)
                    sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid") != pid);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 START_TEST(a_call_that_runs_again_after_its_results_time_does_not_call_twice)
 {

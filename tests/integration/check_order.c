@@ -51,7 +51,7 @@ static size_t count(const char *path, const char *line)
     return n;
 }
 
-/* ---- Frail: what its processes die of --------------------------------------------------------------- */
+/* ---- Frail: kills its processes -------------------------------------------------------------- */
 
 static int frail_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
@@ -198,7 +198,7 @@ static const asq_method frail_methods[] = {
 static const asq_class frail_class = { ASQ_CLASS_INIT, .name = "Frail", .methods = frail_methods,
                                        .create = frail_create };
 
-/* ---- fixtures ------------------------------------------------------------------------------------ */
+/* ---- fixtures -------------------------------------------------------------------------------- */
 
 static void log_line(void *user, asq_log_level level, const char *message)
 {
@@ -290,7 +290,7 @@ static void check_runs(const char *want)
     free(runs);
 }
 
-/* ---- creation ------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 enum { EACH_ALONE, ONE_BATCH, TWO_BATCHES, HOWS };
 
@@ -385,7 +385,7 @@ START_TEST(a_circle_through_a_creation_is_broken)
 }
 END_TEST
 
-/* ---- who is to blame -------------------------------------------------------------------------------- */
+/* ---- blame ----------------------------------------------------------------------------------- */
 
 START_TEST(what_has_returned_is_not_blamed_beside_what_runs)
 {
@@ -428,7 +428,7 @@ START_TEST(what_runs_is_not_blamed_for_what_is_known_to_end_its_process)
 }
 END_TEST
 
-/* ---- calls inside of a method ------------------------------------------------------------------------ */
+/* ---- calls inside of a method ---------------------------------------------------------------- */
 
 START_TEST(what_a_call_has_made_does_not_pass_it_when_it_runs_again)
 {

@@ -81,7 +81,7 @@ static void send_some(int n)
         ck_assert_int_eq(asq_send(a, "add", "[i]", 1), 0);
 }
 
-/* ---- sends, of which nobody has a result ---- */
+/* ---- sends, which have no result ---- */
 
 START_TEST(sends_that_memory_refuses_are_told_by_flush)
 {
@@ -225,7 +225,7 @@ START_TEST(a_call_ends_at_once_or_waits_until_the_partition_has_room)
 }
 END_TEST
 
-/* ---- what was accepted ---- */
+/* ---- accepted calls ---- */
 
 struct held {
     asq_agent *agent;

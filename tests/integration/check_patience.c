@@ -60,7 +60,7 @@ static void start_app(const char *rights)
     char *command = sup_format("ACL SETUSER app on >pw %s", rights);
 
     start(NULL, "app", "pw");
-    sup_redis_do(redis, command); /* its words are arguments */
+    sup_redis_do(redis, command); /* the command's words are arguments */
     free(command);
 }
 

@@ -25,7 +25,7 @@ static void append(const char *path, const char *text)
     }
 }
 
-/* ---- Deadly: says when it ran, and kills its process ---------------------------------------------- */
+/* ---- Deadly: reports when it ran, and kills its process -------------------------------------- */
 
 static int deadly_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -81,7 +81,7 @@ static const asq_method deadly_methods[] = { { "part", deadly_part, NULL, 0, NUL
 static const asq_class deadly_class = { ASQ_CLASS_INIT, .name = "Deadly",
                                         .methods = deadly_methods };
 
-/* ---- fixtures ---------------------------------------------------------------------------------------- */
+/* ---- fixtures -------------------------------------------------------------------------------- */
 
 static void log_line(void *user, asq_log_level level, const char *message)
 {
@@ -130,7 +130,7 @@ static asq_agent *deadly(void)
     return a;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 START_TEST(a_deadly_call_waits_longer_each_time_and_others_go_on)
 {

@@ -144,7 +144,7 @@ START_TEST(connections_are_cut_and_scripts_forgotten_under_load)
 }
 END_TEST
 
-/* ---- a Redis that comes back without its last second ---- */
+/* ---- a Redis that loses its last second ---- */
 
 static void copy(const char *from, const char *to)
 {
@@ -332,7 +332,7 @@ START_TEST(a_commit_that_memory_refuses_is_kept)
 }
 END_TEST
 
-/* ---- bytes that lie ---- */
+/* ---- wrong bytes ---- */
 
 static int partition_of(const char *id)
 {

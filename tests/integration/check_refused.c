@@ -38,7 +38,7 @@ static int count_lines(const char *text)
     return n;
 }
 
-/* ---- Tally: counts its runs in its state ------------------------------------------------------------ */
+/* ---- Tally: counts its runs in its state ----------------------------------------------------- */
 
 static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -73,7 +73,7 @@ static const asq_method tally_methods[] = { { "add", tally_add, "", 0, NULL },
                                             { NULL, NULL, NULL, 0, NULL } };
 static const asq_class tally_class = { ASQ_CLASS_INIT, .name = "Tally", .methods = tally_methods };
 
-/* ---- fixtures ------------------------------------------------------------------------------------ */
+/* ---- fixtures -------------------------------------------------------------------------------- */
 
 static char *url_of_worker(void)
 {
@@ -178,7 +178,7 @@ static void deny(int partition, const char *kind)
     free(err);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static const char *const kinds[] = { "r:*", "agents" };
 

@@ -92,7 +92,7 @@ static int open_within(const char *url, int64_t timeout_ms, asq **ret, char err[
     return asq_open(url, &options, ret, err, 400);
 }
 
-/* ---- while it does not answer ---- */
+/* ---- a resolver that does not answer ---- */
 
 START_TEST(hiredis_966_opening_ends_within_its_timeout)
 {
@@ -114,7 +114,7 @@ START_TEST(hiredis_966_a_worker_ends_by_sigterm)
     load_signal(worker, SIGTERM);
     ck_assert_int_eq(load_worker_status(worker), 0);
     ck_assert_int_eq(atomic_load(&resolver->answered), 0);
-    atomic_store(&resolver->asked, 0); /* its threads are gone with the process */
+    atomic_store(&resolver->asked, 0); /* the threads are gone with the process */
 }
 END_TEST
 
@@ -192,7 +192,7 @@ START_TEST(a_handle_may_be_closed_meanwhile)
 }
 END_TEST
 
-/* ---- what it answers ---- */
+/* ---- answers of the resolver ---- */
 
 START_TEST(addresses_are_tried_in_turn)
 {

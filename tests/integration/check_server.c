@@ -228,7 +228,7 @@ START_TEST(its_keeper_sleeps)
 }
 END_TEST
 
-/* ---- whoever is killed ---- */
+/* ---- kills ---- */
 
 START_TEST(signals_end_neither_server_nor_keeper)
 {
@@ -400,7 +400,7 @@ START_TEST(a_forked_process_that_stays_does_not_keep_it_alive)
 }
 END_TEST
 
-/* ---- it does not start ---- */
+/* ---- failures to start ---- */
 
 START_TEST(what_a_server_says_before_it_ends_is_told)
 {
@@ -471,7 +471,7 @@ START_TEST(a_variable_that_names_no_program_is_named)
 }
 END_TEST
 
-/* ---- where it is looked for ---- */
+/* ---- search for the program ---- */
 
 /* Makes DIR/bin/NAME, which runs the real program. */
 static char *make_wrapper(const char *name)

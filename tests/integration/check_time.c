@@ -232,7 +232,7 @@ START_TEST(a_stamp_from_the_future_counts_as_now)
 }
 END_TEST
 
-/* ---- records that have expired ---- */
+/* ---- expired records ---- */
 
 /* Sends a copy of a call of another client, made `age_ms` ago. Returns the code of its outcome. */
 static int send_copy(uint8_t number, bool resent, int64_t in_stream_ms, int64_t age_ms)

@@ -17,7 +17,7 @@ static sup_redis *redis;
 static pid_t worker;
 static asq_agent *a, *beside;
 
-/* ---- Heap: results and states of any size ------------------------------------------------------- */
+/* ---- Heap: results and states of any size ---------------------------------------------------- */
 
 static int make_bytes(int64_t n, asq_value **ret)
 {
@@ -87,7 +87,7 @@ static const asq_method heap_methods[] = { { "give", heap_give, NULL, 0, NULL },
                                            { 0 } };
 static const asq_class heap_class = { ASQ_CLASS_INIT, .name = "Heap", .methods = heap_methods };
 
-/* ---- fixtures, helpers ---------------------------------------------------------------------------- */
+/* ---- fixtures, helpers ----------------------------------------------------------------------- */
 
 static const char *const telling[] = { "proto-max-bulk-len 1mb", NULL };
 static const char *const silent[] = { "proto-max-bulk-len 1mb", "rename-command CONFIG \"\"",
@@ -143,7 +143,7 @@ static void check_goes_on(int64_t before)
     ck_assert_int_lt(connections() - before, 100);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 START_TEST(a_call_that_is_too_large_ends_and_others_go_on)
 {
@@ -276,7 +276,7 @@ START_TEST(an_entry_that_is_too_large_for_a_dead_letter_becomes_one_without_its_
 }
 END_TEST
 
-/* ---- what ends the connection without a word ---------------------------------------------------- */
+/* ---- closed connections without an error ----------------------------------------------------- */
 
 /* Starts all with a proxy before Redis, in front of the client or of the worker. */
 static sup_proxy *start_behind_proxy(bool client)

@@ -63,7 +63,7 @@ static unsigned dice(unsigned sides)
     return (unsigned) rand_r(&seed) % sides;
 }
 
-/* ---- calls of many kinds, whose outcome is nobody's business ---- */
+/* ---- calls of many kinds, with any outcome ---- */
 
 static asq_agent *counters[ACTORS], *relays[ACTORS];
 static asq_result *kept[KEPT];
@@ -141,7 +141,7 @@ static void call_something(void)
     keep(result);
 }
 
-/* ---- what somebody does to Redis ---- */
+/* ---- damage to Redis ---- */
 
 static const char *const kinds[] = { "lease", "jobs", "agents", "attempts", "dead", "later" };
 

@@ -304,7 +304,7 @@ START_TEST(a_worker_that_was_paused_changes_nothing_any_more)
 }
 END_TEST
 
-/* ---- what user code does ---- */
+/* ---- effects of user code ---- */
 
 START_TEST(a_call_that_kills_its_process_is_given_up_alone)
 {

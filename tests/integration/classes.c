@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Counter ----------------------------------------------------------------------------------- */
+/* ---- Counter --------------------------------------------------------------------------------- */
 
 static int counter_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -175,7 +175,7 @@ static const asq_attribute counter_attributes[] = {
 const asq_class counter_class = { ASQ_CLASS_INIT, .name = "Counter", .methods = counter_methods,
                                   .attributes = counter_attributes, .retries = counter_retries };
 
-/* ---- Echo -------------------------------------------------------------------------------------- */
+/* ---- Echo ------------------------------------------------------------------------------------ */
 
 static int echo_all(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -324,7 +324,7 @@ static const asq_method echo_methods[] = { { "blob", echo_blob, "n", ASQ_READONL
                                            { 0 } };
 const asq_class echo_class = { ASQ_CLASS_INIT, .name = "Echo", .methods = echo_methods };
 
-/* ---- Journal: state in a struct ------------------------------------------------------------------ */
+/* ---- Journal: state in a struct -------------------------------------------------------------- */
 
 struct journal {
     int64_t *items;
@@ -484,7 +484,7 @@ const asq_class journal_class = { ASQ_CLASS_INIT,
                                   .load = journal_load,
                                   .version = 1 };
 
-/* ---- Relay: methods that call ----------------------------------------------------------------------- */
+/* ---- Relay: methods that call ---------------------------------------------------------------- */
 
 static int forward(asq_ctx *ctx, const asq_value *target, const char *method,
                    const asq_value *inner, asq_value **ret)
@@ -937,7 +937,7 @@ static const asq_attribute relay_attributes[] = { { "entered", NULL, NULL, 0, NU
 const asq_class relay_class = { ASQ_CLASS_INIT, .name = "Relay", .methods = relay_methods,
                                 .attributes = relay_attributes };
 
-/* ---- Poison: methods that no worker likes --------------------------------------------------------- */
+/* ---- Poison: methods that harm a worker ------------------------------------------------------ */
 
 /* die(how): ends its process: 0 by SIGKILL, 1 by abort, 2 by _exit, 3 by a fault. */
 static int poison_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)

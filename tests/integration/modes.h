@@ -1,6 +1,7 @@
 /*
- * modes.h: runs one body of tests in the three modes of asqueue: local:, child:, and independent, which
- * is a redis-server of the test program's own and workers forked from it with the classes of classes.h.
+ * modes.h: runs one body of tests in the three modes of asqueue: local:, child:, and independent,
+ * which is a redis-server of the test program's own and workers forked from it with the classes of
+ * classes.h.
  *
  *     START_TEST(a_call_returns_its_value)
  *     {
@@ -12,8 +13,8 @@
  *     int main(void) { return modes_main("calls", add_tests, NULL); }
  *
  * Each test gets a fresh handle H with the classes registered, which is closed after it. The
- * independent deployment is shared by the tests of a program, so agents have random ids, or those of
- * own(). One mode alone: CK_RUN_CASE=local (child, independent).
+ * independent deployment is shared by the tests of a program, so agents have random ids, or those
+ * of own(). One mode alone: CK_RUN_CASE=local (child, independent).
  */
 #ifndef ASQ_TESTS_MODES_H
 #define ASQ_TESTS_MODES_H

@@ -1,6 +1,6 @@
 /*
- * support.h: what integration tests stand on: redis-servers, as-workers and other processes of
- * their own, temporary files, waiting for conditions.
+ * support.h: the base of integration tests: redis-servers, as-workers and other processes of their
+ * own, temporary files, waiting for conditions.
  *
  *     sup_redis *redis = sup_redis_start(NULL);
  *     sup_proc *worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", dir, NULL);
@@ -9,15 +9,15 @@
  *     sup_redis_kill(redis);                  // kill -9
  *     sup_redis_restart(redis);               // the same directory, configuration and socket
  *
- * Nothing has to be cleaned up: what a process started ends with it, however it ends. Children get
+ * No cleaning up is needed: all that a process started ends with it, however it ends. Children get
  * SIGKILL by PR_SET_PDEATHSIG when it dies, an atexit handler ends them in an orderly exit, and a
- * small guard process removes the temporary directory when nobody else could (Check ends a failed
- * test with _exit, a hanging one with SIGKILL). Forking is allowed: what was started before a fork
- * belongs to the parent, and the child may use it (unchecked fixtures of Check).
+ * small guard process removes the temporary directory when no other process could (Check ends a
+ * failed test with _exit, a hanging one with SIGKILL). Forking is allowed: resources from before a
+ * fork belong to the parent, and the child may use them (unchecked fixtures of Check).
  *
- * Helpers do not return failures. They say what is wrong on stderr, with the end of the log of the
+ * Helpers do not return failures. They print the error on stderr, with the end of the log of the
  * process concerned, and end the process with status 1, which Check reports as a failed test; a
- * program that wants something else sets sup_on_failure. Not for several threads at once.
+ * program with other needs sets sup_on_failure. Not for several threads at once.
  */
 #ifndef ASQ_TESTS_SUPPORT_H
 #define ASQ_TESTS_SUPPORT_H

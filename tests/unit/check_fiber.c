@@ -340,8 +340,8 @@ START_TEST(a_parked_fiber_that_is_freed_takes_its_stack_along)
 }
 END_TEST
 
-/* Touches n bytes of stack, more or less. The asm keeps the compiler from removing the frame; memory
- * of alloca is never on AddressSanitizer's fake stacks. */
+/* Touches n bytes of stack, more or less. The asm keeps the compiler from removing the frame;
+ * memory of alloca is never on AddressSanitizer's fake stacks. */
 static int dig(size_t n)
 {
     const size_t size = 1000;

@@ -1,10 +1,10 @@
 /*
- * check_nomem.c: the Nth allocation fails, for all N: whatever value/ does then ends in ASQ_ENOMEM
- * (or NULL), frees what it took, and leaves intact what it was given.
+ * check_nomem.c: the Nth allocation fails, for all N: each function of value/ then ends in
+ * ASQ_ENOMEM (or NULL), frees its own allocations, and leaves its arguments intact.
  *
  * The linker puts the functions below in the place of malloc and its like (--wrap), for asqueue's
- * own code: when Jansson's allocations fail, that is Jansson's affair (2.14 reports some as an
- * invalid token). While armed, nothing of Check may run, for it allocates too.
+ * own code; failing allocations of Jansson are left out (2.14 reports some as an invalid token).
+ * While armed, no code of Check may run, because it allocates too.
  */
 #include "unit/random_value.h"
 #include "value/error.h"

@@ -102,7 +102,7 @@ START_TEST(a_worker_that_comes_or_goes_moves_little)
             moved += owners[p] != others[p];
         ck_assert_uint_gt(moved, 0);
         ck_assert_uint_le(moved,
-                          3 * PARTITIONS / (unsigned) n); /* its share, and some for the bound */
+                          3 * PARTITIONS / (unsigned) n); /* a share, and some for the bound */
     }
 }
 END_TEST

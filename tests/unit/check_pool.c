@@ -252,7 +252,7 @@ START_TEST(who_is_always_ready_does_not_keep_others_away)
 }
 END_TEST
 
-/* ---- what runs where ---- */
+/* ---- placement of tasks ---- */
 
 enum { MAX_SWITCHES = 64 };
 

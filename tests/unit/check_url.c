@@ -380,7 +380,7 @@ START_TEST(a_copy_shares_nothing)
 }
 END_TEST
 
-/* ---- where it is ---- */
+/* ---- the address ---- */
 
 static bool local(const char *text)
 {

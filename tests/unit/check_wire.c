@@ -212,7 +212,7 @@ START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
 }
 END_TEST
 
-/* We refuse what protobuf-c refuses; accepted bytes mean the same to both. */
+/* Bytes that protobuf-c refuses are refused; accepted bytes mean the same to both. */
 START_TEST(damaged_bytes_mean_the_same_or_are_refused)
 {
     unsigned accepted = 0, refused = 0;

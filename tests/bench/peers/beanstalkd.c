@@ -1,6 +1,7 @@
 /*
- * beanstalkd.c: beanstalkd by its own protocol, pipelined: the client puts jobs into the tube "calls",
- * the worker deletes each and puts an answer into "answers", which the client reserves and deletes.
+ * beanstalkd.c: beanstalkd by its own protocol, pipelined: the client puts jobs into the tube
+ * "calls", the worker deletes each and puts an answer into "answers", which the client reserves and
+ * deletes.
  */
 #include "peer.h"
 
@@ -208,7 +209,7 @@ int peer_one(void)
 {
     put(payload, payload_n);
     conn_flush(&a);
-    take(1); /* its deletion leaves with the next */
+    take(1); /* the deletion leaves with the next */
     return 0;
 }
 

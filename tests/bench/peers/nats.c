@@ -1,6 +1,6 @@
 /*
- * nats.c: NATS JetStream: calls are published with acknowledgement into a stream kept in memory, the
- * worker acknowledges each and publishes an answer.
+ * nats.c: NATS JetStream: calls are published with acknowledgement into a stream kept in memory,
+ * the worker acknowledges each and publishes an answer.
  */
 #include "peer.h"
 

@@ -196,7 +196,6 @@ pid_t honest_start(const char *url, int number, int64_t max_ms, struct honest *s
     if (getppid() != parent)
         _exit(1);
     run(url, number, max_ms, shared);
-    /* the harness keeps objects that are not the caller's to free */
-    _exit(atomic_load(&shared->wrong) ? 1
-                                      : 0);
+    /* _exit, because exit would free objects of the harness. */
+    _exit(atomic_load(&shared->wrong) ? 1 : 0);
 }
