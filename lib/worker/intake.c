@@ -17,6 +17,8 @@
 #include "value/hash.h"
 #include "worker/process.h"
 
+enum { PUSHED_AT_MOST = 1024 * 1024 }; /* bytes, of one record to all who wait for it */
+
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
     struct asq__stream_id id;
@@ -123,12 +125,19 @@ void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_I
         asq__push_announcement(p, batch, client, n);
 }
 
+/* Beyond a number of bytes it is announced to the others, who read it from its key. */
 static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
 {
     const uint8_t *batch = e->batch->id.data;
+    size_t pushed = n;
     asq__push_record(e->part, batch, e->batch->reply, data, n);
-    for (size_t i = 0; i < e->nchannels; i++)
-        asq__push_record(e->part, batch, e->channels[i], data, n);
+    for (size_t i = 0; i < e->nchannels; i++) {
+        pushed += n;
+        if (pushed <= PUSHED_AT_MOST)
+            asq__push_record(e->part, batch, e->channels[i], data, n);
+        else
+            asq__push_announcement(e->part, batch, e->channels[i], n);
+    }
 }
 
 /* ---- control jobs: await, cancel, probe ---- */
@@ -228,11 +237,9 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     asq__arena_release(&arena);
 }
 
-static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
+void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
 {
-    struct asq__entry *e = user;
     struct asq__partition *p = e->part;
-    (void) c;
     e->looking--;
     if (!e->known || !reply || !asq__partition_is_owned(p)) {
         /* The partition was lost, or will be read again. */
@@ -258,11 +265,11 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
         asq__intake_go_on(p);
         return;
     }
-    if (reply->type == REDIS_REPLY_STRING) {
-        take_record(e, reply->str, (size_t) reply->len);
+    if (n) {
+        take_record(e, reply->str, n);
         if (e->partial)
-            push_to_all(e, reply->str, (size_t) reply->len);
-    } else if (reply->type == REDIS_REPLY_NIL) {
+            push_to_all(e, reply->str, n);
+    } else if (reply->type != REDIS_REPLY_ERROR) {
         e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
         e->overtaken = e->behind && e->later == 0 && !e->stale;
         if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
@@ -273,15 +280,10 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
 
 static void look_up(struct asq__entry *e)
 {
-    struct asq__partition *p = e->part;
-    char key[ASQ__KEY_MAX];
     e->later = 0;
     if (!e->returned)
         asq__later_ask_copy(e);
-    asq__keys_result(asq__redis_keys(p->w->redis), p->number, e->batch->id.data, key);
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_record, e, "GET", key, NULL) == 0)
-        e->looking++;
-    /* Else Redis is away; asq__process goes through the intakes when it is back. */
+    asq__result_read(e); /* without memory it is asked for at the next upkeep */
 }
 
 /* ---- taking in ---- */

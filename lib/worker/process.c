@@ -190,6 +190,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
         asq__partitions_drop_doomed(w);
     asq__backlog_go_on(w);
     asq__fetch_records(w);
+    asq__result_reads_send(w);
     asq__commits_send(w);
     if (asq__is_crowded(w))
         asq__actors_evict(w);
@@ -638,6 +639,7 @@ static bool tear_down(struct asq__process *w)
             ;
     asq__members_end(w->members); /* the beat's thread uses key names of redis */
     asq__partitions_drop(w);
+    asq__result_reads_drop(w);
     asq__engine_free(w->engine);
     if (w->loop)
         while (take_handovers(w)) /* calls that have waited for Redis to take theirs */
@@ -681,6 +683,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->turn_over);
     asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
+    asq__list_init(&w->result_reads);
     asq__list_init(&w->claims);
     asq__list_init(&w->held_up);
     asq__list_init(&w->awake);

@@ -361,6 +361,8 @@ struct asq__process {
     struct asq__list ready;    /* partitions with commits to send */
     struct asq__list fetching; /* partitions with snapshots to fetch */
     size_t fetching_bytes;     /* bytes that fetches under way may bring */
+    struct asq__list result_reads; /* reads of result records that wait for room */
+    size_t result_bytes;           /* bytes that such reads under way may bring */
     struct asq__list leaving;  /* partitions with a backlog */
     struct asq__list claims;   /* partitions to claim */
     size_t claims_in_flight;
@@ -529,8 +531,17 @@ void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__B
 void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
                       const char *client, const void *data, size_t n);
 void asq__wcall_cancel(struct asq__wcall *c);
+/* Takes the result record that asq__result_read has asked for: the first n bytes of reply->str. n 0: an error, or there
+ * is none. reply NULL: not known. Ends e->looking of that read; may free `e`. */
+void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n);
 /* Returns the call while it waits or runs here; else NULL. */
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
+
+/* result_read.c: result records of entries that may have been done before, read with a bound in bytes. */
+/* Queues a read, which ends with asq__intake_record; e->looking counts it until then. ASQ_ENOMEM. */
+int asq__result_read(struct asq__entry *e);
+void asq__result_reads_send(struct asq__process *w);      /* at the end of the iteration */
+void asq__result_reads_drop(struct asq__process *w); /* after asq__partitions_drop */
 
 /* channels.c: clients besides its sender that get a batch's results. ASQ_ENOMEM; ASQ_ELIMIT: too
  * many, and the client finds the record by itself. */
