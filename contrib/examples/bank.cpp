@@ -1,6 +1,6 @@
 /*
  * bank.cpp: asqueue from C++17. A class whose agents are objects of a type of one's own, methods with typed
- * arguments, exceptions as failures, and a map and reduce over results that are not there yet. With
+ * arguments, exceptions as failures, and a map and reduce over unfinished results. With
  * -DBANK_PLUGIN it is a plugin for as-worker instead of a program:
  *
  *     c++ -std=c++17 -o bank bank.cpp $(pkg-config --cflags --libs asqueue) && ./bank
@@ -14,7 +14,7 @@
 #include <cstdio>
 #include <numeric>
 
-/* An account. Its methods know nothing of asqueue: what they throw becomes the call's failure. */
+/* An account. Its methods know nothing of asqueue: an exception becomes the call's failure. */
 class account
 {
   public:
@@ -30,7 +30,7 @@ class account
     }
     std::int64_t withdraw(std::int64_t cents)
     {
-        cents_ -= cents; /* put back when the call fails */
+        cents_ -= cents; /* restored when the call fails */
         if (cents_ < 0)
             throw asqueue::error(ASQ_EUSER(1), owner_ + " has not got that much");
         return cents_;
@@ -43,7 +43,7 @@ class account
     std::int64_t cents_;
 };
 
-/* How an account is kept: saved with each call's result. */
+/* Conversion of an account to its saved state and back; each call's result saves it. */
 template <> struct asqueue::codec<account> {
     static value to(const account &a)
     {
@@ -55,7 +55,7 @@ template <> struct asqueue::codec<account> {
     }
 };
 
-/* The class. It stays where it is for as long as it is registered. */
+/* The class, at a fixed address while it is registered. */
 static const asqueue::class_builder &account_class()
 {
     static asqueue::class_of<account> cls =
@@ -71,7 +71,7 @@ static const asqueue::class_builder &account_class()
     return cls;
 }
 
-/* A class without state: it adds up the balances that it is given. */
+/* A class without state, which adds up the balances in its arguments. */
 static const asqueue::class_builder &auditor_class()
 {
     static asqueue::class_builder cls =
@@ -102,7 +102,7 @@ try {
         accounts.push_back(bank.create("Account", owner, 1000));
     asqueue::agent auditor = bank.create("Auditor");
 
-    /* Map: each call returns at once. Reduce: the auditor's call waits for their results, not we. */
+    /* Map: each call returns at once. Reduce: the auditor's call awaits the results. */
     asqueue::value balances;
     std::int64_t cents = 0;
     for (const asqueue::agent &a : accounts)

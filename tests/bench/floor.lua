@@ -1,5 +1,5 @@
--- floor.lua: what a commit has to write, and the check of the lease, with nothing around it: what
--- the library's own commit.lua costs beyond this is what being general costs.
+-- floor.lua: the necessary writes of a commit, and the check of the lease, and no more: the further
+-- cost of the library's own commit.lua is the cost of being general.
 --
 -- KEYS, for each section: lease, agents, jobs, then one key for each result.
 -- ARGV: sections; for each: token, seq, sets, id, record, …, results, frame, …, ttl, channel,

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Instructions that client and worker execute for a call, counted by callgrind: they do not depend on what
-# else the machine does. From the build tree, after `make bench-programs`:
+# Counts instructions that client and worker execute for a call, by callgrind: they do not depend on
+# other load of the machine. From the build tree, after `make bench-programs`:
 #
 #     ../tests/bench/instructions.sh [corked|broadcast|async|sync]...
 #
-# Each figure is the difference of a run with many calls to one with fewer, so that what starts and ends is
-# not in it. What callgrind wrote is kept in tests/bench/counted, for callgrind_annotate.
+# Each figure is the difference of a run with many calls and one with fewer, which excludes start
+# and end. The output of callgrind is kept in tests/bench/counted, for callgrind_annotate.
 set -eu
 
 few=4096 many=20480

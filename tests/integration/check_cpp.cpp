@@ -1,7 +1,7 @@
 /*
  * check_cpp.cpp URL: asqueue.hpp as its users have it: values both ways, typed methods, classes with and
  * without a type of their own, failures as exceptions in both directions. cpp.sh builds it with each
- * compiler and standard there is, and runs it in each mode. Prints what is wrong; 0 when nothing is.
+ * installed compiler and standard, and runs it in each mode. Prints errors; returns 0 without any.
  */
 #include <asqueue.hpp>
 
@@ -25,7 +25,7 @@ static int wrong;
             wrong++;                                                                               \
         }                                                                                          \
     } while (0)
-/* The failure of an expression that must fail; its text has to contain `part`. */
+/* Checks that an expression fails; the error's text has to contain `part`. */
 #define CHECK_THROWS(expression, wanted, part)                                                     \
     do {                                                                                           \
         try {                                                                                      \
@@ -95,7 +95,7 @@ static asqueue::class_builder tester =
         .attribute("sum", ASQ_WRITABLE)
         .computed("twice", [](asqueue::context &ctx) { return 2 * ctx.state().get<int>("sum"); });
 
-/* Copies are of the value; each agent has a T of its own. */
+/* Copies copy the value; each agent has a T of its own. */
 class gauge
 {
   public:
@@ -163,7 +163,7 @@ static void values_go_both_ways()
     CHECK_EQUAL(value(nullptr).json(), "null");
     CHECK_EQUAL(value(true).json(), "true");
     CHECK_EQUAL(value(std::string("a\0b", 3)).as<std::string>().size(), 3u);
-    const value text("text"); /* the view is of what the value holds */
+    const value text("text"); /* the view refers to the value's bytes */
     CHECK_EQUAL(text.as<std::string_view>(), "text");
     CHECK_EQUAL(value(1.5).as<double>(), 1.5);
     CHECK_EQUAL(value(3).as<double>(), 3.0);
@@ -230,7 +230,7 @@ static void exceptions_become_failures_and_back(const asqueue::client &c)
         CHECK_EQUAL(e.agent_id(), t.id());
         CHECK(!e.call_id().empty());
     }
-    /* Nobody has died of it. */
+    /* The process has survived. */
     CHECK_EQUAL(t.call<int>("add", 1), 4);
 }
 

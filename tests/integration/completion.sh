@@ -1,5 +1,5 @@
 #!/bin/sh
-# completion.sh: TAB offers names, quoted, and runs nothing of what stands in Redis.
+# completion.sh: TAB offers names, quoted, and runs no text from Redis as a command.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -29,7 +29,7 @@ echo "what as-ctl prints"
 "$as_ctl" --complete stop '' | sort >"$tmp/out"
 printf 'w1\nw:2\nw:3\nweb{1}\n~root\n' | sort | diff - "$tmp/out" >"$tmp/diff" || fail "names (<), printed (>)" "$tmp/diff"
 
-# Prints what bash offers for a line, given a word each, and with an as-ctl that prints anything.
+# Prints the offers of bash for a line, given a word each, and with an as-ctl that prints anything.
 cat >"$tmp/tab.bash" <<'END'
 . "$1" || exit 1
 shift

@@ -1,6 +1,7 @@
 #!/bin/sh
-# cpp.sh: asqueue.hpp with each C++ compiler and standard there is: check_cpp.cpp in each mode, the example
-# as a program and as a plugin of as-worker, and an exception of a C++ method that as-ctl tells in full.
+# cpp.sh: asqueue.hpp with each installed C++ compiler and standard: check_cpp.cpp in each mode, the
+# example as a program and as a plugin of as-worker, and an exception of a C++ method that as-ctl
+# prints in full.
 #
 # By hand: from the build directory, .../tests/integration/cpp.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -54,7 +55,7 @@ command -v redis-server >/dev/null || command -v valkey-server >/dev/null || exi
 "$tmp/bank" >"$tmp/out" 2>&1 || fail "bank, child:" "$tmp/out"
 expect "$tmp/out" '^Ada still has 1100$'
 
-# Workers that were started elsewhere: an exception is told in full, and the process lives on.
+# Workers that were started elsewhere: an exception arrives in full, and the process lives on.
 start_redis
 start worker "$as_worker" --redis-url "$redis_url" --agent-dir "$tmp/agents"
 worker=$pid

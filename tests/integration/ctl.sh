@@ -1,5 +1,5 @@
 #!/bin/sh
-# ctl.sh: as-ctl and as-worker as scripts and people meet them: wrong usage, exit codes, JSON in and
+# ctl.sh: as-ctl and as-worker as used by scripts and people: wrong usage, exit codes, JSON in and
 # out, timeouts, and stopping, against a real Redis and a real worker with the example plugins.
 #
 # By hand: from the build directory, .../tests/integration/ctl.sh
@@ -19,7 +19,7 @@ run() { # STATUS COMMAND...
     [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
 }
 
-# … and with a line on stderr that matches PATTERN. With status 2 nothing is on stdout.
+# Runs COMMAND and checks a line on stderr that matches PATTERN, and an empty stdout.
 refused() { # STATUS PATTERN COMMAND...
     expected_=$1 pattern=$2
     shift 2
@@ -28,7 +28,7 @@ refused() { # STATUS PATTERN COMMAND...
     [ ! -s "$out" ] || fail "output, too, from: $*" "$out"
 }
 
-# … and with exactly this on stdout, and nothing on stderr.
+# Runs COMMAND and checks exactly this text on stdout, and an empty stderr.
 prints() { # TEXT COMMAND...
     text=$1
     shift
@@ -37,7 +37,7 @@ prints() { # TEXT COMMAND...
     [ ! -s "$err" ] || fail "stderr is not empty after: $*" "$err"
 }
 
-# The error is one line of JSON with every key, whose code is CODE.
+# Checks that the error is one line of JSON with every key and the code CODE.
 json_error() { # STATUS CODE COMMAND...
     expected_=$1 code=$2
     shift 2
@@ -47,7 +47,7 @@ json_error() { # STATUS CODE COMMAND...
 }
 
 echo "wrong usage"
-# Nothing is behind this URL: what is found out here is found out without Redis.
+# No server is behind this URL: errors below are found without Redis.
 ASQUEUE_URL=redis://127.0.0.1:1
 export ASQUEUE_URL
 refused 2 'a command is needed' "$as_ctl"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# descriptors.sh: a worker that may open few files raises its limit as far as it may, tells with numbers where that
-# is not enough, and is not ready while it cannot read calls.
+# descriptors.sh: a worker with a low limit of open files raises it as far as allowed, logs the
+# numbers if that is not enough, and is not ready while it cannot read calls.
 #
 # By hand: from the build directory, .../tests/integration/descriptors.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -34,7 +34,8 @@ child=$(pgrep -P "$low" | head -n 1)
 expect "/proc/$child/limits" '^Max open files +192 +1000 '
 stop "$low"
 
-# Not all of the readers can be opened: the numbers are told, and what fails then; others are read on.
+# Some of the readers cannot be opened: the log has the numbers and the failures; other streams are
+# still read.
 limited few 60 60
 few=$pid
 wait_line "$few" few 'may open 60 files, and needs up to 192: 64 connections to read 1024 partitions'

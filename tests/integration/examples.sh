@@ -1,6 +1,7 @@
 #!/bin/sh
-# examples.sh: each example does what it says, with a private Redis (child mode) and with workers that
-# were started elsewhere (independent mode), from the same program text; nothing is left behind.
+# examples.sh: each example works as described, with a private Redis (child mode) and with workers
+# that were started elsewhere (independent mode), from the same program text, and leaves nothing
+# behind.
 #
 # By hand: from the build directory, .../tests/integration/examples.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -39,7 +40,7 @@ has_redis() { # without a process for each process there is: the machine may be 
     return 1
 }
 
-# The same in independent mode.
+# Runs an example in independent mode.
 independent() { # EXPECTED-STATUS COMMAND...
     expected=$1
     shift

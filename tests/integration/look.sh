@@ -1,6 +1,6 @@
 #!/bin/sh
-# look.sh: contrib/redis-cli/look tells who owns what, what waits where, and which calls are stuck and why,
-# of a deployment with calls that do not end, with keys that lie, and without a worker.
+# look.sh: contrib/redis-cli/look shows owners, waiting calls, and stuck calls with their reasons,
+# for a deployment with calls that do not end, with wrong keys, and without a worker.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -95,7 +95,7 @@ ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" par
 expect "$out" '^ +116 +\(nobody\) '
 stop "$redis_pid"
 
-# A program in the place of redis-cli writes down what it is given of a URL, and answers.
+# Puts a program in the place of redis-cli, which records its arguments and its URL, and answers.
 mkdir "$tmp/bin"
 cat >"$tmp/bin/redis-cli" <<END
 #!/bin/sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# reader.sh: a user of Redis without any right to write can look at all of a deployment, and is told what is
-# denied instead of being shown nothing.
+# reader.sh: a user of Redis without any right to write can look at all of a deployment, and sees an
+# error for a denied command instead of empty output.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"

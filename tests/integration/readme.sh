@@ -1,5 +1,5 @@
 #!/bin/sh
-# readme.sh: what the README shows compiles, with pkg-config alone, and does what it says. A block of
+# readme.sh: code of the README compiles, with pkg-config alone, and works as described. A block of
 # code that follows a line "<!-- file: NAME -->" is taken for the file NAME.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# secrets.sh: where a password may come from, and that it shows nowhere: not in the environment of a worker or of
-# what its methods start, nor in a file that others may read.
+# secrets.sh: sources of passwords, and places where a password must not show: the environment of a
+# worker or of programs that its methods start, and files that others may read.
 #
 # By hand: from the build directory, .../tests/integration/secrets.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...

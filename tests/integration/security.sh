@@ -1,7 +1,7 @@
 #!/bin/sh
-# security.sh: shows each "cannot" of SECURITY.md: of the four users of contrib/redis-cli/acl by their rules, of
-# two namespaces, of a program that a method starts, and of another user of the host. tests/cannot.md has them all, with
-# the tests that show them.
+# security.sh: shows each "cannot" of SECURITY.md: of the four users of contrib/redis-cli/acl by
+# their rules, of two namespaces, of a program that a method starts, and of another user of the
+# host. tests/cannot.md lists them all, with their tests.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 # shellcheck disable=SC2034 # read by support.sh
@@ -208,7 +208,8 @@ echo "nothing has changed"
 [ "$("$as_ctl" -u "$(url client)" call tally add '[0]')" = 40 ] || fail "the agent does not answer"
 running "$worker" || fail "the worker has ended" "$tmp/worker.log"
 
-# In a container the tests run as root, which may look into any process: those who look are then nobody.
+# In a container the tests run as root, which may look into any process, so the check runs as
+# nobody.
 root=$(id -u)
 as_nobody=
 [ "$root" != 0 ] || as_nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# terminal.sh: what anybody may have written into Redis, and what methods and arguments have in them, does not
-# reach a terminal or a log as control characters (C1 ones included), as a change of direction, or as bytes
-# that are no UTF-8: not by as-ctl, as text and as JSON, not by as-worker's log, not by look.
+# terminal.sh: text from Redis, methods and arguments does not reach a terminal or a log as control
+# characters (C1 ones included), as a change of direction, or as invalid UTF-8: not by as-ctl, as
+# text and as JSON, not by as-worker's log, not by look.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# tls.sh: which servers rediss: talks to, and what it says of the others. Certificates of its own, a Redis with
-# TLS for each, as-ctl as the client, and a worker whose certificates are renewed under it.
+# tls.sh: servers that rediss: accepts, and errors about the others. Certificates of its own, a
+# Redis with TLS for each, as-ctl as the client, and a worker whose certificates are renewed while
+# it runs.
 #
 # By hand: from the build directory, .../tests/integration/tls.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -210,7 +211,8 @@ drop() {
 }
 drop
 wait_until "the worker is back" reconnected 1
-# By another CA's, and by none, it is refused; it waits, says why, and goes on when they are right again.
+# A certificate of another CA, or none, is refused; the worker waits, logs the reason, and goes on
+# when the files are right again.
 cp "$tmp/other_client.key" "$tmp/renewed.key"
 cp "$tmp/other_client.crt" "$tmp/renewed.crt"
 drop
@@ -231,7 +233,7 @@ end_server
 
 mkfifo "$tmp/quiet"
 exec 9<>"$tmp/quiet" # openssl ends with its standard input
-# Answers one handshake, and writes down what it is sent.
+# Answers one handshake, and writes down the bytes that it gets.
 listen() { # CERTIFICATE
     port=$((port + 1))
     # shellcheck disable=SC2016

@@ -1,14 +1,15 @@
 # shellcheck shell=sh disable=SC2034
 # support.sh: for shell tests, to be sourced: a temporary directory ($tmp), processes that end with
-# the test, a Redis of the test's own, waiting for conditions, checks that name what they found.
+# the test, a Redis of the test's own, waiting for conditions, checks that print the actual value.
 #
 #     . "${ASQ_TEST_SRCDIR:-.}/tests/support/support.sh"
 #
 # Only processes that the test started are ended, each by its own pid.
 #
-# With ASQ_TEST_ACL=1 (make check-acl) that Redis has the users of contrib/redis-cli/acl: $redis_url names the
-# client, $as_worker runs as the worker, $as_ctl as the operator, and look with $look_user as the observer. The
-# test's own redis-cli is the default user. What was denied to one of the users fails the test.
+# With ASQ_TEST_ACL=1 (make check-acl) that Redis has the users of contrib/redis-cli/acl: $redis_url
+# names the client, $as_worker runs as the worker, $as_ctl as the operator, and look with $look_user
+# as the observer. The test's own redis-cli is the default user. A denial to one of the users fails
+# the test.
 
 srcdir=${ASQ_TEST_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 builddir=${ASQ_TEST_BUILDDIR:-$(pwd)}
@@ -54,7 +55,7 @@ fail() { # WHAT [FILE...]: with the files' ends
     exit 1
 }
 
-# Waits until the command succeeds, WHAT being what it waits for.
+# Waits until the command succeeds; WHAT names the condition.
 wait_until() { # WHAT COMMAND...
     what=$1
     shift
@@ -75,7 +76,7 @@ start() { # NAME COMMAND...
     pids="$pids $pid"
 }
 
-# Waits until a worker that was just started says that it is ready.
+# Waits until a worker that was just started logs that it is ready.
 wait_ready() { # PID NAME
     tries=$((limit_s * 20))
     until grep -q 'ready: ' "$tmp/$2.log"; do
@@ -86,7 +87,7 @@ wait_ready() { # PID NAME
     done
 }
 
-# SIGTERM, and waits; the exit status is that of the process.
+# Sends SIGTERM, and waits; returns the exit status of the process.
 stop() { # PID
     [ "$1" != "$redis_pid" ] || no_denial || exit 1
     kill -TERM "$1" 2>/dev/null
@@ -140,7 +141,7 @@ acl_on() {
     [ "${ASQ_TEST_ACL:-0}" != 0 ]
 }
 
-# Was nothing denied to the users of the rules? Says what was.
+# Checks that Redis denied nothing to the users of the rules; prints the denials.
 no_denial() {
     acl_on && [ -n "$redis_pid" ] && running "$redis_pid" || return 0
     denied=$(redis-cli -s "$redis_socket" ACL LOG 128 | awk '
@@ -159,7 +160,8 @@ if acl_on; then
     look_user="--user asq-default-observer --pass $acl_password --no-auth-warning"
 fi
 
-# A Redis on a Unix socket: sets $redis_socket, $redis_url, $redis_url_default (which names no user) and $redis_pid.
+# Starts a Redis on a Unix socket: sets $redis_socket, $redis_url, $redis_url_default (which names
+# no user) and $redis_pid.
 start_redis() {
     server=$(command -v redis-server || command -v valkey-server) || skip "no redis-server"
     redis_socket=$tmp/redis.sock
@@ -176,15 +178,15 @@ start_redis() {
     wait_until "redis" test -S "$redis_socket"
 }
 
-# Builds the plugin with the class Shell into DIR, which is made. Fails where there is no compiler.
+# Builds the plugin with the class Shell into DIR, which is made. Fails without a compiler.
 build_shell_plugin() { # DIR
     mkdir "$1" || return 1
     # shellcheck disable=SC2086
     ${CC:-cc} -shared -fPIC ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$1/shell.so" "$srcdir/tests/support/shell_plugin.c"
 }
 
-# Processes that have TEXT in their environment or command line (a Redis, which shows its socket there,
-# overwrites its environment), whoever started them: a line of pids.
+# Prints the processes that have TEXT in their environment or command line (a Redis, which shows its
+# socket there, overwrites its environment), whatever their parents are: a line of pids.
 processes_with() { # TEXT
     for dir in /proc/[0-9]*; do
         if cat "$dir/environ" "$dir/cmdline" 2>/dev/null | grep -qaF -- "$1"; then

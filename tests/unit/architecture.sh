@@ -1,8 +1,8 @@
 #!/bin/sh
-# architecture.sh: ARCHITECTURE.md tells the truth about names. Each file, function, field, constant and option
-# that it names is in the tree; a function that stands right behind a file is defined there, and so is each static
-# one behind the last file that was named; a test stands in the file before it. Each file of lib and src has its
-# line. No directory includes what the page says it may not.
+# architecture.sh: checks the names in ARCHITECTURE.md. Each named file, function, field, constant
+# and option is in the tree; a function right behind a file is defined there, and so is each static
+# one behind the last file that was named; a test is in the file before it. Each file of lib and src
+# has its line. No directory includes a file that the page forbids.
 set -eu
 export LC_ALL=C
 src=${abs_top_srcdir:-.}

@@ -1,7 +1,7 @@
 #!/bin/sh
-# docs.sh: the README links to each page of doc/, what the pages link to is there, the options that they name
-# are as-worker's or as-ctl's (or stand in AgentScope's column), the program of doc/agentscope.md compiles and
-# runs, and contrib/kubernetes holds valid YAML, where there is something to check that with.
+# docs.sh: the README links to each page of doc/, targets of the pages' links exist, named options
+# are as-worker's or as-ctl's (or stand in AgentScope's column), the program of doc/agentscope.md
+# compiles and runs, and contrib/kubernetes holds valid YAML, if a checker is installed.
 #
 # By hand: from the build directory, .../tests/unit/docs.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...

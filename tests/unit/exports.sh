@@ -1,6 +1,6 @@
 #!/bin/sh
-# The functions in asqueue.h, the version script and the library's dynamic symbols are the same set,
-# and header and package have the same version.
+# exports.sh: the functions in asqueue.h, the version script and the library's dynamic symbols are
+# the same set, and header and package have the same version.
 set -eu
 export LC_ALL=C
 src=${abs_top_srcdir:-.}

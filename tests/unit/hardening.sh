@@ -1,8 +1,9 @@
 #!/bin/sh
-# hardening.sh: what configure promises of the built files is in them: full RELRO, no executable stack, position
-# independent, and in programs and library stack canaries, fortified string functions and landing pads for indirect
-# branches; plugins get -fstack-clash-protection from pkg-config. Looks at the files of the build directory and,
-# as part of make installcheck, at those that are installed (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
+# hardening.sh: checks that the built files have the properties that configure promises: full RELRO,
+# no executable stack, position independent, and in programs and library stack canaries, fortified
+# string functions and landing pads for indirect branches; plugins get -fstack-clash-protection from
+# pkg-config. Checks the files of the build directory and, as part of make installcheck, the
+# installed ones (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
 #
 # By hand: from the build directory, .../tests/unit/hardening.sh
 # shellcheck disable=SC2153,SC2154 # support.sh sets tmp, ...; make sets ASQ_TEST_INSTALLED_BIN
@@ -19,7 +20,7 @@ flag() { # FLAG: are the files compiled with it?
     return 1
 }
 
-# The linker and the C library together: what must be in each file.
+# Properties of each file, from the linker and the C library together.
 check_linked() { # FILE
     readelf -hldW "$1" >"$tmp/elf" || fail "readelf $1"
     expect "$tmp/elf" 'GNU_RELRO'
@@ -29,7 +30,7 @@ check_linked() { # FILE
     expect_count "$tmp/elf" 'TEXTREL|\(RPATH\)' 0
 }
 
-# The compiler: what must be in a program or library that has arrays on its stack and copies strings.
+# Properties of a program or library with arrays on its stack and copied strings, from the compiler.
 check_compiled() { # FILE
     readelf -W --dyn-syms "$1" >"$tmp/symbols" || fail "readelf $1"
     if flag -fstack-protector-strong; then
@@ -41,8 +42,9 @@ check_compiled() { # FILE
     check_branches "$1"
 }
 
-# A landing pad (endbr64 of x86, bti of ARM) begins what may be called by a pointer. Whether the kernel enforces
-# them is the C library's choice: one whose own start files have none takes the mark off each program.
+# A landing pad (endbr64 of x86, bti of ARM) begins each target of an indirect call. Enforcement by
+# the kernel is the C library's choice: one whose own start files have none takes the mark off each
+# program.
 check_branches() { # FILE
     command -v objdump >/dev/null || return 0
     flag -fcf-protection && [ "$machine" = x86_64 ] || return 0

@@ -1,7 +1,6 @@
 #!/bin/sh
-# man.sh: the manual pages name every command and option that the programs have, and every error of
-# the header; their program compiles; they are free of formatting mistakes, as far as there is
-# something to check that with.
+# man.sh: the manual pages name every command and option of the programs, and every error of the
+# header; their program compiles; they are free of formatting mistakes, if a checker is installed.
 #
 # By hand: from the build directory, .../tests/unit/man.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -22,7 +21,7 @@ described() { # PROGRAM PAGE
     while read -r option; do
         expect "$2" "^\\.It (Fl . , )?Fl Fl ${option#--}( |\$)"
     done <"$tmp/options"
-    # … and none that is not there.
+    # The page names no option that the program does not have.
     sed -n 's/^\.It \(Fl . , \)*Fl Fl \([a-z-]*\).*/--\2/p' "$2" | sort -u | diff "$tmp/options" - >"$tmp/diff" ||
         fail "options of the program (<) and of ${2##*/} (>)" "$tmp/diff"
 }
@@ -37,13 +36,13 @@ sed -n 's/^    X(\(ASQ_E[A-Z]*\), \(-[0-9]*\),.*/.It Dv \1 No \2/p' "$srcdir/lib
 grep '^\.It Dv ASQ_E.* No -[0-9]' "$man/asqueue.3" | sort | diff "$tmp/header" - >"$tmp/diff" ||
     fail "errors of asqueue.h (<) and of asqueue.3 (>)" "$tmp/diff"
 
-# Functions that the page names are there.
+# Functions that the page names exist.
 grep -o 'Fn asq_[a-z_]*' "$man/asqueue.3" | sort -u | while read -r _ function; do
     grep -q "\\b$function(" "$srcdir/lib/asqueue.h" || [ "$function" = asq_ ] ||
         fail "asqueue.3 names $function, asqueue.h does not"
 done || exit 1
 
-# The first program compiles, and prints what it adds.
+# The first program compiles, and prints the sum.
 sed -n '/^\.Sh FIRST PROGRAM/,/^\.Ed/p' "$man/asqueue.3" | sed '/^\./d; s/\\e/\\/g' >"$tmp/first.c"
 expect "$tmp/first.c" '^int main'
 if [ -e "$builddir/lib/.libs/libasqueue.so" ]; then

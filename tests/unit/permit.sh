@@ -1,6 +1,6 @@
 #!/bin/sh
-# permit.lua tries every command that a worker's scripts run: one that was forgotten could be refused in
-# the middle of a commit.
+# permit.sh: permit.lua tries every command that a worker's scripts run, because a forgotten one
+# could be refused in the middle of a commit.
 set -eu
 export LC_ALL=C
 src=${abs_top_srcdir:-.}

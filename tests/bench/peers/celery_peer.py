@@ -1,5 +1,5 @@
-"""Celery: Redis as broker and backend, workers with the solo pool (nothing is handed to another process),
-prefetching; 1,024 tasks sent at a time by one producer and their results joined."""
+"""Celery: Redis as broker and backend, workers with the solo pool (without hand-over to another
+process), prefetching; 1,024 tasks sent at a time by one producer and their results joined."""
 
 import sys
 import time

@@ -1,5 +1,5 @@
 """RQ: jobs enqueued in bulk, 1,024 at a time, for SimpleWorkers (which do not fork for each job). A result is
-awaited by a blocking read of its stream, as RQ itself does from 1.14 on; nothing polls."""
+awaited by a blocking read of its stream, as RQ itself does from 1.14 on, without polling."""
 
 import os
 import sys
