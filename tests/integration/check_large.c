@@ -19,6 +19,23 @@ static pid_t worker;
 static asq *h;
 static asq_agent *agent;
 
+static int connections(void)
+{
+    char *list = sup_redis_str(redis, "CLIENT LIST");
+    int n = sup_count(list, " name=asqueue-");
+
+    free(list);
+    return n;
+}
+
+/* Waits until all connections of program and worker are there: tests count those that come later. */
+static void await_connections(void)
+{
+    enum { PROGRAM = 2, WORKER = 2, HEARTBEAT = 1, READERS = 8 };
+
+    sup_wait_until(connections() == PROGRAM + WORKER + HEARTBEAT + READERS);
+}
+
 static void start(const char *const config[])
 {
     redis = sup_redis_start(config);
@@ -26,6 +43,7 @@ static void start(const char *const config[])
     h = load_open(sup_redis_url(redis));
     ck_assert_int_eq(asq_create(h, "Echo", "{one}", &agent, NULL), 0);
     ck_assert_int_eq(asq_ready(agent, sup_limit_ms()), 0);
+    await_connections();
     sup_redis_do(redis, "CONFIG RESETSTAT");
 }
 
