@@ -1,6 +1,7 @@
 /*
  * dist_main.c: the same program without and with distribution.
  *
+ *     cc -o dist_main dist_main.c web_agent.c $(pkg-config --cflags --libs asqueue)
  *     dist_main [--seconds S] [URL]
  *
  * Five web agents get the same question; each crawls for S seconds (5). ask_all() below is run

@@ -2,13 +2,17 @@
  * dist_server.c: a worker that is a program of one's own, with its own classes compiled in: the
  * work of as-worker, as three library calls.
  *
+ *     cc -o dist_server dist_server.c web_agent.c ledger.c $(pkg-config --cflags --libs asqueue)
  *     dist_server [--id ID] [--processes N] [URL]
  *
  * URL: of a Redis (else ASQUEUE_URL, else redis://127.0.0.1:6379). Start the program on as many
  * hosts as you like; agents are spread over all of them. After SIGTERM or Ctrl-C it finishes
  * running calls, hands its agents over to the other workers, and ends.
  *
- * dist_main, rpc_example and web_search can be given the same URL.
+ * dist_main, rpc_example and web_search can be given the same URL. For web_search it needs libcurl:
+ *
+ *     cc -o dist_server -DHAVE_LIBCURL dist_server.c web_agent.c ledger.c page_reader.c page_text.c \
+ *         $(pkg-config --cflags --libs asqueue libcurl)
  */
 #include "ledger.h"
 #include "page_reader.h"

@@ -2,6 +2,7 @@
  * echo.c: a plugin with one class, Echo, without state: it answers, waits and fails on request.
  * Good for trying out a deployment:
  *
+ *     cc -shared -fPIC -o echo.so echo.c $(pkg-config --cflags --libs asqueue)
  *     as-ctl create Echo --id e
  *     as-ctl call e echo '[{"any": ["value", 1.5, null]}]'
  *     as-ctl call e sleep '[1000]'

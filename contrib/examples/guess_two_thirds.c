@@ -4,6 +4,7 @@
  * to each of them. All are told the winning number, guess again, and get nearer to 0 from round to
  * round.
  *
+ *     cc -o guess_two_thirds guess_two_thirds.c $(pkg-config --cflags --libs asqueue) -lm
  *     guess_two_thirds [-n N] [-r ROUNDS] [--think MS] [URL]
  *
  * N: 1000 unless given, up to a million. --think: time that each person thinks, all at the same

@@ -3,6 +3,7 @@
  * methods called with the result read later (a basic one and a composite one), attributes, an
  * error, and a private method that is refused.
  *
+ *     cc -o rpc_example rpc_example.c ledger.c $(pkg-config --cflags --libs asqueue)
  *     rpc_example [URL]
  *
  * Without URL: ASQUEUE_URL, else a private Redis and workers of this program's own. "local:" works

@@ -1,6 +1,7 @@
 /*
  * web_search.c: searches web pages, each by an agent of its own, all at the same time.
  *
+ *     cc -o web_search web_search.c page_reader.c page_text.c $(pkg-config --cflags --libs asqueue libcurl)
  *     web_search [-u URL] [-t TIMEOUT_MS] QUERY PAGE...
  *
  *     web_search "hash slot" https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/
