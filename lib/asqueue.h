@@ -713,7 +713,7 @@ typedef struct asq_class {
     const asq_method *methods;
     const asq_attribute *attributes; /* or NULL */
     /* Makes a new agent from its creation arguments: sets up asq_ctx_state, or makes *ret_self. May
-     * be NULL: the state is then the map of the named arguments. */
+     * be NULL: the state is then the map of the named arguments, and positional ones are refused. */
     int (*create)(asq_ctx *ctx, const asq_value *args, void **ret_self);
     /* Frees self, when the agent leaves memory or is deleted. */
     void (*destroy)(void *self);

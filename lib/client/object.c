@@ -390,6 +390,11 @@ static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
     if (!def->save && !(o->state = asq_value_map()))
         return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
     o->live = true;
+    if (!def->create && asq_list_size(args) > 0)
+        return asq_fail(ctx, ASQ_EARGS,
+                        "the creation arguments of class %s have to be named, because they are its first state (it "
+                        "has no create function): a list was given",
+                        def->name);
     if (!def->create)
         return 0;
     void *self = NULL;

@@ -155,6 +155,20 @@ START_TEST(a_state_that_has_not_changed_is_no_effect)
 }
 END_TEST
 
+/* Such arguments would be dropped, because the state is a map. */
+START_TEST(a_class_without_create_refuses_positional_creation_arguments)
+{
+    asq__object_release(&object);
+    asq__object_init(&object, "b");
+    ck_assert_int_eq(run(ASQUEUE__JOB_KIND__CREATE, "", asq_pack("[i]", 5)), ASQ_EARGS);
+    ck_assert_int_eq(effect.kind, ASQ__EFFECT_NONE);
+    ck_assert_int_eq(run(ASQUEUE__JOB_KIND__CREATE, "", asq_pack("[]")), 0);
+    ck_assert_int_eq(effect.kind, ASQ__EFFECT_SAVE);
+    ck_assert_int_eq(call("add", 1), 0);
+    ck_assert_int_eq(value(), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("object");
@@ -164,6 +178,7 @@ int main(void)
     tcase_add_test(t, a_record_that_nobody_else_holds_is_written_over);
     tcase_add_test(t, a_failure_goes_back_to_what_the_record_was);
     tcase_add_test(t, a_state_that_has_not_changed_is_no_effect);
+    tcase_add_test(t, a_class_without_create_refuses_positional_creation_arguments);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
