@@ -9,6 +9,7 @@
 #include "client/admin.h"
 #include "client/remote.h"
 #include "redis/redis.h"
+#include "redis/refusal.h"
 #include "redis/script.h"
 #include "value/clock.h"
 #include "value/decimal.h"
@@ -63,7 +64,8 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         a->q->denied =
             begins_with(reply->str, "NOPERM") || begins_with(reply->str, "ERR unknown command");
         a->q->wrong_type = begins_with(reply->str, "WRONGTYPE");
-        a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s: %s", key_of(a->q), reply->str);
+        a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s: %s%s", key_of(a->q), reply->str,
+                          asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
     } else
         a->rc = a->q->take(a->h, reply, a->q->user);
 }

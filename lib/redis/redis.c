@@ -43,6 +43,7 @@ struct asq__redis {
     uint32_t partitions;
     char policy[32];
     char meta_error[200]; /* error of making the meta hash */
+    bool meta_denied;     /* … is that this user may not */
     bool dropping;        /* dropping the subscriber after the loss of the command connection */
     struct asq__limit limit; /* of strings */
 };
@@ -318,6 +319,13 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         make_meta(r);
         return;
     }
+    if (!whole && r->meta_denied) {
+        snprintf(why, sizeof why,
+                 "there is no namespace '%s', and this user may not make it: a worker does, when it starts (%s)",
+                 r->config.ns, r->meta_error);
+        refuse(r, ASQ_EREDIS, why);
+        return;
+    }
     if (!whole) {
         snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: %s", r->config.ns,
                  *r->meta_error ? r->meta_error : "this Redis may be a read-only replica");
@@ -378,8 +386,10 @@ static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user
     struct asq__redis *r = user;
     if (asq__reply_is_transient(reply))
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
-    else if (asq__reply_is_error(reply, NULL)) /* no failure if another process has made it */
+    else if (asq__reply_is_error(reply, NULL)) { /* no failure if another process has made it */
         snprintf(r->meta_error, sizeof r->meta_error, "%s", reply->str);
+        r->meta_denied = asq__reply_is_denial(reply);
+    }
 }
 
 static void on_partitions_set(struct asq__conn *c, const redisReply *reply, void *user)
@@ -446,6 +456,7 @@ static void cmd_up(struct asq__conn *c, void *user)
     r->permitted = !r->config.serves;
     r->denied[0] = '\0';
     r->meta_error[0] = '\0';
+    r->meta_denied = false;
     int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
     asq__redis_ask_time(r);

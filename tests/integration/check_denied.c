@@ -173,6 +173,32 @@ START_TEST(a_denied_opening_ends_at_once_with_the_command_and_what_to_do)
 }
 END_TEST
 
+START_TEST(a_denied_look_at_the_deployment_ends_with_the_command_and_what_to_do)
+{
+    asq_value *v = NULL;
+
+    begin_without("-smembers");
+    ck_assert_int_eq(asq_workers(h, &v), ASQ_EREDIS);
+    ck_assert_msg(strstr(asq_errmsg(h), "'smembers'") && strstr(asq_errmsg(h), "as-ctl acl"), "%s", asq_errmsg(h));
+    end(NULL);
+}
+END_TEST
+
+/* A client's user has no right to make a namespace: to grant HSETNX would be the wrong advice. */
+START_TEST(a_client_that_may_not_make_its_namespace_is_told_who_does)
+{
+    char err[500];
+
+    redis = sup_redis_start(NULL);
+    char *url = sup_format("%s?user=app&password=pw&ns=new", sup_redis_url_default(redis));
+    sup_redis_do(redis, "ACL SETUSER app on >pw ~* &* +@all -@dangerous +info -hsetnx");
+    ck_assert_int_eq(asq_open(url, NULL, &h, err, sizeof err), ASQ_EREDIS);
+    ck_assert_msg(strstr(err, "no namespace 'new'") && strstr(err, "a worker does"), "%s", err);
+    free(url);
+    sup_redis_free(redis);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("denied");
@@ -185,6 +211,8 @@ int main(void)
     tcase_add_loop_test(t, a_command_that_a_client_can_spare_is_named_once, 0, SPARED);
     tcase_add_test(t, a_denied_call_ends_with_the_command_and_what_to_do);
     tcase_add_loop_test(t, a_denied_opening_ends_at_once_with_the_command_and_what_to_do, 0, 2);
+    tcase_add_test(t, a_denied_look_at_the_deployment_ends_with_the_command_and_what_to_do);
+    tcase_add_test(t, a_client_that_may_not_make_its_namespace_is_told_who_does);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
