@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -234,7 +235,15 @@ static int start(void *program, int argc, char **argv)
     close_to_others(s, &log);
     s->worker.log = as_log_write;
     s->worker.log_user = &log;
-    if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) == 0)
+    if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) < 0) {
+        snprintf(why, sizeof why,
+                 "there are no plugins: %s, where they are looked for without --agent-dir: %s", AS_AGENT_DIR,
+                 strerror(errno));
+        exit_status = start_failed(p, &log, ASQ_ENOENT, why);
+        as_log_flush();
+        return exit_status;
+    }
+    if (!s->worker.agent_dir)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */

@@ -114,15 +114,22 @@ static void print_members(asq *h, const char *agent_id, const char *kind)
 
 void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
 {
-    const char *command = args->command->name;
+    const char *command = args->command ? args->command->name : "";
+    bool classes = args->open && strcmp(args->open->name, "class") == 0;
     asq *h;
 
     (void) program;
-    if (args->argc == 0 && strcmp(command, "dead") == 0)
-        fputs("drop\nlist\nretry\nshow\n", stdout);
-    if (!(h = open_quietly()))
+    if (args->open && !classes)
         return;
-    if (args->argc == 0 && strcmp(command, "create") == 0)
+    if (!args->open && args->argc == 0 && strcmp(command, "acl") == 0)
+        fputs("client\nobserver\noperator\nworker\n", stdout);
+    if (!args->open && args->argc == 0 && strcmp(command, "dead") == 0)
+        fputs("drop\nlist\nretry\nshow\n", stdout);
+    if (strcmp(command, "acl") == 0 || !(h = open_quietly()))
+        return;
+    if (classes)
+        print_classes(h);
+    else if (args->argc == 0 && strcmp(command, "create") == 0)
         print_classes(h);
     else if (args->argc == 0 && strcmp(command, "stop") == 0)
         print_workers(h);

@@ -210,8 +210,9 @@ bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cl
                                  .argc = nwords ? nwords - 1 : 0,
                                  .argv = words + (nwords ? 1 : 0) };
     if (open) {
+        ret->open = open;
         print_values(open);
-        return true;
+        return open->values != NULL;
     }
     if (n > 0 && words[n - 1][0] == '-' && !ended) {
         print_names(cli, ret->command ? ret->command : cli->fallback);

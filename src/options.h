@@ -55,6 +55,7 @@ struct as_cli_args {
     char **argv;    /* the arguments after the command; part of `words` */
     char **words;   /* all words but options; main's strings */
     uint64_t given; /* bit i: option i of the table */
+    const struct as_option *open; /* completion: the option whose argument is to be completed, or NULL */
 };
 
 /* Reads the command line. ASQ_EINVAL: the line is wrong; err says how, and ret->command is the

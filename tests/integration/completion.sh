@@ -56,6 +56,9 @@ offers '3\n' as-ctl stop w : 3
 offers 'Good\nGone\n' as-ctl create ''
 offers 'Good\n' as-ctl create Goo
 offers '--json\n' as-ctl stop --js
+offers 'client\nobserver\noperator\nworker\n' as-ctl acl ''
+offers 'Good\nGone\n' as-ctl agents --class ''
+offers '' as-ctl create Good --id ''
 offers '' as-ctl stop -r
 
 cat >"$tmp/bin/as-ctl.evil" <<'END'

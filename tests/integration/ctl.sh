@@ -134,7 +134,7 @@ export ASQUEUE_URL
 
 echo "what as-worker refuses"
 mkdir "$tmp/empty" "$tmp/open" "$tmp/broken"
-refused 1 'as-worker: .*--agent-dir' "$as_worker"
+refused 1 'as-worker: .*/asqueue/agents.*--agent-dir' "$as_worker"
 refused 1 "$tmp/nowhere" "$as_worker" --agent-dir "$tmp/nowhere"
 cp "$agent_dir"/*.so "$tmp/open"
 chmod o+w "$tmp/open"

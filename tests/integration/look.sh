@@ -95,6 +95,18 @@ ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" par
 expect "$out" '^ +116 +\(nobody\) '
 stop "$redis_pid"
 
+echo "what is no command is told, and so is an option in the wrong place"
+refuses() { # EXPECTED LOOK-ARGUMENT...
+    expected=$1
+    shift
+    "$srcdir/contrib/redis-cli/look" "$@" >"$out" 2>&1
+    [ $? -eq 2 ] || fail "the status of look $*" "$out"
+    [ "$(tail -n 1 "$out")" = "look: $expected" ] || fail "look $*, not: $expected" "$out"
+}
+refuses "there is no command 'partition'" partition
+refuses "'-h' is no option here: -n NAMESPACE comes first, redis-cli's come behind --" -h x partitions
+refuses "'where' needs an agent's id" where
+
 # Puts a program in the place of redis-cli, which records its arguments and its URL, and answers.
 mkdir "$tmp/bin"
 cat >"$tmp/bin/redis-cli" <<END
