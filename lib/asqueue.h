@@ -149,7 +149,8 @@ typedef struct asq_error {
     int code;               /* ASQ_E… or an application's code */
     const char *message;    /* what failed, where, and what to do */
     const char *class_name; /* of the agent whose method failed */
-    const char *method;     /* or "create", "delete", ".name" of an attribute */
+    const char *method;     /* or "create", "delete", "exists" (asq_ready), "describe" (asq_clone,
+                             * asq_to_dist), ".name" of an attribute */
     const char *agent_id;
     const char *worker;     /* id of the worker process on which it failed */
     const char *call_id;
@@ -298,7 +299,8 @@ typedef struct asq_options {
     uint32_t child_processes;      /* child mode: worker processes; 0: the number of processors, at most 4 */
     uint32_t child_capacity;       /* child mode: threads of each; 0: 32 */
     const char *agent_dir;         /* local and child mode: plugins to load; NULL: none */
-    const char *model_config_path; /* local and child mode: see asq_ctx_model */
+    const char
+        *model_config_path; /* local and child mode: see asq_ctx_model; others may not read it */
     asq_log_fn log;                /* NULL: nothing is reported */
     void *log_user;
     int64_t close_timeout_ms;      /* how long asq_close waits for Redis to take what was called;
@@ -796,7 +798,8 @@ ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
 ASQ_API void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...) ASQ_PRINTF(3, 4);
 /* The model configuration named `config_name` (or the whole file for NULL), borrowed. The file is a
  * JSON array of objects with "config_name", as AgentScope has it, or an object of objects.
- * ASQ_ENOENT lists the names there are. */
+ * A file that others can read (mode 644) is refused at the start, because of the keys in it. ASQ_ENOENT
+ * lists the names there are. */
 ASQ_API int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret);
 ASQ_API void *asq_ctx_user(const asq_ctx *ctx); /* asq_class.user */
 /* A proxy for the agent itself, to be put into values. The caller frees it. */

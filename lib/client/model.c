@@ -81,7 +81,7 @@ static int collect(asq_value *models, const asq_value *file, const char *path, c
     return rc;
 }
 
-int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen)
+static int load(const char *path, asq_value **ret, char *err, size_t errlen)
 {
     struct asq__buf text;
     char why[300];
@@ -102,6 +102,13 @@ int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen)
     else
         *ret = models;
     return rc;
+}
+
+int asq__model_load(const char *path, asq_value **ret, char *err, size_t errlen)
+{
+    char why[600];
+    int rc = load(path, ret, why, sizeof why);
+    return rc < 0 ? asq__err(err, errlen, rc, "model configurations: %s", why) : 0;
 }
 
 int asq__model_find(const asq_value *models, const char *name, const asq_value **ret, char *err,
