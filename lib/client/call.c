@@ -3,6 +3,7 @@
  * mode submit the jobs of one statement together.
  */
 #include "client/handle.h"
+#include "client/object.h"
 #include "client/retry.h"
 
 #include <errno.h>
@@ -144,16 +145,17 @@ static int encode(asq *h, const struct asq__job *job, asq_result *r)
 
 /* Completes the result of a call that is not sent. Its id has the usual form, so that the result
  * can be used as a future. */
-static int fail_unsent(asq *h, asq_result *r, const asq_result *failed)
+static int fail_unsent(asq *h, const struct asq__job *job, asq_result *r, const asq_result *failed)
 {
     struct asq__error error;
+    char place[ASQ__PLACE_MAX];
     if (asq__random(r->id.batch, sizeof r->id.batch) < 0)
         return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
     r->id.partition = r->partition;
     asq__error_init(&error);
-    asq__error_set(&error, ASQ_EINPUT,
-                   "it was not run: the result of call %s, given as an argument, is a failure: %s",
-                   asq__result_id_text(failed), asq_result_error(failed)->message);
+    asq__error_input(&error, asq__result_id_text(failed), asq_result_error(failed));
+    asq__error_where(&error, job->class_name, asq__job_place(job->kind, job->method, place),
+                     job->agent, NULL, asq__result_id_text(r));
     asq__result_set(r, NULL, &error.pub);
     asq__error_clear(&error);
     h->ncompleted++;
@@ -178,7 +180,7 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
     rc = settle_inputs(h, job->args, &settled, &failed, &inputs);
     if (rc == 0 && failed) {
         if (ret_wanted) {
-            rc = fail_unsent(h, r, failed);
+            rc = fail_unsent(h, job, r, failed);
         } else {
             rc =
                 asq__fail(h, ASQ_EINPUT,

@@ -119,11 +119,12 @@ static int take_input(void *user, const struct asq__future_place *place)
     asq_result *input = node ? ASQ__CONTAINER(node, struct kept, node)->result : NULL;
     if (++in->n > ASQ_MAX_FUTURES)
         return ASQ_ELIMIT;
-    if (!input || input->error)
-        return asq__error_set(in->error, ASQ_EINPUT,
-                              "it was not run: the result of call %s, given as an argument, is a "
-                              "failure: %s",
-                              text, input ? input->error->pub.message : "it has been forgotten");
+    if (!input)
+        return asq__error_input(
+            in->error, text,
+            &(asq_error){ ASQ_EEXPIRED, "it has been forgotten", "", "", "", "", "" });
+    if (input->error)
+        return asq__error_input(in->error, text, &input->error->pub);
     in->bytes += (size_t) asq_value_encoded_size(input->value);
     return in->bytes > in->max_bytes
                ? ASQ_ELIMIT

@@ -210,3 +210,29 @@ void asq__error_copy(struct asq__error *to, const asq_error *from)
     assign_copy(to, WORKER, from->worker, "");
     assign_copy(to, CALL_ID, from->call_id, "");
 }
+
+static void name_code(int code, char *buf, size_t n)
+{
+    const char *name = asq_error_name(code);
+    if (!name && code <= ASQ_EUSER(0))
+        snprintf(buf, n, "ASQ_EUSER(%d)", ASQ_EUSER(0) - code);
+    else if (!name)
+        snprintf(buf, n, "code %d", code);
+    else
+        snprintf(buf, n, "%s", name);
+}
+
+int asq__error_input(struct asq__error *e, const char *id, const asq_error *why)
+{
+    static const char begin[] = "it was not run: it needs the result of call ";
+    char code[32];
+    if (why->code == ASQ_EINPUT && strncmp(why->message, begin, sizeof begin - 1) == 0)
+        return asq__error_set(e, ASQ_EINPUT, "%s", why->message);
+    name_code(why->code, code, sizeof code);
+    if (!*why->agent_id)
+        return asq__error_set(e, ASQ_EINPUT, "%s%s, which failed with %s: %s", begin, id, code,
+                              why->message);
+    return asq__error_set(e, ASQ_EINPUT, "%s%s (%s%s%s of agent '%s'), which failed with %s: %s",
+                          begin, id, why->class_name, *why->class_name ? "." : "", why->method,
+                          why->agent_id, code, why->message);
+}

@@ -25,17 +25,23 @@ struct asq__inputs {
     struct input items[];
 };
 
-static void fail(struct asq__inputs *in, const char *id, const char *why)
+static void fail(struct asq__inputs *in, const char *id, const asq_error *why)
 {
-    char text[1200];
+    struct asq__error e;
     if (in->failure)
         return;
-    snprintf(text, sizeof text,
-             "it was not run: the result of call %s, given as an argument, is a failure: %s", id,
-             why);
-    in->failure = strdup(text);
+    asq__error_init(&e);
+    asq__error_input(&e, id, why);
+    in->failure = strdup(e.pub.message);
     if (!in->failure)
         in->failure = strdup("out of memory");
+    asq__error_clear(&e);
+}
+
+/* Fails for a reason that is not a method's. */
+static void fail_with(struct asq__inputs *in, const char *id, int code, const char *text)
+{
+    fail(in, id, &(asq_error){ code, text, "", "", "", "", "" });
 }
 
 static void fail_to_put(struct asq__inputs *in, const char *id, const char *why)
@@ -73,7 +79,7 @@ static void put(struct asq__inputs *in, const struct input *item, const char *id
                  ? asq__value_decode(result->value.data, result->value.len, &value, why, sizeof why)
                  : 0;
     if (rc < 0) {
-        fail(in, id, why);
+        fail_with(in, id, rc, why);
         return;
     }
     rc = asq__future_replace(&in->args, &item->place, value ? value : asq_value_null());
@@ -91,8 +97,17 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result,
     snprintf(id, sizeof id, "%s", item->place.future->future->text);
     item->pending = false;
     in->pending--;
-    if (error || result->failure)
-        fail(in, id, error ? error->message : result->failure->message);
+    if (error)
+        fail(in, id, error);
+    else if (result->failure)
+        fail(in, id,
+             &(asq_error){ .code = result->failure->code,
+                           .message = result->failure->message,
+                           .class_name = result->failure->class_name,
+                           .method = result->failure->method,
+                           .agent_id = result->failure->agent,
+                           .worker = "",
+                           .call_id = "" });
     else if (!in->failure)
         put(in, item, id, result);
     if (in->pending == 0) {
@@ -135,7 +150,7 @@ static void await(struct asq__inputs *in, struct input *item)
     if (rc < 0) {
         item->pending = false;
         in->pending--;
-        fail(in, text, asq_strerror(rc));
+        fail_with(in, text, rc, asq_strerror(rc));
     }
 }
 

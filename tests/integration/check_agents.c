@@ -198,9 +198,13 @@ START_TEST(a_clone_is_made_from_the_creation_arguments)
     ok(asq_clone(j, NULL, &k));
     ck_assert_int_eq(call_int(k, "push", "[i]", 1), 1);
     ck_assert_code(call_code(k, "push", "[i]", 1), ASQ_EUSER(2));
+    /* Of one that is no more. */
+    ok(asq_delete(b, ASQ_FOREVER));
+    asq_agent_free(c);
+    ck_assert_code(asq_clone(b, NULL, &c), ASQ_ENOAGENT);
+    ck_assert_str_eq(asq_last_error(H)->method, "describe");
     asq_agent_free(a);
     asq_agent_free(b);
-    asq_agent_free(c);
     asq_agent_free(j);
     asq_agent_free(k);
     asq_agent_free(seen);

@@ -225,12 +225,19 @@ START_TEST(a_failed_input_fails_the_call_which_does_not_run)
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
     ck_assert_contains(asq_result_error(dependent)->message, "no luck");
     ck_assert_code(asq_result_wait(further, ASQ_FOREVER), ASQ_EINPUT);
+    /* Both tell whose method it was, and with which code it failed. */
+    ck_assert_contains(asq_result_error(dependent)->message, asq_agent_id(bad));
+    ck_assert_contains(asq_result_error(dependent)->message, "ASQ_EUSER(3)");
+    ck_assert_str_eq(asq_result_error(further)->message, asq_result_error(dependent)->message);
     ck_assert_code(asq_result_wait(failed, ASQ_FOREVER), ASQ_EUSER(3));
     ck_assert_int_eq(call_int(a, "read", NULL), 2);
     asq_result_free(dependent);
     /* A future that has failed already. */
     ok(asq_call(a, "add", &dependent, "{s:r}", "n", failed));
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
+    ck_assert_contains(asq_result_error(dependent)->message, "ASQ_EUSER(3)");
+    ck_assert_str_eq(asq_result_error(dependent)->method, "add");
+    ck_assert_str_eq(asq_result_error(dependent)->agent_id, asq_agent_id(a));
     ck_assert_int_eq(call_int(a, "add", "[i]", 1), 3);
     asq_result_free(further);
     asq_result_free(dependent);

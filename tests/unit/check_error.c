@@ -169,6 +169,36 @@ START_TEST(a_message_is_cut_between_characters)
 }
 END_TEST
 
+START_TEST(a_call_without_its_input_names_what_failed)
+{
+    static const asq_error method = {
+        ASQ_EUSER(7), "no luck", "Chat", "boom", "zed", "w1", "1-a-0"
+    };
+    static const asq_error bare = { ASQ_EEXPIRED, "it has expired", "", "", "", "", "" };
+    struct asq__error first, second;
+    asq__error_init(&first);
+    asq__error_init(&second);
+    ck_assert_int_eq(asq__error_input(&first, "1-a-0", &method), ASQ_EINPUT);
+    ck_assert_str_eq(
+        first.pub.message,
+        "it was not run: it needs the result of call 1-a-0 (Chat.boom of agent 'zed'), "
+        "which failed with ASQ_EUSER(7): no luck");
+    /* The next in the chain tells the same, not that of its own input. */
+    ck_assert_int_eq(asq__error_input(&second, "2-b-0", &first.pub), ASQ_EINPUT);
+    ck_assert_str_eq(second.pub.message, first.pub.message);
+    /* A method may fail with this code by itself. */
+    asq__error_set(&first, ASQ_EINPUT, "mine");
+    asq__error_input(&second, "3-c-0", &first.pub);
+    ck_assert_str_eq(second.pub.message, "it was not run: it needs the result of call 3-c-0, which "
+                                         "failed with ASQ_EINPUT: mine");
+    asq__error_input(&second, "4-d-0", &bare);
+    ck_assert_str_eq(second.pub.message, "it was not run: it needs the result of call 4-d-0, which "
+                                         "failed with ASQ_EEXPIRED: it has expired");
+    asq__error_clear(&first);
+    asq__error_clear(&second);
+}
+END_TEST
+
 START_TEST(the_version_is_that_of_the_header)
 {
     ck_assert_str_eq(asq_version(), ASQ_VERSION);
@@ -186,6 +216,7 @@ int main(void)
     tcase_add_test(c, missing_strings_are_empty);
     tcase_add_test(c, a_message_is_always_utf8);
     tcase_add_test(c, a_message_is_cut_between_characters);
+    tcase_add_test(c, a_call_without_its_input_names_what_failed);
     tcase_add_test(c, the_version_is_that_of_the_header);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
