@@ -185,7 +185,7 @@ START_TEST(a_worker_that_may_not_ask_for_the_time_serves)
     run_delayed(redis, 1500);
     run_delayed(redis, 3600 * 1000);
     sup_wait_until(number(redis, "XLEN") == 0);
-    /* The next owner goes on with what waits. */
+    /* The next owner goes on with the waiting calls. */
     sup_proc_kill(worker);
     sup_proc_free(worker);
     worker = start(url);
