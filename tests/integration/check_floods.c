@@ -449,7 +449,7 @@ START_TEST(a_look_into_a_mailbox_is_bounded)
 }
 END_TEST
 
-/* Calls that could all run in one loop iteration, when what they wait for ends: commits leave in
+/* Calls that could all run in one loop iteration, when the awaited call ends: commits leave in
  * between. */
 START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 {
@@ -476,7 +476,7 @@ START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 }
 END_TEST
 
-/* Concurrent calls of one agent with large results, which could all run when what they wait for
+/* Concurrent calls of one agent with large results, which could all run when the awaited call
  * ends: neither their runs nor their commits are all in memory at once. */
 START_TEST(a_burst_of_large_results_is_committed_in_turns)
 {

@@ -1,6 +1,6 @@
 /*
- * check_result_reads.c: a worker that takes over a partition reads the results that its calls have already with a
- * bound in bytes, however many and large they are, and each call takes effect once.
+ * check_result_reads.c: a worker that takes over a partition reads the existing results of its
+ * calls within a bound in bytes, however many and large they are, and each call takes effect once.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -40,7 +40,8 @@ static pid_t start(const char *id)
     return load_worker(sup_redis_url(redis), &options);
 }
 
-/* Leaves batches behind of which all but the last call is done, with a large result, by a worker that has died. */
+/* Leaves batches behind of a worker that has died: all calls but the last are done, with large
+ * results. */
 static void set_up(void)
 {
     redis = sup_redis_start(NULL);
@@ -83,7 +84,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Of the worker's process, in kB. */
+/* Returns the highest memory of the worker's process so far, in kB. */
 static int64_t resident_peak(void)
 {
     char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");
@@ -98,7 +99,7 @@ static int64_t resident_peak(void)
     return kb;
 }
 
-/* The second time without GETRANGE, which tells what is small without a question of its own. */
+/* The second run has no GETRANGE, which shows small results without a further request. */
 START_TEST(results_of_inherited_calls_are_read_in_pieces)
 {
     if (_i)
@@ -107,7 +108,7 @@ START_TEST(results_of_inherited_calls_are_read_in_pieces)
     int64_t before = sup_redis_stat(redis, "memory", "used_memory:", "used_memory:");
     ck_assert_int_gt(before, BATCHES * (int64_t) MIB);
     pid_t w = start("w");
-    /* It comes behind all of them. */
+    /* A call behind all others in the stream. */
     ck_assert_msg(asq_call_wait(other, "nothing", NULL, NULL) == 0, "%s", asq_errmsg(h));
     int64_t took =
         sup_redis_stat(redis, "memory", "used_memory_peak:", "used_memory_peak:") - before;
