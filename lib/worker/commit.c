@@ -1,22 +1,23 @@
 /*
- * commit.c: makes what calls came to real. What finishes within one cycle of the loop is gathered, for
- * each partition in one commit, and at the end of the cycle all of them leave in as few script calls as
- * will do. While a commit of a partition is on its way, what finishes there is gathered for the next one,
- * until that is full: what a commit costs beside its calls is then paid for by more of them. Each
- * carries the next sequence number, so they take effect in order or not at all.
+ * commit.c: makes the outcomes of calls real. Calls that finish within one iteration of the loop are
+ * gathered in one commit for each partition. At the end of the iteration all commits leave in as few
+ * script calls as possible. While a commit of a partition is on its way, further outcomes are gathered
+ * in the next one until it is full, so its fixed cost is shared by more calls. Each commit has the next
+ * sequence number, so commits take effect in order or not at all.
  *
- *     open ──cycle's end──▶ closed ──its turn──▶ sent ──1──▶ acknowledged
+ *     open ──iteration's end──▶ closed ──its turn──▶ sent ──1──▶ acknowledged
  *                                                 │ lost, refused
  *                                                 ▼
- *                         recovering: read the lease; what is at or below its seq has taken effect,
- *                         the rest is sent again, in order; another token: the partition is lost
+ *                         recovering: the lease is read; commits at or below its seq have taken
+ *                         effect, the others are sent again in order; another token: partition lost
  *
- * Redis is busy with a large commit for a while, and answers nobody meanwhile. So a commit is closed before it has
- * much, and few large ones are under way at a time, of whatever partitions, each in its turn: what is small goes
- * between them. A partition that has much to commit starts no calls until less is left.
+ * Redis is busy with a large commit for a while, and answers no client meanwhile. So a commit is closed
+ * at some size, and few large ones of all partitions are under way at a time; small ones go between
+ * them. A partition with many bytes to commit starts no calls until fewer are left.
  *
- * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read, and
- * whether the calls that are here are in their streams, for Redis may have lost its last second.
+ * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read.
+ * There the worker also asks whether its calls are still in their streams, because Redis may have lost
+ * its last second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ enum {
     SCRIPTS_IN_FLIGHT = 8,
     SECTIONS_PER_SCRIPT = 64,
     KEYS = 5, /* of a partition, before those of results */
-    LATER_KEYS = 2, /* … behind them, when it has moves */
+    LATER_KEYS = 2, /* keys behind them, if it has moves */
     FULL_CALLS = 512,
     LARGE_BYTES = 128 * 1024,
     LARGE_IN_FLIGHT = 2,
@@ -39,34 +40,34 @@ enum {
     RESULT_ROOM = 512 /* bytes kept free for each result of a batch that is still to come */
 };
 #define RECORD_BYTES                                                                               \
-    ((size_t) 512 * 1024 * 1024) /* what Redis has for a string, unless told otherwise */
-/* For a call that runs again to come back to where it was, on whatever worker, whenever there is one. */
+    ((size_t) 512 * 1024 * 1024) /* limit of a string in Redis by default */
+/* Lifetime of records of nested calls: a call that runs again needs them to come back to where it was. */
 #define NESTED_RECORD_MS ((int64_t) 7 * 24 * 3600 * 1000)
 #define BYTES_PER_SCRIPT ((size_t) 2 * 1024 * 1024)
-/* Not acknowledged, of one partition: it starts no calls with more, and does again with half of it. */
+/* Unacknowledged bytes of one partition: with more it starts no calls, until half of them are left. */
 #define BYTES_WAITING ((size_t) 16 * 1024 * 1024)
 
-/* An agent's new record, or its end. */
+/* New snapshot of an agent, or its deletion. */
 struct set {
     const char *id; /* in the commit's ids */
     size_t id_n;
     struct asq__record *record; /* NULL: deleted */
 };
 
-/* What one commit adds to a batch's record. */
+/* Bytes that one commit adds to a batch's record. */
 struct piece {
     struct asq__entry *entry;
     struct asq__buf frame;
     bool first, last; /* of the batch's frames */
 };
 
-/* A field of attempts. */
+/* Change of a field of attempts. */
 struct mark {
     char field[ASQ__CALL_ID_TEXT + 1];
     char value[48]; /* "": unset */
 };
 
-/* What is given up, as it will stand in the stream of dead letters. */
+/* Entry of the stream of dead letters. */
 struct dead {
     char *label, *call, *reason;
     uint32_t attempts;
@@ -74,9 +75,9 @@ struct dead {
     size_t n;
 };
 
-/* A batch that moves out of the stream, or whose time there is over. */
+/* Batch that moves out of the stream, or is done outside of it. */
 struct move {
-    struct asq__entry *entry; /* that moves; NULL: what is kept of it goes */
+    struct asq__entry *entry; /* moves; NULL: its stored form is deleted */
     uint8_t batch[ASQ__BATCH_ID];
     uint64_t due_ms;
     void *kept;
@@ -88,24 +89,24 @@ struct asq__commit {
     struct asq__partition *part;
     uint64_t seq;
     bool sent;
-    bool unheard; /* sent once without an answer: it may have taken effect */
-    bool tied;    /* what was put in last takes effect together with what comes next */
+    bool unheard; /* sent once without an answer: may have taken effect */
+    bool tied;    /* last part takes effect together with the next one */
     struct set *sets;
     struct asq__arena ids;
     struct piece *pieces;
     struct asq__stream_id *removed;
     struct mark *marks;
-    struct asq__inner *inner; /* records of nested calls to be forgotten then */
+    struct asq__inner *inner; /* records of nested calls to forget afterwards */
     struct dead *deads;
     struct move *moves;
     size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves;
     size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves;
     size_t bytes;
     size_t calls;
-    unsigned losses; /* of the connection, that it may be to blame for */
+    unsigned losses; /* losses of the connection that it may have caused */
 };
 
-/* Room for one more element; false when memory is short. */
+/* Makes room for one more element. False: no memory. */
 static bool grow(void **array, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap)
@@ -149,7 +150,7 @@ static void commit_free(struct asq__commit *c)
     free(c);
 }
 
-/* The commit that is being filled. NULL: no memory, and the partition is dropped. */
+/* Returns the commit that is being filled. NULL: no memory, and the partition is dropped. */
 static struct asq__commit *open_commit(struct asq__partition *p)
 {
     if (p->open)
@@ -167,7 +168,7 @@ static struct asq__commit *open_commit(struct asq__partition *p)
     return c;
 }
 
-/* Nothing is put into the open commit any more: it leaves in its turn. */
+/* Closes the open commit, which leaves in its turn. */
 static void close_open(struct asq__partition *p)
 {
     struct asq__commit *c = p->open;
@@ -177,8 +178,8 @@ static void close_open(struct asq__partition *p)
     asq__list_add(&p->commits, &c->node);
 }
 
-/* The commit that so many bytes more go to. One that is large enough is closed before: none of its
- * strings may be longer than Redis takes, however many results of a batch end in one cycle. */
+/* Returns the commit for `bytes` more bytes. Closes a commit that is large enough before: none of its
+ * strings may be longer than Redis takes, however many calls of a batch end in one iteration. */
 static struct asq__commit *commit_for(struct asq__partition *p, size_t more)
 {
     struct asq__commit *c = p->open;
@@ -209,7 +210,7 @@ static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__rec
         for (size_t i = c->nsets; i > 0; i--) {
             if (strcmp(c->sets[i - 1].id, a->id) != 0)
                 continue;
-            asq__record_unref(c->sets[i - 1].record); /* a later call of the same cycle */
+            asq__record_unref(c->sets[i - 1].record); /* of an earlier call in the same iteration */
             c->sets[i - 1].record = asq__record_ref(record);
             return true;
         }
@@ -240,7 +241,7 @@ static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e)
     piece->last = false;
     asq__buf_init(&piece->frame, (size_t) 1 << 31);
     asq__results_head(e->batch->id.data, &piece->frame);
-    e->partial = true; /* what comes in later commits is appended */
+    e->partial = true; /* later commits append to it */
     e->uncommitted++;
     return piece;
 }
@@ -253,7 +254,7 @@ static bool add_removed(struct asq__commit *c, struct asq__stream_id id)
     return true;
 }
 
-/* value NULL: it is to go. */
+/* Sets a field of attempts. value NULL: deletes it. */
 static __attribute__((noinline)) bool add_mark(struct asq__commit *c, const struct asq__wcall *call,
                                                enum asq__attempt_kind kind, const char *value)
 {
@@ -278,7 +279,7 @@ static bool add_inner(struct asq__commit *c, const struct asq__run *run)
     return true;
 }
 
-/* What the results of a batch may have together: its record is one string. */
+/* Returns how many bytes the results of a batch may have together: its record is one string. */
 static size_t record_limit(const struct asq__process *w)
 {
     size_t limit = asq__redis_max_string(w->redis);
@@ -295,7 +296,8 @@ size_t asq__commit_result_room(const struct asq__wcall *c)
     return limit > others ? limit - others : 1;
 }
 
-/* Calls of a batch that run at the same time know of each other's results only now. */
+/* Returns whether a result fits into the batch's record. Only now are the sizes known of results of
+ * calls that ran at the same time. */
 static bool fits_record(const struct asq__entry *e, size_t n)
 {
     return e->batch->n_jobs == 1 || e->result_bytes + n <= record_limit(e->part->w);
@@ -319,7 +321,7 @@ static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e
     asq__error_clear(&text);
 }
 
-/* Nobody else is told that it has failed. */
+/* Logs the failure of a call without a result, because no caller learns of it. */
 static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall *call,
                                                          const asq_error *error)
 {
@@ -330,7 +332,7 @@ static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall
     asq__tally_note(&call->entry->part->w->unheard, name, error, asq__now_ms_coarse());
 }
 
-/* Takes `kept` over. */
+/* Adds a move; takes over `kept`. */
 static bool add_move(struct asq__commit *c, const struct asq__entry *e, struct asq__entry *moves,
                      uint64_t due_ms, void *kept, size_t n)
 {
@@ -345,7 +347,7 @@ static bool add_move(struct asq__commit *c, const struct asq__entry *e, struct a
     return true;
 }
 
-/* For the supervisor, should this process die: where Redis shows that the run is done with. */
+/* Notes for the supervisor, in case this process dies, which seq shows that the run was committed. */
 static void note_outcome(const struct asq__commit *c, const struct asq__run *run)
 {
     if (!run->slot)
@@ -426,7 +428,7 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
     for (size_t i = 0; i < e->ncopies && ok; i++)
         ok = add_removed(c, e->copies[i]);
     for (size_t i = 0; i < e->batch->n_jobs && ok; i++)
-        if (e->calls[i].apart && e->calls[i].retries) /* that is kept with the batch now */
+        if (e->calls[i].apart && e->calls[i].retries) /* attempts are kept with the batch now */
             ok = add_mark(c, &e->calls[i], ASQ__ATTEMPT_RETRY, NULL);
     if (!ok)
         asq__partition_doom(p);
@@ -463,7 +465,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     bool ok = c && add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
     if (ok)
         note_outcome(c, run);
-    if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* it has asked to keep its state */
+    if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* the method changed its state */
         ok = add_set(c, run->actor, run->effect.record);
     if (ok)
         ok = add_inner(c, run);
@@ -523,7 +525,7 @@ void asq__commits_drop(struct asq__partition *p)
                 c->moves[i].entry->uncommitted--;
                 asq__later_forget(c->moves[i].entry);
             }
-        for (size_t i = 0; i < c->ninner; i++) /* they may be needed where the call runs again */
+        for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
             asq__engine_unhold(p->w->engine, c->inner[i].id, ASQ__UNHOLD_LEAVE);
         commit_free(c);
     }
@@ -535,7 +537,7 @@ void asq__commits_drop(struct asq__partition *p)
 
 /* ---- sending ---- */
 
-/* One script call under way: which commits, of which ownership. */
+/* Script call under way: its commits, and their ownerships. */
 struct section {
     struct asq__partition *part;
     uint64_t ownership, seq;
@@ -587,9 +589,9 @@ static size_t longest_string(const struct asq__commit *c)
     return longest;
 }
 
-/* A commit of this partition has a string that Redis does not take, however often it is sent. What the partition has in
- * memory goes: its calls run again from what Redis has, and the one that makes such a string fails, for the limit
- * is known by now. False: all of its strings are short enough. */
+/* Gives up a partition whose commit has a string that Redis never takes. Its calls run again from what
+ * Redis has, and the call that makes such a string fails then, because the limit is known by now.
+ * False: all strings are short enough. */
 static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
 {
     char why[200];
@@ -605,7 +607,7 @@ static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
     return true;
 }
 
-/* Redis has refused a script for the length of one of its strings, the longest one. */
+/* Handles a refusal for the length of the script's longest string. */
 static void refused_large(struct script *s)
 {
     struct asq__process *w = s->w;
@@ -624,9 +626,9 @@ static void refused_large(struct script *s)
     }
 }
 
-/* The connection was lost while a script was under way. One that is so large that it may be why is sent again some
- * times, for connections are lost for other reasons; then it is taken for refused. Of those that were under way
- * the first one is suspected. */
+/* Handles the loss of the connection while a script was under way. A script large enough to be the
+ * cause is sent again a few times, because connections are lost for other reasons too; then it counts
+ * as refused. Of all scripts that were under way, the first one is suspected. */
 static void note_loss(struct script *s)
 {
     struct asq__process *w = s->w;
@@ -644,7 +646,8 @@ static void note_loss(struct script *s)
 
 static const char foreign_seq[] = "the sequence number in its lease is none of its own";
 
-/* While no answer is missing, the lease holds the number of the last commit that was acknowledged. */
+/* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is missing,
+ * it has the number of the last acknowledged commit. */
 static bool is_foreign_seq(const struct asq__partition *p, const char *text)
 {
     uint64_t held;
@@ -654,7 +657,7 @@ static bool is_foreign_seq(const struct asq__partition *p, const char *text)
     return !asq__decimal_read(&text, &held) || *text || held != p->acked;
 }
 
-/* The result whose record a refusal names; or NULL. */
+/* Returns the result whose record a refusal names; or NULL. */
 static const struct piece *refused_piece(const struct asq__commit *c, const char *text)
 {
     const struct asq__partition *p = c->part;
@@ -668,9 +671,9 @@ static const struct piece *refused_piece(const struct asq__commit *c, const char
     return NULL;
 }
 
-/* A result cannot be appended to the record of its batch, which would be longer than Redis allows: the limit was lowered
- * a while ago. The call runs again, and ends in an error instead that says so. False: this is such an error already,
- * and waits until somebody raises the limit. */
+/* Gives up a result whose record would be longer than Redis allows, because the limit was lowered
+ * meanwhile. The call runs again, and ends in an error that says so. False: the result is such an error
+ * already, and waits until the limit is raised. */
 static bool give_up_appended(struct asq__commit *c, const char *text)
 {
     struct asq__partition *p = c->part;
@@ -690,7 +693,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
     struct asq__process *w = p->w;
     struct asq__commit *c = find_commit(s);
     if (!c)
-        return; /* lost meanwhile, or acknowledged by reading the lease */
+        return; /* partition lost meanwhile, or commit acknowledged by reading the lease */
     if (p->in_flight)
         p->in_flight--;
     c->unheard |= !reply;
@@ -732,8 +735,9 @@ static void section_answered(const struct section *s, const redisReply *reply)
     begin_recovery(p);
 }
 
-/* A refusal that has nothing to do with the state of the server. When a script for several partitions is refused, each
- * commit is sent again by itself; so one that is refused for what is in it holds nobody up but its own partition. */
+/* Returns whether a refusal has nothing to do with the state of the server. When a script for several
+ * partitions is refused, each commit is sent again by itself, so a commit that is refused for its
+ * content holds up its own partition alone. */
 static bool concerns_one_partition(const redisReply *reply)
 {
     enum asq__refusal how = asq__reply_refusal(reply);
@@ -759,7 +763,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
             if (find_commit(&s->sections[0]))
                 asq__refused_note(s->sections[0].part, reply->str);
         } else {
-            /* Kept and tried again; no new calls meanwhile. */
+            /* The commits are kept and tried again; no calls start meanwhile. */
             if (!w->refused_until_ms)
                 asq__process_log(w, ASQ_LOG_ERROR,
                                  "Redis refuses commits; they are kept and tried again, and "
@@ -958,13 +962,13 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
     asq__cmd_reset(cmd);
 }
 
-/* What of a partition may leave now, closed; or NULL. */
+/* Returns the next commit of a partition that may leave now, closed; or NULL. */
 static struct asq__commit *next_to_send(struct asq__partition *p)
 {
     const struct asq__commit *open = p->open;
     if (open && (!p->in_flight || open->calls >= FULL_CALLS || open->bytes >= BYTES_PER_SCRIPT))
         close_open(p);
-    if (!p->unsent || p->recovering) /* they leave in their order, when it is known what came before */
+    if (!p->unsent || p->recovering) /* commits leave in order, once the outcome of earlier ones is known */
         return NULL;
     ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
@@ -989,7 +993,7 @@ void asq__commits_send(struct asq__process *w)
             break;
         struct asq__commit *c = next_to_send(p);
         if (c && c->bytes > LARGE_BYTES && w->large_in_flight + large >= LARGE_IN_FLIGHT)
-            c = NULL; /* in its turn */
+            c = NULL; /* leaves in its turn */
         if (c) {
             asq__list_del(&p->ready);
             if (p->open || p->unsent > 1)
@@ -998,7 +1002,7 @@ void asq__commits_send(struct asq__process *w)
             bytes += c->bytes;
             large += c->bytes > LARGE_BYTES;
         } else if (!p->open && (!p->unsent || p->recovering)) {
-            asq__list_del(&p->ready); /* comes back with what it is given, or when it has recovered */
+            asq__list_del(&p->ready); /* comes back with its next commit, or after recovery */
         }
         if (n && (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT)) {
             send_script(w, commits, n);
@@ -1017,7 +1021,7 @@ struct question {
     uint64_t ownership;
 };
 
-/* The partition that was asked about, if the answer still matters. */
+/* Returns the partition of a question if the answer still matters; else NULL. */
 static struct asq__partition *answered(struct question *q)
 {
     struct asq__partition *p = q->p;
@@ -1068,8 +1072,8 @@ static void put_id(struct asq__node *node, void *user)
     asq__cmd_puts(user, id);
 }
 
-/* Redis can have lost calls that this worker has, though no commit of theirs: nothing may come of them before
- * their callers have sent them again, at another place in the order. */
+/* Asks whether Redis still has the calls that this worker has. A lost call must have no effect before
+ * its caller has sent it again, at another place in the order. */
 static void look_at_entries(struct asq__partition *p)
 {
     char key[ASQ__KEY_MAX];
@@ -1116,7 +1120,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         return;
     }
     if (held < p->acked) {
-        /* Redis has lost the tail of its history, and with it what this worker believes. */
+        /* Redis has lost the tail of its history, so what this worker has in memory is wrong. */
         asq__partition_fence(p, "Redis has gone back in time");
         return;
     }
@@ -1126,7 +1130,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
             acknowledged(c);
     }
     if (p->acked != held) {
-        /* What Redis has refused, or was never sent, has no effect, whatever people write there. */
+        /* Refused or unsent commits had no effect, whatever seq somebody writes there. */
         asq__partition_fence(p, foreign_seq);
         return;
     }
@@ -1148,7 +1152,7 @@ void asq__commits_recover(struct asq__process *w)
         struct asq__partition *p = &w->parts[i];
         if (!p->recovering || p->asking || !asq__partition_is_owned(p))
             continue;
-        /* All that is on its way must have been answered: what is read then is final. */
+        /* All scripts under way must be answered first, so that what is read is final. */
         struct question *q = p->in_flight ? NULL : malloc(sizeof *q);
         if (!q) {
             again = true;
@@ -1212,7 +1216,7 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label, const c
 {
     struct asq__partition *p = call->entry->part;
     char id[ASQ__CALL_ID_TEXT];
-    /* The call alone, so that it can be sent again as it is. */
+    /* The letter contains the call alone, so it can be sent again as it is. */
     Asqueue__Batch batch;
     asqueue__batch__init(&batch);
     batch.id = call->entry->batch->id;

@@ -1,28 +1,28 @@
 /*
- * deadlock.c: finds calls that wait for each other in a circle, and fails one of them. A chain of
- * callers that comes back to an agent is let in (dispatch.c); a circle needs two chains: A calls B
+ * deadlock.c: finds calls that wait for each other in a cycle, and fails one of them. A chain of
+ * callers that comes back to an agent is let in (dispatch.c). A cycle needs two chains: A calls B
  * while B calls A.
  *
- * When calls to an agent wait and nothing of it moves, a probe is sent out for it: it learns what those
- * inside the agent wait for, from the owners of those calls what these wait for in turn, and so on. What
- * this process owns is known at once; for the rest the probe travels, as a job to the partition of a call
- * that is not known yet. It carries all that was seen (waits.h). When that holds a circle that one of the
- * agent's queued calls is part of, the probe goes round once more, ending at that call, which has not begun,
- * and is failed.
+ * When calls to an agent wait and no run of it moves, a probe is sent for it. The probe collects what
+ * the runs inside the agent wait for, then what these calls wait for in turn, and so on. Waits in this
+ * process are known at once. For the others the probe travels, as a job to the partition of a call
+ * that is unknown yet, with everything seen so far (waits.h). When the waits contain a cycle with one
+ * of the agent's queued calls, the probe visits the cycle once more. It ends at that call, which has
+ * not begun and is failed.
  *
- * Why what is failed is in a circle: what the probe has seen was seen at different times. But each call of
- * the circle was seen in its wait before the moment at which the circle was whole, and is seen again, in the
- * same wait, after it. So at that moment all of them waited for each other. Such calls stay as they are, but
- * for a timeout, a cancel or another circle that is broken; then some wait is another, unless it happens
- * behind the probe's back, within one turn. A worker that dies, or that has lost its partition, says
- * nothing; the next owner runs the call again, and its waits have other numbers. A worker that has not been
+ * Proof that a failed call is in a cycle: the probe has seen its waits at different times. But each
+ * call of the cycle was seen in its wait before the moment at which the cycle was complete, and is seen
+ * again, in the same wait, after it. So at that moment all of them waited for each other. Such calls
+ * stay as they are until a timeout, a cancel or the end of another cycle; then some wait differs,
+ * unless that happens unseen within one iteration. A worker that dies, or has lost its partition, says
+ * nothing; the next owner runs the call again, and its waits have other numbers. A worker that was not
  * heard for a while does not take part.
  *
- * Why a circle is found: the last of its calls that began to wait made its agent stuck, or more so, or is
- * waited for by a call to such an agent, and a probe is sent soon after (`changed`). Each agent's probe
- * ends at calls that are queued for an agent with a greater id, which sends a probe itself, and soon: so of a
- * circle only the greatest agent's probe goes all the way round, and one call is failed, not all. As long as
- * they are stuck, agents send probes once in a while, for what was lost and for what the above leaves out.
+ * Proof that a cycle is found: the last of its calls that began to wait made its agent stuck, or one
+ * more call waits for a stuck agent, and a probe is sent soon after (`changed`). Each agent's probe
+ * ends at calls queued for an agent with a greater id, which soon sends a probe itself. So only the
+ * probe of the greatest agent visits the whole cycle, and one call is failed, not all. While they are
+ * stuck, agents repeat their probes now and then, because probes get lost and for rarer cases.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,29 +33,29 @@
 #include "worker/waits.h"
 
 enum {
-    FIRST_MS = 20,       /* before a probe is sent; doubles with each */
-    CHANGED_MS = 160,    /* at most this, when something has changed */
-    PAUSE_MS = 1000,     /* at most this in any case */
-    BORN_AT_MOST = 5000, /* ms that a probe may live */
+    FIRST_MS = 20,       /* pause before a probe; doubles with each */
+    CHANGED_MS = 160,    /* longest pause after a change */
+    PAUSE_MS = 1000,     /* longest pause in any case */
+    BORN_AT_MOST = 5000, /* lifetime of a probe in ms */
     LOOK_AT_ONCE = 1000, /* agents */
     LOOK_BUDGET = 200,   /* probes */
-    SENDING_COSTS = 20,  /* … of them */
-    QUEUE_SEEN = 1000,   /* calls of a queue among which those are that hold it up */
-    MAX_STEPS = 200000,  /* calls of queues that one look at a probe may pass */
-    REST = 4,            /* times as long as a probe from elsewhere took, none is looked at */
+    SENDING_COSTS = 20,  /* cost of one that is sent, in probes of the budget */
+    QUEUE_SEEN = 1000,   /* calls of a queue that are searched for the blocking ones */
+    MAX_STEPS = 200000,  /* calls of queues that one step of a probe may visit */
+    REST = 4,            /* pause after a probe from elsewhere, in multiples of the time it took */
     FRESH_PROBES = 4,
-    EDGES = 256,    /* of a call that waits for all: more would not help */
+    EDGES = 256,    /* edges of a call that waits for all others: more would not help */
     MAX_SHOWN = 24, /* calls in the message */
     MESSAGE_SIZE = 16384
 };
 
-/* An agent whose calls may wait for what is parked inside. */
+/* State of an agent whose calls may wait for a run that is parked inside. */
 struct asq__probing {
     struct asq__list node; /* in process->held_up */
     struct asq__actor *actor;
-    unsigned probes;             /* sent since then */
-    int64_t probed_ms, probe_ms; /* the last, and when to send the next */
-    bool changed;                /* since the last one */
+    unsigned probes;             /* probes sent since then */
+    int64_t probed_ms, probe_ms; /* times of the last probe and the next */
+    bool changed;                /* waits have changed since the last probe */
 };
 
 struct search {
@@ -111,7 +111,7 @@ static void view_parked(const struct asq__wcall *c, struct view *v)
     const struct asq__actor *a = c->actor;
     v->wait = 2 * c->run->wait + c->run->woken;
     if (c->run->woken) {
-        /* It waits for its turn: for what was let in for it. */
+        /* A woken run waits for its turn: for the calls that were let in for it. */
         const struct asq__run *innermost = asq__actor_innermost(a);
         if (innermost && innermost != c->run && !c->shared)
             add_call(v, innermost->call);
@@ -125,8 +125,8 @@ static void view_parked(const struct asq__wcall *c, struct view *v)
     }
 }
 
-/* What holds up a call behind others of its queue whose inputs are awaited; as dispatch.c passes over
- * them: its caller's own, its caller, a creation, or any of those that are passed, when they are too many. */
+/* Views what blocks a call behind others of its queue that await inputs, as dispatch.c passes over
+ * them: calls of its caller, its caller, a creation, or all passed calls when they are too many. */
 static void view_queue(const struct asq__wcall *c, const struct asq__list *queue, struct view *v)
 {
     struct asq__passed passed = { .n = 0 };
@@ -140,7 +140,7 @@ static void view_queue(const struct asq__wcall *c, const struct asq__list *queue
             if (asq__actor_holds_back(before) || asq__passed_holds(&passed, before))
                 continue;
             if (before->state != ASQ__CALL_INPUTS)
-                return; /* is next, or keeps its place */
+                return; /* `c` is next, or keeps its place */
             passed.calls[passed.n++] = before;
             if (asq__passed_holds(&passed, c) || asq__wcall_holds_all(before)) {
                 add_call(v, before);
@@ -156,7 +156,7 @@ static void view_queue(const struct asq__wcall *c, const struct asq__list *queue
     }
 }
 
-/* The first of the queue before `c` that cannot run beside others; NULL: none. */
+/* Returns the first call of the queue before `c` that cannot run beside others; NULL: none. */
 static const struct asq__wcall *alone_before(const struct asq__wcall *c, struct view *v)
 {
     ASQ__LIST_EACH (it, &c->actor->calls->mailbox) {
@@ -203,7 +203,7 @@ static void view_queued(const struct asq__wcall *c, struct view *v)
         view_queue(c, c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, v);
 }
 
-/* What a call waits for now; nothing: it is gone, runs, or will go on by itself. */
+/* Views what a call waits for now. No edge: it is gone, runs, or will resume by itself. */
 static void view_call(const struct asq__wcall *c, struct view *v)
 {
     v->n = 0;
@@ -250,10 +250,10 @@ static void set_known(struct asq__waits *waits, uint32_t at, const struct view *
     free(targets);
 }
 
-/* A greater agent's own probe goes on here. */
+/* Sends the probe of a greater agent soon, because this one ends there. */
 static void hurry(struct asq__actor *a);
 
-/* Looks at all calls that are not known yet and that this process owns. Returns one that it does not. */
+/* Visits all calls that are not known yet and that this process owns. Returns one of another process. */
 static const struct asq__waiter *explore(struct asq__process *w, struct search *s, struct view *v)
 {
     const struct asq__waiter *elsewhere = NULL;
@@ -261,7 +261,7 @@ static const struct asq__waiter *explore(struct asq__process *w, struct search *
     for (uint32_t i = 0; i < s->waits.n && !s->waits.full; i++) {
         const struct asq__waiter *at = s->waits.calls[i];
         if (v->steps > MAX_STEPS)
-            s->waits.full = true; /* it costs too much: what is stuck sends another */
+            s->waits.full = true; /* too expensive: a stuck agent sends another probe */
         if (at->known)
             continue;
         struct asq__partition *p = own_partition(w, at->call, &id);
@@ -281,7 +281,7 @@ static const struct asq__waiter *explore(struct asq__process *w, struct search *
     return elsewhere;
 }
 
-/* Is a call of the circle still as it was? */
+/* Returns whether a call of the cycle is in the same wait as before. */
 static bool is_as_before(const struct asq__waits *waits, const struct asq__waiter *at,
                          const struct asq__wcall *c, struct view *v)
 {
@@ -297,7 +297,7 @@ static bool is_as_before(const struct asq__waits *waits, const struct asq__waite
     return v->any ? inside == v->n : inside > 0;
 }
 
-/* Checks what this process owns: what was not checked yet, or all. False: there is no circle any more. */
+/* Checks calls of this process: unchecked ones, or all. False: there is no cycle any more. */
 static bool check(struct asq__process *w, struct search *s, bool all, struct view *v,
                   const struct asq__waiter **ret_elsewhere)
 {
@@ -331,7 +331,7 @@ static void tell_way(const struct search *s, struct asq__buf *text)
     for (size_t i = 1; i < s->way; i++) {
         const struct asq__waiter *at = waits->calls[i], *next = waits->calls[(i + 1) % s->way];
         if (at->queued && strcmp(at->agent, next->agent) == 0)
-            continue; /* waits for who holds the agent: that one is told of */
+            continue; /* waits for the run that has the agent, which is named instead */
         if (shown < MAX_SHOWN || i + 2 >= s->way) {
             if (left_out)
                 asq__buf_printf(text, ", … (%zu are left out)", left_out);
@@ -358,7 +358,7 @@ static void fail_call(const struct search *s, struct asq__wcall *c)
                     text.error ? "a deadlock: calls wait for each other in a circle"
                                : (const char *) text.data);
     asq__buf_release(&text);
-    asq__actor_go_on(a); /* those behind it */
+    asq__actor_go_on(a); /* resumes the calls behind it */
 }
 
 /* ---- probes ---- */
@@ -405,7 +405,7 @@ static bool send_on(struct asq__process *w, const struct search *s, const struct
     return ok;
 }
 
-/* True: it has left for another process. */
+/* Moves the probe on. True: it was sent to another process. */
 static bool advance(struct asq__process *w, struct search *s)
 {
     struct view v = { 0 };
@@ -470,8 +470,8 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
     if (!s.waits.full)
         advance(w, &s);
     asq__waits_release(&s.waits);
-    /* Whoever may write to the stream may send any number of them. One that is dropped is sent again as long as
-     * its agent is stuck. */
+    /* Everybody who may write to the stream may send any number of probes. A dropped one is sent again
+     * while its agent is stuck. */
     int64_t now_ms = asq__now_ms();
     w->probes_rest_until_ms = now_ms + REST * (now_ms - begun_ms);
 }
@@ -492,7 +492,7 @@ static bool waits_for_one(void *user, const asq_result *r)
     return false;
 }
 
-/* Those who hold the agent, as far as they wait for calls. */
+/* Adds the runs inside the agent, as far as they wait for calls. */
 static void add_roots(struct search *s, const struct asq__actor *a)
 {
     const struct asq__list *queues[] = { &a->calls->mailbox, &a->calls->reentrant };
@@ -513,7 +513,7 @@ static void add_roots(struct search *s, const struct asq__actor *a)
     }
 }
 
-/* True: a probe has left. */
+/* Probes for an agent. True: a probe was sent. */
 static bool probe_agent(struct asq__probing *p)
 {
     const struct asq__actor *a = p->actor;
@@ -562,7 +562,7 @@ void asq__deadlock_note(struct asq__actor *a)
     int64_t now = asq__now_ms_coarse();
     if (!p) {
         if (!(p = calloc(1, sizeof *p)))
-            return; /* what comes next will note it */
+            return; /* the next waiting call notes it */
         p->actor = a;
         p->probe_ms = now + FIRST_MS;
         asq__list_add(&w->held_up, &p->node);
@@ -610,13 +610,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
             asq__deadlock_forget(a);
             continue;
         }
-        asq__list_add(&looked, node); /* where a call that is failed may take it out */
+        asq__list_add(&looked, node); /* failing a call may take it out of there */
         if (p->probe_ms <= now) {
             p->probes++;
             p->probed_ms = now;
             p->probe_ms = now + pause_ms(p, PAUSE_MS);
             if (can)
-                budget -= probe_agent(p) ? SENDING_COSTS : 1; /* which may be gone now */
+                budget -= probe_agent(p) ? SENDING_COSTS : 1; /* `p` may be freed now */
         }
     }
     bool more = !asq__list_empty(&w->held_up);
@@ -634,7 +634,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void asq__deadlock_init(struct asq__process *w)
 {
-    w->waits = w->client_number; /* no other process begins there */
+    w->waits = w->client_number; /* other processes begin elsewhere */
     w->probe_ms = INT64_MAX;
     ev_timer_init(&w->probe, on_look, 0., 0.);
     w->probe.data = w;

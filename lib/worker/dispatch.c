@@ -3,9 +3,9 @@
  * one call at a time, or several of those marked ASQ_CONCURRENT.
  *
  * A call that waits through the library parks and gives up its agent's turn. While it is parked, only
- * calls that it (transitively) waits for are let in; when its wait is over it takes its turn again, once
- * nobody else has it. So two calls of one agent never run at once, and a chain that comes back to an
- * agent never waits for itself.
+ * calls that it (transitively) waits for are let in. When its wait is over, it takes the turn again as
+ * soon as the turn is free. So two calls of one agent never run at once, and a chain that comes back to
+ * an agent never waits for itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +14,10 @@
 #include "value/clock.h"
 #include "worker/process.h"
 
-/* What comes of calls is committed at the end of a turn of the loop, and meanwhile nothing is read. */
+/* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read meanwhile. */
 enum { STARTS_PER_TURN = 1024 };
 
-/* The partition goes on in the next one. */
+/* Returns whether this iteration has started enough calls; the partition goes on in the next one. */
 static bool turn_is_over(struct asq__partition *p)
 {
     if (p->w->starts < STARTS_PER_TURN)
@@ -34,7 +34,7 @@ bool asq__process_may_start(struct asq__process *w)
     return !w->ended && asq__members_beating(w->members) && !w->refused_until_ms;
 }
 
-/* Too many processes have died of it. */
+/* Gives up a call of which too many processes have died. */
 static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
 {
     const Asqueue__Job *job = c->entry->batch->jobs[c->index];
@@ -53,7 +53,7 @@ static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
                     "%s; it was given up and is kept in the stream of dead letters", reason);
 }
 
-/* Settles calls that are not to run at all. True: it was ended here. */
+/* Ends a call that must not run at all. True: it was ended here. */
 static bool end_unstarted(struct asq__wcall *c)
 {
     struct asq__process *w = c->entry->part->w;
@@ -87,13 +87,13 @@ bool asq__wcall_may_share(const struct asq__wcall *c)
     return !c->reentrant && flags_of(c) & ASQ_CONCURRENT;
 }
 
-/* Nobody runs on the agent now. */
+/* Returns whether no call runs on the agent now. */
 static bool is_at_rest(const struct asq__actor *a)
 {
     return !a->calls->turn && a->calls->sharing == 0;
 }
 
-/* Is it called by a call that is inside the agent now? */
+/* Returns whether its caller is inside the agent now. */
 static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
 {
     if (!a->calls || !a->calls->inside || !job->chain)
@@ -109,7 +109,7 @@ static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job 
     return false;
 }
 
-/* A call that runs again finds calls of its chain queued already: they are let in as if they came now. */
+/* Lets in queued calls whose caller is inside: a call that runs again finds its nested calls queued. */
 static void let_in_queued(struct asq__actor *a)
 {
     ASQ__LIST_EACH (it, &a->calls->mailbox) {
@@ -122,8 +122,8 @@ static void let_in_queued(struct asq__actor *a)
     }
 }
 
-/* Nobody is inside any more: what was to be let in, and has not begun as its inputs are awaited, waits for
- * nobody but like any other, and others not for it. */
+/* Puts re-entrant calls that have not begun, because they await inputs, back among the others: no run
+ * is inside any more. */
 static void let_nobody_in(struct asq__actor *a)
 {
     struct asq__list *last;
@@ -169,7 +169,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
         end_run(run);
 }
 
-/* Sees to the inputs of a call whose turn it is. False: it has to wait for them, or was ended. */
+/* Asks for the inputs of a call whose turn it is. False: it has to wait for them, or was ended. */
 static bool inputs_are_there(struct asq__wcall *c)
 {
     if (!c->entry->batch->jobs[c->index]->inputs)
@@ -191,9 +191,9 @@ static bool inputs_are_there(struct asq__wcall *c)
     return true;
 }
 
-/* Calls inside an agent, but for shared ones, each have the one before in their chain of callers: only the
- * innermost runs or lets another in, and the one before goes on when it has ended. So each sees, saves
- * and takes back what is its own. */
+/* Returns the run that has no other one inside it. Each call inside an agent, except shared ones, has
+ * the one before in its chain of callers. Only the innermost runs or lets another call in, and the one
+ * before resumes when it has ended. So each run sees, saves and restores its own changes. */
 const struct asq__run *asq__actor_innermost(const struct asq__actor *a)
 {
     for (const struct asq__list *it = a->calls->insiders.prev; it != &a->calls->insiders;
@@ -211,11 +211,11 @@ const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c)
     const struct asq__run *run = c->reentrant ? asq__actor_innermost(c->actor) : NULL;
     for (size_t i = 0; run && chain && i < chain->n_links; i++)
         if (strcmp(chain->links[i]->call, run->call_id) == 0)
-            return NULL; /* which waits for it */
+            return NULL; /* the agent's call waits for `c` */
     return run;
 }
 
-/* Was it called by a call that is inside the partition now, or further out in its chain? */
+/* Returns whether a call inside the partition now is in its chain of callers. */
 static bool is_called_from_inside(const struct asq__partition *p, const Asqueue__Job *job)
 {
     for (size_t i = job->chain->n_links; i > 0; i--) {
@@ -227,8 +227,9 @@ static bool is_called_from_inside(const struct asq__partition *p, const Asqueue_
     return false;
 }
 
-/* A partition that is handed over begins only what those inside may wait for, or it would never drain:
- * what they call, when that is not enough whatever is called by calls, and what is queued before. */
+/* Returns whether a draining partition may still start calls of the agent. Such a partition starts only
+ * calls that calls inside it may wait for, or it would never drain: nested calls of these, then any
+ * nested calls, and the calls queued before them. */
 static bool is_wanted(const struct asq__actor *a)
 {
     const struct asq__partition *p = a->part;
@@ -242,8 +243,8 @@ static bool is_wanted(const struct asq__actor *a)
     return false;
 }
 
-/* Whose calls to an agent run in the order in which they were made: a call that is inside of its method, or
- * a program. */
+/* Returns the caller, whose calls to an agent run in the order in which they were made: a call inside of
+ * its method, or a program. */
 static const char *caller_of(const struct asq__wcall *c)
 {
     const Asqueue__Batch *batch = c->entry->batch;
@@ -251,8 +252,8 @@ static const char *caller_of(const struct asq__wcall *c)
     return chain && chain->n_links ? chain->links[chain->n_links - 1]->call : batch->reply;
 }
 
-/* Was `c` made by a run of `by`, or further in? That run's worker has died, or it failed; the next run finds `c`
- * again, and is to be inside of the agent by then. */
+/* Returns whether an earlier run of `by`, or a call inside it, made `c`. That run's worker has died, or
+ * the run failed. The next run finds `c` again, and must be inside of the agent by then. */
 static bool is_called_by(const struct asq__wcall *c, const struct asq__wcall *by)
 {
     const Asqueue__Chain *chain = c->entry->batch->jobs[c->index]->chain;
@@ -281,7 +282,7 @@ bool asq__wcall_holds_all(const struct asq__wcall *c)
            !c->actor->object.cls;
 }
 
-/* Others may pass a call that waits. False: too many wait already, or nothing can be done before it is. */
+/* Lets calls of others pass a call that waits. False: too many wait already, or all others wait for it. */
 static bool pass(struct asq__passed *passed, const struct asq__wcall *c)
 {
     if (passed->n + 1 == ASQ__PASSED || asq__wcall_holds_all(c))
@@ -290,15 +291,15 @@ static bool pass(struct asq__passed *passed, const struct asq__wcall *c)
     return true;
 }
 
-/* So many calls of an agent run beside each other, or wait for a thread: with more, calls of other agents would
- * come behind all of them. Parked ones do not count. */
+/* Returns how many concurrent calls of an agent may run or wait for a thread; parked ones do not count.
+ * With more, calls of other agents would come behind all of them. */
 static unsigned most_sharing(const struct asq__process *w)
 {
     return 2 * w->config.capacity + 16;
 }
 
-/* The first call of a queue that may run now, or NULL. Ends those that must not run. `beside`: only one
- * that shares, for others do already. */
+/* Returns the first call of a queue that may run now, or NULL. Ends calls that must not run. `beside`:
+ * considers shared calls alone, because others run already. */
 static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
 {
     struct asq__process *w = a->part->w;
@@ -311,7 +312,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         if (asq__actor_holds_back(c))
             continue;
         if (asq__passed_holds(&passed, c))
-            continue; /* stays behind what its caller called before, or behind the caller */
+            continue; /* stays behind earlier calls of its caller, or behind the caller */
         if (end_unstarted(c)) {
             w->starts++;
             if (a->orphan || asq__list_empty(queue) || turn_is_over(a->part))
@@ -321,12 +322,12 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         if (c->state == ASQ__CALL_DELAYED)
             return NULL; /* keeps its place */
         if (c->not_before_ms && asq__now_ms() < c->not_before_ms) {
-            /* A process has died of it; gone on with once a second. Other callers' calls pass it. */
+            /* A process has died of it: it is tried again once a second, and calls of other callers pass it. */
             if (!pass(&passed, c))
                 return NULL;
             continue;
         }
-        /* A call that brings the agent to life runs alone. */
+        /* A call that creates or loads the agent runs alone. */
         c->shared = queue == &a->calls->mailbox && flags_of(c) & ASQ_CONCURRENT;
         if (c->shared)
             asq__object_revive(&a->object);
@@ -347,7 +348,7 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
     return NULL;
 }
 
-/* The call that may run now, or NULL. */
+/* Returns the call that may run now, or NULL. */
 static struct asq__wcall *next_call(struct asq__actor *a)
 {
     struct asq__wcall *c = NULL;
@@ -355,7 +356,7 @@ static struct asq__wcall *next_call(struct asq__actor *a)
         c = next_of(a, &a->calls->reentrant, false);
     if (c || !asq__list_empty(&a->calls->reentrant))
         return c;
-    /* Whoever is not waited for waits for all inside. */
+    /* A call for which no run inside waits, itself waits for all runs inside. */
     bool beside = a->calls->inside > 0;
     if (beside && a->calls->inside != a->calls->shared_inside)
         return NULL;
@@ -364,7 +365,7 @@ static struct asq__wcall *next_call(struct asq__actor *a)
     return next_of(a, &a->calls->mailbox, beside);
 }
 
-/* The first whose wait is over and that may go on, or NULL. */
+/* Returns the first call whose wait is over and that may resume, or NULL. */
 static struct asq__wcall *first_waker(const struct asq__actor *a)
 {
     const struct asq__run *last =
@@ -382,7 +383,7 @@ bool asq__actor_is_moving(const struct asq__actor *a)
     return a->calls && (a->calls->turn || a->calls->sharing || first_waker(a));
 }
 
-/* Lets the first waker on. False: there is none, or it is somebody else's turn. */
+/* Resumes the first woken call. False: there is none, or another call has the turn. */
 static bool let_on(struct asq__actor *a)
 {
     struct asq__wcall *c = first_waker(a);
@@ -415,7 +416,7 @@ void asq__actor_go_on(struct asq__actor *a)
         if (!asq__actor_has_queued(a))
             break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
-            return; /* gone on with when that has changed */
+            return; /* asq__actor_go_on() is called when that changes */
         if (asq__commits_are_many(p))
             return;
         if (turn_is_over(p))
@@ -429,7 +430,7 @@ void asq__actor_go_on(struct asq__actor *a)
             asq__deadlock_note(a);
             break;
         }
-        start(a, c); /* one that never blocks may have ended */
+        start(a, c); /* a nonblocking call may have ended */
     }
     asq__actor_rest(a);
 }
@@ -439,7 +440,7 @@ void asq__partition_go_on(struct asq__partition *p)
     if (!asq__partition_is_owned(p))
         return;
     struct asq__list busy, *node;
-    asq__list_init(&busy); /* going on with one may end others, and lose the partition */
+    asq__list_init(&busy); /* an agent's progress may end others, and lose the partition */
     asq__list_splice(&busy, &p->busy);
     while ((node = asq__list_pop(&busy))) {
         struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, where);
@@ -447,7 +448,7 @@ void asq__partition_go_on(struct asq__partition *p)
         if (asq__actor_has_queued(a))
             asq__actor_go_on(a);
         if (!asq__list_empty(&p->turn_over))
-            break; /* the next turn begins with the others */
+            break; /* the next iteration begins with the others */
     }
     asq__list_splice(&busy, &p->busy);
     asq__list_splice(&p->busy, &busy);
@@ -477,7 +478,7 @@ bool asq__dispatch_join(struct asq__wcall *c)
         return false;
     }
     c->actor = a;
-    if (asq__list_empty(&c->node)) { /* else it has kept its place */
+    if (asq__list_empty(&c->node)) { /* otherwise the call has kept its place */
         c->reentrant = is_waited_for_inside(a, job);
         asq__list_add(c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
     }
@@ -487,7 +488,7 @@ bool asq__dispatch_join(struct asq__wcall *c)
 void asq__dispatch_let_in(struct asq__wcall *c)
 {
     struct asq__actor *a = c->actor;
-    /* One that waits for its time or its inputs goes along, for later ones of its caller will. */
+    /* A call that waits for its time or its inputs moves too, because later calls of its caller do. */
     bool queued = c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
                   c->state == ASQ__CALL_DELAYED;
     if (!queued || c->reentrant || !a || asq__list_empty(&c->node) ||
@@ -548,7 +549,7 @@ static void give_up_turn(struct asq__wcall *c)
         c->actor->calls->turn = NULL;
 }
 
-/* The suspect no longer runs: others may. One that parks may be waiting for just those. */
+/* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just those. */
 static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
 {
     if (w->suspect != c)
@@ -568,7 +569,7 @@ void asq__run_parks(struct asq__run *run)
     run->call->state = ASQ__CALL_PARKED;
     give_up_turn(run->call);
     clear_suspect(run->w, run->call);
-    /* Calls that came while it ran, and that it waits for, may be in the mailbox's place for them. */
+    /* Calls that it waits for may have come while it ran, and be in the list of re-entrant ones. */
     asq__actor_go_on(a);
 }
 
@@ -582,19 +583,19 @@ void asq__run_wake(struct asq__run *run)
     asq__actor_go_on(a);
 }
 
-/* Its commit cannot be undone by running an outer call again: they are marked. */
+/* Marks the outer calls as not to be run again: that would not undo the commit of a re-entrant call. */
 static void mark_outer_calls(struct asq__actor *a)
 {
     ASQ__LIST_EACH (it, &a->calls->insiders) {
         struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
-        if (!outer->reentered && !outer->shared) { /* what changes no state can run again */
+        if (!outer->reentered && !outer->shared) { /* a call that changes no state can run again */
             outer->reentered = true;
             asq__commit_mark(outer);
         }
     }
 }
 
-/* A run has ended: its effects go into a commit. False: not yet, see nested.c. */
+/* Puts the effects of an ended run into a commit. False: it has not ended yet, see nested.c. */
 static bool end_run(struct asq__run *run)
 {
     struct asq__wcall *c = run->call;
@@ -655,7 +656,7 @@ void asq__run_finished(struct asq__handover *h)
     struct asq__partition *p = a->part;
     if (!end_run(run))
         return;
-    asq__actor_go_on(a); /* an orphan goes with the last */
+    asq__actor_go_on(a); /* frees an orphan with its last run */
     asq__partition_check_drained(p);
     clear_suspect(w, c);
 }
