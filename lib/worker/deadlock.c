@@ -470,7 +470,7 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
     if (!s.waits.full)
         advance(w, &s);
     asq__waits_release(&s.waits);
-    /* Everybody who may write to the stream may send any number of probes. A dropped one is sent again
+    /* Writers of the stream may send any number of probes. A dropped one is sent again
      * while its agent is stuck. */
     int64_t now_ms = asq__now_ms();
     w->probes_rest_until_ms = now_ms + REST * (now_ms - begun_ms);

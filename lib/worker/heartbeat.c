@@ -1,8 +1,8 @@
 /*
  * heartbeat.c: see heartbeat.h.
  *
- * The thread writes the process's hash and its id every third of the lease time, and looks whether another process
- * goes by the same id. It is the only one that writes what others read of this, in atomics.
+ * The thread writes the process's hash and its id every third of the lease time, and looks for another
+ * process with the same id. It alone writes the atomics that other threads read.
  */
 #include "worker/heartbeat.h"
 
@@ -30,8 +30,8 @@ enum {
     BEAT_RETRY_MS = 200,
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     BEAT_TIMEOUT_MS = 5000,
-    GOOD_BYE_MS = 2000, /* for each answer; lease times have no part in this */
-    MOVES_OF_LIFE = 2,  /* of the beat of another process with the same id, for one that comes */
+    GOOD_BYE_MS = 2000, /* for each answer, whatever the lease time */
+    MOVES_OF_LIFE = 2,  /* changes of a beat that prove another process with the same id alive to a new one */
     PROVE_MS = 100      /* between the first two beats: the second shows that the process lives */
 };
 
@@ -41,23 +41,23 @@ struct asq__heartbeat {
     bool thread_started;
     pthread_mutex_t lock;
     pthread_cond_t ring;
-    bool quit, now; /* under lock: end; beat at once */
-    int quit_fd;    /* eventfd, readable once it is to end: it may be connecting */
+    bool quit, now; /* under lock: thread must end; must beat at once */
+    int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
-    struct asq__trouble unreachable; /* the thread's */
-    atomic_llong acked_ms;           /* when the last acknowledged beat was sent; 0: never */
-    atomic_llong resumed_ms;         /* the first after it was not acknowledged for too long */
+    struct asq__trouble unreachable; /* of the thread */
+    atomic_llong acked_ms;           /* time of sending of the last acknowledged beat; 0: none */
+    atomic_llong resumed_ms;         /* time of the first beat after beats were unacknowledged for too long */
     atomic_uint partitions;          /* owned, for the hash */
     int64_t beat_told_ms;
     unsigned long long beats;
-    bool mended;            /* what the last beat has met was mended: it is to be made again */
+    bool mended;            /* the obstacle of the last beat was removed: it must be repeated */
     bool listed;            /* a beat was sent, which may have put it into the list of workers */
-    bool joined;            /* … and acknowledged */
-    char others_beat[24];   /* of another process with this id, and where that is */
-    unsigned others_moves;  /* … how often it has moved */
-    char others_client[17]; /* that stood in the hash at the last look */
+    bool joined;            /* a beat was acknowledged */
+    char others_beat[24];   /* beat of another process with this id */
+    unsigned others_moves;  /* changes of that beat */
+    char others_client[17]; /* client id in the hash at the last look */
     char others_place[320];
-    atomic_bool ousted; /* … and that is alive */
+    atomic_bool ousted; /* another process with this id is alive */
     char *classes;      /* JSON */
 };
 
@@ -69,7 +69,7 @@ static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
 /* The commands of a beat. */
 enum { BEAT_HASH, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
 
-/* Whoever left the hash has certainly ended. */
+/* Returns whether the process that left the hash has certainly ended. */
 static bool has_died(const redisReply *host, const redisReply *pid)
 {
     char own[256] = "";
@@ -80,7 +80,8 @@ static bool has_died(const redisReply *host, const redisReply *pid)
 
 enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
 
-/* Has another client come into the hash since the last beat? Only a process writes its own again after the next. */
+/* Returns whether another client id has come into the hash since the last beat. Only a live process
+ * writes its own again after the next beat. */
 static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *client)
 {
     if (!hb->joined || strcmp(client->str, hb->others_client) == 0)
@@ -89,11 +90,11 @@ static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *clien
     return true;
 }
 
-/* Does another process go by this one's id? Both would claim from each other, again and again. Who comes and
- * finds the hash of somebody waits whether his beat moves. It waits as well for one that is about to end:
- * processes whose supervisor was killed drain, and it may have been started again meanwhile. Who has beaten
- * already finds somebody when it was stopped for so long that another has taken its place, or when Redis has
- * lost its last second, and with it that he has come instead of one who is dead. */
+/* Looks for another process with this id: both would claim from each other again and again. A new
+ * process that finds a hash waits to see whether its beat moves. It also waits for a process that is
+ * about to end: processes whose supervisor was killed drain, and the worker may have been restarted
+ * meanwhile. A process that has beaten already finds another one in two cases: it was stopped for so
+ * long that another took its place, or Redis has lost its last second, and with it the new hash. */
 static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     char key[ASQ__KEY_MAX];
@@ -139,7 +140,7 @@ static void tell_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, long lon
     freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
 }
 
-/* While Redis is away altogether, the loop's connection tells. */
+/* Logs that the heartbeat cannot reach Redis. While Redis is away, the loop's connection tells. */
 static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
@@ -148,8 +149,8 @@ static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
         asq__process_log(hb->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
 }
 
-/* Somebody has written over what the beat needs. What is a hash or a set no more is begun anew here, else the
- * worker would be dead to the others for ever. Other refusals are none of that. */
+/* Deletes keys of the beat that somebody has overwritten by another type. Otherwise the worker would be
+ * dead to the others for ever. Ignores other refusals. */
 static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, const char *why)
 {
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
@@ -169,7 +170,7 @@ static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, con
         part == BEAT_LIST ? workers : key, why);
 }
 
-/* One beat on the thread's connection. False when it was not acknowledged. */
+/* Sends a beat on the thread's connection. False: it was not acknowledged. */
 static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;
@@ -190,7 +191,7 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[9], 24, "%zu", pool.high_water);
     snprintf(number[10], 24, "%zu", pool.unguarded);
     snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
-    snprintf(number[12], 24, "%llu", ++hb->beats); /* what stands there counts for nothing */
+    snprintf(number[12], 24, "%llu", ++hb->beats); /* whatever the hash had */
     hb->mended = false;
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
@@ -248,7 +249,7 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     if (ok && !asq__heartbeat_is_taken(hb))
         atomic_store(&hb->resumed_ms, asq__now_ms());
     if (ok && atomic_exchange(&hb->acked_ms, sent) == 0)
-        ev_async_send(w->loop, &w->wake); /* others can see it now: it may claim */
+        ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
     if (ok)
         tell_beat(hb, ctx, (long long) hb->beats);
     if (stop) {
@@ -288,16 +289,16 @@ static bool beat_sleep(struct asq__heartbeat *hb, int64_t ms)
     return quit;
 }
 
-/* An orderly end: nobody has to wait for the beat to stop. A beat whose waiting was cancelled is awaited first, else
- * it could list the process again. The connection may have been lost since the last beat, so a fresh one is tried
- * as well. What fails here is done by the supervisor. */
+/* Removes the process from Redis, so that others need not wait for its beat to stop. Awaits a beat
+ * whose waiting was cancelled first, or it could list the process again. Also tries a fresh connection,
+ * because the old one may have been lost since the last beat. The supervisor does what fails here. */
 static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;
     char err[400];
     bool gone = false;
     if (!ctx && hb->unreachable.since_ms)
-        return; /* Redis was away before, and would be waited for */
+        return; /* Redis was away before, and this would wait for it */
     for (int tries = 2; tries && !gone; tries--) {
         if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", GOOD_BYE_MS, -1, &ctx, err,
                                    sizeof err) < 0)
@@ -338,14 +339,14 @@ static void *beat_thread(void *arg)
         }
         bool ok = others == NOBODY && beat(hb, ctx);
         if (others == NOBODY && hb->mended)
-            ok = beat(hb, ctx); /* at once: the others would take it for dead */
+            ok = beat(hb, ctx); /* at once, before others take this process for dead */
         bool first = ok && !hb->joined;
         char text[ASQ__TROUBLE_TEXT];
         if (ok && asq__trouble_over(&hb->unreachable, asq__now_ms(), text))
             asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
         hb->joined |= ok;
         if (ctx && asq__sync_is_cancelled(ctx))
-            break; /* told to quit: its replies are awaited by the good-bye */
+            break; /* told to quit: say_good_bye() awaits its replies */
         if (others == MAYBE) {
             quit = beat_sleep(hb, w->config.lease_time_ms / 2);
             continue;
@@ -402,14 +403,14 @@ void asq__heartbeat_now(struct asq__heartbeat *hb)
 
 /* ---- life ---- */
 
-/* What others are told about the classes, as JSON. */
+/* Describes the classes for others, as JSON. */
 static int describe(struct asq__heartbeat *hb)
 {
     asq_value *classes = asq__registry_describe(hb->w->config.registry);
     int rc = classes ? asq_to_json(classes, 0, &hb->classes) : ASQ_ENOMEM;
     asq_value_free(classes);
     if (rc == 0 && strlen(hb->classes) > MAX_CLASSES) {
-        /* A beat that Redis does not take is none. */
+        /* Redis would refuse a longer string, and the beat with it. */
         asq__process_log(
             hb->w, ASQ_LOG_WARNING,
             "what this worker says of its classes has %zu bytes; as-ctl classes does not "

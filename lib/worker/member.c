@@ -1,11 +1,11 @@
 /*
- * member.c: this process among the workers of the namespace: from its own heartbeat (heartbeat.c) and those of the
- * others (peers.c), the decision which partitions to claim and which to hand back.
+ * member.c: decides which partitions this process claims and hands back, from its own heartbeat
+ * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
- * Looking is done on the loop, every third of the lease time and whenever somebody says that something
- * has changed: read the set of workers, their beats, and all leases; then decide. A worker is dead when
- * its hash is gone, or when its beat has not moved for a lease time by the monotonic clock of who
- * watches, whose own beat was acknowledged all that time. No wall clock takes part.
+ * The loop looks every third of the lease time, and whenever another worker announces a change: it
+ * reads the set of workers, their beats and all leases, then decides. A worker is dead when its hash is
+ * gone, or when its beat has not moved for a lease time by the monotonic clock of this process, whose
+ * own beat was acknowledged all that time. No wall clock takes part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,22 +21,22 @@
 enum {
     TELL_MS = 60000,
     UNWANTED_LEASES = 2,
-    BURY_LEASES = 3,      /* that a worker whose hash is gone has been dead */
-    BURY_LEASES_HASH = 20 /* … whose hash stays though its beat does not move */
+    BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
+    BURY_LEASES_HASH = 20 /* the same where the hash stays but the beat does not move */
 };
 
 struct asq__members {
     struct asq__process *w;
     struct asq__table peers; /* struct asq__peer */
     ev_timer tick;
-    ev_timer overdue; /* the first who may be found dead before the next tick */
+    ev_timer overdue; /* for the first worker that may be found dead before the next tick */
     bool started, stopped, looking, again;
-    unsigned answers; /* of the look under way */
+    unsigned answers; /* replies that the look under way awaits */
     bool look_failed;
-    bool decided; /* which partitions this process should hold, once */
+    bool decided; /* the first decision was made */
     struct asq__heartbeat *heartbeat;
-    int64_t time_asked_ms; /* when TIME was sent */
-    int64_t told_ms;       /* that the others cannot be seen */
+    int64_t time_asked_ms; /* time of sending TIME */
+    int64_t told_ms;       /* last line about workers that cannot be listed */
 };
 
 bool asq__members_beating(const struct asq__members *m)
@@ -46,10 +46,10 @@ bool asq__members_beating(const struct asq__members *m)
 
 /* ---- deciding ---- */
 
-/* When it will be found dead, if its beat does not move any more. */
+/* Returns when a worker counts as dead if its beat does not move any more. */
 static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *p)
 {
-    /* While Redis takes no beat of its own, it takes none of theirs. */
+    /* While Redis took no beat of this process, it took none of theirs. */
     int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
     int64_t moved_ms = p->moved_ms > resumed_ms ? p->moved_ms : resumed_ms;
     return moved_ms + m->w->config.lease_time_ms;
@@ -61,7 +61,7 @@ static bool is_alive(const struct asq__members *m, const struct asq__peer *p, in
            (!asq__members_beating(m) || now < overdue_ms(m, p));
 }
 
-/* What was decided before one has shown that it lives is looked at once more. */
+/* Looks once more after a worker has proved itself alive, because decisions may have ignored it. */
 static void look_again(struct asq__members *m, bool proves)
 {
     m->again |= proves && m->looking;
@@ -108,7 +108,7 @@ static void add_live(struct asq__node *node, void *user)
     live->workers[live->n++].weight = p->capacity;
 }
 
-/* Dead workers are taken out of the set, where their ids would stay for ever. */
+/* Removes a dead worker from the set, where its id would stay for ever. */
 static void bury(struct asq__node *node, void *user)
 {
     struct asq__members *m = user;
@@ -129,7 +129,7 @@ static void bury(struct asq__node *node, void *user)
                           p->id);
     asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers,
                   key, p->id, beat, NULL);
-    p->moved_ms = now; /* should it still be listed: not at once again */
+    p->moved_ms = now; /* if it is still listed, it is not tried again at once */
 }
 
 /* Tells the operator of a host or process that is gone, because its partitions move and nothing else says why.
@@ -152,15 +152,15 @@ static void tell_change(struct asq__node *node, void *user)
             p->id, (long long) (live->now - p->moved_ms));
 }
 
-/* Nobody hands over to who has not shown that he lives: what a strange member says must not leave partitions
- * without an owner until it is found dead. */
+/* Returns whether partitions may be handed over to the worker: it has proved itself alive. Otherwise an
+ * invented member would leave partitions without an owner until it is found dead. */
 static bool takes_over(const struct asq__members *m, const char *id)
 {
     const struct asq__peer *p = asq__peers_find(&m->peers, id);
     return p && p->proven;
 }
 
-/* What should be done about one partition, given who should own it. */
+/* Decides about one partition, given the worker that should own it. */
 static void decide(struct asq__members *m, struct asq__partition *p, const char *best, int64_t now)
 {
     struct asq__process *w = m->w;
@@ -185,7 +185,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     }
     if (!p->unowned_since_ms)
         p->unowned_since_ms = now;
-    /* What nobody has taken for long is taken by anybody: views of membership may differ. */
+    /* A partition that was unowned for long is claimed by any worker, because views of membership may differ. */
     bool unwanted = now - p->unowned_since_ms > UNWANTED_LEASES * w->config.lease_time_ms;
     if (mine || unwanted)
         asq__partition_claim(p);
@@ -202,7 +202,8 @@ static void note_first_overdue(struct asq__node *node, void *user)
         live->overdue_ms = due_ms;
 }
 
-/* now: as of the last decision, so that nobody falls between. */
+/* Sets the timer for the next worker that may be found dead. now: time of the last decision, so that no
+ * worker falls between. */
 static void await_overdue(struct asq__members *m, int64_t now)
 {
     struct live live = { .m = m, .now = now, .overdue_ms = INT64_MAX };
@@ -232,7 +233,7 @@ static void evaluate(struct asq__members *m)
     if (live.workers && owners) {
         asq__table_each(&m->peers, tell_change, &live);
         asq__table_each(&m->peers, add_live, &live);
-        /* Whatever its hash says: it is alive, and knows its own capacity. */
+        /* This process is alive and knows its capacity, whatever its hash says. */
         live.workers[live.n].id = w->config.id;
         live.workers[live.n++].weight = w->config.capacity;
         if (asq__place(live.workers, live.n, w->nparts, owners) == 0)
@@ -270,7 +271,7 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__members *m = p->owner;
     (void) c;
     if (asq__reply_is_error(reply, "WRONGTYPE"))
-        p->present = false; /* no worker's hash: it hides the others from nobody */
+        p->present = false; /* not the hash of a worker; others are still seen */
     else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != ASQ__PEER_FIELDS)
         m->look_failed = true;
     else
@@ -292,7 +293,7 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         m->look_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
         if (asq__reply_is_error(reply,
-                                "WRONGTYPE")) { /* no lease: nobody holds it; see claim.lua */
+                                "WRONGTYPE")) { /* no lease, so no worker holds it; see claim.lua */
             free(p->seen_owner);
             free(p->seen_token);
             p->seen_owner = p->seen_token = NULL;

@@ -1,17 +1,17 @@
 /*
- * pool.c: which fiber runs where and when. One lock guards the queue of tasks, the lists of woken fibers
- * and the list of idle threads; nobody holds it while a task runs.
+ * pool.c: decides which fiber runs where and when. One lock guards the queue of tasks, the lists of woken
+ * fibers and the list of idle threads; it is not held while a task runs.
  *
- * A fiber's turn is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler; only that
- * makes it PARKED, under the lock, so that nobody resumes it on a stack it still stands on. A wake that
- * comes before is noted in `woken`, and makes it READY right then:
+ * A fiber is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler. Only the scheduler
+ * makes it PARKED, under the lock, so that no thread resumes it on a stack that is still in use. An
+ * earlier wake is noted in `woken`, and makes it READY right then:
  *
  *     RUNNING ──parks──▶ PARKED ──wake──▶ READY ──its thread──▶ RUNNING
  *        └───parks, having been woken───────▲
  *
- * Waking threads costs more than short tasks do. So at most one thread at a time is on its way to look
- * for a task (pool->searcher). When it takes one and sees more, it sends the next before it runs its own:
- * a task that blocks delays nobody, and a burst of short ones is done by a few threads.
+ * Waking a thread costs more than a short task. So at most one thread at a time is on its way to look for
+ * a task (pool->searcher). When it takes one and sees more, it sends the next thread before it runs its
+ * own: a task that blocks delays no other one, and a few threads do a burst of short ones.
  */
 #include "worker/pool.h"
 
@@ -28,37 +28,37 @@
 
 enum {
     THREAD_STACK = 256 << 10,
-    STARVED_MS = 10,   /* between two tries to get memory */
-    TRIM_MS = 1000,    /* stacks that were not needed for so long may go, … */
-    TRIM_AT_ONCE = 64, /* … a few at a time, as each takes 10 µs, … */
-    TRIM_PAUSE_MS = 20 /* … with work in between */
+    STARVED_MS = 10,   /* pause between two tries to get memory */
+    TRIM_MS = 1000,    /* time after which unused stacks are trimmed */
+    TRIM_AT_ONCE = 64, /* stacks trimmed at once, because each takes 10 µs */
+    TRIM_PAUSE_MS = 20 /* pause between, for tasks */
 };
 
-/* What a thread is doing, for asq__pool_scan. The names are copies: a task's end with it. */
+/* Work of a thread, for asq__pool_scan. The names are copies, because those of a task end with it. */
 struct note {
     struct asq__task
-        *task; /* NULL: nothing. Not to be followed: it may be gone before it is cleared */
+        *task; /* NULL: none. Never dereferenced: it may be freed before it is cleared */
     int64_t since_ms;
     bool reported;
     char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
 };
 
-/* A thread that runs fibers: [0] is the loop's. */
+/* Thread that runs fibers; [0] is the loop's. */
 struct asq__place {
     struct asq__pool *pool;
     unsigned index;
     pthread_t thread;
-    /* The thread's alone: */
+    /* Of the thread alone: */
     struct asq__stack_pool stacks;
-    int64_t trim_ms; /* when to trim again */
-    bool joinable;   /* `thread` is to be joined: by who starts the next, or by asq__pool_stop */
+    int64_t trim_ms; /* time of the next trim */
+    bool joinable;   /* `thread` must be joined, by the start of the next one or by asq__pool_stop */
     /* Under the lock: */
-    bool living; /* has a thread */
+    bool living; /* there is a thread */
     pthread_cond_t bell;
-    bool called;                    /* the bell was rung, and not heard yet */
+    bool called;                    /* the bell was rung, and the thread has not seen it yet */
     struct asq__list idle;          /* in pool->idle while it waits for work */
     struct asq__list ready, parked; /* fibers */
-    size_t nparked;                 /* in both */
+    size_t nparked;                 /* fibers in both lists */
     struct note now;
 };
 
@@ -67,12 +67,12 @@ struct asq__pool {
     struct asq__stacks stacks;
     pthread_mutex_t lock;
     struct asq__list tasks, idle;
-    struct asq__place *searcher; /* is on its way to look for a task */
+    struct asq__place *searcher; /* thread on its way to look for a task */
     uint32_t used;               /* places 1 … used have, or had, a thread */
     uint32_t living;             /* threads */
     uint32_t refused;
     bool stopping;
-    pthread_key_t lost; /* has a value on each thread that runs tasks: its place */
+    pthread_key_t lost; /* value on each thread that runs tasks: its place */
     pthread_cond_t ended;
     struct asq__place places[];
 };
@@ -81,7 +81,7 @@ static void *thread_main(void *arg);
 
 /* ---- threads ---- */
 
-/* With the lock: a place without a thread, which there is. */
+/* Returns a place without a thread; there is one. Called with the lock. */
 static struct asq__place *free_place(struct asq__pool *pool)
 {
     for (uint32_t i = 1; i <= pool->used; i++)
@@ -90,7 +90,7 @@ static struct asq__place *free_place(struct asq__pool *pool)
     return &pool->places[++pool->used];
 }
 
-/* With the lock: the thread that is to look for a task, if one has to be sent. For send. */
+/* Returns the thread to send for a task, or NULL if none is needed; for send(). Called with the lock. */
 static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
 {
     struct asq__list *node;
@@ -118,17 +118,17 @@ static int start(struct asq__place *p)
     sigset_t block, old;
     pthread_attr_t attr;
     static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
-    sigfillset(&block); /* signals from outside are for the loop's thread */
+    sigfillset(&block); /* the loop's thread takes signals from outside */
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         sigdelset(&block, own[i]);
     if (p->joinable)
-        pthread_join(p->thread, NULL); /* it has ended, or is about to */
+        pthread_join(p->thread, NULL); /* the thread has ended, or is about to */
     p->joinable = false;
     int rc = pthread_attr_init(&attr);
     if (rc != 0)
         return rc;
 #if !defined(ASQ__ASAN) && !defined(ASQ__TSAN)
-    pthread_attr_setstacksize(&attr, THREAD_STACK); /* only the scheduler is on it */
+    pthread_attr_setstacksize(&attr, THREAD_STACK); /* only the scheduler uses it */
 #endif
     pthread_sigmask(SIG_SETMASK, &block, &old);
     rc = pthread_create(&p->thread, &attr, thread_main, p);
@@ -138,15 +138,15 @@ static int start(struct asq__place *p)
     return rc;
 }
 
-/* Without the lock: it takes a while. */
+/* Wakes or starts a thread. Called without the lock, because it takes a while. */
 static void send(struct asq__place *p, bool is_new)
 {
     struct asq__pool *pool = p->pool;
     if (!is_new) {
         pthread_cond_signal(&p->bell);
     } else if (start(p) != 0) {
-        /* As long as it is the searcher nobody else starts one: it still is the last. Those there are
-         * take the task in time. */
+        /* While it is the searcher, no other thread is started, so it is still the last place. The
+         * existing threads take the task in time. */
         pthread_mutex_lock(&pool->lock);
         p->living = false;
         pool->living--;
@@ -184,7 +184,7 @@ static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task
     return f;
 }
 
-/* Gives up stacks that were not needed for a while, on a thread that always has something to do. */
+/* Frees stacks that were not needed for a while, on a thread that always has work. */
 static void trim(struct asq__place *p)
 {
     int64_t now_ms = asq__now_ms_coarse();
@@ -193,7 +193,7 @@ static void trim(struct asq__place *p)
             now_ms + (asq__stack_pool_trim(&p->stacks, TRIM_AT_ONCE) ? TRIM_PAUSE_MS : TRIM_MS);
 }
 
-/* Resumes it until it parks or ends. Called with the lock, returns with it. */
+/* Resumes a fiber until it parks or ends. Called with the lock, returns with it. */
 static void run(struct asq__place *p, struct asq__fiber *f)
 {
     struct asq__pool *pool = p->pool;
@@ -253,7 +253,7 @@ static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *rea
     return ASQ__CONTAINER(node, struct asq__fiber, node);
 }
 
-/* With the lock. False: nobody called in that time. */
+/* Waits until the place is called. False: that did not happen in time. Called with the lock. */
 static bool wait_ms(struct asq__place *p, int64_t ms)
 {
     int64_t until_ms = asq__now_ms() + ms;
@@ -265,19 +265,20 @@ static bool wait_ms(struct asq__place *p, int64_t ms)
     return true;
 }
 
-/* With the lock. The first thread stays: there may be none to be had when one is needed. */
+/* Returns whether the thread may end. The first one stays, because starting one may fail when it is
+ * needed. Called with the lock. */
 static bool may_leave(const struct asq__place *p)
 {
     return p->pool->config.idle_ms && p->index > 1 && p->nparked == 0;
 }
 
-/* With the lock: waits until it is called. After a while without work unused stacks go, and after a longer
- * one the thread. False: it is to go. */
+/* Waits until the place is called. Trims unused stacks after a while without work, and after a longer
+ * while ends the thread. False: the thread must end. Called with the lock. */
 static bool idle(struct asq__place *p)
 {
     struct asq__pool *pool = p->pool;
     bool quiet = false, stays = true;
-    asq__list_add_first(&pool->idle, &p->idle); /* who ran last is the warmest */
+    asq__list_add_first(&pool->idle, &p->idle); /* the last thread that ran has the warmest cache */
     while (stays && !p->called && !pool->stopping) {
         if (p->stacks.surplus == 0 && may_leave(p)) {
             stays = wait_ms(p, pool->config.idle_ms);
@@ -294,7 +295,7 @@ static bool idle(struct asq__place *p)
     return stays;
 }
 
-/* With the lock. */
+/* Runs the task on a fiber. Called with the lock. */
 static void run_task(struct asq__place *p, struct asq__list *node)
 {
     struct asq__pool *pool = p->pool;
@@ -304,13 +305,13 @@ static void run_task(struct asq__place *p, struct asq__list *node)
     if (f) {
         run(p, f);
     } else {
-        asq__list_add_first(&pool->tasks, node); /* it was accepted: it keeps its place */
+        asq__list_add_first(&pool->tasks, node); /* an accepted task keeps its place */
         if (asq__list_empty(&p->ready))
             wait_ms(p, STARVED_MS);
     }
 }
 
-/* Ends with its thread, which no task may do. */
+/* Ends the process when a task has ended its thread, which none may do. */
 static void on_lost(void *arg)
 {
     struct asq__place *p = arg;
@@ -394,7 +395,7 @@ bool asq__pool_inline_ready(struct asq__pool *pool)
     }
     pthread_mutex_unlock(&pool->lock);
     if (p->stacks.surplus)
-        trim(p); /* nobody else would when all have ended */
+        trim(p); /* no other thread would when all have ended */
     return any;
 }
 
@@ -420,7 +421,7 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
             tell_loop = !pthread_equal(pthread_self(), p->thread);
         } else if (!p->called) {
             p->called = ring = true;
-            asq__list_del(&p->idle); /* or a task would be sent where fibers come first */
+            asq__list_del(&p->idle); /* or a task would be sent to a thread whose fibers come first */
         }
     }
     pthread_mutex_unlock(&pool->lock);

@@ -1,9 +1,9 @@
 /*
  * process.c: a worker process: brings its parts up, runs the loop, and ends in order.
  *
- * A cycle of the loop: events are handled (entries read, answers, timers), then, before it waits again,
- * what threads have handed over, what became ready on the loop's own fibers, records to be fetched,
- * commits to be sent; and all of it is written to the sockets.
+ * An iteration of the loop handles events (entries read, answers, timers). Before it waits again, it takes
+ * what threads have handed over, resumes ready fibers of the loop, fetches records, sends commits, and
+ * writes all of it to the sockets.
  */
 #include "redis/permit.h"
 #include "worker/process.h"
@@ -127,7 +127,7 @@ static void begin_stop(struct asq__process *w)
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING)
-            p->drain_deadline_ms = INT64_MAX; /* this is no balancing any more */
+            p->drain_deadline_ms = INT64_MAX; /* the process stops: no deadline of balancing holds */
         asq__partition_claim_not(p);
         asq__partition_drain(p, ASQ_FOREVER);
     }
@@ -137,7 +137,7 @@ static void check_stop(struct asq__process *w)
 {
     int stop = w->stop ? atomic_load(w->stop) : 0;
     if (stop && !w->members) {
-        w->ended = true; /* before Redis was ever there */
+        w->ended = true; /* Redis was never reached */
         ev_break(w->loop, EVBREAK_ALL);
         return;
     }
@@ -152,9 +152,9 @@ static void check_stop(struct asq__process *w)
     check_stopped(w);
 }
 
-/* ---- the cycle ---- */
+/* ---- the iteration ---- */
 
-/* On the loop's thread, which alone writes it. */
+/* Counts an iteration; the loop's thread alone writes the counter. */
 static void count_turn(struct asq__process *w)
 {
     atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1,
@@ -182,7 +182,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
         rounds++;
     if (!w->parts)
         return;
-    /* Commits leave and sockets are looked at in between, however much there is to do. */
+    /* Commits leave and sockets are read in between, however much there is to do. */
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
         ev_async_send(w->loop, &w->wake);
     w->starts = 0;
@@ -245,7 +245,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     }
     if (w->reconnect) {
         w->reconnect = false;
-        asq__redis_drop(w->redis, "Redis does not take commits"); /* goes on when it is up again */
+        asq__redis_drop(w->redis, "Redis does not take commits"); /* continues when it is up again */
         return;
     }
     asq__commits_recover(w);
@@ -263,8 +263,7 @@ static bool policy_is_safe(const struct asq__process *w)
     return !*policy || strcmp(policy, "noeviction") == 0;
 }
 
-/* A worker that runs goes on when somebody changes the policy: to stop would help nobody, and memory may
- * never be short. */
+/* Logs a change of the eviction policy. A running worker continues, because memory may never be short. */
 static void look_at_policy(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
@@ -282,7 +281,7 @@ static void look_at_policy(struct asq__process *w)
     }
 }
 
-/* The commits that were refused may be gone, with their partitions: none of them will be taken. */
+/* Forgets a refusal of commits that may be gone with their partitions, so Redis will never take them. */
 static void forget_refusal(struct asq__process *w)
 {
     if (!w->refused_until_ms || asq__now_ms() < w->refused_until_ms || w->scripts_in_flight)
@@ -298,7 +297,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    check_stop(w); /* also told by shared memory alone, should a plugin have taken SIGTERM */
+    check_stop(w); /* shared memory tells too, because a plugin may have taken SIGTERM */
     if (w->config.link && atomic_load(&w->config.link->state_asked) != w->state_told) {
         w->state_told = atomic_load(&w->config.link->state_asked);
         asq__state_tell(w);
@@ -312,20 +311,20 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__backlog_try_again(w);
     asq__stuck_look(w);
     asq__lines_tell_rest(&w->lines, asq__now_ms_coarse());
-    asq__process_learn_limit(w); /* what was refused long ago is not believed any more */
+    asq__process_learn_limit(w); /* old refusals do not count any more */
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__partition_look_at_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
     }
-    /* What was held up by a refusal, a missed beat or a lost answer goes on. */
+    /* Calls that a refusal, a missed beat or a lost answer held up can start now. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
         go_on_everywhere(w);
 }
 
 /* ---- Redis ---- */
 
-/* Nothing of what this process holds is about the namespace that there is now. Its readers and partitions are as
- * many as there were, and so is all that counts on them: so it begins again from the start. */
+/* Restarts the process because its namespace was made anew: nothing that it holds is of the new one,
+ * and the number of partitions, on which everything is built, may differ. */
 static void start_anew(struct asq__process *w)
 {
     if (w->ended)
@@ -368,7 +367,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
     }
 }
 
-/* Tells what Redis refuses to this worker, when it has changed, and what follows. */
+/* Logs which commands Redis refuses to this worker, when that has changed, and the consequences. */
 static void tell_lack(struct asq__process *w)
 {
     const char *names;
@@ -398,7 +397,7 @@ static void tell_lack(struct asq__process *w)
     w->told_lack = lack;
 }
 
-/* What waits in `later` was out of reach while sorted sets were refused. */
+/* Looks at batches in `later`, which were out of reach while sorted sets were refused. */
 static void open_later_everywhere(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++)
@@ -485,7 +484,7 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     if (channel == 0)
         asq__engine_push(w->engine, payload, n);
     else if (w->members && !asq__members_heard(w->members, payload, n)) {
-        /* Somebody has come, gone or handed back; or this one is to stop. */
+        /* A worker has come, gone or handed back; or this one must stop. */
         asq__members_look(w->members);
         asq__members_beat(w->members);
     }
@@ -506,7 +505,7 @@ static void on_inline_ready(void *user)
     ev_async_send(w->loop, &w->wake);
 }
 
-/* What stands behind the name is copied with it: a size that is known takes a few instructions. */
+/* Copies a name, and the bytes behind it: a constant size takes a few instructions. */
 static void copy_name(char to[ASQ__SLOT_NAME], const char name[ASQ__POOL_NAME])
 {
     memcpy(to, name, ASQ__SLOT_NAME);
@@ -530,7 +529,7 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
     struct asq__slot *slot = &w->config.slots[thread];
     slot->state = ASQ__SLOT_FREE;
     if (!task)
-        return; /* it has parked; else it says that it has ended */
+        return; /* the fiber has parked; else it reports its end */
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     run->slot = slot;
     run->ticket = ++slot->ticket;
@@ -626,25 +625,25 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     return rc < 0 ? asq__err(err, errlen, rc, "out of memory") : 0;
 }
 
-/* False: threads still run, and everything must stay where it is. */
+/* Frees everything. False: threads still run, so all their memory must stay. */
 static bool tear_down(struct asq__process *w)
 {
     if (w->pool && !asq__pool_stop(w->pool, STOP_THREADS_MS)) {
-        /* User code holds a thread, and with it what it works on. The process ends anyway. */
+        /* User code holds a thread and its memory. The process ends anyway. */
         asq__members_end(w->members);
         return false;
     }
     if (w->loop)
         while (take_handovers(w))
             ;
-    asq__members_end(w->members); /* the beat's thread uses key names of redis */
+    asq__members_end(w->members); /* the heartbeat's thread uses key names of redis */
     asq__partitions_drop(w);
     asq__result_reads_drop(w);
     asq__engine_free(w->engine);
     if (w->loop)
-        while (take_handovers(w)) /* calls that have waited for Redis to take theirs */
+        while (take_handovers(w)) /* of calls whose nested calls awaited Redis */
             ;
-    /* Answers that are still to come are given up: their users must be there, the readers too. */
+    /* Pending replies end with an error here, so their users and the readers must still exist. */
     asq__redis_free(w->redis);
     w->redis = NULL;
     asq__readers_release(w);
@@ -696,7 +695,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     if (rc == 0) {
         if (current)
             *current = w;
-        asq__process_wake(w); /* it may have been told to stop before it could be woken */
+        asq__process_wake(w); /* the request to stop may have come before the process could be woken */
         ev_run(w->loop, 0);
         if (current)
             *current = NULL;

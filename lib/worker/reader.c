@@ -375,7 +375,7 @@ static void read_on(struct asq__reader *r)
             asq__cmd_append(&r->whole, &r->asked[i].id);
         r->reading = asq__conn_send(r->conn, on_entries, r, &r->whole) == 0;
     }
-    r->due = !r->reading; /* memory is short: in the next cycle */
+    r->due = !r->reading; /* no memory: in the next iteration */
 }
 
 static void reader_up(struct asq__conn *c, void *user)

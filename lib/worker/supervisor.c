@@ -1,7 +1,7 @@
 /*
- * supervisor.c: see supervisor.h. It runs no user code and keeps no connection while nothing happens, so
- * what kills a worker process does not reach it. Which calls were running it reads in memory that it
- * shares with its children: a process that died cannot be asked.
+ * supervisor.c: see supervisor.h. The supervisor runs no user code and keeps no connection while nothing
+ * happens, so faults that kill a worker process do not reach it. It reads which calls were running from
+ * memory that it shares with its children, because a dead process cannot be asked.
  */
 #include "worker/supervisor.h"
 
@@ -40,7 +40,7 @@ enum {
 /* Shared with one child. */
 struct shared {
     atomic_int ready;
-    atomic_int ended; /* in order: a status of 0 alone may be user code's exit */
+    atomic_int ended; /* ended in order: status 0 may also be an exit of user code */
     int code;
     char why[400];
     struct asq__link link;
@@ -49,14 +49,14 @@ struct shared {
 
 struct child {
     pid_t pid;        /* 0: not running */
-    bool done;        /* ended in order, or for good */
-    bool unannounced; /* it has ended, and Redis does not know yet */
-    bool died;        /* neither in order, nor because it was cut off: what it ran is counted */
-    bool cut_off;     /* ended by SIGKILL because it was to stop: no fault of what it ran */
+    bool done;        /* ended in order, or not restarted */
+    bool unannounced; /* ended, and Redis does not know yet */
+    bool died;        /* ended neither in order nor cut off: its calls are blamed */
+    bool cut_off;     /* ended by SIGKILL because it had to stop: its calls are not blamed */
     unsigned starts;
     char id[ASQ_MAX_ID + 16];
-    unsigned blamed;            /* the rank of those who are blamed for the last death; RANKS: nobody yet */
-    char how[ASQ_MAX_ID + 100]; /* the last one has died */
+    unsigned blamed;            /* rank of the calls blamed for the last death; RANKS: none yet */
+    char how[ASQ_MAX_ID + 100]; /* how the last process died */
     struct shared *shared;
     int64_t started_ms, start_at_ms;
     int64_t backoff_ms;
@@ -69,12 +69,12 @@ struct supervisor {
     sigset_t old_mask;
     int signals;  /* signalfd */
     int ready[2]; /* pipe: children say that they are ready */
-    int stopping; /* how often it was asked to */
-    int64_t kill_at_ms; /* what runs then is ended; while stopping */
-    bool unreachable; /* while stopping Redis was not there: it is not waited for again */
+    int stopping; /* number of requests to stop */
+    int64_t kill_at_ms; /* while stopping: processes that still run then are ended */
+    bool unreachable; /* Redis was away while stopping: no second wait */
     bool told_ready;
-    struct asq__trouble untold; /* Redis does not know that a process has died */
-    bool was_up; /* a process has been ready: what Redis answers from then on is waited out */
+    struct asq__trouble untold; /* failures to tell Redis of a death */
+    bool was_up; /* a process was ready once: from then on every answer of Redis is waited out */
     int code;
     char why[400];
 };
@@ -105,8 +105,8 @@ static void notify(const struct supervisor *s, const char *state)
 #endif
 }
 
-/* Child mode: who stops all processes of a service, stops the program, which may need its workers to finish.
- * They end with it, and by no signal before. */
+/* Returns whether the worker belongs to a program (child mode). A signal to all processes of a service
+ * stops the program, which may need its workers to finish: they end with it, and by no signal before. */
 static bool is_part_of_program(const struct supervisor *s)
 {
     return s->config->parent_fds[0] >= 0 || s->config->parent_fds[1] >= 0;
@@ -119,8 +119,8 @@ static struct asq__process *child_process;
 static pid_t child_supervisor;
 static bool child_obeys_others;
 
-/* Whoever signals a whole process group or service signals the supervisor too, which passes it on: that is
- * one request. So only the supervisor can ask a second time, which it writes to shared memory itself. */
+/* Notes a request to stop. A signal to a whole process group reaches the supervisor too, which passes it
+ * on: both are one request. So only the supervisor can ask a second time, by shared memory. */
 static void on_term(int signal, siginfo_t *info, void *context)
 {
     (void) signal, (void) context;
@@ -134,13 +134,13 @@ static void on_term(int signal, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* In place of ignoring a signal, which programs that methods start would inherit. */
+/* Stands in place of SIG_IGN, which programs that methods start would inherit. */
 static void on_nothing(int signal)
 {
     (void) signal;
 }
 
-/* Signals that would end the process, or that are for the supervisor, which decides for all. */
+/* Handles signals that would end the process, or that are for the supervisor, which decides for all. */
 static void set_signals(const struct supervisor *s)
 {
     static const int harmless[] = { SIGPIPE, SIGUSR1, SIGQUIT };
@@ -150,13 +150,13 @@ static void set_signals(const struct supervisor *s)
     sigemptyset(&term.sa_mask);
     sigemptyset(&nothing.sa_mask);
     sigaction(SIGTERM, &term, NULL);
-    signal(SIGINT, SIG_IGN); /* the terminal's goes to all; the supervisor decides */
+    signal(SIGINT, SIG_IGN); /* the terminal signals all processes; the supervisor decides */
     signal(SIGHUP, SIG_IGN);
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         if (sigaction(harmless[i], NULL, &old) == 0 &&
             (old.sa_flags & SA_SIGINFO ||
              (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)))
-            continue; /* the program's own */
+            continue; /* the program has a handler of its own */
         else
             sigaction(harmless[i], &nothing, NULL);
     signal(SIGCHLD, SIG_DFL);
@@ -164,7 +164,7 @@ static void set_signals(const struct supervisor *s)
     sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
-/* In a process that a method has forked. */
+/* Runs in a process that a method has forked. */
 static void in_forked(void)
 {
     if (child_process)
@@ -181,7 +181,7 @@ static void on_ready(void *user)
     struct ready_hook *hook = user;
     atomic_store(&hook->shared->ready, 1);
     ssize_t n = write(hook->fd, "r", 1);
-    (void) n; /* the supervisor looks at the memory now and then, too */
+    (void) n; /* the supervisor also polls the memory */
 }
 
 static void run_child(struct supervisor *s, struct child *c, pid_t parent)
@@ -271,8 +271,9 @@ static void tell_blamed(const struct supervisor *s, const struct child *c,
         slot->agent, c->how, n, max, slot->call, then);
 }
 
-/* Who is to blame for a death: the first of these of whom there is one, and nobody of the later ones. A call that has
- * returned and is not committed yet has seldom to do with it, and would be given up for others' faults. */
+/* Ranks of calls in the order of blame for a death: only the first rank with a call in it is blamed. A
+ * call that has returned and is not committed yet seldom caused it, and would be given up for the
+ * faults of others. */
 enum { GUILTY, KILLED_BEFORE, RUNNING, RETURNED, RANKS };
 
 static unsigned rank_of(const struct asq__slot *slot)
@@ -284,7 +285,7 @@ static unsigned rank_of(const struct asq__slot *slot)
     return slot->state == ASQ__SLOT_RUNS ? RUNNING : RETURNED;
 }
 
-/* Counts it against the call in a slot, unless that has ended. False: Redis does not take it now. */
+/* Counts a death against the call in a slot, unless it has ended. False: Redis does not take it now. */
 static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                   const struct asq__keys *keys, struct asq__slot *slot)
 {
@@ -319,7 +320,8 @@ static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
     return answered || cannot;
 }
 
-/* False: Redis does not take it now; the next tick goes on with those of the same rank. */
+/* Blames all calls of the first rank. False: Redis does not take it now; the next tick continues with
+ * the same rank. */
 static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                       const struct asq__keys *keys)
 {
@@ -333,7 +335,7 @@ static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *c
     return ok;
 }
 
-/* It was to stop, by a signal or by what Redis has told it. */
+/* Returns whether an ended process had to stop, by a signal or by a request in Redis. */
 static bool stays_away(const struct supervisor *s, const struct child *c)
 {
     return s->stopping || c->done || c->cut_off || atomic_load(&c->shared->link.stop);
@@ -354,8 +356,8 @@ static void tell_untold(struct supervisor *s, const struct child *c, const char 
             text);
 }
 
-/* Raises `attempts` of the calls that were on its threads, then takes it out of the list of workers, if it is still
- * there. False: Redis does not take that now. */
+/* Raises `attempts` of the calls that were on its threads, then removes it from the list of workers.
+ * False: Redis does not take that now. */
 static bool announce(struct supervisor *s, struct child *c)
 {
     const struct asq__process_config *config = &s->config->process;
@@ -390,7 +392,7 @@ static bool announce(struct supervisor *s, struct child *c)
     return ok;
 }
 
-/* Once it has ended. While stopping, Redis is tried but once when it is away. */
+/* Tells Redis about an ended process. While stopping, it tries an absent Redis only once. */
 static void see_off(struct supervisor *s, struct child *c, bool died)
 {
     c->died = died;
@@ -453,7 +455,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     c->start_at_ms = now + c->backoff_ms;
 }
 
-/* Orphans come to process 1 of a container, or to a subreaper, and have nobody else to wait for them. */
+/* Reaps orphans, which process 1 of a container or a subreaper inherits. */
 static void reap_orphans(struct supervisor *s)
 {
     siginfo_t info;
@@ -463,7 +465,7 @@ static void reap_orphans(struct supervisor *s)
             return;
         for (uint32_t i = 0; i < s->config->processes; i++)
             if (s->children[i].pid == info.si_pid)
-                return; /* one of its own has ended meanwhile: the next SIGCHLD, or tick, is for it */
+                return; /* a worker process has ended meanwhile: the next SIGCHLD or tick handles it */
         waitpid(info.si_pid, NULL, WNOHANG);
     }
 }
@@ -487,7 +489,8 @@ static void signal_all(struct supervisor *s, int signal)
             kill(s->children[i].pid, signal);
 }
 
-/* A process that ignores the signal looks at its memory. One that does neither is ended when its time is up. */
+/* Asks the processes to stop, by a signal and by shared memory. A process that heeds neither is ended
+ * when its time is up. */
 static void ask_to_stop(struct supervisor *s)
 {
     int64_t now = asq__now_ms();
@@ -505,7 +508,7 @@ static void ask_to_stop(struct supervisor *s)
             s->children[i].done = true;
 }
 
-/* Ends it at once; reaped() follows. */
+/* Ends a process at once; reaped() follows. */
 static void cut_off(struct child *c)
 {
     c->cut_off = true;
@@ -523,7 +526,8 @@ static void quit(struct supervisor *s)
             cut_off(&s->children[i]);
 }
 
-/* When the process is to be gone; INT64_MAX: it may stay. It may have been asked to stop elsewhere, too. */
+/* Returns the time by which the process must have ended; INT64_MAX: it may stay. Requests to stop that
+ * came by Redis count too. */
 static int64_t must_end_ms(const struct supervisor *s, const struct child *c)
 {
     int64_t since_ms = atomic_load(&c->shared->link.stopping_ms), at_ms = INT64_MAX;
@@ -532,7 +536,7 @@ static int64_t must_end_ms(const struct supervisor *s, const struct child *c)
     return s->stopping && s->kill_at_ms < at_ms ? s->kill_at_ms : at_ms;
 }
 
-/* Ends what has not ended by itself in time, and what has given itself up. */
+/* Ends processes that have not ended in time, or have given themselves up. */
 static void end_overdue(struct supervisor *s, int64_t now)
 {
     for (uint32_t i = 0; i < s->config->processes; i++) {
@@ -633,7 +637,7 @@ static void upkeep(struct supervisor *s)
             start(s, c);
     }
     if (s->code && !s->stopping)
-        ask_to_stop(s); /* what one cannot do, the others cannot */
+        ask_to_stop(s); /* the others would fail in the same way */
     notify(s, "WATCHDOG=1");
 }
 
@@ -659,7 +663,7 @@ static void supervise(struct supervisor *s)
         if (fds[1].revents)
             tell_ready(s);
         if (fds[2].revents ||
-            fds[3].revents) { /* the program is gone, and with it all reason to go on */
+            fds[3].revents) { /* the program is gone */
             signal_all(s, SIGKILL);
             s->stopping++;
             for (uint32_t i = 0; i < s->config->processes; i++) {
@@ -679,7 +683,7 @@ static void supervise(struct supervisor *s)
     }
 }
 
-/* What Redis was to be told when it was away may be told now. */
+/* Tells Redis about ended processes of which it could not be told before. */
 static void see_off_rest(struct supervisor *s)
 {
     for (uint32_t i = 0; i < s->config->processes; i++)
@@ -712,8 +716,8 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
     if (!s.children)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     sigprocmask(SIG_BLOCK, &mask, &s.old_mask);
-    /* A pipe or a connection that is written to may have lost its other end, which the program's disposition
-     * of SIGPIPE is not changed for. */
+    /* Writing to a closed pipe or connection raises SIGPIPE, which is blocked here: the program's
+     * disposition stays unchanged. */
     sigset_t pipe_only;
     sigemptyset(&pipe_only);
     sigaddset(&pipe_only, SIGPIPE);
@@ -754,7 +758,7 @@ out:
     }
     if (!sigismember(&s.old_mask, SIGPIPE)) {
         static const struct timespec at_once = { 0, 0 };
-        while (sigtimedwait(&pipe_only, NULL, &at_once) > 0) /* its own, and nobody else's business */
+        while (sigtimedwait(&pipe_only, NULL, &at_once) > 0) /* SIGPIPE of this thread's own writes */
             ;
     }
     sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
