@@ -12,7 +12,7 @@
 
 enum { MAX = 40 };
 
-static char ids[MAX][16];
+static char ids[MAX][40];
 static struct asq__place_worker workers[MAX];
 static uint32_t owners[4096], others[4096];
 
