@@ -59,7 +59,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
     if (b->state == ASQ__BATCH_SENT && b->left && b->accepted)
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "the call has left its stream, and its result is not there: it may have "
-                        "expired while this client was cut off");
+                        "expired while this client was cut off, or Redis has been flushed");
 }
 
 void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
