@@ -57,6 +57,7 @@ struct asq__heartbeat {
     unsigned others_moves;  /* changes of that beat */
     char others_client[17]; /* client id in the hash at the last look */
     char others_place[320];
+    bool wait_told;     /* the wait for a sign of the other process was logged */
     atomic_bool ousted; /* another process with this id is alive */
     char *classes;      /* JSON */
 };
@@ -254,7 +255,8 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         tell_beat(hb, ctx, (long long) hb->beats);
     if (stop) {
         int none = 0;
-        atomic_compare_exchange_strong(w->stop, &none, 1);
+        if (atomic_compare_exchange_strong(w->stop, &none, 1))
+            asq__process_log(w, ASQ_LOG_INFO, "asked to stop by way of Redis (as-ctl stop, as-worker stop)");
         ev_async_send(w->loop, &w->wake);
     }
     return ok;
@@ -347,6 +349,14 @@ static void *beat_thread(void *arg)
         hb->joined |= ok;
         if (ctx && asq__sync_is_cancelled(ctx))
             break; /* told to quit: say_good_bye() awaits its replies */
+        if (others == MAYBE && !hb->wait_told) {
+            hb->wait_told = true;
+            asq__process_log(w, ASQ_LOG_INFO,
+                             "a worker with the id '%s' is in the list already (%s): waiting for up to %lld ms to see "
+                             "whether it is alive",
+                             w->config.id, hb->others_place,
+                             (long long) w->config.lease_time_ms * MOVES_OF_LIFE / 2);
+        }
         if (others == MAYBE) {
             quit = beat_sleep(hb, w->config.lease_time_ms / 2);
             continue;

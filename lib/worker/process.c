@@ -121,8 +121,10 @@ static void begin_stop(struct asq__process *w)
     w->stop_deadline_ms = asq__deadline_ms(w->config.drain_timeout_ms);
     if (w->config.link)
         atomic_store(&w->config.link->stopping_ms, asq__now_ms());
-    asq__process_log(w, ASQ_LOG_INFO, "stopping: what runs may end, within %lld ms",
-                     (long long) w->config.drain_timeout_ms);
+    bool orphan = w->config.link && getppid() != w->config.supervisor;
+    asq__process_log(w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO,
+                     "%sstopping: what runs may end, within %lld ms",
+                     orphan ? "the supervisor has ended; " : "", (long long) w->config.drain_timeout_ms);
     asq__members_stop(w->members);
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];

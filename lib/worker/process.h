@@ -322,6 +322,7 @@ struct asq__process_config {
     struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
     struct asq__link *link;  /* in shared memory; or NULL */
     int supervisor_fd;       /* with link: a write to it wakes the supervisor */
+    pid_t supervisor;        /* with link: the parent at the start; getppid() differs once it has ended */
     /* Called once it reads the streams of all its partitions, except those others still hold. */
     void (*ready)(void *user);
     void *ready_user;

@@ -208,6 +208,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
     config.slots = c->shared->slots;
     config.link = &c->shared->link;
     config.supervisor_fd = s->ready[1];
+    config.supervisor = parent;
     config.ready = on_ready;
     config.ready_user = &hook;
     int rc = asq__process_run(&config, child_stop, &child_process, err, sizeof err);
