@@ -511,15 +511,17 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         asq__err(err, errlen, rc, "out of memory");
         goto fail;
     }
-    while (!asq__redis_is_up(r->redis) && !r->failure) {
+    for (bool tried = false; !asq__redis_is_up(r->redis) && !r->failure; tried = true) {
         int64_t left = deadline - asq__now_ms();
-        if (left <= 0) {
+        if (left <= 0 && tried) {
+            if (!*r->why)
+                asq__redis_give_up(r->redis);
             r->failure = ASQ_ECONN;
             if (!*r->why)
                 snprintf(r->why, sizeof r->why, "no answer within %lld ms", (long long) timeout_ms);
             break;
         }
-        pump(r, left);
+        pump(r, left > 0 ? left : 0);
     }
     if (r->failure) {
         char *where = asq__url_format(url, true);

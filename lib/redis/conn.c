@@ -488,6 +488,8 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
     on_ready(w->data, false);
 }
 
+static const char no_greeting[] = "connected, but no answer within the connect timeout";
+
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct asq__conn *c = w->data;
@@ -499,7 +501,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     } else if (c->state == CONNECTING) {
         follow_link(c, asq__link_step(&c->link));
     } else if (c->state == GREETING) {
-        lost(c, ASQ_ECONN, "connected, but no answer within the connect timeout");
+        lost(c, ASQ_ECONN, no_greeting);
     } else {
         int64_t limit = c->config.reply_timeout_ms;
         int64_t waited = c->count ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
@@ -575,6 +577,16 @@ void asq__conn_free(struct asq__conn *c)
 bool asq__conn_is_up(const struct asq__conn *c)
 {
     return c->state == UP;
+}
+
+void asq__conn_give_up(struct asq__conn *c)
+{
+    c->busy++;
+    if (c->state == CONNECTING)
+        lost(c, asq__link_give_up(&c->link), c->link.why);
+    else if (c->state == GREETING)
+        lost(c, ASQ_ECONN, no_greeting);
+    leave(c);
 }
 
 void asq__conn_drop(struct asq__conn *c, const char *why)

@@ -239,7 +239,7 @@ int asq__link_open(struct asq__link *l, int64_t timeout_ms)
     return resolve(l);
 }
 
-static int time_is_up(struct asq__link *l)
+int asq__link_give_up(struct asq__link *l)
 {
     long long ms = (long long) l->timeout_ms;
     char where[160];
@@ -290,7 +290,7 @@ int asq__link_step(struct asq__link *l)
     case ASQ__LINK_CLOSED:
     case ASQ__LINK_OPEN: break;
     }
-    return rc == 0 && asq__now_ms() >= l->deadline_ms ? time_is_up(l) : rc;
+    return rc == 0 && asq__now_ms() >= l->deadline_ms ? asq__link_give_up(l) : rc;
 }
 
 int asq__link_fd(const struct asq__link *l, bool *ret_writing)

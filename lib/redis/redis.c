@@ -627,6 +627,13 @@ void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
         asq__conn_set_loop(r->sub, loop);
 }
 
+void asq__redis_give_up(struct asq__redis *r)
+{
+    asq__conn_give_up(r->cmd);
+    if (r->sub)
+        asq__conn_give_up(r->sub);
+}
+
 void asq__redis_drop(struct asq__redis *r, const char *why)
 {
     asq__conn_drop(r->cmd, why);

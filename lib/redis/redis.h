@@ -58,6 +58,8 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
 void asq__redis_free(struct asq__redis *r);
 bool asq__redis_is_up(const struct asq__redis *r);
 void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop);
+/* Loses connections that are not up yet: `down` is told what they have waited for. */
+void asq__redis_give_up(struct asq__redis *r);
 /* Reconnects, because the server cannot serve writes (READONLY, …). */
 void asq__redis_drop(struct asq__redis *r, const char *why);
 

@@ -99,6 +99,24 @@ START_TEST(a_greeting_that_is_not_answered_is_slept_through)
 }
 END_TEST
 
+/* The time of asq_open begins before that of its connections, and is up first on a busy machine. */
+START_TEST(an_open_whose_time_is_up_names_what_it_has_waited_for)
+{
+    for (int i = 0; i < 400; i++) {
+        int fd = silent_server();
+        char *text = sup_format("redis://127.0.0.1:%d", port), err[512];
+        asq_options options = ASQ_OPTIONS_INIT;
+        asq *h = NULL;
+
+        options.connect_timeout_ms = 1 + i % 2;
+        ck_assert_int_eq(asq_open(text, &options, &h, err, sizeof err), ASQ_ECONN);
+        ck_assert_msg(strstr(err, "connect timeout"), "%s", err);
+        free(text);
+        close(fd);
+    }
+}
+END_TEST
+
 /* ---- nonsense ---- */
 
 #define DEEP "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"
@@ -243,6 +261,7 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_add_test(t, a_greeting_that_is_not_answered_is_slept_through);
+    tcase_add_test(t, an_open_whose_time_is_up_names_what_it_has_waited_for);
     tcase_add_loop_test(t, nonsense_is_the_end_of_the_connection_and_costs_no_memory, 0,
                         sizeof nonsense / sizeof *nonsense);
 #ifdef HAVE_TLS
