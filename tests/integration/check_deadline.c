@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEASE_MS = 300, DRAIN_MS = 1000, LONG_MS = 3600000 };
+enum { LEASE_MS = 300, DRAIN_MS = 1000, LONG_MS = 3600000, PARTITIONS = 4 };
 
 static sup_redis *redis;
 static asq *h;
@@ -117,7 +117,6 @@ static void start_worker(uint32_t max_attempts)
 
     options.url = sup_url_as(sup_redis_url(redis), "worker");
     options.id = "w";
-    options.partitions = 4;
     options.lease_time_ms = LEASE_MS;
     options.drain_timeout_ms = DRAIN_MS;
     options.max_attempts = max_attempts;
@@ -145,6 +144,8 @@ static void set_up(void)
     char err[500];
 
     redis = sup_redis_start(NULL);
+    /* Before the program, which would make as many as usual if it were faster than the worker. */
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
     log_path = sup_path("log");
     remove(log_path);
     start_worker(1);

@@ -141,7 +141,7 @@ START_TEST(a_copy_of_a_worker_process_has_none_of_its_connections)
     ck_assert_int_eq(sockets, 0);
     ck_assert_int_eq(asq_call_wait(a, "exit", NULL, NULL), 0);
 
-    pid_t process = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid");
+    pid_t process = sup_redis_worker_pid(redis, "w.0");
     ck_assert_int_gt(connections(process), 0);
     kill(process, SIGKILL);
     sup_wait_until(connections(process) == 0); /* while the copy is there */

@@ -95,7 +95,7 @@ static void await_heartbeats(int64_t n)
 /* Stops the process with SIGSTOP, not its supervisor. */
 static void stop_still(void)
 {
-    ck_assert_int_eq(kill((pid_t) number("w.0", "pid"), SIGSTOP), 0);
+    ck_assert_int_eq(kill(sup_redis_worker_pid(redis, "w.0"), SIGSTOP), 0);
 }
 
 static void check_ends(pid_t w)

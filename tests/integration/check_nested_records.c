@@ -130,7 +130,7 @@ static void outlive_results(void)
 
 static void kill_process(void)
 {
-    pid_t pid = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid");
+    pid_t pid = sup_redis_worker_pid(redis, "w.0");
 
     kill(pid, SIGKILL);
     sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default}:worker:w.0") &&

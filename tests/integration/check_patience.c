@@ -112,8 +112,7 @@ START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
     sup_redis_do(redis, "ACL SETUSER app on >old ~* +@all allchannels");
     worker = start_worker();
     sup_wait_until(has_said("ready:"));
-    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid") > 0);
-    pid_t process = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid");
+    pid_t process = sup_redis_worker_pid(redis, "w.0");
     sup_redis_do(redis, "ACL SETUSER app <old >new");
     sup_redis_do(redis, "CLIENT KILL USER app");
     sup_wait_until(has_said("WRONGPASS"));

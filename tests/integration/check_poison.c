@@ -89,6 +89,15 @@ static void log_line(void *user, asq_log_level level, const char *message)
     append(log_path, message);
 }
 
+static bool logged(const char *text)
+{
+    char *log = sup_read_file(log_path);
+    bool found = strstr(log, text) != NULL;
+
+    free(log);
+    return found;
+}
+
 static pid_t start_worker(void)
 {
     static const asq_class *const list[] = { &deadly_class, NULL };
@@ -196,8 +205,10 @@ START_TEST(a_process_that_dies_between_method_and_commit_counts)
     ok(asq_call(a, "part", &r, "[ss]", begun, go));
     ok(asq_flush(H, sup_limit_ms()));
     sup_wait_until(exists(begun));
-    sup_redis_do(redis, "CLIENT PAUSE 1000 WRITE");
+    sup_redis_do(redis, "CLIENT PAUSE %lld WRITE", (long long) sup_limit_ms());
     touch(go);
+    sup_wait_until(logged("was ended by signal"));
+    sup_redis_do(redis, "CLIENT UNPAUSE");
     ck_assert_int_eq(result_int(r), 2);
     char *log = sup_read_file(log_path);
     ck_assert_contains(log, "was ended by SIGKILL (attempt 1 of 3");
@@ -219,7 +230,7 @@ START_TEST(a_call_that_is_committed_does_not_count)
     ck_assert_int_eq(call_int(a, "live", NULL), 1);
     for (int i = 0; i < 2; i++) {
         char *key = sup_format("asq:{default}:worker:w.%d", i);
-        pid_t pid = (pid_t) sup_redis_int(redis, "HGET %s pid", key);
+        pid_t pid = sup_redis_worker_pid(redis, i ? "w.1" : "w.0");
         kill(pid, SIGKILL);
         sup_wait_until(sup_redis_int(redis, "EXISTS %s", key) &&
                        sup_redis_int(redis, "HGET %s pid", key) != pid);

@@ -65,7 +65,7 @@ static int denials(sup_redis *r)
 static pid_t victim(sup_redis *r)
 {
     sup_wait_until(sup_redis_int(r, "HGET asq:{default}:worker:w.0 partitions") > 0);
-    return (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:w.0 pid");
+    return sup_redis_worker_pid(r, "w.0");
 }
 
 /* asynq #1144, #1051: errors under load leave nothing active for ever. Meanwhile a process dies,

@@ -133,5 +133,8 @@ int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, cons
 /* Counts the workers of a namespace whose hash exists, that is, which have sent a heartbeat
  * within their lease. */
 int sup_redis_workers(sup_redis *r, const char *ns);
+/* The pid of a worker process ("w.0") of the namespace "default", waited for: its hash may not be there yet, or have
+ * expired before a late heartbeat. Never 0, which kill() takes for the group of the test itself. */
+pid_t sup_redis_worker_pid(sup_redis *r, const char *process);
 
 #endif
