@@ -149,8 +149,8 @@ typedef struct asq_error {
     int code;               /* ASQ_E… or an application's code */
     const char *message;    /* what failed, where, and what to do */
     const char *class_name; /* of the agent whose method failed */
-    const char *method;     /* or "create", "delete", "exists" (asq_ready), "describe" (asq_clone,
-                             * asq_to_dist), ".name" of an attribute */
+    const char *method;     /* or "create", "delete", "describe" (asq_clone, asq_to_dist), ".name" of an
+                             * attribute; "" for asq_ready */
     const char *agent_id;
     const char *worker;     /* id of the worker process on which it failed */
     const char *call_id;

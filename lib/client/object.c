@@ -708,7 +708,6 @@ const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[A
     case ASQUEUE__JOB_KIND__CREATE:
     case ASQUEUE__JOB_KIND__GET_OR_CREATE: return "create";
     case ASQUEUE__JOB_KIND__DELETE: return "delete";
-    case ASQUEUE__JOB_KIND__EXISTS: return "exists";
     case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
     default: return "";
     }
