@@ -277,6 +277,9 @@ static int unknown_long(const struct as_cli *cli, const char *word, char *err, s
     }
     for (size_t i = 0; i < cli->noptions; i++)
         as_nearest_offer(&nearest, cli->options[i].name);
+    if (nearest.best && strncmp(nearest.best, "no-", 3) == 0 && strcmp(nearest.best + 3, name) == 0)
+        return wrong(err, errlen, "there is no option --%s, only its opposite, --%s", name,
+                     nearest.best);
     if (nearest.best)
         return wrong(err, errlen, "there is no option --%s; did you mean --%s?", name,
                      nearest.best);

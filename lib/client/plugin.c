@@ -88,10 +88,10 @@ int asq__plugins_load(struct asq__registry *registry, const char *dir, size_t *r
                       size_t errlen)
 {
     struct dirent **names = NULL;
-    char real[PATH_MAX];
-    int rc = 0, fd = asq__trusted_open(dir, ASQ__TRUSTED_FOLDER, real, err, errlen);
+    char real[PATH_MAX], why[PATH_MAX + 300];
+    int rc = 0, fd = asq__trusted_open(dir, ASQ__TRUSTED_FOLDER, real, why, sizeof why);
     if (fd < 0)
-        return fd;
+        return asq__err(err, errlen, fd, "the folder of plugins: %s", why);
     close(fd);
     int n = scandir(real, &names, is_plugin, alphasort);
     if (n < 0)

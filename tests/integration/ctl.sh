@@ -80,6 +80,7 @@ json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
 refused 2 'no option --lease-tme; did you mean --lease-time' "$as_worker" --lease-tme 1s
 # Each program knows the other's word for the same.
+refused 2 'no option --local-mode, only its opposite, --no-local-mode' "$as_worker" --local-mode
 refused 2 'no option --url; did you mean --redis-url' "$as_worker" --url redis://h
 refused 2 'no option --redis-url; did you mean --url' "$as_ctl" --redis-url redis://h ping
 refused 2 'no option --level; did you mean --log-level' "$as_worker" --level debug
