@@ -182,8 +182,10 @@ static bool inputs_are_there(struct asq__wcall *c)
         }
     }
     c->state = ASQ__CALL_INPUTS;
-    if (!asq__inputs_ready(c))
+    if (!asq__inputs_ready(c)) {
+        asq__inputs_want_room(c);
         return false;
+    }
     if (asq__inputs_failure(c)) {
         asq__wcall_fail(c, ASQ_EINPUT, "%s", asq__inputs_failure(c));
         return false;

@@ -1,29 +1,88 @@
 /*
  * inputs.c: results of other calls, given to a call as arguments. They are awaited before its method
  * starts; then each stands in the arguments as its value. On the loop only.
+ *
+ * What calls hold of such results has a bound in bytes for the whole process, a share of --max-backlog-size, and counts
+ * in held_bytes. A result for which there is no room when it arrives is dropped: only its size is noted, and its record
+ * stays in Redis.
+ *
+ *     await ──▶ arrived ──▶ held ───────────────────────────▶ all held: encoded ──▶ runs
+ *                  │                                             ▲
+ *                  └──▶ dropped ──all there, its turn──▶ waits for room ──▶ awaited again
+ *
+ * A call whose results are all there, but not all held, waits for room when it is its turn at its agent. Calls get
+ * room in the order in which they ask. Nobody who holds room may keep the first of them waiting for ever: it may be
+ * what they wait for. So it gets room beyond the bound (it is admitted) as soon as no call that was admitted before is
+ * on its way: reading its inputs, about to start, or running without waiting. A parked one is not on its way,
+ * and one that has its inputs but cannot start, because its agent is busy meanwhile, gives them back and begins anew.
+ * A method that waits otherwise, by a handle of its own, looks as if it ran: after a while one more is admitted
+ * beside it for each thread. So more than the bound is held by running and parked calls alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/clock.h"
 #include "worker/process.h"
+
+enum {
+    SHARE = 4,          /* results may take this part of --max-backlog-size */
+    PATIENCE_MS = 10000 /* then one more is admitted beside those that run */
+};
 
 struct input {
     struct asq__call call;
     struct asq__inputs *inputs;
-    struct asq__future_place place; /* in the arguments; its future is there while pending */
-    bool pending;
+    struct asq__future_place place; /* in the arguments, until all are there */
+    void *data;                     /* the result, encoded, while it is held */
+    size_t size;                    /* of the result, once it has arrived */
+    bool pending, dropped;
 };
 
 struct asq__inputs {
+    struct asq__list room; /* in w->inputs_waiting or w->inputs_admitted; or in no list */
     struct asq__wcall *c;
-    asq_value *args;
+    asq_value *args;         /* NULL once they are encoded */
     struct asq__buf encoded; /* of args, once all are there */
     char *failure;
-    size_t bytes; /* of the results that are there, encoded */
-    size_t n, pending;
+    size_t bytes; /* of the results that have arrived, encoded */
+    size_t held;  /* counted in w->input_bytes */
+    size_t n, pending, ndropped;
+    int64_t asked_ms; /* for room */
+    bool admitted;    /* may exceed the bound */
+    bool settled;     /* all are there, and encoded; or it has failed */
     struct input items[];
 };
+
+static struct asq__process *process_of(const struct asq__inputs *in)
+{
+    return in->c->entry->part->w;
+}
+
+static void hold(struct asq__inputs *in, size_t bytes)
+{
+    struct asq__process *w = process_of(in);
+    in->held += bytes;
+    w->input_bytes += bytes;
+    atomic_fetch_add(&w->held_bytes, bytes);
+}
+
+static void release(struct asq__inputs *in)
+{
+    struct asq__process *w = process_of(in);
+    for (size_t i = 0; i < in->n; i++) {
+        free(in->items[i].data);
+        in->items[i].data = NULL;
+    }
+    w->input_bytes -= in->held;
+    atomic_fetch_sub(&w->held_bytes, in->held);
+    in->held = 0;
+}
+
+static bool has_room(const struct asq__process *w, size_t bytes)
+{
+    return w->input_bytes + bytes <= w->config.max_backlog_size / SHARE;
+}
 
 static void fail(struct asq__inputs *in, const char *id, const asq_error *why)
 {
@@ -56,28 +115,39 @@ static void fail_to_put(struct asq__inputs *in, const char *id, const char *why)
         in->failure = strdup("out of memory");
 }
 
-/* All are there. */
-static void settled(struct asq__inputs *in)
+/* Keeps a result that has arrived, if there is room. More than one message may hold is refused as soon as it is
+ * known. */
+static void keep(struct asq__inputs *in, struct input *item, const Asqueue__Result *result)
 {
-    if (!in->failure && asq__value_encode(in->args, &in->encoded) < 0)
-        fail_to_put(in, "(the last)", "are too large");
-}
-
-/* Puts a result into the arguments. More than one message may hold is refused as soon as it is known:
- * until then a call with many inputs holds as many large results. */
-static void put(struct asq__inputs *in, const struct input *item, const char *id,
-                const Asqueue__Result *result)
-{
-    asq_value *value = NULL;
-    char why[200];
-    in->bytes += result->value.len;
+    const char *id = item->place.future->future->text;
+    size_t n = result->value.len;
+    in->bytes += n - item->size; /* the size of one that was dropped is known */
+    item->size = n;
     if (in->bytes > in->encoded.max) {
         fail_to_put(in, id, "are too large");
         return;
     }
-    int rc = result->value.len
-                 ? asq__value_decode(result->value.data, result->value.len, &value, why, sizeof why)
-                 : 0;
+    if (!in->admitted && !has_room(process_of(in), n)) {
+        item->dropped = true;
+        in->ndropped++;
+        return;
+    }
+    if (n && !(item->data = malloc(n))) {
+        fail_to_put(in, id, "find no memory: out of memory");
+        return;
+    }
+    if (n)
+        memcpy(item->data, result->value.data, n);
+    hold(in, n);
+}
+
+/* Puts a result into the arguments. */
+static void put(struct asq__inputs *in, const struct input *item)
+{
+    asq_value *value = NULL;
+    char why[200], id[ASQ__CALL_ID_TEXT];
+    snprintf(id, sizeof id, "%s", item->place.future->future->text);
+    int rc = item->data ? asq__value_decode(item->data, item->size, &value, why, sizeof why) : 0;
     if (rc < 0) {
         fail_with(in, id, rc, why);
         return;
@@ -88,13 +158,38 @@ static void put(struct asq__inputs *in, const struct input *item, const char *id
                     rc == ASQ_ELIMIT ? "are nested too deep" : "find no memory: out of memory");
 }
 
+/* All are held, or it has failed. */
+static void settle(struct asq__inputs *in)
+{
+    for (size_t i = 0; i < in->n && !in->failure; i++)
+        put(in, &in->items[i]);
+    if (!in->failure && asq__value_encode(in->args, &in->encoded) < 0)
+        fail_to_put(in, "(the last)", "are too large");
+    asq_value_free(in->args);
+    in->args = NULL;
+    release(in);
+    if (in->failure)
+        asq__buf_reset(&in->encoded);
+    else
+        hold(in, in->encoded.len);
+    in->settled = true;
+}
+
+/* None is pending any more. */
+static void all_there(struct asq__inputs *in)
+{
+    if (in->failure || !in->ndropped)
+        settle(in);
+    if (in->c->actor && in->c->state == ASQ__CALL_INPUTS)
+        asq__actor_go_on(in->c->actor); /* `in` may be gone */
+}
+
 static void input_done(struct asq__call *call, const Asqueue__Result *result,
                        const asq_error *error)
 {
     struct input *item = ASQ__CONTAINER(call, struct input, call);
     struct asq__inputs *in = item->inputs;
-    char id[ASQ__CALL_ID_TEXT];
-    snprintf(id, sizeof id, "%s", item->place.future->future->text);
+    const char *id = item->place.future->future->text;
     item->pending = false;
     in->pending--;
     if (error)
@@ -109,12 +204,9 @@ static void input_done(struct asq__call *call, const Asqueue__Result *result,
                            .worker = "",
                            .call_id = "" });
     else if (!in->failure)
-        put(in, item, id, result);
-    if (in->pending == 0) {
-        settled(in);
-        if (in->c->actor && in->c->state == ASQ__CALL_INPUTS)
-            asq__actor_go_on(in->c->actor);
-    }
+        keep(in, item, result);
+    if (in->pending == 0)
+        all_there(in);
 }
 
 static int count(void *user, const struct asq__future_place *place)
@@ -170,6 +262,7 @@ int asq__inputs_begin(struct asq__wcall *c)
         asq_value_free(args);
         return rc; // cppcheck-suppress memleak ; there is no `in` then
     }
+    asq__list_init(&in->room);
     in->c = c;
     in->args = args;
     asq__buf_init(&in->encoded, w->config.max_message_size);
@@ -178,15 +271,106 @@ int asq__inputs_begin(struct asq__wcall *c)
     in->pending = 1; /* until all are asked for */
     for (size_t i = 0; i < in->n; i++)
         await(in, &in->items[i]);
-    if (--in->pending == 0)
-        settled(in);
+    if (--in->pending == 0 && (in->failure || !in->ndropped))
+        settle(in);
     return 0;
 }
 
 bool asq__inputs_ready(const struct asq__wcall *c)
 {
-    return c->inputs && (c->inputs->pending == 0 || c->inputs->failure);
+    return c->inputs && (c->inputs->settled || c->inputs->failure);
 }
+
+/* ---- room ---- */
+
+void asq__inputs_want_room(struct asq__wcall *c)
+{
+    struct asq__inputs *in = c->inputs;
+    if (in->pending || in->admitted || !asq__list_empty(&in->room))
+        return;
+    in->asked_ms = asq__now_ms_coarse();
+    asq__list_add(&process_of(in)->inputs_waiting, &in->room);
+}
+
+bool asq__inputs_wait_for_room(const struct asq__wcall *c)
+{
+    return c->inputs && c->inputs->asked_ms && !c->inputs->admitted;
+}
+
+static void begin_anew(struct asq__wcall *c)
+{
+    asq__inputs_free(c->inputs);
+    c->inputs = NULL;
+    c->state = ASQ__CALL_WAITING;
+}
+
+/* Could it start if its agent let it? Then it would have. */
+static bool may_start(const struct asq__partition *p)
+{
+    return asq__process_may_start(p->w) && !p->recovering && !p->commits_many &&
+           asq__list_empty(&p->turn_over);
+}
+
+/* How many of the admitted are on their way. Those of whom somebody else has to end something first are left out. */
+static unsigned count_on_their_way(struct asq__process *w)
+{
+    unsigned n = 0;
+    ASQ__LIST_EACH (it, &w->inputs_admitted) {
+        struct asq__inputs *in = ASQ__CONTAINER(it, struct asq__inputs, room);
+        struct asq__wcall *c = in->c;
+        if (c->state == ASQ__CALL_RUNNING || (c->state == ASQ__CALL_INPUTS && in->pending) ||
+            (c->state == ASQ__CALL_INPUTS && !may_start(c->entry->part)))
+            n++;
+        else if (c->state == ASQ__CALL_INPUTS)
+            begin_anew(c);
+        else
+            asq__list_del(it);
+    }
+    return n;
+}
+
+static bool may_exceed(struct asq__process *w, const struct asq__inputs *in)
+{
+    unsigned n = count_on_their_way(w);
+    return n == 0 ||
+           (n < w->config.capacity && asq__now_ms_coarse() - in->asked_ms >= PATIENCE_MS);
+}
+
+static void admit(struct asq__inputs *in)
+{
+    asq__list_del(&in->room);
+    asq__list_add(&process_of(in)->inputs_admitted, &in->room);
+    in->admitted = true;
+    in->ndropped = 0;
+    in->pending = 1; /* until all are asked for */
+    for (size_t i = 0; i < in->n; i++)
+        if (in->items[i].dropped) {
+            in->items[i].dropped = false;
+            await(in, &in->items[i]);
+        }
+    if (--in->pending == 0)
+        all_there(in);
+}
+
+void asq__inputs_go_on(struct asq__process *w)
+{
+    while (!asq__list_empty(&w->inputs_waiting)) {
+        struct asq__inputs *in = ASQ__CONTAINER(w->inputs_waiting.next, struct asq__inputs, room);
+        if (!has_room(w, in->bytes - in->held) && !may_exceed(w, in))
+            return;
+        admit(in);
+    }
+}
+
+void asq__inputs_retry(struct asq__wcall *c)
+{
+    if (c->inputs && c->inputs->admitted) {
+        asq__inputs_free(c->inputs);
+        c->inputs = NULL;
+    }
+}
+
+/* ---- what others ask ---- */
 
 bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret)
 {
@@ -214,7 +398,9 @@ void asq__inputs_free(struct asq__inputs *in)
         return;
     for (size_t i = 0; i < in->n; i++)
         if (in->items[i].pending)
-            asq__engine_abandon(in->c->entry->part->w->engine, &in->items[i].call);
+            asq__engine_abandon(process_of(in)->engine, &in->items[i].call);
+    asq__list_del(&in->room);
+    release(in);
     asq_value_free(in->args);
     asq__buf_release(&in->encoded);
     free(in->failure);

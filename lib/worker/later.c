@@ -148,6 +148,7 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
         asq__list_add_first(inside ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
     else
         c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
+    asq__inputs_retry(c);
     asq__commit_retry(c, run, c->due_ms);
     asq__later_leave(c->entry);
     return true;

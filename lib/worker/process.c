@@ -190,6 +190,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     w->starts = 0;
     if (w->any_doomed)
         asq__partitions_drop_doomed(w);
+    if (!asq__list_empty(&w->inputs_waiting))
+        asq__inputs_go_on(w);
     asq__backlog_go_on(w);
     asq__fetch_records(w);
     asq__result_reads_send(w);
@@ -685,6 +687,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
     asq__list_init(&w->result_reads);
+    asq__list_init(&w->inputs_waiting);
+    asq__list_init(&w->inputs_admitted);
     asq__list_init(&w->claims);
     asq__list_init(&w->held_up);
     asq__list_init(&w->awake);

@@ -362,6 +362,9 @@ struct asq__process {
     struct asq__list ready;    /* partitions with commits to send */
     struct asq__list fetching; /* partitions with snapshots to fetch */
     size_t fetching_bytes;     /* bytes that fetches under way may bring */
+    struct asq__list inputs_waiting;  /* inputs that wait for room, first in, first out */
+    struct asq__list inputs_admitted; /* inputs that may exceed the bound */
+    size_t input_bytes;               /* of results held as inputs; also in held_bytes */
     struct asq__list result_reads; /* reads of result records that wait for room */
     size_t result_bytes;           /* bytes that such reads under way may bring */
     struct asq__list leaving;  /* partitions with a backlog */
@@ -799,6 +802,13 @@ bool asq__inputs_ready(const struct asq__wcall *c);
 bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret);
 const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
 void asq__inputs_free(struct asq__inputs *in);
+/* Asks for room for results that were dropped; it is the call's turn at its agent. Resumes the agent when they are
+ * there. */
+void asq__inputs_want_room(struct asq__wcall *c);
+bool asq__inputs_wait_for_room(const struct asq__wcall *c);
+void asq__inputs_go_on(struct asq__process *w); /* at the end of the iteration: gives room */
+/* Drops what was admitted beyond the bound before the call waits for its next run. */
+void asq__inputs_retry(struct asq__wcall *c);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);
 
 /* commit.c */

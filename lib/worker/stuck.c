@@ -21,6 +21,8 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
         snprintf(text, size, "waits for call %s, its input", call);
         return text;
     }
+    if (c->state == ASQ__CALL_INPUTS && asq__inputs_wait_for_room(c))
+        return "waits for room for the results given to it (--max-backlog-size)";
     if (c->state == ASQ__CALL_DELAYED)
         return "has failed, and keeps its place until its next run is due";
     if (c->attempts) {
