@@ -1,16 +1,17 @@
 /*
- * actor_fetch.c: the records of agents are read from Redis, with a bound in bytes: an agent may be of hundreds of bytes or of
- * megabytes, and hundreds of them may be called at once.
+ * actor_fetch.c: reads snapshots of agents from Redis, with a bound in bytes: a snapshot may have some
+ * hundred bytes or megabytes, and hundreds of agents may be called at once.
  *
  *     wanted ──▶ p->to_fetch ──fetch.lua──▶ loaded
  *                   ▲                │
  *                   └──── its size ──┘   there was no room for it in that answer
  *
- * What all fetches under way may bring together is below a limit, which a single larger record may exceed when it is
- * alone. A partition's agents are asked for together; a record of unknown size comes if it is small, else Redis tells its
- * size, and it is asked for again when there is room for it. Partitions take turns: the first that waits for room keeps
- * the others waiting, so none of them waits for ever, and room comes with the answers under way. A worker whose agents
- * take more memory than --max-agent-memory has one fetch under way at a time: the calls of what is there end meanwhile.
+ * All fetches under way together are bounded in bytes; a larger snapshot is fetched alone. The agents of
+ * a partition are fetched together. A snapshot of unknown size comes if it is small; otherwise Redis
+ * tells its size, and it is fetched again when there is room. Partitions take turns: the first one that
+ * waits for room blocks the others, so none waits for ever, and answers make room. A worker whose agents
+ * take more memory than --max-agent-memory has one fetch under way at a time; calls to loaded agents end
+ * meanwhile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,10 @@
 
 enum {
     FETCH_AT_ONCE = 256,          /* agents */
-    SMALL_BYTES = 256 * 1024,     /* what those of unknown size may bring in one answer */
-    TOGETHER = 4 * 1024 * 1024,   /* … and those of known size, unless it is a single one */
-    UNDER_WAY = 32 * 1024 * 1024, /* in all */
-    MEMORY_SHARE = 4              /* … and not more than this part of --max-agent-memory */
+    SMALL_BYTES = 256 * 1024,     /* bound of one answer for snapshots of unknown size */
+    TOGETHER = 4 * 1024 * 1024,   /* bound of one answer for several of known size */
+    UNDER_WAY = 32 * 1024 * 1024, /* bound of all answers */
+    MEMORY_SHARE = 4              /* part of --max-agent-memory that bounds all answers too */
 };
 
 struct fetch {
@@ -57,7 +58,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
         asq__record_unref(r);
     }
     if (rc < 0) {
-        /* The record stays as it is in Redis; who calls is told what is wrong with it. */
+        /* The snapshot stays as it is in Redis; callers are told what is wrong with it. */
         char text[700];
         asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
         asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);
@@ -85,7 +86,7 @@ void asq__actor_want_record(struct asq__actor *a)
         put_into_queue(a);
 }
 
-/* It is asked for again when Redis is back, or at the next upkeep. */
+/* Gives up a fetch, which is repeated when Redis is back or at the next upkeep. */
 static void give_up(struct asq__actor *a)
 {
     a->loading = false;
@@ -141,7 +142,7 @@ static struct asq__actor *first_to_fetch(const struct asq__partition *p)
     return calls->actor;
 }
 
-/* What a fetch of the first agents of a partition may bring; *ret_n gets how many they are. */
+/* Returns the bound in bytes of a fetch of the partition's first agents; *ret_n gets their number. */
 static size_t next_bytes(const struct asq__partition *p, size_t *ret_n)
 {
     size_t known = 0, small = 0, n = 0;
@@ -166,8 +167,8 @@ static size_t limit(const struct asq__process *w)
     return share < UNDER_WAY ? share : UNDER_WAY;
 }
 
-/* A single one of known size, or while nothing else is under way, is as bounded without a script, which costs Redis
- * more. */
+/* Sends a fetch. A single snapshot of known size, or with nothing else under way, is bounded without a
+ * script, which costs Redis more. */
 static int send_to_redis(struct fetch *f)
 {
     struct asq__partition *p = f->p;
@@ -191,7 +192,7 @@ static int send_to_redis(struct fetch *f)
     return rc;
 }
 
-/* False: there is no room for it now, or no memory. */
+/* Sends the next fetch of a partition. False: no room now, or no memory. */
 static bool fetch_next(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
@@ -210,7 +211,7 @@ static bool fetch_next(struct asq__partition *p)
         f->actors[f->n] = first_to_fetch(p);
         asq__list_del(&f->actors[f->n]->calls->fetching);
     }
-    /* The others' turn comes first. */
+    /* Other partitions come first now. */
     asq__list_del(&p->fetching);
     if (!asq__list_empty(&p->to_fetch))
         asq__list_add(&w->fetching, &p->fetching);

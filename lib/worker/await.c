@@ -1,9 +1,9 @@
 /*
- * await.c: somebody who did not make a call waits for its result. While the call waits or runs here, their channel
- * joins those that get the result. Else it is looked for in the batch's record, and among the batches that
- * wait outside of the stream. Of each batch one read is under way at a time, for all who wait for it. A record may have
- * megabytes: no more of it is read than is pushed, and when it has been pushed to some, it is announced to the
- * others, who read it from its key.
+ * await.c: clients that did not make a call wait for its result. While the call waits or runs here, their
+ * channels join those that get the result. Otherwise the result is searched in the batch's record, and
+ * among the batches that wait outside of the stream. One read of a batch is under way at a time, for all
+ * its waiters. A record may have megabytes: only as much is read as is pushed. After it was pushed to some
+ * waiters, it is announced to the others, which read it from its key.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,26 +13,26 @@
 #include "worker/process.h"
 
 enum {
-    WAITERS_AT_MOST = 1000, /* of one read; others look by themselves */
+    WAITERS_AT_MOST = 1000, /* waiters of one read; others look by themselves */
     PUSHED_AT_MOST = 1024 * 1024
 };
 
 struct waiter {
     struct waiter *next;
-    uint32_t index; /* of the call */
-    int later;      /* what later.lua says: 1 it waits there, 2 it is in the stream again */
+    uint32_t index; /* index of the call */
+    int later;      /* answer of later.lua: 1 it waits there, 2 it is in the stream again */
     struct await *await;
     char client[];
 };
 
-/* A read of one record. */
+/* Read of one record. */
 struct await {
     struct asq__node node; /* in part->awaits, until the record has been read */
     struct asq__partition *p;
     uint64_t ownership;
     uint8_t batch[ASQ__BATCH_ID];
-    size_t answers; /* to come */
-    bool reading;   /* … the record's among them: others may join */
+    size_t answers; /* pending answers */
+    bool reading;   /* the record's answer is pending, so others may join */
     bool none;      /* there is no record */
     size_t nwaiters;
     struct waiter *waiters;
@@ -44,7 +44,7 @@ const void *asq__await_key(const struct asq__node *node, size_t *n)
     return ASQ__CONTAINER(node, struct await, node)->batch;
 }
 
-/* A failure that concerns who asked, not the call: pushed, not recorded. */
+/* Pushes a failure that concerns the waiter and not the call, so it is not recorded. */
 static void push_failure(const struct await *a, const struct waiter *waiter)
 {
     struct asq__partition *p = a->p;
@@ -100,7 +100,8 @@ static void stop_joining(struct await *a)
     a->reading = false;
 }
 
-/* n: of the whole record, of which `data` is the beginning; NULL: it has more than is pushed. */
+/* Pushes the record to all waiters. n: size of the record; data: all of it, or NULL if it has more bytes
+ * than are pushed. */
 static void push_to_all(struct await *a, const char *data, size_t n)
 {
     size_t pushed = 0;
@@ -113,7 +114,7 @@ static void push_to_all(struct await *a, const char *data, size_t n)
     }
 }
 
-/* Their channels join those that get what comes later: its commit may still have to leave. */
+/* Adds the channels of the waiters to the entry, because its commit may still be unsent. */
 static void join(struct await *a)
 {
     struct asq__entry *e = asq__entry_find(a->p, a->batch);
@@ -149,7 +150,7 @@ static void on_record(struct asq__conn *c, const redisReply *reply, void *user)
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, a->batch, key);
     if (is_text && reply->len > ASQ__PUSH_MAX &&
         asq__conn_cmd(c, on_length, a, "STRLEN", key, NULL) == 0)
-        return; /* how long is it? Others may still join */
+        return; /* asks for its length; others may still join */
     stop_joining(a);
     a->none = is_text && reply->len == 0;
     if (is_text && reply->len > 0 && reply->len <= ASQ__PUSH_MAX)
@@ -170,11 +171,11 @@ static struct await *open_await(struct asq__partition *p, const uint8_t batch[AS
     a->p = p;
     a->ownership = p->ownership;
     memcpy(a->batch, batch, ASQ__BATCH_ID);
-    /* A result that is on its way to its record goes before this read; what has not left yet knows of
-     * the channel. */
+    /* A result on its way to its record arrives before this read; a commit that is unsent gets the
+     * channel. */
     asq__keys_result(asq__redis_keys(p->w->redis), p->number, batch, key);
     char last[24];
-    snprintf(last, sizeof last, "%zu", ASQ__PUSH_MAX); /* one more than is pushed */
+    snprintf(last, sizeof last, "%zu", ASQ__PUSH_MAX); /* one byte more than is pushed */
     struct asq__conn *conn = asq__redis_conn(p->w->redis, p->number);
     bool ranges = !(asq__redis_lack(p->w->redis, NULL) & ASQ__LACKS_RANGES);
     int rc = ranges ? asq__conn_cmd(conn, on_record, a, "GETRANGE", key, "0", last, NULL)
@@ -198,10 +199,10 @@ void asq__await(struct asq__partition *p, const struct asq__call_id *target, con
             return;
     }
     if (p->backlog)
-        return; /* it may be in there: who waits asks again */
+        return; /* the call may be in there; waiters ask again */
     struct await *a = open_await(p, target->batch);
     if (!a || a->ownership != p->ownership)
-        return; /* it is asked again */
+        return; /* waiters ask again */
     for (const struct waiter *waiter = a->waiters; waiter; waiter = waiter->next)
         if (strcmp(waiter->client, client) == 0)
             return; /* one push has all of the batch */

@@ -1,8 +1,8 @@
 /*
- * exec.c: one call on its fiber: makes what the method needs, runs the job on the agent's object, and
- * hands the outcome to the loop. What is between run and hand-over happens on a thread of the pool, or on
- * the loop's own for methods that never block; it touches the run, the agent's object (whose turn it
- * has), and nothing else.
+ * exec.c: a call on its fiber: makes the method's context, runs the job on the agent's object, and hands
+ * the outcome to the loop. Everything from run to hand-over happens on a thread of the pool, or on the
+ * loop's thread for nonblocking methods. It touches the run and the agent's object (whose turn it has),
+ * and nothing else.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,7 @@ void asq__run_free(struct asq__run *run)
     free(run);
 }
 
-/* On the fiber. */
+/* Runs the job, on the fiber. */
 static void run_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
@@ -66,9 +66,9 @@ static void run_task(struct asq__task *task)
                     n, &run->effect);
 }
 
-/* A run that went through at once is ended by who started it, while its memory is at hand; any other in
- * its turn, behind what it has handed over before. The thread notes that
- * it has ended; the supervisor asks Redis whether it was committed, should the process die. */
+/* Ends a run on the fiber. The starter ends a run that went through at once, while its memory is in the
+ * cache; others are handed over, behind their earlier hand-overs. The thread notes that it has ended; if
+ * the process dies, the supervisor asks Redis whether it was committed. */
 static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
@@ -90,14 +90,14 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
     run->task.name_class = cls ? cls->def.name : job->class_name;
     run->task.name_method = job->method;
     run->task.stack_size = cls ? cls->def.stack_size : 0;
-    /* One that may be to blame for a death ends when others are not in the middle of something. */
+    /* A run that may be blamed for a death is not ended inline. */
     run->at_once = nonblocking && !run->call->attempts;
     if (!nonblocking) {
         asq__pool_submit(run->w->pool, &run->task);
         return false;
     }
     if (!asq__pool_run_inline(run->w->pool, &run->task))
-        return false; /* it runs elsewhere, and may be gone */
+        return false; /* it runs on another thread, and may be freed */
     run->at_once = false;
     return run->through;
 }

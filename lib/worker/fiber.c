@@ -1,15 +1,14 @@
 /*
- * fiber.c: fibers on ucontext. makecontext is what begins one; but swapcontext asks the kernel for the
- * signal mask each time, which costs several times all the rest. So _setjmp and _longjmp switch, which
- * leave the mask alone, and a stack whose fiber has ended is not begun again: its first frame stays and
- * takes the next function. Both ends of every jump are alive, which is all that longjmp needs.
+ * fiber.c: fibers on ucontext. makecontext begins a fiber, but swapcontext asks the kernel for the signal
+ * mask each time, which costs several times everything else. So _setjmp and _longjmp switch, which leave
+ * the mask alone. A stack whose fiber has ended is not begun again: its first frame stays and takes the
+ * next function. Both ends of every jump are alive, as longjmp requires.
  *
- * The exception: with a shadow stack that the processor checks (CET), only swapcontext knows how to
- * change it; then that is used.
+ * With a shadow stack that the processor checks (CET), only swapcontext can change it, and is used.
  *
- * Leaves to stack.c how a stack is mapped and guarded, and to pool.c which fiber runs when.
+ * stack.c maps and guards stacks; pool.c decides which fiber runs when.
  */
-#undef _FORTIFY_SOURCE /* its longjmp takes every other stack for a mistake */
+#undef _FORTIFY_SOURCE /* its longjmp aborts on a change of stacks */
 
 #include "worker/fiber.h"
 
@@ -21,15 +20,15 @@
 #include "worker/sanitizer.h"
 
 enum {
-    KEEP_HOT = 32,   /* stacks of each size, with all memory that they have touched */
-    KEEP_COLD = 256, /* … with a page each */
+    KEEP_HOT = 32,   /* unused stacks of each size that keep their touched memory */
+    KEEP_COLD = 256, /* unused stacks of each size that keep one page */
     MEASURE_EVERY = 64,
-    FIRST_FRAME = 2048, /* bytes below the fiber that its first frame takes, and more than enough */
+    FIRST_FRAME = 2048, /* upper bound on bytes below the fiber that its first frame takes */
 };
 
-/* Who resumed a fiber; lives in its asq__fiber_resume. */
+/* The side that resumed a fiber; lives in its asq__fiber_resume. */
 struct asq__fiber_resumer {
-    struct asq__fiber *outer; /* it is a fiber itself; or NULL */
+    struct asq__fiber *outer; /* fiber that resumed this one; or NULL */
     union {
         jmp_buf env;
         ucontext_t context;
@@ -39,7 +38,8 @@ struct asq__fiber_resumer {
     void *tsan;
 };
 
-/* One per thread: also read in the handler of a fault, so it must not be allocated at its first use. */
+/* Fiber that runs on the thread. The handler of a fault reads it too, so it must not be allocated at its
+ * first use. */
 static _Thread_local struct asq__fiber *current __attribute__((tls_model("initial-exec")));
 
 struct asq__fiber *asq__fiber_current(void)
@@ -54,12 +54,11 @@ static inline void arrive(struct asq__fiber *f)
     asq__asan_arrive(f->asan, &f->by->asan_low, &f->by->asan_size);
 }
 
-/* The variables of such a function are on the stack, never on AddressSanitizer's fake one, which is gone
- * when a fiber has ended. */
+/* Keeps the variables of a function on the stack. AddressSanitizer's fake stack is gone when a fiber has
+ * ended. */
 #define NO_FAKE_STACK __attribute__((no_sanitize_address))
 
-/* Functions that call setjmp stay by themselves, so that their callers have nothing in registers that a
- * jump could take away. */
+/* Functions that call setjmp are not inlined, so that a jump takes no registers of their callers. */
 static NO_FAKE_STACK __attribute__((noinline)) void leave_by_swap(struct asq__fiber *f)
 {
     ucontext_t here;    /* a kilobyte, so not in leave() */
@@ -70,7 +69,7 @@ static NO_FAKE_STACK __attribute__((noinline)) void leave_by_swap(struct asq__fi
 
 static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f)
 {
-    /* Of one that has ended nothing is kept. */
+    /* Nothing is kept of an ended fiber. */
     asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low,
                     f->by->asan_size);
     if (f->swaps) {
@@ -81,7 +80,7 @@ static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f)
     }
 }
 
-/* The first frame of every stack. */
+/* First frame of every stack. */
 static void first_frame(void)
 {
     struct asq__fiber *f = current;
@@ -163,7 +162,7 @@ void asq__stack_pool_init(struct asq__stack_pool *pool, struct asq__stacks *stac
     }
 }
 
-/* Where on its stack a fiber stands. */
+/* Returns the place of the fiber's struct on its stack. */
 static struct asq__fiber *place(const struct asq__stack *stack)
 {
     uintptr_t top = (uintptr_t) stack->low + stack->size - sizeof(struct asq__fiber);
@@ -182,7 +181,7 @@ static struct asq__fiber *fiber_on(struct asq__stacks *stacks, const struct asq_
     return f;
 }
 
-/* NULL: it is gone. Else its stack could not be unmapped, and is there for a new beginning. */
+/* Unmaps the stack of a fiber. Returns NULL, or the fiber if that failed: its stack can be used again. */
 static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fiber *f)
 {
     struct asq__stack stack = f->stack;
@@ -227,13 +226,13 @@ int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(v
     return 0;
 }
 
-/* To the cold ones, or away. */
+/* Moves an unused stack to the cold ones, or unmaps it. */
 static void cool(struct asq__stack_pool *pool, struct asq__fiber *f)
 {
     unsigned i = f->shift - ASQ__STACK_MIN_SHIFT;
     char *top = f->stack.low + f->stack.size;
     if (pool->kept[i].ncold < KEEP_COLD) {
-        /* What its first frame needs stays. */
+        /* The memory of its first frame stays. */
         asq__stack_empty(pool->stacks, &f->stack, (size_t) (top - (char *) f) + FIRST_FRAME);
     } else {
         asq__stack_measure(pool->stacks, &f->stack);
@@ -250,7 +249,7 @@ void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f)
     if (!f)
         return;
     if (f->state ==
-        ASQ__FIBER_PARKED) { /* its frames are worth nothing any more, nor is its stack */
+        ASQ__FIBER_PARKED) { /* its frames are dropped, so its stack cannot be used again */
         asq__stack_measure(pool->stacks, &f->stack);
         f = fiber_unmap(pool->stacks, f);
         if (!f)
@@ -268,7 +267,7 @@ bool asq__stack_pool_trim(struct asq__stack_pool *pool, size_t limit)
 {
     for (unsigned i = 0; i < ASQ__STACK_SIZES; i++) {
         while (limit && pool->kept[i].unused > KEEP_HOT) {
-            struct asq__list *last = pool->kept[i].hot.prev; /* used longest ago */
+            struct asq__list *last = pool->kept[i].hot.prev; /* least recently used */
             asq__list_del(last);
             pool->kept[i].nhot--;
             pool->kept[i].unused--;
@@ -291,7 +290,7 @@ static void drop_all(struct asq__stack_pool *pool, struct asq__list *fibers)
         asq__stack_measure(pool->stacks, &f->stack);
         f = fiber_unmap(pool->stacks, f);
         if (f)
-            asq__tsan_fiber_free(f->tsan); /* an empty mapping is left behind */
+            asq__tsan_fiber_free(f->tsan); /* an empty mapping stays */
     }
 }
 

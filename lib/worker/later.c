@@ -1,8 +1,8 @@
 /*
- * later.c: calls that are due in the future: those that were made with a delay, and those that have
- * failed and are run again. What is due soon, and what keeps its place, waits here, by a timer; its entry stays
- * in the stream, and how often a call has failed and when it is due again is kept in the partition's attempts.
- * A batch of which nothing can run for a while leaves the stream, and this process (later_move.c).
+ * later.c: calls that are due in the future, because they were made with a delay or are run again after a
+ * failure. Calls that are due soon or keep their place wait here, with a timer. Their entries stay in the
+ * stream, and the partition's attempts keep how often a call has failed and when it is due again. A batch
+ * of which no call can run for a while leaves the stream, and this process (later_move.c).
  */
 #include <stdlib.h>
 
@@ -29,7 +29,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
     asq__dispatch_due(c);
 }
 
-/* In no queue: it counts as waiting for its time, not as waiting to run. */
+/* Sets whether a call is in no queue: then it counts as waiting for its time, not as waiting to run. */
 static void set_apart(struct asq__wcall *c, bool apart)
 {
     if (c->apart == apart)
@@ -39,7 +39,7 @@ static void set_apart(struct asq__wcall *c, bool apart)
     c->entry->part->held_calls += apart ? (size_t) -1 : 1;
 }
 
-/* False: no memory. */
+/* Starts the call's timer. False: no memory. */
 static bool wait(struct asq__wcall *c, int64_t delay_ms)
 {
     struct asq__process *w = c->entry->part->w;
@@ -85,7 +85,7 @@ bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch)
     return true;
 }
 
-/* Its time is up before it may run. */
+/* Returns whether the call's deadline comes before it is due. */
 static bool is_in_vain(const struct asq__wcall *c)
 {
     const Asqueue__Job *job = job_of(c);
@@ -98,7 +98,7 @@ static bool is_in_vain(const struct asq__wcall *c)
 bool asq__later_begin(struct asq__wcall *c)
 {
     int64_t due_ms = asq__wcall_due_ms(c);
-    if (c->due_ms) { /* it waits for another run */
+    if (c->due_ms) { /* the call waits for another run */
         if (c->due_ms > INT64_MAX / 2)
             return false;
         due_ms = (int64_t) c->due_ms - c->entry->part->minus_mono_ms;
@@ -131,23 +131,24 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
     if (!asq__retry_wanted(job->retry, of_method, run->ctx.error.pub.code, c->retries + 1,
                            &delay_ms, &keep_place) ||
         delay_ms >= run->ctx.deadline_ms - now)
-        return false; /* it is not worth it, or would come too late */
+        return false; /* the policy does not cover the failure, or the run would come too late */
     if (c->canceled) {
         asq__error_set(&run->ctx.error, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return false;
     }
-    /* Beside calls that share the agent with it there is no place to keep. */
+    /* A concurrent call has no place to keep beside others. */
     bool inside = a->calls->inside > 0;
     c->keeps_place = keep_place && !(inside && c->shared);
     if (!wait(c, delay_ms))
         return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + c->entry->part->minus_mono_ms + delay_ms);
-    c->reentrant = c->keeps_place && inside; /* its caller is inside: it is let in again, not queued behind */
+    /* A call whose caller is inside is let in again, not queued behind. */
+    c->reentrant = c->keeps_place && inside;
     if (c->keeps_place)
         asq__list_add_first(inside ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
     else
-        c->actor = NULL; /* found again then: the agent may leave memory meanwhile */
+        c->actor = NULL; /* looked up when it is due: the agent may leave memory meanwhile */
     asq__inputs_retry(c);
     asq__commit_retry(c, run, c->due_ms);
     asq__later_leave(c->entry);

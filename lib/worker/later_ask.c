@@ -1,9 +1,9 @@
 /*
- * later_ask.c: questions about single batches that wait outside of the stream (later_move.c): whether a copy of one
- * is known there, who else waits for its results, and which of its calls are cancelled. What is to be known of
- * it when it comes back is added to what is kept of it, in the step that finds it there.
+ * later_ask.c: questions about single batches that wait outside of the stream (later_move.c): whether a
+ * copy of one is there, which other clients wait for its results, and which of its calls are cancelled.
+ * Facts that matter when the batch comes back are added to its stored form, in the step that finds it.
  *
- * A job that cancels leaves the stream when it has been seen to, so that it is not lost with this process.
+ * A job that cancels leaves the stream after it was handled, so that it is not lost with this process.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static void put_batch(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID])
     asq__cmd_put(cmd, hex, sizeof hex);
 }
 
-/* One batch that is asked about. */
+/* Adds a batch to the command. */
 static void put_question(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
                          const Asqueue__Later *added, bool back)
 {
@@ -54,7 +54,7 @@ static struct asq__conn *conn_of(const struct asq__partition *p)
 
 /* ---- a copy ---- */
 
-/* Its own channel and those that have joined it, from the given one on. */
+/* Adds the batch's own channel, and the channels that joined it from the given one on. */
 static size_t put_channels(struct asq__cmd *cmd, const struct asq__entry *e, bool own, size_t from)
 {
     size_t n = own;
@@ -70,7 +70,7 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
-    e->looking--; /* the answer about its record comes behind this one */
+    e->looking--; /* the answer about its record follows this one */
     e->later = -1;
     if (!e->known || !asq__partition_is_owned(p))
         return;
@@ -101,7 +101,7 @@ void asq__later_add_channels(struct asq__entry *e, size_t from)
     asq__later_script(e->part, &cmd, 0);
     put_channels(&cmd, e, false, from);
     asq__conn_send(conn_of(e->part), NULL, NULL,
-                   &cmd); /* not sent, or lost: clients look by themselves */
+                   &cmd); /* if it is not sent, or lost, clients look by themselves */
     asq__cmd_release(&cmd);
 }
 
@@ -146,7 +146,7 @@ bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BAT
 /* ---- cancelling ---- */
 
 struct cancel {
-    struct asq__list node; /* in the partition's cancels, while it is to be asked again */
+    struct asq__list node; /* in the partition's cancels while it must be repeated */
     struct asq__partition *p;
     uint64_t ownership;
     struct asq__stream_id control;
@@ -157,7 +157,7 @@ struct cancel {
 
 static void ask_cancel(struct cancel *q);
 
-/* Those that are in the stream again, and not here yet, are left. */
+/* Keeps the calls whose batches are in the stream again, and not here yet. */
 static void take_states(struct cancel *q, const redisReply *reply)
 {
     struct asq__partition *p = q->p;

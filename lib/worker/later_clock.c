@@ -1,23 +1,27 @@
 /*
- * later_clock.c: the clock by which a partition's delays are kept. It goes on with the monotonic clock of the owner,
- * so setting the clock of Redis changes no delay. The lease keeps what it is apart from the clock of Redis:
+ * later_clock.c: the clock that measures a partition's delays. It follows the monotonic clock of the
+ * owner, so setting the clock of Redis changes no delay. The lease keeps its distance from the clock of
+ * Redis:
  *
  *     clock of Redis     12:00 ────── 12:07 ┐ set back        ┌── 11:08 ──────────── 11:12
  *     of the partition   12:00 ────── 12:07 ────────────────── 12:08 ─── new owner ── 12:12
  *     kept in the lease    + 0                      + 1 h ─────────────────▲
  *
- * The owner writes it when it hears that the clock of Redis was set, with every look at what is due (later.lua), and before it
- * hands the partition back. It writes how things are, not by how much they have changed, so no jump counts twice.
+ * The owner writes it when it learns that the clock of Redis was set, with every look at due calls
+ * (later.lua), and before it hands the partition back. It writes the distance, not its change, so no jump
+ * counts twice.
  *
  * The next owner has to know how much time has passed since then:
- *   - on the machine of the last owner the monotonic clock is the same one, and tells exactly. The lease names the
- *     machine, as it was started last, and what the partition's clock is apart from its monotonic clock;
- *   - elsewhere it is the time that has passed by the clock of Redis, less the jumps that this process knows of;
- *   - a jump that nobody heard of, because nobody had the partition and the next owner was started after it, cannot be
- *     told from time that has passed. When the clock of Redis went back, the partition's goes on from where it was kept
- *     last: a delay becomes longer by at most the time since. When it went ahead, delays become shorter by the jump.
- * So where nobody knows better, a jump counts once, in the partitions that were nobody's, and never makes a delay
- * longer than the time for which they were nobody's.
+ *   - On the machine of the last owner the monotonic clock is the same and tells exactly. The lease names
+ *     the machine and its boot, and the distance of the partition's clock from its monotonic clock.
+ *   - Elsewhere it is the time that has passed by the clock of Redis, without the jumps that this process
+ *     knows.
+ *   - An unnoticed jump, while the partition had no owner and before the next one was started, looks like
+ *     time that has passed. When the clock of Redis went back, the partition's clock continues from where
+ *     it was kept last: a delay becomes longer by at most the time since. When it went ahead, delays
+ *     become shorter by the jump.
+ * So an unnoticed jump counts once, in partitions without an owner, and never makes a delay longer than
+ * the time for which they had none.
  */
 #include "worker/later_clock.h"
 
@@ -31,7 +35,7 @@
 enum { NO_SUSPENSION_MS = 100, NO_JUMP_MS = 1000 };
 #define LARGEST_MS ((int64_t) 1 << 52) /* scripts count exactly beyond that */
 
-/* For how long this machine was suspended: its monotonic clock stands still meanwhile. */
+/* Returns how long this machine was suspended, while its monotonic clock stood still. */
 static int64_t machine_suspended_ms(void)
 {
 #ifdef CLOCK_BOOTTIME
@@ -42,7 +46,7 @@ static int64_t machine_suspended_ms(void)
     return 0;
 }
 
-/* Its processes share a monotonic clock. A namespace of time can put another one before it. */
+/* Names the machine, whose processes share a monotonic clock, its boot and its time namespace. */
 static void name_machine(char machine[ASQ__MACHINE_TEXT])
 {
     char text[512] = "";
@@ -56,7 +60,7 @@ static void name_machine(char machine[ASQ__MACHINE_TEXT])
             fclose(f);
         }
         if (n == 0)
-            return; /* no name of a start: no machine is known to be the same */
+            return; /* without a boot id no machine counts as the same */
     }
     snprintf(machine, ASQ__MACHINE_TEXT, "%016llx", (unsigned long long) asq__siphash64(text, n));
 }
@@ -64,9 +68,9 @@ static void name_machine(char machine[ASQ__MACHINE_TEXT])
 /* ---- what was kept ---- */
 
 struct kept {
-    int64_t plus_ms, at_ms; /* it was AT when the clock of Redis was AT - PLUS */
+    int64_t plus_ms, at_ms; /* the clock said AT when the clock of Redis said AT - PLUS */
     char machine[ASQ__MACHINE_TEXT];
-    int64_t minus_boot_ms; /* what it is apart from the machine's time since its start */
+    int64_t minus_boot_ms; /* the clock minus the machine's time since its boot */
 };
 
 static bool is_time(int64_t ms)
@@ -74,7 +78,7 @@ static bool is_time(int64_t ms)
     return ms >= 0 && ms <= LARGEST_MS;
 }
 
-/* False: it is none. People write into leases. */
+/* Reads a mark. False: it is invalid, because somebody wrote into the lease. */
 static bool read_kept(const char *text, struct kept *ret)
 {
     long long plus, at, minus = 0;
@@ -117,14 +121,14 @@ bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_mi
         int64_t minus_mono_ms = kept.minus_boot_ms + claim->suspended_ms;
         int64_t passed_ms = claim->now_ms + minus_mono_ms - kept.at_ms;
         if (passed_ms >= 0 && is_time(kept.at_ms + passed_ms)) {
-            if (is_jump(*ret_minus_mono_ms - minus_mono_ms)) /* else it is known here */
+            if (is_jump(*ret_minus_mono_ms - minus_mono_ms)) /* otherwise this process knows the jump */
                 *ret_set_ms = claim->redis_ms - kept_redis_ms - passed_ms;
             *ret_minus_mono_ms = minus_mono_ms;
             return true;
         }
     }
     if (kept_mono_ms == claim->now_ms && is_jump(claim->redis_ms - kept_redis_ms))
-        *ret_set_ms = claim->redis_ms - kept_redis_ms; /* it is from the future */
+        *ret_set_ms = claim->redis_ms - kept_redis_ms; /* the mark is from the future */
     return true;
 }
 
@@ -142,7 +146,7 @@ void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const ch
                                       asq__now_ms() };
     bool told = asq__later_clock_tell(&claim, &minus_mono_ms, &set_ms);
     if (!told && p->has_clock)
-        /* Somebody has deleted the lease. What waits is due by the clock that it had. */
+        /* Somebody has deleted the lease; due times of waiting calls are by the clock that it had. */
         minus_mono_ms = p->minus_mono_ms + suspended_ms - p->suspended_ms;
     p->has_clock = true;
     p->minus_mono_ms = minus_mono_ms;
@@ -178,7 +182,7 @@ void asq__later_clock_keep(struct asq__partition *p)
 {
     struct asq__cmd cmd;
     asq__later_script(p, &cmd, 0);
-    /* Not sent, or lost: the next look at what is due does it, and a release is lost with it. */
+    /* If it is not sent, or lost, the next look at due calls does it; a release would be lost too. */
     asq__conn_send(asq__redis_conn(p->w->redis, p->number), NULL, NULL, &cmd);
     asq__cmd_release(&cmd);
 }

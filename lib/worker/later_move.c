@@ -1,15 +1,15 @@
 /*
- * later_move.c: batches of which nothing can run yet. They leave the stream, so that nothing there stands before
- * what can run, and they cost no memory here:
+ * later_move.c: batches of which no call can run yet. They leave the stream, so that they block no calls
+ * there that can run, and they take no memory here:
  *
  *     in the stream ──commit──▶ waits in `later` ──due──▶ in the stream again ──commit──▶ done
  *                                     ▲                          │
  *                                     └────────commit────────────┘
  *
- * A batch is moved as a whole, with what is known of its calls (message Later), when all of its calls that have not
- * ended wait for their time, and the first of them will not be due for a while; when memory is short, at
- * once. later.lua moves back what is due: in bounded steps, and in Redis alone, so that its answer may be lost. A
- * field of later:jobs shows from the first move until the batch is done that it was taken.
+ * A batch is moved as a whole, with the state of its calls (message Later), when all its unfinished calls
+ * wait for their time, and the first is not due for a while; if memory is short, at once. later.lua moves
+ * due batches back, in bounded steps, and in Redis alone, so its answer may be lost. A field of
+ * later:jobs shows from the first move until the batch is done that Redis has taken it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,25 +20,25 @@
 #include "worker/later_move.h"
 
 enum {
-    NEAR_MS = 5000, /* what is due so soon stays where it is, with a timer … */
-    NEAR_SHARE = 4, /* … unless this part of --max-backlog-size is used */
+    NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */
+    NEAR_SHARE = 4, /* unless this part of --max-backlog-size is used */
     BATCHES_AT_ONCE = 256,
-    LOOK_MS = 10000, /* so often what is due is asked for in any case, and the clock is kept */
-    PAUSE_MS = 100, /* between steps while the stream has more than this process holds */
+    LOOK_MS = 10000, /* longest pause between looks, which also keep the clock */
+    PAUSE_MS = 100, /* pause between steps while there is a backlog */
     AGAIN_MS = 1000,
     TELL_MS = 60000
 };
-#define MOST_MS       ((int64_t) 1 << 53) /* no clock tells more; what does is no record of a worker */
+#define MOST_MS       ((int64_t) 1 << 53) /* beyond every clock; larger values are forged */
 #define BYTES_AT_ONCE ((size_t) 1024 * 1024)
 
 struct asq__later {
     struct asq__partition *part;
     ev_timer timer; /* the next look */
     bool looking;
-    bool maybe;    /* something may wait there */
+    bool maybe;    /* batches may wait there */
     uint64_t puts; /* batches moved there by this process */
     int64_t told_ms;
-    struct asq__list cancels; /* later_ask.c's, to be asked again */
+    struct asq__list cancels; /* of later_ask.c, to be repeated */
 };
 
 /* ---- the script ---- */
@@ -142,7 +142,7 @@ static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
                          "partition %u: somebody has removed %lld batches that wait from its key "
                          "later; they were found in later:jobs, and wait on",
                          p->number, reply->element[4]->integer);
-    if (next_ms < 0 && moved == 0) /* else what has been moved may not have been read yet */
+    if (next_ms < 0 && moved == 0) /* otherwise moved batches may still be unread */
         l->maybe = l->puts != g.puts;
     else if (next_ms < 0)
         look_in(l, AGAIN_MS);
@@ -156,7 +156,7 @@ static void look(struct asq__later *l)
 {
     struct asq__partition *p = l->part;
     if (l->looking || p->state != ASQ__PART_ACTIVE)
-        return; /* a partition that drains takes in nothing that it need not */
+        return; /* a draining partition takes in no calls that can wait */
     struct glance *g = malloc(sizeof *g);
     struct asq__cmd cmd;
     if (!g) {
@@ -236,7 +236,7 @@ struct asq__list *asq__later_cancels(const struct asq__partition *p)
 
 /* ---- out of the stream ---- */
 
-/* As people see it in `look`: the first call, and how many more there are. */
+/* Writes what `look` shows of the batch: its first call, and how many more there are. */
 static void put_label(const Asqueue__Batch *batch, char *out, size_t size)
 {
     const Asqueue__Job *job = batch->jobs[0];
@@ -246,7 +246,7 @@ static void put_label(const Asqueue__Batch *batch, char *out, size_t size)
         snprintf(out + n, size - (size_t) n, " +%zu", batch->n_jobs - 1);
 }
 
-/* What is kept of it; to be freed. NULL: no memory. */
+/* Encodes the stored form of a batch, owned by the caller. NULL: no memory. */
 static void *encode(const struct asq__entry *e, size_t *ret_n)
 {
     const Asqueue__Batch *batch = e->batch;
@@ -295,7 +295,7 @@ static bool is_tight(const struct asq__process *w)
            w->config.max_backlog_size / NEAR_SHARE;
 }
 
-/* Of the calls that wait for their time; monotonic. */
+/* Returns when the first call that waits for its time is due; monotonic. */
 static int64_t first_due_ms(const struct asq__entry *e)
 {
     int64_t due_ms = INT64_MAX;
@@ -337,7 +337,7 @@ void asq__later_leave(struct asq__entry *e)
     asq__commit_later(e, (uint64_t) (due_ms + p->minus_mono_ms), kept, n);
 }
 
-/* It is not needed here any more. */
+/* Frees an entry that is not needed here any more. */
 static void let_go(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
@@ -354,7 +354,7 @@ void asq__later_left(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
     if (e->known) {
-        /* What has come to it while the commit was on its way. */
+        /* Channels and cancels that came while the commit was on its way. */
         size_t n = 0;
         struct asq__call_id *canceled = NULL;
         for (size_t i = 0; i < e->batch->n_jobs; i++)
@@ -390,7 +390,7 @@ void asq__later_forget(struct asq__entry *e)
 
 /* ---- in the stream again ---- */
 
-/* By the monotonic clock. What is no time that has been, or none at all, counts as now. */
+/* Converts a time to the monotonic clock. A future or impossible time counts as now. */
 static int64_t made_ms(const struct asq__partition *p, int64_t kept_ms, int64_t now_ms)
 {
     if (kept_ms == 0 || kept_ms < -(INT64_MAX / 2) || kept_ms > INT64_MAX / 2)

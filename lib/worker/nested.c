@@ -1,16 +1,16 @@
 /*
- * nested.c: the handle inside a method. Its calls go out through the loop's engine; its waits park the
+ * nested.c: the handle inside a method. Its calls leave through the loop's engine; its waits park the
  * fiber.
  *
- * What one statement calls makes one batch for each partition, under an id derived from the outer call
- * and the statement: a second run of the outer call makes the same batches, which are then recognised as
- * duplicates. A batch is held back until the agent's earlier effects are acknowledged, for it may show
- * them to others. Redis takes it only while this worker owns the agent's partition (send.lua): one that was
- * paused, and has lost it, cannot send a copy after the call has ended elsewhere and the record of the batch
- * is forgotten. That happens only after the outer call's own commit, which waits until all of its batches
- * are taken: should this process die between the two, nobody would run the call again to send them.
+ * The calls of one statement make one batch for each partition. Its id is derived from the outer call and
+ * the statement, so a second run of the outer call makes the same batches, which are recognised as
+ * duplicates. A batch is held back until the agent's earlier effects are acknowledged, because it may
+ * show them to others. Redis takes it only while this worker owns the agent's partition (send.lua). So a
+ * worker that was paused and has lost the partition cannot send a copy after the call has ended elsewhere
+ * and the batch's record was deleted. That happens only after the outer call's own commit, which waits
+ * until all its batches are taken: if this process died between the two, no run would send them.
  *
- * Threads: submit and wait run on the method's thread; what is named on_loop runs on the loop. The two
+ * Threads: submit and wait run on the method's thread; functions named on_loop run on the loop. The two
  * meet in requests that are handed over in order, in `completed` under its lock, and in the wait, which
  * belongs to the loop from the moment its request is handed over until the fiber is woken.
  */
@@ -22,28 +22,28 @@
 #include "worker/process.h"
 
 struct asq__nested {
-    asq handle; /* first: whoever frees the handle frees all of it */
+    asq handle; /* first, so that freeing the handle frees all of it */
     struct asq__process *w;
-    struct asq__run *run; /* NULL once the method has ended; the loop's */
-    uint64_t ordinal;     /* of the statement; the method's */
+    struct asq__run *run; /* NULL once the method has ended; of the loop */
+    uint64_t ordinal;     /* of the statement; of the method's thread */
     bool again;           /* the call may have been begun before */
-    uint32_t retries;     /* runs before this one that have failed: they called for themselves */
+    uint32_t retries;     /* failed runs before this one, whose nested calls have other ids */
     Asqueue__Chain chain;
     Asqueue__Link own;
     char own_id[ASQ__CALL_ID_TEXT];
     pthread_mutex_t lock;
-    struct asq__list completed; /* results, under lock; for the method to take */
+    struct asq__list completed; /* results for the method to take; under lock */
     /* The wait; see above. */
     struct asq__handover wait;
     bool (*ready)(void *arg);
     void *arg;
     int64_t until_ms;
-    bool deadline_first; /* the call's deadline comes before the wait's own end */
+    bool deadline_first; /* the call's deadline comes before the wait's timeout */
     ev_timer timer;
     Asqueue__Link *links[]; /* of chain */
 };
 
-/* One batch on its way to the loop. */
+/* Batch on its way to the loop. */
 struct request {
     struct asq__handover handover;
     struct asq__list held; /* in partition->held */
@@ -60,7 +60,7 @@ struct request {
 
 /* ---- results ---- */
 
-/* On the loop: a result is there. */
+/* Takes a result, on the loop. */
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
     asq_result *r = ASQ__CONTAINER(call, asq_result, call);
@@ -74,7 +74,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
         return;
     }
     pthread_mutex_lock(&n->lock);
-    asq__list_add(&n->completed, &r->node); /* with the engine's reference */
+    asq__list_add(&n->completed, &r->node); /* takes over the engine's reference */
     pthread_mutex_unlock(&n->lock);
     if (n->run->parked && !n->run->woken && (r->fn || n->ready(n->arg))) {
         n->run->wait_rc = 0;
@@ -83,7 +83,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     }
 }
 
-/* On the method's thread: takes what has been completed, and runs callbacks. */
+/* Takes completed results and runs callbacks, on the method's thread. */
 static void take_completed(struct asq__nested *n)
 {
     struct asq__list taken;
@@ -137,8 +137,8 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
     return true;
 }
 
-/* A run whose method has returned meanwhile ends with the last of its batches: later, as the caller is in
- * the middle of something. */
+/* Ends a run whose method has returned, when its last batch is taken or refused. Not at once, because the
+ * caller is in the middle of other work. */
 static void settled(struct asq__run *run)
 {
     if (--run->unsettled == 0 && run->ended)
@@ -159,7 +159,7 @@ static void on_settled(void *user, enum asq__settled how)
     settled(run);
 }
 
-/* On the loop: the batch may go. */
+/* Sends a batch, on the loop. */
 static void send_on_loop(struct request *q)
 {
     struct asq__nested *n = q->nested;
@@ -200,7 +200,7 @@ static void send_on_loop(struct request *q)
         for (size_t i = 0; i < q->n; i++)
             asq__result_ref(q->results[i]);
     } else if (rc == ASQ_EEXIST) {
-        /* An earlier run of the outer call, in this very process, has sent it: wait for the same. */
+        /* An earlier run of the outer call in this process has sent it: this one waits for the same. */
         for (size_t i = 0; i < q->n; i++) {
             asq__result_ref(q->results[i]);
             int awaited = asq__engine_await(engine, &q->results[i]->id, calls[i]);
@@ -221,7 +221,7 @@ static void send_on_loop(struct request *q)
     request_free(q);
 }
 
-/* Only after what its agent has done before is safe with Redis. */
+/* Returns whether the earlier effects of the agent are acknowledged, so that its calls may leave. */
 static bool may_go(const struct asq__run *run)
 {
     return !run->actor->part->recovering && run->actor->saved_seq <= run->actor->part->acked;
@@ -232,7 +232,7 @@ static void submit_on_loop(struct asq__handover *h)
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
     struct asq__run *run = q->nested->run;
     if (run->actor->orphan) {
-        /* The partition is lost, another worker runs the call again: nothing more is said from here. */
+        /* The partition is lost, and another worker runs the call again. */
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
@@ -272,7 +272,7 @@ void asq__nested_drop_held(struct asq__partition *p)
     }
 }
 
-/* The id of what this statement sends to one partition. */
+/* Derives the id of the batch that this statement sends to a partition. */
 static void derive_id(struct asq__nested *n, uint32_t partition, const struct request *q,
                       uint8_t out[ASQ__BATCH_ID])
 {
@@ -282,7 +282,7 @@ static void derive_id(struct asq__nested *n, uint32_t partition, const struct re
     if (n->retries)
         asq__buf_printf(&b, "#%u", n->retries);
     asq__buf_printf(&b, " %llu %u ", (unsigned long long) n->ordinal, partition);
-    /* The jobs themselves hold target, method and arguments. */
+    /* The jobs contain target, method and arguments. */
     asq__siphash128(q->jobs.data, q->jobs.len, out);
     asq__buf_put(&b, out, ASQ__BATCH_ID);
     asq__siphash128(b.data, b.len, out);
@@ -326,7 +326,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
     }
     derive_id(nested, partition, q, q->id);
-    /* How much time is left differs from run to run, so it is no part of the id. */
+    /* The remaining time differs from run to run, so it is no part of the id. */
     if (h->deadline_ms != INT64_MAX) {
         int64_t left = h->deadline_ms - asq__now_ms();
         asq__batch_set_timeout(left > 0 ? (uint64_t) left : 1, &q->jobs);
@@ -345,7 +345,7 @@ static int nested_submit(asq *h, asq_result **results, size_t n)
     nested->ordinal++;
     for (size_t i = 0; i < n; i++) {
         if (!results[i]->job.len)
-            continue; /* went with an earlier one of its partition */
+            continue; /* was sent with an earlier one of its partition */
         int rc = send_to_partition(h, results[i]->partition, results, n);
         if (rc < 0)
             return rc;
@@ -366,7 +366,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     asq__run_wake(n->run);
 }
 
-/* What completed since the method looked, and wants its callback run. */
+/* Returns whether a completed result has a callback to run. */
 static bool has_callback_due(struct asq__nested *n)
 {
     bool due = false;
@@ -393,7 +393,7 @@ static void wait_on_loop(struct asq__handover *h)
     } else if (now >= n->until_ms) {
         run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
     } else {
-        ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it */
+        ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it active */
         if (n->until_ms != INT64_MAX) {
             ev_now_update(n->w->loop);
             ev_timer_set(&n->timer, (double) (n->until_ms - now) / 1000, 0.);
@@ -439,7 +439,7 @@ enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn vi
 {
     if (!run->parked || run->woken)
         return ASQ__WAIT_OTHER;
-    const struct asq__nested *n = run->ctx.h->impl; /* it has parked by its handle */
+    const struct asq__nested *n = run->ctx.h->impl; /* a parked run has a handle */
     return asq__wait_results(n->ready, n->arg, visit, user);
 }
 
@@ -507,18 +507,18 @@ static void nested_keep(asq *h, asq_result *r)
 {
     struct asq__nested *n = h->impl;
     (void) r;
-    n->run->keep_inner = true; /* somebody has the ids: the records stay for a while */
+    n->run->keep_inner = true; /* the ids were given away, so the records stay for a while */
 }
 
 static int nested_flush(asq *h)
 {
-    (void) h; /* a statement's calls leave with it */
+    (void) h; /* the calls of a statement leave with it */
     return 0;
 }
 
 static bool nested_accepted(asq *h)
 {
-    (void) h; /* the worker sees to it: its own commit tells */
+    (void) h; /* the outer call's commit waits for them */
     return true;
 }
 
@@ -574,7 +574,7 @@ struct asq__nested *asq__nested_room(const struct asq__run *run)
     return malloc(sizeof(struct asq__nested) + links * sizeof(Asqueue__Link *));
 }
 
-/* Most methods never ask for it: nothing is written to its memory until one does. */
+/* Makes the handle when a method first asks for it; most never do, and its memory stays untouched. */
 asq *asq__nested_handle(asq_ctx *ctx)
 {
     struct asq__run *run = ctx->impl;
@@ -583,7 +583,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     size_t outer = outer_calls(job);
     struct asq__nested *n = run->nested;
     asq *h = &n->handle;
-    run->nested = NULL; /* from here on it goes with the last who has the handle */
+    run->nested = NULL; /* from here on the last reference to the handle frees it */
     memset(n, 0, sizeof *n);
     asq__handle_init(h, &nested_mode);
     n->w = run->w;

@@ -1,7 +1,7 @@
 /*
- * overflow.c: names the method whose stack overflowed, before the process dies of it: the fault at the
- * guard of the running fiber's stack is handled on a stack of its own, which every thread that runs
- * fibers must have. All other faults go where they would have gone.
+ * overflow.c: names the method whose stack overflowed, before the process dies of it. The fault at the
+ * guard of the running fiber's stack is handled on a separate stack, which every thread that runs fibers
+ * must have. All other faults go to the former handler.
  */
 #include "worker/fiber.h"
 
@@ -14,16 +14,16 @@ enum { ALT_STACK = 64 << 10 };
 
 static _Thread_local void *alt_stack;
 
-/* What a process does on a signal belongs to the process, hence not to a handle. */
+/* Global, because the disposition of a signal belongs to the process and not to a handle. */
 static struct sigaction former;
 
-/* Async-signal-safe, as all below. */
+/* Writes to standard error. Async-signal-safe, like all functions below. */
 static void tell(const char *text)
 {
     size_t n = 0;
     while (text[n])
         n++;
-    /* A reader that does not read must not keep the process from dying. */
+    /* A reader that does not read must not stop the process from dying. */
     struct pollfd ready = { STDERR_FILENO, POLLOUT, 0 };
     ssize_t written = poll(&ready, 1, 0) > 0 ? write(STDERR_FILENO, text, n) : 0;
     (void) written;
@@ -57,7 +57,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     }
     sigaction(signal_number, &next, NULL);
     if (info->si_code <= 0)
-        raise(signal_number); /* somebody sent it; else the same instruction faults again */
+        raise(signal_number); /* the signal was sent; otherwise the same instruction faults again */
 }
 
 void asq__fiber_install_overflow_handler(void)
@@ -76,7 +76,7 @@ void asq__fiber_thread_init(void)
 {
     stack_t old;
     if (sigaltstack(NULL, &old) < 0 || !(old.ss_flags & SS_DISABLE))
-        return; /* somebody else's, a sanitizer's maybe, does as well */
+        return; /* a foreign one, perhaps of a sanitizer, will do */
     long least = sysconf(_SC_MINSIGSTKSZ);
     stack_t stack = { .ss_size = ALT_STACK + (least > 0 ? (size_t) least : 0) };
     stack.ss_sp = alt_stack = malloc(stack.ss_size);

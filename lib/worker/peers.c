@@ -109,7 +109,7 @@ bool asq__peer_may_be_called(const redisReply *id)
            (id->len > ASQ_MAX_ID || asq__check_id(id->str, why, sizeof why) == 0);
 }
 
-/* What was read before the last one was told may be heard after it. */
+/* Takes a beat. An older one may come later, because reads and messages cross. */
 bool asq__peer_see_beat(struct asq__peer *p, long long number)
 {
     if (p->seen && (number == p->beat || number == p->before))
@@ -123,14 +123,14 @@ bool asq__peer_see_beat(struct asq__peer *p, long long number)
     return proves;
 }
 
-/* 0: it says none that can be. */
+/* Returns the lease time in the text; 0: it is invalid. */
 static int64_t lease_time_of(const redisReply *text)
 {
     int64_t ms = text->type == REDIS_REPLY_STRING ? strtoll(text->str, NULL, 10) : 0;
     return ms > 0 && ms <= MAX_LEASE_MS ? ms : 0;
 }
 
-/* False: none, or more than `max`. */
+/* Reads a number. False: it is none, or above `max`. */
 static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
 {
     const char *at = text->type == REDIS_REPLY_STRING ? text->str : "";
@@ -141,8 +141,8 @@ static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
-/* A process has one capacity from beginning to end, and writes it with each beat. So what stands there for less
- * than that is somebody else's; else all partitions would move, and move back. */
+/* Takes the capacity of a worker. A process has one capacity, and writes it with each beat. So a value that
+ * stands there for less than a beat is somebody else's; taking it would move all partitions, and back. */
 static void see_capacity(struct asq__peer *p, uint32_t capacity)
 {
     if (!p->whole) {

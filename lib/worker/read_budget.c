@@ -1,9 +1,9 @@
 /*
- * read_budget.c: how much reads of job streams may bring, in bytes. All that are under way share what is left of
- * --max-backlog-size. A blocking read can be bounded by a number of entries alone, so the sizes of those that have come
- * lately tell how many are asked for; what may be large, and what nobody knows yet, is read by read.lua, which
- * counts bytes. An entry counts with what it takes once it is decoded, if that is more: one with a thousand small
- * calls is short, and keeps the loop busy for as long as a large one.
+ * read_budget.c: bounds reads of job streams in bytes. All reads under way share what is left of
+ * --max-backlog-size. A blocking read has only a bound in entries, which follows from the sizes of recent
+ * ones. Entries that may be large, or whose size is unknown, are read by read.lua, which counts bytes. An
+ * entry counts with its decoded size if that is larger: one with a thousand small calls is short, and
+ * keeps the loop busy for as long as a large one.
  */
 #include "worker/process.h"
 
@@ -12,7 +12,7 @@ enum {
     MOST = 4 * 1024 * 1024,
     BLOCKING_MOST = 8 * 1024 * 1024,
     ENTRIES_AT_MOST = 128,
-    ENTRIES_AT_LEAST = 4, /* what is larger is not read by number */
+    ENTRIES_AT_LEAST = 4, /* larger entries are read by read.lua */
     SHRINKS = 16
 };
 
@@ -34,7 +34,7 @@ size_t asq__read_entries(const struct asq__process *w, size_t streams)
 {
     size_t all = streams * w->entry_bytes, n = ENTRIES_AT_MOST;
     while (n >= ENTRIES_AT_LEAST && n * all > BLOCKING_MOST)
-        n /= 2; /* few different ones, so that the command is seldom another */
+        n /= 2; /* few different numbers, so that the command seldom changes */
     return n >= ENTRIES_AT_LEAST ? n : 0;
 }
 

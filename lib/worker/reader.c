@@ -1,12 +1,11 @@
 /*
  * reader.c: the blocking reads. A reader is a connection that follows up to 16 streams by XREAD BLOCK
  * from where each was last read. Reading changes nothing in Redis, so an entry that was delivered to a
- * dead socket is simply read again. When the set of streams changes, the read that is under way is
- * unblocked.
+ * dead socket is simply read again. When the set of streams changes, the read under way is unblocked.
  *
- * The next read leaves behind the commits that the last one led to. One that brought many entries waits
- * for their commits' answers: Redis is busy until then, and what has come meanwhile is had in one read, and
- * goes into one commit of each partition.
+ * The next read is sent behind the commits of the last one's entries. After a read with many entries it
+ * waits for the answers to their commits: Redis is busy until then, and one later read gets all entries
+ * that come meanwhile, which then share one commit of each partition.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,7 @@ enum {
     ENTRIES_PER_PIECE = 512,
     MANY_ENTRIES = 16,
     READ_SIZE = 128 * 1024,
-    SHORT_BLOCK_MS = 250, /* where Redis lets nobody cut a read short */
+    SHORT_BLOCK_MS = 250, /* where reads cannot be cut short */
     UNBLOCK_MS = 5
 };
 
@@ -31,8 +30,8 @@ struct asq__reader {
     struct asq__conn *conn;
     struct asq__partition *parts[STREAMS];
     size_t n;
-    /* What the read under way, or the last one, has asked for. A partition that was lost and claimed again
-     * meanwhile is another one: its entries are to be read from the start. */
+    /* Streams of the read under way, or of the last one. A partition that was lost and claimed again
+     * meanwhile counts as another one, whose entries are read from the start. */
     struct asked {
         struct asq__partition *part;
         uint64_t ownership;
@@ -41,31 +40,31 @@ struct asq__reader {
         struct asq__cmd id; /* `after`, as an argument */
     } asked[STREAMS];
     size_t nasked;
-    struct asq__cmd streams; /* the command as far as its keys, of the same streams */
+    struct asq__cmd streams; /* command up to its keys, for the same streams */
     struct asq__cmd whole;
-    size_t count; /* entries of a stream that it asks for */
-    bool
-        pieces; /* the next read does not block, and is bounded in bytes: what is there is large, or not known */
-    size_t first; /* stream of that */
-    size_t bytes; /* that it may bring, while it is under way */
+    size_t count; /* entries of a stream that the command asks for */
+    /* The next read does not block and is bounded in bytes, because entries are large or unknown. */
+    bool pieces;
+    size_t first; /* first stream of such a read */
+    size_t bytes; /* bound of such a read while it is under way */
     bool reading; /* a read is under way */
-    bool due;     /* the next one is to leave */
-    bool patient; /* … behind the answers to what the last one led to */
-    bool changed; /* … and it is to be cut short */
+    bool due;     /* the next read must be sent */
+    bool patient; /* it waits for the answers to commits of the last one's entries */
+    bool changed; /* the read under way must be cut short */
     bool unblocking;
     bool cannot_unblock; /* an ACL forbids CLIENT ID or CLIENT UNBLOCK */
-    bool restated;       /* … is news: the command is put together anew */
-    bool lie_found;      /* … which stream is none */
+    bool restated;       /* cannot_unblock has changed: the command is built anew */
+    bool lie_found;      /* the key that is no stream was found */
     ev_timer unblock_again;
-    size_t asking; /* answers to come about which stream is none */
-    bool moving;   /* to where the other connection is */
-    bool down;     /* counts in readers_down: it has failed, and not read since */
+    size_t asking; /* pending answers about keys that may be no streams */
+    bool moving;   /* reconnects because the connection for commands did */
+    bool down;     /* counted in readers_down: failed, and has not read since */
 };
 
 static void read_on(struct asq__reader *r);
 
-/* A read that is still on its way to Redis, by a connection of its own, does not block there yet; and the
- * set may have changed again meanwhile. */
+/* Unblocks again later if the read still has to be cut short: it may have been on its way to Redis, by
+ * its own connection, and not blocked yet, or the set of streams has changed again. */
 static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
@@ -104,7 +103,7 @@ static void on_unblock_again(struct ev_loop *loop, ev_timer *w, int revents)
         unblock(r);
 }
 
-/* The set has changed: begin a read, or cut short the one under way. */
+/* Begins a read, or cuts short the one under way, after the set of streams has changed. */
 static void changed(struct asq__reader *r)
 {
     r->pieces = true;
@@ -153,12 +152,12 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     if (r->lie_found || !reply)
         r->due = true;
-    else /* Redis does not say: again, but not at once */
+    else /* Redis does not say; asked again later */
         asq__conn_fail(r->conn, ASQ_EREDIS,
                        "one of the job keys is no stream, and nobody says which");
 }
 
-/* One of them has made Redis refuse to read all: which? */
+/* Asks which key is no stream and has made Redis refuse the whole read. */
 static void find_lie(struct asq__reader *r)
 {
     struct asq__redis *redis = r->w->redis;
@@ -189,11 +188,11 @@ static void reads_again(struct asq__reader *r)
         asq__process_log(w, ASQ_LOG_INFO, "calls are read again%s", text);
 }
 
-/* True: it is an answer. Else it has been seen to. */
+/* Returns whether the reply is an answer; handles all other replies. */
 static bool is_answer(struct asq__reader *r, const redisReply *reply)
 {
     if (!reply)
-        return false; /* lost: read again when it is up */
+        return false; /* connection lost: reads again when it is up */
     if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE") && r->asking == 0) {
         find_lie(r);
         return false;
@@ -204,7 +203,7 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
         return false;
     }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
-        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* with the backoff of a new connection */
+        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* retries with the backoff of a new connection */
         return false;
     }
     if (r->down)
@@ -212,12 +211,12 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
     return true;
 }
 
-/* Takes in what came of one stream; returns how many entries. */
+/* Takes in the entries of one stream; returns their number. */
 static size_t take_entries(struct asq__reader *r, const char *key, const redisReply *list)
 {
     size_t entries = 0, largest = 0;
     for (size_t k = 0; k < list->elements; k++) {
-        /* Looked up each time: taking in an entry may end in losing the partition. */
+        /* Looked up each time, because taking in an entry may lose the partition. */
         struct asq__partition *p = find_stream(r, key);
         if (!p)
             break;
@@ -252,12 +251,12 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
     r->pieces |= entries && asq__read_entries(r->w, r->n) == 0;
 }
 
-/* An answer of read.lua. */
+/* Takes an answer of read.lua. */
 static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
     size_t entries = 0;
-    bool changed = r->changed; /* this answer knows nothing of streams that came meanwhile */
+    bool changed = r->changed; /* the answer does not include streams added meanwhile */
     (void) c;
     r->reading = r->changed = false;
     asq__read_end(r->w, r->bytes);
@@ -275,10 +274,10 @@ static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
         entries += take_entries(r, r->asked[at].key, stream->element[1]);
     }
     r->due = r->patient = true;
-    r->pieces = entries || changed; /* else all is read, and new entries are waited for */
+    r->pieces = entries || changed; /* otherwise all is read, and the next read blocks */
 }
 
-/* Does a commit of its partitions have to leave, or to be answered? */
+/* Returns whether a commit of its partitions is unsent or unanswered. */
 static bool is_committing(const struct asq__reader *r)
 {
     for (size_t i = 0; i < r->n; i++) {
@@ -300,7 +299,7 @@ void asq__readers_go_on(struct asq__process *w)
     }
 }
 
-/* Of most streams nothing has changed since the last read. Is it the same stream? */
+/* Sets the argument of a stream, which mostly is as in the last read. True: it is the same stream. */
 static bool ask_for(struct asked *asked, struct asq__partition *p)
 {
     bool same = asked->part == p;
@@ -332,7 +331,7 @@ static void name_streams(struct asq__reader *r)
         asq__cmd_puts(&r->streams, r->asked[i].key);
 }
 
-/* Each begins with another stream, so that large entries of one do not keep the others waiting. */
+/* Begins each read with another stream, so that large entries of one do not delay the others. */
 static void put_pieces(struct asq__reader *r)
 {
     r->first = (r->first + 1) % r->n;
@@ -394,7 +393,7 @@ static void reader_down(struct asq__conn *c, int code, const char *why, void *us
     (void) c;
     struct asq__process *w = r->w;
     char text[ASQ__TROUBLE_TEXT];
-    /* With the connection for commands, which tells, it goes down as well. */
+    /* The connection for commands has gone down too, and tells. */
     if (r->moving || !asq__redis_is_up(w->redis))
         return;
     w->readers_down += !r->down;
@@ -451,7 +450,7 @@ int asq__readers_init(struct asq__process *w)
 void asq__reader_add(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
-    /* The first with room: as few connections as will do. */
+    /* Takes the first reader with room, to need few connections. */
     for (size_t i = 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];
         if (!r && reader_new(w, &w->readers[i]) < 0) {
@@ -479,11 +478,11 @@ void asq__reader_remove(struct asq__partition *p)
             r->parts[i] = r->parts[--r->n];
             break;
         }
-    /* The read under way may still bring entries of it: they find no partition. */
+    /* The read under way may still bring its entries; they find no partition. */
 }
 
-/* Where Redis is now may be another server than before: what is blocked on the old one, a replica by now,
- * is not woken by new entries. */
+/* Reconnects all readers. The new connection for commands may lead to another server; reads that block
+ * on the old one, a replica by now, are not woken by new entries. */
 void asq__readers_reconnect(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++)

@@ -26,7 +26,7 @@ enum { UNDER_WAY = 8 * 1024 * 1024 };
 struct result_read {
     struct asq__list node; /* in w->result_reads while it waits for room */
     struct asq__entry *entry;
-    size_t bytes; /* that its answer may bring; 0: a size is asked for */
+    size_t bytes; /* bound of its answer; 0: a size is asked for */
     bool sized;   /* `bytes` is the record's size */
     bool whole;   /* the beginning cannot be read alone */
 };

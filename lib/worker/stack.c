@@ -1,10 +1,10 @@
 /*
  * stack.c: stacks for fibers. Each has a guard at its low end, so that an overflow is a fault at a known
- * address instead of another fiber's memory. Mappings of the same kind side by side are one to the kernel,
- * so their number does not matter, except with guards by mprotect: those take two each of the 65,530 that a
- * process may have. Half of that is left to everybody else, and stacks beyond go without a guard.
+ * address instead of damage to another fiber's memory. Adjacent mappings of the same kind are one to the
+ * kernel, so their number does not matter, except for guards by mprotect: each takes two of the 65,530
+ * mappings of a process. Half of these are left to other code; further stacks have no guard.
  *
- * Where new ones come from is up to stack_reserve.c, which are kept for reuse to fiber.c.
+ * stack_reserve.c makes new ones ahead; fiber.c keeps unused ones.
  */
 #include "worker/stack.h"
 
@@ -24,7 +24,7 @@
 #define MAP_STACK 0
 #endif
 
-/* Wide enough that a frame of ordinary size cannot step over it, even in code that was compiled without
+/* Size of a guard: a frame of ordinary size cannot step over it, even in code that was compiled without
  * -fstack-clash-protection. */
 enum { GUARD_SIZE = 64 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
 
@@ -151,7 +151,7 @@ struct asq__stack asq__stack_make(struct asq__stacks *s, char *low, size_t size)
 
 bool asq__stack_unmap(struct asq__stacks *s, struct asq__stack *stack)
 {
-    struct asq__stack gone = *stack; /* which may lie on the stack itself */
+    struct asq__stack gone = *stack; /* a copy, because it may lie on the stack itself */
     size_t guarded = gone.by_mprotect ? gone.guard_size : 0;
     asq__asan_forget(gone.low + guarded, gone.size - guarded);
     if (munmap(gone.low, gone.size) < 0) {

@@ -1,6 +1,7 @@
 /*
- * waits.c: see waits.h. A circle is found by taking away: calls that can go on if the others of the set
- * do not, and those that the call asked for does not reach or that do not reach it, until nothing changes.
+ * waits.c: see waits.h. A cycle is found by removing calls from a set until none is left to remove: calls
+ * that can resume even if no other call of the set does, calls that the given call does not reach, and
+ * calls that do not reach it.
  */
 #include "worker/waits.h"
 
@@ -100,10 +101,10 @@ void asq__waits_know(struct asq__waits *w, uint32_t at, const char *agent, const
 
 struct work {
     const struct asq__waits *w;
-    uint32_t *first, *from; /* who waits for call i: from[first[i]] … from[first[i + 1] - 1] */
-    uint32_t *left;         /* of its targets, in the set */
+    uint32_t *first, *from; /* calls that wait for call i: from[first[i]] … from[first[i + 1] - 1] */
+    uint32_t *left;         /* number of its targets in the set */
     uint32_t *queue;
-    uint32_t *far; /* steps from it to the one asked for; UINT32_MAX: no way */
+    uint32_t *far; /* steps from it to the given call; UINT32_MAX: no way */
     bool *in, *seen, *all_in;
 };
 
@@ -144,7 +145,7 @@ static bool goes_on(const struct work *k, uint32_t i)
     return c->any ? c->n == 0 || k->left[i] < c->n : k->left[i] == 0;
 }
 
-/* Takes those out of the set that can go on without the others. */
+/* Removes calls that can resume without the others from the set. */
 static void reduce(struct work *k)
 {
     size_t n = k->w->n, queued = 0;
@@ -172,7 +173,7 @@ static void reduce(struct work *k)
     }
 }
 
-/* Which of the set reach `c`, and how far it is. */
+/* Measures how many steps each call of the set is from `c`. */
 static void measure(struct work *k, uint32_t c)
 {
     size_t head = 0, tail = 0;
@@ -191,7 +192,7 @@ static void measure(struct work *k, uint32_t c)
     }
 }
 
-/* The target of a call from which it is the shortest way. */
+/* Returns the target of a call that is nearest to the given call. */
 static uint32_t nearest(const struct work *k, uint32_t i)
 {
     const struct asq__waiter *c = k->w->calls[i];
@@ -202,8 +203,8 @@ static uint32_t nearest(const struct work *k, uint32_t i)
     return best;
 }
 
-/* What is reached from `c` is put into queue, and seen. Returns the number. narrow: of calls that wait for
- * all, only the nearest one. */
+/* Puts all calls that `c` reaches into queue and seen; returns their number. narrow: follows only the
+ * nearest target of calls that wait for all. */
 static size_t reach(struct work *k, uint32_t c, bool narrow)
 {
     size_t head = 0, tail = 0;
@@ -225,7 +226,7 @@ static size_t reach(struct work *k, uint32_t c, bool narrow)
     return tail;
 }
 
-/* Is `c` part of a circle? Then the set is one, and far is set. */
+/* Returns whether `c` is part of a cycle. Then the set is one, and `far` is set. */
 static bool closes(struct work *k, uint32_t c)
 {
     size_t before = SIZE_MAX;
@@ -247,7 +248,7 @@ static bool closes(struct work *k, uint32_t c)
     }
 }
 
-/* Keeps what queue has, in its order; of targets those that are kept. */
+/* Keeps the calls in queue, in its order, and of their targets the kept ones. */
 static void keep(struct asq__waits *w, const struct work *k, size_t n)
 {
     struct asq__waiter **calls = w->calls;
@@ -264,7 +265,7 @@ static void keep(struct asq__waits *w, const struct work *k, size_t n)
         }
         w->edges += c->n;
     }
-    /* left: the new places; far: scratch from here on. */
+    /* `left` has the new places; `far` is scratch from here on. */
     for (size_t i = 0; i < n; i++)
         k->left[k->queue[i]] = (uint32_t) i;
     for (size_t i = 0; i < n; i++) {
@@ -285,7 +286,7 @@ static void keep(struct asq__waits *w, const struct work *k, size_t n)
     w->n = n;
 }
 
-/* Puts the way round to the front of the queue, which has all that are seen. */
+/* Moves the cycle to the front of the queue, which has all seen calls. */
 static size_t way_round(struct work *k, uint32_t c, size_t n)
 {
     size_t length = 0, at;

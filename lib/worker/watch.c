@@ -1,10 +1,10 @@
 /*
  * watch.c: see watch.h.
  *
- * The loop counts its turns, of which there is one a second at least, and the calls that it runs. When it stands still for some lease
- * times, a call on it blocks or it has lost its thread. Its partitions would be held for ever by a heartbeat
- * that goes on, so the process is given up: its heart stops, and the supervisor starts it again. Time during
- * which this thread stood still itself, as all of a stopped process does, does not count.
+ * The loop counts its iterations, at least one a second, and the calls that it runs. When it stands still
+ * for some lease times, a call on it blocks, or it has lost its thread. A heartbeat that continued would
+ * hold its partitions for ever, so the process is given up: its heartbeat stops, and the supervisor
+ * restarts it. Time during which this thread stood still too, as in a stopped process, does not count.
  */
 #include "worker/watch.h"
 
@@ -17,7 +17,7 @@
 enum {
     STILL_LEASES = 3,
     STILL_LEAST_MS = 3000,
-    END_GRACE_MS = 2 * ASQ__END_GRACE_MS, /* the supervisor comes first */
+    END_GRACE_MS = 2 * ASQ__END_GRACE_MS, /* longer than the supervisor waits */
     SUPERVISOR_MS = 5000
 };
 
@@ -27,7 +27,7 @@ static int64_t limit_ms(const struct asq__process *w)
     return ms > STILL_LEAST_MS ? ms : STILL_LEAST_MS;
 }
 
-/* False: no method is on the loop. */
+/* Names the call on the loop. False: there is none. */
 static bool name_call(struct asq__process *w, char *name, size_t n)
 {
     char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
@@ -44,10 +44,10 @@ static void give_up(struct asq__process *w)
     if (w->config.link)
         atomic_store(&w->config.link->given_up, 1);
     if (w->config.link && write(w->config.supervisor_fd, "g", 1) < 0)
-        return; /* it looks at the memory now and then, too */
+        return; /* the supervisor polls the memory too */
 }
 
-/* It should have ended by its drain timeout, and the supervisor has not seen to that. */
+/* Returns whether the process outlived its drain timeout and the supervisor has not ended it. */
 static bool is_overdue(const struct asq__process *w, int64_t now_ms)
 {
     int64_t since_ms = w->config.link ? atomic_load(&w->config.link->stopping_ms) : 0;
