@@ -162,13 +162,14 @@ static int ended_process(void)
 
 START_TEST(a_second_worker_of_the_same_id_does_not_start)
 {
-    pid_t first = worker("w", LEASE_MS, 0), second;
+    enum { PATIENT_MS = 5 * LEASE_MS }; /* the first is never so late that it counts as dead */
+    pid_t first = worker("w", PATIENT_MS, 0), second;
     asq_agent *a = poison();
     int64_t epochs;
 
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0", all_owned) == 1);
     epochs = sup_redis_int(redis, "EVAL %s 0", all_epochs);
-    second = worker("w", LEASE_MS, 0);
+    second = worker("w", PATIENT_MS, 0);
     ck_assert_int_eq(load_worker_status(second), 1);
     ck_assert_int_eq(asq_call_wait(a, "wait", NULL, "[i]", 0), 0);
     ck_assert_int_eq(sup_redis_int(redis, "EVAL %s 0", all_epochs), epochs);
