@@ -49,6 +49,7 @@ struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id)
     asq__object_init(&a->object, a->id);
     asq__list_add(&p->w->asleep, &a->where);
     asq__table_add(&p->actors, &a->node);
+    a->left = p->backlog && asq__backlog_has(p, id);
     atomic_fetch_add(&p->w->actors_in_memory, 1);
     asq__actor_note_size(a);
     return a;
@@ -116,6 +117,8 @@ static struct asq__actor *first_of(const struct asq__list *list)
 void asq__actor_rest(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
+    if (a->left)
+        asq__backlog_actor_rests(a);
     if (!a->calls || !is_idle(a) || a->orphan)
         return;
     int64_t now = asq__now_ms_coarse();

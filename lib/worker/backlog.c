@@ -1,28 +1,47 @@
 /*
- * backlog.c: a process holds what waits in its partitions' streams in memory, up to a number of bytes.
- * Beyond that, calls are left in the stream, where they are anyway, and read again when there is room.
- * From the first that is left on, all of the partition's calls are, so their order stays; jobs about
- * other calls, and calls made inside methods, are taken in all the same: what holds memory may be
- * waiting for them.
+ * backlog.c: a process holds what waits in its partitions' streams in memory, up to a number of bytes
+ * (--max-backlog-size). Beyond that, calls are left in the stream, where they are anyway, and read again later
+ * (backlog_read.c). No agent has to wait for the calls of another one:
  *
- * Calls to one agent that are many and slow hold up the other agents of their partition in that way: those that come
- * behind are read when there is room. Other partitions are not held up. So the log names the agent with most calls.
+ *     not full                  full                                 notes are full as well
+ *     ───────────────────────   ──────────────────────────────────   ─────────────────────────────
+ *     all is taken in, but      an idle agent's call is admitted;    everything from here on is
+ *     calls to agents with      calls to busy agents are noted       left (`all`), and read again
+ *     notes are noted                                                from there when there is room
  *
- * The reader goes on meanwhile, so read_to tells how far the stream has been seen. A backlog has ended
- * when reading it again has come as far.
+ * Noted means that an entry's id is kept, in a queue of its agent (notes.c), in a few bytes. As long as an agent has
+ * notes, all further calls to it are noted behind them, so its calls stay in their order. Admitted entries may take a
+ * quarter of the bound beyond it (and one large entry more), so whatever fills the memory keeps nobody from the memory that an idle agent
+ * needs. Of those, entries that await results of others may take half: what they wait for finds room.
+ *
+ * An entry may have calls to several agents. Those to agents without notes are taken in, the others are left: the entry
+ * is noted for each of their agents. When all calls that were taken in are done and committed, the entry
+ * leaves memory, not the stream (asq__entry_settle()). Read again for one of its agents, it is looked up like one
+ * that another owner had begun: its result record tells which calls were run.
+ *
+ *     seen ──▶ noted for A and B ──A is thirsty──▶ taken in, B's calls left ──▶ A's calls committed
+ *                  ▲                                                                 │ out of memory
+ *                  └───────────────── note of B stays ◀──────────────────────────────┘
+ *
+ * Each entry with calls that are left, and not ended, has a note for each of their agents, or is at or behind `from`; what
+ * has neither is in memory. Notes are lost with the partition: its next owner reads the stream from its start.
+ *
+ * Jobs about other calls, and calls made inside methods, are taken in all the same: what holds memory may be waiting for
+ * them. The reader goes on meanwhile, so read_to tells how far the stream has been seen.
  */
+#include "worker/backlog.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/process.h"
-
 enum {
-    /* Entries that every partition may hold, whatever the others do, if they are small; else one. */
-    AT_LEAST = 64,
     SMALL_BYTES = 64 * 1024,
-    READ_AT_ONCE = 128,
+    ADMIT_SHARE = 4, /* of --max-backlog-size, beyond it */
+    NOTES_SHARE = 8, /* … for notes */
+    NOTES_AT_LEAST = 4096,
     LOOK_AT_MOST = 10000, /* calls and agents, for the log */
+    FEW = 8,              /* calls in a mailbox of which none can start */
     MAX_CANCELS = 100000
 };
 
@@ -32,14 +51,200 @@ struct canceled {
     struct asq__call_id id;
 };
 
-struct asq__backlog {
-    struct asq__stream_id from; /* the first that is left */
-    size_t calls;               /* that are left; those that were never seen are not known */
-    bool reading;
-    bool refused; /* by Redis, which is not asked again before a while */
-    bool cancels; /* the table is there */
-    struct asq__table canceled;
-};
+/* ---- how much is held ---- */
+
+bool asq__backlog_is_full(const struct asq__partition *p, size_t bytes, size_t entries)
+{
+    const struct asq__process *w = p->w;
+    return atomic_load_explicit(&w->held_bytes, memory_order_relaxed) > bytes + w->admitted_bytes &&
+           (p->entries.count >= entries || p->held_bytes > SMALL_BYTES);
+}
+
+bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_t bytes,
+                            bool needs_inputs, unsigned times)
+{
+    const struct asq__process *w = p->w;
+    size_t limit = w->config.max_backlog_size / ADMIT_SHARE;
+    limit = (limit < SMALL_BYTES ? SMALL_BYTES : limit) / (needs_inputs ? 2 : 1) * times;
+    size_t used = w->admitted_bytes + coming;
+    if (used + bytes <= limit || used <= limit / 2) /* a large one too has its turn */
+        return true;
+    return (!p->admitted && !coming) || (p->admitted < ASQ__BACKLOG_AT_LEAST &&
+                                         coming + bytes <= SMALL_BYTES / ASQ__BACKLOG_AT_LEAST);
+}
+
+static size_t notes_limit(const struct asq__process *w)
+{
+    size_t limit = w->config.max_backlog_size / NOTES_SHARE;
+    return limit < SMALL_BYTES ? SMALL_BYTES : limit;
+}
+
+bool asq__backlog_can_note(const struct asq__partition *p)
+{
+    return p->w->noted_bytes <= notes_limit(p->w) / 2 || p->backlog->bytes <= NOTES_AT_LEAST / 2;
+}
+
+/* ---- agents ---- */
+
+static const struct asq__actor *find_actor(const struct asq__partition *p, const char *id, size_t n)
+{
+    struct asq__node *node = asq__table_find(&p->actors, id, n);
+    return node ? ASQ__CONTAINER(node, struct asq__actor, node) : NULL;
+}
+
+/* Nothing concerns it: a call to it begins at once. */
+static bool is_idle(const struct asq__partition *p, const char *id)
+{
+    const struct asq__actor *a = find_actor(p, id, strlen(id));
+    return !a || !a->calls || (!a->calls->inside && !asq__actor_has_queued(a));
+}
+
+bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l)
+{
+    const struct asq__actor *a = find_actor(p, l->id, l->id_n);
+    if (!a || !a->calls)
+        return true;
+    if (a->calls->turn || a->calls->inside != a->calls->shared_inside)
+        return false;
+    /* Calls that share the agent begin beside each other; others may wait for results that are to come. */
+    size_t few = a->calls->inside ? 1 : FEW, n = 0;
+    ASQ__LIST_EACH (it, &a->calls->mailbox)
+        if (++n == few)
+            return false;
+    return true;
+}
+
+static const void *left_key(const struct asq__node *node, size_t *n)
+{
+    const struct asq__left *l = ASQ__CONTAINER(node, struct asq__left, node);
+    *n = l->id_n;
+    return l->id;
+}
+
+static struct asq__left *find_left(const struct asq__partition *p, const char *id, size_t n)
+{
+    struct asq__node *node = p->backlog ? asq__table_find(&p->backlog->left, id, n) : NULL;
+    return node ? ASQ__CONTAINER(node, struct asq__left, node) : NULL;
+}
+
+bool asq__backlog_has(const struct asq__partition *p, const char *agent)
+{
+    return find_left(p, agent, strlen(agent)) != NULL;
+}
+
+bool asq__backlog_holds_back(const struct asq__partition *p, const char *agent,
+                             struct asq__stream_id id)
+{
+    const struct asq__left *l = find_left(p, agent, strlen(agent));
+    struct asq__note note;
+    if (!l)
+        return false;
+    struct asq__notes_place place = asq__notes_begin(&l->notes);
+    return asq__notes_next(&l->notes, &place, &note) &&
+           asq__stream_id_is_at_most((struct asq__stream_id){ note.ms, note.n }, id);
+}
+
+void asq__backlog_actor_rests(struct asq__actor *a)
+{
+    struct asq__left *l = find_left(a->part, a->id, a->id_n);
+    if (l && !a->orphan && asq__list_empty(&l->thirsty) && asq__left_is_thirsty(a->part, l))
+        asq__list_add(&a->part->backlog->thirsty, &l->thirsty);
+}
+
+static void mark_actor(const struct asq__partition *p, const struct asq__left *l, bool left)
+{
+    struct asq__node *node = asq__table_find(&p->actors, l->id, l->id_n);
+    if (node)
+        ASQ__CONTAINER(node, struct asq__actor, node)->left = left;
+}
+
+/* ---- notes ---- */
+
+static void count_bytes(struct asq__partition *p, struct asq__left *l)
+{
+    size_t bytes = sizeof *l + l->id_n + l->notes.bytes;
+    p->w->noted_bytes += bytes - l->bytes;
+    p->backlog->bytes += bytes - l->bytes;
+    l->bytes = bytes;
+}
+
+static void free_left(struct asq__partition *p, struct asq__left *l)
+{
+    struct asq__backlog *b = p->backlog;
+    p->w->noted_bytes -= l->bytes;
+    b->bytes -= l->bytes;
+    b->noted_calls -= l->calls;
+    asq__table_del(&b->left, &l->node);
+    asq__list_del(&l->order);
+    asq__list_del(&l->thirsty);
+    asq__notes_free(&l->notes);
+    free(l);
+}
+
+static struct asq__left *add_left(struct asq__partition *p, const char *id)
+{
+    size_t n = strlen(id);
+    struct asq__left *l = calloc(1, sizeof *l + n + 1);
+    if (!l)
+        return NULL;
+    memcpy(l->id, id, n);
+    l->id_n = (uint32_t) n;
+    asq__list_init(&l->order);
+    asq__list_init(&l->thirsty);
+    asq__table_add(&p->backlog->left, &l->node);
+    asq__list_add(&p->backlog->agents, &l->order);
+    count_bytes(p, l);
+    return l;
+}
+
+/* Room for one more note of the agent. False: notes take too much memory, or there is none. */
+static bool reserve(struct asq__partition *p, const char *agent)
+{
+    struct asq__left *l = find_left(p, agent, strlen(agent));
+    if (p->w->noted_bytes > notes_limit(p->w) && p->backlog->bytes > NOTES_AT_LEAST)
+        return false;
+    if ((!l && !(l = add_left(p, agent))) || !asq__notes_reserve(&l->notes))
+        return false;
+    count_bytes(p, l);
+    return true;
+}
+
+static void note_for(struct asq__partition *p, const char *agent, const struct asq__note *note)
+{
+    struct asq__left *l = find_left(p, agent, strlen(agent));
+    if (!l->notes.count || l->notes.last_ms != note->ms || l->notes.last_n != note->n)
+        asq__notes_add(&l->notes, note); /* else another call of the entry has led to it */
+    l->calls++;
+    p->backlog->noted_calls++;
+    mark_actor(p, l, true);
+    if (asq__list_empty(&l->thirsty) && asq__left_is_thirsty(p, l))
+        asq__list_add(&p->backlog->thirsty, &l->thirsty);
+}
+
+void asq__left_pop(struct asq__partition *p, struct asq__left *l)
+{
+    size_t calls = l->notes.count ? l->calls / l->notes.count : 0;
+    asq__notes_pop(&l->notes);
+    if (!l->notes.count) {
+        mark_actor(p, l, false);
+        free_left(p, l);
+        return;
+    }
+    l->calls -= calls;
+    p->backlog->noted_calls -= calls;
+    count_bytes(p, l);
+}
+
+static void drop_empty(struct asq__partition *p, const Asqueue__Batch *batch)
+{
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        struct asq__left *l = find_left(p, batch->jobs[i]->agent, strlen(batch->jobs[i]->agent));
+        if (l && !l->notes.count)
+            free_left(p, l);
+    }
+}
+
+/* ---- where an entry goes ---- */
 
 /* The agent for which most calls wait, of some that are busy; NULL: none. */
 static const struct asq__actor *busiest(const struct asq__partition *p, size_t *ret_calls)
@@ -75,40 +280,133 @@ static void tell_begin(const struct asq__partition *p)
     asq__process_log_some(
         p->w, ASQ_LOG_WARNING,
         "partition %u: more calls wait than this process may hold in memory (--max-backlog-size %zu): "
-        "the rest stays in Redis for now, and calls to other agents among it wait as well%s%s%s",
-        p->number, p->w->config.max_backlog_size, a ? "; most of what is held waits for agent " : "",
-        a ? a->id : "", a ? " (`look stuck` tells what it is doing)" : "");
+        "what cannot run yet stays in Redis for now; calls to agents that are idle are served%s%s%s",
+        p->number, p->w->config.max_backlog_size,
+        a ? "; most of what is held waits for agent " : "", a ? a->id : "",
+        a ? " (`look stuck` tells what it is doing)" : "");
 }
 
-static bool is_full(const struct asq__partition *p, size_t bytes, size_t entries)
+/* Everything from this entry on is left. */
+static void leave_all(struct asq__partition *p, struct asq__stream_id id)
 {
-    return atomic_load_explicit(&p->w->held_bytes, memory_order_relaxed) > bytes &&
-           (p->entries.count >= entries || p->held_bytes > SMALL_BYTES);
+    struct asq__backlog *b = p->backlog;
+    b->all = true;
+    b->from = id;
+    asq__process_log_some(
+        p->w, ASQ_LOG_WARNING,
+        "partition %u: so much waits that neither a new agent's creation nor the places of calls in Redis find "
+        "room in memory beyond --max-backlog-size %zu: calls to all its agents wait now until there is room",
+        p->number, p->w->config.max_backlog_size);
 }
 
-bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size_t calls,
-                        bool again)
+static bool open_backlog(struct asq__partition *p)
 {
-    bool full = is_full(p, p->w->config.max_backlog_size, AT_LEAST);
-    if (again) {
-        if (!full)
-            p->backlog->calls -= calls < p->backlog->calls ? calls : p->backlog->calls;
-        return full;
+    struct asq__backlog *b = p->backlog ? NULL : calloc(1, sizeof *b);
+    if (!b)
+        return p->backlog != NULL;
+    if (asq__table_init(&b->left, left_key) < 0) {
+        free(b);
+        return false;
     }
-    if (!p->backlog) {
-        if (!full || !(p->backlog = calloc(1, sizeof *p->backlog)))
-            return false; /* without memory it is taken in */
-        p->backlog->from = id;
-        tell_begin(p);
-        asq__list_add(&p->w->leaving, &p->leaving);
-    }
-    p->backlog->calls += calls;
+    asq__list_init(&b->agents);
+    asq__list_init(&b->thirsty);
+    p->backlog = b;
+    asq__list_add(&p->w->leaving, &p->leaving);
+    tell_begin(p);
     return true;
+}
+
+static bool needs_inputs(const Asqueue__Batch *batch)
+{
+    for (size_t i = 0; i < batch->n_jobs; i++)
+        if (batch->jobs[i]->inputs)
+            return true;
+    return false;
+}
+
+/* Nothing may pass the creation of an agent: what comes behind it may be calls to others that call this one. */
+static bool creates_new(const struct asq__partition *p, const Asqueue__Batch *batch)
+{
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        const Asqueue__Job *job = batch->jobs[i];
+        if ((job->kind == ASQUEUE__JOB_KIND__CREATE ||
+             job->kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) &&
+            is_idle(p, job->agent) && !asq__backlog_has(p, job->agent))
+            return true;
+    }
+    return false;
+}
+
+/* The entry is noted for the agents of those of its calls that have to wait. False: it cannot be. */
+static bool note(struct asq__partition *p, const struct asq__arrival *a, const bool *waits,
+                 bool one_agent)
+{
+    const Asqueue__Batch *batch = a->batch;
+    struct asq__note note = { .ms = a->id.ms,
+                              .n = a->id.n,
+                              .bytes = a->bytes,
+                              .fresh = a->fresh && one_agent,
+                              .behind = a->behind,
+                              .needs_inputs = needs_inputs(batch) };
+    for (size_t i = 0; i < batch->n_jobs; i++)
+        if (waits[i] && !reserve(p, batch->jobs[i]->agent)) {
+            drop_empty(p, batch);
+            return false;
+        }
+    for (size_t i = 0; i < batch->n_jobs; i++)
+        if (waits[i])
+            note_for(p, batch->jobs[i]->agent, &note);
+    return true;
+}
+
+enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arrival *a)
+{
+    const Asqueue__Batch *batch = a->batch;
+    bool full = asq__backlog_is_full(p, p->w->config.max_backlog_size, ASQ__BACKLOG_AT_LEAST);
+    if (!full && !p->backlog)
+        return ASQ__ROOM;
+    if (p->backlog && p->backlog->all && !a->again) {
+        p->backlog->calls += batch->n_jobs;
+        return ASQ__ROOM_NONE;
+    }
+    bool small[64], *waits = batch->n_jobs <= 64 ? small : malloc(batch->n_jobs * sizeof *waits);
+    if (!waits)
+        return ASQ__ROOM_NO_MEMORY;
+    /* Who is busy shows when all that came before has been dispatched. */
+    bool creates = full && creates_new(p, batch);
+    bool none = full && ((!asq__list_empty(&p->intake) && !creates) ||
+                         !asq__backlog_may_admit(p, 0, a->bytes, needs_inputs(batch), 1));
+    bool one_agent = true;
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_jobs; i++) {
+        const char *agent = batch->jobs[i]->agent;
+        waits[i] = none || asq__backlog_has(p, agent) || (full && !is_idle(p, agent));
+        n += waits[i];
+        one_agent &= strcmp(agent, batch->jobs[0]->agent) == 0;
+    }
+    enum asq__room room = n == batch->n_jobs ? ASQ__ROOM_NOTED
+                          : full             ? ASQ__ROOM_ADMITTED
+                                             : ASQ__ROOM;
+    if (n && !open_backlog(p)) {
+        room = ASQ__ROOM_NO_MEMORY;
+    } else if (n && ((none && creates) || !note(p, a, waits, one_agent))) {
+        room = ASQ__ROOM_NONE;
+        if (!p->backlog->all) {
+            leave_all(p, a->id);
+            p->backlog->calls += batch->n_jobs;
+        }
+    } else if (a->again) {
+        size_t *calls = &p->backlog->calls;
+        *calls -= batch->n_jobs < *calls ? batch->n_jobs : *calls;
+    }
+    if (waits != small)
+        free(waits);
+    return room;
 }
 
 size_t asq__backlog_calls(const struct asq__partition *p)
 {
-    return p->backlog ? p->backlog->calls : 0;
+    return p->backlog ? p->backlog->calls + p->backlog->noted_calls : 0;
 }
 
 static const void *canceled_key(const struct asq__node *node, size_t *n)
@@ -126,15 +424,31 @@ static void free_canceled(struct asq__node *node, void *user)
 
 void asq__backlog_drop(struct asq__partition *p)
 {
-    if (!p->backlog)
+    struct asq__backlog *b = p->backlog;
+    if (!b)
         return;
     asq__list_del(&p->leaving);
-    if (p->backlog->cancels) {
-        asq__table_each(&p->backlog->canceled, free_canceled, NULL);
-        asq__table_release(&p->backlog->canceled);
+    ASQ__LIST_EACH (it, &b->agents)
+        free_left(p, ASQ__CONTAINER(it, struct asq__left, order));
+    asq__table_release(&b->left);
+    if (b->has_cancels) {
+        asq__table_each(&b->canceled, free_canceled, NULL);
+        asq__table_release(&b->canceled);
     }
-    free(p->backlog);
+    free(b);
     p->backlog = NULL;
+}
+
+void asq__backlog_check_end(struct asq__partition *p)
+{
+    const struct asq__backlog *b = p->backlog;
+    if (!b || b->all || b->reading || b->left.count ||
+        asq__backlog_is_full(p, p->w->config.max_backlog_size / 2, ASQ__BACKLOG_AT_LEAST / 2))
+        return;
+    asq__backlog_drop(p);
+    asq__process_log_some(p->w, ASQ_LOG_INFO,
+                          "partition %u: what was left in Redis for want of room is held again",
+                          p->number);
 }
 
 /* ---- cancelling what is left ---- */
@@ -144,9 +458,9 @@ void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id
     struct asq__backlog *b = p->backlog;
     if (!b)
         return; /* it has ended */
-    if (!b->cancels && asq__table_init(&b->canceled, canceled_key) == 0)
-        b->cancels = true;
-    if (!b->cancels || b->canceled.count >= MAX_CANCELS ||
+    if (!b->has_cancels && asq__table_init(&b->canceled, canceled_key) == 0)
+        b->has_cancels = true;
+    if (!b->has_cancels || b->canceled.count >= MAX_CANCELS ||
         asq__table_find(&b->canceled, id, sizeof *id))
         return; /* without room for it, it is as if the call had begun: it runs */
     struct canceled *c = calloc(1, sizeof *c);
@@ -156,111 +470,14 @@ void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id
     asq__table_add(&b->canceled, &c->node);
 }
 
-bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id)
+bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_id *id)
 {
-    const struct asq__backlog *b = p->backlog;
-    return b && b->cancels && asq__table_find(&b->canceled, id, sizeof *id);
-}
-
-/* ---- reading it again ---- */
-
-struct again {
-    struct asq__partition *p;
-    uint64_t ownership;
-    size_t bytes; /* that it may bring */
-    struct asq__stream_id upto; /* so far the stream had been seen when it was asked for */
-};
-
-static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct again *a = user;
-    struct asq__partition *p = a->p;
-    bool current = p->ownership == a->ownership && p->backlog && asq__partition_is_owned(p);
-    bool full = false;
-    struct asq__stream_id upto = a->upto;
-    (void) c;
-    asq__read_end(p->w, a->bytes);
-    free(a);
-    if (!current)
-        return;
-    p->backlog->reading = false;
-    if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__redis_reload_scripts(p->w->redis, p->number);
-        return; /* at the end of the cycle it is read again */
-    }
-    if (reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE")) {
-        asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
-        return;
-    }
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements < 1) {
-        if (reply && !asq__reply_is_transient(reply))
-            asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
-                             p->number, asq__reply_text(reply));
-        p->backlog->refused = true;
-        return;
-    }
-    bool more = reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer;
-    const redisReply *stream = reply->elements > 1 ? reply->element[1] : NULL;
-    const redisReply *entries = stream && stream->type == REDIS_REPLY_ARRAY && stream->elements == 2
-                                    ? stream->element[1]
-                                    : NULL;
-    for (size_t i = 0; entries && i < entries->elements && !full; i++) {
-        struct asq__stream_id *from = &p->backlog->from;
-        full = !asq__intake_again(p, entries->element[i], from);
-        if (!full)
-            from->n++; /* behind it */
-    }
-    /* The last that were seen may have left the stream since: a job that cancels does at once. */
-    if (!full && !more && asq__stream_id_is_at_most(p->backlog->from, upto)) {
-        p->backlog->from = upto;
-        p->backlog->from.n++;
-    }
-    if (!full && !more && !asq__stream_id_is_at_most(p->backlog->from, p->read_to)) {
-        asq__backlog_drop(p); /* everything that was seen is taken in */
-        asq__process_log_some(p->w, ASQ_LOG_INFO,
-                              "partition %u: what was left in Redis for want of room is held again", p->number);
-    }
-    asq__intake_go_on(p);
-}
-
-static void read_again(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    struct again *a = malloc(sizeof *a);
-    char key[ASQ__KEY_MAX], from[48], bytes[24], count[16];
-    if (!a)
-        return;
-    a->p = p;
-    a->ownership = p->ownership;
-    a->bytes = asq__read_begin(w);
-    a->upto = p->read_to;
-    asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
-    asq__stream_id_format(p->backlog->from, from);
-    snprintf(bytes, sizeof bytes, "%zu", a->bytes);
-    snprintf(count, sizeof count, "%zu", asq__read_entries_at_most(w, READ_AT_ONCE));
-    const char *argv[] = { key, bytes, count, from };
-    if (asq__script_run(asq__redis_conn(w->redis, p->number),
-                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_READ, on_read, a, 1, 3,
-                        argv) == 0) {
-        p->backlog->reading = true;
-    } else {
-        asq__read_end(w, a->bytes);
-        free(a);
-    }
-}
-
-void asq__backlog_go_on(struct asq__process *w)
-{
-    ASQ__LIST_EACH (it, &w->leaving) {
-        struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, leaving);
-        if (asq__partition_is_owned(p) && !p->backlog->reading && !p->backlog->refused &&
-            !is_full(p, w->config.max_backlog_size / 2, AT_LEAST / 2))
-            read_again(p);
-    }
-}
-
-void asq__backlog_try_again(struct asq__process *w)
-{
-    ASQ__LIST_EACH (it, &w->leaving)
-        ASQ__CONTAINER(it, struct asq__partition, leaving)->backlog->refused = false;
+    struct asq__backlog *b = p->backlog;
+    struct asq__node *node =
+        b && b->has_cancels ? asq__table_find(&b->canceled, id, sizeof *id) : NULL;
+    if (!node)
+        return false;
+    asq__table_del(&b->canceled, node);
+    free_canceled(node, NULL);
+    return true;
 }

@@ -15,9 +15,12 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/hash.h"
+#include "worker/backlog.h"
 #include "worker/process.h"
 
 enum { PUSHED_AT_MOST = 1024 * 1024 }; /* bytes, of one record to all who wait for it */
+
+#define CANCELED_BEFORE "the call was cancelled before it began"
 
 int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
 {
@@ -58,7 +61,11 @@ void asq__entry_free(struct asq__entry *e)
     asq__list_del(&e->order);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
     e->part->held_bytes -= e->bytes;
-    e->part->held_calls -= e->batch->n_jobs;
+    if (e->admitted) {
+        e->part->w->admitted_bytes -= e->bytes;
+        e->part->admitted--;
+    }
+    e->part->held_calls -= e->batch->n_jobs - e->left;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         asq__later_end(&e->calls[i]);
     asq__entry_free_channels(e);
@@ -67,10 +74,22 @@ void asq__entry_free(struct asq__entry *e)
     free(e);
 }
 
+void asq__wcall_unleave(struct asq__wcall *c)
+{
+    if (!c->left)
+        return;
+    c->left = false;
+    c->entry->left--;
+    c->entry->part->held_calls++;
+}
+
 void asq__entry_settle(struct asq__entry *e)
 {
-    if (e->unfinished || e->uncommitted || e->looking)
+    if (e->unfinished > e->left || e->uncommitted || e->looking)
         return;
+    if (e->unfinished && !asq__list_empty(&e->order))
+        return;
+    /* What is left of it has notes, by which it is read again. */
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].run)
             return; /* an orphan: still on its fiber */
@@ -84,6 +103,8 @@ void asq__entry_note_bytes(struct asq__entry *e, size_t bytes)
 {
     e->bytes += bytes;
     e->part->held_bytes += bytes;
+    if (e->admitted)
+        e->part->w->admitted_bytes += bytes;
     atomic_fetch_add(&e->part->w->held_bytes, bytes);
 }
 
@@ -154,6 +175,13 @@ void asq__wcall_cancel(struct asq__wcall *c)
     c->canceled = true;
     if (c->entry->leaving)
         return; /* seen to when it has left */
+    if (c->left && (!c->entry->dispatched || !asq__list_empty(&c->entry->order)))
+        return; /* seen to when its entry is dispatched */
+    if (c->left) {
+        asq__wcall_unleave(c);
+        asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
+        return;
+    }
     if (c->state == ASQ__CALL_DELAYED && c->retries) {
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return;
@@ -162,7 +190,7 @@ void asq__wcall_cancel(struct asq__wcall *c)
         c->state == ASQ__CALL_DELAYED) {
         struct asq__actor *a = c->actor;
         if (a || c->delay)
-            asq__wcall_fail(c, ASQ_ECANCELED, "the call was cancelled before it began");
+            asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
         if (a)
             asq__actor_go_on(a); /* those behind it, if its inputs were awaited */
         return;
@@ -229,6 +257,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
             uint32_t index = results->results[i]->index;
             if (index >= e->batch->n_jobs || e->calls[index].state == ASQ__CALL_FINISHED)
                 continue;
+            asq__wcall_unleave(&e->calls[index]);
             e->calls[index].state = ASQ__CALL_FINISHED;
             e->unfinished--;
             e->partial = true;
@@ -259,8 +288,10 @@ void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
     e->lookup = false;
     if (e->later == 1) {
         /* The first copy waits until it is due, and tells whom this one would have told. */
-        for (size_t i = 0; i < e->batch->n_jobs; i++)
+        for (size_t i = 0; i < e->batch->n_jobs; i++) {
+            asq__wcall_unleave(&e->calls[i]);
             e->calls[i].state = ASQ__CALL_FINISHED;
+        }
         e->unfinished = 0;
         asq__intake_go_on(p);
         return;
@@ -288,6 +319,12 @@ static void look_up(struct asq__entry *e)
 
 /* ---- taking in ---- */
 
+static void add_to_intake(struct asq__entry *e)
+{
+    asq__list_add(&e->part->intake, &e->order);
+    e->part->intake_in++;
+}
+
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
     if (e->control) {
@@ -309,34 +346,41 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
+    bool again = e->dispatched, fails = e->misplaced || e->refused || e->stale || e->overtaken;
+    e->dispatched = true;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
-        if (e->calls[i].state == ASQ__CALL_FINISHED)
+        struct asq__wcall *c = &e->calls[i];
+        if (c->state == ASQ__CALL_FINISHED || (again && !c->left && !c->released))
             continue;
+        if (c->left && !fails && !c->canceled)
+            continue;
+        asq__wcall_unleave(c);
+        c->released = false;
         if (e->misplaced)
             asq__wcall_fail(
-                &e->calls[i], ASQ_EPROTO,
+                c, ASQ_EPROTO,
                 "the call was put into partition %u, to which not all agents of its batch "
                 "belong: its client computes partitions wrongly",
                 p->number);
         else if (e->refused)
-            asq__wcall_fail(&e->calls[i], ASQ_EBUSY,
+            asq__wcall_fail(c, ASQ_EBUSY,
                             "more than %u calls wait in partition %u already (--max-waiting)",
                             p->w->config.max_waiting, p->number);
         else if (e->stale)
             asq__wcall_fail(
-                &e->calls[i], ASQ_EUNKNOWN,
+                c, ASQ_EUNKNOWN,
                 "its sender was cut off for longer than results are kept (--max-expire-time): if it "
                 "was run meanwhile, its result has expired; it is not run again");
         else if (e->overtaken)
             asq__wcall_fail(
-                &e->calls[i], ASQ_EREDIS,
+                c, ASQ_EREDIS,
                 "Redis has taken later calls of the same client to partition %u, but not "
                 "this one, when it was first sent: it was not run",
                 p->number);
-        else if (e->calls[i].canceled)
-            asq__wcall_fail(&e->calls[i], ASQ_ECANCELED, "the call was cancelled before it began");
+        else if (c->canceled)
+            asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
         else
-            asq__dispatch(&e->calls[i]);
+            asq__dispatch(c);
     }
     asq__later_leave(e);
     e->uncommitted--;
@@ -359,6 +403,7 @@ void asq__intake_go_on(struct asq__partition *p)
         if (!asq__entry_time_is_known(e))
             return;
         asq__list_del(&e->order);
+        p->intake_out++;
         dispatch_entry(p, e);
     }
 }
@@ -459,11 +504,11 @@ static bool is_nested(const Asqueue__Batch *batch)
     return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
 }
 
-static bool is_canceled(const struct asq__wcall *c)
+static bool take_cancel(const struct asq__wcall *c)
 {
     struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
     memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
-    return asq__backlog_is_canceled(c->entry->part, &id);
+    return asq__backlog_take_cancel(c->entry->part, &id);
 }
 
 /* Is it for agents of this partition? A state that grew elsewhere would be another one. */
@@ -477,10 +522,64 @@ static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *bat
     return true;
 }
 
-/* `again`: it had been left in the stream, or come behind what was; read_before: it had been seen, so
- * what is never left was taken in then. False: it is left there. */
+/* How an entry comes. */
+struct way {
+    bool again;       /* it had been left in the stream, or come behind what was */
+    bool read_before; /* it had been seen, so what is never left was taken in then */
+    /* Or it was noted for an agent. */
+    const struct asq__note *note;
+    const char *agent;
+    bool admitted;
+};
+
+/* The calls of an entry that are not to be dispatched yet. `agent`: whose turn it is; or NULL. */
+static void leave_calls(struct asq__entry *e, const char *agent)
+{
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        const char *of = e->batch->jobs[i]->agent;
+        bool left = (!agent || strcmp(of, agent) != 0) && asq__backlog_holds_back(e->part, of, e->id);
+        e->calls[i].left = left;
+        e->left += left;
+    }
+}
+
+/* An entry that was noted is in memory, for calls to other agents: its calls to this one come next. False: it is about
+ * to be dispatched, perhaps before calls that they come behind. */
+static bool release(struct asq__entry *e, const char *agent)
+{
+    bool any = false;
+    if (!e->dispatched || !asq__list_empty(&e->order))
+        return false;
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        struct asq__wcall *c = &e->calls[i];
+        if (!c->left || strcmp(e->batch->jobs[i]->agent, agent) != 0)
+            continue;
+        asq__wcall_unleave(c);
+        any = c->released = true;
+    }
+    if (any)
+        add_to_intake(e);
+    return true;
+}
+
+/* When room is short, it shows which agents are busy only when all that came before is dispatched, as far as it can be.
+ * False: the partition was lost by that. */
+static bool may_judge(struct asq__partition *p)
+{
+    const struct asq__process *w = p->w;
+    uint64_t ownership = p->ownership;
+    bool short_of_room = p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting ||
+                         asq__backlog_is_full(p, w->config.max_backlog_size, ASQ__BACKLOG_AT_LEAST);
+    if (asq__list_empty(&p->intake) || !short_of_room ||
+        ASQ__CONTAINER(p->intake.next, struct asq__entry, order)->looking)
+        return true;
+    asq__intake_go_on(p);
+    return asq__partition_is_owned(p) && p->ownership == ownership;
+}
+
+/* False: it is left there. */
 static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
-                    bool again, bool read_before)
+                    const struct way *way)
 {
     struct asq__process *w = p->w;
     char why[300];
@@ -512,23 +611,45 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     /* It waited outside of the stream, see later_move.c. */
     const redisReply *later = fields->elements > 4 && !control ? find_field(fields, "later") : NULL;
     /* These are never left in the stream: what was left is behind what calls that run wait for. */
-    if (read_before && (control || nested)) {
+    if (way->read_before && (control || nested)) {
         asq__arena_release(&arena);
         return true;
     }
     /* What may have been begun, by whomever, is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
+    if (!way->note && !may_judge(p)) {
+        asq__arena_release(&arena);
+        return true; /* it is lost */
+    }
     enum asq__sender_order order = asq__sender_order(p, batch);
     /* What is to leave the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
-    bool refused = !control && !nested && !again && !begun && !ahead && !later &&
+    bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
                    order != ASQ__SENDER_BEHIND && p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
-    if (!control && !nested && !refused && !ahead && asq__backlog_leave(p, id, batch->n_jobs, again)) {
-        asq__arena_release(&arena);
-        return false;
+    bool lookup = !control && (way->note ? !way->note->fresh
+                                         : begun || later || order != ASQ__SENDER_IN_ORDER);
+    /* Else it was passed by what was refused, or has waited elsewhere. */
+    bool behind = way->note ? way->note->behind : order == ASQ__SENDER_BEHIND && !way->again && !later;
+    size_t size = sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
+    bool may_be_left = !control && !nested && !refused && !ahead;
+    enum asq__room room = way->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
+    if (may_be_left && !way->note) {
+        room = asq__backlog_room(p, &(struct asq__arrival){ .id = id,
+                                                            .batch = batch,
+                                                            .bytes = size,
+                                                            .again = way->again,
+                                                            .fresh = !lookup,
+                                                            .behind = behind });
+        if (room == ASQ__ROOM_NOTED && !later)
+            asq__sender_note(p, batch, !lookup);
+        if (room == ASQ__ROOM_NOTED || room == ASQ__ROOM_NONE) {
+            asq__arena_release(&arena);
+            return room == ASQ__ROOM_NOTED;
+        }
     }
     struct asq__entry *e = calloc(1, sizeof *e + batch->n_jobs * sizeof e->calls[0]);
-    if (!e) {
+    if (!e || room == ASQ__ROOM_NO_MEMORY) {
+        free(e);
         asq__arena_release(&arena);
         asq__partition_doom(p);
         return true;
@@ -538,14 +659,18 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->arena =
         arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
     e->batch = batch;
-    asq__entry_note_bytes(e, sizeof *e + batch->n_jobs * sizeof e->calls[0] + arena.used);
+    e->admitted = room == ASQ__ROOM_ADMITTED;
+    p->admitted += e->admitted;
+    asq__entry_note_bytes(e, size);
     asq__list_init(&e->order);
     e->unfinished = batch->n_jobs;
     e->limited = batch->timeout_ms != 0;
     e->control = control;
     e->refused = refused;
     e->misplaced = !control && !is_at_home(p, batch);
-    p->held_calls += batch->n_jobs;
+    if (p->backlog && may_be_left)
+        leave_calls(e, way->agent);
+    p->held_calls += batch->n_jobs - e->left;
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;
         e->calls[i].index = (uint32_t) i;
@@ -561,7 +686,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     struct asq__entry *first = asq__entry_find(p, batch->id.data);
     if (first && first->id.ms == id.ms && first->id.n == id.n) {
         asq__entry_free(e); /* it is here, and is read again with what was left */
-        return true;
+        return !way->note || release(first, way->agent);
     }
     if (first && first->leaving && later) {
         asq__later_take_over(first, e);
@@ -575,17 +700,16 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     asq__table_add(&p->entries, &e->node);
     e->known = true;
     e->again = begun;
-    e->lookup = !e->control && (begun || later || order != ASQ__SENDER_IN_ORDER);
-    /* Else it was passed by what was refused, or has waited elsewhere. */
-    e->behind = order == ASQ__SENDER_BEHIND && !again && !later;
+    e->lookup = lookup;
+    e->behind = behind;
     if (!later)
         asq__entry_take_time(e);
-    if (!e->control && !later)
+    if (!e->control && !later && !way->note)
         asq__sender_note(p, batch, !e->lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
-            e->calls[i].canceled |= is_canceled(&e->calls[i]);
-    asq__list_add(&p->intake, &e->order);
+            e->calls[i].canceled |= take_cancel(&e->calls[i]);
+    add_to_intake(e);
     return true;
 }
 
@@ -607,7 +731,7 @@ size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     if (asq__stream_id_is_last(id))
         asq__stream_give_up_soon(p);
     else
-        take_in(p, id, reply, false, false);
+        take_in(p, id, reply, &(struct way){ 0 });
     return p->held_bytes > before + bytes ? p->held_bytes - before : bytes;
 }
 
@@ -625,5 +749,15 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);
     if (!read_before)
         p->read_to = id;
-    return take_in(p, id, reply, true, read_before);
+    return take_in(p, id, reply, &(struct way){ .again = true, .read_before = read_before });
+}
+
+bool asq__intake_noted(struct asq__partition *p, const redisReply *reply,
+                       const struct asq__note *note, const char *agent, bool admitted)
+{
+    struct asq__stream_id id;
+    if (!entry_id(reply, &id))
+        return true;
+    return take_in(p, id, reply,
+                   &(struct way){ .note = note, .agent = agent, .admitted = admitted });
 }

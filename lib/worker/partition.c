@@ -286,6 +286,7 @@ static void drop_entry(struct asq__node *node, void *user)
         asq__later_end(c); /* the entry may stay for another of its calls, and this one is not to begin */
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
+        asq__wcall_unleave(c);
         if (c->state != ASQ__CALL_FINISHED) {
             c->state = ASQ__CALL_FINISHED;
             e->unfinished--;
@@ -302,6 +303,7 @@ static void drop_all(struct asq__partition *p)
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
+    p->intake_out = p->intake_in;
     asq__fetch_drop(p);
     asq__table_each(&p->entries, drop_entry, p);
     asq__table_each(&p->actors, drop_actor, NULL);

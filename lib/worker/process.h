@@ -85,6 +85,8 @@ struct asq__wcall {
     bool shared;      /* runs beside other ASQ_CONCURRENT calls */
     bool reentrant;   /* in the actor's list `reentrant` */
     bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
+    bool left;        /* in no queue: earlier calls to its agent are left in the stream */
+    bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
 };
 
 /* A batch from a stream. Freed when every call is finished and acknowledged, and nothing refers to
@@ -109,8 +111,11 @@ struct asq__entry {
     size_t left_channels, left_copies;
     size_t unfinished;  /* calls */
     size_t apart;       /* calls that wait for their time, in no queue */
+    size_t left;        /* calls that are left for now, see backlog.c */
     size_t uncommitted; /* unacknowledged commits with a piece of it */
     bool known;         /* in part->entries */
+    bool dispatched;    /* was in the intake before */
+    bool admitted;      /* beyond --max-backlog-size, for agents that were idle */
     bool partial;       /* some of its results are in its record already */
     bool kept;          /* later:jobs has a field for it until it is done */
     bool returned;      /* moved out of the stream before, and back */
@@ -166,6 +171,7 @@ struct asq__actor {
     bool awake; /* in process->awake */
     bool loading, loaded;
     bool orphan; /* partition was lost; freed when its last run ends */
+    bool left;   /* entries with calls to it are noted in part->backlog */
     char id[];
 };
 
@@ -197,7 +203,8 @@ struct asq__partition {
     struct asq__stream_id inherited; /* entries up to here may have begun under another owner */
     struct asq__senders *senders;    /* senders of entries in this ownership; or NULL */
     size_t held_bytes;               /* of entries in memory */
-    size_t held_calls;               /* of entries in memory, without `apart` ones */
+    size_t held_calls;               /* of entries in memory, without `apart` and `left` ones */
+    size_t admitted;                 /* entries in memory that were admitted beyond the bound */
     struct asq__later *later;        /* batches that wait outside of the stream; of later_move.c */
     /* Clock of the partition: the monotonic one plus minus_mono_ms; of later_clock.c. */
     int64_t minus_mono_ms;
@@ -209,6 +216,7 @@ struct asq__partition {
     struct asq__backlog *backlog; /* entries left in the stream for now; or NULL */
     struct asq__list leaving;     /* in process->leaving while there is a backlog */
     struct asq__list intake;      /* entries in stream order, not dispatched yet */
+    uint64_t intake_in, intake_out; /* entries that have come to the intake, and left it */
     struct asq__table entries;    /* all unfinished entries, by batch id */
     /* Agents. */
     struct asq__table actors;
@@ -368,6 +376,8 @@ struct asq__process {
     struct asq__list result_reads; /* reads of result records that wait for room */
     size_t result_bytes;           /* bytes that such reads under way may bring */
     struct asq__list leaving;  /* partitions with a backlog */
+    size_t admitted_bytes;     /* part of held_bytes that was admitted beyond the bound */
+    size_t noted_bytes;        /* memory of notes of what is left in streams */
     struct asq__list claims;   /* partitions to claim */
     size_t claims_in_flight;
     struct asq__list held_up;     /* stuck actors: calls wait, and no run moves */
@@ -556,6 +566,12 @@ void asq__entry_free_channels(struct asq__entry *e);
  * its id, if it is an entry. */
 bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
                        struct asq__stream_id *ret_id);
+/* Takes in an entry that was noted for the agent. False: it is in memory, and about to be
+ * dispatched for another agent; it is to be read again afterwards. */
+struct asq__note;
+bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,
+                       const struct asq__note *note, const char *agent, bool admitted);
+void asq__wcall_unleave(struct asq__wcall *c); /* it is not `left` any more */
 
 /* ---- stream_end.c ---- */
 
@@ -598,11 +614,33 @@ void asq__sender_note(struct asq__partition *p, const Asqueue__Batch *batch, boo
 void asq__senders_forget(struct asq__partition *p);
 
 /* backlog.c: the part of a stream that this process has no room for. */
-/* Returns whether an entry must be left. `again`: it was left, and has been read again. */
-bool asq__backlog_leave(struct asq__partition *p, struct asq__stream_id id, size_t calls,
-                        bool again);
+enum asq__room {
+    ASQ__ROOM,          /* taken in */
+    ASQ__ROOM_ADMITTED, /* taken in beyond the bound */
+    ASQ__ROOM_NOTED,    /* left, and noted for its agents */
+    ASQ__ROOM_NONE,     /* left, as everything behind it */
+    ASQ__ROOM_NO_MEMORY
+};
+/* An entry for which room is sought. */
+struct asq__arrival {
+    struct asq__stream_id id;
+    const Asqueue__Batch *batch;
+    size_t bytes; /* that it takes in memory */
+    bool again;   /* was left with everything behind it */
+    bool fresh;   /* came in the order of its sender, and was never run */
+    bool behind;  /* came behind later entries of its sender */
+};
+/* Decides whether an entry is taken in. Of one that is, the calls for which
+ * asq__backlog_holds_back is true are left. */
+enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arrival *a);
+/* Returns whether calls to the agent are left that stand in the stream at `id` or before it. */
+bool asq__backlog_holds_back(const struct asq__partition *p, const char *agent,
+                             struct asq__stream_id id);
+bool asq__backlog_has(const struct asq__partition *p, const char *agent); /* calls to it are left */
+void asq__backlog_actor_rests(struct asq__actor *a); /* one of which calls are left */
 size_t asq__backlog_calls(const struct asq__partition *p); /* calls that are left, about */
-bool asq__backlog_is_canceled(const struct asq__partition *p, const struct asq__call_id *id);
+/* Returns whether a call that was left is cancelled, and forgets that. */
+bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_id *id);
 void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
 void asq__backlog_go_on(struct asq__process *w); /* at the end of the iteration */
 /* Once a second: retries reads that Redis has refused. */

@@ -404,6 +404,18 @@ static int journal_push(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return 0;
 }
 
+/* push_padded(n, anything) */
+static int journal_push_padded(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_value *first = asq_value_list();
+    int rc = first ? asq_list_append(first, asq_value_copy(asq_list_get(args, 0))) : ASQ_ENOMEM;
+
+    if (rc == 0)
+        rc = journal_push(ctx, self, first, ret);
+    asq_value_free(first);
+    return rc;
+}
+
 static int journal_spoil(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     struct journal *j = self;
@@ -466,6 +478,9 @@ static int journal_get_count(asq_ctx *ctx, void *self, asq_value **ret)
 
 static const asq_method journal_methods[] = { { "push", journal_push, "n", ASQ_NONBLOCKING, NULL },
                                               { "push_blocking", journal_push, "n", 0, NULL },
+                                              { "push_padded", journal_push_padded, NULL, 0, NULL },
+                                              { "hold", echo_hold, "begun, release", 0, NULL },
+                                              { "nap", echo_nap, "ms", 0, NULL },
                                               { "spoil", journal_spoil, NULL, 0, NULL },
                                               { "charge", journal_charge, "n", 0, NULL },
                                               { "items", journal_items, NULL, ASQ_READONLY, NULL },
