@@ -1,7 +1,8 @@
 /*
- * asqueue.hpp: asqueue for C++17 and newer. A thin layer over asqueue.h, header only, installed beside
- * it: handles that free themselves, values from and to standard types, methods as functions with typed
- * arguments, and errors as exceptions, both ways. What it has no name for is reached through native().
+ * asqueue.hpp: asqueue for C++17 and newer. A thin layer over asqueue.h, header only, installed
+ * beside it: handles that free themselves, values from and to standard types, methods as functions
+ * with typed arguments, and errors as exceptions, both ways. native() gives access to everything
+ * else.
  *
  *     #include <asqueue.hpp>
  *     static asqueue::class_builder adder = asqueue::class_builder("Adder")
@@ -18,23 +19,25 @@
  *     auto r = a.async<std::int64_t>("add", 2);               // at once
  *     std::cout << r.get() << '\n';                           // waits: 42
  *
- * Conventions, beside those of asqueue.h, which hold:
+ * Conventions, in addition to those of asqueue.h:
  *
  * - The namespace is asqueue: `asq` is the C handle's type.
- * - Functions that fail throw asqueue::error, with the code, the text and the details of the failure.
- * - Objects are moved, not copied, and free what they hold. A client outlives neither harm nor use of what
- *   came from it: the library keeps a handle until its last agent and result are freed. They belong to one
- *   thread at a time, like the handle.
- * - What leaves a method, a creation, an attribute or a state function as an exception is caught before it
- *   reaches C: the call fails with the code of an asqueue::error, else ASQ_EFAILED, and what() as the text;
- *   the state is put back as for every failure. A method that is written as a plain C function in a table
- *   of its own has to be wrapped: asqueue::shim<function>. Without it an exception meets frames of C, and
- *   ends the process (std::terminate) with every call that runs in it.
- * - A method runs on a fiber: many of them share a thread, and one that waits is left for another. So wait for
- *   nothing (no call, result, sleep) inside of a catch block, nor in a destructor that runs while an
- *   exception is under way: C++ keeps both by thread. Copy what you need, leave the block, then wait.
- * - Classes are built once and stay where they are, until the client is closed, the worker has ended, or for
- *   ever in a plugin: make them static.
+ * - Functions that fail throw asqueue::error, with the code, the text and the details of the
+ *   failure.
+ * - Objects are moved, not copied, and free their contents. Agents and results may outlive their
+ *   client: the library keeps a handle until its last agent and result are freed. They belong to
+ *   one thread at a time, like the handle.
+ * - Exceptions from a method, a creation, an attribute or a state function are caught before they
+ *   reach C: the call fails with the code of an asqueue::error, else ASQ_EFAILED, and what() as the
+ *   text; the state is restored as for every failure. A method written as a plain C function in a
+ *   table of its own has to be wrapped: asqueue::shim<function>. Otherwise an exception reaches
+ *   frames of C, and ends the process (std::terminate) with every call that runs in it.
+ * - A method runs on a fiber: many fibers share a thread, and a waiting one lets others run. So do
+ *   not wait (for a call, a result, a sleep) inside of a catch block, or in a destructor that runs
+ *   while an exception is under way: C++ keeps both by thread. Copy what you need, leave the block,
+ *   then wait.
+ * - Classes are built once and must not move until the client is closed, the worker has ended, or,
+ *   in a plugin, ever: make them static.
  *
  * Since 0.1.0, all of it.
  */
@@ -75,8 +78,8 @@ namespace asqueue
  * Errors
  */
 
-/* A failure: what() is its message. The strings are empty where they do not apply. Thrown in a method it
- * fails the call with its code: asqueue::error(ASQ_EUSER(3), "no luck"). */
+/* A failure: what() is its message. The strings are empty where they do not apply. Thrown in a
+ * method it fails the call with its code: asqueue::error(ASQ_EUSER(3), "no luck"). */
 class error : public std::runtime_error
 {
   public:
@@ -101,7 +104,7 @@ class error : public std::runtime_error
     std::string class_name_, method_, agent_id_, worker_, call_id_;
 };
 
-/* Returns rc, or throws what it stands for: the handle's last error, or the code's own text. */
+/* Returns rc, or throws its error: the handle's last error, or the code's own text. */
 inline int check(int rc, const asq *h = nullptr)
 {
     if (rc >= 0)
@@ -115,10 +118,10 @@ inline int check(int rc, const asq *h = nullptr)
 /* ------------------------------------------------------------------------------------------------
  * Values
  *
- * codec<T> says how a T becomes a value and back. There is one for nullptr, bool, integers (out of an
- * int64_t's or of T's range: ASQ_ELIMIT), double, float, std::string, std::string_view, const char *,
- * std::optional (null), std::vector (list), std::map and std::unordered_map of strings (map), value, view,
- * agent, and result (a future, which is awaited where it is an argument). For a type of yours:
+ * codec<T> converts a T to a value and back. Codecs exist for nullptr, bool, integers (out of an
+ * int64_t's or of T's range: ASQ_ELIMIT), double, float, std::string, std::string_view, const char
+ * *, std::optional (null), std::vector (list), std::map and std::unordered_map of strings (map),
+ * value, view, agent, and result (a future, awaited if it is an argument). For a type of your own:
  *
  *     template <> struct asqueue::codec<point> {
  *         static asqueue::value to(const point &p) { return asqueue::list(p.x, p.y); }
@@ -132,7 +135,7 @@ class agent;
 class client;
 template <class T> class result;
 
-/* A value that somebody else owns, to be read; as valid as that one. */
+/* A borrowed value, to be read; valid as long as its owner. */
 class view
 {
   public:
@@ -140,12 +143,12 @@ class view
     inline view(const value &v) noexcept;
     asq_type type() const noexcept { return asq_value_type(v_); }
     bool is_null() const noexcept { return type() == ASQ_NULL; }
-    /* Elements of a list or a map; else 0. */
+    /* Returns the number of elements of a list or a map; else 0. */
     std::size_t size() const noexcept
     {
         return type() == ASQ_MAP ? asq_map_size(v_) : asq_list_size(v_);
     }
-    /* Null where there is none. */
+    /* Return null if there is no such element. */
     view operator[](std::size_t i) const noexcept { return asq_list_get(v_, i); }
     view operator[](int i) const noexcept
     {
@@ -154,7 +157,7 @@ class view
     view operator[](const char *key) const noexcept { return asq_map_get(v_, key); }
     view operator[](const std::string &key) const noexcept { return asq_map_get(v_, key.c_str()); }
     bool has(const char *key) const noexcept { return asq_map_get(v_, key) != nullptr; }
-    /* Throws ASQ_ETYPE when the value is of another type. */
+    /* Throws ASQ_ETYPE if the value has another type. */
     template <class T> T as() const { return codec<T>::from(*this); }
     inline value copy() const;
     std::string json(int indent = 0) const
@@ -170,7 +173,7 @@ class view
     const asq_value *v_;
 };
 
-/* A value of one's own. */
+/* An owned value. */
 class value
 {
   public:
@@ -205,7 +208,7 @@ class value
     }
     static value bytes(const void *data, std::size_t n) { return made(asq_value_bytes(data, n)); }
 
-    /* Adds to a list, sets in a map: a value that is null becomes one. */
+    /* Add to a list, set in a map; a null value becomes a list or a map. */
     value &append(value item)
     {
         if (!v_)
@@ -233,10 +236,10 @@ class value
     friend bool operator!=(const value &a, const value &b) noexcept { return !(a == b); }
 
     const asq_value *native() const noexcept { return v_; }
-    /* Gives it away. give() makes null out of nothing. */
+    /* Hand the value over. give() makes null of an empty one. */
     asq_value *release() noexcept { return std::exchange(v_, nullptr); }
     asq_value *give() noexcept { return v_ ? release() : asq_value_null(); }
-    /* Takes the value that a constructor of asqueue.h made; throws when it is NULL. */
+    /* Takes a value made by a constructor of asqueue.h; throws if it is NULL. */
     static value made(asq_value *v)
     {
         if (!v)
@@ -254,8 +257,8 @@ inline value view::copy() const
     return v_ ? value::made(asq_value_copy(v_)) : value();
 }
 
-/* A list of what is given; a map: asqueue::map({{"url", url}, {"depth", 2}}). Given to a call as its
- * only argument, the map's elements are arguments by name. */
+/* Make a list of the arguments; a map: asqueue::map({{"url", url}, {"depth", 2}}). If a map is the
+ * only argument of a call, its elements are arguments by name. */
 template <class... T> value list(const T &...items)
 {
     value v = value::made(asq_value_list());
@@ -269,7 +272,7 @@ inline value map(std::initializer_list<std::pair<const char *, value>> pairs = {
         v.set(p.first, p.second);
     return v;
 }
-/* Arguments by name: a.call<int>("add", asqueue::named({{"n", 2}})). */
+/* Makes arguments by name: a.call<int>("add", asqueue::named({{"n", 2}})). */
 struct named {
     value arguments;
     named(std::initializer_list<std::pair<const char *, value>> pairs) : arguments(map(pairs)) {}
@@ -345,7 +348,7 @@ template <class T> struct codec<T, std::enable_if_t<std::is_floating_point_v<T>>
         return static_cast<T>(d);
     }
 };
-/* Borrowed: as valid as the value. */
+/* A borrowed view, valid as long as the value. */
 template <> struct codec<std::string_view> {
     static value to(std::string_view s)
     {
@@ -435,14 +438,14 @@ struct codec<std::unordered_map<std::string, T, H, E, A>>
  * Agents and results, for their callers
  */
 
-/* The result of one call, of whatever type. */
+/* The result of one call, of any type. */
 class any_result
 {
   public:
     any_result() noexcept = default;
     explicit any_result(asq *h, asq_result *taken) noexcept : h_(h), r_(taken) {}
     bool done() const { return asq_result_done(r_.get()); }
-    /* False: not completed within the time; the call goes on. Throws what the call ended with. */
+    /* Waits. False: not completed within the time; the call goes on. Throws the call's failure. */
     bool wait(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         int rc = asq_result_wait(r_.get(), timeout_ms);
@@ -459,7 +462,7 @@ class any_result
         return v;
     }
     void cancel() const { fail_if(asq_result_cancel(r_.get())); }
-    /* See asq_result_id: to be asked for before the result is there. */
+    /* See asq_result_id: ask for the id before the result is there. */
     std::string id() const { return asq_result_id(r_.get()); }
     asq_result *native() const noexcept { return r_.get(); }
 
@@ -480,7 +483,7 @@ class any_result
     std::unique_ptr<asq_result, free_result> r_;
 };
 
-/* A result whose value is a T (or void, when only its end matters). */
+/* A result whose value is a T (or void, if only its end matters). */
 template <class T> class result : public any_result
 {
   public:
@@ -493,11 +496,11 @@ template <class T> class result : public any_result
     }
 };
 
-/* As an argument a result is a future: the worker waits for it, and the method gets its value. */
+/* A result as an argument is a future: the worker waits for it, and the method gets its value. */
 template <class T> struct codec<result<T>> {
     static value to(const result<T> &r) { return value::made(asq_value_future(r.native())); }
 };
-/* A future that is handed on: the method gets the future itself. */
+/* An unawaited future: the method gets the future itself. */
 inline value unawaited(const any_result &r)
 {
     return value::made(asq_value_future_unawaited(r.native()));
@@ -529,12 +532,14 @@ class agent
     std::string id() const { return asq_agent_id(a_.get()); }
     std::string class_name() const { return asq_agent_class(a_.get()); }
 
-    /* Calls and waits, for the handle's timeout: a.call<int>("add", 2). Without a type: until it is done. */
+    /* Calls and waits, for the handle's timeout: a.call<int>("add", 2). Without a type, returns
+     * nothing. */
     template <class T = void, class... A> T call(const char *method, const A &...args) const
     {
         return async<T>(method, args...).get();
     }
-    /* Calls; the result is waited for later, or given to another call as an argument. */
+    /* Calls and returns at once; wait for the result later, or pass it to another call as an
+     * argument. */
     template <class T = void, class... A>
     result<T> async(const char *method, const A &...args) const
     {
@@ -549,7 +554,7 @@ class agent
         check(asq_callv(a_.get(), method, options, v.release(), &r), handle());
         return result<T>(handle(), r);
     }
-    /* A call whose result nobody asks for. */
+    /* Makes a call without a result. */
     template <class... A> void send(const char *method, const A &...args) const
     {
         value v = detail::pack_args(args...);
@@ -565,7 +570,7 @@ class agent
     {
         check(asq_set(a_.get(), attribute, value(to).give()), handle());
     }
-    /* Waits until it has been created. */
+    /* Waits until the agent is created. */
     void ready(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         check(asq_ready(a_.get(), timeout_ms), handle());
@@ -588,7 +593,8 @@ template <> struct codec<agent> {
     static value to(const agent &a) { return value::made(asq_value_agent(a.native())); }
 };
 
-/* Results as they complete. They are borrowed: they stay valid until next() has given them. */
+/* Returns results as they complete. Results are borrowed: each must stay valid until next() has
+ * returned it. */
 class group
 {
   public:
@@ -604,7 +610,7 @@ class group
         members_[r.native()] = &r;
     }
     std::size_t pending() const noexcept { return asq_group_pending(g_.get()); }
-    /* The next that is done; NULL when all were given. Throws ASQ_ETIMEOUT. */
+    /* Returns the next completed result; NULL after the last one. Throws ASQ_ETIMEOUT. */
     any_result *next(std::int64_t timeout_ms = ASQ_FOREVER)
     {
         asq_result *r = nullptr;
@@ -624,12 +630,13 @@ class group
     std::unordered_map<asq_result *, any_result *> members_;
 };
 
-/* Makes agents and reaches them, on a handle that somebody else owns: what a method has. */
+/* Creates and attaches agents on a borrowed handle, such as a method's. */
 class handle
 {
   public:
     explicit handle(asq *h = nullptr) noexcept : h_(h) {}
-    /* create("Counter", 40), create("Counter", asqueue::named({{"start", 40}})): a random id. */
+    /* Creates an agent with a random id: create("Counter", 40),
+     * create("Counter", asqueue::named({{"start", 40}})). */
     template <class... A> agent create(const char *class_name, const A &...args) const
     {
         return create_as(class_name, nullptr, args...);
@@ -656,7 +663,7 @@ class handle
         check(asq_attach(h_, id.c_str(), &a), h_);
         return agent(a);
     }
-    /* The agent that a value refers to, such as an argument of a method. */
+    /* Attaches the agent that a value refers to, such as an argument of a method. */
     agent attach(view v) const
     {
         asq_agent *a = nullptr;
@@ -682,7 +689,7 @@ class handle
 
 class class_builder;
 
-/* A handle of one's own; see asq_open. */
+/* An owned handle; see asq_open. */
 class client : public handle
 {
   public:
@@ -702,7 +709,8 @@ class client : public handle
     client(const client &) = delete;
     client &operator=(const client &) = delete;
     ~client() { asq_close(h_); }
-    /* Registers a class for local and child mode; it must stay where it is until the client is closed. */
+    /* Registers a class for local and child mode; the class must not move until the client is
+     * closed. */
     inline void add(const class_builder &c) const;
     void add(const class_builder &&) const = delete;
     std::string url() const { return asq_url(h_); }
@@ -712,7 +720,7 @@ class client : public handle
  * Agents, for their authors
  */
 
-/* Library-held state, or any map that is changed in place. */
+/* Library-held state, or any map changed in place. */
 class state_ref
 {
   public:
@@ -734,7 +742,7 @@ class state_ref
     asq_value *map_;
 };
 
-/* The context of a running method, which knows about its call: asq_ctx. */
+/* The context of a running method and its call: asq_ctx. */
 class context
 {
   public:
@@ -742,7 +750,8 @@ class context
     state_ref state() const noexcept { return state_ref(asq_ctx_state(ctx_)); }
     void set_state(value v) const { check(asq_ctx_set_state(ctx_, v.give())); }
     void keep_state() const noexcept { asq_ctx_keep_state(ctx_); }
-    /* The handle for calls of the method; an error there that is not caught fails this call. */
+    /* Returns the handle for calls of the method; an uncaught error of such a call fails this
+     * one. */
     asqueue::handle handle() const { return asqueue::handle(asq_ctx_handle(ctx_)); }
     agent self() const
     {
@@ -767,7 +776,7 @@ class context
     asq_ctx *ctx_;
 };
 
-/* All arguments as they came, for a method that takes any: its last parameter. */
+/* All arguments unchanged, for a method that takes any: its last parameter. */
 struct arguments : view {
     using view::view;
 };
@@ -775,7 +784,7 @@ struct arguments : view {
 namespace detail
 {
 
-/* Runs f; what it throws fails the call. Nothing leaves. */
+/* Runs f; an exception fails the call and goes no further. */
 template <class F> int guard(asq_ctx *ctx, F &&f) noexcept
 {
     try {
@@ -813,7 +822,7 @@ template <class R, class C, class... A>
 struct signature<R (C::*)(A...) const noexcept> : signature<R (*)(A...)> {
 };
 
-/* Arguments in the order of the parameters, wherever they came from. */
+/* Arguments in the order of the parameters, from a list or a map. */
 class ordered
 {
   public:
@@ -895,7 +904,7 @@ template <class Parameters, std::size_t First> struct caller {
     template <class F, std::size_t... I>
     static decltype(auto) apply(F &&f, const ordered &args, std::index_sequence<I...>)
     {
-        /* Braces: from the first to the last, as the errors say. */
+        /* Braces evaluate from the first to the last, the order that the errors assume. */
         std::tuple<decltype(parameter<std::tuple_element_t<First + I, Parameters>>(args, I))...>
             all{ parameter<std::tuple_element_t<First + I, Parameters>>(args, I)... };
         return std::apply(std::forward<F>(f), std::move(all));
@@ -924,7 +933,7 @@ template <class Parameters, std::size_t I, class Wanted> constexpr bool paramete
         return false;
 }
 
-/* Calls f(self?, context?, arguments…) and gives what it returns; self only where Self is not void. */
+/* Calls f(self?, context?, arguments…) and returns its result; self only if Self is not void. */
 template <class Self, class F>
 decltype(auto) call_typed(F &f, asq_ctx *ctx, Self *self, view args, const std::string &names)
 {
@@ -966,7 +975,8 @@ decltype(auto) call_typed(F &f, asq_ctx *ctx, Self *self, view args, const std::
 
 } // namespace detail
 
-/* A plain C function as a method that may throw: { "add", asqueue::shim<add>, "n", 0, nullptr }. */
+/* Wraps a plain C function as a method that may throw: { "add", asqueue::shim<add>, "n", 0, nullptr
+ * }. */
 template <asq_method_fn Function>
 int shim(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) noexcept
 {
@@ -976,14 +986,14 @@ int shim(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret) noexc
 }
 
 /*
- * A class, member by member. State is held by the library here (context::state); class_of<T> keeps it in
- * a T. A method is any function object (or function):
+ * Builds a class, member by member, with library-held state (context::state); class_of<T> keeps the
+ * state in a T. A method is any function object (or function):
  *
  *     [](asqueue::context &ctx, T1 a, const T2 &b, std::optional<T3> c) -> R
  *
- * The context may be left out. Arguments are converted by codec; one that does not fit, is missing (but an
- * optional) or surplus fails the call with ASQ_EARGS. `params` ("a, b, c") lets callers name them. Whatever
- * codec knows can be returned, or nothing.
+ * The context may be left out. codec converts the arguments; one that does not fit, is missing
+ * (unless optional) or surplus fails the call with ASQ_EARGS. `params` ("a, b, c") lets callers
+ * name them. A method returns any type that codec knows, or nothing.
  */
 class class_builder
 {
@@ -1002,8 +1012,8 @@ class class_builder
         add_method<void>(std::move(name), std::move(params), std::move(f), flags, std::move(doc));
         return std::move(*this);
     }
-    /* Makes a new agent from its creation arguments: sets up the state. Without it the state is the map of
-     * the named arguments. */
+    /* Sets the creation function, which sets up the state. Without one, the state is the map of the
+     * named arguments. */
     template <class F> class_builder &&create(std::string params, F f) &&
     {
         own_->create = [f = std::move(f), params](asq_ctx *ctx, view args) mutable -> void * {
@@ -1012,13 +1022,13 @@ class class_builder
         };
         return std::move(*this);
     }
-    /* The value under this name in the state, to be read, or written too with ASQ_WRITABLE. */
+    /* Adds an attribute: the value under this name in the state, writable with ASQ_WRITABLE. */
     class_builder &&attribute(std::string name, unsigned flags = 0, std::string doc = "") &&
     {
         own_->attributes.push_back({ std::move(name), std::move(doc), flags, nullptr });
         return std::move(*this);
     }
-    /* An attribute that get(context?) computes. */
+    /* Adds an attribute that get(context?) computes. */
     template <class F> class_builder &&computed(std::string name, F get, std::string doc = "") &&
     {
         add_computed<void>(std::move(name), std::move(get), std::move(doc));
@@ -1029,7 +1039,8 @@ class class_builder
         own_->version = v;
         return std::move(*this);
     }
-    /* f(from_version, value &state) changes the state of a lower version. */
+    /* Sets the upgrade function: f(from_version, value &state) converts the state of a lower
+     * version. */
     template <class F> class_builder &&upgrade(F f) &&
     {
         own_->upgrade = std::move(f);
@@ -1040,7 +1051,7 @@ class class_builder
         own_->stack_size = bytes;
         return std::move(*this);
     }
-    /* The table; borrowed. Nothing can be added any more. */
+    /* Returns the table, borrowed. After this, members cannot be added. */
     const asq_class *table() const
     {
         parts &p = *own_;
@@ -1088,7 +1099,7 @@ class class_builder
         unsigned flags;
         std::function<value(asq_ctx *, void *)> get;
     };
-    /* Behind a pointer: the table points to it, wherever the builder moves. */
+    /* On the heap, because the table points to it and the builder may move. */
     struct parts {
         std::string name, doc;
         std::vector<method_part> methods;
@@ -1178,12 +1189,13 @@ class class_builder
 };
 
 /*
- * A class whose agents are objects of T. Methods are member functions, or functions that take a T & first:
+ * Builds a class whose agents are objects of T. Methods are member functions, or functions that
+ * take a T & first:
  *
  *     asqueue::class_of<counter>("Counter").create("start", [](int start) { return counter(start); })
  *         .method("add", "n", &counter::add)
  *
- * The state is saved with each call by codec<counter>, and read by it.
+ * codec<counter> saves the state with each call, and loads it.
  */
 template <class T> class class_of : public class_builder
 {
@@ -1222,7 +1234,7 @@ template <class T> class class_of : public class_builder
         add_method<T>(std::move(name), std::move(params), std::move(f), flags, std::move(doc));
         return std::move(*this);
     }
-    /* f(context?, arguments…) gives a T. */
+    /* Sets the creation function: f(context?, arguments…) returns a T. */
     template <class F> class_of &&create(std::string params, F f) &&
     {
         own_->create = [f = std::move(f), params](asq_ctx *ctx, view args) mutable -> void * {
@@ -1242,8 +1254,8 @@ inline void client::add(const class_builder &c) const
     check(asq_register(h_, c.table()), h_);
 }
 
-/* ASQ_PLUGIN { return asqueue::plugin(plugin, counter, echo); } with classes that stay (static). What their
- * tables lack is said by the worker; nothing is thrown. */
+/* Registers a plugin's classes, which must be static: ASQ_PLUGIN { return asqueue::plugin(plugin,
+ * counter, echo); }. Never throws; the worker reports faults of their tables. */
 template <class... Classes> int plugin(asq_plugin *p, const Classes &...classes) noexcept
 {
     int rc = 0;
@@ -1282,7 +1294,7 @@ class worker
     }
     void add(const class_builder &c) { fail_if(asq_worker_register(w_.get(), c.table())); }
     void add(const class_builder &&) = delete;
-    /* Serves until it is stopped; see asq_worker_run. */
+    /* Serves until stopped; see asq_worker_run. */
     void run() { fail_if(asq_worker_run(w_.get())); }
     void stop() noexcept { asq_worker_stop(w_.get()); }
     asq_worker *native() const noexcept { return w_.get(); }

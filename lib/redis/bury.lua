@@ -1,8 +1,8 @@
--- bury.lua: takes a worker that is dead out of the set of workers, unless it has come back.
+-- bury.lua: removes a dead worker from the set of workers, unless the worker has come back.
 --
--- KEYS: workers, the worker's hash. ARGV: its id; its beat as it was last seen, or ''.
--- Answer: 1, or 0 when it lives. A worker raises its beat before it puts itself into the set, and does both
--- with each beat, so one that comes back at this moment is there again after its next beat at the latest.
+-- KEYS: workers, the worker's hash. ARGV: its id; its heartbeat counter as last seen, or ''.
+-- Answer: 1, or 0 if the worker lives. Each heartbeat raises the counter and then adds the worker to the set, so a
+-- worker that comes back at this moment is in the set again after its next heartbeat at the latest.
 local beat = redis.pcall('HGET', KEYS[2], 'beat')
 if type(beat) == 'string' and beat ~= ARGV[2] then
     return 0

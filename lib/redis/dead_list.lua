@@ -1,8 +1,8 @@
--- dead_list.lua: a page of a partition's dead letters, newest first, without the calls themselves, which
--- may be large: so they are read one by one, and a page ends when it has read some megabytes.
+-- dead_list.lua: lists a page of a partition's dead letters, newest first, without their batches, which may be
+-- large: so letters are read one by one, and a page ends after some megabytes.
 --
--- KEYS: dead. ARGV: the newest id that is wanted ('+', or '(ID'), how many.
--- Answer: 1 when more may be there, else 0, then for each {id, bytes of its batch or -1 when it has none, field,
+-- KEYS: dead. ARGV: the newest id wanted ('+', or '(ID'), number of letters.
+-- Answer: 1 if more may follow, else 0, then for each letter {id, bytes of its batch or -1 if it has none, field,
 -- value, …}.
 local ENOUGH, FIELDS = 8388608, 64
 local answer, from, wanted, bytes = { 0 }, ARGV[1], tonumber(ARGV[2]), 0

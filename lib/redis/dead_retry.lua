@@ -1,11 +1,11 @@
--- dead_retry.lua: sends the call of a dead letter again, and removes the letter, in one step.
+-- dead_retry.lua: resends the call of a dead letter and removes the letter, in one step.
 --
--- KEYS: dead, jobs, attempts. ARGV: id of the letter, call id that was given up ('' when unknown),
+-- KEYS: dead, jobs, attempts. ARGV: id of the letter, call id that was given up ('': unknown),
 -- call and batch: the fields of the new entry.
--- Answer: 1, or 0 when there is no such letter (any more).
+-- Answer: 1, or 0 if the letter does not exist (any more).
 --
--- What can be refused comes first, for Redis does not roll back: keys of another type, and the new
--- entry, when memory is full.
+-- Commands that may be refused come first, because Redis does not roll back: keys of another type, and the new
+-- entry, if memory is full.
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then
     return 0
 end

@@ -1,8 +1,8 @@
--- leave.lua: takes a process that ends or has ended out of the set of workers, unless another process goes by its
--- id by now.
+-- leave.lua: removes a process that ends or has ended from the set of workers, unless another process has taken its
+-- id.
 --
 -- KEYS: workers, the worker's hash. ARGV: its id; the CLIENT of the process.
--- Answer: 1, or 0 when it is another's.
+-- Answer: 1, or 0 if the hash is another process's.
 local client = redis.pcall('HGET', KEYS[2], 'client')
 if type(client) == 'string' and client ~= ARGV[2] and #client == #ARGV[2] and not string.find(client, '%X') then
     return 0

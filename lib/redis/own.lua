@@ -1,7 +1,7 @@
--- own.lua: says once more whose a lease is, when somebody has written over that. Others go by it when they decide
--- what is free, and died.lua when it counts a death.
+-- own.lua: restores owner and epoch of a lease that were overwritten. Other workers use them to find free
+-- partitions, and died.lua to count a death.
 --
--- KEYS: lease. ARGV: token, owner, epoch. Answer: 1, or 0 when somebody else holds it.
+-- KEYS: lease. ARGV: token, owner, epoch. Answer: 1, or 0 if another worker holds the lease.
 local held = redis.pcall('HGET', KEYS[1], 'token')
 if held ~= ARGV[1] then
     return 0

@@ -1,6 +1,6 @@
--- release.lua: hands a partition back. Epoch and sequence number stay, so that they never go back.
+-- release.lua: releases a partition. Epoch and seq remain, so that they never go back.
 --
--- KEYS: lease. ARGV: token. Answer: 1, or 0 when somebody else holds it.
+-- KEYS: lease. ARGV: token. Answer: 1, or 0 if another worker holds the lease.
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
     return 0
 end

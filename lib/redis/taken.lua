@@ -1,18 +1,18 @@
--- taken.lua: what has become of batches that a client has sent on a connection that was lost?
+-- taken.lua: finds out the fate of batches that a client has sent on a lost connection.
 --
--- KEYS: jobs, later:jobs, then each batch's record. ARGV: the id of an entry before which those whose entry is not known
--- cannot stand; then for each batch its id, and the id of its entry, or ''.
--- Answer: for each batch 2: it has a record, which has all or a part of its results; the id of its entry: it
--- is in the stream, and has none; 3: it was put aside until it is due; 0: none of these; 1: nobody knows, for the
--- stream is too long to be gone through.
+-- KEYS: jobs, later:jobs, then each batch's record. ARGV: the id at which the search for batches without a known
+-- entry begins; then for each batch its id, and the id of its entry, or ''.
+-- Answer: for each batch 2: it has a record, with all or a part of its results; the id of its entry: it is in the
+-- stream, without a record; 3: it is in later:jobs; 0: none of these; 1: unknown, because the stream is too long to
+-- be searched.
 --
--- A batch that was taken is in the stream until the commit that writes its record takes it out, or the commit that puts
--- it aside until it is due: from then on later:jobs has it, until it is done.
+-- An accepted batch is in the stream until a commit removes it: either the commit that writes its record, or the one
+-- that moves it to later:jobs, where it stays until it is done.
 local LOOKS, PAGE, LARGE = 10000, 100, 4096 -- entries; entries at once, if the last ones had no more bytes than that
 local END = '(18446744073709551615-18446744073709551615' -- behind which Redis refuses to look
 local answer, index, missing = {}, {}, 0
 
--- The id that a batch begins with (field 1, 16 bytes), and how large it is.
+-- Returns the id at the beginning of a batch (field 1, 16 bytes), and the size of the batch.
 local function batch_id(entry)
     local fields = entry[2]
     for f = 1, #fields, 2 do

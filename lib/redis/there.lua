@@ -1,4 +1,4 @@
--- there.lua: are all of these entries in their stream?
+-- there.lua: tells whether all of these entries are in their stream.
 --
 -- KEYS: jobs. ARGV: the entries' ids. Answer: 1 or 0.
 for _, id in ipairs(ARGV) do
