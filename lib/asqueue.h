@@ -488,12 +488,13 @@ ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *va
  * Calls from one handle to one agent run in the order in which they were made, its creation and
  * deletion included. Later calls wait while an earlier one cannot run: because futures among its
  * arguments are unfinished, or because a process has died of it and its next attempt, on any
- * worker, is delayed. Calls of other callers may overtake it meanwhile, but no call overtakes the
- * creation of an agent that does not exist. Three things change the order: a delayed call
- * (delay_ms), and a failed call that is retried by a policy without keep_place, let later calls go
- * ahead; methods marked ASQ_CONCURRENT begin in order, and end in any order. A call that ends
- * without having run (refused, cancelled, its deadline passed, part of a deadlock, given up) no
- * longer blocks later calls: after a failed creation, later calls end in ASQ_ENOAGENT.
+ * worker, is delayed. Calls of other callers may overtake a call whose futures are unfinished, but
+ * no call overtakes one of which a process has died, or the creation of an agent that does not
+ * exist. Three things change the order: a delayed call (delay_ms), and a failed call that is
+ * retried by a policy without keep_place, let later calls go ahead; methods marked ASQ_CONCURRENT
+ * begin in order, and end in any order. A call that ends without having run (refused, cancelled,
+ * its deadline passed, part of a deadlock, given up) no longer blocks later calls: after a failed
+ * creation, later calls end in ASQ_ENOAGENT.
  *
  * Results of other calls among the arguments (`r`, asq_value_future), at any depth in lists and
  * maps, are awaited by the worker, not by the caller: the method starts when all are there, and

@@ -323,12 +323,10 @@ static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue,
         }
         if (c->state == ASQ__CALL_DELAYED)
             return NULL; /* keeps its place */
-        if (c->not_before_ms && asq__now_ms() < c->not_before_ms) {
-            /* A process has died of it: it is tried again once a second, and calls of other callers pass it. */
-            if (!pass(&passed, c))
-                return NULL;
-            continue;
-        }
+        /* A process has died of it, and it is tried again a while later. It may have had effects on other
+         * agents, so no call of this agent may run before it has had its own. */
+        if (c->not_before_ms && asq__now_ms() < c->not_before_ms)
+            return NULL;
         /* A call that creates or loads the agent runs alone. */
         c->shared = queue == &a->calls->mailbox && flags_of(c) & ASQ_CONCURRENT;
         if (c->shared)

@@ -129,6 +129,24 @@ static int frail_outer(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return rc;
 }
 
+/* Has an effect on another agent; the process dies before the first run has its own. */
+static int frail_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *id;
+    asq_agent *other;
+    int rc = asq_args(ctx, args, "[s]", &id);
+
+    (void) self, (void) ret;
+    note("pay");
+    if (rc < 0 || (rc = asq_attach(asq_ctx_handle(ctx), id, &other)) < 0)
+        return rc;
+    rc = asq_call_wait(other, "add", NULL, NULL);
+    asq_agent_free(other);
+    if (rc == 0 && count(runs_path, "pay") == 1)
+        kill(getpid(), SIGKILL);
+    return rc;
+}
+
 static int frail_flaky(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self, (void) args, (void) ret;
@@ -190,6 +208,7 @@ static const asq_method frail_methods[] = {
     { "occupy_loop", frail_occupy_loop, "", ASQ_NONBLOCKING, NULL },
     { "end_thread", frail_end_thread, "", 0, NULL },
     { "outer", frail_outer, "", 0, NULL },
+    { "pay", frail_pay, "id", 0, NULL },
     { "flaky", frail_flaky, "", 0, NULL },
     { "twice", frail_twice, "", 0, NULL },
     { "late", frail_late, "id", 0, NULL },
@@ -339,6 +358,31 @@ START_TEST(other_callers_wait_for_a_creation_as_well)
 }
 END_TEST
 
+/* What the call has done elsewhere is seen by no call of its agent before what it does here. */
+START_TEST(other_callers_wait_for_a_call_that_a_process_has_died_of)
+{
+    asq *handle = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
+    asq_agent *a, *same, *other;
+    asq_result *paid, *r;
+
+    start_worker(3, 2);
+    a = ready("");
+    other = ready("");
+    ok(asq_attach(handle, asq_agent_id(a), &same));
+    ok(asq_call(a, "pay", &paid, "[s]", asq_agent_id(other)));
+    sup_wait_until(asq_poll(H, 1) >= 0 && count(runs_path, "pay") > 0);
+    ok(asq_call(same, "add", &r, NULL));
+    ck_assert_int_eq(result_int(r), 1);
+    ok(asq_result_wait(paid, sup_limit_ms()));
+    check_runs("create create pay add pay add ");
+    asq_result_free(paid);
+    asq_agent_free(a);
+    asq_agent_free(other);
+    asq_agent_free(same);
+    asq_close(handle);
+}
+END_TEST
+
 START_TEST(calls_wait_for_a_creation_whose_inputs_are_not_there)
 {
     asq *other = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
@@ -466,6 +510,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, calls_wait_for_the_creation_that_a_process_has_died_of, 0, HOWS);
     tcase_add_test(t, other_callers_wait_for_a_creation_as_well);
+    tcase_add_test(t, other_callers_wait_for_a_call_that_a_process_has_died_of);
     tcase_add_test(t, calls_wait_for_a_creation_whose_inputs_are_not_there);
     tcase_add_test(t, a_circle_through_a_creation_is_broken);
     tcase_add_test(t, what_has_returned_is_not_blamed_beside_what_runs);
