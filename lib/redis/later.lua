@@ -14,7 +14,7 @@
 -- its entry; and BATCH+, what was added to it since.
 -- include redis_time.lua
 local MOST_ADDED = 65536
-local LOST_PAGE = 16 -- what is kept of a batch may be large
+local LOST_PAGE, LOST_PAGES = 16, 8 -- what is kept of a batch may be large; pages without a lost one
 local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- what is kept of the clock is off by that at most, and so old
 local lease, jobs, later, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, mark, most, most_bytes = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -58,7 +58,7 @@ end
 -- is kept of them when each is due, and moves it out of the stream again. Finds all at once, because later a batch may
 -- be in `later` that is due last. Answers how many.
 local function find_lost()
-    local found, cursor = 0, '0'
+    local found, cursor, pages = 0, '0', LOST_PAGES
     if redis.call('ZCARD', later) > 0 or redis.call('HLEN', kept) == 0 then return 0 end
     repeat
         local page = redis.pcall('HSCAN', kept, cursor, 'COUNT', LOST_PAGE)
@@ -71,7 +71,8 @@ local function find_lost()
             end
         end
         cursor = page[1]
-    until cursor == '0'
+        pages = pages - 1
+    until cursor == '0' or pages == 0 and found == 0 -- many are in the stream: again when these are done
     return found
 end
 
