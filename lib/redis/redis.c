@@ -43,7 +43,7 @@ struct asq__redis {
     uint32_t partitions;
     char policy[32];
     char meta_error[200]; /* error of making the meta hash */
-    bool meta_denied;     /* … is that this user may not */
+    bool meta_denied;     /* why the meta key cannot be made: this user may not */
     bool dropping;        /* dropping the subscriber after the loss of the command connection */
     struct asq__limit limit; /* of strings */
 };

@@ -38,7 +38,7 @@
 enum {
     SMALL_BYTES = 64 * 1024,
     ADMIT_SHARE = 4, /* of --max-backlog-size, beyond it */
-    NOTES_SHARE = 8, /* … for notes */
+    NOTES_SHARE = 8, /* part of --max-backlog-size for notes */
     NOTES_AT_LEAST = 4096,
     LOOK_AT_MOST = 10000, /* calls and agents, for the log */
     FEW = 8,              /* calls in a mailbox of which none can start */
@@ -372,7 +372,7 @@ enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arr
     bool small[64], *waits = batch->n_jobs <= 64 ? small : malloc(batch->n_jobs * sizeof *waits);
     if (!waits)
         return ASQ__ROOM_NO_MEMORY;
-    /* Who is busy shows when all that came before has been dispatched. */
+    /* Busy agents show only when all earlier entries are dispatched. */
     bool creates = full && creates_new(p, batch);
     bool none = full && ((!asq__list_empty(&p->intake) && !creates) ||
                          !asq__backlog_may_admit(p, 0, a->bytes, needs_inputs(batch), 1));

@@ -31,7 +31,7 @@ struct asq__backlog {
     struct asq__stream_id from; /* first entry that is not noted */
     size_t calls;               /* from there on, as far as they were seen */
     size_t stopped_at; /* memory in use when the first of them found no room; 0: it may find it */
-    bool was_all;      /* … was read last, not what is noted */
+    bool was_all;      /* the last read was of everything from `from` on, not of notes */
     bool reading;
     bool refused;       /* by Redis, or in vain: not read again before a while */
     bool put_off;       /* entries that are noted are in the intake for other agents */

@@ -89,7 +89,7 @@ void asq__entry_settle(struct asq__entry *e)
         return;
     if (e->unfinished && !asq__list_empty(&e->order))
         return;
-    /* What is left of it has notes, by which it is read again. */
+    /* Calls that are left have notes, by which the entry is read again. */
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].run)
             return; /* an orphan: still on its fiber */

@@ -10,11 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 enum {
     SENDERS = 2,
     EACH = 2500,
@@ -118,7 +113,7 @@ static void flush_all(void)
         ck_assert_int_eq(asq_flush(senders[s], 2 * sup_limit_ms()), 0);
 }
 
-/* What the n-th call of a sender puts into the journal. */
+/* Returns the item that the n-th call of a sender puts into the journal. */
 static int item(int sender, int n)
 {
     return sender * EACH + n;
@@ -269,20 +264,6 @@ START_TEST(large_calls_to_one_agent_keep_no_other_waiting)
 }
 END_TEST
 
-static int64_t resident_peak(sup_proc *worker)
-{
-    char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");
-    char *path = sup_format("/proc/%s/status", pid ? pid : "0"), *text = sup_read_file(path);
-    const char *line = strstr(text, "VmHWM:");
-    int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
-
-    (void) worker;
-    free(pid);
-    free(path);
-    free(text);
-    return kb;
-}
-
 START_TEST(what_waits_for_one_agent_takes_bounded_memory)
 {
     enum { N = 300 }; /* 75 MiB */
@@ -299,15 +280,15 @@ START_TEST(what_waits_for_one_agent_takes_bounded_memory)
         if (i % 50 == 49)
             call_others(i / 50, 1);
     }
-    ck_assert_int_gt(resident_peak(worker), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_int_lt(resident_peak(worker), N / 4 * 3 * (LARGE / 1024));
+    ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
+    if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
+        ck_assert_int_lt(sup_redis_worker_peak_kb(redis, "w.0"), N / 4 * 3 * (LARGE / 1024));
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     ck_assert_int_eq(asq_wait_all(results[0], N, 4 * sup_limit_ms()), 0);
     for (int i = 0; i < N; i++)
         ck_assert_int_eq(asq_result_error(results[0][i])->code, 0);
-    if (!sup_is_wrapped() && !SANITIZED)
-        ck_assert_int_lt(resident_peak(worker), N / 4 * 3 * (LARGE / 1024));
+    if (!sup_is_wrapped() && !SUP_SANITIZED)
+        ck_assert_int_lt(sup_redis_worker_peak_kb(redis, "w.0"), N / 4 * 3 * (LARGE / 1024));
     asq_result_free(sleeper);
     asq_agent_free(echo);
     ck_assert_int_eq(sup_proc_stop(worker), 0);

@@ -11,11 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 enum { MIB = 1024 * 1024, CALLS = 240, AGENTS = 40, LONG_MS = 3600000 };
 
 static sup_redis *redis;
@@ -61,21 +56,6 @@ static int64_t peak(void)
     return sup_redis_stat(redis, "memory", "used_memory_peak:", "used_memory_peak:");
 }
 
-/* The highest memory of the worker's process so far, in kB. */
-static int64_t resident_peak(void)
-{
-    char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");
-    char *path = sup_format("/proc/%s/status", pid ? pid : "0");
-    char *text = sup_read_file(path);
-    const char *line = strstr(text, "VmHWM:");
-    int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
-
-    free(pid);
-    free(path);
-    free(text);
-    return kb;
-}
-
 static void send_large_to(asq_agent *a, const char *method)
 {
     ck_assert_msg(asq_send(a, method, "[y#]", large, (size_t) MIB) == 0, "%s", asq_errmsg(h));
@@ -99,9 +79,9 @@ START_TEST(many_large_calls_are_taken_over_in_pieces)
     for (int i = 0; i < AGENTS; i++)
         ck_assert_int_eq(asq_call_wait(agents[i], "echo", NULL, "[i]", i), 0);
     ck_assert_int_lt(peak() - before, CALLS / 4 * 3 * (int64_t) MIB); /* all at once: CALLS MiB */
-    ck_assert_int_gt(resident_peak(), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_int_lt(resident_peak(), CALLS / 3 * 2 * (int64_t) MIB / 1024);
+    ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
+    if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
+        ck_assert_int_lt(sup_redis_worker_peak_kb(redis, "w.0"), CALLS / 3 * 2 * (int64_t) MIB / 1024);
     ck_assert_int_eq(sup_proc_stop(w), 0);
     sup_proc_free(w);
 }

@@ -21,11 +21,6 @@ enum { LEASE_MS = 300, DRAIN_MS = 1000, LONG_MS = 3600000, PARTITIONS = 4 };
 
 static sup_redis *redis;
 static asq *h;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 static asq_agent *agent, *other;
 static char *log_path;
 static pid_t worker_pid;
@@ -293,7 +288,7 @@ int main(void)
     tcase_add_test(c, a_worker_whose_process_ignores_signals_drains_in_order);
     /* Sanitizers do not support a thread that ends on a fiber's stack. */
     tcase_add_loop_test(c, other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread, 0,
-                        SANITIZED ? 2 : 4);
+                        SUP_SANITIZED ? 2 : 4);
     tcase_add_test(c, a_call_that_only_keeps_its_thread_may);
     tcase_add_test(c, quit_ends_all_at_once);
     tcase_add_test(c, a_stop_by_redis_has_a_deadline_too);

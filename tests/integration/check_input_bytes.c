@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 enum { MIB = 1024 * 1024, CALLS = 200, CHAIN = 24 };
 
 static sup_redis *redis;
@@ -30,7 +25,7 @@ static asq_agent *create(const char *class_name, const char *id)
     return a;
 }
 
-/* What is made while no worker runs is sent with the results as futures. */
+/* Calls made while no worker runs are sent with the results as futures. */
 static void set_up(void)
 {
     redis = sup_redis_start(NULL);
@@ -65,21 +60,6 @@ static pid_t start(void)
     options.capacity = 2;
     options.id = "w";
     return load_worker(sup_redis_url(redis), &options);
-}
-
-/* Of the worker's process, in kB. */
-static int64_t resident_peak(void)
-{
-    char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");
-    char *path = sup_format("/proc/%s/status", pid ? pid : "0");
-    char *text = sup_read_file(path);
-    const char *line = strstr(text, "VmHWM:");
-    int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
-
-    free(pid);
-    free(path);
-    free(text);
-    return kb;
 }
 
 static void make(int i)
@@ -117,10 +97,10 @@ START_TEST(large_inputs_of_many_waiting_calls_stay_in_redis)
         asq_result_free(taken[i]);
         asq_result_free(made[i]);
     }
-    ck_assert_int_gt(resident_peak(), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_msg(resident_peak() < CALLS * 1024, "%lld MiB",
-                      (long long) resident_peak() / 1024);
+    ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
+    if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
+        ck_assert_msg(sup_redis_worker_peak_kb(redis, "w.0") < CALLS * 1024, "%lld MiB",
+                      (long long) sup_redis_worker_peak_kb(redis, "w.0") / 1024);
     asq_result_free(late);
     asq_agent_free(holder);
     load_worker_stop(w);

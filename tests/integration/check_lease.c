@@ -228,22 +228,6 @@ START_TEST(a_commit_that_redis_refused_has_no_effect)
 }
 END_TEST
 
-#define HIGHEST "18446744073709551615-18446744073709551615"
-
-/* Does each stream of calls take entries again? */
-static bool are_usable(void)
-{
-    static const char script[] =
-        "local info = redis.pcall('XINFO', 'STREAM', KEYS[1]) "
-        "for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] ~= ARGV[1] and 1 or 0 end end "
-        "return 1";
-
-    for (int p = 0; p < PARTITIONS; p++)
-        if (sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:jobs " HIGHEST, script, p) == 0)
-            return false;
-    return true;
-}
-
 /* Redis takes no entry behind the highest id. Other entries that wait there are not lost, and
  * take effect once; the entry of that id becomes a dead letter. A call that Redis has refused
  * while it took a later one that was on its way fails, because it would come out of order. */
@@ -257,9 +241,9 @@ START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
     load_calls(before, 10);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     for (p = 0; p < PARTITIONS; p++)
-        sup_redis_do(redis, "XADD asq:{default.%u}:jobs " HIGHEST " call x batch y", p);
+        sup_redis_do(redis, "XADD asq:{default.%u}:jobs " LOAD_HIGHEST " call x batch y", p);
     load_calls(meanwhile, 10);
-    sup_wait_until(load_is_done(before) && load_is_done(meanwhile) && are_usable());
+    sup_wait_until(load_is_done(before) && load_is_done(meanwhile) && load_streams_are_usable(redis, PARTITIONS));
     load_calls(after, 10);
     sup_wait_until(load_is_done(after));
     load_check(before);

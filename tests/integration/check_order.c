@@ -15,11 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 enum { CALLS = 5 };
 
 static sup_redis *redis;
@@ -358,7 +353,7 @@ START_TEST(other_callers_wait_for_a_creation_as_well)
 }
 END_TEST
 
-/* What the call has done elsewhere is seen by no call of its agent before what it does here. */
+/* No call of the agent sees effects of the call elsewhere before its effect here. */
 START_TEST(other_callers_wait_for_a_call_that_a_process_has_died_of)
 {
     asq *handle = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
@@ -516,7 +511,7 @@ int main(void)
     tcase_add_test(t, what_has_returned_is_not_blamed_beside_what_runs);
     /* Sanitizers do not support a thread that ends on a fiber's stack. */
     tcase_add_loop_test(t, what_runs_is_not_blamed_for_what_is_known_to_end_its_process, 0,
-                        SANITIZED ? 1 : 2);
+                        SUP_SANITIZED ? 1 : 2);
     tcase_add_test(t, what_a_call_has_made_does_not_pass_it_when_it_runs_again);
     tcase_add_test(t, a_call_from_inside_keeps_its_place_for_another_run);
     suite_add_tcase(s, t);

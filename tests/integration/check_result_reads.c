@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 enum { MIB = 1024 * 1024, BATCHES = 100, LONG_MS = 3600000 };
 
 static sup_redis *redis;
@@ -84,21 +79,6 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Returns the highest memory of the worker's process so far, in kB. */
-static int64_t resident_peak(void)
-{
-    char *pid = sup_redis_str(redis, "HGET asq:{default}:worker:w.0 pid");
-    char *path = sup_format("/proc/%s/status", pid ? pid : "0");
-    char *text = sup_read_file(path);
-    const char *line = strstr(text, "VmHWM:");
-    int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
-
-    free(pid);
-    free(path);
-    free(text);
-    return kb;
-}
-
 /* The second run has no GETRANGE, which shows small results without a further request. */
 START_TEST(results_of_inherited_calls_are_read_in_pieces)
 {
@@ -114,10 +94,10 @@ START_TEST(results_of_inherited_calls_are_read_in_pieces)
         sup_redis_stat(redis, "memory", "used_memory_peak:", "used_memory_peak:") - before;
     ck_assert_msg(took < BATCHES / 2 * (int64_t) MIB, "Redis took %lld MiB more",
                   (long long) took / MIB);
-    ck_assert_int_gt(resident_peak(), 0);
-    if (!sup_is_wrapped() && !SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_msg(resident_peak() < BATCHES * 1024, "%lld MiB",
-                      (long long) resident_peak() / 1024);
+    ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
+    if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
+        ck_assert_msg(sup_redis_worker_peak_kb(redis, "w.0") < BATCHES * 1024, "%lld MiB",
+                      (long long) sup_redis_worker_peak_kb(redis, "w.0") / 1024);
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     for (int i = 0; i < BATCHES; i++) {
         int64_t n;

@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-#define HIGHEST "18446744073709551615-18446744073709551615"
-
 enum { PARTITIONS = 2, AGENTS = 16, MANY = 499 };
 
 static sup_redis *redis;
@@ -38,21 +36,7 @@ static void tear_down(void)
 static void add_highest(const char *stream)
 {
     for (int p = 0; p < PARTITIONS; p++)
-        sup_redis_do(redis, "XADD asq:{default.%d}:%s " HIGHEST " call x batch y", p, stream);
-}
-
-/* Returns whether all streams of calls take entries again. */
-static bool are_usable(void)
-{
-    static const char script[] =
-        "local info = redis.pcall('XINFO', 'STREAM', KEYS[1]) "
-        "for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] ~= ARGV[1] and 1 or 0 end end "
-        "return 1";
-
-    for (int p = 0; p < PARTITIONS; p++)
-        if (sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:jobs " HIGHEST, script, p) == 0)
-            return false;
-    return true;
+        sup_redis_do(redis, "XADD asq:{default.%d}:%s " LOAD_HIGHEST " call x batch y", p, stream);
 }
 
 /* Checks the calls: one that Redis has refused while it took a later one that was on its way
@@ -62,7 +46,7 @@ static void calls_go_on(struct load *meanwhile)
     struct load *after = load_new(h, AGENTS);
 
     load_calls(meanwhile, 10);
-    sup_wait_until(load_is_done(meanwhile) && are_usable());
+    sup_wait_until(load_is_done(meanwhile) && load_streams_are_usable(redis, PARTITIONS));
     load_calls(after, 10);
     sup_wait_until(load_is_done(after));
     load_check_but(meanwhile, ASQ_EREDIS);
@@ -146,8 +130,8 @@ START_TEST(an_entry_that_is_deleted_again_ends_no_partition)
 
     for (int p = 0; p < PARTITIONS; p++) {
         sup_redis_do(redis, "MULTI");
-        sup_redis_do(redis, "XADD asq:{default.%d}:jobs " HIGHEST " call x batch y", p);
-        sup_redis_do(redis, "XDEL asq:{default.%d}:jobs " HIGHEST, p);
+        sup_redis_do(redis, "XADD asq:{default.%d}:jobs " LOAD_HIGHEST " call x batch y", p);
+        sup_redis_do(redis, "XDEL asq:{default.%d}:jobs " LOAD_HIGHEST, p);
         sup_redis_do(redis, "EXEC");
     }
     calls_go_on(l);

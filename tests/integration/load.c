@@ -198,3 +198,16 @@ void load_check(struct load *l)
 {
     load_check_but(l, 0);
 }
+
+bool load_streams_are_usable(sup_redis *redis, int partitions)
+{
+    static const char script[] =
+        "local info = redis.pcall('XINFO', 'STREAM', KEYS[1]) "
+        "for i = 1, #info, 2 do if info[i] == 'last-generated-id' then return info[i + 1] ~= ARGV[1] and 1 or 0 end end "
+        "return 1";
+
+    for (int p = 0; p < partitions; p++)
+        if (sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:jobs " LOAD_HIGHEST, script, p) == 0)
+            return false;
+    return true;
+}

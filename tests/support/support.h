@@ -136,5 +136,14 @@ int sup_redis_workers(sup_redis *r, const char *ns);
 /* The pid of a worker process ("w.0") of the namespace "default", waited for: its hash may not be there yet, or have
  * expired before a late heartbeat. Never 0, which kill() takes for the group of the test itself. */
 pid_t sup_redis_worker_pid(sup_redis *r, const char *process);
+/* Returns the highest memory of a worker process ("w.0") so far, in kB; 0: it has no heartbeat. */
+int64_t sup_redis_worker_peak_kb(sup_redis *r, const char *process);
+
+/* Tells whether the tests run under a sanitizer, which makes them slow and keeps freed memory. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SUP_SANITIZED = 1 };
+#else
+enum { SUP_SANITIZED = 0 };
+#endif
 
 #endif

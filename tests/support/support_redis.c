@@ -411,3 +411,17 @@ pid_t sup_redis_worker_pid(sup_redis *r, const char *process)
         (pid = (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:%s pid", process)) > 1);
     return pid;
 }
+
+int64_t sup_redis_worker_peak_kb(sup_redis *r, const char *process)
+{
+    char *pid = sup_redis_str(r, "HGET asq:{default}:worker:%s pid", process);
+    char *path = sup_format("/proc/%s/status", pid ? pid : "0");
+    char *text = sup_read_file(path);
+    const char *line = strstr(text, "VmHWM:");
+    int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
+
+    free(pid);
+    free(path);
+    free(text);
+    return kb;
+}
