@@ -14,12 +14,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "asqueue.h"
+#include "client/class.h"
 #include "client/handle.h"
 #include "client/model.h"
 #include "client/plugin.h"
 #include "client/server.h"
+#include "redis/redis.h"
+#include "redis/url.h"
 #include "value/clock.h"
+#include "value/error.h"
 #include "value/fd.h"
+#include "worker/process.h"
 #include "worker/supervisor.h"
 
 enum {

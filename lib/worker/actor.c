@@ -15,7 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/object.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "worker/actor.h"
+#include "worker/backlog.h"
+#include "worker/deadlock.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 enum {

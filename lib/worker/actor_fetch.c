@@ -17,8 +17,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/object.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
 #include "redis/script.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "worker/actor.h"
+#include "worker/actor_fetch.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 enum {

@@ -9,7 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/permit.h"
+#include "redis/redis.h"
+#include "redis/reply.h"
+#include "value/buf.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
+#include "worker/await.h"
+#include "worker/channels.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
+#include "worker/later_ask.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 enum {

@@ -29,7 +29,18 @@
  * Jobs about other calls, and calls made inside methods, are taken in all the same: what holds memory may be waiting for
  * them. The reader goes on meanwhile, so read_to tells how far the stream has been seen.
  */
+#include "asqueue.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
+#include "worker/actor.h"
 #include "worker/backlog.h"
+#include "worker/backlog_state.h"
+#include "worker/notes.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+#include "worker/stream_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>

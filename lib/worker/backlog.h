@@ -1,62 +1,53 @@
 /*
- * backlog.h: declarations shared by backlog.c and backlog_read.c: what of a partition's stream is left there.
+ * backlog.h: the part of a stream that a process has no room for.
  */
 #ifndef ASQ_WORKER_BACKLOG_H
 #define ASQ_WORKER_BACKLOG_H
 
-#include "worker/notes.h"
-#include "worker/process.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-/* An agent with entries that are left. It is there as long as there are notes. */
-struct asq__left {
-    struct asq__node node;    /* in backlog->left, by agent id */
-    struct asq__list order;   /* in backlog->agents */
-    struct asq__list thirsty; /* in backlog->thirsty */
-    struct asq__notes notes;  /* entries with calls to it, in the order of the stream */
-    size_t calls;             /* calls in them to it, about */
-    size_t bytes;             /* counted for it in process->noted_bytes */
-    uint64_t taken_upto;      /* part->intake_in when its last entry was taken in */
-    uint32_t id_n;
-    char id[];
+#include "value/msg.h"
+#include "worker/stream_id.h"
+
+struct asq__actor;
+struct asq__call_id;
+struct asq__partition;
+struct asq__process;
+
+enum asq__room {
+    ASQ__ROOM,          /* taken in */
+    ASQ__ROOM_ADMITTED, /* taken in beyond the bound */
+    ASQ__ROOM_NOTED,    /* left, and noted for its agents */
+    ASQ__ROOM_NONE,     /* left, as everything behind it */
+    ASQ__ROOM_NO_MEMORY
 };
 
-struct asq__backlog {
-    struct asq__table left;
-    struct asq__list agents; /* of `left`; the one to be read next first */
-    struct asq__list
-        thirsty;  /* agents that may have nothing to do; each that has nothing is in it */
-    size_t bytes; /* of notes */
-    size_t noted_calls;
-    bool all;                   /* everything from `from` on is left */
-    struct asq__stream_id from; /* first entry that is not noted */
-    size_t calls;               /* from there on, as far as they were seen */
-    size_t stopped_at; /* memory in use when the first of them found no room; 0: it may find it */
-    bool was_all;      /* the last read was of everything from `from` on, not of notes */
-    bool reading;
-    bool refused;       /* by Redis, or in vain: not read again before a while */
-    bool put_off;       /* entries that are noted are in the intake for other agents */
-    int64_t starved_ms; /* since when thirsty agents find no room; 0: they do */
-    bool has_cancels;   /* the table is there */
-    struct asq__table canceled;
+/* An entry for which room is sought. */
+struct asq__arrival {
+    struct asq__stream_id id;
+    const Asqueue__Batch *batch;
+    size_t bytes; /* that it takes in memory */
+    bool again;   /* was left with everything behind it */
+    bool fresh;   /* came in the order of its sender, and was never run */
+    bool behind;  /* came behind later entries of its sender */
 };
 
-/* More is held in memory than `bytes`, and this partition holds so many entries or large ones. Entries that
- * were admitted beyond the bound have one of their own. */
-bool asq__backlog_is_full(const struct asq__partition *p, size_t bytes, size_t entries);
-/* Returns whether an entry of so many bytes may be admitted beyond the bound, behind those that are coming. */
-bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_t bytes,
-                            bool needs_inputs, unsigned times);
-/* Returns whether the agent has hardly anything to do but what begins at once. */
-bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l);
-/* Returns whether notes take so little memory that more can be made. */
-bool asq__backlog_can_note(const struct asq__partition *p);
-/* Takes the first note of an agent away; with the last one, `l` is freed. */
-void asq__left_pop(struct asq__partition *p, struct asq__left *l);
-/* Ends the backlog if nothing is left, and so much room is free that it would not begin again at once. */
-void asq__backlog_check_end(struct asq__partition *p);
-
-enum {
-    ASQ__BACKLOG_AT_LEAST = 64
-}; /* entries that every partition may hold if they are small; else one */
+/* Decides whether an entry is taken in. Of one that is, the calls for which
+ * asq__backlog_holds_back is true are left. */
+enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arrival *a);
+/* Returns whether calls to the agent are left that stand in the stream at `id` or before it. */
+bool asq__backlog_holds_back(const struct asq__partition *p, const char *agent,
+                             struct asq__stream_id id);
+bool asq__backlog_has(const struct asq__partition *p, const char *agent); /* calls to it are left */
+void asq__backlog_actor_rests(struct asq__actor *a); /* one of which calls are left */
+size_t asq__backlog_calls(const struct asq__partition *p); /* calls that are left, about */
+/* Returns whether a call that was left is cancelled, and forgets that. */
+bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_id *id);
+void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
+void asq__backlog_go_on(struct asq__process *w); /* at the end of the iteration */
+/* Once a second: retries reads that Redis has refused. */
+void asq__backlog_try_again(struct asq__process *w);
+void asq__backlog_drop(struct asq__partition *p);
 
 #endif

@@ -14,8 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
+#include "redis/script.h"
 #include "value/clock.h"
+#include "value/list.h"
 #include "worker/backlog.h"
+#include "worker/backlog_state.h"
+#include "worker/channels.h"
+#include "worker/intake.h"
+#include "worker/notes.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+#include "worker/read_budget.h"
+#include "worker/stream_id.h"
 
 enum {
     READ_AT_ONCE = 128,

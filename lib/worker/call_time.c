@@ -8,7 +8,18 @@
  * clock is asked once more before it is believed. Without permission for TIME what a call has waited in its
  * stream does not count, its age when it was sent does.
  */
+#include "asqueue.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/call_time.h"
+#include "worker/commit.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
+#include "worker/later_clock.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 enum { DOUBTED_MS = 1000 }; /* older than that in its stream: the clock may have been set */

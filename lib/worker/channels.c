@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/process.h"
+#include "value/list.h"
+#include "value/table.h"
+#include "worker/channels.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
 
 enum { FEW = 16, CHANNELS_AT_MOST = 10000 };
 

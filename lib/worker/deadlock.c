@@ -28,7 +28,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/engine.h"
+#include "client/handle.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
+#include "worker/actor.h"
+#include "worker/deadlock.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/member.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/waits.h"
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "asqueue.h"
+#include "worker/descriptors.h"
 #include "worker/process.h"
 
 /* For the connections besides readers, event loop, log, plugins, and what methods open. */

@@ -11,7 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/class.h"
+#include "client/engine.h"
+#include "client/object.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
+#include "worker/actor.h"
+#include "worker/actor_fetch.h"
+#include "worker/call_time.h"
+#include "worker/commit.h"
+#include "worker/deadlock.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/later.h"
+#include "worker/member.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
+#include "worker/pool.h"
 #include "worker/process.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read meanwhile. */

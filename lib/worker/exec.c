@@ -7,7 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/class.h"
+#include "client/object.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/actor.h"
+#include "worker/commit.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
+#include "worker/pool.h"
 #include "worker/process.h"
+#include "worker/shared.h"
 
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
 {

@@ -15,12 +15,21 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "asqueue.h"
+#include "client/class.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
 #include "redis/sync.h"
+#include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/fd.h"
 #include "worker/leave.h"
 #include "worker/peers.h"
+#include "worker/pool.h"
 #include "worker/process.h"
+#include "worker/shared.h"
 #include "worker/watch.h"
 
 enum {

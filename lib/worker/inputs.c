@@ -22,7 +22,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/engine.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/inputs.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 enum {

@@ -6,8 +6,23 @@
  */
 #include <stdlib.h>
 
+#include "asqueue.h"
+#include "client/object.h"
 #include "client/retry.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/actor.h"
+#include "worker/call_time.h"
+#include "worker/commit.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/inputs.h"
+#include "worker/later.h"
+#include "worker/later_move.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 struct asq__delay {

@@ -8,7 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/redis.h"
+#include "redis/reply.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
+#include "worker/backlog.h"
+#include "worker/commit.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
+#include "worker/later_ask.h"
 #include "worker/later_move.h"
+#include "worker/later_script.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+#include "worker/stream_id.h"
 
 enum { CANCELS_AT_ONCE = 500, CANCEL_TRIES = 120, ADDED_SIZE = 4096 };
 

@@ -28,9 +28,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
 #include "value/clock.h"
 #include "value/hash.h"
-#include "worker/later_move.h"
+#include "worker/later_script.h"
+#include "worker/partition.h"
+#include "worker/process.h"
 
 enum { NO_SUSPENSION_MS = 100, NO_JUMP_MS = 1000 };
 #define LARGEST_MS ((int64_t) 1 << 52) /* scripts count exactly beyond that */

@@ -5,7 +5,14 @@
 #ifndef ASQ_WORKER_LATER_CLOCK_H
 #define ASQ_WORKER_LATER_CLOCK_H
 
-#include "redis/redis_clock.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "redis/redis.h"
+
+struct asq__partition;
+struct asq__process;
+struct asq__redis_clock;
 
 enum { ASQ__MACHINE_TEXT = 17, ASQ__CLOCK_MARK = 48 };
 
@@ -25,5 +32,14 @@ struct asq__later_claim {
  * unnoticed, as far as that shows. */
 bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
                            int64_t *ret_set_ms);
+
+/* Sets the clock of a claimed partition by the clock of Redis and the last owner's mark, or "". */
+void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
+int64_t asq__later_clock(struct asq__partition *p);   /* current time */
+void asq__later_clock_keep(struct asq__partition *p); /* stores it for the next owner */
+/* Stores all of them after the clock of Redis was set. */
+void asq__later_clock_was_set(struct asq__process *w);
+/* Formats what the lease keeps for the next owner on this machine. */
+void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK]);
 
 #endif

@@ -15,9 +15,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/permit.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
+#include "redis/script.h"
+#include "value/arena.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
+#include "worker/channels.h"
+#include "worker/commit.h"
+#include "worker/entry.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/later.h"
+#include "worker/later_ask.h"
+#include "worker/later_clock.h"
 #include "worker/later_move.h"
+#include "worker/later_script.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+#include "worker/stream_id.h"
 
 enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */

@@ -1,19 +1,31 @@
 /*
- * later_move.h: declarations shared by later_move.c and later_ask.c: the script for batches that
- * wait outside of the stream.
+ * later_move.h: moves batches of which nothing can run yet out of the stream, and back.
  */
 #ifndef ASQ_WORKER_LATER_MOVE_H
 #define ASQ_WORKER_LATER_MOVE_H
 
-#include "worker/process.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-/* Begins the command, up to the batches asked about. The script moves at most `batches` due
- * ones. */
-void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t batches);
-/* Returns whether the reply answers a query about n batches. False: the fault was handled, which
- * may have cost the partition; ask again. */
-bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size_t n);
-struct asq__list *asq__later_cancels(const struct asq__partition *p); /* cancels to repeat */
-void asq__later_drop_cancels(struct asq__list *cancels);
+struct asq__entry;
+struct asq__partition;
+
+void asq__later_open(struct asq__partition *p); /* after a claim: looks for waiting batches */
+void asq__later_close(struct asq__partition *p);
+void asq__later_free(struct asq__partition *p);
+bool asq__later_may_have(const struct asq__partition *p); /* false: nothing waits there */
+void asq__later_leave(struct asq__entry *e);              /* if nothing of it can run for a while */
+void asq__later_left(struct asq__entry *e);               /* after its commit was acknowledged */
+/* After its commit was dropped with the partition. */
+void asq__later_forget(struct asq__entry *e);
+void asq__later_upkeep(struct asq__partition *p); /* once a second */
+
+enum { ASQ__LATER_CHANNELS = 4096 };              /* clients that a Later may name */
+
+/* Restores what the field `later` of its entry keeps. ASQ_EPROTO, ASQ_ENOMEM. */
+int asq__later_take(struct asq__entry *e, const void *data, size_t n);
+/* Replaces `from` by `to`, its copy read before the commit that moved `from` out is acknowledged
+ * here. Channels and cancels that came since go to `to`. */
+void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);
 
 #endif

@@ -11,12 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/list.h"
+#include "value/table.h"
 #include "worker/heartbeat.h"
+#include "worker/member.h"
+#include "worker/partition.h"
 #include "worker/peers.h"
 #include "worker/place.h"
 #include "worker/process.h"
+#include "worker/stream_end.h"
 
 enum {
     TELL_MS = 60000,

@@ -17,9 +17,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/engine.h"
+#include "client/handle.h"
+#include "value/buf.h"
 #include "value/clock.h"
 #include "value/hash.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
+#include "worker/actor.h"
+#include "worker/dispatch.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/fiber.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
+#include "worker/pool.h"
 #include "worker/process.h"
+#include "worker/stream_id.h"
 
 struct asq__nested {
     asq handle; /* first, so that freeing the handle frees all of it */

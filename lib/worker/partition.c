@@ -9,8 +9,37 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "asqueue.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
+#include "redis/script.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "worker/actor.h"
+#include "worker/actor_fetch.h"
+#include "worker/attempts.h"
+#include "worker/await.h"
+#include "worker/backlog.h"
+#include "worker/channels.h"
+#include "worker/commit.h"
+#include "worker/entry.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/later.h"
+#include "worker/later_clock.h"
+#include "worker/later_move.h"
+#include "worker/member.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/reader.h"
+#include "worker/sender.h"
+#include "worker/stream_id.h"
 
 enum { MAX_HOW = 200, DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 

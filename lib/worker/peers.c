@@ -8,9 +8,13 @@
 
 #include "asqueue.h"
 #include "redis/refusal.h"
+#include "redis/reply.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/list.h"
+#include "value/table.h"
+#include "value/value.h"
 #include "worker/process.h"
 
 enum { MAX_LEASE_MS = 24 * 3600 * 1000, MAX_CAPACITY = 4096 };

@@ -5,7 +5,9 @@
  * entry counts with its decoded size if that is larger: one with a thousand small calls is short, and
  * keeps the loop busy for as long as a large one.
  */
+#include "redis/reply.h"
 #include "worker/process.h"
+#include "worker/read_budget.h"
 
 enum {
     LEAST = 64 * 1024,

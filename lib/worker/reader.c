@@ -11,8 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/reply.h"
+#include "redis/script.h"
+#include "redis/trouble.h"
 #include "value/clock.h"
+#include "worker/intake.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/read_budget.h"
+#include "worker/reader.h"
+#include "worker/stream_id.h"
 
 enum {
     STREAMS = 16,

@@ -6,8 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "redis/refusal.h"
+#include "redis/trouble.h"
 #include "value/clock.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/refused.h"
 
 static const char *hint(enum asq__refusal kind)
 {

@@ -17,9 +17,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/permit.h"
+#include "redis/redis.h"
 #include "redis/refusal.h"
+#include "redis/reply.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/result_read.h"
 
 enum { UNDER_WAY = 8 * 1024 * 1024 };
 

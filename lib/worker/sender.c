@@ -16,7 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/process.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "worker/partition.h"
+#include "worker/sender.h"
 
 enum { MAX_SENDERS = 16384 };
 

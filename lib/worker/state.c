@@ -1,7 +1,14 @@
 /*
  * state.c: what a process is doing, as a line of the log, for an operator who asks (SIGUSR1).
  */
+#include "asqueue.h"
+#include "redis/redis.h"
+#include "worker/backlog.h"
+#include "worker/partition.h"
+#include "worker/pool.h"
 #include "worker/process.h"
+#include "worker/reader.h"
+#include "worker/state.h"
 
 void asq__state_tell(struct asq__process *w)
 {

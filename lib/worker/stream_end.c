@@ -8,9 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
 #include "redis/refusal.h"
+#include "redis/reply.h"
 #include "value/clock.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/stream_end.h"
+#include "worker/stream_id.h"
 
 #define LAST_IDS UINT64_C(18446744073000000000)
 enum { GIVE_UP_MS = 100 };

@@ -6,8 +6,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/handle.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
+#include "worker/actor.h"
+#include "worker/entry.h"
+#include "worker/exec.h"
+#include "worker/inputs.h"
+#include "worker/intake.h"
+#include "worker/member.h"
+#include "worker/nested.h"
+#include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/stuck.h"
 
 enum { STUCK_MS = 10000, LOOK_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 

@@ -3,6 +3,16 @@
  * happens, so faults that kill a worker process do not reach it. It reads which calls were running from
  * memory that it shares with its children, because a dead process cannot be asked.
  */
+#include "asqueue.h"
+#include "redis/keys.h"
+#include "redis/reply.h"
+#include "redis/trouble.h"
+#include "value/error.h"
+#include "worker/attempts.h"
+#include "worker/fiber.h"
+#include "worker/process.h"
+#include "worker/shared.h"
+#include "worker/stream_id.h"
 #include "worker/supervisor.h"
 
 #include <errno.h>
@@ -43,7 +53,7 @@ struct shared {
     atomic_int ended; /* ended in order: status 0 may also be an exit of user code */
     int code;
     char why[400];
-    struct asq__link link;
+    struct asq__process_link link;
     struct asq__slot slots[];
 };
 
@@ -363,7 +373,7 @@ static bool announce(struct supervisor *s, struct child *c)
 {
     const struct asq__process_config *config = &s->config->process;
     struct asq__keys keys;
-    struct asq__link *link = &c->shared->link;
+    struct asq__process_link *link = &c->shared->link;
     struct asq__sync *ctx;
     char err[300];
     if (!c->died && !atomic_load(&link->listed))

@@ -11,8 +11,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "asqueue.h"
 #include "value/clock.h"
+#include "worker/pool.h"
 #include "worker/process.h"
+#include "worker/shared.h"
 
 enum {
     STILL_LEASES = 3,

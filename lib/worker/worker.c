@@ -10,9 +10,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "asqueue.h"
+#include "client/class.h"
 #include "client/model.h"
 #include "client/plugin.h"
+#include "redis/redis.h"
+#include "redis/url.h"
+#include "value/error.h"
 #include "value/fd.h"
+#include "value/value.h"
+#include "worker/process.h"
 #include "worker/supervisor.h"
 
 struct asq_worker {

@@ -2,7 +2,16 @@
  * fuzz_later.c: any bytes in the field `later` of an entry give the worker values within the batch
  * and within bounds: no call was made in the future, and each waits for its time or is due.
  */
+#include "value/arena.h"
+#include "value/clock.h"
+#include "value/list.h"
 #include "value/msg.h"
+#include "worker/call_time.h"
+#include "worker/entry.h"
+#include "worker/intake.h"
+#include "worker/later.h"
+#include "worker/later_move.h"
+#include "worker/partition.h"
 #include "worker/process.h"
 
 #include <stdlib.h>

@@ -1,0 +1,74 @@
+/*
+ * actor.h: agents in memory.
+ */
+#ifndef ASQ_WORKER_ACTOR_H
+#define ASQ_WORKER_ACTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/object.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+
+struct asq__partition;
+struct asq__probing;
+struct asq__process;
+struct asq__wcall;
+
+/* Calls that concern an agent now. */
+struct asq__calls {
+    struct asq__list mailbox; /* waiting calls, first in, first out */
+    /* Calls that a parked run depends on; admitted while it is parked. */
+    struct asq__list reentrant;
+    struct asq__list insiders;    /* active runs: running or parked */
+    struct asq__list wakers;      /* resumable calls: parked, wait over, turn to come */
+    struct asq__wcall *turn;      /* the call that runs alone; or NULL */
+    unsigned sharing;             /* concurrent calls that run now; `turn` is NULL then */
+    unsigned inside;              /* number of active runs */
+    unsigned shared_inside;       /* active runs of concurrent calls */
+    struct asq__probing *probing; /* while it may be part of a deadlock; of deadlock.c */
+    struct asq__actor *actor;
+    struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */
+    size_t record_bytes;       /* size of its snapshot, once Redis has reported it; 0: unknown */
+};
+
+/* An agent in memory. Small, because there are many; the fields read first stand first. */
+struct asq__actor {
+    struct asq__node node;    /* in part->actors, by id */
+    struct asq__calls *calls; /* NULL: asleep */
+    struct asq__partition *part;
+    /* In part->busy, or process->awake, asleep or gone; an orphan: in no list. */
+    struct asq__list where;
+    struct asq__object object;
+    uint64_t saved_seq; /* seq of the commit with its last effect */
+    int64_t idle_since_ms;
+    size_t bytes; /* bytes counted for it in process->actor_bytes */
+    uint32_t id_n;
+    bool busy;  /* in part->busy: calls concern it */
+    bool awake; /* in process->awake */
+    bool loading, loaded;
+    bool orphan; /* partition was lost; freed when its last run ends */
+    bool left;   /* entries with calls to it are noted in part->backlog */
+    char id[];
+};
+
+struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id); /* NULL: no memory */
+/* Activates it for a call; false: no memory. */
+bool asq__actor_wake(struct asq__actor *a);
+/* Passivates it if no call concerns it. */
+void asq__actor_rest(struct asq__actor *a);
+bool asq__actor_has_queued(const struct asq__actor *a);
+void asq__actor_note_size(struct asq__actor *a);
+void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind);
+/* Detaches an agent of a lost partition; freed when its last run ends. */
+void asq__actor_orphan(struct asq__actor *a);
+void asq__actor_free(struct asq__actor *a);
+bool asq__is_crowded(const struct asq__process *w);
+/* Evicts idle agents; over the memory limit, evicts more, longest idle first. */
+void asq__actors_evict(struct asq__process *w);
+void asq__actors_upkeep(struct asq__process *w); /* once a second; also evicts */
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * backlog_state.h: declarations shared by backlog.c and backlog_read.c: what of a partition's stream is left there.
+ */
+#ifndef ASQ_WORKER_BACKLOG_STATE_H
+#define ASQ_WORKER_BACKLOG_STATE_H
+
+#include "value/list.h"
+#include "value/table.h"
+#include "worker/notes.h"
+#include "worker/partition.h"
+#include "worker/stream_id.h"
+
+/* An agent with entries that are left. It is there as long as there are notes. */
+struct asq__left {
+    struct asq__node node;    /* in backlog->left, by agent id */
+    struct asq__list order;   /* in backlog->agents */
+    struct asq__list thirsty; /* in backlog->thirsty */
+    struct asq__notes notes;  /* entries with calls to it, in the order of the stream */
+    size_t calls;             /* calls in them to it, about */
+    size_t bytes;             /* counted for it in process->noted_bytes */
+    uint64_t taken_upto;      /* part->intake_in when its last entry was taken in */
+    uint32_t id_n;
+    char id[];
+};
+
+struct asq__backlog {
+    struct asq__table left;
+    struct asq__list agents; /* of `left`; the one to be read next first */
+    struct asq__list
+        thirsty;  /* agents that may have nothing to do; each that has nothing is in it */
+    size_t bytes; /* of notes */
+    size_t noted_calls;
+    bool all;                   /* everything from `from` on is left */
+    struct asq__stream_id from; /* first entry that is not noted */
+    size_t calls;               /* from there on, as far as they were seen */
+    size_t stopped_at; /* memory in use when the first of them found no room; 0: it may find it */
+    bool was_all;      /* the last read was of everything from `from` on, not of notes */
+    bool reading;
+    bool refused;       /* by Redis, or in vain: not read again before a while */
+    bool put_off;       /* entries that are noted are in the intake for other agents */
+    int64_t starved_ms; /* since when thirsty agents find no room; 0: they do */
+    bool has_cancels;   /* the table is there */
+    struct asq__table canceled;
+};
+
+/* More is held in memory than `bytes`, and this partition holds so many entries or large ones. Entries that
+ * were admitted beyond the bound have one of their own. */
+bool asq__backlog_is_full(const struct asq__partition *p, size_t bytes, size_t entries);
+/* Returns whether an entry of so many bytes may be admitted beyond the bound, behind those that are coming. */
+bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_t bytes,
+                            bool needs_inputs, unsigned times);
+/* Returns whether the agent has hardly anything to do but what begins at once. */
+bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l);
+/* Returns whether notes take so little memory that more can be made. */
+bool asq__backlog_can_note(const struct asq__partition *p);
+/* Takes the first note of an agent away; with the last one, `l` is freed. */
+void asq__left_pop(struct asq__partition *p, struct asq__left *l);
+/* Ends the backlog if nothing is left, and so much room is free that it would not begin again at once. */
+void asq__backlog_check_end(struct asq__partition *p);
+
+enum {
+    ASQ__BACKLOG_AT_LEAST = 64
+}; /* entries that every partition may hold if they are small; else one */
+
+#endif

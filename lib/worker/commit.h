@@ -1,0 +1,50 @@
+/*
+ * commit.h: makes outcomes of calls real.
+ */
+#ifndef ASQ_WORKER_COMMIT_H
+#define ASQ_WORKER_COMMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "asqueue.h"
+#include "worker/stream_id.h"
+
+struct asq__entry;
+struct asq__partition;
+struct asq__process;
+struct asq__run;
+struct asq__wcall;
+
+/* Returns how long the record of a batch lives. A nested one lives until the commit of its method's
+ * call, which forgets it, and is renewed meanwhile; it expires if that call is never run again. */
+int64_t asq__commit_record_ms(const struct asq__process *w, bool nested);
+/* Returns how large the call's result may be if its batch's record must stay one string; 0: no
+ * limit. */
+size_t asq__commit_result_room(const struct asq__wcall *c);
+void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
+void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
+void asq__commit_mark(struct asq__wcall *c);
+/* Commits a failed run that is followed by another, at due_ms of the partition's clock. */
+void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
+/* Moves a batch out of the stream, until due_ms of the partition's clock. Takes over `kept`, its
+ * stored form. */
+void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);
+/* Deletes the stored form of a finished batch, whose second copy leaves the stream. */
+void asq__commit_forget_later(struct asq__entry *e);
+void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
+void asq__commits_send(struct asq__process *w); /* at the end of the iteration */
+/* Puts all owned partitions into recovery: no call starts before the leases are read. */
+void asq__commits_doubt(struct asq__process *w);
+void asq__commits_recover(struct asq__process *w);
+void asq__commits_drop(struct asq__partition *p);
+bool asq__commits_pending(const struct asq__partition *p);
+/* Returns whether too many bytes wait to be committed to start more calls. Calls start again when
+ * it is less. */
+bool asq__commits_are_many(struct asq__partition *p);
+/* Moves entry bytes that cannot be decoded from the stream to the dead letters. */
+void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
+                      const void *batch, size_t n, const char *reason, uint32_t attempts);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * entry.h: a stream entry in memory, and the calls in it.
+ */
+#ifndef ASQ_WORKER_ENTRY_H
+#define ASQ_WORKER_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/arena.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "worker/stream_id.h"
+
+struct asq__actor;
+struct asq__delay;
+struct asq__inputs;
+struct asq__partition;
+struct asq__run;
+
+enum asq__wcall_state {
+    ASQ__CALL_WAITING,  /* in the actor's mailbox */
+    ASQ__CALL_INPUTS,   /* in the mailbox, awaiting its futures */
+    ASQ__CALL_DELAYED,  /* not due yet: in no list, or queued to keep its place */
+    ASQ__CALL_RUNNING,  /* on a fiber, or about to be */
+    ASQ__CALL_PARKED,   /* on a fiber that waits */
+    ASQ__CALL_FINISHED, /* outcome is in a commit */
+};
+
+/* A call as the worker sees it: job number `index` of an entry. */
+struct asq__wcall {
+    struct asq__list node; /* in the actor's mailbox, reentrant or wakers */
+    struct asq__entry *entry;
+    struct asq__actor *actor;
+    struct asq__run *run;       /* while RUNNING or PARKED */
+    struct asq__inputs *inputs; /* awaited futures, or their values; or NULL */
+    uint32_t index;
+    uint32_t attempts;     /* processes that died while running it */
+    int64_t not_before_ms; /* after a death: earliest start; monotonic; 0: no wait */
+    /* How the last of these processes died; borrowed from part->attempts; or NULL. */
+    const char *died_how;
+    uint32_t retries; /* failed runs, each to be followed by another */
+    /* Earliest start of the next run, by the partition's clock; 0: not a retry. */
+    uint64_t due_ms;
+    struct asq__delay *delay; /* DELAYED: its timer; or NULL */
+    int64_t wake_ms;          /* DELAYED: due time; monotonic */
+    enum asq__wcall_state state;
+    bool canceled;
+    bool keeps_place; /* DELAYED: later calls to the agent wait behind it */
+    bool apart;       /* DELAYED: in no queue; counted in entry->apart */
+    bool shared;      /* runs beside other ASQ_CONCURRENT calls */
+    bool reentrant;   /* in the actor's list `reentrant` */
+    bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
+    bool left;        /* in no queue: earlier calls to its agent are left in the stream */
+    bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
+};
+
+/* A batch from a stream. Freed when every call is finished and acknowledged, and nothing refers to
+ * it. */
+struct asq__entry {
+    struct asq__node node;  /* in part->entries, by batch id */
+    struct asq__list order; /* in part->intake */
+    struct asq__partition *part;
+    struct asq__stream_id id;
+    struct asq__arena arena;
+    Asqueue__Batch *batch;
+    size_t bytes;    /* approximate memory held */
+    int64_t read_ms; /* time of reading; monotonic, coarse */
+    int64_t made_ms; /* time when its calls were made, by the same clock */
+    char **channels; /* client ids besides batch->reply that get the results */
+    size_t nchannels;
+    struct asq__table *by_client;  /* index of channels, when there are more than a few; or NULL */
+    struct asq__stream_id *copies; /* duplicates in the stream, removed together with it */
+    size_t ncopies;
+    size_t result_bytes; /* size of its result record, including results in commits */
+    /* Leading channels and copies that its commit out of the stream contains. */
+    size_t left_channels, left_copies;
+    size_t unfinished;  /* calls */
+    size_t apart;       /* calls that wait for their time, in no queue */
+    size_t left;        /* calls that are left for now, see backlog.c */
+    size_t uncommitted; /* unacknowledged commits with a piece of it */
+    bool known;         /* in part->entries */
+    bool dispatched;    /* was in the intake before */
+    bool admitted;      /* beyond --max-backlog-size, for agents that were idle */
+    bool partial;       /* some of its results are in its record already */
+    bool kept;          /* later:jobs has a field for it until it is done */
+    bool returned;      /* moved out of the stream before, and back */
+    bool leaving;       /* a commit moves it out of the stream */
+    unsigned looking;   /* pending replies about its record and its copy outside the stream */
+    /* later.lua's state of its first copy: 1 waits, 2 in the stream; 0: none; -1: unknown. */
+    int later;
+    bool lookup;       /* result record must be read before it runs */
+    bool again;        /* may have begun before: its nested calls may exist already */
+    bool refused;      /* too many calls wait already */
+    bool misplaced;    /* contains a call to an agent of another partition */
+    bool behind;       /* seen before: this batch or a later one of its sender */
+    bool overtaken;    /* Redis never accepted it; running it now would break the order */
+    bool stale;        /* a copy; the record of the first may have expired: outcome unknown */
+    bool control;      /* await, cancel, probe: handled at once */
+    bool limited;      /* some of its calls have a deadline */
+    bool time_doubted; /* made_ms may be wrong: ask Redis for its clock first */
+    struct asq__wcall calls[];
+};
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * exec.h: runs a call on its fiber.
+ */
+#ifndef ASQ_WORKER_EXEC_H
+#define ASQ_WORKER_EXEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "asqueue.h"
+#include "client/object.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
+#include "worker/pool.h"
+#include "worker/process.h"
+
+struct asq__actor;
+struct asq__fiber;
+struct asq__nested;
+struct asq__slot;
+struct asq__wcall;
+
+struct asq__inner { /* a batch of nested calls */
+    uint32_t partition;
+    uint8_t id[ASQ__BATCH_ID];
+    bool keep; /* record stays for a while: its id was given away */
+};
+
+struct asq__run {
+    struct asq__task task;
+    struct asq__handover finished;
+    struct asq__process *w;
+    struct asq__wcall *call;
+    struct asq__actor *actor;
+    struct asq__list inside; /* in actor->insiders */
+    asq_ctx ctx;
+    struct asq__nested *nested; /* memory for ctx.h; NULL once it is used */
+    char call_id[ASQ__CALL_ID_TEXT];
+    /* Slot of its thread, which has `ticket` if the run is its last; or NULL. */
+    struct asq__slot *slot;
+    uint64_t ticket;
+    struct asq__effect effect;
+    struct asq__inner *inner; /* batches to forget after its own commit */
+    size_t ninner, inner_cap;
+    bool keep_inner;          /* leaves them to their TTL: their ids were given away */
+    size_t unsettled;         /* batches neither taken nor refused by Redis yet */
+    bool ended;               /* method has returned; ends when `unsettled` is 0 */
+    bool at_once;             /* started inline; the starter may finish it */
+    bool through;             /* completed without parking; the starter must end it */
+    bool parked;              /* waits, and has given up its turn */
+    bool woken;               /* wait is over, turn still to come */
+    int wait_rc;              /* outcome of its wait */
+    uint64_t wait;            /* number of its wait, unique in this process */
+    struct asq__fiber *fiber; /* while parked */
+};
+
+int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
+/* Starts a run. True: it is through, and the caller must end it. */
+bool asq__run_start(struct asq__run *run, bool nonblocking);
+void asq__run_free(struct asq__run *run);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * later_ask.h: queries about single batches that wait outside of the stream.
+ */
+#ifndef ASQ_WORKER_LATER_ASK_H
+#define ASQ_WORKER_LATER_ASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/msg.h"
+#include "worker/stream_id.h"
+
+struct asq__call_id;
+struct asq__entry;
+struct asq__partition;
+
+/* Asks whether the first copy of `e` is there, and if so adds e's channels to it. The answer goes
+ * to e->later; e->looking counts it until then. */
+void asq__later_ask_copy(struct asq__entry *e);
+/* Asks for a client that awaits a call of the batch. state: as later.lua says; -1: unknown. False:
+ * not asked. */
+bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                          const char *client, void (*answer)(void *user, int state), void *user);
+/* Cancels calls that wait there. control: the requesting entry, removed afterwards; 0-0: none.
+ * False: no memory. */
+bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids, size_t n,
+                       struct asq__stream_id control);
+void asq__later_add_channels(struct asq__entry *e, size_t from); /* to what is kept of it */
+/* Once a second: repeats unanswered cancels. */
+void asq__later_cancel_again(struct asq__partition *p);
+
+#endif

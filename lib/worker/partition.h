@@ -1,0 +1,124 @@
+/*
+ * partition.h: a partition as one process holds it; its claim, drain and release.
+ */
+#ifndef ASQ_WORKER_PARTITION_H
+#define ASQ_WORKER_PARTITION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "redis/keys.h"
+#include "value/list.h"
+#include "value/table.h"
+#include "worker/stream_id.h"
+
+struct asq__attempt;
+struct asq__backlog;
+struct asq__commit;
+struct asq__later;
+struct asq__process;
+struct asq__reader;
+struct asq__senders;
+
+enum asq__part_state {
+    ASQ__PART_IDLE,
+    ASQ__PART_CLAIMING,
+    ASQ__PART_ACTIVE,
+    ASQ__PART_DRAINING,
+    ASQ__PART_RELEASING
+};
+
+struct asq__partition {
+    struct asq__process *w;
+    uint32_t number;
+    enum asq__part_state state;
+    char token[ASQ__TOKEN_TEXT];
+    uint64_t epoch;
+    uint64_t known_epoch; /* highest epoch that this process has heard of */
+    /* Counts the claims of this process, because a reply to a query from an earlier claim is void.
+     * Epochs do not tell: a Redis that has lost its last second gives one twice. */
+    uint64_t ownership;
+    /* The stream. */
+    struct asq__reader *reader;
+    struct asq__stream_id read_to; /* last entry seen */
+    /* Time to give up entries under the highest ids; 0: there are none. */
+    int64_t give_up_at_ms;
+    struct asq__stream_id inherited; /* entries up to here may have begun under another owner */
+    struct asq__senders *senders;    /* senders of entries in this ownership; or NULL */
+    size_t held_bytes;               /* of entries in memory */
+    size_t held_calls;               /* of entries in memory, without `apart` and `left` ones */
+    size_t admitted;                 /* entries in memory that were admitted beyond the bound */
+    struct asq__later *later;        /* batches that wait outside of the stream; of later_move.c */
+    /* Clock of the partition: the monotonic one plus minus_mono_ms; of later_clock.c. */
+    int64_t minus_mono_ms;
+    /* Suspension of the machine, in all, that minus_mono_ms includes. */
+    int64_t suspended_ms;
+    int64_t claimed_ms;           /* time when the claim was sent */
+    bool has_clock;               /* clock was set by an earlier claim */
+    struct asq__table awaits;     /* reads for clients that await results; of await.c */
+    struct asq__backlog *backlog; /* entries left in the stream for now; or NULL */
+    struct asq__list leaving;     /* in process->leaving while there is a backlog */
+    struct asq__list intake;      /* entries in stream order, not dispatched yet */
+    uint64_t intake_in, intake_out; /* entries that have come to the intake, and left it */
+    struct asq__table entries;    /* all unfinished entries, by batch id */
+    /* Agents. */
+    struct asq__table actors;
+    struct asq__list busy;         /* actors with calls */
+    struct asq__list to_fetch;     /* actors whose snapshots are to be fetched */
+    struct asq__list fetching;     /* in process->fetching meanwhile */
+    size_t inside;                 /* active runs */
+    struct asq__attempt *attempts; /* earlier attempts of calls, by call id */
+    size_t nattempts;
+    /* Commits. */
+    uint64_t seq, acked;      /* last commit made, last one acknowledged */
+    struct asq__commit *open; /* commit being filled */
+    struct asq__list commits; /* closed commits in order of seq: unsent, sent, or to be resent */
+    /* In process->turn_over while calls are left for the next iteration. */
+    struct asq__list turn_over;
+    /* In process->ready while `open` has something or commits are to be sent. */
+    struct asq__list ready;
+    size_t in_flight, unsent;
+    size_t commit_bytes;       /* of `commits` */
+    bool commits_many;         /* no call starts until more commits are acknowledged */
+    const char *doomed;        /* reason to drop it at the end of the iteration; or NULL */
+    bool refused;              /* Redis refuses a commit of it; of refused.c */
+    bool recovering;           /* a commit's outcome is unknown: read the lease first */
+    bool asking;               /* the read of the lease is under way */
+    struct asq__list held;     /* deferred nested batches: each waits for a commit */
+    int64_t drain_patience_ms; /* DRAINING: until then only calls of active runs start */
+    int64_t drain_deadline_ms;
+    /* Lease as last read, under any owner. */
+    char *seen_owner, *seen_token;
+    int64_t unowned_since_ms;
+    struct asq__list claim; /* in process->claims while it is to be claimed */
+};
+
+int asq__partitions_init(struct asq__process *w);
+/* Drops all that they hold; pending replies find nothing. */
+void asq__partitions_drop(struct asq__process *w);
+void asq__partitions_release(struct asq__process *w);
+/* Claims it if the lease is as last seen. May take a while because claims are spread over time. */
+void asq__partition_claim(struct asq__partition *p);
+/* Notes an epoch under which it was held. */
+void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch);
+/* Writes owner and epoch into the lease again if it is still held. */
+void asq__partition_tell_owner(struct asq__partition *p);
+void asq__partition_claim_not(struct asq__partition *p); /* cancels a claim that was not sent yet */
+/* Stops starting calls, and releases it once it is empty. */
+void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
+void asq__partition_fence(struct asq__partition *p, const char *why);
+/* Drops it because memory is short: unacknowledged effects are void, and the next owner starts from
+ * Redis. Takes effect at the end of the iteration, because callers still hold what is dropped. */
+void asq__partition_doom(struct asq__partition *p);
+/* Does the same for another reason. */
+void asq__partition_doom_for(struct asq__partition *p, const char *why);
+void asq__partitions_drop_doomed(struct asq__process *w);
+/* Releases a draining partition if it is empty now. */
+void asq__partition_check_drained(struct asq__partition *p);
+/* Does the same once a second, and calls off a drain that takes too long. */
+void asq__partition_look_at_drain(struct asq__partition *p);
+bool asq__partition_is_owned(const struct asq__partition *p);
+size_t asq__partitions_owned(const struct asq__process *w);
+
+#endif
