@@ -32,7 +32,7 @@
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 

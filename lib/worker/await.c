@@ -22,7 +22,7 @@
 #include "value/value.h"
 #include "worker/await.h"
 #include "worker/channels.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/intake.h"
 #include "worker/later_ask.h"
 #include "worker/partition.h"

@@ -37,10 +37,10 @@
 #include "worker/actor.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
-#include "worker/notes.h"
+#include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "value/msg.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__actor;
 struct asq__call_id;

@@ -27,11 +27,11 @@
 #include "worker/backlog_state.h"
 #include "worker/channels.h"
 #include "worker/intake.h"
-#include "worker/notes.h"
+#include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/read_budget.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 enum {
     READ_AT_ONCE = 128,
@@ -223,7 +223,7 @@ static void ask(struct fetch *f)
 {
     struct asq__partition *p = f->p;
     struct asq__process *w = p->w;
-    char key[ASQ__KEY_MAX], id[48];
+    char key[ASQ__KEY_MAX], id[ASQ__STREAM_ID_TEXT];
     size_t sent = 0;
     asq__keys_jobs(asq__redis_keys(w->redis), p->number, key);
     for (; sent < f->n; sent++) {
@@ -346,7 +346,7 @@ static void read_all(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
     struct again *a = malloc(sizeof *a);
-    char key[ASQ__KEY_MAX], from[48], bytes[24], count[16];
+    char key[ASQ__KEY_MAX], from[ASQ__STREAM_ID_TEXT], bytes[24], count[16];
     if (!a)
         return;
     a->p = p;

@@ -6,9 +6,9 @@
 
 #include "value/list.h"
 #include "value/table.h"
-#include "worker/notes.h"
+#include "worker/core/notes.h"
 #include "worker/partition.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 /* An agent with entries that are left. It is there as long as there are notes. */
 struct asq__left {

@@ -16,7 +16,7 @@
 #include "value/msg.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/intake.h"
 #include "worker/later_clock.h"
 #include "worker/partition.h"

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/process.h"
 
 /* Called after reading, when `lookup` is decided. */

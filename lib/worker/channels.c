@@ -9,7 +9,7 @@
 #include "value/list.h"
 #include "value/table.h"
 #include "worker/channels.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/intake.h"
 
 enum { FEW = 16, CHANNELS_AT_MOST = 10000 };

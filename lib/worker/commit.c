@@ -45,11 +45,11 @@
 #include "value/tally.h"
 #include "value/value.h"
 #include "worker/actor.h"
-#include "worker/attempts.h"
+#include "worker/core/attempts.h"
 #include "worker/commit.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
-#include "worker/exec.h"
+#include "worker/core/entry.h"
+#include "worker/exec/exec.h"
 #include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/nested.h"
@@ -57,7 +57,7 @@
 #include "worker/process.h"
 #include "worker/refused.h"
 #include "worker/shared.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 enum {
     SCRIPTS_IN_FLIGHT = 8,
@@ -904,7 +904,7 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     }
     asq__cmd_number(cmd, c->nremoved);
     for (size_t i = 0; i < c->nremoved; i++) {
-        char id[48];
+        char id[ASQ__STREAM_ID_TEXT];
         asq__stream_id_format(c->removed[i], id);
         asq__cmd_puts(cmd, id);
     }
@@ -1099,7 +1099,7 @@ static void on_there(struct asq__conn *conn, const redisReply *reply, void *user
 
 static void put_id(struct asq__node *node, void *user)
 {
-    char id[48];
+    char id[ASQ__STREAM_ID_TEXT];
     asq__stream_id_format(ASQ__CONTAINER(node, struct asq__entry, node)->id, id);
     asq__cmd_puts(user, id);
 }

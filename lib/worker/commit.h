@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__entry;
 struct asq__partition;

@@ -40,15 +40,15 @@
 #include "worker/actor.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
-#include "worker/exec.h"
+#include "worker/core/entry.h"
+#include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-#include "worker/waits.h"
+#include "worker/core/waits.h"
 
 enum {
     FIRST_MS = 20,       /* pause before a probe; doubles with each */

@@ -27,15 +27,15 @@
 #include "worker/commit.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
-#include "worker/exec.h"
+#include "worker/core/entry.h"
+#include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later.h"
 #include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read meanwhile. */

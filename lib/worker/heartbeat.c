@@ -27,7 +27,7 @@
 #include "value/fd.h"
 #include "worker/leave.h"
 #include "worker/peers.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 #include "worker/watch.h"

@@ -31,7 +31,7 @@
 #include "value/msg.h"
 #include "value/value.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/inputs.h"
 #include "worker/partition.h"
 #include "worker/process.h"

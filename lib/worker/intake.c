@@ -21,14 +21,13 @@
 #include "value/arena.h"
 #include "value/buf.h"
 #include "value/clock.h"
-#include "value/decimal.h"
 #include "value/hash.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/actor.h"
-#include "worker/attempts.h"
+#include "worker/core/attempts.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
@@ -37,48 +36,25 @@
 #include "worker/commit.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
-#include "worker/exec.h"
+#include "worker/core/entry.h"
+#include "worker/exec/exec.h"
 #include "worker/intake.h"
 #include "worker/later.h"
 #include "worker/later_ask.h"
 #include "worker/later_move.h"
 #include "worker/nested.h"
-#include "worker/notes.h"
+#include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/read_budget.h"
 #include "worker/result_read.h"
-#include "worker/sender.h"
+#include "worker/core/sender.h"
 #include "worker/stream_end.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 enum { PUSHED_AT_MOST = 1024 * 1024 }; /* bytes, of one record to all who wait for it */
 
 #define CANCELED_BEFORE "the call was cancelled before it began"
-
-int asq__stream_id_parse(const char *text, struct asq__stream_id *ret)
-{
-    struct asq__stream_id id;
-    if (!asq__decimal_read(&text, &id.ms) || *text++ != '-' || !asq__decimal_read(&text, &id.n) ||
-        *text)
-        return ASQ_EPARSE;
-    *ret = id;
-    return 0;
-}
-
-void asq__stream_id_format(struct asq__stream_id id, char out[48])
-{
-    char *p = out + asq__decimal(id.ms, out);
-    *p++ = '-';
-    p += asq__decimal(id.n, p);
-    *p = '\0';
-}
-
-bool asq__stream_id_is_at_most(struct asq__stream_id a, struct asq__stream_id b)
-{
-    return a.ms < b.ms || (a.ms == b.ms && a.n <= b.n);
-}
 
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
 {
@@ -339,7 +315,7 @@ void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
         e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
         e->overtaken = e->behind && e->later == 0 && !e->stale;
         if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
-            asq__sender_note(p, e->batch, true); /* it was never taken before */
+            asq__sender_note(&p->senders, e->batch, true); /* it was never taken before */
     }
     asq__intake_go_on(p);
 }
@@ -484,53 +460,14 @@ static const redisReply *find_field(const redisReply *fields, const char *name)
     return NULL;
 }
 
-static void take_attempt(struct asq__wcall *c, const struct asq__attempt *a)
-{
-    switch (a->kind) {
-    case ASQ__ATTEMPT_DIED: c->attempts += a->count; break;
-    case ASQ__ATTEMPT_WAIT: {
-        int64_t now = asq__now_ms();
-        int64_t due_ms = a->due_ms < INT64_MAX / 2 ? (int64_t) a->due_ms : 0;
-        int64_t left = due_ms - c->entry->part->minus_mono_ms - now;
-        /* Whatever the clocks say, it waits no longer than it ever would. */
-        left = left < ASQ__DIED_WAIT_MAX_MS ? left : ASQ__DIED_WAIT_MAX_MS;
-        c->not_before_ms = left > 0 ? now + left : 0;
-        c->died_how = a->how;
-        break;
-    }
-    case ASQ__ATTEMPT_MARK: c->reentered = true; break;
-    case ASQ__ATTEMPT_RETRY:
-        c->retries = a->count;
-        c->due_ms = a->due_ms;
-        c->keeps_place = a->keeps_place;
-        break;
-    }
-}
-
-/* The first of them that is about the call or one behind it. */
-static size_t find_attempt(const struct asq__partition *p, const char *call)
-{
-    size_t low = 0, high = p->nattempts;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (strcmp(p->attempts[mid].call, call) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 static void take_attempts(struct asq__partition *p, struct asq__entry *e)
 {
-    if (!p->nattempts)
+    if (!p->attempts.n)
         return;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         char id[ASQ__CALL_ID_TEXT];
         asq__wcall_id(&e->calls[i], id);
-        for (size_t k = find_attempt(p, id);
-             k < p->nattempts && strcmp(p->attempts[k].call, id) == 0; k++)
-            take_attempt(&e->calls[i], &p->attempts[k]);
+        asq__attempts_take(&p->attempts, id, asq__now_ms(), p->minus_mono_ms, &e->calls[i]);
     }
 }
 
@@ -656,7 +593,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         asq__arena_release(&arena);
         return true; /* it is lost */
     }
-    enum asq__sender_order order = asq__sender_order(p, batch);
+    enum asq__sender_order order = asq__sender_order(p->senders, batch);
     /* What is to leave the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
     bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
@@ -676,7 +613,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
                                                             .fresh = !lookup,
                                                             .behind = behind });
         if (room == ASQ__ROOM_NOTED && !later)
-            asq__sender_note(p, batch, !lookup);
+            asq__sender_note(&p->senders, batch, !lookup);
         if (room == ASQ__ROOM_NOTED || room == ASQ__ROOM_NONE) {
             asq__arena_release(&arena);
             return room == ASQ__ROOM_NOTED;
@@ -740,7 +677,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     if (!later)
         asq__entry_take_time(e);
     if (!e->control && !later && !way->note)
-        asq__sender_note(p, batch, !e->lookup);
+        asq__sender_note(&p->senders, batch, !e->lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
             e->calls[i].canceled |= take_cancel(&e->calls[i]);

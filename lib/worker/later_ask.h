@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "value/msg.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__call_id;
 struct asq__entry;

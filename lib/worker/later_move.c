@@ -32,7 +32,7 @@
 #include "value/value.h"
 #include "worker/channels.h"
 #include "worker/commit.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later.h"
@@ -42,7 +42,7 @@
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */

@@ -25,7 +25,7 @@
 #include "worker/member.h"
 #include "worker/partition.h"
 #include "worker/peers.h"
-#include "worker/place.h"
+#include "worker/core/place.h"
 #include "worker/process.h"
 #include "worker/stream_end.h"
 

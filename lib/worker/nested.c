@@ -28,14 +28,14 @@
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/dispatch.h"
-#include "worker/entry.h"
-#include "worker/exec.h"
-#include "worker/fiber.h"
+#include "worker/core/entry.h"
+#include "worker/exec/exec.h"
+#include "worker/exec/fiber.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__nested {
     asq handle; /* first, so that freeing the handle frees all of it */
@@ -190,7 +190,7 @@ static void send_on_loop(struct request *q)
     }
     if (rc == 0) {
         struct asq__run *run = n->run;
-        char entry[48];
+        char entry[ASQ__STREAM_ID_TEXT];
         asq__stream_id_format(run->call->entry->id, entry);
         struct asq__nested_batch batch = { .partition = q->partition,
                                            .id = q->id,

@@ -22,12 +22,12 @@
 #include "value/table.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
-#include "worker/attempts.h"
+#include "worker/core/attempts.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/channels.h"
 #include "worker/commit.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later.h"
@@ -38,10 +38,10 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/reader.h"
-#include "worker/sender.h"
-#include "worker/stream_id.h"
+#include "worker/core/sender.h"
+#include "worker/core/stream_id.h"
 
-enum { MAX_HOW = 200, DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
+enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
 static const void *entry_key(const struct asq__node *node, size_t *n)
 {
@@ -84,53 +84,14 @@ static int random_token(char token[ASQ__TOKEN_TEXT])
     return 0;
 }
 
-static int compare_attempts(const void *a, const void *b)
-{
-    return strcmp(((const struct asq__attempt *) a)->call, ((const struct asq__attempt *) b)->call);
-}
-
-static void free_attempts(struct asq__partition *p)
-{
-    for (size_t i = 0; i < p->nattempts; i++)
-        free(p->attempts[i].how);
-    free(p->attempts);
-    p->attempts = NULL;
-    p->nattempts = 0;
-}
-
 static void take_attempts(struct asq__partition *p, const redisReply *list)
 {
-    free_attempts(p);
-    if (list->type != REDIS_REPLY_ARRAY || list->elements < 2)
-        return;
-    p->attempts = calloc(list->elements / 2, sizeof *p->attempts);
-    if (!p->attempts)
-        return;
-    for (size_t i = 0; i + 1 < list->elements; i += 2) {
-        const redisReply *field = list->element[i], *value = list->element[i + 1];
-        struct asq__attempt *a = &p->attempts[p->nattempts];
-        if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
-            continue;
-        bool sign = field->str[0] == ASQ__ATTEMPT_MARK || field->str[0] == ASQ__ATTEMPT_RETRY ||
-                    field->str[0] == ASQ__ATTEMPT_WAIT;
-        size_t n = strlen(field->str + sign);
-        if (n >= sizeof a->call)
-            continue; /* no id of a call */
-        memcpy(a->call, field->str + sign, n + 1);
-        a->kind = sign ? (enum asq__attempt_kind) field->str[0] : ASQ__ATTEMPT_DIED;
-        char *rest = value->str;
-        if (a->kind == ASQ__ATTEMPT_WAIT) {
-            a->due_ms = strtoull(rest, &rest, 10);
-            a->how = strndup(*rest ? rest + 1 : rest, MAX_HOW); /* NULL: it is not told */
-            p->nattempts++;
-            continue;
-        }
-        a->count = (uint32_t) strtoul(rest, &rest, 10);
-        a->due_ms = strtoull(rest, &rest, 10);
-        a->keeps_place = strtoul(rest, NULL, 10) == 1;
-        p->nattempts++;
-    }
-    qsort(p->attempts, p->nattempts, sizeof *p->attempts, compare_attempts);
+    asq__attempts_clear(&p->attempts);
+    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i + 1 < list->elements; i += 2)
+        if (list->element[i]->type == REDIS_REPLY_STRING &&
+            list->element[i + 1]->type == REDIS_REPLY_STRING)
+            asq__attempts_add(&p->attempts, list->element[i]->str, list->element[i + 1]->str);
+    asq__attempts_sort(&p->attempts);
 }
 
 static void claim_next(struct asq__process *w);
@@ -336,7 +297,7 @@ static void drop_all(struct asq__partition *p)
     asq__fetch_drop(p);
     asq__table_each(&p->entries, drop_entry, p);
     asq__table_each(&p->actors, drop_actor, NULL);
-    asq__senders_forget(p);
+    asq__senders_forget(&p->senders);
     p->inside = 0;
     p->state = ASQ__PART_IDLE;
     p->recovering = p->asking = false;
@@ -502,8 +463,8 @@ void asq__partitions_release(struct asq__process *w)
         asq__table_release(&p->actors);
         asq__table_release(&p->awaits);
         asq__later_free(p);
-        free_attempts(p);
-        asq__senders_forget(p);
+        asq__attempts_clear(&p->attempts);
+        asq__senders_forget(&p->senders);
         free(p->seen_owner);
         free(p->seen_token);
     }

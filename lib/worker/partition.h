@@ -11,9 +11,9 @@
 #include "redis/keys.h"
 #include "value/list.h"
 #include "value/table.h"
-#include "worker/stream_id.h"
+#include "worker/core/attempts.h"
+#include "worker/core/stream_id.h"
 
-struct asq__attempt;
 struct asq__backlog;
 struct asq__commit;
 struct asq__later;
@@ -68,8 +68,7 @@ struct asq__partition {
     struct asq__list to_fetch;     /* actors whose snapshots are to be fetched */
     struct asq__list fetching;     /* in process->fetching meanwhile */
     size_t inside;                 /* active runs */
-    struct asq__attempt *attempts; /* earlier attempts of calls, by call id */
-    size_t nattempts;
+    struct asq__attempts attempts; /* earlier attempts of its calls, as of the claim */
     /* Commits. */
     uint64_t seq, acked;      /* last commit made, last one acknowledged */
     struct asq__commit *open; /* commit being filled */

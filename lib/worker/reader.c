@@ -26,7 +26,7 @@
 #include "worker/process.h"
 #include "worker/read_budget.h"
 #include "worker/reader.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 enum {
     STREAMS = 16,
@@ -321,7 +321,7 @@ static bool ask_for(struct asked *asked, struct asq__partition *p)
         asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, asked->key);
     if (!same || asked->after.ms != p->read_to.ms || asked->after.n != p->read_to.n ||
         asked->id.bytes.error) {
-        char id[48];
+        char id[ASQ__STREAM_ID_TEXT];
         asq__stream_id_format(p->read_to, id);
         asq__cmd_reset(&asked->id);
         asq__cmd_puts(&asked->id, id);

@@ -25,7 +25,7 @@
 #include "redis/reply.h"
 #include "value/list.h"
 #include "value/msg.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/intake.h"
 #include "worker/partition.h"
 #include "worker/process.h"

@@ -9,7 +9,7 @@
 
 #include "asqueue.h"
 #include "value/value.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 /* The call that a thread runs or ran last: its process may die of it until its outcome is
  * committed. Written by that thread, except the outcome, which the loop writes; read after the

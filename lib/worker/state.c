@@ -5,7 +5,7 @@
 #include "redis/redis.h"
 #include "worker/backlog.h"
 #include "worker/partition.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/reader.h"
 #include "worker/state.h"

@@ -17,7 +17,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/stream_end.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 #define LAST_IDS UINT64_C(18446744073000000000)
 enum { GIVE_UP_MS = 100 };

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__partition;
 struct asq__process;

@@ -8,11 +8,11 @@
 #include "redis/reply.h"
 #include "redis/trouble.h"
 #include "value/error.h"
-#include "worker/attempts.h"
-#include "worker/fiber.h"
+#include "worker/core/attempts.h"
+#include "worker/exec/fiber.h"
 #include "worker/process.h"
 #include "worker/shared.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 #include "worker/supervisor.h"
 
 #include <errno.h>
@@ -300,7 +300,7 @@ static unsigned rank_of(const struct asq__slot *slot)
 static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                   const struct asq__keys *keys, struct asq__slot *slot)
 {
-    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], entry[48], epoch[24];
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], entry[ASQ__STREAM_ID_TEXT], epoch[24];
     char seq[24] = "", first[24], longest[24];
     slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
     slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';

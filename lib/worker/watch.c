@@ -13,7 +13,7 @@
 
 #include "asqueue.h"
 #include "value/clock.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 

@@ -7,7 +7,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "worker/call_time.h"
-#include "worker/entry.h"
+#include "worker/core/entry.h"
 #include "worker/intake.h"
 #include "worker/later.h"
 #include "worker/later_move.h"

@@ -7,7 +7,7 @@
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
-#include "worker/place.h"
+#include "worker/core/place.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
-#include "worker/place.h"
+#include "worker/core/place.h"
 
 #include <signal.h>
 #include <stdio.h>

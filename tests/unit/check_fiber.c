@@ -5,8 +5,8 @@
 #include "asqueue.h"
 #include "support/suite.h"
 #include "support/support.h"
-#include "worker/fiber.h"
-#include "worker/sanitizer.h"
+#include "worker/exec/fiber.h"
+#include "worker/exec/sanitizer.h"
 
 #include <check.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  * check_place.c: placement of partitions: everybody computes the same, no worker gets too much, and
  * changes of membership move little.
  */
-#include "worker/place.h"
+#include "worker/core/place.h"
 #include "support/suite.h"
 
 #include <check.h>

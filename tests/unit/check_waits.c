@@ -2,7 +2,7 @@
  * check_waits.c: cycles of calls that wait for each other are found, and only those: against a
  * search by trying out every set of calls.
  */
-#include "worker/waits.h"
+#include "worker/core/waits.h"
 #include "support/suite.h"
 
 #include <check.h>

@@ -7,8 +7,8 @@
 #include "asqueue.h"
 #include "support/support.h"
 #include "value/clock.h"
-#include "worker/pool.h"
-#include "worker/sanitizer.h"
+#include "worker/exec/pool.h"
+#include "worker/exec/sanitizer.h"
 
 #include <check.h>
 #include <pthread.h>

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "asqueue.h"
-#include "worker/sanitizer.h"
-#include "worker/stack.h"
+#include "worker/exec/sanitizer.h"
+#include "worker/exec/stack.h"
 
 enum {
     SPACE_STACKS = 64,      /* address space is taken for so many at once at most, */

@@ -3,7 +3,7 @@
  * guard of the running fiber's stack is handled on a separate stack, which every thread that runs fibers
  * must have. All other faults go to the former handler.
  */
-#include "worker/fiber.h"
+#include "worker/exec/fiber.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -4,8 +4,8 @@
  * load: a change of membership moves only what it must, and no worker gets more than 1.25 × its
  * share. Pure.
  */
-#ifndef ASQ_WORKER_PLACE_H
-#define ASQ_WORKER_PLACE_H
+#ifndef ASQ_WORKER_CORE_PLACE_H
+#define ASQ_WORKER_CORE_PLACE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,15 +10,15 @@
  *                                ▼   │
  *                                PARKED ──free──▶ (given up with its stack)
  */
-#ifndef ASQ_WORKER_FIBER_H
-#define ASQ_WORKER_FIBER_H
+#ifndef ASQ_WORKER_EXEC_FIBER_H
+#define ASQ_WORKER_EXEC_FIBER_H
 
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "value/list.h"
-#include "worker/stack.h"
+#include "worker/exec/stack.h"
 
 enum asq__fiber_state {
     ASQ__FIBER_FRESH,

@@ -1,8 +1,8 @@
 /*
  * exec.h: runs a call on its fiber.
  */
-#ifndef ASQ_WORKER_EXEC_H
-#define ASQ_WORKER_EXEC_H
+#ifndef ASQ_WORKER_EXEC_EXEC_H
+#define ASQ_WORKER_EXEC_EXEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 #include "worker/process.h"
 
 struct asq__actor;

@@ -6,7 +6,7 @@
  *
  * stack_reserve.c makes new ones ahead; fiber.c keeps unused ones.
  */
-#include "worker/stack.h"
+#include "worker/exec/stack.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
-#include "worker/sanitizer.h"
+#include "worker/exec/sanitizer.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102

@@ -13,7 +13,7 @@
  * a task (pool->searcher). When it takes one and sees more, it sends the next thread before it runs its
  * own: a task that blocks delays no other one, and a few threads do a burst of short ones.
  */
-#include "worker/pool.h"
+#include "worker/exec/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@
 
 #include "asqueue.h"
 #include "value/clock.h"
-#include "worker/sanitizer.h"
+#include "worker/exec/sanitizer.h"
 
 enum {
     THREAD_STACK = 256 << 10,

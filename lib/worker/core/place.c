@@ -3,7 +3,7 @@
  * both: the lowest wins with a probability in proportion to its weight. Partitions choose in their
  * order; one whose best worker is full takes the next best.
  */
-#include "worker/place.h"
+#include "worker/core/place.h"
 
 #include <math.h>
 #include <stdlib.h>

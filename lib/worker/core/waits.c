@@ -3,7 +3,7 @@
  * that can resume even if no other call of the set does, calls that the given call does not reach, and
  * calls that do not reach it.
  */
-#include "worker/waits.h"
+#include "worker/core/waits.h"
 
 #include <stdlib.h>
 #include <string.h>

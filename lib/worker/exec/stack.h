@@ -2,8 +2,8 @@
  * stack.h: stacks for fibers: mapping, guards against overflow, measured depth of use, and the
  * reserve that new ones are taken from.
  */
-#ifndef ASQ_WORKER_STACK_H
-#define ASQ_WORKER_STACK_H
+#ifndef ASQ_WORKER_EXEC_STACK_H
+#define ASQ_WORKER_EXEC_STACK_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 /*
  * entry.h: a stream entry in memory, and the calls in it.
  */
-#ifndef ASQ_WORKER_ENTRY_H
-#define ASQ_WORKER_ENTRY_H
+#ifndef ASQ_WORKER_CORE_ENTRY_H
+#define ASQ_WORKER_CORE_ENTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
-#include "worker/stream_id.h"
+#include "worker/core/stream_id.h"
 
 struct asq__actor;
 struct asq__delay;

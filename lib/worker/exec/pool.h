@@ -3,15 +3,15 @@
  * calls that never block. A task runs on a fiber. A fiber that parks frees its thread for others,
  * and is resumed on the same thread.
  */
-#ifndef ASQ_WORKER_POOL_H
-#define ASQ_WORKER_POOL_H
+#ifndef ASQ_WORKER_EXEC_POOL_H
+#define ASQ_WORKER_EXEC_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "value/list.h"
-#include "worker/fiber.h"
+#include "worker/exec/fiber.h"
 
 struct asq__pool;
 

@@ -19,8 +19,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
-#include "worker/partition.h"
-#include "worker/sender.h"
+#include "worker/core/sender.h"
 
 enum { MAX_SENDERS = 16384 };
 
@@ -56,39 +55,38 @@ static void forget_oldest(struct asq__senders *all)
     free(s);
 }
 
-static bool open_senders(struct asq__partition *p)
+static bool open_senders(struct asq__senders **ret)
 {
-    struct asq__senders *all = p->senders ? NULL : calloc(1, sizeof *all);
+    struct asq__senders *all = *ret ? NULL : calloc(1, sizeof *all);
     if (!all)
-        return p->senders != NULL;
+        return *ret != NULL;
     if (asq__table_init(&all->table, sender_key) < 0) {
         free(all);
         return false;
     }
     asq__list_init(&all->used);
-    p->senders = all;
+    *ret = all;
     return true;
 }
 
-/* NULL: no memory for it. */
-static struct sender *add(struct asq__partition *p, const char *name)
+/* Returns NULL when there is no memory for it. */
+static struct sender *add(struct asq__senders **all, const char *name)
 {
     size_t n = strlen(name) + 1;
-    struct sender *s = open_senders(p) ? calloc(1, sizeof *s + n) : NULL;
+    struct sender *s = open_senders(all) ? calloc(1, sizeof *s + n) : NULL;
     if (!s)
         return NULL;
-    if (p->senders->table.count == MAX_SENDERS)
-        forget_oldest(p->senders);
+    if ((*all)->table.count == MAX_SENDERS)
+        forget_oldest(*all);
     memcpy(s->name, name, n);
     asq__list_init(&s->used);
-    asq__table_add(&p->senders->table, &s->node);
+    asq__table_add(&(*all)->table, &s->node);
     return s;
 }
 
-enum asq__sender_order asq__sender_order(const struct asq__partition *p,
-                                         const Asqueue__Batch *batch)
+enum asq__sender_order asq__sender_order(const struct asq__senders *all, const Asqueue__Batch *batch)
 {
-    const struct sender *s = find(p->senders, batch->reply);
+    const struct sender *s = find(all, batch->reply);
     if (!s || batch->number == 0)
         return ASQ__SENDER_UNKNOWN;
     if (batch->number <= s->seen)
@@ -96,26 +94,26 @@ enum asq__sender_order asq__sender_order(const struct asq__partition *p,
     return s->in_order ? ASQ__SENDER_IN_ORDER : ASQ__SENDER_UNKNOWN;
 }
 
-void asq__sender_note(struct asq__partition *p, const Asqueue__Batch *batch, bool in_order)
+void asq__sender_note(struct asq__senders **all, const Asqueue__Batch *batch, bool in_order)
 {
-    struct sender *s = find(p->senders, batch->reply);
-    if (batch->number == 0 || (!s && !(s = add(p, batch->reply))))
+    struct sender *s = find(*all, batch->reply);
+    if (batch->number == 0 || (!s && !(s = add(all, batch->reply))))
         return;
     if (s->seen < batch->number)
         s->seen = batch->number;
     if (in_order && s->in_order < batch->number)
         s->in_order = batch->number;
     asq__list_del(&s->used);
-    asq__list_add(&p->senders->used, &s->used);
+    asq__list_add(&(*all)->used, &s->used);
 }
 
-void asq__senders_forget(struct asq__partition *p)
+void asq__senders_forget(struct asq__senders **all)
 {
-    if (!p->senders)
+    if (!*all)
         return;
-    while (!asq__list_empty(&p->senders->used))
-        forget_oldest(p->senders);
-    asq__table_release(&p->senders->table);
-    free(p->senders);
-    p->senders = NULL;
+    while (!asq__list_empty(&(*all)->used))
+        forget_oldest(*all);
+    asq__table_release(&(*all)->table);
+    free(*all);
+    *all = NULL;
 }

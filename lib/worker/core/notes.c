@@ -5,7 +5,7 @@
  *
  * Notes stand in chunks, the first ones of which are small: most agents of which something is left have little.
  */
-#include "worker/notes.h"
+#include "worker/core/notes.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /*
  * notes.h: ids of stream entries that are left where they are, a few bytes each.
  */
-#ifndef ASQ_WORKER_NOTES_H
-#define ASQ_WORKER_NOTES_H
+#ifndef ASQ_WORKER_CORE_NOTES_H
+#define ASQ_WORKER_CORE_NOTES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * between them. Empty in an ordinary build, except the few instructions that valgrind recognises,
  * if its header is installed.
  */
-#ifndef ASQ_WORKER_SANITIZER_H
-#define ASQ_WORKER_SANITIZER_H
+#ifndef ASQ_WORKER_EXEC_SANITIZER_H
+#define ASQ_WORKER_EXEC_SANITIZER_H
 
 #include <stddef.h>
 

@@ -10,14 +10,14 @@
  */
 #undef _FORTIFY_SOURCE /* its longjmp aborts on a change of stacks */
 
-#include "worker/fiber.h"
+#include "worker/exec/fiber.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <ucontext.h>
 
-#include "worker/sanitizer.h"
+#include "worker/exec/sanitizer.h"
 
 enum {
     KEEP_HOT = 32,   /* unused stacks of each size that keep their touched memory */

@@ -8,8 +8,8 @@
  * and a path leads from each call to each. A call that is unknown, or known to proceed, is in no
  * cycle.
  */
-#ifndef ASQ_WORKER_WAITS_H
-#define ASQ_WORKER_WAITS_H
+#ifndef ASQ_WORKER_CORE_WAITS_H
+#define ASQ_WORKER_CORE_WAITS_H
 
 #include <stdbool.h>
 #include <stddef.h>
