@@ -80,10 +80,7 @@ bool asq__actor_wake(struct asq__actor *a)
         if (!(a->calls = calloc(1, sizeof *a->calls)))
             return false;
         a->calls->actor = a;
-        asq__list_init(&a->calls->mailbox);
-        asq__list_init(&a->calls->reentrant);
-        asq__list_init(&a->calls->insiders);
-        asq__list_init(&a->calls->wakers);
+        asq__mailbox_init(&a->calls->mailbox, a->id);
         asq__list_init(&a->calls->fetching);
     }
     leave_list(a);
@@ -108,13 +105,12 @@ static void let_sleep(struct asq__actor *a)
 
 static bool is_idle(const struct asq__actor *a)
 {
-    return !a->calls->inside && !a->loading && !asq__actor_has_queued(a);
+    return !a->calls->mailbox.n_active && !a->loading && !asq__actor_has_queued(a);
 }
 
 bool asq__actor_has_queued(const struct asq__actor *a)
 {
-    return a->calls &&
-           (!asq__list_empty(&a->calls->mailbox) || !asq__list_empty(&a->calls->reentrant));
+    return a->calls && asq__mailbox_has_queued(&a->calls->mailbox);
 }
 
 static struct asq__actor *first_of(const struct asq__list *list)
@@ -174,7 +170,7 @@ void asq__actor_orphan(struct asq__actor *a)
     asq__table_del(&a->part->actors, &a->node);
     a->orphan = true;
     a->loading = false;
-    if (!a->calls || !a->calls->inside)
+    if (!a->calls || !a->calls->mailbox.n_active)
         asq__actor_free(a);
 }
 

@@ -12,23 +12,15 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
+#include "worker/core/mailbox.h"
 
 struct asq__partition;
 struct asq__probing;
 struct asq__process;
-struct asq__wcall;
 
-/* Calls that concern an agent now. */
+/* What an agent has while calls concern it. */
 struct asq__calls {
-    struct asq__list mailbox; /* waiting calls, first in, first out */
-    /* Calls that a parked run depends on; admitted while it is parked. */
-    struct asq__list reentrant;
-    struct asq__list insiders;    /* active runs: running or parked */
-    struct asq__list wakers;      /* resumable calls: parked, wait over, turn to come */
-    struct asq__wcall *turn;      /* the call that runs alone; or NULL */
-    unsigned sharing;             /* concurrent calls that run now; `turn` is NULL then */
-    unsigned inside;              /* number of active runs */
-    unsigned shared_inside;       /* active runs of concurrent calls */
+    struct asq__mailbox mailbox;
     struct asq__probing *probing; /* while it may be part of a deadlock; of deadlock.c */
     struct asq__actor *actor;
     struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */

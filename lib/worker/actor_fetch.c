@@ -54,8 +54,8 @@ struct fetch {
 
 static void fail_mailbox(struct asq__actor *a, int code, const char *why)
 {
-    while (!asq__list_empty(&a->calls->mailbox)) {
-        struct asq__wcall *c = ASQ__CONTAINER(a->calls->mailbox.next, struct asq__wcall, node);
+    while (!asq__list_empty(&a->calls->mailbox.queue)) {
+        struct asq__wcall *c = ASQ__CONTAINER(a->calls->mailbox.queue.next, struct asq__wcall, node);
         asq__wcall_fail(c, code, "%s", why);
     }
 }

@@ -107,7 +107,7 @@ static const struct asq__actor *find_actor(const struct asq__partition *p, const
 static bool is_idle(const struct asq__partition *p, const char *id)
 {
     const struct asq__actor *a = find_actor(p, id, strlen(id));
-    return !a || !a->calls || (!a->calls->inside && !asq__actor_has_queued(a));
+    return !a || !a->calls || (!a->calls->mailbox.n_active && !asq__actor_has_queued(a));
 }
 
 bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l)
@@ -115,11 +115,12 @@ bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left
     const struct asq__actor *a = find_actor(p, l->id, l->id_n);
     if (!a || !a->calls)
         return true;
-    if (a->calls->turn || a->calls->inside != a->calls->shared_inside)
+    const struct asq__mailbox *m = &a->calls->mailbox;
+    if (m->turn || m->n_active != m->n_active_shared)
         return false;
     /* Calls that share the agent begin beside each other; others may wait for results that are to come. */
-    size_t few = a->calls->inside ? 1 : FEW, n = 0;
-    ASQ__LIST_EACH (it, &a->calls->mailbox)
+    size_t few = m->n_active ? 1 : FEW, n = 0;
+    ASQ__LIST_EACH (it, &m->queue)
         if (++n == few)
             return false;
     return true;
@@ -267,7 +268,7 @@ static const struct asq__actor *busiest(const struct asq__partition *p, size_t *
         size_t n = 0;
         if (!a->calls)
             continue;
-        ASQ__LIST_EACH (call, &a->calls->mailbox) {
+        ASQ__LIST_EACH (call, &a->calls->mailbox.queue) {
             n++;
             if (++steps == LOOK_AT_MOST)
                 break;

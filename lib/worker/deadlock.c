@@ -48,6 +48,7 @@
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/core/blockers.h"
 #include "worker/core/waits.h"
 
 enum {
@@ -59,10 +60,8 @@ enum {
     LOOK_BUDGET = 200,   /* probes */
     SENDING_COSTS = 20,  /* cost of one that is sent, in probes of the budget */
     QUEUE_SEEN = 1000,   /* calls of a queue that are searched for the blocking ones */
-    MAX_STEPS = 200000,  /* calls of queues that one step of a probe may visit */
     REST = 4,            /* pause after a probe from elsewhere, in multiples of the time it took */
     FRESH_PROBES = 4,
-    EDGES = 256,    /* edges of a call that waits for all others: more would not help */
     MAX_SHOWN = 24, /* calls in the message */
     MESSAGE_SIZE = 16384
 };
@@ -110,13 +109,6 @@ static void add_target(struct view *v, const struct asq__call_id *id)
     v->to[v->n++] = *id;
 }
 
-static void add_call(struct view *v, const struct asq__wcall *c)
-{
-    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
-    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
-    add_target(v, &id);
-}
-
 static bool add_result(void *user, const asq_result *r)
 {
     struct view *v = user;
@@ -126,99 +118,40 @@ static bool add_result(void *user, const asq_result *r)
 
 static void view_parked(const struct asq__wcall *c, struct view *v)
 {
-    const struct asq__actor *a = c->actor;
-    v->wait = 2 * c->run->wait + c->run->woken;
-    if (c->run->woken) {
-        /* A woken run waits for its turn: for the calls that were let in for it. */
-        const struct asq__run *innermost = asq__actor_innermost(a);
-        if (innermost && innermost != c->run && !c->shared)
-            add_call(v, innermost->call);
-    } else {
-        enum asq__wait kind = asq__nested_waits_for(c->run, add_result, v);
-        v->any = kind == ASQ__WAIT_ANY;
-        if (kind == ASQ__WAIT_OTHER)
-            v->n = 0;
-        else if (!v->any && v->n > EDGES)
-            v->n = EDGES;
-    }
+    const struct asq__run *run = asq__run_of(c);
+    v->wait = 2 * run->wait;
+    enum asq__wait kind = asq__nested_waits_for(run, add_result, v);
+    v->any = kind == ASQ__WAIT_ANY;
+    if (kind == ASQ__WAIT_OTHER)
+        v->n = 0;
+    else if (!v->any && v->n > ASQ__BLOCKERS_MAX)
+        v->n = ASQ__BLOCKERS_MAX;
 }
 
-/* Views what blocks a call behind others of its queue that await inputs, as dispatch.c passes over
- * them: calls of its caller, its caller, a creation, or all passed calls when they are too many. */
-static void view_queue(const struct asq__wcall *c, const struct asq__list *queue, struct view *v)
+static void add_blocker(void *user, const struct asq__wcall *c)
 {
-    struct asq__passed passed = { .n = 0 };
-    unsigned behind = 0;
-    ASQ__LIST_EACH (it, queue) {
-        const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (before == c || ++v->steps > MAX_STEPS)
-            return;
-        bool too_far = passed.n && ++behind > ASQ__PASSED_SEEN;
-        if (!too_far) {
-            if (asq__actor_holds_back(before) || asq__passed_holds(&passed, before))
-                continue;
-            if (before->state != ASQ__CALL_INPUTS)
-                return; /* `c` is next, or keeps its place */
-            passed.calls[passed.n++] = before;
-            if (asq__passed_holds(&passed, c) || asq__wcall_holds_all(before)) {
-                add_call(v, before);
-                return;
-            }
-        }
-        if (passed.n == ASQ__PASSED || too_far) {
-            for (unsigned i = 0; i < passed.n; i++)
-                add_call(v, passed.calls[i]);
-            v->any = true;
-            return;
-        }
-    }
+    struct asq__call_id id = asq__wcall_call_id(c);
+    add_target(user, &id);
 }
 
-/* Returns the first call of the queue before `c` that cannot run beside others; NULL: none. */
-static const struct asq__wcall *alone_before(const struct asq__wcall *c, struct view *v)
+static void view_resumable(const struct asq__wcall *c, struct view *v)
 {
-    ASQ__LIST_EACH (it, &c->actor->calls->mailbox) {
-        const struct asq__wcall *before = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (before == c || ++v->steps > MAX_STEPS)
-            return NULL;
-        if (!asq__wcall_may_share(before))
-            return before;
-    }
-    return NULL;
-}
-
-static void view_insiders(const struct asq__wcall *c, struct view *v)
-{
-    const struct asq__actor *a = c->actor;
-    const struct asq__wcall *alone;
-    bool shares = asq__wcall_may_share(c);
-    ASQ__LIST_EACH (it, &a->calls->insiders) {
-        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
-        if (v->n < EDGES && (!shares || !run->call->shared))
-            add_call(v, run->call);
-    }
-    if (shares && a->calls->inside == a->calls->shared_inside && v->n == 0 &&
-        (alone = alone_before(c, v)))
-        add_call(v, alone);
+    struct asq__blockers b = { .add = add_blocker, .user = v };
+    v->wait = 2 * asq__run_of(c)->wait + 1;
+    asq__blockers_of_resumable(&c->actor->calls->mailbox, c, &b);
 }
 
 static void view_queued(const struct asq__wcall *c, struct view *v)
 {
-    const struct asq__actor *a = c->actor;
-    const struct asq__run *out = asq__actor_holds_back(c);
     struct asq__call_id input;
     v->queued = true;
     if (c->state == ASQ__CALL_INPUTS)
-        while (v->n < EDGES && asq__inputs_pending(c, v->n, &input))
+        while (v->n < ASQ__BLOCKERS_MAX && asq__inputs_pending(c, v->n, &input))
             add_target(v, &input);
-    if (out)
-        add_call(v, out->call);
-    else if (!c->reentrant && !asq__list_empty(&a->calls->reentrant))
-        add_call(v, ASQ__CONTAINER(a->calls->reentrant.next, struct asq__wcall, node));
-    else if (!c->reentrant && a->calls->inside)
-        view_insiders(c, v);
-    else if (v->n == 0)
-        view_queue(c, c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, v);
+    struct asq__blockers b = { .add = add_blocker, .user = v, .n = v->n, .steps = v->steps };
+    asq__blockers_of_queued(&c->actor->calls->mailbox, &asq__dispatch_hooks, c, &b);
+    v->steps = b.steps;
+    v->any = b.any;
 }
 
 /* Views what a call waits for now. No edge: it is gone, runs, or will resume by itself. */
@@ -230,8 +163,10 @@ static void view_call(const struct asq__wcall *c, struct view *v)
     v->agent = c && c->actor ? c->actor->id : "";
     if (!c || !c->actor || asq__actor_is_moving(c->actor))
         return;
-    if (c->state == ASQ__CALL_PARKED && c->run)
+    if (c->state == ASQ__CALL_PARKED)
         view_parked(c, v);
+    else if (c->state == ASQ__CALL_RESUMABLE)
+        view_resumable(c, v);
     else if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS)
         view_queued(c, v);
     if (v->out_of_memory)
@@ -278,7 +213,7 @@ static const struct asq__waiter *explore(struct asq__process *w, struct search *
     struct asq__call_id id;
     for (uint32_t i = 0; i < s->waits.n && !s->waits.full; i++) {
         const struct asq__waiter *at = s->waits.calls[i];
-        if (v->steps > MAX_STEPS)
+        if (v->steps > ASQ__BLOCKERS_STEPS)
             s->waits.full = true; /* too expensive: a stuck agent sends another probe */
         if (at->known)
             continue;
@@ -513,11 +448,12 @@ static bool waits_for_one(void *user, const asq_result *r)
 /* Adds the runs inside the agent, as far as they wait for calls. */
 static void add_roots(struct search *s, const struct asq__actor *a)
 {
-    const struct asq__list *queues[] = { &a->calls->mailbox, &a->calls->reentrant };
-    ASQ__LIST_EACH (it, &a->calls->insiders) {
-        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
+    const struct asq__mailbox *m = &a->calls->mailbox;
+    const struct asq__list *queues[] = { &m->queue, &m->reentrant };
+    ASQ__LIST_EACH (it, &m->active) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
         if (asq__nested_waits_for(run, waits_for_one, NULL) != ASQ__WAIT_OTHER)
-            add_root(s, run->call);
+            add_root(s, run->active.call);
     }
     for (int i = 0; i < 2; i++) {
         int seen = 0;
@@ -574,7 +510,7 @@ static void hurry(struct asq__actor *a)
 void asq__deadlock_note(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
-    if (a->orphan || !asq__actor_has_queued(a) || a->calls->sharing)
+    if (a->orphan || !asq__actor_has_queued(a) || a->calls->mailbox.n_sharing)
         return;
     struct asq__probing *p = a->calls->probing;
     int64_t now = asq__now_ms_coarse();

@@ -1,11 +1,7 @@
 /*
- * dispatch.c: agents' mailboxes: which call runs next. Different agents run in parallel, one agent runs
- * one call at a time, or several of those marked ASQ_CONCURRENT.
- *
- * A call that waits through the library parks and gives up its agent's turn. While it is parked, only
- * calls that it (transitively) waits for are let in. When its wait is over, it takes the turn again as
- * soon as the turn is free. So two calls of one agent never run at once, and a chain that comes back to
- * an agent never waits for itself.
+ * dispatch.c: starts, parks, resumes and ends the calls of agents. Which call runs next is the rule of
+ * core/mailbox.c; this file answers its questions (may the call still run, are its inputs there), and
+ * does what it decides. Different agents run in parallel.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +57,7 @@ bool asq__process_may_start(struct asq__process *w)
 /* Gives up a call of which too many processes have died. */
 static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
     char label[400], reason[800];
     snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
@@ -102,60 +98,8 @@ static bool end_unstarted(struct asq__wcall *c)
 
 static unsigned flags_of(const struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     return asq__object_flags(&c->actor->object, job->kind, job->method);
-}
-
-bool asq__wcall_may_share(const struct asq__wcall *c)
-{
-    return !c->reentrant && flags_of(c) & ASQ_CONCURRENT;
-}
-
-/* Returns whether no call runs on the agent now. */
-static bool is_at_rest(const struct asq__actor *a)
-{
-    return !a->calls->turn && a->calls->sharing == 0;
-}
-
-/* Returns whether its caller is inside the agent now. */
-static bool is_waited_for_inside(const struct asq__actor *a, const Asqueue__Job *job)
-{
-    if (!a->calls || !a->calls->inside || !job->chain)
-        return false;
-    for (size_t i = job->chain->n_links; i > 0; i--) {
-        const Asqueue__Link *link = job->chain->links[i - 1];
-        if (strcmp(link->agent, a->id) != 0)
-            continue;
-        ASQ__LIST_EACH (it, &a->calls->insiders)
-            if (strcmp(ASQ__CONTAINER(it, struct asq__run, inside)->call_id, link->call) == 0)
-                return true;
-    }
-    return false;
-}
-
-/* Lets in queued calls whose caller is inside: a call that runs again finds its nested calls queued. */
-static void let_in_queued(struct asq__actor *a)
-{
-    ASQ__LIST_EACH (it, &a->calls->mailbox) {
-        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (!is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
-            continue;
-        asq__list_del(&c->node);
-        c->reentrant = true;
-        asq__list_add(&a->calls->reentrant, &c->node);
-    }
-}
-
-/* Puts re-entrant calls that have not begun, because they await inputs, back among the others: no run
- * is inside any more. */
-static void let_nobody_in(struct asq__actor *a)
-{
-    struct asq__list *last;
-    while ((last = a->calls->reentrant.prev) != &a->calls->reentrant) {
-        asq__list_del(last);
-        ASQ__CONTAINER(last, struct asq__wcall, node)->reentrant = false;
-        asq__list_add_first(&a->calls->mailbox, last);
-    }
 }
 
 static bool end_run(struct asq__run *run);
@@ -168,272 +112,150 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return;
     }
-    asq__list_del(&c->node);
-    c->reentrant = false;
-    c->state = ASQ__CALL_RUNNING;
-    c->run = run;
+    asq__mailbox_start(&a->calls->mailbox, c, &run->active, c->entry->again);
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
-    if (c->shared) {
-        a->calls->sharing++;
-        a->calls->shared_inside++;
-        a->object.depth++;
-    } else {
-        a->calls->turn = c;
-    }
-    a->calls->inside++;
+    run->ctx.shared = c->shared;
+    a->object.depth += c->shared;
     p->inside++;
     p->w->starts++;
-    asq__list_add(&a->calls->insiders, &run->inside);
-    if (c->entry->again)
-        let_in_queued(a);
     if (c->attempts)
         p->w->suspect = c;
-    run->ctx.shared = c->shared;
     if (asq__run_start(run, flags_of(c) & ASQ_NONBLOCKING))
         end_run(run);
 }
 
-/* Asks for the inputs of a call whose turn it is. False: it has to wait for them, or was ended. */
-static bool inputs_are_there(struct asq__wcall *c)
+/* ---- questions of the mailbox ---- */
+
+static struct asq__actor *actor_of(const struct asq__mailbox *m)
 {
-    if (!c->entry->batch->jobs[c->index]->inputs)
-        return true;
+    return ASQ__CONTAINER(m, struct asq__calls, mailbox)->actor;
+}
+
+/* Asks for the inputs of a call whose turn it is. */
+static enum asq__verdict take_inputs(struct asq__wcall *c)
+{
     if (c->state == ASQ__CALL_WAITING && !c->inputs) {
         int rc = asq__inputs_begin(c);
         if (rc < 0) {
             asq__wcall_fail(c, rc, "its inputs cannot be awaited: %s", asq_strerror(rc));
-            return false;
+            return ASQ__VERDICT_ENDED;
         }
     }
-    c->state = ASQ__CALL_INPUTS;
+    if (c->state != ASQ__CALL_INPUTS)
+        asq__wcall_enter(c, ASQ__CALL_INPUTS);
     if (!asq__inputs_ready(c)) {
         asq__inputs_want_room(c);
-        return false;
+        return ASQ__VERDICT_SKIP;
     }
     if (asq__inputs_failure(c)) {
         asq__wcall_fail(c, ASQ_EINPUT, "%s", asq__inputs_failure(c));
+        return ASQ__VERDICT_ENDED;
+    }
+    return ASQ__VERDICT_RUN;
+}
+
+static enum asq__verdict end_unfit(struct asq__mailbox *m, struct asq__wcall *c)
+{
+    struct asq__actor *a = actor_of(m);
+    if (!end_unstarted(c))
+        return ASQ__VERDICT_RUN;
+    a->part->w->starts++;
+    return a->orphan || turn_is_over(a->part) ? ASQ__VERDICT_STOP : ASQ__VERDICT_ENDED;
+}
+
+/* A call that creates or loads the agent runs alone. */
+static bool may_share_now(struct asq__mailbox *m, struct asq__wcall *c)
+{
+    struct asq__actor *a = actor_of(m);
+    if (!(flags_of(c) & ASQ_CONCURRENT))
         return false;
-    }
-    return true;
+    asq__object_revive(&a->object);
+    return a->object.live;
 }
 
-/* Returns the run that has no other one inside it. Each call inside an agent, except shared ones, has
- * the one before in its chain of callers. Only the innermost runs or lets another call in, and the one
- * before resumes when it has ended. So each run sees, saves and restores its own changes. */
-const struct asq__run *asq__actor_innermost(const struct asq__actor *a)
+static enum asq__verdict prepare(struct asq__mailbox *m, struct asq__wcall *c)
 {
-    for (const struct asq__list *it = a->calls->insiders.prev; it != &a->calls->insiders;
-         it = it->prev) {
-        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
-        if (!run->call->shared)
-            return run;
+    struct asq__process *w = actor_of(m)->part->w;
+    if (c->attempts && w->suspect) {
+        w->suspects_waiting++;
+        return ASQ__VERDICT_STOP;
     }
-    return NULL;
+    return asq__wcall_job(c)->inputs ? take_inputs(c) : ASQ__VERDICT_RUN;
 }
 
-const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c)
+static bool is_concurrent(const struct asq__mailbox *m, const struct asq__wcall *c)
 {
-    const Asqueue__Chain *chain = c->entry->batch->jobs[c->index]->chain;
-    const struct asq__run *run = c->reentrant ? asq__actor_innermost(c->actor) : NULL;
-    for (size_t i = 0; run && chain && i < chain->n_links; i++)
-        if (strcmp(chain->links[i]->call, run->call_id) == 0)
-            return NULL; /* the agent's call waits for `c` */
-    return run;
+    (void) m;
+    return flags_of(c) & ASQ_CONCURRENT;
 }
 
-/* Returns whether a call inside the partition now is in its chain of callers. */
+static bool exists(const struct asq__mailbox *m)
+{
+    return actor_of(m)->object.cls;
+}
+
+/* Returns whether an active call of the partition is in the chain of callers of a job. */
 static bool is_called_from_inside(const struct asq__partition *p, const Asqueue__Job *job)
 {
     for (size_t i = job->chain->n_links; i > 0; i--) {
         const char *id = job->chain->links[i - 1]->agent;
         struct asq__node *node = asq__table_find(&p->actors, id, strlen(id));
-        if (node && is_waited_for_inside(ASQ__CONTAINER(node, struct asq__actor, node), job))
+        const struct asq__calls *calls =
+            node ? ASQ__CONTAINER(node, struct asq__actor, node)->calls : NULL;
+        if (calls && asq__mailbox_calls(&calls->mailbox, job))
             return true;
     }
     return false;
 }
 
 /* Returns whether a draining partition may still start calls of the agent. Such a partition starts only
- * calls that calls inside it may wait for, or it would never drain: nested calls of these, then any
- * nested calls, and the calls queued before them. */
-static bool is_wanted(const struct asq__actor *a)
+ * calls on which its active calls may depend, or it would never drain: nested calls of these, after a
+ * while any nested calls, and the calls queued before them. */
+static bool admits(struct asq__mailbox *m)
 {
-    const struct asq__partition *p = a->part;
+    const struct asq__partition *p = actor_of(m)->part;
+    if (p->state == ASQ__PART_ACTIVE)
+        return true;
     bool any = asq__now_ms() > p->drain_patience_ms;
-    ASQ__LIST_EACH (it, &a->calls->mailbox) {
-        const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    ASQ__LIST_EACH (it, &m->queue) {
+        const Asqueue__Job *job = asq__wcall_job(ASQ__CONTAINER(it, struct asq__wcall, node));
         if (job->chain && (any || is_called_from_inside(p, job)))
             return true;
     }
     return false;
 }
 
-/* Returns the caller, whose calls to an agent run in the order in which they were made: a call inside of
- * its method, or a program. */
-static const char *caller_of(const struct asq__wcall *c)
-{
-    const Asqueue__Batch *batch = c->entry->batch;
-    const Asqueue__Chain *chain = batch->jobs[c->index]->chain;
-    return chain && chain->n_links ? chain->links[chain->n_links - 1]->call : batch->reply;
-}
-
-/* Returns whether an earlier run of `by`, or a call inside it, made `c`. That run's worker has died, or
- * the run failed. The next run finds `c` again, and must be inside of the agent by then. */
-static bool is_called_by(const struct asq__wcall *c, const struct asq__wcall *by)
-{
-    const Asqueue__Chain *chain = c->entry->batch->jobs[c->index]->chain;
-    char id[ASQ__CALL_ID_TEXT];
-    if (!chain || !chain->n_links)
-        return false;
-    asq__wcall_id(by, id);
-    for (size_t i = 0; i < chain->n_links; i++)
-        if (strcmp(chain->links[i]->call, id) == 0)
-            return true;
-    return false;
-}
-
-bool asq__passed_holds(const struct asq__passed *passed, const struct asq__wcall *c)
-{
-    const char *caller = passed->n ? caller_of(c) : "";
-    for (unsigned i = 0; i < passed->n; i++)
-        if (strcmp(caller_of(passed->calls[i]), caller) == 0 || is_called_by(c, passed->calls[i]))
-            return true;
-    return false;
-}
-
-bool asq__wcall_holds_all(const struct asq__wcall *c)
-{
-    return c->entry->batch->jobs[c->index]->kind == ASQUEUE__JOB_KIND__CREATE &&
-           !c->actor->object.cls;
-}
-
-/* Lets calls of others pass a call that waits. False: too many wait already, or all others wait for it. */
-static bool pass(struct asq__passed *passed, const struct asq__wcall *c)
-{
-    if (passed->n + 1 == ASQ__PASSED || asq__wcall_holds_all(c))
-        return false;
-    passed->calls[passed->n++] = c;
-    return true;
-}
+const struct asq__mailbox_hooks asq__dispatch_hooks = { .end_unfit = end_unfit,
+                                                        .may_share_now = may_share_now,
+                                                        .prepare = prepare,
+                                                        .is_concurrent = is_concurrent,
+                                                        .exists = exists,
+                                                        .admits = admits };
 
 /* Returns how many concurrent calls of an agent may run or wait for a thread; parked ones do not count.
  * With more, calls of other agents would come behind all of them. */
-static unsigned most_sharing(const struct asq__process *w)
+static unsigned max_sharing(const struct asq__process *w)
 {
     return 2 * w->config.capacity + 16;
 }
 
-/* Returns the first call of a queue that may run now, or NULL. Ends calls that must not run. `beside`:
- * considers shared calls alone, because others run already. */
-static struct asq__wcall *next_of(struct asq__actor *a, struct asq__list *queue, bool beside)
-{
-    struct asq__process *w = a->part->w;
-    struct asq__passed passed = { .n = 0 };
-    unsigned behind = 0;
-    ASQ__LIST_EACH (it, queue) {
-        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (passed.n && ++behind > ASQ__PASSED_SEEN)
-            return NULL;
-        if (asq__actor_holds_back(c))
-            continue;
-        if (asq__passed_holds(&passed, c))
-            continue; /* stays behind earlier calls of its caller, or behind the caller */
-        if (end_unstarted(c)) {
-            w->starts++;
-            if (a->orphan || asq__list_empty(queue) || turn_is_over(a->part))
-                return NULL;
-            continue;
-        }
-        if (c->state == ASQ__CALL_DELAYED)
-            return NULL; /* keeps its place */
-        /* A process has died of it, and it is tried again a while later. It may have had effects on other
-         * agents, so no call of this agent may run before it has had its own. */
-        if (c->not_before_ms && asq__now_ms() < c->not_before_ms)
-            return NULL;
-        /* A call that creates or loads the agent runs alone. */
-        c->shared = queue == &a->calls->mailbox && flags_of(c) & ASQ_CONCURRENT;
-        if (c->shared)
-            asq__object_revive(&a->object);
-        c->shared &= a->object.live;
-        if (beside && (!c->shared || a->calls->sharing >= most_sharing(w)))
-            return NULL;
-        if (c->attempts && w->suspect) {
-            w->suspects_waiting++;
-            return NULL;
-        }
-        if (inputs_are_there(c))
-            return c;
-        if (c->state == ASQ__CALL_FINISHED)
-            continue;
-        if (!pass(&passed, c))
-            return NULL;
-    }
-    return NULL;
-}
-
-/* Returns the call that may run now, or NULL. */
-static struct asq__wcall *next_call(struct asq__actor *a)
-{
-    struct asq__wcall *c = NULL;
-    if (is_at_rest(a))
-        c = next_of(a, &a->calls->reentrant, false);
-    if (c || !asq__list_empty(&a->calls->reentrant))
-        return c;
-    /* A call for which no run inside waits, itself waits for all runs inside. */
-    bool beside = a->calls->inside > 0;
-    if (beside && a->calls->inside != a->calls->shared_inside)
-        return NULL;
-    if (a->part->state != ASQ__PART_ACTIVE && !is_wanted(a))
-        return NULL;
-    return next_of(a, &a->calls->mailbox, beside);
-}
-
-/* Returns the first call whose wait is over and that may resume, or NULL. */
-static struct asq__wcall *first_waker(const struct asq__actor *a)
-{
-    const struct asq__run *last =
-        asq__list_empty(&a->calls->wakers) ? NULL : asq__actor_innermost(a);
-    ASQ__LIST_EACH (it, &a->calls->wakers) {
-        struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-        if (c->shared || c->run == last || a->orphan)
-            return c;
-    }
-    return NULL;
-}
-
 bool asq__actor_is_moving(const struct asq__actor *a)
 {
-    return a->calls && (a->calls->turn || a->calls->sharing || first_waker(a));
-}
-
-/* Resumes the first woken call. False: there is none, or another call has the turn. */
-static bool let_on(struct asq__actor *a)
-{
-    struct asq__wcall *c = first_waker(a);
-    if (!c || a->calls->turn || (!c->shared && a->calls->sharing))
-        return false;
-    asq__list_del(&c->node);
-    if (c->shared)
-        a->calls->sharing++;
-    else
-        a->calls->turn = c;
-    c->state = ASQ__CALL_RUNNING;
-    c->run->parked = c->run->woken = false;
-    asq__pool_wake(a->part->w->pool, c->run->fiber);
-    return true;
+    return a->calls && asq__mailbox_is_moving(&a->calls->mailbox, a->orphan);
 }
 
 void asq__actor_go_on(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
     while (a->calls) {
-        while (let_on(a))
-            ;
-        if (a->calls->turn || first_waker(a))
+        struct asq__mailbox *m = &a->calls->mailbox;
+        struct asq__wcall *c;
+        while ((c = asq__mailbox_resume(m, a->orphan)))
+            asq__pool_wake(p->w->pool, asq__run_of(c)->fiber);
+        if (asq__mailbox_turn_is_taken(m, a->orphan))
             return;
         if (a->orphan) {
-            if (a->calls->inside == 0)
+            if (m->n_active == 0)
                 asq__actor_free(a);
             return;
         }
@@ -449,8 +271,8 @@ void asq__actor_go_on(struct asq__actor *a)
             asq__actor_want_record(a);
             return;
         }
-        struct asq__wcall *c = next_call(a);
-        if (!c) {
+        struct asq__search search = { &asq__dispatch_hooks, asq__now_ms(), max_sharing(p->w) };
+        if (!(c = asq__mailbox_next(m, &search))) {
             asq__deadlock_note(a);
             break;
         }
@@ -495,52 +317,41 @@ bool asq__dispatch_turn_over(struct asq__process *w)
 
 bool asq__dispatch_join(struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = c->actor ? c->actor : asq__actor_of(c->entry->part, job->agent);
     if (!a || !asq__actor_wake(a)) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return false;
     }
     c->actor = a;
-    if (asq__list_empty(&c->node)) { /* otherwise the call has kept its place */
-        c->reentrant = is_waited_for_inside(a, job);
-        asq__list_add(c->reentrant ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
-    }
+    asq__mailbox_enqueue(&a->calls->mailbox, c);
     return true;
 }
 
-void asq__dispatch_let_in(struct asq__wcall *c)
+void asq__dispatch_promote(struct asq__wcall *c)
 {
     struct asq__actor *a = c->actor;
-    /* A call that waits for its time or its inputs moves too, because later calls of its caller do. */
-    bool queued = c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
-                  c->state == ASQ__CALL_DELAYED;
-    if (!queued || c->reentrant || !a || asq__list_empty(&c->node) ||
-        !is_waited_for_inside(a, c->entry->batch->jobs[c->index]))
-        return;
-    asq__list_del(&c->node);
-    c->reentrant = true;
-    asq__list_add(&a->calls->reentrant, &c->node);
-    asq__actor_go_on(a);
+    if (a && a->calls && asq__mailbox_promote(&a->calls->mailbox, c))
+        asq__actor_go_on(a);
 }
 
 void asq__dispatch_due(struct asq__wcall *c)
 {
-    c->state = ASQ__CALL_WAITING;
+    if (c->state == ASQ__CALL_DELAYED)
+        asq__wcall_enter(c, ASQ__CALL_WAITING);
     if (asq__dispatch_join(c))
         asq__actor_go_on(c->actor);
 }
 
 void asq__dispatch(struct asq__wcall *c)
 {
-    c->state = ASQ__CALL_WAITING;
     if (!asq__later_begin(c))
         asq__dispatch_due(c);
 }
 
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = c->actor;
     struct asq__error error;
     char id[ASQ__CALL_ID_TEXT], place[ASQ__PLACE_MAX];
@@ -549,28 +360,20 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     va_start(ap, fmt);
     asq__error_vset(&error, code, fmt, ap); /* first: the text may be that of the inputs */
     va_end(ap);
-    asq__list_del(&c->node);
+    asq__mailbox_remove(c);
     asq__inputs_free(c->inputs);
     c->inputs = NULL;
     asq__later_end(c);
-    c->state = ASQ__CALL_FINISHED;
+    asq__wcall_enter(c, ASQ__CALL_FINISHED);
     asq__wcall_id(c, id);
     /* While a call has the turn, the object is that call's. */
-    const struct asq__class *cls = a && !(a->calls && a->calls->turn) ? a->object.cls : NULL;
+    const struct asq__class *cls = a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
     asq__error_where(&error, cls ? cls->def.name : job->class_name,
                      asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);
     asq__error_clear(&error);
-}
-
-static void give_up_turn(struct asq__wcall *c)
-{
-    if (c->shared)
-        c->actor->calls->sharing--;
-    else
-        c->actor->calls->turn = NULL;
 }
 
 /* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just those. */
@@ -589,29 +392,26 @@ static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
 void asq__run_parks(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
-    run->parked = true;
-    run->call->state = ASQ__CALL_PARKED;
-    give_up_turn(run->call);
-    clear_suspect(run->w, run->call);
-    /* Calls that it waits for may have come while it ran, and be in the list of re-entrant ones. */
+    asq__mailbox_park(&a->calls->mailbox, run->active.call);
+    clear_suspect(run->w, run->active.call);
+    /* Calls on which it depends may have come while it ran. */
     asq__actor_go_on(a);
 }
 
 void asq__run_wake(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
-    if (!run->parked || run->woken)
+    if (!asq__run_is_parked(run))
         return;
-    run->woken = true;
-    asq__list_add(&a->calls->wakers, &run->call->node);
+    asq__mailbox_unpark(&a->calls->mailbox, run->active.call);
     asq__actor_go_on(a);
 }
 
 /* Marks the outer calls as not to be run again: that would not undo the commit of a re-entrant call. */
 static void mark_outer_calls(struct asq__actor *a)
 {
-    ASQ__LIST_EACH (it, &a->calls->insiders) {
-        struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__run, inside)->call;
+    ASQ__LIST_EACH (it, &a->calls->mailbox.active) {
+        struct asq__wcall *outer = ASQ__CONTAINER(it, struct asq__active, node)->call;
         if (!outer->reentered && !outer->shared) { /* a call that changes no state can run again */
             outer->reentered = true;
             asq__commit_mark(outer);
@@ -622,7 +422,7 @@ static void mark_outer_calls(struct asq__actor *a)
 /* Puts the effects of an ended run into a commit. False: it has not ended yet, see nested.c. */
 static bool end_run(struct asq__run *run)
 {
-    struct asq__wcall *c = run->call;
+    struct asq__wcall *c = run->active.call;
     struct asq__actor *a = run->actor;
     struct asq__partition *p = a->part;
     struct asq__process *w = run->w;
@@ -632,17 +432,8 @@ static bool end_run(struct asq__run *run)
     run->ended = run->unsettled > 0;
     if (run->ended)
         return false;
-    give_up_turn(c);
-    if (c->shared) {
-        a->calls->shared_inside--;
-        a->object.depth--;
-    }
-    a->calls->inside--;
-    asq__list_del(&run->inside);
-    if (a->calls->inside == 0)
-        let_nobody_in(a);
-    c->run = NULL;
-    c->state = ASQ__CALL_FINISHED;
+    asq__mailbox_end(&a->calls->mailbox, c);
+    a->object.depth -= c->shared;
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
@@ -650,6 +441,7 @@ static bool end_run(struct asq__run *run)
     if (a->orphan) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unhold(w->engine, run->inner[i].id, ASQ__UNHOLD_LEAVE);
+        asq__wcall_enter(c, ASQ__CALL_FINISHED);
         e->unfinished--;
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
@@ -658,9 +450,10 @@ static bool end_run(struct asq__run *run)
         return true;
     }
     p->inside--;
-    if (a->calls->inside && run->effect.kind != ASQ__EFFECT_NONE)
+    if (a->calls->mailbox.n_active && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
     if (!error || !asq__later_retry(c, run)) {
+        asq__wcall_enter(c, ASQ__CALL_FINISHED);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
         asq__commit_result(c, run, error);
@@ -675,7 +468,7 @@ void asq__run_finished(struct asq__handover *h)
 {
     struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
     struct asq__process *w = run->w;
-    struct asq__wcall *c = run->call;
+    struct asq__wcall *c = run->active.call;
     struct asq__actor *a = run->actor;
     struct asq__partition *p = a->part;
     if (!end_run(run))

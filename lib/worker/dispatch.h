@@ -8,6 +8,7 @@
 
 struct asq__actor;
 struct asq__handover;
+struct asq__mailbox_hooks;
 struct asq__partition;
 struct asq__process;
 struct asq__run;
@@ -15,8 +16,8 @@ struct asq__wcall;
 
 /* Queues or delays a new call. */
 void asq__dispatch(struct asq__wcall *c);
-/* Re-queues it as re-entrant: its caller now runs here. */
-void asq__dispatch_let_in(struct asq__wcall *c);
+/* Re-queues it as re-entrant if its caller runs here by now. */
+void asq__dispatch_promote(struct asq__wcall *c);
 /* Queues a delayed call that is due. */
 void asq__dispatch_due(struct asq__wcall *c);
 /* Queues a call, and starts none. False: the call has failed. */
@@ -25,26 +26,8 @@ bool asq__dispatch_join(struct asq__wcall *c);
 void asq__actor_go_on(struct asq__actor *a);
 /* Returns whether a run of it runs, or is about to. */
 bool asq__actor_is_moving(const struct asq__actor *a);
-/* Returns whether its method is ASQ_CONCURRENT and the call is not re-entrant. */
-bool asq__wcall_may_share(const struct asq__wcall *c);
-const struct asq__run *asq__actor_innermost(const struct asq__actor *a); /* or NULL */
-/* Returns the run that blocks re-entrant call `c`; NULL if it is unblocked or not re-entrant. */
-const struct asq__run *asq__actor_holds_back(const struct asq__wcall *c);
-
-/* Bounds on skipping calls that wait for inputs or after a death: calls skipped, and calls seen
- * behind the first. Each new call causes such a search. */
-enum { ASQ__PASSED = 8, ASQ__PASSED_SEEN = 256 };
-
-struct asq__passed {
-    const struct asq__wcall *calls[ASQ__PASSED]; /* of different callers */
-    unsigned n;
-};
-
-/* Returns whether a skipped call blocks `c`, because both have one caller or it is c's caller. */
-bool asq__passed_holds(const struct asq__passed *passed, const struct asq__wcall *c);
-/* Returns whether all calls behind `c` wait for it: `c` creates an agent that does not exist
- * yet. */
-bool asq__wcall_holds_all(const struct asq__wcall *c);
+/* Answers to the questions of a mailbox; see core/mailbox.h. */
+extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 /* Resumes or starts what it can, of all its actors. */
 void asq__partition_go_on(struct asq__partition *p);
 /* Starts, at the end of an iteration, calls that it had no room for. True: some are left for the

@@ -312,7 +312,7 @@ static void begin_anew(struct asq__wcall *c)
 {
     asq__inputs_free(c->inputs);
     c->inputs = NULL;
-    c->state = ASQ__CALL_WAITING;
+    asq__wcall_enter(c, ASQ__CALL_WAITING);
 }
 
 /* Could it start if its agent let it? Then it would have. */

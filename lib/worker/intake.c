@@ -56,13 +56,6 @@ enum { PUSHED_AT_MOST = 1024 * 1024 }; /* bytes, of one record to all who wait f
 
 #define CANCELED_BEFORE "the call was cancelled before it began"
 
-void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
-{
-    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
-    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
-    asq__call_id_format(&id, out);
-}
-
 /* ---- entries ---- */
 
 void asq__entry_free(struct asq__entry *e)
@@ -102,7 +95,7 @@ void asq__entry_settle(struct asq__entry *e)
         return;
     /* Calls that are left have notes, by which the entry is read again. */
     for (size_t i = 0; i < e->batch->n_jobs; i++)
-        if (e->calls[i].run)
+        if (e->calls[i].active)
             return; /* an orphan: still on its fiber */
     if (e->known)
         asq__table_del(&e->part->entries, &e->node);
@@ -206,12 +199,13 @@ void asq__wcall_cancel(struct asq__wcall *c)
             asq__actor_go_on(a); /* those behind it, if its inputs were awaited */
         return;
     }
-    if (c->run) {
-        atomic_store(&c->run->ctx.canceled, true);
-        asq__nested_cancel(c->run);
-        if (c->run->parked && !c->run->woken) {
-            c->run->wait_rc = ASQ_ECANCELED;
-            asq__run_wake(c->run);
+    struct asq__run *run = asq__run_of(c);
+    if (run) {
+        atomic_store(&run->ctx.canceled, true);
+        asq__nested_cancel(run);
+        if (asq__run_is_parked(run)) {
+            run->wait_rc = ASQ_ECANCELED;
+            asq__run_wake(run);
         }
     }
 }
@@ -269,7 +263,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
             if (index >= e->batch->n_jobs || e->calls[index].state == ASQ__CALL_FINISHED)
                 continue;
             asq__wcall_unleave(&e->calls[index]);
-            e->calls[index].state = ASQ__CALL_FINISHED;
+            asq__wcall_enter(&e->calls[index], ASQ__CALL_FINISHED);
             e->unfinished--;
             e->partial = true;
         }
@@ -301,7 +295,8 @@ void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
         /* The first copy waits until it is due, and tells whom this one would have told. */
         for (size_t i = 0; i < e->batch->n_jobs; i++) {
             asq__wcall_unleave(&e->calls[i]);
-            e->calls[i].state = ASQ__CALL_FINISHED;
+            if (e->calls[i].state != ASQ__CALL_FINISHED)
+                asq__wcall_enter(&e->calls[i], ASQ__CALL_FINISHED);
         }
         e->unfinished = 0;
         asq__intake_go_on(p);
@@ -438,7 +433,7 @@ static void join_copy(struct asq__partition *p, struct asq__entry *first, struct
         /* Its caller runs again, and may be inside of the agent, where it was not when this was queued. */
         first->uncommitted++; /* keeps it: calls may end at once */
         for (size_t i = 0; i < first->batch->n_jobs; i++)
-            asq__dispatch_let_in(&first->calls[i]);
+            asq__dispatch_promote(&first->calls[i]);
         for (size_t i = 0; i < first->batch->n_jobs && i < copy->batch->n_jobs; i++)
             if (copy->calls[i].canceled && first->calls[i].state != ASQ__CALL_FINISHED)
                 asq__wcall_cancel(&first->calls[i]);
@@ -478,8 +473,7 @@ static bool is_nested(const Asqueue__Batch *batch)
 
 static bool take_cancel(const struct asq__wcall *c)
 {
-    struct asq__call_id id = { .partition = c->entry->part->number, .index = c->index };
-    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
+    struct asq__call_id id = asq__wcall_call_id(c);
     return asq__backlog_take_cancel(c->entry->part, &id);
 }
 
@@ -627,6 +621,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         return true;
     }
     e->part = p;
+    e->partition = p->number;
     e->id = id;
     e->arena =
         arena; /* the allocator inside pointed at the old place; nothing is allocated any more */

@@ -24,7 +24,6 @@ void asq__entry_free(struct asq__entry *e);
 void asq__entry_note_bytes(struct asq__entry *e, size_t bytes); /* adds to its memory */
 /* Frees it when nothing needs it any more. */
 void asq__entry_settle(struct asq__entry *e);
-void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]);
 /* Pushes committed results to a client. */
 void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n);

@@ -30,11 +30,6 @@ struct asq__delay {
     struct asq__wcall *call;
 };
 
-static const Asqueue__Job *job_of(const struct asq__wcall *c)
-{
-    return c->entry->batch->jobs[c->index];
-}
-
 static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct asq__wcall *c = ((struct asq__delay *) timer->data)->call;
@@ -64,7 +59,7 @@ static bool wait(struct asq__wcall *c, int64_t delay_ms)
     d->call = c;
     c->delay = d;
     c->wake_ms = asq__now_ms() + delay_ms;
-    c->state = ASQ__CALL_DELAYED;
+    asq__wcall_enter(c, ASQ__CALL_DELAYED);
     set_apart(c, !c->keeps_place);
     ev_now_update(w->loop);
     ev_timer_init(&d->timer, on_due, (double) delay_ms / 1000, 0.);
@@ -103,7 +98,7 @@ bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch)
 /* Returns whether the call's deadline comes before it is due. */
 static bool is_in_vain(const struct asq__wcall *c)
 {
-    const Asqueue__Job *job = job_of(c);
+    const Asqueue__Job *job = asq__wcall_job(c);
     uint64_t of_batch = c->entry->batch->timeout_ms;
     return job->delay_ms && !c->retries &&
            ((job->timeout_ms && job->timeout_ms <= job->delay_ms) ||
@@ -126,7 +121,7 @@ bool asq__later_begin(struct asq__wcall *c)
     if (is_in_vain(c)) {
         asq__wcall_fail(c, ASQ_EDEADLINE,
                         "its deadline comes before it may be started: it has a delay of %llu ms",
-                        (unsigned long long) job_of(c)->delay_ms);
+                        (unsigned long long) asq__wcall_job(c)->delay_ms);
         return true;
     }
     if (!wait(c, left))
@@ -138,7 +133,7 @@ bool asq__later_begin(struct asq__wcall *c)
 
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
 {
-    const Asqueue__Job *job = job_of(c);
+    const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = run->actor;
     const asq_retry *of_method = asq__object_retry(&a->object, job->kind, job->method);
     int64_t delay_ms, now = asq__now_ms();
@@ -152,16 +147,13 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
         return false;
     }
     /* A concurrent call has no place to keep beside others. */
-    bool inside = a->calls->inside > 0;
-    c->keeps_place = keep_place && !(inside && c->shared);
+    c->keeps_place = keep_place && !(c->shared && a->calls->mailbox.n_active);
     if (!wait(c, delay_ms))
         return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + c->entry->part->minus_mono_ms + delay_ms);
-    /* A call whose caller is inside is let in again, not queued behind. */
-    c->reentrant = c->keeps_place && inside;
     if (c->keeps_place)
-        asq__list_add_first(inside ? &a->calls->reentrant : &a->calls->mailbox, &c->node);
+        asq__mailbox_enqueue_first(&a->calls->mailbox, c);
     else
         c->actor = NULL; /* looked up when it is due: the agent may leave memory meanwhile */
     asq__inputs_retry(c);

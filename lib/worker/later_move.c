@@ -370,7 +370,8 @@ static void let_go(struct asq__entry *e)
         asq__table_del(&p->entries, &e->node);
     e->known = false;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
-        e->calls[i].state = ASQ__CALL_FINISHED;
+        if (e->calls[i].state != ASQ__CALL_FINISHED)
+            asq__wcall_enter(&e->calls[i], ASQ__CALL_FINISHED);
     e->unfinished = 0;
     asq__entry_settle(e);
 }

@@ -92,7 +92,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     pthread_mutex_lock(&n->lock);
     asq__list_add(&n->completed, &r->node); /* takes over the engine's reference */
     pthread_mutex_unlock(&n->lock);
-    if (n->run->parked && !n->run->woken && (r->fn || n->ready(n->arg))) {
+    if (asq__run_is_parked(n->run) && (r->fn || n->ready(n->arg))) {
         n->run->wait_rc = 0;
         ev_timer_stop(n->w->loop, &n->timer);
         asq__run_wake(n->run);
@@ -167,7 +167,7 @@ static void on_settled(void *user, enum asq__settled how)
     if (how == ASQ__REFUSED && run->ended && !run->actor->orphan)
         asq__process_log_some(run->w, ASQ_LOG_ERROR,
                               "a call that %s has made without waiting for it was refused",
-                              run->call_id);
+                              run->active.id);
     if (how == ASQ__FENCED && !run->actor->orphan)
         asq__partition_fence(
             run->actor->part,
@@ -191,7 +191,7 @@ static void send_on_loop(struct request *q)
     if (rc == 0) {
         struct asq__run *run = n->run;
         char entry[ASQ__STREAM_ID_TEXT];
-        asq__stream_id_format(run->call->entry->id, entry);
+        asq__stream_id_format(run->active.call->entry->id, entry);
         struct asq__nested_batch batch = { .partition = q->partition,
                                            .id = q->id,
                                            .label = q->label,
@@ -376,7 +376,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     struct asq__nested *n = w->data;
     (void) loop;
     (void) revents;
-    if (!n->run || !n->run->parked || n->run->woken)
+    if (!n->run || !asq__run_is_parked(n->run))
         return;
     n->run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
     asq__run_wake(n->run);
@@ -400,7 +400,7 @@ static void wait_on_loop(struct asq__handover *h)
     int64_t now = asq__now_ms();
     run->wait = ++run->w->waits;
     asq__run_parks(run);
-    if (run->woken)
+    if (!asq__run_is_parked(run))
         return;
     if (atomic_load(&run->ctx.canceled)) {
         run->wait_rc = ASQ_ECANCELED;
@@ -453,7 +453,7 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
 
 enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user)
 {
-    if (!run->parked || run->woken)
+    if (!asq__run_is_parked(run))
         return ASQ__WAIT_OTHER;
     const struct asq__nested *n = run->ctx.h->impl; /* a parked run has a handle */
     return asq__wait_results(n->ready, n->arg, visit, user);
@@ -576,7 +576,7 @@ static const struct asq__mode nested_mode = {
 
 static const Asqueue__Job *job_of(const struct asq__run *run)
 {
-    return run->call->entry->batch->jobs[run->call->index];
+    return run->active.call->entry->batch->jobs[run->active.call->index];
 }
 
 static size_t outer_calls(const Asqueue__Job *job)
@@ -594,7 +594,7 @@ struct asq__nested *asq__nested_room(const struct asq__run *run)
 asq *asq__nested_handle(asq_ctx *ctx)
 {
     struct asq__run *run = ctx->impl;
-    struct asq__wcall *c = run->call;
+    struct asq__wcall *c = run->active.call;
     const Asqueue__Job *job = job_of(run);
     size_t outer = outer_calls(job);
     struct asq__nested *n = run->nested;
@@ -608,7 +608,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     n->retries = c->retries;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);
-    memcpy(n->own_id, run->call_id, sizeof n->own_id);
+    memcpy(n->own_id, run->active.id, sizeof n->own_id);
     n->own.call = n->own_id;
     n->own.agent = job->agent;
     for (size_t i = 0; i < outer; i++)

@@ -270,7 +270,7 @@ static void drop_entry(struct asq__node *node, void *user)
     e->known = false;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
-        if (c->run)
+        if (c->active)
             continue; /* an orphan: ends by itself */
         asq__list_del(&c->node);
         asq__later_end(c); /* the entry may stay for another of its calls, and this one is not to begin */
@@ -278,7 +278,7 @@ static void drop_entry(struct asq__node *node, void *user)
         c->inputs = NULL;
         asq__wcall_unleave(c);
         if (c->state != ASQ__CALL_FINISHED) {
-            c->state = ASQ__CALL_FINISHED;
+            asq__wcall_enter(c, ASQ__CALL_FINISHED);
             e->unfinished--;
         }
     }

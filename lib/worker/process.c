@@ -572,14 +572,14 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     run->slot = slot;
     run->ticket = ++slot->ticket;
-    memcpy(slot->call, run->call_id, sizeof slot->call);
+    memcpy(slot->call, run->active.id, sizeof slot->call);
     memcpy(slot->agent, run->actor->id, run->actor->id_n + 1);
     copy_name(slot->class_name, class_name);
     copy_name(slot->method, method);
-    slot->entry = run->call->entry->id;
+    slot->entry = run->active.call->entry->id;
     slot->epoch = run->ctx.epoch;
     slot->partition = run->actor->part->number;
-    slot->suspect = run->call->attempts != 0;
+    slot->suspect = run->active.call->attempts != 0;
     slot->state = ASQ__SLOT_RUNS;
 }
 

@@ -72,9 +72,9 @@ static const char *why_inside(const struct asq__run *run, char *text, size_t siz
     struct awaited awaited = { .n = 0 };
     if (run->ended)
         return "has returned, and waits for Redis to take its calls";
-    if (!run->parked)
+    if (run->active.call->state == ASQ__CALL_RUNNING)
         return "runs";
-    if (run->woken)
+    if (run->active.call->state == ASQ__CALL_RESUMABLE)
         return "waits for its turn to go on";
     enum asq__wait kind = asq__nested_waits_for(run, count_awaited, &awaited);
     if (kind == ASQ__WAIT_OTHER || awaited.n == 0)
@@ -120,16 +120,16 @@ static size_t length(const struct asq__list *list)
 
 static void look_at(const struct asq__actor *a, struct asq__buf *out)
 {
+    const struct asq__mailbox *m = &a->calls->mailbox;
     char text[200];
-    size_t behind = length(&a->calls->mailbox) + length(&a->calls->reentrant);
-    ASQ__LIST_EACH (it, &a->calls->insiders) {
-        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, inside);
-        if (age_ms(run->call) >= STUCK_MS)
-            add_line(out, run->call, why_inside(run, text, sizeof text), behind);
+    size_t behind = length(&m->queue) + length(&m->reentrant);
+    ASQ__LIST_EACH (it, &m->active) {
+        const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
+        if (age_ms(run->active.call) >= STUCK_MS)
+            add_line(out, run->active.call, why_inside(run, text, sizeof text), behind);
     }
-    if (asq__list_empty(&a->calls->insiders) && !asq__list_empty(&a->calls->mailbox)) {
-        const struct asq__wcall *c =
-            ASQ__CONTAINER(a->calls->mailbox.next, struct asq__wcall, node);
+    if (m->n_active == 0 && !asq__list_empty(&m->queue)) {
+        const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);
         if (age_ms(c) >= STUCK_MS)
             add_line(out, c, why_waiting(c, text, sizeof text), behind - 1);
     }

@@ -14,27 +14,43 @@
 #include "value/table.h"
 #include "worker/core/stream_id.h"
 
+struct asq__active;
 struct asq__actor;
 struct asq__delay;
 struct asq__inputs;
 struct asq__partition;
-struct asq__run;
 
+/* State of a call.
+ *
+ *              ┌───────── due ─────────┐
+ *              ▼                       │
+ *     ──▶ WAITING ──not due yet──▶ DELAYED ◀────── runs again ─────┐
+ *            │ ▲                                                   │
+ *            ▼ │ gives its inputs back                             │
+ *          INPUTS ──its turn──▶ RUNNING ──waits──▶ PARKED          │
+ *                                │ │ ▲               │ wait over   │
+ *                                │ │ └─its turn── RESUMABLE        │
+ *                                │ └───────────────────────────────┘
+ *                                ▼
+ *                            FINISHED   (from each state above that has not begun, too)
+ *
+ * A call without inputs starts from WAITING. */
 enum asq__wcall_state {
-    ASQ__CALL_WAITING,  /* in the actor's mailbox */
-    ASQ__CALL_INPUTS,   /* in the mailbox, awaiting its futures */
-    ASQ__CALL_DELAYED,  /* not due yet: in no list, or queued to keep its place */
-    ASQ__CALL_RUNNING,  /* on a fiber, or about to be */
-    ASQ__CALL_PARKED,   /* on a fiber that waits */
-    ASQ__CALL_FINISHED, /* outcome is in a commit */
+    ASQ__CALL_WAITING,   /* new, or in the agent's mailbox */
+    ASQ__CALL_INPUTS,    /* in the mailbox, and awaits its futures or has them */
+    ASQ__CALL_DELAYED,   /* not due yet: in no list, or queued to keep its place */
+    ASQ__CALL_RUNNING,   /* on a fiber, or about to be */
+    ASQ__CALL_PARKED,    /* on a fiber that waits */
+    ASQ__CALL_RESUMABLE, /* on a fiber whose wait is over; waits for its turn */
+    ASQ__CALL_FINISHED   /* outcome is in a commit */
 };
 
 /* A call as the worker sees it: job number `index` of an entry. */
 struct asq__wcall {
-    struct asq__list node; /* in the actor's mailbox, reentrant or wakers */
+    struct asq__list node; /* in a list of the agent's mailbox; or in none */
     struct asq__entry *entry;
     struct asq__actor *actor;
-    struct asq__run *run;       /* while RUNNING or PARKED */
+    struct asq__active *active; /* from its start to its end; part of a run */
     struct asq__inputs *inputs; /* awaited futures, or their values; or NULL */
     uint32_t index;
     uint32_t attempts;     /* processes that died while running it */
@@ -51,7 +67,7 @@ struct asq__wcall {
     bool keeps_place; /* DELAYED: later calls to the agent wait behind it */
     bool apart;       /* DELAYED: in no queue; counted in entry->apart */
     bool shared;      /* runs beside other ASQ_CONCURRENT calls */
-    bool reentrant;   /* in the actor's list `reentrant` */
+    bool reentrant;   /* in the mailbox's list `reentrant` */
     bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
     bool left;        /* in no queue: earlier calls to its agent are left in the stream */
     bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
@@ -63,6 +79,7 @@ struct asq__entry {
     struct asq__node node;  /* in part->entries, by batch id */
     struct asq__list order; /* in part->intake */
     struct asq__partition *part;
+    uint32_t partition; /* its number */
     struct asq__stream_id id;
     struct asq__arena arena;
     Asqueue__Batch *batch;
@@ -103,5 +120,14 @@ struct asq__entry {
     bool time_doubted; /* made_ms may be wrong: ask Redis for its clock first */
     struct asq__wcall calls[];
 };
+
+static inline const Asqueue__Job *asq__wcall_job(const struct asq__wcall *c)
+{
+    return c->entry->batch->jobs[c->index];
+}
+void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
+struct asq__call_id asq__wcall_call_id(const struct asq__wcall *c);
+/* Changes the state of a call; asserts that the step is in the picture. */
+void asq__wcall_enter(struct asq__wcall *c, enum asq__wcall_state state);
 
 #endif

@@ -33,12 +33,12 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     if (!run)
         return ASQ_ENOMEM;
     run->w = w;
-    run->call = c;
+    run->active.call = c;
     run->actor = c->actor;
-    asq__list_init(&run->inside);
-    asq__wcall_id(c, run->call_id);
+    asq__list_init(&run->active.node);
+    asq__wcall_id(c, run->active.id);
     asq__ctx_init(&run->ctx, &w->env);
-    run->ctx.call_id = run->call_id;
+    run->ctx.call_id = run->active.id;
     run->ctx.epoch = e->part->epoch;
     run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
@@ -71,8 +71,8 @@ void asq__run_free(struct asq__run *run)
 static void run_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
-    struct asq__wcall *c = run->call;
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    struct asq__wcall *c = run->active.call;
+    const Asqueue__Job *job = asq__wcall_job(c);
     size_t n = job->args.len;
     const void *args = job->args.data;
     if (c->inputs)
@@ -98,7 +98,7 @@ static void end_task(struct asq__task *task)
 
 bool asq__run_start(struct asq__run *run, bool nonblocking)
 {
-    const Asqueue__Job *job = run->call->entry->batch->jobs[run->call->index];
+    const Asqueue__Job *job = asq__wcall_job(run->active.call);
     const struct asq__class *cls = run->actor->object.cls;
     run->task.run = run_task;
     run->task.ended = end_task;
@@ -106,7 +106,7 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
     run->task.name_method = job->method;
     run->task.stack_size = cls ? cls->def.stack_size : 0;
     /* A run that may be blamed for a death is not ended inline. */
-    run->at_once = nonblocking && !run->call->attempts;
+    run->at_once = nonblocking && !run->active.call->attempts;
     if (!nonblocking) {
         asq__pool_submit(run->w->pool, &run->task);
         return false;

@@ -13,6 +13,8 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
+#include "worker/core/entry.h"
+#include "worker/core/mailbox.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
 
@@ -20,7 +22,6 @@ struct asq__actor;
 struct asq__fiber;
 struct asq__nested;
 struct asq__slot;
-struct asq__wcall;
 
 struct asq__inner { /* a batch of nested calls */
     uint32_t partition;
@@ -32,12 +33,10 @@ struct asq__run {
     struct asq__task task;
     struct asq__handover finished;
     struct asq__process *w;
-    struct asq__wcall *call;
+    struct asq__active active; /* its call, and its place in the agent's mailbox */
     struct asq__actor *actor;
-    struct asq__list inside; /* in actor->insiders */
     asq_ctx ctx;
     struct asq__nested *nested; /* memory for ctx.h; NULL once it is used */
-    char call_id[ASQ__CALL_ID_TEXT];
     /* Slot of its thread, which has `ticket` if the run is its last; or NULL. */
     struct asq__slot *slot;
     uint64_t ticket;
@@ -49,12 +48,21 @@ struct asq__run {
     bool ended;               /* method has returned; ends when `unsettled` is 0 */
     bool at_once;             /* started inline; the starter may finish it */
     bool through;             /* completed without parking; the starter must end it */
-    bool parked;              /* waits, and has given up its turn */
-    bool woken;               /* wait is over, turn still to come */
     int wait_rc;              /* outcome of its wait */
     uint64_t wait;            /* number of its wait, unique in this process */
     struct asq__fiber *fiber; /* while parked */
 };
+
+/* Returns the run of an active call; NULL if it is not active. */
+static inline struct asq__run *asq__run_of(const struct asq__wcall *c)
+{
+    return c->active ? ASQ__CONTAINER(c->active, struct asq__run, active) : NULL;
+}
+/* Returns whether its wait is not over yet. */
+static inline bool asq__run_is_parked(const struct asq__run *run)
+{
+    return run->active.call->state == ASQ__CALL_PARKED;
+}
 
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
 /* Starts a run. True: it is through, and the caller must end it. */

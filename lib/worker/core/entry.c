@@ -1,0 +1,38 @@
+/*
+ * entry.c: see entry.h.
+ */
+#include "worker/core/entry.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct asq__call_id asq__wcall_call_id(const struct asq__wcall *c)
+{
+    struct asq__call_id id = { .partition = c->entry->partition, .index = c->index };
+    memcpy(id.batch, c->entry->batch->id.data, ASQ__BATCH_ID);
+    return id;
+}
+
+void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
+{
+    struct asq__call_id id = asq__wcall_call_id(c);
+    asq__call_id_format(&id, out);
+}
+
+#define TO(state) (1u << ASQ__CALL_##state)
+static const unsigned steps[] = {
+    [ASQ__CALL_WAITING] = TO(INPUTS) | TO(DELAYED) | TO(RUNNING) | TO(FINISHED),
+    [ASQ__CALL_INPUTS] = TO(WAITING) | TO(RUNNING) | TO(FINISHED),
+    [ASQ__CALL_DELAYED] = TO(WAITING) | TO(FINISHED),
+    [ASQ__CALL_RUNNING] = TO(PARKED) | TO(DELAYED) | TO(FINISHED),
+    [ASQ__CALL_PARKED] = TO(RESUMABLE),
+    [ASQ__CALL_RESUMABLE] = TO(RUNNING),
+    [ASQ__CALL_FINISHED] = 0,
+};
+#undef TO
+
+void asq__wcall_enter(struct asq__wcall *c, enum asq__wcall_state state)
+{
+    assert(steps[c->state] & 1u << state);
+    c->state = state;
+}
