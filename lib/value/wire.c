@@ -11,11 +11,11 @@
  * writes: an Entry with two values is refused, not merged, and so are duplicate keys, keys with a
  * NUL, field number 0 and varints beyond 64 bits.
  */
+#include "value/assert.h"
 #include "value/error.h"
 #include "value/value.h"
 #include "value/varint.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,8 +155,7 @@ void asq__value_put(const asq_value *v, size_t n, struct asq__buf *out)
     if (!p)
         return;
     uint8_t *first = put_value(p + n, v ? v : asq_value_null());
-    assert(first == p);
-    (void) first;
+    asq__assert(first == p);
     out->len += n;
 }
 
