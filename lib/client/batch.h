@@ -3,7 +3,7 @@
  *
  *     engine.c   creation and events: connection up, connection lost, a second has passed
  *     submit.c   turns calls into batches, and batches into stream entries
- *     again.c    resends batches after a lost connection or a temporary refusal
+ *     resend.c   resends batches after a lost connection or a temporary refusal
  *     fetch.c    reads result records, a bounded part at a time
  *     lookup.c   looks quiet batches up by their keys; sends jobs about other calls
  *     batch.c    applies results, completes calls, forgets records
@@ -177,11 +177,11 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
 int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
                         const struct asq__call_id *id);
 
-/* again.c */
+/* resend.c */
 /* Makes sent, unaccepted batches ready again, before batches never sent. */
-void asq__engine_send_refused_again(struct asq__engine *e);
+void asq__engine_resend_refused(struct asq__engine *e);
 /* Resends what Redis has lost: first, in its old order, and marked; asks Redis before. */
-void asq__engine_send_all_again(struct asq__engine *e);
+void asq__engine_resend_all(struct asq__engine *e);
 /* Detaches pending questions from the engine, which is about to be freed. */
 void asq__engine_forget_questions(struct asq__engine *e);
 

@@ -27,7 +27,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
             asq__redis_drop(e->redis, "Redis does not take calls");
             return;
         }
-        asq__engine_send_refused_again(e);
+        asq__engine_resend_refused(e);
     }
     if (asq__now_ms_coarse() - asq__redis_clock(e->redis)->asked_ms >= CLOCK_MS)
         asq__redis_ask_time(e->redis);
@@ -50,7 +50,7 @@ void asq__engine_up(struct asq__engine *e)
     }
     asq__engine_begin_fetches(e);
     asq__engine_look_at_held(e);
-    asq__engine_send_all_again(e);
+    asq__engine_resend_all(e);
     ASQ__LIST_EACH (it, &e->foreign) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->seen = 0; /* Redis may have lost and rewritten the part already read */

@@ -82,7 +82,7 @@ struct asq__nested_batch {
     const void *jobs; /* encoded */
     size_t n;
     int64_t made_ms; /* creation of the calls; monotonic */
-    bool again;      /* may have been sent before: marked as resent, its key left to its TTL */
+    bool resent;     /* may have been sent before: marked as resent, its key left to its TTL */
     struct asq__call *const *calls;
     size_t ncalls;
     uint32_t from; /* partition of the calling agent */

@@ -1,6 +1,6 @@
 /*
  * submit.c: puts calls into batches and batches into streams, in the order in which they were made.
- * A batch is sent until Redis accepts it or refuses it for good (again.c). See batch.h.
+ * A batch is sent until Redis accepts it or refuses it for good (resend.c). See batch.h.
  */
 #include "client/batch.h"
 
@@ -448,12 +448,12 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
         return rc;
     b->number = ++e->counter;
     b->made_ms = nested->made_ms;
-    b->resent = nested->again;
+    b->resent = nested->resent;
     asq__batch_head(nested->id, e->config.client, b->number, &b->bytes);
     put_times(e, b, asq__now_ms_coarse());
     asq__buf_put(&b->bytes, nested->jobs, nested->n);
     b->body = b->bytes.len;
-    if (nested->again)
+    if (nested->resent)
         asq__batch_mark_resent(&b->bytes);
     e->backlog += b->bytes.len;
     rc = b->bytes.error;

@@ -198,7 +198,7 @@ static void send_on_loop(struct request *q)
                                            .jobs = q->jobs.data,
                                            .n = q->jobs.len,
                                            .made_ms = q->made_ms,
-                                           .again = q->again,
+                                           .resent = q->again,
                                            .calls = calls,
                                            .ncalls = q->n,
                                            .from = run->actor->part->number,

@@ -1,5 +1,5 @@
 /*
- * again.c: resends batches after a lost connection. Redis is asked first (taken.lua), before
+ * resend.c: resends batches after a lost connection. Redis is asked first (taken.lua), before
  * anything is sent: a batch that is in its stream stays there, and the record of a batch that has
  * one is read (fetch.c). A batch with neither was not accepted, was lost by Redis, or has expired:
  * it is resent before anything new, in its old order, and marked. Nothing that Redis has is sent
@@ -214,20 +214,20 @@ static void stamp_ready(struct asq__engine *e)
     }
 }
 
-void asq__engine_send_refused_again(struct asq__engine *e)
+void asq__engine_resend_refused(struct asq__engine *e)
 {
-    struct asq__list again;
-    asq__list_init(&again);
+    struct asq__list back;
+    asq__list_init(&back);
     ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (b->accepted || b->answers)
             continue;
         asq__list_del(&b->order);
-        asq__list_add(&again, &b->order);
+        asq__list_add(&back, &b->order);
         b->state = ASQ__BATCH_READY;
     }
-    asq__list_splice(&again, &e->ready);
-    asq__list_splice(&e->ready, &again);
+    asq__list_splice(&back, &e->ready);
+    asq__list_splice(&e->ready, &back);
     stamp_ready(e);
 }
 
@@ -274,15 +274,15 @@ static void sort_out(struct asq__engine *e)
     stamp_ready(e);
 }
 
-void asq__engine_send_all_again(struct asq__engine *e)
+void asq__engine_resend_all(struct asq__engine *e)
 {
-    struct asq__list again;
-    asq__list_init(&again);
-    asq__list_splice(&again, &e->sent);
-    ASQ__LIST_EACH (it, &again)
+    struct asq__list back;
+    asq__list_init(&back);
+    asq__list_splice(&back, &e->sent);
+    ASQ__LIST_EACH (it, &back)
         take_back(e, ASQ__CONTAINER(it, struct asq__batch, order));
-    asq__list_splice(&again, &e->ready);
-    asq__list_splice(&e->ready, &again);
+    asq__list_splice(&back, &e->ready);
+    asq__list_splice(&e->ready, &back);
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->asked = ASQ__ASKED_NOT;
