@@ -131,7 +131,7 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
 {
     if (b->state == ASQ__BATCH_GONE)
         return;
-    if (b->state != ASQ__BATCH_HELD) {
+    if (b->state != ASQ__BATCH_PINNED) {
         if ((b->state == ASQ__BATCH_SENT || b->state == ASQ__BATCH_READY) && !b->accepted)
             e->unaccepted--;
         asq__list_del(&b->order);
@@ -139,11 +139,11 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
         e->unfinished--;
         e->backlog -= b->bytes.len;
         asq__buf_release(&b->bytes);
-        b->state = ASQ__BATCH_HELD;
-        b->held_ms = asq__now_ms_coarse();
+        b->state = ASQ__BATCH_PINNED;
+        b->refreshed_ms = asq__now_ms_coarse();
         asq__batch_settle(b, ASQ__TAKEN); /* results prove it, with or without the XADD's reply */
     }
-    if (!b->hold || e->closing)
+    if (!b->pinned || e->closing)
         batch_forget(e, b);
 }
 
@@ -232,7 +232,7 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
     complete(b, &now, NULL, &error);
     asq__batch_settle(b, ASQ__REFUSED);
     b->keep = true; /* a record, if any, is left to its TTL */
-    b->hold = false;
+    b->pinned = false;
     asq__batch_end(e, b);
     if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
         batch_free(b);
@@ -326,7 +326,7 @@ void asq__batch_answered(struct asq__batch *b)
         batch_free(b);
 }
 
-/* ---- abandoned, kept and held calls ---- */
+/* ---- abandoned, kept and pinned calls ---- */
 
 static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
@@ -378,7 +378,7 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call)
         call->batch->keep = true;
 }
 
-static void on_held(struct asq__conn *c, const redisReply *reply, void *user)
+static void on_refreshed(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine;
@@ -386,8 +386,8 @@ static void on_held(struct asq__conn *c, const redisReply *reply, void *user)
     bool there = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
     bool lost = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
     if (there)
-        b->held_ms = asq__now_ms_coarse();
-    if (b->state == ASQ__BATCH_HELD && lost) {
+        b->refreshed_ms = asq__now_ms_coarse();
+    if (b->state == ASQ__BATCH_PINNED && lost) {
         uint32_t from = b->guard->partition;
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "Redis has lost its last second, and this call with it");
@@ -397,37 +397,37 @@ static void on_held(struct asq__conn *c, const redisReply *reply, void *user)
     asq__batch_answered(b);
 }
 
-static void look_at_held(struct asq__node *node, void *user)
+static void refresh_pinned(struct asq__node *node, void *user)
 {
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
     char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
-    if (b->state != ASQ__BATCH_HELD || !b->guard ||
-        asq__now_ms_coarse() - b->held_ms >= e->config.record_ms)
+    if (b->state != ASQ__BATCH_PINNED || !b->guard ||
+        asq__now_ms_coarse() - b->refreshed_ms >= e->config.record_ms)
         return; /* an expired record is not a lost one */
     asq__keys_result(asq__redis_keys(e->redis), b->partition, b->id, key);
     ttl[asq__decimal((uint64_t) e->config.record_ms, ttl)] = '\0';
-    if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_held, b, "PEXPIRE", key, ttl,
+    if (asq__conn_cmd(asq__redis_conn(e->redis, b->partition), on_refreshed, b, "PEXPIRE", key, ttl,
                       NULL) == 0)
         b->answers++;
 }
 
-void asq__engine_look_at_held(struct asq__engine *e)
+void asq__engine_refresh_pinned(struct asq__engine *e)
 {
     e->renewed_ms = asq__now_ms_coarse();
-    asq__table_each(&e->batches, look_at_held, e);
+    asq__table_each(&e->batches, refresh_pinned, e);
 }
 
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                        enum asq__unhold how)
+void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], enum asq__unpin how)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
         return;
-    b->hold = false;
-    b->keep |= how != ASQ__UNHOLD_FORGET;
-    b->expire = how != ASQ__UNHOLD_LEAVE;
-    if (b->state == ASQ__BATCH_HELD && !b->foreign) /* else unfinished, or being looked up again */
+    b->pinned = false;
+    b->keep |= how != ASQ__UNPIN_FORGET;
+    b->expire = how != ASQ__UNPIN_LEAVE;
+    if (b->state == ASQ__BATCH_PINNED &&
+        !b->foreign) /* else unfinished, or being looked up again */
         batch_forget(e, b);
 }

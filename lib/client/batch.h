@@ -32,7 +32,7 @@ enum asq__batch_state {
     ASQ__BATCH_READY,
     ASQ__BATCH_SENT,
     ASQ__BATCH_FOREIGN,
-    ASQ__BATCH_HELD,
+    ASQ__BATCH_PINNED,
     ASQ__BATCH_GONE
 };
 
@@ -80,7 +80,7 @@ struct asq__batch {
     uint64_t seen;                /* bytes read from the record's beginning */
     bool fetch_again, garbled;    /* the record is to be read again; failed to decode once */
     struct asq__guard *guard;     /* made inside a method; else NULL */
-    bool accepted, resent, refused, keep, hold;
+    bool accepted, resent, refused, keep, pinned;
     bool expire; /* shorten the record's TTL when it is forgotten but not unlinked */
     /* Sent, and accepted, at least once; `accepted` counts only since the last connection. */
     bool sent, taken;
@@ -93,7 +93,7 @@ struct asq__batch {
     char entry[48]; /* stream id, once accepted */
     bool left;      /* current lookup: neither in the stream nor in later:jobs */
     int64_t look_at_ms, quiet_ms;
-    int64_t held_ms; /* HELD: last time its record was known to exist; coarse */
+    int64_t refreshed_ms; /* PINNED: last time its record was known to exist; coarse */
 };
 
 /* Rights that a client's user may lack while its calls still work. */
@@ -119,14 +119,14 @@ struct asq__engine {
     size_t unfinished, backlog, unaccepted;
     /* [partition]: highest number of a batch whose result arrived before the reply to its XADD. */
     uint64_t *ended;
-    uint64_t *taken_ms;       /* [partition]: time in the id of the last accepted entry */
-    struct asq__list fetches; /* queued reads of records */
-    size_t fetching;          /* bytes of replies under way, estimated */
-    size_t fetch_guess;       /* estimated size of a record that was not read yet */
-    bool only_get, no_get;    /* the user may not run GETRANGE; may not run GET either */
-    bool no_eval;             /* the user may not run scripts */
-    bool reading_entry;       /* a large entry is being read because there.lua may not run */
-    unsigned denied_told;     /* bits: enum asq__denied */
+    uint64_t *taken_ms;              /* [partition]: time in the id of the last accepted entry */
+    struct asq__list fetches;        /* queued reads of records */
+    size_t fetching;                 /* bytes of replies under way, estimated */
+    size_t fetch_guess;              /* estimated size of a record that was not read yet */
+    bool only_get, no_get;           /* the user may not run GETRANGE; may not run GET either */
+    bool no_eval;                    /* the user may not run scripts */
+    bool reading_entry;              /* a large entry is being read because there.lua may not run */
+    unsigned denied_told;            /* bits: enum asq__denied */
     struct asq__list questions;      /* pending taken.lua questions; they block all sending */
     struct asq__cmd unlink;          /* UNLINK of records no longer needed; empty: none */
     struct asq__lines lines;         /* limits log lines that may repeat */
@@ -153,7 +153,7 @@ void asq__batch_settle(struct asq__batch *b, enum asq__settled how);
 /* Returns whether `b` must not come after `later`, both of one partition. Calls of different method
  * runs have no order. */
 bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later);
-/* Ends a batch without waiters: holds its record while `hold` is set, else forgets it. */
+/* Ends a batch without waiters: keeps its record while `pinned` is set, else forgets it. */
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b);
 /* Completes all unfinished calls of the batch with an error. */
 void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why);
@@ -164,8 +164,8 @@ void asq__batch_answered(struct asq__batch *b);
 bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
                        struct asq__batch *expected);
 void asq__engine_flush_unlinks(struct asq__engine *e);
-/* Renews the TTL of held records, and so finds lost ones, whose results a method may have used. */
-void asq__engine_look_at_held(struct asq__engine *e);
+/* Renews the TTL of pinned records, and so finds lost ones, whose results a method may have used. */
+void asq__engine_refresh_pinned(struct asq__engine *e);
 
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */

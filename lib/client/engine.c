@@ -7,7 +7,7 @@
 #include "client/batch.h"
 #include "value/clock.h"
 
-enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a held record within its TTL */ };
+enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a pinned record within its TTL */ };
 
 /* ---- events ---- */
 
@@ -35,7 +35,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     asq__engine_look_at_quiet(e);
     if (e->config.record_ms &&
         asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
-        asq__engine_look_at_held(e);
+        asq__engine_refresh_pinned(e);
     asq__engine_flush_unlinks(e);
 }
 
@@ -49,7 +49,7 @@ void asq__engine_up(struct asq__engine *e)
         return;
     }
     asq__engine_begin_fetches(e);
-    asq__engine_look_at_held(e);
+    asq__engine_refresh_pinned(e);
     asq__engine_resend_all(e);
     ASQ__LIST_EACH (it, &e->foreign) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
@@ -73,9 +73,10 @@ static void end_batch(struct asq__node *node, void *user)
     if (b->state == ASQ__BATCH_FOREIGN)
         asq__batch_fail(e, b, ASQ_EEXPIRED, "the namespace was made anew, and knows no such call");
     else if (b->sent)
-        asq__batch_fail(e, b, ASQ_EUNKNOWN,
-                        "the namespace was made anew while the call was under way: whether it had run "
-                        "before is not known");
+        asq__batch_fail(
+            e, b, ASQ_EUNKNOWN,
+            "the namespace was made anew while the call was under way: whether it had run "
+            "before is not known");
     else
         asq__batch_fail(e, b, ASQ_EREDIS,
                         "the namespace was made anew, with other partitions: the call was not run");

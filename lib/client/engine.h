@@ -6,7 +6,7 @@
  * A batch is in one of these states:
  *
  *     OPEN ──flush──▶ READY ──XADD──▶ SENT ──results──▶ gone (its key is unlinked)
- *                       ▲               │ connection lost        or HELD until unhold
+ *                       ▲               │ connection lost        or PINNED until unpin
  *                       └───────────────┘ marked as resent, in the old order, before anything new
  *
  * Runs on the loop's thread only. Every call is completed exactly once; the engine does not touch a
@@ -74,7 +74,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
 /* A whole batch made by a method, under its derived id; ready at once. Redis accepts it only while
  * the lease of the calling agent's partition has `token`, and at least `seq`; after a lost
  * connection, only while `entry` is in that partition's stream. Its record is not unlinked when the
- * results are there, but after asq__engine_unhold. */
+ * results are there, but after asq__engine_unpin. */
 struct asq__nested_batch {
     uint32_t partition; /* destination */
     const uint8_t *id;
@@ -114,14 +114,13 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
 /* Fate of an unpinned batch's record, once all its results are there. */
-enum asq__unhold {
-    ASQ__UNHOLD_FORGET, /* unlink it; if the batch was ever sent twice, as EXPIRE */
-    ASQ__UNHOLD_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
-    ASQ__UNHOLD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
+enum asq__unpin {
+    ASQ__UNPIN_FORGET, /* unlink it; if the batch was ever sent twice, as EXPIRE */
+    ASQ__UNPIN_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
+    ASQ__UNPIN_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
 /* Unpins the record of a batch. */
-void asq__engine_unhold(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                        enum asq__unhold how);
+void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], enum asq__unpin how);
 
 /* Counts calls that Redis has not accepted: never sent, and sent without a reply. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,

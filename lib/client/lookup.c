@@ -185,7 +185,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
             b->calls[id->index] = call;
             return 0;
         }
-        /* A done call's record still exists, because the batch is held or unfinished. */
+        /* A done call's record still exists, because the batch is pinned or unfinished. */
         call->next = b->foreign;
         b->foreign = call;
         b->keep = true;

@@ -10,7 +10,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 
-enum { SOON_MS = 100,  BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
+enum { SOON_MS = 100, BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
 /* A probe may carry thousands of calls. */
 enum { CONTROL_BYTES = 8 << 20 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
@@ -418,7 +418,8 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
 
 /* Takes over a batch that an earlier run of the outer call has made in this process. Another worker
  * may have run the call in between and sent the same batch. */
-static void take_over(struct asq__engine *e, struct asq__batch *b, const struct asq__nested_batch *nested)
+static void take_over(struct asq__engine *e, struct asq__batch *b,
+                      const struct asq__nested_batch *nested)
 {
     if (!b->resent && b->state == ASQ__BATCH_READY) { /* not marked as resent yet */
         size_t before = b->bytes.len;
@@ -429,7 +430,7 @@ static void take_over(struct asq__engine *e, struct asq__batch *b, const struct 
     b->resent = true;
     asq__batch_settle(b, ASQ__REFUSED);
     guard_set(b->guard, nested);
-    if (b->state == ASQ__BATCH_HELD || b->accepted)
+    if (b->state == ASQ__BATCH_PINNED || b->accepted)
         asq__batch_settle(b, ASQ__TAKEN);
 }
 
@@ -468,7 +469,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
         return rc;
     }
     guard_set(b->guard, nested);
-    b->hold = true;
+    b->pinned = true;
     make_ready(e, b);
     return 0;
 }

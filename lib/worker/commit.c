@@ -62,7 +62,7 @@
 enum {
     SCRIPTS_IN_FLIGHT = 8,
     SECTIONS_PER_SCRIPT = 64,
-    KEYS = 5, /* of a partition, before those of results */
+    KEYS = 5,       /* of a partition, before those of results */
     LATER_KEYS = 2, /* keys behind them, if it has moves */
     FULL_CALLS = 512,
     LARGE_BYTES = 128 * 1024,
@@ -71,8 +71,7 @@ enum {
     REFUSED_MS = 500,
     RESULT_ROOM = 512 /* bytes kept free for each result of a batch that is still to come */
 };
-#define RECORD_BYTES                                                                               \
-    ((size_t) 512 * 1024 * 1024) /* limit of a string in Redis by default */
+#define RECORD_BYTES ((size_t) 512 * 1024 * 1024) /* limit of a string in Redis by default */
 /* Lifetime of records of nested calls: a call that runs again needs them to come back to where it was. */
 #define NESTED_RECORD_MS ((int64_t) 7 * 24 * 3600 * 1000)
 #define BYTES_PER_SCRIPT ((size_t) 2 * 1024 * 1024)
@@ -531,8 +530,8 @@ static void acknowledged(struct asq__commit *c)
             asq__later_left(c->moves[i].entry);
         }
     for (size_t i = 0; i < c->ninner; i++)
-        asq__engine_unhold(w->engine, c->inner[i].id,
-                           c->inner[i].keep ? ASQ__UNHOLD_EXPIRE : ASQ__UNHOLD_FORGET);
+        asq__engine_unpin(w->engine, c->inner[i].id,
+                          c->inner[i].keep ? ASQ__UNPIN_EXPIRE : ASQ__UNPIN_FORGET);
     commit_free(c);
 }
 
@@ -558,7 +557,7 @@ void asq__commits_drop(struct asq__partition *p)
                 asq__later_forget(c->moves[i].entry);
             }
         for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
-            asq__engine_unhold(p->w->engine, c->inner[i].id, ASQ__UNHOLD_LEAVE);
+            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__UNPIN_LEAVE);
         commit_free(c);
     }
     p->in_flight = p->unsent = p->commit_bytes = 0;
@@ -710,12 +709,15 @@ static bool give_up_appended(struct asq__commit *c, const char *text)
 {
     struct asq__partition *p = c->part;
     const struct piece *piece = refused_piece(c, text);
-    if (asq__text_refusal(text) != ASQ__REFUSED_SIZE || !piece || piece->frame.len <= 2 * RESULT_ROOM)
+    if (asq__text_refusal(text) != ASQ__REFUSED_SIZE || !piece ||
+        piece->frame.len <= 2 * RESULT_ROOM)
         return false;
     asq__redis_refused_string(p->w->redis, piece->entry->result_bytes);
     asq__process_learn_limit(p->w);
-    asq__partition_fence(p, "a result does not fit beside those of its batch into what this Redis takes as one string; "
-                            "its call will fail");
+    asq__partition_fence(
+        p,
+        "a result does not fit beside those of its batch into what this Redis takes as one string; "
+        "its call will fail");
     return true;
 }
 
@@ -1000,7 +1002,8 @@ static struct asq__commit *next_to_send(struct asq__partition *p)
     const struct asq__commit *open = p->open;
     if (open && (!p->in_flight || open->calls >= FULL_CALLS || open->bytes >= BYTES_PER_SCRIPT))
         close_open(p);
-    if (!p->unsent || p->recovering) /* commits leave in order, once the outcome of earlier ones is known */
+    if (!p->unsent ||
+        p->recovering) /* commits leave in order, once the outcome of earlier ones is known */
         return NULL;
     ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
