@@ -42,7 +42,7 @@ enum asq__asked {
     ASQ__ASKED_WAITS, /* in the stream or in later:jobs, without a result record */
     ASQ__ASKED_RECORD,
     ASQ__ASKED_MISSING,
-    ASQ__ASKED_PASSED_OVER /* missing, and a later batch was accepted: never resend */
+    ASQ__ASKED_OUT_OF_ORDER /* missing, and a later batch was accepted: never resend */
 };
 
 /* Fields that only a batch made inside a method has. */
@@ -85,7 +85,7 @@ struct asq__batch {
     /* Sent, and accepted, at least once; `accepted` counts only since the last connection. */
     bool sent, taken;
     /* Created on an earlier connection; the call that made it may be lost. */
-    bool doubtful;
+    bool from_old_connection;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */

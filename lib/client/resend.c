@@ -7,7 +7,7 @@
  *
  * The order may have been broken already. Of two batches for one partition whose replies were lost,
  * Redis may have refused the first because its memory was full, and accepted the second, which may
- * even be done by now. A batch that was skipped for a later one is never resent. If bytes of the
+ * even be done by now. The first would then come out of order, and is never resent. If bytes of the
  * old connection arrive still later, the owner recognises them in the stream.
  *
  * Without the right to run scripts (EVAL) the client warns once and resends everything; the owners
@@ -31,7 +31,7 @@ struct question {
     struct asq__batch *batches[];
 };
 
-/* ---- skipped batches ---- */
+/* ---- batches that are out of order ---- */
 
 static bool is_there(const struct asq__batch *b)
 {
@@ -40,7 +40,7 @@ static bool is_there(const struct asq__batch *b)
 
 /* Returns whether Redis has accepted a batch that must come after `b`. `later`: a later batch of
  * the partition is known to be there. */
-static bool is_passed_over(const struct asq__engine *e, const struct asq__batch *b, bool later)
+static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch *b, bool later)
 {
     if (b->asked != ASQ__ASKED_MISSING)
         return false;
@@ -55,19 +55,19 @@ static bool is_passed_over(const struct asq__engine *e, const struct asq__batch 
     return false;
 }
 
-static void give_up_passed_over(struct asq__engine *e)
+static void give_up_out_of_order(struct asq__engine *e)
 {
     bool *later = calloc(e->partitions, sizeof *later);
     for (struct asq__list *it = e->ready.prev; later && it != &e->ready; it = it->prev) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (is_passed_over(e, b, later[b->partition]))
-            b->asked = ASQ__ASKED_PASSED_OVER;
+        if (is_out_of_order(e, b, later[b->partition]))
+            b->asked = ASQ__ASKED_OUT_OF_ORDER;
         later[b->partition] |= is_there(b);
     }
     free(later);
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (b->asked == ASQ__ASKED_PASSED_OVER)
+        if (b->asked == ASQ__ASKED_OUT_OF_ORDER)
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
                 b->taken
@@ -261,7 +261,7 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
 /* Sorts the batches when all questions are answered: keep waiting, give up, or resend. */
 static void sort_out(struct asq__engine *e)
 {
-    give_up_passed_over(e);
+    give_up_out_of_order(e);
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (is_there(b)) {
@@ -286,7 +286,7 @@ void asq__engine_resend_all(struct asq__engine *e)
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->asked = ASQ__ASKED_NOT;
-        b->doubtful = true;
+        b->from_old_connection = true;
     }
     ask_about_all(e);
     if (asq__list_empty(&e->questions))

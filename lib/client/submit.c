@@ -162,7 +162,7 @@ static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *
     size_t lease_n = asq__keys_lease(keys, g->partition, lease);
     size_t from_n = asq__keys_jobs(keys, g->partition, from);
     size_t to_n = asq__keys_jobs(keys, b->partition, to);
-    const char *caller = b->doubtful ? g->entry : "";
+    const char *caller = b->from_old_connection ? g->entry : "";
     const char *argv[] = { "EVAL", asq__script_send, "3", lease, from,
                            to,     g->token,         seq, label, (const char *) b->bytes.data,
                            caller };

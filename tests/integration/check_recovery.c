@@ -110,7 +110,7 @@ END_TEST
 /* Redis refuses the first of two calls, takes the second, and both answers are lost. The second
  * has run, and its worker is gone, when both could be resent: then the first would come after
  * it. */
-START_TEST(a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again)
+START_TEST(a_call_that_would_be_out_of_order_is_not_resent)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
     pid_t w = load_worker(sup_redis_url(redis), NULL);
@@ -191,7 +191,7 @@ static void check_result(asq_result *r)
 
 /* The same with two calls that different calls make: there is no order among them, and both take
  * place, whether the later one is done (0) or waits (1) when the first is resent. */
-START_TEST(a_nested_call_is_not_passed_over_for_one_of_another_call)
+START_TEST(a_nested_call_is_not_out_of_order_with_one_of_another_call)
 {
     enum { FIRST, LATER, BUSY, N };
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -302,8 +302,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, a_commit_whose_answer_is_lost_takes_effect_once, 0, 2);
     tcase_add_test(t, commits_keep_their_order_when_answers_are_lost_under_load);
-    tcase_add_test(t, a_call_that_redis_has_passed_over_for_a_later_one_is_not_sent_again);
-    tcase_add_loop_test(t, a_nested_call_is_not_passed_over_for_one_of_another_call, 0, 2);
+    tcase_add_test(t, a_call_that_would_be_out_of_order_is_not_resent);
+    tcase_add_loop_test(t, a_nested_call_is_not_out_of_order_with_one_of_another_call, 0, 2);
     tcase_add_test(t, claims_are_spread_over_time);
     tcase_add_test(t, who_is_turned_away_comes_again_later_and_later);
     suite_add_tcase(s, t);
