@@ -410,7 +410,7 @@ int asq_stop_worker(asq *h, const char *worker_id)
         return asq__null(h, "asq_stop_worker");
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
-    size_t n = strlen(worker_id), told = 0, listed = 0;
+    size_t n = strlen(worker_id), asked = 0, listed = 0;
     int rc = asq__admin_check(h, "asq_stop_worker");
     if (rc == 0)
         rc = worker_ids(h, &ids);
@@ -426,16 +426,16 @@ int asq_stop_worker(asq *h, const char *worker_id)
         long long is_worker = 0;
         rc = ask(h, 0, take_int, &is_worker, 4,
                  (const char *[]){ "EVAL", asq__script_stop, "1", key });
-        told += is_worker == 1;
+        asked += is_worker == 1;
     }
     asq_value_free(ids);
     if (rc < 0)
         return rc;
-    if (listed && !told)
+    if (listed && !asked)
         return asq__fail(h, ASQ_ENOENT,
                          "worker '%s' is dead: it is listed, but has not been heard of for long",
                          worker_id);
-    if (!told)
+    if (!asked)
         return asq__fail(h, ASQ_ENOENT, "there is no worker '%s'; there %s: %s", worker_id,
                          *names ? "are" : "is", *names ? names : "none at all");
     asq__keys_channel(asq__redis_keys(asq__remote_redis(h)), "workers", key);

@@ -267,7 +267,7 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
     /* A result proves that Redis has accepted the batch, even without a reply to its XADD. */
     if (b->sent && !b->taken && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
-    b->look_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
+    b->look_up_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
     for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
         batch_result(b, results->results[i]);
     if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))

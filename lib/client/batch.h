@@ -19,7 +19,7 @@
 #include "value/table.h"
 
 enum {
-    ASQ__QUIET_FIRST_MS = 2000, /* silence before a batch is looked up; doubles with each look */
+    ASQ__QUIET_FIRST_MS = 2000, /* silence before a batch is looked up; doubles with each lookup */
     ASQ__QUIET_MAX_MS = 30000,
     ASQ__UNLINK_AT = 256,
     ASQ__LABEL_MAX = 320
@@ -92,7 +92,7 @@ struct asq__batch {
     uint64_t since_ms;
     char entry[48]; /* stream id, once accepted */
     bool left;      /* current lookup: neither in the stream nor in later:jobs */
-    int64_t look_at_ms, quiet_ms;
+    int64_t look_up_at_ms, quiet_ms;
     int64_t refreshed_ms; /* PINNED: last time its record was known to exist; coarse */
 };
 
@@ -100,7 +100,7 @@ struct asq__batch {
 enum asq__denied {
     ASQ__DENIED_READ,   /* results */
     ASQ__DENIED_ASK,    /* calls' fate after a lost connection */
-    ASQ__DENIED_LOOK,   /* quiet calls: still waiting or not */
+    ASQ__DENIED_LOOKUP,   /* quiet calls: still waiting or not */
     ASQ__DENIED_FORGET, /* removal of results that have arrived */
     ASQ__DENIED_KINDS
 };
@@ -126,7 +126,7 @@ struct asq__engine {
     bool only_get, no_get;           /* the user may not run GETRANGE; may not run GET either */
     bool no_eval;                    /* the user may not run scripts */
     bool reading_entry;              /* a large entry is being read because there.lua may not run */
-    unsigned denied_told;            /* bits: enum asq__denied */
+    unsigned denied_logged;            /* bits: enum asq__denied */
     struct asq__list questions;      /* pending taken.lua questions; they block all sending */
     struct asq__cmd unlink;          /* UNLINK of records no longer needed; empty: none */
     struct asq__lines lines;         /* limits log lines that may repeat */
@@ -207,6 +207,6 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
 /* Notes that the user may not read records, and asks the owner for b's results. */
 void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply);
 void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b);
-void asq__engine_look_at_quiet(struct asq__engine *e); /* once a second */
+void asq__engine_look_up_quiet(struct asq__engine *e); /* once a second */
 
 #endif

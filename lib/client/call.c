@@ -214,10 +214,10 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
     int rc = 0;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
-    if (h->in_method && h->telling)
+    if (h->in_method && h->notifying)
         return asq__fail(
             h, ASQ_ESTATE,
-            "inside a method, what is told of results as they come makes no calls: they "
+            "inside a method, a callback for results as they come makes no calls: they "
             "would come in another order when the method runs again");
     if (n > ON_STACK && !(results = calloc(n, 2 * sizeof *results)))
         return asq__fail(h, ASQ_ENOMEM, "out of memory");

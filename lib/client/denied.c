@@ -13,8 +13,8 @@ static const char *const texts[ASQ__DENIED_KINDS] = {
     [ASQ__DENIED_ASK] =
         "Redis does not let this user ask what became of calls when the connection was lost, so all are sent "
         "again: allow EVAL, with EXISTS, XRANGE and HEXISTS of asq:{NAMESPACE.*}:r:*, :jobs and :later:jobs",
-    [ASQ__DENIED_LOOK] =
-        "Redis does not let this user look whether calls still wait, so a call that was lost in Redis is waited for "
+    [ASQ__DENIED_LOOKUP] =
+        "Redis does not let this user look up whether calls still wait, so a call that was lost in Redis is waited for "
         "until its timeout: allow XRANGE and HEXISTS of asq:{NAMESPACE.*}:jobs and :later:jobs",
     [ASQ__DENIED_FORGET] =
         "Redis does not let this user remove results that have arrived, so they stay in its memory until they "
@@ -25,9 +25,9 @@ void asq__engine_denied(struct asq__engine *e, enum asq__denied what, const redi
 {
     char text[700];
 
-    if (!asq__reply_is_denial(reply) || e->denied_told & 1u << what || !e->config.log)
+    if (!asq__reply_is_denial(reply) || e->denied_logged & 1u << what || !e->config.log)
         return;
-    e->denied_told |= 1u << what;
+    e->denied_logged |= 1u << what;
     asq__err(text, sizeof text, 0, "%s" ASQ__DENIAL_HINT ": %s", texts[what], asq__reply_text(reply));
     e->config.log(e->config.log_user, ASQ_LOG_WARNING, text);
 }

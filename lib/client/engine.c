@@ -32,7 +32,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     if (asq__now_ms_coarse() - asq__redis_clock(e->redis)->asked_ms >= CLOCK_MS)
         asq__redis_ask_time(e->redis);
     asq__engine_send_ready(e);
-    asq__engine_look_at_quiet(e);
+    asq__engine_look_up_quiet(e);
     if (e->config.record_ms &&
         asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
         asq__engine_refresh_pinned(e);

@@ -121,9 +121,9 @@ static int tell(asq *h, asq_gather_fn fn, void *user, const struct slot *s, size
 {
     if (!fn)
         return 0;
-    h->telling++;
+    h->notifying++;
     int rc = fn(user, s->index, s->r, done, n);
-    h->telling--;
+    h->notifying--;
     return rc;
 }
 

@@ -52,7 +52,7 @@ void asq__handle_unref(asq *h)
     free(h);
 }
 
-static int tell_loss(asq *h)
+static int report_loss(asq *h)
 {
     size_t n = h->nlost;
     h->nlost = 0;
@@ -60,7 +60,7 @@ static int tell_loss(asq *h)
                      n == 1 ? "" : "s", n == 1 ? "was" : "were", h->loss.pub.message);
 }
 
-static int tell_failures(asq *h)
+static int report_failures(asq *h)
 {
     size_t n = h->nfailed;
     h->nfailed = 0;
@@ -75,13 +75,13 @@ static int end(asq *h)
     int rc = h->mode->close(h);
     asq__handle_run_callbacks(h);
     if (h->nlost) {
-        int lost = tell_loss(h);
+        int lost = report_loss(h);
         asq__log(h, ASQ_LOG_WARNING, "%s", h->error.pub.message);
         rc = rc < 0 ? rc : lost;
     }
     asq__tally_look(&h->failures, asq__now_ms_coarse(), true);
     if (rc == 0 && h->nfailed)
-        rc = tell_failures(h); /* the failures are in the log already */
+        rc = report_failures(h); /* the failures are in the log already */
     asq__handle_unref(h);
     return rc;
 }
@@ -363,6 +363,6 @@ int asq_flush(asq *h, int64_t timeout_ms)
         return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms",
                          (long long) timeout_ms);
     if (rc == 0 && h->nlost)
-        return tell_loss(h);
-    return rc == 0 && h->nfailed ? tell_failures(h) : rc;
+        return report_loss(h);
+    return rc == 0 && h->nfailed ? report_failures(h) : rc;
 }

@@ -61,7 +61,7 @@ struct asq {
     bool in_method;  /* a method's handle: ends with its call */
     unsigned inside; /* functions on the stack that may call the program back */
     unsigned corked;
-    unsigned telling;    /* running callbacks of gather.c */
+    unsigned notifying;  /* running callbacks of gather.c */
     unsigned ncompleted; /* results completed so far; asq_poll compares */
     int64_t timeout_ms;
     int64_t admin_until_ms;   /* end of the wait of the current function of admin.h */

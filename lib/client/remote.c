@@ -28,7 +28,7 @@ struct remote {
     uint64_t client_number;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up;
-    bool no_time_told;
+    bool no_time_logged;
     bool quiet; /* do not log a lost connection */
     struct asq__trouble away;
     unsigned since_pump;
@@ -50,11 +50,11 @@ static void on_up(struct asq__redis *redis, void *user)
     char text[ASQ__TROUBLE_TEXT];
     if (asq__trouble_over(&r->away, asq__now_ms(), text) && r->was_up)
         asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again%s", text);
-    if (!asq__redis_clock(r->redis)->known && !r->no_time_told) {
+    if (!asq__redis_clock(r->redis)->known && !r->no_time_logged) {
         asq__log(r->h, ASQ_LOG_WARNING,
                  "Redis does not let this user ask for its TIME: deadlines and delays of calls count "
                  "from when a worker reads them");
-        r->no_time_told = true;
+        r->no_time_logged = true;
     }
     r->was_up = true;
     asq__engine_up(r->engine);

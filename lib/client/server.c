@@ -42,7 +42,7 @@
 enum {
     PATH_ROOM = sizeof(((struct sockaddr_un *) 0)->sun_path),
     LOG_SHOWN = 400,
-    LOOK_MS = 500, /* poll interval without pidfd: before Linux 5.3 */
+    POLL_MS = 500, /* poll interval without pidfd: before Linux 5.3 */
     STOP_MS = 5000,
     KILL_MS = 1000,
     MAX_DEPTH = 3 /* levels removed below the directory */
@@ -339,9 +339,9 @@ static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, b
     struct pollfd fds[] = { { s->channel[1], POLLIN, 0 },
                             { s->pidfd, POLLIN, 0 },
                             { *ended ? -1 : server_pidfd, POLLIN, 0 } };
-    bool look = s->pidfd < 0 || (!*ended && server_pidfd < 0);
+    bool polls = s->pidfd < 0 || (!*ended && server_pidfd < 0);
     int status = 0;
-    if (poll(fds, 3, look ? LOOK_MS : -1) < 0 && errno != EINTR)
+    if (poll(fds, 3, polls ? POLL_MS : -1) < 0 && errno != EINTR)
         return false;
     if (fds[0].revents || fds[1].revents)
         return false;
