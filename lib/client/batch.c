@@ -92,16 +92,16 @@ static void batch_free(struct asq__batch *b)
     free(b);
 }
 
-void asq__batch_settle(struct asq__batch *b, enum asq__settled how)
+void asq__batch_notify(struct asq__batch *b, enum asq__batch_verdict verdict)
 {
     struct asq__guard *g = b->guard;
-    if (!g || !g->settled)
+    if (!g || !g->notify)
         return;
-    void (*settled)(void *user, enum asq__settled how) = g->settled;
+    void (*notify)(void *user, enum asq__batch_verdict verdict) = g->notify;
     void *user = g->user;
-    g->settled = NULL;
+    g->notify = NULL;
     g->user = NULL;
-    settled(user, how);
+    notify(user, verdict);
 }
 
 bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later)
@@ -141,7 +141,8 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
         asq__buf_release(&b->bytes);
         b->state = ASQ__BATCH_PINNED;
         b->refreshed_ms = asq__now_ms_coarse();
-        asq__batch_settle(b, ASQ__TAKEN); /* results prove it, with or without the XADD's reply */
+        asq__batch_notify(b,
+                          ASQ__ACCEPTED); /* results prove it, with or without the XADD's reply */
     }
     if (!b->pinned || e->closing)
         batch_forget(e, b);
@@ -230,7 +231,7 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
     begin(b, &now, b->foreign);
     b->foreign = NULL;
     complete(b, &now, NULL, &error);
-    asq__batch_settle(b, ASQ__REFUSED);
+    asq__batch_notify(b, ASQ__REFUSED);
     b->keep = true; /* a record, if any, is left to its TTL */
     b->pinned = false;
     asq__batch_end(e, b);

@@ -51,8 +51,8 @@ struct asq__guard {
     char token[ASQ__TOKEN_TEXT];
     char entry[48]; /* stream id of the calling call's entry */
     uint64_t seq;
-    void (*settled)(void *user, enum asq__settled how); /* NULL: was called */
-    void *user;                                         /* the run; NULL: settled */
+    void (*notify)(void *user, enum asq__batch_verdict verdict); /* NULL: was called */
+    void *user;                                                  /* the run; NULL: notified */
 };
 
 struct asq__batch {
@@ -100,7 +100,7 @@ struct asq__batch {
 enum asq__denied {
     ASQ__DENIED_READ,   /* results */
     ASQ__DENIED_ASK,    /* calls' fate after a lost connection */
-    ASQ__DENIED_LOOKUP,   /* quiet calls: still waiting or not */
+    ASQ__DENIED_LOOKUP, /* quiet calls: still waiting or not */
     ASQ__DENIED_FORGET, /* removal of results that have arrived */
     ASQ__DENIED_KINDS
 };
@@ -126,7 +126,7 @@ struct asq__engine {
     bool only_get, no_get;           /* the user may not run GETRANGE; may not run GET either */
     bool no_eval;                    /* the user may not run scripts */
     bool reading_entry;              /* a large entry is being read because there.lua may not run */
-    unsigned denied_logged;            /* bits: enum asq__denied */
+    unsigned denied_logged;          /* bits: enum asq__denied */
     struct asq__list questions;      /* pending taken.lua questions; they block all sending */
     struct asq__cmd unlink;          /* UNLINK of records no longer needed; empty: none */
     struct asq__lines lines;         /* limits log lines that may repeat */
@@ -148,8 +148,8 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n);
 int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
                    const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret);
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
-/* Calls `settled` of a method's batch, once. */
-void asq__batch_settle(struct asq__batch *b, enum asq__settled how);
+/* Calls `notify` of a method's batch, once. */
+void asq__batch_notify(struct asq__batch *b, enum asq__batch_verdict verdict);
 /* Returns whether `b` must not come after `later`, both of one partition. Calls of different method
  * runs have no order. */
 bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later);

@@ -50,7 +50,7 @@ static void label(asq_result *r, const struct asq__job *job)
         r->label[--n] = '\0';
 }
 
-/* Futures found by settle_inputs, and the arguments into which it puts their values. */
+/* Futures found by resolve_inputs, and the arguments into which it puts their values. */
 struct inputs {
     asq *h;
     size_t n, there;    /* futures to be awaited; futures that are done */
@@ -112,8 +112,8 @@ static int put_input(void *user, const struct asq__future_place *place)
 /* Resolves futures among the arguments. A done future is replaced by its value. A failed future
  * fails the call, which is not sent. The worker awaits an unfinished one. The arguments are copied
  * only if one is replaced. */
-static int settle_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
-                         asq_result **ret_failed, bool *ret_inputs)
+static int resolve_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
+                          asq_result **ret_failed, bool *ret_inputs)
 {
     struct inputs in = { .h = h };
     int rc = asq__value_every_future(args, count_input, &in);
@@ -167,7 +167,7 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
 {
     char why[300];
     asq_result *r, *failed = NULL;
-    asq_value *settled = NULL;
+    asq_value *resolved = NULL;
     bool inputs = false;
     int rc = asq__check_id(job->agent, why, sizeof why);
     if (rc < 0)
@@ -177,7 +177,7 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
         return rc;
     label(r, job);
     r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
-    rc = settle_inputs(h, job->args, &settled, &failed, &inputs);
+    rc = resolve_inputs(h, job->args, &resolved, &failed, &inputs);
     if (rc == 0 && failed) {
         if (ret_wanted) {
             rc = fail_unsent(h, job, r, failed);
@@ -194,12 +194,12 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
         whole.inputs = inputs;
         if (!whole.timeout_ms)
             whole.timeout_ms = (uint64_t) h->call_deadline_ms;
-        if (settled)
-            whole.args = settled;
+        if (resolved)
+            whole.args = resolved;
         r->timed = whole.timeout_ms || whole.delay_ms;
         rc = encode(h, &whole, r);
     }
-    asq_value_free(settled);
+    asq_value_free(resolved);
     if (rc < 0)
         asq_result_free(r);
     else

@@ -34,7 +34,7 @@ struct asq__call {
     struct asq__call *next; /* the next waiter for the same batch */
 };
 
-enum asq__settled { ASQ__TAKEN, ASQ__REFUSED, ASQ__FENCED };
+enum asq__batch_verdict { ASQ__ACCEPTED, ASQ__REFUSED, ASQ__FENCED };
 
 struct asq__engine_config {
     struct asq__redis *redis; /* borrowed */
@@ -89,12 +89,12 @@ struct asq__nested_batch {
     const char *token;
     uint64_t seq;      /* last seq of that partition known to be acknowledged */
     const char *entry; /* stream id of the calling call's entry */
-    /* Called once: TAKEN, REFUSED (final) or FENCED (the lease is another's). */
-    void (*settled)(void *user, enum asq__settled how);
+    /* Called once: ACCEPTED, REFUSED (final) or FENCED (the lease is another's). */
+    void (*notify)(void *user, enum asq__batch_verdict verdict);
     void *user;
 };
 /* Adds the batch. ASQ_EEXIST: a batch of this id is known and now belongs to `nested`; its calls
- * can be awaited. After any other failure `settled` is not called. */
+ * can be awaited. After any other failure `notify` is not called. */
 int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested);
 /* Makes open batches ready and sends all ready ones. The loop writes them out later. */
 void asq__engine_send(struct asq__engine *e);

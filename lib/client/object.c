@@ -492,7 +492,7 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
 }
 
 /* Saves or restores the state after a job that may have changed it. */
-static void settle(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
+static void finish(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
                    struct asq__effect *ret)
 {
     bool failed = ctx->error.pub.code != 0;
@@ -677,7 +677,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
                      "to what was last committed",
                      o->cls->def.name, name);
         }
-        settle(ctx, o, &base, readonly, ret);
+        finish(ctx, o, &base, readonly, ret);
     }
     o->depth--;
     asq__record_unref(base.record);

@@ -253,7 +253,7 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
     e->unaccepted--;
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
     b->look_up_at_ms = asq__now_ms_coarse() + b->quiet_ms;
-    asq__batch_settle(b, ASQ__TAKEN);
+    asq__batch_notify(b, ASQ__ACCEPTED);
     if (b->asked == ASQ__ASKED_RECORD)
         asq__batch_look_up(e, b);
 }

@@ -126,7 +126,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             }
             if (e->stalled)
                 give_up_refused(e, b);
-            asq__batch_settle(b, ASQ__TAKEN);
+            asq__batch_notify(b, ASQ__ACCEPTED);
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
             asq__redis_refused_string(e->redis, b->bytes.len);
             refuse_large(e, b, reply->str);
@@ -139,7 +139,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             if (is_out_of_ids(reply))
                 try_first_soon(e);
         } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
-            asq__batch_settle(b, ASQ__FENCED);
+            asq__batch_notify(b, ASQ__FENCED);
             asq__batch_fail(e, b, ASQ_ECANCELED,
                             "this worker has lost the agent's partition; the call runs elsewhere");
         } else {
@@ -412,7 +412,7 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
     snprintf(g->token, sizeof g->token, "%s", nested->token);
     snprintf(g->entry, sizeof g->entry, "%s", nested->entry);
     g->seq = nested->seq;
-    g->settled = nested->settled;
+    g->notify = nested->notify;
     g->user = nested->user;
 }
 
@@ -428,10 +428,10 @@ static void take_over(struct asq__engine *e, struct asq__batch *b,
         e->backlog += b->bytes.len - before;
     }
     b->resent = true;
-    asq__batch_settle(b, ASQ__REFUSED);
+    asq__batch_notify(b, ASQ__REFUSED);
     guard_set(b->guard, nested);
     if (b->state == ASQ__BATCH_PINNED || b->accepted)
-        asq__batch_settle(b, ASQ__TAKEN);
+        asq__batch_notify(b, ASQ__ACCEPTED);
 }
 
 int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested)

@@ -429,7 +429,7 @@ static bool end_run(struct asq__run *run)
     struct asq__entry *e = c->entry;
     Asqueue__JobKind kind = e->batch->jobs[c->index]->kind; /* the entry may go with its result */
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
-    run->ended = run->unsettled > 0;
+    run->ended = run->undecided > 0;
     if (run->ended)
         return false;
     asq__mailbox_end(&a->calls->mailbox, c);

@@ -153,26 +153,26 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
     return true;
 }
 
-/* Ends a run whose method has returned, when its last batch is taken or refused. Not at once, because the
+/* Ends a run whose method has returned, when its last batch is accepted or refused. Not at once, because the
  * caller is in the middle of other work. */
-static void settled(struct asq__run *run)
+static void decided(struct asq__run *run)
 {
-    if (--run->unsettled == 0 && run->ended)
+    if (--run->undecided == 0 && run->ended)
         asq__process_hand_over(run->w, &run->finished);
 }
 
-static void on_settled(void *user, enum asq__settled how)
+static void on_verdict(void *user, enum asq__batch_verdict verdict)
 {
     struct asq__run *run = user;
-    if (how == ASQ__REFUSED && run->ended && !run->actor->orphan)
+    if (verdict == ASQ__REFUSED && run->ended && !run->actor->orphan)
         asq__process_log_some(run->w, ASQ_LOG_ERROR,
                               "a call that %s has made without waiting for it was refused",
                               run->active.id);
-    if (how == ASQ__FENCED && !run->actor->orphan)
+    if (verdict == ASQ__FENCED && !run->actor->orphan)
         asq__partition_fence(
             run->actor->part,
             "a call from it found that the lease is another's, or that Redis has lost what called");
-    settled(run);
+    decided(run);
 }
 
 /* Sends a batch, on the loop. */
@@ -205,12 +205,12 @@ static void send_on_loop(struct request *q)
                                            .token = run->actor->part->token,
                                            .seq = run->actor->part->acked,
                                            .entry = entry,
-                                           .settled = on_settled,
+                                           .notify = on_verdict,
                                            .user = run };
-        run->unsettled++;
+        run->undecided++;
         rc = asq__engine_batch(engine, &batch);
         if (rc < 0 && rc != ASQ_EEXIST)
-            run->unsettled--;
+            run->undecided--;
     }
     if (rc == 0) {
         for (size_t i = 0; i < q->n; i++)
@@ -257,7 +257,7 @@ static void submit_on_loop(struct asq__handover *h)
     if (may_go(run)) {
         send_on_loop(q);
     } else {
-        run->unsettled++;
+        run->undecided++;
         asq__list_add(&run->actor->part->held, &q->held);
     }
 }
@@ -271,7 +271,7 @@ void asq__nested_go_on(struct asq__partition *p)
             continue;
         asq__list_del(&q->held);
         send_on_loop(q);
-        settled(run);
+        decided(run);
     }
 }
 
@@ -284,7 +284,7 @@ void asq__nested_drop_held(struct asq__partition *p)
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
-        settled(run);
+        decided(run);
     }
 }
 

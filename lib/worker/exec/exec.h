@@ -44,8 +44,8 @@ struct asq__run {
     struct asq__inner *inner; /* batches to forget after its own commit */
     size_t ninner, inner_cap;
     bool keep_inner;          /* leaves them to their TTL: their ids were given away */
-    size_t unsettled;         /* batches neither taken nor refused by Redis yet */
-    bool ended;               /* method has returned; ends when `unsettled` is 0 */
+    size_t undecided;         /* batches neither accepted nor refused by Redis yet */
+    bool ended;               /* method has returned; ends when `undecided` is 0 */
     bool at_once;             /* started inline; the starter may finish it */
     bool through;             /* completed without parking; the starter must end it */
     int wait_rc;              /* outcome of its wait */
