@@ -35,6 +35,7 @@
 #include "worker/core/entry.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 
 enum {
     FETCH_AT_ONCE = 256,          /* agents */

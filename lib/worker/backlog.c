@@ -40,6 +40,7 @@
 #include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/core/stream_id.h"
 
 #include <stdio.h>

@@ -30,6 +30,7 @@
 #include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/read_budget.h"
 #include "worker/core/stream_id.h"
 

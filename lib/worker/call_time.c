@@ -21,6 +21,7 @@
 #include "worker/later_clock.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 
 enum { DOUBTED_MS = 1000 }; /* older than that in its stream: the clock may have been set */
 

@@ -38,13 +38,13 @@
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/actor.h"
+#include "worker/allowed.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
-#include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -395,7 +395,7 @@ static uint64_t redis_now_ms(const struct asq__process *w)
 
 static bool takes_part(const struct asq__process *w)
 {
-    return w->redis_clock_known && w->members && asq__members_beating(w->members);
+    return w->redis_clock_known && w->members && asq__process_is_alive(w);
 }
 
 void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)

@@ -9,6 +9,7 @@
 #include "asqueue.h"
 #include "worker/descriptors.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 
 /* For the connections besides readers, event loop, log, plugins, and what methods open. */
 enum { OTHER_DESCRIPTORS = 128 };

@@ -19,16 +19,17 @@
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
+#include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
+#include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later.h"
-#include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
@@ -48,11 +49,6 @@ static bool turn_is_over(struct asq__partition *p)
 }
 
 /* ---- what may start ---- */
-
-bool asq__process_may_start(struct asq__process *w)
-{
-    return !w->ended && asq__members_beating(w->members) && !w->refused_until_ms;
-}
 
 /* Gives up a call of which too many processes have died. */
 static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)

@@ -38,6 +38,5 @@ void asq__run_parks(struct asq__run *run); /* run begins to wait: gives up its t
 void asq__run_wake(struct asq__run *run);  /* run may resume: its wait is over */
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-bool asq__process_may_start(struct asq__process *w);
 
 #endif

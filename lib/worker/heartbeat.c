@@ -25,10 +25,12 @@
 #include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/fd.h"
+#include "worker/allowed.h"
 #include "worker/leave.h"
 #include "worker/peers.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/shared.h"
 #include "worker/watch.h"
 
@@ -54,7 +56,6 @@ struct asq__heartbeat {
     int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* of the thread */
-    atomic_llong acked_ms;           /* time of sending of the last acknowledged beat; 0: none */
     atomic_llong resumed_ms;         /* time of the first beat after beats were unacknowledged for too long */
     atomic_uint partitions;          /* owned, for the hash */
     int64_t beat_told_ms;
@@ -256,9 +257,9 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
             mend(hb, ctx, i, refused[i]->str);
         freeReplyObject(refused[i]);
     }
-    if (ok && !asq__heartbeat_is_taken(hb))
+    if (ok && !asq__process_is_alive(w))
         atomic_store(&hb->resumed_ms, asq__now_ms());
-    if (ok && atomic_exchange(&hb->acked_ms, sent) == 0)
+    if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
     if (ok)
         tell_beat(hb, ctx, (long long) hb->beats);
@@ -386,15 +387,9 @@ static void *beat_thread(void *arg)
     return NULL;
 }
 
-bool asq__heartbeat_is_taken(const struct asq__heartbeat *hb)
-{
-    int64_t acked = atomic_load(&hb->acked_ms);
-    return acked == 0 || asq__now_ms_coarse() - acked < hb->w->config.lease_time_ms * 2 / 3;
-}
-
 bool asq__heartbeat_has_begun(const struct asq__heartbeat *hb)
 {
-    return atomic_load(&hb->acked_ms) != 0;
+    return atomic_load(&hb->w->heartbeat_ms) != 0;
 }
 
 int64_t asq__heartbeat_resumed_ms(const struct asq__heartbeat *hb)

@@ -23,9 +23,6 @@ void asq__heartbeat_now(struct asq__heartbeat *hb);
 void asq__heartbeat_end(struct asq__heartbeat *hb);
 void asq__heartbeat_free(struct asq__heartbeat *hb);
 
-/* False: no heartbeat was acknowledged for so long that others may take over. True before the first
- * one. */
-bool asq__heartbeat_is_taken(const struct asq__heartbeat *hb);
 /* Returns whether Redis has acknowledged a heartbeat. */
 bool asq__heartbeat_has_begun(const struct asq__heartbeat *hb);
 /* Time when the first heartbeat after a gap was acknowledged; monotonic, 0: there was no gap. */

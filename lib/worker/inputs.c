@@ -30,6 +30,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
+#include "worker/allowed.h"
 #include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/inputs.h"

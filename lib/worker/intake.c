@@ -46,6 +46,7 @@
 #include "worker/core/notes.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/read_budget.h"
 #include "worker/result_read.h"
 #include "worker/core/sender.h"

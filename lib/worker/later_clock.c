@@ -38,6 +38,7 @@
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 
 enum { NO_SUSPENSION_MS = 100, NO_JUMP_MS = 1000 };
 #define LARGEST_MS ((int64_t) 1 << 52) /* scripts count exactly beyond that */

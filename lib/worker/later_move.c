@@ -42,6 +42,7 @@
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/core/stream_id.h"
 
 enum {

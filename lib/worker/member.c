@@ -21,12 +21,15 @@
 #include "value/decimal.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "worker/allowed.h"
+#include "worker/ending.h"
 #include "worker/heartbeat.h"
 #include "worker/member.h"
 #include "worker/partition.h"
 #include "worker/peers.h"
 #include "worker/core/place.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/stream_end.h"
 
 enum {
@@ -50,11 +53,6 @@ struct asq__members {
     int64_t told_ms;       /* last line about workers that cannot be listed */
 };
 
-bool asq__members_beating(const struct asq__members *m)
-{
-    return asq__heartbeat_is_taken(m->heartbeat);
-}
-
 /* ---- deciding ---- */
 
 /* Returns when a worker counts as dead if its beat does not move any more. */
@@ -69,7 +67,7 @@ static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *
 static bool is_alive(const struct asq__members *m, const struct asq__peer *p, int64_t now)
 {
     return p->listed && p->present && p->whole &&
-           (!asq__members_beating(m) || now < overdue_ms(m, p));
+           (!asq__process_is_alive(m->w) || now < overdue_ms(m, p));
 }
 
 /* Looks once more after a worker has proved itself alive, because decisions may have ignored it. */
@@ -129,7 +127,7 @@ static void bury(struct asq__node *node, void *user)
     char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], beat[24] = "";
     if (p->lease_time_ms > lease_ms)
         lease_ms = p->lease_time_ms;
-    if (!p->listed || !asq__members_beating(m) || is_self(m, p) ||
+    if (!p->listed || !asq__process_is_alive(m->w) || is_self(m, p) ||
         now < overdue_ms(m, p) + (p->present ? BURY_LEASES_HASH : BURY_LEASES) * lease_ms)
         return;
     if (p->present)

@@ -24,7 +24,5 @@ void asq__members_stop(struct asq__members *m); /* no claims any more; the heart
 void asq__members_end(struct asq__members *m);  /* ends the heartbeat; leaves the list of workers */
 void asq__members_free(struct asq__members *m);
 void asq__members_tell(struct asq__process *w); /* wakes the other workers */
-/* False when its own heartbeat was not acknowledged for too long. */
-bool asq__members_beating(const struct asq__members *m);
 
 #endif

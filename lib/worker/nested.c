@@ -31,10 +31,12 @@
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
 #include "worker/exec/fiber.h"
+#include "worker/handover.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/core/stream_id.h"
 
 struct asq__nested {

@@ -37,6 +37,7 @@
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/reader.h"
 #include "worker/core/sender.h"
 #include "worker/core/stream_id.h"

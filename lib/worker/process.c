@@ -21,13 +21,16 @@
 #include "value/tally.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
+#include "worker/allowed.h"
 #include "worker/backlog.h"
+#include "worker/blame.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
 #include "worker/deadlock.h"
 #include "worker/descriptors.h"
 #include "worker/dispatch.h"
-#include "worker/exec/exec.h"
+#include "worker/ending.h"
+#include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later_move.h"
@@ -36,6 +39,7 @@
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/reader.h"
 #include "worker/result_read.h"
 #include "worker/shared.h"
@@ -63,31 +67,6 @@ enum {
     TELL_POLICY_MS = 60000
 };
 
-void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
-{
-    char text[1200];
-    va_list ap;
-    if (!w->config.log || level > w->config.log_level)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    w->config.log(w->config.log_user, level, text);
-}
-
-void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
-{
-    va_list ap;
-    if (w->ended)
-        return;
-    w->ended = true;
-    w->code = code;
-    va_start(ap, fmt);
-    vsnprintf(w->why, sizeof w->why, fmt, ap);
-    va_end(ap);
-    ev_break(w->loop, EVBREAK_ALL);
-}
-
 static void log_text(void *user, asq_log_level level, const char *message)
 {
     asq__process_log(user, level, "%s", message);
@@ -100,43 +79,6 @@ static void log_method(void *user, asq_log_level level, const char *message)
         w->config.log(w->config.log_user, level, message);
 }
 
-/* ---- hand-over ---- */
-
-void asq__process_hand_over(struct asq__process *w, struct asq__handover *h)
-{
-    pthread_mutex_lock(&w->handover_lock);
-    bool first = asq__list_empty(&w->handover);
-    asq__list_add(&w->handover, &h->node);
-    pthread_mutex_unlock(&w->handover_lock);
-    if (first && !pthread_equal(pthread_self(), w->thread))
-        ev_async_send(w->loop, &w->wake);
-}
-
-bool asq__process_is_quiet(struct asq__process *w)
-{
-    if (!pthread_equal(pthread_self(), w->thread))
-        return false;
-    pthread_mutex_lock(&w->handover_lock);
-    bool quiet = asq__list_empty(&w->handover);
-    pthread_mutex_unlock(&w->handover_lock);
-    return quiet;
-}
-
-static bool take_handovers(struct asq__process *w)
-{
-    struct asq__list taken, *node;
-    asq__list_init(&taken);
-    pthread_mutex_lock(&w->handover_lock);
-    asq__list_splice(&taken, &w->handover);
-    pthread_mutex_unlock(&w->handover_lock);
-    bool any = !asq__list_empty(&taken);
-    while ((node = asq__list_pop(&taken))) {
-        struct asq__handover *h = ASQ__CONTAINER(node, struct asq__handover, node);
-        h->handle(h);
-    }
-    return any;
-}
-
 /* ---- stopping ---- */
 
 static void check_stopped(struct asq__process *w)
@@ -146,8 +88,7 @@ static void check_stopped(struct asq__process *w)
     for (uint32_t i = 0; i < w->nparts; i++)
         if (w->parts[i].state != ASQ__PART_IDLE)
             return;
-    w->ended = true;
-    ev_break(w->loop, EVBREAK_ALL);
+    asq__process_end(w, 0);
 }
 
 static void begin_stop(struct asq__process *w)
@@ -174,8 +115,7 @@ static void check_stop(struct asq__process *w)
 {
     int stop = w->stop ? atomic_load(w->stop) : 0;
     if (stop && !w->members) {
-        w->ended = true; /* Redis was never reached */
-        ev_break(w->loop, EVBREAK_ALL);
+        asq__process_end(w, 0); /* Redis was never reached */
         return;
     }
     if (stop && !w->stopping)
@@ -183,8 +123,7 @@ static void check_stop(struct asq__process *w)
     if (w->stopping && (stop > 1 || asq__now_ms() > w->stop_deadline_ms) && !w->ended) {
         asq__process_log(w, ASQ_LOG_WARNING,
                          "ending now; what has not drained runs again elsewhere");
-        w->ended = true;
-        ev_break(w->loop, EVBREAK_ALL);
+        asq__process_end(w, 0);
     }
     check_stopped(w);
 }
@@ -215,13 +154,13 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     (void) revents;
     count_turn(w);
     unsigned rounds = 0;
-    while (rounds < ROUNDS && (take_handovers(w) || asq__pool_inline_ready(w->pool)))
+    while (rounds < ROUNDS && (asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
         rounds++;
     if (!w->parts)
         return;
     /* Commits leave and sockets are read in between, however much there is to do. */
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
-        ev_async_send(w->loop, &w->wake);
+        asq__process_wake(w);
     w->starts = 0;
     if (w->any_doomed)
         asq__partitions_drop_doomed(w);
@@ -249,12 +188,6 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     if (w->members)
         asq__members_woken(w->members);
     check_stop(w);
-}
-
-void asq__process_learn_limit(struct asq__process *w)
-{
-    size_t limit = asq__redis_max_string(w->redis);
-    atomic_store(&w->env.max_string, limit == SIZE_MAX ? 0 : limit);
 }
 
 static void go_on_everywhere(struct asq__process *w)
@@ -366,11 +299,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
  * and the number of partitions, on which everything is built, may differ. */
 static void start_anew(struct asq__process *w)
 {
-    if (w->ended)
-        return;
-    w->ended = true;
-    w->code = w->stopping ? 0 : ASQ__START_ANEW;
-    ev_break(w->loop, EVBREAK_ALL);
+    asq__process_end(w, w->stopping ? 0 : ASQ__START_ANEW);
 }
 
 static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
@@ -541,14 +470,7 @@ static void on_lost(void *user, uint32_t partition)
 static void on_inline_ready(void *user)
 {
     struct asq__process *w = user;
-    ev_async_send(w->loop, &w->wake);
-}
-
-/* Copies a name, and the bytes behind it: a constant size takes a few instructions. */
-static void copy_name(char to[ASQ__SLOT_NAME], const char name[ASQ__POOL_NAME])
-{
-    memcpy(to, name, ASQ__SLOT_NAME);
-    to[ASQ__SLOT_NAME - 1] = '\0';
+    asq__process_wake(w);
 }
 
 static void on_switch(void *user, unsigned thread, struct asq__task *task,
@@ -563,30 +485,7 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
     }
     if (thread == 0)
         count_turn(w);
-    if (!w->config.slots || thread > w->config.capacity)
-        return;
-    struct asq__slot *slot = &w->config.slots[thread];
-    slot->state = ASQ__SLOT_FREE;
-    if (!task)
-        return; /* the fiber has parked; else it reports its end */
-    struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
-    run->slot = slot;
-    run->ticket = ++slot->ticket;
-    memcpy(slot->call, run->active.id, sizeof slot->call);
-    memcpy(slot->agent, run->actor->id, run->actor->id_n + 1);
-    copy_name(slot->class_name, class_name);
-    copy_name(slot->method, method);
-    slot->entry = run->active.call->entry->id;
-    slot->epoch = run->ctx.epoch;
-    slot->partition = run->actor->part->number;
-    slot->suspect = run->active.call->attempts != 0;
-    slot->state = ASQ__SLOT_RUNS;
-}
-
-void asq__process_blame_thread(const struct asq__process *w, unsigned thread)
-{
-    if (w->config.slots && thread <= w->config.capacity)
-        w->config.slots[thread].guilty = w->config.slots[thread].ticket;
+    asq__blame_note(w, thread, task, class_name, method);
 }
 
 static void on_thread_lost(void *user, unsigned thread, const char *class_name, const char *method)
@@ -673,14 +572,14 @@ static bool tear_down(struct asq__process *w)
         return false;
     }
     if (w->loop)
-        while (take_handovers(w))
+        while (asq__handovers_take(w))
             ;
     asq__members_end(w->members); /* the heartbeat's thread uses key names of redis */
     asq__partitions_drop(w);
     asq__result_reads_drop(w);
     asq__engine_free(w->engine);
     if (w->loop)
-        while (take_handovers(w)) /* of calls whose nested calls awaited Redis */
+        while (asq__handovers_take(w)) /* of calls whose nested calls awaited Redis */
             ;
     /* Pending replies end with an error here, so their users and the readers must still exist. */
     asq__redis_free(w->redis);
@@ -694,7 +593,7 @@ static bool tear_down(struct asq__process *w)
         ev_loop_destroy(w->loop);
     asq__tally_look(&w->unheard, asq__now_ms_coarse(), true);
     asq__tally_release(&w->unheard);
-    pthread_mutex_destroy(&w->handover_lock);
+    asq__handovers_release(w);
     return true;
 }
 
@@ -729,9 +628,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->awake);
     asq__list_init(&w->asleep);
     asq__list_init(&w->gone);
-    asq__list_init(&w->handover);
+    asq__handovers_init(w);
     asq__tally_init(&w->unheard, log_text, w);
-    pthread_mutex_init(&w->handover_lock, NULL);
     int rc = set_up(w, err, errlen);
     if (rc == 0) {
         if (current)
@@ -747,9 +645,4 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     if (tear_down(w))
         free(w);
     return rc;
-}
-
-void asq__process_wake(struct asq__process *w)
-{
-    ev_async_send(w->loop, &w->wake);
 }

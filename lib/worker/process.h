@@ -1,7 +1,8 @@
 /*
  * process.h: one worker process: its configuration, and the state that its files share. All of it belongs to
  * the thread of the event loop unless a field says otherwise. Other threads hand work over by
- * asq__process_hand_over(). ARCHITECTURE.md shows the way of a call and the states of a partition.
+ * asq__process_hand_over(), see handover.h. ARCHITECTURE.md shows the way of a call and the states of a
+ * partition.
  */
 #ifndef ASQ_WORKER_PROCESS_H
 #define ASQ_WORKER_PROCESS_H
@@ -69,12 +70,6 @@ struct asq__process_config {
     void *log_user;
 };
 
-/* Work that other threads hand over to the loop. */
-struct asq__handover {
-    struct asq__list node;
-    void (*handle)(struct asq__handover *h); /* on the loop; may free the object around h */
-};
-
 struct asq__process {
     struct asq__process_config config;
     struct asq__env env;
@@ -120,6 +115,9 @@ struct asq__process {
     struct asq__list gone;   /* agents that do not exist */
     size_t nawake;
     struct asq__members *members;
+    /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the heartbeat
+     * thread. */
+    atomic_llong heartbeat_ms;
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
     bool any_doomed;            /* some partition is doomed */
@@ -167,36 +165,12 @@ struct asq__process {
         dead;
 };
 
-/* Blames the coming end of the process on the call of this thread (0: the loop) alone. */
-void asq__process_blame_thread(const struct asq__process *w, unsigned thread);
-void asq__process_log(struct asq__process *w, asq_log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Logs, on the loop, lines that input or Redis can cause again and again; see lines.h. */
-#define asq__process_log_some(w, level, ...)                                                       \
-    do {                                                                                           \
-        if ((level) <= (w)->config.log_level)                                                      \
-            asq__lines_say(&(w)->lines, asq__now_ms_coarse(), (level), __VA_ARGS__);               \
-    } while (0)
-
 /* Runs until told to stop by *stop and asq__process_wake on *current (set while it runs;
  * may be NULL). Returns 0, or why it could not continue. */
 int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                      struct asq__process **current, char *err, size_t errlen);
-/* Wakes the loop, from any thread or signal handler. */
-void asq__process_wake(struct asq__process *w);
-
 /* Result of asq__process_run when the namespace was made anew with other partitions: start the
  * process again. */
 enum { ASQ__START_ANEW = 1 };
-
-/* Gives the loop work, in the order of the calls, from any thread. */
-void asq__process_hand_over(struct asq__process *w, struct asq__handover *h);
-bool asq__process_is_quiet(struct asq__process *w); /* on the loop: nothing is handed over */
-/* Notes the largest string that Redis takes, so that a larger one fails in the call that makes
- * it. */
-void asq__process_learn_limit(struct asq__process *w);
-void asq__process_fail(struct asq__process *w, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 #endif

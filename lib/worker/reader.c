@@ -24,6 +24,7 @@
 #include "worker/intake.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/read_budget.h"
 #include "worker/reader.h"
 #include "worker/core/stream_id.h"

@@ -12,6 +12,7 @@
 #include "value/clock.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/refused.h"
 
 static const char *hint(enum asq__refusal kind)

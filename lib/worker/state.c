@@ -7,6 +7,7 @@
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/reader.h"
 #include "worker/state.h"
 

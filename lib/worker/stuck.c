@@ -16,9 +16,9 @@
 #include "worker/actor.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
+#include "worker/allowed.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
-#include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -46,7 +46,7 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     }
     if (w->refused_until_ms || c->entry->part->recovering)
         return "is not started, as Redis refuses commits";
-    if (!asq__members_beating(w->members))
+    if (!asq__process_is_alive(w))
         return "is not started, as Redis does not take this worker's beat";
     if (c->entry->part->state == ASQ__PART_DRAINING)
         return "is not started, as its partition is being handed over";

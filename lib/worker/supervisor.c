@@ -10,6 +10,7 @@
 #include "value/error.h"
 #include "worker/core/attempts.h"
 #include "worker/exec/fiber.h"
+#include "worker/handover.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 #include "worker/core/stream_id.h"

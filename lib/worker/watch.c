@@ -6,6 +6,8 @@
  * hold its partitions for ever, so the process is given up: its heartbeat stops, and the supervisor
  * restarts it. Time during which this thread stood still too, as in a stopped process, does not count.
  */
+#include "worker/blame.h"
+#include "worker/process_log.h"
 #include "worker/watch.h"
 
 #include <signal.h>

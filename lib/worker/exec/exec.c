@@ -16,6 +16,7 @@
 #include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
+#include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/nested.h"

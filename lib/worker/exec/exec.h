@@ -16,6 +16,7 @@
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
 #include "worker/exec/pool.h"
+#include "worker/handover.h"
 #include "worker/process.h"
 
 struct asq__actor;

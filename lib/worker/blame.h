@@ -1,0 +1,18 @@
+/*
+ * blame.h: tells the supervisor of which call a process has died.
+ */
+#ifndef ASQ_WORKER_BLAME_H
+#define ASQ_WORKER_BLAME_H
+
+#include "worker/exec/pool.h"
+
+struct asq__process;
+struct asq__task;
+
+/* Notes the call that a thread (0: the loop) runs from now on. task NULL: none. */
+void asq__blame_note(const struct asq__process *w, unsigned thread, struct asq__task *task,
+                     const char class_name[ASQ__POOL_NAME], const char method[ASQ__POOL_NAME]);
+/* Blames the coming end of the process on the call of this thread (0: the loop) alone. */
+void asq__process_blame_thread(const struct asq__process *w, unsigned thread);
+
+#endif
