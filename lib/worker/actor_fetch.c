@@ -213,11 +213,15 @@ static bool fetch_next(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
     struct fetch *f;
+    if (!asq__partition_is_owned(p)) { /* lost in this iteration */
+        asq__list_del(&p->fetching);
+        return true;
+    }
     size_t n, bytes = next_bytes(p, &n);
     if (w->fetching_bytes && w->fetching_bytes + bytes > limit(w))
         return false;
     if (!(f = malloc(sizeof *f))) {
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
         return false;
     }
     f->p = p;

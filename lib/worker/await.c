@@ -214,8 +214,8 @@ void asq__await(struct asq__partition *p, const struct asq__call_id *target, con
         if (e->calls[target->index].state != ASQ__CALL_FINISHED)
             return;
     }
-    if (p->backlog)
-        return; /* the call may be in there; waiters ask again */
+    if (p->backlog || !asq__partition_is_owned(p))
+        return; /* the call may be in there, or elsewhere; waiters ask again */
     struct await *a = open_await(p, target->batch);
     if (!a || a->ownership != p->ownership)
         return; /* waiters ask again */

@@ -446,7 +446,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     if (ok && run)
         ok = add_inner(c, run);
     if (!ok)
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
     else if (e->apart)
         asq__later_leave(e);
 }
@@ -464,20 +464,20 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
         if (e->calls[i].apart && e->calls[i].retries) /* attempts are kept with the batch now */
             ok = add_mark(c, &e->calls[i], ASQ__ATTEMPT_RETRY, NULL);
     if (!ok)
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
 }
 
 void asq__commit_forget_later(struct asq__entry *e)
 {
     if (!add_move(open_commit(e->part), e, NULL, 0, NULL, 0))
-        asq__partition_doom(e->part);
+        asq__partition_abandon(e->part, "out of memory");
 }
 
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
 {
     struct asq__commit *c = open_commit(p);
     if (!c || !add_removed(c, id))
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
 }
 
 void asq__commit_mark(struct asq__wcall *call)
@@ -485,7 +485,7 @@ void asq__commit_mark(struct asq__wcall *call)
     struct asq__partition *p = call->entry->part;
     struct asq__commit *c = open_commit(p);
     if (!c || !add_mark(c, call, ASQ__ATTEMPT_MARK, "1"))
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
 }
 
 void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms)
@@ -503,7 +503,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     if (ok)
         ok = add_inner(c, run);
     if (!ok)
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
 }
 
 /* ---- acknowledged ---- */
@@ -585,7 +585,7 @@ struct script {
 
 static struct asq__commit *find_commit(const struct section *s)
 {
-    if (s->part->ownership != s->ownership)
+    if (s->part->ownership != s->ownership || !asq__partition_is_owned(s->part))
         return NULL;
     ASQ__LIST_EACH (it, &s->part->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
@@ -636,7 +636,7 @@ static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
         "a result or state of %zu bytes is more than this Redis takes as one string (%zu); the call "
         "that it is of will fail",
         n, limit);
-    asq__partition_fence(p, why);
+    asq__partition_abandon(p, why);
     return true;
 }
 
@@ -716,7 +716,7 @@ static bool give_up_appended(struct asq__commit *c, const char *text)
         return false;
     asq__redis_refused_string(p->w->redis, piece->entry->result_bytes);
     asq__process_learn_limit(p->w);
-    asq__partition_fence(
+    asq__partition_abandon(
         p,
         "a result does not fit beside those of its batch into what this Redis takes as one string; "
         "its call will fail");
@@ -751,16 +751,16 @@ static void section_answered(const struct section *s, const redisReply *reply)
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0) {
-        asq__partition_fence(p, "the commit found another token in its lease");
+        asq__partition_abandon(p, "the commit found another token in its lease");
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "WRONGTYPE")) {
-        asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
+        asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "SEQ ", 4) == 0 &&
         is_foreign_seq(p, reply->str + 4)) {
-        asq__partition_fence(p, foreign_seq);
+        asq__partition_abandon(p, foreign_seq);
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0) {
@@ -818,7 +818,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         if (p->ownership != s->sections[i].ownership)
             continue;
         asq__nested_go_on(p);
-        asq__partition_check_drained(p);
+        asq__partition_release_if_empty(p);
         if (p->commits_many && !asq__commits_are_many(p))
             asq__partition_go_on(p);
     }
@@ -1002,6 +1002,8 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
 static struct asq__commit *next_to_send(struct asq__partition *p)
 {
     const struct asq__commit *open = p->open;
+    if (!asq__partition_is_owned(p))
+        return NULL;
     if (open && (!p->in_flight || open->calls >= FULL_CALLS || open->bytes >= BYTES_PER_SCRIPT))
         close_open(p);
     if (!p->unsent ||
@@ -1038,7 +1040,7 @@ void asq__commits_send(struct asq__process *w)
             commits[n++] = c;
             bytes += c->bytes;
             large += c->bytes > LARGE_BYTES;
-        } else if (!p->open && (!p->unsent || p->recovering)) {
+        } else if ((!p->open && (!p->unsent || p->recovering)) || !asq__partition_is_owned(p)) {
             asq__list_del(&p->ready); /* comes back with its next commit, or after recovery */
         }
         if (n && (n == SECTIONS_PER_SCRIPT || bytes > BYTES_PER_SCRIPT)) {
@@ -1062,7 +1064,7 @@ struct question {
 static struct asq__partition *answered(struct question *q)
 {
     struct asq__partition *p = q->p;
-    bool current = p->ownership == q->ownership && p->recovering;
+    bool current = p->ownership == q->ownership && asq__partition_is_owned(p) && p->recovering;
     free(q);
     if (!current)
         return NULL;
@@ -1084,7 +1086,7 @@ static void recovered(struct asq__partition *p)
     if (p->unsent && asq__list_empty(&p->ready))
         asq__list_add(&p->w->ready, &p->ready);
     asq__nested_go_on(p);
-    asq__partition_check_drained(p);
+    asq__partition_release_if_empty(p);
     asq__partition_go_on(p);
 }
 
@@ -1097,7 +1099,7 @@ static void on_there(struct asq__conn *conn, const redisReply *reply, void *user
     if (!reply || asq__reply_is_transient(reply))
         begin_recovery(p);
     else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
-        asq__partition_fence(p, "Redis has lost a call that was taken in");
+        asq__partition_abandon(p, "Redis has lost a call that was taken in");
     else
         recovered(p);
 }
@@ -1147,18 +1149,18 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     const redisReply *token = reply->element[0], *seq = reply->element[1];
     if (token->type != REDIS_REPLY_STRING || strcmp(token->str, p->token) != 0) {
-        asq__partition_fence(p, "its lease holds another token");
+        asq__partition_abandon(p, "its lease holds another token");
         return;
     }
     const char *text = seq->type == REDIS_REPLY_STRING ? seq->str : "0";
     uint64_t held;
     if (!asq__decimal_read(&text, &held) || *text || held > p->seq) {
-        asq__partition_fence(p, foreign_seq);
+        asq__partition_abandon(p, foreign_seq);
         return;
     }
     if (held < p->acked) {
         /* Redis has lost the tail of its history, so what this worker has in memory is wrong. */
-        asq__partition_fence(p, "Redis has gone back in time");
+        asq__partition_abandon(p, "Redis has gone back in time");
         return;
     }
     ASQ__LIST_EACH (it, &p->commits) {
@@ -1168,10 +1170,11 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     if (p->acked != held) {
         /* Refused or unsent commits had no effect, whatever seq somebody writes there. */
-        asq__partition_fence(p, foreign_seq);
+        asq__partition_abandon(p, foreign_seq);
         return;
     }
-    look_at_entries(p);
+    if (asq__partition_is_owned(p)) /* memory may have been short */
+        look_at_entries(p);
 }
 
 void asq__commits_doubt(struct asq__process *w)
@@ -1230,7 +1233,7 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     struct dead d = { strdup(label), strdup(call), strdup(reason), attempts, malloc(n + 1), n };
     if (!c || !d.label || !d.call || !d.reason || !d.batch || !GROW(c, deads)) {
         dead_release(&d);
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
         return;
     }
     if (n)
@@ -1262,7 +1265,7 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label, const c
     size_t n = asqueue__batch__get_packed_size(&batch);
     uint8_t *bytes = malloc(n + 1);
     if (!bytes) {
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
         return;
     }
     asqueue__batch__pack(&batch, bytes);

@@ -560,7 +560,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
             break;
         struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
         struct asq__actor *a = p->actor;
-        if (asq__actor_is_moving(a) || !asq__actor_has_queued(a)) {
+        if (!asq__partition_is_owned(a->part) || asq__actor_is_moving(a) ||
+            !asq__actor_has_queued(a)) {
             asq__deadlock_forget(a);
             continue;
         }

@@ -272,6 +272,8 @@ void asq__actor_go_on(struct asq__actor *a)
             asq__deadlock_note(a);
             break;
         }
+        if (!asq__partition_is_owned(p))
+            return; /* a call that was not to run has failed, and there was no memory for that */
         start(a, c); /* a nonblocking call may have ended */
     }
     asq__actor_rest(a);
@@ -434,7 +436,7 @@ static bool end_run(struct asq__run *run)
     if (error)
         atomic_fetch_add(&w->failures, 1);
     asq__nested_end(run);
-    if (a->orphan) {
+    if (a->orphan || !asq__partition_is_owned(p)) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unpin(w->engine, run->inner[i].id, ASQ__UNPIN_LEAVE);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
@@ -470,6 +472,6 @@ void asq__run_finished(struct asq__handover *h)
     if (!end_run(run))
         return;
     asq__actor_go_on(a); /* frees an orphan with its last run */
-    asq__partition_check_drained(p);
+    asq__partition_release_if_empty(p);
     clear_suspect(w, c);
 }

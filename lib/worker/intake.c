@@ -618,7 +618,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     if (!e || room == ASQ__ROOM_NO_MEMORY) {
         free(e);
         asq__arena_release(&arena);
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
         return true;
     }
     e->part = p;

@@ -112,7 +112,7 @@ void asq__later_ask_copy(struct asq__entry *e)
 void asq__later_add_channels(struct asq__entry *e, size_t from)
 {
     struct asq__cmd cmd;
-    if (from >= e->nchannels)
+    if (from >= e->nchannels || !asq__partition_is_owned(e->part))
         return;
     asq__later_script(e->part, &cmd, 0);
     put_channels(&cmd, e, false, from);
@@ -216,6 +216,10 @@ static void ask_cancel(struct cancel *q)
 {
     struct asq__partition *p = q->p;
     struct asq__cmd cmd;
+    if (!asq__partition_is_owned(p)) {
+        asq__list_add(asq__later_cancels(p), &q->node); /* goes with the partition */
+        return;
+    }
     asq__later_script(p, &cmd, 0);
     for (size_t i = 0; i < q->n; i++) {
         Asqueue__LaterCall call, *calls = &call;

@@ -101,11 +101,11 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
     }
     int64_t now = asq__now_ms();
     if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0)
-        asq__partition_fence(p, "later.lua found another token in its lease");
+        asq__partition_abandon(p, "later.lua found another token in its lease");
     else if (asq__reply_is_error(reply, "NOSCRIPT"))
         asq__redis_reload_scripts(w->redis, p->number);
     else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
-        asq__partition_fence(p, reply->str); /* the claim sees to it, see claim.lua */
+        asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
     else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {
         l->told_ms = now;
         asq__process_log(w, ASQ_LOG_ERROR,
@@ -208,7 +208,7 @@ void asq__later_open(struct asq__partition *p)
     }
     if (!l) {
         if (!(l = calloc(1, sizeof *l))) {
-            asq__partition_doom(p);
+            asq__partition_abandon(p, "out of memory");
             return;
         }
         l->part = p;
@@ -344,7 +344,7 @@ void asq__later_leave(struct asq__entry *e)
         return;
     void *kept = encode(e, &n);
     if (!kept) {
-        asq__partition_doom(p);
+        asq__partition_abandon(p, "out of memory");
         return;
     }
     for (size_t i = 0; i < e->batch->n_jobs; i++)
@@ -397,7 +397,7 @@ void asq__later_left(struct asq__entry *e)
             }
         }
         if (n && (!canceled || !asq__later_cancel(p, canceled, n, (struct asq__stream_id){ 0, 0 })))
-            asq__partition_doom(p);
+            asq__partition_abandon(p, "out of memory");
         free(canceled);
         asq__later_add_channels(e, e->left_channels);
         for (size_t i = e->left_copies; i < e->ncopies; i++)

@@ -24,6 +24,7 @@
 #include "worker/allowed.h"
 #include "worker/ending.h"
 #include "worker/heartbeat.h"
+#include "worker/lease.h"
 #include "worker/member.h"
 #include "worker/partition.h"
 #include "worker/peers.h"
@@ -76,7 +77,7 @@ static void look_again(struct asq__members *m, bool proves)
     m->again |= proves && m->looking;
 }
 
-bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
+bool asq__members_on_announcement(struct asq__members *m, const char *payload, size_t n)
 {
     char text[ASQ_MAX_ID + 32], *id;
     if (n == 0 || payload[0] != '+' || n >= sizeof text)
@@ -91,7 +92,7 @@ bool asq__members_heard(struct asq__members *m, const char *payload, size_t n)
     if (p)
         look_again(m, asq__peer_see_beat(p, number));
     if (news)
-        asq__members_look(m);
+        asq__members_refresh(m);
     return true;
 }
 
@@ -177,7 +178,8 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     bool mine = strcmp(best, w->config.id) == 0;
     if (asq__partition_is_owned(p)) {
         if (!token || strcmp(token, p->token) != 0)
-            asq__partition_fence(p, token ? "another worker holds its lease" : "its lease is gone");
+            asq__partition_abandon(p, token ? "another worker holds its lease"
+                                            : "its lease is gone");
         else if (!mine && p->state == ASQ__PART_ACTIVE && takes_over(m, best))
             asq__partition_drain(p, w->config.drain_timeout_ms);
         return;
@@ -189,7 +191,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     bool free_now = !token || !*token || own || !holder || !is_alive(m, holder, now);
     if (!free_now) {
         p->unowned_since_ms = 0;
-        asq__partition_claim_not(p);
+        asq__partition_cancel_claim(p);
         return;
     }
     if (!p->unowned_since_ms)
@@ -199,7 +201,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     if (mine || unwanted)
         asq__partition_claim(p);
     else
-        asq__partition_claim_not(p);
+        asq__partition_cancel_claim(p);
 }
 
 static void note_first_overdue(struct asq__node *node, void *user)
@@ -231,7 +233,7 @@ static void evaluate(struct asq__members *m)
     int64_t now = asq__now_ms();
     asq__table_each(&m->peers, bury, m);
     asq__peers_forget_unlisted(&m->peers);
-    asq__heartbeat_set_partitions(m->heartbeat, (unsigned) asq__partitions_owned(w));
+    asq__heartbeat_set_partitions(m->heartbeat, w->nowned);
     if (w->stopping)
         return;
     await_overdue(m, now);
@@ -270,7 +272,7 @@ static void look_answered(struct asq__members *m)
         evaluate(m);
     if (m->again && !m->stopped) {
         m->again = false;
-        asq__members_look(m);
+        asq__members_refresh(m);
     }
 }
 
@@ -386,7 +388,7 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     look_answered(m);
 }
 
-void asq__members_look(struct asq__members *m)
+void asq__members_refresh(struct asq__members *m)
 {
     char key[ASQ__KEY_MAX];
     asq__redis_look_at_meta(m->w->redis);
@@ -419,17 +421,17 @@ void asq__members_woken(struct asq__members *m)
             "another worker with the id '%s' is alive (%s): each needs an --id of its own",
             m->w->config.id, other);
     if (!m->decided)
-        asq__members_look(m);
+        asq__members_refresh(m);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void) loop;
     (void) revents;
-    asq__members_look(w->data);
+    asq__members_refresh(w->data);
 }
 
-void asq__members_tell(struct asq__process *w)
+void asq__members_announce(struct asq__process *w)
 {
     char key[ASQ__KEY_MAX];
     asq__keys_channel(asq__redis_keys(w->redis), "workers", key);
@@ -470,7 +472,7 @@ void asq__members_start(struct asq__members *m)
     ev_timer_set(&m->tick, (double) m->w->config.lease_time_ms / 3000,
                  (double) m->w->config.lease_time_ms / 3000);
     ev_timer_start(m->w->loop, &m->tick);
-    asq__members_look(m);
+    asq__members_refresh(m);
 }
 
 void asq__members_stop(struct asq__members *m)

@@ -171,7 +171,7 @@ static void on_verdict(void *user, enum asq__batch_verdict verdict)
                               "a call that %s has made without waiting for it was refused",
                               run->active.id);
     if (verdict == ASQ__FENCED && !run->actor->orphan)
-        asq__partition_fence(
+        asq__partition_abandon(
             run->actor->part,
             "a call from it found that the lease is another's, or that Redis has lost what called");
     decided(run);
@@ -242,7 +242,8 @@ static void send_on_loop(struct request *q)
 /* Returns whether the earlier effects of the agent are acknowledged, so that its calls may leave. */
 static bool may_go(const struct asq__run *run)
 {
-    return !run->actor->part->recovering && run->actor->saved_seq <= run->actor->part->acked;
+    const struct asq__partition *p = run->actor->part;
+    return asq__partition_is_owned(p) && !p->recovering && run->actor->saved_seq <= p->acked;
 }
 
 static void submit_on_loop(struct asq__handover *h)

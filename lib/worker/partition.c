@@ -1,111 +1,40 @@
 /*
- * partition.c: the life of a partition in this process: claim, drain, release, fencing. The picture is in
- * process.h. A partition that is lost is dropped whole; calls of it that are on threads cannot be
- * stopped, so their actors become orphans and go when they end, their effects unseen.
+ * partition.c: the state of a partition in this process. Each step of it is made here.
+ * ARCHITECTURE.md has the picture, under States.
+ *
+ * A partition is found to be lost in the middle of other work, by code that holds entries, calls
+ * and agents of it. So abandoning changes the state alone, which every file asks for before it does
+ * something for a partition. The end of the iteration drops what is in memory (lease.c).
  */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
+#include "worker/partition.h"
 
 #include "asqueue.h"
-#include "redis/conn.h"
-#include "redis/keys.h"
-#include "redis/redis.h"
-#include "redis/refusal.h"
-#include "redis/reply.h"
-#include "redis/script.h"
-#include "value/clock.h"
+#include "value/assert.h"
 #include "value/list.h"
-#include "value/msg.h"
-#include "value/table.h"
-#include "worker/actor.h"
-#include "worker/actor_fetch.h"
-#include "worker/core/attempts.h"
-#include "worker/await.h"
-#include "worker/backlog.h"
-#include "worker/channels.h"
-#include "worker/commit.h"
-#include "worker/core/entry.h"
-#include "worker/inputs.h"
-#include "worker/intake.h"
-#include "worker/later.h"
-#include "worker/later_clock.h"
-#include "worker/later_move.h"
-#include "worker/member.h"
-#include "worker/nested.h"
-#include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
-#include "worker/reader.h"
-#include "worker/core/sender.h"
-#include "worker/core/stream_id.h"
 
-enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
+#define TO(state) (1u << ASQ__PART_##state)
 
-static const void *entry_key(const struct asq__node *node, size_t *n)
+static const unsigned steps[] = {
+    [ASQ__PART_IDLE] = TO(CLAIMING),
+    [ASQ__PART_CLAIMING] = TO(IDLE) | TO(ACTIVE),
+    [ASQ__PART_ACTIVE] = TO(DRAINING) | TO(FENCED),
+    [ASQ__PART_DRAINING] = TO(ACTIVE) | TO(RELEASING) | TO(FENCED),
+    [ASQ__PART_RELEASING] = TO(DRAINING) | TO(IDLE) | TO(FENCED),
+    [ASQ__PART_FENCED] = TO(IDLE),
+};
+
+void asq__partition_enter(struct asq__partition *p, enum asq__part_state state)
 {
-    *n = ASQ__BATCH_ID;
-    return ASQ__CONTAINER(node, struct asq__entry, node)->batch->id.data;
-}
-
-static const void *actor_key(const struct asq__node *node, size_t *n)
-{
-    const struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
-    *n = a->id_n;
-    return a->id;
-}
-
-bool asq__partition_is_owned(const struct asq__partition *p)
-{
-    return p->state == ASQ__PART_ACTIVE || p->state == ASQ__PART_DRAINING;
-}
-
-size_t asq__partitions_owned(const struct asq__process *w)
-{
-    size_t n = 0;
-    for (uint32_t i = 0; i < w->nparts; i++)
-        n += asq__partition_is_owned(&w->parts[i]);
-    return n;
-}
-
-/* ---- claim ---- */
-
-static int random_token(char token[ASQ__TOKEN_TEXT])
-{
-    uint8_t random[16];
-    if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
-        return ASQ_ESYS;
-    for (size_t i = 0; i < sizeof random; i++) {
-        token[2 * i] = "0123456789abcdef"[random[i] >> 4];
-        token[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
-    }
-    token[32] = '\0';
-    return 0;
-}
-
-static void take_attempts(struct asq__partition *p, const redisReply *list)
-{
-    asq__attempts_clear(&p->attempts);
-    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i + 1 < list->elements; i += 2)
-        if (list->element[i]->type == REDIS_REPLY_STRING &&
-            list->element[i + 1]->type == REDIS_REPLY_STRING)
-            asq__attempts_add(&p->attempts, list->element[i]->str, list->element[i + 1]->str);
-    asq__attempts_sort(&p->attempts);
-}
-
-static void claim_next(struct asq__process *w);
-
-static void tell_aside(const struct asq__partition *p, const redisReply *keys)
-{
-    for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++)
-        if (keys->element[i]->type == REDIS_REPLY_STRING)
-            asq__process_log_some(
-                p->w, ASQ_LOG_ERROR,
-                "partition %u: %s was of a wrong type, or took nothing any more: somebody has written to it. "
-                "It is %s:aside now, and what the partition had in it is not used any more",
-                p->number, keys->element[i]->str, keys->element[i]->str);
+    struct asq__process *w = p->w;
+    asq__assert(steps[p->state] & 1u << state);
+    w->nowned -= asq__partition_is_owned(p);
+    w->nidle -= p->state == ASQ__PART_IDLE;
+    p->state = state;
+    w->nowned += asq__partition_is_owned(p);
+    w->nidle += state == ASQ__PART_IDLE;
+    asq__assert(w->nowned + w->nidle <= w->nparts);
 }
 
 void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch)
@@ -114,198 +43,7 @@ void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch)
         p->known_epoch = epoch;
 }
 
-void asq__partition_tell_owner(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    char lease[ASQ__KEY_MAX], epoch[24];
-    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
-    snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) p->epoch);
-    asq__process_log_some(w, ASQ_LOG_WARNING,
-                          "partition %u: somebody has written over its lease's owner or epoch; they are put right",
-                          p->number);
-    asq__conn_cmd(asq__redis_conn(w->redis, p->number), NULL, NULL, "EVAL", asq__script_own, "1",
-                  lease, p->token, w->config.id, epoch, NULL);
-}
-
-static void granted(struct asq__partition *p, const redisReply *reply)
-{
-    struct asq__process *w = p->w;
-    p->state = ASQ__PART_ACTIVE;
-    p->epoch = (uint64_t) reply->element[1]->integer;
-    asq__partition_note_epoch(p, p->epoch);
-    p->ownership++;
-    p->seq = p->acked = (uint64_t) reply->element[2]->integer;
-    p->inherited = (struct asq__stream_id){ 0, 0 };
-    if (reply->element[3]->type == REDIS_REPLY_STRING)
-        asq__stream_id_parse(reply->element[3]->str, &p->inherited);
-    take_attempts(p, reply->element[4]);
-    tell_aside(p, reply->element[5]);
-    if (reply->element[6]->type == REDIS_REPLY_INTEGER && reply->element[6]->integer) {
-        atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
-        asq__process_log(
-            w, ASQ_LOG_ERROR,
-            "partition %u: %lld entries stood under the highest ids that a stream can have, behind which "
-            "Redis takes no calls: they are dead letters now, and the stream is made anew",
-            p->number, reply->element[6]->integer);
-    }
-    asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);
-    p->read_to = (struct asq__stream_id){ 0, 0 };
-    p->recovering = p->asking = false;
-    p->unowned_since_ms = 0;
-    free(p->seen_owner);
-    free(p->seen_token);
-    p->seen_owner = strdup(w->config.id);
-    p->seen_token = strdup(p->token);
-    asq__process_log(w, ASQ_LOG_DEBUG, "partition %u claimed, epoch %llu", p->number,
-                     (unsigned long long) p->epoch);
-    asq__later_open(p);
-    if (w->stopping)
-        asq__partition_drain(p, 0);
-    else
-        asq__reader_add(p);
-}
-
-static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__partition *p = user;
-    struct asq__process *w = p->w;
-    (void) c;
-    w->claims_in_flight--;
-    if (p->state != ASQ__PART_CLAIMING)
-        return;
-    p->state = ASQ__PART_IDLE;
-    if (!reply)
-        return; /* whether it was granted shows at the next look */
-    if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__redis_reload_scripts(w->redis, p->number);
-        asq__members_look(w->members);
-    } else if (reply->type == REDIS_REPLY_ERROR) {
-        asq__process_log_some(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
-                              reply->str);
-        if (asq__reply_is_transient(reply)) { /* a replica by now: its address may lead elsewhere */
-            asq__redis_drop(w->redis, "Redis does not take claims");
-            return;
-        }
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 9 &&
-               reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
-        granted(p, reply);
-    } /* else somebody else was faster */
-    claim_next(w);
-}
-
-static void claim(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    const struct asq__keys *keys = asq__redis_keys(w->redis);
-    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], dead[ASQ__KEY_MAX];
-    char later[ASQ__KEY_MAX], later_jobs[ASQ__KEY_MAX], epoch[ASQ__KEY_MAX], known[24];
-    enum { KEYS = 7, ARGC = KEYS + 4 };
-    if (random_token(p->token) < 0)
-        return;
-    p->claimed_ms = asq__now_ms();
-    asq__keys_lease(keys, p->number, lease);
-    asq__keys_jobs(keys, p->number, jobs);
-    asq__keys_attempts(keys, p->number, attempts);
-    asq__keys_dead(keys, p->number, dead);
-    asq__keys_later(keys, p->number, later);
-    asq__keys_later_jobs(keys, p->number, later_jobs);
-    asq__keys_epoch(keys, p->number, epoch);
-    snprintf(known, sizeof known, "%llu", (unsigned long long) p->known_epoch);
-    const char *argv[ARGC] = { lease,
-                               jobs,
-                               attempts,
-                               dead,
-                               later,
-                               later_jobs,
-                               epoch,
-                               p->seen_token ? p->seen_token : "",
-                               w->config.id,
-                               p->token,
-                               known };
-    if (asq__script_run(asq__redis_conn(w->redis, p->number),
-                        asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_CLAIM, on_claimed, p,
-                        KEYS, ARGC - KEYS, argv) < 0)
-        return;
-    p->state = ASQ__PART_CLAIMING;
-    w->claims_in_flight++;
-}
-
-/* A claim has Redis look through a partition, and its reader fetch what waits there. So a few are made at a
- * time, and the next when one is answered: a server that is busy has them spread over more time. */
-static void claim_next(struct asq__process *w)
-{
-    struct asq__list *node;
-    while (w->claims_in_flight < CLAIMS_AT_ONCE && (node = asq__list_pop(&w->claims))) {
-        struct asq__partition *p = ASQ__CONTAINER(node, struct asq__partition, claim);
-        if (p->state == ASQ__PART_IDLE)
-            claim(p);
-    }
-}
-
-void asq__partition_claim(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    if (asq__list_empty(&p->claim))
-        asq__list_add(&w->claims, &p->claim);
-    claim_next(w);
-}
-
-void asq__partition_claim_not(struct asq__partition *p)
-{
-    asq__list_del(&p->claim);
-}
-
-/* ---- dropping what is in memory ---- */
-
-static void drop_actor(struct asq__node *node, void *user)
-{
-    (void) user;
-    asq__actor_orphan(ASQ__CONTAINER(node, struct asq__actor, node));
-}
-
-static void drop_entry(struct asq__node *node, void *user)
-{
-    struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node);
-    struct asq__partition *p = user;
-    asq__table_del(&p->entries, node);
-    e->known = false;
-    for (size_t i = 0; i < e->batch->n_jobs; i++) {
-        struct asq__wcall *c = &e->calls[i];
-        if (c->active)
-            continue; /* an orphan: ends by itself */
-        asq__list_del(&c->node);
-        asq__later_end(c); /* the entry may stay for another of its calls, and this one is not to begin */
-        asq__inputs_free(c->inputs);
-        c->inputs = NULL;
-        asq__wcall_unleave(c);
-        if (c->state != ASQ__CALL_FINISHED) {
-            asq__wcall_enter(c, ASQ__CALL_FINISHED);
-            e->unfinished--;
-        }
-    }
-    asq__entry_settle(e);
-}
-
-static void drop_all(struct asq__partition *p)
-{
-    asq__nested_drop_held(p);
-    asq__backlog_drop(p);
-    asq__later_close(p);
-    asq__commits_drop(p);
-    ASQ__LIST_EACH (it, &p->intake)
-        asq__list_del(it);
-    p->intake_out = p->intake_in;
-    asq__fetch_drop(p);
-    asq__table_each(&p->entries, drop_entry, p);
-    asq__table_each(&p->actors, drop_actor, NULL);
-    asq__senders_forget(&p->senders);
-    p->inside = 0;
-    p->state = ASQ__PART_IDLE;
-    p->recovering = p->asking = false;
-    p->give_up_at_ms = 0;
-}
-
-void asq__partition_fence(struct asq__partition *p, const char *why)
+void asq__partition_abandon(struct asq__partition *p, const char *why)
 {
     struct asq__process *w = p->w;
     if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
@@ -314,162 +52,12 @@ void asq__partition_fence(struct asq__partition *p, const char *why)
     asq__process_log_some(w, ASQ_LOG_WARNING,
                           "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
                           p->number, (unsigned long long) p->epoch, why);
-    asq__reader_remove(p);
-    drop_all(p);
-    asq__members_look(w->members);
+    asq__partition_enter(p, ASQ__PART_FENCED);
+    asq__list_add(&w->fenced, &p->fenced);
 }
 
-void asq__partition_doom(struct asq__partition *p)
+void asq__partition_release_if_empty(struct asq__partition *p)
 {
-    asq__partition_doom_for(p, "out of memory");
-}
-
-void asq__partition_doom_for(struct asq__partition *p, const char *why)
-{
-    p->doomed = why;
-    p->w->any_doomed = true;
-}
-
-void asq__partitions_drop_doomed(struct asq__process *w)
-{
-    w->any_doomed = false;
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (w->parts[i].doomed) {
-            const char *why = w->parts[i].doomed;
-            w->parts[i].doomed = NULL;
-            asq__partition_fence(&w->parts[i], why);
-        }
-}
-
-/* ---- drain, release ---- */
-
-static void on_released(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__partition *p = user;
-    (void) c;
-    if (p->state != ASQ__PART_RELEASING)
-        return;
-    if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__redis_reload_scripts(p->w->redis, p->number);
-        p->state = ASQ__PART_DRAINING;
-        asq__partition_check_drained(p);
-        return;
-    }
-    if (asq__reply_is_transient(reply)) {
-        p->state = ASQ__PART_DRAINING; /* empty: handed back when Redis is up again */
-        asq__redis_drop(p->w->redis, "Redis does not take leases back");
-        return;
-    }
-    /* Not answered: the others will find that this worker is gone or claims nothing. */
-    drop_all(p);
-    free(p->seen_owner);
-    free(p->seen_token);
-    p->seen_owner = p->seen_token = NULL;
-    asq__members_tell(p->w);
-}
-
-static bool is_empty(const struct asq__partition *p)
-{
-    return p->inside == 0 && !asq__commits_pending(p);
-}
-
-void asq__partition_check_drained(struct asq__partition *p)
-{
-    struct asq__process *w = p->w;
-    char lease[ASQ__KEY_MAX];
-    if (p->state != ASQ__PART_DRAINING || !is_empty(p))
-        return;
-    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
-    const char *argv[] = { lease, p->token };
-    asq__later_clock_keep(p);
-    bool sent = asq__script_run(asq__redis_conn(w->redis, p->number),
-                                asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
-                                on_released, p, 1, 1, argv) == 0;
-    if (!sent && !w->stopping)
-        return; /* Redis is away: again when it is back, if the partition is to leave then */
-    asq__reader_remove(p);
-    if (sent)
-        p->state = ASQ__PART_RELEASING;
-    else
-        drop_all(p); /* this process is about to end: the lease is found ownerless */
-}
-
-void asq__partition_look_at_drain(struct asq__partition *p)
-{
-    asq__partition_check_drained(p); /* it may have been empty while Redis was away */
-    if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
-        return;
-    asq__process_log(p->w, ASQ_LOG_INFO,
-                     "partition %u did not drain in time; it stays here for now", p->number);
-    p->state = ASQ__PART_ACTIVE;
-    if (!p->reader)
-        asq__reader_add(p);
-}
-
-void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)
-{
-    if (p->state != ASQ__PART_ACTIVE)
-        return;
-    p->state = ASQ__PART_DRAINING;
-    p->drain_patience_ms = asq__deadline_ms(DRAIN_PATIENCE_MS);
-    p->drain_deadline_ms = asq__deadline_ms(timeout_ms);
-    asq__partition_check_drained(p);
-}
-
-/* ---- life ---- */
-
-int asq__partitions_init(struct asq__process *w)
-{
-    uint32_t n = asq__redis_partitions(w->redis);
-    w->parts = calloc(n, sizeof *w->parts);
-    if (!w->parts)
-        return ASQ_ENOMEM;
-    for (uint32_t i = 0; i < n; i++) {
-        struct asq__partition *p = &w->parts[i];
-        p->w = w;
-        p->number = i;
-        asq__list_init(&p->intake);
-        asq__list_init(&p->leaving);
-        asq__list_init(&p->busy);
-        asq__list_init(&p->fetching);
-        asq__list_init(&p->to_fetch);
-        asq__list_init(&p->commits);
-        asq__list_init(&p->ready);
-        asq__list_init(&p->turn_over);
-        asq__list_init(&p->held);
-        asq__list_init(&p->claim);
-        if (asq__table_init(&p->entries, entry_key) < 0 ||
-            asq__table_init(&p->awaits, asq__await_key) < 0 ||
-            asq__table_init(&p->actors, actor_key) < 0)
-            return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
-        w->nparts = i + 1;
-    }
-    return 0;
-}
-
-void asq__partitions_drop(struct asq__process *w)
-{
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        drop_all(&w->parts[i]);
-        asq__partition_claim_not(&w->parts[i]);
-        w->parts[i].ownership++;
-    }
-}
-
-void asq__partitions_release(struct asq__process *w)
-{
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        asq__table_release(&p->entries);
-        asq__table_release(&p->actors);
-        asq__table_release(&p->awaits);
-        asq__later_free(p);
-        asq__attempts_clear(&p->attempts);
-        asq__senders_forget(&p->senders);
-        free(p->seen_owner);
-        free(p->seen_token);
-    }
-    free(w->parts);
-    w->parts = NULL;
-    w->nparts = 0;
+    if (p->state == ASQ__PART_DRAINING && asq__list_empty(&p->drained))
+        asq__list_add(&p->w->drained, &p->drained);
 }

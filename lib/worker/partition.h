@@ -1,5 +1,6 @@
 /*
- * partition.h: a partition as one process holds it; its claim, drain and release.
+ * partition.h: a partition as one process holds it, and its state. lease.h claims it and hands it
+ * back.
  */
 #ifndef ASQ_WORKER_PARTITION_H
 #define ASQ_WORKER_PARTITION_H
@@ -26,7 +27,8 @@ enum asq__part_state {
     ASQ__PART_CLAIMING,
     ASQ__PART_ACTIVE,
     ASQ__PART_DRAINING,
-    ASQ__PART_RELEASING
+    ASQ__PART_RELEASING,
+    ASQ__PART_FENCED /* lost; the end of the iteration drops what it had in memory */
 };
 
 struct asq__partition {
@@ -54,14 +56,14 @@ struct asq__partition {
     int64_t minus_mono_ms;
     /* Suspension of the machine, in all, that minus_mono_ms includes. */
     int64_t suspended_ms;
-    int64_t claimed_ms;           /* time when the claim was sent */
-    bool has_clock;               /* clock was set by an earlier claim */
-    struct asq__table awaits;     /* reads for clients that await results; of await.c */
-    struct asq__backlog *backlog; /* entries left in the stream for now; or NULL */
-    struct asq__list leaving;     /* in process->leaving while there is a backlog */
-    struct asq__list intake;      /* entries in stream order, not dispatched yet */
+    int64_t claimed_ms;             /* time when the claim was sent */
+    bool has_clock;                 /* clock was set by an earlier claim */
+    struct asq__table awaits;       /* reads for clients that await results; of await.c */
+    struct asq__backlog *backlog;   /* entries left in the stream for now; or NULL */
+    struct asq__list leaving;       /* in process->leaving while there is a backlog */
+    struct asq__list intake;        /* entries in stream order, not dispatched yet */
     uint64_t intake_in, intake_out; /* entries that have come to the intake, and left it */
-    struct asq__table entries;    /* all unfinished entries, by batch id */
+    struct asq__table entries;      /* all unfinished entries, by batch id */
     /* Agents. */
     struct asq__table actors;
     struct asq__list busy;         /* actors with calls */
@@ -80,7 +82,6 @@ struct asq__partition {
     size_t in_flight, unsent;
     size_t commit_bytes;       /* of `commits` */
     bool commits_many;         /* no call starts until more commits are acknowledged */
-    const char *doomed;        /* reason to drop it at the end of the iteration; or NULL */
     bool refused;              /* Redis refuses a commit of it; of refused.c */
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* the read of the lease is under way */
@@ -91,33 +92,27 @@ struct asq__partition {
     char *seen_owner, *seen_token;
     int64_t unowned_since_ms;
     struct asq__list claim; /* in process->claims while it is to be claimed */
+    /* Work for the end of the iteration. */
+    struct asq__list fenced;  /* in process->fenced while FENCED */
+    struct asq__list drained; /* in process->drained while it may be empty */
 };
 
-int asq__partitions_init(struct asq__process *w);
-/* Drops all that they hold; pending replies find nothing. */
-void asq__partitions_drop(struct asq__process *w);
-void asq__partitions_release(struct asq__process *w);
-/* Claims it if the lease is as last seen. May take a while because claims are spread over time. */
-void asq__partition_claim(struct asq__partition *p);
+/* Returns whether this process works for it. Nothing of a partition that is not owned starts, is
+ * taken in, or is sent to Redis. */
+static inline bool asq__partition_is_owned(const struct asq__partition *p)
+{
+    return p->state == ASQ__PART_ACTIVE || p->state == ASQ__PART_DRAINING;
+}
+/* Makes a step of its state, and counts. Aborts if the step is not in the picture. */
+void asq__partition_enter(struct asq__partition *p, enum asq__part_state state);
 /* Notes an epoch under which it was held. */
 void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch);
-/* Writes owner and epoch into the lease again if it is still held. */
-void asq__partition_tell_owner(struct asq__partition *p);
-void asq__partition_claim_not(struct asq__partition *p); /* cancels a claim that was not sent yet */
-/* Stops starting calls, and releases it once it is empty. */
-void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
-void asq__partition_fence(struct asq__partition *p, const char *why);
-/* Drops it because memory is short: unacknowledged effects are void, and the next owner starts from
- * Redis. Takes effect at the end of the iteration, because callers still hold what is dropped. */
-void asq__partition_doom(struct asq__partition *p);
-/* Does the same for another reason. */
-void asq__partition_doom_for(struct asq__partition *p, const char *why);
-void asq__partitions_drop_doomed(struct asq__process *w);
-/* Releases a draining partition if it is empty now. */
-void asq__partition_check_drained(struct asq__partition *p);
-/* Does the same once a second, and calls off a drain that takes too long. */
-void asq__partition_look_at_drain(struct asq__partition *p);
-bool asq__partition_is_owned(const struct asq__partition *p);
-size_t asq__partitions_owned(const struct asq__process *w);
+/* Gives it up: it is another worker's, or what is in memory is of no use any more. It is not owned
+ * from now on. Effects that Redis has not acknowledged are void, and the next owner starts from
+ * Redis. Entries, calls and agents in memory stay valid until the end of the iteration, because
+ * callers still hold them. Does nothing if it is not held. */
+void asq__partition_abandon(struct asq__partition *p, const char *why);
+/* Has the end of the iteration hand it back, if it is draining and empty then. */
+void asq__partition_release_if_empty(struct asq__partition *p);
 
 #endif

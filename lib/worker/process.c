@@ -34,6 +34,7 @@
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later_move.h"
+#include "worker/lease.h"
 #include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
@@ -85,10 +86,8 @@ static void check_stopped(struct asq__process *w)
 {
     if (!w->stopping || w->ended)
         return;
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (w->parts[i].state != ASQ__PART_IDLE)
-            return;
-    asq__process_end(w, 0);
+    if (w->nidle == w->nparts)
+        asq__process_end(w, 0);
 }
 
 static void begin_stop(struct asq__process *w)
@@ -106,7 +105,7 @@ static void begin_stop(struct asq__process *w)
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING)
             p->drain_deadline_ms = INT64_MAX; /* the process stops: no deadline of balancing holds */
-        asq__partition_claim_not(p);
+        asq__partition_cancel_claim(p);
         asq__partition_drain(p, ASQ_FOREVER);
     }
 }
@@ -147,6 +146,16 @@ static void check_ready(struct asq__process *w)
         w->config.ready(w->config.ready_user);
 }
 
+/* Does what leases that have come and gone ask of the membership. */
+static void tell_members(struct asq__process *w)
+{
+    if (w->announce_due)
+        asq__members_announce(w);
+    if (w->refresh_due)
+        asq__members_refresh(w->members);
+    w->announce_due = w->refresh_due = false;
+}
+
 static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
@@ -154,7 +163,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     (void) revents;
     count_turn(w);
     unsigned rounds = 0;
-    while (rounds < ROUNDS && (asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
+    while (rounds < ROUNDS &&
+           (asq__leases_settle(w) || asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
         rounds++;
     if (!w->parts)
         return;
@@ -162,8 +172,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
         asq__process_wake(w);
     w->starts = 0;
-    if (w->any_doomed)
-        asq__partitions_drop_doomed(w);
+    tell_members(w);
     if (!asq__list_empty(&w->inputs_waiting))
         asq__inputs_go_on(w);
     asq__backlog_go_on(w);
@@ -178,6 +187,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (!w->told_ready)
         check_ready(w);
     check_stopped(w);
+    if (!asq__list_empty(&w->fenced) || !asq__list_empty(&w->drained) || w->refresh_due)
+        asq__process_wake(w); /* for what the end of this iteration has caused */
 }
 
 static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
@@ -451,9 +462,9 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     (void) redis;
     if (channel == 0)
         asq__engine_push(w->engine, payload, n);
-    else if (w->members && !asq__members_heard(w->members, payload, n)) {
+    else if (w->members && !asq__members_on_announcement(w->members, payload, n)) {
         /* A worker has come, gone or handed back; or this one must stop. */
-        asq__members_look(w->members);
+        asq__members_refresh(w->members);
         asq__members_beat(w->members);
     }
 }
@@ -462,7 +473,7 @@ static void on_lost(void *user, uint32_t partition)
 {
     struct asq__process *w = user;
     if (w->parts)
-        asq__partition_fence(&w->parts[partition], "Redis has gone back in time");
+        asq__partition_abandon(&w->parts[partition], "Redis has gone back in time");
 }
 
 /* ---- the pool's hooks ---- */
@@ -624,6 +635,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->inputs_waiting);
     asq__list_init(&w->inputs_admitted);
     asq__list_init(&w->claims);
+    asq__list_init(&w->fenced);
+    asq__list_init(&w->drained);
     asq__list_init(&w->held_up);
     asq__list_init(&w->awake);
     asq__list_init(&w->asleep);

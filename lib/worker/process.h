@@ -103,6 +103,11 @@ struct asq__process {
     size_t admitted_bytes;     /* part of held_bytes that was admitted beyond the bound */
     size_t noted_bytes;        /* memory of notes of what is left in streams */
     struct asq__list claims;   /* partitions to claim */
+    struct asq__list fenced;   /* partitions that are lost, to be dropped */
+    struct asq__list drained;  /* draining partitions that may be empty */
+    uint32_t nowned, nidle;    /* partitions that are owned; that are IDLE */
+    bool refresh_due;          /* other workers and all leases are to be read again */
+    bool announce_due;         /* the other workers are to be told of a change */
     size_t claims_in_flight;
     struct asq__list held_up;     /* stuck actors: calls wait, and no run moves */
     ev_timer probe;               /* checks the stuck actors */
@@ -120,7 +125,6 @@ struct asq__process {
     atomic_llong heartbeat_ms;
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
-    bool any_doomed;            /* some partition is doomed */
     unsigned starts;            /* calls started in this iteration */
     struct asq__list turn_over; /* partitions with calls left for the next iteration */
     /* Time of the next try after Redis refused a commit; no call starts until it takes one. 0: no

@@ -160,7 +160,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
     if (asq__reply_is_error(reply, "WRONGTYPE")) {
         r->lie_found = true;
         if (p->ownership == q->ownership)
-            asq__partition_fence(p, "its jobs key is no stream"); /* the claim sees to it */
+            asq__partition_abandon(p, "its jobs key is no stream"); /* the claim sees to it */
     }
     free(q);
     if (--r->asking)
@@ -469,7 +469,7 @@ void asq__reader_add(struct asq__partition *p)
     for (size_t i = 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];
         if (!r && reader_new(w, &w->readers[i]) < 0) {
-            asq__partition_doom(p);
+            asq__partition_abandon(p, "out of memory");
             return;
         }
         r = w->readers[i];

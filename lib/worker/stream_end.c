@@ -55,7 +55,7 @@ void asq__streams_give_up(struct asq__process *w)
             continue;
         }
         p->give_up_at_ms = 0;
-        asq__partition_fence(p, last_text);
+        asq__partition_abandon(p, last_text);
     }
     if (more) {
         ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);

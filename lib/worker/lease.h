@@ -1,0 +1,30 @@
+/*
+ * lease.h: partitions are claimed, drained and handed back; what a lost one had in memory is dropped.
+ */
+#ifndef ASQ_WORKER_LEASE_H
+#define ASQ_WORKER_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct asq__partition;
+struct asq__process;
+
+int asq__partitions_init(struct asq__process *w);
+/* Drops all that they hold; pending replies find nothing. */
+void asq__partitions_drop(struct asq__process *w);
+void asq__partitions_release(struct asq__process *w);
+/* Claims it if the lease is as last seen. May take a while because claims are spread over time. */
+void asq__partition_claim(struct asq__partition *p);
+void asq__partition_cancel_claim(struct asq__partition *p); /* if it was not sent yet */
+/* Writes owner and epoch into the lease again if it is still held. */
+void asq__partition_tell_owner(struct asq__partition *p);
+/* Stops starting calls, and releases it once it is empty. */
+void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
+/* Releases it if it is draining and empty, once a second, and calls off a drain that takes too long. */
+void asq__partition_look_at_drain(struct asq__partition *p);
+/* Drops, at the end of an iteration, what abandoned partitions had in memory, and hands back those that
+ * have drained. True: it did something, by which others may go on. */
+bool asq__leases_settle(struct asq__process *w);
+
+#endif
