@@ -255,7 +255,7 @@ void asq__actor_go_on(struct asq__actor *a)
                 asq__actor_free(a);
             return;
         }
-        if (!asq__actor_has_queued(a))
+        if (!asq__mailbox_has_queued(m))
             break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
             return; /* asq__actor_go_on() is called when that changes */

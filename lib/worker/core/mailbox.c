@@ -27,11 +27,6 @@ void asq__mailbox_init(struct asq__mailbox *m, const char *agent)
     asq__list_init(&m->resumable);
 }
 
-bool asq__mailbox_has_queued(const struct asq__mailbox *m)
-{
-    return !asq__list_empty(&m->queue) || !asq__list_empty(&m->reentrant);
-}
-
 /* ---- callers ---- */
 
 /* Returns the caller, whose calls to an agent run in the order in which they were made: the call that
@@ -157,7 +152,7 @@ const struct asq__active *asq__mailbox_blocker(const struct asq__mailbox *m,
 
 bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__wcall *c)
 {
-    const char *caller = skipped->n ? caller_of(c) : "";
+    const char *caller = caller_of(c);
     for (unsigned i = 0; i < skipped->n; i++)
         if (strcmp(caller_of(skipped->calls[i]), caller) == 0 ||
             is_called_by(c, skipped->calls[i]))
@@ -210,7 +205,8 @@ static struct asq__wcall *next_of(struct asq__mailbox *m, struct asq__list *queu
         struct asq__wcall *c = call_at(it);
         if (skipped.n && ++seen > ASQ__SKIPPED_SEEN)
             return NULL;
-        if (asq__mailbox_blocker(m, c) || asq__skipped_blocks(&skipped, c))
+        if ((c->reentrant && asq__mailbox_blocker(m, c)) ||
+            (skipped.n && asq__skipped_blocks(&skipped, c)))
             continue;
         switch (examine(m, s, c)) {
         case ASQ__VERDICT_RUN: return c;
@@ -228,10 +224,12 @@ static struct asq__wcall *next_of(struct asq__mailbox *m, struct asq__list *queu
 struct asq__wcall *asq__mailbox_next(struct asq__mailbox *m, const struct asq__search *s)
 {
     struct asq__wcall *c = NULL;
-    if (!m->turn && !m->n_sharing)
-        c = next_of(m, &m->reentrant, s);
-    if (c || !asq__list_empty(&m->reentrant))
-        return c;
+    if (!asq__list_empty(&m->reentrant)) {
+        if (!m->turn && !m->n_sharing)
+            c = next_of(m, &m->reentrant, s);
+        if (c || !asq__list_empty(&m->reentrant))
+            return c;
+    }
     /* A call on which no active call depends waits for all of them, except that shared ones run beside
      * each other. */
     if (m->n_active != m->n_active_shared || !s->hooks->admits(m))
@@ -286,21 +284,17 @@ void asq__mailbox_unpark(struct asq__mailbox *m, struct asq__wcall *c)
     asq__list_add(&m->resumable, &c->node);
 }
 
-static struct asq__wcall *first_resumable(const struct asq__mailbox *m, bool abandoned)
+struct asq__wcall *asq__mailbox_resumable(const struct asq__mailbox *m, bool abandoned)
 {
-    const struct asq__active *innermost =
-        asq__list_empty(&m->resumable) ? NULL : asq__mailbox_innermost(m);
+    if (asq__list_empty(&m->resumable))
+        return NULL;
+    const struct asq__active *innermost = asq__mailbox_innermost(m);
     ASQ__LIST_EACH (it, &m->resumable) {
         struct asq__wcall *c = call_at(it);
         if (c->shared || c->active == innermost || abandoned)
             return c;
     }
     return NULL;
-}
-
-bool asq__mailbox_turn_is_taken(const struct asq__mailbox *m, bool abandoned)
-{
-    return m->turn || first_resumable(m, abandoned);
 }
 
 bool asq__mailbox_is_moving(const struct asq__mailbox *m, bool abandoned)
@@ -310,7 +304,7 @@ bool asq__mailbox_is_moving(const struct asq__mailbox *m, bool abandoned)
 
 struct asq__wcall *asq__mailbox_resume(struct asq__mailbox *m, bool abandoned)
 {
-    struct asq__wcall *c = first_resumable(m, abandoned);
+    struct asq__wcall *c = asq__mailbox_resumable(m, abandoned);
     if (!c || m->turn || (!c->shared && m->n_sharing))
         return NULL;
     asq__list_del(&c->node);

@@ -75,9 +75,18 @@ struct asq__mailbox_hooks {
 
 void asq__mailbox_init(struct asq__mailbox *m, const char *agent);
 /* Returns whether a call waits that has not begun. */
-bool asq__mailbox_has_queued(const struct asq__mailbox *m);
-/* Returns whether a call has the turn, or is the next to get it. abandoned: see asq__mailbox_resume. */
-bool asq__mailbox_turn_is_taken(const struct asq__mailbox *m, bool abandoned);
+static inline bool asq__mailbox_has_queued(const struct asq__mailbox *m)
+{
+    return !asq__list_empty(&m->queue) || !asq__list_empty(&m->reentrant);
+}
+/* Returns the first call that may resume when the turn is free; NULL: none. abandoned: the agent's
+ * partition is lost, so its calls only have to end, in any order. */
+struct asq__wcall *asq__mailbox_resumable(const struct asq__mailbox *m, bool abandoned);
+/* Returns whether a call has the turn, or is the next to get it. */
+static inline bool asq__mailbox_turn_is_taken(const struct asq__mailbox *m, bool abandoned)
+{
+    return m->turn || asq__mailbox_resumable(m, abandoned);
+}
 /* Returns whether a call runs, or will run without anything else happening. */
 bool asq__mailbox_is_moving(const struct asq__mailbox *m, bool abandoned);
 /* Returns whether the chain of callers of a job contains an active call of this agent. */
@@ -106,8 +115,7 @@ void asq__mailbox_start(struct asq__mailbox *m, struct asq__wcall *c, struct asq
                         bool again);
 void asq__mailbox_park(struct asq__mailbox *m, struct asq__wcall *c);   /* running -> parked */
 void asq__mailbox_unpark(struct asq__mailbox *m, struct asq__wcall *c); /* parked -> resumable */
-/* Gives the turn to the first call that may resume, and returns it; NULL: none may. abandoned: the
- * agent's partition is lost, so its calls only have to end, in any order. */
+/* Gives the turn to the first call that may resume, and returns it; NULL: none may. */
 struct asq__wcall *asq__mailbox_resume(struct asq__mailbox *m, bool abandoned);
 /* Takes the turn away from a running call that ends, and the call out of the active ones. */
 void asq__mailbox_end(struct asq__mailbox *m, struct asq__wcall *c);
