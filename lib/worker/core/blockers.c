@@ -16,10 +16,38 @@ static const struct asq__wcall *call_at(const struct asq__list *node)
     return ASQ__CONTAINER(node, struct asq__wcall, node);
 }
 
+static bool may_share(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
+                      const struct asq__wcall *c)
+{
+    return !c->reentrant && hooks->is_concurrent(m, c);
+}
+
+/* alone: without active calls that share. */
+static void add_active(const struct asq__mailbox *m, bool alone, struct asq__blockers *b)
+{
+    ASQ__LIST_EACH (it, &m->active) {
+        const struct asq__wcall *active = ASQ__CONTAINER(it, struct asq__active, node)->call;
+        if (b->n < ASQ__BLOCKERS_MAX && !(alone && active->shared))
+            add(b, active);
+    }
+}
+
+/* A call that shares and waits beside active calls starts when `obstacle` is gone, or when all active
+ * calls have ended, because then it may skip. Active calls that are not stuck end, so at last they are
+ * all stuck or there are none. */
+static void add_obstacle(const struct asq__mailbox *m, const struct asq__wcall *obstacle,
+                         struct asq__blockers *b)
+{
+    add(b, obstacle);
+    add_active(m, false, b);
+    b->any = true;
+}
+
 /* Looks for what blocks a call behind others of its queue that await inputs, as mailbox.c skips them:
- * calls of its caller, its caller, a creation, or all skipped calls when they are too many. */
+ * calls of its caller, its caller, a creation, or all skipped calls when they are too many. beside: `c`
+ * would start beside active calls, which none may that does not share. */
 static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
-                          const struct asq__list *queue, const struct asq__wcall *c,
+                          const struct asq__list *queue, const struct asq__wcall *c, bool beside,
                           struct asq__blockers *b)
 {
     struct asq__skipped skipped = { .n = 0 };
@@ -32,6 +60,10 @@ static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbo
         if (!too_far) {
             if (asq__mailbox_blocker(m, before) || asq__skipped_blocks(&skipped, before))
                 continue;
+            if (beside && !may_share(m, hooks, before)) {
+                add_obstacle(m, before, b);
+                return;
+            }
             if (before->state != ASQ__CALL_INPUTS)
                 return; /* `c` is next, or keeps its place */
             skipped.calls[skipped.n++] = before;
@@ -49,54 +81,20 @@ static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbo
     }
 }
 
-static bool may_share(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
-                      const struct asq__wcall *c)
-{
-    return !c->reentrant && hooks->is_concurrent(m, c);
-}
-
-/* Returns the first call of the queue before `c` that cannot run beside others; NULL: none. */
-static const struct asq__wcall *alone_before(const struct asq__mailbox *m,
-                                             const struct asq__mailbox_hooks *hooks,
-                                             const struct asq__wcall *c, struct asq__blockers *b)
-{
-    ASQ__LIST_EACH (it, &m->queue) {
-        const struct asq__wcall *before = call_at(it);
-        if (before == c || ++b->steps > ASQ__BLOCKERS_STEPS)
-            return NULL;
-        if (!may_share(m, hooks, before))
-            return before;
-    }
-    return NULL;
-}
-
-static void add_active(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
-                       const struct asq__wcall *c, struct asq__blockers *b)
-{
-    bool shares = may_share(m, hooks, c);
-    ASQ__LIST_EACH (it, &m->active) {
-        const struct asq__wcall *active = ASQ__CONTAINER(it, struct asq__active, node)->call;
-        if (b->n < ASQ__BLOCKERS_MAX && (!shares || !active->shared))
-            add(b, active);
-    }
-    const struct asq__wcall *alone;
-    if (shares && m->n_active == m->n_active_shared && b->n == 0 &&
-        (alone = alone_before(m, hooks, c, b)))
-        add(b, alone);
-}
-
 void asq__blockers_of_queued(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
                              const struct asq__wcall *c, struct asq__blockers *b)
 {
     const struct asq__active *blocker = asq__mailbox_blocker(m, c);
+    bool shares = m->n_active && may_share(m, hooks, c);
+    bool beside = shares && m->n_active == m->n_active_shared;
     if (blocker)
         add(b, blocker->call);
-    else if (!c->reentrant && !asq__list_empty(&m->reentrant))
-        add(b, call_at(m->reentrant.next));
-    else if (!c->reentrant && m->n_active)
-        add_active(m, hooks, c, b);
+    else if (!c->reentrant && m->n_active && !beside)
+        add_active(m, shares, b); /* re-entrant calls become ordinary when the last one ends */
+    else if (b->n == 0 && beside && !asq__list_empty(&m->reentrant))
+        add_obstacle(m, call_at(m->reentrant.next), b);
     else if (b->n == 0)
-        look_in_queue(m, hooks, c->reentrant ? &m->reentrant : &m->queue, c, b);
+        look_in_queue(m, hooks, c->reentrant ? &m->reentrant : &m->queue, c, beside, b);
 }
 
 void asq__blockers_of_resumable(const struct asq__mailbox *m, const struct asq__wcall *c,
