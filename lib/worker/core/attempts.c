@@ -31,8 +31,9 @@ static void read_value(struct asq__attempt *a, const char *value)
 
 void asq__attempts_add(struct asq__attempts *all, const char *field, const char *value)
 {
-    bool sign = *field == ASQ__ATTEMPT_MARK || *field == ASQ__ATTEMPT_RETRY || *field == ASQ__ATTEMPT_WAIT;
-    struct asq__attempt a = { .kind = sign ? (enum asq__attempt_kind) *field : ASQ__ATTEMPT_DIED };
+    bool sign =
+        *field == ASQ__ATTEMPT_MARK || *field == ASQ__ATTEMPT_RETRY || *field == ASQ__ATTEMPT_WAIT;
+    struct asq__attempt a = { .kind = sign ? (enum asq__attempt_kind) * field : ASQ__ATTEMPT_DIED };
     size_t n = strlen(field + sign);
     if (n >= sizeof a.call || !asq__grow(&all->list, all->n, &all->cap, sizeof *all->list))
         return;
@@ -55,7 +56,8 @@ void asq__attempts_clear(struct asq__attempts *all)
     *all = (struct asq__attempts){ 0 };
 }
 
-static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mono_ms, struct asq__wcall *c)
+static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mono_ms,
+                 struct asq__wcall *c)
 {
     switch (a->kind) {
     case ASQ__ATTEMPT_DIED: c->attempts += a->count; break;

@@ -3,8 +3,9 @@
  */
 #include "worker/core/entry.h"
 
-#include <assert.h>
 #include <string.h>
+
+#include "value/assert.h"
 
 struct asq__call_id asq__wcall_call_id(const struct asq__wcall *c)
 {
@@ -33,6 +34,6 @@ static const unsigned steps[] = {
 
 void asq__wcall_enter(struct asq__wcall *c, enum asq__wcall_state state)
 {
-    assert(steps[c->state] & 1u << state);
+    asq__assert(steps[c->state] & 1u << state);
     c->state = state;
 }

@@ -3,9 +3,9 @@
  */
 #include "worker/core/mailbox.h"
 
-#include <assert.h>
 #include <string.h>
 
+#include "value/assert.h"
 #include "worker/core/entry.h"
 
 static struct asq__wcall *call_at(struct asq__list *node)
@@ -154,8 +154,7 @@ bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__w
 {
     const char *caller = caller_of(c);
     for (unsigned i = 0; i < skipped->n; i++)
-        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 ||
-            is_called_by(c, skipped->calls[i]))
+        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 || is_called_by(c, skipped->calls[i]))
             return true;
     return false;
 }
@@ -241,7 +240,7 @@ struct asq__wcall *asq__mailbox_next(struct asq__mailbox *m, const struct asq__s
 
 static void take_turn(struct asq__mailbox *m, struct asq__wcall *c)
 {
-    assert(!m->turn && (c->shared || !m->n_sharing));
+    asq__assert(!m->turn && (c->shared || !m->n_sharing));
     if (c->shared)
         m->n_sharing++;
     else
@@ -250,7 +249,7 @@ static void take_turn(struct asq__mailbox *m, struct asq__wcall *c)
 
 static void give_up_turn(struct asq__mailbox *m, struct asq__wcall *c)
 {
-    assert(c->shared ? m->n_sharing > 0 && !m->turn : m->turn == c && !m->n_sharing);
+    asq__assert(c->shared ? m->n_sharing > 0 && !m->turn : m->turn == c && !m->n_sharing);
     if (c->shared)
         m->n_sharing--;
     else
@@ -316,12 +315,12 @@ struct asq__wcall *asq__mailbox_resume(struct asq__mailbox *m, bool abandoned)
 void asq__mailbox_end(struct asq__mailbox *m, struct asq__wcall *c)
 {
     give_up_turn(m, c);
-    assert(m->n_active > 0 && m->n_active_shared >= c->shared);
+    asq__assert(m->n_active > 0 && m->n_active_shared >= c->shared);
     m->n_active--;
     m->n_active_shared -= c->shared;
     asq__list_del(&c->active->node);
     c->active = NULL;
-    assert((m->n_active == 0) == asq__list_empty(&m->active));
+    asq__assert((m->n_active == 0) == asq__list_empty(&m->active));
     if (m->n_active == 0)
         demote_all(m);
 }

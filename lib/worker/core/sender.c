@@ -84,7 +84,8 @@ static struct sender *add(struct asq__senders **all, const char *name)
     return s;
 }
 
-enum asq__sender_order asq__sender_order(const struct asq__senders *all, const Asqueue__Batch *batch)
+enum asq__sender_order asq__sender_order(const struct asq__senders *all,
+                                         const Asqueue__Batch *batch)
 {
     const struct sender *s = find(all, batch->reply);
     if (!s || batch->number == 0)

@@ -17,7 +17,8 @@ enum asq__sender_order {
 };
 
 /* Returns how a batch stands to what came from its sender before. all: NULL when none has come. */
-enum asq__sender_order asq__sender_order(const struct asq__senders *all, const Asqueue__Batch *batch);
+enum asq__sender_order asq__sender_order(const struct asq__senders *all,
+                                         const Asqueue__Batch *batch);
 /* Notes a batch that was in the stream, whatever its fate. Makes *all when it is NULL; without
  * memory nothing is noted. in_order: the batch came in order, or came in this ownership and was not
  * taken before. */

@@ -101,8 +101,9 @@ void asq__waits_know(struct asq__waits *w, uint32_t at, const char *agent, const
 
 struct work {
     const struct asq__waits *w;
-    uint32_t *first, *from; /* calls that wait for call i: from[first[i]] … from[first[i + 1] - 1] */
-    uint32_t *left;         /* number of its targets in the set */
+    uint32_t *first,
+        *from;      /* calls that wait for call i: from[first[i]] … from[first[i + 1] - 1] */
+    uint32_t *left; /* number of its targets in the set */
     uint32_t *queue;
     uint32_t *far; /* steps from it to the given call; UINT32_MAX: no way */
     bool *in, *seen, *all_in;
