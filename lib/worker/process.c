@@ -146,6 +146,12 @@ static void check_ready(struct asq__process *w)
         w->config.ready(w->config.ready_user);
 }
 
+/* Returns whether a partition is to be dropped, or perhaps to be handed back. */
+static bool leases_are_due(const struct asq__process *w)
+{
+    return !asq__list_empty(&w->fenced) || !asq__list_empty(&w->drained);
+}
+
 /* Does what leases that have come and gone ask of the membership. */
 static void tell_members(struct asq__process *w)
 {
@@ -163,8 +169,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     (void) revents;
     count_turn(w);
     unsigned rounds = 0;
-    while (rounds < ROUNDS &&
-           (asq__leases_settle(w) || asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
+    while (rounds < ROUNDS && ((leases_are_due(w) && asq__leases_settle(w)) ||
+                               asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
         rounds++;
     if (!w->parts)
         return;
@@ -187,7 +193,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (!w->told_ready)
         check_ready(w);
     check_stopped(w);
-    if (!asq__list_empty(&w->fenced) || !asq__list_empty(&w->drained) || w->refresh_due)
+    if (leases_are_due(w) || w->refresh_due)
         asq__process_wake(w); /* for what the end of this iteration has caused */
 }
 
