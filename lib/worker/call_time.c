@@ -18,7 +18,7 @@
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/intake.h"
-#include "worker/later_clock.h"
+#include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -110,7 +110,7 @@ void asq__process_time_told(struct asq__process *w, int64_t set_ms)
     w->redis_clock_known = clock->known;
     w->redis_minus_mono_ms = clock->known ? clock->segments[0].minus_mono_ms : 0;
     if (set_ms) {
-        asq__later_clock_was_set(w);
+        asq__later_keep_clocks(w);
         asq__process_log(w, ASQ_LOG_WARNING,
                          "the clock of Redis was set %s by %.1f s; deadlines and delays go on as "
                          "they were",

@@ -30,6 +30,7 @@
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later.h"
+#include "worker/later_move.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
@@ -450,7 +451,9 @@ static bool end_run(struct asq__run *run)
     p->inside--;
     if (a->calls->mailbox.n_active && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
-    if (!error || !asq__later_retry(c, run)) {
+    if (error && asq__later_retry(c, run)) {
+        asq__later_leave(e);
+    } else {
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;

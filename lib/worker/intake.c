@@ -42,6 +42,7 @@
 #include "worker/later.h"
 #include "worker/later_ask.h"
 #include "worker/later_move.h"
+#include "worker/later_script.h"
 #include "worker/nested.h"
 #include "worker/core/notes.h"
 #include "worker/partition.h"

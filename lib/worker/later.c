@@ -21,7 +21,6 @@
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/later.h"
-#include "worker/later_move.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 
@@ -158,6 +157,5 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
         c->actor = NULL; /* looked up when it is due: the agent may leave memory meanwhile */
     asq__inputs_retry(c);
     asq__commit_retry(c, run, c->due_ms);
-    asq__later_leave(c->entry);
     return true;
 }

@@ -20,7 +20,6 @@
 #include "worker/core/entry.h"
 #include "worker/intake.h"
 #include "worker/later_ask.h"
-#include "worker/later_move.h"
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -202,7 +201,7 @@ static void on_cancel(struct asq__conn *c, const redisReply *reply, void *user)
             take_states(q, reply);
         if (p->ownership == q->ownership && asq__partition_is_owned(p)) {
             if (q->n && ++q->tries < CANCEL_TRIES) {
-                asq__list_add(asq__later_cancels(p), &q->node);
+                asq__list_add(&p->later->cancels, &q->node);
                 return;
             }
             if (q->control.ms)
@@ -217,7 +216,7 @@ static void ask_cancel(struct cancel *q)
     struct asq__partition *p = q->p;
     struct asq__cmd cmd;
     if (!asq__partition_is_owned(p)) {
-        asq__list_add(asq__later_cancels(p), &q->node); /* goes with the partition */
+        asq__list_add(&p->later->cancels, &q->node); /* goes with the partition */
         return;
     }
     asq__later_script(p, &cmd, 0);
@@ -233,7 +232,7 @@ static void ask_cancel(struct cancel *q)
         put_question(&cmd, q->ids[i].batch, &added, true);
     }
     if (asq__conn_send(conn_of(p), on_cancel, q, &cmd) < 0)
-        asq__list_add(asq__later_cancels(p), &q->node); /* Redis is away */
+        asq__list_add(&p->later->cancels, &q->node); /* Redis is away */
     asq__cmd_release(&cmd);
 }
 
@@ -261,14 +260,14 @@ void asq__later_cancel_again(struct asq__partition *p)
 {
     struct asq__list again, *node;
     asq__list_init(&again);
-    asq__list_splice(&again, asq__later_cancels(p));
+    asq__list_splice(&again, &p->later->cancels);
     while ((node = asq__list_pop(&again)))
         ask_cancel(ASQ__CONTAINER(node, struct cancel, node));
 }
 
-void asq__later_drop_cancels(struct asq__list *cancels)
+void asq__later_drop_cancels(struct asq__partition *p)
 {
     struct asq__list *node;
-    while ((node = asq__list_pop(cancels)))
+    while ((node = asq__list_pop(&p->later->cancels)))
         free(ASQ__CONTAINER(node, struct cancel, node));
 }

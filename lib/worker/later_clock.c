@@ -35,7 +35,6 @@
 #include "redis/redis_clock.h"
 #include "value/clock.h"
 #include "value/hash.h"
-#include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -184,20 +183,4 @@ void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_
     if (*p->w->machine)
         snprintf(mark, ASQ__CLOCK_MARK, "%s %lld", p->w->machine,
                  (long long) (p->minus_mono_ms - p->suspended_ms));
-}
-
-void asq__later_clock_keep(struct asq__partition *p)
-{
-    struct asq__cmd cmd;
-    asq__later_script(p, &cmd, 0);
-    /* If it is not sent, or lost, the next look at due calls does it; a release would be lost too. */
-    asq__conn_send(asq__redis_conn(p->w->redis, p->number), NULL, NULL, &cmd);
-    asq__cmd_release(&cmd);
-}
-
-void asq__later_clock_was_set(struct asq__process *w)
-{
-    for (uint32_t i = 0; w->parts && i < w->nparts; i++)
-        if (asq__partition_is_owned(&w->parts[i]))
-            asq__later_clock_keep(&w->parts[i]);
 }

@@ -36,9 +36,6 @@ bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_mi
 /* Sets the clock of a claimed partition by the clock of Redis and the last owner's mark, or "". */
 void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
 int64_t asq__later_clock(struct asq__partition *p);   /* current time */
-void asq__later_clock_keep(struct asq__partition *p); /* stores it for the next owner */
-/* Stores all of them after the clock of Redis was set. */
-void asq__later_clock_was_set(struct asq__process *w);
 /* Formats what the lease keeps for the next owner on this machine. */
 void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK]);
 

@@ -51,69 +51,9 @@ enum {
     BATCHES_AT_ONCE = 256,
     LOOK_MS = 10000, /* longest pause between looks, which also keep the clock */
     PAUSE_MS = 100, /* pause between steps while there is a backlog */
-    AGAIN_MS = 1000,
-    TELL_MS = 60000
+    AGAIN_MS = 1000
 };
 #define MOST_MS       ((int64_t) 1 << 53) /* beyond every clock; larger values are forged */
-#define BYTES_AT_ONCE ((size_t) 1024 * 1024)
-
-struct asq__later {
-    struct asq__partition *part;
-    ev_timer timer; /* the next look */
-    bool looking;
-    bool maybe;    /* batches may wait there */
-    uint64_t puts; /* batches moved there by this process */
-    int64_t told_ms;
-    struct asq__list cancels; /* of later_ask.c, to be repeated */
-};
-
-/* ---- the script ---- */
-
-void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t batches)
-{
-    const struct asq__keys *keys = asq__redis_keys(p->w->redis);
-    char key[ASQ__KEY_MAX], mark[ASQ__CLOCK_MARK];
-    asq__cmd_init(cmd);
-    asq__script_begin(cmd, asq__redis_scripts(p->w->redis, p->number), ASQ__SCRIPT_LATER, 4);
-    asq__cmd_put(cmd, key, asq__keys_lease(keys, p->number, key));
-    asq__cmd_put(cmd, key, asq__keys_jobs(keys, p->number, key));
-    asq__cmd_put(cmd, key, asq__keys_later(keys, p->number, key));
-    asq__cmd_put(cmd, key, asq__keys_later_jobs(keys, p->number, key));
-    asq__cmd_puts(cmd, p->token);
-    asq__cmd_number(cmd, (uint64_t) asq__later_clock(p));
-    asq__later_clock_mark(p, mark);
-    asq__cmd_puts(cmd, mark);
-    asq__cmd_number(cmd, batches);
-    asq__cmd_number(cmd, BYTES_AT_ONCE);
-}
-
-bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size_t n)
-{
-    struct asq__process *w = p->w;
-    struct asq__later *l = p->later;
-    if (!reply)
-        return false;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 5 + n) {
-        for (size_t i = 0; i < reply->elements; i++)
-            if (reply->element[i]->type != REDIS_REPLY_INTEGER)
-                return false;
-        return true;
-    }
-    int64_t now = asq__now_ms();
-    if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0)
-        asq__partition_abandon(p, "later.lua found another token in its lease");
-    else if (asq__reply_is_error(reply, "NOSCRIPT"))
-        asq__redis_reload_scripts(w->redis, p->number);
-    else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
-        asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
-    else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {
-        l->told_ms = now;
-        asq__process_log(w, ASQ_LOG_ERROR,
-                         "partition %u: Redis refuses to give what is due; it is tried again: %s",
-                         p->number, asq__reply_text(reply));
-    }
-    return false;
-}
 
 /* ---- what is due ---- */
 
@@ -228,7 +168,7 @@ void asq__later_close(struct asq__partition *p)
     if (!l)
         return;
     ev_timer_stop(p->w->loop, &l->timer);
-    asq__later_drop_cancels(&l->cancels);
+    asq__later_drop_cancels(p);
     l->looking = false;
 }
 
@@ -248,16 +188,6 @@ void asq__later_upkeep(struct asq__partition *p)
         look(l); /* a drain was called off */
     if (!asq__list_empty(&l->cancels))
         asq__later_cancel_again(p);
-}
-
-bool asq__later_may_have(const struct asq__partition *p)
-{
-    return p->later && p->later->maybe;
-}
-
-struct asq__list *asq__later_cancels(const struct asq__partition *p)
-{
-    return &p->later->cancels;
 }
 
 /* ---- out of the stream ---- */
@@ -357,7 +287,7 @@ void asq__later_leave(struct asq__entry *e)
     e->left_channels = e->nchannels;
     e->left_copies = e->ncopies;
     if (!p->later->maybe)
-        asq__later_clock_keep(p);
+        asq__later_keep_clock(p);
     p->later->maybe = true;
     p->later->puts++;
     asq__commit_later(e, (uint64_t) (due_ms + p->minus_mono_ms), kept, n);

@@ -13,7 +13,6 @@ struct asq__partition;
 void asq__later_open(struct asq__partition *p); /* after a claim: looks for waiting batches */
 void asq__later_close(struct asq__partition *p);
 void asq__later_free(struct asq__partition *p);
-bool asq__later_may_have(const struct asq__partition *p); /* false: nothing waits there */
 void asq__later_leave(struct asq__entry *e);              /* if nothing of it can run for a while */
 void asq__later_left(struct asq__entry *e);               /* after its commit was acknowledged */
 /* After its commit was dropped with the partition. */

@@ -35,6 +35,7 @@
 #include "worker/later.h"
 #include "worker/later_clock.h"
 #include "worker/later_move.h"
+#include "worker/later_script.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -332,7 +333,7 @@ static void check_drained(struct asq__partition *p)
         return;
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     const char *argv[] = { lease, p->token };
-    asq__later_clock_keep(p);
+    asq__later_keep_clock(p);
     bool sent = asq__script_run(asq__redis_conn(w->redis, p->number),
                                 asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
                                 on_released, p, 1, 1, argv) == 0;
