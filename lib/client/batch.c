@@ -2,7 +2,7 @@
  * batch.c: completes each call of a batch once, and forgets the batch and its result record when
  * all are complete. See batch.h.
  */
-#include "client/batch.h"
+#include "client/batch_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,14 +57,13 @@ static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t
 
 /* ---- life of a batch ---- */
 
-int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
-                   const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret)
+int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
+                   const char *label, struct asq__batch **ret)
 {
     struct asq__batch *b = calloc(1, sizeof *b);
     if (!b)
         return ASQ_ENOMEM;
     b->engine = e;
-    b->state = state;
     b->partition = partition;
     memcpy(b->id, id, sizeof b->id);
     asq__list_init(&b->order);
@@ -75,15 +74,14 @@ int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t 
     if (label)
         memcpy(b->label, label, strnlen(label, sizeof b->label - 1));
     asq__table_add(&e->batches, &b->node);
-    e->unfinished++;
     *ret = b;
     return 0;
 }
 
 static void batch_free(struct asq__batch *b)
 {
-    if (!b)
-        return;
+    asq__assert(b->state == ASQ__BATCH_GONE && b->answers == 0);
+    asq__assert(!b->foreign && !b->completing && !b->announced && !b->reading);
     asq__list_del(&b->order);
     asq__buf_release(&b->bytes);
     if (b->calls != &b->first)
@@ -111,41 +109,55 @@ bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__b
     return b->guard->user && b->guard->user == later->guard->user;
 }
 
-/* Forgets the batch, and removes its record from Redis, or shortens its TTL, where allowed. */
+void asq__batch_keep_record(struct asq__batch *b)
+{
+    if (b->fate == ASQ__RECORD_UNLINK)
+        b->fate = b->guard ? ASQ__RECORD_EXPIRE : ASQ__RECORD_LEAVE;
+}
+
+/* Takes the batch out of the table and out of memory, after its last answer; and its record out of
+ * Redis, or shortens the record's TTL, where allowed. */
 static void batch_forget(struct asq__engine *e, struct asq__batch *b)
 {
-    bool own = b->n > 0;
-    if (own && b->unfinished == 0 && !b->keep && !b->resent && !e->closing)
+    bool own = b->n > 0 && !e->closing;
+    if (b->resent) /* a copy may still be on its way, and is recognised by the record */
+        asq__batch_keep_record(b);
+    if (own && b->fate == ASQ__RECORD_UNLINK)
         unlink_soon(e, b->partition, b->id);
-    else if (own && b->unfinished == 0 && b->expire && !e->closing)
+    else if (own && b->fate == ASQ__RECORD_EXPIRE)
         expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
-    b->state = ASQ__BATCH_GONE;
+    asq__batch_enter(b, ASQ__BATCH_GONE);
     if (b->answers == 0)
         batch_free(b);
     else
         asq__list_add(&e->gone, &b->order);
 }
 
+static void leave_lists(struct asq__engine *e, struct asq__batch *b)
+{
+    asq__list_del(&b->order);
+    asq__list_del(&b->watch);
+    asq__assert(e->backlog >= b->bytes.len);
+    e->backlog -= b->bytes.len;
+    asq__buf_release(&b->bytes);
+}
+
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
 {
-    if (b->state == ASQ__BATCH_GONE)
+    asq__assert(b->unfinished == 0 && !b->foreign);
+    if (b->pinned && b->state == ASQ__BATCH_PINNED)
         return;
-    if (b->state != ASQ__BATCH_PINNED) {
-        if ((b->state == ASQ__BATCH_SENT || b->state == ASQ__BATCH_READY) && !b->accepted)
-            e->unaccepted--;
-        asq__list_del(&b->order);
-        asq__list_del(&b->watch);
-        e->unfinished--;
-        e->backlog -= b->bytes.len;
-        asq__buf_release(&b->bytes);
-        b->state = ASQ__BATCH_PINNED;
+    leave_lists(e, b);
+    b->answers++;
+    if (b->pinned) {
+        asq__batch_enter(b, ASQ__BATCH_PINNED);
         b->refreshed_ms = asq__now_ms_coarse();
-        asq__batch_notify(b,
-                          ASQ__ACCEPTED); /* results prove it, with or without the XADD's reply */
-    }
-    if (!b->pinned || e->closing)
+    } else {
         batch_forget(e, b);
+    }
+    asq__batch_notify(b, ASQ__ACCEPTED); /* results prove it, with or without the XADD's reply */
+    asq__batch_answered(b);
 }
 
 /* Calls still to be completed. A completed call's callback may abandon others, so
@@ -167,7 +179,9 @@ static void complete(struct asq__batch *b, struct asq__completing *now,
                      const Asqueue__Result *result, const asq_error *error)
 {
     struct asq__call *call;
+    asq__assert(!result != !error);
     while ((call = now->rest)) {
+        asq__assert(call->batch == b);
         now->rest = call->next;
         call->batch = NULL;
         call->next = NULL;
@@ -202,14 +216,18 @@ static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
             at = &call->next;
         }
     }
-    begin(b, &theirs, matching);
+    bool is_awaited = matching != NULL;
+    if (is_awaited)
+        begin(b, &theirs, matching);
     if (result->index < b->n && b->calls[result->index]) {
         begin(b, &own, b->calls[result->index]);
         b->calls[result->index] = NULL;
+        asq__assert(b->unfinished > 0);
         b->unfinished--;
         complete(b, &own, result, NULL);
     }
-    complete(b, &theirs, result, NULL);
+    if (is_awaited)
+        complete(b, &theirs, result, NULL);
 }
 
 static bool batch_is_finished(const struct asq__batch *b)
@@ -220,27 +238,32 @@ static bool batch_is_finished(const struct asq__batch *b)
 void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why)
 {
     asq_error error = { code, why, "", "", "", "", "" };
-    b->answers++; /* keeps the batch alive during callbacks */
     struct asq__completing now;
+    asq__assert(b->state != ASQ__BATCH_OPEN || e->closing); /* e->open points at it */
+    b->answers++;                                           /* keeps it alive during callbacks */
+    if (b->pinned)
+        b->fate = ASQ__RECORD_LEAVE;
+    b->pinned = false;
+    asq__batch_keep_record(b);
+    leave_lists(e, b);
+    batch_forget(e, b); /* first, so that nobody waits for a batch that has failed */
     for (size_t i = 0; i < b->n; i++) {
         begin(b, &now, b->calls[i]);
+        b->unfinished -= b->calls[i] != NULL;
         b->calls[i] = NULL;
         complete(b, &now, NULL, &error);
     }
-    b->unfinished = 0;
+    asq__assert(b->unfinished == 0);
     begin(b, &now, b->foreign);
     b->foreign = NULL;
     complete(b, &now, NULL, &error);
     asq__batch_notify(b, ASQ__REFUSED);
-    b->keep = true; /* a record, if any, is left to its TTL */
-    b->pinned = false;
-    asq__batch_end(e, b);
-    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
-        batch_free(b);
+    asq__batch_answered(b);
 }
 
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call)
 {
+    asq__assert(b->state == ASQ__BATCH_OPEN && call->done);
     if (b->n == b->cap) {
         size_t cap = b->cap * 2;
         bool is_first = b->calls == &b->first;
@@ -266,15 +289,14 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
 {
     b->answers++;
     /* A result proves that Redis has accepted the batch, even without a reply to its XADD. */
-    if (b->sent && !b->taken && e->ended[b->partition] < b->number)
+    if (b->history == ASQ__WAS_SENT && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
     b->look_up_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
     for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
         batch_result(b, results->results[i]);
     if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
         asq__batch_end(e, b);
-    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
-        batch_free(b);
+    asq__batch_answered(b);
 }
 
 /* Decodes and applies results. NULL: undecodable, or not of `expected`. */
@@ -323,6 +345,7 @@ void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
 
 void asq__batch_answered(struct asq__batch *b)
 {
+    asq__assert(b->answers > 0);
     if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
         batch_free(b);
 }
@@ -376,7 +399,7 @@ void asq__engine_keep(struct asq__engine *e, struct asq__call *call)
 {
     (void) e;
     if (call->batch)
-        call->batch->keep = true;
+        asq__batch_keep_record(call->batch);
 }
 
 static void on_refreshed(struct asq__conn *c, const redisReply *reply, void *user)
@@ -419,15 +442,17 @@ void asq__engine_refresh_pinned(struct asq__engine *e)
     asq__table_each(&e->batches, refresh_pinned, e);
 }
 
-void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], enum asq__unpin how)
+void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
+                       enum asq__record_fate fate)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
         return;
     b->pinned = false;
-    b->keep |= how != ASQ__UNPIN_FORGET;
-    b->expire = how != ASQ__UNPIN_LEAVE;
+    if (fate == ASQ__RECORD_UNLINK && b->fate != ASQ__RECORD_UNLINK)
+        fate = ASQ__RECORD_EXPIRE; /* its id was handed out */
+    b->fate = fate;
     if (b->state == ASQ__BATCH_PINNED &&
         !b->foreign) /* else unfinished, or being looked up again */
         batch_forget(e, b);

@@ -1,12 +1,13 @@
 /*
  * batch.h: declarations that the files of the engine share: batches and their life.
  *
- *     engine.c   creation and events: connection up, connection lost, a second has passed
- *     submit.c   turns calls into batches, and batches into stream entries
- *     resend.c   resends batches after a lost connection or a temporary refusal
- *     fetch.c    reads result records, a bounded part at a time
- *     lookup.c   looks quiet batches up by their keys; sends jobs about other calls
- *     batch.c    applies results, completes calls, forgets records
+ *     engine.c        creation and events: connection up, connection lost, a second has passed
+ *     submit.c        turns calls into batches, and batches into stream entries
+ *     resend.c        resends batches after a lost connection or a temporary refusal
+ *     fetch.c         reads result records, a bounded part at a time
+ *     lookup.c        looks quiet batches up by their keys; sends jobs about other calls
+ *     batch_state.h   takes a batch from state to state
+ *     batch.c         applies results, completes calls, forgets records
  */
 #ifndef ASQ_CLIENT_BATCH_H
 #define ASQ_CLIENT_BATCH_H
@@ -27,13 +28,42 @@ enum {
 
 #define ASQ__BATCH_MAX ((size_t) 1 << 31) /* bytes */
 
+/*
+ * States of a batch. batch_state.h has these steps; any other one aborts.
+ *
+ *                      close_open()     send_batch()       on_added(): its id
+ *     NEW ─▶ OPEN ──────────────▶ READY ───────────▶ SENT ─────────────────▶ ACCEPTED
+ *      │                          │  ▲               │ │                     │  ▲
+ *      │                          │  │               │ └─ for now ─▶ REFUSED │  │
+ *      │                          │  └───────────────┴─────────────────┴─────┘  │
+ *      │                          │    asq__engine_resend_all(), asq__engine_resend_refused()
+ *      │                          └───────── goes_on(): Redis has it ───────────┘
+ *      └─▶ FOREIGN
+ *
+ *     READY, SENT, REFUSED, ACCEPTED ──▶ PINNED    asq__batch_end(): all results are there
+ *     every state but NEW and GONE ────▶ GONE      asq__batch_end(), asq__batch_fail();
+ *                                                  from PINNED also asq__engine_unpin()
+ */
 enum asq__batch_state {
-    ASQ__BATCH_OPEN,
-    ASQ__BATCH_READY,
-    ASQ__BATCH_SENT,
-    ASQ__BATCH_FOREIGN,
-    ASQ__BATCH_PINNED,
-    ASQ__BATCH_GONE
+    ASQ__BATCH_NEW,      /* neither counted nor in a list yet */
+    ASQ__BATCH_OPEN,     /* takes further calls; in e->open */
+    ASQ__BATCH_READY,    /* complete, to be sent; in e->ready */
+    ASQ__BATCH_SENT,     /* no reply yet; in e->sent, as the next two */
+    ASQ__BATCH_REFUSED,  /* temporarily; resent at the next tick */
+    ASQ__BATCH_ACCEPTED, /* in its stream, on this connection */
+    ASQ__BATCH_FOREIGN,  /* made elsewhere, and only awaited; in e->foreign */
+    ASQ__BATCH_PINNED,   /* has all results; its record stays until asq__engine_unpin() */
+    ASQ__BATCH_GONE      /* not in the table any more; in e->gone until its last answer */
+};
+
+/* The furthest that a batch has come on any connection. */
+enum asq__batch_history { ASQ__NEVER_SENT, ASQ__WAS_SENT, ASQ__WAS_ACCEPTED };
+
+/* The read of a batch's record up to its end. */
+enum asq__batch_reading {
+    ASQ__READING_NOT,
+    ASQ__READING_NOW,
+    ASQ__READING_TWICE /* under way, and to be repeated, because the record may have grown */
 };
 
 /* Redis' answer about a batch that was sent on a lost connection. */
@@ -74,24 +104,29 @@ struct asq__batch {
     struct asq__call *first;  /* storage of `calls` while cap is 1 */
     size_t n, cap, unfinished;
     struct asq__completing *completing; /* calls being completed now; private to batch.c */
-    struct asq__call *foreign;    /* waiters for calls made elsewhere, or done; chained by next */
-    unsigned answers;             /* pending replies and other uses that keep the batch in memory */
-    unsigned fetching, announced; /* pending reads to the record's end, and of announced parts */
-    uint64_t seen;                /* bytes read from the record's beginning */
-    bool fetch_again, garbled;    /* the record is to be read again; failed to decode once */
-    struct asq__guard *guard;     /* made inside a method; else NULL */
-    bool accepted, resent, refused, keep, pinned;
-    bool expire; /* shorten the record's TTL when it is forgotten but not unlinked */
-    /* Sent, and accepted, at least once; `accepted` counts only since the last connection. */
-    bool sent, taken;
-    /* Created on an earlier connection; the call that made it may be lost. */
+    struct asq__call *foreign; /* waiters for calls made elsewhere, or done; chained by next */
+    unsigned answers;          /* pending replies and other uses that keep the batch in memory */
+    enum asq__batch_reading reading;
+    unsigned announced;       /* pending reads of announced parts of the record */
+    uint64_t seen;            /* bytes read from the record's beginning */
+    struct asq__guard *guard; /* made inside a method; else NULL */
+    enum asq__batch_history history;
+    enum asq__record_fate fate; /* of the record, once all results are there */
+    /* pinned: the record must outlive the results, until asq__engine_unpin(). */
+    bool pinned;
+    /* resent: a copy may have been sent before. It is marked so, and its record is not unlinked. */
+    bool resent;
+    /* from_old_connection: created on an earlier one; the call that made it may be lost. */
     bool from_old_connection;
+    /* garbled: the record has failed to decode once. */
+    bool garbled;
+    /* left: by the current lookup, neither in the stream nor in later:jobs. */
+    bool left;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */
     uint64_t since_ms;
     char entry[48]; /* stream id, once accepted */
-    bool left;      /* current lookup: neither in the stream nor in later:jobs */
     int64_t look_up_at_ms, quiet_ms;
     int64_t refreshed_ms; /* PINNED: last time its record was known to exist; coarse */
 };
@@ -144,18 +179,23 @@ struct asq__engine {
 
 /* batch.c */
 const void *asq__batch_key(const struct asq__node *node, size_t *n);
-/* Creates an unfinished batch, in the table of batches and in no list. `label` may be NULL. */
-int asq__batch_new(struct asq__engine *e, enum asq__batch_state state, uint32_t partition,
-                   const uint8_t id[ASQ__BATCH_ID], const char *label, struct asq__batch **ret);
+/* Creates a batch, which is NEW, in the table of batches and in no list. The caller takes it to OPEN
+ * or FOREIGN. `label` may be NULL. */
+int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
+                   const char *label, struct asq__batch **ret);
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
+/* Leaves the batch's record to a TTL. */
+void asq__batch_keep_record(struct asq__batch *b);
 /* Calls `notify` of a method's batch, once. */
 void asq__batch_notify(struct asq__batch *b, enum asq__batch_verdict verdict);
 /* Returns whether `b` must not come after `later`, both of one partition. Calls of different method
  * runs have no order. */
 bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__batch *later);
-/* Ends a batch without waiters: keeps its record while `pinned` is set, else forgets it. */
+/* Ends a batch without waiters: keeps its record while `pinned` is set, else forgets it. The batch
+ * may be freed. */
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b);
-/* Completes all unfinished calls of the batch with an error. */
+/* Forgets the batch, and completes its unfinished calls with an error. A call that their `done`
+ * awaits anew gets a new batch. */
 void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why);
 /* Counts one pending reply as arrived; frees a gone batch after its last one. */
 void asq__batch_answered(struct asq__batch *b);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "client/batch.h"
+#include "value/assert.h"
 #include "value/clock.h"
 
 enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a pinned record within its TTL */ };
@@ -72,7 +73,7 @@ static void end_batch(struct asq__node *node, void *user)
     struct asq__engine *e = user;
     if (b->state == ASQ__BATCH_FOREIGN)
         asq__batch_fail(e, b, ASQ_EEXPIRED, "the namespace was made anew, and knows no such call");
-    else if (b->sent)
+    else if (b->history != ASQ__NEVER_SENT)
         asq__batch_fail(
             e, b, ASQ_EUNKNOWN,
             "the namespace was made anew while the call was under way: whether it had run "
@@ -154,6 +155,10 @@ void asq__engine_free(struct asq__engine *e)
     asq__table_each(&e->batches, close_batch, e);
     while ((node = asq__list_pop(&e->gone))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
+    asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);
+    asq__assert(e->batches.count == 0 && asq__list_empty(&e->watch) &&
+                asq__list_empty(&e->foreign));
+    asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->sent));
     asq__table_release(&e->batches);
     asq__cmd_release(&e->unlink);
     asq__arena_release(&e->pushed);
@@ -182,8 +187,8 @@ static void count_unaccepted(const struct asq__list *list, size_t *ret_unsent, s
 {
     ASQ__LIST_EACH (it, list) {
         const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (!b->accepted)
-            *(b->sent ? ret_unknown : ret_unsent) += b->unfinished;
+        if (b->state != ASQ__BATCH_ACCEPTED)
+            *(b->history == ASQ__NEVER_SENT ? ret_unsent : ret_unknown) += b->unfinished;
     }
 }
 

@@ -3,11 +3,7 @@
  * connection. A program's handle and a worker's nested calls share it. The engine knows no agents
  * and no values, only encoded jobs and decoded results.
  *
- * A batch is in one of these states:
- *
- *     OPEN ──flush──▶ READY ──XADD──▶ SENT ──results──▶ gone (its key is unlinked)
- *                       ▲               │ connection lost        or PINNED until unpin
- *                       └───────────────┘ marked as resent, in the old order, before anything new
+ * The states of a batch, and the steps between them, stand in batch.h.
  *
  * Runs on the loop's thread only. Every call is completed exactly once; the engine does not touch a
  * call after its `done`.
@@ -113,14 +109,15 @@ int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
-/* Fate of an unpinned batch's record, once all its results are there. */
-enum asq__unpin {
-    ASQ__UNPIN_FORGET, /* unlink it; if the batch was ever sent twice, as EXPIRE */
-    ASQ__UNPIN_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
-    ASQ__UNPIN_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
+/* Fate of the record of a batch, once all results are there. */
+enum asq__record_fate {
+    ASQ__RECORD_UNLINK, /* unlink it; if a copy may be on its way, EXPIRE (a method's) or LEAVE */
+    ASQ__RECORD_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
+    ASQ__RECORD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
 /* Unpins the record of a batch. */
-void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID], enum asq__unpin how);
+void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
+                       enum asq__record_fate fate);
 
 /* Counts calls that Redis has not accepted: never sent, and sent without a reply. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,

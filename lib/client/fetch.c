@@ -42,7 +42,7 @@ static void fetch_free(struct fetch *f)
     if (f->upto)
         b->announced--;
     else
-        b->fetching--;
+        b->reading = ASQ__READING_NOT;
     asq__list_del(&f->node);
     asq__buf_release(&f->got);
     free(f);
@@ -108,7 +108,7 @@ static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint
     if (upto)
         b->announced++;
     else
-        b->fetching++;
+        b->reading = ASQ__READING_NOW;
     asq__list_add(&e->fetches, &f->node);
     asq__engine_fetch_more(e);
     return true;
@@ -116,8 +116,8 @@ static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint
 
 void asq__batch_fetch(struct asq__engine *e, struct asq__batch *b)
 {
-    if (b->fetching)
-        b->fetch_again = true;
+    if (b->reading)
+        b->reading = ASQ__READING_TWICE;
     else
         add(e, b, b->seen, 0);
 }
@@ -159,12 +159,11 @@ static void complete(struct asq__engine *e, struct fetch *f)
 static void end(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
+    bool again = !f->upto && b->reading == ASQ__READING_TWICE;
     b->answers++;
     fetch_free(f);
-    if (b->fetch_again && !b->fetching && is_wanted(b)) {
-        b->fetch_again = false;
+    if (again && is_wanted(b))
         add(e, b, b->seen, 0);
-    }
     asq__batch_answered(b);
 }
 

@@ -5,7 +5,7 @@
  * due, and its record is missing. Questions about calls that were made already go to their owner.
  * See batch.h.
  */
-#include "client/batch.h"
+#include "client/batch_state.h"
 
 #include "value/clock.h"
 #include "value/hex.h"
@@ -54,9 +54,9 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
         b->seen = from + n;
     /* Ask the owner for results that are not in the record (yet), also when the id of the batch's
      * entry is unknown. */
-    await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted && !*b->entry && n == 0);
+    await_unfinished(b, b->state == ASQ__BATCH_ACCEPTED && !*b->entry && n == 0);
     /* The record is final, and has no result for a call that is still unfinished. */
-    if (b->state == ASQ__BATCH_SENT && b->left && b->accepted)
+    if (b->state == ASQ__BATCH_ACCEPTED && b->left)
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
                         "the call has left its stream, and its result is not there: it may have "
                         "expired while this client was cut off, or Redis has been flushed");
@@ -139,10 +139,10 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
     b->left = false;
     if (e->no_get) {
-        await_unfinished(b, b->state == ASQ__BATCH_SENT && b->accepted);
+        await_unfinished(b, b->state == ASQ__BATCH_ACCEPTED);
         return;
     }
-    if (b->state == ASQ__BATCH_SENT && b->accepted && *b->entry) {
+    if (b->state == ASQ__BATCH_ACCEPTED && *b->entry) {
         char batch[2 * ASQ__BATCH_ID + 1];
         if (ask_stream(e, b, conn))
             b->answers++;
@@ -173,6 +173,8 @@ void asq__engine_look_up_quiet(struct asq__engine *e)
 
 int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call)
 {
+    if (e->closing)
+        return ASQ_ECLOSED;
     struct asq__node *node = asq__table_find(&e->batches, id->batch, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (b && b->state != ASQ__BATCH_FOREIGN) {
@@ -188,16 +190,17 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
         /* A done call's record still exists, because the batch is pinned or unfinished. */
         call->next = b->foreign;
         b->foreign = call;
-        b->keep = true;
+        asq__batch_keep_record(b);
         b->seen = 0;
         if (e->up)
             asq__batch_look_up(e, b);
         return 0;
     }
     if (!b) {
-        int rc = asq__batch_new(e, ASQ__BATCH_FOREIGN, id->partition, id->batch, NULL, &b);
+        int rc = asq__batch_new(e, id->partition, id->batch, NULL, &b);
         if (rc < 0)
             return rc;
+        asq__batch_enter(b, ASQ__BATCH_FOREIGN);
         asq__list_add(&e->foreign, &b->order);
         asq__list_add(&e->watch, &b->watch);
         b->quiet_ms = ASQ__QUIET_FIRST_MS;

@@ -13,7 +13,7 @@
  * Without the right to run scripts (EVAL) the client warns once and resends everything; the owners
  * sort it out.
  */
-#include "client/batch.h"
+#include "client/batch_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch
     if (b->asked != ASQ__ASKED_MISSING)
         return false;
     if (!b->guard)
-        return later || (!b->taken && b->number < e->ended[b->partition]);
+        return later || (b->history != ASQ__WAS_ACCEPTED && b->number < e->ended[b->partition]);
     for (const struct asq__list *it = b->order.next; later && it != &e->ready; it = it->next) {
         const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
         if (other->partition == b->partition && is_there(other) &&
@@ -70,7 +70,7 @@ static void give_up_out_of_order(struct asq__engine *e)
         if (b->asked == ASQ__ASKED_OUT_OF_ORDER)
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
-                b->taken
+                b->history == ASQ__WAS_ACCEPTED
                     ? "Redis had taken it, and has neither it nor a result of it any more, but a "
                       "later call to the same partition: its result has expired or was removed"
                     : "the connection was lost when it had been sent; Redis has neither it nor a "
@@ -179,7 +179,7 @@ static void ask_about_all(struct asq__engine *e)
     size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
     ASQ__LIST_EACH (it, &e->ready) {
         const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (end && b->sent) {
+        if (end && b->history != ASQ__NEVER_SENT) {
             end[b->partition + 1]++;
             n++;
         }
@@ -189,7 +189,7 @@ static void ask_about_all(struct asq__engine *e)
         end[p + 1] += end[p];
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (sorted && b->sent)
+        if (sorted && b->history != ASQ__NEVER_SENT)
             sorted[end[b->partition]++] = b;
     }
     for (uint32_t p = 0; sorted && p < e->partitions; at = end[p++])
@@ -220,37 +220,24 @@ void asq__engine_resend_refused(struct asq__engine *e)
     asq__list_init(&back);
     ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (b->accepted || b->answers)
+        if (b->state != ASQ__BATCH_REFUSED)
             continue;
         asq__list_del(&b->order);
         asq__list_add(&back, &b->order);
-        b->state = ASQ__BATCH_READY;
+        asq__batch_enter(b, ASQ__BATCH_READY);
     }
     asq__list_splice(&back, &e->ready);
     asq__list_splice(&e->ready, &back);
     stamp_ready(e);
 }
 
-static void take_back(struct asq__engine *e, struct asq__batch *b)
-{
-    if (b->accepted) {
-        b->accepted = false;
-        e->unaccepted++;
-    }
-    b->seen = 0;
-    b->state = ASQ__BATCH_READY;
-}
-
-/* Moves a batch that Redis has back to the sent ones. Reads its record if there is one: the commit
+/* Moves a batch that Redis has back among the sent ones. Reads its record if there is one: the commit
  * that writes a record also removes the entry. */
 static void goes_on(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
     asq__list_add(&e->sent, &b->order);
-    b->state = ASQ__BATCH_SENT;
-    b->accepted = b->taken = true;
-    b->refused = false;
-    e->unaccepted--;
+    asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
     b->look_up_at_ms = asq__now_ms_coarse() + b->quiet_ms;
     asq__batch_notify(b, ASQ__ACCEPTED);
@@ -266,7 +253,7 @@ static void sort_out(struct asq__engine *e)
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (is_there(b)) {
             goes_on(e, b);
-        } else if (b->sent) {
+        } else if (b->history != ASQ__NEVER_SENT) {
             b->resent = true;
             b->entry[0] = '\0';
         }
@@ -279,8 +266,11 @@ void asq__engine_resend_all(struct asq__engine *e)
     struct asq__list back;
     asq__list_init(&back);
     asq__list_splice(&back, &e->sent);
-    ASQ__LIST_EACH (it, &back)
-        take_back(e, ASQ__CONTAINER(it, struct asq__batch, order));
+    ASQ__LIST_EACH (it, &back) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
+        b->seen = 0;
+        asq__batch_enter(b, ASQ__BATCH_READY);
+    }
     asq__list_splice(&back, &e->ready);
     asq__list_splice(&e->ready, &back);
     ASQ__LIST_EACH (it, &e->ready) {
@@ -288,6 +278,7 @@ void asq__engine_resend_all(struct asq__engine *e)
         b->asked = ASQ__ASKED_NOT;
         b->from_old_connection = true;
     }
+    asq__engine_check(e);
     ask_about_all(e);
     if (asq__list_empty(&e->questions))
         sort_out(e); /* no question was sent: nothing to ask, or no memory */

@@ -2,7 +2,7 @@
  * submit.c: puts calls into batches and batches into streams, in the order in which they were made.
  * A batch is sent until Redis accepts it or refuses it for good (resend.c). See batch.h.
  */
-#include "client/batch.h"
+#include "client/batch_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
     size_t limit = asq__redis_max_string(e->redis);
     asq__error_init(&text);
     asq__error_set(
-        &text, b->taken ? ASQ_EUNKNOWN : ASQ_ELIMIT,
+        &text, b->history == ASQ__WAS_ACCEPTED ? ASQ_EUNKNOWN : ASQ_ELIMIT,
         "this Redis takes at most %zu bytes as one string (proto-max-bulk-len), and %s %zu%s%s",
         limit, b->n == 1 ? "the call has" : "the calls of one statement have", b->bytes.len,
         why ? ": " : "", why ? why : "");
@@ -56,7 +56,7 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
  * is large enough to be the cause, and fails it after repeated losses. */
 static void note_loss(struct asq__engine *e, struct asq__batch *b)
 {
-    if (e->closing || e->suspected || b->accepted || b->bytes.len < ASQ__LIMIT_SUSPECT)
+    if (e->closing || e->suspected || b->bytes.len < ASQ__LIMIT_SUSPECT)
         return;
     e->suspected = true;
     if (++b->losses < ASQ__LIMIT_LOSSES)
@@ -75,7 +75,7 @@ static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (b == taken)
             break;
-        if (b->partition == taken->partition && b->refused && !b->accepted &&
+        if (b->state == ASQ__BATCH_REFUSED && b->partition == taken->partition &&
             asq__batch_is_in_order_with(b, taken))
             asq__batch_fail(
                 e, b, b->resent ? ASQ_EUNKNOWN : ASQ_EREDIS,
@@ -119,11 +119,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
             e->taken_ms[b->partition] = strtoull(b->entry, NULL, 10);
-            b->taken = true;
-            if (!b->accepted) {
-                b->accepted = true;
-                e->unaccepted--;
-            }
+            asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
             if (e->stalled)
                 give_up_refused(e, b);
             asq__batch_notify(b, ASQ__ACCEPTED);
@@ -134,7 +130,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* Resend the batch before all later ones. A resent or a method's batch cannot be
              * refused: an earlier copy may have been accepted, or the method may have returned. */
-            b->refused = e->stalled = true;
+            asq__batch_enter(b, ASQ__BATCH_REFUSED);
+            e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
             if (is_out_of_ids(reply))
                 try_first_soon(e);
@@ -208,11 +205,9 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
     if (rc < 0)
         return false;
     b->answers++;
-    b->state = ASQ__BATCH_SENT;
-    if (!b->sent)
+    if (b->history == ASQ__NEVER_SENT)
         b->since_ms = e->taken_ms[b->partition];
-    b->sent = true;
-    b->refused = false;
+    asq__batch_enter(b, ASQ__BATCH_SENT);
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
     b->look_up_at_ms = asq__now_ms_coarse() + b->quiet_ms;
     asq__list_del(&b->order);
@@ -224,14 +219,14 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
 
 static void make_ready(struct asq__engine *e, struct asq__batch *b)
 {
-    b->state = ASQ__BATCH_READY;
-    e->unaccepted++;
+    asq__batch_enter(b, ASQ__BATCH_READY);
     asq__list_add(&e->ready, &b->order);
 }
 
 static void close_open(struct asq__engine *e, uint32_t partition)
 {
     struct asq__batch *b = e->open[partition];
+    asq__assert(e->opened > 0 && b->partition == partition);
     e->open[partition] = NULL;
     for (size_t i = 0; i < e->opened; i++)
         if (e->open_list[i] == partition) {
@@ -344,7 +339,7 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     b->bytes.error = 0;
     e->backlog += b->bytes.len - before;
     if (rc < 0) /* without its marks the batch must not be resent */
-        asq__batch_fail(e, b, b->sent ? ASQ_EUNKNOWN : rc,
+        asq__batch_fail(e, b, b->history != ASQ__NEVER_SENT ? ASQ_EUNKNOWN : rc,
                         "out of memory when it was to be sent again");
 }
 
@@ -355,6 +350,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     int rc = asq__engine_open_tables(e);
     if (rc < 0)
         return rc;
+    asq__assert(partition < e->partitions && !e->closing);
     if (e->backlog > MAX_BACKLOG)
         return ASQ_EBUSY;
     struct asq__batch *b = e->open[partition];
@@ -371,9 +367,10 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     if (!b) {
         uint8_t id[ASQ__BATCH_ID];
         uint64_t number = next_id(e, id);
-        rc = asq__batch_new(e, ASQ__BATCH_OPEN, partition, id, label, &b);
+        rc = asq__batch_new(e, partition, id, label, &b);
         if (rc < 0)
             return rc;
+        asq__batch_enter(b, ASQ__BATCH_OPEN);
         b->number = number;
         e->open[partition] = b;
         e->open_list[e->opened++] = partition;
@@ -430,7 +427,7 @@ static void take_over(struct asq__engine *e, struct asq__batch *b,
     b->resent = true;
     asq__batch_notify(b, ASQ__REFUSED);
     guard_set(b->guard, nested);
-    if (b->state == ASQ__BATCH_PINNED || b->accepted)
+    if (b->state == ASQ__BATCH_PINNED || b->state == ASQ__BATCH_ACCEPTED)
         asq__batch_notify(b, ASQ__ACCEPTED);
 }
 
@@ -444,9 +441,10 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
         return ASQ_EEXIST;
     if (e->backlog > MAX_BACKLOG)
         return ASQ_EBUSY;
-    int rc = asq__batch_new(e, ASQ__BATCH_OPEN, nested->partition, nested->id, nested->label, &b);
+    int rc = asq__batch_new(e, nested->partition, nested->id, nested->label, &b);
     if (rc < 0)
         return rc;
+    asq__batch_enter(b, ASQ__BATCH_OPEN);
     b->number = ++e->counter;
     b->made_ms = nested->made_ms;
     b->resent = nested->resent;
@@ -465,6 +463,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     if (rc < 0) {
         for (size_t i = 0; i < b->n; i++)
             b->calls[i]->batch = NULL;
+        b->n = b->unfinished = 0;
         asq__batch_end(e, b);
         return rc;
     }

@@ -533,7 +533,7 @@ static void acknowledged(struct asq__commit *c)
         }
     for (size_t i = 0; i < c->ninner; i++)
         asq__engine_unpin(w->engine, c->inner[i].id,
-                          c->inner[i].keep ? ASQ__UNPIN_EXPIRE : ASQ__UNPIN_FORGET);
+                          c->inner[i].keep ? ASQ__RECORD_EXPIRE : ASQ__RECORD_UNLINK);
     commit_free(c);
 }
 
@@ -559,7 +559,7 @@ void asq__commits_drop(struct asq__partition *p)
                 asq__later_forget(c->moves[i].entry);
             }
         for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
-            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__UNPIN_LEAVE);
+            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE);
         commit_free(c);
     }
     p->in_flight = p->unsent = p->commit_bytes = 0;

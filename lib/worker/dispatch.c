@@ -439,7 +439,7 @@ static bool end_run(struct asq__run *run)
     asq__nested_end(run);
     if (a->orphan || !asq__partition_is_owned(p)) {
         for (size_t i = 0; i < run->ninner; i++)
-            asq__engine_unpin(w->engine, run->inner[i].id, ASQ__UNPIN_LEAVE);
+            asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         e->unfinished--;
         asq__inputs_free(c->inputs);
