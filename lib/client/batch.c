@@ -314,6 +314,11 @@ static const Asqueue__Results *apply(struct asq__engine *e, const void *payload,
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (expected && b != expected)
         return NULL;
+    if (b && b->state == ASQ__BATCH_OPEN) {
+        asq__lines_say(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING,
+                       "a result was ignored: its call has not been sent yet");
+        return NULL;
+    }
     if (b && results->size && !expected)
         asq__batch_fetch_announced(e, b, results->upto, results->size);
     else if (b)
