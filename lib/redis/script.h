@@ -23,6 +23,8 @@ enum asq__script {
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 /* Run by a supervisor for a process that has died. */
 extern const char *const asq__script_died;
+/* Run for a commit that stays refused. */
+extern const char *const asq__script_blame;
 /* Run by a process that ends, or by its supervisor. */
 extern const char *const asq__script_leave;
 /* Run for each nested batch. A NOSCRIPT reply would let later batches overtake. */

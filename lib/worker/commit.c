@@ -124,6 +124,7 @@ struct asq__commit {
     bool sent;
     bool unheard; /* sent once without an answer: may have taken effect */
     bool tied;    /* last part takes effect together with the next one */
+    bool apart;   /* outcome of one call with attempts, alone */
     struct set *sets;
     struct asq__arena ids;
     struct piece *pieces;
@@ -233,6 +234,23 @@ bool asq__commits_are_many(struct asq__partition *p)
 {
     p->commits_many = p->commit_bytes > (p->commits_many ? BYTES_WAITING / 2 : BYTES_WAITING);
     return p->commits_many;
+}
+
+/* Closes the open commit before the outcome of a call with attempts, which is committed alone: if it
+ * is refused, nobody else is. A dead letter stays with its result. */
+static __attribute__((noinline, cold)) void close_before(struct asq__partition *p)
+{
+    if (p->open && !p->open->tied)
+        close_open(p);
+}
+
+/* Closes the commit of such an outcome. */
+static __attribute__((noinline, cold)) void close_apart(struct asq__partition *p)
+{
+    if (!p->open)
+        return;
+    p->open->apart = true;
+    close_open(p);
 }
 
 /* ---- filling ---- */
@@ -394,9 +412,11 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     struct asq__entry *e = call->entry;
     struct asq__partition *p = e->part;
     size_t n = run && !error ? run->effect.value.len : 0;
+    if (call->attempts)
+        close_before(p);
     struct asq__commit *c =
         commit_for(p, n + (run && run->effect.record ? run->effect.record->n : 0));
-    bool ok = c != NULL;
+    bool ok = c != NULL, attempts = call->attempts; /* the call may go with its entry */
     if (ok)
         c->tied = false;
     e->unfinished--;
@@ -447,7 +467,9 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = add_inner(c, run);
     if (!ok)
         asq__partition_abandon(p, "out of memory");
-    else if (e->apart)
+    if (attempts)
+        close_apart(p);
+    if (ok && e->apart)
         asq__later_leave(e);
 }
 
@@ -491,6 +513,8 @@ void asq__commit_mark(struct asq__wcall *call)
 void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms)
 {
     struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
     struct asq__commit *c = open_commit(p);
     char value[48];
     snprintf(value, sizeof value, "%u %llu %d", call->retries, (unsigned long long) due_ms,
@@ -504,6 +528,8 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
         ok = add_inner(c, run);
     if (!ok)
         asq__partition_abandon(p, "out of memory");
+    if (call->attempts)
+        close_apart(p);
 }
 
 /* ---- acknowledged ---- */
@@ -723,6 +749,49 @@ static bool give_up_appended(struct asq__commit *c, const char *text)
     return true;
 }
 
+size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out)
+{
+    uint32_t max = c->part->w->config.max_attempts;
+    size_t n = 0;
+    for (size_t i = 0; i < c->npieces; i++) {
+        const struct asq__entry *e = c->pieces[i].entry;
+        const struct asq__buf *frame = &c->pieces[i].frame;
+        char id[ASQ__CALL_ID_TEXT], entry[ASQ__STREAM_ID_TEXT];
+        struct asq__arena arena;
+        Asqueue__Results *results;
+        asq__stream_id_format(e->id, entry);
+        asq__arena_init(&arena, asq__results_room(frame->data, frame->len));
+        if (asq__results_decode(frame->data, frame->len, &arena, &results, NULL, 0) == 0)
+            for (size_t k = 0; k < results->n_results; k++) {
+                const struct asq__wcall *call = &e->calls[results->results[k]->index];
+                if (call->attempts >= max)
+                    continue; /* its error: there is nothing else to commit */
+                asq__wcall_id(call, id);
+                asq__cmd_puts(out, id);
+                asq__cmd_puts(out, entry);
+                n++;
+            }
+        asq__arena_release(&arena);
+    }
+    for (size_t i = 0; i < c->nmarks; i++)
+        if (*c->marks[i].field == ASQ__ATTEMPT_RETRY && *c->marks[i].value) {
+            asq__cmd_puts(out, c->marks[i].field + 1);
+            asq__cmd_puts(out, "");
+            n++;
+        }
+    return n;
+}
+
+void asq__commit_recover_later(struct asq__partition *p)
+{
+    begin_recovery(p);
+}
+
+bool asq__commit_is_apart(const struct asq__commit *c)
+{
+    return c->apart;
+}
+
 static void section_answered(const struct section *s, const redisReply *reply)
 {
     struct asq__partition *p = s->part;
@@ -767,6 +836,9 @@ static void section_answered(const struct section *s, const redisReply *reply)
         if (give_up_appended(c, reply->str))
             return;
         asq__refused_note(p, reply->str);
+        begin_recovery(p);
+        asq__refused_blame(p, c, c->seq, reply->str);
+        return;
     }
     begin_recovery(p);
 }
@@ -796,8 +868,11 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
             asq__redis_reload_scripts(w->redis, s->sections[0].part->number);
         } else if (s->n == 1 && concerns_one_partition(reply)) {
-            if (find_commit(&s->sections[0]))
-                asq__refused_note(s->sections[0].part, reply->str);
+            struct asq__commit *c = find_commit(&s->sections[0]);
+            if (c) {
+                asq__refused_note(c->part, reply->str);
+                asq__refused_blame(c->part, c, c->seq, reply->str);
+            }
         } else {
             /* The commits are kept and tried again; no calls start meanwhile. */
             if (!w->refused_until_ms)
@@ -1270,6 +1345,8 @@ void asq__commit_dead_letter(struct asq__wcall *call, const char *label, const c
     }
     asqueue__batch__pack(&batch, bytes);
     asq__wcall_id(call, id);
+    if (call->attempts)
+        close_before(p);
     add_dead(p, label, id, reason, call->attempts, bytes, n);
     if (p->open)
         p->open->tied = true; /* to the call's result */

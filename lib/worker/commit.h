@@ -11,6 +11,8 @@
 #include "asqueue.h"
 #include "worker/core/stream_id.h"
 
+struct asq__cmd;
+struct asq__commit;
 struct asq__entry;
 struct asq__partition;
 struct asq__process;
@@ -33,6 +35,13 @@ void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);
 /* Deletes the stored form of a finished batch, whose second copy leaves the stream. */
 void asq__commit_forget_later(struct asq__entry *e);
+/* Reads the lease after a while, and sends the partition's commits again then. */
+void asq__commit_recover_later(struct asq__partition *p);
+/* Returns whether it has the outcome of one call with attempts, and nothing else. */
+bool asq__commit_is_apart(const struct asq__commit *c);
+/* Appends id and entry of each call whose outcome is in the commit, and may be blamed for it. Returns
+ * how many there are. */
+size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
 void asq__commits_send(struct asq__process *w); /* at the end of the iteration */
 /* Puts all owned partitions into recovery: no call starts before the leases are read. */

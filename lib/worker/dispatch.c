@@ -35,6 +35,7 @@
 #include "worker/partition.h"
 #include "worker/exec/pool.h"
 #include "worker/process.h"
+#include "worker/refused.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read meanwhile. */
 enum { STARTS_PER_TURN = 1024 };
@@ -58,8 +59,10 @@ static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
     const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
     char label[400], reason[800];
     snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
-    snprintf(reason, sizeof reason, "%u worker processes died while they ran %s.%s of agent %s%s%s",
-             c->attempts,
+    bool refused =
+        c->died_how && strncmp(c->died_how, ASQ__REFUSED_HOW, strlen(ASQ__REFUSED_HOW)) == 0;
+    snprintf(reason, sizeof reason, "%u %s %s.%s of agent %s%s%s", c->attempts,
+             refused ? "attempts came to nothing of" : "worker processes died while they ran",
              cls                ? cls->def.name
              : *job->class_name ? job->class_name
                                 : "?",
@@ -274,7 +277,7 @@ void asq__actor_go_on(struct asq__actor *a)
             break;
         }
         if (!asq__partition_is_owned(p))
-            return; /* a call that was not to run has failed, and there was no memory for that */
+            return;  /* a call that was not to run has failed, and there was no memory for that */
         start(a, c); /* a nonblocking call may have ended */
     }
     asq__actor_rest(a);
@@ -366,7 +369,8 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__wcall_enter(c, ASQ__CALL_FINISHED);
     asq__wcall_id(c, id);
     /* While a call has the turn, the object is that call's. */
-    const struct asq__class *cls = a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
+    const struct asq__class *cls =
+        a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
     asq__error_where(&error, cls ? cls->def.name : job->class_name,
                      asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);

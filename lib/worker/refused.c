@@ -51,6 +51,7 @@ void asq__refused_over(struct asq__partition *p, bool taken)
     struct asq__process *w = p->w;
     char text[ASQ__TROUBLE_TEXT];
     p->refused = false;
+    p->refused_since_ms = 0;
     if (--w->nrefused == 0 && asq__trouble_over(&w->refusing, asq__now_ms(), text) && taken)
         asq__process_log(w, ASQ_LOG_INFO, "commits of all partitions are taken again%s", text);
 }

@@ -5,10 +5,21 @@
 #define ASQ_WORKER_REFUSED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct asq__commit;
 struct asq__partition;
+
+/* Begins how a call "died" that is blamed for a refused commit. */
+#define ASQ__REFUSED_HOW "its commit was refused: "
 
 void asq__refused_note(struct asq__partition *p, const char *text);
 void asq__refused_over(struct asq__partition *p, bool taken); /* after it was taken, or dropped */
+
+/* Has the calls of a commit that stays refused for what is in it blamed, and the partition given up
+ * then; to be called after each refusal of commit `seq`, while nothing asks for the lease. Does
+ * nothing before its time, nor if the server may be the cause. */
+void asq__refused_blame(struct asq__partition *p, const struct asq__commit *c, uint64_t seq,
+                        const char *text);
 
 #endif

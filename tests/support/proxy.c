@@ -27,6 +27,8 @@ struct control {
     atomic_int held;
     atomic_int delay_ms;
     char pattern[256];
+    atomic_bool spoil;
+    char from[64], to[64];
 };
 
 struct sup_proxy {
@@ -86,6 +88,23 @@ static int occurrences(ssize_t n)
     return found;
 }
 
+static void spoil(ssize_t n)
+{
+    const char *at = piece, *end = piece + n;
+    size_t pattern = strlen(control->pattern), from = strlen(control->from);
+
+    while ((at = memmem(at, (size_t) (end - at), control->pattern, pattern))) {
+        char *last = NULL, *next = piece;
+        while ((next = memmem(next, (size_t) (at - next), control->from, from))) {
+            last = next;
+            next += from;
+        }
+        if (last)
+            memcpy(last, control->to, from);
+        at += pattern;
+    }
+}
+
 /* Forwards a request. False: the link has ended. */
 static bool request(struct link *l)
 {
@@ -95,6 +114,8 @@ static bool request(struct link *l)
         return n < 0 && errno == EINTR;
     int cut = atomic_load(&control->cut),
         found = cut || atomic_load(&control->hold) ? occurrences(n) : 0;
+    if (atomic_load(&control->spoil))
+        spoil(n);
     if (found && atomic_load(&control->hold)) {
         l->held = true;
         atomic_fetch_add(&control->held, found);
@@ -245,4 +266,19 @@ void sup_proxy_let_go(sup_proxy *p)
 void sup_proxy_delay(sup_proxy *p, int ms)
 {
     atomic_store(&p->control->delay_ms, ms);
+}
+
+void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const char *to)
+{
+    struct control *c = p->control;
+
+    atomic_store(&c->spoil, false);
+    if (!from)
+        return;
+    if (strlen(from) != strlen(to) || strlen(from) >= sizeof c->from)
+        sup_fail("%s and %s must be of one length", from, to);
+    look_for(c, pattern);
+    strcpy(c->from, from);
+    strcpy(c->to, to);
+    atomic_store(&c->spoil, true);
 }

@@ -1,0 +1,156 @@
+/*
+ * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody knows: that call
+ * is given up after its attempts, as a dead letter that names the refusal; the others of its commit go through, once.
+ */
+#include "modes.h"
+#include "support/proxy.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GOOD = 6 };
+
+/* The proxy makes the lifetime of a record with this text one that Redis refuses. */
+#define MARK             "strange"
+#define LIFETIME         "7201000"
+#define REFUSED_LIFETIME "-201000"
+
+static sup_redis *redis;
+static sup_proxy *proxy;
+static pid_t worker;
+static char *log_path, *go;
+
+static void log_line(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = fopen(log_path, "a");
+
+    (void) user, (void) level;
+    if (f) {
+        fprintf(f, "%s\n", message);
+        fclose(f);
+    }
+}
+
+static bool logged(const char *text)
+{
+    char *log = sup_read_file(log_path);
+    bool found = strstr(log, text) != NULL;
+
+    free(log);
+    return found;
+}
+
+/* ---- Tally: counts its runs in its state ----------------------------------------------------- */
+
+/* Returns the count, when a file exists; with `bad` the text that is refused. */
+static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t bad, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
+    int rc = asq_args(ctx, args, "[I]", &bad);
+
+    (void) self;
+    if (rc < 0)
+        return rc;
+    sup_wait_until(exists(go));
+    *ret = bad ? asq_value_string(MARK) : asq_value_int(n);
+    return asq_map_set_int(asq_ctx_state(ctx), "n", n);
+}
+
+static const asq_method tally_methods[] = { { "add", tally_add, "bad", 0, NULL },
+                                            { NULL, NULL, NULL, 0, NULL } };
+static const asq_class tally_class = { ASQ_CLASS_INIT, .name = "Tally", .methods = tally_methods };
+
+/* ---- fixtures -------------------------------------------------------------------------------- */
+
+static void set_up(void)
+{
+    static const asq_class *const list[] = { &tally_class, NULL };
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+
+    redis = sup_redis_start(NULL);
+    proxy = sup_proxy_start(sup_redis_socket(redis));
+    mode = MODE_INDEPENDENT;
+    log_path = sup_path("log");
+    go = sup_path("go");
+    options.id = "w";
+    options.partitions = 1;
+    options.capacity = GOOD + 1;
+    options.lease_time_ms = 2000;
+    options.max_expire_time_s = 7201;
+    options.log = log_line;
+    worker = modes_fork_worker_with(sup_proxy_url(proxy), &options, list);
+    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
+}
+
+static void tear_down(void)
+{
+    asq_close(H);
+    H = NULL;
+    modes_stop_worker(worker);
+    remove(log_path);
+    remove(go);
+    free(log_path);
+    free(go);
+    sup_proxy_free(proxy);
+    sup_redis_free(redis);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+START_TEST(the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_through)
+{
+    asq_agent *good[GOOD], *bad = agent_new("Tally", NULL);
+    asq_result *results[GOOD], *refused;
+    asq_value *letters;
+    const char *reason = NULL;
+
+    ok(asq_ready(bad, sup_limit_ms()));
+    for (int i = 0; i < GOOD; i++) {
+        good[i] = agent_new("Tally", NULL);
+        ok(asq_ready(good[i], sup_limit_ms()));
+    }
+    sup_proxy_spoil(proxy, MARK, LIFETIME, REFUSED_LIFETIME);
+    for (int i = 0; i < GOOD; i++)
+        ok(asq_call(good[i], "add", &results[i], "[i]", 0));
+    ok(asq_call(bad, "add", &refused, "[i]", 1));
+    ok(asq_flush(H, sup_limit_ms()));
+    touch(go);
+    ck_assert_code(asq_result_wait(refused, 4 * sup_limit_ms()), ASQ_EDEADLETTER);
+    ck_assert_contains(asq_result_error(refused)->message, "its commit was refused");
+    ck_assert_contains(asq_result_error(refused)->message, "invalid expire");
+    ck_assert(logged("Redis goes on refusing a commit"));
+    for (int i = 0; i < GOOD; i++)
+        ck_assert_int_eq(result_int(results[i]), 1);
+    ok(asq_dead_list(H, 0, &letters));
+    ck_assert_int_eq(asq_list_size(letters), 1);
+    asq_value_get_string(asq_map_get(asq_list_get(letters, 0), "reason"), &reason, NULL);
+    ck_assert_contains(reason, "3 attempts came to nothing of Tally.add");
+    ck_assert_contains(reason, "invalid expire");
+    asq_value_free(letters);
+    /* No run but the acknowledged one has had an effect, and nobody is blamed any more. */
+    for (int i = 0; i < GOOD; i++)
+        ck_assert_int_eq(call_int(good[i], "add", "[i]", 0), 2);
+    ck_assert_int_eq(call_int(bad, "add", "[i]", 0), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS asq:{default.0}:attempts"), 0);
+    for (int i = 0; i < GOOD; i++)
+        asq_agent_free(good[i]);
+    asq_result_free(refused);
+    asq_agent_free(bad);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("refused_calls");
+    TCase *t = tcase_create("independent");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_through);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
