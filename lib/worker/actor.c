@@ -108,11 +108,6 @@ static bool is_idle(const struct asq__actor *a)
     return !a->calls->mailbox.n_active && !a->loading && !asq__actor_has_queued(a);
 }
 
-bool asq__actor_has_queued(const struct asq__actor *a)
-{
-    return a->calls && asq__mailbox_has_queued(&a->calls->mailbox);
-}
-
 static struct asq__actor *first_of(const struct asq__list *list)
 {
     return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct asq__actor, where);

@@ -52,7 +52,10 @@ struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id); /* N
 bool asq__actor_wake(struct asq__actor *a);
 /* Passivates it if no call concerns it. */
 void asq__actor_rest(struct asq__actor *a);
-bool asq__actor_has_queued(const struct asq__actor *a);
+static inline bool asq__actor_has_queued(const struct asq__actor *a)
+{
+    return a->calls && asq__mailbox_has_queued(&a->calls->mailbox);
+}
 void asq__actor_note_size(struct asq__actor *a);
 void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind);
 /* Detaches an agent of a lost partition; freed when its last run ends. */
