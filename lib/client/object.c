@@ -154,7 +154,7 @@ static const char *whose_limit(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"
            : limit == ctx->result_room ? "what its batch's other results leave of a string of Redis"
-                                       : "what this Redis takes as one string, proto-max-bulk-len";
+                                       : "what this Redis takes as one string, proto-max-bulk-len or client-query-buffer-limit";
 }
 
 /* ---- return codes of the class's functions ---- */

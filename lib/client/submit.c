@@ -45,7 +45,8 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
     asq__error_init(&text);
     asq__error_set(
         &text, b->history == ASQ__WAS_ACCEPTED ? ASQ_EUNKNOWN : ASQ_ELIMIT,
-        "this Redis takes at most %zu bytes as one string (proto-max-bulk-len), and %s %zu%s%s",
+        "this Redis takes at most %zu bytes as one string (proto-max-bulk-len, "
+        "client-query-buffer-limit), and %s %zu%s%s",
         limit, b->n == 1 ? "the call has" : "the calls of one statement have", b->bytes.len,
         why ? ": " : "", why ? why : "");
     asq__batch_fail(e, b, text.pub.code, text.pub.message);

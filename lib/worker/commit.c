@@ -135,7 +135,7 @@ struct asq__commit {
     struct move *moves;
     size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves;
     size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves;
-    size_t bytes;
+    size_t bytes; /* at least those of its strings together, but for ids and names */
     size_t calls;
     unsigned losses; /* losses of the connection that it may have caused */
 };
@@ -261,6 +261,7 @@ static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__rec
         for (size_t i = c->nsets; i > 0; i--) {
             if (strcmp(c->sets[i - 1].id, a->id) != 0)
                 continue;
+            c->bytes += record ? record->n : 0;
             asq__record_unref(c->sets[i - 1].record); /* of an earlier call in the same iteration */
             c->sets[i - 1].record = asq__record_ref(record);
             return true;
@@ -292,6 +293,8 @@ static struct piece *piece_of(struct asq__commit *c, struct asq__entry *e)
     piece->last = false;
     asq__buf_init(&piece->frame, (size_t) 1 << 31);
     asq__results_head(e->batch->id.data, &piece->frame);
+    c->bytes += piece->frame.len;
+    e->result_bytes += piece->frame.len;
     e->partial = true; /* later commits append to it */
     e->uncommitted++;
     return piece;
@@ -351,7 +354,7 @@ size_t asq__commit_result_room(const struct asq__wcall *c)
  * calls that ran at the same time. */
 static bool fits_record(const struct asq__entry *e, size_t n)
 {
-    return e->batch->n_jobs == 1 || e->result_bytes + n <= record_limit(e->part->w);
+    return e->batch->n_jobs == 1 || e->result_bytes + n + RESULT_ROOM <= record_limit(e->part->w);
 }
 
 static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e, uint32_t index,
@@ -515,7 +518,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     struct asq__partition *p = call->entry->part;
     if (call->attempts)
         close_before(p);
-    struct asq__commit *c = open_commit(p);
+    struct asq__commit *c = commit_for(p, run->effect.record ? run->effect.record->n : 0);
     char value[48];
     snprintf(value, sizeof value, "%u %llu %d", call->retries, (unsigned long long) due_ms,
              call->keeps_place);
@@ -645,6 +648,9 @@ static size_t longest_string(const struct asq__commit *c)
     for (size_t i = 0; i < c->ndeads; i++)
         if (c->deads[i].n > longest)
             longest = c->deads[i].n;
+    for (size_t i = 0; i < c->nmoves; i++)
+        if (c->moves[i].n > longest)
+            longest = c->moves[i].n;
     return longest;
 }
 
@@ -653,14 +659,15 @@ static size_t longest_string(const struct asq__commit *c)
  * False: all strings are short enough. */
 static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
 {
-    char why[200];
+    char why[300];
     size_t n, limit = asq__redis_max_string(p->w->redis);
     if (c->bytes <= limit || (n = longest_string(c)) <= limit)
         return false;
     snprintf(
         why, sizeof why,
-        "a result or state of %zu bytes is more than this Redis takes as one string (%zu); the call "
-        "that it is of will fail",
+        "a result or state of %zu bytes is more than this Redis takes as one string (at most %zu: "
+        "proto-max-bulk-len, client-query-buffer-limit, or what stands before Redis); the call that "
+        "it is of will fail",
         n, limit);
     asq__partition_abandon(p, why);
     return true;

@@ -277,6 +277,10 @@ void asq__later_leave(struct asq__entry *e)
         asq__partition_abandon(p, "out of memory");
         return;
     }
+    if (n > asq__redis_max_string(w->redis)) { /* waits in the stream, where it is a bit shorter */
+        free(kept);
+        return;
+    }
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].apart) {
             asq__later_stop(&e->calls[i]);

@@ -40,6 +40,15 @@ static int heap_give(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return rc < 0 ? rc : make_bytes(n, ret);
 }
 
+static int heap_make(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t n;
+    int rc = asq_args(ctx, args, "[I]", &n);
+
+    (void) self;
+    return rc < 0 ? rc : make_bytes(n, ret);
+}
+
 static int heap_keep(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_value *bytes;
@@ -81,6 +90,7 @@ static int heap_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
 }
 
 static const asq_method heap_methods[] = { { "give", heap_give, NULL, 0, NULL },
+                                           { "make", heap_make, NULL, 0, NULL },
                                            { "keep", heap_keep, NULL, 0, NULL },
                                            { "take", heap_take, NULL, 0, NULL },
                                            { "pass", heap_pass, NULL, 0, NULL },
@@ -92,6 +102,16 @@ static const asq_class heap_class = { ASQ_CLASS_INIT, .name = "Heap", .methods =
 static const char *const telling[] = { "proto-max-bulk-len 1mb", NULL };
 static const char *const silent[] = { "proto-max-bulk-len 1mb", "rename-command CONFIG \"\"",
                                       NULL };
+
+static void write_down(void *user, asq_log_level level, const char *message)
+{
+    FILE *f = level <= ASQ_LOG_WARNING ? fopen(user, "a") : NULL;
+
+    if (f) {
+        fprintf(f, "%s\n", message);
+        fclose(f);
+    }
+}
 
 static void start(const char *const config[])
 {
@@ -312,6 +332,43 @@ START_TEST(a_result_that_ends_the_connection_each_time_is_given_up)
 }
 END_TEST
 
+/* Gives back a result without a change of the state, so the commit has one string alone. */
+START_TEST(a_result_alone_that_ends_the_connection_each_time_is_given_up)
+{
+    static const asq_class *const list[] = { &heap_class, NULL };
+    static const int64_t sizes[] = { 1200000, 2500000 };
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char *log_path = sup_path("worker.log");
+    asq_result *r, *small;
+
+    redis = sup_redis_start(NULL);
+    mode = MODE_INDEPENDENT;
+    H = modes_open_url(sup_redis_url(redis));
+    options.log = write_down;
+    options.log_user = log_path;
+    worker = modes_fork_worker_with(sup_redis_url(redis), &options, list);
+    a = agent_new("Heap", NULL);
+    beside = agent_new("Heap", NULL);
+    ok(asq_ready(a, sup_limit_ms()));
+    sup_redis_do(redis, "CONFIG SET client-query-buffer-limit 1mb");
+    ok(asq_call(a, "make", &r, "[I]", sizes[_i]));
+    ok(asq_call(beside, "take", &small, NULL));
+    ck_assert_code(asq_result_wait(r, sup_limit_ms()), ASQ_ELIMIT);
+    ck_assert_contains(asq_result_error(r)->message, "client-query-buffer-limit");
+    asq_result_free(r);
+    ck_assert_int_eq(result_int(small), 0);
+    ck_assert_int_eq(call_int(a, "take", NULL), 0);
+    char *text = sup_read_file(log_path);
+    const char *line = strstr(text, "a result or state of");
+    ck_assert_msg(line != NULL, "%s", text);
+    ck_assert_contains(line, _i ? "2500" : "1200");
+    ck_assert_contains(line, "client-query-buffer-limit");
+    free(text);
+    stop();
+    free(log_path);
+}
+END_TEST
+
 START_TEST(a_call_that_ends_the_connection_each_time_is_given_up)
 {
     asq_result *r;
@@ -348,6 +405,7 @@ int main(void)
     tcase_add_test(t, a_limit_that_is_lowered_while_a_worker_runs_is_found);
     tcase_add_test(t, an_entry_that_is_too_large_for_a_dead_letter_becomes_one_without_its_bytes);
     tcase_add_test(t, a_result_that_ends_the_connection_each_time_is_given_up);
+    tcase_add_loop_test(t, a_result_alone_that_ends_the_connection_each_time_is_given_up, 0, 2);
     tcase_add_test(t, a_call_that_ends_the_connection_each_time_is_given_up);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
