@@ -23,10 +23,11 @@
 #include "worker/await.h"
 #include "worker/channels.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
+#include "worker/entries.h"
 #include "worker/later_ask.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/push.h"
 
 enum {
     WAITERS_AT_MOST = 1000, /* waiters of one read; others look by themselves */

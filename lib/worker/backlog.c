@@ -16,7 +16,7 @@
  *
  * An entry may have calls to several agents. Those to agents without notes are taken in, the others are left: the entry
  * is noted for each of their agents. When all calls that were taken in are done and committed, the entry
- * leaves memory, not the stream (asq__entry_settle()). Read again for one of its agents, it is looked up like one
+ * leaves memory, not the stream (asq__entry_release_if_done()). Read again for one of its agents, it is looked up like one
  * that another owner had begun: its result record tells which calls were run.
  *
  *     seen ──▶ noted for A and B ──A is thirsty──▶ taken in, B's calls left ──▶ A's calls committed

@@ -10,7 +10,7 @@
 #include "value/table.h"
 #include "worker/channels.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
+#include "worker/entries.h"
 
 enum { FEW = 16, CHANNELS_AT_MOST = 10000 };
 

@@ -26,6 +26,5 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
 struct asq__note;
 bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,
                        const struct asq__note *note, const char *agent, bool admitted);
-void asq__wcall_unleave(struct asq__wcall *c); /* it is not `left` any more */
 
 #endif

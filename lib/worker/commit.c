@@ -45,13 +45,14 @@
 #include "value/tally.h"
 #include "value/value.h"
 #include "worker/actor.h"
-#include "worker/core/attempts.h"
 #include "worker/allowed.h"
 #include "worker/commit.h"
-#include "worker/dispatch.h"
+#include "worker/core/attempts.h"
 #include "worker/core/entry.h"
+#include "worker/core/stream_id.h"
+#include "worker/dispatch.h"
+#include "worker/entries.h"
 #include "worker/exec/exec.h"
-#include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
@@ -59,7 +60,6 @@
 #include "worker/process_log.h"
 #include "worker/refused.h"
 #include "worker/shared.h"
-#include "worker/core/stream_id.h"
 
 enum {
     SCRIPTS_IN_FLIGHT = 8,
@@ -553,7 +553,7 @@ static void acknowledged(struct asq__commit *c)
     for (size_t i = 0; i < c->npieces; i++) {
         struct asq__entry *e = c->pieces[i].entry;
         e->uncommitted--;
-        asq__entry_settle(e);
+        asq__entry_release_if_done(e);
     }
     for (size_t i = 0; i < c->nmoves; i++)
         if (c->moves[i].entry) {

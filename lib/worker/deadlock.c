@@ -39,17 +39,18 @@
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/allowed.h"
+#include "worker/core/blockers.h"
+#include "worker/core/entry.h"
+#include "worker/core/waits.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/core/entry.h"
+#include "worker/entries.h"
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
-#include "worker/intake.h"
 #include "worker/nested.h"
+#include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-#include "worker/core/blockers.h"
-#include "worker/core/waits.h"
 
 enum {
     FIRST_MS = 20,       /* pause before a probe; doubles with each */

@@ -22,18 +22,19 @@
 #include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
+#include "worker/core/entry.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/core/entry.h"
+#include "worker/entries.h"
 #include "worker/exec/exec.h"
+#include "worker/exec/pool.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
-#include "worker/intake.h"
 #include "worker/later.h"
 #include "worker/later_move.h"
 #include "worker/nested.h"
+#include "worker/outcome.h"
 #include "worker/partition.h"
-#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/refused.h"
 
@@ -351,34 +352,6 @@ void asq__dispatch(struct asq__wcall *c)
         asq__dispatch_due(c);
 }
 
-void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
-{
-    const Asqueue__Job *job = asq__wcall_job(c);
-    struct asq__actor *a = c->actor;
-    struct asq__error error;
-    char id[ASQ__CALL_ID_TEXT], place[ASQ__PLACE_MAX];
-    va_list ap;
-    asq__error_init(&error);
-    va_start(ap, fmt);
-    asq__error_vset(&error, code, fmt, ap); /* first: the text may be that of the inputs */
-    va_end(ap);
-    asq__mailbox_remove(c);
-    asq__inputs_free(c->inputs);
-    c->inputs = NULL;
-    asq__later_end(c);
-    asq__wcall_enter(c, ASQ__CALL_FINISHED);
-    asq__wcall_id(c, id);
-    /* While a call has the turn, the object is that call's. */
-    const struct asq__class *cls =
-        a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
-    asq__error_where(&error, cls ? cls->def.name : job->class_name,
-                     asq__job_place(job->kind, job->method, place), job->agent,
-                     c->entry->part->w->config.id, id);
-    atomic_fetch_add(&c->entry->part->w->failures, 1);
-    asq__commit_result(c, NULL, &error.pub);
-    asq__error_clear(&error);
-}
-
 /* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just those. */
 static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
 {
@@ -449,7 +422,7 @@ static bool end_run(struct asq__run *run)
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
         asq__run_free(run);
-        asq__entry_settle(e);
+        asq__entry_release_if_done(e);
         return true;
     }
     p->inside--;

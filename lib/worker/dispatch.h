@@ -36,7 +36,5 @@ bool asq__dispatch_turn_over(struct asq__process *w);
 void asq__run_finished(struct asq__handover *h);
 void asq__run_parks(struct asq__run *run); /* run begins to wait: gives up its turn */
 void asq__run_wake(struct asq__run *run);  /* run may resume: its wait is over */
-void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 #endif

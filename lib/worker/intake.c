@@ -27,16 +27,21 @@
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/actor.h"
-#include "worker/core/attempts.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
 #include "worker/call_time.h"
 #include "worker/channels.h"
 #include "worker/commit.h"
+#include "worker/control.h"
+#include "worker/core/attempts.h"
+#include "worker/core/entry.h"
+#include "worker/core/notes.h"
+#include "worker/core/sender.h"
+#include "worker/core/stream_id.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
-#include "worker/core/entry.h"
+#include "worker/entries.h"
 #include "worker/exec/exec.h"
 #include "worker/intake.h"
 #include "worker/later.h"
@@ -44,205 +49,14 @@
 #include "worker/later_move.h"
 #include "worker/later_script.h"
 #include "worker/nested.h"
-#include "worker/core/notes.h"
+#include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/push.h"
 #include "worker/read_budget.h"
 #include "worker/result_read.h"
-#include "worker/core/sender.h"
 #include "worker/stream_end.h"
-#include "worker/core/stream_id.h"
-
-enum { PUSHED_AT_MOST = 1024 * 1024 }; /* bytes, of one record to all who wait for it */
-
-#define CANCELED_BEFORE "the call was cancelled before it began"
-
-/* ---- entries ---- */
-
-void asq__entry_free(struct asq__entry *e)
-{
-    if (!e)
-        return;
-    asq__list_del(&e->order);
-    atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
-    e->part->held_bytes -= e->bytes;
-    if (e->admitted) {
-        e->part->w->admitted_bytes -= e->bytes;
-        e->part->admitted--;
-    }
-    e->part->held_calls -= e->batch->n_jobs - e->left;
-    for (size_t i = 0; i < e->batch->n_jobs; i++)
-        asq__later_end(&e->calls[i]);
-    asq__entry_free_channels(e);
-    free(e->copies);
-    asq__arena_release(&e->arena);
-    free(e);
-}
-
-void asq__wcall_unleave(struct asq__wcall *c)
-{
-    if (!c->left)
-        return;
-    c->left = false;
-    c->entry->left--;
-    c->entry->part->held_calls++;
-}
-
-void asq__entry_settle(struct asq__entry *e)
-{
-    if (e->unfinished > e->left || e->uncommitted || e->looking)
-        return;
-    if (e->unfinished && !asq__list_empty(&e->order))
-        return;
-    /* Calls that are left have notes, by which the entry is read again. */
-    for (size_t i = 0; i < e->batch->n_jobs; i++)
-        if (e->calls[i].active)
-            return; /* an orphan: still on its fiber */
-    if (e->known)
-        asq__table_del(&e->part->entries, &e->node);
-    e->known = false;
-    asq__entry_free(e);
-}
-
-void asq__entry_note_bytes(struct asq__entry *e, size_t bytes)
-{
-    e->bytes += bytes;
-    e->part->held_bytes += bytes;
-    if (e->admitted)
-        e->part->w->admitted_bytes += bytes;
-    atomic_fetch_add(&e->part->w->held_bytes, bytes);
-}
-
-struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
-{
-    struct asq__node *node = asq__table_find(&p->entries, id, ASQ__BATCH_ID);
-    return node ? ASQ__CONTAINER(node, struct asq__entry, node) : NULL;
-}
-
-/* ---- pushing what is committed already ---- */
-
-void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n)
-{
-    char channel[ASQ__KEY_MAX];
-    size_t channel_n = asq__keys_channel(asq__redis_keys(p->w->redis), client, channel);
-    const char *argv[] = { "PUBLISH", channel, data };
-    size_t lens[] = { 7, channel_n, n };
-    if (*client && n <= asq__redis_max_string(p->w->redis)) /* else it reads the record */
-        asq__conn_argv(asq__redis_conn(p->w->redis, p->number), NULL, NULL, 3, argv, lens);
-}
-
-void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
-                            const char *client, size_t n)
-{
-    struct asq__buf out;
-    asq__buf_init(&out, 64);
-    asq__results_announce(batch, n, n, &out);
-    if (!out.error)
-        asq__push(p, client, out.data, out.len);
-    asq__buf_release(&out);
-}
-
-void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
-                      const char *client, const void *data, size_t n)
-{
-    if (n <= ASQ__PUSH_MAX)
-        asq__push(p, client, data, n);
-    else
-        asq__push_announcement(p, batch, client, n);
-}
-
-/* Beyond a number of bytes it is announced to the others, who read it from its key. */
-static void push_to_all(const struct asq__entry *e, const void *data, size_t n)
-{
-    const uint8_t *batch = e->batch->id.data;
-    size_t pushed = n;
-    asq__push_record(e->part, batch, e->batch->reply, data, n);
-    for (size_t i = 0; i < e->nchannels; i++) {
-        pushed += n;
-        if (pushed <= PUSHED_AT_MOST)
-            asq__push_record(e->part, batch, e->channels[i], data, n);
-        else
-            asq__push_announcement(e->part, batch, e->channels[i], n);
-    }
-}
-
-/* ---- control jobs: await, cancel, probe ---- */
-
-struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id)
-{
-    struct asq__entry *e = asq__entry_find(p, id->batch);
-    struct asq__wcall *c = e && id->index < e->batch->n_jobs ? &e->calls[id->index] : NULL;
-    return c && c->state != ASQ__CALL_FINISHED ? c : NULL;
-}
-
-void asq__wcall_cancel(struct asq__wcall *c)
-{
-    c->canceled = true;
-    if (c->entry->leaving)
-        return; /* seen to when it has left */
-    if (c->left && (!c->entry->dispatched || !asq__list_empty(&c->entry->order)))
-        return; /* seen to when its entry is dispatched */
-    if (c->left) {
-        asq__wcall_unleave(c);
-        asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
-        return;
-    }
-    if (c->state == ASQ__CALL_DELAYED && c->retries) {
-        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
-        return;
-    }
-    if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
-        c->state == ASQ__CALL_DELAYED) {
-        struct asq__actor *a = c->actor;
-        if (a || c->delay)
-            asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
-        if (a)
-            asq__actor_go_on(a); /* those behind it, if its inputs were awaited */
-        return;
-    }
-    struct asq__run *run = asq__run_of(c);
-    if (run) {
-        atomic_store(&run->ctx.canceled, true);
-        asq__nested_cancel(run);
-        if (asq__run_is_parked(run)) {
-            run->wait_rc = ASQ_ECANCELED;
-            asq__run_wake(run);
-        }
-    }
-}
-
-/* True: something is still to be seen to, and the entry is removed afterwards. */
-static bool control(struct asq__partition *p, const struct asq__entry *e)
-{
-    struct asq__call_id *later = NULL; /* to be cancelled where they wait outside of the stream */
-    size_t n = 0;
-    for (size_t i = 0; i < e->batch->n_jobs; i++) {
-        const Asqueue__Job *job = e->batch->jobs[i];
-        struct asq__call_id target;
-        if (asq__call_id_parse(job->target, &target) < 0 || target.partition != p->number)
-            continue;
-        if (job->kind == ASQUEUE__JOB_KIND__PROBE) {
-            asq__deadlock_probe(p->w, job->probe);
-        } else if (job->kind == ASQUEUE__JOB_KIND__AWAIT) {
-            asq__await(p, &target, e->batch->reply);
-        } else if (job->kind == ASQUEUE__JOB_KIND__CANCEL) {
-            struct asq__wcall *c = asq__wcall_find(p, &target);
-            if (c) {
-                asq__wcall_cancel(c);
-                continue;
-            }
-            asq__backlog_cancel(p, &target);
-            if (!later && asq__later_may_have(p))
-                later = calloc(e->batch->n_jobs, sizeof *later);
-            if (later)
-                later[n++] = target;
-        }
-    }
-    bool waits = n && asq__later_cancel(p, later, n, e->id);
-    free(later);
-    return waits;
-}
 
 /* ---- records of what was (partly) done before ---- */
 
@@ -280,7 +94,7 @@ void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
     if (!e->known || !reply || !asq__partition_is_owned(p)) {
         /* The partition was lost, or will be read again. */
         if (!e->known)
-            asq__entry_settle(e);
+            asq__entry_release_if_done(e);
         else if (!reply)
             e->lookup = true; /* asked again when Redis is back */
         return;
@@ -307,7 +121,7 @@ void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
     if (n) {
         take_record(e, reply->str, n);
         if (e->partial)
-            push_to_all(e, reply->str, n);
+            asq__push_to_all(e, reply->str, n);
     } else if (reply->type != REDIS_REPLY_ERROR) {
         e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
         e->overtaken = e->behind && e->later == 0 && !e->stale;
@@ -338,7 +152,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     if (e->control) {
         asq__table_del(&p->entries, &e->node);
         e->known = false;
-        if (!control(p, e))
+        if (!asq__control(p, e))
             asq__commit_remove(p, e->id);
         asq__entry_free(e);
         return;
@@ -350,7 +164,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
             asq__commit_remove(p, e->copies[i]);
         if (e->kept)
             asq__commit_forget_later(e);
-        asq__entry_settle(e);
+        asq__entry_release_if_done(e);
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
@@ -386,13 +200,13 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
                 "this one, when it was first sent: it was not run",
                 p->number);
         else if (c->canceled)
-            asq__wcall_fail(c, ASQ_ECANCELED, CANCELED_BEFORE);
+            asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
         else
             asq__dispatch(c);
     }
     asq__later_leave(e);
     e->uncommitted--;
-    asq__entry_settle(e);
+    asq__entry_release_if_done(e);
 }
 
 void asq__intake_go_on(struct asq__partition *p)
@@ -440,7 +254,7 @@ static void join_copy(struct asq__partition *p, struct asq__entry *first, struct
             if (copy->calls[i].canceled && first->calls[i].state != ASQ__CALL_FINISHED)
                 asq__wcall_cancel(&first->calls[i]);
         first->uncommitted--;
-        asq__entry_settle(first);
+        asq__entry_release_if_done(first);
     } else {
         asq__commit_remove(p, copy->id);
     }

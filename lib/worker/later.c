@@ -16,71 +16,16 @@
 #include "worker/actor.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
-#include "worker/dispatch.h"
 #include "worker/core/entry.h"
+#include "worker/delay.h"
+#include "worker/dispatch.h"
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/later.h"
+#include "worker/later_move.h"
+#include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-
-struct asq__delay {
-    ev_timer timer;
-    struct asq__wcall *call;
-};
-
-static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-    struct asq__wcall *c = ((struct asq__delay *) timer->data)->call;
-    (void) loop;
-    (void) revents;
-    asq__later_end(c);
-    asq__dispatch_due(c);
-}
-
-/* Sets whether a call is in no queue: then it counts as waiting for its time, not as waiting to run. */
-static void set_apart(struct asq__wcall *c, bool apart)
-{
-    if (c->apart == apart)
-        return;
-    c->apart = apart;
-    c->entry->apart += apart ? 1 : (size_t) -1;
-    c->entry->part->held_calls += apart ? (size_t) -1 : 1;
-}
-
-/* Starts the call's timer. False: no memory. */
-static bool wait(struct asq__wcall *c, int64_t delay_ms)
-{
-    struct asq__process *w = c->entry->part->w;
-    struct asq__delay *d = calloc(1, sizeof *d);
-    if (!d)
-        return false;
-    d->call = c;
-    c->delay = d;
-    c->wake_ms = asq__now_ms() + delay_ms;
-    asq__wcall_enter(c, ASQ__CALL_DELAYED);
-    set_apart(c, !c->keeps_place);
-    ev_now_update(w->loop);
-    ev_timer_init(&d->timer, on_due, (double) delay_ms / 1000, 0.);
-    d->timer.data = d;
-    ev_timer_start(w->loop, &d->timer);
-    return true;
-}
-
-void asq__later_stop(struct asq__wcall *c)
-{
-    if (!c->delay)
-        return;
-    ev_timer_stop(c->entry->part->w->loop, &c->delay->timer);
-    free(c->delay);
-    c->delay = NULL;
-}
-
-void asq__later_end(struct asq__wcall *c)
-{
-    asq__later_stop(c);
-    set_apart(c, false);
-}
 
 bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch)
 {
@@ -123,7 +68,7 @@ bool asq__later_begin(struct asq__wcall *c)
                         (unsigned long long) asq__wcall_job(c)->delay_ms);
         return true;
     }
-    if (!wait(c, left))
+    if (!asq__delay_begin(c, left))
         return false;
     if (c->keeps_place)
         asq__dispatch_join(c);
@@ -147,7 +92,7 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
     }
     /* A concurrent call has no place to keep beside others. */
     c->keeps_place = keep_place && !(c->shared && a->calls->mailbox.n_active);
-    if (!wait(c, delay_ms))
+    if (!asq__delay_begin(c, delay_ms))
         return false;
     c->retries++;
     c->due_ms = (uint64_t) (now + c->entry->part->minus_mono_ms + delay_ms);

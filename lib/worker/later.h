@@ -16,11 +16,9 @@ struct asq__wcall;
 bool asq__later_begin(struct asq__wcall *c);
 /* Returns whether every call of a new entry is due later than now. */
 bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch);
-void asq__later_stop(struct asq__wcall *c); /* stops its timer; its time is kept elsewhere */
 #define ASQ__CANCELED_BEFORE_RETRY "the call was cancelled before it ran again"
 /* Handles a failed run. True: the call runs again, later. A cancelled call that would run again
  * fails with the text above. */
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run);
-void asq__later_end(struct asq__wcall *c); /* ends its delay */
 
 #endif

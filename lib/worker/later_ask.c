@@ -17,13 +17,14 @@
 #include "value/value.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"
+#include "worker/control.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
+#include "worker/core/stream_id.h"
+#include "worker/entries.h"
 #include "worker/later_ask.h"
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
-#include "worker/core/stream_id.h"
 
 enum { CANCELS_AT_ONCE = 500, CANCEL_TRIES = 120, ADDED_SIZE = 4096 };
 

@@ -33,9 +33,10 @@
 #include "worker/channels.h"
 #include "worker/commit.h"
 #include "worker/core/entry.h"
+#include "worker/core/stream_id.h"
+#include "worker/delay.h"
+#include "worker/entries.h"
 #include "worker/inputs.h"
-#include "worker/intake.h"
-#include "worker/later.h"
 #include "worker/later_ask.h"
 #include "worker/later_clock.h"
 #include "worker/later_move.h"
@@ -43,7 +44,6 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
-#include "worker/core/stream_id.h"
 
 enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */
@@ -283,7 +283,7 @@ void asq__later_leave(struct asq__entry *e)
     }
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].apart) {
-            asq__later_stop(&e->calls[i]);
+            asq__delay_stop(&e->calls[i]);
             asq__inputs_free(e->calls[i].inputs); /* awaited again then */
             e->calls[i].inputs = NULL;
         }
@@ -308,7 +308,7 @@ static void let_go(struct asq__entry *e)
         if (e->calls[i].state != ASQ__CALL_FINISHED)
             asq__wcall_enter(&e->calls[i], ASQ__CALL_FINISHED);
     e->unfinished = 0;
-    asq__entry_settle(e);
+    asq__entry_release_if_done(e);
 }
 
 void asq__later_left(struct asq__entry *e)

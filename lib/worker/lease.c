@@ -24,15 +24,17 @@
 #include "value/table.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
-#include "worker/core/attempts.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/channels.h"
 #include "worker/commit.h"
+#include "worker/core/attempts.h"
 #include "worker/core/entry.h"
+#include "worker/core/sender.h"
+#include "worker/core/stream_id.h"
+#include "worker/delay.h"
+#include "worker/entries.h"
 #include "worker/inputs.h"
-#include "worker/intake.h"
-#include "worker/later.h"
 #include "worker/later_clock.h"
 #include "worker/later_move.h"
 #include "worker/later_script.h"
@@ -41,8 +43,6 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
-#include "worker/core/sender.h"
-#include "worker/core/stream_id.h"
 
 enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
@@ -255,7 +255,7 @@ static void drop_entry(struct asq__node *node, void *user)
         if (c->active)
             continue; /* an orphan: ends by itself */
         asq__list_del(&c->node);
-        asq__later_end(
+        asq__delay_end(
             c); /* the entry may stay for another of its calls, and this one is not to begin */
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
@@ -265,7 +265,7 @@ static void drop_entry(struct asq__node *node, void *user)
             e->unfinished--;
         }
     }
-    asq__entry_settle(e);
+    asq__entry_release_if_done(e);
 }
 
 /* Drops all that a partition has in memory, which this process does not hold any more. */

@@ -57,6 +57,7 @@
 
 #include "redis/fork_guard.h"
 #include "value/clock.h"
+#include "worker/delay.h"
 
 enum {
     ROUNDS = 64,
@@ -174,6 +175,9 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
         rounds++;
     if (!w->parts)
         return;
+    struct asq__wcall *due;
+    while ((due = asq__delay_next_due(w)))
+        asq__dispatch_due(due);
     /* Commits leave and sockets are read in between, however much there is to do. */
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
         asq__process_wake(w);
@@ -635,6 +639,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
     asq__list_init(&w->turn_over);
+    asq__list_init(&w->due);
     asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
     asq__list_init(&w->result_reads);

@@ -127,6 +127,7 @@ struct asq__process {
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
     struct asq__list turn_over; /* partitions with calls left for the next iteration */
+    struct asq__list due;       /* delays of calls whose time has come; of delay.c */
     /* Time of the next try after Redis refused a commit; no call starts until it takes one. 0: no
      * refusal. */
     int64_t refused_until_ms;

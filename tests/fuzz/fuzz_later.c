@@ -8,7 +8,8 @@
 #include "value/msg.h"
 #include "worker/call_time.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
+#include "worker/delay.h"
+#include "worker/entries.h"
 #include "worker/later.h"
 #include "worker/later_move.h"
 #include "worker/partition.h"
@@ -51,7 +52,7 @@ static void check_call(struct asq__wcall *c)
     (void) asq__wcall_due_ms(c);
     if (asq__later_begin(c)) { /* waits, until a time ahead */
         require(c->state == ASQ__CALL_DELAYED && c->delay && c->wake_ms >= now_ms);
-        asq__later_end(c);
+        asq__delay_end(c);
         require(!c->delay);
     }
 }

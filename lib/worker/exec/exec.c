@@ -18,7 +18,6 @@
 #include "worker/exec/exec.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
-#include "worker/intake.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/exec/pool.h"

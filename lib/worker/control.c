@@ -1,0 +1,90 @@
+/*
+ * control.c: see control.h.
+ */
+#include "worker/control.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "asqueue.h"
+#include "value/msg.h"
+#include "worker/await.h"
+#include "worker/backlog.h"
+#include "worker/core/entry.h"
+#include "worker/deadlock.h"
+#include "worker/dispatch.h"
+#include "worker/entries.h"
+#include "worker/exec/exec.h"
+#include "worker/later.h"
+#include "worker/later_ask.h"
+#include "worker/later_move.h"
+#include "worker/nested.h"
+#include "worker/outcome.h"
+#include "worker/partition.h"
+
+void asq__wcall_cancel(struct asq__wcall *c)
+{
+    c->canceled = true;
+    if (c->entry->leaving)
+        return; /* seen to when it has left */
+    if (c->left && (!c->entry->dispatched || !asq__list_empty(&c->entry->order)))
+        return; /* seen to when its entry is dispatched */
+    if (c->left) {
+        asq__wcall_unleave(c);
+        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
+        return;
+    }
+    if (c->state == ASQ__CALL_DELAYED && c->retries) {
+        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
+        return;
+    }
+    if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
+        c->state == ASQ__CALL_DELAYED) {
+        struct asq__actor *a = c->actor;
+        if (a || c->delay)
+            asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
+        if (a)
+            asq__actor_go_on(a); /* those behind it, if its inputs were awaited */
+        return;
+    }
+    struct asq__run *run = asq__run_of(c);
+    if (run) {
+        atomic_store(&run->ctx.canceled, true);
+        asq__nested_cancel(run);
+        if (asq__run_is_parked(run)) {
+            run->wait_rc = ASQ_ECANCELED;
+            asq__run_wake(run);
+        }
+    }
+}
+
+bool asq__control(struct asq__partition *p, const struct asq__entry *e)
+{
+    struct asq__call_id *later = NULL; /* to be cancelled where they wait outside of the stream */
+    size_t n = 0;
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
+        const Asqueue__Job *job = e->batch->jobs[i];
+        struct asq__call_id target;
+        if (asq__call_id_parse(job->target, &target) < 0 || target.partition != p->number)
+            continue;
+        if (job->kind == ASQUEUE__JOB_KIND__PROBE) {
+            asq__deadlock_probe(p->w, job->probe);
+        } else if (job->kind == ASQUEUE__JOB_KIND__AWAIT) {
+            asq__await(p, &target, e->batch->reply);
+        } else if (job->kind == ASQUEUE__JOB_KIND__CANCEL) {
+            struct asq__wcall *c = asq__wcall_find(p, &target);
+            if (c) {
+                asq__wcall_cancel(c);
+                continue;
+            }
+            asq__backlog_cancel(p, &target);
+            if (!later && asq__later_may_have(p))
+                later = calloc(e->batch->n_jobs, sizeof *later);
+            if (later)
+                later[n++] = target;
+        }
+    }
+    bool waits = n && asq__later_cancel(p, later, n, e->id);
+    free(later);
+    return waits;
+}

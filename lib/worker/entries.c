@@ -1,0 +1,80 @@
+/*
+ * entries.c: see entries.h.
+ */
+#include "worker/entries.h"
+
+#include <stdlib.h>
+
+#include "value/table.h"
+#include "worker/channels.h"
+#include "worker/core/entry.h"
+#include "worker/delay.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+
+void asq__entry_free(struct asq__entry *e)
+{
+    if (!e)
+        return;
+    asq__list_del(&e->order);
+    atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
+    e->part->held_bytes -= e->bytes;
+    if (e->admitted) {
+        e->part->w->admitted_bytes -= e->bytes;
+        e->part->admitted--;
+    }
+    e->part->held_calls -= e->batch->n_jobs - e->left;
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        asq__delay_end(&e->calls[i]);
+    asq__entry_free_channels(e);
+    free(e->copies);
+    asq__arena_release(&e->arena);
+    free(e);
+}
+
+void asq__wcall_unleave(struct asq__wcall *c)
+{
+    if (!c->left)
+        return;
+    c->left = false;
+    c->entry->left--;
+    c->entry->part->held_calls++;
+}
+
+void asq__entry_release_if_done(struct asq__entry *e)
+{
+    if (e->unfinished > e->left || e->uncommitted || e->looking)
+        return;
+    if (e->unfinished && !asq__list_empty(&e->order))
+        return;
+    /* Calls that are left have notes, by which the entry is read again. */
+    for (size_t i = 0; i < e->batch->n_jobs; i++)
+        if (e->calls[i].active)
+            return; /* an orphan: still on its fiber */
+    if (e->known)
+        asq__table_del(&e->part->entries, &e->node);
+    e->known = false;
+    asq__entry_free(e);
+}
+
+void asq__entry_note_bytes(struct asq__entry *e, size_t bytes)
+{
+    e->bytes += bytes;
+    e->part->held_bytes += bytes;
+    if (e->admitted)
+        e->part->w->admitted_bytes += bytes;
+    atomic_fetch_add(&e->part->w->held_bytes, bytes);
+}
+
+struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID])
+{
+    struct asq__node *node = asq__table_find(&p->entries, id, ASQ__BATCH_ID);
+    return node ? ASQ__CONTAINER(node, struct asq__entry, node) : NULL;
+}
+
+struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id)
+{
+    struct asq__entry *e = asq__entry_find(p, id->batch);
+    struct asq__wcall *c = e && id->index < e->batch->n_jobs ? &e->calls[id->index] : NULL;
+    return c && c->state != ASQ__CALL_FINISHED ? c : NULL;
+}

@@ -1,0 +1,27 @@
+/*
+ * entries.h: stream entries in memory: found, counted, released.
+ */
+#ifndef ASQ_WORKER_ENTRIES_H
+#define ASQ_WORKER_ENTRIES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/msg.h"
+#include "value/value.h"
+
+struct asq__entry;
+struct asq__partition;
+struct asq__wcall;
+
+struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]);
+/* Returns the call while it waits or runs here; else NULL. */
+struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
+void asq__entry_note_bytes(struct asq__entry *e, size_t bytes); /* adds to its memory */
+/* Counts a call that was left in the stream as one that is here. */
+void asq__wcall_unleave(struct asq__wcall *c);
+/* Releases the entry if nothing needs it any more. */
+void asq__entry_release_if_done(struct asq__entry *e);
+void asq__entry_free(struct asq__entry *e);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * outcome.c: see outcome.h.
+ */
+#include "worker/outcome.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "client/class.h"
+#include "client/object.h"
+#include "value/error.h"
+#include "value/msg.h"
+#include "worker/actor.h"
+#include "worker/commit.h"
+#include "worker/core/entry.h"
+#include "worker/core/mailbox.h"
+#include "worker/delay.h"
+#include "worker/inputs.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+
+void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
+{
+    const Asqueue__Job *job = asq__wcall_job(c);
+    struct asq__actor *a = c->actor;
+    struct asq__error error;
+    char id[ASQ__CALL_ID_TEXT], place[ASQ__PLACE_MAX];
+    va_list ap;
+    asq__error_init(&error);
+    va_start(ap, fmt);
+    asq__error_vset(&error, code, fmt, ap); /* first: the text may be that of the inputs */
+    va_end(ap);
+    asq__mailbox_remove(c);
+    asq__inputs_free(c->inputs);
+    c->inputs = NULL;
+    asq__delay_end(c);
+    asq__wcall_enter(c, ASQ__CALL_FINISHED);
+    asq__wcall_id(c, id);
+    /* While a call has the turn, the object is that call's. */
+    const struct asq__class *cls =
+        a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
+    asq__error_where(&error, cls ? cls->def.name : job->class_name,
+                     asq__job_place(job->kind, job->method, place), job->agent,
+                     c->entry->part->w->config.id, id);
+    atomic_fetch_add(&c->entry->part->w->failures, 1);
+    asq__commit_result(c, NULL, &error.pub);
+    asq__error_clear(&error);
+}

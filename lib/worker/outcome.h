@@ -1,0 +1,14 @@
+/*
+ * outcome.h: calls that end without a run.
+ */
+#ifndef ASQ_WORKER_OUTCOME_H
+#define ASQ_WORKER_OUTCOME_H
+
+struct asq__wcall;
+
+/* Ends a call with an error. It is in no list afterwards; its entry stays until the commit with the
+ * error is acknowledged. */
+void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * push.h: results that are committed already, pushed to clients.
+ */
+#ifndef ASQ_WORKER_PUSH_H
+#define ASQ_WORKER_PUSH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/msg.h"
+
+struct asq__entry;
+struct asq__partition;
+
+/* Pushes committed results to a client. */
+void asq__push(struct asq__partition *p, const char *client, const void *data, size_t n);
+/* Announces a record of n bytes: the client reads from its key what it lacks. */
+void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                            const char *client, size_t n);
+/* Pushes a whole record; a large one is only announced. */
+void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
+                      const char *client, const void *data, size_t n);
+/* Pushes a record to all clients that wait for the entry's results; beyond a number of bytes it is
+ * announced to the others. */
+void asq__push_to_all(const struct asq__entry *e, const void *data, size_t n);
+
+#endif
