@@ -17,7 +17,7 @@
 #include "worker/exec/exec.h"
 #include "worker/later.h"
 #include "worker/later_ask.h"
-#include "worker/later_move.h"
+#include "worker/later_script.h"
 #include "worker/nested.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
