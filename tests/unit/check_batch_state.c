@@ -2,14 +2,10 @@
  * check_batch_state.c: a batch of the client takes the steps of the picture in batch.h, and no
  * other. The picture stands here once more, as a list.
  */
+#include "support/aborts.h"
 #include "support/suite.h"
 
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "client/batch_state.h"
 
@@ -76,28 +72,6 @@ static void put_into(enum asq__batch_state state)
     e.unaccepted = OTHERS + is_unaccepted(state);
 }
 
-/* Runs `does` in a child. Returns whether an assertion has ended the child. */
-static bool aborts(void (*does)(void *arg), void *arg)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-        signal(SIGABRT, SIG_DFL); /* Check has a handler of its own */
-        close(STDERR_FILENO);
-        does(arg);
-        _exit(0);
-    }
-    ck_assert_int_gt(pid, 0);
-    int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    if (WIFEXITED(status)) {
-        ck_assert_int_eq(WEXITSTATUS(status), 0);
-        return false;
-    }
-    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-    return true;
-}
-
 static void enter(void *arg)
 {
     asq__batch_enter(&b, *(const enum asq__batch_state *) arg);
@@ -117,21 +91,22 @@ END_TEST
 
 START_TEST(every_other_step_is_caught)
 {
-#ifndef NDEBUG
+    if (!SUP_ASSERTS)
+        return;
     for (int from = 0; from < STATES; from++)
         for (int to = 0; to < STATES; to++) {
             enum asq__batch_state state = (enum asq__batch_state) to;
             put_into((enum asq__batch_state) from);
-            ck_assert_msg(aborts(enter, &state) == !is_step(from, to), "from %d to %d", from, to);
+            ck_assert_msg(sup_aborts(enter, &state) == !is_step(from, to), "from %d to %d", from,
+                          to);
         }
     for (int from = 0; from < STATES; from++) { /* states that there are not */
         enum asq__batch_state none = (enum asq__batch_state) STATES;
         put_into((enum asq__batch_state) from);
-        ck_assert_msg(aborts(enter, &none), "from %d", from);
+        ck_assert_msg(sup_aborts(enter, &none), "from %d", from);
         put_into(none);
-        ck_assert_msg(aborts(enter, &(enum asq__batch_state){ from }), "to %d", from);
+        ck_assert_msg(sup_aborts(enter, &(enum asq__batch_state){ from }), "to %d", from);
     }
-#endif
 }
 END_TEST
 
@@ -189,25 +164,25 @@ END_TEST
 
 START_TEST(an_engine_whose_lists_and_counts_differ_is_caught)
 {
-#ifndef NDEBUG
+    if (!SUP_ASSERTS)
+        return;
     put_in_list(ASQ__BATCH_SENT, &e.ready); /* in the list of another state */
-    ck_assert(aborts(check, &e));
+    ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_READY, &e.ready);
     e.unaccepted++;
-    ck_assert(aborts(check, &e));
+    ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_ACCEPTED, &e.sent);
     e.unfinished--;
-    ck_assert(aborts(check, &e));
+    ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_ACCEPTED, &e.sent);
     e.opened++;
-    ck_assert(aborts(check, &e));
+    ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_SENT, &e.sent);
     b.unfinished = 1; /* of no calls */
-    ck_assert(aborts(check, &e));
+    ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_SENT, &e.sent);
     b.number = 1; /* the counter is at 0 */
-    ck_assert(aborts(check, &e));
-#endif
+    ck_assert(sup_aborts(check, &e));
 }
 END_TEST
 
@@ -218,13 +193,13 @@ static void answered(void *arg)
 
 START_TEST(an_answer_too_many_is_caught)
 {
-#ifndef NDEBUG
+    if (!SUP_ASSERTS)
+        return;
     put_into(ASQ__BATCH_SENT);
-    ck_assert(aborts(answered, &b));
+    ck_assert(sup_aborts(answered, &b));
     b.answers = 1;
     asq__batch_answered(&b);
     ck_assert_uint_eq(b.answers, 0);
-#endif
 }
 END_TEST
 

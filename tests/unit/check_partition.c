@@ -1,15 +1,11 @@
 /*
  * check_partition.c: the states of a partition, and what a lost one leaves to the end of the iteration.
  */
+#include "support/aborts.h"
 #include "support/suite.h"
 
-#include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "value/list.h"
 #include "worker/partition.h"
@@ -46,38 +42,22 @@ static void set_up(enum asq__part_state state)
     process.config.log_level = ASQ_LOG_ERROR;
 }
 
-/* Returns whether the step ends the process. */
-static bool aborts(enum asq__part_state state)
+static void enter(void *arg)
 {
-    int status;
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-        signal(SIGABRT, SIG_DFL); /* Check has a handler of its own */
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(2);
-        asq__partition_enter(&part, state);
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    asq__partition_enter(&part, *(const enum asq__part_state *) arg);
 }
 
 START_TEST(a_step_that_is_not_in_the_picture_ends_the_process)
 {
-#ifndef NDEBUG
+    if (!SUP_ASSERTS)
+        return;
     for (int from = 0; from < STATES; from++)
         for (int to = 0; to < STATES; to++) {
+            enum asq__part_state state = (enum asq__part_state) to;
             set_up((enum asq__part_state) from);
-            ck_assert_msg(aborts((enum asq__part_state) to) == !in_picture[from][to],
+            ck_assert_msg(sup_aborts(enter, &state) == !in_picture[from][to],
                           "step from state %d to %d", from, to);
         }
-#else
-    (void) aborts;
-    (void) in_picture;
-#endif
 }
 END_TEST
 
