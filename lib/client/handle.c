@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/assert.h"
 #include "value/clock.h"
 
 asq *asq__handle_new(const struct asq__mode *mode)
@@ -41,6 +42,7 @@ void asq__handle_unref(asq *h)
 {
     if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
+    asq__assert(asq__list_empty(&h->done)); /* queued results have references to it */
     if (h->mode->release)
         h->mode->release(h);
     asq__error_clear(&h->error);

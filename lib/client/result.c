@@ -3,6 +3,7 @@
  * the wait itself.
  */
 #include "client/handle.h"
+#include "value/assert.h"
 #include "value/unconst.h"
 
 #include <stdlib.h>
@@ -33,6 +34,7 @@ void asq_result_free(asq_result *r)
 {
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
+    asq__assert(!r->call.batch && asq__list_empty(&r->node)); /* else a reference is missing */
     asq_value_free(r->value);
     if (r->error)
         asq__error_clear(r->error);
@@ -54,6 +56,7 @@ const char *asq__result_id_text(const asq_result *r)
 
 void asq__result_set(asq_result *r, asq_value *value, const asq_error *error)
 {
+    asq__assert(!asq__result_is_done(r)); /* every result is completed once */
     if (error) {
         r->error = malloc(sizeof *r->error);
         if (r->error) {
