@@ -13,7 +13,7 @@ void asq__assert_failed(const char *file, int line, const char *condition)
 
 /* Aborts if `condition` is false. It must have no side effects: --disable-assert leaves it out. */
 #ifdef NDEBUG
-#define asq__assert(condition) ((void) sizeof((condition) ? 1 : 0))
+#define asq__assert(condition) ((void) (0 && (condition)))
 #else
 #define asq__assert(condition)                                                                     \
     (__builtin_expect(!(condition), 0) ? asq__assert_failed(__FILE__, __LINE__, #condition)        \
