@@ -1,8 +1,9 @@
 -- bury.lua: removes a dead worker from the set of workers, unless the worker has come back.
 --
 -- KEYS: workers, the worker's hash. ARGV: its id; its heartbeat counter as last seen, or ''.
--- Answer: 1, or 0 if the worker lives. Each heartbeat raises the counter and then adds the worker to the set, so a
--- worker that comes back at this moment is in the set again after its next heartbeat at the latest.
+-- Answer: 1, or 0 if the worker lives. Each heartbeat raises the counter and then adds the worker
+-- to the set, so a worker that comes back at this moment is in the set again after its next
+-- heartbeat at the latest.
 local beat = redis.pcall('HGET', KEYS[2], 'beat')
 if type(beat) == 'string' and beat ~= ARGV[2] then
     return 0

@@ -1,25 +1,27 @@
--- claim.lua: takes a partition's lease, if it is still held as the claimer believes.
+-- claim.lua: takes a partition's lease, if the lease still holds the token that the claimer
+-- expects.
 --
--- KEYS: lease, jobs, attempts, dead, later, later:jobs, epoch. ARGV: the token that it must hold ('' for none), new owner, new
--- token, the highest epoch that the claimer has heard of.
--- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …), keys that
--- were set aside, entries given up, time of Redis in ms, clock of the partition as the last owner has kept it
--- (later_clock.c) or ''}, or {0, owner, token} of who holds it. Entries up to the last may have been
--- begun by somebody else.
+-- KEYS: lease, jobs, attempts, dead, later, later:jobs, epoch. ARGV: the expected token ('' for
+-- none), new owner, new token, the highest epoch that the claimer has heard of.
+-- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …),
+-- keys that were set aside, entries given up, time of Redis in ms, clock of the partition as the
+-- last owner has kept it (later_clock.c) or ''}, or {0, owner, token} of the present lease. Earlier
+-- owners may have begun the entries up to the last.
 --
--- A key that is of another type than it must be would keep everybody from the partition. It is renamed to
--- NAME:aside, where people find it. What the partition had in it, it has lost before.
+-- A key of a wrong type would keep every worker from the partition. The script renames such a key
+-- to NAME:aside, where an operator finds it. The partition had lost the right key's content before.
 --
--- An epoch is a fencing token, and must be above every one that was ever given. It is kept in the lease, and
--- once more beside it, because people delete leases; the claimer may know a later one still, when Redis has
--- lost its last second; and it is never below the time in ms, which helps where nobody knows anything. So all
--- of these would have to fail together with a clock that was put back.
+-- An epoch is a fencing token, and must be higher than every earlier epoch. The lease keeps the
+-- epoch, and the epoch key keeps it once more, because people delete leases. The claimer may know a
+-- later one still, if Redis has lost its last second. An epoch is never lower than the time in ms,
+-- which helps where no epoch is known. So an epoch repeats only if all of these are lost and the
+-- clock was put back as well.
 -- include redis_time.lua
-local LARGEST = 2 ^ 53 - 2 ^ 32 -- up to which a script counts exactly, with room
+local LARGEST = 2 ^ 53 - 2 ^ 32 -- a script counts exactly up to 2^53; the rest is room to count on
 local aside = {}
 
--- A command that needs a key's type; nil: it has another one, or nothing can be told: not every worker may use
--- sorted sets.
+-- Runs a command that needs the key to be of its type. Returns nil if the key has another type, or
+-- if a ZCARD fails: not every worker may use sorted sets.
 local function try(command, key, ...)
     local r = redis.pcall(command, key, ...)
     if type(r) ~= 'table' or not r.err then
@@ -32,19 +34,20 @@ local function try(command, key, ...)
     end
 end
 
--- Text that was written into a number's place counts as 0.
+-- Returns a number; text in place of the number counts as 0.
 local function count(text)
     local n = string.find(text or '', '^%d+$') and tonumber(text) or 0
     return n < LARGEST and n or 0
 end
 
--- Is it so near to the highest id of a stream that Redis soon takes nothing any more?
+-- Tells whether an id is so near to the highest possible id that the stream will soon take no
+-- entry.
 local END = '18446744073709551615-18446744073709551615'
 local function is_last(id)
     return string.find(id, '^18446744073709551615%-18446744073%d%d%d%d%d%d%d%d%d$') ~= nil
 end
 
--- Adds a dead letter. A stream of them that takes nothing any more is set aside as well.
+-- Adds a dead letter. Sets the stream of dead letters aside if it takes no more entries.
 local function add_letter(dead, ...)
     local r = redis.pcall('XADD', dead, ...)
     if type(r) == 'table' and r.err then
@@ -55,8 +58,8 @@ local function add_letter(dead, ...)
     end
 end
 
--- Makes the stream usable again: the entries under ids that leave no room become dead letters, the others keep
--- their ids. Answers how many were given up.
+-- Makes the stream usable again: entries under ids that leave no room become dead letters, and the
+-- others keep their ids. Returns the number of entries given up.
 local function mend(jobs, dead)
     local mended, from, given_up, kept = jobs .. ':mended', '-', 0, 0
     redis.call('UNLINK', mended)
@@ -102,7 +105,8 @@ local beside = try('GET', KEYS[7])
 for _, key in ipairs(aside) do
     redis.call('RENAME', key, key .. ':aside')
 end
--- The entry under the highest id may be gone again: then Redis tells only when it is asked to take one.
+-- The entry under the highest id may have been deleted: then only an attempt to add an entry shows
+-- it.
 local ended = last[1] and is_last(last[1][1])
 if not ended and redis.call('EXISTS', KEYS[2]) == 1 then
     local probe = redis.pcall('XADD', KEYS[2], '*', 'call', '')

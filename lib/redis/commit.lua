@@ -1,36 +1,41 @@
--- commit.lua: makes finished calls' effects real, each partition in one step, if it is still owned.
+-- commit.lua: commits the effects of finished calls, each partition in one step, if the lease still
+-- holds the owner's token.
 --
--- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each result, then, when
--- it has moves, later and later:jobs.
+-- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each
+-- result, then, if the section has moves, later and later:jobs.
 -- ARGV: number of sections; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
---   sets, n             n is the number of records: id, record, id, record, …
+--   sets, n             n is the number of snapshots: id, snapshot, id, snapshot, …
 --   dels, id …          agents that ended
---   results, then for each: mode ('1' the only frame of its batch, 'f' the first of several, 'a' a further
---                       one, 'l' the last), ttl in ms, frame, channels, channel …
+--   results, then for each: mode ('1' the only frame of its batch, 'f' the first of several, 'a' a
+--                       further one, 'l' the last), ttl in ms, frame, channels, channel …
 --   entries, id …       stream entries that are done
 --   marks, then pairs   field, value in attempts: calls that must not be run again from their start
 --   unmarks, field …
---   deads, then for each: max, size, call, id, reason, attempts, worker, batch   (fields of a dead letter; max and
---                       size: how many the partition keeps, and of how many bytes; the oldest go)
---   moves, then for each: batch, due, kept   (due '': the batch is done; else it waits until then, in ms of the
---                       partition's clock, and `kept` is what later:jobs has of it. Its entry is among those that are done)
--- Answer: for each section 1 (2: the stream of dead letters took nothing any more, somebody has put one under the
--- highest id; it is NAME:aside now. 3: dead letters were dropped for their size), or 'FENCED' (another token), 'SEQ n'
--- (the lease holds n), 'ERR text'.
+--   deads, then for each: max, size, call, id, reason, attempts, worker, batch   (fields of a dead
+--                       letter; max and size: the number and the bytes of dead letters that the
+--                       partition keeps; the oldest are dropped)
+--   moves, then for each: batch, due, kept   (due '': the batch is done; otherwise the batch waits
+--                       until then, in ms of the partition's clock, later:jobs keeps `kept` of the
+--                       batch, and the batch's entry is among the section's entries)
+-- Answer: for each section 1 (2: the stream of dead letters took no more entries, because the
+-- highest id was in use, and is NAME:aside now; 3: dead letters were dropped because of their
+-- size), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
--- All of a section or nothing, though Redis does not roll back. The first write is the lease's seq: Redis refuses
--- it when memory is full, or for what else concerns all of it, and a script that has begun to write is not refused
--- any more for that. Then every other key of the partition is asked by a write that changes nothing, which tells
--- of its type and of permissions; then come the writes that may be refused for what is in them or for their own
--- key, results first, which are undone when a later one is. What follows cannot be refused. Pushes are hints, and
--- leave last: that one is refused changes nothing. What stands under a result's key is written over where it is
--- none.
+-- A section takes effect as a whole or not at all, although Redis does not roll back. The first
+-- write is the lease's seq. Redis refuses this write if memory is full, or for another reason that
+-- concerns the whole server, and never refuses later writes of the script for such a reason. Next,
+-- a write without effect on every other key of the partition shows whether its type and the
+-- permissions are right. Then come the writes that Redis may refuse for their content or for their
+-- key, results first; an error undoes the earlier of these writes. The writes after these cannot be
+-- refused. Pushes are hints, and come last, so a refused push changes nothing. A result key of the
+-- wrong type is overwritten.
 --
--- What the sections have for one channel leaves together: a Results with the others in its field 3. Large
--- ones leave alone, for joining copies them. The largest do not leave at all, nor does what comes when there was
--- much for a channel already: Redis cuts a subscriber who has too much coming. Where they stand in their
--- record is pushed instead: a Results with the batch and the fields 4 and 5.
+-- Results of all sections for one channel are pushed together: a Results with the others in its
+-- field 3. A large frame is pushed alone, because joining would copy it. A frame of more than
+-- ANNOUNCED bytes, or one for a channel that has been sent ENOUGH, is only announced, because Redis
+-- disconnects a subscriber with too much unsent data. The announcement is a Results with the batch
+-- and, in the fields 4 and 5, the frame's place in its record.
 local LARGE, FULL, ANNOUNCED, ENOUGH = 16384, 65536, 131072, 524288
 local k, a = 1, 2
 local answer, written = {}, false
@@ -50,7 +55,8 @@ local function varint(v)
     return bytes .. string.char(v)
 end
 
--- upto: the length of the record, which ends with the frame. A frame begins with its batch: 18 bytes.
+-- Queues a frame for its channel. upto: length of the result record, which ends with the frame. The
+-- first 18 bytes of a frame are its batch.
 local function push(channel, frame, upto)
     local n, parts, before = #frame, pushes[channel], pushed[channel] or 0
     if n > ANNOUNCED or (before + n > ENOUGH and n > 64) then
@@ -71,9 +77,10 @@ local function push(channel, frame, upto)
     end
 end
 
--- Drops the oldest letters, some more each time, until the others take no more memory than they may; the newest stays
--- in any case. Their memory is asked for, not counted, because people drop letters from anywhere. Where MEMORY USAGE is
--- denied their number is the only bound.
+-- Drops the oldest dead letters, each time twice as many, until the others fit into `most` bytes of
+-- memory. The newest always stays. Redis is asked for their memory, because people delete letters,
+-- which would make a count wrong. Where MEMORY USAGE is denied, the number of letters is the only
+-- bound.
 local function drop_oldest(dead, most)
     local answer, n = 1, 1
     repeat
@@ -92,8 +99,10 @@ local function skip()
     return n, from
 end
 
--- The writes that may be refused. `at_hand`, how far it has come: the key that is written, results that are done, the
--- lengths that their records had (nil: none is to be kept), dead letters. (Without upvalues, which cost in each script.)
+-- Does the writes that Redis may refuse. `at_hand` keeps the progress: the key being written, the
+-- number of results written, the earlier lengths of their records (nil: the record is new), the
+-- dead letters added. The function has parameters instead of upvalues, because upvalues cost in
+-- each run of the script.
 local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, results, results_at, sets, sets_at,
                      dels, entries, marks, deads, deads_at, moves)
     if entries > 0 then
@@ -151,7 +160,7 @@ local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, 
         end
         local id = bury()
         if type(id) == 'table' and string.find(id.err, 'exhausted', 1, true) then
-            -- A stream of dead letters that takes nothing any more is set aside.
+            -- The stream of dead letters takes no more entries: sets it aside.
             redis.call('RENAME', dead, dead .. ':aside')
             at_hand.outcome = 2
             id = bury()

@@ -1,9 +1,9 @@
--- dead_list.lua: lists a page of a partition's dead letters, newest first, without their batches, which may be
--- large: so letters are read one by one, and a page ends after some megabytes.
+-- dead_list.lua: lists a page of a partition's dead letters, newest first, without their batches.
+-- Letters are read one by one, and a page ends after some megabytes, because batches may be large.
 --
 -- KEYS: dead. ARGV: the newest id wanted ('+', or '(ID'), number of letters.
--- Answer: 1 if more may follow, else 0, then for each letter {id, bytes of its batch or -1 if it has none, field,
--- value, …}.
+-- Answer: 1 if more may follow, else 0, then for each letter {id, bytes of its batch or -1 if it
+-- has none, field, value, …}.
 local ENOUGH, FIELDS = 8388608, 64
 local answer, from, wanted, bytes = { 0 }, ARGV[1], tonumber(ARGV[2]), 0
 while #answer <= wanted and bytes < ENOUGH do

@@ -1,11 +1,11 @@
 -- dead_retry.lua: resends the call of a dead letter and removes the letter, in one step.
 --
--- KEYS: dead, jobs, attempts. ARGV: id of the letter, call id that was given up ('': unknown),
--- call and batch: the fields of the new entry.
+-- KEYS: dead, jobs, attempts. ARGV: id of the letter, id of the call ('': unknown), then the fields
+-- call and batch of the new entry.
 -- Answer: 1, or 0 if the letter does not exist (any more).
 --
--- Commands that may be refused come first, because Redis does not roll back: keys of another type, and the new
--- entry, if memory is full.
+-- Commands that Redis may refuse come first, because Redis does not roll back: commands on keys
+-- that may have another type, and the new entry, which is refused if memory is full.
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then
     return 0
 end

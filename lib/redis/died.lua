@@ -1,11 +1,11 @@
--- died.lua: counts that a process has died while it ran a call, which waits then before it is tried again. By
--- the supervisor of the process.
+-- died.lua: counts the death of a process against the call that it was running. The call then waits
+-- before it is tried again. The supervisor of the process runs this script.
 --
--- KEYS: lease, jobs, attempts. ARGV: call id, owner and epoch of the lease as the process had it, id of the call's
--- entry, seq of the commit that has its outcome ('' when there is none yet), how the process has died, first and
--- longest wait in ms.
--- Answer: {how many have died of it by now, ms that it waits}, or {0}: it has ended, or is somebody else's by now,
--- who has begun to count anew.
+-- KEYS: lease, jobs, attempts. ARGV: call id, owner and epoch of the lease as the process had it,
+-- id of the call's entry, seq of the commit with the call's outcome ('' if there is none yet), how
+-- the process has died, first and longest wait in ms.
+-- Answer: {number of deaths counted for the call, wait in ms}, or {0}: the call has ended, or the
+-- partition has a new owner, which counts anew.
 -- include redis_time.lua
 local held = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'seq', 'clock')
 if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then

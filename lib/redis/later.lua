@@ -1,25 +1,26 @@
--- later.lua: moves batches that are due back into their stream, and sees to some that wait, if the partition is
--- still owned. All of it is one step, and what it does depends on what is there alone: done twice, it changes
--- nothing more.
+-- later.lua: moves due batches back into their stream, and looks up or updates some waiting
+-- batches, if the lease still holds the owner's token. All of it is one step, and depends only on
+-- the keys' content: a second run changes nothing more.
 --
--- KEYS: lease, jobs, later, later:jobs. ARGV: token, time of the partition in ms and what else is kept of its clock
--- (later_clock.c), how many due batches are moved at most, bytes that these have at most (one is moved in any case); then
--- for each batch that is asked about: its id, an encoded Later to be added to what is kept of it, and 'back' when it
--- is to be moved whether it is due or not, or 'stay'.
--- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches that later:jobs has lost,
--- batches that later had lost, then for each batch that was asked about: 1 it waits, 2 it is in the stream again,
--- 0 neither}, or 'FENCED'.
+-- KEYS: lease, jobs, later, later:jobs. ARGV: token, time of the partition in ms, mark of the
+-- partition's clock (later_clock.c), number of due batches moved at most, bytes of these at most
+-- (one is moved in any case); then for each batch asked about: its id, an encoded Later to be added
+-- to it, and 'back' to move the batch now, due or not, or 'stay'.
+-- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches
+-- missing in later:jobs, batches that were missing in later, then for each batch asked about: 1 it
+-- waits, 2 it is in the stream again, 0 neither}, or 'FENCED'.
 --
--- later:jobs has of each batch, as long as it is not done: BATCH, a Later, or once it has been moved back the id of
--- its entry; and BATCH+, what was added to it since.
+-- Until a batch is done, later:jobs has for it: BATCH, the encoded Later, or the id of its entry
+-- once it was moved back; and BATCH+, the additions since.
 -- include redis_time.lua
 local MOST_ADDED = 65536
-local LOST_PAGE, LOST_PAGES = 16, 8 -- what is kept of a batch may be large; pages without a lost one
-local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- what is kept of the clock is off by that at most, and so old
+local LOST_PAGE, LOST_PAGES = 16, 8 -- fields of a page (values may be large); pages without a find
+local CLOCK_MS, CLOCK_AGAIN_MS = 1000, 10000 -- largest error and age of the clock in the lease
 local lease, jobs, later, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, mark, most, most_bytes = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
--- A field of bytes that begins at `at`: its content, and where the next one begins; nil: it is none.
+-- Returns the content of the bytes field that begins at `at`, and the beginning of the next field;
+-- or nil if no such field is there.
 local function field(value, at, tag)
     local n, factor, byte = 0, 1
     if string.byte(value, at) ~= tag then return nil end
@@ -34,7 +35,8 @@ local function field(value, at, tag)
     return string.sub(value, at + 1, at + n), at + n + 1
 end
 
--- Bytes that cannot be read go to the owner as they are, who makes a dead letter of them.
+-- Moves a batch into the stream. Unreadable bytes go there unchanged: the owner makes a dead letter
+-- of them.
 local function back(id, value, added)
     local call, at = field(value, 1, 10)
     local batch, rest
@@ -54,15 +56,15 @@ local function is_entry(value)
     return string.find(value, '^%d') ~= nil
 end
 
--- Makes batches due that wait in later:jobs alone, because somebody has deleted `later`: their owner knows from what
--- is kept of them when each is due, and moves it out of the stream again. Finds all at once, because later a batch may
--- be in `later` that is due last. Answers how many.
+-- Makes batches due that wait in later:jobs alone, because `later` was deleted. The owner reads the
+-- real due time from the batch, and moves the batch out of the stream again. Finds all of them at
+-- once, because a batch in `later` would end the next search. Returns the number of batches found.
 local function find_lost()
     local found, cursor, pages = 0, '0', LOST_PAGES
     if redis.call('ZCARD', later) > 0 or redis.call('HLEN', kept) == 0 then return 0 end
     repeat
         local page = redis.pcall('HSCAN', kept, cursor, 'COUNT', LOST_PAGE)
-        if page.err then break end -- a user who may not
+        if page.err then break end -- the user may not run HSCAN
         for f = 1, #page[2], 2 do
             local id, value = page[2][f], page[2][f + 1]
             if not is_entry(value) and string.sub(id, -1) ~= '+' then
@@ -72,11 +74,12 @@ local function find_lost()
         end
         cursor = page[1]
         pages = pages - 1
-    until cursor == '0' or pages == 0 and found == 0 -- many are in the stream: again when these are done
+    until cursor == '0' or pages == 0 and found == 0 -- most are in the stream: reads on once they end
     return found
 end
 
--- The last write, so that a Redis that is full refuses others; this one is not needed now.
+-- Keeps the clock in the lease. This write is the last one, so a full Redis refuses an earlier one,
+-- because the clock can wait.
 local function keep_clock(text)
     local redis_ms = redis_time(lease .. ':time')
     if not redis_ms then return end
@@ -92,7 +95,8 @@ local held = redis.call('HMGET', lease, 'token', 'clock')
 if held[1] ~= ARGV[1] then
     return 'FENCED'
 end
--- Commands that can be refused come first: keys may have another type. The first write is one that is refused when memory is full.
+-- Commands that Redis may refuse come first, because keys may have another type. The first write is
+-- one that Redis refuses if memory is full.
 redis.call('XLEN', jobs)
 local found = find_lost()
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)

@@ -1,5 +1,5 @@
--- leave.lua: removes a process that ends or has ended from the set of workers, unless another process has taken its
--- id.
+-- leave.lua: removes a process that ends or has ended from the set of workers, unless another
+-- process has taken its id.
 --
 -- KEYS: workers, the worker's hash. ARGV: its id; the CLIENT of the process.
 -- Answer: 1, or 0 if the hash is another process's.

@@ -1,5 +1,5 @@
--- own.lua: restores owner and epoch of a lease that were overwritten. Other workers use them to find free
--- partitions, and died.lua to count a death.
+-- own.lua: restores the overwritten owner and epoch of a lease. Other workers find free partitions
+-- by them, and died.lua counts a death by them.
 --
 -- KEYS: lease. ARGV: token, owner, epoch. Answer: 1, or 0 if another worker holds the lease.
 local held = redis.pcall('HGET', KEYS[1], 'token')

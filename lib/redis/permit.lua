@@ -1,19 +1,19 @@
 -- permit.lua: tells which commands of a worker this Redis refuses to this user.
 --
 -- KEYS: a result key that no batch has, then a partition's lease, jobs, agents, attempts, dead.
--- ARGV: a channel that nobody listens to.
--- Answer: two lists of refused commands, each with its name and why: those without which a worker does not
--- serve, and those without which it serves, see permit.h.
+-- ARGV: a channel without subscribers.
+-- Answer: two lists of refused commands, each with name and reason: commands that a worker needs to
+-- serve, and commands that a worker can do without, see permit.h.
 --
--- Redis does not roll back: a commit of which one command is refused would be written by half. So every
--- command that the scripts and the worker use is tried before the worker serves, in a form that changes
--- nothing: on a key that is not there, of an element that cannot be, or with arguments that are refused
--- after the permission was looked at. tests/unit/permit.sh compares the list with the scripts.
+-- Redis does not roll back: a commit with one refused command would be half written. So every
+-- command of the scripts and the worker is tried before the worker serves, in a form that changes
+-- nothing: on a missing key, on an impossible element, or with arguments that Redis refuses after
+-- it has checked the permission. tests/unit/permit.sh compares the list with the scripts.
 local scratch, lease, jobs, agents, attempts, dead = unpack(KEYS)
 local refused, lacking, seen = {}, {}, {}
 local list = refused
 
--- Texts of the versions of Redis and Valkey about permissions, and about a command that was renamed.
+-- Error texts of the versions of Redis and Valkey about permissions and about renamed commands.
 local signs = {
     ['this user has no permission'] = { 'NOPERM', 'ACL failure', 'No permissions', "can't run this command" },
     ['this user has no permission for the key or channel'] = { "can't access" },
@@ -30,7 +30,7 @@ local function cause(text)
     end
 end
 
--- True: the command may be used, whatever else Redis says of these arguments.
+-- Returns true if the command may be used, even if Redis refuses these arguments.
 local function try(command, ...)
     local reply = redis.pcall(command, ...)
     local text = type(reply) == 'table' and reply.err

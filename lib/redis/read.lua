@@ -1,10 +1,11 @@
--- read.lua: entries of job streams, up to a number of bytes. What is large is read one by one, so neither Redis nor
--- the reader ever has much more than that. It only reads.
+-- read.lua: reads entries of job streams, up to a number of bytes. Large entries are read one by
+-- one, so neither Redis nor the reader ever holds much more than that. The script only reads.
 --
--- KEYS: streams. ARGV: bytes at most (one entry is given in any case), entries at most, then for each stream where
--- its range begins: 'ID', or '(ID' for what comes behind it. Behind the highest id there can be nothing, and
--- Redis refuses to be asked for it.
--- Answer: {1 when more may be there, else 0, then for each stream with entries: {its index, entries}}.
+-- KEYS: streams. ARGV: bytes at most (one entry is read in any case), entries at most, then for
+-- each stream the beginning of its range: 'ID', or '(ID' to begin after ID. No entry can come after
+-- the highest id, and Redis refuses such a range.
+-- Answer: {1 if more may be there, else 0, then for each stream with entries: {its index,
+-- entries}}.
 local SMALL, PAGE = 1024, 16
 local END = '(18446744073709551615-18446744073709551615'
 local bytes, entries = tonumber(ARGV[1]), tonumber(ARGV[2])

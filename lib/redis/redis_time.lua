@@ -1,5 +1,6 @@
--- redis_time.lua: the time of Redis in ms, for scripts that include it. Where TIME is refused, the id of an entry
--- that is added to an empty stream tells it. KEY: a key that nobody has. nil and why: Redis takes no writes.
+-- redis_time.lua: returns the time of Redis in ms, for scripts that include this one. Where TIME is
+-- refused, the id of an entry added to an empty stream tells the time. KEY: an unused key. Returns
+-- nil and the error if Redis takes no writes.
 local function redis_time(key)
     local time = redis.pcall('TIME')
     if not time.err then

@@ -1,12 +1,13 @@
--- send.lua: appends a batch that a method has made, if its worker still owns the calling agent's partition, and Redis
--- has not lost the agent's earlier commits with its last second. Otherwise the calling call runs again elsewhere, and
--- makes its batches then.
+-- send.lua: appends a batch that a method has made, if its worker still owns the calling agent's
+-- partition, and Redis has not lost the agent's earlier commits with its last second. Otherwise the
+-- calling call runs again elsewhere, and makes its batches then.
 --
--- A batch made before a connection was lost (id given) is appended only while the calling call is in its stream,
--- because the calling call alone may be lost.
+-- A batch made before a connection was lost (id given) is appended only while the calling call is
+-- in its stream, because the calling call alone may be lost.
 --
--- KEYS: lease and jobs of the calling agent's partition, jobs of the destination. ARGV: token, the least seq of the
--- lease; call and batch: the fields of the entry; id of the calling call's entry, or ''.
+-- KEYS: lease and jobs of the calling agent's partition, jobs of the destination. ARGV: token, the
+-- least seq of the lease; call and batch: the fields of the entry; id of the calling call's entry,
+-- or ''.
 -- Answer: the id of the entry, or the error FENCED.
 local held = redis.pcall('HMGET', KEYS[1], 'token', 'seq')
 if held.err and not string.find(held.err, 'WRONGTYPE', 1, true) then

@@ -1,15 +1,18 @@
 -- taken.lua: finds out the fate of batches that a client has sent on a lost connection.
 --
--- KEYS: jobs, later:jobs, then each batch's record. ARGV: the id at which the search for batches without a known
--- entry begins; then for each batch its id, and the id of its entry, or ''.
--- Answer: for each batch 2: it has a record, with all or a part of its results; the id of its entry: it is in the
--- stream, without a record; 3: it is in later:jobs; 0: none of these; 1: unknown, because the stream is too long to
--- be searched.
+-- KEYS: jobs, later:jobs, then each batch's record. ARGV: the id at which the search for batches
+-- without a known entry begins; then for each batch its id, and the id of its entry, or ''.
+-- Answer: for each batch 2: it has a record, with all or a part of its results; the id of its
+-- entry: it is in the stream, without a record; 3: it is in later:jobs; 0: none of these; 1:
+-- unknown, because the stream is too long to be searched.
 --
--- An accepted batch is in the stream until a commit removes it: either the commit that writes its record, or the one
--- that moves it to later:jobs, where it stays until it is done.
-local LOOKS, PAGE, LARGE = 10000, 100, 4096 -- entries; entries at once, if the last ones had no more bytes than that
-local END = '(18446744073709551615-18446744073709551615' -- behind which Redis refuses to look
+-- An accepted batch is in the stream until a commit removes it: either the commit that writes its
+-- record, or the one that moves it to later:jobs, where it stays until it is done.
+
+-- Entries searched at most; entries of a page at most; bytes of an entry after which a page is one
+-- entry.
+local LOOKS, PAGE, LARGE = 10000, 100, 4096
+local END = '(18446744073709551615-18446744073709551615' -- Redis refuses a range after this id
 local answer, index, missing = {}, {}, 0
 
 -- Returns the id at the beginning of a batch (field 1, 16 bytes), and the size of the batch.
