@@ -456,7 +456,7 @@ void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
         return;
     b->pinned = false;
     if (fate == ASQ__RECORD_UNLINK && b->fate != ASQ__RECORD_UNLINK)
-        fate = ASQ__RECORD_EXPIRE; /* its id was handed out */
+        fate = ASQ__RECORD_EXPIRE; /* the batch's id was handed out */
     b->fate = fate;
     if (b->state == ASQ__BATCH_PINNED &&
         !b->foreign) /* else unfinished, or being looked up again */

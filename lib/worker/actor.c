@@ -1,15 +1,16 @@
 /*
- * actor.c: agents in memory: found or made, fetched from Redis (actor_fetch.c), awake while calls concern them and for a
- * while after, asleep as their records alone, and out of memory again.
+ * actor.c: agents in memory. Finds or makes an agent, keeps it awake while calls concern it and for
+ * a while after, then asleep as its snapshot alone, and frees it. actor_fetch.c reads its snapshot.
  *
  *     made ──▶ asleep ──call──▶ busy ──nothing to do──▶ awake ──not called for long──▶ asleep ─▶ freed
  *                                 ▲─────────call──────────┘    (or others are) │
  *                                 └──────────────────call──────────────────────┘
  *
- * There may be a million of them, called in no order, so that each line of memory that a call touches is
- * far away: the parts that only calls need (struct asq__calls) come and go with being awake. To be kept
- * awake beside many, an agent must have been called twice within a moment; else it goes to sleep at once, while
- * its memory is near, and nobody is sent to sleep for it.
+ * A million agents may be in memory, called in no order, so each cache line that a call touches is
+ * cold. So the parts that only calls need (struct asq__calls) exist only while the agent is awake.
+ * Once AWAKE agents are awake, a further one stays awake only if it was called twice within a
+ * moment. Otherwise it goes to sleep at once, while its memory is in the cache, and no other agent
+ * has to sleep for it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,13 +28,13 @@
 #include "worker/process.h"
 
 enum {
-    AWAKE = 16384,        /* idle agents that are kept awake: those called last, … */
-    AWAKE_MS = 10 * 1000, /* … at most so long */
+    AWAKE = 16384,        /* idle agents kept awake: the ones called last */
+    AWAKE_MS = 10 * 1000, /* time that an idle agent is kept awake at most */
     MOMENT_MS = 1000,
-    GONE_MS = 10 * 1000 /* that there is no such agent is remembered at most so long */
+    GONE_MS = 10 * 1000 /* time that a missing agent is remembered at most */
 };
 
-/* What it holds, about: its state counts as encoded. */
+/* Notes the approximate memory of an agent: its state counts by its encoded size. */
 void asq__actor_note_size(struct asq__actor *a)
 {
     size_t bytes = sizeof *a + a->id_n + (a->object.record ? a->object.record->n : 0);
@@ -89,7 +90,8 @@ bool asq__actor_wake(struct asq__actor *a)
     return true;
 }
 
-/* Its record alone is kept; and a struct of the class's own, as making it again may cost its owner more. */
+/* Drops the decoded state; keeps the snapshot, and the class's own struct, which is costly to
+ * rebuild. */
 static void let_sleep(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
@@ -135,7 +137,7 @@ void asq__actor_rest(struct asq__actor *a)
         let_sleep(first_of(&w->awake));
 }
 
-/* An agent that was made, and that nobody calls yet, sleeps. */
+/* Drops the decoded state of an agent that was created and has no calls yet. */
 void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind)
 {
     if ((kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) &&
@@ -182,7 +184,7 @@ static void evict_from(struct asq__process *w, struct asq__list *idle, int64_t o
         if (!asq__is_crowded(w) && now - a->idle_since_ms < older_than_ms)
             break;
         if (a->saved_seq > a->part->acked)
-            break; /* Redis does not have its state yet; nor that of those behind it, about */
+            break; /* not committed yet; agents behind it probably are not either */
         asq__actor_free(a);
     }
 }
@@ -192,7 +194,7 @@ void asq__actors_evict(struct asq__process *w)
     int64_t idle_ms = w->config.agent_idle_time_ms;
     evict_from(w, &w->gone, idle_ms < GONE_MS ? idle_ms : GONE_MS);
     evict_from(w, &w->asleep, idle_ms);
-    evict_from(w, &w->awake, idle_ms); /* who was called a moment ago goes last */
+    evict_from(w, &w->awake, idle_ms); /* comes last: these agents were called most recently */
 }
 
 void asq__actors_upkeep(struct asq__process *w)

@@ -18,7 +18,7 @@ struct asq__partition;
 struct asq__probing;
 struct asq__process;
 
-/* What an agent has while calls concern it. */
+/* The parts of an agent that exist only while calls concern it. */
 struct asq__calls {
     struct asq__mailbox mailbox;
     struct asq__probing *probing; /* while it may be part of a deadlock; of deadlock.c */

@@ -1,7 +1,8 @@
 /*
- * backlog.c: a process holds what waits in its partitions' streams in memory, up to a number of bytes
- * (--max-backlog-size). Beyond that, calls are left in the stream, where they are anyway, and read again later
- * (backlog_read.c). No agent has to wait for the calls of another one:
+ * backlog.c: decides which entries of a stream the process holds in memory. A process holds waiting
+ * entries up to a number of bytes (--max-backlog-size). Beyond that, calls are left in the stream,
+ * where they are anyway, and read again later (backlog_read.c). No agent has to wait for another
+ * agent's calls:
  *
  *     not full                  full                                 notes are full as well
  *     ───────────────────────   ──────────────────────────────────   ─────────────────────────────
@@ -9,25 +10,29 @@
  *     calls to agents with      calls to busy agents are noted       left (`all`), and read again
  *     notes are noted                                                from there when there is room
  *
- * Noted means that an entry's id is kept, in a queue of its agent (notes.c), in a few bytes. As long as an agent has
- * notes, all further calls to it are noted behind them, so its calls stay in their order. Admitted entries may take a
- * quarter of the bound beyond it (and one large entry more), so whatever fills the memory keeps nobody from the memory that an idle agent
- * needs. Of those, entries that await results of others may take half: what they wait for finds room.
+ * A note is the id of an entry, in a queue of its agent (notes.c), in a few bytes. As long as an
+ * agent has notes, all further calls to it are noted behind them, so its calls stay in their order.
+ * Admitted entries may take a quarter of the bound beyond it (and one large entry more), so a full
+ * memory always leaves room for an idle agent's call. Entries that await results of other calls may
+ * take half of that quarter, so the awaited calls find room.
  *
- * An entry may have calls to several agents. Those to agents without notes are taken in, the others are left: the entry
- * is noted for each of their agents. When all calls that were taken in are done and committed, the entry
- * leaves memory, not the stream (asq__entry_release_if_done()). Read again for one of its agents, it is looked up like one
- * that another owner had begun: its result record tells which calls were run.
+ * An entry may have calls to several agents. Calls to agents without notes are taken in. The other
+ * calls are left, and the entry is noted for each of their agents. When all calls that were taken
+ * in are done and committed, the entry leaves memory, not the stream
+ * (asq__entry_release_if_done()). When the entry is read again for one of its agents, it is looked
+ * up like an entry that another owner had begun: its result record tells which calls were run.
  *
  *     seen ──▶ noted for A and B ──A is thirsty──▶ taken in, B's calls left ──▶ A's calls committed
  *                  ▲                                                                 │ out of memory
  *                  └───────────────── note of B stays ◀──────────────────────────────┘
  *
- * Each entry with calls that are left, and not ended, has a note for each of their agents, or is at or behind `from`; what
- * has neither is in memory. Notes are lost with the partition: its next owner reads the stream from its start.
+ * Each entry with calls that are left, and not ended, has a note for each of their agents, or is at
+ * or behind `from`; every other entry is in memory. Notes are lost with the partition: its next
+ * owner reads the stream from its start.
  *
- * Jobs about other calls, and calls made inside methods, are taken in all the same: what holds memory may be waiting for
- * them. The reader goes on meanwhile, so read_to tells how far the stream has been seen.
+ * Control jobs, and calls made inside methods, are taken in all the same, because calls in memory
+ * may be waiting for them. The reader goes on meanwhile, so read_to tells how far the stream has
+ * been seen.
  */
 #include "asqueue.h"
 #include "value/list.h"
@@ -52,12 +57,12 @@ enum {
     ADMIT_SHARE = 4, /* of --max-backlog-size, beyond it */
     NOTES_SHARE = 8, /* part of --max-backlog-size for notes */
     NOTES_AT_LEAST = 4096,
-    LOOK_AT_MOST = 10000, /* calls and agents, for the log */
-    FEW = 8,              /* calls in a mailbox of which none can start */
+    LOOK_AT_MOST = 10000, /* calls and agents counted for the log */
+    FEW = 8,              /* calls of a mailbox that cannot start, from which on no more are read */
     MAX_CANCELS = 100000
 };
 
-/* A cancelled call that may be in it. */
+/* A cancelled call that may have been left in the stream. */
 struct canceled {
     struct asq__node node;
     struct asq__call_id id;
@@ -79,7 +84,7 @@ bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_
     size_t limit = w->config.max_backlog_size / ADMIT_SHARE;
     limit = (limit < SMALL_BYTES ? SMALL_BYTES : limit) / (needs_inputs ? 2 : 1) * times;
     size_t used = w->admitted_bytes + coming;
-    if (used + bytes <= limit || used <= limit / 2) /* a large one too has its turn */
+    if (used + bytes <= limit || used <= limit / 2) /* a large entry has its turn as well */
         return true;
     return (!p->admitted && !coming) || (p->admitted < ASQ__BACKLOG_AT_LEAST &&
                                          coming + bytes <= SMALL_BYTES / ASQ__BACKLOG_AT_LEAST);
@@ -104,7 +109,7 @@ static const struct asq__actor *find_actor(const struct asq__partition *p, const
     return node ? ASQ__CONTAINER(node, struct asq__actor, node) : NULL;
 }
 
-/* Nothing concerns it: a call to it begins at once. */
+/* Returns whether no call concerns the agent: a call to it would begin at once. */
 static bool is_idle(const struct asq__partition *p, const char *id)
 {
     const struct asq__actor *a = find_actor(p, id, strlen(id));
@@ -119,7 +124,7 @@ bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left
     const struct asq__mailbox *m = &a->calls->mailbox;
     if (m->turn || m->n_active != m->n_active_shared)
         return false;
-    /* Calls that share the agent begin beside each other; others may wait for results that are to come. */
+    /* Calls that share the agent begin beside each other; others may wait for results. */
     size_t few = m->n_active ? 1 : FEW, n = 0;
     ASQ__LIST_EACH (it, &m->queue)
         if (++n == few)
@@ -210,7 +215,7 @@ static struct asq__left *add_left(struct asq__partition *p, const char *id)
     return l;
 }
 
-/* Room for one more note of the agent. False: notes take too much memory, or there is none. */
+/* Makes room for one more note of the agent. False: notes take too much memory, or none is left. */
 static bool reserve(struct asq__partition *p, const char *agent)
 {
     struct asq__left *l = find_left(p, agent, strlen(agent));
@@ -226,7 +231,7 @@ static void note_for(struct asq__partition *p, const char *agent, const struct a
 {
     struct asq__left *l = find_left(p, agent, strlen(agent));
     if (!l->notes.count || l->notes.last_ms != note->ms || l->notes.last_n != note->n)
-        asq__notes_add(&l->notes, note); /* else another call of the entry has led to it */
+        asq__notes_add(&l->notes, note); /* otherwise another call of the entry has added it */
     l->calls++;
     p->backlog->noted_calls++;
     mark_actor(p, l, true);
@@ -259,7 +264,7 @@ static void drop_empty(struct asq__partition *p, const Asqueue__Batch *batch)
 
 /* ---- where an entry goes ---- */
 
-/* The agent for which most calls wait, of some that are busy; NULL: none. */
+/* Returns the agent with the most waiting calls, among the first busy ones; NULL: none is busy. */
 static const struct asq__actor *busiest(const struct asq__partition *p, size_t *ret_calls)
 {
     const struct asq__actor *found = NULL;
@@ -285,7 +290,7 @@ static const struct asq__actor *busiest(const struct asq__partition *p, size_t *
     return found;
 }
 
-/* Once for each partition and backlog; lines of many partitions are counted, see lines.h. */
+/* Logs the begin of a backlog, once for each; lines of many partitions are counted, see lines.h. */
 static void tell_begin(const struct asq__partition *p)
 {
     size_t calls;
@@ -299,7 +304,7 @@ static void tell_begin(const struct asq__partition *p)
         a ? " (`look stuck` tells what it is doing)" : "");
 }
 
-/* Everything from this entry on is left. */
+/* Leaves this entry and all later ones in the stream. */
 static void leave_all(struct asq__partition *p, struct asq__stream_id id)
 {
     struct asq__backlog *b = p->backlog;
@@ -337,7 +342,8 @@ static bool needs_inputs(const Asqueue__Batch *batch)
     return false;
 }
 
-/* Nothing may pass the creation of an agent: what comes behind it may be calls to others that call this one. */
+/* Returns whether the batch creates a new agent. No entry may pass the creation, because calls
+ * behind it may go to agents that call the new one. */
 static bool creates_new(const struct asq__partition *p, const Asqueue__Batch *batch)
 {
     for (size_t i = 0; i < batch->n_jobs; i++) {
@@ -350,7 +356,7 @@ static bool creates_new(const struct asq__partition *p, const Asqueue__Batch *ba
     return false;
 }
 
-/* The entry is noted for the agents of those of its calls that have to wait. False: it cannot be. */
+/* Notes the entry for the agents of its calls that have to wait. False: no room. */
 static bool note(struct asq__partition *p, const struct asq__arrival *a, const bool *waits,
                  bool one_agent)
 {
@@ -464,18 +470,18 @@ void asq__backlog_check_end(struct asq__partition *p)
                           p->number);
 }
 
-/* ---- cancelling what is left ---- */
+/* ---- cancelling calls that are left ---- */
 
 void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id)
 {
     struct asq__backlog *b = p->backlog;
     if (!b)
-        return; /* it has ended */
+        return; /* the backlog has ended */
     if (!b->has_cancels && asq__table_init(&b->canceled, canceled_key) == 0)
         b->has_cancels = true;
     if (!b->has_cancels || b->canceled.count >= MAX_CANCELS ||
         asq__table_find(&b->canceled, id, sizeof *id))
-        return; /* without room for it, it is as if the call had begun: it runs */
+        return; /* without room for the cancel, the call runs, as if it had begun already */
     struct canceled *c = calloc(1, sizeof *c);
     if (!c)
         return;

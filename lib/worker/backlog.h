@@ -27,13 +27,13 @@ enum asq__room {
 struct asq__arrival {
     struct asq__stream_id id;
     const Asqueue__Batch *batch;
-    size_t bytes; /* that it takes in memory */
+    size_t bytes; /* memory that the entry takes */
     bool again;   /* was left with everything behind it */
     bool fresh;   /* came in the order of its sender, and was never run */
     bool behind;  /* came behind later entries of its sender */
 };
 
-/* Decides whether an entry is taken in. Of one that is, the calls for which
+/* Decides whether an entry is taken in. Of an entry that is taken in, the calls for which
  * asq__backlog_holds_back is true are left. */
 enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arrival *a);
 /* Returns whether calls to the agent are left that stand in the stream at `id` or before it. */

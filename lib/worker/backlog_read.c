@@ -1,14 +1,17 @@
 /*
- * backlog_read.c: what was left in a stream is read again, one read of a partition at a time:
+ * backlog_read.c: reads entries again that were left in a stream, one read of a partition at a
+ * time:
  *
- * - Entries that are noted, by their ids. As long as the process holds half of its bound or more, only for agents that
- *   have nothing to do (thirsty): a few entries each, admitted beyond the bound. Else for all of them in turn.
- *   An entry that is in the intake already, for another agent, is put off: its calls come behind what was noted
- *   before it.
- * - Where everything was left (`all`), the stream from there on, by read.lua. Each entry is taken in, or noted.
+ * - Noted entries are read by their ids. As long as the process holds half of its bound or more,
+ *   only agents without work (thirsty) get theirs: a few entries each, admitted beyond the bound.
+ *   Otherwise all agents get theirs in turn. An entry that is in the intake already, for another
+ *   agent, is put off: its calls come behind the ones noted before it.
+ * - Where all entries were left (`all`), the stream is read from there on, by read.lua. Each entry
+ *   is taken in, or noted.
  *
- * A note goes when its entry has been taken in, or is gone: cancelled, or removed by people. An answer that is lost, or a
- * refusal, leaves the notes as they are; they are tried again within a second.
+ * A note is removed when its entry has been taken in, or is gone: cancelled, or removed by people.
+ * A lost answer or a refusal leaves the notes as they are; their entries are read again within a
+ * second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +39,7 @@
 
 enum {
     READ_AT_ONCE = 128,
-    FEW = 16, /* entries of one agent, where others wait to be read as well */
+    FEW = 16, /* entries read for one agent, while other agents wait for theirs */
     FEW_BYTES = 64 * 1024,
     LOOK_AT = 256, /* agents, at the end of one iteration */
     STARVING_MS = 1000
@@ -58,17 +61,17 @@ struct pick {
 struct fetch {
     struct asq__partition *p;
     uint64_t ownership;
-    size_t bytes; /* that it may bring, reserved */
+    size_t bytes; /* reserved for its answers */
     size_t n, answered;
-    bool admitted; /* beyond the bound */
-    bool failed;   /* nothing more of it is taken in */
+    bool admitted; /* the entries are admitted beyond the bound */
+    bool failed;   /* no more of its entries are taken in */
     struct pick picks[READ_AT_ONCE];
 };
 
 static bool note_refusal(struct asq__partition *p, const redisReply *reply)
 {
     if (reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE")) {
-        asq__partition_abandon(p, "its jobs key is no stream"); /* the claim sees to it */
+        asq__partition_abandon(p, "its jobs key is no stream"); /* the next claim mends it */
         return false;
     }
     if (reply && !asq__reply_is_transient(reply))
@@ -84,7 +87,8 @@ static bool is_awaited(const struct fetch *f)
     return p->ownership == f->ownership && p->backlog && asq__partition_is_owned(p);
 }
 
-/* The entry is about to be dispatched for another agent: this one's turn comes with the next read. */
+/* Puts off an agent, because its entry is about to be dispatched for another one: the next read
+ * brings it. */
 static void put_off(struct fetch *f, const struct asq__left *l)
 {
     f->p->backlog->put_off = true;
@@ -93,7 +97,7 @@ static void put_off(struct fetch *f, const struct asq__left *l)
             f->picks[i].left = NULL;
 }
 
-/* False: nothing more of the read is taken in. */
+/* Takes in one entry of a read. False: no more entries of the read may be taken in. */
 static bool take(struct fetch *f, struct pick *pick, const redisReply *reply)
 {
     struct asq__partition *p = f->p;
@@ -132,7 +136,7 @@ static void on_noted(struct asq__conn *c, const redisReply *reply, void *user)
     asq__intake_go_on(p);
 }
 
-/* Picks the first notes of an agent, as far as there is room for them. */
+/* Picks the first notes of an agent, as many as there is room for. */
 static void pick_of(struct fetch *f, struct asq__left *l, size_t most, size_t *bytes,
                     size_t most_bytes)
 {
@@ -159,9 +163,10 @@ static bool first_note(const struct asq__left *l, struct asq__note *ret)
     return asq__notes_next(&l->notes, &place, ret);
 }
 
-/* Nobody has found room for a while, and what holds it may be waiting for what is left: the oldest entry has room, in a
- * second share as large as the first one. One that awaits results, as what holds the room may, has it in any
- * case: so in the end each call comes to its turn that others wait for. */
+/* Picks the oldest entry when no entry has found room for a while, because the calls that hold the
+ * room may be waiting for a call that is left. A second share, as large as the first, gives the
+ * entry room. An entry that awaits results has room in any case, so in the end each awaited call
+ * has its turn. */
 static void pick_oldest(struct fetch *f)
 {
     struct asq__partition *p = f->p;
@@ -181,7 +186,7 @@ static void pick_oldest(struct fetch *f)
         f->picks[f->n++] = (struct pick){ oldest, first };
 }
 
-/* Of agents that have nothing to do. */
+/* Picks notes of agents without work. */
 static void pick_thirsty(struct fetch *f)
 {
     struct asq__partition *p = f->p;
@@ -194,10 +199,10 @@ static void pick_thirsty(struct fetch *f)
            (node = asq__list_pop(&b->thirsty))) {
         struct asq__left *l = ASQ__CONTAINER(node, struct asq__left, thirsty);
         if (!asq__left_is_thirsty(p, l))
-            continue; /* comes back when it is, see asq__backlog_actor_rests() */
+            continue; /* comes back when it is thirsty, see asq__backlog_actor_rests() */
         asq__list_add(&seen, &l->thirsty);
         if (l->taken_upto > p->intake_out)
-            continue; /* what was read last has not come to it yet */
+            continue; /* the entry read last has not reached the agent yet */
         pick_of(f, l, FEW, &bytes, f->bytes);
     }
     asq__list_splice(&b->thirsty, &seen); /* behind the others */
@@ -206,7 +211,7 @@ static void pick_thirsty(struct fetch *f)
     b->starved_ms = f->n || asq__list_empty(&b->thirsty) ? 0 : b->starved_ms ? b->starved_ms : now;
 }
 
-/* Of all agents in turn. */
+/* Picks notes of all agents in turn. */
 static void pick_any(struct fetch *f)
 {
     struct asq__backlog *b = f->p->backlog;
@@ -234,7 +239,7 @@ static void ask(struct fetch *f)
                           NULL) < 0)
             break;
     }
-    f->n = sent; /* Redis is away, or memory short: the others are asked for again */
+    f->n = sent; /* less if Redis is away or memory short: the rest is requested again */
     p->backlog->reading = sent > 0;
     p->backlog->refused = sent == 0;
 }
@@ -267,13 +272,13 @@ static void read_noted(struct asq__partition *p)
     }
 }
 
-/* ---- where everything was left ---- */
+/* ---- entries left without notes ---- */
 
 struct again {
     struct asq__partition *p;
     uint64_t ownership;
-    size_t bytes;               /* that it may bring */
-    struct asq__stream_id upto; /* so far the stream had been seen when it was asked for */
+    size_t bytes;               /* reserved for its answer */
+    struct asq__stream_id upto; /* end of the stream as seen when the read was sent */
 };
 
 static bool is_current(const struct again *a)
@@ -305,16 +310,16 @@ static void take_all(const struct again *a, const redisReply *reply)
             p->backlog->stopped_at = in_use(p->w);
             return;
         }
-        p->backlog->from.n++; /* behind it */
+        p->backlog->from.n++; /* the next id */
     }
     struct asq__stream_id *from = &p->backlog->from;
-    /* The last that were seen may have left the stream since: a job that cancels does at once. */
+    /* The last entries seen may have left the stream since: a cancel leaves it at once. */
     if (!more && asq__stream_id_is_at_most(*from, a->upto)) {
         *from = a->upto;
         from->n++;
     }
     if (!more && !asq__stream_id_is_at_most(*from, p->read_to)) {
-        p->backlog->all = false; /* everything that was seen is taken in, or noted */
+        p->backlog->all = false; /* every entry seen is taken in, or noted */
         p->backlog->calls = 0;
     }
 }
@@ -382,7 +387,7 @@ void asq__backlog_go_on(struct asq__process *w)
             asq__backlog_check_end(p);
             continue;
         }
-        /* By turns, where both can be. */
+        /* Both kinds of reads take turns where both are possible. */
         bool all =
             b->all && asq__backlog_can_note(p) && (!b->stopped_at || in_use(w) < b->stopped_at);
         if (!all || !b->was_all)

@@ -1,22 +1,24 @@
 /*
- * inputs.c: results of other calls, given to a call as arguments. They are awaited before its method
- * starts; then each stands in the arguments as its value. On the loop only.
+ * inputs.c: results of other calls, given to a call as arguments. They are awaited before its
+ * method starts; then each stands in the arguments as its value. On the loop only.
  *
- * What calls hold of such results has a bound in bytes for the whole process, a share of --max-backlog-size, and counts
- * in held_bytes. A result for which there is no room when it arrives is dropped: only its size is noted, and its record
- * stays in Redis.
+ * What calls hold of such results has a bound in bytes for the whole process, a share of
+ * --max-backlog-size, and counts in held_bytes. A result for which there is no room when it arrives
+ * is dropped: only its size is noted, and its record stays in Redis.
  *
  *     await ──▶ arrived ──▶ held ───────────────────────────▶ all held: encoded ──▶ runs
  *                  │                                             ▲
  *                  └──▶ dropped ──all there, its turn──▶ waits for room ──▶ awaited again
  *
- * A call whose results are all there, but not all held, waits for room when it is its turn at its agent. Calls get
- * room in the order in which they ask. Nobody who holds room may keep the first of them waiting for ever: it may be
- * what they wait for. So it gets room beyond the bound (it is admitted) as soon as no call that was admitted before is
- * on its way: reading its inputs, about to start, or running without waiting. A parked one is not on its way,
- * and one that has its inputs but cannot start, because its agent is busy meanwhile, gives them back and begins anew.
- * A method that waits otherwise, by a handle of its own, looks as if it ran: after a while one more is admitted
- * beside it for each thread. So more than the bound is held by running and parked calls alone.
+ * A call whose results are all there, but not all held, waits for room when it is its turn at its
+ * agent. Calls get room in the order in which they ask. Nobody who holds room may keep the first of
+ * them waiting for ever: it may be what they wait for. So it gets room beyond the bound (it is
+ * admitted) as soon as no call that was admitted before is on its way: reading its inputs, about to
+ * start, or running without waiting. A parked one is not on its way, and one that has its inputs
+ * but cannot start, because its agent is busy meanwhile, gives them back and begins anew. A method
+ * that waits otherwise, by a handle of its own, looks as if it ran: after a while one more is
+ * admitted beside it for each thread. So more than the bound is held by running and parked calls
+ * alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,8 +129,8 @@ static void fail_to_put(struct asq__inputs *in, const char *id, const char *why)
         in->failure = strdup("out of memory");
 }
 
-/* Keeps a result that has arrived, if there is room. More than one message may hold is refused as soon as it is
- * known. */
+/* Keeps a result that has arrived, if there is room. More than one message may hold is refused as
+ * soon as it is known. */
 static void keep(struct asq__inputs *in, struct input *item, const Asqueue__Result *result)
 {
     const char *id = item->place.future->future->text;
@@ -187,7 +189,7 @@ static void settle(struct asq__inputs *in)
     in->settled = true;
 }
 
-/* None is pending any more. */
+/* Finishes the inputs of a call: no input is pending any more. */
 static void all_there(struct asq__inputs *in)
 {
     if (in->failure || !in->ndropped)
@@ -323,7 +325,8 @@ static bool may_start(const struct asq__partition *p)
            asq__list_empty(&p->turn_over);
 }
 
-/* How many of the admitted are on their way. Those of whom somebody else has to end something first are left out. */
+/* How many of the admitted are on their way. Those of whom somebody else has to end something first
+ * are left out. */
 static unsigned count_on_their_way(struct asq__process *w)
 {
     unsigned n = 0;

@@ -1,15 +1,15 @@
 /*
- * later_clock.c: the clock that measures a partition's delays. It follows the monotonic clock of the
- * owner, so setting the clock of Redis changes no delay. The lease keeps its distance from the clock of
- * Redis:
+ * later_clock.c: the clock that measures a partition's delays. It follows the monotonic clock of
+ * the owner, so setting the clock of Redis changes no delay. The lease keeps its distance from the
+ * clock of Redis:
  *
  *     clock of Redis     12:00 ────── 12:07 ┐ set back        ┌── 11:08 ──────────── 11:12
  *     of the partition   12:00 ────── 12:07 ────────────────── 12:08 ─── new owner ── 12:12
  *     kept in the lease    + 0                      + 1 h ─────────────────▲
  *
  * The owner writes it when it learns that the clock of Redis was set, with every look at due calls
- * (later.lua), and before it hands the partition back. It writes the distance, not its change, so no jump
- * counts twice.
+ * (later.lua), and before it hands the partition back. It writes the distance, not its change, so
+ * no jump counts twice.
  *
  * The next owner has to know how much time has passed since then:
  *   - On the machine of the last owner the monotonic clock is the same and tells exactly. The lease names
@@ -20,8 +20,8 @@
  *     time that has passed. When the clock of Redis went back, the partition's clock continues from where
  *     it was kept last: a delay becomes longer by at most the time since. When it went ahead, delays
  *     become shorter by the jump.
- * So an unnoticed jump counts once, in partitions without an owner, and never makes a delay longer than
- * the time for which they had none.
+ * So an unnoticed jump counts once, in partitions without an owner, and never makes a delay longer
+ * than the time for which they had none.
  */
 #include "worker/later_clock.h"
 
@@ -153,7 +153,7 @@ void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const ch
                                       asq__now_ms() };
     bool told = asq__later_clock_tell(&claim, &minus_mono_ms, &set_ms);
     if (!told && p->has_clock)
-        /* Somebody has deleted the lease; due times of waiting calls are by the clock that it had. */
+        /* The lease was deleted; waiting calls are due by the clock that it kept. */
         minus_mono_ms = p->minus_mono_ms + suspended_ms - p->suspended_ms;
     p->has_clock = true;
     p->minus_mono_ms = minus_mono_ms;

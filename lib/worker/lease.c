@@ -211,8 +211,9 @@ static void claim(struct asq__partition *p)
     w->claims_in_flight++;
 }
 
-/* A claim has Redis look through a partition, and its reader fetch what waits there. So a few are made at a
- * time, and the next when one is answered: a server that is busy has them spread over more time. */
+/* A claim has Redis look through a partition, and its reader fetch what waits there. So a few are
+ * made at a time, and the next when one is answered: a server that is busy has them spread over
+ * more time. */
 static void claim_next(struct asq__process *w)
 {
     struct asq__list *node;
@@ -338,16 +339,16 @@ static void check_drained(struct asq__partition *p)
                                 asq__redis_scripts(w->redis, p->number), ASQ__SCRIPT_RELEASE,
                                 on_released, p, 1, 1, argv) == 0;
     if (!sent && !w->stopping)
-        return; /* Redis is away: again when it is back, if the partition is to leave then */
+        return; /* Redis is away: tried again when it is back, if the partition still drains */
     asq__reader_remove(p);
     asq__partition_enter(p, ASQ__PART_RELEASING);
     if (!sent)
-        drop(p); /* this process is about to end: the lease is found ownerless */
+        drop(p); /* the process is about to end: other workers find the owner gone */
 }
 
 void asq__partition_look_at_drain(struct asq__partition *p)
 {
-    check_drained(p); /* it may have been empty while Redis was away */
+    check_drained(p); /* the partition may have become empty while Redis was away */
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
         return;
     asq__process_log(p->w, ASQ_LOG_INFO,
@@ -375,7 +376,7 @@ bool asq__leases_settle(struct asq__process *w)
     bool any = false;
     while ((node = asq__list_pop(&w->fenced))) {
         drop(ASQ__CONTAINER(node, struct asq__partition, fenced));
-        w->refresh_due = true; /* it may be claimed again */
+        w->refresh_due = true; /* the partition may be claimed again */
         any = true;
     }
     while ((node = asq__list_pop(&w->drained))) {
@@ -412,7 +413,7 @@ int asq__partitions_init(struct asq__process *w)
         if (asq__table_init(&p->entries, entry_key) < 0 ||
             asq__table_init(&p->awaits, asq__await_key) < 0 ||
             asq__table_init(&p->actors, actor_key) < 0)
-            return ASQ_ENOMEM; /* what was made goes with asq__partitions_release */
+            return ASQ_ENOMEM; /* asq__partitions_release frees the tables made so far */
         w->nparts = i + 1;
         w->nidle++;
     }

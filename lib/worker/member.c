@@ -3,9 +3,9 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers, their beats and all leases, then decides. A worker is dead when its hash is
- * gone, or when its beat has not moved for a lease time by the monotonic clock of this process, whose
- * own beat was acknowledged all that time. No wall clock takes part.
+ * reads the set of workers, their beats and all leases, then decides. A worker is dead when its
+ * hash is gone, or when its beat has not moved for a lease time by the monotonic clock of this
+ * process, whose own beat was acknowledged all that time. No wall clock takes part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,8 +142,9 @@ static void bury(struct asq__node *node, void *user)
     p->moved_ms = now; /* if it is still listed, it is not tried again at once */
 }
 
-/* Tells the operator of a host or process that is gone, because its partitions move and nothing else says why.
- * A worker that stops in order, or whose supervisor has announced its end, leaves no hash behind. */
+/* Tells the operator of a host or process that is gone, because its partitions move and nothing
+ * else says why. A worker that stops in order, or whose supervisor has announced its end, leaves no
+ * hash behind. */
 static void tell_change(struct asq__node *node, void *user)
 {
     struct live *live = user;
@@ -162,8 +163,8 @@ static void tell_change(struct asq__node *node, void *user)
             p->id, (long long) (live->now - p->moved_ms));
 }
 
-/* Returns whether partitions may be handed over to the worker: it has proved itself alive. Otherwise an
- * invented member would leave partitions without an owner until it is found dead. */
+/* Returns whether partitions may be handed over to the worker: it has proved itself alive.
+ * Otherwise an invented member would leave partitions without an owner until it is found dead. */
 static bool takes_over(const struct asq__members *m, const char *id)
 {
     const struct asq__peer *p = asq__peers_find(&m->peers, id);
@@ -196,7 +197,8 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     }
     if (!p->unowned_since_ms)
         p->unowned_since_ms = now;
-    /* A partition that was unowned for long is claimed by any worker, because views of membership may differ. */
+    /* A partition that was unowned for long is claimed by any worker, because views of membership
+     * may differ. */
     bool unwanted = now - p->unowned_since_ms > UNWANTED_LEASES * w->config.lease_time_ms;
     if (mine || unwanted)
         asq__partition_claim(p);
@@ -213,8 +215,8 @@ static void note_first_overdue(struct asq__node *node, void *user)
         live->overdue_ms = due_ms;
 }
 
-/* Sets the timer for the next worker that may be found dead. now: time of the last decision, so that no
- * worker falls between. */
+/* Sets the timer for the next worker that may be found dead. now: time of the last decision, so
+ * that no worker falls between. */
 static void await_overdue(struct asq__members *m, int64_t now)
 {
     struct live live = { .m = m, .now = now, .overdue_ms = INT64_MAX };
@@ -244,7 +246,7 @@ static void evaluate(struct asq__members *m)
     if (live.workers && owners) {
         asq__table_each(&m->peers, tell_change, &live);
         asq__table_each(&m->peers, add_live, &live);
-        /* This process is alive and knows its capacity, whatever its hash says. */
+        /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
         live.workers[live.n].id = w->config.id;
         live.workers[live.n++].weight = w->config.capacity;
         if (asq__place(live.workers, live.n, w->nparts, owners) == 0)

@@ -1,11 +1,12 @@
 /*
- * reader.c: the blocking reads. A reader is a connection that follows up to 16 streams by XREAD BLOCK
- * from where each was last read. Reading changes nothing in Redis, so an entry that was delivered to a
- * dead socket is simply read again. When the set of streams changes, the read under way is unblocked.
+ * reader.c: the blocking reads. A reader is a connection that follows up to 16 streams by XREAD
+ * BLOCK from where each was last read. Reading changes nothing in Redis, so an entry that was
+ * delivered to a dead socket is simply read again. When the set of streams changes, the read under
+ * way is unblocked.
  *
- * The next read is sent behind the commits of the last one's entries. After a read with many entries it
- * waits for the answers to their commits: Redis is busy until then, and one later read gets all entries
- * that come meanwhile, which then share one commit of each partition.
+ * The next read is sent behind the commits of the last one's entries. After a read with many
+ * entries it waits for the answers to their commits: Redis is busy until then, and one later read
+ * gets all entries that come meanwhile, which then share one commit of each partition.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +46,8 @@ struct asq__reader {
     struct asq__conn *conn;
     struct asq__partition *parts[STREAMS];
     size_t n;
-    /* Streams of the read under way, or of the last one. A partition that was lost and claimed again
-     * meanwhile counts as another one, whose entries are read from the start. */
+    /* Streams of the read under way, or of the last one. A partition that was lost and claimed
+     * again meanwhile counts as another one, whose entries are read from the start. */
     struct asked {
         struct asq__partition *part;
         uint64_t ownership;
@@ -58,13 +59,14 @@ struct asq__reader {
     struct asq__cmd streams; /* command up to its keys, for the same streams */
     struct asq__cmd whole;
     size_t count; /* entries of a stream that the command asks for */
-    /* The next read does not block and is bounded in bytes, because entries are large or unknown. */
+    /* The next read does not block and is bounded in bytes, because entries are large or unknown.
+     * */
     bool pieces;
     size_t first; /* first stream of such a read */
     size_t bytes; /* bound of such a read while it is under way */
     bool reading; /* a read is under way */
     bool due;     /* the next read must be sent */
-    bool patient; /* it waits for the answers to commits of the last one's entries */
+    bool patient; /* the next read waits for the commits of the last one's entries */
     bool changed; /* the read under way must be cut short */
     bool unblocking;
     bool cannot_unblock; /* an ACL forbids CLIENT ID or CLIENT UNBLOCK */
@@ -78,8 +80,8 @@ struct asq__reader {
 
 static void read_on(struct asq__reader *r);
 
-/* Unblocks again later if the read still has to be cut short: it may have been on its way to Redis, by
- * its own connection, and not blocked yet, or the set of streams has changed again. */
+/* Unblocks again later if the read still has to be cut short: it may have been on its way to Redis,
+ * by its own connection, and not blocked yet, or the set of streams has changed again. */
 static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__reader *r = user;
@@ -314,7 +316,8 @@ void asq__readers_go_on(struct asq__process *w)
     }
 }
 
-/* Sets the argument of a stream, which mostly is as in the last read. True: it is the same stream. */
+/* Sets the argument of a stream, which mostly is as in the last read. True: it is the same stream.
+ * */
 static bool ask_for(struct asked *asked, struct asq__partition *p)
 {
     bool same = asked->part == p;
@@ -496,8 +499,8 @@ void asq__reader_remove(struct asq__partition *p)
     /* The read under way may still bring its entries; they find no partition. */
 }
 
-/* Reconnects all readers. The new connection for commands may lead to another server; reads that block
- * on the old one, a replica by now, are not woken by new entries. */
+/* Reconnects all readers. The new connection for commands may lead to another server; reads that
+ * block on the old one, a replica by now, are not woken by new entries. */
 void asq__readers_reconnect(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++)

@@ -1,6 +1,7 @@
 /*
- * check_backlog_agents.c: calls wait for one agent, more of them than a worker holds in memory. The others of its
- * partition are served all the same; and when the agent goes on, its calls run once each, and in order.
+ * check_backlog_agents.c: calls wait for one agent, more of them than a worker holds in memory. The
+ * others of its partition are served all the same; and when the agent goes on, its calls run once
+ * each, and in order.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -395,7 +396,7 @@ START_TEST(calls_behind_a_deletion_that_is_left_find_no_agent)
     occupy();
     for (int i = 0; i < N; i++)
         push(0, i);
-    ck_assert_int_eq(asq_delete(slow[0], 100), ASQ_ETIMEOUT); /* it waits like the others */
+    ck_assert_int_eq(asq_delete(slow[0], 100), ASQ_ETIMEOUT); /* waits like the others */
     for (int i = N; i < 2 * N; i++)
         push(0, i);
     call_others(0, 2);
@@ -408,7 +409,8 @@ START_TEST(calls_behind_a_deletion_that_is_left_find_no_agent)
 }
 END_TEST
 
-/* A method's calls are never left: here an agent of which many calls are left goes on when one of them is done. */
+/* A method's calls are never left: here an agent of which many calls are left goes on when one of
+ * them is done. */
 START_TEST(methods_call_the_agent_whose_calls_are_left)
 {
     asq_agent *ring, *relay;
@@ -440,8 +442,8 @@ START_TEST(methods_call_the_agent_whose_calls_are_left)
 }
 END_TEST
 
-/* Beyond what notes may take everything waits, and nothing is lost: here many agents have a call that holds on, and
- * many more have something that is left. */
+/* Beyond what notes may take everything waits, and nothing is lost: here many agents have a call
+ * that holds on, and many more have something that is left. */
 START_TEST(what_is_not_even_noted_runs_all_the_same)
 {
     enum { HOLDING = 150, MORE = 800 };
@@ -478,7 +480,8 @@ START_TEST(what_is_not_even_noted_runs_all_the_same)
 }
 END_TEST
 
-/* ---- at random -------------------------------------------------------------------------------------- */
+/* ---- at random
+ * -------------------------------------------------------------------------------------- */
 
 enum { AGENTS = 12, STEPS = 150, MOST = 6000, PAD = 3000 };
 
@@ -528,7 +531,8 @@ static void check_random(int agent, const int *sent, int n)
     free(seen);
 }
 
-/* Batches with calls to any agents, naps, cancellations and deaths of the worker, in any order, with hardly any room. */
+/* Batches with calls to any agents, naps, cancellations and deaths of the worker, in any order,
+ * with hardly any room. */
 START_TEST(random_calls_run_once_and_in_order_beside_deaths)
 {
     int sent[AGENTS][SENDERS] = { { 0 } }, n = 0;

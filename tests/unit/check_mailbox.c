@@ -1,10 +1,10 @@
 /*
- * check_mailbox.c: the rule which call of an agent runs next, and what a waiting call waits for, against
- * a small model. Random episodes of arrivals, starts, waits, re-entries, failures, cancels and hand-overs
- * run on a few agents; after each step the next call must be the one that the model names, and the rules
- * that hold for all users are checked by themselves: one call at a time, order of each caller, re-entry
- * only for calls that are waited for. At the end of an episode everything that can end does: what is left
- * is a deadlock, and exactly then the waits must contain a cycle.
+ * check_mailbox.c: the rule which call of an agent runs next, and what a waiting call waits for,
+ * against a small model. Random episodes of arrivals, starts, waits, re-entries, failures, cancels
+ * and hand-overs run on a few agents; after each step the next call must be the one that the model
+ * names, and the rules that hold for all users are checked by themselves: one call at a time, order
+ * of each caller, re-entry only for calls that are waited for. At the end of an episode everything
+ * that can end does: what is left is a deadlock, and exactly then the waits must contain a cycle.
  *
  * ASQ_TEST_SEED sets the seed of the first episode, ASQ_TEST_STEPS how many steps are made.
  */
@@ -47,11 +47,11 @@ struct call {
     int agent, depth;
     bool concurrent;
     bool unfit;          /* is to end before it starts */
-    struct call *inputs; /* its result is an input; or NULL */
+    struct call *inputs; /* call whose result is an input; or NULL */
     bool fetches;        /* the input has to be fetched again */
     bool again;          /* may have begun before */
     bool finished;
-    /* What it waits for, while it is parked. */
+    /* The awaited kind, while the call is parked. */
     enum wait wait;
     struct call *children[CHILDREN];
     unsigned n_children;
@@ -537,7 +537,8 @@ static void pass_time(void)
     }
 }
 
-/* All agents go to another worker, which takes the calls from the stream in the order of arrival. */
+/* All agents go to another worker, which takes the calls from the stream in the order of arrival.
+ * */
 static void hand_over(void)
 {
     for (int i = 0; i < AGENTS; i++) {

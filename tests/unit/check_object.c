@@ -155,7 +155,7 @@ START_TEST(a_state_that_has_not_changed_is_no_effect)
 }
 END_TEST
 
-/* Such arguments would be dropped, because the state is a map. */
+/* Positional arguments would be dropped, because the state is a map. */
 START_TEST(a_class_without_create_refuses_positional_creation_arguments)
 {
     asq__object_release(&object);

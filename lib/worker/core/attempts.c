@@ -64,7 +64,7 @@ static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mon
     case ASQ__ATTEMPT_WAIT: {
         int64_t due_ms = a->due_ms < INT64_MAX / 2 ? (int64_t) a->due_ms : 0;
         int64_t left_ms = due_ms - minus_mono_ms - now_ms;
-        /* Whatever the clocks say, it waits no longer than the longest wait there is. */
+        /* The call never waits longer than the longest wait, even if the clocks are wrong. */
         left_ms = left_ms < ASQ__DIED_WAIT_MAX_MS ? left_ms : ASQ__DIED_WAIT_MAX_MS;
         c->not_before_ms = left_ms > 0 ? now_ms + left_ms : 0;
         c->died_how = a->how;
@@ -79,7 +79,8 @@ static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mon
     }
 }
 
-/* Returns the index of the first attempt of the call; of the first one behind it if there is none. */
+/* Returns the index of the first attempt of the call; of the first one behind it if there is none.
+ * */
 static size_t find(const struct asq__attempts *all, const char *call)
 {
     size_t low = 0, high = all->n;

@@ -79,7 +79,7 @@ struct asq__entry {
     struct asq__node node;  /* in part->entries, by batch id */
     struct asq__list order; /* in part->intake */
     struct asq__partition *part;
-    uint32_t partition; /* its number */
+    uint32_t partition; /* number of the partition */
     struct asq__stream_id id;
     struct asq__arena arena;
     Asqueue__Batch *batch;

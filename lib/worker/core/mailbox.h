@@ -7,16 +7,17 @@
  *               (promote, demote)
  *
  * - One call of an agent runs at a time, except that calls which share run beside each other.
- * - A call that waits parks and gives up the turn. While it is parked, only calls on which it depends,
- *   directly or not, may start: the re-entrant ones. Ordinary calls wait until no call is active.
- * - A call whose wait is over takes the turn again when the turn is free and no call that began after
- *   it is active. So each run sees and saves its own changes, and a chain of calls that comes back to
- *   an agent never waits for itself.
- * - Calls of one caller run in the order in which it made them. A call that waits for its inputs lets
- *   calls of other callers skip it, up to a bound.
+ * - A call that waits parks and gives up the turn. While it is parked, only calls on which it
+ *   depends, directly or not, may start: the re-entrant ones. Ordinary calls wait until no call is
+ *   active.
+ * - A call whose wait is over takes the turn again when the turn is free and no call that began
+ *   after it is active. So each run sees and saves its own changes, and a chain of calls that comes
+ *   back to an agent never waits for itself.
+ * - Calls of one caller run in the order in which it made them. A call that waits for its inputs
+ *   lets calls of other callers skip it, up to a bound.
  *
- * No I/O and no clock: the time is an argument, and what depends on more than the mailbox is asked of a
- * table of hooks. Not thread-safe; all of it belongs to the event loop.
+ * No I/O and no clock: the time is an argument, and what depends on more than the mailbox is asked
+ * of a table of hooks. Not thread-safe; all of it belongs to the event loop.
  */
 #ifndef ASQ_WORKER_CORE_MAILBOX_H
 #define ASQ_WORKER_CORE_MAILBOX_H
@@ -51,13 +52,13 @@ struct asq__mailbox {
 
 /* Answer of a hook about a call whose turn has come. */
 enum asq__verdict {
-    ASQ__VERDICT_RUN,   /* it may run */
-    ASQ__VERDICT_ENDED, /* it has left the mailbox; calls behind it are looked at */
-    ASQ__VERDICT_SKIP,  /* it waits for inputs; calls of other callers may skip it */
+    ASQ__VERDICT_RUN,   /* the call may run */
+    ASQ__VERDICT_ENDED, /* the call has left the mailbox; calls behind it are tried */
+    ASQ__VERDICT_SKIP,  /* the call waits for inputs; calls of other callers may skip it */
     ASQ__VERDICT_STOP   /* no call of the queue may start now */
 };
 
-/* What a search asks of the owner of the mailbox. */
+/* Hooks by which a search asks the owner of the mailbox. */
 struct asq__mailbox_hooks {
     /* Ends a call that must not run at all: RUN (it may), ENDED, STOP. */
     enum asq__verdict (*end_unfit)(struct asq__mailbox *m, struct asq__wcall *c);
@@ -92,12 +93,13 @@ bool asq__mailbox_is_moving(const struct asq__mailbox *m, bool abandoned);
 /* Returns whether the chain of callers of a job contains an active call of this agent. */
 bool asq__mailbox_calls(const struct asq__mailbox *m, const Asqueue__Job *job);
 
-/* Queues a call, as re-entrant if an active call depends on it. A call that is queued already keeps its
- * place. */
+/* Queues a call, as re-entrant if an active call depends on it. A call that is queued already keeps
+ * its place. */
 void asq__mailbox_enqueue(struct asq__mailbox *m, struct asq__wcall *c);
 /* Queues a call before all others, because it runs again and keeps its place. */
 void asq__mailbox_enqueue_first(struct asq__mailbox *m, struct asq__wcall *c);
-/* Makes a queued call re-entrant if an active call depends on it by now. False: nothing has changed. */
+/* Makes a queued call re-entrant if an active call depends on it by now. False: nothing has
+ * changed. */
 bool asq__mailbox_promote(struct asq__mailbox *m, struct asq__wcall *c);
 /* Takes a call that has not begun out of the mailbox. */
 void asq__mailbox_remove(struct asq__wcall *c);
@@ -109,8 +111,8 @@ struct asq__search {
 };
 /* Returns the call that may start now; NULL: none may. */
 struct asq__wcall *asq__mailbox_next(struct asq__mailbox *m, const struct asq__search *s);
-/* Starts the call that asq__mailbox_next has returned. again: it may have begun before, so calls that
- * its earlier run made may be queued here, and become re-entrant. */
+/* Starts the call that asq__mailbox_next has returned. again: it may have begun before, so calls
+ * that its earlier run made may be queued here, and become re-entrant. */
 void asq__mailbox_start(struct asq__mailbox *m, struct asq__wcall *c, struct asq__active *active,
                         bool again);
 void asq__mailbox_park(struct asq__mailbox *m, struct asq__wcall *c);   /* running -> parked */
@@ -120,14 +122,16 @@ struct asq__wcall *asq__mailbox_resume(struct asq__mailbox *m, bool abandoned);
 /* Takes the turn away from a running call that ends, and the call out of the active ones. */
 void asq__mailbox_end(struct asq__mailbox *m, struct asq__wcall *c);
 
-/* Returns the active call that has no other one inside it; shared calls do not count. NULL: none. */
+/* Returns the active call that has no other one inside it; shared calls do not count. NULL: none.
+ * */
 const struct asq__active *asq__mailbox_innermost(const struct asq__mailbox *m);
-/* Returns the active call that blocks re-entrant call `c`; NULL if it is unblocked or not re-entrant. */
+/* Returns the active call that blocks re-entrant call `c`; NULL if it is unblocked or not
+ * re-entrant. */
 const struct asq__active *asq__mailbox_blocker(const struct asq__mailbox *m,
                                                const struct asq__wcall *c);
 
-/* Bounds on skipping calls that wait for inputs: calls skipped, and calls looked at behind the first.
- * Each new call causes such a search. */
+/* Bounds on skipping calls that wait for inputs: calls skipped, and calls looked at behind the
+ * first. Each new call causes such a search. */
 enum { ASQ__SKIPPED_MAX = 8, ASQ__SKIPPED_SEEN = 256 };
 
 struct asq__skipped {
@@ -137,7 +141,8 @@ struct asq__skipped {
 
 /* Returns whether a skipped call blocks `c`, because both have one caller or it is c's caller. */
 bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__wcall *c);
-/* Returns whether all calls behind `c` wait for it: `c` creates an agent that does not exist yet. */
+/* Returns whether all calls behind `c` wait for it: `c` creates an agent that does not exist yet.
+ * */
 bool asq__mailbox_blocks_all(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
                              const struct asq__wcall *c);
 

@@ -10,8 +10,8 @@
 
 struct asq__note {
     uint64_t ms, n;    /* id of the entry */
-    size_t bytes;      /* that it takes in memory; read back as the next power of two */
-    bool fresh;        /* came in the order of its sender, and nothing of it was ever run */
+    size_t bytes;      /* memory that the entry takes; read back as the next power of two */
+    bool fresh;        /* came in the order of its sender, and no call of it was ever run */
     bool behind;       /* came behind later entries of its sender */
     bool needs_inputs; /* a call of it awaits results of others */
 };
@@ -36,10 +36,10 @@ struct asq__notes_place {
 
 /* Makes room for one more note. False: no memory. */
 bool asq__notes_reserve(struct asq__notes *q);
-/* Appends; its id is above the last one, and room is there. */
+/* Appends a note. Its id must be above the last one, and room be reserved. */
 void asq__notes_add(struct asq__notes *q, const struct asq__note *note);
 struct asq__notes_place asq__notes_begin(const struct asq__notes *q);
-/* Reads the note there, and goes on to the next. False: there is none. */
+/* Reads the note at a place, and moves the place to the next. False: no more notes. */
 bool asq__notes_next(const struct asq__notes *q, struct asq__notes_place *place,
                      struct asq__note *ret);
 void asq__notes_pop(struct asq__notes *q); /* takes the front away */

@@ -1,8 +1,8 @@
 /*
- * exec.c: a call on its fiber: makes the method's context, runs the job on the agent's object, and hands
- * the outcome to the loop. Everything from run to hand-over happens on a thread of the pool, or on the
- * loop's thread for nonblocking methods. It touches the run and the agent's object (whose turn it has),
- * and nothing else.
+ * exec.c: a call on its fiber: makes the method's context, runs the job on the agent's object, and
+ * hands the outcome to the loop. Everything from run to hand-over happens on a thread of the pool,
+ * or on the loop's thread for nonblocking methods. It touches the run and the agent's object (whose
+ * turn it has), and nothing else.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +81,9 @@ static void run_task(struct asq__task *task)
                     n, &run->effect);
 }
 
-/* Ends a run on the fiber. The starter ends a run that went through at once, while its memory is in the
- * cache; others are handed over, behind their earlier hand-overs. The thread notes that it has ended; if
- * the process dies, the supervisor asks Redis whether it was committed. */
+/* Ends a run on the fiber. The starter ends a run that went through at once, while its memory is in
+ * the cache; others are handed over, behind their earlier hand-overs. The thread notes that it has
+ * ended; if the process dies, the supervisor asks Redis whether it was committed. */
 static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
@@ -112,7 +112,7 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
         return false;
     }
     if (!asq__pool_run_inline(run->w->pool, &run->task))
-        return false; /* it runs on another thread, and may be freed */
+        return false; /* the run is on another thread, and may be freed */
     run->at_once = false;
     return run->through;
 }

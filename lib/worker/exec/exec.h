@@ -34,7 +34,7 @@ struct asq__run {
     struct asq__task task;
     struct asq__handover finished;
     struct asq__process *w;
-    struct asq__active active; /* its call, and its place in the agent's mailbox */
+    struct asq__active active; /* the run's call and place in the agent's mailbox */
     struct asq__actor *actor;
     asq_ctx ctx;
     struct asq__nested *nested; /* memory for ctx.h; NULL once it is used */

@@ -1,14 +1,14 @@
 /*
- * fiber.c: fibers on ucontext. makecontext begins a fiber, but swapcontext asks the kernel for the signal
- * mask each time, which costs several times everything else. So _setjmp and _longjmp switch, which leave
- * the mask alone. A stack whose fiber has ended is not begun again: its first frame stays and takes the
- * next function. Both ends of every jump are alive, as longjmp requires.
+ * fiber.c: fibers on ucontext. makecontext begins a fiber, but swapcontext asks the kernel for the
+ * signal mask each time, which costs several times everything else. So _setjmp and _longjmp switch,
+ * which leave the mask alone. A stack whose fiber has ended is not begun again: its first frame
+ * stays and takes the next function. Both ends of every jump are alive, as longjmp requires.
  *
  * With a shadow stack that the processor checks (CET), only swapcontext can change it, and is used.
  *
  * stack.c maps and guards stacks; pool.c decides which fiber runs when.
  */
-#undef _FORTIFY_SOURCE /* its longjmp aborts on a change of stacks */
+#undef _FORTIFY_SOURCE /* the fortified longjmp aborts on a change of stacks */
 
 #include "worker/exec/fiber.h"
 
@@ -38,8 +38,8 @@ struct asq__fiber_resumer {
     void *tsan;
 };
 
-/* Fiber that runs on the thread. The handler of a fault reads it too, so it must not be allocated at its
- * first use. */
+/* Fiber that runs on the thread. The handler of a fault reads it too, so it must not be allocated
+ * at its first use. */
 static _Thread_local struct asq__fiber *current __attribute__((tls_model("initial-exec")));
 
 struct asq__fiber *asq__fiber_current(void)
@@ -54,11 +54,12 @@ static inline void arrive(struct asq__fiber *f)
     asq__asan_arrive(f->asan, &f->by->asan_low, &f->by->asan_size);
 }
 
-/* Keeps the variables of a function on the stack. AddressSanitizer's fake stack is gone when a fiber has
- * ended. */
+/* Keeps the variables of a function on the stack. AddressSanitizer's fake stack is gone when a
+ * fiber has ended. */
 #define NO_FAKE_STACK __attribute__((no_sanitize_address))
 
-/* Functions that call setjmp are not inlined, so that a jump takes no registers of their callers. */
+/* Functions that call setjmp are not inlined, so that a jump takes no registers of their callers.
+ * */
 static NO_FAKE_STACK __attribute__((noinline)) void leave_by_swap(struct asq__fiber *f)
 {
     ucontext_t here;    /* a kilobyte, so not in leave() */
@@ -69,7 +70,7 @@ static NO_FAKE_STACK __attribute__((noinline)) void leave_by_swap(struct asq__fi
 
 static NO_FAKE_STACK __attribute__((noinline)) void leave(struct asq__fiber *f)
 {
-    /* Nothing is kept of an ended fiber. */
+    /* The fake stack of an ended fiber is not kept. */
     asq__asan_leave(f->state == ASQ__FIBER_ENDED ? NULL : &f->asan, f->by->asan_low,
                     f->by->asan_size);
     if (f->swaps) {
@@ -181,7 +182,8 @@ static struct asq__fiber *fiber_on(struct asq__stacks *stacks, const struct asq_
     return f;
 }
 
-/* Unmaps the stack of a fiber. Returns NULL, or the fiber if that failed: its stack can be used again. */
+/* Unmaps the stack of a fiber. Returns NULL, or the fiber if that failed: its stack can be used
+ * again. */
 static struct asq__fiber *fiber_unmap(struct asq__stacks *stacks, struct asq__fiber *f)
 {
     struct asq__stack stack = f->stack;
@@ -248,8 +250,8 @@ void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f)
 {
     if (!f)
         return;
-    if (f->state ==
-        ASQ__FIBER_PARKED) { /* its frames are dropped, so its stack cannot be used again */
+    if (f->state == ASQ__FIBER_PARKED) {
+        /* The frames on the stack are dropped, so the stack cannot be used again. */
         asq__stack_measure(pool->stacks, &f->stack);
         f = fiber_unmap(pool->stacks, f);
         if (!f)
