@@ -403,7 +403,8 @@ ASQ_API void asq_cork(asq *h);
 ASQ_API int asq_uncork(asq *h);
 
 /* Waits until Redis has accepted all calls. Also reports, once, failures of calls without a result
- * since the last flush: how many were refused, how many have failed, and why the first one did, as
+ * (or whose result or new agent was freed without a look, see asq_result_free, asq_agent_free) since
+ * the last flush: how many were refused, how many have failed, and why the first one did, as
  * far as that is known by now. A full partition (see max_waiting) refuses calls after Redis has
  * accepted them, and methods run later: the next flush reports later failures. Errors:
  * ASQ_ETIMEOUT, ASQ_ECLOSED; of calls without a result: ASQ_EBUSY (no memory in Redis, or no room
@@ -463,6 +464,8 @@ ASQ_API int asq_ready(asq_agent *agent, int64_t timeout_ms);
 ASQ_API const char *asq_agent_id(const asq_agent *agent);
 ASQ_API const char *asq_agent_class(const asq_agent *agent); /* "" if unknown */
 ASQ_API asq *asq_agent_handle(const asq_agent *agent);
+/* Frees the proxy; the agent lives on. The failure of a creation that nobody has asked for by
+ * asq_ready is logged, and reported by asq_flush. */
 ASQ_API void asq_agent_free(asq_agent *agent);
 
 /* Deletes the agent after its earlier calls; later calls end in ASQ_ENOAGENT. Waits for the
@@ -614,7 +617,10 @@ ASQ_API int asq_result_keep(asq_result *r);
  * go on unless it cancels them. In local mode every call has ended by then, and cancelling has no
  * effect. */
 ASQ_API int asq_result_cancel(asq_result *r);
-/* Frees the result; a call under way goes on. */
+/* Frees the result; a call under way goes on. If nobody has asked the result for its outcome, or it
+ * is freed before it has come, a failure is logged by this handle (inside a method: by the worker),
+ * and reported by asq_flush, as that of a call without a result; except a cancellation, and of a
+ * result that is kept. */
 ASQ_API void asq_result_free(asq_result *r);
 
 /* Wait for all results, or for one (its index in *ret_index). 0: completed, with a value or an

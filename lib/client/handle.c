@@ -143,19 +143,33 @@ void asq__handle_note_loss(asq *h, const asq_error *error)
         asq__error_copy(&h->loss, error);
 }
 
-void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error)
+void asq__result_name(const asq_result *r, const asq_error *error, char name[ASQ__TALLY_NAME])
 {
-    char name[ASQ__TALLY_NAME];
+    const size_t size = ASQ__TALLY_NAME;
     const char *method = strrchr(r->label, '.');
     /* The worker that ran the call knows class and method best. */
     if (*error->class_name && *error->method)
-        snprintf(name, sizeof name, "%.47s.%.47s", error->class_name, error->method);
+        snprintf(name, size, "%.47s.%.47s", error->class_name, error->method);
     else
-        snprintf(name, sizeof name, "%.*s%.47s", (int) strcspn(r->label, "/."), r->label,
+        snprintf(name, size, "%.*s%.47s", (int) strcspn(r->label, "/."), r->label,
                  method ? method : "");
+}
+
+void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error)
+{
+    char name[ASQ__TALLY_NAME];
+    asq__result_name(r, error, name);
     if (h->nfailed++ == 0)
         asq__error_copy(&h->first_failure, error);
     asq__tally_note(&h->failures, name, error, asq__now_ms_coarse());
+}
+
+void asq__handle_note_unseen(asq *h, const asq_result *r, const asq_error *error)
+{
+    if (r->refused)
+        asq__handle_note_loss(h, error);
+    else
+        asq__handle_note_failure(h, r, error);
 }
 
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)

@@ -45,6 +45,9 @@ struct asq__mode {
     void (*keep)(asq *h, asq_result *r);
     int (*cancel)(asq *h, asq_result *r);
     int (*attach_ev)(asq *h, struct ev_loop *loop); /* NULL: back to a loop of its own */
+    /* Counts the failure of a call whose result is freed without a look at it. May be on any thread
+     * of a method. */
+    void (*unseen)(asq *h, const asq_result *r, const asq_error *error);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
      * calls; the handle's error says how many. */
     int (*close)(asq *h);
@@ -103,6 +106,7 @@ struct asq_result {
     bool queued;    /* in h->done */
     bool unwatched; /* made without a result: the program does not see its outcome */
     bool refused;   /* no room: the call was not accepted, and did nothing */
+    bool seen;      /* the program has asked for its outcome */
     bool timed;     /* the call has a deadline or a delay */
     bool at_once;   /* fn is the library's own, and runs inside of callbacks too */
     asq *h;
@@ -154,6 +158,13 @@ int asq__handle_need_class(asq *h, const struct asq__registry *registry);
 void asq__handle_note_loss(asq *h, const asq_error *error);
 /* Notes a failed call without a result. */
 void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *error);
+/* Counts a failure that the program did not look at: as a loss if the call was refused. */
+void asq__handle_note_unseen(asq *h, const asq_result *r, const asq_error *error);
+/* Writes class and method of a failed call. */
+void asq__result_name(const asq_result *r, const asq_error *error, char name[ASQ__TALLY_NAME]);
+/* Notes on completion that the program has freed the result, so nobody sees its outcome, whatever
+ * was asked before. */
+void asq__result_note_freed(asq_result *r);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Logs to the handle `user`; a log function for parts that know no handle. */

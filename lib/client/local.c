@@ -428,6 +428,7 @@ const struct asq__mode asq__local_mode = {
     .keep = local_keep,
     .cancel = local_cancel,
     .attach_ev = local_attach_ev,
+    .unseen = asq__handle_note_unseen,
     .close = local_close,
 };
 

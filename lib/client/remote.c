@@ -242,6 +242,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     res->refused = error ? error->code == ASQ_EBUSY : result->failure && result->failure->refused;
     if (res->unwatched)
         note_unwatched(res, result, error);
+    asq__result_note_freed(res);
     if (result && result->failure && result->failure->code == ASQ_EPROTO) {
         struct remote *r = res->h->impl; /* the number of partitions may have changed */
         asq__redis_look_at_meta(r->redis);
@@ -430,6 +431,7 @@ const struct asq__mode asq__remote_mode = {
     .keep = remote_keep,
     .cancel = remote_cancel,
     .attach_ev = remote_attach_ev,
+    .unseen = asq__handle_note_unseen,
     .close = remote_close,
 };
 

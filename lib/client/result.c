@@ -30,15 +30,34 @@ void asq__result_ref(asq_result *r)
     atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
 }
 
+void asq__result_note_freed(asq_result *r)
+{
+    if (!r->fn && atomic_load_explicit(&r->refs, memory_order_acquire) == 1)
+        r->seen = false;
+}
+
+/* Returns whether nobody learns of the failure of a result that is about to be freed. The result of
+ * a call whose id was handed out can be fetched elsewhere; a call without a result, or one that was
+ * canceled, has been told of already. */
+static bool is_unseen_failure(const asq_result *r)
+{
+    int code = r->error->pub.code;
+    return !r->seen && !r->keep && !r->unwatched && !r->h->closed && code != ASQ_ECLOSED &&
+           code != ASQ_ECANCELED;
+}
+
 void asq_result_free(asq_result *r)
 {
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
     asq__assert(!r->call.batch && asq__list_empty(&r->node)); /* else a reference is missing */
     asq_value_free(r->value);
-    if (r->error)
+    if (r->error) {
+        if (is_unseen_failure(r) && r->h->mode->unseen)
+            r->h->mode->unseen(r->h, r, &r->error->pub);
         asq__error_clear(r->error);
-    free(r->error);
+        free(r->error);
+    }
     asq__buf_release(&r->job);
     asq__handle_unref(r->h);
     free(r);
@@ -123,6 +142,7 @@ bool asq_result_done(asq_result *r)
 {
     if (!r)
         return false;
+    r->seen = true;
     if (!asq__result_is_done(r) && !r->h->closed)
         asq__handle_wait(r->h, is_done, r, 0);
     return asq__result_is_done(r);
@@ -143,6 +163,7 @@ int asq_result_wait(asq_result *r, int64_t timeout_ms)
 {
     if (!r)
         return ASQ_EINVAL;
+    r->seen = true;
     if (!asq__result_is_done(r)) {
         int rc = asq__handle_wait(r->h, is_done, r, timeout_ms);
         if (rc == ASQ_ETIMEOUT)
@@ -159,6 +180,8 @@ const asq_error *asq_result_error(const asq_result *r)
 {
     if (!r)
         return &no_result;
+    asq_result *writable = asq__unconst(r);
+    writable->seen = true;
     return asq__result_is_done(r) ? error_of(r) : &no_error;
 }
 
@@ -275,6 +298,7 @@ int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
     if (r->fn)
         return asq__fail(r->h, ASQ_ESTATE, "asq_result_then: call %s has a callback already",
                          asq__result_id_text(r));
+    r->seen = true;
     if (asq__result_is_done(r)) {
         fn(r, user);
         return 0;
@@ -398,6 +422,8 @@ int asq__results_check(asq_result *const *results, size_t n, const char *functio
         else if (results[i]->h != results[0]->h)
             return asq__fail(results[0]->h, ASQ_EINVAL, "%s: the results are of different handles",
                              function);
+        else
+            results[i]->seen = true;
     return 0;
 }
 

@@ -383,7 +383,10 @@ static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall
     const char *class_name = *error->class_name ? error->class_name : job->class_name;
     char name[ASQ__TALLY_NAME];
     snprintf(name, sizeof name, "%.47s%s%.47s", class_name, *class_name ? "." : "", job->method);
-    asq__tally_note(&call->entry->part->w->unheard, name, error, asq__now_ms_coarse());
+    struct asq__process *w = call->entry->part->w;
+    pthread_mutex_lock(&w->unheard_lock);
+    asq__tally_note(&w->unheard, name, error, asq__now_ms_coarse());
+    pthread_mutex_unlock(&w->unheard_lock);
 }
 
 /* Adds a move; takes over `kept`. */

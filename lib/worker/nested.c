@@ -25,6 +25,7 @@
 #include "value/hash.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/tally.h"
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/dispatch.h"
@@ -78,6 +79,17 @@ struct request {
 
 /* ---- results ---- */
 
+/* Counts a failure that the method did not look at. */
+static void nested_unseen(asq *h, const asq_result *r, const asq_error *error)
+{
+    const struct asq__nested *n = h->impl;
+    char name[ASQ__TALLY_NAME];
+    asq__result_name(r, error, name);
+    pthread_mutex_lock(&n->w->unheard_lock);
+    asq__tally_note(&n->w->unheard, name, error, asq__now_ms_coarse());
+    pthread_mutex_unlock(&n->w->unheard_lock);
+}
+
 /* Takes a result, on the loop. */
 static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
 {
@@ -88,6 +100,9 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     else
         asq__result_set(r, NULL, error);
     if (!n->run) { /* the method has ended without waiting for it */
+        if (result && r->error && !r->unwatched && !r->keep && r->error->pub.code != ASQ_ECANCELED)
+            nested_unseen(r->h, r, &r->error->pub);
+        r->seen = true;
         asq_result_free(r);
         return;
     }
@@ -571,6 +586,7 @@ static const struct asq__mode nested_mode = {
     .keep = nested_keep,
     .cancel = nested_cancel,
     .attach_ev = nested_attach_ev,
+    .unseen = nested_unseen,
     .close = nested_close,
     .release = nested_release,
 };

@@ -299,7 +299,9 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         return;
     forget_refusal(w);
     look_at_policy(w);
+    pthread_mutex_lock(&w->unheard_lock);
     asq__tally_look(&w->unheard, asq__now_ms_coarse(), false);
+    pthread_mutex_unlock(&w->unheard_lock);
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
@@ -612,8 +614,10 @@ static bool tear_down(struct asq__process *w)
     asq__pool_free(w->pool);
     if (w->loop)
         ev_loop_destroy(w->loop);
+    pthread_mutex_lock(&w->unheard_lock);
     asq__tally_look(&w->unheard, asq__now_ms_coarse(), true);
     asq__tally_release(&w->unheard);
+    pthread_mutex_unlock(&w->unheard_lock);
     asq__handovers_release(w);
     return true;
 }
@@ -654,6 +658,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->gone);
     asq__handovers_init(w);
     asq__tally_init(&w->unheard, log_text, w);
+    pthread_mutex_init(&w->unheard_lock, NULL);
     int rc = set_up(w, err, errlen);
     if (rc == 0) {
         if (current)

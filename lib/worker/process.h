@@ -141,6 +141,7 @@ struct asq__process {
     size_t suspects_waiting;
     pthread_t thread;          /* thread of the loop */
     struct asq__tally unheard; /* failures of calls whose callers do not take the result */
+    pthread_mutex_t unheard_lock; /* methods count such failures, too */
     atomic_uint turns;         /* iterations of the loop, for watch.c */
     bool forked;               /* copy made by fork() in a method */
     unsigned state_told;       /* value of link->state_asked last answered */

@@ -267,9 +267,64 @@ START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
 }
 END_TEST
 
+/* Lets the handle hear of failures until n have been heard of, and takes them from asq_flush. */
+static void hear_failures(size_t n, const char *text)
+{
+    sup_wait_until(asq_poll(h, 10) >= 0 && times(heard, " failed, and its caller") >= n);
+    ck_assert_int_lt(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_msg(strstr(asq_errmsg(h), text), "%s", asq_errmsg(h));
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+}
+
+/* The results are freed at once (0), after a wait that was given up (1), and when they have come (2). */
+START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
+{
+    asq_agent *unknown, *twin;
+    asq_result *r;
+
+    ck_assert_int_eq(asq_call(agent, "ad", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_create(h, "Ecco", NULL, &unknown, NULL), 0);
+    ck_assert_int_eq(asq_create(h, "Counter", "{one}", &twin, "{s:i}", "value", 0), 0);
+    if (_i == 1)
+        asq_result_wait(r, 0);
+    if (_i == 2)
+        for (int i = 0; i < 3; i++) { /* behind all of them, each on its partition */
+            ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0);
+            ck_assert_int_lt(asq_call_wait(unknown, "read", NULL, NULL), 0);
+        }
+    asq_result_free(r);
+    asq_agent_free(unknown);
+    asq_agent_free(twin);
+    hear_failures(3, "3 calls without a result have failed");
+    ck_assert_msg(strstr(heard, "Counter.ad failed") && strstr(heard, "ASQ_ENOMETHOD"), "%s", heard);
+    ck_assert_msg(strstr(heard, "Ecco") && strstr(heard, "ASQ_ENOCLASS"), "%s", heard);
+    ck_assert_msg(strstr(heard, "ASQ_EEXIST"), "%s", heard);
+    ck_assert_int_eq(close_h(), 0);
+}
+END_TEST
+
+/* Nobody but the worker can tell of what a method leaves alone. */
+START_TEST(a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker)
+{
+    ck_assert_int_eq(asq_call_wait(agent, "leave", NULL, "[s]", _i ? "wait" : ""), 0);
+    sup_wait_until(logged("Counter.nosuch failed") == 1);
+    ck_assert_int_eq(close_h(), 0);
+    ck_assert_str_eq(heard, "");
+}
+END_TEST
+
 START_TEST(failures_whose_results_are_taken_are_not_told)
 {
+    asq_result *r;
+
     ck_assert_int_eq(asq_call_wait(agent, "ad", NULL, NULL), ASQ_ENOMETHOD);
+    ck_assert_int_eq(asq_call(agent, "ad", &r, NULL), 0);
+    ck_assert_int_eq(asq_wait_all(&r, 1, sup_limit_ms()), 0);
+    asq_result_free(r);
+    ck_assert_int_eq(asq_call(agent, "ad", &r, NULL), 0);
+    asq_result_id(r); /* for another process */
+    asq_result_free(r);
+    ck_assert_int_eq(asq_call_wait(agent, "read", NULL, NULL), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     ck_assert_int_eq(close_h(), 0);
     ck_assert_str_eq(heard, "");
@@ -279,6 +334,8 @@ END_TEST
 
 START_TEST(in_local_mode_flush_tells_as_well)
 {
+    asq_result *r;
+
     close_h();
     *heard = '\0';
     h = open_with("local:", 0);
@@ -289,6 +346,10 @@ START_TEST(in_local_mode_flush_tells_as_well)
     ck_assert_int_eq(asq_flush(h, 0), ASQ_ENOMETHOD);
     ck_assert_int_eq(asq_flush(h, 0), 0); /* reported once */
     ck_assert(strstr(heard, "Counter.ad failed"));
+    ck_assert_int_eq(asq_call(agent, "sub", &r, NULL), 0);
+    asq_result_free(r);
+    ck_assert_int_eq(asq_flush(h, 0), ASQ_ENOMETHOD);
+    ck_assert(strstr(heard, "Counter.sub failed"));
     ck_assert_int_eq(close_h(), 0);
 }
 END_TEST
@@ -308,6 +369,9 @@ int main(void)
     tcase_add_test(t, what_redis_answers_after_the_end_is_dropped);
     tcase_add_test(t, a_private_redis_is_not_missed_when_it_ends);
     tcase_add_test(t, a_mistyped_method_is_told_by_client_worker_and_flush);
+    tcase_add_loop_test(t, failures_whose_results_are_freed_without_a_look_are_told, 0, 3);
+    tcase_add_loop_test(
+        t, a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker, 0, 2);
     tcase_add_test(t, failures_whose_results_are_taken_are_not_told);
     tcase_add_test(t, in_local_mode_flush_tells_as_well);
     suite_add_tcase(s, t);

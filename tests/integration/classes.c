@@ -110,6 +110,26 @@ static int counter_use_secret(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
+/* leave(how): calls a method that there is not, and frees the result; "wait": once it has come. */
+static int counter_leave(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *how;
+    asq_agent *a = NULL;
+    asq_result *r = NULL;
+    int rc;
+
+    (void) self, (void) ret;
+    if ((rc = asq_args(ctx, args, "[s]", &how)) < 0 ||
+        (rc = asq_attach(asq_ctx_handle(ctx), asq_ctx_agent_id(ctx), &a)) < 0)
+        return rc;
+    rc = asq_call(a, "nosuch", &r, NULL);
+    if (rc == 0 && *how) /* behind it */
+        rc = asq_call_wait(a, "read", NULL, NULL);
+    asq_result_free(r);
+    asq_agent_free(a);
+    return rc;
+}
+
 static int counter_get_twice(asq_ctx *ctx, void *self, asq_value **ret)
 {
     (void) self;
@@ -161,6 +181,7 @@ static const asq_method counter_methods[] = {
     { "zero", counter_zero, NULL, 0, NULL },
     { "use_secret", counter_use_secret, NULL, 0, NULL },
     { "digit", counter_digit, NULL, 0, NULL },
+    { "leave", counter_leave, NULL, 0, NULL },
     { "stubborn", counter_digit, NULL, 0, NULL },
     { "_secret", counter_secret, NULL, 0, NULL },
     { 0 }
