@@ -889,8 +889,10 @@ ASQ_API int asq_worker_register(asq_worker *w, const asq_class *cls);
 /* Connects (retrying with backoff until Redis is there), and runs agents until stopped.
  * Forks `processes` worker processes and supervises them. SIGTERM and SIGINT stop them in order, a
  * second one sooner. Some seconds after drain_timeout_ms SIGKILL ends them in any case. Unless
- * the program has its own handlers, SIGQUIT ends all at once, SIGUSR1 logs the state, and SIGHUP
- * calls log_reopen. SIGPIPE is blocked meanwhile on this thread. Call it from the main thread,
+ * the program has its own handlers, SIGQUIT ends all at once, SIGUSR1 logs the state, SIGHUP calls
+ * log_reopen, SIGXCPU stops in order, and other signals that would end the process (SIGUSR2,
+ * SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, real-time ones) are ignored with a line in the log.
+ * SIGPIPE and SIGXFSZ are blocked meanwhile on this thread. Call it from the main thread,
  * before other threads are started. Returns 0 after an orderly stop. */
 ASQ_API int asq_worker_run(asq_worker *w);
 /* Asks asq_worker_run for an orderly stop. Any thread; may be called from a signal handler. */

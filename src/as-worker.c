@@ -205,6 +205,15 @@ static void close_to_others(const struct settings *s, struct as_log *log)
                      "running as root, and so does the code of all agents: a user of its own is safer");
 }
 
+/* Ends the program once plugins are loaded, without their destructors and exit handlers: no code of
+ * an agent may keep the supervisor. */
+static void end(int exit_status) __attribute__((noreturn));
+static void end(int exit_status)
+{
+    as_log_flush();
+    _exit(exit_status);
+}
+
 static int start(void *program, int argc, char **argv)
 {
     struct program *p = program;
@@ -247,16 +256,11 @@ static int start(void *program, int argc, char **argv)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
-    if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0) {
-        exit_status = start_failed(p, &log, rc, why);
-        as_log_flush();
-        return exit_status;
-    }
+    if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
+        end(start_failed(p, &log, rc, why));
     if ((rc = asq_worker_run(w)) < 0)
-        exit_status = start_failed(p, &log, rc, asq_worker_errmsg(w));
-    asq_worker_free(w);
-    as_log_flush();
-    return exit_status;
+        end(start_failed(p, &log, rc, asq_worker_errmsg(w)));
+    end(AS_EXIT_OK);
 }
 
 static int status(void *program, int argc, char **argv)

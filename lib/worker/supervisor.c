@@ -13,6 +13,7 @@
 #include "worker/handover.h"
 #include "worker/process.h"
 #include "worker/shared.h"
+#include "worker/signals.h"
 #include "worker/core/stream_id.h"
 #include "worker/supervisor.h"
 
@@ -52,6 +53,7 @@ enum {
 struct shared {
     atomic_int ready;
     atomic_int ended; /* ended in order: status 0 may also be an exit of user code */
+    struct asq__signals_got got;
     int code;
     char why[400];
     struct asq__process_link link;
@@ -71,6 +73,7 @@ struct child {
     struct shared *shared;
     int64_t started_ms, start_at_ms;
     int64_t backoff_ms;
+    struct asq__signals_told signals_told;
 };
 
 struct supervisor {
@@ -78,6 +81,8 @@ struct supervisor {
     struct child *children;
     size_t shared_size;
     sigset_t old_mask;
+    sigset_t meaningless; /* signals that are ignored, with a line */
+    struct asq__signals_told signals_told;
     int signals;  /* signalfd */
     int ready[2]; /* pipe: children say that they are ready */
     int stopping; /* number of requests to stop */
@@ -125,6 +130,7 @@ static bool is_part_of_program(const struct supervisor *s)
 
 /* ---- in the child ---- */
 
+static struct shared *child_shared;
 static atomic_int *child_stop; /* in shared memory */
 static struct asq__process *child_process;
 static pid_t child_supervisor;
@@ -154,7 +160,7 @@ static void on_nothing(int signal)
 /* Handles signals that would end the process, or that are for the supervisor, which decides for all. */
 static void set_signals(const struct supervisor *s)
 {
-    static const int harmless[] = { SIGPIPE, SIGUSR1, SIGQUIT };
+    static const int harmless[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGQUIT };
     struct sigaction term = { .sa_sigaction = on_term, .sa_flags = SA_SIGINFO };
     struct sigaction nothing = { .sa_handler = on_nothing, .sa_flags = SA_RESTART }, old;
     sigset_t mask = s->old_mask;
@@ -170,6 +176,7 @@ static void set_signals(const struct supervisor *s)
             continue; /* the program has a handler of its own */
         else
             sigaction(harmless[i], &nothing, NULL);
+    asq__signals_ignore(&s->meaningless, &child_shared->got, s->ready[1]);
     signal(SIGCHLD, SIG_DFL);
     sigdelset(&mask, SIGTERM);
     sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -207,6 +214,7 @@ static void run_child(struct supervisor *s, struct child *c, pid_t parent)
         _exit(0);
     child_supervisor = parent;
     child_obeys_others = !is_part_of_program(s);
+    child_shared = c->shared;
     child_stop = &c->shared->link.stop;
     set_signals(s);
     close(s->signals);
@@ -252,22 +260,6 @@ static void start(struct supervisor *s, struct child *c)
 }
 
 /* ---- what a process has died of ---- */
-
-static const char *signal_name(int number, char text[32])
-{
-    static const struct {
-        int number;
-        const char *name;
-    } names[] = { { SIGSEGV, "SIGSEGV" }, { SIGABRT, "SIGABRT" }, { SIGKILL, "SIGKILL" },
-                  { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGILL, "SIGILL" },
-                  { SIGTERM, "SIGTERM" }, { SIGTRAP, "SIGTRAP" }, { SIGSYS, "SIGSYS" },
-                  { SIGPIPE, "SIGPIPE" }, { SIGQUIT, "SIGQUIT" }, { SIGINT, "SIGINT" } };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].number == number)
-            return names[i].name;
-    snprintf(text, 32, "signal %d", number);
-    return text;
-}
 
 static void tell_blamed(const struct supervisor *s, const struct child *c,
                         const struct asq__slot *slot, const redisReply *r)
@@ -418,7 +410,7 @@ static void reaped(struct supervisor *s, struct child *c, int status)
     char signal_text[32];
     if (WIFSIGNALED(status))
         snprintf(c->how, sizeof c->how, "process %ld (%s) was ended by %s", (long) c->pid, c->id,
-                 signal_name(WTERMSIG(status), signal_text));
+                 asq__signal_name(WTERMSIG(status), signal_text));
     else
         snprintf(c->how, sizeof c->how, "process %ld (%s) ended by itself with status %d",
                  (long) c->pid, c->id, WEXITSTATUS(status));
@@ -588,6 +580,17 @@ static void tell_state(struct supervisor *s)
     }
 }
 
+/* Tells of signals that a process has ignored. */
+static void tell_signals(struct supervisor *s, struct child *c)
+{
+    char text[32];
+    for (int number; (number = asq__signals_take(&c->shared->got));)
+        if (asq__signals_may_tell(&c->signals_told, number, asq__now_ms()))
+            say(s, ASQ_LOG_INFO,
+                "%s has got %s, which means nothing to a worker process, and ignores it", c->id,
+                asq__signal_name(number, text));
+}
+
 static bool all_done(const struct supervisor *s)
 {
     for (uint32_t i = 0; i < s->config->processes; i++)
@@ -601,6 +604,8 @@ static void tell_ready(struct supervisor *s)
     char buf[64];
     while (read(s->ready[0], buf, sizeof buf) > 0)
         ;
+    for (uint32_t i = 0; i < s->config->processes; i++)
+        tell_signals(s, &s->children[i]);
     if (s->told_ready)
         return;
     for (uint32_t i = 0; i < s->config->processes; i++)
@@ -617,6 +622,7 @@ static void tell_ready(struct supervisor *s)
 static void on_signals(struct supervisor *s)
 {
     struct signalfd_siginfo info;
+    char text[32];
     while (read(s->signals, &info, sizeof info) == (ssize_t) sizeof info) {
         if (info.ssi_signo == SIGCHLD || is_part_of_program(s))
             continue;
@@ -629,10 +635,21 @@ static void on_signals(struct supervisor *s)
             break;
         case SIGUSR1: tell_state(s); break;
         case SIGQUIT: quit(s); break;
-        default:
+        case SIGXCPU:
+            say(s, ASQ_LOG_WARNING, "SIGXCPU: the CPU time that it may use is spent (ulimit -t): %s",
+                s->stopping ? "ending soon" : "stopping in order");
+            ask_to_stop(s);
+            break;
+        case SIGTERM:
+        case SIGINT:
             say(s, ASQ_LOG_INFO, "SIG%s: %s", info.ssi_signo == SIGINT ? "INT" : "TERM",
                 s->stopping ? "ending soon" : "stopping in order");
             ask_to_stop(s);
+            break;
+        default:
+            if (asq__signals_may_tell(&s->signals_told, (int) info.ssi_signo, asq__now_ms()))
+                say(s, ASQ_LOG_INFO, "%s means nothing to a worker; it is ignored",
+                    asq__signal_name((int) info.ssi_signo, text));
         }
     }
     reap(s);
@@ -643,6 +660,7 @@ static void upkeep(struct supervisor *s)
     int64_t now = asq__now_ms();
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct child *c = &s->children[i];
+        tell_signals(s, c);
         if (c->unannounced && !s->unreachable)
             see_off(s, c, c->died);
         if (!c->pid && !c->done && !c->unannounced && now >= c->start_at_ms)
@@ -703,7 +721,9 @@ static void see_off_rest(struct supervisor *s)
             see_off(s, &s->children[i], s->children[i].died);
 }
 
-static void handled_signals(sigset_t *mask)
+/* Collects the signals that come by the descriptor, and in s->meaningless those of them that are
+ * ignored. */
+static void handled_signals(struct supervisor *s, sigset_t *mask)
 {
     static const int always[] = { SIGTERM, SIGINT, SIGCHLD }, unless_own[] = { SIGHUP, SIGUSR1, SIGQUIT };
     sigemptyset(mask);
@@ -714,6 +734,12 @@ static void handled_signals(sigset_t *mask)
             (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN))
             sigaddset(mask, unless_own[i]);
     }
+    asq__signals_meaningless(&s->meaningless, &s->old_mask);
+    for (int number = 1; number <= 64; number++)
+        if (sigismember(&s->meaningless, number) == 1)
+            sigaddset(mask, number);
+    if (asq__signal_is_free(SIGXCPU, &s->old_mask))
+        sigaddset(mask, SIGXCPU);
 }
 
 int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen)
@@ -721,19 +747,23 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
     struct supervisor s = { .config = config, .signals = -1, .ready = { -1, -1 } };
     sigset_t mask;
     int rc = 0;
-    handled_signals(&mask);
+    sigprocmask(SIG_BLOCK, NULL, &s.old_mask);
+    handled_signals(&s, &mask);
     s.shared_size =
         sizeof(struct shared) + (config->process.capacity + 1) * sizeof(struct asq__slot);
     s.children = calloc(config->processes, sizeof *s.children);
     if (!s.children)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-    sigprocmask(SIG_BLOCK, &mask, &s.old_mask);
-    /* Writing to a closed pipe or connection raises SIGPIPE, which is blocked here: the program's
-     * disposition stays unchanged. */
-    sigset_t pipe_only;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigprocmask(SIG_BLOCK, &pipe_only, NULL);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    /* Writing to a closed pipe or connection raises SIGPIPE, and a log beyond the size that a file
+     * may have SIGXFSZ. They are blocked here: the program's disposition stays unchanged. */
+    sigset_t of_writes;
+    sigemptyset(&of_writes);
+    if (!sigismember(&s.old_mask, SIGPIPE))
+        sigaddset(&of_writes, SIGPIPE);
+    if (!sigismember(&s.old_mask, SIGXFSZ))
+        sigaddset(&of_writes, SIGXFSZ);
+    sigprocmask(SIG_BLOCK, &of_writes, NULL);
     s.signals = asq__fd_keep(signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC));
     if (s.signals < 0 || pipe2(s.ready, O_NONBLOCK | O_CLOEXEC) < 0 ||
         (s.ready[0] = asq__fd_keep(s.ready[0])) < 0 ||
@@ -768,11 +798,9 @@ out:
         close(s.ready[0]);
         close(s.ready[1]);
     }
-    if (!sigismember(&s.old_mask, SIGPIPE)) {
-        static const struct timespec at_once = { 0, 0 };
-        while (sigtimedwait(&pipe_only, NULL, &at_once) > 0) /* SIGPIPE of this thread's own writes */
-            ;
-    }
+    static const struct timespec at_once = { 0, 0 };
+    while (sigtimedwait(&of_writes, NULL, &at_once) > 0) /* of this thread's own writes */
+        ;
     sigprocmask(SIG_SETMASK, &s.old_mask, NULL);
     free(s.children);
     return rc;

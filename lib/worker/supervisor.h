@@ -24,7 +24,8 @@ struct asq__supervisor_config {
 };
 
 /* Runs until all processes have ended. Blocks the signals it handles (TERM, INT, CHLD; HUP, USR1,
- * QUIT unless the program has handlers of its own for them) and SIGPIPE, and restores them. Returns
+ * QUIT, XCPU and those of signals.h unless the program has handlers of its own for them), SIGPIPE
+ * and SIGXFSZ, and restores them. Returns
  * 0 after an orderly stop, else why a process could not continue. */
 int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen);
 

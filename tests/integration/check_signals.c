@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +105,14 @@ START_TEST(every_signal_has_a_line)
         const char *text;
         bool ends;
     } all[] = { { SIGHUP, "SIGHUP: there is no log to open again", false },
+                { SIGUSR2, "info    SIGUSR2 means nothing to a worker; it is ignored", false },
+                { SIGALRM, "info    SIGALRM means nothing", false },
+                { SIGVTALRM, "info    SIGVTALRM means nothing", false },
+                { SIGPROF, "info    SIGPROF means nothing", false },
+                { SIGIO, "info    SIGIO means nothing", false },
+                { SIGPWR, "info    SIGPWR means nothing", false },
+                { 0, "info    SIGRTMIN+0 means nothing", false },
+                { SIGXCPU, "warning SIGXCPU: the CPU time that it may use is spent", true },
                 { SIGUSR1, "partitions", false },
                 { SIGQUIT, "SIGQUIT", true },
                 { SIGTERM, "SIGTERM", true },
@@ -111,16 +120,62 @@ START_TEST(every_signal_has_a_line)
     char *log = sup_path("signals.log");
     int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     pid_t pid = start(fd, NULL);
+    int sig = all[_i].sig ? all[_i].sig : SIGRTMIN; /* a variable */
 
     if (all[_i].ends) {
-        stop(pid, all[_i].sig);
+        stop(pid, sig);
         ck_assert(says(log, all[_i].text));
     } else {
-        kill(pid, all[_i].sig);
+        kill(pid, sig);
         sup_wait_until(says(log, all[_i].text));
         stop(pid, SIGTERM);
     }
     close(fd);
+    free(log);
+}
+END_TEST
+
+/* The process goes on, and the supervisor tells. */
+START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
+{
+    const int all[] = { SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGRTMIN };
+    char *log = sup_path("signals.log");
+    pid_t pid = start(-1, log), process = sup_redis_worker_pid(redis, "w.0");
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        kill(process, all[i]);
+    sup_wait_until(says(log, "info    w.0 has got SIGUSR2, which means nothing to a worker process"));
+    sup_wait_until(says(log, "has got SIGALRM,") && says(log, "has got SIGVTALRM,") &&
+                   says(log, "has got SIGPROF,") && says(log, "has got SIGIO,") &&
+                   says(log, "has got SIGRTMIN+0,"));
+    ck_assert_int_eq(sup_redis_worker_pid(redis, "w.0"), process);
+    kill(process, SIGXCPU);
+    sup_wait_until(says(log, "w.0 was ended by signal 24"));
+    stop(pid, SIGTERM);
+    free(log);
+}
+END_TEST
+
+/* A log that is longer than a file may be ends nothing. */
+START_TEST(a_log_file_beyond_its_limit_stops_nothing)
+{
+    char *log = sup_path("small.log");
+    struct rlimit old, small;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){ 300, old.rlim_max };
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    pid_t pid = start(-1, log);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    pid_t process = sup_redis_worker_pid(redis, "w.0");
+    for (int i = 0; i < 20; i++) {
+        kill(pid, SIGHUP);
+        kill(pid, SIGUSR1);
+        sup_sleep_ms(1);
+    }
+    sup_wait_until(sup_redis_workers(redis, "default") == 1);
+    ck_assert_int_eq(sup_redis_worker_pid(redis, "w.0"), process);
+    stop(pid, SIGTERM);
     free(log);
 }
 END_TEST
@@ -218,7 +273,9 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, hangup_opens_the_log_again_in_every_process);
-    tcase_add_loop_test(c, every_signal_has_a_line, 0, 5);
+    tcase_add_loop_test(c, every_signal_has_a_line, 0, 13);
+    tcase_add_test(c, a_signal_that_means_nothing_to_a_process_has_a_line);
+    tcase_add_test(c, a_log_file_beyond_its_limit_stops_nothing);
     tcase_add_test(c, a_log_that_nobody_reads_stops_nothing);
     tcase_add_test(c, orphans_that_come_to_a_worker_are_waited_for);
     suite_add_tcase(s, c);
