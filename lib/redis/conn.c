@@ -292,7 +292,8 @@ static void became_up(struct asq__conn *c)
 
 /* Greeting steps, whose addresses identify them in callbacks. */
 static const enum asq__greeting steps[] = { ASQ__GREETING_AUTH, ASQ__GREETING_SELECT,
-                                            ASQ__GREETING_ID, ASQ__GREETING_PING };
+                                            ASQ__GREETING_NAME, ASQ__GREETING_ID,
+                                            ASQ__GREETING_PING };
 
 static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -333,8 +334,10 @@ static void greet(struct asq__conn *c)
         asq__err(db, sizeof db, 0, "%d", url->db);
         rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });
     }
-    /* The name only serves CLIENT LIST; a refusal by an ACL is no failure. */
-    rc |= append(c, NULL, NULL, 3, (const char *[]){ "CLIENT", "SETNAME", c->name }, NULL);
+    /* Without a password this is the first command, whose answer is also what a full server says
+     * before it closes. */
+    rc |= append_greeting(c, ASQ__GREETING_NAME, 3,
+                          (const char *[]){ "CLIENT", "SETNAME", c->name });
     rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
     rc |= append_greeting(c, ASQ__GREETING_PING, 1, (const char *[]){ "PING" });
     if (rc < 0)

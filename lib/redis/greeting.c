@@ -9,6 +9,7 @@
 
 static const char *const names[] = { [ASQ__GREETING_AUTH] = "AUTH",
                                      [ASQ__GREETING_SELECT] = "SELECT",
+                                     [ASQ__GREETING_NAME] = "CLIENT SETNAME",
                                      [ASQ__GREETING_ID] = "CLIENT ID",
                                      [ASQ__GREETING_PING] = "PING" };
 
@@ -32,8 +33,8 @@ int asq__greeting_check(enum asq__greeting step, const redisReply *reply,
     case ASQ__REFUSED_ACCESS:
     case ASQ__REFUSED_SIZE:
     case ASQ__REFUSED_COMMAND:
-        /* PING and CLIENT ID are optional: a user without them can go on. */
-        if (step == ASQ__GREETING_PING || step == ASQ__GREETING_ID)
+        /* PING, CLIENT ID and CLIENT SETNAME are optional: a user without them can go on. */
+        if (step == ASQ__GREETING_PING || step == ASQ__GREETING_ID || step == ASQ__GREETING_NAME)
             return 0;
         break;
     }

@@ -10,6 +10,7 @@
 enum asq__greeting {
     ASQ__GREETING_AUTH,
     ASQ__GREETING_SELECT,
+    ASQ__GREETING_NAME, /* CLIENT SETNAME, which only serves CLIENT LIST */
     ASQ__GREETING_ID,
     ASQ__GREETING_PING /* shows whether Redis is still loading its data */
 };

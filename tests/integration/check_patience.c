@@ -80,21 +80,27 @@ static void stop(void)
     free(url);
 }
 
-/* sidekiq #298: the refusal comes as the answer to AUTH, and does not concern the password. */
+/* sidekiq #298: the refusal comes as the answer to AUTH, and does not concern the password. Without
+ * a password (1) it comes as the answer to what is sent first, or though nothing could be sent. */
 START_TEST(sidekiq_298_a_full_redis_is_waited_for)
 {
+    static const char *const none[] = { NULL };
     char *said;
-    start((const char *const[]){ "requirepass secret", NULL }, NULL, "secret");
+    start(_i ? none : (const char *const[]){ "requirepass secret", NULL }, NULL, "secret");
+    if (_i)
+        *strchr(url, '?') = '\0';
     worker = start_worker();
     sup_wait_until(has_said("ready:"));
     sup_redis_do(redis, "CONFIG SET maxclients 1");
     sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
     sup_redis_do(redis, "CLIENT KILL TYPE pubsub SKIPME yes");
     sup_wait_until(has_said("max number of clients"));
-    ck_assert_int_ne(ctl(&said, "ping", NULL, NULL, NULL), 0);
-    ck_assert_msg(strstr(said, "max number of clients"), "%s", said);
-    ck_assert_msg(!strstr(said, "user or password"), "%s", said);
-    free(said);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_ne(ctl(&said, "ping", "-t", "200ms", NULL), 0);
+        ck_assert_msg(strstr(said, "max number of clients"), "%s", said);
+        ck_assert_msg(!strstr(said, "user or password"), "%s", said);
+        free(said);
+    }
     sup_redis_do(redis, "CONFIG SET maxclients 1000");
     sup_wait_until(has_said("connected to Redis again"));
     ck_assert(sup_proc_alive(worker));
@@ -228,7 +234,7 @@ int main(void)
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
-    tcase_add_test(t, sidekiq_298_a_full_redis_is_waited_for);
+    tcase_add_loop_test(t, sidekiq_298_a_full_redis_is_waited_for, 0, 2);
     tcase_add_test(t, redis_4300_a_password_that_is_rotated_is_waited_for);
     tcase_add_test(t, a_wrong_password_at_the_first_start_ends_it);
     tcase_add_test(t, a_full_redis_at_the_first_start_is_waited_for);
