@@ -850,7 +850,7 @@ class ordered
                 std::string::npos)
                 throw error(ASQ_EARGS,
                             "unknown argument \"" + std::string(key) +
-                                "\"; those that are taken: " + (names.empty() ? "none" : names));
+                                "\"; known arguments: " + (names.empty() ? "none" : names));
         }
     }
     std::size_t size() const noexcept { return named_ ? by_name_.size() : args_.size(); }

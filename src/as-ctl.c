@@ -21,7 +21,7 @@ static const struct as_option options[] = {
     { "json", 'j', NULL, NULL, as_option_true, AT(json), 0, 0, true,
       "JSON instead of text, errors (on stderr) included" },
     { "limit", 'l', "N", NULL, as_option_u32, AT(limit), 1, UINT32_MAX, false,
-      "the newest so many (100)" },
+      "number of letters at most, the newest (100)" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
     { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,

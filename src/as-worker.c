@@ -44,9 +44,9 @@ enum { FORMAT_TEXT, FORMAT_JSON };
 
 static const struct as_option options[] = {
     { "agent-dir", 'd', "DIR", "DIR", as_option_string, AT(worker.agent_dir), 0, 0, false,
-      "folder of plugins (*.so), which nobody else may write to\n(" AS_AGENT_DIR ")" },
+      "folder of plugins (*.so); no other user may write to it\n(" AS_AGENT_DIR ")" },
     { "agent-idle-time", 0, "MS", NULL, as_option_ms, AT(worker.agent_idle_time_ms), 1, MAX_MS,
-      false, "an agent that nobody calls for so long leaves memory\n(10m)" },
+      false, "idle time after which an agent leaves memory (10m)" },
     { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false,
       "every worker of the namespace that is alive" },
     { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 4096, false,
@@ -62,7 +62,7 @@ static const struct as_option options[] = {
       "the worker's id; of a new one a host name and a random\npart unless it is given" },
     { "json", 0, NULL, NULL, as_option_true, AT(json), 0, 0, false, "JSON instead of text" },
     { "lease-time", 0, "MS", NULL, as_option_ms, AT(worker.lease_time_ms), 100, 3600000, false,
-      "a worker whose beat stands still for so long is\ntaken for dead (10s)" },
+      "time without a heartbeat after which a worker is taken\nfor dead (10s)" },
     { "log-file", 0, "FILE", "FILE", as_option_string, AT(log_file), 0, 0, false,
       "where the log goes; SIGHUP opens it again (stderr)" },
     { "log-format", 0, "FORMAT", LOG_FORMATS, as_option_choice, AT(log_format), 0, 0, false,

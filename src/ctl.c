@@ -238,7 +238,7 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
             ctl->settings.ns ? ctl->settings.ns : "", call_id);
     else
         status = as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
-                                "%s %s%s. What was asked for may still be done", what, when, nobody);
+                                "%s %s%s. The command may still take effect", what, when, nobody);
     end_by_signal(ctl);
     return status;
 }

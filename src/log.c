@@ -89,7 +89,7 @@ static size_t about_lost(void *user, size_t lost, char *line, size_t size)
 
     time_text(when, sizeof when);
     snprintf(text, sizeof text,
-             "%zu lines of the log were lost, for want of a reader that keeps up", lost);
+             "%zu lines of the log were lost, because its reader did not keep up", lost);
     if (log->json && (json = make_json(when, ASQ_LOG_WARNING, text)))
         n = (size_t) snprintf(line, size, "%s\n", json);
     if (n == 0 || n >= size)

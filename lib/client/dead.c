@@ -657,7 +657,7 @@ static int send_again(asq *h, const struct letter *l, const struct asq__buf *bat
         return asq__fail(
             h, ASQ_EUNKNOWN,
             "the connection was lost before Redis answered, and dead letter %s is gone: "
-            "its call was sent again as %s, unless somebody else took it meanwhile",
+            "its call was sent again as %s, unless another client took the letter meanwhile",
             l->text, new_id);
     return no_letter(h, l->text);
 }

@@ -89,13 +89,12 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
     }
     if (what != ASQ__NAMESPACE_OTHER) {
         asq__log(r->h, ASQ_LOG_WARNING,
-                 "asq:{%s}:meta was gone, or said what cannot be; it says again that there are %u "
-                 "partitions",
+                 "asq:{%s}:meta was gone, or had impossible values, and is restored: %u partitions",
                  ns, before);
         return;
     }
     asq__log(r->h, ASQ_LOG_WARNING,
-             "namespace '%s' has %u partitions now, not %u: somebody has made it anew. Calls under way end "
+             "namespace '%s' has %u partitions now, not %u: it was made anew. Calls under way end "
              "in errors",
              ns, asq__redis_partitions(redis), before);
     r->h->partitions = asq__redis_partitions(redis);

@@ -66,8 +66,8 @@ static int check_owner(struct walk *w, const struct stat *st, const char *path, 
     if (st->st_uid == 0 || st->st_uid == self)
         return 0;
     return asq__err(w->err, w->errlen, ASQ_EPLUGIN,
-                    "%s: the %s belongs to user %u, who could change what is run here; chown it to "
-                    "root%s, or use a folder elsewhere",
+                    "%s: the %s belongs to user %u, so that user could change the code that runs "
+                    "here; chown it to root%s, or use a folder elsewhere",
                     path, what, (unsigned) st->st_uid, self ? " or to the worker's user" : "");
 }
 

@@ -73,7 +73,7 @@ local function mend(jobs, dead)
             end
             if is_last(id) or #fields > 4000 then
                 add_letter(dead, '*', 'call', known.call, 'id', '', 'reason',
-                    'it stood under an id behind which a stream has no room: ' .. id, 'attempts', 0,
+                    'its id was so high that the stream had no room after it: ' .. id, 'attempts', 0,
                     'worker', ARGV[2], 'batch', known.batch)
                 given_up = given_up + 1
             else

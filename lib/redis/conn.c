@@ -436,7 +436,7 @@ static void take_replies(struct asq__conn *c)
             if (p.fn)
                 p.fn(c, reply, p.user);
         } else {
-            lost(c, ASQ_ECONN, "an answer that nobody asked for");
+            lost(c, ASQ_ECONN, "an answer without a request");
         }
         asq__arena_reset(&c->replies);
     }

@@ -21,8 +21,8 @@
 enum { RESOLVE_MS = 5000, NAME_MAX_BYTES = 253 };
 
 const char asq__url_unverified_text[] =
-    "verify=no: whoever answers at this address is taken for the Redis that is meant, and gets the "
-    "password; give its CA by cacert= instead";
+    "verify=no: any server at this address is taken for the intended Redis, and gets the password; "
+    "give the CA of that Redis by cacert= instead";
 
 static int no_memory(char *err, size_t errlen)
 {

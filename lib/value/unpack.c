@@ -228,7 +228,7 @@ static int refuse_unknown(struct unpacker *u, struct unpacker *start, const asq_
         va_end(walk.ap);
     }
     return known ? 0
-                 : FAIL(u, place, ASQ_EARGS, "unknown argument \"%.80s\"; those that are taken: %s",
+                 : FAIL(u, place, ASQ_EARGS, "unknown argument \"%.80s\"; known arguments: %s",
                         key, *names ? names : "none");
 }
 

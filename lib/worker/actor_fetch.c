@@ -119,7 +119,7 @@ static void take(struct asq__actor *a, const redisReply *reply, const redisReply
     } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
         a->loading = false;
         fail_mailbox(a, ASQ_EREDIS,
-                     "the partition's agents key is not a hash: somebody has written over it");
+                     "the partition's agents key is not a hash: it was overwritten");
         asq__actor_rest(a);
     } else {
         give_up(a);

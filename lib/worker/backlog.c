@@ -297,11 +297,12 @@ static void tell_begin(const struct asq__partition *p)
     const struct asq__actor *a = busiest(p, &calls);
     asq__process_log_some(
         p->w, ASQ_LOG_WARNING,
-        "partition %u: more calls wait than this process may hold in memory (--max-backlog-size %zu): "
-        "what cannot run yet stays in Redis for now; calls to agents that are idle are served%s%s%s",
+        "partition %u: more calls wait than this process may hold in memory (--max-backlog-size "
+        "%zu): calls that cannot run yet stay in Redis for now; calls to idle agents are "
+        "served%s%s%s",
         p->number, p->w->config.max_backlog_size,
-        a ? "; most of what is held waits for agent " : "", a ? a->id : "",
-        a ? " (`look stuck` tells what it is doing)" : "");
+        a ? "; most calls in memory wait for agent " : "", a ? a->id : "",
+        a ? " (`look stuck` tells what the agent is doing)" : "");
 }
 
 /* Leaves this entry and all later ones in the stream. */
@@ -312,8 +313,9 @@ static void leave_all(struct asq__partition *p, struct asq__stream_id id)
     b->from = id;
     asq__process_log_some(
         p->w, ASQ_LOG_WARNING,
-        "partition %u: so much waits that neither a new agent's creation nor the places of calls in Redis find "
-        "room in memory beyond --max-backlog-size %zu: calls to all its agents wait now until there is room",
+        "partition %u: too many calls wait: memory beyond --max-backlog-size %zu has no room for "
+        "the creation of an agent, or for the places of calls in Redis; calls to all agents of the "
+        "partition wait now until there is room",
         p->number, p->w->config.max_backlog_size);
 }
 
@@ -466,7 +468,7 @@ void asq__backlog_check_end(struct asq__partition *p)
         return;
     asq__backlog_drop(p);
     asq__process_log_some(p->w, ASQ_LOG_INFO,
-                          "partition %u: what was left in Redis for want of room is held again",
+                          "partition %u: the calls that were left in Redis are in memory again",
                           p->number);
 }
 

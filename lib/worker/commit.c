@@ -713,7 +713,7 @@ static void note_loss(struct script *s)
 
 /* ---- answers ---- */
 
-static const char foreign_seq[] = "the sequence number in its lease is none of its own";
+static const char foreign_seq[] = "this owner did not write the sequence number in its lease";
 
 /* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is missing,
  * it has the number of the last acknowledged commit. */
@@ -816,8 +816,8 @@ static void section_answered(const struct section *s, const redisReply *reply)
         if (reply->integer == 2)
             asq__process_log_some(
                 w, ASQ_LOG_ERROR,
-                "partition %u: somebody has put a dead letter under the highest id that a stream "
-                "can have, behind which Redis takes none; the dead letters of before are in the "
+                "partition %u: a dead letter was added under the highest id that a stream can "
+                "have, so the stream took no more of them; the earlier dead letters are in the "
                 "key …:dead:aside",
                 p->number);
         if (reply->integer == 3)
@@ -1310,8 +1310,8 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     char too_large[600];
     if (n > limit) {
         snprintf(too_large, sizeof too_large,
-                 "%s; its %zu bytes are not kept, for this Redis takes %zu as one string", reason,
-                 n, limit);
+                 "%s; its %zu bytes are not kept, because this Redis takes %zu as one string",
+                 reason, n, limit);
         reason = too_large;
         n = 0;
     }

@@ -177,7 +177,7 @@ static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, con
     hb->mended = true;
     asq__process_log_some(
         hb->w, ASQ_LOG_ERROR,
-        "somebody has written over %s, which is begun anew (what was there is under NAME:aside): %s",
+        "%s was overwritten, and is begun anew (its content is under NAME:aside): %s",
         part == BEAT_LIST ? workers : key, why);
 }
 

@@ -92,8 +92,8 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
             asq__process_log_some(
                 p->w, ASQ_LOG_ERROR,
-                "partition %u: %s was of a wrong type, or took nothing any more: somebody has written to it. "
-                "It is %s:aside now, and what the partition had in it is not used any more",
+                "partition %u: %s had a wrong type, or took no more entries, because of a foreign "
+                "write. The key is %s:aside now, and its content is not used any more",
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 
@@ -105,7 +105,7 @@ void asq__partition_tell_owner(struct asq__partition *p)
     snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) p->epoch);
     asq__process_log_some(
         w, ASQ_LOG_WARNING,
-        "partition %u: somebody has written over its lease's owner or epoch; they are put right",
+        "partition %u: the owner or the epoch in its lease was overwritten; both are restored",
         p->number);
     asq__conn_cmd(asq__redis_conn(w->redis, p->number), NULL, NULL, "EVAL", asq__script_own, "1",
                   lease, p->token, w->config.id, epoch, NULL);
@@ -128,8 +128,8 @@ static void granted(struct asq__partition *p, const redisReply *reply)
         atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
         asq__process_log(
             w, ASQ_LOG_ERROR,
-            "partition %u: %lld entries stood under the highest ids that a stream can have, behind which "
-            "Redis takes no calls: they are dead letters now, and the stream is made anew",
+            "partition %u: %lld entries had the highest ids that a stream can have, so the stream "
+            "took no more calls: the entries are dead letters now, and the stream is made anew",
             p->number, reply->element[6]->integer);
     }
     asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);

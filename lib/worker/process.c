@@ -332,14 +332,14 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
     switch (what) {
     case ASQ__NAMESPACE_MADE_AGAIN:
         asq__process_log(w, ASQ_LOG_WARNING,
-                         "namespace '%s' was gone: somebody has flushed this Redis, or deleted asq:{%s}:meta. "
-                         "It is made again, with the %u partitions that it had",
+                         "namespace '%s' was gone: this Redis was flushed, or asq:{%s}:meta was "
+                         "deleted. The namespace is made again, with its %u partitions",
                          w->config.ns, w->config.ns, before);
         break;
     case ASQ__NAMESPACE_MENDED:
         asq__process_log(w, ASQ_LOG_WARNING,
-                         "somebody had written over asq:{%s}:meta what cannot be; it says again that "
-                         "there are %u partitions",
+                         "asq:{%s}:meta was overwritten with impossible values, and is restored: "
+                         "%u partitions",
                          w->config.ns, before);
         break;
     case ASQ__NAMESPACE_DOTTED:
@@ -350,8 +350,9 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
         break;
     case ASQ__NAMESPACE_OTHER:
         asq__process_log(w, ASQ_LOG_WARNING,
-                         "namespace '%s' has %u partitions now, not %u: somebody has made it anew, or has "
-                         "changed asq:{%s}:meta. This process drops what it had, and starts anew",
+                         "namespace '%s' has %u partitions now, not %u: it was made anew, or "
+                         "asq:{%s}:meta was changed. This process drops its partitions, and starts "
+                         "anew",
                          w->config.ns, asq__redis_partitions(redis), before, w->config.ns);
         start_anew(w);
         break;
@@ -369,16 +370,16 @@ static void tell_lack(struct asq__process *w)
                          "prints the rules that a worker needs",
                          names,
                          lack & ASQ__LACKS_SORTED_SETS
-                             ? " Delayed calls stay in their streams and take room from those that are due."
+                             ? " Delayed calls stay in their streams and take room from due calls."
                              : "",
                          lack & ASQ__LACKS_RANGES
-                             ? " Results that somebody else waits for are read with one more command."
+                             ? " Results for other clients are read with one more command."
                              : "",
                          lack & ASQ__LACKS_BOUNDS
                              ? " Agents that are read, and dead letters, are not bounded in bytes."
                              : "",
                          lack & ASQ__LACKS_SEARCH
-                             ? " Delayed calls are lost when somebody deletes their keys `later`."
+                             ? " Delayed calls are lost if their keys `later` are deleted."
                              : "",
                          lack & ASQ__LACKS_TIME
                              ? " Deadlines and delays count from when a worker reads the call."

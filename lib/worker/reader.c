@@ -171,7 +171,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
         r->due = true;
     else /* Redis does not say; asked again later */
         asq__conn_fail(r->conn, ASQ_EREDIS,
-                       "one of the job keys is no stream, and nobody says which");
+                       "one of the job keys is not a stream, and Redis does not say which");
 }
 
 /* Asks which key is no stream and has made Redis refuse the whole read. */

@@ -91,8 +91,8 @@ static int check(asq_worker *w, char *err, size_t errlen)
         char *where = asq__url_format(&w->url, true);
         rc = asq__err(
             err, errlen, ASQ_EAUTH,
-            "%s is not on this machine and has neither password nor TLS: everybody who reaches it can "
-            "run calls here; protect it, or give --no-local-mode if that is meant",
+            "%s is not on this machine and has neither password nor TLS: any host that reaches it "
+            "can run calls here; protect it, or give --no-local-mode if that is intended",
             where ? where : "this Redis");
         free(where);
         return rc;

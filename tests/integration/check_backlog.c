@@ -51,7 +51,7 @@ static bool has_said(sup_proc *worker, const char *what)
 
 static bool has_left_some(sup_proc *worker)
 {
-    return has_said(worker, "stays in Redis for now");
+    return has_said(worker, "stay in Redis for now");
 }
 
 static asq_agent *create(const char *cls)
@@ -170,10 +170,10 @@ START_TEST(the_agent_that_calls_wait_for_is_named_in_the_log)
     for (int i = 0; i < CALLS; i++)
         ck_assert_int_eq(asq_call(slow, "echo", &results[i], "[i]", i), 0);
     sup_wait_until(asq_poll(h, 10) >= 0 && has_left_some(worker));
-    ck_assert(has_said(worker, "waits for agent slow-one ("));
+    ck_assert(has_said(worker, "wait for agent slow-one ("));
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     ck_assert_int_eq(asq_wait_all(results, CALLS, 2 * sup_limit_ms()), 0);
-    sup_wait_until(has_said(worker, "is held again"));
+    sup_wait_until(has_said(worker, "are in memory again"));
     free_results(CALLS);
     asq_result_free(sleeper);
     asq_agent_free(slow);

@@ -96,12 +96,12 @@ static const struct {
     int partitions;     /* partitions afterwards */
     const char *told;
 } harms[] = {
-    { "return redis.call('FLUSHALL')", PARTITIONS, "It is made again, with the 2 partitions" },
-    { "return redis.call('DEL', KEYS[1])", PARTITIONS, "It is made again, with the 2 partitions" },
+    { "return redis.call('FLUSHALL')", PARTITIONS, "is made again, with its 2 partitions" },
+    { "return redis.call('DEL', KEYS[1])", PARTITIONS, "is made again, with its 2 partitions" },
     { "return redis.call('SET', KEYS[1], 'x')", PARTITIONS, "2 partitions" },
-    { "return redis.call('HSET', KEYS[1], 'partitions', '0')", PARTITIONS, "what cannot be" },
-    { "return redis.call('HSET', KEYS[1], 'partitions', 'many')", PARTITIONS, "what cannot be" },
-    { "return redis.call('HSET', KEYS[1], 'format', 'x')", PARTITIONS, "what cannot be" },
+    { "return redis.call('HSET', KEYS[1], 'partitions', '0')", PARTITIONS, "impossible values" },
+    { "return redis.call('HSET', KEYS[1], 'partitions', 'many')", PARTITIONS, "impossible values" },
+    { "return redis.call('HSET', KEYS[1], 'format', 'x')", PARTITIONS, "impossible values" },
     { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 5)",
       OTHERS, "has 5 partitions now, not 2" },
     { "redis.call('FLUSHALL') return redis.call('HSET', KEYS[1], 'format', 1, 'partitions', 1)", 1,
