@@ -554,6 +554,31 @@ START_TEST(an_unused_stack_keeps_no_more_than_its_fiber_needs)
 }
 END_TEST
 
+/* A frame of ordinary size does not step over the guard, and the stack begins right above it. */
+START_TEST(a_guard_has_64_kib)
+{
+    enum { GUARD = 64 << 10, SIZE = 256 << 10, STEP = 4096 };
+    int fds[2];
+    asq__stacks_init(&stacks);
+    char *low = asq__stack_space(SIZE);
+    ck_assert_ptr_nonnull(low);
+    struct asq__stack stack = asq__stack_make(&stacks, low, SIZE);
+    ck_assert_uint_eq(atomic_load(&stacks.unguarded), 0);
+    ck_assert_uint_eq(stack.guard_size, GUARD);
+    ck_assert(asq__stack_in_guard(&stack, low) && asq__stack_in_guard(&stack, low + GUARD - 1));
+    ck_assert(!asq__stack_in_guard(&stack, low + GUARD));
+    ck_assert_int_eq(pipe(fds), 0);
+    for (size_t at = 0; at < SIZE && !sup_is_wrapped(); at += STEP) { /* the kernel reads each page */
+        ssize_t n = write(fds[1], low + at, 1);
+        ck_assert_msg(at < GUARD ? n < 0 && errno == EFAULT : n == 1, "at %zu: %zd", at, n);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert(asq__stack_unmap(&stacks, &stack));
+    asq__stacks_release(&stacks);
+}
+END_TEST
+
 START_TEST(guards_by_mprotect_leave_mappings_for_others)
 {
     struct asq__fiber *f[5];
@@ -741,6 +766,7 @@ int main(void)
     tcase_add_loop_test(c, stacks_that_were_not_needed_for_a_while_go, 0, 2);
     tcase_add_loop_test(c, stacks_that_were_made_ahead_are_as_good, 0, 2);
     tcase_add_loop_test(c, an_unused_stack_keeps_no_more_than_its_fiber_needs, 0, 2);
+    tcase_add_test(c, a_guard_has_64_kib);
     tcase_add_test(c, guards_by_mprotect_leave_mappings_for_others);
     tcase_add_test(c, without_memory_there_is_no_fiber);
     suite_add_tcase(s, c);
