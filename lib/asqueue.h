@@ -879,6 +879,10 @@ typedef struct asq_worker_options {
     void (*log_reopen)(void *log_user); /* SIGHUP, in the process that called asq_worker_run; or NULL */
     size_t max_dead_letters_size;  /* bytes in Redis of the dead letters of one partition; beyond, the
                                     * oldest are dropped, except for a single one. 0: 32 MiB */
+    /* Reads the password into `password`, of `size` bytes with its NUL: at once for a URL without
+     * one, and again, in any process and thread, when Redis has refused the one before. 0, or a code
+     * with a text in err. NULL: the URL's password stays. */
+    int (*read_password)(void *log_user, char *password, size_t size, char *err, size_t errlen);
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
 

@@ -241,6 +241,8 @@ static int start(void *program, int argc, char **argv)
         as_log_flush();
         return exit_status;
     }
+    if (as_secret_has_file())
+        s->worker.read_password = as_secret_read;
     close_to_others(s, &log);
     s->worker.log = as_log_write;
     s->worker.log_user = &log;

@@ -17,6 +17,8 @@
 #define CREDENTIAL   "asqueue-password"
 #define MAX_PASSWORD 4096
 
+static char *source; /* file of the password; NULL: none */
+
 const char *as_secret_url(void)
 {
     static char *url;
@@ -108,6 +110,8 @@ int as_secret_add(const char *url, const char *file, const char **ret, char *err
     int rc;
 
     *ret = url;
+    free(source);
+    source = NULL;
     if (!file && credentials && *credentials) {
         snprintf(path, sizeof path, "%s/" CREDENTIAL, credentials);
         if (stat(path, &st) == 0)
@@ -122,11 +126,34 @@ int as_secret_add(const char *url, const char *file, const char **ret, char *err
     free(whole);
     *ret = whole = insert(url, encoded);
     explicit_bzero(encoded, sizeof encoded);
-    if (whole)
+    if (whole && (source = strdup(file)))
         return 0;
+    if (whole)
+        errno = ENOMEM;
     snprintf(err, errlen, "%s",
              errno == EEXIST ? "the URL has a password, and there is a password file as well: "
                                "leave one out"
                              : "out of memory");
     return ASQ_EINVAL;
+}
+
+bool as_secret_has_file(void)
+{
+    return source != NULL;
+}
+
+int as_secret_read(void *user, char *password, size_t size, char *err, size_t errlen)
+{
+    char text[MAX_PASSWORD];
+    int rc = ASQ_ENOENT;
+
+    (void) user;
+    if (source)
+        rc = read_password(source, text, err, errlen);
+    if (rc == 0 && (size_t) snprintf(password, size, "%s", text) >= size) {
+        snprintf(err, errlen, "the password in %s is too long", source);
+        rc = ASQ_EINVAL;
+    }
+    explicit_bzero(text, sizeof text);
+    return rc;
 }

@@ -5,6 +5,7 @@
 #ifndef ASQ_SRC_SECRET_H
 #define ASQ_SRC_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Returns ASQUEUE_URL, or NULL. The first call removes it from the environment and overwrites it in
@@ -15,5 +16,9 @@ const char *as_secret_url(void);
  * the URL itself if there is neither; else it lives until the next call. 0, or ASQ_EINVAL with a
  * text: the file cannot be read, others may read it, the URL has a password already. */
 int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen);
+/* Returns whether the last as_secret_add has taken a password from a file. */
+bool as_secret_has_file(void);
+/* Reads the password again from that file: the read_password of a worker. */
+int as_secret_read(void *user, char *password, size_t size, char *err, size_t errlen);
 
 #endif

@@ -302,6 +302,8 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
     if (!reply || c->state != GREETING)
         return;
     int rc = asq__greeting_check(*step, reply, why);
+    if (rc == ASQ_EAUTH)
+        asq__password_refused(c->config.url);
     if (rc < 0) {
         lost(c, rc, why);
         return;
@@ -326,10 +328,13 @@ static void greet(struct asq__conn *c)
     int rc = 0;
     c->state = GREETING;
     c->greetings = 0;
-    if (url->password) {
-        const char *argv[] = { "AUTH", url->user ? url->user : url->password, url->password };
+    char room[ASQ__PASSWORD_MAX];
+    const char *password = asq__password_get(url, room);
+    if (password) {
+        const char *argv[] = { "AUTH", url->user ? url->user : password, password };
         rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user ? 3 : 2, argv);
     }
+    explicit_bzero(room, sizeof room);
     if (url->db) {
         asq__err(db, sizeof db, 0, "%d", url->db);
         rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });

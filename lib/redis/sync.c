@@ -174,6 +174,8 @@ static int greeted(struct asq__sync *s, enum asq__greeting step, redisReply *rep
     if (!reply)
         return ASQ_ECONN;
     int rc = asq__greeting_check(step, reply, why);
+    if (rc == ASQ_EAUTH)
+        asq__password_refused(s->link.url);
     if (rc < 0)
         fail(s, rc, why);
     freeReplyObject(reply);
@@ -184,11 +186,13 @@ static int greet(struct asq__sync *s, const char *name)
 {
     const struct asq__url *url = s->link.url;
     int rc = 0;
-    if (url->password)
+    char room[ASQ__PASSWORD_MAX];
+    const char *password = asq__password_get(url, room);
+    if (password)
         rc = greeted(s, ASQ__GREETING_AUTH,
-                     url->user
-                         ? asq__sync_cmd(s, "AUTH %s %s", url->user, url->password)
-                         : asq__sync_cmd(s, "AUTH %s", url->password));
+                     url->user ? asq__sync_cmd(s, "AUTH %s %s", url->user, password)
+                               : asq__sync_cmd(s, "AUTH %s", password));
+    explicit_bzero(room, sizeof room);
     if (rc == 0 && url->db)
         rc = greeted(s, ASQ__GREETING_SELECT, asq__sync_cmd(s, "SELECT %d", url->db));
     if (rc == 0)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "redis/password.h"
 #include "redis/tls.h"
 
 enum asq__url_scheme { ASQ__URL_LOCAL, ASQ__URL_CHILD, ASQ__URL_TCP, ASQ__URL_UNIX };
@@ -25,6 +26,7 @@ struct asq__url {
     char *path; /* UNIX */
     int db;
     char *user, *password;        /* or NULL; password "": for a user without one */
+    struct asq__password *renewed; /* newer passwords; borrowed, also by copies; NULL: never */
     char *ns;                     /* or NULL */
     uint32_t processes, capacity; /* CHILD; 0: the default */
 };

@@ -14,6 +14,7 @@
 #include "client/class.h"
 #include "client/model.h"
 #include "client/plugin.h"
+#include "redis/password.h"
 #include "redis/redis.h"
 #include "redis/url.h"
 #include "value/error.h"
@@ -24,6 +25,7 @@
 
 struct asq_worker {
     struct asq__url url;
+    struct asq__password *password; /* NULL: the URL's stays */
     struct asq__registry registry;
     asq_value *models;
     char *ns, *id;
@@ -134,6 +136,23 @@ static void complete(asq_worker_options *o)
         o->agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS;
 }
 
+/* Reads the password of a URL without one, and has it read again when Redis refuses it. */
+static int take_password(asq_worker *w, char *err, size_t errlen)
+{
+    const asq_worker_options *o = &w->options;
+    struct asq__password_config config = { o->read_password, o->log, o->log_level, o->log_user };
+    char text[ASQ__PASSWORD_MAX] = "";
+    int rc = 0;
+    if (!w->url.password && (rc = o->read_password(o->log_user, text, sizeof text, err, errlen)) < 0)
+        return rc;
+    w->password = asq__password_new(&config);
+    if (!w->password || (!w->url.password && !(w->url.password = strdup(text))))
+        rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    w->url.renewed = w->password;
+    explicit_bzero(text, sizeof text);
+    return rc;
+}
+
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
 {
     if (!ret)
@@ -161,6 +180,8 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
         asq__err(err, errlen, rc, "out of memory");
     if (rc == 0)
         rc = asq__url_parse(url && *url ? url : "redis://127.0.0.1:6379", &w->url, err, errlen);
+    if (rc == 0 && given.read_password)
+        rc = take_password(w, err, errlen);
     if (rc == 0) {
         const char *ns = given.ns ? given.ns : w->url.ns && *w->url.ns ? w->url.ns : "default";
         w->ns = strdup(ns);
@@ -267,6 +288,7 @@ void asq_worker_free(asq_worker *w)
         return;
     asq__registry_release(&w->registry);
     asq__url_release(&w->url);
+    asq__password_free(w->password);
     asq_value_free(w->models);
     asq__error_clear(&w->error);
     if (w->wake_fd >= 0)

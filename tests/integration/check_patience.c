@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static sup_redis *redis;
 static sup_proc *worker;
@@ -133,6 +134,38 @@ START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
 }
 END_TEST
 
+/* The supervisor and a process that is started again read it by themselves. */
+START_TEST(a_password_file_is_read_again_when_its_password_is_refused)
+{
+    char *file = sup_write_file("password", "old\n"), *user_url;
+
+    start(NULL, "app", "new");
+    sup_redis_do(redis, "ACL SETUSER app on >old ~* +@all allchannels");
+    ck_assert_int_eq(chmod(file, 0600), 0);
+    user_url = sup_format("unix:%s?user=app", sup_redis_socket(redis));
+    worker = sup_worker_start(user_url, "--agent-dir", sup_agent_dir(), "--id", "w", "--lease-time",
+                              "1s", "--password-file", file, NULL);
+    sup_wait_until(has_said("ready:"));
+    pid_t process = sup_redis_worker_pid(redis, "w.0");
+    ck_assert_int_eq(remove(file), 0);
+    sup_redis_do(redis, "ACL SETUSER app <old >new");
+    sup_redis_do(redis, "CLIENT KILL USER app");
+    sup_wait_until(has_said("it cannot be read again: the password file"));
+    free(sup_write_file("password", "new\n"));
+    ck_assert_int_eq(chmod(file, 0600), 0);
+    sup_wait_until(has_said("the password, which was read again: it has changed"));
+    sup_wait_until(has_said("connected to Redis again"));
+    check_calls_work();
+    kill(process, SIGKILL);
+    sup_wait_until(has_said("it is started again"));
+    sup_wait_until(sup_redis_worker_pid(redis, "w.0") != process);
+    check_calls_work();
+    stop();
+    free(user_url);
+    free(file);
+}
+END_TEST
+
 START_TEST(a_wrong_password_at_the_first_start_ends_it)
 {
     start((const char *const[]){ "requirepass secret", NULL }, NULL, "wrong");
@@ -236,6 +269,7 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_loop_test(t, sidekiq_298_a_full_redis_is_waited_for, 0, 2);
     tcase_add_test(t, redis_4300_a_password_that_is_rotated_is_waited_for);
+    tcase_add_test(t, a_password_file_is_read_again_when_its_password_is_refused);
     tcase_add_test(t, a_wrong_password_at_the_first_start_ends_it);
     tcase_add_test(t, a_full_redis_at_the_first_start_is_waited_for);
     tcase_add_test(t, docket_275_keys_that_were_denied_are_tried_again);
