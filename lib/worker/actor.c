@@ -23,7 +23,6 @@
 #include "value/table.h"
 #include "worker/actor.h"
 #include "worker/backlog.h"
-#include "worker/deadlock.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 
@@ -66,6 +65,21 @@ struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id)
 
 /* ---- awake and asleep ---- */
 
+/* No call waits for it any more, or it goes. */
+static void forget_probing(struct asq__actor *a)
+{
+    if (a->calls)
+        asq__list_del(&a->calls->probing.node);
+}
+
+static void free_calls(struct asq__actor *a)
+{
+    if (a->calls)
+        asq__list_del(&a->calls->resuming);
+    free(a->calls);
+    a->calls = NULL;
+}
+
 static void leave_list(struct asq__actor *a)
 {
     asq__list_del(&a->where);
@@ -82,7 +96,9 @@ bool asq__actor_wake(struct asq__actor *a)
             return false;
         a->calls->actor = a;
         asq__mailbox_init(&a->calls->mailbox, a->id);
+        asq__list_init(&a->calls->probing.node);
         asq__list_init(&a->calls->fetching);
+        asq__list_init(&a->calls->resuming);
     }
     leave_list(a);
     a->busy = true;
@@ -97,8 +113,7 @@ static void let_sleep(struct asq__actor *a)
     struct asq__process *w = a->part->w;
     bool gone = a->loaded && !a->object.record && !a->object.failure;
     leave_list(a);
-    free(a->calls);
-    a->calls = NULL;
+    free_calls(a);
     if (a->object.state)
         asq__object_unload(&a->object);
     asq__actor_note_size(a);
@@ -108,6 +123,18 @@ static void let_sleep(struct asq__actor *a)
 static bool is_idle(const struct asq__actor *a)
 {
     return !a->calls->mailbox.n_active && !a->loading && !asq__actor_has_queued(a);
+}
+
+void asq__actor_resume_later(struct asq__actor *a)
+{
+    if (asq__list_empty(&a->calls->resuming))
+        asq__list_add(&a->part->w->resuming, &a->calls->resuming);
+}
+
+struct asq__actor *asq__actor_next_to_resume(struct asq__process *w)
+{
+    struct asq__list *node = asq__list_pop(&w->resuming);
+    return node ? ASQ__CONTAINER(node, struct asq__calls, resuming)->actor : NULL;
 }
 
 static struct asq__actor *first_of(const struct asq__list *list)
@@ -125,7 +152,7 @@ void asq__actor_rest(struct asq__actor *a)
     int64_t now = asq__now_ms_coarse();
     bool again = now - a->idle_since_ms < MOMENT_MS;
     a->idle_since_ms = now;
-    asq__deadlock_forget(a);
+    forget_probing(a);
     if (!a->object.live || (w->nawake >= AWAKE && !again)) {
         let_sleep(a);
         return;
@@ -150,20 +177,20 @@ void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind)
 void asq__actor_free(struct asq__actor *a)
 {
     leave_list(a);
-    asq__deadlock_forget(a);
+    forget_probing(a);
     if (!a->orphan)
         asq__table_del(&a->part->actors, &a->node);
     atomic_fetch_sub(&a->part->w->actors_in_memory, 1);
     atomic_fetch_sub(&a->part->w->actor_bytes, a->bytes);
     asq__object_release(&a->object);
-    free(a->calls);
+    free_calls(a);
     free(a);
 }
 
 void asq__actor_orphan(struct asq__actor *a)
 {
     leave_list(a);
-    asq__deadlock_forget(a);
+    forget_probing(a);
     asq__table_del(&a->part->actors, &a->node);
     a->orphan = true;
     a->loading = false;

@@ -15,14 +15,22 @@
 #include "worker/core/mailbox.h"
 
 struct asq__partition;
-struct asq__probing;
 struct asq__process;
+
+/* Search for a deadlock that an agent may be part of; of deadlock.c. */
+struct asq__probing {
+    struct asq__list node;       /* in process->held_up; in no list: it is not searched for */
+    unsigned probes;             /* sent since then */
+    int64_t probed_ms, probe_ms; /* times of the last probe and the next */
+    bool changed;                /* waits have changed since the last probe */
+};
 
 /* The parts of an agent that exist only while calls concern it. */
 struct asq__calls {
     struct asq__mailbox mailbox;
-    struct asq__probing *probing; /* while it may be part of a deadlock; of deadlock.c */
+    struct asq__probing probing;
     struct asq__actor *actor;
+    struct asq__list resuming; /* in process->resuming until the end of the iteration */
     struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */
     size_t record_bytes;       /* size of its snapshot, once Redis has reported it; 0: unknown */
 };
@@ -52,6 +60,15 @@ struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id); /* N
 bool asq__actor_wake(struct asq__actor *a);
 /* Passivates it if no call concerns it. */
 void asq__actor_rest(struct asq__actor *a);
+/* Has the end of the iteration resume or start what it can. Calls concern it. */
+void asq__actor_resume_later(struct asq__actor *a);
+/* Takes the next agent that was left for the end of the iteration; NULL: there is none. */
+struct asq__actor *asq__actor_next_to_resume(struct asq__process *w);
+/* Returns whether a run of it runs, or is about to. */
+static inline bool asq__actor_is_moving(const struct asq__actor *a)
+{
+    return a->calls && asq__mailbox_is_moving(&a->calls->mailbox, a->orphan);
+}
 static inline bool asq__actor_has_queued(const struct asq__actor *a)
 {
     return a->calls && asq__mailbox_has_queued(&a->calls->mailbox);

@@ -32,7 +32,6 @@
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
 #include "worker/core/entry.h"
-#include "worker/dispatch.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -85,7 +84,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
     }
     a->loaded = true;
     asq__actor_note_size(a);
-    asq__actor_go_on(a);
+    asq__actor_resume_later(a);
 }
 
 static void put_into_queue(struct asq__actor *a)

@@ -21,7 +21,6 @@
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/await.h"
-#include "worker/channels.h"
 #include "worker/core/entry.h"
 #include "worker/entries.h"
 #include "worker/later_ask.h"

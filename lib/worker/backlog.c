@@ -43,10 +43,10 @@
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
 #include "worker/core/notes.h"
+#include "worker/core/stream_id.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
-#include "worker/core/stream_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>

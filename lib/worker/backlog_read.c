@@ -28,14 +28,13 @@
 #include "value/list.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
-#include "worker/channels.h"
-#include "worker/intake.h"
 #include "worker/core/notes.h"
+#include "worker/core/stream_id.h"
+#include "worker/intake.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/read_budget.h"
-#include "worker/core/stream_id.h"
 
 enum {
     READ_AT_ONCE = 128,

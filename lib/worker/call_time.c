@@ -17,7 +17,6 @@
 #include "worker/call_time.h"
 #include "worker/commit.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
 #include "worker/later_script.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -117,7 +116,5 @@ void asq__process_time_told(struct asq__process *w, int64_t set_ms)
                          set_ms > 0 ? "forward" : "back",
                          (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
     }
-    for (uint32_t i = 0; w->parts && i < w->nparts; i++)
-        if (!asq__list_empty(&w->parts[i].intake))
-            asq__intake_go_on(&w->parts[i]);
+    w->time_told = true;
 }

@@ -50,10 +50,8 @@
 #include "worker/core/attempts.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
-#include "worker/dispatch.h"
 #include "worker/entries.h"
 #include "worker/exec/exec.h"
-#include "worker/later_move.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -475,8 +473,6 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         asq__partition_abandon(p, "out of memory");
     if (attempts)
         close_apart(p);
-    if (ok && e->apart)
-        asq__later_leave(e);
 }
 
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n)
@@ -561,7 +557,7 @@ static void acknowledged(struct asq__commit *c)
     for (size_t i = 0; i < c->nmoves; i++)
         if (c->moves[i].entry) {
             c->moves[i].entry->uncommitted--;
-            asq__later_left(c->moves[i].entry);
+            asq__list_add(&w->moved, &c->moves[i].entry->moved);
         }
     for (size_t i = 0; i < c->ninner; i++)
         asq__engine_unpin(w->engine, c->inner[i].id,
@@ -588,7 +584,7 @@ void asq__commits_drop(struct asq__partition *p)
         for (size_t i = 0; i < c->nmoves; i++)
             if (c->moves[i].entry) {
                 c->moves[i].entry->uncommitted--;
-                asq__later_forget(c->moves[i].entry);
+                asq__list_add(&p->w->moved, &c->moves[i].entry->moved);
             }
         for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
             asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE);
@@ -905,7 +901,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         asq__nested_go_on(p);
         asq__partition_release_if_empty(p);
         if (p->commits_many && !asq__commits_are_many(p))
-            asq__partition_go_on(p);
+            asq__partition_resume_later(p);
     }
     free(s);
 }
@@ -1172,7 +1168,7 @@ static void recovered(struct asq__partition *p)
         asq__list_add(&p->w->ready, &p->ready);
     asq__nested_go_on(p);
     asq__partition_release_if_empty(p);
-    asq__partition_go_on(p);
+    asq__partition_resume_later(p);
 }
 
 static void on_there(struct asq__conn *conn, const redisReply *reply, void *user)

@@ -53,7 +53,7 @@ void asq__wcall_cancel(struct asq__wcall *c)
         asq__nested_cancel(run);
         if (asq__run_is_parked(run)) {
             run->wait_rc = ASQ_ECANCELED;
-            asq__run_wake(run);
+            asq__run_unpark(run);
         }
     }
 }

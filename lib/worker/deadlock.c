@@ -43,7 +43,6 @@
 #include "worker/core/entry.h"
 #include "worker/core/waits.h"
 #include "worker/deadlock.h"
-#include "worker/dispatch.h"
 #include "worker/entries.h"
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
@@ -67,14 +66,10 @@ enum {
     MESSAGE_SIZE = 16384
 };
 
-/* State of an agent whose calls may wait for a run that is parked inside. */
-struct asq__probing {
-    struct asq__list node; /* in process->held_up */
-    struct asq__actor *actor;
-    unsigned probes;             /* probes sent since then */
-    int64_t probed_ms, probe_ms; /* times of the last probe and the next */
-    bool changed;                /* waits have changed since the last probe */
-};
+static struct asq__actor *actor_of(const struct asq__probing *p)
+{
+    return ASQ__CONTAINER(p, struct asq__calls, probing)->actor;
+}
 
 struct search {
     const char *agent;
@@ -150,7 +145,7 @@ static void view_queued(const struct asq__wcall *c, struct view *v)
         while (v->n < ASQ__BLOCKERS_MAX && asq__inputs_pending(c, v->n, &input))
             add_target(v, &input);
     struct asq__blockers b = { .add = add_blocker, .user = v, .n = v->n, .steps = v->steps };
-    asq__blockers_of_queued(&c->actor->calls->mailbox, &asq__dispatch_hooks, c, &b);
+    asq__blockers_of_queued(&c->actor->calls->mailbox, c->entry->part->w->mailbox_hooks, c, &b);
     v->steps = b.steps;
     v->any = b.any;
 }
@@ -312,7 +307,8 @@ static void fail_call(const struct search *s, struct asq__wcall *c)
                     text.error ? "a deadlock: calls wait for each other in a circle"
                                : (const char *) text.data);
     asq__buf_release(&text);
-    asq__actor_go_on(a); /* resumes the calls behind it */
+    if (a->calls)
+        asq__actor_resume_later(a); /* for the calls behind it */
 }
 
 /* ---- probes ---- */
@@ -471,7 +467,7 @@ static void add_roots(struct search *s, const struct asq__actor *a)
 /* Probes for an agent. True: a probe was sent. */
 static bool probe_agent(struct asq__probing *p)
 {
-    const struct asq__actor *a = p->actor;
+    const struct asq__actor *a = actor_of(p);
     struct asq__process *w = a->part->w;
     struct search s = { .agent = a->id,
                         .born_ms = redis_now_ms(w),
@@ -513,15 +509,12 @@ void asq__deadlock_note(struct asq__actor *a)
     struct asq__process *w = a->part->w;
     if (a->orphan || !asq__actor_has_queued(a) || a->calls->mailbox.n_sharing)
         return;
-    struct asq__probing *p = a->calls->probing;
+    struct asq__probing *p = &a->calls->probing;
     int64_t now = asq__now_ms_coarse();
-    if (!p) {
-        if (!(p = calloc(1, sizeof *p)))
-            return; /* the next waiting call notes it */
-        p->actor = a;
-        p->probe_ms = now + FIRST_MS;
+    if (asq__list_empty(&p->node)) {
+        *p = (struct asq__probing){ .probe_ms = now + FIRST_MS };
+        asq__list_init(&p->node);
         asq__list_add(&w->held_up, &p->node);
-        a->calls->probing = p;
     } else if (!p->changed) {
         int64_t soon = p->probed_ms + pause_ms(p, CHANGED_MS);
         if (soon < now + FIRST_MS)
@@ -533,16 +526,6 @@ void asq__deadlock_note(struct asq__actor *a)
     }
     p->changed = true;
     look_at_ms(w, p->probe_ms);
-}
-
-void asq__deadlock_forget(struct asq__actor *a)
-{
-    struct asq__probing *p = a->calls ? a->calls->probing : NULL;
-    if (!p)
-        return;
-    asq__list_del(&p->node);
-    free(p);
-    a->calls->probing = NULL;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -560,12 +543,10 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
         if (!(node = asq__list_pop(&w->held_up)))
             break;
         struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
-        struct asq__actor *a = p->actor;
+        const struct asq__actor *a = actor_of(p);
         if (!asq__partition_is_owned(a->part) || asq__actor_is_moving(a) ||
-            !asq__actor_has_queued(a)) {
-            asq__deadlock_forget(a);
+            !asq__actor_has_queued(a))
             continue;
-        }
         asq__list_add(&looked, node); /* failing a call may take it out of there */
         if (p->probe_ms <= now) {
             p->probes++;

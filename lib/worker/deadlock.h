@@ -12,7 +12,6 @@ struct asq__process;
 void asq__deadlock_init(struct asq__process *w);
 /* Notes that calls of the agent wait while no run of it moves, or that one more waits. */
 void asq__deadlock_note(struct asq__actor *a);
-void asq__deadlock_forget(struct asq__actor *a);
 void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe);
 
 #endif

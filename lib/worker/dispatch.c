@@ -24,6 +24,7 @@
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/deadlock.h"
+#include "worker/delay.h"
 #include "worker/dispatch.h"
 #include "worker/entries.h"
 #include "worker/exec/exec.h"
@@ -46,8 +47,7 @@ static bool turn_is_over(struct asq__partition *p)
 {
     if (p->w->starts < STARTS_PER_TURN)
         return false;
-    if (asq__list_empty(&p->turn_over))
-        asq__list_add(&p->w->turn_over, &p->turn_over);
+    asq__partition_resume_later(p);
     return true;
 }
 
@@ -240,11 +240,6 @@ static unsigned max_sharing(const struct asq__process *w)
     return 2 * w->config.capacity + 16;
 }
 
-bool asq__actor_is_moving(const struct asq__actor *a)
-{
-    return a->calls && asq__mailbox_is_moving(&a->calls->mailbox, a->orphan);
-}
-
 void asq__actor_go_on(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
@@ -318,7 +313,8 @@ bool asq__dispatch_turn_over(struct asq__process *w)
 
 /* ---- calls come, park, wake, end ---- */
 
-bool asq__dispatch_join(struct asq__wcall *c)
+/* Queues a call, and starts none. False: the call has failed. */
+static bool join(struct asq__wcall *c)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = c->actor ? c->actor : asq__actor_of(c->entry->part, job->agent);
@@ -342,14 +338,18 @@ void asq__dispatch_due(struct asq__wcall *c)
 {
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
-    if (asq__dispatch_join(c))
+    if (join(c))
         asq__actor_go_on(c->actor);
 }
 
 void asq__dispatch(struct asq__wcall *c)
 {
-    if (!asq__later_begin(c))
-        asq__dispatch_due(c);
+    switch (asq__later_begin(c)) {
+    case ASQ__DUE_NOW: asq__dispatch_due(c); break;
+    case ASQ__DUE_IN_PLACE: join(c); break;
+    case ASQ__DUE_APART:
+    case ASQ__DUE_NEVER: break;
+    }
 }
 
 /* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just those. */
@@ -365,7 +365,7 @@ static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
         asq__partition_go_on(&w->parts[i]);
 }
 
-void asq__run_parks(struct asq__run *run)
+static void parks(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
     asq__mailbox_park(&a->calls->mailbox, run->active.call);
@@ -374,7 +374,7 @@ void asq__run_parks(struct asq__run *run)
     asq__actor_go_on(a);
 }
 
-void asq__run_wake(struct asq__run *run)
+void asq__run_unpark(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
     if (!asq__run_is_parked(run))
@@ -428,21 +428,21 @@ static bool end_run(struct asq__run *run)
     p->inside--;
     if (a->calls->mailbox.n_active && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
-    if (error && asq__later_retry(c, run)) {
-        asq__later_leave(e);
-    } else {
+    if (!error || !asq__later_retry(c, run)) {
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
         asq__commit_result(c, run, error);
     }
+    if (e->apart)
+        asq__later_leave(e);
     asq__run_free(run);
     asq__actor_note_size(a);
     asq__actor_unload_created(a, kind);
     return true;
 }
 
-void asq__run_finished(struct asq__handover *h)
+static void finished(struct asq__handover *h)
 {
     struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, finished);
     struct asq__process *w = run->w;
@@ -454,4 +454,24 @@ void asq__run_finished(struct asq__handover *h)
     asq__actor_go_on(a); /* frees an orphan with its last run */
     asq__partition_release_if_empty(p);
     clear_suspect(w, c);
+}
+
+const struct asq__run_hooks asq__dispatch_run_hooks = { .finished = finished,
+                                                        .parks = parks,
+                                                        .unpark = asq__run_unpark };
+
+bool asq__dispatch_take_due(struct asq__process *w)
+{
+    struct asq__wcall *c;
+    struct asq__actor *a;
+    bool any = false;
+    while ((c = asq__delay_next_due(w))) {
+        asq__dispatch_due(c);
+        any = true;
+    }
+    while ((a = asq__actor_next_to_resume(w))) {
+        asq__actor_go_on(a);
+        any = true;
+    }
+    return any;
 }

@@ -7,11 +7,11 @@
 #include <stdbool.h>
 
 struct asq__actor;
-struct asq__handover;
 struct asq__mailbox_hooks;
 struct asq__partition;
 struct asq__process;
 struct asq__run;
+struct asq__run_hooks;
 struct asq__wcall;
 
 /* Queues or delays a new call. */
@@ -20,21 +20,19 @@ void asq__dispatch(struct asq__wcall *c);
 void asq__dispatch_promote(struct asq__wcall *c);
 /* Queues a delayed call that is due. */
 void asq__dispatch_due(struct asq__wcall *c);
-/* Queues a call, and starts none. False: the call has failed. */
-bool asq__dispatch_join(struct asq__wcall *c);
-/* Resumes or starts what it can. */
+/* Dispatches delayed calls that are due, and continues agents, at the end of an iteration. False:
+ * there were none. */
+bool asq__dispatch_take_due(struct asq__process *w);
+/* Resumes or starts what it can. Files below use asq__actor_resume_later. */
 void asq__actor_go_on(struct asq__actor *a);
-/* Returns whether a run of it runs, or is about to. */
-bool asq__actor_is_moving(const struct asq__actor *a);
-/* Answers to the questions of a mailbox; see core/mailbox.h. */
+/* Answers to the questions of a mailbox; for process->mailbox_hooks. */
 extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 /* Resumes or starts what it can, of all its actors. */
 void asq__partition_go_on(struct asq__partition *p);
 /* Starts, at the end of an iteration, calls that it had no room for. True: some are left for the
  * next one. */
 bool asq__dispatch_turn_over(struct asq__process *w);
-void asq__run_finished(struct asq__handover *h);
-void asq__run_parks(struct asq__run *run); /* run begins to wait: gives up its turn */
-void asq__run_wake(struct asq__run *run);  /* run may resume: its wait is over */
+extern const struct asq__run_hooks asq__dispatch_run_hooks; /* for process->run_hooks */
+void asq__run_unpark(struct asq__run *run); /* run may resume: its wait is over */
 
 #endif

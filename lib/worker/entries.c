@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "value/table.h"
-#include "worker/channels.h"
+#include "worker/core/channels.h"
 #include "worker/core/entry.h"
 #include "worker/delay.h"
 #include "worker/partition.h"
@@ -17,6 +17,7 @@ void asq__entry_free(struct asq__entry *e)
     if (!e)
         return;
     asq__list_del(&e->order);
+    asq__list_del(&e->moved);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
     e->part->held_bytes -= e->bytes;
     if (e->admitted) {
@@ -26,7 +27,7 @@ void asq__entry_free(struct asq__entry *e)
     e->part->held_calls -= e->batch->n_jobs - e->left;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         asq__delay_end(&e->calls[i]);
-    asq__entry_free_channels(e);
+    asq__channels_free(e);
     free(e->copies);
     asq__arena_release(&e->arena);
     free(e);
@@ -55,6 +56,15 @@ void asq__entry_release_if_done(struct asq__entry *e)
         asq__table_del(&e->part->entries, &e->node);
     e->known = false;
     asq__entry_free(e);
+}
+
+int asq__entry_add_channel(struct asq__entry *e, const char *client)
+{
+    size_t bytes;
+    int rc = asq__channels_add(e, client, &bytes);
+    if (rc == 0 && bytes)
+        asq__entry_note_bytes(e, bytes);
+    return rc;
 }
 
 void asq__entry_note_bytes(struct asq__entry *e, size_t bytes)

@@ -17,6 +17,8 @@ struct asq__wcall;
 struct asq__entry *asq__entry_find(const struct asq__partition *p, const uint8_t id[ASQ__BATCH_ID]);
 /* Returns the call while it waits or runs here; else NULL. */
 struct asq__wcall *asq__wcall_find(struct asq__partition *p, const struct asq__call_id *id);
+/* Adds a client that gets its results too; see asq__channels_add. */
+int asq__entry_add_channel(struct asq__entry *e, const char *client);
 void asq__entry_note_bytes(struct asq__entry *e, size_t bytes); /* adds to its memory */
 /* Counts a call that was left in the stream as one that is here. */
 void asq__wcall_unleave(struct asq__wcall *c);

@@ -33,8 +33,8 @@
 #include "value/msg.h"
 #include "value/value.h"
 #include "worker/allowed.h"
-#include "worker/dispatch.h"
 #include "worker/core/entry.h"
+#include "worker/actor.h"
 #include "worker/inputs.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -195,7 +195,7 @@ static void all_there(struct asq__inputs *in)
     if (in->failure || !in->ndropped)
         settle(in);
     if (in->c->actor && in->c->state == ASQ__CALL_INPUTS)
-        asq__actor_go_on(in->c->actor); /* `in` may be gone */
+        asq__actor_resume_later(in->c->actor);
 }
 
 static void input_done(struct asq__call *call, const Asqueue__Result *result,
@@ -334,6 +334,7 @@ static unsigned count_on_their_way(struct asq__process *w)
         struct asq__inputs *in = ASQ__CONTAINER(it, struct asq__inputs, room);
         struct asq__wcall *c = in->c;
         if (c->state == ASQ__CALL_RUNNING || (c->state == ASQ__CALL_INPUTS && in->pending) ||
+            (c->state == ASQ__CALL_INPUTS && !asq__list_empty(&c->actor->calls->resuming)) ||
             (c->state == ASQ__CALL_INPUTS && !may_start(c->entry->part)))
             n++;
         else if (c->state == ASQ__CALL_INPUTS)

@@ -31,7 +31,6 @@
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
 #include "worker/call_time.h"
-#include "worker/channels.h"
 #include "worker/commit.h"
 #include "worker/control.h"
 #include "worker/core/attempts.h"
@@ -87,7 +86,8 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     asq__arena_release(&arena);
 }
 
-void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n)
+/* Takes the reply to a read of its record. May free `e`. */
+static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
     struct asq__partition *p = e->part;
     e->looking--;
@@ -136,7 +136,7 @@ static void look_up(struct asq__entry *e)
     e->later = 0;
     if (!e->returned)
         asq__later_ask_copy(e);
-    asq__result_read(e); /* without memory it is asked for at the next upkeep */
+    asq__result_read(e, take_reply); /* without memory it is asked for at the next upkeep */
 }
 
 /* ---- taking in ---- */
@@ -446,6 +446,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     p->admitted += e->admitted;
     asq__entry_note_bytes(e, size);
     asq__list_init(&e->order);
+    asq__list_init(&e->moved);
     e->unfinished = batch->n_jobs;
     e->limited = batch->timeout_ms != 0;
     e->control = control;

@@ -4,6 +4,7 @@
 #ifndef ASQ_WORKER_INTAKE_H
 #define ASQ_WORKER_INTAKE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,16 +13,23 @@
 #include "value/value.h"
 
 struct asq__entry;
+struct asq__note;
 struct asq__partition;
+struct asq__stream_id;
 struct asq__wcall;
 
 /* Takes in an entry of the stream: [id, [field, value, …]]. Returns its weight in reads: its bytes,
  * or its memory if that is more. */
 size_t asq__intake_reply(struct asq__partition *p, const redisReply *entry);
+/* Takes in an entry that was left in the stream. False: the entry stays there for now. *ret_id gets
+ * its id, if it is an entry. */
+bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
+                       struct asq__stream_id *ret_id);
+/* Takes in an entry that was noted for the agent. False: it is in memory, and about to be
+ * dispatched for another agent; it is to be read again afterwards. */
+bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,
+                       const struct asq__note *note, const char *agent, bool admitted);
 /* Dispatches the ready entries at the head of the intake. */
 void asq__intake_go_on(struct asq__partition *p);
-/* Takes the result record that asq__result_read has asked for: the first n bytes of reply->str. n 0: an error, or there
- * is none. reply NULL: not known. Ends e->looking of that read; may free `e`. */
-void asq__intake_record(struct asq__entry *e, const redisReply *reply, size_t n);
 
 #endif

@@ -18,7 +18,6 @@
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/delay.h"
-#include "worker/dispatch.h"
 #include "worker/exec/exec.h"
 #include "worker/inputs.h"
 #include "worker/later.h"
@@ -49,30 +48,28 @@ static bool is_in_vain(const struct asq__wcall *c)
             (of_batch && of_batch <= job->delay_ms));
 }
 
-bool asq__later_begin(struct asq__wcall *c)
+enum asq__due asq__later_begin(struct asq__wcall *c)
 {
     int64_t due_ms = asq__wcall_due_ms(c);
     if (c->due_ms) { /* the call waits for another run */
         if (c->due_ms > INT64_MAX / 2)
-            return false;
+            return ASQ__DUE_NOW;
         due_ms = (int64_t) c->due_ms - c->entry->part->minus_mono_ms;
     }
     if (!due_ms)
-        return false;
+        return ASQ__DUE_NOW;
     int64_t left = due_ms - asq__now_ms();
     if (left <= 0)
-        return false;
+        return ASQ__DUE_NOW;
     if (is_in_vain(c)) {
         asq__wcall_fail(c, ASQ_EDEADLINE,
                         "its deadline comes before it may be started: it has a delay of %llu ms",
                         (unsigned long long) asq__wcall_job(c)->delay_ms);
-        return true;
+        return ASQ__DUE_NEVER;
     }
     if (!asq__delay_begin(c, left))
-        return false;
-    if (c->keeps_place)
-        asq__dispatch_join(c);
-    return true;
+        return ASQ__DUE_NOW;
+    return c->keeps_place ? ASQ__DUE_IN_PLACE : ASQ__DUE_APART;
 }
 
 bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)

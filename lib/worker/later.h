@@ -12,8 +12,14 @@ struct asq__partition;
 struct asq__run;
 struct asq__wcall;
 
-/* Delays a new call. False: due now; true: the call waits, or has failed. */
-bool asq__later_begin(struct asq__wcall *c);
+enum asq__due {
+    ASQ__DUE_NOW,      /* it is due now */
+    ASQ__DUE_IN_PLACE, /* it waits, and keeps a place in its agent's queue */
+    ASQ__DUE_APART,    /* it waits, in no queue */
+    ASQ__DUE_NEVER     /* it has failed */
+};
+/* Delays a new call that is not due yet. */
+enum asq__due asq__later_begin(struct asq__wcall *c);
 /* Returns whether every call of a new entry is due later than now. */
 bool asq__later_is_all_ahead(struct asq__partition *p, Asqueue__Batch *batch);
 #define ASQ__CANCELED_BEFORE_RETRY "the call was cancelled before it ran again"

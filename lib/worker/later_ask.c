@@ -17,7 +17,6 @@
 #include "value/value.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"
-#include "worker/control.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
 #include "worker/entries.h"
@@ -183,7 +182,7 @@ static void take_states(struct cancel *q, const redisReply *reply)
             continue;
         struct asq__wcall *c = asq__wcall_find(p, &q->ids[i]);
         if (c)
-            asq__wcall_cancel(c);
+            p->w->cancel(c);
         else if (p->backlog)
             asq__backlog_cancel(p, &q->ids[i]);
         else if (!asq__entry_find(p, q->ids[i].batch))

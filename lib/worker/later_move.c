@@ -30,7 +30,6 @@
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
-#include "worker/channels.h"
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
@@ -50,10 +49,10 @@ enum {
     NEAR_SHARE = 4, /* unless this part of --max-backlog-size is used */
     BATCHES_AT_ONCE = 256,
     LOOK_MS = 10000, /* longest pause between looks, which also keep the clock */
-    PAUSE_MS = 100, /* pause between steps while there is a backlog */
+    PAUSE_MS = 100,  /* pause between steps while there is a backlog */
     AGAIN_MS = 1000
 };
-#define MOST_MS       ((int64_t) 1 << 53) /* beyond every clock; larger values are forged */
+#define MOST_MS ((int64_t) 1 << 53) /* beyond every clock; larger values are forged */
 
 /* ---- what is due ---- */
 
@@ -311,7 +310,7 @@ static void let_go(struct asq__entry *e)
     asq__entry_release_if_done(e);
 }
 
-void asq__later_left(struct asq__entry *e)
+static void moved_out(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
     if (e->known) {
@@ -343,10 +342,19 @@ void asq__later_left(struct asq__entry *e)
     let_go(e);
 }
 
-void asq__later_forget(struct asq__entry *e)
+bool asq__later_take_moved(struct asq__process *w)
 {
-    if (!e->known)
-        let_go(e);
+    struct asq__list *node;
+    bool any = false;
+    while ((node = asq__list_pop(&w->moved))) {
+        struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, moved);
+        any = true;
+        if (asq__partition_is_owned(e->part))
+            moved_out(e);
+        else if (!e->known) /* else it goes with the partition's entries */
+            let_go(e);
+    }
+    return any;
 }
 
 /* ---- in the stream again ---- */

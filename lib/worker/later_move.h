@@ -9,17 +9,18 @@
 
 struct asq__entry;
 struct asq__partition;
+struct asq__process;
 
 void asq__later_open(struct asq__partition *p); /* after a claim: looks for waiting batches */
 void asq__later_close(struct asq__partition *p);
 void asq__later_free(struct asq__partition *p);
-void asq__later_leave(struct asq__entry *e);              /* if nothing of it can run for a while */
-void asq__later_left(struct asq__entry *e);               /* after its commit was acknowledged */
-/* After its commit was dropped with the partition. */
-void asq__later_forget(struct asq__entry *e);
+void asq__later_leave(struct asq__entry *e); /* if nothing of it can run for a while */
+/* Takes entries whose commit out of the stream is acknowledged, or dropped with the partition. False:
+ * there were none. */
+bool asq__later_take_moved(struct asq__process *w);
 void asq__later_upkeep(struct asq__partition *p); /* once a second */
 
-enum { ASQ__LATER_CHANNELS = 4096 };              /* clients that a Later may name */
+enum { ASQ__LATER_CHANNELS = 4096 }; /* clients that a Later may name */
 
 /* Restores what the field `later` of its entry keeps. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__later_take(struct asq__entry *e, const void *data, size_t n);

@@ -26,7 +26,6 @@
 #include "worker/actor_fetch.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
-#include "worker/channels.h"
 #include "worker/commit.h"
 #include "worker/core/attempts.h"
 #include "worker/core/entry.h"

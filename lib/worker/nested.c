@@ -28,7 +28,6 @@
 #include "value/tally.h"
 #include "value/value.h"
 #include "worker/actor.h"
-#include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
 #include "worker/exec/fiber.h"
@@ -112,7 +111,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     if (asq__run_is_parked(n->run) && (r->fn || n->ready(n->arg))) {
         n->run->wait_rc = 0;
         ev_timer_stop(n->w->loop, &n->timer);
-        asq__run_wake(n->run);
+        n->w->run_hooks->unpark(n->run);
     }
 }
 
@@ -397,7 +396,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     if (!n->run || !asq__run_is_parked(n->run))
         return;
     n->run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
-    asq__run_wake(n->run);
+    n->w->run_hooks->unpark(n->run);
 }
 
 /* Returns whether a completed result has a callback to run. */
@@ -417,7 +416,7 @@ static void wait_on_loop(struct asq__handover *h)
     struct asq__run *run = n->run;
     int64_t now = asq__now_ms();
     run->wait = ++run->w->waits;
-    asq__run_parks(run);
+    run->w->run_hooks->parks(run);
     if (!asq__run_is_parked(run))
         return;
     if (atomic_load(&run->ctx.canceled)) {
@@ -435,7 +434,7 @@ static void wait_on_loop(struct asq__handover *h)
         }
         return;
     }
-    asq__run_wake(run);
+    run->w->run_hooks->unpark(run);
 }
 
 static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)

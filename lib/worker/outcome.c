@@ -16,6 +16,7 @@
 #include "worker/core/mailbox.h"
 #include "worker/delay.h"
 #include "worker/inputs.h"
+#include "worker/later_move.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 
@@ -44,5 +45,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
                      c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);
+    if (c->entry->apart)
+        asq__later_leave(c->entry);
     asq__error_clear(&error);
 }

@@ -61,3 +61,9 @@ void asq__partition_release_if_empty(struct asq__partition *p)
     if (p->state == ASQ__PART_DRAINING && asq__list_empty(&p->drained))
         asq__list_add(&p->w->drained, &p->drained);
 }
+
+void asq__partition_resume_later(struct asq__partition *p)
+{
+    if (asq__list_empty(&p->turn_over))
+        asq__list_add(&p->w->turn_over, &p->turn_over);
+}

@@ -80,9 +80,9 @@ struct asq__partition {
     /* In process->ready while `open` has something or commits are to be sent. */
     struct asq__list ready;
     size_t in_flight, unsent;
-    size_t commit_bytes;       /* of `commits` */
-    bool commits_many;         /* no call starts until more commits are acknowledged */
-    bool refused;              /* Redis refuses a commit of it; of refused.c */
+    size_t commit_bytes; /* of `commits` */
+    bool commits_many;   /* no call starts until more commits are acknowledged */
+    bool refused;        /* Redis refuses a commit of it; of refused.c */
     /* Since when it refuses commit refused_seq for what is in it, and w->commits then. 0: it does not. */
     int64_t refused_since_ms;
     uint64_t refused_seq, refused_taken;
@@ -115,6 +115,8 @@ void asq__partition_note_epoch(struct asq__partition *p, uint64_t epoch);
  * Redis. Entries, calls and agents in memory stay valid until the end of the iteration, because
  * callers still hold them. Does nothing if it is not held. */
 void asq__partition_abandon(struct asq__partition *p, const char *why);
+/* Has the end of the iteration, or the next one, start what may start. */
+void asq__partition_resume_later(struct asq__partition *p);
 /* Has the end of the iteration hand it back, if it is draining and empty then. */
 void asq__partition_release_if_empty(struct asq__partition *p);
 

@@ -57,6 +57,7 @@
 
 #include "redis/fork_guard.h"
 #include "value/clock.h"
+#include "worker/control.h"
 #include "worker/delay.h"
 
 enum {
@@ -163,6 +164,21 @@ static void tell_members(struct asq__process *w)
     w->announce_due = w->refresh_due = false;
 }
 
+/* Does what lower files have left for the end of the iteration. False: there was nothing. */
+static bool take_due(struct asq__process *w)
+{
+    bool any = asq__dispatch_take_due(w);
+    any |= asq__later_take_moved(w);
+    if (w->time_told) {
+        w->time_told = false;
+        for (uint32_t i = 0; i < w->nparts; i++)
+            if (!asq__list_empty(&w->parts[i].intake))
+                asq__intake_go_on(&w->parts[i]);
+        any = true;
+    }
+    return any;
+}
+
 static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
@@ -171,13 +187,11 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     count_turn(w);
     unsigned rounds = 0;
     while (rounds < ROUNDS && ((leases_are_due(w) && asq__leases_settle(w)) ||
-                               asq__handovers_take(w) || asq__pool_inline_ready(w->pool)))
+                               asq__handovers_take(w) || asq__pool_inline_ready(w->pool) ||
+                               (w->parts && take_due(w))))
         rounds++;
     if (!w->parts)
         return;
-    struct asq__wcall *due;
-    while ((due = asq__delay_next_due(w)))
-        asq__dispatch_due(due);
     /* Commits leave and sockets are read in between, however much there is to do. */
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
         asq__process_wake(w);
@@ -197,7 +211,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (!w->told_ready)
         check_ready(w);
     check_stopped(w);
-    if (leases_are_due(w) || w->refresh_due)
+    if (leases_are_due(w) || w->refresh_due || !asq__list_empty(&w->resuming))
         asq__process_wake(w); /* for what the end of this iteration has caused */
 }
 
@@ -600,6 +614,7 @@ static bool tear_down(struct asq__process *w)
             ;
     asq__members_end(w->members); /* the heartbeat's thread uses key names of redis */
     asq__partitions_drop(w);
+    asq__later_take_moved(w);
     asq__result_reads_drop(w);
     asq__engine_free(w->engine);
     if (w->loop)
@@ -645,6 +660,11 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->ready);
     asq__list_init(&w->turn_over);
     asq__list_init(&w->due);
+    asq__list_init(&w->resuming);
+    asq__list_init(&w->moved);
+    w->run_hooks = &asq__dispatch_run_hooks;
+    w->mailbox_hooks = &asq__dispatch_hooks;
+    w->cancel = asq__wcall_cancel;
     asq__list_init(&w->fetching);
     asq__list_init(&w->leaving);
     asq__list_init(&w->result_reads);

@@ -31,7 +31,9 @@ struct asq__pool;
 struct asq__process_link;
 struct asq__reader;
 struct asq__redis;
+struct asq__mailbox_hooks;
 struct asq__registry;
+struct asq__run_hooks;
 struct asq__slot;
 struct asq__url;
 struct asq__wcall;
@@ -83,6 +85,9 @@ struct asq__process {
     struct asq__redis *redis;
     struct asq__engine *engine;
     struct asq__pool *pool;
+    const struct asq__run_hooks *run_hooks;
+    const struct asq__mailbox_hooks *mailbox_hooks;
+    void (*cancel)(struct asq__wcall *c); /* for files below control.c */
     char client[17];
     uint64_t client_number;
     uint32_t nparts;
@@ -127,6 +132,8 @@ struct asq__process {
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
     struct asq__list turn_over; /* partitions with calls left for the next iteration */
+    struct asq__list resuming;  /* agents that may go on at the end of the iteration */
+    struct asq__list moved;     /* entries whose way out of the stream is decided; of later_move.c */
     struct asq__list due;       /* delays of calls whose time has come; of delay.c */
     /* Time of the next try after Redis refused a commit; no call starts until it takes one. 0: no
      * refusal. */
@@ -135,6 +142,7 @@ struct asq__process {
     /* Lower bound of the clock of Redis minus the monotonic one. See asq__redis_clock for more. */
     int64_t redis_minus_mono_ms;
     bool redis_clock_known;
+    bool time_told; /* entries may wait for the clock, which has become known or was set */
     char machine[ASQ__MACHINE_TEXT]; /* see later_clock.h; "": unknown */
     bool suspected;                  /* a commit is suspected of the last loss of the connection */
     struct asq__wcall *suspect;      /* the only call with attempts that may run now */

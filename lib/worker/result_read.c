@@ -26,7 +26,6 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "worker/core/entry.h"
-#include "worker/intake.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/result_read.h"
@@ -36,6 +35,7 @@ enum { UNDER_WAY = 8 * 1024 * 1024 };
 struct result_read {
     struct asq__list node; /* in w->result_reads while it waits for room */
     struct asq__entry *entry;
+    asq__result_read_fn *done;
     size_t bytes; /* bound of its answer; 0: a size is asked for */
     bool sized;   /* `bytes` is the record's size */
     bool whole;   /* the beginning cannot be read alone */
@@ -62,8 +62,9 @@ static int send_read(struct result_read *r)
 static void answer(struct result_read *r, const redisReply *reply, size_t n)
 {
     struct asq__entry *e = r->entry;
+    asq__result_read_fn *done = r->done;
     free(r);
-    asq__intake_record(e, reply, n);
+    done(e, reply, n);
 }
 
 static void wait_for_room(struct result_read *r, bool first)
@@ -138,13 +139,14 @@ static void on_whole(struct asq__conn *c, const redisReply *reply, void *user)
     answer(r, reply, reply && reply->type == REDIS_REPLY_STRING ? (size_t) reply->len : 0);
 }
 
-int asq__result_read(struct asq__entry *e)
+int asq__result_read(struct asq__entry *e, asq__result_read_fn *done)
 {
     struct asq__process *w = e->part->w;
     struct result_read *r = calloc(1, sizeof *r);
     if (!r)
         return ASQ_ENOMEM;
     r->entry = e;
+    r->done = done;
     r->whole = asq__redis_lack(w->redis, NULL) & ASQ__LACKS_RANGES;
     r->bytes = r->whole ? 0 : ASQ__PUSH_MAX;
     e->looking++;

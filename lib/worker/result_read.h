@@ -4,12 +4,19 @@
 #ifndef ASQ_WORKER_RESULT_READ_H
 #define ASQ_WORKER_RESULT_READ_H
 
+#include <stddef.h>
+
+#include "redis/reply.h"
+
 struct asq__entry;
 struct asq__process;
 
-/* Queues a read, which ends with asq__intake_record; e->looking counts it until then. ASQ_ENOMEM. */
-int asq__result_read(struct asq__entry *e);
-void asq__result_reads_send(struct asq__process *w);      /* at the end of the iteration */
+/* Takes the record of an entry: the first n bytes of reply->str. n 0: an error, or there is none.
+ * reply NULL: not known. */
+typedef void asq__result_read_fn(struct asq__entry *e, const redisReply *reply, size_t n);
+/* Queues a read, which ends with a call of `done`; e->looking counts it until then. ASQ_ENOMEM. */
+int asq__result_read(struct asq__entry *e, asq__result_read_fn *done);
+void asq__result_reads_send(struct asq__process *w); /* at the end of the iteration */
 void asq__result_reads_drop(struct asq__process *w); /* after asq__partitions_drop */
 
 #endif

@@ -78,6 +78,7 @@ struct asq__wcall {
 struct asq__entry {
     struct asq__node node;  /* in part->entries, by batch id */
     struct asq__list order; /* in part->intake */
+    struct asq__list moved; /* in process->moved once the commit that moves it is decided */
     struct asq__partition *part;
     uint32_t partition; /* number of the partition */
     struct asq__stream_id id;

@@ -13,7 +13,6 @@
 #include "value/msg.h"
 #include "worker/actor.h"
 #include "worker/commit.h"
-#include "worker/dispatch.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
 #include "worker/handover.h"
@@ -45,7 +44,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     run->ctx.impl = run;
     if (job->chain && job->chain->n_links)
         run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
-    run->finished.handle = asq__run_finished;
+    run->finished.handle = w->run_hooks->finished;
     run->nested = asq__nested_room(run);
     if (!run->nested) {
         asq__ctx_release(&run->ctx);

@@ -8,9 +8,8 @@
 
 #include "value/list.h"
 #include "value/table.h"
-#include "worker/channels.h"
+#include "worker/core/channels.h"
 #include "worker/core/entry.h"
-#include "worker/entries.h"
 
 enum { FEW = 16, CHANNELS_AT_MOST = 10000 };
 
@@ -54,9 +53,10 @@ static int make_table(struct asq__entry *e)
     return 0;
 }
 
-int asq__entry_add_channel(struct asq__entry *e, const char *client)
+int asq__channels_add(struct asq__entry *e, const char *client, size_t *ret_bytes)
 {
-    size_t n = strlen(client), bytes = sizeof(struct channel) + n + 1 + sizeof(char *);
+    size_t n = strlen(client);
+    *ret_bytes = 0;
     if (n == 0 || strcmp(e->batch->reply, client) == 0 || has(e, client, n))
         return 0;
     if (e->nchannels == CHANNELS_AT_MOST)
@@ -77,11 +77,11 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client)
     if (e->by_client)
         asq__table_add(e->by_client, &c->node);
     e->channels[e->nchannels++] = c->client;
-    asq__entry_note_bytes(e, bytes);
+    *ret_bytes = sizeof *c + n + 1 + sizeof(char *);
     return 0;
 }
 
-void asq__entry_free_channels(struct asq__entry *e)
+void asq__channels_free(struct asq__entry *e)
 {
     for (size_t i = 0; i < e->nchannels; i++)
         free(channel_of(e->channels[i]));
