@@ -47,9 +47,7 @@ static bool has_in_chain(const struct asq__wcall *c, const char *id)
     return false;
 }
 
-/* Returns whether an earlier run of `by`, or a call inside it, made `c`. The worker of that run has
- * died, or the run failed. The next run finds `c` again, and must be active by then. */
-static bool is_called_by(const struct asq__wcall *c, const struct asq__wcall *by)
+bool asq__wcall_is_called_by(const struct asq__wcall *c, const struct asq__wcall *by)
 {
     char id[ASQ__CALL_ID_TEXT];
     if (!asq__wcall_job(c)->chain)
@@ -154,7 +152,7 @@ bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__w
 {
     const char *caller = caller_of(c);
     for (unsigned i = 0; i < skipped->n; i++)
-        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 || is_called_by(c, skipped->calls[i]))
+        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 || asq__wcall_is_called_by(c, skipped->calls[i]))
             return true;
     return false;
 }

@@ -139,6 +139,9 @@ struct asq__skipped {
     unsigned n;
 };
 
+/* Returns whether an earlier run of `by`, or a call inside it, made `c`. The worker of that run has
+ * died, or the run failed. The next run finds `c` again, and must be active by then. */
+bool asq__wcall_is_called_by(const struct asq__wcall *c, const struct asq__wcall *by);
 /* Returns whether a skipped call blocks `c`, because both have one caller or it is c's caller. */
 bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__wcall *c);
 /* Returns whether all calls behind `c` wait for it: `c` creates an agent that does not exist yet.
