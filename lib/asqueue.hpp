@@ -827,18 +827,12 @@ class ordered
 {
   public:
     /* names: "url, depth", for arguments by name; or empty. */
-    ordered(view args, const std::string &names) : args_(args)
+    ordered(view args, const std::string &names) : args_(args), names_(names)
     {
         if (args.type() != ASQ_MAP)
             return;
         std::size_t used = 0;
-        for (std::size_t at = 0; at < names.size();) {
-            std::size_t from = names.find_first_not_of(", \t\n", at);
-            if (from == std::string::npos)
-                break;
-            at = names.find_first_of(", \t\n", from);
-            at = at == std::string::npos ? names.size() : at;
-            const std::string name = names.substr(from, at - from);
+        for (const std::string &name : split(names)) {
             used += args.has(name.c_str());
             by_name_.push_back(args[name]);
         }
@@ -859,8 +853,27 @@ class ordered
         return named_ ? i < by_name_.size() ? by_name_[i] : view() : args_[i];
     }
     view all() const noexcept { return args_; }
+    /* The name of argument i, for messages; "[i]" if it has none. */
+    std::string name_of(std::size_t i) const
+    {
+        const std::vector<std::string> names = split(names_);
+        return i < names.size() ? names[i] : "[" + std::to_string(i) + "]";
+    }
 
   private:
+    static std::vector<std::string> split(const std::string &names)
+    {
+        std::vector<std::string> all;
+        for (std::size_t at = 0; at < names.size();) {
+            std::size_t from = names.find_first_not_of(", \t\n", at);
+            if (from == std::string::npos)
+                break;
+            at = names.find_first_of(", \t\n", from);
+            at = at == std::string::npos ? names.size() : at;
+            all.push_back(names.substr(from, at - from));
+        }
+        return all;
+    }
     static std::string separated(std::string names)
     {
         for (char &c : names)
@@ -869,6 +882,7 @@ class ordered
         return names;
     }
     view args_;
+    const std::string &names_;
     std::vector<view> by_name_;
     bool named_ = false;
 };
@@ -882,11 +896,11 @@ template <class P> auto parameter(const ordered &args, std::size_t i)
         static_assert(!std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>,
                       "a method's parameter is a value or a const reference");
         if (!args[i].native() && !is_optional<T>::value && !std::is_same_v<T, view>)
-            throw error(ASQ_EARGS, "[" + std::to_string(i) + "]: missing");
+            throw error(ASQ_EARGS, args.name_of(i) + ": missing");
         try {
             return codec<T>::from(args[i]);
         } catch (const error &e) {
-            throw error(ASQ_EARGS, "[" + std::to_string(i) + "]: " + e.what());
+            throw error(ASQ_EARGS, args.name_of(i) + ": " + e.what());
         }
     }
 }

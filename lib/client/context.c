@@ -60,7 +60,7 @@ int asq_args(asq_ctx *ctx, const asq_value *args, const char *fmt, ...)
     }
     va_list ap;
     va_start(ap, fmt);
-    int rc = whole ? asq__vunpack_args(args, why, sizeof why, fmt, ap)
+    int rc = whole ? asq__vunpack_args(args, ctx->params, why, sizeof why, fmt, ap)
                    : asq_vunpack(args, why, sizeof why, fmt, ap);
     va_end(ap);
     asq_value_free(empty);

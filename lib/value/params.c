@@ -1,5 +1,5 @@
 /*
- * params.c: orders named arguments by a method's parameters.
+ * params.c: orders named arguments by a method's parameters; names of parameters.
  */
 #include "value/error.h"
 #include "value/value.h"
@@ -13,6 +13,17 @@ static size_t next_name(const char **at)
 {
     *at += strspn(*at, separators);
     return strcspn(*at, separators);
+}
+
+const char *asq__param_at(const char *params, size_t i, size_t *ret_n)
+{
+    size_t n;
+    for (const char *p = params; p && (n = next_name(&p)) != 0; p += n)
+        if (i-- == 0) {
+            *ret_n = n;
+            return p;
+        }
+    return NULL;
 }
 
 static bool is_param(const char *params, const char *name)

@@ -16,6 +16,7 @@ struct unpacker {
     va_list ap;
     bool store;
     bool strict; /* refuse elements of the outermost list or map that the format does not name */
+    const char *params; /* names of the outermost list's items, "a, b", for messages; or NULL */
     unsigned depth;
     char *err;
     size_t errlen;
@@ -52,11 +53,16 @@ static bool accept(struct unpacker *u, char c)
 }
 
 /* Appends the path to text, as far as it fits; returns the new length. */
-static size_t put_place(const struct place *place, char *text, size_t size)
+static size_t put_place(const struct unpacker *u, const struct place *place, char *text,
+                        size_t size)
 {
-    size_t n = place->up ? put_place(place->up, text, size) : 0;
+    size_t n = place->up ? put_place(u, place->up, text, size) : 0, name_n;
+    bool outermost = place->up && !place->up->up;
+    const char *name = outermost ? asq__param_at(u->params, place->i, &name_n) : NULL;
     if (place->key)
         asq__err(text + n, size - n, 0, "%s%s", n ? "." : "", place->key);
+    else if (name)
+        asq__err(text + n, size - n, 0, "%.*s", (int) name_n, name);
     else if (place->up)
         asq__err(text + n, size - n, 0, "[%zu]", place->i);
     return n + strlen(text + n);
@@ -67,7 +73,7 @@ static size_t put_place(const struct place *place, char *text, size_t size)
 static __attribute__((noinline)) int fail(struct unpacker *u, const struct place *place, int rc)
 {
     char where[160] = "", text[160];
-    if (u->err && u->errlen && put_place(place, where, sizeof where)) {
+    if (u->err && u->errlen && put_place(u, place, where, sizeof where)) {
         asq__err(text, sizeof text, 0, "%s", u->err);
         asq__err(u->err, u->errlen, 0, "%s: %s", where, text);
     }
@@ -315,15 +321,17 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
     }
 }
 
-static int vunpack(bool strict, const asq_value *v, char *err, size_t errlen, const char *fmt,
-                   va_list ap)
+static int vunpack(bool strict, const char *params, const asq_value *v, char *err, size_t errlen,
+                   const char *fmt, va_list ap)
 {
     static const struct place root;
     if (!fmt)
         return asq__err(err, errlen, ASQ_EINVAL, "the format is NULL");
     if (!v)
         v = asq_value_null();
-    struct unpacker u = { .fmt = fmt, .at = fmt, .err = err, .errlen = errlen, .strict = strict };
+    struct unpacker u = {
+        .fmt = fmt, .at = fmt, .err = err, .errlen = errlen, .strict = strict, .params = params
+    };
     va_copy(u.ap, ap);
     int rc = unpack_one(&u, v, &root);
     if (rc == 0 && next(&u))
@@ -342,12 +350,13 @@ static int vunpack(bool strict, const asq_value *v, char *err, size_t errlen, co
 
 int asq_vunpack(const asq_value *v, char *err, size_t errlen, const char *fmt, va_list ap)
 {
-    return vunpack(false, v, err, errlen, fmt, ap);
+    return vunpack(false, NULL, v, err, errlen, fmt, ap);
 }
 
-int asq__vunpack_args(const asq_value *args, char *err, size_t errlen, const char *fmt, va_list ap)
+int asq__vunpack_args(const asq_value *args, const char *params, char *err, size_t errlen,
+                      const char *fmt, va_list ap)
 {
-    return vunpack(true, args, err, errlen, fmt, ap);
+    return vunpack(true, params, args, err, errlen, fmt, ap);
 }
 
 int asq_unpack(const asq_value *v, const char *fmt, ...)

@@ -94,8 +94,11 @@ asq_value *asq__value_borrow_bytes(asq_type type, const void *data, size_t n);
  * returns. */
 int asq__vpack_borrowed(asq_value **ret, char *err, size_t errlen, const char *fmt, va_list ap);
 /* As asq_vunpack, but refuses elements of the outermost list or map beyond the format: ASQ_EARGS
- * names one. */
-int asq__vunpack_args(const asq_value *args, char *err, size_t errlen, const char *fmt, va_list ap);
+ * names one. Messages name an item of the outermost list by `params` ("a, b"; or NULL). */
+int asq__vunpack_args(const asq_value *args, const char *params, char *err, size_t errlen,
+                      const char *fmt, va_list ap);
+/* Returns the name of parameter i of "a, b" and its length, not terminated; NULL: it has no name. */
+const char *asq__param_at(const char *params, size_t i, size_t *ret_n);
 /* Within value/: free, and copy, the index of a map. */
 void asq__map_index_free(struct asq__map_index *index);
 int asq__map_index_copy(asq_value *to, const asq_value *from);

@@ -49,7 +49,9 @@ START_TEST(wrong_arguments_are_told_by_name_and_change_nothing)
     asq_agent *a = counter(1);
 
     ck_assert_code(asq_call_wait(a, "add", NULL, "[s]", "two"), ASQ_EARGS);
-    ck_assert_contains(asq_errmsg(H), "int expected, string found");
+    ck_assert_contains(asq_errmsg(H), "Counter.add(n): n: int expected, string found");
+    ck_assert_code(asq_call_wait(a, "add", NULL, "{s:f}", "n", 3.5), ASQ_EARGS);
+    ck_assert_contains(asq_errmsg(H), "Counter.add(n): n: int expected, double found");
     ck_assert_code(asq_call_wait(a, "add", NULL, "[i, i]", 1, 2), ASQ_EARGS);
     ck_assert_code(asq_call_wait(a, "add", NULL, NULL), ASQ_EARGS);
     ck_assert_code(asq_call_wait(a, "add", NULL, "{s:i}", "m", 2), ASQ_EARGS);

@@ -203,8 +203,8 @@ static void methods_have_types(const asqueue::client &c)
     CHECK_EQUAL((t.call<std::map<std::string, int>>(
                     "words", std::map<std::string, std::vector<double>>{ { "w", { 1, 2 } } })["w"]),
                 2);
-    CHECK_THROWS(t.call("add", "x"), ASQ_EARGS, "Tester.add(n): [0]: int expected, string found");
-    CHECK_THROWS(t.call("add"), ASQ_EARGS, "[0]: missing");
+    CHECK_THROWS(t.call("add", "x"), ASQ_EARGS, "Tester.add(n): n: int expected, string found");
+    CHECK_THROWS(t.call("add"), ASQ_EARGS, "Tester.add(n): n: missing");
     CHECK_THROWS(t.call("add", 1, 2), ASQ_EARGS, "surplus");
     CHECK_THROWS(t.call("throw_code", 1), ASQ_EARGS, "surplus");
     CHECK_THROWS(t.call("add", asqueue::named({ { "m", 1 } })), ASQ_EARGS, "\"m\"");

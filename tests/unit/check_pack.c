@@ -281,6 +281,40 @@ START_TEST(nothing_is_written_unless_everything_fits)
 }
 END_TEST
 
+static int unpacked_args(const asq_value *v, const char *params, char *err, size_t errlen,
+                         const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int rc = asq__vunpack_args(v, params, err, errlen, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+START_TEST(an_argument_that_does_not_fit_is_named_by_its_parameter)
+{
+    char err[200];
+    int i = 5;
+    const asq_value *o = NULL;
+    asq_value *v = asq_pack("[i,[i,s],s]", 1, 2, "x", "y");
+    ck_assert_int_eq(unpacked_args(v, "url, depth\t,n", err, sizeof err, "[i,o,i]", &i, &o, &i),
+                     ASQ_ETYPE);
+    ck_assert_str_eq(err, "n: int expected, string found");
+    ck_assert_int_eq(unpacked_args(v, "url, depth", err, sizeof err, "[i,[i,i],o]", &i, &i, &i, &o),
+                     ASQ_ETYPE);
+    ck_assert_str_eq(err, "depth[1]: int expected, string found");
+    ck_assert_int_eq(unpacked_args(v, "a, b, c, d", err, sizeof err, "[o,o,o,i]", &o, &o, &o, &i),
+                     ASQ_ENOENT);
+    ck_assert_str_eq(err, "d: missing");
+    ck_assert_int_eq(unpacked_args(v, "a,b", err, sizeof err, "[i,o,i]", &i, &o, &i), ASQ_ETYPE);
+    ck_assert_str_eq(err, "[2]: int expected, string found");
+    ck_assert_int_eq(unpacked_args(v, NULL, err, sizeof err, "[s]", &o), ASQ_ETYPE);
+    ck_assert_str_eq(err, "[0]: string expected, int found");
+    ck_assert_int_eq(i, 5);
+    asq_value_free(v);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_named_with_its_place)
 {
     char err[200];
@@ -382,6 +416,7 @@ int main(void)
     tcase_add_test(c, every_letter_reads_its_type);
     tcase_add_test(c, nothing_is_written_unless_everything_fits);
     tcase_add_test(c, what_does_not_fit_is_named_with_its_place);
+    tcase_add_test(c, an_argument_that_does_not_fit_is_named_by_its_parameter);
     tcase_add_test(c, formats_to_read_by_are_checked);
     tcase_add_test(c, optional_parts_leave_their_variables_alone);
     suite_add_tcase(s, c);
