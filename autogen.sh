@@ -1,3 +1,3 @@
 #!/bin/sh
-# Makes ./configure from configure.ac, for those who build from a git clone.
+# Makes ./configure from configure.ac, which a build from a git clone needs.
 cd "$(dirname "$0")" && exec autoreconf --force --install --warnings=all

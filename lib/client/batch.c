@@ -246,7 +246,7 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
     b->pinned = false;
     asq__batch_keep_record(b);
     leave_lists(e, b);
-    batch_forget(e, b); /* first, so that nobody waits for a batch that has failed */
+    batch_forget(e, b); /* first, so that no waiter finds a batch that has failed */
     for (size_t i = 0; i < b->n; i++) {
         begin(b, &now, b->calls[i]);
         b->unfinished -= b->calls[i] != NULL;

@@ -162,8 +162,8 @@ void asq__handle_note_failure(asq *h, const asq_result *r, const asq_error *erro
 void asq__handle_note_unseen(asq *h, const asq_result *r, const asq_error *error);
 /* Writes class and method of a failed call. */
 void asq__result_name(const asq_result *r, const asq_error *error, char name[ASQ__TALLY_NAME]);
-/* Notes on completion that the program has freed the result, so nobody sees its outcome, whatever
- * was asked before. */
+/* Notes on completion that the program has freed the result, so its outcome stays unseen, even if
+ * the program has asked for it before. */
 void asq__result_note_freed(asq_result *r);
 void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -36,9 +36,9 @@ void asq__result_note_freed(asq_result *r)
         r->seen = false;
 }
 
-/* Returns whether nobody learns of the failure of a result that is about to be freed. The result of
- * a call whose id was handed out can be fetched elsewhere; a call without a result, or one that was
- * canceled, has been told of already. */
+/* Returns whether the failure of a result that is about to be freed would stay unseen. The result
+ * of a call whose id was handed out can be fetched elsewhere; a failure of a call without a result,
+ * or of a canceled call, was reported already. */
 static bool is_unseen_failure(const asq_result *r)
 {
     int code = r->error->pub.code;

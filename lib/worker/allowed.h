@@ -9,8 +9,8 @@
 
 struct asq__process;
 
-/* False: no heartbeat was acknowledged for so long that others may take over. True before the first
- * one. */
+/* Returns whether the last acknowledged heartbeat is recent enough that no other worker may take
+ * over. True before the first one. */
 bool asq__process_is_alive(const struct asq__process *w);
 /* Returns whether calls may start: this worker is alive, and Redis takes commits. */
 bool asq__process_may_start(const struct asq__process *w);

@@ -1,5 +1,6 @@
 /*
- * backlog_state.h: declarations shared by backlog.c and backlog_read.c: what of a partition's stream is left there.
+ * backlog_state.h: declarations shared by backlog.c and backlog_read.c: what of a partition's
+ * stream is left there.
  */
 #ifndef ASQ_WORKER_BACKLOG_STATE_H
 #define ASQ_WORKER_BACKLOG_STATE_H
@@ -38,24 +39,27 @@ struct asq__backlog {
     bool reading;
     bool refused;       /* by Redis, or in vain: not read again before a while */
     bool put_off;       /* entries that are noted are in the intake for other agents */
-    int64_t starved_ms; /* since when thirsty agents find no room; 0: they do */
+    int64_t starved_ms; /* time since which thirsty agents find no room; 0: they find room */
     bool has_cancels;   /* the table is there */
     struct asq__table canceled;
 };
 
-/* More is held in memory than `bytes`, and this partition holds so many entries or large ones. Entries that
- * were admitted beyond the bound have one of their own. */
+/* Returns whether the process holds more than `bytes`, and this partition at least `entries`
+ * entries or large ones. Entries admitted beyond the bound do not count; they have a bound of their
+ * own. */
 bool asq__backlog_is_full(const struct asq__partition *p, size_t bytes, size_t entries);
-/* Returns whether an entry of so many bytes may be admitted beyond the bound, behind those that are coming. */
+/* Returns whether an entry of `bytes` may be admitted beyond the bound, in addition to `coming`
+ * bytes that are being read. */
 bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_t bytes,
                             bool needs_inputs, unsigned times);
-/* Returns whether the agent has hardly anything to do but what begins at once. */
+/* Returns whether the agent has hardly any calls except calls that begin at once. */
 bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l);
-/* Returns whether notes take so little memory that more can be made. */
+/* Returns whether notes leave enough memory for more of them. */
 bool asq__backlog_can_note(const struct asq__partition *p);
 /* Takes the first note of an agent away; with the last one, `l` is freed. */
 void asq__left_pop(struct asq__partition *p, struct asq__left *l);
-/* Ends the backlog if nothing is left, and so much room is free that it would not begin again at once. */
+/* Ends the backlog if nothing is left, and so much room is free that it would not begin again at
+ * once. */
 void asq__backlog_check_end(struct asq__partition *p);
 
 enum {

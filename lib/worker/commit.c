@@ -235,7 +235,7 @@ bool asq__commits_are_many(struct asq__partition *p)
 }
 
 /* Closes the open commit before the outcome of a call with attempts, which is committed alone: if it
- * is refused, nobody else is. A dead letter stays with its result. */
+ * is refused, no other call is. A dead letter stays with its result. */
 static __attribute__((noinline, cold)) void close_before(struct asq__partition *p)
 {
     if (p->open && !p->open->tied)
@@ -771,7 +771,7 @@ size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out)
             for (size_t k = 0; k < results->n_results; k++) {
                 const struct asq__wcall *call = &e->calls[results->results[k]->index];
                 if (call->attempts >= max)
-                    continue; /* its error: there is nothing else to commit */
+                    continue; /* its final error, without an alternative */
                 asq__wcall_id(call, id);
                 asq__cmd_puts(out, id);
                 asq__cmd_puts(out, entry);

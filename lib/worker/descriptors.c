@@ -1,6 +1,6 @@
 /*
- * descriptors.c: how many files a process may open, against how many it needs: a worker that cannot open
- * a connection for each 16 streams does not read all calls of its partitions.
+ * descriptors.c: how many files a process may open, against how many it needs: a worker that cannot
+ * open a connection for each 16 streams does not read all calls of its partitions.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,8 +22,8 @@ void asq__descriptors_check(struct asq__process *w)
         limit.rlim_cur >= need)
         return;
     rlim_t soft = limit.rlim_cur;
-    /* No further than it takes: programs that methods start inherit the limit, and those that use select()
-     * rely on a low one. */
+    /* Raises the limit no further than needed, because programs that methods start inherit it, and
+     * programs with select() rely on a low one. */
     limit.rlim_cur =
         limit.rlim_max == RLIM_INFINITY || limit.rlim_max > need ? need : limit.rlim_max;
     if (limit.rlim_cur > soft && setrlimit(RLIMIT_NOFILE, &limit) < 0) {

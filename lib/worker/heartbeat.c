@@ -1,8 +1,8 @@
 /*
  * heartbeat.c: see heartbeat.h.
  *
- * The thread writes the process's hash and its id every third of the lease time, and looks for another
- * process with the same id. It alone writes the atomics that other threads read.
+ * The thread writes the process's hash and its id every third of the lease time, and looks for
+ * another process with the same id. It alone writes the atomics that other threads read.
  */
 #include "worker/heartbeat.h"
 
@@ -102,10 +102,11 @@ static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *clien
 }
 
 /* Looks for another process with this id: both would claim from each other again and again. A new
- * process that finds a hash waits to see whether its beat moves. It also waits for a process that is
- * about to end: processes whose supervisor was killed drain, and the worker may have been restarted
- * meanwhile. A process that has beaten already finds another one in two cases: it was stopped for so
- * long that another took its place, or Redis has lost its last second, and with it the new hash. */
+ * process that finds a hash waits to see whether its beat moves. It also waits for a process that
+ * is about to end: processes whose supervisor was killed drain, and the worker may have been
+ * restarted meanwhile. A process that has beaten already finds another one in two cases: it was
+ * stopped for so long that another took its place, or Redis has lost its last second, and with it
+ * the new hash. */
 static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     char key[ASQ__KEY_MAX];
@@ -160,7 +161,7 @@ static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
         asq__process_log(hb->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
 }
 
-/* Deletes keys of the beat that somebody has overwritten by another type. Otherwise the worker would be
+/* Renames keys of the beat that were overwritten by another type. Otherwise the worker would be
  * dead to the others for ever. Ignores other refusals. */
 static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, const char *why)
 {
@@ -302,8 +303,9 @@ static bool beat_sleep(struct asq__heartbeat *hb, int64_t ms)
 }
 
 /* Removes the process from Redis, so that others need not wait for its beat to stop. Awaits a beat
- * whose waiting was cancelled first, or it could list the process again. Also tries a fresh connection,
- * because the old one may have been lost since the last beat. The supervisor does what fails here. */
+ * whose waiting was cancelled first, or it could list the process again. Also tries a fresh
+ * connection, because the old one may have been lost since the last beat. The supervisor does what
+ * fails here. */
 static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;

@@ -11,13 +11,13 @@
  *                  └──▶ dropped ──all there, its turn──▶ waits for room ──▶ awaited again
  *
  * A call whose results are all there, but not all held, waits for room when it is its turn at its
- * agent. Calls get room in the order in which they ask. Nobody who holds room may keep the first of
- * them waiting for ever: it may be what they wait for. So it gets room beyond the bound (it is
- * admitted) as soon as no call that was admitted before is on its way: reading its inputs, about to
- * start, or running without waiting. A parked one is not on its way, and one that has its inputs
- * but cannot start, because its agent is busy meanwhile, gives them back and begins anew. A method
- * that waits otherwise, by a handle of its own, looks as if it ran: after a while one more is
- * admitted beside it for each thread. So more than the bound is held by running and parked calls
+ * agent. Calls get room in the order in which they ask. Calls that hold room must not keep the
+ * first of them waiting for ever, because they may wait for it. So it gets room beyond the bound
+ * (it is admitted) as soon as no call that was admitted before is on its way: reading its inputs,
+ * about to start, or running without waiting. A parked one is not on its way, and one that has its
+ * inputs but cannot start, because its agent is busy meanwhile, gives them back and begins anew. A
+ * method that waits otherwise, by a handle of its own, looks as if it ran: after a while one more
+ * is admitted beside it for each thread. So more than the bound is held by running and parked calls
  * alone.
  */
 #include <stdio.h>
@@ -325,8 +325,7 @@ static bool may_start(const struct asq__partition *p)
            asq__list_empty(&p->turn_over);
 }
 
-/* How many of the admitted are on their way. Those of whom somebody else has to end something first
- * are left out. */
+/* Counts the admitted calls that are on their way. Calls that wait for another call are left out. */
 static unsigned count_on_their_way(struct asq__process *w)
 {
     unsigned n = 0;

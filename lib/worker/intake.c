@@ -1,12 +1,11 @@
 /*
- * intake.c: what comes from a stream is decoded, checked, recognised when it is a duplicate, and
- * dispatched in the order of the stream. Nothing that stands there may stop what stands behind it: what
- * cannot be decoded becomes a dead letter.
+ * intake.c: decodes and checks the entries of a stream, recognises duplicates, and dispatches the
+ * calls in the order of the stream. No entry may stop the entries behind it: an entry that cannot
+ * be decoded becomes a dead letter.
  *
- * Whether a batch has been (partly) done before is asked only where it can have been: of batches marked
- * as resent, of those that were in the stream when the partition was claimed, and of those that do not
- * come in the order of their sender, or from one who is not known. Their records are read before they
- * run; what comes behind them waits that long.
+ * A batch may have been (partly) done before if it is marked as resent, was in the stream when the
+ * partition was claimed, comes out of the order of its sender, or has an unknown sender. Only then
+ * is its result record read before it runs; the entries behind it wait meanwhile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +56,7 @@
 #include "worker/result_read.h"
 #include "worker/stream_end.h"
 
-/* ---- records of what was (partly) done before ---- */
+/* ---- records of batches that were (partly) done before ---- */
 
 static void take_record(struct asq__entry *e, const char *data, size_t n)
 {
@@ -68,8 +67,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     asq__arena_init(&arena, asq__results_room(data, n));
     e->result_bytes = n;
     if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
-        /* Someone else's bytes under our key. What ran or not cannot be told from it; the commit will
-         * write over it. */
+        /* Foreign bytes under the key do not show which calls ran; the commit overwrites them. */
         asq__process_log_some(p->w, ASQ_LOG_ERROR,
                               "partition %u: a result record cannot be decoded: %s", p->number, why);
     } else {
@@ -108,7 +106,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         return; /* others have joined it meanwhile: asked again with them */
     e->lookup = false;
     if (e->later == 1) {
-        /* The first copy waits until it is due, and tells whom this one would have told. */
+        /* The first copy waits until it is due, and has this copy's channels as well. */
         for (size_t i = 0; i < e->batch->n_jobs; i++) {
             asq__wcall_unleave(&e->calls[i]);
             if (e->calls[i].state != ASQ__CALL_FINISHED)
@@ -126,7 +124,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
         e->overtaken = e->behind && e->later == 0 && !e->stale;
         if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
-            asq__sender_note(&p->senders, e->batch, true); /* it was never taken before */
+            asq__sender_note(&p->senders, e->batch, true); /* the batch was never accepted before */
     }
     asq__intake_go_on(p);
 }
@@ -230,15 +228,15 @@ void asq__intake_go_on(struct asq__partition *p)
     }
 }
 
-/* A second copy of a batch that is being worked on: its sender is told too, and it leaves the stream
- * together with the first. */
+/* A second copy of a batch that is being worked on: its sender is told too, and it leaves the
+ * stream together with the first. */
 static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy)
 {
     struct asq__stream_id *copies = NULL;
     if (copy->kept && first->unfinished == 0)
         asq__commit_forget_later(copy);
     first->kept |= copy->kept;
-    if (first->unfinished) /* else the commit that removes it is on its way already */
+    if (first->unfinished) /* otherwise the commit that removes it is on its way already */
         copies = realloc(first->copies, (first->ncopies + 1) * sizeof *copies);
     if (copies) {
         first->copies = copies;
@@ -246,8 +244,8 @@ static void join_copy(struct asq__partition *p, struct asq__entry *first, struct
         asq__entry_add_channel(first, copy->batch->reply);
         for (size_t i = 0; i < copy->nchannels; i++)
             asq__entry_add_channel(first, copy->channels[i]);
-        /* Its caller runs again, and may be inside of the agent, where it was not when this was queued. */
-        first->uncommitted++; /* keeps it: calls may end at once */
+        /* The caller runs again, and may have a run in the agent now, unlike when `first` came. */
+        first->uncommitted++; /* keeps `first` in memory, because its calls may end at once */
         for (size_t i = 0; i < first->batch->n_jobs; i++)
             asq__dispatch_promote(&first->calls[i]);
         for (size_t i = 0; i < first->batch->n_jobs && i < copy->batch->n_jobs; i++)
@@ -293,7 +291,8 @@ static bool take_cancel(const struct asq__wcall *c)
     return asq__backlog_take_cancel(c->entry->part, &id);
 }
 
-/* Is it for agents of this partition? A state that grew elsewhere would be another one. */
+/* Returns whether all agents of the batch belong to this partition. In another partition they would
+ * have another state. */
 static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *batch)
 {
     for (size_t i = 0; i < batch->n_jobs; i++) {
@@ -304,17 +303,18 @@ static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *bat
     return true;
 }
 
-/* How an entry comes. */
+/* How an entry comes to the intake. */
 struct way {
-    bool again;       /* it had been left in the stream, or come behind what was */
-    bool read_before; /* it had been seen, so what is never left was taken in then */
-    /* Or it was noted for an agent. */
+    bool again;       /* the entry, or an earlier one, was left in the stream */
+    bool read_before; /* seen before: an entry of a kind that is never left was taken in then */
+    /* The entry's note, if it was noted for `agent`; or NULL. */
     const struct asq__note *note;
     const char *agent;
     bool admitted;
 };
 
-/* The calls of an entry that are not to be dispatched yet. `agent`: whose turn it is; or NULL. */
+/* Marks the calls of an entry that must not be dispatched yet. `agent`: the agent for which the
+ * entry was read; or NULL. */
 static void leave_calls(struct asq__entry *e, const char *agent)
 {
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
@@ -325,8 +325,8 @@ static void leave_calls(struct asq__entry *e, const char *agent)
     }
 }
 
-/* An entry that was noted is in memory, for calls to other agents: its calls to this one come next. False: it is about
- * to be dispatched, perhaps before calls that they come behind. */
+/* Releases the calls to `agent` of a noted entry that is in memory for calls to other agents.
+ * False: the entry is about to be dispatched, perhaps before earlier calls to `agent`. */
 static bool release(struct asq__entry *e, const char *agent)
 {
     bool any = false;
@@ -344,8 +344,8 @@ static bool release(struct asq__entry *e, const char *agent)
     return true;
 }
 
-/* When room is short, it shows which agents are busy only when all that came before is dispatched, as far as it can be.
- * False: the partition was lost by that. */
+/* Dispatches all earlier entries, as far as possible, when room is short, because only then it
+ * shows which agents are busy. False: the partition was lost by that. */
 static bool may_judge(struct asq__partition *p)
 {
     const struct asq__process *w = p->w;
@@ -390,27 +390,27 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         return true;
     }
     bool control = asq__job_is_control(batch->jobs[0]), nested = is_nested(batch);
-    /* It waited outside of the stream, see later_move.c. */
+    /* A batch with this field waited outside of the stream, see later_move.c. */
     const redisReply *later = fields->elements > 4 && !control ? find_field(fields, "later") : NULL;
-    /* These are never left in the stream: what was left is behind what calls that run wait for. */
+    /* Control and nested entries are never left, because running calls may depend on them. */
     if (way->read_before && (control || nested)) {
         asq__arena_release(&arena);
         return true;
     }
-    /* What may have been begun, by whomever, is not refused. */
+    /* A batch that an owner may have begun is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
     if (!way->note && !may_judge(p)) {
         asq__arena_release(&arena);
-        return true; /* it is lost */
+        return true; /* the partition is lost */
     }
     enum asq__sender_order order = asq__sender_order(p->senders, batch);
-    /* What is to leave the stream at once is neither refused nor left there. */
+    /* A batch that leaves the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
     bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
                    order != ASQ__SENDER_BEHIND && p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
     bool lookup = !control && (way->note ? !way->note->fresh
                                          : begun || later || order != ASQ__SENDER_IN_ORDER);
-    /* Else it was passed by what was refused, or has waited elsewhere. */
+    /* Otherwise later batches were refused before it, or the batch has waited elsewhere. */
     bool behind = way->note ? way->note->behind : order == ASQ__SENDER_BEHIND && !way->again && !later;
     size_t size = sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
     bool may_be_left = !control && !nested && !refused && !ahead;
@@ -439,8 +439,8 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->part = p;
     e->partition = p->number;
     e->id = id;
-    e->arena =
-        arena; /* the allocator inside pointed at the old place; nothing is allocated any more */
+    /* The allocator inside points at the old place, but allocates no more. */
+    e->arena = arena;
     e->batch = batch;
     e->admitted = room == ASQ__ROOM_ADMITTED;
     p->admitted += e->admitted;
@@ -469,7 +469,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     }
     struct asq__entry *first = asq__entry_find(p, batch->id.data);
     if (first && first->id.ms == id.ms && first->id.n == id.n) {
-        asq__entry_free(e); /* it is here, and is read again with what was left */
+        asq__entry_free(e); /* already in memory; it was read again together with left entries */
         return !way->note || release(first, way->agent);
     }
     if (first && first->leaving && later) {
@@ -497,7 +497,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     return true;
 }
 
-/* Is it what XREAD and XRANGE answer? */
+/* Reads the id of an entry. False: the reply is not an entry of XREAD or XRANGE. */
 static bool entry_id(const redisReply *reply, struct asq__stream_id *ret)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&

@@ -120,7 +120,7 @@ void asq__later_add_channels(struct asq__entry *e, size_t from)
     asq__cmd_release(&cmd);
 }
 
-/* ---- somebody waits ---- */
+/* ---- questions about waiting batches ---- */
 
 struct question {
     struct asq__partition *p;

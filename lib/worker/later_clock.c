@@ -85,7 +85,7 @@ static bool is_time(int64_t ms)
     return ms >= 0 && ms <= LARGEST_MS;
 }
 
-/* Reads a mark. False: it is invalid, because somebody wrote into the lease. */
+/* Reads a mark. False: the mark is invalid, because of a foreign write into the lease. */
 static bool read_kept(const char *text, struct kept *ret)
 {
     long long plus, at, minus = 0;

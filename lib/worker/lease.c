@@ -175,7 +175,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
             asq__redis_drop(w->redis, "Redis does not take claims");
             return;
         }
-    } /* else somebody else was faster */
+    } /* otherwise another worker was faster */
     claim_next(w);
 }
 

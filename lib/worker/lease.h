@@ -1,5 +1,6 @@
 /*
- * lease.h: partitions are claimed, drained and handed back; what a lost one had in memory is dropped.
+ * lease.h: partitions are claimed, drained and handed back; what a lost one had in memory is
+ * dropped.
  */
 #ifndef ASQ_WORKER_LEASE_H
 #define ASQ_WORKER_LEASE_H
@@ -19,12 +20,13 @@ void asq__partition_claim(struct asq__partition *p);
 void asq__partition_cancel_claim(struct asq__partition *p); /* if it was not sent yet */
 /* Writes owner and epoch into the lease again if it is still held. */
 void asq__partition_tell_owner(struct asq__partition *p);
-/* Stops starting calls, and releases it once it is empty. */
+/* Stops starting calls, and releases the partition once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
-/* Releases it if it is draining and empty, once a second, and calls off a drain that takes too long. */
+/* Releases a draining partition that is empty, once a second, and calls off a drain that takes too
+ * long. */
 void asq__partition_look_at_drain(struct asq__partition *p);
-/* Drops, at the end of an iteration, what abandoned partitions had in memory, and hands back those that
- * have drained. True: it did something, by which others may go on. */
+/* Frees, at the end of an iteration, the memory of abandoned partitions, and hands back drained
+ * ones. True: a partition was dropped or handed back, so other work may go on. */
 bool asq__leases_settle(struct asq__process *w);
 
 #endif

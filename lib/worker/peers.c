@@ -145,8 +145,9 @@ static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
-/* Takes the capacity of a worker. A process has one capacity, and writes it with each beat. So a value that
- * stands there for less than a beat is somebody else's; taking it would move all partitions, and back. */
+/* Takes the capacity of a worker. A process has one capacity, and writes it with each beat. So a
+ * value that stays for less than a beat is a foreign one, which would move all partitions, and
+ * back. */
 static void see_capacity(struct asq__peer *p, uint32_t capacity)
 {
     if (!p->whole) {

@@ -1,11 +1,13 @@
 /*
- * refused_blame.c: gives up the calls of a commit that stays refused for what is in it, by a text of which nobody
- * knows what to do about. They are blamed as if a process had died of them, and the partition is released and
- * claimed anew. Then they run one at a time, and the outcome of each is committed alone. So the good ones lose their
- * blame, and the bad one comes to its last attempt, becomes a dead letter, and ends in an error.
+ * refused_blame.c: gives up the calls of a commit that Redis keeps refusing because of its content,
+ * with an unknown error text. The calls are blamed as if a process had died of them, and the
+ * partition is released and claimed anew. Then the calls run one at a time, and the outcome of each
+ * is committed alone. So the good calls lose their blame, and the bad call comes to its last
+ * attempt, becomes a dead letter, and ends in an error.
  *
- * Blame and release are one script (blame.lua), fenced by token and seq. If it does not take effect, the commit
- * waits as before. If its answer is lost, the lease tells that it is not this process's any more.
+ * Blame and release are one script (blame.lua), fenced by token and seq. If the script has no
+ * effect, the commit waits as before. If its answer is lost, the lease shows that it is not this
+ * process's any more.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -29,7 +31,8 @@
 #include "worker/process_log.h"
 #include "worker/refused.h"
 
-/* How long a commit is refused before its calls are blamed: at first, and when they were blamed before. */
+/* How long a commit is refused before its calls are blamed: at first, and when they were blamed
+ * before. */
 enum { GIVE_UP_MS = 30000, AGAIN_MS = 5000 };
 
 struct blame {
@@ -39,8 +42,9 @@ struct blame {
     char text[300];
 };
 
-/* Returns whether the refusal is for the content of the commit: the server has taken the section's first write, or
- * commits of others since, and the text is none that tells of permissions, memory, the server or a length. */
+/* Returns whether the refusal is for the content of the commit: the server has taken the section's
+ * first write, or commits of others since, and the text is none that tells of permissions, memory,
+ * the server or a length. */
 static bool is_for_content(const struct asq__partition *p, const char *text)
 {
     char lease[ASQ__KEY_MAX];
@@ -67,7 +71,7 @@ static void on_blamed(struct asq__conn *conn, const redisReply *reply, void *use
             w, ASQ_LOG_ERROR,
             "partition %u: Redis goes on refusing a commit; its calls (%zu) run again, each alone: %s",
             p->number, b->n, b->text);
-        w->refresh_due = true; /* the lease is nobody's, and is claimed again */
+        w->refresh_due = true; /* the lease has no owner, and is claimed again */
         asq__partition_abandon(p, "its calls are tried again");
     } else {
         if (reply && reply->type == REDIS_REPLY_ERROR)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Signals that a process has ignored and nobody has told of yet; shared with its supervisor. */
+/* Signals that a process has ignored, not logged yet; shared with its supervisor. */
 struct asq__signals_got {
     atomic_ullong bits; /* bit n - 1: signal n */
 };

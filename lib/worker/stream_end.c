@@ -1,9 +1,9 @@
 /*
- * stream_end.c: streams at their end. Behind the highest id that a stream can have, Redis takes nothing any
- * more: whoever puts an entry there, and be it one that is deleted again, ends the partition for everybody. Its owner
- * finds out by reading the entry, or, where none is left, by asking Redis now and then for the last id that an
- * empty stream has given. It drops what it has in memory and claims the partition anew; claim.lua makes the stream
- * anew meanwhile.
+ * stream_end.c: mends streams at their end. Redis takes no entries after the highest id that a
+ * stream can have. So an entry there, even one that is deleted again, ends the partition for every
+ * client. The owner finds out by reading the entry, or, if the stream is empty, by asking Redis now
+ * and then for the last id that the stream has given. The owner then drops its memory of the
+ * partition and claims it anew; claim.lua makes the stream anew meanwhile.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +91,8 @@ static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
             asq__stream_give_up_soon(p);
 }
 
-/* The answer has a stream's first and last entry, which may be large: only empty ones are asked about. */
+/* The answer has a stream's first and last entry, which may be large: only empty ones are asked
+ * about. */
 void asq__stream_check_end(struct asq__partition *p)
 {
     char key[ASQ__KEY_MAX];

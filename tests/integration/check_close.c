@@ -303,7 +303,7 @@ START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
 }
 END_TEST
 
-/* Nobody but the worker can tell of what a method leaves alone. */
+/* The worker alone can report results that a method leaves alone. */
 START_TEST(a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker)
 {
     ck_assert_int_eq(asq_call_wait(agent, "leave", NULL, "[s]", _i ? "wait" : ""), 0);

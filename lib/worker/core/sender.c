@@ -1,17 +1,19 @@
 /*
- * sender.c: recognises an entry that comes late. A client numbers its batches, and its connection keeps
- * their order, so what comes to a partition from one sender has growing numbers. When a connection breaks,
- * what it had sent may still be on its way to Redis, and arrive there after the client has sent it again
- * by another one: without the mark of a resent batch, but behind numbers that were seen.
+ * sender.c: recognises an entry that comes late. A client numbers its batches, and its connection
+ * keeps their order, so the batches of one sender come to a partition with growing numbers. When a
+ * connection breaks, its batches may still be on their way to Redis, and arrive there after the
+ * client has sent them again by another connection: without the mark of a resent batch, but behind
+ * numbers that were seen.
  *
- * Two numbers are kept of a sender. The highest that was seen, in whatever entry: what has a lower one, and
- * no record, was refused by Redis when it was first sent, and what was sent behind it was not. And the
- * highest that came in order: what has a higher one need not be looked up. That one is of a batch that has
- * come since this process owns the partition, and has no record: neither it nor a later one was ever taken
- * before. One with a record, or from before, tells nothing of those behind it.
+ * Two numbers are kept of a sender. The first is the highest number seen in any entry: a batch with
+ * a lower number, and no record, was refused by Redis when it was first sent, and a later batch was
+ * not. The second is the highest number that came in order: a batch with a higher number need not
+ * be looked up. Its batch has come since this process owns the partition, and has no record:
+ * neither that batch nor a later one was ever accepted before. A batch with a record, or from
+ * before, tells nothing of later batches.
  *
- * All of it is a cache, of more senders than there usually are: of one who is not in it the records are looked
- * up, which costs a read.
+ * The numbers are a cache, of more senders than usually exist. The batches of an unknown sender are
+ * looked up, which costs a read.
  */
 #include <stdlib.h>
 #include <string.h>

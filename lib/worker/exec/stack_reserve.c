@@ -1,11 +1,11 @@
 /*
- * stack_reserve.c: where a thread's next stacks come from. A mapping costs as much as the rest of a stack, so
- * address space is taken for several at once; and the first touch of a stack, for which the kernel clears a
- * page, costs more than all that a short call does. So when a thread goes on needing new ones, another thread
- * makes them, a batch ahead of it.
+ * stack_reserve.c: makes a thread's next stacks. A mapping costs as much as the rest of a stack, so
+ * address space is taken for several stacks at once. The first touch of a stack, for which the
+ * kernel clears a page, costs more than a whole short call. So when a thread goes on needing new
+ * stacks, another thread makes them, a batch ahead.
  *
- * A batch belongs to the thread that ordered it, but for the while in which it is MAKING: then to the maker.
- * It changes state under the maker's lock only.
+ * A batch belongs to the thread that ordered it, but to the maker while it is MAKING. A batch
+ * changes state under the maker's lock only.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -17,9 +17,9 @@
 #include "worker/exec/stack.h"
 
 enum {
-    SPACE_STACKS = 64,      /* address space is taken for so many at once at most, */
-    SPACE_BYTES = 16 << 20, /* and so many bytes */
-    AHEAD_STACKS = 128,     /* of a batch */
+    SPACE_STACKS = 64,      /* stacks for which address space is taken at once, at most */
+    SPACE_BYTES = 16 << 20, /* bytes of address space taken at once, at most */
+    AHEAD_STACKS = 128,     /* stacks of a batch */
     MAKER_STACK = 64 << 10
 };
 
@@ -148,7 +148,8 @@ static void turn_over(struct asq__stacks *s, struct asq__stack_reserve *r, unsig
         order(s, r, shift);
 }
 
-/* Takes more each time, as long as there are more: a few stacks are all that most threads ever need. */
+/* Takes more each time, as long as there are more: a few stacks are all that most threads ever
+ * need. */
 static bool take_space(struct asq__stack_reserve *r, size_t size)
 {
     size_t n = r->taken ? 2 * r->taken : 1;
