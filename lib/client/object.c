@@ -14,37 +14,11 @@
 
 /* ---- snapshots ---- */
 
-struct asq__record *asq__record_new(const void *data, size_t n)
-{
-    struct asq__record *r = malloc(sizeof *r + n);
-    if (!r)
-        return NULL;
-    atomic_init(&r->refs, 1);
-    r->spare = 0;
-    r->n = n;
-    if (n)
-        memcpy(r->data, data, n);
-    return r;
-}
-
-struct asq__record *asq__record_ref(struct asq__record *r)
-{
-    if (r)
-        atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-    return r;
-}
-
-void asq__record_unref(struct asq__record *r)
-{
-    if (r && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
-        free(r);
-}
-
 /* Replaces a snapshot's bytes. In place if exactly `holders` references exist, whose holders expect
  * it: the agent's memory then does not move. */
-static int renew(struct asq__record **at, unsigned holders, const void *data, size_t n)
+static int renew(struct asq__snapshot **at, unsigned holders, const void *data, size_t n)
 {
-    struct asq__record *r = *at;
+    struct asq__snapshot *r = *at;
     size_t room = r->n + r->spare;
     if (n <= room && room - n < UINT16_MAX &&
         atomic_load_explicit(&r->refs, memory_order_acquire) == holders) {
@@ -53,21 +27,21 @@ static int renew(struct asq__record **at, unsigned holders, const void *data, si
         r->spare = (uint32_t) (room - n);
         return 0;
     }
-    if (!(r = asq__record_new(data, n)))
+    if (!(r = asq__snapshot_new(data, n)))
         return ASQ_ENOMEM;
-    asq__record_unref(*at);
+    asq__snapshot_unref(*at);
     *at = r;
     return 0;
 }
 
-static void replace_record(struct asq__object *o, struct asq__record *record)
+static void replace_record(struct asq__object *o, struct asq__snapshot *record)
 {
-    asq__record_unref(o->record);
+    asq__snapshot_unref(o->record);
     o->record = record;
 }
 
 /* Decodes a snapshot into an arena large enough for it. */
-static int decode(const struct asq__record *record, struct asq__arena *arena,
+static int decode(const struct asq__snapshot *record, struct asq__arena *arena,
                   Asqueue__AgentRecord **ret, char *err, size_t errlen)
 {
     asq__arena_init(arena, 4 * record->n + 4096);
@@ -104,7 +78,7 @@ void asq__object_release(struct asq__object *o)
 }
 
 int asq__object_load(struct asq__object *o, struct asq__registry *registry,
-                     struct asq__record *record, char *err, size_t errlen)
+                     struct asq__snapshot *record, char *err, size_t errlen)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -121,7 +95,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
                 o->id, m->version, cls->def.name, cls->def.version);
         } else {
             asq__object_unload(o);
-            replace_record(o, asq__record_ref(record));
+            replace_record(o, asq__snapshot_ref(record));
             o->cls = cls;
         }
     }
@@ -315,7 +289,7 @@ static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__b
 }
 
 /* Restores the live form to `base`, without freeing memory that an active outer call may use. */
-static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__record *base)
+static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__snapshot *base)
 {
     struct asq__error kept = ctx->error; /* the method's own error remains */
     struct asq__arena arena;
@@ -442,7 +416,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
         rc = encode_live(ctx, o, raw, raw_n, &encoded);
     if (rc < 0)
         goto failed;
-    struct asq__record *record = asq__record_new(encoded.data, encoded.len);
+    struct asq__snapshot *record = asq__snapshot_new(encoded.data, encoded.len);
     if (check_encoded(ctx, o, record ? 0 : ASQ_ENOMEM) < 0)
         goto failed;
     asq__buf_release(&encoded);
@@ -450,7 +424,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     o->failure = NULL;
     replace_record(o, record);
     ret->kind = ASQ__EFFECT_SAVE;
-    ret->record = asq__record_ref(record);
+    ret->record = asq__snapshot_ref(record);
     give(ctx, NULL, ret);
     return;
 failed:
@@ -463,7 +437,7 @@ failed:
 
 /* The snapshot at the beginning of a call, and the object's recommits then. */
 struct base {
-    struct asq__record *record;
+    struct asq__snapshot *record;
     unsigned recommits;
 };
 
@@ -475,7 +449,7 @@ static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base
 
 /* Brings the snapshot up to date. *ret: a reference to it if it has changed. */
 static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
-                struct asq__record **ret)
+                struct asq__snapshot **ret)
 {
     struct asq__buf now;
     record_buf_init(ctx, &now);
@@ -485,7 +459,7 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
         unsigned holders = base->record == o->record ? 2 : 1;
         rc = check_encoded(ctx, o, renew(&o->record, holders, now.data, now.len));
         if (rc == 0)
-            *ret = asq__record_ref(o->record);
+            *ret = asq__snapshot_ref(o->record);
     }
     asq__buf_release(&now);
     return rc;
@@ -634,14 +608,14 @@ static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base
 {
     struct asq__buf now;
     if (o->depth == 1 || readonly) {
-        base->record = asq__record_ref(o->record);
+        base->record = asq__snapshot_ref(o->record);
         return 0;
     }
     record_buf_init(ctx, &now);
     int rc = snapshot(ctx, o, &now);
     if (rc == 0)
         rc = check_encoded(ctx, o,
-                           (base->record = asq__record_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
+                           (base->record = asq__snapshot_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
     asq__buf_release(&now);
     return rc;
 }
@@ -680,7 +654,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
         finish(ctx, o, &base, readonly, ret);
     }
     o->depth--;
-    asq__record_unref(base.record);
+    asq__snapshot_unref(base.record);
 }
 
 static OWN_FRAME int decode_args(asq_ctx *ctx, Asqueue__JobKind kind, const void *raw, size_t raw_n,
@@ -760,7 +734,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
 
 void asq__effect_release(struct asq__effect *e)
 {
-    asq__record_unref(e->record);
+    asq__snapshot_unref(e->record);
     e->record = NULL;
     asq__buf_release(&e->value);
 }

@@ -17,16 +17,7 @@
 #include "client/handle.h"
 #include "value/error.h"
 #include "value/msg.h"
-
-struct asq__record {
-    atomic_uint refs;
-    uint32_t spare; /* unused bytes behind the n */
-    size_t n;
-    uint8_t data[];
-};
-struct asq__record *asq__record_new(const void *data, size_t n);
-struct asq__record *asq__record_ref(struct asq__record *r);
-void asq__record_unref(struct asq__record *r);
+#include "value/snapshot.h"
 
 struct asq__object {
     const char *id;               /* borrowed from the object's holder */
@@ -36,7 +27,7 @@ struct asq__object {
     bool live;                    /* state or self are up to date */
     /* A re-entrant call has failed, and its struct could not be restored under the outer call. */
     bool torn;
-    struct asq__record *record; /* the snapshot; NULL: there is no agent */
+    struct asq__snapshot *record; /* the snapshot; NULL: there is no agent */
     char *failure;              /* error of a failed creation, for later calls */
     /* Active calls; above 1 when re-entered. Concurrent calls are counted by their runner. */
     unsigned depth;
@@ -49,7 +40,7 @@ void asq__object_release(struct asq__object *o);
 /* Sets a snapshot from Redis; the state is decoded when a call needs it. ASQ_EPROTO, ASQ_ENOCLASS,
  * ASQ_EVERSION: the object is unchanged, and the text says why. */
 int asq__object_load(struct asq__object *o, struct asq__registry *registry,
-                     struct asq__record *record, char *err, size_t errlen);
+                     struct asq__snapshot *record, char *err, size_t errlen);
 /* Drops the live form of an idle object; the next call rebuilds it from the snapshot. */
 void asq__object_unload(struct asq__object *o);
 /* Rebuilds the live form before a call does, if that needs no code of the class. */
@@ -96,7 +87,7 @@ enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE }
 
 struct asq__effect {
     enum asq__effect_kind kind;
-    struct asq__record *record; /* SAVE: a reference */
+    struct asq__snapshot *record; /* SAVE: a reference */
     struct asq__buf value;      /* the encoded value, when ctx->error.pub.code is 0 */
 };
 

@@ -68,10 +68,10 @@ static void loaded(struct asq__actor *a, const redisReply *record)
     int rc = 0;
     a->loading = false;
     if (record->type == REDIS_REPLY_STRING) {
-        struct asq__record *r = asq__record_new(record->str, (size_t) record->len);
+        struct asq__snapshot *r = asq__snapshot_new(record->str, (size_t) record->len);
         rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
                : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
-        asq__record_unref(r);
+        asq__snapshot_unref(r);
     }
     if (rc < 0) {
         /* The snapshot stays as it is in Redis; callers are told what is wrong with it. */

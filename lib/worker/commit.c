@@ -82,7 +82,7 @@ enum {
 struct set {
     const char *id; /* in the commit's ids */
     size_t id_n;
-    struct asq__record *record; /* NULL: deleted */
+    struct asq__snapshot *record; /* NULL: deleted */
 };
 
 /* Bytes that one commit adds to a batch's record. */
@@ -164,7 +164,7 @@ static void dead_release(struct dead *d)
 static void commit_free(struct asq__commit *c)
 {
     for (size_t i = 0; i < c->nsets; i++)
-        asq__record_unref(c->sets[i].record);
+        asq__snapshot_unref(c->sets[i].record);
     asq__arena_release(&c->ids);
     for (size_t i = 0; i < c->npieces; i++)
         asq__buf_release(&c->pieces[i].frame);
@@ -253,15 +253,15 @@ static __attribute__((noinline, cold)) void close_apart(struct asq__partition *p
 
 /* ---- filling ---- */
 
-static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__record *record)
+static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__snapshot *record)
 {
     if (a->saved_seq == c->seq)
         for (size_t i = c->nsets; i > 0; i--) {
             if (strcmp(c->sets[i - 1].id, a->id) != 0)
                 continue;
             c->bytes += record ? record->n : 0;
-            asq__record_unref(c->sets[i - 1].record); /* of an earlier call in the same iteration */
-            c->sets[i - 1].record = asq__record_ref(record);
+            asq__snapshot_unref(c->sets[i - 1].record); /* of an earlier call in the same iteration */
+            c->sets[i - 1].record = asq__snapshot_ref(record);
             return true;
         }
     char *id = asq__arena_alloc(&c->ids, a->id_n + 1);
@@ -269,7 +269,7 @@ static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__rec
         return false;
     c->sets[c->nsets].id = memcpy(id, a->id, a->id_n + 1);
     c->sets[c->nsets].id_n = a->id_n;
-    c->sets[c->nsets++].record = asq__record_ref(record);
+    c->sets[c->nsets++].record = asq__snapshot_ref(record);
     c->bytes += record ? record->n : 0;
     a->saved_seq = c->seq;
     return true;

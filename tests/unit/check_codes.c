@@ -243,7 +243,7 @@ END_TEST
 START_TEST(an_upgrade_that_returns_a_positive_number_is_none)
 {
     make();
-    struct asq__record *old = asq__record_ref(object.record);
+    struct asq__snapshot *old = asq__snapshot_ref(object.record);
     char err[200];
     asq__object_release(&object);
     asq__registry_release(&registry);
@@ -251,7 +251,7 @@ START_TEST(an_upgrade_that_returns_a_positive_number_is_none)
     box_class.version = 2;
     ck_assert_int_eq(asq__registry_add(&registry, &box_class, err, sizeof err), 0);
     ck_assert_int_eq(asq__object_load(&object, &registry, old, err, sizeof err), 0);
-    asq__record_unref(old);
+    asq__snapshot_unref(old);
     slips = "upgrade";
     call("add");
     check_is_named("upgrade");

@@ -98,7 +98,7 @@ static void tear_down(void)
 
 START_TEST(a_record_that_a_commit_holds_stays_as_it_is)
 {
-    struct asq__record *held = asq__record_ref(effect.record);
+    struct asq__snapshot *held = asq__snapshot_ref(effect.record);
     size_t n = held->n;
     uint8_t *copy = malloc(n);
     memcpy(copy, held->data, n);
@@ -109,14 +109,14 @@ START_TEST(a_record_that_a_commit_holds_stays_as_it_is)
     ck_assert_ptr_eq(effect.record, object.record);
     ck_assert_uint_eq(held->n, n);
     ck_assert_mem_eq(held->data, copy, n);
-    asq__record_unref(held);
+    asq__snapshot_unref(held);
     free(copy);
 }
 END_TEST
 
 START_TEST(a_record_that_nobody_else_holds_is_written_over)
 {
-    const struct asq__record *first;
+    const struct asq__snapshot *first;
     ck_assert_int_eq(call("add", 1), 0); /* shorter by `more` */
     first = object.record;
     for (int64_t i = 2; i < 100; i++) {
@@ -146,7 +146,7 @@ END_TEST
 
 START_TEST(a_state_that_has_not_changed_is_no_effect)
 {
-    const struct asq__record *before = object.record;
+    const struct asq__snapshot *before = object.record;
     ck_assert_int_eq(call("see", 0), 0);
     ck_assert_int_eq(value(), 10);
     ck_assert_int_eq(effect.kind, ASQ__EFFECT_NONE);
