@@ -28,7 +28,7 @@ const char *as_secret_url(void)
     if (taken)
         return url;
     taken = true;
-    env = getenv("ASQUEUE_URL");
+    env = secure_getenv("ASQUEUE_URL");
     if (env && *env && (url = strdup(env)))
         explicit_bzero(env, strlen(env));
     unsetenv("ASQUEUE_URL");
@@ -104,7 +104,7 @@ static char *insert(const char *url, const char *encoded)
 int as_secret_add(const char *url, const char *file, const char **ret, char *err, size_t errlen)
 {
     static char *whole; /* freed by the next call */
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    const char *credentials = secure_getenv("CREDENTIALS_DIRECTORY");
     char path[4096], password[MAX_PASSWORD], encoded[3 * MAX_PASSWORD + 1];
     struct stat st;
     int rc;

@@ -11,7 +11,7 @@
 
 #include "asqueue.h"
 
-enum { ASQ__LINE_KINDS = 16, ASQ__LINE_SHOWN = 240, ASQ__LINE_EVERY_MS = 1000 };
+enum { ASQ__LINE_KINDS = 32, ASQ__LINE_SHOWN = 240, ASQ__LINE_EVERY_MS = 1000 };
 
 struct asq__line {
     const char *fmt; /* the kind; NULL: free */

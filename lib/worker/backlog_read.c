@@ -74,8 +74,8 @@ static bool note_refusal(struct asq__partition *p, const redisReply *reply)
         return false;
     }
     if (reply && !asq__reply_is_transient(reply))
-        asq__process_log(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s", p->number,
-                         asq__reply_text(reply));
+        asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
+                              p->number, asq__reply_text(reply));
     p->backlog->refused = true;
     return false;
 }

@@ -111,6 +111,18 @@ static bool is_jump(int64_t ms)
     return ms > NO_JUMP_MS || ms < -NO_JUMP_MS;
 }
 
+/* Returns whether the clock of Redis was surely set back since the mark was made.
+ *
+ * Redis writes the mark some time after its owner has read the partition's clock, and may answer a
+ * claim some time after it was asked, if one of them is slow. So the clock of Redis may have been
+ * read late for the mark, by at most the time since, and early for the claim. Both make it look set
+ * back by as much. Only a time before that of the mark proves a step. Neither makes the clock look
+ * set forward. */
+static bool is_proven_back(const struct asq__later_claim *claim, int64_t kept_redis_ms)
+{
+    return claim->redis_ms + (claim->now_ms - claim->asked_ms) < kept_redis_ms;
+}
+
 bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
                            int64_t *ret_set_ms)
 {
@@ -128,8 +140,11 @@ bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_mi
         int64_t minus_mono_ms = kept.minus_boot_ms + claim->suspended_ms;
         int64_t passed_ms = claim->now_ms + minus_mono_ms - kept.at_ms;
         if (passed_ms >= 0 && is_time(kept.at_ms + passed_ms)) {
-            if (is_jump(*ret_minus_mono_ms - minus_mono_ms)) /* otherwise this process knows the jump */
-                *ret_set_ms = claim->redis_ms - kept_redis_ms - passed_ms;
+            int64_t set_ms = claim->redis_ms - kept_redis_ms - passed_ms;
+            /* A small difference is a jump that this process knows. */
+            if (is_jump(*ret_minus_mono_ms - minus_mono_ms) &&
+                (set_ms > 0 || is_proven_back(claim, kept_redis_ms)))
+                *ret_set_ms = set_ms;
             *ret_minus_mono_ms = minus_mono_ms;
             return true;
         }

@@ -98,15 +98,16 @@ static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
     }
     long long moved = reply->element[0]->integer, next_ms = reply->element[1]->integer;
     if (reply->element[3]->integer)
-        asq__process_log(p->w, ASQ_LOG_ERROR,
-                         "partition %u: %lld due batches are gone: they were removed from its key "
-                         "later:jobs",
-                         p->number, reply->element[3]->integer);
+        asq__process_log_some(
+            p->w, ASQ_LOG_ERROR,
+            "partition %u: %lld due batches are gone: they were removed from its key later:jobs",
+            p->number, reply->element[3]->integer);
     if (reply->element[4]->integer)
-        asq__process_log(p->w, ASQ_LOG_WARNING,
-                         "partition %u: %lld waiting batches were removed from its key later; they "
-                         "were found in later:jobs, and wait on",
-                         p->number, reply->element[4]->integer);
+        asq__process_log_some(
+            p->w, ASQ_LOG_WARNING,
+            "partition %u: %lld waiting batches were removed from its key later; they were found "
+            "in later:jobs, and wait on",
+            p->number, reply->element[4]->integer);
     if (next_ms < 0 && moved == 0) /* otherwise moved batches may still be unread */
         l->maybe = l->puts != g.puts;
     else if (next_ms < 0)

@@ -66,9 +66,10 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
         asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
     else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {
         l->told_ms = now;
-        asq__process_log(w, ASQ_LOG_ERROR,
-                         "partition %u: Redis refuses to give what is due; it is tried again: %s",
-                         p->number, asq__reply_text(reply));
+        asq__process_log_some(
+            w, ASQ_LOG_ERROR,
+            "partition %u: Redis refuses to give what is due; it is tried again: %s", p->number,
+            asq__reply_text(reply));
     }
     return false;
 }

@@ -125,7 +125,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     tell_aside(p, reply->element[5]);
     if (reply->element[6]->type == REDIS_REPLY_INTEGER && reply->element[6]->integer) {
         atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
-        asq__process_log(
+        asq__process_log_some(
             w, ASQ_LOG_ERROR,
             "partition %u: %lld entries had the highest ids that a stream can have, so the stream "
             "took no more calls: the entries are dead letters now, and the stream is made anew",

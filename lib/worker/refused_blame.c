@@ -67,7 +67,7 @@ static void on_blamed(struct asq__conn *conn, const redisReply *reply, void *use
     }
     p->asking = false;
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-        asq__process_log(
+        asq__process_log_some(
             w, ASQ_LOG_ERROR,
             "partition %u: Redis goes on refusing a commit; its calls (%zu) run again, each alone: %s",
             p->number, b->n, b->text);

@@ -156,6 +156,57 @@ START_TEST(a_time_before_the_one_that_was_kept_is_not_believed)
 }
 END_TEST
 
+/* Writes a mark that was made at KEPT_MS, and reached Redis late_ms after that. */
+static const char *late_mark(char kept[128], int64_t late_ms)
+{
+    int64_t at_ms = KEPT_MS + minus_ms;
+    snprintf(kept, 128, "%lld %lld " HERE " %lld",
+             (long long) (at_ms - (KEPT_MS + late_ms + redis_minus_ms)), (long long) at_ms,
+             (long long) minus_ms - 500);
+    return kept;
+}
+
+static const int64_t late_ms[] = { 900, 1100, 1500, 30000, NOW_MS - KEPT_MS - 1 };
+enum { LATE = sizeof late_ms / sizeof *late_ms };
+
+/* A slow Redis has run the last owner's later.lua long after it was sent. */
+START_TEST(a_mark_that_was_written_late_shows_no_jump)
+{
+    char kept[128];
+    bool told;
+    ck_assert_int_eq(tell_kept(late_mark(kept, late_ms[_i]), HERE, 0, &told), minus_ms);
+    ck_assert(told);
+    ck_assert_int_eq(set_ms, 0);
+}
+END_TEST
+
+/* Redis has read its clock long before the claimer read the answer, or has answered late. */
+START_TEST(a_claim_that_took_long_shows_no_jump)
+{
+    char kept[128];
+    int64_t ms;
+    for (int64_t read_ms = NOW_MS - late_ms[_i]; read_ms <= NOW_MS; read_ms += late_ms[_i]) {
+        struct asq__later_claim claim = {
+            late_mark(kept, 0),   HERE,  500, &clock_, read_ms + redis_minus_ms,
+            NOW_MS - late_ms[_i], NOW_MS
+        };
+        ck_assert(asq__later_clock_tell(&claim, &ms, &set_ms));
+        ck_assert_int_eq(ms, minus_ms);
+        ck_assert_int_eq(set_ms, 0);
+    }
+}
+END_TEST
+
+/* The step is larger than all that slow answers explain. */
+START_TEST(a_step_back_shows_in_spite_of_slow_answers)
+{
+    char kept[128];
+    bool told;
+    ck_assert_int_eq(tell_kept(late_mark(kept, late_ms[_i]), HERE, -HOUR_MS, &told), minus_ms);
+    is_about(set_ms, -HOUR_MS - late_ms[_i]);
+}
+END_TEST
+
 START_TEST(a_machine_without_a_name_is_none)
 {
     char kept[128];
@@ -181,6 +232,9 @@ int main(void)
     tcase_add_loop_test(t, what_is_no_clock_counts_as_none, 0,
                         (int) (sizeof none / sizeof none[0]));
     tcase_add_test(t, a_time_before_the_one_that_was_kept_is_not_believed);
+    tcase_add_loop_test(t, a_mark_that_was_written_late_shows_no_jump, 0, LATE);
+    tcase_add_loop_test(t, a_claim_that_took_long_shows_no_jump, 0, LATE);
+    tcase_add_loop_test(t, a_step_back_shows_in_spite_of_slow_answers, 0, LATE);
     tcase_add_test(t, a_machine_without_a_name_is_none);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

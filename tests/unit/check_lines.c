@@ -71,6 +71,8 @@ START_TEST(more_kinds_than_there_is_room_for_are_bounded_too)
     for (int round = 0; round < 50; round++) {
         SAY("a"), SAY("b"), SAY("c"), SAY("d"), SAY("e"), SAY("f"), SAY("g"), SAY("h"), SAY("i");
         SAY("j"), SAY("k"), SAY("l"), SAY("m"), SAY("n"), SAY("o"), SAY("p"), SAY("q"), SAY("r");
+        SAY("A"), SAY("B"), SAY("C"), SAY("D"), SAY("E"), SAY("F"), SAY("G"), SAY("H"), SAY("I");
+        SAY("J"), SAY("K"), SAY("L"), SAY("M"), SAY("N"), SAY("O"), SAY("P"), SAY("Q"), SAY("R");
     }
 #undef SAY
     ck_assert_uint_eq(told, ASQ__LINE_KINDS);

@@ -2,7 +2,7 @@
 # hardening.sh: checks that the built files have the properties that configure promises: full RELRO,
 # no executable stack, position independent, and in programs and library stack canaries, fortified
 # string functions and landing pads for indirect branches; plugins get -fstack-clash-protection from
-# pkg-config. Checks the files of the build directory and, as part of make installcheck, the
+# pkg-config. Checks that the environment is read by secure_getenv. Checks the files of the build directory and, as part of make installcheck, the
 # installed ones (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
 #
 # By hand: from the build directory, .../tests/unit/hardening.sh
@@ -10,6 +10,10 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 build=${ASQ_TEST_BUILDDIR:-.}
+# A program with more rights than its caller must not take its secrets or paths from the environment.
+if grep -rnE '(^|[^_[:alnum:]])getenv *\(' "$srcdir/lib" "$srcdir/src" --include='*.[ch]' >"$tmp/env"; then
+    fail "getenv in place of secure_getenv" "$tmp/env"
+fi
 command -v readelf >/dev/null || skip "no readelf"
 grep -q '^HARD_LDFLAGS = .*relro' "$build/Makefile" || skip "built without hardening"
 hard_cflags=$(sed -n 's/^HARD_CFLAGS = //p' "$build/Makefile")
