@@ -39,6 +39,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
@@ -1021,10 +1022,7 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     for (size_t i = 0; i < c->nmoves; i++) {
         const struct move *m = &c->moves[i];
         char batch[2 * ASQ__BATCH_ID];
-        for (size_t k = 0; k < ASQ__BATCH_ID; k++) {
-            batch[2 * k] = "0123456789abcdef"[m->batch[k] >> 4];
-            batch[2 * k + 1] = "0123456789abcdef"[m->batch[k] & 15];
-        }
+        asq__hex(batch, m->batch, ASQ__BATCH_ID);
         asq__cmd_put(cmd, batch, sizeof batch);
         if (m->entry)
             asq__cmd_number(cmd, m->due_ms);

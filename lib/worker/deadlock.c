@@ -36,6 +36,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
+#include "value/unconst.h"
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/allowed.h"
@@ -321,18 +322,12 @@ static bool send_on(struct asq__process *w, const struct search *s, const struct
     Asqueue__Waiting *calls = calloc(waits->n, sizeof *calls);
     Asqueue__Waiting **list = calloc(waits->n, sizeof(Asqueue__Waiting *));
     bool ok = calls && list && asq__call_id_parse(to->call, &id) == 0 && id.partition < w->nparts;
-    union {
-        const char *in;
-        char *out;
-    } text;
     for (size_t i = 0; ok && i < waits->n; i++) {
         const struct asq__waiter *c = waits->calls[i];
         list[i] = &calls[i];
         asqueue__waiting__init(&calls[i]);
-        text.in = c->call;
-        calls[i].call = text.out;
-        text.in = c->agent;
-        calls[i].agent = text.out;
+        calls[i].call = asq__unconst(c->call);
+        calls[i].agent = asq__unconst(c->agent);
         calls[i].wait = c->wait;
         calls[i].known = c->known;
         calls[i].queued = c->queued;
@@ -342,8 +337,7 @@ static bool send_on(struct asq__process *w, const struct search *s, const struct
         calls[i].n_targets = c->n;
     }
     asqueue__probe__init(&probe);
-    text.in = s->agent;
-    probe.agent = text.out;
+    probe.agent = asq__unconst(s->agent);
     probe.born_ms = s->born_ms;
     probe.fresh = s->fresh;
     probe.way = (uint32_t) s->way;

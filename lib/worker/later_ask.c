@@ -12,8 +12,10 @@
 #include "redis/conn.h"
 #include "redis/redis.h"
 #include "redis/reply.h"
+#include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/unconst.h"
 #include "value/value.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"
@@ -30,10 +32,7 @@ enum { CANCELS_AT_ONCE = 500, CANCEL_TRIES = 120, ADDED_SIZE = 4096 };
 static void put_batch(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID])
 {
     char hex[2 * ASQ__BATCH_ID];
-    for (size_t i = 0; i < ASQ__BATCH_ID; i++) {
-        hex[2 * i] = "0123456789abcdef"[batch[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[batch[i] & 15];
-    }
+    asq__hex(hex, batch, ASQ__BATCH_ID);
     asq__cmd_put(cmd, hex, sizeof hex);
 }
 
@@ -51,13 +50,10 @@ static void put_question(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID
 static void put_channel(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
                         const char *client)
 {
-    union {
-        const char *in;
-        char *out;
-    } text = { client };
+    char *reply = asq__unconst(client);
     Asqueue__Later added;
     asqueue__later__init(&added);
-    added.replies = &text.out;
+    added.replies = &reply;
     added.n_replies = *client != '\0';
     put_question(cmd, batch, &added, false);
 }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "asqueue.h"
 #include "redis/conn.h"
@@ -19,8 +18,10 @@
 #include "redis/script.h"
 #include "value/assert.h"
 #include "value/clock.h"
+#include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/random.h"
 #include "value/table.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
@@ -63,13 +64,9 @@ static const void *actor_key(const struct asq__node *node, size_t *n)
 static int random_token(char token[ASQ__TOKEN_TEXT])
 {
     uint8_t random[16];
-    if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
+    if (asq__random(random, sizeof random) < 0)
         return ASQ_ESYS;
-    for (size_t i = 0; i < sizeof random; i++) {
-        token[2 * i] = "0123456789abcdef"[random[i] >> 4];
-        token[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
-    }
-    token[32] = '\0';
+    *asq__hex(token, random, sizeof random) = '\0';
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "value/error.h"
 #include "value/lines.h"
 #include "value/list.h"
+#include "value/random.h"
 #include "value/tally.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
@@ -48,11 +49,11 @@
 #include "worker/stream_end.h"
 #include "worker/stuck.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "redis/fork_guard.h"
@@ -541,9 +542,8 @@ static void on_thread_lost(void *user, unsigned thread, const char *class_name, 
 static int set_up(struct asq__process *w, char *err, size_t errlen)
 {
     char name[64];
-    if (getrandom(&w->client_number, sizeof w->client_number, 0) !=
-        (ssize_t) sizeof w->client_number)
-        return asq__err(err, errlen, ASQ_ESYS, "getrandom failed");
+    if (asq__random(&w->client_number, sizeof w->client_number) < 0)
+        return asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
     snprintf(w->client, sizeof w->client, "%016llx", (unsigned long long) w->client_number);
     snprintf(name, sizeof name, "asqueue-worker-%ld", (long) getpid());
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);

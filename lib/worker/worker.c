@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "asqueue.h"
@@ -19,6 +18,7 @@
 #include "redis/url.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/random.h"
 #include "value/value.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
@@ -40,7 +40,7 @@ static int default_id(char **ret)
     char host[128] = "worker";
     uint32_t random;
     gethostname(host, sizeof host - 1);
-    if (getrandom(&random, sizeof random, 0) != (ssize_t) sizeof random)
+    if (asq__random(&random, sizeof random) < 0)
         return ASQ_ESYS;
     size_t n = strlen(host) + 16;
     char *id = malloc(n);
