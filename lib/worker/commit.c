@@ -39,6 +39,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/grow.h"
 #include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
@@ -140,19 +141,7 @@ struct asq__commit {
 };
 
 /* Makes room for one more element. False: no memory. */
-static bool grow(void **array, size_t n, size_t *cap, size_t size)
-{
-    if (n < *cap)
-        return true;
-    size_t more = *cap ? *cap * 2 : 4;
-    void *p = realloc(*array, more * size);
-    if (!p)
-        return false;
-    *array = p;
-    *cap = more;
-    return true;
-}
-#define GROW(c, what) grow((void **) &(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
+#define GROW(c, what) asq__grow(&(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
 
 static void dead_release(struct dead *d)
 {

@@ -33,6 +33,7 @@
 #include "client/handle.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/grow.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
@@ -93,17 +94,10 @@ struct view {
 
 static void add_target(struct view *v, const struct asq__call_id *id)
 {
-    if (v->n == v->cap) {
-        size_t cap = v->cap ? v->cap * 2 : 8;
-        struct asq__call_id *to = realloc(v->to, cap * sizeof *to);
-        if (!to) {
-            v->out_of_memory = true;
-            return;
-        }
-        v->to = to;
-        v->cap = cap;
-    }
-    v->to[v->n++] = *id;
+    if (asq__grow(&v->to, v->n, &v->cap, sizeof *v->to))
+        v->to[v->n++] = *id;
+    else
+        v->out_of_memory = true;
 }
 
 static bool add_result(void *user, const asq_result *r)

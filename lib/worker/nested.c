@@ -22,6 +22,7 @@
 #include "client/handle.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/grow.h"
 #include "value/hash.h"
 #include "value/list.h"
 #include "value/msg.h"
@@ -156,14 +157,8 @@ static void fail_request(struct request *q, int code, const char *why)
 
 static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
 {
-    if (run->ninner == run->inner_cap) {
-        size_t cap = run->inner_cap ? run->inner_cap * 2 : 4;
-        struct asq__inner *inner = realloc(run->inner, cap * sizeof *inner);
-        if (!inner)
-            return false;
-        run->inner = inner;
-        run->inner_cap = cap;
-    }
+    if (!asq__grow(&run->inner, run->ninner, &run->inner_cap, sizeof *run->inner))
+        return false;
     run->inner[run->ninner].partition = partition;
     memcpy(run->inner[run->ninner++].id, id, ASQ__BATCH_ID);
     return true;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "value/grow.h"
 #include "value/list.h"
 
 enum { MAX_BYTES = 8 << 20 };
@@ -48,16 +49,7 @@ static const char *copy(struct asq__waits *w, const char *text)
 
 static bool grow(struct asq__waits *w)
 {
-    if (w->n < w->cap)
-        return true;
-    size_t cap = w->cap ? w->cap * 2 : 16;
-    struct asq__waiter **calls =
-        cap <= ASQ__WAITS_CALLS ? realloc(w->calls, cap * sizeof(struct asq__waiter *)) : NULL;
-    if (!calls)
-        return false;
-    w->calls = calls;
-    w->cap = cap;
-    return true;
+    return w->n < ASQ__WAITS_CALLS && asq__grow(&w->calls, w->n, &w->cap, sizeof *w->calls);
 }
 
 uint32_t asq__waits_place(struct asq__waits *w, const char *call)
