@@ -216,7 +216,7 @@ int asq__fiber_new(struct asq__stack_pool *pool, size_t stack_size, void (*fn)(v
             return rc;
         f = fiber_on(pool->stacks, &stack, shift);
     }
-    f->place = NULL;
+    f->slot = NULL;
     f->task = NULL;
     f->turn = ASQ__TURN_RUNNING;
     f->woken = false;

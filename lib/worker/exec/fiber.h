@@ -32,8 +32,8 @@ enum asq__turn { ASQ__TURN_RUNNING, ASQ__TURN_PARKED, ASQ__TURN_READY };
 /* A fiber. Stands at the top of its own stack, so that a parked one takes only a page or two. */
 struct asq__fiber {
     /* Fields of pool.c: */
-    struct asq__list node; /* in place->parked or place->ready */
-    struct asq__place *place;
+    struct asq__list node; /* in slot->parked or slot->ready */
+    struct asq__slot *slot;
     struct asq__task *task;
     enum asq__turn turn;
     bool woken;                      /* woken while it ran */

@@ -43,8 +43,8 @@ struct note {
     char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
 };
 
-/* Thread that runs fibers; [0] is the loop's. */
-struct asq__place {
+/* Slot for a thread that runs fibers; [0] is the loop's. */
+struct asq__slot {
     struct asq__pool *pool;
     unsigned index;
     pthread_t thread;
@@ -67,42 +67,42 @@ struct asq__pool {
     struct asq__stacks stacks;
     pthread_mutex_t lock;
     struct asq__list tasks, idle;
-    struct asq__place *searcher; /* thread on its way to look for a task */
-    uint32_t used;               /* places 1 … used have, or had, a thread */
+    struct asq__slot *searcher;  /* thread on its way to look for a task */
+    uint32_t used;               /* slots 1 … used have, or had, a thread */
     uint32_t living;             /* threads */
     uint32_t refused;
     bool stopping;
-    pthread_key_t lost; /* value on each thread that runs tasks: its place */
+    pthread_key_t lost; /* value on each thread that runs tasks: its slot */
     pthread_cond_t ended;
-    struct asq__place places[];
+    struct asq__slot slots[];
 };
 
 static void *thread_main(void *arg);
 
 /* ---- threads ---- */
 
-/* Returns a place without a thread; there is one. Called with the lock. */
-static struct asq__place *free_place(struct asq__pool *pool)
+/* Returns a slot without a thread; there is one. Called with the lock. */
+static struct asq__slot *free_slot(struct asq__pool *pool)
 {
     for (uint32_t i = 1; i <= pool->used; i++)
-        if (!pool->places[i].living)
-            return &pool->places[i];
-    return &pool->places[++pool->used];
+        if (!pool->slots[i].living)
+            return &pool->slots[i];
+    return &pool->slots[++pool->used];
 }
 
 /* Returns the thread to send for a task, or NULL if none is needed; for send(). Called with the lock. */
-static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
+static struct asq__slot *next_searcher(struct asq__pool *pool, bool *ret_new)
 {
     struct asq__list *node;
-    struct asq__place *p;
+    struct asq__slot *p;
     if (pool->searcher || pool->stopping || asq__list_empty(&pool->tasks))
         return NULL;
     if ((node = asq__list_pop(&pool->idle))) {
-        p = ASQ__CONTAINER(node, struct asq__place, idle);
+        p = ASQ__CONTAINER(node, struct asq__slot, idle);
         p->called = true;
         *ret_new = false;
     } else if (pool->living < pool->config.capacity) {
-        p = free_place(pool);
+        p = free_slot(pool);
         p->living = true;
         pool->living++;
         *ret_new = true;
@@ -113,7 +113,7 @@ static struct asq__place *next_searcher(struct asq__pool *pool, bool *ret_new)
     return p;
 }
 
-static int start(struct asq__place *p)
+static int start(struct asq__slot *p)
 {
     sigset_t block, old;
     pthread_attr_t attr;
@@ -139,13 +139,13 @@ static int start(struct asq__place *p)
 }
 
 /* Wakes or starts a thread. Called without the lock, because it takes a while. */
-static void send(struct asq__place *p, bool is_new)
+static void send(struct asq__slot *p, bool is_new)
 {
     struct asq__pool *pool = p->pool;
     if (!is_new) {
         pthread_cond_signal(&p->bell);
     } else if (start(p) != 0) {
-        /* While it is the searcher, no other thread is started, so it is still the last place. The
+        /* While it is the searcher, no other thread is started, so it is still the last slot. The
          * existing threads take the task in time. */
         pthread_mutex_lock(&pool->lock);
         p->living = false;
@@ -173,19 +173,19 @@ static void copy_name(char to[ASQ__POOL_NAME], const char *name)
     to[n] = '\0';
 }
 
-static struct asq__fiber *new_fiber(struct asq__place *p, struct asq__task *task)
+static struct asq__fiber *new_fiber(struct asq__slot *p, struct asq__task *task)
 {
     size_t size = task->stack_size ? task->stack_size : p->pool->config.stack_size;
     struct asq__fiber *f;
     if (asq__fiber_new(&p->stacks, size, first_function, task, &f) < 0)
         return NULL;
-    f->place = p;
+    f->slot = p;
     f->task = task;
     return f;
 }
 
 /* Frees stacks that were not needed for a while, on a thread that always has work. */
-static void trim(struct asq__place *p)
+static void trim(struct asq__slot *p)
 {
     int64_t now_ms = asq__now_ms_coarse();
     if (now_ms >= p->trim_ms)
@@ -194,7 +194,7 @@ static void trim(struct asq__place *p)
 }
 
 /* Resumes a fiber until it parks or ends. Called with the lock, returns with it. */
-static void run(struct asq__place *p, struct asq__fiber *f)
+static void run(struct asq__slot *p, struct asq__fiber *f)
 {
     struct asq__pool *pool = p->pool;
     struct asq__task *task = f->task;
@@ -212,7 +212,7 @@ static void run(struct asq__place *p, struct asq__fiber *f)
     copy_name(p->now.method, task->name_method);
     f->class_name = p->now.class_name;
     f->method = p->now.method;
-    struct asq__place *searcher = next_searcher(pool, &is_new);
+    struct asq__slot *searcher = next_searcher(pool, &is_new);
     pthread_mutex_unlock(&pool->lock);
 
     if (searcher)
@@ -244,7 +244,7 @@ static void run(struct asq__place *p, struct asq__fiber *f)
     f->woken = false;
 }
 
-static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *ready)
+static struct asq__fiber *take_ready(struct asq__slot *p, struct asq__list *ready)
 {
     struct asq__list *node = asq__list_pop(ready);
     if (!node)
@@ -253,8 +253,8 @@ static struct asq__fiber *take_ready(struct asq__place *p, struct asq__list *rea
     return ASQ__CONTAINER(node, struct asq__fiber, node);
 }
 
-/* Waits until the place is called. False: that did not happen in time. Called with the lock. */
-static bool wait_ms(struct asq__place *p, int64_t ms)
+/* Waits until the slot is called. False: that did not happen in time. Called with the lock. */
+static bool wait_ms(struct asq__slot *p, int64_t ms)
 {
     int64_t until_ms = asq__now_ms() + ms;
     struct timespec until = { .tv_sec = (time_t) (until_ms / 1000),
@@ -267,14 +267,14 @@ static bool wait_ms(struct asq__place *p, int64_t ms)
 
 /* Returns whether the thread may end. The first one stays, because starting one may fail when it is
  * needed. Called with the lock. */
-static bool may_leave(const struct asq__place *p)
+static bool may_leave(const struct asq__slot *p)
 {
     return p->pool->config.idle_ms && p->index > 1 && p->nparked == 0;
 }
 
-/* Waits until the place is called. Trims unused stacks after a while without work, and after a longer
+/* Waits until the slot is called. Trims unused stacks after a while without work, and after a longer
  * while ends the thread. False: the thread must end. Called with the lock. */
-static bool idle(struct asq__place *p)
+static bool idle(struct asq__slot *p)
 {
     struct asq__pool *pool = p->pool;
     bool quiet = false, stays = true;
@@ -296,7 +296,7 @@ static bool idle(struct asq__place *p)
 }
 
 /* Runs the task on a fiber. Called with the lock. */
-static void run_task(struct asq__place *p, struct asq__list *node)
+static void run_task(struct asq__slot *p, struct asq__list *node)
 {
     struct asq__pool *pool = p->pool;
     pthread_mutex_unlock(&pool->lock);
@@ -314,7 +314,7 @@ static void run_task(struct asq__place *p, struct asq__list *node)
 /* Ends the process when a task has ended its thread, which none may do. */
 static void on_lost(void *arg)
 {
-    struct asq__place *p = arg;
+    struct asq__slot *p = arg;
     const struct asq__pool_config *config = &p->pool->config;
     if (config->thread_lost)
         config->thread_lost(config->user, p->index, p->now.class_name, p->now.method);
@@ -323,7 +323,7 @@ static void on_lost(void *arg)
 
 static void *thread_main(void *arg)
 {
-    struct asq__place *p = arg;
+    struct asq__slot *p = arg;
     struct asq__pool *pool = p->pool;
     char name[16] = "asq-pool-";
     name[9] = (char) ('0' + p->index / 100 % 10);
@@ -361,7 +361,7 @@ void asq__pool_submit(struct asq__pool *pool, struct asq__task *task)
     bool is_new = false;
     pthread_mutex_lock(&pool->lock);
     asq__list_add(&pool->tasks, &task->node);
-    struct asq__place *searcher = next_searcher(pool, &is_new);
+    struct asq__slot *searcher = next_searcher(pool, &is_new);
     pthread_mutex_unlock(&pool->lock);
     if (searcher)
         send(searcher, is_new);
@@ -369,20 +369,20 @@ void asq__pool_submit(struct asq__pool *pool, struct asq__task *task)
 
 bool asq__pool_run_inline(struct asq__pool *pool, struct asq__task *task)
 {
-    struct asq__fiber *f = new_fiber(&pool->places[0], task);
+    struct asq__fiber *f = new_fiber(&pool->slots[0], task);
     if (!f) {
         asq__pool_submit(pool, task);
         return false;
     }
     pthread_mutex_lock(&pool->lock);
-    run(&pool->places[0], f);
+    run(&pool->slots[0], f);
     pthread_mutex_unlock(&pool->lock);
     return true;
 }
 
 bool asq__pool_inline_ready(struct asq__pool *pool)
 {
-    struct asq__place *p = &pool->places[0];
+    struct asq__slot *p = &pool->slots[0];
     struct asq__fiber *f;
     size_t left = 0;
     bool any = false;
@@ -408,7 +408,7 @@ void asq__pool_park(void)
 
 void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
 {
-    struct asq__place *p = f->place;
+    struct asq__slot *p = f->slot;
     bool ring = false, tell_loop = false;
     pthread_mutex_lock(&pool->lock);
     if (f->turn == ASQ__TURN_RUNNING) {
@@ -439,7 +439,7 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
                     void *user)
 {
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
-        struct note *now = &pool->places[i].now;
+        struct note *now = &pool->slots[i].now;
         char class_name[ASQ__POOL_NAME], method[ASQ__POOL_NAME];
         pthread_mutex_lock(&pool->lock);
         int64_t ms = now->task ? now_ms - now->since_ms : 0;
@@ -458,7 +458,7 @@ void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms
 bool asq__pool_on_loop(struct asq__pool *pool, char class_name[ASQ__POOL_NAME],
                        char method[ASQ__POOL_NAME])
 {
-    const struct note *now = &pool->places[0].now;
+    const struct note *now = &pool->slots[0].now;
     pthread_mutex_lock(&pool->lock);
     bool any = now->task;
     memcpy(class_name, now->class_name, ASQ__POOL_NAME);
@@ -476,8 +476,8 @@ struct asq__pool_stats asq__pool_stats(struct asq__pool *pool)
     stats.threads = pool->living;
     stats.refused = pool->refused;
     for (uint32_t i = 0; i <= pool->used; i++) {
-        stats.busy += i > 0 && pool->places[i].now.task;
-        stats.parked += pool->places[i].nparked;
+        stats.busy += i > 0 && pool->slots[i].now.task;
+        stats.parked += pool->slots[i].nparked;
     }
     pthread_mutex_unlock(&pool->lock);
     return stats;
@@ -498,7 +498,7 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
 {
     uint32_t capacity = config->capacity ? config->capacity : 1;
     struct asq__pool *pool =
-        calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->places[0]);
+        calloc(1, sizeof *pool + ((size_t) capacity + 1) * sizeof pool->slots[0]);
     if (!pool)
         return ASQ_ENOMEM;
     if (pthread_key_create(&pool->lost, on_lost) != 0) {
@@ -513,7 +513,7 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
     asq__list_init(&pool->tasks);
     asq__list_init(&pool->idle);
     for (uint32_t i = 0; i <= capacity; i++) {
-        struct asq__place *p = &pool->places[i];
+        struct asq__slot *p = &pool->slots[i];
         p->pool = pool;
         p->index = i;
         init_condition(&p->bell);
@@ -522,17 +522,17 @@ int asq__pool_new(const struct asq__pool_config *config, struct asq__pool **ret)
         asq__list_init(&p->parked);
         asq__stack_pool_init(&p->stacks, &pool->stacks);
     }
-    pool->places[0].thread = pthread_self();
+    pool->slots[0].thread = pthread_self();
     pool->used = pool->living = 1;
-    pool->places[1].living = true;
-    pool->searcher = &pool->places[1];
-    if (start(&pool->places[1]) != 0) {
+    pool->slots[1].living = true;
+    pool->searcher = &pool->slots[1];
+    if (start(&pool->slots[1]) != 0) {
         pool->used = pool->living = 0;
         asq__pool_free(pool);
         return ASQ_ESYS;
     }
     asq__fiber_thread_init();
-    pthread_setspecific(pool->lost, &pool->places[0]);
+    pthread_setspecific(pool->lost, &pool->slots[0]);
     *ret = pool;
     return 0;
 }
@@ -546,7 +546,7 @@ bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms)
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     for (uint32_t i = 1; i <= pool->used; i++)
-        pthread_cond_signal(&pool->places[i].bell);
+        pthread_cond_signal(&pool->slots[i].bell);
     while (pool->living && rc == 0)
         rc = until_ms == INT64_MAX ? pthread_cond_wait(&pool->ended, &pool->lock)
                                    : pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
@@ -554,9 +554,9 @@ bool asq__pool_stop(struct asq__pool *pool, int64_t timeout_ms)
     uint32_t used = all ? pool->used : 0;
     pthread_mutex_unlock(&pool->lock);
     for (uint32_t i = 1; i <= used; i++) {
-        if (pool->places[i].joinable)
-            pthread_join(pool->places[i].thread, NULL);
-        pool->places[i].joinable = false;
+        if (pool->slots[i].joinable)
+            pthread_join(pool->slots[i].thread, NULL);
+        pool->slots[i].joinable = false;
     }
     return all;
 }
@@ -566,7 +566,7 @@ void asq__pool_free(struct asq__pool *pool)
     if (!pool)
         return;
     for (uint32_t i = 0; i <= pool->config.capacity; i++) {
-        struct asq__place *p = &pool->places[i];
+        struct asq__slot *p = &pool->slots[i];
         struct asq__fiber *f;
         asq__list_splice(&p->ready, &p->parked);
         while ((f = take_ready(p, &p->ready)))
