@@ -86,7 +86,7 @@ bool asq__entry_is_stale(const struct asq__entry *e)
 
 int64_t asq__wcall_limit_ms(const struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     const struct asq__redis_clock *clock = asq__redis_clock(c->entry->part->w->redis);
     uint64_t limit = job->timeout_ms, of_batch = c->entry->batch->timeout_ms;
     if (of_batch && (!limit || of_batch < limit))
@@ -99,7 +99,7 @@ int64_t asq__wcall_limit_ms(const struct asq__wcall *c)
 
 int64_t asq__wcall_due_ms(const struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     return job->delay_ms ? c->entry->made_ms + bounded(job->delay_ms) : 0;
 }
 

@@ -367,7 +367,7 @@ static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e
 static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall *call,
                                                          const asq_error *error)
 {
-    const Asqueue__Job *job = call->entry->batch->jobs[call->index];
+    const Asqueue__Job *job = asq__wcall_job(call);
     const char *class_name = *error->class_name ? error->class_name : job->class_name;
     char name[ASQ__TALLY_NAME];
     snprintf(name, sizeof name, "%.47s%s%.47s", class_name, *class_name ? "." : "", job->method);
@@ -418,7 +418,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = add_set(c, run->actor, run->effect.record);
     struct piece *piece = ok ? piece_of(c, e) : NULL;
     if (piece) {
-        const Asqueue__Job *job = e->batch->jobs[call->index];
+        const Asqueue__Job *job = asq__wcall_job(call);
         size_t before = piece->frame.len;
         if (error && job->no_result)
             note_failure(call, error);
@@ -936,9 +936,12 @@ int64_t asq__commit_record_ms(const struct asq__process *w, bool nested)
     return nested && ms < NESTED_RECORD_MS ? NESTED_RECORD_MS : ms;
 }
 
-static bool is_nested(const Asqueue__Batch *batch)
+/* Returns how the script writes a frame; see commit.lua. */
+static const char *frame_mode(const struct piece *piece)
 {
-    return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
+    if (piece->first)
+        return piece->last ? "1" : "f";
+    return piece->last ? "l" : "a";
 }
 
 static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
@@ -963,13 +966,9 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     for (size_t i = 0; i < c->npieces; i++) {
         const struct piece *piece = &c->pieces[i];
         const struct asq__entry *e = piece->entry;
-        asq__cmd_put(cmd,
-                     piece->first && piece->last ? "1"
-                     : piece->last               ? "l"
-                     : piece->first              ? "f"
-                                                 : "a",
-                     1);
-        asq__cmd_number(cmd, (uint64_t) asq__commit_record_ms(p->w, is_nested(e->batch)));
+        asq__cmd_put(cmd, frame_mode(piece), 1);
+        asq__cmd_number(cmd,
+                        (uint64_t) asq__commit_record_ms(p->w, asq__batch_is_nested(e->batch)));
         asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
         asq__cmd_number(cmd, (*e->batch->reply != '\0') + e->nchannels);
         if (*e->batch->reply)

@@ -403,7 +403,7 @@ static bool end_run(struct asq__run *run)
     struct asq__partition *p = a->part;
     struct asq__process *w = run->w;
     struct asq__entry *e = c->entry;
-    Asqueue__JobKind kind = e->batch->jobs[c->index]->kind; /* the entry may go with its result */
+    Asqueue__JobKind kind = asq__wcall_job(c)->kind; /* the entry may go with its result */
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
     run->ended = run->undecided > 0;
     if (run->ended)

@@ -262,7 +262,7 @@ static void await(struct asq__inputs *in, struct input *item)
 
 int asq__inputs_begin(struct asq__wcall *c)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__process *w = c->entry->part->w;
     struct asq__inputs *in = NULL;
     asq_value *args = NULL;

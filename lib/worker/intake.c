@@ -280,11 +280,6 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e)
     }
 }
 
-static bool is_nested(const Asqueue__Batch *batch)
-{
-    return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
-}
-
 static bool take_cancel(const struct asq__wcall *c)
 {
     struct asq__call_id id = asq__wcall_call_id(c);
@@ -389,7 +384,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         asq__dead_letter(p, id, label ? label->str : "?", bytes->str, (size_t) bytes->len, why, 0);
         return true;
     }
-    bool control = asq__job_is_control(batch->jobs[0]), nested = is_nested(batch);
+    bool control = asq__job_is_control(batch->jobs[0]), nested = asq__batch_is_nested(batch);
     /* A batch with this field waited outside of the stream, see later_move.c. */
     const redisReply *later = fields->elements > 4 && !control ? find_field(fields, "later") : NULL;
     /* Control and nested entries are never left, because running calls may depend on them. */

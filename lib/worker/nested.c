@@ -587,11 +587,6 @@ static const struct asq__mode nested_mode = {
 
 /* ---- life ---- */
 
-static const Asqueue__Job *job_of(const struct asq__run *run)
-{
-    return run->active.call->entry->batch->jobs[run->active.call->index];
-}
-
 static size_t outer_calls(const Asqueue__Job *job)
 {
     return job->chain ? job->chain->n_links : 0;
@@ -599,7 +594,7 @@ static size_t outer_calls(const Asqueue__Job *job)
 
 struct asq__nested *asq__nested_room(const struct asq__run *run)
 {
-    size_t links = outer_calls(job_of(run)) + 1;
+    size_t links = outer_calls(asq__wcall_job(run->active.call)) + 1;
     return malloc(sizeof(struct asq__nested) + links * sizeof(Asqueue__Link *));
 }
 
@@ -608,7 +603,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
 {
     struct asq__run *run = ctx->impl;
     struct asq__wcall *c = run->active.call;
-    const Asqueue__Job *job = job_of(run);
+    const Asqueue__Job *job = asq__wcall_job(c);
     size_t outer = outer_calls(job);
     struct asq__nested *n = run->nested;
     asq *h = &n->handle;

@@ -95,7 +95,7 @@ static int64_t age_ms(const struct asq__wcall *c)
 static void add_line(struct asq__buf *out, const struct asq__wcall *c, const char *why,
                      size_t behind)
 {
-    const Asqueue__Job *job = c->entry->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     char id[ASQ__CALL_ID_TEXT], line[LINE_SIZE];
     asq__wcall_id(c, id);
     int n = snprintf(line, sizeof line, "%s %lld s %.128s.%.64s %s", id,

@@ -122,9 +122,15 @@ struct asq__entry {
     struct asq__wcall calls[];
 };
 
+/* Returns the job of a call. It lives as long as the call's entry. */
 static inline const Asqueue__Job *asq__wcall_job(const struct asq__wcall *c)
 {
     return c->entry->batch->jobs[c->index];
+}
+/* Returns whether a method made the batch: all its calls then have the same outer calls. */
+static inline bool asq__batch_is_nested(const Asqueue__Batch *batch)
+{
+    return batch->jobs[0]->chain && batch->jobs[0]->chain->n_links;
 }
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 struct asq__call_id asq__wcall_call_id(const struct asq__wcall *c);

@@ -27,7 +27,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
 {
     struct asq__entry *e = c->entry;
     struct asq__process *w = e->part->w;
-    const Asqueue__Job *job = e->batch->jobs[c->index];
+    const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__run *run = calloc(1, sizeof *run);
     if (!run)
         return ASQ_ENOMEM;
