@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "client/batch.h"
+#include "redis/timer.h"
 #include "value/assert.h"
 #include "value/clock.h"
 
@@ -174,8 +175,7 @@ void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop)
 {
     ev_timer_stop(e->loop, &e->tick);
     e->loop = loop;
-    ev_timer_set(&e->tick, TICK_MS / 1000., TICK_MS / 1000.);
-    ev_timer_start(e->loop, &e->tick);
+    asq__timer_restart(e->loop, &e->tick, TICK_MS / 1000., TICK_MS / 1000.);
 }
 
 bool asq__engine_accepted(const struct asq__engine *e)

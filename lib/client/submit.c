@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/timer.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 
@@ -101,9 +102,7 @@ static void try_first_soon(struct asq__engine *e)
     if (e->first_alone)
         return;
     e->first_alone = true;
-    ev_timer_stop(e->loop, &e->tick);
-    ev_timer_set(&e->tick, SOON_MS / 1000., e->tick.repeat);
-    ev_timer_start(e->loop, &e->tick);
+    asq__timer_restart(e->loop, &e->tick, SOON_MS / 1000., e->tick.repeat);
 }
 
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)

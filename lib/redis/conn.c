@@ -11,6 +11,7 @@
 #include "redis/greeting.h"
 #include "redis/link.h"
 #include "redis/reply.h"
+#include "redis/timer.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
@@ -145,11 +146,10 @@ static void fail_pending(struct asq__conn *c)
 
 static void set_timer(struct asq__conn *c, double seconds)
 {
-    ev_timer_stop(c->config.loop, &c->timer);
-    if (seconds <= 0)
-        return;
-    ev_timer_set(&c->timer, seconds, 0.);
-    ev_timer_start(c->config.loop, &c->timer);
+    if (seconds > 0)
+        asq__timer_restart(c->config.loop, &c->timer, seconds, 0.);
+    else
+        ev_timer_stop(c->config.loop, &c->timer);
 }
 
 static void lost(struct asq__conn *c, int code, const char *why)

@@ -34,6 +34,7 @@
 #include "redis/refusal.h"
 #include "redis/reply.h"
 #include "redis/script.h"
+#include "redis/timer.h"
 #include "value/arena.h"
 #include "value/buf.h"
 #include "value/clock.h"
@@ -618,8 +619,7 @@ static void begin_recovery(struct asq__partition *p)
     struct asq__process *w = p->w;
     p->recovering = true;
     if (!ev_is_active(&w->retry)) {
-        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->retry);
+        asq__timer_restart(w->loop, &w->retry, RETRY_MS / 1000., 0.);
     }
 }
 
@@ -1277,8 +1277,7 @@ void asq__commits_recover(struct asq__process *w)
         }
     }
     if (again && !ev_is_active(&w->retry)) {
-        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->retry);
+        asq__timer_restart(w->loop, &w->retry, RETRY_MS / 1000., 0.);
     }
 }
 

@@ -31,6 +31,7 @@
 #include "asqueue.h"
 #include "client/engine.h"
 #include "client/handle.h"
+#include "redis/timer.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/grow.h"
@@ -475,10 +476,8 @@ static void look_at_ms(struct asq__process *w, int64_t at_ms)
         return;
     int64_t left = at_ms - asq__now_ms();
     w->probe_ms = at_ms;
-    ev_timer_stop(w->loop, &w->probe);
     ev_now_update(w->loop);
-    ev_timer_set(&w->probe, (double) (left > 0 ? left : 0) / 1000, 0.);
-    ev_timer_start(w->loop, &w->probe);
+    asq__timer_restart(w->loop, &w->probe, (double) (left > 0 ? left : 0) / 1000, 0.);
 }
 
 static int64_t pause_ms(const struct asq__probing *p, int64_t most)

@@ -24,6 +24,7 @@
 #include "redis/refusal.h"
 #include "redis/reply.h"
 #include "redis/script.h"
+#include "redis/timer.h"
 #include "value/arena.h"
 #include "value/clock.h"
 #include "value/list.h"
@@ -63,10 +64,8 @@ static void look_in(struct asq__later *l, int64_t ms)
     struct asq__process *w = l->part->w;
     if (ev_is_active(&l->timer) && ev_timer_remaining(w->loop, &l->timer) * 1000 <= (double) ms)
         return;
-    ev_timer_stop(w->loop, &l->timer);
     ev_now_update(w->loop);
-    ev_timer_set(&l->timer, (double) ms / 1000, 0.);
-    ev_timer_start(w->loop, &l->timer);
+    asq__timer_restart(w->loop, &l->timer, (double) ms / 1000, 0.);
 }
 
 static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -17,6 +17,7 @@
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "redis/timer.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/list.h"
@@ -221,12 +222,13 @@ static void await_overdue(struct asq__members *m, int64_t now)
 {
     struct live live = { .m = m, .now = now, .overdue_ms = INT64_MAX };
     asq__table_each(&m->peers, note_first_overdue, &live);
-    ev_timer_stop(m->w->loop, &m->overdue);
-    if (live.overdue_ms == INT64_MAX)
+    if (live.overdue_ms == INT64_MAX) {
+        ev_timer_stop(m->w->loop, &m->overdue);
         return;
+    }
     ev_now_update(m->w->loop);
-    ev_timer_set(&m->overdue, (double) (live.overdue_ms - live.now + 1) / 1000, 0.);
-    ev_timer_start(m->w->loop, &m->overdue);
+    asq__timer_restart(m->w->loop, &m->overdue, (double) (live.overdue_ms - live.now + 1) / 1000,
+                       0.);
 }
 
 static void evaluate(struct asq__members *m)
@@ -470,10 +472,8 @@ void asq__members_start(struct asq__members *m)
         if (!asq__heartbeat_start(m->heartbeat))
             asq__process_fail(m->w, ASQ_ESYS, "the beat's thread cannot be started");
     }
-    ev_timer_stop(m->w->loop, &m->tick);
-    ev_timer_set(&m->tick, (double) m->w->config.lease_time_ms / 3000,
-                 (double) m->w->config.lease_time_ms / 3000);
-    ev_timer_start(m->w->loop, &m->tick);
+    double tick_s = (double) m->w->config.lease_time_ms / 3000;
+    asq__timer_restart(m->w->loop, &m->tick, tick_s, tick_s);
     asq__members_refresh(m);
 }
 

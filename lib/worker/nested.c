@@ -20,6 +20,7 @@
 #include "asqueue.h"
 #include "client/engine.h"
 #include "client/handle.h"
+#include "redis/timer.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/grow.h"
@@ -421,11 +422,11 @@ static void wait_on_loop(struct asq__handover *h)
     } else if (now >= n->until_ms) {
         run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
     } else {
-        ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it active */
-        if (n->until_ms != INT64_MAX) {
+        if (n->until_ms == INT64_MAX) {
+            ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it active */
+        } else {
             ev_now_update(n->w->loop);
-            ev_timer_set(&n->timer, (double) (n->until_ms - now) / 1000, 0.);
-            ev_timer_start(n->w->loop, &n->timer);
+            asq__timer_restart(n->w->loop, &n->timer, (double) (n->until_ms - now) / 1000, 0.);
         }
         return;
     }

@@ -13,6 +13,7 @@
 #include "redis/permit.h"
 #include "redis/redis.h"
 #include "redis/tls.h"
+#include "redis/timer.h"
 #include "redis/trouble.h"
 #include "redis/url.h"
 #include "value/error.h"
@@ -247,8 +248,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     (void) loop;
     (void) revents;
     if (w->refused_until_ms && asq__now_ms() < w->refused_until_ms) {
-        ev_timer_set(&w->retry, RETRY_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->retry);
+        asq__timer_restart(w->loop, &w->retry, RETRY_MS / 1000., 0.);
         return;
     }
     if (w->reconnect) {

@@ -20,6 +20,7 @@
 #include "redis/refusal.h"
 #include "redis/reply.h"
 #include "redis/script.h"
+#include "redis/timer.h"
 #include "redis/trouble.h"
 #include "value/clock.h"
 #include "worker/intake.h"
@@ -95,8 +96,7 @@ static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *use
         return;
     }
     if (reply && r->reading && r->changed) {
-        ev_timer_set(&r->unblock_again, UNBLOCK_MS / 1000., 0.);
-        ev_timer_start(r->w->loop, &r->unblock_again);
+        asq__timer_restart(r->w->loop, &r->unblock_again, UNBLOCK_MS / 1000., 0.);
     }
 }
 

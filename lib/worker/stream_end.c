@@ -13,6 +13,7 @@
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "redis/timer.h"
 #include "value/clock.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -37,8 +38,7 @@ void asq__stream_give_up_soon(struct asq__partition *p)
         return;
     p->give_up_at_ms = asq__now_ms() + GIVE_UP_MS;
     if (!ev_is_active(&w->give_up)) {
-        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->give_up);
+        asq__timer_restart(w->loop, &w->give_up, GIVE_UP_MS / 1000., 0.);
     }
 }
 
@@ -58,8 +58,7 @@ void asq__streams_give_up(struct asq__process *w)
         asq__partition_abandon(p, last_text);
     }
     if (more) {
-        ev_timer_set(&w->give_up, GIVE_UP_MS / 1000., 0.);
-        ev_timer_start(w->loop, &w->give_up);
+        asq__timer_restart(w->loop, &w->give_up, GIVE_UP_MS / 1000., 0.);
     }
 }
 
