@@ -47,6 +47,14 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
             url, source, option);
         return as_report_usage(who, message);
     }
+    /* The library does not know that the URL has no part in it. */
+    if (ns && (strlen(ns) > AS_NS_MAX || strspn(ns, AS_NS_BYTES ".") < strlen(ns))) {
+        snprintf(message, sizeof message,
+                 "--namespace %.80s: 1 to %d letters, digits, '_' and '-' are allowed ('.' in old "
+                 "ones alone)",
+                 ns, AS_NS_MAX);
+        return as_report_usage(who, message);
+    }
     options.ns = ns;
     options.timeout_ms = timeout_ms == ASQ_FOREVER ? ADMIN_MS : timeout_ms;
     if (timeout_ms != ASQ_FOREVER && timeout_ms < CONNECT_MS)

@@ -8,6 +8,10 @@
 
 #define AS_DEFAULT_URL "redis://127.0.0.1:6379"
 
+/* The bytes of a namespace's name, and how many there may be. Old names have dots, too. */
+#define AS_NS_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+#define AS_NS_MAX   64
+
 /*
  * Opens url, else ASQUEUE_URL, else AS_DEFAULT_URL; never local: or child:, whose workers cannot be
  * seen from outside. ns NULL: the URL's. timeout_ms is for functions that only ask Redis;

@@ -7,12 +7,9 @@
 #include <string.h>
 
 #include "acl_gen.h"
+#include "connect.h"
 #include "ctl.h"
 #include "secret.h"
-
-/* Bytes allowed in a namespace. No dot, because a rule for "a.*" would match the namespace
- * "a.b". */
-#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 /* Prints text[0..n) with the namespace in each place of @N@. */
 static void print_rule(const char *text, size_t n, const char *ns, size_t ns_n)
@@ -54,10 +51,11 @@ int as_ctl_acl(void *program, int argc, char **argv)
     bool found = false;
 
     find_namespace(ctl, &ns, &ns_n);
-    if (ns_n == 0 || ns_n > 64 || strspn(ns, NAME_BYTES) < ns_n)
+    /* No dot: a rule for "a.*" would match the namespace "a.b". */
+    if (ns_n == 0 || ns_n > AS_NS_MAX || strspn(ns, AS_NS_BYTES) < ns_n)
         return as_program_usage(&ctl->base,
-                                "\"%.*s\" is no namespace: 1 to 64 letters, digits, '_' and '-'",
-                                (int) (ns_n < 80 ? ns_n : 80), ns);
+                                "'%.*s' is no namespace: 1 to %d letters, digits, '_' and '-'",
+                                (int) (ns_n < 80 ? ns_n : 80), ns, AS_NS_MAX);
     while (*line) {
         const char *end = strchr(line, '\n');
         char user[32];
