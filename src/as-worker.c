@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "connect.h"
 #include "log.h"
 #include "program.h"
@@ -299,13 +300,27 @@ static int stop(void *program, int argc, char **argv)
     return exit_status;
 }
 
+/* Completes the id of the worker to stop. */
+static void complete(struct as_program *program, const struct as_cli_args *args)
+{
+    asq *h;
+
+    (void) program;
+    if (args->command && args->command->run == stop && args->open &&
+        strcmp(args->open->name, "id") == 0 && (h = as_complete_open()) != NULL) {
+        as_complete_workers(h);
+        asq_close(h);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct program p = {
         .base = { .cli = &cli,
                   .who = { "as-worker", false },
                   .settings = &p.settings,
-                  .json = &p.settings.json },
+                  .json = &p.settings.json,
+                  .complete = complete },
         .settings = { .worker = ASQ_WORKER_OPTIONS_INIT,
                       .log_level = ASQ_LOG_INFO,
                       .wait = true,

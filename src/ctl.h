@@ -66,7 +66,10 @@ int as_ctl_result(void *program, int argc, char **argv);
 int as_ctl_get(void *program, int argc, char **argv);
 int as_ctl_set(void *program, int argc, char **argv);
 /* ctl_dead.c */
-int as_ctl_dead(void *program, int argc, char **argv);
+int as_ctl_dead_list(void *program, int argc, char **argv);
+int as_ctl_dead_show(void *program, int argc, char **argv);
+int as_ctl_dead_retry(void *program, int argc, char **argv);
+int as_ctl_dead_drop(void *program, int argc, char **argv);
 /* ctl_deployment.c */
 int as_ctl_ping(void *program, int argc, char **argv);
 int as_ctl_classes(void *program, int argc, char **argv);

@@ -56,12 +56,16 @@ static int print_letters(struct as_ctl *ctl, const asq_value *list)
     return as_table_print(t, &ctl->base.who);
 }
 
-static int list(struct as_ctl *ctl)
+int as_ctl_dead_list(void *program, int argc, char **argv)
 {
+    struct as_ctl *ctl = program;
     size_t limit = ctl->settings.limit ? ctl->settings.limit : DEFAULT_LIMIT;
     asq_value *letters;
     int status;
 
+    (void) argc, (void) argv;
+    if ((status = as_ctl_open(ctl)) != AS_EXIT_OK)
+        return status;
     if (asq_dead_list(ctl->h, limit, &letters) < 0)
         return as_ctl_failed(ctl);
     if (ctl->base.who.json) {
@@ -108,12 +112,15 @@ static int print_letter(struct as_ctl *ctl, const asq_value *letter)
     return AS_EXIT_OK;
 }
 
-static int show(struct as_ctl *ctl, const char *id)
+int as_ctl_dead_show(void *program, int argc, char **argv)
 {
+    struct as_ctl *ctl = program;
     asq_value *letter;
-    int status = as_ctl_outcome(ctl, asq_dead_show(ctl->h, id, &letter));
+    int status;
 
-    if (status != AS_EXIT_OK)
+    (void) argc;
+    if ((status = as_ctl_open(ctl)) != AS_EXIT_OK ||
+        (status = as_ctl_outcome(ctl, asq_dead_show(ctl->h, argv[0], &letter))) != AS_EXIT_OK)
         return status;
     status = ctl->base.who.json ? as_ctl_print(ctl, letter) : print_letter(ctl, letter);
     asq_value_free(letter);
@@ -226,42 +233,24 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
     return status;
 }
 
-/* ---- the command ---------------------------------------------------------------------------- */
-
-int as_ctl_dead(void *program, int argc, char **argv)
+static int retry_or_drop(struct as_ctl *ctl, bool retry, int argc, char **argv)
 {
-    static const char *const actions[] = { "drop", "list", "retry", "show" };
-    struct as_ctl *ctl = program;
-    const char *action = argv[0], *id = argc > 1 ? argv[1] : NULL;
-    struct as_nearest nearest = { .word = action };
-    bool is_list = strcmp(action, "list") == 0, is_show = strcmp(action, "show") == 0,
-         retry = strcmp(action, "retry") == 0;
     int status;
 
-    if (!is_list && !is_show && !retry && strcmp(action, "drop") != 0) {
-        for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
-            as_nearest_offer(&nearest, actions[i]);
-        if (nearest.best)
-            return as_program_usage(&ctl->base, "no 'dead %s'; did you mean 'dead %s'?", action,
-                                    nearest.best);
-        return as_program_usage(&ctl->base, "no 'dead %s': it is list, show, retry or drop",
-                                action);
-    }
-    if (is_list && id)
-        return as_program_usage(&ctl->base, "one argument too many: '%s'", id);
-    if (ctl->settings.limit && !is_list)
-        return as_program_usage(&ctl->base, "--limit goes with 'dead list' alone");
-    if (ctl->settings.all && (is_list || is_show))
-        return as_program_usage(&ctl->base, "--all goes with 'dead retry' and 'dead drop'");
-    if (is_show && !id)
-        return as_program_usage(&ctl->base, "dead show needs an ID; 'dead list' has them");
-    if (!is_list && !is_show && (id != NULL) == ctl->settings.all)
-        return as_program_usage(&ctl->base, "dead %s needs either an ID or --all", action);
+    if ((argc > 0) == ctl->settings.all)
+        return as_program_usage(&ctl->base, "'%s' needs either LETTER or --all",
+                                ctl->base.args.command->name);
     if ((status = as_ctl_open(ctl)) != AS_EXIT_OK)
         return status;
-    if (is_list)
-        return list(ctl);
-    if (is_show)
-        return show(ctl, id);
-    return id ? act_on_one(ctl, retry, id) : act_on_all(ctl, retry);
+    return argc > 0 ? act_on_one(ctl, retry, argv[0]) : act_on_all(ctl, retry);
+}
+
+int as_ctl_dead_retry(void *program, int argc, char **argv)
+{
+    return retry_or_drop(program, true, argc, argv);
+}
+
+int as_ctl_dead_drop(void *program, int argc, char **argv)
+{
+    return retry_or_drop(program, false, argc, argv);
 }

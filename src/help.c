@@ -75,19 +75,23 @@ static void print_options_of(const struct as_cli *cli, uint64_t set)
             print_option(&cli->options[i]);
 }
 
+static void print_command(const struct as_command *c)
+{
+    char left[160];
+
+    snprintf(left, sizeof left, "%s%s%s", c->name, *c->usage ? " " : "", c->usage);
+    print_entry(left, c->help);
+}
+
 static void program_help(const struct as_cli *cli)
 {
     uint64_t printed[AS_MAX_OPTIONS];
     size_t nprinted = 0, k;
-    char left[160];
 
     printf("usage: %s [OPTION...] %s [ARGUMENT...]\n\n%s\n\nCommands:\n", cli->program,
            cli->fallback ? "[COMMAND]" : "COMMAND", cli->summary);
-    for (size_t i = 0; i < cli->ncommands; i++) {
-        const struct as_command *c = &cli->commands[i];
-        snprintf(left, sizeof left, "%s%s%s", c->name, *c->usage ? " " : "", c->usage);
-        print_entry(left, c->help);
-    }
+    for (size_t i = 0; i < cli->ncommands; i++)
+        print_command(&cli->commands[i]);
     print_options_of(cli, UINT64_MAX);
     for (size_t i = 0; i < cli->noptions; i++) {
         uint64_t set = commands_of(cli, &cli->options[i]);
@@ -103,14 +107,11 @@ static void program_help(const struct as_cli *cli)
     printf("\n%s\n", cli->notes);
 }
 
-static void usage_line(FILE *to, const struct as_cli *cli, const struct as_command *command)
+/* Prints a command's line; `before` is "usage:", or as many spaces. */
+static void usage_line(FILE *to, const char *before, const struct as_cli *cli,
+                       const struct as_command *command)
 {
-    if (!command) {
-        fprintf(to, "usage: %s [OPTION...] %s [ARGUMENT...]\n", cli->program,
-                cli->fallback ? "[COMMAND]" : "COMMAND");
-        return;
-    }
-    fprintf(to, "usage: %s %s", cli->program, command->name);
+    fprintf(to, "%s %s %s", before, cli->program, command->name);
     if (*command->usage)
         fprintf(to, " %s", command->usage);
     if (command == cli->fallback) {
@@ -125,23 +126,63 @@ static void usage_line(FILE *to, const struct as_cli *cli, const struct as_comma
     fputc('\n', to);
 }
 
-void as_cli_usage(const struct as_cli *cli, const struct as_command *command)
+/* Prints the line of the command, those of the group's commands, or the program's. */
+static void usage(FILE *to, const struct as_cli *cli, const struct as_cli_args *args)
 {
-    usage_line(stderr, cli, command);
-    fprintf(stderr, "For more: %s%s%s --help\n", cli->program, command ? " " : "",
-            command ? command->name : "");
+    const char *before = "usage:";
+
+    if (args->command) {
+        usage_line(to, before, cli, args->command);
+        return;
+    }
+    if (!args->group) {
+        fprintf(to, "usage: %s [OPTION...] %s [ARGUMENT...]\n", cli->program,
+                cli->fallback ? "[COMMAND]" : "COMMAND");
+        return;
+    }
+    for (size_t i = 0; i < cli->ncommands; i++)
+        if (as_command_in_group(&cli->commands[i], args->group)) {
+            usage_line(to, before, cli, &cli->commands[i]);
+            before = "      ";
+        }
 }
 
-void as_cli_help(const struct as_cli *cli, const struct as_command *command)
+void as_cli_usage(const struct as_cli *cli, const struct as_cli_args *args)
 {
-    if (!command) {
+    const char *name = args->command ? args->command->name : args->group;
+
+    usage(stderr, cli, args);
+    fprintf(stderr, "For more: %s%s%s --help\n", cli->program, name ? " " : "", name ? name : "");
+}
+
+/* Returns whether the command, or one of the group, takes the option. */
+static bool is_taken(const struct as_cli *cli, const struct as_command *command, const char *group,
+                     const struct as_option *o)
+{
+    if (command)
+        return as_cli_takes(command, o);
+    for (size_t i = 0; i < cli->ncommands; i++)
+        if (as_command_in_group(&cli->commands[i], group) && as_cli_takes(&cli->commands[i], o))
+            return true;
+    return false;
+}
+
+void as_cli_help(const struct as_cli *cli, const struct as_cli_args *args)
+{
+    if (!args->command && !args->group) {
         program_help(cli);
         return;
     }
-    usage_line(stdout, cli, command);
-    printf("\n%s\n\nOptions:\n", command->help);
+    usage(stdout, cli, args);
+    printf("\n");
+    if (args->command)
+        printf("%s\n", args->command->help);
+    for (size_t i = 0; args->group && i < cli->ncommands; i++)
+        if (as_command_in_group(&cli->commands[i], args->group))
+            print_command(&cli->commands[i]);
+    printf("\nOptions:\n");
     for (size_t i = 0; i < cli->noptions; i++)
-        if (as_cli_takes(command, &cli->options[i]))
+        if (is_taken(cli, args->command, args->group, &cli->options[i]))
             print_option(&cli->options[i]);
     printf("\n%s\n", cli->notes);
 }
@@ -176,18 +217,34 @@ static void print_values(const struct as_option *o)
     }
 }
 
-static void print_names(const struct as_cli *cli, const struct as_command *command)
+/* Prints the options of the command, of the group's commands, or of all. */
+static void print_names(const struct as_cli *cli, const struct as_command *command,
+                        const char *group)
 {
     for (size_t i = 0; i < cli->noptions; i++)
-        if (!command || as_cli_takes(command, &cli->options[i]))
+        if ((!command && !group) || is_taken(cli, command, group, &cli->options[i]))
             printf("--%s\n", cli->options[i].name);
+}
+
+/* Prints the first words of all commands, or the second ones of a group. */
+static void print_words(const struct as_cli *cli, const char *group)
+{
+    for (size_t i = 0; i < cli->ncommands; i++) {
+        const char *name = cli->commands[i].name, *second;
+        size_t n = strcspn(name, " ");
+        if (group && (second = as_command_in_group(&cli->commands[i], group)))
+            printf("%s\n", second);
+        /* Commands of a group stand together in the table. */
+        else if (!group && (i == 0 || strncmp(cli->commands[i - 1].name, name, n + 1) != 0))
+            printf("%.*s\n", (int) n, name);
+    }
 }
 
 bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cli_args *ret)
 {
     const struct as_option *open = NULL; /* an option whose argument is still missing */
     bool ended = false;
-    int nwords = 0;
+    int nwords = 0, nused = 0;
 
     /* Arguments are collected in place: there are never more than words read so far. */
     for (int i = 0; i + 1 < n; i++) {
@@ -206,21 +263,24 @@ bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cl
             words[nwords++] = word;
         }
     }
-    *ret = (struct as_cli_args){ .command = nwords ? as_cli_command(cli, words[0]) : NULL,
-                                 .argc = nwords ? nwords - 1 : 0,
-                                 .argv = words + (nwords ? 1 : 0) };
+    const struct as_command *command = as_cli_command(cli, nwords, words, &nused);
+    *ret = (struct as_cli_args){
+        .command = command,
+        .group = nwords && !command && as_cli_has_group(cli, words[0]) ? words[0] : NULL,
+        .argc = nwords - nused,
+        .argv = words + nused,
+    };
     if (open) {
         ret->open = open;
         print_values(open);
         return open->values != NULL;
     }
     if (n > 0 && words[n - 1][0] == '-' && !ended) {
-        print_names(cli, ret->command ? ret->command : cli->fallback);
+        print_names(cli, ret->command || ret->group ? ret->command : cli->fallback, ret->group);
         return true;
     }
-    if (!nwords) {
-        for (size_t i = 0; i < cli->ncommands; i++)
-            printf("%s\n", cli->commands[i].name);
+    if (nwords == 0 || (ret->group && nwords == 1)) {
+        print_words(cli, ret->group);
         return true;
     }
     return ret->command == NULL;

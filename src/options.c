@@ -251,11 +251,33 @@ bool as_cli_given(const struct as_cli *cli, const struct as_cli_args *args, cons
     return false;
 }
 
-const struct as_command *as_cli_command(const struct as_cli *cli, const char *name)
+const char *as_command_in_group(const struct as_command *command, const char *group)
+{
+    size_t n = strlen(group);
+
+    return strncmp(command->name, group, n) == 0 && command->name[n] == ' ' ? command->name + n + 1
+                                                                            : NULL;
+}
+
+bool as_cli_has_group(const struct as_cli *cli, const char *group)
 {
     for (size_t i = 0; i < cli->ncommands; i++)
-        if (strcmp(cli->commands[i].name, name) == 0)
-            return &cli->commands[i];
+        if (as_command_in_group(&cli->commands[i], group))
+            return true;
+    return false;
+}
+
+const struct as_command *as_cli_command(const struct as_cli *cli, int n, char *const *words,
+                                        int *ret_used)
+{
+    for (size_t i = 0; n > 0 && i < cli->ncommands; i++) {
+        const struct as_command *c = &cli->commands[i];
+        const char *second = as_command_in_group(c, words[0]);
+        if (second ? n > 1 && strcmp(second, words[1]) == 0 : strcmp(c->name, words[0]) == 0) {
+            *ret_used = second ? 2 : 1;
+            return c;
+        }
+    }
     return NULL;
 }
 
@@ -364,27 +386,73 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
     return 0;
 }
 
+/* Writes "'dead' is followed by list, show, retry or drop". */
+static int incomplete(const struct as_cli *cli, const char *group, char *err, size_t errlen)
+{
+    size_t left = 0, used = (size_t) snprintf(err, errlen, "'%s' is followed by ", group);
+
+    for (size_t i = 0; i < cli->ncommands; i++)
+        left += as_command_in_group(&cli->commands[i], group) != NULL;
+    for (size_t i = 0; i < cli->ncommands && used < errlen; i++) {
+        const char *second = as_command_in_group(&cli->commands[i], group);
+        if (!second)
+            continue;
+        left--;
+        used += (size_t) snprintf(err + used, errlen - used, "%s%s", second,
+                                  left > 1    ? ", "
+                                  : left == 1 ? " or "
+                                              : "");
+    }
+    return ASQ_EINVAL;
+}
+
+static int unknown_command(const struct as_cli *cli, const struct as_cli_args *args, char *err,
+                           size_t errlen)
+{
+    const char *group = args->group ? args->group : "", *between = args->group ? " " : "";
+    const char *word = args->words[args->group ? 1 : 0];
+    struct as_nearest nearest = { .word = word };
+    char first[MAX_WORD + 1];
+
+    for (size_t i = 0; i < cli->ncommands; i++) {
+        const char *name = cli->commands[i].name;
+        if (args->group)
+            name = as_command_in_group(&cli->commands[i], args->group);
+        if (name)
+            as_nearest_offer(&nearest, name);
+    }
+    /* The first word of a group by itself. */
+    for (size_t i = 0; !args->group && !nearest.best && i < cli->ncommands; i++) {
+        size_t n = strcspn(cli->commands[i].name, " ");
+        snprintf(first, sizeof first, "%.*s", (int) n, cli->commands[i].name);
+        as_nearest_offer(&nearest, first);
+    }
+    if (nearest.best)
+        return wrong(err, errlen, "there is no command '%s%s%s'; did you mean '%s%s%s'?", group,
+                     between, word, group, between, nearest.best);
+    return wrong(err, errlen, "there is no command '%s%s%s'", group, between, word);
+}
+
 static int find_command(const struct as_cli *cli, struct as_cli_args *args, char *err,
                         size_t errlen)
 {
-    struct as_nearest nearest = { args->argc ? args->words[0] : "", NULL, 0 };
+    int used;
 
     if (args->argc == 0) {
         args->command = cli->fallback;
         return args->command ? 0 : wrong(err, errlen, "a command is needed");
     }
-    args->command = as_cli_command(cli, nearest.word);
-    if (!args->command) {
-        for (size_t i = 0; i < cli->ncommands; i++)
-            as_nearest_offer(&nearest, cli->commands[i].name);
-        if (nearest.best)
-            return wrong(err, errlen, "there is no command '%s'; did you mean '%s'?", nearest.word,
-                         nearest.best);
-        return wrong(err, errlen, "there is no command '%s'", nearest.word);
+    args->command = as_cli_command(cli, args->argc, args->words, &used);
+    if (args->command) {
+        args->argv = args->words + used;
+        args->argc -= used;
+        return 0;
     }
-    args->argv = args->words + 1;
-    args->argc--;
-    return 0;
+    if (as_cli_has_group(cli, args->words[0]))
+        args->group = args->words[0];
+    if (args->group && args->argc == 1)
+        return incomplete(cli, args->group, err, errlen);
+    return unknown_command(cli, args, err, errlen);
 }
 
 static int check_options(const struct as_cli *cli, const struct as_cli_args *args, char *err,
@@ -417,7 +485,10 @@ int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings
     asked = as_cli_given(cli, ret, "help") || as_cli_given(cli, ret, "version");
     if (asked && ret->argc == 0)
         return 0;
-    if ((rc = find_command(cli, ret, err, errlen)) < 0 || asked)
+    rc = find_command(cli, ret, err, errlen);
+    if (asked && ret->group && ret->argc == 1)
+        return 0;
+    if (rc < 0 || asked)
         return rc;
     if ((rc = check_options(cli, ret, err, errlen)) < 0)
         return rc;

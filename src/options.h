@@ -29,8 +29,9 @@ struct as_option {
     const char *help; /* lines end in \n */
 };
 
+/* Commands whose names begin with the same of two words, "dead list" and "dead show", are a group. */
 struct as_command {
-    const char *name;
+    const char *name;  /* one word, or two */
     const char *usage; /* of the arguments: "ID METHOD [ARGS]" */
     const char *help;
     int min, max;        /* how many arguments */
@@ -51,11 +52,13 @@ struct as_cli {
 
 struct as_cli_args {
     const struct as_command *command; /* NULL: none named (only with --help or --version) */
+    const char *group; /* first word of a group's commands, if no second one names one of them; or
+                        * NULL */
     int argc;
     char **argv;    /* the arguments after the command; part of `words` */
     char **words;   /* all words but options; main's strings */
     uint64_t given; /* bit i: option i of the table */
-    const struct as_option *open; /* completion: the option whose argument is to be completed, or NULL */
+    const struct as_option *open; /* completion: the option whose argument it is, or NULL */
 };
 
 /* Reads the command line. ASQ_EINVAL: the line is wrong; err says how, and ret->command is the
@@ -67,7 +70,14 @@ void as_cli_args_release(struct as_cli_args *args);
 bool as_cli_given(const struct as_cli *cli, const struct as_cli_args *args, const char *name);
 /* Returns whether the command takes the option. */
 bool as_cli_takes(const struct as_command *command, const struct as_option *o);
-const struct as_command *as_cli_command(const struct as_cli *cli, const char *name);
+/* Returns the command that the first of n words names, or the first two, and its number of words;
+ * NULL if there is none. */
+const struct as_command *as_cli_command(const struct as_cli *cli, int n, char *const *words,
+                                        int *ret_used);
+/* Returns the second word of a command's name if the first one is `group`; else NULL. */
+const char *as_command_in_group(const struct as_command *command, const char *group);
+/* Returns whether there are commands of the group. */
+bool as_cli_has_group(const struct as_cli *cli, const char *group);
 
 /* Functions for `set`: set a bool to true, or false; borrow a string from argv; read numbers,
  * checked against min and max. */
@@ -100,10 +110,10 @@ struct as_nearest {
 };
 void as_nearest_offer(struct as_nearest *n, const char *candidate);
 
-/* Prints --help of the program, or of one command. */
-void as_cli_help(const struct as_cli *cli, const struct as_command *command);
+/* Prints --help of the command or group of args, or of the program. */
+void as_cli_help(const struct as_cli *cli, const struct as_cli_args *args);
 /* Prints "usage: as-ctl call ID METHOD [ARGS] [--timeout MS]" to stderr. */
-void as_cli_usage(const struct as_cli *cli, const struct as_command *command);
+void as_cli_usage(const struct as_cli *cli, const struct as_cli_args *args);
 /*
  * Prints completions of the last of n words (after the program's name), one a line; ":FILE" or
  * ":DIR" asks the shell for such names. If that word is an argument of a command, prints nothing

@@ -38,7 +38,7 @@ int as_program_usage(const struct as_program *p, const char *fmt, ...)
     va_end(ap);
     as_report_usage(&p->who, message);
     if (!p->who.json)
-        as_cli_usage(p->cli, p->args.command);
+        as_cli_usage(p->cli, &p->args);
     return AS_EXIT_USAGE;
 }
 
@@ -72,7 +72,7 @@ static int run(struct as_program *p, int argc, char **argv)
     if (rc < 0)
         return as_report_code(&p->who, rc, NULL, "%s", err);
     if (as_cli_given(p->cli, &p->args, "help")) {
-        as_cli_help(p->cli, p->args.command);
+        as_cli_help(p->cli, &p->args);
         return AS_EXIT_OK;
     }
     if (as_cli_given(p->cli, &p->args, "version")) {

@@ -40,10 +40,12 @@ static const struct as_option options[] = {
 };
 static const struct as_command commands[] = {
     { "call", "ID METHOD [ARGS]", "calls", 2, 3, "bytes choice ms", NULL },
+    { "dead list", "", "lists", 0, 0, "count", NULL },
+    { "dead show", "ID", "shows", 1, 1, NULL, NULL },
     { "start", "", "starts", 0, 0, "count seconds no-wait", NULL },
 };
 static const struct as_cli cli = {
-    "fuzz", "summary", "notes", options, sizeof options / sizeof *options, commands, 2, &commands[1]
+    "fuzz", "summary", "notes", options, sizeof options / sizeof *options, commands, 4, &commands[3]
 };
 
 static void require(int condition)
@@ -119,6 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rc = as_cli_parse(&cli, argc, argv, &settings, &args, err, sizeof err);
     if (rc < 0)
         require(rc == ASQ_EINVAL && *err);
+    else if (args.group)
+        require(!args.command);
     else if (args.command)
         require(as_cli_given(&cli, &args, "help") || as_cli_given(&cli, &args, "version") ||
                 (args.argc >= args.command->min && args.argc <= args.command->max));

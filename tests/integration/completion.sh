@@ -11,6 +11,7 @@ ASQUEUE_URL=$redis_url
 export ASQUEUE_URL
 mkdir "$tmp/bin" || exit 1
 ln -s "$as_ctl" "$tmp/bin/as-ctl"
+ln -s "$as_worker" "$tmp/bin/as-worker"
 PATH=$tmp/bin:$PATH
 export PATH
 
@@ -60,6 +61,14 @@ offers 'client\nobserver\noperator\nworker\n' as-ctl acl ''
 offers 'Good\nGone\n' as-ctl agents --class ''
 offers '' as-ctl create Good --id ''
 offers '' as-ctl stop -r
+offers 'list\nshow\nretry\ndrop\n' as-ctl dead ''
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-worker stop --id ''
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n' as-worker stop --id w
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-worker stop --id = ''
+offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-worker --id --wait stop --id ''
+offers '' as-worker start --id ''
+offers '' as-worker --id ''
+offers '' as-worker stop --timeout ''
 
 cat >"$tmp/bin/as-ctl.evil" <<'END'
 #!/bin/sh

@@ -64,17 +64,29 @@ refused 2 '--timeout 0: it must be 1 to' "$as_ctl" --timeout 0 ping
 refused 2 "--async does not go with 'ping'" "$as_ctl" ping --async
 refused 2 "ARGS is of type int: for one argument write '\[2\]'" "$as_ctl" call tally add 2
 refused 2 'ARGS is no JSON: line 1' "$as_ctl" call tally add '{n: 2}'
-refused 2 "no 'dead lst'; did you mean 'dead list'" "$as_ctl" dead lst
-refused 2 'dead retry needs either an ID or --all' "$as_ctl" dead retry
-refused 2 'dead drop needs either an ID or --all' "$as_ctl" dead drop 1-1-0 --all
-refused 2 'dead show needs an ID' "$as_ctl" dead show
-refused 2 '--limit goes with' "$as_ctl" dead drop 1-1-0 --limit 3
-refused 2 '--all goes with' "$as_ctl" dead list --all
+refused 2 "no command 'dead lst'; did you mean 'dead list'" "$as_ctl" dead lst
+refused 2 "no command 'dead frobnicate'$" "$as_ctl" dead frobnicate
+refused 2 "no command 'ded'; did you mean 'dead'" "$as_ctl" ded
+refused 2 "'dead' is followed by list, show, retry or drop$" "$as_ctl" dead
+expect "$err" '^usage: as-ctl dead list \[--limit N\]$'
+expect "$err" '^       as-ctl dead drop \[LETTER\] \[--all\]$'
+refused 2 "'dead retry' needs either LETTER or --all" "$as_ctl" dead retry
+refused 2 "'dead drop' needs either LETTER or --all" "$as_ctl" dead drop 1-1-0 --all
+refused 2 "'dead show' needs LETTER" "$as_ctl" dead show
+refused 2 "'x' is one argument too many for 'dead list'" "$as_ctl" dead list x
+refused 2 "--limit does not go with 'dead drop'" "$as_ctl" dead drop 1-1-0 --limit 3
+refused 2 "--all does not go with 'dead list'" "$as_ctl" dead list --all
 refused 2 'ARGS is of type bytes' "$as_ctl" create Counter '{"$bytes": "AAEC"}'
 refused 2 'VALUE is no JSON.*A string needs its quotes' "$as_ctl" set tally owner Grace
 refused 2 'inside of one program' "$as_ctl" -u child: ping
 refused 2 'inside of one program' env ASQUEUE_URL=local: "$as_ctl" ping
 refused 2 '[Uu][Rr][Ll]|frobs:' "$as_ctl" -u frobs://x ping
+refused 2 "^as-ctl: --namespace a b: 1 to 64 letters, digits, '_' and '-' are allowed \\('.' in old ones alone\\)$" \
+    "$as_ctl" -n 'a b' ping
+refused 2 "^as-worker: --namespace a/b: 1 to 64 letters" "$as_worker" status -n a/b
+refused 2 "'a b' is no namespace: .* \\(the URL is from ASQUEUE_URL\\)$" \
+    env ASQUEUE_URL='redis://127.0.0.1:1?ns=a%20b' "$as_ctl" ping
+refused 2 "'a\\.b' is no namespace: 1 to 64 letters, digits, '_' and '-'$" "$as_ctl" acl -n a.b
 json_error 2 USAGE "$as_ctl" --json --bogus ping
 json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
@@ -102,8 +114,23 @@ sed -n 's|^  -., \(--[a-z-]*\).*|\1|p; s|^      \(--[a-z-]*\).*|\1|p' "$out" >"$
 "$as_ctl" --complete - >"$tmp/completed"
 sort "$tmp/completed" | cmp -s - "$tmp/completed" || fail "the options are not sorted" "$tmp/completed"
 sort "$tmp/options" | cmp -s - "$tmp/completed" || fail "help and completion differ" "$out"
+# Each command has a text of its own, which begins with its usage.
+for command in acl agents call classes clone create 'dead list' 'dead show' 'dead retry' 'dead drop' delete get \
+    ping result set show stop workers; do
+    # shellcheck disable=SC2086 # a name is one word, or two
+    run 0 "$as_ctl" $command --help
+    expect_count "$out" '^usage: ' 1
+    expect "$out" "^usage: as-ctl $command( |\$)"
+done
 run 0 "$as_ctl" call --help
 expect "$out" '^usage: as-ctl call ID METHOD \[ARGS\] \[--async\]'
+run 0 "$as_ctl" dead list --help
+expect "$out" '^  -l, --limit N'
+expect_count "$out" '--all' 0
+run 0 "$as_ctl" dead --help
+expect_count "$out" 'as-ctl dead (list|show|retry|drop)' 4
+expect "$out" '^  dead show LETTER +.'
+refused 2 "no command 'dead lst'" "$as_ctl" dead lst --help
 run 0 "$as_worker" --help
 expect "$out" '^      --lease-time MS'
 expect "$out" '/asqueue/agents\)$'
@@ -186,7 +213,12 @@ if command -v redis-cli >/dev/null; then
     expect "$out" '^\[\{"id":"9-1700000001000-4",.*\{"id":"3-1700000002000-0",.*"batch_bytes":3\}\]$'
     prints "$(printf '7-1700000000000-0\n9-1700000001000-4\n3-1700000002000-0')" \
         "$as_ctl" --complete dead show ''
-    prints "$(printf 'drop\nlist\nretry\nshow')" "$as_ctl" --complete dead ''
+    prints "$(printf 'list\nshow\nretry\ndrop')" "$as_ctl" --complete dead ''
+    prints '' "$as_ctl" --complete dead list ''
+    run 0 "$as_ctl" --complete dead list -
+    expect_count "$out" '^--(limit|all)$' 1
+    run 0 "$as_ctl" --complete dead -
+    expect_count "$out" '^--(limit|all)$' 2
     run 0 "$as_ctl" dead show 3-1700000002000-0
     expect "$out" '^batch_head +78797a$'
     expect "$out" '^error +.*protobuf'

@@ -18,6 +18,10 @@ described() { # PROGRAM PAGE
         "$1" --complete "$command" -
     done <"$tmp/commands" | sort -u >"$tmp/options"
     [ -s "$tmp/options" ] || fail "$1 has no options"
+    "$1" --complete dead '' >"$tmp/commands"
+    while read -r command; do
+        expect "$2" "^\\.It Cm dead $command( |\$)"
+    done <"$tmp/commands"
     while read -r option; do
         expect "$2" "^\\.It (Fl . , )?Fl Fl ${option#--}( |\$)"
     done <"$tmp/options"
