@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "redis/conn.h"
+#include "redis/lookup.h"
 #include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/fd.h"
@@ -28,7 +30,7 @@ struct remote {
     uint64_t client_number;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
     bool attached, in_callbacks, was_up;
-    bool no_time_logged;
+    bool no_time_logged, plain_logged;
     bool quiet; /* do not log a lost connection */
     struct asq__trouble away;
     unsigned since_pump;
@@ -40,6 +42,26 @@ struct remote {
     void (*at_close)(asq *h, void *user);
     void *user;
 };
+
+/* ---- warnings ---- */
+
+static void warn_plain(struct remote *r)
+{
+    if (!r->plain_logged)
+        asq__log(r->h, ASQ_LOG_WARNING, "%s", asq__url_plain_text);
+    r->plain_logged = true;
+}
+
+/* Warns before a password goes to another host's address as plain text. The address of a name is
+ * known once the connection is up. */
+static void warn_plain_address(struct remote *r)
+{
+    struct asq__address address;
+    if (asq__url_has_plain_password(&r->url) &&
+        asq__address_parse(r->url.host, r->url.port, &address) &&
+        !asq__address_is_here((const void *) &address.sockaddr))
+        warn_plain(r);
+}
 
 /* ---- events ---- */
 
@@ -56,6 +78,9 @@ static void on_up(struct asq__redis *redis, void *user)
                  "from when a worker reads them");
         r->no_time_logged = true;
     }
+    if (!r->was_up && asq__url_has_plain_password(&r->url) &&
+        !asq__conn_is_here(asq__redis_conn(r->redis, 0)))
+        warn_plain(r);
     r->was_up = true;
     asq__engine_up(r->engine);
 }
@@ -472,6 +497,7 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         rc = asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
         goto fail;
     }
+    warn_plain_address(r);
     snprintf(r->client, sizeof r->client, "%016llx", (unsigned long long) r->client_number);
     snprintf(name, sizeof name, "asqueue-client-%ld", (long) getpid());
     struct asq__fd_fence fence;

@@ -629,6 +629,14 @@ void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)
         set_timer(c, left > 0 ? left : 1e-6);
 }
 
+bool asq__conn_is_here(const struct asq__conn *c)
+{
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    return getpeername(c->link.fd, (struct sockaddr *) &peer, &n) < 0 ||
+           asq__address_is_here((const struct sockaddr *) &peer);
+}
+
 size_t asq__conn_unwritten(const struct asq__conn *c)
 {
     return c->out.len - c->written;

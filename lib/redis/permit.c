@@ -55,9 +55,14 @@ static void put_names(const redisReply *reply, size_t which, const char *before,
                                    list->element[i]->str);
 }
 
-void asq__permit_refusal(const redisReply *reply, char *out, size_t size)
+void asq__permit_refusal(const redisReply *reply, const char *ns, char *out, size_t size)
 {
-    if (reply->type == REDIS_REPLY_ERROR)
+    /* Redis checks the keys before it runs the script: "… one of the keys used as arguments". */
+    if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, " keys "))
+        snprintf(out, size,
+                 "a worker needs the keys asq:{%s.*}:*, some of which this Redis refuses: %s", ns,
+                 reply->str);
+    else if (reply->type == REDIS_REPLY_ERROR)
         snprintf(out, size, "a worker needs EVAL, which this Redis refuses: %s", reply->str);
     else
         put_names(reply, 0, "a worker needs commands that this Redis refuses: ", out, size);

@@ -15,8 +15,9 @@
 int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn,
                     void *user);
 
-/* Writes the names of refused commands that a worker needs; "": none. */
-void asq__permit_refusal(const redisReply *reply, char *out, size_t size);
+/* Writes the names of refused commands that a worker needs, or the pattern of the keys of namespace
+ * `ns` if some are refused; "": none. */
+void asq__permit_refusal(const redisReply *reply, const char *ns, char *out, size_t size);
 
 /* Optional commands of a worker that Redis refuses. */
 enum asq__lack {

@@ -375,7 +375,7 @@ static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
         return;
     }
-    asq__permit_refusal(reply, r->denied, sizeof r->denied);
+    asq__permit_refusal(reply, r->keys.ns, r->denied, sizeof r->denied);
     r->lack = asq__permit_lack(reply, r->lacking, sizeof r->lacking);
     r->permitted = !*r->denied;
     check_up(r);

@@ -24,6 +24,9 @@ const char asq__url_unverified_text[] =
     "verify=no: any server at this address is taken for the intended Redis, and gets the password; "
     "give the CA of that Redis by cacert= instead";
 
+const char asq__url_plain_text[] =
+    "the password and all calls go to another host as plain text: use TLS (rediss://)";
+
 static int no_memory(char *err, size_t errlen)
 {
     return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -585,6 +588,24 @@ static bool is_here(const struct sockaddr *a, const struct ifaddrs *own)
     for (const struct ifaddrs *i = own; i && !here; i = i->ifa_next)
         here = same_address(a, i->ifa_addr);
     return here;
+}
+
+bool asq__address_is_here(const struct sockaddr *address)
+{
+    struct ifaddrs *own = NULL;
+    if (address->sa_family == AF_UNIX)
+        return true;
+    if (getifaddrs(&own) != 0)
+        own = NULL;
+    bool here = is_here(address, own);
+    if (own)
+        freeifaddrs(own);
+    return here;
+}
+
+bool asq__url_has_plain_password(const struct asq__url *u)
+{
+    return u->scheme == ASQ__URL_TCP && !u->tls && u->password && *u->password;
 }
 
 int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)

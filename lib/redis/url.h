@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "redis/password.h"
 #include "redis/tls.h"
@@ -34,6 +35,9 @@ struct asq__url {
 /* Warning about a URL with verify=no. */
 extern const char asq__url_unverified_text[];
 
+/* Warning about a password and calls that another host gets as plain text. */
+extern const char asq__url_plain_text[];
+
 /* Parses a URL. ASQ_EINVAL (ASQ_ENOTSUP: TLS in a build without it; ASQ_ENOMEM), with a text that
  * names the fault and shows nothing of the password. */
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen);
@@ -46,5 +50,9 @@ char *asq__url_format(const struct asq__url *url, bool hide_password);
  * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
  * fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
+/* Returns whether the URL has a password that goes over TCP without TLS. */
+bool asq__url_has_plain_password(const struct asq__url *url);
+/* Returns whether the address is of this machine; an address of a Unix socket is. */
+bool asq__address_is_here(const struct sockaddr *address);
 
 #endif

@@ -99,10 +99,9 @@ static int check(asq_worker *w, char *err, size_t errlen)
         free(where);
         return rc;
     }
-    if (w->url.password && *w->url.password && !w->url.tls && o->log &&
-        o->log_level >= ASQ_LOG_WARNING && asq__url_is_local(&w->url, why, sizeof why) == 0)
-        o->log(o->log_user, ASQ_LOG_WARNING,
-               "the password and all calls go to another host as plain text: use TLS (rediss://)");
+    if (asq__url_has_plain_password(&w->url) && o->log && o->log_level >= ASQ_LOG_WARNING &&
+        asq__url_is_local(&w->url, why, sizeof why) == 0)
+        o->log(o->log_user, ASQ_LOG_WARNING, asq__url_plain_text);
     return 0;
 }
 

@@ -206,16 +206,21 @@ END_TEST
 
 START_TEST(a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again)
 {
-    static const char *const losses[] = { "resetkeys", "resetchannels" };
+    static const char *const losses[] = { "ACL SETUSER app resetkeys",
+                                          "ACL SETUSER app resetkeys ~asq:{default}:*",
+                                          "ACL SETUSER app resetchannels" };
+    static const char *const named[] = { "reading asq:{default}:meta: NOPERM",
+                                         "needs the keys asq:{default.*}:*",
+                                         "subscribing to asq:{default}:c:" };
     sup_redis *redis = sup_redis_start(NULL);
     char *url = url_of(redis);
 
     make_user(redis);
     sup_proc *worker = start(url);
     sup_wait_until(says(worker, "ready:"));
-    sup_redis_do(redis, "ACL SETUSER app %s", losses[_i]);
+    sup_redis_do(redis, losses[_i]);
     sup_redis_do(redis, "CLIENT KILL USER app");
-    sup_wait_until(says(worker, "NOPERM"));
+    sup_wait_until(says(worker, named[_i]) && says(worker, "NOPERM"));
     ck_assert(sup_proc_alive(worker));
     sup_redis_do(redis, "ACL SETUSER app ~* &*");
     use(redis);
@@ -276,7 +281,7 @@ int main(void)
     tcase_add_test(t, a_worker_does_without_commands_that_it_can_spare);
     tcase_add_loop_test(t, a_worker_that_may_not_ask_for_the_time_serves, 0, 2);
     tcase_add_loop_test(t, a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again, 0,
-                        2);
+                        3);
     tcase_add_test(t, a_user_that_needs_no_password_is_asked_for_by_its_name);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

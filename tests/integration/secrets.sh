@@ -65,7 +65,32 @@ grep -qF "the password from $tmp/wrong)" "$tmp/err" || fail "where a wrong passw
 "$as_ctl" -u "$url?password=x" --password-file "$tmp/password" ping 2>"$tmp/err"
 [ $? = 2 ] || fail "a URL with a password, and a file" "$tmp/err"
 
-# So is a model configuration.
+# A password that goes to another host without TLS is warned of once, by either program, but not one that stays on this
+# machine or goes by TLS. Nobody has the address 192.0.2.1. A worker that runs as root says so.
+plain='go to another host as plain text: use TLS'
+"$as_ctl" -u redis://:pw@192.0.2.1 ping -t 300ms >"$tmp/out" 2>"$tmp/err" && fail "nobody answers as Redis"
+expect_count "$tmp/err" "$plain" 1
+expect_count "$tmp/out" "$plain" 0
+for other in redis://192.0.2.1 redis://:pw@127.0.0.1:1 redis://:pw@[::1]:1 redis://:pw@localhost:1 "$url?password=pw"; do
+    "$as_ctl" -u "$other" ping -t 300ms >"$tmp/out" 2>&1 && fail "no such Redis: $other"
+    expect_count "$tmp/out" "$plain" 0
+done
+if grep -q 'define HAVE_TLS 1' "$builddir/config.h"; then
+    "$as_ctl" -u rediss://:pw@192.0.2.1 ping -t 300ms >"$tmp/out" 2>&1 && fail "nobody answers as Redis"
+    expect_count "$tmp/out" "$plain" 0
+fi
+start plain "$as_worker" -u redis://:pw@192.0.2.1 --agent-dir "$agent_dir" --id three
+plain_pid=$pid
+start here "$as_worker" -u "$url?password=s3%2Fcr%3Ae%40t" --agent-dir "$agent_dir" --id four
+wait_ready "$pid" here
+wait_until "the warning" grep -q "$plain" "$tmp/plain.log"
+expect_count "$tmp/plain.log" "$plain" 1
+expect_count "$tmp/here.log" "$plain" 0
+expect_count "$tmp/here.log" 'running as root, and so does the code of all agents' $((!$(id -u)))
+stop "$plain_pid"
+stop "$pid"
+
+# A model configuration that others may read is refused as well.
 echo '[]' >"$tmp/models"
 chmod 644 "$tmp/models"
 "$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --model-config-path "$tmp/models" \

@@ -252,6 +252,24 @@ listen good # the right server hears the password first
 "$as_ctl" -u "$(url localhost)" ping -t 2s >"$out" 2>&1 && fail "openssl s_server answers as Redis" "$out"
 expect "$tmp/listener_good.log" 'AUTH|HELLO'
 
+# A host name goes along with the first bytes (SNI), an address does not.
+sni() { # URL
+    port=$((port + 1))
+    # shellcheck disable=SC2016
+    start "sni_$port" sh -c 'exec openssl s_server -accept "127.0.0.1:$1" -cert "$2.crt" -key "$2.key" \
+        -tlsextdebug -naccept 1 <"$3"' listener "$port" "$tmp/good" "$tmp/quiet"
+    wait_until "openssl s_server" grep -q ACCEPT "$tmp/sni_$port.log"
+    "$as_ctl" -u "$(url "$@")" ping -t 2s >"$out" 2>&1 && fail "openssl s_server answers as Redis" "$out"
+    grep -q 'TLS client extension' "$tmp/sni_$port.log" || fail "no extensions shown" "$tmp/sni_$port.log"
+    grep -a -A3 'server name' "$tmp/sni_$port.log" >"$tmp/sni"
+}
+sni localhost
+expect "$tmp/sni" 'localhost'
+sni localhost sni=other.example
+expect "$tmp/sni" 'other\.examp' # the dump has 16 bytes a line
+sni 127.0.0.1
+[ -s "$tmp/sni" ] && fail "an address goes along as a name" "$tmp/sni"
+
 # ---- No TLS there ----------------------------------------------------------------------------------
 
 serve good --tls-port 0 --port $((port + 1))

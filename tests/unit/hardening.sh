@@ -2,8 +2,8 @@
 # hardening.sh: checks that the built files have the properties that configure promises: full RELRO,
 # no executable stack, position independent, and in programs and library stack canaries, fortified
 # string functions and landing pads for indirect branches; plugins get -fstack-clash-protection from
-# pkg-config. Checks that the environment is read by secure_getenv. Checks the files of the build directory and, as part of make installcheck, the
-# installed ones (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
+# pkg-config. Checks that the environment is read by secure_getenv. Checks the files of the build
+# directory and, as part of make installcheck, the installed ones (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
 #
 # By hand: from the build directory, .../tests/unit/hardening.sh
 # shellcheck disable=SC2153,SC2154 # support.sh sets tmp, ...; make sets ASQ_TEST_INSTALLED_BIN
