@@ -94,7 +94,6 @@ int main(int argc, char **argv)
         .settings = { .timeout_ms = ASQ_FOREVER },
     };
     int status = as_program_main(&ctl.base, argc, argv);
-
     if (ctl.h)
         asq_close(ctl.h);
     return status;

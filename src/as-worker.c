@@ -156,7 +156,6 @@ static int make_url(struct program *p)
 {
     struct settings *s = &p->settings;
     const char *host = s->host ? s->host : "127.0.0.1";
-
     if (!s->host && !s->port)
         return AS_EXIT_OK;
     if (s->url)
@@ -174,7 +173,6 @@ static int make_url(struct program *p)
 static int open_deployment(struct program *p, asq **ret)
 {
     int exit_status = make_url(p);
-
     if (exit_status != AS_EXIT_OK)
         return exit_status;
     return as_connect(&p->base.who, p->settings.url, p->settings.password_file, "--redis-url", p->settings.worker.ns,
@@ -220,13 +218,9 @@ static int start(void *program, int argc, char **argv)
     struct program *p = program;
     struct settings *s = &p->settings;
     struct as_log log = { s->log_format == FORMAT_JSON, s->log_file };
-    asq_worker *w;
-    const char *url;
-    char why[2048];
-    int rc, exit_status;
-
     (void) argc, (void) argv;
-    if ((exit_status = make_url(p)) != AS_EXIT_OK)
+    int exit_status = make_url(p);
+    if (exit_status != AS_EXIT_OK)
         return exit_status;
     s->worker.log_level = (asq_log_level) s->log_level;
     signal(SIGPIPE, SIG_IGN); /* the log's reader may vanish */
@@ -236,8 +230,10 @@ static int start(void *program, int argc, char **argv)
     if (log.path)
         s->worker.log_reopen = as_log_reopen;
     s->worker.reap_orphans = true;
-    url = s->url ? s->url : as_secret_url() ? as_secret_url() : AS_DEFAULT_URL;
-    if ((rc = as_secret_add(url, s->password_file, &s->worker.url, why, sizeof why)) < 0) {
+    const char *url = s->url ? s->url : as_secret_url() ? as_secret_url() : AS_DEFAULT_URL;
+    char why[2048];
+    int rc = as_secret_add(url, s->password_file, &s->worker.url, why, sizeof why);
+    if (rc < 0) {
         exit_status = start_failed(p, &log, rc, why);
         as_log_flush();
         return exit_status;
@@ -259,6 +255,7 @@ static int start(void *program, int argc, char **argv)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
+    asq_worker *w;
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
         end(start_failed(p, &log, rc, why));
     if ((rc = asq_worker_run(w)) < 0)
@@ -269,11 +266,10 @@ static int start(void *program, int argc, char **argv)
 static int status(void *program, int argc, char **argv)
 {
     struct program *p = program;
-    asq *h;
-    int exit_status;
-
     (void) argc, (void) argv;
-    if ((exit_status = open_deployment(p, &h)) != AS_EXIT_OK)
+    asq *h;
+    int exit_status = open_deployment(p, &h);
+    if (exit_status != AS_EXIT_OK)
         return exit_status;
     exit_status = as_workers_show(&p->base.who, h);
     asq_close(h);
@@ -285,15 +281,14 @@ static int stop(void *program, int argc, char **argv)
     struct program *p = program;
     struct settings *s = &p->settings;
     struct as_stop_options o = { s->worker.id, s->wait, as_program_now_ms(), s->timeout_ms };
-    asq *h;
-    int exit_status;
-
     (void) argc, (void) argv;
     if (s->all && s->worker.id)
         return as_program_usage(&p->base, "--all and --id ID exclude each other");
     if (!s->all && !s->worker.id)
         return as_program_usage(&p->base, "which worker? give --id ID, or --all");
-    if ((exit_status = open_deployment(p, &h)) != AS_EXIT_OK)
+    asq *h;
+    int exit_status = open_deployment(p, &h);
+    if (exit_status != AS_EXIT_OK)
         return exit_status;
     exit_status = as_workers_stop(&p->base.who, h, &o);
     asq_close(h);
@@ -303,9 +298,8 @@ static int stop(void *program, int argc, char **argv)
 /* Completes the id of the worker to stop. */
 static void complete(struct as_program *program, const struct as_cli_args *args)
 {
-    asq *h;
-
     (void) program;
+    asq *h;
     if (args->command && args->command->run == stop && args->open &&
         strcmp(args->open->name, "id") == 0 && (h = as_complete_open()) != NULL) {
         as_complete_workers(h);
@@ -326,6 +320,5 @@ int main(int argc, char **argv)
                       .wait = true,
                       .timeout_ms = ASQ_FOREVER },
     };
-
     return as_program_main(&p.base, argc, argv);
 }

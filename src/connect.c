@@ -29,16 +29,14 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
 {
     asq_options options = ASQ_OPTIONS_INIT;
     const char *env = as_secret_url();
-    const char *source = "", *whole;
-    char why[1024], message[1536];
-    int rc;
-
+    const char *source = "";
     if (!url && env && *env) {
         url = env;
         source = " (ASQUEUE_URL)";
     } else if (!url) {
         url = AS_DEFAULT_URL;
     }
+    char message[1536];
     if (has_scheme(url, "child:") || has_scheme(url, "local:")) {
         snprintf(
             message, sizeof message,
@@ -63,9 +61,11 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     options.log = tell;
     /* as_note does not change the reporter. */
     options.log_user = (void *) (uintptr_t) who;
+    char why[1024];
+    const char *whole;
     if (as_secret_add(url, password_file, &whole, why, sizeof why) < 0)
         return as_report_usage(who, why);
-    rc = asq_open(whole, &options, ret, why, sizeof why);
+    int rc = asq_open(whole, &options, ret, why, sizeof why);
     if (rc == 0)
         return AS_EXIT_OK;
     if (rc == ASQ_EAUTH && whole != url)

@@ -21,11 +21,9 @@
 
 int as_ctl_open(struct as_ctl *ctl)
 {
-    int status;
-
     ctl->opened_ms = as_program_now_ms();
-    status = as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u", ctl->settings.ns,
-                        ctl->settings.timeout_ms, &ctl->h);
+    int status = as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u",
+                            ctl->settings.ns, ctl->settings.timeout_ms, &ctl->h);
     if (status == AS_EXIT_OK)
         as_ctl_bound(ctl);
     return status;
@@ -46,7 +44,6 @@ int as_ctl_outcome(struct as_ctl *ctl, int rc)
 int as_ctl_attach(struct as_ctl *ctl, const char *id, asq_agent **ret)
 {
     int status = as_ctl_open(ctl);
-
     return status == AS_EXIT_OK ? as_ctl_outcome(ctl, asq_attach(ctl->h, id, ret)) : status;
 }
 
@@ -58,12 +55,12 @@ static char *read_input(size_t *ret_n, int *ret_code)
 {
     size_t n = 0, room = 0;
     ssize_t got = 1;
-    char *text = NULL, *more;
-
+    char *text = NULL;
     while (got != 0) {
         if (n == room) {
             room = room ? 2 * room : 65536;
-            if (!(more = n > ASQ_MAX_MESSAGE_SIZE ? NULL : realloc(text, room))) {
+            char *more = n > ASQ_MAX_MESSAGE_SIZE ? NULL : realloc(text, room);
+            if (!more) {
                 free(text);
                 *ret_code = n > ASQ_MAX_MESSAGE_SIZE ? ASQ_ELIMIT : ASQ_ENOMEM;
                 return NULL;
@@ -91,7 +88,6 @@ static int read_json(struct as_ctl *ctl, const char *name, const char *text, asq
     char *input = NULL;
     size_t n = strlen(text);
     int rc = 0;
-
     *why = '\0';
     if (strcmp(text, "-") == 0) {
         if (!(input = read_input(&n, &rc)))
@@ -111,20 +107,17 @@ int as_ctl_args(struct as_ctl *ctl, const char *text, asq_value **ret)
     static const char how[] =
         "a list in JSON for positional arguments, '[2, \"two\"]', or an object for named "
         "ones, '{\"n\": 2}'";
-    asq_value *v;
-    asq_type type;
-    char why[256];
-    int status;
-
     *ret = NULL;
     if (!text)
         return AS_EXIT_OK;
-    status = read_json(ctl, "ARGS", text, &v, why, sizeof why);
+    char why[256];
+    asq_value *v;
+    int status = read_json(ctl, "ARGS", text, &v, why, sizeof why);
     if (status == AS_EXIT_USAGE)
         return as_program_usage(&ctl->base, "ARGS is no JSON: %s. It is %s", why, how);
     if (status != AS_EXIT_OK)
         return status;
-    type = asq_value_type(v);
+    asq_type type = asq_value_type(v);
     if (type == ASQ_LIST || type == ASQ_MAP) {
         *ret = v;
         return AS_EXIT_OK;
@@ -141,7 +134,6 @@ int as_ctl_value(struct as_ctl *ctl, const char *name, const char *text, asq_val
 {
     char why[256];
     int status = read_json(ctl, name, text, ret, why, sizeof why);
-
     if (status == AS_EXIT_USAGE)
         return as_program_usage(
             &ctl->base, "%s is no JSON: %s. A string needs its quotes: '\"text\"'", name, why);
@@ -187,10 +179,9 @@ static bool wait_in_slices(struct as_ctl *ctl, enum progress (*step)(void *arg, 
                            void *arg)
 {
     struct sigaction catch = { .sa_handler = on_interrupt }, old_int, old_term;
-    enum progress progress;
-
     sigaction(SIGINT, &catch, &old_int);
     sigaction(SIGTERM, &catch, &old_term);
+    enum progress progress;
     for (;;) {
         int64_t left = as_ctl_remaining_ms(ctl);
         int64_t slice = left == ASQ_FOREVER || left > SLICE_MS ? SLICE_MS : left;
@@ -219,8 +210,6 @@ static void end_by_signal(struct as_ctl *ctl)
 static int not_finished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
     char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
-    int status;
-
     /* The command's time is up, but a short check for live workers improves the message. */
     asq_set_timeout(ctl->h, LAST_LOOK_MS);
     if (!interrupted && as_workers_alive(ctl->h) == 0)
@@ -229,6 +218,7 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
 
     if (!interrupted)
         snprintf(when, sizeof when, "within %lld ms", (long long) ctl->settings.timeout_ms);
+    int status;
     if (call_id)
         /* The message omits the URL itself, because it may have a password. */
         status = as_report_code(
@@ -251,11 +241,9 @@ static enum progress result_step(void *arg, int64_t ms)
 
 int as_ctl_wait(struct as_ctl *ctl, asq_result *r)
 {
-    const asq_error *e;
-
     if (!wait_in_slices(ctl, result_step, r))
         return not_finished(ctl, "no result", asq_result_id(r));
-    e = asq_result_error(r);
+    const asq_error *e = asq_result_error(r);
     return e->code ? as_report(&ctl->base.who, e) : AS_EXIT_OK;
 }
 
@@ -267,7 +255,6 @@ struct ready {
 static enum progress ready_step(void *arg, int64_t ms)
 {
     struct ready *ready = arg;
-
     ready->rc = asq_ready(ready->agent, ms);
     /* The creation itself may have failed with ASQ_ETIMEOUT; its error then names a worker. */
     if (ready->rc == ASQ_ETIMEOUT && !*asq_last_error(asq_agent_handle(ready->agent))->worker)
@@ -278,9 +265,8 @@ static enum progress ready_step(void *arg, int64_t ms)
 int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent)
 {
     struct ready ready = { agent, 0 };
-    char what[ASQ_MAX_ID + 32];
-
     if (!wait_in_slices(ctl, ready_step, &ready)) {
+        char what[ASQ_MAX_ID + 32];
         snprintf(what, sizeof what, "no answer from agent '%s'", asq_agent_id(agent));
         return not_finished(ctl, what, NULL);
     }

@@ -14,8 +14,8 @@
 /* Prints text[0..n) with the namespace in each place of @N@. */
 static void print_rule(const char *text, size_t n, const char *ns, size_t ns_n)
 {
-    const char *end = text + n, *at;
-
+    const char *end = text + n;
+    const char *at;
     while ((at = memmem(text, (size_t) (end - text), "@N@", 3))) {
         fwrite(text, 1, (size_t) (at - text), stdout);
         fwrite(ns, 1, ns_n, stdout);
@@ -31,7 +31,6 @@ static void find_namespace(const struct as_ctl *ctl, const char **ret, size_t *r
 {
     const char *url = ctl->settings.url ? ctl->settings.url : as_secret_url();
     const char *query = url ? strchr(url, '?') : NULL, *at = NULL;
-
     if (ctl->settings.ns) {
         *ret = ctl->settings.ns;
         *ret_n = strlen(*ret);
@@ -46,10 +45,10 @@ static void find_namespace(const struct as_ctl *ctl, const char **ret, size_t *r
 int as_ctl_acl(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    const char *role = argc > 0 ? argv[0] : NULL, *line = as_acl, *ns;
-    size_t ns_n;
+    const char *role = argc > 0 ? argv[0] : NULL, *line = as_acl;
     bool found = false;
-
+    size_t ns_n;
+    const char *ns;
     find_namespace(ctl, &ns, &ns_n);
     /* No dot: a rule for "a.*" would match the namespace "a.b". */
     if (ns_n == 0 || ns_n > AS_NS_MAX || strspn(ns, AS_NS_BYTES) < ns_n)

@@ -12,7 +12,6 @@ enum { AGENT_WIDTH = 36, CLASS_WIDTH = 20 };
 static int print_new(struct as_ctl *ctl, asq_agent *agent)
 {
     int status = as_ctl_ready(ctl, agent);
-
     if (status == AS_EXIT_OK)
         status = as_ctl_print_id(ctl, "id", asq_agent_id(agent));
     asq_agent_free(agent);
@@ -22,16 +21,15 @@ static int print_new(struct as_ctl *ctl, asq_agent *agent)
 int as_ctl_create(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_agent *agent;
     asq_value *args;
     int status = as_ctl_args(ctl, argc > 1 ? argv[1] : NULL, &args);
-
     if (status != AS_EXIT_OK)
         return status;
     if ((status = as_ctl_open(ctl)) != AS_EXIT_OK) {
         asq_value_free(args);
         return status;
     }
+    asq_agent *agent;
     status = as_ctl_outcome(ctl, asq_createv(ctl->h, argv[0], ctl->settings.id, args, &agent));
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;
 }
@@ -45,7 +43,6 @@ struct agents_output {
 static void print_cell(const char *text, int width)
 {
     int pad = width - (int) as_text_width(text);
-
     as_print_text(stdout, text, false);
     printf("%*s", pad > 0 ? pad + 2 : 2, "");
 }
@@ -55,11 +52,10 @@ static int print_agent(const asq_value *agent, void *user)
     struct agents_output *out = user;
     struct as_ctl *ctl = out->ctl;
     const char *id = "", *class_name = "";
-    char *text;
-
     if (ferror(stdout)) /* the reader is gone */
         return ASQ_ESYS;
     if (ctl->base.who.json) {
+        char *text;
         if (asq_to_json(agent, 0, &text) < 0)
             return ASQ_ENOMEM;
         putchar(out->n++ ? ',' : '[');
@@ -84,13 +80,12 @@ int as_ctl_agents(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     struct agents_output out = { ctl, 0 };
-    int rc, status = as_ctl_open(ctl);
-
+    int status = as_ctl_open(ctl);
     (void) argc, (void) argv;
     if (status != AS_EXIT_OK)
         return status;
-    rc = asq_agents_each(ctl->h, ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_agent,
-                         &out);
+    int rc = asq_agents_each(ctl->h, ctl->settings.class_name, as_ctl_remaining_ms(ctl),
+                             print_agent, &out);
     if (rc == ASQ_ESYS && ferror(stdout))
         return AS_EXIT_OK; /* as_finish_output reports it */
     /* A list printed in part remains unterminated JSON. */
@@ -111,14 +106,11 @@ int as_ctl_agents(void *program, int argc, char **argv)
 int as_ctl_show(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *record;
-    const char *key;
-    char *word;
     int status = as_ctl_open(ctl);
-
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
+    asq_value *record;
     if ((status = as_ctl_outcome(ctl, asq_show(ctl->h, argv[0], &record))) != AS_EXIT_OK)
         return status;
     if (ctl->base.who.json) {
@@ -127,7 +119,9 @@ int as_ctl_show(void *program, int argc, char **argv)
         return status;
     }
     for (size_t i = 0; status == AS_EXIT_OK && i < asq_map_size(record); i++) {
+        const char *key;
         const asq_value *v = asq_map_at(record, i, &key);
+        char *word;
         /* Lists are printed as JSON, too, because their structure matters here. */
         if (asq_value_type(v) != ASQ_LIST)
             word = as_word(v);
@@ -151,7 +145,6 @@ int as_ctl_delete(void *program, int argc, char **argv)
     struct as_ctl *ctl = program;
     asq_agent *agent;
     int status = as_ctl_attach(ctl, argv[0], &agent);
-
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
@@ -167,12 +160,12 @@ int as_ctl_delete(void *program, int argc, char **argv)
 int as_ctl_clone(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_agent *agent, *clone;
+    asq_agent *agent;
     int status = as_ctl_attach(ctl, argv[0], &agent);
-
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
+    asq_agent *clone;
     if ((status = as_ctl_ready(ctl, agent)) == AS_EXIT_OK) {
         asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
         status = as_ctl_outcome(ctl, asq_clone(agent, ctl->settings.id, &clone));

@@ -6,9 +6,8 @@
 /* Waits for the result and prints it. Frees it. */
 static int print_result(struct as_ctl *ctl, asq_result *r)
 {
-    const asq_value *v;
     int status = as_ctl_wait(ctl, r);
-
+    const asq_value *v;
     if (status == AS_EXIT_OK)
         status = asq_result_value(r, &v) < 0 ? as_ctl_failed(ctl) : as_ctl_print(ctl, v);
     asq_result_free(r);
@@ -20,7 +19,6 @@ static int print_call_id(struct as_ctl *ctl, asq_result *r)
 {
     const char *id = asq_result_id(r);
     int status;
-
     if (asq_result_keep(r) < 0 || asq_flush(ctl->h, as_ctl_remaining_ms(ctl)) < 0)
         status = as_ctl_failed(ctl);
     else
@@ -32,18 +30,18 @@ static int print_call_id(struct as_ctl *ctl, asq_result *r)
 int as_ctl_call(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_agent *agent;
-    asq_result *r;
     asq_value *args;
-    int rc, status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &args);
-
+    int status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &args);
     if (status != AS_EXIT_OK)
         return status;
+    asq_agent *agent;
     if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
         asq_value_free(args);
         return status;
     }
-    if ((rc = asq_callv(agent, argv[1], NULL, args, &r)) < 0) {
+    asq_result *r;
+    int rc = asq_callv(agent, argv[1], NULL, args, &r);
+    if (rc < 0) {
         status = as_ctl_outcome(ctl, rc);
     } else if (ctl->settings.async) {
         status = print_call_id(ctl, r);
@@ -57,13 +55,13 @@ int as_ctl_call(void *program, int argc, char **argv)
 int as_ctl_result(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_result *r;
-    int rc, status = as_ctl_open(ctl);
-
+    int status = as_ctl_open(ctl);
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
-    if ((rc = asq_result_attach(ctl->h, argv[0], &r)) < 0)
+    asq_result *r;
+    int rc = asq_result_attach(ctl->h, argv[0], &r);
+    if (rc < 0)
         return as_ctl_outcome(ctl, rc);
     return print_result(ctl, r);
 }
@@ -72,13 +70,12 @@ int as_ctl_get(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     asq_agent *agent;
-    asq_result *r;
-    int rc, status = as_ctl_attach(ctl, argv[0], &agent);
-
+    int status = as_ctl_attach(ctl, argv[0], &agent);
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
-    rc = asq_get_async(agent, argv[1], &r);
+    asq_result *r;
+    int rc = asq_get_async(agent, argv[1], &r);
     status = rc < 0 ? as_ctl_outcome(ctl, rc) : print_result(ctl, r);
     asq_agent_free(agent);
     return status;
@@ -87,19 +84,19 @@ int as_ctl_get(void *program, int argc, char **argv)
 int as_ctl_set(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_agent *agent;
-    asq_result *r;
     asq_value *value;
-    int rc, status = as_ctl_value(ctl, "VALUE", argv[2], &value);
-
+    int status = as_ctl_value(ctl, "VALUE", argv[2], &value);
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
+    asq_agent *agent;
     if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
         asq_value_free(value);
         return status;
     }
-    if ((rc = asq_set_async(agent, argv[1], value, &r)) < 0) {
+    asq_result *r;
+    int rc = asq_set_async(agent, argv[1], value, &r);
+    if (rc < 0) {
         status = as_ctl_outcome(ctl, rc);
     } else {
         status = as_ctl_wait(ctl, r);

@@ -14,11 +14,10 @@
 static void print_classes(asq *h)
 {
     asq_value *classes;
-    const char *name;
-
     if (asq_classes(h, &classes) < 0)
         return;
     for (size_t i = 0; i < asq_map_size(classes); i++) {
+        const char *name;
         asq_map_at(classes, i, &name);
         as_complete_word(name);
     }
@@ -28,10 +27,9 @@ static void print_classes(asq *h)
 static void print_letters(asq *h)
 {
     asq_value *list;
-    const char *id;
-
     if (asq_dead_list(h, MAX_LETTERS, &list) < 0)
         return;
+    const char *id;
     for (size_t i = 0; i < asq_list_size(list); i++)
         if (asq_value_get_string(asq_map_get(asq_list_get(list, i), "id"), &id, NULL) == 0)
             as_complete_word(id);
@@ -42,12 +40,11 @@ static void print_letters(asq *h)
 static void print_members(asq *h, const char *agent_id, const char *kind)
 {
     asq_value *record = NULL, *classes = NULL;
-    const asq_value *members;
-    const char *class_name = "", *name;
-
+    const char *class_name = "";
     if (asq_show(h, agent_id, &record) == 0 && asq_classes(h, &classes) == 0) {
         asq_value_get_string(asq_map_get(record, "class"), &class_name, NULL);
-        members = asq_map_get(asq_map_get(classes, class_name), kind);
+        const asq_value *members = asq_map_get(asq_map_get(classes, class_name), kind);
+        const char *name;
         for (size_t i = 0; i < asq_list_size(members); i++)
             if (asq_value_get_string(asq_map_get(asq_list_get(members, i), "name"), &name, NULL) ==
                     0 &&
@@ -62,13 +59,12 @@ void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
 {
     const char *command = args->command ? args->command->name : "";
     bool classes = args->open && strcmp(args->open->name, "class") == 0;
-    asq *h;
-
     (void) program;
     if (args->open && !classes)
         return;
     if (!args->open && args->argc == 0 && strcmp(command, "acl") == 0)
         fputs("client\nobserver\noperator\nworker\n", stdout);
+    asq *h;
     if (strcmp(command, "acl") == 0 || !(h = as_complete_open()))
         return;
     if (classes)

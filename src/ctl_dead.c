@@ -16,9 +16,8 @@ enum { DEFAULT_LIMIT = 100 };
 static char *time_text(int64_t ms)
 {
     time_t seconds = (time_t) (ms / 1000);
-    struct tm tm;
     char text[48];
-
+    struct tm tm;
     if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm))
         return strdup("-");
     return strdup(text);
@@ -28,7 +27,6 @@ static char *time_text(int64_t ms)
 static char *word_of(const asq_value *letter, const char *key)
 {
     char *word = as_word(asq_map_get(letter, key));
-
     if (word && !*word) {
         free(word);
         return strdup("-");
@@ -43,7 +41,6 @@ static int print_letters(struct as_ctl *ctl, const asq_value *list)
         { "ATTEMPTS", true }, { "WORKER", false }, { "REASON", false },
     };
     struct as_table *t = as_table_new(columns, 6);
-
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *letter = asq_list_get(list, i);
         as_table_add(t, word_of(letter, "id"));
@@ -60,12 +57,11 @@ int as_ctl_dead_list(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     size_t limit = ctl->settings.limit ? ctl->settings.limit : DEFAULT_LIMIT;
-    asq_value *letters;
-    int status;
-
     (void) argc, (void) argv;
-    if ((status = as_ctl_open(ctl)) != AS_EXIT_OK)
+    int status = as_ctl_open(ctl);
+    if (status != AS_EXIT_OK)
         return status;
+    asq_value *letters;
     if (asq_dead_list(ctl->h, limit, &letters) < 0)
         return as_ctl_failed(ctl);
     if (ctl->base.who.json) {
@@ -85,9 +81,8 @@ int as_ctl_dead_list(void *program, int argc, char **argv)
 /* Prints a letter as as_ctl_show prints an agent, followed by its jobs, one a line. */
 static int print_letter(struct as_ctl *ctl, const asq_value *letter)
 {
-    const char *key;
-
     for (size_t i = 0; i < asq_map_size(letter); i++) {
+        const char *key;
         const asq_value *v = asq_map_at(letter, i, &key);
         bool is_time = strcmp(key, "time_ms") == 0;
         for (size_t k = 0; asq_value_type(v) == ASQ_LIST && k < asq_list_size(v); k++) {
@@ -115,10 +110,9 @@ static int print_letter(struct as_ctl *ctl, const asq_value *letter)
 int as_ctl_dead_show(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *letter;
-    int status;
-
     (void) argc;
+    int status;
+    asq_value *letter;
     if ((status = as_ctl_open(ctl)) != AS_EXIT_OK ||
         (status = as_ctl_outcome(ctl, asq_dead_show(ctl->h, argv[0], &letter))) != AS_EXIT_OK)
         return status;
@@ -132,10 +126,9 @@ int as_ctl_dead_show(void *program, int argc, char **argv)
 /* Retries or drops one letter. *ret gets the outcome for JSON output. */
 static int act(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
 {
-    asq_value *calls;
     int rc;
-
     if (retry) {
+        asq_value *calls;
         if ((rc = asq_dead_retry(ctl->h, id, &calls)) == 0)
             *ret = asq_pack("{s:s, s:o}", "id", id, "call_ids", calls);
     } else if ((rc = asq_dead_drop(ctl->h, id)) == 0) {
@@ -149,7 +142,6 @@ static void print_act(const asq_value *done, bool with_id)
 {
     const asq_value *calls = asq_map_get(done, "call_ids");
     const char *id = "", *call = "";
-
     if (asq_value_get_string(asq_map_get(done, "id"), &id, NULL) < 0)
         asq_value_get_string(done, &id, NULL);
     for (size_t i = 0; i < asq_list_size(calls); i++) {
@@ -164,7 +156,6 @@ static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
 {
     asq_value *done = NULL;
     int status = as_ctl_outcome(ctl, act(ctl, retry, id, &done));
-
     if (status == AS_EXIT_OK && ctl->base.who.json) {
         status = retry ? as_ctl_print(ctl, done) : as_ctl_print_id(ctl, "dropped", id);
     } else if (status == AS_EXIT_OK) {
@@ -178,14 +169,14 @@ static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
  * as done; letters left at the timeout count as failed. */
 static int act_on_all(struct as_ctl *ctl, bool retry)
 {
-    asq_value *letters, *all = asq_value_list();
+    asq_value *all = asq_value_list();
     size_t failed = 0;
     asq_error first = { 0 };
     char *message = NULL;
-    int status = AS_EXIT_OK, rc;
-
+    int status = AS_EXIT_OK;
     if (!all)
         return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+    asq_value *letters;
     if (asq_dead_list(ctl->h, 0, &letters) < 0) {
         asq_value_free(all);
         return as_ctl_failed(ctl);
@@ -197,7 +188,7 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
         asq_value *done = NULL;
         asq_value_get_string(asq_map_get(asq_list_get(letters, i), "id"), &id, NULL);
         as_ctl_bound(ctl);
-        rc = act(ctl, retry, id, &done);
+        int rc = act(ctl, retry, id, &done);
         if (rc == ASQ_ENOENT)
             continue;
         if (rc < 0) {
@@ -235,12 +226,11 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
 
 static int retry_or_drop(struct as_ctl *ctl, bool retry, int argc, char **argv)
 {
-    int status;
-
     if ((argc > 0) == ctl->settings.all)
         return as_program_usage(&ctl->base, "'%s' needs either LETTER or --all",
                                 ctl->base.args.command->name);
-    if ((status = as_ctl_open(ctl)) != AS_EXIT_OK)
+    int status = as_ctl_open(ctl);
+    if (status != AS_EXIT_OK)
         return status;
     return argc > 0 ? act_on_one(ctl, retry, argv[0]) : act_on_all(ctl, retry);
 }

@@ -12,12 +12,11 @@
 int as_ctl_ping(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    double ms;
     int status = as_ctl_open(ctl);
-
     (void) argc, (void) argv;
     if (status != AS_EXIT_OK)
         return status;
+    double ms;
     if (asq_ping(ctl->h, &ms) < 0)
         return as_ctl_failed(ctl);
     if (ctl->base.who.json)
@@ -35,10 +34,9 @@ static char *member_text(const asq_value *member, bool attribute)
     char *name = as_word(asq_map_get(member, "name"));
     const asq_value *params = asq_map_get(member, "params");
     char *list = params && asq_value_type(params) != ASQ_NULL ? as_word(params) : strdup("");
-    char *text;
-
     if (list && strcmp(list, "-") == 0)
         *list = '\0';
+    char *text;
     if (!name || !list || asprintf(&text, attribute ? ".%s%.0s" : "%s(%s)", name, list) < 0)
         text = NULL;
     free(name);
@@ -50,7 +48,6 @@ static bool has_flag(const asq_value *member, const char *name)
 {
     const asq_value *flags = asq_map_get(member, "flags");
     const char *s;
-
     for (size_t i = 0; i < asq_list_size(flags); i++)
         if (asq_value_get_string(asq_list_get(flags, i), &s, NULL) == 0 && strcmp(s, name) == 0)
             return true;
@@ -61,11 +58,9 @@ static bool has_flag(const asq_value *member, const char *name)
 static void print_member(const asq_value *member, bool attribute)
 {
     char *text = member_text(member, attribute), *doc = as_word(asq_map_get(member, "doc"));
-    int pad;
-
     printf("  ");
     as_print_text(stdout, text ? text : "?", false);
-    pad = text && as_text_width(text) < 26 ? 26 - (int) as_text_width(text) : 1;
+    int pad = text && as_text_width(text) < 26 ? 26 - (int) as_text_width(text) : 1;
     printf("%*s", pad, "");
     if (has_flag(member, "readonly"))
         printf("[readonly] ");
@@ -83,7 +78,6 @@ static void print_class(const char *name, const asq_value *class)
                     *attributes = asq_map_get(class, "attributes");
     char *doc = as_word(asq_map_get(class, "doc"));
     char *workers = as_word(asq_map_get(class, "workers"));
-
     as_print_text(stdout, name, false);
     printf("  (workers: ");
     as_print_text(stdout, workers ? workers : "-", false);
@@ -104,13 +98,11 @@ static void print_class(const char *name, const asq_value *class)
 int as_ctl_classes(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *classes;
-    const char *name;
     int status = as_ctl_open(ctl);
-
     (void) argc, (void) argv;
     if (status != AS_EXIT_OK)
         return status;
+    asq_value *classes;
     if (asq_classes(ctl->h, &classes) < 0)
         return as_ctl_failed(ctl);
     if (ctl->base.who.json)
@@ -119,6 +111,7 @@ int as_ctl_classes(void *program, int argc, char **argv)
         as_note(&ctl->base.who, "no classes in namespace '%s': no worker has any", asq_namespace(ctl->h));
     else
         for (size_t i = 0; i < asq_map_size(classes); i++) {
+            const char *name;
             const asq_value *class = asq_map_at(classes, i, &name);
             if (i)
                 putchar('\n');
@@ -134,7 +127,6 @@ int as_ctl_workers(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     int status = as_ctl_open(ctl);
-
     (void) argc, (void) argv;
     return status == AS_EXIT_OK ? as_workers_show(&ctl->base.who, ctl->h) : status;
 }
@@ -144,7 +136,6 @@ int as_ctl_stop(void *program, int argc, char **argv)
     struct as_ctl *ctl = program;
     struct as_stop_options options = { argv[0], ctl->settings.wait, as_program_now_ms(), ctl->settings.timeout_ms };
     int status = as_ctl_open(ctl);
-
     (void) argc;
     return status == AS_EXIT_OK ? as_workers_stop(&ctl->base.who, ctl->h, &options) : status;
 }

@@ -15,7 +15,6 @@
 static void print_entry(const char *left, const char *text)
 {
     int used = printf("  %s", left);
-
     if (used > COLUMN - 2) {
         putchar('\n');
         used = 0;
@@ -32,9 +31,8 @@ static void print_entry(const char *left, const char *text)
 
 static void print_option(const struct as_option *o)
 {
-    char left[80];
     size_t n;
-
+    char left[80];
     if (o->letter)
         n = (size_t) snprintf(left, sizeof left, "-%c, --%s", o->letter, o->name);
     else
@@ -49,7 +47,6 @@ static void print_option(const struct as_option *o)
 static uint64_t commands_of(const struct as_cli *cli, const struct as_option *o)
 {
     uint64_t set = 0;
-
     if (o->everywhere)
         return UINT64_MAX;
     for (size_t i = 0; i < cli->ncommands; i++)
@@ -62,7 +59,6 @@ static uint64_t commands_of(const struct as_cli *cli, const struct as_option *o)
 static void print_options_of(const struct as_cli *cli, uint64_t set)
 {
     const char *between = " of ";
-
     printf("\nOptions");
     for (size_t i = 0; set != UINT64_MAX && i < cli->ncommands; i++)
         if (set >> i & 1) {
@@ -78,7 +74,6 @@ static void print_options_of(const struct as_cli *cli, uint64_t set)
 static void print_command(const struct as_command *c)
 {
     char left[160];
-
     snprintf(left, sizeof left, "%s%s%s", c->name, *c->usage ? " " : "", c->usage);
     print_entry(left, c->help);
 }
@@ -86,8 +81,7 @@ static void print_command(const struct as_command *c)
 static void program_help(const struct as_cli *cli)
 {
     uint64_t printed[AS_MAX_OPTIONS];
-    size_t nprinted = 0, k;
-
+    size_t nprinted = 0;
     printf("usage: %s [OPTION...] %s [ARGUMENT...]\n\n%s\n\nCommands:\n", cli->program,
            cli->fallback ? "[COMMAND]" : "COMMAND", cli->summary);
     for (size_t i = 0; i < cli->ncommands; i++)
@@ -97,6 +91,7 @@ static void program_help(const struct as_cli *cli)
         uint64_t set = commands_of(cli, &cli->options[i]);
         if (set == UINT64_MAX)
             continue;
+        size_t k;
         for (k = 0; k < nprinted && printed[k] != set; k++)
             ;
         if (k < nprinted)
@@ -130,7 +125,6 @@ static void usage_line(FILE *to, const char *before, const struct as_cli *cli,
 static void usage(FILE *to, const struct as_cli *cli, const struct as_cli_args *args)
 {
     const char *before = "usage:";
-
     if (args->command) {
         usage_line(to, before, cli, args->command);
         return;
@@ -150,7 +144,6 @@ static void usage(FILE *to, const struct as_cli *cli, const struct as_cli_args *
 void as_cli_usage(const struct as_cli *cli, const struct as_cli_args *args)
 {
     const char *name = args->command ? args->command->name : args->group;
-
     usage(stderr, cli, args);
     fprintf(stderr, "For more: %s%s%s --help\n", cli->program, name ? " " : "", name ? name : "");
 }
@@ -193,7 +186,6 @@ void as_cli_help(const struct as_cli *cli, const struct as_cli_args *args)
 static const struct as_option *option_of(const struct as_cli *cli, const char *word)
 {
     size_t n = strlen(word);
-
     for (size_t i = 0; i < cli->noptions; i++) {
         const struct as_option *o = &cli->options[i];
         if (word[1] == '-' ? strcmp(word + 2, o->name) == 0 : o->letter && word[n - 1] == o->letter)
@@ -245,7 +237,6 @@ bool as_cli_complete(const struct as_cli *cli, int n, char **words, struct as_cl
     const struct as_option *open = NULL; /* an option whose argument is still missing */
     bool ended = false;
     int nwords = 0, nused = 0;
-
     /* Arguments are collected in place: there are never more than words read so far. */
     for (int i = 0; i + 1 < n; i++) {
         char *word = words[i];

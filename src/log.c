@@ -22,11 +22,10 @@ static const char *const levels[] = { "error", "warning", "info", "debug" };
 /* Writes the time as 2025-11-23T12:34:56.789+01:00. */
 static void time_text(char *buf, size_t n)
 {
-    struct timespec now;
-    struct tm tm;
     char seconds[32] = "", zone[8] = "";
-
+    struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    struct tm tm;
     if (localtime_r(&now.tv_sec, &tm)) {
         strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm);
         strftime(zone, sizeof zone, "%z", &tm); /* like +0100 */
@@ -41,7 +40,6 @@ static size_t make_text(char *line, size_t size, const char *when, asq_log_level
                         const char *message)
 {
     size_t n = (size_t) snprintf(line, size, "%s %-7s ", when, levels[level]);
-
     while (*message && n + ASQ__ESCAPE_MAX + 1 < size)
         n += asq__escape_next(&message, ASQ__ESCAPE_LINE, line + n);
     line[n++] = '\n';
@@ -52,7 +50,6 @@ static size_t make_text(char *line, size_t size, const char *when, asq_log_level
 static char *escaped(const char *text, enum asq__escape_form form)
 {
     char *copy = malloc(strlen(text) * ASQ__ESCAPE_MAX + 2), *end = copy;
-
     if (copy)
         for (*end = '\0'; *text;)
             end += asq__escape_next(&text, form, end);
@@ -62,19 +59,17 @@ static char *escaped(const char *text, enum asq__escape_form form)
 /* Makes a JSON line, freed with free(). NULL: no memory. */
 static char *make_json(const char *when, asq_log_level level, const char *message)
 {
-    json_t *text = json_string(message), *object;
-    char *plain, *line;
-
+    json_t *text = json_string(message);
     if (!text) { /* not UTF-8 */
         char *copy = escaped(message, ASQ__ESCAPE_LINES);
         text = copy ? json_string(copy) : NULL;
         free(copy);
     }
-    object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid",
-                       (int) getpid(), "message", text); /* NULL makes it fail */
-    plain = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_t *object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid",
+                               (int) getpid(), "message", text); /* NULL makes it fail */
+    char *plain = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
-    line = plain ? escaped(plain, ASQ__ESCAPE_JSON) : NULL;
+    char *line = plain ? escaped(plain, ASQ__ESCAPE_JSON) : NULL;
     free(plain);
     return line;
 }
@@ -83,11 +78,11 @@ static char *make_json(const char *when, asq_log_level level, const char *messag
 static size_t about_lost(void *user, size_t lost, char *line, size_t size)
 {
     const struct as_log *log = user;
-    char when[64], text[128];
     char *json = NULL;
     size_t n = 0;
-
+    char when[64];
     time_text(when, sizeof when);
+    char text[128];
     snprintf(text, sizeof text,
              "%zu lines of the log were lost, because its reader did not keep up", lost);
     if (log->json && (json = make_json(when, ASQ_LOG_WARNING, text)))
@@ -117,18 +112,18 @@ void as_log_reopen(void *user)
 void as_log_write(void *user, asq_log_level level, const char *message)
 {
     const struct as_log *log = user;
-    char when[64], text[MAX_LINE];
-    char *json;
-
     if (level < ASQ_LOG_ERROR || level > ASQ_LOG_DEBUG)
         level = ASQ_LOG_ERROR;
+    char when[64];
     time_text(when, sizeof when);
+    char *json;
     if (log->json && (json = make_json(when, level, message))) {
         size_t n = strlen(json);
         json[n] = '\n'; /* in place of the NUL */
         as_sink_write(json, n + 1, about_lost, user);
         free(json);
     } else {
+        char text[MAX_LINE];
         as_sink_write(text, make_text(text, sizeof text, when, level, message), about_lost, user);
     }
 }

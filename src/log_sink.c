@@ -59,7 +59,6 @@ static struct {
 static ssize_t write_some(const char *data, size_t n)
 {
     ssize_t written;
-
     do
         written = sink.kind == KIND_SOCKET ? send(sink.fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL)
                                            : write(sink.fd, data, n);
@@ -76,7 +75,6 @@ static void forget(size_t n)
 static size_t lines_in(const char *data, size_t n)
 {
     size_t lines = 0;
-
     for (size_t i = 0; i < n; i++)
         lines += data[i] == '\n';
     return lines;
@@ -92,10 +90,9 @@ static void give_up_kept(void)
 /* Returns the size of a piece that a pipe takes as a whole, of whole lines if possible. */
 static size_t piece(const char *data, size_t n)
 {
-    size_t i;
-
     if (n <= PIPE_BUF)
         return n;
+    size_t i;
     for (i = PIPE_BUF; i > 0 && data[i - 1] != '\n'; i--)
         ;
     return i > 0 ? i : PIPE_BUF;
@@ -103,8 +100,6 @@ static size_t piece(const char *data, size_t n)
 
 static void *thread_main(void *arg)
 {
-    char data[PIPE_BUF];
-
     (void) arg;
     pthread_mutex_lock(&sink.lock);
     for (;;) {
@@ -112,6 +107,7 @@ static void *thread_main(void *arg)
             pthread_cond_wait(&sink.bell, &sink.lock);
         struct pollfd ready = { sink.fd, POLLOUT, 0 };
         size_t n = piece(sink.kept, sink.n);
+        char data[PIPE_BUF];
         memcpy(data, sink.kept, n);
         pthread_mutex_unlock(&sink.lock);
         poll(&ready, 1, -1);
@@ -132,15 +128,14 @@ static void *thread_main(void *arg)
 /* Wakes or starts the thread. Call with the lock. */
 static void call_thread(void)
 {
-    sigset_t all, old;
     pthread_attr_t attr;
-    pthread_t thread;
-
     if (!sink.has_thread && pthread_attr_init(&attr) == 0) {
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
         pthread_attr_setstacksize(&attr, THREAD_STACK);
+        sigset_t all, old;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
+        pthread_t thread;
         sink.has_thread = pthread_create(&thread, &attr, thread_main, NULL) == 0;
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         pthread_attr_destroy(&attr);
@@ -151,9 +146,8 @@ static void call_thread(void)
 /* Waits until the buffer is empty, or for ms. Call with the lock. */
 static bool wait_empty(int ms)
 {
-    struct timespec until;
     int rc = 0;
-
+    struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += ms % 1000 * 1000000L;
@@ -181,7 +175,6 @@ static bool keep(const char *line, size_t n)
 static bool put(const char *line, size_t n)
 {
     size_t done = 0;
-
     if (sink.n > 0)
         return keep(line, n);
     while (sink.kind != KIND_BLOCKING && done < n) {
@@ -203,10 +196,9 @@ static bool put(const char *line, size_t n)
 
 static void find_kind(int fd)
 {
-    struct stat st;
-
     sink.fd = fd;
     sink.kind = KIND_FILE;
+    struct stat st;
     if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode))
         return;
     if (S_ISSOCK(st.st_mode)) {
@@ -265,7 +257,6 @@ bool as_sink_open(const char *path)
 {
     void *shared =
         mmap(NULL, sizeof *sink.reopens, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
     if (shared == MAP_FAILED || (errno = pthread_atfork(before_fork, after_fork, in_child)) != 0)
         return false;
     sink.reopens = shared;
@@ -291,10 +282,9 @@ void as_sink_write(const char *line, size_t n,
                    size_t (*about_lost)(void *user, size_t lost, char *line, size_t size),
                    void *user)
 {
-    char about[ABOUT_LOST];
-
     pthread_mutex_lock(&sink.lock);
     reopen_if_asked();
+    char about[ABOUT_LOST];
     if (sink.lost > 0 && put(about, about_lost(user, sink.lost, about, sizeof about)))
         sink.lost = 0;
     if (sink.lost > 0 || !put(line, n))

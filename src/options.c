@@ -21,7 +21,6 @@ static int wrong(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4
 static int wrong(char *err, size_t errlen, const char *fmt, ...)
 {
     va_list ap;
-
     va_start(ap, fmt);
     vsnprintf(err, errlen, fmt, ap);
     va_end(ap);
@@ -33,7 +32,6 @@ static int wrong(char *err, size_t errlen, const char *fmt, ...)
 static size_t min3(size_t a, size_t b, size_t c)
 {
     size_t least = a < b ? a : b;
-
     return least < c ? least : c;
 }
 
@@ -41,8 +39,8 @@ static size_t min3(size_t a, size_t b, size_t c)
  * MAX_WORD bytes. */
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
-    size_t rows[3][MAX_WORD + 1], *before = rows[0], *last = rows[1], *now = rows[2];
-
+    size_t rows[3][MAX_WORD + 1];
+    size_t *before = rows[0], *last = rows[1], *now = rows[2];
     for (size_t j = 0; j <= nb; j++)
         last[j] = j;
     for (size_t i = 1; i <= na; i++) {
@@ -65,7 +63,6 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
 static bool has_part(const char *whole, const char *part)
 {
     size_t n = strlen(part);
-
     for (const char *at = n ? strstr(whole, part) : NULL; at; at = strstr(at + 1, part))
         if ((at == whole || at[-1] == '-') && (!at[n] || at[n] == '-'))
             return true;
@@ -74,11 +71,10 @@ static bool has_part(const char *whole, const char *part)
 
 void as_nearest_offer(struct as_nearest *n, const char *candidate)
 {
-    size_t na = strlen(n->word), nb = strlen(candidate), d;
-
+    size_t na = strlen(n->word), nb = strlen(candidate);
     if (na > MAX_WORD || nb > MAX_WORD)
         return;
-    d = edit_distance(n->word, na, candidate, nb);
+    size_t d = edit_distance(n->word, na, candidate, nb);
     /* A third of the letters may be wrong. A prefix always matches, and so does a hyphenated part
      * of either word, because the other program may use that name. */
     if (d > (na + 2) / 3 && (na < 2 || strncmp(n->word, candidate, na) != 0) &&
@@ -131,15 +127,12 @@ struct suffix {
 static int number(const struct as_option *o, const char *text, const struct suffix *suffixes,
                   uint64_t *ret, char *err, size_t errlen)
 {
-    const struct suffix *s;
-    unsigned long long n;
-    uint64_t value;
-    char *end;
-
     if (!isdigit((unsigned char) *text))
         return wrong(err, errlen, "a number is needed");
     errno = 0;
-    n = strtoull(text, &end, 10);
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    const struct suffix *s;
     for (s = suffixes; s->name && strcasecmp(end, s->name) != 0; s++)
         ;
     if (!s->name) {
@@ -151,6 +144,7 @@ static int number(const struct as_option *o, const char *text, const struct suff
                                           s->name);
         return ASQ_EINVAL;
     }
+    uint64_t value;
     if (errno == ERANGE || __builtin_mul_overflow((uint64_t) n, s->factor, &value) ||
         value < (uint64_t) o->min || value > (uint64_t) o->max)
         return wrong(err, errlen, "it must be %lld to %lld", (long long) o->min,
@@ -165,7 +159,6 @@ int as_option_u32(const struct as_option *o, void *settings, const char *text, c
     static const struct suffix none[] = { { "", 1 }, { NULL, 0 } };
     uint64_t n;
     int rc = number(o, text, none, &n, err, errlen);
-
     if (rc == 0)
         *(uint32_t *) field(o, settings) = (uint32_t) n;
     return rc;
@@ -179,7 +172,6 @@ int as_option_size(const struct as_option *o, void *settings, const char *text, 
     };
     uint64_t n;
     int rc = number(o, text, sizes, &n, err, errlen);
-
     if (rc == 0)
         *(size_t *) field(o, settings) = (size_t) n;
     return rc;
@@ -192,7 +184,6 @@ int as_option_ms(const struct as_option *o, void *settings, const char *text, ch
                                            { "m", 60000 }, { "h", 3600000 }, { NULL, 0 } };
     uint64_t n;
     int rc = number(o, text, times, &n, err, errlen);
-
     if (rc == 0)
         *(int64_t *) field(o, settings) = (int64_t) n;
     return rc;
@@ -205,7 +196,6 @@ int as_option_seconds(const struct as_option *o, void *settings, const char *tex
                                            { "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
     uint64_t n;
     int rc = number(o, text, times, &n, err, errlen);
-
     if (rc == 0)
         *(uint32_t *) field(o, settings) = (uint32_t) n;
     return rc;
@@ -216,7 +206,6 @@ int as_option_choice(const struct as_option *o, void *settings, const char *text
 {
     size_t n = strlen(text);
     int i = 0;
-
     for (const char *p = o->values;; p++, i++) {
         size_t len = strcspn(p, "|");
         if (len == n && strncmp(p, text, n) == 0) {
@@ -234,7 +223,6 @@ int as_option_choice(const struct as_option *o, void *settings, const char *text
 bool as_cli_takes(const struct as_command *command, const struct as_option *o)
 {
     size_t n = strlen(o->name);
-
     if (o->everywhere)
         return true;
     for (const char *p = command->options; p && *p; p += strcspn(p, " "), p += strspn(p, " "))
@@ -254,7 +242,6 @@ bool as_cli_given(const struct as_cli *cli, const struct as_cli_args *args, cons
 const char *as_command_in_group(const struct as_command *command, const char *group)
 {
     size_t n = strlen(group);
-
     return strncmp(command->name, group, n) == 0 && command->name[n] == ' ' ? command->name + n + 1
                                                                             : NULL;
 }
@@ -283,15 +270,14 @@ const struct as_command *as_cli_command(const struct as_cli *cli, int n, char *c
 
 static int unknown_long(const struct as_cli *cli, const char *word, char *err, size_t errlen)
 {
+    size_t n = strcspn(word + 2, "="), begun = 0;
     char name[MAX_WORD + 1];
-    size_t n = strcspn(word + 2, "="), begun = 0, used;
     struct as_nearest nearest = { name, NULL, 0 };
-
     snprintf(name, sizeof name, "%.*s", (int) (n < MAX_WORD ? n : MAX_WORD), word + 2);
     for (size_t i = 0; i < cli->noptions; i++)
         begun += n > 0 && strncmp(cli->options[i].name, name, n) == 0;
     if (begun > 1) {
-        used = (size_t) snprintf(err, errlen, "--%s can be", name);
+        size_t used = (size_t) snprintf(err, errlen, "--%s can be", name);
         for (size_t i = 0; i < cli->noptions && used < errlen; i++)
             if (strncmp(cli->options[i].name, name, n) == 0)
                 used += (size_t) snprintf(err + used, errlen - used, " --%s", cli->options[i].name);
@@ -322,7 +308,6 @@ static int option_index(const struct as_cli *cli, int value)
 static int bad_word(const struct as_cli *cli, int kind, const char *word, char *err, size_t errlen)
 {
     int i = option_index(cli, optopt);
-
     if (kind == ':' && i >= 0)
         return wrong(err, errlen, "--%s needs an argument, %s", cli->options[i].name,
                      cli->options[i].arg);
@@ -337,9 +322,8 @@ static int set_option(const struct as_cli *cli, int i, void *settings, struct as
                       char *err, size_t errlen)
 {
     const struct as_option *o = &cli->options[i];
-    char why[256];
-
     args->given |= UINT64_C(1) << i;
+    char why[256];
     if (!o->set || o->set(o, settings, optarg, why, sizeof why) == 0)
         return 0;
     return wrong(err, errlen, "--%s %s: %s", o->name, optarg, why);
@@ -352,8 +336,6 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
     struct option longs[AS_MAX_OPTIONS + 1] = { { NULL, 0, NULL, 0 } };
     char shorts[2 * AS_MAX_OPTIONS + 3] = "-:"; /* words in order; report missing arguments */
     size_t n = 2;
-    int kind, rc;
-
     for (size_t i = 0; i < cli->noptions; i++) {
         const struct as_option *o = &cli->options[i];
         longs[i] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL,
@@ -371,9 +353,10 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
             args->words[args->argc++] = argv[optind++]; /* a negative number */
             continue;
         }
-        kind = getopt_long(argc, argv, shorts, longs, NULL);
+        int kind = getopt_long(argc, argv, shorts, longs, NULL);
         if (kind == -1)
             break;
+        int rc;
         if (kind == 1)
             args->words[args->argc++] = optarg;
         else if (kind == '?' || kind == ':')
@@ -390,7 +373,6 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
 static int incomplete(const struct as_cli *cli, const char *group, char *err, size_t errlen)
 {
     size_t left = 0, used = (size_t) snprintf(err, errlen, "'%s' is followed by ", group);
-
     for (size_t i = 0; i < cli->ncommands; i++)
         left += as_command_in_group(&cli->commands[i], group) != NULL;
     for (size_t i = 0; i < cli->ncommands && used < errlen; i++) {
@@ -412,8 +394,6 @@ static int unknown_command(const struct as_cli *cli, const struct as_cli_args *a
     const char *group = args->group ? args->group : "", *between = args->group ? " " : "";
     const char *word = args->words[args->group ? 1 : 0];
     struct as_nearest nearest = { .word = word };
-    char first[MAX_WORD + 1];
-
     for (size_t i = 0; i < cli->ncommands; i++) {
         const char *name = cli->commands[i].name;
         if (args->group)
@@ -421,6 +401,7 @@ static int unknown_command(const struct as_cli *cli, const struct as_cli_args *a
         if (name)
             as_nearest_offer(&nearest, name);
     }
+    char first[MAX_WORD + 1]; /* nearest.best may point to it */
     /* The first word of a group by itself. */
     for (size_t i = 0; !args->group && !nearest.best && i < cli->ncommands; i++) {
         size_t n = strcspn(cli->commands[i].name, " ");
@@ -436,12 +417,11 @@ static int unknown_command(const struct as_cli *cli, const struct as_cli_args *a
 static int find_command(const struct as_cli *cli, struct as_cli_args *args, char *err,
                         size_t errlen)
 {
-    int used;
-
     if (args->argc == 0) {
         args->command = cli->fallback;
         return args->command ? 0 : wrong(err, errlen, "a command is needed");
     }
+    int used;
     args->command = as_cli_command(cli, args->argc, args->words, &used);
     if (args->command) {
         args->argv = args->words + used;
@@ -468,21 +448,19 @@ static int check_options(const struct as_cli *cli, const struct as_cli_args *arg
 int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings,
                  struct as_cli_args *ret, char *err, size_t errlen)
 {
-    char ignored[1];
-    bool asked;
-    int rc;
-
     *ret = (struct as_cli_args){ .words = calloc((size_t) argc + 1, sizeof *ret->words) };
     if (!ret->words) {
         wrong(err, errlen, "out of memory");
         return ASQ_ENOMEM;
     }
     ret->argv = ret->words;
-    if ((rc = split(cli, argc, argv, settings, ret, err, errlen)) < 0) {
+    int rc = split(cli, argc, argv, settings, ret, err, errlen);
+    if (rc < 0) {
+        char ignored[1];
         find_command(cli, ret, ignored, sizeof ignored);
         return rc;
     }
-    asked = as_cli_given(cli, ret, "help") || as_cli_given(cli, ret, "version");
+    bool asked = as_cli_given(cli, ret, "help") || as_cli_given(cli, ret, "version");
     if (asked && ret->argc == 0)
         return 0;
     rc = find_command(cli, ret, err, errlen);

@@ -15,9 +15,8 @@
 
 static void print_escaped(FILE *to, const char *text, enum asq__escape_form form)
 {
-    char out[ASQ__ESCAPE_MAX];
-
     while (*text) {
+        char out[ASQ__ESCAPE_MAX];
         size_t n = asq__escape_next(&text, form, out);
         fwrite(out, 1, n, to);
     }
@@ -35,10 +34,9 @@ void as_print_json_text(FILE *to, const char *text)
 
 size_t as_text_width(const char *text)
 {
-    char out[ASQ__ESCAPE_MAX];
     size_t width = 0;
-
     while (*text) {
+        char out[ASQ__ESCAPE_MAX];
         size_t n = asq__escape_next(&text, ASQ__ESCAPE_LINE, out);
         width += *out & 0x80 ? 1 : n; /* the character, or its escape in ASCII */
     }
@@ -50,7 +48,6 @@ size_t as_text_width(const char *text)
 static const char *code_name(int code, char *buf, size_t n)
 {
     const char *name = asq_error_name(code);
-
     if (name)
         return name;
     if (code <= ASQ_EUSER(0))
@@ -64,13 +61,13 @@ static const char *code_name(int code, char *buf, size_t n)
  * a terminal. */
 static asq_value *text_value(const char *s)
 {
-    asq_value *v;
-    char *copy, *end;
-
     if (!s || !*s)
         return asq_value_null();
+    char *copy;
+    asq_value *v;
     if ((v = asq_value_string(s)) || !(copy = malloc(strlen(s) * ASQ__ESCAPE_MAX + 1)))
         return v;
+    char *end;
     for (end = copy; *s;)
         end += asq__escape_next(&s, ASQ__ESCAPE_LINES, end);
     v = asq_value_string(copy);
@@ -107,7 +104,6 @@ static bool error_json(const char *code, const asq_error *e)
     asq_value *v = error_value(code, e);
     char *text = NULL;
     bool done = v && asq_to_json(v, 0, &text) == 0;
-
     if (done) {
         as_print_json_text(stderr, text);
         putc('\n', stderr);
@@ -147,7 +143,6 @@ int as_report(const struct as_reporter *who, const asq_error *error)
 {
     char buf[32];
     const char *code = code_name(error->code, buf, sizeof buf);
-
     fflush(stdout); /* keeps the order of output and failure */
     if (!who->json || !error_json(code, error))
         error_text(who, code, error);
@@ -160,7 +155,6 @@ int as_report_code(const struct as_reporter *who, int code, const char *call_id,
     char message[2048];
     asq_error e = { code, message, "", "", "", "", call_id ? call_id : "" };
     va_list ap;
-
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
@@ -173,7 +167,6 @@ int as_report_code(const struct as_reporter *who, int code, const char *call_id,
 int as_report_usage(const struct as_reporter *who, const char *message)
 {
     asq_error e = { 0, message, "", "", "", "", "" };
-
     if (!who->json || !error_json("USAGE", &e)) {
         fprintf(stderr, "%s: ", who->program);
         as_print_text(stderr, message, true);
@@ -184,11 +177,10 @@ int as_report_usage(const struct as_reporter *who, const char *message)
 
 void as_note(const struct as_reporter *who, const char *fmt, ...)
 {
-    char message[1024];
-    va_list ap;
-
     if (who->json)
         return;
+    va_list ap;
+    char message[1024];
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
@@ -204,7 +196,6 @@ int as_print_json(const struct as_reporter *who, const asq_value *v, bool indent
 {
     char *text;
     int rc = asq_to_json(v, indented ? 2 : 0, &text);
-
     if (rc < 0)
         return as_report_code(who, rc, NULL, "the value cannot be written as JSON: %s",
                               asq_strerror(rc));
@@ -216,11 +207,9 @@ int as_print_json(const struct as_reporter *who, const asq_value *v, bool indent
 
 int as_print_json_own(const struct as_reporter *who, asq_value *v)
 {
-    int status;
-
     if (!v)
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
-    status = as_print_json(who, v, false);
+    int status = as_print_json(who, v, false);
     asq_value_free(v);
     return status;
 }
@@ -235,18 +224,16 @@ int as_finish_output(const struct as_reporter *who, int status)
 const asq_value *as_field(const asq_value *map, const char *key)
 {
     const asq_value *v = asq_map_get(map, key);
-
     return v ? v : asq_map_get(asq_map_get(map, "counters"), key);
 }
 
 static char *list_word(const asq_value *list)
 {
-    char *text = strdup(""), *item, *longer;
-    int n;
-
+    char *text = strdup("");
     for (size_t i = 0; text && i < asq_list_size(list); i++) {
-        item = as_word(asq_list_get(list, i));
-        n = item ? asprintf(&longer, "%s%s%s", text, i ? "," : "", item) : -1;
+        char *item = as_word(asq_list_get(list, i));
+        char *longer;
+        int n = item ? asprintf(&longer, "%s%s%s", text, i ? "," : "", item) : -1;
         free(item);
         free(text);
         text = n < 0 ? NULL : longer;
@@ -256,17 +243,16 @@ static char *list_word(const asq_value *list)
 
 char *as_word(const asq_value *v)
 {
-    const char *s;
     char *text = NULL;
-    int64_t i;
-    bool b;
-
     if (!v || asq_value_type(v) == ASQ_NULL)
         return strdup("-");
+    const char *s;
     if (asq_value_get_string(v, &s, NULL) == 0)
         return strdup(*s ? s : "-");
+    bool b;
     if (asq_value_get_bool(v, &b) == 0)
         return strdup(b ? "yes" : "no");
+    int64_t i;
     if (asq_value_get_int(v, &i) == 0)
         return asprintf(&text, "%" PRId64, i) < 0 ? NULL : text;
     if (asq_value_type(v) == ASQ_LIST)

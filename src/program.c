@@ -14,7 +14,6 @@
 int64_t as_program_now_ms(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -22,7 +21,6 @@ int64_t as_program_now_ms(void)
 int64_t as_program_left_ms(int64_t begun_ms, int64_t timeout_ms)
 {
     int64_t left = timeout_ms - (as_program_now_ms() - begun_ms);
-
     if (timeout_ms == ASQ_FOREVER)
         return ASQ_FOREVER;
     return left > 0 ? left : 0;
@@ -30,9 +28,8 @@ int64_t as_program_left_ms(int64_t begun_ms, int64_t timeout_ms)
 
 int as_program_usage(const struct as_program *p, const char *fmt, ...)
 {
-    char message[1024];
     va_list ap;
-
+    char message[1024];
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
@@ -46,7 +43,6 @@ int as_program_usage(const struct as_program *p, const char *fmt, ...)
 static int complete(struct as_program *p, int n, char **words)
 {
     struct as_cli_args args;
-
     if (!as_cli_complete(p->cli, n, words, &args) && p->complete)
         p->complete(p, &args);
     return AS_EXIT_OK;
@@ -65,7 +61,6 @@ static int run(struct as_program *p, int argc, char **argv)
 {
     char err[512];
     int rc = as_cli_parse(p->cli, argc, argv, p->settings, &p->args, err, sizeof err);
-
     p->who.json = *p->json || (rc < 0 && asks_for_json(argc, argv));
     if (rc == ASQ_EINVAL)
         return as_program_usage(p, "%s", err);
@@ -87,7 +82,6 @@ static int run(struct as_program *p, int argc, char **argv)
 static void secure_standard_streams(void)
 {
     int fd;
-
     while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd <= STDERR_FILENO)
         ;
     if (fd > STDERR_FILENO)
@@ -96,11 +90,10 @@ static void secure_standard_streams(void)
 
 int as_program_main(struct as_program *p, int argc, char **argv)
 {
-    int status;
-
     secure_standard_streams();
     as_secret_url(); /* clears the environment before any process or plugin can see it */
 
+    int status;
     if (argc > 1 && strcmp(argv[1], "--complete") == 0)
         status = complete(p, argc - 2, argv + 2);
     else

@@ -23,12 +23,10 @@ const char *as_secret_url(void)
 {
     static char *url;
     static bool taken;
-    char *env;
-
     if (taken)
         return url;
     taken = true;
-    env = secure_getenv("ASQUEUE_URL");
+    char *env = secure_getenv("ASQUEUE_URL");
     if (env && *env && (url = strdup(env)))
         explicit_bzero(env, strlen(env));
     unsetenv("ASQUEUE_URL");
@@ -39,9 +37,8 @@ const char *as_secret_url(void)
 static int read_password(const char *path, char password[MAX_PASSWORD], char *err, size_t errlen)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = ASQ_EINVAL;
-    struct stat st;
     ssize_t n;
-
+    struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0) {
         snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
     } else if (st.st_mode & S_IRWXO) {
@@ -78,10 +75,9 @@ static void encode(const char *text, char *out)
 static char *insert(const char *url, const char *encoded)
 {
     const char *authority = strstr(url, "://");
-    char *out;
-    int n;
-
     errno = EEXIST;
+    int n;
+    char *out;
     if (strncmp(url, "unix:", 5) == 0) {
         if (strstr(url, "password="))
             return NULL;
@@ -105,22 +101,23 @@ int as_secret_add(const char *url, const char *file, const char **ret, char *err
 {
     static char *whole; /* freed by the next call */
     const char *credentials = secure_getenv("CREDENTIALS_DIRECTORY");
-    char path[4096], password[MAX_PASSWORD], encoded[3 * MAX_PASSWORD + 1];
-    struct stat st;
-    int rc;
-
     *ret = url;
     free(source);
     source = NULL;
+    char path[4096];
     if (!file && credentials && *credentials) {
         snprintf(path, sizeof path, "%s/" CREDENTIAL, credentials);
+        struct stat st;
         if (stat(path, &st) == 0)
             file = path;
     }
     if (!file)
         return 0;
-    if ((rc = read_password(file, password, err, errlen)) < 0)
+    char password[MAX_PASSWORD];
+    int rc = read_password(file, password, err, errlen);
+    if (rc < 0)
         return rc;
+    char encoded[3 * MAX_PASSWORD + 1];
     encode(password, encoded);
     explicit_bzero(password, sizeof password);
     free(whole);
@@ -144,10 +141,9 @@ bool as_secret_has_file(void)
 
 int as_secret_read(void *user, char *password, size_t size, char *err, size_t errlen)
 {
-    char text[MAX_PASSWORD];
     int rc = ASQ_ENOENT;
-
     (void) user;
+    char text[MAX_PASSWORD];
     if (source)
         rc = read_password(source, text, err, errlen);
     if (rc == 0 && (size_t) snprintf(password, size, "%s", text) >= size) {

@@ -23,7 +23,6 @@ struct as_table {
 struct as_table *as_table_new(const struct as_column *columns, size_t n)
 {
     struct as_table *t = n <= MAX_COLUMNS ? calloc(1, sizeof *t) : NULL;
-
     if (!t)
         return NULL;
     t->columns = columns;
@@ -35,8 +34,6 @@ struct as_table *as_table_new(const struct as_column *columns, size_t n)
 
 void as_table_add(struct as_table *t, char *text)
 {
-    size_t column, width;
-
     if (!t || !text) {
         if (t)
             t->failed = true;
@@ -48,8 +45,8 @@ void as_table_add(struct as_table *t, char *text)
         free(text);
         return;
     }
-    column = t->ncells % t->ncolumns;
-    width = as_text_width(text);
+    size_t column = t->ncells % t->ncolumns;
+    size_t width = as_text_width(text);
     if (width > t->widths[column])
         t->widths[column] = width;
     t->cells[t->ncells++] = text;
@@ -60,7 +57,6 @@ static void print_cell(const struct as_table *t, size_t column, const char *text
     size_t width = as_text_width(text);
     int pad = width < t->widths[column] ? (int) (t->widths[column] - width) : 0;
     bool last = column + 1 == t->ncolumns;
-
     if (t->columns[column].right)
         printf("%*s", pad, "");
     as_print_text(stdout, text, false);
@@ -73,7 +69,6 @@ static void print_cell(const struct as_table *t, size_t column, const char *text
 int as_table_print(struct as_table *t, const struct as_reporter *who)
 {
     bool failed = !t || t->failed;
-
     if (!failed) {
         for (size_t i = 0; i < t->ncolumns; i++)
             print_cell(t, i, t->columns[i].title);

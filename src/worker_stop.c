@@ -24,12 +24,11 @@ static void bound(asq *h, const struct as_stop_options *o)
 static asq_value *still_there(asq *h, const asq_value *wanted)
 {
     asq_value *list = NULL, *there = asq_value_list();
-    const char *id;
-
     if (!there || asq_workers(h, &list) < 0)
         goto failed;
     for (size_t i = 0; i < asq_list_size(wanted); i++) {
         bool found = false;
+        const char *id;
         asq_value_get_string(asq_list_get(wanted, i), &id, NULL);
         for (size_t k = 0; !found && k < asq_list_size(list); k++) {
             const asq_value *w = asq_list_get(list, k);
@@ -53,7 +52,6 @@ static int not_gone(const struct as_reporter *who, const asq_value *there, const
     int status = as_report_code(who, ASQ_ETIMEOUT, NULL,
                                 "not gone within %lld ms: %s; asked to stop, still finishing calls",
                                 (long long) o->timeout_ms, names ? names : "workers");
-
     free(names);
     return status;
 }
@@ -61,15 +59,14 @@ static int not_gone(const struct as_reporter *who, const asq_value *there, const
 /* Waits until none of the ids in `wanted` is alive. */
 static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted, const struct as_stop_options *o)
 {
-    int64_t begun = as_program_now_ms(), left;
-    asq_value *there = NULL, *now;
+    int64_t begun = as_program_now_ms();
+    asq_value *there = NULL;
     bool told = false;
     int status = AS_EXIT_OK;
-
     for (;;) {
         bound(h, o);
-        now = still_there(h, wanted);
-        left = as_program_left_ms(o->begun_ms, o->timeout_ms);
+        asq_value *now = still_there(h, wanted);
+        int64_t left = as_program_left_ms(o->begun_ms, o->timeout_ms);
         if (!now && left != 0) {
             status = as_report(who, asq_last_error(h));
             break;
@@ -104,7 +101,6 @@ static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
 {
     asq_value *list;
     int rc = asq_workers(h, &list);
-
     if (rc < 0)
         return as_report(who, asq_last_error(h));
     for (size_t i = 0; rc == 0 && i < asq_list_size(list); i++)
@@ -117,10 +113,9 @@ static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
 /* Returns whether a process of this worker is alive. Negative: see asq_last_error. */
 static int is_alive(asq *h, const char *id)
 {
-    asq_value *list;
     bool alive = false;
+    asq_value *list;
     int rc = asq_workers(h, &list);
-
     if (rc < 0)
         return rc;
     for (size_t i = 0; !alive && i < asq_list_size(list); i++) {
@@ -135,13 +130,11 @@ static int is_alive(asq *h, const char *id)
  * failure. */
 static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, const struct as_stop_options *o)
 {
-    const char *id;
-    int rc;
-
     for (size_t i = 0; i < asq_list_size(ids); i++) {
+        const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
         bound(h, o);
-        rc = asq_stop_worker(h, id);
+        int rc = asq_stop_worker(h, id);
         if (rc < 0 && !(!o->id && rc == ASQ_ENOENT))
             return as_report(who, asq_last_error(h));
     }
@@ -150,11 +143,10 @@ static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, cons
 
 static int print_outcome(const struct as_reporter *who, const asq_value *ids, bool gone)
 {
-    const char *id;
-
     if (who->json)
         return as_print_json_own(who, asq_pack("{s:O, s:b}", "workers", ids, "gone", (int) gone));
     for (size_t i = 0; i < asq_list_size(ids); i++) {
+        const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
         as_print_text(stdout, id, false);
         puts(gone ? " has stopped" : " was asked to stop");
@@ -166,7 +158,6 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
 {
     asq_value *ids = asq_value_list();
     int status = AS_EXIT_OK, alive = 1;
-
     if (!ids || (options->id && asq_list_append(ids, asq_value_string(options->id)) < 0)) {
         asq_value_free(ids);
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");

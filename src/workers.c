@@ -28,7 +28,6 @@ static const struct {
 const char *as_worker_id(const asq_value *worker)
 {
     const char *id = "";
-
     asq_value_get_string(asq_map_get(worker, "id"), &id, NULL);
     return id;
 }
@@ -36,7 +35,6 @@ const char *as_worker_id(const asq_value *worker)
 bool as_worker_is_alive(const asq_value *worker)
 {
     bool alive = false;
-
     asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
     return alive;
 }
@@ -44,14 +42,13 @@ bool as_worker_is_alive(const asq_value *worker)
 static bool is_stopping(const asq_value *worker)
 {
     const asq_value *v = asq_map_get(worker, "stopping");
-    const char *s;
-    int64_t i;
     bool b;
-
     if (asq_value_get_bool(v, &b) == 0)
         return b;
+    int64_t i;
     if (asq_value_get_int(v, &i) == 0)
         return i != 0;
+    const char *s;
     return asq_value_get_string(v, &s, NULL) == 0 && strcmp(s, "1") == 0;
 }
 
@@ -59,7 +56,6 @@ bool as_worker_includes(const char *id, const char *process)
 {
     size_t n = strlen(id);
     const char *rest = process + n;
-
     if (strncmp(id, process, n) != 0)
         return false;
     if (!*rest)
@@ -74,15 +70,12 @@ bool as_worker_includes(const char *id, const char *process)
 static char *cell(const asq_value *worker, const char *key)
 {
     const asq_value *v = as_field(worker, key);
-    asq_value *count;
-    char *word;
-
     if (strcmp(key, "alive") == 0 && as_worker_is_alive(worker) && is_stopping(worker))
         return strdup("stopping");
     if (strcmp(key, "partitions") != 0 || asq_value_type(v) != ASQ_LIST)
         return as_word(v);
-    count = asq_value_int((int64_t) asq_list_size(v));
-    word = count ? as_word(count) : NULL;
+    asq_value *count = asq_value_int((int64_t) asq_list_size(v));
+    char *word = count ? as_word(count) : NULL;
     asq_value_free(count);
     return word;
 }
@@ -90,11 +83,9 @@ static char *cell(const asq_value *worker, const char *key)
 static int show_table(const struct as_reporter *who, const asq_value *list)
 {
     struct as_column heads[NCOLUMNS];
-    struct as_table *t;
-
     for (size_t i = 0; i < NCOLUMNS; i++)
         heads[i] = columns[i].column;
-    t = as_table_new(heads, NCOLUMNS);
+    struct as_table *t = as_table_new(heads, NCOLUMNS);
     for (size_t row = 0; row < asq_list_size(list); row++)
         for (size_t i = 0; i < NCOLUMNS; i++)
             as_table_add(t, cell(asq_list_get(list, row), columns[i].key));
@@ -104,10 +95,9 @@ static int show_table(const struct as_reporter *who, const asq_value *list)
 int as_workers_show(const struct as_reporter *who, asq *h)
 {
     asq_value *list;
-    int status;
-
     if (asq_workers(h, &list) < 0)
         return as_report(who, asq_last_error(h));
+    int status;
     if (who->json)
         status = as_print_json(who, list, false);
     else if (asq_list_size(list))
@@ -124,7 +114,6 @@ int as_workers_alive(asq *h)
 {
     asq_value *list;
     int n = 0, rc = asq_workers(h, &list);
-
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < asq_list_size(list); i++)

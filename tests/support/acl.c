@@ -25,7 +25,6 @@ void sup_acl_expect(const char *command)
 bool sup_acl_on(void)
 {
     const char *on = getenv("ASQ_TEST_ACL");
-
     return on && *on && strcmp(on, "0") != 0;
 }
 
@@ -37,8 +36,8 @@ const char *sup__acl_query(void)
 /* Writes text[0..n) with the namespace in each place of @N@. */
 static void write_for(FILE *f, const char *text, size_t n, const char *ns)
 {
-    const char *end = text + n, *at;
-
+    const char *end = text + n;
+    const char *at;
     while ((at = memmem(text, (size_t) (end - text), "@N@", 3))) {
         fwrite(text, 1, (size_t) (at - text), f);
         fputs(ns, f);
@@ -52,7 +51,6 @@ static void write_for(FILE *f, const char *text, size_t n, const char *ns)
 static void write_more(FILE *conf, const char *line, const char *end, const char *ns)
 {
     bool in_selector = false;
-
     for (const char *word = line; word < end; word += strcspn(word, " \n") + 1) {
         size_t n = strcspn(word, " \n");
         in_selector |= *word == '(';
@@ -66,8 +64,7 @@ static void write_more(FILE *conf, const char *line, const char *end, const char
 
 void sup__acl_write(FILE *conf)
 {
-    const char *line, *end;
-
+    const char *end, *line;
     for (line = as_acl; sup_acl_on() && (end = strchr(line, '\n')); line = end + 1) {
         if (strncmp(line, "user ", 5) != 0)
             continue;
@@ -82,7 +79,6 @@ void sup__acl_write(FILE *conf)
 const char *sup__acl_role(const char *program)
 {
     const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
-
     return strcmp(name, "as-worker") == 0 ? "worker"
            : strcmp(name, "as-ctl") == 0  ? "operator"
                                           : NULL;
@@ -128,7 +124,6 @@ char *sup__acl_denied(redisContext *c)
 {
     redisReply *log = redisCommand(c, "ACL LOG 128");
     char *text = NULL;
-
     for (size_t i = 0; log && log->type == REDIS_REPLY_ARRAY && i < log->elements; i++) {
         const redisReply *entry = log->element[i];
         const char *user = field(entry, "username"), *info = field(entry, "client-info");

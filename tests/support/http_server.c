@@ -31,7 +31,6 @@
 static void sleep_ms(long ms)
 {
     struct timespec ts = { ms / 1000, (ms % 1000) * 1000000 };
-
     while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
         ;
 }
@@ -50,12 +49,10 @@ static void send_all(int fd, const char *data, size_t n)
 
 __attribute__((format(printf, 2, 3))) static void send_text(int fd, const char *fmt, ...)
 {
-    char text[1024];
     va_list ap;
-    int n;
-
+    char text[1024];
     va_start(ap, fmt);
-    n = vsnprintf(text, sizeof text, fmt, ap);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (n > 0 && (size_t) n < sizeof text)
         send_all(fd, text, (size_t) n);
@@ -72,7 +69,6 @@ static void answer_status(int fd, const char *status)
 static const char *type_of(const char *path)
 {
     const char *dot = strrchr(path, '.');
-
     if (dot && strcmp(dot, ".html") == 0)
         return "text/html; charset=utf-8";
     if (dot && strcmp(dot, ".txt") == 0)
@@ -89,17 +85,16 @@ static void send_endless(int fd)
 
 static void send_page(int fd, const char *dir, const char *path, bool stall)
 {
-    char name[MAX_REQUEST + 512], *page = malloc(MAX_PAGE);
-    size_t n;
-    FILE *f;
-
+    char *page = malloc(MAX_PAGE);
+    char name[MAX_REQUEST + 512];
     snprintf(name, sizeof name, "%s/%s", dir, path);
+    FILE *f;
     if (!page || strstr(path, "..") || !(f = fopen(name, "r"))) {
         answer_status(fd, "404 Not Found");
         free(page);
         return;
     }
-    n = fread(page, 1, MAX_PAGE, f);
+    size_t n = fread(page, 1, MAX_PAGE, f);
     fclose(f);
     send_text(fd,
               "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
@@ -113,23 +108,23 @@ static void send_page(int fd, const char *dir, const char *path, bool stall)
 
 static void serve(int fd, const char *dir)
 {
-    char request[MAX_REQUEST], path[MAX_REQUEST], *query;
     size_t n = 0;
-    ssize_t got;
-
+    char request[MAX_REQUEST];
     do {
-        got = recv(fd, request + n, sizeof request - 1 - n, 0);
+        ssize_t got = recv(fd, request + n, sizeof request - 1 - n, 0);
         if (got <= 0)
             return;
         n += (size_t) got;
         request[n] = '\0';
     } while (!strstr(request, "\r\n\r\n") && n < sizeof request - 1);
 
+    char path[MAX_REQUEST];
     if (sscanf(request, "GET /%8000[^ ] HTTP/1.", path) != 1) {
         answer_status(fd, "400 Bad Request");
         return;
     }
-    if ((query = strchr(path, '?')))
+    char *query = strchr(path, '?');
+    if (query)
         *query++ = '\0';
     else
         query = path + strlen(path);
@@ -155,8 +150,7 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in a = { .sin_family = AF_INET };
     socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0), conn;
-
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (argc != 2) {
         fprintf(stderr, "usage: http_server DIR\n");
         return 2;
@@ -172,7 +166,8 @@ int main(int argc, char **argv)
     printf("%d\n", ntohs(a.sin_port));
     fflush(stdout);
     for (;;) {
-        if ((conn = accept(fd, NULL, NULL)) < 0)
+        int conn = accept(fd, NULL, NULL);
+        if (conn < 0)
             continue;
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -51,7 +51,6 @@ static int open_socket(const char *path, bool listening)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     strncpy(a.sun_path, path, sizeof a.sun_path - 1);
     if (fd >= 0 && (listening ? bind(fd, (struct sockaddr *) &a, sizeof a) < 0 || listen(fd, 64) < 0
                               : connect(fd, (struct sockaddr *) &a, sizeof a) < 0)) {
@@ -80,7 +79,6 @@ static int occurrences(ssize_t n)
     const char *at = piece, *end = piece + n;
     size_t pattern = strlen(control->pattern);
     int found = 0;
-
     while (pattern && (at = memmem(at, (size_t) (end - at), control->pattern, pattern))) {
         at += pattern;
         found++;
@@ -92,7 +90,6 @@ static void spoil(ssize_t n)
 {
     const char *at = piece, *end = piece + n;
     size_t pattern = strlen(control->pattern), from = strlen(control->from);
-
     while ((at = memmem(at, (size_t) (end - at), control->pattern, pattern))) {
         char *last = NULL, *next = piece;
         while ((next = memmem(next, (size_t) (at - next), control->from, from))) {
@@ -109,7 +106,6 @@ static void spoil(ssize_t n)
 static bool request(struct link *l)
 {
     ssize_t n = recv(l->worker, piece, sizeof piece, 0);
-
     if (n <= 0)
         return n < 0 && errno == EINTR;
     int cut = atomic_load(&control->cut),
@@ -135,7 +131,6 @@ static bool request(struct link *l)
 static bool answer(struct link *l)
 {
     ssize_t n = recv(l->redis, piece, sizeof piece, 0);
-
     if (n <= 0)
         return n < 0 && errno == EINTR;
     if (l->cut) {
@@ -151,7 +146,6 @@ static void accept_link(int listener, const char *redis_socket)
 {
     int worker = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     int redis = worker >= 0 && nlinks < MAX_LINKS ? open_socket(redis_socket, false) : -1;
-
     if (redis < 0) {
         if (worker >= 0)
             close(worker);
@@ -189,13 +183,11 @@ sup_proxy *sup_proxy_start(const char *redis_socket)
 {
     sup_proxy *p = sup__alloc(sizeof *p);
     pid_t parent = getpid();
-    int listener;
-
     p->control =
         mmap(NULL, sizeof *p->control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     p->socket = sup_path("proxy.sock");
     p->url = sup_format("unix:%s%s", p->socket, sup__acl_query());
-    listener = open_socket(p->socket, true);
+    int listener = open_socket(p->socket, true);
     if (p->control == MAP_FAILED || listener < 0)
         sup_fail("a proxy cannot be made: %s", strerror(errno));
     if ((p->pid = fork()) == 0) {
@@ -271,7 +263,6 @@ void sup_proxy_delay(sup_proxy *p, int ms)
 void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const char *to)
 {
     struct control *c = p->control;
-
     atomic_store(&c->spoil, false);
     if (!from)
         return;

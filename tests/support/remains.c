@@ -35,11 +35,10 @@ const char *remains_watch(const char *name)
 static size_t n_files(char *one, size_t size)
 {
     DIR *d = opendir(dir);
-    struct dirent *e;
     size_t n = 0;
-
     if (!d)
         sup_fail("%s: %s", dir, strerror(errno));
+    struct dirent *e;
     while ((e = readdir(d)))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
             snprintf(one, size, "%s", e->d_name);
@@ -52,16 +51,14 @@ static size_t n_files(char *one, size_t size)
 bool remains_no_file(void)
 {
     char one[256];
-
     return n_files(one, sizeof one) == 0;
 }
 
 void remains_nothing(void)
 {
     int64_t end_ms = sup_now_ms() + sup_limit_ms();
-    char name[256];
     pid_t pid;
-
+    char name[256];
     while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) >= 0 || errno != ECHILD) {
         if (pid == 0 && sup_now_ms() > end_ms) {
             pid_t left[8];
@@ -81,10 +78,10 @@ void remains_nothing(void)
 
 pid_t remains_parent(pid_t pid)
 {
-    char *path = sup_format("/proc/%d/stat", (int) pid), *stat = sup_read_file(path), state;
+    char *path = sup_format("/proc/%d/stat", (int) pid), *stat = sup_read_file(path);
     const char *name_end = strrchr(stat, ')');
     int parent = -1;
-
+    char state;
     if (!name_end || sscanf(name_end, ") %c %d", &state, &parent) != 2)
         parent = -1;
     free(path);
@@ -95,7 +92,6 @@ pid_t remains_parent(pid_t pid)
 void remains_name(pid_t pid, char *name, size_t size)
 {
     char *path = sup_format("/proc/%d/comm", (int) pid), *comm = sup_read_file(path);
-
     comm[strcspn(comm, "\n")] = '\0';
     snprintf(name, size, "%s", comm);
     free(path);
@@ -113,11 +109,10 @@ static bool descends(pid_t pid, pid_t root)
 size_t remains_descendants(pid_t root, pid_t *pids, size_t room)
 {
     DIR *d = opendir("/proc");
-    struct dirent *e;
     size_t n = 0;
-
     if (!d)
         sup_fail("/proc: %s", strerror(errno));
+    struct dirent *e;
     while ((e = readdir(d)) && n < room) {
         pid_t pid = isdigit((unsigned char) e->d_name[0]) ? (pid_t) atol(e->d_name) : 0;
         if (pid && sup_pid_running(pid) && descends(pid, root))
@@ -131,9 +126,8 @@ pid_t remains_named(pid_t root, const char *name)
 {
     pid_t pids[64];
     size_t n = remains_descendants(root, pids, 64);
-    char is[64];
-
     for (size_t i = 0; i < n; i++) {
+        char is[64];
         remains_name(pids[i], is, sizeof is);
         if (strcmp(is, name) == 0)
             return pids[i];

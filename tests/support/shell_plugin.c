@@ -10,18 +10,16 @@ enum { MAX_OUTPUT = 64 << 10 };
 
 static int run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
-    const char *command;
-    char out[MAX_OUTPUT];
-    size_t n;
-    FILE *f;
-    int rc;
-
     (void) self;
-    if ((rc = asq_args(ctx, args, "[s]", &command)) < 0)
+    const char *command;
+    int rc = asq_args(ctx, args, "[s]", &command);
+    if (rc < 0)
         return rc;
-    if (!(f = popen(command, "r")))
+    FILE *f = popen(command, "r");
+    if (!f)
         return asq_fail(ctx, ASQ_ESYS, "popen failed");
-    n = fread(out, 1, sizeof out - 1, f);
+    char out[MAX_OUTPUT];
+    size_t n = fread(out, 1, sizeof out - 1, f);
     out[n] = '\0';
     pclose(f);
     *ret = asq_value_string(out);

@@ -59,9 +59,8 @@ int sup_skip(const char *why)
 
 void sup_fail(const char *fmt, ...)
 {
-    char message[8192];
     va_list ap;
-
+    char message[8192];
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
@@ -75,7 +74,6 @@ void sup_fail(const char *fmt, ...)
 void *sup__alloc(size_t n)
 {
     void *p = calloc(1, n);
-
     if (!p)
         sup_fail("out of memory");
     return p;
@@ -83,9 +81,8 @@ void *sup__alloc(size_t n)
 
 char *sup_format(const char *fmt, ...)
 {
-    char *s;
     va_list ap;
-
+    char *s;
     va_start(ap, fmt);
     if (vasprintf(&s, fmt, ap) < 0)
         sup_fail("out of memory");
@@ -98,7 +95,6 @@ char *sup_format(const char *fmt, ...)
 int64_t sup_now_ms(void)
 {
     struct timespec ts;
-
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
@@ -106,7 +102,6 @@ int64_t sup_now_ms(void)
 void sup_sleep_ms(int64_t ms)
 {
     struct timespec ts = { ms / 1000, (ms % 1000) * 1000000 };
-
     while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
         ;
 }
@@ -114,7 +109,6 @@ void sup_sleep_ms(int64_t ms)
 bool sup_is_wrapped(void)
 {
     const char *wrap = getenv("ASQ_TEST_WRAP");
-
     return wrap && *wrap;
 }
 
@@ -122,7 +116,6 @@ int64_t sup_limit_ms(void)
 {
     const char *slow = getenv("ASQ_TEST_SLOW");
     int factor = slow ? atoi(slow) : 1;
-
     return (int64_t) SUP_LIMIT_MS * (factor < 1 ? 1 : factor);
 }
 
@@ -130,12 +123,11 @@ int64_t sup_limit_ms(void)
 
 static void remove_tree(const char *path)
 {
-    DIR *d;
-    struct dirent *e;
-
     if (unlink(path) == 0 || errno == ENOENT)
         return;
-    if ((d = opendir(path))) {
+    DIR *d = opendir(path);
+    if (d) {
+        struct dirent *e;
         while ((e = readdir(d))) {
             if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
                 continue;
@@ -153,14 +145,12 @@ static void remove_tree(const char *path)
 static void guard_run(pid_t owner, int pidfd)
 {
     struct pollfd gone = { pidfd, POLLIN, 0 };
-    int fd, i;
-
     setsid(); /* out of reach of Check's killpg */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     if (chdir("/") < 0)
         _exit(1);
-    for (fd = 0; fd < 1024; fd++) /* the guard must not keep pipes open */
+    for (int fd = 0; fd < 1024; fd++) /* the guard must not keep pipes open */
         if (fd != pidfd)
             close(fd);
     if (pidfd >= 0)
@@ -169,7 +159,7 @@ static void guard_run(pid_t owner, int pidfd)
     else
         while (kill(owner, 0) == 0)
             sup_sleep_ms(100);
-    for (i = 0; i < 100 && access(self.dir, F_OK) == 0; i++) {
+    for (int i = 0; i < 100 && access(self.dir, F_OK) == 0; i++) {
         remove_tree(self.dir);
         sup_sleep_ms(20);
     }
@@ -179,11 +169,11 @@ static void guard_run(pid_t owner, int pidfd)
 /* Forks twice: the guard is no child of the test, which may count or wait for its children. */
 static void guard_start(void)
 {
-    pid_t owner = getpid(), pid;
+    pid_t owner = getpid();
     int pidfd = (int) syscall(SYS_pidfd_open, owner, 0);
-
     fflush(NULL);
-    if ((pid = fork()) < 0)
+    pid_t pid = fork();
+    if (pid < 0)
         sup_fail("fork: %s", strerror(errno));
     if (pid == 0) {
         if (fork() == 0)
@@ -197,10 +187,9 @@ static void guard_start(void)
 
 static void cleanup(void)
 {
-    sup_proc *p;
-
     if (self.owner != getpid())
         return;
+    sup_proc *p;
     for (p = self.procs; p; p = p->next)
         sup_proc_kill(p);
     if (self.dir[0])
@@ -210,14 +199,12 @@ static void cleanup(void)
 /* Makes `self` this process's own. */
 static void own(void)
 {
-    const char *base;
-
     if (self.owner == getpid())
         return;
     self.owner = getpid();
     self.procs = NULL; /* the parent's, and its memory: left alone */
     self.n_files = 0;
-    base = getenv("TMPDIR");
+    const char *base = getenv("TMPDIR");
     if (!base || base[0] != '/' || strlen(base) > 60) /* socket paths end at 107 bytes */
         base = "/tmp";
     snprintf(self.dir, sizeof self.dir, "%s/asq-test-XXXXXX", base);
@@ -244,7 +231,6 @@ char *sup_write_file(const char *name, const char *text)
 {
     char *path = sup_path(name);
     FILE *f = fopen(path, "w");
-
     if (f)
         fchmod(fileno(f), 0600);
     if (!f || fputs(text, f) < 0 || fclose(f) != 0)
@@ -255,15 +241,16 @@ char *sup_write_file(const char *name, const char *text)
 char *sup_read_file(const char *path)
 {
     FILE *f = fopen(path, "r");
-    char *text = NULL, *bigger;
-    size_t n = 0, cap = 0, got;
-
+    char *text = NULL;
+    size_t n = 0, cap = 0;
     if (!f)
         return sup_format("%s", "");
+    size_t got;
     do {
         if (cap - n < 4096) {
             cap = cap ? 2 * cap : 8192;
-            if (!(bigger = realloc(text, cap)))
+            char *bigger = realloc(text, cap);
+            if (!bigger)
                 sup_fail("out of memory");
             text = bigger;
         }
@@ -286,7 +273,6 @@ static void note_status(sup_proc *p, int status)
 static int open_log(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-
     if (fd < 0)
         sup_fail("%s: %s", path, strerror(errno));
     return fd;
@@ -296,7 +282,6 @@ static int open_log(const char *path)
 static void as_role(const char *program, const char **argv)
 {
     const char *role = sup__acl_role(program), *url = getenv("ASQUEUE_URL");
-
     if (!role)
         return;
     if (url)
@@ -308,14 +293,10 @@ static void as_role(const char *program, const char **argv)
 static sup_proc *spawn(const char *const given[], bool apart)
 {
     const char *argv[128] = { NULL };
-    size_t n;
     sup_proc *p = sup__alloc(sizeof *p);
     const char *base = strrchr(given[0], '/');
     pid_t parent = getpid();
-    sigset_t none;
-    int null_fd, out_fd, err_fd;
-
-    for (n = 0; given[n]; n++) {
+    for (size_t n = 0; given[n]; n++) {
         if (n == sizeof argv / sizeof *argv - 1)
             sup_fail("%s: more than %zu arguments", given[0], n);
         argv[n] = given[n];
@@ -324,8 +305,8 @@ static sup_proc *spawn(const char *const given[], bool apart)
     p->owner = parent;
     p->name = sup_format("%s", base ? base + 1 : given[0]);
     p->log = sup_format("%s/%s.%u.log", self.dir, p->name, ++self.n_files);
-    out_fd = open_log(p->log);
-    err_fd = out_fd;
+    int out_fd = open_log(p->log);
+    int err_fd = out_fd;
     if (apart) {
         p->err_log = sup_format("%s/%s.%u.err", self.dir, p->name, self.n_files);
         err_fd = open_log(p->err_log);
@@ -337,9 +318,10 @@ static sup_proc *spawn(const char *const given[], bool apart)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127);
+        sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        null_fd = open("/dev/null", O_RDONLY);
+        int null_fd = open("/dev/null", O_RDONLY);
         dup2(null_fd, 0);
         dup2(out_fd, 1);
         dup2(err_fd, 2);
@@ -370,12 +352,11 @@ pid_t sup_proc_pid(const sup_proc *p)
 
 bool sup_proc_alive(sup_proc *p)
 {
-    int status;
-
     if (p->ended)
         return false;
     if (p->owner != getpid())
         return kill(p->pid, 0) == 0;
+    int status;
     if (waitpid(p->pid, &status, WNOHANG) == p->pid)
         note_status(p, status);
     return !p->ended;
@@ -390,7 +371,6 @@ void sup_proc_signal(sup_proc *p, int sig)
 int sup_proc_wait(sup_proc *p)
 {
     int64_t end_ms = sup_now_ms() + sup_limit_ms();
-
     while (sup_proc_alive(p)) {
         if (sup_now_ms() > end_ms) {
             char *log = sup_read_file(p->log);
@@ -411,11 +391,10 @@ int sup_proc_stop(sup_proc *p)
 
 void sup_proc_kill(sup_proc *p)
 {
-    int status;
-
     if (p->ended)
         return;
     kill(p->pid, SIGKILL);
+    int status;
     if (p->owner == getpid() && waitpid(p->pid, &status, 0) == p->pid)
         note_status(p, status);
 }
@@ -428,7 +407,6 @@ char *sup_proc_output(sup_proc *p)
 int sup_count(const char *all, const char *text)
 {
     int n = 0;
-
     for (const char *at = all; (at = strstr(at, text)); at += strlen(text))
         n++;
     return n;
@@ -438,19 +416,17 @@ int sup_proc_said(sup_proc *p, const char *text)
 {
     char *out = sup_proc_output(p);
     int n = sup_count(out, text);
-
     free(out);
     return n;
 }
 
 void sup_proc_free(sup_proc *p)
 {
-    sup_proc **at;
-
     if (!p)
         return;
     if (p->owner == getpid())
         sup_proc_kill(p);
+    sup_proc **at;
     for (at = &self.procs; *at; at = &(*at)->next)
         if (*at == p) {
             *at = p->next;
@@ -468,7 +444,6 @@ bool sup_pid_running(pid_t pid)
     char *stat = sup_read_file(path);
     const char *name_end = strrchr(stat, ')');
     bool running = name_end && strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0;
-
     free(path);
     free(stat);
     return running;
@@ -478,7 +453,6 @@ int sup_run(const char *const argv[], char **ret_out, char **ret_err)
 {
     sup_proc *p = spawn(argv, true);
     int status = sup_proc_wait(p);
-
     if (ret_out)
         *ret_out = sup_read_file(p->log);
     if (ret_err)
@@ -493,18 +467,17 @@ int sup_run(const char *const argv[], char **ret_out, char **ret_err)
 static bool find_built(const char *name, char *path, size_t size)
 {
     const char *given = getenv("ASQ_TEST_BUILDDIR");
-    char dir[PATH_MAX];
-    char *slash;
-    ssize_t n;
-
     if (given && given[0]) {
         snprintf(path, size, "%s/%s", given, name);
         if (access(path, X_OK) == 0)
             return true;
     }
-    if ((n = readlink("/proc/self/exe", dir, sizeof dir - 1)) <= 0)
+    char dir[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    if (n <= 0)
         return false;
     dir[n] = '\0';
+    char *slash;
     while ((slash = strrchr(dir, '/'))) {
         *slash = '\0';
         snprintf(path, size, "%s/%s", dir, name);
@@ -521,12 +494,11 @@ const char *sup_program(const char *name)
                            : strcmp(name, "as-ctl") == 0  ? "AS_CTL"
                                                           : NULL;
     const char *given = variable ? getenv(variable) : NULL;
-    char built[PATH_MAX];
-
     if (given && given[0]) {
         snprintf(path, sizeof path, "%s", given);
         return path;
     }
+    char built[PATH_MAX];
     snprintf(built, sizeof built, "src/%s", name);
     if (!find_built(built, path, sizeof path) && !find_built(name, path, sizeof path))
         sup_fail("%s was not built", name);
@@ -537,7 +509,6 @@ const char *sup_agent_dir(void)
 {
     static char path[PATH_MAX + 64];
     const char *given = getenv("ASQ_TEST_AGENT_DIR");
-
     if (given && given[0])
         snprintf(path, sizeof path, "%s", given);
     else if (!find_built("contrib/examples/agents", path, sizeof path))
@@ -549,11 +520,10 @@ sup_proc *sup_worker_start(const char *url, ...)
 {
     const char *argv[64] = { NULL };
     size_t n = 0;
-    va_list ap;
-
     argv[n++] = sup_program("as-worker");
     argv[n++] = "--redis-url";
     argv[n++] = url;
+    va_list ap;
     va_start(ap, url);
     while (n < 63 && (argv[n] = va_arg(ap, const char *)))
         n++;

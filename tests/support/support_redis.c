@@ -39,11 +39,9 @@ static const char *server_program(void)
     static const char *const names[] = { "redis-server", "valkey-server", NULL };
     static char found[4096];
     const char *given = getenv("ASQ_REDIS_SERVER"), *path = getenv("PATH");
-    size_t i;
-
     if (given && given[0])
         return given;
-    for (i = 0; names[i]; i++) {
+    for (size_t i = 0; names[i]; i++) {
         const char *p = path ? path : "/usr/local/bin:/usr/bin:/bin";
         while (*p) {
             size_t n = strcspn(p, ":");
@@ -76,8 +74,6 @@ static void disconnect(sup_redis *r)
 static redisContext *try_connect(sup_redis *r)
 {
     struct timeval limit = { 30, 0 };
-    redisReply *reply;
-
     if (r->conn && (r->conn_pid != getpid() || r->conn->err))
         disconnect(r);
     if (r->conn)
@@ -90,7 +86,7 @@ static redisContext *try_connect(sup_redis *r)
         return NULL;
     redisSetTimeout(r->conn, limit);
     if (r->password) {
-        reply = redisCommand(r->conn, "AUTH %s", r->password);
+        redisReply *reply = redisCommand(r->conn, "AUTH %s", r->password);
         freeReplyObject(reply);
     }
     return r->conn;
@@ -101,7 +97,6 @@ static bool answers(sup_redis *r)
     redisContext *c = try_connect(r);
     redisReply *reply = c ? redisCommand(c, "PING") : NULL;
     bool yes = reply && reply->type == REDIS_REPLY_STATUS;
-
     if (c && !reply)
         disconnect(r);
     freeReplyObject(reply);
@@ -114,22 +109,20 @@ static bool answers(sup_redis *r)
 static void check_denied(sup_redis *r)
 {
     struct timeval limit = { 5, 0 };
-    redisContext *c;
-    char *denied, *path, *stat;
-    const char *state;
-    bool runs;
-
     if (!sup_acl_on() || r->owner != getpid() || !r->proc || !sup_proc_alive(r->proc))
         return;
-    path = sup_format("/proc/%d/stat", (int) sup_proc_pid(r->proc));
-    stat = sup_read_file(path);
-    runs = (state = strrchr(stat, ')')) && strncmp(state, ") T", 3) != 0;
+    char *path = sup_format("/proc/%d/stat", (int) sup_proc_pid(r->proc));
+    char *stat = sup_read_file(path);
+    const char *state;
+    bool runs = (state = strrchr(stat, ')')) && strncmp(state, ") T", 3) != 0;
     free(path);
     free(stat);
+    redisContext *c;
     if (!runs || !(c = try_connect(r)))
         return;
     redisSetTimeout(c, limit);
-    if ((denied = sup__acl_denied(c))) {
+    char *denied = sup__acl_denied(c);
+    if (denied) {
         fprintf(stderr, "Redis has denied to users of contrib/redis-cli/acl:%s\n", denied);
         fflush(NULL);
         _exit(1); /* may be at exit, where sup_fail cannot be called */
@@ -146,7 +139,6 @@ static void launch(sup_redis *r)
 {
     const char *argv[] = { server_program(), r->conf, NULL };
     int64_t end_ms = sup_now_ms() + sup_limit_ms();
-
     if (!argv[0])
         sup_fail("no redis-server or valkey-server on the PATH");
     disconnect(r);
@@ -165,9 +157,6 @@ sup_redis *sup_redis_start(const char *const config[])
     static unsigned n;
     static bool is_checked;
     sup_redis *r = sup__alloc(sizeof *r);
-    FILE *f;
-    size_t i;
-
     r->dir = sup_format("%s/redis%u", sup_dir(), ++n);
     if (mkdir(r->dir, 0700) < 0)
         sup_fail("%s: %s", r->dir, strerror(errno));
@@ -176,13 +165,14 @@ sup_redis *sup_redis_start(const char *const config[])
     r->url_default = sup_format("unix:%s", r->socket);
     r->owner = getpid();
     r->conf = sup_format("%s/redis.conf", r->dir);
-    if (!(f = fopen(r->conf, "w")))
+    FILE *f = fopen(r->conf, "w");
+    if (!f)
         sup_fail("%s: %s", r->conf, strerror(errno));
     fprintf(f,
             "bind 127.0.0.1\nport 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave \"\"\n"
             "appendonly no\ndaemonize no\n",
             r->socket, r->dir);
-    for (i = 0; config && config[i]; i++) {
+    for (size_t i = 0; config && config[i]; i++) {
         fprintf(f, "%s\n", config[i]);
         if (strncmp(config[i], "requirepass ", 12) == 0) {
             free(r->password);
@@ -249,11 +239,10 @@ void sup_redis_restart(sup_redis *r)
 
 void sup_redis_free(sup_redis *r)
 {
-    sup_redis **at;
-
     if (!r)
         return;
     check_denied(r);
+    sup_redis **at;
     for (at = &servers; *at && *at != r; at = &(*at)->next)
         ;
     if (*at)
@@ -275,7 +264,6 @@ int sup_free_port(void)
     struct sockaddr_in a = { .sin_family = AF_INET };
     socklen_t n = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || bind(fd, (struct sockaddr *) &a, n) < 0 ||
         getsockname(fd, (struct sockaddr *) &a, &n) < 0)
@@ -291,13 +279,11 @@ int sup_free_port(void)
 static redisReply *command(sup_redis *r, const char *fmt, va_list ap)
 {
     redisReply *reply = NULL;
-    va_list again;
-    int tries;
-
-    for (tries = 0; !reply && tries < 2; tries++) {
+    for (int tries = 0; !reply && tries < 2; tries++) {
         redisContext *c = try_connect(r);
         if (!c)
             break;
+        va_list again;
         va_copy(again, ap);
         reply = redisvCommand(c, fmt, again);
         va_end(again);
@@ -311,11 +297,9 @@ static redisReply *command(sup_redis *r, const char *fmt, va_list ap)
 
 redisReply *sup_redis_reply(sup_redis *r, const char *fmt, ...)
 {
-    redisReply *reply;
     va_list ap;
-
     va_start(ap, fmt);
-    reply = command(r, fmt, ap);
+    redisReply *reply = command(r, fmt, ap);
     va_end(ap);
     return reply;
 }
@@ -328,11 +312,9 @@ static void refuse_error(const redisReply *reply, const char *fmt)
 
 void sup_redis_do(sup_redis *r, const char *fmt, ...)
 {
-    redisReply *reply;
     va_list ap;
-
     va_start(ap, fmt);
-    reply = command(r, fmt, ap);
+    redisReply *reply = command(r, fmt, ap);
     va_end(ap);
     refuse_error(reply, fmt);
     freeReplyObject(reply);
@@ -340,12 +322,10 @@ void sup_redis_do(sup_redis *r, const char *fmt, ...)
 
 int64_t sup_redis_int(sup_redis *r, const char *fmt, ...)
 {
-    redisReply *reply;
     int64_t n = 0;
     va_list ap;
-
     va_start(ap, fmt);
-    reply = command(r, fmt, ap);
+    redisReply *reply = command(r, fmt, ap);
     va_end(ap);
     refuse_error(reply, fmt);
     if (reply->type == REDIS_REPLY_INTEGER)
@@ -360,12 +340,10 @@ int64_t sup_redis_int(sup_redis *r, const char *fmt, ...)
 
 char *sup_redis_str(sup_redis *r, const char *fmt, ...)
 {
-    redisReply *reply;
     char *s = NULL;
     va_list ap;
-
     va_start(ap, fmt);
-    reply = command(r, fmt, ap);
+    redisReply *reply = command(r, fmt, ap);
     va_end(ap);
     refuse_error(reply, fmt);
     if (reply->type == REDIS_REPLY_INTEGER)
@@ -382,7 +360,6 @@ int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, cons
     const char *at = info ? strstr(info, begin) : NULL, *end = at ? strchr(at + 1, '\n') : NULL;
     const char *number = at ? strstr(at, label) : NULL;
     int64_t n = 0;
-
     if (number && (!end || number < end))
         n = strtoll(number + strlen(label), NULL, 10);
     free(begin);
@@ -394,10 +371,8 @@ int sup_redis_workers(sup_redis *r, const char *ns)
 {
     redisReply *ids = sup_redis_reply(r, "SMEMBERS asq:{%s}:workers", ns);
     int n = 0;
-    size_t i;
-
     refuse_error(ids, "SMEMBERS workers");
-    for (i = 0; i < ids->elements; i++)
+    for (size_t i = 0; i < ids->elements; i++)
         n += sup_redis_int(r, "EXISTS asq:{%s}:worker:%s", ns, ids->element[i]->str) == 1;
     freeReplyObject(ids);
     return n;
@@ -406,7 +381,6 @@ int sup_redis_workers(sup_redis *r, const char *ns)
 pid_t sup_redis_worker_pid(sup_redis *r, const char *process)
 {
     pid_t pid = 0;
-
     sup_wait_until(
         (pid = (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:%s pid", process)) > 1);
     return pid;
@@ -419,7 +393,6 @@ int64_t sup_redis_worker_peak_kb(sup_redis *r, const char *process)
     char *text = sup_read_file(path);
     const char *line = strstr(text, "VmHWM:");
     int64_t kb = line ? strtoll(line + 6, NULL, 10) : 0;
-
     free(pid);
     free(path);
     free(text);
