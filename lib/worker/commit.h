@@ -1,5 +1,5 @@
 /*
- * commit.h: makes outcomes of calls real.
+ * commit.h: gathers outcomes of calls in commits.
  */
 #ifndef ASQ_WORKER_COMMIT_H
 #define ASQ_WORKER_COMMIT_H
@@ -19,6 +19,12 @@ struct asq__process;
 struct asq__run;
 struct asq__wcall;
 
+enum {
+    ASQ__RESULT_ROOM = 512
+}; /* bytes kept free for each result of a batch that is still to come */
+/* Size at which a commit is closed. */
+#define ASQ__COMMIT_BYTES ((size_t) 2 * 1024 * 1024)
+
 /* Returns how long the record of a batch lives. A nested one lives until the commit of its method's
  * call, which forgets it, and is renewed meanwhile; it expires if that call is never run again. */
 int64_t asq__commit_record_ms(const struct asq__process *w, bool nested);
@@ -37,17 +43,12 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
 void asq__commit_forget_later(struct asq__entry *e);
 /* Reads the lease after a while, and sends the partition's commits again then. */
 void asq__commit_recover_later(struct asq__partition *p);
-/* Returns whether it has the outcome of one call with attempts, and nothing else. */
-bool asq__commit_is_apart(const struct asq__commit *c);
 /* Appends id and entry of each call whose outcome is in the commit, and may be blamed for it. Returns
  * how many there are. */
 size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
-void asq__commits_send(struct asq__process *w); /* at the end of the iteration */
-/* Puts all owned partitions into recovery: no call starts before the leases are read. */
-void asq__commits_doubt(struct asq__process *w);
-void asq__commits_recover(struct asq__process *w);
-void asq__commits_drop(struct asq__partition *p);
+/* Closes the open commit of a partition, which leaves in its turn. */
+void asq__commit_close(struct asq__partition *p);
 bool asq__commits_pending(const struct asq__partition *p);
 /* Returns whether too many bytes wait to be committed to start more calls. Calls start again when
  * it is less. */

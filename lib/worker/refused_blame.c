@@ -26,6 +26,7 @@
 #include "value/msg.h"
 #include "worker/commit.h"
 #include "worker/core/attempts.h"
+#include "worker/core/commit_set.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"

@@ -13,6 +13,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
+#include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
 #include "worker/exec/pool.h"
@@ -23,12 +24,6 @@ struct asq__actor;
 struct asq__fiber;
 struct asq__nested;
 struct asq__slot;
-
-struct asq__inner { /* a batch of nested calls */
-    uint32_t partition;
-    uint8_t id[ASQ__BATCH_ID];
-    bool keep; /* record stays for a while: its id was given away */
-};
 
 struct asq__run {
     struct asq__task task;

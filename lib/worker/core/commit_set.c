@@ -1,0 +1,180 @@
+/*
+ * commit_set.c: see commit_set.h.
+ */
+#include "worker/core/commit_set.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value/grow.h"
+#include "worker/core/entry.h"
+
+#define GROW(c, what) asq__grow(&(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
+
+struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq)
+{
+    struct asq__commit *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->part = part;
+    c->seq = seq;
+    asq__arena_init(&c->ids, SIZE_MAX / 2);
+    asq__list_init(&c->node);
+    return c;
+}
+
+static void release_dead(struct asq__dead *d)
+{
+    free(d->label);
+    free(d->call);
+    free(d->reason);
+    free(d->batch);
+}
+
+void asq__commit_free(struct asq__commit *c)
+{
+    for (size_t i = 0; i < c->nsets; i++)
+        asq__snapshot_unref(c->sets[i].record);
+    asq__arena_release(&c->ids);
+    for (size_t i = 0; i < c->npieces; i++)
+        asq__buf_release(&c->pieces[i].frame);
+    for (size_t i = 0; i < c->ndeads; i++)
+        release_dead(&c->deads[i]);
+    for (size_t i = 0; i < c->nmoves; i++)
+        free(c->moves[i].kept);
+    free(c->moves);
+    free(c->deads);
+    free(c->sets);
+    free(c->pieces);
+    free(c->removed);
+    free(c->marks);
+    free(c->inner);
+    free(c);
+}
+
+bool asq__commit_add_set(struct asq__commit *c, const char *id, size_t id_n, bool again,
+                         struct asq__snapshot *record)
+{
+    for (size_t i = again ? c->nsets : 0; i > 0; i--) {
+        struct asq__set *set = &c->sets[i - 1];
+        if (strcmp(set->id, id) != 0)
+            continue;
+        c->bytes += record ? record->n : 0;
+        asq__snapshot_unref(set->record); /* of an earlier call in the same iteration */
+        set->record = asq__snapshot_ref(record);
+        return true;
+    }
+    char *copy = asq__arena_alloc(&c->ids, id_n + 1);
+    if (!copy || !GROW(c, sets))
+        return false;
+    memcpy(copy, id, id_n + 1);
+    c->sets[c->nsets++] =
+        (struct asq__set){ .id = copy, .id_n = id_n, .record = asq__snapshot_ref(record) };
+    c->bytes += record ? record->n : 0;
+    return true;
+}
+
+struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry *e)
+{
+    if (c->npieces && c->pieces[c->npieces - 1].entry == e)
+        return &c->pieces[c->npieces - 1];
+    if (e->batch->n_jobs > 1)
+        for (size_t i = 0; i < c->npieces; i++)
+            if (c->pieces[i].entry == e)
+                return &c->pieces[i];
+    if (!GROW(c, pieces))
+        return NULL;
+    struct asq__piece *piece = &c->pieces[c->npieces++];
+    piece->entry = e;
+    piece->first = !e->partial;
+    piece->last = false;
+    asq__buf_init(&piece->frame, (size_t) 1 << 31);
+    asq__results_head(e->batch->id.data, &piece->frame);
+    c->bytes += piece->frame.len;
+    e->result_bytes += piece->frame.len;
+    e->partial = true; /* later commits append to it */
+    e->uncommitted++;
+    return piece;
+}
+
+bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id)
+{
+    if (!GROW(c, removed))
+        return false;
+    c->removed[c->nremoved++] = id;
+    return true;
+}
+
+bool asq__commit_add_mark(struct asq__commit *c, const struct asq__wcall *call,
+                          enum asq__attempt_kind kind, const char *value)
+{
+    char id[ASQ__CALL_ID_TEXT], sign[2] = { (char) kind, '\0' };
+    if (!GROW(c, marks))
+        return false;
+    struct asq__mark *m = &c->marks[c->nmarks++];
+    asq__wcall_id(call, id);
+    snprintf(m->field, sizeof m->field, "%s%s", sign, id);
+    snprintf(m->value, sizeof m->value, "%s", value ? value : "");
+    return true;
+}
+
+bool asq__commit_add_inner(struct asq__commit *c, const struct asq__inner *inner, size_t n,
+                           bool keep)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!GROW(c, inner))
+            return false;
+        c->inner[c->ninner] = inner[i];
+        c->inner[c->ninner++].keep = keep;
+    }
+    return true;
+}
+
+bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
+                          struct asq__entry *moves, uint64_t due_ms, void *kept, size_t n)
+{
+    if (!c || !GROW(c, moves)) {
+        free(kept);
+        return false;
+    }
+    struct asq__move *m = &c->moves[c->nmoves++];
+    *m = (struct asq__move){ .entry = moves, .due_ms = due_ms, .kept = kept, .n = n };
+    memcpy(m->batch, e->batch->id.data, ASQ__BATCH_ID);
+    c->bytes += n;
+    return true;
+}
+
+bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter)
+{
+    if (!c || !letter.label || !letter.call || !letter.reason || !letter.batch || !GROW(c, deads)) {
+        release_dead(&letter);
+        return false;
+    }
+    c->deads[c->ndeads++] = letter;
+    c->bytes += letter.n;
+    return true;
+}
+
+size_t asq__commit_longest_string(const struct asq__commit *c)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < c->nsets; i++)
+        if (c->sets[i].record && c->sets[i].record->n > longest)
+            longest = c->sets[i].record->n;
+    for (size_t i = 0; i < c->npieces; i++)
+        if (c->pieces[i].frame.len > longest)
+            longest = c->pieces[i].frame.len;
+    for (size_t i = 0; i < c->ndeads; i++)
+        if (c->deads[i].n > longest)
+            longest = c->deads[i].n;
+    for (size_t i = 0; i < c->nmoves; i++)
+        if (c->moves[i].n > longest)
+            longest = c->moves[i].n;
+    return longest;
+}
+
+bool asq__commit_is_apart(const struct asq__commit *c)
+{
+    return c->apart;
+}

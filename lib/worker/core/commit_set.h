@@ -1,0 +1,118 @@
+/*
+ * commit_set.h: what one commit of a partition carries. Pure.
+ */
+#ifndef ASQ_WORKER_CORE_COMMIT_SET_H
+#define ASQ_WORKER_CORE_COMMIT_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/arena.h"
+#include "value/buf.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/snapshot.h"
+#include "value/value.h"
+#include "worker/core/attempts.h"
+#include "worker/core/stream_id.h"
+
+struct asq__entry;
+struct asq__partition;
+struct asq__wcall;
+
+/* A batch of nested calls. */
+struct asq__inner {
+    uint32_t partition;
+    uint8_t id[ASQ__BATCH_ID];
+    bool keep; /* record stays for a while: its id was given away */
+};
+
+/* New snapshot of an agent, or its deletion. */
+struct asq__set {
+    const char *id; /* in the commit's ids */
+    size_t id_n;
+    struct asq__snapshot *record; /* NULL: deleted */
+};
+
+/* Bytes that one commit adds to a batch's record. */
+struct asq__piece {
+    struct asq__entry *entry;
+    struct asq__buf frame;
+    bool first, last; /* of the batch's frames */
+};
+
+/* Change of a field of attempts. */
+struct asq__mark {
+    char field[ASQ__CALL_ID_TEXT + 1];
+    char value[48]; /* "": unset */
+};
+
+/* Entry of the stream of dead letters. */
+struct asq__dead {
+    char *label, *call, *reason;
+    uint32_t attempts;
+    void *batch;
+    size_t n;
+};
+
+/* Batch that moves out of the stream, or is done outside of it. */
+struct asq__move {
+    struct asq__entry *entry; /* moves; NULL: its stored form is deleted */
+    uint8_t batch[ASQ__BATCH_ID];
+    uint64_t due_ms;
+    void *kept;
+    size_t n;
+};
+
+struct asq__commit {
+    struct asq__list node; /* in part->commits */
+    struct asq__partition *part;
+    uint64_t seq;
+    bool sent;
+    bool unheard; /* sent once without an answer: may have taken effect */
+    bool tied;    /* last part takes effect together with the next one */
+    bool apart;   /* outcome of one call with attempts, alone */
+    struct asq__set *sets;
+    struct asq__arena ids;
+    struct asq__piece *pieces;
+    struct asq__stream_id *removed;
+    struct asq__mark *marks;
+    struct asq__inner *inner; /* records of nested calls to forget afterwards */
+    struct asq__dead *deads;
+    struct asq__move *moves;
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves;
+    size_t bytes; /* at least those of its strings together, but for ids and names */
+    size_t calls;
+    unsigned losses; /* losses of the connection that it may have caused */
+};
+
+/* Each function below returns false, or NULL, when there is no memory. */
+
+struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq);
+void asq__commit_free(struct asq__commit *c);
+/* Sets an agent's snapshot; record NULL: deletes the agent. again: the commit may have one of an
+ * earlier call, which is replaced. */
+bool asq__commit_add_set(struct asq__commit *c, const char *id, size_t id_n, bool again,
+                         struct asq__snapshot *record);
+/* Returns the piece of a batch's record that this commit adds, made if it is new. */
+struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry *e);
+bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id);
+/* Sets a field of attempts. value NULL: deletes it. */
+bool asq__commit_add_mark(struct asq__commit *c, const struct asq__wcall *call,
+                          enum asq__attempt_kind kind, const char *value);
+/* Adds batches of nested calls, whose records are forgotten or kept afterwards. */
+bool asq__commit_add_inner(struct asq__commit *c, const struct asq__inner *inner, size_t n,
+                           bool keep);
+/* Adds a move; takes over `kept`. c NULL: no memory. */
+bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
+                          struct asq__entry *moves, uint64_t due_ms, void *kept, size_t n);
+/* Adds a dead letter; takes over what it points at, also on failure. c NULL: no memory. */
+bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter);
+/* Returns the length of the longest string that Redis gets in the commit. */
+size_t asq__commit_longest_string(const struct asq__commit *c);
+/* Returns whether it has the outcome of one call with attempts, and nothing else. */
+bool asq__commit_is_apart(const struct asq__commit *c);
+
+#endif
