@@ -1,5 +1,5 @@
 /*
- * actor.h: agents in memory.
+ * actor.h: an agent in memory.
  */
 #ifndef ASQ_WORKER_ACTOR_H
 #define ASQ_WORKER_ACTOR_H
@@ -55,15 +55,6 @@ struct asq__actor {
     char id[];
 };
 
-struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id); /* NULL: no memory */
-/* Activates it for a call; false: no memory. */
-bool asq__actor_wake(struct asq__actor *a);
-/* Passivates it if no call concerns it. */
-void asq__actor_rest(struct asq__actor *a);
-/* Has the end of the iteration resume or start what it can. Calls concern it. */
-void asq__actor_resume_later(struct asq__actor *a);
-/* Takes the next agent that was left for the end of the iteration; NULL: there is none. */
-struct asq__actor *asq__actor_next_to_resume(struct asq__process *w);
 /* Returns whether a run of it runs, or is about to. */
 static inline bool asq__actor_is_moving(const struct asq__actor *a)
 {
@@ -73,14 +64,5 @@ static inline bool asq__actor_has_queued(const struct asq__actor *a)
 {
     return a->calls && asq__mailbox_has_queued(&a->calls->mailbox);
 }
-void asq__actor_note_size(struct asq__actor *a);
-void asq__actor_unload_created(struct asq__actor *a, Asqueue__JobKind kind);
-/* Detaches an agent of a lost partition; freed when its last run ends. */
-void asq__actor_orphan(struct asq__actor *a);
-void asq__actor_free(struct asq__actor *a);
-bool asq__is_crowded(const struct asq__process *w);
-/* Evicts idle agents; over the memory limit, evicts more, longest idle first. */
-void asq__actors_evict(struct asq__process *w);
-void asq__actors_upkeep(struct asq__process *w); /* once a second; also evicts */
 
 #endif

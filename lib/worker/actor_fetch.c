@@ -31,6 +31,7 @@
 #include "value/list.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
+#include "worker/actors.h"
 #include "worker/core/entry.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"

@@ -8,7 +8,7 @@
 
 #include "worker/actor.h"
 #include "worker/core/entry.h"
-#include "worker/exec/exec.h"
+#include "worker/exec/run.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/shared.h"

@@ -18,7 +18,7 @@
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/delay.h"
-#include "worker/exec/exec.h"
+#include "worker/exec/run.h"
 #include "worker/inputs.h"
 #include "worker/later.h"
 #include "worker/later_move.h"

@@ -14,7 +14,7 @@ struct asq__partition;
 struct asq__process;
 struct asq__redis_clock;
 
-enum { ASQ__MACHINE_TEXT = 17, ASQ__CLOCK_MARK = 48 };
+enum { ASQ__CLOCK_MARK = 48 };
 
 /* Input from a claim. */
 struct asq__later_claim {

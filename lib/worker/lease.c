@@ -25,6 +25,7 @@
 #include "value/table.h"
 #include "worker/actor.h"
 #include "worker/actor_fetch.h"
+#include "worker/actors.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"

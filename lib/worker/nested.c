@@ -31,15 +31,15 @@
 #include "value/value.h"
 #include "worker/actor.h"
 #include "worker/core/entry.h"
-#include "worker/exec/exec.h"
+#include "worker/core/stream_id.h"
 #include "worker/exec/fiber.h"
+#include "worker/exec/pool.h"
+#include "worker/exec/run.h"
 #include "worker/handover.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
-#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
-#include "worker/core/stream_id.h"
 
 struct asq__nested {
     asq handle; /* first, so that freeing the handle frees all of it */

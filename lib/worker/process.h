@@ -22,7 +22,6 @@
 #include "value/lines.h"
 #include "value/list.h"
 #include "value/tally.h"
-#include "worker/later_clock.h"
 
 struct asq__engine;
 struct asq__members;
@@ -38,6 +37,7 @@ struct asq__slot;
 struct asq__url;
 struct asq__wcall;
 
+enum { ASQ__MACHINE_TEXT = 17 };
 enum { ASQ__STUCK_MAX = 8192, ASQ__EXIT_THREAD_LOST = 5 };
 
 /* Defaults; see asq_worker_options. */
@@ -178,13 +178,5 @@ struct asq__process {
     atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, actor_bytes, held_bytes,
         dead;
 };
-
-/* Runs until told to stop by *stop and asq__process_wake on *current (set while it runs;
- * may be NULL). Returns 0, or why it could not continue. */
-int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
-                     struct asq__process **current, char *err, size_t errlen);
-/* Result of asq__process_run when the namespace was made anew with other partitions: start the
- * process again. */
-enum { ASQ__START_ANEW = 1 };
 
 #endif

@@ -16,7 +16,7 @@
 #include "worker/actor.h"
 #include "worker/allowed.h"
 #include "worker/core/entry.h"
-#include "worker/exec/exec.h"
+#include "worker/exec/run.h"
 #include "worker/inputs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"

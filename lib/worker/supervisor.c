@@ -37,6 +37,7 @@
 #include "value/clock.h"
 #include "value/fd.h"
 #include "worker/leave.h"
+#include "worker/loop.h"
 
 enum {
     BACKOFF_FIRST_MS = 100,

@@ -178,10 +178,6 @@ includes() { # DIRECTORY FORBIDDEN
 includes lib/value 'redis|client|worker'
 includes lib/redis 'client|worker'
 includes lib/client 'worker'
-if grep -n '^#include "' lib/worker/core/*.[ch] | grep -vE '"(value|worker/core)/|"asqueue\.h"' >"$tmp/forbidden"; then
-    fail "lib/worker/core includes more than value and itself:"
-    sed 's/^/  /' "$tmp/forbidden"
-fi
 grep -nE '^#include "(redis|client|worker|value)/' src/*.[ch] | while IFS= read -r include; do
     header=$(echo "$include" | sed 's/.*"\(.*\)".*/\1/')
     case $header in

@@ -15,11 +15,12 @@
 #include "worker/commit.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
+#include "worker/exec/pool.h"
+#include "worker/exec/run.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
-#include "worker/exec/pool.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 

@@ -5,67 +5,9 @@
 #define ASQ_WORKER_EXEC_EXEC_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "asqueue.h"
-#include "client/object.h"
-#include "value/list.h"
-#include "value/msg.h"
-#include "value/value.h"
-#include "worker/core/commit_set.h"
-#include "worker/core/entry.h"
-#include "worker/core/mailbox.h"
-#include "worker/exec/pool.h"
-#include "worker/handover.h"
-#include "worker/process.h"
-
-struct asq__actor;
-struct asq__fiber;
-struct asq__nested;
-struct asq__slot;
-
-struct asq__run {
-    struct asq__task task;
-    struct asq__handover finished;
-    struct asq__process *w;
-    struct asq__active active; /* the run's call and place in the agent's mailbox */
-    struct asq__actor *actor;
-    asq_ctx ctx;
-    struct asq__nested *nested; /* memory for ctx.h; NULL once it is used */
-    /* Slot of its thread, which has `ticket` if the run is its last; or NULL. */
-    struct asq__slot *slot;
-    uint64_t ticket;
-    struct asq__effect effect;
-    struct asq__inner *inner; /* batches to forget after its own commit */
-    size_t ninner, inner_cap;
-    bool keep_inner;          /* leaves them to their TTL: their ids were given away */
-    size_t undecided;         /* batches neither accepted nor refused by Redis yet */
-    bool ended;               /* method has returned; ends when `undecided` is 0 */
-    bool at_once;             /* started inline; the starter may finish it */
-    bool through;             /* completed without parking; the starter must end it */
-    int wait_rc;              /* outcome of its wait */
-    uint64_t wait;            /* number of its wait, unique in this process */
-    struct asq__fiber *fiber; /* while parked */
-};
-
-/* Returns the run of an active call; NULL if it is not active. */
-static inline struct asq__run *asq__run_of(const struct asq__wcall *c)
-{
-    return c->active ? ASQ__CONTAINER(c->active, struct asq__run, active) : NULL;
-}
-/* Returns whether its wait is not over yet. */
-static inline bool asq__run_is_parked(const struct asq__run *run)
-{
-    return run->active.call->state == ASQ__CALL_PARKED;
-}
-
-/* What the owner of the agents does when a run ends, waits, or may go on; of dispatch.c. On the loop. */
-struct asq__run_hooks {
-    void (*finished)(struct asq__handover *h); /* of run->finished */
-    void (*parks)(struct asq__run *run);       /* run begins to wait: gives up its turn */
-    void (*unpark)(struct asq__run *run);      /* run may resume: its wait is over */
-};
+struct asq__run;
+struct asq__wcall;
 
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret);
 /* Starts a run. True: it is through, and the caller must end it. */

@@ -1,5 +1,5 @@
 /*
- * actor.c: agents in memory. Finds or makes an agent, keeps it awake while calls concern it and for
+ * actors.c: agents in memory. Finds or makes an agent, keeps it awake while calls concern it and for
  * a while after, then asleep as its snapshot alone, and frees it. actor_fetch.c reads its snapshot.
  *
  *     made ──▶ asleep ──call──▶ busy ──nothing to do──▶ awake ──not called for long──▶ asleep ─▶ freed
@@ -22,6 +22,7 @@
 #include "value/msg.h"
 #include "value/table.h"
 #include "worker/actor.h"
+#include "worker/actors.h"
 #include "worker/backlog.h"
 #include "worker/partition.h"
 #include "worker/process.h"

@@ -1,5 +1,5 @@
 /*
- * process.c: a worker process: brings its parts up, runs the loop, and ends in order.
+ * loop.c: a worker process: brings its parts up, runs the loop, and ends in order.
  *
  * An iteration of the loop handles events (entries read, answers, timers). Before it waits again, it takes
  * what threads have handed over, resumes ready fibers of the loop, fetches records, sends commits, and
@@ -21,7 +21,6 @@
 #include "value/list.h"
 #include "value/random.h"
 #include "value/tally.h"
-#include "worker/actor.h"
 #include "worker/actor_fetch.h"
 #include "worker/allowed.h"
 #include "worker/backlog.h"
@@ -59,9 +58,12 @@
 
 #include "redis/fork_guard.h"
 #include "value/clock.h"
+#include "worker/actors.h"
 #include "worker/commit_send.h"
 #include "worker/control.h"
 #include "worker/delay.h"
+#include "worker/exec/run.h"
+#include "worker/loop.h"
 
 enum {
     ROUNDS = 64,
