@@ -107,10 +107,10 @@ const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind
  * agent. */
 unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
+enum { ASQ__PLACE_MAX = ASQ_MAX_NAME + 2 };
 /* Returns the method named in a job's failure: a call's method, "create", "delete", ".name" of an
  * attribute, "" for questions about the agent. buf is used if the text is neither constant nor
  * `method`. */
-enum { ASQ__PLACE_MAX = ASQ_MAX_NAME + 2 };
 const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[ASQ__PLACE_MAX]);
 
 #endif

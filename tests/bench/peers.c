@@ -9,6 +9,7 @@
  * BYTES` prints median and p99 in µs. Both begin to measure after a while of the same load.
  */
 #include "bench.h"
+#include "value/unconst.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -154,11 +155,7 @@ static void program_command(const struct running *r, const char *mode, char *out
 
 static pid_t spawn_args(const char *name, const char *const *argv)
 {
-    union {
-        const char *const *in;
-        char *const *out;
-    } args = { argv };
-    return spawn(name, args.out);
+    return spawn(name, asq__unconst(argv));
 }
 
 /* Starts the workers; a peer may configure itself by the mode, because many calls at a time and

@@ -4,6 +4,7 @@
  * no durations; only an error of an hour fails them.
  */
 #include "load.h"
+#include "support/server_clock.h"
 #include "support/suite.h"
 
 #include <fcntl.h>
@@ -19,37 +20,6 @@ static sup_redis *redis;
 static asq *h;
 static asq_agent *agent;
 static pid_t worker;
-static int clock_fd;
-
-static void set_clock(int64_t by_ms)
-{
-    int64_t ns = by_ms * 1000000;
-    ck_assert_int_eq(pwrite(clock_fd, &ns, sizeof ns, 0), sizeof ns);
-}
-
-/* Runs redis-server with the shim. */
-static void wrap_server(void)
-{
-    const char *builddir = getenv("ASQ_TEST_BUILDDIR"), *given = getenv("ASQ_REDIS_SERVER");
-    char *clock = sup_path("clock"), *program;
-    char *text = sup_format("#!/bin/sh\n"
-                            "server=%s\n"
-                            "[ -n \"$server\" ] || server=$(command -v redis-server) ||\n"
-                            "    server=$(command -v valkey-server)\n"
-                            "LD_PRELOAD=%s/tests/chaos/.libs/clock_shim.so CHAOS_CLOCK=%s\n"
-                            "export LD_PRELOAD CHAOS_CLOCK\n"
-                            "exec \"$server\" \"$@\"\n",
-                            given ? given : "", builddir ? builddir : ".", clock);
-    clock_fd = open(clock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    ck_assert_int_ge(clock_fd, 0);
-    set_clock(0);
-    program = sup_write_file("server", text);
-    ck_assert_int_eq(chmod(program, 0700), 0);
-    setenv("ASQ_REDIS_SERVER", program, 1);
-    free(program);
-    free(text);
-    free(clock);
-}
 
 static pid_t start_worker(void)
 {
@@ -65,7 +35,7 @@ static void set_up(void)
     asq_options options = ASQ_OPTIONS_INIT;
     char err[300] = "";
 
-    wrap_server();
+    sup_clock_start();
     redis = sup_redis_start(NULL);
     /* Before the worker, which would make as many partitions as usual if it were faster than the client. */
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 1");
@@ -83,7 +53,7 @@ static void tear_down(void)
     if (worker)
         load_worker_stop(worker);
     sup_redis_free(redis);
-    close(clock_fd);
+    sup_clock_stop();
 }
 
 static asq_result *add(int64_t delay_ms)
@@ -154,7 +124,7 @@ START_TEST(a_clock_that_is_set_changes_no_long_delay)
 {
     asq_result *near, *far;
     make(&near, &far);
-    set_clock((int64_t) _i * HOUR_MS);
+    sup_clock_set((int64_t) _i * HOUR_MS);
     only_the_near_run(near, far);
 }
 END_TEST
@@ -163,12 +133,12 @@ END_TEST
 START_TEST(a_clock_that_is_set_several_times_changes_no_long_delay)
 {
     asq_result *near, *far;
-    set_clock(HOUR_MS);
+    sup_clock_set(HOUR_MS);
     is_heard(HOUR_MS);
     make(&near, &far);
-    set_clock(-HOUR_MS);
+    sup_clock_set(-HOUR_MS);
     is_heard(-HOUR_MS);
-    set_clock(0);
+    sup_clock_set(0);
     only_the_near_run(near, far);
 }
 END_TEST
@@ -179,7 +149,7 @@ static void kill_after_jump(int64_t by_ms, bool elsewhere)
 {
     asq_result *near, *far;
     make(&near, &far);
-    set_clock(by_ms);
+    sup_clock_set(by_ms);
     is_heard(by_ms);
     load_worker_kill(worker);
     if (elsewhere)
@@ -204,7 +174,7 @@ END_TEST
 START_TEST(who_finds_no_lease_goes_on_with_the_clock_that_it_had)
 {
     asq_result *near, *far;
-    set_clock((int64_t) _i * HOUR_MS);
+    sup_clock_set((int64_t) _i * HOUR_MS);
     is_heard((int64_t) _i * HOUR_MS);
     make(&near, &far);
     sup_redis_do(redis, "DEL asq:{default.0}:lease");
@@ -219,7 +189,7 @@ START_TEST(a_jump_that_several_workers_hear_of_counts_once)
     pid_t other = start_worker();
     make(&near, &far);
     sup_wait_until(sup_redis_int(redis, "SCARD asq:{default}:workers") == 2);
-    set_clock((int64_t) _i * HOUR_MS);
+    sup_clock_set((int64_t) _i * HOUR_MS);
     is_heard((int64_t) _i * HOUR_MS);
     load_worker_stop(worker); /* the lease is handed over, if this worker has it */
     worker = other;
@@ -232,7 +202,7 @@ START_TEST(a_clock_that_is_set_while_nobody_runs_changes_no_delay_on_one_machine
     asq_result *near, *far;
     make(&near, &far);
     load_worker_stop(worker);
-    set_clock((int64_t) _i * HOUR_MS);
+    sup_clock_set((int64_t) _i * HOUR_MS);
     worker = start_worker();
     only_the_near_run(near, far);
 }
@@ -245,7 +215,7 @@ START_TEST(a_clock_that_is_set_back_while_nobody_runs_makes_no_delay_an_hour)
     make(&near, &far);
     load_worker_stop(worker);
     change_machine();
-    set_clock(-HOUR_MS);
+    sup_clock_set(-HOUR_MS);
     worker = start_worker();
     only_the_near_run(near, far);
 }

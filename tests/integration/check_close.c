@@ -3,6 +3,7 @@
  * asq_close, by asq_flush, in the logs.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "classes.h"
 #include "support/proxy.h"
 #include "support/suite.h"
@@ -33,15 +34,6 @@ static void hear(void *user, asq_log_level level, const char *message)
     snprintf(heard + n, sizeof heard - n, "%d %s\n", (int) level, message);
 }
 
-static void write_down(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(user, "a");
-    if (f) {
-        fprintf(f, "%d %s\n", (int) level, message);
-        fclose(f);
-    }
-}
-
 static size_t times(const char *text, const char *part)
 {
     size_t n = 0;
@@ -54,10 +46,7 @@ static size_t times(const char *text, const char *part)
 
 static size_t logged(const char *part)
 {
-    char *text = sup_read_file(log_path);
-    size_t n = times(text, part);
-    free(text);
-    return n;
+    return (size_t) sup_file_count(log_path, part);
 }
 
 /* ---- a deployment ---- */
@@ -93,7 +82,7 @@ static void set_up(void)
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     redis = sup_redis_start(config);
     log_path = sup_path("worker.log");
-    options.log = write_down;
+    options.log = sup_log_to_file;
     options.log_user = log_path;
     worker = load_worker(sup_redis_url(redis), &options);
     reopen(0);

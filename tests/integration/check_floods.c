@@ -6,6 +6,7 @@
 #include "load.h"
 #include "support/suite.h"
 #include "value/hash.h"
+#include "value/hex.h"
 #include "value/msg.h"
 #include "worker/core/place.h"
 
@@ -131,9 +132,7 @@ static void batch_id(uint8_t id[ASQ__BATCH_ID], uint32_t n)
 static char *hex(const uint8_t id[ASQ__BATCH_ID])
 {
     char *text = malloc(2 * ASQ__BATCH_ID + 1);
-
-    for (size_t i = 0; i < ASQ__BATCH_ID; i++)
-        snprintf(text + 2 * i, 3, "%02x", id[i]);
+    *asq__hex(text, id, ASQ__BATCH_ID) = '\0';
     return text;
 }
 

@@ -3,6 +3,7 @@
  * while workers and clients use it: they go on with the new contents.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -16,24 +17,9 @@ static asq *h;
 static char *log_path;
 static pid_t w;
 
-/* Notes log messages, in the worker. */
-static void note(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(user, "a");
-
-    if (f) {
-        fprintf(f, "%d %s\n", (int) level, message);
-        fclose(f);
-    }
-}
-
 static bool has_logged(const char *part)
 {
-    char *text = sup_read_file(log_path);
-    bool has = strstr(text, part) != NULL;
-
-    free(text);
-    return has;
+    return sup_file_count(log_path, part) > 0;
 }
 
 static void set_up(void)
@@ -48,7 +34,7 @@ static void set_up(void)
     options.id = "w";
     options.processes = 2;
     options.lease_time_ms = 500;
-    options.log = note;
+    options.log = sup_log_to_file;
     options.log_user = log_path;
     w = load_worker(sup_redis_url(redis), &options);
     h = load_open(sup_redis_url(redis));

@@ -3,6 +3,7 @@
  * itself, or by its supervisor; if neither reaches Redis, other workers find it dead.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
@@ -19,24 +20,9 @@ static sup_proxy *proxy;
 static asq_worker_options options;
 static char *log_path;
 
-static void to_log(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(user, "a");
-
-    (void) level;
-    if (!f)
-        return;
-    fprintf(f, "%s\n", message);
-    fclose(f);
-}
-
 static bool says(const char *text)
 {
-    char *log = sup_read_file(log_path);
-    bool found = strstr(log, text) != NULL;
-
-    free(log);
-    return found;
+    return sup_file_count(log_path, text) > 0;
 }
 
 static void set_up(void)
@@ -50,7 +36,7 @@ static void set_up(void)
     options = (asq_worker_options) ASQ_WORKER_OPTIONS_INIT;
     options.lease_time_ms = 300;
     options.drain_timeout_ms = 2000;
-    options.log = to_log;
+    options.log = sup_log_to_file;
     options.log_user = log_path;
     options.log_level = ASQ_LOG_INFO;
 }

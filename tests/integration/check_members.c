@@ -3,6 +3,7 @@
  * written there.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <signal.h>
@@ -100,24 +101,9 @@ START_TEST(who_ends_leaves_the_set)
 }
 END_TEST
 
-static void to_file(void *path, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(path, "a");
-
-    (void) level;
-    if (!f)
-        return;
-    fprintf(f, "%s\n", message);
-    fclose(f);
-}
-
 static bool says(const char *path, const char *text)
 {
-    char *log = access(path, R_OK) == 0 ? sup_read_file(path) : NULL;
-    bool found = log && strstr(log, text);
-
-    free(log);
-    return found;
+    return sup_file_count(path, text) > 0;
 }
 
 static void await_beats(const char *id, int n)
@@ -138,7 +124,7 @@ START_TEST(the_log_of_the_others_has_that_a_worker_is_gone)
 
     options.id = "keeps";
     options.lease_time_ms = 300;
-    options.log = to_file;
+    options.log = sup_log_to_file;
     options.log_user = log;
     options.log_level = ASQ_LOG_INFO;
     keeps = load_worker(sup_redis_url(redis), &options);

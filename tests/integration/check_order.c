@@ -6,6 +6,7 @@
  * beside it.
  */
 #include "modes.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <pthread.h>
@@ -21,18 +22,9 @@ static sup_redis *redis;
 static pid_t worker;
 static char *log_path, *runs_path, *begun, *go;
 
-static void append(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "a");
-    if (f) {
-        fprintf(f, "%s\n", text);
-        fclose(f);
-    }
-}
-
 static void note(const char *text)
 {
-    append(runs_path, text);
+    sup_file_add(runs_path, text);
 }
 
 static size_t count(const char *path, const char *line)
@@ -214,12 +206,6 @@ static const asq_class frail_class = { ASQ_CLASS_INIT, .name = "Frail", .methods
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    (void) user, (void) level;
-    append(log_path, message);
-}
-
 /* Starts a worker; with two processes the other takes over at once, long before the delay of the
  * deadly call is over. */
 static void start_worker(uint32_t max_attempts, uint32_t processes)
@@ -236,7 +222,8 @@ static void start_worker(uint32_t max_attempts, uint32_t processes)
     options.capacity = 4;
     options.lease_time_ms = 500;
     options.max_attempts = max_attempts;
-    options.log = log_line;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
     if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
         asq_worker_register(w, &frail_class) < 0)
         sup_fail("%s", err);
@@ -287,11 +274,7 @@ static asq_agent *ready(const char *how)
 
 static bool logged(const char *text)
 {
-    char *log = sup_read_file(log_path);
-    bool found = strstr(log, text);
-
-    free(log);
-    return found;
+    return sup_file_count(log_path, text) > 0;
 }
 
 static void check_runs(const char *want)

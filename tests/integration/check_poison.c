@@ -3,6 +3,7 @@
  * it; others go on. A process that dies behind the method, before the commit, counts as well.
  */
 #include "modes.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <pthread.h>
@@ -16,15 +17,6 @@ static sup_redis *redis;
 static pid_t worker;
 static char *log_path, *runs_path;
 
-static void append(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "a");
-    if (f) {
-        fprintf(f, "%s\n", text);
-        fclose(f);
-    }
-}
-
 /* ---- Deadly: reports when it ran, and kills its process -------------------------------------- */
 
 static int deadly_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
@@ -37,7 +29,7 @@ static int deadly_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     if ((rc = asq_args(ctx, args, "[s]", &path)) < 0)
         return rc;
     snprintf(text, sizeof text, "%lld", (long long) sup_now_ms());
-    append(path, text);
+    sup_file_add(path, text);
     kill(getpid(), SIGKILL);
     return 0;
 }
@@ -66,7 +58,7 @@ static int deadly_part(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     (void) self;
     if ((rc = asq_args(ctx, args, "[ss]", &begun, &go)) < 0)
         return rc;
-    append(begun, "");
+    sup_file_add(begun, "");
     sup_wait_until(exists(go));
     if (asq_ctx_attempt(ctx) == 1 && pthread_create(&thread, NULL, kill_soon, NULL) != 0)
         return ASQ_ESYS;
@@ -83,19 +75,9 @@ static const asq_class deadly_class = { ASQ_CLASS_INIT, .name = "Deadly",
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    (void) user, (void) level;
-    append(log_path, message);
-}
-
 static bool logged(const char *text)
 {
-    char *log = sup_read_file(log_path);
-    bool found = strstr(log, text) != NULL;
-
-    free(log);
-    return found;
+    return sup_file_count(log_path, text) > 0;
 }
 
 static pid_t start_worker(void)
@@ -106,7 +88,8 @@ static pid_t start_worker(void)
     options.id = "w";
     options.processes = 2;
     options.lease_time_ms = 2000;
-    options.log = log_line;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
     return modes_fork_worker_with(sup_redis_url(redis), &options, list);
 }
 

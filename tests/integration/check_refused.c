@@ -3,6 +3,7 @@
  * of it has taken effect, it waits or its call ends, and it affects no other partition.
  */
 #include "modes.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -16,26 +17,9 @@ static sup_redis *redis;
 static pid_t worker;
 static char *log_path, *go;
 
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(log_path, "a");
-
-    (void) user, (void) level;
-    if (f) {
-        fprintf(f, "%s\n", message);
-        fclose(f);
-    }
-}
-
 static int count_lines(const char *text)
 {
-    char *log = sup_read_file(log_path);
-    int n = 0;
-
-    for (char *at = log; (at = strstr(at, text)); at++)
-        n++;
-    free(log);
-    return n;
+    return sup_file_count(log_path, text);
 }
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
@@ -93,7 +77,8 @@ static void start_worker(void)
     options.partitions = PARTITIONS;
     options.capacity = 4;
     options.lease_time_ms = 2000;
-    options.log = log_line;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
     if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
         asq_worker_register(w, &tally_class) < 0)
         sup_fail("%s", err);

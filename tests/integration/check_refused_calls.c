@@ -3,6 +3,7 @@
  * is given up after its attempts, as a dead letter that names the refusal; the others of its commit go through, once.
  */
 #include "modes.h"
+#include "support/file_lines.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
@@ -22,24 +23,9 @@ static sup_proxy *proxy;
 static pid_t worker;
 static char *log_path, *go;
 
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(log_path, "a");
-
-    (void) user, (void) level;
-    if (f) {
-        fprintf(f, "%s\n", message);
-        fclose(f);
-    }
-}
-
 static bool logged(const char *text)
 {
-    char *log = sup_read_file(log_path);
-    bool found = strstr(log, text) != NULL;
-
-    free(log);
-    return found;
+    return sup_file_count(log_path, text) > 0;
 }
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
@@ -79,7 +65,8 @@ static void set_up(void)
     options.capacity = GOOD + 1;
     options.lease_time_ms = 2000;
     options.max_expire_time_s = 7201;
-    options.log = log_line;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
     worker = modes_fork_worker_with(sup_proxy_url(proxy), &options, list);
     H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
 }

@@ -7,6 +7,7 @@
 #include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
+#include "value/unconst.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -53,15 +54,11 @@ static pid_t start(int fd, const char *log_file)
         argv[9] = NULL;
     fflush(NULL);
     if ((pid = fork()) == 0) {
-        union {
-            const char *const *in;
-            char *const *out;
-        } args = { .in = argv };
         for (int sig = 1; sig < 32; sig++)
             signal(sig, SIG_DFL);
         if (fd >= 0)
             dup2(fd, 2);
-        execv(program, args.out);
+        execv(program, asq__unconst(argv));
         _exit(127);
     }
     free(program);

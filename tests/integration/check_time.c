@@ -3,6 +3,7 @@
  * and when its clock is set. A resent call whose record may have expired is not run again.
  */
 #include "load.h"
+#include "support/server_clock.h"
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
@@ -22,7 +23,6 @@ static sup_redis *redis;
 static asq *h;
 static asq_agent *agent;
 static pid_t worker;
-static int clock_fd;
 
 /* ---- a Redis whose clock can be set ---- */
 
@@ -37,36 +37,10 @@ static int64_t redis_ms(void)
 
 static void set_clock(int64_t by_ms)
 {
-    int64_t ns = by_ms * 1000000, before = redis ? redis_ms() : 0, set;
-    ck_assert_int_eq(pwrite(clock_fd, &ns, sizeof ns, 0), sizeof ns);
-    if (redis) {
-        set = redis_ms() - before;
-        ck_assert_msg(by_ms < 0 ? set < 0 : set >= by_ms, "set by %lld ms", (long long) set);
-    }
-}
-
-/* Runs redis-server with the shim. */
-static void wrap_server(void)
-{
-    const char *builddir = getenv("ASQ_TEST_BUILDDIR"), *given = getenv("ASQ_REDIS_SERVER");
-    char *clock = sup_path("clock"), *program;
-    char *text = sup_format("#!/bin/sh\n"
-                            "server=%s\n"
-                            "[ -n \"$server\" ] || server=$(command -v redis-server) ||\n"
-                            "    server=$(command -v valkey-server)\n"
-                            "LD_PRELOAD=%s/tests/chaos/.libs/clock_shim.so CHAOS_CLOCK=%s\n"
-                            "export LD_PRELOAD CHAOS_CLOCK\n"
-                            "exec \"$server\" \"$@\"\n",
-                            given ? given : "", builddir ? builddir : ".", clock);
-    clock_fd = open(clock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    ck_assert_int_ge(clock_fd, 0);
-    set_clock(0);
-    program = sup_write_file("server", text);
-    ck_assert_int_eq(chmod(program, 0700), 0);
-    setenv("ASQ_REDIS_SERVER", program, 1);
-    free(program);
-    free(text);
-    free(clock);
+    int64_t before = redis_ms();
+    sup_clock_set(by_ms);
+    int64_t set = redis_ms() - before;
+    ck_assert_msg(by_ms < 0 ? set < 0 : set >= by_ms, "set by %lld ms", (long long) set);
 }
 
 static pid_t start_worker(uint32_t max_expire_time_s)
@@ -80,7 +54,7 @@ static pid_t start_worker(uint32_t max_expire_time_s)
 static void set_up_with(uint32_t max_expire_time_s)
 {
     static const char *const config[] = { "appendonly yes", "appendfsync always", NULL };
-    wrap_server();
+    sup_clock_start();
     redis = sup_redis_start(config);
     worker = start_worker(max_expire_time_s);
     h = load_open(sup_redis_url(redis));
@@ -104,7 +78,7 @@ static void tear_down(void)
     asq_close(h);
     load_worker_stop(worker);
     sup_redis_free(redis);
-    close(clock_fd);
+    sup_clock_stop();
 }
 
 static asq_result *add(int64_t deadline_ms, int64_t delay_ms)

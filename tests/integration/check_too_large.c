@@ -4,6 +4,7 @@
  * connections stay. Each with a Redis that tells its limit, and with one that only refuses.
  */
 #include "modes.h"
+#include "support/file_lines.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
@@ -102,16 +103,6 @@ static const asq_class heap_class = { ASQ_CLASS_INIT, .name = "Heap", .methods =
 static const char *const telling[] = { "proto-max-bulk-len 1mb", NULL };
 static const char *const silent[] = { "proto-max-bulk-len 1mb", "rename-command CONFIG \"\"",
                                       NULL };
-
-static void write_down(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = level <= ASQ_LOG_WARNING ? fopen(user, "a") : NULL;
-
-    if (f) {
-        fprintf(f, "%s\n", message);
-        fclose(f);
-    }
-}
 
 static void start(const char *const config[])
 {
@@ -344,8 +335,9 @@ START_TEST(a_result_alone_that_ends_the_connection_each_time_is_given_up)
     redis = sup_redis_start(NULL);
     mode = MODE_INDEPENDENT;
     H = modes_open_url(sup_redis_url(redis));
-    options.log = write_down;
+    options.log = sup_log_to_file;
     options.log_user = log_path;
+    options.log_level = ASQ_LOG_WARNING;
     worker = modes_fork_worker_with(sup_redis_url(redis), &options, list);
     a = agent_new("Heap", NULL);
     beside = agent_new("Heap", NULL);

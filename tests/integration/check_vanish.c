@@ -3,6 +3,7 @@
  * process goes on, and later calls work.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 #include "value/hash.h"
 
@@ -17,17 +18,6 @@ static asq *h;
 static char *log_path;
 static unsigned seed;
 
-/* Notes log messages, in the worker, for a test to look for. */
-static void note(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(user, "a");
-
-    if (f) {
-        fprintf(f, "%d %s\n", (int) level, message);
-        fclose(f);
-    }
-}
-
 static pid_t worker(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -37,7 +27,7 @@ static pid_t worker(void)
     options.partitions = PARTITIONS;
     options.lease_time_ms = 1000;
     options.drain_timeout_ms = 3000; /* a call that waits for a lost call is not drained */
-    options.log = note;
+    options.log = sup_log_to_file;
     options.log_user = log_path;
     options.log_level = ASQ_LOG_WARNING;
     return load_worker(sup_redis_url(redis), &options);

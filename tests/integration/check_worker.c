@@ -3,6 +3,7 @@
  * exactly once and in order. Also the effects of user code on its worker.
  */
 #include "load.h"
+#include "support/file_lines.h"
 #include "support/suite.h"
 #include "value/hash.h"
 #include "value/msg.h"
@@ -588,25 +589,9 @@ static void run_once(const char *method, int64_t ms)
 
 static char *log_path;
 
-static void note_in_log(void *user, asq_log_level level, const char *message)
-{
-    FILE *f = fopen(log_path, "a");
-
-    (void) user;
-    (void) level;
-    if (f) {
-        fprintf(f, "%s\n", message);
-        fclose(f);
-    }
-}
-
 static bool log_has(const char *words)
 {
-    char *log = sup_read_file(log_path);
-    bool has = strstr(log, words) != NULL;
-
-    free(log);
-    return has;
+    return sup_file_count(log_path, words) > 0;
 }
 
 /* On a thread (0), on the loop, which runs only methods that never block (1). */
@@ -620,7 +605,8 @@ START_TEST(code_that_blocks_is_named)
     pid_t w;
 
     log_path = sup_path("log");
-    options.log = note_in_log;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
     options.log_level = ASQ_LOG_WARNING;
     options.lease_time_ms = 10 * LEASE_MS; /* the process is given up after three lease times */
     options.capacity = 2;

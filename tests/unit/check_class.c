@@ -3,6 +3,7 @@
  */
 #include "class_tables.h"
 #include "support/suite.h"
+#include "value/unconst.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -185,12 +186,8 @@ START_TEST(threads_may_look_up_at_the_same_time)
     enum { THREADS = 4 };
     pthread_t threads[THREADS];
     const struct asq__class *c = added(&counter);
-    union {
-        const struct asq__class *in;
-        void *out;
-    } arg = { c };
     for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, look_up, arg.out), 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, look_up, asq__unconst(c)), 0);
     for (int i = 0; i < THREADS; i++) {
         void *wrong;
         ck_assert_int_eq(pthread_join(threads[i], &wrong), 0);

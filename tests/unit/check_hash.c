@@ -2,6 +2,7 @@
  * check_hash.c: the hashes give the published values; partitions follow the part in braces.
  */
 #include "value/hash.h"
+#include "value/hex.h"
 #include "support/suite.h"
 
 #include <check.h>
@@ -66,8 +67,7 @@ static const char *const sip128[64] = {
 static const char *hex(const uint8_t *p, size_t n)
 {
     static char text[64];
-    for (size_t i = 0; i < n; i++)
-        snprintf(text + 2 * i, 3, "%02x", p[i]);
+    *asq__hex(text, p, n) = '\0';
     return text;
 }
 

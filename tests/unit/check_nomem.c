@@ -307,12 +307,8 @@ struct item {
 
 static const void *key_of(const struct asq__node *node, size_t *n)
 {
-    union {
-        const struct asq__node *in;
-        struct asq__node *out;
-    } u = { .in = node };
     *n = sizeof(unsigned);
-    return &ASQ__CONTAINER(u.out, struct item, node)->number;
+    return &ASQ__CONTAINER(node, struct item, node)->number;
 }
 
 static int table(void)

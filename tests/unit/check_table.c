@@ -21,11 +21,7 @@ struct item {
 
 static struct item *item_of(const struct asq__node *node)
 {
-    union {
-        const struct asq__node *in;
-        struct asq__node *out;
-    } u = { .in = node };
-    return ASQ__CONTAINER(u.out, struct item, node);
+    return ASQ__CONTAINER(node, struct item, node);
 }
 
 static const void *key_of(const struct asq__node *node, size_t *n)
