@@ -5,11 +5,15 @@
 -- none), new owner, new token, the highest epoch that the claimer has heard of.
 -- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …),
 -- keys that were set aside, entries given up, time of Redis in ms, clock of the partition as the
--- last owner has kept it (later_clock.c) or ''}, or {0, owner, token} of the present lease. Earlier
--- owners may have begun the entries up to the last.
+-- last owner has kept it (later_clock.c) or '', fields of attempts that were removed}, or {0, owner,
+-- token} of the present lease. Earlier owners may have begun the entries up to the last.
 --
 -- A key of a wrong type would keep every worker from the partition. The script renames such a key
 -- to NAME:aside, where an operator finds it. The partition had lost the right key's content before.
+--
+-- The answer is bounded, whatever somebody has written: a field of attempts that is longer than the
+-- owner's are (attempts.h) is removed, and more fields or bytes than owners ever write are set aside
+-- like a key of a wrong type. A clock that is too long counts as none.
 --
 -- An epoch is a fencing token, and must be higher than every earlier epoch. The lease keeps the
 -- epoch, and the epoch key keeps it once more, because people delete leases. The claimer may know a
@@ -19,6 +23,9 @@
 -- include redis_time.lua
 local LARGEST = 2 ^ 53 - 2 ^ 32 -- a script counts exactly up to 2^53; the rest is room to count on
 local aside = {}
+-- In bytes, but for the number of fields: far more than the calls that wait in a worker's memory.
+local LONGEST_FIELD, LONGEST_VALUE, MOST_FIELDS, MOST_BYTES = 64, 1024, 1000000, 2 ^ 26
+local LONGEST_TEXT = 128 -- an owner, a token, a clock
 
 -- Runs a command that needs the key to be of its type. Returns nil if the key has another type, or
 -- if a ZCARD fails: not every worker may use sorted sets.
@@ -32,6 +39,29 @@ local function try(command, key, ...)
     elseif command ~= 'ZCARD' then
         error(r.err, 0)
     end
+end
+
+-- Returns the fields and values of attempts, and the fields that are too long.
+local function read_attempts(key)
+    local n = try('HLEN', key)
+    local kept, odd, bytes = {}, {}, 0
+    if not n then return kept, odd end
+    local all = n <= MOST_FIELDS and redis.call('HGETALL', key) or {}
+    for i = 1, #all, 2 do
+        local field, value = all[i], all[i + 1]
+        if #field > LONGEST_FIELD or #value > LONGEST_VALUE then
+            odd[#odd + 1] = field
+        else
+            kept[#kept + 1] = field
+            kept[#kept + 1] = value
+            bytes = bytes + #field + #value
+        end
+    end
+    if n > MOST_FIELDS or bytes > MOST_BYTES then
+        aside[#aside + 1] = key
+        return {}, {}
+    end
+    return kept, odd
 end
 
 -- Returns a number; text in place of the number counts as 0.
@@ -94,10 +124,10 @@ end
 
 local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq', 'clock') or { false, false, false, false, false }
 if (held[1] or '') ~= ARGV[1] then
-    return { 0, held[2] or '', held[1] or '' }
+    return { 0, string.sub(held[2] or '', 1, LONGEST_TEXT), string.sub(held[1] or '', 1, LONGEST_TEXT) }
 end
 local last = try('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1) or {}
-local attempts = try('HGETALL', KEYS[3]) or {}
+local attempts, odd = read_attempts(KEYS[3])
 try('XLEN', KEYS[4])
 try('ZCARD', KEYS[5])
 try('HLEN', KEYS[6])
@@ -125,5 +155,9 @@ local text = string.format('%.0f', epoch)
 local seq = count(held[4])
 redis.call('SET', KEYS[7], text)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, 'seq', string.format('%.0f', seq))
+for i = 1, #odd, 1000 do
+    redis.call('HDEL', KEYS[3], unpack(odd, i, math.min(i + 999, #odd)))
+end
+local clock = held[5] or ''
 return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up, now_ms,
-    held[5] or '' }
+    #clock <= LONGEST_TEXT and clock or '', #odd }

@@ -90,8 +90,8 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
             asq__process_log_some(
                 p->w, ASQ_LOG_ERROR,
-                "partition %u: %s had a wrong type, or took no more entries, because of a foreign "
-                "write. The key is %s:aside now, and its content is not used any more",
+                "partition %u: %s had a wrong type, too many fields, or took no more entries, because of "
+                "a foreign write. The key is %s:aside now, and its content is not used any more",
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 
@@ -131,6 +131,11 @@ static void granted(struct asq__partition *p, const redisReply *reply)
             p->number, reply->element[6]->integer);
     }
     asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);
+    if (reply->element[9]->type == REDIS_REPLY_INTEGER && reply->element[9]->integer)
+        asq__process_log_some(w, ASQ_LOG_ERROR,
+                              "partition %u: %lld fields of its key attempts were too long to be of a "
+                              "worker, because of a foreign write, and are removed",
+                              p->number, reply->element[9]->integer);
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
@@ -155,7 +160,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
     w->claims_in_flight--;
     if (p->state != ASQ__PART_CLAIMING)
         return;
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 9 &&
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 10 &&
         reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
         granted(p, reply);
         claim_next(w);

@@ -1,0 +1,125 @@
+/*
+ * check_claim_bytes.c: what somebody writes into a partition's attempts or lease does not reach the
+ * worker that claims the partition: what no worker writes is removed, set aside or ignored, and told.
+ */
+#include "load.h"
+#include "support/suite.h"
+
+#include <stdlib.h>
+
+enum { MIB = 1024 * 1024, MOST_KB = 64 * 1024 };
+
+#define ATTEMPTS "asq:{default.1}:attempts"
+#define LEASE    "asq:{default.1}:lease"
+
+static sup_redis *redis;
+static asq *h;
+static sup_proc *worker;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    load_make_namespace(sup_redis_url(redis), 2);
+    h = load_open(sup_redis_url(redis));
+}
+
+static void tear_down(void)
+{
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+    asq_close(h);
+    sup_redis_free(redis);
+}
+
+/* Starts a worker, and checks that both partitions are served and that little memory was taken. */
+static void serve(void)
+{
+    worker =
+        sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id", "w", NULL);
+    for (int i = 0; i < 8; i++) {
+        char *id = sup_format("e%d", i);
+        asq_agent *agent;
+        ck_assert_int_eq(asq_create(h, "Echo", id, &agent, NULL), 0);
+        ck_assert_int_eq(asq_call_wait(agent, "echo", NULL, "[i]", i), 0);
+        asq_agent_free(agent);
+        free(id);
+    }
+    int64_t peak_kb = sup_redis_worker_peak_kb(redis, "w.0");
+    ck_assert_int_gt(peak_kb, 0);
+    if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
+        ck_assert_int_lt(peak_kb, MOST_KB);
+}
+
+/* Writes n fields of a hash in Redis; name and value are made longer by x's. */
+static void fill(const char *key, const char *field, int n, int field_bytes, int value_bytes)
+{
+    sup_redis_do(
+        redis, "EVAL %s 1 %s %s %d %d %d",
+        "local f, v = string.rep('x', ARGV[3]), string.rep('x', ARGV[4]) for i = 1, ARGV[2] do "
+        "redis.call('HSET', KEYS[1], ARGV[1] .. (i > 1 and i or '') .. f, v) end return 1",
+        key, field, n, field_bytes, value_bytes);
+}
+
+static int64_t length(void)
+{
+    return sup_redis_int(redis, "HLEN " ATTEMPTS);
+}
+
+START_TEST(attempts_with_long_values_or_names_are_removed)
+{
+    enum { LARGE = 6, LONG = 1500 };
+    sup_redis_do(redis, "HSET " ATTEMPTS " ~short 1 +another 5");
+    fill(ATTEMPTS, "z", LARGE, 0, 20 * MIB);
+    fill(ATTEMPTS, "n", LONG, 100, 1);
+    serve();
+    sup_wait_until(sup_proc_said(worker, "1506 fields of its key attempts") == 1);
+    ck_assert_int_eq(length(), 2);
+    ck_assert_int_eq(sup_redis_int(redis, "EXISTS " ATTEMPTS ":aside"), 0);
+}
+END_TEST
+
+START_TEST(more_attempts_than_a_worker_writes_are_set_aside)
+{
+    static const int fields[] = { 1000001, 70000 }, bytes[] = { 0, 1000 };
+    fill(ATTEMPTS, "", fields[_i], 0, bytes[_i]);
+    serve();
+    sup_wait_until(sup_proc_said(worker, ATTEMPTS " had a wrong type, too many fields") == 1);
+    ck_assert_int_eq(length(), 0);
+    ck_assert_int_eq(sup_redis_int(redis, "HLEN " ATTEMPTS ":aside"), fields[_i]);
+}
+END_TEST
+
+/* The calls that wait in the memory of a worker may have many. */
+START_TEST(as_many_attempts_as_a_worker_writes_are_read)
+{
+    enum { MANY = 100000 };
+    fill(ATTEMPTS, "~", MANY, 45, 20);
+    serve();
+    ck_assert_int_eq(length(), MANY);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_too_long_counts_as_none)
+{
+    fill(LEASE, "clock", 1, 0, 100 * MIB);
+    serve();
+    sup_wait_until(sup_redis_int(redis, "HSTRLEN " LEASE " clock") < 128);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("claims in bytes");
+    TCase *t = tcase_create("claims in bytes");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, attempts_with_long_values_or_names_are_removed);
+    tcase_add_loop_test(t, more_attempts_than_a_worker_writes_are_set_aside, 0, 2);
+    tcase_add_test(t, as_many_attempts_as_a_worker_writes_are_read);
+    tcase_add_test(t, a_clock_that_is_too_long_counts_as_none);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
