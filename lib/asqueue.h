@@ -52,9 +52,9 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define ASQ_API __attribute__((visibility("default")))
+#define ASQ_API          __attribute__((visibility("default")))
 #define ASQ_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define ASQ_WARN_UNUSED __attribute__((warn_unused_result))
+#define ASQ_WARN_UNUSED  __attribute__((warn_unused_result))
 #else
 #define ASQ_API
 #define ASQ_PRINTF(f, a)
@@ -64,7 +64,7 @@ extern "C" {
 #define ASQ_VERSION_MAJOR 0
 #define ASQ_VERSION_MINOR 1
 #define ASQ_VERSION_PATCH 0
-#define ASQ_VERSION "0.1.0"
+#define ASQ_VERSION       "0.1.0"
 
 /* Raised when a struct of plugins changes in a way that its size does not show. */
 #define ASQ_ABI_VERSION 1
@@ -73,10 +73,10 @@ extern "C" {
 
 /* Limits, checked with ASQ_ELIMIT. The first is a default that can be changed. */
 #define ASQ_MAX_MESSAGE_SIZE ((size_t) 32 * 1024 * 1024) /* bytes of one encoded call or result */
-#define ASQ_MAX_DEPTH 64                                 /* nesting of lists and maps */
-#define ASQ_MAX_FUTURES 100000                           /* results awaited by one call */
-#define ASQ_MAX_ID 255                                   /* bytes of an agent id or a worker id */
-#define ASQ_MAX_NAME 127                                 /* bytes of a class, method or attribute name */
+#define ASQ_MAX_DEPTH        64                          /* nesting of lists and maps */
+#define ASQ_MAX_FUTURES      100000                      /* results awaited by one call */
+#define ASQ_MAX_ID           255                         /* bytes of an agent id or a worker id */
+#define ASQ_MAX_NAME         127 /* bytes of a class, method or attribute name */
 
 typedef struct asq asq;               /* a handle: one connection to one deployment */
 typedef struct asq_value asq_value;   /* a piece of data */
@@ -149,10 +149,11 @@ typedef struct asq_error {
     int code;               /* ASQ_E… or an application's code */
     const char *message;    /* the failure, its place, and what to do */
     const char *class_name; /* of the agent whose method failed */
-    const char *method;     /* or "create", "delete", "describe" (asq_clone, asq_to_dist), ".name" of an
-                             * attribute; "" for asq_ready */
+    /* or "create", "delete", "describe" (asq_clone, asq_to_dist), ".name" of an attribute; ""
+     * for asq_ready */
+    const char *method;
     const char *agent_id;
-    const char *worker;     /* id of the worker process of the failure */
+    const char *worker; /* id of the worker process of the failure */
     const char *call_id;
 } asq_error;
 
@@ -165,14 +166,14 @@ typedef struct asq_error {
 typedef enum asq_type {
     ASQ_NULL = 1,
     ASQ_BOOL,
-    ASQ_INT,    /* int64_t */
+    ASQ_INT, /* int64_t */
     ASQ_DOUBLE,
     ASQ_STRING, /* UTF-8; may contain NUL */
     ASQ_BYTES,
     ASQ_LIST,
     ASQ_MAP,
-    ASQ_AGENT,  /* a reference to an agent: id and class */
-    ASQ_FUTURE  /* a reference to a call's result: call id */
+    ASQ_AGENT, /* a reference to an agent: id and class */
+    ASQ_FUTURE /* a reference to a call's result: call id */
 } asq_type;
 
 /* Make values. NULL if memory is short or an argument is invalid (text that is not UTF-8, an id
@@ -284,30 +285,38 @@ ASQ_API int asq_from_json(const char *text, size_t n, asq_value **ret, char *err
 /* ------------------------------------------------------------------------------------------------
  * Handles
  */
-typedef enum asq_log_level { ASQ_LOG_ERROR, ASQ_LOG_WARNING, ASQ_LOG_INFO, ASQ_LOG_DEBUG } asq_log_level;
+typedef enum asq_log_level {
+    ASQ_LOG_ERROR,
+    ASQ_LOG_WARNING,
+    ASQ_LOG_INFO,
+    ASQ_LOG_DEBUG
+} asq_log_level;
 
 /* Receives log messages of the library; must not call into the library. A worker calls the function
  * from several threads at once. */
 typedef void (*asq_log_fn)(void *user, asq_log_level level, const char *message);
 
 typedef struct asq_options {
-    size_t size;                   /* sizeof(asq_options): set by ASQ_OPTIONS_INIT */
-    const char *ns;                /* namespace; NULL: the URL's ?ns=, else "default" */
-    uint32_t partitions;           /* of a namespace that is created now; 0: 128 */
-    int64_t timeout_ms;            /* of waits without a timeout of their own; 0: ASQ_FOREVER */
-    int64_t connect_timeout_ms;    /* of asq_open; 0: 5000 */
-    size_t max_message_size;       /* 0: ASQ_MAX_MESSAGE_SIZE */
-    uint32_t child_processes;      /* child mode: worker processes; 0: processors, at most 4 */
-    uint32_t child_capacity;       /* child mode: threads of each; 0: 32 */
-    const char *agent_dir;         /* local and child mode: plugins to load; NULL: none */
+    size_t size;                /* sizeof(asq_options): set by ASQ_OPTIONS_INIT */
+    const char *ns;             /* namespace; NULL: the URL's ?ns=, else "default" */
+    uint32_t partitions;        /* of a namespace that is created now; 0: 128 */
+    int64_t timeout_ms;         /* of waits without a timeout of their own; 0: ASQ_FOREVER */
+    int64_t connect_timeout_ms; /* of asq_open; 0: 5000 */
+    size_t max_message_size;    /* 0: ASQ_MAX_MESSAGE_SIZE */
+    uint32_t child_processes;   /* child mode: worker processes; 0: processors, at most 4 */
+    uint32_t child_capacity;    /* child mode: threads of each; 0: 32 */
+    const char *agent_dir;      /* local and child mode: plugins to load; NULL: none */
     /* local and child mode: see asq_ctx_model; others may not read it */
     const char *model_config_path;
-    asq_log_fn log;                /* NULL: no log */
+    asq_log_fn log; /* NULL: no log */
     void *log_user;
-    int64_t close_timeout_ms;      /* wait of asq_close until Redis has accepted all calls;
-                                    * 0: 5000; negative: no wait */
+    /* wait of asq_close until Redis has accepted all calls; 0: 5000; negative: no wait */
+    int64_t close_timeout_ms;
 } asq_options;
-#define ASQ_OPTIONS_INIT { sizeof(asq_options), NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
+#define ASQ_OPTIONS_INIT                                                                           \
+    {                                                                                              \
+        sizeof(asq_options), NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0                     \
+    }
 
 /*
  * Opens a deployment. url:
@@ -349,7 +358,8 @@ typedef struct asq_options {
  * Errors: ASQ_EINVAL (the URL), ASQ_ECONN, ASQ_EAUTH, ASQ_EVERSION (Redis too old, or a namespace
  * of another format), ASQ_ENOSERVER, ASQ_ENOTSUP (no TLS in this build), ASQ_EREDIS, ASQ_ESYS.
  */
-ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, char *err, size_t errlen);
+ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, char *err,
+                     size_t errlen);
 
 /* Closes the handle. Sends all unsent calls, corked or not, and waits until Redis has accepted
  * them, for at most close_timeout_ms, also while Redis is away. Then completes every unfinished
@@ -403,8 +413,8 @@ ASQ_API void asq_cork(asq *h);
 ASQ_API int asq_uncork(asq *h);
 
 /* Waits until Redis has accepted all calls. Also reports, once, failures of calls without a result
- * (or whose result or new agent was freed without a look, see asq_result_free, asq_agent_free) since
- * the last flush: how many were refused, how many have failed, and why the first one did, as
+ * (or whose result or new agent was freed without a look, see asq_result_free, asq_agent_free)
+ * since the last flush: how many were refused, how many have failed, and why the first one did, as
  * far as that is known by now. A full partition (see max_waiting) refuses calls after Redis has
  * accepted them, and methods run later: the next flush reports later failures. Errors:
  * ASQ_ETIMEOUT, ASQ_ECLOSED; of calls without a result: ASQ_EBUSY (no memory in Redis, or no room
@@ -482,15 +492,16 @@ ASQ_API int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret);
 ASQ_API int asq_get(asq_agent *agent, const char *attribute, asq_value **ret);
 ASQ_API int asq_set(asq_agent *agent, const char *attribute, asq_value *value);
 ASQ_API int asq_get_async(asq_agent *agent, const char *attribute, asq_result **ret);
-ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *value, asq_result **ret);
+ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *value,
+                          asq_result **ret);
 
 /* ------------------------------------------------------------------------------------------------
  * Calls
  *
- * fmt (asq_pack; NULL: none) builds the arguments: a list for positional ones, a map for named ones.
- * Calls from one handle to one agent run in the order in which they were made, its creation and
- * deletion included. Later calls wait while an earlier one cannot run: because futures among its
- * arguments are unfinished, or because a process has died of it and its next attempt, on any
+ * fmt (asq_pack; NULL: none) builds the arguments: a list for positional ones, a map for named
+ * ones. Calls from one handle to one agent run in the order in which they were made, its creation
+ * and deletion included. Later calls wait while an earlier one cannot run: because futures among
+ * its arguments are unfinished, or because a process has died of it and its next attempt, on any
  * worker, is delayed. Calls of other callers may overtake a call whose futures are unfinished, but
  * no call overtakes one of which a process has died, or the creation of an agent that does not
  * exist. Three things change the order: a delayed call (delay_ms), and a failed call that is
@@ -514,36 +525,42 @@ ASQ_API int asq_set_async(asq_agent *agent, const char *attribute, asq_value *va
  * Calls that the failed run has made remain; its agent's state is as before. asq_ctx_attempt
  * returns the number of the run. */
 typedef struct asq_retry {
-    size_t size;          /* ASQ_RETRY_INIT */
-    uint32_t attempts;    /* maximum number of runs, the first included */
-    int64_t delay_ms;     /* before the second run; doubles for each further one. The actual delay is
-                           * random between half of that and all of it, and at least a quarter of a
-                           * ms for each failed run */
+    size_t size;       /* ASQ_RETRY_INIT */
+    uint32_t attempts; /* maximum number of runs, the first included */
+    /* before the second run; doubles for each further one. The actual delay is random between half
+     * of that and all of it, and at least a quarter of a ms for each failed run */
+    int64_t delay_ms;
     int64_t max_delay_ms; /* 0: one minute */
-    const int *codes;     /* failures to retry, ended by 0; NULL: all of the method's own
-                           * function */
-    bool keep_place;      /* later calls to the agent wait; else they go ahead */
+    /* failures to retry, ended by 0; NULL: all of the method's own function */
+    const int *codes;
+    bool keep_place; /* later calls to the agent wait; else they go ahead */
 } asq_retry;
 /* Initializers of a policy. ASQ_RETRY_INIT is for inside the braces of a constant policy, `static
  * const asq_retry r = { ASQ_RETRY_INIT, .attempts = 5 };`, like ASQ_CLASS_INIT; a policy filled in
  * later begins like all options, `asq_retry r = ASQ_RETRY_OPTIONS_INIT; r.attempts = 5;`. */
 #define ASQ_RETRY_INIT sizeof(asq_retry)
-#define ASQ_RETRY_OPTIONS_INIT { sizeof(asq_retry), 0, 0, 0, NULL, false }
+#define ASQ_RETRY_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(asq_retry), 0, 0, 0, NULL, false                                                    \
+    }
 
 typedef struct asq_call_options {
-    size_t size;            /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
-    int64_t deadline_ms;    /* time from now after which the call is not started; 0: the
-                             * handle's. A method already running is not stopped, but asq_ctx_canceled
-                             * and asq_ctx_remaining_ms show it, its waits end with
-                             * ASQ_EDEADLINE, and its return value counts */
-    bool no_result;         /* the result will not be asked for */
-    int64_t delay_ms;       /* time from now before which the call is not started; later calls go
-                             * ahead. Setting the clock of Redis does not change it. In local mode
-                             * the caller waits. A call with an earlier deadline fails
-                             * with ASQ_EDEADLINE. 0: none */
+    size_t size; /* sizeof(asq_call_options): set by ASQ_CALL_OPTIONS_INIT */
+    /* time from now after which the call is not started; 0: the handle's. A method already running
+     * is not stopped, but asq_ctx_canceled and asq_ctx_remaining_ms show it, its waits end with
+     * ASQ_EDEADLINE, and its return value counts */
+    int64_t deadline_ms;
+    bool no_result; /* the result will not be asked for */
+    /* time from now before which the call is not started; later calls go ahead. Setting the
+     * clock of Redis does not change it. In local mode the caller waits. A call with an earlier
+     * deadline fails with ASQ_EDEADLINE. 0: none */
+    int64_t delay_ms;
     const asq_retry *retry; /* NULL: the method's policy, if any; borrowed for the call */
 } asq_call_options;
-#define ASQ_CALL_OPTIONS_INIT { sizeof(asq_call_options), 0, false, 0, NULL }
+#define ASQ_CALL_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(asq_call_options), 0, false, 0, NULL                                                \
+    }
 
 /* Calls a method and returns at once; the call is under way. ret may be NULL: a call without a
  * result, like asq_send. The caller owns *ret.
@@ -554,7 +571,8 @@ ASQ_API int asq_call(asq_agent *agent, const char *method, asq_result **ret, con
  * there is no room for the call, fails with ASQ_EBUSY at once, or retries: asq_set_busy_wait. A
  * retry reads strings and bytes among the arguments again, which must not change until the function
  * returns. Errors: also those of the method, in full in asq_last_error(). */
-ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt, ...);
+ASQ_API int asq_call_wait(asq_agent *agent, const char *method, asq_value **ret, const char *fmt,
+                          ...);
 /* Makes a call without a result. The call runs as reliably as any other, unless asq_flush reports
  * that it was refused. Failures are logged by this handle and by the worker: the first of each
  * method and code at once, further ones as a number, once a minute; asq_flush also reports
@@ -626,7 +644,8 @@ ASQ_API void asq_result_free(asq_result *r);
 /* Wait for all results, or for one (its index in *ret_index). 0: completed, with a value or an
  * error. Errors: ASQ_ETIMEOUT, ASQ_EINVAL. */
 ASQ_API int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms);
-ASQ_API int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index);
+ASQ_API int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms,
+                         size_t *ret_index);
 
 /* A group returns its results as they complete. The results are borrowed: each must stay valid
  * until next has returned it or the group is freed. next: ASQ_ENOENT after the last one,
@@ -659,7 +678,10 @@ typedef struct asq_each_options {
     asq_gather_fn fn;             /* or NULL; its results are borrowed */
     void *user;
 } asq_each_options;
-#define ASQ_EACH_OPTIONS_INIT { sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL }
+#define ASQ_EACH_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL                                    \
+    }
 
 /*
  * Calls a method once for each item of the list `inputs` (borrowed), and waits for the results.
@@ -684,8 +706,8 @@ ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method
 /* ------------------------------------------------------------------------------------------------
  * Agents, for their authors
  *
- * A class is a const table. A method runs on a fiber with a stack of 256 KiB by default, one call of
- * an agent at a time.
+ * A class is a const table. A method runs on a fiber with a stack of 256 KiB by default, one call
+ * of an agent at a time.
  *
  * State is kept in one of two ways. In the simple way, the library keeps an asq_value
  * (asq_ctx_state), initially an empty map, and saves it with each call's result. In the other, the
@@ -715,11 +737,11 @@ enum {
 };
 
 typedef struct asq_method {
-    const char *name;    /* NULL ends the table; with a leading '_' private to the agent itself */
+    const char *name; /* NULL ends the table; with a leading '_' private to the agent itself */
     asq_method_fn fn;
-    const char *params;  /* names of the parameters, "url, depth", for named arguments; or NULL */
+    const char *params; /* names of the parameters, "url, depth", for named arguments; or NULL */
     unsigned flags;
-    const char *doc;     /* a line for people, or NULL */
+    const char *doc; /* a line for people, or NULL */
 } asq_method;
 
 /* Default retry policy for calls to a method. */
@@ -739,15 +761,16 @@ typedef struct asq_attribute {
 } asq_attribute;
 
 typedef struct asq_class {
-    size_t size;           /* set by ASQ_CLASS_INIT, like the next two */
+    size_t size; /* set by ASQ_CLASS_INIT, like the next two */
     size_t method_size;
     size_t attribute_size;
-    const char *name;      /* letters, digits, '_', '-' and '.'; begins with a letter */
+    const char *name; /* letters, digits, '_', '-' and '.'; begins with a letter */
     const char *doc;
     const asq_method *methods;
     const asq_attribute *attributes; /* or NULL */
     /* Makes a new agent from its creation arguments: sets up asq_ctx_state, or makes *ret_self. May
-     * be NULL: the state is then the map of the named arguments, and positional ones are refused. */
+     * be NULL: the state is then the map of the named arguments, and positional ones are
+     * refused. */
     int (*create)(asq_ctx *ctx, const asq_value *args, void **ret_self);
     /* Frees self, when the agent leaves memory or is deleted. */
     void (*destroy)(void *self);
@@ -759,8 +782,8 @@ typedef struct asq_class {
      * before it is loaded; a higher version is refused with ASQ_EVERSION. */
     uint32_t version;
     int (*upgrade)(asq_ctx *ctx, uint32_t from_version, asq_value **state);
-    size_t stack_size; /* bytes; 0: the worker's default */
-    void *user;        /* the class's own; see asq_ctx_user */
+    size_t stack_size;               /* bytes; 0: the worker's default */
+    void *user;                      /* the class's own; see asq_ctx_user */
     const asq_method_retry *retries; /* or NULL */
 } asq_class;
 #define ASQ_CLASS_INIT                                                                             \
@@ -845,49 +868,59 @@ ASQ_API int asq_ctx_self(asq_ctx *ctx, asq_agent **ret);
  * Workers: as-worker as a library call
  */
 typedef struct asq_worker_options {
-    size_t size;                   /* sizeof: set by ASQ_WORKER_OPTIONS_INIT */
-    const char *url;               /* as asq_open, without local: and child:; NULL: ASQUEUE_URL,
-                                    * else redis://127.0.0.1:6379 */
-    const char *ns;                /* namespace; NULL: the URL's, else "default" */
-    const char *id;                /* NULL: host name and a random part */
-    const char *agent_dir;         /* plugins; NULL: none */
+    size_t size; /* sizeof: set by ASQ_WORKER_OPTIONS_INIT */
+    /* as asq_open, without local: and child:; NULL: ASQUEUE_URL, else redis://127.0.0.1:6379 */
+    const char *url;
+    const char *ns;        /* namespace; NULL: the URL's, else "default" */
+    const char *id;        /* NULL: host name and a random part */
+    const char *agent_dir; /* plugins; NULL: none */
     const char *model_config_path;
-    uint32_t partitions;           /* of a namespace that is created now; 0: 128 */
-    uint32_t capacity;             /* threads of each process; 0: 32 */
-    uint32_t processes;            /* 0: 1 */
-    uint32_t max_expire_time_s;    /* result TTL in seconds; 0: 7200 */
-    size_t max_message_size;       /* 0: ASQ_MAX_MESSAGE_SIZE */
-    size_t stack_size;             /* of fibers; 0: 256 KiB */
-    int64_t lease_time_ms;         /* 0: 10000 */
-    int64_t drain_timeout_ms;      /* 0: 30000 */
-    uint32_t max_attempts;         /* of calls that kill their process; 0: 3. See as-worker(1) for 1 */
-    bool no_local_mode;            /* allow a remote Redis without password and TLS */
-    asq_log_level log_level;       /* higher levels are not logged */
-    asq_log_fn log;                /* NULL: no log */
+    uint32_t partitions;        /* of a namespace that is created now; 0: 128 */
+    uint32_t capacity;          /* threads of each process; 0: 32 */
+    uint32_t processes;         /* 0: 1 */
+    uint32_t max_expire_time_s; /* result TTL in seconds; 0: 7200 */
+    size_t max_message_size;    /* 0: ASQ_MAX_MESSAGE_SIZE */
+    size_t stack_size;          /* of fibers; 0: 256 KiB */
+    int64_t lease_time_ms;      /* 0: 10000 */
+    int64_t drain_timeout_ms;   /* 0: 30000 */
+    /* of calls that kill their process; 0: 3. See as-worker(1) for 1 */
+    uint32_t max_attempts;
+    bool no_local_mode;      /* allow a remote Redis without password and TLS */
+    asq_log_level log_level; /* higher levels are not logged */
+    asq_log_fn log;          /* NULL: no log */
     void *log_user;
-    size_t max_backlog_size;       /* bytes of waiting calls in a process's memory; further
-                                    * calls stay in Redis until there is room. 0: 256 MiB */
-    uint32_t max_waiting;          /* waiting calls of one partition; further calls end in
-                                    * ASQ_EBUSY at once, unless a method made them. 0: 1,000,000 */
-    size_t max_agent_memory;       /* bytes of agents, with encoded states, in a process's memory;
-                                    * beyond, idle agents are evicted, and read from Redis
-                                    * when called. 0: 1 GiB */
-    int64_t agent_idle_time_ms;    /* agents idle for longer are evicted as well; 0: 600000 */
-    uint32_t max_dead_letters;     /* of one partition; beyond, the oldest are dropped. 0: 10000 */
-    bool reap_orphans;             /* wait for all children, also orphans that process 1 inherits;
-                                    * only if the program has no children of its own */
-    void (*log_reopen)(void *log_user); /* SIGHUP, in the process that called asq_worker_run; or NULL */
-    size_t max_dead_letters_size;  /* bytes in Redis of the dead letters of one partition; beyond, the
-                                    * oldest are dropped, except for a single one. 0: 32 MiB */
+    /* bytes of waiting calls in a process's memory; further calls stay in Redis until there is
+     * room. 0: 256 MiB */
+    size_t max_backlog_size;
+    /* waiting calls of one partition; further calls end in ASQ_EBUSY at once, unless a method
+     * made them. 0: 1,000,000 */
+    uint32_t max_waiting;
+    /* bytes of agents, with encoded states, in a process's memory; beyond, idle agents are
+     * evicted, and read from Redis when called. 0: 1 GiB */
+    size_t max_agent_memory;
+    int64_t agent_idle_time_ms; /* agents idle for longer are evicted as well; 0: 600000 */
+    uint32_t max_dead_letters;  /* of one partition; beyond, the oldest are dropped. 0: 10000 */
+    /* wait for all children, also orphans that process 1 inherits; only if the program has no
+     * children of its own */
+    bool reap_orphans;
+    /* SIGHUP, in the process that called asq_worker_run; or NULL */
+    void (*log_reopen)(void *log_user);
+    /* bytes in Redis of the dead letters of one partition; beyond, the oldest are dropped, except
+     * for a single one. 0: 32 MiB */
+    size_t max_dead_letters_size;
     /* Reads the password into `password`, of `size` bytes with its NUL: at once for a URL without
-     * one, and again, in any process and thread, when Redis has refused the one before. 0, or a code
-     * with a text in err. NULL: the URL's password stays. */
+     * one, and again, in any process and thread, when Redis has refused the one before. 0, or a
+     * code with a text in err. NULL: the URL's password stays. */
     int (*read_password)(void *log_user, char *password, size_t size, char *err, size_t errlen);
 } asq_worker_options;
-#define ASQ_WORKER_OPTIONS_INIT { .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO }
+#define ASQ_WORKER_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(asq_worker_options), .log_level = ASQ_LOG_INFO                              \
+    }
 
 /* Checks the options and loads the plugins. On failure err gets a text. */
-ASQ_API int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen);
+ASQ_API int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err,
+                           size_t errlen);
 /* Registers a class; before asq_worker_run. The table must stay valid. err as above. */
 ASQ_API int asq_worker_register(asq_worker *w, const asq_class *cls);
 /* Connects (retrying with backoff until Redis is there), and runs agents until stopped.

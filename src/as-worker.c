@@ -175,8 +175,8 @@ static int open_deployment(struct program *p, asq **ret)
     int exit_status = make_url(p);
     if (exit_status != AS_EXIT_OK)
         return exit_status;
-    return as_connect(&p->base.who, p->settings.url, p->settings.password_file, "--redis-url", p->settings.worker.ns,
-                      p->settings.timeout_ms, ret);
+    return as_connect(&p->base.who, p->settings.url, p->settings.password_file, "--redis-url",
+                      p->settings.worker.ns, p->settings.timeout_ms, ret);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------- */
@@ -200,8 +200,9 @@ static void close_to_others(const struct settings *s, struct as_log *log)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
     if (geteuid() == 0 && s->worker.log_level >= ASQ_LOG_WARNING)
-        as_log_write(log, ASQ_LOG_WARNING,
-                     "running as root, and so does the code of all agents: a user of its own is safer");
+        as_log_write(
+            log, ASQ_LOG_WARNING,
+            "running as root, and so does the code of all agents: a user of its own is safer");
 }
 
 /* Ends the program once plugins are loaded, without their destructors and exit handlers: no code of
@@ -245,8 +246,8 @@ static int start(void *program, int argc, char **argv)
     s->worker.log_user = &log;
     if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) < 0) {
         snprintf(why, sizeof why,
-                 "there are no plugins: %s, where they are looked for without --agent-dir: %s", AS_AGENT_DIR,
-                 strerror(errno));
+                 "there are no plugins: %s, where they are looked for without --agent-dir: %s",
+                 AS_AGENT_DIR, strerror(errno));
         exit_status = start_failed(p, &log, ASQ_ENOENT, why);
         as_log_flush();
         return exit_status;

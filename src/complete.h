@@ -7,7 +7,8 @@
 
 #include "asqueue.h"
 
-/* Opens the deployment of ASQUEUE_URL; NULL: there is none, or it does not answer within a second. */
+/* Opens the deployment of ASQUEUE_URL; NULL: there is none, or it does not answer within a
+ * second. */
 asq *as_complete_open(void);
 /* Prints a name, unless a shell could take a part of it for more than a name. */
 void as_complete_word(const char *word);

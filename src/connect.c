@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_MS 5000 /* the library's own limit for connecting */
-#define ADMIN_MS 30000 /* default timeout of functions that only ask Redis */
+#define CONNECT_MS 5000  /* the library's own limit for connecting */
+#define ADMIN_MS   30000 /* default timeout of functions that only ask Redis */
 
 /* Prints the library's messages while a command waits, such as a lost connection. */
 static void tell(void *user, asq_log_level level, const char *message)

@@ -13,9 +13,9 @@
 #include "connect.h"
 #include "workers.h"
 
-#define SLICE_MS    250  /* maximum delay until a signal is noticed */
+#define SLICE_MS     250 /* maximum delay until a signal is noticed */
 #define LAST_LOOK_MS 250
-#define PATIENCE_MS 3000 /* wait before checking that a worker is alive */
+#define PATIENCE_MS  3000 /* wait before checking that a worker is alive */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 

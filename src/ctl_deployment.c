@@ -108,7 +108,8 @@ int as_ctl_classes(void *program, int argc, char **argv)
     if (ctl->base.who.json)
         status = as_ctl_print(ctl, classes);
     else if (asq_map_size(classes) == 0)
-        as_note(&ctl->base.who, "no classes in namespace '%s': no worker has any", asq_namespace(ctl->h));
+        as_note(&ctl->base.who, "no classes in namespace '%s': no worker has any",
+                asq_namespace(ctl->h));
     else
         for (size_t i = 0; i < asq_map_size(classes); i++) {
             const char *name;
@@ -134,7 +135,8 @@ int as_ctl_workers(void *program, int argc, char **argv)
 int as_ctl_stop(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    struct as_stop_options options = { argv[0], ctl->settings.wait, as_program_now_ms(), ctl->settings.timeout_ms };
+    struct as_stop_options options = { argv[0], ctl->settings.wait, as_program_now_ms(),
+                                       ctl->settings.timeout_ms };
     int status = as_ctl_open(ctl);
     (void) argc;
     return status == AS_EXIT_OK ? as_workers_stop(&ctl->base.who, ctl->h, &options) : status;

@@ -29,7 +29,8 @@ struct as_option {
     const char *help; /* lines end in \n */
 };
 
-/* Commands whose names begin with the same of two words, "dead list" and "dead show", are a group. */
+/* Commands whose names begin with the same of two words, "dead list" and "dead show", are a
+ * group. */
 struct as_command {
     const char *name;  /* one word, or two */
     const char *usage; /* of the arguments: "ID METHOD [ARGS]" */
@@ -52,12 +53,12 @@ struct as_cli {
 
 struct as_cli_args {
     const struct as_command *command; /* NULL: none named (only with --help or --version) */
-    const char *group; /* first word of a group's commands, if no second one names one of them; or
-                        * NULL */
+    /* first word of a group's commands, if no second one names one of them; or NULL */
+    const char *group;
     int argc;
-    char **argv;    /* the arguments after the command; part of `words` */
-    char **words;   /* all words but options; main's strings */
-    uint64_t given; /* bit i: option i of the table */
+    char **argv;                  /* the arguments after the command; part of `words` */
+    char **words;                 /* all words but options; main's strings */
+    uint64_t given;               /* bit i: option i of the table */
     const struct as_option *open; /* completion: the option whose argument it is, or NULL */
 };
 

@@ -46,7 +46,8 @@ failed:
 }
 
 /* Reports workers that are not gone in time. */
-static int not_gone(const struct as_reporter *who, const asq_value *there, const struct as_stop_options *o)
+static int not_gone(const struct as_reporter *who, const asq_value *there,
+                    const struct as_stop_options *o)
 {
     char *names = as_word(there);
     int status = as_report_code(who, ASQ_ETIMEOUT, NULL,
@@ -57,7 +58,8 @@ static int not_gone(const struct as_reporter *who, const asq_value *there, const
 }
 
 /* Waits until none of the ids in `wanted` is alive. */
-static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted, const struct as_stop_options *o)
+static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted,
+                     const struct as_stop_options *o)
 {
     int64_t begun = as_program_now_ms();
     asq_value *there = NULL;
@@ -128,7 +130,8 @@ static int is_alive(asq *h, const char *id)
 
 /* Asks each worker to stop. If all live workers were meant, one that has vanished meanwhile is no
  * failure. */
-static int ask(const struct as_reporter *who, asq *h, const asq_value *ids, const struct as_stop_options *o)
+static int ask(const struct as_reporter *who, asq *h, const asq_value *ids,
+               const struct as_stop_options *o)
 {
     for (size_t i = 0; i < asq_list_size(ids); i++) {
         const char *id;
@@ -172,10 +175,11 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
     if (status == AS_EXIT_OK)
         status = ask(who, h, ids, options);
     if (status == AS_EXIT_OK && !alive)
-        status = as_report_code(who, ASQ_ENOENT, NULL,
-                                "worker '%s' has not been heard of for its lease time: it is dead, or "
-                                "stands still; it stops as soon as it goes on",
-                                options->id);
+        status =
+            as_report_code(who, ASQ_ENOENT, NULL,
+                           "worker '%s' has not been heard of for its lease time: it is dead, or "
+                           "stands still; it stops as soon as it goes on",
+                           options->id);
     if (status == AS_EXIT_OK && options->wait)
         status = wait_gone(who, h, ids, options);
     if (status == AS_EXIT_OK)

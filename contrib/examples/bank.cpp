@@ -1,6 +1,6 @@
 /*
- * bank.cpp: asqueue from C++17. A class whose agents are objects of a type of one's own, methods with typed
- * arguments, exceptions as failures, and a map and reduce over unfinished results. With
+ * bank.cpp: asqueue from C++17. A class whose agents are objects of a type of one's own, methods
+ * with typed arguments, exceptions as failures, and a map and reduce over unfinished results. With
  * -DBANK_PLUGIN it is a plugin for as-worker instead of a program:
  *
  *     c++ -std=c++17 -o bank bank.cpp $(pkg-config --cflags --libs asqueue) && ./bank

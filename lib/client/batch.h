@@ -179,8 +179,8 @@ struct asq__engine {
 
 /* batch.c */
 const void *asq__batch_key(const struct asq__node *node, size_t *n);
-/* Creates a batch, which is NEW, in the table of batches and in no list. The caller takes it to OPEN
- * or FOREIGN. `label` may be NULL. */
+/* Creates a batch, which is NEW, in the table of batches and in no list. The caller takes it to
+ * OPEN or FOREIGN. `label` may be NULL. */
 int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                    const char *label, struct asq__batch **ret);
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
@@ -204,7 +204,8 @@ void asq__batch_answered(struct asq__batch *b);
 bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
                        struct asq__batch *expected);
 void asq__engine_flush_unlinks(struct asq__engine *e);
-/* Renews the TTL of pinned records, and so finds lost ones, whose results a method may have used. */
+/* Renews the TTL of pinned records, and so finds lost ones, whose results a method may have
+ * used. */
 void asq__engine_refresh_pinned(struct asq__engine *e);
 
 /* submit.c */

@@ -3,7 +3,8 @@
  * engine's counts, and how far the batch has come. The picture stands in batch.h. Lists are left to
  * the callers, because a batch that is sent again keeps its place among the others.
  *
- * Inline, because each call's batch takes five steps: with a constant state, little is left of them.
+ * Inline, because each call's batch takes five steps: with a constant state, little is left of
+ * them.
  */
 #ifndef ASQ_CLIENT_BATCH_STATE_H
 #define ASQ_CLIENT_BATCH_STATE_H

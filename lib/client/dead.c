@@ -62,9 +62,10 @@ static bool parse_id(const char *text, struct letter_id *ret)
 static int check_id(asq *h, const char *text, struct letter_id *ret, char stream_id[48])
 {
     if (!text || !parse_id(text, ret) || ret->partition >= h->partitions)
-        return asq__fail(h, ASQ_EINVAL,
-                         "'%s' is no id of a dead letter of this namespace; as-ctl dead list (asq_dead_list) shows them",
-                         text ? text : "");
+        return asq__fail(
+            h, ASQ_EINVAL,
+            "'%s' is no id of a dead letter of this namespace; as-ctl dead list (asq_dead_list) shows them",
+            text ? text : "");
     snprintf(stream_id, 48, "%llu-%llu", ret->ms, ret->n);
     return 0;
 }
@@ -136,11 +137,11 @@ struct listing {
     uint32_t partition;
     size_t limit; /* SIZE_MAX: all */
     asq_value *list;
-    size_t asked; /* letters requested */
-    size_t page;  /* letters in the last reply */
-    bool more;    /* further letters may follow */
-    bool plain;   /* EVAL_RO is not available */
-    size_t bytes; /* plain: size of the last reply */
+    size_t asked;   /* letters requested */
+    size_t page;    /* letters in the last reply */
+    bool more;      /* further letters may follow */
+    bool plain;     /* EVAL_RO is not available */
+    size_t bytes;   /* plain: size of the last reply */
     size_t at_once; /* plain: letters to request next */
     char before[64];
 };

@@ -28,6 +28,7 @@ void asq__engine_denied(struct asq__engine *e, enum asq__denied what, const redi
     if (!asq__reply_is_denial(reply) || e->denied_logged & 1u << what || !e->config.log)
         return;
     e->denied_logged |= 1u << what;
-    asq__err(text, sizeof text, 0, "%s" ASQ__DENIAL_HINT ": %s", texts[what], asq__reply_text(reply));
+    asq__err(text, sizeof text, 0, "%s" ASQ__DENIAL_HINT ": %s", texts[what],
+             asq__reply_text(reply));
     e->config.log(e->config.log_user, ASQ_LOG_WARNING, text);
 }

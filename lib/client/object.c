@@ -127,8 +127,9 @@ static size_t result_limit(const asq_ctx *ctx)
 static const char *whose_limit(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"
-           : limit == ctx->result_room ? "what its batch's other results leave of a string of Redis"
-                                       : "what this Redis takes as one string, proto-max-bulk-len or client-query-buffer-limit";
+           : limit == ctx->result_room
+               ? "what its batch's other results leave of a string of Redis"
+               : "what this Redis takes as one string, proto-max-bulk-len or client-query-buffer-limit";
 }
 
 /* ---- return codes of the class's functions ---- */
@@ -139,10 +140,11 @@ static int check_code(asq_ctx *ctx, int rc, const char *function)
     if (rc <= 0)
         return rc;
     if (!ctx->error.pub.code)
-        asq_fail(ctx, ASQ_EFAILED,
-                 "%s.%s returned %d, which is no code: 0 is success, and a failure is negative (as an "
-                 "errno it would be '%s'; return asq_fail(ctx, ASQ_ESYS, …))",
-                 asq_ctx_class(ctx), function, rc, strerror(rc));
+        asq_fail(
+            ctx, ASQ_EFAILED,
+            "%s.%s returned %d, which is no code: 0 is success, and a failure is negative (as an "
+            "errno it would be '%s'; return asq_fail(ctx, ASQ_ESYS, …))",
+            asq_ctx_class(ctx), function, rc, strerror(rc));
     return ctx->error.pub.code;
 }
 
@@ -365,10 +367,11 @@ static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
         return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
     o->live = true;
     if (!def->create && asq_list_size(args) > 0)
-        return asq_fail(ctx, ASQ_EARGS,
-                        "the creation arguments of class %s have to be named, because they are its first state (it "
-                        "has no create function): a list was given",
-                        def->name);
+        return asq_fail(
+            ctx, ASQ_EARGS,
+            "the creation arguments of class %s have to be named, because they are its first state (it "
+            "has no create function): a list was given",
+            def->name);
     if (!def->create)
         return 0;
     void *self = NULL;
@@ -729,7 +732,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     asq_value_free(args);
     if (ctx->error.pub.code)
         asq__error_where(&ctx->error, ctx->cls ? ctx->cls->def.name : class_name,
-                         asq__job_place(kind, method, place), o->id, ctx->env->worker, ctx->call_id);
+                         asq__job_place(kind, method, place), o->id, ctx->env->worker,
+                         ctx->call_id);
 }
 
 void asq__effect_release(struct asq__effect *e)

@@ -28,7 +28,7 @@ struct asq__object {
     /* A re-entrant call has failed, and its struct could not be restored under the outer call. */
     bool torn;
     struct asq__snapshot *record; /* the snapshot; NULL: there is no agent */
-    char *failure;              /* error of a failed creation, for later calls */
+    char *failure;                /* error of a failed creation, for later calls */
     /* Active calls; above 1 when re-entered. Concurrent calls are counted by their runner. */
     unsigned depth;
     unsigned recommits; /* re-entrant calls that have taken effect */
@@ -88,7 +88,7 @@ enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE }
 struct asq__effect {
     enum asq__effect_kind kind;
     struct asq__snapshot *record; /* SAVE: a reference */
-    struct asq__buf value;      /* the encoded value, when ctx->error.pub.code is 0 */
+    struct asq__buf value;        /* the encoded value, when ctx->error.pub.code is 0 */
 };
 
 /* Runs a job of kind CALL … DESCRIBE. Sets ctx->error on failure. args are encoded. */

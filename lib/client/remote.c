@@ -73,9 +73,10 @@ static void on_up(struct asq__redis *redis, void *user)
     if (asq__trouble_over(&r->away, asq__now_ms(), text) && r->was_up)
         asq__log(r->h, ASQ_LOG_INFO, "connected to Redis again%s", text);
     if (!asq__redis_clock(r->redis)->known && !r->no_time_logged) {
-        asq__log(r->h, ASQ_LOG_WARNING,
-                 "Redis does not let this user ask for its TIME: deadlines and delays of calls count "
-                 "from when a worker reads them");
+        asq__log(
+            r->h, ASQ_LOG_WARNING,
+            "Redis does not let this user ask for its TIME: deadlines and delays of calls count "
+            "from when a worker reads them");
         r->no_time_logged = true;
     }
     if (!r->was_up && asq__url_has_plain_password(&r->url) &&
@@ -106,10 +107,11 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
     struct remote *r = user;
     const char *ns = r->h->ns ? r->h->ns : "";
     if (what == ASQ__NAMESPACE_DOTTED) {
-        asq__log(r->h, ASQ_LOG_WARNING,
-                 "the name of namespace '%s' has dots: patterns for the keys of another namespace may "
-                 "reach it; new ones cannot have any",
-                 asq__redis_keys(redis)->ns);
+        asq__log(
+            r->h, ASQ_LOG_WARNING,
+            "the name of namespace '%s' has dots: patterns for the keys of another namespace may "
+            "reach it; new ones cannot have any",
+            asq__redis_keys(redis)->ns);
         return;
     }
     if (what != ASQ__NAMESPACE_OTHER) {

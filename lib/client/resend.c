@@ -231,8 +231,8 @@ void asq__engine_resend_refused(struct asq__engine *e)
     stamp_ready(e);
 }
 
-/* Moves a batch that Redis has back among the sent ones. Reads its record if there is one: the commit
- * that writes a record also removes the entry. */
+/* Moves a batch that Redis has back among the sent ones. Reads its record if there is one: the
+ * commit that writes a record also removes the entry. */
 static void goes_on(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);

@@ -3,7 +3,6 @@
  */
 #include "client/retry.h"
 
-
 #include "value/error.h"
 #include "value/random.h"
 

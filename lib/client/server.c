@@ -239,7 +239,8 @@ static void tell(const struct asq__server *s, int what, int value)
  * held at the clone: glibc 2.41 has one for SIGABRT, and takes it in each fork. */
 static void set_default(int number)
 {
-    static const unsigned long action[16]; /* the kernel's struct sigaction, of SIG_DFL: all zeros */
+    /* the kernel's struct sigaction, of SIG_DFL: all zeros */
+    static const unsigned long action[16];
     syscall(SYS_rt_sigaction, number, action, NULL, (unsigned long) _NSIG / 8);
 }
 

@@ -44,12 +44,11 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
     struct asq__error text;
     size_t limit = asq__redis_max_string(e->redis);
     asq__error_init(&text);
-    asq__error_set(
-        &text, b->history == ASQ__WAS_ACCEPTED ? ASQ_EUNKNOWN : ASQ_ELIMIT,
-        "this Redis takes at most %zu bytes as one string (proto-max-bulk-len, "
-        "client-query-buffer-limit), and %s %zu%s%s",
-        limit, b->n == 1 ? "the call has" : "the calls of one statement have", b->bytes.len,
-        why ? ": " : "", why ? why : "");
+    asq__error_set(&text, b->history == ASQ__WAS_ACCEPTED ? ASQ_EUNKNOWN : ASQ_ELIMIT,
+                   "this Redis takes at most %zu bytes as one string (proto-max-bulk-len, "
+                   "client-query-buffer-limit), and %s %zu%s%s",
+                   limit, b->n == 1 ? "the call has" : "the calls of one statement have",
+                   b->bytes.len, why ? ": " : "", why ? why : "");
     asq__batch_fail(e, b, text.pub.code, text.pub.message);
     asq__error_clear(&text);
 }

@@ -341,8 +341,8 @@ static void greet(struct asq__conn *c)
     }
     /* Without a password this is the first command, whose answer is also what a full server says
      * before it closes. */
-    rc |= append_greeting(c, ASQ__GREETING_NAME, 3,
-                          (const char *[]){ "CLIENT", "SETNAME", c->name });
+    rc |=
+        append_greeting(c, ASQ__GREETING_NAME, 3, (const char *[]){ "CLIENT", "SETNAME", c->name });
     rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
     rc |= append_greeting(c, ASQ__GREETING_PING, 1, (const char *[]){ "PING" });
     if (rc < 0)

@@ -55,8 +55,8 @@ void asq__conn_free(struct asq__conn *c);
 bool asq__conn_is_up(const struct asq__conn *c);
 /* Moves its watchers to another loop. */
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop);
-/* Loses a connection that is not up yet, and tells `down` what it has waited for. For callers whose own time is up:
- * the timer of the connection may be a moment behind. */
+/* Loses a connection that is not up yet, and tells `down` what it has waited for. For callers whose
+ * own time is up: the timer of the connection may be a moment behind. */
 void asq__conn_give_up(struct asq__conn *c);
 /* Drops the connection as if it had been lost; it connects again. */
 void asq__conn_drop(struct asq__conn *c, const char *why);

@@ -2,8 +2,8 @@
  * limit.h: the longest string that this Redis accepts as an argument of a command. A longer one
  * ends the connection, with everything under way on it, each time it is sent, so it must not be
  * sent. The limit is proto-max-bulk-len, which the user "default" may read. A lower
- * client-query-buffer-limit, or a proxy before Redis, closes the connection without an error. Such a
- * limit is learned from connections that are lost again and again.
+ * client-query-buffer-limit, or a proxy before Redis, closes the connection without an error. Such
+ * a limit is learned from connections that are lost again and again.
  */
 #ifndef ASQ_REDIS_LIMIT_H
 #define ASQ_REDIS_LIMIT_H

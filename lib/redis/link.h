@@ -52,7 +52,8 @@ int asq__link_step(struct asq__link *l);
  * writing; and the time to wait. */
 int asq__link_fd(const struct asq__link *l, bool *ret_writing);
 int64_t asq__link_wait_ms(const struct asq__link *l);
-/* Before it is open: time is up, whatever the clock says. ASQ_ECONN, with what it has waited for as `why`. */
+/* Before it is open: time is up, whatever the clock says. ASQ_ECONN, with what it has waited for as
+ * `why`. */
 int asq__link_give_up(struct asq__link *l);
 void asq__link_close(struct asq__link *l);
 /* Skips this address, whose server is of no use: the next try begins with another one, if there is

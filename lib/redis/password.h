@@ -1,6 +1,6 @@
 /*
- * password.h: a password that may change while connections come and go. When Redis refuses it, it is
- * read again, so that the next attempt to log in uses the new one. Any thread; after a fork each
+ * password.h: a password that may change while connections come and go. When Redis refuses it, it
+ * is read again, so that the next attempt to log in uses the new one. Any thread; after a fork each
  * process has its own.
  */
 #ifndef ASQ_REDIS_PASSWORD_H
@@ -27,7 +27,8 @@ struct asq__password_config {
 struct asq__password *asq__password_new(const struct asq__password_config *config);
 void asq__password_free(struct asq__password *p);
 
-/* Returns the password to log in with: the URL's own, or a newer one, copied to `room`; NULL: none. */
+/* Returns the password to log in with: the URL's own, or a newer one, copied to `room`; NULL:
+ * none. */
 const char *asq__password_get(const struct asq__url *url, char room[ASQ__PASSWORD_MAX]);
 /* Reads the password again, because Redis has refused it, and logs if it has changed. */
 void asq__password_refused(const struct asq__url *url);

@@ -42,9 +42,9 @@ struct asq__redis {
     bool up;
     uint32_t partitions;
     char policy[32];
-    char meta_error[200]; /* error of making the meta hash */
-    bool meta_denied;     /* why the meta key cannot be made: this user may not */
-    bool dropping;        /* dropping the subscriber after the loss of the command connection */
+    char meta_error[200];    /* error of making the meta hash */
+    bool meta_denied;        /* why the meta key cannot be made: this user may not */
+    bool dropping;           /* dropping the subscriber after the loss of the command connection */
     struct asq__limit limit; /* of strings */
 };
 
@@ -308,10 +308,11 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
                  reply->element[0]->type == REDIS_REPLY_STRING &&
                  reply->element[1]->type == REDIS_REPLY_STRING;
     if (!whole && is_dotted(r) && !r->partitions) {
-        snprintf(why, sizeof why,
-                 "there is no namespace '%s', and names of new ones have no dots: patterns for the keys of "
-                 "'%.*s' would reach them",
-                 r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
+        snprintf(
+            why, sizeof why,
+            "there is no namespace '%s', and names of new ones have no dots: patterns for the keys of "
+            "'%.*s' would reach them",
+            r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
         refuse(r, ASQ_EINVAL, why);
         return;
     }
@@ -320,9 +321,10 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (!whole && r->meta_denied) {
-        snprintf(why, sizeof why,
-                 "there is no namespace '%s', and this user may not make it: a worker does, when it starts (%s)",
-                 r->config.ns, r->meta_error);
+        snprintf(
+            why, sizeof why,
+            "there is no namespace '%s', and this user may not make it: a worker does, when it starts (%s)",
+            r->config.ns, r->meta_error);
         refuse(r, ASQ_EREDIS, why);
         return;
     }
@@ -404,8 +406,7 @@ static void ask_meta(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX];
     asq__keys_meta(&r->keys, key);
-    r->looking =
-        asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
+    r->looking = asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
 }
 
 /* Sets each field of the meta hash that is missing. A namespace known before keeps its number of

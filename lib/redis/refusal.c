@@ -51,8 +51,9 @@ bool asq__reply_is_transient(const redisReply *reply)
 }
 
 /* Texts of Redis 6 and 7 for a denied command within a script. */
-static const char *const denials[] = { "can't run this command", "can't access", "ACL failure in script",
-                                       "unknown command", "Unknown Redis command" };
+static const char *const denials[] = { "can't run this command", "can't access",
+                                       "ACL failure in script", "unknown command",
+                                       "Unknown Redis command" };
 
 enum asq__refusal asq__text_refusal(const char *text)
 {
@@ -67,7 +68,8 @@ enum asq__refusal asq__text_refusal(const char *text)
 
 bool asq__reply_is_denial(const redisReply *reply)
 {
-    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS || asq__reply_is_error(reply, "ERR unknown command"))
+    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS ||
+        asq__reply_is_error(reply, "ERR unknown command"))
         return true;
     return asq__reply_is_error(reply, NULL) && asq__reply_refusal(reply) == ASQ__REFUSED_COMMAND &&
            asq__text_refusal(reply->str) == ASQ__REFUSED_ACCESS;

@@ -6,9 +6,9 @@
 
 #include <ev.h>
 
-/* Makes the timer fire after `after_s` seconds, and then each `repeat_s`, if that is above 0. A time
- * that was set before is forgotten. Counts from the start of the loop's iteration, unless the caller
- * has called ev_now_update. */
+/* Makes the timer fire after `after_s` seconds, and then each `repeat_s`, if that is above 0. A
+ * time that was set before is forgotten. Counts from the start of the loop's iteration, unless the
+ * caller has called ev_now_update. */
 static inline void asq__timer_restart(struct ev_loop *loop, ev_timer *timer, double after_s,
                                       double repeat_s)
 {

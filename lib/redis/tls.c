@@ -402,8 +402,8 @@ ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, bool *ret_
     return got;
 }
 
-ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n,
-                      bool *ret_wants_read, char why[ASQ__TLS_WHY])
+ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n, bool *ret_wants_read,
+                      char why[ASQ__TLS_WHY])
 {
     enum asq__tls_wants wants = ASQ__TLS_NOTHING;
     ERR_clear_error();

@@ -26,10 +26,10 @@ struct asq__url {
     int port;
     char *path; /* UNIX */
     int db;
-    char *user, *password;        /* or NULL; password "": for a user without one */
+    char *user, *password;         /* or NULL; password "": for a user without one */
     struct asq__password *renewed; /* newer passwords; borrowed, also by copies; NULL: never */
-    char *ns;                     /* or NULL */
-    uint32_t processes, capacity; /* CHILD; 0: the default */
+    char *ns;                      /* or NULL */
+    uint32_t processes, capacity;  /* CHILD; 0: the default */
 };
 
 /* Warning about a URL with verify=no. */

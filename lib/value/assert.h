@@ -1,8 +1,8 @@
 /*
  * assert.h: assertions of this library's own invariants. They are checked in every build, unless
  * configured with --disable-assert: a broken invariant must end the process, which others recover
- * from, before it reaches a commit. What comes from outside (arguments, replies, records) is checked
- * with an error instead.
+ * from, before it reaches a commit. What comes from outside (arguments, replies, records) is
+ * checked with an error instead.
  */
 #ifndef ASQ_VALUE_ASSERT_H
 #define ASQ_VALUE_ASSERT_H

@@ -24,9 +24,9 @@ int asq__error_vset(struct asq__error *e, int code, const char *fmt, va_list ap)
 void asq__error_where(struct asq__error *e, const char *class_name, const char *method,
                       const char *agent_id, const char *worker, const char *call_id);
 void asq__error_copy(struct asq__error *to, const asq_error *from);
-/* Sets ASQ_EINPUT for a call that is not run, because the result of call `id` is among its arguments and `why`
- * is what that call failed with. When `why` says the same of its own arguments, its text is handed on: a chain
- * of calls tells the failure that it began with, once. */
+/* Sets ASQ_EINPUT for a call that is not run, because the result of call `id` is among its
+ * arguments and `why` is what that call failed with. When `why` says the same of its own arguments,
+ * its text is handed on: a chain of calls tells the failure that it began with, once. */
 int asq__error_input(struct asq__error *e, const char *id, const asq_error *why);
 /* Writes a message to a caller's buffer (err may be NULL) and returns code. */
 int asq__err(char *err, size_t errlen, int code, const char *fmt, ...)

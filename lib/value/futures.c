@@ -7,8 +7,8 @@
 /* Visits the futures in v. unawaited: visits unawaited futures, too. */
 static int visit(const asq_value *v, unsigned depth, bool unawaited, asq__future_fn fn, void *user);
 
-static inline int visit_item(const struct asq__future_place *place, unsigned depth,
-                             bool unawaited, asq__future_fn fn, void *user)
+static inline int visit_item(const struct asq__future_place *place, unsigned depth, bool unawaited,
+                             asq__future_fn fn, void *user)
 {
     const asq_value *item = place->future;
     if (item->type < ASQ_LIST || item->type == ASQ_AGENT)

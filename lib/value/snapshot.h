@@ -1,6 +1,6 @@
 /*
- * snapshot.h: saved states of agents: encoded AgentRecords, shared by reference count. A snapshot with
- * other holders is never changed. Counting is safe from any thread.
+ * snapshot.h: saved states of agents: encoded AgentRecords, shared by reference count. A snapshot
+ * with other holders is never changed. Counting is safe from any thread.
  */
 #ifndef ASQ_VALUE_SNAPSHOT_H
 #define ASQ_VALUE_SNAPSHOT_H

@@ -234,8 +234,8 @@ static int refuse_unknown(struct unpacker *u, struct unpacker *start, const asq_
         va_end(walk.ap);
     }
     return known ? 0
-                 : FAIL(u, place, ASQ_EARGS, "unknown argument \"%.80s\"; known arguments: %s",
-                        key, *names ? names : "none");
+                 : FAIL(u, place, ASQ_EARGS, "unknown argument \"%.80s\"; known arguments: %s", key,
+                        *names ? names : "none");
 }
 
 static int unpack_map(struct unpacker *u, const asq_value *v, const struct place *place)

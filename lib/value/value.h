@@ -97,7 +97,8 @@ int asq__vpack_borrowed(asq_value **ret, char *err, size_t errlen, const char *f
  * names one. Messages name an item of the outermost list by `params` ("a, b"; or NULL). */
 int asq__vunpack_args(const asq_value *args, const char *params, char *err, size_t errlen,
                       const char *fmt, va_list ap);
-/* Returns the name of parameter i of "a, b" and its length, not terminated; NULL: it has no name. */
+/* Returns the name of parameter i of "a, b" and its length, not terminated; NULL: it has no
+ * name. */
 const char *asq__param_at(const char *params, size_t i, size_t *ret_n);
 /* Within value/: free, and copy, the index of a map. */
 void asq__map_index_free(struct asq__map_index *index);

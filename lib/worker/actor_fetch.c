@@ -1,17 +1,17 @@
 /*
- * actor_fetch.c: reads snapshots of agents from Redis, with a bound in bytes: a snapshot may have some
- * hundred bytes or megabytes, and hundreds of agents may be called at once.
+ * actor_fetch.c: reads snapshots of agents from Redis, with a bound in bytes: a snapshot may have
+ * some hundred bytes or megabytes, and hundreds of agents may be called at once.
  *
  *     wanted ──▶ p->to_fetch ──fetch.lua──▶ loaded
  *                   ▲                │
  *                   └──── its size ──┘   there was no room for it in that answer
  *
- * All fetches under way together are bounded in bytes; a larger snapshot is fetched alone. The agents of
- * a partition are fetched together. A snapshot of unknown size comes if it is small; otherwise Redis
- * tells its size, and it is fetched again when there is room. Partitions take turns: the first one that
- * waits for room blocks the others, so none waits for ever, and answers make room. A worker whose agents
- * take more memory than --max-agent-memory has one fetch under way at a time; calls to loaded agents end
- * meanwhile.
+ * All fetches under way together are bounded in bytes; a larger snapshot is fetched alone. The
+ * agents of a partition are fetched together. A snapshot of unknown size comes if it is small;
+ * otherwise Redis tells its size, and it is fetched again when there is room. Partitions take
+ * turns: the first one that waits for room blocks the others, so none waits for ever, and answers
+ * make room. A worker whose agents take more memory than --max-agent-memory has one fetch under way
+ * at a time; calls to loaded agents end meanwhile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +57,8 @@ struct fetch {
 static void fail_mailbox(struct asq__actor *a, int code, const char *why)
 {
     while (!asq__list_empty(&a->calls->mailbox.queue)) {
-        struct asq__wcall *c = ASQ__CONTAINER(a->calls->mailbox.queue.next, struct asq__wcall, node);
+        struct asq__wcall *c =
+            ASQ__CONTAINER(a->calls->mailbox.queue.next, struct asq__wcall, node);
         asq__wcall_fail(c, code, "%s", why);
     }
 }
@@ -118,8 +119,7 @@ static void take(struct asq__actor *a, const redisReply *reply, const redisReply
         loaded(a, record);
     } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
         a->loading = false;
-        fail_mailbox(a, ASQ_EREDIS,
-                     "the partition's agents key is not a hash: it was overwritten");
+        fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: it was overwritten");
         asq__actor_rest(a);
     } else {
         give_up(a);
@@ -159,7 +159,8 @@ static struct asq__actor *first_to_fetch(const struct asq__partition *p)
     return calls->actor;
 }
 
-/* Returns the bound in bytes of a fetch of the partition's first agents; *ret_n gets their number. */
+/* Returns the bound in bytes of a fetch of the partition's first agents; *ret_n gets their
+ * number. */
 static size_t next_bytes(const struct asq__partition *p, size_t *ret_n)
 {
     size_t known = 0, small = 0, n = 0;
@@ -184,8 +185,8 @@ static size_t limit(const struct asq__process *w)
     return share < UNDER_WAY ? share : UNDER_WAY;
 }
 
-/* Sends a fetch. A single snapshot of known size, or with nothing else under way, is bounded without a
- * script, which costs Redis more. */
+/* Sends a fetch. A single snapshot of known size, or with nothing else under way, is bounded
+ * without a script, which costs Redis more. */
 static int send_to_redis(struct fetch *f)
 {
     struct asq__partition *p = f->p;

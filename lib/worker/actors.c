@@ -1,6 +1,7 @@
 /*
- * actors.c: agents in memory. Finds or makes an agent, keeps it awake while calls concern it and for
- * a while after, then asleep as its snapshot alone, and frees it. actor_fetch.c reads its snapshot.
+ * actors.c: agents in memory. Finds or makes an agent, keeps it awake while calls concern it and
+ * for a while after, then asleep as its snapshot alone, and frees it. actor_fetch.c reads its
+ * snapshot.
  *
  *     made ──▶ asleep ──call──▶ busy ──nothing to do──▶ awake ──not called for long──▶ asleep ─▶ freed
  *                                 ▲─────────call──────────┘    (or others are) │

@@ -1,9 +1,9 @@
 /*
- * await.c: clients that did not make a call wait for its result. While the call waits or runs here, their
- * channels join those that get the result. Otherwise the result is searched in the batch's record, and
- * among the batches that wait outside of the stream. One read of a batch is under way at a time, for all
- * its waiters. A record may have megabytes: only as much is read as is pushed. After it was pushed to some
- * waiters, it is announced to the others, which read it from its key.
+ * await.c: clients that did not make a call wait for its result. While the call waits or runs here,
+ * their channels join those that get the result. Otherwise the result is searched in the batch's
+ * record, and among the batches that wait outside of the stream. One read of a batch is under way
+ * at a time, for all its waiters. A record may have megabytes: only as much is read as is pushed.
+ * After it was pushed to some waiters, it is announced to the others, which read it from its key.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,8 +116,8 @@ static void stop_joining(struct await *a)
     a->reading = false;
 }
 
-/* Pushes the record to all waiters. n: size of the record; data: all of it, or NULL if it has more bytes
- * than are pushed. */
+/* Pushes the record to all waiters. n: size of the record; data: all of it, or NULL if it has more
+ * bytes than are pushed. */
 static void push_to_all(struct await *a, const char *data, size_t n)
 {
     size_t pushed = 0;

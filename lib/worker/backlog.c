@@ -300,9 +300,8 @@ static void tell_begin(const struct asq__partition *p)
         "partition %u: more calls wait than this process may hold in memory (--max-backlog-size "
         "%zu): calls that cannot run yet stay in Redis for now; calls to idle agents are "
         "served%s%s%s",
-        p->number, p->w->config.max_backlog_size,
-        a ? "; most calls in memory wait for agent " : "", a ? a->id : "",
-        a ? " (`look stuck` tells what the agent is doing)" : "");
+        p->number, p->w->config.max_backlog_size, a ? "; most calls in memory wait for agent " : "",
+        a ? a->id : "", a ? " (`look stuck` tells what the agent is doing)" : "");
 }
 
 /* Leaves this entry and all later ones in the stream. */

@@ -1,6 +1,6 @@
 /*
- * blame.c: see blame.h. The slots of threads are in memory that the supervisor shares; it reads them
- * when the process has died (shared.h).
+ * blame.c: see blame.h. The slots of threads are in memory that the supervisor shares; it reads
+ * them when the process has died (shared.h).
  */
 #include "worker/blame.h"
 

@@ -1,12 +1,12 @@
 /*
- * call_time.c: when calls were made, by the monotonic clock of this process. A deadline and a delay count from
- * there, however long Redis was away before it took the call; and so does the question whether the record
- * of a call that is sent again can have expired.
+ * call_time.c: when calls were made, by the monotonic clock of this process. A deadline and a delay
+ * count from there, however long Redis was away before it took the call; and so does the question
+ * whether the record of a call that is sent again can have expired.
  *
- * A batch says how old its calls were at a time of Redis' clock. That time is told by what this process knows
- * of the clock (redis_clock.h). What looks old may be so because the clock was set a moment ago, so the
- * clock is asked once more before it is believed. Without permission for TIME what a call has waited in its
- * stream does not count, its age when it was sent does.
+ * A batch says how old its calls were at a time of Redis' clock. That time is told by what this
+ * process knows of the clock (redis_clock.h). What looks old may be so because the clock was set a
+ * moment ago, so the clock is asked once more before it is believed. Without permission for TIME
+ * what a call has waited in its stream does not count, its age when it was sent does.
  */
 #include "asqueue.h"
 #include "redis/redis.h"

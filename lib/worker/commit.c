@@ -1,8 +1,9 @@
 /*
- * commit.c: gathers the outcomes of calls in commits. Calls that finish within one iteration of the loop
- * are gathered in one commit for each partition. While a commit of a partition is on its way, further
- * outcomes are gathered in the next one until it is full, so its fixed cost is shared by more calls.
- * Each commit has the next sequence number, so commits take effect in order or not at all.
+ * commit.c: gathers the outcomes of calls in commits. Calls that finish within one iteration of the
+ * loop are gathered in one commit for each partition. While a commit of a partition is on its way,
+ * further outcomes are gathered in the next one until it is full, so its fixed cost is shared by
+ * more calls. Each commit has the next sequence number, so commits take effect in order or not at
+ * all.
  *
  *     open ──iteration's end──▶ closed ──its turn──▶ sent ──1──▶ acknowledged
  *                                                 │ lost, refused
@@ -10,8 +11,8 @@
  *                         recovering: the lease is read; commits at or below its seq have taken
  *                         effect, the others are sent again in order; another token: partition lost
  *
- * A partition with many bytes to commit starts no calls until fewer are left. Sending and recovering
- * stand in commit_send.c.
+ * A partition with many bytes to commit starts no calls until fewer are left. Sending and
+ * recovering stand in commit_send.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,9 +60,11 @@
 
 enum { RETRY_MS = 500 };
 #define RECORD_BYTES ((size_t) 512 * 1024 * 1024) /* limit of a string in Redis by default */
-/* Lifetime of records of nested calls: a call that runs again needs them to come back to where it was. */
+/* Lifetime of records of nested calls: a call that runs again needs them to come back to where it
+ * was. */
 #define NESTED_RECORD_MS ((int64_t) 7 * 24 * 3600 * 1000)
-/* Unacknowledged bytes of one partition: with more it starts no calls, until half of them are left. */
+/* Unacknowledged bytes of one partition: with more it starts no calls, until half of them are
+ * left. */
 #define BYTES_WAITING ((size_t) 16 * 1024 * 1024)
 
 /* Returns the commit that is being filled. NULL: no memory, and the partition is dropped. */
@@ -88,8 +91,9 @@ void asq__commit_close(struct asq__partition *p)
     asq__list_add(&p->commits, &c->node);
 }
 
-/* Returns the commit for `bytes` more bytes. Closes a commit that is large enough before: none of its
- * strings may be longer than Redis takes, however many calls of a batch end in one iteration. */
+/* Returns the commit for `bytes` more bytes. Closes a commit that is large enough before: none of
+ * its strings may be longer than Redis takes, however many calls of a batch end in one
+ * iteration. */
 static struct asq__commit *commit_for(struct asq__partition *p, size_t more)
 {
     struct asq__commit *c = p->open;
@@ -118,8 +122,8 @@ bool asq__commits_are_many(struct asq__partition *p)
     return p->commits_many;
 }
 
-/* Closes the open commit before the outcome of a call with attempts, which is committed alone: if it
- * is refused, no other call is. A dead letter stays with its result. */
+/* Closes the open commit before the outcome of a call with attempts, which is committed alone: if
+ * it is refused, no other call is. A dead letter stays with its result. */
 static __attribute__((noinline, cold)) void close_before(struct asq__partition *p)
 {
     if (p->open && !p->open->tied)
@@ -202,7 +206,8 @@ static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall
     pthread_mutex_unlock(&w->unheard_lock);
 }
 
-/* Notes for the supervisor, in case this process dies, which seq shows that the run was committed. */
+/* Notes for the supervisor, in case this process dies, which seq shows that the run was
+ * committed. */
 static void note_outcome(const struct asq__commit *c, const struct asq__run *run)
 {
     if (!run->slot)

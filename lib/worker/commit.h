@@ -43,8 +43,8 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
 void asq__commit_forget_later(struct asq__entry *e);
 /* Reads the lease after a while, and sends the partition's commits again then. */
 void asq__commit_recover_later(struct asq__partition *p);
-/* Appends id and entry of each call whose outcome is in the commit, and may be blamed for it. Returns
- * how many there are. */
+/* Appends id and entry of each call whose outcome is in the commit, and may be blamed for it.
+ * Returns how many there are. */
 size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out);
 void asq__commit_dead_letter(struct asq__wcall *c, const char *label, const char *reason);
 /* Closes the open commit of a partition, which leaves in its turn. */

@@ -1,14 +1,14 @@
 /*
- * commit_send.c: sends commits, and recovers those whose outcome is unknown. At the end of an iteration
- * all commits leave in as few script calls as possible.
+ * commit_send.c: sends commits, and recovers those whose outcome is unknown. At the end of an
+ * iteration all commits leave in as few script calls as possible.
  *
- * Redis is busy with a large commit for a while, and answers no client meanwhile. So a commit is closed
- * at some size, and few large ones of all partitions are under way at a time; small ones go between
- * them.
+ * Redis is busy with a large commit for a while, and answers no client meanwhile. So a commit is
+ * closed at some size, and few large ones of all partitions are under way at a time; small ones go
+ * between them.
  *
- * A commit keeps all it needs until it is acknowledged. After each new connection the leases are read.
- * There the worker also asks whether its calls are still in their streams, because Redis may have lost
- * its last second.
+ * A commit keeps all it needs until it is acknowledged. After each new connection the leases are
+ * read. There the worker also asks whether its calls are still in their streams, because Redis may
+ * have lost its last second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,9 +156,9 @@ static struct asq__commit *find_commit(const struct section *s)
 
 /* ---- strings that Redis does not take ---- */
 
-/* Gives up a partition whose commit has a string that Redis never takes. Its calls run again from what
- * Redis has, and the call that makes such a string fails then, because the limit is known by now.
- * False: all strings are short enough. */
+/* Gives up a partition whose commit has a string that Redis never takes. Its calls run again from
+ * what Redis has, and the call that makes such a string fails then, because the limit is known by
+ * now. False: all strings are short enough. */
 static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
 {
     char why[300];
@@ -195,8 +195,8 @@ static void refused_large(struct script *s)
 }
 
 /* Handles the loss of the connection while a script was under way. A script large enough to be the
- * cause is sent again a few times, because connections are lost for other reasons too; then it counts
- * as refused. Of all scripts that were under way, the first one is suspected. */
+ * cause is sent again a few times, because connections are lost for other reasons too; then it
+ * counts as refused. Of all scripts that were under way, the first one is suspected. */
 static void note_loss(struct script *s)
 {
     struct asq__process *w = s->w;
@@ -214,8 +214,8 @@ static void note_loss(struct script *s)
 
 static const char foreign_seq[] = "this owner did not write the sequence number in its lease";
 
-/* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is missing,
- * it has the number of the last acknowledged commit. */
+/* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is
+ * missing, it has the number of the last acknowledged commit. */
 static bool is_foreign_seq(const struct asq__partition *p, const char *text)
 {
     uint64_t held;
@@ -240,8 +240,8 @@ static const struct asq__piece *refused_piece(const struct asq__commit *c, const
 }
 
 /* Gives up a result whose record would be longer than Redis allows, because the limit was lowered
- * meanwhile. The call runs again, and ends in an error that says so. False: the result is such an error
- * already, and waits until the limit is raised. */
+ * meanwhile. The call runs again, and ends in an error that says so. False: the result is such an
+ * error already, and waits until the limit is raised. */
 static bool give_up_appended(struct asq__commit *c, const char *text)
 {
     struct asq__partition *p = c->part;
@@ -309,9 +309,9 @@ static void section_answered(const struct section *s, const redisReply *reply)
     asq__commit_recover_later(p);
 }
 
-/* Returns whether a refusal has nothing to do with the state of the server. When a script for several
- * partitions is refused, each commit is sent again by itself, so a commit that is refused for its
- * content holds up its own partition alone. */
+/* Returns whether a refusal has nothing to do with the state of the server. When a script for
+ * several partitions is refused, each commit is sent again by itself, so a commit that is refused
+ * for its content holds up its own partition alone. */
 static bool concerns_one_partition(const redisReply *reply)
 {
     enum asq__refusal how = asq__reply_refusal(reply);
@@ -642,8 +642,8 @@ static void put_id(struct asq__node *node, void *user)
     asq__cmd_puts(user, id);
 }
 
-/* Asks whether Redis still has the calls that this worker has. A lost call must have no effect before
- * its caller has sent it again, at another place in the order. */
+/* Asks whether Redis still has the calls that this worker has. A lost call must have no effect
+ * before its caller has sent it again, at another place in the order. */
 static void look_at_entries(struct asq__partition *p)
 {
     char key[ASQ__KEY_MAX];

@@ -3,26 +3,27 @@
  * callers that comes back to an agent is let in (dispatch.c). A cycle needs two chains: A calls B
  * while B calls A.
  *
- * When calls to an agent wait and no run of it moves, a probe is sent for it. The probe collects what
- * the runs inside the agent wait for, then what these calls wait for in turn, and so on. Waits in this
- * process are known at once. For the others the probe travels, as a job to the partition of a call
- * that is unknown yet, with everything seen so far (waits.h). When the waits contain a cycle with one
- * of the agent's queued calls, the probe visits the cycle once more. It ends at that call, which has
- * not begun and is failed.
+ * When calls to an agent wait and no run of it moves, a probe is sent for it. The probe collects
+ * what the runs inside the agent wait for, then what these calls wait for in turn, and so on. Waits
+ * in this process are known at once. For the others the probe travels, as a job to the partition of
+ * a call that is unknown yet, with everything seen so far (waits.h). When the waits contain a cycle
+ * with one of the agent's queued calls, the probe visits the cycle once more. It ends at that call,
+ * which has not begun and is failed.
  *
  * Proof that a failed call is in a cycle: the probe has seen its waits at different times. But each
- * call of the cycle was seen in its wait before the moment at which the cycle was complete, and is seen
- * again, in the same wait, after it. So at that moment all of them waited for each other. Such calls
- * stay as they are until a timeout, a cancel or the end of another cycle; then some wait differs,
- * unless that happens unseen within one iteration. A worker that dies, or has lost its partition, says
- * nothing; the next owner runs the call again, and its waits have other numbers. A worker that was not
- * heard for a while does not take part.
+ * call of the cycle was seen in its wait before the moment at which the cycle was complete, and is
+ * seen again, in the same wait, after it. So at that moment all of them waited for each other. Such
+ * calls stay as they are until a timeout, a cancel or the end of another cycle; then some wait
+ * differs, unless that happens unseen within one iteration. A worker that dies, or has lost its
+ * partition, says nothing; the next owner runs the call again, and its waits have other numbers. A
+ * worker that was not heard for a while does not take part.
  *
- * Proof that a cycle is found: the last of its calls that began to wait made its agent stuck, or one
- * more call waits for a stuck agent, and a probe is sent soon after (`changed`). Each agent's probe
- * ends at calls queued for an agent with a greater id, which soon sends a probe itself. So only the
- * probe of the greatest agent visits the whole cycle, and one call is failed, not all. While they are
- * stuck, agents repeat their probes now and then, because probes get lost and for rarer cases.
+ * Proof that a cycle is found: the last of its calls that began to wait made its agent stuck, or
+ * one more call waits for a stuck agent, and a probe is sent soon after (`changed`). Each agent's
+ * probe ends at calls queued for an agent with a greater id, which soon sends a probe itself. So
+ * only the probe of the greatest agent visits the whole cycle, and one call is failed, not all.
+ * While they are stuck, agents repeat their probes now and then, because probes get lost and for
+ * rarer cases.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,7 +200,8 @@ static void set_known(struct asq__waits *waits, uint32_t at, const struct view *
 /* Sends the probe of a greater agent soon, because this one ends there. */
 static void hurry(struct asq__actor *a);
 
-/* Visits all calls that are not known yet and that this process owns. Returns one of another process. */
+/* Visits all calls that are not known yet and that this process owns. Returns one of another
+ * process. */
 static const struct asq__waiter *explore(struct asq__process *w, struct search *s, struct view *v)
 {
     const struct asq__waiter *elsewhere = NULL;

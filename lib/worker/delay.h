@@ -10,9 +10,9 @@
 struct asq__process;
 struct asq__wcall;
 
-/* Makes a call DELAYED until delay_ms from now. Unless it keeps its place, it is in no queue: then it
- * counts as waiting for its time, not as waiting to run. When it is due it is put on process->due.
- * False: no memory, and nothing has changed. */
+/* Makes a call DELAYED until delay_ms from now. Unless it keeps its place, it is in no queue: then
+ * it counts as waiting for its time, not as waiting to run. When it is due it is put on
+ * process->due. False: no memory, and nothing has changed. */
 bool asq__delay_begin(struct asq__wcall *c, int64_t delay_ms);
 void asq__delay_stop(struct asq__wcall *c); /* stops its timer; its time is kept elsewhere */
 void asq__delay_end(struct asq__wcall *c);  /* stops its timer, and counts it as waiting to run */

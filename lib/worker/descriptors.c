@@ -32,17 +32,19 @@ void asq__descriptors_check(struct asq__process *w)
         limit.rlim_cur = soft;
     }
     if (limit.rlim_cur >= need)
-        asq__process_log(w, ASQ_LOG_INFO,
-                         "the limit of open files was raised from %llu to %llu: %zu connections may "
-                         "be needed to read %u partitions, and %d files otherwise",
-                         (unsigned long long) soft, (unsigned long long) need, w->nreaders,
-                         w->nparts, OTHER_DESCRIPTORS);
+        asq__process_log(
+            w, ASQ_LOG_INFO,
+            "the limit of open files was raised from %llu to %llu: %zu connections may "
+            "be needed to read %u partitions, and %d files otherwise",
+            (unsigned long long) soft, (unsigned long long) need, w->nreaders, w->nparts,
+            OTHER_DESCRIPTORS);
     else
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "this process may open %llu files, and needs up to %llu: %zu connections to "
-                         "read %u partitions, and %d files otherwise. Raise the hard limit (ulimit "
-                         "-Hn, or LimitNOFILE= of its unit), or make the namespace with fewer "
-                         "partitions",
-                         (unsigned long long) limit.rlim_cur, (unsigned long long) need,
-                         w->nreaders, w->nparts, OTHER_DESCRIPTORS);
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "this process may open %llu files, and needs up to %llu: %zu connections to "
+            "read %u partitions, and %d files otherwise. Raise the hard limit (ulimit "
+            "-Hn, or LimitNOFILE= of its unit), or make the namespace with fewer "
+            "partitions",
+            (unsigned long long) limit.rlim_cur, (unsigned long long) need, w->nreaders, w->nparts,
+            OTHER_DESCRIPTORS);
 }

@@ -1,7 +1,7 @@
 /*
- * dispatch.c: starts, parks, resumes and ends the calls of agents. Which call runs next is the rule of
- * core/mailbox.c; this file answers its questions (may the call still run, are its inputs there), and
- * does what it decides. Different agents run in parallel.
+ * dispatch.c: starts, parks, resumes and ends the calls of agents. Which call runs next is the rule
+ * of core/mailbox.c; this file answers its questions (may the call still run, are its inputs
+ * there), and does what it decides. Different agents run in parallel.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,10 +41,12 @@
 #include "worker/process.h"
 #include "worker/refused.h"
 
-/* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read meanwhile. */
+/* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
+ * meanwhile. */
 enum { STARTS_PER_TURN = 1024 };
 
-/* Returns whether this iteration has started enough calls; the partition goes on in the next one. */
+/* Returns whether this iteration has started enough calls; the partition goes on in the next
+ * one. */
 static bool turn_is_over(struct asq__partition *p)
 {
     if (p->w->starts < STARTS_PER_TURN)
@@ -211,9 +213,9 @@ static bool is_called_from_inside(const struct asq__partition *p, const Asqueue_
     return false;
 }
 
-/* Returns whether a draining partition may still start calls of the agent. Such a partition starts only
- * calls on which its active calls may depend, or it would never drain: nested calls of these, after a
- * while any nested calls, and the calls queued before them. */
+/* Returns whether a draining partition may still start calls of the agent. Such a partition starts
+ * only calls on which its active calls may depend, or it would never drain: nested calls of these,
+ * after a while any nested calls, and the calls queued before them. */
 static bool admits(struct asq__mailbox *m)
 {
     const struct asq__partition *p = actor_of(m)->part;
@@ -235,8 +237,8 @@ const struct asq__mailbox_hooks asq__dispatch_hooks = { .end_unfit = end_unfit,
                                                         .exists = exists,
                                                         .admits = admits };
 
-/* Returns how many concurrent calls of an agent may run or wait for a thread; parked ones do not count.
- * With more, calls of other agents would come behind all of them. */
+/* Returns how many concurrent calls of an agent may run or wait for a thread; parked ones do not
+ * count. With more, calls of other agents would come behind all of them. */
 static unsigned max_sharing(const struct asq__process *w)
 {
     return 2 * w->config.capacity + 16;
@@ -354,7 +356,8 @@ void asq__dispatch(struct asq__wcall *c)
     }
 }
 
-/* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just those. */
+/* Notes that the suspect no longer runs, so others may. A suspect that parks may wait for just
+ * those. */
 static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
 {
     if (w->suspect != c)
@@ -385,7 +388,8 @@ void asq__run_unpark(struct asq__run *run)
     asq__actor_go_on(a);
 }
 
-/* Marks the outer calls as not to be run again: that would not undo the commit of a re-entrant call. */
+/* Marks the outer calls as not to be run again: that would not undo the commit of a re-entrant
+ * call. */
 static void mark_outer_calls(struct asq__actor *a)
 {
     ASQ__LIST_EACH (it, &a->calls->mailbox.active) {

@@ -33,6 +33,6 @@ void asq__partition_go_on(struct asq__partition *p);
  * next one. */
 bool asq__dispatch_turn_over(struct asq__process *w);
 extern const struct asq__run_hooks asq__dispatch_run_hooks; /* for process->run_hooks */
-void asq__run_unpark(struct asq__run *run); /* run may resume: its wait is over */
+void asq__run_unpark(struct asq__run *run);                 /* run may resume: its wait is over */
 
 #endif

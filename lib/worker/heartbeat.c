@@ -42,8 +42,9 @@ enum {
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
     BEAT_TIMEOUT_MS = 5000,
     GOOD_BYE_MS = 2000, /* for each answer, whatever the lease time */
-    MOVES_OF_LIFE = 2,  /* changes of a beat that prove another process with the same id alive to a new one */
-    PROVE_MS = 100      /* between the first two beats: the second shows that the process lives */
+    /* changes of a beat that prove another process with the same id alive to a new one */
+    MOVES_OF_LIFE = 2,
+    PROVE_MS = 100 /* between the first two beats: the second shows that the process lives */
 };
 
 struct asq__heartbeat {
@@ -56,8 +57,9 @@ struct asq__heartbeat {
     int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* of the thread */
-    atomic_llong resumed_ms;         /* time of the first beat after beats were unacknowledged for too long */
-    atomic_uint partitions;          /* owned, for the hash */
+    /* time of the first beat after beats were unacknowledged for too long */
+    atomic_llong resumed_ms;
+    atomic_uint partitions; /* owned, for the hash */
     int64_t beat_told_ms;
     unsigned long long beats;
     bool mended;            /* the obstacle of the last beat was removed: it must be repeated */
@@ -267,7 +269,8 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     if (stop) {
         int none = 0;
         if (atomic_compare_exchange_strong(w->stop, &none, 1))
-            asq__process_log(w, ASQ_LOG_INFO, "asked to stop by way of Redis (as-ctl stop, as-worker stop)");
+            asq__process_log(w, ASQ_LOG_INFO,
+                             "asked to stop by way of Redis (as-ctl stop, as-worker stop)");
         ev_async_send(w->loop, &w->wake);
     }
     return ok;
@@ -363,11 +366,12 @@ static void *beat_thread(void *arg)
             break; /* told to quit: say_good_bye() awaits its replies */
         if (others == MAYBE && !hb->wait_told) {
             hb->wait_told = true;
-            asq__process_log(w, ASQ_LOG_INFO,
-                             "a worker with the id '%s' is in the list already (%s): waiting for up to %lld ms to see "
-                             "whether it is alive",
-                             w->config.id, hb->others_place,
-                             (long long) w->config.lease_time_ms * MOVES_OF_LIFE / 2);
+            asq__process_log(
+                w, ASQ_LOG_INFO,
+                "a worker with the id '%s' is in the list already (%s): waiting for up to %lld ms to see "
+                "whether it is alive",
+                w->config.id, hb->others_place,
+                (long long) w->config.lease_time_ms * MOVES_OF_LIFE / 2);
         }
         if (others == MAYBE) {
             quit = beat_sleep(hb, w->config.lease_time_ms / 2);

@@ -326,7 +326,8 @@ static bool may_start(const struct asq__partition *p)
            asq__list_empty(&p->turn_over);
 }
 
-/* Counts the admitted calls that are on their way. Calls that wait for another call are left out. */
+/* Counts the admitted calls that are on their way. Calls that wait for another call are left
+ * out. */
 static unsigned count_on_their_way(struct asq__process *w)
 {
     unsigned n = 0;
@@ -348,8 +349,7 @@ static unsigned count_on_their_way(struct asq__process *w)
 static bool may_exceed(struct asq__process *w, const struct asq__inputs *in)
 {
     unsigned n = count_on_their_way(w);
-    return n == 0 ||
-           (n < w->config.capacity && asq__now_ms_coarse() - in->asked_ms >= PATIENCE_MS);
+    return n == 0 || (n < w->config.capacity && asq__now_ms_coarse() - in->asked_ms >= PATIENCE_MS);
 }
 
 static void admit(struct asq__inputs *in)

@@ -18,8 +18,8 @@ bool asq__inputs_ready(const struct asq__wcall *c);
 bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret);
 const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
 void asq__inputs_free(struct asq__inputs *in);
-/* Asks for room for results that were dropped; it is the call's turn at its agent. Resumes the agent when they are
- * there. */
+/* Asks for room for results that were dropped; it is the call's turn at its agent. Resumes the
+ * agent when they are there. */
 void asq__inputs_want_room(struct asq__wcall *c);
 bool asq__inputs_wait_for_room(const struct asq__wcall *c);
 void asq__inputs_go_on(struct asq__process *w); /* at the end of the iteration: gives room */

@@ -67,7 +67,8 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     if (asq__results_decode(data, n, &arena, &results, why, sizeof why) < 0) {
         /* Foreign bytes under the key do not show which calls ran; the commit overwrites them. */
         asq__process_log_some(p->w, ASQ_LOG_ERROR,
-                              "partition %u: a result record cannot be decoded: %s", p->number, why);
+                              "partition %u: a result record cannot be decoded: %s", p->number,
+                              why);
     } else {
         for (size_t i = 0; i < results->n_results; i++) {
             uint32_t index = results->results[i]->index;
@@ -312,7 +313,8 @@ static void leave_calls(struct asq__entry *e, const char *agent)
 {
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         const char *of = e->batch->jobs[i]->agent;
-        bool left = (!agent || strcmp(of, agent) != 0) && asq__backlog_holds_back(e->part, of, e->id);
+        bool left =
+            (!agent || strcmp(of, agent) != 0) && asq__backlog_holds_back(e->part, of, e->id);
         e->calls[i].left = left;
         e->left += left;
     }
@@ -400,12 +402,15 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     /* A batch that leaves the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
     bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
-                   order != ASQ__SENDER_BEHIND && p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
-    bool lookup = !control && (way->note ? !way->note->fresh
-                                         : begun || later || order != ASQ__SENDER_IN_ORDER);
+                   order != ASQ__SENDER_BEHIND &&
+                   p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
+    bool lookup = !control &&
+                  (way->note ? !way->note->fresh : begun || later || order != ASQ__SENDER_IN_ORDER);
     /* Otherwise later batches were refused before it, or the batch has waited elsewhere. */
-    bool behind = way->note ? way->note->behind : order == ASQ__SENDER_BEHIND && !way->again && !later;
-    size_t size = sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
+    bool behind =
+        way->note ? way->note->behind : order == ASQ__SENDER_BEHIND && !way->again && !later;
+    size_t size =
+        sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
     bool may_be_left = !control && !nested && !refused && !ahead;
     enum asq__room room = way->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
     if (may_be_left && !way->note) {

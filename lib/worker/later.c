@@ -1,8 +1,9 @@
 /*
- * later.c: calls that are due in the future, because they were made with a delay or are run again after a
- * failure. Calls that are due soon or keep their place wait here, with a timer. Their entries stay in the
- * stream, and the partition's attempts keep how often a call has failed and when it is due again. A batch
- * of which no call can run for a while leaves the stream, and this process (later_move.c).
+ * later.c: calls that are due in the future, because they were made with a delay or are run again
+ * after a failure. Calls that are due soon or keep their place wait here, with a timer. Their
+ * entries stay in the stream, and the partition's attempts keep how often a call has failed and
+ * when it is due again. A batch of which no call can run for a while leaves the stream, and this
+ * process (later_move.c).
  */
 #include <stdlib.h>
 

@@ -1,9 +1,11 @@
 /*
- * later_ask.c: questions about single batches that wait outside of the stream (later_move.c): whether a
- * copy of one is there, which other clients wait for its results, and which of its calls are cancelled.
- * Facts that matter when the batch comes back are added to its stored form, in the step that finds it.
+ * later_ask.c: questions about single batches that wait outside of the stream (later_move.c):
+ * whether a copy of one is there, which other clients wait for its results, and which of its calls
+ * are cancelled. Facts that matter when the batch comes back are added to its stored form, in the
+ * step that finds it.
  *
- * A job that cancels leaves the stream after it was handled, so that it is not lost with this process.
+ * A job that cancels leaves the stream after it was handled, so that it is not lost with this
+ * process.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -12,14 +12,15 @@
  * no jump counts twice.
  *
  * The next owner has to know how much time has passed since then:
- *   - On the machine of the last owner the monotonic clock is the same and tells exactly. The lease names
- *     the machine and its boot, and the distance of the partition's clock from its monotonic clock.
- *   - Elsewhere it is the time that has passed by the clock of Redis, without the jumps that this process
- *     knows.
- *   - An unnoticed jump, while the partition had no owner and before the next one was started, looks like
- *     time that has passed. When the clock of Redis went back, the partition's clock continues from where
- *     it was kept last: a delay becomes longer by at most the time since. When it went ahead, delays
- *     become shorter by the jump.
+ *   - On the machine of the last owner the monotonic clock is the same and tells exactly. The lease
+ *     names the machine and its boot, and the distance of the partition's clock from its monotonic
+ *     clock.
+ *   - Elsewhere it is the time that has passed by the clock of Redis, without the jumps that this
+ *     process knows.
+ *   - An unnoticed jump, while the partition had no owner and before the next one was started,
+ *     looks like time that has passed. When the clock of Redis went back, the partition's clock
+ *     continues from where it was kept last: a delay becomes longer by at most the time since. When
+ *     it went ahead, delays become shorter by the jump.
  * So an unnoticed jump counts once, in partitions without an owner, and never makes a delay longer
  * than the time for which they had none.
  */

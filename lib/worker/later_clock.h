@@ -35,7 +35,7 @@ bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_mi
 
 /* Sets the clock of a claimed partition by the clock of Redis and the last owner's mark, or "". */
 void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);
-int64_t asq__later_clock(struct asq__partition *p);   /* current time */
+int64_t asq__later_clock(struct asq__partition *p); /* current time */
 /* Formats what the lease keeps for the next owner on this machine. */
 void asq__later_clock_mark(const struct asq__partition *p, char mark[ASQ__CLOCK_MARK]);
 

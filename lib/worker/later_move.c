@@ -1,15 +1,16 @@
 /*
- * later_move.c: batches of which no call can run yet. They leave the stream, so that they block no calls
- * there that can run, and they take no memory here:
+ * later_move.c: batches of which no call can run yet. They leave the stream, so that they block no
+ * calls there that can run, and they take no memory here:
  *
  *     in the stream ──commit──▶ waits in `later` ──due──▶ in the stream again ──commit──▶ done
  *                                     ▲                          │
  *                                     └────────commit────────────┘
  *
- * A batch is moved as a whole, with the state of its calls (message Later), when all its unfinished calls
- * wait for their time, and the first is not due for a while; if memory is short, at once. later.lua moves
- * due batches back, in bounded steps, and in Redis alone, so its answer may be lost. A field of
- * later:jobs shows from the first move until the batch is done that Redis has taken it.
+ * A batch is moved as a whole, with the state of its calls (message Later), when all its unfinished
+ * calls wait for their time, and the first is not due for a while; if memory is short, at once.
+ * later.lua moves due batches back, in bounded steps, and in Redis alone, so its answer may be
+ * lost. A field of later:jobs shows from the first move until the batch is done that Redis has
+ * taken it.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,8 +15,8 @@ void asq__later_open(struct asq__partition *p); /* after a claim: looks for wait
 void asq__later_close(struct asq__partition *p);
 void asq__later_free(struct asq__partition *p);
 void asq__later_leave(struct asq__entry *e); /* if nothing of it can run for a while */
-/* Takes entries whose commit out of the stream is acknowledged, or dropped with the partition. False:
- * there were none. */
+/* Takes entries whose commit out of the stream is acknowledged, or dropped with the partition.
+ * False: there were none. */
 bool asq__later_take_moved(struct asq__process *w);
 void asq__later_upkeep(struct asq__partition *p); /* once a second */
 

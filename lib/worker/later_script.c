@@ -80,7 +80,8 @@ void asq__later_keep_clock(struct asq__partition *p)
 {
     struct asq__cmd cmd;
     asq__later_script(p, &cmd, 0);
-    /* If it is not sent, or lost, the next look at due calls does it; a release would be lost too. */
+    /* If it is not sent, or lost, the next look at due calls does it; a release would be lost
+     * too. */
     asq__conn_send(asq__redis_conn(p->w->redis, p->number), NULL, NULL, &cmd);
     asq__cmd_release(&cmd);
 }

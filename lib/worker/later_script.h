@@ -1,6 +1,6 @@
 /*
- * later_script.h: the script later.lua for batches that wait outside of the stream, and the state that
- * its users share. It also stores the clock of the partition each time.
+ * later_script.h: the script later.lua for batches that wait outside of the stream, and the state
+ * that its users share. It also stores the clock of the partition each time.
  */
 #ifndef ASQ_WORKER_LATER_SCRIPT_H
 #define ASQ_WORKER_LATER_SCRIPT_H

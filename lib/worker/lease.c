@@ -132,10 +132,11 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     }
     asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);
     if (reply->element[9]->type == REDIS_REPLY_INTEGER && reply->element[9]->integer)
-        asq__process_log_some(w, ASQ_LOG_ERROR,
-                              "partition %u: %lld fields of its key attempts were too long to be of a "
-                              "worker, because of a foreign write, and are removed",
-                              p->number, reply->element[9]->integer);
+        asq__process_log_some(
+            w, ASQ_LOG_ERROR,
+            "partition %u: %lld fields of its key attempts were too long to be of a "
+            "worker, because of a foreign write, and are removed",
+            p->number, reply->element[9]->integer);
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;

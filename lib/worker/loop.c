@@ -1,9 +1,9 @@
 /*
  * loop.c: a worker process: brings its parts up, runs the loop, and ends in order.
  *
- * An iteration of the loop handles events (entries read, answers, timers). Before it waits again, it takes
- * what threads have handed over, resumes ready fibers of the loop, fetches records, sends commits, and
- * writes all of it to the sockets.
+ * An iteration of the loop handles events (entries read, answers, timers). Before it waits again,
+ * it takes what threads have handed over, resumes ready fibers of the loop, fetches records, sends
+ * commits, and writes all of it to the sockets.
  */
 #include "asqueue.h"
 #include "client/engine.h"
@@ -104,14 +104,15 @@ static void begin_stop(struct asq__process *w)
     if (w->config.link)
         atomic_store(&w->config.link->stopping_ms, asq__now_ms());
     bool orphan = w->config.link && getppid() != w->config.supervisor;
-    asq__process_log(w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO,
-                     "%sstopping: what runs may end, within %lld ms",
-                     orphan ? "the supervisor has ended; " : "", (long long) w->config.drain_timeout_ms);
+    asq__process_log(
+        w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO, "%sstopping: what runs may end, within %lld ms",
+        orphan ? "the supervisor has ended; " : "", (long long) w->config.drain_timeout_ms);
     asq__members_stop(w->members);
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         if (p->state == ASQ__PART_DRAINING)
-            p->drain_deadline_ms = INT64_MAX; /* the process stops: no deadline of balancing holds */
+            /* the process stops: no deadline of balancing holds */
+            p->drain_deadline_ms = INT64_MAX;
         asq__partition_cancel_claim(p);
         asq__partition_drain(p, ASQ_FOREVER);
     }
@@ -191,9 +192,9 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     (void) revents;
     count_turn(w);
     unsigned rounds = 0;
-    while (rounds < ROUNDS && ((leases_are_due(w) && asq__leases_settle(w)) ||
-                               asq__handovers_take(w) || asq__pool_inline_ready(w->pool) ||
-                               (w->parts && take_due(w))))
+    while (rounds < ROUNDS &&
+           ((leases_are_due(w) && asq__leases_settle(w)) || asq__handovers_take(w) ||
+            asq__pool_inline_ready(w->pool) || (w->parts && take_due(w))))
         rounds++;
     if (!w->parts)
         return;
@@ -256,7 +257,8 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     }
     if (w->reconnect) {
         w->reconnect = false;
-        asq__redis_drop(w->redis, "Redis does not take commits"); /* continues when it is up again */
+        /* continues when it is up again */
+        asq__redis_drop(w->redis, "Redis does not take commits");
         return;
     }
     asq__commits_recover(w);
@@ -274,7 +276,8 @@ static bool policy_is_safe(const struct asq__process *w)
     return !*policy || strcmp(policy, "noeviction") == 0;
 }
 
-/* Logs a change of the eviction policy. A running worker continues, because memory may never be short. */
+/* Logs a change of the eviction policy. A running worker continues, because memory may never be
+ * short. */
 static void look_at_policy(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
@@ -292,7 +295,8 @@ static void look_at_policy(struct asq__process *w)
     }
 }
 
-/* Forgets a refusal of commits that may be gone with their partitions, so Redis will never take them. */
+/* Forgets a refusal of commits that may be gone with their partitions, so Redis will never take
+ * them. */
 static void forget_refusal(struct asq__process *w)
 {
     if (!w->refused_until_ms || asq__now_ms() < w->refused_until_ms || w->scripts_in_flight)
@@ -336,8 +340,8 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- Redis ---- */
 
-/* Restarts the process because its namespace was made anew: nothing that it holds is of the new one,
- * and the number of partitions, on which everything is built, may differ. */
+/* Restarts the process because its namespace was made anew: nothing that it holds is of the new
+ * one, and the number of partitions, on which everything is built, may differ. */
 static void start_anew(struct asq__process *w)
 {
     asq__process_end(w, w->stopping ? 0 : ASQ__START_ANEW);
@@ -361,10 +365,11 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
                          w->config.ns, before);
         break;
     case ASQ__NAMESPACE_DOTTED:
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "the name of namespace '%s' has dots: patterns of commands and ACL rules for the keys "
-                         "of another namespace may reach it; new ones cannot have any",
-                         w->config.ns);
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "the name of namespace '%s' has dots: patterns of commands and ACL rules for the keys "
+            "of another namespace may reach it; new ones cannot have any",
+            w->config.ns);
         break;
     case ASQ__NAMESPACE_OTHER:
         asq__process_log(w, ASQ_LOG_WARNING,
@@ -383,25 +388,24 @@ static void tell_lack(struct asq__process *w)
     const char *names;
     unsigned lack = asq__redis_lack(w->redis, &names);
     if (lack != w->told_lack && lack)
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "Redis refuses commands that a worker can do without: %s.%s%s%s%s%s as-ctl acl "
-                         "prints the rules that a worker needs",
-                         names,
-                         lack & ASQ__LACKS_SORTED_SETS
-                             ? " Delayed calls stay in their streams and take room from due calls."
-                             : "",
-                         lack & ASQ__LACKS_RANGES
-                             ? " Results for other clients are read with one more command."
-                             : "",
-                         lack & ASQ__LACKS_BOUNDS
-                             ? " Agents that are read, and dead letters, are not bounded in bytes."
-                             : "",
-                         lack & ASQ__LACKS_SEARCH
-                             ? " Delayed calls are lost if their keys `later` are deleted."
-                             : "",
-                         lack & ASQ__LACKS_TIME
-                             ? " Deadlines and delays count from when a worker reads the call."
-                             : "");
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "Redis refuses commands that a worker can do without: %s.%s%s%s%s%s as-ctl acl "
+            "prints the rules that a worker needs",
+            names,
+            lack & ASQ__LACKS_SORTED_SETS
+                ? " Delayed calls stay in their streams and take room from due calls."
+                : "",
+            lack & ASQ__LACKS_RANGES ? " Results for other clients are read with one more command."
+                                     : "",
+            lack & ASQ__LACKS_BOUNDS
+                ? " Agents that are read, and dead letters, are not bounded in bytes."
+                : "",
+            lack & ASQ__LACKS_SEARCH ? " Delayed calls are lost if their keys `later` are deleted."
+                                     : "",
+            lack & ASQ__LACKS_TIME
+                ? " Deadlines and delays count from when a worker reads the call."
+                : "");
     else if (lack != w->told_lack)
         asq__process_log(w, ASQ_LOG_INFO, "Redis refuses no command that a worker needs any more");
     w->told_lack = lack;
@@ -434,7 +438,8 @@ static void on_up(struct asq__redis *redis, void *user)
         if (rc == 0)
             rc = asq__members_new(w, &w->members);
         if (rc < 0) {
-            asq__process_fail(w, rc, "%s", rc == ASQ_ESYS ? "no descriptor is left" : "out of memory");
+            asq__process_fail(w, rc, "%s",
+                              rc == ASQ_ESYS ? "no descriptor is left" : "out of memory");
             return;
         }
         asq__descriptors_check(w);
@@ -481,7 +486,8 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
     if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION || code == ASQ_EINVAL))
         asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
     else if (asq__trouble_note(&w->away, why, asq__now_ms(), text))
-        asq__process_log(w, code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
+        asq__process_log(w,
+                         code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
                          "%s: %s; trying again", where ? where : "Redis", text);
     free(where);
 }
@@ -520,9 +526,10 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
 {
     struct asq__process *w = user;
     if (w->forked) {
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "a process that a method has forked has come back from it, or waits by the "
-                         "library: it ends");
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "a process that a method has forked has come back from it, or waits by the "
+            "library: it ends");
         _exit(0);
     }
     if (thread == 0)
@@ -687,7 +694,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     if (rc == 0) {
         if (current)
             *current = w;
-        asq__process_wake(w); /* the request to stop may have come before the process could be woken */
+        /* the request to stop may have come before the process could be woken */
+        asq__process_wake(w);
         ev_run(w->loop, 0);
         if (current)
             *current = NULL;

@@ -180,8 +180,8 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     bool mine = strcmp(best, w->config.id) == 0;
     if (asq__partition_is_owned(p)) {
         if (!token || strcmp(token, p->token) != 0)
-            asq__partition_abandon(p, token ? "another worker holds its lease"
-                                            : "its lease is gone");
+            asq__partition_abandon(p,
+                                   token ? "another worker holds its lease" : "its lease is gone");
         else if (!mine && p->state == ASQ__PART_ACTIVE && takes_over(m, best))
             asq__partition_drain(p, w->config.drain_timeout_ms);
         return;

@@ -1,18 +1,20 @@
 /*
- * nested.c: the handle inside a method. Its calls leave through the loop's engine; its waits park the
- * fiber.
+ * nested.c: the handle inside a method. Its calls leave through the loop's engine; its waits park
+ * the fiber.
  *
- * The calls of one statement make one batch for each partition. Its id is derived from the outer call and
- * the statement, so a second run of the outer call makes the same batches, which are recognised as
- * duplicates. A batch is held back until the agent's earlier effects are acknowledged, because it may
- * show them to others. Redis takes it only while this worker owns the agent's partition (send.lua). So a
- * worker that was paused and has lost the partition cannot send a copy after the call has ended elsewhere
- * and the batch's record was deleted. That happens only after the outer call's own commit, which waits
- * until all its batches are taken: if this process died between the two, no run would send them.
+ * The calls of one statement make one batch for each partition. Its id is derived from the outer
+ * call and the statement, so a second run of the outer call makes the same batches, which are
+ * recognised as duplicates. A batch is held back until the agent's earlier effects are
+ * acknowledged, because it may show them to others. Redis takes it only while this worker owns the
+ * agent's partition (send.lua). So a worker that was paused and has lost the partition cannot send
+ * a copy after the call has ended elsewhere and the batch's record was deleted. That happens only
+ * after the outer call's own commit, which waits until all its batches are taken: if this process
+ * died between the two, no run would send them.
  *
- * Threads: submit and wait run on the method's thread; functions named on_loop run on the loop. The two
- * meet in requests that are handed over in order, in `completed` under its lock, and in the wait, which
- * belongs to the loop from the moment its request is handed over until the fiber is woken.
+ * Threads: submit and wait run on the method's thread; functions named on_loop run on the loop. The
+ * two meet in requests that are handed over in order, in `completed` under its lock, and in the
+ * wait, which belongs to the loop from the moment its request is handed over until the fiber is
+ * woken.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -165,8 +167,8 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
     return true;
 }
 
-/* Ends a run whose method has returned, when its last batch is accepted or refused. Not at once, because the
- * caller is in the middle of other work. */
+/* Ends a run whose method has returned, when its last batch is accepted or refused. Not at once,
+ * because the caller is in the middle of other work. */
 static void decided(struct asq__run *run)
 {
     if (--run->undecided == 0 && run->ended)
@@ -228,7 +230,8 @@ static void send_on_loop(struct request *q)
         for (size_t i = 0; i < q->n; i++)
             asq__result_ref(q->results[i]);
     } else if (rc == ASQ_EEXIST) {
-        /* An earlier run of the outer call in this process has sent it: this one waits for the same. */
+        /* An earlier run of the outer call in this process has sent it: this one waits for the
+         * same. */
         for (size_t i = 0; i < q->n; i++) {
             asq__result_ref(q->results[i]);
             int awaited = asq__engine_await(engine, &q->results[i]->id, calls[i]);
@@ -249,7 +252,8 @@ static void send_on_loop(struct request *q)
     request_free(q);
 }
 
-/* Returns whether the earlier effects of the agent are acknowledged, so that its calls may leave. */
+/* Returns whether the earlier effects of the agent are acknowledged, so that its calls may
+ * leave. */
 static bool may_go(const struct asq__run *run)
 {
     const struct asq__partition *p = run->actor->part;
@@ -599,7 +603,8 @@ struct asq__nested *asq__nested_room(const struct asq__run *run)
     return malloc(sizeof(struct asq__nested) + links * sizeof(Asqueue__Link *));
 }
 
-/* Makes the handle when a method first asks for it; most never do, and its memory stays untouched. */
+/* Makes the handle when a method first asks for it; most never do, and its memory stays
+ * untouched. */
 asq *asq__nested_handle(asq_ctx *ctx)
 {
     struct asq__run *run = ctx->impl;

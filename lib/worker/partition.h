@@ -83,7 +83,8 @@ struct asq__partition {
     size_t commit_bytes; /* of `commits` */
     bool commits_many;   /* no call starts until more commits are acknowledged */
     bool refused;        /* Redis refuses a commit of it; of refused.c */
-    /* Since when it refuses commit refused_seq for what is in it, and w->commits then. 0: it does not. */
+    /* Since when it refuses commit refused_seq for what is in it, and w->commits then. 0: it does
+     * not. */
     int64_t refused_since_ms;
     uint64_t refused_seq, refused_taken;
     bool recovering;           /* a commit's outcome is unknown: read the lease first */

@@ -1,8 +1,8 @@
 /*
- * process.h: one worker process: its configuration, and the state that its files share. All of it belongs to
- * the thread of the event loop unless a field says otherwise. Other threads hand work over by
- * asq__process_hand_over(), see handover.h. ARCHITECTURE.md shows the way of a call and the states of a
- * partition.
+ * process.h: one worker process: its configuration, and the state that its files share. All of it
+ * belongs to the thread of the event loop unless a field says otherwise. Other threads hand work
+ * over by asq__process_hand_over(), see handover.h. ARCHITECTURE.md shows the way of a call and the
+ * states of a partition.
  */
 #ifndef ASQ_WORKER_PROCESS_H
 #define ASQ_WORKER_PROCESS_H
@@ -60,9 +60,10 @@ struct asq__process_config {
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     bool was_up;             /* replaces a process that had served: waits for what Redis lacks */
     struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
-    struct asq__process_link *link;  /* in shared memory; or NULL */
-    int supervisor_fd;       /* with link: a write to it wakes the supervisor */
-    pid_t supervisor;        /* with link: the parent at the start; getppid() differs once it has ended */
+    struct asq__process_link *link; /* in shared memory; or NULL */
+    int supervisor_fd;              /* with link: a write to it wakes the supervisor */
+    /* with link: the parent at the start; getppid() differs once it has ended */
+    pid_t supervisor;
     /* Called once it reads the streams of all its partitions, except those others still hold. */
     void (*ready)(void *user);
     void *ready_user;
@@ -94,25 +95,25 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
-    size_t reading_bytes;      /* bytes that reads under way may bring */
-    size_t entry_bytes;        /* size of the largest recent entries; shrinks */
-    struct asq__list ready;    /* partitions with commits to send */
-    struct asq__list fetching; /* partitions with snapshots to fetch */
-    size_t fetching_bytes;     /* bytes that fetches under way may bring */
+    size_t reading_bytes;             /* bytes that reads under way may bring */
+    size_t entry_bytes;               /* size of the largest recent entries; shrinks */
+    struct asq__list ready;           /* partitions with commits to send */
+    struct asq__list fetching;        /* partitions with snapshots to fetch */
+    size_t fetching_bytes;            /* bytes that fetches under way may bring */
     struct asq__list inputs_waiting;  /* inputs that wait for room, first in, first out */
     struct asq__list inputs_admitted; /* inputs that may exceed the bound */
     size_t input_bytes;               /* of results held as inputs; also in held_bytes */
-    struct asq__list result_reads; /* reads of result records that wait for room */
-    size_t result_bytes;           /* bytes that such reads under way may bring */
-    struct asq__list leaving;  /* partitions with a backlog */
-    size_t admitted_bytes;     /* part of held_bytes that was admitted beyond the bound */
-    size_t noted_bytes;        /* memory of notes of what is left in streams */
-    struct asq__list claims;   /* partitions to claim */
-    struct asq__list fenced;   /* partitions that are lost, to be dropped */
-    struct asq__list drained;  /* draining partitions that may be empty */
-    uint32_t nowned, nidle;    /* partitions that are owned; that are IDLE */
-    bool refresh_due;          /* other workers and all leases are to be read again */
-    bool announce_due;         /* the other workers are to be told of a change */
+    struct asq__list result_reads;    /* reads of result records that wait for room */
+    size_t result_bytes;              /* bytes that such reads under way may bring */
+    struct asq__list leaving;         /* partitions with a backlog */
+    size_t admitted_bytes;            /* part of held_bytes that was admitted beyond the bound */
+    size_t noted_bytes;               /* memory of notes of what is left in streams */
+    struct asq__list claims;          /* partitions to claim */
+    struct asq__list fenced;          /* partitions that are lost, to be dropped */
+    struct asq__list drained;         /* draining partitions that may be empty */
+    uint32_t nowned, nidle;           /* partitions that are owned; that are IDLE */
+    bool refresh_due;                 /* other workers and all leases are to be read again */
+    bool announce_due;                /* the other workers are to be told of a change */
     size_t claims_in_flight;
     struct asq__list held_up;     /* stuck actors: calls wait, and no run moves */
     ev_timer probe;               /* checks the stuck actors */
@@ -125,16 +126,17 @@ struct asq__process {
     struct asq__list gone;   /* agents that do not exist */
     size_t nawake;
     struct asq__members *members;
-    /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the heartbeat
-     * thread. */
+    /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
+     * heartbeat thread. */
     atomic_llong heartbeat_ms;
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
     struct asq__list turn_over; /* partitions with calls left for the next iteration */
     struct asq__list resuming;  /* agents that may go on at the end of the iteration */
-    struct asq__list moved;     /* entries whose way out of the stream is decided; of later_move.c */
-    struct asq__list due;       /* delays of calls whose time has come; of delay.c */
+    /* entries whose way out of the stream is decided; of later_move.c */
+    struct asq__list moved;
+    struct asq__list due; /* delays of calls whose time has come; of delay.c */
     /* Time of the next try after Redis refused a commit; no call starts until it takes one. 0: no
      * refusal. */
     int64_t refused_until_ms;
@@ -147,12 +149,12 @@ struct asq__process {
     bool suspected;                  /* a commit is suspected of the last loss of the connection */
     struct asq__wcall *suspect;      /* the only call with attempts that may run now */
     size_t suspects_waiting;
-    pthread_t thread;          /* thread of the loop */
-    struct asq__tally unheard; /* failures of calls whose callers do not take the result */
+    pthread_t thread;             /* thread of the loop */
+    struct asq__tally unheard;    /* failures of calls whose callers do not take the result */
     pthread_mutex_t unheard_lock; /* methods count such failures, too */
-    atomic_uint turns;         /* iterations of the loop, for watch.c */
-    bool forked;               /* copy made by fork() in a method */
-    unsigned state_told;       /* value of link->state_asked last answered */
+    atomic_uint turns;            /* iterations of the loop, for watch.c */
+    bool forked;                  /* copy made by fork() in a method */
+    unsigned state_told;          /* value of link->state_asked last answered */
     /* 1: drain and end; 2: end now. Set from signal handlers and threads. */
     atomic_int *stop;
     struct asq__lines lines;      /* log lines that may come often */

@@ -1,9 +1,9 @@
 /*
  * read_budget.c: bounds reads of job streams in bytes. All reads under way share what is left of
- * --max-backlog-size. A blocking read has only a bound in entries, which follows from the sizes of recent
- * ones. Entries that may be large, or whose size is unknown, are read by read.lua, which counts bytes. An
- * entry counts with its decoded size if that is larger: one with a thousand small calls is short, and
- * keeps the loop busy for as long as a large one.
+ * --max-backlog-size. A blocking read has only a bound in entries, which follows from the sizes of
+ * recent ones. Entries that may be large, or whose size is unknown, are read by read.lua, which
+ * counts bytes. An entry counts with its decoded size if that is larger: one with a thousand small
+ * calls is short, and keeps the loop busy for as long as a large one.
  */
 #include "redis/reply.h"
 #include "worker/process.h"

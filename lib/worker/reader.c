@@ -220,7 +220,8 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
         return false;
     }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
-        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str); /* retries with the backoff of a new connection */
+        /* retries with the backoff of a new connection */
+        asq__conn_fail(r->conn, ASQ_EREDIS, reply->str);
         return false;
     }
     if (r->down)

@@ -1,16 +1,18 @@
 /*
- * result_read.c: reads the result records of entries that may have been done before, with a bound in bytes. A worker that
- * takes over a partition may have to look up thousands of them at once, and each may have megabytes.
+ * result_read.c: reads the result records of entries that may have been done before, with a bound
+ * in bytes. A worker that takes over a partition may have to look up thousands of them at once, and
+ * each may have megabytes.
  *
- *     asked ──▶ w->result_reads ──▶ its beginning, as GETRANGE ──▶ all of it was there ──▶ asq__intake_record()
+ *     asked ──▶ w->result_reads ──▶ its beginning, as GETRANGE ──▶ all of it was there ──▶ its taker
  *                    ▲                                  │
  *                    └── its size, as STRLEN ◀──────────┘ then GET, when there is room for it
  *
- * A record up to ASQ__PUSH_MAX takes one command, as with a plain GET. All reads under way together may bring
- * UNDER_WAY bytes; a larger record is read while nothing else is under way. Reads that wait for room go on with the
- * answers of those under way, so none waits for ever. entry->looking counts a read until it is answered, and an answer
- * comes in any case: when the entry's partition is lost while its read waits, or Redis cannot be asked, it is empty, and
- * the intake asks again where that is of use.
+ * A record up to ASQ__PUSH_MAX takes one command, as with a plain GET. All reads under way together
+ * may bring UNDER_WAY bytes; a larger record is read while nothing else is under way. Reads that
+ * wait for room go on with the answers of those under way, so none waits for ever. entry->looking
+ * counts a read until it is answered, and an answer comes in any case: when the entry's partition
+ * is lost while its read waits, or Redis cannot be asked, it is empty, and the intake asks again
+ * where that is of use.
  *
  * Where GETRANGE is not allowed, the size is asked first.
  */

@@ -1,5 +1,6 @@
 /*
- * result_read.h: result records of entries that may have been done before, read with a bound in bytes.
+ * result_read.h: result records of entries that may have been done before, read with a bound in
+ * bytes.
  */
 #ifndef ASQ_WORKER_RESULT_READ_H
 #define ASQ_WORKER_RESULT_READ_H

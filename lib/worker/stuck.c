@@ -1,7 +1,7 @@
 /*
- * stuck.c: says which calls have been under way for long, and what each waits for, in this worker's own
- * hash, where redis-cli finds it (contrib/redis-cli/look stuck). A sample: the longest busy agents of
- * each partition, up to a number of lines.
+ * stuck.c: says which calls have been under way for long, and what each waits for, in this worker's
+ * own hash, where redis-cli finds it (contrib/redis-cli/look stuck). A sample: the longest busy
+ * agents of each partition, up to a number of lines.
  */
 #include <stdio.h>
 #include <string.h>

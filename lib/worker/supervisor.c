@@ -1,7 +1,7 @@
 /*
- * supervisor.c: see supervisor.h. The supervisor runs no user code and keeps no connection while nothing
- * happens, so faults that kill a worker process do not reach it. It reads which calls were running from
- * memory that it shares with its children, because a dead process cannot be asked.
+ * supervisor.c: see supervisor.h. The supervisor runs no user code and keeps no connection while
+ * nothing happens, so faults that kill a worker process do not reach it. It reads which calls were
+ * running from memory that it shares with its children, because a dead process cannot be asked.
  */
 #include "asqueue.h"
 #include "redis/keys.h"
@@ -84,11 +84,11 @@ struct supervisor {
     sigset_t old_mask;
     sigset_t meaningless; /* signals that are ignored, with a line */
     struct asq__signals_told signals_told;
-    int signals;  /* signalfd */
-    int ready[2]; /* pipe: children say that they are ready */
-    int stopping; /* number of requests to stop */
+    int signals;        /* signalfd */
+    int ready[2];       /* pipe: children say that they are ready */
+    int stopping;       /* number of requests to stop */
     int64_t kill_at_ms; /* while stopping: processes that still run then are ended */
-    bool unreachable; /* Redis was away while stopping: no second wait */
+    bool unreachable;   /* Redis was away while stopping: no second wait */
     bool told_ready;
     struct asq__trouble untold; /* failures to tell Redis of a death */
     bool was_up; /* a process was ready once: from then on every answer of Redis is waited out */
@@ -122,8 +122,9 @@ static void notify(const struct supervisor *s, const char *state)
 #endif
 }
 
-/* Returns whether the worker belongs to a program (child mode). A signal to all processes of a service
- * stops the program, which may need its workers to finish: they end with it, and by no signal before. */
+/* Returns whether the worker belongs to a program (child mode). A signal to all processes of a
+ * service stops the program, which may need its workers to finish: they end with it, and by no
+ * signal before. */
 static bool is_part_of_program(const struct supervisor *s)
 {
     return s->config->parent_fds[0] >= 0 || s->config->parent_fds[1] >= 0;
@@ -137,8 +138,9 @@ static struct asq__process *child_process;
 static pid_t child_supervisor;
 static bool child_obeys_others;
 
-/* Notes a request to stop. A signal to a whole process group reaches the supervisor too, which passes it
- * on: both are one request. So only the supervisor can ask a second time, by shared memory. */
+/* Notes a request to stop. A signal to a whole process group reaches the supervisor too, which
+ * passes it on: both are one request. So only the supervisor can ask a second time, by shared
+ * memory. */
 static void on_term(int signal, siginfo_t *info, void *context)
 {
     (void) signal, (void) context;
@@ -158,7 +160,8 @@ static void on_nothing(int signal)
     (void) signal;
 }
 
-/* Handles signals that would end the process, or that are for the supervisor, which decides for all. */
+/* Handles signals that would end the process, or that are for the supervisor, which decides for
+ * all. */
 static void set_signals(const struct supervisor *s)
 {
     static const int harmless[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGQUIT };
@@ -172,8 +175,7 @@ static void set_signals(const struct supervisor *s)
     signal(SIGHUP, SIG_IGN);
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         if (sigaction(harmless[i], NULL, &old) == 0 &&
-            (old.sa_flags & SA_SIGINFO ||
-             (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)))
+            (old.sa_flags & SA_SIGINFO || (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)))
             continue; /* the program has a handler of its own */
         else
             sigaction(harmless[i], &nothing, NULL);
@@ -276,9 +278,9 @@ static void tell_blamed(const struct supervisor *s, const struct child *c,
         slot->agent, c->how, n, max, slot->call, then);
 }
 
-/* Ranks of calls in the order of blame for a death: only the first rank with a call in it is blamed. A
- * call that has returned and is not committed yet seldom caused it, and would be given up for the
- * faults of others. */
+/* Ranks of calls in the order of blame for a death: only the first rank with a call in it is
+ * blamed. A call that has returned and is not committed yet seldom caused it, and would be given up
+ * for the faults of others. */
 enum { GUILTY, KILLED_BEFORE, RUNNING, RETURNED, RANKS };
 
 static unsigned rank_of(const struct asq__slot *slot)
@@ -290,11 +292,13 @@ static unsigned rank_of(const struct asq__slot *slot)
     return slot->state == ASQ__SLOT_RUNS ? RUNNING : RETURNED;
 }
 
-/* Counts a death against the call in a slot, unless it has ended. False: Redis does not take it now. */
+/* Counts a death against the call in a slot, unless it has ended. False: Redis does not take it
+ * now. */
 static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                   const struct asq__keys *keys, struct asq__slot *slot)
 {
-    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], entry[ASQ__STREAM_ID_TEXT], epoch[24];
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX],
+        entry[ASQ__STREAM_ID_TEXT], epoch[24];
     char seq[24] = "", first[24], longest[24];
     slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
     slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';
@@ -325,8 +329,8 @@ static bool blame(struct supervisor *s, struct child *c, struct asq__sync *ctx,
     return answered || cannot;
 }
 
-/* Blames all calls of the first rank. False: Redis does not take it now; the next tick continues with
- * the same rank. */
+/* Blames all calls of the first rank. False: Redis does not take it now; the next tick continues
+ * with the same rank. */
 static bool blame_all(struct supervisor *s, struct child *c, struct asq__sync *ctx,
                       const struct asq__keys *keys)
 {
@@ -361,8 +365,8 @@ static void tell_untold(struct supervisor *s, const struct child *c, const char 
             text);
 }
 
-/* Raises `attempts` of the calls that were on its threads, then removes it from the list of workers.
- * False: Redis does not take that now. */
+/* Raises `attempts` of the calls that were on its threads, then removes it from the list of
+ * workers. False: Redis does not take that now. */
 static bool announce(struct supervisor *s, struct child *c)
 {
     const struct asq__process_config *config = &s->config->process;
@@ -470,7 +474,8 @@ static void reap_orphans(struct supervisor *s)
             return;
         for (uint32_t i = 0; i < s->config->processes; i++)
             if (s->children[i].pid == info.si_pid)
-                return; /* a worker process has ended meanwhile: the next SIGCHLD or tick handles it */
+                /* a worker process has ended meanwhile: the next SIGCHLD or tick handles it */
+                return;
         waitpid(info.si_pid, NULL, WNOHANG);
     }
 }
@@ -494,8 +499,8 @@ static void signal_all(struct supervisor *s, int signal)
             kill(s->children[i].pid, signal);
 }
 
-/* Asks the processes to stop, by a signal and by shared memory. A process that heeds neither is ended
- * when its time is up. */
+/* Asks the processes to stop, by a signal and by shared memory. A process that heeds neither is
+ * ended when its time is up. */
 static void ask_to_stop(struct supervisor *s)
 {
     int64_t now = asq__now_ms();
@@ -522,8 +527,7 @@ static void cut_off(struct child *c)
 
 static void quit(struct supervisor *s)
 {
-    say(s, ASQ_LOG_WARNING,
-        "SIGQUIT: %s ends at once; what its processes ran runs again elsewhere",
+    say(s, ASQ_LOG_WARNING, "SIGQUIT: %s ends at once; what its processes ran runs again elsewhere",
         s->config->process.id);
     ask_to_stop(s);
     for (uint32_t i = 0; i < s->config->processes; i++)
@@ -531,8 +535,8 @@ static void quit(struct supervisor *s)
             cut_off(&s->children[i]);
 }
 
-/* Returns the time by which the process must have ended; INT64_MAX: it may stay. Requests to stop that
- * came by Redis count too. */
+/* Returns the time by which the process must have ended; INT64_MAX: it may stay. Requests to stop
+ * that came by Redis count too. */
 static int64_t must_end_ms(const struct supervisor *s, const struct child *c)
 {
     int64_t since_ms = atomic_load(&c->shared->link.stopping_ms), at_ms = INT64_MAX;
@@ -632,12 +636,14 @@ static void on_signals(struct supervisor *s)
             if (s->config->log_reopen)
                 s->config->log_reopen(s->config->process.log_user);
             say(s, ASQ_LOG_INFO, "SIGHUP: %s",
-                s->config->log_reopen ? "the log is opened again" : "there is no log to open again");
+                s->config->log_reopen ? "the log is opened again"
+                                      : "there is no log to open again");
             break;
         case SIGUSR1: tell_state(s); break;
         case SIGQUIT: quit(s); break;
         case SIGXCPU:
-            say(s, ASQ_LOG_WARNING, "SIGXCPU: the CPU time that it may use is spent (ulimit -t): %s",
+            say(s, ASQ_LOG_WARNING,
+                "SIGXCPU: the CPU time that it may use is spent (ulimit -t): %s",
                 s->stopping ? "ending soon" : "stopping in order");
             ask_to_stop(s);
             break;
@@ -693,8 +699,7 @@ static void supervise(struct supervisor *s)
             on_signals(s);
         if (fds[1].revents)
             tell_ready(s);
-        if (fds[2].revents ||
-            fds[3].revents) { /* the program is gone */
+        if (fds[2].revents || fds[3].revents) { /* the program is gone */
             signal_all(s, SIGKILL);
             s->stopping++;
             for (uint32_t i = 0; i < s->config->processes; i++) {
@@ -726,7 +731,8 @@ static void see_off_rest(struct supervisor *s)
  * ignored. */
 static void handled_signals(struct supervisor *s, sigset_t *mask)
 {
-    static const int always[] = { SIGTERM, SIGINT, SIGCHLD }, unless_own[] = { SIGHUP, SIGUSR1, SIGQUIT };
+    static const int always[] = { SIGTERM, SIGINT, SIGCHLD },
+                     unless_own[] = { SIGHUP, SIGUSR1, SIGQUIT };
     sigemptyset(mask);
     for (size_t i = 0; i < 3; i++) {
         struct sigaction old;

@@ -1,10 +1,11 @@
 /*
  * watch.c: see watch.h.
  *
- * The loop counts its iterations, at least one a second, and the calls that it runs. When it stands still
- * for some lease times, a call on it blocks, or it has lost its thread. A heartbeat that continued would
- * hold its partitions for ever, so the process is given up: its heartbeat stops, and the supervisor
- * restarts it. Time during which this thread stood still too, as in a stopped process, does not count.
+ * The loop counts its iterations, at least one a second, and the calls that it runs. When it stands
+ * still for some lease times, a call on it blocks, or it has lost its thread. A heartbeat that
+ * continued would hold its partitions for ever, so the process is given up: its heartbeat stops,
+ * and the supervisor restarts it. Time during which this thread stood still too, as in a stopped
+ * process, does not count.
  */
 #include "worker/blame.h"
 #include "worker/process_log.h"

@@ -1,6 +1,6 @@
 /*
- * worker.c: the worker as a library call (asq_worker_…): options are checked and completed, plugins and
- * models loaded, then the supervisor runs.
+ * worker.c: the worker as a library call (asq_worker_…): options are checked and completed, plugins
+ * and models loaded, then the supervisor runs.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -142,7 +142,8 @@ static int take_password(asq_worker *w, char *err, size_t errlen)
     struct asq__password_config config = { o->read_password, o->log, o->log_level, o->log_user };
     char text[ASQ__PASSWORD_MAX] = "";
     int rc = 0;
-    if (!w->url.password && (rc = o->read_password(o->log_user, text, sizeof text, err, errlen)) < 0)
+    if (!w->url.password &&
+        (rc = o->read_password(o->log_user, text, sizeof text, err, errlen)) < 0)
         return rc;
     w->password = asq__password_new(&config);
     if (!w->password || (!w->url.password && !(w->url.password = strdup(text))))

@@ -59,13 +59,13 @@ enum proxy_mode {
     PROXY_DROP_REPLIES, /* commands go through, their replies do not; then the connection is cut */
     /* Bytes to Redis wait; then the connection is cut and they are lost. */
     PROXY_HOLD_UP,
-    PROXY_HOLD_DOWN,    /* bytes from Redis wait, and arrive late */
-    PROXY_DELAY         /* both ways late by delay_ms */
+    PROXY_HOLD_DOWN, /* bytes from Redis wait, and arrive late */
+    PROXY_DELAY      /* both ways late by delay_ms */
 };
 struct proxy_port {
     atomic_int mode;
     atomic_int delay_ms;
-    atomic_uint cuts;     /* raised: all its connections are closed */
+    atomic_uint cuts; /* raised: all its connections are closed */
     /* Raised: the sender's side is closed, and held bytes still arrive. */
     atomic_uint orphans;
     atomic_uint faults;   /* number of faults, this one included */

@@ -2,13 +2,13 @@
  * node.h: the agent class whose methods run the steps of a graph's node, as they come in the
  * arguments.
  *
- * A call as its caller needs it:    [[agent id…], method, deadline ms, flaky, program]
- * A method's arguments:             [program, input…]
- * A program:                        [node, flaky, [step…]]
- * A step:                           [kind, must, detached, slot, how, code, ms, [slot…], [call…]]
- * Return value of a method:         [node, [digest of each input…], [outcome of each calling step…]]
- * An outcome:                       the returned value; the code of the failure; null if it was
- *                                   not waited for; a list for STEP_EACH and STEP_BROADCAST
+ * A call as its caller needs it: [[agent id…], method, deadline ms, flaky, program]
+ * A method's arguments:          [program, input…]
+ * A program:                     [node, flaky, [step…]]
+ * A step:                        [kind, must, detached, slot, how, code, ms, [slot…], [call…]]
+ * Return value of a method:      [node, [digest of each input…], [outcome of each calling step…]]
+ * An outcome:                    the returned value; the code of the failure; null if it was
+ *                                not waited for; a list for STEP_EACH and STEP_BROADCAST
  *
  * The agent's state has a map "log": under each node's number, 1 for each time that it began and 16
  * for each STEP_ADD.

@@ -25,7 +25,8 @@ static void set_up(void)
     options.partitions = 1; /* all calls wait in the same */
     options.timeout_ms = 4 * sup_limit_ms();
     redis = sup_redis_start(NULL);
-    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s",
+                  err);
 }
 
 static void tear_down(void)

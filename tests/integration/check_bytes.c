@@ -81,7 +81,8 @@ START_TEST(many_large_calls_are_taken_over_in_pieces)
     ck_assert_int_lt(peak() - before, CALLS / 4 * 3 * (int64_t) MIB); /* all at once: CALLS MiB */
     ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
     if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_int_lt(sup_redis_worker_peak_kb(redis, "w.0"), CALLS / 3 * 2 * (int64_t) MIB / 1024);
+        ck_assert_int_lt(sup_redis_worker_peak_kb(redis, "w.0"),
+                         CALLS / 3 * 2 * (int64_t) MIB / 1024);
     ck_assert_int_eq(sup_proc_stop(w), 0);
     sup_proc_free(w);
 }

@@ -1,6 +1,7 @@
 /*
  * check_claim_bytes.c: what somebody writes into a partition's attempts or lease does not reach the
- * worker that claims the partition: what no worker writes is removed, set aside or ignored, and told.
+ * worker that claims the partition: what no worker writes is removed, set aside or ignored, and
+ * told.
  */
 #include "load.h"
 #include "support/suite.h"

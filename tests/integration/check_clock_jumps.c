@@ -37,7 +37,8 @@ static void set_up(void)
 
     sup_clock_start();
     redis = sup_redis_start(NULL);
-    /* Before the worker, which would make as many partitions as usual if it were faster than the client. */
+    /* Before the worker, which would make as many partitions as usual if it were faster than the
+     * client. */
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 1");
     worker = start_worker();
     options.timeout_ms = 4 * sup_limit_ms();

@@ -265,7 +265,8 @@ static void hear_failures(size_t n, const char *text)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
 }
 
-/* The results are freed at once (0), after a wait that was given up (1), and when they have come (2). */
+/* The results are freed at once (0), after a wait that was given up (1), and when they have come
+ * (2). */
 START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
 {
     asq_agent *unknown, *twin;
@@ -285,7 +286,8 @@ START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
     asq_agent_free(unknown);
     asq_agent_free(twin);
     hear_failures(3, "3 calls without a result have failed");
-    ck_assert_msg(strstr(heard, "Counter.ad failed") && strstr(heard, "ASQ_ENOMETHOD"), "%s", heard);
+    ck_assert_msg(strstr(heard, "Counter.ad failed") && strstr(heard, "ASQ_ENOMETHOD"), "%s",
+                  heard);
     ck_assert_msg(strstr(heard, "Ecco") && strstr(heard, "ASQ_ENOCLASS"), "%s", heard);
     ck_assert_msg(strstr(heard, "ASQ_EEXIST"), "%s", heard);
     ck_assert_int_eq(close_h(), 0);
@@ -359,8 +361,8 @@ int main(void)
     tcase_add_test(t, a_private_redis_is_not_missed_when_it_ends);
     tcase_add_test(t, a_mistyped_method_is_told_by_client_worker_and_flush);
     tcase_add_loop_test(t, failures_whose_results_are_freed_without_a_look_are_told, 0, 3);
-    tcase_add_loop_test(
-        t, a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker, 0, 2);
+    tcase_add_loop_test(t, a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker,
+                        0, 2);
     tcase_add_test(t, failures_whose_results_are_taken_are_not_told);
     tcase_add_test(t, in_local_mode_flush_tells_as_well);
     suite_add_tcase(s, t);

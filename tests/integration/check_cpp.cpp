@@ -1,7 +1,8 @@
 /*
- * check_cpp.cpp URL: asqueue.hpp as its users have it: values both ways, typed methods, classes with and
- * without a type of their own, failures as exceptions in both directions. cpp.sh builds it with each
- * installed compiler and standard, and runs it in each mode. Prints errors; returns 0 without any.
+ * check_cpp.cpp URL: asqueue.hpp as its users have it: values both ways, typed methods, classes
+ * with and without a type of their own, failures as exceptions in both directions. cpp.sh builds it
+ * with each installed compiler and standard, and runs it in each mode. Prints errors; returns 0
+ * without any.
  */
 #include <asqueue.hpp>
 
@@ -42,7 +43,7 @@ static int wrong;
         }                                                                                          \
     } while (0)
 
-/* ---- classes ----------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 struct point {
     int x = 0, y = 0;
@@ -155,7 +156,7 @@ static asq_class raw_class()
     return c;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void values_go_both_ways()
 {

@@ -48,11 +48,14 @@ static void run_out_of_time(const char *const argv[], const char *text)
 START_TEST(dropping_all_dead_letters_ends_when_the_time_is_up)
 {
     char *program = strdup(sup_program("as-ctl"));
-    const char *const argv[] = { program, "-u", sup_url_as(sup_proxy_url(proxy), "operator"), "-t", "4s",
-                                 "dead", "drop", "--all", NULL };
+    const char *const argv[] = { program, "-u",    sup_url_as(sup_proxy_url(proxy), "operator"),
+                                 "-t",    "4s",    "dead",
+                                 "drop",  "--all", NULL };
 
     for (int i = 0; i < LETTERS; i++)
-        sup_redis_do(redis, "XADD asq:{default.3}:dead %d-0 call Counter/a.add reason x attempts 3 batch x", i + 1);
+        sup_redis_do(
+            redis, "XADD asq:{default.3}:dead %d-0 call Counter/a.add reason x attempts 3 batch x",
+            i + 1);
     sup_proxy_delay(proxy, ANSWER_MS);
     run_out_of_time(argv, "ASQ_ETIMEOUT");
     ck_assert_int_gt(sup_redis_int(redis, "XLEN asq:{default.3}:dead"), 0);
@@ -68,7 +71,9 @@ START_TEST(stopping_a_worker_ends_when_the_time_is_up)
     char *program = strdup(sup_program(_i ? "as-worker" : "as-ctl"));
     const char *url = sup_url_as(sup_proxy_url(proxy), "operator");
     const char *const ctl[] = { program, "-u", url, "-t", "1s", "stop", "w", "--wait", NULL };
-    const char *const own[] = { program, "stop", "--redis-url", url, "--id", "w", "-t", "1s", NULL };
+    const char *const own[] = {
+        program, "stop", "--redis-url", url, "--id", "w", "-t", "1s", NULL
+    };
 
     sup_wait_until(sup_redis_workers(redis, "default") > 0);
     sup_proxy_delay(proxy, ANSWER_MS);
@@ -82,8 +87,9 @@ END_TEST
 START_TEST(connecting_ends_when_the_time_is_up)
 {
     char *program = strdup(sup_program("as-ctl"));
-    const char *const argv[] = { program, "-u", sup_url_as(sup_proxy_url(proxy), "operator"), "-t", "300ms",
-                                 "ping", NULL };
+    const char *const argv[] = { program, "-u",    sup_url_as(sup_proxy_url(proxy), "operator"),
+                                 "-t",    "300ms", "ping",
+                                 NULL };
 
     sup_proxy_delay(proxy, 400);
     run_out_of_time(argv, " within "); /* while connecting, or at the greeting */

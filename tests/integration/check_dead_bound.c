@@ -42,8 +42,10 @@ END_TEST
 /* Adds a letter or an entry of a MiB in Redis. */
 static void add_large(const char *key, int i)
 {
-    sup_redis_do(redis, "EVAL %s 1 %s %d",
-                 "return(redis.call('XADD',KEYS[1],'*','call',ARGV[1],'batch',string.rep('x',1048576)))", key, i);
+    sup_redis_do(
+        redis, "EVAL %s 1 %s %d",
+        "return(redis.call('XADD',KEYS[1],'*','call',ARGV[1],'batch',string.rep('x',1048576)))",
+        key, i);
 }
 
 static int64_t peak(void)
@@ -92,7 +94,9 @@ START_TEST(large_dead_letters_are_listed_in_pieces)
     for (int i = 0; i < LARGE; i++) {
         char *call = sup_format("%d", i);
         const char *text;
-        ck_assert_int_eq(asq_value_get_string(asq_map_get(asq_list_get(list, (size_t) i), "call"), &text, NULL), 0);
+        ck_assert_int_eq(
+            asq_value_get_string(asq_map_get(asq_list_get(list, (size_t) i), "call"), &text, NULL),
+            0);
         ck_assert_str_eq(text, call);
         ck_assert_int_eq(asq_map_int(asq_list_get(list, (size_t) i), "batch_bytes"), 1 << 20);
         free(call);

@@ -48,8 +48,8 @@ static asq *open_handle(void)
 
     options.partitions = 1; /* all calls wait in the same */
     options.timeout_ms = 4 * sup_limit_ms();
-    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &handle, err, sizeof err) == 0, "%s",
-                  err);
+    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &handle, err, sizeof err) == 0,
+                  "%s", err);
     return handle;
 }
 

@@ -71,7 +71,8 @@ static void end(sup_proc *worker)
 
 static sup_proc *start_worker(void)
 {
-    return sup_worker_start(sup_redis_url_default(redis), "--agent-dir", sup_agent_dir(), "--id", "w", NULL);
+    return sup_worker_start(sup_redis_url_default(redis), "--agent-dir", sup_agent_dir(), "--id",
+                            "w", NULL);
 }
 
 /* Takes the result of a call and checks that it is `expected`. */
@@ -155,13 +156,15 @@ START_TEST(a_denied_call_ends_with_the_command_and_what_to_do)
     begin_without("-xadd");
     ck_assert_int_eq(asq_attach(h, "c", &a), 0);
     ck_assert_int_eq(asq_call_wait(a, "add", &v, "[i]", 2), ASQ_EREDIS);
-    ck_assert_msg(strstr(asq_errmsg(h), "'xadd'") && strstr(asq_errmsg(h), "as-ctl acl"), "%s", asq_errmsg(h));
+    ck_assert_msg(strstr(asq_errmsg(h), "'xadd'") && strstr(asq_errmsg(h), "as-ctl acl"), "%s",
+                  asq_errmsg(h));
     asq_agent_free(a);
     end(NULL);
 }
 END_TEST
 
-static const char *const to_open[][2] = { { "-hmget", "'hmget'" }, { "-subscribe", "'subscribe'" } };
+static const char *const to_open[][2] = { { "-hmget", "'hmget'" },
+                                          { "-subscribe", "'subscribe'" } };
 
 START_TEST(a_denied_opening_ends_at_once_with_the_command_and_what_to_do)
 {
@@ -179,7 +182,8 @@ START_TEST(a_denied_look_at_the_deployment_ends_with_the_command_and_what_to_do)
 
     begin_without("-smembers");
     ck_assert_int_eq(asq_workers(h, &v), ASQ_EREDIS);
-    ck_assert_msg(strstr(asq_errmsg(h), "'smembers'") && strstr(asq_errmsg(h), "as-ctl acl"), "%s", asq_errmsg(h));
+    ck_assert_msg(strstr(asq_errmsg(h), "'smembers'") && strstr(asq_errmsg(h), "as-ctl acl"), "%s",
+                  asq_errmsg(h));
     end(NULL);
 }
 END_TEST

@@ -88,7 +88,8 @@ START_TEST(many_large_agents_are_fetched_in_pieces_and_all_are_served)
                   (long long) took / MIB);
     ck_assert_int_gt(sup_redis_worker_peak_kb(redis, "w.0"), 0);
     if (!sup_is_wrapped() && !SUP_SANITIZED) /* sanitizers keep freed memory */
-        ck_assert_msg(sup_redis_worker_peak_kb(redis, "w.0") < 140 * 1024, "%lld MiB", (long long) sup_redis_worker_peak_kb(redis, "w.0") / 1024);
+        ck_assert_msg(sup_redis_worker_peak_kb(redis, "w.0") < 140 * 1024, "%lld MiB",
+                      (long long) sup_redis_worker_peak_kb(redis, "w.0") / 1024);
     load_worker_stop(w);
 }
 END_TEST

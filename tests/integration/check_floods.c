@@ -24,8 +24,8 @@ static asq_agent *holder;
 static uint32_t part; /* partition of the holder */
 static char *begun, *release;
 static pid_t worker;
-/* A subscriber of the clients that this test makes up. PUBLISH is counted for workers as well, which announce
- * their heartbeats with it at any time. */
+/* A subscriber of the clients that this test makes up. PUBLISH is counted for workers as well,
+ * which announce their heartbeats with it at any time. */
 static redisContext *ear;
 
 static void start_worker(void)
@@ -474,7 +474,8 @@ END_TEST
  * ends: neither their runs nor their commits are all in memory at once. */
 START_TEST(a_burst_of_large_results_is_committed_in_turns)
 {
-    /* On a busy machine the threads are ahead of the loop by some 200 results, however many there are. */
+    /* On a busy machine the threads are ahead of the loop by some 200 results, however many there
+     * are. */
     enum { CALLS = 512 };
     asq_value *args = asq_pack("[i]", MIB);
     struct asq__job job = {

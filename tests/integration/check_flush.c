@@ -150,7 +150,8 @@ END_TEST
  * if it exists, and not made. */
 START_TEST(a_namespace_with_dots_is_opened_but_not_made)
 {
-    char *url = sup_format("%s%cns=prod.eu", sup_redis_url(redis), sup_acl_on() ? '&' : '?'), err[400] = "";
+    char *url = sup_format("%s%cns=prod.eu", sup_redis_url(redis), sup_acl_on() ? '&' : '?'),
+         err[400] = "";
     asq *other = NULL;
 
     ck_assert_int_eq(asq_open(url, NULL, &other, err, sizeof err), ASQ_EINVAL);

@@ -1,6 +1,6 @@
 /*
- * check_input_bytes.c: results that are given to calls as arguments are held with a bound in bytes while the calls wait,
- * and no call waits for ever for what another one holds.
+ * check_input_bytes.c: results that are given to calls as arguments are held with a bound in bytes
+ * while the calls wait, and no call waits for ever for what another one holds.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -131,7 +131,8 @@ START_TEST(calls_that_wait_for_each_others_large_results_all_end)
 }
 END_TEST
 
-/* A call holds large inputs and waits inside for a call that has large ones too; more such calls than there is room. */
+/* A call holds large inputs and waits inside for a call that has large ones too; more such calls
+ * than there is room. */
 START_TEST(calls_that_hold_large_inputs_and_wait_inside_all_end)
 {
     asq_agent *relays[CHAIN];

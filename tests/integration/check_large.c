@@ -28,7 +28,8 @@ static int connections(void)
     return n;
 }
 
-/* Waits until all connections of program and worker are there: tests count those that come later. */
+/* Waits until all connections of program and worker are there: tests count those that come
+ * later. */
 static void await_connections(void)
 {
     enum { PROGRAM = 2, WORKER = 2, HEARTBEAT = 1, READERS = 8 };

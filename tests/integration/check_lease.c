@@ -243,7 +243,8 @@ START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
     for (p = 0; p < PARTITIONS; p++)
         sup_redis_do(redis, "XADD asq:{default.%u}:jobs " LOAD_HIGHEST " call x batch y", p);
     load_calls(meanwhile, 10);
-    sup_wait_until(load_is_done(before) && load_is_done(meanwhile) && load_streams_are_usable(redis, PARTITIONS));
+    sup_wait_until(load_is_done(before) && load_is_done(meanwhile) &&
+                   load_streams_are_usable(redis, PARTITIONS));
     load_calls(after, 10);
     sup_wait_until(load_is_done(after));
     load_check(before);

@@ -238,8 +238,7 @@ enum { PARTITIONS = 4 };
 static void read_epochs(int64_t epochs[PARTITIONS])
 {
     for (int p = 0; p < PARTITIONS; p++)
-        epochs[p] = sup_redis_int(redis,
-                                  "EVAL %s 1 asq:{default.%d}:lease",
+        epochs[p] = sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:lease",
                                   "return tonumber(redis.call('HGET', KEYS[1], 'epoch') or 0)", p);
 }
 
@@ -257,9 +256,9 @@ static int owned_by(const char *id)
     int n = 0;
 
     for (int p = 0; p < PARTITIONS; p++)
-        n += (int) sup_redis_int(redis, "EVAL %s 1 asq:{default.%d}:lease %s",
-                                 "return redis.call('HGET', KEYS[1], 'owner') == ARGV[1] and 1 or 0",
-                                 p, id);
+        n += (int) sup_redis_int(
+            redis, "EVAL %s 1 asq:{default.%d}:lease %s",
+            "return redis.call('HGET', KEYS[1], 'owner') == ARGV[1] and 1 or 0", p, id);
     return n;
 }
 

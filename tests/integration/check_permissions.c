@@ -14,16 +14,17 @@
 enum { CALLS = 5 };
 
 /* Commands without which a worker cannot do its work, each of another part of it. */
-static const char *const needed[] = { "xdel",     "set",    "append",  "hdel",  "hset",
-                                      "xadd",     "xread",  "unlink",  "get",   "publish",
-                                      "pexpire",  "rename", "hincrby", "strlen",  "xrange",
+static const char *const needed[] = { "xdel",     "set",    "append",  "hdel",   "hset",
+                                      "xadd",     "xread",  "unlink",  "get",    "publish",
+                                      "pexpire",  "rename", "hincrby", "strlen", "xrange",
                                       "smembers", "srem",   "eval" };
 enum { NEEDED = sizeof needed / sizeof *needed };
 
 /* Commands that a worker can do without. */
 static const char *const spared[] = { "evalsha",  "script",  "info",  "client", "hsetnx",
                                       "zadd",     "zrem",    "zcard", "zrange", "zrangebyscore",
-                                      "getrange", "hstrlen", "xinfo", "xtrim",  "memory", "hscan", "time" };
+                                      "getrange", "hstrlen", "xinfo", "xtrim",  "memory",
+                                      "hscan",    "time" };
 enum { SPARED = sizeof spared / sizeof *spared };
 
 static char *url_of(sup_redis *redis)
@@ -180,7 +181,8 @@ START_TEST(a_worker_that_may_not_ask_for_the_time_serves)
     sup_wait_until(says(worker, "ready:"));
     ck_assert(says(worker, "TIME (") && says(worker, "count from when a worker reads the call"));
     use(redis);
-    ck_assert_int_gt(sup_redis_int(redis, "HGET asq:{default.0}:lease epoch"), INT64_C(1700000000000));
+    ck_assert_int_gt(sup_redis_int(redis, "HGET asq:{default.0}:lease epoch"),
+                     INT64_C(1700000000000));
     run_delayed(redis, 200);
     run_delayed(redis, 1500);
     run_delayed(redis, 3600 * 1000);
@@ -192,9 +194,10 @@ START_TEST(a_worker_that_may_not_ask_for_the_time_serves)
     sup_wait_until(says(worker, "ready:"));
     run_delayed(redis, 200);
     sup_wait_until(number(redis, "ZCARD") == 1 && number(redis, "XLEN") == 0);
-    clock = sup_redis_str(redis, "EVAL %s 0",
-                          "for p = 0, 7 do local c = redis.call('HGET', 'asq:{default.' .. p .. '}:lease', 'clock') "
-                          "if c then return c end end");
+    clock = sup_redis_str(
+        redis, "EVAL %s 0",
+        "for p = 0, 7 do local c = redis.call('HGET', 'asq:{default.' .. p .. '}:lease', 'clock') "
+        "if c then return c end end");
     ck_assert_ptr_nonnull(clock);
     free(clock);
     ck_assert_int_eq(sup_proc_stop(worker), 0);

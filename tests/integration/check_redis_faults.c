@@ -749,11 +749,13 @@ START_TEST(a_commit_writes_all_or_nothing)
 {
     static const struct {
         const char *token, *seq, *key, *answer;
-    } refused[] = { { "other", "8", NULL, "FENCED" },     { "", "8", NULL, "FENCED" },
-                    { "mine", "7", NULL, "SEQ 7" },       { "mine", "9", NULL, "SEQ 7" },
-                    { "mine", "8", "{p}agents", "ERR" },  { "mine", "8", "{p}jobs", "ERR" },
-                    { "mine", "8", "{p}attempts", "ERR" }, { "mine", "8", "{p}dead", "ERR" },
-                    { "mine", "8", "{p}later", "ERR" },    { "mine", "8", "{p}later:jobs", "ERR" } };
+    } refused[] = {
+        { "other", "8", NULL, "FENCED" },      { "", "8", NULL, "FENCED" },
+        { "mine", "7", NULL, "SEQ 7" },        { "mine", "9", NULL, "SEQ 7" },
+        { "mine", "8", "{p}agents", "ERR" },   { "mine", "8", "{p}jobs", "ERR" },
+        { "mine", "8", "{p}attempts", "ERR" }, { "mine", "8", "{p}dead", "ERR" },
+        { "mine", "8", "{p}later", "ERR" },    { "mine", "8", "{p}later:jobs", "ERR" }
+    };
     char *path = sup_format("%s/lib/redis/commit.lua", getenv("abs_top_srcdir"));
     char *script = sup_read_file(path);
     redis = sup_redis_start(NULL);

@@ -1,6 +1,7 @@
 /*
- * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody knows: that call
- * is given up after its attempts, as a dead letter that names the refusal; the others of its commit go through, once.
+ * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody
+ * knows: that call is given up after its attempts, as a dead letter that names the refusal; the
+ * others of its commit go through, once.
  */
 #include "modes.h"
 #include "support/file_lines.h"

@@ -45,9 +45,18 @@ static bool says(const char *path, const char *text)
 static pid_t start(int fd, const char *log_file)
 {
     char *program = strdup(sup_program("as-worker")), *dir = strdup(sup_agent_dir());
-    const char *argv[] = { program,  "-u", sup_url_as(sup_redis_url(redis), "worker"), "--agent-dir", dir,
-                           "--id",   "w",  "--lease-time",       "1s",          "--log-file",
-                           log_file, NULL };
+    const char *argv[] = { program,
+                           "-u",
+                           sup_url_as(sup_redis_url(redis), "worker"),
+                           "--agent-dir",
+                           dir,
+                           "--id",
+                           "w",
+                           "--lease-time",
+                           "1s",
+                           "--log-file",
+                           log_file,
+                           NULL };
     pid_t pid;
 
     if (!log_file)
@@ -141,7 +150,8 @@ START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         kill(process, all[i]);
-    sup_wait_until(says(log, "info    w.0 has got SIGUSR2, which means nothing to a worker process"));
+    sup_wait_until(
+        says(log, "info    w.0 has got SIGUSR2, which means nothing to a worker process"));
     sup_wait_until(says(log, "has got SIGALRM,") && says(log, "has got SIGVTALRM,") &&
                    says(log, "has got SIGPROF,") && says(log, "has got SIGIO,") &&
                    says(log, "has got SIGRTMIN+0,"));

@@ -265,7 +265,8 @@ START_TEST(programs_without_streams_print_into_no_connection)
     pid_t pid;
 
     start = sup_format("exec %s -u '%s' --id w --agent-dir '%s' 0<&- 1>&- 2>&-",
-                       sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"), sup_agent_dir());
+                       sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"),
+                       sup_agent_dir());
     worker = sup_spawn((const char *[]){ "sh", "-c", start, NULL });
     sup_wait_until((pid = (pid_t) sup_redis_int(redis, "HGET asq:{default}:worker:w.0 pid")) > 0);
     check_streams(pid);

@@ -1,5 +1,6 @@
 /*
- * check_stop_reasons.c: a worker's log says why it stops, and what it waits for when its id is in use.
+ * check_stop_reasons.c: a worker's log says why it stops, and what it waits for when its id is in
+ * use.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -10,8 +11,8 @@ static sup_redis *redis;
 
 static sup_proc *start(const char *lease_time)
 {
-    return sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id", "w", "--partitions", "4",
-                            "--lease-time", lease_time, NULL);
+    return sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id", "w",
+                            "--partitions", "4", "--lease-time", lease_time, NULL);
 }
 
 static void set_up(void)

@@ -90,12 +90,11 @@ static int heap_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return rc;
 }
 
-static const asq_method heap_methods[] = { { "give", heap_give, NULL, 0, NULL },
-                                           { "make", heap_make, NULL, 0, NULL },
-                                           { "keep", heap_keep, NULL, 0, NULL },
-                                           { "take", heap_take, NULL, 0, NULL },
-                                           { "pass", heap_pass, NULL, 0, NULL },
-                                           { 0 } };
+static const asq_method heap_methods[] = {
+    { "give", heap_give, NULL, 0, NULL }, { "make", heap_make, NULL, 0, NULL },
+    { "keep", heap_keep, NULL, 0, NULL }, { "take", heap_take, NULL, 0, NULL },
+    { "pass", heap_pass, NULL, 0, NULL }, { 0 }
+};
 static const asq_class heap_class = { ASQ_CLASS_INIT, .name = "Heap", .methods = heap_methods };
 
 /* ---- fixtures, helpers ----------------------------------------------------------------------- */

@@ -233,7 +233,8 @@ START_TEST(a_worker_lives_on_whatever_vanishes_beneath_its_calls)
 
     options.timeout_ms = 3000;
     options.partitions = PARTITIONS;
-    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s",
+                  err);
     make_agents();
     for (int i = 0; i < rounds; i++) {
         for (int k = 0; k < CALLS; k++)
@@ -271,7 +272,8 @@ START_TEST(a_call_that_ends_while_others_are_told_is_not_told)
     asq *other;
 
     options.partitions = PARTITIONS;
-    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s", err);
+    ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s",
+                  err);
     ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &other, err, sizeof err) == 0, "%s",
                   err);
     ck_assert_int_eq(asq_create(h, "Counter", "{one}", &agent, "{s:i}", "value", 0), 0);

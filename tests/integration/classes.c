@@ -328,21 +328,21 @@ static int echo_blob(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     free(data);
     return 0;
 }
-static const asq_method echo_methods[] = { { "blob", echo_blob, "n", ASQ_READONLY, NULL },
-                                           { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
-                                           { "named", echo_all, "a, b, c", 0, NULL },
-                                           { "first", echo_first, NULL, 0, NULL },
-                                           { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },
-                                           { "who", echo_who, NULL, 0, NULL },
-                                           { "nap", echo_nap, "ms", 0, NULL },
-                                           { "hold", echo_hold, "begun, release", 0, NULL },
-                                           { "fail_when_cancelled", echo_fail_when_cancelled,
-                                             "begun", 0, NULL },
-                                           { "sum", echo_sum, NULL, 0, NULL },
-                                           { "type", echo_type, NULL, 0, NULL },
-                                           { "together", echo_blob, "n",
-                                             ASQ_READONLY | ASQ_CONCURRENT, NULL },
-                                           { 0 } };
+static const asq_method echo_methods[] = {
+    { "blob", echo_blob, "n", ASQ_READONLY, NULL },
+    { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
+    { "named", echo_all, "a, b, c", 0, NULL },
+    { "first", echo_first, NULL, 0, NULL },
+    { "nothing", echo_nothing, NULL, ASQ_READONLY, NULL },
+    { "who", echo_who, NULL, 0, NULL },
+    { "nap", echo_nap, "ms", 0, NULL },
+    { "hold", echo_hold, "begun, release", 0, NULL },
+    { "fail_when_cancelled", echo_fail_when_cancelled, "begun", 0, NULL },
+    { "sum", echo_sum, NULL, 0, NULL },
+    { "type", echo_type, NULL, 0, NULL },
+    { "together", echo_blob, "n", ASQ_READONLY | ASQ_CONCURRENT, NULL },
+    { 0 }
+};
 const asq_class echo_class = { ASQ_CLASS_INIT, .name = "Echo", .methods = echo_methods };
 
 /* ---- Journal: state in a struct -------------------------------------------------------------- */

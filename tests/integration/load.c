@@ -136,8 +136,7 @@ struct load {
 struct load *load_new(asq *h, size_t agents)
 {
     /* Static: a worker that is forked later still refers to it, so a leak checker finds no leak. */
-    static struct load
-        *volatile newest;
+    static struct load *volatile newest;
     struct load *l = newest = calloc(1, sizeof *l);
 
     l->h = h;

@@ -40,7 +40,8 @@ void load_check_but(struct load *l, int code);
 
 /* Highest id of an entry; a stream that has it takes no entries any more. */
 #define LOAD_HIGHEST "18446744073709551615-18446744073709551615"
-/* Returns whether each stream of calls takes entries (again): none of them ends in the highest id. */
+/* Returns whether each stream of calls takes entries (again): none of them ends in the highest
+ * id. */
 bool load_streams_are_usable(sup_redis *redis, int partitions);
 
 #endif

@@ -43,7 +43,8 @@ pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const 
     return modes_fork_worker_with(url, &options, list);
 }
 
-pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, const asq_class *const *list)
+pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own,
+                             const asq_class *const *list)
 {
     asq_worker_options options = *own;
     pid_t parent = getpid(), pid;

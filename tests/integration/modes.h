@@ -42,7 +42,8 @@ asq *modes_open_url(const char *url);
  * they end in order. */
 pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const *list);
 /* Does the same with options of one's own, all but the URL. */
-pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own, const asq_class *const *list);
+pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own,
+                             const asq_class *const *list);
 void modes_stop_worker(pid_t pid);
 
 /* Returns a unique id: "name-…". Lives until the test ends. */

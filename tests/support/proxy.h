@@ -24,8 +24,8 @@ void sup_proxy_hold(sup_proxy *p, const char *pattern);
 int sup_proxy_held(const sup_proxy *p); /* how often the pattern was sent */
 void sup_proxy_let_go(sup_proxy *p);
 
-/* Replaces the last `from` before each pattern in what is sent to Redis by `to`, of the same length, so
- * that Redis refuses it. from NULL: no more. */
+/* Replaces the last `from` before each pattern in what is sent to Redis by `to`, of the same
+ * length, so that Redis refuses it. from NULL: no more. */
 void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const char *to);
 
 /* Delays each piece that Redis answers by `ms`; 0: not at all. */

@@ -20,8 +20,8 @@ bool remains_no_file(void);
 
 /* Lists the processes that descend from `root`, without itself; returns their number. */
 size_t remains_descendants(pid_t root, pid_t *pids, size_t room);
-pid_t remains_parent(pid_t pid); /* -1: no such process */
+pid_t remains_parent(pid_t pid);                       /* -1: no such process */
 void remains_name(pid_t pid, char *name, size_t size); /* comm, or "" */
-pid_t remains_named(pid_t root, const char *name); /* a descendant of root; -1: none */
+pid_t remains_named(pid_t root, const char *name);     /* a descendant of root; -1: none */
 
 #endif

@@ -80,7 +80,7 @@ void sup_proc_signal(sup_proc *p, int sig);
 int sup_proc_wait(sup_proc *p); /* exit status, or 128 + signal */
 int sup_proc_stop(sup_proc *p);
 void sup_proc_kill(sup_proc *p);
-char *sup_proc_output(sup_proc *p); /* so far; the caller frees it */
+char *sup_proc_output(sup_proc *p);               /* so far; the caller frees it */
 int sup_proc_said(sup_proc *p, const char *text); /* how often, so far */
 int sup_count(const char *all, const char *text); /* how often `text` occurs in `all` */
 void sup_proc_free(sup_proc *p);
@@ -133,8 +133,9 @@ int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, cons
 /* Counts the workers of a namespace whose hash exists, that is, which have sent a heartbeat
  * within their lease. */
 int sup_redis_workers(sup_redis *r, const char *ns);
-/* The pid of a worker process ("w.0") of the namespace "default", waited for: its hash may not be there yet, or have
- * expired before a late heartbeat. Never 0, which kill() takes for the group of the test itself. */
+/* The pid of a worker process ("w.0") of the namespace "default", waited for: its hash may not be
+ * there yet, or have expired before a late heartbeat. Never 0, which kill() takes for the group of
+ * the test itself. */
 pid_t sup_redis_worker_pid(sup_redis *r, const char *process);
 /* Returns the highest memory of a worker process ("w.0") so far, in kB; 0: it has no heartbeat. */
 int64_t sup_redis_worker_peak_kb(sup_redis *r, const char *process);

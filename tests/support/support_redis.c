@@ -381,8 +381,8 @@ int sup_redis_workers(sup_redis *r, const char *ns)
 pid_t sup_redis_worker_pid(sup_redis *r, const char *process)
 {
     pid_t pid = 0;
-    sup_wait_until(
-        (pid = (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:%s pid", process)) > 1);
+    sup_wait_until((pid = (pid_t) sup_redis_int(r, "HGET asq:{default}:worker:%s pid", process)) >
+                   1);
     return pid;
 }
 

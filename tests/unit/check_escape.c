@@ -37,8 +37,8 @@ static const struct {
     { "\xe2\x82", "\\xe2\\x82" },
     { "\xf0\x9f\x98", "\\xf0\\x9f\\x98" },
     { "\xc0\x9b\xe0\x82\x9b", "\\xc0\\x9b\\xe0\\x82\\x9b" }, /* longer than necessary */
-    { "\xed\xa0\x80", "\\xed\\xa0\\x80" },                /* half a surrogate */
-    { "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },       /* above U+10FFFF */
+    { "\xed\xa0\x80", "\\xed\\xa0\\x80" },                   /* half a surrogate */
+    { "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },          /* above U+10FFFF */
 };
 
 START_TEST(what_could_play_with_a_terminal_is_shown)

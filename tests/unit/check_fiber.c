@@ -568,7 +568,8 @@ START_TEST(a_guard_has_64_kib)
     ck_assert(asq__stack_in_guard(&stack, low) && asq__stack_in_guard(&stack, low + GUARD - 1));
     ck_assert(!asq__stack_in_guard(&stack, low + GUARD));
     ck_assert_int_eq(pipe(fds), 0);
-    for (size_t at = 0; at < SIZE && !sup_is_wrapped(); at += STEP) { /* the kernel reads each page */
+    /* the kernel reads each page */
+    for (size_t at = 0; at < SIZE && !sup_is_wrapped(); at += STEP) {
         ssize_t n = write(fds[1], low + at, 1);
         ck_assert_msg(at < GUARD ? n < 0 && errno == EFAULT : n == 1, "at %zu: %zd", at, n);
     }

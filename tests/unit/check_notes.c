@@ -62,7 +62,8 @@ static void check_note(const struct asq__note *read, const struct asq__note *add
                   read->bytes, read->fresh, read->behind, read->needs_inputs);
 }
 
-/* Adds a note whose id is above the last one by so much; the ids end at the highest that there is. */
+/* Adds a note whose id is above the last one by so much; the ids end at the highest that there
+ * is. */
 static void add(uint64_t ms, uint64_t n)
 {
     struct asq__note note = {
@@ -80,7 +81,8 @@ static void add(uint64_t ms, uint64_t n)
 
 static void add_any(void)
 {
-    /* As streams have them: some in the same millisecond, the next a little later, a pause at times. */
+    /* As streams have them: some in the same millisecond, the next a little later, a pause at
+     * times. */
     switch (below(8)) {
     case 0: add(any(44), any(20)); break;
     case 1: add(any(64), any(64)); break;

@@ -46,7 +46,8 @@ void asq__attempts_add(struct asq__attempts *all, const char *field, const char 
 void asq__attempts_sort(struct asq__attempts *all); /* once, after the last is added */
 void asq__attempts_clear(struct asq__attempts *all);
 /* Gives `c`, whose id is `call`, what is known of its earlier attempts. now_ms: monotonic;
- * minus_mono_ms: the partition's clock minus the monotonic one. c->died_how is borrowed from `all`. */
+ * minus_mono_ms: the partition's clock minus the monotonic one. c->died_how is borrowed from
+ * `all`. */
 void asq__attempts_take(const struct asq__attempts *all, const char *call, int64_t now_ms,
                         int64_t minus_mono_ms, struct asq__wcall *c);
 

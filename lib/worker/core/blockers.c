@@ -34,9 +34,9 @@ static void add_active(const struct asq__mailbox *m, bool alone, struct asq__blo
     }
 }
 
-/* A call that shares and waits beside active calls starts when `obstacle` is gone, or when all active
- * calls have ended, because then it may skip. Active calls that are not stuck end, so at last they are
- * all stuck or there are none. */
+/* A call that shares and waits beside active calls starts when `obstacle` is gone, or when all
+ * active calls have ended, because then it may skip. Active calls that are not stuck end, so at
+ * last they are all stuck or there are none. */
 static void add_obstacle(const struct asq__mailbox *m, const struct asq__wcall *obstacle,
                          struct asq__blockers *b)
 {
@@ -45,9 +45,9 @@ static void add_obstacle(const struct asq__mailbox *m, const struct asq__wcall *
     b->any = true;
 }
 
-/* Looks for what blocks a call behind others of its queue that await inputs, as mailbox.c skips them:
- * calls of its caller, its caller, a creation, or all skipped calls when they are too many. beside: `c`
- * would start beside active calls, which none may that does not share. */
+/* Looks for what blocks a call behind others of its queue that await inputs, as mailbox.c skips
+ * them: calls of its caller, its caller, a creation, or all skipped calls when they are too many.
+ * beside: `c` would start beside active calls, which none may that does not share. */
 static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
                           const struct asq__list *queue, const struct asq__wcall *c, bool beside,
                           struct asq__blockers *b)
@@ -83,8 +83,8 @@ static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbo
     }
 }
 
-/* Returns the caller of `c` that is queued before it; NULL: none is. When that one starts, `c` becomes
- * re-entrant, and waits for other active calls no longer. */
+/* Returns the caller of `c` that is queued before it; NULL: none is. When that one starts, `c`
+ * becomes re-entrant, and waits for other active calls no longer. */
 static const struct asq__wcall *queued_caller(const struct asq__mailbox *m,
                                               const struct asq__wcall *c, struct asq__blockers *b)
 {
@@ -110,8 +110,7 @@ void asq__blockers_of_queued(const struct asq__mailbox *m, const struct asq__mai
     const struct asq__active *blocker = asq__mailbox_blocker(m, c);
     bool shares = m->n_active && may_share(m, hooks, c);
     bool beside = shares && m->n_active == m->n_active_shared;
-    const struct asq__wcall *caller =
-        m->n_active && !c->reentrant ? queued_caller(m, c, b) : NULL;
+    const struct asq__wcall *caller = m->n_active && !c->reentrant ? queued_caller(m, c, b) : NULL;
     if (blocker)
         add(b, blocker->call);
     else if (caller)

@@ -29,8 +29,8 @@ void asq__mailbox_init(struct asq__mailbox *m, const char *agent)
 
 /* ---- callers ---- */
 
-/* Returns the caller, whose calls to an agent run in the order in which they were made: the call that
- * made `c`, or the client id of a program. */
+/* Returns the caller, whose calls to an agent run in the order in which they were made: the call
+ * that made `c`, or the client id of a program. */
 static const char *caller_of(const struct asq__wcall *c)
 {
     const Asqueue__Batch *batch = c->entry->batch;
@@ -102,7 +102,8 @@ static void make_reentrant(struct asq__mailbox *m, struct asq__wcall *c)
 
 bool asq__mailbox_promote(struct asq__mailbox *m, struct asq__wcall *c)
 {
-    /* A call that waits for its time or its inputs moves too, because later calls of its caller do. */
+    /* A call that waits for its time or its inputs moves too, because later calls of its caller
+     * do. */
     bool queued = c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
                   c->state == ASQ__CALL_DELAYED;
     if (!queued || c->reentrant || asq__list_empty(&c->node) ||
@@ -119,7 +120,8 @@ static void promote_all(struct asq__mailbox *m)
             make_reentrant(m, call_at(it));
 }
 
-/* Puts re-entrant calls that have not begun back among the others, first: no call is active any more. */
+/* Puts re-entrant calls that have not begun back among the others, first: no call is active any
+ * more. */
 static void demote_all(struct asq__mailbox *m)
 {
     struct asq__list *last;
@@ -152,7 +154,8 @@ bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__w
 {
     const char *caller = caller_of(c);
     for (unsigned i = 0; i < skipped->n; i++)
-        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 || asq__wcall_is_called_by(c, skipped->calls[i]))
+        if (strcmp(caller_of(skipped->calls[i]), caller) == 0 ||
+            asq__wcall_is_called_by(c, skipped->calls[i]))
             return true;
     return false;
 }
@@ -163,7 +166,8 @@ bool asq__mailbox_blocks_all(const struct asq__mailbox *m, const struct asq__mai
     return asq__wcall_job(c)->kind == ASQUEUE__JOB_KIND__CREATE && !hooks->exists(m);
 }
 
-/* Lets calls of other callers skip `c`, which waits. False: too many wait, or all others wait for it. */
+/* Lets calls of other callers skip `c`, which waits. False: too many wait, or all others wait for
+ * it. */
 static bool skip(struct asq__skipped *skipped, const struct asq__mailbox *m,
                  const struct asq__mailbox_hooks *hooks, const struct asq__wcall *c)
 {
@@ -182,8 +186,8 @@ static enum asq__verdict examine(struct asq__mailbox *m, const struct asq__searc
         return verdict;
     if (c->state == ASQ__CALL_DELAYED)
         return ASQ__VERDICT_STOP; /* keeps its place */
-    /* A process has died of it, and it is tried again a while later. It may have had effects on other
-     * agents, so no call of this agent may run before it has had its effect here. */
+    /* A process has died of it, and it is tried again a while later. It may have had effects on
+     * other agents, so no call of this agent may run before it has had its effect here. */
     if (c->not_before_ms && s->now_ms < c->not_before_ms)
         return ASQ__VERDICT_STOP;
     c->shared = !c->reentrant && s->hooks->may_share_now(m, c);
@@ -227,8 +231,8 @@ struct asq__wcall *asq__mailbox_next(struct asq__mailbox *m, const struct asq__s
         if (c || !asq__list_empty(&m->reentrant))
             return c;
     }
-    /* A call on which no active call depends waits for all of them, except that shared ones run beside
-     * each other. */
+    /* A call on which no active call depends waits for all of them, except that shared ones run
+     * beside each other. */
     if (m->n_active != m->n_active_shared || !s->hooks->admits(m))
         return NULL;
     return next_of(m, &m->queue, s);

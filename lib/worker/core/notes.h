@@ -27,8 +27,8 @@ struct asq__notes {
     size_t count, bytes;          /* notes; memory */
 };
 
-/* A place in the queue, for reading on. Valid until a note is popped. If the queue was not empty, the
- * place reaches notes that are added later, too. */
+/* A place in the queue, for reading on. Valid until a note is popped. If the queue was not empty,
+ * the place reaches notes that are added later, too. */
 struct asq__notes_place {
     const struct asq__notes_chunk *chunk;
     size_t at;

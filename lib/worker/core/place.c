@@ -1,7 +1,7 @@
 /*
- * place.c: see place.h. A worker's score for a partition is -ln(u) / weight, u in (0, 1) from a hash of
- * both: the lowest wins with a probability in proportion to its weight. Partitions choose in their
- * order; one whose best worker is full takes the next best.
+ * place.c: see place.h. A worker's score for a partition is -ln(u) / weight, u in (0, 1) from a
+ * hash of both: the lowest wins with a probability in proportion to its weight. Partitions choose
+ * in their order; one whose best worker is full takes the next best.
  */
 #include "worker/core/place.h"
 

@@ -1,7 +1,7 @@
 /*
- * waits.c: see waits.h. A cycle is found by removing calls from a set until none is left to remove: calls
- * that can resume even if no other call of the set does, calls that the given call does not reach, and
- * calls that do not reach it.
+ * waits.c: see waits.h. A cycle is found by removing calls from a set until none is left to remove:
+ * calls that can resume even if no other call of the set does, calls that the given call does not
+ * reach, and calls that do not reach it.
  */
 #include "worker/core/waits.h"
 
@@ -196,8 +196,8 @@ static uint32_t nearest(const struct work *k, uint32_t i)
     return best;
 }
 
-/* Puts all calls that `c` reaches into queue and seen; returns their number. narrow: follows only the
- * nearest target of calls that wait for all. */
+/* Puts all calls that `c` reaches into queue and seen; returns their number. narrow: follows only
+ * the nearest target of calls that wait for all. */
 static size_t reach(struct work *k, uint32_t c, bool narrow)
 {
     size_t head = 0, tail = 0;

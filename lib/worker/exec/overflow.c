@@ -1,7 +1,7 @@
 /*
- * overflow.c: names the method whose stack overflowed, before the process dies of it. The fault at the
- * guard of the running fiber's stack is handled on a separate stack, which every thread that runs fibers
- * must have. All other faults go to the former handler.
+ * overflow.c: names the method whose stack overflowed, before the process dies of it. The fault at
+ * the guard of the running fiber's stack is handled on a separate stack, which every thread that
+ * runs fibers must have. All other faults go to the former handler.
  */
 #include "worker/exec/fiber.h"
 

@@ -1,17 +1,18 @@
 /*
- * pool.c: decides which fiber runs where and when. One lock guards the queue of tasks, the lists of woken
- * fibers and the list of idle threads; it is not held while a task runs.
+ * pool.c: decides which fiber runs where and when. One lock guards the queue of tasks, the lists of
+ * woken fibers and the list of idle threads; it is not held while a task runs.
  *
- * A fiber is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler. Only the scheduler
- * makes it PARKED, under the lock, so that no thread resumes it on a stack that is still in use. An
- * earlier wake is noted in `woken`, and makes it READY right then:
+ * A fiber is RUNNING, PARKED or READY. It parks by switching to its thread's scheduler. Only the
+ * scheduler makes it PARKED, under the lock, so that no thread resumes it on a stack that is still
+ * in use. An earlier wake is noted in `woken`, and makes it READY right then:
  *
  *     RUNNING ──parks──▶ PARKED ──wake──▶ READY ──its thread──▶ RUNNING
  *        └───parks, having been woken───────▲
  *
- * Waking a thread costs more than a short task. So at most one thread at a time is on its way to look for
- * a task (pool->searcher). When it takes one and sees more, it sends the next thread before it runs its
- * own: a task that blocks delays no other one, and a few threads do a burst of short ones.
+ * Waking a thread costs more than a short task. So at most one thread at a time is on its way to
+ * look for a task (pool->searcher). When it takes one and sees more, it sends the next thread
+ * before it runs its own: a task that blocks delays no other one, and a few threads do a burst of
+ * short ones.
  */
 #include "worker/exec/pool.h"
 
@@ -34,7 +35,8 @@ enum {
     TRIM_PAUSE_MS = 20 /* pause between, for tasks */
 };
 
-/* Work of a thread, for asq__pool_scan. The names are copies, because those of a task end with it. */
+/* Work of a thread, for asq__pool_scan. The names are copies, because those of a task end with
+ * it. */
 struct note {
     struct asq__task
         *task; /* NULL: none. Never dereferenced: it may be freed before it is cleared */
@@ -51,7 +53,8 @@ struct asq__slot {
     /* Of the thread alone: */
     struct asq__stack_pool stacks;
     int64_t trim_ms; /* time of the next trim */
-    bool joinable;   /* `thread` must be joined, by the start of the next one or by asq__pool_stop */
+    /* `thread` must be joined, by the start of the next one or by asq__pool_stop */
+    bool joinable;
     /* Under the lock: */
     bool living; /* there is a thread */
     pthread_cond_t bell;
@@ -67,9 +70,9 @@ struct asq__pool {
     struct asq__stacks stacks;
     pthread_mutex_t lock;
     struct asq__list tasks, idle;
-    struct asq__slot *searcher;  /* thread on its way to look for a task */
-    uint32_t used;               /* slots 1 … used have, or had, a thread */
-    uint32_t living;             /* threads */
+    struct asq__slot *searcher; /* thread on its way to look for a task */
+    uint32_t used;              /* slots 1 … used have, or had, a thread */
+    uint32_t living;            /* threads */
     uint32_t refused;
     bool stopping;
     pthread_key_t lost; /* value on each thread that runs tasks: its slot */
@@ -90,7 +93,8 @@ static struct asq__slot *free_slot(struct asq__pool *pool)
     return &pool->slots[++pool->used];
 }
 
-/* Returns the thread to send for a task, or NULL if none is needed; for send(). Called with the lock. */
+/* Returns the thread to send for a task, or NULL if none is needed; for send(). Called with the
+ * lock. */
 static struct asq__slot *next_searcher(struct asq__pool *pool, bool *ret_new)
 {
     struct asq__list *node;
@@ -272,8 +276,8 @@ static bool may_leave(const struct asq__slot *p)
     return p->pool->config.idle_ms && p->index > 1 && p->nparked == 0;
 }
 
-/* Waits until the slot is called. Trims unused stacks after a while without work, and after a longer
- * while ends the thread. False: the thread must end. Called with the lock. */
+/* Waits until the slot is called. Trims unused stacks after a while without work, and after a
+ * longer while ends the thread. False: the thread must end. Called with the lock. */
 static bool idle(struct asq__slot *p)
 {
     struct asq__pool *pool = p->pool;
@@ -421,7 +425,8 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
             tell_loop = !pthread_equal(pthread_self(), p->thread);
         } else if (!p->called) {
             p->called = ring = true;
-            asq__list_del(&p->idle); /* or a task would be sent to a thread whose fibers come first */
+            /* or a task would be sent to a thread whose fibers come first */
+            asq__list_del(&p->idle);
         }
     }
     pthread_mutex_unlock(&pool->lock);

@@ -1,8 +1,9 @@
 /*
- * stack.c: stacks for fibers. Each has a guard at its low end, so that an overflow is a fault at a known
- * address instead of damage to another fiber's memory. Adjacent mappings of the same kind are one to the
- * kernel, so their number does not matter, except for guards by mprotect: each takes two of the 65,530
- * mappings of a process. Half of these are left to other code; further stacks have no guard.
+ * stack.c: stacks for fibers. Each has a guard at its low end, so that an overflow is a fault at a
+ * known address instead of damage to another fiber's memory. Adjacent mappings of the same kind are
+ * one to the kernel, so their number does not matter, except for guards by mprotect: each takes two
+ * of the 65,530 mappings of a process. Half of these are left to other code; further stacks have no
+ * guard.
  *
  * stack_reserve.c makes new ones ahead; fiber.c keeps unused ones.
  */
@@ -24,8 +25,8 @@
 #define MAP_STACK 0
 #endif
 
-/* Size of a guard: a frame of ordinary size cannot step over it, even in code that was compiled without
- * -fstack-clash-protection. */
+/* Size of a guard: a frame of ordinary size cannot step over it, even in code that was compiled
+ * without -fstack-clash-protection. */
 enum { GUARD_SIZE = 64 << 10, MEASURE_PAGES = 256, MAX_MAP_COUNT = 65530 };
 
 static size_t page_size(void)

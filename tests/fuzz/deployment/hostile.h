@@ -40,8 +40,8 @@ struct hostile {
     uint32_t honest; /* bit p: honest agents live in partition p */
     /* factor by which rare attacks are drawn more often than usual */
     uint32_t often;
-    size_t pending;  /* commands without a reply */
-    uint64_t sent;   /* commands, ever */
+    size_t pending; /* commands without a reply */
+    uint64_t sent;  /* commands, ever */
     unsigned steps;
     uint64_t of_kind[HOSTILE_KINDS_N];
     char clients[16][17]; /* ids of present clients, from their channels */
