@@ -165,7 +165,7 @@ int as_ctl_clone(void *program, int argc, char **argv)
     (void) argc;
     if (status != AS_EXIT_OK)
         return status;
-    asq_agent *clone;
+    asq_agent *clone = NULL;
     if ((status = as_ctl_ready(ctl, agent)) == AS_EXIT_OK) {
         asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
         status = as_ctl_outcome(ctl, asq_clone(agent, ctl->settings.id, &clone));

@@ -41,7 +41,7 @@ else
     echo "no shared library was built: only header and map compared"
 fi
 
-header=$(sed -n 's/^#define ASQ_VERSION "\(.*\)"/\1/p' "$src/lib/asqueue.h")
+header=$(sed -n 's/^#define ASQ_VERSION  *"\(.*\)"/\1/p' "$src/lib/asqueue.h")
 package=$(sed -n 's/^Version: //p' "$build/asqueue.pc")
 [ "$header" = "$package" ] || { echo "FAIL: asqueue.h is $header, configure.ac $package"; failed=1; }
 
