@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "redis/refusal.h"
 #include "redis/script.h"
 
 /* Ids that no client and no batch has. */
@@ -59,7 +60,7 @@ void asq__permit_refusal(const redisReply *reply, const char *ns, char *out, siz
 {
     /* Redis checks the keys before it runs the script: "… one of the keys used as arguments", from
      * 7.2 on "No permissions to access a key". */
-    if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, " key"))
+    if (asq__reply_is_error(reply, "NOPERM") && strstr(reply->str, " key"))
         snprintf(out, size,
                  "a worker needs the keys asq:{%s.*}:*, some of which this Redis refuses: %s", ns,
                  reply->str);
