@@ -60,8 +60,8 @@ static inline bool asq__run_is_parked(const struct asq__run *run)
     return run->active.call->state == ASQ__CALL_PARKED;
 }
 
-/* What the owner of the agents does when a run ends, waits, or may go on; of dispatch.c. On the
- * loop. */
+/* Hooks by which a run tells the owner of its agent that it has ended, waits, or may go on; of
+ * dispatch.c. Called on the loop. */
 struct asq__run_hooks {
     void (*finished)(struct asq__handover *h); /* of run->finished */
     void (*parks)(struct asq__run *run);       /* run begins to wait: gives up its turn */
