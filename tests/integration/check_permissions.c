@@ -154,12 +154,14 @@ START_TEST(a_worker_does_without_commands_that_it_can_spare)
     run_delayed(redis, 3600 * 1000);
     sup_wait_until(number(redis, "XLEN") == 1);
     ck_assert_int_eq(number(redis, "ZCARD"), 0);
-    /* With more rights, the call leaves the stream. */
+    /* With more rights, the next call leaves the stream; the first does if the partition's lease
+     * ends meanwhile, so that the stream is read again. */
     sup_redis_do(redis, "ACL SETUSER app +@all");
     sup_redis_do(redis, "CLIENT KILL USER app");
     sup_wait_until(says(worker, "refuses no command that a worker needs any more"));
     run_delayed(redis, 3600 * 1000);
-    sup_wait_until(number(redis, "ZCARD") == 1);
+    sup_wait_until(number(redis, "ZCARD") >= 1 &&
+                   number(redis, "ZCARD") + number(redis, "XLEN") == 2);
     ck_assert_int_eq(sup_proc_stop(worker), 0);
     sup_proc_free(worker);
     sup_redis_free(redis);
