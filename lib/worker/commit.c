@@ -12,7 +12,7 @@
  *                         effect, the others are sent again in order; another token: partition lost
  *
  * A partition with many bytes to commit starts no calls until fewer are left. Sending and
- * recovering stand in commit_send.c.
+ * recovering are in commit_send.c and commit_recover.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,57 +1,47 @@
 /*
- * commit_send.c: sends commits, and recovers those whose outcome is unknown. At the end of an
- * iteration all commits leave in as few script calls as possible.
+ * commit_send.c: sends commits. At the end of an iteration all commits leave in as few script calls
+ * as possible.
  *
  * Redis is busy with a large commit for a while, and answers no client meanwhile. So a commit is
  * closed at some size, and few large ones of all partitions are under way at a time; small ones go
  * between them.
  *
- * A commit keeps all it needs until it is acknowledged. After each new connection the leases are
- * read. There the worker also asks whether its calls are still in their streams, because Redis may
- * have lost its last second.
+ * A commit keeps all it needs until it is acknowledged. What follows when an answer is missing is
+ * in commit_recover.c.
  */
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
-#include "client/engine.h"
-#include "client/object.h"
 #include "redis/cmd.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/limit.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
-#include "redis/reply.h"
 #include "redis/script.h"
-#include "redis/timer.h"
-#include "value/arena.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/decimal.h"
-#include "value/error.h"
-#include "value/grow.h"
 #include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
-#include "value/table.h"
-#include "value/tally.h"
-#include "value/value.h"
+#include "value/snapshot.h"
 #include "worker/allowed.h"
 #include "worker/commit.h"
+#include "worker/commit_end.h"
 #include "worker/commit_send.h"
-#include "worker/core/attempts.h"
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
-#include "worker/entries.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/refused.h"
-#include "worker/shared.h"
 
 enum {
     SCRIPTS_IN_FLIGHT = 8,
@@ -61,73 +51,10 @@ enum {
     FULL_CALLS = 512,
     LARGE_BYTES = 128 * 1024,
     LARGE_IN_FLIGHT = 2,
-    RETRY_MS = 500,
     REFUSED_MS = 500
 };
 
-/* ---- acknowledged ---- */
-
-static void acknowledged(struct asq__commit *c)
-{
-    struct asq__partition *p = c->part;
-    struct asq__process *w = p->w;
-    asq__list_del(&c->node);
-    p->unsent -= !c->sent;
-    p->commit_bytes -= c->bytes;
-    if (c->seq > p->acked)
-        p->acked = c->seq;
-    if (p->refused)
-        asq__refused_over(p, true);
-    atomic_fetch_add(&w->commits, 1);
-    atomic_fetch_add(&w->commit_calls, c->calls);
-    for (size_t i = 0; i < c->npieces; i++) {
-        struct asq__entry *e = c->pieces[i].entry;
-        e->uncommitted--;
-        asq__entry_release_if_done(e);
-    }
-    for (size_t i = 0; i < c->nmoves; i++)
-        if (c->moves[i].entry) {
-            c->moves[i].entry->uncommitted--;
-            asq__list_add(&w->moved, &c->moves[i].entry->moved);
-        }
-    for (size_t i = 0; i < c->ninner; i++)
-        asq__engine_unpin(w->engine, c->inner[i].id,
-                          c->inner[i].keep ? ASQ__RECORD_EXPIRE : ASQ__RECORD_UNLINK);
-    asq__commit_free(c);
-}
-
-void asq__commits_drop(struct asq__partition *p)
-{
-    struct asq__list *node;
-    struct asq__list dropped;
-    asq__list_init(&dropped);
-    asq__list_splice(&dropped, &p->commits);
-    if (p->open)
-        asq__list_add(&dropped, &p->open->node);
-    p->open = NULL;
-    asq__list_del(&p->ready);
-    while ((node = asq__list_pop(&dropped))) {
-        struct asq__commit *c = ASQ__CONTAINER(node, struct asq__commit, node);
-        for (size_t i = 0; i < c->npieces; i++) {
-            /* The entry itself goes with the table of entries, which is dropped next. */
-            c->pieces[i].entry->uncommitted--;
-        }
-        for (size_t i = 0; i < c->nmoves; i++)
-            if (c->moves[i].entry) {
-                c->moves[i].entry->uncommitted--;
-                asq__list_add(&p->w->moved, &c->moves[i].entry->moved);
-            }
-        for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
-            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE);
-        asq__commit_free(c);
-    }
-    p->in_flight = p->unsent = p->commit_bytes = 0;
-    p->commits_many = false;
-    if (p->refused)
-        asq__refused_over(p, false);
-}
-
-/* ---- sending ---- */
+/* ---- a script call ---- */
 
 /* Script call under way: its commits, and their ownerships. */
 struct section {
@@ -156,25 +83,6 @@ static struct asq__commit *find_commit(const struct section *s)
 
 /* ---- strings that Redis does not take ---- */
 
-/* Gives up a partition whose commit has a string that Redis never takes. Its calls run again from
- * what Redis has, and the call that makes such a string fails then, because the limit is known by
- * now. False: all strings are short enough. */
-static bool give_up_large(struct asq__partition *p, const struct asq__commit *c)
-{
-    char why[300];
-    size_t n, limit = asq__redis_max_string(p->w->redis);
-    if (c->bytes <= limit || (n = asq__commit_longest_string(c)) <= limit)
-        return false;
-    snprintf(
-        why, sizeof why,
-        "a result or state of %zu bytes is more than this Redis takes as one string (at most %zu: "
-        "proto-max-bulk-len, client-query-buffer-limit, or what stands before Redis); the call that "
-        "it is of will fail",
-        n, limit);
-    asq__partition_abandon(p, why);
-    return true;
-}
-
 /* Handles a refusal for the length of the script's longest string. */
 static void refused_large(struct script *s)
 {
@@ -190,7 +98,7 @@ static void refused_large(struct script *s)
     for (size_t i = 0; i < s->n; i++) {
         const struct asq__commit *c = find_commit(&s->sections[i]);
         if (c)
-            give_up_large(c->part, c);
+            asq__commit_give_up_large(c->part, c);
     }
 }
 
@@ -211,8 +119,6 @@ static void note_loss(struct script *s)
 }
 
 /* ---- answers ---- */
-
-static const char foreign_seq[] = "this owner did not write the sequence number in its lease";
 
 /* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is
  * missing, it has the number of the last acknowledged commit. */
@@ -282,7 +188,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
                 "partition %u: its dead letters take more than %zu bytes (--max-dead-letters-size); "
                 "the oldest were dropped",
                 p->number, w->config.max_dead_letters_size);
-        acknowledged(c);
+        asq__commit_acknowledge(c);
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0) {
@@ -295,7 +201,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "SEQ ", 4) == 0 &&
         is_foreign_seq(p, reply->str + 4)) {
-        asq__partition_abandon(p, foreign_seq);
+        asq__commit_foreign_seq(p);
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "ERR", 3) == 0) {
@@ -365,6 +271,8 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     }
     free(s);
 }
+
+/* ---- sending ---- */
 
 static void put_key(struct asq__cmd *cmd,
                     size_t (*name)(const struct asq__keys *, uint32_t, char *),
@@ -544,7 +452,7 @@ static struct asq__commit *next_to_send(struct asq__partition *p)
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
         if (c->sent)
             continue;
-        if (c->bytes > asq__redis_max_string(p->w->redis) && give_up_large(p, c))
+        if (c->bytes > asq__redis_max_string(p->w->redis) && asq__commit_give_up_large(p, c))
             return NULL;
         return c;
     }
@@ -582,165 +490,4 @@ void asq__commits_send(struct asq__process *w)
     if (n)
         send_script(w, commits, n);
     asq__list_splice(&w->ready, &more);
-}
-
-/* ---- recovering ---- */
-
-struct question {
-    struct asq__partition *p;
-    uint64_t ownership;
-};
-
-/* Returns the partition of a question if the answer still matters; else NULL. */
-static struct asq__partition *answered(struct question *q)
-{
-    struct asq__partition *p = q->p;
-    bool current = p->ownership == q->ownership && asq__partition_is_owned(p) && p->recovering;
-    free(q);
-    if (!current)
-        return NULL;
-    p->asking = false;
-    return p;
-}
-
-static void recovered(struct asq__partition *p)
-{
-    p->recovering = false;
-    ASQ__LIST_EACH (it, &p->commits)
-        if (give_up_large(p, ASQ__CONTAINER(it, struct asq__commit, node)))
-            return;
-    p->unsent = 0;
-    ASQ__LIST_EACH (it, &p->commits) {
-        ASQ__CONTAINER(it, struct asq__commit, node)->sent = false;
-        p->unsent++;
-    }
-    if (p->unsent && asq__list_empty(&p->ready))
-        asq__list_add(&p->w->ready, &p->ready);
-    asq__nested_go_on(p);
-    asq__partition_release_if_empty(p);
-    asq__partition_resume_later(p);
-}
-
-static void on_there(struct asq__conn *conn, const redisReply *reply, void *user)
-{
-    struct asq__partition *p = answered(user);
-    (void) conn;
-    if (!p)
-        return;
-    if (!reply || asq__reply_is_transient(reply))
-        asq__commit_recover_later(p);
-    else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
-        asq__partition_abandon(p, "Redis has lost a call that was taken in");
-    else
-        recovered(p);
-}
-
-static void put_id(struct asq__node *node, void *user)
-{
-    char id[ASQ__STREAM_ID_TEXT];
-    asq__stream_id_format(ASQ__CONTAINER(node, struct asq__entry, node)->id, id);
-    asq__cmd_puts(user, id);
-}
-
-/* Asks whether Redis still has the calls that this worker has. A lost call must have no effect
- * before its caller has sent it again, at another place in the order. */
-static void look_at_entries(struct asq__partition *p)
-{
-    char key[ASQ__KEY_MAX];
-    struct asq__cmd cmd;
-    if (p->entries.count == 0) {
-        recovered(p);
-        return;
-    }
-    asq__cmd_init(&cmd);
-    asq__script_eval(&cmd, asq__script_there, 1);
-    asq__cmd_put(&cmd, key, asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key));
-    asq__table_each(&p->entries, put_id, &cmd);
-    struct question *q = malloc(sizeof *q);
-    if (q) {
-        *q = (struct question){ p, p->ownership };
-        p->asking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_there, q, &cmd) == 0;
-    }
-    asq__cmd_release(&cmd);
-    if (!p->asking) {
-        free(q);
-        asq__commit_recover_later(p);
-    }
-}
-
-static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user)
-{
-    struct asq__partition *p = answered(user);
-    (void) conn;
-    if (!p)
-        return;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        asq__commit_recover_later(p);
-        return;
-    }
-    const redisReply *token = reply->element[0], *seq = reply->element[1];
-    if (token->type != REDIS_REPLY_STRING || strcmp(token->str, p->token) != 0) {
-        asq__partition_abandon(p, "its lease holds another token");
-        return;
-    }
-    const char *text = seq->type == REDIS_REPLY_STRING ? seq->str : "0";
-    uint64_t held;
-    if (!asq__decimal_read(&text, &held) || *text || held > p->seq) {
-        asq__partition_abandon(p, foreign_seq);
-        return;
-    }
-    if (held < p->acked) {
-        /* Redis has lost the tail of its history, so what this worker has in memory is wrong. */
-        asq__partition_abandon(p, "Redis has gone back in time");
-        return;
-    }
-    ASQ__LIST_EACH (it, &p->commits) {
-        struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
-        if (c->seq <= held && c->unheard)
-            acknowledged(c);
-    }
-    if (p->acked != held) {
-        /* Refused or unsent commits had no effect, whatever seq somebody writes there. */
-        asq__partition_abandon(p, foreign_seq);
-        return;
-    }
-    if (asq__partition_is_owned(p)) /* memory may have been short */
-        look_at_entries(p);
-}
-
-void asq__commits_doubt(struct asq__process *w)
-{
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (asq__partition_is_owned(&w->parts[i]))
-            w->parts[i].recovering = true;
-}
-
-void asq__commits_recover(struct asq__process *w)
-{
-    char key[ASQ__KEY_MAX];
-    bool again = false;
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (!p->recovering || p->asking || !asq__partition_is_owned(p))
-            continue;
-        /* All scripts under way must be answered first, so that what is read is final. */
-        struct question *q = p->in_flight ? NULL : malloc(sizeof *q);
-        if (!q) {
-            again = true;
-            continue;
-        }
-        q->p = p;
-        q->ownership = p->ownership;
-        asq__keys_lease(asq__redis_keys(w->redis), i, key);
-        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq",
-                          NULL) < 0) {
-            free(q);
-            again = true;
-        } else {
-            p->asking = true;
-        }
-    }
-    if (again && !ev_is_active(&w->retry)) {
-        asq__timer_restart(w->loop, &w->retry, RETRY_MS / 1000., 0.);
-    }
 }

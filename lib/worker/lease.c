@@ -29,7 +29,7 @@
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"
-#include "worker/commit_send.h"
+#include "worker/commit_end.h"
 #include "worker/core/attempts.h"
 #include "worker/core/entry.h"
 #include "worker/core/sender.h"

@@ -59,6 +59,7 @@
 #include "redis/fork_guard.h"
 #include "value/clock.h"
 #include "worker/actors.h"
+#include "worker/commit_recover.h"
 #include "worker/commit_send.h"
 #include "worker/control.h"
 #include "worker/delay.h"

@@ -1,0 +1,14 @@
+/*
+ * commit_recover.h: recovers commits whose outcome is unknown.
+ */
+#ifndef ASQ_WORKER_COMMIT_RECOVER_H
+#define ASQ_WORKER_COMMIT_RECOVER_H
+
+struct asq__process;
+
+/* Puts all owned partitions into recovery: no call starts before the leases are read. */
+void asq__commits_doubt(struct asq__process *w);
+/* Reads the leases of partitions in recovery, as soon as nothing of them is under way. */
+void asq__commits_recover(struct asq__process *w);
+
+#endif
