@@ -30,6 +30,7 @@ int asq__greeting_check(enum asq__greeting step, const redisReply *reply,
         return asq__err(why, size, ASQ_EAUTH, "Redis does not take the user or password: %s",
                         reply->str);
     case ASQ__REFUSED_MEMORY:
+    case ASQ__REFUSED_KEY:
     case ASQ__REFUSED_ACCESS:
     case ASQ__REFUSED_SIZE:
     case ASQ__REFUSED_COMMAND:

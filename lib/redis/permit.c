@@ -58,9 +58,8 @@ static void put_names(const redisReply *reply, size_t which, const char *before,
 
 void asq__permit_refusal(const redisReply *reply, const char *ns, char *out, size_t size)
 {
-    /* Redis checks the keys before it runs the script: "… one of the keys used as arguments", from
-     * 7.2 on "No permissions to access a key". */
-    if (asq__reply_is_error(reply, "NOPERM") && strstr(reply->str, " key"))
+    /* Redis checks the keys before it runs the script. */
+    if (asq__reply_refusal(reply) == ASQ__REFUSED_KEY)
         snprintf(out, size,
                  "a worker needs the keys asq:{%s.*}:*, some of which this Redis refuses: %s", ns,
                  reply->str);

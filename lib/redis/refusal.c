@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+/* The first prefix that fits tells the kind. */
 static const struct {
     const char *prefix;
     enum asq__refusal kind;
@@ -25,6 +26,8 @@ static const struct {
     { "ERR invalid password", ASQ__REFUSED_LOGIN },
     { "ERR AUTH <password> called without any password", ASQ__REFUSED_LOGIN },
     { "ERR Client sent AUTH, but no password is set", ASQ__REFUSED_LOGIN },
+    { "NOPERM this user has no permissions to access one of the keys", ASQ__REFUSED_KEY },
+    { "NOPERM No permissions to access a key", ASQ__REFUSED_KEY }, /* from Redis 7.2 on */
     { "NOPERM", ASQ__REFUSED_ACCESS },
     { "ERR Protocol error: invalid bulk length", ASQ__REFUSED_SIZE },
     { "ERR Protocol error: too big", ASQ__REFUSED_SIZE },
@@ -68,11 +71,11 @@ enum asq__refusal asq__text_refusal(const char *text)
 
 bool asq__reply_is_denial(const redisReply *reply)
 {
-    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS ||
+    enum asq__refusal kind = asq__reply_refusal(reply);
+    if (kind == ASQ__REFUSED_KEY || kind == ASQ__REFUSED_ACCESS ||
         asq__reply_is_error(reply, "ERR unknown command"))
         return true;
-    return asq__reply_is_error(reply, NULL) && asq__reply_refusal(reply) == ASQ__REFUSED_COMMAND &&
-           asq__text_refusal(reply->str) == ASQ__REFUSED_ACCESS;
+    return kind == ASQ__REFUSED_COMMAND && asq__text_refusal(reply->str) == ASQ__REFUSED_ACCESS;
 }
 
 const char *asq__reply_text(const redisReply *reply)

@@ -16,7 +16,8 @@ enum asq__refusal {
     ASQ__REFUSED_FOR_NOW,
     ASQ__REFUSED_MEMORY,  /* OOM: passes when memory is freed */
     ASQ__REFUSED_LOGIN,   /* user or password: passes when they are corrected on either side */
-    ASQ__REFUSED_ACCESS,  /* NOPERM: the user lacks a command, key or channel */
+    ASQ__REFUSED_KEY,     /* NOPERM: the user lacks a key of the command */
+    ASQ__REFUSED_ACCESS,  /* NOPERM: the user lacks the command or a channel */
     ASQ__REFUSED_SIZE,    /* a string is longer than Redis accepts; does not pass: see limit.h */
     ASQ__REFUSED_COMMAND, /* the command is wrong, or unknown to the server */
 };

@@ -221,7 +221,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
 static bool concerns_one_partition(const redisReply *reply)
 {
     enum asq__refusal how = asq__reply_refusal(reply);
-    return how == ASQ__REFUSED_ACCESS || how == ASQ__REFUSED_COMMAND;
+    return how == ASQ__REFUSED_KEY || how == ASQ__REFUSED_ACCESS || how == ASQ__REFUSED_COMMAND;
 }
 
 static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user)

@@ -19,6 +19,7 @@
 static const char *hint(enum asq__refusal kind)
 {
     switch (kind) {
+    case ASQ__REFUSED_KEY:
     case ASQ__REFUSED_ACCESS: return ASQ__DENIAL_HINT;
     case ASQ__REFUSED_SIZE:
         return "; raise proto-max-bulk-len (redis-cli CONFIG SET, and in redis.conf)";

@@ -77,7 +77,7 @@ static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
     bool current = p->ownership == q->ownership && asq__partition_is_owned(p);
     (void) c;
     free(q);
-    if (asq__reply_refusal(reply) == ASQ__REFUSED_ACCESS)
+    if (asq__reply_is_denial(reply))
         p->w->no_stream_info = true;
     if (!current || !reply || reply->type != REDIS_REPLY_ARRAY)
         return; /* there is no stream yet */

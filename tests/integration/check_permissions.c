@@ -135,6 +135,31 @@ START_TEST(a_worker_without_a_command_that_it_needs_names_it_and_waits)
 }
 END_TEST
 
+/* Redis' text then quotes the script, which speaks of keys and of permissions. */
+START_TEST(a_worker_of_a_redis_without_eval_names_it_and_waits)
+{
+    char *rules = sup_write_file("rules.conf", "rename-command EVAL \"\"\n");
+    char *line = sup_format("include %s", rules);
+    const char *const config[] = { line, NULL };
+    sup_redis *redis = sup_redis_start(config);
+
+    sup_proc *worker = start(sup_redis_url_default(redis));
+    sup_wait_until(says(worker, "a worker needs EVAL, which this Redis refuses: ERR unknown"));
+    ck_assert(!says(worker, "a worker needs the keys"));
+    ck_assert(!says(worker, "ready:"));
+    ck_assert(sup_proc_alive(worker));
+    free(sup_write_file("rules.conf", ""));
+    sup_redis_restart(redis);
+    sup_wait_until(says(worker, "ready:"));
+    use(redis);
+    ck_assert_int_eq(sup_proc_stop(worker), 0);
+    sup_proc_free(worker);
+    sup_redis_free(redis);
+    free(line);
+    free(rules);
+}
+END_TEST
+
 START_TEST(a_worker_does_without_commands_that_it_can_spare)
 {
     sup_redis *redis = sup_redis_start(NULL);
@@ -283,6 +308,7 @@ int main(void)
         return sup_skip("no redis-server or valkey-server");
     tcase_set_timeout(t, 400);
     tcase_add_loop_test(t, a_worker_without_a_command_that_it_needs_names_it_and_waits, 0, 4);
+    tcase_add_test(t, a_worker_of_a_redis_without_eval_names_it_and_waits);
     tcase_add_test(t, a_worker_does_without_commands_that_it_can_spare);
     tcase_add_loop_test(t, a_worker_that_may_not_ask_for_the_time_serves, 0, 2);
     tcase_add_loop_test(t, a_worker_that_loses_a_key_or_a_channel_waits_when_it_connects_again, 0,
