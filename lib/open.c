@@ -27,6 +27,7 @@
 #include "value/fd.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
+#include "worker/supervisor_config.h"
 
 enum {
     CHILD_PARTITIONS = 32,

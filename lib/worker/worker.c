@@ -22,6 +22,7 @@
 #include "value/value.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
+#include "worker/supervisor_config.h"
 
 struct asq_worker {
     struct asq__url url;

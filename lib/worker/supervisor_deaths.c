@@ -1,0 +1,180 @@
+/*
+ * supervisor_deaths.c: see supervisor_deaths.h. It reads which calls were running from memory that
+ * the supervisor shares with its children, because a dead process cannot be asked.
+ */
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "redis/keys.h"
+#include "redis/script.h"
+#include "redis/sync.h"
+#include "redis/trouble.h"
+#include "value/clock.h"
+#include "worker/core/attempts.h"
+#include "worker/core/stream_id.h"
+#include "worker/leave.h"
+#include "worker/process.h"
+#include "worker/shared.h"
+#include "worker/supervisor_config.h"
+#include "worker/supervisor_deaths.h"
+#include "worker/supervisor_state.h"
+
+enum { ANNOUNCE_TIMEOUT_MS = 2000 };
+
+static void tell_blamed(const struct asq__supervisor *s, const struct asq__child *c,
+                        const struct asq__slot *slot, const redisReply *r)
+{
+    long long n = r->element[0]->integer, wait_ms = r->element[1]->integer;
+    uint32_t max = s->config->process.max_attempts;
+    char then[60] = "it becomes a dead letter";
+    if (n < max)
+        snprintf(then, sizeof then, "it is tried again in %lld ms", wait_ms);
+    asq__supervisor_log(s, ASQ_LOG_ERROR,
+                        "%s.%s of agent %s was running when %s (attempt %lld of %u of call %s); %s",
+                        *slot->class_name ? slot->class_name : "?",
+                        *slot->method ? slot->method : "create", slot->agent, c->how, n, max,
+                        slot->call, then);
+}
+
+/* Ranks of calls in the order of blame for a death: only the first rank with a call in it is
+ * blamed. A call that has returned and is not committed yet seldom caused it, and would be given up
+ * for the faults of others. */
+enum { GUILTY, KILLED_BEFORE, RUNNING, RETURNED, RANKS };
+
+static unsigned rank_of(const struct asq__slot *slot)
+{
+    if (slot->guilty && slot->guilty == slot->ticket)
+        return GUILTY;
+    if (slot->suspect)
+        return KILLED_BEFORE;
+    return slot->state == ASQ__SLOT_RUNS ? RUNNING : RETURNED;
+}
+
+/* Counts a death against the call in a slot, unless it has ended. False: Redis does not take it
+ * now. */
+static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__sync *ctx,
+                  const struct asq__keys *keys, struct asq__slot *slot)
+{
+    char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX],
+        entry[ASQ__STREAM_ID_TEXT], epoch[24];
+    char seq[24] = "", first[24], longest[24];
+    slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
+    slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';
+    asq__keys_lease(keys, slot->partition, lease);
+    asq__keys_jobs(keys, slot->partition, jobs);
+    asq__keys_attempts(keys, slot->partition, attempts);
+    asq__stream_id_format(slot->entry, entry);
+    snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) slot->epoch);
+    if (slot->done == slot->ticket)
+        snprintf(seq, sizeof seq, "%llu", (unsigned long long) slot->done_seq);
+    snprintf(first, sizeof first, "%d", ASQ__DIED_WAIT_MS);
+    snprintf(longest, sizeof longest, "%d", ASQ__DIED_WAIT_MAX_MS);
+    redisReply *r =
+        asq__sync_cmd(ctx, "EVAL %s 3 %s %s %s %s %s %s %s %s %s %s %s", asq__script_died, lease,
+                      jobs, attempts, slot->call, c->id, epoch, entry, seq, c->how, first, longest);
+    bool answered = r && r->type != REDIS_REPLY_ERROR;
+    bool cannot = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "WRONGTYPE");
+    if (cannot)
+        asq__supervisor_log(s, ASQ_LOG_WARNING,
+                            "call %s was running when %s; that cannot be counted: %s", slot->call,
+                            c->how, r->str);
+    if (answered && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
+        tell_blamed(s, c, slot, r);
+        c->blamed = rank_of(slot);
+    }
+    if (answered || cannot)
+        slot->state = ASQ__SLOT_FREE;
+    freeReplyObject(r);
+    return answered || cannot;
+}
+
+/* Blames all calls of the first rank. False: Redis does not take it now; the next tick continues
+ * with the same rank. */
+static bool blame_all(struct asq__supervisor *s, struct asq__child *c, struct asq__sync *ctx,
+                      const struct asq__keys *keys)
+{
+    bool ok = true;
+    for (unsigned rank = 0; rank < RANKS && rank <= c->blamed && ok; rank++)
+        for (uint32_t i = 0; i <= s->config->process.capacity; i++) {
+            struct asq__slot *slot = &c->shared->slots[i];
+            if (slot->state != ASQ__SLOT_FREE && rank_of(slot) == rank)
+                ok &= blame(s, c, ctx, keys, slot);
+        }
+    return ok;
+}
+
+static void tell_untold(struct asq__supervisor *s, const struct asq__child *c, const char *why)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (asq__child_stays_away(s, c))
+        asq__supervisor_log(
+            s, ASQ_LOG_WARNING,
+            "Redis cannot be told that %s has ended, which stays in the list of workers until the others find it "
+            "dead: %s",
+            c->id, why);
+    else if (asq__trouble_note(&s->untold, why, asq__now_ms(), text))
+        asq__supervisor_log(
+            s, ASQ_LOG_WARNING,
+            "Redis cannot be told that a process has died, before which it is not started again: "
+            "%s; trying again",
+            text);
+}
+
+/* Raises `attempts` of the calls that were on its threads, then removes it from the list of
+ * workers. False: Redis does not take that now. */
+static bool announce(struct asq__supervisor *s, struct asq__child *c)
+{
+    const struct asq__process_config *config = &s->config->process;
+    struct asq__keys keys;
+    struct asq__process_link *link = &c->shared->link;
+    struct asq__sync *ctx;
+    char err[300];
+    if (!c->died && !atomic_load(&link->listed))
+        return true;
+    if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
+        return true;
+    if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
+                       sizeof err) < 0) {
+        tell_untold(s, c, err);
+        return false;
+    }
+    bool ok = !c->died || blame_all(s, c, ctx, &keys);
+    if (!ok)
+        snprintf(err, sizeof err, "what it was running cannot be counted: %s", asq__sync_why(ctx));
+    link->client[sizeof link->client - 1] = '\0';
+    if (ok && atomic_load(&link->listed) &&
+        (ok = asq__leave(ctx, &keys, c->id, link->client, err, sizeof err)))
+        atomic_store(&link->listed, 0);
+    if (!ok)
+        tell_untold(s, c, err);
+    asq__sync_free(ctx);
+    if (ok) {
+        char text[ASQ__TROUBLE_TEXT];
+        if (asq__trouble_over(&s->untold, asq__now_ms(), text))
+            asq__supervisor_log(s, ASQ_LOG_INFO, "Redis knows of the process that has died%s",
+                                text);
+    }
+    return ok;
+}
+
+static void see_off(struct asq__supervisor *s, struct asq__child *c)
+{
+    c->unannounced = s->unreachable || !announce(s, c);
+    s->unreachable |= c->unannounced && s->stopping;
+}
+
+void asq__child_see_off(struct asq__supervisor *s, struct asq__child *c, bool died)
+{
+    c->died = died;
+    c->blamed = RANKS;
+    see_off(s, c);
+}
+
+void asq__child_see_off_again(struct asq__supervisor *s, struct asq__child *c)
+{
+    if (c->unannounced && !s->unreachable)
+        see_off(s, c);
+}

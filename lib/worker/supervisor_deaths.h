@@ -1,0 +1,19 @@
+/*
+ * supervisor_deaths.h: tells Redis of worker processes that have ended, and which calls were on the
+ * threads of the dead ones.
+ */
+#ifndef ASQ_WORKER_SUPERVISOR_DEATHS_H
+#define ASQ_WORKER_SUPERVISOR_DEATHS_H
+
+#include <stdbool.h>
+
+struct asq__child;
+struct asq__supervisor;
+
+/* Tells Redis about an ended process. `died`: its calls are blamed. While stopping, it tries an
+ * absent Redis only once. */
+void asq__child_see_off(struct asq__supervisor *s, struct asq__child *c, bool died);
+/* Tries it again, if Redis could not be told before. */
+void asq__child_see_off_again(struct asq__supervisor *s, struct asq__child *c);
+
+#endif
