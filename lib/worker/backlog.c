@@ -366,7 +366,7 @@ static bool note(struct asq__partition *p, const struct asq__arrival *a, const b
                               .n = a->id.n,
                               .bytes = a->bytes,
                               .fresh = a->fresh && one_agent,
-                              .behind = a->behind,
+                              .out_of_order = a->out_of_order,
                               .needs_inputs = needs_inputs(batch) };
     for (size_t i = 0; i < batch->n_jobs; i++)
         if (waits[i] && !reserve(p, batch->jobs[i]->agent)) {

@@ -27,10 +27,10 @@ enum asq__room {
 struct asq__arrival {
     struct asq__stream_id id;
     const Asqueue__Batch *batch;
-    size_t bytes; /* memory that the entry takes */
-    bool again;   /* was left with everything behind it */
-    bool fresh;   /* came in the order of its sender, and was never run */
-    bool behind;  /* came behind later entries of its sender */
+    size_t bytes;      /* memory that the entry takes */
+    bool again;        /* was left with everything behind it */
+    bool fresh;        /* came in the order of its sender, and was never run */
+    bool out_of_order; /* came behind later entries of its sender */
 };
 
 /* Decides whether an entry is taken in. Of an entry that is taken in, the calls for which

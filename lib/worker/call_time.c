@@ -73,7 +73,7 @@ bool asq__entry_is_stale(const struct asq__entry *e)
     const struct asq__process *w = e->part->w;
     const struct asq__redis_clock *clock = asq__redis_clock(w->redis);
     int64_t now = asq__now_ms(), age = now - e->made_ms;
-    if (!e->batch->resent && !e->behind)
+    if (!e->batch->resent && !e->out_of_order)
         return false;
     if (e->batch->stamp_ms && clock->known) { /* records expire by the clock of Redis, set or not */
         int64_t by_redis = asq__redis_clock_at(clock, now) - bounded(e->batch->stamp_ms) +

@@ -121,7 +121,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
             asq__push_to_all(e, reply->str, n);
     } else if (reply->type != REDIS_REPLY_ERROR) {
         e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
-        e->overtaken = e->behind && e->later == 0 && !e->stale;
+        e->overtaken = e->out_of_order && e->later == 0 && !e->stale;
         if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
             asq__sender_note(&p->senders, e->batch, true); /* the batch was never accepted before */
     }
@@ -402,13 +402,13 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     /* A batch that leaves the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
     bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
-                   order != ASQ__SENDER_BEHIND &&
+                   order != ASQ__SENDER_OUT_OF_ORDER &&
                    p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
     bool lookup = !control &&
                   (way->note ? !way->note->fresh : begun || later || order != ASQ__SENDER_IN_ORDER);
     /* Otherwise later batches were refused before it, or the batch has waited elsewhere. */
-    bool behind =
-        way->note ? way->note->behind : order == ASQ__SENDER_BEHIND && !way->again && !later;
+    bool out_of_order = way->note ? way->note->out_of_order
+                                  : order == ASQ__SENDER_OUT_OF_ORDER && !way->again && !later;
     size_t size =
         sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
     bool may_be_left = !control && !nested && !refused && !ahead;
@@ -419,7 +419,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
                                                             .bytes = size,
                                                             .again = way->again,
                                                             .fresh = !lookup,
-                                                            .behind = behind });
+                                                            .out_of_order = out_of_order });
         if (room == ASQ__ROOM_NOTED && !later)
             asq__sender_note(&p->senders, batch, !lookup);
         if (room == ASQ__ROOM_NOTED || room == ASQ__ROOM_NONE) {
@@ -483,7 +483,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->known = true;
     e->again = begun;
     e->lookup = lookup;
-    e->behind = behind;
+    e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);
     if (!e->control && !later && !way->note)

@@ -52,14 +52,15 @@ static size_t rounded(size_t bytes)
 static void check_note(const struct asq__note *read, const struct asq__note *added)
 {
     ck_assert_msg(read->ms == added->ms && read->n == added->n && read->fresh == added->fresh &&
-                      read->behind == added->behind && read->needs_inputs == added->needs_inputs &&
+                      read->out_of_order == added->out_of_order &&
+                      read->needs_inputs == added->needs_inputs &&
                       read->bytes == rounded(added->bytes),
                   "seed %llu: added %llu-%llu of %zu bytes, flags %d%d%d; read %llu-%llu of %zu "
                   "bytes, flags %d%d%d",
                   (unsigned long long) seed, (unsigned long long) added->ms,
-                  (unsigned long long) added->n, added->bytes, added->fresh, added->behind,
+                  (unsigned long long) added->n, added->bytes, added->fresh, added->out_of_order,
                   added->needs_inputs, (unsigned long long) read->ms, (unsigned long long) read->n,
-                  read->bytes, read->fresh, read->behind, read->needs_inputs);
+                  read->bytes, read->fresh, read->out_of_order, read->needs_inputs);
 }
 
 /* Adds a note whose id is above the last one by so much; the ids end at the highest that there
@@ -67,7 +68,7 @@ static void check_note(const struct asq__note *read, const struct asq__note *add
 static void add(uint64_t ms, uint64_t n)
 {
     struct asq__note note = {
-        .bytes = any(40), .fresh = below(2), .behind = below(2), .needs_inputs = below(2)
+        .bytes = any(40), .fresh = below(2), .out_of_order = below(2), .needs_inputs = below(2)
     };
     if (__builtin_add_overflow(queue.last_ms, ms, &note.ms))
         return;

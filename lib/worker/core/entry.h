@@ -113,7 +113,7 @@ struct asq__entry {
     bool again;        /* may have begun before: its nested calls may exist already */
     bool refused;      /* too many calls wait already */
     bool misplaced;    /* contains a call to an agent of another partition */
-    bool behind;       /* seen before: this batch or a later one of its sender */
+    bool out_of_order; /* seen before: this batch or a later one of its sender */
     bool overtaken;    /* Redis never accepted it; running it now would break the order */
     bool stale;        /* a copy; the record of the first may have expired: outcome unknown */
     bool control;      /* await, cancel, probe: handled at once */

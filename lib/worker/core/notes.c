@@ -13,7 +13,7 @@
 #include "value/varint.h"
 
 enum { NOTE_MAX = 1 + 2 * ASQ__VARINT_MAX, CHUNK_LEAST = 32, CHUNK_MOST = 1024 };
-enum { FRESH = 1, BEHIND = 2, NEEDS_INPUTS = 4, SIZE_SHIFT = 3, SIZE_MOST = 31 };
+enum { FRESH = 1, OUT_OF_ORDER = 2, NEEDS_INPUTS = 4, SIZE_SHIFT = 3, SIZE_MOST = 31 };
 
 struct asq__notes_chunk {
     struct asq__notes_chunk *next;
@@ -57,7 +57,7 @@ void asq__notes_add(struct asq__notes *q, const struct asq__note *note)
     struct asq__notes_chunk *c = q->last;
     uint8_t *p = c->bytes + c->used;
     *p++ =
-        (uint8_t) ((note->fresh ? FRESH : 0) | (note->behind ? BEHIND : 0) |
+        (uint8_t) ((note->fresh ? FRESH : 0) | (note->out_of_order ? OUT_OF_ORDER : 0) |
                    (note->needs_inputs ? NEEDS_INPUTS : 0) | size_class(note->bytes) << SIZE_SHIFT);
     uint64_t ms = note->ms - q->last_ms;
     p = asq__varint_write(p, ms);
@@ -96,7 +96,7 @@ bool asq__notes_next(const struct asq__notes *q, struct asq__notes_place *place,
                                .n = place->n,
                                .bytes = (size_t) 1 << (flags >> SIZE_SHIFT),
                                .fresh = flags & FRESH,
-                               .behind = flags & BEHIND,
+                               .out_of_order = flags & OUT_OF_ORDER,
                                .needs_inputs = flags & NEEDS_INPUTS };
     return true;
 }

@@ -12,7 +12,7 @@ struct asq__note {
     uint64_t ms, n;    /* id of the entry */
     size_t bytes;      /* memory that the entry takes; read back as the next power of two */
     bool fresh;        /* came in the order of its sender, and no call of it was ever run */
-    bool behind;       /* came behind later entries of its sender */
+    bool out_of_order; /* came behind later entries of its sender */
     bool needs_inputs; /* a call of it awaits results of others */
 };
 

@@ -93,7 +93,7 @@ enum asq__sender_order asq__sender_order(const struct asq__senders *all,
     if (!s || batch->number == 0)
         return ASQ__SENDER_UNKNOWN;
     if (batch->number <= s->seen)
-        return ASQ__SENDER_BEHIND;
+        return ASQ__SENDER_OUT_OF_ORDER;
     return s->in_order ? ASQ__SENDER_IN_ORDER : ASQ__SENDER_UNKNOWN;
 }
 
