@@ -238,9 +238,10 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         if (error && job->no_result)
             note_failure(call, error);
         if (error)
-            asq__result_put_failure(call->index, error,
-                                    !run && (error->code == ASQ_EBUSY || e->overtaken),
-                                    &piece->frame);
+            asq__result_put_failure(
+                call->index, error,
+                !run && (error->code == ASQ_EBUSY || e->fate == ASQ__FATE_NEVER_ACCEPTED),
+                &piece->frame);
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
         else if (!fits_record(e, n))

@@ -18,6 +18,7 @@
 #include "redis/refusal.h"
 #include "redis/reply.h"
 #include "value/arena.h"
+#include "value/assert.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/hash.h"
@@ -83,6 +84,17 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
     asq__arena_release(&arena);
 }
 
+/* Decides whether an entry without a record may run. */
+static void judge(struct asq__entry *e)
+{
+    if (e->fate != ASQ__FATE_RUN || e->later != 0)
+        return; /* a copy of it that has left the stream shows that it was accepted */
+    if (!e->returned && asq__entry_is_stale(e))
+        e->fate = ASQ__FATE_STALE;
+    else if (e->out_of_order)
+        e->fate = ASQ__FATE_NEVER_ACCEPTED;
+}
+
 /* Takes the reply to a read of its record. May free `e`. */
 static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
@@ -120,8 +132,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         if (e->partial)
             asq__push_to_all(e, reply->str, n);
     } else if (reply->type != REDIS_REPLY_ERROR) {
-        e->stale = !e->returned && e->later == 0 && asq__entry_is_stale(e);
-        e->overtaken = e->out_of_order && e->later == 0 && !e->stale;
+        judge(e);
         if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
             asq__sender_note(&p->senders, e->batch, true); /* the batch was never accepted before */
     }
@@ -144,9 +155,42 @@ static void add_to_intake(struct asq__entry *e)
     e->part->intake_in++;
 }
 
+/* Fails a call of an entry that must not run. */
+static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
+{
+    const struct asq__partition *p = c->entry->part;
+    switch (c->entry->fate) {
+    case ASQ__FATE_MISPLACED:
+        asq__wcall_fail(c, ASQ_EPROTO,
+                        "the call was put into partition %u, to which not all agents of its batch "
+                        "belong: its client computes partitions wrongly",
+                        p->number);
+        break;
+    case ASQ__FATE_REFUSED:
+        asq__wcall_fail(c, ASQ_EBUSY,
+                        "more than %u calls wait in partition %u already (--max-waiting)",
+                        p->w->config.max_waiting, p->number);
+        break;
+    case ASQ__FATE_STALE:
+        asq__wcall_fail(
+            c, ASQ_EUNKNOWN,
+            "its sender was cut off for longer than results are kept (--max-expire-time): if it "
+            "was run meanwhile, its result has expired; it is not run again");
+        break;
+    case ASQ__FATE_NEVER_ACCEPTED:
+        asq__wcall_fail(c, ASQ_EREDIS,
+                        "Redis has taken later calls of the same client to partition %u, but not "
+                        "this one, when it was first sent: it was not run",
+                        p->number);
+        break;
+    case ASQ__FATE_RUN:
+    case ASQ__FATE_CONTROL: asq__assert(false);
+    }
+}
+
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
-    if (e->control) {
+    if (e->fate == ASQ__FATE_CONTROL) {
         asq__table_del(&p->entries, &e->node);
         e->known = false;
         if (!asq__control(p, e))
@@ -165,37 +209,18 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
-    bool again = e->dispatched, fails = e->misplaced || e->refused || e->stale || e->overtaken;
+    bool again = e->dispatched;
     e->dispatched = true;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
         if (c->state == ASQ__CALL_FINISHED || (again && !c->left && !c->released))
             continue;
-        if (c->left && !fails && !c->canceled)
+        if (c->left && e->fate == ASQ__FATE_RUN && !c->canceled)
             continue;
         asq__wcall_unleave(c);
         c->released = false;
-        if (e->misplaced)
-            asq__wcall_fail(
-                c, ASQ_EPROTO,
-                "the call was put into partition %u, to which not all agents of its batch "
-                "belong: its client computes partitions wrongly",
-                p->number);
-        else if (e->refused)
-            asq__wcall_fail(c, ASQ_EBUSY,
-                            "more than %u calls wait in partition %u already (--max-waiting)",
-                            p->w->config.max_waiting, p->number);
-        else if (e->stale)
-            asq__wcall_fail(
-                c, ASQ_EUNKNOWN,
-                "its sender was cut off for longer than results are kept (--max-expire-time): if it "
-                "was run meanwhile, its result has expired; it is not run again");
-        else if (e->overtaken)
-            asq__wcall_fail(
-                c, ASQ_EREDIS,
-                "Redis has taken later calls of the same client to partition %u, but not "
-                "this one, when it was first sent: it was not run",
-                p->number);
+        if (e->fate != ASQ__FATE_RUN)
+            fail(c);
         else if (c->canceled)
             asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
         else
@@ -447,9 +472,10 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     asq__list_init(&e->moved);
     e->unfinished = batch->n_jobs;
     e->limited = batch->timeout_ms != 0;
-    e->control = control;
-    e->refused = refused;
-    e->misplaced = !control && !is_at_home(p, batch);
+    e->fate = control                 ? ASQ__FATE_CONTROL
+              : !is_at_home(p, batch) ? ASQ__FATE_MISPLACED
+              : refused               ? ASQ__FATE_REFUSED
+                                      : ASQ__FATE_RUN;
     if (p->backlog && may_be_left)
         leave_calls(e, way->agent);
     p->held_calls += batch->n_jobs - e->left;
@@ -486,7 +512,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);
-    if (!e->control && !later && !way->note)
+    if (!control && !later && !way->note)
         asq__sender_note(&p->senders, batch, !e->lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)

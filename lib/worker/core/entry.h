@@ -73,6 +73,17 @@ struct asq__wcall {
     bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
 };
 
+/* What becomes of an entry's calls when its turn comes. Decided when it is taken in; from RUN to
+ * STALE or NEVER_ACCEPTED when its result record has been looked for and is missing. */
+enum asq__entry_fate {
+    ASQ__FATE_RUN,
+    ASQ__FATE_CONTROL,       /* await, cancel, probe: handled at once */
+    ASQ__FATE_MISPLACED,     /* fails: contains a call to an agent of another partition */
+    ASQ__FATE_REFUSED,       /* fails: too many calls wait already */
+    ASQ__FATE_STALE,         /* fails: a copy; the record of the first may have expired */
+    ASQ__FATE_NEVER_ACCEPTED /* fails: later calls were; running it now would break the order */
+};
+
 /* A batch from a stream. Freed when every call is finished and acknowledged, and nothing refers to
  * it. */
 struct asq__entry {
@@ -106,17 +117,13 @@ struct asq__entry {
     bool kept;          /* later:jobs has a field for it until it is done */
     bool returned;      /* moved out of the stream before, and back */
     bool leaving;       /* a commit moves it out of the stream */
-    unsigned looking;   /* pending replies about its record and its copy outside the stream */
+    enum asq__entry_fate fate;
+    unsigned looking; /* pending replies about its record and its copy outside the stream */
     /* later.lua's state of its first copy: 1 waits, 2 in the stream; 0: none; -1: unknown. */
     int later;
     bool lookup;       /* result record must be read before it runs */
     bool again;        /* may have begun before: its nested calls may exist already */
-    bool refused;      /* too many calls wait already */
-    bool misplaced;    /* contains a call to an agent of another partition */
     bool out_of_order; /* seen before: this batch or a later one of its sender */
-    bool overtaken;    /* Redis never accepted it; running it now would break the order */
-    bool stale;        /* a copy; the record of the first may have expired: outcome unknown */
-    bool control;      /* await, cancel, probe: handled at once */
     bool limited;      /* some of its calls have a deadline */
     bool time_doubted; /* made_ms may be wrong: ask Redis for its clock first */
     struct asq__wcall calls[];
