@@ -51,7 +51,8 @@ void asq__entry_take_time(struct asq__entry *e)
     e->read_ms = asq__now_ms_coarse();
     int64_t stamped = stamped_ms(e);
     e->made_ms = stamped - bounded(e->batch->age_ms);
-    e->time_doubted = e->read_ms - stamped >= DOUBTED_MS && (e->lookup || has_limits(e->batch));
+    e->time_doubted = e->read_ms - stamped >= DOUBTED_MS &&
+                      (e->state == ASQ__ENTRY_LOOKUP || has_limits(e->batch));
 }
 
 bool asq__entry_time_is_known(struct asq__entry *e)

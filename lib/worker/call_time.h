@@ -10,7 +10,7 @@
 #include "worker/core/entry.h"
 #include "worker/process.h"
 
-/* Called after reading, when `lookup` is decided. */
+/* Called after reading, when its state says whether its record is looked up. */
 void asq__entry_take_time(struct asq__entry *e);
 /* False: the clock of Redis is asked, and the intake continues with the answer. */
 bool asq__entry_time_is_known(struct asq__entry *e);

@@ -26,9 +26,9 @@
 void asq__wcall_cancel(struct asq__wcall *c)
 {
     c->canceled = true;
-    if (c->entry->leaving)
+    if (c->entry->state == ASQ__ENTRY_LEAVING)
         return; /* seen to when it has left */
-    if (c->left && (!c->entry->dispatched || !asq__list_empty(&c->entry->order)))
+    if (c->left && asq__entry_is_in_intake(c->entry))
         return; /* seen to when its entry is dispatched */
     if (c->left) {
         asq__wcall_unleave(c);

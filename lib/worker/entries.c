@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "value/assert.h"
 #include "value/table.h"
 #include "worker/core/channels.h"
 #include "worker/core/entry.h"
@@ -16,6 +17,7 @@ void asq__entry_free(struct asq__entry *e)
 {
     if (!e)
         return;
+    asq__assert(!asq__entry_is_known(e) && !e->uncommitted && !e->looking);
     asq__list_del(&e->order);
     asq__list_del(&e->moved);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);
@@ -37,24 +39,30 @@ void asq__wcall_unleave(struct asq__wcall *c)
 {
     if (!c->left)
         return;
+    asq__assert(c->entry->left > 0);
     c->left = false;
     c->entry->left--;
     c->entry->part->held_calls++;
+}
+
+void asq__entry_detach(struct asq__entry *e)
+{
+    asq__table_del(&e->part->entries, &e->node);
+    asq__entry_enter(e, ASQ__ENTRY_DETACHED);
 }
 
 void asq__entry_release_if_done(struct asq__entry *e)
 {
     if (e->unfinished > e->left || e->uncommitted || e->looking)
         return;
-    if (e->unfinished && !asq__list_empty(&e->order))
+    if (e->unfinished && asq__entry_is_in_intake(e))
         return;
     /* Calls that are left have notes, by which the entry is read again. */
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].active)
             return; /* an orphan: still on its fiber */
-    if (e->known)
-        asq__table_del(&e->part->entries, &e->node);
-    e->known = false;
+    if (asq__entry_is_known(e))
+        asq__entry_detach(e);
     asq__entry_free(e);
 }
 

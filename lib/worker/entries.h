@@ -22,8 +22,10 @@ int asq__entry_add_channel(struct asq__entry *e, const char *client);
 void asq__entry_note_bytes(struct asq__entry *e, size_t bytes); /* adds to its memory */
 /* Counts a call that was left in the stream as one that is here. */
 void asq__wcall_unleave(struct asq__wcall *c);
+/* Takes the entry out of its partition's table. */
+void asq__entry_detach(struct asq__entry *e);
 /* Releases the entry if nothing needs it any more. */
 void asq__entry_release_if_done(struct asq__entry *e);
-void asq__entry_free(struct asq__entry *e);
+void asq__entry_free(struct asq__entry *e); /* NEW or DETACHED; NULL: nothing */
 
 #endif

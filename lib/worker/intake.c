@@ -100,22 +100,19 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
     struct asq__partition *p = e->part;
     e->looking--;
-    if (!e->known || !reply || !asq__partition_is_owned(p)) {
-        /* The partition was lost, or will be read again. */
-        if (!e->known)
-            asq__entry_release_if_done(e);
-        else if (!reply)
-            e->lookup = true; /* asked again when Redis is back */
+    if (!asq__entry_is_known(e)) { /* the partition was lost */
+        asq__entry_release_if_done(e);
         return;
     }
+    if (!reply || !asq__partition_is_owned(p))
+        return; /* asked again when Redis is back, or dropped with the partition */
     if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) ||
-        e->later < 0) {
-        e->lookup = true; /* not known yet: asked again within a second */
-        return;
-    }
+        e->later < 0)
+        return; /* not known yet: asked again within a second */
     if (e->later == 1 && e->left_channels < e->nchannels)
         return; /* others have joined it meanwhile: asked again with them */
-    e->lookup = false;
+    asq__assert(!e->looking);
+    asq__entry_enter(e, ASQ__ENTRY_QUEUED);
     if (e->later == 1) {
         /* The first copy waits until it is due, and has this copy's channels as well. */
         for (size_t i = 0; i < e->batch->n_jobs; i++) {
@@ -191,8 +188,7 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
     if (e->fate == ASQ__FATE_CONTROL) {
-        asq__table_del(&p->entries, &e->node);
-        e->known = false;
+        asq__entry_detach(e);
         if (!asq__control(p, e))
             asq__commit_remove(p, e->id);
         asq__entry_free(e);
@@ -209,8 +205,9 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
-    bool again = e->dispatched;
-    e->dispatched = true;
+    bool again = e->state == ASQ__ENTRY_DISPATCHED;
+    if (!again)
+        asq__entry_enter(e, ASQ__ENTRY_DISPATCHED);
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
         if (c->state == ASQ__CALL_FINISHED || (again && !c->left && !c->released))
@@ -235,11 +232,11 @@ void asq__intake_go_on(struct asq__partition *p)
 {
     while (asq__partition_is_owned(p) && !asq__list_empty(&p->intake)) {
         struct asq__entry *e = ASQ__CONTAINER(p->intake.next, struct asq__entry, order);
-        if (e->lookup) {
+        if (e->state == ASQ__ENTRY_LOOKUP) {
             /* All that have to be looked up are asked for together. */
             ASQ__LIST_EACH (it, &p->intake) {
                 struct asq__entry *other = ASQ__CONTAINER(it, struct asq__entry, order);
-                if (other->lookup && !other->looking)
+                if (other->state == ASQ__ENTRY_LOOKUP && !other->looking)
                     look_up(other);
             }
             return;
@@ -350,7 +347,7 @@ static void leave_calls(struct asq__entry *e, const char *agent)
 static bool release(struct asq__entry *e, const char *agent)
 {
     bool any = false;
-    if (!e->dispatched || !asq__list_empty(&e->order))
+    if (asq__entry_is_in_intake(e))
         return false;
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
@@ -496,7 +493,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         asq__entry_free(e); /* already in memory; it was read again together with left entries */
         return !way->note || release(first, way->agent);
     }
-    if (first && first->leaving && later) {
+    if (first && first->state == ASQ__ENTRY_LEAVING && later) {
         asq__later_take_over(first, e);
         first = NULL;
     }
@@ -506,14 +503,13 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     }
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
-    e->known = true;
+    asq__entry_enter(e, lookup ? ASQ__ENTRY_LOOKUP : ASQ__ENTRY_QUEUED);
     e->again = begun;
-    e->lookup = lookup;
     e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);
     if (!control && !later && !way->note)
-        asq__sender_note(&p->senders, batch, !e->lookup);
+        asq__sender_note(&p->senders, batch, !lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
             e->calls[i].canceled |= take_cancel(&e->calls[i]);

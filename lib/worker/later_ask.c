@@ -85,7 +85,7 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     (void) c;
     e->looking--; /* the answer about its record follows this one */
     e->later = -1;
-    if (!e->known || !asq__partition_is_owned(p))
+    if (!asq__entry_is_known(e) || !asq__partition_is_owned(p))
         return;
     if (asq__later_answered(p, reply, e->left_channels + 1))
         e->later = (int) reply->element[5]->integer;

@@ -27,10 +27,10 @@
 #include "redis/script.h"
 #include "redis/timer.h"
 #include "value/arena.h"
+#include "value/assert.h"
 #include "value/clock.h"
 #include "value/list.h"
 #include "value/msg.h"
-#include "value/table.h"
 #include "value/value.h"
 #include "worker/commit.h"
 #include "worker/core/entry.h"
@@ -266,7 +266,7 @@ void asq__later_leave(struct asq__entry *e)
     struct asq__partition *p = e->part;
     struct asq__process *w = p->w;
     size_t n;
-    if (!p->later || e->apart < e->unfinished || !e->apart || e->leaving || !e->known ||
+    if (!p->later || e->apart < e->unfinished || !e->apart || e->state != ASQ__ENTRY_DISPATCHED ||
         !asq__partition_is_owned(p))
         return;
     int64_t due_ms = first_due_ms(e), left_ms = due_ms - asq__now_ms();
@@ -287,7 +287,8 @@ void asq__later_leave(struct asq__entry *e)
             asq__inputs_free(e->calls[i].inputs); /* awaited again then */
             e->calls[i].inputs = NULL;
         }
-    e->leaving = true;
+    asq__assert(!e->left && !asq__entry_is_in_intake(e));
+    asq__entry_enter(e, ASQ__ENTRY_LEAVING);
     e->left_channels = e->nchannels;
     e->left_copies = e->ncopies;
     if (!p->later->maybe)
@@ -300,10 +301,8 @@ void asq__later_leave(struct asq__entry *e)
 /* Frees an entry that is not needed here any more. */
 static void let_go(struct asq__entry *e)
 {
-    struct asq__partition *p = e->part;
-    if (e->known)
-        asq__table_del(&p->entries, &e->node);
-    e->known = false;
+    if (asq__entry_is_known(e))
+        asq__entry_detach(e);
     for (size_t i = 0; i < e->batch->n_jobs; i++)
         if (e->calls[i].state != ASQ__CALL_FINISHED)
             asq__wcall_enter(&e->calls[i], ASQ__CALL_FINISHED);
@@ -314,7 +313,8 @@ static void let_go(struct asq__entry *e)
 static void moved_out(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
-    if (e->known) {
+    if (asq__entry_is_known(e)) {
+        asq__assert(e->state == ASQ__ENTRY_LEAVING);
         /* Channels and cancels that came while the commit was on its way. */
         size_t n = 0;
         struct asq__call_id *canceled = NULL;
@@ -352,7 +352,7 @@ bool asq__later_take_moved(struct asq__process *w)
         any = true;
         if (asq__partition_is_owned(e->part))
             moved_out(e);
-        else if (!e->known) /* else it goes with the partition's entries */
+        else if (!asq__entry_is_known(e)) /* else it goes with the partition's entries */
             let_go(e);
     }
     return any;
@@ -404,8 +404,7 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to)
 {
     struct asq__partition *p = from->part;
-    asq__table_del(&p->entries, &from->node);
-    from->known = false;
+    asq__entry_detach(from);
     for (size_t i = 0; i < from->batch->n_jobs && i < to->batch->n_jobs; i++)
         to->calls[i].canceled |= from->calls[i].canceled;
     for (size_t i = from->left_channels; i < from->nchannels; i++)

@@ -252,9 +252,8 @@ static void drop_actor(struct asq__node *node, void *user)
 static void drop_entry(struct asq__node *node, void *user)
 {
     struct asq__entry *e = ASQ__CONTAINER(node, struct asq__entry, node);
-    struct asq__partition *p = user;
-    asq__table_del(&p->entries, node);
-    e->known = false;
+    (void) user;
+    asq__entry_detach(e);
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
         if (c->active)
@@ -285,7 +284,7 @@ static void drop(struct asq__partition *p)
         asq__list_del(it);
     p->intake_out = p->intake_in;
     asq__fetch_drop(p);
-    asq__table_each(&p->entries, drop_entry, p);
+    asq__table_each(&p->entries, drop_entry, NULL);
     asq__table_each(&p->actors, drop_actor, NULL);
     asq__senders_forget(&p->senders);
     asq__assert(!p->open && !p->entries.count && !p->actors.count);

@@ -82,7 +82,7 @@ void asq__result_reads_send(struct asq__process *w)
 {
     while (!asq__list_empty(&w->result_reads)) {
         struct result_read *r = ASQ__CONTAINER(w->result_reads.next, struct result_read, node);
-        bool wanted = r->entry->known && asq__partition_is_owned(r->entry->part);
+        bool wanted = asq__entry_is_known(r->entry) && asq__partition_is_owned(r->entry->part);
         if (wanted && w->result_bytes && w->result_bytes + r->bytes > UNDER_WAY)
             return;
         asq__list_del(&r->node);

@@ -20,8 +20,25 @@ void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
     asq__call_id_format(&id, out);
 }
 
+#define TO(state) (1u << ASQ__ENTRY_##state)
+static const unsigned entry_steps[] = {
+    [ASQ__ENTRY_NEW] = TO(LOOKUP) | TO(QUEUED),
+    [ASQ__ENTRY_LOOKUP] = TO(QUEUED) | TO(DETACHED),
+    [ASQ__ENTRY_QUEUED] = TO(DISPATCHED) | TO(DETACHED),
+    [ASQ__ENTRY_DISPATCHED] = TO(LEAVING) | TO(DETACHED),
+    [ASQ__ENTRY_LEAVING] = TO(DETACHED),
+    [ASQ__ENTRY_DETACHED] = 0,
+};
+#undef TO
+
+void asq__entry_enter(struct asq__entry *e, enum asq__entry_state state)
+{
+    asq__assert(entry_steps[e->state] & 1u << state);
+    e->state = state;
+}
+
 #define TO(state) (1u << ASQ__CALL_##state)
-static const unsigned steps[] = {
+static const unsigned call_steps[] = {
     [ASQ__CALL_WAITING] = TO(INPUTS) | TO(DELAYED) | TO(RUNNING) | TO(FINISHED),
     [ASQ__CALL_INPUTS] = TO(WAITING) | TO(RUNNING) | TO(FINISHED),
     [ASQ__CALL_DELAYED] = TO(WAITING) | TO(FINISHED),
@@ -34,6 +51,6 @@ static const unsigned steps[] = {
 
 void asq__wcall_enter(struct asq__wcall *c, enum asq__wcall_state state)
 {
-    asq__assert(steps[c->state] & 1u << state);
+    asq__assert(call_steps[c->state] & 1u << state);
     c->state = state;
 }

@@ -73,6 +73,26 @@ struct asq__wcall {
     bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
 };
 
+/* State of an entry.
+ *
+ *             ┌── LOOKUP ──record read──┐
+ *             │      │                  ▼                       its calls wait
+ *     NEW ────┴──────┼───────────────▶ QUEUED ──its turn──▶ DISPATCHED ──▶ LEAVING
+ *                    │                  │                       │             │
+ *                    ▼                  ▼                       ▼             ▼
+ *                  DETACHED: done, its partition lost, or replaced by its copy
+ *
+ * From LOOKUP to LEAVING it is in part->entries. DISPATCHED entries are in the intake again when
+ * calls of them that were left are released. */
+enum asq__entry_state {
+    ASQ__ENTRY_NEW,        /* decoded; not in the partition's table */
+    ASQ__ENTRY_LOOKUP,     /* in the intake; its result record must be read before its turn */
+    ASQ__ENTRY_QUEUED,     /* in the intake, for its turn */
+    ASQ__ENTRY_DISPATCHED, /* calls were dispatched, except left ones */
+    ASQ__ENTRY_LEAVING,    /* a commit moves it out of the stream, because all its calls wait */
+    ASQ__ENTRY_DETACHED    /* out of the table; freed when nothing refers to it */
+};
+
 /* What becomes of an entry's calls when its turn comes. Decided when it is taken in; from RUN to
  * STALE or NEVER_ACCEPTED when its result record has been looked for and is missing. */
 enum asq__entry_fate {
@@ -110,18 +130,15 @@ struct asq__entry {
     size_t apart;       /* calls that wait for their time, in no queue */
     size_t left;        /* calls that are left for now, see backlog.c */
     size_t uncommitted; /* unacknowledged commits with a piece of it */
-    bool known;         /* in part->entries */
-    bool dispatched;    /* was in the intake before */
     bool admitted;      /* beyond --max-backlog-size, for agents that were idle */
     bool partial;       /* some of its results are in its record already */
     bool kept;          /* later:jobs has a field for it until it is done */
     bool returned;      /* moved out of the stream before, and back */
-    bool leaving;       /* a commit moves it out of the stream */
+    enum asq__entry_state state;
     enum asq__entry_fate fate;
     unsigned looking; /* pending replies about its record and its copy outside the stream */
     /* later.lua's state of its first copy: 1 waits, 2 in the stream; 0: none; -1: unknown. */
     int later;
-    bool lookup;       /* result record must be read before it runs */
     bool again;        /* may have begun before: its nested calls may exist already */
     bool out_of_order; /* seen before: this batch or a later one of its sender */
     bool limited;      /* some of its calls have a deadline */
@@ -134,6 +151,18 @@ static inline const Asqueue__Job *asq__wcall_job(const struct asq__wcall *c)
 {
     return c->entry->batch->jobs[c->index];
 }
+/* Returns whether the entry is in its partition's table. */
+static inline bool asq__entry_is_known(const struct asq__entry *e)
+{
+    return e->state > ASQ__ENTRY_NEW && e->state < ASQ__ENTRY_DETACHED;
+}
+/* Returns whether its turn, or the turn of released calls of it, is still to come. */
+static inline bool asq__entry_is_in_intake(const struct asq__entry *e)
+{
+    return !asq__list_empty(&e->order);
+}
+/* Changes the state of an entry; asserts that the step is in the picture. */
+void asq__entry_enter(struct asq__entry *e, enum asq__entry_state state);
 /* Returns whether a method made the batch: all its calls then have the same outer calls. */
 static inline bool asq__batch_is_nested(const Asqueue__Batch *batch)
 {
