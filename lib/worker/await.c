@@ -35,8 +35,8 @@ enum {
 
 struct waiter {
     struct waiter *next;
-    uint32_t index; /* index of the call */
-    int later;      /* answer of later.lua: 1 it waits there, 2 it is in the stream again */
+    uint32_t index;              /* index of the call */
+    enum asq__later_place place; /* of the batch */
     struct await *await;
     char client[];
 };
@@ -95,17 +95,17 @@ static void answered(struct await *a)
     struct waiter *next;
     for (struct waiter *waiter = a->waiters; waiter; waiter = next) {
         next = waiter->next;
-        if (unknown && waiter->later == 0)
+        if (unknown && waiter->place == ASQ__LATER_NONE)
             push_failure(a, waiter);
         free(waiter);
     }
     free(a);
 }
 
-static void on_later(void *user, int state)
+static void on_later(void *user, enum asq__later_place place)
 {
     struct waiter *waiter = user;
-    waiter->later = state;
+    waiter->place = place;
     answered(waiter->await);
 }
 

@@ -87,7 +87,7 @@ static void take_record(struct asq__entry *e, const char *data, size_t n)
 /* Decides whether an entry without a record may run. */
 static void judge(struct asq__entry *e)
 {
-    if (e->fate != ASQ__FATE_RUN || e->later != 0)
+    if (e->fate != ASQ__FATE_RUN || e->first_copy != ASQ__LATER_NONE)
         return; /* a copy of it that has left the stream shows that it was accepted */
     if (!e->returned && asq__entry_is_stale(e))
         e->fate = ASQ__FATE_STALE;
@@ -107,13 +107,13 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
     if (!reply || !asq__partition_is_owned(p))
         return; /* asked again when Redis is back, or dropped with the partition */
     if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) ||
-        e->later < 0)
+        e->first_copy == ASQ__LATER_UNKNOWN)
         return; /* not known yet: asked again within a second */
-    if (e->later == 1 && e->left_channels < e->nchannels)
+    if (e->first_copy == ASQ__LATER_WAITS && e->left_channels < e->nchannels)
         return; /* others have joined it meanwhile: asked again with them */
     asq__assert(!e->looking);
     asq__entry_enter(e, ASQ__ENTRY_QUEUED);
-    if (e->later == 1) {
+    if (e->first_copy == ASQ__LATER_WAITS) {
         /* The first copy waits until it is due, and has this copy's channels as well. */
         for (size_t i = 0; i < e->batch->n_jobs; i++) {
             asq__wcall_unleave(&e->calls[i]);
@@ -130,7 +130,8 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
             asq__push_to_all(e, reply->str, n);
     } else if (reply->type != REDIS_REPLY_ERROR) {
         judge(e);
-        if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned && e->later == 0)
+        if (!asq__stream_id_is_at_most(e->id, p->inherited) && !e->returned &&
+            e->first_copy == ASQ__LATER_NONE)
             asq__sender_note(&p->senders, e->batch, true); /* the batch was never accepted before */
     }
     asq__intake_go_on(p);
@@ -138,7 +139,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 
 static void look_up(struct asq__entry *e)
 {
-    e->later = 0;
+    e->first_copy = ASQ__LATER_NONE;
     if (!e->returned)
         asq__later_ask_copy(e);
     asq__result_read(e, take_reply); /* without memory it is asked for at the next upkeep */

@@ -65,6 +65,16 @@ static struct asq__conn *conn_of(const struct asq__partition *p)
     return asq__redis_conn(p->w->redis, p->number);
 }
 
+/* Returns what the script says of batch number i that it was asked about. */
+static enum asq__later_place place_of(const redisReply *reply, size_t i)
+{
+    switch (reply->element[5 + i]->integer) {
+    case 0: return ASQ__LATER_NONE;
+    case 1: return ASQ__LATER_WAITS;
+    default: return ASQ__LATER_IN_STREAM;
+    }
+}
+
 /* ---- a copy ---- */
 
 /* Adds the batch's own channel, and the channels that joined it from the given one on. */
@@ -84,23 +94,23 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__partition *p = e->part;
     (void) c;
     e->looking--; /* the answer about its record follows this one */
-    e->later = -1;
+    e->first_copy = ASQ__LATER_UNKNOWN;
     if (!asq__entry_is_known(e) || !asq__partition_is_owned(p))
         return;
     if (asq__later_answered(p, reply, e->left_channels + 1))
-        e->later = (int) reply->element[5]->integer;
+        e->first_copy = place_of(reply, 0);
 }
 
 void asq__later_ask_copy(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
     struct asq__cmd cmd;
-    e->later = 0;
+    e->first_copy = ASQ__LATER_NONE;
     if (!asq__later_may_have(p))
         return;
     asq__later_script(p, &cmd, 0);
     e->left_channels = put_channels(&cmd, e, true, 0) - 1;
-    e->later = -1;
+    e->first_copy = ASQ__LATER_UNKNOWN;
     if (asq__conn_send(conn_of(p), on_copy, e, &cmd) == 0)
         e->looking++;
     asq__cmd_release(&cmd);
@@ -123,24 +133,24 @@ void asq__later_add_channels(struct asq__entry *e, size_t from)
 struct question {
     struct asq__partition *p;
     uint64_t ownership;
-    void (*answer)(void *user, int state);
+    asq__later_place_fn *answer;
     void *user;
 };
 
 static void on_await(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct question q = *(struct question *) user;
-    int state = -1;
+    enum asq__later_place place = ASQ__LATER_UNKNOWN;
     (void) c;
     free(user);
     if (q.p->ownership == q.ownership && asq__partition_is_owned(q.p) &&
         asq__later_answered(q.p, reply, 1))
-        state = (int) reply->element[5]->integer;
-    q.answer(q.user, state);
+        place = place_of(reply, 0);
+    q.answer(q.user, place);
 }
 
 bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
-                          const char *client, void (*answer)(void *user, int state), void *user)
+                          const char *client, asq__later_place_fn *answer, void *user)
 {
     struct question *q = asq__later_may_have(p) ? malloc(sizeof *q) : NULL;
     struct asq__cmd cmd;
@@ -176,7 +186,7 @@ static void take_states(struct cancel *q, const redisReply *reply)
     struct asq__partition *p = q->p;
     size_t left = 0;
     for (size_t i = 0; i < q->n; i++) {
-        if (reply->element[5 + i]->integer != 2)
+        if (place_of(reply, i) != ASQ__LATER_IN_STREAM)
             continue;
         struct asq__wcall *c = asq__wcall_find(p, &q->ids[i]);
         if (c)

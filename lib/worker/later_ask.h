@@ -9,19 +9,20 @@
 #include <stdint.h>
 
 #include "value/msg.h"
+#include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
 
 struct asq__call_id;
-struct asq__entry;
 struct asq__partition;
 
 /* Asks whether the first copy of `e` is there, and if so adds e's channels to it. The answer goes
- * to e->later; e->looking counts it until then. */
+ * to e->first_copy; e->looking counts it until then. */
 void asq__later_ask_copy(struct asq__entry *e);
-/* Asks for a client that awaits a call of the batch. state: as later.lua says; -1: unknown. False:
- * not asked. */
+/* Takes the place of the batch that was asked about. */
+typedef void asq__later_place_fn(void *user, enum asq__later_place place);
+/* Asks for a client that awaits a call of the batch. False: not asked. */
 bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
-                          const char *client, void (*answer)(void *user, int state), void *user);
+                          const char *client, asq__later_place_fn *answer, void *user);
 /* Cancels calls that wait there. control: the requesting entry, removed afterwards; 0-0: none.
  * False: no memory. */
 bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids, size_t n,

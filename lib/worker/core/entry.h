@@ -104,6 +104,14 @@ enum asq__entry_fate {
     ASQ__FATE_NEVER_ACCEPTED /* fails: later calls were; running it now would break the order */
 };
 
+/* Where a batch is that has left the stream once, as later.lua says. */
+enum asq__later_place {
+    ASQ__LATER_NONE,      /* it has not left the stream, or is done */
+    ASQ__LATER_WAITS,     /* it waits outside of the stream */
+    ASQ__LATER_IN_STREAM, /* it is in the stream again */
+    ASQ__LATER_UNKNOWN    /* there is no answer yet, or it was lost */
+};
+
 /* A batch from a stream. Freed when every call is finished and acknowledged, and nothing refers to
  * it. */
 struct asq__entry {
@@ -137,8 +145,7 @@ struct asq__entry {
     enum asq__entry_state state;
     enum asq__entry_fate fate;
     unsigned looking; /* pending replies about its record and its copy outside the stream */
-    /* later.lua's state of its first copy: 1 waits, 2 in the stream; 0: none; -1: unknown. */
-    int later;
+    enum asq__later_place first_copy; /* of the batch; while LOOKUP */
     bool again;        /* may have begun before: its nested calls may exist already */
     bool out_of_order; /* seen before: this batch or a later one of its sender */
     bool limited;      /* some of its calls have a deadline */
