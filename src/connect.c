@@ -13,7 +13,7 @@
 #define ADMIN_MS   30000 /* default timeout of functions that only ask Redis */
 
 /* Prints the library's messages while a command waits, such as a lost connection. */
-static void tell(void *user, asq_log_level level, const char *message)
+static void print_log_line(void *user, asq_log_level level, const char *message)
 {
     if (level <= ASQ_LOG_INFO)
         as_note(user, "%s", message);
@@ -58,7 +58,7 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     if (timeout_ms != ASQ_FOREVER && timeout_ms < CONNECT_MS)
         options.connect_timeout_ms = timeout_ms;
     options.close_timeout_ms = -1; /* commands wait for their outcome themselves */
-    options.log = tell;
+    options.log = print_log_line;
     /* as_note does not change the reporter. */
     options.log_user = (void *) (uintptr_t) who;
     char why[1024];

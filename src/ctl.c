@@ -163,9 +163,9 @@ void as_ctl_bound(struct as_ctl *ctl)
 /* Notes once, after a while without a result, that no worker is alive. */
 static void look_for_workers(struct as_ctl *ctl)
 {
-    if (ctl->told_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
+    if (ctl->warned_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
         return;
-    ctl->told_no_worker = true;
+    ctl->warned_no_worker = true;
     as_ctl_bound(ctl);
     if (as_workers_alive(ctl->h) == 0)
         as_note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",

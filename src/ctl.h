@@ -18,7 +18,7 @@ struct as_ctl {
     } settings;
     asq *h; /* once opened; closed by main */
     int64_t opened_ms;
-    bool told_no_worker;
+    bool warned_no_worker;
 };
 
 /* Opens the deployment given by the options. All helpers return an exit status and report failures,

@@ -63,7 +63,7 @@ static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wan
 {
     int64_t begun = as_program_now_ms();
     asq_value *there = NULL;
-    bool told = false;
+    bool announced = false;
     int status = AS_EXIT_OK;
     for (;;) {
         bound(h, o);
@@ -83,11 +83,11 @@ static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wan
             status = not_gone(who, there ? there : wanted, o);
             break;
         }
-        if (!told && as_program_now_ms() - begun >= PATIENCE_MS) {
+        if (!announced && as_program_now_ms() - begun >= PATIENCE_MS) {
             char *names = as_word(there);
             as_note(who, "waiting for calls to finish on %s", names ? names : "workers");
             free(names);
-            told = true;
+            announced = true;
         }
         if (asq_sleep(h, left == ASQ_FOREVER || left > POLL_MS ? POLL_MS : left) < 0) {
             status = as_report(who, asq_last_error(h));

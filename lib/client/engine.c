@@ -18,7 +18,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     struct asq__engine *e = w->data;
     (void) loop;
     (void) revents;
-    asq__lines_tell_rest(&e->lines, asq__now_ms_coarse());
+    asq__lines_log_rest(&e->lines, asq__now_ms_coarse());
     asq__redis_look_at_limit(e->redis);
     if (!e->up)
         return;

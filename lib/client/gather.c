@@ -117,7 +117,7 @@ static int next_done(struct gather *g, struct slot **ret)
 
 /* Calls `fn`, which must not make calls in a method: their order would differ when the method runs
  * again. */
-static int tell(asq *h, asq_gather_fn fn, void *user, const struct slot *s, size_t done, size_t n)
+static int notify(asq *h, asq_gather_fn fn, void *user, const struct slot *s, size_t done, size_t n)
 {
     if (!fn)
         return 0;
@@ -149,7 +149,7 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
     while (rc == 0 && done < n) {
         rc = next_done(&g, &s);
         if (rc == 0)
-            rc = tell(h, fn, user, s, ++done, n);
+            rc = notify(h, fn, user, s, ++done, n);
         else if (rc == ASQ_ETIMEOUT)
             asq__fail(h, rc, "%zu of %zu results are not there after %lld ms; their calls go on",
                       n - done, n, (long long) timeout_ms);
@@ -254,7 +254,7 @@ static int take_result(struct each *e, const asq_each_options *o, struct slot *s
     bool failed = asq_result_error(s->r)->code != 0;
     if (failed)
         note_failure(e, s);
-    int rc = tell(e->g.h, o->fn, o->user, s, ++e->done, e->n);
+    int rc = notify(e->g.h, o->fn, o->user, s, ++e->done, e->n);
     if (rc == 0 && failed && !o->all)
         rc = e->error.pub.code;
     if (rc == 0 && !failed && e->values) {

@@ -228,7 +228,7 @@ static void leave(int status)
         syscall(SYS_exit_group, status);
 }
 
-static void tell(const struct asq__server *s, int what, int value)
+static void write_note(const struct asq__server *s, int what, int value)
 {
     struct note note = { what, value };
     ssize_t n = send(s->channel[1], &note, sizeof note, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -329,7 +329,7 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
     if (getppid() == keeper) {
         if (chdir(s->dir) == 0)
             execv(s->program, argv);
-        tell(s, NOTE_NOT_RUN, errno);
+        write_note(s, NOTE_NOT_RUN, errno);
     }
     leave(127);
 }
@@ -354,7 +354,7 @@ static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, b
         kill(-server, SIGKILL); /* before waitpid, while the id cannot be reused */
         waitpid(server, &status, 0);
         *ended = true; /* the directory stays until the program has read the log */
-        tell(s, NOTE_ENDED, status);
+        write_note(s, NOTE_ENDED, status);
     }
     return true;
 }
@@ -380,7 +380,7 @@ static void keep(const struct asq__server *s, char *const argv[])
     if (server == 0)
         run_server(s, argv, self);
     if (server < 0) {
-        tell(s, NOTE_NOT_RUN, errno);
+        write_note(s, NOTE_NOT_RUN, errno);
         ended = true;
     } else {
         setpgid(server, server);
@@ -446,7 +446,7 @@ static int start_keeper(struct asq__server *s, char *const argv[])
             keep(s, argv);
         int why = errno;
         if (keeper > 0)
-            tell(s, NOTE_KEEPER, keeper);
+            write_note(s, NOTE_KEEPER, keeper);
         leave(keeper < 0 ? why : 0);
     }
     if (middle < 0)

@@ -17,7 +17,7 @@ struct asq__password {
     struct asq__password_config config;
     pthread_mutex_t lock;
     char text[ASQ__PASSWORD_MAX]; /* "": the URL's own */
-    int64_t told_ms;              /* last line about a failure to read it; 0: none */
+    int64_t last_logged_ms;       /* last line about a failure to read it; 0: none */
 };
 
 struct asq__password *asq__password_new(const struct asq__password_config *config)
@@ -51,24 +51,24 @@ const char *asq__password_get(const struct asq__url *url, char room[ASQ__PASSWOR
     return newer ? room : url->password;
 }
 
-static void tell(const struct asq__password *p, asq_log_level level, const char *message)
+static void log_line(const struct asq__password *p, asq_log_level level, const char *message)
 {
     if (p->config.log && level <= p->config.log_level)
         p->config.log(p->config.user, level, message);
 }
 
-/* Tells that the password cannot be read: at once, then once a minute. Call with the lock. */
-static void tell_failure(struct asq__password *p, const char *why)
+/* Logs that the password cannot be read: at once, then once a minute. Call with the lock. */
+static void log_failure(struct asq__password *p, const char *why)
 {
     char message[700];
     int64_t now = asq__now_ms();
-    if (p->told_ms && now - p->told_ms < EVERY_MS)
+    if (p->last_logged_ms && now - p->last_logged_ms < EVERY_MS)
         return;
-    p->told_ms = now;
+    p->last_logged_ms = now;
     snprintf(message, sizeof message,
              "Redis has refused the password, and it cannot be read again: %.500s; trying again",
              why);
-    tell(p, ASQ_LOG_WARNING, message);
+    log_line(p, ASQ_LOG_WARNING, message);
 }
 
 void asq__password_refused(const struct asq__url *url)
@@ -80,13 +80,14 @@ void asq__password_refused(const struct asq__url *url)
     pthread_mutex_lock(&p->lock);
     const char *current = *p->text ? p->text : url->password ? url->password : "";
     if (p->config.read(p->config.user, text, sizeof text, why, sizeof why) < 0) {
-        tell_failure(p, why);
+        log_failure(p, why);
     } else if (strcmp(text, current) != 0) {
         memcpy(p->text, text, sizeof p->text);
-        p->told_ms = 0;
-        tell(p, ASQ_LOG_INFO,
-             "Redis has refused the password, which was read again: it has changed, and is tried "
-             "now");
+        p->last_logged_ms = 0;
+        log_line(
+            p, ASQ_LOG_INFO,
+            "Redis has refused the password, which was read again: it has changed, and is tried "
+            "now");
     }
     pthread_mutex_unlock(&p->lock);
     explicit_bzero(text, sizeof text);

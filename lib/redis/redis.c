@@ -251,7 +251,7 @@ static bool is_dotted(const struct asq__redis *r)
     return strchr(r->config.ns, '.') != NULL;
 }
 
-static void tell(struct asq__redis *r, enum asq__namespace_event what, uint32_t before)
+static void announce(struct asq__redis *r, enum asq__namespace_event what, uint32_t before)
 {
     if (r->config.namespace_event)
         r->config.namespace_event(r, what, before, r->config.user);
@@ -356,13 +356,13 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     r->meta_known = true;
     r->making = false;
     if (before && before != partitions)
-        tell(r, ASQ__NAMESPACE_OTHER, before);
+        announce(r, ASQ__NAMESPACE_OTHER, before);
     else if (r->mending)
-        tell(r, ASQ__NAMESPACE_MENDED, before);
+        announce(r, ASQ__NAMESPACE_MENDED, before);
     else if (r->made_again)
-        tell(r, ASQ__NAMESPACE_MADE_AGAIN, before);
+        announce(r, ASQ__NAMESPACE_MADE_AGAIN, before);
     else if (!before && is_dotted(r))
-        tell(r, ASQ__NAMESPACE_DOTTED, before);
+        announce(r, ASQ__NAMESPACE_DOTTED, before);
     r->mending = r->made_again = false;
     check_up(r);
 }

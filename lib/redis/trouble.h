@@ -16,10 +16,10 @@ enum { ASQ__TROUBLE_CAUSES = 4, ASQ__TROUBLE_TEXT = 480 };
 struct asq__trouble {
     int64_t since_ms; /* 0: no trouble now */
     unsigned tries;   /* failed tries since then */
-    bool told;        /* trouble was logged, recovery not yet */
+    bool logged;      /* trouble was logged, recovery not yet */
     struct {
         uint64_t hash;
-        int64_t told_ms;
+        int64_t last_logged_ms;
     } causes[ASQ__TROUBLE_CAUSES];
 };
 

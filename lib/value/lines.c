@@ -26,17 +26,17 @@ static struct asq__line *line_of(struct asq__lines *l, const char *fmt)
     return &l->kinds[i];
 }
 
-static void tell_rest(struct asq__lines *l, struct asq__line *line)
+static void log_rest(struct asq__lines *l, struct asq__line *line)
 {
     char text[ASQ__LINE_SHOWN + 80];
-    if (line->untold == 1)
+    if (line->n_unlogged == 1)
         l->log(l->user, line->level, line->last);
-    if (line->untold > 1) {
+    if (line->n_unlogged > 1) {
         snprintf(text, sizeof text, "%s (and %zu more like this one)", line->last,
-                 line->untold - 1);
+                 line->n_unlogged - 1);
         l->log(l->user, line->level, text);
     }
-    line->untold = 0;
+    line->n_unlogged = 0;
 }
 
 void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
@@ -46,28 +46,28 @@ void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, c
     if (!l->log)
         return;
     struct asq__line *line = line_of(l, fmt);
-    bool tell = line->told_ms == 0 || now_ms - line->told_ms >= ASQ__LINE_EVERY_MS;
-    if (tell && line->untold)
-        tell_rest(l, line);
+    bool due = line->last_logged_ms == 0 || now_ms - line->last_logged_ms >= ASQ__LINE_EVERY_MS;
+    if (due && line->n_unlogged)
+        log_rest(l, line);
     line->level = level;
     va_start(ap, fmt);
-    vsnprintf(tell ? text : line->last, tell ? sizeof text : sizeof line->last, fmt, ap);
+    vsnprintf(due ? text : line->last, due ? sizeof text : sizeof line->last, fmt, ap);
     va_end(ap);
-    if (tell) {
-        line->told_ms = now_ms ? now_ms : 1;
+    if (due) {
+        line->last_logged_ms = now_ms ? now_ms : 1;
         l->log(l->user, level, text);
     } else {
-        line->untold++;
+        line->n_unlogged++;
     }
 }
 
-void asq__lines_tell_rest(struct asq__lines *l, int64_t now_ms)
+void asq__lines_log_rest(struct asq__lines *l, int64_t now_ms)
 {
     for (size_t i = 0; l->log && i < ASQ__LINE_KINDS; i++) {
         struct asq__line *line = &l->kinds[i];
-        if (!line->untold || now_ms - line->told_ms < ASQ__LINE_EVERY_MS)
+        if (!line->n_unlogged || now_ms - line->last_logged_ms < ASQ__LINE_EVERY_MS)
             continue;
-        line->told_ms = now_ms;
-        tell_rest(l, line);
+        line->last_logged_ms = now_ms;
+        log_rest(l, line);
     }
 }

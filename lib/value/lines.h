@@ -16,8 +16,8 @@ enum { ASQ__LINE_KINDS = 32, ASQ__LINE_SHOWN = 240, ASQ__LINE_EVERY_MS = 1000 };
 struct asq__line {
     const char *fmt; /* the kind; NULL: free */
     asq_log_level level;
-    int64_t told_ms;
-    size_t untold;
+    int64_t last_logged_ms;
+    size_t n_unlogged;
     char last[ASQ__LINE_SHOWN];
 };
 
@@ -34,6 +34,6 @@ void asq__lines_init(struct asq__lines *l, asq_log_fn log, void *user);
 void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Logs the numbers of left-out lines; called about once a second. */
-void asq__lines_tell_rest(struct asq__lines *l, int64_t now_ms);
+void asq__lines_log_rest(struct asq__lines *l, int64_t now_ms);
 
 #endif

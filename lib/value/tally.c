@@ -12,14 +12,14 @@ enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
 struct asq__tally_kind {
     char name[ASQ__TALLY_NAME];
     int code;
-    uint64_t untold; /* failures since told_ms */
-    int64_t told_ms;
+    uint64_t n_unlogged; /* failures since last_logged_ms */
+    int64_t last_logged_ms;
 };
 
-void asq__tally_init(struct asq__tally *t, void (*tell)(void *, asq_log_level, const char *),
+void asq__tally_init(struct asq__tally *t, void (*log)(void *, asq_log_level, const char *),
                      void *user)
 {
-    *t = (struct asq__tally){ .tell = tell, .user = user };
+    *t = (struct asq__tally){ .log = log, .user = user };
 }
 
 void asq__tally_release(struct asq__tally *t)
@@ -67,19 +67,19 @@ void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *er
     char text[TEXT], room[32];
     bool is_new;
     t->total++;
-    if (!t->tell || (!t->kinds && !(t->kinds = calloc(KINDS, sizeof *t->kinds))))
+    if (!t->log || (!t->kinds && !(t->kinds = calloc(KINDS, sizeof *t->kinds))))
         return;
     struct asq__tally_kind *kind = find(t, name, error->code, &is_new);
     if (!is_new) {
-        kind->untold++;
+        kind->n_unlogged++;
         return;
     }
-    kind->told_ms = now_ms;
+    kind->last_logged_ms = now_ms;
     snprintf(text, sizeof text,
              "%.95s failed, and its caller does not take the result: %s: %.400s (further ones "
              "are counted)",
              name, code_name(error->code, room, sizeof room), error->message);
-    t->tell(t->user, ASQ_LOG_WARNING, text);
+    t->log(t->user, ASQ_LOG_WARNING, text);
 }
 
 void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all)
@@ -90,15 +90,16 @@ void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all)
     t->looked_ms = now_ms;
     for (size_t i = 0; i < t->n; i++) {
         struct asq__tally_kind *kind = &t->kinds[i];
-        if (!kind->untold || (!all && now_ms - kind->told_ms < EVERY_MS))
+        if (!kind->n_unlogged || (!all && now_ms - kind->last_logged_ms < EVERY_MS))
             continue;
         snprintf(text, sizeof text,
                  "%s failed %llu more time%s in %lld s, and the callers do not take the result: %s",
-                 kind->name, (unsigned long long) kind->untold, kind->untold == 1 ? "" : "s",
-                 (long long) (now_ms - kind->told_ms) / 1000,
+                 kind->name, (unsigned long long) kind->n_unlogged,
+                 kind->n_unlogged == 1 ? "" : "s",
+                 (long long) (now_ms - kind->last_logged_ms) / 1000,
                  kind->code ? code_name(kind->code, room, sizeof room) : "various codes");
-        kind->untold = 0;
-        kind->told_ms = now_ms;
-        t->tell(t->user, ASQ_LOG_WARNING, text);
+        kind->n_unlogged = 0;
+        kind->last_logged_ms = now_ms;
+        t->log(t->user, ASQ_LOG_WARNING, text);
     }
 }

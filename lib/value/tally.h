@@ -18,11 +18,11 @@ struct asq__tally {
     size_t n;
     int64_t looked_ms;
     uint64_t total;
-    void (*tell)(void *user, asq_log_level level, const char *text);
+    void (*log)(void *user, asq_log_level level, const char *text);
     void *user;
 };
 
-void asq__tally_init(struct asq__tally *t, void (*tell)(void *, asq_log_level, const char *),
+void asq__tally_init(struct asq__tally *t, void (*log)(void *, asq_log_level, const char *),
                      void *user);
 void asq__tally_release(struct asq__tally *t);
 /* Counts a failure. `name` is cut to ASQ__TALLY_NAME. */

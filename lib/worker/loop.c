@@ -328,7 +328,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
-    asq__lines_tell_rest(&w->lines, asq__now_ms_coarse());
+    asq__lines_log_rest(&w->lines, asq__now_ms_coarse());
     asq__process_learn_limit(w); /* old refusals do not count any more */
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__partition_look_at_drain(&w->parts[i]);

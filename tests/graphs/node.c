@@ -167,16 +167,16 @@ static int add(struct run *run, int64_t n)
 
 /* ---- steps ---- */
 
-struct told {
+struct notified {
     asq_value *outcomes;
     bool out_of_memory;
     size_t first; /* the first that has failed */
     int code;
 };
 
-static int tell(void *user, size_t index, asq_result *r, size_t done, size_t n)
+static int on_notify(void *user, size_t index, asq_result *r, size_t done, size_t n)
 {
-    struct told *t = user;
+    struct notified *t = user;
     int code = asq_result_error(r)->code;
 
     (void) done, (void) n;
@@ -209,7 +209,7 @@ static int attach(struct run *run, const asq_value *id, asq_agent **ret)
 
 /* Stores the outcomes of many calls in their places, and returns the first failure if none may
  * fail. */
-static int told_many(struct run *run, size_t index, struct told *t, bool must)
+static int notified_of_many(struct run *run, size_t index, struct notified *t, bool must)
 {
     int rc;
 
@@ -227,7 +227,7 @@ static int step_each(struct run *run, size_t index, const asq_value *kids, int l
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
     asq_agent *agents[GRAPH_KIDS] = { NULL };
     size_t n = asq_list_size(kids);
-    struct told t = { nulls(n), false, 0, 0 };
+    struct notified t = { nulls(n), false, 0, 0 };
     asq_value *inputs = asq_value_list();
     int rc = 0;
 
@@ -240,7 +240,7 @@ static int step_each(struct run *run, size_t index, const asq_value *kids, int l
     }
     options.limit = (size_t) limit;
     options.all = true;
-    options.fn = tell;
+    options.fn = on_notify;
     options.user = &t;
     if (rc == 0 &&
         (rc = asq_call_each(agents, n, node_method_name(NODE_RUN), inputs, &options, NULL)) < 0)
@@ -252,7 +252,7 @@ static int step_each(struct run *run, size_t index, const asq_value *kids, int l
         asq_value_free(t.outcomes);
         return rc;
     }
-    return told_many(run, index, &t, must);
+    return notified_of_many(run, index, &t, must);
 }
 
 static int step_broadcast(struct run *run, size_t index, const asq_value *kid, int how, bool must)
@@ -261,18 +261,18 @@ static int step_broadcast(struct run *run, size_t index, const asq_value *kid, i
     asq_result *results[GRAPH_KIDS] = { NULL };
     const asq_value *ids = asq_list_get(kid, 0);
     size_t n = asq_list_size(ids);
-    struct told t = { nulls(n), false, 0, 0 };
+    struct notified t = { nulls(n), false, 0, 0 };
     int rc = 0;
 
     for (size_t i = 0; i < n && i < GRAPH_KIDS && rc == 0; i++)
         rc = attach(run, asq_list_get(ids, i), &agents[i]);
     if (rc == 0 && ((rc = asq_broadcast(agents, n, node_method_name(NODE_RUN),
                                         asq_pack("[O]", asq_list_get(kid, 4)), results)) < 0 ||
-                    (how == 1 && (rc = asq_gather(results, n, ASQ_FOREVER, tell, &t)) < 0)))
+                    (how == 1 && (rc = asq_gather(results, n, ASQ_FOREVER, on_notify, &t)) < 0)))
         own_end(run, rc);
     for (size_t i = 0; i < n && i < GRAPH_KIDS; i++) {
         if (rc == 0 && how != 1 && (rc = wait_for(run, results[i])) == 0)
-            tell(&t, i, results[i], 0, n);
+            on_notify(&t, i, results[i], 0, n);
         asq_result_free(results[i]);
         asq_agent_free(agents[i]);
     }
@@ -280,7 +280,7 @@ static int step_broadcast(struct run *run, size_t index, const asq_value *kid, i
         asq_value_free(t.outcomes);
         return rc;
     }
-    return told_many(run, index, &t, must);
+    return notified_of_many(run, index, &t, must);
 }
 
 /* Waits for all pending results, in one way or another. */

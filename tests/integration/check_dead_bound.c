@@ -27,11 +27,11 @@ START_TEST(dead_letters_and_their_log_lines_are_bounded_and_the_newest_stay)
     ck_assert_str_eq(oldest->element[0]->element[1]->element[1]->str, "1950");
     freeReplyObject(oldest);
 
-    size_t told, seconds;
+    size_t n_lines, seconds;
     sup_wait_until((size_t) sup_proc_said(worker, "more like this one)") > 0);
-    told = (size_t) sup_proc_said(worker, "is a dead letter now");
+    n_lines = (size_t) sup_proc_said(worker, "is a dead letter now");
     seconds = (size_t) (sup_now_ms() - begun_ms) / 1000 + 1;
-    ck_assert_msg(told <= 2 * seconds + 2, "%zu lines in %zu s", told, seconds);
+    ck_assert_msg(n_lines <= 2 * seconds + 2, "%zu lines in %zu s", n_lines, seconds);
     free(kept);
     ck_assert_int_eq(sup_proc_stop(worker), 0);
     sup_proc_free(worker);

@@ -230,10 +230,10 @@ START_TEST(clients_that_ask_together_share_a_read)
     batch_id(id, 1);
     name = hex(id);
     sup_redis_do(redis, "SET asq:{default.%u}:r:%s some", part, name);
-    int64_t reads = calls("getrange"), told = 0;
+    int64_t reads = calls("getrange"), n_pushes = 0;
     listen_to_pushes();
     await_by_many(id, CLIENTS, 3);
-    sup_wait_until((told += pushes()) >= CLIENTS);
+    sup_wait_until((n_pushes += pushes()) >= CLIENTS);
     sup_wait_until(stream_is_empty());
     /* One read, and one for requests that came after its answer. */
     ck_assert_int_le(calls("getrange"), reads + CLIENTS / 4);
@@ -246,7 +246,7 @@ END_TEST
 START_TEST(each_of_many_listeners_is_told_once)
 {
     static const int clients[] = { 5, 300, LISTENERS + 200 };
-    int n = clients[_i], told = n < LISTENERS ? n : LISTENERS;
+    int n = clients[_i], n_pushes = n < LISTENERS ? n : LISTENERS;
     uint8_t id[ASQ__BATCH_ID];
     asq_value *args = asq_pack("[s, s]", begun, release);
     struct asq__job job = {
@@ -265,7 +265,7 @@ START_TEST(each_of_many_listeners_is_told_once)
     listen_to_pushes();
     free(sup_write_file("release", ""));
     sup_wait_until(stream_is_empty());
-    check_pushes(told);
+    check_pushes(n_pushes);
     asq__buf_release(&b);
     asq_value_free(args);
 }

@@ -26,7 +26,7 @@ static asq_value *agent_list(asq_agent *const *agents, size_t n)
 }
 
 /* Record of the arguments of a callback. */
-struct told {
+struct notified {
     size_t order[256], n, total;
     size_t stop_at;      /* ends the gather then, with 7 */
     const char *release; /* the file is made when all calls but one are done */
@@ -35,7 +35,7 @@ struct told {
 
 static int note(void *user, size_t index, asq_result *r, size_t done, size_t n)
 {
-    struct told *t = user;
+    struct notified *t = user;
 
     ck_assert_uint_lt(t->n, 256);
     ck_assert(asq_result_done(r));
@@ -48,7 +48,7 @@ static int note(void *user, size_t index, asq_result *r, size_t done, size_t n)
     return t->stop_at == done ? 7 : 0;
 }
 
-static bool told_of_all(const struct told *t)
+static bool notified_of_all(const struct notified *t)
 {
     bool seen[256] = { false };
 
@@ -66,7 +66,7 @@ START_TEST(gather_tells_of_each_result_as_it_comes)
 {
     enum { N = 20 };
     char *begun = sup_path("begun"), *release = sup_path("release");
-    struct told t = { .release = release };
+    struct notified t = { .release = release };
     asq_agent *agents[N];
     asq_result *results[N];
 
@@ -77,7 +77,7 @@ START_TEST(gather_tells_of_each_result_as_it_comes)
     ok(asq_broadcast(agents + 1, N - 1, "sum", asq_pack("[i, i]", 1, 2), results + 1));
     ok(asq_gather(results, N, ASQ_FOREVER, note, &t));
     ck_assert_uint_eq(t.total, N);
-    ck_assert(told_of_all(&t));
+    ck_assert(notified_of_all(&t));
     if (mode != MODE_LOCAL) /* the others were reported while the first still ran */
         ck_assert_uint_eq(t.order[N - 1], 0);
     for (int i = 1; i < N; i++)
@@ -92,7 +92,7 @@ END_TEST
 START_TEST(gather_ends_early_when_it_is_told_to)
 {
     enum { N = 5 };
-    struct told t = { .stop_at = 3 }, all = { 0 };
+    struct notified t = { .stop_at = 3 }, all = { 0 };
     asq_agent *a = counter(0);
     asq_result *results[N];
 
@@ -102,7 +102,7 @@ START_TEST(gather_ends_early_when_it_is_told_to)
     ck_assert_uint_eq(t.n, 3);
     /* Results can be gathered again, also after a callback has seen them. */
     ok(asq_gather(results, N, ASQ_FOREVER, note, &all));
-    ck_assert(told_of_all(&all));
+    ck_assert(notified_of_all(&all));
     ok(asq_gather(results, N, ASQ_FOREVER, NULL, NULL));
     ok(asq_gather(results, 0, ASQ_FOREVER, NULL, NULL));
     for (int i = 0; i < N; i++)
@@ -137,7 +137,7 @@ END_TEST
 START_TEST(gather_times_out_and_goes_on_later)
 {
     char *begun = sup_path("begun"), *release = sup_path("release");
-    struct told t = { 0 };
+    struct notified t = { 0 };
     asq_agent *e = agent_new("Echo", NULL), *a = counter(3);
     asq_result *results[2];
 
@@ -161,7 +161,7 @@ START_TEST(gather_times_out_and_goes_on_later)
 END_TEST
 
 static asq_result *others[3];
-static struct told inner_told;
+static struct notified inner_notified;
 static int inner_rc;
 
 static void gather_others(asq_result *r, void *user)
@@ -169,7 +169,7 @@ static void gather_others(asq_result *r, void *user)
     (void) r;
     for (int i = 0; i < 3; i++) /* no call can have ended yet */
         ok(asq_call(user, "add", &others[i], "[i]", 1));
-    inner_rc = asq_gather(others, 3, ASQ_FOREVER, note, &inner_told);
+    inner_rc = asq_gather(others, 3, ASQ_FOREVER, note, &inner_notified);
 }
 
 static void group_others(asq_result *r, void *user)
@@ -188,7 +188,7 @@ static void group_others(asq_result *r, void *user)
         ck_assert_ptr_eq(next, others[i]); /* one agent's: in order */
     }
     asq_group_free(g);
-    inner_told.n = inner_told.total = 0;
+    inner_notified.n = inner_notified.total = 0;
     inner_rc = 0;
 }
 
@@ -204,7 +204,7 @@ START_TEST(gather_and_groups_work_inside_of_a_callback)
     while (inner_rc == 1)
         ok(asq_poll(H, 100));
     ck_assert_int_eq(inner_rc, 0);
-    ck_assert(told_of_all(&inner_told));
+    ck_assert(notified_of_all(&inner_notified));
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(result_int(others[i]), i + 1);
     asq_result_free(r);
@@ -220,7 +220,7 @@ START_TEST(each_gives_the_values_in_the_order_of_the_inputs)
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
     asq_agent *agents[AGENTS];
     asq_value *inputs = asq_value_list(), *values, *v;
-    struct told t = { 0 };
+    struct notified t = { 0 };
     int64_t n;
 
     ok(asq_create_many(H, "Echo", AGENTS, NULL, NULL, agents));
@@ -236,7 +236,7 @@ START_TEST(each_gives_the_values_in_the_order_of_the_inputs)
         ck_assert_int_eq(n, 1000 + i);
     }
     ck_assert_uint_eq(t.total, N);
-    ck_assert(told_of_all(&t));
+    ck_assert(notified_of_all(&t));
     asq_value_free(values);
     asq_value_free(inputs);
     /* An input that is no list or map is the one argument; defaults; no inputs at all. */
@@ -290,7 +290,7 @@ START_TEST(each_goes_on_to_the_end_when_all_are_wanted)
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
     asq_agent *a = counter(0);
     asq_value *inputs = asq_pack("[i, s, i, s, i]", 1, "two", 3, "four", 5), *values = NULL;
-    struct told t = { 0 };
+    struct notified t = { 0 };
 
     options.all = true;
     options.fn = note;
@@ -300,7 +300,7 @@ START_TEST(each_goes_on_to_the_end_when_all_are_wanted)
     ck_assert_contains(asq_errmsg(H), "input 1: ");
     ck_assert_int_eq(asq_last_error(H)->code, ASQ_EARGS);
     ck_assert_uint_eq(t.failures, 2);
-    ck_assert(told_of_all(&t));
+    ck_assert(notified_of_all(&t));
     asq_value_free(values);
     asq_value_free(inputs);
     asq_agent_free(a);
@@ -313,7 +313,7 @@ START_TEST(each_ends_when_its_callback_says_so_and_refuses_what_cannot_be)
     asq_call_options call = ASQ_CALL_OPTIONS_INIT;
     asq_agent *a = counter(0), *two[2] = { a, NULL };
     asq_value *inputs = asq_pack("[i, i, i, i]", 1, 1, 1, 1), *values = NULL, *none = NULL;
-    struct told t = { .stop_at = 2 };
+    struct notified t = { .stop_at = 2 };
     asq *other;
 
     options.limit = 1;

@@ -31,7 +31,7 @@ static void tear_down(void)
 }
 
 /* Returns a field of the worker's heartbeat. */
-static int64_t told(const char *field)
+static int64_t reported(const char *field)
 {
     return sup_redis_int(redis, "HGET asq:{default}:worker:w.0 %s", field);
 }
@@ -60,12 +60,12 @@ START_TEST(idle_agents_leave_memory_and_come_back)
     ck_assert_int_eq(asq_create(h, "Journal", NULL, &journal, "{s:i}", "limit", 10), 0);
     check_add(counter, 1);
     ck_assert_int_eq(asq_call_wait(journal, "push", NULL, "[i]", 7), 0);
-    sup_wait_until(told("agents") == 0);
-    ck_assert_int_eq(told("agent_bytes"), 0);
+    sup_wait_until(reported("agents") == 0);
+    ck_assert_int_eq(reported("agent_bytes"), 0);
     check_add(counter, 2);
     ck_assert_int_eq(asq_call_wait(journal, "push", NULL, "[i]", 8), 0);
-    sup_wait_until(told("agents") > 0);
-    sup_wait_until(told("agents") == 0);
+    sup_wait_until(reported("agents") > 0);
+    sup_wait_until(reported("agents") == 0);
     ck_assert_int_eq(asq_call_wait(journal, "items", &items, NULL), 0);
     ck_assert_int_eq(asq_unpack(items, "[I, I]", &first, &second), 0);
     ck_assert_int_eq(first, 7);
@@ -96,9 +96,9 @@ START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
     for (int round = 1; round <= ROUNDS; round++) {
         for (int i = 0; i < AGENTS; i++)
             check_add(agents[i], round);
-        sup_wait_until(told("calls") >= round * AGENTS && told("agent_bytes") <= MIB);
-        ck_assert_int_gt(told("agents"), 0); /* agents that fit stay */
-        ck_assert_int_lt(told("agents"), AGENTS / 2);
+        sup_wait_until(reported("calls") >= round * AGENTS && reported("agent_bytes") <= MIB);
+        ck_assert_int_gt(reported("agents"), 0); /* agents that fit stay */
+        ck_assert_int_lt(reported("agents"), AGENTS / 2);
     }
     for (int i = 0; i < AGENTS; i++)
         asq_agent_free(agents[i]);
@@ -151,9 +151,9 @@ START_TEST(agents_that_were_deleted_leave_memory_soon)
         ck_assert_int_eq(asq_delete(agent, sup_limit_ms()), 0);
         asq_agent_free(agent);
     }
-    sup_wait_until(told("agents") > 0);
-    sup_wait_until(told("agents") == 0);
-    ck_assert_int_eq(told("agent_bytes"), 0);
+    sup_wait_until(reported("agents") > 0);
+    sup_wait_until(reported("agents") == 0);
+    ck_assert_int_eq(reported("agent_bytes"), 0);
     ck_assert_int_eq(asq_call_wait(never, "add", NULL, "[i]", 1), ASQ_ENOAGENT);
     asq_agent_free(never);
     load_worker_stop(w);

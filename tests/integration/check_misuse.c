@@ -49,7 +49,7 @@ static int vunpack_null(const char *fmt, ...)
     return rc;
 }
 
-static int tell_nothing(void *user, size_t index, asq_result *r, size_t done, size_t n)
+static int ignore_results(void *user, size_t index, asq_result *r, size_t done, size_t n)
 {
     (void) user, (void) index, (void) r, (void) done, (void) n;
     return 0;
@@ -128,7 +128,7 @@ FN(asq_fail, NEUTRAL(asq_fail(NULL, ASQ_EUSER(1), "why") == ASQ_EUSER(1)))
 FN(asq_flush, REFUSED(asq_flush(NULL, 0)))
 FN(asq_from_json, REFUSED(asq_from_json(NULL, 1, RET(asq_value *), NULL, 0));
    REFUSED(asq_from_json("1", 1, NULL, NULL, 0)))
-FN(asq_gather, REFUSED(asq_gather(NULL, 1, 0, tell_nothing, NULL));
+FN(asq_gather, REFUSED(asq_gather(NULL, 1, 0, ignore_results, NULL));
    REFUSED(asq_gather(&(asq_result *){ NULL }, 1, 0, NULL, NULL));
    REFUSED(asq_gather((asq_result *[]){ result, NULL }, 2, 0, NULL, NULL)))
 FN(asq_get, REFUSED(asq_get(NULL, "value", NULL)); REFUSED(asq_get(agent, NULL, RET(asq_value *)));

@@ -259,24 +259,24 @@ END_TEST
 START_TEST(all_is_gone_when_the_program_is_killed)
 {
     int fds[2];
-    pid_t told[2], program;
+    pid_t pids[2], program;
     remains_watch("t");
     ck_assert_int_eq(pipe(fds), 0);
     if ((program = fork()) == 0) {
         setpgid(0, 0);
         struct asq__server *s = start();
-        told[0] = server_pid(s);
-        told[1] = remains_parent(told[0]);
-        if (write(fds[1], told, sizeof told) == (ssize_t) sizeof told)
+        pids[0] = server_pid(s);
+        pids[1] = remains_parent(pids[0]);
+        if (write(fds[1], pids, sizeof pids) == (ssize_t) sizeof pids)
             for (;;)
                 pause();
         _exit(1);
     }
-    ck_assert_int_eq(read(fds[0], told, sizeof told), sizeof told);
-    ck_assert(sup_pid_running(told[0]) && sup_pid_running(told[1]));
+    ck_assert_int_eq(read(fds[0], pids, sizeof pids), sizeof pids);
+    ck_assert(sup_pid_running(pids[0]) && sup_pid_running(pids[1]));
     ck_assert_int_eq(kill(_i ? -program : program, SIGKILL), 0);
     remains_nothing();
-    ck_assert(!sup_pid_running(told[0]) && !sup_pid_running(told[1]));
+    ck_assert(!sup_pid_running(pids[0]) && !sup_pid_running(pids[1]));
 }
 END_TEST
 
@@ -378,24 +378,24 @@ END_TEST
 START_TEST(a_forked_process_that_stays_does_not_keep_it_alive)
 {
     int fds[2];
-    pid_t told[2], program; /* told: the server, and the process that stays */
+    pid_t pids[2], program; /* pids: the server, and the process that stays */
     remains_watch("t");
     ck_assert_int_eq(pipe(fds), 0);
     if ((program = fork()) == 0) {
         struct asq__server *s = start();
-        told[0] = server_pid(s);
-        if ((told[1] = fork()) == 0)
+        pids[0] = server_pid(s);
+        if ((pids[1] = fork()) == 0)
             for (;;)
                 pause();
-        if (write(fds[1], told, sizeof told) == (ssize_t) sizeof told)
+        if (write(fds[1], pids, sizeof pids) == (ssize_t) sizeof pids)
             raise(SIGKILL);
         _exit(1);
     }
-    ck_assert_int_eq(read(fds[0], told, sizeof told), sizeof told);
-    sup_wait_until(!sup_pid_running(told[0]));
+    ck_assert_int_eq(read(fds[0], pids, sizeof pids), sizeof pids);
+    sup_wait_until(!sup_pid_running(pids[0]));
     sup_wait_until(remains_no_file());
-    ck_assert(sup_pid_running(told[1]));
-    ck_assert_int_eq(kill(told[1], SIGKILL), 0);
+    ck_assert(sup_pid_running(pids[1]));
+    ck_assert_int_eq(kill(pids[1], SIGKILL), 0);
     remains_nothing();
 }
 END_TEST

@@ -8,20 +8,20 @@
 #include <string.h>
 
 static struct asq__lines lines;
-static size_t told;
+static size_t n_logged;
 static char text[4000]; /* the last line */
 
 static void on_line(void *user, asq_log_level level, const char *message)
 {
     (void) user, (void) level;
-    told++;
+    n_logged++;
     snprintf(text, sizeof text, "%s", message);
 }
 
 static void set_up(void)
 {
     asq__lines_init(&lines, on_line, NULL);
-    told = 0;
+    n_logged = 0;
 }
 
 static void say_first(int64_t now_ms, int n)
@@ -35,7 +35,7 @@ START_TEST(one_line_a_second_is_told_of_each_kind)
         say_first(5000 + i % 10, i);
         asq__lines_say(&lines, 5000 + i % 10, ASQ_LOG_ERROR, "partition %d is lost", i);
     }
-    ck_assert_uint_eq(told, 2);
+    ck_assert_uint_eq(n_logged, 2);
 }
 END_TEST
 
@@ -43,13 +43,13 @@ START_TEST(what_was_left_out_is_counted_and_the_last_of_it_told)
 {
     for (int i = 0; i < 1000; i++)
         say_first(5000, i);
-    asq__lines_tell_rest(&lines, 5500);
-    ck_assert_uint_eq(told, 1);
-    asq__lines_tell_rest(&lines, 6000);
-    ck_assert_uint_eq(told, 2);
+    asq__lines_log_rest(&lines, 5500);
+    ck_assert_uint_eq(n_logged, 1);
+    asq__lines_log_rest(&lines, 6000);
+    ck_assert_uint_eq(n_logged, 2);
     ck_assert_str_eq(text, "entry 999 is bad (and 998 more like this one)");
-    asq__lines_tell_rest(&lines, 7000);
-    ck_assert_uint_eq(told, 2);
+    asq__lines_log_rest(&lines, 7000);
+    ck_assert_uint_eq(n_logged, 2);
 }
 END_TEST
 
@@ -58,10 +58,10 @@ START_TEST(a_line_of_a_later_second_comes_behind_the_count_of_the_former)
     say_first(5000, 1);
     say_first(5001, 2);
     say_first(6500, 3);
-    ck_assert_uint_eq(told, 3);
+    ck_assert_uint_eq(n_logged, 3);
     ck_assert_str_eq(text, "entry 3 is bad");
     say_first(6501, 4);
-    ck_assert_uint_eq(told, 3);
+    ck_assert_uint_eq(n_logged, 3);
 }
 END_TEST
 
@@ -75,7 +75,7 @@ START_TEST(more_kinds_than_there_is_room_for_are_bounded_too)
         SAY("J"), SAY("K"), SAY("L"), SAY("M"), SAY("N"), SAY("O"), SAY("P"), SAY("Q"), SAY("R");
     }
 #undef SAY
-    ck_assert_uint_eq(told, ASQ__LINE_KINDS);
+    ck_assert_uint_eq(n_logged, ASQ__LINE_KINDS);
 }
 END_TEST
 
@@ -86,8 +86,8 @@ START_TEST(a_long_line_is_cut)
     much[sizeof much - 1] = '\0';
     for (int i = 0; i < 3; i++)
         asq__lines_say(&lines, 5000, ASQ_LOG_ERROR, "%s", much);
-    asq__lines_tell_rest(&lines, 6000);
-    ck_assert_uint_eq(told, 2);
+    asq__lines_log_rest(&lines, 6000);
+    ck_assert_uint_eq(n_logged, 2);
     ck_assert_uint_lt(strlen(text), ASQ__LINE_SHOWN + 40);
 }
 END_TEST

@@ -11,14 +11,14 @@
 enum { MINUTE_MS = 60000 };
 
 static struct asq__tally tally;
-static unsigned told;
+static unsigned n_logged;
 static char last[1000];
 
-static void tell(void *user, asq_log_level level, const char *text)
+static void log_text(void *user, asq_log_level level, const char *text)
 {
-    ck_assert_ptr_eq(user, &told);
+    ck_assert_ptr_eq(user, &n_logged);
     ck_assert_int_eq(level, ASQ_LOG_WARNING);
-    told++;
+    n_logged++;
     snprintf(last, sizeof last, "%s", text);
 }
 
@@ -30,8 +30,8 @@ static void note(const char *name, int code, int64_t now_ms)
 
 static void set_up(void)
 {
-    told = 0;
-    asq__tally_init(&tally, tell, &told);
+    n_logged = 0;
+    asq__tally_init(&tally, log_text, &n_logged);
 }
 
 static void tear_down(void)
@@ -42,14 +42,14 @@ static void tear_down(void)
 START_TEST(the_first_of_each_kind_is_told_at_once)
 {
     note("Counter.ad", ASQ_ENOMETHOD, 5);
-    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(n_logged, 1);
     ck_assert(strstr(last, "Counter.ad") && strstr(last, "ASQ_ENOMETHOD") &&
               strstr(last, "the reason"));
     note("Counter.ad", ASQ_ENOMETHOD, 6);
-    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(n_logged, 1);
     note("Counter.ad", ASQ_EARGS, 7);
     note("Counter.sub", ASQ_EUSER(3), 7);
-    ck_assert_uint_eq(told, 3);
+    ck_assert_uint_eq(n_logged, 3);
     ck_assert(strstr(last, "ASQ_EUSER(3)"));
     ck_assert_uint_eq(tally.total, 4);
 }
@@ -60,15 +60,15 @@ START_TEST(further_ones_are_told_by_their_number_once_a_minute)
     for (int i = 0; i < 8; i++)
         note("Counter.ad", ASQ_ENOMETHOD, 5);
     asq__tally_look(&tally, 5 + MINUTE_MS - 1, false);
-    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(n_logged, 1);
     asq__tally_look(&tally, 5 + 2 * MINUTE_MS, false);
-    ck_assert_uint_eq(told, 2);
+    ck_assert_uint_eq(n_logged, 2);
     ck_assert(strstr(last, "7 more times") && strstr(last, "120 s"));
     asq__tally_look(&tally, 5 + 4 * MINUTE_MS, false);
-    ck_assert_uint_eq(told, 2);
+    ck_assert_uint_eq(n_logged, 2);
     note("Counter.ad", ASQ_ENOMETHOD, 5 + 4 * MINUTE_MS);
     asq__tally_look(&tally, 5 + 4 * MINUTE_MS, true); /* the end: nothing is kept back */
-    ck_assert_uint_eq(told, 3);
+    ck_assert_uint_eq(n_logged, 3);
 }
 END_TEST
 
@@ -80,9 +80,9 @@ START_TEST(what_has_no_room_counts_as_one_kind)
         note(name, ASQ_EFAILED, 5);
     }
     ck_assert_uint_eq(tally.n, 64);
-    ck_assert_uint_eq(told, 64);
+    ck_assert_uint_eq(n_logged, 64);
     asq__tally_look(&tally, 5, true);
-    ck_assert_uint_eq(told, 65);
+    ck_assert_uint_eq(n_logged, 65);
     ck_assert(strstr(last, "other methods failed 936 more times"));
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = '\0';
@@ -90,7 +90,7 @@ START_TEST(what_has_no_room_counts_as_one_kind)
     set_up();
     note(name, ASQ_EFAILED, 5);
     note(name, ASQ_EFAILED, 6); /* cut, and the same */
-    ck_assert_uint_eq(told, 1);
+    ck_assert_uint_eq(n_logged, 1);
 }
 END_TEST
 

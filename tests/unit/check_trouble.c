@@ -13,17 +13,17 @@ static char text[ASQ__TROUBLE_TEXT];
 START_TEST(each_cause_is_told_at_once_and_then_once_a_minute)
 {
     struct asq__trouble t = { 0 };
-    int told = 0;
+    int n_logged = 0;
     for (int64_t now = 1000; now < 181000; now += 500) {
         bool other = now / 500 % 2;
         if (asq__trouble_note(&t, other ? "full" : "refused", now, text)) {
-            told++;
+            n_logged++;
             ck_assert(strstr(text, other ? "full" : "refused") == text);
             if (now > 60000)
                 ck_assert_msg(strstr(text, "tries"), "%s", text);
         }
     }
-    ck_assert_int_eq(told, 6);
+    ck_assert_int_eq(n_logged, 6);
 }
 END_TEST
 
@@ -50,15 +50,15 @@ END_TEST
 START_TEST(one_that_comes_back_and_stays_is_told)
 {
     struct asq__trouble t = { 0 };
-    int told = 0;
+    int n_logged = 0;
     ck_assert(asq__trouble_note(&t, "lost", 1000, text));
     ck_assert(asq__trouble_over(&t, 1500, text));
     for (int64_t now = 10000; now < 20000; now += 100)
         if (asq__trouble_note(&t, "lost", now, text)) {
-            told++;
+            n_logged++;
             ck_assert_str_eq(text, "lost (since 2 s; 21 tries)");
         }
-    ck_assert_int_eq(told, 1);
+    ck_assert_int_eq(n_logged, 1);
     ck_assert(asq__trouble_over(&t, 20000, text));
     ck_assert_str_eq(text, " after 10000 ms and 100 failed tries");
 }
