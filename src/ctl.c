@@ -14,7 +14,7 @@
 #include "workers.h"
 
 #define SLICE_MS     250 /* maximum delay until a signal is noticed */
-#define LAST_LOOK_MS 250
+#define LAST_READ_MS 250
 #define PATIENCE_MS  3000 /* wait before checking that a worker is alive */
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -161,7 +161,7 @@ void as_ctl_bound(struct as_ctl *ctl)
 }
 
 /* Notes once, after a while without a result, that no worker is alive. */
-static void look_for_workers(struct as_ctl *ctl)
+static void warn_without_workers(struct as_ctl *ctl)
 {
     if (ctl->warned_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
         return;
@@ -188,7 +188,7 @@ static bool wait_in_slices(struct as_ctl *ctl, enum progress (*step)(void *arg, 
         progress = step(arg, slice);
         if (progress == FINISHED || interrupted || slice == left)
             break;
-        look_for_workers(ctl);
+        warn_without_workers(ctl);
     }
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
@@ -211,7 +211,7 @@ static int not_finished(struct as_ctl *ctl, const char *what, const char *call_i
 {
     char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
     /* The command's time is up, but a short check for live workers improves the message. */
-    asq_set_timeout(ctl->h, LAST_LOOK_MS);
+    asq_set_timeout(ctl->h, LAST_READ_MS);
     if (!interrupted && as_workers_alive(ctl->h) == 0)
         snprintf(nobody, sizeof nobody, ": no worker is alive in namespace '%s'",
                  asq_namespace(ctl->h));

@@ -291,7 +291,7 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
     /* A result proves that Redis has accepted the batch, even without a reply to its XADD. */
     if (b->history == ASQ__WAS_SENT && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
-    b->look_up_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
+    b->query_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
     for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
         batch_result(b, results->results[i]);
     if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
@@ -458,7 +458,6 @@ void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
     if (fate == ASQ__RECORD_UNLINK && b->fate != ASQ__RECORD_UNLINK)
         fate = ASQ__RECORD_EXPIRE; /* the batch's id was handed out */
     b->fate = fate;
-    if (b->state == ASQ__BATCH_PINNED &&
-        !b->foreign) /* else unfinished, or being looked up again */
+    if (b->state == ASQ__BATCH_PINNED && !b->foreign) /* else unfinished, or being queried again */
         batch_forget(e, b);
 }

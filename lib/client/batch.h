@@ -5,7 +5,7 @@
  *     submit.c        turns calls into batches, and batches into stream entries
  *     resend.c        resends batches after a lost connection or a temporary refusal
  *     fetch.c         reads result records, a bounded part at a time
- *     lookup.c        looks quiet batches up by their keys; sends jobs about other calls
+ *     query.c         asks Redis about quiet batches; sends jobs about other calls
  *     batch_state.h   takes a batch from state to state
  *     batch.c         applies results, completes calls, forgets records
  */
@@ -20,7 +20,7 @@
 #include "value/table.h"
 
 enum {
-    ASQ__QUIET_FIRST_MS = 2000, /* silence before a batch is looked up; doubles with each lookup */
+    ASQ__QUIET_FIRST_MS = 2000, /* silence before a batch is queried; doubles with each query */
     ASQ__QUIET_MAX_MS = 30000,
     ASQ__UNLINK_AT = 256,
     ASQ__LABEL_MAX = 320
@@ -120,14 +120,14 @@ struct asq__batch {
     bool from_old_connection;
     /* garbled: the record has failed to decode once. */
     bool garbled;
-    /* left: by the current lookup, neither in the stream nor in later:jobs. */
+    /* left: by the current query, neither in the stream nor in later:jobs. */
     bool left;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */
     uint64_t since_ms;
     char entry[48]; /* stream id, once accepted */
-    int64_t look_up_at_ms, quiet_ms;
+    int64_t query_at_ms, quiet_ms;
     int64_t refreshed_ms; /* PINNED: last time its record was known to exist; coarse */
 };
 
@@ -135,7 +135,7 @@ struct asq__batch {
 enum asq__denied {
     ASQ__DENIED_READ,   /* results */
     ASQ__DENIED_ASK,    /* calls' fate after a lost connection */
-    ASQ__DENIED_LOOKUP, /* quiet calls: still waiting or not */
+    ASQ__DENIED_QUERY,  /* quiet calls: still waiting or not */
     ASQ__DENIED_FORGET, /* removal of results that have arrived */
     ASQ__DENIED_KINDS
 };
@@ -241,13 +241,13 @@ void asq__engine_forget_fetches(struct asq__engine *e); /* drops queued reads */
  * NULL. */
 void asq__engine_denied(struct asq__engine *e, enum asq__denied what, const redisReply *reply);
 
-/* lookup.c */
+/* query.c */
 /* Applies b's record, read from byte `from` to its end; n 0: nothing there. */
 void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_t from,
                             const void *data, size_t n);
 /* Notes that the user may not read records, and asks the owner for b's results. */
 void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const redisReply *reply);
-void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b);
-void asq__engine_look_up_quiet(struct asq__engine *e); /* once a second */
+void asq__batch_query(struct asq__engine *e, struct asq__batch *b);
+void asq__engine_query_quiet(struct asq__engine *e); /* once a second */
 
 #endif

@@ -13,7 +13,7 @@ static const char *const texts[ASQ__DENIED_KINDS] = {
     [ASQ__DENIED_ASK] =
         "Redis does not let this user ask what became of calls when the connection was lost, so all are sent "
         "again: allow EVAL, with EXISTS, XRANGE and HEXISTS of asq:{NAMESPACE.*}:r:*, :jobs and :later:jobs",
-    [ASQ__DENIED_LOOKUP] =
+    [ASQ__DENIED_QUERY] =
         "Redis does not let this user look up whether calls still wait, so a call that was lost in Redis is waited for "
         "until its timeout: allow XRANGE and HEXISTS of asq:{NAMESPACE.*}:jobs and :later:jobs",
     [ASQ__DENIED_FORGET] =

@@ -19,7 +19,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     (void) loop;
     (void) revents;
     asq__lines_log_rest(&e->lines, asq__now_ms_coarse());
-    asq__redis_look_at_limit(e->redis);
+    asq__redis_expire_limit(e->redis);
     if (!e->up)
         return;
     if (e->stalled) {
@@ -34,7 +34,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     if (asq__now_ms_coarse() - asq__redis_clock(e->redis)->asked_ms >= CLOCK_MS)
         asq__redis_ask_time(e->redis);
     asq__engine_send_ready(e);
-    asq__engine_look_up_quiet(e);
+    asq__engine_query_quiet(e);
     if (e->config.record_ms &&
         asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
         asq__engine_refresh_pinned(e);
@@ -56,14 +56,14 @@ void asq__engine_up(struct asq__engine *e)
     ASQ__LIST_EACH (it, &e->foreign) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         b->seen = 0; /* Redis may have lost and rewritten the part already read */
-        asq__batch_look_up(e, b);
+        asq__batch_query(e, b);
     }
 }
 
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
-    asq__engine_forget_fetches(e); /* every batch is looked up again */
+    asq__engine_forget_fetches(e); /* every batch is queried again */
     /* Records must stay: Redis may have lost the commits after which they are not needed. */
     asq__cmd_reset(&e->unlink);
 }

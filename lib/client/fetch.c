@@ -85,14 +85,14 @@ void asq__engine_fetch_more(struct asq__engine *e)
             return;
         asq__list_del(&f->node);
         if (!send_piece(e, f)) {
-            fetch_free(f); /* the batch is looked up again when Redis is back */
+            fetch_free(f); /* the batch is queried again when Redis is back */
             return;
         }
         e->fetching += f->cost;
     }
 }
 
-/* Queues a read. False: no memory; the batch will be looked up again. */
+/* Queues a read. False: no memory; the batch will be queried again. */
 static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint64_t upto)
 {
     struct fetch *f = calloc(1, sizeof *f);
@@ -136,7 +136,7 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
     }
     /* Offsets in Redis end at INT64_MAX: a push that exceeds it is nonsense. */
     if (e->only_get || size == 0 || size > upto || upto > INT64_MAX || b->announced >= WAITING_MAX)
-        asq__batch_look_up(e, b);
+        asq__batch_query(e, b);
     else
         add(e, b, upto - size, upto);
 }
@@ -151,7 +151,7 @@ static void complete(struct asq__engine *e, struct fetch *f)
         asq__batch_take_record(e, b, f->whole ? 0 : f->from, f->got.data, f->got.len);
     } else if (f->got.len != f->upto - f->from ||
                !asq__engine_apply(e, f->got.data, f->got.len, b)) {
-        asq__batch_look_up(e, b); /* the record has changed */
+        asq__batch_query(e, b); /* the record has changed */
     }
 }
 
@@ -172,7 +172,7 @@ static bool refused(struct asq__engine *e, struct fetch *f, const redisReply *re
 {
     struct asq__batch *b = f->batch;
     if (asq__reply_is_transient(reply) || !is_wanted(b))
-        return false; /* the batch will be looked up again */
+        return false; /* the batch will be queried again */
     bool lacking = asq__reply_is_denial(reply);
     if (lacking && !f->whole) {
         e->only_get = f->whole = true;

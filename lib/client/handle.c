@@ -81,7 +81,7 @@ static int end(asq *h)
         asq__log(h, ASQ_LOG_WARNING, "%s", h->error.pub.message);
         rc = rc < 0 ? rc : lost;
     }
-    asq__tally_look(&h->failures, asq__now_ms_coarse(), true);
+    asq__tally_log_due(&h->failures, asq__now_ms_coarse(), true);
     if (rc == 0 && h->nfailed)
         rc = report_failures(h); /* the failures are in the log already */
     asq__handle_unref(h);

@@ -592,9 +592,9 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
 }
 
 /* Looks up the method or attribute of a call, get or set. */
-static OWN_FRAME int look_up(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
-                             const char *name, const struct asq__method **ret_method,
-                             const struct asq__attribute **ret_attribute)
+static OWN_FRAME int find_member(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
+                                 const char *name, const struct asq__method **ret_method,
+                                 const struct asq__attribute **ret_attribute)
 {
     bool inside = strcmp(ctx->caller_agent, o->id) == 0;
     char why[500];
@@ -629,7 +629,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
 {
     const struct asq__method *m = NULL;
     const struct asq__attribute *a = NULL;
-    if (look_up(ctx, o, kind, name, &m, &a) < 0 || bring_to_life(ctx, o) < 0)
+    if (find_member(ctx, o, kind, name, &m, &a) < 0 || bring_to_life(ctx, o) < 0)
         return;
     if (ctx->shared) {
         call_method(ctx, o, m, args, ret);

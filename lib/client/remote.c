@@ -170,7 +170,7 @@ static void run_callbacks(struct remote *r)
     if (r->in_callbacks)
         return;
     if (h->failures.n)
-        asq__tally_look(&h->failures, asq__now_ms_coarse(), false);
+        asq__tally_log_due(&h->failures, asq__now_ms_coarse(), false);
     asq__handle_enter(h);
     r->in_callbacks = true;
     asq__handle_run_callbacks(h);
@@ -271,7 +271,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     asq__result_note_freed(res);
     if (result && result->failure && result->failure->code == ASQ_EPROTO) {
         struct remote *r = res->h->impl; /* the number of partitions may have changed */
-        asq__redis_look_at_meta(r->redis);
+        asq__redis_refresh_meta(r->redis);
     }
     if (result)
         asq__result_set_message(res, result);

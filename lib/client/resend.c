@@ -239,10 +239,10 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
     asq__list_add(&e->sent, &b->order);
     asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
-    b->look_up_at_ms = asq__now_ms_coarse() + b->quiet_ms;
+    b->query_at_ms = asq__now_ms_coarse() + b->quiet_ms;
     asq__batch_notify(b, ASQ__ACCEPTED);
     if (b->asked == ASQ__ASKED_RECORD)
-        asq__batch_look_up(e, b);
+        asq__batch_query(e, b);
 }
 
 /* Sorts the batches when all questions are answered: keep waiting, give up, or resend. */

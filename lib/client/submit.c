@@ -208,7 +208,7 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
         b->since_ms = e->taken_ms[b->partition];
     asq__batch_enter(b, ASQ__BATCH_SENT);
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
-    b->look_up_at_ms = asq__now_ms_coarse() + b->quiet_ms;
+    b->query_at_ms = asq__now_ms_coarse() + b->quiet_ms;
     asq__list_del(&b->order);
     asq__list_add(&e->sent, &b->order);
     asq__list_del(&b->watch);

@@ -23,7 +23,7 @@ void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms)
     combine(l);
 }
 
-void asq__limit_forget_old(struct asq__limit *l, int64_t now_ms)
+void asq__limit_expire(struct asq__limit *l, int64_t now_ms)
 {
     if (l->refused && now_ms - l->refused_ms >= BELIEVED_MS)
         l->refused = 0;

@@ -31,7 +31,7 @@ static inline size_t asq__limit_bytes(const struct asq__limit *l)
 /* Notes that a string of n bytes was refused. Counts for some minutes, because the server may
  * change. */
 void asq__limit_refused(struct asq__limit *l, size_t n, int64_t now_ms);
-void asq__limit_forget_old(struct asq__limit *l, int64_t now_ms);
+void asq__limit_expire(struct asq__limit *l, int64_t now_ms);
 /* Reads the reply to CONFIG GET proto-max-bulk-len. */
 void asq__limit_take(struct asq__limit *l, const redisReply *reply);
 

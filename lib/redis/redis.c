@@ -4,7 +4,7 @@
  * Coming up: the command connection loads the scripts, checks the server's version, and makes or
  * reads the namespace's meta hash; the subscriber waits for the reply to SUBSCRIBE. When both are
  * ready, `up`. Losing either connection takes the deployment down until both are back. Pushes in
- * between are missed, and their receivers look the results up.
+ * between are missed, and their receivers query the results.
  */
 #include "redis/redis.h"
 
@@ -35,10 +35,10 @@ struct asq__redis {
     char denied[1000]; /* refused commands that a worker needs; "": none */
     unsigned lack;     /* flags of asq__lack */
     char lacking[400];
-    bool looking;    /* a read of the meta hash is under way */
-    bool making;     /* the meta hash was made since the last read */
-    bool made_again; /* the meta hash was gone, and exists again */
-    bool mending;    /* the meta hash was invalid, and is being restored */
+    bool reading_meta; /* a read of the meta hash is under way */
+    bool making;       /* the meta hash was made since the last read */
+    bool made_again;   /* the meta hash was gone, and exists again */
+    bool mending;      /* the meta hash was invalid, and is being restored */
     bool up;
     uint32_t partitions;
     char policy[32];
@@ -229,9 +229,9 @@ void asq__redis_refused_string(struct asq__redis *r, size_t n)
     asq__limit_refused(&r->limit, n, asq__now_ms());
 }
 
-void asq__redis_look_at_limit(struct asq__redis *r)
+void asq__redis_expire_limit(struct asq__redis *r)
 {
-    asq__limit_forget_old(&r->limit, asq__now_ms());
+    asq__limit_expire(&r->limit, asq__now_ms());
 }
 
 void asq__redis_ask_policy(struct asq__redis *r)
@@ -289,7 +289,7 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
     char why[400];
-    r->looking = false;
+    r->reading_meta = false;
     if (!reply)
         return;
     if (asq__reply_is_transient(reply)) {
@@ -406,7 +406,8 @@ static void ask_meta(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX];
     asq__keys_meta(&r->keys, key);
-    r->looking = asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
+    r->reading_meta =
+        asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
 }
 
 /* Sets each field of the meta hash that is missing. A namespace known before keeps its number of
@@ -430,13 +431,13 @@ static void make_meta(struct asq__redis *r)
     asq__conn_cmd(r->cmd, on_partitions_set, r, "HSETNX", key, "partitions", partitions, NULL);
     asq__conn_cmd(r->cmd, on_meta_set, r, "HSETNX", key, "created", created, NULL);
     ask_meta(r);
-    if (!r->looking)
+    if (!r->reading_meta)
         asq__conn_drop(r->cmd, "out of memory");
 }
 
-void asq__redis_look_at_meta(struct asq__redis *r)
+void asq__redis_refresh_meta(struct asq__redis *r)
 {
-    if (r->up && !r->looking) {
+    if (r->up && !r->reading_meta) {
         r->making = false;
         ask_meta(r);
     }
@@ -453,7 +454,7 @@ void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    r->meta_known = r->looking = r->mending = r->making = r->made_again = false;
+    r->meta_known = r->reading_meta = r->mending = r->making = r->made_again = false;
     r->permitted = !r->config.serves;
     r->denied[0] = '\0';
     r->meta_error[0] = '\0';
@@ -470,7 +471,7 @@ static void cmd_up(struct asq__conn *c, void *user)
         rc |= asq__permit_ask(c, &r->keys, on_permit, r);
     }
     ask_meta(r); /* first, because clients may only read it */
-    if (rc < 0 || !r->looking)
+    if (rc < 0 || !r->reading_meta)
         asq__conn_drop(c, "out of memory");
 }
 

@@ -71,21 +71,21 @@ const struct asq__keys *asq__redis_keys(const struct asq__redis *r);
 const struct asq__url *asq__redis_url(const struct asq__redis *r);
 struct ev_loop *asq__redis_loop(const struct asq__redis *r);
 /* Returns the number of partitions, valid from the first `up` on. Read whenever a connection comes
- * up, and by asq__redis_look_at_meta. */
+ * up, and by asq__redis_refresh_meta. */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
 /* Reads the namespace's facts again, after keys have vanished or while no worker answers: Redis may
  * have been flushed and the namespace recreated. */
-void asq__redis_look_at_meta(struct asq__redis *r);
+void asq__redis_refresh_meta(struct asq__redis *r);
 /* Loads all scripts again, because Redis has forgotten one. */
 void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition);
 /* Returns the last known maxmemory-policy; "" if Redis does not tell it. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);
 void asq__redis_ask_policy(struct asq__redis *r); /* refreshes it; asynchronous */
-/* Longest string accepted as an argument, see limit.h. asq__redis_look_at_limit is called every
+/* Longest string accepted as an argument, see limit.h. asq__redis_expire_limit is called every
  * second or so. */
 size_t asq__redis_max_string(const struct asq__redis *r);
 void asq__redis_refused_string(struct asq__redis *r, size_t n);
-void asq__redis_look_at_limit(struct asq__redis *r);
+void asq__redis_expire_limit(struct asq__redis *r);
 
 /* Returns the optional commands that were refused to this worker at the last `up`: flags of
  * asq__lack, and names for messages ("": none). */

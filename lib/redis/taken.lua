@@ -11,7 +11,7 @@
 
 -- Entries searched at most; entries of a page at most; bytes of an entry after which a page is one
 -- entry.
-local LOOKS, PAGE, LARGE = 10000, 100, 4096
+local ENTRIES, PAGE, LARGE = 10000, 100, 4096
 local END = '(18446744073709551615-18446744073709551615' -- Redis refuses a range after this id
 local answer, index, missing = {}, {}, 0
 
@@ -44,8 +44,8 @@ for i = 1, #KEYS - 2 do
         missing = missing + 1
     end
 end
-local from, looked, count, left = ARGV[1], false, 1, LOOKS
-while missing > 0 and left > 0 and not looked do
+local from, at_end, count, left = ARGV[1], false, 1, ENTRIES
+while missing > 0 and left > 0 and not at_end do
     local page = from ~= END and redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', count) or {}
     local largest = 0
     for _, entry in ipairs(page) do
@@ -57,12 +57,12 @@ while missing > 0 and left > 0 and not looked do
             missing = missing - 1
         end
     end
-    looked = #page < count
+    at_end = #page < count
     left = left - #page
-    if not looked then from = '(' .. page[#page][1] end
+    if not at_end then from = '(' .. page[#page][1] end
     count = largest <= LARGE and math.min(count * 2, PAGE) or 1
 end
 for _, i in pairs(index) do
-    if looked and answer[i] == 1 then answer[i] = 0 end
+    if at_end and answer[i] == 1 then answer[i] = 0 end
 end
 return answer

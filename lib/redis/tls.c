@@ -163,7 +163,7 @@ static bool same_version(const struct version *a, const struct version *b)
            a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-static void look_at_files(const struct asq__tls *t, struct version files[FILES])
+static void stat_files(const struct asq__tls *t, struct version files[FILES])
 {
     files[FILE_CA] = version_of(t->ca ? t->ca : X509_get_default_cert_file());
     files[FILE_CA_DIR] = version_of(t->ca ? NULL : X509_get_default_cert_dir());
@@ -246,7 +246,7 @@ static SSL_CTX *current(struct asq__tls *t, char why[ASQ__TLS_WHY])
 {
     struct version files[FILES];
     pthread_mutex_lock(&t->lock);
-    look_at_files(t, files);
+    stat_files(t, files);
     bool same = t->ctx != NULL;
     for (int i = 0; i < FILES && same; i++)
         same = same_version(&files[i], &t->files[i]);

@@ -82,12 +82,12 @@ void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *er
     t->log(t->user, ASQ_LOG_WARNING, text);
 }
 
-void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all)
+void asq__tally_log_due(struct asq__tally *t, int64_t now_ms, bool all)
 {
     char text[TEXT], room[32];
-    if (!all && now_ms - t->looked_ms < EVERY_MS / 60)
+    if (!all && now_ms - t->last_checked_ms < EVERY_MS / 60)
         return;
-    t->looked_ms = now_ms;
+    t->last_checked_ms = now_ms;
     for (size_t i = 0; i < t->n; i++) {
         struct asq__tally_kind *kind = &t->kinds[i];
         if (!kind->n_unlogged || (!all && now_ms - kind->last_logged_ms < EVERY_MS))

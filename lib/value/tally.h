@@ -16,7 +16,7 @@ struct asq__tally_kind;
 struct asq__tally {
     struct asq__tally_kind *kinds; /* NULL: no failure so far */
     size_t n;
-    int64_t looked_ms;
+    int64_t last_checked_ms;
     uint64_t total;
     void (*log)(void *user, asq_log_level level, const char *text);
     void *user;
@@ -29,6 +29,6 @@ void asq__tally_release(struct asq__tally *t);
 void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *error,
                      int64_t now_ms);
 /* Logs counts that are a minute old; all: all counts. Called from time to time. */
-void asq__tally_look(struct asq__tally *t, int64_t now_ms, bool all);
+void asq__tally_log_due(struct asq__tally *t, int64_t now_ms, bool all);
 
 #endif

@@ -323,7 +323,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     forget_refusal(w);
     look_at_policy(w);
     pthread_mutex_lock(&w->unheard_lock);
-    asq__tally_look(&w->unheard, asq__now_ms_coarse(), false);
+    asq__tally_log_due(&w->unheard, asq__now_ms_coarse(), false);
     pthread_mutex_unlock(&w->unheard_lock);
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
@@ -642,7 +642,7 @@ static bool tear_down(struct asq__process *w)
     if (w->loop)
         ev_loop_destroy(w->loop);
     pthread_mutex_lock(&w->unheard_lock);
-    asq__tally_look(&w->unheard, asq__now_ms_coarse(), true);
+    asq__tally_log_due(&w->unheard, asq__now_ms_coarse(), true);
     asq__tally_release(&w->unheard);
     pthread_mutex_unlock(&w->unheard_lock);
     asq__handovers_release(w);

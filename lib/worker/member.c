@@ -395,7 +395,7 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
 void asq__members_refresh(struct asq__members *m)
 {
     char key[ASQ__KEY_MAX];
-    asq__redis_look_at_meta(m->w->redis);
+    asq__redis_refresh_meta(m->w->redis);
     if (m->looking) {
         m->again = true;
         return;

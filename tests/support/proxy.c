@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_LINKS = 64, PIECE = 256 << 10, LOOK_MS = 5 };
+enum { MAX_LINKS = 64, PIECE = 256 << 10, POLL_MS = 5 };
 
 struct control {
     atomic_int cut; /* enum sup_cut; 0: nothing */
@@ -165,7 +165,7 @@ static void serve(int listener, const char *redis_socket)
             fds[1 + 2 * i] = (struct pollfd){ links[i].worker, POLLIN, 0 };
             fds[2 + 2 * i] = (struct pollfd){ held ? -1 : links[i].redis, POLLIN, 0 };
         }
-        if (poll(fds, (nfds_t) (1 + 2 * n), LOOK_MS) < 0 && errno != EINTR)
+        if (poll(fds, (nfds_t) (1 + 2 * n), POLL_MS) < 0 && errno != EINTR)
             _exit(1);
         for (int i = n - 1; i >= 0; i--)
             if ((fds[1 + 2 * i].revents && !request(&links[i])) ||
@@ -219,7 +219,7 @@ void sup_proxy_free(sup_proxy *p)
     free(p);
 }
 
-static void look_for(struct control *c, const char *pattern)
+static void set_pattern(struct control *c, const char *pattern)
 {
     memset(c->pattern, 0, sizeof c->pattern);
     strncpy(c->pattern, pattern, sizeof c->pattern - 1);
@@ -229,7 +229,7 @@ void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern)
 {
     atomic_store(&p->control->cut, 0);
     atomic_store(&p->control->cuts, 0);
-    look_for(p->control, pattern);
+    set_pattern(p->control, pattern);
     atomic_store(&p->control->cut, how);
 }
 
@@ -240,7 +240,7 @@ bool sup_proxy_has_cut(const sup_proxy *p)
 
 void sup_proxy_hold(sup_proxy *p, const char *pattern)
 {
-    look_for(p->control, pattern);
+    set_pattern(p->control, pattern);
     atomic_store(&p->control->held, 0);
     atomic_store(&p->control->hold, true);
 }
@@ -268,7 +268,7 @@ void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const 
         return;
     if (strlen(from) != strlen(to) || strlen(from) >= sizeof c->from)
         sup_fail("%s and %s must be of one length", from, to);
-    look_for(c, pattern);
+    set_pattern(c, pattern);
     strcpy(c->from, from);
     strcpy(c->to, to);
     atomic_store(&c->spoil, true);

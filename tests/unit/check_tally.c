@@ -59,15 +59,15 @@ START_TEST(further_ones_are_told_by_their_number_once_a_minute)
 {
     for (int i = 0; i < 8; i++)
         note("Counter.ad", ASQ_ENOMETHOD, 5);
-    asq__tally_look(&tally, 5 + MINUTE_MS - 1, false);
+    asq__tally_log_due(&tally, 5 + MINUTE_MS - 1, false);
     ck_assert_uint_eq(n_logged, 1);
-    asq__tally_look(&tally, 5 + 2 * MINUTE_MS, false);
+    asq__tally_log_due(&tally, 5 + 2 * MINUTE_MS, false);
     ck_assert_uint_eq(n_logged, 2);
     ck_assert(strstr(last, "7 more times") && strstr(last, "120 s"));
-    asq__tally_look(&tally, 5 + 4 * MINUTE_MS, false);
+    asq__tally_log_due(&tally, 5 + 4 * MINUTE_MS, false);
     ck_assert_uint_eq(n_logged, 2);
     note("Counter.ad", ASQ_ENOMETHOD, 5 + 4 * MINUTE_MS);
-    asq__tally_look(&tally, 5 + 4 * MINUTE_MS, true); /* the end: nothing is kept back */
+    asq__tally_log_due(&tally, 5 + 4 * MINUTE_MS, true); /* the end: nothing is kept back */
     ck_assert_uint_eq(n_logged, 3);
 }
 END_TEST
@@ -81,7 +81,7 @@ START_TEST(what_has_no_room_counts_as_one_kind)
     }
     ck_assert_uint_eq(tally.n, 64);
     ck_assert_uint_eq(n_logged, 64);
-    asq__tally_look(&tally, 5, true);
+    asq__tally_log_due(&tally, 5, true);
     ck_assert_uint_eq(n_logged, 65);
     ck_assert(strstr(last, "other methods failed 936 more times"));
     memset(name, 'x', sizeof name - 1);

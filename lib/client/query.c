@@ -1,6 +1,6 @@
 /*
- * lookup.c: looks up batches that have been quiet for a while, once a second and a bounded number
- * at a time: a push is a hint, the result record is the truth. A batch ends in an error, its
+ * query.c: asks Redis about batches that have been quiet for a while, once a second and a bounded
+ * number at a time: a push is a hint, the result record is the truth. A batch ends in an error, its
  * outcome unknown, and is never resent, when its entry has left the stream, it is not waiting to be
  * due, and its record is missing. Questions about calls that were made already go to their owner.
  * See batch.h.
@@ -11,8 +11,8 @@
 #include "value/hex.h"
 
 enum {
-    LOOKUPS_PER_TICK = 256,
-    PLAIN_LOOKUP_MAX = 4096 /* bytes; an entry up to this size is read to see whether it exists */
+    QUERIES_PER_TICK = 256,
+    PLAIN_READ_MAX = 4096 /* bytes; an entry up to this size is read to see whether it exists */
 };
 
 static void await_call(struct asq__batch *b, uint32_t index)
@@ -44,7 +44,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
         /* The record may have changed or vanished while it was read. */
         b->garbled = true;
         b->seen = 0;
-        asq__batch_look_up(e, b);
+        asq__batch_query(e, b);
         return;
     }
     if (b->state == ASQ__BATCH_GONE)
@@ -66,14 +66,14 @@ void asq__batch_cannot_read(struct asq__engine *e, struct asq__batch *b, const r
 {
     e->no_get = true;
     asq__engine_denied(e, ASQ__DENIED_READ, reply);
-    asq__batch_look_up(e, b);
+    asq__batch_query(e, b);
 }
 
 static void on_entry(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     (void) c;
-    asq__engine_denied(b->engine, ASQ__DENIED_LOOKUP, reply);
+    asq__engine_denied(b->engine, ASQ__DENIED_QUERY, reply);
     /* An empty reply: the entry has left the stream. */
     b->left = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
     asq__batch_answered(b);
@@ -93,7 +93,7 @@ static void on_there(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__batch *b = user;
     (void) c;
     if (b->engine && asq__reply_is_denial(reply))
-        b->engine->no_eval = true; /* the next lookup reads the entry */
+        b->engine->no_eval = true; /* the next query reads the entry */
     b->left = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
     asq__batch_answered(b);
 }
@@ -102,7 +102,7 @@ static void on_later(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     (void) c;
-    asq__engine_denied(b->engine, ASQ__DENIED_LOOKUP, reply);
+    asq__engine_denied(b->engine, ASQ__DENIED_QUERY, reply);
     /* A delayed batch stays in later:jobs until it is done. A batch in neither place has had a
      * record since the commit that removed it; if the GET that follows finds none, the record has
      * expired. */
@@ -120,20 +120,20 @@ static void put_hex(const uint8_t id[ASQ__BATCH_ID], char out[2 * ASQ__BATCH_ID 
 static bool ask_stream(struct asq__engine *e, struct asq__batch *b, struct asq__conn *conn)
 {
     char key[ASQ__KEY_MAX];
-    bool large = b->bytes.len > PLAIN_LOOKUP_MAX;
+    bool large = b->bytes.len > PLAIN_READ_MAX;
     asq__keys_jobs(asq__redis_keys(e->redis), b->partition, key);
     if (large && !e->no_eval)
         return asq__conn_cmd(conn, on_there, b, "EVAL", asq__script_there, "1", key, b->entry,
                              NULL) == 0;
     if (large && e->reading_entry)
-        return false; /* left to a later lookup */
+        return false; /* left to a later query */
     bool asked = asq__conn_cmd(conn, large ? on_large_entry : on_entry, b, "XRANGE", key, b->entry,
                                b->entry, NULL) == 0;
     e->reading_entry |= large && asked;
     return asked;
 }
 
-void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
+void asq__batch_query(struct asq__engine *e, struct asq__batch *b)
 {
     char key[ASQ__KEY_MAX];
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
@@ -154,20 +154,20 @@ void asq__batch_look_up(struct asq__engine *e, struct asq__batch *b)
     asq__batch_fetch(e, b); /* replied to after the questions above */
 }
 
-void asq__engine_look_up_quiet(struct asq__engine *e)
+void asq__engine_query_quiet(struct asq__engine *e)
 {
     int64_t now = asq__now_ms();
-    for (int i = 0; i < LOOKUPS_PER_TICK && !asq__list_empty(&e->watch); i++) {
+    for (int i = 0; i < QUERIES_PER_TICK && !asq__list_empty(&e->watch); i++) {
         struct asq__batch *b = ASQ__CONTAINER(e->watch.next, struct asq__batch, watch);
-        if (b->look_up_at_ms > now)
+        if (b->query_at_ms > now)
             break;
         asq__list_del(&b->watch);
         asq__list_add(&e->watch, &b->watch);
         if (b->quiet_ms < ASQ__QUIET_MAX_MS)
             b->quiet_ms *= 2;
-        b->look_up_at_ms = now + b->quiet_ms;
-        asq__batch_look_up(e, b);
-        asq__redis_look_at_meta(e->redis); /* the namespace may have been recreated */
+        b->query_at_ms = now + b->quiet_ms;
+        asq__batch_query(e, b);
+        asq__redis_refresh_meta(e->redis); /* the namespace may have been recreated */
     }
 }
 
@@ -193,7 +193,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
         asq__batch_keep_record(b);
         b->seen = 0;
         if (e->up)
-            asq__batch_look_up(e, b);
+            asq__batch_query(e, b);
         return 0;
     }
     if (!b) {
@@ -204,7 +204,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
         asq__list_add(&e->foreign, &b->order);
         asq__list_add(&e->watch, &b->watch);
         b->quiet_ms = ASQ__QUIET_FIRST_MS;
-        b->look_up_at_ms = asq__now_ms() + b->quiet_ms;
+        b->query_at_ms = asq__now_ms() + b->quiet_ms;
     }
     call->batch = b;
     call->index = id->index;
@@ -212,7 +212,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
     b->foreign = call;
     b->seen = 0;
     if (e->up)
-        asq__batch_look_up(e, b);
+        asq__batch_query(e, b);
     return 0;
 }
 
