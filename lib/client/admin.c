@@ -28,17 +28,17 @@ static int out_of_memory(asq *h)
     return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
-/* One sending of a question. The connection answers each exactly once, at the latest when it ends.
+/* One sending of a query. The connection answers each exactly once, at the latest when it ends.
  * A reply that comes too late for its asker frees this. */
 struct ask {
     asq *h;
-    struct asq__question *q; /* NULL: the asker has given up */
+    struct asq__query *q; /* NULL: the asker has given up */
     bool done;
     int rc;
 };
 
 /* Returns the first key of a command or a script. */
-static const char *key_of(const struct asq__question *q)
+static const char *key_of(const struct asq__query *q)
 {
     int at = strcmp(q->argv[0], "EVAL") == 0 ? 3 : 1;
     return q->argc > at ? q->argv[at] : q->argv[0];
@@ -94,7 +94,7 @@ static int too_late(asq *h)
 }
 
 /* Sends once and waits. ASQ_ECONN: no reply will come, and time is left to ask again. */
-static int ask_once(asq *h, struct asq__question *q)
+static int ask_once(asq *h, struct asq__query *q)
 {
     struct asq__conn *conn = asq__redis_conn(asq__remote_redis(h), q->partition);
     struct ask *a;
@@ -125,7 +125,7 @@ static int ask_once(asq *h, struct asq__question *q)
     return rc;
 }
 
-int asq__admin_ask(asq *h, struct asq__question *q)
+int asq__admin_ask(asq *h, struct asq__query *q)
 {
     q->denied = q->wrong_type = false;
     while (asq__now_ms() < h->admin_until_ms) {
@@ -140,7 +140,7 @@ int asq__admin_ask(asq *h, struct asq__question *q)
 static int ask(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                void *user, int argc, const char *const *argv)
 {
-    struct asq__question q = { partition, take, user, argc, argv, NULL, 0, false, false };
+    struct asq__query q = { partition, take, user, argc, argv, NULL, 0, false, false };
     return asq__admin_ask(h, &q);
 }
 

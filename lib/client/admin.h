@@ -8,7 +8,7 @@
 
 #include "client/handle.h"
 
-struct asq__question {
+struct asq__query {
     uint32_t partition;
     /* Reads the reply; not called for an error, or when the connection is lost. */
     int (*take)(asq *h, const redisReply *reply, void *user);
@@ -27,6 +27,6 @@ int asq__admin_check(asq *h, const char *what);
 /* Restarts the timeout, limited by a deadline of the caller's. */
 void asq__admin_extend(asq *h, int64_t deadline_ms);
 /* Sends the command and waits for the reply; resends after a lost connection, until the timeout. */
-int asq__admin_ask(asq *h, struct asq__question *q);
+int asq__admin_ask(asq *h, struct asq__query *q);
 
 #endif

@@ -162,7 +162,7 @@ struct asq__engine {
     bool no_eval;                    /* the user may not run scripts */
     bool reading_entry;              /* a large entry is being read because there.lua may not run */
     unsigned denied_logged;          /* bits: enum asq__denied */
-    struct asq__list questions;      /* pending taken.lua questions; they block all sending */
+    struct asq__list queries;        /* pending taken.lua queries; they block all sending */
     struct asq__cmd unlink;          /* UNLINK of records no longer needed; empty: none */
     struct asq__lines lines;         /* limits log lines that may repeat */
     struct asq__arena pushed, other; /* for a pushed message, and for one nested in it */
@@ -223,8 +223,8 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
 void asq__engine_resend_refused(struct asq__engine *e);
 /* Resends what Redis has lost: first, in its old order, and marked; asks Redis before. */
 void asq__engine_resend_all(struct asq__engine *e);
-/* Detaches pending questions from the engine, which is about to be freed. */
-void asq__engine_forget_questions(struct asq__engine *e);
+/* Detaches pending queries from the engine, which is about to be freed. */
+void asq__engine_forget_queries(struct asq__engine *e);
 
 /* fetch.c */
 /* Reads the unread rest of the record and hands it to asq__batch_take_record. */

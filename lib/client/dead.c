@@ -259,12 +259,12 @@ static int list_page(asq *h, struct listing *l, const char *key)
     int rc;
     snprintf(count, sizeof count, "%zu", l->asked);
     if (!l->plain) {
-        struct asq__question q = { .partition = l->partition,
-                                   .take = take_page,
-                                   .user = l,
-                                   .argc = 6,
-                                   .argv = (const char *[]){ "EVAL_RO", asq__script_dead_list, "1",
-                                                             key, l->before, count } };
+        struct asq__query q = { .partition = l->partition,
+                                .take = take_page,
+                                .user = l,
+                                .argc = 6,
+                                .argv = (const char *[]){ "EVAL_RO", asq__script_dead_list, "1",
+                                                          key, l->before, count } };
         rc = asq__admin_ask(h, &q);
         if (!q.denied)
             return rc;
@@ -272,12 +272,12 @@ static int list_page(asq *h, struct listing *l, const char *key)
         l->asked = 1;
         strcpy(count, "1");
     }
-    struct asq__question q = { .partition = l->partition,
-                               .take = take_entries,
-                               .user = l,
-                               .argc = 6,
-                               .argv = (const char *[]){ "XREVRANGE", key, l->before, "-", "COUNT",
-                                                         count } };
+    struct asq__query q = { .partition = l->partition,
+                            .take = take_entries,
+                            .user = l,
+                            .argc = 6,
+                            .argv = (const char *[]){ "XREVRANGE", key, l->before, "-", "COUNT",
+                                                      count } };
     rc = asq__admin_ask(h, &q);
     if (rc == 0 && l->page)
         l->at_once = PAGE_BYTES / (l->bytes / l->page + 1) + 1;
@@ -418,15 +418,15 @@ static int read_letter(asq *h, const char *what, const char *id, struct letter *
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->id.partition, key);
-    struct asq__question q = { l->id.partition,
-                               take_letter,
-                               l,
-                               4,
-                               (const char *[]){ "XRANGE", key, stream_id, stream_id },
-                               NULL,
-                               0,
-                               false,
-                               false };
+    struct asq__query q = { l->id.partition,
+                            take_letter,
+                            l,
+                            4,
+                            (const char *[]){ "XRANGE", key, stream_id, stream_id },
+                            NULL,
+                            0,
+                            false,
+                            false };
     rc = asq__admin_ask(h, &q);
     if (rc < 0)
         return rc;
@@ -639,12 +639,12 @@ static int send_again(asq *h, const struct letter *l, const struct asq__buf *bat
     for (size_t i = 0; i + 1 < ARGC; i++)
         lens[i] = strlen(argv[i]);
     lens[ARGC - 1] = batch->len;
-    struct asq__question q = { .partition = l->id.partition,
-                               .take = take_count,
-                               .user = &done,
-                               .argc = ARGC,
-                               .argv = argv,
-                               .lens = lens };
+    struct asq__query q = { .partition = l->id.partition,
+                            .take = take_count,
+                            .user = &done,
+                            .argc = ARGC,
+                            .argv = argv,
+                            .lens = lens };
     int rc = asq__admin_ask(h, &q);
     if (rc == ASQ_ETIMEOUT && q.sent)
         return asq__fail(
@@ -708,11 +708,11 @@ int asq_dead_drop(asq *h, const char *id)
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), at.partition, key);
-    struct asq__question q = { .partition = at.partition,
-                               .take = take_count,
-                               .user = &done,
-                               .argc = 3,
-                               .argv = (const char *[]){ "XDEL", key, stream_id } };
+    struct asq__query q = { .partition = at.partition,
+                            .take = take_count,
+                            .user = &done,
+                            .argc = 3,
+                            .argv = (const char *[]){ "XDEL", key, stream_id } };
     rc = asq__admin_ask(h, &q);
     /* After a resend, the first XDEL may have removed the letter, which is success. */
     return rc == 0 && !done && q.sent < 2 ? no_letter(h, id) : rc;

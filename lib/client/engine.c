@@ -124,7 +124,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
     asq__list_init(&e->gone);
-    asq__list_init(&e->questions);
+    asq__list_init(&e->queries);
     asq__list_init(&e->fetches);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
     e->tick.data = e;
@@ -151,7 +151,7 @@ void asq__engine_free(struct asq__engine *e)
     if (e->up)
         asq__conn_flush(asq__redis_conn(e->redis, 0));
     e->up = false;
-    asq__engine_forget_questions(e);
+    asq__engine_forget_queries(e);
     asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
     while ((node = asq__list_pop(&e->gone))) /* the last pending reply frees each */

@@ -151,7 +151,7 @@ void asq__batch_query(struct asq__engine *e, struct asq__batch *b)
         if (asq__conn_cmd(conn, on_later, b, "HEXISTS", key, batch, NULL) == 0)
             b->answers++;
     }
-    asq__batch_fetch(e, b); /* replied to after the questions above */
+    asq__batch_fetch(e, b); /* replied to after the commands above */
 }
 
 void asq__engine_query_quiet(struct asq__engine *e)

@@ -22,10 +22,10 @@
 
 enum { ASKED_AT_ONCE = 1000, CLOCK_SKEW_MS = 60000 };
 
-/* A question about batches of one partition, in the order of their creation. The batches are kept
+/* A query about batches of one partition, in the order of their creation. The batches are kept
  * until the reply. */
-struct question {
-    struct asq__list node; /* in e->questions */
+struct query {
+    struct asq__list node; /* in e->queries */
     struct asq__engine *e; /* NULL: freed */
     size_t n;
     struct asq__batch *batches[];
@@ -95,7 +95,7 @@ static void take_answer(struct asq__batch *b, const redisReply *reply)
     }
 }
 
-static void end_question(struct question *q)
+static void end_query(struct query *q)
 {
     asq__list_del(&q->node);
     for (size_t i = 0; i < q->n; i++)
@@ -107,11 +107,11 @@ static void sort_out(struct asq__engine *e);
 
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct question *q = user;
+    struct query *q = user;
     struct asq__engine *e = q->e;
     (void) c;
     if (!e || !reply) { /* the next connection asks again */
-        end_question(q);
+        end_query(q);
         return;
     }
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < q->n && i < reply->elements; i++)
@@ -120,19 +120,19 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         e->stalled = e->reconnect = true;
     asq__engine_denied(e, ASQ__DENIED_ASK, reply);
     /* Without an answer from Redis, the owners keep the order as far as they can. */
-    bool last = e->questions.next == &q->node && e->questions.prev == &q->node;
+    bool last = e->queries.next == &q->node && e->queries.prev == &q->node;
     bool all_known = last && e->up && !e->stalled;
     if (all_known)
-        sort_out(e); /* sends nothing: the question is still in e->questions */
-    end_question(q);
+        sort_out(e); /* sends nothing: the query is still in e->queries */
+    end_query(q);
     if (all_known)
         asq__engine_send_ready(e);
 }
 
-void asq__engine_forget_questions(struct asq__engine *e)
+void asq__engine_forget_queries(struct asq__engine *e)
 {
-    ASQ__LIST_EACH (it, &e->questions) {
-        ASQ__CONTAINER(it, struct question, node)->e = NULL;
+    ASQ__LIST_EACH (it, &e->queries) {
+        ASQ__CONTAINER(it, struct query, node)->e = NULL;
         asq__list_del(it);
     }
 }
@@ -143,7 +143,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
     uint32_t partition = batches[0]->partition;
     uint64_t since_ms = batches[0]->since_ms;
     char key[ASQ__KEY_MAX];
-    struct question *q = malloc(sizeof *q + n * sizeof *batches);
+    struct query *q = malloc(sizeof *q + n * sizeof *batches);
     struct asq__cmd cmd;
     if (!q)
         return;
@@ -167,7 +167,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
         free(q);
         return;
     }
-    asq__list_add(&e->questions, &q->node);
+    asq__list_add(&e->queries, &q->node);
     for (size_t i = 0; i < n; i++)
         batches[i]->answers++;
 }
@@ -245,7 +245,7 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
         asq__batch_query(e, b);
 }
 
-/* Sorts the batches when all questions are answered: keep waiting, give up, or resend. */
+/* Sorts the batches when all queries are answered: keep waiting, give up, or resend. */
 static void sort_out(struct asq__engine *e)
 {
     give_up_out_of_order(e);
@@ -280,7 +280,7 @@ void asq__engine_resend_all(struct asq__engine *e)
     }
     asq__engine_check(e);
     ask_about_all(e);
-    if (asq__list_empty(&e->questions))
-        sort_out(e); /* no question was sent: nothing to ask, or no memory */
+    if (asq__list_empty(&e->queries))
+        sort_out(e); /* no query was sent: nothing to ask, or no memory */
     asq__engine_send_ready(e);
 }

@@ -242,7 +242,7 @@ static void close_open(struct asq__engine *e, uint32_t partition)
 
 void asq__engine_send_ready(struct asq__engine *e)
 {
-    if (!e->up || e->stalled || e->first || !asq__list_empty(&e->questions))
+    if (!e->up || e->stalled || e->first || !asq__list_empty(&e->queries))
         return;
     while (!asq__list_empty(&e->ready) && !e->first) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);

@@ -55,7 +55,7 @@ struct asq__conn {
     size_t first, count, cap;
     int64_t deadline_ms; /* for coming up */
     int greetings;       /* pending replies of the greeting */
-    bool heard;          /* a reply has arrived on this connection */
+    bool received;       /* a reply has arrived on this connection */
     int failures;        /* successive failures to come up, or to stay up for a second */
     int64_t up_since_ms;
     unsigned seed;
@@ -123,7 +123,7 @@ static void close_socket(struct asq__conn *c)
     asq__buf_reset(&c->out);
     c->written = 0;
     c->write_error[0] = '\0';
-    c->heard = false;
+    c->received = false;
     c->redis_id = 0;
 }
 
@@ -156,7 +156,7 @@ static void lost(struct asq__conn *c, int code, const char *why)
 {
     char text[ASQ__TLS_WHY + 100];
     asq__err(text, sizeof text, code, "%s", why); /* `why` may be in memory that is freed below */
-    if (c->state == GREETING && !c->heard)
+    if (c->state == GREETING && !c->received)
         asq__link_pass_over(&c->link);
     if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
         c->failures = 0; /* only then, so that repeated drops back off as well */
@@ -415,7 +415,7 @@ static bool confirms(const redisReply *reply)
 /* Ends the connection because the input is not the Redis protocol, or is too large. */
 static void not_understood(struct asq__conn *c)
 {
-    bool alert = !c->heard && !c->link.tls && c->in[0] == 0x15;
+    bool alert = !c->received && !c->link.tls && c->in[0] == 0x15;
     lost(c, ASQ_ECONN,
          alert ? "the server speaks TLS at this port: use rediss:" : c->parser->errstr);
 }
@@ -431,7 +431,7 @@ static void take_replies(struct asq__conn *c)
         if (!out)
             break;
         redisReply *reply = out;
-        c->heard = true;
+        c->received = true;
         if (c->config.subscriber && c->state == UP) {
             if (c->count && confirms(reply))
                 pending_pop(c);
