@@ -312,11 +312,11 @@ static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__
             o->state = root;
             o->live = true;
         }
-        o->torn |= !done;
+        o->inconsistent |= !done;
         asq__arena_release(&arena);
     } else if (o->depth > 1) {
         /* An outer call may hold the struct: that call will fail, and restore it. */
-        o->torn = true;
+        o->inconsistent = true;
     } else {
         asq__object_unload(o); /* the next call rebuilds the live form */
     }
@@ -645,8 +645,8 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
             get_attribute(ctx, o, a, ret);
         else
             set_attribute(ctx, o, a, args, ret);
-        if (o->torn && o->depth == 1) {
-            o->torn = false;
+        if (o->inconsistent && o->depth == 1) {
+            o->inconsistent = false;
             readonly = ctx->keep_state = false;
             asq__buf_reset(&ret->value);
             asq_fail(ctx, ASQ_EINTERRUPTED,

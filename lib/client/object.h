@@ -26,7 +26,7 @@ struct asq__object {
     void *self;                   /* struct, else NULL */
     bool live;                    /* state or self are up to date */
     /* A re-entrant call has failed, and its struct could not be restored under the outer call. */
-    bool torn;
+    bool inconsistent;
     struct asq__snapshot *record; /* the snapshot; NULL: there is no agent */
     char *failure;                /* error of a failed creation, for later calls */
     /* Active calls; above 1 when re-entered. Concurrent calls are counted by their runner. */

@@ -157,7 +157,7 @@ static void match(struct deployment *d, struct history *h, struct entries *all)
 }
 
 /* Returns true if a nested call's outcome is unknown, which makes its caller's unknown. */
-static bool may_be_torn(const struct op *op)
+static bool may_be_inconsistent(const struct op *op)
 {
     return op->workload == BANK && op->n_effects && op->outcome == 'u' && op->code != 0;
 }
@@ -184,7 +184,8 @@ static void check_op(struct deployment *d, struct op *op)
     if (op->effects[0].seen && seen < op->n_effects)
         anomaly(d, "%s %s (%c): took effect, but only %zu of its %zu calls did", name, op->id,
                 op->outcome, seen, op->n_effects);
-    if (op->workload == BANK && !op->effects[0].seen && op->effects[1].seen && !may_be_torn(op))
+    if (op->workload == BANK && !op->effects[0].seen && op->effects[1].seen &&
+        !may_be_inconsistent(op))
         anomaly(d, "bank %s (%c %d %s): %s got what %s did not give", op->id, op->outcome, op->code,
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
 }
@@ -321,7 +322,7 @@ void check_round(struct deployment *d, struct outcome *ret)
     static struct history history;
     int64_t n, total = 0;
     char err[512], name[32];
-    bool torn = false;
+    bool inconsistent = false;
     asq *h;
 
     options.timeout_ms = 2 * sup_limit_ms();
@@ -343,11 +344,11 @@ void check_round(struct deployment *d, struct outcome *ret)
     match(d, &history, &all);
     for (size_t i = 0; i < history.n; i++) {
         check_op(d, &history.ops[i]);
-        torn |= may_be_torn(&history.ops[i]);
+        inconsistent |= may_be_inconsistent(&history.ops[i]);
     }
-    if (total != 0 && !torn)
+    if (total != 0 && !inconsistent)
         anomaly(d, "bank: the total is %" PRId64 ", not 0", total);
-    for (size_t i = 0; i < history.n && !torn; i++)
+    for (size_t i = 0; i < history.n && !inconsistent; i++)
         if (history.ops[i].workload == BANK && history.ops[i].n_effects == 0 &&
             history.ops[i].outcome == 'o' && history.ops[i].value != 0)
             anomaly(d, "bank %s: an audit saw the total %" PRId64 ", not 0", history.ops[i].id,
