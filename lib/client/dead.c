@@ -616,8 +616,8 @@ static asq_value *call_ids(const struct letter *l, const uint8_t batch[ASQ__BATC
     return list;
 }
 
-static int send_again(asq *h, const struct letter *l, const struct asq__buf *batch,
-                      const asq_value *ids)
+static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
+                  const asq_value *ids)
 {
     char dead[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], stream_id[48];
     const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
@@ -683,7 +683,7 @@ int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
     if (rc == 0 && !(ids = call_ids(&l, batch_id)))
         rc = out_of_memory(h);
     if (rc == 0)
-        rc = send_again(h, &l, &batch, ids);
+        rc = resend(h, &l, &batch, ids);
     if (rc == 0 && ret_call_ids)
         *ret_call_ids = ids;
     else

@@ -159,10 +159,10 @@ static void complete(struct asq__engine *e, struct fetch *f)
 static void end(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
-    bool again = !f->upto && b->reading == ASQ__READING_TWICE;
+    bool reread = !f->upto && b->reading == ASQ__READING_TWICE;
     b->answers++;
     fetch_free(f);
-    if (again && is_wanted(b))
+    if (reread && is_wanted(b))
         add(e, b, b->seen, 0);
     asq__batch_answered(b);
 }

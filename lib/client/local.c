@@ -151,7 +151,7 @@ static int take_inputs(struct local *l, const Asqueue__Job *job, struct asq__buf
 
 /* Returns whether a run that has ended is to be repeated; if so, first waits for the policy's
  * delay. */
-static bool is_run_again(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effect *effect)
+static bool wants_retry(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effect *effect)
 {
     int64_t delay_ms;
     bool keep_place; /* unused: every call keeps its place here */
@@ -224,7 +224,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
             asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
                             job->inputs ? inputs.data : job->args.data,
                             job->inputs ? inputs.len : job->args.len, &effect);
-        } while (is_run_again(&ctx, job, &effect));
+        } while (wants_retry(&ctx, job, &effect));
         Asqueue__Result m;
         asqueue__result__init(&m);
         m.value.data = effect.value.data;

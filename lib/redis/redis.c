@@ -37,7 +37,7 @@ struct asq__redis {
     char lacking[400];
     bool reading_meta; /* a read of the meta hash is under way */
     bool making;       /* the meta hash was made since the last read */
-    bool made_again;   /* the meta hash was gone, and exists again */
+    bool recreated;    /* the meta hash was gone, and exists again */
     bool mending;      /* the meta hash was invalid, and is being restored */
     bool up;
     uint32_t partitions;
@@ -359,11 +359,11 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         announce(r, ASQ__NAMESPACE_OTHER, before);
     else if (r->mending)
         announce(r, ASQ__NAMESPACE_MENDED, before);
-    else if (r->made_again)
-        announce(r, ASQ__NAMESPACE_MADE_AGAIN, before);
+    else if (r->recreated)
+        announce(r, ASQ__NAMESPACE_RECREATED, before);
     else if (!before && is_dotted(r))
         announce(r, ASQ__NAMESPACE_DOTTED, before);
-    r->mending = r->made_again = false;
+    r->mending = r->recreated = false;
     check_up(r);
 }
 
@@ -398,7 +398,7 @@ static void on_partitions_set(struct asq__conn *c, const redisReply *reply, void
 {
     struct asq__redis *r = user;
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1 && r->partitions)
-        r->made_again = true;
+        r->recreated = true;
     on_meta_set(c, reply, user);
 }
 
@@ -454,7 +454,7 @@ void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    r->meta_known = r->reading_meta = r->mending = r->making = r->made_again = false;
+    r->meta_known = r->reading_meta = r->mending = r->making = r->recreated = false;
     r->permitted = !r->config.serves;
     r->denied[0] = '\0';
     r->meta_error[0] = '\0';

@@ -353,7 +353,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
 {
     struct asq__process *w = user;
     switch (what) {
-    case ASQ__NAMESPACE_MADE_AGAIN:
+    case ASQ__NAMESPACE_RECREATED:
         asq__process_log(w, ASQ_LOG_WARNING,
                          "namespace '%s' was gone: this Redis was flushed, or asq:{%s}:meta was "
                          "deleted. The namespace is made again, with its %u partitions",
