@@ -16,7 +16,7 @@
 enum {
     PIECE = 1 << 20,               /* bytes read at once */
     FIRST_PIECE = 64 << 10,        /* bytes first read of a record of unknown size */
-    UNDER_WAY = 8 << 20,           /* bytes requested in all */
+    MAX_IN_FLIGHT = 8 << 20,       /* bytes requested in all */
     LEAST_GUESS = FIRST_PIECE / 4, /* minimum for the guessed size of such a record */
     WAITING_MAX = 64 /* pending announcements of one batch; beyond, the whole record is read */
 };
@@ -81,7 +81,7 @@ void asq__engine_fetch_more(struct asq__engine *e)
             continue;
         }
         f->cost = f->whole ? PIECE : f->upto || f->got.len ? piece_size(f) : e->fetch_guess;
-        if (e->fetching && e->fetching + f->cost > UNDER_WAY)
+        if (e->fetching && e->fetching + f->cost > MAX_IN_FLIGHT)
             return;
         asq__list_del(&f->node);
         if (!send_piece(e, f)) {

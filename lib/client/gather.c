@@ -20,7 +20,7 @@ enum { DEFAULT_LIMIT = 64 };
 
 /* A result being waited for. */
 struct slot {
-    struct asq__list node; /* in gather->under_way, ->done or ->unused */
+    struct asq__list node; /* in gather->in_flight, ->done or ->unused */
     struct gather *g;
     size_t index; /* of the result, or of the input */
     asq_result *r;
@@ -28,7 +28,7 @@ struct slot {
 
 struct gather {
     asq *h;
-    struct asq__list under_way; /* oldest first */
+    struct asq__list in_flight; /* oldest first */
     struct asq__list done;
     int64_t until_ms;
     bool all; /* ends only when all calls under way are done */
@@ -44,7 +44,7 @@ static void gather_init(struct gather *g, asq *h, int64_t timeout_ms, bool all)
     g->h = h;
     g->all = all;
     g->until_ms = asq__deadline_ms(timeout_ms);
-    asq__list_init(&g->under_way);
+    asq__list_init(&g->in_flight);
     asq__list_init(&g->done);
 }
 
@@ -61,7 +61,7 @@ static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
     s->g = g;
     s->r = r;
     s->index = index;
-    asq__list_add(&g->under_way, &s->node);
+    asq__list_add(&g->in_flight, &s->node);
     int rc = asq__result_then_at_once(r, on_done, s);
     if (rc < 0)
         asq__list_del(&s->node);
@@ -85,7 +85,7 @@ enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *ar
     const struct gather *g = arg;
     if (ready != has_done)
         return ASQ__WAIT_OTHER;
-    ASQ__LIST_EACH (it, &g->under_way)
+    ASQ__LIST_EACH (it, &g->in_flight)
         if (!visit(user, ASQ__CONTAINER(it, struct slot, node)->r))
             break;
     return g->all ? ASQ__WAIT_ALL : ASQ__WAIT_ANY;
@@ -154,7 +154,7 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
             asq__fail(h, rc, "%zu of %zu results are not there after %lld ms; their calls go on",
                       n - done, n, (long long) timeout_ms);
     }
-    while ((s = first(&g.under_way)))
+    while ((s = first(&g.in_flight)))
         forget(s);
     free(slots);
     return rc;
@@ -286,7 +286,7 @@ static int run_each(struct each *e, const asq_each_options *o)
     }
     /* Unfinished calls go on, but their results are dropped. */
     struct slot *s;
-    while ((s = first(&e->g.under_way)) || (s = first(&e->g.done))) {
+    while ((s = first(&e->g.in_flight)) || (s = first(&e->g.done))) {
         forget(s);
         asq_result_free(s->r);
     }

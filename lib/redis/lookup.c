@@ -24,7 +24,7 @@
 #include "value/error.h"
 #include "value/fd.h"
 
-enum { UNDER_WAY_MAX = 64 };
+enum { MAX_RUNNING = 64 };
 
 struct asq__lookup {
     atomic_int refs; /* the caller's, and the thread's */
@@ -40,27 +40,27 @@ struct asq__lookup {
 };
 
 /* Process id and count, in one word: the count of a forked process begins at 0. */
-static _Atomic uint64_t under_way;
+static _Atomic uint64_t running;
 
 static bool count_up(void)
 {
-    uint64_t self = (uint64_t) (uint32_t) getpid() << 32, old = atomic_load(&under_way), next;
+    uint64_t self = (uint64_t) (uint32_t) getpid() << 32, old = atomic_load(&running), next;
     do {
         uint64_t n = (old & ~UINT64_C(0xffffffff)) == self ? old & 0xffffffff : 0;
-        if (n >= UNDER_WAY_MAX)
+        if (n >= MAX_RUNNING)
             return false;
         next = self | (n + 1);
-    } while (!atomic_compare_exchange_weak(&under_way, &old, next));
+    } while (!atomic_compare_exchange_weak(&running, &old, next));
     return true;
 }
 
 static void count_down(void)
 {
-    uint64_t old = atomic_load(&under_way);
+    uint64_t old = atomic_load(&running);
     do {
         if ((old & 0xffffffff) == 0 || old >> 32 != (uint32_t) getpid())
             return;
-    } while (!atomic_compare_exchange_weak(&under_way, &old, old - 1));
+    } while (!atomic_compare_exchange_weak(&running, &old, old - 1));
 }
 
 static void destroy(struct asq__lookup *l)
@@ -158,7 +158,7 @@ int asq__lookup_start(const char *host, int port, struct asq__lookup **ret, char
         destroy(l);
         return asq__err(err, errlen, ASQ_ESYS,
                         "looking up '%s': the resolver has not answered %d lookups of this process",
-                        host, UNDER_WAY_MAX);
+                        host, MAX_RUNNING);
     }
     int failure = start_thread(l);
     if (failure) {
