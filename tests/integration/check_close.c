@@ -200,11 +200,11 @@ START_TEST(what_redis_answers_after_the_end_is_dropped)
 
     ck_assert_int_eq(asq_create(cut_off, "Counter", "one", &a, "{s:i}", "value", 0), 0);
     ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
-    sup_proxy_hold(proxy, "one.add");
+    sup_proxy_stall(proxy, "one.add");
     ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
     ck_assert_int_eq(asq_result_int(r, &value), 0);
     ck_assert_int_eq(value, 2);
-    ck_assert_int_eq(sup_proxy_held(proxy), 1);
+    ck_assert_int_eq(sup_proxy_n_stalled(proxy), 1);
     asq_result_free(r);
     asq_agent_free(a);
     asq_close(cut_off);

@@ -104,17 +104,17 @@ START_TEST(who_stops_during_a_heartbeat_leaves)
     pid_t w;
 
     if (first)
-        sup_proxy_hold(proxy, HEARTBEAT);
+        sup_proxy_stall(proxy, HEARTBEAT);
     w = start("w");
     await_heartbeats(1);
     if (!first) {
         await_heartbeats(3);
-        sup_proxy_hold(proxy, HEARTBEAT);
+        sup_proxy_stall(proxy, HEARTBEAT);
     }
-    sup_wait_until(sup_proxy_held(proxy) > 0);
+    sup_wait_until(sup_proxy_n_stalled(proxy) > 0);
     kill(w, SIGTERM);
     if (hears)
-        sup_proxy_let_go(proxy);
+        sup_proxy_resume(proxy);
     check_has_left(w);
 }
 END_TEST

@@ -127,7 +127,7 @@ START_TEST(a_call_that_would_be_out_of_order_is_not_resent)
     asq_result_free(taken);
     load_worker_stop(w);
 
-    sup_proxy_hold(proxy, "{one}.add");
+    sup_proxy_stall(proxy, "{one}.add");
     sup_proxy_cut(proxy, SUP_CUT_ANSWER, "{one}.add");
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     ck_assert_int_eq(asq_call(same, "add", &refused, "[i]", 1), 0);
@@ -141,7 +141,7 @@ START_TEST(a_call_that_would_be_out_of_order_is_not_resent)
     sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 0);
     load_worker_stop(w);
 
-    sup_proxy_let_go(proxy);
+    sup_proxy_resume(proxy);
     ck_assert_int_eq(asq_result_wait(refused, sup_limit_ms()), ASQ_EUNKNOWN);
     ck_assert_int_eq(asq_result_int(taken, &value), 0);
     ck_assert_int_eq(value, 10);
@@ -216,7 +216,7 @@ START_TEST(a_nested_call_is_not_out_of_order_with_one_of_another_call)
         results[BUSY] = cross(to, BUSY, go[BUSY], relays[BUSY], "me", "[]");
     seq = sup_redis_int(redis, "HGET asq:{default.%u}:lease seq", p);
 
-    sup_proxy_hold(proxy, "{one}.late");
+    sup_proxy_stall(proxy, "{one}.late");
     sup_proxy_cut(proxy, SUP_CUT_ANSWER, "{one}.late");
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     fclose(fopen(go[FIRST], "w"));
@@ -227,7 +227,7 @@ START_TEST(a_nested_call_is_not_out_of_order_with_one_of_another_call)
         sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) == 2);
     else
         sup_wait_until(sup_redis_int(redis, "HGET asq:{default.%u}:lease seq", p) > seq);
-    sup_proxy_let_go(proxy);
+    sup_proxy_resume(proxy);
     if (_i) {
         sup_wait_until(sup_redis_int(redis, "XLEN asq:{default.%u}:jobs", p) > 2);
         fclose(fopen(go[BUSY], "w"));
@@ -253,12 +253,12 @@ START_TEST(claims_are_spread_over_time)
     enum { AT_ONCE = 16, PARTITIONS = 128 };
     pid_t w;
 
-    sup_proxy_hold(proxy, claim);
+    sup_proxy_stall(proxy, claim);
     w = worker_behind_proxy();
-    sup_wait_until(sup_proxy_held(proxy) >= AT_ONCE);
+    sup_wait_until(sup_proxy_n_stalled(proxy) >= AT_ONCE);
     sup_sleep_ms(200); /* further batches would have left together by now */
-    ck_assert_int_eq(sup_proxy_held(proxy), AT_ONCE);
-    sup_proxy_let_go(proxy);
+    ck_assert_int_eq(sup_proxy_n_stalled(proxy), AT_ONCE);
+    sup_proxy_resume(proxy);
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0",
                                  "local n = 0 for p = 0, 127 do n = n + redis.call('HEXISTS', "
                                  "'asq:{default.' .. p .. '}:lease', 'token') end return n") ==

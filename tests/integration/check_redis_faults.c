@@ -252,19 +252,19 @@ START_TEST(of_a_call_that_redis_has_lost_nothing_is_left)
 
     caller = load_open(sup_redis_url(redis));
     ck_assert_int_eq(asq_attach(caller, "outer", &same), 0);
-    sup_proxy_hold(proxy, "inner.cross");
+    sup_proxy_stall(proxy, "inner.cross");
     ck_assert_int_eq(asq_call(same, "call", &r, "[a, s, [s, s, a, s, [i]]]", inner, "cross", begun,
                               go, counter, "add", 1),
                      0);
     ck_assert_int_eq(asq_flush(caller, sup_limit_ms()), 0);
-    sup_wait_until(sup_proxy_held(proxy) > 0 && access(begun, F_OK) == 0);
+    sup_wait_until(sup_proxy_n_stalled(proxy) > 0 && access(begun, F_OK) == 0);
     sup_wait_until(waiting() == (_i ? 2 : 0));
     asq_result_free(r);
     asq_agent_free(same);
     asq_close(caller);
     sup_redis_kill(redis);
     copy(kept, files);
-    sup_proxy_let_go(proxy);
+    sup_proxy_resume(proxy);
     sup_redis_restart(redis);
 
     ck_assert_int_eq(asq_call_wait(counter, "read", NULL, NULL), 0); /* Redis is back */

@@ -23,8 +23,8 @@ enum { MAX_LINKS = 64, PIECE = 256 << 10, POLL_MS = 5 };
 struct control {
     atomic_int cut; /* enum sup_cut; 0: nothing */
     atomic_int cuts;
-    atomic_bool hold;
-    atomic_int held;
+    atomic_bool stall;
+    atomic_int stalled;
     atomic_int delay_ms;
     char pattern[256];
     atomic_bool spoil;
@@ -39,7 +39,7 @@ struct sup_proxy {
 
 struct link {
     int worker, redis;
-    bool cut, held;
+    bool cut, stalled;
 };
 
 static struct control *control;
@@ -109,12 +109,12 @@ static bool request(struct link *l)
     if (n <= 0)
         return n < 0 && errno == EINTR;
     int cut = atomic_load(&control->cut),
-        found = cut || atomic_load(&control->hold) ? occurrences(n) : 0;
+        found = cut || atomic_load(&control->stall) ? occurrences(n) : 0;
     if (atomic_load(&control->spoil))
         spoil(n);
-    if (found && atomic_load(&control->hold)) {
-        l->held = true;
-        atomic_fetch_add(&control->held, found);
+    if (found && atomic_load(&control->stall)) {
+        l->stalled = true;
+        atomic_fetch_add(&control->stalled, found);
     }
     if (found && cut) {
         if (cut != SUP_CUT_EACH)
@@ -161,9 +161,9 @@ static void serve(int listener, const char *redis_socket)
         struct pollfd fds[1 + 2 * MAX_LINKS] = { { listener, POLLIN, 0 } };
         int n = nlinks;
         for (int i = 0; i < n; i++) {
-            bool held = links[i].held && atomic_load(&control->hold);
+            bool stalled = links[i].stalled && atomic_load(&control->stall);
             fds[1 + 2 * i] = (struct pollfd){ links[i].worker, POLLIN, 0 };
-            fds[2 + 2 * i] = (struct pollfd){ held ? -1 : links[i].redis, POLLIN, 0 };
+            fds[2 + 2 * i] = (struct pollfd){ stalled ? -1 : links[i].redis, POLLIN, 0 };
         }
         if (poll(fds, (nfds_t) (1 + 2 * n), POLL_MS) < 0 && errno != EINTR)
             _exit(1);
@@ -238,21 +238,21 @@ bool sup_proxy_has_cut(const sup_proxy *p)
     return atomic_load(&p->control->cuts) > 0;
 }
 
-void sup_proxy_hold(sup_proxy *p, const char *pattern)
+void sup_proxy_stall(sup_proxy *p, const char *pattern)
 {
     set_pattern(p->control, pattern);
-    atomic_store(&p->control->held, 0);
-    atomic_store(&p->control->hold, true);
+    atomic_store(&p->control->stalled, 0);
+    atomic_store(&p->control->stall, true);
 }
 
-int sup_proxy_held(const sup_proxy *p)
+int sup_proxy_n_stalled(const sup_proxy *p)
 {
-    return atomic_load(&p->control->held);
+    return atomic_load(&p->control->stalled);
 }
 
-void sup_proxy_let_go(sup_proxy *p)
+void sup_proxy_resume(sup_proxy *p)
 {
-    atomic_store(&p->control->hold, false);
+    atomic_store(&p->control->stall, false);
 }
 
 void sup_proxy_delay(sup_proxy *p, int ms)

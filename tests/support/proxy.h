@@ -19,10 +19,10 @@ enum sup_cut { SUP_CUT_REQUEST = 1, SUP_CUT_ANSWER, SUP_CUT_EACH };
 void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern);
 bool sup_proxy_has_cut(const sup_proxy *p); /* since sup_proxy_cut() */
 
-/* Holds back all replies of Redis on a connection once the pattern was sent on it. */
-void sup_proxy_hold(sup_proxy *p, const char *pattern);
-int sup_proxy_held(const sup_proxy *p); /* how often the pattern was sent */
-void sup_proxy_let_go(sup_proxy *p);
+/* Stalls all replies of Redis on a connection once the pattern was sent on it. */
+void sup_proxy_stall(sup_proxy *p, const char *pattern);
+int sup_proxy_n_stalled(const sup_proxy *p); /* how often the pattern was sent */
+void sup_proxy_resume(sup_proxy *p);
 
 /* Replaces the last `from` before each pattern in what is sent to Redis by `to`, of the same
  * length, so that Redis refuses it. from NULL: no more. */
