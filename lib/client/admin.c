@@ -451,20 +451,20 @@ struct scan {
     int (*fn)(const asq_value *agent, void *user);
     void *user;
     uint32_t partition;
-    size_t records, bytes; /* of the last page */
-    bool stopped;          /* fn has returned non-zero */
+    size_t n_agents, bytes; /* of the last page */
+    bool stopped;           /* fn has returned non-zero */
     char cursor[32];
 };
 
 static int take_agent(asq *h, struct scan *s, const redisReply *id, const redisReply *bytes)
 {
     struct asq__arena arena;
-    Asqueue__AgentRecord *record;
+    Asqueue__AgentRecord *snapshot;
     const char *class_name = "?";
     int rc = 0;
     asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
-    if (asq__record_decode(bytes->str, (size_t) bytes->len, &arena, &record, NULL, 0) == 0)
-        class_name = record->class_name;
+    if (asq__snapshot_decode(bytes->str, (size_t) bytes->len, &arena, &snapshot, NULL, 0) == 0)
+        class_name = snapshot->class_name;
     if (!s->class_name || strcmp(s->class_name, class_name) == 0) {
         asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
                                     "partition", (int64_t) s->partition);
@@ -490,7 +490,7 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
         const redisReply *id = pairs->element[i], *bytes = pairs->element[i + 1];
         if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING)
             continue;
-        s->records++;
+        s->n_agents++;
         s->bytes += (size_t) bytes->len;
         if (!memchr(id->str, '\0', (size_t) id->len) && asq__utf8_valid(id->str, (size_t) id->len))
             rc = take_agent(h, s, id, bytes);
@@ -508,12 +508,12 @@ static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
     strcpy(s->cursor, "0");
     do {
         snprintf(count, sizeof count, "%zu", wanted);
-        s->records = s->bytes = 0;
+        s->n_agents = s->bytes = 0;
         asq__admin_extend(h, deadline_ms);
         rc = ask(h, s->partition, take_scan, s, 5,
                  (const char *[]){ "HSCAN", key, s->cursor, "COUNT", count });
-        if (s->records) {
-            wanted = SCAN_BYTES / (s->bytes / s->records + 1);
+        if (s->n_agents) {
+            wanted = SCAN_BYTES / (s->bytes / s->n_agents + 1);
             wanted = wanted < 1 ? 1 : wanted > SCAN_COUNT ? SCAN_COUNT : wanted;
         }
     } while (rc == 0 && strcmp(s->cursor, "0") != 0);
@@ -562,31 +562,32 @@ struct shown {
     const char *id;
 };
 
-static int take_record(asq *h, const redisReply *reply, void *user)
+static int take_snapshot(asq *h, const redisReply *reply, void *user)
 {
     struct shown *shown = user;
     struct asq__arena arena;
-    Asqueue__AgentRecord *record;
+    Asqueue__AgentRecord *snapshot;
     char why[300];
     asq_value *args = NULL, *state = NULL;
     if (reply->type != REDIS_REPLY_STRING)
         return asq__fail(h, ASQ_ENOAGENT, "there is no agent '%s'", shown->id);
     asq__arena_init(&arena, 4 * (size_t) reply->len + 4096);
-    int rc = asq__record_decode(reply->str, (size_t) reply->len, &arena, &record, why, sizeof why);
-    if (rc == 0 && record->args.len)
-        rc = asq__value_decode(record->args.data, record->args.len, &args, why, sizeof why);
+    int rc =
+        asq__snapshot_decode(reply->str, (size_t) reply->len, &arena, &snapshot, why, sizeof why);
+    if (rc == 0 && snapshot->args.len)
+        rc = asq__value_decode(snapshot->args.data, snapshot->args.len, &args, why, sizeof why);
     if (rc == 0)
-        rc = asq__value_decode(record->state.data, record->state.len, &state, why, sizeof why);
+        rc = asq__value_decode(snapshot->state.data, snapshot->state.len, &state, why, sizeof why);
     if (rc < 0) {
         asq__fail(h, rc, "agent '%s': %s", shown->id, why);
     } else {
         if (!args)
             args = asq_value_null();
-        rc = asq_map_set(shown->map, "class", asq_value_string(record->class_name));
+        rc = asq_map_set(shown->map, "class", asq_value_string(snapshot->class_name));
         if (rc == 0)
-            rc = asq_map_set_int(shown->map, "version", record->version);
+            rc = asq_map_set_int(shown->map, "version", snapshot->version);
         if (rc == 0)
-            rc = asq_map_set_int(shown->map, "state_bytes", (int64_t) record->state.len);
+            rc = asq_map_set_int(shown->map, "state_bytes", (int64_t) snapshot->state.len);
         if (rc == 0) {
             rc = asq_map_set(shown->map, "args", args);
             args = NULL;
@@ -632,7 +633,7 @@ int asq_show(asq *h, const char *id, asq_value **ret)
     rc = ask(h, partition, take_owner, shown.map, 3, (const char *[]){ "HGET", key, "owner" });
     asq__keys_agents(keys, partition, key);
     if (rc == 0)
-        rc = ask(h, partition, take_record, &shown, 3, (const char *[]){ "HGET", key, id });
+        rc = ask(h, partition, take_snapshot, &shown, 3, (const char *[]){ "HGET", key, id });
     if (rc < 0)
         asq_value_free(shown.map);
     else

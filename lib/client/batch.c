@@ -111,8 +111,8 @@ bool asq__batch_is_in_order_with(const struct asq__batch *b, const struct asq__b
 
 void asq__batch_keep_record(struct asq__batch *b)
 {
-    if (b->fate == ASQ__RECORD_UNLINK)
-        b->fate = b->guard ? ASQ__RECORD_EXPIRE : ASQ__RECORD_LEAVE;
+    if (b->record_policy == ASQ__RECORD_UNLINK)
+        b->record_policy = b->guard ? ASQ__RECORD_EXPIRE : ASQ__RECORD_LEAVE;
 }
 
 /* Takes the batch out of the table and out of memory, after its last answer; and its record out of
@@ -122,9 +122,9 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
     bool own = b->n > 0 && !e->closing;
     if (b->resent) /* a copy may still be on its way, and is recognised by the record */
         asq__batch_keep_record(b);
-    if (own && b->fate == ASQ__RECORD_UNLINK)
+    if (own && b->record_policy == ASQ__RECORD_UNLINK)
         unlink_soon(e, b->partition, b->id);
-    else if (own && b->fate == ASQ__RECORD_EXPIRE)
+    else if (own && b->record_policy == ASQ__RECORD_EXPIRE)
         expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
     asq__batch_enter(b, ASQ__BATCH_GONE);
@@ -242,7 +242,7 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
     asq__assert(b->state != ASQ__BATCH_OPEN || e->closing); /* e->open points at it */
     b->answers++;                                           /* keeps it alive during callbacks */
     if (b->pinned)
-        b->fate = ASQ__RECORD_LEAVE;
+        b->record_policy = ASQ__RECORD_LEAVE;
     b->pinned = false;
     asq__batch_keep_record(b);
     leave_lists(e, b);
@@ -448,16 +448,16 @@ void asq__engine_refresh_pinned(struct asq__engine *e)
 }
 
 void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                       enum asq__record_fate fate)
+                       enum asq__record_policy policy)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
     if (!b)
         return;
     b->pinned = false;
-    if (fate == ASQ__RECORD_UNLINK && b->fate != ASQ__RECORD_UNLINK)
-        fate = ASQ__RECORD_EXPIRE; /* the batch's id was handed out */
-    b->fate = fate;
+    if (policy == ASQ__RECORD_UNLINK && b->record_policy != ASQ__RECORD_UNLINK)
+        policy = ASQ__RECORD_EXPIRE; /* the batch's id was handed out */
+    b->record_policy = policy;
     if (b->state == ASQ__BATCH_PINNED && !b->foreign) /* else unfinished, or being queried again */
         batch_forget(e, b);
 }

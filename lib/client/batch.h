@@ -111,7 +111,7 @@ struct asq__batch {
     uint64_t seen;            /* bytes read from the record's beginning */
     struct asq__guard *guard; /* made inside a method; else NULL */
     enum asq__batch_history history;
-    enum asq__record_fate fate; /* of the record, once all results are there */
+    enum asq__record_policy record_policy; /* of the record, once all results are there */
     /* pinned: the record must outlive the results, until asq__engine_unpin(). */
     bool pinned;
     /* resent: a copy may have been sent before. It is marked so, and its record is not unlinked. */
@@ -134,7 +134,7 @@ struct asq__batch {
 /* Rights that a client's user may lack while its calls still work. */
 enum asq__denied {
     ASQ__DENIED_READ,   /* results */
-    ASQ__DENIED_ASK,    /* calls' fate after a lost connection */
+    ASQ__DENIED_ASK,    /* outcome of calls after a lost connection */
     ASQ__DENIED_QUERY,  /* quiet calls: still waiting or not */
     ASQ__DENIED_FORGET, /* removal of results that have arrived */
     ASQ__DENIED_KINDS

@@ -109,15 +109,15 @@ int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
-/* Fate of the record of a batch, once all results are there. */
-enum asq__record_fate {
+/* Says what happens to the record of a batch, once all results are there. */
+enum asq__record_policy {
     ASQ__RECORD_UNLINK, /* unlink it; if a copy may be on its way, EXPIRE (a method's) or LEAVE */
     ASQ__RECORD_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
     ASQ__RECORD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
 /* Unpins the record of a batch. */
 void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                       enum asq__record_fate fate);
+                       enum asq__record_policy policy);
 
 /* Counts calls that Redis has not accepted: never sent, and sent without a reply. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,

@@ -235,7 +235,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
             asq__result_set_message(r, &m);
         asq__effect_release(&effect);
     }
-    if (a && !a->object.record && !a->object.failure && !a->object.depth) {
+    if (a && !a->object.snapshot && !a->object.failure && !a->object.depth) {
         asq__table_del(&l->agents, &a->node);
         asq__object_release(&a->object);
         free(a);

@@ -34,18 +34,18 @@ static int renew(struct asq__snapshot **at, unsigned holders, const void *data, 
     return 0;
 }
 
-static void replace_record(struct asq__object *o, struct asq__snapshot *record)
+static void replace_snapshot(struct asq__object *o, struct asq__snapshot *snapshot)
 {
-    asq__snapshot_unref(o->record);
-    o->record = record;
+    asq__snapshot_unref(o->snapshot);
+    o->snapshot = snapshot;
 }
 
 /* Decodes a snapshot into an arena large enough for it. */
-static int decode(const struct asq__snapshot *record, struct asq__arena *arena,
+static int decode(const struct asq__snapshot *snapshot, struct asq__arena *arena,
                   Asqueue__AgentRecord **ret, char *err, size_t errlen)
 {
-    asq__arena_init(arena, 4 * record->n + 4096);
-    return asq__record_decode(record->data, record->n, arena, ret, err, errlen);
+    asq__arena_init(arena, 4 * snapshot->n + 4096);
+    return asq__snapshot_decode(snapshot->data, snapshot->n, arena, ret, err, errlen);
 }
 
 /* ---- life of an object ---- */
@@ -71,18 +71,18 @@ void asq__object_unload(struct asq__object *o)
 void asq__object_release(struct asq__object *o)
 {
     asq__object_unload(o);
-    replace_record(o, NULL);
+    replace_snapshot(o, NULL);
     free(o->failure);
     o->failure = NULL;
     o->cls = NULL;
 }
 
 int asq__object_load(struct asq__object *o, struct asq__registry *registry,
-                     struct asq__snapshot *record, char *err, size_t errlen)
+                     struct asq__snapshot *snapshot, char *err, size_t errlen)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
-    int rc = decode(record, &arena, &m, err, errlen);
+    int rc = decode(snapshot, &arena, &m, err, errlen);
     if (rc == 0) {
         const struct asq__class *cls = asq__registry_find(registry, m->class_name);
         if (!cls) {
@@ -95,7 +95,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
                 o->id, m->version, cls->def.name, cls->def.version);
         } else {
             asq__object_unload(o);
-            replace_record(o, asq__snapshot_ref(record));
+            replace_snapshot(o, asq__snapshot_ref(snapshot));
             o->cls = cls;
         }
     }
@@ -198,7 +198,7 @@ static OWN_FRAME int bring_to_life(asq_ctx *ctx, struct asq__object *o)
     char why[200];
     if (o->live)
         return 0;
-    int rc = decode(o->record, &arena, &m, why, sizeof why);
+    int rc = decode(o->snapshot, &arena, &m, why, sizeof why);
     if (rc < 0)
         asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
     else
@@ -212,9 +212,9 @@ void asq__object_revive(struct asq__object *o)
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
     char why[200];
-    if (o->live || !o->record || o->cls->def.load)
+    if (o->live || !o->snapshot || o->cls->def.load)
         return;
-    if (decode(o->record, &arena, &m, why, sizeof why) == 0 && m->version == o->cls->def.version)
+    if (decode(o->snapshot, &arena, &m, why, sizeof why) == 0 && m->version == o->cls->def.version)
         o->live = asq__value_decode(m->state.data, m->state.len, &o->state, why, sizeof why) == 0;
     asq__arena_release(&arena);
 }
@@ -268,25 +268,25 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
                      o->id, asq_strerror(rc), limit, ASQ_MAX_DEPTH);
         else
             rc = check_encoded(ctx, o,
-                               asq__record_encode_value(def->name, def->version, args, args_n,
-                                                        state, (size_t) n, out));
+                               asq__snapshot_encode_value(def->name, def->version, args, args_n,
+                                                          state, (size_t) n, out));
     }
     asq_value_free(saved);
     return rc;
 }
 
-static void record_buf_init(const asq_ctx *ctx, struct asq__buf *out)
+static void snapshot_buf_init(const asq_ctx *ctx, struct asq__buf *out)
 {
     asq__buf_init(out, within_string(ctx, ctx->env->max_message_size * 2 + 4096));
 }
 
 /* Encodes the current live form, with the creation arguments of the current snapshot. */
-static OWN_FRAME int snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__buf *out)
+static OWN_FRAME int encode_snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__buf *out)
 {
     const void *args;
     size_t args_n;
-    if (!asq__record_args(o->record->data, o->record->n, &args, &args_n))
-        return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its record cannot be decoded", o->id);
+    if (!asq__snapshot_args(o->snapshot->data, o->snapshot->n, &args, &args_n))
+        return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its snapshot cannot be decoded", o->id);
     return encode_live(ctx, o, args, args_n, out);
 }
 
@@ -393,8 +393,8 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     struct asq__buf encoded;
     char why[500];
     int rc = 0;
-    record_buf_init(ctx, &encoded);
-    if (o->record) {
+    snapshot_buf_init(ctx, &encoded);
+    if (o->snapshot) {
         if (or_get && strcmp(o->cls->def.name, class_name) == 0) {
             give(ctx, NULL, ret);
             return;
@@ -412,22 +412,22 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     ctx->cls = o->cls = cls;
     if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP)
         /* The arguments are the state; the first call builds the live form. */
-        rc = check_encoded(
-            ctx, o,
-            asq__record_encode(cls->def.name, cls->def.version, raw, raw_n, raw, raw_n, &encoded));
+        rc = check_encoded(ctx, o,
+                           asq__snapshot_encode(cls->def.name, cls->def.version, raw, raw_n, raw,
+                                                raw_n, &encoded));
     else if ((rc = make_new(ctx, o, args)) == 0)
         rc = encode_live(ctx, o, raw, raw_n, &encoded);
     if (rc < 0)
         goto failed;
-    struct asq__snapshot *record = asq__snapshot_new(encoded.data, encoded.len);
-    if (check_encoded(ctx, o, record ? 0 : ASQ_ENOMEM) < 0)
+    struct asq__snapshot *snapshot = asq__snapshot_new(encoded.data, encoded.len);
+    if (check_encoded(ctx, o, snapshot ? 0 : ASQ_ENOMEM) < 0)
         goto failed;
     asq__buf_release(&encoded);
     free(o->failure);
     o->failure = NULL;
-    replace_record(o, record);
+    replace_snapshot(o, snapshot);
     ret->kind = ASQ__EFFECT_SAVE;
-    ret->record = asq__snapshot_ref(record);
+    ret->snapshot = asq__snapshot_ref(snapshot);
     give(ctx, NULL, ret);
     return;
 failed:
@@ -440,14 +440,14 @@ failed:
 
 /* The snapshot at the beginning of a call, and the object's recommits then. */
 struct base {
-    struct asq__snapshot *record;
+    struct asq__snapshot *snapshot;
     unsigned recommits;
 };
 
 /* Restores the state after a failed call. Effects of re-entrant calls inside it remain. */
 static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
 {
-    put_back(ctx, o, o->recommits == base->recommits ? base->record : o->record);
+    put_back(ctx, o, o->recommits == base->recommits ? base->snapshot : o->snapshot);
 }
 
 /* Brings the snapshot up to date. *ret: a reference to it if it has changed. */
@@ -455,14 +455,15 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
                 struct asq__snapshot **ret)
 {
     struct asq__buf now;
-    record_buf_init(ctx, &now);
-    int rc = snapshot(ctx, o, &now);
-    if (rc == 0 && (now.len != o->record->n || memcmp(now.data, o->record->data, now.len) != 0)) {
+    snapshot_buf_init(ctx, &now);
+    int rc = encode_snapshot(ctx, o, &now);
+    if (rc == 0 &&
+        (now.len != o->snapshot->n || memcmp(now.data, o->snapshot->data, now.len) != 0)) {
         /* `base` may be overwritten, because this call will not restore it. */
-        unsigned holders = base->record == o->record ? 2 : 1;
-        rc = check_encoded(ctx, o, renew(&o->record, holders, now.data, now.len));
+        unsigned holders = base->snapshot == o->snapshot ? 2 : 1;
+        rc = check_encoded(ctx, o, renew(&o->snapshot, holders, now.data, now.len));
         if (rc == 0)
-            *ret = asq__snapshot_ref(o->record);
+            *ret = asq__snapshot_ref(o->snapshot);
     }
     asq__buf_release(&now);
     return rc;
@@ -481,7 +482,7 @@ static void finish(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     }
     struct asq__error kept = ctx->error;
     asq__error_init(&ctx->error);
-    if (save(ctx, o, base, &ret->record) < 0) { /* a state that cannot be saved is undone */
+    if (save(ctx, o, base, &ret->snapshot) < 0) { /* a state that cannot be saved is undone */
         asq__error_clear(&kept);
         asq__buf_reset(&ret->value);
         go_back(ctx, o, base);
@@ -489,7 +490,7 @@ static void finish(asq_ctx *ctx, struct asq__object *o, const struct base *base,
     }
     asq__error_clear(&ctx->error);
     ctx->error = kept;
-    if (!ret->record)
+    if (!ret->snapshot)
         return; /* unchanged */
     if (o->depth > 1)
         o->recommits++;
@@ -574,7 +575,7 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
     Asqueue__AgentRecord *m;
     char why[200];
     asq_value *args = NULL, *about = NULL;
-    int rc = decode(o->record, &arena, &m, why, sizeof why);
+    int rc = decode(o->snapshot, &arena, &m, why, sizeof why);
     if (rc == 0 && m->args.len)
         rc = asq__value_decode(m->args.data, m->args.len, &args, why, sizeof why);
     if (rc < 0) {
@@ -611,14 +612,14 @@ static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base
 {
     struct asq__buf now;
     if (o->depth == 1 || readonly) {
-        base->record = asq__snapshot_ref(o->record);
+        base->snapshot = asq__snapshot_ref(o->snapshot);
         return 0;
     }
-    record_buf_init(ctx, &now);
-    int rc = snapshot(ctx, o, &now);
+    snapshot_buf_init(ctx, &now);
+    int rc = encode_snapshot(ctx, o, &now);
     if (rc == 0)
-        rc = check_encoded(ctx, o,
-                           (base->record = asq__snapshot_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
+        rc = check_encoded(
+            ctx, o, (base->snapshot = asq__snapshot_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
     asq__buf_release(&now);
     return rc;
 }
@@ -657,7 +658,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
         finish(ctx, o, &base, readonly, ret);
     }
     o->depth--;
-    asq__snapshot_unref(base.record);
+    asq__snapshot_unref(base.snapshot);
 }
 
 static OWN_FRAME int decode_args(asq_ctx *ctx, Asqueue__JobKind kind, const void *raw, size_t raw_n,
@@ -697,7 +698,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     asq_value *args = NULL;
     char place[ASQ__PLACE_MAX];
     ret->kind = ASQ__EFFECT_NONE;
-    ret->record = NULL;
+    ret->snapshot = NULL;
     asq__buf_init(&ret->value, result_limit(ctx));
     ctx->object = o;
     ctx->cls = o->cls;
@@ -709,14 +710,14 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
         ; /* decode_args has set the error */
     } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
         create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
-    } else if (!o->record) {
+    } else if (!o->snapshot) {
         no_agent(ctx, o);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE && o->depth) {
         asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself",
                  o->id);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE) {
         asq__object_unload(o);
-        replace_record(o, NULL);
+        replace_snapshot(o, NULL);
         o->cls = NULL;
         ret->kind = ASQ__EFFECT_DELETE;
         give(ctx, NULL, ret);
@@ -738,8 +739,8 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
 
 void asq__effect_release(struct asq__effect *e)
 {
-    asq__snapshot_unref(e->record);
-    e->record = NULL;
+    asq__snapshot_unref(e->snapshot);
+    e->snapshot = NULL;
     asq__buf_release(&e->value);
 }
 

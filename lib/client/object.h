@@ -3,7 +3,7 @@
  * mode and in workers; it does no I/O. Also the inside of asq_ctx.
  *
  * An object's state has two forms: the live form (a library-held value, or the class's struct), and
- * `record`, the snapshot: the encoded AgentRecord as it is, or is about to be, in Redis. A job that
+ * `snapshot`: the encoded AgentRecord as it is, or is about to be, in Redis. A job that
  * fails restores the live form from the snapshot. Snapshots are shared by reference count: the
  * object holds one reference, a commit under way another. A snapshot with other holders is never
  * changed.
@@ -27,8 +27,8 @@ struct asq__object {
     bool live;                    /* state or self are up to date */
     /* A re-entrant call has failed, and its struct could not be restored under the outer call. */
     bool inconsistent;
-    struct asq__snapshot *record; /* the snapshot; NULL: there is no agent */
-    char *failure;                /* error of a failed creation, for later calls */
+    struct asq__snapshot *snapshot; /* NULL: there is no agent */
+    char *failure;                  /* error of a failed creation, for later calls */
     /* Active calls; above 1 when re-entered. Concurrent calls are counted by their runner. */
     unsigned depth;
     unsigned recommits; /* re-entrant calls that have taken effect */
@@ -40,7 +40,7 @@ void asq__object_release(struct asq__object *o);
 /* Sets a snapshot from Redis; the state is decoded when a call needs it. ASQ_EPROTO, ASQ_ENOCLASS,
  * ASQ_EVERSION: the object is unchanged, and the text says why. */
 int asq__object_load(struct asq__object *o, struct asq__registry *registry,
-                     struct asq__snapshot *record, char *err, size_t errlen);
+                     struct asq__snapshot *snapshot, char *err, size_t errlen);
 /* Drops the live form of an idle object; the next call rebuilds it from the snapshot. */
 void asq__object_unload(struct asq__object *o);
 /* Rebuilds the live form before a call does, if that needs no code of the class. */
@@ -87,8 +87,8 @@ enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE }
 
 struct asq__effect {
     enum asq__effect_kind kind;
-    struct asq__snapshot *record; /* SAVE: a reference */
-    struct asq__buf value;        /* the encoded value, when ctx->error.pub.code is 0 */
+    struct asq__snapshot *snapshot; /* SAVE: a reference */
+    struct asq__buf value;          /* the encoded value, when ctx->error.pub.code is 0 */
 };
 
 /* Runs a job of kind CALL … DESCRIBE. Sets ctx->error on failure. args are encoded. */

@@ -1,4 +1,4 @@
--- taken.lua: finds out the fate of batches that a client has sent on a lost connection.
+-- taken.lua: finds out what became of batches that a client has sent on a lost connection.
 --
 -- KEYS: jobs, later:jobs, then each batch's record. ARGV: the id at which the search for batches
 -- without a known entry begins; then for each batch its id, and the id of its entry, or ''.

@@ -358,8 +358,8 @@ void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret)
 }
 
 /* Writes a snapshot up to the bytes of the state, and makes room for them. */
-static void record_head(const char *class_name, uint32_t version, const void *args, size_t args_n,
-                        size_t state_n, struct asq__buf *out)
+static void snapshot_head(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                          size_t state_n, struct asq__buf *out)
 {
     size_t class_n = strlen(class_name);
     uint8_t *p = asq__buf_reserve(out, asq__bytes_size(class_n) + number_size(version) +
@@ -374,25 +374,25 @@ static void record_head(const char *class_name, uint32_t version, const void *ar
     written_to(out, p);
 }
 
-int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
-                       const void *state, size_t state_n, struct asq__buf *out)
+int asq__snapshot_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                         const void *state, size_t state_n, struct asq__buf *out)
 {
-    record_head(class_name, version, args, args_n, state_n, out);
+    snapshot_head(class_name, version, args, args_n, state_n, out);
     asq__buf_put(out, state, state_n);
     return out->error;
 }
 
-int asq__record_encode_value(const char *class_name, uint32_t version, const void *args,
-                             size_t args_n, const asq_value *state, size_t state_n,
-                             struct asq__buf *out)
+int asq__snapshot_encode_value(const char *class_name, uint32_t version, const void *args,
+                               size_t args_n, const asq_value *state, size_t state_n,
+                               struct asq__buf *out)
 {
-    record_head(class_name, version, args, args_n, state_n, out);
+    snapshot_head(class_name, version, args, args_n, state_n, out);
     if (state_n)
         asq__value_put(state, state_n, out);
     return out->error;
 }
 
-bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_n)
+bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n)
 {
     const uint8_t *p = data, *end = p + n;
     *ret = NULL;
@@ -414,14 +414,15 @@ bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_
     return true;
 }
 
-int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
-                       Asqueue__AgentRecord **ret, char *err, size_t errlen)
+int asq__snapshot_decode(const void *data, size_t n, struct asq__arena *arena,
+                         Asqueue__AgentRecord **ret, char *err, size_t errlen)
 {
     Asqueue__AgentRecord *r = asqueue__agent_record__unpack(&arena->allocator, n, data);
     if (!r)
-        return asq__err(err, errlen, ASQ_EPROTO, "the agent's record is no valid protobuf message");
+        return asq__err(err, errlen, ASQ_EPROTO,
+                        "the agent's snapshot is no valid protobuf message");
     if (!*r->class_name || !utf8(r->class_name))
-        return asq__err(err, errlen, ASQ_EPROTO, "the agent's record names no class");
+        return asq__err(err, errlen, ASQ_EPROTO, "the agent's snapshot names no class");
     *ret = r;
     return 0;
 }

@@ -85,15 +85,15 @@ int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
 void asq__failure_to_error(const Asqueue__Failure *f, asq_error *ret);
 
 /* Encodes an agent's snapshot. args and state are encoded already. */
-int asq__record_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
-                       const void *state, size_t state_n, struct asq__buf *out);
+int asq__snapshot_encode(const char *class_name, uint32_t version, const void *args, size_t args_n,
+                         const void *state, size_t state_n, struct asq__buf *out);
 /* Encodes an agent's snapshot; state_n from asq__value_size. */
-int asq__record_encode_value(const char *class_name, uint32_t version, const void *args,
-                             size_t args_n, const asq_value *state, size_t state_n,
-                             struct asq__buf *out);
-int asq__record_decode(const void *data, size_t n, struct asq__arena *arena,
-                       Asqueue__AgentRecord **ret, char *err, size_t errlen);
+int asq__snapshot_encode_value(const char *class_name, uint32_t version, const void *args,
+                               size_t args_n, const asq_value *state, size_t state_n,
+                               struct asq__buf *out);
+int asq__snapshot_decode(const void *data, size_t n, struct asq__arena *arena,
+                         Asqueue__AgentRecord **ret, char *err, size_t errlen);
 /* Finds the creation arguments of a snapshot, borrowed from data. False: undecodable. */
-bool asq__record_args(const void *data, size_t n, const void **ret, size_t *ret_n);
+bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n);
 
 #endif

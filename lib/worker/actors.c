@@ -38,7 +38,7 @@ enum {
 /* Notes the approximate memory of an agent: its state counts by its encoded size. */
 void asq__actor_note_size(struct asq__actor *a)
 {
-    size_t bytes = sizeof *a + a->id_n + (a->object.record ? a->object.record->n : 0);
+    size_t bytes = sizeof *a + a->id_n + (a->object.snapshot ? a->object.snapshot->n : 0);
     if (bytes != a->bytes)
         atomic_fetch_add(&a->part->w->actor_bytes, bytes - a->bytes);
     a->bytes = bytes;
@@ -113,7 +113,7 @@ bool asq__actor_wake(struct asq__actor *a)
 static void let_sleep(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
-    bool gone = a->loaded && !a->object.record && !a->object.failure;
+    bool gone = a->loaded && !a->object.snapshot && !a->object.failure;
     leave_list(a);
     free_calls(a);
     if (a->object.state)

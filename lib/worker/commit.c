@@ -224,13 +224,13 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     if (call->attempts)
         close_before(p);
     struct asq__commit *c =
-        commit_for(p, n + (run && run->effect.record ? run->effect.record->n : 0));
+        commit_for(p, n + (run && run->effect.snapshot ? run->effect.snapshot->n : 0));
     bool ok = c != NULL, attempts = call->attempts; /* the call may go with its entry */
     if (ok)
         c->tied = false;
     e->unfinished--;
     if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
-        ok = add_set(c, run->actor, run->effect.record);
+        ok = add_set(c, run->actor, run->effect.snapshot);
     struct asq__piece *piece = ok ? asq__commit_piece_of(c, e) : NULL;
     if (piece) {
         const Asqueue__Job *job = asq__wcall_job(call);
@@ -323,7 +323,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     struct asq__partition *p = call->entry->part;
     if (call->attempts)
         close_before(p);
-    struct asq__commit *c = commit_for(p, run->effect.record ? run->effect.record->n : 0);
+    struct asq__commit *c = commit_for(p, run->effect.snapshot ? run->effect.snapshot->n : 0);
     char value[48];
     snprintf(value, sizeof value, "%u %llu %d", call->retries, (unsigned long long) due_ms,
              call->keeps_place);
@@ -331,7 +331,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     if (ok)
         note_outcome(c, run);
     if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* the method changed its state */
-        ok = add_set(c, run->actor, run->effect.record);
+        ok = add_set(c, run->actor, run->effect.snapshot);
     if (ok)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
     if (!ok)

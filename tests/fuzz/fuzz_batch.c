@@ -121,14 +121,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_results(results);
     else
         refused(rc, why);
-    rc = asq__record_decode(data, size, &arena, &record, why, sizeof why);
+    rc = asq__snapshot_decode(data, size, &arena, &record, why, sizeof why);
     if (rc == 0) {
         require_text(record->class_name);
         value(&record->args);
         value(&record->state);
         const void *args;
         size_t n;
-        if (asq__record_args(data, size, &args, &n))
+        if (asq__snapshot_args(data, size, &args, &n))
             require(n == record->args.len && (n == 0 || memcmp(args, record->args.data, n) == 0));
     } else {
         require(rc < 0 && *why);

@@ -214,7 +214,7 @@ START_TEST(an_agent_whose_create_returns_a_positive_number_is_not_made)
     slips = "create";
     run(ASQUEUE__JOB_KIND__CREATE, "", asq_value_list());
     check_is_named("create");
-    ck_assert_ptr_null(object.record);
+    ck_assert_ptr_null(object.snapshot);
     make();
 }
 END_TEST
@@ -243,7 +243,7 @@ END_TEST
 START_TEST(an_upgrade_that_returns_a_positive_number_is_none)
 {
     make();
-    struct asq__snapshot *old = asq__snapshot_ref(object.record);
+    struct asq__snapshot *old = asq__snapshot_ref(object.snapshot);
     char err[200];
     asq__object_release(&object);
     asq__registry_release(&registry);

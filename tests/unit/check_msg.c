@@ -212,7 +212,7 @@ START_TEST(results_and_records_are_written_as_protobuf_writes_them)
 
         asq__buf_reset(&b);
         asq__buf_reset(&again);
-        ck_assert_int_eq(asq__record_encode("C", number, bytes, n, bytes, other, &b), 0);
+        ck_assert_int_eq(asq__snapshot_encode("C", number, bytes, n, bytes, other, &b), 0);
         Asqueue__AgentRecord *record = asqueue__agent_record__unpack(NULL, b.len, b.data);
         ck_assert_ptr_nonnull(record);
         ck_assert_uint_eq(record->version, number);
@@ -431,13 +431,13 @@ START_TEST(an_agents_record_comes_back)
     Asqueue__AgentRecord *m;
 
     asq__buf_init(&b, 1 << 20);
-    ck_assert_int_eq(asq__record_encode("C", 3, "\x18\x02", 2, "\x18\x04", 2, &b), 0);
-    ck_assert_int_eq(asq__record_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
+    ck_assert_int_eq(asq__snapshot_encode("C", 3, "\x18\x02", 2, "\x18\x04", 2, &b), 0);
+    ck_assert_int_eq(asq__snapshot_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
     ck_assert_str_eq(m->class_name, "C");
     ck_assert_uint_eq(m->version, 3);
     ck_assert_uint_eq(m->args.len, 2);
     ck_assert_uint_eq(m->state.len, 2);
-    ck_assert_int_lt(asq__record_decode("\xff", 1, &arena, &m, why, sizeof why), 0);
+    ck_assert_int_lt(asq__snapshot_decode("\xff", 1, &arena, &m, why, sizeof why), 0);
     ck_assert(*why != '\0');
     asq__buf_release(&b);
 }
@@ -459,24 +459,26 @@ START_TEST(a_records_arguments_are_found_without_the_rest)
                 Asqueue__AgentRecord *m;
                 asq__buf_init(&b, 1 << 20);
                 ck_assert_int_eq(
-                    asq__record_encode(classes[i % 2], version, big, sizes[i], big, sizes[k], &b),
+                    asq__snapshot_encode(classes[i % 2], version, big, sizes[i], big, sizes[k], &b),
                     0);
-                ck_assert_int_eq(asq__record_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
+                ck_assert_int_eq(asq__snapshot_decode(b.data, b.len, &arena, &m, why, sizeof why),
+                                 0);
                 ck_assert_uint_eq(m->version, version);
                 ck_assert_uint_eq(m->args.len, sizes[i]);
                 ck_assert_uint_eq(m->state.len, sizes[k]);
-                ck_assert(asq__record_args(b.data, b.len, &args, &n));
+                ck_assert(asq__snapshot_args(b.data, b.len, &args, &n));
                 ck_assert_uint_eq(n, sizes[i]);
                 ck_assert(!n || memcmp(args, big, n) == 0);
                 for (size_t cut = b.len - 1; cut > 0 && cut + 10 > b.len; cut--)
-                    asq__record_args(b.data, cut, &args, &n); /* no reading beyond it */
+                    asq__snapshot_args(b.data, cut, &args, &n); /* no reading beyond it */
                 asq__buf_release(&b);
                 asq__arena_reset(&arena);
             }
-    ck_assert(!asq__record_args("\x1a\x05x", 3, &args, &n));
-    ck_assert(!asq__record_args("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, &args, &n));
-    ck_assert(!asq__record_args("\x1d\x01\x01\x01\x01", 5, &args, &n));
-    ck_assert(asq__record_args("", 0, &args, &n));
+    ck_assert(!asq__snapshot_args("\x1a\x05x", 3, &args, &n));
+    ck_assert(
+        !asq__snapshot_args("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, &args, &n));
+    ck_assert(!asq__snapshot_args("\x1d\x01\x01\x01\x01", 5, &args, &n));
+    ck_assert(asq__snapshot_args("", 0, &args, &n));
 }
 END_TEST
 

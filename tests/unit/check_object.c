@@ -98,15 +98,15 @@ static void tear_down(void)
 
 START_TEST(a_record_that_a_commit_holds_stays_as_it_is)
 {
-    struct asq__snapshot *held = asq__snapshot_ref(effect.record);
+    struct asq__snapshot *held = asq__snapshot_ref(effect.snapshot);
     size_t n = held->n;
     uint8_t *copy = malloc(n);
     memcpy(copy, held->data, n);
     ck_assert_int_eq(call("add", 1), 0);
     ck_assert_int_eq(value(), 11);
     ck_assert_int_eq(effect.kind, ASQ__EFFECT_SAVE);
-    ck_assert_ptr_ne(effect.record, held);
-    ck_assert_ptr_eq(effect.record, object.record);
+    ck_assert_ptr_ne(effect.snapshot, held);
+    ck_assert_ptr_eq(effect.snapshot, object.snapshot);
     ck_assert_uint_eq(held->n, n);
     ck_assert_mem_eq(held->data, copy, n);
     asq__snapshot_unref(held);
@@ -118,12 +118,12 @@ START_TEST(a_record_that_nobody_else_holds_is_written_over)
 {
     const struct asq__snapshot *first;
     ck_assert_int_eq(call("add", 1), 0); /* shorter by `more` */
-    first = object.record;
+    first = object.snapshot;
     for (int64_t i = 2; i < 100; i++) {
         asq__effect_release(&effect);
         ck_assert_int_eq(call("add", 1), 0);
         ck_assert_int_eq(value(), 10 + i);
-        ck_assert_ptr_eq(object.record, first);
+        ck_assert_ptr_eq(object.snapshot, first);
         asq__object_unload(&object); /* the next job finds the values of the snapshot */
     }
     ck_assert_int_eq(call("add", INT32_MAX), 0); /* longer than the space in place? */
@@ -146,12 +146,12 @@ END_TEST
 
 START_TEST(a_state_that_has_not_changed_is_no_effect)
 {
-    const struct asq__snapshot *before = object.record;
+    const struct asq__snapshot *before = object.snapshot;
     ck_assert_int_eq(call("see", 0), 0);
     ck_assert_int_eq(value(), 10);
     ck_assert_int_eq(effect.kind, ASQ__EFFECT_NONE);
-    ck_assert_ptr_null(effect.record);
-    ck_assert_ptr_eq(object.record, before);
+    ck_assert_ptr_null(effect.snapshot);
+    ck_assert_ptr_eq(object.snapshot, before);
 }
 END_TEST
 
