@@ -45,7 +45,7 @@ size_t asq__backlog_calls(const struct asq__partition *p); /* calls that are lef
 /* Returns whether a call that was left is cancelled, and forgets that. */
 bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_id *id);
 void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
-void asq__backlog_go_on(struct asq__process *w); /* at the end of the iteration */
+void asq__backlog_run_due(struct asq__process *w); /* at the end of the iteration */
 /* Once a second: retries reads that Redis has refused. */
 void asq__backlog_try_again(struct asq__process *w);
 void asq__backlog_drop(struct asq__partition *p);

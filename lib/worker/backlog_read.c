@@ -132,7 +132,7 @@ static void on_noted(struct asq__conn *c, const redisReply *reply, void *user)
     if (!current)
         return;
     p->backlog->reading = false;
-    asq__intake_go_on(p);
+    asq__intake_resume(p);
 }
 
 /* Picks the first notes of an agent, as many as there is room for. */
@@ -344,7 +344,7 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     }
     take_all(&a, reply);
     if (is_current(&a))
-        asq__intake_go_on(p);
+        asq__intake_resume(p);
 }
 
 static void read_all(struct asq__partition *p)
@@ -375,7 +375,7 @@ static void read_all(struct asq__partition *p)
 
 /* ---- when ---- */
 
-void asq__backlog_go_on(struct asq__process *w)
+void asq__backlog_run_due(struct asq__process *w)
 {
     ASQ__LIST_EACH (it, &w->leaving) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, leaving);

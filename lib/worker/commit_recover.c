@@ -64,7 +64,7 @@ static void recovered(struct asq__partition *p)
     }
     if (p->unsent && asq__list_empty(&p->ready))
         asq__list_add(&p->w->ready, &p->ready);
-    asq__nested_go_on(p);
+    asq__nested_resume(p);
     asq__partition_release_if_empty(p);
     asq__partition_resume_later(p);
 }

@@ -264,7 +264,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         struct asq__partition *p = s->sections[i].part;
         if (p->ownership != s->sections[i].ownership)
             continue;
-        asq__nested_go_on(p);
+        asq__nested_resume(p);
         asq__partition_release_if_empty(p);
         if (p->commits_many && !asq__commits_are_many(p))
             asq__partition_resume_later(p);

@@ -45,7 +45,7 @@ void asq__wcall_cancel(struct asq__wcall *c)
         if (a || c->delay)
             asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
         if (a)
-            asq__actor_go_on(a); /* calls behind a call that waited for inputs may start */
+            asq__actor_resume(a); /* calls behind a call that waited for inputs may start */
         return;
     }
     struct asq__run *run = asq__run_of(c);

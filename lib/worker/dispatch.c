@@ -244,7 +244,7 @@ static unsigned max_sharing(const struct asq__process *w)
     return 2 * w->config.capacity + 16;
 }
 
-void asq__actor_go_on(struct asq__actor *a)
+void asq__actor_resume(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
     while (a->calls) {
@@ -262,7 +262,7 @@ void asq__actor_go_on(struct asq__actor *a)
         if (!asq__mailbox_has_queued(m))
             break;
         if (p->recovering || !asq__partition_is_owned(p) || !asq__process_may_start(p->w))
-            return; /* asq__actor_go_on() is called when that changes */
+            return; /* asq__actor_resume() is called when that changes */
         if (asq__commits_are_many(p))
             return;
         if (turn_is_over(p))
@@ -283,7 +283,7 @@ void asq__actor_go_on(struct asq__actor *a)
     asq__actor_rest(a);
 }
 
-void asq__partition_go_on(struct asq__partition *p)
+void asq__partition_resume(struct asq__partition *p)
 {
     if (!asq__partition_is_owned(p))
         return;
@@ -294,7 +294,7 @@ void asq__partition_go_on(struct asq__partition *p)
         struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, where);
         asq__list_add(&p->busy, &a->where);
         if (asq__actor_has_queued(a))
-            asq__actor_go_on(a);
+            asq__actor_resume(a);
         if (!asq__list_empty(&p->turn_over))
             break; /* the next iteration begins with the others */
     }
@@ -309,7 +309,7 @@ bool asq__dispatch_turn_over(struct asq__process *w)
     asq__list_init(&parts);
     asq__list_splice(&parts, &w->turn_over);
     while (w->starts < STARTS_PER_TURN && (node = asq__list_pop(&parts)))
-        asq__partition_go_on(ASQ__CONTAINER(node, struct asq__partition, turn_over));
+        asq__partition_resume(ASQ__CONTAINER(node, struct asq__partition, turn_over));
     asq__list_splice(&parts, &w->turn_over);
     asq__list_splice(&w->turn_over, &parts);
     return !asq__list_empty(&w->turn_over);
@@ -335,7 +335,7 @@ void asq__dispatch_promote(struct asq__wcall *c)
 {
     struct asq__actor *a = c->actor;
     if (a && a->calls && asq__mailbox_promote(&a->calls->mailbox, c))
-        asq__actor_go_on(a);
+        asq__actor_resume(a);
 }
 
 void asq__dispatch_due(struct asq__wcall *c)
@@ -343,7 +343,7 @@ void asq__dispatch_due(struct asq__wcall *c)
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
     if (join(c))
-        asq__actor_go_on(c->actor);
+        asq__actor_resume(c->actor);
 }
 
 void asq__dispatch(struct asq__wcall *c)
@@ -367,7 +367,7 @@ static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
         return;
     w->suspects_waiting = 0;
     for (uint32_t i = 0; i < w->nparts; i++)
-        asq__partition_go_on(&w->parts[i]);
+        asq__partition_resume(&w->parts[i]);
 }
 
 static void parks(struct asq__run *run)
@@ -376,7 +376,7 @@ static void parks(struct asq__run *run)
     asq__mailbox_park(&a->calls->mailbox, run->active.call);
     clear_suspect(run->w, run->active.call);
     /* Calls on which it depends may have come while it ran. */
-    asq__actor_go_on(a);
+    asq__actor_resume(a);
 }
 
 void asq__run_unpark(struct asq__run *run)
@@ -385,7 +385,7 @@ void asq__run_unpark(struct asq__run *run)
     if (!asq__run_is_parked(run))
         return;
     asq__mailbox_unpark(&a->calls->mailbox, run->active.call);
-    asq__actor_go_on(a);
+    asq__actor_resume(a);
 }
 
 /* Marks the outer calls as not to be run again: that would not undo the commit of a re-entrant
@@ -457,7 +457,7 @@ static void finished(struct asq__handover *h)
     struct asq__partition *p = a->part;
     if (!end_run(run))
         return;
-    asq__actor_go_on(a); /* frees an orphan with its last run */
+    asq__actor_resume(a); /* frees an orphan with its last run */
     asq__partition_release_if_empty(p);
     clear_suspect(w, c);
 }
@@ -466,7 +466,7 @@ const struct asq__run_hooks asq__dispatch_run_hooks = { .finished = finished,
                                                         .parks = parks,
                                                         .unpark = asq__run_unpark };
 
-bool asq__dispatch_take_due(struct asq__process *w)
+bool asq__dispatch_run_due(struct asq__process *w)
 {
     struct asq__wcall *c;
     struct asq__actor *a;
@@ -476,7 +476,7 @@ bool asq__dispatch_take_due(struct asq__process *w)
         any = true;
     }
     while ((a = asq__actor_next_to_resume(w))) {
-        asq__actor_go_on(a);
+        asq__actor_resume(a);
         any = true;
     }
     return any;

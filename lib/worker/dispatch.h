@@ -22,13 +22,13 @@ void asq__dispatch_promote(struct asq__wcall *c);
 void asq__dispatch_due(struct asq__wcall *c);
 /* Dispatches delayed calls that are due, and continues agents, at the end of an iteration. False:
  * there were none. */
-bool asq__dispatch_take_due(struct asq__process *w);
+bool asq__dispatch_run_due(struct asq__process *w);
 /* Resumes or starts what it can. Files below use asq__actor_resume_later. */
-void asq__actor_go_on(struct asq__actor *a);
+void asq__actor_resume(struct asq__actor *a);
 /* Answers to the questions of a mailbox; for process->mailbox_hooks. */
 extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 /* Resumes or starts what it can, of all its actors. */
-void asq__partition_go_on(struct asq__partition *p);
+void asq__partition_resume(struct asq__partition *p);
 /* Starts, at the end of an iteration, calls that it had no room for. True: some are left for the
  * next one. */
 bool asq__dispatch_turn_over(struct asq__process *w);

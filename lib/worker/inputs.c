@@ -368,7 +368,7 @@ static void admit(struct asq__inputs *in)
         all_there(in);
 }
 
-void asq__inputs_go_on(struct asq__process *w)
+void asq__inputs_run_due(struct asq__process *w)
 {
     while (!asq__list_empty(&w->inputs_waiting)) {
         struct asq__inputs *in = ASQ__CONTAINER(w->inputs_waiting.next, struct asq__inputs, room);

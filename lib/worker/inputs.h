@@ -22,7 +22,7 @@ void asq__inputs_free(struct asq__inputs *in);
  * agent when they are there. */
 void asq__inputs_want_room(struct asq__wcall *c);
 bool asq__inputs_wait_for_room(const struct asq__wcall *c);
-void asq__inputs_go_on(struct asq__process *w); /* at the end of the iteration: gives room */
+void asq__inputs_run_due(struct asq__process *w); /* at the end of the iteration: gives room */
 /* Drops what was admitted beyond the bound before the call waits for its next run. */
 void asq__inputs_retry(struct asq__wcall *c);
 const void *asq__inputs_args(const struct asq__inputs *in, size_t *n);

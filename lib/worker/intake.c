@@ -121,7 +121,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
                 asq__wcall_enter(&e->calls[i], ASQ__CALL_FINISHED);
         }
         e->unfinished = 0;
-        asq__intake_go_on(p);
+        asq__intake_resume(p);
         return;
     }
     if (n) {
@@ -134,7 +134,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
             e->first_copy == ASQ__LATER_NONE)
             asq__sender_note(&p->senders, e->batch, true); /* the batch was never accepted before */
     }
-    asq__intake_go_on(p);
+    asq__intake_resume(p);
 }
 
 static void look_up(struct asq__entry *e)
@@ -229,7 +229,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     asq__entry_release_if_done(e);
 }
 
-void asq__intake_go_on(struct asq__partition *p)
+void asq__intake_resume(struct asq__partition *p)
 {
     while (asq__partition_is_owned(p) && !asq__list_empty(&p->intake)) {
         struct asq__entry *e = ASQ__CONTAINER(p->intake.next, struct asq__entry, order);
@@ -373,7 +373,7 @@ static bool may_judge(struct asq__partition *p)
     if (asq__list_empty(&p->intake) || !short_of_room ||
         ASQ__CONTAINER(p->intake.next, struct asq__entry, order)->looking)
         return true;
-    asq__intake_go_on(p);
+    asq__intake_resume(p);
     return asq__partition_is_owned(p) && p->ownership == ownership;
 }
 

@@ -30,6 +30,6 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
 bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,
                        const struct asq__note *note, const char *agent, bool admitted);
 /* Dispatches the ready entries at the head of the intake. */
-void asq__intake_go_on(struct asq__partition *p);
+void asq__intake_resume(struct asq__partition *p);
 
 #endif

@@ -172,15 +172,15 @@ static void tell_members(struct asq__process *w)
 }
 
 /* Does what lower files have left for the end of the iteration. False: there was nothing. */
-static bool take_due(struct asq__process *w)
+static bool run_due(struct asq__process *w)
 {
-    bool any = asq__dispatch_take_due(w);
+    bool any = asq__dispatch_run_due(w);
     any |= asq__later_take_moved(w);
     if (w->time_told) {
         w->time_told = false;
         for (uint32_t i = 0; i < w->nparts; i++)
             if (!asq__list_empty(&w->parts[i].intake))
-                asq__intake_go_on(&w->parts[i]);
+                asq__intake_resume(&w->parts[i]);
         any = true;
     }
     return any;
@@ -195,7 +195,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     unsigned rounds = 0;
     while (rounds < ROUNDS &&
            ((leases_are_due(w) && asq__leases_settle(w)) || asq__handovers_take(w) ||
-            asq__pool_inline_ready(w->pool) || (w->parts && take_due(w))))
+            asq__pool_inline_ready(w->pool) || (w->parts && run_due(w))))
         rounds++;
     if (!w->parts)
         return;
@@ -205,8 +205,8 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
     w->starts = 0;
     tell_members(w);
     if (!asq__list_empty(&w->inputs_waiting))
-        asq__inputs_go_on(w);
-    asq__backlog_go_on(w);
+        asq__inputs_run_due(w);
+    asq__backlog_run_due(w);
     asq__fetch_records(w);
     asq__result_reads_send(w);
     asq__commits_send(w);
@@ -214,7 +214,7 @@ static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
         asq__actors_evict(w);
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
-    asq__readers_go_on(w);
+    asq__readers_run_due(w);
     if (!w->told_ready)
         check_ready(w);
     check_stopped(w);
@@ -232,11 +232,11 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     check_stop(w);
 }
 
-static void go_on_everywhere(struct asq__process *w)
+static void resume_everywhere(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++) {
-        asq__intake_go_on(&w->parts[i]);
-        asq__partition_go_on(&w->parts[i]);
+        asq__intake_resume(&w->parts[i]);
+        asq__partition_resume(&w->parts[i]);
     }
 }
 
@@ -336,7 +336,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     }
     /* Calls that a refusal, a missed beat or a lost answer held up can start now. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
-        go_on_everywhere(w);
+        resume_everywhere(w);
 }
 
 /* ---- Redis ---- */
@@ -466,7 +466,7 @@ static void on_up(struct asq__redis *redis, void *user)
     w->suspected = false;
     asq__members_start(w->members);
     asq__commits_recover(w);
-    go_on_everywhere(w);
+    resume_everywhere(w);
     check_stop(w);
 }
 

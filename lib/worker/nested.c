@@ -279,7 +279,7 @@ static void submit_on_loop(struct asq__handover *h)
     }
 }
 
-void asq__nested_go_on(struct asq__partition *p)
+void asq__nested_resume(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->held) {
         struct request *q = ASQ__CONTAINER(it, struct request, held);

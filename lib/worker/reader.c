@@ -244,7 +244,7 @@ static size_t take_entries(struct asq__reader *r, const char *key, const redisRe
     }
     struct asq__partition *p = find_stream(r, key);
     if (p)
-        asq__intake_go_on(p);
+        asq__intake_resume(p);
     asq__read_note(r->w, largest);
     return entries;
 }
@@ -306,7 +306,7 @@ static bool is_committing(const struct asq__reader *r)
     return false;
 }
 
-void asq__readers_go_on(struct asq__process *w)
+void asq__readers_run_due(struct asq__process *w)
 {
     for (size_t i = 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];

@@ -12,7 +12,7 @@ struct asq__process;
 
 int asq__readers_init(struct asq__process *w);
 void asq__readers_release(struct asq__process *w);
-void asq__readers_go_on(struct asq__process *w); /* at the end of the iteration */
+void asq__readers_run_due(struct asq__process *w); /* at the end of the iteration */
 void asq__reader_add(struct asq__partition *p);
 void asq__reader_remove(struct asq__partition *p);
 size_t asq__readers_up(const struct asq__process *w); /* connections */

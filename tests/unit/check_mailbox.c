@@ -424,7 +424,7 @@ static void finish_ended(void)
 }
 
 /* Resumes and starts what an agent may. */
-static void go_on(struct agent *a)
+static void resume(struct agent *a)
 {
     struct asq__wcall *w;
     struct asq__search search = { &hooks, now_ms, MAX_SHARING };
@@ -580,7 +580,7 @@ static void step(void)
     }
     wake_parents();
     for (int i = 0; i < AGENTS; i++)
-        go_on(&agents[i]);
+        resume(&agents[i]);
 }
 
 /* ---- deadlocks ---- */
@@ -660,7 +660,7 @@ static void drain(void)
             }
         wake_parents();
         for (int i = 0; i < AGENTS; i++)
-            go_on(&agents[i]);
+            resume(&agents[i]);
         quiet = moved ? 0 : quiet + 1;
     }
 }
@@ -696,7 +696,7 @@ static void check_deadlocks(unsigned *deadlocks)
         c->finished = true;
         wake_parents();
         for (int i = 0; i < AGENTS; i++)
-            go_on(&agents[i]);
+            resume(&agents[i]);
         drain();
     }
 }
