@@ -276,7 +276,7 @@ static void drop_entry(struct asq__node *node, void *user)
 static void drop(struct asq__partition *p)
 {
     asq__reader_remove(p);
-    asq__nested_drop_held(p);
+    asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
     asq__later_close(p);
     asq__commits_drop(p);
@@ -409,7 +409,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
         asq__list_init(&p->turn_over);
-        asq__list_init(&p->held);
+        asq__list_init(&p->deferred);
         asq__list_init(&p->claim);
         asq__list_init(&p->fenced);
         asq__list_init(&p->drained);

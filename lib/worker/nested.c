@@ -4,7 +4,7 @@
  *
  * The calls of one statement make one batch for each partition. Its id is derived from the outer
  * call and the statement, so a second run of the outer call makes the same batches, which are
- * recognised as duplicates. A batch is held back until the agent's earlier effects are
+ * recognised as duplicates. A batch is deferred until the agent's earlier effects are
  * acknowledged, because it may show them to others. Redis takes it only while this worker owns the
  * agent's partition (send.lua). So a worker that was paused and has lost the partition cannot send
  * a copy after the call has ended elsewhere and the batch's record was deleted. That happens only
@@ -68,7 +68,7 @@ struct asq__nested {
 /* Batch on its way to the loop. */
 struct request {
     struct asq__handover handover;
-    struct asq__list held; /* in partition->held */
+    struct asq__list deferred; /* in partition->deferred */
     struct asq__nested *nested;
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
@@ -141,7 +141,7 @@ static void take_completed(struct asq__nested *n)
 
 static void request_free(struct request *q)
 {
-    asq__list_del(&q->held);
+    asq__list_del(&q->deferred);
     asq__buf_release(&q->jobs);
     for (size_t i = 0; i < q->n; i++)
         asq_result_free(q->results[i]);
@@ -275,29 +275,29 @@ static void submit_on_loop(struct asq__handover *h)
         send_on_loop(q);
     } else {
         run->undecided++;
-        asq__list_add(&run->actor->part->held, &q->held);
+        asq__list_add(&run->actor->part->deferred, &q->deferred);
     }
 }
 
 void asq__nested_resume(struct asq__partition *p)
 {
-    ASQ__LIST_EACH (it, &p->held) {
-        struct request *q = ASQ__CONTAINER(it, struct request, held);
+    ASQ__LIST_EACH (it, &p->deferred) {
+        struct request *q = ASQ__CONTAINER(it, struct request, deferred);
         struct asq__run *run = q->nested->run;
         if (!may_go(run))
             continue;
-        asq__list_del(&q->held);
+        asq__list_del(&q->deferred);
         send_on_loop(q);
         decided(run);
     }
 }
 
-void asq__nested_drop_held(struct asq__partition *p)
+void asq__nested_drop_deferred(struct asq__partition *p)
 {
-    ASQ__LIST_EACH (it, &p->held) {
-        struct request *q = ASQ__CONTAINER(it, struct request, held);
+    ASQ__LIST_EACH (it, &p->deferred) {
+        struct request *q = ASQ__CONTAINER(it, struct request, deferred);
         struct asq__run *run = q->nested->run;
-        asq__list_del(&q->held);
+        asq__list_del(&q->deferred);
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
@@ -335,7 +335,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     if (!q)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
     q->handover.handle = submit_on_loop;
-    asq__list_init(&q->held);
+    asq__list_init(&q->deferred);
     q->nested = nested;
     asq__handle_ref(h);
     q->partition = partition;

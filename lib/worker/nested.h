@@ -20,6 +20,6 @@ enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn vi
 void asq__nested_cancel(struct asq__run *run); /* cancels the calls that it made */
 /* Sends deferred batches whose commit is acknowledged. */
 void asq__nested_resume(struct asq__partition *p);
-void asq__nested_drop_held(struct asq__partition *p);
+void asq__nested_drop_deferred(struct asq__partition *p);
 
 #endif

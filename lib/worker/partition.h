@@ -89,7 +89,7 @@ struct asq__partition {
     uint64_t refused_seq, refused_taken;
     bool recovering;           /* a commit's outcome is unknown: read the lease first */
     bool asking;               /* the read of the lease is under way */
-    struct asq__list held;     /* deferred nested batches: each waits for a commit */
+    struct asq__list deferred; /* deferred nested batches: each waits for a commit */
     int64_t drain_patience_ms; /* DRAINING: until then only calls of active runs start */
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */
