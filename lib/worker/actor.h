@@ -19,7 +19,7 @@ struct asq__process;
 
 /* Search for a deadlock that an agent may be part of; of deadlock.c. */
 struct asq__probing {
-    struct asq__list node;       /* in process->held_up; in no list: it is not searched for */
+    struct asq__list node;       /* in process->stuck_actors; in no list: it is not searched for */
     unsigned probes;             /* sent since then */
     int64_t probed_ms, probe_ms; /* times of the last probe and the next */
     bool changed;                /* waits have changed since the last probe */

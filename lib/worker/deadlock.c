@@ -504,7 +504,7 @@ void asq__deadlock_note(struct asq__actor *a)
     if (asq__list_empty(&p->node)) {
         *p = (struct asq__probing){ .probe_ms = now + FIRST_MS };
         asq__list_init(&p->node);
-        asq__list_add(&w->held_up, &p->node);
+        asq__list_add(&w->stuck_actors, &p->node);
     } else if (!p->changed) {
         int64_t soon = p->probed_ms + pause_ms(p, CHANGED_MS);
         if (soon < now + FIRST_MS)
@@ -530,7 +530,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     asq__list_init(&looked);
     bool can = w->parts && takes_part(w);
     for (int i = 0; i < LOOK_AT_ONCE && budget > 0; i++) {
-        if (!(node = asq__list_pop(&w->held_up)))
+        if (!(node = asq__list_pop(&w->stuck_actors)))
             break;
         struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
         const struct asq__actor *a = actor_of(p);
@@ -546,13 +546,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
                 budget -= probe_agent(p) ? SENDING_COSTS : 1; /* `p` may be freed now */
         }
     }
-    bool more = !asq__list_empty(&w->held_up);
+    bool more = !asq__list_empty(&w->stuck_actors);
     ASQ__LIST_EACH (it, &looked) {
         const struct asq__probing *p = ASQ__CONTAINER(it, struct asq__probing, node);
         if (p->probe_ms < next)
             next = p->probe_ms;
     }
-    asq__list_splice(&w->held_up, &looked);
+    asq__list_splice(&w->stuck_actors, &looked);
     if (more && next > now + FIRST_MS)
         next = now + FIRST_MS;
     if (next != INT64_MAX)

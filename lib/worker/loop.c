@@ -684,7 +684,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->claims);
     asq__list_init(&w->fenced);
     asq__list_init(&w->drained);
-    asq__list_init(&w->held_up);
+    asq__list_init(&w->stuck_actors);
     asq__list_init(&w->awake);
     asq__list_init(&w->asleep);
     asq__list_init(&w->gone);

@@ -115,11 +115,11 @@ struct asq__process {
     bool refresh_due;                 /* other workers and all leases are to be read again */
     bool announce_due;                /* the other workers are to be told of a change */
     size_t claims_in_flight;
-    struct asq__list held_up;     /* stuck actors: calls wait, and no run moves */
-    ev_timer probe;               /* checks the stuck actors */
-    int64_t probe_ms;             /* time of the next check; INT64_MAX: none */
-    int64_t probes_rest_until_ms; /* until then probes of other workers are dropped */
-    uint64_t waits;               /* last number given to a wait; starts at client_number */
+    struct asq__list stuck_actors; /* stuck actors: calls wait, and no run moves */
+    ev_timer probe;                /* checks the stuck actors */
+    int64_t probe_ms;              /* time of the next check; INT64_MAX: none */
+    int64_t probes_rest_until_ms;  /* until then probes of other workers are dropped */
+    uint64_t waits;                /* last number given to a wait; starts at client_number */
     /* Actors without calls, longest idle first. */
     struct asq__list awake;  /* recently called: everything that a call needs is in memory */
     struct asq__list asleep; /* with a snapshot alone, or a struct of the class's own */
