@@ -411,9 +411,10 @@ static bool end_run(struct asq__run *run)
     struct asq__entry *e = c->entry;
     Asqueue__JobKind kind = asq__wcall_job(c)->kind; /* the entry may go with its result */
     const asq_error *error = run->ctx.error.pub.code ? &run->ctx.error.pub : NULL;
-    run->ended = run->undecided > 0;
-    if (run->ended)
+    if (run->undecided) {
+        asq__run_enter(run, ASQ__RUN_RETURNED);
         return false;
+    }
     asq__mailbox_end(&a->calls->mailbox, c);
     a->object.depth -= c->shared;
     atomic_fetch_add(&w->calls, 1);

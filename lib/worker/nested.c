@@ -23,6 +23,7 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "redis/timer.h"
+#include "value/assert.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/grow.h"
@@ -171,14 +172,15 @@ static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t i
  * because the caller is in the middle of other work. */
 static void decided(struct asq__run *run)
 {
-    if (--run->undecided == 0 && run->ended)
+    asq__assert(run->undecided > 0);
+    if (--run->undecided == 0 && run->stage == ASQ__RUN_RETURNED)
         asq__process_hand_over(run->w, &run->finished);
 }
 
 static void on_verdict(void *user, enum asq__batch_verdict verdict)
 {
     struct asq__run *run = user;
-    if (verdict == ASQ__REFUSED && run->ended && !run->actor->orphan)
+    if (verdict == ASQ__REFUSED && run->stage == ASQ__RUN_RETURNED && !run->actor->orphan)
         asq__process_log_some(run->w, ASQ_LOG_ERROR,
                               "a call that %s has made without waiting for it was refused",
                               run->active.id);

@@ -69,7 +69,7 @@ static const char *why_inside(const struct asq__run *run, char *text, size_t siz
 {
     char call[ASQ__CALL_ID_TEXT];
     struct awaited awaited = { .n = 0 };
-    if (run->ended)
+    if (run->stage == ASQ__RUN_RETURNED)
         return "has returned, and waits for Redis to take its calls";
     if (run->active.call->state == ASQ__CALL_RUNNING)
         return "runs";

@@ -9,6 +9,7 @@
 
 #include "client/class.h"
 #include "client/object.h"
+#include "value/assert.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "worker/actor.h"
@@ -56,10 +57,27 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     return 0;
 }
 
+#define TO(stage) (1u << ASQ__RUN_##stage)
+static const unsigned steps[] = {
+    [ASQ__RUN_NEW] = TO(INLINE) | TO(STARTED),
+    [ASQ__RUN_INLINE] = TO(THROUGH) | TO(STARTED),
+    [ASQ__RUN_THROUGH] = TO(RETURNED),
+    [ASQ__RUN_STARTED] = TO(RETURNED),
+    [ASQ__RUN_RETURNED] = 0,
+};
+#undef TO
+
+void asq__run_enter(struct asq__run *run, enum asq__run_stage stage)
+{
+    asq__assert(steps[run->stage] & 1u << stage);
+    run->stage = stage;
+}
+
 void asq__run_free(struct asq__run *run)
 {
     if (!run)
         return;
+    asq__assert(!run->undecided);
     asq__effect_release(&run->effect);
     asq__ctx_release(&run->ctx);
     free(run->nested);
@@ -90,10 +108,13 @@ static void end_task(struct asq__task *task)
     /* Until its outcome is committed the process may still die of it. */
     if (run->slot && run->slot->ticket == run->ticket)
         run->slot->state = ASQ__SLOT_ENDED;
-    if (run->at_once && asq__process_is_quiet(run->w))
-        run->through = true;
-    else
-        asq__process_hand_over(run->w, &run->finished);
+    if (run->stage == ASQ__RUN_INLINE && asq__process_is_quiet(run->w)) {
+        asq__run_enter(run, ASQ__RUN_THROUGH);
+        return;
+    }
+    if (run->stage == ASQ__RUN_INLINE)
+        asq__run_enter(run, ASQ__RUN_STARTED);
+    asq__process_hand_over(run->w, &run->finished);
 }
 
 bool asq__run_start(struct asq__run *run, bool nonblocking)
@@ -106,13 +127,15 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
     run->task.name_method = job->method;
     run->task.stack_size = cls ? cls->def.stack_size : 0;
     /* A run that may be blamed for a death is not ended inline. */
-    run->at_once = nonblocking && !run->active.call->attempts;
+    bool may_end = nonblocking && !run->active.call->attempts;
+    asq__run_enter(run, may_end ? ASQ__RUN_INLINE : ASQ__RUN_STARTED);
     if (!nonblocking) {
         asq__pool_submit(run->w->pool, &run->task);
         return false;
     }
     if (!asq__pool_run_inline(run->w->pool, &run->task))
         return false; /* the run is on another thread, and may be freed */
-    run->at_once = false;
-    return run->through;
+    if (run->stage == ASQ__RUN_INLINE)
+        asq__run_enter(run, ASQ__RUN_STARTED); /* it has parked */
+    return run->stage == ASQ__RUN_THROUGH;
 }

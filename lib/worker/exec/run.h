@@ -25,6 +25,20 @@ struct asq__fiber;
 struct asq__nested;
 struct asq__slot;
 
+/* Who ends a run. Whether it runs, is parked or may resume is the state of its call (entry.h).
+ *
+ *             ┌──▶ INLINE ──completed without parking──▶ THROUGH ──────┐
+ *     NEW ────┤      │ parks, or others wait for the loop             │
+ *             │      ▼                                                ▼
+ *             └──▶ STARTED ─────────────returns──────────────▶ ended, or RETURNED, then ended */
+enum asq__run_stage {
+    ASQ__RUN_NEW,
+    ASQ__RUN_INLINE,  /* runs inside of asq__run_start, whose caller may end it */
+    ASQ__RUN_THROUGH, /* completed there; the caller must end it */
+    ASQ__RUN_STARTED, /* its end is handed over to the loop */
+    ASQ__RUN_RETURNED /* its method has returned; ends when `undecided` is 0 */
+};
+
 struct asq__run {
     struct asq__task task;
     struct asq__handover finished;
@@ -39,16 +53,16 @@ struct asq__run {
     struct asq__effect effect;
     struct asq__inner *inner; /* batches to forget after its own commit */
     size_t ninner, inner_cap;
-    bool keep_inner;          /* leaves them to their TTL: their ids were given away */
-    size_t undecided;         /* batches neither accepted nor refused by Redis yet */
-    bool ended;               /* method has returned; ends when `undecided` is 0 */
-    bool at_once;             /* started inline; the starter may finish it */
-    bool through;             /* completed without parking; the starter must end it */
+    bool keep_inner;  /* leaves them to their TTL: their ids were given away */
+    size_t undecided; /* batches neither accepted nor refused by Redis yet */
+    enum asq__run_stage stage;
     int wait_rc;              /* outcome of its wait */
     uint64_t wait;            /* number of its wait, unique in this process */
     struct asq__fiber *fiber; /* while parked */
 };
 
+/* Changes the stage of a run; asserts that the step is in the picture. */
+void asq__run_enter(struct asq__run *run, enum asq__run_stage stage);
 /* Returns the run of an active call; NULL if it is not active. */
 static inline struct asq__run *asq__run_of(const struct asq__wcall *c)
 {
