@@ -59,7 +59,7 @@ static void warn_plain_address(struct remote *r)
     struct asq__address address;
     if (asq__url_has_plain_password(&r->url) &&
         asq__address_parse(r->url.host, r->url.port, &address) &&
-        !asq__address_is_here((const void *) &address.sockaddr))
+        !asq__address_is_local((const void *) &address.sockaddr))
         warn_plain(r);
 }
 
@@ -80,7 +80,7 @@ static void on_up(struct asq__redis *redis, void *user)
         r->no_time_logged = true;
     }
     if (!r->was_up && asq__url_has_plain_password(&r->url) &&
-        !asq__conn_is_here(asq__redis_conn(r->redis, 0)))
+        !asq__conn_is_local(asq__redis_conn(r->redis, 0)))
         warn_plain(r);
     r->was_up = true;
     asq__engine_up(r->engine);
@@ -114,7 +114,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
             asq__redis_keys(redis)->ns);
         return;
     }
-    if (what != ASQ__NAMESPACE_OTHER) {
+    if (what != ASQ__NAMESPACE_CHANGED) {
         asq__log(r->h, ASQ_LOG_WARNING,
                  "asq:{%s}:meta was gone, or had impossible values, and is restored: %u partitions",
                  ns, before);

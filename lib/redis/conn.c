@@ -65,7 +65,7 @@ struct asq__conn {
 };
 
 static void start_connecting(struct asq__conn *c);
-static void lost(struct asq__conn *c, int code, const char *why);
+static void lose(struct asq__conn *c, int code, const char *why);
 
 /* ---- pending commands ---- */
 
@@ -152,12 +152,12 @@ static void set_timer(struct asq__conn *c, double seconds)
         ev_timer_stop(c->config.loop, &c->timer);
 }
 
-static void lost(struct asq__conn *c, int code, const char *why)
+static void lose(struct asq__conn *c, int code, const char *why)
 {
     char text[ASQ__TLS_WHY + 100];
     asq__err(text, sizeof text, code, "%s", why); /* `why` may be in memory that is freed below */
     if (c->state == GREETING && !c->received)
-        asq__link_pass_over(&c->link);
+        asq__link_skip_address(&c->link);
     if (c->state == UP && asq__now_ms_coarse() - c->up_since_ms > STABLE_MS)
         c->failures = 0; /* only then, so that repeated drops back off as well */
     close_socket(c);
@@ -186,7 +186,7 @@ static void lost(struct asq__conn *c, int code, const char *why)
 
 /* ---- writing ---- */
 
-static void write_out(struct asq__conn *c)
+static void write_pending(struct asq__conn *c)
 {
     if (*c->write_error)
         return;
@@ -214,7 +214,7 @@ static void write_out(struct asq__conn *c)
 }
 
 /* Makes a command pending that was appended behind `before` bytes, or removes it on failure. */
-static int appended(struct asq__conn *c, size_t before, asq__reply_fn fn, void *user)
+static int push_appended(struct asq__conn *c, size_t before, asq__reply_fn fn, void *user)
 {
     int rc = c->out.error;
     if (rc == 0)
@@ -236,7 +236,7 @@ static int append(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
     asq__cmd_write_head(&c->out, (size_t) argc);
     for (int i = 0; i < argc; i++)
         asq__cmd_write_arg(&c->out, argv[i], lens ? lens[i] : strlen(argv[i]));
-    return appended(c, before, fn, user);
+    return push_appended(c, before, fn, user);
 }
 
 int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const struct asq__cmd *cmd)
@@ -248,7 +248,7 @@ int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const stru
         return cmd->bytes.error;
     asq__cmd_write_head(&c->out, cmd->argc);
     asq__buf_put(&c->out, cmd->bytes.data, cmd->bytes.len);
-    return appended(c, before, fn, user);
+    return push_appended(c, before, fn, user);
 }
 
 int asq__conn_argv(struct asq__conn *c, asq__reply_fn fn, void *user, int argc,
@@ -274,17 +274,17 @@ int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...)
 void asq__conn_flush(struct asq__conn *c)
 {
     if (c->state == UP && c->out.len)
-        write_out(c);
+        write_pending(c);
 }
 
 /* ---- greeting ---- */
 
-static void became_up(struct asq__conn *c)
+static void enter_up(struct asq__conn *c)
 {
     c->state = UP;
     c->up_since_ms = asq__now_ms_coarse();
     c->config.once = false; /* the server exists: reconnect from now on */
-    c->link.passed = 0;
+    c->link.n_skipped = 0;
     set_timer(c, c->config.reply_timeout_ms > 0 ? (double) c->config.reply_timeout_ms / 1000 : 0);
     if (c->config.up)
         c->config.up(c, c->config.user);
@@ -305,13 +305,13 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
     if (rc == ASQ_EAUTH)
         asq__password_refused(c->config.url);
     if (rc < 0) {
-        lost(c, rc, why);
+        lose(c, rc, why);
         return;
     }
     if (*step == ASQ__GREETING_ID && reply->type == REDIS_REPLY_INTEGER)
         c->redis_id = reply->integer;
     if (--c->greetings == 0)
-        became_up(c);
+        enter_up(c);
 }
 
 static int append_greeting(struct asq__conn *c, enum asq__greeting step, int argc,
@@ -346,9 +346,9 @@ static void greet(struct asq__conn *c)
     rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
     rc |= append_greeting(c, ASQ__GREETING_PING, 1, (const char *[]){ "PING" });
     if (rc < 0)
-        lost(c, ASQ_ECONN, "out of memory");
+        lose(c, ASQ_ECONN, "out of memory");
     else
-        write_out(c);
+        write_pending(c);
 }
 
 /* ---- events ---- */
@@ -365,7 +365,7 @@ static void follow_link(struct asq__conn *c, int rc)
 {
     bool writing = false;
     if (rc < 0) {
-        lost(c, ASQ_ECONN, c->link.why);
+        lose(c, ASQ_ECONN, c->link.why);
         return;
     }
     ev_io_stop(c->config.loop, &c->reader);
@@ -388,35 +388,35 @@ static void follow_link(struct asq__conn *c, int rc)
 }
 
 /* Reads once. False: the connection was lost. */
-static bool read_in(struct asq__conn *c, bool *ret_more)
+static bool read_available(struct asq__conn *c, bool *ret_more)
 {
     ssize_t n = asq__link_recv(&c->link, c->in, c->in_size);
     *ret_more = n == (ssize_t) c->in_size || asq__link_has_more(&c->link);
     if (n > 0 && redisReaderFeed(c->parser, c->in, (size_t) n) != REDIS_OK)
-        lost(c, ASQ_ECONN, "out of memory for what Redis sends");
+        lose(c, ASQ_ECONN, "out of memory for what Redis sends");
     else if (n > 0 && c->parser->len - c->parser->pos > MAX_REPLY)
-        lost(c, ASQ_ECONN, "Redis sends more than anything that it was asked for");
+        lose(c, ASQ_ECONN, "Redis sends more than anything that it was asked for");
     else if (n < 0)
-        lost(c, ASQ_ECONN, *c->write_error ? c->write_error : c->link.why);
+        lose(c, ASQ_ECONN, *c->write_error ? c->write_error : c->link.why);
     else if (n == 0 && *c->write_error)
-        lost(c, ASQ_ECONN, c->write_error);
+        lose(c, ASQ_ECONN, c->write_error);
     else if (c->link.recv_wants_write)
         ev_io_start(c->config.loop, &c->writer);
     return c->parser != NULL;
 }
 
 /* Returns whether the reply confirms a subscriber's command and is not a message. */
-static bool confirms(const redisReply *reply)
+static bool is_subscribe_reply(const redisReply *reply)
 {
     return reply->elements == 3 && reply->element[0]->type == REDIS_REPLY_STRING &&
            strcmp(reply->element[0]->str, "subscribe") == 0;
 }
 
 /* Ends the connection because the input is not the Redis protocol, or is too large. */
-static void not_understood(struct asq__conn *c)
+static void fail_protocol(struct asq__conn *c)
 {
     bool alert = !c->received && !c->link.tls && c->in[0] == 0x15;
-    lost(c, ASQ_ECONN,
+    lose(c, ASQ_ECONN,
          alert ? "the server speaks TLS at this port: use rediss:" : c->parser->errstr);
 }
 
@@ -425,7 +425,7 @@ static void take_replies(struct asq__conn *c)
     void *out = NULL;
     while (c->parser) {
         if (redisReaderGetReply(c->parser, &out) != REDIS_OK) {
-            not_understood(c);
+            fail_protocol(c);
             break;
         }
         if (!out)
@@ -433,7 +433,7 @@ static void take_replies(struct asq__conn *c)
         redisReply *reply = out;
         c->received = true;
         if (c->config.subscriber && c->state == UP) {
-            if (c->count && confirms(reply))
+            if (c->count && is_subscribe_reply(reply))
                 pending_pop(c);
             c->config.push(c, reply, c->config.user);
         } else if (c->count) {
@@ -441,7 +441,7 @@ static void take_replies(struct asq__conn *c)
             if (p.fn)
                 p.fn(c, reply, p.user);
         } else {
-            lost(c, ASQ_ECONN, "an answer without a request");
+            lose(c, ASQ_ECONN, "an answer without a request");
         }
         asq__arena_reset(&c->replies);
     }
@@ -452,7 +452,7 @@ static void read_replies(struct asq__conn *c)
     bool more = true;
     int reads = 0;
     for (; c->parser && more && reads < READS_PER_EVENT; reads++) {
-        if (!read_in(c, &more))
+        if (!read_available(c, &more))
             return;
         take_replies(c);
     }
@@ -461,7 +461,7 @@ static void read_replies(struct asq__conn *c)
 }
 
 /* Ends an event; destroys a connection freed during it. */
-static void leave(struct asq__conn *c)
+static void end_event(struct asq__conn *c)
 {
     c->busy--;
     if (c->freed && !c->busy)
@@ -479,9 +479,9 @@ static void on_ready(struct asq__conn *c, bool readable)
         if (readable || c->link.recv_wants_write)
             read_replies(c);
         if (c->parser && (!readable || c->link.send_wants_read))
-            write_out(c);
+            write_pending(c);
     }
-    leave(c);
+    end_event(c);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
@@ -509,23 +509,23 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     } else if (c->state == CONNECTING) {
         follow_link(c, asq__link_step(&c->link));
     } else if (c->state == GREETING) {
-        lost(c, ASQ_ECONN, no_greeting);
+        lose(c, ASQ_ECONN, no_greeting);
     } else {
         int64_t limit = c->config.reply_timeout_ms;
         int64_t waited = c->count ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
         if (waited >= limit)
-            lost(c, ASQ_ECONN, "no answer within the reply timeout");
+            lose(c, ASQ_ECONN, "no answer within the reply timeout");
         else
             set_timer(c, (double) (limit - waited + 10) / 1000);
     }
-    leave(c);
+    end_event(c);
 }
 
 static void start_connecting(struct asq__conn *c)
 {
     c->parser = redisReaderCreate();
     if (!c->parser) {
-        lost(c, ASQ_ECONN, "out of memory");
+        lose(c, ASQ_ECONN, "out of memory");
         return;
     }
     asq__reply_in_arena(c->parser, &c->replies);
@@ -591,10 +591,10 @@ void asq__conn_give_up(struct asq__conn *c)
 {
     c->busy++;
     if (c->state == CONNECTING)
-        lost(c, asq__link_give_up(&c->link), c->link.why);
+        lose(c, asq__link_give_up(&c->link), c->link.why);
     else if (c->state == GREETING)
-        lost(c, ASQ_ECONN, no_greeting);
-    leave(c);
+        lose(c, ASQ_ECONN, no_greeting);
+    end_event(c);
 }
 
 void asq__conn_drop(struct asq__conn *c, const char *why)
@@ -605,7 +605,7 @@ void asq__conn_drop(struct asq__conn *c, const char *why)
 void asq__conn_fail(struct asq__conn *c, int code, const char *why)
 {
     if (c->state != WAITING)
-        lost(c, code, why);
+        lose(c, code, why);
 }
 
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)
@@ -629,12 +629,12 @@ void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)
         set_timer(c, left > 0 ? left : 1e-6);
 }
 
-bool asq__conn_is_here(const struct asq__conn *c)
+bool asq__conn_is_local(const struct asq__conn *c)
 {
     struct sockaddr_storage peer;
     socklen_t n = sizeof peer;
     return getpeername(c->link.fd, (struct sockaddr *) &peer, &n) < 0 ||
-           asq__address_is_here((const struct sockaddr *) &peer);
+           asq__address_is_local((const struct sockaddr *) &peer);
 }
 
 size_t asq__conn_unwritten(const struct asq__conn *c)

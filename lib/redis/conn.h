@@ -77,7 +77,7 @@ int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const stru
 void asq__conn_flush(struct asq__conn *c);
 /* Return the bytes not written yet, and the commands without a reply. */
 /* Returns whether the other end is on this machine, as far as that is known. */
-bool asq__conn_is_here(const struct asq__conn *c);
+bool asq__conn_is_local(const struct asq__conn *c);
 size_t asq__conn_unwritten(const struct asq__conn *c);
 size_t asq__conn_unanswered(const struct asq__conn *c);
 /* Returns the connection's id in Redis (CLIENT ID), 0 while not up. */

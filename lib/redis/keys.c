@@ -34,7 +34,8 @@ static char *put(char *to, const char *text, size_t n)
 }
 
 /* Writes "asq:{N}:kind" and a name behind it, cut if it does not fit (callers have checked ids). */
-static size_t of_namespace(const struct asq__keys *k, const char *kind, const char *name, char *out)
+static size_t put_namespace_key(const struct asq__keys *k, const char *kind, const char *name,
+                                char *out)
 {
     char *p = put(out, k->prefix, k->prefix_n);
     p = put(p, "}:", 2);
@@ -48,8 +49,8 @@ static size_t of_namespace(const struct asq__keys *k, const char *kind, const ch
 }
 
 /* Writes "asq:{N.p}:kind". */
-static char *of_partition(const struct asq__keys *k, uint32_t partition, const char *kind, size_t n,
-                          char *out)
+static char *put_partition_key(const struct asq__keys *k, uint32_t partition, const char *kind,
+                               size_t n, char *out)
 {
     char *p = put(out, k->prefix, k->prefix_n);
     *p++ = '.';
@@ -60,26 +61,26 @@ static char *of_partition(const struct asq__keys *k, uint32_t partition, const c
     return p;
 }
 #define OF_PARTITION(k, partition, kind, out)                                                      \
-    ((size_t) (of_partition(k, partition, kind, sizeof kind - 1, out) - (out)))
+    ((size_t) (put_partition_key(k, partition, kind, sizeof kind - 1, out) - (out)))
 
 size_t asq__keys_meta(const struct asq__keys *k, char *out)
 {
-    return of_namespace(k, "meta", NULL, out);
+    return put_namespace_key(k, "meta", NULL, out);
 }
 
 size_t asq__keys_workers(const struct asq__keys *k, char *out)
 {
-    return of_namespace(k, "workers", NULL, out);
+    return put_namespace_key(k, "workers", NULL, out);
 }
 
 size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out)
 {
-    return of_namespace(k, "worker:", id, out);
+    return put_namespace_key(k, "worker:", id, out);
 }
 
 size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out)
 {
-    return of_namespace(k, "c:", client, out);
+    return put_namespace_key(k, "c:", client, out);
 }
 
 size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out)
@@ -125,7 +126,7 @@ size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char 
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out)
 {
-    char *p = asq__hex(of_partition(k, partition, "r:", 2, out), batch, 16);
+    char *p = asq__hex(put_partition_key(k, partition, "r:", 2, out), batch, 16);
     *p = '\0';
     return (size_t) (p - out);
 }

@@ -67,9 +67,9 @@ void asq__link_release(struct asq__link *l)
     l->lookup = NULL;
 }
 
-void asq__link_pass_over(struct asq__link *l)
+void asq__link_skip_address(struct asq__link *l)
 {
-    l->passed++;
+    l->n_skipped++;
 }
 
 static int fail(struct asq__link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -84,14 +84,14 @@ static int fail(struct asq__link *l, const char *fmt, ...)
 
 /* ---- TLS ---- */
 
-static int shake_hands(struct asq__link *l)
+static int handshake(struct asq__link *l)
 {
 #ifdef HAVE_TLS
     int rc = asq__tls_handshake(l->tls, &l->wants, l->why);
     if (rc == 1)
         l->state = ASQ__LINK_OPEN;
     else if (rc < 0)
-        asq__link_pass_over(l);
+        asq__link_skip_address(l);
     return rc;
 #else
     (void) l;
@@ -111,7 +111,7 @@ static int connected(struct asq__link *l)
     if (rc < 0)
         return rc;
 #endif
-    return shake_hands(l);
+    return handshake(l);
 }
 
 /* ---- addresses ---- */
@@ -120,7 +120,7 @@ static int connected(struct asq__link *l)
 static void name_address(const struct asq__link *l, char *out, size_t size)
 {
     char host[64], port[8];
-    const struct asq__address *a = &l->addresses[(l->at + l->passed) % l->naddresses];
+    const struct asq__address *a = &l->addresses[(l->at + l->n_skipped) % l->naddresses];
     const void *sockaddr = &a->sockaddr;
     if (l->url->path)
         snprintf(out, size, "%.120s", l->url->path);
@@ -145,7 +145,7 @@ static void set_up_tcp(int fd)
  * errno. */
 static int connect_to(struct asq__link *l)
 {
-    const struct asq__address *a = &l->addresses[(l->at + l->passed) % l->naddresses];
+    const struct asq__address *a = &l->addresses[(l->at + l->n_skipped) % l->naddresses];
     const void *sockaddr = &a->sockaddr;
     int family = a->sockaddr.ss_family;
     l->fd = asq__fd_keep(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -248,7 +248,7 @@ int asq__link_give_up(struct asq__link *l)
         return fail(l, "the resolver has not answered for the name '%.200s' within %lld ms",
                     l->url->host, ms);
     case ASQ__LINK_HANDSHAKING:
-        asq__link_pass_over(l);
+        asq__link_skip_address(l);
         return fail(l,
                     "the TLS handshake was not answered within %lld ms; does the server speak TLS "
                     "at this port?",
@@ -259,7 +259,7 @@ int asq__link_give_up(struct asq__link *l)
     }
 }
 
-static int go_on_connecting(struct asq__link *l)
+static int continue_connecting(struct asq__link *l)
 {
     int error = 0;
     socklen_t n = sizeof error;
@@ -285,8 +285,8 @@ int asq__link_step(struct asq__link *l)
     int rc = 0;
     switch (l->state) {
     case ASQ__LINK_RESOLVING: rc = asq__lookup_is_done(l->lookup) ? resolved(l) : 0; break;
-    case ASQ__LINK_CONNECTING: rc = go_on_connecting(l); break;
-    case ASQ__LINK_HANDSHAKING: rc = shake_hands(l); break;
+    case ASQ__LINK_CONNECTING: rc = continue_connecting(l); break;
+    case ASQ__LINK_HANDSHAKING: rc = handshake(l); break;
     case ASQ__LINK_CLOSED:
     case ASQ__LINK_OPEN: break;
     }

@@ -30,8 +30,8 @@ struct asq__link {
     int fd;                     /* the socket; -1 */
     struct asq__lookup *lookup; /* kept after a timeout, so that there is never more than one */
     struct asq__address addresses[ASQ__ADDRESSES_MAX];
-    unsigned naddresses, at; /* at: the address being tried, counted from `passed` */
-    unsigned passed;         /* addresses where a server listened but was of no use */
+    unsigned naddresses, at; /* at: the address being tried, counted from `n_skipped` */
+    unsigned n_skipped;      /* addresses where a server listened but was of no use */
     int64_t timeout_ms, deadline_ms, address_deadline_ms;
     bool full; /* a Unix socket with a full queue: retried soon */
     struct asq__tls_session *tls;
@@ -58,7 +58,7 @@ int asq__link_give_up(struct asq__link *l);
 void asq__link_close(struct asq__link *l);
 /* Skips this address, whose server is of no use: the next try begins with another one, if there is
  * one. */
-void asq__link_pass_over(struct asq__link *l);
+void asq__link_skip_address(struct asq__link *l);
 
 /* Read and write while OPEN. Return bytes; 0: none now; -1: lost, with `why`. */
 ssize_t asq__link_recv(struct asq__link *l, void *to, size_t n);

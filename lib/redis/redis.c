@@ -36,9 +36,9 @@ struct asq__redis {
     unsigned lack;     /* flags of asq__lack */
     char lacking[400];
     bool reading_meta; /* a read of the meta hash is under way */
-    bool making;       /* the meta hash was made since the last read */
+    bool creating;     /* the meta hash was made since the last read */
     bool recreated;    /* the meta hash was gone, and exists again */
-    bool mending;      /* the meta hash was invalid, and is being restored */
+    bool repairing;    /* the meta hash was invalid, and is being restored */
     bool up;
     uint32_t partitions;
     char policy[32];
@@ -99,14 +99,14 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
 
 /* ---- coming up ---- */
 
-static void refuse(struct asq__redis *r, int code, const char *why);
+static void reject_server(struct asq__redis *r, int code, const char *why);
 
 static void check_up(struct asq__redis *r)
 {
     if (r->up || !r->meta_known || !asq__conn_is_up(r->cmd))
         return;
     if (*r->denied) { /* refused only after the namespace exists, so that clients can make calls */
-        refuse(r, ASQ_EREDIS, r->denied);
+        reject_server(r, ASQ_EREDIS, r->denied);
         return;
     }
     if (!r->permitted || r->subscribed < r->wanted)
@@ -123,7 +123,7 @@ static void went_down(struct asq__redis *r, int code, const char *why)
 
 /* Fails because of a fact about the server or the namespace that an operator has to change. The
  * fact is checked again on the next connection, with backoff. */
-static void refuse(struct asq__redis *r, int code, const char *why)
+static void reject_server(struct asq__redis *r, int code, const char *why)
 {
     asq__conn_fail(r->cmd, code, why);
 }
@@ -160,7 +160,7 @@ static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
         char why[160];
         snprintf(why, sizeof why, "this is Redis %s; asqueue needs 6.2 or newer, or Valkey",
                  version);
-        refuse(r, ASQ_EVERSION, why);
+        reject_server(r, ASQ_EVERSION, why);
     }
 }
 
@@ -242,7 +242,7 @@ void asq__redis_ask_policy(struct asq__redis *r)
 
 /* ---- the namespace's meta hash ---- */
 
-static void make_meta(struct asq__redis *r);
+static void create_meta(struct asq__redis *r);
 
 /* Returns whether the namespace has a dot: keys of "a.b", like asq:{a.b.0}:…, match patterns for
  * the keys of "a". */
@@ -258,7 +258,7 @@ static void announce(struct asq__redis *r, enum asq__namespace_event what, uint3
 }
 
 /* Parses a whole number from 1 to `most`; 0: not such a number. */
-static uint32_t number_of(const redisReply *field, uint32_t most)
+static uint32_t parse_number(const redisReply *field, uint32_t most)
 {
     const char *text = field->str;
     uint64_t number;
@@ -269,19 +269,19 @@ static uint32_t number_of(const redisReply *field, uint32_t most)
 
 /* Restores a meta hash that was overwritten with nonsense, if this process knows the facts from
  * before. False: it does not, or restoring has not helped. */
-static bool mend_meta(struct asq__redis *r, bool wrong_type)
+static bool repair_meta(struct asq__redis *r, bool wrong_type)
 {
     char key[ASQ__KEY_MAX], aside[ASQ__KEY_MAX + 8];
-    if (!r->partitions || r->mending)
+    if (!r->partitions || r->repairing)
         return false;
-    r->mending = true;
+    r->repairing = true;
     asq__keys_meta(&r->keys, key);
     snprintf(aside, sizeof aside, "%s:aside", key);
     if (wrong_type)
         asq__conn_cmd(r->cmd, NULL, NULL, "RENAME", key, aside, NULL);
     else
         asq__conn_cmd(r->cmd, NULL, NULL, "HDEL", key, "format", "partitions", NULL);
-    make_meta(r);
+    create_meta(r);
     return true;
 }
 
@@ -297,11 +297,11 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
-        if (asq__reply_is_error(reply, "WRONGTYPE") && mend_meta(r, true))
+        if (asq__reply_is_error(reply, "WRONGTYPE") && repair_meta(r, true))
             return;
         snprintf(why, sizeof why, "reading asq:{%s}:meta: %s%s", r->config.ns, reply->str,
                  asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
-        refuse(r, ASQ_EREDIS, why);
+        reject_server(r, ASQ_EREDIS, why);
         return;
     }
     bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
@@ -313,11 +313,11 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
             "there is no namespace '%s', and names of new ones have no dots: patterns for the keys of "
             "'%.*s' would reach them",
             r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
-        refuse(r, ASQ_EINVAL, why);
+        reject_server(r, ASQ_EINVAL, why);
         return;
     }
-    if (!whole && !r->making) { /* a new namespace, or the hash is gone */
-        make_meta(r);
+    if (!whole && !r->creating) { /* a new namespace, or the hash is gone */
+        create_meta(r);
         return;
     }
     if (!whole && r->meta_denied) {
@@ -325,45 +325,45 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
             why, sizeof why,
             "there is no namespace '%s', and this user may not make it: a worker does, when it starts (%s)",
             r->config.ns, r->meta_error);
-        refuse(r, ASQ_EREDIS, why);
+        reject_server(r, ASQ_EREDIS, why);
         return;
     }
     if (!whole) {
         snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: %s", r->config.ns,
                  *r->meta_error ? r->meta_error : "this Redis may be a read-only replica");
-        refuse(r, ASQ_EREDIS, why);
+        reject_server(r, ASQ_EREDIS, why);
         return;
     }
-    uint32_t format = number_of(reply->element[0], UINT32_MAX);
-    uint32_t partitions = number_of(reply->element[1], ASQ__MAX_PARTITIONS);
-    if ((!format || (format == ASQ__FORMAT_VERSION && !partitions)) && mend_meta(r, false))
+    uint32_t format = parse_number(reply->element[0], UINT32_MAX);
+    uint32_t partitions = parse_number(reply->element[1], ASQ__MAX_PARTITIONS);
+    if ((!format || (format == ASQ__FORMAT_VERSION && !partitions)) && repair_meta(r, false))
         return;
     if (format != ASQ__FORMAT_VERSION) {
         snprintf(why, sizeof why,
                  "namespace '%s' has format %.40s; this is asqueue %s with format %d", r->config.ns,
                  reply->element[0]->str, ASQ_VERSION, ASQ__FORMAT_VERSION);
-        refuse(r, ASQ_EVERSION, why);
+        reject_server(r, ASQ_EVERSION, why);
         return;
     }
     if (!partitions) {
         snprintf(why, sizeof why, "asq:{%s}:meta says %.40s partitions; 1 to %u are allowed",
                  r->config.ns, reply->element[1]->str, ASQ__MAX_PARTITIONS);
-        refuse(r, ASQ_EPROTO, why);
+        reject_server(r, ASQ_EPROTO, why);
         return;
     }
     uint32_t before = r->partitions;
     r->partitions = partitions;
     r->meta_known = true;
-    r->making = false;
+    r->creating = false;
     if (before && before != partitions)
-        announce(r, ASQ__NAMESPACE_OTHER, before);
-    else if (r->mending)
-        announce(r, ASQ__NAMESPACE_MENDED, before);
+        announce(r, ASQ__NAMESPACE_CHANGED, before);
+    else if (r->repairing)
+        announce(r, ASQ__NAMESPACE_REPAIRED, before);
     else if (r->recreated)
         announce(r, ASQ__NAMESPACE_RECREATED, before);
     else if (!before && is_dotted(r))
         announce(r, ASQ__NAMESPACE_DOTTED, before);
-    r->mending = r->recreated = false;
+    r->repairing = r->recreated = false;
     check_up(r);
 }
 
@@ -412,7 +412,7 @@ static void ask_meta(struct asq__redis *r)
 
 /* Sets each field of the meta hash that is missing. A namespace known before keeps its number of
  * partitions, so that its processes can go on. */
-static void make_meta(struct asq__redis *r)
+static void create_meta(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
     uint32_t n = r->partitions          ? r->partitions
@@ -422,7 +422,7 @@ static void make_meta(struct asq__redis *r)
         ask_meta(r);
         return;
     }
-    r->making = true;
+    r->creating = true;
     asq__keys_meta(&r->keys, key);
     snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
     snprintf(partitions, sizeof partitions, "%u", n);
@@ -438,7 +438,7 @@ static void make_meta(struct asq__redis *r)
 void asq__redis_refresh_meta(struct asq__redis *r)
 {
     if (r->up && !r->reading_meta) {
-        r->making = false;
+        r->creating = false;
         ask_meta(r);
     }
 }
@@ -454,7 +454,7 @@ void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    r->meta_known = r->reading_meta = r->mending = r->making = r->recreated = false;
+    r->meta_known = r->reading_meta = r->repairing = r->creating = r->recreated = false;
     r->permitted = !r->config.serves;
     r->denied[0] = '\0';
     r->meta_error[0] = '\0';

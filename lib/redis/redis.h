@@ -23,9 +23,9 @@ struct asq__redis;
 /* Changes of the namespace since it was first seen. */
 enum asq__namespace_event {
     ASQ__NAMESPACE_RECREATED, /* the meta hash was gone, and was recreated with the same facts */
-    ASQ__NAMESPACE_MENDED,    /* the meta hash was invalid, and was restored */
+    ASQ__NAMESPACE_REPAIRED,  /* the meta hash was invalid, and was restored */
     ASQ__NAMESPACE_DOTTED,    /* the name has dots, which new ones may not have */
-    ASQ__NAMESPACE_OTHER      /* the number of partitions has changed */
+    ASQ__NAMESPACE_CHANGED    /* the number of partitions has changed */
 };
 
 struct asq__redis_config {

@@ -101,7 +101,7 @@ static BIO_METHOD *new_method(void)
 
 /* ---- contexts ---- */
 
-static char *setting(const char *given, const char *variable)
+static char *copy_setting(const char *given, const char *variable)
 {
     const char *value = given ? given : secure_getenv(variable);
     return value && *value ? strdup(value) : NULL;
@@ -114,12 +114,13 @@ struct asq__tls *asq__tls_new(const char *ca, const char *cert, const char *key)
         return NULL;
     atomic_init(&t->refs, 1);
     pthread_mutex_init(&t->lock, NULL);
-    t->ca = setting(ca, "ASQUEUE_TLS_CA");
+    t->ca = copy_setting(ca, "ASQUEUE_TLS_CA");
     /* Certificate and key belong together, so both come from the URL or both from the
      * environment. */
     bool from_url = cert || key;
-    t->cert = from_url ? setting(cert ? cert : "", "") : setting(NULL, "ASQUEUE_TLS_CERT");
-    t->key = from_url ? setting(key ? key : "", "") : setting(NULL, "ASQUEUE_TLS_KEY");
+    t->cert =
+        from_url ? copy_setting(cert ? cert : "", "") : copy_setting(NULL, "ASQUEUE_TLS_CERT");
+    t->key = from_url ? copy_setting(key ? key : "", "") : copy_setting(NULL, "ASQUEUE_TLS_KEY");
     t->method = new_method();
     if (t->method)
         return t;
@@ -218,7 +219,7 @@ static int load_own_certificate(const struct asq__tls *t, SSL_CTX *ctx, char why
     return 0;
 }
 
-static SSL_CTX *load(const struct asq__tls *t, char why[ASQ__TLS_WHY])
+static SSL_CTX *new_context(const struct asq__tls *t, char why[ASQ__TLS_WHY])
 {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -242,7 +243,7 @@ static SSL_CTX *load(const struct asq__tls *t, char why[ASQ__TLS_WHY])
 }
 
 /* Returns a context of the current files. The caller frees it. */
-static SSL_CTX *current(struct asq__tls *t, char why[ASQ__TLS_WHY])
+static SSL_CTX *current_context(struct asq__tls *t, char why[ASQ__TLS_WHY])
 {
     struct version files[FILES];
     pthread_mutex_lock(&t->lock);
@@ -252,7 +253,7 @@ static SSL_CTX *current(struct asq__tls *t, char why[ASQ__TLS_WHY])
         same = same_version(&files[i], &t->files[i]);
     if (!same) {
         SSL_CTX_free(t->ctx);
-        t->ctx = load(t, why);
+        t->ctx = new_context(t, why);
         memcpy(t->files, files, sizeof files);
     }
     SSL_CTX *ctx = t->ctx;
@@ -316,7 +317,7 @@ int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_ses
                          char why[ASQ__TLS_WHY])
 {
     snprintf(why, ASQ__TLS_WHY, "out of memory for TLS");
-    SSL_CTX *ctx = current(url->tls_files, why);
+    SSL_CTX *ctx = current_context(url->tls_files, why);
     if (!ctx)
         return ASQ_ECONN;
     struct asq__tls_session *s = calloc(1, sizeof *s);
@@ -364,8 +365,8 @@ void asq__tls_session_free(struct asq__tls_session *s)
 }
 
 /* Evaluates an operation that returned `result`: 0 with *wants, or -1 with a text. */
-static int outcome(struct asq__tls_session *s, int result, bool handshake,
-                   enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
+static int check_result(struct asq__tls_session *s, int result, bool handshake,
+                        enum asq__tls_wants *wants, char why[ASQ__TLS_WHY])
 {
     int error = SSL_get_error(s->ssl, result);
     *wants = error == SSL_ERROR_WANT_READ    ? ASQ__TLS_READABLE
@@ -385,7 +386,7 @@ int asq__tls_handshake(struct asq__tls_session *s, enum asq__tls_wants *wants,
     int result = SSL_do_handshake(s->ssl);
     if (result == 1)
         return 1;
-    return outcome(s, result, true, wants, why) < 0 ? ASQ_ECONN : 0;
+    return check_result(s, result, true, wants, why) < 0 ? ASQ_ECONN : 0;
 }
 
 ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, bool *ret_wants_write,
@@ -397,7 +398,7 @@ ssize_t asq__tls_recv(struct asq__tls_session *s, void *to, size_t n, bool *ret_
     if (got > 0)
         s->peer.has_answered = true;
     else
-        got = outcome(s, got, false, &wants, why);
+        got = check_result(s, got, false, &wants, why);
     *ret_wants_write = wants == ASQ__TLS_WRITABLE;
     return got;
 }
@@ -409,7 +410,7 @@ ssize_t asq__tls_send(struct asq__tls_session *s, const void *from, size_t n, bo
     ERR_clear_error();
     int sent = SSL_write(s->ssl, from, n > WRITE_MAX ? WRITE_MAX : (int) n);
     if (sent <= 0)
-        sent = outcome(s, sent, false, &wants, why);
+        sent = check_result(s, sent, false, &wants, why);
     *ret_wants_read = wants == ASQ__TLS_READABLE;
     return sent;
 }

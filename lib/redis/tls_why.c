@@ -122,7 +122,7 @@ void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store
 /* ---- operations ---- */
 
 /* Names a server's alert about our own certificate, shown or missing. NULL: another alert. */
-static const char *about_own(int reason)
+static const char *own_certificate_alert(int reason)
 {
     switch (reason) {
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE: return "bad certificate";
@@ -143,7 +143,8 @@ static const char *about_own(int reason)
 static const char wanted[] =
     "give one by cert= and key= in the URL, or ASQUEUE_TLS_CERT and ASQUEUE_TLS_KEY";
 
-static void why_alert(const struct asq__tls_peer *peer, const char *alert, char why[ASQ__TLS_WHY])
+static void explain_alert(const struct asq__tls_peer *peer, const char *alert,
+                          char why[ASQ__TLS_WHY])
 {
     if (peer->own_certificate)
         snprintf(why, ASQ__TLS_WHY, "the server does not take the client certificate %.150s: %s",
@@ -154,8 +155,8 @@ static void why_alert(const struct asq__tls_peer *peer, const char *alert, char 
 }
 
 /* Writes why the server may have closed or reset the connection. */
-static void why_gone(const struct asq__tls_peer *peer, bool handshake, const char *how,
-                     char why[ASQ__TLS_WHY])
+static void explain_close(const struct asq__tls_peer *peer, bool handshake, const char *how,
+                          char why[ASQ__TLS_WHY])
 {
     if (handshake)
         snprintf(why, ASQ__TLS_WHY,
@@ -177,16 +178,16 @@ void asq__tls_why(const struct asq__tls_peer *peer, bool handshake, bool closed,
     unsigned long first = ERR_peek_error();
     int reason = ERR_GET_REASON(first);
     bool of_ssl = first && ERR_GET_LIB(first) == ERR_LIB_SSL;
-    const char *alert = of_ssl ? about_own(reason) : NULL;
+    const char *alert = of_ssl ? own_certificate_alert(reason) : NULL;
     const char *text = first ? ERR_reason_error_string(first) : NULL;
     if (*peer->certificate)
         snprintf(why, ASQ__TLS_WHY, "%s", peer->certificate);
     else if (alert)
-        why_alert(peer, alert, why);
+        explain_alert(peer, alert, why);
     else if (error)
-        why_gone(peer, handshake, strerror(error), why);
+        explain_close(peer, handshake, strerror(error), why);
     else if (closed)
-        why_gone(peer, handshake, "Redis closed the connection", why);
+        explain_close(peer, handshake, "Redis closed the connection", why);
     else if (of_ssl && handshake &&
              (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
               reason == SSL_R_UNKNOWN_PROTOCOL || reason == SSL_R_UNEXPECTED_MESSAGE

@@ -32,7 +32,7 @@ static int no_memory(char *err, size_t errlen)
     return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
 }
 
-static int hex(char c)
+static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -52,7 +52,7 @@ static char *decode(const char *s, size_t n, bool *bad)
             continue;
         }
         bool whole = n - i > 2;
-        int high = whole ? hex(s[i + 1]) : -1, low = whole ? hex(s[i + 2]) : -1;
+        int high = whole ? hex_digit(s[i + 1]) : -1, low = whole ? hex_digit(s[i + 2]) : -1;
         if (high < 0 || low < 0 || (high == 0 && low == 0)) {
             *bad = true;
             free(out);
@@ -65,7 +65,8 @@ static char *decode(const char *s, size_t n, bool *bad)
     return out;
 }
 
-static int take(char **to, const char *s, size_t n, const char *what, char *err, size_t errlen)
+static int copy_decoded(char **to, const char *s, size_t n, const char *what, char *err,
+                        size_t errlen)
 {
     bool bad = false;
     char *copy = decode(s, n, &bad);
@@ -78,8 +79,8 @@ static int take(char **to, const char *s, size_t n, const char *what, char *err,
     return 0;
 }
 
-static int number(const char *s, size_t n, long min, long max, const char *what, long *ret,
-                  char *err, size_t errlen)
+static int parse_number(const char *s, size_t n, long min, long max, const char *what, long *ret,
+                        char *err, size_t errlen)
 {
     char text[16], *end;
     if (n > 0 && n < sizeof text) {
@@ -142,7 +143,7 @@ static int check_address(const char *text, char *err, size_t errlen)
 
 /* ---- ?name=value&… ---- */
 
-static int verification(struct asq__url *u, const char *value, size_t n, char *err, size_t errlen)
+static int parse_verify(struct asq__url *u, const char *value, size_t n, char *err, size_t errlen)
 {
     static const char *const names[] = {
         [ASQ__TLS_VERIFY_FULL] = "full", [ASQ__TLS_VERIFY_CA] = "ca", [ASQ__TLS_VERIFY_NO] = "no"
@@ -158,15 +159,15 @@ static int verification(struct asq__url *u, const char *value, size_t n, char *e
                     (int) (n > 40 ? 40 : n), value);
 }
 
-static int parameter(struct asq__url *u, const char *name, size_t name_n, const char *value,
-                     size_t n, char *err, size_t errlen)
+static int set_parameter(struct asq__url *u, const char *name, size_t name_n, const char *value,
+                         size_t n, char *err, size_t errlen)
 {
     bool redis = u->scheme == ASQ__URL_TCP || u->scheme == ASQ__URL_UNIX;
     long i;
     int rc;
 #define IS(text) (name_n == sizeof text - 1 && memcmp(name, text, name_n) == 0)
     if (redis && IS("ns"))
-        return take(&u->ns, value, n, "ns", err, errlen);
+        return copy_decoded(&u->ns, value, n, "ns", err, errlen);
     if (u->tls && (IS("cacert") || IS("cert") || IS("key") || IS("sni"))) {
         char **to = IS("cacert") ? &u->tls_ca
                     : IS("cert") ? &u->tls_cert
@@ -175,25 +176,25 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
         if (!n)
             return asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
                             name);
-        rc = take(to, value, n, "TLS parameter", err, errlen);
+        rc = copy_decoded(to, value, n, "TLS parameter", err, errlen);
         return rc == 0 && to == &u->tls_sni ? check_name(*to, "sni", err, errlen) : rc;
     }
     if (u->tls && IS("verify"))
-        return verification(u, value, n, err, errlen);
+        return parse_verify(u, value, n, err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("user"))
-        return take(&u->user, value, n, "user", err, errlen);
+        return copy_decoded(&u->user, value, n, "user", err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("password"))
-        return take(&u->password, value, n, "password", err, errlen);
+        return copy_decoded(&u->password, value, n, "password", err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("db")) {
-        rc = number(value, n, 0, 1000000, "db", &i, err, errlen);
+        rc = parse_number(value, n, 0, 1000000, "db", &i, err, errlen);
         if (rc == 0)
             u->db = (int) i;
         return rc;
     }
     if (u->scheme == ASQ__URL_CHILD && (IS("processes") || IS("capacity"))) {
         bool processes = IS("processes");
-        rc = number(value, n, 1, processes ? 1024 : 4096, processes ? "processes" : "capacity", &i,
-                    err, errlen);
+        rc = parse_number(value, n, 1, processes ? 1024 : 4096,
+                          processes ? "processes" : "capacity", &i, err, errlen);
         if (rc == 0)
             *(processes ? &u->processes : &u->capacity) = (uint32_t) i;
         return rc;
@@ -209,13 +210,14 @@ static int parameter(struct asq__url *u, const char *name, size_t name_n, const 
                     (int) (name_n > 40 ? 40 : name_n), name, known);
 }
 
-static int parameters(struct asq__url *u, const char *s, char *err, size_t errlen)
+static int parse_parameters(struct asq__url *u, const char *s, char *err, size_t errlen)
 {
     while (*s) {
         size_t n = strcspn(s, "&"), name_n = strcspn(s, "=&");
-        int rc = n == 0       ? 0 /* "?&ns=N" */
-                 : name_n < n ? parameter(u, s, name_n, s + name_n + 1, n - name_n - 1, err, errlen)
-                              : parameter(u, s, n, "", 0, err, errlen);
+        int rc = n == 0 ? 0 /* "?&ns=N" */
+                 : name_n < n
+                     ? set_parameter(u, s, name_n, s + name_n + 1, n - name_n - 1, err, errlen)
+                     : set_parameter(u, s, n, "", 0, err, errlen);
         if (rc < 0)
             return rc;
         s += n;
@@ -227,7 +229,7 @@ static int parameters(struct asq__url *u, const char *s, char *err, size_t errle
 
 /* ---- redis://[[user]:password@]host[:port][/db] ---- */
 
-static int authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen)
+static int parse_authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen)
 {
     long port = 6379;
     int rc = 0;
@@ -238,11 +240,11 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
     if (at) {
         const char *colon = memchr(s, ':', (size_t) (at - s));
         if (!colon)
-            rc = take(&u->password, s, (size_t) (at - s), "password", err, errlen);
-        else if ((rc = take(&u->password, colon + 1, (size_t) (at - colon - 1), "password", err,
-                            errlen)) == 0 &&
+            rc = copy_decoded(&u->password, s, (size_t) (at - s), "password", err, errlen);
+        else if ((rc = copy_decoded(&u->password, colon + 1, (size_t) (at - colon - 1), "password",
+                                    err, errlen)) == 0 &&
                  colon > s)
-            rc = take(&u->user, s, (size_t) (colon - s), "user", err, errlen);
+            rc = copy_decoded(&u->user, s, (size_t) (colon - s), "user", err, errlen);
         if (rc < 0)
             return rc;
         n -= (size_t) (at + 1 - s);
@@ -253,7 +255,7 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
         end = memchr(s, ']', n);
         if (!end)
             return asq__err(err, errlen, ASQ_EINVAL, "the URL's address has a '[' without ']'");
-        rc = take(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
+        rc = copy_decoded(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
         if (rc == 0)
             rc = check_address(u->host, err, errlen);
         end++;
@@ -261,8 +263,8 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
         end = memchr(s, ':', n);
         if (!end)
             end = s + n;
-        rc = end == s ? take(&u->host, "127.0.0.1", 9, "host", err, errlen)
-                      : take(&u->host, s, (size_t) (end - s), "host", err, errlen);
+        rc = end == s ? copy_decoded(&u->host, "127.0.0.1", 9, "host", err, errlen)
+                      : copy_decoded(&u->host, s, (size_t) (end - s), "host", err, errlen);
         if (rc == 0)
             rc = check_name(u->host, "host", err, errlen);
     }
@@ -271,12 +273,12 @@ static int authority(struct asq__url *u, const char *s, size_t n, char *err, siz
         rc = asq__err(err, errlen, ASQ_EINVAL, "the URL has '%.*s' behind its host",
                       (int) (left > 40 ? 40 : left), end);
     else if (rc == 0 && left)
-        rc = number(end + 1, left - 1, 1, 65535, "port", &port, err, errlen);
+        rc = parse_number(end + 1, left - 1, 1, 65535, "port", &port, err, errlen);
     u->port = (int) port;
     return rc;
 }
 
-static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
+static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
 {
     size_t n = strcspn(s, "/?");
     long db = 0;
@@ -286,21 +288,21 @@ static int tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
             err, errlen, ASQ_EINVAL,
             "the URL has an '@' behind a '/' or '?'; in a user or password these two are "
             "written %%2F and %%3F, and behind the host an '@' is written %%40");
-    int rc = authority(u, s, n, err, errlen);
+    int rc = parse_authority(u, s, n, err, errlen);
     if (rc < 0)
         return rc;
     s += n;
     if (*s == '/') {
         size_t digits = strcspn(++s, "?");
         if (digits)
-            rc = number(s, digits, 0, 1000000, "database", &db, err, errlen);
+            rc = parse_number(s, digits, 0, 1000000, "database", &db, err, errlen);
         s += digits;
     }
     u->db = (int) db;
-    return rc == 0 && *s == '?' ? parameters(u, s + 1, err, errlen) : rc;
+    return rc == 0 && *s == '?' ? parse_parameters(u, s + 1, err, errlen) : rc;
 }
 
-static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errlen)
+static int parse_unix(struct asq__url *u, const char *s, char *err, size_t errlen)
 {
     if (strncmp(s, "//", 2) == 0)
         s += 2;
@@ -308,12 +310,12 @@ static int unix_socket(struct asq__url *u, const char *s, char *err, size_t errl
     if (*s != '/')
         return asq__err(err, errlen, ASQ_EINVAL,
                         "unix: needs an absolute path, as in unix:/run/redis/redis.sock");
-    int rc = take(&u->path, s, n, "path", err, errlen);
+    int rc = copy_decoded(&u->path, s, n, "path", err, errlen);
     if (rc == 0 && strlen(u->path) >= sizeof((struct sockaddr_un *) 0)->sun_path)
         rc =
             asq__err(err, errlen, ASQ_EINVAL, "the path of the Unix socket has more than %zu bytes",
                      sizeof((struct sockaddr_un *) 0)->sun_path - 1);
-    return rc == 0 && s[n] == '?' ? parameters(u, s + n + 1, err, errlen) : rc;
+    return rc == 0 && s[n] == '?' ? parse_parameters(u, s + n + 1, err, errlen) : rc;
 }
 
 /* Completes user and password. An empty name counts as none, and so does an empty password without
@@ -342,18 +344,18 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     if (STARTS("local:") || STARTS("child:")) {
         u.scheme = STARTS("local:") ? ASQ__URL_LOCAL : ASQ__URL_CHILD;
         const char *rest = text + 6;
-        rc = *rest == '?' ? parameters(&u, rest + 1, err, errlen)
+        rc = *rest == '?' ? parse_parameters(&u, rest + 1, err, errlen)
              : *rest ? asq__err(err, errlen, ASQ_EINVAL, "'%.40s' behind %.6s is not understood",
                                 rest, text)
                      : 0;
     } else if (STARTS("redis://")) {
         u.scheme = ASQ__URL_TCP;
-        rc = tcp(&u, text + 8, err, errlen);
+        rc = parse_tcp(&u, text + 8, err, errlen);
     } else if (STARTS("rediss://")) {
         u.scheme = ASQ__URL_TCP;
         u.tls = true;
 #ifdef HAVE_TLS
-        rc = tcp(&u, text + 9, err, errlen);
+        rc = parse_tcp(&u, text + 9, err, errlen);
         if (rc == 0 && !(u.tls_files = asq__tls_new(u.tls_ca, u.tls_cert, u.tls_key)))
             rc = no_memory(err, errlen);
 #else
@@ -364,7 +366,7 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
 #endif
     } else if (STARTS("unix:")) {
         u.scheme = ASQ__URL_UNIX;
-        rc = unix_socket(&u, text + 5, err, errlen);
+        rc = parse_unix(&u, text + 5, err, errlen);
     } else {
         /* Shows only the scheme, because a password may follow. */
         size_t n = strcspn(text, ":/");
@@ -432,7 +434,7 @@ void asq__url_release(struct asq__url *u)
 /* ---- as text ---- */
 
 /* Appends s with escapes. plain: characters besides letters and digits that need none. */
-static void put_escaped_but(struct asq__buf *b, const char *s, const char *plain)
+static void put_escaped_except(struct asq__buf *b, const char *s, const char *plain)
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char) *s;
@@ -445,7 +447,7 @@ static void put_escaped_but(struct asq__buf *b, const char *s, const char *plain
 
 static void put_escaped(struct asq__buf *b, const char *s)
 {
-    put_escaped_but(b, s, "-._~");
+    put_escaped_except(b, s, "-._~");
 }
 
 /* Appends "?name=" or "&name=". */
@@ -476,7 +478,7 @@ static void put_path(struct asq__buf *b, char *sep, const char *name, const char
 {
     if (path) {
         put_name(b, sep, name);
-        put_escaped_but(b, path, "-._~/");
+        put_escaped_except(b, path, "-._~/");
     }
 }
 
@@ -538,7 +540,7 @@ char *asq__url_format(const struct asq__url *u, bool hide_password)
         break;
     case ASQ__URL_UNIX:
         asq__buf_puts(&b, "unix:");
-        put_escaped_but(&b, u->path, "-._~/");
+        put_escaped_except(&b, u->path, "-._~/");
         put_number(&b, &sep, "db", u->db);
         put_text(&b, &sep, "user", u->user);
         if (u->password) {
@@ -582,7 +584,7 @@ static bool is_loopback(const struct sockaddr *a)
            (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
-static bool is_here(const struct sockaddr *a, const struct ifaddrs *own)
+static bool is_own_address(const struct sockaddr *a, const struct ifaddrs *own)
 {
     bool here = is_loopback(a);
     for (const struct ifaddrs *i = own; i && !here; i = i->ifa_next)
@@ -590,14 +592,14 @@ static bool is_here(const struct sockaddr *a, const struct ifaddrs *own)
     return here;
 }
 
-bool asq__address_is_here(const struct sockaddr *address)
+bool asq__address_is_local(const struct sockaddr *address)
 {
     struct ifaddrs *own = NULL;
     if (address->sa_family == AF_UNIX)
         return true;
     if (getifaddrs(&own) != 0)
         own = NULL;
-    bool here = is_here(address, own);
+    bool here = is_own_address(address, own);
     if (own)
         freeifaddrs(own);
     return here;
@@ -636,7 +638,7 @@ int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
     bool local = n > 0;
     for (int i = 0; i < n && local; i++) {
         const void *sockaddr = &found[i].sockaddr;
-        local = is_here(sockaddr, own);
+        local = is_own_address(sockaddr, own);
     }
     if (own)
         freeifaddrs(own);

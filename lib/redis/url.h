@@ -53,6 +53,6 @@ int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
 /* Returns whether the URL has a password that goes over TCP without TLS. */
 bool asq__url_has_plain_password(const struct asq__url *url);
 /* Returns whether the address is of this machine; an address of a Unix socket is. */
-bool asq__address_is_here(const struct sockaddr *address);
+bool asq__address_is_local(const struct sockaddr *address);
 
 #endif

@@ -359,7 +359,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
                          "deleted. The namespace is made again, with its %u partitions",
                          w->config.ns, w->config.ns, before);
         break;
-    case ASQ__NAMESPACE_MENDED:
+    case ASQ__NAMESPACE_REPAIRED:
         asq__process_log(w, ASQ_LOG_WARNING,
                          "asq:{%s}:meta was overwritten with impossible values, and is restored: "
                          "%u partitions",
@@ -372,7 +372,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
             "of another namespace may reach it; new ones cannot have any",
             w->config.ns);
         break;
-    case ASQ__NAMESPACE_OTHER:
+    case ASQ__NAMESPACE_CHANGED:
         asq__process_log(w, ASQ_LOG_WARNING,
                          "namespace '%s' has %u partitions now, not %u: it was made anew, or "
                          "asq:{%s}:meta was changed. This process drops its partitions, and starts "
