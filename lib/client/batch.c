@@ -134,7 +134,7 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
         asq__list_add(&e->gone, &b->order);
 }
 
-static void leave_lists(struct asq__engine *e, struct asq__batch *b)
+static void remove_from_lists(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
     asq__list_del(&b->watch);
@@ -148,7 +148,7 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
     asq__assert(b->unfinished == 0 && !b->foreign);
     if (b->pinned && b->state == ASQ__BATCH_PINNED)
         return;
-    leave_lists(e, b);
+    remove_from_lists(e, b);
     b->answers++;
     if (b->pinned) {
         asq__batch_enter(b, ASQ__BATCH_PINNED);
@@ -167,7 +167,8 @@ struct asq__completing {
     struct asq__completing *outer;
 };
 
-static void begin(struct asq__batch *b, struct asq__completing *now, struct asq__call *calls)
+static void begin_completing(struct asq__batch *b, struct asq__completing *now,
+                             struct asq__call *calls)
 {
     now->rest = calls;
     now->outer = b->completing;
@@ -218,9 +219,9 @@ static void batch_result(struct asq__batch *b, const Asqueue__Result *result)
     }
     bool is_awaited = matching != NULL;
     if (is_awaited)
-        begin(b, &theirs, matching);
+        begin_completing(b, &theirs, matching);
     if (result->index < b->n && b->calls[result->index]) {
-        begin(b, &own, b->calls[result->index]);
+        begin_completing(b, &own, b->calls[result->index]);
         b->calls[result->index] = NULL;
         asq__assert(b->unfinished > 0);
         b->unfinished--;
@@ -245,16 +246,16 @@ void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, cons
         b->record_policy = ASQ__RECORD_LEAVE;
     b->pinned = false;
     asq__batch_keep_record(b);
-    leave_lists(e, b);
+    remove_from_lists(e, b);
     batch_forget(e, b); /* first, so that no waiter finds a batch that has failed */
     for (size_t i = 0; i < b->n; i++) {
-        begin(b, &now, b->calls[i]);
+        begin_completing(b, &now, b->calls[i]);
         b->unfinished -= b->calls[i] != NULL;
         b->calls[i] = NULL;
         complete(b, &now, NULL, &error);
     }
     asq__assert(b->unfinished == 0);
-    begin(b, &now, b->foreign);
+    begin_completing(b, &now, b->foreign);
     b->foreign = NULL;
     complete(b, &now, NULL, &error);
     asq__batch_notify(b, ASQ__REFUSED);
@@ -357,7 +358,8 @@ void asq__batch_answered(struct asq__batch *b)
 
 /* ---- abandoned, kept and pinned calls ---- */
 
-static void abandoned(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+static void on_abandoned_result(struct asq__call *call, const Asqueue__Result *result,
+                                const asq_error *error)
 {
     (void) result;
     (void) error;
@@ -389,7 +391,7 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
     struct asq__call *stand_in = NULL;
     if (own && (stand_in = malloc(sizeof *stand_in))) {
         *stand_in = *call; /* keeps the batch until the call has ended */
-        stand_in->done = abandoned;
+        stand_in->done = on_abandoned_result;
         *at = stand_in;
     } else {
         *at = call->next;

@@ -37,7 +37,7 @@ enum {
  *      │                          │  │               │ └─ for now ─▶ REFUSED │  │
  *      │                          │  └───────────────┴─────────────────┴─────┘  │
  *      │                          │    asq__engine_resend_all(), asq__engine_resend_refused()
- *      │                          └───────── goes_on(): Redis has it ───────────┘
+ *      │                          └───────── keep_waiting(): Redis has it ──────┘
  *      └─▶ FOREIGN
  *
  *     READY, SENT, REFUSED, ACCEPTED ──▶ PINNED    asq__batch_end(): all results are there

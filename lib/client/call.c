@@ -31,7 +31,7 @@ static const char *kind_name(Asqueue__JobKind kind)
 }
 
 /* Sets the call's label for redis-cli: "class/agent.method". */
-static void label(asq_result *r, const struct asq__job *job)
+static void set_label(asq_result *r, const struct asq__job *job)
 {
     const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
     bool class_known = job->class_name && *job->class_name;
@@ -59,7 +59,7 @@ struct inputs {
     size_t bytes;       /* size of the inserted values */
 };
 
-static asq_result *finished(const asq_value *future)
+static asq_result *finished_input(const asq_value *future)
 {
     asq_result *input = future->future->live.object;
     return input && asq__result_is_done(input) ? input : NULL;
@@ -77,7 +77,7 @@ static int count_input(void *user, const struct asq__future_place *place)
     if (place->future->future->unawaited)
         return 0;
     in->n++;
-    input = in->h->mode->repeats ? NULL : finished(place->future);
+    input = in->h->mode->repeats ? NULL : finished_input(place->future);
     if (input) {
         in->there++;
         if (!in->failed && asq_result_error(input)->code)
@@ -93,7 +93,7 @@ static int count_input(void *user, const struct asq__future_place *place)
 static int put_input(void *user, const struct asq__future_place *place)
 {
     struct inputs *in = user;
-    asq_result *input = finished(place->future);
+    asq_result *input = finished_input(place->future);
     if (!input)
         return 0;
     in->bytes += (size_t) asq_value_encoded_size(input->value);
@@ -175,7 +175,7 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
     rc = asq__result_new(h, &r);
     if (rc < 0)
         return rc;
-    label(r, job);
+    set_label(r, job);
     r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
     rc = resolve_inputs(h, job->args, &resolved, &failed, &inputs);
     if (rc == 0 && failed) {

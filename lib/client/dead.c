@@ -96,8 +96,8 @@ static asq_value *text_value(const char *s, size_t n)
 }
 
 /* Makes the public map of an entry's fields. batch_bytes below 0: no batch. */
-static int about_letter(const struct letter_id *id, const redisReply *const *fields, size_t n,
-                        long long batch_bytes, asq_value **ret)
+static int describe_letter(const struct letter_id *id, const redisReply *const *fields, size_t n,
+                           long long batch_bytes, asq_value **ret)
 {
     static const struct {
         const char *field, *key;
@@ -168,8 +168,8 @@ static int take_page(asq *h, const redisReply *reply, void *user)
         snprintf(l->before, sizeof l->before, "(%s", text);
         if (!read_number(&text, '-', &id.ms) || !read_number(&text, '\0', &id.n))
             return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no stream id");
-        int rc = about_letter(&id, (const redisReply *const *) entry->element + 2,
-                              entry->elements - 2, entry->element[1]->integer, &letter);
+        int rc = describe_letter(&id, (const redisReply *const *) entry->element + 2,
+                                 entry->elements - 2, entry->element[1]->integer, &letter);
         if (rc == 0)
             rc = asq_list_append(l->list, letter);
         if (rc < 0)
@@ -194,7 +194,7 @@ static int compare_letters(const void *a, const void *b)
 }
 
 /* Sorts the list, newest last, and cuts it to the limit. */
-static void sort_and_cut(struct listing *l)
+static void sort_and_truncate(struct listing *l)
 {
     asq_value *list = l->list;
     if (list->list.n == 0)
@@ -240,8 +240,8 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
                 if (strcmp(fields->element[f]->str, "batch") == 0)
                     batch_bytes = (long long) fields->element[f + 1]->len;
             }
-        int rc = about_letter(&id, (const redisReply *const *) fields->element, fields->elements,
-                              batch_bytes, &letter);
+        int rc = describe_letter(&id, (const redisReply *const *) fields->element, fields->elements,
+                                 batch_bytes, &letter);
         if (rc == 0)
             rc = asq_list_append(l->list, letter);
         if (rc < 0)
@@ -317,13 +317,13 @@ int asq_dead_list(asq *h, size_t limit, asq_value **ret)
     for (; l.partition < h->partitions && rc == 0; l.partition++) {
         rc = list_partition(h, &l);
         if (l.list->list.n > l.limit)
-            sort_and_cut(&l);
+            sort_and_truncate(&l);
     }
     if (rc < 0) {
         asq_value_free(l.list);
         return rc;
     }
-    sort_and_cut(&l);
+    sort_and_truncate(&l);
     *ret = l.list;
     return 0;
 }
@@ -399,8 +399,8 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
             return out_of_memory(h);
         memcpy(l->bytes, batch->str, l->n);
     }
-    if (about_letter(&l->id, (const redisReply *const *) fields->element, fields->elements,
-                     (long long) l->n, &l->about) < 0)
+    if (describe_letter(&l->id, (const redisReply *const *) fields->element, fields->elements,
+                        (long long) l->n, &l->about) < 0)
         return out_of_memory(h);
     return 0;
 }
@@ -564,7 +564,7 @@ static int check_args(asq *h, const struct letter *l)
 /* Encodes a letter's batch as new calls without a caller. Calls of private methods keep the calling
  * agent, which gives them the right to be called, under the id of no real call, so that no call
  * seems to wait. */
-static int make_new(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct asq__buf *out)
+static int encode_copy(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct asq__buf *out)
 {
     struct asq__call_id nobody = { .partition = l->id.partition };
     char nobody_text[ASQ__CALL_ID_TEXT];
@@ -679,7 +679,7 @@ int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
     if (rc == 0)
         rc = check_args(h, &l);
     if (rc == 0)
-        rc = make_new(h, &l, batch_id, &batch);
+        rc = encode_copy(h, &l, batch_id, &batch);
     if (rc == 0 && !(ids = call_ids(&l, batch_id)))
         rc = out_of_memory(h);
     if (rc == 0)

@@ -93,7 +93,7 @@ void asq__engine_fetch_more(struct asq__engine *e)
 }
 
 /* Queues a read. False: no memory; the batch will be queried again. */
-static bool add(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint64_t upto)
+static bool queue_fetch(struct asq__engine *e, struct asq__batch *b, uint64_t from, uint64_t upto)
 {
     struct fetch *f = calloc(1, sizeof *f);
     if (!f)
@@ -119,7 +119,7 @@ void asq__batch_fetch(struct asq__engine *e, struct asq__batch *b)
     if (b->reading)
         b->reading = ASQ__READING_TWICE;
     else
-        add(e, b, b->seen, 0);
+        queue_fetch(e, b, b->seen, 0);
 }
 
 void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uint64_t upto,
@@ -138,11 +138,11 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
     if (e->only_get || size == 0 || size > upto || upto > INT64_MAX || b->announced >= WAITING_MAX)
         asq__batch_query(e, b);
     else
-        add(e, b, upto - size, upto);
+        queue_fetch(e, b, upto - size, upto);
 }
 
 /* Hands a complete range on. */
-static void complete(struct asq__engine *e, struct fetch *f)
+static void deliver(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
     if (!is_wanted(b))
@@ -156,14 +156,14 @@ static void complete(struct asq__engine *e, struct fetch *f)
 }
 
 /* Ends a read, and starts the next one if the record was requested again meanwhile. */
-static void end(struct asq__engine *e, struct fetch *f)
+static void end_fetch(struct asq__engine *e, struct fetch *f)
 {
     struct asq__batch *b = f->batch;
     bool reread = !f->upto && b->reading == ASQ__READING_TWICE;
     b->answers++;
     fetch_free(f);
     if (reread && is_wanted(b))
-        add(e, b, b->seen, 0);
+        queue_fetch(e, b, b->seen, 0);
     asq__batch_answered(b);
 }
 
@@ -207,13 +207,13 @@ static void on_piece(struct asq__conn *c, const redisReply *reply, void *user)
         asq__buf_put(&f->got, reply->str, n);
         more = !f->whole && n == asked && (!f->upto || f->got.len < f->upto - f->from);
         if (!f->got.error && !more)
-            complete(e, f);
+            deliver(e, f);
         more &= !f->got.error;
     }
     if (more)
         asq__list_add_first(&e->fetches, &f->node);
     else
-        end(e, f);
+        end_fetch(e, f);
     asq__engine_fetch_more(e);
 }
 

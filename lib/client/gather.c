@@ -68,7 +68,7 @@ static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
     return rc;
 }
 
-static struct slot *first(const struct asq__list *list)
+static struct slot *first_slot(const struct asq__list *list)
 {
     return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct slot, node);
 }
@@ -91,7 +91,7 @@ enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *ar
     return g->all ? ASQ__WAIT_ALL : ASQ__WAIT_ANY;
 }
 
-static void forget(struct slot *s)
+static void unwatch(struct slot *s)
 {
     s->r->fn = NULL;
     asq__list_del(&s->node);
@@ -110,7 +110,7 @@ static int next_done(struct gather *g, struct slot **ret)
         if (rc < 0)
             return rc;
     }
-    *ret = first(&g->done);
+    *ret = first_slot(&g->done);
     asq__list_del(&(*ret)->node);
     return 0;
 }
@@ -154,8 +154,8 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
             asq__fail(h, rc, "%zu of %zu results are not there after %lld ms; their calls go on",
                       n - done, n, (long long) timeout_ms);
     }
-    while ((s = first(&g.in_flight)))
-        forget(s);
+    while ((s = first_slot(&g.in_flight)))
+        unwatch(s);
     free(slots);
     return rc;
 }
@@ -216,13 +216,13 @@ static int make_calls(struct each *e, const asq_each_options *o)
     asq *h = e->g.h;
     int rc = 0;
     h->corked++;
-    while (rc == 0 && e->made < e->n && first(&e->unused)) {
+    while (rc == 0 && e->made < e->n && first_slot(&e->unused)) {
         asq_value *args = args_of(asq_list_get(e->inputs, e->made));
         asq_result *r = NULL;
         rc = args ? asq_callv(e->agents[e->made % e->nagents], e->method, o->call, args, &r)
                   : out_of_memory(h);
         if (rc == 0) {
-            struct slot *s = first(&e->unused);
+            struct slot *s = first_slot(&e->unused);
             asq__list_del(&s->node);
             rc = watch(&e->g, s, r, e->made++);
         }
@@ -286,8 +286,8 @@ static int run_each(struct each *e, const asq_each_options *o)
     }
     /* Unfinished calls go on, but their results are dropped. */
     struct slot *s;
-    while ((s = first(&e->g.in_flight)) || (s = first(&e->g.done))) {
-        forget(s);
+    while ((s = first_slot(&e->g.in_flight)) || (s = first_slot(&e->g.done))) {
+        unwatch(s);
         asq_result_free(s->r);
     }
     for (size_t i = e->made; i < e->n && e->g.h->mode->repeats; i++)
@@ -295,7 +295,7 @@ static int run_each(struct each *e, const asq_each_options *o)
     return rc;
 }
 
-static asq_value *nulls(size_t n)
+static asq_value *null_list(size_t n)
 {
     asq_value *list = asq_value_list();
     for (size_t i = 0; list && i < n; i++)
@@ -328,7 +328,7 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
     asq__list_init(&e.unused);
     asq__error_init(&e.error);
     size_t nslots = e.n < o.limit ? e.n : o.limit;
-    if ((ret && !(e.values = nulls(e.n))) || !(slots = calloc(nslots + 1, sizeof *slots))) {
+    if ((ret && !(e.values = null_list(e.n))) || !(slots = calloc(nslots + 1, sizeof *slots))) {
         rc = out_of_memory(h);
         goto out;
     }

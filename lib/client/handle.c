@@ -72,7 +72,7 @@ static int report_failures(asq *h)
 }
 
 /* Ends the mode of a closed handle and drops the program's reference. */
-static int end(asq *h)
+static int end_handle(asq *h)
 {
     int rc = h->mode->close(h);
     asq__handle_run_callbacks(h);
@@ -96,7 +96,7 @@ void asq__handle_enter(asq *h)
 void asq__handle_leave(asq *h)
 {
     if (--h->inside == 0 && h->closed)
-        end(h);
+        end_handle(h);
 }
 
 int asq_close(asq *h)
@@ -104,7 +104,7 @@ int asq_close(asq *h)
     if (!h || h->closed || h->in_method)
         return 0; /* a method's handle ends with its call */
     h->closed = true;
-    return h->inside ? 0 : end(h); /* inside a callback: asq__handle_leave ends it */
+    return h->inside ? 0 : end_handle(h); /* inside a callback: asq__handle_leave ends it */
 }
 
 int asq__fail(asq *h, int code, const char *fmt, ...)
@@ -256,7 +256,7 @@ int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeou
     return h->mode->wait(h, ready, arg, timeout_ms);
 }
 
-static bool never(void *arg)
+static bool always_false(void *arg)
 {
     (void) arg;
     return false;
@@ -290,7 +290,7 @@ int asq_sleep(asq *h, int64_t ms)
 {
     if (!h)
         return ASQ_EINVAL;
-    int rc = asq__handle_wait(h, never, NULL, ms);
+    int rc = asq__handle_wait(h, always_false, NULL, ms);
     return rc == ASQ_ETIMEOUT ? 0 : rc;
 }
 

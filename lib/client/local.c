@@ -63,7 +63,7 @@ static void sleep_until(int64_t deadline_ms)
     }
 }
 
-static int64_t least(int64_t a, int64_t b)
+static int64_t min_ms(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
@@ -206,7 +206,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     struct asq__buf inputs;
     asq__buf_init(&inputs, h->max_message_size);
     if (job->delay_ms)
-        sleep_until(least(asq__deadline_ms((int64_t) job->delay_ms), ctx.deadline_ms));
+        sleep_until(min_ms(asq__deadline_ms((int64_t) job->delay_ms), ctx.deadline_ms));
     if (!a || !ctx.h) {
         asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
     } else if (asq__now_ms() >= ctx.deadline_ms) {

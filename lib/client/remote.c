@@ -282,7 +282,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
     asq_result_free(res); /* the engine's reference */
 }
 
-static int first_use(asq *h, struct remote *r)
+static int run_before_use(asq *h, struct remote *r)
 {
     int (*before_use)(asq *, void *) = r->before_use;
     if (!before_use)
@@ -296,7 +296,7 @@ static int first_use(asq *h, struct remote *r)
 static int remote_submit(asq *h, asq_result **results, size_t n)
 {
     struct remote *r = h->impl;
-    int rc = first_use(h, r);
+    int rc = run_before_use(h, r);
     size_t i;
     for (i = 0; i < n && rc == 0; i++) {
         asq_result *res = results[i];
@@ -344,7 +344,7 @@ static bool remote_accepted(asq *h)
 static int remote_attach(asq *h, asq_result *res)
 {
     struct remote *r = h->impl;
-    int rc = first_use(h, r);
+    int rc = run_before_use(h, r);
     if (rc < 0)
         return rc;
     res->call.done = call_done;
@@ -473,7 +473,7 @@ void asq__remote_pump(asq *h, int64_t wait_ms)
 
 int asq__remote_ready(asq *h)
 {
-    return first_use(h, h->impl);
+    return run_before_use(h, h->impl);
 }
 
 /* ---- opening ---- */

@@ -33,7 +33,7 @@ struct query {
 
 /* ---- batches that are out of order ---- */
 
-static bool is_there(const struct asq__batch *b)
+static bool has_arrived(const struct asq__batch *b)
 {
     return b->asked == ASQ__ASKED_WAITS || b->asked == ASQ__ASKED_RECORD;
 }
@@ -48,21 +48,21 @@ static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch
         return later || (b->history != ASQ__WAS_ACCEPTED && b->number < e->ended[b->partition]);
     for (const struct asq__list *it = b->order.next; later && it != &e->ready; it = it->next) {
         const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (other->partition == b->partition && is_there(other) &&
+        if (other->partition == b->partition && has_arrived(other) &&
             asq__batch_is_in_order_with(b, other))
             return true;
     }
     return false;
 }
 
-static void give_up_out_of_order(struct asq__engine *e)
+static void fail_out_of_order(struct asq__engine *e)
 {
     bool *later = calloc(e->partitions, sizeof *later);
     for (struct asq__list *it = e->ready.prev; later && it != &e->ready; it = it->prev) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (is_out_of_order(e, b, later[b->partition]))
             b->asked = ASQ__ASKED_OUT_OF_ORDER;
-        later[b->partition] |= is_there(b);
+        later[b->partition] |= has_arrived(b);
     }
     free(later);
     ASQ__LIST_EACH (it, &e->ready) {
@@ -103,7 +103,7 @@ static void end_query(struct query *q)
     free(q);
 }
 
-static void sort_out(struct asq__engine *e);
+static void apply_answers(struct asq__engine *e);
 
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -123,7 +123,7 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     bool last = e->queries.next == &q->node && e->queries.prev == &q->node;
     bool all_known = last && e->up && !e->stalled;
     if (all_known)
-        sort_out(e); /* sends nothing: the query is still in e->queries */
+        apply_answers(e); /* sends nothing: the query is still in e->queries */
     end_query(q);
     if (all_known)
         asq__engine_send_ready(e);
@@ -137,7 +137,7 @@ void asq__engine_forget_queries(struct asq__engine *e)
     }
 }
 
-static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t n)
+static void send_query(struct asq__engine *e, struct asq__batch *const *batches, size_t n)
 {
     const struct asq__keys *keys = asq__redis_keys(e->redis);
     uint32_t partition = batches[0]->partition;
@@ -173,7 +173,7 @@ static void ask(struct asq__engine *e, struct asq__batch *const *batches, size_t
 }
 
 /* Asks about all batches that were sent, partition by partition. */
-static void ask_about_all(struct asq__engine *e)
+static void query_all(struct asq__engine *e)
 {
     size_t n = 0, at = 0;
     size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
@@ -194,7 +194,8 @@ static void ask_about_all(struct asq__engine *e)
     }
     for (uint32_t p = 0; sorted && p < e->partitions; at = end[p++])
         for (size_t from = at; from < end[p]; from += ASKED_AT_ONCE)
-            ask(e, sorted + from, end[p] - from < ASKED_AT_ONCE ? end[p] - from : ASKED_AT_ONCE);
+            send_query(e, sorted + from,
+                       end[p] - from < ASKED_AT_ONCE ? end[p] - from : ASKED_AT_ONCE);
     free(sorted);
     free(end);
 }
@@ -233,7 +234,7 @@ void asq__engine_resend_refused(struct asq__engine *e)
 
 /* Moves a batch that Redis has back among the sent ones. Reads its record if there is one: the
  * commit that writes a record also removes the entry. */
-static void goes_on(struct asq__engine *e, struct asq__batch *b)
+static void keep_waiting(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
     asq__list_add(&e->sent, &b->order);
@@ -246,13 +247,13 @@ static void goes_on(struct asq__engine *e, struct asq__batch *b)
 }
 
 /* Sorts the batches when all queries are answered: keep waiting, give up, or resend. */
-static void sort_out(struct asq__engine *e)
+static void apply_answers(struct asq__engine *e)
 {
-    give_up_out_of_order(e);
+    fail_out_of_order(e);
     ASQ__LIST_EACH (it, &e->ready) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (is_there(b)) {
-            goes_on(e, b);
+        if (has_arrived(b)) {
+            keep_waiting(e, b);
         } else if (b->history != ASQ__NEVER_SENT) {
             b->resent = true;
             b->entry[0] = '\0';
@@ -279,8 +280,8 @@ void asq__engine_resend_all(struct asq__engine *e)
         b->from_old_connection = true;
     }
     asq__engine_check(e);
-    ask_about_all(e);
+    query_all(e);
     if (asq__list_empty(&e->queries))
-        sort_out(e); /* no query was sent: nothing to ask, or no memory */
+        apply_answers(e); /* no query was sent: nothing to ask, or no memory */
     asq__engine_send_ready(e);
 }

@@ -89,7 +89,7 @@ static bool is_executable(const char *path)
 
 /* Makes an absolute path of dir/name, because the server starts in another directory. Symbolic
  * links stay, because a program may behave by the name it is called by. */
-static int absolute(const char *dir, size_t dir_n, const char *name, char *out, size_t size)
+static int make_absolute(const char *dir, size_t dir_n, const char *name, char *out, size_t size)
 {
     char here[4096] = "";
     if ((dir_n == 0 || dir[0] != '/') && !getcwd(here, sizeof here))
@@ -106,7 +106,7 @@ static int find_on_path(const char *name, char *out, size_t size)
         at = "/usr/local/bin:/usr/bin:/bin";
     for (;;) {
         size_t n = strcspn(at, ":");
-        if (absolute(at, n, name, out, size) == 0)
+        if (make_absolute(at, n, name, out, size) == 0)
             return 0;
         at += n;
         if (*at++ != ':')
@@ -119,10 +119,10 @@ static int find_program(struct asq__server *s, char *err, size_t errlen)
     const char *given = secure_getenv("ASQUEUE_REDIS_SERVER");
     if (given && *given) {
         const char *slash = strrchr(given, '/');
-        int rc = slash == given ? absolute("/", 1, given + 1, s->program, sizeof s->program)
-                 : slash        ? absolute(given, (size_t) (slash - given), slash + 1, s->program,
-                                           sizeof s->program)
-                                : find_on_path(given, s->program, sizeof s->program);
+        int rc = slash == given ? make_absolute("/", 1, given + 1, s->program, sizeof s->program)
+                 : slash ? make_absolute(given, (size_t) (slash - given), slash + 1, s->program,
+                                         sizeof s->program)
+                         : find_on_path(given, s->program, sizeof s->program);
         if (rc == 0)
             return 0;
         return asq__err(
@@ -221,8 +221,8 @@ static pid_t clone_self(int exit_signal)
 }
 
 /* Exits without exit handlers, of a sanitizer or a profiler. */
-static void leave(int status) __attribute__((noreturn));
-static void leave(int status)
+static void exit_now(int status) __attribute__((noreturn));
+static void exit_now(int status)
 {
     for (;;)
         syscall(SYS_exit_group, status);
@@ -245,15 +245,15 @@ static void set_default(int number)
 }
 
 /* Closes all but a few descriptors. */
-static void close_others(const int *keep, int n)
+static void close_others(const int *kept, int n)
 {
     int from = 3;
     /* Close each gap between kept descriptors, in ascending order. */
     for (;;) {
         int next = -1;
         for (int i = 0; i < n; i++)
-            if (keep[i] >= from && (next < 0 || keep[i] < next))
-                next = keep[i];
+            if (kept[i] >= from && (next < 0 || kept[i] < next))
+                next = kept[i];
         unsigned to = next < 0 ? ~0u : (unsigned) next - 1;
         if ((next < 0 || next > from) && syscall(SYS_close_range, (unsigned) from, to, 0) < 0)
             for (int fd = from; fd < (next < 0 ? 65536 : next); fd++) /* before Linux 5.9 */
@@ -331,7 +331,7 @@ static void run_server(const struct asq__server *s, char *const argv[], pid_t ke
             execv(s->program, argv);
         write_note(s, NOTE_NOT_RUN, errno);
     }
-    leave(127);
+    exit_now(127);
 }
 
 /* Waits for the end of the program, the channel or the server. True: wait again. */
@@ -359,8 +359,8 @@ static bool watch(const struct asq__server *s, pid_t server, int server_pidfd, b
     return true;
 }
 
-static void keep(const struct asq__server *s, char *const argv[]) __attribute__((noreturn));
-static void keep(const struct asq__server *s, char *const argv[])
+static void run_keeper(const struct asq__server *s, char *const argv[]) __attribute__((noreturn));
+static void run_keeper(const struct asq__server *s, char *const argv[])
 {
     const int kept[] = { s->channel[1], s->pidfd, s->log_fd };
     bool ended = false;
@@ -375,7 +375,7 @@ static void keep(const struct asq__server *s, char *const argv[])
     if (null > 2)
         close(null);
     if (chdir("/") < 0)
-        leave(1);
+        exit_now(1);
     pid_t self = getpid(), server = clone_self(SIGCHLD);
     if (server == 0)
         run_server(s, argv, self);
@@ -396,7 +396,7 @@ static void keep(const struct asq__server *s, char *const argv[])
         ;
     clean_up(s);
     shutdown(s->channel[1], SHUT_RDWR);
-    leave(0);
+    exit_now(0);
 }
 
 /* ---- life ---- */
@@ -412,7 +412,7 @@ static void server_free(struct asq__server *s)
 }
 
 /* Reads notes of the keeper's side, waiting at most `wait` for the first one. */
-static void listen_to_keeper(struct asq__server *s, struct timespec wait)
+static void read_keeper_notes(struct asq__server *s, struct timespec wait)
 {
     struct pollfd fds[] = { { s->channel[0], POLLIN, 0 }, { s->keeper_pidfd, POLLIN, 0 } };
     struct note note;
@@ -443,11 +443,11 @@ static int start_keeper(struct asq__server *s, char *const argv[])
     if (middle == 0) {
         pid_t keeper = clone_self(0);
         if (keeper == 0)
-            keep(s, argv);
+            run_keeper(s, argv);
         int why = errno;
         if (keeper > 0)
             write_note(s, NOTE_KEEPER, keeper);
-        leave(keeper < 0 ? why : 0);
+        exit_now(keeper < 0 ? why : 0);
     }
     if (middle < 0)
         failure = errno;
@@ -456,7 +456,7 @@ static int start_keeper(struct asq__server *s, char *const argv[])
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failure)
         return failure;
-    listen_to_keeper(s, at_once);
+    read_keeper_notes(s, at_once);
     if (s->keeper > 0)
         s->keeper_pidfd = open_pidfd(s->keeper);
     return 0;
@@ -511,7 +511,7 @@ const char *asq__server_path(const struct asq__server *s)
 }
 
 /* Returns whether the server answers. */
-static bool answers(const struct asq__server *s)
+static bool is_answering(const struct asq__server *s)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct timeval limit = { 1, 0 };
@@ -570,7 +570,7 @@ static int has_failed(const struct asq__server *s, char *err, size_t errlen)
                     *text ? "; the end of its log: " : ", without a word", text);
 }
 
-static int is_too_slow(const struct asq__server *s, int64_t ms, char *err, size_t errlen)
+static int fail_too_slow(const struct asq__server *s, int64_t ms, char *err, size_t errlen)
 {
     char text[LOG_SHOWN + 1];
     read_log(s, text);
@@ -582,12 +582,12 @@ int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err,
 {
     int64_t deadline = asq__deadline_ms(timeout_ms);
     struct timespec pause = { 0, 500000 };
-    while (!answers(s)) {
-        listen_to_keeper(s, pause);
+    while (!is_answering(s)) {
+        read_keeper_notes(s, pause);
         if (s->not_run || s->ended || s->lost)
             return has_failed(s, err, errlen);
         if (asq__now_ms() > deadline)
-            return is_too_slow(s, timeout_ms, err, errlen);
+            return fail_too_slow(s, timeout_ms, err, errlen);
         if (pause.tv_nsec < 5000000)
             pause.tv_nsec += pause.tv_nsec / 4;
     }
@@ -599,7 +599,7 @@ static void wait_for_end(struct asq__server *s, int64_t limit_ms)
     int64_t deadline = asq__deadline_ms(limit_ms), left;
     while (!s->lost && (left = deadline - asq__now_ms()) > 0) {
         struct timespec wait = { left / 1000, left % 1000 * 1000000 };
-        listen_to_keeper(s, wait);
+        read_keeper_notes(s, wait);
     }
     /* The channel is shut down just before the keeper is gone. */
     struct pollfd gone = { s->keeper_pidfd, POLLIN, 0 };

@@ -55,7 +55,7 @@ static void refuse_large(struct asq__engine *e, struct asq__batch *b, const char
 
 /* Notes that the connection was lost while the batch was under way. Suspects the first batch that
  * is large enough to be the cause, and fails it after repeated losses. */
-static void note_loss(struct asq__engine *e, struct asq__batch *b)
+static void count_loss(struct asq__engine *e, struct asq__batch *b)
 {
     if (e->closing || e->suspected || b->bytes.len < ASQ__LIMIT_SUSPECT)
         return;
@@ -70,7 +70,7 @@ static void note_loss(struct asq__engine *e, struct asq__batch *b)
 
 /* Fails batches that Redis has refused temporarily before it accepted `taken`, a later one: a
  * resend would break the order. */
-static void give_up_refused(struct asq__engine *e, struct asq__batch *taken)
+static void fail_refused(struct asq__engine *e, struct asq__batch *taken)
 {
     ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
@@ -96,7 +96,7 @@ static bool is_out_of_ids(const redisReply *reply)
 
 /* Sends a single batch soon, because the owner recreates the stream within moments. With several
  * batches the first could be refused and the next accepted, out of order. */
-static void try_first_soon(struct asq__engine *e)
+static void send_first_soon(struct asq__engine *e)
 {
     if (e->first_alone)
         return;
@@ -113,14 +113,14 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
     if (was_first)
         e->first = NULL;
     if (b->state == ASQ__BATCH_SENT && !reply) {
-        note_loss(e, b);
+        count_loss(e, b);
     } else if (b->state == ASQ__BATCH_SENT) {
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
             e->taken_ms[b->partition] = strtoull(b->entry, NULL, 10);
             asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
             if (e->stalled)
-                give_up_refused(e, b);
+                fail_refused(e, b);
             asq__batch_notify(b, ASQ__ACCEPTED);
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
             asq__redis_refused_string(e->redis, b->bytes.len);
@@ -133,7 +133,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             e->stalled = true;
             e->reconnect |= asq__reply_is_transient(reply);
             if (is_out_of_ids(reply))
-                try_first_soon(e);
+                send_first_soon(e);
         } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
             asq__batch_notify(b, ASQ__FENCED);
             asq__batch_fail(e, b, ASQ_ECANCELED,
@@ -319,7 +319,7 @@ static uint64_t next_id(struct asq__engine *e, uint8_t ret_id[ASQ__BATCH_ID])
 }
 
 /* Appends the creation time of the batch's calls and their age. */
-static void put_times(struct asq__engine *e, struct asq__batch *b, int64_t now)
+static void encode_times(struct asq__engine *e, struct asq__batch *b, int64_t now)
 {
     int64_t stamp = asq__redis_clock_at(asq__redis_clock(e->redis), now);
     int64_t age = now > b->made_ms ? now - b->made_ms : 0;
@@ -333,7 +333,7 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     if (b->resent)
         asq__batch_mark_resent(&b->bytes);
     asq__batch_set_number(b->number, &b->bytes);
-    put_times(e, b, asq__now_ms_coarse());
+    encode_times(e, b, asq__now_ms_coarse());
     int rc = b->bytes.error;
     b->bytes.error = 0;
     e->backlog += b->bytes.len - before;
@@ -381,7 +381,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
             asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
             asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
             b->made_ms = asq__now_ms_coarse();
-            put_times(e, b, b->made_ms);
+            encode_times(e, b, b->made_ms);
         }
         asq__buf_put(&b->bytes, job->data, job->len);
         rc = b->bytes.error;
@@ -402,7 +402,7 @@ int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label
     return 0;
 }
 
-static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nested)
+static void set_guard(struct asq__guard *g, const struct asq__nested_batch *nested)
 {
     g->partition = nested->from;
     snprintf(g->token, sizeof g->token, "%s", nested->token);
@@ -414,8 +414,8 @@ static void guard_set(struct asq__guard *g, const struct asq__nested_batch *nest
 
 /* Takes over a batch that an earlier run of the outer call has made in this process. Another worker
  * may have run the call in between and sent the same batch. */
-static void take_over(struct asq__engine *e, struct asq__batch *b,
-                      const struct asq__nested_batch *nested)
+static void reuse_batch(struct asq__engine *e, struct asq__batch *b,
+                        const struct asq__nested_batch *nested)
 {
     if (!b->resent && b->state == ASQ__BATCH_READY) { /* not marked as resent yet */
         size_t before = b->bytes.len;
@@ -425,7 +425,7 @@ static void take_over(struct asq__engine *e, struct asq__batch *b,
     }
     b->resent = true;
     asq__batch_notify(b, ASQ__REFUSED);
-    guard_set(b->guard, nested);
+    set_guard(b->guard, nested);
     if (b->state == ASQ__BATCH_PINNED || b->state == ASQ__BATCH_ACCEPTED)
         asq__batch_notify(b, ASQ__ACCEPTED);
 }
@@ -435,7 +435,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
     struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
     if (b && b->guard)
-        take_over(e, b, nested);
+        reuse_batch(e, b, nested);
     if (b)
         return ASQ_EEXIST;
     if (e->backlog > MAX_BACKLOG)
@@ -448,7 +448,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     b->made_ms = nested->made_ms;
     b->resent = nested->resent;
     asq__batch_head(nested->id, e->config.client, b->number, &b->bytes);
-    put_times(e, b, asq__now_ms_coarse());
+    encode_times(e, b, asq__now_ms_coarse());
     asq__buf_put(&b->bytes, nested->jobs, nested->n);
     b->body = b->bytes.len;
     if (nested->resent)
@@ -466,7 +466,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
         asq__batch_end(e, b);
         return rc;
     }
-    guard_set(b->guard, nested);
+    set_guard(b->guard, nested);
     b->pinned = true;
     make_ready(e, b);
     return 0;

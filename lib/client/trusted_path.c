@@ -36,7 +36,7 @@ struct walk {
     size_t errlen;
 };
 
-static int failed(struct walk *w, const char *name, const char *why)
+static int fail_at(struct walk *w, const char *name, const char *why)
 {
     return asq__err(w->err, w->errlen, ASQ_EPLUGIN, "%s%s%s: %s", w->real, *name ? "/" : "", name,
                     why);
@@ -100,23 +100,23 @@ static int check_end(struct walk *w, const struct stat *st, const char *path, co
     return rc < 0 ? rc : check_mode(w, st, path, what);
 }
 
-static const char *shown(const struct walk *w)
+static const char *shown_path(const struct walk *w)
 {
     return w->len ? w->real : "/";
 }
 
 /* Enters a folder and takes its descriptor over. */
-static int enter(struct walk *w, int fd)
+static int enter_folder(struct walk *w, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0) {
         close(fd);
-        return failed(w, "", strerror(errno));
+        return fail_at(w, "", strerror(errno));
     }
     if (w->at >= 0)
         close(w->at);
     w->at = fd;
-    return check_parent(w, &st, shown(w));
+    return check_parent(w, &st, shown_path(w));
 }
 
 static int go_to_root(struct walk *w)
@@ -124,24 +124,24 @@ static int go_to_root(struct walk *w)
     int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     w->len = 0;
     *w->real = '\0';
-    return fd < 0 ? failed(w, "/", strerror(errno)) : enter(w, fd);
+    return fd < 0 ? fail_at(w, "/", strerror(errno)) : enter_folder(w, fd);
 }
 
 static int go_up(struct walk *w)
 {
     int fd = openat(w->at, "..", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return failed(w, "..", strerror(errno));
+        return fail_at(w, "..", strerror(errno));
     while (w->len && w->real[w->len - 1] != '/')
         w->len--;
     if (w->len)
         w->len--;
     w->real[w->len] = '\0';
-    return enter(w, fd);
+    return enter_folder(w, fd);
 }
 
 /* Puts the target of the link before the rest of the path. */
-static int follow(struct walk *w, int fd, const struct stat *st, const char *name)
+static int follow_link(struct walk *w, int fd, const struct stat *st, const char *name)
 {
     char target[PATH_MAX], path[PATH_MAX + 2];
     size_t n = strlen(w->rest);
@@ -150,12 +150,12 @@ static int follow(struct walk *w, int fd, const struct stat *st, const char *nam
     if (rc < 0)
         return rc;
     if (++w->links > MAX_LINKS)
-        return failed(w, name, strerror(ELOOP));
+        return fail_at(w, name, strerror(ELOOP));
     ssize_t got = readlinkat(fd, "", target, sizeof target);
     if (got <= 0)
-        return failed(w, name, got < 0 ? strerror(errno) : strerror(ENOENT));
+        return fail_at(w, name, got < 0 ? strerror(errno) : strerror(ENOENT));
     if ((size_t) got + 1 + n >= sizeof w->rest)
-        return failed(w, name, strerror(ENAMETOOLONG));
+        return fail_at(w, name, strerror(ENAMETOOLONG));
     memmove(w->rest + got + 1, w->rest, n + 1);
     memcpy(w->rest, target, (size_t) got);
     w->rest[got] = '/';
@@ -167,7 +167,7 @@ static int next_name(struct walk *w, char name[NAME_MAX + 1])
 {
     size_t skip = strspn(w->rest, "/"), n = strcspn(w->rest + skip, "/");
     if (n > NAME_MAX)
-        return failed(w, "...", strerror(ENAMETOOLONG));
+        return fail_at(w, "...", strerror(ENAMETOOLONG));
     memcpy(name, w->rest + skip, n);
     name[n] = '\0';
     skip += n;
@@ -176,7 +176,7 @@ static int next_name(struct walk *w, char name[NAME_MAX + 1])
 }
 
 /* Returns whether no name is left, only slashes. */
-static bool at_end(const struct walk *w)
+static bool is_at_end(const struct walk *w)
 {
     return w->rest[strspn(w->rest, "/")] == '\0';
 }
@@ -185,7 +185,7 @@ static int append(struct walk *w, const char *name)
 {
     size_t n = strlen(name);
     if (w->len + 1 + n >= PATH_MAX)
-        return failed(w, name, strerror(ENAMETOOLONG));
+        return fail_at(w, name, strerror(ENAMETOOLONG));
     w->real[w->len++] = '/';
     memcpy(w->real + w->len, name, n + 1);
     w->len += n;
@@ -198,19 +198,19 @@ static int open_file(struct walk *w, const struct stat *st, const char *name)
     struct stat folder, now;
     int rc = 0, fd;
     if (fstat(w->at, &folder) < 0)
-        return failed(w, "", strerror(errno));
-    if ((rc = check_end(w, &folder, shown(w), "folder")) < 0 || (rc = append(w, name)) < 0)
+        return fail_at(w, "", strerror(errno));
+    if ((rc = check_end(w, &folder, shown_path(w), "folder")) < 0 || (rc = append(w, name)) < 0)
         return rc;
     if (!S_ISREG(st->st_mode))
-        return failed(w, "", "it is no regular file; take it out of the folder");
+        return fail_at(w, "", "it is no regular file; take it out of the folder");
     if ((rc = check_end(w, st, w->real, "plugin")) < 0)
         return rc;
     fd = openat(w->at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return failed(w, "", strerror(errno));
+        return fail_at(w, "", strerror(errno));
     if (fstat(fd, &now) < 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino) {
         close(fd);
-        return failed(w, "", "it was replaced while it was looked at; start again");
+        return fail_at(w, "", "it was replaced while it was looked at; start again");
     }
     return fd;
 }
@@ -226,17 +226,17 @@ static int step(struct walk *w, enum asq__trusted_kind kind, const char *name, i
         return go_up(w);
     fd = openat(w->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return failed(w, name, strerror(errno));
+        return fail_at(w, name, strerror(errno));
     if (fstat(fd, &st) < 0) {
-        rc = failed(w, name, strerror(errno));
+        rc = fail_at(w, name, strerror(errno));
     } else if (S_ISLNK(st.st_mode)) {
-        rc = follow(w, fd, &st, name);
-    } else if (kind == ASQ__TRUSTED_FILE && at_end(w)) {
+        rc = follow_link(w, fd, &st, name);
+    } else if (kind == ASQ__TRUSTED_FILE && is_at_end(w)) {
         rc = *ret_fd = open_file(w, &st, name);
     } else if (!S_ISDIR(st.st_mode)) {
-        rc = failed(w, name, strerror(ENOTDIR));
+        rc = fail_at(w, name, strerror(ENOTDIR));
     } else if ((rc = append(w, name)) == 0) {
-        return enter(w, fd);
+        return enter_folder(w, fd);
     }
     close(fd);
     return rc;
@@ -248,9 +248,9 @@ static int open_folder(struct walk *w)
     struct stat st;
     int rc, fd = openat(w->at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return failed(w, "", strerror(errno));
-    rc =
-        fstat(fd, &st) < 0 ? failed(w, "", strerror(errno)) : check_end(w, &st, shown(w), "folder");
+        return fail_at(w, "", strerror(errno));
+    rc = fstat(fd, &st) < 0 ? fail_at(w, "", strerror(errno))
+                            : check_end(w, &st, shown_path(w), "folder");
     if (rc < 0) {
         close(fd);
         return rc;
@@ -281,8 +281,8 @@ int asq__trusted_open(const char *path, enum asq__trusted_kind kind, char real[P
     while (rc >= 0 && fd < 0 && (rc = next_name(&w, name)) == 0 && *name)
         rc = step(&w, kind, name, &fd);
     if (rc >= 0 && fd < 0)
-        fd =
-            kind == ASQ__TRUSTED_FOLDER ? open_folder(&w) : failed(&w, "", "it is no regular file");
+        fd = kind == ASQ__TRUSTED_FOLDER ? open_folder(&w)
+                                         : fail_at(&w, "", "it is no regular file");
     if (rc >= 0)
         rc = fd;
     if (rc >= 0 && !w.len)
