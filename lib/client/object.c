@@ -16,7 +16,7 @@
 
 /* Replaces a snapshot's bytes. In place if exactly `holders` references exist, whose holders expect
  * it: the agent's memory then does not move. */
-static int renew(struct asq__snapshot **at, unsigned holders, const void *data, size_t n)
+static int update_snapshot(struct asq__snapshot **at, unsigned holders, const void *data, size_t n)
 {
     struct asq__snapshot *r = *at;
     size_t room = r->n + r->spare;
@@ -108,7 +108,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
 /* Bytes of a Redis string that are reserved for everything but the value. */
 #define STRING_ROOM ((size_t) 64 * 1024)
 
-static size_t within_string(const asq_ctx *ctx, size_t limit)
+static size_t clamp_to_string(const asq_ctx *ctx, size_t limit)
 {
     size_t string = atomic_load_explicit(&ctx->env->max_string, memory_order_relaxed);
     if (!string)
@@ -119,12 +119,12 @@ static size_t within_string(const asq_ctx *ctx, size_t limit)
 
 static size_t result_limit(const asq_ctx *ctx)
 {
-    size_t limit = within_string(ctx, ctx->env->max_message_size);
+    size_t limit = clamp_to_string(ctx, ctx->env->max_message_size);
     return ctx->result_room && ctx->result_room < limit ? ctx->result_room : limit;
 }
 
 /* Names the origin of a limit, for messages. */
-static const char *whose_limit(const asq_ctx *ctx, size_t limit)
+static const char *limit_origin(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"
            : limit == ctx->result_room
@@ -191,7 +191,7 @@ static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, cons
     return rc;
 }
 
-static OWN_FRAME int bring_to_life(asq_ctx *ctx, struct asq__object *o)
+static OWN_FRAME int load_live(asq_ctx *ctx, struct asq__object *o)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -207,7 +207,7 @@ static OWN_FRAME int bring_to_life(asq_ctx *ctx, struct asq__object *o)
     return rc;
 }
 
-void asq__object_revive(struct asq__object *o)
+void asq__object_preload(struct asq__object *o)
 {
     struct asq__arena arena;
     Asqueue__AgentRecord *m;
@@ -229,7 +229,7 @@ static __attribute__((noinline, cold)) int cannot_encode(asq_ctx *ctx, const str
                         "the state of agent '%s' and what it was created with: %s (%zu bytes are "
                         "allowed)",
                         o->id, asq_strerror(rc),
-                        within_string(ctx, ctx->env->max_message_size * 2 + 4096));
+                        clamp_to_string(ctx, ctx->env->max_message_size * 2 + 4096));
     return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc));
 }
 
@@ -257,12 +257,12 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
         const asq_value *state = def->save ? saved : o->state;
         int64_t n = asq__value_size(state);
         rc = n < 0 ? (int) n : (size_t) n > ctx->env->max_message_size ? ASQ_ELIMIT : 0;
-        size_t limit = within_string(ctx, ctx->env->max_message_size);
+        size_t limit = clamp_to_string(ctx, ctx->env->max_message_size);
         if (rc == 0 && (size_t) n > limit)
             rc = ASQ_ELIMIT;
         if (rc < 0 && n >= 0)
             asq_fail(ctx, rc, "the state of agent '%s' has %lld bytes, and %zu are allowed (%s)",
-                     o->id, (long long) n, limit, whose_limit(ctx, limit));
+                     o->id, (long long) n, limit, limit_origin(ctx, limit));
         else if (rc < 0)
             asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
                      o->id, asq_strerror(rc), limit, ASQ_MAX_DEPTH);
@@ -277,7 +277,7 @@ static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, si
 
 static void snapshot_buf_init(const asq_ctx *ctx, struct asq__buf *out)
 {
-    asq__buf_init(out, within_string(ctx, ctx->env->max_message_size * 2 + 4096));
+    asq__buf_init(out, clamp_to_string(ctx, ctx->env->max_message_size * 2 + 4096));
 }
 
 /* Encodes the current live form, with the creation arguments of the current snapshot. */
@@ -291,7 +291,7 @@ static OWN_FRAME int encode_snapshot(asq_ctx *ctx, struct asq__object *o, struct
 }
 
 /* Restores the live form to `base`, without freeing memory that an active outer call may use. */
-static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__snapshot *base)
+static OWN_FRAME void restore_live(asq_ctx *ctx, struct asq__object *o, struct asq__snapshot *base)
 {
     struct asq__error kept = ctx->error; /* the method's own error remains */
     struct asq__arena arena;
@@ -326,7 +326,7 @@ static OWN_FRAME void put_back(asq_ctx *ctx, struct asq__object *o, struct asq__
 
 /* ---- jobs ---- */
 
-static int no_agent(asq_ctx *ctx, struct asq__object *o)
+static int fail_no_agent(asq_ctx *ctx, struct asq__object *o)
 {
     if (o->failure)
         return asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': its creation failed: %s", o->id,
@@ -335,7 +335,7 @@ static int no_agent(asq_ctx *ctx, struct asq__object *o)
                     o->id);
 }
 
-static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
+static void set_result(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
 {
     int rc = asq__value_encode(value, &ret->value);
     if (rc == 0)
@@ -345,7 +345,7 @@ static void give(asq_ctx *ctx, const asq_value *value, struct asq__effect *ret)
     if (rc == ASQ_ELIMIT && n >= 0)
         asq_fail(ctx, rc, "the result of %s.%s has %lld bytes, and %zu are allowed (%s)",
                  asq_ctx_class(ctx), ctx->method_name, (long long) n, limit,
-                 whose_limit(ctx, limit));
+                 limit_origin(ctx, limit));
     else
         asq_fail(ctx, rc, "the result of %s.%s is larger than %zu bytes or nested deeper than %d",
                  asq_ctx_class(ctx), ctx->method_name, limit, ASQ_MAX_DEPTH);
@@ -360,7 +360,7 @@ static void take_failure(asq_ctx *ctx, int rc)
 }
 
 /* Makes a new agent's live form. */
-static int make_new(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
+static int create_live(asq_ctx *ctx, struct asq__object *o, const asq_value *args)
 {
     const asq_class *def = &o->cls->def;
     if (!def->save && !(o->state = asq_value_map()))
@@ -396,7 +396,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     snapshot_buf_init(ctx, &encoded);
     if (o->snapshot) {
         if (or_get && strcmp(o->cls->def.name, class_name) == 0) {
-            give(ctx, NULL, ret);
+            set_result(ctx, NULL, ret);
             return;
         }
         asq_fail(ctx, ASQ_EEXIST, "an agent '%s' exists already, of class %s", o->id,
@@ -415,7 +415,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
         rc = check_encoded(ctx, o,
                            asq__snapshot_encode(cls->def.name, cls->def.version, raw, raw_n, raw,
                                                 raw_n, &encoded));
-    else if ((rc = make_new(ctx, o, args)) == 0)
+    else if ((rc = create_live(ctx, o, args)) == 0)
         rc = encode_live(ctx, o, raw, raw_n, &encoded);
     if (rc < 0)
         goto failed;
@@ -428,7 +428,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     replace_snapshot(o, snapshot);
     ret->kind = ASQ__EFFECT_SAVE;
     ret->snapshot = asq__snapshot_ref(snapshot);
-    give(ctx, NULL, ret);
+    set_result(ctx, NULL, ret);
     return;
 failed:
     asq__buf_release(&encoded);
@@ -445,14 +445,14 @@ struct base {
 };
 
 /* Restores the state after a failed call. Effects of re-entrant calls inside it remain. */
-static void go_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
+static void roll_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
 {
-    put_back(ctx, o, o->recommits == base->recommits ? base->snapshot : o->snapshot);
+    restore_live(ctx, o, o->recommits == base->recommits ? base->snapshot : o->snapshot);
 }
 
 /* Brings the snapshot up to date. *ret: a reference to it if it has changed. */
-static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
-                struct asq__snapshot **ret)
+static int save_state(asq_ctx *ctx, struct asq__object *o, const struct base *base,
+                      struct asq__snapshot **ret)
 {
     struct asq__buf now;
     snapshot_buf_init(ctx, &now);
@@ -461,7 +461,7 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
         (now.len != o->snapshot->n || memcmp(now.data, o->snapshot->data, now.len) != 0)) {
         /* `base` may be overwritten, because this call will not restore it. */
         unsigned holders = base->snapshot == o->snapshot ? 2 : 1;
-        rc = check_encoded(ctx, o, renew(&o->snapshot, holders, now.data, now.len));
+        rc = check_encoded(ctx, o, update_snapshot(&o->snapshot, holders, now.data, now.len));
         if (rc == 0)
             *ret = asq__snapshot_ref(o->snapshot);
     }
@@ -470,22 +470,22 @@ static int save(asq_ctx *ctx, struct asq__object *o, const struct base *base,
 }
 
 /* Saves or restores the state after a job that may have changed it. */
-static void finish(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
-                   struct asq__effect *ret)
+static void finish_call(asq_ctx *ctx, struct asq__object *o, const struct base *base, bool readonly,
+                        struct asq__effect *ret)
 {
     bool failed = ctx->error.pub.code != 0;
     if (readonly)
         return;
     if (failed && !ctx->keep_state) {
-        go_back(ctx, o, base);
+        roll_back(ctx, o, base);
         return;
     }
     struct asq__error kept = ctx->error;
     asq__error_init(&ctx->error);
-    if (save(ctx, o, base, &ret->snapshot) < 0) { /* a state that cannot be saved is undone */
+    if (save_state(ctx, o, base, &ret->snapshot) < 0) { /* a state that cannot be saved is undone */
         asq__error_clear(&kept);
         asq__buf_reset(&ret->value);
-        go_back(ctx, o, base);
+        roll_back(ctx, o, base);
         return;
     }
     asq__error_clear(&ctx->error);
@@ -513,7 +513,7 @@ static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
     } else {
         given = asq_map_get(o->state, a->def.name);
     }
-    give(ctx, given, ret);
+    set_result(ctx, given, ret);
     asq_value_free(value);
 }
 
@@ -528,12 +528,12 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
-        give(ctx, NULL, ret);
+        set_result(ctx, NULL, ret);
 }
 
 /* Orders named arguments by the method's parameters. */
-static OWN_FRAME int order(asq_ctx *ctx, const struct asq__object *o, const struct asq__method *m,
-                           const asq_value *args, asq_value **ret)
+static OWN_FRAME int order_args(asq_ctx *ctx, const struct asq__object *o,
+                                const struct asq__method *m, const asq_value *args, asq_value **ret)
 {
     char why[300];
     int rc = asq__value_by_params(args, m->def.params, ret, why, sizeof why);
@@ -548,7 +548,7 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     asq_value *value = NULL, *ordered = NULL;
     ctx->params = m->def.params;
     if (m->def.params && asq_value_type(args) == ASQ_MAP) {
-        if (order(ctx, o, m, args, &ordered) < 0)
+        if (order_args(ctx, o, m, args, &ordered) < 0)
             return;
         args = ordered;
     }
@@ -563,7 +563,7 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
-        give(ctx, value, ret);
+        set_result(ctx, value, ret);
     ctx->args = NULL;
     asq_value_free(value);
     asq_value_free(ordered);
@@ -584,7 +584,7 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
         about = args ? asq_pack("{s:s, s:o}", "class", m->class_name, "args", args)
                      : asq_pack("{s:s, s:n}", "class", m->class_name, "args");
         if (about)
-            give(ctx, about, ret);
+            set_result(ctx, about, ret);
         else
             asq_fail(ctx, ASQ_ENOMEM, "out of memory");
         asq_value_free(about);
@@ -608,7 +608,7 @@ static OWN_FRAME int find_member(asq_ctx *ctx, const struct asq__object *o, Asqu
 
 /* Sets `base`, to be restored if the call fails. A re-entrant call's base is the state that the
  * parked call has made. */
-static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base *base)
+static int begin_call(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base *base)
 {
     struct asq__buf now;
     if (o->depth == 1 || readonly) {
@@ -625,12 +625,12 @@ static int begin(asq_ctx *ctx, struct asq__object *o, bool readonly, struct base
 }
 
 /* Looks up a call, get or set, and runs it on the live object. */
-static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, const char *name,
-                const asq_value *args, struct asq__effect *ret)
+static void run_on_live(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
+                        const char *name, const asq_value *args, struct asq__effect *ret)
 {
     const struct asq__method *m = NULL;
     const struct asq__attribute *a = NULL;
-    if (find_member(ctx, o, kind, name, &m, &a) < 0 || bring_to_life(ctx, o) < 0)
+    if (find_member(ctx, o, kind, name, &m, &a) < 0 || load_live(ctx, o) < 0)
         return;
     if (ctx->shared) {
         call_method(ctx, o, m, args, ret);
@@ -639,7 +639,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
     bool readonly = m ? m->def.flags & ASQ_READONLY : kind == ASQUEUE__JOB_KIND__GET;
     struct base base = { NULL, o->recommits };
     o->depth++;
-    if (begin(ctx, o, readonly, &base) == 0) {
+    if (begin_call(ctx, o, readonly, &base) == 0) {
         if (m)
             call_method(ctx, o, m, args, ret);
         else if (kind == ASQUEUE__JOB_KIND__GET)
@@ -655,7 +655,7 @@ static void use(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind, cons
                      "to what was last committed",
                      o->cls->def.name, name);
         }
-        finish(ctx, o, &base, readonly, ret);
+        finish_call(ctx, o, &base, readonly, ret);
     }
     o->depth--;
     asq__snapshot_unref(base.snapshot);
@@ -711,7 +711,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
         create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
     } else if (!o->snapshot) {
-        no_agent(ctx, o);
+        fail_no_agent(ctx, o);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE && o->depth) {
         asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself",
                  o->id);
@@ -720,15 +720,15 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
         replace_snapshot(o, NULL);
         o->cls = NULL;
         ret->kind = ASQ__EFFECT_DELETE;
-        give(ctx, NULL, ret);
+        set_result(ctx, NULL, ret);
     } else if (kind == ASQUEUE__JOB_KIND__EXISTS) {
         asq_value *name = asq_value_string(o->cls->def.name);
-        give(ctx, name, ret);
+        set_result(ctx, name, ret);
         asq_value_free(name);
     } else if (kind == ASQUEUE__JOB_KIND__DESCRIBE) {
         describe(ctx, o, ret);
     } else {
-        use(ctx, o, kind, method, args, ret);
+        run_on_live(ctx, o, kind, method, args, ret);
     }
     asq_value_free(args);
     if (ctx->error.pub.code)

@@ -44,7 +44,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
 /* Drops the live form of an idle object; the next call rebuilds it from the snapshot. */
 void asq__object_unload(struct asq__object *o);
 /* Rebuilds the live form before a call does, if that needs no code of the class. */
-void asq__object_revive(struct asq__object *o);
+void asq__object_preload(struct asq__object *o);
 
 /* Environment of all calls of a worker, or of a local handle. */
 struct asq__env {

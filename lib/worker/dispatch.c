@@ -174,7 +174,7 @@ static bool may_share_now(struct asq__mailbox *m, struct asq__wcall *c)
     struct asq__actor *a = actor_of(m);
     if (!(flags_of(c) & ASQ_CONCURRENT))
         return false;
-    asq__object_revive(&a->object);
+    asq__object_preload(&a->object);
     return a->object.live;
 }
 
