@@ -307,7 +307,7 @@ static const Asqueue__Results *apply(struct asq__engine *e, const void *payload,
     Asqueue__Results *results;
     char err[200];
     if (asq__results_decode(payload, n, arena, &results, err, sizeof err) < 0) {
-        asq__lines_say(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING, "a result was ignored: %s",
+        asq__lines_log(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING, "a result was ignored: %s",
                        err);
         return NULL;
     }
@@ -316,7 +316,7 @@ static const Asqueue__Results *apply(struct asq__engine *e, const void *payload,
     if (expected && b != expected)
         return NULL;
     if (b && b->state == ASQ__BATCH_OPEN) {
-        asq__lines_say(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING,
+        asq__lines_log(&e->lines, asq__now_ms_coarse(), ASQ_LOG_WARNING,
                        "a result was ignored: its call has not been sent yet");
         return NULL;
     }

@@ -89,7 +89,7 @@ static const struct asq__pair *next_pair(const asq_value *map, const char *after
 
 /* Compares maps with the same keys in the same order: the smallest key with different values
  * decides. */
-static int compare_aligned(const asq_value *a, const asq_value *b)
+static int compare_same_keys(const asq_value *a, const asq_value *b)
 {
     const char *key = NULL;
     int rc = 0;
@@ -105,7 +105,7 @@ static int compare_aligned(const asq_value *a, const asq_value *b)
     return rc;
 }
 
-static bool aligned(const asq_value *a, const asq_value *b)
+static bool have_same_keys(const asq_value *a, const asq_value *b)
 {
     if (a->map.n != b->map.n)
         return false;
@@ -117,8 +117,8 @@ static bool aligned(const asq_value *a, const asq_value *b)
 
 static int compare_maps(const asq_value *a, const asq_value *b)
 {
-    if (aligned(a, b))
-        return compare_aligned(a, b);
+    if (have_same_keys(a, b))
+        return compare_same_keys(a, b);
     const struct asq__pair **as = sorted(a), **bs = as ? sorted(b) : NULL;
     const struct asq__pair *x = NULL, *y = NULL;
     int rc = 0;

@@ -23,14 +23,14 @@ struct asq__map_index {
 
 /* ---- The tree: depth and ownership ----------------------------------------------------------- */
 
-static uint8_t measure(asq_value *v)
+static uint8_t update_height(asq_value *v)
 {
     if (v->type != ASQ_LIST && v->type != ASQ_MAP)
         return 0;
     uint8_t most = 0;
     size_t n = v->type == ASQ_LIST ? v->list.n : v->map.n;
     for (size_t i = 0; i < n; i++) {
-        uint8_t h = measure(v->type == ASQ_LIST ? v->list.items[i] : v->map.pairs[i].value);
+        uint8_t h = update_height(v->type == ASQ_LIST ? v->list.items[i] : v->map.pairs[i].value);
         if (h > most)
             most = h;
     }
@@ -48,7 +48,7 @@ int asq__value_adopt(asq_value *container, asq_value *item)
         for (asq_value *c = container; c->parent; c = c->parent)
             above++;
         /* The deepest part may have been removed since `height` was set. */
-        if (above + item->height > ASQ_MAX_DEPTH && above + measure(item) > ASQ_MAX_DEPTH)
+        if (above + item->height > ASQ_MAX_DEPTH && above + update_height(item) > ASQ_MAX_DEPTH)
             return ASQ_ELIMIT;
         unsigned height = item->height;
         for (asq_value *c = container; c && c->height <= height; c = c->parent)
@@ -60,7 +60,7 @@ int asq__value_adopt(asq_value *container, asq_value *item)
 }
 
 /* Returns whether item is the container or one of its ancestors. */
-static bool is_around(const asq_value *item, const asq_value *container)
+static bool contains(const asq_value *item, const asq_value *container)
 {
     while (container && container != item)
         container = container->parent;
@@ -68,11 +68,11 @@ static bool is_around(const asq_value *item, const asq_value *container)
 }
 
 /* Adopts item, or frees it on failure. An item that belongs to a tree already is left there. */
-static int take(asq_value *container, asq_value *item)
+static int adopt_or_free(asq_value *container, asq_value *item)
 {
     if (!item)
         return ASQ_ENOMEM;
-    if (is_around(item, container))
+    if (contains(item, container))
         return ASQ_EINVAL;
     bool elsewhere = item->owned;
     int rc = asq__value_adopt(container, item);
@@ -82,7 +82,7 @@ static int take(asq_value *container, asq_value *item)
 }
 
 /* Frees an item that was removed from its container. */
-static void drop(asq_value *item)
+static void free_item(asq_value *item)
 {
     if (item->type <= ASQ_BOOL)
         return;
@@ -92,7 +92,7 @@ static void drop(asq_value *item)
 }
 
 /* Frees an item because `container` is not a container, and returns the error. */
-static int refuse(const asq_value *container, asq_value *item)
+static int reject_item(const asq_value *container, asq_value *item)
 {
     if (item && !item->owned)
         asq_value_free(item);
@@ -141,14 +141,14 @@ const asq_value *asq_list_get(const asq_value *list, size_t i)
 int asq_list_append(asq_value *list, asq_value *item)
 {
     if (!is_list(list))
-        return refuse(list, item);
+        return reject_item(list, item);
     size_t n = list->list.n;
     int room = n < list->list.cap ? 0 : asq__list_reserve(list, n * 2);
-    int rc = take(list, item);
+    int rc = adopt_or_free(list, item);
     if (rc < 0)
         return rc;
     if (room < 0) {
-        drop(item);
+        free_item(item);
         return room;
     }
     list->list.items[list->list.n++] = item;
@@ -158,17 +158,17 @@ int asq_list_append(asq_value *list, asq_value *item)
 int asq_list_set(asq_value *list, size_t i, asq_value *item)
 {
     if (!is_list(list))
-        return refuse(list, item);
-    int rc = take(list, item);
+        return reject_item(list, item);
+    int rc = adopt_or_free(list, item);
     if (rc < 0)
         return rc;
     if (i >= list->list.n) {
-        drop(item);
+        free_item(item);
         return ASQ_ENOENT;
     }
     asq_value *old = list->list.items[i];
     list->list.items[i] = item;
-    drop(old);
+    free_item(old);
     return 0;
 }
 
@@ -182,7 +182,7 @@ int asq_list_remove(asq_value *list, size_t i)
     asq_value *old = *at;
     memmove(at, at + 1, (list->list.n - i - 1) * sizeof *at);
     list->list.n--;
-    drop(old);
+    free_item(old);
     return 0;
 }
 
@@ -335,7 +335,7 @@ static int add_pair(asq_value *map, char *key, asq_value *item)
 int asq__map_add(asq_value *map, char *key, asq_value *item)
 {
     uint32_t hash;
-    int rc = take(map, item);
+    int rc = adopt_or_free(map, item);
     if (rc < 0) {
         free(key);
         return rc;
@@ -343,7 +343,7 @@ int asq__map_add(asq_value *map, char *key, asq_value *item)
     rc = !key ? ASQ_ENOMEM : lookup(map, key, &hash) ? ASQ_EEXIST : add_pair(map, key, item);
     if (rc < 0) {
         free(key);
-        drop(item);
+        free_item(item);
     }
     return rc;
 }
@@ -379,8 +379,8 @@ const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key
 int asq_map_set(asq_value *map, const char *key, asq_value *item)
 {
     if (!is_map(map))
-        return refuse(map, item);
-    int rc = take(map, item);
+        return reject_item(map, item);
+    int rc = adopt_or_free(map, item);
     if (rc < 0)
         return rc;
     uint32_t hash;
@@ -388,7 +388,7 @@ int asq_map_set(asq_value *map, const char *key, asq_value *item)
     if (pair) {
         asq_value *old = pair->value;
         pair->value = item;
-        drop(old);
+        free_item(old);
         return 0;
     }
     char *copy = NULL;
@@ -400,7 +400,7 @@ int asq_map_set(asq_value *map, const char *key, asq_value *item)
         rc = add_pair(map, copy, item);
     if (rc < 0) {
         free(copy);
-        drop(item);
+        free_item(item);
     }
     return rc;
 }
@@ -426,7 +426,7 @@ int asq_map_remove(asq_value *map, const char *key)
     memmove(pair, pair + 1, behind * sizeof *pair);
     map->map.n--;
     free(old.key);
-    drop(old.value);
+    free_item(old.value);
     return 0;
 }
 

@@ -25,7 +25,7 @@ int asq__fd_keep(int fd)
 }
 
 /* Occupies the lowest free number. "/" exists even without /dev; writes to it fail. */
-static int occupy(int flags)
+static int open_placeholder(int flags)
 {
     int fd = open("/dev/null", O_RDWR | flags);
     return fd >= 0 ? fd : open("/", O_RDONLY | O_DIRECTORY | flags);
@@ -35,7 +35,7 @@ void asq__fd_fence_begin(struct asq__fd_fence *f)
 {
     int fd;
     f->n = 0;
-    while ((fd = occupy(O_CLOEXEC)) >= 0 && fd <= 2 && f->n < 3)
+    while ((fd = open_placeholder(O_CLOEXEC)) >= 0 && fd <= 2 && f->n < 3)
         f->fds[f->n++] = fd;
     if (fd > 2)
         close(fd);
@@ -50,7 +50,7 @@ void asq__fd_fence_end(struct asq__fd_fence *f)
 void asq__fd_fill_standard(void)
 {
     int fd;
-    while ((fd = occupy(0)) >= 0 && fd <= 2)
+    while ((fd = open_placeholder(0)) >= 0 && fd <= 2)
         ;
     if (fd > 2)
         close(fd);

@@ -39,7 +39,7 @@ static void log_rest(struct asq__lines *l, struct asq__line *line)
     line->n_unlogged = 0;
 }
 
-void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
+void asq__lines_log(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
 {
     char text[LINE_MAX];
     va_list ap;

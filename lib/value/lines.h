@@ -31,7 +31,7 @@ struct asq__lines {
 void asq__lines_init(struct asq__lines *l, asq_log_fn log, void *user);
 /* Logs or counts a line. fmt must be a string literal: its address is kept and identifies the
  * kind. */
-void asq__lines_say(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
+void asq__lines_log(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Logs the numbers of left-out lines; called about once a second. */
 void asq__lines_log_rest(struct asq__lines *l, int64_t now_ms);

@@ -156,7 +156,7 @@ static int unpack_value(struct unpacker *u, const asq_value *v, const struct pla
 }
 
 /* Returns the value for the next letter of an optional place; NULL if it counts as missing. */
-static const asq_value *or_missing(struct unpacker *u, const asq_value *v)
+static const asq_value *skip_missing(struct unpacker *u, const asq_value *v)
 {
     if (v && v->type == ASQ_NULL) {
         char c = peek(u);
@@ -183,7 +183,7 @@ static int unpack_list(struct unpacker *u, const asq_value *v, const struct plac
         const asq_value *item = asq_list_get(v, here.i);
         if (v && !item && !optional)
             return FAIL(u, &here, ASQ_ENOENT, "missing");
-        int rc = unpack_one(u, optional ? or_missing(u, item) : item, &here);
+        int rc = unpack_one(u, optional ? skip_missing(u, item) : item, &here);
         if (rc < 0)
             return rc;
         here.i++;
@@ -265,7 +265,7 @@ static int unpack_map(struct unpacker *u, const asq_value *v, const struct place
         if (v && !item && !optional)
             rc = FAIL(u, &here, ASQ_ENOENT, "missing");
         else
-            rc = unpack_one(u, optional ? or_missing(u, item) : item, &here);
+            rc = unpack_one(u, optional ? skip_missing(u, item) : item, &here);
     }
     if (strict) {
         if (rc == 0 && found < v->map.n)

@@ -17,7 +17,7 @@ void asq__process_log(struct asq__process *w, asq_log_level level, const char *f
 #define asq__process_log_some(w, level, ...)                                                       \
     do {                                                                                           \
         if ((level) <= (w)->config.log_level)                                                      \
-            asq__lines_say(&(w)->lines, asq__now_ms_coarse(), (level), __VA_ARGS__);               \
+            asq__lines_log(&(w)->lines, asq__now_ms_coarse(), (level), __VA_ARGS__);               \
     } while (0)
 
 #endif

@@ -26,14 +26,14 @@ static void set_up(void)
 
 static void say_first(int64_t now_ms, int n)
 {
-    asq__lines_say(&lines, now_ms, ASQ_LOG_ERROR, "entry %d is bad", n);
+    asq__lines_log(&lines, now_ms, ASQ_LOG_ERROR, "entry %d is bad", n);
 }
 
 START_TEST(one_line_a_second_is_told_of_each_kind)
 {
     for (int i = 0; i < 1000; i++) {
         say_first(5000 + i % 10, i);
-        asq__lines_say(&lines, 5000 + i % 10, ASQ_LOG_ERROR, "partition %d is lost", i);
+        asq__lines_log(&lines, 5000 + i % 10, ASQ_LOG_ERROR, "partition %d is lost", i);
     }
     ck_assert_uint_eq(n_logged, 2);
 }
@@ -67,7 +67,7 @@ END_TEST
 
 START_TEST(more_kinds_than_there_is_room_for_are_bounded_too)
 {
-#define SAY(kind) asq__lines_say(&lines, 5000, ASQ_LOG_ERROR, kind " %d", round)
+#define SAY(kind) asq__lines_log(&lines, 5000, ASQ_LOG_ERROR, kind " %d", round)
     for (int round = 0; round < 50; round++) {
         SAY("a"), SAY("b"), SAY("c"), SAY("d"), SAY("e"), SAY("f"), SAY("g"), SAY("h"), SAY("i");
         SAY("j"), SAY("k"), SAY("l"), SAY("m"), SAY("n"), SAY("o"), SAY("p"), SAY("q"), SAY("r");
@@ -85,7 +85,7 @@ START_TEST(a_long_line_is_cut)
     memset(much, 'x', sizeof much - 1);
     much[sizeof much - 1] = '\0';
     for (int i = 0; i < 3; i++)
-        asq__lines_say(&lines, 5000, ASQ_LOG_ERROR, "%s", much);
+        asq__lines_log(&lines, 5000, ASQ_LOG_ERROR, "%s", much);
     asq__lines_log_rest(&lines, 6000);
     ck_assert_uint_eq(n_logged, 2);
     ck_assert_uint_lt(strlen(text), ASQ__LINE_SHOWN + 40);
