@@ -207,8 +207,8 @@ static void close_to_others(const struct settings *s, struct as_log *log)
 
 /* Ends the program once plugins are loaded, without their destructors and exit handlers: no code of
  * an agent may keep the supervisor. */
-static void end(int exit_status) __attribute__((noreturn));
-static void end(int exit_status)
+static void exit_at_once(int exit_status) __attribute__((noreturn));
+static void exit_at_once(int exit_status)
 {
     as_log_flush();
     _exit(exit_status);
@@ -258,10 +258,10 @@ static int start(void *program, int argc, char **argv)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
     asq_worker *w;
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
-        end(start_failed(p, &log, rc, why));
+        exit_at_once(start_failed(p, &log, rc, why));
     if ((rc = asq_worker_run(w)) < 0)
-        end(start_failed(p, &log, rc, asq_worker_errmsg(w)));
-    end(AS_EXIT_OK);
+        exit_at_once(start_failed(p, &log, rc, asq_worker_errmsg(w)));
+    exit_at_once(AS_EXIT_OK);
 }
 
 static int status(void *program, int argc, char **argv)

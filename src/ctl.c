@@ -25,7 +25,7 @@ int as_ctl_open(struct as_ctl *ctl)
     int status = as_connect(&ctl->base.who, ctl->settings.url, ctl->settings.password_file, "-u",
                             ctl->settings.ns, ctl->settings.timeout_ms, &ctl->h);
     if (status == AS_EXIT_OK)
-        as_ctl_bound(ctl);
+        as_ctl_limit_timeout(ctl);
     return status;
 }
 
@@ -154,7 +154,7 @@ int64_t as_ctl_remaining_ms(const struct as_ctl *ctl)
     return as_program_left_ms(ctl->opened_ms, ctl->settings.timeout_ms);
 }
 
-void as_ctl_bound(struct as_ctl *ctl)
+void as_ctl_limit_timeout(struct as_ctl *ctl)
 {
     if (ctl->settings.timeout_ms != ASQ_FOREVER)
         asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
@@ -166,7 +166,7 @@ static void warn_without_workers(struct as_ctl *ctl)
     if (ctl->warned_no_worker || as_program_now_ms() - ctl->opened_ms < PATIENCE_MS)
         return;
     ctl->warned_no_worker = true;
-    as_ctl_bound(ctl);
+    as_ctl_limit_timeout(ctl);
     if (as_workers_alive(ctl->h) == 0)
         as_note(&ctl->base.who, "still waiting: no worker is alive in namespace '%s'",
                 asq_namespace(ctl->h));
@@ -207,7 +207,7 @@ static void end_by_signal(struct as_ctl *ctl)
 }
 
 /* Reports that the wait for `what` was given up. call_id NULL: no result can be fetched later. */
-static int not_finished(struct as_ctl *ctl, const char *what, const char *call_id)
+static int report_unfinished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
     char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
     /* The command's time is up, but a short check for live workers improves the message. */
@@ -242,7 +242,7 @@ static enum progress result_step(void *arg, int64_t ms)
 int as_ctl_wait(struct as_ctl *ctl, asq_result *r)
 {
     if (!wait_in_slices(ctl, result_step, r))
-        return not_finished(ctl, "no result", asq_result_id(r));
+        return report_unfinished(ctl, "no result", asq_result_id(r));
     const asq_error *e = asq_result_error(r);
     return e->code ? as_report(&ctl->base.who, e) : AS_EXIT_OK;
 }
@@ -268,7 +268,7 @@ int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent)
     if (!wait_in_slices(ctl, ready_step, &ready)) {
         char what[ASQ_MAX_ID + 32];
         snprintf(what, sizeof what, "no answer from agent '%s'", asq_agent_id(agent));
-        return not_finished(ctl, what, NULL);
+        return report_unfinished(ctl, what, NULL);
     }
     return ready.rc < 0 ? as_ctl_failed(ctl) : AS_EXIT_OK;
 }

@@ -45,7 +45,7 @@ int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent);
 int64_t as_ctl_remaining_ms(const struct as_ctl *ctl);
 /* Limits the handle's next function to that rest. Called before each function of a command but the
  * first. */
-void as_ctl_bound(struct as_ctl *ctl);
+void as_ctl_limit_timeout(struct as_ctl *ctl);
 
 /* Prints a line of text, or with --json {key: text}. */
 int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text);

@@ -124,7 +124,7 @@ int as_ctl_dead_show(void *program, int argc, char **argv)
 /* ---- retry, drop ---------------------------------------------------------------------------- */
 
 /* Retries or drops one letter. *ret gets the outcome for JSON output. */
-static int act(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
+static int retry_or_drop_one(struct as_ctl *ctl, bool retry, const char *id, asq_value **ret)
 {
     int rc;
     if (retry) {
@@ -152,10 +152,10 @@ static void print_act(const asq_value *done, bool with_id)
         printf("%s\n", id);
 }
 
-static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
+static int handle_one(struct as_ctl *ctl, bool retry, const char *id)
 {
     asq_value *done = NULL;
-    int status = as_ctl_outcome(ctl, act(ctl, retry, id, &done));
+    int status = as_ctl_outcome(ctl, retry_or_drop_one(ctl, retry, id, &done));
     if (status == AS_EXIT_OK && ctl->base.who.json) {
         status = retry ? as_ctl_print(ctl, done) : as_ctl_print_id(ctl, "dropped", id);
     } else if (status == AS_EXIT_OK) {
@@ -167,7 +167,7 @@ static int act_on_one(struct as_ctl *ctl, bool retry, const char *id)
 
 /* Acts on all current letters, also after a failure of one. A letter that vanishes meanwhile counts
  * as done; letters left at the timeout count as failed. */
-static int act_on_all(struct as_ctl *ctl, bool retry)
+static int handle_all(struct as_ctl *ctl, bool retry)
 {
     asq_value *all = asq_value_list();
     size_t failed = 0;
@@ -187,8 +187,8 @@ static int act_on_all(struct as_ctl *ctl, bool retry)
         const char *id = "";
         asq_value *done = NULL;
         asq_value_get_string(asq_map_get(asq_list_get(letters, i), "id"), &id, NULL);
-        as_ctl_bound(ctl);
-        int rc = act(ctl, retry, id, &done);
+        as_ctl_limit_timeout(ctl);
+        int rc = retry_or_drop_one(ctl, retry, id, &done);
         if (rc == ASQ_ENOENT)
             continue;
         if (rc < 0) {
@@ -232,7 +232,7 @@ static int retry_or_drop(struct as_ctl *ctl, bool retry, int argc, char **argv)
     int status = as_ctl_open(ctl);
     if (status != AS_EXIT_OK)
         return status;
-    return argc > 0 ? act_on_one(ctl, retry, argv[0]) : act_on_all(ctl, retry);
+    return argc > 0 ? handle_one(ctl, retry, argv[0]) : handle_all(ctl, retry);
 }
 
 int as_ctl_dead_retry(void *program, int argc, char **argv)

@@ -75,7 +75,7 @@ static char *make_json(const char *when, asq_log_level level, const char *messag
 }
 
 /* Makes the line about lost lines, in the log's format. */
-static size_t about_lost(void *user, size_t lost, char *line, size_t size)
+static size_t format_lost(void *user, size_t lost, char *line, size_t size)
 {
     const struct as_log *log = user;
     char *json = NULL;
@@ -120,10 +120,10 @@ void as_log_write(void *user, asq_log_level level, const char *message)
     if (log->json && (json = make_json(when, level, message))) {
         size_t n = strlen(json);
         json[n] = '\n'; /* in place of the NUL */
-        as_sink_write(json, n + 1, about_lost, user);
+        as_sink_write(json, n + 1, format_lost, user);
         free(json);
     } else {
         char text[MAX_LINE];
-        as_sink_write(text, make_text(text, sizeof text, when, level, message), about_lost, user);
+        as_sink_write(text, make_text(text, sizeof text, when, level, message), format_lost, user);
     }
 }

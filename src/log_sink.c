@@ -66,13 +66,13 @@ static ssize_t write_some(const char *data, size_t n)
     return written;
 }
 
-static void forget(size_t n)
+static void remove_kept(size_t n)
 {
     memmove(sink.kept, sink.kept + n, sink.n - n);
     sink.n -= n;
 }
 
-static size_t lines_in(const char *data, size_t n)
+static size_t count_lines(const char *data, size_t n)
 {
     size_t lines = 0;
     for (size_t i = 0; i < n; i++)
@@ -81,14 +81,14 @@ static size_t lines_in(const char *data, size_t n)
 }
 
 /* Counts the kept lines as lost, because they cannot be written any more. */
-static void give_up_kept(void)
+static void count_kept_as_lost(void)
 {
-    sink.lost += lines_in(sink.kept, sink.n);
+    sink.lost += count_lines(sink.kept, sink.n);
     sink.n = 0;
 }
 
 /* Returns the size of a piece that a pipe takes as a whole, of whole lines if possible. */
-static size_t piece(const char *data, size_t n)
+static size_t piece_size(const char *data, size_t n)
 {
     if (n <= PIPE_BUF)
         return n;
@@ -106,7 +106,7 @@ static void *thread_main(void *arg)
         while (sink.n == 0)
             pthread_cond_wait(&sink.bell, &sink.lock);
         struct pollfd ready = { sink.fd, POLLOUT, 0 };
-        size_t n = piece(sink.kept, sink.n);
+        size_t n = piece_size(sink.kept, sink.n);
         char data[PIPE_BUF];
         memcpy(data, sink.kept, n);
         pthread_mutex_unlock(&sink.lock);
@@ -116,9 +116,9 @@ static void *thread_main(void *arg)
         int failure = written < 0 ? errno : 0;
         pthread_mutex_lock(&sink.lock);
         if (written > 0)
-            forget((size_t) written);
+            remove_kept((size_t) written);
         else if (failure && failure != EAGAIN)
-            give_up_kept();
+            count_kept_as_lost();
         sink.behind = false;
         pthread_cond_broadcast(&sink.progress);
     }
@@ -126,7 +126,7 @@ static void *thread_main(void *arg)
 }
 
 /* Wakes or starts the thread. Call with the lock. */
-static void call_thread(void)
+static void wake_thread(void)
 {
     pthread_attr_t attr;
     if (!sink.has_thread && pthread_attr_init(&attr) == 0) {
@@ -161,22 +161,22 @@ static bool wait_empty(int ms)
 }
 
 /* Keeps a line for the thread; false: no room. Call with the lock. */
-static bool keep(const char *line, size_t n)
+static bool keep_line(const char *line, size_t n)
 {
     if (n > MAX_KEPT - sink.n || (!sink.kept && !(sink.kept = malloc(MAX_KEPT))))
         return false;
     memcpy(sink.kept + sink.n, line, n);
     sink.n += n;
-    call_thread();
+    wake_thread();
     return true;
 }
 
 /* Writes or keeps a line; false: it is lost. Call with the lock. */
-static bool put(const char *line, size_t n)
+static bool write_or_keep(const char *line, size_t n)
 {
     size_t done = 0;
     if (sink.n > 0)
-        return keep(line, n);
+        return keep_line(line, n);
     while (sink.kind != KIND_BLOCKING && done < n) {
         ssize_t written = write_some(line + done, n - done);
         if (written < 0 && errno != EAGAIN)
@@ -185,7 +185,7 @@ static bool put(const char *line, size_t n)
             break;
         done += (size_t) written;
     }
-    if (done < n && !keep(line + done, n - done))
+    if (done < n && !keep_line(line + done, n - done))
         return false;
     if (sink.kind == KIND_BLOCKING && !sink.behind)
         sink.behind = !wait_empty(SHORT_WAIT_MS);
@@ -285,9 +285,9 @@ void as_sink_write(const char *line, size_t n,
     pthread_mutex_lock(&sink.lock);
     reopen_if_asked();
     char about[ABOUT_LOST];
-    if (sink.lost > 0 && put(about, about_lost(user, sink.lost, about, sizeof about)))
+    if (sink.lost > 0 && write_or_keep(about, about_lost(user, sink.lost, about, sizeof about)))
         sink.lost = 0;
-    if (sink.lost > 0 || !put(line, n))
+    if (sink.lost > 0 || !write_or_keep(line, n))
         sink.lost++;
     pthread_mutex_unlock(&sink.lock);
 }

@@ -16,9 +16,9 @@
 #define LONG_BASE 256 /* getopt_long's value of option i is LONG_BASE + i, above all letters */
 #define MAX_WORD  64  /* longer words are not compared */
 
-static int wrong(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4);
+static int fail_usage(char *err, size_t errlen, const char *fmt, ...) ASQ_PRINTF(3, 4);
 
-static int wrong(char *err, size_t errlen, const char *fmt, ...)
+static int fail_usage(char *err, size_t errlen, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -113,7 +113,7 @@ int as_option_string(const struct as_option *o, void *settings, const char *text
                      size_t errlen)
 {
     if (!*text)
-        return wrong(err, errlen, "it is empty");
+        return fail_usage(err, errlen, "it is empty");
     *(const char **) field(o, settings) = text;
     return 0;
 }
@@ -128,7 +128,7 @@ static int number(const struct as_option *o, const char *text, const struct suff
                   uint64_t *ret, char *err, size_t errlen)
 {
     if (!isdigit((unsigned char) *text))
-        return wrong(err, errlen, "a number is needed");
+        return fail_usage(err, errlen, "a number is needed");
     errno = 0;
     char *end;
     unsigned long long n = strtoull(text, &end, 10);
@@ -147,8 +147,8 @@ static int number(const struct as_option *o, const char *text, const struct suff
     uint64_t value;
     if (errno == ERANGE || __builtin_mul_overflow((uint64_t) n, s->factor, &value) ||
         value < (uint64_t) o->min || value > (uint64_t) o->max)
-        return wrong(err, errlen, "it must be %lld to %lld", (long long) o->min,
-                     (long long) o->max);
+        return fail_usage(err, errlen, "it must be %lld to %lld", (long long) o->min,
+                          (long long) o->max);
     *ret = value;
     return 0;
 }
@@ -214,7 +214,7 @@ int as_option_choice(const struct as_option *o, void *settings, const char *text
         }
         p += len;
         if (!*p)
-            return wrong(err, errlen, "it must be one of %s", o->values);
+            return fail_usage(err, errlen, "it must be one of %s", o->values);
     }
 }
 
@@ -286,12 +286,12 @@ static int unknown_long(const struct as_cli *cli, const char *word, char *err, s
     for (size_t i = 0; i < cli->noptions; i++)
         as_nearest_offer(&nearest, cli->options[i].name);
     if (nearest.best && strncmp(nearest.best, "no-", 3) == 0 && strcmp(nearest.best + 3, name) == 0)
-        return wrong(err, errlen, "there is no option --%s, only its opposite, --%s", name,
-                     nearest.best);
+        return fail_usage(err, errlen, "there is no option --%s, only its opposite, --%s", name,
+                          nearest.best);
     if (nearest.best)
-        return wrong(err, errlen, "there is no option --%s; did you mean --%s?", name,
-                     nearest.best);
-    return wrong(err, errlen, "there is no option --%s", name);
+        return fail_usage(err, errlen, "there is no option --%s; did you mean --%s?", name,
+                          nearest.best);
+    return fail_usage(err, errlen, "there is no option --%s", name);
 }
 
 /* Returns the index of the option for getopt's value, or -1. */
@@ -305,16 +305,17 @@ static int option_index(const struct as_cli *cli, int value)
     return -1;
 }
 
-static int bad_word(const struct as_cli *cli, int kind, const char *word, char *err, size_t errlen)
+static int fail_option(const struct as_cli *cli, int kind, const char *word, char *err,
+                       size_t errlen)
 {
     int i = option_index(cli, optopt);
     if (kind == ':' && i >= 0)
-        return wrong(err, errlen, "--%s needs an argument, %s", cli->options[i].name,
-                     cli->options[i].arg);
+        return fail_usage(err, errlen, "--%s needs an argument, %s", cli->options[i].name,
+                          cli->options[i].arg);
     if (i >= 0)
-        return wrong(err, errlen, "--%s takes no argument", cli->options[i].name);
+        return fail_usage(err, errlen, "--%s takes no argument", cli->options[i].name);
     if (optopt)
-        return wrong(err, errlen, "there is no option -%c", optopt);
+        return fail_usage(err, errlen, "there is no option -%c", optopt);
     return unknown_long(cli, word, err, errlen);
 }
 
@@ -326,7 +327,7 @@ static int set_option(const struct as_cli *cli, int i, void *settings, struct as
     char why[256];
     if (!o->set || o->set(o, settings, optarg, why, sizeof why) == 0)
         return 0;
-    return wrong(err, errlen, "--%s %s: %s", o->name, optarg, why);
+    return fail_usage(err, errlen, "--%s %s: %s", o->name, optarg, why);
 }
 
 /* Splits the line: sets options, and collects all other words in args. */
@@ -360,7 +361,7 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
         if (kind == 1)
             args->words[args->argc++] = optarg;
         else if (kind == '?' || kind == ':')
-            return bad_word(cli, kind, word, err, errlen);
+            return fail_option(cli, kind, word, err, errlen);
         else if ((rc = set_option(cli, option_index(cli, kind), settings, args, err, errlen)) < 0)
             return rc;
     }
@@ -370,7 +371,7 @@ static int split(const struct as_cli *cli, int argc, char **argv, void *settings
 }
 
 /* Writes "'dead' is followed by list, show, retry or drop". */
-static int incomplete(const struct as_cli *cli, const char *group, char *err, size_t errlen)
+static int fail_incomplete(const struct as_cli *cli, const char *group, char *err, size_t errlen)
 {
     size_t left = 0, used = (size_t) snprintf(err, errlen, "'%s' is followed by ", group);
     for (size_t i = 0; i < cli->ncommands; i++)
@@ -409,9 +410,9 @@ static int unknown_command(const struct as_cli *cli, const struct as_cli_args *a
         as_nearest_offer(&nearest, first);
     }
     if (nearest.best)
-        return wrong(err, errlen, "there is no command '%s%s%s'; did you mean '%s%s%s'?", group,
-                     between, word, group, between, nearest.best);
-    return wrong(err, errlen, "there is no command '%s%s%s'", group, between, word);
+        return fail_usage(err, errlen, "there is no command '%s%s%s'; did you mean '%s%s%s'?",
+                          group, between, word, group, between, nearest.best);
+    return fail_usage(err, errlen, "there is no command '%s%s%s'", group, between, word);
 }
 
 static int find_command(const struct as_cli *cli, struct as_cli_args *args, char *err,
@@ -419,7 +420,7 @@ static int find_command(const struct as_cli *cli, struct as_cli_args *args, char
 {
     if (args->argc == 0) {
         args->command = cli->fallback;
-        return args->command ? 0 : wrong(err, errlen, "a command is needed");
+        return args->command ? 0 : fail_usage(err, errlen, "a command is needed");
     }
     int used;
     args->command = as_cli_command(cli, args->argc, args->words, &used);
@@ -431,7 +432,7 @@ static int find_command(const struct as_cli *cli, struct as_cli_args *args, char
     if (as_cli_has_group(cli, args->words[0]))
         args->group = args->words[0];
     if (args->group && args->argc == 1)
-        return incomplete(cli, args->group, err, errlen);
+        return fail_incomplete(cli, args->group, err, errlen);
     return unknown_command(cli, args, err, errlen);
 }
 
@@ -440,8 +441,8 @@ static int check_options(const struct as_cli *cli, const struct as_cli_args *arg
 {
     for (size_t i = 0; i < cli->noptions; i++)
         if (args->given >> i & 1 && !as_cli_takes(args->command, &cli->options[i]))
-            return wrong(err, errlen, "--%s does not go with '%s'", cli->options[i].name,
-                         args->command->name);
+            return fail_usage(err, errlen, "--%s does not go with '%s'", cli->options[i].name,
+                              args->command->name);
     return 0;
 }
 
@@ -450,7 +451,7 @@ int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings
 {
     *ret = (struct as_cli_args){ .words = calloc((size_t) argc + 1, sizeof *ret->words) };
     if (!ret->words) {
-        wrong(err, errlen, "out of memory");
+        fail_usage(err, errlen, "out of memory");
         return ASQ_ENOMEM;
     }
     ret->argv = ret->words;
@@ -471,10 +472,10 @@ int as_cli_parse(const struct as_cli *cli, int argc, char **argv, void *settings
     if ((rc = check_options(cli, ret, err, errlen)) < 0)
         return rc;
     if (ret->argc < ret->command->min)
-        return wrong(err, errlen, "'%s' needs %s", ret->command->name, ret->command->usage);
+        return fail_usage(err, errlen, "'%s' needs %s", ret->command->name, ret->command->usage);
     if (ret->argc > ret->command->max)
-        return wrong(err, errlen, "'%s' is one argument too many for '%s'",
-                     ret->argv[ret->command->max], ret->command->name);
+        return fail_usage(err, errlen, "'%s' is one argument too many for '%s'",
+                          ret->argv[ret->command->max], ret->command->name);
     return 0;
 }
 

@@ -14,14 +14,14 @@
 #define PATIENCE_MS 5000 /* wait before a note that names the remaining workers */
 
 /* Limits the handle's next function to the rest of the total time. */
-static void bound(asq *h, const struct as_stop_options *o)
+static void limit_timeout(asq *h, const struct as_stop_options *o)
 {
     if (o->timeout_ms != ASQ_FOREVER)
         asq_set_timeout(h, as_program_left_ms(o->begun_ms, o->timeout_ms));
 }
 
 /* Lists the ids in `wanted` that are still there. NULL: see asq_last_error, or no memory. */
-static asq_value *still_there(asq *h, const asq_value *wanted)
+static asq_value *list_remaining(asq *h, const asq_value *wanted)
 {
     asq_value *list = NULL, *there = asq_value_list();
     if (!there || asq_workers(h, &list) < 0)
@@ -46,8 +46,8 @@ failed:
 }
 
 /* Reports workers that are not gone in time. */
-static int not_gone(const struct as_reporter *who, const asq_value *there,
-                    const struct as_stop_options *o)
+static int report_remaining(const struct as_reporter *who, const asq_value *there,
+                            const struct as_stop_options *o)
 {
     char *names = as_word(there);
     int status = as_report_code(who, ASQ_ETIMEOUT, NULL,
@@ -58,16 +58,16 @@ static int not_gone(const struct as_reporter *who, const asq_value *there,
 }
 
 /* Waits until none of the ids in `wanted` is alive. */
-static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wanted,
-                     const struct as_stop_options *o)
+static int wait_until_gone(const struct as_reporter *who, asq *h, const asq_value *wanted,
+                           const struct as_stop_options *o)
 {
     int64_t begun = as_program_now_ms();
     asq_value *there = NULL;
     bool announced = false;
     int status = AS_EXIT_OK;
     for (;;) {
-        bound(h, o);
-        asq_value *now = still_there(h, wanted);
+        limit_timeout(h, o);
+        asq_value *now = list_remaining(h, wanted);
         int64_t left = as_program_left_ms(o->begun_ms, o->timeout_ms);
         if (!now && left != 0) {
             status = as_report(who, asq_last_error(h));
@@ -80,7 +80,7 @@ static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wan
                 break;
         }
         if (left == 0) {
-            status = not_gone(who, there ? there : wanted, o);
+            status = report_remaining(who, there ? there : wanted, o);
             break;
         }
         if (!announced && as_program_now_ms() - begun >= PATIENCE_MS) {
@@ -99,7 +99,7 @@ static int wait_gone(const struct as_reporter *who, asq *h, const asq_value *wan
 }
 
 /* Collects the ids of all live workers. */
-static int all_ids(const struct as_reporter *who, asq *h, asq_value *ids)
+static int list_live_ids(const struct as_reporter *who, asq *h, asq_value *ids)
 {
     asq_value *list;
     int rc = asq_workers(h, &list);
@@ -130,13 +130,13 @@ static int is_alive(asq *h, const char *id)
 
 /* Asks each worker to stop. If all live workers were meant, one that has vanished meanwhile is no
  * failure. */
-static int ask(const struct as_reporter *who, asq *h, const asq_value *ids,
-               const struct as_stop_options *o)
+static int ask_to_stop(const struct as_reporter *who, asq *h, const asq_value *ids,
+                       const struct as_stop_options *o)
 {
     for (size_t i = 0; i < asq_list_size(ids); i++) {
         const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
-        bound(h, o);
+        limit_timeout(h, o);
         int rc = asq_stop_worker(h, id);
         if (rc < 0 && !(!o->id && rc == ASQ_ENOENT))
             return as_report(who, asq_last_error(h));
@@ -165,15 +165,15 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
         asq_value_free(ids);
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
     }
-    bound(h, options);
+    limit_timeout(h, options);
     if (!options->id)
-        status = all_ids(who, h, ids);
+        status = list_live_ids(who, h, ids);
     if (status == AS_EXIT_OK && asq_list_size(ids) == 0)
         as_note(who, "no worker is alive in namespace '%s'", asq_namespace(h));
     if (status == AS_EXIT_OK && options->id && (alive = is_alive(h, options->id)) < 0)
         status = as_report(who, asq_last_error(h));
     if (status == AS_EXIT_OK)
-        status = ask(who, h, ids, options);
+        status = ask_to_stop(who, h, ids, options);
     if (status == AS_EXIT_OK && !alive)
         status =
             as_report_code(who, ASQ_ENOENT, NULL,
@@ -181,7 +181,7 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
                            "stands still; it stops as soon as it goes on",
                            options->id);
     if (status == AS_EXIT_OK && options->wait)
-        status = wait_gone(who, h, ids, options);
+        status = wait_until_gone(who, h, ids, options);
     if (status == AS_EXIT_OK)
         status = print_outcome(who, ids, options->wait);
     asq_value_free(ids);
