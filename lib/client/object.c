@@ -1,9 +1,9 @@
 /*
  * object.c: see object.h. A job on an object looks the method up, builds the live form from the
  * snapshot, runs the user's function, and then either encodes the new state (an effect) or restores
- * the old one.
+ * the old one. Both forms of the state are made in object_state.c.
  */
-#include "client/object.h"
+#include "client/object_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,320 +11,6 @@
 /* Keeps a function's frame off the stack of a running method, which is a fiber's and may stay while
  * parked. */
 #define OWN_FRAME __attribute__((noinline))
-
-/* ---- snapshots ---- */
-
-/* Replaces a snapshot's bytes. In place if exactly `holders` references exist, whose holders expect
- * it: the agent's memory then does not move. */
-static int update_snapshot(struct asq__snapshot **at, unsigned holders, const void *data, size_t n)
-{
-    struct asq__snapshot *r = *at;
-    size_t room = r->n + r->spare;
-    if (n <= room && room - n < UINT16_MAX &&
-        atomic_load_explicit(&r->refs, memory_order_acquire) == holders) {
-        memcpy(r->data, data, n);
-        r->n = n;
-        r->spare = (uint32_t) (room - n);
-        return 0;
-    }
-    if (!(r = asq__snapshot_new(data, n)))
-        return ASQ_ENOMEM;
-    asq__snapshot_unref(*at);
-    *at = r;
-    return 0;
-}
-
-static void replace_snapshot(struct asq__object *o, struct asq__snapshot *snapshot)
-{
-    asq__snapshot_unref(o->snapshot);
-    o->snapshot = snapshot;
-}
-
-/* Decodes a snapshot into an arena large enough for it. */
-static int decode(const struct asq__snapshot *snapshot, struct asq__arena *arena,
-                  Asqueue__AgentRecord **ret, char *err, size_t errlen)
-{
-    asq__arena_init(arena, 4 * snapshot->n + 4096);
-    return asq__snapshot_decode(snapshot->data, snapshot->n, arena, ret, err, errlen);
-}
-
-/* ---- life of an object ---- */
-
-void asq__object_init(struct asq__object *o, const char *id)
-{
-    memset(o, 0, sizeof *o);
-    o->id = id;
-}
-
-void asq__object_unload(struct asq__object *o)
-{
-    if (!o->live)
-        return;
-    if (o->self && o->cls->def.destroy)
-        o->cls->def.destroy(o->self);
-    asq_value_free(o->state);
-    o->self = NULL;
-    o->state = NULL;
-    o->live = false;
-}
-
-void asq__object_release(struct asq__object *o)
-{
-    asq__object_unload(o);
-    replace_snapshot(o, NULL);
-    free(o->failure);
-    o->failure = NULL;
-    o->cls = NULL;
-}
-
-int asq__object_load(struct asq__object *o, struct asq__registry *registry,
-                     struct asq__snapshot *snapshot, char *err, size_t errlen)
-{
-    struct asq__arena arena;
-    Asqueue__AgentRecord *m;
-    int rc = decode(snapshot, &arena, &m, err, errlen);
-    if (rc == 0) {
-        const struct asq__class *cls = asq__registry_find(registry, m->class_name);
-        if (!cls) {
-            rc = asq__registry_unknown(registry, m->class_name, err, errlen);
-        } else if (m->version > cls->def.version) {
-            rc = asq__err(
-                err, errlen, ASQ_EVERSION,
-                "agent '%s' has a state of version %u; this worker's class %s knows up to %u: "
-                "install the newer plugin here",
-                o->id, m->version, cls->def.name, cls->def.version);
-        } else {
-            asq__object_unload(o);
-            replace_snapshot(o, asq__snapshot_ref(snapshot));
-            o->cls = cls;
-        }
-    }
-    asq__arena_release(&arena);
-    return rc;
-}
-
-/* ---- size limits ---- */
-
-/* Bytes of a Redis string that are reserved for everything but the value. */
-#define STRING_ROOM ((size_t) 64 * 1024)
-
-static size_t clamp_to_string(const asq_ctx *ctx, size_t limit)
-{
-    size_t string = atomic_load_explicit(&ctx->env->max_string, memory_order_relaxed);
-    if (!string)
-        return limit;
-    string = string > 2 * STRING_ROOM ? string - STRING_ROOM : string / 2;
-    return string < limit ? string : limit;
-}
-
-static size_t result_limit(const asq_ctx *ctx)
-{
-    size_t limit = clamp_to_string(ctx, ctx->env->max_message_size);
-    return ctx->result_room && ctx->result_room < limit ? ctx->result_room : limit;
-}
-
-/* Names the origin of a limit, for messages. */
-static const char *limit_origin(const asq_ctx *ctx, size_t limit)
-{
-    return limit >= ctx->env->max_message_size ? "max-message-size"
-           : limit == ctx->result_room
-               ? "what its batch's other results leave of a string of Redis"
-               : "what this Redis takes as one string, proto-max-bulk-len or client-query-buffer-limit";
-}
-
-/* ---- return codes of the class's functions ---- */
-
-/* Turns a positive return code, probably an errno by mistake, into a failure that names it. */
-static int check_code(asq_ctx *ctx, int rc, const char *function)
-{
-    if (rc <= 0)
-        return rc;
-    if (!ctx->error.pub.code)
-        asq_fail(
-            ctx, ASQ_EFAILED,
-            "%s.%s returned %d, which is no code: 0 is success, and a failure is negative (as an "
-            "errno it would be '%s'; return asq_fail(ctx, ASQ_ESYS, …))",
-            asq_ctx_class(ctx), function, rc, strerror(rc));
-    return ctx->error.pub.code;
-}
-
-/* ---- state: snapshot → live ---- */
-
-/* Makes the live form from an encoded state. Sets the context's error on failure. */
-static int make_live(asq_ctx *ctx, struct asq__object *o, uint32_t version, const void *data,
-                     size_t n)
-{
-    const asq_class *def = &o->cls->def;
-    char why[200];
-    asq_value *state = NULL;
-    int rc = asq__value_decode(data, n, &state, why, sizeof why);
-    if (rc < 0)
-        return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, why);
-    if (version < def->version) {
-        if (!def->upgrade) {
-            rc = asq_fail(ctx, ASQ_EVERSION,
-                          "agent '%s' has a state of version %u, class %s is at %u and "
-                          "has no upgrade hook",
-                          o->id, version, def->name, def->version);
-        } else {
-            rc = check_code(ctx, def->upgrade(ctx, version, &state), "upgrade");
-            if (rc < 0 && !ctx->error.pub.code)
-                asq_fail(ctx, rc, "upgrading the state of agent '%s' from version %u: %s", o->id,
-                         version, asq_strerror(rc));
-        }
-    }
-    if (rc == 0 && def->load) {
-        void *self = NULL;
-        rc = check_code(ctx, def->load(ctx, state, &self), "load");
-        if (rc < 0 && !ctx->error.pub.code)
-            asq_fail(ctx, rc, "loading agent '%s': %s", o->id, asq_strerror(rc));
-        if (rc == 0) {
-            o->self = self;
-            o->live = true;
-        }
-    } else if (rc == 0) {
-        o->state = state;
-        o->live = true;
-        return 0;
-    }
-    asq_value_free(state);
-    return rc;
-}
-
-static OWN_FRAME int load_live(asq_ctx *ctx, struct asq__object *o)
-{
-    struct asq__arena arena;
-    Asqueue__AgentRecord *m;
-    char why[200];
-    if (o->live)
-        return 0;
-    int rc = decode(o->snapshot, &arena, &m, why, sizeof why);
-    if (rc < 0)
-        asq_fail(ctx, rc, "agent '%s': %s", o->id, why);
-    else
-        rc = make_live(ctx, o, m->version, m->state.data, m->state.len);
-    asq__arena_release(&arena);
-    return rc;
-}
-
-void asq__object_preload(struct asq__object *o)
-{
-    struct asq__arena arena;
-    Asqueue__AgentRecord *m;
-    char why[200];
-    if (o->live || !o->snapshot || o->cls->def.load)
-        return;
-    if (decode(o->snapshot, &arena, &m, why, sizeof why) == 0 && m->version == o->cls->def.version)
-        o->live = asq__value_decode(m->state.data, m->state.len, &o->state, why, sizeof why) == 0;
-    asq__arena_release(&arena);
-}
-
-/* ---- state: live → snapshot ---- */
-
-static __attribute__((noinline, cold)) int cannot_encode(asq_ctx *ctx, const struct asq__object *o,
-                                                         int rc)
-{
-    if (rc == ASQ_ELIMIT)
-        return asq_fail(ctx, rc,
-                        "the state of agent '%s' and what it was created with: %s (%zu bytes are "
-                        "allowed)",
-                        o->id, asq_strerror(rc),
-                        clamp_to_string(ctx, ctx->env->max_message_size * 2 + 4096));
-    return asq_fail(ctx, rc, "the state of agent '%s': %s", o->id, asq_strerror(rc));
-}
-
-/* Fails if rc is not 0: the state cannot be encoded. */
-static inline int check_encoded(asq_ctx *ctx, const struct asq__object *o, int rc)
-{
-    return rc < 0 ? cannot_encode(ctx, o, rc) : 0;
-}
-
-/* Encodes the live form with the given creation arguments. */
-static int encode_live(asq_ctx *ctx, struct asq__object *o, const void *args, size_t args_n,
-                       struct asq__buf *out)
-{
-    const asq_class *def = &o->cls->def;
-    asq_value *saved = NULL;
-    int rc = 0;
-    if (def->save) {
-        rc = check_code(ctx, def->save(o->self, &saved), "save");
-        if (rc == 0 && !saved)
-            rc = ASQ_ENOMEM;
-        if (rc < 0 && !ctx->error.pub.code)
-            asq_fail(ctx, rc, "saving the state of agent '%s': %s", o->id, asq_strerror(rc));
-    }
-    if (rc == 0) {
-        const asq_value *state = def->save ? saved : o->state;
-        int64_t n = asq__value_size(state);
-        rc = n < 0 ? (int) n : (size_t) n > ctx->env->max_message_size ? ASQ_ELIMIT : 0;
-        size_t limit = clamp_to_string(ctx, ctx->env->max_message_size);
-        if (rc == 0 && (size_t) n > limit)
-            rc = ASQ_ELIMIT;
-        if (rc < 0 && n >= 0)
-            asq_fail(ctx, rc, "the state of agent '%s' has %lld bytes, and %zu are allowed (%s)",
-                     o->id, (long long) n, limit, limit_origin(ctx, limit));
-        else if (rc < 0)
-            asq_fail(ctx, rc, "the state of agent '%s': %s (%zu bytes and %d levels are allowed)",
-                     o->id, asq_strerror(rc), limit, ASQ_MAX_DEPTH);
-        else
-            rc = check_encoded(ctx, o,
-                               asq__snapshot_encode_value(def->name, def->version, args, args_n,
-                                                          state, (size_t) n, out));
-    }
-    asq_value_free(saved);
-    return rc;
-}
-
-static void snapshot_buf_init(const asq_ctx *ctx, struct asq__buf *out)
-{
-    asq__buf_init(out, clamp_to_string(ctx, ctx->env->max_message_size * 2 + 4096));
-}
-
-/* Encodes the current live form, with the creation arguments of the current snapshot. */
-static OWN_FRAME int encode_snapshot(asq_ctx *ctx, struct asq__object *o, struct asq__buf *out)
-{
-    const void *args;
-    size_t args_n;
-    if (!asq__snapshot_args(o->snapshot->data, o->snapshot->n, &args, &args_n))
-        return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its snapshot cannot be decoded", o->id);
-    return encode_live(ctx, o, args, args_n, out);
-}
-
-/* Restores the live form to `base`, without freeing memory that an active outer call may use. */
-static OWN_FRAME void restore_live(asq_ctx *ctx, struct asq__object *o, struct asq__snapshot *base)
-{
-    struct asq__error kept = ctx->error; /* the method's own error remains */
-    struct asq__arena arena;
-    Asqueue__AgentRecord *m;
-    char why[200];
-    asq__error_init(&ctx->error);
-    if (o->depth > 1 && asq_value_type(o->state) == ASQ_MAP) {
-        /* An outer call may hold the root: change its contents, not its address. */
-        asq_value *root = o->state;
-        bool done = false;
-        if (decode(base, &arena, &m, why, sizeof why) == 0) {
-            o->state = NULL;
-            o->live = false;
-            if (make_live(ctx, o, m->version, m->state.data, m->state.len) == 0) {
-                done = asq__map_swap(root, o->state);
-                asq_value_free(o->state);
-            }
-            o->state = root;
-            o->live = true;
-        }
-        o->inconsistent |= !done;
-        asq__arena_release(&arena);
-    } else if (o->depth > 1) {
-        /* An outer call may hold the struct: that call will fail, and restore it. */
-        o->inconsistent = true;
-    } else {
-        asq__object_unload(o); /* the next call rebuilds the live form */
-    }
-    asq__error_clear(&ctx->error);
-    ctx->error = kept;
-}
-
-/* ---- jobs ---- */
 
 static int fail_no_agent(asq_ctx *ctx, struct asq__object *o)
 {
@@ -340,12 +26,12 @@ static void set_result(asq_ctx *ctx, const asq_value *value, struct asq__effect 
     int rc = asq__value_encode(value, &ret->value);
     if (rc == 0)
         return;
-    size_t limit = result_limit(ctx);
+    size_t limit = asq__object_result_limit(ctx);
     int64_t n = asq__value_size(value);
     if (rc == ASQ_ELIMIT && n >= 0)
         asq_fail(ctx, rc, "the result of %s.%s has %lld bytes, and %zu are allowed (%s)",
                  asq_ctx_class(ctx), ctx->method_name, (long long) n, limit,
-                 limit_origin(ctx, limit));
+                 asq__object_limit_origin(ctx, limit));
     else
         asq_fail(ctx, rc, "the result of %s.%s is larger than %zu bytes or nested deeper than %d",
                  asq_ctx_class(ctx), ctx->method_name, limit, ASQ_MAX_DEPTH);
@@ -376,7 +62,7 @@ static int create_live(asq_ctx *ctx, struct asq__object *o, const asq_value *arg
         return 0;
     void *self = NULL;
     ctx->args = args;
-    int rc = check_code(ctx, def->create(ctx, args, &self), "create");
+    int rc = asq__object_check_code(ctx, def->create(ctx, args, &self), "create");
     ctx->args = NULL;
     if (rc < 0 || ctx->error.pub.code) {
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
@@ -393,7 +79,7 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     struct asq__buf encoded;
     char why[500];
     int rc = 0;
-    snapshot_buf_init(ctx, &encoded);
+    asq__object_buf_init(ctx, &encoded);
     if (o->snapshot) {
         if (or_get && strcmp(o->cls->def.name, class_name) == 0) {
             set_result(ctx, NULL, ret);
@@ -412,20 +98,20 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     ctx->cls = o->cls = cls;
     if (!cls->def.save && !cls->def.create && asq_value_type(args) == ASQ_MAP)
         /* The arguments are the state; the first call builds the live form. */
-        rc = check_encoded(ctx, o,
-                           asq__snapshot_encode(cls->def.name, cls->def.version, raw, raw_n, raw,
-                                                raw_n, &encoded));
+        rc = asq__object_check_encoded(ctx, o,
+                                       asq__snapshot_encode(cls->def.name, cls->def.version, raw,
+                                                            raw_n, raw, raw_n, &encoded));
     else if ((rc = create_live(ctx, o, args)) == 0)
-        rc = encode_live(ctx, o, raw, raw_n, &encoded);
+        rc = asq__object_encode_live(ctx, o, raw, raw_n, &encoded);
     if (rc < 0)
         goto failed;
     struct asq__snapshot *snapshot = asq__snapshot_new(encoded.data, encoded.len);
-    if (check_encoded(ctx, o, snapshot ? 0 : ASQ_ENOMEM) < 0)
+    if (asq__object_check_encoded(ctx, o, snapshot ? 0 : ASQ_ENOMEM) < 0)
         goto failed;
     asq__buf_release(&encoded);
     free(o->failure);
     o->failure = NULL;
-    replace_snapshot(o, snapshot);
+    asq__object_set_snapshot(o, snapshot);
     ret->kind = ASQ__EFFECT_SAVE;
     ret->snapshot = asq__snapshot_ref(snapshot);
     set_result(ctx, NULL, ret);
@@ -447,7 +133,8 @@ struct base {
 /* Restores the state after a failed call. Effects of re-entrant calls inside it remain. */
 static void roll_back(asq_ctx *ctx, struct asq__object *o, const struct base *base)
 {
-    restore_live(ctx, o, o->recommits == base->recommits ? base->snapshot : o->snapshot);
+    asq__object_restore_live(ctx, o,
+                             o->recommits == base->recommits ? base->snapshot : o->snapshot);
 }
 
 /* Brings the snapshot up to date. *ret: a reference to it if it has changed. */
@@ -455,13 +142,14 @@ static int save_state(asq_ctx *ctx, struct asq__object *o, const struct base *ba
                       struct asq__snapshot **ret)
 {
     struct asq__buf now;
-    snapshot_buf_init(ctx, &now);
-    int rc = encode_snapshot(ctx, o, &now);
+    asq__object_buf_init(ctx, &now);
+    int rc = asq__object_encode_snapshot(ctx, o, &now);
     if (rc == 0 &&
         (now.len != o->snapshot->n || memcmp(now.data, o->snapshot->data, now.len) != 0)) {
         /* `base` may be overwritten, because this call will not restore it. */
         unsigned holders = base->snapshot == o->snapshot ? 2 : 1;
-        rc = check_encoded(ctx, o, update_snapshot(&o->snapshot, holders, now.data, now.len));
+        rc = asq__object_check_encoded(
+            ctx, o, asq__object_update_snapshot(&o->snapshot, holders, now.data, now.len));
         if (rc == 0)
             *ret = asq__snapshot_ref(o->snapshot);
     }
@@ -503,7 +191,7 @@ static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
     asq_value *value = NULL;
     const asq_value *given = NULL;
     if (a->def.get) {
-        int rc = check_code(ctx, a->def.get(ctx, o->self, &value), ctx->method_name);
+        int rc = asq__object_check_code(ctx, a->def.get(ctx, o->self, &value), ctx->method_name);
         if (rc < 0 || ctx->error.pub.code) {
             take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
             asq_value_free(value);
@@ -522,7 +210,7 @@ static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq_
 {
     int rc;
     if (a->def.set)
-        rc = check_code(ctx, a->def.set(ctx, o->self, value), ctx->method_name);
+        rc = asq__object_check_code(ctx, a->def.set(ctx, o->self, value), ctx->method_name);
     else
         rc = asq_map_set(o->state, a->def.name, asq_value_copy(value));
     if (rc < 0 || ctx->error.pub.code)
@@ -559,7 +247,7 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
         return;
     }
     ctx->args = args;
-    int rc = check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
+    int rc = asq__object_check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
@@ -575,7 +263,7 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
     Asqueue__AgentRecord *m;
     char why[200];
     asq_value *args = NULL, *about = NULL;
-    int rc = decode(o->snapshot, &arena, &m, why, sizeof why);
+    int rc = asq__object_decode(o->snapshot, &arena, &m, why, sizeof why);
     if (rc == 0 && m->args.len)
         rc = asq__value_decode(m->args.data, m->args.len, &args, why, sizeof why);
     if (rc < 0) {
@@ -615,10 +303,10 @@ static int begin_call(asq_ctx *ctx, struct asq__object *o, bool readonly, struct
         base->snapshot = asq__snapshot_ref(o->snapshot);
         return 0;
     }
-    snapshot_buf_init(ctx, &now);
-    int rc = encode_snapshot(ctx, o, &now);
+    asq__object_buf_init(ctx, &now);
+    int rc = asq__object_encode_snapshot(ctx, o, &now);
     if (rc == 0)
-        rc = check_encoded(
+        rc = asq__object_check_encoded(
             ctx, o, (base->snapshot = asq__snapshot_new(now.data, now.len)) ? 0 : ASQ_ENOMEM);
     asq__buf_release(&now);
     return rc;
@@ -630,7 +318,7 @@ static void run_on_live(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind ki
 {
     const struct asq__method *m = NULL;
     const struct asq__attribute *a = NULL;
-    if (find_member(ctx, o, kind, name, &m, &a) < 0 || load_live(ctx, o) < 0)
+    if (find_member(ctx, o, kind, name, &m, &a) < 0 || asq__object_load_live(ctx, o) < 0)
         return;
     if (ctx->shared) {
         call_method(ctx, o, m, args, ret);
@@ -699,7 +387,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     char place[ASQ__PLACE_MAX];
     ret->kind = ASQ__EFFECT_NONE;
     ret->snapshot = NULL;
-    asq__buf_init(&ret->value, result_limit(ctx));
+    asq__buf_init(&ret->value, asq__object_result_limit(ctx));
     ctx->object = o;
     ctx->cls = o->cls;
     ctx->method_name = kind == ASQUEUE__JOB_KIND__CALL || kind == ASQUEUE__JOB_KIND__GET ||
@@ -717,7 +405,7 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                  o->id);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE) {
         asq__object_unload(o);
-        replace_snapshot(o, NULL);
+        asq__object_set_snapshot(o, NULL);
         o->cls = NULL;
         ret->kind = ASQ__EFFECT_DELETE;
         set_result(ctx, NULL, ret);
