@@ -209,11 +209,11 @@ static void end_by_signal(struct as_ctl *ctl)
 /* Reports that the wait for `what` was given up. call_id NULL: no result can be fetched later. */
 static int report_unfinished(struct as_ctl *ctl, const char *what, const char *call_id)
 {
-    char when[64] = "before the interruption", nobody[ASQ_MAX_ID + 64] = "";
+    char when[64] = "before the interruption", no_worker[ASQ_MAX_ID + 64] = "";
     /* The command's time is up, but a short check for live workers improves the message. */
     asq_set_timeout(ctl->h, LAST_READ_MS);
     if (!interrupted && as_workers_alive(ctl->h) == 0)
-        snprintf(nobody, sizeof nobody, ": no worker is alive in namespace '%s'",
+        snprintf(no_worker, sizeof no_worker, ": no worker is alive in namespace '%s'",
                  asq_namespace(ctl->h));
 
     if (!interrupted)
@@ -224,11 +224,12 @@ static int report_unfinished(struct as_ctl *ctl, const char *what, const char *c
         status = as_report_code(
             &ctl->base.who, ASQ_ETIMEOUT, call_id,
             "%s %s%s. The call goes on; fetch its result with: as-ctl%s%s%s result %s", what, when,
-            nobody, ctl->settings.url ? " -u URL" : "", ctl->settings.ns ? " -n " : "",
+            no_worker, ctl->settings.url ? " -u URL" : "", ctl->settings.ns ? " -n " : "",
             ctl->settings.ns ? ctl->settings.ns : "", call_id);
     else
-        status = as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
-                                "%s %s%s. The command may still take effect", what, when, nobody);
+        status =
+            as_report_code(&ctl->base.who, ASQ_ETIMEOUT, NULL,
+                           "%s %s%s. The command may still take effect", what, when, no_worker);
     end_by_signal(ctl);
     return status;
 }

@@ -46,7 +46,7 @@ static struct {
     size_t n;
     size_t lost; /* lines lost since the last line about it */
     bool has_thread;
-    bool behind;          /* the thread made no progress in time: do not wait for it */
+    bool stalled;         /* the thread made no progress in time: do not wait for it */
     atomic_uint *reopens; /* shared by all processes */
     unsigned reopened;
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -119,7 +119,7 @@ static void *thread_main(void *arg)
             remove_kept((size_t) written);
         else if (failure && failure != EAGAIN)
             count_kept_as_lost();
-        sink.behind = false;
+        sink.stalled = false;
         pthread_cond_broadcast(&sink.progress);
     }
     return NULL;
@@ -187,8 +187,8 @@ static bool write_or_keep(const char *line, size_t n)
     }
     if (done < n && !keep_line(line + done, n - done))
         return false;
-    if (sink.kind == KIND_BLOCKING && !sink.behind)
-        sink.behind = !wait_empty(SHORT_WAIT_MS);
+    if (sink.kind == KIND_BLOCKING && !sink.stalled)
+        sink.stalled = !wait_empty(SHORT_WAIT_MS);
     return true;
 }
 
@@ -250,7 +250,7 @@ static void in_child(void)
     pthread_cond_init(&sink.bell, NULL);
     pthread_cond_init(&sink.progress, NULL);
     sink.n = sink.lost = 0;
-    sink.has_thread = sink.behind = false;
+    sink.has_thread = sink.stalled = false;
 }
 
 bool as_sink_open(const char *path)

@@ -144,15 +144,16 @@ static int ask_to_stop(const struct as_reporter *who, asq *h, const asq_value *i
     return AS_EXIT_OK;
 }
 
-static int print_outcome(const struct as_reporter *who, const asq_value *ids, bool gone)
+static int print_outcome(const struct as_reporter *who, const asq_value *ids, bool has_ended)
 {
     if (who->json)
-        return as_print_json_own(who, asq_pack("{s:O, s:b}", "workers", ids, "gone", (int) gone));
+        return as_print_json_own(who,
+                                 asq_pack("{s:O, s:b}", "workers", ids, "gone", (int) has_ended));
     for (size_t i = 0; i < asq_list_size(ids); i++) {
         const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
         as_print_text(stdout, id, false);
-        puts(gone ? " has stopped" : " was asked to stop");
+        puts(has_ended ? " has stopped" : " was asked to stop");
     }
     return AS_EXIT_OK;
 }

@@ -163,14 +163,14 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
 /* Calls still to be completed. A completed call's callback may abandon others, so
  * asq__engine_abandon has to find them here; they are then no longer touched. */
 struct asq__completing {
-    struct asq__call *rest;
+    struct asq__call *next;
     struct asq__completing *outer;
 };
 
 static void begin_completing(struct asq__batch *b, struct asq__completing *now,
                              struct asq__call *calls)
 {
-    now->rest = calls;
+    now->next = calls;
     now->outer = b->completing;
     b->completing = now;
 }
@@ -181,9 +181,9 @@ static void complete(struct asq__batch *b, struct asq__completing *now,
 {
     struct asq__call *call;
     asq__assert(!result != !error);
-    while ((call = now->rest)) {
+    while ((call = now->next)) {
         asq__assert(call->batch == b);
-        now->rest = call->next;
+        now->next = call->next;
         call->batch = NULL;
         call->next = NULL;
         call->done(call, result, error);
@@ -195,7 +195,7 @@ static void complete(struct asq__batch *b, struct asq__completing *now,
 static bool forget_completing(struct asq__batch *b, struct asq__call *call)
 {
     for (struct asq__completing *now = b->completing; now; now = now->outer)
-        for (struct asq__call **at = &now->rest; *at; at = &(*at)->next)
+        for (struct asq__call **at = &now->next; *at; at = &(*at)->next)
             if (*at == call) {
                 *at = call->next;
                 return true;

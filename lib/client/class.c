@@ -240,11 +240,11 @@ int asq__registry_unknown(const struct asq__registry *r, const char *name, char 
                    "no class is registered at all", err, errlen);
 }
 
-int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
+int asq__class_check_call(const struct asq__class *cls, const char *name, bool is_own,
                           const struct asq__method **ret, char *err, size_t errlen)
 {
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
-    if (name[0] == '_' && !from_inside)
+    if (name[0] == '_' && !is_own)
         return asq__err(err, errlen, ASQ_EPRIVATE,
                         "class %s: methods with a leading '_', such as '%s', are "
                         "private: only the agent itself may call them",
@@ -259,23 +259,23 @@ int asq__class_check_call(const struct asq__class *cls, const char *name, bool f
                         "class %s has no method '%s': that is an attribute, to be "
                         "read with asq_get",
                         cls->def.name, name);
-    struct names names = { method_at, cls, cls->method_count, from_inside };
+    struct names names = { method_at, cls, cls->method_count, is_own };
     snprintf(head, sizeof head, "class %s has no method", cls->def.name);
     return unknown(ASQ_ENOMETHOD, head, name, &names, "It has", "it has none", err, errlen);
 }
 
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
-                               bool from_inside, const struct asq__attribute **ret, char *err,
+                               bool is_own, const struct asq__attribute **ret, char *err,
                                size_t errlen)
 {
     char head[ASQ_MAX_NAME + 40], shown[ASQ_MAX_NAME + 1];
-    if (name[0] == '_' && !from_inside)
+    if (name[0] == '_' && !is_own)
         return asq__err(err, errlen, ASQ_EPRIVATE,
                         "class %s: attributes with a leading '_', such as '%s', are "
                         "private: only the agent itself may use them",
                         cls->def.name, printable(name, shown));
     const struct asq__attribute *a = asq__class_attribute(cls, name);
-    if (a && for_set && !from_inside && !(a->def.flags & ASQ_WRITABLE))
+    if (a && for_set && !is_own && !(a->def.flags & ASQ_WRITABLE))
         return asq__err(err, errlen, ASQ_EPRIVATE,
                         "attribute '%s' of class %s cannot be set from outside: it is "
                         "not declared ASQ_WRITABLE",
@@ -294,7 +294,7 @@ int asq__class_check_attribute(const struct asq__class *cls, const char *name, b
                         "class %s has no attribute '%s': that is a method, to be "
                         "called",
                         cls->def.name, name);
-    struct names names = { attribute_at, cls, cls->attribute_count, from_inside };
+    struct names names = { attribute_at, cls, cls->attribute_count, is_own };
     snprintf(head, sizeof head, "class %s has no attribute", cls->def.name);
     return unknown(ASQ_ENOATTR, head, name, &names, "It has", "it has none", err, errlen);
 }

@@ -61,14 +61,14 @@ asq_value *asq__registry_describe(const struct asq__registry *r);
 /* Return NULL if the name is unknown. */
 const struct asq__method *asq__class_method(const struct asq__class *cls, const char *name);
 const struct asq__attribute *asq__class_attribute(const struct asq__class *cls, const char *name);
-/* Checks that a method may be called. from_inside: by the agent itself. ASQ_ENOMETHOD,
+/* Checks that a method may be called. is_own: by the agent itself. ASQ_ENOMETHOD,
  * ASQ_EPRIVATE. */
-int asq__class_check_call(const struct asq__class *cls, const char *name, bool from_inside,
+int asq__class_check_call(const struct asq__class *cls, const char *name, bool is_own,
                           const struct asq__method **ret, char *err, size_t errlen);
 /* Checks that an attribute may be read, or for_set: written. ASQ_ENOATTR, ASQ_EPRIVATE;
  * ASQ_ENOTSUP: the agent itself cannot set it either. */
 int asq__class_check_attribute(const struct asq__class *cls, const char *name, bool for_set,
-                               bool from_inside, const struct asq__attribute **ret, char *err,
+                               bool is_own, const struct asq__attribute **ret, char *err,
                                size_t errlen);
 
 /* class_table.c: checks and copies a user's table, without a registry. */

@@ -367,12 +367,12 @@ static int check_args(asq *h, const struct letter *l)
  * seems to wait. */
 static int encode_copy(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], struct asq__buf *out)
 {
-    struct asq__call_id nobody = { .partition = l->id.partition };
-    char nobody_text[ASQ__CALL_ID_TEXT];
+    struct asq__call_id no_call = { .partition = l->id.partition };
+    char no_call_text[ASQ__CALL_ID_TEXT];
     Asqueue__Batch batch;
-    if (asq__random(id, ASQ__BATCH_ID) < 0 || asq__random(nobody.batch, ASQ__BATCH_ID) < 0)
+    if (asq__random(id, ASQ__BATCH_ID) < 0 || asq__random(no_call.batch, ASQ__BATCH_ID) < 0)
         return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
-    asq__call_id_format(&nobody, nobody_text);
+    asq__call_id_format(&no_call, no_call_text);
     asqueue__batch__init(&batch);
     batch.id.data = id;
     batch.id.len = ASQ__BATCH_ID;
@@ -386,7 +386,7 @@ static int encode_copy(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], stru
         if (chain && chain->n_links && job->method[0] == '_') {
             chain->links[0] = chain->links[chain->n_links - 1];
             chain->n_links = 1;
-            chain->links[0]->call = nobody_text;
+            chain->links[0]->call = no_call_text;
         } else {
             job->chain = NULL;
         }

@@ -90,12 +90,12 @@ static int end_handle(asq *h)
 
 void asq__handle_enter(asq *h)
 {
-    h->inside++;
+    h->depth++;
 }
 
 void asq__handle_leave(asq *h)
 {
-    if (--h->inside == 0 && h->closed)
+    if (--h->depth == 0 && h->closed)
         end_handle(h);
 }
 
@@ -104,7 +104,7 @@ int asq_close(asq *h)
     if (!h || h->closed || h->in_method)
         return 0; /* a method's handle ends with its call */
     h->closed = true;
-    return h->inside ? 0 : end_handle(h); /* inside a callback: asq__handle_leave ends it */
+    return h->depth ? 0 : end_handle(h); /* inside a callback: asq__handle_leave ends it */
 }
 
 int asq__fail(asq *h, int code, const char *fmt, ...)

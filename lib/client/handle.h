@@ -60,9 +60,9 @@ struct asq {
     void *impl; /* the mode's own */
     atomic_uint refs;
     bool closed;
-    bool sealed;     /* workers were forked: no further classes */
-    bool in_method;  /* a method's handle: ends with its call */
-    unsigned inside; /* functions on the stack that may call the program back */
+    bool sealed;    /* workers were forked: no further classes */
+    bool in_method; /* a method's handle: ends with its call */
+    unsigned depth; /* functions on the stack that may call the program back */
     unsigned corked;
     unsigned notifying;  /* running callbacks of gather.c */
     unsigned ncompleted; /* results completed so far; asq_poll compares */

@@ -285,11 +285,11 @@ static OWN_FRAME int find_member(asq_ctx *ctx, const struct asq__object *o, Asqu
                                  const char *name, const struct asq__method **ret_method,
                                  const struct asq__attribute **ret_attribute)
 {
-    bool inside = strcmp(ctx->caller_agent, o->id) == 0;
+    bool is_own = strcmp(ctx->caller_agent, o->id) == 0;
     char why[500];
     int rc = kind == ASQUEUE__JOB_KIND__CALL
-                 ? asq__class_check_call(o->cls, name, inside, ret_method, why, sizeof why)
-                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, inside,
+                 ? asq__class_check_call(o->cls, name, is_own, ret_method, why, sizeof why)
+                 : asq__class_check_attribute(o->cls, name, kind == ASQUEUE__JOB_KIND__SET, is_own,
                                               ret_attribute, why, sizeof why);
     return rc < 0 ? asq_fail(ctx, rc, "%s", why) : 0;
 }

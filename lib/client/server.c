@@ -602,9 +602,9 @@ static void wait_for_end(struct asq__server *s, int64_t limit_ms)
         read_keeper_notes(s, wait);
     }
     /* The channel is shut down just before the keeper is gone. */
-    struct pollfd gone = { s->keeper_pidfd, POLLIN, 0 };
+    struct pollfd ended = { s->keeper_pidfd, POLLIN, 0 };
     if (s->lost && s->keeper_pidfd >= 0)
-        poll(&gone, 1, KILL_MS);
+        poll(&ended, 1, KILL_MS);
 }
 
 void asq__server_stop(struct asq__server *s)

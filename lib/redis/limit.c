@@ -7,11 +7,11 @@
 
 enum { BELIEVED_MS = 10 * 60 * 1000 };
 
-/* Recomputes longest_1 after a change of `said` or `refused`; every call reads longest_1. */
+/* Recomputes longest_1 after a change of `stated` or `refused`; every call reads longest_1. */
 static void combine(struct asq__limit *l)
 {
-    l->longest_1 = l->said ? l->said + 1 : 0;
-    if (l->refused && (!l->said || l->refused <= l->said))
+    l->longest_1 = l->stated ? l->stated + 1 : 0;
+    if (l->refused && (!l->stated || l->refused <= l->stated))
         l->longest_1 = l->refused;
 }
 
@@ -36,6 +36,6 @@ void asq__limit_take(struct asq__limit *l, const redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[1]->type == REDIS_REPLY_STRING)
         n = strtoll(reply->element[1]->str, NULL, 10);
-    l->said = n > 0 && (unsigned long long) n < SIZE_MAX ? (size_t) n : 0;
+    l->stated = n > 0 && (unsigned long long) n < SIZE_MAX ? (size_t) n : 0;
     combine(l);
 }

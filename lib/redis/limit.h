@@ -17,7 +17,7 @@
 enum { ASQ__LIMIT_SUSPECT = 512 * 1024, ASQ__LIMIT_LOSSES = 5 };
 
 struct asq__limit {
-    size_t said;    /* proto-max-bulk-len; 0: unknown */
+    size_t stated;  /* proto-max-bulk-len; 0: unknown */
     size_t refused; /* shortest string refused lately; 0: none */
     int64_t refused_ms;
     size_t longest_1; /* one more than the longest string that both allow; 0: no known bound */

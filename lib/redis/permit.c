@@ -10,7 +10,7 @@
 #include "redis/script.h"
 
 /* Ids that no client and no batch has. */
-static const char nobody[] = "0000000000000000";
+static const char no_client[] = "0000000000000000";
 static const uint8_t no_batch[16];
 
 int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn, void *user)
@@ -33,7 +33,7 @@ int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__repl
     asq__cmd_puts(&cmd, key);
     asq__keys_dead(keys, 0, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_channel(keys, nobody, key);
+    asq__keys_channel(keys, no_client, key);
     asq__cmd_puts(&cmd, key);
     int rc = asq__conn_send(c, fn, user, &cmd);
     asq__cmd_release(&cmd);

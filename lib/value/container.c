@@ -415,15 +415,15 @@ int asq_map_remove(asq_value *map, const char *key)
         return key ? ASQ_ENOENT : ASQ_EINVAL;
     struct asq__pair old = *pair;
     struct asq__map_index *index = map->map.index;
-    uint32_t at = (uint32_t) (pair - map->map.pairs), behind = map->map.n - at - 1;
+    uint32_t at = (uint32_t) (pair - map->map.pairs), n_after = map->map.n - at - 1;
     if (index) {
         index_del(index, index_find(map, key, hash));
         /* Without a branch, so that compilers vectorize the main cost of removal from large
          * maps. */
-        for (size_t i = 0, n = behind ? (size_t) index->mask + 1 : 0; i < n; i++)
+        for (size_t i = 0, n = n_after ? (size_t) index->mask + 1 : 0; i < n; i++)
             index->slots[i].at -= index->slots[i].at > at + 1;
     }
-    memmove(pair, pair + 1, behind * sizeof *pair);
+    memmove(pair, pair + 1, n_after * sizeof *pair);
     map->map.n--;
     free(old.key);
     free_item(old.value);

@@ -207,12 +207,12 @@ static int out_of_memory(struct reader *r)
 
 static int read_varint(struct reader *r, const uint8_t *end, uint64_t *ret)
 {
-    const uint8_t *behind = asq__varint_read(r->p, end, ret);
-    if (!behind && end - r->p >= ASQ__VARINT_MAX)
+    const uint8_t *after = asq__varint_read(r->p, end, ret);
+    if (!after && end - r->p >= ASQ__VARINT_MAX)
         return FAIL(r, r->p, "a varint of more than 64 bits");
-    if (!behind)
+    if (!after)
         return FAIL(r, r->p, "the end is in the middle of a varint");
-    r->p = behind;
+    r->p = after;
     return 0;
 }
 

@@ -144,7 +144,7 @@ static void remove_tree(const char *path)
  * Retries for a while, because a process in its last breath may still write there. */
 static void guard_run(pid_t owner, int pidfd)
 {
-    struct pollfd gone = { pidfd, POLLIN, 0 };
+    struct pollfd ended = { pidfd, POLLIN, 0 };
     setsid(); /* out of reach of Check's killpg */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
@@ -154,7 +154,7 @@ static void guard_run(pid_t owner, int pidfd)
         if (fd != pidfd)
             close(fd);
     if (pidfd >= 0)
-        while (poll(&gone, 1, -1) <= 0)
+        while (poll(&ended, 1, -1) <= 0)
             ;
     else
         while (kill(owner, 0) == 0)
