@@ -80,7 +80,7 @@ int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[A
 
 static void batch_free(struct asq__batch *b)
 {
-    asq__assert(b->state == ASQ__BATCH_GONE && b->answers == 0);
+    asq__assert(b->state == ASQ__BATCH_ENDED && b->answers == 0);
     asq__assert(!b->foreign && !b->completing && !b->announced && !b->reading);
     asq__list_del(&b->order);
     asq__buf_release(&b->bytes);
@@ -127,11 +127,11 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
     else if (own && b->record_policy == ASQ__RECORD_EXPIRE)
         expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
-    asq__batch_enter(b, ASQ__BATCH_GONE);
+    asq__batch_enter(b, ASQ__BATCH_ENDED);
     if (b->answers == 0)
         batch_free(b);
     else
-        asq__list_add(&e->gone, &b->order);
+        asq__list_add(&e->ended_batches, &b->order);
 }
 
 static void remove_from_lists(struct asq__engine *e, struct asq__batch *b)
@@ -293,9 +293,9 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
     if (b->history == ASQ__WAS_SENT && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
     b->query_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
-    for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_GONE; i++)
+    for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_ENDED; i++)
         batch_result(b, results->results[i]);
-    if (b->state != ASQ__BATCH_GONE && batch_is_finished(b))
+    if (b->state != ASQ__BATCH_ENDED && batch_is_finished(b))
         asq__batch_end(e, b);
     asq__batch_answered(b);
 }
@@ -352,7 +352,7 @@ void asq__engine_push(struct asq__engine *e, const void *payload, size_t n)
 void asq__batch_answered(struct asq__batch *b)
 {
     asq__assert(b->answers > 0);
-    if (--b->answers == 0 && b->state == ASQ__BATCH_GONE)
+    if (--b->answers == 0 && b->state == ASQ__BATCH_ENDED)
         batch_free(b);
 }
 

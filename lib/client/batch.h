@@ -41,7 +41,7 @@ enum {
  *      └─▶ FOREIGN
  *
  *     READY, SENT, REFUSED, ACCEPTED ──▶ PINNED    asq__batch_end(): all results are there
- *     every state but NEW and GONE ────▶ GONE      asq__batch_end(), asq__batch_fail();
+ *     every state but NEW and ENDED ───▶ ENDED     asq__batch_end(), asq__batch_fail();
  *                                                  from PINNED also asq__engine_unpin()
  */
 enum asq__batch_state {
@@ -53,7 +53,7 @@ enum asq__batch_state {
     ASQ__BATCH_ACCEPTED, /* in its stream, on this connection */
     ASQ__BATCH_FOREIGN,  /* made elsewhere, and only awaited; in e->foreign */
     ASQ__BATCH_PINNED,   /* has all results; its record stays until asq__engine_unpin() */
-    ASQ__BATCH_GONE      /* not in the table any more; in e->gone until its last answer */
+    ASQ__BATCH_ENDED     /* not in the table any more; in e->ended_batches until its last answer */
 };
 
 /* The furthest that a batch has come on any connection. */
@@ -87,7 +87,7 @@ struct asq__guard {
 
 struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
-    /* In e->ready or e->sent, in the order of creation; or in e->foreign or e->gone. */
+    /* In e->ready or e->sent, in the order of creation; or in e->foreign or e->ended_batches. */
     struct asq__list order;
     struct asq__list watch;     /* in e->watch; longest unchecked first */
     struct asq__engine *engine; /* NULL: the engine was freed, and replies are still pending */
@@ -145,8 +145,8 @@ struct asq__engine {
     struct asq__redis *redis;
     struct asq__table batches;
     struct asq__list ready, sent, foreign, watch;
-    struct asq__list gone;    /* ended batches with pending replies */
-    struct asq__batch **open; /* [partition] */
+    struct asq__list ended_batches; /* ended batches with pending replies */
+    struct asq__batch **open;       /* [partition] */
     uint32_t partitions;
     size_t opened;       /* open batches */
     uint32_t *open_list; /* partitions of the open batches */
@@ -197,7 +197,7 @@ void asq__batch_end(struct asq__engine *e, struct asq__batch *b);
 /* Forgets the batch, and completes its unfinished calls with an error. A call that their `done`
  * awaits anew gets a new batch. */
 void asq__batch_fail(struct asq__engine *e, struct asq__batch *b, int code, const char *why);
-/* Counts one pending reply as arrived; frees a gone batch after its last one. */
+/* Counts one pending reply as arrived; frees an ended batch after its last one. */
 void asq__batch_answered(struct asq__batch *b);
 /* Applies the result record of `expected`, or a pushed message (NULL). False if it cannot be
  * decoded or is another batch's. */

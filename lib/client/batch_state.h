@@ -35,7 +35,7 @@ static inline unsigned asq__batch_before(enum asq__batch_state state)
     case ASQ__BATCH_REFUSED: return ASQ__BATCH_BIT(SENT);
     case ASQ__BATCH_ACCEPTED: return ASQ__BATCH_BIT(SENT) | ASQ__BATCH_BIT(READY);
     case ASQ__BATCH_PINNED: return ASQ__BATCH_UNACCEPTED | ASQ__BATCH_BIT(ACCEPTED);
-    case ASQ__BATCH_GONE: return ASQ__BATCH_UNFINISHED | ASQ__BATCH_BIT(PINNED);
+    case ASQ__BATCH_ENDED: return ASQ__BATCH_UNFINISHED | ASQ__BATCH_BIT(PINNED);
     }
     return 0;
 }

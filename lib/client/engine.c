@@ -123,7 +123,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
-    asq__list_init(&e->gone);
+    asq__list_init(&e->ended_batches);
     asq__list_init(&e->queries);
     asq__list_init(&e->fetches);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
@@ -154,7 +154,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_queries(e);
     asq__engine_forget_fetches(e);
     asq__table_each(&e->batches, close_batch, e);
-    while ((node = asq__list_pop(&e->gone))) /* the last pending reply frees each */
+    while ((node = asq__list_pop(&e->ended_batches))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);
     asq__assert(e->batches.count == 0 && asq__list_empty(&e->watch) &&

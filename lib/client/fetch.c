@@ -33,7 +33,7 @@ struct fetch {
 
 static bool is_wanted(const struct asq__batch *b)
 {
-    return b->state != ASQ__BATCH_GONE && (b->unfinished || b->foreign);
+    return b->state != ASQ__BATCH_ENDED && (b->unfinished || b->foreign);
 }
 
 static void fetch_free(struct fetch *f)

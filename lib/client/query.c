@@ -47,7 +47,7 @@ void asq__batch_take_record(struct asq__engine *e, struct asq__batch *b, uint64_
         asq__batch_query(e, b);
         return;
     }
-    if (b->state == ASQ__BATCH_GONE)
+    if (b->state == ASQ__BATCH_ENDED)
         return;
     b->garbled = false;
     if (n)

@@ -9,7 +9,7 @@
 
 #include "client/batch_state.h"
 
-enum { STATES = ASQ__BATCH_GONE + 1 };
+enum { STATES = ASQ__BATCH_ENDED + 1 };
 
 static const struct {
     enum asq__batch_state from, to;
@@ -30,13 +30,13 @@ static const struct {
     { ASQ__BATCH_REFUSED, ASQ__BATCH_PINNED },
     { ASQ__BATCH_ACCEPTED, ASQ__BATCH_PINNED },
     /* the end, from every state */
-    { ASQ__BATCH_OPEN, ASQ__BATCH_GONE },
-    { ASQ__BATCH_READY, ASQ__BATCH_GONE },
-    { ASQ__BATCH_SENT, ASQ__BATCH_GONE },
-    { ASQ__BATCH_REFUSED, ASQ__BATCH_GONE },
-    { ASQ__BATCH_ACCEPTED, ASQ__BATCH_GONE },
-    { ASQ__BATCH_FOREIGN, ASQ__BATCH_GONE },
-    { ASQ__BATCH_PINNED, ASQ__BATCH_GONE },
+    { ASQ__BATCH_OPEN, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_READY, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_SENT, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_REFUSED, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_ACCEPTED, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_FOREIGN, ASQ__BATCH_ENDED },
+    { ASQ__BATCH_PINNED, ASQ__BATCH_ENDED },
 };
 
 static bool is_step(enum asq__batch_state from, enum asq__batch_state to)
@@ -49,7 +49,7 @@ static bool is_step(enum asq__batch_state from, enum asq__batch_state to)
 
 static bool is_unfinished(enum asq__batch_state s)
 {
-    return s != ASQ__BATCH_NEW && s != ASQ__BATCH_PINNED && s != ASQ__BATCH_GONE;
+    return s != ASQ__BATCH_NEW && s != ASQ__BATCH_PINNED && s != ASQ__BATCH_ENDED;
 }
 
 static bool is_unaccepted(enum asq__batch_state s)
