@@ -1,14 +1,14 @@
 /*
  * deadlock.c: finds calls that wait for each other in a cycle, and fails one of them. A chain of
- * callers that comes back to an agent is let in (dispatch.c). A cycle needs two chains: A calls B
+ * callers that comes back to an agent is admitted (dispatch.c). A cycle needs two chains: A calls B
  * while B calls A.
  *
  * When calls to an agent wait and no run of it moves, a probe is sent for it. The probe collects
- * what the runs inside the agent wait for, then what these calls wait for in turn, and so on. Waits
- * in this process are known at once. For the others the probe travels, as a job to the partition of
- * a call that is unknown yet, with everything seen so far (waits.h). When the waits contain a cycle
- * with one of the agent's queued calls, the probe visits the cycle once more. It ends at that call,
- * which has not begun and is failed.
+ * what the active runs of the agent wait for, then what these calls wait for in turn, and so on.
+ * Waits in this process are known at once. For the others the probe travels, as a job to the
+ * partition of a call that is unknown yet, with everything seen so far (waits.h). When the waits
+ * contain a cycle with one of the agent's queued calls, the probe visits the cycle once more. It
+ * ends at that call, which has not begun and is failed.
  *
  * Proof that a failed call is in a cycle: the probe has seen its waits at different times. But each
  * call of the cycle was seen in its wait before the moment at which the cycle was complete, and is
@@ -234,15 +234,15 @@ static bool is_as_before(const struct asq__waits *waits, const struct asq__waite
                          const struct asq__wcall *c, struct view *v)
 {
     char id[ASQ__CALL_ID_TEXT];
-    size_t inside = 0;
+    size_t waiting = 0;
     view_call(c, v);
     if (v->queued != at->queued || v->wait != at->wait || v->n == 0)
         return false;
     for (size_t i = 0; i < v->n; i++) {
         asq__call_id_format(&v->to[i], id);
-        inside += asq__table_find(&waits->table, id, strlen(id)) != NULL;
+        waiting += asq__table_find(&waits->table, id, strlen(id)) != NULL;
     }
-    return v->any ? inside == v->n : inside > 0;
+    return v->any ? waiting == v->n : waiting > 0;
 }
 
 /* Checks calls of this process: unchecked ones, or all. False: there is no cycle any more. */
@@ -434,7 +434,7 @@ static bool waits_for_one(void *user, const asq_result *r)
     return false;
 }
 
-/* Adds the runs inside the agent, as far as they wait for calls. */
+/* Adds the active runs of the agent, as far as they wait for calls. */
 static void add_roots(struct search *s, const struct asq__actor *a)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;

@@ -121,7 +121,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     run->ctx.shared = c->shared;
     a->object.depth += c->shared;
-    p->inside++;
+    p->n_active++;
     p->w->starts++;
     if (c->attempts)
         p->w->suspect = c;
@@ -200,7 +200,7 @@ static bool exists(const struct asq__mailbox *m)
 }
 
 /* Returns whether an active call of the partition is in the chain of callers of a job. */
-static bool is_called_from_inside(const struct asq__partition *p, const Asqueue__Job *job)
+static bool is_called_from_active(const struct asq__partition *p, const Asqueue__Job *job)
 {
     for (size_t i = job->chain->n_links; i > 0; i--) {
         const char *id = job->chain->links[i - 1]->agent;
@@ -224,7 +224,7 @@ static bool admits(struct asq__mailbox *m)
     bool any = asq__now_ms() > p->drain_patience_ms;
     ASQ__LIST_EACH (it, &m->queue) {
         const Asqueue__Job *job = asq__wcall_job(ASQ__CONTAINER(it, struct asq__wcall, node));
-        if (job->chain && (any || is_called_from_inside(p, job)))
+        if (job->chain && (any || is_called_from_active(p, job)))
             return true;
     }
     return false;
@@ -432,7 +432,7 @@ static bool end_run(struct asq__run *run)
         asq__entry_release_if_done(e);
         return true;
     }
-    p->inside--;
+    p->n_active--;
     if (a->calls->mailbox.n_active && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
     if (!error || !asq__later_retry(c, run)) {

@@ -288,7 +288,7 @@ static void drop(struct asq__partition *p)
     asq__table_each(&p->actors, drop_actor, NULL);
     asq__senders_forget(&p->senders);
     asq__assert(!p->open && !p->entries.count && !p->actors.count);
-    p->inside = 0;
+    p->n_active = 0;
     p->recovering = p->asking = false;
     p->give_up_at_ms = 0;
     asq__list_del(&p->fenced);
@@ -325,7 +325,7 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
 
 static bool is_empty(const struct asq__partition *p)
 {
-    return p->inside == 0 && !asq__commits_pending(p);
+    return p->n_active == 0 && !asq__commits_pending(p);
 }
 
 /* Hands a draining partition back if it is empty now. */

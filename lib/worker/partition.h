@@ -69,7 +69,7 @@ struct asq__partition {
     struct asq__list busy;         /* actors with calls */
     struct asq__list to_fetch;     /* actors whose snapshots are to be fetched */
     struct asq__list fetching;     /* in process->fetching meanwhile */
-    size_t inside;                 /* active runs */
+    size_t n_active;               /* active runs */
     struct asq__attempts attempts; /* earlier attempts of its calls, as of the claim */
     /* Commits. */
     uint64_t seq, acked;      /* last commit made, last one acknowledged */

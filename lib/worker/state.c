@@ -20,7 +20,7 @@ void asq__state_tell(struct asq__process *w)
         const struct asq__partition *p = &w->parts[i];
         owned += asq__partition_is_owned(p);
         draining += p->state == ASQ__PART_DRAINING;
-        running += p->inside;
+        running += p->n_active;
         held += p->held_calls;
         left += asq__backlog_calls(p);
     }

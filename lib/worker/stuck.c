@@ -65,7 +65,7 @@ static bool count_awaited(void *user, const asq_result *r)
     return a->n < 1000; /* about so many will do */
 }
 
-static const char *why_inside(const struct asq__run *run, char *text, size_t size)
+static const char *why_active(const struct asq__run *run, char *text, size_t size)
 {
     char call[ASQ__CALL_ID_TEXT];
     struct awaited awaited = { .n = 0 };
@@ -125,7 +125,7 @@ static void look_at(const struct asq__actor *a, struct asq__buf *out)
     ASQ__LIST_EACH (it, &m->active) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
         if (age_ms(run->active.call) >= STUCK_MS)
-            add_line(out, run->active.call, why_inside(run, text, sizeof text), behind);
+            add_line(out, run->active.call, why_active(run, text, sizeof text), behind);
     }
     if (m->n_active == 0 && !asq__list_empty(&m->queue)) {
         const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);

@@ -57,7 +57,7 @@ struct call {
     struct call *children[CHILDREN];
     unsigned n_children;
     unsigned arrival, started; /* order of arrival at its agent; of its first start; 0: not yet */
-    bool inside;               /* of the model: it is re-entrant */
+    bool reentrant;            /* as the model says */
 };
 
 /* The model keeps its own lists. */
@@ -70,7 +70,7 @@ struct agent {
     struct asq__mailbox m;
     char id[8];
     bool exists, admits;
-    struct queue waiting, inside, active;
+    struct queue waiting, reentrant, active;
 };
 
 static struct agent agents[AGENTS];
@@ -200,15 +200,15 @@ static struct call *first_of(const struct agent *a, const struct queue *q)
     unsigned n = 0;
     for (unsigned i = 0; i < q->n; i++) {
         struct call *c = q->calls[i];
-        bool blocked = c->inside && innermost(a) && !is_ancestor(innermost(a), c);
+        bool blocked = c->reentrant && innermost(a) && !is_ancestor(innermost(a), c);
         for (unsigned k = 0; k < n; k++)
             blocked = blocked || has_one_caller(skipped[k], c) || is_ancestor(skipped[k], c);
         if (blocked || c->unfit)
             continue;
         if (wcall(c)->state == ASQ__CALL_DELAYED || wcall(c)->not_before_ms > now_ms)
             return NULL;
-        bool shares = !c->inside && c->concurrent && a->exists;
-        if (!c->inside && a->active.n && (!shares || count_running(a, true) >= MAX_SHARING))
+        bool shares = !c->reentrant && c->concurrent && a->exists;
+        if (!c->reentrant && a->active.n && (!shares || count_running(a, true) >= MAX_SHARING))
             return NULL;
         if (!waits_for_inputs(c))
             return c;
@@ -229,10 +229,10 @@ static bool all_unfit(const struct queue *q)
 
 static struct call *expected(const struct agent *a)
 {
-    if (a->inside.n && (count_running(a, true) || count_running(a, false)))
+    if (a->reentrant.n && (count_running(a, true) || count_running(a, false)))
         return NULL;
-    struct call *c = first_of(a, &a->inside);
-    if (c || !all_unfit(&a->inside))
+    struct call *c = first_of(a, &a->reentrant);
+    if (c || !all_unfit(&a->reentrant))
         return c;
     if (!all_active_share(a) || !a->admits)
         return NULL;
@@ -246,7 +246,7 @@ static struct queue ended; /* calls that a search has ended; their results come 
 static void leave_queue(struct call *c)
 {
     take_out(&agents[c->agent].waiting, c);
-    take_out(&agents[c->agent].inside, c);
+    take_out(&agents[c->agent].reentrant, c);
 }
 
 static enum asq__verdict end_unfit(struct asq__mailbox *m, struct asq__wcall *w)
@@ -302,11 +302,11 @@ static const struct asq__mailbox_hooks hooks = { end_unfit,     may_share_now, p
 static void enqueue(struct call *c)
 {
     struct agent *a = &agents[c->agent];
-    c->inside = is_called_from_active(a, c);
-    append(c->inside ? &a->inside : &a->waiting, c);
+    c->reentrant = is_called_from_active(a, c);
+    append(c->reentrant ? &a->reentrant : &a->waiting, c);
     asq__mailbox_enqueue(&a->m, wcall(c));
-    ck_assert_msg(wcall(c)->reentrant == c->inside, "seed %llu: call %s is %sre-entrant",
-                  (unsigned long long) seed, c->text, c->inside ? "not " : "");
+    ck_assert_msg(wcall(c)->reentrant == c->reentrant, "seed %llu: call %s is %sre-entrant",
+                  (unsigned long long) seed, c->text, c->reentrant ? "not " : "");
 }
 
 /* Makes a call; parent NULL: of a program. */
@@ -398,9 +398,9 @@ static void start(struct agent *a, struct call *c)
                       c->text, other->text);
     }
     take_out(&a->waiting, c);
-    take_out(&a->inside, c);
+    take_out(&a->reentrant, c);
     append(&a->active, c);
-    c->inside = false;
+    c->reentrant = false;
     c->started = 1;
     memcpy(c->active.id, c->text, sizeof c->text);
     c->active.call = wcall(c);
@@ -408,9 +408,9 @@ static void start(struct agent *a, struct call *c)
     for (unsigned i = 0; c->again && i < a->waiting.n;) {
         struct call *queued = a->waiting.calls[i];
         if (is_called_from_active(a, queued)) {
-            queued->inside = true;
+            queued->reentrant = true;
             take_out(&a->waiting, queued);
-            append(&a->inside, queued);
+            append(&a->reentrant, queued);
         } else {
             i++;
         }
@@ -451,10 +451,10 @@ static void resume(struct agent *a)
 static void leave_active(struct agent *a, struct call *c)
 {
     take_out(&a->active, c);
-    for (unsigned i = a->inside.n; !a->active.n && i > 0; i--) {
-        struct call *back = a->inside.calls[i - 1];
-        back->inside = false;
-        take_out(&a->inside, back);
+    for (unsigned i = a->reentrant.n; !a->active.n && i > 0; i--) {
+        struct call *back = a->reentrant.calls[i - 1];
+        back->reentrant = false;
+        take_out(&a->reentrant, back);
         prepend(&a->waiting, back);
     }
 }
@@ -478,8 +478,8 @@ static void retry_in_place(struct call *c)
     asq__wcall_enter(wcall(c), ASQ__CALL_DELAYED);
     leave_active(a, c);
     c->again = true;
-    c->inside = a->active.n > 0;
-    prepend(c->inside ? &a->inside : &a->waiting, c);
+    c->reentrant = a->active.n > 0;
+    prepend(c->reentrant ? &a->reentrant : &a->waiting, c);
     asq__mailbox_enqueue_first(&a->m, wcall(c));
     c->n_children = 0; /* the next run makes calls of its own */
 }
@@ -493,9 +493,9 @@ static void park(struct call *c, enum wait wait)
         struct agent *a = &agents[child->agent];
         /* A run that runs again finds the calls of the one before. */
         if (asq__mailbox_promote(&a->m, wcall(child))) {
-            child->inside = true;
+            child->reentrant = true;
             take_out(&a->waiting, child);
-            append(&a->inside, child);
+            append(&a->reentrant, child);
         }
     }
 }
@@ -543,7 +543,7 @@ static void pass_time(void)
 static void hand_over(void)
 {
     for (int i = 0; i < AGENTS; i++) {
-        agents[i].waiting.n = agents[i].inside.n = agents[i].active.n = 0;
+        agents[i].waiting.n = agents[i].reentrant.n = agents[i].active.n = 0;
         asq__mailbox_init(&agents[i].m, agents[i].id);
     }
     for (unsigned i = 0; i < n_calls; i++) {
