@@ -80,7 +80,7 @@ struct search {
     const char *agent;
     uint64_t born_ms;
     bool fresh;
-    size_t way; /* see asq__waits_circle; 0: still looking */
+    size_t path_length; /* see asq__waits_cycle; 0: still looking */
     struct asq__waits waits;
 };
 
@@ -267,7 +267,7 @@ static bool check(struct asq__process *w, struct search *s, bool all, struct vie
 
 /* ---- the end ---- */
 
-static void tell_way(const struct search *s, struct asq__buf *text)
+static void write_path(const struct search *s, struct asq__buf *text)
 {
     const struct asq__waits *waits = &s->waits;
     size_t shown = 0, left_out = 0;
@@ -275,12 +275,13 @@ static void tell_way(const struct search *s, struct asq__buf *text)
     for (size_t i = 0; i < waits->n; i++)
         any |= waits->calls[i]->any && waits->calls[i]->n > 1;
     asq__buf_printf(text, "a deadlock: this call waits for agent '%s'",
-                    waits->calls[1 % s->way]->agent);
-    for (size_t i = 1; i < s->way; i++) {
-        const struct asq__waiter *at = waits->calls[i], *next = waits->calls[(i + 1) % s->way];
+                    waits->calls[1 % s->path_length]->agent);
+    for (size_t i = 1; i < s->path_length; i++) {
+        const struct asq__waiter *at = waits->calls[i],
+                                 *next = waits->calls[(i + 1) % s->path_length];
         if (at->queued && strcmp(at->agent, next->agent) == 0)
             continue; /* waits for the run that has the agent, which is named instead */
-        if (shown < MAX_SHOWN || i + 2 >= s->way) {
+        if (shown < MAX_SHOWN || i + 2 >= s->path_length) {
             if (left_out)
                 asq__buf_printf(text, ", … (%zu are left out)", left_out);
             left_out = 0;
@@ -301,9 +302,9 @@ static void fail_call(const struct search *s, struct asq__wcall *c)
     struct asq__actor *a = c->actor;
     struct asq__buf text;
     asq__buf_init(&text, MESSAGE_SIZE);
-    tell_way(s, &text);
+    write_path(s, &text);
     asq__wcall_fail(c, ASQ_EDEADLK, "%s",
-                    text.error ? "a deadlock: calls wait for each other in a circle"
+                    text.error ? "a deadlock: calls wait for each other in a cycle"
                                : (const char *) text.data);
     asq__buf_release(&text);
     if (a->calls)
@@ -338,7 +339,7 @@ static bool send_on(struct asq__process *w, const struct search *s, const struct
     probe.agent = asq__unconst(s->agent);
     probe.born_ms = s->born_ms;
     probe.fresh = s->fresh;
-    probe.way = (uint32_t) s->way;
+    probe.way = (uint32_t) s->path_length;
     probe.calls = list;
     probe.n_calls = waits->n;
     ok = ok && asq__engine_probe(w->engine, &id, &probe) == 0;
@@ -355,12 +356,12 @@ static bool advance(struct asq__process *w, struct search *s)
     const struct asq__waiter *to = NULL;
     struct asq__wcall *victim = NULL;
     bool leaves = false;
-    if (s->way == 0) {
+    if (s->path_length == 0) {
         to = explore(w, s, &v);
-        s->way = asq__waits_circle(&s->waits, s->agent);
-        leaves = s->way == 0 && to && !s->waits.full;
+        s->path_length = asq__waits_cycle(&s->waits, s->agent);
+        leaves = s->path_length == 0 && to && !s->waits.full;
     }
-    if (s->way && !s->waits.full && check(w, s, false, &v, &to)) {
+    if (s->path_length && !s->waits.full && check(w, s, false, &v, &to)) {
         struct asq__partition *p = own_partition(w, s->waits.calls[0]->call, &id);
         if (!to && p && check(w, s, true, &v, &to))
             victim = asq__wcall_find(p, &id);
@@ -389,9 +390,10 @@ static bool takes_part(const struct asq__process *w)
 
 void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
 {
-    struct search s = {
-        .agent = probe->agent, .born_ms = probe->born_ms, .fresh = probe->fresh, .way = probe->way
-    };
+    struct search s = { .agent = probe->agent,
+                        .born_ms = probe->born_ms,
+                        .fresh = probe->fresh,
+                        .path_length = probe->way };
     int64_t begun_ms = asq__now_ms();
     if (!takes_part(w) || redis_now_ms(w) > probe->born_ms + BORN_AT_MOST ||
         begun_ms < w->probes_rest_until_ms || asq__waits_init(&s.waits) < 0)

@@ -62,7 +62,7 @@ START_TEST(a_ring_of_agents_is_told_once)
 }
 END_TEST
 
-START_TEST(who_does_not_wait_is_in_no_circle)
+START_TEST(a_call_that_does_not_wait_is_in_no_cycle)
 {
     asq_agent *a = agent_new("Relay", NULL), *b = agent_new("Relay", NULL);
     char *begun = sup_path(own("begun")), *go = sup_path(own("go"));
@@ -133,7 +133,7 @@ static void untie(struct knot *k)
     free(k->free);
 }
 
-START_TEST(who_waits_for_any_is_in_a_circle_when_none_can_come)
+START_TEST(a_call_that_waits_for_any_is_in_a_cycle_when_none_can_come)
 {
     struct knot k;
     int64_t code = 0;
@@ -158,7 +158,7 @@ START_TEST(who_waits_for_any_is_in_a_circle_when_none_can_come)
 }
 END_TEST
 
-START_TEST(who_waits_for_any_is_in_no_circle_while_one_can_come)
+START_TEST(a_call_that_waits_for_any_is_in_no_cycle_while_one_can_come)
 {
     struct knot k;
     int64_t code = 1;
@@ -185,9 +185,9 @@ static void add_distributed_tests(TCase *t)
 {
     tcase_add_test(t, two_agents_that_call_each_other_are_told);
     tcase_add_test(t, a_ring_of_agents_is_told_once);
-    tcase_add_test(t, who_does_not_wait_is_in_no_circle);
-    tcase_add_loop_test(t, who_waits_for_any_is_in_a_circle_when_none_can_come, 0, 4);
-    tcase_add_loop_test(t, who_waits_for_any_is_in_no_circle_while_one_can_come, 0, 4);
+    tcase_add_test(t, a_call_that_does_not_wait_is_in_no_cycle);
+    tcase_add_loop_test(t, a_call_that_waits_for_any_is_in_a_cycle_when_none_can_come, 0, 4);
+    tcase_add_loop_test(t, a_call_that_waits_for_any_is_in_no_cycle_while_one_can_come, 0, 4);
 }
 
 int main(void)

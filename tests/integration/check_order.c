@@ -388,7 +388,7 @@ END_TEST
 
 /* The creation waits for a call that waits for a call to the agent, which waits for the
  * creation. */
-START_TEST(a_circle_through_a_creation_is_broken)
+START_TEST(a_cycle_through_a_creation_is_broken)
 {
     asq_agent *source, *a;
     asq_result *input;
@@ -490,7 +490,7 @@ int main(void)
     tcase_add_test(t, other_callers_wait_for_a_creation_as_well);
     tcase_add_test(t, other_callers_wait_for_a_call_that_a_process_has_died_of);
     tcase_add_test(t, calls_wait_for_a_creation_whose_inputs_are_not_there);
-    tcase_add_test(t, a_circle_through_a_creation_is_broken);
+    tcase_add_test(t, a_cycle_through_a_creation_is_broken);
     tcase_add_test(t, what_has_returned_is_not_blamed_beside_what_runs);
     /* Sanitizers do not support a thread that ends on a fiber's stack. */
     tcase_add_loop_test(t, what_runs_is_not_blamed_for_what_is_known_to_end_its_process, 0,

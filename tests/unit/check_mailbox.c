@@ -636,7 +636,7 @@ static struct call *find_deadlock(void)
         for (unsigned k = 0; k < n_calls; k++)
             if (!calls[k].finished)
                 view(&waits, &calls[k]);
-        if (asq__waits_circle(&waits, agents[i].id) > 0)
+        if (asq__waits_cycle(&waits, agents[i].id) > 0)
             for (unsigned k = 0; k < n_calls; k++)
                 if (strcmp(calls[k].text, waits.calls[0]->call) == 0)
                     found = &calls[k];

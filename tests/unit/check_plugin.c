@@ -231,7 +231,7 @@ START_TEST(links_are_followed_where_nobody_else_can_change_them)
 }
 END_TEST
 
-START_TEST(a_circle_of_links_ends)
+START_TEST(a_cycle_of_links_ends)
 {
     char *a = sup_format("%s/a", sup_dir());
     ck_assert_int_eq(symlink("a/b", a), 0);
@@ -307,7 +307,7 @@ int main(void)
     tcase_add_test(c, a_sticky_folder_of_plugins_is_refused);
     tcase_add_test(c, another_users_folder_above_is_refused);
     tcase_add_test(c, links_are_followed_where_nobody_else_can_change_them);
-    tcase_add_test(c, a_circle_of_links_ends);
+    tcase_add_test(c, a_cycle_of_links_ends);
     tcase_add_test(c, what_is_no_regular_file_is_refused);
     tcase_add_test(c, a_relative_path_is_checked_from_the_root_on);
     tcase_add_test(c, no_descriptor_stays_open);

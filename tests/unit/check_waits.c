@@ -47,34 +47,34 @@ static void given(const char *const lines[])
 static const char *found(void)
 {
     static char text[64];
-    size_t n = asq__waits_circle(&w, "A");
+    size_t n = asq__waits_cycle(&w, "A");
     for (size_t i = 0; i < n; i++)
         text[i] = w.calls[i]->call[0];
     text[n] = '\0';
     return text;
 }
 
-static void expect(const char *way, const char *const lines[])
+static void expect(const char *path, const char *const lines[])
 {
     given(lines);
-    ck_assert_str_eq(found(), way);
+    ck_assert_str_eq(found(), path);
 }
 
-START_TEST(a_ring_is_found_with_its_way_round)
+START_TEST(a_cycle_is_found_with_the_path_around_it)
 {
     expect("Xabc", (const char *const[]){ "X:a", "a:b", "b:c", "c:X", "d:X", NULL });
     ck_assert_uint_eq(w.n, 4); /* a call that only leads there is not part of the cycle */
 }
 END_TEST
 
-START_TEST(who_waits_for_any_is_in_a_circle_with_all_of_them)
+START_TEST(a_call_that_waits_for_any_is_in_a_cycle_with_all_of_them)
 {
     expect("Xac", (const char *const[]){ "X:a", "a?bc", "b:c", "c:X", NULL });
     ck_assert_uint_eq(w.n, 4);
 }
 END_TEST
 
-START_TEST(who_waits_for_any_goes_on_with_one_that_goes_on)
+START_TEST(a_call_that_waits_for_any_goes_on_with_one_that_goes_on)
 {
     expect("", (const char *const[]){ "X:a", "a?bc", "b:", "c:X", NULL });
 }
@@ -87,20 +87,20 @@ START_TEST(what_is_not_known_may_go_on)
 }
 END_TEST
 
-START_TEST(who_waits_for_all_is_stuck_with_one)
+START_TEST(a_call_that_waits_for_all_is_stuck_with_one)
 {
     expect("Xac", (const char *const[]){ "X:a", "a:bc", "b:", "c:X", NULL });
     ck_assert_uint_eq(w.n, 3);
 }
 END_TEST
 
-START_TEST(a_call_that_leads_to_a_circle_is_in_none)
+START_TEST(a_call_that_leads_to_a_cycle_is_in_none)
 {
     expect("", (const char *const[]){ "X:a", "a:b", "b:a", NULL });
 }
 END_TEST
 
-START_TEST(a_circle_that_another_one_would_free_is_none)
+START_TEST(a_cycle_that_another_one_would_free_is_none)
 {
     /* a waits for any: b is in a cycle of its own, and when that is broken, a goes on. */
     expect("", (const char *const[]){ "X:a", "a?bc", "b:d", "d:b", "c:X", NULL });
@@ -117,7 +117,7 @@ START_TEST(too_many_calls_are_worth_nothing)
     ck_assert(!w.full);
     ck_assert_uint_eq(asq__waits_place(&w, "one more"), UINT32_MAX);
     ck_assert(w.full);
-    ck_assert_uint_eq(asq__waits_circle(&w, "A"), 0);
+    ck_assert_uint_eq(asq__waits_cycle(&w, "A"), 0);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ static unsigned reached_by_steps(int i, unsigned in)
 }
 
 /* Returns whether the set is a cycle with call 0 in it. */
-static bool is_circle(unsigned set)
+static bool is_cycle(unsigned set)
 {
     if (!(set & 1))
         return false;
@@ -174,7 +174,7 @@ static void try_one(unsigned seed)
             targets[i] = 0;
     }
     for (unsigned set = 1; set < 1u << MOST; set++)
-        expected |= is_circle(set);
+        expected |= is_cycle(set);
     for (int i = 0; i < MOST; i++) {
         snprintf(name, sizeof name, "c%d", i);
         ck_assert_int_eq(asq__waits_place(&w, name), i);
@@ -188,9 +188,9 @@ static void try_one(unsigned seed)
         asq__waits_know(&w, i, i ? "B" : "A", to, n, any[i]);
         w.calls[i]->queued = i == 0;
     }
-    size_t way = asq__waits_circle(&w, "A");
-    ck_assert_msg((way > 0) == expected, "seed %u: %zu, expected %d", seed, way, expected);
-    if (!way)
+    size_t path = asq__waits_cycle(&w, "A");
+    ck_assert_msg((path > 0) == expected, "seed %u: %zu, expected %d", seed, path, expected);
+    if (!path)
         return;
     /* The remaining calls are a cycle by themselves, and the path leads around it. */
     ck_assert_str_eq(w.calls[0]->call, "c0");
@@ -199,12 +199,12 @@ static void try_one(unsigned seed)
         ck_assert_uint_eq(c->place, i);
         ck_assert_uint_eq(asq__waits_place(&w, c->call), i);
         ck_assert_uint_gt(c->n, 0);
-        bool next = i >= way;
+        bool next = i >= path;
         for (size_t t = 0; t < c->n; t++) {
             ck_assert_uint_lt(c->targets[t], w.n);
-            next |= c->targets[t] == (i + 1) % way;
+            next |= c->targets[t] == (i + 1) % path;
         }
-        ck_assert_msg(next, "seed %u: no way from %s", seed, c->call);
+        ck_assert_msg(next, "seed %u: no path from %s", seed, c->call);
         int was = c->call[1] - '0';
         if (any[was])
             ck_assert_int_eq((int) c->n, __builtin_popcount(targets[was]));
@@ -213,14 +213,14 @@ static void try_one(unsigned seed)
 
 START_TEST(random_waits_are_as_when_all_sets_are_tried)
 {
-    int circles = 0;
+    int cycles = 0;
     for (unsigned seed = 0; seed < 3000; seed++) {
         try_one(seed);
-        circles += w.n < MOST;
+        cycles += w.n < MOST;
         teardown();
         setup();
     }
-    ck_assert_int_gt(circles, 100);
+    ck_assert_int_gt(cycles, 100);
 }
 END_TEST
 
@@ -228,13 +228,13 @@ int main(void)
 {
     TCase *t = tcase_create("waits");
     tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, a_ring_is_found_with_its_way_round);
-    tcase_add_test(t, who_waits_for_any_is_in_a_circle_with_all_of_them);
-    tcase_add_test(t, who_waits_for_any_goes_on_with_one_that_goes_on);
+    tcase_add_test(t, a_cycle_is_found_with_the_path_around_it);
+    tcase_add_test(t, a_call_that_waits_for_any_is_in_a_cycle_with_all_of_them);
+    tcase_add_test(t, a_call_that_waits_for_any_goes_on_with_one_that_goes_on);
     tcase_add_test(t, what_is_not_known_may_go_on);
-    tcase_add_test(t, who_waits_for_all_is_stuck_with_one);
-    tcase_add_test(t, a_call_that_leads_to_a_circle_is_in_none);
-    tcase_add_test(t, a_circle_that_another_one_would_free_is_none);
+    tcase_add_test(t, a_call_that_waits_for_all_is_stuck_with_one);
+    tcase_add_test(t, a_call_that_leads_to_a_cycle_is_in_none);
+    tcase_add_test(t, a_cycle_that_another_one_would_free_is_none);
     tcase_add_test(t, too_many_calls_are_worth_nothing);
     tcase_add_test(t, random_waits_are_as_when_all_sets_are_tried);
     Suite *s = suite_create("waits");

@@ -1,5 +1,5 @@
 #!/bin/sh
-# include_graph.sh: checks the include graph of lib/worker: no module includes another in a circle, and
+# include_graph.sh: checks the include graph of lib/worker: no module includes another in a cycle, and
 # the modules of core include only value and each other. A module is a source with its header. With
 # --print it prints the graph, an arrow a line, lower modules last.
 set -eu
@@ -19,9 +19,9 @@ xargs awk '
 ' <"$tmp/files" | sort -u >"$tmp/arrows"
 
 failed=0
-if ! tsort "$tmp/arrows" >"$tmp/order" 2>"$tmp/circle"; then
-    echo "FAIL: modules of lib/worker include each other in a circle:"
-    sed -n '2,${/contains a loop/q;s/^tsort:/ /p}' "$tmp/circle"
+if ! tsort "$tmp/arrows" >"$tmp/order" 2>"$tmp/cycle"; then
+    echo "FAIL: modules of lib/worker include each other in a cycle:"
+    sed -n '2,${/contains a loop/q;s/^tsort:/ /p}' "$tmp/cycle"
     failed=1
 fi
 if grep -n '^#include "' lib/worker/core/*.[ch] | grep -vE '"(value|worker/core)/|"asqueue\.h"' >"$tmp/upward"; then
@@ -34,5 +34,5 @@ if [ "${1:-}" = --print ]; then
         awk -v m="$module" '$1 == m && $2 != m { to = to " " $2 } END { print m " ->" to }' "$tmp/arrows"
     done <"$tmp/order"
 fi
-[ $failed = 0 ] && echo "$(wc -l <"$tmp/order") modules, $(awk '$1 != $2' "$tmp/arrows" | wc -l) arrows, no circle"
+[ $failed = 0 ] && echo "$(wc -l <"$tmp/order") modules, $(awk '$1 != $2' "$tmp/arrows" | wc -l) arrows, no cycle"
 exit $failed

@@ -89,7 +89,7 @@ void asq__waits_know(struct asq__waits *w, uint32_t at, const char *agent, const
     w->edges += n;
 }
 
-/* ---- circles ---- */
+/* ---- cycles ---- */
 
 struct work {
     const struct asq__waits *w;
@@ -97,7 +97,7 @@ struct work {
         *from;      /* calls that wait for call i: from[first[i]] … from[first[i + 1] - 1] */
     uint32_t *left; /* number of its targets in the set */
     uint32_t *queue;
-    uint32_t *far; /* steps from it to the given call; UINT32_MAX: no way */
+    uint32_t *far; /* steps from it to the given call; UINT32_MAX: no path */
     bool *in, *seen, *all_in;
 };
 
@@ -280,7 +280,7 @@ static void keep(struct asq__waits *w, const struct work *k, size_t n)
 }
 
 /* Moves the cycle to the front of the queue, which has all seen calls. */
-static size_t way_round(struct work *k, uint32_t c, size_t n)
+static size_t path_round(struct work *k, uint32_t c, size_t n)
 {
     size_t length = 0, at;
     uint32_t i = c;
@@ -294,7 +294,7 @@ static size_t way_round(struct work *k, uint32_t c, size_t n)
     return length;
 }
 
-size_t asq__waits_circle(struct asq__waits *w, const char *agent)
+size_t asq__waits_cycle(struct asq__waits *w, const char *agent)
 {
     struct work k;
     size_t length = 0;
@@ -309,7 +309,7 @@ size_t asq__waits_circle(struct asq__waits *w, const char *agent)
             if (k.all_in[c] && w->calls[c]->queued && strcmp(w->calls[c]->agent, agent) == 0 &&
                 closes(&k, c)) {
                 size_t n = reach(&k, c, true);
-                length = way_round(&k, c, n);
+                length = path_round(&k, c, n);
                 keep(w, &k, n);
             }
     }

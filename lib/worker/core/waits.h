@@ -52,6 +52,6 @@ void asq__waits_know(struct asq__waits *w, uint32_t at, const char *agent, const
  * then those on a path round the cycle, each waiting for the next and the last of them for the
  * first, then the others. Returns the length of that path; 0: there is no cycle, and nothing has
  * changed. */
-size_t asq__waits_circle(struct asq__waits *w, const char *agent);
+size_t asq__waits_cycle(struct asq__waits *w, const char *agent);
 
 #endif
