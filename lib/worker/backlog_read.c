@@ -336,7 +336,7 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
     p->backlog->stopped_at = 0;
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
         asq__redis_reload_scripts(p->w->redis, p->number);
-        return; /* at the end of the cycle it is read again */
+        return; /* at the end of the iteration it is read again */
     }
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements < 1) {
         note_refusal(p, reply);

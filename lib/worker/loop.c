@@ -186,7 +186,7 @@ static bool run_due(struct asq__process *w)
     return any;
 }
 
-static void on_cycle(struct ev_loop *loop, ev_prepare *watcher, int revents)
+static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct asq__process *w = watcher->data;
     (void) loop;
@@ -560,14 +560,14 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop)
         return asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
-    ev_prepare_init(&w->cycle, on_cycle);
+    ev_prepare_init(&w->iteration, on_iteration);
     ev_async_init(&w->wake, on_wake);
     ev_timer_init(&w->retry, on_retry, 0., 0.);
     ev_timer_init(&w->give_up, on_give_up, 0., 0.);
     w->give_up.data = w;
     ev_timer_init(&w->upkeep, on_upkeep, UPKEEP_MS / 1000., UPKEEP_MS / 1000.);
-    w->cycle.data = w->wake.data = w->retry.data = w->upkeep.data = w;
-    ev_prepare_start(w->loop, &w->cycle);
+    w->iteration.data = w->wake.data = w->retry.data = w->upkeep.data = w;
+    ev_prepare_start(w->loop, &w->iteration);
     ev_async_start(w->loop, &w->wake);
     ev_timer_start(w->loop, &w->upkeep);
     asq__deadlock_init(w);

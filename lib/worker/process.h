@@ -77,12 +77,12 @@ struct asq__process {
     struct asq__process_config config;
     struct asq__env env;
     struct ev_loop *loop;
-    ev_prepare cycle;    /* end of an iteration: fetches snapshots, sends commits, flushes */
-    ev_async wake;       /* wakes the loop: handed-over work, or a request to stop */
-    ev_timer retry;      /* recovers commits after a refusal */
-    bool no_stream_info; /* XINFO on streams is forbidden; it helps in rare cases only */
-    ev_timer give_up;    /* gives up entries under the highest ids of streams */
-    ev_timer upkeep;     /* housekeeping, such as evicting idle agents */
+    ev_prepare iteration; /* end of an iteration: fetches snapshots, sends commits, flushes */
+    ev_async wake;        /* wakes the loop: handed-over work, or a request to stop */
+    ev_timer retry;       /* recovers commits after a refusal */
+    bool no_stream_info;  /* XINFO on streams is forbidden; it helps in rare cases only */
+    ev_timer give_up;     /* gives up entries under the highest ids of streams */
+    ev_timer upkeep;      /* housekeeping, such as evicting idle agents */
     struct asq__redis *redis;
     struct asq__engine *engine;
     struct asq__pool *pool;
