@@ -38,13 +38,13 @@ enum {
     TELL_MS = 60000,
     BLOCKED_THREAD_MS = 5000,
     HASH_LIVES_LEASES = 10,
-    BEAT_RETRY_MS = 200,
+    HEARTBEAT_RETRY_MS = 200,
     MAX_CLASSES = 512 * 1024, /* bytes: some Redis take no strings above 1 MiB */
-    BEAT_TIMEOUT_MS = 5000,
+    HEARTBEAT_TIMEOUT_MS = 5000,
     GOOD_BYE_MS = 2000, /* for each answer, whatever the lease time */
-    /* changes of a beat that prove another process with the same id alive to a new one */
+    /* changes of a heartbeat that prove another process with the same id alive to a new one */
     MOVES_OF_LIFE = 2,
-    PROVE_MS = 100 /* between the first two beats: the second shows that the process lives */
+    PROVE_MS = 100 /* between the first two heartbeats: the second shows that the process lives */
 };
 
 struct asq__heartbeat {
@@ -53,21 +53,21 @@ struct asq__heartbeat {
     bool thread_started;
     pthread_mutex_t lock;
     pthread_cond_t ring;
-    bool quit, now; /* under lock: thread must end; must beat at once */
+    bool quit, now; /* under lock: thread must end; must send one at once */
     int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* of the thread */
-    /* time of the first beat after beats were unacknowledged for too long */
+    /* time of the first heartbeat after heartbeats were unacknowledged for too long */
     atomic_llong resumed_ms;
     atomic_uint partitions; /* owned, for the hash */
-    int64_t beat_told_ms;
-    unsigned long long beats;
-    bool mended;            /* the obstacle of the last beat was removed: it must be repeated */
-    bool listed;            /* a beat was sent, which may have put it into the list of workers */
-    bool joined;            /* a beat was acknowledged */
-    char others_beat[24];   /* beat of another process with this id */
-    unsigned others_moves;  /* changes of that beat */
-    char others_client[17]; /* client id in the hash at the last look */
+    int64_t refusal_logged_ms;
+    unsigned long long heartbeats;
+    bool mended; /* the obstacle of the last heartbeat was removed: it must be repeated */
+    bool listed; /* a heartbeat was sent, which may have put it into the list of workers */
+    bool joined; /* a heartbeat was acknowledged */
+    char others_heartbeat[24]; /* heartbeat of another process with this id */
+    unsigned others_moves;     /* changes of that heartbeat */
+    char others_client[17];    /* client id in the hash at the last look */
     char others_place[320];
     bool wait_told;     /* the wait for a sign of the other process was logged */
     atomic_bool ousted; /* another process with this id is alive */
@@ -79,8 +79,8 @@ static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
     asq__keys_worker(asq__redis_keys(hb->w->redis), hb->w->config.id, key);
 }
 
-/* The commands of a beat. */
-enum { BEAT_HASH, BEAT_EXPIRE, BEAT_LIST, BEAT_STOP, BEAT_PARTS };
+/* The commands of a heartbeat. */
+enum { HEARTBEAT_HASH, HEARTBEAT_EXPIRE, HEARTBEAT_LIST, HEARTBEAT_STOP, HEARTBEAT_PARTS };
 
 /* Returns whether the process that left the hash has certainly ended. */
 static bool has_died(const redisReply *host, const redisReply *pid)
@@ -91,10 +91,10 @@ static bool has_died(const redisReply *host, const redisReply *pid)
     return asq__reply_is(host, own) && number > 1 && kill((pid_t) number, 0) < 0 && errno == ESRCH;
 }
 
-enum others { NOBODY, SOMEBODY, MAYBE, NOT_TOLD };
+enum others { NOBODY, SOMEBODY, MAYBE, UNANSWERED };
 
-/* Returns whether another client id has come into the hash since the last beat. Only a live process
- * writes its own again after the next beat. */
+/* Returns whether another client id has come into the hash since the last heartbeat. Only a live
+ * process writes its own again after the next heartbeat. */
 static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *client)
 {
     if (!hb->joined || strcmp(client->str, hb->others_client) == 0)
@@ -104,9 +104,9 @@ static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *clien
 }
 
 /* Looks for another process with this id: both would claim from each other again and again. A new
- * process that finds a hash waits to see whether its beat moves. It also waits for a process that
- * is about to end: processes whose supervisor was killed drain, and the worker may have been
- * restarted meanwhile. A process that has beaten already finds another one in two cases: it was
+ * process that finds a hash waits to see whether its heartbeat moves. It also waits for a process
+ * that is about to end: processes whose supervisor was killed drain, and the worker may have been
+ * restarted meanwhile. A process that has joined already finds another one in two cases: it was
  * stopped for so long that another took its place, or Redis has lost its last second, and with it
  * the new hash. */
 static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
@@ -116,20 +116,20 @@ static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *
     hash_key(hb, key);
     redisReply *r = asq__sync_cmd(ctx, "HMGET %s client host pid beat stopping", key);
     if (!r)
-        return NOT_TOLD;
+        return UNANSWERED;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 && asq__peer_is_client(r->element[0]) &&
         !asq__reply_is(r->element[0], hb->w->client)) {
         if (is_only_scribbled(hb, r->element[0])) {
             freeReplyObject(r);
             return NOBODY;
         }
-        const redisReply *beat = r->element[3];
-        bool first = !hb->others_beat[0];
-        bool moved = !first && !asq__reply_is(beat, hb->others_beat);
+        const redisReply *heartbeat = r->element[3];
+        bool first = !hb->others_heartbeat[0];
+        bool moved = !first && !asq__reply_is(heartbeat, hb->others_heartbeat);
         bool leaving = asq__reply_is(r->element[4], "1");
         hb->others_moves = leaving ? 0 : hb->others_moves + moved;
-        snprintf(hb->others_beat, sizeof hb->others_beat, "%s",
-                 beat->type == REDIS_REPLY_STRING ? beat->str : "none");
+        snprintf(hb->others_heartbeat, sizeof hb->others_heartbeat, "%s",
+                 heartbeat->type == REDIS_REPLY_STRING ? heartbeat->str : "none");
         if (hb->others_moves >= (hb->joined ? 1 : MOVES_OF_LIFE))
             found = SOMEBODY;
         else if ((first || moved) && !(hb->joined && leaving) &&
@@ -139,14 +139,14 @@ static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *
                  r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
                  r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
     } else {
-        hb->others_beat[0] = hb->others_client[0] = '\0';
+        hb->others_heartbeat[0] = hb->others_client[0] = '\0';
         hb->others_moves = 0;
     }
     freeReplyObject(r);
     return found;
 }
 
-static void tell_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, long long number)
+static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx, long long number)
 {
     char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
     asq__keys_channel(asq__redis_keys(hb->w->redis), "workers", key);
@@ -160,20 +160,21 @@ static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
     char text[ASQ__TROUBLE_TEXT];
     if (!atomic_load(&hb->quitting) &&
         asq__trouble_note(&hb->unreachable, why, asq__now_ms(), text))
-        asq__process_log(hb->w, ASQ_LOG_WARNING, "the beat's connection: %s; trying again", text);
+        asq__process_log(hb->w, ASQ_LOG_WARNING, "the heartbeat's connection: %s; trying again",
+                         text);
 }
 
-/* Renames keys of the beat that were overwritten by another type. Otherwise the worker would be
- * dead to the others for ever. Ignores other refusals. */
+/* Renames keys of the heartbeat that were overwritten by another type. Otherwise the worker would
+ * be dead to the others for ever. Ignores other refusals. */
 static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, const char *why)
 {
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
     bool wrong_type = strncmp(why, "WRONGTYPE", 9) == 0;
     hash_key(hb, key);
     asq__keys_workers(asq__redis_keys(hb->w->redis), workers);
-    if (wrong_type && part == BEAT_LIST)
+    if (wrong_type && part == HEARTBEAT_LIST)
         freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", workers, workers));
-    else if (wrong_type && part == BEAT_HASH)
+    else if (wrong_type && part == HEARTBEAT_HASH)
         freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
     else
         return;
@@ -181,11 +182,11 @@ static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, con
     asq__process_log_some(
         hb->w, ASQ_LOG_ERROR,
         "%s was overwritten, and is begun anew (its content is under NAME:aside): %s",
-        part == BEAT_LIST ? workers : key, why);
+        part == HEARTBEAT_LIST ? workers : key, why);
 }
 
-/* Sends a beat on the thread's connection. False: it was not acknowledged. */
-static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
+/* Sends a heartbeat on the thread's connection. False: it was not acknowledged. */
+static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[13][24];
@@ -205,7 +206,7 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[9], 24, "%zu", pool.high_water);
     snprintf(number[10], 24, "%zu", pool.unguarded);
     snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
-    snprintf(number[12], 24, "%llu", ++hb->beats); /* whatever the hash had */
+    snprintf(number[12], 24, "%llu", ++hb->heartbeats); /* whatever the hash had */
     hb->mended = false;
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
@@ -230,8 +231,8 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
     asq__sync_append(ctx, "HGET %s stop", key);
     bool ok = true, stop = false;
-    redisReply *refused[BEAT_PARTS] = { NULL };
-    for (int i = 0; i < BEAT_PARTS; i++) {
+    redisReply *refused[HEARTBEAT_PARTS] = { NULL };
+    for (int i = 0; i < HEARTBEAT_PARTS; i++) {
         redisReply *r = asq__sync_reply(ctx);
         if (!r) {
             tell_unreachable(hb, asq__sync_why(ctx));
@@ -239,23 +240,23 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
                 freeReplyObject(refused[i]);
             return false;
         }
-        if (r->type == REDIS_REPLY_ERROR && sent - hb->beat_told_ms >= TELL_MS) {
+        if (r->type == REDIS_REPLY_ERROR && sent - hb->refusal_logged_ms >= TELL_MS) {
             asq__process_log(
                 w, ASQ_LOG_ERROR,
-                "Redis does not take this worker's beat, without which it starts no calls: %s",
+                "Redis does not take this worker's heartbeat, without which it starts no calls: %s",
                 r->str);
-            hb->beat_told_ms = sent;
+            hb->refusal_logged_ms = sent;
         }
-        if (i == BEAT_HASH)
+        if (i == HEARTBEAT_HASH)
             ok = r->type == REDIS_REPLY_INTEGER;
-        if (i == BEAT_STOP && r->type == REDIS_REPLY_STRING)
+        if (i == HEARTBEAT_STOP && r->type == REDIS_REPLY_STRING)
             stop = strcmp(r->str, "1") == 0;
         if (r->type == REDIS_REPLY_ERROR)
             refused[i] = r;
         else
             freeReplyObject(r);
     }
-    for (int i = 0; i < BEAT_PARTS; i++) {
+    for (int i = 0; i < HEARTBEAT_PARTS; i++) {
         if (refused[i])
             mend(hb, ctx, i, refused[i]->str);
         freeReplyObject(refused[i]);
@@ -265,7 +266,7 @@ static bool beat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
     if (ok)
-        tell_beat(hb, ctx, (long long) hb->beats);
+        announce_heartbeat(hb, ctx, (long long) hb->heartbeats);
     if (stop) {
         int none = 0;
         if (atomic_compare_exchange_strong(w->stop, &none, 1))
@@ -285,7 +286,7 @@ static void on_blocked(void *user, const char *class_name, const char *method, i
 }
 
 /* Sleeps, or returns early when told to quit. True: quit. */
-static bool beat_sleep(struct asq__heartbeat *hb, int64_t ms)
+static bool sleep_or_quit(struct asq__heartbeat *hb, int64_t ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -305,10 +306,10 @@ static bool beat_sleep(struct asq__heartbeat *hb, int64_t ms)
     return quit;
 }
 
-/* Removes the process from Redis, so that others need not wait for its beat to stop. Awaits a beat
- * whose waiting was cancelled first, or it could list the process again. Also tries a fresh
- * connection, because the old one may have been lost since the last beat. The supervisor does what
- * fails here. */
+/* Removes the process from Redis, so that others need not wait for its heartbeat to stop. Awaits a
+ * heartbeat whose waiting was cancelled first, or it could list the process again. Also tries a
+ * fresh connection, because the old one may have been lost since the last heartbeat. The supervisor
+ * does what fails here. */
 static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;
@@ -329,13 +330,13 @@ static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
         atomic_store(&w->config.link->listed, 0);
 }
 
-static void *beat_thread(void *arg)
+static void *heartbeat_thread(void *arg)
 {
     struct asq__heartbeat *hb = arg;
     struct asq__process *w = hb->w;
     struct asq__sync *ctx = NULL;
     int64_t third_ms = w->config.lease_time_ms / 3;
-    int64_t timeout_ms = third_ms < BEAT_TIMEOUT_MS ? third_ms : BEAT_TIMEOUT_MS;
+    int64_t timeout_ms = third_ms < HEARTBEAT_TIMEOUT_MS ? third_ms : HEARTBEAT_TIMEOUT_MS;
     struct asq__watch watch = { 0 };
     bool quit = false;
     while (!quit) {
@@ -347,20 +348,20 @@ static void *beat_thread(void *arg)
             ctx = NULL;
             tell_unreachable(hb, err);
         }
-        enum others others = ctx ? look_for_others(hb, ctx) : NOT_TOLD;
+        enum others others = ctx ? look_for_others(hb, ctx) : UNANSWERED;
         if (others == SOMEBODY) {
             atomic_store(&hb->ousted, true);
             ev_async_send(w->loop, &w->wake);
             asq__sync_free(ctx);
             return NULL;
         }
-        bool ok = others == NOBODY && beat(hb, ctx);
+        bool ok = others == NOBODY && send_heartbeat(hb, ctx);
         if (others == NOBODY && hb->mended)
-            ok = beat(hb, ctx); /* at once, before others take this process for dead */
+            ok = send_heartbeat(hb, ctx); /* at once, before others take this process for dead */
         bool first = ok && !hb->joined;
         char text[ASQ__TROUBLE_TEXT];
         if (ok && asq__trouble_over(&hb->unreachable, asq__now_ms(), text))
-            asq__process_log(w, ASQ_LOG_INFO, "Redis takes the beat again%s", text);
+            asq__process_log(w, ASQ_LOG_INFO, "Redis takes the heartbeat again%s", text);
         hb->joined |= ok;
         if (ctx && asq__sync_is_cancelled(ctx))
             break; /* told to quit: say_good_bye() awaits its replies */
@@ -374,7 +375,7 @@ static void *beat_thread(void *arg)
                 (long long) w->config.lease_time_ms * MOVES_OF_LIFE / 2);
         }
         if (others == MAYBE) {
-            quit = beat_sleep(hb, w->config.lease_time_ms / 2);
+            quit = sleep_or_quit(hb, w->config.lease_time_ms / 2);
             continue;
         }
         if (!ok && ctx) {
@@ -382,9 +383,9 @@ static void *beat_thread(void *arg)
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
-        quit = beat_sleep(hb, !ok                            ? BEAT_RETRY_MS
-                              : first && third_ms > PROVE_MS ? PROVE_MS
-                                                             : third_ms);
+        quit = sleep_or_quit(hb, !ok                            ? HEARTBEAT_RETRY_MS
+                                 : first && third_ms > PROVE_MS ? PROVE_MS
+                                                                : third_ms);
     }
     if (hb->listed)
         say_good_bye(hb, ctx);
@@ -430,7 +431,7 @@ static int describe(struct asq__heartbeat *hb)
     int rc = classes ? asq_to_json(classes, 0, &hb->classes) : ASQ_ENOMEM;
     asq_value_free(classes);
     if (rc == 0 && strlen(hb->classes) > MAX_CLASSES) {
-        /* Redis would refuse a longer string, and the beat with it. */
+        /* Redis would refuse a longer string, and the heartbeat with it. */
         asq__process_log(
             hb->w, ASQ_LOG_WARNING,
             "what this worker says of its classes has %zu bytes; as-ctl classes does not "
@@ -468,7 +469,7 @@ int asq__heartbeat_new(struct asq__process *w, struct asq__heartbeat **ret)
 
 bool asq__heartbeat_start(struct asq__heartbeat *hb)
 {
-    hb->thread_started = pthread_create(&hb->thread, NULL, beat_thread, hb) == 0;
+    hb->thread_started = pthread_create(&hb->thread, NULL, heartbeat_thread, hb) == 0;
     return hb->thread_started;
 }
 

@@ -334,7 +334,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         asq__partition_look_at_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
     }
-    /* Calls that a refusal, a missed beat or a lost answer held up can start now. */
+    /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
         resume_everywhere(w);
 }
@@ -503,7 +503,7 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     else if (w->members && !asq__members_on_announcement(w->members, payload, n)) {
         /* A worker has come, gone or handed back; or this one must stop. */
         asq__members_refresh(w->members);
-        asq__members_beat(w->members);
+        asq__members_heartbeat(w->members);
     }
 }
 

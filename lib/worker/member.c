@@ -3,9 +3,9 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers, their beats and all leases, then decides. A worker is dead when its
- * hash is gone, or when its beat has not moved for a lease time by the monotonic clock of this
- * process, whose own beat was acknowledged all that time. No wall clock takes part.
+ * reads the set of workers, their heartbeats and all leases, then decides. A worker is dead when
+ * its hash is gone, or when its heartbeat has not moved for a lease time by the monotonic clock of
+ * this process, whose own heartbeat was acknowledged all that time. No wall clock takes part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ enum {
     TELL_MS = 60000,
     UNWANTED_LEASES = 2,
     BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
-    BURY_LEASES_HASH = 20 /* the same where the hash stays but the beat does not move */
+    BURY_LEASES_HASH = 20 /* the same where the hash stays but the heartbeat does not move */
 };
 
 struct asq__members {
@@ -57,10 +57,10 @@ struct asq__members {
 
 /* ---- deciding ---- */
 
-/* Returns when a worker counts as dead if its beat does not move any more. */
+/* Returns when a worker counts as dead if its heartbeat does not move any more. */
 static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *p)
 {
-    /* While Redis took no beat of this process, it took none of theirs. */
+    /* While Redis took no heartbeat of this process, it took none of theirs. */
     int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
     int64_t moved_ms = p->moved_ms > resumed_ms ? p->moved_ms : resumed_ms;
     return moved_ms + m->w->config.lease_time_ms;
@@ -91,7 +91,7 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
     bool news = !p || (p->whole && !p->proven);
     if (p)
-        look_again(m, asq__peer_see_beat(p, number));
+        look_again(m, asq__peer_see_heartbeat(p, number));
     if (news)
         asq__members_refresh(m);
     return true;
@@ -126,20 +126,20 @@ static void bury(struct asq__node *node, void *user)
     struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     struct asq__redis *redis = m->w->redis;
     int64_t now = asq__now_ms(), lease_ms = m->w->config.lease_time_ms;
-    char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], beat[24] = "";
+    char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], heartbeat[24] = "";
     if (p->lease_time_ms > lease_ms)
         lease_ms = p->lease_time_ms;
     if (!p->listed || !asq__process_is_alive(m->w) || is_self(m, p) ||
         now < overdue_ms(m, p) + (p->present ? BURY_LEASES_HASH : BURY_LEASES) * lease_ms)
         return;
     if (p->present)
-        snprintf(beat, sizeof beat, "%lld", p->beat);
+        snprintf(heartbeat, sizeof heartbeat, "%lld", p->heartbeat);
     asq__keys_workers(asq__redis_keys(redis), workers);
     asq__keys_worker(asq__redis_keys(redis), p->id, key);
     asq__process_log_some(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers",
                           p->id);
     asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers,
-                  key, p->id, beat, NULL);
+                  key, p->id, heartbeat, NULL);
     p->moved_ms = now; /* if it is still listed, it is not tried again at once */
 }
 
@@ -400,7 +400,7 @@ void asq__members_refresh(struct asq__members *m)
         m->again = true;
         return;
     }
-    /* Before its first beat, others would take what it claims for ownerless. */
+    /* Before its first heartbeat, others would take what it claims for ownerless. */
     if (m->stopped || !asq__heartbeat_has_begun(m->heartbeat) || !asq__redis_is_up(m->w->redis))
         return;
     asq__keys_workers(asq__redis_keys(m->w->redis), key);
@@ -411,7 +411,7 @@ void asq__members_refresh(struct asq__members *m)
     m->answers = 1;
 }
 
-void asq__members_beat(struct asq__members *m)
+void asq__members_heartbeat(struct asq__members *m)
 {
     asq__heartbeat_now(m->heartbeat);
 }
@@ -470,7 +470,7 @@ void asq__members_start(struct asq__members *m)
     if (!m->started) {
         m->started = true;
         if (!asq__heartbeat_start(m->heartbeat))
-            asq__process_fail(m->w, ASQ_ESYS, "the beat's thread cannot be started");
+            asq__process_fail(m->w, ASQ_ESYS, "the heartbeat's thread cannot be started");
     }
     double tick_s = (double) m->w->config.lease_time_ms / 3000;
     asq__timer_restart(m->w->loop, &m->tick, tick_s, tick_s);

@@ -113,15 +113,15 @@ bool asq__peer_may_be_called(const redisReply *id)
            (id->len > ASQ_MAX_ID || asq__check_id(id->str, why, sizeof why) == 0);
 }
 
-/* Takes a beat. An older one may come later, because reads and messages cross. */
-bool asq__peer_see_beat(struct asq__peer *p, long long number)
+/* Takes a heartbeat. An older one may come later, because reads and messages cross. */
+bool asq__peer_see_heartbeat(struct asq__peer *p, long long number)
 {
-    if (p->seen && (number == p->beat || number == p->before))
+    if (p->seen && (number == p->heartbeat || number == p->before))
         return false;
     bool proves = p->seen && p->whole && !p->proven;
     p->proven |= proves;
-    p->before = p->seen ? p->beat : number;
-    p->beat = number;
+    p->before = p->seen ? p->heartbeat : number;
+    p->heartbeat = number;
     p->seen = true;
     p->moved_ms = asq__now_ms();
     return proves;
@@ -145,9 +145,9 @@ static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
-/* Takes the capacity of a worker. A process has one capacity, and writes it with each beat. So a
- * value that stays for less than a beat is a foreign one, which would move all partitions, and
- * back. */
+/* Takes the capacity of a worker. A process has one capacity, and writes it with each heartbeat. So
+ * a value that stays for less than a heartbeat is a foreign one, which would move all partitions,
+ * and back. */
 static void see_capacity(struct asq__peer *p, uint32_t capacity)
 {
     if (!p->whole) {
@@ -156,8 +156,8 @@ static void see_capacity(struct asq__peer *p, uint32_t capacity)
         p->other_capacity = 0;
     } else if (capacity != p->other_capacity) {
         p->other_capacity = capacity;
-        p->other_beat = p->beat;
-    } else if (p->beat != p->other_beat) {
+        p->other_heartbeat = p->heartbeat;
+    } else if (p->heartbeat != p->other_heartbeat) {
         p->capacity = capacity;
         p->other_capacity = 0;
     }
@@ -165,16 +165,16 @@ static void see_capacity(struct asq__peer *p, uint32_t capacity)
 
 bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
 {
-    uint64_t beat = 0, capacity = 0;
-    bool has_beat = read_number(field[ASQ__PEER_BEAT], INT64_MAX, &beat);
+    uint64_t heartbeat = 0, capacity = 0;
+    bool has_heartbeat = read_number(field[ASQ__PEER_HEARTBEAT], INT64_MAX, &heartbeat);
     bool has_capacity = read_number(field[ASQ__PEER_CAPACITY], MAX_CAPACITY, &capacity) && capacity;
-    p->present = field[ASQ__PEER_BEAT]->type == REDIS_REPLY_STRING;
+    p->present = field[ASQ__PEER_HEARTBEAT]->type == REDIS_REPLY_STRING;
     p->stopping = asq__reply_is(field[ASQ__PEER_STOPPING], "1");
     p->lease_time_ms = lease_time_of(field[ASQ__PEER_LEASE_TIME]);
-    bool proves = has_beat && asq__peer_see_beat(p, (long long) beat);
+    bool proves = has_heartbeat && asq__peer_see_heartbeat(p, (long long) heartbeat);
     if (has_capacity)
         see_capacity(p, (uint32_t) capacity);
-    p->whole |= has_beat && has_capacity && p->lease_time_ms &&
+    p->whole |= has_heartbeat && has_capacity && p->lease_time_ms &&
                 asq__reply_is(field[ASQ__PEER_ID], p->id) &&
                 asq__peer_is_client(field[ASQ__PEER_CLIENT]);
     return proves;

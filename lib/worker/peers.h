@@ -16,10 +16,10 @@ struct asq__peer {
     struct asq__node node;
     void *owner; /* as given to asq__peers_list */
     char *id;
-    long long beat, before; /* last heartbeat, and the one before */
-    /* Capacity, and a deviating value in its hash since other_beat. */
+    long long heartbeat, before; /* last heartbeat, and the one before */
+    /* Capacity, and a deviating value in its hash since other_heartbeat. */
     uint32_t capacity, other_capacity;
-    long long other_beat;
+    long long other_heartbeat;
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
@@ -30,7 +30,7 @@ struct asq__peer {
 
 /* Fields of a hash, in the order that asq__peer_see takes. */
 enum {
-    ASQ__PEER_BEAT,
+    ASQ__PEER_HEARTBEAT,
     ASQ__PEER_CAPACITY,
     ASQ__PEER_STOPPING,
     ASQ__PEER_LEASE_TIME,
@@ -54,7 +54,7 @@ bool asq__peer_is_client(const redisReply *r);
 bool asq__peer_may_be_called(const redisReply *id);
 /* Both: true when the heartbeat has moved for the first time since the peer counts as a worker,
  * which proves that the peer lives. */
-bool asq__peer_see_beat(struct asq__peer *p, long long number);
+bool asq__peer_see_heartbeat(struct asq__peer *p, long long number);
 bool asq__peer_see(struct asq__peer *p, redisReply *const *field);
 
 #endif

@@ -46,7 +46,7 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     if (w->refused_until_ms || c->entry->part->recovering)
         return "is not started, as Redis refuses commits";
     if (!asq__process_is_alive(w))
-        return "is not started, as Redis does not take this worker's beat";
+        return "is not started, as Redis does not take this worker's heartbeat";
     if (c->entry->part->state == ASQ__PART_DRAINING)
         return "is not started, as its partition is being handed over";
     return c->actor->loaded ? "is next" : "waits for its agent to be restored";

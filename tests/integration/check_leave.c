@@ -140,7 +140,7 @@ START_TEST(the_supervisor_sees_off_who_cannot_tell)
 
     await_heartbeats(2);
     sup_proxy_cut(proxy, SUP_CUT_EACH, HEARTBEAT);
-    sup_wait_until(says("the beat's connection: "));
+    sup_wait_until(says("the heartbeat's connection: "));
     kill(w, SIGTERM);
     check_has_left(w);
 }

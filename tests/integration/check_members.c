@@ -83,7 +83,7 @@ START_TEST(a_worker_that_comes_back_is_listed_again)
 }
 END_TEST
 
-/* The worker ends in order, or at once when signalled twice: no process waits for its beat to
+/* The worker ends in order, or at once when signalled twice: no process waits for its heartbeat to
  * stop. */
 START_TEST(who_ends_leaves_the_set)
 {
@@ -262,7 +262,7 @@ static int owned_by(const char *id)
     return n;
 }
 
-/* A member whose beat does not move gets no partitions, whatever capacity it claims. */
+/* A member whose heartbeat does not move gets no partitions, whatever capacity it claims. */
 START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 {
     int64_t before[PARTITIONS];
@@ -281,7 +281,7 @@ START_TEST(a_member_that_does_not_beat_gets_no_partitions)
 }
 END_TEST
 
-/* Text written into a worker's hash stays until its next beat, which an announcement on the
+/* Text written into a worker's hash stays until its next heartbeat, which an announcement on the
  * channel triggers at once; the text moves no partitions, and ends no process. */
 START_TEST(what_is_written_over_a_heartbeat_moves_no_partitions)
 {

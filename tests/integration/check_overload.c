@@ -208,7 +208,7 @@ START_TEST(a_call_ends_at_once_or_waits_until_the_partition_has_room)
     if (pid == 0) {
         asq *other = load_open(sup_redis_url(redis));
         asq_result *r;
-        /* The beat has been refused some times more. */
+        /* The heartbeat has been refused some times more. */
         sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 failures") > 4);
         ck_assert_int_eq(asq_result_attach(other, asq_result_id(sleep_result), &r), 0);
         ck_assert_int_eq(asq_result_cancel(r), 0);
@@ -260,7 +260,7 @@ START_TEST(while_commits_are_refused_no_calls_are_started)
     struct held running, due;
     int64_t delay_ms = sup_limit_ms() / 10, due_ms;
 
-    /* starts a worker that misses no beat meanwhile, because a missed one would stop it, too */
+    /* starts a worker that misses no heartbeat meanwhile, because that would stop it, too */
     load_worker_stop(worker);
     worker = start_worker("patient", LONG_MS);
     hold(&running, "{one}running", 1, 0);
@@ -318,7 +318,7 @@ static int64_t settled_epochs(void)
     return after;
 }
 
-/* No worker's beat is written, for lack of memory or because Redis is stopped: workers in the
+/* No worker's heartbeat is written, for lack of memory or because Redis is stopped: workers in the
  * same trouble take none of the others for dead. */
 START_TEST(workers_keep_their_partitions_while_redis_takes_no_beats)
 {

@@ -105,7 +105,7 @@ START_TEST(sidekiq_298_a_full_redis_is_waited_for)
     sup_redis_do(redis, "CONFIG SET maxclients 1000");
     sup_wait_until(has_said("connected to Redis again"));
     ck_assert(sup_proc_alive(worker));
-    /* Each kind of connection logs it once: for commands, for reading, for the beat. */
+    /* Each kind of connection logs it once: for commands, for reading, for the heartbeat. */
     ck_assert_int_le(sup_proc_said(worker, "Redis cannot serve now: ERR max number of clients"), 3);
     check_calls_work();
     stop();

@@ -179,7 +179,7 @@ START_TEST(a_second_worker_of_the_same_id_does_not_start)
 END_TEST
 
 /* The worker comes back after its own end (0), or after its machine's end, when only its still
- * beat shows its death (1). */
+ * heartbeat shows its death (1). */
 START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
 {
     pid_t w = worker("w", LEASE_MS, 0);
