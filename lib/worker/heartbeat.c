@@ -69,9 +69,9 @@ struct asq__heartbeat {
     unsigned others_moves;     /* changes of that heartbeat */
     char others_client[17];    /* client id in the hash at the last look */
     char others_place[320];
-    bool wait_told;     /* the wait for a sign of the other process was logged */
-    atomic_bool ousted; /* another process with this id is alive */
-    char *classes;      /* JSON */
+    bool wait_told;         /* the wait for a sign of the other process was logged */
+    atomic_bool superseded; /* another process with this id is alive */
+    char *classes;          /* JSON */
 };
 
 static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
@@ -350,7 +350,7 @@ static void *heartbeat_thread(void *arg)
         }
         enum others others = ctx ? look_for_others(hb, ctx) : UNANSWERED;
         if (others == SOMEBODY) {
-            atomic_store(&hb->ousted, true);
+            atomic_store(&hb->superseded, true);
             ev_async_send(w->loop, &w->wake);
             asq__sync_free(ctx);
             return NULL;
@@ -406,7 +406,7 @@ int64_t asq__heartbeat_resumed_ms(const struct asq__heartbeat *hb)
 
 const char *asq__heartbeat_other(const struct asq__heartbeat *hb)
 {
-    return atomic_load(&hb->ousted) ? hb->others_place : NULL;
+    return atomic_load(&hb->superseded) ? hb->others_place : NULL;
 }
 
 void asq__heartbeat_set_partitions(struct asq__heartbeat *hb, unsigned owned)
