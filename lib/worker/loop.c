@@ -228,7 +228,7 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     (void) revents;
     struct asq__process *w = watcher->data;
     if (w->members)
-        asq__members_woken(w->members);
+        asq__members_on_wake(w->members);
     check_stop(w);
 }
 

@@ -416,7 +416,7 @@ void asq__members_heartbeat(struct asq__members *m)
     asq__heartbeat_now(m->heartbeat);
 }
 
-void asq__members_woken(struct asq__members *m)
+void asq__members_on_wake(struct asq__members *m)
 {
     const char *other = asq__heartbeat_other(m->heartbeat);
     if (other)

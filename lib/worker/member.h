@@ -18,7 +18,7 @@ void asq__members_refresh(struct asq__members *m); /* refreshes now, not at the 
 /* Handles a message on the channel of workers. False: it is no heartbeat. */
 bool asq__members_on_announcement(struct asq__members *m, const char *payload, size_t n);
 /* After a wake of the loop, perhaps by the first heartbeat. */
-void asq__members_woken(struct asq__members *m);
+void asq__members_on_wake(struct asq__members *m);
 void asq__members_heartbeat(
     struct asq__members *m);                    /* heartbeat at once, which tells whether to stop */
 void asq__members_stop(struct asq__members *m); /* no claims any more; the heartbeat continues */
