@@ -76,7 +76,7 @@ static void loaded(struct asq__actor *a, const redisReply *record)
         asq__snapshot_unref(r);
     }
     if (rc < 0) {
-        /* The snapshot stays as it is in Redis; callers are told what is wrong with it. */
+        /* The snapshot stays as it is in Redis; errors tell callers what is wrong with it. */
         char text[700];
         asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
         asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);

@@ -291,7 +291,7 @@ static const struct asq__actor *busiest(const struct asq__partition *p, size_t *
 }
 
 /* Logs the begin of a backlog, once for each; lines of many partitions are counted, see lines.h. */
-static void tell_begin(const struct asq__partition *p)
+static void log_begin(const struct asq__partition *p)
 {
     size_t calls;
     const struct asq__actor *a = busiest(p, &calls);
@@ -331,7 +331,7 @@ static bool open_backlog(struct asq__partition *p)
     asq__list_init(&b->thirsty);
     p->backlog = b;
     asq__list_add(&p->w->leaving, &p->leaving);
-    tell_begin(p);
+    log_begin(p);
     return true;
 }
 

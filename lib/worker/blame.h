@@ -1,5 +1,5 @@
 /*
- * blame.h: tells the supervisor of which call a process has died.
+ * blame.h: lets the supervisor know of which call a process has died.
  */
 #ifndef ASQ_WORKER_BLAME_H
 #define ASQ_WORKER_BLAME_H

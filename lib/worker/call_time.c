@@ -3,7 +3,7 @@
  * count from there, however long Redis was away before it took the call; and so does the question
  * whether the record of a call that is sent again can have expired.
  *
- * A batch says how old its calls were at a time of Redis' clock. That time is told by what this
+ * A batch says how old its calls were at a time of Redis' clock. That time is known from what this
  * process knows of the clock (redis_clock.h). What looks old may be so because the clock was set a
  * moment ago, so the clock is asked once more before it is believed. Without permission for TIME
  * what a call has waited in its stream does not count, its age when it was sent does.
@@ -104,7 +104,7 @@ int64_t asq__wcall_due_ms(const struct asq__wcall *c)
     return job->delay_ms ? c->entry->made_ms + bounded(job->delay_ms) : 0;
 }
 
-void asq__process_time_told(struct asq__process *w, int64_t set_ms)
+void asq__process_on_redis_time(struct asq__process *w, int64_t set_ms)
 {
     const struct asq__redis_clock *clock = asq__redis_clock(w->redis);
     w->redis_clock_known = clock->known;
@@ -117,5 +117,5 @@ void asq__process_time_told(struct asq__process *w, int64_t set_ms)
                          set_ms > 0 ? "forward" : "back",
                          (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
     }
-    w->time_told = true;
+    w->redis_time_changed = true;
 }

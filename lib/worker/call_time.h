@@ -26,6 +26,6 @@ asq__wcall_deadline_ms(const struct asq__wcall *c) /* INT64_MAX: no deadline */
 
 /* End of its delay; 0: no delay. */
 int64_t asq__wcall_due_ms(const struct asq__wcall *c);
-void asq__process_time_told(struct asq__process *w, int64_t set_ms); /* TIME was answered */
+void asq__process_on_redis_time(struct asq__process *w, int64_t set_ms); /* TIME was answered */
 
 #endif

@@ -201,9 +201,9 @@ static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall
     char name[ASQ__TALLY_NAME];
     snprintf(name, sizeof name, "%.47s%s%.47s", class_name, *class_name ? "." : "", job->method);
     struct asq__process *w = call->entry->part->w;
-    pthread_mutex_lock(&w->unheard_lock);
-    asq__tally_note(&w->unheard, name, error, asq__now_ms_coarse());
-    pthread_mutex_unlock(&w->unheard_lock);
+    pthread_mutex_lock(&w->untaken_failures_lock);
+    asq__tally_note(&w->untaken_failures, name, error, asq__now_ms_coarse());
+    pthread_mutex_unlock(&w->untaken_failures_lock);
 }
 
 /* Notes for the supervisor, in case this process dies, which seq shows that the run was

@@ -144,7 +144,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     }
     ASQ__LIST_EACH (it, &p->commits) {
         struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
-        if (c->seq <= held && c->unheard)
+        if (c->seq <= held && c->unanswered)
             asq__commit_acknowledge(c);
     }
     if (p->acked != held) {

@@ -126,7 +126,7 @@ static bool is_foreign_seq(const struct asq__partition *p, const char *text)
 {
     uint64_t held;
     ASQ__LIST_EACH (it, &p->commits)
-        if (ASQ__CONTAINER(it, struct asq__commit, node)->unheard)
+        if (ASQ__CONTAINER(it, struct asq__commit, node)->unanswered)
             return false;
     return !asq__decimal_read(&text, &held) || *text || held != p->acked;
 }
@@ -173,7 +173,7 @@ static void section_answered(const struct section *s, const redisReply *reply)
         return; /* partition lost meanwhile, or commit acknowledged by reading the lease */
     if (p->in_flight)
         p->in_flight--;
-    c->unheard |= !reply;
+    c->unanswered |= !reply;
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer == 2)
             asq__process_log_some(

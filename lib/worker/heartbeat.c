@@ -35,7 +35,7 @@
 #include "worker/watch.h"
 
 enum {
-    TELL_MS = 60000,
+    LOG_EVERY_MS = 60000,
     BLOCKED_THREAD_MS = 5000,
     HASH_LIVES_LEASES = 10,
     HEARTBEAT_RETRY_MS = 200,
@@ -60,7 +60,7 @@ struct asq__heartbeat {
     /* time of the first heartbeat after heartbeats were unacknowledged for too long */
     atomic_llong resumed_ms;
     atomic_uint partitions; /* owned, for the hash */
-    int64_t refusal_logged_ms;
+    int64_t last_logged_ms;
     unsigned long long heartbeats;
     bool mended; /* the obstacle of the last heartbeat was removed: it must be repeated */
     bool listed; /* a heartbeat was sent, which may have put it into the list of workers */
@@ -69,7 +69,7 @@ struct asq__heartbeat {
     unsigned others_moves;     /* changes of that heartbeat */
     char others_client[17];    /* client id in the hash at the last look */
     char others_place[320];
-    bool wait_told;         /* the wait for a sign of the other process was logged */
+    bool wait_logged;       /* the wait for a sign of the other process was logged */
     atomic_bool superseded; /* another process with this id is alive */
     char *classes;          /* JSON */
 };
@@ -154,8 +154,8 @@ static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx,
     freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
 }
 
-/* Logs that the heartbeat cannot reach Redis. While Redis is away, the loop's connection tells. */
-static void tell_unreachable(struct asq__heartbeat *hb, const char *why)
+/* Logs that the heartbeat cannot reach Redis. The loop's connection logs it while Redis is away. */
+static void log_unreachable(struct asq__heartbeat *hb, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
     if (!atomic_load(&hb->quitting) &&
@@ -235,17 +235,17 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     for (int i = 0; i < HEARTBEAT_PARTS; i++) {
         redisReply *r = asq__sync_reply(ctx);
         if (!r) {
-            tell_unreachable(hb, asq__sync_why(ctx));
+            log_unreachable(hb, asq__sync_why(ctx));
             while (i--)
                 freeReplyObject(refused[i]);
             return false;
         }
-        if (r->type == REDIS_REPLY_ERROR && sent - hb->refusal_logged_ms >= TELL_MS) {
+        if (r->type == REDIS_REPLY_ERROR && sent - hb->last_logged_ms >= LOG_EVERY_MS) {
             asq__process_log(
                 w, ASQ_LOG_ERROR,
                 "Redis does not take this worker's heartbeat, without which it starts no calls: %s",
                 r->str);
-            hb->refusal_logged_ms = sent;
+            hb->last_logged_ms = sent;
         }
         if (i == HEARTBEAT_HASH)
             ok = r->type == REDIS_REPLY_INTEGER;
@@ -285,7 +285,7 @@ static void on_blocked(void *user, const char *class_name, const char *method, i
         class_name, method, (long long) ms);
 }
 
-/* Sleeps, or returns early when told to quit. True: quit. */
+/* Sleeps, or returns early when it must quit. True: quit. */
 static bool sleep_or_quit(struct asq__heartbeat *hb, int64_t ms)
 {
     struct timespec until;
@@ -346,7 +346,7 @@ static void *heartbeat_thread(void *arg)
         if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, hb->quit_fd, &ctx,
                                    err, sizeof err) < 0) {
             ctx = NULL;
-            tell_unreachable(hb, err);
+            log_unreachable(hb, err);
         }
         enum others others = ctx ? look_for_others(hb, ctx) : UNANSWERED;
         if (others == SOMEBODY) {
@@ -364,9 +364,9 @@ static void *heartbeat_thread(void *arg)
             asq__process_log(w, ASQ_LOG_INFO, "Redis takes the heartbeat again%s", text);
         hb->joined |= ok;
         if (ctx && asq__sync_is_cancelled(ctx))
-            break; /* told to quit: say_good_bye() awaits its replies */
-        if (others == MAYBE && !hb->wait_told) {
-            hb->wait_told = true;
+            break; /* must quit: say_good_bye() awaits its replies */
+        if (others == MAYBE && !hb->wait_logged) {
+            hb->wait_logged = true;
             asq__process_log(
                 w, ASQ_LOG_INFO,
                 "a worker with the id '%s' is in the list already (%s): waiting for up to %lld ms to see "

@@ -250,8 +250,8 @@ void asq__intake_resume(struct asq__partition *p)
     }
 }
 
-/* A second copy of a batch that is being worked on: its sender is told too, and it leaves the
- * stream together with the first. */
+/* Merges a second copy of a batch that is being worked on: its sender gets the results too, and it
+ * leaves the stream together with the first. */
 static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy)
 {
     struct asq__stream_id *copies = NULL;

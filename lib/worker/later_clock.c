@@ -124,8 +124,8 @@ static bool is_proven_back(const struct asq__later_claim *claim, int64_t kept_re
     return claim->redis_ms + (claim->now_ms - claim->asked_ms) < kept_redis_ms;
 }
 
-bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
-                           int64_t *ret_set_ms)
+bool asq__later_clock_compute(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
+                              int64_t *ret_set_ms)
 {
     struct asq__redis_clock clock = *claim->clock;
     struct kept kept;
@@ -167,8 +167,8 @@ void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const ch
                                       suspended_ms, asq__redis_clock(w->redis),
                                       redis_ms,     p->claimed_ms,
                                       asq__now_ms() };
-    bool told = asq__later_clock_tell(&claim, &minus_mono_ms, &set_ms);
-    if (!told && p->has_clock)
+    bool computed = asq__later_clock_compute(&claim, &minus_mono_ms, &set_ms);
+    if (!computed && p->has_clock)
         /* The lease was deleted; waiting calls are due by the clock that it kept. */
         minus_mono_ms = p->minus_mono_ms + suspended_ms - p->suspended_ms;
     p->has_clock = true;

@@ -30,8 +30,8 @@ struct asq__later_claim {
 /* Computes the partition's clock minus the monotonic one. False: nothing usable was kept, and the
  * result is by the clock of Redis. *ret_set_ms gets by how much the clock of Redis was set
  * unnoticed, as far as that shows. */
-bool asq__later_clock_tell(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
-                           int64_t *ret_set_ms);
+bool asq__later_clock_compute(const struct asq__later_claim *claim, int64_t *ret_minus_mono_ms,
+                              int64_t *ret_set_ms);
 
 /* Sets the clock of a claimed partition by the clock of Redis and the last owner's mark, or "". */
 void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const char *kept);

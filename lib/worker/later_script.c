@@ -19,7 +19,7 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 
-enum { TELL_MS = 60000 };
+enum { LOG_EVERY_MS = 60000 };
 #define BYTES_AT_ONCE ((size_t) 1024 * 1024)
 
 bool asq__later_may_have(const struct asq__partition *p)
@@ -64,8 +64,9 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
         asq__redis_reload_scripts(w->redis, p->number);
     else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
         asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
-    else if (!asq__reply_is_transient(reply) && (!l->told_ms || now - l->told_ms > TELL_MS)) {
-        l->told_ms = now;
+    else if (!asq__reply_is_transient(reply) &&
+             (!l->last_logged_ms || now - l->last_logged_ms > LOG_EVERY_MS)) {
+        l->last_logged_ms = now;
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
             "partition %u: Redis refuses to give what is due; it is tried again: %s", p->number,

@@ -23,7 +23,7 @@ struct asq__later {
     bool looking;
     bool maybe;    /* batches may wait there */
     uint64_t puts; /* batches moved there by this process */
-    int64_t told_ms;
+    int64_t last_logged_ms;
     struct asq__list cancels; /* of later_ask.c, to be repeated */
 };
 

@@ -84,7 +84,7 @@ static void take_attempts(struct asq__partition *p, const redisReply *list)
 
 static void claim_next(struct asq__process *w);
 
-static void tell_aside(const struct asq__partition *p, const redisReply *keys)
+static void log_set_aside(const struct asq__partition *p, const redisReply *keys)
 {
     for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
@@ -95,7 +95,7 @@ static void tell_aside(const struct asq__partition *p, const redisReply *keys)
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 
-void asq__partition_tell_owner(struct asq__partition *p)
+void asq__partition_restore_owner(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
     char lease[ASQ__KEY_MAX], epoch[24];
@@ -121,7 +121,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     if (reply->element[3]->type == REDIS_REPLY_STRING)
         asq__stream_id_parse(reply->element[3]->str, &p->inherited);
     take_attempts(p, reply->element[4]);
-    tell_aside(p, reply->element[5]);
+    log_set_aside(p, reply->element[5]);
     if (reply->element[6]->type == REDIS_REPLY_INTEGER && reply->element[6]->integer) {
         atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
         asq__process_log_some(

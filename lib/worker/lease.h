@@ -19,7 +19,7 @@ void asq__partitions_release(struct asq__process *w);
 void asq__partition_claim(struct asq__partition *p);
 void asq__partition_cancel_claim(struct asq__partition *p); /* if it was not sent yet */
 /* Writes owner and epoch into the lease again if it is still held. */
-void asq__partition_tell_owner(struct asq__partition *p);
+void asq__partition_restore_owner(struct asq__partition *p);
 /* Stops starting calls, and releases the partition once it is empty. */
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 /* Releases a draining partition that is empty, once a second, and calls off a drain that takes too

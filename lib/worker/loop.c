@@ -73,7 +73,7 @@ enum {
     STOP_THREADS_MS = 1000,
     IDLE_THREAD_MS = 10 * 1000,
     ASK_POLICY_MS = 5000,
-    TELL_POLICY_MS = 60000
+    LOG_POLICY_EVERY_MS = 60000
 };
 
 static void log_text(void *user, asq_log_level level, const char *message)
@@ -150,7 +150,7 @@ static void check_ready(struct asq__process *w)
     if (!w->members || w->stopping || !asq__members_have_decided(w->members) ||
         !asq__list_empty(&w->claims) || w->claims_in_flight || !asq__readers_serve(w))
         return;
-    w->told_ready = true;
+    w->has_announced_ready = true;
     if (w->config.ready)
         w->config.ready(w->config.ready_user);
 }
@@ -162,7 +162,7 @@ static bool leases_are_due(const struct asq__process *w)
 }
 
 /* Does what leases that have come and gone ask of the membership. */
-static void tell_members(struct asq__process *w)
+static void announce_and_refresh(struct asq__process *w)
 {
     if (w->announce_due)
         asq__members_announce(w);
@@ -176,8 +176,8 @@ static bool run_due(struct asq__process *w)
 {
     bool any = asq__dispatch_run_due(w);
     any |= asq__later_take_moved(w);
-    if (w->time_told) {
-        w->time_told = false;
+    if (w->redis_time_changed) {
+        w->redis_time_changed = false;
         for (uint32_t i = 0; i < w->nparts; i++)
             if (!asq__list_empty(&w->parts[i].intake))
                 asq__intake_resume(&w->parts[i]);
@@ -203,7 +203,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
         asq__process_wake(w);
     w->starts = 0;
-    tell_members(w);
+    announce_and_refresh(w);
     if (!asq__list_empty(&w->inputs_waiting))
         asq__inputs_run_due(w);
     asq__backlog_run_due(w);
@@ -215,7 +215,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
     asq__readers_run_due(w);
-    if (!w->told_ready)
+    if (!w->has_announced_ready)
         check_ready(w);
     check_stopped(w);
     if (leases_are_due(w) || w->refresh_due || !asq__list_empty(&w->resuming))
@@ -283,12 +283,12 @@ static void look_at_policy(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
     if (policy_is_safe(w)) {
-        if (w->policy_told_ms)
+        if (w->policy_last_logged_ms)
             asq__process_log(w, ASQ_LOG_INFO, "this Redis has maxmemory-policy noeviction again");
-        w->policy_told_ms = 0;
-    } else if (!w->policy_told_ms || now - w->policy_told_ms > TELL_POLICY_MS) {
+        w->policy_last_logged_ms = 0;
+    } else if (!w->policy_last_logged_ms || now - w->policy_last_logged_ms > LOG_POLICY_EVERY_MS) {
         asq__process_log(w, ASQ_LOG_ERROR, policy_text, asq__redis_eviction_policy(w->redis));
-        w->policy_told_ms = now;
+        w->policy_last_logged_ms = now;
     }
     if (now - w->policy_asked_ms > ASK_POLICY_MS) {
         w->policy_asked_ms = now;
@@ -313,18 +313,18 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    check_stop(w); /* shared memory tells too, because a plugin may have taken SIGTERM */
-    if (w->config.link && atomic_load(&w->config.link->state_asked) != w->state_told) {
-        w->state_told = atomic_load(&w->config.link->state_asked);
-        asq__state_tell(w);
+    check_stop(w); /* shared memory may ask for it too, because a plugin may have taken SIGTERM */
+    if (w->config.link && atomic_load(&w->config.link->state_asked) != w->state_answered) {
+        w->state_answered = atomic_load(&w->config.link->state_asked);
+        asq__state_log(w);
     }
     if (!w->parts)
         return;
     forget_refusal(w);
     look_at_policy(w);
-    pthread_mutex_lock(&w->unheard_lock);
-    asq__tally_log_due(&w->unheard, asq__now_ms_coarse(), false);
-    pthread_mutex_unlock(&w->unheard_lock);
+    pthread_mutex_lock(&w->untaken_failures_lock);
+    asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), false);
+    pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__actors_upkeep(w);
     asq__backlog_try_again(w);
     asq__stuck_look(w);
@@ -384,11 +384,11 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
 }
 
 /* Logs which commands Redis refuses to this worker, when that has changed, and the consequences. */
-static void tell_lack(struct asq__process *w)
+static void log_lack(struct asq__process *w)
 {
     const char *names;
     unsigned lack = asq__redis_lack(w->redis, &names);
-    if (lack != w->told_lack && lack)
+    if (lack != w->logged_lack && lack)
         asq__process_log(
             w, ASQ_LOG_WARNING,
             "Redis refuses commands that a worker can do without: %s.%s%s%s%s%s as-ctl acl "
@@ -407,9 +407,9 @@ static void tell_lack(struct asq__process *w)
             lack & ASQ__LACKS_TIME
                 ? " Deadlines and delays count from when a worker reads the call."
                 : "");
-    else if (lack != w->told_lack)
+    else if (lack != w->logged_lack)
         asq__process_log(w, ASQ_LOG_INFO, "Redis refuses no command that a worker needs any more");
-    w->told_lack = lack;
+    w->logged_lack = lack;
 }
 
 /* Looks at batches in `later`, which were out of reach while sorted sets were refused. */
@@ -447,8 +447,8 @@ static void on_up(struct asq__redis *redis, void *user)
     } else {
         asq__readers_reconnect(w);
     }
-    bool told = asq__trouble_over(&w->away, asq__now_ms(), text);
-    if (first || told)
+    bool logged = asq__trouble_over(&w->away, asq__now_ms(), text);
+    if (first || logged)
         asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
     if (first && w->config.url->tls && w->config.url->tls_verify == ASQ__TLS_VERIFY_NO)
         asq__process_log(w, ASQ_LOG_WARNING, "%s", asq__url_unverified_text);
@@ -457,7 +457,7 @@ static void on_up(struct asq__redis *redis, void *user)
             w, ASQ_LOG_WARNING,
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
             w->config.ns, w->nparts, w->config.partitions);
-    tell_lack(w);
+    log_lack(w);
     open_later_everywhere(w);
     asq__process_learn_limit(w);
     asq__commits_doubt(w);
@@ -473,7 +473,7 @@ static void on_up(struct asq__redis *redis, void *user)
 static void on_redis_time(struct asq__redis *redis, int64_t set_ms, void *user)
 {
     (void) redis;
-    asq__process_time_told(user, set_ms);
+    asq__process_on_redis_time(user, set_ms);
 }
 
 static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
@@ -641,10 +641,10 @@ static bool tear_down(struct asq__process *w)
     asq__pool_free(w->pool);
     if (w->loop)
         ev_loop_destroy(w->loop);
-    pthread_mutex_lock(&w->unheard_lock);
-    asq__tally_log_due(&w->unheard, asq__now_ms_coarse(), true);
-    asq__tally_release(&w->unheard);
-    pthread_mutex_unlock(&w->unheard_lock);
+    pthread_mutex_lock(&w->untaken_failures_lock);
+    asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), true);
+    asq__tally_release(&w->untaken_failures);
+    pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__handovers_release(w);
     return true;
 }
@@ -689,8 +689,8 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->asleep);
     asq__list_init(&w->gone);
     asq__handovers_init(w);
-    asq__tally_init(&w->unheard, log_text, w);
-    pthread_mutex_init(&w->unheard_lock, NULL);
+    asq__tally_init(&w->untaken_failures, log_text, w);
+    pthread_mutex_init(&w->untaken_failures_lock, NULL);
     int rc = set_up(w, err, errlen);
     if (rc == 0) {
         if (current)

@@ -10,8 +10,8 @@
 struct asq__process;
 struct asq__process_config;
 
-/* Runs until told to stop by *stop and asq__process_wake on *current (set while it runs;
- * may be NULL). Returns 0, or why it could not continue. */
+/* Runs until *stop is set and asq__process_wake is called on *current (set while it runs; may be
+ * NULL). Returns 0, or why it could not continue. */
 int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                      struct asq__process **current, char *err, size_t errlen);
 /* Result of asq__process_run when the namespace was made anew with other partitions: start the

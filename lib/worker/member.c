@@ -35,7 +35,7 @@
 #include "worker/stream_end.h"
 
 enum {
-    TELL_MS = 60000,
+    LOG_EVERY_MS = 60000,
     UNWANTED_LEASES = 2,
     BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
     BURY_LEASES_HASH = 20 /* the same where the hash stays but the heartbeat does not move */
@@ -51,8 +51,8 @@ struct asq__members {
     bool look_failed;
     bool decided; /* the first decision was made */
     struct asq__heartbeat *heartbeat;
-    int64_t time_asked_ms; /* time of sending TIME */
-    int64_t told_ms;       /* last line about workers that cannot be listed */
+    int64_t time_asked_ms;  /* time of sending TIME */
+    int64_t last_logged_ms; /* last line about workers that cannot be listed */
 };
 
 /* ---- deciding ---- */
@@ -146,15 +146,15 @@ static void bury(struct asq__node *node, void *user)
 /* Tells the operator of a host or process that is gone, because its partitions move and nothing
  * else says why. A worker that stops in order, or whose supervisor has announced its end, leaves no
  * hash behind. */
-static void tell_change(struct asq__node *node, void *user)
+static void log_change(struct asq__node *node, void *user)
 {
     struct live *live = user;
     struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     struct asq__process *w = live->m->w;
     bool alive = is_alive(live->m, p, live->now);
-    if (!p->listed || !p->present || !p->proven || is_self(live->m, p) || p->told_dead == !alive)
+    if (!p->listed || !p->present || !p->proven || is_self(live->m, p) || p->logged_dead == !alive)
         return;
-    p->told_dead = !alive;
+    p->logged_dead = !alive;
     if (alive)
         asq__process_log_some(w, ASQ_LOG_INFO, "worker %s is heard of again", p->id);
     else
@@ -246,7 +246,7 @@ static void evaluate(struct asq__members *m)
                          .now = now };
     uint32_t *owners = calloc(w->nparts, sizeof *owners);
     if (live.workers && owners) {
-        asq__table_each(&m->peers, tell_change, &live);
+        asq__table_each(&m->peers, log_change, &live);
         asq__table_each(&m->peers, add_live, &live);
         /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
         live.workers[live.n].id = w->config.id;
@@ -323,7 +323,7 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
             asq__partition_note_epoch(p, number);
         if (asq__partition_is_owned(p) && asq__reply_is(reply->element[1], p->token) &&
             (number != p->epoch || *text || !asq__reply_is(reply->element[0], p->w->config.id)))
-            asq__partition_tell_owner(p);
+            asq__partition_restore_owner(p);
     }
     look_answered(m);
 }
@@ -351,13 +351,13 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__process *w = m->w;
     char key[ASQ__KEY_MAX];
     if (!reply || reply->type != REDIS_REPLY_ARRAY) {
-        if (reply && asq__now_ms() - m->told_ms >= TELL_MS) {
+        if (reply && asq__now_ms() - m->last_logged_ms >= LOG_EVERY_MS) {
             asq__keys_workers(asq__redis_keys(w->redis), key);
             asq__process_log(
                 w, ASQ_LOG_ERROR,
                 "the workers cannot be listed, and no partitions claimed or handed over: %s: %s",
                 key, asq__reply_text(reply));
-            m->told_ms = asq__now_ms();
+            m->last_logged_ms = asq__now_ms();
         }
         m->look_failed = true;
         look_answered(m);

@@ -19,8 +19,8 @@ void asq__members_refresh(struct asq__members *m); /* refreshes now, not at the 
 bool asq__members_on_announcement(struct asq__members *m, const char *payload, size_t n);
 /* After a wake of the loop, perhaps by the first heartbeat. */
 void asq__members_on_wake(struct asq__members *m);
-void asq__members_heartbeat(
-    struct asq__members *m);                    /* heartbeat at once, which tells whether to stop */
+/* Sends one heartbeat at once; its reply says whether to stop. */
+void asq__members_heartbeat(struct asq__members *m);
 void asq__members_stop(struct asq__members *m); /* no claims any more; the heartbeat continues */
 void asq__members_end(struct asq__members *m);  /* ends the heartbeat; leaves the list of workers */
 void asq__members_free(struct asq__members *m);

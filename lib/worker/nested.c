@@ -89,9 +89,9 @@ static void nested_unseen(asq *h, const asq_result *r, const asq_error *error)
     const struct asq__nested *n = h->impl;
     char name[ASQ__TALLY_NAME];
     asq__result_name(r, error, name);
-    pthread_mutex_lock(&n->w->unheard_lock);
-    asq__tally_note(&n->w->unheard, name, error, asq__now_ms_coarse());
-    pthread_mutex_unlock(&n->w->unheard_lock);
+    pthread_mutex_lock(&n->w->untaken_failures_lock);
+    asq__tally_note(&n->w->untaken_failures, name, error, asq__now_ms_coarse());
+    pthread_mutex_unlock(&n->w->untaken_failures_lock);
 }
 
 /* Takes a result, on the loop. */

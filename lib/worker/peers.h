@@ -23,9 +23,9 @@ struct asq__peer {
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
-    bool whole;     /* hash once had all that a worker writes; counts for nothing before */
-    bool proven;    /* heartbeat has moved since: partitions are handed over to it */
-    bool told_dead; /* death was logged, its return not yet */
+    bool whole;       /* hash once had all that a worker writes; counts for nothing before */
+    bool proven;      /* heartbeat has moved since: partitions are handed over to it */
+    bool logged_dead; /* death was logged, its return not yet */
 };
 
 /* Fields of a hash, in the order that asq__peer_see takes. */

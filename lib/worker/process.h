@@ -144,17 +144,17 @@ struct asq__process {
     /* Lower bound of the clock of Redis minus the monotonic one. See asq__redis_clock for more. */
     int64_t redis_minus_mono_ms;
     bool redis_clock_known;
-    bool time_told; /* entries may wait for the clock, which has become known or was set */
+    bool redis_time_changed; /* entries may wait for the clock, which has become known or was set */
     char machine[ASQ__MACHINE_TEXT]; /* see later_clock.h; "": unknown */
     bool suspected;                  /* a commit is suspected of the last loss of the connection */
     struct asq__wcall *suspect;      /* the only call with attempts that may run now */
     size_t suspects_waiting;
-    pthread_t thread;             /* thread of the loop */
-    struct asq__tally unheard;    /* failures of calls whose callers do not take the result */
-    pthread_mutex_t unheard_lock; /* methods count such failures, too */
-    atomic_uint turns;            /* iterations of the loop, for watch.c */
-    bool forked;                  /* copy made by fork() in a method */
-    unsigned state_told;          /* value of link->state_asked last answered */
+    pthread_t thread;                   /* thread of the loop */
+    struct asq__tally untaken_failures; /* failures of calls whose callers do not take the result */
+    pthread_mutex_t untaken_failures_lock; /* methods count such failures, too */
+    atomic_uint turns;                     /* iterations of the loop, for watch.c */
+    bool forked;                           /* copy made by fork() in a method */
+    unsigned state_answered;               /* value of link->state_asked last answered */
     /* 1: drain and end; 2: end now. Set from signal handlers and threads. */
     atomic_int *stop;
     struct asq__lines lines;      /* log lines that may come often */
@@ -164,9 +164,9 @@ struct asq__process {
     unsigned nrefused;
     size_t readers_down;
     /* Eviction policy: last asked, last logged; the latter 0: no fault. */
-    int64_t policy_asked_ms, policy_told_ms;
-    bool told_ready;    /* config.ready was called */
-    unsigned told_lack; /* refused commands (ASQ__LACKS_…) that were last logged */
+    int64_t policy_asked_ms, policy_last_logged_ms;
+    bool has_announced_ready; /* config.ready was called */
+    unsigned logged_lack;     /* refused commands (ASQ__LACKS_…) that were last logged */
     bool stopping, ended;
     int64_t stop_deadline_ms;
     int code; /* result of asq__process_run */

@@ -412,7 +412,7 @@ static void reader_down(struct asq__conn *c, int code, const char *why, void *us
     (void) c;
     struct asq__process *w = r->w;
     char text[ASQ__TROUBLE_TEXT];
-    /* The connection for commands has gone down too, and tells. */
+    /* The connection for commands has gone down too, and logs that. */
     if (r->moving || !asq__redis_is_up(w->redis))
         return;
     w->readers_down += !r->down;

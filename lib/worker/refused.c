@@ -32,7 +32,7 @@ void asq__refused_note(struct asq__partition *p, const char *text)
     struct asq__process *w = p->w;
     const char *why = text,
                *key_end = strncmp(text, "ERR asq:", 8) == 0 ? strstr(text, "}:") : NULL;
-    char told[ASQ__TROUBLE_TEXT];
+    char detail[ASQ__TROUBLE_TEXT];
     if (key_end && (key_end = strstr(key_end, ": ")))
         why = key_end + 2; /* one cause, whatever partition's key it is about */
     int key_n = why == text ? 0 : (int) (why - text) - 4;
@@ -40,12 +40,12 @@ void asq__refused_note(struct asq__partition *p, const char *text)
         p->refused = true;
         w->nrefused++;
     }
-    if (asq__trouble_note(&w->refusing, why, asq__now_ms(), told))
+    if (asq__trouble_note(&w->refusing, why, asq__now_ms(), detail))
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
             "partition %u: Redis refuses its commit; it is tried again, and no calls of this "
             "partition are started: %.*s%s%s",
-            p->number, key_n, why == text ? "" : text + 4, told, hint(asq__text_refusal(why)));
+            p->number, key_n, why == text ? "" : text + 4, detail, hint(asq__text_refusal(why)));
 }
 
 void asq__refused_over(struct asq__partition *p, bool taken)

@@ -85,11 +85,11 @@ int asq__signals_take(struct asq__signals_got *got)
     return number;
 }
 
-bool asq__signals_may_tell(struct asq__signals_told *told, int number, int64_t now_ms)
+bool asq__signals_may_log(struct asq__signals_logged *logged, int number, int64_t now_ms)
 {
     if (number < 1 || number > 64)
         return true;
-    int64_t *at_ms = &told->at_ms[number];
+    int64_t *at_ms = &logged->at_ms[number];
     if (*at_ms && now_ms - *at_ms < EVERY_MS)
         return false;
     *at_ms = now_ms;

@@ -17,7 +17,7 @@ struct asq__signals_got {
 };
 
 /* Times of the last line about each signal. */
-struct asq__signals_told {
+struct asq__signals_logged {
     int64_t at_ms[65];
 };
 
@@ -29,9 +29,9 @@ void asq__signals_meaningless(sigset_t *ret, const sigset_t *blocked);
 /* Ignores them from now on in a worker process: notes them in `got`, and wakes the supervisor by a
  * byte on fd. Programs that it starts do not inherit that. */
 void asq__signals_ignore(const sigset_t *meaningless, struct asq__signals_got *got, int fd);
-/* Returns a noted signal, which is to be told of, and forgets it; 0: none. */
+/* Returns a noted signal, which is to be logged, and forgets it; 0: none. */
 int asq__signals_take(struct asq__signals_got *got);
 /* Returns whether a line about the signal is due: the first one at once, then one a minute. */
-bool asq__signals_may_tell(struct asq__signals_told *told, int number, int64_t now_ms);
+bool asq__signals_may_log(struct asq__signals_logged *logged, int number, int64_t now_ms);
 
 #endif

@@ -11,7 +11,7 @@
 #include "worker/reader.h"
 #include "worker/state.h"
 
-void asq__state_tell(struct asq__process *w)
+void asq__state_log(struct asq__process *w)
 {
     struct asq__pool_stats pool = asq__pool_stats(w->pool);
     uint32_t owned = 0, draining = 0;

@@ -6,6 +6,6 @@
 
 struct asq__process;
 
-void asq__state_tell(struct asq__process *w);
+void asq__state_log(struct asq__process *w);
 
 #endif

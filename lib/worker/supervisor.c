@@ -231,7 +231,7 @@ static void end_overdue(struct asq__supervisor *s, int64_t now)
     }
 }
 
-static void tell_state(struct asq__supervisor *s)
+static void log_state(struct asq__supervisor *s)
 {
     int64_t now = asq__now_ms();
     asq__supervisor_log(s, ASQ_LOG_INFO, "state: %s, process %ld, has %u worker process%s%s",
@@ -255,11 +255,11 @@ static void tell_state(struct asq__supervisor *s)
 }
 
 /* Tells of signals that a process has ignored. */
-static void tell_signals(struct asq__supervisor *s, struct asq__child *c)
+static void log_signals(struct asq__supervisor *s, struct asq__child *c)
 {
     char text[32];
     for (int number; (number = asq__signals_take(&c->shared->got));)
-        if (asq__signals_may_tell(&c->signals_told, number, asq__now_ms()))
+        if (asq__signals_may_log(&c->signals_logged, number, asq__now_ms()))
             asq__supervisor_log(
                 s, ASQ_LOG_INFO,
                 "%s has got %s, which means nothing to a worker process, and ignores it", c->id,
@@ -274,19 +274,19 @@ static bool all_done(const struct asq__supervisor *s)
     return true;
 }
 
-static void tell_ready(struct asq__supervisor *s)
+static void announce_ready(struct asq__supervisor *s)
 {
     char buf[64];
     while (read(s->ready[0], buf, sizeof buf) > 0)
         ;
     for (uint32_t i = 0; i < s->config->processes; i++)
-        tell_signals(s, &s->children[i]);
-    if (s->told_ready)
+        log_signals(s, &s->children[i]);
+    if (s->has_announced_ready)
         return;
     for (uint32_t i = 0; i < s->config->processes; i++)
         if (!atomic_load(&s->children[i].shared->ready))
             return;
-    s->told_ready = true;
+    s->has_announced_ready = true;
     asq__supervisor_log(s, ASQ_LOG_INFO, "ready: %u worker process%s of %s", s->config->processes,
                         s->config->processes == 1 ? "" : "es", s->config->process.id);
     notify(s, "READY=1");
@@ -309,7 +309,7 @@ static void on_signals(struct asq__supervisor *s)
                                 s->config->log_reopen ? "the log is opened again"
                                                       : "there is no log to open again");
             break;
-        case SIGUSR1: tell_state(s); break;
+        case SIGUSR1: log_state(s); break;
         case SIGQUIT: quit(s); break;
         case SIGXCPU:
             asq__supervisor_log(s, ASQ_LOG_WARNING,
@@ -325,7 +325,7 @@ static void on_signals(struct asq__supervisor *s)
             ask_to_stop(s);
             break;
         default:
-            if (asq__signals_may_tell(&s->signals_told, (int) info.ssi_signo, asq__now_ms()))
+            if (asq__signals_may_log(&s->signals_logged, (int) info.ssi_signo, asq__now_ms()))
                 asq__supervisor_log(s, ASQ_LOG_INFO, "%s means nothing to a worker; it is ignored",
                                     asq__signal_name((int) info.ssi_signo, text));
         }
@@ -338,7 +338,7 @@ static void upkeep(struct asq__supervisor *s)
     int64_t now = asq__now_ms();
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct asq__child *c = &s->children[i];
-        tell_signals(s, c);
+        log_signals(s, c);
         asq__child_see_off_again(s, c);
         if (!c->pid && !c->done && !c->unannounced && now >= c->start_at_ms)
             start(s, c);
@@ -361,14 +361,14 @@ static void supervise(struct asq__supervisor *s)
         end_overdue(s, now);
         if (now >= next_ms) {
             upkeep(s);
-            next_ms = now + (s->told_ready && !s->stopping ? TICK_MS : 100);
+            next_ms = now + (s->has_announced_ready && !s->stopping ? TICK_MS : 100);
         }
         if (poll(fds, 5, (int) (next_ms - now > 0 ? next_ms - now : 0)) < 0 && errno != EINTR)
             break;
         if (fds[0].revents)
             on_signals(s);
         if (fds[1].revents)
-            tell_ready(s);
+            announce_ready(s);
         if (fds[2].revents || fds[3].revents) { /* the program is gone */
             signal_all(s, SIGKILL);
             s->stopping++;
@@ -389,7 +389,7 @@ static void supervise(struct asq__supervisor *s)
     }
 }
 
-/* Tells Redis about ended processes of which it could not be told before. */
+/* Removes ended processes from Redis that could not be removed before. */
 static void see_off_rest(struct asq__supervisor *s)
 {
     for (uint32_t i = 0; i < s->config->processes; i++)

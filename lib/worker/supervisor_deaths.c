@@ -24,8 +24,8 @@
 
 enum { ANNOUNCE_TIMEOUT_MS = 2000 };
 
-static void tell_blamed(const struct asq__supervisor *s, const struct asq__child *c,
-                        const struct asq__slot *slot, const redisReply *r)
+static void log_blamed(const struct asq__supervisor *s, const struct asq__child *c,
+                       const struct asq__slot *slot, const redisReply *r)
 {
     long long n = r->element[0]->integer, wait_ms = r->element[1]->integer;
     uint32_t max = s->config->process.max_attempts;
@@ -82,7 +82,7 @@ static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__s
                             "call %s was running when %s; that cannot be counted: %s", slot->call,
                             c->how, r->str);
     if (answered && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
-        tell_blamed(s, c, slot, r);
+        log_blamed(s, c, slot, r);
         c->blamed = rank_of(slot);
     }
     if (answered || cannot)
@@ -106,7 +106,7 @@ static bool blame_all(struct asq__supervisor *s, struct asq__child *c, struct as
     return ok;
 }
 
-static void tell_untold(struct asq__supervisor *s, const struct asq__child *c, const char *why)
+static void log_unreported(struct asq__supervisor *s, const struct asq__child *c, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
     if (asq__child_stays_away(s, c))
@@ -115,7 +115,7 @@ static void tell_untold(struct asq__supervisor *s, const struct asq__child *c, c
             "Redis cannot be told that %s has ended, which stays in the list of workers until the others find it "
             "dead: %s",
             c->id, why);
-    else if (asq__trouble_note(&s->untold, why, asq__now_ms(), text))
+    else if (asq__trouble_note(&s->unreported, why, asq__now_ms(), text))
         asq__supervisor_log(
             s, ASQ_LOG_WARNING,
             "Redis cannot be told that a process has died, before which it is not started again: "
@@ -138,7 +138,7 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
         return true;
     if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
                        sizeof err) < 0) {
-        tell_untold(s, c, err);
+        log_unreported(s, c, err);
         return false;
     }
     bool ok = !c->died || blame_all(s, c, ctx, &keys);
@@ -149,11 +149,11 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
         (ok = asq__leave(ctx, &keys, c->id, link->client, err, sizeof err)))
         atomic_store(&link->listed, 0);
     if (!ok)
-        tell_untold(s, c, err);
+        log_unreported(s, c, err);
     asq__sync_free(ctx);
     if (ok) {
         char text[ASQ__TROUBLE_TEXT];
-        if (asq__trouble_over(&s->untold, asq__now_ms(), text))
+        if (asq__trouble_over(&s->unreported, asq__now_ms(), text))
             asq__supervisor_log(s, ASQ_LOG_INFO, "Redis knows of the process that has died%s",
                                 text);
     }

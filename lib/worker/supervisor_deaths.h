@@ -13,7 +13,7 @@ struct asq__supervisor;
 /* Tells Redis about an ended process. `died`: its calls are blamed. While stopping, it tries an
  * absent Redis only once. */
 void asq__child_see_off(struct asq__supervisor *s, struct asq__child *c, bool died);
-/* Tries it again, if Redis could not be told before. */
+/* Tries it again, if it failed before. */
 void asq__child_see_off_again(struct asq__supervisor *s, struct asq__child *c);
 
 #endif

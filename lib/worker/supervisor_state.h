@@ -45,7 +45,7 @@ struct asq__child {
     struct asq__child_memory *shared;
     int64_t started_ms, start_at_ms;
     int64_t backoff_ms;
-    struct asq__signals_told signals_told;
+    struct asq__signals_logged signals_logged;
 };
 
 struct asq__supervisor {
@@ -54,14 +54,14 @@ struct asq__supervisor {
     size_t shared_size;
     sigset_t old_mask;
     sigset_t meaningless; /* signals that are ignored, with a line */
-    struct asq__signals_told signals_told;
+    struct asq__signals_logged signals_logged;
     int signals;        /* signalfd */
     int ready[2];       /* pipe: children say that they are ready */
     int stopping;       /* number of requests to stop */
     int64_t kill_at_ms; /* while stopping: processes that still run then are ended */
     bool unreachable;   /* Redis was away while stopping: no second wait */
-    bool told_ready;
-    struct asq__trouble untold; /* failures to tell Redis of a death */
+    bool has_announced_ready;
+    struct asq__trouble unreported; /* failures to tell Redis of a death */
     bool was_up; /* a process was ready once: from then on every answer of Redis is waited out */
     int code;
     char why[400];

@@ -21,7 +21,7 @@ static void read_value(struct asq__attempt *a, const char *value)
     char *rest;
     if (a->kind == ASQ__ATTEMPT_WAIT) {
         a->due_ms = strtoull(value, &rest, 10);
-        a->how = strndup(*rest ? rest + 1 : rest, MAX_HOW); /* NULL: it is not told */
+        a->how = strndup(*rest ? rest + 1 : rest, MAX_HOW); /* NULL: not in the text */
         return;
     }
     a->count = (uint32_t) strtoul(value, &rest, 10);

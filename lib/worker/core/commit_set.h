@@ -70,9 +70,9 @@ struct asq__commit {
     struct asq__partition *part;
     uint64_t seq;
     bool sent;
-    bool unheard; /* sent once without an answer: may have taken effect */
-    bool tied;    /* last part takes effect together with the next one */
-    bool apart;   /* outcome of one call with attempts, alone */
+    bool unanswered; /* sent once without an answer: may have taken effect */
+    bool tied;       /* last part takes effect together with the next one */
+    bool apart;      /* outcome of one call with attempts, alone */
     struct asq__set *sets;
     struct asq__arena ids;
     struct asq__piece *pieces;

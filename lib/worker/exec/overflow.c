@@ -18,7 +18,7 @@ static _Thread_local void *alt_stack;
 static struct sigaction former;
 
 /* Writes to standard error. Async-signal-safe, like all functions below. */
-static void tell(const char *text)
+static void write_text(const char *text)
 {
     size_t n = 0;
     while (text[n])
@@ -29,7 +29,7 @@ static void tell(const char *text)
     (void) written;
 }
 
-static void tell_number(size_t number)
+static void write_number(size_t number)
 {
     char digits[24];
     size_t i = sizeof digits - 1;
@@ -37,7 +37,7 @@ static void tell_number(size_t number)
     do
         digits[--i] = (char) ('0' + number % 10);
     while (number /= 10);
-    tell(digits + i);
+    write_text(digits + i);
 }
 
 static void on_fault(int signal_number, siginfo_t *info, void *context)
@@ -46,13 +46,13 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     struct sigaction next = former;
     (void) context;
     if (info->si_code > 0 && f && asq__stack_in_guard(&f->stack, info->si_addr)) {
-        tell("asqueue: stack overflow in ");
-        tell(f->class_name ? f->class_name : "?");
-        tell(".");
-        tell(f->method ? f->method : "?");
-        tell(" (stack ");
-        tell_number(f->stack.size);
-        tell(" bytes; raise the class's stack_size or the worker's --stack-size)\n");
+        write_text("asqueue: stack overflow in ");
+        write_text(f->class_name ? f->class_name : "?");
+        write_text(".");
+        write_text(f->method ? f->method : "?");
+        write_text(" (stack ");
+        write_number(f->stack.size);
+        write_text(" bytes; raise the class's stack_size or the worker's --stack-size)\n");
         next = (struct sigaction){ .sa_handler = SIG_DFL };
     }
     sigaction(signal_number, &next, NULL);

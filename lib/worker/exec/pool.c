@@ -413,7 +413,7 @@ void asq__pool_park(void)
 void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
 {
     struct asq__slot *p = f->slot;
-    bool ring = false, tell_loop = false;
+    bool ring = false, wake_loop = false;
     pthread_mutex_lock(&pool->lock);
     if (f->turn == ASQ__TURN_RUNNING) {
         f->woken = true;
@@ -422,7 +422,7 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
         asq__list_del(&f->node);
         asq__list_add(&p->ready, &f->node);
         if (p->index == 0) {
-            tell_loop = !pthread_equal(pthread_self(), p->thread);
+            wake_loop = !pthread_equal(pthread_self(), p->thread);
         } else if (!p->called) {
             p->called = ring = true;
             /* or a task would be sent to a thread whose fibers come first */
@@ -432,7 +432,7 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
     pthread_mutex_unlock(&pool->lock);
     if (ring)
         pthread_cond_signal(&p->bell);
-    if (tell_loop && pool->config.inline_ready)
+    if (wake_loop && pool->config.inline_ready)
         pool->config.inline_ready(pool->config.user);
 }
 
