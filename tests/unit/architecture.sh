@@ -55,7 +55,8 @@ function check(token, before, in_code,    path, name, rest) {
             bad("there is no file " token)
         file = path ~ /\.[ch]$/ ? path : ""
         behind = path ~ /\.[ch]$/
-        named[path]
+        if (in_files)
+            named[path]
         return
     }
     if (token ~ /^[a-z]+(\/[a-z-]+)+$/) { # a directory, or a file without a suffix
@@ -123,6 +124,8 @@ FILENAME != page {
 
 {
     line = FNR
+    if ($0 ~ /^## /)
+        in_files = $0 == "## Files"
     if ($0 ~ /^(\||-|#|[0-9]+\.)/ || $0 ~ /^ *$/)
         file = ""
     n = split($0, part, "`")
