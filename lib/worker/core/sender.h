@@ -12,7 +12,7 @@ struct asq__senders;
 
 enum asq__sender_order {
     ASQ__SENDER_IN_ORDER,
-    ASQ__SENDER_OUT_OF_ORDER, /* seen before, or a later one was: a copy, or refused by Redis then */
+    ASQ__SENDER_OUT_OF_ORDER, /* seen before, or a later one was: a copy, or refused by Redis */
     ASQ__SENDER_UNKNOWN
 };
 
