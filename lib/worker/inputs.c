@@ -326,6 +326,15 @@ static bool may_start(const struct asq__partition *p)
            asq__list_empty(&p->turn_over);
 }
 
+/* Returns whether a call that takes inputs waits for no other call: for its inputs, for the end of
+ * the iteration, or until its partition may start calls. */
+static bool is_coming(const struct asq__inputs *in)
+{
+    const struct asq__wcall *c = in->c;
+    return in->pending || !asq__list_empty(&c->actor->calls->resuming) ||
+           !may_start(c->entry->part);
+}
+
 /* Counts the admitted calls that are on their way. Calls that wait for another call are left
  * out. */
 static unsigned count_on_their_way(struct asq__process *w)
@@ -334,9 +343,7 @@ static unsigned count_on_their_way(struct asq__process *w)
     ASQ__LIST_EACH (it, &w->inputs_admitted) {
         struct asq__inputs *in = ASQ__CONTAINER(it, struct asq__inputs, room);
         struct asq__wcall *c = in->c;
-        if (c->state == ASQ__CALL_RUNNING || (c->state == ASQ__CALL_INPUTS && in->pending) ||
-            (c->state == ASQ__CALL_INPUTS && !asq__list_empty(&c->actor->calls->resuming)) ||
-            (c->state == ASQ__CALL_INPUTS && !may_start(c->entry->part)))
+        if (c->state == ASQ__CALL_RUNNING || (c->state == ASQ__CALL_INPUTS && is_coming(in)))
             n++;
         else if (c->state == ASQ__CALL_INPUTS)
             begin_anew(c);
