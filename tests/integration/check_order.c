@@ -5,6 +5,7 @@
  * death, too: a creation that is not committed yet is not given up because of a call that ran
  * beside it.
  */
+#include "logged.h"
 #include "modes.h"
 #include "support/file_lines.h"
 #include "support/suite.h"
@@ -18,9 +19,7 @@
 
 enum { CALLS = 5 };
 
-static sup_redis *redis;
-static pid_t worker;
-static char *log_path, *runs_path, *begun, *go;
+static const char *runs_path, *begun, *go;
 
 static void note(const char *text)
 {
@@ -210,50 +209,23 @@ static const asq_class frail_class = { ASQ_CLASS_INIT, .name = "Frail", .methods
  * deadly call is over. */
 static void start_worker(uint32_t max_attempts, uint32_t processes)
 {
+    static const asq_class *const list[] = { &frail_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    char err[300];
-    asq_worker *w;
 
-    if ((worker = fork()))
-        return;
-    options.url = sup_url_as(sup_redis_url(redis), "worker");
-    options.id = "w";
     options.processes = processes;
     options.capacity = 4;
     options.lease_time_ms = 500;
     options.max_attempts = max_attempts;
-    options.log = sup_log_to_file;
-    options.log_user = log_path;
-    if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
-        asq_worker_register(w, &frail_class) < 0)
-        sup_fail("%s", err);
-    _exit(asq_worker_run(w) < 0);
+    logged_start_worker(NULL, &options, list);
 }
 
 static void set_up(void)
 {
-    redis = sup_redis_start(NULL);
-    mode = MODE_INDEPENDENT;
-    log_path = sup_path("log");
-    runs_path = sup_path("runs");
-    begun = sup_path("begun");
-    go = sup_path("go");
-    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
-    worker = 0;
-}
-
-static void tear_down(void)
-{
-    char **paths[] = { &log_path, &runs_path, &begun, &go };
-
-    asq_close(H);
-    H = NULL;
-    modes_stop_worker(worker);
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        remove(*paths[i]);
-        free(*paths[i]);
-    }
-    sup_redis_free(redis);
+    logged_set_up();
+    runs_path = logged_file("runs");
+    begun = logged_file("begun");
+    go = logged_file("go");
+    logged_open();
 }
 
 static asq_agent *frail(const char *id, const char *how)
@@ -270,11 +242,6 @@ static asq_agent *ready(const char *how)
 
     ok(asq_ready(a, sup_limit_ms()));
     return a;
-}
-
-static bool logged(const char *text)
-{
-    return sup_file_count(log_path, text) > 0;
 }
 
 static void check_runs(const char *want)
@@ -311,7 +278,7 @@ START_TEST(calls_wait_for_the_creation_that_a_process_has_died_of)
     for (int i = 0; i < CALLS; i++)
         ck_assert_int_eq(result_int(results[i]), i + 1);
     check_runs("create create add add add add add ");
-    ck_assert(logged("Frail.create of agent"));
+    ck_assert_int_gt(logged_count("Frail.create of agent"), 0);
     asq_agent_free(a);
 }
 END_TEST
@@ -423,7 +390,7 @@ START_TEST(what_has_returned_is_not_blamed_beside_what_runs)
     ok(asq_call(killer, "kill_loop", &r, NULL));
     ck_assert_int_eq(result_code(r), ASQ_EDEADLETTER);
     ck_assert_int_eq(call_int(a, "add", NULL), 1);
-    ck_assert(!logged("Frail.create"));
+    ck_assert_int_eq(logged_count("Frail.create"), 0);
     asq_agent_free(killer);
     asq_agent_free(a);
 }
@@ -444,7 +411,7 @@ START_TEST(what_runs_is_not_blamed_for_what_is_known_to_end_its_process)
     ok(asq_call(killer, ending[_i], &r, NULL));
     ck_assert_int_eq(result_code(r), ASQ_EDEADLETTER);
     ck_assert_int_eq(call_int(a, "add", NULL), 1);
-    ck_assert(!logged("Frail.create"));
+    ck_assert_int_eq(logged_count("Frail.create"), 0);
     asq_agent_free(killer);
     asq_agent_free(a);
 }
@@ -485,7 +452,7 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_set_timeout(t, 120);
-    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_checked_fixture(t, set_up, logged_tear_down);
     tcase_add_loop_test(t, calls_wait_for_the_creation_that_a_process_has_died_of, 0, HOWS);
     tcase_add_test(t, other_callers_wait_for_a_creation_as_well);
     tcase_add_test(t, other_callers_wait_for_a_call_that_a_process_has_died_of);

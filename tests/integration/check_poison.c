@@ -2,6 +2,7 @@
  * check_poison.c: a call that kills its process waits before it is tried again, and the log names
  * it; others go on. A process that dies behind the method, before the commit, counts as well.
  */
+#include "logged.h"
 #include "modes.h"
 #include "support/file_lines.h"
 #include "support/suite.h"
@@ -13,9 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static sup_redis *redis;
-static pid_t worker;
-static char *log_path, *runs_path;
+static const char *runs_path;
 
 /* ---- Deadly: reports when it ran, and kills its process -------------------------------------- */
 
@@ -75,44 +74,17 @@ static const asq_class deadly_class = { ASQ_CLASS_INIT, .name = "Deadly",
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
-static bool logged(const char *text)
-{
-    return sup_file_count(log_path, text) > 0;
-}
-
-static pid_t start_worker(void)
+static void set_up(void)
 {
     static const asq_class *const list[] = { &deadly_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
-    options.id = "w";
+    logged_set_up();
+    runs_path = logged_file("runs");
+    logged_open();
     options.processes = 2;
     options.lease_time_ms = 2000;
-    options.log = sup_log_to_file;
-    options.log_user = log_path;
-    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
-}
-
-static void set_up(void)
-{
-    redis = sup_redis_start(NULL);
-    mode = MODE_INDEPENDENT;
-    log_path = sup_path("log");
-    runs_path = sup_path("runs");
-    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
-    worker = start_worker();
-}
-
-static void tear_down(void)
-{
-    asq_close(H);
-    H = NULL;
-    modes_stop_worker(worker);
-    remove(log_path);
-    remove(runs_path);
-    free(log_path);
-    free(runs_path);
-    sup_redis_free(redis);
+    logged_start_worker(NULL, &options, list);
 }
 
 static asq_agent *deadly(void)
@@ -190,7 +162,7 @@ START_TEST(a_process_that_dies_between_method_and_commit_counts)
     sup_wait_until(exists(begun));
     sup_redis_do(redis, "CLIENT PAUSE %lld WRITE", (long long) sup_limit_ms());
     touch(go);
-    sup_wait_until(logged("was ended by signal"));
+    sup_wait_until(logged_count("was ended by signal") > 0);
     sup_redis_do(redis, "CLIENT UNPAUSE");
     ck_assert_int_eq(result_int(r), 2);
     char *log = sup_read_file(log_path);
@@ -236,7 +208,7 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_set_timeout(t, 120);
-    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_checked_fixture(t, set_up, logged_tear_down);
     tcase_add_test(t, a_deadly_call_waits_longer_each_time_and_others_go_on);
     tcase_add_test(t, class_method_agent_and_signal_are_named);
     tcase_add_test(t, a_process_that_dies_between_method_and_commit_counts);

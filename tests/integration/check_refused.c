@@ -2,25 +2,17 @@
  * check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole: nothing
  * of it has taken effect, it waits or its call ends, and it affects no other partition.
  */
+#include "logged.h"
 #include "modes.h"
-#include "support/file_lines.h"
 #include "support/suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MIB = 1024 * 1024, PARTITIONS = 2 };
 
-static sup_redis *redis;
-static pid_t worker;
-static char *log_path, *go;
-
-static int count_lines(const char *text)
-{
-    return sup_file_count(log_path, text);
-}
+static const char *go;
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
 
@@ -59,54 +51,23 @@ static const asq_class tally_class = { ASQ_CLASS_INIT, .name = "Tally", .methods
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
-static char *url_of_worker(void)
+static void set_up(void)
 {
-    return sup_format("unix:%s?user=refused&password=pw", sup_redis_socket(redis));
-}
-
-static void start_worker(void)
-{
+    static const asq_class *const list[] = { &tally_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    char err[300];
-    asq_worker *w;
+    char *url;
 
-    if ((worker = fork()))
-        return;
-    options.url = url_of_worker();
-    options.id = "w";
+    logged_set_up();
+    go = logged_file("go");
+    sup_redis_do(redis, "ACL SETUSER refused on >pw ~* &* +@all");
     options.partitions = PARTITIONS;
     options.capacity = 4;
     options.lease_time_ms = 2000;
-    options.log = sup_log_to_file;
-    options.log_user = log_path;
-    if (asq_worker_new(&options, &w, err, sizeof err) < 0 ||
-        asq_worker_register(w, &tally_class) < 0)
-        sup_fail("%s", err);
-    _exit(asq_worker_run(w) < 0);
-}
-
-static void set_up(void)
-{
-    redis = sup_redis_start(NULL);
-    mode = MODE_INDEPENDENT;
-    log_path = sup_path("log");
-    go = sup_path("go");
-    sup_redis_do(redis, "ACL SETUSER refused on >pw ~* &* +@all");
-    start_worker();
+    url = sup_format("unix:%s?user=refused&password=pw", sup_redis_socket(redis));
+    logged_start_worker(url, &options, list);
+    free(url);
     sup_wait_until(sup_redis_workers(redis, "default") > 0);
-    H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
-}
-
-static void tear_down(void)
-{
-    asq_close(H);
-    H = NULL;
-    modes_stop_worker(worker);
-    remove(log_path);
-    remove(go);
-    free(log_path);
-    free(go);
-    sup_redis_free(redis);
+    logged_open();
 }
 
 static asq_agent *tally(const char *id)
@@ -179,17 +140,17 @@ START_TEST(a_key_that_is_denied_holds_up_its_partition_and_nothing_takes_effect_
     int64_t before = sup_redis_int(redis, seq);
     deny(partition, kinds[_i]);
     ok(asq_call(agents[0], "add", &r, NULL));
-    sup_wait_until(count_lines("Redis refuses its commit") > 0);
+    sup_wait_until(logged_count("Redis refuses its commit") > 0);
     ck_assert_int_eq(call_int(agents[1], "add", NULL), 1);
     ck_assert_code(asq_result_wait(r, 2500), ASQ_ETIMEOUT);
     ck_assert_int_eq(sup_redis_int(redis, seq), before);
-    ck_assert_int_eq(count_lines("Redis refuses its commit"), 1);
-    ck_assert_int_eq(count_lines("as-ctl acl prints"), 1);
+    ck_assert_int_eq(logged_count("Redis refuses its commit"), 1);
+    ck_assert_int_eq(logged_count("as-ctl acl prints"), 1);
     sup_redis_do(redis, "ACL SETUSER refused ~*");
     ck_assert_int_eq(result_int(r), 2);
     ck_assert_int_eq(call_int(agents[0], "add", NULL), 3);
-    sup_wait_until(count_lines("taken again") == 1);
-    ck_assert_int_eq(count_lines("is lost"), 0);
+    sup_wait_until(logged_count("taken again") == 1);
+    ck_assert_int_eq(logged_count("is lost"), 0);
     asq_agent_free(agents[0]);
     asq_agent_free(agents[1]);
 }
@@ -227,7 +188,7 @@ int main(void)
     if (getenv("ASQ_TEST_ACL"))
         return sup_skip("the worker's user is one of this test's own");
     tcase_set_timeout(t, 120);
-    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_checked_fixture(t, set_up, logged_tear_down);
     tcase_add_loop_test(
         t, a_key_that_is_denied_holds_up_its_partition_and_nothing_takes_effect_by_half, 0, 2);
     tcase_add_test(t, a_result_that_cannot_be_appended_fails_its_call_alone);
