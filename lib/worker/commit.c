@@ -31,6 +31,7 @@
 #include "redis/script.h"
 #include "redis/timer.h"
 #include "value/arena.h"
+#include "value/assert.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/decimal.h"
@@ -221,6 +222,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     struct asq__entry *e = call->entry;
     struct asq__partition *p = e->part;
     size_t n = run && !error ? run->effect.value.len : 0;
+    asq__assert(call->state == ASQ__CALL_FINISHED && e->state == ASQ__ENTRY_DISPATCHED);
+    asq__assert(e->unfinished > e->left);
     if (call->attempts)
         close_before(p);
     struct asq__commit *c =

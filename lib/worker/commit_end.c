@@ -7,6 +7,7 @@
 
 #include "client/engine.h"
 #include "redis/redis.h"
+#include "value/assert.h"
 #include "value/list.h"
 #include "worker/commit_end.h"
 #include "worker/core/commit_set.h"
@@ -15,6 +16,13 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/refused.h"
+
+/* Counts a commit with a piece of the entry, or with its move, as acknowledged or dropped. */
+static void uncount(struct asq__entry *e)
+{
+    asq__assert(e->uncommitted > 0);
+    e->uncommitted--;
+}
 
 void asq__commit_acknowledge(struct asq__commit *c)
 {
@@ -31,12 +39,12 @@ void asq__commit_acknowledge(struct asq__commit *c)
     atomic_fetch_add(&w->commit_calls, c->calls);
     for (size_t i = 0; i < c->npieces; i++) {
         struct asq__entry *e = c->pieces[i].entry;
-        e->uncommitted--;
+        uncount(e);
         asq__entry_release_if_done(e);
     }
     for (size_t i = 0; i < c->nmoves; i++)
         if (c->moves[i].entry) {
-            c->moves[i].entry->uncommitted--;
+            uncount(c->moves[i].entry);
             asq__list_add(&w->moved, &c->moves[i].entry->moved);
         }
     for (size_t i = 0; i < c->ninner; i++)
@@ -59,11 +67,11 @@ void asq__commits_drop(struct asq__partition *p)
         struct asq__commit *c = ASQ__CONTAINER(node, struct asq__commit, node);
         for (size_t i = 0; i < c->npieces; i++) {
             /* The entry itself goes with the table of entries, which is dropped next. */
-            c->pieces[i].entry->uncommitted--;
+            uncount(c->pieces[i].entry);
         }
         for (size_t i = 0; i < c->nmoves; i++)
             if (c->moves[i].entry) {
-                c->moves[i].entry->uncommitted--;
+                uncount(c->moves[i].entry);
                 asq__list_add(&p->w->moved, &c->moves[i].entry->moved);
             }
         for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */

@@ -6,6 +6,7 @@
 #include <ev.h>
 #include <stdlib.h>
 
+#include "value/assert.h"
 #include "value/clock.h"
 #include "value/list.h"
 #include "worker/core/entry.h"
@@ -35,6 +36,7 @@ static void set_apart(struct asq__wcall *c, bool apart)
 {
     if (c->apart == apart)
         return;
+    asq__assert(apart ? c->entry->apart < c->entry->unfinished : c->entry->apart > 0);
     c->apart = apart;
     c->entry->apart += apart ? 1 : (size_t) -1;
     c->entry->part->held_calls += apart ? (size_t) -1 : 1;

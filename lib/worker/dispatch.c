@@ -11,6 +11,7 @@
 #include "client/class.h"
 #include "client/engine.h"
 #include "client/object.h"
+#include "value/assert.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
@@ -113,6 +114,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
 {
     struct asq__partition *p = a->part;
     struct asq__run *run;
+    asq__assert(c->actor == a && c->entry->state == ASQ__ENTRY_DISPATCHED);
     if (asq__run_new(c, &run) < 0) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return;
@@ -415,6 +417,7 @@ static bool end_run(struct asq__run *run)
         asq__run_enter(run, ASQ__RUN_RETURNED);
         return false;
     }
+    asq__assert(c->state == ASQ__CALL_RUNNING && e->unfinished > 0);
     asq__mailbox_end(&a->calls->mailbox, c);
     a->object.depth -= c->shared;
     atomic_fetch_add(&w->calls, 1);

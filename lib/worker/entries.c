@@ -18,6 +18,8 @@ void asq__entry_free(struct asq__entry *e)
     if (!e)
         return;
     asq__assert(!asq__entry_is_known(e) && !e->uncommitted && !e->looking);
+    asq__assert(e->part->held_bytes >= e->bytes);
+    asq__assert(e->part->held_calls + e->apart + e->left >= e->batch->n_jobs);
     asq__list_del(&e->order);
     asq__list_del(&e->moved);
     atomic_fetch_sub(&e->part->w->held_bytes, e->bytes);

@@ -99,6 +99,7 @@ static void judge(struct asq__entry *e)
 static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
     struct asq__partition *p = e->part;
+    asq__assert(e->looking > 0);
     e->looking--;
     if (!asq__entry_is_known(e)) { /* the partition was lost */
         asq__entry_release_if_done(e);
@@ -188,6 +189,8 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
 
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
+    asq__assert(e->state == ASQ__ENTRY_QUEUED || e->state == ASQ__ENTRY_DISPATCHED);
+    asq__assert(!asq__entry_is_in_intake(e) && !e->looking);
     if (e->fate == ASQ__FATE_CONTROL) {
         asq__entry_detach(e);
         if (!asq__control(p, e))

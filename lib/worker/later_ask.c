@@ -14,6 +14,7 @@
 #include "redis/conn.h"
 #include "redis/redis.h"
 #include "redis/reply.h"
+#include "value/assert.h"
 #include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
@@ -93,6 +94,7 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
+    asq__assert(e->looking > 0);
     e->looking--; /* the answer about its record follows this one */
     e->first_copy = ASQ__LATER_UNKNOWN;
     if (!asq__entry_is_known(e) || !asq__partition_is_owned(p))

@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     asq__arena_init(&e->arena, 1);
     asq__list_init(&e->order);
     asq__list_init(&e->moved);
-    p.held_calls = batch.n_jobs;
+    p.held_calls = e->unfinished = batch.n_jobs;
     for (size_t i = 0; i < batch.n_jobs; i++) {
         e->calls[i].entry = e;
         e->calls[i].index = (uint32_t) i;

@@ -77,12 +77,14 @@ void asq__mailbox_enqueue(struct asq__mailbox *m, struct asq__wcall *c)
 {
     if (!asq__list_empty(&c->node))
         return;
+    asq__assert(!c->active && (c->state == ASQ__CALL_WAITING || c->keeps_place));
     c->reentrant = asq__mailbox_calls(m, asq__wcall_job(c));
     asq__list_add(c->reentrant ? &m->reentrant : &m->queue, &c->node);
 }
 
 void asq__mailbox_enqueue_first(struct asq__mailbox *m, struct asq__wcall *c)
 {
+    asq__assert(!c->active && asq__list_empty(&c->node));
     /* A call whose caller is active becomes re-entrant again. */
     c->reentrant = m->n_active > 0;
     asq__list_add_first(c->reentrant ? &m->reentrant : &m->queue, &c->node);
@@ -261,6 +263,7 @@ static void give_up_turn(struct asq__mailbox *m, struct asq__wcall *c)
 void asq__mailbox_start(struct asq__mailbox *m, struct asq__wcall *c, struct asq__active *active,
                         bool again)
 {
+    asq__assert(!c->active && !asq__list_empty(&c->node));
     asq__list_del(&c->node);
     c->reentrant = false;
     asq__wcall_enter(c, ASQ__CALL_RUNNING);
@@ -281,6 +284,7 @@ void asq__mailbox_park(struct asq__mailbox *m, struct asq__wcall *c)
 
 void asq__mailbox_unpark(struct asq__mailbox *m, struct asq__wcall *c)
 {
+    asq__assert(asq__list_empty(&c->node));
     asq__wcall_enter(c, ASQ__CALL_RESUMABLE);
     asq__list_add(&m->resumable, &c->node);
 }

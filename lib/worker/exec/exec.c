@@ -121,6 +121,7 @@ bool asq__run_start(struct asq__run *run, bool nonblocking)
 {
     const Asqueue__Job *job = asq__wcall_job(run->active.call);
     const struct asq__class *cls = run->actor->object.cls;
+    asq__assert(run->active.call->state == ASQ__CALL_RUNNING);
     run->task.run = run_task;
     run->task.ended = end_task;
     run->task.name_class = cls ? cls->def.name : job->class_name;
