@@ -34,13 +34,13 @@
 
 enum { RETRY_MS = 500 };
 
-struct question {
+struct query {
     struct asq__partition *p;
     uint64_t ownership;
 };
 
-/* Returns the partition of a question if the answer still matters; else NULL. */
-static struct asq__partition *answered(struct question *q)
+/* Returns the partition of a query if the answer still matters; else NULL. */
+static struct asq__partition *answered(struct query *q)
 {
     struct asq__partition *p = q->p;
     bool current = p->ownership == q->ownership && asq__partition_is_owned(p) && p->recovering;
@@ -104,9 +104,9 @@ static void look_at_entries(struct asq__partition *p)
     asq__script_eval(&cmd, asq__script_there, 1);
     asq__cmd_put(&cmd, key, asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key));
     asq__table_each(&p->entries, put_id, &cmd);
-    struct question *q = malloc(sizeof *q);
+    struct query *q = malloc(sizeof *q);
     if (q) {
-        *q = (struct question){ p, p->ownership };
+        *q = (struct query){ p, p->ownership };
         p->asking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_there, q, &cmd) == 0;
     }
     asq__cmd_release(&cmd);
@@ -172,7 +172,7 @@ void asq__commits_recover(struct asq__process *w)
         if (!p->recovering || p->asking || !asq__partition_is_owned(p))
             continue;
         /* All scripts under way must be answered first, so that what is read is final. */
-        struct question *q = p->in_flight ? NULL : malloc(sizeof *q);
+        struct query *q = p->in_flight ? NULL : malloc(sizeof *q);
         if (!q) {
             again = true;
             continue;

@@ -1,5 +1,5 @@
 /*
- * later_ask.c: questions about single batches that wait outside of the stream (later_move.c):
+ * later_ask.c: queries about single batches that wait outside of the stream (later_move.c):
  * whether a copy of one is there, which other clients wait for its results, and which of its calls
  * are cancelled. Facts that matter when the batch comes back are added to its stored form, in the
  * step that finds it.
@@ -40,7 +40,7 @@ static void put_batch(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID])
 }
 
 /* Adds a batch to the command. */
-static void put_question(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
+static void put_query(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
                          const Asqueue__Later *added, bool back)
 {
     uint8_t bytes[ADDED_SIZE];
@@ -58,7 +58,7 @@ static void put_channel(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID]
     asqueue__later__init(&added);
     added.replies = &reply;
     added.n_replies = *client != '\0';
-    put_question(cmd, batch, &added, false);
+    put_query(cmd, batch, &added, false);
 }
 
 static struct asq__conn *conn_of(const struct asq__partition *p)
@@ -130,9 +130,9 @@ void asq__later_add_channels(struct asq__entry *e, size_t from)
     asq__cmd_release(&cmd);
 }
 
-/* ---- questions about waiting batches ---- */
+/* ---- queries about waiting batches ---- */
 
-struct question {
+struct query {
     struct asq__partition *p;
     uint64_t ownership;
     asq__later_place_fn *answer;
@@ -141,7 +141,7 @@ struct question {
 
 static void on_await(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct question q = *(struct question *) user;
+    struct query q = *(struct query *) user;
     enum asq__later_place place = ASQ__LATER_UNKNOWN;
     (void) c;
     free(user);
@@ -154,11 +154,11 @@ static void on_await(struct asq__conn *c, const redisReply *reply, void *user)
 bool asq__later_ask_await(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
                           const char *client, asq__later_place_fn *answer, void *user)
 {
-    struct question *q = asq__later_may_have(p) ? malloc(sizeof *q) : NULL;
+    struct query *q = asq__later_may_have(p) ? malloc(sizeof *q) : NULL;
     struct asq__cmd cmd;
     if (!q)
         return false;
-    *q = (struct question){ p, p->ownership, answer, user };
+    *q = (struct query){ p, p->ownership, answer, user };
     asq__later_script(p, &cmd, 0);
     put_channel(&cmd, batch, client);
     bool sent = asq__conn_send(conn_of(p), on_await, q, &cmd) == 0;
@@ -239,7 +239,7 @@ static void ask_cancel(struct cancel *q)
         call.canceled = true;
         added.calls = &calls;
         added.n_calls = 1;
-        put_question(&cmd, q->ids[i].batch, &added, true);
+        put_query(&cmd, q->ids[i].batch, &added, true);
     }
     if (asq__conn_send(conn_of(p), on_cancel, q, &cmd) < 0)
         asq__list_add(&p->later->cancels, &q->node); /* Redis is away */

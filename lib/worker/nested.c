@@ -488,7 +488,7 @@ void asq__nested_cancel(struct asq__run *run)
 
 enum ask { ASK_ATTACH, ASK_CANCEL };
 
-struct question {
+struct query {
     struct asq__handover handover;
     enum ask ask;
     asq_result *result; /* a reference */
@@ -496,7 +496,7 @@ struct question {
 
 static void ask_on_loop(struct asq__handover *h)
 {
-    struct question *q = ASQ__CONTAINER(h, struct question, handover);
+    struct query *q = ASQ__CONTAINER(h, struct query, handover);
     asq_result *r = q->result;
     struct asq__nested *n = r->h->impl;
     int rc;
@@ -517,7 +517,7 @@ static void ask_on_loop(struct asq__handover *h)
 static int ask_loop(asq *h, asq_result *r, enum ask ask)
 {
     struct asq__nested *n = h->impl;
-    struct question *q = calloc(1, sizeof *q);
+    struct query *q = calloc(1, sizeof *q);
     if (!q)
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
     q->handover.handle = ask_on_loop;

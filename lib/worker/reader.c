@@ -72,7 +72,7 @@ struct asq__reader {
     bool unblocking;
     bool cannot_unblock; /* an ACL forbids CLIENT ID or CLIENT UNBLOCK */
     bool restated;       /* cannot_unblock has changed: the command is built anew */
-    bool lie_found;      /* the key that is no stream was found */
+    bool bad_key_found;      /* the key that is no stream was found */
     ev_timer unblock_again;
     size_t asking; /* pending answers about keys that may be no streams */
     bool moving;   /* reconnects because the connection for commands did */
@@ -147,7 +147,7 @@ static struct asq__partition *find_stream(const struct asq__reader *r, const cha
 
 /* ---- a key that is no stream ---- */
 
-struct question {
+struct query {
     struct asq__reader *reader;
     struct asq__partition *part;
     uint64_t ownership;
@@ -155,19 +155,19 @@ struct question {
 
 static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct question *q = user;
+    struct query *q = user;
     struct asq__reader *r = q->reader;
     struct asq__partition *p = q->part;
     (void) c;
     if (asq__reply_is_error(reply, "WRONGTYPE")) {
-        r->lie_found = true;
+        r->bad_key_found = true;
         if (p->ownership == q->ownership)
             asq__partition_abandon(p, "its jobs key is no stream"); /* the claim sees to it */
     }
     free(q);
     if (--r->asking)
         return;
-    if (r->lie_found || !reply)
+    if (r->bad_key_found || !reply)
         r->due = true;
     else /* Redis does not say; asked again later */
         asq__conn_fail(r->conn, ASQ_EREDIS,
@@ -175,16 +175,16 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
 }
 
 /* Asks which key is no stream and has made Redis refuse the whole read. */
-static void find_lie(struct asq__reader *r)
+static void find_bad_key(struct asq__reader *r)
 {
     struct asq__redis *redis = r->w->redis;
-    r->lie_found = false;
+    r->bad_key_found = false;
     for (size_t i = 0; i < r->nasked; i++) {
         struct asq__partition *p = r->asked[i].part;
-        struct question *q = malloc(sizeof *q);
+        struct query *q = malloc(sizeof *q);
         if (!q)
             break;
-        *q = (struct question){ r, p, r->asked[i].ownership };
+        *q = (struct query){ r, p, r->asked[i].ownership };
         if (asq__conn_cmd(asq__redis_conn(redis, p->number), on_length, q, "XLEN", r->asked[i].key,
                           NULL) < 0) {
             free(q);
@@ -196,7 +196,7 @@ static void find_lie(struct asq__reader *r)
         asq__conn_drop(r->conn, "one of its keys is no stream");
 }
 
-static void reads_again(struct asq__reader *r)
+static void note_recovery(struct asq__reader *r)
 {
     struct asq__process *w = r->w;
     char text[ASQ__TROUBLE_TEXT];
@@ -211,7 +211,7 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
     if (!reply)
         return false; /* connection lost: reads again when it is up */
     if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE") && r->asking == 0) {
-        find_lie(r);
+        find_bad_key(r);
         return false;
     }
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
@@ -225,7 +225,7 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
         return false;
     }
     if (r->down)
-        reads_again(r);
+        note_recovery(r);
     return true;
 }
 

@@ -64,14 +64,14 @@ void asq__streams_give_up(struct asq__process *w)
 
 /* ---- ids that were given, and whose entries are gone ---- */
 
-struct question {
+struct query {
     struct asq__partition *part;
     uint64_t ownership;
 };
 
 static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct question *q = user;
+    struct query *q = user;
     struct asq__partition *p = q->part;
     struct asq__stream_id id;
     bool current = p->ownership == q->ownership && asq__partition_is_owned(p);
@@ -98,10 +98,10 @@ void asq__stream_check_end(struct asq__partition *p)
     if (p->w->no_stream_info || !asq__partition_is_owned(p) || p->entries.count || p->backlog ||
         p->give_up_at_ms)
         return;
-    struct question *q = malloc(sizeof *q);
+    struct query *q = malloc(sizeof *q);
     if (!q)
         return;
-    *q = (struct question){ p, p->ownership };
+    *q = (struct query){ p, p->ownership };
     asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
     if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_info, q, "XINFO", "STREAM", key,
                       NULL) < 0)

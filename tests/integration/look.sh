@@ -75,7 +75,7 @@ expect "$out" '^[0-9]+-[0-9a-f]+-0 [0-9]+ s \{x\}sleeper\.sleep sleeps.*; 1 more
 look workers # whose hash has lines of its own now
 expect "$out" '^ +stopping +0$'
 
-echo "keys that lie"
+echo "keys of a wrong type"
 redis-cli -s "$redis_socket" SET 'asq:{default.9}:agents' lies >/dev/null
 look partitions
 expect "$out" '^ +9 +one\.0 +[0-9]+ +[0-9]+ +0 +WRONGTYPE$'
