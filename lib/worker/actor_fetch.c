@@ -98,7 +98,7 @@ static void put_into_queue(struct asq__actor *a)
     a->loading = true;
 }
 
-void asq__actor_want_record(struct asq__actor *a)
+void asq__actor_request_load(struct asq__actor *a)
 {
     if (!a->loading)
         put_into_queue(a);

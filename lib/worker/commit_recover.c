@@ -156,7 +156,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         look_at_entries(p);
 }
 
-void asq__commits_doubt(struct asq__process *w)
+void asq__commits_begin_recovery(struct asq__process *w)
 {
     for (uint32_t i = 0; i < w->nparts; i++)
         if (asq__partition_is_owned(&w->parts[i]))

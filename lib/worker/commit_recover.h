@@ -7,7 +7,7 @@
 struct asq__process;
 
 /* Puts all owned partitions into recovery: no call starts before the leases are read. */
-void asq__commits_doubt(struct asq__process *w);
+void asq__commits_begin_recovery(struct asq__process *w);
 /* Reads the leases of partitions in recovery, as soon as nothing of them is under way. */
 void asq__commits_recover(struct asq__process *w);
 

@@ -270,7 +270,7 @@ void asq__actor_resume(struct asq__actor *a)
         if (turn_is_over(p))
             return;
         if (!a->loaded) {
-            asq__actor_want_record(a);
+            asq__actor_request_load(a);
             return;
         }
         struct asq__search search = { &asq__dispatch_hooks, asq__now_ms(), max_sharing(p->w) };

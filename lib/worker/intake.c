@@ -255,7 +255,8 @@ void asq__intake_resume(struct asq__partition *p)
 
 /* Merges a second copy of a batch that is being worked on: its sender gets the results too, and it
  * leaves the stream together with the first. */
-static void join_copy(struct asq__partition *p, struct asq__entry *first, struct asq__entry *copy)
+static void merge_duplicate(struct asq__partition *p, struct asq__entry *first,
+                            struct asq__entry *copy)
 {
     struct asq__stream_id *copies = NULL;
     if (copy->kept && first->unfinished == 0)
@@ -502,7 +503,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
         first = NULL;
     }
     if (first) {
-        join_copy(p, first, e);
+        merge_duplicate(p, first, e);
         return true;
     }
     take_attempts(p, e);

@@ -460,7 +460,7 @@ static void on_up(struct asq__redis *redis, void *user)
     log_lack(w);
     open_later_everywhere(w);
     asq__process_learn_limit(w);
-    asq__commits_doubt(w);
+    asq__commits_begin_recovery(w);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
     w->suspected = false;
