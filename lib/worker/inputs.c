@@ -65,7 +65,7 @@ struct asq__inputs {
     size_t n, pending, ndropped;
     int64_t asked_ms; /* for room */
     bool admitted;    /* may exceed the bound */
-    bool settled;     /* all are there, and encoded; or it has failed */
+    bool finished;     /* all are there, and encoded; or it has failed */
     struct input items[];
 };
 
@@ -173,8 +173,8 @@ static void put(struct asq__inputs *in, const struct input *item)
                     rc == ASQ_ELIMIT ? "are nested too deep" : "find no memory: out of memory");
 }
 
-/* All are held, or it has failed. */
-static void settle(struct asq__inputs *in)
+/* Encodes the arguments with all results in their places, or takes the failure. */
+static void finish(struct asq__inputs *in)
 {
     for (size_t i = 0; i < in->n && !in->failure; i++)
         put(in, &in->items[i]);
@@ -187,14 +187,14 @@ static void settle(struct asq__inputs *in)
         asq__buf_reset(&in->encoded);
     else
         hold(in, in->encoded.len);
-    in->settled = true;
+    in->finished = true;
 }
 
 /* Finishes the inputs of a call: no input is pending any more. */
 static void all_there(struct asq__inputs *in)
 {
     if (in->failure || !in->ndropped)
-        settle(in);
+        finish(in);
     if (in->c->actor && in->c->state == ASQ__CALL_INPUTS)
         asq__actor_resume_later(in->c->actor);
 }
@@ -287,13 +287,13 @@ int asq__inputs_begin(struct asq__wcall *c)
     for (size_t i = 0; i < in->n; i++)
         await(in, &in->items[i]);
     if (--in->pending == 0 && (in->failure || !in->ndropped))
-        settle(in);
+        finish(in);
     return 0;
 }
 
 bool asq__inputs_ready(const struct asq__wcall *c)
 {
-    return c->inputs && (c->inputs->settled || c->inputs->failure);
+    return c->inputs && (c->inputs->finished || c->inputs->failure);
 }
 
 /* ---- room ---- */

@@ -373,7 +373,7 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)
 
 /* ---- the end of an iteration ---- */
 
-bool asq__leases_settle(struct asq__process *w)
+bool asq__leases_run_due(struct asq__process *w)
 {
     struct asq__list *node;
     bool any = false;

@@ -27,6 +27,6 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 void asq__partition_look_at_drain(struct asq__partition *p);
 /* Frees, at the end of an iteration, the memory of abandoned partitions, and hands back drained
  * ones. True: a partition was dropped or handed back, so other work may go on. */
-bool asq__leases_settle(struct asq__process *w);
+bool asq__leases_run_due(struct asq__process *w);
 
 #endif

@@ -194,7 +194,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     count_turn(w);
     unsigned rounds = 0;
     while (rounds < ROUNDS &&
-           ((leases_are_due(w) && asq__leases_settle(w)) || asq__handovers_take(w) ||
+           ((leases_are_due(w) && asq__leases_run_due(w)) || asq__handovers_take(w) ||
             asq__pool_inline_ready(w->pool) || (w->parts && run_due(w))))
         rounds++;
     if (!w->parts)
