@@ -385,7 +385,7 @@ enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arr
     bool full = asq__backlog_is_full(p, p->w->config.max_backlog_size, ASQ__BACKLOG_AT_LEAST);
     if (!full && !p->backlog)
         return ASQ__ROOM;
-    if (p->backlog && p->backlog->all && !a->again) {
+    if (p->backlog && p->backlog->all && !a->reread) {
         p->backlog->calls += batch->n_jobs;
         return ASQ__ROOM_NONE;
     }
@@ -415,7 +415,7 @@ enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arr
             leave_all(p, a->id);
             p->backlog->calls += batch->n_jobs;
         }
-    } else if (a->again) {
+    } else if (a->reread) {
         size_t *calls = &p->backlog->calls;
         *calls -= batch->n_jobs < *calls ? batch->n_jobs : *calls;
     }

@@ -28,7 +28,7 @@ struct asq__arrival {
     struct asq__stream_id id;
     const Asqueue__Batch *batch;
     size_t bytes;      /* memory that the entry takes */
-    bool again;        /* was left with everything behind it */
+    bool reread;       /* was left with everything behind it */
     bool fresh;        /* came in the order of its sender, and was never run */
     bool out_of_order; /* came behind later entries of its sender */
 };
@@ -47,7 +47,7 @@ bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_i
 void asq__backlog_cancel(struct asq__partition *p, const struct asq__call_id *id);
 void asq__backlog_run_due(struct asq__process *w); /* at the end of the iteration */
 /* Once a second: retries reads that Redis has refused. */
-void asq__backlog_try_again(struct asq__process *w);
+void asq__backlog_retry(struct asq__process *w);
 void asq__backlog_drop(struct asq__partition *p);
 
 #endif

@@ -273,14 +273,14 @@ static void read_noted(struct asq__partition *p)
 
 /* ---- entries left without notes ---- */
 
-struct again {
+struct reread {
     struct asq__partition *p;
     uint64_t ownership;
     size_t bytes;               /* reserved for its answer */
     struct asq__stream_id upto; /* end of the stream as seen when the read was sent */
 };
 
-static bool is_current(const struct again *a)
+static bool is_current(const struct reread *a)
 {
     const struct asq__partition *p = a->p;
     return p->ownership == a->ownership && p->backlog && asq__partition_is_owned(p);
@@ -291,7 +291,7 @@ static size_t in_use(const struct asq__process *w)
     return atomic_load_explicit(&w->held_bytes, memory_order_relaxed) + w->noted_bytes;
 }
 
-static void take_all(const struct again *a, const redisReply *reply)
+static void take_all(const struct reread *a, const redisReply *reply)
 {
     struct asq__partition *p = a->p;
     bool more = reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer;
@@ -301,7 +301,7 @@ static void take_all(const struct again *a, const redisReply *reply)
                                     : NULL;
     for (size_t i = 0; entries && i < entries->elements; i++) {
         struct asq__stream_id id = p->backlog->from;
-        bool taken = asq__intake_again(p, entries->element[i], &id);
+        bool taken = asq__intake_reread(p, entries->element[i], &id);
         if (!is_current(a))
             return; /* taking in an entry may end in losing the partition */
         p->backlog->from = id;
@@ -325,7 +325,7 @@ static void take_all(const struct again *a, const redisReply *reply)
 
 static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct again a = *(struct again *) user;
+    struct reread a = *(struct reread *) user;
     struct asq__partition *p = a.p;
     (void) c;
     asq__read_end(p->w, a.bytes);
@@ -350,7 +350,7 @@ static void on_read(struct asq__conn *c, const redisReply *reply, void *user)
 static void read_all(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
-    struct again *a = malloc(sizeof *a);
+    struct reread *a = malloc(sizeof *a);
     char key[ASQ__KEY_MAX], from[ASQ__STREAM_ID_TEXT], bytes[24], count[16];
     if (!a)
         return;
@@ -397,7 +397,7 @@ void asq__backlog_run_due(struct asq__process *w)
     }
 }
 
-void asq__backlog_try_again(struct asq__process *w)
+void asq__backlog_retry(struct asq__process *w)
 {
     ASQ__LIST_EACH (it, &w->leaving) {
         struct asq__backlog *b = ASQ__CONTAINER(it, struct asq__partition, leaving)->backlog;

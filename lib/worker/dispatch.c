@@ -119,7 +119,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return;
     }
-    asq__mailbox_start(&a->calls->mailbox, c, &run->active, c->entry->again);
+    asq__mailbox_start(&a->calls->mailbox, c, &run->active, c->entry->may_have_begun);
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     run->ctx.shared = c->shared;
     a->object.depth += c->shared;

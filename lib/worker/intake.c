@@ -209,12 +209,12 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         return;
     }
     e->uncommitted++; /* keeps it while its calls are dispatched; they may end at once */
-    bool again = e->state == ASQ__ENTRY_DISPATCHED;
-    if (!again)
+    bool was_dispatched = e->state == ASQ__ENTRY_DISPATCHED;
+    if (!was_dispatched)
         asq__entry_enter(e, ASQ__ENTRY_DISPATCHED);
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
-        if (c->state == ASQ__CALL_FINISHED || (again && !c->left && !c->released))
+        if (c->state == ASQ__CALL_FINISHED || (was_dispatched && !c->left && !c->released))
             continue;
         if (c->left && e->fate == ASQ__FATE_RUN && !c->canceled)
             continue;
@@ -325,8 +325,8 @@ static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *bat
 }
 
 /* How an entry comes to the intake. */
-struct way {
-    bool again;       /* the entry, or an earlier one, was left in the stream */
+struct origin {
+    bool reread;      /* the entry, or an earlier one, was left in the stream */
     bool read_before; /* seen before: an entry of a kind that is never left was taken in then */
     /* The entry's note, if it was noted for `agent`; or NULL. */
     const struct asq__note *note;
@@ -383,7 +383,7 @@ static bool may_judge(struct asq__partition *p)
 
 /* False: it is left there. */
 static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
-                    const struct way *way)
+                    const struct origin *origin)
 {
     struct asq__process *w = p->w;
     char why[300];
@@ -415,36 +415,37 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     /* A batch with this field waited outside of the stream, see later_move.c. */
     const redisReply *later = fields->elements > 4 && !control ? find_field(fields, "later") : NULL;
     /* Control and nested entries are never left, because running calls may depend on them. */
-    if (way->read_before && (control || nested)) {
+    if (origin->read_before && (control || nested)) {
         asq__arena_release(&arena);
         return true;
     }
     /* A batch that an owner may have begun is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
-    if (!way->note && !may_judge(p)) {
+    if (!origin->note && !may_judge(p)) {
         asq__arena_release(&arena);
         return true; /* the partition is lost */
     }
     enum asq__sender_order order = asq__sender_order(p->senders, batch);
     /* A batch that leaves the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
-    bool refused = !control && !nested && !way->again && !way->note && !begun && !ahead && !later &&
-                   order != ASQ__SENDER_OUT_OF_ORDER &&
+    bool refused = !control && !nested && !origin->reread && !origin->note && !begun && !ahead &&
+                   !later && order != ASQ__SENDER_OUT_OF_ORDER &&
                    p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
-    bool lookup = !control &&
-                  (way->note ? !way->note->fresh : begun || later || order != ASQ__SENDER_IN_ORDER);
+    bool lookup = !control && (origin->note ? !origin->note->fresh
+                                            : begun || later || order != ASQ__SENDER_IN_ORDER);
     /* Otherwise later batches were refused before it, or the batch has waited elsewhere. */
-    bool out_of_order = way->note ? way->note->out_of_order
-                                  : order == ASQ__SENDER_OUT_OF_ORDER && !way->again && !later;
+    bool out_of_order = origin->note
+                            ? origin->note->out_of_order
+                            : order == ASQ__SENDER_OUT_OF_ORDER && !origin->reread && !later;
     size_t size =
         sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
     bool may_be_left = !control && !nested && !refused && !ahead;
-    enum asq__room room = way->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
-    if (may_be_left && !way->note) {
+    enum asq__room room = origin->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
+    if (may_be_left && !origin->note) {
         room = asq__backlog_room(p, &(struct asq__arrival){ .id = id,
                                                             .batch = batch,
                                                             .bytes = size,
-                                                            .again = way->again,
+                                                            .reread = origin->reread,
                                                             .fresh = !lookup,
                                                             .out_of_order = out_of_order });
         if (room == ASQ__ROOM_NOTED && !later)
@@ -479,7 +480,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
               : refused               ? ASQ__FATE_REFUSED
                                       : ASQ__FATE_RUN;
     if (p->backlog && may_be_left)
-        leave_calls(e, way->agent);
+        leave_calls(e, origin->agent);
     p->held_calls += batch->n_jobs - e->left;
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;
@@ -496,7 +497,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     struct asq__entry *first = asq__entry_find(p, batch->id.data);
     if (first && first->id.ms == id.ms && first->id.n == id.n) {
         asq__entry_free(e); /* already in memory; it was read again together with left entries */
-        return !way->note || release(first, way->agent);
+        return !origin->note || release(first, origin->agent);
     }
     if (first && first->state == ASQ__ENTRY_LEAVING && later) {
         asq__later_take_over(first, e);
@@ -509,11 +510,11 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
     asq__entry_enter(e, lookup ? ASQ__ENTRY_LOOKUP : ASQ__ENTRY_QUEUED);
-    e->again = begun;
+    e->may_have_begun = begun;
     e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);
-    if (!control && !later && !way->note)
+    if (!control && !later && !origin->note)
         asq__sender_note(&p->senders, batch, !lookup);
     if (p->backlog)
         for (uint32_t i = 0; i < batch->n_jobs; i++)
@@ -540,12 +541,12 @@ size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     if (asq__stream_id_is_last(id))
         asq__stream_give_up_soon(p);
     else
-        take_in(p, id, reply, &(struct way){ 0 });
+        take_in(p, id, reply, &(struct origin){ 0 });
     return p->held_bytes > before + bytes ? p->held_bytes - before : bytes;
 }
 
-bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
-                       struct asq__stream_id *ret_id)
+bool asq__intake_reread(struct asq__partition *p, const redisReply *reply,
+                        struct asq__stream_id *ret_id)
 {
     struct asq__stream_id id;
     if (!entry_id(reply, &id))
@@ -558,7 +559,7 @@ bool asq__intake_again(struct asq__partition *p, const redisReply *reply,
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);
     if (!read_before)
         p->read_to = id;
-    return take_in(p, id, reply, &(struct way){ .again = true, .read_before = read_before });
+    return take_in(p, id, reply, &(struct origin){ .reread = true, .read_before = read_before });
 }
 
 bool asq__intake_noted(struct asq__partition *p, const redisReply *reply,
@@ -568,5 +569,5 @@ bool asq__intake_noted(struct asq__partition *p, const redisReply *reply,
     if (!entry_id(reply, &id))
         return true;
     return take_in(p, id, reply,
-                   &(struct way){ .note = note, .agent = agent, .admitted = admitted });
+                   &(struct origin){ .note = note, .agent = agent, .admitted = admitted });
 }

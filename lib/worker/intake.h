@@ -23,8 +23,8 @@ struct asq__wcall;
 size_t asq__intake_reply(struct asq__partition *p, const redisReply *entry);
 /* Takes in an entry that was left in the stream. False: the entry stays there for now. *ret_id gets
  * its id, if it is an entry. */
-bool asq__intake_again(struct asq__partition *p, const redisReply *entry,
-                       struct asq__stream_id *ret_id);
+bool asq__intake_reread(struct asq__partition *p, const redisReply *entry,
+                        struct asq__stream_id *ret_id);
 /* Takes in an entry that was noted for the agent. False: it is in memory, and about to be
  * dispatched for another agent; it is to be read again afterwards. */
 bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,

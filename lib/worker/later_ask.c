@@ -41,7 +41,7 @@ static void put_batch(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID])
 
 /* Adds a batch to the command. */
 static void put_query(struct asq__cmd *cmd, const uint8_t batch[ASQ__BATCH_ID],
-                         const Asqueue__Later *added, bool back)
+                      const Asqueue__Later *added, bool back)
 {
     uint8_t bytes[ADDED_SIZE];
     size_t n = asqueue__later__get_packed_size(added);
@@ -266,7 +266,7 @@ bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids,
     return true;
 }
 
-void asq__later_cancel_again(struct asq__partition *p)
+void asq__later_resend_cancels(struct asq__partition *p)
 {
     struct asq__list again, *node;
     asq__list_init(&again);

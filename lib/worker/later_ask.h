@@ -29,7 +29,7 @@ bool asq__later_cancel(struct asq__partition *p, const struct asq__call_id *ids,
                        struct asq__stream_id control);
 void asq__later_add_channels(struct asq__entry *e, size_t from); /* to what is kept of it */
 /* Once a second: repeats unanswered cancels. */
-void asq__later_cancel_again(struct asq__partition *p);
+void asq__later_resend_cancels(struct asq__partition *p);
 void asq__later_drop_cancels(struct asq__partition *p);
 
 #endif

@@ -187,7 +187,7 @@ void asq__later_upkeep(struct asq__partition *p)
     if (l->maybe && !l->looking && !ev_is_active(&l->timer))
         look(l); /* a drain was called off */
     if (!asq__list_empty(&l->cancels))
-        asq__later_cancel_again(p);
+        asq__later_resend_cancels(p);
 }
 
 /* ---- out of the stream ---- */

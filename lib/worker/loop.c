@@ -326,7 +326,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), false);
     pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__actors_upkeep(w);
-    asq__backlog_try_again(w);
+    asq__backlog_retry(w);
     asq__stuck_look(w);
     asq__lines_log_rest(&w->lines, asq__now_ms_coarse());
     asq__process_learn_limit(w); /* old refusals do not count any more */

@@ -46,9 +46,9 @@ struct asq__members {
     struct asq__table peers; /* struct asq__peer */
     ev_timer tick;
     ev_timer overdue; /* for the first worker that may be found dead before the next tick */
-    bool started, stopped, looking, again;
-    unsigned answers; /* replies that the look under way awaits */
-    bool look_failed;
+    bool started, stopped, refreshing, refresh_again;
+    unsigned answers; /* replies that the refresh under way awaits */
+    bool refresh_failed;
     bool decided; /* the first decision was made */
     struct asq__heartbeat *heartbeat;
     int64_t time_asked_ms;  /* time of sending TIME */
@@ -72,10 +72,11 @@ static bool is_alive(const struct asq__members *m, const struct asq__peer *p, in
            (!asq__process_is_alive(m->w) || now < overdue_ms(m, p));
 }
 
-/* Looks once more after a worker has proved itself alive, because decisions may have ignored it. */
-static void look_again(struct asq__members *m, bool proves)
+/* Refreshes once more after a worker has proved itself alive, because decisions may have ignored
+ * it. */
+static void refresh_once_more(struct asq__members *m, bool proves)
 {
-    m->again |= proves && m->looking;
+    m->refresh_again |= proves && m->refreshing;
 }
 
 bool asq__members_on_announcement(struct asq__members *m, const char *payload, size_t n)
@@ -91,7 +92,7 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
     bool news = !p || (p->whole && !p->proven);
     if (p)
-        look_again(m, asq__peer_see_heartbeat(p, number));
+        refresh_once_more(m, asq__peer_see_heartbeat(p, number));
     if (news)
         asq__members_refresh(m);
     return true;
@@ -267,15 +268,15 @@ bool asq__members_have_decided(const struct asq__members *m)
 
 /* ---- looking ---- */
 
-static void look_answered(struct asq__members *m)
+static void on_refresh_answered(struct asq__members *m)
 {
     if (--m->answers)
         return;
-    m->looking = false;
-    if (!m->look_failed && !m->stopped)
+    m->refreshing = false;
+    if (!m->refresh_failed && !m->stopped)
         evaluate(m);
-    if (m->again && !m->stopped) {
-        m->again = false;
+    if (m->refresh_again && !m->stopped) {
+        m->refresh_again = false;
         asq__members_refresh(m);
     }
 }
@@ -288,10 +289,10 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
     if (asq__reply_is_error(reply, "WRONGTYPE"))
         p->present = false; /* not the hash of a worker; others are still seen */
     else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != ASQ__PEER_FIELDS)
-        m->look_failed = true;
+        m->refresh_failed = true;
     else
-        look_again(m, asq__peer_see(p, reply->element));
-    look_answered(m);
+        refresh_once_more(m, asq__peer_see(p, reply->element));
+    on_refresh_answered(m);
 }
 
 static void replace(char **to, const redisReply *from)
@@ -306,7 +307,7 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__members *m = p->w->members;
     (void) c;
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        m->look_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
+        m->refresh_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
         if (asq__reply_is_error(reply,
                                 "WRONGTYPE")) { /* no lease, so no worker holds it; see claim.lua */
             free(p->seen_owner);
@@ -325,7 +326,7 @@ static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
             (number != p->epoch || *text || !asq__reply_is(reply->element[0], p->w->config.id)))
             asq__partition_restore_owner(p);
     }
-    look_answered(m);
+    on_refresh_answered(m);
 }
 
 static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
@@ -333,7 +334,7 @@ static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__members *m = user;
     (void) c;
     asq__redis_take_time(m->w->redis, reply, m->time_asked_ms);
-    look_answered(m);
+    on_refresh_answered(m);
 }
 
 static void drop_member(struct asq__members *m, const redisReply *id)
@@ -359,8 +360,8 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
                 key, asq__reply_text(reply));
             m->last_logged_ms = asq__now_ms();
         }
-        m->look_failed = true;
-        look_answered(m);
+        m->refresh_failed = true;
+        on_refresh_answered(m);
         return;
     }
     asq__peers_unlist(&m->peers);
@@ -384,20 +385,20 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
                           "owner", "token", "epoch", NULL) == 0)
             m->answers++;
         else
-            m->look_failed = true;
+            m->refresh_failed = true;
     }
     m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
         m->answers++;
-    look_answered(m);
+    on_refresh_answered(m);
 }
 
 void asq__members_refresh(struct asq__members *m)
 {
     char key[ASQ__KEY_MAX];
     asq__redis_refresh_meta(m->w->redis);
-    if (m->looking) {
-        m->again = true;
+    if (m->refreshing) {
+        m->refresh_again = true;
         return;
     }
     /* Before its first heartbeat, others would take what it claims for ownerless. */
@@ -406,8 +407,8 @@ void asq__members_refresh(struct asq__members *m)
     asq__keys_workers(asq__redis_keys(m->w->redis), key);
     if (asq__conn_cmd(asq__redis_conn(m->w->redis, 0), on_members, m, "SMEMBERS", key, NULL) < 0)
         return;
-    m->looking = true;
-    m->look_failed = false;
+    m->refreshing = true;
+    m->refresh_failed = false;
     m->answers = 1;
 }
 

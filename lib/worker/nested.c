@@ -49,7 +49,7 @@ struct asq__nested {
     struct asq__process *w;
     struct asq__run *run; /* NULL once the method has ended; of the loop */
     uint64_t ordinal;     /* of the statement; of the method's thread */
-    bool again;           /* the call may have been begun before */
+    bool may_have_begun;  /* the call may have been begun before */
     uint32_t retries;     /* failed runs before this one, whose nested calls have other ids */
     Asqueue__Chain chain;
     Asqueue__Link own;
@@ -74,7 +74,7 @@ struct request {
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
     int64_t made_ms;
-    bool again; /* an earlier run of the outer call may have sent it */
+    bool resent; /* an earlier run of the outer call may have sent it */
     struct asq__buf jobs;
     char label[ASQ__CALL_LABEL];
     size_t n;
@@ -214,7 +214,7 @@ static void send_on_loop(struct request *q)
                                            .jobs = q->jobs.data,
                                            .n = q->jobs.len,
                                            .made_ms = q->made_ms,
-                                           .resent = q->again,
+                                           .resent = q->resent,
                                            .calls = calls,
                                            .ncalls = q->n,
                                            .from = run->actor->part->number,
@@ -341,7 +341,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     q->nested = nested;
     asq__handle_ref(h);
     q->partition = partition;
-    q->again = nested->again;
+    q->resent = nested->may_have_begun;
     q->made_ms = asq__now_ms_coarse();
     asq__buf_init(&q->jobs, bytes + 64);
     for (size_t i = 0; i < n; i++) {
@@ -620,7 +620,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     asq__handle_init(h, &nested_mode);
     n->w = run->w;
     n->run = run;
-    n->again = c->entry->again;
+    n->may_have_begun = c->entry->may_have_begun;
     n->retries = c->retries;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);

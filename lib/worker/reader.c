@@ -72,8 +72,8 @@ struct asq__reader {
     bool unblocking;
     bool cannot_unblock; /* an ACL forbids CLIENT ID or CLIENT UNBLOCK */
     bool restated;       /* cannot_unblock has changed: the command is built anew */
-    bool bad_key_found;      /* the key that is no stream was found */
-    ev_timer unblock_again;
+    bool bad_key_found;  /* the key that is no stream was found */
+    ev_timer unblock_retry;
     size_t asking; /* pending answers about keys that may be no streams */
     bool moving;   /* reconnects because the connection for commands did */
     bool down;     /* counted in readers_down: failed, and has not read since */
@@ -96,14 +96,14 @@ static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *use
         return;
     }
     if (reply && r->reading && r->changed) {
-        asq__timer_restart(r->w->loop, &r->unblock_again, UNBLOCK_MS / 1000., 0.);
+        asq__timer_restart(r->w->loop, &r->unblock_retry, UNBLOCK_MS / 1000., 0.);
     }
 }
 
 static void unblock(struct asq__reader *r)
 {
     char id[24];
-    if (r->unblocking || r->cannot_unblock || ev_is_active(&r->unblock_again))
+    if (r->unblocking || r->cannot_unblock || ev_is_active(&r->unblock_retry))
         return;
     snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
     if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id,
@@ -111,7 +111,7 @@ static void unblock(struct asq__reader *r)
         r->unblocking = true;
 }
 
-static void on_unblock_again(struct ev_loop *loop, ev_timer *w, int revents)
+static void on_unblock_retry(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct asq__reader *r = w->data;
     (void) loop;
@@ -432,8 +432,8 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
     asq__cmd_init(&r->whole);
     for (size_t i = 0; i < STREAMS; i++)
         asq__cmd_init(&r->asked[i].id);
-    ev_timer_init(&r->unblock_again, on_unblock_again, 0., 0.);
-    r->unblock_again.data = r;
+    ev_timer_init(&r->unblock_retry, on_unblock_retry, 0., 0.);
+    r->unblock_retry.data = r;
     struct asq__conn_config config = {
         .loop = w->loop,
         .url = w->config.url,
@@ -534,7 +534,7 @@ void asq__readers_release(struct asq__process *w)
         struct asq__reader *r = w->readers[i];
         if (!r)
             continue;
-        ev_timer_stop(w->loop, &r->unblock_again);
+        ev_timer_stop(w->loop, &r->unblock_retry);
         asq__conn_free(r->conn);
         asq__cmd_release(&r->streams);
         asq__cmd_release(&r->whole);

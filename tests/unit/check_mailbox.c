@@ -49,7 +49,7 @@ struct call {
     bool unfit;          /* is to end before it starts */
     struct call *inputs; /* call whose result is an input; or NULL */
     bool fetches;        /* the input has to be fetched again */
-    bool again;          /* may have begun before */
+    bool may_have_begun;
     bool finished;
     /* The awaited kind, while the call is parked. */
     enum wait wait;
@@ -403,8 +403,8 @@ static void start(struct agent *a, struct call *c)
     c->started = 1;
     memcpy(c->active.id, c->text, sizeof c->text);
     c->active.call = wcall(c);
-    asq__mailbox_start(&a->m, wcall(c), &c->active, c->again);
-    for (unsigned i = 0; c->again && i < a->waiting.n;) {
+    asq__mailbox_start(&a->m, wcall(c), &c->active, c->may_have_begun);
+    for (unsigned i = 0; c->may_have_begun && i < a->waiting.n;) {
         struct call *queued = a->waiting.calls[i];
         if (is_called_from_active(a, queued)) {
             queued->reentrant = true;
@@ -476,7 +476,7 @@ static void retry_in_place(struct call *c)
     asq__mailbox_end(&a->m, wcall(c));
     asq__wcall_enter(wcall(c), ASQ__CALL_DELAYED);
     leave_active(a, c);
-    c->again = true;
+    c->may_have_begun = true;
     c->reentrant = a->active.n > 0;
     prepend(c->reentrant ? &a->reentrant : &a->waiting, c);
     asq__mailbox_enqueue_first(&a->m, wcall(c));
@@ -553,7 +553,7 @@ static void hand_over(void)
         wcall(c)->state = ASQ__CALL_WAITING;
         wcall(c)->active = NULL;
         wcall(c)->shared = false;
-        c->again = true;
+        c->may_have_begun = true;
         c->fetches = c->inputs && percent(50);
         c->started = 0;
         enqueue(c);

@@ -146,10 +146,10 @@ struct asq__entry {
     enum asq__entry_fate fate;
     unsigned looking; /* pending replies about its record and its copy outside the stream */
     enum asq__later_place first_copy; /* of the batch; while LOOKUP */
-    bool again;        /* may have begun before: its nested calls may exist already */
-    bool out_of_order; /* seen before: this batch or a later one of its sender */
-    bool limited;      /* some of its calls have a deadline */
-    bool time_doubted; /* made_ms may be wrong: ask Redis for its clock first */
+    bool may_have_begun;              /* its nested calls may exist already */
+    bool out_of_order;                /* seen before: this batch or a later one of its sender */
+    bool limited;                     /* some of its calls have a deadline */
+    bool time_doubted;                /* made_ms may be wrong: ask Redis for its clock first */
     struct asq__wcall calls[];
 };
 
