@@ -63,14 +63,14 @@ static void fail_mailbox(struct asq__actor *a, int code, const char *why)
     }
 }
 
-static void loaded(struct asq__actor *a, const redisReply *record)
+static void loaded(struct asq__actor *a, const redisReply *snapshot)
 {
     struct asq__process *w = a->part->w;
     char why[400];
     int rc = 0;
     a->loading = false;
-    if (record->type == REDIS_REPLY_STRING) {
-        struct asq__snapshot *r = asq__snapshot_new(record->str, (size_t) record->len);
+    if (snapshot->type == REDIS_REPLY_STRING) {
+        struct asq__snapshot *r = asq__snapshot_new(snapshot->str, (size_t) snapshot->len);
         rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
                : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
         asq__snapshot_unref(r);
@@ -110,13 +110,13 @@ static void give_up(struct asq__actor *a)
     a->loading = false;
 }
 
-static void take(struct asq__actor *a, const redisReply *reply, const redisReply *record)
+static void take(struct asq__actor *a, const redisReply *reply, const redisReply *snapshot)
 {
-    if (record && record->type == REDIS_REPLY_INTEGER && record->integer > 0) {
-        a->calls->record_bytes = (size_t) record->integer;
+    if (snapshot && snapshot->type == REDIS_REPLY_INTEGER && snapshot->integer > 0) {
+        a->calls->record_bytes = (size_t) snapshot->integer;
         put_into_queue(a);
-    } else if (record) {
-        loaded(a, record);
+    } else if (snapshot) {
+        loaded(a, snapshot);
     } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
         a->loading = false;
         fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: it was overwritten");
@@ -247,7 +247,7 @@ static bool fetch_next(struct asq__partition *p)
     return true;
 }
 
-void asq__fetch_records(struct asq__process *w)
+void asq__fetch_snapshots(struct asq__process *w)
 {
     while (!asq__list_empty(&w->fetching))
         if (!fetch_next(ASQ__CONTAINER(w->fetching.next, struct asq__partition, fetching)))

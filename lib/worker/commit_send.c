@@ -323,16 +323,16 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
     asq__cmd_puts(cmd, p->token);
     asq__cmd_number(cmd, c->seq);
     for (size_t i = 0; i < c->nsets; i++)
-        dels += !c->sets[i].record;
+        dels += !c->sets[i].snapshot;
     asq__cmd_number(cmd, c->nsets - dels);
     for (size_t i = 0; i < c->nsets; i++)
-        if (c->sets[i].record) {
+        if (c->sets[i].snapshot) {
             asq__cmd_put(cmd, c->sets[i].id, c->sets[i].id_n);
-            asq__cmd_put(cmd, c->sets[i].record->data, c->sets[i].record->n);
+            asq__cmd_put(cmd, c->sets[i].snapshot->data, c->sets[i].snapshot->n);
         }
     asq__cmd_number(cmd, dels);
     for (size_t i = 0; i < c->nsets; i++)
-        if (!c->sets[i].record)
+        if (!c->sets[i].snapshot)
             asq__cmd_put(cmd, c->sets[i].id, c->sets[i].id_n);
     asq__cmd_number(cmd, c->npieces);
     for (size_t i = 0; i < c->npieces; i++) {

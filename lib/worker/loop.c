@@ -2,8 +2,8 @@
  * loop.c: a worker process: brings its parts up, runs the loop, and ends in order.
  *
  * An iteration of the loop handles events (entries read, answers, timers). Before it waits again,
- * it takes what threads have handed over, resumes ready fibers of the loop, fetches records, sends
- * commits, and writes all of it to the sockets.
+ * it takes what threads have handed over, resumes ready fibers of the loop, fetches snapshots,
+ * sends commits, and writes all of it to the sockets.
  */
 #include "asqueue.h"
 #include "client/engine.h"
@@ -207,7 +207,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (!asq__list_empty(&w->inputs_waiting))
         asq__inputs_run_due(w);
     asq__backlog_run_due(w);
-    asq__fetch_records(w);
+    asq__fetch_snapshots(w);
     asq__result_reads_send(w);
     asq__commits_send(w);
     if (asq__is_crowded(w))

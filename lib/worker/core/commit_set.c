@@ -35,7 +35,7 @@ static void release_dead(struct asq__dead *d)
 void asq__commit_free(struct asq__commit *c)
 {
     for (size_t i = 0; i < c->nsets; i++)
-        asq__snapshot_unref(c->sets[i].record);
+        asq__snapshot_unref(c->sets[i].snapshot);
     asq__arena_release(&c->ids);
     for (size_t i = 0; i < c->npieces; i++)
         asq__buf_release(&c->pieces[i].frame);
@@ -54,15 +54,15 @@ void asq__commit_free(struct asq__commit *c)
 }
 
 bool asq__commit_add_set(struct asq__commit *c, const char *id, size_t id_n, bool again,
-                         struct asq__snapshot *record)
+                         struct asq__snapshot *snapshot)
 {
     for (size_t i = again ? c->nsets : 0; i > 0; i--) {
         struct asq__set *set = &c->sets[i - 1];
         if (strcmp(set->id, id) != 0)
             continue;
-        c->bytes += record ? record->n : 0;
-        asq__snapshot_unref(set->record); /* of an earlier call in the same iteration */
-        set->record = asq__snapshot_ref(record);
+        c->bytes += snapshot ? snapshot->n : 0;
+        asq__snapshot_unref(set->snapshot); /* of an earlier call in the same iteration */
+        set->snapshot = asq__snapshot_ref(snapshot);
         return true;
     }
     char *copy = asq__arena_alloc(&c->ids, id_n + 1);
@@ -70,8 +70,8 @@ bool asq__commit_add_set(struct asq__commit *c, const char *id, size_t id_n, boo
         return false;
     memcpy(copy, id, id_n + 1);
     c->sets[c->nsets++] =
-        (struct asq__set){ .id = copy, .id_n = id_n, .record = asq__snapshot_ref(record) };
-    c->bytes += record ? record->n : 0;
+        (struct asq__set){ .id = copy, .id_n = id_n, .snapshot = asq__snapshot_ref(snapshot) };
+    c->bytes += snapshot ? snapshot->n : 0;
     return true;
 }
 
@@ -160,8 +160,8 @@ size_t asq__commit_longest_string(const struct asq__commit *c)
 {
     size_t longest = 0;
     for (size_t i = 0; i < c->nsets; i++)
-        if (c->sets[i].record && c->sets[i].record->n > longest)
-            longest = c->sets[i].record->n;
+        if (c->sets[i].snapshot && c->sets[i].snapshot->n > longest)
+            longest = c->sets[i].snapshot->n;
     for (size_t i = 0; i < c->npieces; i++)
         if (c->pieces[i].frame.len > longest)
             longest = c->pieces[i].frame.len;

@@ -32,7 +32,7 @@ struct asq__inner {
 struct asq__set {
     const char *id; /* in the commit's ids */
     size_t id_n;
-    struct asq__snapshot *record; /* NULL: deleted */
+    struct asq__snapshot *snapshot; /* NULL: deleted */
 };
 
 /* Bytes that one commit adds to a batch's record. */
@@ -92,10 +92,10 @@ struct asq__commit {
 
 struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq);
 void asq__commit_free(struct asq__commit *c);
-/* Sets an agent's snapshot; record NULL: deletes the agent. again: the commit may have one of an
+/* Sets an agent's snapshot; NULL: deletes the agent. again: the commit may have one of an
  * earlier call, which is replaced. */
 bool asq__commit_add_set(struct asq__commit *c, const char *id, size_t id_n, bool again,
-                         struct asq__snapshot *record);
+                         struct asq__snapshot *snapshot);
 /* Returns the piece of a batch's record that this commit adds, made if it is new. */
 struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry *e);
 bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id);
