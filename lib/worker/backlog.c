@@ -150,8 +150,8 @@ bool asq__backlog_has(const struct asq__partition *p, const char *agent)
     return find_left(p, agent, strlen(agent)) != NULL;
 }
 
-bool asq__backlog_holds_back(const struct asq__partition *p, const char *agent,
-                             struct asq__stream_id id)
+bool asq__backlog_defers(const struct asq__partition *p, const char *agent,
+                         struct asq__stream_id id)
 {
     const struct asq__left *l = find_left(p, agent, strlen(agent));
     struct asq__note note;
@@ -305,7 +305,7 @@ static void log_begin(const struct asq__partition *p)
 }
 
 /* Leaves this entry and all later ones in the stream. */
-static void leave_all(struct asq__partition *p, struct asq__stream_id id)
+static void defer_all(struct asq__partition *p, struct asq__stream_id id)
 {
     struct asq__backlog *b = p->backlog;
     b->all = true;
@@ -412,7 +412,7 @@ enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arr
     } else if (n && ((none && creates) || !note(p, a, waits, one_agent))) {
         room = ASQ__ROOM_NONE;
         if (!p->backlog->all) {
-            leave_all(p, a->id);
+            defer_all(p, a->id);
             p->backlog->calls += batch->n_jobs;
         }
     } else if (a->reread) {

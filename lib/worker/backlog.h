@@ -34,11 +34,11 @@ struct asq__arrival {
 };
 
 /* Decides whether an entry is taken in. Of an entry that is taken in, the calls for which
- * asq__backlog_holds_back is true are left. */
+ * asq__backlog_defers is true are deferred. */
 enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arrival *a);
-/* Returns whether calls to the agent are left that stand in the stream at `id` or before it. */
-bool asq__backlog_holds_back(const struct asq__partition *p, const char *agent,
-                             struct asq__stream_id id);
+/* Returns whether calls to the agent are deferred that stand in the stream at `id` or before it. */
+bool asq__backlog_defers(const struct asq__partition *p, const char *agent,
+                         struct asq__stream_id id);
 bool asq__backlog_has(const struct asq__partition *p, const char *agent); /* calls to it are left */
 void asq__backlog_actor_rests(struct asq__actor *a);       /* one of which calls are left */
 size_t asq__backlog_calls(const struct asq__partition *p); /* calls that are left, about */

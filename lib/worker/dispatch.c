@@ -445,7 +445,7 @@ static bool end_run(struct asq__run *run)
         asq__commit_result(c, run, error);
     }
     if (e->apart)
-        asq__later_leave(e);
+        asq__later_move_out(e);
     asq__run_free(run);
     asq__actor_note_size(a);
     asq__actor_unload_created(a, kind);

@@ -227,7 +227,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         else
             asq__dispatch(c);
     }
-    asq__later_leave(e);
+    asq__later_move_out(e);
     e->uncommitted--;
     asq__entry_release_if_done(e);
 }
@@ -336,12 +336,11 @@ struct origin {
 
 /* Marks the calls of an entry that must not be dispatched yet. `agent`: the agent for which the
  * entry was read; or NULL. */
-static void leave_calls(struct asq__entry *e, const char *agent)
+static void defer_calls(struct asq__entry *e, const char *agent)
 {
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         const char *of = e->batch->jobs[i]->agent;
-        bool left =
-            (!agent || strcmp(of, agent) != 0) && asq__backlog_holds_back(e->part, of, e->id);
+        bool left = (!agent || strcmp(of, agent) != 0) && asq__backlog_defers(e->part, of, e->id);
         e->calls[i].left = left;
         e->left += left;
     }
@@ -439,9 +438,9 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
                             : order == ASQ__SENDER_OUT_OF_ORDER && !origin->reread && !later;
     size_t size =
         sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
-    bool may_be_left = !control && !nested && !refused && !ahead;
+    bool may_be_deferred = !control && !nested && !refused && !ahead;
     enum asq__room room = origin->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
-    if (may_be_left && !origin->note) {
+    if (may_be_deferred && !origin->note) {
         room = asq__backlog_room(p, &(struct asq__arrival){ .id = id,
                                                             .batch = batch,
                                                             .bytes = size,
@@ -479,8 +478,8 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
               : !is_at_home(p, batch) ? ASQ__FATE_MISPLACED
               : refused               ? ASQ__FATE_REFUSED
                                       : ASQ__FATE_RUN;
-    if (p->backlog && may_be_left)
-        leave_calls(e, origin->agent);
+    if (p->backlog && may_be_deferred)
+        defer_calls(e, origin->agent);
     p->held_calls += batch->n_jobs - e->left;
     for (size_t i = 0; i < batch->n_jobs; i++) {
         e->calls[i].entry = e;

@@ -261,7 +261,7 @@ static int64_t first_due_ms(const struct asq__entry *e)
     return due_ms;
 }
 
-void asq__later_leave(struct asq__entry *e)
+void asq__later_move_out(struct asq__entry *e)
 {
     struct asq__partition *p = e->part;
     struct asq__process *w = p->w;

@@ -14,7 +14,7 @@ struct asq__process;
 void asq__later_open(struct asq__partition *p); /* after a claim: looks for waiting batches */
 void asq__later_close(struct asq__partition *p);
 void asq__later_free(struct asq__partition *p);
-void asq__later_leave(struct asq__entry *e); /* if nothing of it can run for a while */
+void asq__later_move_out(struct asq__entry *e); /* if nothing of it can run for a while */
 /* Takes entries whose commit out of the stream is acknowledged, or dropped with the partition.
  * False: there were none. */
 bool asq__later_take_moved(struct asq__process *w);

@@ -46,6 +46,6 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     atomic_fetch_add(&c->entry->part->w->failures, 1);
     asq__commit_result(c, NULL, &error.pub);
     if (c->entry->apart)
-        asq__later_leave(c->entry);
+        asq__later_move_out(c->entry);
     asq__error_clear(&error);
 }
