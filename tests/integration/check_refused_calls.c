@@ -1,18 +1,20 @@
 /*
  * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody
  * knows: that call is given up after its attempts, as a dead letter that names the refusal; the
- * others of its commit go through, once.
+ * others of its commit go through, once. That holds as well when the answer to the blame is lost, and
+ * when the process dies right behind it.
  */
 #include "modes.h"
 #include "support/file_lines.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GOOD = 6 };
+enum { GOOD = 6, ATTEMPTS = 3 };
 
 /* The proxy makes the lifetime of a record with this text one that Redis refuses. */
 #define MARK             "strange"
@@ -22,7 +24,7 @@ enum { GOOD = 6 };
 static sup_redis *redis;
 static sup_proxy *proxy;
 static pid_t worker;
-static char *log_path, *go;
+static char *log_path, *go, *runs;
 
 static bool logged(const char *text)
 {
@@ -31,7 +33,8 @@ static bool logged(const char *text)
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
 
-/* Returns the count, when a file exists; with `bad` the text that is refused. */
+/* Returns the count, when a file exists; with `bad` the text that is refused. Each run of the latter
+ * adds a line to a file. */
 static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t bad, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
@@ -41,6 +44,8 @@ static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     if (rc < 0)
         return rc;
     sup_wait_until(exists(go));
+    if (bad)
+        sup_file_add(runs, "run");
     *ret = bad ? asq_value_string(MARK) : asq_value_int(n);
     return asq_map_set_int(asq_ctx_state(ctx), "n", n);
 }
@@ -61,6 +66,7 @@ static void set_up(void)
     mode = MODE_INDEPENDENT;
     log_path = sup_path("log");
     go = sup_path("go");
+    runs = sup_path("runs");
     options.id = "w";
     options.partitions = 1;
     options.capacity = GOOD + 1;
@@ -69,6 +75,8 @@ static void set_up(void)
     options.log = sup_log_to_file;
     options.log_user = log_path;
     worker = modes_fork_worker_with(sup_proxy_url(proxy), &options, list);
+    /* The worker makes the namespace: a client would give it more partitions. */
+    sup_wait_until(sup_redis_workers(redis, "default") > 0);
     H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
 }
 
@@ -79,15 +87,36 @@ static void tear_down(void)
     modes_stop_worker(worker);
     remove(log_path);
     remove(go);
+    remove(runs);
     free(log_path);
     free(go);
+    free(runs);
     sup_proxy_free(proxy);
     sup_redis_free(redis);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
-START_TEST(the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_through)
+/* What happens to the first blame. */
+enum fate { ANSWERED, ANSWER_LOST, PROCESS_DEAD };
+
+/* The blame's text, which stands in nothing else that the worker sends before. */
+#define BLAME "its commit was refused"
+
+static void await_fate(enum fate fate)
+{
+    if (fate == ANSWER_LOST)
+        sup_wait_until(sup_proxy_has_cut(proxy));
+    if (fate != PROCESS_DEAD)
+        return;
+    pid_t pid = sup_redis_worker_pid(redis, "w.0");
+    sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default.0}:attempts") == 1);
+    kill(pid, SIGKILL);
+    sup_wait_until(!sup_pid_running(pid));
+    sup_proxy_resume(proxy);
+}
+
+static void refuse_one(enum fate fate)
 {
     asq_agent *good[GOOD], *bad = agent_new("Tally", NULL);
     asq_result *results[GOOD], *refused;
@@ -104,11 +133,18 @@ START_TEST(the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_
         ok(asq_call(good[i], "add", &results[i], "[i]", 0));
     ok(asq_call(bad, "add", &refused, "[i]", 1));
     ok(asq_flush(H, sup_limit_ms()));
+    if (fate == ANSWER_LOST)
+        sup_proxy_cut(proxy, SUP_CUT_ANSWER, BLAME);
+    else if (fate == PROCESS_DEAD)
+        sup_proxy_stall(proxy, BLAME);
     touch(go);
+    await_fate(fate);
     ck_assert_code(asq_result_wait(refused, 4 * sup_limit_ms()), ASQ_EDEADLETTER);
     ck_assert_contains(asq_result_error(refused)->message, "its commit was refused");
     ck_assert_contains(asq_result_error(refused)->message, "invalid expire");
     ck_assert(logged("Redis goes on refusing a commit"));
+    /* Each run was blamed once. */
+    ck_assert_int_eq(sup_file_count(runs, "run"), ATTEMPTS);
     for (int i = 0; i < GOOD; i++)
         ck_assert_int_eq(result_int(results[i]), 1);
     ok(asq_dead_list(H, 0, &letters));
@@ -127,6 +163,23 @@ START_TEST(the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_
     asq_result_free(refused);
     asq_agent_free(bad);
 }
+
+START_TEST(the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_through)
+{
+    refuse_one(ANSWERED);
+}
+END_TEST
+
+START_TEST(a_blame_whose_answer_is_lost_counts_once)
+{
+    refuse_one(ANSWER_LOST);
+}
+END_TEST
+
+START_TEST(a_blame_stays_when_the_process_dies_right_behind_it)
+{
+    refuse_one(PROCESS_DEAD);
+}
 END_TEST
 
 int main(void)
@@ -139,6 +192,8 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, the_call_that_is_refused_is_given_up_and_the_others_of_its_commit_go_through);
+    tcase_add_test(t, a_blame_whose_answer_is_lost_counts_once);
+    tcase_add_test(t, a_blame_stays_when_the_process_dies_right_behind_it);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -28,6 +28,7 @@ struct control {
     atomic_int delay_ms;
     char pattern[256];
     atomic_bool spoil;
+    char marked[256]; /* pattern of what is spoiled */
     char from[64], to[64];
 };
 
@@ -89,8 +90,8 @@ static int occurrences(ssize_t n)
 static void spoil(ssize_t n)
 {
     const char *at = piece, *end = piece + n;
-    size_t pattern = strlen(control->pattern), from = strlen(control->from);
-    while ((at = memmem(at, (size_t) (end - at), control->pattern, pattern))) {
+    size_t pattern = strlen(control->marked), from = strlen(control->from);
+    while ((at = memmem(at, (size_t) (end - at), control->marked, pattern))) {
         char *last = NULL, *next = piece;
         while ((next = memmem(next, (size_t) (at - next), control->from, from))) {
             last = next;
@@ -219,17 +220,17 @@ void sup_proxy_free(sup_proxy *p)
     free(p);
 }
 
-static void set_pattern(struct control *c, const char *pattern)
+static void set_pattern(char to[256], const char *pattern)
 {
-    memset(c->pattern, 0, sizeof c->pattern);
-    strncpy(c->pattern, pattern, sizeof c->pattern - 1);
+    memset(to, 0, 256);
+    strncpy(to, pattern, 255);
 }
 
 void sup_proxy_cut(sup_proxy *p, enum sup_cut how, const char *pattern)
 {
     atomic_store(&p->control->cut, 0);
     atomic_store(&p->control->cuts, 0);
-    set_pattern(p->control, pattern);
+    set_pattern(p->control->pattern, pattern);
     atomic_store(&p->control->cut, how);
 }
 
@@ -240,7 +241,7 @@ bool sup_proxy_has_cut(const sup_proxy *p)
 
 void sup_proxy_stall(sup_proxy *p, const char *pattern)
 {
-    set_pattern(p->control, pattern);
+    set_pattern(p->control->pattern, pattern);
     atomic_store(&p->control->stalled, 0);
     atomic_store(&p->control->stall, true);
 }
@@ -268,7 +269,7 @@ void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const 
         return;
     if (strlen(from) != strlen(to) || strlen(from) >= sizeof c->from)
         sup_fail("%s and %s must be of one length", from, to);
-    set_pattern(c, pattern);
+    set_pattern(c->marked, pattern);
     strcpy(c->from, from);
     strcpy(c->to, to);
     atomic_store(&c->spoil, true);

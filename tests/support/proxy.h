@@ -25,7 +25,7 @@ int sup_proxy_n_stalled(const sup_proxy *p); /* how often the pattern was sent *
 void sup_proxy_resume(sup_proxy *p);
 
 /* Replaces the last `from` before each pattern in what is sent to Redis by `to`, of the same
- * length, so that Redis refuses it. from NULL: no more. */
+ * length, so that Redis refuses it. from NULL: no more. Works beside cutting and holding. */
 void sup_proxy_spoil(sup_proxy *p, const char *pattern, const char *from, const char *to);
 
 /* Delays each piece that Redis answers by `ms`; 0: not at all. */
