@@ -13,7 +13,7 @@
 --
 -- The answer is bounded, whatever somebody has written: a field of attempts that is longer than the
 -- owner's are (attempts.h) is removed, and more fields or bytes than owners ever write are set aside
--- like a key of a wrong type. A clock that is too long counts as none.
+-- like a key of a wrong type. An owner, token or clock that is too long counts as none.
 --
 -- An epoch is a fencing token, and must be higher than every earlier epoch. The lease keeps the
 -- epoch, and the epoch key keeps it once more, because people delete leases. The claimer may know a
@@ -25,7 +25,7 @@ local LARGEST = 2 ^ 53 - 2 ^ 32 -- a script counts exactly up to 2^53; the rest 
 local aside = {}
 -- In bytes, but for the number of fields: far more than the calls that wait in a worker's memory.
 local LONGEST_FIELD, LONGEST_VALUE, MOST_FIELDS, MOST_BYTES = 64, 1024, 1000000, 2 ^ 26
-local LONGEST_TEXT = 128 -- an owner, a token, a clock
+local LONGEST_TEXT = 512 -- an owner, a token, a clock: as ASQ__FIELD_MAX of fields.h
 
 -- Runs a command that needs the key to be of its type. Returns nil if the key has another type, or
 -- if a ZCARD fails: not every worker may use sorted sets.
@@ -39,6 +39,11 @@ local function try(command, key, ...)
     elseif command ~= 'ZCARD' then
         error(r.err, 0)
     end
+end
+
+-- Returns a text of the lease; '' if there is none.
+local function short(text)
+    return text and #text <= LONGEST_TEXT and text or ''
 end
 
 -- Returns the fields and values of attempts, and the fields that are too long.
@@ -123,8 +128,8 @@ local function mend(jobs, dead)
 end
 
 local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq', 'clock') or { false, false, false, false, false }
-if (held[1] or '') ~= ARGV[1] then
-    return { 0, string.sub(held[2] or '', 1, LONGEST_TEXT), string.sub(held[1] or '', 1, LONGEST_TEXT) }
+if short(held[1]) ~= ARGV[1] then
+    return { 0, short(held[2]), short(held[1]) }
 end
 local last = try('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1) or {}
 local attempts, odd = read_attempts(KEYS[3])
@@ -158,6 +163,5 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, '
 for i = 1, #odd, 1000 do
     redis.call('HDEL', KEYS[3], unpack(odd, i, math.min(i + 999, #odd)))
 end
-local clock = held[5] or ''
 return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up, now_ms,
-    #clock <= LONGEST_TEXT and clock or '', #odd }
+    short(held[5]), #odd }

@@ -29,6 +29,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_LATER: return asq__lua_later;
     case ASQ__SCRIPT_READ: return asq__lua_read;
     case ASQ__SCRIPT_FETCH: return asq__lua_fetch;
+    case ASQ__SCRIPT_FIELDS: return asq__lua_fields;
     case ASQ__SCRIPTS: break;
     }
     return NULL;

@@ -16,6 +16,7 @@ enum asq__script {
     ASQ__SCRIPT_LATER,
     ASQ__SCRIPT_READ,
     ASQ__SCRIPT_FETCH,
+    ASQ__SCRIPT_FIELDS,
     ASQ__SCRIPTS
 };
 

@@ -14,6 +14,7 @@
 
 #include "redis/cmd.h"
 #include "redis/conn.h"
+#include "redis/fields.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
@@ -122,11 +123,14 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
     (void) conn;
     if (!p)
         return;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+    const redisReply *lease = asq__fields_of(reply, 0, 2);
+    if (asq__reply_is_error(reply, "NOSCRIPT"))
+        asq__redis_reload_scripts(p->w->redis, p->number);
+    if (!lease) {
         asq__commit_recover_later(p);
         return;
     }
-    const redisReply *token = reply->element[0], *seq = reply->element[1];
+    const redisReply *token = lease->element[0], *seq = lease->element[1];
     if (token->type != REDIS_REPLY_STRING || strcmp(token->str, p->token) != 0) {
         asq__partition_abandon(p, "its lease holds another token");
         return;
@@ -180,8 +184,8 @@ void asq__commits_recover(struct asq__process *w)
         q->p = p;
         q->ownership = p->ownership;
         asq__keys_lease(asq__redis_keys(w->redis), i, key);
-        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, q, "HMGET", key, "token", "seq",
-                          NULL) < 0) {
+        if (asq__fields_ask(asq__redis_conn(w->redis, i), asq__redis_scripts(w->redis, i), on_lease,
+                            q, key, 2, (const char *const[]){ "token", "seq" }) < 0) {
             free(q);
             again = true;
         } else {

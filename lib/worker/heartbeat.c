@@ -17,6 +17,7 @@
 
 #include "asqueue.h"
 #include "client/class.h"
+#include "redis/fields.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
@@ -114,30 +115,32 @@ static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *
     char key[ASQ__KEY_MAX];
     enum others found = NOBODY;
     hash_key(hb, key);
-    redisReply *r = asq__sync_cmd(ctx, "HMGET %s client host pid beat stopping", key);
+    redisReply *r = asq__sync_cmd(ctx, "EVAL %s 1 %s %d client host pid beat stopping",
+                                  asq__script_text(ASQ__SCRIPT_FIELDS), key, (int) ASQ__FIELD_MAX);
     if (!r)
         return UNANSWERED;
-    if (r->type == REDIS_REPLY_ARRAY && r->elements == 5 && asq__peer_is_client(r->element[0]) &&
-        !asq__reply_is(r->element[0], hb->w->client)) {
-        if (is_only_scribbled(hb, r->element[0])) {
+    const redisReply *hash = asq__fields_of(r, 0, 5);
+    if (hash && asq__peer_is_client(hash->element[0]) &&
+        !asq__reply_is(hash->element[0], hb->w->client)) {
+        if (is_only_scribbled(hb, hash->element[0])) {
             freeReplyObject(r);
             return NOBODY;
         }
-        const redisReply *heartbeat = r->element[3];
+        const redisReply *heartbeat = hash->element[3];
         bool first = !hb->others_heartbeat[0];
         bool moved = !first && !asq__reply_is(heartbeat, hb->others_heartbeat);
-        bool leaving = asq__reply_is(r->element[4], "1");
+        bool leaving = asq__reply_is(hash->element[4], "1");
         hb->others_moves = leaving ? 0 : hb->others_moves + moved;
         snprintf(hb->others_heartbeat, sizeof hb->others_heartbeat, "%s",
                  heartbeat->type == REDIS_REPLY_STRING ? heartbeat->str : "none");
         if (hb->others_moves >= (hb->joined ? 1 : MOVES_OF_LIFE))
             found = SOMEBODY;
         else if ((first || moved) && !(hb->joined && leaving) &&
-                 !has_died(r->element[1], r->element[2]))
+                 !has_died(hash->element[1], hash->element[2]))
             found = MAYBE;
         snprintf(hb->others_place, sizeof hb->others_place, "host %s, process %s",
-                 r->element[1]->type == REDIS_REPLY_STRING ? r->element[1]->str : "?",
-                 r->element[2]->type == REDIS_REPLY_STRING ? r->element[2]->str : "?");
+                 hash->element[1]->type == REDIS_REPLY_STRING ? hash->element[1]->str : "?",
+                 hash->element[2]->type == REDIS_REPLY_STRING ? hash->element[2]->str : "?");
     } else {
         hb->others_heartbeat[0] = hb->others_client[0] = '\0';
         hb->others_moves = 0;
@@ -185,6 +188,14 @@ static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, con
         part == HEARTBEAT_LIST ? workers : key, why);
 }
 
+static bool is_asked_to_stop(struct asq__sync *ctx, const char *key)
+{
+    redisReply *r = asq__sync_cmd(ctx, "HGET %s stop", key);
+    bool asked = r && asq__reply_is(r, "1");
+    freeReplyObject(r);
+    return asked;
+}
+
 /* Sends a heartbeat on the thread's connection. False: it was not acknowledged. */
 static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
@@ -229,7 +240,7 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     asq__sync_append(ctx, "PEXPIRE %s %lld", key,
                      (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
     asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
-    asq__sync_append(ctx, "HGET %s stop", key);
+    asq__sync_append(ctx, "HSTRLEN %s stop", key);
     bool ok = true, stop = false;
     redisReply *refused[HEARTBEAT_PARTS] = { NULL };
     for (int i = 0; i < HEARTBEAT_PARTS; i++) {
@@ -240,7 +251,8 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
                 freeReplyObject(refused[i]);
             return false;
         }
-        if (r->type == REDIS_REPLY_ERROR && sent - hb->last_logged_ms >= LOG_EVERY_MS) {
+        if (r->type == REDIS_REPLY_ERROR && i != HEARTBEAT_STOP &&
+            sent - hb->last_logged_ms >= LOG_EVERY_MS) {
             asq__process_log(
                 w, ASQ_LOG_ERROR,
                 "Redis does not take this worker's heartbeat, without which it starts no calls: %s",
@@ -249,8 +261,8 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         }
         if (i == HEARTBEAT_HASH)
             ok = r->type == REDIS_REPLY_INTEGER;
-        if (i == HEARTBEAT_STOP && r->type == REDIS_REPLY_STRING)
-            stop = strcmp(r->str, "1") == 0;
+        if (i == HEARTBEAT_STOP) /* HSTRLEN may be refused */
+            stop = r->type == REDIS_REPLY_ERROR || r->integer == 1;
         if (r->type == REDIS_REPLY_ERROR)
             refused[i] = r;
         else
@@ -261,6 +273,8 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
             mend(hb, ctx, i, refused[i]->str);
         freeReplyObject(refused[i]);
     }
+    if (stop)
+        stop = is_asked_to_stop(ctx, key);
     if (ok && !asq__process_is_alive(w))
         atomic_store(&hb->resumed_ms, asq__now_ms());
     if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)

@@ -3,7 +3,7 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers, their heartbeats and all leases, then decides. A worker is dead when
+ * reads the set of workers, their heartbeats and all leases (fields.h), then decides. A worker is dead when
  * its hash is gone, or when its heartbeat has not moved for a lease time by the monotonic clock of
  * this process, whose own heartbeat was acknowledged all that time. No wall clock takes part.
  */
@@ -13,6 +13,7 @@
 
 #include "asqueue.h"
 #include "redis/conn.h"
+#include "redis/fields.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
@@ -37,8 +38,9 @@
 enum {
     LOG_EVERY_MS = 60000,
     UNWANTED_LEASES = 2,
-    BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
-    BURY_LEASES_HASH = 20 /* the same where the hash stays but the heartbeat does not move */
+    BURY_LEASES = 3,       /* lease times of death, for a worker whose hash is gone */
+    BURY_LEASES_HASH = 20, /* the same where the hash stays but the heartbeat does not move */
+    LEASES_AT_ONCE = 64    /* leases that one script reads; many keep Redis from others for long */
 };
 
 struct asq__members {
@@ -49,7 +51,8 @@ struct asq__members {
     bool started, stopped, refreshing, refresh_again;
     unsigned answers; /* replies that the refresh under way awaits */
     bool refresh_failed;
-    bool decided; /* the first decision was made */
+    bool forgotten; /* Redis has forgotten the script by which this process refreshes */
+    bool decided;   /* the first decision was made */
     struct asq__heartbeat *heartbeat;
     int64_t time_asked_ms;  /* time of sending TIME */
     int64_t last_logged_ms; /* last line about workers that cannot be listed */
@@ -275,58 +278,113 @@ static void on_refresh_answered(struct asq__members *m)
     m->refreshing = false;
     if (!m->refresh_failed && !m->stopped)
         evaluate(m);
+    if (m->forgotten && !m->stopped) {
+        asq__redis_reload_scripts(m->w->redis, 0);
+        m->refresh_again = true;
+    }
+    m->forgotten = false;
     if (m->refresh_again && !m->stopped) {
         m->refresh_again = false;
         asq__members_refresh(m);
     }
 }
 
+/* Returns whether a reply has the fields of `nkeys` hashes. */
+static bool has_arrived(struct asq__members *m, const redisReply *reply, size_t nkeys)
+{
+    bool arrived = asq__fields_arrived(reply, nkeys);
+    m->refresh_failed |= !arrived;
+    m->forgotten |= asq__reply_is_error(reply, "NOSCRIPT");
+    return arrived;
+}
+
+static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT] = "beat",
+                                                           [ASQ__PEER_CAPACITY] = "capacity",
+                                                           [ASQ__PEER_STOPPING] = "stopping",
+                                                           [ASQ__PEER_LEASE_TIME] = "lease_time_ms",
+                                                           [ASQ__PEER_ID] = "id",
+                                                           [ASQ__PEER_CLIENT] = "client" };
+
 static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__peer *p = user;
     struct asq__members *m = p->owner;
     (void) c;
-    if (asq__reply_is_error(reply, "WRONGTYPE"))
-        p->present = false; /* not the hash of a worker; others are still seen */
-    else if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != ASQ__PEER_FIELDS)
-        m->refresh_failed = true;
-    else
-        refresh_once_more(m, asq__peer_see(p, reply->element));
+    if (has_arrived(m, reply, 1)) {
+        const redisReply *fields = asq__fields_of(reply, 0, ASQ__PEER_FIELDS);
+        if (fields)
+            refresh_once_more(m, asq__peer_see(p, fields->element));
+        else
+            p->present = false; /* not the hash of a worker; others are still seen */
+    }
     on_refresh_answered(m);
 }
 
 static void replace(char **to, const redisReply *from)
 {
     free(*to);
-    *to = from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
+    *to = from && from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
 }
 
-static void on_lease(struct asq__conn *c, const redisReply *reply, void *user)
+enum { OWNER, TOKEN, EPOCH, LEASE_FIELDS };
+static const char *const lease_fields[LEASE_FIELDS] = {
+    [OWNER] = "owner", [TOKEN] = "token", [EPOCH] = "epoch"
+};
+
+/* Takes what stands in a partition's lease. NULL: no hash, so no worker holds it; see claim.lua. */
+static void see_lease(struct asq__partition *p, const redisReply *lease)
 {
-    struct asq__partition *p = user;
-    struct asq__members *m = p->w->members;
+    const redisReply *owner = lease ? lease->element[OWNER] : NULL,
+                     *token = lease ? lease->element[TOKEN] : NULL,
+                     *epoch = lease ? lease->element[EPOCH] : NULL;
+    replace(&p->seen_owner, owner);
+    replace(&p->seen_token, token);
+    if (!lease)
+        return;
+    const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
+    uint64_t number = 0;
+    if (asq__decimal_read(&text, &number) && !*text)
+        asq__partition_note_epoch(p, number);
+    if (asq__partition_is_owned(p) && asq__reply_is(token, p->token) &&
+        (number != p->epoch || *text || !asq__reply_is(owner, p->w->config.id)))
+        asq__partition_restore_owner(p);
+}
+
+/* Returns how many leases one script reads from this partition's on. */
+static size_t leases_at_once(const struct asq__partition *first)
+{
+    uint32_t left = first->w->nparts - first->number;
+    return left < LEASES_AT_ONCE ? left : LEASES_AT_ONCE;
+}
+
+static void on_leases(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__partition *first = user;
+    struct asq__members *m = first->w->members;
+    size_t n = leases_at_once(first);
     (void) c;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        m->refresh_failed |= !asq__reply_is_error(reply, "WRONGTYPE");
-        if (asq__reply_is_error(reply,
-                                "WRONGTYPE")) { /* no lease, so no worker holds it; see claim.lua */
-            free(p->seen_owner);
-            free(p->seen_token);
-            p->seen_owner = p->seen_token = NULL;
-        }
-    } else {
-        replace(&p->seen_owner, reply->element[0]);
-        replace(&p->seen_token, reply->element[1]);
-        const redisReply *epoch = reply->element[2];
-        const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
-        uint64_t number = 0;
-        if (asq__decimal_read(&text, &number) && !*text)
-            asq__partition_note_epoch(p, number);
-        if (asq__partition_is_owned(p) && asq__reply_is(reply->element[1], p->token) &&
-            (number != p->epoch || *text || !asq__reply_is(reply->element[0], p->w->config.id)))
-            asq__partition_restore_owner(p);
-    }
+    if (has_arrived(m, reply, n))
+        for (size_t i = 0; i < n; i++)
+            see_lease(&first[i], asq__fields_of(reply, i, LEASE_FIELDS));
     on_refresh_answered(m);
+}
+
+static void look_at_leases(struct asq__members *m, struct asq__partition *first)
+{
+    struct asq__redis *redis = m->w->redis;
+    size_t n = leases_at_once(first);
+    char key[ASQ__KEY_MAX];
+    struct asq__cmd cmd;
+    asq__cmd_init(&cmd);
+    asq__fields_begin(&cmd, asq__redis_scripts(redis, first->number), n);
+    for (size_t i = 0; i < n; i++)
+        asq__cmd_put(&cmd, key, asq__keys_lease(asq__redis_keys(redis), first[i].number, key));
+    asq__fields_end(&cmd, LEASE_FIELDS, lease_fields);
+    if (asq__conn_send(asq__redis_conn(redis, first->number), on_leases, first, &cmd) == 0)
+        m->answers++;
+    else
+        m->refresh_failed = true;
+    asq__cmd_release(&cmd);
 }
 
 static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
@@ -374,19 +432,14 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
         }
         struct asq__peer *p = asq__peers_list(&m->peers, reply->element[i]->str, m);
         asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
-        if (p && asq__conn_cmd(c, on_peer, p, "HMGET", key, "beat", "capacity", "stopping",
-                               "lease_time_ms", "id", "client", NULL) == 0)
+        if (p && asq__fields_ask(c, asq__redis_scripts(w->redis, 0), on_peer, p, key,
+                                 ASQ__PEER_FIELDS, peer_fields) == 0)
             m->answers++;
     }
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        asq__keys_lease(asq__redis_keys(w->redis), i, key);
+    for (uint32_t i = 0; i < w->nparts; i++)
         asq__stream_check_end(&w->parts[i]);
-        if (asq__conn_cmd(asq__redis_conn(w->redis, i), on_lease, &w->parts[i], "HMGET", key,
-                          "owner", "token", "epoch", NULL) == 0)
-            m->answers++;
-        else
-            m->refresh_failed = true;
-    }
+    for (uint32_t i = 0; i < w->nparts; i += LEASES_AT_ONCE)
+        look_at_leases(m, &w->parts[i]);
     m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
         m->answers++;

@@ -1,12 +1,13 @@
 /*
- * check_claim_bytes.c: what somebody writes into a partition's attempts or lease does not reach the
- * worker that claims the partition: what no worker writes is removed, set aside or ignored, and
- * told.
+ * check_claim_bytes.c: what somebody writes into a partition's attempts or lease, or into the hash
+ * of a worker, does not reach the memory of a worker: what no worker writes is removed, set aside or
+ * ignored, and told.
  */
 #include "load.h"
 #include "support/suite.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MIB = 1024 * 1024, MOST_KB = 64 * 1024 };
 
@@ -32,15 +33,14 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Starts a worker, and checks that both partitions are served and that little memory was taken. */
-static void serve(void)
+/* Checks that both partitions are served and that little memory was taken. */
+static void check_served(void)
 {
-    worker =
-        sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id", "w", NULL);
     for (int i = 0; i < 8; i++) {
         char *id = sup_format("e%d", i);
         asq_agent *agent;
-        ck_assert_int_eq(asq_create(h, "Echo", id, &agent, NULL), 0);
+        int rc = asq_create(h, "Echo", id, &agent, NULL);
+        ck_assert_msg(rc == 0, "%s", asq_errmsg(h));
         ck_assert_int_eq(asq_call_wait(agent, "echo", NULL, "[i]", i), 0);
         asq_agent_free(agent);
         free(id);
@@ -51,12 +51,21 @@ static void serve(void)
         ck_assert_int_lt(peak_kb, MOST_KB);
 }
 
-/* Writes n fields of a hash in Redis; name and value are made longer by x's. */
+static void serve(void)
+{
+    worker = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id", "w",
+                              "--lease-time", "2s", NULL);
+    check_served();
+}
+
+/* Writes n fields of a hash in Redis; name and value are made longer by x's, which string.rep would
+ * make one by one. */
 static void fill(const char *key, const char *field, int n, int field_bytes, int value_bytes)
 {
     sup_redis_do(
         redis, "EVAL %s 1 %s %s %d %d %d",
-        "local f, v = string.rep('x', ARGV[3]), string.rep('x', ARGV[4]) for i = 1, ARGV[2] do "
+        "local function xs(n) local s = 'x' while #s < n do s = s .. s end return string.sub(s, 1, n) "
+        "end local f, v = xs(tonumber(ARGV[3])), xs(tonumber(ARGV[4])) for i = 1, ARGV[2] do "
         "redis.call('HSET', KEYS[1], ARGV[1] .. (i > 1 and i or '') .. f, v) end return 1",
         key, field, n, field_bytes, value_bytes);
 }
@@ -108,6 +117,48 @@ START_TEST(a_clock_that_is_too_long_counts_as_none)
 }
 END_TEST
 
+static const char *const lease_fields[] = { "owner", "token", "epoch", "seq" };
+enum { LEASE_FIELDS = sizeof lease_fields / sizeof *lease_fields };
+
+/* An owner also finds it after each new connection, when it looks for the outcome of its commits. */
+START_TEST(a_field_of_a_lease_that_is_too_long_counts_as_none)
+{
+    const char *field = lease_fields[_i];
+
+    fill(LEASE, field, 1, 0, 100 * MIB);
+    serve();
+    sup_wait_until(sup_redis_int(redis, "HSTRLEN " LEASE " %s", field) <= 64);
+    for (int lost = 0; lost < 2; lost++) {
+        fill(LEASE, field, 1, 0, 100 * MIB);
+        if (lost)
+            sup_redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
+        check_served();
+        if (strcmp(field, "seq") != 0)
+            sup_wait_until(sup_redis_int(redis, "HSTRLEN " LEASE " %s", field) <= 64);
+        check_served();
+    }
+}
+END_TEST
+
+static const char *const worker_fields[] = { "beat", "capacity", "stopping", "lease_time_ms",
+                                             "id",   "client",   "host",     "pid" };
+enum { WORKER_FIELDS = sizeof worker_fields / sizeof *worker_fields };
+
+START_TEST(a_field_of_a_worker_that_is_too_long_counts_as_none)
+{
+    sup_redis_do(redis, "SADD asq:{default}:workers x w.0");
+    for (int i = 0; i < WORKER_FIELDS; i++) {
+        fill("asq:{default}:worker:x", worker_fields[i], 1, 0, 20 * MIB);
+        fill("asq:{default}:worker:w.0", worker_fields[i], 1, 0, 20 * MIB);
+    }
+    serve();
+    fill("asq:{default}:worker:w.0", "stop", 1, 0, 100 * MIB);
+    int64_t beat = sup_redis_int(redis, "HGET asq:{default}:worker:w.0 beat");
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 beat") > beat + 1);
+    check_served();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("claims in bytes");
@@ -121,6 +172,8 @@ int main(void)
     tcase_add_loop_test(t, more_attempts_than_a_worker_writes_are_set_aside, 0, 2);
     tcase_add_test(t, as_many_attempts_as_a_worker_writes_are_read);
     tcase_add_test(t, a_clock_that_is_too_long_counts_as_none);
+    tcase_add_loop_test(t, a_field_of_a_lease_that_is_too_long_counts_as_none, 0, LEASE_FIELDS);
+    tcase_add_test(t, a_field_of_a_worker_that_is_too_long_counts_as_none);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
