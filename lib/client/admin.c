@@ -70,7 +70,12 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         a->rc = a->q->take(a->h, reply, a->q->user);
 }
 
-int asq__admin_check(asq *h, const char *what)
+static int was_closed(asq *h)
+{
+    return asq__fail(h, ASQ_ECLOSED, "a callback closed the handle");
+}
+
+int asq__admin_begin(asq *h, const char *what)
 {
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
@@ -78,7 +83,15 @@ int asq__admin_check(asq *h, const char *what)
         return asq__fail(h, ASQ_ENOTSUP, "%s is not possible %s", what,
                          h->in_method ? "inside a method" : "in local mode");
     h->admin_until_ms = asq__deadline_ms(h->timeout_ms);
-    return asq__remote_ready(h);
+    asq__handle_enter(h);
+    int rc = asq__remote_ready(h);
+    return rc < 0 ? asq__admin_end(h, rc) : 0;
+}
+
+int asq__admin_end(asq *h, int rc)
+{
+    asq__handle_leave(h);
+    return rc;
 }
 
 void asq__admin_extend(asq *h, int64_t deadline_ms)
@@ -119,6 +132,10 @@ static int ask_once(asq *h, struct asq__query *q)
             return too_late(h);
         }
         asq__remote_pump(h, left < 100 ? left : 100);
+        if (h->closed && !a->done) {
+            a->q = NULL;
+            return was_closed(h);
+        }
     }
     rc = a->rc;
     free(a);
@@ -129,6 +146,8 @@ int asq__admin_ask(asq *h, struct asq__query *q)
 {
     q->denied = q->wrong_type = false;
     while (asq__now_ms() < h->admin_until_ms) {
+        if (h->closed)
+            return was_closed(h);
         int rc = ask_once(h, q);
         if (rc != ASQ_ECONN)
             return rc;
@@ -164,7 +183,7 @@ int asq_ping(asq *h, double *ret_ms)
             *ret_ms = 0;
         return 0;
     }
-    int rc = asq__admin_check(h, "asq_ping");
+    int rc = asq__admin_begin(h, "asq_ping");
     if (rc < 0)
         return rc;
     clock_gettime(CLOCK_MONOTONIC, &from);
@@ -173,7 +192,7 @@ int asq_ping(asq *h, double *ret_ms)
     if (rc == 0 && ret_ms)
         *ret_ms =
             (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
-    return rc;
+    return asq__admin_end(h, rc);
 }
 
 /* ---- workers ---- */
@@ -325,14 +344,10 @@ static int worker_ids(asq *h, asq_value **ret)
     return 0;
 }
 
-int asq_workers(asq *h, asq_value **ret)
+static int list_workers(asq *h, asq_value **ret)
 {
-    if (!h || !ret)
-        return asq__null(h, "asq_workers");
     asq_value *ids = NULL, *list = NULL;
-    int rc = asq__admin_check(h, "asq_workers");
-    if (rc == 0)
-        rc = worker_ids(h, &ids);
+    int rc = worker_ids(h, &ids);
     if (rc == 0 && !(list = asq_value_list()))
         rc = out_of_memory(h);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
@@ -349,6 +364,14 @@ int asq_workers(asq *h, asq_value **ret)
     else
         *ret = list;
     return rc;
+}
+
+int asq_workers(asq *h, asq_value **ret)
+{
+    if (!h || !ret)
+        return asq__null(h, "asq_workers");
+    int rc = asq__admin_begin(h, "asq_workers");
+    return rc < 0 ? rc : asq__admin_end(h, list_workers(h, ret));
 }
 
 static int add_classes(asq *h, asq_value *all, const asq_value *classes)
@@ -370,19 +393,10 @@ static int add_classes(asq *h, asq_value *all, const asq_value *classes)
     return 0;
 }
 
-int asq_classes(asq *h, asq_value **ret)
+static int list_classes(asq *h, asq_value **ret)
 {
-    if (!h || !ret)
-        return asq__null(h, "asq_classes");
     asq_value *workers = NULL, *all = NULL;
-    if (h->mode == &asq__local_mode && h->registry) {
-        all = asq__registry_describe(h->registry);
-        if (!all)
-            return out_of_memory(h);
-        *ret = all;
-        return 0;
-    }
-    int rc = asq_workers(h, &workers);
+    int rc = list_workers(h, &workers);
     if (rc < 0)
         return rc;
     if (!(all = asq_value_map()))
@@ -404,16 +418,27 @@ int asq_classes(asq *h, asq_value **ret)
     return rc;
 }
 
-int asq_stop_worker(asq *h, const char *worker_id)
+int asq_classes(asq *h, asq_value **ret)
 {
-    if (!h || !worker_id)
-        return asq__null(h, "asq_stop_worker");
+    if (!h || !ret)
+        return asq__null(h, "asq_classes");
+    if (h->mode == &asq__local_mode && h->registry) {
+        asq_value *all = asq__registry_describe(h->registry);
+        if (!all)
+            return out_of_memory(h);
+        *ret = all;
+        return 0;
+    }
+    int rc = asq__admin_begin(h, "asq_classes");
+    return rc < 0 ? rc : asq__admin_end(h, list_classes(h, ret));
+}
+
+static int stop_worker(asq *h, const char *worker_id)
+{
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
     size_t n = strlen(worker_id), asked = 0, listed = 0;
-    int rc = asq__admin_check(h, "asq_stop_worker");
-    if (rc == 0)
-        rc = worker_ids(h, &ids);
+    int rc = worker_ids(h, &ids);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
         const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
@@ -440,6 +465,14 @@ int asq_stop_worker(asq *h, const char *worker_id)
                          *names ? "are" : "is", *names ? names : "none at all");
     asq__keys_channel(asq__redis_keys(asq__remote_redis(h)), "workers", key);
     return ask(h, 0, take_nothing, NULL, 3, (const char *[]){ "PUBLISH", key, "stop" });
+}
+
+int asq_stop_worker(asq *h, const char *worker_id)
+{
+    if (!h || !worker_id)
+        return asq__null(h, "asq_stop_worker");
+    int rc = asq__admin_begin(h, "asq_stop_worker");
+    return rc < 0 ? rc : asq__admin_end(h, stop_worker(h, worker_id));
 }
 
 /* ---- agents ---- */
@@ -494,6 +527,8 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
         s->bytes += (size_t) bytes->len;
         if (!memchr(id->str, '\0', (size_t) id->len) && asq__utf8_valid(id->str, (size_t) id->len))
             rc = take_agent(h, s, id, bytes);
+        if (rc == 0 && h->closed)
+            rc = was_closed(h);
     }
     return rc;
 }
@@ -528,14 +563,16 @@ int asq_agents_each(asq *h, const char *class_name, int64_t timeout_ms,
     int rc;
     if (!h || !fn)
         return asq__null(h, "asq_agents_each");
-    rc = asq__admin_check(h, "asq_agents_each");
+    rc = asq__admin_begin(h, "asq_agents_each");
+    if (rc < 0)
+        return rc;
     for (; rc == 0 && s.partition < h->partitions; s.partition++)
         rc = scan_partition(h, &s, deadline_ms);
     /* The handle's last error may differ from the code that fn has returned. */
     if (s.stopped && rc < 0)
         asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
                   asq_strerror(rc));
-    return rc;
+    return asq__admin_end(h, rc);
 }
 
 static int append_agent(const asq_value *agent, void *user)
@@ -614,15 +651,11 @@ static int take_owner(asq *h, const redisReply *reply, void *user)
     return asq_map_set(map, "owner", owner) < 0 ? out_of_memory(h) : 0;
 }
 
-int asq_show(asq *h, const char *id, asq_value **ret)
+static int show_agent(asq *h, const char *id, asq_value **ret)
 {
-    if (!h || !id || !ret)
-        return asq__null(h, "asq_show");
     char key[ASQ__KEY_MAX], why[300];
-    int rc = asq__admin_check(h, "asq_show");
+    int rc = asq__check_id(id, why, sizeof why);
     if (rc < 0)
-        return rc;
-    if ((rc = asq__check_id(id, why, sizeof why)) < 0)
         return asq__fail(h, rc, "%s", why);
     uint32_t partition = asq__partition_of(id, strlen(id), h->partitions);
     const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
@@ -639,4 +672,12 @@ int asq_show(asq *h, const char *id, asq_value **ret)
     else
         *ret = shown.map;
     return rc;
+}
+
+int asq_show(asq *h, const char *id, asq_value **ret)
+{
+    if (!h || !id || !ret)
+        return asq__null(h, "asq_show");
+    int rc = asq__admin_begin(h, "asq_show");
+    return rc < 0 ? rc : asq__admin_end(h, show_agent(h, id, ret));
 }

@@ -21,12 +21,16 @@ struct asq__query {
     bool wrong_type;    /* the key has another type */
 };
 
-/* Returns 0 if the handle's mode has a deployment; `what` is the name of the public function.
- * Starts the handle's timeout. */
-int asq__admin_check(asq *h, const char *what);
+/* Begins a public function, whose name is `what`, if the handle's mode has a deployment. Starts the
+ * handle's timeout. Until asq__admin_end the handle stays, although a callback of an attached loop
+ * may close it: asq__admin_ask then gives ASQ_ECLOSED. */
+int asq__admin_begin(asq *h, const char *what);
+/* Ends what asq__admin_begin has begun; returns rc. A handle that was closed is gone after it. */
+int asq__admin_end(asq *h, int rc);
 /* Restarts the timeout, limited by a deadline of the caller's. */
 void asq__admin_extend(asq *h, int64_t deadline_ms);
-/* Sends the command and waits for the reply; resends after a lost connection, until the timeout. */
+/* Sends the command and waits for the reply; resends after a lost connection, until the timeout.
+ * ASQ_ECLOSED: the handle was closed meanwhile. */
 int asq__admin_ask(asq *h, struct asq__query *q);
 
 #endif

@@ -207,15 +207,13 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
 }
 
 /* Reads a letter. The caller releases `l` also after a failure. */
-static int read_letter(asq *h, const char *what, const char *id, struct letter *l)
+static int read_letter(asq *h, const char *id, struct letter *l)
 {
     char key[ASQ__KEY_MAX], stream_id[48];
     memset(l, 0, sizeof *l);
     asq__arena_init(&l->arena, 0);
     l->text = id;
-    int rc = asq__admin_check(h, what);
-    if (rc == 0)
-        rc = check_id(h, id, &l->id, stream_id);
+    int rc = check_id(h, id, &l->id, stream_id);
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->id.partition, key);
@@ -315,12 +313,10 @@ static int show_batch(const struct letter *l)
     return rc;
 }
 
-int asq_dead_show(asq *h, const char *id, asq_value **ret)
+static int show_letter(asq *h, const char *id, asq_value **ret)
 {
-    if (!h || !id || !ret)
-        return asq__null(h, "asq_dead_show");
     struct letter l;
-    int rc = read_letter(h, "asq_dead_show", id, &l);
+    int rc = read_letter(h, id, &l);
     if (rc == 0 && show_batch(&l) < 0)
         rc = out_of_memory(h);
     if (rc == 0) {
@@ -329,6 +325,14 @@ int asq_dead_show(asq *h, const char *id, asq_value **ret)
     }
     letter_release(&l);
     return rc;
+}
+
+int asq_dead_show(asq *h, const char *id, asq_value **ret)
+{
+    if (!h || !id || !ret)
+        return asq__null(h, "asq_dead_show");
+    int rc = asq__admin_begin(h, "asq_dead_show");
+    return rc < 0 ? rc : asq__admin_end(h, show_letter(h, id, ret));
 }
 
 /* ---- retry ---- */
@@ -447,7 +451,7 @@ static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
                             .argv = argv,
                             .lens = lens };
     int rc = asq__admin_ask(h, &q);
-    if (rc == ASQ_ETIMEOUT && q.sent)
+    if ((rc == ASQ_ETIMEOUT || rc == ASQ_ECLOSED) && q.sent)
         return asq__fail(
             h, ASQ_EUNKNOWN,
             "Redis did not answer in time; if dead letter %s is gone, its call was sent "
@@ -464,16 +468,14 @@ static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
     return no_letter(h, l->text);
 }
 
-int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
+static int retry_letter(asq *h, const char *id, asq_value **ret_call_ids)
 {
-    if (!h || !id)
-        return asq__null(h, "asq_dead_retry");
     struct letter l;
     struct asq__buf batch;
     uint8_t batch_id[ASQ__BATCH_ID];
     asq_value *ids = NULL;
     asq__buf_init(&batch, 0);
-    int rc = read_letter(h, "asq_dead_retry", id, &l);
+    int rc = read_letter(h, id, &l);
     if (rc == 0 && !l.batch)
         rc = asq__fail(h, ASQ_EPROTO, "dead letter %s stays: it cannot be sent again: %s", id,
                        l.why);
@@ -494,18 +496,22 @@ int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
     return rc;
 }
 
-/* ---- drop ---- */
-
-int asq_dead_drop(asq *h, const char *id)
+int asq_dead_retry(asq *h, const char *id, asq_value **ret_call_ids)
 {
     if (!h || !id)
-        return asq__null(h, "asq_dead_drop");
+        return asq__null(h, "asq_dead_retry");
+    int rc = asq__admin_begin(h, "asq_dead_retry");
+    return rc < 0 ? rc : asq__admin_end(h, retry_letter(h, id, ret_call_ids));
+}
+
+/* ---- drop ---- */
+
+static int drop_letter(asq *h, const char *id)
+{
     char key[ASQ__KEY_MAX], stream_id[48];
     struct asq__letter_id at;
     long long done = 0;
-    int rc = asq__admin_check(h, "asq_dead_drop");
-    if (rc == 0)
-        rc = check_id(h, id, &at, stream_id);
+    int rc = check_id(h, id, &at, stream_id);
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), at.partition, key);
@@ -517,4 +523,12 @@ int asq_dead_drop(asq *h, const char *id)
     rc = asq__admin_ask(h, &q);
     /* After a resend, the first XDEL may have removed the letter, which is success. */
     return rc == 0 && !done && q.sent < 2 ? no_letter(h, id) : rc;
+}
+
+int asq_dead_drop(asq *h, const char *id)
+{
+    if (!h || !id)
+        return asq__null(h, "asq_dead_drop");
+    int rc = asq__admin_begin(h, "asq_dead_drop");
+    return rc < 0 ? rc : asq__admin_end(h, drop_letter(h, id));
 }

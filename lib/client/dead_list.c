@@ -189,14 +189,10 @@ static int list_partition(asq *h, struct listing *l)
     return rc;
 }
 
-int asq_dead_list(asq *h, size_t limit, asq_value **ret)
+static int list_dead(asq *h, size_t limit, asq_value **ret)
 {
-    if (!h || !ret)
-        return asq__null(h, "asq_dead_list");
     struct listing l = { .limit = limit ? limit : SIZE_MAX };
-    int rc = asq__admin_check(h, "asq_dead_list");
-    if (rc < 0)
-        return rc;
+    int rc = 0;
     if (!(l.list = asq_value_list()))
         return out_of_memory(h);
     for (; l.partition < h->partitions && rc == 0; l.partition++) {
@@ -211,4 +207,12 @@ int asq_dead_list(asq *h, size_t limit, asq_value **ret)
     sort_and_truncate(&l);
     *ret = l.list;
     return 0;
+}
+
+int asq_dead_list(asq *h, size_t limit, asq_value **ret)
+{
+    if (!h || !ret)
+        return asq__null(h, "asq_dead_list");
+    int rc = asq__admin_begin(h, "asq_dead_list");
+    return rc < 0 ? rc : asq__admin_end(h, list_dead(h, limit, ret));
 }

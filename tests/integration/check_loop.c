@@ -280,6 +280,148 @@ START_TEST(a_callback_may_detach_the_loop)
 }
 END_TEST
 
+/* ---- functions for operators, while which the handle is closed --------------------------------- */
+
+static int ping(void)
+{
+    return asq_ping(h, NULL);
+}
+
+static int list_workers(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_workers(h, &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int list_classes(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_classes(h, &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int stop_worker(void)
+{
+    return asq_stop_worker(h, "nobody");
+}
+
+static int list_agents(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_agents(h, "Counter", &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int show_agent(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_show(h, "nobody", &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int list_dead(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_dead_list(h, 0, &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int show_dead(void)
+{
+    asq_value *v = NULL;
+    int rc = asq_dead_show(h, "0-1-1", &v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int retry_dead(void)
+{
+    return asq_dead_retry(h, "0-1-1", NULL);
+}
+
+static int drop_dead(void)
+{
+    return asq_dead_drop(h, "0-1-1");
+}
+
+static int (*const admin[])(void) = { ping,        list_workers, list_classes, stop_worker,
+                                      list_agents, show_agent,   list_dead,    show_dead,
+                                      retry_dead,  drop_dead };
+enum { ADMIN = sizeof admin / sizeof *admin };
+
+static void close_handle(asq_result *r, void *user)
+{
+    (void) user;
+    asq_result_free(r);
+    ck_assert_int_eq(asq_close(h), 0);
+}
+
+static void close_from_watcher(struct ev_loop *l, ev_prepare *p, int revents)
+{
+    (void) revents;
+    ev_prepare_stop(l, p);
+    ck_assert_int_eq(asq_close(h), 0);
+    completed++;
+}
+
+/* The callback of the completed result is due when the function runs the loop. */
+START_TEST(a_callback_may_close_the_handle_while_an_operators_function_waits)
+{
+    asq_agent *a = create("Counter");
+    asq_result *r;
+
+    ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    asq_agent_free(a);
+    ck_assert_int_eq(asq_result_then(r, close_handle, NULL), 0);
+    ck_assert_int_eq(admin[_i](), ASQ_ECLOSED);
+    h = NULL;
+}
+END_TEST
+
+/* The answer may come in the same turn of the loop, and then counts. */
+START_TEST(a_watcher_may_close_the_handle_while_an_operators_function_waits)
+{
+    ev_prepare watcher;
+
+    ev_prepare_init(&watcher, close_from_watcher);
+    ev_prepare_start(loop, &watcher);
+    int rc = admin[_i]();
+    ck_assert_msg(rc == ASQ_ECLOSED || rc == ASQ_ENOENT || rc == 0, "%s", asq_error_name(rc));
+    ck_assert_int_eq(completed, 1);
+    h = NULL;
+}
+END_TEST
+
+static int close_at_agent(const asq_value *agent, void *user)
+{
+    (void) agent;
+    ++*(int *) user;
+    ck_assert_int_eq(asq_close(h), 0);
+    return 0;
+}
+
+START_TEST(the_handle_may_be_closed_by_the_function_that_is_given_its_agents)
+{
+    asq_agent *agents[2] = { create("Counter"), create("Counter") };
+    int given = 0;
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(asq_ready(agents[i], sup_limit_ms()), 0);
+        asq_agent_free(agents[i]);
+    }
+    ck_assert_int_eq(asq_agents_each(h, NULL, ASQ_FOREVER, close_at_agent, &given), ASQ_ECLOSED);
+    ck_assert_int_eq(given, 1);
+    h = NULL;
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("loop");
@@ -296,6 +438,11 @@ int main(void)
     tcase_add_test(t, closing_an_attached_handle_leaves_the_loop_alone);
     tcase_add_test(t, a_callback_may_close_the_handle);
     tcase_add_test(t, a_callback_may_detach_the_loop);
+    tcase_add_loop_test(t, a_callback_may_close_the_handle_while_an_operators_function_waits, 0,
+                        ADMIN);
+    tcase_add_loop_test(t, a_watcher_may_close_the_handle_while_an_operators_function_waits, 0,
+                        ADMIN);
+    tcase_add_test(t, the_handle_may_be_closed_by_the_function_that_is_given_its_agents);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
