@@ -594,8 +594,10 @@ ASQ_API int asq_broadcast(asq_agent *const *agents, size_t n, const char *method
 
 /* Returns whether the result is completed; processes arrived data, never waits. */
 ASQ_API bool asq_result_done(asq_result *r);
-/* Waits for the result. 0: completed with a value. ASQ_ETIMEOUT: not completed yet; wait again. Any
- * other code is the failure of the call, in full in asq_result_error(). */
+/* Waits for the result. 0: completed with a value. ASQ_ETIMEOUT: not completed yet; wait again;
+ * asq_errmsg says if no worker is alive, as after every wait for results of 100 ms and more (unless
+ * the URL names a user of Redis: clients' users may not see workers). Any other code is the failure
+ * of the call, in full in asq_result_error(). */
 ASQ_API int asq_result_wait(asq_result *r, int64_t timeout_ms);
 /* Gets the value, borrowed from r; waits for the handle's timeout. Errors as asq_result_wait. */
 ASQ_API int asq_result_value(asq_result *r, const asq_value **ret);

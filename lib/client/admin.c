@@ -289,6 +289,20 @@ static int take_int(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
+/* Each heartbeat sets the hash's TTL; the part of it that has passed is the heartbeat's age. */
+bool asq__admin_is_alive(int64_t lease_ms, int64_t ttl_ms)
+{
+    if (lease_ms <= 0 || lease_ms > MAX_LEASE_MS) /* no worker writes this */
+        return false;
+    return ttl_ms >= 0 && lease_ms * HASH_LIVES_LEASES - ttl_ms < lease_ms;
+}
+
+int64_t asq__admin_lease_time(const char *text, size_t n)
+{
+    int64_t ms;
+    return is_number(text, n, &ms) ? ms : 0;
+}
+
 static int one_worker(asq *h, const char *id, asq_value **ret)
 {
     char key[ASQ__KEY_MAX];
@@ -304,14 +318,9 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
     if (rc == 0)
         rc = ask(h, 0, take_int, &ttl, 2, (const char *[]){ "PTTL", key });
     if (rc == 0) {
-        /* Each heartbeat sets the hash's TTL; the part of it that has passed is the heartbeat's
-         * age. */
-        int64_t lease = asq_map_int(map, "lease_time_ms");
-        if (lease > MAX_LEASE_MS)
-            lease = 0; /* no worker writes this */
-        int64_t age = ttl >= 0 ? lease * HASH_LIVES_LEASES - ttl : INT64_MAX;
+        bool alive = asq__admin_is_alive(asq_map_int(map, "lease_time_ms"), ttl);
         if (asq_map_set(map, "id", asq_value_string(id)) < 0 ||
-            asq_map_set(map, "alive", asq_value_bool(lease > 0 && age < lease)) < 0)
+            asq_map_set(map, "alive", asq_value_bool(alive)) < 0)
             rc = out_of_memory(h);
     }
     if (rc < 0)
@@ -326,7 +335,7 @@ static int compare_strings(const void *a, const void *b)
     return asq_value_compare(*(asq_value *const *) a, *(asq_value *const *) b);
 }
 
-static int worker_ids(asq *h, asq_value **ret)
+int asq__admin_worker_ids(asq *h, asq_value **ret)
 {
     char key[ASQ__KEY_MAX];
     asq_value *ids = asq_value_list();
@@ -347,7 +356,7 @@ static int worker_ids(asq *h, asq_value **ret)
 static int list_workers(asq *h, asq_value **ret)
 {
     asq_value *ids = NULL, *list = NULL;
-    int rc = worker_ids(h, &ids);
+    int rc = asq__admin_worker_ids(h, &ids);
     if (rc == 0 && !(list = asq_value_list()))
         rc = out_of_memory(h);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
@@ -438,7 +447,7 @@ static int stop_worker(asq *h, const char *worker_id)
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
     size_t n = strlen(worker_id), asked = 0, listed = 0;
-    int rc = worker_ids(h, &ids);
+    int rc = asq__admin_worker_ids(h, &ids);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
         const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);

@@ -32,5 +32,11 @@ void asq__admin_extend(asq *h, int64_t deadline_ms);
 /* Sends the command and waits for the reply; resends after a lost connection, until the timeout.
  * ASQ_ECLOSED: the handle was closed meanwhile. */
 int asq__admin_ask(asq *h, struct asq__query *q);
+/* Reads the ids of the workers, dead ones too: a list of strings. */
+int asq__admin_worker_ids(asq *h, asq_value **ret);
+/* Returns the number of a heartbeat's lease_time_ms; 0: it is none. */
+int64_t asq__admin_lease_time(const char *text, size_t n);
+/* Returns whether the last heartbeat is younger than the lease time, by the TTL of its hash. */
+bool asq__admin_is_alive(int64_t lease_ms, int64_t ttl_ms);
 
 #endif

@@ -9,6 +9,7 @@
  * each input, also when it ends early, so that the method's later calls are recognised as well.
  */
 #include "client/handle.h"
+#include "client/late.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ struct gather {
     struct asq__list in_flight; /* oldest first */
     struct asq__list done;
     int64_t until_ms;
-    bool all; /* ends only when all calls under way are done */
+    bool all;                    /* ends only when all calls under way are done */
+    char nobody[ASQ__LATE_TEXT]; /* of the wait whose time was up */
 };
 
 static int out_of_memory(asq *h)
@@ -106,7 +108,7 @@ static int next_done(struct gather *g, struct slot **ret)
             left = g->until_ms - asq__now_ms();
             left = left > 0 ? left : 0;
         }
-        int rc = asq__handle_wait(g->h, has_done, g, left);
+        int rc = asq__late_wait(g->h, has_done, g, left, g->nobody);
         if (rc < 0)
             return rc;
     }
@@ -151,8 +153,8 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
         if (rc == 0)
             rc = notify(h, fn, user, s, ++done, n);
         else if (rc == ASQ_ETIMEOUT)
-            asq__fail(h, rc, "%zu of %zu results are not there after %lld ms; their calls go on",
-                      n - done, n, (long long) timeout_ms);
+            asq__fail(h, rc, "%zu of %zu results are not there after %lld ms%s; their calls go on",
+                      n - done, n, (long long) timeout_ms, g.nobody);
     }
     while ((s = first_slot(&g.in_flight)))
         unwatch(s);
@@ -278,8 +280,8 @@ static int run_each(struct each *e, const asq_each_options *o)
             rc = next_done(&e->g, &s);
         if (rc == ASQ_ETIMEOUT)
             asq__fail(e->g.h, rc,
-                      "%zu of %zu calls of %s are not done after %lld ms, and %zu were not made",
-                      e->made - e->done, e->n, e->method, (long long) o->timeout_ms,
+                      "%zu of %zu calls of %s are not done after %lld ms%s, and %zu were not made",
+                      e->made - e->done, e->n, e->method, (long long) o->timeout_ms, e->g.nobody,
                       e->n - e->made);
         if (rc == 0)
             rc = take_result(e, o, s);

@@ -3,6 +3,7 @@
  * result with a callback of its own cannot join one.
  */
 #include "client/handle.h"
+#include "client/late.h"
 #include "value/grow.h"
 
 #include <stdlib.h>
@@ -89,7 +90,11 @@ int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)
     if (g->first == g->n)
         return ASQ_ENOENT;
     if (!has_next(g)) {
-        int rc = asq__handle_wait(g->h, has_next, g, timeout_ms);
+        char nobody[ASQ__LATE_TEXT];
+        int rc = asq__late_wait(g->h, has_next, g, timeout_ms, nobody);
+        if (rc == ASQ_ETIMEOUT)
+            asq__fail(g->h, rc, "no result of the group has come within %lld ms%s; its calls go on",
+                      (long long) timeout_ms, nobody);
         if (rc < 0)
             return rc;
     }

@@ -466,6 +466,12 @@ struct asq__redis *asq__remote_redis(asq *h)
     return ((struct remote *) h->impl)->redis;
 }
 
+bool asq__remote_has_named_user(asq *h)
+{
+    const char *user = ((struct remote *) h->impl)->url.user;
+    return user && *user && strcmp(user, "default") != 0;
+}
+
 void asq__remote_pump(asq *h, int64_t wait_ms)
 {
     pump(h->impl, wait_ms);

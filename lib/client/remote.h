@@ -1,5 +1,5 @@
 /*
- * remote.h: access to a remote handle for admin.c, beyond its mode.
+ * remote.h: access to a remote handle, beyond its mode.
  */
 #ifndef ASQ_CLIENT_REMOTE_H
 #define ASQ_CLIENT_REMOTE_H
@@ -7,6 +7,8 @@
 #include "client/handle.h"
 
 struct asq__redis *asq__remote_redis(asq *h);
+/* Returns whether the URL names a user, other than the one that all connections begin as. */
+bool asq__remote_has_named_user(asq *h);
 /* Runs the loop once, waiting at most wait_ms. */
 void asq__remote_pump(asq *h, int64_t wait_ms);
 /* Child mode: starts the workers unless they were started before. */

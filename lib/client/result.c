@@ -3,6 +3,7 @@
  * the wait itself.
  */
 #include "client/handle.h"
+#include "client/late.h"
 #include "value/assert.h"
 #include "value/unconst.h"
 
@@ -165,10 +166,11 @@ int asq_result_wait(asq_result *r, int64_t timeout_ms)
         return ASQ_EINVAL;
     r->seen = true;
     if (!asq__result_is_done(r)) {
-        int rc = asq__handle_wait(r->h, is_done, r, timeout_ms);
+        char nobody[ASQ__LATE_TEXT];
+        int rc = asq__late_wait(r->h, is_done, r, timeout_ms, nobody);
         if (rc == ASQ_ETIMEOUT)
-            return asq__fail(r->h, rc, "call %s is not finished after %lld ms; it goes on",
-                             asq__result_id_text(r), (long long) timeout_ms);
+            return asq__fail(r->h, rc, "call %s is not finished after %lld ms%s; it goes on",
+                             asq__result_id_text(r), (long long) timeout_ms, nobody);
         if (rc < 0)
             return rc;
     }
@@ -451,6 +453,17 @@ enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq_
     return kind != ASQ__WAIT_OTHER ? kind : asq__gather_wait_results(ready, arg, visit, user);
 }
 
+static int wait_many(asq *h, bool (*ready)(void *arg), struct many *m, int64_t timeout_ms)
+{
+    char nobody[ASQ__LATE_TEXT];
+    int rc = asq__late_wait(h, ready, m, timeout_ms, nobody);
+    if (rc == ASQ_ETIMEOUT)
+        asq__fail(h, rc, "%s of %zu results %s there after %lld ms%s; their calls go on",
+                  ready == all_done ? "not all" : "none", m->n, ready == all_done ? "are" : "is",
+                  (long long) timeout_ms, nobody);
+    return rc;
+}
+
 int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)
 {
     struct many m = { results, n, 0 };
@@ -459,7 +472,7 @@ int asq_wait_all(asq_result *const *results, size_t n, int64_t timeout_ms)
     int rc = asq__results_check(results, n, "asq_wait_all");
     if (rc < 0)
         return rc;
-    return all_done(&m) ? 0 : asq__handle_wait(results[0]->h, all_done, &m, timeout_ms);
+    return all_done(&m) ? 0 : wait_many(results[0]->h, all_done, &m, timeout_ms);
 }
 
 int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_t *ret_index)
@@ -470,7 +483,7 @@ int asq_wait_any(asq_result *const *results, size_t n, int64_t timeout_ms, size_
         return rc;
     if (!ret_index)
         return asq__null(results[0]->h, "asq_wait_any");
-    rc = any_done(&m) ? 0 : asq__handle_wait(results[0]->h, any_done, &m, timeout_ms);
+    rc = any_done(&m) ? 0 : wait_many(results[0]->h, any_done, &m, timeout_ms);
     if (rc == 0)
         *ret_index = m.next;
     return rc;

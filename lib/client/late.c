@@ -1,0 +1,105 @@
+/*
+ * late.c: see late.h. A call waits in Redis until there is a worker, so a program without one waits in
+ * silence; the text of a wait whose time is up is the place to say so. The look costs a wait some
+ * hundred microseconds, and LOOK_MS if Redis does not answer, at most once in AGAIN_MS; waits that are
+ * shorter than it are polls and go without.
+ *
+ * A named user of Redis has what its role needs: heartbeats, which tell hosts and classes, are not
+ * among the rights of clients. Asking anyway would fill ACL LOG, so nothing is asked then, or said.
+ */
+#include "client/late.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/admin.h"
+#include "client/remote.h"
+#include "redis/redis.h"
+#include "value/clock.h"
+
+enum { LOOK_MS = 100, AGAIN_MS = 1000 };
+
+/* Reads the time between two heartbeats at which a worker counts as dead; 0: no worker wrote it. */
+static int take_lease_time(asq *h, const redisReply *reply, void *user)
+{
+    int64_t *ret = user;
+    (void) h;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
+        reply->element[0]->type == REDIS_REPLY_STRING)
+        *ret = asq__admin_lease_time(reply->element[0]->str, (size_t) reply->element[0]->len);
+    return 0;
+}
+
+static int take_ttl(asq *h, const redisReply *reply, void *user)
+{
+    (void) h;
+    if (reply->type == REDIS_REPLY_INTEGER)
+        *(int64_t *) user = reply->integer;
+    return 0;
+}
+
+/* Asks whether a worker is alive. A key of another type is no worker. */
+static int look_at(asq *h, const char *id, bool *ret_alive)
+{
+    char key[ASQ__KEY_MAX];
+    int64_t lease_ms = 0, ttl_ms = -2;
+    struct asq__query lease = { .take = take_lease_time, .user = &lease_ms, .argc = 3 };
+    struct asq__query ttl = { .take = take_ttl, .user = &ttl_ms, .argc = 2 };
+    asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
+    lease.argv = (const char *const[]){ "HMGET", key, "lease_time_ms" };
+    ttl.argv = (const char *const[]){ "PTTL", key };
+    int rc = asq__admin_ask(h, &lease);
+    if (rc == 0)
+        rc = asq__admin_ask(h, &ttl);
+    *ret_alive = rc == 0 && asq__admin_is_alive(lease_ms, ttl_ms);
+    return rc < 0 && lease.wrong_type ? 0 : rc;
+}
+
+/* Returns whether there is certainly no worker alive. */
+static bool look(asq *h)
+{
+    asq_value *ids = NULL;
+    bool alive = false;
+    const char *id;
+    int rc = asq__admin_worker_ids(h, &ids);
+    for (size_t i = 0; rc == 0 && !alive && i < asq_list_size(ids); i++)
+        if ((rc = asq_value_get_string(asq_list_get(ids, i), &id, NULL)) == 0)
+            rc = look_at(h, id, &alive);
+    asq_value_free(ids);
+    h->look.denied = rc == ASQ_EREDIS;
+    return rc == 0 && !alive;
+}
+
+/* Looks, unless the last look is recent. */
+static bool is_nobody_alive(asq *h)
+{
+    int64_t now = asq__now_ms(), until = h->admin_until_ms;
+    if (h->look.at_ms && now - h->look.at_ms < AGAIN_MS)
+        return h->look.nobody;
+    h->admin_until_ms = now + LOOK_MS; /* a callback may wait here while an outer function asks */
+    h->look.nobody = look(h);
+    h->look.at_ms = now;
+    h->admin_until_ms = until;
+    return h->look.nobody;
+}
+
+int asq__late_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms,
+                   char nobody[ASQ__LATE_TEXT])
+{
+    int rc = asq__handle_wait(h, ready, arg, timeout_ms);
+    *nobody = '\0';
+    if (rc != ASQ_ETIMEOUT || h->mode != &asq__remote_mode || timeout_ms < LOOK_MS ||
+        h->look.denied || asq__remote_has_named_user(h) || !asq__redis_is_up(asq__remote_redis(h)))
+        return rc;
+    asq__handle_enter(h);
+    bool none = is_nobody_alive(h);
+    if (h->closed)
+        rc = asq__fail(h, ASQ_ECLOSED, "a callback closed the handle");
+    else if (ready(arg)) /* the last result came meanwhile */
+        rc = 0;
+    else if (none)
+        snprintf(nobody, ASQ__LATE_TEXT, " (no worker of namespace '%s' is alive)",
+                 asq_namespace(h));
+    asq__handle_leave(h);
+    return rc;
+}
