@@ -1,8 +1,8 @@
 /*
- * late.c: see late.h. A call waits in Redis until there is a worker, so a program without one waits in
- * silence; the text of a wait whose time is up is the place to say so. The look costs a wait some
- * hundred microseconds, and LOOK_MS if Redis does not answer, at most once in AGAIN_MS; waits that are
- * shorter than it are polls and go without.
+ * late.c: see late.h. A call waits in Redis until there is a worker, so a program without one waits
+ * in silence; the text of a wait whose time is up is the place to say so. The look costs a wait
+ * some hundred microseconds, and LOOK_MS if Redis does not answer, at most once in AGAIN_MS; waits
+ * that are shorter than LOOK_MS are polls and go without.
  *
  * A named user of Redis has what its role needs: heartbeats, which tell hosts and classes, are not
  * among the rights of clients. Asking anyway would fill ACL LOG, so nothing is asked then, or said.

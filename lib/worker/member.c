@@ -3,9 +3,10 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers, their heartbeats and all leases (fields.h), then decides. A worker is dead when
- * its hash is gone, or when its heartbeat has not moved for a lease time by the monotonic clock of
- * this process, whose own heartbeat was acknowledged all that time. No wall clock takes part.
+ * reads the set of workers, their heartbeats and all leases (fields.h), then decides. A worker is
+ * dead when its hash is gone, or when its heartbeat has not moved for a lease time by the monotonic
+ * clock of this process, whose own heartbeat was acknowledged all that time. No wall clock takes
+ * part.
  */
 #include <stdio.h>
 #include <stdlib.h>

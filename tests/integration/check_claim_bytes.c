@@ -1,7 +1,7 @@
 /*
  * check_claim_bytes.c: what somebody writes into a partition's attempts or lease, or into the hash
- * of a worker, does not reach the memory of a worker: what no worker writes is removed, set aside or
- * ignored, and told.
+ * of a worker, does not reach the memory of a worker: what no worker writes is removed, set aside
+ * or ignored, and told.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -64,7 +64,7 @@ static void fill(const char *key, const char *field, int n, int field_bytes, int
 {
     sup_redis_do(
         redis, "EVAL %s 1 %s %s %d %d %d",
-        "local function xs(n) local s = 'x' while #s < n do s = s .. s end return string.sub(s, 1, n) "
+        "local function xs(n) local s = 'x' while #s < n do s = s .. s end return s:sub(1, n) "
         "end local f, v = xs(tonumber(ARGV[3])), xs(tonumber(ARGV[4])) for i = 1, ARGV[2] do "
         "redis.call('HSET', KEYS[1], ARGV[1] .. (i > 1 and i or '') .. f, v) end return 1",
         key, field, n, field_bytes, value_bytes);
@@ -120,7 +120,7 @@ END_TEST
 static const char *const lease_fields[] = { "owner", "token", "epoch", "seq" };
 enum { LEASE_FIELDS = sizeof lease_fields / sizeof *lease_fields };
 
-/* An owner also finds it after each new connection, when it looks for the outcome of its commits. */
+/* An owner finds it after each new connection as well, when it looks for its commits. */
 START_TEST(a_field_of_a_lease_that_is_too_long_counts_as_none)
 {
     const char *field = lease_fields[_i];

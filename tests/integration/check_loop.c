@@ -280,7 +280,7 @@ START_TEST(a_callback_may_detach_the_loop)
 }
 END_TEST
 
-/* ---- functions for operators, while which the handle is closed --------------------------------- */
+/* ---- functions for operators, during which the handle is closed ------------------------------ */
 
 static int ping(void)
 {

@@ -1,8 +1,8 @@
 /*
  * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody
  * knows: that call is given up after its attempts, as a dead letter that names the refusal; the
- * others of its commit go through, once. That holds as well when the answer to the blame is lost, and
- * when the process dies right behind it.
+ * others of its commit go through, once. That holds as well when the answer to the blame is lost,
+ * and when the process dies right behind it.
  */
 #include "modes.h"
 #include "support/file_lines.h"
@@ -33,8 +33,8 @@ static bool logged(const char *text)
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
 
-/* Returns the count, when a file exists; with `bad` the text that is refused. Each run of the latter
- * adds a line to a file. */
+/* Returns the count, when a file exists; with `bad` the text that is refused. Each run of the
+ * latter adds a line to a file. */
 static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t bad, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
