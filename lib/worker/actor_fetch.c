@@ -29,9 +29,11 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
-#include "worker/actor.h"
 #include "worker/actor_fetch.h"
-#include "worker/actors.h"
+#include "worker/actor_memory.h"
+#include "worker/actor_object.h"
+#include "worker/core/actor.h"
+#include "worker/core/actors.h"
 #include "worker/core/entry.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
@@ -68,13 +70,13 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
     struct asq__process *w = a->part->w;
     char why[400];
     int rc = 0;
-    a->loading = false;
     if (snapshot->type == REDIS_REPLY_STRING) {
         struct asq__snapshot *r = asq__snapshot_new(snapshot->str, (size_t) snapshot->len);
-        rc = r ? asq__object_load(&a->object, w->config.registry, r, why, sizeof why)
+        rc = r ? asq__object_load(asq__actor_object(a), w->config.registry, r, why, sizeof why)
                : asq__err(why, sizeof why, ASQ_ENOMEM, "out of memory");
         asq__snapshot_unref(r);
     }
+    asq__actor_enter_snapshot(a, rc < 0 ? ASQ__SNAPSHOT_UNKNOWN : ASQ__SNAPSHOT_LOADED);
     if (rc < 0) {
         /* The snapshot stays as it is in Redis; errors tell callers what is wrong with it. */
         char text[700];
@@ -84,7 +86,6 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
         asq__actor_rest(a);
         return;
     }
-    a->loaded = true;
     asq__actor_note_size(a);
     asq__actor_resume_later(a);
 }
@@ -95,19 +96,20 @@ static void put_into_queue(struct asq__actor *a)
     if (asq__list_empty(&p->to_fetch))
         asq__list_add(&p->w->fetching, &p->fetching);
     asq__list_add(&p->to_fetch, &a->calls->fetching);
-    a->loading = true;
 }
 
 void asq__actor_request_load(struct asq__actor *a)
 {
-    if (!a->loading)
-        put_into_queue(a);
+    if (a->snapshot == ASQ__SNAPSHOT_LOADING)
+        return;
+    asq__actor_enter_snapshot(a, ASQ__SNAPSHOT_LOADING);
+    put_into_queue(a);
 }
 
 /* Gives up a fetch, which is repeated when Redis is back or at the next upkeep. */
 static void give_up(struct asq__actor *a)
 {
-    a->loading = false;
+    asq__actor_enter_snapshot(a, ASQ__SNAPSHOT_UNKNOWN);
 }
 
 static void take(struct asq__actor *a, const redisReply *reply, const redisReply *snapshot)
@@ -118,7 +120,7 @@ static void take(struct asq__actor *a, const redisReply *reply, const redisReply
     } else if (snapshot) {
         loaded(a, snapshot);
     } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
-        a->loading = false;
+        give_up(a);
         fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: it was overwritten");
         asq__actor_rest(a);
     } else {
@@ -180,7 +182,7 @@ static size_t next_bytes(const struct asq__partition *p, size_t *ret_n)
 static size_t limit(const struct asq__process *w)
 {
     size_t share = w->config.max_agent_memory / MEMORY_SHARE;
-    if (asq__is_crowded(w))
+    if (asq__actors_are_crowded(&w->actors))
         return 0;
     return share < UNDER_WAY ? share : UNDER_WAY;
 }

@@ -39,9 +39,10 @@
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
-#include "worker/actor.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
+#include "worker/core/actor.h"
+#include "worker/core/actors.h"
 #include "worker/core/notes.h"
 #include "worker/core/stream_id.h"
 #include "worker/partition.h"
@@ -103,22 +104,16 @@ bool asq__backlog_can_note(const struct asq__partition *p)
 
 /* ---- agents ---- */
 
-static const struct asq__actor *find_actor(const struct asq__partition *p, const char *id, size_t n)
-{
-    struct asq__node *node = asq__table_find(&p->actors, id, n);
-    return node ? ASQ__CONTAINER(node, struct asq__actor, node) : NULL;
-}
-
 /* Returns whether no call concerns the agent: a call to it would begin at once. */
 static bool is_idle(const struct asq__partition *p, const char *id)
 {
-    const struct asq__actor *a = find_actor(p, id, strlen(id));
+    const struct asq__actor *a = asq__actors_find(&p->actors, id, strlen(id));
     return !a || !a->calls || (!a->calls->mailbox.n_active && !asq__actor_has_queued(a));
 }
 
 bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l)
 {
-    const struct asq__actor *a = find_actor(p, l->id, l->id_n);
+    const struct asq__actor *a = asq__actors_find(&p->actors, l->id, l->id_n);
     if (!a || !a->calls)
         return true;
     const struct asq__mailbox *m = &a->calls->mailbox;
@@ -165,15 +160,16 @@ bool asq__backlog_defers(const struct asq__partition *p, const char *agent,
 void asq__backlog_actor_rests(struct asq__actor *a)
 {
     struct asq__left *l = find_left(a->part, a->id, a->id_n);
-    if (l && !a->orphan && asq__list_empty(&l->thirsty) && asq__left_is_thirsty(a->part, l))
+    if (l && !asq__actor_is_orphan(a) && asq__list_empty(&l->thirsty) &&
+        asq__left_is_thirsty(a->part, l))
         asq__list_add(&a->part->backlog->thirsty, &l->thirsty);
 }
 
 static void mark_actor(const struct asq__partition *p, const struct asq__left *l, bool left)
 {
-    struct asq__node *node = asq__table_find(&p->actors, l->id, l->id_n);
-    if (node)
-        ASQ__CONTAINER(node, struct asq__actor, node)->left = left;
+    struct asq__actor *a = asq__actors_find(&p->actors, l->id, l->id_n);
+    if (a)
+        a->left = left;
 }
 
 /* ---- notes ---- */
@@ -269,7 +265,7 @@ static const struct asq__actor *busiest(const struct asq__partition *p, size_t *
 {
     const struct asq__actor *found = NULL;
     size_t steps = 0, most = 0;
-    ASQ__LIST_EACH (it, &p->busy) {
+    ASQ__LIST_EACH (it, &p->actors.busy) {
         const struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
         size_t n = 0;
         if (!a->calls)

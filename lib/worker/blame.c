@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "worker/actor.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/exec/run.h"
 #include "worker/partition.h"

@@ -8,9 +8,9 @@
 
 #include "asqueue.h"
 #include "value/msg.h"
-#include "worker/actor.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"

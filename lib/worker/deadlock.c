@@ -41,9 +41,9 @@
 #include "value/table.h"
 #include "value/unconst.h"
 #include "value/value.h"
-#include "worker/actor.h"
-#include "worker/actors.h"
+#include "worker/actor_memory.h"
 #include "worker/allowed.h"
+#include "worker/core/actor.h"
 #include "worker/core/blockers.h"
 #include "worker/core/entry.h"
 #include "worker/core/waits.h"
@@ -499,7 +499,7 @@ static void hurry(struct asq__actor *a)
 void asq__deadlock_note(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
-    if (a->orphan || !asq__actor_has_queued(a) || a->calls->mailbox.n_sharing)
+    if (asq__actor_is_orphan(a) || !asq__actor_has_queued(a) || a->calls->mailbox.n_sharing)
         return;
     struct asq__probing *p = &a->calls->probing;
     int64_t now = asq__now_ms_coarse();

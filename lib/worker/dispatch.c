@@ -18,12 +18,14 @@
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
-#include "worker/actor.h"
 #include "worker/actor_fetch.h"
-#include "worker/actors.h"
+#include "worker/actor_memory.h"
+#include "worker/actor_object.h"
 #include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
+#include "worker/core/actor.h"
+#include "worker/core/actors.h"
 #include "worker/core/entry.h"
 #include "worker/deadlock.h"
 #include "worker/delay.h"
@@ -62,7 +64,7 @@ static bool turn_is_over(struct asq__partition *p)
 static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
-    const struct asq__class *cls = c->actor ? c->actor->object.cls : NULL;
+    const struct asq__class *cls = c->actor ? asq__actor_object(c->actor)->cls : NULL;
     char label[400], reason[800];
     snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
     bool refused =
@@ -105,7 +107,7 @@ static bool end_unstarted(struct asq__wcall *c)
 static unsigned flags_of(const struct asq__wcall *c)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
-    return asq__object_flags(&c->actor->object, job->kind, job->method);
+    return asq__object_flags(asq__actor_object(c->actor), job->kind, job->method);
 }
 
 static bool end_run(struct asq__run *run);
@@ -122,7 +124,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     asq__mailbox_start(&a->calls->mailbox, c, &run->active, c->entry->may_have_begun);
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     run->ctx.shared = c->shared;
-    a->object.depth += c->shared;
+    asq__actor_object(a)->depth += c->shared;
     p->n_active++;
     p->w->starts++;
     if (c->attempts)
@@ -167,7 +169,8 @@ static enum asq__verdict end_unfit(struct asq__mailbox *m, struct asq__wcall *c)
     if (!end_unstarted(c))
         return ASQ__VERDICT_RUN;
     a->part->w->starts++;
-    return a->orphan || turn_is_over(a->part) ? ASQ__VERDICT_STOP : ASQ__VERDICT_ENDED;
+    return asq__actor_is_orphan(a) || turn_is_over(a->part) ? ASQ__VERDICT_STOP
+                                                            : ASQ__VERDICT_ENDED;
 }
 
 /* A call that creates or loads the agent runs alone. */
@@ -176,8 +179,8 @@ static bool may_share_now(struct asq__mailbox *m, struct asq__wcall *c)
     struct asq__actor *a = actor_of(m);
     if (!(flags_of(c) & ASQ_CONCURRENT))
         return false;
-    asq__object_preload(&a->object);
-    return a->object.live;
+    asq__object_preload(asq__actor_object(a));
+    return asq__actor_object(a)->live;
 }
 
 static enum asq__verdict prepare(struct asq__mailbox *m, struct asq__wcall *c)
@@ -198,7 +201,7 @@ static bool is_concurrent(const struct asq__mailbox *m, const struct asq__wcall 
 
 static bool exists(const struct asq__mailbox *m)
 {
-    return actor_of(m)->object.cls;
+    return asq__actor_object(actor_of(m))->cls;
 }
 
 /* Returns whether an active call of the partition is in the chain of callers of a job. */
@@ -206,10 +209,8 @@ static bool is_called_from_active(const struct asq__partition *p, const Asqueue_
 {
     for (size_t i = job->chain->n_links; i > 0; i--) {
         const char *id = job->chain->links[i - 1]->agent;
-        struct asq__node *node = asq__table_find(&p->actors, id, strlen(id));
-        const struct asq__calls *calls =
-            node ? ASQ__CONTAINER(node, struct asq__actor, node)->calls : NULL;
-        if (calls && asq__mailbox_calls(&calls->mailbox, job))
+        const struct asq__actor *a = asq__actors_find(&p->actors, id, strlen(id));
+        if (a && a->calls && asq__mailbox_calls(&a->calls->mailbox, job))
             return true;
     }
     return false;
@@ -252,11 +253,11 @@ void asq__actor_resume(struct asq__actor *a)
     while (a->calls) {
         struct asq__mailbox *m = &a->calls->mailbox;
         struct asq__wcall *c;
-        while ((c = asq__mailbox_resume(m, a->orphan)))
+        while ((c = asq__mailbox_resume(m, asq__actor_is_orphan(a))))
             asq__pool_wake(p->w->pool, asq__run_of(c)->fiber);
-        if (asq__mailbox_turn_is_taken(m, a->orphan))
+        if (asq__mailbox_turn_is_taken(m, asq__actor_is_orphan(a)))
             return;
-        if (a->orphan) {
+        if (asq__actor_is_orphan(a)) {
             if (m->n_active == 0)
                 asq__actor_free(a);
             return;
@@ -269,7 +270,7 @@ void asq__actor_resume(struct asq__actor *a)
             return;
         if (turn_is_over(p))
             return;
-        if (!a->loaded) {
+        if (!asq__actor_is_loaded(a)) {
             asq__actor_request_load(a);
             return;
         }
@@ -291,17 +292,17 @@ void asq__partition_resume(struct asq__partition *p)
         return;
     struct asq__list busy, *node;
     asq__list_init(&busy); /* an agent's progress may end others, and lose the partition */
-    asq__list_splice(&busy, &p->busy);
+    asq__list_splice(&busy, &p->actors.busy);
     while ((node = asq__list_pop(&busy))) {
         struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, where);
-        asq__list_add(&p->busy, &a->where);
+        asq__list_add(&p->actors.busy, &a->where);
         if (asq__actor_has_queued(a))
             asq__actor_resume(a);
         if (!asq__list_empty(&p->turn_over))
             break; /* the next iteration begins with the others */
     }
-    asq__list_splice(&busy, &p->busy);
-    asq__list_splice(&p->busy, &busy);
+    asq__list_splice(&busy, &p->actors.busy);
+    asq__list_splice(&p->actors.busy, &busy);
 }
 
 bool asq__dispatch_turn_over(struct asq__process *w)
@@ -419,12 +420,12 @@ static bool end_run(struct asq__run *run)
     }
     asq__assert(c->state == ASQ__CALL_RUNNING && e->unfinished > 0);
     asq__mailbox_end(&a->calls->mailbox, c);
-    a->object.depth -= c->shared;
+    asq__actor_object(a)->depth -= c->shared;
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
     asq__nested_end(run);
-    if (a->orphan || !asq__partition_is_owned(p)) {
+    if (asq__actor_is_orphan(a) || !asq__partition_is_owned(p)) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
@@ -479,7 +480,7 @@ bool asq__dispatch_run_due(struct asq__process *w)
         asq__dispatch_due(c);
         any = true;
     }
-    while ((a = asq__actor_next_to_resume(w))) {
+    while ((a = asq__actors_next_to_resume(&w->actors))) {
         asq__actor_resume(a);
         any = true;
     }

@@ -209,14 +209,14 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[2], 24, "%u", atomic_load(&hb->partitions));
     snprintf(number[3], 24, "%llu", atomic_load(&w->calls));
     snprintf(number[4], 24, "%llu", atomic_load(&w->failures));
-    snprintf(number[5], 24, "%llu", atomic_load(&w->actors_in_memory));
+    snprintf(number[5], 24, "%llu", atomic_load(&w->actors.n));
     snprintf(number[6], 24, "%lld", (long long) w->config.lease_time_ms);
     snprintf(number[7], 24, "%llu", atomic_load(&w->dead));
     struct asq__pool_stats pool = asq__pool_stats(w->pool);
     snprintf(number[8], 24, "%zu", pool.parked);
     snprintf(number[9], 24, "%zu", pool.high_water);
     snprintf(number[10], 24, "%zu", pool.unguarded);
-    snprintf(number[11], 24, "%llu", atomic_load(&w->actor_bytes));
+    snprintf(number[11], 24, "%llu", atomic_load(&w->actors.bytes));
     snprintf(number[12], 24, "%llu", ++hb->heartbeats); /* whatever the hash had */
     hb->mended = false;
     int64_t sent = asq__now_ms();

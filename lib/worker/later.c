@@ -14,9 +14,10 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
-#include "worker/actor.h"
+#include "worker/actor_object.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/delay.h"
 #include "worker/exec/run.h"
@@ -77,7 +78,7 @@ bool asq__later_retry(struct asq__wcall *c, struct asq__run *run)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = run->actor;
-    const asq_retry *of_method = asq__object_retry(&a->object, job->kind, job->method);
+    const asq_retry *of_method = asq__object_retry(asq__actor_object(a), job->kind, job->method);
     int64_t delay_ms, now = asq__now_ms();
     bool keep_place;
     if (!asq__retry_wanted(job->retry, of_method, run->ctx.error.pub.code, c->retries + 1,

@@ -23,13 +23,13 @@
 #include "value/msg.h"
 #include "value/random.h"
 #include "value/table.h"
-#include "worker/actor.h"
 #include "worker/actor_fetch.h"
-#include "worker/actors.h"
+#include "worker/actor_memory.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/commit.h"
 #include "worker/commit_end.h"
+#include "worker/core/actor.h"
 #include "worker/core/attempts.h"
 #include "worker/core/entry.h"
 #include "worker/core/sender.h"
@@ -52,13 +52,6 @@ static const void *entry_key(const struct asq__node *node, size_t *n)
 {
     *n = ASQ__BATCH_ID;
     return ASQ__CONTAINER(node, struct asq__entry, node)->batch->id.data;
-}
-
-static const void *actor_key(const struct asq__node *node, size_t *n)
-{
-    const struct asq__actor *a = ASQ__CONTAINER(node, struct asq__actor, node);
-    *n = a->id_n;
-    return a->id;
 }
 
 /* ---- claim ---- */
@@ -285,9 +278,9 @@ static void drop(struct asq__partition *p)
     p->intake_out = p->intake_in;
     asq__fetch_drop(p);
     asq__table_each(&p->entries, drop_entry, NULL);
-    asq__table_each(&p->actors, drop_actor, NULL);
+    asq__table_each(&p->actors.by_id, drop_actor, NULL);
     asq__senders_forget(&p->senders);
-    asq__assert(!p->open && !p->entries.count && !p->actors.count);
+    asq__assert(!p->open && !p->entries.count && !p->actors.by_id.count);
     p->n_active = 0;
     p->recovering = p->asking = false;
     p->give_up_at_ms = 0;
@@ -403,7 +396,6 @@ int asq__partitions_init(struct asq__process *w)
         p->number = i;
         asq__list_init(&p->intake);
         asq__list_init(&p->leaving);
-        asq__list_init(&p->busy);
         asq__list_init(&p->fetching);
         asq__list_init(&p->to_fetch);
         asq__list_init(&p->commits);
@@ -414,8 +406,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->fenced);
         asq__list_init(&p->drained);
         if (asq__table_init(&p->entries, entry_key) < 0 ||
-            asq__table_init(&p->awaits, asq__await_key) < 0 ||
-            asq__table_init(&p->actors, actor_key) < 0)
+            asq__table_init(&p->awaits, asq__await_key) < 0 || asq__actor_set_init(&p->actors) < 0)
             return ASQ_ENOMEM; /* asq__partitions_release frees the tables made so far */
         w->nparts = i + 1;
         w->nidle++;
@@ -441,7 +432,7 @@ void asq__partitions_release(struct asq__process *w)
     for (uint32_t i = 0; i < w->nparts; i++) {
         struct asq__partition *p = &w->parts[i];
         asq__table_release(&p->entries);
-        asq__table_release(&p->actors);
+        asq__actor_set_release(&p->actors);
         asq__table_release(&p->awaits);
         asq__later_free(p);
         asq__attempts_clear(&p->attempts);

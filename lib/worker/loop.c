@@ -58,7 +58,7 @@
 
 #include "redis/fork_guard.h"
 #include "value/clock.h"
-#include "worker/actors.h"
+#include "worker/actor_memory.h"
 #include "worker/commit_recover.h"
 #include "worker/commit_send.h"
 #include "worker/control.h"
@@ -210,15 +210,15 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__fetch_snapshots(w);
     asq__result_reads_send(w);
     asq__commits_send(w);
-    if (asq__is_crowded(w))
-        asq__actors_evict(w);
+    if (asq__actors_are_crowded(&w->actors))
+        asq__actor_memory_evict(w);
     asq__engine_flush(w->engine);
     asq__conn_flush(asq__redis_conn(w->redis, 0));
     asq__readers_run_due(w);
     if (!w->has_announced_ready)
         check_ready(w);
     check_stopped(w);
-    if (leases_are_due(w) || w->refresh_due || !asq__list_empty(&w->resuming))
+    if (leases_are_due(w) || w->refresh_due || !asq__list_empty(&w->actors.resuming))
         asq__process_wake(w); /* for what the end of this iteration has caused */
 }
 
@@ -325,7 +325,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     pthread_mutex_lock(&w->untaken_failures_lock);
     asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), false);
     pthread_mutex_unlock(&w->untaken_failures_lock);
-    asq__actors_upkeep(w);
+    asq__actor_memory_upkeep(w);
     asq__backlog_retry(w);
     asq__stuck_look(w);
     asq__lines_log_rest(&w->lines, asq__now_ms_coarse());
@@ -671,7 +671,6 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->ready);
     asq__list_init(&w->turn_over);
     asq__list_init(&w->due);
-    asq__list_init(&w->resuming);
     asq__list_init(&w->moved);
     w->run_hooks = &asq__dispatch_run_hooks;
     w->mailbox_hooks = &asq__dispatch_hooks;
@@ -685,9 +684,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->fenced);
     asq__list_init(&w->drained);
     asq__list_init(&w->stuck_actors);
-    asq__list_init(&w->awake);
-    asq__list_init(&w->asleep);
-    asq__list_init(&w->gone);
+    asq__actor_memory_init(w);
     asq__handovers_init(w);
     asq__tally_init(&w->untaken_failures, log_text, w);
     pthread_mutex_init(&w->untaken_failures_lock, NULL);

@@ -32,7 +32,7 @@
 #include "value/msg.h"
 #include "value/tally.h"
 #include "value/value.h"
-#include "worker/actor.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
 #include "worker/exec/fiber.h"
@@ -180,11 +180,12 @@ static void decided(struct asq__run *run)
 static void on_verdict(void *user, enum asq__batch_verdict verdict)
 {
     struct asq__run *run = user;
-    if (verdict == ASQ__REFUSED && run->stage == ASQ__RUN_RETURNED && !run->actor->orphan)
+    if (verdict == ASQ__REFUSED && run->stage == ASQ__RUN_RETURNED &&
+        !asq__actor_is_orphan(run->actor))
         asq__process_log_some(run->w, ASQ_LOG_ERROR,
                               "a call that %s has made without waiting for it was refused",
                               run->active.id);
-    if (verdict == ASQ__FENCED && !run->actor->orphan)
+    if (verdict == ASQ__FENCED && !asq__actor_is_orphan(run->actor))
         asq__partition_abandon(
             run->actor->part,
             "a call from it found that the lease is another's, or that Redis has lost what called");
@@ -266,7 +267,7 @@ static void submit_on_loop(struct asq__handover *h)
 {
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
     struct asq__run *run = q->nested->run;
-    if (run->actor->orphan) {
+    if (asq__actor_is_orphan(run->actor)) {
         /* The partition is lost, and another worker runs the call again. */
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");

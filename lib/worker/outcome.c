@@ -10,8 +10,9 @@
 #include "client/object.h"
 #include "value/error.h"
 #include "value/msg.h"
-#include "worker/actor.h"
+#include "worker/actor_object.h"
 #include "worker/commit.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
 #include "worker/delay.h"
@@ -39,7 +40,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__wcall_id(c, id);
     /* While a call has the turn, the object is that call's. */
     const struct asq__class *cls =
-        a && !(a->calls && a->calls->mailbox.turn) ? a->object.cls : NULL;
+        a && !(a->calls && a->calls->mailbox.turn) ? asq__actor_object(a)->cls : NULL;
     asq__error_where(&error, cls ? cls->def.name : job->class_name,
                      asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);

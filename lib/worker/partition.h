@@ -12,6 +12,7 @@
 #include "redis/keys.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "worker/core/actors.h"
 #include "worker/core/attempts.h"
 #include "worker/core/stream_id.h"
 
@@ -65,8 +66,7 @@ struct asq__partition {
     uint64_t intake_in, intake_out; /* entries that have come to the intake, and left it */
     struct asq__table entries;      /* all unfinished entries, by batch id */
     /* Agents. */
-    struct asq__table actors;
-    struct asq__list busy;         /* actors with calls */
+    struct asq__actor_set actors;
     struct asq__list to_fetch;     /* actors whose snapshots are to be fetched */
     struct asq__list fetching;     /* in process->fetching meanwhile */
     size_t n_active;               /* active runs */

@@ -22,6 +22,7 @@
 #include "value/lines.h"
 #include "value/list.h"
 #include "value/tally.h"
+#include "worker/core/actors.h"
 
 struct asq__engine;
 struct asq__members;
@@ -120,11 +121,7 @@ struct asq__process {
     int64_t probe_ms;              /* time of the next check; INT64_MAX: none */
     int64_t probes_rest_until_ms;  /* until then probes of other workers are dropped */
     uint64_t waits;                /* last number given to a wait; starts at client_number */
-    /* Actors without calls, longest idle first. */
-    struct asq__list awake;  /* recently called: everything that a call needs is in memory */
-    struct asq__list asleep; /* with a snapshot alone, or a struct of the class's own */
-    struct asq__list gone;   /* agents that do not exist */
-    size_t nawake;
+    struct asq__actors actors;
     struct asq__members *members;
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
      * heartbeat thread. */
@@ -133,7 +130,6 @@ struct asq__process {
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
     struct asq__list turn_over; /* partitions with calls left for the next iteration */
-    struct asq__list resuming;  /* agents that may go on at the end of the iteration */
     /* entries whose way out of the stream is decided; of later_move.c */
     struct asq__list moved;
     struct asq__list due; /* delays of calls whose time has come; of delay.c */
@@ -177,8 +173,7 @@ struct asq__process {
     char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c for the heartbeat; under handover_lock */
     int64_t stuck_looked_ms;
     /* Counters, read by the heartbeat thread. */
-    atomic_ullong calls, failures, commits, commit_calls, actors_in_memory, actor_bytes, held_bytes,
-        dead;
+    atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
 };
 
 #endif

@@ -32,8 +32,8 @@ void asq__state_log(struct asq__process *w)
         w->config.id, w->stopping ? " (stopping)" : "", owned, w->nparts, draining, running,
         pool.threads, pool.parked, held > running ? held - running : 0,
         (unsigned long long) atomic_load(&w->held_bytes), left,
-        (unsigned long long) atomic_load(&w->actors_in_memory),
-        (unsigned long long) atomic_load(&w->actor_bytes),
+        (unsigned long long) atomic_load(&w->actors.n),
+        (unsigned long long) atomic_load(&w->actors.bytes),
         (unsigned long long) atomic_load(&w->calls), (unsigned long long) atomic_load(&w->failures),
         asq__redis_is_up(w->redis) ? "up" : "down", asq__readers_up(w));
 }

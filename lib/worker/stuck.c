@@ -13,8 +13,8 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
-#include "worker/actor.h"
 #include "worker/allowed.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/exec/run.h"
 #include "worker/inputs.h"
@@ -49,7 +49,7 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
         return "is not started, as Redis does not take this worker's heartbeat";
     if (c->entry->part->state == ASQ__PART_DRAINING)
         return "is not started, as its partition is being handed over";
-    return c->actor->loaded ? "is next" : "waits for its agent to be restored";
+    return asq__actor_is_loaded(c->actor) ? "is next" : "waits for its agent to be restored";
 }
 
 struct awaited {
@@ -144,7 +144,7 @@ void asq__stuck_look(struct asq__process *w)
     asq__buf_init(&out, ASQ__STUCK_MAX);
     for (uint32_t i = 0; i < w->nparts; i++) {
         int n = 0;
-        ASQ__LIST_EACH (it, &w->parts[i].busy) {
+        ASQ__LIST_EACH (it, &w->parts[i].actors.busy) {
             if (n++ == AGENTS_PER_PARTITION)
                 break;
             look_at(ASQ__CONTAINER(it, struct asq__actor, where), &out);

@@ -12,8 +12,9 @@
 #include "value/assert.h"
 #include "value/list.h"
 #include "value/msg.h"
-#include "worker/actor.h"
+#include "worker/actor_object.h"
 #include "worker/commit.h"
+#include "worker/core/actor.h"
 #include "worker/core/entry.h"
 #include "worker/exec/exec.h"
 #include "worker/exec/pool.h"
@@ -95,8 +96,8 @@ static void run_task(struct asq__task *task)
     const void *args = job->args.data;
     if (c->inputs)
         args = asq__inputs_args(c->inputs, &n);
-    asq__object_run(&run->ctx, &run->actor->object, job->kind, job->class_name, job->method, args,
-                    n, &run->effect);
+    asq__object_run(&run->ctx, asq__actor_object(run->actor), job->kind, job->class_name,
+                    job->method, args, n, &run->effect);
 }
 
 /* Ends a run on the fiber. The starter ends a run that went through at once, while its memory is in
@@ -120,7 +121,7 @@ static void end_task(struct asq__task *task)
 bool asq__run_start(struct asq__run *run, bool nonblocking)
 {
     const Asqueue__Job *job = asq__wcall_job(run->active.call);
-    const struct asq__class *cls = run->actor->object.cls;
+    const struct asq__class *cls = asq__actor_object(run->actor)->cls;
     asq__assert(run->active.call->state == ASQ__CALL_RUNNING);
     run->task.run = run_task;
     run->task.ended = end_task;
