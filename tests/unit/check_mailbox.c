@@ -10,7 +10,7 @@
  * steps are made.
  */
 #include "support/suite.h"
-#include "value/random.h"
+#include "unit/random_steps.h"
 #include "worker/core/blockers.h"
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
@@ -79,21 +79,7 @@ static int64_t now_ms;
 static struct {
     unsigned agents, programs, concurrent, inputs; /* numbers; percentages of calls */
 } world;
-static uint64_t state; /* of the random numbers */
 static uint64_t seed;
-
-static unsigned below(unsigned n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (unsigned) (state >> 33) % n;
-}
-
-static bool percent(unsigned n)
-{
-    return below(100) < n;
-}
 
 static struct asq__wcall *wcall(const struct call *c)
 {
@@ -704,7 +690,7 @@ static void check_deadlocks(unsigned *deadlocks)
 
 static void begin_episode(void)
 {
-    state = seed * 0x9e3779b97f4a7c15u + 1;
+    steps_begin(seed);
     n_calls = arrivals = 0;
     now_ms = 1000;
     world.agents = 1 + below(AGENTS);
@@ -731,23 +717,10 @@ static void end_episode(void)
         free(calls[i].entry);
 }
 
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 START_TEST(the_next_call_is_the_one_that_the_rules_name_and_deadlocks_are_found_exactly)
 {
-    uint64_t steps = 0, first, most = from_environment("ASQ_TEST_STEPS", TARGET_STEPS);
+    uint64_t steps = 0, first = steps_seed(), most = steps_from("ASQ_TEST_STEPS", TARGET_STEPS);
     unsigned deadlocks = 0, handled = 0;
-    const char *text = getenv("ASQ_TEST_SEED");
-    if (text && strcmp(text, "random") == 0) {
-        ck_assert_int_eq(asq__random(&first, sizeof first), 0);
-        first %= 1000000000;
-    } else {
-        first = from_environment("ASQ_TEST_SEED", 1);
-    }
     for (seed = first; steps < most; seed++) {
         begin_episode();
         for (unsigned n = 1 + below(STEPS); n > 0; n--, steps++)
