@@ -5,8 +5,8 @@
  *
  * ASQ_TEST_SEED sets the seed (a number, or "random"), ASQ_TEST_STEPS how many steps are made.
  */
+#include "support/random_steps.h"
 #include "support/suite.h"
-#include "unit/random_steps.h"
 #include "worker/core/actor.h"
 #include "worker/core/actors.h"
 #include "worker/core/entry.h"
