@@ -3,8 +3,15 @@
  * scripts. ctl_*.c implement the commands. The exit status is part of the contract: 0, 1 (a
  * failure, or a timeout), 2 (wrong usage, nothing was done).
  */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 #include "connect.h"
 #include "ctl.h"
+#include "options.h"
+#include "program.h"
 
 #define MAX_MS    (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct as_ctl, settings.field)

@@ -7,15 +7,20 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "asqueue.h"
 #include "complete.h"
 #include "connect.h"
 #include "log.h"
+#include "options.h"
+#include "output.h"
 #include "program.h"
 #include "secret.h"
 #include "worker_stop.h"

@@ -1,12 +1,12 @@
 /*
  * complete.c: see complete.h.
  */
-#include "complete.h"
-
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "complete.h"
 #include "secret.h"
 #include "value/escape.h"
 #include "workers.h"

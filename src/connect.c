@@ -2,12 +2,14 @@
  * connect.c: see connect.h. The library's messages name the failure and its place; this file adds
  * the origin of the URL if it was not an option.
  */
-#include "connect.h"
-
-#include "secret.h"
-
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "connect.h"
+#include "output.h"
+#include "secret.h"
 
 #define CONNECT_MS 5000  /* the library's own limit for connecting */
 #define ADMIN_MS   30000 /* default timeout of functions that only ask Redis */

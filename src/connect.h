@@ -4,7 +4,11 @@
 #ifndef ASQ_SRC_CONNECT_H
 #define ASQ_SRC_CONNECT_H
 
-#include "output.h"
+#include <stdint.h>
+
+#include "asqueue.h"
+
+struct as_reporter;
 
 #define AS_DEFAULT_URL "redis://127.0.0.1:6379"
 

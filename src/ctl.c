@@ -1,16 +1,16 @@
 /*
  * ctl.c: functions shared by as-ctl's commands (ctl.h).
  */
-#include "ctl.h"
-
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "connect.h"
+#include "ctl.h"
+#include "output.h"
 #include "workers.h"
 
 #define SLICE_MS     250 /* maximum delay until a signal is noticed */

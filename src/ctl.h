@@ -6,6 +6,10 @@
 #ifndef ASQ_SRC_CTL_H
 #define ASQ_SRC_CTL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 #include "program.h"
 
 struct as_ctl {

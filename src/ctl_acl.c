@@ -2,13 +2,15 @@
  * ctl_acl.c: as-ctl acl: prints the rules of contrib/redis-cli/acl, which the build embeds, for one
  * namespace. Does not connect, because the rules are needed before users can connect.
  */
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "acl_gen.h"
 #include "connect.h"
 #include "ctl.h"
+#include "output.h"
+#include "program.h"
 #include "secret.h"
 
 /* Prints text[0..n) with the namespace in each place of @N@. */

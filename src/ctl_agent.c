@@ -1,10 +1,14 @@
 /*
  * ctl_agent.c: as-ctl's commands create, agents, show, delete, clone.
  */
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "asqueue.h"
 #include "ctl.h"
+#include "output.h"
+#include "program.h"
 
 enum { AGENT_WIDTH = 36, CLASS_WIDTH = 20 };
 

@@ -1,7 +1,12 @@
 /*
  * ctl_call.c: as-ctl's commands call, result, get, set.
  */
+#include <stddef.h>
+
+#include "asqueue.h"
 #include "ctl.h"
+#include "output.h"
+#include "program.h"
 
 /* Waits for the result and prints it. Frees it. */
 static int print_result(struct as_ctl *ctl, asq_result *r)

@@ -3,11 +3,14 @@
  * and workers, methods and attributes of the agent given before, ids of the newest dead letters.
  * Agents' ids are not offered, because there may be a million.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "asqueue.h"
 #include "complete.h"
 #include "ctl.h"
+#include "options.h"
 
 #define MAX_LETTERS 50
 

@@ -2,11 +2,17 @@
  * ctl_dead.c: as-ctl's commands about calls that were given up: dead list, show, retry, drop.
  */
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "asqueue.h"
 #include "ctl.h"
+#include "options.h"
+#include "output.h"
+#include "program.h"
 
 enum { DEFAULT_LIMIT = 100 };
 

@@ -1,11 +1,15 @@
 /*
  * ctl_deployment.c: as-ctl's commands about the deployment: ping, classes, workers, stop.
  */
-#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
 #include "ctl.h"
+#include "output.h"
+#include "program.h"
 #include "worker_stop.h"
 #include "workers.h"
 

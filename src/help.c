@@ -2,10 +2,12 @@
  * help.c: prints the tables of options.h as text for people (--help, usage lines) and for the shell
  * (completion). Knows only the tables.
  */
-#include "options.h"
-
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "options.h"
 
 #define COLUMN 30 /* where descriptions begin */
 

@@ -2,8 +2,6 @@
  * log.c: see log.h. All of a worker's threads call it, and it must not call into the library, so it
  * makes JSON with Jansson directly. Times are local, with their offset from UTC.
  */
-#include "log.h"
-
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "log_sink.h"
 #include "value/escape.h"
 

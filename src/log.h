@@ -9,6 +9,8 @@
 #ifndef ASQ_SRC_LOG_H
 #define ASQ_SRC_LOG_H
 
+#include <stdbool.h>
+
 #include "asqueue.h"
 
 struct as_log {

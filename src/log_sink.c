@@ -9,8 +9,6 @@
  *
  * A forked process begins with an empty buffer, because the parent writes the buffered lines.
  */
-#include "log_sink.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,6 +23,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "log_sink.h"
 
 enum {
     MAX_KEPT = 256 * 1024,

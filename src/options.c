@@ -3,8 +3,6 @@
  * error messages that name the wrong word and suggest a similar one. Prints nothing, and knows only
  * the options --help and --version, with which the rest of the line does not matter.
  */
-#include "options.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -12,6 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "asqueue.h"
+#include "options.h"
 
 #define LONG_BASE 256 /* getopt_long's value of option i is LONG_BASE + i, above all letters */
 #define MAX_WORD  64  /* longer words are not compared */

@@ -9,7 +9,9 @@
 #ifndef ASQ_SRC_OPTIONS_H
 #define ASQ_SRC_OPTIONS_H
 
-#include "asqueue.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define AS_MAX_OPTIONS 64 /* of one program: they are bits of as_cli_args.given */
 

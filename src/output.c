@@ -1,14 +1,13 @@
 /*
  * output.c: prints results and failures as text or JSON (output.h). Tables are in table.c.
  */
-#include "output.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "output.h"
 #include "value/escape.h"
 
 /* ---- Text ----------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #ifndef ASQ_SRC_OUTPUT_H
 #define ASQ_SRC_OUTPUT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "asqueue.h"

@@ -1,15 +1,15 @@
 /*
  * program.c: see program.h.
  */
-#include "program.h"
-
-#include "secret.h"
-
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "program.h"
+#include "secret.h"
 
 int64_t as_program_now_ms(void)
 {

@@ -5,6 +5,10 @@
 #ifndef ASQ_SRC_PROGRAM_H
 #define ASQ_SRC_PROGRAM_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 #include "options.h"
 #include "output.h"
 

@@ -1,8 +1,6 @@
 /*
  * secret.c: see secret.h.
  */
-#include "secret.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "secret.h"
 
 #define CREDENTIAL   "asqueue-password"
 #define MAX_PASSWORD 4096

@@ -2,11 +2,12 @@
  * table.c: tables for people (output.h). All cells are kept until the end, because the widths are
  * known only then.
  */
-#include "output.h"
-
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "asqueue.h"
+#include "output.h"
 #include "value/grow.h"
 
 #define MAX_COLUMNS 16

@@ -3,11 +3,12 @@
  * its calls (at most its --drain-timeout), and then leaves the list of workers. A worker that dies
  * meanwhile counts as gone when its heartbeat is overdue.
  */
-#include "worker_stop.h"
-
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "output.h"
 #include "program.h"
+#include "worker_stop.h"
 #include "workers.h"
 
 #define POLL_MS     200

@@ -5,7 +5,12 @@
 #ifndef ASQ_SRC_WORKER_STOP_H
 #define ASQ_SRC_WORKER_STOP_H
 
-#include "output.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asqueue.h"
+
+struct as_reporter;
 
 struct as_stop_options {
     const char *id;     /* NULL: all live workers */

@@ -2,11 +2,12 @@
  * workers.c: see workers.h. Entries come from Redis and may have any contents: a field that is
  * missing or of another type is shown as "-".
  */
-#include "workers.h"
-
-#include <ctype.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "output.h"
+#include "workers.h"
 
 static const struct {
     const char *key;

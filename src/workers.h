@@ -6,7 +6,11 @@
 #ifndef ASQ_SRC_WORKERS_H
 #define ASQ_SRC_WORKERS_H
 
-#include "output.h"
+#include <stdbool.h>
+
+#include "asqueue.h"
+
+struct as_reporter;
 
 /* Prints the workers of the deployment, or a note if there are none. Returns an exit status. */
 int as_workers_show(const struct as_reporter *who, asq *h);

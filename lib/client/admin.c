@@ -5,15 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/admin.h"
+#include "client/class.h"
+#include "client/handle.h"
 #include "client/remote.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/script.h"
+#include "value/arena.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/hash.h"
+#include "value/msg.h"
+#include "value/value.h"
 
 enum {
     HASH_LIVES_LEASES = 10,

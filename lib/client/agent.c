@@ -2,13 +2,18 @@
  * agent.c: proxies, and jobs about an agent as a whole: creation, deletion, cloning, attributes.
  * Each is a job in the agent's stream like any call.
  */
-#include "client/handle.h"
-#include "value/random.h"
-
 #include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "client/handle.h"
+#include "value/msg.h"
+#include "value/random.h"
+#include "value/value.h"
 
 /* ---- proxies ---- */
 

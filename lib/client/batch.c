@@ -2,13 +2,28 @@
  * batch.c: completes each call of a batch once, and forgets the batch and its result record when
  * all are complete. See batch.h.
  */
-#include "client/batch_state.h"
-
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/batch.h"
+#include "client/batch_state.h"
+#include "client/engine.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "value/arena.h"
+#include "value/assert.h"
+#include "value/buf.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/lines.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
 
 const void *asq__batch_key(const struct asq__node *node, size_t *n)
 {

@@ -13,10 +13,19 @@
 #define ASQ_CLIENT_BATCH_H
 
 #include <ev.h>
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "client/engine.h"
+#include "redis/cmd.h"
+#include "redis/keys.h"
+#include "value/arena.h"
+#include "value/buf.h"
 #include "value/lines.h"
 #include "value/list.h"
+#include "value/msg.h"
 #include "value/table.h"
 
 enum {

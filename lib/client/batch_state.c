@@ -3,6 +3,8 @@
  * batch_state.h.
  */
 #include "client/batch_state.h"
+#include "value/list.h"
+#include "value/table.h"
 
 /* Counts the batches of a list, whose states must be among `set`. */
 static size_t count_list(const struct asq__engine *e, const struct asq__list *list, unsigned set,

@@ -9,6 +9,8 @@
 #ifndef ASQ_CLIENT_BATCH_STATE_H
 #define ASQ_CLIENT_BATCH_STATE_H
 
+#include <stddef.h>
+
 #include "client/batch.h"
 #include "value/assert.h"
 

@@ -2,17 +2,24 @@
  * call.c: makes calls: checks and encodes the arguments, makes a result for each job, and lets the
  * mode submit the jobs of one statement together.
  */
-#include "client/handle.h"
-#include "client/object.h"
-#include "client/retry.h"
-
 #include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/handle.h"
+#include "client/object.h"
+#include "client/retry.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/error.h"
 #include "value/hash.h"
+#include "value/msg.h"
 #include "value/random.h"
+#include "value/value.h"
 
 enum { ON_STACK = 16, BUSY_FIRST_MS = 10, BUSY_MAX_MS = 1000 };
 

@@ -2,14 +2,12 @@
  * class.c: see class.h. The registry, lookups of names whose errors suggest similar names, and
  * descriptions. class_table.c copies tables.
  */
-#include "client/class.h"
+#include <stdio.h>
+#include <string.h>
 
+#include "client/class.h"
 #include "value/error.h"
 #include "value/list.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ---- the registry ---- */
 

@@ -10,6 +10,9 @@
 #ifndef ASQ_CLIENT_CLASS_H
 #define ASQ_CLIENT_CLASS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "asqueue.h"
 #include "value/table.h"
 

@@ -2,16 +2,19 @@
  * class_table.c: see class.h. Reads a user's class table in the layout it was built with, checks
  * all of it, and makes the copy that lookups use.
  */
-#include "client/class.h"
-#include "client/retry.h"
-
-#include "value/error.h"
-#include "value/list.h"
-#include "value/value.h"
-
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "client/class.h"
+#include "client/retry.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/table.h"
+#include "value/value.h"
 
 enum {
     MAX_LAYOUT = 4096, /* bytes of a table's struct, of any version; a larger size is wrong */

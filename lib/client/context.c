@@ -1,13 +1,19 @@
 /*
  * context.c: the functions of a method's context (asq_ctx_…, asq_fail, asq_args).
  */
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/class.h"
 #include "client/model.h"
 #include "client/object.h"
 #include "value/clock.h"
+#include "value/error.h"
 #include "value/value.h"
 
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env)

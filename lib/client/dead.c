@@ -10,6 +10,7 @@
 
 #include "client/admin.h"
 #include "client/remote.h"
+#include "redis/keys.h"
 #include "redis/redis.h"
 #include "value/hash.h"
 #include "value/hex.h"

@@ -9,6 +9,7 @@
 
 #include "client/admin.h"
 #include "client/remote.h"
+#include "redis/keys.h"
 #include "redis/redis.h"
 
 enum { PAGE = 100, PAGE_BYTES = 1 << 20 };

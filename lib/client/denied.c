@@ -4,7 +4,11 @@
  * command that it needs (XADD, HMGET, SUBSCRIBE) fails the call, or asq_open, with an error that
  * has Redis' reply. See batch.h.
  */
+#include "asqueue.h"
 #include "client/batch.h"
+#include "client/engine.h"
+#include "redis/refusal.h"
+#include "value/error.h"
 
 static const char *const texts[ASQ__DENIED_KINDS] = {
     [ASQ__DENIED_READ] =

@@ -2,12 +2,23 @@
  * engine.c: creation, end and events of the engine. See engine.h, batch.h. Relies on redis/ for
  * connections and on value/msg for messages.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 
+#include "asqueue.h"
 #include "client/batch.h"
+#include "client/engine.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
 #include "redis/timer.h"
+#include "value/arena.h"
 #include "value/assert.h"
 #include "value/clock.h"
+#include "value/lines.h"
+#include "value/list.h"
+#include "value/table.h"
 
 enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a pinned record within its TTL */ };
 

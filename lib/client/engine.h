@@ -11,13 +11,19 @@
 #ifndef ASQ_CLIENT_ENGINE_H
 #define ASQ_CLIENT_ENGINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "asqueue.h"
-#include "redis/redis.h"
 #include "value/msg.h"
 
-struct asq__engine;
 struct asq__batch;
+struct asq__buf;
 struct asq__call;
+struct asq__call_id;
+struct asq__engine;
+struct ev_loop;
 
 /* Exactly one of result and error is not NULL; both are borrowed. */
 typedef void (*asq__call_fn)(struct asq__call *call, const Asqueue__Result *result,

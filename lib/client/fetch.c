@@ -5,13 +5,19 @@
  * time. The replies that Redis buffers for this client so stay below the limits that Redis may have
  * for clients, however much is waiting. See batch.h.
  */
-#include "client/batch.h"
-
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "asqueue.h"
+#include "client/batch.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
 #include "redis/refusal.h"
+#include "value/buf.h"
 #include "value/decimal.h"
+#include "value/list.h"
 
 enum {
     PIECE = 1 << 20,               /* bytes read at once */

@@ -8,14 +8,18 @@
  * the order of the inputs, to the agent of its index. asq_call_each counts as one statement for
  * each input, also when it ends early, so that the method's later calls are recognised as well.
  */
-#include "client/handle.h"
-#include "client/late.h"
-
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/handle.h"
+#include "client/late.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
 
 enum { DEFAULT_LIMIT = 64 };
 

@@ -2,11 +2,14 @@
  * group.c: hands out results in the order of completion. A group uses the results' callbacks, so a
  * result with a callback of its own cannot join one.
  */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "asqueue.h"
 #include "client/handle.h"
 #include "client/late.h"
 #include "value/grow.h"
-
-#include <stdlib.h>
 
 struct asq_group {
     asq *h;

@@ -2,12 +2,13 @@
  * handle.c: functions of a handle in every mode: last error, timeout, due callbacks, cork and wait.
  * asq_open itself is in ../open.c.
  */
-#include "client/handle.h"
-
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/class.h"
+#include "client/handle.h"
 #include "value/assert.h"
 #include "value/clock.h"
 

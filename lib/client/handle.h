@@ -14,15 +14,22 @@
 #define ASQ_CLIENT_HANDLE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "asqueue.h"
-#include "client/class.h"
 #include "client/engine.h"
 #include "value/buf.h"
 #include "value/error.h"
 #include "value/list.h"
-#include "value/msg.h"
 #include "value/tally.h"
+#include "value/value.h"
+
+struct asq__job;
+struct asq__registry;
+struct asq__url;
+struct ev_loop;
 
 struct asq__mode {
     const char *name;

@@ -4,19 +4,29 @@
  * share no memory, as in the other modes, and the same limits apply.
  */
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "asqueue.h"
+#include "client/class.h"
 #include "client/handle.h"
 #include "client/model.h"
 #include "client/object.h"
 #include "client/plugin.h"
 #include "client/retry.h"
+#include "value/arena.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
 #include "value/random.h"
 #include "value/table.h"
+#include "value/value.h"
 
 struct local_agent {
     struct asq__node node; /* in local->agents, by id */

@@ -1,17 +1,14 @@
 /*
  * model.c: see model.h.
  */
-#include "client/model.h"
-
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "client/model.h"
 #include "value/buf.h"
 #include "value/error.h"
-#include "value/value.h"
 
 #define MAX_FILE ((size_t) 16 * 1024 * 1024)
 

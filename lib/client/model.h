@@ -5,6 +5,8 @@
 #ifndef ASQ_CLIENT_MODEL_H
 #define ASQ_CLIENT_MODEL_H
 
+#include <stddef.h>
+
 #include "asqueue.h"
 
 /* Reads and checks the file; *ret is a map, name → configuration, owned by the caller. Errors name

@@ -5,6 +5,7 @@
  */
 #include "client/object_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

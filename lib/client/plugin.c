@@ -2,16 +2,18 @@
  * plugin.c: see plugin.h. A plugin is never unloaded, because class tables, and code that may be on
  * a fiber's stack, are in it.
  */
-#include "client/plugin.h"
-
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "asqueue.h"
+#include "client/class.h"
+#include "client/plugin.h"
 #include "client/trusted_path.h"
 #include "value/error.h"
 

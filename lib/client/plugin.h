@@ -5,7 +5,9 @@
 #ifndef ASQ_CLIENT_PLUGIN_H
 #define ASQ_CLIENT_PLUGIN_H
 
-#include "client/class.h"
+#include <stddef.h>
+
+struct asq__registry;
 
 /* Loads every *.so of a directory, in the order of their names, and registers their classes.
  * ret_count (may be NULL) gets the number of plugins. ASQ_EPLUGIN with a text that names the file,

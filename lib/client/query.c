@@ -5,10 +5,26 @@
  * due, and its record is missing. Questions about calls that were made already go to their owner.
  * See batch.h.
  */
-#include "client/batch_state.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
+#include "asqueue.h"
+#include "client/batch.h"
+#include "client/batch_state.h"
+#include "client/engine.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/script.h"
+#include "value/buf.h"
 #include "value/clock.h"
 #include "value/hex.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
 
 enum {
     QUERIES_PER_TICK = 256,

@@ -3,20 +3,32 @@
  * libev loop of its own that runs only during waits, or uses a loop of the caller's; the engine
  * does the rest.
  */
-#include "client/remote.h"
-
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "client/engine.h"
+#include "client/handle.h"
+#include "client/remote.h"
 #include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/lookup.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
+#include "redis/tls.h"
 #include "redis/trouble.h"
+#include "redis/url.h"
+#include "value/buf.h"
 #include "value/clock.h"
+#include "value/error.h"
 #include "value/fd.h"
+#include "value/list.h"
+#include "value/msg.h"
 #include "value/random.h"
+#include "value/tally.h"
 
 enum { PUMP_EVERY = 64 };
 

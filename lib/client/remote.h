@@ -4,7 +4,9 @@
 #ifndef ASQ_CLIENT_REMOTE_H
 #define ASQ_CLIENT_REMOTE_H
 
-#include "client/handle.h"
+#include <stdint.h>
+
+#include "asqueue.h"
 
 struct asq__redis *asq__remote_redis(asq *h);
 /* Returns whether the URL names a user, other than the one that all connections begin as. */

@@ -13,12 +13,24 @@
  * Without the right to run scripts (EVAL) the client warns once and resends everything; the owners
  * sort it out.
  */
-#include "client/batch_state.h"
-
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/batch.h"
+#include "client/batch_state.h"
+#include "client/engine.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "redis/script.h"
 #include "value/clock.h"
+#include "value/list.h"
+#include "value/msg.h"
 
 enum { ASKED_AT_ONCE = 1000, CLOCK_SKEW_MS = 60000 };
 

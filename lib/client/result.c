@@ -2,13 +2,23 @@
  * result.c: results (asq_result): completion, waiting, reading, callbacks, ids. The mode implements
  * the wait itself.
  */
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "asqueue.h"
+#include "client/engine.h"
 #include "client/handle.h"
 #include "client/late.h"
 #include "value/assert.h"
+#include "value/buf.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
 #include "value/unconst.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "value/value.h"
 
 /* ---- life ---- */
 

@@ -2,7 +2,6 @@
  * retry.c: see retry.h.
  */
 #include "client/retry.h"
-
 #include "value/error.h"
 #include "value/random.h"
 

@@ -5,6 +5,10 @@
 #ifndef ASQ_CLIENT_RETRY_H
 #define ASQ_CLIENT_RETRY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "asqueue.h"
 #include "proto/asqueue.pb-c.h"
 

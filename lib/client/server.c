@@ -12,18 +12,18 @@
  * the program may need the server for its own orderly end. The program may have threads, so the
  * code after the clone makes system calls only.
  */
-#include "client/server.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "client/server.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"

@@ -2,14 +2,33 @@
  * submit.c: puts calls into batches and batches into streams, in the order in which they were made.
  * A batch is sent until Redis accepts it or refuses it for good (resend.c). See batch.h.
  */
-#include "client/batch_state.h"
-
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
+#include "client/batch.h"
+#include "client/batch_state.h"
+#include "client/engine.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/limit.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
+#include "redis/refusal.h"
+#include "redis/script.h"
 #include "redis/timer.h"
+#include "value/assert.h"
+#include "value/buf.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/error.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "value/table.h"
+#include "value/value.h"
 
 enum { SOON_MS = 100, BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
 /* A probe may carry thousands of calls. */

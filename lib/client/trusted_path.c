@@ -10,18 +10,18 @@
  * numbers are reused; $ORIGIN in a plugin's run path and debuggers need the folder; and /proc need
  * not be mounted.
  */
-#include "client/trusted_path.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "client/trusted_path.h"
 #include "value/error.h"
 
 enum { MAX_LINKS = 40 };

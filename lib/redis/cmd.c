@@ -1,10 +1,9 @@
 /*
  * cmd.c: see cmd.h.
  */
-#include "redis/cmd.h"
-
 #include <string.h>
 
+#include "redis/cmd.h"
 #include "value/decimal.h"
 
 enum { COUNT_MAX = ASQ__DECIMAL_MAX + 3 }; /* a sign, digits, CRLF */

@@ -5,6 +5,9 @@
 #ifndef ASQ_REDIS_CMD_H
 #define ASQ_REDIS_CMD_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "value/buf.h"
 
 struct asq__cmd {

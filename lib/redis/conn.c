@@ -2,16 +2,23 @@
  * conn.c: see conn.h. link.c connects to the server, hiredis parses replies. Commands are formatted
  * directly into the write buffer, and may be written without a pass through the loop.
  */
-#include "redis/conn.h"
-
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "asqueue.h"
+#include "redis/cmd.h"
+#include "redis/conn.h"
 #include "redis/greeting.h"
 #include "redis/link.h"
+#include "redis/password.h"
 #include "redis/reply.h"
 #include "redis/timer.h"
+#include "redis/tls.h"
+#include "redis/url.h"
+#include "value/arena.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"

@@ -17,13 +17,13 @@
 
 #include <ev.h>
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "asqueue.h"
-#include "redis/cmd.h"
-#include "redis/refusal.h"
-#include "redis/url.h"
-
+struct asq__cmd;
 struct asq__conn;
+struct ev_loop;
 
 typedef void (*asq__reply_fn)(struct asq__conn *c, const redisReply *reply, void *user);
 

@@ -2,13 +2,14 @@
  * fork_guard.c: see fork_guard.h. The table is global, as descriptors and fork handlers are, and
  * atomic, so that the child of a fork may read it whatever other threads were doing.
  */
-#include "redis/fork_guard.h"
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
+
+#include "redis/fork_guard.h"
 
 enum { WORDS = 1024, BITS = 64 };
 

@@ -1,9 +1,10 @@
 /*
  * greeting.c: see greeting.h.
  */
-#include "redis/greeting.h"
+#include <stddef.h>
 
 #include "asqueue.h"
+#include "redis/greeting.h"
 #include "redis/refusal.h"
 #include "value/error.h"
 

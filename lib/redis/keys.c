@@ -1,11 +1,10 @@
 /*
  * keys.c: see keys.h. Names are built without printf, because each call needs some.
  */
-#include "redis/keys.h"
-
 #include <string.h>
 
 #include "asqueue.h"
+#include "redis/keys.h"
 #include "value/decimal.h"
 #include "value/error.h"
 #include "value/hex.h"

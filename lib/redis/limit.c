@@ -1,9 +1,9 @@
 /*
  * limit.c: see limit.h.
  */
-#include "redis/limit.h"
-
 #include <stdlib.h>
+
+#include "redis/limit.h"
 
 enum { BELIEVED_MS = 10 * 60 * 1000 };
 

@@ -1,12 +1,11 @@
 /*
  * link.c: see link.h.
  */
-#include "redis/link.h"
-
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +14,8 @@
 
 #include "asqueue.h"
 #include "redis/fork_guard.h"
+#include "redis/link.h"
+#include "redis/url.h"
 #include "value/clock.h"
 #include "value/fd.h"
 

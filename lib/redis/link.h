@@ -14,7 +14,8 @@
 
 #include "redis/lookup.h"
 #include "redis/tls.h"
-#include "redis/url.h"
+
+struct asq__url;
 
 enum asq__link_state {
     ASQ__LINK_CLOSED,

@@ -5,14 +5,13 @@
  * way are counted, and limited: a program that opens many handles while its resolver is dead gets
  * errors and not ever more threads. The count is the only global state here.
  */
-#include "redis/lookup.h"
-
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "redis/lookup.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"

@@ -7,7 +7,6 @@
 #define ASQ_REDIS_LOOKUP_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 

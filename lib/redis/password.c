@@ -1,13 +1,14 @@
 /*
  * password.c: see password.h.
  */
-#include "redis/password.h"
-
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/password.h"
 #include "redis/url.h"
 #include "value/clock.h"
 

@@ -1,11 +1,13 @@
 /*
  * permit.c: see permit.h. permit.lua has the list of commands.
  */
-#include "redis/permit.h"
-
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "redis/cmd.h"
+#include "redis/keys.h"
+#include "redis/permit.h"
 #include "redis/refusal.h"
 #include "redis/script.h"
 

@@ -7,8 +7,12 @@
 #ifndef ASQ_REDIS_PERMIT_H
 #define ASQ_REDIS_PERMIT_H
 
+#include <stddef.h>
+
 #include "redis/conn.h"
-#include "redis/keys.h"
+
+struct asq__conn;
+struct asq__keys;
 
 /* Asks on `c`; fn's reply is for asq__permit_refusal and asq__permit_lack. Errors as
  * asq__conn_send. */

@@ -6,14 +6,21 @@
  * ready, `up`. Losing either connection takes the deployment down until both are back. Pushes in
  * between are missed, and their receivers query the results.
  */
-#include "redis/redis.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "asqueue.h"
+#include "redis/conn.h"
+#include "redis/keys.h"
+#include "redis/limit.h"
 #include "redis/permit.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
+#include "redis/refusal.h"
+#include "redis/script.h"
+#include "redis/url.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"

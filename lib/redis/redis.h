@@ -7,12 +7,11 @@
 #ifndef ASQ_REDIS_REDIS_H
 #define ASQ_REDIS_REDIS_H
 
-#include "redis/conn.h"
-#include "redis/keys.h"
-#include "redis/limit.h"
-#include "redis/redis_clock.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "redis/script.h"
-#include "redis/url.h"
 
 #define ASQ__FORMAT_VERSION     1
 #define ASQ__DEFAULT_PARTITIONS 128u

@@ -1,9 +1,9 @@
 /*
  * redis_clock.c: see redis_clock.h.
  */
-#include "redis/redis_clock.h"
-
 #include <string.h>
+
+#include "redis/redis_clock.h"
 
 enum { SAMPLES_APART_MS = 100 };
 

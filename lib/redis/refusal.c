@@ -1,9 +1,9 @@
 /*
  * refusal.c: see refusal.h.
  */
-#include "redis/refusal.h"
-
 #include <string.h>
+
+#include "redis/refusal.h"
 
 /* The first prefix that fits tells the kind. */
 static const struct {

@@ -1,9 +1,10 @@
 /*
  * reply.c: see reply.h. hiredis takes a NULL from here as "out of memory" and gives the reader up.
  */
-#include "redis/reply.h"
-
 #include <string.h>
+
+#include "redis/reply.h"
+#include "value/arena.h"
 
 /* hiredis 1.0 counts elements as size_t, and knows more types. */
 #ifdef HAVE_HIREDIS_1

@@ -7,7 +7,7 @@
 
 #include <hiredis/hiredis.h>
 
-#include "value/arena.h"
+struct asq__arena;
 
 /* Makes the reader build its replies, ordinary redisReply trees, in the arena, which outlives it.
  * Replies live until the arena is reset, and must not be passed to freeReplyObject. */

@@ -1,10 +1,11 @@
 /*
  * script.c: see script.h.
  */
-#include "redis/script.h"
-
 #include <string.h>
 
+#include "redis/cmd.h"
+#include "redis/refusal.h"
+#include "redis/script.h"
 #include "redis/scripts_gen.h"
 
 const char *const asq__script_bury = asq__lua_bury;

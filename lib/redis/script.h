@@ -6,8 +6,12 @@
 #ifndef ASQ_REDIS_SCRIPT_H
 #define ASQ_REDIS_SCRIPT_H
 
+#include <stddef.h>
+
 #include "redis/conn.h"
-#include "value/buf.h"
+
+struct asq__cmd;
+struct asq__conn;
 
 enum asq__script {
     ASQ__SCRIPT_COMMIT,

@@ -1,8 +1,6 @@
 /*
  * sync.c: see sync.h.
  */
-#include "redis/sync.h"
-
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +10,10 @@
 #include "asqueue.h"
 #include "redis/greeting.h"
 #include "redis/link.h"
+#include "redis/password.h"
+#include "redis/sync.h"
+#include "redis/tls.h"
+#include "redis/url.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"

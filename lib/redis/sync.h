@@ -11,10 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "redis/refusal.h"
-#include "redis/url.h"
-
 struct asq__sync;
+struct asq__url;
 
 /* Connects, authenticates and selects the database. cancel_fd: waits give up once it is readable;
  * -1: none. The URL must outlive the connection. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS,

@@ -1,8 +1,6 @@
 /*
  * tls.c: see tls.h. Contexts and sessions; tls_why.c has the texts of failures.
  */
-#include "redis/tls.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
@@ -11,7 +9,7 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "asqueue.h"
+#include "redis/tls.h"
 #include "redis/tls_why.h"
 #include "redis/url.h"
 

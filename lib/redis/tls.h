@@ -9,7 +9,6 @@
 #define ASQ_REDIS_TLS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <sys/types.h>
 
 struct asq__url;

@@ -2,8 +2,6 @@
  * tls_why.c: see tls_why.h. Names in certificates come from outside: messages show them without
  * control characters, and cut.
  */
-#include "redis/tls_why.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +11,11 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "redis/tls_why.h"
 
 enum { NAME_MAX_SHOWN = 64, NAMES_MAX_SHOWN = 3 };
 

@@ -1,11 +1,10 @@
 /*
  * trouble.c: see trouble.h.
  */
-#include "redis/trouble.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "redis/trouble.h"
 #include "value/hash.h"
 
 enum { LOG_EVERY_MS = 60000, SHORT_MS = 2000 };

@@ -7,7 +7,6 @@
 #define ASQ_REDIS_TROUBLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum { ASQ__TROUBLE_CAUSES = 4, ASQ__TROUBLE_TEXT = 480 };

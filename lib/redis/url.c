@@ -1,8 +1,6 @@
 /*
  * url.c: see url.h.
  */
-#include "redis/url.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -15,6 +13,7 @@
 
 #include "asqueue.h"
 #include "redis/lookup.h"
+#include "redis/url.h"
 #include "value/buf.h"
 #include "value/error.h"
 

@@ -10,8 +10,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "redis/password.h"
 #include "redis/tls.h"
+
+struct sockaddr;
 
 enum asq__url_scheme { ASQ__URL_LOCAL, ASQ__URL_CHILD, ASQ__URL_TCP, ASQ__URL_UNIX };
 

@@ -1,10 +1,10 @@
 /*
  * arena.c: bump allocation in growing blocks; relies on malloc alone.
  */
-#include "value/arena.h"
-
 #include <stdint.h>
 #include <stdlib.h>
+
+#include "value/arena.h"
 
 /* The first block, with its head, is a small allocation for malloc. */
 enum { FIRST_BLOCK = 448, LARGEST_BLOCK = 256 * 1024, ALIGNMENT = 16 };

@@ -1,11 +1,11 @@
 /*
  * assert.c: the end of a process whose state contradicts itself. See assert.h.
  */
-#include "value/assert.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "value/assert.h"
 
 void asq__assert_failed(const char *file, int line, const char *condition)
 {

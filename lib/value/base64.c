@@ -1,9 +1,11 @@
 /*
  * base64.c: see base64.h.
  */
-#include "value/base64.h"
+#include <stdint.h>
 
 #include "asqueue.h"
+#include "value/base64.h"
+#include "value/buf.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -4,7 +4,9 @@
 #ifndef ASQ_VALUE_BASE64_H
 #define ASQ_VALUE_BASE64_H
 
-#include "value/buf.h"
+#include <stddef.h>
+
+struct asq__buf;
 
 void asq__base64_encode(const void *data, size_t n, struct asq__buf *out);
 /* Writes up to n / 4 * 3 bytes to `to`, and their number to *ret_n. ASQ_EPARSE for text that the

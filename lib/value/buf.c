@@ -1,15 +1,14 @@
 /*
  * buf.c: see buf.h. The memory is one byte larger than cap, for the NUL added by asq__buf_detach.
  */
-#include "value/buf.h"
-
-#include "asqueue.h"
-#include "value/varint.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "value/buf.h"
+#include "value/varint.h"
 
 enum { SMALLEST = 64 };
 

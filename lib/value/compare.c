@@ -2,11 +2,14 @@
  * compare.c: a total order over all values, and equality. Never fails: if there is no memory to
  * sort a map's keys, a slower algorithm without memory gives the same result.
  */
-#include "value/value.h"
-
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "value/value.h"
 
 #define SIGN(a, b) (((a) > (b)) - ((a) < (b)))
 

@@ -3,11 +3,14 @@
  * than SMALL pairs has an open-addressing index (linear probing, at most three quarters full).
  * Insertion builds the index, lookups never do, so reading a value changes nothing.
  */
-#include "value/hash.h"
-#include "value/value.h"
-
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "value/hash.h"
+#include "value/value.h"
 
 enum { SMALL = 16, FIRST_CAP = 4, FIRST_SLOTS = 64, MOST_PAIRS = 1 << 29 };
 

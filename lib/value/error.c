@@ -1,13 +1,13 @@
 /*
  * error.c: codes, their names and texts; error objects. Relies only on the list in asqueue.h.
  */
-#include "value/error.h"
-
-#include "value/value.h"
-
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "value/error.h"
+#include "value/value.h"
 
 /* Bytes; a longer message is cut. */
 enum { LONGEST_MESSAGE = 64 * 1024 };

@@ -1,11 +1,11 @@
 /*
  * fd.c: see fd.h.
  */
-#include "value/fd.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "value/fd.h"
 
 int asq__fd_keep(int fd)
 {

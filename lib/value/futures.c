@@ -1,6 +1,10 @@
 /*
  * futures.c: visits the futures in a tree of arguments, and replaces them by values.
  */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 #include "value/unconst.h"
 #include "value/value.h"
 

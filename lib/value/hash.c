@@ -2,10 +2,10 @@
  * hash.c: FNV-1a and SipHash (Aumasson and Bernstein), after their published descriptions.
  * Relies on no other file. Every result has the same bytes on all machines.
  */
-#include "value/hash.h"
-
 #include <string.h>
 #include <sys/auxv.h>
+
+#include "value/hash.h"
 
 uint64_t asq__fnv1a64(const void *data, size_t n)
 {

@@ -2,12 +2,15 @@
  * ids.c: checks and formats of names: call ids, agent ids, names of classes, methods and
  * attributes; and of UTF-8. No allocation.
  */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "asqueue.h"
 #include "value/decimal.h"
 #include "value/error.h"
 #include "value/hex.h"
 #include "value/value.h"
-
-#include <string.h>
 
 void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT])
 {

@@ -6,17 +6,21 @@
  * before the text is passed to it. Every map may be wrapped in a "$map", and every leaf is at most
  * one object, so no value needs more than 2 * ASQ_MAX_DEPTH + 1 levels.
  */
-#include "value/base64.h"
-#include "value/error.h"
-#include "value/unconst.h"
-#include "value/value.h"
-
 #include <jansson.h>
 #include <locale.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "value/base64.h"
+#include "value/buf.h"
+#include "value/error.h"
+#include "value/unconst.h"
+#include "value/value.h"
 
 enum { TEXT_DEPTH = 2 * ASQ_MAX_DEPTH + 1 };
 #define MAX_TEXT ((size_t) 1 << 30)

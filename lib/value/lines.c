@@ -1,12 +1,12 @@
 /*
  * lines.c: see lines.h.
  */
-#include "value/lines.h"
-
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "value/lines.h"
 
 enum { LINE_MAX = 1200 };
 

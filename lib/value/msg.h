@@ -9,11 +9,15 @@
 #ifndef ASQ_VALUE_MSG_H
 #define ASQ_VALUE_MSG_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 #include "proto/asqueue.pb-c.h"
 #include "value/arena.h"
-#include "value/buf.h"
-#include "value/error.h"
-#include "value/value.h"
+
+struct asq__buf;
 
 #define ASQ__BATCH_ID 16
 

@@ -6,8 +6,10 @@
  * for any bytes is that of protobuf-c.
  */
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "value/arena.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
 #include "value/varint.h"

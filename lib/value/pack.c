@@ -6,10 +6,14 @@
  * the format is walked for its arguments. The walk ends at an unknown letter, whose argument type
  * is unknown.
  */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "asqueue.h"
 #include "value/error.h"
 #include "value/value.h"
-
-#include <string.h>
 
 struct packer {
     const char *fmt, *at;

@@ -1,10 +1,12 @@
 /*
  * params.c: orders named arguments by a method's parameters; names of parameters.
  */
+#include <stdbool.h>
+#include <string.h>
+
+#include "asqueue.h"
 #include "value/error.h"
 #include "value/value.h"
-
-#include <string.h>
 
 static const char separators[] = ", \t\n";
 

@@ -1,13 +1,12 @@
 /*
  * random.c: see random.h.
  */
-#include "value/random.h"
-
 #include <errno.h>
 #include <sys/random.h>
 #include <sys/types.h>
 
 #include "asqueue.h"
+#include "value/random.h"
 
 int asq__random(void *to, size_t n)
 {

@@ -1,10 +1,10 @@
 /*
  * snapshot.c: see snapshot.h.
  */
-#include "value/snapshot.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "value/snapshot.h"
 
 struct asq__snapshot *asq__snapshot_new(const void *data, size_t n)
 {

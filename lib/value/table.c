@@ -2,12 +2,11 @@
  * table.c: see table.h. The number of buckets is a power of two and grows with the number of items.
  * Keys come from outside, so they are hashed under a key of this process.
  */
-#include "value/table.h"
-
-#include "asqueue.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "asqueue.h"
+#include "value/table.h"
 
 enum { FIRST_BUCKETS = 16 };
 

@@ -1,11 +1,11 @@
 /*
  * tally.c: see tally.h.
  */
-#include "value/tally.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "value/tally.h"
 
 enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
 

@@ -7,6 +7,10 @@
 #ifndef ASQ_VALUE_TALLY_H
 #define ASQ_VALUE_TALLY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "asqueue.h"
 
 enum { ASQ__TALLY_NAME = 96 };

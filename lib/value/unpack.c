@@ -5,11 +5,15 @@
  * In an optional place null counts as missing, unless the letter there takes null (n, o, O, s?).
  * `a`, `r` and `R` check the type, and give the value like `o`.
  */
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "asqueue.h"
 #include "value/error.h"
 #include "value/value.h"
-
-#include <limits.h>
-#include <string.h>
 
 struct unpacker {
     const char *fmt, *at;

@@ -5,11 +5,11 @@
  * A tree is never deeper than ASQ_MAX_DEPTH, because asq__value_adopt refuses deeper ones:
  * functions here and elsewhere may recurse once for each level.
  */
-#include "value/unconst.h"
-#include "value/value.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "value/unconst.h"
+#include "value/value.h"
 
 static const asq_value null_value = { .type = ASQ_NULL };
 static const asq_value bool_values[2] = {

@@ -5,8 +5,12 @@
 #ifndef ASQ_VALUE_VALUE_H
 #define ASQ_VALUE_VALUE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "asqueue.h"
-#include "value/buf.h"
+
+struct asq__buf;
 
 /* Id of a call: partition, batch, and index in the batch. As text "PARTITION-BATCH-INDEX": decimal,
  * 32 lower-case hex digits, decimal. */

@@ -11,13 +11,17 @@
  * writes: an Entry with two values is refused, not merged, and so are duplicate keys, keys with a
  * NUL, field number 0 and varints beyond 64 bits.
  */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "asqueue.h"
 #include "value/assert.h"
+#include "value/buf.h"
 #include "value/error.h"
 #include "value/value.h"
 #include "value/varint.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 

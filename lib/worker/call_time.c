@@ -8,6 +8,8 @@
  * moment ago, so the clock is asked once more before it is believed. Without permission for TIME
  * what a call has waited in its stream does not count, its age when it was sent does.
  */
+#include <stddef.h>
+
 #include "asqueue.h"
 #include "redis/redis.h"
 #include "redis/redis_clock.h"

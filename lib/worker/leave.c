@@ -1,6 +1,9 @@
 /*
  * leave.c: see leave.h.
  */
+#include "redis/keys.h"
+#include "redis/refusal.h"
+#include "redis/sync.h"
 #include "worker/leave.h"
 
 #include <stdio.h>

@@ -16,9 +16,11 @@
  *
  * Where GETRANGE is not allowed, the size is asked first.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "asqueue.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/permit.h"

@@ -12,6 +12,7 @@
 #include "worker/watch.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "asqueue.h"

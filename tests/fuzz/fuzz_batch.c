@@ -2,8 +2,10 @@
  * fuzz_batch.c: any bytes in a stream entry, a result key or an agent's snapshot are decoded or
  * refused with a text. Accepted messages have the properties that later code relies on.
  */
+#include "value/arena.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
+#include "value/value.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  * numbers are within their bounds, and completion of the line never fails. Words are separated by
  * NUL.
  */
+#include "asqueue.h"
 #include "options.h"
 
 #include <fcntl.h>

@@ -4,6 +4,7 @@
  */
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "value/arena.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * fuzz_value_json.c: any text is read or refused. A value that is read is written as text that is
  * read as the same value, compact or indented, and survives the wire.
  */
+#include "value/buf.h"
 #include "value/value.h"
 
 #include <stdlib.h>

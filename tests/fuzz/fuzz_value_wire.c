@@ -3,6 +3,7 @@
  * is read back as the same value, and encodes the same from then on. The value can be copied,
  * compared, and written as JSON.
  */
+#include "value/buf.h"
 #include "value/value.h"
 
 #include <stdlib.h>

@@ -4,6 +4,7 @@
  */
 #include "load.h"
 #include "support/suite.h"
+#include "value/buf.h"
 #include "value/msg.h"
 #include "value/value.h"
 

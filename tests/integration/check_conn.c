@@ -2,7 +2,11 @@
  * check_conn.c: one connection, against servers that do not answer, send nonsense, or go away:
  * costs, bounds, and messages. With TLS where the build has it.
  */
+#include "asqueue.h"
 #include "redis/conn.h"
+#include "redis/url.h"
+#include "support/suite.h"
+#include "support/support.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -14,9 +18,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "support/suite.h"
-#include "support/support.h"
 
 static struct ev_loop *loop;
 static struct asq__url url;

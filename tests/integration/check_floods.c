@@ -5,9 +5,11 @@
  */
 #include "load.h"
 #include "support/suite.h"
+#include "value/buf.h"
 #include "value/hash.h"
 #include "value/hex.h"
 #include "value/msg.h"
+#include "value/value.h"
 #include "worker/core/place.h"
 
 #include <stdio.h>

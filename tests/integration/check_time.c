@@ -5,8 +5,10 @@
 #include "load.h"
 #include "support/server_clock.h"
 #include "support/suite.h"
+#include "value/buf.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "value/value.h"
 
 #include <errno.h>
 #include <fcntl.h>

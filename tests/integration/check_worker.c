@@ -5,6 +5,7 @@
 #include "load.h"
 #include "support/file_lines.h"
 #include "support/suite.h"
+#include "value/buf.h"
 #include "value/hash.h"
 #include "value/msg.h"
 #include "worker/core/place.h"

@@ -3,6 +3,7 @@
  * on the machine of the last owner and elsewhere, by a worker that knows of a jump and by one that
  * does not.
  */
+#include "redis/redis_clock.h"
 #include "worker/later_clock.h"
 #include "support/suite.h"
 

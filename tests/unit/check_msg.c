@@ -2,8 +2,11 @@
  * check_msg.c: batches, results and snapshots as bytes: encoded messages decode to the same, wrong
  * ones are refused with the reason, and no cut of them does harm.
  */
+#include "value/arena.h"
+#include "value/buf.h"
 #include "value/msg.h"
 #include "support/suite.h"
+#include "value/value.h"
 
 #include <check.h>
 #include <stdlib.h>

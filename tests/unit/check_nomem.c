@@ -7,12 +7,15 @@
  * While armed, no code of Check may run, because it allocates too.
  */
 #include "unit/random_value.h"
+#include "value/buf.h"
 #include "value/error.h"
 #include "value/list.h"
 #include "value/table.h"
 #include "support/suite.h"
+#include "value/value.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void *__real_malloc(size_t n);

@@ -5,6 +5,10 @@
 #include "client/class.h"
 #include "client/object.h"
 #include "support/suite.h"
+#include "value/buf.h"
+#include "value/error.h"
+#include "value/snapshot.h"
+#include "value/value.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * check_plugin.c: classes from shared objects, built here with the compiler of the build: the good
  * one, and the errors of others.
  */
+#include "client/class.h"
 #include "client/plugin.h"
 #include "support/suite.h"
 #include "support/support.h"

@@ -3,6 +3,7 @@
  */
 #include "redis/reply.h"
 #include "support/suite.h"
+#include "value/arena.h"
 
 #include <string.h>
 

@@ -3,9 +3,12 @@
  */
 #include "unit/random_value.h"
 #include "support/suite.h"
+#include "value/buf.h"
+#include "value/value.h"
 
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 START_TEST(getters_accept_their_own_type_only)

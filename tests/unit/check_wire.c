@@ -4,8 +4,11 @@
 #include "proto/asqueue.pb-c.h"
 #include "unit/random_value.h"
 #include "support/suite.h"
+#include "value/buf.h"
+#include "value/value.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- Values as protobuf-c has them ----------------------------------------------------------- */

@@ -3,9 +3,11 @@
  * each is found by hash, and there is a bound, because each costs a push in the commit that has the
  * result. Who comes beyond it looks for the record by itself, as every client does once in a while.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asqueue.h"
 #include "value/list.h"
 #include "value/table.h"
 #include "worker/core/channels.h"

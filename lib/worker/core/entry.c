@@ -1,6 +1,7 @@
 /*
  * entry.c: see entry.h.
  */
+#include "value/msg.h"
 #include "worker/core/entry.h"
 
 #include <string.h>

@@ -12,6 +12,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
+#include "value/value.h"
 #include "worker/core/stream_id.h"
 
 struct asq__active;
