@@ -65,7 +65,7 @@ struct asq__inputs {
     size_t n, pending, ndropped;
     int64_t asked_ms; /* for room */
     bool admitted;    /* may exceed the bound */
-    bool finished;     /* all are there, and encoded; or it has failed */
+    bool finished;    /* all are there, and encoded; or it has failed */
     struct input items[];
 };
 
