@@ -12,18 +12,22 @@
  *             return state.get<std::int64_t>("sum");
  *         });
  *
- *     asqueue::client c;                                      // ASQUEUE_URL, else child:
- *     c.add(adder);
- *     asqueue::agent a = c.create("Adder");
- *     a.send("add", 40);
- *     auto r = a.async<std::int64_t>("add", 2);               // at once
- *     std::cout << r.get() << '\n';                           // waits: 42
+ *     try {
+ *         asqueue::client c;                                  // ASQUEUE_URL, else child:
+ *         c.add(adder);
+ *         asqueue::agent a = c.create("Adder");
+ *         a.send("add", 40);
+ *         auto r = a.async<std::int64_t>("add", 2);           // returns at once
+ *         std::cout << r.get() << '\n';                       // waits: 42
+ *     } catch (const asqueue::error &e) {
+ *         std::cerr << e.what() << '\n';                      // what failed, where, what to do
+ *     }
  *
  * Conventions, in addition to those of asqueue.h:
  *
  * - The namespace is asqueue: `asq` is the C handle's type.
  * - Functions that fail throw asqueue::error, with the code, the text and the details of the
- *   failure.
+ *   failure. Catch it in main: C++ ends a program whose exception nobody catches (std::terminate).
  * - Objects are moved, not copied, and free their contents. Agents and results may outlive their
  *   client: the library keeps a handle until its last agent and result are freed. They belong to
  *   one thread at a time, like the handle.

@@ -67,10 +67,9 @@ static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
     const struct asq__class *cls = c->actor ? asq__actor_object(c->actor)->cls : NULL;
     char label[400], reason[800];
     snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
-    bool refused =
-        c->died_how && strncmp(c->died_how, ASQ__REFUSED_HOW, strlen(ASQ__REFUSED_HOW)) == 0;
+    bool refused = asq__refused_is_how(c->died_how);
     snprintf(reason, sizeof reason, "%u %s %s.%s of agent %s%s%s", c->attempts,
-             refused ? "attempts came to nothing of" : "worker processes died while they ran",
+             refused ? "attempts failed to commit" : "worker processes died while they ran",
              cls                ? cls->def.name
              : *job->class_name ? job->class_name
                                 : "?",

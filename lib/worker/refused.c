@@ -27,6 +27,11 @@ static const char *hint(enum asq__refusal kind)
     }
 }
 
+bool asq__refused_is_how(const char *died_how)
+{
+    return died_how && strncmp(died_how, ASQ__REFUSED_HOW, strlen(ASQ__REFUSED_HOW)) == 0;
+}
+
 void asq__refused_note(struct asq__partition *p, const char *text)
 {
     struct asq__process *w = p->w;

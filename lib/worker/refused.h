@@ -13,6 +13,10 @@ struct asq__partition;
 /* Begins how a call "died" that is blamed for a refused commit. */
 #define ASQ__REFUSED_HOW "its commit was refused: "
 
+/* Says whether `died_how` of a call (core/entry.h; or NULL) tells of a refused commit, not of a
+ * process that died. */
+bool asq__refused_is_how(const char *died_how);
+
 void asq__refused_note(struct asq__partition *p, const char *text);
 void asq__refused_over(struct asq__partition *p, bool taken); /* after it was taken, or dropped */
 

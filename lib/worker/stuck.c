@@ -21,6 +21,7 @@
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/refused.h"
 #include "worker/stuck.h"
 
 enum { STUCK_MS = 10000, LOOK_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
@@ -40,15 +41,21 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     if (c->state == ASQ__CALL_DELAYED)
         return "has failed, and keeps its place until its next run is due";
     if (c->attempts) {
-        snprintf(text, size, "waits to run alone: %u processes have died of it", c->attempts);
+        bool one = c->attempts == 1;
+        if (asq__refused_is_how(c->died_how))
+            snprintf(text, size, "waits to run alone: %u attempt%s failed to commit it",
+                     c->attempts, one ? "" : "s");
+        else
+            snprintf(text, size, "waits to run alone: %u worker process%s died while running it",
+                     c->attempts, one ? "" : "es");
         return text;
     }
     if (w->refused_until_ms || c->entry->part->recovering)
-        return "is not started, as Redis refuses commits";
+        return "is not started, because Redis refuses commits";
     if (!asq__process_is_alive(w))
-        return "is not started, as Redis does not take this worker's heartbeat";
+        return "is not started, because Redis refuses this worker's heartbeat";
     if (c->entry->part->state == ASQ__PART_DRAINING)
-        return "is not started, as its partition is being handed over";
+        return "is not started, because its partition is being handed over";
     return asq__actor_is_loaded(c->actor) ? "is next" : "waits for its agent to be restored";
 }
 
@@ -62,7 +69,7 @@ static bool count_awaited(void *user, const asq_result *r)
     struct awaited *a = user;
     if (a->n++ == 0)
         a->first = r->id;
-    return a->n < 1000; /* about so many will do */
+    return a->n < 1000; /* a larger number is not counted out */
 }
 
 static const char *why_active(const struct asq__run *run, char *text, size_t size)
@@ -74,7 +81,7 @@ static const char *why_active(const struct asq__run *run, char *text, size_t siz
     if (run->active.call->state == ASQ__CALL_RUNNING)
         return "runs";
     if (run->active.call->state == ASQ__CALL_RESUMABLE)
-        return "waits for its turn to go on";
+        return "waits for its turn to resume";
     enum asq__wait kind = asq__nested_waits_for(run, count_awaited, &awaited);
     if (kind == ASQ__WAIT_OTHER || awaited.n == 0)
         return "sleeps";
@@ -113,7 +120,7 @@ static size_t length(const struct asq__list *list)
     size_t n = 0;
     ASQ__LIST_EACH (it, list)
         if (++n == 1000)
-            break; /* about so many will do */
+            break; /* a larger number is not counted out */
     return n;
 }
 

@@ -150,7 +150,7 @@ static void refuse_one(enum fate fate)
     ok(asq_dead_list(H, 0, &letters));
     ck_assert_int_eq(asq_list_size(letters), 1);
     asq_value_get_string(asq_map_get(asq_list_get(letters, 0), "reason"), &reason, NULL);
-    ck_assert_contains(reason, "3 attempts came to nothing of Tally.add");
+    ck_assert_contains(reason, "3 attempts failed to commit Tally.add");
     ck_assert_contains(reason, "invalid expire");
     asq_value_free(letters);
     /* No run but the acknowledged one has had an effect, and nobody is blamed any more. */

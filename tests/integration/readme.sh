@@ -52,8 +52,16 @@ if echo 'int main() { return 0; }' >"$tmp/empty.cpp" &&
     # shellcheck disable=SC2046,SC2086
     (cd "$tmp/hello" && $cxx -std=c++17 -Wall -Wextra -Werror ${SAN_CFLAGS-} -o hello++ hello.cpp \
         $(pkg-config --cflags --libs asqueue)) >"$tmp/cc.log" 2>&1 || fail "hello.cpp" "$tmp/cc.log"
-    ASQUEUE_URL=local: "$tmp/hello/hello++" >"$tmp/out" 2>&1 || fail "hello.cpp" "$tmp/out"
-    [ "$(cat "$tmp/out")" = 42 ] || fail "hello.cpp did not print 42" "$tmp/out"
+    for url in '' local:; do
+        env ${url:+ASQUEUE_URL="$url"} TMPDIR="$tmp/child" "$tmp/hello/hello++" >"$tmp/out" 2>&1 ||
+            fail "hello.cpp (${url:-child:})" "$tmp/out"
+        [ "$(cat "$tmp/out")" = 42 ] || fail "hello.cpp (${url:-child:}) did not print 42" "$tmp/out"
+    done
+    echo "a Redis that is not there is an error of the C++ program, and does not abort it"
+    ASQUEUE_URL="unix:$tmp/nothing" "$tmp/hello/hello++" >"$tmp/out" 2>&1
+    [ $? -eq 1 ] || fail "hello.cpp without a Redis did not exit with 1" "$tmp/out"
+    expect "$tmp/out" "^unix:$tmp/nothing: .*No such file"
+    expect_count "$tmp/out" "terminate" 0
 fi
 
 echo "plugins, outside of the tree"
