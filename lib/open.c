@@ -261,7 +261,7 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns,
 int asq_open(const char *text, const asq_options *given, asq **ret, char *err, size_t errlen)
 {
     if (!ret)
-        return asq__err(err, errlen, ASQ_EINVAL, "asq_open: there is nowhere to put the handle");
+        return asq__err(err, errlen, ASQ_EINVAL, "asq_open: ret_h is NULL");
     asq_options options = ASQ_OPTIONS_INIT;
     struct asq__url url;
     if (given) {

@@ -32,7 +32,7 @@ static const struct as_option options[] = {
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
     { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,
-      "its first line is the password of Redis; not to be\nreadable by others" },
+      "file whose first line is the password of Redis;\nother users must not be able to read it" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, true,
       "how long to wait, in ms or as 500ms, 30s, 5m, 1h\n(for ever; for Redis alone 30s)" },
     { "url", 'u', "URL", NULL, as_option_string, AT(url), 0, 0, true,
@@ -43,8 +43,8 @@ static const struct as_option options[] = {
 
 static const struct as_command commands[] = {
     { "acl", "[client|worker|operator|observer]",
-      "prints the Redis users of the namespace, each with the\nleast that it can do with", 0, 1,
-      NULL, as_ctl_acl },
+      "prints the Redis users of the namespace, each with the\nleast rights that its role needs", 0,
+      1, NULL, as_ctl_acl },
     { "agents", "", "lists the agents", 0, 0, "class", as_ctl_agents },
     { "call", "ID METHOD [ARGS]", "calls a method and prints its result as JSON", 2, 3, "async",
       as_ctl_call },
@@ -70,8 +70,8 @@ static const struct as_command commands[] = {
       as_ctl_result },
     { "set", "ID ATTR VALUE", "sets an attribute; VALUE is JSON", 3, 3, NULL, as_ctl_set },
     { "show", "ID", "shows an agent as Redis has it, state included", 1, 1, NULL, as_ctl_show },
-    { "stop", "WORKER", "tells a worker to finish its calls, hand over and end", 1, 1, "wait",
-      as_ctl_stop },
+    { "stop", "WORKER", "tells a worker to finish its calls, hand over its\npartitions and end", 1,
+      1, "wait", as_ctl_stop },
     { "workers", "", "lists the workers", 0, 0, NULL, as_ctl_workers },
 };
 

@@ -58,7 +58,7 @@ static const struct as_option options[] = {
     { "capacity", 'c', "N", NULL, as_option_u32, AT(worker.capacity), 1, 4096, false,
       "threads of each process (32)" },
     { "core-dumps", 0, NULL, NULL, as_option_true, AT(core_dumps), 0, 0, false,
-      "let it dump core, and other processes look into it" },
+      "allow core dumps, and other processes to read its\nmemory" },
     { "drain-timeout", 0, "MS", NULL, as_option_ms, AT(worker.drain_timeout_ms), 0, 86400000, false,
       "how long calls may go on when it stops (30s)" },
     { "help", 'h', NULL, NULL, NULL, 0, 0, 0, true, "this text, or that of a command" },
@@ -79,10 +79,10 @@ static const struct as_option options[] = {
       1024 * 1024, 1024 * GIB, false,
       "of agents in the memory of a process, as encoded;\nbeyond, idle ones leave it (1G)" },
     { "max-attempts", 0, "N", NULL, as_option_u32, AT(worker.max_attempts), 1, 1000, false,
-      "a call that its process died on so often becomes a\ndead letter (3)" },
+      "a call whose process died this many times becomes a\ndead letter (3)" },
     { "max-backlog-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_backlog_size),
       1024 * 1024, 64 * GIB, false,
-      "of waiting calls in the memory of a process; the rest\nstays in Redis for now (256M)" },
+      "of waiting calls in the memory of a process; the rest\nwaits in Redis (256M)" },
     { "max-dead-letters", 0, "N", NULL, as_option_u32, AT(worker.max_dead_letters), 1, UINT32_MAX,
       false, "dead letters that a partition keeps; beyond, the\noldest are dropped (10000)" },
     { "max-dead-letters-size", 0, "BYTES", NULL, as_option_size, AT(worker.max_dead_letters_size),
@@ -99,12 +99,12 @@ static const struct as_option options[] = {
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(worker.ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
     { "no-local-mode", 0, NULL, NULL, as_option_true, AT(worker.no_local_mode), 0, 0, false,
-      "a Redis on another host without password and TLS\nis meant" },
+      "allow a Redis on another host without password and\nTLS" },
     { "no-wait", 0, NULL, NULL, as_option_false, AT(wait), 0, 0, false, "only ask" },
     { "partitions", 0, "N", NULL, as_option_u32, AT(worker.partitions), 1, 16384, false,
       "of the namespace, if this worker makes it (128)" },
     { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,
-      "its first line is the password of Redis; not to be\nreadable by others" },
+      "file whose first line is the password of Redis;\nother users must not be able to read it" },
     { "port", 0, "PORT", NULL, as_option_u32, AT(port), 1, 65535, true,
       "Redis, without a URL (6379)" },
     { "processes", 'p', "N", NULL, as_option_u32, AT(worker.processes), 1, 1024, false,
@@ -114,16 +114,17 @@ static const struct as_option options[] = {
     { "stack-size", 0, "BYTES", NULL, as_option_size, AT(worker.stack_size), 16384, GIB, false,
       "of the stack that a method runs on (256K)" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, false,
-      "how long to wait for them at most" },
+      "longest time to wait for them" },
     { "version", 'V', NULL, NULL, NULL, 0, 0, 0, true, "the version" },
     { "wait", 'w', NULL, NULL, as_option_true, AT(wait), 0, 0, false,
-      "until they are gone (this is so unless --no-wait)" },
+      "wait until they are gone (the default)" },
 };
 
 static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir agent-idle-time capacity core-dumps drain-timeout id lease-time log-file log-format log-level max-agent-memory max-attempts "
+      "agent-dir agent-idle-time capacity core-dumps drain-timeout id lease-time log-file "
+      "log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
       "max-message-size max-waiting model-config-path no-local-mode partitions processes "
       "stack-size",
@@ -207,7 +208,8 @@ static void close_to_others(const struct settings *s, struct as_log *log)
     if (geteuid() == 0 && s->worker.log_level >= ASQ_LOG_WARNING)
         as_log_write(
             log, ASQ_LOG_WARNING,
-            "running as root, and so does the code of all agents: a user of its own is safer");
+            "running as root, and so does the code of all agents: run as-worker as a user of its "
+            "own");
 }
 
 /* Ends the program once plugins are loaded, without their destructors and exit handlers: no code of
@@ -250,8 +252,7 @@ static int start(void *program, int argc, char **argv)
     s->worker.log = as_log_write;
     s->worker.log_user = &log;
     if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) < 0) {
-        snprintf(why, sizeof why,
-                 "there are no plugins: %s, where they are looked for without --agent-dir: %s",
+        snprintf(why, sizeof why, "no plugins are found in %s, the default of --agent-dir: %s",
                  AS_AGENT_DIR, strerror(errno));
         exit_status = start_failed(p, &log, ASQ_ENOENT, why);
         as_log_flush();
@@ -291,7 +292,7 @@ static int stop(void *program, int argc, char **argv)
     if (s->all && s->worker.id)
         return as_program_usage(&p->base, "--all and --id ID exclude each other");
     if (!s->all && !s->worker.id)
-        return as_program_usage(&p->base, "which worker? give --id ID, or --all");
+        return as_program_usage(&p->base, "no worker is named: give --id ID, or --all");
     asq *h;
     int exit_status = open_deployment(p, &h);
     if (exit_status != AS_EXIT_OK)

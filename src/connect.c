@@ -42,16 +42,16 @@ int as_connect(const struct as_reporter *who, const char *url, const char *passw
     if (has_scheme(url, "child:") || has_scheme(url, "local:")) {
         snprintf(
             message, sizeof message,
-            "%.6s%s is a deployment inside of one program, with nothing to be reached from here; "
-            "give the URL of a Redis with %s or ASQUEUE_URL",
+            "%.6s%s is a deployment inside one program, which other programs cannot reach; give "
+            "the URL of a Redis with %s or ASQUEUE_URL",
             url, source, option);
         return as_report_usage(who, message);
     }
     /* The library does not know that the URL has no part in it. */
     if (ns && (strlen(ns) > AS_NS_MAX || strspn(ns, AS_NS_BYTES ".") < strlen(ns))) {
         snprintf(message, sizeof message,
-                 "--namespace %.80s: 1 to %d letters, digits, '_' and '-' are allowed ('.' in old "
-                 "ones alone)",
+                 "--namespace %.80s: 1 to %d letters, digits, '_' and '-' are allowed ('.' only in "
+                 "existing ones)",
                  ns, AS_NS_MAX);
         return as_report_usage(who, message);
     }

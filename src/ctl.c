@@ -114,7 +114,7 @@ int as_ctl_args(struct as_ctl *ctl, const char *text, asq_value **ret)
     asq_value *v;
     int status = read_json(ctl, "ARGS", text, &v, why, sizeof why);
     if (status == AS_EXIT_USAGE)
-        return as_program_usage(&ctl->base, "ARGS is no JSON: %s. It is %s", why, how);
+        return as_program_usage(&ctl->base, "ARGS is not JSON: %s. It is %s", why, how);
     if (status != AS_EXIT_OK)
         return status;
     asq_type type = asq_value_type(v);
@@ -136,7 +136,7 @@ int as_ctl_value(struct as_ctl *ctl, const char *name, const char *text, asq_val
     int status = read_json(ctl, name, text, ret, why, sizeof why);
     if (status == AS_EXIT_USAGE)
         return as_program_usage(
-            &ctl->base, "%s is no JSON: %s. A string needs its quotes: '\"text\"'", name, why);
+            &ctl->base, "%s is not JSON: %s. A string needs its quotes: '\"text\"'", name, why);
     return status;
 }
 

@@ -54,9 +54,10 @@ int as_ctl_acl(void *program, int argc, char **argv)
     find_namespace(ctl, &ns, &ns_n);
     /* No dot: a rule for "a.*" would match the namespace "a.b". */
     if (ns_n == 0 || ns_n > AS_NS_MAX || strspn(ns, AS_NS_BYTES) < ns_n)
-        return as_program_usage(&ctl->base,
-                                "'%.*s' is no namespace: 1 to %d letters, digits, '_' and '-'",
-                                (int) (ns_n < 80 ? ns_n : 80), ns, AS_NS_MAX);
+        return as_program_usage(
+            &ctl->base,
+            "'%.*s' is not the name of a namespace: 1 to %d letters, digits, '_' and '-'",
+            (int) (ns_n < 80 ? ns_n : 80), ns, AS_NS_MAX);
     while (*line) {
         const char *end = strchr(line, '\n');
         char user[32];

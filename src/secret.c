@@ -41,8 +41,9 @@ static int read_password(const char *path, char password[MAX_PASSWORD], char *er
     if (fd < 0 || fstat(fd, &st) < 0) {
         snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
     } else if (st.st_mode & S_IRWXO) {
-        snprintf(err, errlen, "the password file %s is open to others (mode %03o): chmod o= %s",
-                 path, (unsigned) (st.st_mode & 0777), path);
+        snprintf(err, errlen,
+                 "the password file %s can be read by other users (mode %03o): chmod o= %s", path,
+                 (unsigned) (st.st_mode & 0777), path);
     } else if ((n = read(fd, password, MAX_PASSWORD - 1)) < 0) {
         snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
     } else {

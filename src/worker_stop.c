@@ -51,9 +51,10 @@ static int report_remaining(const struct as_reporter *who, const asq_value *ther
                             const struct as_stop_options *o)
 {
     char *names = as_word(there);
-    int status = as_report_code(who, ASQ_ETIMEOUT, NULL,
-                                "not gone within %lld ms: %s; asked to stop, still finishing calls",
-                                (long long) o->timeout_ms, names ? names : "workers");
+    int status = as_report_code(
+        who, ASQ_ETIMEOUT, NULL,
+        "not gone within %lld ms: %s; the workers were asked to stop and still finish calls",
+        (long long) o->timeout_ms, names ? names : "workers");
     free(names);
     return status;
 }
@@ -177,11 +178,11 @@ int as_workers_stop(const struct as_reporter *who, asq *h, const struct as_stop_
     if (status == AS_EXIT_OK)
         status = ask_to_stop(who, h, ids, options);
     if (status == AS_EXIT_OK && !alive)
-        status =
-            as_report_code(who, ASQ_ENOENT, NULL,
-                           "worker '%s' has not been heard of for its lease time: it is dead, or "
-                           "stands still; it stops as soon as it goes on",
-                           options->id);
+        status = as_report_code(
+            who, ASQ_ENOENT, NULL,
+            "worker '%s' has sent no heartbeat for its lease time: the worker is dead, or is "
+            "stopped (SIGSTOP) and ends as soon as it continues",
+            options->id);
     if (status == AS_EXIT_OK && options->wait)
         status = wait_until_gone(who, h, ids, options);
     if (status == AS_EXIT_OK)

@@ -210,7 +210,7 @@ static int take_strings(asq *h, const redisReply *reply, void *user)
 {
     asq_value *list = user;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a list");
     for (size_t i = 0; i < reply->elements; i++)
         if (reply->element[i]->type == REDIS_REPLY_STRING &&
             strlen(reply->element[i]->str) == reply->element[i]->len &&
@@ -274,7 +274,7 @@ static int take_hash(asq *h, const redisReply *reply, void *user)
 {
     asq_value *map = user;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no hash");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a hash");
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         const redisReply *name = reply->element[i], *text = reply->element[i + 1];
         if (name->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
@@ -292,7 +292,7 @@ static int take_hash(asq *h, const redisReply *reply, void *user)
 static int take_int(asq *h, const redisReply *reply, void *user)
 {
     if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no number");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
     *(long long *) user = reply->integer;
     return 0;
 }
@@ -474,9 +474,10 @@ static int stop_worker(asq *h, const char *worker_id)
     if (rc < 0)
         return rc;
     if (listed && !asked)
-        return asq__fail(h, ASQ_ENOENT,
-                         "worker '%s' is dead: it is listed, but has not been heard of for long",
-                         worker_id);
+        return asq__fail(
+            h, ASQ_ENOENT,
+            "worker '%s' is dead: the list still has it, but it has sent no heartbeat for long",
+            worker_id);
     if (!asked)
         return asq__fail(h, ASQ_ENOENT, "there is no worker '%s'; there %s: %s", worker_id,
                          *names ? "are" : "is", *names ? names : "none at all");
@@ -533,7 +534,8 @@ static int take_scan(asq *h, const redisReply *reply, void *user)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
         reply->element[1]->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered HSCAN with something else");
+        return asq__fail(h, ASQ_EPROTO,
+                         "Redis answered HSCAN with something other than a page of fields");
     snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
     const redisReply *pairs = reply->element[1];
     for (size_t i = 0; rc == 0 && i + 1 < pairs->elements; i += 2) {

@@ -100,7 +100,7 @@ int asq__agents_check(asq_agent *const *agents, size_t n, const char *function)
         if (!agents[i])
             return asq__null(agents[0] ? agents[0]->h : NULL, function);
         else if (agents[i]->h != agents[0]->h)
-            return asq__fail(agents[0]->h, ASQ_EINVAL, "%s: the agents are of different handles",
+            return asq__fail(agents[0]->h, ASQ_EINVAL, "%s: the agents belong to different handles",
                              function);
     return 0;
 }

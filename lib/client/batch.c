@@ -436,7 +436,7 @@ static void on_refreshed(struct asq__conn *c, const redisReply *reply, void *use
     if (b->state == ASQ__BATCH_PINNED && lost) {
         uint32_t from = b->guard->partition;
         asq__batch_fail(e, b, ASQ_EUNKNOWN,
-                        "Redis has lost its last second, and this call with it");
+                        "Redis was set back to an earlier state, and has lost this call");
         if (e->config.lost)
             e->config.lost(e->config.log_user, from);
     }

@@ -77,10 +77,11 @@ static int count_input(void *user, const struct asq__future_place *place)
     struct inputs *in = user;
     asq_result *live = place->future->future->live.object, *input;
     if (live && live->h != in->h)
-        return asq__fail(in->h, ASQ_EINVAL,
-                         "the result of call %s, given as an argument, is of another handle; wait "
-                         "for it and give its value",
-                         asq__result_id_text(live));
+        return asq__fail(
+            in->h, ASQ_EINVAL,
+            "the result of call %s, given as an argument, belongs to another handle; wait for it "
+            "and pass its value",
+            asq__result_id_text(live));
     if (place->future->future->unawaited)
         return 0;
     in->n++;
@@ -224,8 +225,8 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
     if (h->in_method && h->notifying)
         return asq__fail(
             h, ASQ_ESTATE,
-            "inside a method, a callback for results as they come makes no calls: they "
-            "would come in another order when the method runs again");
+            "inside a method, a callback of asq_call_each must not make calls: their order would "
+            "differ when the method runs again");
     if (n > ON_STACK && !(results = calloc(n, 2 * sizeof *results)))
         return asq__fail(h, ASQ_ENOMEM, "out of memory");
     asq_result **sent = results + n;

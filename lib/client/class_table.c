@@ -167,14 +167,15 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
         return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_CONCURRENT is for methods", owner);
     if (c->def.save && !a->get)
         return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s has no get, which it needs: the class keeps its state "
+                        "%s has no get function, which it needs because the class keeps its state "
                         "in a struct",
                         owner);
     if (c->def.save && a->flags & ASQ_WRITABLE && !a->set)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s is ASQ_WRITABLE and has no set, which it needs: the class "
-                        "keeps its state in a struct",
-                        owner);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "%s is ASQ_WRITABLE but has no set function, which it needs because the class keeps "
+            "its state in a struct",
+            owner);
     if (a->flags & ASQ_WRITABLE && a->flags & ASQ_READONLY)
         return asq__err(err, errlen, ASQ_EINVAL, "%s is both ASQ_WRITABLE and ASQ_READONLY", owner);
     return 0;
@@ -184,10 +185,11 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
 static int check_class(const asq_class *def, char *err, size_t errlen)
 {
     if (!def->save != !def->load)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "class %s has %s without %s: a class that keeps its state in a "
-                        "struct has both, one whose state the library keeps has none",
-                        def->name, def->save ? "save" : "load", def->save ? "load" : "save");
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "class %s has %s without %s: a class that keeps its state in a struct has both, and a "
+            "class whose state the library keeps has neither",
+            def->name, def->save ? "save" : "load", def->save ? "load" : "save");
     if (def->save && !def->create)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "class %s has save and load, but no create to make the struct", def->name);
@@ -298,9 +300,10 @@ static int take_retries(struct asq__class *c, const asq_class *def, char *err, s
     for (const asq_method_retry *r = def->retries; r && r->method; r++) {
         struct asq__node *node = asq__table_find(&c->by_method, r->method, strlen(r->method));
         if (!node)
-            return asq__err(err, errlen, ASQ_EINVAL,
-                            "class %s has a retry policy for '%.*s', which is no method of it",
-                            def->name, ASQ_MAX_NAME, r->method);
+            return asq__err(
+                err, errlen, ASQ_EINVAL,
+                "class %s has a retry policy for '%.*s', which is not one of its methods",
+                def->name, ASQ_MAX_NAME, r->method);
         if (!r->retry)
             return asq__err(err, errlen, ASQ_EINVAL,
                             "method '%s' of class %s has a retry policy that is NULL", r->method,

@@ -62,10 +62,10 @@ bool asq__dead_parse_id(const char *text, struct asq__letter_id *ret)
 static int check_id(asq *h, const char *text, struct asq__letter_id *ret, char stream_id[48])
 {
     if (!text || !asq__dead_parse_id(text, ret) || ret->partition >= h->partitions)
-        return asq__fail(
-            h, ASQ_EINVAL,
-            "'%s' is no id of a dead letter of this namespace; as-ctl dead list (asq_dead_list) shows them",
-            text ? text : "");
+        return asq__fail(h, ASQ_EINVAL,
+                         "'%s' is not the id of a dead letter of this namespace; as-ctl dead list "
+                         "(asq_dead_list) shows the ids",
+                         text ? text : "");
     snprintf(stream_id, 48, "%llu-%llu", ret->ms, ret->n);
     return 0;
 }
@@ -181,14 +181,14 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
     struct letter *l = user;
     const redisReply *fields = NULL, *batch = NULL;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a list");
     if (reply->elements == 0)
         return no_letter(h, l->text);
     if (reply->element[0]->type == REDIS_REPLY_ARRAY && reply->element[0]->elements == 2 &&
         reply->element[0]->element[1]->type == REDIS_REPLY_ARRAY)
         fields = reply->element[0]->element[1];
     if (!fields)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a dead letter");
     for (size_t i = 0; i + 1 < fields->elements; i += 2)
         if (fields->element[i]->type == REDIS_REPLY_STRING &&
             fields->element[i + 1]->type == REDIS_REPLY_STRING &&
@@ -341,7 +341,7 @@ int asq_dead_show(asq *h, const char *id, asq_value **ret)
 static int take_count(asq *h, const redisReply *reply, void *user)
 {
     if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no number");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
     *(long long *) user = reply->integer;
     return 0;
 }

@@ -36,9 +36,10 @@ static int take_page(asq *h, const redisReply *reply, void *user)
 {
     struct listing *l = user;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a list");
     if (reply->elements == 0 || reply->element[0]->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list of letters");
+        return asq__fail(h, ASQ_EPROTO,
+                         "Redis answered with something other than a list of dead letters");
     l->page = reply->elements - 1;
     l->more = reply->element[0]->integer != 0;
     for (size_t i = 1; i < reply->elements; i++) {
@@ -49,11 +50,12 @@ static int take_page(asq *h, const redisReply *reply, void *user)
         if (entry->type != REDIS_REPLY_ARRAY || entry->elements < 2 ||
             entry->element[0]->type != REDIS_REPLY_STRING ||
             entry->element[1]->type != REDIS_REPLY_INTEGER)
-            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+            return asq__fail(h, ASQ_EPROTO,
+                             "Redis answered with something other than a dead letter");
         text = entry->element[0]->str;
         snprintf(l->before, sizeof l->before, "(%s", text);
         if (!asq__dead_parse_stream_id(text, &id))
-            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no stream id");
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a stream id");
         int rc = asq__dead_describe(&id, (const redisReply *const *) entry->element + 2,
                                     entry->elements - 2, entry->element[1]->integer, &letter);
         if (rc == 0)
@@ -100,7 +102,7 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
 {
     struct listing *l = user;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no list");
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a list");
     l->page = reply->elements;
     l->more = reply->elements >= l->asked;
     l->bytes = 0;
@@ -113,12 +115,13 @@ static int take_entries(asq *h, const redisReply *reply, void *user)
         if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
             entry->element[0]->type != REDIS_REPLY_STRING ||
             entry->element[1]->type != REDIS_REPLY_ARRAY)
-            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no dead letter");
+            return asq__fail(h, ASQ_EPROTO,
+                             "Redis answered with something other than a dead letter");
         fields = entry->element[1];
         text = entry->element[0]->str;
         snprintf(l->before, sizeof l->before, "(%s", text);
         if (!asq__dead_parse_stream_id(text, &id))
-            return asq__fail(h, ASQ_EPROTO, "Redis answered with something that is no stream id");
+            return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a stream id");
         for (size_t f = 0; f + 1 < fields->elements; f += 2)
             if (fields->element[f]->type == REDIS_REPLY_STRING &&
                 fields->element[f + 1]->type == REDIS_REPLY_STRING) {

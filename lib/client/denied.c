@@ -12,16 +12,19 @@
 
 static const char *const texts[ASQ__DENIED_KINDS] = {
     [ASQ__DENIED_READ] =
-        "Redis does not let this user read results, so large ones cannot be had, and others "
+        "Redis does not let this user read results, so large ones cannot be read, and small ones "
         "have to be asked for: allow GET and GETRANGE of asq:{NAMESPACE.*}:r:*",
     [ASQ__DENIED_ASK] =
-        "Redis does not let this user ask what became of calls when the connection was lost, so all are sent "
-        "again: allow EVAL, with EXISTS, XRANGE and HEXISTS of asq:{NAMESPACE.*}:r:*, :jobs and :later:jobs",
+        "Redis does not let this user ask which calls it took before the connection was lost, so "
+        "the client sends all of them again: allow EVAL, with EXISTS, XRANGE and HEXISTS of "
+        "asq:{NAMESPACE.*}:r:*, :jobs and :later:jobs",
     [ASQ__DENIED_QUERY] =
-        "Redis does not let this user look up whether calls still wait, so a call that was lost in Redis is waited for "
+        "Redis does not let this user look up whether calls still wait, so a call that was lost "
+        "in Redis is waited for "
         "until its timeout: allow XRANGE and HEXISTS of asq:{NAMESPACE.*}:jobs and :later:jobs",
     [ASQ__DENIED_FORGET] =
-        "Redis does not let this user remove results that have arrived, so they stay in its memory until they "
+        "Redis does not let this user remove results that have arrived, so they stay in its "
+        "memory until they "
         "expire: allow UNLINK of asq:{NAMESPACE.*}:r:*",
 };
 

@@ -37,7 +37,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         bool reconnect = e->reconnect;
         e->stalled = e->reconnect = false;
         if (reconnect) {
-            asq__redis_drop(e->redis, "Redis does not take calls");
+            asq__redis_drop(e->redis, "Redis refuses calls");
             return;
         }
         asq__engine_resend_refused(e);
@@ -84,12 +84,13 @@ static void end_batch(struct asq__node *node, void *user)
     struct asq__batch *b = ASQ__CONTAINER(node, struct asq__batch, node);
     struct asq__engine *e = user;
     if (b->state == ASQ__BATCH_FOREIGN)
-        asq__batch_fail(e, b, ASQ_EEXPIRED, "the namespace was made anew, and knows no such call");
+        asq__batch_fail(e, b, ASQ_EEXPIRED,
+                        "the namespace was made anew, and does not know this call");
     else if (b->history != ASQ__NEVER_SENT)
         asq__batch_fail(
             e, b, ASQ_EUNKNOWN,
-            "the namespace was made anew while the call was under way: whether it had run "
-            "before is not known");
+            "the namespace was made anew while the call was under way: nobody knows whether the "
+            "call had run before");
     else
         asq__batch_fail(e, b, ASQ_EREDIS,
                         "the namespace was made anew, with other partitions: the call was not run");

@@ -157,7 +157,7 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
         if (rc == 0)
             rc = notify(h, fn, user, s, ++done, n);
         else if (rc == ASQ_ETIMEOUT)
-            asq__fail(h, rc, "%zu of %zu results are not there after %lld ms%s; their calls go on",
+            asq__fail(h, rc, "%zu of %zu results have not come within %lld ms%s; their calls go on",
                       n - done, n, (long long) timeout_ms, g.nobody);
     }
     while ((s = first_slot(&g.in_flight)))

@@ -319,8 +319,9 @@ static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeo
     if (is_ready || closed)
         return is_ready ? 0 : ASQ_ECLOSED;
     if (timeout_ms < 0)
-        return asq__fail(h, ASQ_ESTATE,
-                         "waiting for ever would never end: in local mode nothing is under way");
+        return asq__fail(
+            h, ASQ_ESTATE,
+            "a wait without a limit would never end: in local mode no call is under way");
     int64_t until = asq__deadline_ms(timeout_ms);
     if (timeout_ms > 0 && h->deadline_ms < until) {
         sleep_until(h->deadline_ms);

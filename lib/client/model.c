@@ -20,9 +20,10 @@ static int read_file(const char *path, struct asq__buf *out, char *err, size_t e
     struct stat st;
     if (fstat(fileno(f), &st) == 0 && (st.st_mode & S_IRWXO)) {
         fclose(f);
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "%s may have keys in it, and is open to others (mode %03o): chmod o= %s",
-                        path, (unsigned) (st.st_mode & 0777), path);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "%s can be read by other users (mode %03o), and may contain API keys: chmod o= %s",
+            path, (unsigned) (st.st_mode & 0777), path);
     }
     char chunk[4096];
     size_t n;
@@ -40,10 +41,10 @@ static int add(asq_value *models, const char *name, const asq_value *config, con
                char *err, size_t errlen)
 {
     if (asq_value_type(config) != ASQ_MAP)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: the configuration '%s' is no object", path,
-                        name);
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: the configuration '%s' is not an object",
+                        path, name);
     if (asq_map_get(models, name))
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: there are two configurations '%s'", path,
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: two configurations have the name '%s'", path,
                         name);
     int rc = asq_map_set(models, name, asq_value_copy(config));
     return rc < 0 ? asq__err(err, errlen, rc, "%s: %s", path, asq_strerror(rc)) : 0;

@@ -120,8 +120,9 @@ const char *asq__object_limit_origin(const asq_ctx *ctx, size_t limit)
 {
     return limit >= ctx->env->max_message_size ? "max-message-size"
            : limit == ctx->result_room
-               ? "what its batch's other results leave of a string of Redis"
-               : "what this Redis takes as one string, proto-max-bulk-len or client-query-buffer-limit";
+               ? "the room beside the other results of its batch in one string of Redis"
+               : "the longest string that this Redis takes, by proto-max-bulk-len or "
+                 "client-query-buffer-limit";
 }
 
 /* ---- return codes of the class's functions ---- */
@@ -131,7 +132,8 @@ int asq__object_positive_code(asq_ctx *ctx, int rc, const char *function)
     if (!ctx->error.pub.code)
         asq_fail(
             ctx, ASQ_EFAILED,
-            "%s.%s returned %d, which is no code: 0 is success, and a failure is negative (as an "
+            "%s.%s returned %d, which is not a code: 0 is success, and a failure is negative (as "
+            "an "
             "errno it would be '%s'; return asq_fail(ctx, ASQ_ESYS, …))",
             asq_ctx_class(ctx), function, rc, strerror(rc));
     return ctx->error.pub.code;

@@ -55,14 +55,15 @@ static int load(struct asq__registry *registry, const char *given, char *err, si
     if (!entry || !entry->init) {
         dlclose(handle);
         return asq__err(err, errlen, ASQ_EPLUGIN,
-                        "%s: no asqueue plugin: it exports no '" ASQ_PLUGIN_SYMBOL
+                        "%s: not an asqueue plugin: it does not export '" ASQ_PLUGIN_SYMBOL
                         "' (see ASQ_PLUGIN in asqueue.h)",
                         path);
     }
     if (entry->abi_version != ASQ_ABI_VERSION) {
         rc = asq__err(
             err, errlen, ASQ_EPLUGIN,
-            "%s: built with asqueue %s, plugin ABI %u; this is asqueue %s with ABI %d: build it again",
+            "%s: built with asqueue %s, plugin ABI %u; this is asqueue %s with ABI %d: build it "
+            "again",
             path, entry->built_with ? entry->built_with : "?", entry->abi_version, ASQ_VERSION,
             ASQ_ABI_VERSION);
         dlclose(handle);

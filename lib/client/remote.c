@@ -222,8 +222,8 @@ static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64
     int64_t deadline = asq__deadline_ms(timeout_ms);
     if (r->attached && r->in_callbacks && timeout_ms != 0)
         return asq__fail(h, ASQ_ESTATE,
-                         "waiting inside of a callback of an attached loop would stop the "
-                         "loop; use asq_result_then");
+                         "a wait inside a callback of an attached loop would stop the loop; use "
+                         "asq_result_then");
     flush(r);
     for (bool first = true;; first = false) {
         if (!r->in_callbacks)
@@ -433,7 +433,8 @@ static int wait_until_taken(asq *h, struct remote *r)
               unsent + unknown, unsent + unknown == 1 ? " is" : "s are",
               unsent + unknown == 1 ? "it" : "them",
               (long long) (h->close_timeout_ms > 0 ? h->close_timeout_ms : 0),
-              unknown ? "; of some that were sent, its answer is missing, and they may run" : "");
+              unknown ? "; Redis has not answered for some that were sent; they may still run"
+                      : "");
     asq__log(h, ASQ_LOG_ERROR, "%s", h->error.pub.message);
     return ASQ_ECONN;
 }

@@ -83,11 +83,11 @@ static void fail_out_of_order(struct asq__engine *e)
             asq__batch_fail(
                 e, b, ASQ_EUNKNOWN,
                 b->history == ASQ__WAS_ACCEPTED
-                    ? "Redis had taken it, and has neither it nor a result of it any more, but a "
-                      "later call to the same partition: its result has expired or was removed"
-                    : "the connection was lost when it had been sent; Redis has neither it nor a "
-                      "result of it, but a later call to the same partition: most likely it was "
-                      "refused");
+                    ? "Redis had taken the call, and has a later call to the same partition, but "
+                      "neither this call nor its result: the result has expired or was removed"
+                    : "the connection was lost after the call had been sent; Redis has a later "
+                      "call to the same partition, but neither this call nor its result: most "
+                      "likely Redis refused the call");
     }
 }
 

@@ -356,7 +356,7 @@ int asq_result_attach(asq *h, const char *call_id, asq_result **ret)
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     if (asq__call_id_parse(call_id, &id) < 0 || (h->partitions && id.partition >= h->partitions))
-        return asq__fail(h, ASQ_EINVAL, "'%s' is no call id of this namespace", call_id);
+        return asq__fail(h, ASQ_EINVAL, "'%s' is not a call id of this namespace", call_id);
     int rc = asq__result_new(h, &r);
     if (rc < 0)
         return rc;

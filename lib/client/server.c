@@ -128,7 +128,7 @@ static int find_program(struct asq__server *s, char *err, size_t errlen)
             return 0;
         return asq__err(
             err, errlen, ASQ_ENOSERVER,
-            "ASQUEUE_REDIS_SERVER is '%s', which is no program that can be run; set it to "
+            "ASQUEUE_REDIS_SERVER is '%s', which is not a program that can be run; set it to "
             "the path of a redis-server or valkey-server",
             given);
     }
@@ -137,8 +137,10 @@ static int find_program(struct asq__server *s, char *err, size_t errlen)
         return 0;
     return asq__err(
         err, errlen, ASQ_ENOSERVER,
-        "neither redis-server nor valkey-server is on the PATH; install it (Debian, Ubuntu: apt install "
-        "redis-server; Fedora: dnf install valkey; Alpine: apk add redis), or set ASQUEUE_REDIS_SERVER to "
+        "neither redis-server nor valkey-server is on the PATH; install it (Debian, Ubuntu: apt "
+        "install "
+        "redis-server; Fedora: dnf install valkey; Alpine: apk add redis), or set "
+        "ASQUEUE_REDIS_SERVER to "
         "its path, or ASQUEUE_URL to a Redis that runs (local: needs none)");
 }
 
@@ -200,8 +202,8 @@ static int make_dir(struct asq__server *s, char *err, size_t errlen)
     if (unsafe)
         return asq__err(
             err, errlen, ASQ_ESYS,
-            "no private Redis can be started in %s: others could put something of theirs in "
-            "its place; chmod +t it, or set TMPDIR to another directory",
+            "no private Redis can be started in %s: other users could replace it; chmod +t it, or "
+            "set TMPDIR to another directory",
             unsafe);
     return asq__err(err, errlen, ASQ_ESYS,
                     "no temporary directory can be made (XDG_RUNTIME_DIR, TMPDIR, /tmp): %s",
@@ -560,7 +562,7 @@ static int has_failed(const struct asq__server *s, char *err, size_t errlen)
                         strerror(s->not_run));
     if (!s->ended)
         return asq__err(err, errlen, ASQ_ESYS,
-                        "the process asq-keeper, which keeps the private %s, was killed",
+                        "the process asq-keeper, which runs the private %s, was killed",
                         s->program);
     if (WIFSIGNALED(s->status))
         snprintf(how, sizeof how, "was ended by signal %d", WTERMSIG(s->status));
@@ -568,7 +570,7 @@ static int has_failed(const struct asq__server *s, char *err, size_t errlen)
         snprintf(how, sizeof how, "has ended with status %d", WEXITSTATUS(s->status));
     read_log(s, text);
     return asq__err(err, errlen, ASQ_ESYS, "%s %s%s%s", s->program, how,
-                    *text ? "; the end of its log: " : ", without a word", text);
+                    *text ? "; the end of its log: " : ", without any output", text);
 }
 
 static int fail_too_slow(const struct asq__server *s, int64_t ms, char *err, size_t errlen)
@@ -576,7 +578,8 @@ static int fail_too_slow(const struct asq__server *s, int64_t ms, char *err, siz
     char text[LOG_SHOWN + 1];
     read_log(s, text);
     return asq__err(err, errlen, ASQ_ETIMEOUT, "%s does not answer after %lld ms%s%s", s->program,
-                    (long long) ms, *text ? "; the end of its log: " : ", without a word", text);
+                    (long long) ms, *text ? "; the end of its log: " : ", without any output",
+                    text);
 }
 
 int asq__server_wait_ready(struct asq__server *s, int64_t timeout_ms, char *err, size_t errlen)

@@ -44,10 +44,10 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
     struct asq__error text;
     asq__error_init(&text);
     if (b->resent)
-        asq__error_set(&text, ASQ_EUNKNOWN,
-                       "it was sent before the connection was lost, and Redis refuses it now: "
-                       "%s",
-                       asq__reply_text(reply));
+        asq__error_set(
+            &text, ASQ_EUNKNOWN,
+            "the call was sent before the connection was lost, and Redis refuses it now: %s",
+            asq__reply_text(reply));
     else
         asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
                        full ? "Redis has no memory for more calls: %s%s"
@@ -83,8 +83,8 @@ static void count_loss(struct asq__engine *e, struct asq__batch *b)
         return;
     asq__batch_fail(
         e, b, ASQ_EUNKNOWN,
-        "the connection was lost again and again when Redis was to take it: what stands "
-        "before Redis may have a limit for the size of a command");
+        "the connection was lost at each attempt to send the call: a proxy before Redis may limit "
+        "the size of a command");
 }
 
 /* Fails batches that Redis has refused temporarily before it accepted `taken`, a later one: a
@@ -99,10 +99,11 @@ static void fail_refused(struct asq__engine *e, struct asq__batch *taken)
             asq__batch_is_in_order_with(b, taken))
             asq__batch_fail(
                 e, b, b->resent ? ASQ_EUNKNOWN : ASQ_EREDIS,
-                b->resent ? "it was sent before the connection was lost; Redis refuses it now, "
-                            "and has taken a later call to the same partition"
-                          : "Redis has refused it for a while, and taken a later call to the "
-                            "same partition: it was not run");
+                b->resent
+                    ? "the call was sent before the connection was lost; Redis refuses it now, "
+                      "and has taken a later call to the same partition"
+                    : "Redis has refused the call for a while, and taken a later call to the same "
+                      "partition: the call was not run");
     }
 }
 
@@ -358,7 +359,7 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     e->backlog += b->bytes.len - before;
     if (rc < 0) /* without its marks the batch must not be resent */
         asq__batch_fail(e, b, b->history != ASQ__NEVER_SENT ? ASQ_EUNKNOWN : rc,
-                        "out of memory when it was to be sent again");
+                        "out of memory when the call was to be sent again");
 }
 
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,

@@ -65,20 +65,23 @@ static int check_owner(struct walk *w, const struct stat *st, const char *path, 
     uid_t self = geteuid();
     if (st->st_uid == 0 || st->st_uid == self)
         return 0;
-    return asq__err(w->err, w->errlen, ASQ_EPLUGIN,
-                    "%s: the %s belongs to user %u, so that user could change the code that runs "
-                    "here; chown it to root%s, or use a folder elsewhere",
-                    path, what, (unsigned) st->st_uid, self ? " or to the worker's user" : "");
+    return asq__err(
+        w->err, w->errlen, ASQ_EPLUGIN,
+        "%s: the %s belongs to user %u, and could change the code that runs here; chown it to "
+        "root%s, or use a folder elsewhere",
+        path, what, (unsigned) st->st_uid, self ? " or to the worker's user" : "");
 }
 
 static int check_mode(struct walk *w, const struct stat *st, const char *path, const char *what)
 {
     if (!(st->st_mode & (S_IWGRP | S_IWOTH)))
         return 0;
-    return asq__err(w->err, w->errlen, ASQ_EPLUGIN,
-                    "%s: the %s has mode %04o, so others can write it and change what is run here; "
-                    "chmod go-w %s",
-                    path, what, (unsigned) (st->st_mode & 07777), path);
+    return asq__err(
+        w->err, w->errlen, ASQ_EPLUGIN,
+        "%s: the %s has mode %04o, so other users can write to it and change the code that runs "
+        "here; "
+        "chmod go-w %s",
+        path, what, (unsigned) (st->st_mode & 07777), path);
 }
 
 /* Checks a folder on the way: others may not write to it unless it is sticky, which protects our
@@ -202,7 +205,7 @@ static int open_file(struct walk *w, const struct stat *st, const char *name)
     if ((rc = check_end(w, &folder, shown_path(w), "folder")) < 0 || (rc = append(w, name)) < 0)
         return rc;
     if (!S_ISREG(st->st_mode))
-        return fail_at(w, "", "it is no regular file; take it out of the folder");
+        return fail_at(w, "", "it is not a regular file; take it out of the folder");
     if ((rc = check_end(w, st, w->real, "plugin")) < 0)
         return rc;
     fd = openat(w->at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -210,7 +213,7 @@ static int open_file(struct walk *w, const struct stat *st, const char *name)
         return fail_at(w, "", strerror(errno));
     if (fstat(fd, &now) < 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino) {
         close(fd);
-        return fail_at(w, "", "it was replaced while it was looked at; start again");
+        return fail_at(w, "", "it was replaced during the check; start again");
     }
     return fd;
 }
@@ -282,7 +285,7 @@ int asq__trusted_open(const char *path, enum asq__trusted_kind kind, char real[P
         rc = step(&w, kind, name, &fd);
     if (rc >= 0 && fd < 0)
         fd = kind == ASQ__TRUSTED_FOLDER ? open_folder(&w)
-                                         : fail_at(&w, "", "it is no regular file");
+                                         : fail_at(&w, "", "it is not a regular file");
     if (rc >= 0)
         rc = fd;
     if (rc >= 0 && !w.len)

@@ -402,7 +402,7 @@ static bool read_available(struct asq__conn *c, bool *ret_more)
     if (n > 0 && redisReaderFeed(c->parser, c->in, (size_t) n) != REDIS_OK)
         lose(c, ASQ_ECONN, "out of memory for what Redis sends");
     else if (n > 0 && c->parser->len - c->parser->pos > MAX_REPLY)
-        lose(c, ASQ_ECONN, "Redis sends more than anything that it was asked for");
+        lose(c, ASQ_ECONN, "Redis sends more bytes than any request asked for");
     else if (n < 0)
         lose(c, ASQ_ECONN, *c->write_error ? c->write_error : c->link.why);
     else if (n == 0 && *c->write_error)

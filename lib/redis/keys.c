@@ -15,10 +15,12 @@ int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     size_t n = strlen(ns);
     if (n == 0 || n > ASQ__NS_MAX || strspn(ns, allowed) != n)
-        return asq__err(err, errlen, ASQ_EINVAL,
-                        "'%.80s' is no namespace: 1 to %d letters, digits, '_' and '-' are allowed "
-                        "('.' in old ones alone)",
-                        ns, ASQ__NS_MAX);
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "'%.80s' is not the name of a namespace: 1 to %d letters, digits, '_' and '-' are "
+            "allowed "
+            "('.' only in existing ones)",
+            ns, ASQ__NS_MAX);
     memcpy(k->ns, ns, n + 1);
     memcpy(k->prefix, "asq:{", 5);
     memcpy(k->prefix + 5, ns, n + 1);

@@ -157,7 +157,7 @@ int asq__lookup_start(const char *host, int port, struct asq__lookup **ret, char
     if (!count_up()) {
         destroy(l);
         return asq__err(err, errlen, ASQ_ESYS,
-                        "looking up '%s': the resolver has not answered %d lookups of this process",
+                        "looking up '%s': the resolver has %d unanswered lookups of this process",
                         host, MAX_RUNNING);
     }
     int failure = start_thread(l);

@@ -85,10 +85,9 @@ void asq__password_refused(const struct asq__url *url)
     } else if (strcmp(text, current) != 0) {
         memcpy(p->text, text, sizeof p->text);
         p->last_logged_ms = 0;
-        log_line(
-            p, ASQ_LOG_INFO,
-            "Redis has refused the password, which was read again: it has changed, and is tried "
-            "now");
+        log_line(p, ASQ_LOG_INFO,
+                 "Redis has refused the password, which was read again and has changed: the new "
+                 "password is tried now");
     }
     pthread_mutex_unlock(&p->lock);
     explicit_bzero(text, sizeof text);

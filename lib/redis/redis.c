@@ -315,11 +315,10 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
                  reply->element[0]->type == REDIS_REPLY_STRING &&
                  reply->element[1]->type == REDIS_REPLY_STRING;
     if (!whole && is_dotted(r) && !r->partitions) {
-        snprintf(
-            why, sizeof why,
-            "there is no namespace '%s', and names of new ones have no dots: patterns for the keys of "
-            "'%.*s' would reach them",
-            r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
+        snprintf(why, sizeof why,
+                 "there is no namespace '%s', and names of new namespaces have no dots, because "
+                 "patterns for the keys of '%.*s' would reach them",
+                 r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
         reject_server(r, ASQ_EINVAL, why);
         return;
     }
@@ -328,10 +327,10 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         return;
     }
     if (!whole && r->meta_denied) {
-        snprintf(
-            why, sizeof why,
-            "there is no namespace '%s', and this user may not make it: a worker does, when it starts (%s)",
-            r->config.ns, r->meta_error);
+        snprintf(why, sizeof why,
+                 "there is no namespace '%s', and this user may not make it; start a worker, which "
+                 "makes it (%s)",
+                 r->config.ns, r->meta_error);
         reject_server(r, ASQ_EREDIS, why);
         return;
     }

@@ -33,7 +33,7 @@ bool asq__reply_is_transient(const redisReply *reply);
 /* Returns whether the user lacks a command, a key or a channel, also within a script, or the server
  * lacks the command. */
 bool asq__reply_is_denial(const redisReply *reply);
-#define ASQ__DENIAL_HINT " (as-ctl acl prints what each user has to be allowed)"
+#define ASQ__DENIAL_HINT " (as-ctl acl prints the rights that each user needs)"
 
 /* Returns the text of an error reply, or a text for NULL or an unexpected type. Borrowed. */
 const char *asq__reply_text(const redisReply *reply);

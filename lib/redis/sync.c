@@ -47,7 +47,7 @@ static int wait_for(struct asq__sync *s, int fd, bool writing, int64_t ms)
     if (!fds[1].revents)
         return 0;
     s->cancelled = true;
-    return fail(s, ASQ_ECONN, "it is not wanted any more");
+    return fail(s, ASQ_ECONN, "its caller does not want it any more");
 }
 
 static int connect_link(struct asq__sync *s)
@@ -102,7 +102,7 @@ static int read_more(struct asq__sync *s, int64_t deadline)
     if (redisReaderFeed(s->reader, bytes, (size_t) n) != REDIS_OK)
         return fail(s, ASQ_ENOMEM, "out of memory for what Redis sends");
     if (s->reader->len - s->reader->pos > MAX_BYTES)
-        return fail(s, ASQ_ECONN, "Redis sends more than anything that it was asked for");
+        return fail(s, ASQ_ECONN, "Redis sends more bytes than any request asked for");
     return 0;
 }
 

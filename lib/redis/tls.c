@@ -343,7 +343,7 @@ int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_ses
                    url->tls_verify == ASQ__TLS_VERIFY_NO ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                    url->tls_verify == ASQ__TLS_VERIFY_NO ? NULL : on_verified);
     if (!name_peer(s, url)) {
-        snprintf(why, ASQ__TLS_WHY, "'%.200s' is no name that a certificate can be for",
+        snprintf(why, ASQ__TLS_WHY, "'%.200s' is not a name that a certificate can have",
                  url->tls_sni ? url->tls_sni : url->host);
         asq__tls_session_free(s);
         ERR_clear_error();

@@ -201,8 +201,7 @@ void asq__tls_why(const struct asq__tls_peer *peer, bool handshake, bool closed,
         snprintf(why, ASQ__TLS_WHY, "the server does not speak TLS at this port (%s)",
                  text ? text : "no TLS record");
     else
-        snprintf(why, ASQ__TLS_WHY, "TLS: %s",
-                 text ? text : "failed for a reason that is not known");
+        snprintf(why, ASQ__TLS_WHY, "TLS: %s", text ? text : "failed for an unknown reason");
 }
 
 /* ---- files ---- */

@@ -108,12 +108,13 @@ static int check_name(const char *name, const char *what, char *err, size_t errl
 {
     for (const char *p = name; *p; p++)
         if (!is_plain((unsigned char) *p, ".-_"))
-            return asq__err(err, errlen, ASQ_EINVAL,
-                            "the URL's %s has byte 0x%02X at place %zu, which no host name has%s",
-                            what, (unsigned char) *p, (size_t) (p - name) + 1,
-                            (unsigned char) *p > 0x7f
-                                ? "; names in other scripts are written in their ASCII form, xn--…"
-                                : "");
+            return asq__err(
+                err, errlen, ASQ_EINVAL,
+                "the URL's %s has byte 0x%02X at place %zu, which a host name cannot have%s", what,
+                (unsigned char) *p, (size_t) (p - name) + 1,
+                (unsigned char) *p > 0x7f
+                    ? "; write a name in another script in its ASCII form, xn--…"
+                    : "");
     if (strlen(name) > NAME_MAX_BYTES)
         return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has %zu bytes; names have up to %d",
                         what, strlen(name), NAME_MAX_BYTES);
@@ -205,7 +206,7 @@ static int set_parameter(struct asq__url *u, const char *name, size_t name_n, co
                         : u->scheme == ASQ__URL_CHILD ? "processes, capacity"
                                                       : "none";
     return asq__err(err, errlen, ASQ_EINVAL,
-                    "the URL has a parameter '%.*s' that is not known; known here: %s",
+                    "the URL has a parameter '%.*s' that is not known; known parameters: %s",
                     (int) (name_n > 40 ? 40 : name_n), name, known);
 }
 
@@ -285,8 +286,8 @@ static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen
     if (strchr(s + n, '@'))
         return asq__err(
             err, errlen, ASQ_EINVAL,
-            "the URL has an '@' behind a '/' or '?'; in a user or password these two are "
-            "written %%2F and %%3F, and behind the host an '@' is written %%40");
+            "the URL has an '@' behind a '/' or '?'; write these two as %%2F and %%3F in a user "
+            "or password, and an '@' behind the host as %%40");
     int rc = parse_authority(u, s, n, err, errlen);
     if (rc < 0)
         return rc;
@@ -371,8 +372,7 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
         size_t n = strcspn(text, ":/");
         rc = asq__err(
             err, errlen, ASQ_EINVAL,
-            "'%.*s%s' begins no URL that is known: local:, child:, redis://, rediss:// and unix: "
-            "do",
+            "'%.*s%s' begins no known URL: use local:, child:, redis://, rediss:// or unix:",
             (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS

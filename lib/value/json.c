@@ -319,7 +319,7 @@ static int read_bytes(const struct reader *r, const json_t *text, asq_value **re
     int rc = asq__base64_decode(json_string_value(text), n, v->str.data, &v->str.n);
     if (rc < 0) {
         asq_value_free(v);
-        return FAIL(r, rc, "the text of \"$bytes\" is no base64 (with '+', '/' and padding)");
+        return FAIL(r, rc, "the text of \"$bytes\" is not base64 (with '+', '/' and padding)");
     }
     v->str.data[v->str.n] = '\0';
     *ret = v;
@@ -367,7 +367,7 @@ static int read_future(const struct reader *r, const json_t *json, const char *t
         return FAIL(r, ASQ_EPARSE,
                     "an object with \"$future\" has but one other key, \"await\", a bool");
     if (asq__call_id_parse(text, &id) < 0)
-        return FAIL(r, ASQ_EPARSE, "the text of \"$future\" is no call id");
+        return FAIL(r, ASQ_EPARSE, "the text of \"$future\" is not a call id");
     if (!(*ret = asq__value_future_ref(text, NULL)))
         return ASQ_ENOMEM;
     (*ret)->future->unawaited = await && json_is_false(await);
@@ -461,7 +461,7 @@ int asq_from_json(const char *text, size_t n, asq_value **ret, char *err, size_t
     struct reader r = { .err = err, .errlen = errlen };
     asq_value *v = NULL;
     if ((!text && n) || !ret)
-        return FAIL(&r, ASQ_EINVAL, "the text is NULL, or there is nowhere to put the value");
+        return FAIL(&r, ASQ_EINVAL, "the text is NULL, or the pointer for the value is NULL");
     int rc = check_depth(&r, text, n);
     if (rc < 0)
         return rc;

@@ -261,7 +261,7 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
     Asqueue__Batch *b = asq__batch_read(data, n, arena);
     if (!b)
         return asq__err(err, errlen, ASQ_EPROTO,
-                        "the batch is no valid protobuf message, or too large");
+                        "the batch is not a valid protobuf message, or too large");
     if (b->id.len != ASQ__BATCH_ID)
         return asq__err(err, errlen, ASQ_EPROTO, "the batch id has %zu bytes instead of %d",
                         b->id.len, ASQ__BATCH_ID);
@@ -336,7 +336,8 @@ int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
 {
     Asqueue__Results *r = asq__results_read(data, n, arena);
     if (!r)
-        return asq__err(err, errlen, ASQ_EPROTO, "the result record is no valid protobuf message");
+        return asq__err(err, errlen, ASQ_EPROTO,
+                        "the result record is not a valid protobuf message");
     if (r->batch.len != ASQ__BATCH_ID)
         return asq__err(err, errlen, ASQ_EPROTO, "the result record names no batch");
     for (size_t i = 0; i < r->n_results; i++) {
@@ -423,7 +424,7 @@ int asq__snapshot_decode(const void *data, size_t n, struct asq__arena *arena,
     Asqueue__AgentRecord *r = asqueue__agent_record__unpack(&arena->allocator, n, data);
     if (!r)
         return asq__err(err, errlen, ASQ_EPROTO,
-                        "the agent's snapshot is no valid protobuf message");
+                        "the agent's snapshot is not a valid protobuf message");
     if (!*r->class_name || !utf8(r->class_name))
         return asq__err(err, errlen, ASQ_EPROTO, "the agent's snapshot names no class");
     *ret = r;

@@ -119,7 +119,8 @@ static int pack_one(struct packer *p, char c, asq_value **ret)
     case '\0': return FAIL(p, ASQ_EINVAL, "the format ends where a value is expected");
     default:
         p->at--; /* the walk over the rest must end at this letter */
-        return FAIL(p, ASQ_EINVAL, "'%c' stands for no value", c >= ' ' && c < 0x7f ? c : '?');
+        return FAIL(p, ASQ_EINVAL, "'%c' does not stand for a value",
+                    c >= ' ' && c < 0x7f ? c : '?');
     }
 }
 
@@ -182,7 +183,8 @@ static int pack_into(struct packer *p, char c, asq_value **root, asq_value **ope
         return FAIL(p, rc, "lists and maps are nested deeper than %d", ASQ_MAX_DEPTH);
     if (rc < 0)
         return FAIL(p, rc,
-                    c == 'o' ? "the value belongs to another one already" : "the key is not UTF-8");
+                    c == 'o' ? "the value already belongs to another value"
+                             : "the key is not UTF-8");
     if (c == '[' || c == '{')
         *open = item;
     return 0;
@@ -224,7 +226,7 @@ static int vpack(bool borrow, asq_value **ret, char *err, size_t errlen, const c
     asq_value *root = NULL;
     if (!fmt || !ret)
         return asq__err(err, errlen, ASQ_EINVAL,
-                        fmt ? "there is nowhere to put the value" : "the format is NULL");
+                        fmt ? "the pointer for the value is NULL" : "the format is NULL");
     va_copy(p.ap, ap);
     int rc = pack(&p, &root);
     if (rc < 0) {

@@ -75,10 +75,11 @@ void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *er
         return;
     }
     kind->last_logged_ms = now_ms;
-    snprintf(text, sizeof text,
-             "%.95s failed, and its caller does not take the result: %s: %.400s (further ones "
-             "are counted)",
-             name, code_name(error->code, room, sizeof room), error->message);
+    snprintf(
+        text, sizeof text,
+        "%.95s failed, and its caller does not take the result: %s: %.400s (later failures are "
+        "counted)",
+        name, code_name(error->code, room, sizeof room), error->message);
     t->log(t->user, ASQ_LOG_WARNING, text);
 }
 

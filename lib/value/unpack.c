@@ -321,7 +321,7 @@ static int unpack_one(struct unpacker *u, const asq_value *v, const struct place
         return rc;
     }
     case '\0': return bad_format(u, "the format ends where a value is expected");
-    default: return bad_format(u, "this letter stands for no value");
+    default: return bad_format(u, "this letter does not stand for a value");
     }
 }
 

@@ -344,7 +344,7 @@ static __attribute__((noinline)) int read_future(struct reader *r, const struct 
     if (rc < 0)
         return rc;
     if (asq__call_id_parse(text, &id) < 0)
-        return FAIL(r, f->at, "a future whose text is no call id");
+        return FAIL(r, f->at, "a future whose text is not a call id");
     *ret = asq__value_future_ref(text, NULL);
     return *ret ? 0 : out_of_memory(r);
 }

@@ -297,7 +297,7 @@ static void log_begin(const struct asq__partition *p)
         "%zu): calls that cannot run yet stay in Redis for now; calls to idle agents are "
         "served%s%s%s",
         p->number, p->w->config.max_backlog_size, a ? "; most calls in memory wait for agent " : "",
-        a ? a->id : "", a ? " (`look stuck` tells what the agent is doing)" : "");
+        a ? a->id : "", a ? " (`look stuck` shows what the agent is doing)" : "");
 }
 
 /* Leaves this entry and all later ones in the stream. */
@@ -309,8 +309,8 @@ static void defer_all(struct asq__partition *p, struct asq__stream_id id)
     asq__process_log_some(
         p->w, ASQ_LOG_WARNING,
         "partition %u: too many calls wait: memory beyond --max-backlog-size %zu has no room for "
-        "the creation of an agent, or for the places of calls in Redis; calls to all agents of the "
-        "partition wait now until there is room",
+        "the creation of an agent, or for the places of calls in Redis; all calls of the "
+        "partition wait until there is room",
         p->number, p->w->config.max_backlog_size);
 }
 
@@ -462,9 +462,9 @@ void asq__backlog_check_end(struct asq__partition *p)
         asq__backlog_is_full(p, p->w->config.max_backlog_size / 2, ASQ__BACKLOG_AT_LEAST / 2))
         return;
     asq__backlog_drop(p);
-    asq__process_log_some(p->w, ASQ_LOG_INFO,
-                          "partition %u: the calls that were left in Redis are in memory again",
-                          p->number);
+    asq__process_log_some(
+        p->w, ASQ_LOG_INFO,
+        "partition %u: the calls that were left in Redis have been read into memory", p->number);
 }
 
 /* ---- cancelling calls that are left ---- */

@@ -70,7 +70,7 @@ struct fetch {
 static bool note_refusal(struct asq__partition *p, const redisReply *reply)
 {
     if (reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE")) {
-        asq__partition_abandon(p, "its jobs key is no stream"); /* the next claim mends it */
+        asq__partition_abandon(p, "its jobs key is not a stream"); /* the next claim mends it */
         return false;
     }
     if (reply && !asq__reply_is_transient(reply))

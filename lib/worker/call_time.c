@@ -113,11 +113,10 @@ void asq__process_on_redis_time(struct asq__process *w, int64_t set_ms)
     w->redis_minus_mono_ms = clock->known ? clock->segments[0].minus_mono_ms : 0;
     if (set_ms) {
         asq__later_keep_clocks(w);
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "the clock of Redis was set %s by %.1f s; deadlines and delays go on as "
-                         "they were",
-                         set_ms > 0 ? "forward" : "back",
-                         (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "the clock of Redis was set %s by %.1f s; deadlines and delays are not affected",
+            set_ms > 0 ? "forward" : "back", (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
     }
     w->redis_time_changed = true;
 }

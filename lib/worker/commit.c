@@ -183,9 +183,9 @@ static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e
     asq__error_init(&text);
     asq__error_set(
         &text, ASQ_ELIMIT,
-        "the call has run and its effect stays, but its result of %zu bytes does not fit "
-        "beside those of its batch (%zu bytes) into what this Redis takes as one string, %zu "
-        "bytes",
+        "the call has run and its effect stays, but its result of %zu bytes does not fit beside "
+        "the other results of its batch (%zu bytes) into the longest string that this Redis "
+        "takes, %zu bytes",
         n, e->result_bytes, record_limit(e->part->w));
     asq__error_where(&text, where->class_name, where->method, where->agent_id, where->worker,
                      where->call_id);
@@ -353,7 +353,7 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     char too_large[600];
     if (n > limit) {
         snprintf(too_large, sizeof too_large,
-                 "%s; its %zu bytes are not kept, because this Redis takes %zu as one string",
+                 "%s; its %zu bytes are not kept, because a string of this Redis has %zu at most",
                  reason, n, limit);
         reason = too_large;
         n = 0;

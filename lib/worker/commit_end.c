@@ -92,9 +92,9 @@ bool asq__commit_give_up_large(struct asq__partition *p, const struct asq__commi
         return false;
     snprintf(
         why, sizeof why,
-        "a result or state of %zu bytes is more than this Redis takes as one string (at most %zu: "
-        "proto-max-bulk-len, client-query-buffer-limit, or what stands before Redis); the call that "
-        "it is of will fail",
+        "a result or state of %zu bytes is too large for this Redis (at most %zu: "
+        "proto-max-bulk-len, client-query-buffer-limit, or the limit of a proxy before Redis); "
+        "its call will fail",
         n, limit);
     asq__partition_abandon(p, why);
     return true;

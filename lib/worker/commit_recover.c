@@ -79,7 +79,7 @@ static void on_there(struct asq__conn *conn, const redisReply *reply, void *user
     if (!reply || asq__reply_is_transient(reply))
         asq__commit_recover_later(p);
     else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
-        asq__partition_abandon(p, "Redis has lost a call that was taken in");
+        asq__partition_abandon(p, "Redis has lost a call that this worker had read");
     else
         recovered(p);
 }

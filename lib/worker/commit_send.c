@@ -158,9 +158,8 @@ static bool give_up_appended(struct asq__commit *c, const char *text)
     asq__redis_refused_string(p->w->redis, piece->entry->result_bytes);
     asq__process_learn_limit(p->w);
     asq__partition_abandon(
-        p,
-        "a result does not fit beside those of its batch into what this Redis takes as one string; "
-        "its call will fail");
+        p, "a result does not fit beside the other results of its batch into one string of this "
+           "Redis; its call will fail");
     return true;
 }
 
@@ -183,11 +182,11 @@ static void section_answered(const struct section *s, const redisReply *reply)
                 "key …:dead:aside",
                 p->number);
         if (reply->integer == 3)
-            asq__process_log_some(
-                w, ASQ_LOG_WARNING,
-                "partition %u: its dead letters take more than %zu bytes (--max-dead-letters-size); "
-                "the oldest were dropped",
-                p->number, w->config.max_dead_letters_size);
+            asq__process_log_some(w, ASQ_LOG_WARNING,
+                                  "partition %u: its dead letters take more than %zu bytes "
+                                  "(--max-dead-letters-size); "
+                                  "the oldest were dropped",
+                                  p->number, w->config.max_dead_letters_size);
         asq__commit_acknowledge(c);
         return;
     }
@@ -248,10 +247,11 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         } else {
             /* The commits are kept and tried again; no calls start meanwhile. */
             if (!w->refused_until_ms)
-                asq__process_log(w, ASQ_LOG_ERROR,
-                                 "Redis refuses commits; they are kept and tried again, and "
-                                 "no calls are started: %s",
-                                 asq__reply_text(reply));
+                asq__process_log(
+                    w, ASQ_LOG_ERROR,
+                    "Redis refuses commits; the worker keeps and retries them, and starts no "
+                    "calls: %s",
+                    asq__reply_text(reply));
             w->refused_until_ms = asq__now_ms() + REFUSED_MS;
             w->reconnect |= asq__reply_is_transient(reply);
         }

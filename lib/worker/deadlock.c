@@ -292,8 +292,10 @@ static void write_path(const struct search *s, struct asq__buf *text)
         }
     }
     if (any)
-        asq__buf_printf(text, "; where one waits for any of several calls, the others cannot end "
-                              "either");
+        asq__buf_printf(
+            text,
+            "; a call among them that waits for any of several calls cannot get one, because the "
+            "others cannot end either");
     asq__buf_putc(text, '\0');
 }
 

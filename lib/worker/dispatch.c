@@ -87,7 +87,8 @@ static bool end_unstarted(struct asq__wcall *c)
     if (c->reentered) {
         asq__wcall_fail(
             c, ASQ_EINTERRUPTED,
-            "the call's worker ended after a re-entrant call had taken effect inside of it; running "
+            "the call's worker ended after a re-entrant call had taken effect inside of it; "
+            "running "
             "it again would apply its first part twice");
         return true;
     }

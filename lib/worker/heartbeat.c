@@ -232,7 +232,8 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     asq__sync_append(
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s classes %s "
+        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s "
+        "classes %s "
         "stuck %s parked %s stack_used %s stacks_unguarded %s beat %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
         number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
@@ -285,7 +286,7 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         int none = 0;
         if (atomic_compare_exchange_strong(w->stop, &none, 1))
             asq__process_log(w, ASQ_LOG_INFO,
-                             "asked to stop by way of Redis (as-ctl stop, as-worker stop)");
+                             "asked to stop through Redis (as-ctl stop, as-worker stop)");
         ev_async_send(w->loop, &w->wake);
     }
     return ok;
@@ -383,8 +384,8 @@ static void *heartbeat_thread(void *arg)
             hb->wait_logged = true;
             asq__process_log(
                 w, ASQ_LOG_INFO,
-                "a worker with the id '%s' is in the list already (%s): waiting for up to %lld ms to see "
-                "whether it is alive",
+                "a worker with the id '%s' is in the list already (%s): waiting up to %lld ms for "
+                "its heartbeat",
                 w->config.id, hb->others_place,
                 (long long) w->config.lease_time_ms * MOVES_OF_LIFE / 2);
         }
@@ -448,8 +449,8 @@ static int describe(struct asq__heartbeat *hb)
         /* Redis would refuse a longer string, and the heartbeat with it. */
         asq__process_log(
             hb->w, ASQ_LOG_WARNING,
-            "what this worker says of its classes has %zu bytes; as-ctl classes does not "
-            "show them",
+            "the description of this worker's classes has %zu bytes, which is too large: as-ctl "
+            "classes does not show them",
             strlen(hb->classes));
         strcpy(hb->classes, "{}");
     }

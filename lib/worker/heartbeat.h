@@ -13,7 +13,7 @@
 struct asq__heartbeat;
 struct asq__process;
 
-/* Returns 0, ASQ_ENOMEM, or ASQ_ESYS: no descriptor is left. */
+/* Returns 0, ASQ_ENOMEM, or ASQ_ESYS: no file descriptor is left. */
 int asq__heartbeat_new(struct asq__process *w, struct asq__heartbeat **ret);
 /* Starts the thread. False: the thread cannot be started. */
 bool asq__heartbeat_start(struct asq__heartbeat *hb);

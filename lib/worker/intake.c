@@ -160,10 +160,11 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
     const struct asq__partition *p = c->entry->part;
     switch (c->entry->fate) {
     case ASQ__FATE_MISPLACED:
-        asq__wcall_fail(c, ASQ_EPROTO,
-                        "the call was put into partition %u, to which not all agents of its batch "
-                        "belong: its client computes partitions wrongly",
-                        p->number);
+        asq__wcall_fail(
+            c, ASQ_EPROTO,
+            "the call was put into partition %u, but not all agents of its batch belong there: "
+            "its client computes partitions wrongly",
+            p->number);
         break;
     case ASQ__FATE_REFUSED:
         asq__wcall_fail(c, ASQ_EBUSY,
@@ -173,13 +174,13 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
     case ASQ__FATE_STALE:
         asq__wcall_fail(
             c, ASQ_EUNKNOWN,
-            "its sender was cut off for longer than results are kept (--max-expire-time): if it "
-            "was run meanwhile, its result has expired; it is not run again");
+            "its sender was cut off for longer than results are kept (--max-expire-time): if the "
+            "call was run meanwhile, its result has expired; the call is not run again");
         break;
     case ASQ__FATE_NEVER_ACCEPTED:
         asq__wcall_fail(c, ASQ_EREDIS,
                         "Redis has taken later calls of the same client to partition %u, but not "
-                        "this one, when it was first sent: it was not run",
+                        "this one, when it was first sent: the call was not run",
                         p->number);
         break;
     case ASQ__FATE_RUN:

@@ -175,11 +175,12 @@ void asq__later_clock_begin(struct asq__partition *p, int64_t redis_ms, const ch
     p->minus_mono_ms = minus_mono_ms;
     p->suspended_ms = suspended_ms;
     if (set_ms)
-        asq__process_log_some(w, ASQ_LOG_WARNING,
-                              "partition %u: the clock of Redis was set %s by about %.1f s while "
-                              "no worker owned the partition; delays go on as before",
-                              p->number, set_ms > 0 ? "forward" : "back",
-                              (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
+        asq__process_log_some(
+            w, ASQ_LOG_WARNING,
+            "partition %u: the clock of Redis was set %s by about %.1f s while no worker owned "
+            "the partition; delays are not affected",
+            p->number, set_ms > 0 ? "forward" : "back",
+            (double) (set_ms > 0 ? set_ms : -set_ms) / 1000);
 }
 
 int64_t asq__later_clock(struct asq__partition *p)

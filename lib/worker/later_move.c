@@ -106,7 +106,7 @@ static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
         asq__process_log_some(
             p->w, ASQ_LOG_WARNING,
             "partition %u: %lld waiting batches were removed from its key later; they were found "
-            "in later:jobs, and wait on",
+            "in later:jobs, and still wait",
             p->number, reply->element[4]->integer);
     if (next_ms < 0 && moved == 0) /* otherwise moved batches may still be unread */
         l->maybe = l->puts != g.puts;

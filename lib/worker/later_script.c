@@ -69,8 +69,8 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
         l->last_logged_ms = now;
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
-            "partition %u: Redis refuses to give what is due; it is tried again: %s", p->number,
-            asq__reply_text(reply));
+            "partition %u: Redis refuses to move the calls that are due; the worker retries it: %s",
+            p->number, asq__reply_text(reply));
     }
     return false;
 }

@@ -83,8 +83,10 @@ static void log_set_aside(const struct asq__partition *p, const redisReply *keys
         if (keys->element[i]->type == REDIS_REPLY_STRING)
             asq__process_log_some(
                 p->w, ASQ_LOG_ERROR,
-                "partition %u: %s had a wrong type, too many fields, or took no more entries, because of "
-                "a foreign write. The key is %s:aside now, and its content is not used any more",
+                "partition %u: %s had a wrong type, too many fields, or took no more entries, "
+                "because of "
+                "a foreign write. The key was renamed to %s:aside, and its content is not used "
+                "any more",
                 p->number, keys->element[i]->str, keys->element[i]->str);
 }
 
@@ -128,7 +130,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
             "partition %u: %lld fields of its key attempts were too long to be of a "
-            "worker, because of a foreign write, and are removed",
+            "worker, because of a foreign write, and were removed",
             p->number, reply->element[9]->integer);
     p->read_to = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
@@ -170,7 +172,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         asq__process_log_some(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
                               reply->str);
         if (asq__reply_is_transient(reply)) { /* a replica by now: its address may lead elsewhere */
-            asq__redis_drop(w->redis, "Redis does not take claims");
+            asq__redis_drop(w->redis, "Redis refuses claims");
             return;
         }
     } /* otherwise another worker was faster */
@@ -305,7 +307,7 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
     }
     if (asq__reply_is_transient(reply)) {
         asq__partition_enter(p, ASQ__PART_DRAINING); /* empty: handed back when Redis is up again */
-        asq__redis_drop(p->w->redis, "Redis does not take leases back");
+        asq__redis_drop(p->w->redis, "Redis refuses the release of leases");
         return;
     }
     /* Not answered: the others will find that this worker is gone or claims nothing. */
@@ -348,7 +350,7 @@ void asq__partition_look_at_drain(struct asq__partition *p)
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
         return;
     asq__process_log(p->w, ASQ_LOG_INFO,
-                     "partition %u did not drain in time; it stays here for now", p->number);
+                     "partition %u did not drain in time; this worker keeps it for now", p->number);
     asq__partition_enter(p, ASQ__PART_ACTIVE);
     if (!p->reader)
         asq__reader_add(p);

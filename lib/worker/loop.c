@@ -106,7 +106,7 @@ static void begin_stop(struct asq__process *w)
         atomic_store(&w->config.link->stopping_ms, asq__now_ms());
     bool orphan = w->config.link && getppid() != w->config.supervisor;
     asq__process_log(
-        w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO, "%sstopping: what runs may end, within %lld ms",
+        w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO, "%sstopping: running calls have %lld ms to end",
         orphan ? "the supervisor has ended; " : "", (long long) w->config.drain_timeout_ms);
     asq__members_stop(w->members);
     for (uint32_t i = 0; i < w->nparts; i++) {
@@ -129,8 +129,9 @@ static void check_stop(struct asq__process *w)
     if (stop && !w->stopping)
         begin_stop(w);
     if (w->stopping && (stop > 1 || asq__now_ms() > w->stop_deadline_ms) && !w->ended) {
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "ending now; what has not drained runs again elsewhere");
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "ending now; calls of partitions that have not drained run again on other workers");
         asq__process_end(w, 0);
     }
     check_stopped(w);
@@ -259,7 +260,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
     if (w->reconnect) {
         w->reconnect = false;
         /* continues when it is up again */
-        asq__redis_drop(w->redis, "Redis does not take commits");
+        asq__redis_drop(w->redis, "Redis refuses commits");
         return;
     }
     asq__commits_recover(w);
@@ -268,7 +269,8 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
 /* ---- upkeep ---- */
 
 static const char policy_text[] =
-    "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is short; set it "
+    "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is full; set "
+    "it "
     "to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf)";
 
 static bool policy_is_safe(const struct asq__process *w)
@@ -373,11 +375,11 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
             w->config.ns);
         break;
     case ASQ__NAMESPACE_CHANGED:
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "namespace '%s' has %u partitions now, not %u: it was made anew, or "
-                         "asq:{%s}:meta was changed. This process drops its partitions, and starts "
-                         "anew",
-                         w->config.ns, asq__redis_partitions(redis), before, w->config.ns);
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "namespace '%s' has %u partitions now, not %u: it was made anew, or asq:{%s}:meta was "
+            "changed. This process drops its partitions and claims the new ones",
+            w->config.ns, asq__redis_partitions(redis), before, w->config.ns);
         start_anew(w);
         break;
     }
@@ -391,16 +393,15 @@ static void log_lack(struct asq__process *w)
     if (lack != w->logged_lack && lack)
         asq__process_log(
             w, ASQ_LOG_WARNING,
-            "Redis refuses commands that a worker can do without: %s.%s%s%s%s%s as-ctl acl "
+            "Redis refuses optional commands of a worker: %s.%s%s%s%s%s as-ctl acl "
             "prints the rules that a worker needs",
             names,
             lack & ASQ__LACKS_SORTED_SETS
                 ? " Delayed calls stay in their streams and take room from due calls."
                 : "",
-            lack & ASQ__LACKS_RANGES ? " Results for other clients are read with one more command."
-                                     : "",
+            lack & ASQ__LACKS_RANGES ? " Results for other clients take one more command." : "",
             lack & ASQ__LACKS_BOUNDS
-                ? " Agents that are read, and dead letters, are not bounded in bytes."
+                ? " Reads of agents, and dead letters, are not bounded in bytes."
                 : "",
             lack & ASQ__LACKS_SEARCH ? " Delayed calls are lost if their keys `later` are deleted."
                                      : "",
@@ -440,7 +441,7 @@ static void on_up(struct asq__redis *redis, void *user)
             rc = asq__members_new(w, &w->members);
         if (rc < 0) {
             asq__process_fail(w, rc, "%s",
-                              rc == ASQ_ESYS ? "no descriptor is left" : "out of memory");
+                              rc == ASQ_ESYS ? "no file descriptor is left" : "out of memory");
             return;
         }
         asq__descriptors_check(w);
@@ -529,8 +530,8 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
     if (w->forked) {
         asq__process_log(
             w, ASQ_LOG_WARNING,
-            "a process that a method has forked has come back from it, or waits by the "
-            "library: it ends");
+            "a process that a method forked has returned from the method, or waits through the "
+            "library: the process ends");
         _exit(0);
     }
     if (thread == 0)
@@ -542,9 +543,10 @@ static void on_thread_lost(void *user, unsigned thread, const char *class_name, 
 {
     const struct asq__process *w = user;
     asq__process_blame_thread(w, thread);
-    asq__process_log(user, ASQ_LOG_ERROR,
-                     "%s.%s has ended its thread (pthread_exit), which a method must not: %s ends",
-                     class_name, method, w->config.id);
+    asq__process_log(
+        user, ASQ_LOG_ERROR,
+        "%s.%s has ended its thread (pthread_exit), which a method must not do: %s ends",
+        class_name, method, w->config.id);
     _exit(ASQ__EXIT_THREAD_LOST);
 }
 

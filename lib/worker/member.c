@@ -161,11 +161,12 @@ static void log_change(struct asq__node *node, void *user)
         return;
     p->logged_dead = !alive;
     if (alive)
-        asq__process_log_some(w, ASQ_LOG_INFO, "worker %s is heard of again", p->id);
+        asq__process_log_some(w, ASQ_LOG_INFO, "worker %s sends heartbeats again", p->id);
     else
         asq__process_log_some(
             w, ASQ_LOG_WARNING,
-            "worker %s has not been heard of for %lld ms and is taken for dead: the others take over",
+            "worker %s has sent no heartbeat for %lld ms and counts as dead: the other workers "
+            "take over",
             p->id, (long long) (live->now - p->moved_ms));
 }
 

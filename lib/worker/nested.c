@@ -183,12 +183,13 @@ static void on_verdict(void *user, enum asq__batch_verdict verdict)
     if (verdict == ASQ__REFUSED && run->stage == ASQ__RUN_RETURNED &&
         !asq__actor_is_orphan(run->actor))
         asq__process_log_some(run->w, ASQ_LOG_ERROR,
-                              "a call that %s has made without waiting for it was refused",
+                              "%s made a call without waiting for it, and the call was refused",
                               run->active.id);
     if (verdict == ASQ__FENCED && !asq__actor_is_orphan(run->actor))
         asq__partition_abandon(
             run->actor->part,
-            "a call from it found that the lease is another's, or that Redis has lost what called");
+            "its call was refused: another worker holds the lease, or Redis has lost the calling "
+            "call");
     decided(run);
 }
 

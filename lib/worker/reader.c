@@ -91,7 +91,8 @@ static void on_unblocked(struct asq__conn *c, const redisReply *reply, void *use
     if (asq__reply_is_error(reply, NULL) && !asq__reply_is_transient(reply)) {
         asq__process_log_some(
             r->w, ASQ_LOG_WARNING,
-            "reads cannot be cut short, and are short instead: CLIENT UNBLOCK: %s", reply->str);
+            "blocking reads cannot be interrupted, so they are kept short: CLIENT UNBLOCK: %s",
+            reply->str);
         r->cannot_unblock = r->restated = true; /* the read under way ends by itself */
         return;
     }
@@ -162,7 +163,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
     if (asq__reply_is_error(reply, "WRONGTYPE")) {
         r->bad_key_found = true;
         if (p->ownership == q->ownership)
-            asq__partition_abandon(p, "its jobs key is no stream"); /* the claim sees to it */
+            asq__partition_abandon(p, "its jobs key is not a stream"); /* the claim sees to it */
     }
     free(q);
     if (--r->asking)
@@ -174,7 +175,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
                        "one of the job keys is not a stream, and Redis does not say which");
 }
 
-/* Asks which key is no stream and has made Redis refuse the whole read. */
+/* Asks which key is not a stream and has made Redis refuse the whole read. */
 static void find_bad_key(struct asq__reader *r)
 {
     struct asq__redis *redis = r->w->redis;
@@ -193,7 +194,7 @@ static void find_bad_key(struct asq__reader *r)
         r->asking++;
     }
     if (r->asking == 0)
-        asq__conn_drop(r->conn, "one of its keys is no stream");
+        asq__conn_drop(r->conn, "one of its keys is not a stream");
 }
 
 static void note_recovery(struct asq__reader *r)

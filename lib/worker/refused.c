@@ -48,8 +48,8 @@ void asq__refused_note(struct asq__partition *p, const char *text)
     if (asq__trouble_note(&w->refusing, why, asq__now_ms(), detail))
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
-            "partition %u: Redis refuses its commit; it is tried again, and no calls of this "
-            "partition are started: %.*s%s%s",
+            "partition %u: Redis refuses its commit; the worker retries it, and starts no calls "
+            "of this partition: %.*s%s%s",
             p->number, key_n, why == text ? "" : text + 4, detail, hint(asq__text_refusal(why)));
 }
 

@@ -70,7 +70,8 @@ static void on_blamed(struct asq__conn *conn, const redisReply *reply, void *use
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         asq__process_log_some(
             w, ASQ_LOG_ERROR,
-            "partition %u: Redis goes on refusing a commit; its calls (%zu) run again, each alone: %s",
+            "partition %u: Redis keeps refusing a commit; its calls (%zu) run again, each alone: "
+            "%s",
             p->number, b->n, b->text);
         w->refresh_due = true; /* the lease has no owner, and is claimed again */
         asq__partition_abandon(p, "its calls are tried again");

@@ -113,11 +113,11 @@ static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)
     else if (WIFSIGNALED(status))
         asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s",
                             c->id, WTERMSIG(status), strsignal(WTERMSIG(status)),
-                            asq__child_stays_away(s, c) ? "" : "; it is started again");
+                            asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again");
     else
         asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s",
                             c->id, WEXITSTATUS(status),
-                            asq__child_stays_away(s, c) ? "" : "; it is started again");
+                            asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again");
     asq__child_see_off(s, c, !c->cut_off);
     if (asq__child_stays_away(s, c)) {
         c->done = true;
@@ -192,9 +192,11 @@ static void cut_off(struct asq__child *c)
 
 static void quit(struct asq__supervisor *s)
 {
-    asq__supervisor_log(s, ASQ_LOG_WARNING,
-                        "SIGQUIT: %s ends at once; what its processes ran runs again elsewhere",
-                        s->config->process.id);
+    asq__supervisor_log(
+        s, ASQ_LOG_WARNING,
+        "SIGQUIT: %s ends at once; the calls that its processes ran will run again on other "
+        "workers",
+        s->config->process.id);
     ask_to_stop(s);
     for (uint32_t i = 0; i < s->config->processes; i++)
         if (s->children[i].pid)
@@ -222,7 +224,7 @@ static void end_overdue(struct asq__supervisor *s, int64_t now)
             asq__supervisor_log(
                 s, ASQ_LOG_WARNING,
                 "worker process %s has not ended in time (drain timeout %lld ms): it is ended by "
-                "SIGKILL, and what it ran runs again elsewhere",
+                "SIGKILL, and its calls run again on other workers",
                 c->id, (long long) s->config->process.drain_timeout_ms);
             cut_off(c);
         } else if (atomic_load(&c->shared->link.given_up)) {
@@ -248,7 +250,7 @@ static void log_state(struct asq__supervisor *s)
                                 c->starts, c->starts == 1 ? "" : "s");
         else
             asq__supervisor_log(s, ASQ_LOG_INFO, "state: %s %s, started %u time%s", c->id,
-                                c->done ? "has ended" : "is about to be started again", c->starts,
+                                c->done ? "has ended" : "will be started again soon", c->starts,
                                 c->starts == 1 ? "" : "s");
         atomic_fetch_add(&c->shared->link.state_asked, 1);
     }
@@ -262,7 +264,7 @@ static void log_signals(struct asq__supervisor *s, struct asq__child *c)
         if (asq__signals_may_log(&c->signals_logged, number, asq__now_ms()))
             asq__supervisor_log(
                 s, ASQ_LOG_INFO,
-                "%s has got %s, which means nothing to a worker process, and ignores it", c->id,
+                "%s has got %s, which has no meaning for a worker process, and ignores it", c->id,
                 asq__signal_name(number, text));
 }
 
@@ -326,7 +328,8 @@ static void on_signals(struct asq__supervisor *s)
             break;
         default:
             if (asq__signals_may_log(&s->signals_logged, (int) info.ssi_signo, asq__now_ms()))
-                asq__supervisor_log(s, ASQ_LOG_INFO, "%s means nothing to a worker; it is ignored",
+                asq__supervisor_log(s, ASQ_LOG_INFO,
+                                    "%s has no meaning for a worker, and is ignored",
                                     asq__signal_name((int) info.ssi_signo, text));
         }
     }

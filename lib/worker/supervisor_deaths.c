@@ -79,8 +79,8 @@ static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__s
     bool cannot = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "WRONGTYPE");
     if (cannot)
         asq__supervisor_log(s, ASQ_LOG_WARNING,
-                            "call %s was running when %s; that cannot be counted: %s", slot->call,
-                            c->how, r->str);
+                            "call %s was running when %s; the attempt cannot be counted: %s",
+                            slot->call, c->how, r->str);
     if (answered && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
         log_blamed(s, c, slot, r);
         c->blamed = rank_of(slot);
@@ -112,13 +112,13 @@ static void log_unreported(struct asq__supervisor *s, const struct asq__child *c
     if (asq__child_stays_away(s, c))
         asq__supervisor_log(
             s, ASQ_LOG_WARNING,
-            "Redis cannot be told that %s has ended, which stays in the list of workers until the others find it "
-            "dead: %s",
+            "the entry of %s, which has ended, cannot be removed from Redis; it stays in the list "
+            "of workers until the other workers find it dead: %s",
             c->id, why);
     else if (asq__trouble_note(&s->unreported, why, asq__now_ms(), text))
         asq__supervisor_log(
             s, ASQ_LOG_WARNING,
-            "Redis cannot be told that a process has died, before which it is not started again: "
+            "the death of a process cannot be written to Redis, so it is not started again yet: "
             "%s; trying again",
             text);
 }
@@ -143,7 +143,8 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
     }
     bool ok = !c->died || blame_all(s, c, ctx, &keys);
     if (!ok)
-        snprintf(err, sizeof err, "what it was running cannot be counted: %s", asq__sync_why(ctx));
+        snprintf(err, sizeof err, "the attempts of its calls cannot be counted: %s",
+                 asq__sync_why(ctx));
     link->client[sizeof link->client - 1] = '\0';
     if (ok && atomic_load(&link->listed) &&
         (ok = asq__leave(ctx, &keys, c->id, link->client, err, sizeof err)))
@@ -154,8 +155,7 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
     if (ok) {
         char text[ASQ__TROUBLE_TEXT];
         if (asq__trouble_over(&s->unreported, asq__now_ms(), text))
-            asq__supervisor_log(s, ASQ_LOG_INFO, "Redis knows of the process that has died%s",
-                                text);
+            asq__supervisor_log(s, ASQ_LOG_INFO, "Redis has the death of the process%s", text);
     }
     return ok;
 }

@@ -42,7 +42,7 @@ static bool name_call(struct asq__process *w, char *name, size_t n)
         snprintf(name, n, "%s.%s", class_name, method);
         return true;
     }
-    snprintf(name, n, "something that is no method");
+    snprintf(name, n, "code outside a method");
     return false;
 }
 
@@ -77,7 +77,7 @@ bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t n
     }
     if (turns != watch->turns) {
         if (watch->warned)
-            asq__process_log(w, ASQ_LOG_INFO, "the event loop of %s turns again", w->config.id);
+            asq__process_log(w, ASQ_LOG_INFO, "the event loop of %s runs again", w->config.id);
         watch->turns = turns;
         watch->still_ms = 0;
         watch->warned = false;
@@ -88,7 +88,7 @@ bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t n
         if (name_call(w, name, sizeof name))
             asq__process_blame_thread(w, 0);
         asq__process_log(w, ASQ_LOG_ERROR,
-                         "%s has kept the event loop of %s from turning for %lld ms: its heartbeat "
+                         "%s has blocked the event loop of %s for %lld ms: its heartbeat "
                          "stops, and the process is ended and started again",
                          name, w->config.id, (long long) watch->still_ms);
         give_up(w);
@@ -97,10 +97,11 @@ bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t n
     if (!watch->warned && watch->still_ms >= limit_ms(w) / 2) {
         watch->warned = true;
         name_call(w, name, sizeof name);
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "%s keeps the event loop of %s from turning, for %lld ms by now; after "
-                         "%lld ms the process is given up",
-                         name, w->config.id, (long long) watch->still_ms, (long long) limit_ms(w));
+        asq__process_log(
+            w, ASQ_LOG_WARNING,
+            "%s has blocked the event loop of %s for %lld ms so far; after %lld ms the process is "
+            "ended",
+            name, w->config.id, (long long) watch->still_ms, (long long) limit_ms(w));
     }
     return true;
 }

@@ -70,7 +70,7 @@ static int check(asq_worker *w, char *err, size_t errlen)
                         "a lease time of %lld ms is too short; 100 is the least",
                         (long long) o->lease_time_ms);
     if (o->agent_idle_time_ms < 0 || o->drain_timeout_ms < 0)
-        return asq__err(err, errlen, ASQ_EINVAL, "a time below 0 ms is none");
+        return asq__err(err, errlen, ASQ_EINVAL, "a time must not be below 0 ms");
     if (o->capacity > 4096 || o->processes > 1024)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "at most 4096 threads and 1024 processes are possible");
@@ -86,10 +86,11 @@ static int check(asq_worker *w, char *err, size_t errlen)
     bool open = !o->no_local_mode && !w->url.tls && !(w->url.password && *w->url.password);
     rc = open ? asq__url_is_local(&w->url, why, sizeof why) : 1;
     if (rc < 0)
-        return asq__err(err, errlen, rc,
-                        "%s; without password and TLS it has to be on this machine: protect it, or "
-                        "give --no-local-mode if another one is meant",
-                        why);
+        return asq__err(
+            err, errlen, rc,
+            "%s; without password and TLS it must be on this machine: protect it, or give "
+            "--no-local-mode if a Redis on another host is meant",
+            why);
     if (rc == 0) {
         char *where = asq__url_format(&w->url, true);
         rc = asq__err(
@@ -157,7 +158,7 @@ static int take_password(asq_worker *w, char *err, size_t errlen)
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
 {
     if (!ret)
-        return asq__err(err, errlen, ASQ_EINVAL, "asq_worker_new: there is nowhere to put it");
+        return asq__err(err, errlen, ASQ_EINVAL, "asq_worker_new: ret_worker is NULL");
     asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
     if (options) {
         if (options->size == 0 || options->size > sizeof given)

@@ -174,7 +174,7 @@ START_TEST(the_agent_that_calls_wait_for_is_named_in_the_log)
     ck_assert(has_said(worker, "wait for agent slow-one ("));
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     ck_assert_int_eq(asq_wait_all(results, CALLS, 2 * sup_limit_ms()), 0);
-    sup_wait_until(has_said(worker, "are in memory again"));
+    sup_wait_until(has_said(worker, "have been read into memory"));
     free_results(CALLS);
     asq_result_free(sleeper);
     asq_agent_free(slow);

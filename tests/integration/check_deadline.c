@@ -213,11 +213,10 @@ static const char *const losing[] = { "occupy_loop", "occupy_deaf", "end_thread"
 
 START_TEST(other_agents_go_on_when_a_call_keeps_the_loop_or_ends_its_thread)
 {
-    static const char *const told[] = {
-        "Evil.occupy_loop has kept the event loop of w.0 from turning",
-        "Evil.occupy_deaf has kept the event loop of w.0 from turning",
-        "Evil.end_thread has ended its thread", "Evil.end_loop has ended its thread"
-    };
+    static const char *const told[] = { "Evil.occupy_loop has blocked the event loop of w.0",
+                                        "Evil.occupy_deaf has blocked the event loop of w.0",
+                                        "Evil.end_thread has ended its thread",
+                                        "Evil.end_loop has ended its thread" };
     asq_value *v = NULL;
     pid_t pid = process();
 

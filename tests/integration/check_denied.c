@@ -197,7 +197,7 @@ START_TEST(a_client_that_may_not_make_its_namespace_is_told_who_does)
     char *url = sup_format("%s?user=app&password=pw&ns=new", sup_redis_url_default(redis));
     sup_redis_do(redis, "ACL SETUSER app on >pw ~* &* +@all -@dangerous +info -hsetnx");
     ck_assert_int_eq(asq_open(url, NULL, &h, err, sizeof err), ASQ_EREDIS);
-    ck_assert_msg(strstr(err, "no namespace 'new'") && strstr(err, "a worker does"), "%s", err);
+    ck_assert_msg(strstr(err, "no namespace 'new'") && strstr(err, "start a worker"), "%s", err);
     free(url);
     sup_redis_free(redis);
 }

@@ -198,7 +198,7 @@ START_TEST(who_ends_while_redis_is_away_is_found_dead)
     sup_redis_kill(redis);
     kill(w, SIGTERM);
     check_ends(w);
-    ck_assert(says("Redis cannot be told that w.0 has ended"));
+    ck_assert(says("the entry of w.0, which has ended, cannot be removed from Redis"));
     sup_redis_restart(redis);
     ck_assert(is_listed("w.0"));
     other = start("other");

@@ -132,7 +132,7 @@ START_TEST(the_log_of_the_others_has_that_a_worker_is_gone)
     sup_wait_until(is_listed("stands.0"));
     await_beats("stands.0", 10); /* the other worker knows it by now */
     load_signal(stands, SIGSTOP);
-    sup_wait_until(says(log, "worker stands.0 has not been heard of for "));
+    sup_wait_until(says(log, "worker stands.0 has sent no heartbeat for "));
     load_signal(stands, SIGCONT);
     sup_wait_until(is_listed("stands.0"));
     load_worker_stop(stands);

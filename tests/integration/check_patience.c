@@ -124,10 +124,10 @@ START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
     sup_redis_do(redis, "CLIENT KILL USER app");
     sup_wait_until(has_said("WRONGPASS"));
     kill(process, SIGKILL);
-    sup_wait_until(has_said("cannot be told that a process has died"));
+    sup_wait_until(has_said("the death of a process cannot be written to Redis"));
     ck_assert(sup_proc_alive(worker));
     sup_redis_do(redis, "ACL SETUSER app >old");
-    sup_wait_until(has_said("knows of the process"));
+    sup_wait_until(has_said("has the death of the process"));
     check_calls_work();
     ck_assert_int_le(sup_proc_said(worker, "WRONGPASS"), 6);
     stop();
@@ -153,11 +153,11 @@ START_TEST(a_password_file_is_read_again_when_its_password_is_refused)
     sup_wait_until(has_said("it cannot be read again: the password file"));
     free(sup_write_file("password", "new\n"));
     ck_assert_int_eq(chmod(file, 0600), 0);
-    sup_wait_until(has_said("the password, which was read again: it has changed"));
+    sup_wait_until(has_said("the password, which was read again and has changed"));
     sup_wait_until(has_said("connected to Redis again"));
     check_calls_work();
     kill(process, SIGKILL);
-    sup_wait_until(has_said("it is started again"));
+    sup_wait_until(has_said("the supervisor starts it again"));
     sup_wait_until(sup_redis_worker_pid(redis, "w.0") != process);
     check_calls_work();
     stop();
@@ -251,7 +251,7 @@ START_TEST(a_denied_unblock_is_told_and_does_not_spin)
     sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:other.0 partitions") > 0);
     ck_assert_int_eq(sup_proc_stop(other), 0);
     sup_proc_free(other);
-    sup_wait_until(has_said("reads cannot be cut short"));
+    sup_wait_until(has_said("blocking reads cannot be interrupted"));
     for (int i = 0; i < 8; i++)
         check_calls_work();
     int64_t before = sup_redis_stat(redis, "errorstats", "errorstat_NOPERM:", "count=");

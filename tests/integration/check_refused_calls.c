@@ -142,7 +142,7 @@ static void refuse_one(enum fate fate)
     ck_assert_code(asq_result_wait(refused, 4 * sup_limit_ms()), ASQ_EDEADLETTER);
     ck_assert_contains(asq_result_error(refused)->message, "its commit was refused");
     ck_assert_contains(asq_result_error(refused)->message, "invalid expire");
-    ck_assert(logged("Redis goes on refusing a commit"));
+    ck_assert(logged("Redis keeps refusing a commit"));
     /* Each run was blamed once. */
     ck_assert_int_eq(sup_file_count(runs, "run"), ATTEMPTS);
     for (int i = 0; i < GOOD; i++)

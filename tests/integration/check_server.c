@@ -448,7 +448,7 @@ START_TEST(a_server_that_does_not_answer_is_ended)
     program_is("#!/bin/sh\nsleep 1000 & wait\n");
     ck_assert_int_eq(start_code(100), ASQ_ETIMEOUT);
     ck_assert_said("server.sh");
-    ck_assert_said("without a word");
+    ck_assert_said("without any output");
     program_is("#!/bin/sh\necho still loading\nsleep 1000 & wait\n");
     for (int ms = 100; start_code(ms) == ASQ_ETIMEOUT && !strstr(err, "still loading"); ms *= 2)
         ck_assert_int_lt(ms, READY_MS);

@@ -111,7 +111,7 @@ START_TEST(every_signal_has_a_line)
         const char *text;
         bool ends;
     } all[] = { { SIGHUP, "SIGHUP: there is no log to open again", false },
-                { SIGUSR2, "info    SIGUSR2 means nothing to a worker; it is ignored", false },
+                { SIGUSR2, "info    SIGUSR2 has no meaning for a worker, and is ignored", false },
                 { SIGALRM, "info    SIGALRM means nothing", false },
                 { SIGVTALRM, "info    SIGVTALRM means nothing", false },
                 { SIGPROF, "info    SIGPROF means nothing", false },
@@ -151,7 +151,7 @@ START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         kill(process, all[i]);
     sup_wait_until(
-        says(log, "info    w.0 has got SIGUSR2, which means nothing to a worker process"));
+        says(log, "info    w.0 has got SIGUSR2, which has no meaning for a worker process"));
     sup_wait_until(says(log, "has got SIGALRM,") && says(log, "has got SIGVTALRM,") &&
                    says(log, "has got SIGPROF,") && says(log, "has got SIGIO,") &&
                    says(log, "has got SIGRTMIN+0,"));

@@ -36,7 +36,7 @@ START_TEST(a_worker_that_is_stopped_through_redis_says_so)
         sup_fail("%s", err);
     ck_assert_int_eq(asq_stop_worker(h, "w"), 0);
     ck_assert_int_eq(sup_proc_wait(worker), 0);
-    ck_assert(sup_proc_said(worker, "asked to stop by way of Redis"));
+    ck_assert(sup_proc_said(worker, "asked to stop through Redis"));
     asq_close(h);
     sup_proc_free(worker);
 }
@@ -62,7 +62,7 @@ START_TEST(a_second_worker_with_an_id_says_what_it_waits_for)
     second = start("1s");
     ck_assert_int_eq(sup_proc_wait(second), 1);
     ck_assert(sup_proc_said(second, "a worker with the id 'w.0' is in the list already"));
-    ck_assert(sup_proc_said(second, "waiting for up to 1000 ms"));
+    ck_assert(sup_proc_said(second, "waiting up to 1000 ms"));
     ck_assert(sup_proc_said(second, "another worker with the id 'w.0' is alive"));
     ck_assert_int_eq(sup_proc_stop(first), 0);
     ck_assert(!sup_proc_said(first, "supervisor has ended"));

@@ -371,7 +371,7 @@ START_TEST(a_call_that_ends_the_connection_each_time_is_given_up)
     sup_proxy_cut(proxy, SUP_CUT_EACH, "\r\n$2097");
     ok(asq_call(a, "take", &r, "[o]", bytes));
     ck_assert_code(asq_result_wait(r, sup_limit_ms()), ASQ_EUNKNOWN);
-    ck_assert_contains(asq_result_error(r)->message, "again and again");
+    ck_assert_contains(asq_result_error(r)->message, "at each attempt");
     asq_result_free(r);
     ck_assert_int_eq(call_int(beside, "take", NULL), 0);
     stop();

@@ -63,7 +63,7 @@ refused 2 '--timeout 5x: .*ms, s, m, h' "$as_ctl" --timeout 5x ping
 refused 2 '--timeout 0: it must be 1 to' "$as_ctl" --timeout 0 ping
 refused 2 "--async does not go with 'ping'" "$as_ctl" ping --async
 refused 2 "ARGS is of type int: for one argument write '\[2\]'" "$as_ctl" call tally add 2
-refused 2 'ARGS is no JSON: line 1' "$as_ctl" call tally add '{n: 2}'
+refused 2 'ARGS is not JSON: line 1' "$as_ctl" call tally add '{n: 2}'
 refused 2 "no command 'dead lst'; did you mean 'dead list'" "$as_ctl" dead lst
 refused 2 "no command 'dead frobnicate'$" "$as_ctl" dead frobnicate
 refused 2 "no command 'ded'; did you mean 'dead'" "$as_ctl" ded
@@ -77,16 +77,16 @@ refused 2 "'x' is one argument too many for 'dead list'" "$as_ctl" dead list x
 refused 2 "--limit does not go with 'dead drop'" "$as_ctl" dead drop 1-1-0 --limit 3
 refused 2 "--all does not go with 'dead list'" "$as_ctl" dead list --all
 refused 2 'ARGS is of type bytes' "$as_ctl" create Counter '{"$bytes": "AAEC"}'
-refused 2 'VALUE is no JSON.*A string needs its quotes' "$as_ctl" set tally owner Grace
-refused 2 'inside of one program' "$as_ctl" -u child: ping
-refused 2 'inside of one program' env ASQUEUE_URL=local: "$as_ctl" ping
+refused 2 'VALUE is not JSON.*A string needs its quotes' "$as_ctl" set tally owner Grace
+refused 2 'inside one program' "$as_ctl" -u child: ping
+refused 2 'inside one program' env ASQUEUE_URL=local: "$as_ctl" ping
 refused 2 '[Uu][Rr][Ll]|frobs:' "$as_ctl" -u frobs://x ping
-refused 2 "^as-ctl: --namespace a b: 1 to 64 letters, digits, '_' and '-' are allowed \\('.' in old ones alone\\)$" \
+refused 2 "^as-ctl: --namespace a b: 1 to 64 letters, digits, '_' and '-' are allowed \\('.' only in existing ones\\)$" \
     "$as_ctl" -n 'a b' ping
 refused 2 "^as-worker: --namespace a/b: 1 to 64 letters" "$as_worker" status -n a/b
-refused 2 "'a b' is no namespace: .* \\(the URL is from ASQUEUE_URL\\)$" \
+refused 2 "'a b' is not the name of a namespace: .* \\(the URL is from ASQUEUE_URL\\)$" \
     env ASQUEUE_URL='redis://127.0.0.1:1?ns=a%20b' "$as_ctl" ping
-refused 2 "'a\\.b' is no namespace: 1 to 64 letters, digits, '_' and '-'$" "$as_ctl" acl -n a.b
+refused 2 "'a\\.b' is not the name of a namespace: 1 to 64 letters, digits, '_' and '-'$" "$as_ctl" acl -n a.b
 json_error 2 USAGE "$as_ctl" --json --bogus ping
 json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
@@ -227,7 +227,7 @@ if command -v redis-cli >/dev/null; then
     refused 1 'dead letter 3-1700000002000-0 stays: .*ASQ_EPROTO' "$as_ctl" dead retry 3-1700000002000-0
     refused 1 '3 of 3 failed; the first: dead letter 7-1700000000000-0 stays' "$as_ctl" dead retry --all
     json_error 1 ASQ_EPROTO "$as_ctl" dead retry --all --json
-    refused 2 "'7-1' is no id of a dead letter" "$as_ctl" dead drop 7-1
+    refused 2 "'7-1' is not the id of a dead letter" "$as_ctl" dead drop 7-1
     json_error 1 ASQ_ENOENT "$as_ctl" --json dead drop 8-1700000000000-0
     prints '{"dropped":"7-1700000000000-0"}' "$as_ctl" dead drop 7-1700000000000-0 --json
     prints '' "$as_ctl" dead drop 9-1700000001000-4
@@ -335,7 +335,7 @@ refused 1 'within 1000 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 1s
 prints 3000 "$as_ctl" result "$call"
 run 0 "$as_ctl" call tally add '[1]' --async --json
 expect "$out" '^\{"call_id":"[^"]+"\}$'
-refused 2 '.' "$as_ctl" result 'no call id'
+refused 2 '.' "$as_ctl" result 'not a call id'
 start interrupted "$as_ctl" call e sleep '[60000]'
 interrupted=$pid
 is_called() {

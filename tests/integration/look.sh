@@ -84,7 +84,7 @@ expect "$out" '^ +116 +one\.0 +[0-9]+ +[0-9]+ +0 +1$'
 echo "nobody is there"
 stop "$worker" || fail "the worker ended with status $?" "$tmp/worker.log"
 look stuck
-expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has not been heard of)"
+expect "$out" "^partition $p: 2 batches wait, and (nobody owns it|its owner one\\.0 has sent no heartbeat)"
 look partitions
 expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
 redis-cli -s "$redis_socket" DEL 'asq:{default.9}:agents' >/dev/null
@@ -104,7 +104,7 @@ refuses() { # EXPECTED LOOK-ARGUMENT...
     [ "$(tail -n 1 "$out")" = "look: $expected" ] || fail "look $*, not: $expected" "$out"
 }
 refuses "there is no command 'partition'" partition
-refuses "'-h' is no option here: -n NAMESPACE comes first, redis-cli's come behind --" -h x partitions
+refuses "'-h' is not an option of look: put -n NAMESPACE first, and redis-cli's options behind --" -h x partitions
 refuses "'where' needs an agent's id" where
 
 # Puts a program in the place of redis-cli, which records its arguments and its URL, and answers.

@@ -55,7 +55,7 @@ for command in "$as_ctl ping" "$as_worker start --agent-dir $agent_dir"; do
     shift
     "$program" -u "$url" --password-file "$tmp/password" "$@" >"$tmp/out" 2>"$tmp/err"
     [ $? = 2 ] || fail "status of $command with a password file for all" "$tmp/err"
-    expect "$tmp/err" 'open to others'
+    expect "$tmp/err" 'can be read by other users'
 done
 chmod 600 "$tmp/password"
 printf 'wrong\n' >"$tmp/wrong"
@@ -96,4 +96,4 @@ chmod 644 "$tmp/models"
 "$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --model-config-path "$tmp/models" \
     2>"$tmp/err"
 [ $? = 2 ] || fail "status with a model file for all" "$tmp/err"
-expect "$tmp/err" 'open to others'
+expect "$tmp/err" 'can be read by other users'

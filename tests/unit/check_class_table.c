@@ -122,7 +122,7 @@ START_TEST(methods_are_checked)
     asq_method_retry retries[] = { { "nothing", &retry }, { NULL, NULL } };
     methods[0].flags = 0;
     cls.retries = retries;
-    refused(&cls, ASQ_EINVAL, "'nothing', which is no method of it");
+    refused(&cls, ASQ_EINVAL, "'nothing', which is not one of its methods");
     retries[0].method = methods[0].name;
     refused(&cls, ASQ_EINVAL, "negative delay");
     retry.delay_ms = 0;
@@ -181,7 +181,7 @@ START_TEST(struct_state_needs_all_its_functions)
     refused(&cls, ASQ_EINVAL, "attribute 'x' of class S has no get");
     attributes[0].get = get;
     attributes[0].flags = ASQ_WRITABLE;
-    refused(&cls, ASQ_EINVAL, "attribute 'x' of class S is ASQ_WRITABLE and has no set");
+    refused(&cls, ASQ_EINVAL, "attribute 'x' of class S is ASQ_WRITABLE but has no set");
     attributes[0].set = set;
     attributes[0].flags = ASQ_WRITABLE | ASQ_READONLY;
     refused(&cls, ASQ_EINVAL, "both ASQ_WRITABLE and ASQ_READONLY");

@@ -57,9 +57,9 @@ START_TEST(what_is_wrong_is_told_with_the_file)
         { "[5]", "element 0 has no \"config_name\"", ASQ_EINVAL },
         { "[{\"config_name\": \"a\"}, {}]", "element 1 has no \"config_name\"", ASQ_EINVAL },
         { "[{\"config_name\": 5}]", "element 0", ASQ_EINVAL },
-        { "[{\"config_name\": \"a\"}, {\"config_name\": \"a\"}]", "two configurations 'a'",
-          ASQ_EINVAL },
-        { "{\"a\": 5}", "'a' is no object", ASQ_EINVAL },
+        { "[{\"config_name\": \"a\"}, {\"config_name\": \"a\"}]",
+          "two configurations have the name 'a'", ASQ_EINVAL },
+        { "{\"a\": 5}", "'a' is not an object", ASQ_EINVAL },
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         asq_value *models = NULL;

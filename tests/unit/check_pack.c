@@ -101,14 +101,14 @@ static const struct {
     { "", "format \"\", character 0: the format ends where a value is expected" },
     { "[", "format \"[\", character 1: ']' is missing" },
     { "{", "format \"{\", character 1: '}' is missing" },
-    { "]", "format \"]\", character 0: ']' stands for no value" },
-    { "[}", "format \"[}\", character 1: '}' stands for no value" },
+    { "]", "format \"]\", character 0: ']' does not stand for a value" },
+    { "[}", "format \"[}\", character 1: '}' does not stand for a value" },
     { "{]", "format \"{]\", character 1: a key ('s') or '}' expected" },
     { "{n}", "format \"{n}\", character 1: a key ('s') or '}' expected" },
     { "nn", "format \"nn\", character 1: more than one value" },
     { "[] x", "format \"[] x\", character 3: more than one value" },
     { "y", "format \"y\", character 1: 'y' is followed by '#': bytes have a length" },
-    { "[n|n]", "format \"[n|n]\", character 2: '|' stands for no value" },
+    { "[n|n]", "format \"[n|n]\", character 2: '|' does not stand for a value" },
 };
 
 START_TEST(wrong_formats_are_explained)

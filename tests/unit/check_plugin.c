@@ -98,7 +98,7 @@ END_TEST
 START_TEST(what_is_no_plugin_is_told)
 {
     build("strange", "int nothing;");
-    refused("exports no 'asqueue_plugin'");
+    refused("does not export 'asqueue_plugin'");
     char *path = sup_format("%s/strange.so", dir);
     FILE *f = fopen(path, "w");
     fputs("not a shared object", f);
@@ -246,10 +246,10 @@ START_TEST(what_is_no_regular_file_is_refused)
 {
     char *path = sup_format("%s/x.so", dir);
     ck_assert_int_eq(mkdir(path, 0755), 0);
-    refused("x.so: it is no regular file");
+    refused("x.so: it is not a regular file");
     rmdir(path);
     ck_assert_int_eq(mkfifo(path, 0600), 0);
-    refused("x.so: it is no regular file");
+    refused("x.so: it is not a regular file");
     free(path);
 }
 END_TEST

@@ -385,7 +385,7 @@ START_TEST(what_is_malformed_is_named)
           "byte 5 of the value: the agent's class contains a NUL" },
         { BYTES("\x52\x03"
                 "1-2"),
-          "byte 0 of the value: a future whose text is no call id" },
+          "byte 0 of the value: a future whose text is not a call id" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         asq_value *v = NULL;

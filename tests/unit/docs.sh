@@ -45,7 +45,7 @@ if python3 -c 'import yaml' 2>/dev/null; then
         python3 -c 'import sys, yaml
 for document in yaml.safe_load_all(open(sys.argv[1])):
     assert document["kind"] and document["metadata"]["name"]' "$manifest" >"$tmp/log" 2>&1 ||
-            fail "${manifest##*/} is no valid manifest" "$tmp/log"
+            fail "${manifest##*/} is not a valid manifest" "$tmp/log"
     done
 fi
 echo "all as expected"

@@ -40,8 +40,8 @@ struct asq__attempts {
 /* Wait of a call after a process has died of it: the first time, and at most. */
 enum { ASQ__DIED_WAIT_MS = 1000, ASQ__DIED_WAIT_MAX_MS = 60000 };
 
-/* Adds a field as Redis has it. Ignores a field that is no call id, and any field when there is no
- * memory: the call runs then as if nothing were known of it. */
+/* Adds a field as Redis has it. Ignores a field that is not a call id, and any field when there
+ * is no memory: the call then runs as if it had no earlier attempts. */
 void asq__attempts_add(struct asq__attempts *all, const char *field, const char *value);
 void asq__attempts_sort(struct asq__attempts *all); /* once, after the last is added */
 void asq__attempts_clear(struct asq__attempts *all);
