@@ -9,11 +9,15 @@
  */
 #include "client/late.h"
 
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client/admin.h"
 #include "client/remote.h"
+#include "redis/keys.h"
 #include "redis/redis.h"
 #include "value/clock.h"
 

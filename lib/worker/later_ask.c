@@ -89,15 +89,20 @@ static size_t put_channels(struct asq__cmd *cmd, const struct asq__entry *e, boo
     return n;
 }
 
+/* Takes the answer about an entry's copies. May free it. */
 static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
     asq__assert(e->looking > 0);
-    e->looking--; /* the answer about its record follows this one */
+    e->looking--;
+    if (!asq__entry_is_known(e)) { /* the partition was lost; the record's answer may precede */
+        asq__entry_release_if_done(e);
+        return;
+    }
     e->first_copy = ASQ__LATER_UNKNOWN;
-    if (!asq__entry_is_known(e) || !asq__partition_is_owned(p))
+    if (!asq__partition_is_owned(p))
         return;
     if (asq__later_answered(p, reply, e->left_channels + 1))
         e->first_copy = place_of(reply, 0);

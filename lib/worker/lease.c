@@ -254,8 +254,8 @@ static void drop_entry(struct asq__node *node, void *user)
         if (c->active)
             continue; /* an orphan: ends by itself */
         asq__list_del(&c->node);
-        asq__delay_end(
-            c); /* the entry may stay for another of its calls, and this one is not to begin */
+        /* The entry may stay for another of its calls; this one must not begin. */
+        asq__delay_end(c);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
         asq__wcall_unleave(c);
