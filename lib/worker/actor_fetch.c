@@ -149,6 +149,9 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
             else
                 take(f->actors[i], reply, ok ? reply->element[i] : NULL);
         }
+    } else if (p->ownership == f->ownership && p->state == ASQ__PART_RELEASING) {
+        for (size_t i = 0; i < f->n; i++)
+            give_up(f->actors[i]); /* the partition may be kept, if Redis refuses its release */
     }
     free(f);
 }
@@ -217,8 +220,13 @@ static bool fetch_next(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
     struct fetch *f;
-    if (!asq__partition_is_owned(p)) { /* lost in this iteration */
+    if (!asq__partition_is_owned(p)) { /* lost in this iteration, or being released */
         asq__list_del(&p->fetching);
+        while (!asq__list_empty(&p->to_fetch)) {
+            struct asq__actor *a = first_to_fetch(p);
+            asq__list_del(&a->calls->fetching);
+            give_up(a);
+        }
         return true;
     }
     size_t n, bytes = next_bytes(p, &n);
