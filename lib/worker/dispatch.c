@@ -46,13 +46,13 @@
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
  * meanwhile. */
-enum { STARTS_PER_TURN = 1024 };
+enum { STARTS_PER_ITERATION = 1024 };
 
 /* Returns whether this iteration has started enough calls; the partition goes on in the next
  * one. */
-static bool turn_is_over(struct asq__partition *p)
+static bool has_started_enough(struct asq__partition *p)
 {
-    if (p->w->starts < STARTS_PER_TURN)
+    if (p->w->starts < STARTS_PER_ITERATION)
         return false;
     asq__partition_resume_later(p);
     return true;
@@ -169,8 +169,8 @@ static enum asq__verdict end_unfit(struct asq__mailbox *m, struct asq__wcall *c)
     if (!end_unstarted(c))
         return ASQ__VERDICT_RUN;
     a->part->w->starts++;
-    return asq__actor_is_orphan(a) || turn_is_over(a->part) ? ASQ__VERDICT_STOP
-                                                            : ASQ__VERDICT_ENDED;
+    return asq__actor_is_orphan(a) || has_started_enough(a->part) ? ASQ__VERDICT_STOP
+                                                                  : ASQ__VERDICT_ENDED;
 }
 
 /* A call that creates or loads the agent runs alone. */
@@ -268,7 +268,7 @@ void asq__actor_resume(struct asq__actor *a)
             return; /* asq__actor_resume() is called when that changes */
         if (asq__commits_are_many(p))
             return;
-        if (turn_is_over(p))
+        if (has_started_enough(p))
             return;
         if (!asq__actor_is_loaded(a)) {
             asq__actor_request_load(a);
@@ -298,24 +298,24 @@ void asq__partition_resume(struct asq__partition *p)
         asq__list_add(&p->actors.busy, &a->where);
         if (asq__actor_has_queued(a))
             asq__actor_resume(a);
-        if (!asq__list_empty(&p->turn_over))
+        if (!asq__list_empty(&p->postponed))
             break; /* the next iteration begins with the others */
     }
     asq__list_splice(&busy, &p->actors.busy);
     asq__list_splice(&p->actors.busy, &busy);
 }
 
-bool asq__dispatch_turn_over(struct asq__process *w)
+bool asq__dispatch_postponed(struct asq__process *w)
 {
     struct asq__list parts, *node;
     w->starts = 0;
     asq__list_init(&parts);
-    asq__list_splice(&parts, &w->turn_over);
-    while (w->starts < STARTS_PER_TURN && (node = asq__list_pop(&parts)))
-        asq__partition_resume(ASQ__CONTAINER(node, struct asq__partition, turn_over));
-    asq__list_splice(&parts, &w->turn_over);
-    asq__list_splice(&w->turn_over, &parts);
-    return !asq__list_empty(&w->turn_over);
+    asq__list_splice(&parts, &w->postponed);
+    while (w->starts < STARTS_PER_ITERATION && (node = asq__list_pop(&parts)))
+        asq__partition_resume(ASQ__CONTAINER(node, struct asq__partition, postponed));
+    asq__list_splice(&parts, &w->postponed);
+    asq__list_splice(&w->postponed, &parts);
+    return !asq__list_empty(&w->postponed);
 }
 
 /* ---- calls come, park, wake, end ---- */

@@ -31,7 +31,7 @@ extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 void asq__partition_resume(struct asq__partition *p);
 /* Starts, at the end of an iteration, calls that it had no room for. True: some are left for the
  * next one. */
-bool asq__dispatch_turn_over(struct asq__process *w);
+bool asq__dispatch_postponed(struct asq__process *w);
 extern const struct asq__run_hooks asq__dispatch_run_hooks; /* for process->run_hooks */
 void asq__run_unpark(struct asq__run *run);                 /* run may resume: its wait is over */
 

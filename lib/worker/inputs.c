@@ -323,7 +323,7 @@ static void begin_anew(struct asq__wcall *c)
 static bool may_start(const struct asq__partition *p)
 {
     return asq__process_may_start(p->w) && !p->recovering && !p->commits_many &&
-           asq__list_empty(&p->turn_over);
+           asq__list_empty(&p->postponed);
 }
 
 /* Returns whether a call that takes inputs waits for no other call: for its inputs, for the end of

@@ -402,7 +402,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->to_fetch);
         asq__list_init(&p->commits);
         asq__list_init(&p->ready);
-        asq__list_init(&p->turn_over);
+        asq__list_init(&p->postponed);
         asq__list_init(&p->deferred);
         asq__list_init(&p->claim);
         asq__list_init(&p->fenced);

@@ -140,9 +140,10 @@ static void check_stop(struct asq__process *w)
 /* ---- the iteration ---- */
 
 /* Counts an iteration; the loop's thread alone writes the counter. */
-static void count_turn(struct asq__process *w)
+static void count_iteration(struct asq__process *w)
 {
-    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1,
+    atomic_store_explicit(&w->iterations,
+                          atomic_load_explicit(&w->iterations, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
 
@@ -192,7 +193,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    count_turn(w);
+    count_iteration(w);
     unsigned rounds = 0;
     while (rounds < ROUNDS &&
            ((leases_are_due(w) && asq__leases_run_due(w)) || asq__handovers_take(w) ||
@@ -201,7 +202,7 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (!w->parts)
         return;
     /* Commits leave and sockets are read in between, however much there is to do. */
-    if (rounds == ROUNDS || (!asq__list_empty(&w->turn_over) && asq__dispatch_turn_over(w)))
+    if (rounds == ROUNDS || (!asq__list_empty(&w->postponed) && asq__dispatch_postponed(w)))
         asq__process_wake(w);
     w->starts = 0;
     announce_and_refresh(w);
@@ -535,7 +536,7 @@ static void on_switch(void *user, unsigned thread, struct asq__task *task,
         _exit(0);
     }
     if (thread == 0)
-        count_turn(w);
+        count_iteration(w);
     asq__blame_note(w, thread, task, class_name, method);
 }
 
@@ -671,7 +672,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__lines_init(&w->lines, config->log, config->log_user);
     asq__cmd_init(&w->commit_cmd);
     asq__list_init(&w->ready);
-    asq__list_init(&w->turn_over);
+    asq__list_init(&w->postponed);
     asq__list_init(&w->due);
     asq__list_init(&w->moved);
     w->run_hooks = &asq__dispatch_run_hooks;

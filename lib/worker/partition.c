@@ -64,6 +64,6 @@ void asq__partition_release_if_empty(struct asq__partition *p)
 
 void asq__partition_resume_later(struct asq__partition *p)
 {
-    if (asq__list_empty(&p->turn_over))
-        asq__list_add(&p->w->turn_over, &p->turn_over);
+    if (asq__list_empty(&p->postponed))
+        asq__list_add(&p->w->postponed, &p->postponed);
 }

@@ -75,8 +75,8 @@ struct asq__partition {
     uint64_t seq, acked;      /* last commit made, last one acknowledged */
     struct asq__commit *open; /* commit being filled */
     struct asq__list commits; /* closed commits in order of seq: unsent, sent, or to be resent */
-    /* In process->turn_over while calls are left for the next iteration. */
-    struct asq__list turn_over;
+    /* In process->postponed while calls are left for the next iteration. */
+    struct asq__list postponed;
     /* In process->ready while `open` has something or commits are to be sent. */
     struct asq__list ready;
     size_t in_flight, unsent;

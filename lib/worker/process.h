@@ -129,7 +129,7 @@ struct asq__process {
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
-    struct asq__list turn_over; /* partitions with calls left for the next iteration */
+    struct asq__list postponed; /* partitions with calls left for the next iteration */
     /* entries whose way out of the stream is decided; of later_move.c */
     struct asq__list moved;
     struct asq__list due; /* delays of calls whose time has come; of delay.c */
@@ -148,7 +148,7 @@ struct asq__process {
     pthread_t thread;                   /* thread of the loop */
     struct asq__tally untaken_failures; /* failures of calls whose callers do not take the result */
     pthread_mutex_t untaken_failures_lock; /* methods count such failures, too */
-    atomic_uint turns;                     /* iterations of the loop, for watch.c */
+    atomic_uint iterations;                /* iterations of the loop, for watch.c */
     bool forked;                           /* copy made by fork() in a method */
     unsigned state_answered;               /* value of link->state_asked last answered */
     /* 1: drain and end; 2: end now. Set from signal handlers and threads. */

@@ -63,7 +63,7 @@ static bool is_overdue(const struct asq__process *w, int64_t now_ms)
 
 bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t now_ms)
 {
-    unsigned turns = atomic_load_explicit(&w->turns, memory_order_relaxed);
+    unsigned iterations = atomic_load_explicit(&w->iterations, memory_order_relaxed);
     int64_t passed_ms = watch->looked_ms ? now_ms - watch->looked_ms : 0;
     char name[2 * ASQ__POOL_NAME + 2];
     if (passed_ms > w->config.lease_time_ms)
@@ -75,10 +75,10 @@ bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t n
         give_up(w);
         return false;
     }
-    if (turns != watch->turns) {
+    if (iterations != watch->iterations) {
         if (watch->warned)
             asq__process_log(w, ASQ_LOG_INFO, "the event loop of %s runs again", w->config.id);
-        watch->turns = turns;
+        watch->iterations = iterations;
         watch->still_ms = 0;
         watch->warned = false;
         return true;

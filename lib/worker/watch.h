@@ -12,9 +12,9 @@ struct asq__process;
 
 /* State of the watch, for the heartbeat's thread alone. Zeroed at first. */
 struct asq__watch {
-    unsigned turns;    /* turns of the loop at the last check */
-    int64_t looked_ms; /* time of the last check; 0: never */
-    int64_t still_ms;  /* time without a turn */
+    unsigned iterations; /* iterations of the loop at the last check */
+    int64_t looked_ms;   /* time of the last check; 0: never */
+    int64_t still_ms;    /* time without an iteration */
     bool warned;
 };
 
