@@ -75,10 +75,10 @@ struct asq {
     unsigned ncompleted; /* results completed so far; asq_poll compares */
     int64_t timeout_ms;
     int64_t admin_until_ms; /* end of the wait of the current function of admin.h */
-    struct {                /* the last look at heartbeats, late.c */
+    struct {                /* the last query of heartbeats, late.c */
         int64_t at_ms;      /* 0: none */
         bool nobody, denied;
-    } look;
+    } late;
     int64_t call_deadline_ms; /* from each call; 0: none */
     int64_t busy_wait_ms;     /* of calls that find no room */
     /* Deadline of the call whose method's handle this is; monotonic; INT64_MAX: none. */

@@ -1,8 +1,8 @@
 /*
  * late.c: see late.h. A call waits in Redis until there is a worker, so a program without one waits
- * in silence; the text of a wait whose time is up is the place to say so. The look costs a wait
- * some hundred microseconds, and LOOK_MS if Redis does not answer, at most once in AGAIN_MS; waits
- * that are shorter than LOOK_MS are polls and go without.
+ * in silence; the text of a wait whose time is up is the place to say so. The query costs a wait
+ * some hundred microseconds, and QUERY_MS if Redis does not answer, at most once in PAUSE_MS; waits
+ * that are shorter than QUERY_MS are polls and go without.
  *
  * A named user of Redis has what its role needs: heartbeats, which tell hosts and classes, are not
  * among the rights of clients. Asking anyway would fill ACL LOG, so nothing is asked then, or said.
@@ -21,7 +21,7 @@
 #include "redis/redis.h"
 #include "value/clock.h"
 
-enum { LOOK_MS = 100, AGAIN_MS = 1000 };
+enum { QUERY_MS = 100, PAUSE_MS = 1000 };
 
 /* Reads the time between two heartbeats at which a worker counts as dead; 0: no worker wrote it. */
 static int take_lease_time(asq *h, const redisReply *reply, void *user)
@@ -43,7 +43,7 @@ static int take_ttl(asq *h, const redisReply *reply, void *user)
 }
 
 /* Asks whether a worker is alive. A key of another type is no worker. */
-static int look_at(asq *h, const char *id, bool *ret_alive)
+static int query_worker(asq *h, const char *id, bool *ret_alive)
 {
     char key[ASQ__KEY_MAX];
     int64_t lease_ms = 0, ttl_ms = -2;
@@ -60,7 +60,7 @@ static int look_at(asq *h, const char *id, bool *ret_alive)
 }
 
 /* Returns whether there is certainly no worker alive. */
-static bool look(asq *h)
+static bool query_workers(asq *h)
 {
     asq_value *ids = NULL;
     bool alive = false;
@@ -68,23 +68,23 @@ static bool look(asq *h)
     int rc = asq__admin_worker_ids(h, &ids);
     for (size_t i = 0; rc == 0 && !alive && i < asq_list_size(ids); i++)
         if ((rc = asq_value_get_string(asq_list_get(ids, i), &id, NULL)) == 0)
-            rc = look_at(h, id, &alive);
+            rc = query_worker(h, id, &alive);
     asq_value_free(ids);
-    h->look.denied = rc == ASQ_EREDIS;
+    h->late.denied = rc == ASQ_EREDIS;
     return rc == 0 && !alive;
 }
 
-/* Looks, unless the last look is recent. */
+/* Asks, unless the last answer is recent. */
 static bool is_nobody_alive(asq *h)
 {
     int64_t now = asq__now_ms(), until = h->admin_until_ms;
-    if (h->look.at_ms && now - h->look.at_ms < AGAIN_MS)
-        return h->look.nobody;
-    h->admin_until_ms = now + LOOK_MS; /* a callback may wait here while an outer function asks */
-    h->look.nobody = look(h);
-    h->look.at_ms = now;
+    if (h->late.at_ms && now - h->late.at_ms < PAUSE_MS)
+        return h->late.nobody;
+    h->admin_until_ms = now + QUERY_MS; /* a callback may wait here while an outer function asks */
+    h->late.nobody = query_workers(h);
+    h->late.at_ms = now;
     h->admin_until_ms = until;
-    return h->look.nobody;
+    return h->late.nobody;
 }
 
 int asq__late_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms,
@@ -92,8 +92,8 @@ int asq__late_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_
 {
     int rc = asq__handle_wait(h, ready, arg, timeout_ms);
     *nobody = '\0';
-    if (rc != ASQ_ETIMEOUT || h->mode != &asq__remote_mode || timeout_ms < LOOK_MS ||
-        h->look.denied || asq__remote_has_named_user(h) || !asq__redis_is_up(asq__remote_redis(h)))
+    if (rc != ASQ_ETIMEOUT || h->mode != &asq__remote_mode || timeout_ms < QUERY_MS ||
+        h->late.denied || asq__remote_has_named_user(h) || !asq__redis_is_up(asq__remote_redis(h)))
         return rc;
     asq__handle_enter(h);
     bool none = is_nobody_alive(h);

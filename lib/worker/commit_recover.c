@@ -93,7 +93,7 @@ static void put_id(struct asq__node *node, void *user)
 
 /* Asks whether Redis still has the calls that this worker has. A lost call must have no effect
  * before its caller has sent it again, at another place in the order. */
-static void look_at_entries(struct asq__partition *p)
+static void query_entries(struct asq__partition *p)
 {
     char key[ASQ__KEY_MAX];
     struct asq__cmd cmd;
@@ -157,7 +157,7 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         return;
     }
     if (asq__partition_is_owned(p)) /* memory may have been short */
-        look_at_entries(p);
+        query_entries(p);
 }
 
 void asq__commits_begin_recovery(struct asq__process *w)

@@ -80,7 +80,7 @@ struct search {
     const char *agent;
     uint64_t born_ms;
     bool fresh;
-    size_t path_length; /* see asq__waits_cycle; 0: still looking */
+    size_t path_length; /* see asq__waits_cycle; 0: still searching */
     struct asq__waits waits;
 };
 
@@ -477,7 +477,7 @@ static bool probe_agent(struct asq__probing *p)
     return left;
 }
 
-static void look_at_ms(struct asq__process *w, int64_t at_ms)
+static void schedule_probes(struct asq__process *w, int64_t at_ms)
 {
     if (at_ms >= w->probe_ms)
         return;
@@ -519,19 +519,19 @@ void asq__deadlock_note(struct asq__actor *a)
         return; /* one is due soon */
     }
     p->changed = true;
-    look_at_ms(w, p->probe_ms);
+    schedule_probes(w, p->probe_ms);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_probe_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct asq__process *w = timer->data;
-    struct asq__list looked, *node;
+    struct asq__list probed, *node;
     int64_t now = asq__now_ms(), next = INT64_MAX;
     int budget = LOOK_BUDGET;
     (void) loop;
     (void) revents;
     w->probe_ms = INT64_MAX;
-    asq__list_init(&looked);
+    asq__list_init(&probed);
     bool can = w->parts && takes_part(w);
     for (int i = 0; i < LOOK_AT_ONCE && budget > 0; i++) {
         if (!(node = asq__list_pop(&w->stuck_actors)))
@@ -541,7 +541,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
         if (!asq__partition_is_owned(a->part) || asq__actor_is_moving(a) ||
             !asq__actor_has_queued(a))
             continue;
-        asq__list_add(&looked, node); /* failing a call may take it out of there */
+        asq__list_add(&probed, node); /* failing a call may take it out of there */
         if (p->probe_ms <= now) {
             p->probes++;
             p->probed_ms = now;
@@ -551,22 +551,22 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
         }
     }
     bool more = !asq__list_empty(&w->stuck_actors);
-    ASQ__LIST_EACH (it, &looked) {
+    ASQ__LIST_EACH (it, &probed) {
         const struct asq__probing *p = ASQ__CONTAINER(it, struct asq__probing, node);
         if (p->probe_ms < next)
             next = p->probe_ms;
     }
-    asq__list_splice(&w->stuck_actors, &looked);
+    asq__list_splice(&w->stuck_actors, &probed);
     if (more && next > now + FIRST_MS)
         next = now + FIRST_MS;
     if (next != INT64_MAX)
-        look_at_ms(w, next);
+        schedule_probes(w, next);
 }
 
 void asq__deadlock_init(struct asq__process *w)
 {
     w->waits = w->client_number; /* other processes begin elsewhere */
     w->probe_ms = INT64_MAX;
-    ev_timer_init(&w->probe, on_look, 0., 0.);
+    ev_timer_init(&w->probe, on_probe_time, 0., 0.);
     w->probe.data = w;
 }

@@ -17,7 +17,7 @@ void asq__entry_free(struct asq__entry *e)
 {
     if (!e)
         return;
-    asq__assert(!asq__entry_is_known(e) && !e->uncommitted && !e->looking);
+    asq__assert(!asq__entry_is_known(e) && !e->uncommitted && !e->n_lookups);
     asq__assert(e->part->held_bytes >= e->bytes);
     asq__assert(e->part->held_calls + e->apart + e->left >= e->batch->n_jobs);
     asq__list_del(&e->order);
@@ -55,7 +55,7 @@ void asq__entry_detach(struct asq__entry *e)
 
 void asq__entry_release_if_done(struct asq__entry *e)
 {
-    if (e->unfinished > e->left || e->uncommitted || e->looking)
+    if (e->unfinished > e->left || e->uncommitted || e->n_lookups)
         return;
     if (e->unfinished && asq__entry_is_in_intake(e))
         return;

@@ -68,7 +68,7 @@ struct asq__heartbeat {
     bool joined; /* a heartbeat was acknowledged */
     char others_heartbeat[24]; /* heartbeat of another process with this id */
     unsigned others_moves;     /* changes of that heartbeat */
-    char others_client[17];    /* client id in the hash at the last look */
+    char others_client[17];    /* client id in the hash at the last read */
     char others_place[320];
     bool wait_logged;       /* the wait for a sign of the other process was logged */
     atomic_bool superseded; /* another process with this id is alive */
@@ -110,7 +110,7 @@ static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *clien
  * restarted meanwhile. A process that has joined already finds another one in two cases: it was
  * stopped for so long that another took its place, or Redis has lost its last second, and with it
  * the new hash. */
-static enum others look_for_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
+static enum others find_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     char key[ASQ__KEY_MAX];
     enum others found = NOBODY;
@@ -356,14 +356,14 @@ static void *heartbeat_thread(void *arg)
     bool quit = false;
     while (!quit) {
         char err[400];
-        if (!asq__watch_look(&watch, w, asq__now_ms()))
+        if (!asq__watch_check(&watch, w, asq__now_ms()))
             asq__watch_end();
         if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, hb->quit_fd, &ctx,
                                    err, sizeof err) < 0) {
             ctx = NULL;
             log_unreachable(hb, err);
         }
-        enum others others = ctx ? look_for_others(hb, ctx) : UNANSWERED;
+        enum others others = ctx ? find_others(hb, ctx) : UNANSWERED;
         if (others == SOMEBODY) {
             atomic_store(&hb->superseded, true);
             ev_async_send(w->loop, &w->wake);

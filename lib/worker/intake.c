@@ -99,8 +99,8 @@ static void judge(struct asq__entry *e)
 static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
     struct asq__partition *p = e->part;
-    asq__assert(e->looking > 0);
-    e->looking--;
+    asq__assert(e->n_lookups > 0);
+    e->n_lookups--;
     if (!asq__entry_is_known(e)) { /* the partition was lost */
         asq__entry_release_if_done(e);
         return;
@@ -112,7 +112,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         return; /* not known yet: asked again within a second */
     if (e->first_copy == ASQ__LATER_WAITS && e->left_channels < e->nchannels)
         return; /* others have joined it meanwhile: asked again with them */
-    asq__assert(!e->looking);
+    asq__assert(!e->n_lookups);
     asq__entry_enter(e, ASQ__ENTRY_QUEUED);
     if (e->first_copy == ASQ__LATER_WAITS) {
         /* The first copy waits until it is due, and has this copy's channels as well. */
@@ -191,7 +191,7 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
     asq__assert(e->state == ASQ__ENTRY_QUEUED || e->state == ASQ__ENTRY_DISPATCHED);
-    asq__assert(!asq__entry_is_in_intake(e) && !e->looking);
+    asq__assert(!asq__entry_is_in_intake(e) && !e->n_lookups);
     if (e->fate == ASQ__FATE_CONTROL) {
         asq__entry_detach(e);
         if (!asq__control(p, e))
@@ -241,7 +241,7 @@ void asq__intake_resume(struct asq__partition *p)
             /* All that have to be looked up are asked for together. */
             ASQ__LIST_EACH (it, &p->intake) {
                 struct asq__entry *other = ASQ__CONTAINER(it, struct asq__entry, order);
-                if (other->state == ASQ__ENTRY_LOOKUP && !other->looking)
+                if (other->state == ASQ__ENTRY_LOOKUP && !other->n_lookups)
                     look_up(other);
             }
             return;
@@ -375,7 +375,7 @@ static bool may_judge(struct asq__partition *p)
     bool short_of_room = p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting ||
                          asq__backlog_is_full(p, w->config.max_backlog_size, ASQ__BACKLOG_AT_LEAST);
     if (asq__list_empty(&p->intake) || !short_of_room ||
-        ASQ__CONTAINER(p->intake.next, struct asq__entry, order)->looking)
+        ASQ__CONTAINER(p->intake.next, struct asq__entry, order)->n_lookups)
         return true;
     asq__intake_resume(p);
     return asq__partition_is_owned(p) && p->ownership == ownership;

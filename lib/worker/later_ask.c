@@ -95,8 +95,8 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
-    asq__assert(e->looking > 0);
-    e->looking--;
+    asq__assert(e->n_lookups > 0);
+    e->n_lookups--;
     if (!asq__entry_is_known(e)) { /* the partition was lost; the record's answer may precede */
         asq__entry_release_if_done(e);
         return;
@@ -119,7 +119,7 @@ void asq__later_ask_copy(struct asq__entry *e)
     e->left_channels = put_channels(&cmd, e, true, 0) - 1;
     e->first_copy = ASQ__LATER_UNKNOWN;
     if (asq__conn_send(conn_of(p), on_copy, e, &cmd) == 0)
-        e->looking++;
+        e->n_lookups++;
     asq__cmd_release(&cmd);
 }
 

@@ -16,7 +16,7 @@ struct asq__call_id;
 struct asq__partition;
 
 /* Asks whether the first copy of `e` is there, and if so adds e's channels to it. The answer goes
- * to e->first_copy; e->looking counts it until then. */
+ * to e->first_copy; e->n_lookups counts it until then. */
 void asq__later_ask_copy(struct asq__entry *e);
 /* Takes the place of the batch that was asked about. */
 typedef void asq__later_place_fn(void *user, enum asq__later_place place);

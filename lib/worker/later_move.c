@@ -50,17 +50,17 @@ enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */
     NEAR_SHARE = 4, /* unless this part of --max-backlog-size is used */
     BATCHES_AT_ONCE = 256,
-    LOOK_MS = 10000, /* longest pause between looks, which also keep the clock */
-    PAUSE_MS = 100,  /* pause between steps while there is a backlog */
+    QUERY_MS = 10000, /* longest pause between queries, which also keep the clock */
+    PAUSE_MS = 100,   /* pause between steps while there is a backlog */
     AGAIN_MS = 1000
 };
 #define MOST_MS ((int64_t) 1 << 53) /* beyond every clock; larger values are forged */
 
 /* ---- what is due ---- */
 
-static void look(struct asq__later *l);
+static void query_due(struct asq__later *l);
 
-static void look_in(struct asq__later *l, int64_t ms)
+static void query_due_in(struct asq__later *l, int64_t ms)
 {
     struct asq__process *w = l->part->w;
     if (ev_is_active(&l->timer) && ev_timer_remaining(w->loop, &l->timer) * 1000 <= (double) ms)
@@ -73,27 +73,27 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void) loop;
     (void) revents;
-    look(timer->data);
+    query_due(timer->data);
 }
 
-struct glance {
+struct due_query {
     struct asq__partition *p;
     uint64_t ownership, puts;
 };
 
-static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
+static void on_due_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
-    struct glance g = *(struct glance *) user;
-    struct asq__partition *p = g.p;
+    struct due_query q = *(struct due_query *) user;
+    struct asq__partition *p = q.p;
     struct asq__later *l = p->later;
     (void) c;
     free(user);
-    if (p->ownership != g.ownership || !asq__partition_is_owned(p))
+    if (p->ownership != q.ownership || !asq__partition_is_owned(p))
         return;
-    l->looking = false;
+    l->querying = false;
     if (!asq__later_answered(p, reply, 0)) {
         if (asq__partition_is_owned(p))
-            look_in(l, AGAIN_MS);
+            query_due_in(l, AGAIN_MS);
         return;
     }
     long long moved = reply->element[0]->integer, next_ms = reply->element[1]->integer;
@@ -109,33 +109,34 @@ static void on_looked(struct asq__conn *c, const redisReply *reply, void *user)
             "in later:jobs, and still wait",
             p->number, reply->element[4]->integer);
     if (next_ms < 0 && moved == 0) /* otherwise moved batches may still be unread */
-        l->maybe = l->puts != g.puts;
+        l->maybe = l->puts != q.puts;
     else if (next_ms < 0)
-        look_in(l, AGAIN_MS);
+        query_due_in(l, AGAIN_MS);
     if (moved == BATCHES_AT_ONCE || next_ms == 0)
-        look_in(l, p->backlog ? PAUSE_MS : 0);
+        query_due_in(l, p->backlog ? PAUSE_MS : 0);
     else if (next_ms > 0)
-        look_in(l, next_ms < LOOK_MS ? next_ms : LOOK_MS);
+        query_due_in(l, next_ms < QUERY_MS ? next_ms : QUERY_MS);
 }
 
-static void look(struct asq__later *l)
+static void query_due(struct asq__later *l)
 {
     struct asq__partition *p = l->part;
-    if (l->looking || p->state != ASQ__PART_ACTIVE)
+    if (l->querying || p->state != ASQ__PART_ACTIVE)
         return; /* a draining partition takes in no calls that can wait */
-    struct glance *g = malloc(sizeof *g);
+    struct due_query *q = malloc(sizeof *q);
     struct asq__cmd cmd;
-    if (!g) {
-        look_in(l, AGAIN_MS);
+    if (!q) {
+        query_due_in(l, AGAIN_MS);
         return;
     }
-    *g = (struct glance){ p, p->ownership, l->puts };
+    *q = (struct due_query){ p, p->ownership, l->puts };
     asq__later_script(p, &cmd, BATCHES_AT_ONCE);
-    l->looking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_looked, g, &cmd) == 0;
+    l->querying =
+        asq__conn_send(asq__redis_conn(p->w->redis, p->number), on_due_answer, q, &cmd) == 0;
     asq__cmd_release(&cmd);
-    if (!l->looking) {
-        free(g);
-        look_in(l, AGAIN_MS);
+    if (!l->querying) {
+        free(q);
+        query_due_in(l, AGAIN_MS);
     }
 }
 
@@ -157,9 +158,9 @@ void asq__later_open(struct asq__partition *p)
         asq__list_init(&l->cancels);
         p->later = l;
     }
-    l->looking = false;
+    l->querying = false;
     l->maybe = true;
-    look(l);
+    query_due(l);
 }
 
 void asq__later_close(struct asq__partition *p)
@@ -169,7 +170,7 @@ void asq__later_close(struct asq__partition *p)
         return;
     ev_timer_stop(p->w->loop, &l->timer);
     asq__later_drop_cancels(p);
-    l->looking = false;
+    l->querying = false;
 }
 
 void asq__later_free(struct asq__partition *p)
@@ -184,8 +185,8 @@ void asq__later_upkeep(struct asq__partition *p)
     struct asq__later *l = p->later;
     if (!l || p->state != ASQ__PART_ACTIVE)
         return;
-    if (l->maybe && !l->looking && !ev_is_active(&l->timer))
-        look(l); /* a drain was called off */
+    if (l->maybe && !l->querying && !ev_is_active(&l->timer))
+        query_due(l); /* a drain was called off */
     if (!asq__list_empty(&l->cancels))
         asq__later_resend_cancels(p);
 }
@@ -339,7 +340,7 @@ static void moved_out(struct asq__entry *e)
     }
     int64_t left_ms = first_due_ms(e) - asq__now_ms();
     if (p->later)
-        look_in(p->later, left_ms < 0 ? 0 : left_ms < LOOK_MS ? left_ms : LOOK_MS);
+        query_due_in(p->later, left_ms < 0 ? 0 : left_ms < QUERY_MS ? left_ms : QUERY_MS);
     let_go(e);
 }
 

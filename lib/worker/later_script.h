@@ -19,8 +19,8 @@ struct asq__process;
 
 struct asq__later {
     struct asq__partition *part;
-    ev_timer timer; /* the next look */
-    bool looking;
+    ev_timer timer; /* the next query */
+    bool querying;
     bool maybe;    /* batches may wait there */
     uint64_t puts; /* batches moved there by this process */
     int64_t last_logged_ms;

@@ -344,7 +344,7 @@ static void check_drained(struct asq__partition *p)
         drop(p); /* the process is about to end: other workers find the owner gone */
 }
 
-void asq__partition_look_at_drain(struct asq__partition *p)
+void asq__partition_check_drain(struct asq__partition *p)
 {
     check_drained(p); /* the partition may have become empty while Redis was away */
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)

@@ -24,7 +24,7 @@ void asq__partition_restore_owner(struct asq__partition *p);
 void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms);
 /* Releases a draining partition that is empty, once a second, and calls off a drain that takes too
  * long. */
-void asq__partition_look_at_drain(struct asq__partition *p);
+void asq__partition_check_drain(struct asq__partition *p);
 /* Frees, at the end of an iteration, the memory of abandoned partitions, and hands back drained
  * ones. True: a partition was dropped or handed back, so other work may go on. */
 bool asq__leases_run_due(struct asq__process *w);

@@ -282,7 +282,7 @@ static bool policy_is_safe(const struct asq__process *w)
 
 /* Logs a change of the eviction policy. A running worker continues, because memory may never be
  * short. */
-static void look_at_policy(struct asq__process *w)
+static void check_policy(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
     if (policy_is_safe(w)) {
@@ -324,17 +324,17 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     if (!w->parts)
         return;
     forget_refusal(w);
-    look_at_policy(w);
+    check_policy(w);
     pthread_mutex_lock(&w->untaken_failures_lock);
     asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), false);
     pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__actor_memory_upkeep(w);
     asq__backlog_retry(w);
-    asq__stuck_look(w);
+    asq__stuck_refresh(w);
     asq__lines_log_rest(&w->lines, asq__now_ms_coarse());
     asq__process_learn_limit(w); /* old refusals do not count any more */
     for (uint32_t i = 0; i < w->nparts; i++) {
-        asq__partition_look_at_drain(&w->parts[i]);
+        asq__partition_check_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */

@@ -271,7 +271,7 @@ bool asq__members_have_decided(const struct asq__members *m)
     return m->decided;
 }
 
-/* ---- looking ---- */
+/* ---- refreshing ---- */
 
 static void on_refresh_answered(struct asq__members *m)
 {
@@ -371,7 +371,7 @@ static void on_leases(struct asq__conn *c, const redisReply *reply, void *user)
     on_refresh_answered(m);
 }
 
-static void look_at_leases(struct asq__members *m, struct asq__partition *first)
+static void query_leases(struct asq__members *m, struct asq__partition *first)
 {
     struct asq__redis *redis = m->w->redis;
     size_t n = leases_at_once(first);
@@ -441,7 +441,7 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__stream_check_end(&w->parts[i]);
     for (uint32_t i = 0; i < w->nparts; i += LEASES_AT_ONCE)
-        look_at_leases(m, &w->parts[i]);
+        query_leases(m, &w->parts[i]);
     m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
         m->answers++;

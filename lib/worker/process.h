@@ -171,7 +171,7 @@ struct asq__process {
     pthread_mutex_t handover_lock;
     struct asq__list handover;
     char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c for the heartbeat; under handover_lock */
-    int64_t stuck_looked_ms;
+    int64_t stuck_refreshed_ms;
     /* Counters, read by the heartbeat thread. */
     atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
 };

@@ -9,7 +9,7 @@
  *
  * A record up to ASQ__PUSH_MAX takes one command, as with a plain GET. All reads under way together
  * may bring UNDER_WAY bytes; a larger record is read while nothing else is under way. Reads that
- * wait for room go on with the answers of those under way, so none waits for ever. entry->looking
+ * wait for room go on with the answers of those under way, so none waits for ever. entry->n_lookups
  * counts a read until it is answered, and an answer comes in any case: when the entry's partition
  * is lost while its read waits, or Redis cannot be asked, it is empty, and the intake asks again
  * where that is of use.
@@ -153,7 +153,7 @@ int asq__result_read(struct asq__entry *e, asq__result_read_fn *done)
     r->done = done;
     r->whole = asq__redis_lack(w->redis, NULL) & ASQ__LACKS_RANGES;
     r->bytes = r->whole ? 0 : ASQ__PUSH_MAX;
-    e->looking++;
+    e->n_lookups++;
     wait_for_room(r, false);
     return 0;
 }

@@ -24,7 +24,7 @@
 #include "worker/refused.h"
 #include "worker/stuck.h"
 
-enum { STUCK_MS = 10000, LOOK_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
+enum { STUCK_MS = 10000, REFRESH_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 
 static const char *why_waiting(const struct asq__wcall *c, char *text, size_t size)
 {
@@ -124,7 +124,7 @@ static size_t length(const struct asq__list *list)
     return n;
 }
 
-static void look_at(const struct asq__actor *a, struct asq__buf *out)
+static void describe(const struct asq__actor *a, struct asq__buf *out)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;
     char text[200];
@@ -141,12 +141,12 @@ static void look_at(const struct asq__actor *a, struct asq__buf *out)
     }
 }
 
-void asq__stuck_look(struct asq__process *w)
+void asq__stuck_refresh(struct asq__process *w)
 {
     int64_t now = asq__now_ms();
-    if (now - w->stuck_looked_ms < LOOK_EVERY_MS)
+    if (now - w->stuck_refreshed_ms < REFRESH_EVERY_MS)
         return;
-    w->stuck_looked_ms = now;
+    w->stuck_refreshed_ms = now;
     struct asq__buf out;
     asq__buf_init(&out, ASQ__STUCK_MAX);
     for (uint32_t i = 0; i < w->nparts; i++) {
@@ -154,7 +154,7 @@ void asq__stuck_look(struct asq__process *w)
         ASQ__LIST_EACH (it, &w->parts[i].actors.busy) {
             if (n++ == AGENTS_PER_PARTITION)
                 break;
-            look_at(ASQ__CONTAINER(it, struct asq__actor, where), &out);
+            describe(ASQ__CONTAINER(it, struct asq__actor, where), &out);
         }
     }
     pthread_mutex_lock(&w->handover_lock);

@@ -6,6 +6,6 @@
 
 struct asq__process;
 
-void asq__stuck_look(struct asq__process *w); /* once a second */
+void asq__stuck_refresh(struct asq__process *w); /* once a second */
 
 #endif

@@ -61,14 +61,14 @@ static bool is_overdue(const struct asq__process *w, int64_t now_ms)
     return since_ms && now_ms - since_ms > w->config.drain_timeout_ms + END_GRACE_MS;
 }
 
-bool asq__watch_look(struct asq__watch *watch, struct asq__process *w, int64_t now_ms)
+bool asq__watch_check(struct asq__watch *watch, struct asq__process *w, int64_t now_ms)
 {
     unsigned iterations = atomic_load_explicit(&w->iterations, memory_order_relaxed);
-    int64_t passed_ms = watch->looked_ms ? now_ms - watch->looked_ms : 0;
+    int64_t passed_ms = watch->checked_ms ? now_ms - watch->checked_ms : 0;
     char name[2 * ASQ__POOL_NAME + 2];
     if (passed_ms > w->config.lease_time_ms)
         passed_ms = w->config.lease_time_ms;
-    watch->looked_ms = now_ms;
+    watch->checked_ms = now_ms;
     if (is_overdue(w, now_ms)) {
         asq__process_log(w, ASQ_LOG_ERROR, "%s has not ended by its drain timeout: it ends now",
                          w->config.id);

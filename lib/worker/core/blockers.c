@@ -48,9 +48,9 @@ static void add_obstacle(const struct asq__mailbox *m, const struct asq__wcall *
 /* Looks for what blocks a call behind others of its queue that await inputs, as mailbox.c skips
  * them: calls of its caller, its caller, a creation, or all skipped calls when they are too many.
  * beside: `c` would start beside active calls, which none may that does not share. */
-static void look_in_queue(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
-                          const struct asq__list *queue, const struct asq__wcall *c, bool beside,
-                          struct asq__blockers *b)
+static void visit_queue(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
+                        const struct asq__list *queue, const struct asq__wcall *c, bool beside,
+                        struct asq__blockers *b)
 {
     struct asq__skipped skipped = { .n = 0 };
     unsigned seen = 0;
@@ -120,7 +120,7 @@ void asq__blockers_of_queued(const struct asq__mailbox *m, const struct asq__mai
     else if (b->n == 0 && beside && !asq__list_empty(&m->reentrant))
         add_obstacle(m, call_at(m->reentrant.next), b);
     else if (b->n == 0)
-        look_in_queue(m, hooks, c->reentrant ? &m->reentrant : &m->queue, c, beside, b);
+        visit_queue(m, hooks, c->reentrant ? &m->reentrant : &m->queue, c, beside, b);
 }
 
 void asq__blockers_of_resumable(const struct asq__mailbox *m, const struct asq__wcall *c,

@@ -10,7 +10,7 @@
 
 #include "worker/core/mailbox.h"
 
-/* Bounds of one look: calls that are named, and calls of queues that are visited. More names of a
+/* Bounds of one search: calls that are named, and calls of queues that are visited. More names of a
  * call that waits for all would not help to find a cycle. */
 enum { ASQ__BLOCKERS_MAX = 256, ASQ__BLOCKERS_STEPS = 200000 };
 
@@ -18,7 +18,7 @@ struct asq__blockers {
     void (*add)(void *user, const struct asq__wcall *blocker);
     void *user;
     size_t n;     /* calls added */
-    size_t steps; /* calls visited; of several looks together if it is not reset */
+    size_t steps; /* calls visited; of several searches together if it is not reset */
     bool any;     /* one of the calls has to end, not all of them */
 };
 

@@ -145,7 +145,7 @@ struct asq__entry {
     bool returned;      /* moved out of the stream before, and back */
     enum asq__entry_state state;
     enum asq__entry_fate fate;
-    unsigned looking; /* pending replies about its record and its copy outside the stream */
+    unsigned n_lookups; /* pending replies about its record and its copy outside the stream */
     enum asq__later_place first_copy; /* of the batch; while LOOKUP */
     bool may_have_begun;              /* its nested calls may exist already */
     bool out_of_order;                /* seen before: this batch or a later one of its sender */

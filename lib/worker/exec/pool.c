@@ -436,7 +436,7 @@ void asq__pool_wake(struct asq__pool *pool, struct asq__fiber *f)
         pool->config.inline_ready(pool->config.user);
 }
 
-/* ---- looking ---- */
+/* ---- searching ---- */
 
 void asq__pool_scan(struct asq__pool *pool, int64_t now_ms, int64_t threshold_ms,
                     void (*found)(void *user, const char *class_name, const char *method,
