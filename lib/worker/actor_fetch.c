@@ -83,7 +83,7 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
         asq__err(text, sizeof text, 0, "agent '%s' cannot be restored: %s", a->id, why);
         asq__process_log_some(w, ASQ_LOG_ERROR, "%s", text);
         fail_mailbox(a, rc, text);
-        asq__actor_rest(a);
+        asq__actor_passivate(a);
         return;
     }
     asq__actor_note_size(a);
@@ -122,7 +122,7 @@ static void take(struct asq__actor *a, const redisReply *reply, const redisReply
     } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
         give_up(a);
         fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: it was overwritten");
-        asq__actor_rest(a);
+        asq__actor_passivate(a);
     } else {
         give_up(a);
     }

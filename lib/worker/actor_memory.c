@@ -104,17 +104,18 @@ void asq__actor_orphan(struct asq__actor *a)
 
 /* ---- awake and asleep ---- */
 
-bool asq__actor_wake(struct asq__actor *a)
+bool asq__actor_activate(struct asq__actor *a)
 {
-    return asq__actors_wake(&a->part->w->actors, &a->part->actors, a);
+    return asq__actors_activate(&a->part->w->actors, &a->part->actors, a);
 }
 
-void asq__actor_rest(struct asq__actor *a)
+void asq__actor_passivate(struct asq__actor *a)
 {
     if (a->left)
-        asq__backlog_actor_rests(a);
+        asq__backlog_actor_passive(a);
     if (a->calls && asq__actor_is_idle(a) && !asq__actor_is_orphan(a))
-        asq__actors_rest(&a->part->w->actors, a, asq__actor_object(a)->live, asq__now_ms_coarse());
+        asq__actors_passivate(&a->part->w->actors, a, asq__actor_object(a)->live,
+                              asq__now_ms_coarse());
 }
 
 void asq__actor_resume_later(struct asq__actor *a)

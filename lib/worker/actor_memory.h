@@ -16,9 +16,9 @@ void asq__actor_memory_init(struct asq__process *w);
 /* Finds or makes it; NULL: no memory. */
 struct asq__actor *asq__actor_of(struct asq__partition *p, const char *id);
 /* Activates it for a call; false: no memory. */
-bool asq__actor_wake(struct asq__actor *a);
+bool asq__actor_activate(struct asq__actor *a);
 /* Passivates it if no call concerns it. */
-void asq__actor_rest(struct asq__actor *a);
+void asq__actor_passivate(struct asq__actor *a);
 /* Has the end of the iteration resume or start what it can. Calls concern it. */
 void asq__actor_resume_later(struct asq__actor *a);
 void asq__actor_note_size(struct asq__actor *a);

@@ -157,7 +157,7 @@ bool asq__backlog_defers(const struct asq__partition *p, const char *agent,
            asq__stream_id_is_at_most((struct asq__stream_id){ note.ms, note.n }, id);
 }
 
-void asq__backlog_actor_rests(struct asq__actor *a)
+void asq__backlog_actor_passive(struct asq__actor *a)
 {
     struct asq__left *l = find_left(a->part, a->id, a->id_n);
     if (l && !asq__actor_is_orphan(a) && asq__list_empty(&l->thirsty) &&

@@ -40,7 +40,7 @@ enum asq__room asq__backlog_room(struct asq__partition *p, const struct asq__arr
 bool asq__backlog_defers(const struct asq__partition *p, const char *agent,
                          struct asq__stream_id id);
 bool asq__backlog_has(const struct asq__partition *p, const char *agent); /* calls to it are left */
-void asq__backlog_actor_rests(struct asq__actor *a);       /* one of which calls are left */
+void asq__backlog_actor_passive(struct asq__actor *a);     /* one of which calls are left */
 size_t asq__backlog_calls(const struct asq__partition *p); /* calls that are left, about */
 /* Returns whether a call that was left is cancelled, and forgets that. */
 bool asq__backlog_take_cancel(struct asq__partition *p, const struct asq__call_id *id);

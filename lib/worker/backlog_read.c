@@ -198,7 +198,7 @@ static void pick_thirsty(struct fetch *f)
            (node = asq__list_pop(&b->thirsty))) {
         struct asq__left *l = ASQ__CONTAINER(node, struct asq__left, thirsty);
         if (!asq__left_is_thirsty(p, l))
-            continue; /* comes back when it is thirsty, see asq__backlog_actor_rests() */
+            continue; /* comes back when it is thirsty, see asq__backlog_actor_passive() */
         asq__list_add(&seen, &l->thirsty);
         if (l->taken_upto > p->intake_out)
             continue; /* the entry read last has not reached the agent yet */

@@ -283,7 +283,7 @@ void asq__actor_resume(struct asq__actor *a)
             return;  /* a call that was not to run has failed, and there was no memory for that */
         start(a, c); /* a nonblocking call may have ended */
     }
-    asq__actor_rest(a);
+    asq__actor_passivate(a);
 }
 
 void asq__partition_resume(struct asq__partition *p)
@@ -325,7 +325,7 @@ static bool join(struct asq__wcall *c)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
     struct asq__actor *a = c->actor ? c->actor : asq__actor_of(c->entry->part, job->agent);
-    if (!a || !asq__actor_wake(a)) {
+    if (!a || !asq__actor_activate(a)) {
         asq__wcall_fail(c, ASQ_ENOMEM, "the worker is out of memory");
         return false;
     }

@@ -47,8 +47,8 @@ static void attempt(void *arg)
     const struct attempt *t = arg;
     struct asq__actor *a = t->actor;
     switch (t->operation) {
-    case WAKE: asq__actors_wake(&actors, &set, a); break;
-    case REST: asq__actors_rest(&actors, a, true, 1000); break;
+    case WAKE: asq__actors_activate(&actors, &set, a); break;
+    case REST: asq__actors_passivate(&actors, a, true, 1000); break;
     case ORPHAN: asq__actors_orphan(&actors, &set, a); break;
     case REMOVE: asq__actors_remove(&actors, &set, a); break;
     case LOAD: asq__actor_enter_snapshot(a, ASQ__SNAPSHOT_LOADING); break;
@@ -60,13 +60,13 @@ static void bring_into(struct asq__actor *a, enum asq__actor_state state)
 {
     if (state == ASQ__ACTOR_ASLEEP)
         return;
-    ck_assert(asq__actors_wake(&actors, &set, a));
+    ck_assert(asq__actors_activate(&actors, &set, a));
     if (state == ASQ__ACTOR_AWAKE)
-        asq__actors_rest(&actors, a, true, 1000);
+        asq__actors_passivate(&actors, a, true, 1000);
     if (state == ASQ__ACTOR_GONE) {
         asq__actor_enter_snapshot(a, ASQ__SNAPSHOT_LOADING);
         asq__actor_enter_snapshot(a, ASQ__SNAPSHOT_LOADED);
-        asq__actors_rest(&actors, a, false, 1000);
+        asq__actors_passivate(&actors, a, false, 1000);
     }
     if (state == ASQ__ACTOR_ORPHAN || state == ASQ__ACTOR_REMOVED)
         ck_assert(asq__actors_orphan(&actors, &set, a));
@@ -122,7 +122,7 @@ START_TEST(an_agent_with_a_run_does_not_rest)
     asq__actors_init(&actors, &limits, &hooks);
     ck_assert_int_eq(asq__actor_set_init(&set), 0);
     asq__actors_add(&actors, &set, &a);
-    ck_assert(asq__actors_wake(&actors, &set, &a));
+    ck_assert(asq__actors_activate(&actors, &set, &a));
     struct attempt rest = { &a, REST }, remove = { &a, REMOVE };
     a.calls->mailbox.n_active = 1;
     ck_assert(sup_aborts(attempt, &rest));

@@ -334,7 +334,7 @@ static void rest_if_idle(struct agent *g)
         return;
     bool live = g->live;
     model_rest(g);
-    asq__actors_rest(&actors, &g->actor, live, now_ms);
+    asq__actors_passivate(&actors, &g->actor, live, now_ms);
 }
 
 static struct agent *find_or_make(unsigned p, unsigned number)
@@ -369,7 +369,7 @@ static void call_arrives(void)
     struct agent *g = find_or_make(p, below(IDS));
     if (!g)
         return;
-    CHECK(asq__actors_wake(&actors, &sets[p], &g->actor));
+    CHECK(asq__actors_activate(&actors, &sets[p], &g->actor));
     if (g->state != ASQ__ACTOR_BUSY)
         move(g, ASQ__ACTOR_BUSY);
     memset(c, 0, sizeof *c);

@@ -159,7 +159,7 @@ static struct asq__calls *new_calls(struct asq__actor *a)
     return calls;
 }
 
-bool asq__actors_wake(struct asq__actors *all, struct asq__actor_set *set, struct asq__actor *a)
+bool asq__actors_activate(struct asq__actors *all, struct asq__actor_set *set, struct asq__actor *a)
 {
     if (a->state == ASQ__ACTOR_BUSY)
         return true;
@@ -183,7 +183,7 @@ static struct asq__actor *first_of(const struct asq__list *list)
     return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct asq__actor, where);
 }
 
-void asq__actors_rest(struct asq__actors *all, struct asq__actor *a, bool live, int64_t now_ms)
+void asq__actors_passivate(struct asq__actors *all, struct asq__actor *a, bool live, int64_t now_ms)
 {
     asq__assert(asq__actor_is_idle(a));
     bool again = now_ms - a->idle_since_ms < all->limits.moment_ms;

@@ -2,10 +2,10 @@
  * actors.h: the agents in memory of one process: which are kept awake, which sleep, and which leave
  * memory, longest idle first.
  *
- *     add ──▶ ASLEEP ──wake──▶ BUSY ──rest──▶ AWAKE ──too many, or too long──▶ ASLEEP or GONE
- *               │               │ ▲              └──wake──▶ BUSY
+ *     add ──▶ ASLEEP ─activate─▶ BUSY ─passivate─▶ AWAKE ──too many, or too long──▶ ASLEEP or GONE
+ *               │               │ ▲              └─activate─▶ BUSY
  *               │               │ └──wake── GONE
- *               │               └──rest──▶ ASLEEP, or GONE (there is no such agent)
+ *               │               └─passivate─▶ ASLEEP, or GONE (there is no such agent)
  *               ├─ evict; also from GONE and AWAKE ─▶ REMOVED
  *               └─ orphan; also from BUSY, AWAKE, GONE ─▶ ORPHAN ──last run ends──▶ REMOVED
  *
@@ -72,10 +72,12 @@ struct asq__actor *asq__actors_find(const struct asq__actor_set *set, const char
 /* Takes in an agent, of which id, id_n and part are set, and all else is 0. It sleeps. */
 void asq__actors_add(struct asq__actors *all, struct asq__actor_set *set, struct asq__actor *a);
 /* Makes it BUSY for a call, with `calls`. False: no memory. */
-bool asq__actors_wake(struct asq__actors *all, struct asq__actor_set *set, struct asq__actor *a);
+bool asq__actors_activate(struct asq__actors *all, struct asq__actor_set *set,
+                          struct asq__actor *a);
 /* Notes that no call concerns an agent that is BUSY or AWAKE any more. It stays awake if it is live
  * (a call needs no more than is in memory), and few others are or it was used a moment ago. */
-void asq__actors_rest(struct asq__actors *all, struct asq__actor *a, bool live, int64_t now_ms);
+void asq__actors_passivate(struct asq__actors *all, struct asq__actor *a, bool live,
+                           int64_t now_ms);
 /* Has the end of the iteration resume or start what it can. `calls` exists. */
 void asq__actors_resume_later(struct asq__actors *all, struct asq__actor *a);
 /* Takes the next agent that was left for the end of the iteration; NULL: there is none. */
