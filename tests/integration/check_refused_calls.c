@@ -103,14 +103,26 @@ enum fate { ANSWERED, ANSWER_LOST, PROCESS_DEAD };
 /* The blame's text, which stands in nothing else that the worker sends before. */
 #define BLAME "its commit was refused"
 
+static bool has_come(enum fate fate)
+{
+    return fate == ANSWER_LOST ? sup_proxy_has_cut(proxy)
+                               : sup_redis_int(redis, "EXISTS asq:{default.0}:attempts") == 1;
+}
+
+/* A commit is refused for half a minute before its calls are blamed. */
 static void await_fate(enum fate fate)
 {
-    if (fate == ANSWER_LOST)
-        sup_wait_until(sup_proxy_has_cut(proxy));
+    int64_t end_ms = sup_now_ms() + 4 * sup_limit_ms();
+    pid_t pid = sup_redis_worker_pid(redis, "w.0");
+
+    if (fate == ANSWERED)
+        return;
+    while (!has_come(fate)) {
+        ck_assert_int_lt(sup_now_ms(), end_ms);
+        sup_sleep_ms(5);
+    }
     if (fate != PROCESS_DEAD)
         return;
-    pid_t pid = sup_redis_worker_pid(redis, "w.0");
-    sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default.0}:attempts") == 1);
     kill(pid, SIGKILL);
     sup_wait_until(!sup_pid_running(pid));
     sup_proxy_resume(proxy);
