@@ -15,7 +15,8 @@ struct asq__process;
 /* Takes the record of an entry: the first n bytes of reply->str. n 0: an error, or there is none.
  * reply NULL: not known. */
 typedef void asq__result_read_fn(struct asq__entry *e, const redisReply *reply, size_t n);
-/* Queues a read, which ends with a call of `done`; e->n_lookups counts it until then. ASQ_ENOMEM. */
+/* Queues a read, which ends with a call of `done`; until then e->n_lookups counts it.
+ * ASQ_ENOMEM. */
 int asq__result_read(struct asq__entry *e, asq__result_read_fn *done);
 void asq__result_reads_send(struct asq__process *w); /* at the end of the iteration */
 void asq__result_reads_drop(struct asq__process *w); /* after asq__partitions_drop */
