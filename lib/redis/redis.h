@@ -43,7 +43,7 @@ struct asq__redis_config {
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */
     void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
-    /* before: the previous number of partitions. OTHER comes before `up`. */
+    /* before: the previous number of partitions. CHANGED comes before `up`. */
     void (*namespace_event)(struct asq__redis *r, enum asq__namespace_event what, uint32_t before,
                             void *user);
     /* Called for each reply to TIME; set_ms: the step of Redis' clock since the last one. May be
