@@ -97,7 +97,7 @@ static void tear_down(void)
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
-/* What happens to the first blame. */
+/* The fate of the first blame. */
 enum fate { ANSWERED, ANSWER_LOST, PROCESS_DEAD };
 
 /* The blame's text, which stands in nothing else that the worker sends before. */

@@ -37,7 +37,7 @@ static uint64_t any(unsigned bits)
 }
 
 static struct asq__notes queue;
-static struct asq__note model[NOTES]; /* what is in the queue: model[front] to model[end - 1] */
+static struct asq__note model[NOTES]; /* the queue: model[front] to model[end - 1] */
 static size_t front, end;
 
 /* The memory of an entry as it is read back: the next power of two, 2 GiB at most. */

@@ -94,7 +94,7 @@ enum asq__entry_state {
     ASQ__ENTRY_DETACHED    /* out of the table; freed when nothing refers to it */
 };
 
-/* What becomes of an entry's calls when its turn comes. Decided when it is taken in; from RUN to
+/* Fate of an entry's calls when its turn comes. Decided when it is taken in; from RUN to
  * STALE or NEVER_ACCEPTED when its result record has been looked for and is missing. */
 enum asq__entry_fate {
     ASQ__FATE_RUN,

@@ -25,7 +25,8 @@ struct asq__fiber;
 struct asq__nested;
 struct asq__slot;
 
-/* Who ends a run. Whether it runs, is parked or may resume is the state of its call (entry.h).
+/* Stages of a run, by which its end is handled. Whether it runs, is parked or may resume is the
+ * state of its call (entry.h).
  *
  *             ┌──▶ INLINE ──completed without parking──▶ THROUGH ──────┐
  *     NEW ────┤      │ parks, or others wait for the loop             │
