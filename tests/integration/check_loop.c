@@ -360,6 +360,7 @@ static void close_handle(asq_result *r, void *user)
     (void) user;
     asq_result_free(r);
     ck_assert_int_eq(asq_close(h), 0);
+    completed++;
 }
 
 static void close_from_watcher(struct ev_loop *l, ev_prepare *p, int revents)
@@ -370,22 +371,31 @@ static void close_from_watcher(struct ev_loop *l, ev_prepare *p, int revents)
     completed++;
 }
 
-/* The callback of the completed result is due when the function runs the loop. */
+static bool is_closed_or_answered(int rc)
+{
+    return rc == ASQ_ECLOSED || rc == ASQ_ENOENT || rc == ASQ_ENOAGENT || rc == 0;
+}
+
+/* The result comes while one of the functions runs the loop. Its own answer may come in the same
+ * iteration, and then counts. */
 START_TEST(a_callback_may_close_the_handle_while_an_operators_function_waits)
 {
     asq_agent *a = create("Counter");
     asq_result *r;
+    int rc = 0;
 
     ck_assert_int_eq(asq_call(a, "add", &r, "[i]", 1), 0);
-    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
     asq_agent_free(a);
     ck_assert_int_eq(asq_result_then(r, close_handle, NULL), 0);
-    ck_assert_int_eq(admin[_i](), ASQ_ECLOSED);
+    ck_assert_int_eq(completed, 0);
+    while (!completed)
+        rc = admin[_i]();
+    ck_assert_msg(is_closed_or_answered(rc), "%s", asq_error_name(rc));
     h = NULL;
 }
 END_TEST
 
-/* The answer may come in the same turn of the loop, and then counts. */
+/* The answer may come in the same iteration of the loop, and then counts. */
 START_TEST(a_watcher_may_close_the_handle_while_an_operators_function_waits)
 {
     ev_prepare watcher;
@@ -393,7 +403,7 @@ START_TEST(a_watcher_may_close_the_handle_while_an_operators_function_waits)
     ev_prepare_init(&watcher, close_from_watcher);
     ev_prepare_start(loop, &watcher);
     int rc = admin[_i]();
-    ck_assert_msg(rc == ASQ_ECLOSED || rc == ASQ_ENOENT || rc == 0, "%s", asq_error_name(rc));
+    ck_assert_msg(is_closed_or_answered(rc), "%s", asq_error_name(rc));
     ck_assert_int_eq(completed, 1);
     h = NULL;
 }
