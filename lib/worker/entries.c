@@ -68,6 +68,16 @@ void asq__entry_release_if_done(struct asq__entry *e)
     asq__entry_free(e);
 }
 
+bool asq__entry_end_lookup(struct asq__entry *e)
+{
+    asq__assert(e->n_lookups > 0);
+    e->n_lookups--;
+    if (asq__entry_is_known(e))
+        return true;
+    asq__entry_release_if_done(e);
+    return false;
+}
+
 int asq__entry_add_channel(struct asq__entry *e, const char *client)
 {
     size_t bytes;

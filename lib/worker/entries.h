@@ -4,6 +4,7 @@
 #ifndef ASQ_WORKER_ENTRIES_H
 #define ASQ_WORKER_ENTRIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ void asq__wcall_unleave(struct asq__wcall *c);
 void asq__entry_detach(struct asq__entry *e);
 /* Releases the entry if nothing needs it any more. */
 void asq__entry_release_if_done(struct asq__entry *e);
+/* Counts the answer to one of its lookups. False: its partition was lost, and `e` may be freed. */
+bool asq__entry_end_lookup(struct asq__entry *e);
 void asq__entry_free(struct asq__entry *e); /* NEW or DETACHED; NULL: nothing */
 
 #endif

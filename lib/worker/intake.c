@@ -99,12 +99,8 @@ static void judge(struct asq__entry *e)
 static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
 {
     struct asq__partition *p = e->part;
-    asq__assert(e->n_lookups > 0);
-    e->n_lookups--;
-    if (!asq__entry_is_known(e)) { /* the partition was lost */
-        asq__entry_release_if_done(e);
+    if (!asq__entry_end_lookup(e))
         return;
-    }
     if (!reply || !asq__partition_is_owned(p))
         return; /* asked again when Redis is back, or dropped with the partition */
     if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) ||

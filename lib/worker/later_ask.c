@@ -95,12 +95,8 @@ static void on_copy(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__entry *e = user;
     struct asq__partition *p = e->part;
     (void) c;
-    asq__assert(e->n_lookups > 0);
-    e->n_lookups--;
-    if (!asq__entry_is_known(e)) { /* the partition was lost; the record's answer may precede */
-        asq__entry_release_if_done(e);
+    if (!asq__entry_end_lookup(e))
         return;
-    }
     e->first_copy = ASQ__LATER_UNKNOWN;
     if (!asq__partition_is_owned(p))
         return;

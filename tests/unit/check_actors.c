@@ -31,7 +31,7 @@ static const struct asq__actors_limits limits = {
     .bytes = 4000, .idle_ms = 120, .gone_ms = 30, .awake = 5, .awake_ms = 40, .moment_ms = 10
 };
 
-/* What an agent's object and its partition's commits are in this test; and the model's view. */
+/* Stands for an agent's object and its partition's commits; and the model's view of them. */
 struct agent {
     struct asq__actor actor;
     char id[8];
