@@ -1,3 +1,3 @@
 #!/bin/sh
-# Makes ./configure from configure.ac, which a build from a git clone needs.
+# autogen.sh: makes ./configure from configure.ac, which a build from a git clone needs.
 cd "$(dirname "$0")" && exec autoreconf --force --install --warnings=all

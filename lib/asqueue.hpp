@@ -27,7 +27,7 @@
  *
  * - The namespace is asqueue: `asq` is the C handle's type.
  * - Functions that fail throw asqueue::error, with the code, the text and the details of the
- *   failure. Catch it in main: C++ ends a program whose exception nobody catches (std::terminate).
+ *   failure. Catch it in main: an exception that is not caught ends the program (std::terminate).
  * - Objects are moved, not copied, and free their contents. Agents and results may outlive their
  *   client: the library keeps a handle until its last agent and result are freed. They belong to
  *   one thread at a time, like the handle.
@@ -38,8 +38,8 @@
  *   frames of C, and ends the process (std::terminate) with every call that runs in it.
  * - A method runs on a fiber: many fibers share a thread, and a waiting one lets others run. So do
  *   not wait (for a call, a result, a sleep) inside of a catch block, or in a destructor that runs
- *   while an exception is under way: C++ keeps both by thread. Copy what you need, leave the block,
- *   then wait.
+ *   while an exception is under way, because C++ keeps exceptions by thread and not by fiber. Copy
+ *   what you need, leave the block, then wait.
  * - Classes are built once and must not move until the client is closed, the worker has ended, or,
  *   in a plugin, ever: make them static.
  *
@@ -108,7 +108,7 @@ class error : public std::runtime_error
     std::string class_name_, method_, agent_id_, worker_, call_id_;
 };
 
-/* Returns rc, or throws its error: the handle's last error, or the code's own text. */
+/* Returns rc; if it is negative, throws the handle's last error, or the code with its own text. */
 inline int check(int rc, const asq *h = nullptr)
 {
     if (rc >= 0)
@@ -125,7 +125,9 @@ inline int check(int rc, const asq *h = nullptr)
  * codec<T> converts a T to a value and back. Codecs exist for nullptr, bool, integers (out of an
  * int64_t's or of T's range: ASQ_ELIMIT), double, float, std::string, std::string_view, const char
  * *, std::optional (null), std::vector (list), std::map and std::unordered_map of strings (map),
- * value, view, agent, and result (a future, awaited if it is an argument). For a type of your own:
+ * value, view, agent, and result (a future, awaited if it is an argument). const char *, agent and
+ * result are converted to a value only; handle::attach makes an agent of a view. For a type of your
+ * own:
  *
  *     template <> struct asqueue::codec<point> {
  *         static asqueue::value to(const point &p) { return asqueue::list(p.x, p.y); }
@@ -152,7 +154,8 @@ class view
     {
         return type() == ASQ_MAP ? asq_map_size(v_) : asq_list_size(v_);
     }
-    /* Return null if there is no such element. */
+    /* Return the element of a list or a map, borrowed from the same owner; a null view if there is
+     * none. */
     view operator[](std::size_t i) const noexcept { return asq_list_get(v_, i); }
     view operator[](int i) const noexcept
     {
@@ -160,10 +163,14 @@ class view
     }
     view operator[](const char *key) const noexcept { return asq_map_get(v_, key); }
     view operator[](const std::string &key) const noexcept { return asq_map_get(v_, key.c_str()); }
+    /* Returns whether a map has the key. */
     bool has(const char *key) const noexcept { return asq_map_get(v_, key) != nullptr; }
-    /* Throws ASQ_ETYPE if the value has another type. */
+    /* Converts the value by codec<T>. Throws ASQ_ETYPE (it has another type), ASQ_ELIMIT (it is out
+     * of T's range). */
     template <class T> T as() const { return codec<T>::from(*this); }
+    /* Makes a deep copy, which the caller owns. */
     inline value copy() const;
+    /* Returns the value as JSON, compact or indented by `indent` spaces; see asq_to_json. */
     std::string json(int indent = 0) const
     {
         char *text = nullptr;
@@ -177,12 +184,13 @@ class view
     const asq_value *v_;
 };
 
-/* An owned value. */
+/* An owned value. A copy is a deep one. */
 class value
 {
   public:
     value() noexcept = default; /* null */
     explicit value(asq_value *taken) noexcept : v_(taken) {}
+    /* Converts a T by its codec. */
     template <class T, class = std::enable_if_t<!std::is_same_v<std::decay_t<T>, value> &&
                                                 !std::is_same_v<std::decay_t<T>, asq_value *>>>
     value(const T &from) : value(codec<std::decay_t<T>>::to(from))
@@ -201,6 +209,7 @@ class value
     }
     ~value() { asq_value_free(v_); }
 
+    /* Reads JSON; see asq_from_json. Throws ASQ_EPARSE with line and column, ASQ_ELIMIT. */
     static value from_json(std::string_view text)
     {
         char why[300] = "";
@@ -210,9 +219,11 @@ class value
             throw error(rc, why);
         return value(v);
     }
+    /* Makes a value of n bytes, which are copied. */
     static value bytes(const void *data, std::size_t n) { return made(asq_value_bytes(data, n)); }
 
-    /* Add to a list, set in a map; a null value becomes a list or a map. */
+    /* Add to a list, set in a map; a null value becomes a list or a map. Throw ASQ_ETYPE if the
+     * value has another type. */
     value &append(value item)
     {
         if (!v_)
@@ -240,10 +251,11 @@ class value
     friend bool operator!=(const value &a, const value &b) noexcept { return !(a == b); }
 
     const asq_value *native() const noexcept { return v_; }
-    /* Hand the value over. give() makes null of an empty one. */
+    /* Hand the value over to the caller, who frees it, and leave null here. give() never returns
+     * NULL. */
     asq_value *release() noexcept { return std::exchange(v_, nullptr); }
     asq_value *give() noexcept { return v_ ? release() : asq_value_null(); }
-    /* Takes a value made by a constructor of asqueue.h; throws if it is NULL. */
+    /* Takes a value made by a constructor of asqueue.h; throws ASQ_EINVAL if it is NULL. */
     static value made(asq_value *v)
     {
         if (!v)
@@ -352,7 +364,7 @@ template <class T> struct codec<T, std::enable_if_t<std::is_floating_point_v<T>>
         return static_cast<T>(d);
     }
 };
-/* A borrowed view, valid as long as the value. */
+/* from() borrows: the string_view is valid as long as the value. */
 template <> struct codec<std::string_view> {
     static value to(std::string_view s)
     {
@@ -448,8 +460,10 @@ class any_result
   public:
     any_result() noexcept = default;
     explicit any_result(asq *h, asq_result *taken) noexcept : h_(h), r_(taken) {}
+    /* Returns whether the result is completed; never waits. */
     bool done() const { return asq_result_done(r_.get()); }
-    /* Waits. False: not completed within the time; the call goes on. Throws the call's failure. */
+    /* Waits. False: not completed within timeout_ms; the call goes on. Throws the call's
+     * failure. */
     bool wait(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         int rc = asq_result_wait(r_.get(), timeout_ms);
@@ -458,13 +472,15 @@ class any_result
         fail_if(rc);
         return true;
     }
-    /* Waits, for the handle's timeout. The view lives as long as the result. */
+    /* Waits, for at most the handle's timeout. The view lives as long as the result. Throws the
+     * call's failure, ASQ_ETIMEOUT. */
     view get_view() const
     {
         const asq_value *v = nullptr;
         fail_if(asq_result_value(r_.get(), &v));
         return v;
     }
+    /* Asks the owner to cancel the call; see asq_result_cancel. */
     void cancel() const { fail_if(asq_result_cancel(r_.get())); }
     /* See asq_result_id: ask for the id before the result is there. */
     std::string id() const { return asq_result_id(r_.get()); }
@@ -492,6 +508,8 @@ template <class T> class result : public any_result
 {
   public:
     using any_result::any_result;
+    /* Waits like get_view(), and converts the value. A view or a string_view lives as long as the
+     * result. */
     T get() const
     {
         view v = get_view();
@@ -504,7 +522,7 @@ template <class T> class result : public any_result
 template <class T> struct codec<result<T>> {
     static value to(const result<T> &r) { return value::made(asq_value_future(r.native())); }
 };
-/* An unawaited future: the method gets the future itself. */
+/* Makes an unawaited future: a method with it among its arguments gets the future itself. */
 inline value unawaited(const any_result &r)
 {
     return value::made(asq_value_future_unawaited(r.native()));
@@ -534,10 +552,11 @@ class agent
     agent() noexcept = default;
     explicit agent(asq_agent *taken) noexcept : a_(taken) {}
     std::string id() const { return asq_agent_id(a_.get()); }
+    /* Returns the class's name; "" if it is unknown. */
     std::string class_name() const { return asq_agent_class(a_.get()); }
 
-    /* Calls and waits, for the handle's timeout: a.call<int>("add", 2). Without a type, returns
-     * nothing. */
+    /* Calls and waits, for at most the handle's timeout: a.call<int>("add", 2). Without a type,
+     * returns nothing. Throws the call's failure. */
     template <class T = void, class... A> T call(const char *method, const A &...args) const
     {
         return async<T>(method, args...).get();
@@ -549,6 +568,7 @@ class agent
     {
         return async_with<T>(nullptr, method, args...);
     }
+    /* Calls like async(), with options (nullptr: defaults; borrowed for the call). */
     template <class T = void, class... A>
     result<T> async_with(const asq_call_options *options, const char *method,
                          const A &...args) const
@@ -558,12 +578,14 @@ class agent
         check(asq_callv(a_.get(), method, options, v.release(), &r), handle());
         return result<T>(handle(), r);
     }
-    /* Makes a call without a result. */
+    /* Makes a call without a result; see asq_send. */
     template <class... A> void send(const char *method, const A &...args) const
     {
         value v = detail::pack_args(args...);
         check(asq_callv(a_.get(), method, nullptr, v.release(), nullptr), handle());
     }
+    /* Read and write an attribute, waiting for at most the handle's timeout. get() needs a T that
+     * owns its value: no view, no string_view. */
     template <class T> T get(const char *attribute) const
     {
         asq_value *v = nullptr;
@@ -574,11 +596,13 @@ class agent
     {
         check(asq_set(a_.get(), attribute, value(to).give()), handle());
     }
-    /* Waits until the agent is created. */
+    /* Waits until the agent is created. Throws the creation's failure, ASQ_ENOAGENT,
+     * ASQ_ETIMEOUT. */
     void ready(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         check(asq_ready(a_.get(), timeout_ms), handle());
     }
+    /* Deletes the agent after its earlier calls, and waits for the outcome; see asq_delete. */
     void remove(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         check(asq_delete(a_.get(), timeout_ms), handle());
@@ -608,11 +632,13 @@ class group
         check(asq_group_new(h, &g), h);
         g_.reset(g);
     }
+    /* Adds a result without a callback and of no other group. */
     void add(any_result &r)
     {
         check(asq_group_add(g_.get(), r.native()), h_);
         members_[r.native()] = &r;
     }
+    /* Returns the number of results that next() has not returned yet. */
     std::size_t pending() const noexcept { return asq_group_pending(g_.get()); }
     /* Returns the next completed result; NULL after the last one. Throws ASQ_ETIMEOUT. */
     any_result *next(std::int64_t timeout_ms = ASQ_FOREVER)
@@ -645,6 +671,8 @@ class handle
     {
         return create_as(class_name, nullptr, args...);
     }
+    /* Creates an agent with this id (nullptr: a random one). Returns at once; ready() or the first
+     * call throws the failure of the creation. */
     template <class... A>
     agent create_as(const char *class_name, const char *id, const A &...args) const
     {
@@ -653,6 +681,7 @@ class handle
         check(asq_createv(h_, class_name, id, v.release(), &a), h_);
         return agent(a);
     }
+    /* Creates an agent, or uses an existing one of this id and class as it is. */
     template <class... A>
     agent get_or_create(const char *class_name, const char *id, const A &...args) const
     {
@@ -661,29 +690,34 @@ class handle
         check(asq_get_or_create(h_, class_name, id, v.release(), &a), h_);
         return agent(a);
     }
+    /* Makes a proxy for an existing agent, without asking Redis. */
     agent attach(const std::string &id) const
     {
         asq_agent *a = nullptr;
         check(asq_attach(h_, id.c_str(), &a), h_);
         return agent(a);
     }
-    /* Attaches the agent that a value refers to, such as an argument of a method. */
+    /* Makes a proxy for the agent to which a value refers, such as an argument of a method. */
     agent attach(view v) const
     {
         asq_agent *a = nullptr;
         check(asq_attach_value(h_, v.native(), &a), h_);
         return agent(a);
     }
+    /* Makes a result for a call id; see asq_result_attach. */
     template <class T = void> result<T> attach_result(const std::string &call_id) const
     {
         asq_result *r = nullptr;
         check(asq_result_attach(h_, call_id.c_str(), &r), h_);
         return result<T>(h_, r);
     }
+    /* Waits until Redis has accepted all calls; throws failures of calls without a result; see
+     * asq_flush. */
     void flush(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         check(asq_flush(h_, timeout_ms), h_);
     }
+    /* Sleeps for ms milliseconds, processing arriving results. */
     void sleep(std::int64_t ms) const { check(asq_sleep(h_, ms), h_); }
     asq *native() const noexcept { return h_; }
 
@@ -693,7 +727,8 @@ class handle
 
 class class_builder;
 
-/* An owned handle; see asq_open. */
+/* An owned handle; see asq_open. The destructor closes it, and cannot report lost calls: call
+ * flush() before, or give the options a log. */
 class client : public handle
 {
   public:
@@ -717,6 +752,7 @@ class client : public handle
      * closed. */
     inline void add(const class_builder &c) const;
     void add(const class_builder &&) const = delete;
+    /* Returns the URL of the deployment, with its password; see asq_url. */
     std::string url() const { return asq_url(h_); }
 };
 
@@ -724,11 +760,12 @@ class client : public handle
  * Agents, for their authors
  */
 
-/* Library-held state, or any map changed in place. */
+/* Library-held state, or any map, borrowed and changed in place. */
 class state_ref
 {
   public:
     explicit state_ref(asq_value *map) noexcept : map_(map) {}
+    /* Returns the value of a key, or `otherwise` if the map does not have it. */
     template <class T> T get(const char *key, T otherwise = T()) const
     {
         const asq_value *v = asq_map_get(map_, key);
@@ -746,7 +783,8 @@ class state_ref
     asq_value *map_;
 };
 
-/* The context of a running method and its call: asq_ctx. */
+/* The context of a running method and its call: asq_ctx, valid until the method returns. Each
+ * function does what asq_ctx_… of its name does. */
 class context
 {
   public:
@@ -767,9 +805,35 @@ class context
     std::string agent_id() const { return asq_ctx_agent_id(ctx_); }
     std::uint32_t attempt() const noexcept { return asq_ctx_attempt(ctx_); }
     std::uint64_t epoch() const noexcept { return asq_ctx_epoch(ctx_); }
+    /* The trace that the call belongs to, borrowed until the method ends; parent is null if it
+     * belongs to none. */
+    asq_trace trace() const
+    {
+        asq_trace t = { nullptr, nullptr };
+        int rc = asq_ctx_trace(ctx_, &t);
+        check(rc == ASQ_ENOENT ? 0 : rc, asq_ctx_handle(ctx_));
+        return t;
+    }
     std::int64_t remaining_ms() const noexcept { return asq_ctx_remaining_ms(ctx_); }
     bool canceled() const noexcept { return asq_ctx_canceled(ctx_); }
     void sleep(std::int64_t ms) const { check(asq_ctx_sleep(ctx_, ms), asq_ctx_handle(ctx_)); }
+    /* Runs f, which takes nothing, once: when the call runs again, its recorded value is returned,
+     * or its recorded failure thrown. See asq_step. */
+    template <class F>
+    auto step(const std::string &name, F &&f, const asq_step_options *options = nullptr) const;
+    /* The time (Unix, ms) and a random number, the same when the call runs again. */
+    std::int64_t now() const
+    {
+        std::int64_t ms = 0;
+        check(asq_ctx_now(ctx_, &ms), asq_ctx_handle(ctx_));
+        return ms;
+    }
+    std::uint64_t random() const
+    {
+        std::uint64_t number = 0;
+        check(asq_ctx_random(ctx_, &number, sizeof number), asq_ctx_handle(ctx_));
+        return number;
+    }
     void log(asq_log_level level, const std::string &text) const
     {
         asq_ctx_log(ctx_, level, "%s", text.c_str());
@@ -780,7 +844,7 @@ class context
     asq_ctx *ctx_;
 };
 
-/* All arguments unchanged, for a method that takes any: its last parameter. */
+/* All arguments unchanged: the last parameter of a method that takes any. */
 struct arguments : view {
     using view::view;
 };
@@ -788,7 +852,7 @@ struct arguments : view {
 namespace detail
 {
 
-/* Runs f; an exception fails the call and goes no further. */
+/* Runs f. An exception fails the call, and ends here. */
 template <class F> int guard(asq_ctx *ctx, F &&f) noexcept
 {
     try {
@@ -991,7 +1055,33 @@ decltype(auto) call_typed(F &f, asq_ctx *ctx, Self *self, view args, const std::
     }
 }
 
+/* A step's function, called from C. */
+template <class F> int run_step(asq_ctx *ctx, void *user, asq_value **ret) noexcept
+{
+    return guard(ctx, [&] {
+        F &f = *static_cast<F *>(user);
+        if constexpr (std::is_void_v<decltype(f())>)
+            f();
+        else
+            *ret = to_value(f()).give();
+    });
+}
+
 } // namespace detail
+
+template <class F>
+auto context::step(const std::string &name, F &&f, const asq_step_options *options) const
+{
+    using function = std::remove_reference_t<F>;
+    using result = std::decay_t<decltype(f())>;
+    asq_value *v = nullptr;
+    check(asq_step_with(ctx_, name.c_str(), options, detail::run_step<function>,
+                        const_cast<void *>(static_cast<const void *>(&f)), &v),
+          asq_ctx_handle(ctx_));
+    value got(v);
+    if constexpr (!std::is_void_v<result>)
+        return got.template as<result>();
+}
 
 /* Wraps a plain C function as a method that may throw: { "add", asqueue::shim<add>, "n", 0, nullptr
  * }. */
@@ -1052,6 +1142,7 @@ class class_builder
         add_computed<void>(std::move(name), std::move(get), std::move(doc));
         return std::move(*this);
     }
+    /* Sets the version of the state's layout; initially 0. */
     class_builder &&version(std::uint32_t v) &&
     {
         own_->version = v;
@@ -1064,6 +1155,7 @@ class class_builder
         own_->upgrade = std::move(f);
         return std::move(*this);
     }
+    /* Sets the bytes of a fiber's stack; 0: the worker's default. */
     class_builder &&stack_size(std::size_t bytes) &&
     {
         own_->stack_size = bytes;
@@ -1213,7 +1305,8 @@ class class_builder
  *     asqueue::class_of<counter>("Counter").create("start", [](int start) { return counter(start); })
  *         .method("add", "n", &counter::add)
  *
- * codec<counter> saves the state with each call, and loads it.
+ * codec<counter> saves the state with each call, and loads it. Attributes of such a class are
+ * computed(); attribute() is for library-held state.
  */
 template <class T> class class_of : public class_builder
 {
@@ -1289,7 +1382,7 @@ template <class... Classes> int plugin(asq_plugin *p, const Classes &...classes)
  * Workers
  */
 
-/* ASQ_WORKER_OPTIONS_INIT for C++17. */
+/* Returns the default options: ASQ_WORKER_OPTIONS_INIT for C++17. */
 inline asq_worker_options worker_options() noexcept
 {
     asq_worker_options o{};
@@ -1298,6 +1391,8 @@ inline asq_worker_options worker_options() noexcept
     return o;
 }
 
+/* A worker in this program; see asq_worker_new. It belongs to one thread; any thread, and a signal
+ * handler, may call stop(). */
 class worker
 {
   public:
@@ -1310,6 +1405,7 @@ class worker
             throw error(rc, why);
         w_.reset(w);
     }
+    /* Registers a class, before run(); it must not move until the worker is destroyed. */
     void add(const class_builder &c) { fail_if(asq_worker_register(w_.get(), c.table())); }
     void add(const class_builder &&) = delete;
     /* Serves until stopped; see asq_worker_run. */

@@ -1,5 +1,5 @@
-# embed.awk -v prefix=PREFIX FILE...: turns text files into C string constants, PREFIX_NAME of NAME or NAME.lua.
-# A line "-- include FILE" stands for the lines of FILE, which is found beside the file that has it.
+# embed.awk -v prefix=PREFIX FILE...: turns text files into C string constants, PREFIX_NAME for NAME or NAME.lua.
+# A line "-- include FILE" is replaced by the lines of FILE, which is in the directory of the including file.
 
 BEGIN { print "/* Made by lib/embed.awk. */\n" }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "client/call_span.h"
 #include "client/class.h"
 #include "client/handle.h"
 #include "client/model.h"
@@ -25,6 +26,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
 #include "worker/supervisor_config.h"
@@ -45,7 +47,7 @@ struct child {
     struct asq__registry registry;
     asq_value *models;
     struct asq__url url;
-    char *ns;
+    char *ns, *traces, *trace_service;
     asq_options options;
     uint32_t processes, capacity;
     pid_t owner; /* the program; a process forked from it must not end the workers */
@@ -75,6 +77,8 @@ static void child_free(struct child *c)
     asq_value_free(c->models);
     asq__url_release(&c->url);
     free(c->ns);
+    free(c->traces);
+    free(c->trace_service);
     free(c);
 }
 
@@ -104,12 +108,16 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .max_waiting = ASQ__MAX_WAITING,
                      .max_dead_letters = ASQ__MAX_DEAD_LETTERS,
                      .max_dead_letters_size = ASQ__MAX_DEAD_LETTERS_SIZE,
+                     .keep_failures = ASQ__KEEP_FAILURES,
                      .max_backlog_size = ASQ__MAX_BACKLOG_SIZE,
                      .max_agent_memory = ASQ__MAX_AGENT_MEMORY,
                      .agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS,
                      .max_message_size = h->max_message_size,
                      .lease_time_ms = 10000,
                      .drain_timeout_ms = CHILD_DRAIN_MS,
+                     .stats = true,
+                     .traces = c->traces, /* the program chooses what is traced */
+                     .trace_service = c->trace_service,
                      .log_level = ASQ_LOG_WARNING,
                      .method_log_level = ASQ_LOG_DEBUG,
                      .log = h->log,
@@ -118,6 +126,9 @@ static void run_workers(struct child *c, asq *h, int pidfd)
         .parent_fds = { pidfd, c->channel[1] },
         .wake_fd = -1,
     };
+    /* Without memory for it nothing is measured. */
+    asq__metrics_new(&c->registry, id, c->ns, c->processes, config.process.lease_time_ms,
+                     &config.metrics);
     int rc = asq__supervise(&config, err, sizeof err);
     if (rc < 0 && h->log)
         h->log(h->log_user, ASQ_LOG_ERROR, err);
@@ -218,7 +229,9 @@ static int child_open(asq *h, const struct asq__url *url, const char *ns,
     if (!c->capacity)
         c->capacity = CHILD_CAPACITY;
     int rc = asq__registry_init(&c->registry);
-    if (rc < 0 || !(c->ns = strdup(ns)))
+    if (rc < 0 || !(c->ns = strdup(ns)) ||
+        (options->traces && !(c->traces = strdup(options->traces))) ||
+        (options->trace_service && !(c->trace_service = strdup(options->trace_service))))
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     if (rc == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->channel) < 0)
         rc = asq__err(err, errlen, ASQ_ESYS, "socketpair: %s", strerror(errno));
@@ -281,6 +294,8 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
         return rc;
     const char *ns = options.ns ? options.ns : url.ns && *url.ns ? url.ns : "default";
     bool local = url.scheme == ASQ__URL_LOCAL;
+    if (local || url.scheme == ASQ__URL_CHILD)
+        options.wait_replicas = 0; /* a private Redis has none */
     asq *h = asq__handle_new(local ? &asq__local_mode : &asq__remote_mode);
     if (!h) {
         asq__url_release(&url);
@@ -294,7 +309,10 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
     h->log = options.log;
     h->log_user = options.log_user;
     h->ns = strdup(ns);
-    if (!h->ns)
+    rc = asq__handle_trace(h, &options, err, errlen);
+    if (rc < 0)
+        ; /* the text is there */
+    else if (!h->ns)
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     else if (options.partitions > ASQ__MAX_PARTITIONS)
         rc = asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed",

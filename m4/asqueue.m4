@@ -1,8 +1,8 @@
 # asqueue.m4: what configure.ac needs beyond Autoconf and pkg.m4.
 
 # ASQ_ADD_CFLAG(VARIABLE, FLAG...)
-# Appends each flag that the compiler takes without complaint. Only ever used with our own
-# variables: CFLAGS and LDFLAGS belong to the user.
+# Appends each flag that the compiler takes without complaint. VARIABLE is always one of our own,
+# because CFLAGS and LDFLAGS belong to the user.
 AC_DEFUN([ASQ_ADD_CFLAG], [
   m4_foreach_w([asq_flag], [$2], [
     AS_VAR_PUSHDEF([asq_cv], [asq_cv_cflag_[]asq_flag])

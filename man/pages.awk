@@ -1,10 +1,10 @@
-# pages.awk: a manual page for each function and each type of asqueue.h, from the comment above it.
+# pages.awk: makes a manual page for each function and each type of asqueue.h, from the comment above it.
 #
 #     awk -f man/pages.awk [-v dir=DIR] lib/asqueue.h
 #
 # Writes DIR/NAME.3 for each and prints the names, one a line; without dir it only prints them.
-# A comment belongs to the declaration below it, and to those that follow without an empty line, unless
-# such a one has a comment of its own behind it. Where there is none, the section's stands in.
+# A comment belongs to the declaration below it, and to further ones that follow without an empty line. A
+# declaration with a comment behind it on its line has that one. Without a comment, the section's is used.
 
 function clean(line) {
     sub(/^ ?\/?\*+ ?/, "", line)
@@ -19,7 +19,7 @@ function roff(text) {
     return text
 }
 
-# A comment's lines as paragraphs; what is indented by four or more is code.
+# Writes a comment's lines as paragraphs. Lines that are indented by four or more are code.
 function describe(text, file,    n, line, i, code) {
     n = split(text, line, "\n")
     code = 0
@@ -82,11 +82,11 @@ function describe_code(decl, file,    n, line, i) {
     for (i = 1; i <= n; i++) print roff(line[i]) >file
 }
 
-# Names what `decl` declares, and makes its page.
+# Finds the name that `decl` declares, and makes its page.
 function declared(decl,    name, own, code) {
     own = ""
     code = decl
-    if (decl ~ /^ASQ_API/ && match(decl, /\/\*.*\*\/$/)) {
+    if (decl ~ /^(ASQ_API|typedef)/ && match(decl, /\/\*.*\*\/$/)) {
         own = clean(substr(decl, RSTART))
         gsub(/\n +\*? ?/, "\n", own)
         code = substr(decl, 1, RSTART - 1)
@@ -145,7 +145,7 @@ decl != "" {
     if (!is_struct && is_whole($0)) { declared(decl); decl = "" }
 }
 
-# A declaration ends with ";", perhaps with a comment behind it that ends on the same line.
+# Tells whether a declaration ends on this line: with ";", or with a comment behind it.
 function is_whole(line) {
     if (line ~ /\*\/$/) return 1
     return line ~ /;$/

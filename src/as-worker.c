@@ -19,10 +19,12 @@
 #include "complete.h"
 #include "connect.h"
 #include "log.h"
+#include "metrics_http.h"
 #include "options.h"
 #include "output.h"
 #include "program.h"
 #include "secret.h"
+#include "title.h"
 #include "worker_stop.h"
 #include "workers.h"
 
@@ -31,8 +33,10 @@ struct settings {
     uint32_t port;
     asq_worker_options worker; /* ns and id apply to all commands */
     int log_level, log_format; /* indices of the values below */
-    const char *log_file;
+    const char *log_file, *metrics;
     bool json, all, wait, core_dumps;
+    uint32_t keep_failures;
+    int keep_arguments; /* index of the values below */
     int64_t timeout_ms;
 };
 
@@ -42,7 +46,9 @@ static int stop(void *program, int argc, char **argv);
 
 #define LOG_LEVELS  "error|warning|info|debug" /* as asq_log_level */
 #define LOG_FORMATS "text|json"
+#define YES_OR_NO   "yes|no"
 enum { FORMAT_TEXT, FORMAT_JSON };
+enum { ARGUMENTS_YES, ARGUMENTS_NO };
 
 #define MAX_MS    (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct settings, field)
@@ -67,6 +73,10 @@ static const struct as_option options[] = {
     { "id", 0, "ID", NULL, as_option_string, AT(worker.id), 0, 0, false,
       "the worker's id; of a new one a host name and a random\npart unless it is given" },
     { "json", 0, NULL, NULL, as_option_true, AT(json), 0, 0, false, "JSON instead of text" },
+    { "keep-arguments", 0, YES_OR_NO, YES_OR_NO, as_option_choice, AT(keep_arguments), 0, 0, false,
+      "whether failures that are kept show the arguments of\ntheir calls, which can hold secrets (yes)" },
+    { "keep-failures", 0, "N", NULL, as_option_u32, AT(keep_failures), 0, 10000, false,
+      "last failures of a partition that stay in Redis, for\nas-ctl failures; 0: none (100)" },
     { "lease-time", 0, "MS", NULL, as_option_ms, AT(worker.lease_time_ms), 100, 3600000, false,
       "time without a heartbeat after which a worker is taken\nfor dead (10s)" },
     { "log-file", 0, "FILE", "FILE", as_option_string, AT(log_file), 0, 0, false,
@@ -94,12 +104,16 @@ static const struct as_option options[] = {
       GIB / 2, false, "of one call or result, encoded (32M)" },
     { "max-waiting", 0, "N", NULL, as_option_u32, AT(worker.max_waiting), 1, UINT32_MAX, false,
       "calls that may wait in one partition; those beyond\nend in ASQ_EBUSY (1000000)" },
+    { "metrics", 0, "ADDRESS", NULL, as_option_string, AT(metrics), 0, 0, false,
+      "HOST:PORT where /metrics, /healthz and /readyz are\nserved over HTTP" },
     { "model-config-path", 0, "FILE", "FILE", as_option_string, AT(worker.model_config_path), 0, 0,
       false, "model configurations (JSON), which methods can read" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(worker.ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
     { "no-local-mode", 0, NULL, NULL, as_option_true, AT(worker.no_local_mode), 0, 0, false,
       "allow a Redis on another host without password and\nTLS" },
+    { "no-stats", 0, NULL, NULL, as_option_true, AT(worker.no_stats), 0, 0, false,
+      "measure nothing for as-ctl stats" },
     { "no-wait", 0, NULL, NULL, as_option_false, AT(wait), 0, 0, false, "only ask" },
     { "partitions", 0, "N", NULL, as_option_u32, AT(worker.partitions), 1, 16384, false,
       "of the namespace, if this worker makes it (128)" },
@@ -115,19 +129,29 @@ static const struct as_option options[] = {
       "of the stack that a method runs on (256K)" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, false,
       "longest time to wait for them" },
+    { "trace-rate", 0, "SHARE", NULL, as_option_share, AT(worker.trace_rate), 0, 1, false,
+      "of the calls that belong to no trace, which to trace;\n0 to 1 (0)" },
+    { "trace-service", 0, "NAME", NULL, as_option_string, AT(worker.trace_service), 0, 0, false,
+      "service.name in traces (OTEL_SERVICE_NAME, else\nas-worker)" },
+    { "traces", 0, "URL", NULL, as_option_string, AT(worker.traces), 0, 0, false,
+      "collector of OpenTelemetry that gets the traces, as\nhttp://127.0.0.1:4318/v1/traces" },
     { "version", 'V', NULL, NULL, NULL, 0, 0, 0, true, "the version" },
     { "wait", 'w', NULL, NULL, as_option_true, AT(wait), 0, 0, false,
       "wait until they are gone (the default)" },
+    { "wait-replicas", 0, "N", NULL, as_option_u32, AT(worker.wait_replicas), 0, 100, false,
+      "replicas of Redis that must have a result before\nanyone is told of it (0)" },
+    { "wait-timeout", 0, "MS", NULL, as_option_ms, AT(worker.wait_timeout_ms), 10, 10000, false,
+      "of one WAIT for them, which is repeated (250)" },
 };
 
 static const struct as_command commands[] = {
     { "start", "",
       "runs agents until it is stopped (SIGTERM, SIGINT); the\ncommand if none is named", 0, 0,
-      "agent-dir agent-idle-time capacity core-dumps drain-timeout id lease-time log-file "
+      "agent-dir agent-idle-time capacity core-dumps drain-timeout id keep-arguments keep-failures lease-time log-file "
       "log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
-      "max-message-size max-waiting model-config-path no-local-mode partitions processes "
-      "stack-size",
+      "max-message-size max-waiting metrics model-config-path no-local-mode no-stats partitions processes "
+      "stack-size trace-rate trace-service traces wait-replicas wait-timeout",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },
     { "stop", "", "stops workers: --id ID, or --all", 0, 0, "all id json no-wait timeout wait",
@@ -249,7 +273,9 @@ static int start(void *program, int argc, char **argv)
     if (as_secret_has_file())
         s->worker.read_password = as_secret_read;
     close_to_others(s, &log);
+    s->worker.set_title = as_title_set;
     s->worker.log = as_log_write;
+    s->worker.log_fields = as_log_write_fields;
     s->worker.log_user = &log;
     if (!s->worker.agent_dir && access(AS_AGENT_DIR, F_OK) < 0) {
         snprintf(why, sizeof why, "no plugins are found in %s, the default of --agent-dir: %s",
@@ -262,9 +288,22 @@ static int start(void *program, int argc, char **argv)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
+    if (as_cli_given(&cli, &p->base.args, "keep-failures"))
+        s->worker.keep_failures = s->keep_failures ? (int32_t) s->keep_failures : -1;
+    s->worker.omit_arguments = s->keep_arguments == ARGUMENTS_NO;
+    s->worker.metrics = s->metrics != NULL;
+    if (s->metrics && (rc = as_metrics_listen(s->metrics, why, sizeof why)) < 0) {
+        exit_status = start_failed(p, &log, rc, why);
+        as_log_flush();
+        return exit_status;
+    }
     asq_worker *w;
     if ((rc = asq_worker_new(&s->worker, &w, why, sizeof why)) < 0)
         exit_at_once(start_failed(p, &log, rc, why));
+    if (s->metrics && (rc = as_metrics_serve(w, why, sizeof why)) < 0)
+        exit_at_once(start_failed(p, &log, rc, why));
+    if (s->metrics && s->worker.log_level >= ASQ_LOG_INFO)
+        as_log_write(&log, ASQ_LOG_INFO, why);
     if ((rc = asq_worker_run(w)) < 0)
         exit_at_once(start_failed(p, &log, rc, asq_worker_errmsg(w)));
     exit_at_once(AS_EXIT_OK);
@@ -316,9 +355,10 @@ static void complete(struct as_program *program, const struct as_cli_args *args)
 
 int main(int argc, char **argv)
 {
+    argv = as_title_init(argc, argv);
     struct program p = {
         .base = { .cli = &cli,
-                  .who = { "as-worker", false },
+                  .who = { .program = "as-worker" },
                   .settings = &p.settings,
                   .json = &p.settings.json,
                   .complete = complete },

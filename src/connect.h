@@ -25,4 +25,15 @@ struct as_reporter;
 int as_connect(const struct as_reporter *who, const char *url, const char *password_file,
                const char *option, const char *ns, int64_t timeout_ms, asq **ret);
 
+/* Names a deployment for as_connect_open: see as_connect. */
+struct as_connection {
+    const char *url, *password_file, *option, *ns;
+    int64_t timeout_ms;
+    asq_log_fn log; /* NULL: no log */
+    void *log_user;
+};
+/* Opens a deployment in the same way, but only returns what has failed: the code of asq_open, or
+ * ASQ_EINVAL for wrong options, with a text. Any thread. */
+int as_connect_open(const struct as_connection *c, asq **ret, char *err, size_t errlen);
+
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "connect.h"
@@ -240,10 +241,18 @@ static enum progress result_step(void *arg, int64_t ms)
     return asq_result_done(arg) ? FINISHED : UNFINISHED;
 }
 
+int as_ctl_await(struct as_ctl *ctl, asq_result *r)
+{
+    if (wait_in_slices(ctl, result_step, r))
+        return AS_EXIT_OK;
+    return report_unfinished(ctl, "no result", asq_result_id(r));
+}
+
 int as_ctl_wait(struct as_ctl *ctl, asq_result *r)
 {
-    if (!wait_in_slices(ctl, result_step, r))
-        return report_unfinished(ctl, "no result", asq_result_id(r));
+    int status = as_ctl_await(ctl, r);
+    if (status != AS_EXIT_OK)
+        return status;
     const asq_error *e = asq_result_error(r);
     return e->code ? as_report(&ctl->base.who, e) : AS_EXIT_OK;
 }
@@ -288,4 +297,14 @@ int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text)
 int as_ctl_print(struct as_ctl *ctl, const asq_value *v)
 {
     return as_print_json(&ctl->base.who, v, !ctl->base.who.json);
+}
+
+char *as_ctl_time_text(int64_t ms)
+{
+    time_t seconds = (time_t) (ms / 1000);
+    char text[48];
+    struct tm tm;
+    if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm))
+        return strdup("-");
+    return strdup(text);
 }

@@ -15,10 +15,17 @@
 struct as_ctl {
     struct as_program base; /* comes first; commands get a pointer to it as `program` */
     struct {
-        const char *url, *password_file, *ns, *id, *class_name;
+        const char *url, *password_file, *ns, *id, *class_name, *prefix;
+        const char *agent, *method;
         int64_t timeout_ms; /* ASQ_FOREVER: not given */
-        bool json, async, wait, all;
-        uint32_t limit; /* 0: not given */
+        int64_t since_ms;   /* Unix time; 0: not given */
+        int64_t last_ms;    /* 0: not given */
+        int code;           /* of a failure; 0: not given */
+        bool json, async, wait, all, count, yes;
+        bool running, parked, waiting, delayed, retrying;
+        uint32_t limit;      /* 0: not given */
+        uint32_t batch;      /* frames of top as text; 0: not given */
+        int64_t interval_ms; /* of top; 0: not given */
     } settings;
     asq *h; /* once opened; closed by main */
     int64_t opened_ms;
@@ -44,6 +51,9 @@ int as_ctl_value(struct as_ctl *ctl, const char *name, const char *text, asq_val
 /* Wait, for at most --timeout after the opening, for a call's result, or for an agent to exist.
  * Note that no worker is alive; on timeout, say how to get the result. */
 int as_ctl_wait(struct as_ctl *ctl, asq_result *r);
+/* Waits as as_ctl_wait does, but leaves the outcome to the caller: AS_EXIT_OK for a failure,
+ * too. */
+int as_ctl_await(struct as_ctl *ctl, asq_result *r);
 int as_ctl_ready(struct as_ctl *ctl, asq_agent *agent);
 /* Returns the rest of --timeout: ASQ_FOREVER, or 0 and more. */
 int64_t as_ctl_remaining_ms(const struct as_ctl *ctl);
@@ -56,29 +66,51 @@ int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text);
 /* Prints a value: JSON in either case, indented for people. */
 int as_ctl_print(struct as_ctl *ctl, const asq_value *v);
 
+/* Formats a time in ms as "2026-11-23T16:24:16+0000", to be freed; NULL: no memory. */
+char *as_ctl_time_text(int64_t ms);
+
 /* ctl_acl.c */
 int as_ctl_acl(void *program, int argc, char **argv);
 /* ctl_agent.c */
 int as_ctl_create(void *program, int argc, char **argv);
 int as_ctl_agents(void *program, int argc, char **argv);
 int as_ctl_show(void *program, int argc, char **argv);
-int as_ctl_delete(void *program, int argc, char **argv);
 int as_ctl_clone(void *program, int argc, char **argv);
 /* ctl_call.c */
 int as_ctl_call(void *program, int argc, char **argv);
 int as_ctl_result(void *program, int argc, char **argv);
+int as_ctl_cancel(void *program, int argc, char **argv);
 int as_ctl_get(void *program, int argc, char **argv);
 int as_ctl_set(void *program, int argc, char **argv);
+/* ctl_calls.c */
+int as_ctl_calls(void *program, int argc, char **argv);
 /* ctl_dead.c */
 int as_ctl_dead_list(void *program, int argc, char **argv);
 int as_ctl_dead_show(void *program, int argc, char **argv);
 int as_ctl_dead_retry(void *program, int argc, char **argv);
 int as_ctl_dead_drop(void *program, int argc, char **argv);
+/* ctl_delete.c */
+int as_ctl_delete(void *program, int argc, char **argv);
 /* ctl_deployment.c */
 int as_ctl_ping(void *program, int argc, char **argv);
 int as_ctl_classes(void *program, int argc, char **argv);
 int as_ctl_workers(void *program, int argc, char **argv);
 int as_ctl_stop(void *program, int argc, char **argv);
+/* ctl_pause.c */
+int as_ctl_pause(void *program, int argc, char **argv);
+int as_ctl_resume(void *program, int argc, char **argv);
+/* Notes what is paused, if anything is; a failure to read it is no failure. */
+void as_ctl_note_paused(struct as_ctl *ctl);
+/* ctl_failures.c; with functions for `set` of as_option: read a code, and a time as Unix ms. */
+int as_ctl_failures(void *program, int argc, char **argv);
+int as_ctl_option_code(const struct as_option *o, void *settings, const char *text, char *err,
+                       size_t errlen);
+int as_ctl_option_since(const struct as_option *o, void *settings, const char *text, char *err,
+                        size_t errlen);
+/* ctl_stats.c */
+int as_ctl_stats(void *program, int argc, char **argv);
+/* ctl_top.c */
+int as_ctl_top(void *program, int argc, char **argv);
 /* ctl_complete.c: prints possible arguments from the deployment, one a line. */
 void as_ctl_complete(struct as_program *program, const struct as_cli_args *args);
 

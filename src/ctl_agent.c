@@ -1,5 +1,5 @@
 /*
- * ctl_agent.c: as-ctl's commands create, agents, show, delete, clone.
+ * ctl_agent.c: as-ctl's commands create, agents, show, clone.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,72 +38,60 @@ int as_ctl_create(void *program, int argc, char **argv)
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;
 }
 
-struct agents_output {
-    struct as_ctl *ctl;
-    size_t n;
-};
-
-/* Prints a cell of a list whose rows are printed as they come, with unknown widths. */
-static void print_cell(const char *text, int width)
-{
-    int pad = width - (int) as_text_width(text);
-    as_print_text(stdout, text, false);
-    printf("%*s", pad > 0 ? pad + 2 : 2, "");
-}
-
 static int print_agent(const asq_value *agent, void *user)
 {
-    struct agents_output *out = user;
-    struct as_ctl *ctl = out->ctl;
+    struct as_list *list = user;
     const char *id = "", *class_name = "";
-    if (ferror(stdout)) /* the reader is gone */
-        return ASQ_ESYS;
-    if (ctl->base.who.json) {
-        char *text;
-        if (asq_to_json(agent, 0, &text) < 0)
-            return ASQ_ENOMEM;
-        putchar(out->n++ ? ',' : '[');
-        as_print_json_text(stdout, text);
-        free(text);
-        return 0;
-    }
-    if (out->n++ == 0) {
-        print_cell("AGENT", AGENT_WIDTH);
-        print_cell("CLASS", CLASS_WIDTH);
+    int rc = as_list_row(list, agent);
+    if (rc != 0 || list->who->json)
+        return rc;
+    if (list->n == 1) {
+        as_list_cell("AGENT", AGENT_WIDTH);
+        as_list_cell("CLASS", CLASS_WIDTH);
         puts("PARTITION");
     }
     asq_value_get_string(asq_map_get(agent, "id"), &id, NULL);
     asq_value_get_string(asq_map_get(agent, "class"), &class_name, NULL);
-    print_cell(id, AGENT_WIDTH);
-    print_cell(class_name, CLASS_WIDTH);
+    as_list_cell(id, AGENT_WIDTH);
+    as_list_cell(class_name, CLASS_WIDTH);
     printf("%9lld\n", (long long) asq_map_int(agent, "partition"));
     return 0;
+}
+
+static int count_agents(struct as_ctl *ctl)
+{
+    int64_t n;
+    int rc = asq_agents_count(ctl->h, ctl->settings.class_name, ctl->settings.prefix,
+                              as_ctl_remaining_ms(ctl), &n);
+    if (rc < 0)
+        return as_ctl_outcome(ctl, rc);
+    if (ctl->base.who.json)
+        return as_print_json_own(&ctl->base.who, asq_pack("{s:I}", "count", n));
+    printf("%lld\n", (long long) n);
+    return AS_EXIT_OK;
 }
 
 int as_ctl_agents(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    struct agents_output out = { ctl, 0 };
-    int status = as_ctl_open(ctl);
+    const char *class_name = ctl->settings.class_name, *prefix = ctl->settings.prefix;
+    struct as_list list = { .who = &ctl->base.who, .limit = ctl->settings.limit };
     (void) argc, (void) argv;
+    if (ctl->settings.count && ctl->settings.limit)
+        return as_program_usage(&ctl->base, "--count and --limit exclude each other");
+    int status = as_ctl_open(ctl);
     if (status != AS_EXIT_OK)
         return status;
-    int rc = asq_agents_each(ctl->h, ctl->settings.class_name, as_ctl_remaining_ms(ctl),
-                             print_agent, &out);
-    if (rc == ASQ_ESYS && ferror(stdout))
-        return AS_EXIT_OK; /* as_finish_output reports it */
-    /* A list printed in part remains unterminated JSON. */
-    if (rc < 0) {
-        if (out.n && ctl->base.who.json)
-            putchar('\n');
-        return as_ctl_failed(ctl);
-    }
-    if (ctl->base.who.json)
-        puts(out.n ? "]" : "[]");
-    else if (out.n == 0)
-        as_note(&ctl->base.who, "no agents%s%s in namespace '%s'",
-                ctl->settings.class_name ? " of class " : "",
-                ctl->settings.class_name ? ctl->settings.class_name : "", asq_namespace(ctl->h));
+    if (ctl->settings.count)
+        return count_agents(ctl);
+    int rc =
+        asq_agents_each(ctl->h, class_name, prefix, as_ctl_remaining_ms(ctl), print_agent, &list);
+    if (!as_list_end(&list, rc))
+        return as_ctl_outcome(ctl, rc);
+    if (list.n == 0)
+        as_note(&ctl->base.who, "no agents%s%s%s%s in namespace '%s'",
+                class_name ? " of class " : "", class_name ? class_name : "",
+                prefix ? " with prefix " : "", prefix ? prefix : "", asq_namespace(ctl->h));
     return AS_EXIT_OK;
 }
 
@@ -141,23 +129,6 @@ int as_ctl_show(void *program, int argc, char **argv)
         free(word);
     }
     asq_value_free(record);
-    return status;
-}
-
-int as_ctl_delete(void *program, int argc, char **argv)
-{
-    struct as_ctl *ctl = program;
-    asq_agent *agent;
-    int status = as_ctl_attach(ctl, argv[0], &agent);
-    (void) argc;
-    if (status != AS_EXIT_OK)
-        return status;
-    /* Wait for the creation first: asq_delete can only wait in one piece, unlike as_ctl_ready. */
-    if ((status = as_ctl_ready(ctl, agent)) == AS_EXIT_OK)
-        status = as_ctl_outcome(ctl, asq_delete(agent, as_ctl_remaining_ms(ctl)));
-    asq_agent_free(agent);
-    if (status == AS_EXIT_OK && ctl->base.who.json)
-        status = as_ctl_print_id(ctl, "deleted", argv[0]);
     return status;
 }
 

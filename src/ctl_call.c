@@ -1,7 +1,10 @@
 /*
- * ctl_call.c: as-ctl's commands call, result, get, set.
+ * ctl_call.c: as-ctl's commands call, result, cancel, get, set.
  */
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "asqueue.h"
 #include "ctl.h"
@@ -69,6 +72,89 @@ int as_ctl_result(void *program, int argc, char **argv)
     if (rc < 0)
         return as_ctl_outcome(ctl, rc);
     return print_result(ctl, r);
+}
+
+/* ---- cancel --------------------------------------------------------------------------------- */
+
+struct cancelling {
+    struct as_ctl *ctl;
+    asq_value *list; /* outcomes, for JSON; NULL: text */
+    int status;      /* of the first failure */
+    bool unfinished; /* timeout or signal */
+};
+
+static void note_status(struct cancelling *c, int status)
+{
+    if (c->status == AS_EXIT_OK)
+        c->status = status;
+}
+
+static void send_cancel(struct cancelling *c, const char *id, asq_result **ret)
+{
+    struct as_ctl *ctl = c->ctl;
+    *ret = NULL;
+    as_ctl_limit_timeout(ctl);
+    int rc = asq_result_attach(ctl->h, id, ret);
+    if (rc == 0)
+        rc = asq_result_cancel(*ret);
+    if (rc < 0)
+        note_status(c, as_ctl_outcome(ctl, rc));
+}
+
+/* Waits for the call's end, and tells which it was. A call that nobody knows is a failure. */
+static void print_end(struct cancelling *c, const char *id, asq_result *r)
+{
+    const struct as_reporter *who = &c->ctl->base.who;
+    int status = as_ctl_await(c->ctl, r);
+    if (status != AS_EXIT_OK) {
+        c->unfinished = true;
+        note_status(c, status);
+        return;
+    }
+    const asq_error *error = asq_result_error(r);
+    const char *end = error->code == 0               ? "succeeded"
+                      : error->code == ASQ_ECANCELED ? "canceled"
+                                                     : "failed";
+    if (error->code == ASQ_EEXPIRED) {
+        note_status(c, as_report(who, error));
+    } else if (!c->list) {
+        as_print_text(stdout, id, false);
+        printf(" %s\n", end);
+    } else if (asq_list_append(c->list, asq_pack("{s:s, s:s}", "call_id", id, "end", end)) < 0) {
+        note_status(c, as_report_code(who, ASQ_ENOMEM, NULL, "out of memory"));
+    }
+}
+
+int as_ctl_cancel(void *program, int argc, char **argv)
+{
+    struct as_ctl *ctl = program;
+    struct cancelling c = { .ctl = ctl };
+    int status = as_ctl_open(ctl);
+    if (status != AS_EXIT_OK)
+        return status;
+    asq_result **results = calloc((size_t) argc, sizeof(asq_result *));
+    bool json = ctl->base.who.json && !ctl->settings.async;
+    if (!results || (json && !(c.list = asq_value_list()))) {
+        free(results);
+        return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
+    }
+    asq_cork(ctl->h);
+    for (int i = 0; i < argc; i++)
+        send_cancel(&c, argv[i], &results[i]);
+    if (asq_uncork(ctl->h) < 0)
+        note_status(&c, as_ctl_failed(ctl));
+    /* Else the program may end before Redis has the request. */
+    if (ctl->settings.async && asq_flush(ctl->h, as_ctl_remaining_ms(ctl)) < 0)
+        note_status(&c, as_ctl_failed(ctl));
+    for (int i = 0; i < argc; i++) {
+        if (results[i] && !ctl->settings.async && !c.unfinished)
+            print_end(&c, argv[i], results[i]);
+        asq_result_free(results[i]);
+    }
+    free(results);
+    if (json)
+        note_status(&c, as_print_json_own(&ctl->base.who, c.list));
+    return c.status;
 }
 
 int as_ctl_get(void *program, int argc, char **argv)

@@ -61,8 +61,12 @@ static void print_members(asq *h, const char *agent_id, const char *kind)
 void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
 {
     const char *command = args->command ? args->command->name : "";
+    bool codes = args->open && strcmp(args->open->name, "code") == 0;
     bool classes = args->open && strcmp(args->open->name, "class") == 0;
     (void) program;
+    for (int code = -1; codes && code > -1000; code--)
+        if (asq_error_name(code))
+            as_complete_word(asq_error_name(code));
     if (args->open && !classes)
         return;
     if (!args->open && args->argc == 0 && strcmp(command, "acl") == 0)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "asqueue.h"
 #include "ctl.h"
@@ -17,17 +16,6 @@
 enum { DEFAULT_LIMIT = 100 };
 
 /* ---- list, show ----------------------------------------------------------------------------- */
-
-/* Formats a time as "2026-11-23T16:24:16+0000", to be freed. */
-static char *time_text(int64_t ms)
-{
-    time_t seconds = (time_t) (ms / 1000);
-    char text[48];
-    struct tm tm;
-    if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm))
-        return strdup("-");
-    return strdup(text);
-}
 
 /* Returns a letter's field as a word; "-" for unknown text. */
 static char *word_of(const asq_value *letter, const char *key)
@@ -50,7 +38,7 @@ static int print_letters(struct as_ctl *ctl, const asq_value *list)
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *letter = asq_list_get(list, i);
         as_table_add(t, word_of(letter, "id"));
-        as_table_add(t, time_text(asq_map_int(letter, "time_ms")));
+        as_table_add(t, as_ctl_time_text(asq_map_int(letter, "time_ms")));
         as_table_add(t, word_of(letter, "call"));
         as_table_add(t, word_of(letter, "attempts"));
         as_table_add(t, word_of(letter, "worker"));
@@ -102,7 +90,7 @@ static int print_letter(struct as_ctl *ctl, const asq_value *letter)
         }
         if (asq_value_type(v) == ASQ_LIST)
             continue;
-        char *word = is_time ? time_text(asq_map_int(letter, key)) : word_of(letter, key);
+        char *word = is_time ? as_ctl_time_text(asq_map_int(letter, key)) : word_of(letter, key);
         if (!word)
             return as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory");
         printf("%-12s ", is_time ? "time" : key);

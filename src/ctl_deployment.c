@@ -133,7 +133,9 @@ int as_ctl_workers(void *program, int argc, char **argv)
     struct as_ctl *ctl = program;
     int status = as_ctl_open(ctl);
     (void) argc, (void) argv;
-    return status == AS_EXIT_OK ? as_workers_show(&ctl->base.who, ctl->h) : status;
+    if (status == AS_EXIT_OK && (status = as_workers_show(&ctl->base.who, ctl->h)) == AS_EXIT_OK)
+        as_ctl_note_paused(ctl);
+    return status;
 }
 
 int as_ctl_stop(void *program, int argc, char **argv)

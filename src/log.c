@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "log_sink.h"
+#include "output.h"
 #include "value/escape.h"
 
 #define MAX_LINE 8192 /* bytes of a text line; longer messages are cut */
@@ -36,9 +37,10 @@ static void time_text(char *buf, size_t n)
 /* Makes a text line. Escapes bytes that could affect a terminal, because messages may quote outside
  * data. */
 static size_t make_text(char *line, size_t size, const char *when, asq_log_level level,
-                        const char *message)
+                        const char *message, const asq_log_fields *fields)
 {
-    size_t n = (size_t) snprintf(line, size, "%s %-7s ", when, levels[level]);
+    size_t n = (size_t) snprintf(line, size, "%s %-7s %.255s[%ld] ", when, levels[level],
+                                 fields ? fields->worker : "as-worker", (long) getpid());
     while (*message && n + ASQ__ESCAPE_MAX + 1 < size)
         n += asq__escape_next(&message, ASQ__ESCAPE_LINE, line + n);
     line[n++] = '\n';
@@ -55,8 +57,7 @@ static char *escaped(const char *text, enum asq__escape_form form)
     return copy;
 }
 
-/* Makes a JSON line, freed with free(). NULL: no memory. */
-static char *make_json(const char *when, asq_log_level level, const char *message)
+static json_t *make_string(const char *message)
 {
     json_t *text = json_string(message);
     if (!text) { /* not UTF-8 */
@@ -64,8 +65,45 @@ static char *make_json(const char *when, asq_log_level level, const char *messag
         text = copy ? json_string(copy) : NULL;
         free(copy);
     }
-    json_t *object = json_pack("{s:s, s:s, s:i, s:o}", "time", when, "level", levels[level], "pid",
-                               (int) getpid(), "message", text); /* NULL makes it fail */
+    return text;
+}
+
+/* Adds what is known of the line. False: no memory. */
+static bool add_fields(json_t *object, const asq_log_fields *f)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = { { "class", f->class_name },
+                  { "method", f->method },
+                  { "agent", f->agent_id },
+                  { "call_id", f->call_id } };
+    char code[32];
+    bool ok = true;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && ok; i++)
+        if (*texts[i].value)
+            ok = json_object_set_new(object, texts[i].key, make_string(texts[i].value)) == 0;
+    if (ok && f->partition >= 0)
+        ok = json_object_set_new(object, "partition", json_integer(f->partition)) == 0;
+    if (ok && f->epoch)
+        ok = json_object_set_new(object, "epoch", json_integer((json_int_t) f->epoch)) == 0;
+    if (ok && f->code)
+        ok = json_object_set_new(object, "code",
+                                 json_string(as_code_name(f->code, code, sizeof code))) == 0;
+    return ok;
+}
+
+/* Makes a JSON line, freed with free(). NULL: no memory. */
+static char *make_json(const char *when, asq_log_level level, const char *message,
+                       const asq_log_fields *fields)
+{
+    json_t *object = json_pack(
+        "{s:s, s:s, s:o, s:i, s:o}", "time", when, "level", levels[level], "worker",
+        make_string(fields ? fields->worker : "as-worker"), "pid", (int) getpid(), "message",
+        make_string(fields && fields->said ? fields->said : message)); /* NULL: it fails */
+    if (object && fields && !add_fields(object, fields)) {
+        json_decref(object);
+        object = NULL;
+    }
     char *plain = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     char *line = plain ? escaped(plain, ASQ__ESCAPE_JSON) : NULL;
@@ -84,10 +122,10 @@ static size_t format_lost(void *user, size_t lost, char *line, size_t size)
     char text[128];
     snprintf(text, sizeof text,
              "%zu lines of the log were lost, because its reader did not keep up", lost);
-    if (log->json && (json = make_json(when, ASQ_LOG_WARNING, text)))
+    if (log->json && (json = make_json(when, ASQ_LOG_WARNING, text, NULL)))
         n = (size_t) snprintf(line, size, "%s\n", json);
     if (n == 0 || n >= size)
-        n = make_text(line, size, when, ASQ_LOG_WARNING, text);
+        n = make_text(line, size, when, ASQ_LOG_WARNING, text, NULL);
     free(json);
     return n;
 }
@@ -110,19 +148,26 @@ void as_log_reopen(void *user)
 
 void as_log_write(void *user, asq_log_level level, const char *message)
 {
+    as_log_write_fields(user, level, message, NULL);
+}
+
+void as_log_write_fields(void *user, asq_log_level level, const char *message,
+                         const asq_log_fields *fields)
+{
     const struct as_log *log = user;
     if (level < ASQ_LOG_ERROR || level > ASQ_LOG_DEBUG)
         level = ASQ_LOG_ERROR;
     char when[64];
     time_text(when, sizeof when);
     char *json;
-    if (log->json && (json = make_json(when, level, message))) {
+    if (log->json && (json = make_json(when, level, message, fields))) {
         size_t n = strlen(json);
         json[n] = '\n'; /* in place of the NUL */
         as_sink_write(json, n + 1, format_lost, user);
         free(json);
     } else {
         char text[MAX_LINE];
-        as_sink_write(text, make_text(text, sizeof text, when, level, message), format_lost, user);
+        as_sink_write(text, make_text(text, sizeof text, when, level, message, fields), format_lost,
+                      user);
     }
 }

@@ -166,6 +166,20 @@ int as_option_u32(const struct as_option *o, void *settings, const char *text, c
     return rc;
 }
 
+int as_option_share(const struct as_option *o, void *settings, const char *text, char *err,
+                    size_t errlen)
+{
+    char *end;
+    double share = strtod(text, &end);
+    if (!strchr("0123456789.", *text) || *end || end == text)
+        return fail_usage(err, errlen, "it is no number");
+    if (!(share >= (double) o->min && share <= (double) o->max))
+        return fail_usage(err, errlen, "it must be %lld to %lld", (long long) o->min,
+                          (long long) o->max);
+    *(double *) field(o, settings) = share;
+    return 0;
+}
+
 int as_option_size(const struct as_option *o, void *settings, const char *text, char *err,
                    size_t errlen)
 {

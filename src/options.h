@@ -101,6 +101,9 @@ int as_option_ms(const struct as_option *o, void *settings, const char *text, ch
 /* Reads uint32_t seconds, plain or with suffix s, m, h or d. */
 int as_option_seconds(const struct as_option *o, void *settings, const char *text, char *err,
                       size_t errlen);
+/* Reads a double, such as 0.25, from min to max. */
+int as_option_share(const struct as_option *o, void *settings, const char *text, char *err,
+                    size_t errlen);
 /* Sets an int to the index of one of `values`. */
 int as_option_choice(const struct as_option *o, void *settings, const char *text, char *err,
                      size_t errlen);

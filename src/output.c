@@ -44,7 +44,7 @@ size_t as_text_width(const char *text)
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 
-static const char *code_name(int code, char *buf, size_t n)
+const char *as_code_name(int code, char *buf, size_t n)
 {
     const char *name = asq_error_name(code);
     if (name)
@@ -141,7 +141,7 @@ static void error_text(const struct as_reporter *who, const char *code, const as
 int as_report(const struct as_reporter *who, const asq_error *error)
 {
     char buf[32];
-    const char *code = code_name(error->code, buf, sizeof buf);
+    const char *code = as_code_name(error->code, buf, sizeof buf);
     fflush(stdout); /* keeps the order of output and failure */
     if (!who->json || !error_json(code, error))
         error_text(who, code, error);
@@ -176,7 +176,7 @@ int as_report_usage(const struct as_reporter *who, const char *message)
 
 void as_note(const struct as_reporter *who, const char *fmt, ...)
 {
-    if (who->json)
+    if (who->json || who->quiet)
         return;
     va_list ap;
     char message[1024];
@@ -218,6 +218,20 @@ int as_finish_output(const struct as_reporter *who, int status)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     return as_report_code(who, ASQ_ESYS, NULL, "writing the output: %s", strerror(errno));
+}
+
+void as_duration(int64_t ms, char text[32])
+{
+    static const struct {
+        int64_t ms;
+        const char *unit;
+    } units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "min" }, { 1000, "s" } };
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (ms >= 2 * units[i].ms) {
+            snprintf(text, 32, "%lld %s", (long long) (ms / units[i].ms), units[i].unit);
+            return;
+        }
+    snprintf(text, 32, "%lld ms", (long long) (ms > 0 ? ms : 0));
 }
 
 const asq_value *as_field(const asq_value *map, const char *key)

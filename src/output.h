@@ -17,6 +17,7 @@ enum { AS_EXIT_OK = 0, AS_EXIT_FAILED = 1, AS_EXIT_USAGE = 2 };
 struct as_reporter {
     const char *program;
     bool json;
+    bool quiet; /* prints no notes */
 };
 
 /* Reports a failure and returns AS_EXIT_FAILED. As text: "as-ctl: MESSAGE (CODE)" and a line about
@@ -28,7 +29,9 @@ int as_report_code(const struct as_reporter *who, int code, const char *call_id,
                    ...) ASQ_PRINTF(4, 5);
 /* Reports a mistake in the command line; as JSON, its code is "USAGE". Returns AS_EXIT_USAGE. */
 int as_report_usage(const struct as_reporter *who, const char *message);
-/* Prints a note that is not a failure to stderr; with --json, nothing. */
+/* Returns the name of a code, "ASQ_EUSER(3)" included, perhaps in buf. */
+const char *as_code_name(int code, char *buf, size_t n);
+/* Prints a note that is not a failure to stderr; with --json, or if quiet, nothing. */
 void as_note(const struct as_reporter *who, const char *fmt, ...) ASQ_PRINTF(2, 3);
 
 /* Prints a value as JSON on stdout: one line, or indented for people. Returns an exit status. */
@@ -40,6 +43,8 @@ int as_print_json_own(const struct as_reporter *who, asq_value *v);
 void as_print_text(FILE *to, const char *text, bool lines);
 /* Prints JSON text, escaped within JSON so that its meaning stays. */
 void as_print_json_text(FILE *to, const char *text);
+/* Formats a duration for people, in the largest unit of which there are some: "42 s". */
+void as_duration(int64_t ms, char text[32]);
 /* Returns the number of characters that as_print_text prints for a line. */
 size_t as_text_width(const char *text);
 /* Flushes output at the end, which may fail. Returns status, or AS_EXIT_FAILED. */
@@ -50,6 +55,24 @@ const asq_value *as_field(const asq_value *map, const char *key);
 /* Formats a value as a word for people: strings unchanged, lists with commas, "-" for nothing.
  * Freed with free(); NULL if memory is short. */
 char *as_word(const asq_value *v);
+
+/* A list whose rows are printed as they come, in constant memory: columns of fixed widths, or an
+ * array in JSON, which is closed only if the list is complete. */
+struct as_list {
+    const struct as_reporter *who;
+    size_t limit; /* of rows; 0: none */
+    size_t n;     /* rows printed */
+    bool cut;     /* the limit ended the list */
+};
+/* Begins a row, which with --json is v. 0: cells follow, unless it is JSON. Other values end a walk
+ * of the library: 1 (the limit is reached), ASQ_ENOMEM, ASQ_ESYS (the reader of stdout is gone). */
+int as_list_row(struct as_list *list, const asq_value *v);
+/* Prints a cell that is not the last of its row, padded to width. */
+void as_list_cell(const char *text, int width);
+/* Ends the list after a walk that returned rc. Returns true if nothing failed: then the array is
+ * closed, or a note tells that rows were left out. False: the walk failed, which is to be
+ * reported. */
+bool as_list_end(struct as_list *list, int rc);
 
 /* A table for people: cells are added one by one, line by line; columns get the width that they
  * need. */

@@ -13,8 +13,7 @@
 #include "asqueue.h"
 #include "secret.h"
 
-#define CREDENTIAL   "asqueue-password"
-#define MAX_PASSWORD 4096
+#define CREDENTIAL "asqueue-password"
 
 static char *source; /* file of the password; NULL: none */
 
@@ -32,27 +31,26 @@ const char *as_secret_url(void)
     return url;
 }
 
-/* Reads the first line of the file. */
-static int read_password(const char *path, char password[MAX_PASSWORD], char *err, size_t errlen)
+int as_secret_read_file(const char *what, const char *path, char text[AS_SECRET_MAX], char *err,
+                        size_t errlen)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = ASQ_EINVAL;
     ssize_t n;
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0) {
-        snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
+        snprintf(err, errlen, "the %s file %s cannot be read: %s", what, path, strerror(errno));
     } else if (st.st_mode & S_IRWXO) {
-        snprintf(err, errlen,
-                 "the password file %s can be read by other users (mode %03o): chmod o= %s", path,
-                 (unsigned) (st.st_mode & 0777), path);
-    } else if ((n = read(fd, password, MAX_PASSWORD - 1)) < 0) {
-        snprintf(err, errlen, "the password file %s cannot be read: %s", path, strerror(errno));
+        snprintf(err, errlen, "the %s file %s can be read by other users (mode %03o): chmod o= %s",
+                 what, path, (unsigned) (st.st_mode & 0777), path);
+    } else if ((n = read(fd, text, AS_SECRET_MAX - 1)) < 0) {
+        snprintf(err, errlen, "the %s file %s cannot be read: %s", what, path, strerror(errno));
     } else {
-        password[n] = '\0';
-        password[strcspn(password, "\r\n")] = '\0';
-        if (*password)
+        text[n] = '\0';
+        text[strcspn(text, "\r\n")] = '\0';
+        if (*text)
             rc = 0;
         else
-            snprintf(err, errlen, "the password file %s has no password in its first line", path);
+            snprintf(err, errlen, "the %s file %s has no %s in its first line", what, path, what);
     }
     if (fd >= 0)
         close(fd);
@@ -113,11 +111,11 @@ int as_secret_add(const char *url, const char *file, const char **ret, char *err
     }
     if (!file)
         return 0;
-    char password[MAX_PASSWORD];
-    int rc = read_password(file, password, err, errlen);
+    char password[AS_SECRET_MAX];
+    int rc = as_secret_read_file("password", file, password, err, errlen);
     if (rc < 0)
         return rc;
-    char encoded[3 * MAX_PASSWORD + 1];
+    char encoded[3 * AS_SECRET_MAX + 1];
     encode(password, encoded);
     explicit_bzero(password, sizeof password);
     free(whole);
@@ -143,9 +141,9 @@ int as_secret_read(void *user, char *password, size_t size, char *err, size_t er
 {
     int rc = ASQ_ENOENT;
     (void) user;
-    char text[MAX_PASSWORD];
+    char text[AS_SECRET_MAX];
     if (source)
-        rc = read_password(source, text, err, errlen);
+        rc = as_secret_read_file("password", source, text, err, errlen);
     if (rc == 0 && (size_t) snprintf(password, size, "%s", text) >= size) {
         snprintf(err, errlen, "the password in %s is too long", source);
         rc = ASQ_EINVAL;

@@ -12,6 +12,13 @@
  * /proc/PID/environ. Lives as long as the program. */
 const char *as_secret_url(void);
 
+enum { AS_SECRET_MAX = 4096 };
+
+/* Reads the first line of a file that other users cannot read. `what` names it in texts:
+ * "password". 0, or ASQ_EINVAL with a text. */
+int as_secret_read_file(const char *what, const char *path, char text[AS_SECRET_MAX], char *err,
+                        size_t errlen);
+
 /* Adds the password in `file`, else in the systemd credential asqueue-password, to the URL. *ret is
  * the URL itself if there is neither; else it lives until the next call. 0, or ASQ_EINVAL with a
  * text: the file cannot be read, others may read it, the URL has a password already. */

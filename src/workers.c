@@ -15,10 +15,15 @@ static const struct {
 } columns[] = {
     { "id", { "WORKER", false } },
     { "alive", { "ALIVE", false } },
+    { "seen_ms", { "SEEN", true } },
+    { "uptime_ms", { "UP", true } },
     { "host", { "HOST", false } },
     { "pid", { "PID", true } },
     { "partitions", { "PARTITIONS", true } },
     { "capacity", { "CAPACITY", true } },
+    { "running", { "RUNNING", true } },
+    { "parked", { "PARKED", true } },
+    { "waiting", { "WAITING", true } },
     { "calls", { "CALLS", true } },
     { "failures", { "FAILURES", true } },
     { "agents", { "AGENTS", true } },
@@ -73,6 +78,13 @@ static char *cell(const asq_value *worker, const char *key)
     const asq_value *v = as_field(worker, key);
     if (strcmp(key, "alive") == 0 && as_worker_is_alive(worker) && is_stopping(worker))
         return strdup("stopping");
+    size_t n = strlen(key);
+    int64_t ms;
+    if (n > 3 && strcmp(key + n - 3, "_ms") == 0 && asq_value_get_int(v, &ms) == 0) {
+        char text[32];
+        as_duration(ms, text);
+        return strdup(text);
+    }
     if (strcmp(key, "partitions") != 0 || asq_value_type(v) != ASQ_LIST)
         return as_word(v);
     asq_value *count = asq_value_int((int64_t) asq_list_size(v));
@@ -96,7 +108,7 @@ static int show_table(const struct as_reporter *who, const asq_value *list)
 int as_workers_show(const struct as_reporter *who, asq *h)
 {
     asq_value *list;
-    if (asq_workers(h, &list) < 0)
+    if (asq_workers_live(h, &list) < 0)
         return as_report(who, asq_last_error(h));
     int status;
     if (who->json)

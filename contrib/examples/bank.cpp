@@ -1,12 +1,13 @@
 /*
- * bank.cpp: asqueue from C++17. A class whose agents are objects of a type of one's own, methods
- * with typed arguments, exceptions as failures, and a map and reduce over unfinished results. With
+ * bank.cpp: asqueue from C++17. It has a class whose agents are objects of a C++ type, methods with
+ * typed arguments, exceptions as failures, and a map and reduce over unfinished results. With
  * -DBANK_PLUGIN it is a plugin for as-worker instead of a program:
  *
  *     c++ -std=c++17 -o bank bank.cpp $(pkg-config --cflags --libs asqueue) && ./bank
  *     c++ -std=c++17 -DBANK_PLUGIN -shared -fPIC -o bank.so bank.cpp $(pkg-config --cflags --libs asqueue)
  *
- * The program runs anywhere: ASQUEUE_URL=local: ./bank, or with no URL on a private Redis.
+ * The program runs without a deployment: with ASQUEUE_URL=local: in its own process, without a URL
+ * on a private Redis.
  */
 #include <asqueue.hpp>
 
@@ -43,7 +44,7 @@ class account
     std::int64_t cents_;
 };
 
-/* Conversion of an account to its saved state and back; each call's result saves it. */
+/* Converts an account to its saved state and back. The state is saved with each call's result. */
 template <> struct asqueue::codec<account> {
     static value to(const account &a)
     {
@@ -102,7 +103,8 @@ try {
         accounts.push_back(bank.create("Account", owner, 1000));
     asqueue::agent auditor = bank.create("Auditor");
 
-    /* Map: each call returns at once. Reduce: the auditor's call awaits the results. */
+    /* Map: each call returns at once. Reduce: the worker awaits the results for the auditor's
+     * call. */
     asqueue::value balances;
     std::int64_t cents = 0;
     for (const asqueue::agent &a : accounts)

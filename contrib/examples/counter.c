@@ -16,14 +16,14 @@
  */
 #include <asqueue.h>
 
-/* Runs once for each agent, as its first call. Arguments are those of asq_create, by name or by
- * position. */
+/* Makes an agent: runs once, as the agent's first call. The arguments are those of asq_create, by
+ * name or by position. */
 static int counter_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     int64_t start = 0;
     int rc;
 
-    (void) ret_self; /* a struct for classes that keep their own; this class uses the map */
+    (void) ret_self; /* for classes that keep a struct of their own; this class uses the map */
     if (asq_value_type(args) == ASQ_MAP)
         rc = asq_args(ctx, args, "{s?:I}", "start", &start);
     else

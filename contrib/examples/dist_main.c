@@ -7,8 +7,7 @@
  * Five web agents get the same question; each crawls for S seconds (5). ask_all() below is run
  * twice. First with a handle on "local:": the agents live in this process, calls run one after the
  * other, and the five answers take 25 s. Then with a handle on a deployment: the calls run side by
- * side on workers, and the five answers take 5 s. The function does not know the difference; only
- * the URL has it.
+ * side on workers, and the five answers take 5 s. Only the URL differs; the function is the same.
  *
  * Without URL (and without ASQUEUE_URL in the environment) the deployment is a private one: the
  * library starts a Redis and worker processes for this program alone, and they end with it. With a
@@ -91,8 +90,8 @@ static int run(const char *title, const char *url, int64_t crawl_ms)
         fprintf(stderr, "dist_main: %s\n", err);
         return 1;
     }
-    /* Needed in the process where the agents live: here for local: and child:. Elsewhere it is
-     * superfluous, but no error. */
+    /* The class must be registered where the agents live: here for local: and child:. For the URL
+     * of a Redis it is not needed here, but no error. */
     rc = asq_register(h, &web_agent_class);
     if (rc == 0)
         rc = create_all(h, crawl_ms, agents);

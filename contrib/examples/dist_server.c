@@ -1,6 +1,6 @@
 /*
- * dist_server.c: a worker that is a program of one's own, with its own classes compiled in: the
- * work of as-worker, as three library calls.
+ * dist_server.c: a worker with its own classes compiled in. It does the work of as-worker in three
+ * library calls.
  *
  *     cc -o dist_server dist_server.c web_agent.c ledger.c $(pkg-config --cflags --libs asqueue)
  *     dist_server [--id ID] [--processes N] [URL]

@@ -42,7 +42,7 @@ static int echo_sleep(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* The caller gets code and message, and with them class, method, agent and worker. */
+/* Fails. The caller gets code and message, and with them class, method, agent and worker. */
 static int echo_fail(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *message;

@@ -7,9 +7,9 @@
  *     cc -o guess_two_thirds guess_two_thirds.c $(pkg-config --cflags --libs asqueue) -lm
  *     guess_two_thirds [-n N] [-r ROUNDS] [--think MS] [URL]
  *
- * N: 1000 unless given, up to a million. --think: time that each person thinks, all at the same
- * time: a person who thinks waits, and a waiting agent costs memory only. Without URL: ASQUEUE_URL,
- * else a private Redis and workers of this program's own. On a deployment: start workers with
+ * N: 1000 unless given, up to a million. --think: time for which each person thinks, all at the
+ * same time. Thinking is waiting, and a waiting agent costs memory only. Without URL: ASQUEUE_URL,
+ * else a private Redis with workers of its own. On a deployment: start workers with
  *
  *     guess_two_thirds --worker [URL]
  */
@@ -27,7 +27,8 @@
 
 /* ---- A person ---- */
 
-/* People differ: each thinks a number of steps ahead, which is made from the agent's id. */
+/* Makes a person, who thinks a number of steps ahead. The number comes from the agent's id, so that
+ * people differ. */
 static int create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     unsigned hash = 2166136261u;

@@ -24,8 +24,8 @@ static int ledger_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
     return state ? asq_ctx_set_state(ctx, state) : ASQ_ENOMEM;
 }
 
-/* Changes two things. If the second fails, or the process dies between them, the library
- * restores the state at the beginning of the call: both happen or none. */
+/* Changes two values. If the second change fails, or the process dies between them, the library
+ * restores the state at the beginning of the call: both changes happen, or neither. */
 static int enter(asq_ctx *ctx, int64_t amount, asq_value **ret)
 {
     asq_value *state = asq_ctx_state(ctx), *entries = asq_map_find(state, "entries");
@@ -73,7 +73,7 @@ static int ledger_withdraw(asq_ctx *ctx, void *self, const asq_value *args, asq_
     return enter(ctx, -amount, ret);
 }
 
-/* A basic result: one number. */
+/* Returns a basic result: one number. */
 static int ledger_forecast(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     double percent, balance = (double) asq_map_int(asq_ctx_state(ctx), "balance");
@@ -91,7 +91,7 @@ static int ledger_forecast(asq_ctx *ctx, void *self, const asq_value *args, asq_
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* A composite result: a map with a list in it. */
+/* Returns a composite result: a map with a list in it. */
 static int ledger_statement(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *state = asq_ctx_state(ctx);
@@ -105,7 +105,7 @@ static int ledger_statement(asq_ctx *ctx, void *self, const asq_value *args, asq
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
-/* Private by its name: every caller from outside is refused with ASQ_EPRIVATE. */
+/* Is private by the '_' in its name: callers from outside get ASQ_EPRIVATE. */
 static int ledger_forge(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t amount;

@@ -2,13 +2,13 @@
  * page_reader.c: the class PageReader: an agent that fetches one web page with libcurl and finds
  * the passages in it that match a query.
  *
- * curl_easy_perform blocks, and that is fine: a method that is not marked ASQ_NONBLOCKING runs on
- * one of the worker's threads (as-worker --capacity), and blocks that one only. Data from the
- * network is bounded in time, in size and in kind before any code looks at it.
+ * curl_easy_perform blocks, which is allowed: a method without ASQ_NONBLOCKING runs on one of the
+ * worker's threads (as-worker --capacity), and blocks that thread only. A fetch is limited in time,
+ * in size and to kinds of text before any code reads the page.
  *
- * State is a struct of the class's own here, with save and load. It holds the text of the page,
- * which stays in memory for the next search but is not saved, because it can be fetched again. So
- * searching changes no saved state, and the method is ASQ_READONLY.
+ * The state is a struct of the class itself here, with save and load. It holds the text of the
+ * page, which stays in memory for the next search but is not saved, because it can be fetched
+ * again. So searching changes no saved state, and the method is ASQ_READONLY.
  */
 #include "page_reader.h"
 #include "page_text.h"
@@ -77,7 +77,7 @@ static int check_head(fetch *f, const char *url)
     return 0;
 }
 
-/* Returns less than it was given to make libcurl end the transfer. */
+/* Appends a part of the page to f->body. Returns less than n to make libcurl end the transfer. */
 static size_t on_body(char *data, size_t one, size_t n, void *user)
 {
     fetch *f = user;
@@ -107,7 +107,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *user)
     return n;
 }
 
-/* Called about once a second. Stops the transfer when the call is cancelled. */
+/* Stops the transfer when the call is cancelled. libcurl calls it about once a second. */
 static int on_progress(void *user, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
                        curl_off_t ulnow)
 {
@@ -229,7 +229,7 @@ static int reader_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
     return reader_make(url, timeout_ms, ret_self);
 }
 
-/* Saves the arguments of load, which may run in another process. */
+/* Saves what reader_load needs, which may run in another process. */
 static int reader_save(const void *self, asq_value **ret_state)
 {
     const reader *r = self;

@@ -1,6 +1,6 @@
 /*
- * page_text.c: no HTML parser, just enough of one to read articles with. Works in place, in one
- * pass, on arbitrary bytes.
+ * page_text.c: makes text of HTML, well enough to read articles; no full HTML parser. Works in
+ * place, in one pass, on arbitrary bytes.
  */
 #include "page_text.h"
 

@@ -25,7 +25,8 @@ static void check(asq *h, int rc)
     }
 }
 
-/* Synchronous: the call returns when the method has run and its effects are safe in Redis. */
+/* Calls synchronously: asq_call_wait returns when the method has run and its effects are safe in
+ * Redis. */
 static void call_and_wait(asq *h, asq_agent *ledger)
 {
     asq_value *balance;
@@ -38,8 +39,8 @@ static void call_and_wait(asq *h, asq_agent *ledger)
     asq_value_free(balance);
 }
 
-/* Asynchronous: asq_call returns at once with a placeholder for the result. Both calls are on
- * their way before the first getter waits. Calls from one handle to one agent run in order. */
+/* Calls asynchronously: asq_call returns at once with a placeholder for the result. Both calls are
+ * under way before the first getter waits. Calls from one handle to one agent run in order. */
 static void call_and_read_later(asq *h, asq_agent *ledger)
 {
     asq_result *forecast, *statement;
@@ -77,7 +78,7 @@ static void use_attributes(asq *h, asq_agent *ledger)
         printf("attribute balance: refused: %s\n", asq_errmsg(h));
 }
 
-/* A method's failure arrives as code, message, class, method, agent and worker. */
+/* Shows a method's failure, which has code, message, class, method, agent and worker. */
 static void fail_with_an_error(asq *h, asq_agent *ledger)
 {
     if (asq_call_wait(ledger, "withdraw", NULL, "[i]", 1000) == LEDGER_EFUNDS) {

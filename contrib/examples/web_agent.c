@@ -1,13 +1,13 @@
 /*
  * web_agent.c: the class WebAgent: an agent that reads one web site and answers questions about it.
- * Crawling takes seconds, here a sleep (web_search is the example that really fetches pages).
+ * Crawling takes seconds, which are a sleep here; the example web_search really fetches pages.
  *
  * The class is the same whether the agent lives in the caller's process or on another host.
  */
 #include "web_agent.h"
 
 /* Creation arguments: {"name": "Ada", "site": "example.org", "crawl_ms": 5000}. Without a create
- * callback they would become the state unchecked; this one checks them first. */
+ * callback they would become the state without a check. */
 static int web_agent_create(asq_ctx *ctx, const asq_value *args, void **ret_self)
 {
     const char *name, *site;

@@ -10,8 +10,8 @@
  * (-t), too large or not text is one line on stderr. Exit status as grep's: 0 with results, 1
  * without results, 2 when asqueue could not be used.
  *
- * -u: the deployment (else ASQUEUE_URL, else a private one of this program's own). With the URL of
- * a Redis, dist_server must run there, and its hosts fetch the pages.
+ * -u: the deployment (else ASQUEUE_URL, else a private one). With the URL of a Redis, dist_server
+ * must run there, and its hosts fetch the pages.
  */
 #include "page_reader.h"
 

@@ -5,12 +5,19 @@
 #define ASQ_CLIENT_ADMIN_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "client/handle.h"
+#include "asqueue.h"
+
+/* Partition of a query about keys of the namespace. */
+#define ASQ__NO_PARTITION UINT32_MAX
 
 struct asq__query {
-    uint32_t partition;
-    /* Reads the reply; not called for an error, or when the connection is lost. */
+    uint32_t partition; /* whose keys the command has; or ASQ__NO_PARTITION */
+    /* Reads the reply; not called for an error, or when the connection is lost. NULL: any reply
+     * will do. */
     int (*take)(asq *h, const redisReply *reply, void *user);
     void *user;
     int argc;
@@ -32,11 +39,16 @@ void asq__admin_extend(asq *h, int64_t deadline_ms);
 /* Sends the command and waits for the reply; resends after a lost connection, until the timeout.
  * ASQ_ECLOSED: the handle was closed meanwhile. */
 int asq__admin_ask(asq *h, struct asq__query *q);
-/* Reads the ids of the workers, dead ones too: a list of strings. */
-int asq__admin_worker_ids(asq *h, asq_value **ret);
-/* Returns the number of a heartbeat's lease_time_ms; 0: it is none. */
-int64_t asq__admin_lease_time(const char *text, size_t n);
-/* Returns whether the last heartbeat is younger than the lease time, by the TTL of its hash. */
-bool asq__admin_is_alive(int64_t lease_ms, int64_t ttl_ms);
+/* The same for a command of strings, with a query of its own. */
+int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
+                       void *user, int argc, const char *const *argv);
+/* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. NULL: no
+ * memory. */
+asq_value *asq__admin_text(const char *s, size_t n);
+/* Fails because a callback closed the handle: ASQ_ECLOSED. */
+int asq__admin_closed(asq *h);
+/* Fails with ASQ_EREDIS when the namespace does not have this number of partitions any more. It may
+ * change in each wait. */
+int asq__admin_check_partitions(asq *h, uint32_t partitions);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "asqueue.h"
 #include "client/handle.h"
+#include "value/hash.h"
 #include "value/msg.h"
 #include "value/random.h"
 #include "value/value.h"
@@ -24,7 +25,7 @@ static int proxy_new(asq *h, const char *id, const char *class_name, asq_agent *
     size_t id_size = strlen(id) + 1, class_size = strlen(class_name ? class_name : "") + 1;
     asq_agent *a = malloc(sizeof *a + id_size + class_size);
     if (!a)
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     a->creation = NULL;
     memcpy(a->id, id, id_size);
     a->class_name = memcpy(a->id + id_size, class_name ? class_name : "", class_size);
@@ -109,11 +110,40 @@ int asq__agents_check(asq_agent *const *agents, size_t n, const char *function)
 
 enum { RANDOM_ID = 22 };
 
+static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/* Makes the id of an agent that a method creates: the same one when the call runs again, so that
+ * the creation is found again, too. */
+static void derive_id(asq *h, char out[RANDOM_ID])
+{
+    const Asqueue__Link *own = h->chain->links[h->chain->n_links - 1];
+    char text[ASQ__CALL_ID_TEXT + 64];
+    uint8_t hash[16];
+    int n = snprintf(text, sizeof text, "agent %llu %u %s", (unsigned long long) ++h->ids,
+                     h->retries, own->call);
+    asq__siphash128(text, (size_t) n, hash);
+    uint64_t bits = 0;
+    size_t have = 0, at = 0;
+    for (size_t i = 0; i < RANDOM_ID - 2; i++) {
+        if (have < 5) {
+            bits |= (uint64_t) hash[at++] << have;
+            have += 8;
+        }
+        out[i] = digits[bits & 31];
+        bits >>= 5;
+        have -= 5;
+    }
+    out[RANDOM_ID - 2] = '\0';
+}
+
 /* Makes an id of 100 random bits in 20 letters and digits. */
 static int random_id(asq *h, char out[RANDOM_ID])
 {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     uint8_t random[20];
+    if (h->in_method) {
+        derive_id(h, out);
+        return 0;
+    }
     if (asq__random(random, sizeof random) < 0)
         return asq__fail(h, ASQ_ESYS, "getrandom: %s", strerror(errno));
     for (size_t i = 0; i < sizeof random; i++)
@@ -131,7 +161,7 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
     asq_result **results = calloc(n, sizeof(asq_result *));
     int rc = asq__check_name("class", class_name, why, sizeof why);
     if (!jobs || !agents || !results)
-        rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+        rc = asq__fail_memory(h);
     else if (rc < 0)
         asq__fail(h, rc, "%s", why);
     else if (args && asq_value_type(args) != ASQ_LIST && asq_value_type(args) != ASQ_MAP)
@@ -288,6 +318,13 @@ int asq_delete(asq_agent *a, int64_t timeout_ms)
     return ask_and_wait(a, ASQUEUE__JOB_KIND__DELETE, timeout_ms, NULL);
 }
 
+int asq_delete_async(asq_agent *a, asq_result **ret)
+{
+    if (!a || !ret)
+        return asq__null(a ? a->h : NULL, "asq_delete_async");
+    return ask(a, ASQUEUE__JOB_KIND__DELETE, NULL, NULL, ret);
+}
+
 /* Creates on h an agent `id` with the class and creation arguments of `a`. */
 static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
 {
@@ -303,7 +340,7 @@ static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
         const asq_value *given = asq_map_get(about, "args");
         asq_value *args = NULL;
         if (asq_value_type(given) != ASQ_NULL && !(args = asq_value_copy(given)))
-            rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+            rc = asq__fail_memory(h);
         else
             rc = asq_createv(h, class_name, id, args, ret);
     }

@@ -31,45 +31,6 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
     return ASQ__CONTAINER(node, struct asq__batch, node)->id;
 }
 
-/* ---- removal of records ---- */
-
-static void on_unlinked(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    (void) c;
-    if (reply) /* else the engine may be gone */
-        asq__engine_denied(user, ASQ__DENIED_FORGET, reply);
-}
-
-void asq__engine_flush_unlinks(struct asq__engine *e)
-{
-    if (!e->unlink.argc || !e->up)
-        return;
-    asq__conn_send(asq__redis_conn(e->redis, 0), on_unlinked, e, &e->unlink);
-    asq__cmd_reset(&e->unlink);
-}
-
-static void unlink_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
-{
-    char key[ASQ__KEY_MAX];
-    if (e->unlink.argc > ASQ__UNLINK_AT)
-        asq__engine_flush_unlinks(e);
-    if (e->unlink.argc > ASQ__UNLINK_AT)
-        return; /* Redis is away: the TTL will do it */
-    if (!e->unlink.argc)
-        asq__cmd_puts(&e->unlink, "UNLINK");
-    asq__cmd_put(&e->unlink, key, asq__keys_result(asq__redis_keys(e->redis), partition, id, key));
-}
-
-/* Gives a record that is not removed now a TTL. If Redis is away, the record keeps its longer
- * one. */
-static void expire_soon(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
-{
-    char key[ASQ__KEY_MAX], ttl[ASQ__DECIMAL_MAX + 1];
-    asq__keys_result(asq__redis_keys(e->redis), partition, id, key);
-    ttl[asq__decimal((uint64_t) e->config.kept_ms, ttl)] = '\0';
-    asq__conn_cmd(asq__redis_conn(e->redis, partition), NULL, NULL, "PEXPIRE", key, ttl, NULL);
-}
-
 /* ---- life of a batch ---- */
 
 int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
@@ -135,12 +96,13 @@ void asq__batch_keep_record(struct asq__batch *b)
 static void batch_forget(struct asq__engine *e, struct asq__batch *b)
 {
     bool own = b->n > 0 && !e->closing;
+    asq__list_del(&b->watch);
     if (b->resent) /* a copy may still be on its way, and is recognised by the record */
         asq__batch_keep_record(b);
     if (own && b->record_policy == ASQ__RECORD_UNLINK)
-        unlink_soon(e, b->partition, b->id);
+        asq__engine_unlink_soon(e, b->partition, b->id);
     else if (own && b->record_policy == ASQ__RECORD_EXPIRE)
-        expire_soon(e, b->partition, b->id);
+        asq__engine_expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
     asq__batch_enter(b, ASQ__BATCH_ENDED);
     if (b->answers == 0)
@@ -153,6 +115,7 @@ static void remove_from_lists(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
     asq__list_del(&b->watch);
+    asq__batch_unhear(b);
     asq__assert(e->backlog >= b->bytes.len);
     e->backlog -= b->bytes.len;
     asq__buf_release(&b->bytes);
@@ -161,8 +124,10 @@ static void remove_from_lists(struct asq__engine *e, struct asq__batch *b)
 void asq__batch_end(struct asq__engine *e, struct asq__batch *b)
 {
     asq__assert(b->unfinished == 0 && !b->foreign);
-    if (b->pinned && b->state == ASQ__BATCH_PINNED)
+    if (b->pinned && b->state == ASQ__BATCH_PINNED) {
+        asq__list_del(&b->watch); /* nobody waits for its calls any more */
         return;
+    }
     remove_from_lists(e, b);
     b->answers++;
     if (b->pinned) {

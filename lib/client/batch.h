@@ -7,7 +7,9 @@
  *     fetch.c         reads result records, a bounded part at a time
  *     query.c         asks Redis about quiet batches; sends jobs about other calls
  *     batch_state.h   takes a batch from state to state
- *     batch.c         applies results, completes calls, forgets records
+ *     batch.c         applies results, completes calls
+ *     forget.c        removes records
+ *     hearing.c       in a Cluster: subscribes to the pushes of the partitions that are called
  */
 #ifndef ASQ_CLIENT_BATCH_H
 #define ASQ_CLIENT_BATCH_H
@@ -89,7 +91,7 @@ struct asq__guard {
     uint32_t partition; /* of the calling agent */
     char token[ASQ__TOKEN_TEXT];
     char entry[48]; /* stream id of the calling call's entry */
-    uint64_t seq;
+    uint64_t epoch, seq;
     void (*notify)(void *user, enum asq__batch_verdict verdict); /* NULL: was called */
     void *user;                                                  /* the run; NULL: notified */
 };
@@ -98,7 +100,7 @@ struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
     /* In e->ready or e->sent, in the order of creation; or in e->foreign or e->ended_batches. */
     struct asq__list order;
-    struct asq__list watch;     /* in e->watch; longest unchecked first */
+    struct asq__list watch;     /* in e->watch while a call is awaited; longest unchecked first */
     struct asq__engine *engine; /* NULL: the engine was freed, and replies are still pending */
     enum asq__batch_state state;
     uint8_t id[ASQ__BATCH_ID];
@@ -127,10 +129,14 @@ struct asq__batch {
     bool resent;
     /* from_old_connection: created on an earlier one; the call that made it may be lost. */
     bool from_old_connection;
+    /* had_entry: Redis has had an entry of it, and lost it. */
+    bool had_entry;
     /* garbled: the record has failed to decode once. */
     bool garbled;
     /* left: by the current query, neither in the stream nor in later:jobs. */
     bool left;
+    /* heard: counted among those that wait for pushes of their partition; of hearing.c. */
+    bool heard;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */
@@ -163,16 +169,22 @@ struct asq__engine {
     size_t unfinished, backlog, unaccepted;
     /* [partition]: highest number of a batch whose result arrived before the reply to its XADD. */
     uint64_t *ended;
-    uint64_t *taken_ms;              /* [partition]: time in the id of the last accepted entry */
-    struct asq__list fetches;        /* queued reads of records */
-    size_t fetching;                 /* bytes of replies under way, estimated */
-    size_t fetch_guess;              /* estimated size of a record that was not read yet */
-    bool only_get, no_get;           /* the user may not run GETRANGE; may not run GET either */
-    bool no_eval;                    /* the user may not run scripts */
-    bool reading_entry;              /* a large entry is being read because there.lua may not run */
-    unsigned denied_logged;          /* bits: enum asq__denied */
-    struct asq__list queries;        /* pending taken.lua queries; they block all sending */
-    struct asq__cmd unlink;          /* UNLINK of records no longer needed; empty: none */
+    uint64_t *taken_ms; /* [partition]: time in the id of the last accepted entry */
+    /* [partition]: its slot of a Cluster moves, so its batches wait until the next tick; `moves`:
+     * one does. */
+    bool *moving, moves;
+    struct asq__list fetches; /* queued reads of records */
+    size_t fetching;          /* bytes of replies under way, estimated */
+    size_t fetch_guess;       /* estimated size of a record that was not read yet */
+    bool only_get, no_get;    /* the user may not run GETRANGE; may not run GET either */
+    bool no_eval;             /* the user may not run scripts */
+    bool reading_entry;       /* a large entry is being read because there.lua may not run */
+    unsigned denied_logged;   /* bits: enum asq__denied */
+    struct asq__list queries; /* pending taken.lua queries; they block all sending */
+    struct asq__cmd unlink;   /* UNLINK of records no longer needed; empty: none */
+    struct asq__forgotten *forgotten; /* the same in a Cluster: room for ASQ__UNLINK_AT, or NULL */
+    size_t n_forgotten;
+    struct asq__hearing *hearing;    /* in a Cluster: partitions whose pushes are heard; or NULL */
     struct asq__lines lines;         /* limits log lines that may repeat */
     struct asq__arena pushed, other; /* for a pushed message, and for one nested in it */
     ev_timer tick;
@@ -212,10 +224,23 @@ void asq__batch_answered(struct asq__batch *b);
  * decoded or is another batch's. */
 bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
                        struct asq__batch *expected);
-void asq__engine_flush_unlinks(struct asq__engine *e);
 /* Renews the TTL of pinned records, and so finds lost ones, whose results a method may have
  * used. */
 void asq__engine_refresh_pinned(struct asq__engine *e);
+
+/* forget.c */
+/* Removes a record with the next flush. */
+void asq__engine_unlink_soon(struct asq__engine *e, uint32_t partition,
+                             const uint8_t id[ASQ__BATCH_ID]);
+void asq__engine_flush_unlinks(struct asq__engine *e);
+void asq__engine_drop_unlinks(struct asq__engine *e); /* leaves the records to their TTLs */
+/* Gives a record that is not removed now a TTL. */
+void asq__engine_expire_soon(struct asq__engine *e, uint32_t partition,
+                             const uint8_t id[ASQ__BATCH_ID]);
+
+/* engine.c */
+/* Lets the batches of all partitions leave again. */
+void asq__engine_forget_moves(struct asq__engine *e);
 
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
@@ -223,6 +248,9 @@ void asq__engine_send_ready(struct asq__engine *e);
 void asq__engine_close_open(struct asq__engine *e); /* makes all open batches ready */
 /* Rewrites the batch's marks: current age, number, whether it was sent before. */
 void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
+/* Notes that a SENT batch is in its stream: it is ACCEPTED once the replicas have it that are to
+ * have it. wrote: by the last connection's own XADD. */
+void asq__batch_accept(struct asq__engine *e, struct asq__batch *b, bool wrote);
 /* Sends a control job, which has neither reply nor record: await, cancel, probe. */
 int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,
                         const struct asq__call_id *id);
@@ -244,6 +272,16 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
 void asq__engine_begin_fetches(struct asq__engine *e); /* on a new connection */
 void asq__engine_fetch_more(struct asq__engine *e);
 void asq__engine_forget_fetches(struct asq__engine *e); /* drops queued reads */
+
+/* hearing.c; all but open do nothing outside of a Cluster */
+int asq__hearing_open(struct asq__engine *e); /* once the partitions are known */
+void asq__hearing_close(struct asq__engine *e);
+void asq__hearing_set_loop(struct asq__engine *e, struct ev_loop *loop);
+void asq__hearing_down(struct asq__engine *e); /* the connection was lost */
+void asq__hearing_tick(struct asq__engine *e); /* once a second; leaves channels without use */
+/* Has the results of b's partition pushed, until asq__batch_unhear. */
+void asq__batch_hear(struct asq__batch *b);
+void asq__batch_unhear(struct asq__batch *b);
 
 /* denied.c */
 /* Logs the first denial of each kind: a command or key that the user may not use. `reply` may be

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "client/call_span.h"
 #include "client/handle.h"
+#include "client/step_log.h"
 #include "client/object.h"
 #include "client/retry.h"
 #include "value/buf.h"
@@ -19,6 +21,7 @@
 #include "value/hash.h"
 #include "value/msg.h"
 #include "value/random.h"
+#include "value/trace.h"
 #include "value/value.h"
 
 enum { ON_STACK = 16, BUSY_FIRST_MS = 10, BUSY_MAX_MS = 1000 };
@@ -132,7 +135,7 @@ static int resolve_inputs(asq *h, const asq_value *args, asq_value **ret_copy,
     if (in.failed || !in.there)
         return 0;
     if (!(in.args = asq_value_copy(args)))
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     rc = asq__value_each_future(in.args, put_input, &in);
     *ret_copy = in.args;
     return rc;
@@ -200,6 +203,10 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
         struct asq__job whole = *job;
         whole.chain = h->chain;
         whole.inputs = inputs;
+        if (!whole.trace)
+            whole.trace = h->own_trace ? h->own_trace : h->outer_trace;
+        if (h->tracer)
+            asq__call_span_begin(r, &whole);
         if (!whole.timeout_ms)
             whole.timeout_ms = (uint64_t) h->call_deadline_ms;
         if (resolved)
@@ -227,8 +234,13 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
             h, ASQ_ESTATE,
             "inside a method, a callback of asq_call_each must not make calls: their order would "
             "differ when the method runs again");
+    if (h->steps && h->steps->in_step)
+        return asq__fail(
+            h, ASQ_ESTATE,
+            "inside of a step no calls can be made: its function does not run again, and they "
+            "would be missing then. The method makes them, before or after the step");
     if (n > ON_STACK && !(results = calloc(n, 2 * sizeof *results)))
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     asq_result **sent = results + n;
     while (made < n && rc == 0) {
         rc = prepare(h, &jobs[made], ret != NULL, &results[made]);
@@ -288,6 +300,7 @@ static int call_value(asq_agent *agent, const char *method, const asq_call_optio
     char why[300];
     asq *h = agent->h;
     asq_call_options options;
+    uint8_t parent[ASQ__TRACE_PARENT];
     int rc = asq__check_name("method", method, why, sizeof why);
     if (rc < 0) {
         rc = asq__fail(h, rc, "%s", why);
@@ -298,7 +311,13 @@ static int call_value(asq_agent *agent, const char *method, const asq_call_optio
                        method, asq_type_name(asq_value_type(args)));
     } else if ((rc = take_options(given, &options, why, sizeof why)) < 0) {
         asq__fail(h, rc, "the call of %s: %s", method, why);
+    } else if (options.trace &&
+               (rc = asq__trace_parse(options.trace, parent, why, sizeof why)) < 0) {
+        asq__fail(h, rc, "the call of %s: %s", method, why);
     } else {
+        Asqueue__Trace trace;
+        if (options.trace)
+            asq__trace_borrow(&trace, parent, options.trace->state);
         struct asq__job job = {
             .kind = ASQUEUE__JOB_KIND__CALL,
             .agent = agent->id,
@@ -309,6 +328,7 @@ static int call_value(asq_agent *agent, const char *method, const asq_call_optio
             .no_result = !ret || options.no_result,
             .delay_ms = (uint64_t) options.delay_ms,
             .retry = options.retry,
+            .trace = options.trace ? &trace : NULL,
         };
         rc = asq__call_job(h, &job, ret);
     }
@@ -442,7 +462,7 @@ int asq_broadcast(asq_agent *const *agents, size_t n, const char *method, asq_va
         goto out;
     }
     if (!(jobs = calloc(n, sizeof *jobs))) {
-        rc = asq__fail(h, ASQ_ENOMEM, "out of memory");
+        rc = asq__fail_memory(h);
         goto out;
     }
     for (size_t i = 0; i < n; i++) {

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "asqueue.h"
 #include "value/table.h"
@@ -37,6 +38,9 @@ struct asq__class {
     struct asq__attribute *attributes;
     size_t method_count, attribute_count;
     struct asq__table by_method, by_attribute;
+    /* First series of the class's metrics, and their number; 0: none. Set by worker/metrics.c. */
+    uint32_t first_series, nseries;
+    char *plugin; /* name of the file that it comes from; NULL: the program */
     struct asq__node node;
     struct asq__class *next;
 };

@@ -234,6 +234,7 @@ void asq__class_free(struct asq__class *c)
     asq__table_release(&c->by_attribute);
     free(c->methods);
     free(c->attributes);
+    free(c->plugin);
     free(c);
 }
 

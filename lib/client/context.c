@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
@@ -14,6 +15,7 @@
 #include "client/object.h"
 #include "value/clock.h"
 #include "value/error.h"
+#include "value/trace.h"
 #include "value/value.h"
 
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env)
@@ -29,6 +31,7 @@ void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env)
 
 void asq__ctx_release(asq_ctx *ctx)
 {
+    free(ctx->trace_text);
     asq__error_clear(&ctx->error);
 }
 
@@ -165,6 +168,22 @@ uint32_t asq_ctx_attempt(const asq_ctx *ctx)
     return ctx->attempt;
 }
 
+int asq_ctx_trace(asq_ctx *ctx, asq_trace *ret)
+{
+    if (!ctx || !ret)
+        return ASQ_EINVAL;
+    if (!ctx->trace)
+        return ASQ_ENOENT;
+    if (!ctx->trace_text) {
+        if (!(ctx->trace_text = malloc(ASQ__TRACE_TEXT)))
+            return ASQ_ENOMEM;
+        asq__trace_text(ctx->trace->parent.data, ctx->trace_text);
+    }
+    ret->parent = ctx->trace_text;
+    ret->state = ctx->trace->state;
+    return 0;
+}
+
 int64_t asq_ctx_remaining_ms(const asq_ctx *ctx)
 {
     if (!ctx)
@@ -206,7 +225,17 @@ void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text + n, sizeof text - (size_t) n, fmt, ap);
     va_end(ap);
-    ctx->env->log(ctx->env->log_user, level, text);
+    const asq_log_fields fields = { .worker = ctx->env->worker,
+                                    .class_name = asq_ctx_class(ctx),
+                                    .method = ctx->method_name,
+                                    .agent_id = asq_ctx_agent_id(ctx),
+                                    .call_id = asq_ctx_call_id(ctx),
+                                    .partition = *asq_ctx_call_id(ctx) /* "PARTITION-BATCH-INDEX" */
+                                                     ? strtoll(asq_ctx_call_id(ctx), NULL, 10)
+                                                     : -1,
+                                    .epoch = ctx->epoch,
+                                    .said = text + n };
+    ctx->env->log(ctx->env->log_user, level, text, &fields);
 }
 
 int asq_ctx_model(asq_ctx *ctx, const char *config_name, const asq_value **ret)

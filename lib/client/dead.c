@@ -1,27 +1,27 @@
 /*
  * dead.c: shows, resends and drops a dead letter. See dead.h.
  */
-#include "client/dead.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/admin.h"
+#include "client/dead.h"
+#include "client/handle.h"
 #include "client/remote.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
+#include "redis/script.h"
+#include "value/arena.h"
+#include "value/buf.h"
 #include "value/hash.h"
 #include "value/hex.h"
+#include "value/msg.h"
 #include "value/random.h"
+#include "value/value.h"
 
 enum { HEAD_BYTES = 64 };
-
-static int out_of_memory(asq *h)
-{
-    return asq__fail(h, ASQ_ENOMEM, "out of memory");
-}
 
 /* ---- ids ---- */
 
@@ -58,6 +58,21 @@ bool asq__dead_parse_id(const char *text, struct asq__letter_id *ret)
     return true;
 }
 
+int asq__dead_compare(const asq_value *a, const asq_value *b)
+{
+    struct asq__letter_id x = { 0 }, y = { 0 };
+    const char *text = "";
+    asq_value_get_string(asq_map_get(a, "id"), &text, NULL);
+    asq__dead_parse_id(text, &x);
+    asq_value_get_string(asq_map_get(b, "id"), &text, NULL);
+    asq__dead_parse_id(text, &y);
+    if (x.ms != y.ms)
+        return x.ms < y.ms ? -1 : 1;
+    if (x.n != y.n)
+        return x.n < y.n ? -1 : 1;
+    return x.partition < y.partition ? -1 : x.partition > y.partition;
+}
+
 /* Parses a letter's id into its partition and its stream id. */
 static int check_id(asq *h, const char *text, struct asq__letter_id *ret, char stream_id[48])
 {
@@ -76,24 +91,6 @@ static int no_letter(asq *h, const char *id)
 }
 
 /* ---- contents of a letter ---- */
-
-/* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. */
-static asq_value *text_value(const char *s, size_t n)
-{
-    if (asq__utf8_valid(s, n))
-        return asq_value_stringn(s, n);
-    char *copy = malloc(n + 1);
-    if (!copy)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        copy[i] = s[i];
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char) s[i] >= 0x80)
-            copy[i] = '?';
-    asq_value *v = asq_value_stringn(copy, n);
-    free(copy);
-    return v;
-}
 
 int asq__dead_describe(const struct asq__letter_id *id, const redisReply *const *fields, size_t n,
                        long long batch_bytes, asq_value **ret)
@@ -120,7 +117,8 @@ int asq__dead_describe(const struct asq__letter_id *id, const redisReply *const 
             rc = asq_map_set_int(map, "attempts", strtoll(value->str, NULL, 10));
         for (size_t k = 0; k < sizeof texts / sizeof *texts && rc == 0; k++)
             if (strcmp(name->str, texts[k].field) == 0)
-                rc = asq_map_set(map, texts[k].key, text_value(value->str, (size_t) value->len));
+                rc = asq_map_set(map, texts[k].key,
+                                 asq__admin_text(value->str, (size_t) value->len));
         if (rc < 0) {
             asq_value_free(map);
             return rc;
@@ -198,12 +196,12 @@ static int take_letter(asq *h, const redisReply *reply, void *user)
     if (batch && batch->len) {
         l->n = (size_t) batch->len;
         if (!(l->bytes = malloc(l->n)))
-            return out_of_memory(h);
+            return asq__fail_memory(h);
         memcpy(l->bytes, batch->str, l->n);
     }
     if (asq__dead_describe(&l->id, (const redisReply *const *) fields->element, fields->elements,
                            (long long) l->n, &l->about) < 0)
-        return out_of_memory(h);
+        return asq__fail_memory(h);
     return 0;
 }
 
@@ -272,7 +270,7 @@ static int add_args(asq_value *map, const Asqueue__Job *job)
         return asq_map_set(map, "args", args ? args : asq_value_null());
     if (rc == ASQ_ENOMEM)
         return rc;
-    rc = asq_map_set(map, "args_error", text_value(why, strlen(why)));
+    rc = asq_map_set(map, "args_error", asq__admin_text(why, strlen(why)));
     if (rc == 0)
         rc = asq_map_set_int(map, "args_bytes", (int64_t) job->args.len);
     return rc < 0 ? rc : asq_map_set(map, "args_head", hex_head(job->args.data, job->args.len));
@@ -301,7 +299,7 @@ static asq_value *show_job(const Asqueue__Job *job)
 static int show_batch(const struct letter *l)
 {
     if (!l->batch) {
-        int rc = asq_map_set(l->about, "error", text_value(l->why, strlen(l->why)));
+        int rc = asq_map_set(l->about, "error", asq__admin_text(l->why, strlen(l->why)));
         return rc < 0 ? rc : asq_map_set(l->about, "batch_head", hex_head(l->bytes, l->n));
     }
     asq_value *jobs = asq_value_list();
@@ -319,7 +317,7 @@ static int show_letter(asq *h, const char *id, asq_value **ret)
     struct letter l;
     int rc = read_letter(h, id, &l);
     if (rc == 0 && show_batch(&l) < 0)
-        rc = out_of_memory(h);
+        rc = asq__fail_memory(h);
     if (rc == 0) {
         *ret = l.about;
         l.about = NULL;
@@ -358,7 +356,7 @@ static int check_args(asq *h, const struct letter *l)
             rc = asq__value_decode(job->args.data, job->args.len, &args, why, sizeof why);
         asq_value_free(args);
         if (rc == ASQ_ENOMEM)
-            return out_of_memory(h);
+            return asq__fail_memory(h);
         if (rc < 0)
             return asq__fail(h, ASQ_EPROTO,
                              "dead letter %s stays: the arguments of job %zu cannot be decoded: %s",
@@ -400,7 +398,7 @@ static int encode_copy(asq *h, struct letter *l, uint8_t id[ASQ__BATCH_ID], stru
     asq__buf_init(out, n + 1);
     uint8_t *room = asq__buf_reserve(out, n);
     if (!room)
-        return out_of_memory(h);
+        return asq__fail_memory(h);
     out->len = asqueue__batch__pack(&batch, room);
     return 0;
 }
@@ -485,7 +483,7 @@ static int retry_letter(asq *h, const char *id, asq_value **ret_call_ids)
     if (rc == 0)
         rc = encode_copy(h, &l, batch_id, &batch);
     if (rc == 0 && !(ids = call_ids(&l, batch_id)))
-        rc = out_of_memory(h);
+        rc = asq__fail_memory(h);
     if (rc == 0)
         rc = resend(h, &l, &batch, ids);
     if (rc == 0 && ret_call_ids)

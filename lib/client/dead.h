@@ -10,6 +10,9 @@
 #define ASQ_CLIENT_DEAD_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "asqueue.h"
 
@@ -22,6 +25,8 @@ struct asq__letter_id {
 bool asq__dead_parse_id(const char *text, struct asq__letter_id *ret);
 /* Parses "MS-N"; the partition stays. */
 bool asq__dead_parse_stream_id(const char *text, struct asq__letter_id *ret);
+/* Compares the ids of two maps, by time; as qsort wants it. */
+int asq__dead_compare(const asq_value *a, const asq_value *b);
 /* Makes the public map of an entry's fields. batch_bytes below 0: no batch. */
 int asq__dead_describe(const struct asq__letter_id *id, const redisReply *const *fields, size_t n,
                        long long batch_bytes, asq_value **ret);

@@ -4,12 +4,12 @@
  */
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "asqueue.h"
 #include "client/batch.h"
 #include "client/engine.h"
 #include "redis/cmd.h"
-#include "redis/conn.h"
 #include "redis/redis.h"
 #include "redis/redis_clock.h"
 #include "redis/timer.h"
@@ -23,6 +23,13 @@
 enum { TICK_MS = 1000, CLOCK_MS = 5000, RENEWALS = 8 /* of a pinned record within its TTL */ };
 
 /* ---- events ---- */
+
+void asq__engine_forget_moves(struct asq__engine *e)
+{
+    if (e->moves)
+        memset(e->moving, 0, e->partitions * sizeof *e->moving);
+    e->moves = false;
+}
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
@@ -41,6 +48,9 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
             return;
         }
         asq__engine_resend_refused(e);
+    } else if (e->moves) {
+        asq__engine_forget_moves(e);
+        asq__engine_resend_refused(e);
     }
     if (asq__now_ms_coarse() - asq__redis_clock(e->redis)->asked_ms >= CLOCK_MS)
         asq__redis_ask_time(e->redis);
@@ -50,6 +60,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
         asq__engine_refresh_pinned(e);
     asq__engine_flush_unlinks(e);
+    asq__hearing_tick(e);
 }
 
 void asq__engine_up(struct asq__engine *e)
@@ -57,16 +68,19 @@ void asq__engine_up(struct asq__engine *e)
     e->up = true;
     e->stalled = e->reconnect = e->suspected = e->first_alone = false;
     e->first = NULL;
-    if (asq__engine_open_tables(e) < 0) {
+    asq__engine_forget_moves(e);
+    if (asq__engine_open_tables(e) < 0 || asq__hearing_open(e) < 0) {
         asq__redis_drop(e->redis, "out of memory");
         return;
     }
     asq__engine_begin_fetches(e);
     asq__engine_refresh_pinned(e);
     asq__engine_resend_all(e);
-    ASQ__LIST_EACH (it, &e->foreign) {
-        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        b->seen = 0; /* Redis may have lost and rewritten the part already read */
+    ASQ__LIST_EACH (it, &e->watch) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, watch);
+        if (b->state != ASQ__BATCH_FOREIGN && b->state != ASQ__BATCH_PINNED)
+            continue; /* is sent again or asked about */
+        b->seen = 0;  /* Redis may have lost and rewritten the part already read */
         asq__batch_query(e, b);
     }
 }
@@ -74,9 +88,10 @@ void asq__engine_up(struct asq__engine *e)
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
+    asq__hearing_down(e);
     asq__engine_forget_fetches(e); /* every batch is queried again */
     /* Records must stay: Redis may have lost the commits after which they are not needed. */
-    asq__cmd_reset(&e->unlink);
+    asq__engine_drop_unlinks(e);
 }
 
 static void end_batch(struct asq__node *node, void *user)
@@ -100,13 +115,17 @@ void asq__engine_renew(struct asq__engine *e)
 {
     asq__engine_close_open(e);
     asq__table_each(&e->batches, end_batch, e);
+    asq__hearing_close(e);
     free(e->open);
     free(e->open_list);
     free(e->ended);
     free(e->taken_ms);
+    free(e->moving);
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = NULL;
+    e->moving = NULL;
+    e->moves = false;
     e->partitions = 0;
     if (asq__engine_open_tables(e) < 0)
         asq__redis_drop(e->redis, "out of memory"); /* the next connection retries */
@@ -161,7 +180,7 @@ void asq__engine_free(struct asq__engine *e)
     ev_timer_stop(e->loop, &e->tick);
     asq__engine_flush_unlinks(e);
     if (e->up)
-        asq__conn_flush(asq__redis_conn(e->redis, 0));
+        asq__redis_flush(e->redis);
     e->up = false;
     asq__engine_forget_queries(e);
     asq__engine_forget_fetches(e);
@@ -173,18 +192,22 @@ void asq__engine_free(struct asq__engine *e)
                 asq__list_empty(&e->foreign));
     asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->sent));
     asq__table_release(&e->batches);
+    asq__hearing_close(e);
     asq__cmd_release(&e->unlink);
+    free(e->forgotten);
     asq__arena_release(&e->pushed);
     asq__arena_release(&e->other);
     free(e->open);
     free(e->open_list);
     free(e->ended);
     free(e->taken_ms);
+    free(e->moving);
     free(e);
 }
 
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop)
 {
+    asq__hearing_set_loop(e, loop);
     ev_timer_stop(e->loop, &e->tick);
     e->loop = loop;
     asq__timer_restart(e->loop, &e->tick, TICK_MS / 1000., TICK_MS / 1000.);

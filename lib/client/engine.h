@@ -36,6 +36,13 @@ struct asq__call {
     struct asq__call *next; /* the next waiter for the same batch */
 };
 
+/* Whether this process holds the lease under which a method has made its batch. */
+enum asq__lease_belief {
+    ASQ__LEASE_HELD,
+    ASQ__LEASE_DOUBTED, /* it may be lost: the batch waits */
+    ASQ__LEASE_LOST
+};
+
 enum asq__batch_verdict { ASQ__ACCEPTED, ASQ__REFUSED, ASQ__FENCED };
 
 struct asq__engine_config {
@@ -48,8 +55,11 @@ struct asq__engine_config {
     /* Called when Redis has lost its last second, and with it a call whose result a method of an
      * agent of partition `from` has used: the effects since then must not be committed. */
     void (*lost)(void *user, uint32_t from);
+    /* Workers, in a Cluster: asked before a method's batch is sent, because Redis cannot check the
+     * lease of partition `from` in the slot of another one. */
+    enum asq__lease_belief (*holds)(void *user, uint32_t from, const char *token);
     void (*log)(void *user, asq_log_level level, const char *message);
-    void *log_user; /* `user` of both */
+    void *log_user; /* `user` of all */
 };
 
 enum { ASQ__CALL_LABEL = 64 }; /* bytes of a call's label for redis-cli, with its NUL */
@@ -64,6 +74,8 @@ void asq__engine_down(struct asq__engine *e);
 /* Ends all calls under way with errors, because the namespace was recreated with another number of
  * partitions. Later calls use the new number. */
 void asq__engine_renew(struct asq__engine *e);
+/* Called when pushes of a partition of a Cluster are heard from now on, or not any more. */
+void asq__engine_heard(struct asq__engine *e, uint32_t partition, bool now);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
@@ -89,6 +101,7 @@ struct asq__nested_batch {
     size_t ncalls;
     uint32_t from; /* partition of the calling agent */
     const char *token;
+    uint64_t epoch;    /* checked in a Cluster instead of token, seq and entry */
     uint64_t seq;      /* last seq of that partition known to be acknowledged */
     const char *entry; /* stream id of the calling call's entry */
     /* Called once: ACCEPTED, REFUSED (final) or FENCED (the lease is another's). */

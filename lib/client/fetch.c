@@ -11,6 +11,7 @@
 
 #include "asqueue.h"
 #include "client/batch.h"
+#include "redis/barrier.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
@@ -192,6 +193,32 @@ static bool refused(struct asq__engine *e, struct fetch *f, const redisReply *re
     return false;
 }
 
+/* Handles the end of a read's wait for replicas. After a lost connection the batch is queried. */
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct fetch *f = user;
+    struct asq__engine *e = f->batch->engine;
+    if (!e) {
+        fetch_free(f);
+        return;
+    }
+    if (on_replicas)
+        deliver(e, f);
+    end_fetch(e, f);
+    asq__engine_fetch_more(e);
+}
+
+/* Delivers a complete range, once the replicas have it that are to have it. True: later. */
+static bool deliver_on_replicas(struct asq__engine *e, struct fetch *f)
+{
+    const struct asq__batch *b = f->batch;
+    struct asq__barrier *barrier = asq__redis_barrier(e->redis, b->partition);
+    if (barrier && f->got.len && is_wanted(b))
+        return asq__barrier_wait(barrier, b->partition, false, on_replicas, f) == 0;
+    deliver(e, f);
+    return false;
+}
+
 static void on_piece(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct fetch *f = user;
@@ -212,8 +239,10 @@ static void on_piece(struct asq__conn *c, const redisReply *reply, void *user)
         e->fetch_guess = guess < LEAST_GUESS ? LEAST_GUESS : guess < PIECE ? guess : PIECE;
         asq__buf_put(&f->got, reply->str, n);
         more = !f->whole && n == asked && (!f->upto || f->got.len < f->upto - f->from);
-        if (!f->got.error && !more)
-            deliver(e, f);
+        if (!f->got.error && !more && deliver_on_replicas(e, f)) {
+            asq__engine_fetch_more(e);
+            return;
+        }
         more &= !f->got.error;
     }
     if (more)

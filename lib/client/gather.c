@@ -40,11 +40,6 @@ struct gather {
     char nobody[ASQ__LATE_TEXT]; /* of the wait whose time was up */
 };
 
-static int out_of_memory(asq *h)
-{
-    return asq__fail(h, ASQ_ENOMEM, "out of memory");
-}
-
 static void gather_init(struct gather *g, asq *h, int64_t timeout_ms, bool all)
 {
     g->h = h;
@@ -148,7 +143,7 @@ int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gat
         return rc;
     asq *h = results[0]->h;
     if (!(slots = calloc(n, sizeof *slots)))
-        return out_of_memory(h);
+        return asq__fail_memory(h);
     gather_init(&g, h, timeout_ms, !fn);
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = watch(&g, &slots[i], results[i], i);
@@ -226,7 +221,7 @@ static int make_calls(struct each *e, const asq_each_options *o)
         asq_value *args = args_of(asq_list_get(e->inputs, e->made));
         asq_result *r = NULL;
         rc = args ? asq_callv(e->agents[e->made % e->nagents], e->method, o->call, args, &r)
-                  : out_of_memory(h);
+                  : asq__fail_memory(h);
         if (rc == 0) {
             struct slot *s = first_slot(&e->unused);
             asq__list_del(&s->node);
@@ -267,7 +262,7 @@ static int take_result(struct each *e, const asq_each_options *o, struct slot *s
         asq_value *v;
         rc = asq_result_take(s->r, &v);
         if (rc == 0 && asq_list_set(e->values, s->index, v) < 0)
-            rc = out_of_memory(e->g.h);
+            rc = asq__fail_memory(e->g.h);
     }
     asq_result_free(s->r);
     asq__list_add(&e->unused, &s->node);
@@ -335,7 +330,7 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
     asq__error_init(&e.error);
     size_t nslots = e.n < o.limit ? e.n : o.limit;
     if ((ret && !(e.values = null_list(e.n))) || !(slots = calloc(nslots + 1, sizeof *slots))) {
-        rc = out_of_memory(h);
+        rc = asq__fail_memory(h);
         goto out;
     }
     for (size_t i = 0; i < nslots; i++)

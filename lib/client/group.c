@@ -13,7 +13,7 @@
 
 struct asq_group {
     asq *h;
-    /* [0, first) given, [first, done) completed, [done, n) waiting: see sort */
+    /* [0, first) returned, [first, done) completed, [done, n) waiting */
     asq_result **results;
     size_t n, cap, first, done;
 };
@@ -24,7 +24,7 @@ int asq_group_new(asq *h, asq_group **ret)
         return asq__null(h, "asq_group_new");
     asq_group *g = calloc(1, sizeof *g);
     if (!g)
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     g->h = h;
     asq__handle_ref(h);
     *ret = g;
@@ -53,7 +53,7 @@ int asq_group_add(asq_group *g, asq_result *r)
     if (r->fn || r->group)
         return asq__fail(g->h, ASQ_ESTATE, "asq_group_add: the result has a callback or a group");
     if (!asq__grow(&g->results, g->n, &g->cap, sizeof(asq_result *)))
-        return asq__fail(g->h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(g->h);
     g->results[g->n] = r;
     r->group = g;
     r->user = (void *) (uintptr_t) g->n;

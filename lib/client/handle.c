@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/call_span.h"
 #include "client/class.h"
 #include "client/handle.h"
+#include "client/step_log.h"
 #include "value/assert.h"
 #include "value/clock.h"
+#include "value/trace.h"
 
 asq *asq__handle_new(const struct asq__mode *mode)
 {
@@ -18,6 +21,12 @@ asq *asq__handle_new(const struct asq__mode *mode)
     if (h)
         asq__handle_init(h, mode);
     return h;
+}
+
+static void log_failure(void *user, asq_log_level level, const char *text, const asq_error *error)
+{
+    (void) error;
+    asq__log_text(user, level, text);
 }
 
 void asq__handle_init(asq *h, const struct asq__mode *mode)
@@ -30,7 +39,7 @@ void asq__handle_init(asq *h, const struct asq__mode *mode)
     asq__error_init(&h->error);
     asq__error_init(&h->loss);
     asq__error_init(&h->first_failure);
-    asq__tally_init(&h->failures, asq__log_text, h);
+    asq__tally_init(&h->failures, log_failure, h);
     asq__list_init(&h->done);
 }
 
@@ -50,6 +59,9 @@ void asq__handle_unref(asq *h)
     asq__error_clear(&h->loss);
     asq__error_clear(&h->first_failure);
     asq__tally_release(&h->failures);
+    asq__step_log_free(h->steps);
+    asq__handle_end_trace(h);
+    free(h->own_trace);
     free(h->url);
     free(h->ns);
     free(h);
@@ -85,6 +97,7 @@ static int end_handle(asq *h)
     asq__tally_log_due(&h->failures, asq__now_ms_coarse(), true);
     if (rc == 0 && h->nfailed)
         rc = report_failures(h); /* the failures are in the log already */
+    asq__handle_end_trace(h);
     asq__handle_unref(h);
     return rc;
 }
@@ -115,6 +128,11 @@ int asq__fail(asq *h, int code, const char *fmt, ...)
     asq__error_vset(&h->error, code, fmt, ap);
     va_end(ap);
     return code;
+}
+
+int asq__fail_memory(asq *h)
+{
+    return asq__fail(h, ASQ_ENOMEM, "out of memory");
 }
 
 int asq__null(asq *h, const char *function)
@@ -231,6 +249,22 @@ int asq_set_deadline(asq *h, int64_t deadline_ms)
         return asq__fail(h, ASQ_EINVAL, "asq_set_deadline: %lld ms is in the past",
                          (long long) deadline_ms);
     h->call_deadline_ms = deadline_ms;
+    return 0;
+}
+
+int asq_set_trace(asq *h, const asq_trace *trace)
+{
+    char why[200];
+    uint8_t parent[ASQ__TRACE_PARENT];
+    Asqueue__Trace *own = NULL;
+    if (!h)
+        return ASQ_EINVAL;
+    if (trace && asq__trace_parse(trace, parent, why, sizeof why) < 0)
+        return asq__fail(h, ASQ_EINVAL, "asq_set_trace: %s", why);
+    if (trace && !(own = asq__trace_new(parent, trace->state)))
+        return asq__fail_memory(h);
+    free(h->own_trace);
+    h->own_trace = own;
     return 0;
 }
 

@@ -28,6 +28,9 @@
 
 struct asq__job;
 struct asq__registry;
+struct asq__span;
+struct asq__step_log;
+struct asq__tracer;
 struct asq__url;
 struct ev_loop;
 
@@ -52,9 +55,15 @@ struct asq__mode {
     void (*keep)(asq *h, asq_result *r);
     int (*cancel)(asq *h, asq_result *r);
     int (*attach_ev)(asq *h, struct ev_loop *loop); /* NULL: back to a loop of its own */
-    /* Counts the failure of a call whose result is freed without a look at it. May be on any thread
-     * of a method. */
+    /* Counts the failure of a call whose result is freed unread. Called on any thread of a
+     * method. */
     void (*unseen)(asq *h, const asq_result *r, const asq_error *error);
+    /* Of a method's handle: loads what an earlier run of the call has recorded, into a new buffer;
+     * may park the call. NULL: the mode has no records. */
+    int (*load_steps)(asq *h, struct asq__buf *ret);
+    /* Keeps further records. binds: what the method sends later waits until Redis has them. wait:
+     * returns then. NULL: the mode has none. */
+    int (*record_steps)(asq *h, const void *records, size_t n, bool binds, bool wait);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
      * calls; the handle's error says how many. */
     int (*close)(asq *h);
@@ -99,6 +108,15 @@ struct asq {
     void *log_user;
     /* Inside a method: the chain of calls that wait for a call made now; else NULL. Borrowed. */
     const Asqueue__Chain *chain;
+    /* The trace of calls without one of their own: the program's choice, else that of the method's
+     * call, which is borrowed. NULL: none. */
+    struct asq__tracer *tracer; /* of a program's handle: exports its calls; or NULL */
+    Asqueue__Trace *own_trace;
+    const Asqueue__Trace *outer_trace;
+    /* Inside a method: its steps and statements; NULL: none yet. */
+    struct asq__step_log *steps;
+    uint64_t ids;     /* made for new agents in this run */
+    uint32_t retries; /* failed runs before this one, whose ids and nested calls are other ones */
 };
 
 struct asq_agent {
@@ -130,6 +148,7 @@ struct asq_result {
     struct asq__buf job;         /* encoded; empty: handed to the engine */
     char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut, for redis-cli */
     /* Set when completed. */
+    struct asq__span *span; /* what is recorded of the call until it is complete; or NULL */
     asq_value *value;
     struct asq__error *error; /* NULL: none */
     asq_result_fn fn;
@@ -159,6 +178,7 @@ void asq__handle_enter(asq *h);
 void asq__handle_leave(asq *h);
 /* Sets the handle's last error and returns code. */
 int asq__fail(asq *h, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int asq__fail_memory(asq *h); /* ASQ_ENOMEM */
 /* Fails a function that got a forbidden NULL: ASQ_EINVAL, with a text if h is not NULL. */
 int asq__null(asq *h, const char *function);
 int asq__fail_from(asq *h, const asq_error *error);
@@ -208,8 +228,8 @@ int asq__results_check(asq_result *const *results, size_t n, const char *functio
 void asq__result_set_message(asq_result *r, const Asqueue__Result *m);
 /* Queues the callback of a completed result, if it has one. */
 void asq__result_queue_callback(asq_result *r);
-/* asq_result_then for the library's own fn, which call no code of the program: the code that waits
- * for them may itself run in a callback. */
+/* Does as asq_result_then, for a function of the library that calls no code of the program. The
+ * code that waits for it may itself run in a callback. */
 int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user);
 static inline bool asq__result_is_done(const asq_result *r)
 {

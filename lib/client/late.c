@@ -4,18 +4,19 @@
  * some hundred microseconds, and QUERY_MS if Redis does not answer, at most once in PAUSE_MS; waits
  * that are shorter than QUERY_MS are polls and go without.
  *
- * A named user of Redis has what its role needs: heartbeats, which tell hosts and classes, are not
- * among the rights of clients. Asking anyway would fill ACL LOG, so nothing is asked then, or said.
+ * A named user of Redis has the rights of its role, and clients have no right to heartbeats, which
+ * show hosts and classes. Asking anyway would fill ACL LOG, so for such a user there is no query,
+ * and the text says nothing.
  */
-#include "client/late.h"
-
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "client/admin.h"
+#include "client/admin_workers.h"
+#include "client/handle.h"
+#include "client/late.h"
 #include "client/remote.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
@@ -47,8 +48,12 @@ static int query_worker(asq *h, const char *id, bool *ret_alive)
 {
     char key[ASQ__KEY_MAX];
     int64_t lease_ms = 0, ttl_ms = -2;
-    struct asq__query lease = { .take = take_lease_time, .user = &lease_ms, .argc = 3 };
-    struct asq__query ttl = { .take = take_ttl, .user = &ttl_ms, .argc = 2 };
+    struct asq__query lease = {
+        .partition = ASQ__NO_PARTITION, .take = take_lease_time, .user = &lease_ms, .argc = 3
+    };
+    struct asq__query ttl = {
+        .partition = ASQ__NO_PARTITION, .take = take_ttl, .user = &ttl_ms, .argc = 2
+    };
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
     lease.argv = (const char *const[]){ "HMGET", key, "lease_time_ms" };
     ttl.argv = (const char *const[]){ "PTTL", key };

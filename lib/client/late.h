@@ -1,10 +1,13 @@
 /*
- * late.h: waits for results that say why nothing came.
+ * late.h: waits for results, with an error that says why nothing has come.
  */
 #ifndef ASQ_CLIENT_LATE_H
 #define ASQ_CLIENT_LATE_H
 
-#include "client/handle.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asqueue.h"
 
 enum { ASQ__LATE_TEXT = 128 };
 

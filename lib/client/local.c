@@ -18,13 +18,17 @@
 #include "client/object.h"
 #include "client/plugin.h"
 #include "client/retry.h"
+#include "client/step_log.h"
+#include "client/tracer.h"
 #include "value/arena.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
+#include "value/hash.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/random.h"
+#include "value/span.h"
 #include "value/table.h"
 #include "value/value.h"
 
@@ -46,6 +50,7 @@ struct local {
     struct asq__registry registry;
     asq_value *models;
     struct asq__env env;
+    struct asq__tracer *tracer; /* of the program's handle; or NULL */
     uint64_t number, counter;
 };
 
@@ -175,7 +180,46 @@ static bool wants_retry(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effec
     asq__error_clear(&ctx->error);
     ctx->keep_state = false;
     ctx->attempt++;
+    ctx->h->retries++;
+    asq__step_log_free(ctx->h->steps); /* the next run begins anew */
+    ctx->h->steps = NULL;
     return true;
+}
+
+/* Begins to record a run, if its call is traced: the calls of the run are then below it. */
+static struct asq__span *begin_span(asq_ctx *ctx, const struct local_agent *a,
+                                    const Asqueue__Job *job, const asq_result *r, int64_t due_ns)
+{
+    char text[ASQ__CALL_ID_TEXT + 16], place[ASQ__PLACE_MAX];
+    if (!job->trace || !asq__trace_is_sampled(job->trace->parent.data))
+        return NULL;
+    snprintf(text, sizeof text, "%s/%u", ctx->call_id, ctx->attempt);
+    uint64_t id = asq__siphash64(text, strlen(text));
+    id += !id;
+    struct asq__span_about about = { a->object.cls ? a->object.cls->def.name : job->class_name,
+                                     asq__job_place(job->kind, job->method, place),
+                                     job->agent,
+                                     ctx->call_id,
+                                     r->partition,
+                                     ctx->attempt };
+    struct asq__span *s =
+        asq__span_new(ASQ__SPAN_SERVER, &about, job->trace, NULL, (const uint8_t *) &id, due_ns);
+    if (!s)
+        return NULL;
+    asq__span_enter(s, ASQ__PHASE_RUN, due_ns);
+    ctx->trace = ctx->h->outer_trace = &s->trace;
+    return s;
+}
+
+static void end_span(struct local *l, asq_ctx *ctx, const Asqueue__Job *job, struct asq__span *s)
+{
+    ctx->trace = ctx->h->outer_trace = job->trace;
+    free(ctx->trace_text); /* the next run has a place of its own */
+    ctx->trace_text = NULL;
+    if (ctx->error.pub.code)
+        asq__span_fail(s, ctx->error.pub.code, ctx->error.pub.message);
+    s->end_ns = asq__now_ns();
+    asq__tracer_add(l->tracer, s);
 }
 
 /* Runs one decoded job inline and completes its result. */
@@ -194,6 +238,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     memcpy(call_id, asq__result_id_text(r), sizeof call_id);
     asq__ctx_init(&ctx, &l->env);
     ctx.call_id = call_id;
+    ctx.trace = job->trace;
     ctx.h = NULL;
     if (links) {
         for (size_t i = 0; i < outer; i++)
@@ -211,8 +256,10 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         ctx.deadline_ms = asq__deadline_ms((int64_t) job->timeout_ms);
     if (h->deadline_ms < ctx.deadline_ms)
         ctx.deadline_ms = h->deadline_ms; /* the outer call's deadline limits it */
-    if (ctx.h)
+    if (ctx.h) {
         ctx.h->deadline_ms = ctx.deadline_ms;
+        ctx.h->outer_trace = ctx.trace;
+    }
     struct asq__buf inputs;
     asq__buf_init(&inputs, h->max_message_size);
     if (job->delay_ms)
@@ -230,10 +277,15 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
                          job->agent, "", call_id);
         asq__result_set(r, NULL, &ctx.error.pub);
     } else {
+        int64_t due_ns = asq__now_ns();
         do {
+            struct asq__span *span = l->tracer ? begin_span(&ctx, a, job, r, due_ns) : NULL;
             asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
                             job->inputs ? inputs.data : job->args.data,
                             job->inputs ? inputs.len : job->args.len, &effect);
+            if (span)
+                end_span(l, &ctx, job, span);
+            due_ns = asq__now_ns();
         } while (wants_retry(&ctx, job, &effect));
         Asqueue__Result m;
         asqueue__result__init(&m);
@@ -255,6 +307,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     if (ctx.h) {
         ctx.h->closed = true;
         ctx.h->chain = NULL;
+        ctx.h->outer_trace = NULL;
         asq__handle_unref(ctx.h);
     }
     free(links);
@@ -443,6 +496,13 @@ const struct asq__mode asq__local_mode = {
     .close = local_close,
 };
 
+static void log_method(void *user, asq_log_level level, const char *message,
+                       const asq_log_fields *fields)
+{
+    (void) fields;
+    asq__log_text(user, level, message);
+}
+
 int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen)
 {
     struct local *l = calloc(1, sizeof *l);
@@ -467,13 +527,14 @@ int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen
         return rc;
     }
     h->impl = l;
+    l->tracer = h->tracer;
     h->partitions = options->partitions ? options->partitions : 128;
     h->registry = &l->registry;
     l->env = (struct asq__env){ .registry = &l->registry,
                                 .models = l->models,
                                 .worker = "",
                                 .max_message_size = h->max_message_size,
-                                .log = asq__log_text,
+                                .log = log_method,
                                 .log_user = h };
     return 0;
 }

@@ -4,6 +4,7 @@
  * the old one. Both forms of the state are made in object_state.c.
  */
 #include "client/object_state.h"
+#include "client/step_log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,11 @@ static void take_failure(asq_ctx *ctx, int rc)
 {
     if (ctx->error.pub.code)
         return;
-    asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name, asq_strerror(rc));
+    if (ctx->step_failure == rc && ctx->h->error.pub.code == rc)
+        asq_fail(ctx, rc, "%s", ctx->h->error.pub.message);
+    else
+        asq_fail(ctx, rc, "%s.%s failed: %s", asq_ctx_class(ctx), ctx->method_name,
+                 asq_strerror(rc));
 }
 
 /* Makes a new agent's live form. */
@@ -64,6 +69,8 @@ static int create_live(asq_ctx *ctx, struct asq__object *o, const asq_value *arg
     void *self = NULL;
     ctx->args = args;
     int rc = asq__object_check_code(ctx, def->create(ctx, args, &self), "create");
+    if (rc >= 0 && ctx->recorded && !ctx->error.pub.code)
+        rc = asq__step_check_end(ctx);
     ctx->args = NULL;
     if (rc < 0 || ctx->error.pub.code) {
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
@@ -249,6 +256,8 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     }
     ctx->args = args;
     int rc = asq__object_check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
+    if (rc >= 0 && ctx->recorded && !ctx->error.pub.code)
+        rc = asq__step_check_end(ctx);
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else
@@ -437,12 +446,6 @@ static const struct asq__method *method_of(const struct asq__object *o, Asqueue_
                                            const char *name)
 {
     return o->cls && kind == ASQUEUE__JOB_KIND__CALL ? asq__class_method(o->cls, name) : NULL;
-}
-
-unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method)
-{
-    const struct asq__method *m = method_of(o, kind, method);
-    return m ? m->def.flags : 0;
 }
 
 const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind kind,

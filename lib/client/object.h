@@ -57,7 +57,8 @@ struct asq__env {
     atomic_size_t max_string;
     /* Makes ctx->h when a method first asks for it; NULL: ctx->h is set already. */
     asq *(*make_handle)(asq_ctx *ctx);
-    void (*log)(void *user, asq_log_level level, const char *message);
+    /* Logs what a method says. */
+    void (*log)(void *user, asq_log_level level, const char *message, const asq_log_fields *fields);
     void *log_user;
 };
 
@@ -68,16 +69,20 @@ struct asq_ctx {
     asq *h; /* for nested calls; NULL: not made yet */
     const char *call_id;
     const char *method_name;
-    const char *params;       /* of the method, or NULL */
-    const asq_value *args;    /* arguments of the function; NULL outside of methods and create */
-    const char *caller_agent; /* the agent whose method made the call; "" from outside */
+    const char *params;          /* of the method, or NULL */
+    const asq_value *args;       /* arguments of the function; NULL outside of methods and create */
+    const Asqueue__Trace *trace; /* of the calls that it makes; NULL: none */
+    char *trace_text;            /* its traceparent, made when it is asked for; or NULL */
+    const char *caller_agent;    /* the agent whose method made the call; "" from outside */
     uint64_t epoch;
     uint32_t attempt;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     size_t result_room;  /* bytes left for its result among those of its batch; 0: no limit */
     atomic_bool canceled;
     bool keep_state;
-    bool shared; /* concurrent calls may use the object: it must not be changed */
+    bool recorded;    /* an earlier run has left records of its steps */
+    bool shared;      /* concurrent calls may use the object: it must not be changed */
+    int step_failure; /* of the last step that has failed; its text is that of `h` */
     struct asq__error error;
     void *impl; /* the worker's own */
 };
@@ -103,9 +108,6 @@ void asq__ctx_release(asq_ctx *ctx);
 /* Returns the method's retry policy, or NULL. */
 const asq_retry *asq__object_retry(const struct asq__object *o, Asqueue__JobKind kind,
                                    const char *method);
-/* Returns the flags of the job's method (ASQ_NONBLOCKING, …); 0 for other jobs, and without an
- * agent. */
-unsigned asq__object_flags(const struct asq__object *o, Asqueue__JobKind kind, const char *method);
 
 enum { ASQ__PLACE_MAX = ASQ_MAX_NAME + 2 };
 /* Returns the method named in a job's failure: a call's method, "create", "delete", ".name" of an

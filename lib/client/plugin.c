@@ -105,8 +105,11 @@ int asq__plugins_load(struct asq__registry *registry, const char *dir, size_t *r
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX + 1 + NAME_MAX];
         snprintf(path, sizeof path, "%s/%s", real, names[i]->d_name);
+        struct asq__class **added = registry->last;
         if (rc == 0)
             rc = load(registry, path, err, errlen);
+        for (struct asq__class *c = *added; c; c = c->next)
+            c->plugin = strdup(names[i]->d_name); /* for the log; without memory it is not told */
         free(names[i]);
     }
     free(names);

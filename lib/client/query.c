@@ -154,6 +154,8 @@ void asq__batch_query(struct asq__engine *e, struct asq__batch *b)
     char key[ASQ__KEY_MAX];
     struct asq__conn *conn = asq__redis_conn(e->redis, b->partition);
     b->left = false;
+    if (b->state != ASQ__BATCH_PINNED)
+        asq__batch_hear(b);
     if (e->no_get) {
         await_unfinished(b, b->state == ASQ__BATCH_ACCEPTED);
         return;
@@ -187,6 +189,14 @@ void asq__engine_query_quiet(struct asq__engine *e)
     }
 }
 
+/* Has a batch queried now and then, because a query may be lost with its connection. */
+static void watch_anew(struct asq__engine *e, struct asq__batch *b)
+{
+    asq__list_add(&e->watch, &b->watch);
+    b->quiet_ms = ASQ__QUIET_FIRST_MS;
+    b->query_at_ms = asq__now_ms() + b->quiet_ms;
+}
+
 int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, struct asq__call *call)
 {
     if (e->closing)
@@ -208,6 +218,8 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
         b->foreign = call;
         asq__batch_keep_record(b);
         b->seen = 0;
+        if (asq__list_empty(&b->watch)) /* pinned: nothing comes by itself any more */
+            watch_anew(e, b);
         if (e->up)
             asq__batch_query(e, b);
         return 0;
@@ -218,9 +230,7 @@ int asq__engine_await(struct asq__engine *e, const struct asq__call_id *id, stru
             return rc;
         asq__batch_enter(b, ASQ__BATCH_FOREIGN);
         asq__list_add(&e->foreign, &b->order);
-        asq__list_add(&e->watch, &b->watch);
-        b->quiet_ms = ASQ__QUIET_FIRST_MS;
-        b->query_at_ms = asq__now_ms() + b->quiet_ms;
+        watch_anew(e, b);
     }
     call->batch = b;
     call->index = id->index;

@@ -13,6 +13,7 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/remote.h"
+#include "redis/barrier.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/lookup.h"
@@ -69,7 +70,7 @@ static void warn_plain(struct remote *r)
 static void warn_plain_address(struct remote *r)
 {
     struct asq__address address;
-    if (asq__url_has_plain_password(&r->url) &&
+    if (asq__url_has_plain_password(&r->url) && !r->url.sentinels &&
         asq__address_parse(r->url.host, r->url.port, &address) &&
         !asq__address_is_local((const void *) &address.sockaddr))
         warn_plain(r);
@@ -92,7 +93,7 @@ static void on_up(struct asq__redis *redis, void *user)
         r->no_time_logged = true;
     }
     if (!r->was_up && asq__url_has_plain_password(&r->url) &&
-        !asq__conn_is_local(asq__redis_conn(r->redis, 0)))
+        !asq__conn_is_local(asq__redis_home(r->redis)))
         warn_plain(r);
     r->was_up = true;
     asq__engine_up(r->engine);
@@ -113,6 +114,15 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
         asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", text);
 }
 
+static void on_redis_log(struct asq__redis *redis, asq_log_level level, const char *text,
+                         void *user)
+{
+    const struct remote *r = user;
+    (void) redis;
+    if (!r->quiet)
+        asq__log(r->h, level, "%s", text);
+}
+
 static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
                          void *user)
 {
@@ -124,6 +134,14 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
             "the name of namespace '%s' has dots: patterns for the keys of another namespace may "
             "reach it; new ones cannot have any",
             asq__redis_keys(redis)->ns);
+        return;
+    }
+    if (what == ASQ__NAMESPACE_MOVED) {
+        asq__log(r->h, ASQ_LOG_WARNING,
+                 "the server of namespace '%s' is %s now: it was replaced. Calls under way end in "
+                 "errors",
+                 ns, asq__redis_is_cluster(redis) ? "a node of a Cluster" : "no Cluster");
+        asq__engine_renew(r->engine);
         return;
     }
     if (what != ASQ__NAMESPACE_CHANGED) {
@@ -148,6 +166,13 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     (void) channel;
     if (n)
         asq__engine_push(r->engine, payload, n);
+}
+
+static void on_heard(struct asq__redis *redis, uint32_t partition, bool now, void *user)
+{
+    struct remote *r = user;
+    (void) redis;
+    asq__engine_heard(r->engine, partition, now);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
@@ -504,12 +529,17 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     char name[64];
     int64_t timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : 5000;
     int64_t deadline = asq__deadline_ms(timeout_ms);
+    int64_t wait_timeout_ms =
+        options->wait_timeout_ms ? options->wait_timeout_ms : ASQ__WAIT_TIMEOUT_MS;
+    int rc = asq__wait_check(options->wait_replicas, wait_timeout_ms, err, errlen);
+    if (rc < 0)
+        return rc;
     struct remote *r = calloc(1, sizeof *r);
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->h = h;
     r->owner = getpid();
-    int rc = asq__url_copy(&r->url, url);
+    rc = asq__url_copy(&r->url, url);
     if (rc < 0) {
         free(r);
         return asq__err(err, errlen, rc, "out of memory");
@@ -538,12 +568,16 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         .name = name,
         .partitions = options->partitions,
         .channels = { r->client, NULL },
+        .wait_replicas = options->wait_replicas,
+        .wait_timeout_ms = wait_timeout_ms,
         .connect_timeout_ms = timeout_ms,
         .once = true,
         .up = on_up,
         .down = on_down,
         .push = on_push,
+        .heard = on_heard,
         .namespace_event = on_namespace,
+        .log = on_redis_log,
         .user = r,
     };
     rc = asq__redis_new(&config, &r->redis, err, errlen);

@@ -50,6 +50,13 @@ static bool has_arrived(const struct asq__batch *b)
     return b->asked == ASQ__ASKED_WAITS || b->asked == ASQ__ASKED_RECORD;
 }
 
+/* Returns whether Redis has never had a batch in a stream, as far as this client knows. One whose
+ * entry was known was not refused: if it is gone, Redis has lost it, and all that came later. */
+static bool may_be_refused(const struct asq__batch *b)
+{
+    return b->history != ASQ__WAS_ACCEPTED && !b->had_entry && !*b->entry;
+}
+
 /* Returns whether Redis has accepted a batch that must come after `b`. `later`: a later batch of
  * the partition is known to be there. */
 static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch *b, bool later)
@@ -57,7 +64,7 @@ static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch
     if (b->asked != ASQ__ASKED_MISSING)
         return false;
     if (!b->guard)
-        return later || (b->history != ASQ__WAS_ACCEPTED && b->number < e->ended[b->partition]);
+        return later || (may_be_refused(b) && b->number < e->ended[b->partition]);
     for (const struct asq__list *it = b->order.next; later && it != &e->ready; it = it->next) {
         const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
         if (other->partition == b->partition && has_arrived(other) &&
@@ -250,10 +257,11 @@ static void keep_waiting(struct asq__engine *e, struct asq__batch *b)
 {
     asq__list_del(&b->order);
     asq__list_add(&e->sent, &b->order);
-    asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
+    asq__batch_enter(b, ASQ__BATCH_SENT);
+    asq__batch_accept(e, b, false);
     b->quiet_ms = ASQ__QUIET_FIRST_MS;
     b->query_at_ms = asq__now_ms_coarse() + b->quiet_ms;
-    asq__batch_notify(b, ASQ__ACCEPTED);
+    asq__batch_hear(b);
     if (b->asked == ASQ__ASKED_RECORD)
         asq__batch_query(e, b);
 }
@@ -268,6 +276,7 @@ static void apply_answers(struct asq__engine *e)
             keep_waiting(e, b);
         } else if (b->history != ASQ__NEVER_SENT) {
             b->resent = true;
+            b->had_entry |= *b->entry != '\0';
             b->entry[0] = '\0';
         }
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "asqueue.h"
+#include "client/call_span.h"
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/late.h"
@@ -17,6 +18,7 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/span.h"
 #include "value/unconst.h"
 #include "value/value.h"
 
@@ -26,7 +28,7 @@ int asq__result_new(asq *h, asq_result **ret)
 {
     asq_result *r = calloc(1, sizeof *r);
     if (!r)
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     atomic_init(&r->refs, 1);
     atomic_init(&r->completed, false);
     r->h = h;
@@ -70,6 +72,8 @@ void asq_result_free(asq_result *r)
         free(r->error);
     }
     asq__buf_release(&r->job);
+    if (r->span) /* of a call that was not made */
+        asq__span_free(r->span);
     asq__handle_unref(r->h);
     free(r);
 }
@@ -103,6 +107,8 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error)
         if (!error)
             r->value = asq_value_null();
     }
+    if (r->span)
+        asq__call_span_end(r);
     atomic_store_explicit(&r->completed, true, memory_order_release);
 }
 
@@ -216,7 +222,7 @@ int asq_result_take(asq_result *r, asq_value **ret)
     if (rc < 0)
         return rc;
     if (!(stand_in = asq_value_null()))
-        return asq__fail(r->h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(r->h);
     *ret = r->value;
     r->value = stand_in;
     return 0;

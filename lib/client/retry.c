@@ -38,7 +38,8 @@ static bool is_final(int code)
     case ASQ_EARGS:
     case ASQ_ECANCELED:
     case ASQ_EDEADLINE:
-    case ASQ_EINTERRUPTED: return true;
+    case ASQ_EINTERRUPTED:
+    case ASQ_EDIVERGED: return true;
     default: return false;
     }
 }

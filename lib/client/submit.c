@@ -12,6 +12,8 @@
 #include "client/batch.h"
 #include "client/batch_state.h"
 #include "client/engine.h"
+#include "redis/barrier.h"
+#include "redis/cmd.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/limit.h"
@@ -33,6 +35,8 @@
 enum { SOON_MS = 100, BATCH_CALLS = 64, BATCH_BYTES = 64 * 1024 };
 /* A probe may carry thousands of calls. */
 enum { CONTROL_BYTES = 8 << 20 };
+/* A fence lives as long as records of methods' batches, times this. */
+enum { FENCE_TTLS = 2 };
 #define MAX_BACKLOG   ((size_t) 1024 * 1024 * 1024)
 #define MAX_UNWRITTEN ((size_t) 64 * 1024 * 1024)
 
@@ -124,6 +128,40 @@ static void send_first_soon(struct asq__engine *e)
     asq__timer_restart(e->loop, &e->tick, SOON_MS / 1000., e->tick.repeat);
 }
 
+static void accept_batch(struct asq__batch *b)
+{
+    asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
+    asq__batch_notify(b, ASQ__ACCEPTED);
+}
+
+/* Handles the end of a batch's wait for replicas. After a lost connection it is asked about. */
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct asq__batch *b = user;
+    if (on_replicas && b->engine && b->state == ASQ__BATCH_SENT)
+        accept_batch(b);
+    asq__batch_answered(b);
+}
+
+void asq__batch_accept(struct asq__engine *e, struct asq__batch *b, bool wrote)
+{
+    struct asq__barrier *barrier = asq__redis_barrier(e->redis, b->partition);
+    if (!barrier)
+        accept_batch(b);
+    else if (asq__barrier_wait(barrier, b->partition, wrote, on_replicas, b) == 0)
+        b->answers++;
+    else
+        e->reconnect = true; /* no memory: it is asked about on a new connection */
+}
+
+/* Ends a method's batch that another owner of the calling agent's partition sends. */
+static void fence(struct asq__engine *e, struct asq__batch *b)
+{
+    asq__batch_notify(b, ASQ__FENCED);
+    asq__batch_fail(e, b, ASQ_ECANCELED,
+                    "this worker has lost the agent's partition; the call runs elsewhere");
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -138,13 +176,15 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         if (reply->type == REDIS_REPLY_STRING && (size_t) reply->len < sizeof b->entry) {
             memcpy(b->entry, reply->str, (size_t) reply->len + 1);
             e->taken_ms[b->partition] = strtoull(b->entry, NULL, 10);
-            asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
-            if (e->stalled)
+            if (e->stalled || e->moves)
                 fail_refused(e, b);
-            asq__batch_notify(b, ASQ__ACCEPTED);
+            asq__batch_accept(e, b, true);
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SIZE) {
             asq__redis_refused_string(e->redis, b->bytes.len);
             refuse_large(e, b, reply->str);
+        } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SLOT) {
+            asq__batch_enter(b, ASQ__BATCH_REFUSED);
+            e->moves = e->moving[b->partition] = true;
         } else if (asq__reply_is_transient(reply) || is_out_of_ids(reply) ||
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* Resend the batch before all later ones. A resent or a method's batch cannot be
@@ -155,9 +195,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             if (is_out_of_ids(reply))
                 send_first_soon(e);
         } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
-            asq__batch_notify(b, ASQ__FENCED);
-            asq__batch_fail(e, b, ASQ_ECANCELED,
-                            "this worker has lost the agent's partition; the call runs elsewhere");
+            fence(e, b);
         } else {
             refuse_batch(e, b, reply);
         }
@@ -196,6 +234,27 @@ static int add_guarded(struct asq__engine *e, struct asq__batch *b, const char *
     return asq__conn_argv(asq__redis_conn(e->redis, b->partition), on_added, b, 11, argv, lens);
 }
 
+/* Does the same in a Cluster, where the lease is in another slot than the stream. */
+static int add_fenced(struct asq__engine *e, struct asq__batch *b, const char *label)
+{
+    const struct asq__keys *keys = asq__redis_keys(e->redis);
+    const struct asq__guard *g = b->guard;
+    char key[ASQ__KEY_MAX];
+    struct asq__cmd cmd;
+    asq__cmd_init(&cmd);
+    asq__script_eval(&cmd, asq__script_send_fenced, 2);
+    asq__cmd_put(&cmd, key, asq__keys_jobs(keys, b->partition, key));
+    asq__cmd_put(&cmd, key, asq__keys_fences(keys, b->partition, key));
+    asq__cmd_number(&cmd, g->partition);
+    asq__cmd_number(&cmd, g->epoch);
+    asq__cmd_number(&cmd, (uint64_t) (FENCE_TTLS * e->config.record_ms));
+    asq__cmd_puts(&cmd, label);
+    asq__cmd_put(&cmd, b->bytes.data, b->bytes.len);
+    int rc = asq__conn_send(asq__redis_conn(e->redis, b->partition), on_added, b, &cmd);
+    asq__cmd_release(&cmd);
+    return rc;
+}
+
 static int add_entry(struct asq__engine *e, uint32_t partition, const char *label,
                      const void *bytes, size_t n, asq__reply_fn fn, void *user)
 {
@@ -219,8 +278,14 @@ static bool send_batch(struct asq__engine *e, struct asq__batch *b)
 {
     char text[ASQ__LABEL_MAX];
     const char *label = entry_label(b, text);
-    int rc = b->guard ? add_guarded(e, b, label)
-                      : add_entry(e, b->partition, label, b->bytes.data, b->bytes.len, on_added, b);
+    int rc;
+    asq__batch_hear(b);
+    if (!b->guard)
+        rc = add_entry(e, b->partition, label, b->bytes.data, b->bytes.len, on_added, b);
+    else if (asq__redis_is_cluster(e->redis))
+        rc = add_fenced(e, b, label);
+    else
+        rc = add_guarded(e, b, label);
     if (rc < 0)
         return false;
     b->answers++;
@@ -260,12 +325,33 @@ static void close_open(struct asq__engine *e, uint32_t partition)
         asq__batch_end(e, b); /* memory was short for its first call */
 }
 
+/* Returns whether a batch may leave by what this process knows. One Redis decides that itself. */
+static enum asq__lease_belief believe(const struct asq__engine *e, const struct asq__batch *b)
+{
+    if (!b->guard || !asq__redis_is_cluster(e->redis) || !e->config.holds)
+        return ASQ__LEASE_HELD;
+    return e->config.holds(e->config.log_user, b->guard->partition, b->guard->token);
+}
+
 void asq__engine_send_ready(struct asq__engine *e)
 {
     if (!e->up || e->stalled || e->first || !asq__list_empty(&e->queries))
         return;
+    struct asq__list waiting;
+    asq__list_init(&waiting);
     while (!asq__list_empty(&e->ready) && !e->first) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
+        enum asq__lease_belief belief = believe(e, b);
+        if (belief == ASQ__LEASE_LOST) {
+            fence(e, b);
+            continue;
+        }
+        /* All batches of the same run, or of the same partition, wait with it. */
+        if (belief == ASQ__LEASE_DOUBTED || (e->moves && e->moving[b->partition])) {
+            asq__list_del(&b->order);
+            asq__list_add(&waiting, &b->order);
+            continue;
+        }
         if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN) {
             asq__conn_flush(asq__redis_conn(e->redis, b->partition));
             if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN)
@@ -279,6 +365,8 @@ void asq__engine_send_ready(struct asq__engine *e)
             e->first = b;
         e->first_alone = false;
     }
+    asq__list_splice(&waiting, &e->ready);
+    asq__list_splice(&e->ready, &waiting);
 }
 
 void asq__engine_close_open(struct asq__engine *e)
@@ -297,7 +385,7 @@ void asq__engine_flush(struct asq__engine *e)
 {
     asq__engine_send(e);
     if (e->up)
-        asq__conn_flush(asq__redis_conn(e->redis, 0));
+        asq__redis_flush(e->redis);
 }
 
 /* ---- new calls ---- */
@@ -312,13 +400,16 @@ int asq__engine_open_tables(struct asq__engine *e)
     struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
     uint32_t *list = calloc(n, sizeof *list);
     uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
-    if (!open || !list || !ended || !taken_ms) {
+    bool *moving = calloc(n, sizeof *moving);
+    if (!open || !list || !ended || !taken_ms || !moving) {
         free(open);
         free(list);
         free(ended);
         free(taken_ms);
+        free(moving);
         return ASQ_ENOMEM;
     }
+    e->moving = moving;
     e->open = open;
     e->open_list = list;
     e->ended = ended;
@@ -427,6 +518,7 @@ static void set_guard(struct asq__guard *g, const struct asq__nested_batch *nest
     g->partition = nested->from;
     snprintf(g->token, sizeof g->token, "%s", nested->token);
     snprintf(g->entry, sizeof g->entry, "%s", nested->entry);
+    g->epoch = nested->epoch;
     g->seq = nested->seq;
     g->notify = nested->notify;
     g->user = nested->user;

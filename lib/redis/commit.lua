@@ -2,8 +2,10 @@
 -- holds the owner's token.
 --
 -- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each
--- result, then, if the section has moves, later and later:jobs.
--- ARGV: number of sections; then for each section:
+-- result, then, if the section has moves, later and later:jobs, then, if it has failures, failures,
+-- then one key for each change of steps.
+-- ARGV: number of sections, or 'cluster': one section, whose channels are sharded ones in the slot
+-- of its keys; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
 --   sets, n             n is the number of snapshots: id, snapshot, id, snapshot, …
 --   dels, id …          agents that ended
@@ -18,9 +20,16 @@
 --   moves, then for each: batch, due, kept   (due '': the batch is done; otherwise the batch waits
 --                       until then, in ms of the partition's clock, later:jobs keeps `kept` of the
 --                       batch, and the batch's entry is among the section's entries)
+--   failures, then, if there are any: max, size, ttl in ms, worker, then for each: call, class,
+--                       method, agent, code, message, attempt, again, args   (fields of an entry of
+--                       failures, empty ones are left out; max, size: the number and the bytes of
+--                       entries that are kept, the newest; they expire ttl after the last one)
+--   steps, then for each: mode ('s' the first records of a call's steps, 'a' further ones, 'd' the
+--                       records are forgotten), call, records; '=CALL' in attempts stands for them
 -- Answer: for each section 1 (2: the stream of dead letters took no more entries, because the
 -- highest id was in use, and is NAME:aside now; 3: dead letters were dropped because of their
--- size), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
+-- size; 4: failures was of a wrong type or took no more entries, and is NAME:aside now; 5: failures
+-- were not kept), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
 --
 -- A section takes effect as a whole or not at all, although Redis does not roll back. The first
 -- write is the lease's seq. Redis refuses this write if memory is full, or for another reason that
@@ -28,8 +37,8 @@
 -- a write without effect on every other key of the partition shows whether its type and the
 -- permissions are right. Then come the writes that Redis may refuse for their content or for their
 -- key, results first; an error undoes the earlier of these writes. The writes after these cannot be
--- refused. Pushes are hints, and come last, so a refused push changes nothing. A result key of the
--- wrong type is overwritten.
+-- refused. Failures are for people, and pushes are hints: both come last, so a refused one changes
+-- nothing. A result key of the wrong type is overwritten.
 --
 -- Results of all sections for one channel are pushed together: a Results with the others in its
 -- field 3. A large frame is pushed alone, because joining would copy it. A frame of more than
@@ -38,11 +47,12 @@
 -- and, in the fields 4 and 5, the frame's place in its record.
 local LARGE, FULL, ANNOUNCED, ENOUGH = 16384, 65536, 131072, 524288
 local k, a = 1, 2
+local PUBLISH = ARGV[1] == 'cluster' and 'SPUBLISH' or 'PUBLISH'
 local answer, written = {}, false
 local pushes, push_bytes, pushed = {}, {}, {}
 
 local function publish(channel)
-    redis.pcall('PUBLISH', channel, table.concat(pushes[channel]))
+    redis.pcall(PUBLISH, channel, table.concat(pushes[channel]))
     pushes[channel] = nil
 end
 
@@ -65,7 +75,7 @@ local function push(channel, frame, upto)
     end
     pushed[channel] = before + n
     if n >= LARGE then
-        redis.pcall('PUBLISH', channel, frame)
+        redis.pcall(PUBLISH, channel, frame)
     elseif not parts then
         pushes[channel], push_bytes[channel] = { frame }, n
     else
@@ -77,10 +87,10 @@ local function push(channel, frame, upto)
     end
 end
 
--- Drops the oldest dead letters, each time twice as many, until the others fit into `most` bytes of
--- memory. The newest always stays. Redis is asked for their memory, because people delete letters,
--- which would make a count wrong. Where MEMORY USAGE is denied, the number of letters is the only
--- bound.
+-- Drops the oldest dead letters, or failures, each time twice as many, until the others fit into
+-- `most` bytes of memory. The newest always stays. Redis is asked for their memory, because people
+-- delete letters, which would make a count wrong. Where MEMORY USAGE is denied, the number of
+-- letters is the only bound.
 local function drop_oldest(dead, most)
     local answer, n = 1, 1
     repeat
@@ -89,6 +99,29 @@ local function drop_oldest(dead, most)
         if type(redis.pcall('XTRIM', dead, 'MAXLEN', math.max(letters - n, 1))) ~= 'number' then break end
         answer, n = 3, 2 * n
     until false
+    return answer
+end
+
+-- Adds failures to their stream. Returns 1, 4 or 5, as the answer has it.
+local function keep_failures(key, n, at)
+    local answer = 1
+    for f = at + 4, at + 4 + 9 * (n - 1), 9 do
+        local entry = { 'call', ARGV[f], 'class', ARGV[f + 1], 'method', ARGV[f + 2], 'agent', ARGV[f + 3], 'code',
+            ARGV[f + 4], 'message', ARGV[f + 5], 'worker', ARGV[at + 3], 'attempt', ARGV[f + 6] }
+        for i, name in ipairs({ 'again', 'args' }) do
+            if ARGV[f + 6 + i] ~= '' then
+                entry[#entry + 1] = name
+                entry[#entry + 1] = ARGV[f + 6 + i]
+            end
+        end
+        if type(redis.pcall('XADD', key, 'MAXLEN', ARGV[at], '*', unpack(entry))) == 'table' then
+            redis.pcall('RENAME', key, key .. ':aside')
+            if type(redis.pcall('XADD', key, 'MAXLEN', ARGV[at], '*', unpack(entry))) == 'table' then return 5 end
+            answer = 4
+        end
+    end
+    redis.pcall('PEXPIRE', key, ARGV[at + 2])
+    drop_oldest(key, tonumber(ARGV[at + 1]))
     return answer
 end
 
@@ -104,7 +137,7 @@ end
 -- dead letters added. The function has parameters instead of upvalues, because upvalues cost in
 -- each run of the script.
 local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, results, results_at, sets, sets_at,
-                     dels, entries, marks, deads, deads_at, moves)
+                     dels, entries, marks, deads, deads_at, moves, steps, steps_at, steps_key)
     if entries > 0 then
         at_hand.key = jobs
         redis.call('XDEL', jobs, '0-0')
@@ -168,13 +201,32 @@ local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, 
         if type(id) == 'table' then error(id.err, 0) end
         at_hand.buried[i + 1] = id
     end
+    if steps > 0 then
+        at_hand.key = attempts
+        redis.call('HDEL', attempts, '')
+        at_hand.steps, at_hand.before = 0, {}
+    end
+    for i = 0, steps - 1 do
+        local mode, key = ARGV[steps_at + 3 * i], KEYS[steps_key + i]
+        if mode ~= 'd' then
+            at_hand.key = key
+            local n = mode == 'a' and redis.pcall('STRLEN', key)
+            if type(n) == 'table' then
+                if not string.find(n.err, 'WRONGTYPE', 1, true) then error(n.err, 0) end
+                n = nil
+            end
+            at_hand.before[i] = n
+            at_hand.steps = i + 1
+            redis.call(n and 'APPEND' or 'SET', key, ARGV[steps_at + 3 * i + 2])
+        end
+    end
     at_hand.key = agents
     for i = 0, sets - 1, 500 do
         redis.call('HSET', agents, unpack(ARGV, sets_at + 2 * i, sets_at + 2 * math.min(i + 500, sets) - 1))
     end
 end
 
-for section = 1, tonumber(ARGV[1]) do
+for section = 1, tonumber(ARGV[1]) or 1 do
     local lease, agents, jobs, attempts, dead = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
     local token, seq = ARGV[a], ARGV[a + 1]
     a = a + 2
@@ -196,6 +248,12 @@ for section = 1, tonumber(ARGV[1]) do
     local moves, moves_at = tonumber(ARGV[a]), a + 1
     a = moves_at + 3 * moves
     local later, kept = KEYS[k + 5 + results], KEYS[k + 6 + results]
+    local failures, failures_at = tonumber(ARGV[a]), a + 1
+    a = failures > 0 and failures_at + 4 + 9 * failures or failures_at
+    local last = k + 5 + results + (moves > 0 and 2 or 0)
+    local steps, steps_at = tonumber(ARGV[a]), a + 1
+    a = steps_at + 3 * steps
+    local steps_key = last + (failures > 0 and 1 or 0)
 
     local verdict
     local held = redis.pcall('HMGET', lease, 'token', 'seq')
@@ -216,7 +274,7 @@ for section = 1, tonumber(ARGV[1]) do
         written = true
         local at_hand = { done = 0, outcome = 1 }
         local ok, why = pcall(begin, at_hand, agents, jobs, attempts, dead, later, kept, k + 4, results, results_at,
-            sets, sets_at, dels, entries, marks + unmarks, deads, deads_at, moves)
+            sets, sets_at, dels, entries, marks + unmarks, deads, deads_at, moves, steps, steps_at, steps_key)
         local lengths, buried = at_hand.lengths, at_hand.buried
         if not ok then
             verdict = 'ERR ' .. at_hand.key .. ': ' .. (type(why) == 'table' and why.err or tostring(why))
@@ -226,6 +284,14 @@ for section = 1, tonumber(ARGV[1]) do
                     redis.pcall('SET', record, string.sub(redis.pcall('GET', record), 1, lengths[i]))
                 else
                     redis.pcall('UNLINK', record)
+                end
+            end
+            for i = (at_hand.steps or 0) - 1, 0, -1 do
+                local key, n = KEYS[steps_key + i], at_hand.before[i]
+                if n then
+                    redis.pcall('SET', key, string.sub(redis.pcall('GET', key), 1, n))
+                elseif ARGV[steps_at + 3 * i] ~= 'd' then
+                    redis.pcall('UNLINK', key)
                 end
             end
             if buried and buried[1] then
@@ -261,6 +327,15 @@ for section = 1, tonumber(ARGV[1]) do
             for i = 0, unmarks - 1, 1000 do
                 redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
             end
+            for i = 0, steps - 1 do
+                local mode, call = ARGV[steps_at + 3 * i], '=' .. ARGV[steps_at + 3 * i + 1]
+                if mode == 's' then
+                    redis.call('HSET', attempts, call, '1')
+                elseif mode == 'd' then
+                    redis.call('HDEL', attempts, call)
+                    redis.call('UNLINK', KEYS[steps_key + i])
+                end
+            end
             for i = 1, results do
                 local at = results_at[i]
                 for c = 1, tonumber(ARGV[at + 3]) do
@@ -269,10 +344,14 @@ for section = 1, tonumber(ARGV[1]) do
             end
             verdict = at_hand.outcome
             if deads > 0 then verdict = math.max(verdict, drop_oldest(dead, tonumber(ARGV[deads_at + 1]))) end
+            if failures > 0 then
+                local kept_so = keep_failures(KEYS[last], failures, failures_at)
+                if verdict == 1 then verdict = kept_so end
+            end
         end
     end
     answer[section] = verdict
-    k = k + 5 + results + (moves > 0 and 2 or 0)
+    k = steps_key + steps
 end
 for channel in pairs(pushes) do
     publish(channel)

@@ -14,7 +14,9 @@
 #include "redis/greeting.h"
 #include "redis/link.h"
 #include "redis/password.h"
+#include "redis/refusal.h"
 #include "redis/reply.h"
+#include "redis/route.h"
 #include "redis/timer.h"
 #include "redis/tls.h"
 #include "redis/url.h"
@@ -49,7 +51,8 @@ struct asq__conn {
     char *name;
     enum state state;
     struct asq__link link;
-    redisReader *parser; /* NULL: not connected */
+    struct asq__route route; /* leads the link to the server */
+    redisReader *parser;     /* NULL: not connected */
     ev_io reader, writer;
     ev_timer timer; /* WAITING: next try; CONNECTING, GREETING: timeout; UP: reply timeout */
     char *in;       /* buffer of one read */
@@ -109,7 +112,7 @@ static struct pending pending_pop(struct asq__conn *c)
 
 static void destroy(struct asq__conn *c)
 {
-    asq__link_release(&c->link);
+    asq__route_release(&c->route);
     asq__buf_release(&c->out);
     asq__arena_release(&c->replies);
     free(c->pending);
@@ -123,7 +126,7 @@ static void close_socket(struct asq__conn *c)
     ev_io_stop(c->config.loop, &c->reader);
     ev_io_stop(c->config.loop, &c->writer);
     ev_timer_stop(c->config.loop, &c->timer);
-    asq__link_close(&c->link);
+    asq__route_close(&c->route);
     if (c->parser)
         redisReaderFree(c->parser);
     c->parser = NULL;
@@ -298,21 +301,23 @@ static void enter_up(struct asq__conn *c)
 }
 
 /* Greeting steps, whose addresses identify them in callbacks. */
-static const enum asq__greeting steps[] = { ASQ__GREETING_AUTH, ASQ__GREETING_SELECT,
-                                            ASQ__GREETING_NAME, ASQ__GREETING_ID,
+static const enum asq__greeting steps[] = { ASQ__GREETING_HELLO, ASQ__GREETING_AUTH,
+                                            ASQ__GREETING_ROLE,  ASQ__GREETING_SELECT,
+                                            ASQ__GREETING_NAME,  ASQ__GREETING_ID,
                                             ASQ__GREETING_PING };
 
 static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
 {
     const enum asq__greeting *step = user;
-    char why[ASQ__GREETING_WHY];
+    char why[ASQ__GREETING_WHY], name[ASQ__ROUTE_NAME], text[sizeof why + sizeof name];
     if (!reply || c->state != GREETING)
         return;
-    int rc = asq__greeting_check(*step, reply, why);
+    int rc = asq__greeting_check(c->config.url, *step, reply, why);
     if (rc == ASQ_EAUTH)
         asq__password_refused(c->config.url);
     if (rc < 0) {
-        lose(c, rc, why);
+        asq__err(text, sizeof text, rc, "%s%s", asq__route_name(&c->route, name), why);
+        lose(c, rc, text);
         return;
     }
     if (*step == ASQ__GREETING_ID && reply->type == REDIS_REPLY_INTEGER)
@@ -335,6 +340,9 @@ static void greet(struct asq__conn *c)
     int rc = 0;
     c->state = GREETING;
     c->greetings = 0;
+    /* A Unix socket leads to a Redis that somebody has started here. */
+    if (url->scheme == ASQ__URL_TCP)
+        rc |= append_greeting(c, ASQ__GREETING_HELLO, 1, (const char *[]){ "HELLO" });
     char room[ASQ__PASSWORD_MAX];
     const char *password = asq__password_get(url, room);
     if (password) {
@@ -342,12 +350,14 @@ static void greet(struct asq__conn *c)
         rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user ? 3 : 2, argv);
     }
     explicit_bzero(room, sizeof room);
+    if (password && url->sentinels)
+        rc |= append_greeting(c, ASQ__GREETING_ROLE, 1, (const char *[]){ "HELLO" });
     if (url->db) {
         asq__err(db, sizeof db, 0, "%d", url->db);
         rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });
     }
-    /* Without a password this is the first command, whose answer is also what a full server says
-     * before it closes. */
+    /* Over a Unix socket without a password this is the first command, whose answer is also what a
+     * full server says before it closes. */
     rc |=
         append_greeting(c, ASQ__GREETING_NAME, 3, (const char *[]){ "CLIENT", "SETNAME", c->name });
     rc |= append_greeting(c, ASQ__GREETING_ID, 2, (const char *[]){ "CLIENT", "ID" });
@@ -372,19 +382,19 @@ static void follow_link(struct asq__conn *c, int rc)
 {
     bool writing = false;
     if (rc < 0) {
-        lose(c, ASQ_ECONN, c->link.why);
+        lose(c, rc == ASQ_EAUTH || rc == ASQ_EINVAL ? rc : ASQ_ECONN, c->link.why);
         return;
     }
     ev_io_stop(c->config.loop, &c->reader);
     ev_io_stop(c->config.loop, &c->writer);
     if (rc == 0) {
-        int fd = asq__link_fd(&c->link, &writing);
+        int fd = asq__route_fd(&c->route, &writing);
         ev_io *w = writing ? &c->writer : &c->reader;
         if (fd >= 0) {
             ev_io_set(w, fd, writing ? EV_WRITE : EV_READ);
             ev_io_start(c->config.loop, w);
         }
-        set_timer_ms(c, asq__link_wait_ms(&c->link));
+        set_timer_ms(c, asq__route_wait_ms(&c->route));
         return;
     }
     ev_io_set(&c->reader, c->link.fd, EV_READ);
@@ -415,8 +425,13 @@ static bool read_available(struct asq__conn *c, bool *ret_more)
 /* Returns whether the reply confirms a subscriber's command and is not a message. */
 static bool is_subscribe_reply(const redisReply *reply)
 {
-    return reply->elements == 3 && reply->element[0]->type == REDIS_REPLY_STRING &&
-           strcmp(reply->element[0]->str, "subscribe") == 0;
+    if (reply->elements == 2 && asq__reply_is(reply->element[0], "pong"))
+        return true;
+    if (reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING)
+        return false;
+    const char *kind = reply->element[0]->str;
+    return strcmp(kind, "subscribe") == 0 || strcmp(kind, "ssubscribe") == 0 ||
+           strcmp(kind, "sunsubscribe") == 0;
 }
 
 /* Ends the connection because the input is not the Redis protocol, or is too large. */
@@ -425,6 +440,12 @@ static void fail_protocol(struct asq__conn *c)
     bool alert = !c->received && !c->link.tls && c->in[0] == 0x15;
     lose(c, ASQ_ECONN,
          alert ? "the server speaks TLS at this port: use rediss:" : c->parser->errstr);
+}
+
+static bool is_refusal(struct asq__conn *c, const redisReply *reply)
+{
+    return c->config.refused && c->state == UP && c->count &&
+           c->config.refused(c, reply, c->config.user);
 }
 
 static void take_replies(struct asq__conn *c)
@@ -440,9 +461,12 @@ static void take_replies(struct asq__conn *c)
         redisReply *reply = out;
         c->received = true;
         if (c->config.subscriber && c->state == UP) {
-            if (c->count && is_subscribe_reply(reply))
+            if (c->count && (reply->type == REDIS_REPLY_ERROR || is_subscribe_reply(reply)))
                 pending_pop(c);
             c->config.push(c, reply, c->config.user);
+        } else if (reply->type == REDIS_REPLY_ERROR && is_refusal(c, reply)) {
+            if (c->parser)
+                lose(c, ASQ_EBUSY, reply->str);
         } else if (c->count) {
             struct pending p = pending_pop(c);
             if (p.fn)
@@ -481,7 +505,7 @@ static void on_ready(struct asq__conn *c, bool readable)
 {
     c->busy++;
     if (c->state == CONNECTING) {
-        follow_link(c, asq__link_step(&c->link));
+        follow_link(c, asq__route_step(&c->route));
     } else if (c->parser) {
         if (readable || c->link.recv_wants_write)
             read_replies(c);
@@ -514,7 +538,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     if (c->state == WAITING) {
         start_connecting(c);
     } else if (c->state == CONNECTING) {
-        follow_link(c, asq__link_step(&c->link));
+        follow_link(c, asq__route_step(&c->route));
     } else if (c->state == GREETING) {
         lose(c, ASQ_ECONN, no_greeting);
     } else {
@@ -539,7 +563,7 @@ static void start_connecting(struct asq__conn *c)
     c->parser->maxbuf = KEPT_BUFFER;
     c->state = CONNECTING;
     c->deadline_ms = asq__deadline_ms(c->config.connect_timeout_ms);
-    follow_link(c, asq__link_open(&c->link, c->config.connect_timeout_ms));
+    follow_link(c, asq__route_open(&c->route, c->config.connect_timeout_ms));
 }
 
 int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
@@ -551,14 +575,19 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
     c->in_size = config->read_size ? config->read_size : READ_SIZE;
     c->in = malloc(c->in_size);
     c->name = strdup(config->name);
-    if (!c->name || !c->in) {
+    asq__link_init(&c->link, config->url);
+    if (!c->name || !c->in ||
+        (config->host &&
+         asq__link_set_endpoint(&c->link, config->host->name, config->host->port) < 0)) {
+        asq__link_release(&c->link);
         free(c->in);
         free(c->name);
         free(c);
         return ASQ_ENOMEM;
     }
+    c->config.host = NULL;
     asq__arena_init(&c->replies, MAX_REPLY);
-    asq__link_init(&c->link, config->url);
+    asq__route_init(&c->route, &c->link);
     c->config.name = c->name;
     c->seed = (unsigned) getpid() ^ (unsigned) (uintptr_t) c ^ (unsigned) asq__now_ms();
     asq__buf_init(&c->out, MAX_UNWRITTEN);
@@ -571,7 +600,8 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
     ev_set_priority(&c->writer, EV_MINPRI);
     c->reader.data = c->writer.data = c->timer.data = c;
     c->state = WAITING;
-    set_timer(c, 1e-6); /* connects from the loop, so that callbacks find *ret set */
+    if (!config->idle)
+        set_timer(c, 1e-6); /* connects from the loop, so that callbacks find *ret set */
     *ret = c;
     return 0;
 }
@@ -598,7 +628,7 @@ void asq__conn_give_up(struct asq__conn *c)
 {
     c->busy++;
     if (c->state == CONNECTING)
-        lose(c, asq__link_give_up(&c->link), c->link.why);
+        lose(c, asq__route_give_up(&c->route), c->link.why);
     else if (c->state == GREETING)
         lose(c, ASQ_ECONN, no_greeting);
     end_event(c);
@@ -613,6 +643,25 @@ void asq__conn_fail(struct asq__conn *c, int code, const char *why)
 {
     if (c->state != WAITING)
         lose(c, code, why);
+}
+
+bool asq__conn_is_outdated(const struct asq__conn *c)
+{
+    return asq__route_is_outdated(&c->route);
+}
+
+void asq__conn_move(struct asq__conn *c, const char *why)
+{
+    c->failures = 0;
+    if (c->state != WAITING)
+        lose(c, ASQ_ECONN, why);
+    else if (ev_is_active(&c->timer))
+        set_timer(c, (double) (1 + rand_r(&c->seed) % BACKOFF_FIRST_MS) / 1000);
+}
+
+int asq__conn_set_host(struct asq__conn *c, const struct asq__host *host)
+{
+    return asq__link_set_endpoint(&c->link, host->name, host->port);
 }
 
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop)
@@ -652,6 +701,11 @@ size_t asq__conn_unwritten(const struct asq__conn *c)
 size_t asq__conn_unanswered(const struct asq__conn *c)
 {
     return c->count;
+}
+
+int64_t asq__conn_waits_ms(const struct asq__conn *c)
+{
+    return c->count ? asq__now_ms_coarse() - c->pending[c->first].sent_ms : 0;
 }
 
 long long asq__conn_redis_id(const struct asq__conn *c)

@@ -23,15 +23,19 @@
 
 struct asq__cmd;
 struct asq__conn;
+struct asq__host;
+struct asq__url;
 struct ev_loop;
 
 typedef void (*asq__reply_fn)(struct asq__conn *c, const redisReply *reply, void *user);
 
 struct asq__conn_config {
     struct ev_loop *loop;
-    const struct asq__url *url; /* outlives the connection */
-    const char *name;           /* for CLIENT SETNAME; copied */
-    bool subscriber;            /* every reply after the greeting goes to `push` */
+    const struct asq__url *url;   /* outlives the connection */
+    const struct asq__host *host; /* copied; NULL: the URL's */
+    const char *name;             /* for CLIENT SETNAME; copied */
+    bool idle;                    /* never connects: stands for a server that is not known */
+    bool subscriber;              /* every reply after the greeting goes to `push` */
     /* Gives up after the first failure to connect, and calls `down`, unless the failure passes by
      * itself (ASQ_EBUSY). */
     bool once;
@@ -42,10 +46,15 @@ struct asq__conn_config {
     int64_t reply_timeout_ms;
     void (*up)(struct asq__conn *c, void *user);
     /* Called when the connection is lost or cannot be made; why is a text. ASQ_ECONN; ASQ_EBUSY:
-     * Redis answers, but cannot serve now; ASQ_EAUTH: user or password are refused; ASQ_EREDIS:
+     * Redis answers, but cannot serve now; ASQ_EAUTH: user or password are refused; ASQ_EINVAL: the
+     * URL is wrong about the kind of server, or its Sentinels do not know the master; ASQ_EREDIS:
      * another error reply. */
     void (*down)(struct asq__conn *c, int code, const char *why, void *user);
     void (*push)(struct asq__conn *c, const redisReply *reply, void *user);
+    /* Called with each error reply to a command before the command's callback is. True: the server
+     * does not serve what it was asked for, and the connection is lost for that. The command is
+     * then answered with NULL, as those behind it. May be NULL. */
+    bool (*refused)(struct asq__conn *c, const redisReply *reply, void *user);
     void *user;
 };
 
@@ -53,6 +62,14 @@ int asq__conn_new(const struct asq__conn_config *config, struct asq__conn **ret)
 /* Calls pending callbacks with NULL, but not `down`. */
 void asq__conn_free(struct asq__conn *c);
 bool asq__conn_is_up(const struct asq__conn *c);
+/* Returns whether it leads, or has led last, to a server that is no longer the master, by what the
+ * URL's Sentinels have told. */
+bool asq__conn_is_outdated(const struct asq__conn *c);
+/* Drops the connection, or ends its waiting for the next try, and connects again at once: the
+ * server is known to be elsewhere. */
+void asq__conn_move(struct asq__conn *c, const char *why);
+/* Leads it to another host than before, from the next connection on. ASQ_ENOMEM. */
+int asq__conn_set_host(struct asq__conn *c, const struct asq__host *host);
 /* Moves its watchers to another loop. */
 void asq__conn_set_loop(struct asq__conn *c, struct ev_loop *loop);
 /* Loses a connection that is not up yet, and tells `down` what it has waited for. For callers whose
@@ -75,11 +92,13 @@ int asq__conn_cmd(struct asq__conn *c, asq__reply_fn fn, void *user, ...) __attr
 int asq__conn_send(struct asq__conn *c, asq__reply_fn fn, void *user, const struct asq__cmd *cmd);
 /* Writes as much as the socket accepts now. */
 void asq__conn_flush(struct asq__conn *c);
-/* Return the bytes not written yet, and the commands without a reply. */
 /* Returns whether the other end is on this machine, as far as that is known. */
 bool asq__conn_is_local(const struct asq__conn *c);
+/* Return the bytes not written yet, and the commands without a reply. */
 size_t asq__conn_unwritten(const struct asq__conn *c);
 size_t asq__conn_unanswered(const struct asq__conn *c);
+/* Returns for how long the oldest command has waited for its reply; 0: none does. */
+int64_t asq__conn_waits_ms(const struct asq__conn *c);
 /* Returns the connection's id in Redis (CLIENT ID), 0 while not up. */
 long long asq__conn_redis_id(const struct asq__conn *c);
 

@@ -1,7 +1,8 @@
--- dead_list.lua: lists a page of a partition's dead letters, newest first, without their batches.
--- Letters are read one by one, and a page ends after some megabytes, because batches may be large.
+-- dead_list.lua: lists a page of a partition's dead letters, newest first, without their batches; or
+-- a page of its failures, which have none. Letters are read one by one, and a page ends after some
+-- megabytes, because batches may be large.
 --
--- KEYS: dead. ARGV: the newest id wanted ('+', or '(ID'), number of letters.
+-- KEYS: dead, or failures. ARGV: the newest id wanted ('+', or '(ID'), number of letters.
 -- Answer: 1 if more may follow, else 0, then for each letter {id, bytes of its batch or -1 if it
 -- has none, field, value, …}.
 local ENOUGH, FIELDS = 8388608, 64

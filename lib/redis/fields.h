@@ -1,6 +1,7 @@
 /*
- * fields.h: reads short fields of hashes into which anybody may have written. What is longer than
- * any worker writes counts as missing, so a forged value does not reach the memory of a worker.
+ * fields.h: reads short fields of hashes that any client may have written. A value that is longer
+ * than any worker writes counts as missing, so a forged value does not reach the memory of a
+ * worker.
  */
 #ifndef ASQ_REDIS_FIELDS_H
 #define ASQ_REDIS_FIELDS_H

@@ -8,7 +8,9 @@
 #include <hiredis/hiredis.h>
 
 enum asq__greeting {
+    ASQ__GREETING_HELLO, /* shows which kind of server this is, often without a password */
     ASQ__GREETING_AUTH,
+    ASQ__GREETING_ROLE, /* HELLO again, after AUTH: shows whether this is a master */
     ASQ__GREETING_SELECT,
     ASQ__GREETING_NAME, /* CLIENT SETNAME, which only serves CLIENT LIST */
     ASQ__GREETING_ID,
@@ -17,9 +19,12 @@ enum asq__greeting {
 
 enum { ASQ__GREETING_WHY = 400 };
 
-/* Checks a step's reply. 0: go on. ASQ_EBUSY: Redis cannot serve now; ASQ_EAUTH: user or password;
+struct asq__url;
+
+/* Checks a step's reply. 0: go on. ASQ_EBUSY: Redis cannot serve now, or is a replica; ASQ_EAUTH:
+ * user or password; ASQ_EINVAL: another kind of server than the URL says, or its database;
  * ASQ_EREDIS. */
-int asq__greeting_check(enum asq__greeting step, const redisReply *reply,
-                        char why[ASQ__GREETING_WHY]);
+int asq__greeting_check(const struct asq__url *url, enum asq__greeting step,
+                        const redisReply *reply, char why[ASQ__GREETING_WHY]);
 
 #endif

@@ -79,9 +79,34 @@ size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out)
     return put_namespace_key(k, "worker:", id, out);
 }
 
+size_t asq__keys_worker_calls(const struct asq__keys *k, const char *id, char *out)
+{
+    return put_namespace_key(k, "worker-calls:", id, out);
+}
+
+size_t asq__keys_paused(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "paused", NULL, out);
+}
+
+size_t asq__keys_stats(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "stats:now", NULL, out);
+}
+
 size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out)
 {
     return put_namespace_key(k, "c:", client, out);
+}
+
+size_t asq__keys_shard_channel(const struct asq__keys *k, uint32_t partition, const char *client,
+                               char *out)
+{
+    char *p = put_partition_key(k, partition, "c:", 2, out);
+    size_t n = strlen(client), room = ASQ__KEY_MAX - 1 - (size_t) (p - out);
+    p = put(p, client, n < room ? n : room);
+    *p = '\0';
+    return (size_t) (p - out);
 }
 
 size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out)
@@ -109,9 +134,24 @@ size_t asq__keys_epoch(const struct asq__keys *k, uint32_t partition, char *out)
     return OF_PARTITION(k, partition, "epoch", out);
 }
 
+size_t asq__keys_fences(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "fences", out);
+}
+
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out)
 {
     return OF_PARTITION(k, partition, "dead", out);
+}
+
+size_t asq__keys_failures(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "failures", out);
+}
+
+size_t asq__keys_barrier(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "barrier", out);
 }
 
 size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
@@ -122,6 +162,15 @@ size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out)
 {
     return OF_PARTITION(k, partition, "later:jobs", out);
+}
+
+size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
+{
+    char *p = put_partition_key(k, partition, "s:", 2, out);
+    size_t n = strlen(call), room = ASQ__KEY_MAX - 1 - (size_t) (p - out);
+    p = put(p, call, n < room ? n : room);
+    *p = '\0';
+    return (size_t) (p - out);
 }
 
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,

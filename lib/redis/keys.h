@@ -27,15 +27,27 @@ int asq__keys_init(struct asq__keys *k, const char *ns, char *err, size_t errlen
 size_t asq__keys_meta(const struct asq__keys *k, char *out);
 size_t asq__keys_workers(const struct asq__keys *k, char *out);
 size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out);
+size_t asq__keys_worker_calls(const struct asq__keys *k, const char *id, char *out);
+size_t asq__keys_paused(const struct asq__keys *k, char *out);
+/* Gauges of all processes; stats.lua derives the names of its other keys from this one. */
+size_t asq__keys_stats(const struct asq__keys *k, char *out);
 size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out);
+/* Channel of a client for results of a partition, in the partition's slot of a Cluster. */
+size_t asq__keys_shard_channel(const struct asq__keys *k, uint32_t partition, const char *client,
+                               char *out);
 size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_epoch(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_fences(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_dead(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_failures(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_barrier(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);
+/* Records of a call's steps. call: a call id, as text. */
+size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out);
 /* batch: 16 bytes. */
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out);

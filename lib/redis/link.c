@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -66,6 +67,31 @@ void asq__link_release(struct asq__link *l)
     asq__link_close(l);
     asq__lookup_free(l->lookup);
     l->lookup = NULL;
+    free(l->endpoint);
+    l->endpoint = NULL;
+}
+
+int asq__link_set_endpoint(struct asq__link *l, const char *host, int port)
+{
+    char *copy = strdup(host);
+    if (!copy)
+        return ASQ_ENOMEM;
+    int before;
+    if (strcmp(asq__link_host(l, &before), host) != 0 || before != port) {
+        asq__lookup_free(l->lookup); /* of the former one */
+        l->lookup = NULL;
+        l->n_skipped = 0;
+    }
+    free(l->endpoint);
+    l->endpoint = copy;
+    l->endpoint_port = port;
+    return 0;
+}
+
+const char *asq__link_host(const struct asq__link *l, int *ret_port)
+{
+    *ret_port = l->endpoint ? l->endpoint_port : l->url->port;
+    return l->endpoint ? l->endpoint : l->url->host;
 }
 
 void asq__link_skip_address(struct asq__link *l)
@@ -108,7 +134,8 @@ static int connected(struct asq__link *l)
     }
     l->state = ASQ__LINK_HANDSHAKING;
 #ifdef HAVE_TLS
-    int rc = asq__tls_session_new(l->url, l->fd, &l->tls, l->why);
+    int port;
+    int rc = asq__tls_session_new(l->url, asq__link_host(l, &port), l->fd, &l->tls, l->why);
     if (rc < 0)
         return rc;
 #endif
@@ -216,13 +243,15 @@ static int resolve(struct asq__link *l)
         l->naddresses = 1;
         return try_addresses(l);
     }
-    if (asq__address_parse(l->url->host, l->url->port, &l->addresses[0])) {
+    int port;
+    const char *host = asq__link_host(l, &port);
+    if (asq__address_parse(host, port, &l->addresses[0])) {
         l->naddresses = 1;
         return try_addresses(l);
     }
     l->state = ASQ__LINK_RESOLVING;
     if (!l->lookup) {
-        int rc = asq__lookup_start(l->url->host, l->url->port, &l->lookup, l->why, sizeof l->why);
+        int rc = asq__lookup_start(host, port, &l->lookup, l->why, sizeof l->why);
         if (rc < 0)
             return rc == ASQ_ENOMEM ? rc : ASQ_ECONN;
     }
@@ -244,10 +273,11 @@ int asq__link_give_up(struct asq__link *l)
 {
     long long ms = (long long) l->timeout_ms;
     char where[160];
+    int port;
     switch (l->state) {
     case ASQ__LINK_RESOLVING:
         return fail(l, "the resolver has not answered for the name '%.200s' within %lld ms",
-                    l->url->host, ms);
+                    asq__link_host(l, &port), ms);
     case ASQ__LINK_HANDSHAKING:
         asq__link_skip_address(l);
         return fail(l,

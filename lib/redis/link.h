@@ -27,6 +27,8 @@ enum asq__link_state {
 
 struct asq__link {
     const struct asq__url *url; /* outlives it */
+    char *endpoint;             /* the host to connect to; NULL: the URL's */
+    int endpoint_port;
     enum asq__link_state state;
     int fd;                     /* the socket; -1 */
     struct asq__lookup *lookup; /* kept after a timeout, so that there is never more than one */
@@ -43,6 +45,11 @@ struct asq__link {
 
 void asq__link_init(struct asq__link *l, const struct asq__url *url);
 void asq__link_release(struct asq__link *l);
+/* Sets the server to connect to, when it is opened next, which is also the host that a certificate
+ * has to be for. All else is as in the URL. ASQ_ENOMEM. */
+int asq__link_set_endpoint(struct asq__link *l, const char *host, int port);
+/* Returns the host that it connects to. */
+const char *asq__link_host(const struct asq__link *l, int *ret_port);
 
 /* Begins to connect. Returns as asq__link_step: 1: open; 0: under way; else ASQ_ECONN or
  * ASQ_ENOMEM, with `why`, and the caller closes the link. */

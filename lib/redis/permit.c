@@ -15,7 +15,8 @@
 static const char no_client[] = "0000000000000000";
 static const uint8_t no_batch[16];
 
-int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn, void *user)
+int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, uint32_t partition,
+                    bool cluster, asq__reply_fn fn, void *user)
 {
     enum { NKEYS = 6 };
     char key[ASQ__KEY_MAX];
@@ -23,20 +24,24 @@ int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__repl
 
     asq__cmd_init(&cmd);
     asq__script_eval(&cmd, asq__script_permit, NKEYS);
-    asq__keys_result(keys, 0, no_batch, key);
+    asq__keys_result(keys, partition, no_batch, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_lease(keys, 0, key);
+    asq__keys_lease(keys, partition, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_jobs(keys, 0, key);
+    asq__keys_jobs(keys, partition, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_agents(keys, 0, key);
+    asq__keys_agents(keys, partition, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_attempts(keys, 0, key);
+    asq__keys_attempts(keys, partition, key);
     asq__cmd_puts(&cmd, key);
-    asq__keys_dead(keys, 0, key);
+    asq__keys_dead(keys, partition, key);
     asq__cmd_puts(&cmd, key);
     asq__keys_channel(keys, no_client, key);
     asq__cmd_puts(&cmd, key);
+    if (cluster) {
+        asq__keys_shard_channel(keys, partition, no_client, key);
+        asq__cmd_puts(&cmd, key);
+    }
     int rc = asq__conn_send(c, fn, user, &cmd);
     asq__cmd_release(&cmd);
     return rc;

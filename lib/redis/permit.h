@@ -7,17 +7,20 @@
 #ifndef ASQ_REDIS_PERMIT_H
 #define ASQ_REDIS_PERMIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "redis/conn.h"
 
 struct asq__conn;
 struct asq__keys;
 
-/* Asks on `c`; fn's reply is for asq__permit_refusal and asq__permit_lack. Errors as
+/* Asks on `c`, which leads to the server of a partition, with keys of it; in a Cluster also for
+ * what only a Cluster needs. fn's reply is for asq__permit_refusal and asq__permit_lack. Errors as
  * asq__conn_send. */
-int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, asq__reply_fn fn,
-                    void *user);
+int asq__permit_ask(struct asq__conn *c, const struct asq__keys *keys, uint32_t partition,
+                    bool cluster, asq__reply_fn fn, void *user);
 
 /* Writes the names of refused commands that a worker needs, or the pattern of the keys of namespace
  * `ns` if some are refused; "": none. */

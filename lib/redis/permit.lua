@@ -1,7 +1,7 @@
 -- permit.lua: tells which commands of a worker this Redis refuses to this user.
 --
 -- KEYS: a result key that no batch has, then a partition's lease, jobs, agents, attempts, dead.
--- ARGV: a channel without subscribers.
+-- ARGV: a channel without subscribers; in a Cluster also a sharded one in the partition's slot.
 -- Answer: two lists of refused commands, each with name and reason: commands that a worker needs to
 -- serve, and commands that a worker can do without, see permit.h.
 --
@@ -83,9 +83,11 @@ try('XREVRANGE', jobs, '0-0', '0-0')
 try('XREAD', 'COUNT', 1, 'STREAMS', jobs, '$')
 
 try('PUBLISH', ARGV[1], '')
+if ARGV[2] then try('SPUBLISH', ARGV[2], '') end
 
 list = lacking
 try('TIME')
+try('PTTL', scratch)
 try('HSTRLEN', agents, '')
 try('HSCAN', scratch, 0)
 try('XTRIM', dead, 'MINID', '0-0')

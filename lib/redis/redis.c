@@ -1,88 +1,111 @@
 /*
- * redis.c: see redis.h. One server: a connection for commands and one that subscribes.
+ * redis.c: see redis.h. Connections to one server, or to the nodes of a Cluster, and whether all is
+ * up.
  *
- * Coming up: the command connection loads the scripts, checks the server's version, and makes or
- * reads the namespace's meta hash; the subscriber waits for the reply to SUBSCRIBE. When both are
- * ready, `up`. Losing either connection takes the deployment down until both are back. Pushes in
- * between are missed, and their receivers query the results.
+ * Coming up: the connection to the home server asks for facts about the server, and makes or reads
+ * the namespace's meta hash; the subscriber waits for the reply to SUBSCRIBE. In a Cluster the
+ * partitions, whose number is known by then, want their slots, and each node with one of them is
+ * connected. When all is ready, `up`.
+ *
+ * The loss of one connection takes the deployment down until all are back: first the others are
+ * dropped, too, so that every command is answered before `down` is called. So it is when slots have
+ * moved, because the former node may have answered other commands than the new one knows of. Pushes
+ * in between are missed, and their receivers query the results.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "asqueue.h"
+#include "redis/barrier.h"
+#include "redis/cluster.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
-#include "redis/limit.h"
-#include "redis/permit.h"
 #include "redis/redis.h"
-#include "redis/redis_clock.h"
-#include "redis/refusal.h"
+#include "redis/redis_state.h"
 #include "redis/script.h"
+#include "redis/sentinel_watch.h"
+#include "redis/slots.h"
+#include "redis/timer.h"
 #include "redis/url.h"
 #include "value/clock.h"
-#include "value/decimal.h"
 #include "value/error.h"
 
-enum { REPLY_TIMEOUT_MS = 30000 };
-
-struct asq__redis {
-    struct asq__redis_config config;
-    struct asq__keys keys;
-    struct asq__conn *cmd, *sub;
-    struct asq__script_cache scripts;
-    char *channels[2]; /* full names */
-    int subscribed, wanted;
-    struct asq__redis_clock clock;
-    int64_t time_asked_ms;
-    bool asking_time;
-    bool meta_known;
-    bool permitted;    /* every command that a worker needs was tried */
-    char denied[1000]; /* refused commands that a worker needs; "": none */
-    unsigned lack;     /* flags of asq__lack */
-    char lacking[400];
-    bool reading_meta; /* a read of the meta hash is under way */
-    bool creating;     /* the meta hash was made since the last read */
-    bool recreated;    /* the meta hash was gone, and exists again */
-    bool repairing;    /* the meta hash was invalid, and is being restored */
-    bool up;
-    uint32_t partitions;
-    char policy[32];
-    char meta_error[200];    /* error of making the meta hash */
-    bool meta_denied;        /* why the meta key cannot be made: this user may not */
-    bool dropping;           /* dropping the subscriber after the loss of the command connection */
-    struct asq__limit limit; /* of strings */
-};
-
-const char *asq__redis_eviction_policy(const struct asq__redis *r)
-{
-    return r->policy;
-}
+enum { REPLY_TIMEOUT_MS = 30000, CAUSE_MS = 10000 };
 
 bool asq__redis_is_up(const struct asq__redis *r)
 {
     return r->up;
 }
 
-unsigned asq__redis_lack(const struct asq__redis *r, const char **ret_names)
+bool asq__redis_is_cluster(const struct asq__redis *r)
 {
-    if (ret_names)
-        *ret_names = r->lacking;
-    return r->lack;
+    return r->facts.mode.cluster;
+}
+
+/* ---- the server of a partition ---- */
+
+struct asq__conn *asq__redis_home(struct asq__redis *r)
+{
+    return r->home->conn;
+}
+
+struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r)
+{
+    return &r->home->scripts;
 }
 
 struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition)
 {
-    (void) partition;
-    return r->cmd;
+    return asq__redis_node(r, partition)->conn;
 }
 
 struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition)
 {
-    (void) partition;
-    return &r->scripts;
+    return &asq__redis_node(r, partition)->scripts;
 }
+
+struct asq__barrier *asq__redis_barrier(struct asq__redis *r, uint32_t partition)
+{
+    return asq__redis_node(r, partition)->barrier;
+}
+
+const struct asq__host *asq__redis_host(const struct asq__redis *r, uint32_t partition)
+{
+    const struct asq__cluster_node *node = asq__redis_node(r, partition);
+    return node == &r->one ? NULL : &node->host;
+}
+
+void asq__redis_refused_on(struct asq__redis *r, uint32_t partition, const redisReply *reply)
+{
+    struct asq__cluster_node *node = asq__redis_node(r, partition);
+    if (!r->cluster)
+        return;
+    if (node != &r->one)
+        asq__cluster_redirected(r->cluster, node, reply->str);
+    asq__cluster_refresh(r->cluster);
+}
+
+void asq__redis_flush(struct asq__redis *r)
+{
+    if (r->cluster)
+        asq__cluster_flush(r->cluster);
+    else
+        asq__conn_flush(r->one.conn);
+}
+
+void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
+{
+    struct asq__cluster_node *node = asq__redis_node(r, partition);
+    asq__scripts_load(node->conn, &node->scripts);
+}
+
+void asq__redis_reload_home_scripts(struct asq__redis *r)
+{
+    asq__scripts_load(r->home->conn, &r->home->scripts);
+}
+
+/* ---- facts ---- */
 
 const struct asq__keys *asq__redis_keys(const struct asq__redis *r)
 {
@@ -101,24 +124,27 @@ struct ev_loop *asq__redis_loop(const struct asq__redis *r)
 
 uint32_t asq__redis_partitions(const struct asq__redis *r)
 {
-    return r->partitions;
+    return r->meta.partitions;
 }
 
-/* ---- coming up ---- */
+/* ---- up and down ---- */
 
-static void reject_server(struct asq__redis *r, int code, const char *why);
-
-static void check_up(struct asq__redis *r)
+void asq__redis_check_up(struct asq__redis *r)
 {
-    if (r->up || !r->meta_known || !asq__conn_is_up(r->cmd))
+    if (r->up || !r->meta.known || !r->facts.mode.known || !asq__conn_is_up(r->home->conn))
         return;
-    if (*r->denied) { /* refused only after the namespace exists, so that clients can make calls */
-        reject_server(r, ASQ_EREDIS, r->denied);
+    if (*r->facts.denied) { /* only after the namespace exists, so that clients can make calls */
+        asq__redis_reject(r, ASQ_EREDIS, r->facts.denied);
         return;
     }
-    if (!r->permitted || r->subscribed < r->wanted)
+    if (!asq__subscriber_is_up(r) || (r->cluster && !asq__cluster_is_up(r->cluster)))
+        return;
+    if (!r->facts.permitted && r->cluster)
+        asq__server_facts_try(r);
+    if (!r->facts.permitted)
         return;
     r->up = true;
+    r->cause[0] = '\0';
     r->config.up(r, r->config.user);
 }
 
@@ -128,398 +154,59 @@ static void went_down(struct asq__redis *r, int code, const char *why)
     r->config.down(r, code, why, r->config.user);
 }
 
-/* Fails because of a fact about the server or the namespace that an operator has to change. The
- * fact is checked again on the next connection, with backoff. */
-static void reject_server(struct asq__redis *r, int code, const char *why)
+void asq__redis_reject(struct asq__redis *r, int code, const char *why)
 {
-    asq__conn_fail(r->cmd, code, why);
+    asq__conn_fail(r->home->conn, code, why);
 }
 
-static bool info_field(const char *info, const char *name, char *out, size_t size)
+/* Asks a new connection to the home server for what `up` needs. */
+static void home_up(struct asq__redis *r)
 {
-    const char *at = info;
-    size_t n = strlen(name);
-    while ((at = strstr(at, name))) {
-        if ((at == info || at[-1] == '\n') && at[n] == ':') {
-            const char *from = at + n + 1;
-            size_t len = strcspn(from, "\r\n");
-            if (len >= size)
-                len = size - 1;
-            memcpy(out, from, len);
-            out[len] = '\0';
-            return true;
-        }
-        at += n;
-    }
-    return false;
+    asq__namespace_reset(&r->meta);
+    int rc = asq__server_facts_ask(r);
+    if (rc == 0 && r->config.serves && !r->cluster)
+        rc = asq__scripts_load(r->home->conn, &r->home->scripts);
+    rc |= asq__namespace_ask(r); /* asks first, because clients may only read it */
+    if (rc < 0)
+        asq__conn_drop(r->home->conn, "out of memory");
 }
 
-static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    char version[32] = "";
-    int major = 0, minor = 0;
-    (void) c;
-    if (!reply || reply->type != REDIS_REPLY_STRING)
-        return; /* an ACL may forbid INFO; a missing command shows when it is used */
-    if (info_field(reply->str, "redis_version", version, sizeof version) &&
-        sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 2))) {
-        char why[160];
-        snprintf(why, sizeof why, "this is Redis %s; asqueue needs 6.2 or newer, or Valkey",
-                 version);
-        reject_server(r, ASQ_EVERSION, why);
-    }
-}
-
-static void on_memory(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    (void) c;
-    r->policy[0] = '\0';
-    if (reply && reply->type == REDIS_REPLY_STRING)
-        info_field(reply->str, "maxmemory_policy", r->policy, sizeof r->policy);
-}
-
-const struct asq__redis_clock *asq__redis_clock(const struct asq__redis *r)
-{
-    return &r->clock;
-}
-
-void asq__redis_take_time(struct asq__redis *r, const redisReply *reply, int64_t asked_ms)
-{
-    int64_t set_ms = 0;
-    if (!reply)
-        return;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING &&
-        reply->element[1]->type == REDIS_REPLY_STRING) {
-        int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-                           strtoll(reply->element[1]->str, NULL, 10) / 1000;
-        set_ms = asq__redis_clock_take(&r->clock, redis_ms, asked_ms, asq__now_ms());
-    } else {
-        r->clock.asked_ms = asked_ms; /* an ACL forbids TIME: do not wait for a sample */
-    }
-    if (r->config.time)
-        r->config.time(r, set_ms, r->config.user);
-}
-
-static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    (void) c;
-    r->asking_time = false;
-    asq__redis_take_time(r, reply, r->time_asked_ms);
-}
-
-void asq__redis_ask_time(struct asq__redis *r)
-{
-    if (r->asking_time)
-        return;
-    r->time_asked_ms = asq__now_ms();
-    r->asking_time = asq__conn_cmd(r->cmd, on_time, r, "TIME", NULL) == 0;
-}
-
-static void on_limit(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    (void) c;
-    asq__limit_take(&r->limit, reply); /* after a denial, the limit is learned from refusals */
-}
-
-size_t asq__redis_max_string(const struct asq__redis *r)
-{
-    return asq__limit_bytes(&r->limit);
-}
-
-void asq__redis_refused_string(struct asq__redis *r, size_t n)
-{
-    asq__limit_refused(&r->limit, n, asq__now_ms());
-}
-
-void asq__redis_expire_limit(struct asq__redis *r)
-{
-    asq__limit_expire(&r->limit, asq__now_ms());
-}
-
-void asq__redis_ask_policy(struct asq__redis *r)
-{
-    if (r->up)
-        asq__conn_cmd(r->cmd, on_memory, r, "INFO", "memory", NULL);
-}
-
-/* ---- the namespace's meta hash ---- */
-
-static void create_meta(struct asq__redis *r);
-
-/* Returns whether the namespace has a dot: keys of "a.b", like asq:{a.b.0}:…, match patterns for
- * the keys of "a". */
-static bool is_dotted(const struct asq__redis *r)
-{
-    return strchr(r->config.ns, '.') != NULL;
-}
-
-static void announce(struct asq__redis *r, enum asq__namespace_event what, uint32_t before)
-{
-    if (r->config.namespace_event)
-        r->config.namespace_event(r, what, before, r->config.user);
-}
-
-/* Parses a whole number from 1 to `most`; 0: not such a number. */
-static uint32_t parse_number(const redisReply *field, uint32_t most)
-{
-    const char *text = field->str;
-    uint64_t number;
-    if (!asq__decimal_read(&text, &number) || *text || number > most)
-        return 0;
-    return (uint32_t) number;
-}
-
-/* Restores a meta hash that was overwritten with nonsense, if this process knows the facts from
- * before. False: it does not, or restoring has not helped. */
-static bool repair_meta(struct asq__redis *r, bool wrong_type)
-{
-    char key[ASQ__KEY_MAX], aside[ASQ__KEY_MAX + 8];
-    if (!r->partitions || r->repairing)
-        return false;
-    r->repairing = true;
-    asq__keys_meta(&r->keys, key);
-    snprintf(aside, sizeof aside, "%s:aside", key);
-    if (wrong_type)
-        asq__conn_cmd(r->cmd, NULL, NULL, "RENAME", key, aside, NULL);
-    else
-        asq__conn_cmd(r->cmd, NULL, NULL, "HDEL", key, "format", "partitions", NULL);
-    create_meta(r);
-    return true;
-}
-
-static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    char why[400];
-    r->reading_meta = false;
-    if (!reply)
-        return;
-    if (asq__reply_is_transient(reply)) {
-        asq__conn_fail(c, ASQ_EBUSY, reply->str);
-        return;
-    }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        if (asq__reply_is_error(reply, "WRONGTYPE") && repair_meta(r, true))
-            return;
-        snprintf(why, sizeof why, "reading asq:{%s}:meta: %s%s", r->config.ns, reply->str,
-                 asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
-        reject_server(r, ASQ_EREDIS, why);
-        return;
-    }
-    bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                 reply->element[0]->type == REDIS_REPLY_STRING &&
-                 reply->element[1]->type == REDIS_REPLY_STRING;
-    if (!whole && is_dotted(r) && !r->partitions) {
-        snprintf(why, sizeof why,
-                 "there is no namespace '%s', and names of new namespaces have no dots, because "
-                 "patterns for the keys of '%.*s' would reach them",
-                 r->config.ns, (int) strcspn(r->config.ns, "."), r->config.ns);
-        reject_server(r, ASQ_EINVAL, why);
-        return;
-    }
-    if (!whole && !r->creating) { /* a new namespace, or the hash is gone */
-        create_meta(r);
-        return;
-    }
-    if (!whole && r->meta_denied) {
-        snprintf(why, sizeof why,
-                 "there is no namespace '%s', and this user may not make it; start a worker, which "
-                 "makes it (%s)",
-                 r->config.ns, r->meta_error);
-        reject_server(r, ASQ_EREDIS, why);
-        return;
-    }
-    if (!whole) {
-        snprintf(why, sizeof why, "asq:{%s}:meta cannot be made: %s", r->config.ns,
-                 *r->meta_error ? r->meta_error : "this Redis may be a read-only replica");
-        reject_server(r, ASQ_EREDIS, why);
-        return;
-    }
-    uint32_t format = parse_number(reply->element[0], UINT32_MAX);
-    uint32_t partitions = parse_number(reply->element[1], ASQ__MAX_PARTITIONS);
-    if ((!format || (format == ASQ__FORMAT_VERSION && !partitions)) && repair_meta(r, false))
-        return;
-    if (format != ASQ__FORMAT_VERSION) {
-        snprintf(why, sizeof why,
-                 "namespace '%s' has format %.40s; this is asqueue %s with format %d", r->config.ns,
-                 reply->element[0]->str, ASQ_VERSION, ASQ__FORMAT_VERSION);
-        reject_server(r, ASQ_EVERSION, why);
-        return;
-    }
-    if (!partitions) {
-        snprintf(why, sizeof why, "asq:{%s}:meta says %.40s partitions; 1 to %u are allowed",
-                 r->config.ns, reply->element[1]->str, ASQ__MAX_PARTITIONS);
-        reject_server(r, ASQ_EPROTO, why);
-        return;
-    }
-    uint32_t before = r->partitions;
-    r->partitions = partitions;
-    r->meta_known = true;
-    r->creating = false;
-    if (before && before != partitions)
-        announce(r, ASQ__NAMESPACE_CHANGED, before);
-    else if (r->repairing)
-        announce(r, ASQ__NAMESPACE_REPAIRED, before);
-    else if (r->recreated)
-        announce(r, ASQ__NAMESPACE_RECREATED, before);
-    else if (!before && is_dotted(r))
-        announce(r, ASQ__NAMESPACE_DOTTED, before);
-    r->repairing = r->recreated = false;
-    check_up(r);
-}
-
-static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    (void) c;
-    if (!reply)
-        return;
-    if (asq__reply_is_transient(reply)) {
-        asq__conn_fail(c, ASQ_EBUSY, reply->str);
-        return;
-    }
-    asq__permit_refusal(reply, r->keys.ns, r->denied, sizeof r->denied);
-    r->lack = asq__permit_lack(reply, r->lacking, sizeof r->lacking);
-    r->permitted = !*r->denied;
-    check_up(r);
-}
-
-static void on_meta_set(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    if (asq__reply_is_transient(reply))
-        asq__conn_fail(c, ASQ_EBUSY, reply->str);
-    else if (asq__reply_is_error(reply, NULL)) { /* no failure if another process has made it */
-        snprintf(r->meta_error, sizeof r->meta_error, "%s", reply->str);
-        r->meta_denied = asq__reply_is_denial(reply);
-    }
-}
-
-static void on_partitions_set(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__redis *r = user;
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1 && r->partitions)
-        r->recreated = true;
-    on_meta_set(c, reply, user);
-}
-
-static void ask_meta(struct asq__redis *r)
-{
-    char key[ASQ__KEY_MAX];
-    asq__keys_meta(&r->keys, key);
-    r->reading_meta =
-        asq__conn_cmd(r->cmd, on_meta, r, "HMGET", key, "format", "partitions", NULL) == 0;
-}
-
-/* Sets each field of the meta hash that is missing. A namespace known before keeps its number of
- * partitions, so that its processes can go on. */
-static void create_meta(struct asq__redis *r)
-{
-    char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
-    uint32_t n = r->partitions          ? r->partitions
-                 : r->config.partitions ? r->config.partitions
-                                        : ASQ__DEFAULT_PARTITIONS;
-    if (is_dotted(r) && !r->partitions) { /* may be opened, but not created */
-        ask_meta(r);
-        return;
-    }
-    r->creating = true;
-    asq__keys_meta(&r->keys, key);
-    snprintf(format, sizeof format, "%d", ASQ__FORMAT_VERSION);
-    snprintf(partitions, sizeof partitions, "%u", n);
-    snprintf(created, sizeof created, "%lld", (long long) time(NULL));
-    asq__conn_cmd(r->cmd, on_meta_set, r, "HSETNX", key, "format", format, NULL);
-    asq__conn_cmd(r->cmd, on_partitions_set, r, "HSETNX", key, "partitions", partitions, NULL);
-    asq__conn_cmd(r->cmd, on_meta_set, r, "HSETNX", key, "created", created, NULL);
-    ask_meta(r);
-    if (!r->reading_meta)
-        asq__conn_drop(r->cmd, "out of memory");
-}
-
-void asq__redis_refresh_meta(struct asq__redis *r)
-{
-    if (r->up && !r->reading_meta) {
-        r->creating = false;
-        ask_meta(r);
-    }
-}
-
-void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition)
-{
-    (void) partition;
-    asq__scripts_load(r->cmd, &r->scripts);
-}
-
-/* ---- coming up ---- */
+/* ---- one server ---- */
 
 static void cmd_up(struct asq__conn *c, void *user)
 {
     struct asq__redis *r = user;
-    r->meta_known = r->reading_meta = r->repairing = r->creating = r->recreated = false;
-    r->permitted = !r->config.serves;
-    r->denied[0] = '\0';
-    r->meta_error[0] = '\0';
-    r->meta_denied = false;
-    int rc = asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
-    rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);
-    asq__redis_ask_time(r);
-    /* A user with a name has rules, which rightly leave out CONFIG, because CONFIG GET tells
-     * passwords. */
-    if (!r->config.url->user || strcmp(r->config.url->user, "default") == 0)
-        rc |= asq__conn_cmd(c, on_limit, r, "CONFIG", "GET", "proto-max-bulk-len", NULL);
-    if (r->config.serves) {
-        rc |= asq__scripts_load(c, &r->scripts);
-        rc |= asq__permit_ask(c, &r->keys, on_permit, r);
-    }
-    ask_meta(r); /* first, because clients may only read it */
-    if (rc < 0 || !r->reading_meta)
-        asq__conn_drop(c, "out of memory");
+    (void) c;
+    if (r->watch)
+        asq__sentinel_watch_start(r->watch);
+    home_up(r);
 }
 
 static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
 {
     struct asq__redis *r = user;
     (void) c;
-    r->meta_known = false;
+    r->meta.known = false;
     went_down(r, code, why);
-    if (!r->sub)
+    if (!r->one.sub)
         return;
     r->dropping = true; /* the address may now lead to another server */
-    asq__conn_drop(r->sub, "the command connection is lost");
+    asq__conn_drop(r->one.sub, "the command connection is lost");
     r->dropping = false;
-}
-
-static void on_subscribe_sent(struct asq__redis *r)
-{
-    r->subscribed = 0;
-    r->wanted = 0;
-    for (int i = 0; i < 2; i++) {
-        if (!r->channels[i])
-            continue;
-        r->wanted++;
-        if (asq__conn_cmd(r->sub, NULL, NULL, "SUBSCRIBE", r->channels[i], NULL) < 0) {
-            asq__conn_drop(r->sub, "out of memory");
-            return;
-        }
-    }
 }
 
 static void sub_up(struct asq__conn *c, void *user)
 {
+    struct asq__redis *r = user;
     (void) c;
-    on_subscribe_sent(user);
+    asq__subscriber_up(r, &r->one);
 }
 
 static void sub_down(struct asq__conn *c, int code, const char *why, void *user)
 {
     struct asq__redis *r = user;
     (void) c;
-    r->subscribed = 0;
+    asq__subscriber_down(r, &r->one);
     if (!r->dropping)
         went_down(r, code, why);
 }
@@ -527,36 +214,307 @@ static void sub_down(struct asq__conn *c, int code, const char *why, void *user)
 static void sub_push(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        char why[400];
-        snprintf(why, sizeof why, "subscribing to %s: %s%s", r->channels[0] ? r->channels[0] : "",
-                 reply->str, asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
-        asq__conn_fail(c, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS, why);
-        return;
+    (void) c;
+    asq__subscriber_push(r, &r->one, reply);
+}
+
+/* ---- the nodes of a Cluster ---- */
+
+/* Tells why not all is up. Several nodes fail by turns: one cause stands for them for a while, so
+ * that logs have one line. */
+static void tell_down(struct asq__redis *r, int code, const char *why)
+{
+    int64_t now = asq__now_ms();
+    if (!*r->cause || now - r->cause_ms > CAUSE_MS) {
+        snprintf(r->cause, sizeof r->cause, "%s", why);
+        r->cause_ms = now;
     }
-    if ((reply->type != REDIS_REPLY_ARRAY
-#ifdef REDIS_REPLY_PUSH
-         && reply->type != REDIS_REPLY_PUSH
-#endif
-         ) ||
-        reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING)
+    went_down(r, code, r->cause);
+}
+
+/* Loses all connections, because one was lost, or slots have moved. */
+static void lose_all(struct asq__redis *r, int code, const char *why)
+{
+    ev_timer_stop(r->config.loop, &r->lose);
+    r->dropping = true;
+    r->meta.known = false;
+    asq__cluster_drop(r->cluster, "another node of the Cluster is lost, or slots have moved");
+    r->dropping = false;
+    tell_down(r, code, why);
+}
+
+static void on_lose(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct asq__redis *r = w->data;
+    (void) loop, (void) revents;
+    if (r->up)
+        lose_all(r, ASQ_EBUSY, "slots of the Cluster have moved");
+}
+
+static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluster_node *node,
+                       void *user);
+
+/* Finds the slots of a node that have moved there while all was up, or when memory was too short
+ * for its connection. */
+static void open_missed_routes(struct asq__redis *r, struct asq__cluster_node *node)
+{
+    for (uint32_t p = 0; p < r->nslots; p++)
+        if (r->routes[r->slots[p]] == &r->one &&
+            asq__cluster_node_of(r->cluster, r->slots[p]) == node)
+            slot_moved(r->cluster, r->slots[p], node, r);
+    if (r->home == &r->one && asq__cluster_node_of(r->cluster, r->home_slot) == node)
+        slot_moved(r->cluster, r->home_slot, node, r);
+}
+
+static void node_up(struct asq__cluster *c, struct asq__cluster_node *node, void *user)
+{
+    struct asq__redis *r = user;
+    bool is_home = node == r->home; /* else asked already, if it turns out to be */
+    (void) c;
+    open_missed_routes(r, node);
+    if (r->config.serves && asq__scripts_load(node->conn, &node->scripts) < 0)
+        asq__conn_drop(node->conn, "out of memory");
+    else if (is_home)
+        home_up(r);
+    else
+        asq__redis_check_up(r);
+}
+
+/* Tells that a node is lost, or cannot be reached. Before all was up once, that may pass, because
+ * the Cluster replaces the node. */
+static void lost_node(struct asq__redis *r, const struct asq__cluster_node *node, int code,
+                      const char *why)
+{
+    char text[600];
+    if (r->dropping)
         return;
-    const char *kind = reply->element[0]->str;
-    const redisReply *channel = reply->element[1], *payload = reply->element[2];
-    if (strcmp(kind, "subscribe") == 0) {
-        r->subscribed++;
-        check_up(r);
-    } else if (strcmp(kind, "message") == 0 && channel->type == REDIS_REPLY_STRING &&
-               payload->type == REDIS_REPLY_STRING) {
-        for (int i = 0; i < 2; i++)
-            if (r->channels[i] && strcmp(channel->str, r->channels[i]) == 0) {
-                r->config.push(r, i, payload->str, (size_t) payload->len, r->config.user);
-                break;
-            }
+    snprintf(text, sizeof text, "node %s:%d of the Cluster: %s", node->host.name, node->host.port,
+             why);
+    if (r->up)
+        lose_all(r, code, text);
+    else
+        tell_down(r, code == ASQ_ECONN ? ASQ_EBUSY : code, text);
+}
+
+static void node_down(struct asq__cluster *c, struct asq__cluster_node *node, int code,
+                      const char *why, void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    if (node == r->home)
+        r->meta.known = false;
+    lost_node(r, node, code, why);
+}
+
+static void node_hears(struct asq__cluster *c, struct asq__cluster_node *node, void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    asq__subscriber_up(r, node);
+    asq__redis_check_up(r);
+}
+
+static void node_is_deaf(struct asq__cluster *c, struct asq__cluster_node *node, int code,
+                         const char *why, void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    asq__subscriber_down(r, node);
+    lost_node(r, node, code, why);
+}
+
+static void node_pushes(struct asq__cluster *c, struct asq__cluster_node *node,
+                        const redisReply *reply, void *user)
+{
+    (void) c;
+    asq__subscriber_push(user, node, reply);
+}
+
+/* Asks the new home server, to which connections may be up already. */
+static void home_moved(struct asq__redis *r, struct asq__cluster_node *node)
+{
+    asq__subscriber_down(r, r->home);
+    r->home = node;
+    r->meta.known = false;
+    if (node->conn && asq__conn_is_up(node->conn))
+        home_up(r);
+    if (node->sub && asq__conn_is_up(node->sub))
+        asq__subscriber_up(r, node);
+}
+
+/* While all is up, the slot leads nowhere until all connections are lost, and open_missed_routes()
+ * finds its node: a replica that has taken over may lack the last calls and commits, and nothing
+ * may reach it before they are asked about. */
+static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluster_node *node,
+                       void *user)
+{
+    struct asq__redis *r = user;
+    (void) c;
+    r->routes[slot] = node && node->conn && !r->up ? node : &r->one;
+    if (slot == r->home_slot && r->home != r->routes[slot])
+        home_moved(r, r->routes[slot]);
+    if (r->up) /* from the loop: other slots move with it */
+        asq__timer_restart(r->config.loop, &r->lose, 0., 0.);
+    else
+        asq__redis_check_up(r);
+}
+
+/* A host that does not answer matters when none does. */
+static void map_failed(struct asq__cluster *c, int code, const char *why, void *user)
+{
+    struct asq__redis *r = user;
+    if (r->closing || r->up)
+        return;
+    if (asq__cluster_maps(c) != r->maps)
+        r->unanswered = 0;
+    r->maps = asq__cluster_maps(c);
+    if (++r->unanswered <= r->config.url->others.n)
+        return;
+    r->unanswered = 0;
+    tell_down(r, code, why);
+}
+
+int asq__redis_open_routes(struct asq__redis *r)
+{
+    uint32_t n = r->meta.partitions;
+    if (!r->cluster)
+        return 0;
+    if (n > r->nslots) { /* a smaller number leaves the rest, of which the layers above may know */
+        uint16_t *slots = realloc(r->slots, n * sizeof *slots);
+        if (!slots)
+            return ASQ_ENOMEM;
+        r->slots = slots;
+        asq__slots_of_partitions(&r->keys, n, slots);
+        r->nslots = n;
     }
+    for (uint32_t p = 0; p < n; p++)
+        asq__cluster_want(r->cluster, r->slots[p]);
+    return 0;
+}
+
+static void on_waited(unsigned have, void *user)
+{
+    struct asq__redis *r = user;
+    if (r->config.waited)
+        r->config.waited(r, have, r->config.user);
+}
+
+/* ---- Sentinels ---- */
+
+/* Leaves a server that is no longer the master at once, even if it still answers. */
+static void on_master_told(void *user)
+{
+    struct asq__redis *r = user;
+    if (asq__conn_is_outdated(r->one.conn))
+        asq__conn_move(r->one.conn, "the Sentinels tell of another master");
+    if (r->one.sub && asq__conn_is_outdated(r->one.sub))
+        asq__conn_move(r->one.sub, "the Sentinels tell of another master");
+}
+
+static bool master_serves(void *user)
+{
+    const struct asq__redis *r = user;
+    return r->up;
+}
+
+static void log_sentinels(void *user, asq_log_level level, const char *text)
+{
+    struct asq__redis *r = user;
+    if (r->config.log)
+        r->config.log(r, level, text, r->config.user);
+}
+
+static int watch_sentinels(struct asq__redis *r)
+{
+    const struct asq__sentinel_watch_config config = {
+        .loop = r->config.loop,
+        .url = r->config.url,
+        .told = on_master_told,
+        .serves = master_serves,
+        .log = log_sentinels,
+        .user = r,
+    };
+    r->watch = asq__sentinel_watch_new(&config);
+    return r->watch ? 0 : ASQ_ENOMEM;
 }
 
 /* ---- life ---- */
+
+static int make_barrier(struct asq__redis *r)
+{
+    const struct asq__barrier_config config = {
+        .conn = r->one.conn,
+        .keys = &r->keys,
+        .replicas = r->config.wait_replicas,
+        .timeout_ms = r->config.wait_timeout_ms,
+        .waited = on_waited,
+        .user = r,
+    };
+    r->one.barrier = r->config.wait_replicas ? asq__barrier_new(&config) : NULL;
+    return r->one.barrier || !r->config.wait_replicas ? 0 : ASQ_ENOMEM;
+}
+
+/* Makes the connections to the only server, or, in a Cluster, the one that leads nowhere. */
+static int connect_one(struct asq__redis *r)
+{
+    bool is_cluster = r->config.url->servers == ASQ__URL_CLUSTER;
+    struct asq__conn_config config = {
+        .loop = r->config.loop,
+        .url = r->config.url,
+        .name = r->config.name,
+        .idle = is_cluster,
+        .once = r->config.once,
+        .connect_timeout_ms = r->config.connect_timeout_ms,
+        .reply_timeout_ms = REPLY_TIMEOUT_MS,
+        .up = cmd_up,
+        .down = cmd_down,
+        .user = r,
+    };
+    int rc = asq__conn_new(&config, &r->one.conn);
+    if (rc == 0)
+        rc = make_barrier(r);
+    if (rc < 0 || is_cluster || !r->pushes.wanted)
+        return rc;
+    config.subscriber = true;
+    config.up = sub_up;
+    config.down = sub_down;
+    config.push = sub_push;
+    return asq__conn_new(&config, &r->one.sub);
+}
+
+static int connect_cluster(struct asq__redis *r)
+{
+    const struct asq__cluster_config config = {
+        .loop = r->config.loop,
+        .url = r->config.url,
+        .name = r->config.name,
+        .connect_timeout_ms = r->config.connect_timeout_ms,
+        .reply_timeout_ms = REPLY_TIMEOUT_MS,
+        .wait_replicas = r->config.wait_replicas,
+        .wait_timeout_ms = r->config.wait_timeout_ms,
+        .keys = &r->keys,
+        .waited = on_waited,
+        .follows = true,
+        .up = node_up,
+        .down = node_down,
+        .hears = node_hears,
+        .deaf = node_is_deaf,
+        .push = r->pushes.wanted ? node_pushes : NULL,
+        .moved = slot_moved,
+        .failed = map_failed,
+        .user = r,
+    };
+    r->routes = calloc(ASQ__SLOTS, sizeof(struct asq__cluster_node *));
+    if (!r->routes)
+        return ASQ_ENOMEM;
+    for (uint32_t i = 0; i < ASQ__SLOTS; i++)
+        r->routes[i] = &r->one;
+    r->home_slot = asq__slot_of_namespace(&r->keys);
+    int rc = asq__cluster_new(&config, &r->cluster);
+    if (rc == 0)
+        asq__cluster_want(r->cluster, r->home_slot);
+    return rc;
+}
 
 int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **ret, char *err,
                    size_t errlen)
@@ -565,45 +523,21 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->config = *config;
-    r->wanted = 1; /* prevents `up` before the subscriber has connected */
+    r->home = &r->one;
+    ev_timer_init(&r->lose, on_lose, 0., 0.);
+    r->lose.data = r;
+    asq__server_facts_init(r);
     int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
     if (rc < 0)
         goto fail;
     r->config.ns = r->keys.ns;
-    int channels = 0;
-    for (int i = 0; i < 2; i++) {
-        char name[ASQ__KEY_MAX];
-        if (!config->channels[i])
-            continue;
-        asq__keys_channel(&r->keys, config->channels[i], name);
-        r->channels[i] = strdup(name);
-        if (!r->channels[i]) {
-            rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-            goto fail;
-        }
-        channels++;
-    }
-    struct asq__conn_config cc = {
-        .loop = config->loop,
-        .url = config->url,
-        .name = config->name,
-        .once = config->once,
-        .connect_timeout_ms = config->connect_timeout_ms,
-        .reply_timeout_ms = REPLY_TIMEOUT_MS,
-        .up = cmd_up,
-        .down = cmd_down,
-        .user = r,
-    };
-    rc = asq__conn_new(&cc, &r->cmd);
-    if (rc == 0 && channels) {
-        cc.subscriber = true;
-        cc.up = sub_up;
-        cc.down = sub_down;
-        cc.push = sub_push;
-        rc = asq__conn_new(&cc, &r->sub);
-    } else {
-        r->wanted = 0;
-    }
+    rc = asq__subscriber_init(r);
+    if (rc == 0)
+        rc = connect_one(r);
+    if (rc == 0 && config->url->servers == ASQ__URL_CLUSTER)
+        rc = connect_cluster(r);
+    if (rc == 0 && config->url->sentinels)
+        rc = watch_sentinels(r);
     if (rc < 0) {
         asq__err(err, errlen, rc, "out of memory");
         goto fail;
@@ -620,29 +554,59 @@ void asq__redis_free(struct asq__redis *r)
     if (!r)
         return;
     r->up = false;
-    asq__conn_free(r->cmd);
-    asq__conn_free(r->sub);
-    free(r->channels[0]);
-    free(r->channels[1]);
+    r->closing = r->dropping = true;
+    ev_timer_stop(r->config.loop, &r->lose);
+    asq__sentinel_watch_free(r->watch);
+    asq__cluster_free(r->cluster);
+    asq__conn_free(r->one.conn);
+    asq__barrier_free(r->one.barrier);
+    asq__conn_free(r->one.sub);
+    asq__subscriber_release(&r->pushes);
+    free(r->routes);
+    free(r->slots);
     free(r);
 }
 
 void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
 {
+    bool loses = ev_is_active(&r->lose);
+    ev_timer_stop(r->config.loop, &r->lose);
     r->config.loop = loop;
-    asq__conn_set_loop(r->cmd, loop);
-    if (r->sub)
-        asq__conn_set_loop(r->sub, loop);
+    if (loses)
+        asq__timer_restart(loop, &r->lose, 0., 0.);
+    if (r->watch)
+        asq__sentinel_watch_set_loop(r->watch, loop);
+    if (r->cluster)
+        asq__cluster_set_loop(r->cluster, loop);
+    asq__conn_set_loop(r->one.conn, loop);
+    if (r->one.sub)
+        asq__conn_set_loop(r->one.sub, loop);
 }
 
 void asq__redis_give_up(struct asq__redis *r)
 {
-    asq__conn_give_up(r->cmd);
-    if (r->sub)
-        asq__conn_give_up(r->sub);
+    char why[80];
+    if (!r->cluster) {
+        asq__conn_give_up(r->one.conn);
+        if (r->one.sub)
+            asq__conn_give_up(r->one.sub);
+        return;
+    }
+    asq__cluster_give_up(r->cluster);
+    uint32_t slot = asq__cluster_first_unserved(r->cluster);
+    if (slot == ASQ__SLOTS || asq__cluster_maps(r->cluster) == 0)
+        return;
+    snprintf(why, sizeof why, "no node of the Cluster serves slot %u", slot);
+    went_down(r, ASQ_EBUSY, why);
 }
 
 void asq__redis_drop(struct asq__redis *r, const char *why)
 {
-    asq__conn_drop(r->cmd, why);
+    if (!r->cluster) {
+        asq__conn_drop(r->one.conn, why);
+        return;
+    }
+    asq__cluster_refresh(r->cluster);
+    if (r->up)
+        lose_all(r, ASQ_ECONN, why);
 }

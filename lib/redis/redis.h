@@ -11,12 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "asqueue.h"
 #include "redis/script.h"
 
 #define ASQ__FORMAT_VERSION     1
 #define ASQ__DEFAULT_PARTITIONS 128u
 #define ASQ__MAX_PARTITIONS     16384u
 
+struct asq__host;
 struct asq__redis;
 
 /* Changes of the namespace since it was first seen. */
@@ -24,7 +26,8 @@ enum asq__namespace_event {
     ASQ__NAMESPACE_RECREATED, /* the meta hash was gone, and was recreated with the same facts */
     ASQ__NAMESPACE_REPAIRED,  /* the meta hash was invalid, and was restored */
     ASQ__NAMESPACE_DOTTED,    /* the name has dots, which new ones may not have */
-    ASQ__NAMESPACE_CHANGED    /* the number of partitions has changed */
+    ASQ__NAMESPACE_CHANGED,   /* the number of partitions has changed */
+    ASQ__NAMESPACE_MOVED      /* the server has become a node of a Cluster, or is none any more */
 };
 
 struct asq__redis_config {
@@ -35,6 +38,8 @@ struct asq__redis_config {
     uint32_t partitions;     /* if the namespace is created now; 0: the default */
     const char *channels[2]; /* clients whose pushes are wanted (asq:{N}:c:…); NULL: none */
     int64_t connect_timeout_ms;
+    unsigned wait_replicas; /* N replicas must have what is told; 0: none */
+    int64_t wait_timeout_ms;
     bool serves; /* a worker: up only if no command that it needs is refused */
     bool once;   /* no retry before it was up once, unless the cause passes (ASQ_EBUSY) */
     void (*up)(struct asq__redis *r, void *user);
@@ -43,12 +48,20 @@ struct asq__redis_config {
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
     /* channel: the index in `channels`. */
     void (*push)(struct asq__redis *r, int channel, const void *payload, size_t n, void *user);
-    /* before: the previous number of partitions. CHANGED comes before `up`. */
+    /* Called when pushes of a partition are heard from now on, and when they are not any more; see
+     * asq__redis_hear. May be NULL. */
+    void (*heard)(struct asq__redis *r, uint32_t partition, bool now, void *user);
+    /* before: the previous number of partitions. CHANGED and
+     * MOVED come before `up`. */
     void (*namespace_event)(struct asq__redis *r, enum asq__namespace_event what, uint32_t before,
                             void *user);
     /* Called for each reply to TIME; set_ms: the step of Redis' clock since the last one. May be
      * NULL. */
     void (*time)(struct asq__redis *r, int64_t set_ms, void *user);
+    /* Called after each WAIT for replicas: `have` of them have everything. May be NULL. */
+    void (*waited)(struct asq__redis *r, unsigned have, void *user);
+    /* Logs what Sentinels have to do with. May be NULL. */
+    void (*log)(struct asq__redis *r, asq_log_level level, const char *text, void *user);
     void *user;
 };
 
@@ -62,21 +75,51 @@ void asq__redis_give_up(struct asq__redis *r);
 /* Reconnects, because the server cannot serve writes (READONLY, …). */
 void asq__redis_drop(struct asq__redis *r, const char *why);
 
+/* Returns whether the server is a node of a Redis Cluster, whose commands and scripts have keys of
+ * one slot. Valid while up. */
+bool asq__redis_is_cluster(const struct asq__redis *r);
+/* Return the connection for commands about keys of the namespace (asq:{N}:…) or of none, and its
+ * scripts. Never NULL; may be down. */
+struct asq__conn *asq__redis_home(struct asq__redis *r);
+struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r);
 /* Return the connection for commands about partition p, and its scripts. Never NULL; may be
  * down. */
 struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition);
 struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition);
+/* Returns the host of that server in a Cluster of several nodes; NULL: the URL's. Borrowed, for now
+ * only. */
+const struct asq__host *asq__redis_host(const struct asq__redis *r, uint32_t partition);
+/* Takes the reply by which that server has refused a command on a connection of the caller's own:
+ * the partition may be elsewhere. */
+void asq__redis_refused_on(struct asq__redis *r, uint32_t partition, const redisReply *reply);
+/* Returns what waits for replicas on that connection; NULL: nothing has to. */
+struct asq__barrier *asq__redis_barrier(struct asq__redis *r, uint32_t partition);
+/* Writes the name of the channel on which results of a partition are pushed to a client, and
+ * returns its length. In a Cluster it is a sharded one in the partition's slot. */
+size_t asq__redis_push_channel(const struct asq__redis *r, uint32_t partition, const char *client,
+                               char *out);
+/* Returns the command that pushes to such a channel. */
+const char *asq__redis_push_command(const struct asq__redis *r);
 const struct asq__keys *asq__redis_keys(const struct asq__redis *r);
 const struct asq__url *asq__redis_url(const struct asq__redis *r);
 struct ev_loop *asq__redis_loop(const struct asq__redis *r);
+/* In a Cluster: has the results of a partition pushed to the first of `channels`, on each new
+ * connection again, until asq__redis_unhear. Pushes before `heard` are missed. */
+void asq__redis_hear(struct asq__redis *r, uint32_t partition);
+void asq__redis_unhear(struct asq__redis *r, uint32_t partition);
+void asq__redis_unhear_all(struct asq__redis *r); /* before the number of partitions changes */
 /* Returns the number of partitions, valid from the first `up` on. Read whenever a connection comes
  * up, and by asq__redis_refresh_meta. */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
 /* Reads the namespace's facts again, after keys have vanished or while no worker answers: Redis may
  * have been flushed and the namespace recreated. */
 void asq__redis_refresh_meta(struct asq__redis *r);
-/* Loads all scripts again, because Redis has forgotten one. */
+/* Writes what the connections for commands have not written yet, as much as the sockets accept. */
+void asq__redis_flush(struct asq__redis *r);
+/* Load all scripts again, because the partition's server, or that of the namespace's keys, has
+ * forgotten one. */
 void asq__redis_reload_scripts(struct asq__redis *r, uint32_t partition);
+void asq__redis_reload_home_scripts(struct asq__redis *r);
 /* Returns the last known maxmemory-policy; "" if Redis does not tell it. */
 const char *asq__redis_eviction_policy(const struct asq__redis *r);
 void asq__redis_ask_policy(struct asq__redis *r); /* refreshes it; asynchronous */

@@ -10,14 +10,18 @@
 
 enum asq__refusal {
     ASQ__REFUSED_NOT, /* no error reply */
-    /* The server cannot serve now, or is no longer a master: LOADING, BUSY, READONLY, MASTERDOWN,
-     * too many connections, … Passes by itself or after reconnecting, because the address may lead
-     * elsewhere. */
+    /* The server cannot serve now, is no longer a master, or does not have this slot of a Cluster:
+     * LOADING, BUSY, READONLY, MOVED, too many connections, … Passes by itself or after
+     * reconnecting, because the address may lead elsewhere. */
     ASQ__REFUSED_FOR_NOW,
+    /* The keys of this slot of a Cluster are on their way to another node: ASK, TRYAGAIN. Passes by
+     * itself, and concerns no other slot. The command had no effect. */
+    ASQ__REFUSED_SLOT,
     ASQ__REFUSED_MEMORY,  /* OOM: passes when memory is freed */
     ASQ__REFUSED_LOGIN,   /* user or password: passes when they are corrected on either side */
     ASQ__REFUSED_KEY,     /* NOPERM: the user lacks a key of the command */
     ASQ__REFUSED_ACCESS,  /* NOPERM: the user lacks the command or a channel */
+    ASQ__REFUSED_TYPE,    /* WRONGTYPE: passes when the key is set aside */
     ASQ__REFUSED_SIZE,    /* a string is longer than Redis accepts; does not pass: see limit.h */
     ASQ__REFUSED_COMMAND, /* the command is wrong, or unknown to the server */
 };
@@ -34,6 +38,9 @@ bool asq__reply_is_transient(const redisReply *reply);
  * lacks the command. */
 bool asq__reply_is_denial(const redisReply *reply);
 #define ASQ__DENIAL_HINT " (as-ctl acl prints the rights that each user needs)"
+
+/* Returns whether a key of the command, also within a script, holds another type than it has to. */
+bool asq__reply_is_wrong_type(const redisReply *reply);
 
 /* Returns the text of an error reply, or a text for NULL or an unexpected type. Borrowed. */
 const char *asq__reply_text(const redisReply *reply);

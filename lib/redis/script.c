@@ -10,6 +10,7 @@
 
 const char *const asq__script_bury = asq__lua_bury;
 const char *const asq__script_own = asq__lua_own;
+const char *const asq__script_calls = asq__lua_calls;
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_permit = asq__lua_permit;
@@ -17,6 +18,8 @@ const char *const asq__script_died = asq__lua_died;
 const char *const asq__script_blame = asq__lua_blame;
 const char *const asq__script_leave = asq__lua_leave;
 const char *const asq__script_send = asq__lua_send;
+const char *const asq__script_send_fenced = asq__lua_send_fenced;
+const char *const asq__script_stats_read = asq__lua_stats_read;
 const char *const asq__script_stop = asq__lua_stop;
 const char *const asq__script_taken = asq__lua_taken;
 const char *const asq__script_there = asq__lua_there;
@@ -31,6 +34,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_READ: return asq__lua_read;
     case ASQ__SCRIPT_FETCH: return asq__lua_fetch;
     case ASQ__SCRIPT_FIELDS: return asq__lua_fields;
+    case ASQ__SCRIPT_STATS: return asq__lua_stats;
     case ASQ__SCRIPTS: break;
     }
     return NULL;

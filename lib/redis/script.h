@@ -21,11 +21,14 @@ enum asq__script {
     ASQ__SCRIPT_READ,
     ASQ__SCRIPT_FETCH,
     ASQ__SCRIPT_FIELDS,
+    ASQ__SCRIPT_STATS,
     ASQ__SCRIPTS
 };
 
 /* Scripts run for operators, rarely: always by EVAL, never loaded. So are all below. */
+extern const char *const asq__script_calls;
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
+extern const char *const asq__script_stats_read;
 /* Run by a supervisor for a process that has died. */
 extern const char *const asq__script_died;
 /* Run for a commit that stays refused. */
@@ -33,7 +36,7 @@ extern const char *const asq__script_blame;
 /* Run by a process that ends, or by its supervisor. */
 extern const char *const asq__script_leave;
 /* Run for each nested batch. A NOSCRIPT reply would let later batches overtake. */
-extern const char *const asq__script_send;
+extern const char *const asq__script_send, *const asq__script_send_fenced;
 /* Run when a worker connects; see permit.h. */
 extern const char *const asq__script_permit;
 /* Run after a lost connection. */

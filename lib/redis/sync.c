@@ -11,6 +11,7 @@
 #include "redis/greeting.h"
 #include "redis/link.h"
 #include "redis/password.h"
+#include "redis/route.h"
 #include "redis/sync.h"
 #include "redis/tls.h"
 #include "redis/url.h"
@@ -23,6 +24,7 @@ enum { READ_SIZE = 16 * 1024 };
 
 struct asq__sync {
     struct asq__link link;
+    struct asq__route route; /* leads the link to the server */
     redisReader *reader;
     struct asq__buf out;
     size_t sent;     /* bytes of `out`; sending goes on here after a cancelled wait */
@@ -35,8 +37,7 @@ struct asq__sync {
 
 static int fail(struct asq__sync *s, int code, const char *why)
 {
-    snprintf(s->why, sizeof s->why, "%s", why);
-    return code;
+    return asq__err(s->why, sizeof s->why, code, "%s", why);
 }
 
 /* Waits for a descriptor (-1: only for the time). ASQ_ECONN: not within the time, or cancelled. */
@@ -52,13 +53,13 @@ static int wait_for(struct asq__sync *s, int fd, bool writing, int64_t ms)
 
 static int connect_link(struct asq__sync *s)
 {
-    int rc = asq__link_open(&s->link, s->timeout_ms);
+    int rc = asq__route_open(&s->route, s->timeout_ms);
     while (rc == 0) {
         bool writing;
-        int fd = asq__link_fd(&s->link, &writing);
-        if (wait_for(s, fd, writing, asq__link_wait_ms(&s->link)) < 0)
+        int fd = asq__route_fd(&s->route, &writing);
+        if (wait_for(s, fd, writing, asq__route_wait_ms(&s->route)) < 0)
             return ASQ_ECONN;
-        rc = asq__link_step(&s->link);
+        rc = asq__route_step(&s->route);
     }
     return rc < 0 ? fail(s, rc, s->link.why) : 0;
 }
@@ -172,14 +173,16 @@ const char *asq__sync_why(const struct asq__sync *s)
 /* Checks the reply to a step of the greeting. Frees the reply. */
 static int greeted(struct asq__sync *s, enum asq__greeting step, redisReply *reply)
 {
-    char why[ASQ__GREETING_WHY];
+    char why[ASQ__GREETING_WHY], name[ASQ__ROUTE_NAME], text[sizeof why + sizeof name];
     if (!reply)
         return ASQ_ECONN;
-    int rc = asq__greeting_check(step, reply, why);
+    int rc = asq__greeting_check(s->link.url, step, reply, why);
     if (rc == ASQ_EAUTH)
         asq__password_refused(s->link.url);
-    if (rc < 0)
-        fail(s, rc, why);
+    if (rc < 0) {
+        asq__err(text, sizeof text, rc, "%s%s", asq__route_name(&s->route, name), why);
+        fail(s, rc, text);
+    }
     freeReplyObject(reply);
     return rc;
 }
@@ -195,6 +198,8 @@ static int greet(struct asq__sync *s, const char *name)
                      url->user ? asq__sync_cmd(s, "AUTH %s %s", url->user, password)
                                : asq__sync_cmd(s, "AUTH %s", password));
     explicit_bzero(room, sizeof room);
+    if (rc == 0 && url->sentinels)
+        rc = greeted(s, ASQ__GREETING_ROLE, asq__sync_cmd(s, "HELLO"));
     if (rc == 0 && url->db)
         rc = greeted(s, ASQ__GREETING_SELECT, asq__sync_cmd(s, "SELECT %d", url->db));
     if (rc == 0)
@@ -209,15 +214,26 @@ static int greet(struct asq__sync *s, const char *name)
 int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
                    struct asq__sync **ret, char *err, size_t errlen)
 {
+    return asq__sync_open_host(url, NULL, name, timeout_ms, cancel_fd, ret, err, errlen);
+}
+
+int asq__sync_open_host(const struct asq__url *url, const struct asq__host *host, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen)
+{
     struct asq__sync *s = calloc(1, sizeof *s);
     if (!s)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     asq__link_init(&s->link, url);
+    asq__route_init(&s->route, &s->link);
     asq__buf_init(&s->out, MAX_BYTES);
     s->timeout_ms = timeout_ms;
     s->cancel_fd = cancel_fd;
     s->reader = redisReaderCreate();
-    int rc = s->reader ? connect_link(s) : fail(s, ASQ_ENOMEM, "out of memory");
+    int rc = s->reader ? 0 : ASQ_ENOMEM;
+    if (rc == 0 && host)
+        rc = asq__link_set_endpoint(&s->link, host->name, host->port);
+    rc = rc == 0 ? connect_link(s) : fail(s, rc, "out of memory");
     if (rc == 0)
         rc = greet(s, name);
     if (rc == 0) {
@@ -229,6 +245,11 @@ int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout
     return rc;
 }
 
+bool asq__sync_is_outdated(const struct asq__sync *s)
+{
+    return asq__route_is_outdated(&s->route);
+}
+
 bool asq__sync_is_cancelled(const struct asq__sync *s)
 {
     return s->cancelled;
@@ -238,7 +259,7 @@ int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms)
 {
     s->cancel_fd = -1;
     s->cancelled = false;
-    s->timeout_ms = timeout_ms;
+    asq__sync_set_timeout(s, timeout_ms);
     while (s->unread) {
         redisReply *reply = asq__sync_reply(s);
         if (!reply)
@@ -248,11 +269,16 @@ int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms)
     return 0;
 }
 
+void asq__sync_set_timeout(struct asq__sync *s, int64_t timeout_ms)
+{
+    s->timeout_ms = timeout_ms;
+}
+
 void asq__sync_free(struct asq__sync *s)
 {
     if (!s)
         return;
-    asq__link_release(&s->link);
+    asq__route_release(&s->route);
     asq__buf_release(&s->out);
     if (s->reader)
         redisReaderFree(s->reader);

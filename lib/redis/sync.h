@@ -11,14 +11,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct asq__host;
 struct asq__sync;
 struct asq__url;
 
 /* Connects, authenticates and selects the database. cancel_fd: waits give up once it is readable;
- * -1: none. The URL must outlive the connection. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EREDIS,
- * ASQ_ENOMEM, as in conn.h. */
+ * -1: none. The URL must outlive the connection. ASQ_ECONN, ASQ_EBUSY, ASQ_EAUTH, ASQ_EINVAL,
+ * ASQ_EREDIS, ASQ_ENOMEM, as in conn.h. */
 int asq__sync_open(const struct asq__url *url, const char *name, int64_t timeout_ms, int cancel_fd,
                    struct asq__sync **ret, char *err, size_t errlen);
+/* Does the same with another host than the URL's. */
+int asq__sync_open_host(const struct asq__url *url, const struct asq__host *host, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen);
+/* Returns whether it leads to a server that is no longer the master, by what the URL's Sentinels
+ * have told. */
+bool asq__sync_is_outdated(const struct asq__sync *s);
 /* Returns whether cancel_fd has ended a wait. Replies are then out of step: call asq__sync_keep or
  * asq__sync_free. */
 bool asq__sync_is_cancelled(const struct asq__sync *s);
@@ -26,6 +34,8 @@ bool asq__sync_is_cancelled(const struct asq__sync *s);
  * later commands take effect after earlier ones. ASQ_ECONN: the connection is lost; free it. */
 int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms);
 void asq__sync_free(struct asq__sync *s);
+/* Gives each later wait another timeout than the one of opening. */
+void asq__sync_set_timeout(struct asq__sync *s, int64_t timeout_ms);
 
 /* Runs a command, formatted as by redisCommand. The caller frees the reply (freeReplyObject). NULL:
  * the connection is lost, or memory is short; free the connection. */

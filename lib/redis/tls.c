@@ -287,10 +287,9 @@ static bool is_address(const char *host, char out[HOST_MAX])
 }
 
 /* Sets the name that the certificate must have, and the SNI. */
-static bool name_peer(struct asq__tls_session *s, const struct asq__url *url)
+static bool name_peer(struct asq__tls_session *s, const struct asq__url *url, const char *given)
 {
     char host[HOST_MAX];
-    const char *given = url->tls_sni ? url->tls_sni : url->host;
     bool address = is_address(given, host);
     if (!address) {
         size_t n = strlen(given);
@@ -312,9 +311,10 @@ static bool name_peer(struct asq__tls_session *s, const struct asq__url *url)
     return SSL_set1_host(s->ssl, host) == 1;
 }
 
-int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_session **ret,
-                         char why[ASQ__TLS_WHY])
+int asq__tls_session_new(const struct asq__url *url, const char *host, int fd,
+                         struct asq__tls_session **ret, char why[ASQ__TLS_WHY])
 {
+    const char *name = url->tls_sni ? url->tls_sni : host;
     snprintf(why, ASQ__TLS_WHY, "out of memory for TLS");
     SSL_CTX *ctx = current_context(url->tls_files, why);
     if (!ctx)
@@ -342,9 +342,8 @@ int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_ses
     SSL_set_verify(s->ssl,
                    url->tls_verify == ASQ__TLS_VERIFY_NO ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                    url->tls_verify == ASQ__TLS_VERIFY_NO ? NULL : on_verified);
-    if (!name_peer(s, url)) {
-        snprintf(why, ASQ__TLS_WHY, "'%.200s' is not a name that a certificate can have",
-                 url->tls_sni ? url->tls_sni : url->host);
+    if (!name_peer(s, url, name)) {
+        snprintf(why, ASQ__TLS_WHY, "'%.200s' is not a name that a certificate can have", name);
         asq__tls_session_free(s);
         ERR_clear_error();
         return ASQ_ECONN;

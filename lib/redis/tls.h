@@ -25,9 +25,11 @@ void asq__tls_unref(struct asq__tls *t);
 
 enum { ASQ__TLS_WHY = 400 };
 
-/* Makes a session. Reads the files if they have changed. ASQ_ECONN, ASQ_ENOMEM, with a text. */
-int asq__tls_session_new(const struct asq__url *url, int fd, struct asq__tls_session **ret,
-                         char why[ASQ__TLS_WHY]);
+/* Makes a session with a server at `host`, which its certificate has to be for, unless the URL has
+ * a name of its own for that (sni). Reads the files if they have changed. ASQ_ECONN, ASQ_ENOMEM,
+ * with a text. */
+int asq__tls_session_new(const struct asq__url *url, const char *host, int fd,
+                         struct asq__tls_session **ret, char why[ASQ__TLS_WHY]);
 void asq__tls_session_free(struct asq__tls_session *s);
 
 /* Events that an operation waits for before it can go on. */

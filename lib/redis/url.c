@@ -13,11 +13,14 @@
 
 #include "asqueue.h"
 #include "redis/lookup.h"
+#include "redis/sentinels.h"
 #include "redis/url.h"
+#include "redis/url_hosts.h"
+#include "redis/url_text.h"
 #include "value/buf.h"
 #include "value/error.h"
 
-enum { RESOLVE_MS = 5000, NAME_MAX_BYTES = 253 };
+enum { RESOLVE_MS = 5000, MASTER_MAX_BYTES = 128 };
 
 const char asq__url_unverified_text[] =
     "verify=no: any server at this address is taken for the intended Redis, and gets the password; "
@@ -29,116 +32,6 @@ const char asq__url_plain_text[] =
 static int no_memory(char *err, size_t errlen)
 {
     return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* Makes a percent-decoded copy. NULL: a wrong or NUL escape (*bad), or no memory. */
-static char *decode(const char *s, size_t n, bool *bad)
-{
-    char *out = malloc(n + 1), *p = out;
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] != '%') {
-            *p++ = s[i];
-            continue;
-        }
-        bool whole = n - i > 2;
-        int high = whole ? hex_digit(s[i + 1]) : -1, low = whole ? hex_digit(s[i + 2]) : -1;
-        if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-            *bad = true;
-            free(out);
-            return NULL;
-        }
-        *p++ = (char) (high << 4 | low);
-        i += 2;
-    }
-    *p = '\0';
-    return out;
-}
-
-static int copy_decoded(char **to, const char *s, size_t n, const char *what, char *err,
-                        size_t errlen)
-{
-    bool bad = false;
-    char *copy = decode(s, n, &bad);
-    if (!copy)
-        return bad ? asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has an invalid %%-escape",
-                              what)
-                   : no_memory(err, errlen);
-    free(*to);
-    *to = copy;
-    return 0;
-}
-
-static int parse_number(const char *s, size_t n, long min, long max, const char *what, long *ret,
-                        char *err, size_t errlen)
-{
-    char text[16], *end;
-    if (n > 0 && n < sizeof text) {
-        memcpy(text, s, n);
-        text[n] = '\0';
-        errno = 0;
-        long value = strtol(text, &end, 10);
-        if (!*end && errno == 0 && value >= min && value <= max && (*text >= '0' && *text <= '9')) {
-            *ret = value;
-            return 0;
-        }
-    }
-    return asq__err(err, errlen, ASQ_EINVAL,
-                    "the URL's %s is '%.*s'; a number from %ld to %ld is needed", what,
-                    (int) (n > 40 ? 40 : n), s, min, max);
-}
-
-static bool is_plain(unsigned char c, const char *others)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c && strchr(others, c));
-}
-
-/* Refuses a name with a byte that must not reach a resolver or a log, and names the byte. */
-static int check_name(const char *name, const char *what, char *err, size_t errlen)
-{
-    for (const char *p = name; *p; p++)
-        if (!is_plain((unsigned char) *p, ".-_"))
-            return asq__err(
-                err, errlen, ASQ_EINVAL,
-                "the URL's %s has byte 0x%02X at place %zu, which a host name cannot have%s", what,
-                (unsigned char) *p, (size_t) (p - name) + 1,
-                (unsigned char) *p > 0x7f
-                    ? "; write a name in another script in its ASCII form, xn--…"
-                    : "");
-    if (strlen(name) > NAME_MAX_BYTES)
-        return asq__err(err, errlen, ASQ_EINVAL, "the URL's %s has %zu bytes; names have up to %d",
-                        what, strlen(name), NAME_MAX_BYTES);
-    return 0;
-}
-
-/* Checks an IPv6 address, perhaps with a zone: fe80::1%eth0. */
-static int check_address(const char *text, char *err, size_t errlen)
-{
-    char address[INET6_ADDRSTRLEN] = "";
-    struct in6_addr in6;
-    size_t n = strcspn(text, "%");
-    bool good = n < sizeof address;
-    if (good) {
-        memcpy(address, text, n);
-        good = inet_pton(AF_INET6, address, &in6) == 1 && strcmp(text + n, "%") != 0;
-    }
-    for (const char *p = text + n; *p && good; p++)
-        good = is_plain((unsigned char) *p, p == text + n ? "%" : ".-_:@");
-    return good
-               ? 0
-               : asq__err(err, errlen, ASQ_EINVAL,
-                          "the URL has no IPv6 address between '[' and ']' (as in [2001:db8::1] or "
-                          "[fe80::1%%25eth0])");
 }
 
 /* ---- ?name=value&… ---- */
@@ -167,7 +60,7 @@ static int set_parameter(struct asq__url *u, const char *name, size_t name_n, co
     int rc;
 #define IS(text) (name_n == sizeof text - 1 && memcmp(name, text, name_n) == 0)
     if (redis && IS("ns"))
-        return copy_decoded(&u->ns, value, n, "ns", err, errlen);
+        return asq__url_decode(&u->ns, value, n, "ns", err, errlen);
     if (u->tls && (IS("cacert") || IS("cert") || IS("key") || IS("sni"))) {
         char **to = IS("cacert") ? &u->tls_ca
                     : IS("cert") ? &u->tls_cert
@@ -176,31 +69,49 @@ static int set_parameter(struct asq__url *u, const char *name, size_t name_n, co
         if (!n)
             return asq__err(err, errlen, ASQ_EINVAL, "the URL's %.*s= is empty", (int) name_n,
                             name);
-        rc = copy_decoded(to, value, n, "TLS parameter", err, errlen);
-        return rc == 0 && to == &u->tls_sni ? check_name(*to, "sni", err, errlen) : rc;
+        rc = asq__url_decode(to, value, n, "TLS parameter", err, errlen);
+        return rc == 0 && to == &u->tls_sni ? asq__host_check_name(*to, "sni", err, errlen) : rc;
     }
+    if (u->servers == ASQ__URL_CLUSTER && IS("nat")) {
+        asq__nat_release(&u->nat);
+        return asq__nat_parse(value, n, &u->nat, err, errlen);
+    }
+    if (u->servers == ASQ__URL_SENTINEL && IS("sentinel-user"))
+        return asq__url_decode(&u->sentinel_user, value, n, "sentinel-user", err, errlen);
+    if (u->servers == ASQ__URL_SENTINEL && IS("sentinel-password"))
+        return asq__url_decode(&u->sentinel_password, value, n, "sentinel-password", err, errlen);
+    if (u->servers == ASQ__URL_SENTINEL && IS("sentinel-password-file"))
+        return asq__url_decode(&u->sentinel_password_file, value, n, "sentinel-password-file", err,
+                               errlen);
     if (u->tls && IS("verify"))
         return parse_verify(u, value, n, err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("user"))
-        return copy_decoded(&u->user, value, n, "user", err, errlen);
+        return asq__url_decode(&u->user, value, n, "user", err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("password"))
-        return copy_decoded(&u->password, value, n, "password", err, errlen);
+        return asq__url_decode(&u->password, value, n, "password", err, errlen);
     if (u->scheme == ASQ__URL_UNIX && IS("db")) {
-        rc = parse_number(value, n, 0, 1000000, "db", &i, err, errlen);
+        rc = asq__url_number(value, n, 0, 1000000, "db", &i, err, errlen);
         if (rc == 0)
             u->db = (int) i;
         return rc;
     }
     if (u->scheme == ASQ__URL_CHILD && (IS("processes") || IS("capacity"))) {
         bool processes = IS("processes");
-        rc = parse_number(value, n, 1, processes ? 1024 : 4096,
-                          processes ? "processes" : "capacity", &i, err, errlen);
+        rc = asq__url_number(value, n, 1, processes ? 1024 : 4096,
+                             processes ? "processes" : "capacity", &i, err, errlen);
         if (rc == 0)
             *(processes ? &u->processes : &u->capacity) = (uint32_t) i;
         return rc;
     }
 #undef IS
-    const char *known = u->scheme == ASQ__URL_UNIX    ? "db, ns, user, password"
+    const char *known = u->scheme == ASQ__URL_UNIX ? "db, ns, user, password"
+                        : u->servers == ASQ__URL_CLUSTER
+                            ? (u->tls ? "ns, nat, cacert, cert, key, sni, verify" : "ns, nat")
+                        : u->servers == ASQ__URL_SENTINEL
+                            ? (u->tls ? "ns, sentinel-user, sentinel-password, "
+                                        "sentinel-password-file, cacert, cert, key, sni, verify"
+                                      : "ns, sentinel-user, sentinel-password, "
+                                        "sentinel-password-file")
                         : u->tls                      ? "ns, cacert, cert, key, sni, verify"
                         : u->scheme == ASQ__URL_TCP   ? "ns"
                         : u->scheme == ASQ__URL_CHILD ? "processes, capacity"
@@ -227,11 +138,12 @@ static int parse_parameters(struct asq__url *u, const char *s, char *err, size_t
     return 0;
 }
 
-/* ---- redis://[[user]:password@]host[:port][/db] ---- */
+/* ---- redis://[[user]:password@]host[:port][,…][/MASTER][/db] ---- */
 
 static int parse_authority(struct asq__url *u, const char *s, size_t n, char *err, size_t errlen)
 {
-    long port = 6379;
+    const int port = u->servers == ASQ__URL_SENTINEL ? 26379 : 6379;
+    struct asq__host first = { NULL, 0 };
     int rc = 0;
     const char *at = NULL;
     for (size_t i = 0; i < n; i++)
@@ -240,42 +152,78 @@ static int parse_authority(struct asq__url *u, const char *s, size_t n, char *er
     if (at) {
         const char *colon = memchr(s, ':', (size_t) (at - s));
         if (!colon)
-            rc = copy_decoded(&u->password, s, (size_t) (at - s), "password", err, errlen);
-        else if ((rc = copy_decoded(&u->password, colon + 1, (size_t) (at - colon - 1), "password",
-                                    err, errlen)) == 0 &&
+            rc = asq__url_decode(&u->password, s, (size_t) (at - s), "password", err, errlen);
+        else if ((rc = asq__url_decode(&u->password, colon + 1, (size_t) (at - colon - 1),
+                                       "password", err, errlen)) == 0 &&
                  colon > s)
-            rc = copy_decoded(&u->user, s, (size_t) (colon - s), "user", err, errlen);
+            rc = asq__url_decode(&u->user, s, (size_t) (colon - s), "user", err, errlen);
         if (rc < 0)
             return rc;
         n -= (size_t) (at + 1 - s);
         s = at + 1;
     }
-    const char *end;
-    if (n && *s == '[') {
-        end = memchr(s, ']', n);
-        if (!end)
-            return asq__err(err, errlen, ASQ_EINVAL, "the URL's address has a '[' without ']'");
-        rc = copy_decoded(&u->host, s + 1, (size_t) (end - s - 1), "host", err, errlen);
-        if (rc == 0)
-            rc = check_address(u->host, err, errlen);
-        end++;
+    if (u->servers != ASQ__URL_ONE) {
+        rc = asq__hosts_parse(s, n, port, &u->others, err, errlen);
+        if (rc < 0)
+            return rc;
+        first = u->others.list[0];
+        memmove(u->others.list, u->others.list + 1, --u->others.n * sizeof first);
     } else {
-        end = memchr(s, ':', n);
-        if (!end)
-            end = s + n;
-        rc = end == s ? copy_decoded(&u->host, "127.0.0.1", 9, "host", err, errlen)
-                      : copy_decoded(&u->host, s, (size_t) (end - s), "host", err, errlen);
-        if (rc == 0)
-            rc = check_name(u->host, "host", err, errlen);
+        rc = asq__host_parse(s, n, port, "host", &first, err, errlen);
     }
-    size_t left = n - (size_t) (end - s);
-    if (rc == 0 && left && *end != ':')
-        rc = asq__err(err, errlen, ASQ_EINVAL, "the URL has '%.*s' behind its host",
-                      (int) (left > 40 ? 40 : left), end);
-    else if (rc == 0 && left)
-        rc = parse_number(end + 1, left - 1, 1, 65535, "port", &port, err, errlen);
-    u->port = (int) port;
+    u->host = first.name;
+    u->port = first.port;
     return rc;
+}
+
+/* Parses /MASTER, and moves *s behind it. Words of +switch-master are separated by blanks, so a
+ * name has none. */
+static int parse_master(struct asq__url *u, const char **s, char *err, size_t errlen)
+{
+    size_t n = **s == '/' ? strcspn(*s + 1, "/?") : 0;
+    if (n == 0)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "the URL of Sentinels needs the master's name behind the hosts, as in "
+                        "redis+sentinel://host1,host2,host3/mymaster");
+    int rc = asq__url_decode(&u->master, *s + 1, n, "master's name", err, errlen);
+    if (rc < 0)
+        return rc;
+    for (const char *p = u->master; *p; p++)
+        if (!asq__url_is_plain((unsigned char) *p, "!#$&'()*+,-./:;<=>?@[]^_{|}~"))
+            return asq__err(err, errlen, ASQ_EINVAL,
+                            "the URL's name of the master has byte 0x%02X at place %zu, which such "
+                            "a name cannot have",
+                            (unsigned char) *p, (size_t) (p - u->master) + 1);
+    if (strlen(u->master) > MASTER_MAX_BYTES)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "the URL's name of the master has %zu bytes; names have up to %d",
+                        strlen(u->master), MASTER_MAX_BYTES);
+    *s += n + 1;
+    return 0;
+}
+
+/* Completes the user and password for the Sentinels, as complete_user() those of the master. */
+static int complete_sentinels(struct asq__url *u, char *err, size_t errlen)
+{
+    if (u->sentinel_password_file && u->sentinel_password)
+        return asq__err(
+            err, errlen, ASQ_EINVAL,
+            "the URL has sentinel-password= and sentinel-password-file=: leave one out");
+    if (u->sentinel_password_file && !*u->sentinel_password_file)
+        return asq__err(err, errlen, ASQ_EINVAL, "the URL's sentinel-password-file= is empty");
+    if (u->sentinel_user && !*u->sentinel_user) {
+        free(u->sentinel_user);
+        u->sentinel_user = NULL;
+    }
+    if (!u->sentinel_user && u->sentinel_password && !*u->sentinel_password) {
+        free(u->sentinel_password);
+        u->sentinel_password = NULL;
+    }
+    if (u->sentinel_user && !u->sentinel_password && !u->sentinel_password_file &&
+        !(u->sentinel_password = strdup("")))
+        return no_memory(err, errlen);
+    u->sentinels = asq__sentinels_new(u);
+    return u->sentinels ? 0 : no_memory(err, errlen);
 }
 
 static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen)
@@ -292,14 +240,21 @@ static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen
     if (rc < 0)
         return rc;
     s += n;
+    if (u->servers == ASQ__URL_SENTINEL && (rc = parse_master(u, &s, err, errlen)) < 0)
+        return rc;
     if (*s == '/') {
         size_t digits = strcspn(++s, "?");
         if (digits)
-            rc = parse_number(s, digits, 0, 1000000, "database", &db, err, errlen);
+            rc = asq__url_number(s, digits, 0, 1000000, "database", &db, err, errlen);
         s += digits;
     }
     u->db = (int) db;
-    return rc == 0 && *s == '?' ? parse_parameters(u, s + 1, err, errlen) : rc;
+    if (rc == 0 && db && u->servers == ASQ__URL_CLUSTER)
+        rc = asq__err(err, errlen, ASQ_EINVAL,
+                      "the URL has database %ld, and a Cluster has only database 0", db);
+    if (rc == 0 && *s == '?')
+        rc = parse_parameters(u, s + 1, err, errlen);
+    return rc == 0 && u->servers == ASQ__URL_SENTINEL ? complete_sentinels(u, err, errlen) : rc;
 }
 
 static int parse_unix(struct asq__url *u, const char *s, char *err, size_t errlen)
@@ -310,7 +265,7 @@ static int parse_unix(struct asq__url *u, const char *s, char *err, size_t errle
     if (*s != '/')
         return asq__err(err, errlen, ASQ_EINVAL,
                         "unix: needs an absolute path, as in unix:/run/redis/redis.sock");
-    int rc = copy_decoded(&u->path, s, n, "path", err, errlen);
+    int rc = asq__url_decode(&u->path, s, n, "path", err, errlen);
     if (rc == 0 && strlen(u->path) >= sizeof((struct sockaddr_un *) 0)->sun_path)
         rc =
             asq__err(err, errlen, ASQ_EINVAL, "the path of the Unix socket has more than %zu bytes",
@@ -336,9 +291,40 @@ static int complete_user(struct asq__url *u)
     return 0;
 }
 
+static const struct scheme {
+    const char *prefix;
+    bool tls;
+    enum asq__url_servers servers;
+} schemes[] = {
+    { "redis://", false, ASQ__URL_ONE },
+    { "rediss://", true, ASQ__URL_ONE },
+    { "redis+cluster://", false, ASQ__URL_CLUSTER },
+    { "rediss+cluster://", true, ASQ__URL_CLUSTER },
+    { "redis+sentinel://", false, ASQ__URL_SENTINEL },
+    { "rediss+sentinel://", true, ASQ__URL_SENTINEL },
+};
+
+/* Returns the scheme of a URL over TCP, or NULL. */
+static const struct scheme *find_scheme(const char *text)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (strncasecmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+            return &schemes[i];
+    return NULL;
+}
+
+static const char *scheme_prefix(const struct asq__url *u)
+{
+    size_t i = 0;
+    while (schemes[i].tls != u->tls || schemes[i].servers != u->servers)
+        i++;
+    return schemes[i].prefix;
+}
+
 int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t errlen)
 {
     struct asq__url u = { 0 };
+    const struct scheme *tcp = find_scheme(text);
     int rc;
 #define STARTS(s) (strncasecmp(text, s, sizeof s - 1) == 0)
     if (STARTS("local:") || STARTS("child:")) {
@@ -348,21 +334,23 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
              : *rest ? asq__err(err, errlen, ASQ_EINVAL, "'%.40s' behind %.6s is not understood",
                                 rest, text)
                      : 0;
-    } else if (STARTS("redis://")) {
+    } else if (tcp) {
         u.scheme = ASQ__URL_TCP;
-        rc = parse_tcp(&u, text + 8, err, errlen);
-    } else if (STARTS("rediss://")) {
-        u.scheme = ASQ__URL_TCP;
-        u.tls = true;
+        u.tls = tcp->tls;
+        u.servers = tcp->servers;
+#ifndef HAVE_TLS
+        if (u.tls)
+            rc =
+                asq__err(err, errlen, ASQ_ENOTSUP,
+                         "%s needs TLS, which this build does not have: configure found no OpenSSL "
+                         "(libssl-dev, openssl-devel)",
+                         tcp->prefix);
+        else
+#endif
+            rc = parse_tcp(&u, text + strlen(tcp->prefix), err, errlen);
 #ifdef HAVE_TLS
-        rc = parse_tcp(&u, text + 9, err, errlen);
-        if (rc == 0 && !(u.tls_files = asq__tls_new(u.tls_ca, u.tls_cert, u.tls_key)))
+        if (rc == 0 && u.tls && !(u.tls_files = asq__tls_new(u.tls_ca, u.tls_cert, u.tls_key)))
             rc = no_memory(err, errlen);
-#else
-        rc = asq__err(
-            err, errlen, ASQ_ENOTSUP,
-            "rediss:// needs TLS, which this build does not have: configure found no OpenSSL "
-            "(libssl-dev, openssl-devel)");
 #endif
     } else if (STARTS("unix:")) {
         u.scheme = ASQ__URL_UNIX;
@@ -370,10 +358,10 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     } else {
         /* Shows only the scheme, because a password may follow. */
         size_t n = strcspn(text, ":/");
-        rc = asq__err(
-            err, errlen, ASQ_EINVAL,
-            "'%.*s%s' begins no known URL: use local:, child:, redis://, rediss:// or unix:",
-            (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
+        rc = asq__err(err, errlen, ASQ_EINVAL,
+                      "'%.*s%s' begins no known URL: use local:, child:, redis://, rediss://, "
+                      "redis+sentinel://, rediss+sentinel:// or unix:",
+                      (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS
     if (rc == 0 && complete_user(&u) < 0)
@@ -397,13 +385,26 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from)
     u.tls_cert = from->tls_cert ? strdup(from->tls_cert) : NULL;
     u.tls_key = from->tls_key ? strdup(from->tls_key) : NULL;
     u.tls_sni = from->tls_sni ? strdup(from->tls_sni) : NULL;
+    u.master = from->master ? strdup(from->master) : NULL;
+    u.sentinel_user = from->sentinel_user ? strdup(from->sentinel_user) : NULL;
+    u.sentinel_password = from->sentinel_password ? strdup(from->sentinel_password) : NULL;
+    u.sentinel_password_file =
+        from->sentinel_password_file ? strdup(from->sentinel_password_file) : NULL;
+    u.sentinels = asq__sentinels_ref(from->sentinels);
 #ifdef HAVE_TLS
     u.tls_files = asq__tls_ref(from->tls_files);
 #endif
-    if ((from->host && !u.host) || (from->path && !u.path) || (from->user && !u.user) ||
+    u.others = (struct asq__hosts){ NULL, 0 };
+    u.nat = (struct asq__nat){ { NULL, 0 }, { NULL, 0 } };
+    bool lists =
+        asq__hosts_copy(&u.others, &from->others) == 0 && asq__nat_copy(&u.nat, &from->nat) == 0;
+    if (!lists || (from->host && !u.host) || (from->path && !u.path) || (from->user && !u.user) ||
         (from->password && !u.password) || (from->ns && !u.ns) || (from->tls_ca && !u.tls_ca) ||
         (from->tls_cert && !u.tls_cert) || (from->tls_key && !u.tls_key) ||
-        (from->tls_sni && !u.tls_sni)) {
+        (from->tls_sni && !u.tls_sni) || (from->master && !u.master) ||
+        (from->sentinel_user && !u.sentinel_user) ||
+        (from->sentinel_password && !u.sentinel_password) ||
+        (from->sentinel_password_file && !u.sentinel_password_file)) {
         asq__url_release(&u);
         return ASQ_ENOMEM;
     }
@@ -424,6 +425,13 @@ void asq__url_release(struct asq__url *u)
     free(u->tls_cert);
     free(u->tls_key);
     free(u->tls_sni);
+    free(u->master);
+    free(u->sentinel_user);
+    free(u->sentinel_password);
+    free(u->sentinel_password_file);
+    asq__sentinels_unref(u->sentinels);
+    asq__hosts_release(&u->others);
+    asq__nat_release(&u->nat);
 #ifdef HAVE_TLS
     asq__tls_unref(u->tls_files);
 #endif
@@ -432,21 +440,9 @@ void asq__url_release(struct asq__url *u)
 
 /* ---- as text ---- */
 
-/* Appends s with escapes. plain: characters besides letters and digits that need none. */
-static void put_escaped_except(struct asq__buf *b, const char *s, const char *plain)
-{
-    for (; *s; s++) {
-        unsigned char c = (unsigned char) *s;
-        if (is_plain(c, plain))
-            asq__buf_putc(b, c);
-        else
-            asq__buf_printf(b, "%%%02X", c);
-    }
-}
-
 static void put_escaped(struct asq__buf *b, const char *s)
 {
-    put_escaped_except(b, s, "-._~");
+    asq__url_put_escaped(b, s, "-._~");
 }
 
 /* Appends "?name=" or "&name=". */
@@ -477,7 +473,7 @@ static void put_path(struct asq__buf *b, char *sep, const char *name, const char
 {
     if (path) {
         put_name(b, sep, name);
-        put_escaped_except(b, path, "-._~/");
+        asq__url_put_escaped(b, path, "-._~/");
     }
 }
 
@@ -499,18 +495,15 @@ static void put_authority(struct asq__buf *b, const struct asq__url *u, bool hid
         put_password(b, u->password, hide_password);
         asq__buf_putc(b, '@');
     }
-    if (strchr(u->host, ':')) {
-        asq__buf_putc(b, '[');
-        for (const char *p = u->host; *p; p++) {
-            asq__buf_putc(b, (uint8_t) *p);
-            if (*p == '%') /* precedes an address's zone */
-                asq__buf_puts(b, "25");
-        }
-        asq__buf_putc(b, ']');
-    } else {
-        put_escaped(b, u->host);
+    asq__host_put(b, &(struct asq__host){ u->host, u->port });
+    if (u->others.n) {
+        asq__buf_putc(b, ',');
+        asq__hosts_put(b, &u->others);
     }
-    asq__buf_printf(b, ":%d", u->port);
+    if (u->master) {
+        asq__buf_putc(b, '/');
+        put_escaped(b, u->master);
+    }
     if (u->db)
         asq__buf_printf(b, "/%d", u->db);
 }
@@ -528,18 +521,28 @@ char *asq__url_format(const struct asq__url *u, bool hide_password)
         put_number(&b, &sep, "capacity", (long) u->capacity);
         break;
     case ASQ__URL_TCP:
-        asq__buf_puts(&b, u->tls ? "rediss://" : "redis://");
+        asq__buf_puts(&b, scheme_prefix(u));
         put_authority(&b, u, hide_password);
+        put_text(&b, &sep, "sentinel-user", u->sentinel_user);
+        if (u->sentinel_password) {
+            put_name(&b, &sep, "sentinel-password");
+            put_password(&b, u->sentinel_password, hide_password);
+        }
+        put_path(&b, &sep, "sentinel-password-file", u->sentinel_password_file);
         put_path(&b, &sep, "cacert", u->tls_ca);
         put_path(&b, &sep, "cert", u->tls_cert);
         put_path(&b, &sep, "key", u->tls_key);
         put_text(&b, &sep, "sni", u->tls_sni);
         if (u->tls_verify != ASQ__TLS_VERIFY_FULL)
             put_text(&b, &sep, "verify", u->tls_verify == ASQ__TLS_VERIFY_CA ? "ca" : "no");
+        if (u->nat.reached.n) {
+            put_name(&b, &sep, "nat");
+            asq__nat_put(&b, &u->nat);
+        }
         break;
     case ASQ__URL_UNIX:
         asq__buf_puts(&b, "unix:");
-        put_escaped_except(&b, u->path, "-._~/");
+        asq__url_put_escaped(&b, u->path, "-._~/");
         put_number(&b, &sep, "db", u->db);
         put_text(&b, &sep, "user", u->user);
         if (u->password) {
@@ -609,24 +612,22 @@ bool asq__url_has_plain_password(const struct asq__url *u)
     return u->scheme == ASQ__URL_TCP && !u->tls && u->password && *u->password;
 }
 
-int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
+static int host_is_local(const char *name, int port, char *err, size_t errlen)
 {
     struct asq__address one;
     struct asq__lookup *lookup = NULL;
     const struct asq__address *found = &one;
     struct ifaddrs *own = NULL;
     int n = 1;
-    if (u->scheme != ASQ__URL_TCP)
-        return 1;
-    if (!asq__address_parse(u->host, u->port, &one)) {
-        if (asq__lookup_start(u->host, u->port, &lookup, err, errlen) < 0)
+    if (!asq__address_parse(name, port, &one)) {
+        if (asq__lookup_start(name, port, &lookup, err, errlen) < 0)
             return ASQ_ECONN;
         if (asq__lookup_wait(lookup, RESOLVE_MS))
             n = asq__lookup_addresses(lookup, &found, err, errlen);
         else
             n = asq__err(err, errlen, ASQ_ECONN,
-                         "the resolver has not answered for the name '%.200s' within %d ms",
-                         u->host, RESOLVE_MS);
+                         "the resolver has not answered for the name '%.200s' within %d ms", name,
+                         RESOLVE_MS);
         if (n < 0) {
             asq__lookup_free(lookup);
             return n;
@@ -642,5 +643,15 @@ int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
     if (own)
         freeifaddrs(own);
     asq__lookup_free(lookup);
+    return local;
+}
+
+int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
+{
+    if (u->scheme != ASQ__URL_TCP)
+        return 1;
+    int local = host_is_local(u->host, u->port, err, errlen);
+    for (size_t i = 0; i < u->others.n && local == 1; i++)
+        local = host_is_local(u->others.list[i].name, u->others.list[i].port, err, errlen);
     return local;
 }

@@ -11,21 +11,37 @@
 #include <sys/socket.h>
 
 #include "redis/tls.h"
+#include "redis/url_hosts.h"
 
+struct asq__sentinels;
 struct sockaddr;
 
 enum asq__url_scheme { ASQ__URL_LOCAL, ASQ__URL_CHILD, ASQ__URL_TCP, ASQ__URL_UNIX };
 
+/* TCP: what the URL's hosts are. */
+enum asq__url_servers {
+    ASQ__URL_ONE,     /* one Redis */
+    ASQ__URL_CLUSTER, /* nodes of a Redis Cluster, of which any one tells the others */
+    ASQ__URL_SENTINEL /* Sentinels, which tell the master */
+};
+
 struct asq__url {
     enum asq__url_scheme scheme;
+    enum asq__url_servers servers;
     bool tls;
     char *tls_ca, *tls_cert, *tls_key; /* files; or NULL */
     char *tls_sni;                     /* or NULL: the host */
     enum asq__tls_verify tls_verify;
     struct asq__tls *tls_files; /* made from the files, shared with copies; NULL: no TLS */
-    char *host;                 /* TCP */
+    char *host;                 /* TCP; of a list the first */
     int port;
-    char *path; /* UNIX */
+    struct asq__hosts others; /* CLUSTER, SENTINEL: the list's further hosts */
+    struct asq__nat nat;      /* CLUSTER: where to reach hosts that it announces */
+    char *master;             /* SENTINEL: its name */
+    /* SENTINEL: how to log in to the Sentinels; or NULL. A file's password is read each time. */
+    char *sentinel_user, *sentinel_password, *sentinel_password_file;
+    struct asq__sentinels *sentinels; /* what is known of them, shared with copies */
+    char *path;                       /* UNIX */
     int db;
     char *user, *password;         /* or NULL; password "": for a user without one */
     struct asq__password *renewed; /* newer passwords; borrowed, also by copies; NULL: never */
@@ -47,7 +63,7 @@ void asq__url_release(struct asq__url *url);
 /* Returns the URL as text, to be freed; a hidden password is ***, otherwise the text parses to the
  * same URL. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
-/* Returns 1 if the server is on this machine: a Unix socket, or an address of one of its
+/* Returns 1 if each host of the URL is on this machine: a Unix socket, or an address of one of its
  * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
  * fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);

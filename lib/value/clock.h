@@ -1,5 +1,5 @@
 /*
- * clock.h: the two clocks. Decisions use the monotonic one; the other is only shown to people.
+ * clock.h: the clocks. Decisions use the monotonic one; that of the wall is only shown to people.
  */
 #ifndef ASQ_VALUE_CLOCK_H
 #define ASQ_VALUE_CLOCK_H
@@ -15,12 +15,28 @@ static inline int64_t asq__now_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Returns the same, up to a few milliseconds late, but within a few nanoseconds. */
+/* Returns nanoseconds of the monotonic clock, never 0. */
+static inline int64_t asq__now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t) t.tv_sec * 1000000000 + t.tv_nsec + 1;
+}
+
+/* Returns the same in milliseconds, up to a few milliseconds late, but within a few nanoseconds. */
 static inline int64_t asq__now_ms_coarse(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Returns for how many nanoseconds this thread has run. */
+static inline int64_t asq__thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t) t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Adds a timeout to now: INT64_MAX for ASQ_FOREVER (negative) and for an overflow. */

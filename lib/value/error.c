@@ -143,9 +143,13 @@ static void assign_copy(struct asq__error *e, int which, const char *s, const ch
 
 void asq__error_init(struct asq__error *e)
 {
-    *e = (struct asq__error){ .pub = { .code = 0 } };
-    for (int i = 0; i < FIELDS; i++)
-        *field(e, i) = "";
+    static const struct asq__error none = { .pub = { .message = "",
+                                                     .class_name = "",
+                                                     .method = "",
+                                                     .agent_id = "",
+                                                     .worker = "",
+                                                     .call_id = "" } };
+    *e = none;
 }
 
 void asq__error_clear(struct asq__error *e)
@@ -211,7 +215,7 @@ void asq__error_copy(struct asq__error *to, const asq_error *from)
     assign_copy(to, CALL_ID, from->call_id, "");
 }
 
-static void name_code(int code, char *buf, size_t n)
+void asq__error_code_name(int code, char *buf, size_t n)
 {
     const char *name = asq_error_name(code);
     if (!name && code <= ASQ_EUSER(0))
@@ -228,7 +232,7 @@ int asq__error_input(struct asq__error *e, const char *id, const asq_error *why)
     char code[32];
     if (why->code == ASQ_EINPUT && strncmp(why->message, begin, sizeof begin - 1) == 0)
         return asq__error_set(e, ASQ_EINPUT, "%s", why->message);
-    name_code(why->code, code, sizeof code);
+    asq__error_code_name(why->code, code, sizeof code);
     if (!*why->agent_id)
         return asq__error_set(e, ASQ_EINPUT, "%s%s, which failed with %s: %s", begin, id, code,
                               why->message);

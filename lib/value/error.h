@@ -25,9 +25,11 @@ void asq__error_where(struct asq__error *e, const char *class_name, const char *
                       const char *agent_id, const char *worker, const char *call_id);
 void asq__error_copy(struct asq__error *to, const asq_error *from);
 /* Sets ASQ_EINPUT for a call that is not run, because the result of call `id` is among its
- * arguments and `why` is what that call failed with. When `why` says the same of its own arguments,
- * its text is handed on: a chain of calls tells the failure that it began with, once. */
+ * arguments and `why` is what that call failed with. If `why` is itself such an error, its text is
+ * kept, so that a chain of calls reports the failure with which it began, once. */
 int asq__error_input(struct asq__error *e, const char *id, const asq_error *why);
+/* Writes the name of a code: "ASQ_EINVAL", "ASQ_EUSER(3)", or "code -5" of an unknown one. */
+void asq__error_code_name(int code, char *buf, size_t n);
 /* Writes a message to a caller's buffer (err may be NULL) and returns code. */
 int asq__err(char *err, size_t errlen, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

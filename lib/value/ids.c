@@ -125,9 +125,14 @@ int asq__check_id(const char *id, char *err, size_t errlen)
     if (n > ASQ_MAX_ID)
         return asq__err(err, errlen, ASQ_EINVAL, "the agent id has %zu bytes; %d are allowed", n,
                         ASQ_MAX_ID);
+    const unsigned char *p = (const unsigned char *) id;
+    while (*p > ' ' && *p < 0x7f)
+        p++;
+    if (!*p)
+        return 0; /* ASCII alone, as most are */
     if (!asq__utf8_valid(id, n))
         return asq__err(err, errlen, ASQ_EINVAL, "the agent id is not UTF-8");
-    for (const unsigned char *p = (const unsigned char *) id; *p; p++)
+    for (; *p; p++)
         if (*p <= ' ' || *p == 0x7f || (*p == 0xc2 && p[1] <= 0x9f))
             return asq__err(err, errlen, ASQ_EINVAL, "the agent id contains a %s at byte %zu",
                             *p == ' ' ? "space" : "control character",

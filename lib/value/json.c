@@ -45,10 +45,9 @@ static void newline(struct writer *w)
     }
 }
 
-static void put_string(struct writer *w, const char *s, size_t n)
+void asq__json_put_text(struct asq__buf *out, const char *s, size_t n)
 {
     static const char escapes[] = "btn?fr"; /* for 8 to 13 */
-    struct asq__buf *out = &w->out;
     size_t from = 0;
     asq__buf_putc(out, '"');
     for (size_t i = 0; i < n; i++) {
@@ -70,7 +69,7 @@ static void put_string(struct writer *w, const char *s, size_t n)
 
 static void put_key(struct writer *w, const char *key)
 {
-    put_string(w, key, strlen(key));
+    asq__json_put_text(&w->out, key, strlen(key));
     asq__buf_puts(&w->out, w->indent ? ": " : ":");
 }
 
@@ -113,7 +112,7 @@ static void put_special(struct writer *w, const char *name, const char *text)
     open_object(w, '{');
     newline(w);
     put_key(w, name);
-    put_string(w, text, strlen(text));
+    asq__json_put_text(&w->out, text, strlen(text));
 }
 
 static void put_value(struct writer *w, const asq_value *v);
@@ -184,7 +183,7 @@ static void put_value(struct writer *w, const asq_value *v)
             close_object(w, '}');
         }
         break;
-    case ASQ_STRING: put_string(w, v->str.data, v->str.n); break;
+    case ASQ_STRING: asq__json_put_text(&w->out, v->str.data, v->str.n); break;
     case ASQ_BYTES: put_bytes(w, v); break;
     case ASQ_LIST: put_list(w, v); break;
     case ASQ_MAP: put_map(w, v); break;
@@ -194,7 +193,7 @@ static void put_value(struct writer *w, const asq_value *v)
             asq__buf_putc(&w->out, ',');
             newline(w);
             put_key(w, "class");
-            put_string(w, v->agent.class_name, strlen(v->agent.class_name));
+            asq__json_put_text(&w->out, v->agent.class_name, strlen(v->agent.class_name));
         }
         close_object(w, '}');
         break;

@@ -29,6 +29,7 @@ static struct asq__line *line_of(struct asq__lines *l, const char *fmt)
 static void log_rest(struct asq__lines *l, struct asq__line *line)
 {
     char text[ASQ__LINE_SHOWN + 80];
+    l->logs_rest = true;
     if (line->n_unlogged == 1)
         l->log(l->user, line->level, line->last);
     if (line->n_unlogged > 1) {
@@ -37,6 +38,7 @@ static void log_rest(struct asq__lines *l, struct asq__line *line)
         l->log(l->user, line->level, text);
     }
     line->n_unlogged = 0;
+    l->logs_rest = false;
 }
 
 void asq__lines_log(struct asq__lines *l, int64_t now_ms, asq_log_level level, const char *fmt, ...)

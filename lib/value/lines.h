@@ -6,6 +6,7 @@
 #ifndef ASQ_VALUE_LINES_H
 #define ASQ_VALUE_LINES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct asq__line {
 struct asq__lines {
     asq_log_fn log; /* NULL: no log */
     void *user;
+    bool logs_rest; /* the line being logged is an earlier one, or a number of them */
     struct asq__line kinds[ASQ__LINE_KINDS];
 };
 

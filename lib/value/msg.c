@@ -8,6 +8,7 @@
 #include "value/error.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
+#include "value/trace.h"
 #include "value/unconst.h"
 #include "value/value.h"
 #include "value/varint.h"
@@ -110,6 +111,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
     const ProtobufCMessage *probe = job->probe ? &job->probe->base : NULL;
     const ProtobufCMessage *retry =
         job->retry ? &put_retry(&retry_message, job->retry)->base : NULL;
+    const ProtobufCMessage *trace = job->trace ? &job->trace->base : NULL;
     size_t agent_n = length(job->agent), class_n = length(job->class_name);
     size_t method_n = length(job->method), target_n = length(job->target);
     size_t args_n = (size_t) args_size;
@@ -117,7 +119,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
                asq__bytes_size(method_n) + number_size(job->timeout_ms) +
                number_size(job->no_result) + message_size(chain) + asq__bytes_size(target_n) +
                number_size(job->inputs) + number_size(job->delay_ms) + message_size(retry) +
-               message_size(probe) + asq__bytes_size(args_n);
+               message_size(probe) + message_size(trace) + asq__bytes_size(args_n);
     uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n);
     if (p) {
         p = write_number(p, TAG_JOB_KIND, job->kind);
@@ -132,6 +134,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         p = write_number(p, TAG_JOB_DELAY, job->delay_ms);
         p = write_message(p, TAG_JOB_RETRY, retry);
         p = write_message(p, TAG_JOB_PROBE, probe);
+        p = write_message(p, TAG_JOB_TRACE, trace);
         if (args_n)
             p = write_begin(p, TAG_JOB_ARGS, args_n);
         written_to(out, p);
@@ -224,6 +227,20 @@ static int check_probe(const Asqueue__Probe *probe, size_t i, char *err, size_t 
     return ok ? 0 : asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid probe", i);
 }
 
+/* Takes away of a trace what is not valid, as W3C Trace Context wants it: no call fails because of
+ * its trace. Fields that nobody here knows would go into each nested call. */
+static void clean_trace(Asqueue__Job *job)
+{
+    Asqueue__Trace *t = job->trace;
+    if (!t)
+        return;
+    t->base.n_unknown_fields = 0;
+    if (!asq__trace_parent_is_valid(t->parent.data, t->parent.len))
+        job->trace = NULL;
+    else if (!asq__trace_state_is_valid(t->state))
+        t->state = asq__unconst("");
+}
+
 static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
 {
     char why[200];
@@ -275,6 +292,7 @@ int asq__batch_decode(const void *data, size_t n, struct asq__arena *arena, Asqu
         int rc = check_job(b->jobs[i], i, err, errlen);
         if (rc < 0)
             return rc;
+        clean_trace(b->jobs[i]);
         if (asq__job_is_control(b->jobs[i]) != asq__job_is_control(b->jobs[0]))
             return asq__err(err, errlen, ASQ_EPROTO, "the batch mixes calls with control jobs");
     }
@@ -298,6 +316,13 @@ void asq__results_announce(const uint8_t batch[ASQ__BATCH_ID], uint64_t upto, ui
         p = write_number(p, TAG_RESULTS_UPTO, upto);
         written_to(out, write_number(p, TAG_RESULTS_SIZE, size));
     }
+}
+
+void asq__results_add_other(const void *frame, size_t n, struct asq__buf *out)
+{
+    uint8_t *p = asq__buf_reserve(out, asq__bytes_size(n));
+    if (p)
+        written_to(out, write_bytes(p, TAG_RESULTS_OTHER, frame, n));
 }
 
 void asq__result_put(uint32_t index, const void *value, size_t n, struct asq__buf *out)

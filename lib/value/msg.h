@@ -43,7 +43,8 @@ struct asq__job {
     bool inputs;                 /* args has futures to be awaited */
     const Asqueue__Probe *probe; /* or NULL */
     uint64_t delay_ms;
-    const asq_retry *retry; /* or NULL */
+    const asq_retry *retry;      /* or NULL */
+    const Asqueue__Trace *trace; /* or NULL */
 };
 
 /* Returns whether the job is a control job: await, cancel, probe. A batch has only such jobs, or
@@ -83,6 +84,8 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, bool refuse
 /* Appends the place of results in their record, pushed in place of results that are too large. */
 void asq__results_announce(const uint8_t batch[ASQ__BATCH_ID], uint64_t upto, uint64_t size,
                            struct asq__buf *out);
+/* Appends the results of another batch, for the same client. */
+void asq__results_add_other(const void *frame, size_t n, struct asq__buf *out);
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen);
 /* Makes an error of f, from which it borrows. */

@@ -31,6 +31,7 @@ enum {
     TAG_JOB_DELAY = 12 << 3,
     TAG_JOB_RETRY = 13 << 3 | 2,
     TAG_JOB_PROBE = 14 << 3 | 2,
+    TAG_JOB_TRACE = 15 << 3 | 2,
 
     TAG_RESULTS_BATCH = 1 << 3 | 2,
     TAG_RESULTS_RESULT = 2 << 3 | 2,

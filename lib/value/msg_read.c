@@ -82,6 +82,7 @@ static bool job_is_plain(struct field job)
         case TAG_JOB_CHAIN:
         case TAG_JOB_RETRY:
         case TAG_JOB_PROBE:
+        case TAG_JOB_TRACE:
             bit = 1u << (f.tag >> 3);
             if (messages & bit)
                 return false; /* protobuf would merge the two */
@@ -238,6 +239,10 @@ static bool read_job(struct room *room, struct field job, Asqueue__Job *ret)
             break;
         case TAG_JOB_PROBE:
             if (!(ret->probe = asqueue__probe__unpack(allocator, f.n, f.data)))
+                return false;
+            break;
+        case TAG_JOB_TRACE:
+            if (!(ret->trace = asqueue__trace__unpack(allocator, f.n, f.data)))
                 return false;
             break;
         default: return false;

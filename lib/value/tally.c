@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/error.h"
 #include "value/tally.h"
 
 enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
@@ -16,8 +17,7 @@ struct asq__tally_kind {
     int64_t last_logged_ms;
 };
 
-void asq__tally_init(struct asq__tally *t, void (*log)(void *, asq_log_level, const char *),
-                     void *user)
+void asq__tally_init(struct asq__tally *t, asq__tally_fn log, void *user)
 {
     *t = (struct asq__tally){ .log = log, .user = user };
 }
@@ -31,13 +31,7 @@ void asq__tally_release(struct asq__tally *t)
 
 static const char *code_name(int code, char *room, size_t size)
 {
-    const char *name = asq_error_name(code);
-    if (name)
-        return name;
-    if (code <= ASQ_EUSER(0))
-        snprintf(room, size, "ASQ_EUSER(%d)", ASQ_EUSER(0) - code);
-    else
-        snprintf(room, size, "code %d", code);
+    asq__error_code_name(code, room, size);
     return room;
 }
 
@@ -80,7 +74,7 @@ void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *er
         "%.95s failed, and its caller does not take the result: %s: %.400s (later failures are "
         "counted)",
         name, code_name(error->code, room, sizeof room), error->message);
-    t->log(t->user, ASQ_LOG_WARNING, text);
+    t->log(t->user, ASQ_LOG_WARNING, text, error);
 }
 
 void asq__tally_log_due(struct asq__tally *t, int64_t now_ms, bool all)
@@ -101,6 +95,7 @@ void asq__tally_log_due(struct asq__tally *t, int64_t now_ms, bool all)
                  kind->code ? code_name(kind->code, room, sizeof room) : "various codes");
         kind->n_unlogged = 0;
         kind->last_logged_ms = now_ms;
-        t->log(t->user, ASQ_LOG_WARNING, text);
+        const asq_error all_of_kind = { kind->code, "", "", "", "", "", "" };
+        t->log(t->user, ASQ_LOG_WARNING, text, &all_of_kind);
     }
 }

@@ -17,17 +17,21 @@ enum { ASQ__TALLY_NAME = 96 };
 
 struct asq__tally_kind;
 
+/* Logs a line. error: the failure; for a count it has the code alone, because the count stands for
+ * several. */
+typedef void (*asq__tally_fn)(void *user, asq_log_level level, const char *text,
+                              const asq_error *error);
+
 struct asq__tally {
     struct asq__tally_kind *kinds; /* NULL: no failure so far */
     size_t n;
     int64_t last_checked_ms;
     uint64_t total;
-    void (*log)(void *user, asq_log_level level, const char *text);
+    asq__tally_fn log;
     void *user;
 };
 
-void asq__tally_init(struct asq__tally *t, void (*log)(void *, asq_log_level, const char *),
-                     void *user);
+void asq__tally_init(struct asq__tally *t, asq__tally_fn log, void *user);
 void asq__tally_release(struct asq__tally *t);
 /* Counts a failure. `name` is cut to ASQ__TALLY_NAME. */
 void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *error,

@@ -119,6 +119,9 @@ asq_value *asq__value_future_ref(const char *call_id, const struct asq__future_o
 /* Swaps the contents of two maps. False, without effect, if one is not a map. */
 bool asq__map_swap(asq_value *a, asq_value *b);
 
+/* Appends a UTF-8 text as JSON, in quotes. */
+void asq__json_put_text(struct asq__buf *out, const char *s, size_t n);
+
 /* Wire format: the protobuf message Value of proto/asqueue.proto. Decoded by hand, with bounded
  * depth, because protobuf-c's unpacker recurses as deep as hostile bytes ask for. */
 /* Appends an encoded value. ASQ_ELIMIT, ASQ_ENOMEM; `out` is then unchanged but for its error. */

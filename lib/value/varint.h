@@ -24,6 +24,17 @@ static inline uint8_t *asq__varint_write(uint8_t *p, uint64_t v)
     return p;
 }
 
+/* Maps a signed number to an unsigned one, which is small when it is near 0, and back. */
+static inline uint64_t asq__zigzag(int64_t v)
+{
+    return (uint64_t) v << 1 ^ (v < 0 ? UINT64_MAX : 0);
+}
+
+static inline int64_t asq__unzigzag(uint64_t v)
+{
+    return (int64_t) (v >> 1 ^ (0 - (v & 1)));
+}
+
 /* Reads a varint of at most 64 bits. Returns its end; NULL: no complete varint before `end`, or, if
  * ASQ__VARINT_MAX bytes were there, one that is too long. */
 static inline const uint8_t *asq__varint_read(const uint8_t *p, const uint8_t *end, uint64_t *ret)

@@ -38,18 +38,13 @@ enum { MOST_RESERVED = 4096, FEW_FRAMES = 6 };
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-static inline uint64_t zigzag(int64_t i)
-{
-    return (uint64_t) i << 1 ^ (i < 0 ? UINT64_MAX : 0);
-}
-
 static size_t encoded_size(const asq_value *v)
 {
     size_t n = 0;
     switch (v->type) {
     case ASQ_NULL:
     case ASQ_BOOL: return 2;
-    case ASQ_INT: return 1 + asq__varint_size(zigzag(v->integer));
+    case ASQ_INT: return 1 + asq__varint_size(asq__zigzag(v->integer));
     case ASQ_DOUBLE: return 1 + sizeof(uint64_t);
     case ASQ_STRING:
     case ASQ_BYTES: return asq__field_size(v->str.n);
@@ -103,7 +98,7 @@ static uint8_t *put_value(uint8_t *p, const asq_value *v)
     switch (v->type) {
     case ASQ_NULL: return put_varint(p, TAG(F_NULL, VARINT), 1);
     case ASQ_BOOL: return put_varint(p, TAG(F_BOOLEAN, VARINT), v->boolean);
-    case ASQ_INT: return put_varint(p, TAG(F_INTEGER, VARINT), zigzag(v->integer));
+    case ASQ_INT: return put_varint(p, TAG(F_INTEGER, VARINT), asq__zigzag(v->integer));
     case ASQ_DOUBLE: {
         uint64_t bits;
         memcpy(&bits, &v->number, sizeof bits);
@@ -367,7 +362,7 @@ static int read_leaf(struct reader *r, const struct field *f, asq_value **ret)
         return rc;
     case F_INTEGER:
         rc = expect(r, f, VARINT, "integer");
-        if (rc == 0 && !(*ret = asq_value_int((int64_t) (f->varint >> 1 ^ (0 - (f->varint & 1))))))
+        if (rc == 0 && !(*ret = asq_value_int(asq__unzigzag(f->varint))))
             rc = out_of_memory(r);
         return rc;
     case F_NUMBER:

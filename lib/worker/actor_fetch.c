@@ -119,7 +119,7 @@ static void take(struct asq__actor *a, const redisReply *reply, const redisReply
         put_into_queue(a);
     } else if (snapshot) {
         loaded(a, snapshot);
-    } else if (asq__reply_is_error(reply, "WRONGTYPE")) {
+    } else if (asq__reply_is_wrong_type(reply)) {
         give_up(a);
         fail_mailbox(a, ASQ_EREDIS, "the partition's agents key is not a hash: it was overwritten");
         asq__actor_passivate(a);
@@ -140,8 +140,9 @@ static void on_fetched(struct asq__conn *c, const redisReply *reply, void *user)
     if (p->ownership == f->ownership && asq__partition_is_owned(p)) {
         bool ok = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == f->n;
         if (reply && !ok && !forgotten && !asq__reply_is_transient(reply))
-            asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading agents: %s",
-                                  p->number, asq__reply_text(reply));
+            asq__process_log_some_about(p->w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
+                                        "partition %u: reading agents: %s", p->number,
+                                        asq__reply_text(reply));
         for (size_t i = 0; i < f->n && p->ownership == f->ownership && asq__partition_is_owned(p);
              i++) {
             if (forgotten)

@@ -1,7 +1,7 @@
 /*
- * actor_memory.c: agents in memory. Which agents stay awake, sleep and leave is the rule of
- * core/actors.c; this file makes and frees them, and answers its questions about an agent's object
- * and partition. actor_fetch.c reads snapshots.
+ * actor_memory.c: makes and frees agents in memory. core/actors.c decides which agents stay awake,
+ * sleep and leave; this file answers its questions about an agent's object and partition.
+ * actor_fetch.c reads snapshots.
  */
 #include "worker/actor_memory.h"
 

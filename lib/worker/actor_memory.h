@@ -1,5 +1,5 @@
 /*
- * actor_memory.h: agents in memory: made, awake, asleep, freed.
+ * actor_memory.h: makes, activates, passivates, evicts and frees agents in memory.
  */
 #ifndef ASQ_WORKER_ACTOR_MEMORY_H
 #define ASQ_WORKER_ACTOR_MEMORY_H

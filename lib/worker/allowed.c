@@ -18,7 +18,7 @@ bool asq__process_is_alive(const struct asq__process *w)
 
 bool asq__process_may_start(const struct asq__process *w)
 {
-    return !w->ended && asq__process_is_alive(w) && !w->refused_until_ms;
+    return !w->ended && w->pauses.known && asq__process_is_alive(w) && !w->refused_until_ms;
 }
 
 void asq__process_learn_limit(struct asq__process *w)

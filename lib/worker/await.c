@@ -29,7 +29,7 @@
 #include "worker/push.h"
 
 enum {
-    WAITERS_AT_MOST = 1000, /* waiters of one read; others look by themselves */
+    WAITERS_AT_MOST = 1000, /* waiters of one read; further ones poll by themselves */
     PUSHED_AT_MOST = 1024 * 1024
 };
 
@@ -124,7 +124,7 @@ static void push_to_all(struct await *a, const char *data, size_t n)
     for (const struct waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
         pushed += n;
         if (data && (pushed <= PUSHED_AT_MOST || pushed == n))
-            asq__push(a->p, waiter->client, data, n);
+            asq__push_record(a->p, a->batch, waiter->client, data, n);
         else
             asq__push_announcement(a->p, a->batch, waiter->client, n);
     }
@@ -210,7 +210,7 @@ void asq__await(struct asq__partition *p, const struct asq__call_id *target, con
 {
     struct asq__entry *e = asq__entry_find(p, target->batch);
     if (e && target->index < e->batch->n_jobs) {
-        asq__entry_add_channel(e, client); /* no memory: the client looks again by itself */
+        asq__entry_add_channel(e, client); /* no memory: the client polls by itself */
         if (e->calls[target->index].state != ASQ__CALL_FINISHED)
             return;
     }

@@ -30,9 +30,9 @@
  * or behind `from`; every other entry is in memory. Notes are lost with the partition: its next
  * owner reads the stream from its start.
  *
- * Control jobs, and calls made inside methods, are taken in all the same, because calls in memory
- * may be waiting for them. The reader goes on meanwhile, so read_to tells how far the stream has
- * been seen.
+ * Control jobs, and calls made inside methods, are always taken in, because calls in memory may be
+ * waiting for them. The reader goes on meanwhile, so read_to tells how far the stream has been
+ * seen.
  */
 #include "asqueue.h"
 #include "value/list.h"
@@ -85,7 +85,7 @@ bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_
     size_t limit = w->config.max_backlog_size / ADMIT_SHARE;
     limit = (limit < SMALL_BYTES ? SMALL_BYTES : limit) / (needs_inputs ? 2 : 1) * times;
     size_t used = w->admitted_bytes + coming;
-    if (used + bytes <= limit || used <= limit / 2) /* a large entry has its turn as well */
+    if (used + bytes <= limit || used <= limit / 2) /* so that a large entry gets room, too */
         return true;
     return (!p->admitted && !coming) || (p->admitted < ASQ__BACKLOG_AT_LEAST &&
                                          coming + bytes <= SMALL_BYTES / ASQ__BACKLOG_AT_LEAST);
@@ -286,7 +286,7 @@ static const struct asq__actor *busiest(const struct asq__partition *p, size_t *
     return found;
 }
 
-/* Logs the begin of a backlog, once for each; lines of many partitions are counted, see lines.h. */
+/* Logs the beginning of each backlog, once; lines of many partitions are counted, see lines.h. */
 static void log_begin(const struct asq__partition *p)
 {
     size_t calls;

@@ -69,13 +69,14 @@ struct fetch {
 
 static bool note_refusal(struct asq__partition *p, const redisReply *reply)
 {
-    if (reply && reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE")) {
+    if (asq__reply_is_wrong_type(reply)) {
         asq__partition_abandon(p, "its jobs key is not a stream"); /* the next claim mends it */
         return false;
     }
     if (reply && !asq__reply_is_transient(reply))
-        asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: reading its backlog: %s",
-                              p->number, asq__reply_text(reply));
+        asq__process_log_some_about(p->w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
+                                    "partition %u: reading its backlog: %s", p->number,
+                                    asq__reply_text(reply));
     p->backlog->refused = true;
     return false;
 }
@@ -380,7 +381,7 @@ void asq__backlog_run_due(struct asq__process *w)
     ASQ__LIST_EACH (it, &w->leaving) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, leaving);
         struct asq__backlog *b = p->backlog;
-        if (!asq__partition_is_owned(p) || b->reading || b->refused)
+        if (!asq__partition_is_owned(p) || b->reading || b->refused || !asq__partition_may_read(p))
             continue;
         if (!b->all && !b->left.count) {
             asq__backlog_check_end(p);

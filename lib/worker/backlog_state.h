@@ -1,6 +1,6 @@
 /*
- * backlog_state.h: declarations shared by backlog.c and backlog_read.c: what of a partition's
- * stream is left there.
+ * backlog_state.h: declarations shared by backlog.c and backlog_read.c: the entries that are left
+ * in a partition's stream.
  */
 #ifndef ASQ_WORKER_BACKLOG_STATE_H
 #define ASQ_WORKER_BACKLOG_STATE_H
@@ -11,7 +11,7 @@
 #include "worker/partition.h"
 #include "worker/core/stream_id.h"
 
-/* An agent with entries that are left. It is there as long as there are notes. */
+/* An agent with entries that are left. Exists as long as it has notes. */
 struct asq__left {
     struct asq__node node;    /* in backlog->left, by agent id */
     struct asq__list order;   /* in backlog->agents */
@@ -28,7 +28,7 @@ struct asq__backlog {
     struct asq__table left;
     struct asq__list agents; /* of `left`; the one to be read next first */
     struct asq__list
-        thirsty;  /* agents that may have nothing to do; each that has nothing is in it */
+        thirsty;  /* agents that may be without work; every agent without work is in it */
     size_t bytes; /* of notes */
     size_t noted_calls;
     bool all;                   /* everything from `from` on is left */
@@ -37,7 +37,7 @@ struct asq__backlog {
     size_t stopped_at; /* memory in use when the first of them found no room; 0: it may find it */
     bool was_all;      /* the last read was of everything from `from` on, not of notes */
     bool reading;
-    bool refused;       /* by Redis, or in vain: not read again before a while */
+    bool refused;       /* Redis refused the read, or it was in vain: read again after a while */
     bool put_off;       /* entries that are noted are in the intake for other agents */
     int64_t starved_ms; /* time since which thirsty agents find no room; 0: they find room */
     bool has_cancels;   /* the table is there */
@@ -56,7 +56,7 @@ bool asq__backlog_may_admit(const struct asq__partition *p, size_t coming, size_
 bool asq__left_is_thirsty(const struct asq__partition *p, const struct asq__left *l);
 /* Returns whether notes leave enough memory for more of them. */
 bool asq__backlog_can_note(const struct asq__partition *p);
-/* Takes the first note of an agent away; with the last one, `l` is freed. */
+/* Removes the first note of an agent; with the last note, `l` is freed. */
 void asq__left_pop(struct asq__partition *p, struct asq__left *l);
 /* Ends the backlog if nothing is left, and so much room is free that it would not begin again at
  * once. */

@@ -48,3 +48,13 @@ void asq__process_blame_thread(const struct asq__process *w, unsigned thread)
     if (w->config.slots && thread <= w->config.capacity)
         w->config.slots[thread].guilty = w->config.slots[thread].ticket;
 }
+
+void asq__blame_crash(struct asq__task *task, int signal_number)
+{
+    const struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    struct asq__slot *slot = run->slot;
+    if (!slot || slot->ticket != run->ticket)
+        return;
+    slot->crash_signal = signal_number;
+    slot->crashed = slot->ticket;
+}

@@ -15,4 +15,7 @@ void asq__blame_note(const struct asq__process *w, unsigned thread, struct asq__
 /* Blames the coming end of the process on the call of this thread (0: the loop) alone. */
 void asq__process_blame_thread(const struct asq__process *w, unsigned thread);
 
+/* Notes for the supervisor that the process crashes in the call of the task. Async-signal-safe. */
+void asq__blame_crash(struct asq__task *task, int signal_number);
+
 #endif

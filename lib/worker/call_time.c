@@ -1,12 +1,13 @@
 /*
- * call_time.c: when calls were made, by the monotonic clock of this process. A deadline and a delay
- * count from there, however long Redis was away before it took the call; and so does the question
- * whether the record of a call that is sent again can have expired.
+ * call_time.c: computes when calls were made, by the monotonic clock of this process. A deadline
+ * and a delay count from that time, however long Redis was away before it accepted the call. That
+ * time also tells whether the record of a resent call can have expired.
  *
  * A batch says how old its calls were at a time of Redis' clock. That time is known from what this
- * process knows of the clock (redis_clock.h). What looks old may be so because the clock was set a
- * moment ago, so the clock is asked once more before it is believed. Without permission for TIME
- * what a call has waited in its stream does not count, its age when it was sent does.
+ * process knows of the clock (redis_clock.h). A call may only look old because the clock was set a
+ * moment ago, so the clock is asked once more before an old time is believed. Without permission
+ * for TIME, the time that a call has waited in its stream does not count, but its age when it was
+ * sent does.
  */
 #include <stddef.h>
 
@@ -96,7 +97,7 @@ int64_t asq__wcall_limit_ms(const struct asq__wcall *c)
         limit = of_batch;
     if (!limit || limit > INT64_MAX / 4)
         return INT64_MAX;
-    /* As far as the clocks are known, no call has more than it was given. */
+    /* As far as the clocks are known, no call has more time than it was given. */
     return c->entry->made_ms + (int64_t) limit - (clock->known ? clock->error_ms : 0);
 }
 

@@ -40,6 +40,7 @@
 #include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/span.h"
 #include "value/table.h"
 #include "value/tally.h"
 #include "value/value.h"
@@ -52,7 +53,7 @@
 #include "worker/core/stream_id.h"
 #include "worker/entries.h"
 #include "worker/exec/run.h"
-#include "worker/nested.h"
+#include "worker/failures.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -175,10 +176,12 @@ static bool fits_record(const struct asq__entry *e, size_t n)
            e->result_bytes + n + ASQ__RESULT_ROOM <= record_limit(e->part->w);
 }
 
-static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e, uint32_t index,
+static __attribute__((noinline, cold)) void put_large(struct asq__commit *c,
+                                                      const struct asq__wcall *call,
                                                       const asq_error *where, size_t n,
                                                       struct asq__buf *out)
 {
+    const struct asq__entry *e = call->entry;
     struct asq__error text;
     asq__error_init(&text);
     asq__error_set(
@@ -189,15 +192,19 @@ static __attribute__((noinline, cold)) void put_large(const struct asq__entry *e
         n, e->result_bytes, record_limit(e->part->w));
     asq__error_where(&text, where->class_name, where->method, where->agent_id, where->worker,
                      where->call_id);
-    asq__result_put_failure(index, &text.pub, false, out);
+    asq__result_put_failure(call->index, &text.pub, false, out);
+    asq__failure_keep(c, call, &text.pub, call->retries + call->attempts + 1, false);
     asq__error_clear(&text);
 }
 
-/* Logs the failure of a call without a result, because no caller learns of it. */
-static __attribute__((noinline, cold)) void note_failure(const struct asq__wcall *call,
-                                                         const asq_error *error)
+/* Keeps a failure, and logs that of a call without a result, because no caller learns of it. */
+static __attribute__((noinline, cold)) void
+note_failure(struct asq__commit *c, const struct asq__wcall *call, const asq_error *error, bool ran)
 {
     const Asqueue__Job *job = asq__wcall_job(call);
+    asq__failure_keep(c, call, error, call->retries + call->attempts + ran, false);
+    if (!job->no_result)
+        return;
     const char *class_name = *error->class_name ? error->class_name : job->class_name;
     char name[ASQ__TALLY_NAME];
     snprintf(name, sizeof name, "%.47s%s%.47s", class_name, *class_name ? "." : "", job->method);
@@ -215,6 +222,23 @@ static void note_outcome(const struct asq__commit *c, const struct asq__run *run
         return;
     run->slot->done_seq = c->seq;
     run->slot->done = run->ticket;
+}
+
+/* Lets a commit have what is recorded of a run, to be exported once it is acknowledged. */
+static __attribute__((noinline, cold)) void add_span(struct asq__commit *c, struct asq__run *run,
+                                                     const asq_error *error)
+{
+    if (error)
+        asq__span_fail(run->span, error->code, error->message);
+    asq__list_add(&c->spans, &run->span->node);
+    run->span = NULL;
+}
+
+static __attribute__((noinline, cold)) bool forget_steps(struct asq__commit *c,
+                                                         struct asq__wcall *call)
+{
+    call->recorded = false;
+    return asq__commit_forget_steps(c, call);
 }
 
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
@@ -238,8 +262,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     if (piece) {
         const Asqueue__Job *job = asq__wcall_job(call);
         size_t before = piece->frame.len;
-        if (error && job->no_result)
-            note_failure(call, error);
+        if (error)
+            note_failure(c, call, error, run != NULL);
         if (error)
             asq__result_put_failure(
                 call->index, error,
@@ -248,13 +272,17 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         else if (job->no_result || !run)
             asq__result_put(call->index, NULL, 0, &piece->frame);
         else if (!fits_record(e, n))
-            put_large(e, call->index, &run->ctx.error.pub, n, &piece->frame);
+            put_large(c, call, &run->ctx.error.pub, n, &piece->frame);
         else
             asq__result_put(call->index, run->effect.value.data, run->effect.value.len,
                             &piece->frame);
         c->bytes += piece->frame.len - before;
         e->result_bytes += piece->frame.len - before;
         c->calls++;
+        if (run && run->times.began_ns)
+            asq__commit_add_timed(c, run->times.series, run->times.ended_ns);
+        if (run && run->span)
+            add_span(c, run, error);
         ok = !piece->frame.error;
         if (ok && e->unfinished == 0) {
             piece->last = true;
@@ -278,6 +306,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
     if (ok && run)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
+    if (ok && call->recorded)
+        ok = forget_steps(c, call);
     if (!ok)
         asq__partition_abandon(p, "out of memory");
     if (attempts)
@@ -333,14 +363,37 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     bool ok = c && asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
     if (ok)
         note_outcome(c, run);
+    if (ok && run->span)
+        add_span(c, run, &run->ctx.error.pub);
+    if (ok)
+        asq__failure_keep(c, call, &run->ctx.error.pub, call->retries + call->attempts, true);
     if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* the method changed its state */
         ok = add_set(c, run->actor, run->effect.snapshot);
     if (ok)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
+    if (ok && call->recorded)
+        ok = forget_steps(c, call); /* the next run begins anew */
     if (!ok)
         asq__partition_abandon(p, "out of memory");
     if (call->attempts)
         close_apart(p);
+}
+
+uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t n)
+{
+    struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
+    struct asq__commit *c = commit_for(p, n);
+    uint64_t seq = c ? c->seq : 0;
+    if (!c || !asq__commit_add_steps(c, call, records, n)) {
+        asq__partition_abandon(p, "out of memory");
+        return 0;
+    }
+    call->recorded = true;
+    if (call->attempts)
+        close_apart(p);
+    return seq;
 }
 
 /* ---- dead letters ---- */
@@ -367,8 +420,12 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
         return;
     }
     atomic_fetch_add(&p->w->dead, 1);
-    asq__process_log_some(p->w, ASQ_LOG_ERROR, "partition %u: %s is a dead letter now: %s",
-                          p->number, label, reason);
+    const asq_log_fields about = { "",   "",        "",       "",
+                                   call, p->number, p->epoch, *call ? ASQ_EDEADLETTER : 0,
+                                   NULL };
+    asq__process_log_some_about(p->w, &about, ASQ_LOG_ERROR,
+                                "partition %u: %s is a dead letter now: %s", p->number, label,
+                                reason);
 }
 
 void asq__dead_letter(struct asq__partition *p, struct asq__stream_id id, const char *label,
@@ -433,6 +490,12 @@ size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out)
     for (size_t i = 0; i < c->nmarks; i++)
         if (*c->marks[i].field == ASQ__ATTEMPT_RETRY && *c->marks[i].value) {
             asq__cmd_puts(out, c->marks[i].field + 1);
+            asq__cmd_puts(out, "");
+            n++;
+        }
+    for (size_t i = 0; i < c->nsteps; i++)
+        if (c->steps[i].records.len && c->steps[i].mode != ASQ__STEPS_NONE) {
+            asq__cmd_puts(out, c->steps[i].call);
             asq__cmd_puts(out, "");
             n++;
         }

@@ -12,16 +12,25 @@
 #include "worker/commit_end.h"
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
+#include "worker/core/stream_id.h"
 #include "worker/entries.h"
+#include "worker/measure.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/refused.h"
+#include "worker/spans.h"
 
 /* Counts a commit with a piece of the entry, or with its move, as acknowledged or dropped. */
 static void uncount(struct asq__entry *e)
 {
     asq__assert(e->uncommitted > 0);
     e->uncommitted--;
+}
+
+static void forget_if_same(struct asq__stream_id *id, struct asq__stream_id removed)
+{
+    if (id->ms == removed.ms && id->n == removed.n)
+        *id = (struct asq__stream_id){ 0, 0 };
 }
 
 void asq__commit_acknowledge(struct asq__commit *c)
@@ -37,6 +46,14 @@ void asq__commit_acknowledge(struct asq__commit *c)
         asq__refused_over(p, true);
     atomic_fetch_add(&w->commits, 1);
     atomic_fetch_add(&w->commit_calls, c->calls);
+    if (c->ntimed)
+        asq__measure_committed(w, c);
+    if (!asq__list_empty(&c->spans))
+        asq__spans_committed(w, c);
+    for (size_t i = 0; i < c->nremoved; i++) {
+        forget_if_same(&p->last_there, c->removed[i]);
+        forget_if_same(&p->must_have, c->removed[i]);
+    }
     for (size_t i = 0; i < c->npieces; i++) {
         struct asq__entry *e = c->pieces[i].entry;
         uncount(e);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "redis/barrier.h"
 #include "redis/cmd.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
@@ -37,11 +38,14 @@
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
+#include "worker/failures.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/push.h"
 #include "worker/refused.h"
+#include "worker/steps.h"
 
 enum {
     SCRIPTS_IN_FLIGHT = 8,
@@ -62,11 +66,20 @@ struct section {
     uint64_t ownership, seq;
 };
 
+/* Wait of a script for replicas. */
+enum replicas_wait {
+    WAIT_NONE,      /* it needs none */
+    WAIT_UNDER_WAY, /* on_replicas() comes behind on_committed(), and frees the script */
+    WAIT_FAILED     /* without memory, or lost: what the script has written counts as unanswered */
+};
+
 struct script {
     struct asq__process *w;
     size_t n;
     bool large;
-    struct section sections[SECTIONS_PER_SCRIPT];
+    bool answered;
+    enum replicas_wait wait;
+    struct section sections[];
 };
 
 static struct asq__commit *find_commit(const struct section *s)
@@ -121,14 +134,18 @@ static void note_loss(struct script *s)
 /* ---- answers ---- */
 
 /* Returns whether the lease has a seq that no commit of this owner gave it. While no answer is
- * missing, it has the number of the last acknowledged commit. */
+ * missing, it has the number of the last commit that Redis has taken. */
 static bool is_foreign_seq(const struct asq__partition *p, const char *text)
 {
-    uint64_t held;
-    ASQ__LIST_EACH (it, &p->commits)
-        if (ASQ__CONTAINER(it, struct asq__commit, node)->unanswered)
+    uint64_t held, taken = p->acked;
+    ASQ__LIST_EACH (it, &p->commits) {
+        const struct asq__commit *c = ASQ__CONTAINER(it, struct asq__commit, node);
+        if (c->unanswered)
             return false;
-    return !asq__decimal_read(&text, &held) || *text || held != p->acked;
+        if (c->written)
+            taken = c->seq;
+    }
+    return !asq__decimal_read(&text, &held) || *text || held != taken;
 }
 
 /* Returns the result whose record a refusal names; or NULL. */
@@ -175,26 +192,42 @@ static void section_answered(const struct section *s, const redisReply *reply)
     c->unanswered |= !reply;
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer == 2)
-            asq__process_log_some(
-                w, ASQ_LOG_ERROR,
+            asq__process_log_some_about(
+                w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
                 "partition %u: a dead letter was added under the highest id that a stream can "
                 "have, so the stream took no more of them; the earlier dead letters are in the "
                 "key …:dead:aside",
                 p->number);
         if (reply->integer == 3)
-            asq__process_log_some(w, ASQ_LOG_WARNING,
-                                  "partition %u: its dead letters take more than %zu bytes "
-                                  "(--max-dead-letters-size); "
-                                  "the oldest were dropped",
-                                  p->number, w->config.max_dead_letters_size);
-        asq__commit_acknowledge(c);
+            asq__process_log_some_about(w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
+                                        "partition %u: its dead letters take more than %zu bytes "
+                                        "(--max-dead-letters-size); "
+                                        "the oldest were dropped",
+                                        p->number, w->config.max_dead_letters_size);
+        if (reply->integer == 4)
+            asq__process_log_some_about(
+                w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
+                "partition %u: the key …:failures was of another type or took no "
+                "more entries, and is NAME:aside now; failures are kept anew",
+                p->number);
+        if (reply->integer == 5)
+            asq__process_log_some_about(
+                w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
+                "partition %u: Redis does not let this user keep the failures of "
+                "calls (key …:failures)",
+                p->number);
+        if (asq__redis_barrier(w->redis, p->number))
+            c->written = true; /* on_replicas() acknowledges it */
+        else
+            asq__commit_acknowledge(c);
         return;
     }
     if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0) {
         asq__partition_abandon(p, "the commit found another token in its lease");
         return;
     }
-    if (reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "WRONGTYPE")) {
+    if (reply && reply->type == REDIS_REPLY_STRING &&
+        asq__text_refusal(reply->str) == ASQ__REFUSED_TYPE) {
         asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
         return;
     }
@@ -220,7 +253,23 @@ static void section_answered(const struct section *s, const redisReply *reply)
 static bool concerns_one_partition(const redisReply *reply)
 {
     enum asq__refusal how = asq__reply_refusal(reply);
-    return how == ASQ__REFUSED_KEY || how == ASQ__REFUSED_ACCESS || how == ASQ__REFUSED_COMMAND;
+    return how == ASQ__REFUSED_KEY || how == ASQ__REFUSED_ACCESS || how == ASQ__REFUSED_TYPE ||
+           how == ASQ__REFUSED_COMMAND;
+}
+
+/* Lets the partitions of a script go on after its commits. */
+static void resume_partitions(const struct script *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct asq__partition *p = s->sections[i].part;
+        if (p->ownership != s->sections[i].ownership)
+            continue;
+        asq__steps_resume(p);
+        asq__nested_resume(p);
+        asq__partition_release_if_empty(p);
+        if (p->commits_many && !asq__commits_are_many(p))
+            asq__partition_resume_later(p);
+    }
 }
 
 static void on_committed(struct asq__conn *conn, const redisReply *reply, void *user)
@@ -229,6 +278,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     struct asq__process *w = s->w;
     bool list = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->n;
     (void) conn;
+    s->answered = true;
     w->scripts_in_flight--;
     w->large_in_flight -= s->large;
     if (!reply)
@@ -238,6 +288,8 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
             refused_large(s);
         } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
             asq__redis_reload_scripts(w->redis, s->sections[0].part->number);
+        } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SLOT) {
+            /* the commit is tried again, as after a lost connection */
         } else if (s->n == 1 && concerns_one_partition(reply)) {
             struct asq__commit *c = find_commit(&s->sections[0]);
             if (c) {
@@ -258,17 +310,37 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     } else if (list) {
         w->refused_until_ms = 0;
     }
+    bool known = list && s->wait != WAIT_FAILED;
     for (size_t i = 0; i < s->n; i++)
-        section_answered(&s->sections[i], list ? reply->element[i] : NULL);
-    for (size_t i = 0; i < s->n; i++) {
-        struct asq__partition *p = s->sections[i].part;
-        if (p->ownership != s->sections[i].ownership)
-            continue;
-        asq__nested_resume(p);
-        asq__partition_release_if_empty(p);
-        if (p->commits_many && !asq__commits_are_many(p))
-            asq__partition_resume_later(p);
+        section_answered(&s->sections[i], known ? reply->element[i] : NULL);
+    if (s->wait == WAIT_UNDER_WAY)
+        return;
+    resume_partitions(s);
+    free(s);
+}
+
+/* Handles the end of the wait for replicas, which comes behind the answer to the script. */
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct script *s = user;
+    if (!s->answered) { /* lost with an earlier WAIT; on_committed() comes yet */
+        s->wait = WAIT_FAILED;
+        return;
     }
+    for (size_t i = 0; i < s->n; i++) {
+        struct asq__commit *c = find_commit(&s->sections[i]);
+        if (!c || !c->written)
+            continue; /* refused, or its partition lost meanwhile */
+        c->written = false;
+        if (on_replicas) {
+            asq__push_results(c);
+            asq__commit_acknowledge(c);
+        } else { /* the next server may lack it */
+            c->unanswered = true;
+            asq__commit_recover_later(c->part);
+        }
+    }
+    resume_partitions(s);
     free(s);
 }
 
@@ -300,12 +372,30 @@ static void put_keys(struct asq__cmd *cmd, const struct asq__commit *c)
         put_key(cmd, asq__keys_later, p);
         put_key(cmd, asq__keys_later_jobs, p);
     }
+    if (c->nfailures)
+        put_key(cmd, asq__keys_failures, p);
+    for (size_t i = 0; i < c->nsteps; i++)
+        if (c->steps[i].mode != ASQ__STEPS_NONE) {
+            char key[ASQ__KEY_MAX];
+            asq__cmd_put(
+                cmd, key,
+                asq__keys_steps(asq__redis_keys(p->w->redis), p->number, c->steps[i].call, key));
+        }
+}
+
+/* Returns how many changes of steps' records a commit has to send. */
+static size_t count_steps(const struct asq__commit *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->nsteps; i++)
+        n += c->steps[i].mode != ASQ__STEPS_NONE;
+    return n;
 }
 
 static void put_channel(struct asq__cmd *cmd, const struct asq__partition *p, const char *client)
 {
     char key[ASQ__KEY_MAX];
-    asq__cmd_put(cmd, key, asq__keys_channel(asq__redis_keys(p->w->redis), client, key));
+    asq__cmd_put(cmd, key, asq__redis_push_channel(p->w->redis, p->number, client, key));
 }
 
 /* Returns how the script writes a frame; see commit.lua. */
@@ -342,10 +432,11 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
         asq__cmd_number(cmd,
                         (uint64_t) asq__commit_record_ms(p->w, asq__batch_is_nested(e->batch)));
         asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
-        asq__cmd_number(cmd, (*e->batch->reply != '\0') + e->nchannels);
-        if (*e->batch->reply)
+        bool pushes = !p->w->config.wait_replicas; /* else asq__push_results() does */
+        asq__cmd_number(cmd, pushes ? (*e->batch->reply != '\0') + e->nchannels : 0);
+        if (pushes && *e->batch->reply)
             put_channel(cmd, p, e->batch->reply);
-        for (size_t k = 0; k < e->nchannels; k++)
+        for (size_t k = 0; pushes && k < e->nchannels; k++)
             put_channel(cmd, p, e->channels[k]);
     }
     asq__cmd_number(cmd, c->nremoved);
@@ -390,21 +481,37 @@ static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
             asq__cmd_put(cmd, "", 0);
         asq__cmd_put(cmd, m->kept, m->n);
     }
+    asq__failures_put(cmd, c);
+    asq__cmd_number(cmd, count_steps(c));
+    for (size_t i = 0; i < c->nsteps; i++) {
+        const struct asq__steps_change *s = &c->steps[i];
+        const char mode[2] = { (char) s->mode, '\0' };
+        if (s->mode == ASQ__STEPS_NONE)
+            continue;
+        asq__cmd_puts(cmd, mode);
+        asq__cmd_puts(cmd, s->call);
+        asq__cmd_put(cmd, s->records.data, s->records.len);
+    }
 }
 
-/* Sends the given commits, of different partitions, in one script call. */
+/* Sends the given commits, of different partitions, in one script call. In a Cluster it is one
+ * commit, because partitions are in different slots. */
 static void send_script(struct asq__process *w, struct asq__commit *const *commits, size_t n)
 {
     uint32_t number = commits[0]->part->number;
     struct asq__cmd *cmd = &w->commit_cmd;
-    struct script *s = malloc(sizeof *s);
+    struct script *s = malloc(sizeof *s + n * sizeof s->sections[0]);
     size_t nkeys = 0;
     for (size_t i = 0; i < n; i++)
-        nkeys += KEYS + commits[i]->npieces + (commits[i]->nmoves ? LATER_KEYS : 0);
+        nkeys += KEYS + commits[i]->npieces + (commits[i]->nmoves ? LATER_KEYS : 0) +
+                 (commits[i]->nfailures != 0) + count_steps(commits[i]);
     asq__script_begin(cmd, asq__redis_scripts(w->redis, number), ASQ__SCRIPT_COMMIT, nkeys);
     for (size_t i = 0; i < n; i++)
         put_keys(cmd, commits[i]);
-    asq__cmd_number(cmd, n);
+    if (asq__redis_is_cluster(w->redis))
+        asq__cmd_puts(cmd, "cluster");
+    else
+        asq__cmd_number(cmd, n);
     for (size_t i = 0; i < n; i++)
         put_section(cmd, commits[i]);
     bool ok = s != NULL;
@@ -412,6 +519,8 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
         s->w = w;
         s->n = n;
         s->large = false;
+        s->wait = WAIT_NONE;
+        s->answered = false;
         for (size_t i = 0; i < n; i++) {
             s->sections[i] =
                 (struct section){ commits[i]->part, commits[i]->part->ownership, commits[i]->seq };
@@ -428,6 +537,10 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
             asq__commit_recover_later(commits[i]->part); /* Redis is away, or memory short: later */
         }
     }
+    struct asq__barrier *barrier = asq__redis_barrier(w->redis, number);
+    if (ok && barrier)
+        s->wait = asq__barrier_wait(barrier, number, true, on_replicas, s) == 0 ? WAIT_UNDER_WAY
+                                                                                : WAIT_FAILED;
     if (ok) {
         w->scripts_in_flight++;
         w->large_in_flight += s->large;
@@ -464,10 +577,12 @@ void asq__commits_send(struct asq__process *w)
     struct asq__commit *commits[SECTIONS_PER_SCRIPT];
     struct asq__list more;
     size_t n = 0, bytes = 0, large = 0;
+    size_t at_once = asq__redis_is_cluster(w->redis) ? 1 : SECTIONS_PER_SCRIPT;
+    size_t most = SCRIPTS_IN_FLIGHT * (SECTIONS_PER_SCRIPT / at_once); /* script calls */
     asq__list_init(&more);
     ASQ__LIST_EACH (it, &w->ready) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
-        if (w->scripts_in_flight >= SCRIPTS_IN_FLIGHT + w->large_in_flight)
+        if (w->scripts_in_flight >= most + w->large_in_flight)
             break;
         struct asq__commit *c = next_to_send(p);
         if (c && c->bytes > LARGE_BYTES && w->large_in_flight + large >= LARGE_IN_FLIGHT)
@@ -482,7 +597,7 @@ void asq__commits_send(struct asq__process *w)
         } else if ((!p->open && (!p->unsent || p->recovering)) || !asq__partition_is_owned(p)) {
             asq__list_del(&p->ready); /* comes back with its next commit, or after recovery */
         }
-        if (n && (n == SECTIONS_PER_SCRIPT || bytes > ASQ__COMMIT_BYTES)) {
+        if (n && (n == at_once || bytes > ASQ__COMMIT_BYTES)) {
             send_script(w, commits, n);
             n = bytes = large = 0;
         }

@@ -27,9 +27,9 @@ void asq__wcall_cancel(struct asq__wcall *c)
 {
     c->canceled = true;
     if (c->entry->state == ASQ__ENTRY_LEAVING)
-        return; /* seen to when it has left */
+        return; /* handled when it has left */
     if (c->left && asq__entry_is_in_intake(c->entry))
-        return; /* seen to when its entry is dispatched */
+        return; /* handled when its entry is dispatched */
     if (c->left) {
         asq__wcall_unleave(c);
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);

@@ -57,15 +57,16 @@
 #include "worker/process.h"
 
 enum {
-    FIRST_MS = 20,       /* pause before a probe; doubles with each */
-    CHANGED_MS = 160,    /* longest pause after a change */
-    PAUSE_MS = 1000,     /* longest pause in any case */
-    BORN_AT_MOST = 5000, /* lifetime of a probe in ms */
+    FIRST_MS = 20,    /* pause before a probe; doubles with each */
+    CHANGED_MS = 160, /* longest pause after a change */
+    PAUSE_MS = 1000,  /* longest pause in any case */
+    /* Lifetime of a probe in ms: all its steps must fit in, on a busy machine, and there may be two
+     * for each call of a cycle. */
+    BORN_AT_MOST = 30000,
     LOOK_AT_ONCE = 1000, /* agents */
     LOOK_BUDGET = 200,   /* probes */
     SENDING_COSTS = 20,  /* cost of one that is sent, in probes of the budget */
     QUEUE_SEEN = 1000,   /* calls of a queue that are searched for the blocking ones */
-    REST = 4,            /* pause after a probe from elsewhere, in multiples of the time it took */
     FRESH_PROBES = 4,
     MAX_SHOWN = 24, /* calls in the message */
     MESSAGE_SIZE = 16384
@@ -396,9 +397,9 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
                         .born_ms = probe->born_ms,
                         .fresh = probe->fresh,
                         .path_length = probe->way };
-    int64_t begun_ms = asq__now_ms();
+    int64_t now_ns = asq__now_ns(), begun_ns = asq__thread_ns();
     if (!takes_part(w) || redis_now_ms(w) > probe->born_ms + BORN_AT_MOST ||
-        begun_ms < w->probes_rest_until_ms || asq__waits_init(&s.waits) < 0)
+        !asq__allowance_left(&w->probe_time, now_ns) || asq__waits_init(&s.waits) < 0)
         return;
     for (size_t i = 0; i < probe->n_calls; i++)
         if (asq__waits_place(&s.waits, probe->calls[i]->call) != i)
@@ -416,10 +417,10 @@ void asq__deadlock_probe(struct asq__process *w, const Asqueue__Probe *probe)
     if (!s.waits.full)
         advance(w, &s);
     asq__waits_release(&s.waits);
-    /* Writers of the stream may send any number of probes. A dropped one is sent again
-     * while its agent is stuck. */
-    int64_t now_ms = asq__now_ms();
-    w->probes_rest_until_ms = now_ms + REST * (now_ms - begun_ms);
+    /* Writers of the stream may send any number of probes. A dropped one is sent again while its
+     * agent is stuck; but one of a long cycle makes many steps, so that hardly any may be dropped.
+     * On a busy machine a thread that waits for a processor uses no time. */
+    asq__allowance_use(&w->probe_time, now_ns, asq__thread_ns() - begun_ns);
 }
 
 /* ---- stuck agents ---- */

@@ -1,6 +1,7 @@
 /*
- * descriptors.c: how many files a process may open, against how many it needs: a worker that cannot
- * open a connection for each 16 streams does not read all calls of its partitions.
+ * descriptors.c: compares the number of files that a process may open with the number that it
+ * needs. A worker that cannot open a connection for each 16 streams does not read all calls of its
+ * partitions.
  */
 #include <errno.h>
 #include <string.h>

@@ -38,11 +38,14 @@
 #include "worker/inputs.h"
 #include "worker/later.h"
 #include "worker/later_move.h"
+#include "worker/measure.h"
 #include "worker/nested.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
+#include "worker/pause.h"
 #include "worker/process.h"
 #include "worker/refused.h"
+#include "worker/spans.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
  * meanwhile. */
@@ -104,17 +107,37 @@ static bool end_unstarted(struct asq__wcall *c)
     return false;
 }
 
-static unsigned flags_of(const struct asq__wcall *c)
+/* Returns the method of a call; NULL: its class has none of this name, or it is another job. Many
+ * calls are of the same method as the one before, and comparing a name is cheaper than a lookup. */
+static const struct asq__method *method_of(const struct asq__wcall *c)
 {
     const Asqueue__Job *job = asq__wcall_job(c);
-    return asq__object_flags(asq__actor_object(c->actor), job->kind, job->method);
+    const struct asq__class *cls = asq__actor_object(c->actor)->cls;
+    struct asq__process *w = c->entry->part->w;
+    const struct asq__method *m = w->last_method;
+    if (!cls || job->kind != ASQUEUE__JOB_KIND__CALL)
+        return NULL;
+    if (m && m >= cls->methods && m < cls->methods + cls->method_count &&
+        strcmp(m->def.name, job->method) == 0)
+        return m;
+    m = asq__class_method(cls, job->method);
+    if (m)
+        w->last_method = m;
+    return m;
+}
+
+static unsigned flags_of(const struct asq__wcall *c)
+{
+    const struct asq__method *m = method_of(c);
+    return m ? m->def.flags : 0;
 }
 
 static bool end_run(struct asq__run *run);
 
-static void start(struct asq__actor *a, struct asq__wcall *c)
+static void start(struct asq__actor *a, struct asq__wcall *c, int64_t now_ns)
 {
     struct asq__partition *p = a->part;
+    const struct asq__method *method = method_of(c);
     struct asq__run *run;
     asq__assert(c->actor == a && c->entry->state == ASQ__ENTRY_DISPATCHED);
     if (asq__run_new(c, &run) < 0) {
@@ -129,7 +152,11 @@ static void start(struct asq__actor *a, struct asq__wcall *c)
     p->w->starts++;
     if (c->attempts)
         p->w->suspect = c;
-    if (asq__run_start(run, flags_of(c) & ASQ_NONBLOCKING))
+    if (p->w->config.figures)
+        asq__measure_start(run, method, now_ns);
+    if (p->w->tracer)
+        asq__spans_start(run, now_ns);
+    if (asq__run_start(run, method && method->def.flags & ASQ_NONBLOCKING))
         end_run(run);
 }
 
@@ -233,12 +260,51 @@ static bool admits(struct asq__mailbox *m)
     return false;
 }
 
+/* The class is that of the agent; where there is no agent, the one that the call names. */
+static bool is_paused(const struct asq__mailbox *m, const struct asq__wcall *c)
+{
+    const struct asq__actor *a = actor_of(m);
+    if (!a->part->w->pauses.n)
+        return false;
+    const struct asq__class *cls = asq__actor_object(a)->cls;
+    return asq__pause_covers(a->part->w, cls ? cls->def.name : asq__wcall_job(c)->class_name);
+}
+
+/* Returns whether a pause is known to hold a call that no method has made. The class is known once
+ * the agent is loaded, which is not done for a call that waits. */
+static bool is_held(const struct asq__actor *a, const struct asq__wcall *c)
+{
+    const struct asq__pauses *p = &a->part->w->pauses;
+    return p->n && (p->all || (asq__actor_is_loaded(a) && is_paused(&a->calls->mailbox, c)));
+}
+
+/* Returns whether a pause holds all calls of the agent, so that nothing is to be done for it. */
+static bool are_all_held(const struct asq__actor *a)
+{
+    const struct asq__mailbox *m = &a->calls->mailbox;
+    return a->part->w->pauses.n && !m->n_active && !asq__list_empty(&m->queue) &&
+           !asq__mailbox_has_nested(m) &&
+           is_held(a, ASQ__CONTAINER(m->queue.next, struct asq__wcall, node));
+}
+
+/* Ends those of an agent's held calls that are not to run any more; the agent is not loaded for
+ * that. Returns whether it was stopped: the partition is lost, or has started enough for now. */
+static bool end_unfit_held(struct asq__actor *a)
+{
+    struct asq__mailbox *m = &a->calls->mailbox;
+    ASQ__LIST_EACH (it, &m->queue)
+        if (end_unfit(m, ASQ__CONTAINER(it, struct asq__wcall, node)) == ASQ__VERDICT_STOP)
+            return true;
+    return false;
+}
+
 const struct asq__mailbox_hooks asq__dispatch_hooks = { .end_unfit = end_unfit,
                                                         .may_share_now = may_share_now,
                                                         .prepare = prepare,
                                                         .is_concurrent = is_concurrent,
                                                         .exists = exists,
-                                                        .admits = admits };
+                                                        .admits = admits,
+                                                        .is_paused = is_paused };
 
 /* Returns how many concurrent calls of an agent may run or wait for a thread; parked ones do not
  * count. With more, calls of other agents would come behind all of them. */
@@ -253,8 +319,11 @@ void asq__actor_resume(struct asq__actor *a)
     while (a->calls) {
         struct asq__mailbox *m = &a->calls->mailbox;
         struct asq__wcall *c;
-        while ((c = asq__mailbox_resume(m, asq__actor_is_orphan(a))))
+        while ((c = asq__mailbox_resume(m, asq__actor_is_orphan(a)))) {
+            asq__measure_resume(asq__run_of(c));
+            asq__spans_enter(asq__run_of(c), ASQ__PHASE_RUN);
             asq__pool_wake(p->w->pool, asq__run_of(c)->fiber);
+        }
         if (asq__mailbox_turn_is_taken(m, asq__actor_is_orphan(a)))
             return;
         if (asq__actor_is_orphan(a)) {
@@ -271,17 +340,24 @@ void asq__actor_resume(struct asq__actor *a)
         if (has_started_enough(p))
             return;
         if (!asq__actor_is_loaded(a)) {
-            asq__actor_request_load(a);
-            return;
+            if (!are_all_held(a)) {
+                asq__actor_request_load(a);
+                return;
+            }
+            if (end_unfit_held(a))
+                continue;
+            break;
         }
-        struct asq__search search = { &asq__dispatch_hooks, asq__now_ms(), max_sharing(p->w) };
+        int64_t now_ns = asq__now_ns();
+        struct asq__search search = { &asq__dispatch_hooks, now_ns / 1000000, max_sharing(p->w) };
         if (!(c = asq__mailbox_next(m, &search))) {
-            asq__deadlock_note(a);
+            if (!are_all_held(a))
+                asq__deadlock_note(a);
             break;
         }
         if (!asq__partition_is_owned(p))
-            return;  /* a call that was not to run has failed, and there was no memory for that */
-        start(a, c); /* a nonblocking call may have ended */
+            return; /* a call that was not to run has failed, and there was no memory for that */
+        start(a, c, now_ns); /* a nonblocking call may have ended */
     }
     asq__actor_passivate(a);
 }
@@ -345,7 +421,8 @@ void asq__dispatch_due(struct asq__wcall *c)
 {
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
-    if (join(c))
+    /* Otherwise each call that comes would have all those before it looked through. */
+    if (join(c) && (asq__batch_is_nested(c->entry->batch) || !is_held(c->actor, c)))
         asq__actor_resume(c->actor);
 }
 
@@ -376,6 +453,8 @@ static void clear_suspect(struct asq__process *w, const struct asq__wcall *c)
 static void parks(struct asq__run *run)
 {
     struct asq__actor *a = run->actor;
+    asq__measure_park(run);
+    asq__spans_enter(run, ASQ__PHASE_PARKED);
     asq__mailbox_park(&a->calls->mailbox, run->active.call);
     clear_suspect(run->w, run->active.call);
     /* Calls on which it depends may have come while it ran. */
@@ -424,6 +503,8 @@ static bool end_run(struct asq__run *run)
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
+    if (run->times.began_ns)
+        asq__measure_end(run, error ? error->code : 0);
     asq__nested_end(run);
     if (asq__actor_is_orphan(a) || !asq__partition_is_owned(p)) {
         for (size_t i = 0; i < run->ninner; i++)

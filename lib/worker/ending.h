@@ -6,6 +6,9 @@
 
 struct asq__process;
 
+/* Result of asq__process_run when the namespace was made anew with other partitions: start the
+ * process again. */
+enum { ASQ__START_ANEW = 1 };
 /* Ends the loop. code: result of asq__process_run, unless the loop was ended before. */
 void asq__process_end(struct asq__process *w, int code);
 /* Ends the loop because the process cannot continue. The text says why. */

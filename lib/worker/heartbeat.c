@@ -22,11 +22,14 @@
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "redis/slots.h"
 #include "redis/sync.h"
+#include "redis/sync_cluster.h"
 #include "redis/trouble.h"
 #include "value/clock.h"
 #include "value/fd.h"
 #include "worker/allowed.h"
+#include "worker/core/series.h"
 #include "worker/leave.h"
 #include "worker/peers.h"
 #include "worker/exec/pool.h"
@@ -154,7 +157,10 @@ static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx,
     char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
     asq__keys_channel(asq__redis_keys(hb->w->redis), "workers", key);
     snprintf(payload, sizeof payload, "+%lld %s", number, hb->w->config.id);
+    int64_t sent_ns = asq__now_ns();
     freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
+    if (hb->w->config.figures)
+        atomic_store(&hb->w->config.figures->gauges.round_trip_ns, asq__now_ns() - sent_ns);
 }
 
 /* Logs that the heartbeat cannot reach Redis. The loop's connection logs it while Redis is away. */
@@ -169,10 +175,11 @@ static void log_unreachable(struct asq__heartbeat *hb, const char *why)
 
 /* Renames keys of the heartbeat that were overwritten by another type. Otherwise the worker would
  * be dead to the others for ever. Ignores other refusals. */
-static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, const char *why)
+static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part,
+                 const redisReply *reply)
 {
     char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
-    bool wrong_type = strncmp(why, "WRONGTYPE", 9) == 0;
+    bool wrong_type = asq__reply_is_wrong_type(reply);
     hash_key(hb, key);
     asq__keys_workers(asq__redis_keys(hb->w->redis), workers);
     if (wrong_type && part == HEARTBEAT_LIST)
@@ -185,7 +192,7 @@ static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part, con
     asq__process_log_some(
         hb->w, ASQ_LOG_ERROR,
         "%s was overwritten, and is begun anew (its content is under NAME:aside): %s",
-        part == HEARTBEAT_LIST ? workers : key, why);
+        part == HEARTBEAT_LIST ? workers : key, reply->str);
 }
 
 static bool is_asked_to_stop(struct asq__sync *ctx, const char *key)
@@ -200,7 +207,7 @@ static bool is_asked_to_stop(struct asq__sync *ctx, const char *key)
 static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     struct asq__process *w = hb->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[13][24];
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[14][24];
     hash_key(hb, key);
     asq__keys_workers(asq__redis_keys(w->redis), workers);
     gethostname(host, sizeof host - 1);
@@ -218,6 +225,7 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[10], 24, "%zu", pool.unguarded);
     snprintf(number[11], 24, "%llu", atomic_load(&w->actors.bytes));
     snprintf(number[12], 24, "%llu", ++hb->heartbeats); /* whatever the hash had */
+    snprintf(number[13], 24, "%llu", atomic_load(&w->lost_commits));
     hb->mended = false;
     int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX];
@@ -234,10 +242,10 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
         "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s "
         "classes %s "
-        "stuck %s parked %s stack_used %s stacks_unguarded %s beat %s",
+        "stuck %s parked %s stack_used %s stacks_unguarded %s lost_commits %s beat %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
         number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
-        hb->classes, stuck, number[8], number[9], number[10], number[12]);
+        hb->classes, stuck, number[8], number[9], number[10], number[13], number[12]);
     asq__sync_append(ctx, "PEXPIRE %s %lld", key,
                      (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
     asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
@@ -271,7 +279,7 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     }
     for (int i = 0; i < HEARTBEAT_PARTS; i++) {
         if (refused[i])
-            mend(hb, ctx, i, refused[i]->str);
+            mend(hb, ctx, i, refused[i]);
         freeReplyObject(refused[i]);
     }
     if (stop)
@@ -321,6 +329,16 @@ static bool sleep_or_quit(struct asq__heartbeat *hb, int64_t ms)
     return quit;
 }
 
+/* Connects to the server with the keys of the namespace. */
+static int open_home(const struct asq__heartbeat *hb, int64_t timeout_ms, int cancel_fd,
+                     struct asq__sync **ret, char *err, size_t errlen)
+{
+    const struct asq__process *w = hb->w;
+    uint16_t slot = asq__slot_of_namespace(asq__redis_keys(w->redis));
+    return asq__sync_open_slot(w->config.url, slot, "asqueue-beat", timeout_ms, cancel_fd, ret, err,
+                               errlen);
+}
+
 /* Removes the process from Redis, so that others need not wait for its heartbeat to stop. Awaits a
  * heartbeat whose waiting was cancelled first, or it could list the process again. Also tries a
  * fresh connection, because the old one may have been lost since the last heartbeat. The supervisor
@@ -333,8 +351,7 @@ static void say_good_bye(struct asq__heartbeat *hb, struct asq__sync *ctx)
     if (!ctx && hb->unreachable.since_ms)
         return; /* Redis was away before, and this would wait for it */
     for (int tries = 2; tries && !gone; tries--) {
-        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", GOOD_BYE_MS, -1, &ctx, err,
-                                   sizeof err) < 0)
+        if (!ctx && open_home(hb, GOOD_BYE_MS, -1, &ctx, err, sizeof err) < 0)
             break;
         gone = asq__sync_keep(ctx, GOOD_BYE_MS) == 0 &&
                asq__leave(ctx, asq__redis_keys(w->redis), w->config.id, w->client, err, sizeof err);
@@ -358,8 +375,11 @@ static void *heartbeat_thread(void *arg)
         char err[400];
         if (!asq__watch_check(&watch, w, asq__now_ms()))
             asq__watch_end();
-        if (!ctx && asq__sync_open(w->config.url, "asqueue-beat", timeout_ms, hb->quit_fd, &ctx,
-                                   err, sizeof err) < 0) {
+        if (ctx && asq__sync_is_outdated(ctx)) {
+            asq__sync_free(ctx);
+            ctx = NULL;
+        }
+        if (!ctx && open_home(hb, timeout_ms, hb->quit_fd, &ctx, err, sizeof err) < 0) {
             ctx = NULL;
             log_unreachable(hb, err);
         }

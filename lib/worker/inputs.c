@@ -2,8 +2,8 @@
  * inputs.c: results of other calls, given to a call as arguments. They are awaited before its
  * method starts; then each stands in the arguments as its value. On the loop only.
  *
- * What calls hold of such results has a bound in bytes for the whole process, a share of
- * --max-backlog-size, and counts in held_bytes. A result for which there is no room when it arrives
+ * The results that calls hold have a bound in bytes for the whole process, a share of
+ * --max-backlog-size, and count in held_bytes. A result for which there is no room when it arrives
  * is dropped: only its size is noted, and its record stays in Redis.
  *
  *     await ──▶ arrived ──▶ held ───────────────────────────▶ all held: encoded ──▶ runs
@@ -241,7 +241,8 @@ static int note(void *user, const struct asq__future_place *place)
     return 0;
 }
 
-/* One that is there already, as an engine may tell at once, takes its place then. */
+/* Awaits a result. The engine may report at once that it is there already; then it takes its
+ * place. */
 static void await(struct asq__inputs *in, struct input *item)
 {
     struct asq__process *w = in->c->entry->part->w;
@@ -319,7 +320,8 @@ static void begin_anew(struct asq__wcall *c)
     asq__wcall_enter(c, ASQ__CALL_WAITING);
 }
 
-/* Could it start if its agent let it? Then it would have. */
+/* Returns whether calls of the partition may start. If so, a call that its agent admits has
+ * started. */
 static bool may_start(const struct asq__partition *p)
 {
     return asq__process_may_start(p->w) && !p->recovering && !p->commits_many &&

@@ -103,7 +103,7 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         return;
     if (!reply || !asq__partition_is_owned(p))
         return; /* asked again when Redis is back, or dropped with the partition */
-    if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "WRONGTYPE")) ||
+    if ((reply->type == REDIS_REPLY_ERROR && !asq__reply_is_wrong_type(reply)) ||
         e->first_copy == ASQ__LATER_UNKNOWN)
         return; /* not known yet: asked again within a second */
     if (e->first_copy == ASQ__LATER_WAITS && e->left_channels < e->nchannels)
@@ -533,7 +533,7 @@ size_t asq__intake_reply(struct asq__partition *p, const redisReply *reply)
     struct asq__stream_id id;
     if (!entry_id(reply, &id) || asq__stream_id_is_at_most(id, p->read_to))
         return bytes;
-    p->read_to = id;
+    asq__partition_note_read(p, id);
     if (asq__stream_id_is_last(id))
         asq__stream_give_up_soon(p);
     else
@@ -554,7 +554,7 @@ bool asq__intake_reread(struct asq__partition *p, const redisReply *reply,
     }
     bool read_before = asq__stream_id_is_at_most(id, p->read_to);
     if (!read_before)
-        p->read_to = id;
+        asq__partition_note_read(p, id);
     return take_in(p, id, reply, &(struct origin){ .reread = true, .read_before = read_before });
 }
 

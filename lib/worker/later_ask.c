@@ -66,7 +66,7 @@ static struct asq__conn *conn_of(const struct asq__partition *p)
     return asq__redis_conn(p->w->redis, p->number);
 }
 
-/* Returns what the script says of batch number i that it was asked about. */
+/* Returns the script's answer about batch number i. */
 static enum asq__later_place place_of(const redisReply *reply, size_t i)
 {
     switch (reply->element[5 + i]->integer) {

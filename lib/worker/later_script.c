@@ -62,7 +62,7 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
         asq__partition_abandon(p, "later.lua found another token in its lease");
     else if (asq__reply_is_error(reply, "NOSCRIPT"))
         asq__redis_reload_scripts(w->redis, p->number);
-    else if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE"))
+    else if (asq__reply_is_wrong_type(reply))
         asq__partition_abandon(p, reply->str); /* the claim sees to it, see claim.lua */
     else if (!asq__reply_is_transient(reply) &&
              (!l->last_logged_ms || now - l->last_logged_ms > LOG_EVERY_MS)) {

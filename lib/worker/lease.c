@@ -1,7 +1,7 @@
 /*
- * lease.c: partitions are claimed, drained and handed back; what a lost one had in memory is
- * dropped. A partition that is lost is dropped whole. Calls of it that are on threads cannot be
- * stopped, so their agents become orphans and go when the calls end, their effects unseen.
+ * lease.c: claims, drains and hands back partitions, and drops what a lost one had in memory. A
+ * lost partition is dropped as a whole. Calls of it that are on threads cannot be stopped, so their
+ * agents become orphans and go when the calls end, their effects unseen.
  */
 #include "worker/lease.h"
 
@@ -45,6 +45,8 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
+#include "worker/takeover.h"
+#include "worker/steps.h"
 
 enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
@@ -81,8 +83,8 @@ static void log_set_aside(const struct asq__partition *p, const redisReply *keys
 {
     for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++)
         if (keys->element[i]->type == REDIS_REPLY_STRING)
-            asq__process_log_some(
-                p->w, ASQ_LOG_ERROR,
+            asq__process_log_some_about(
+                p->w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
                 "partition %u: %s had a wrong type, too many fields, or took no more entries, "
                 "because of "
                 "a foreign write. The key was renamed to %s:aside, and its content is not used "
@@ -96,8 +98,8 @@ void asq__partition_restore_owner(struct asq__partition *p)
     char lease[ASQ__KEY_MAX], epoch[24];
     asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
     snprintf(epoch, sizeof epoch, "%llu", (unsigned long long) p->epoch);
-    asq__process_log_some(
-        w, ASQ_LOG_WARNING,
+    asq__process_log_some_about(
+        w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
         "partition %u: the owner or the epoch in its lease was overwritten; both are restored",
         p->number);
     asq__conn_cmd(asq__redis_conn(w->redis, p->number), NULL, NULL, "EVAL", asq__script_own, "1",
@@ -119,28 +121,29 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     log_set_aside(p, reply->element[5]);
     if (reply->element[6]->type == REDIS_REPLY_INTEGER && reply->element[6]->integer) {
         atomic_fetch_add(&w->dead, (unsigned long long) reply->element[6]->integer);
-        asq__process_log_some(
-            w, ASQ_LOG_ERROR,
+        asq__process_log_some_about(
+            w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
             "partition %u: %lld entries had the highest ids that a stream can have, so the stream "
             "took no more calls: the entries are dead letters now, and the stream is made anew",
             p->number, reply->element[6]->integer);
     }
     asq__later_clock_begin(p, reply->element[7]->integer, reply->element[8]->str);
     if (reply->element[9]->type == REDIS_REPLY_INTEGER && reply->element[9]->integer)
-        asq__process_log_some(
-            w, ASQ_LOG_ERROR,
+        asq__process_log_some_about(
+            w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
             "partition %u: %lld fields of its key attempts were too long to be of a "
             "worker, because of a foreign write, and were removed",
             p->number, reply->element[9]->integer);
-    p->read_to = (struct asq__stream_id){ 0, 0 };
+    p->read_to = p->last_there = p->must_have = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
     free(p->seen_owner);
     free(p->seen_token);
     p->seen_owner = strdup(w->config.id);
     p->seen_token = strdup(p->token);
-    asq__process_log(w, ASQ_LOG_DEBUG, "partition %u claimed, epoch %llu", p->number,
-                     (unsigned long long) p->epoch);
+    asq__process_log_about(w, ASQ_LOG_DEBUG, ASQ__LOG_ABOUT_PARTITION(p),
+                           "partition %u claimed, epoch %llu", p->number,
+                           (unsigned long long) p->epoch);
     asq__later_open(p);
     if (w->stopping)
         asq__partition_drain(p, 0);
@@ -148,17 +151,16 @@ static void granted(struct asq__partition *p, const redisReply *reply)
         asq__reader_add(p);
 }
 
-static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
+static void claimed(struct asq__partition *p, const redisReply *reply)
 {
-    struct asq__partition *p = user;
     struct asq__process *w = p->w;
-    (void) c;
     w->claims_in_flight--;
     if (p->state != ASQ__PART_CLAIMING)
         return;
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 10 &&
         reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
         granted(p, reply);
+        asq__takeover_count(p);
         claim_next(w);
         return;
     }
@@ -169,14 +171,24 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
         asq__redis_reload_scripts(w->redis, p->number);
         w->refresh_due = true;
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        asq__process_log_some(w, ASQ_LOG_ERROR, "partition %u cannot be claimed: %s", p->number,
-                              reply->str);
-        if (asq__reply_is_transient(reply)) { /* a replica by now: its address may lead elsewhere */
+        asq__process_log_some_about(w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
+                                    "partition %u cannot be claimed: %s", p->number, reply->str);
+        /* a replica by now: its address may lead elsewhere */
+        if (asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW) {
             asq__redis_drop(w->redis, "Redis refuses claims");
             return;
         }
     } /* otherwise another worker was faster */
     claim_next(w);
+}
+
+static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__partition *p = user;
+    (void) c;
+    claimed(p, reply);
+    if (!p->w->claims_in_flight && asq__list_empty(&p->w->claims))
+        asq__takeovers_log(p->w);
 }
 
 static void claim(struct asq__partition *p)
@@ -271,6 +283,7 @@ static void drop_entry(struct asq__node *node, void *user)
 static void drop(struct asq__partition *p)
 {
     asq__reader_remove(p);
+    asq__steps_drop(p);
     asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
     asq__later_close(p);
@@ -349,8 +362,9 @@ void asq__partition_check_drain(struct asq__partition *p)
     check_drained(p); /* the partition may have become empty while Redis was away */
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
         return;
-    asq__process_log(p->w, ASQ_LOG_INFO,
-                     "partition %u did not drain in time; this worker keeps it for now", p->number);
+    asq__process_log_about(p->w, ASQ_LOG_INFO, ASQ__LOG_ABOUT_PARTITION(p),
+                           "partition %u did not drain in time; this worker keeps it for now",
+                           p->number);
     asq__partition_enter(p, ASQ__PART_ACTIVE);
     if (!p->reader)
         asq__reader_add(p);
@@ -404,6 +418,7 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->ready);
         asq__list_init(&p->postponed);
         asq__list_init(&p->deferred);
+        asq__list_init(&p->recording);
         asq__list_init(&p->claim);
         asq__list_init(&p->fenced);
         asq__list_init(&p->drained);
@@ -440,6 +455,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__attempts_clear(&p->attempts);
         asq__senders_forget(&p->senders);
         free(p->seen_owner);
+        free(p->taken_from);
         free(p->seen_token);
     }
     free(w->parts);

@@ -1,6 +1,5 @@
 /*
- * lease.h: partitions are claimed, drained and handed back; what a lost one had in memory is
- * dropped.
+ * lease.h: claims, drains and hands back partitions, and drops what a lost one had in memory.
  */
 #ifndef ASQ_WORKER_LEASE_H
 #define ASQ_WORKER_LEASE_H

@@ -5,75 +5,74 @@
  * it takes what threads have handed over, resumes ready fibers of the loop, fetches snapshots,
  * sends commits, and writes all of it to the sockets.
  */
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "asqueue.h"
 #include "client/engine.h"
 #include "client/object.h"
 #include "redis/cmd.h"
 #include "redis/conn.h"
-#include "redis/permit.h"
+#include "redis/fork_guard.h"
 #include "redis/redis.h"
-#include "redis/tls.h"
 #include "redis/timer.h"
-#include "redis/trouble.h"
-#include "redis/url.h"
+#include "value/clock.h"
 #include "value/error.h"
 #include "value/lines.h"
 #include "value/list.h"
 #include "value/random.h"
 #include "value/tally.h"
 #include "worker/actor_fetch.h"
+#include "worker/actor_memory.h"
 #include "worker/allowed.h"
 #include "worker/backlog.h"
 #include "worker/blame.h"
-#include "worker/call_time.h"
 #include "worker/commit.h"
+#include "worker/commit_recover.h"
+#include "worker/commit_send.h"
+#include "worker/control.h"
+#include "worker/core/actors.h"
 #include "worker/deadlock.h"
-#include "worker/descriptors.h"
 #include "worker/dispatch.h"
-#include "worker/ending.h"
+#include "worker/exec/pool.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/lease.h"
+#include "worker/measure.h"
+#include "worker/loop.h"
 #include "worker/member.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
-#include "worker/exec/pool.h"
+#include "worker/pause.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
+#include "worker/redis_events.h"
 #include "worker/result_read.h"
+#include "worker/report.h"
 #include "worker/shared.h"
+#include "worker/spans.h"
 #include "worker/state.h"
+#include "worker/stats.h"
+#include "worker/stopping.h"
 #include "worker/stream_end.h"
 #include "worker/stuck.h"
-
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "redis/fork_guard.h"
-#include "value/clock.h"
-#include "worker/actor_memory.h"
-#include "worker/commit_recover.h"
-#include "worker/commit_send.h"
-#include "worker/control.h"
-#include "worker/delay.h"
-#include "worker/exec/run.h"
-#include "worker/loop.h"
+#include "worker/takeover.h"
 
 enum {
     ROUNDS = 64,
     RETRY_MS = 500,
     UPKEEP_MS = 1000,
     STOP_THREADS_MS = 1000,
-    IDLE_THREAD_MS = 10 * 1000,
-    ASK_POLICY_MS = 5000,
-    LOG_POLICY_EVERY_MS = 60000
+    IDLE_THREAD_MS = 10 * 1000
 };
 
 static void log_text(void *user, asq_log_level level, const char *message)
@@ -81,60 +80,28 @@ static void log_text(void *user, asq_log_level level, const char *message)
     asq__process_log(user, level, "%s", message);
 }
 
-static void log_method(void *user, asq_log_level level, const char *message)
+static void log_method(void *user, asq_log_level level, const char *message,
+                       const asq_log_fields *fields)
 {
     const struct asq__process *w = user;
-    if (w->config.log && level <= w->config.method_log_level)
-        w->config.log(w->config.log_user, level, message);
+    if (level <= w->config.method_log_level)
+        asq__config_log(&w->config, level, fields, message);
 }
 
-/* ---- stopping ---- */
-
-static void check_stopped(struct asq__process *w)
+static void log_failure(void *user, asq_log_level level, const char *message,
+                        const asq_error *error)
 {
-    if (!w->stopping || w->ended)
-        return;
-    if (w->nidle == w->nparts)
-        asq__process_end(w, 0);
-}
-
-static void begin_stop(struct asq__process *w)
-{
-    w->stopping = true;
-    w->stop_deadline_ms = asq__deadline_ms(w->config.drain_timeout_ms);
-    if (w->config.link)
-        atomic_store(&w->config.link->stopping_ms, asq__now_ms());
-    bool orphan = w->config.link && getppid() != w->config.supervisor;
-    asq__process_log(
-        w, orphan ? ASQ_LOG_WARNING : ASQ_LOG_INFO, "%sstopping: running calls have %lld ms to end",
-        orphan ? "the supervisor has ended; " : "", (long long) w->config.drain_timeout_ms);
-    asq__members_stop(w->members);
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (p->state == ASQ__PART_DRAINING)
-            /* the process stops: no deadline of balancing holds */
-            p->drain_deadline_ms = INT64_MAX;
-        asq__partition_cancel_claim(p);
-        asq__partition_drain(p, ASQ_FOREVER);
-    }
-}
-
-static void check_stop(struct asq__process *w)
-{
-    int stop = w->stop ? atomic_load(w->stop) : 0;
-    if (stop && !w->members) {
-        asq__process_end(w, 0); /* Redis was never reached */
-        return;
-    }
-    if (stop && !w->stopping)
-        begin_stop(w);
-    if (w->stopping && (stop > 1 || asq__now_ms() > w->stop_deadline_ms) && !w->ended) {
-        asq__process_log(
-            w, ASQ_LOG_WARNING,
-            "ending now; calls of partitions that have not drained run again on other workers");
-        asq__process_end(w, 0);
-    }
-    check_stopped(w);
+    struct asq__process *w = user;
+    const asq_log_fields fields = { "",
+                                    error->class_name,
+                                    error->method,
+                                    error->agent_id,
+                                    error->call_id,
+                                    *error->call_id ? strtoll(error->call_id, NULL, 10) : -1,
+                                    0,
+                                    error->code,
+                                    NULL };
+    asq__process_log_about(w, level, &fields, "%s", message);
 }
 
 /* ---- the iteration ---- */
@@ -163,7 +130,7 @@ static bool leases_are_due(const struct asq__process *w)
     return !asq__list_empty(&w->fenced) || !asq__list_empty(&w->drained);
 }
 
-/* Does what leases that have come and gone ask of the membership. */
+/* Announces and refreshes the membership if leases have changed. */
 static void announce_and_refresh(struct asq__process *w)
 {
     if (w->announce_due)
@@ -173,7 +140,7 @@ static void announce_and_refresh(struct asq__process *w)
     w->announce_due = w->refresh_due = false;
 }
 
-/* Does what lower files have left for the end of the iteration. False: there was nothing. */
+/* Does the work that lower files have left for the end of the iteration. False: there was none. */
 static bool run_due(struct asq__process *w)
 {
     bool any = asq__dispatch_run_due(w);
@@ -208,6 +175,8 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     announce_and_refresh(w);
     if (!asq__list_empty(&w->inputs_waiting))
         asq__inputs_run_due(w);
+    if (w->report.due)
+        asq__report_answer(w, false);
     asq__backlog_run_due(w);
     asq__fetch_snapshots(w);
     asq__result_reads_send(w);
@@ -215,11 +184,11 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     if (asq__actors_are_crowded(&w->actors))
         asq__actor_memory_evict(w);
     asq__engine_flush(w->engine);
-    asq__conn_flush(asq__redis_conn(w->redis, 0));
+    asq__redis_flush(w->redis);
     asq__readers_run_due(w);
     if (!w->has_announced_ready)
         check_ready(w);
-    check_stopped(w);
+    asq__process_check_stopped(w);
     if (leases_are_due(w) || w->refresh_due || !asq__list_empty(&w->actors.resuming))
         asq__process_wake(w); /* for what the end of this iteration has caused */
 }
@@ -231,15 +200,7 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     struct asq__process *w = watcher->data;
     if (w->members)
         asq__members_on_wake(w->members);
-    check_stop(w);
-}
-
-static void resume_everywhere(struct asq__process *w)
-{
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        asq__intake_resume(&w->parts[i]);
-        asq__partition_resume(&w->parts[i]);
-    }
+    asq__process_check_stop(w);
 }
 
 static void on_give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -269,34 +230,17 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- upkeep ---- */
 
-static const char policy_text[] =
-    "this Redis has maxmemory-policy %s, which may drop calls and agents when memory is full; set "
-    "it "
-    "to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf)";
-
-static bool policy_is_safe(const struct asq__process *w)
+static void set_title(struct asq__process *w)
 {
-    const char *policy = asq__redis_eviction_policy(w->redis);
-    return !*policy || strcmp(policy, "noeviction") == 0;
-}
-
-/* Logs a change of the eviction policy. A running worker continues, because memory may never be
- * short. */
-static void check_policy(struct asq__process *w)
-{
-    int64_t now = asq__now_ms();
-    if (policy_is_safe(w)) {
-        if (w->policy_last_logged_ms)
-            asq__process_log(w, ASQ_LOG_INFO, "this Redis has maxmemory-policy noeviction again");
-        w->policy_last_logged_ms = 0;
-    } else if (!w->policy_last_logged_ms || now - w->policy_last_logged_ms > LOG_POLICY_EVERY_MS) {
-        asq__process_log(w, ASQ_LOG_ERROR, policy_text, asq__redis_eviction_policy(w->redis));
-        w->policy_last_logged_ms = now;
-    }
-    if (now - w->policy_asked_ms > ASK_POLICY_MS) {
-        w->policy_asked_ms = now;
-        asq__redis_ask_policy(w->redis);
-    }
+    const char *dot = strrchr(w->config.id, '.');
+    char title[ASQ_MAX_ID + 64];
+    if (!w->config.set_title)
+        return;
+    snprintf(title, sizeof title, "process %s of ns=%s, %u partition%s%s",
+             dot ? dot + 1 : w->config.id, w->config.ns, w->nowned, w->nowned == 1 ? "" : "s",
+             w->stopping ? ", stopping" : "");
+    w->config.set_title(title);
+    w->titled = w->nowned;
 }
 
 /* Forgets a refusal of commits that may be gone with their partitions, so Redis will never take
@@ -316,21 +260,30 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct asq__process *w = watcher->data;
     (void) loop;
     (void) revents;
-    check_stop(w); /* shared memory may ask for it too, because a plugin may have taken SIGTERM */
+    asq__process_check_stop(
+        w); /* shared memory may ask for it too, because a plugin may have taken SIGTERM */
     if (w->config.link && atomic_load(&w->config.link->state_asked) != w->state_answered) {
         w->state_answered = atomic_load(&w->config.link->state_asked);
         asq__state_log(w);
     }
+    if (w->titled != w->nowned)
+        set_title(w);
+    if (w->config.figures)
+        asq__measure_sample(w);
+    if (w->tracer)
+        asq__spans_upkeep(w);
     if (!w->parts)
         return;
+    asq__stats_upkeep(w);
     forget_refusal(w);
-    check_policy(w);
+    asq__process_check_policy(w);
     pthread_mutex_lock(&w->untaken_failures_lock);
     asq__tally_log_due(&w->untaken_failures, asq__now_ms_coarse(), false);
     pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__actor_memory_upkeep(w);
     asq__backlog_retry(w);
     asq__stuck_refresh(w);
+    asq__report_answer(w, true);
     asq__lines_log_rest(&w->lines, asq__now_ms_coarse());
     asq__process_learn_limit(w); /* old refusals do not count any more */
     for (uint32_t i = 0; i < w->nparts; i++) {
@@ -339,175 +292,10 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
-        resume_everywhere(w);
+        asq__process_resume_all(w);
 }
 
-/* ---- Redis ---- */
-
-/* Restarts the process because its namespace was made anew: nothing that it holds is of the new
- * one, and the number of partitions, on which everything is built, may differ. */
-static void start_anew(struct asq__process *w)
-{
-    asq__process_end(w, w->stopping ? 0 : ASQ__START_ANEW);
-}
-
-static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
-                         void *user)
-{
-    struct asq__process *w = user;
-    switch (what) {
-    case ASQ__NAMESPACE_RECREATED:
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "namespace '%s' was gone: this Redis was flushed, or asq:{%s}:meta was "
-                         "deleted. The namespace is made again, with its %u partitions",
-                         w->config.ns, w->config.ns, before);
-        break;
-    case ASQ__NAMESPACE_REPAIRED:
-        asq__process_log(w, ASQ_LOG_WARNING,
-                         "asq:{%s}:meta was overwritten with impossible values, and is restored: "
-                         "%u partitions",
-                         w->config.ns, before);
-        break;
-    case ASQ__NAMESPACE_DOTTED:
-        asq__process_log(
-            w, ASQ_LOG_WARNING,
-            "the name of namespace '%s' has dots: patterns of commands and ACL rules for the keys "
-            "of another namespace may reach it; new ones cannot have any",
-            w->config.ns);
-        break;
-    case ASQ__NAMESPACE_CHANGED:
-        asq__process_log(
-            w, ASQ_LOG_WARNING,
-            "namespace '%s' has %u partitions now, not %u: it was made anew, or asq:{%s}:meta was "
-            "changed. This process drops its partitions and claims the new ones",
-            w->config.ns, asq__redis_partitions(redis), before, w->config.ns);
-        start_anew(w);
-        break;
-    }
-}
-
-/* Logs which commands Redis refuses to this worker, when that has changed, and the consequences. */
-static void log_lack(struct asq__process *w)
-{
-    const char *names;
-    unsigned lack = asq__redis_lack(w->redis, &names);
-    if (lack != w->logged_lack && lack)
-        asq__process_log(
-            w, ASQ_LOG_WARNING,
-            "Redis refuses optional commands of a worker: %s.%s%s%s%s%s as-ctl acl "
-            "prints the rules that a worker needs",
-            names,
-            lack & ASQ__LACKS_SORTED_SETS
-                ? " Delayed calls stay in their streams and take room from due calls."
-                : "",
-            lack & ASQ__LACKS_RANGES ? " Results for other clients take one more command." : "",
-            lack & ASQ__LACKS_BOUNDS
-                ? " Reads of agents, and dead letters, are not bounded in bytes."
-                : "",
-            lack & ASQ__LACKS_SEARCH ? " Delayed calls are lost if their keys `later` are deleted."
-                                     : "",
-            lack & ASQ__LACKS_TIME
-                ? " Deadlines and delays count from when a worker reads the call."
-                : "");
-    else if (lack != w->logged_lack)
-        asq__process_log(w, ASQ_LOG_INFO, "Redis refuses no command that a worker needs any more");
-    w->logged_lack = lack;
-}
-
-/* Looks at batches in `later`, which were out of reach while sorted sets were refused. */
-static void open_later_everywhere(struct asq__process *w)
-{
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (asq__partition_is_owned(&w->parts[i]) && !w->parts[i].later)
-            asq__later_open(&w->parts[i]);
-}
-
-static void on_up(struct asq__redis *redis, void *user)
-{
-    struct asq__process *w = user;
-    bool first = !w->parts;
-    char text[ASQ__TROUBLE_TEXT] = "";
-    (void) redis;
-    if (w->ended)
-        return;
-    if (first && !w->config.was_up && !policy_is_safe(w)) {
-        asq__process_fail(w, ASQ_EREDIS, policy_text, asq__redis_eviction_policy(w->redis));
-        return;
-    }
-    if (first) {
-        int rc = asq__partitions_init(w);
-        if (rc == 0)
-            rc = asq__readers_init(w);
-        if (rc == 0)
-            rc = asq__members_new(w, &w->members);
-        if (rc < 0) {
-            asq__process_fail(w, rc, "%s",
-                              rc == ASQ_ESYS ? "no file descriptor is left" : "out of memory");
-            return;
-        }
-        asq__descriptors_check(w);
-    } else {
-        asq__readers_reconnect(w);
-    }
-    bool logged = asq__trouble_over(&w->away, asq__now_ms(), text);
-    if (first || logged)
-        asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
-    if (first && w->config.url->tls && w->config.url->tls_verify == ASQ__TLS_VERIFY_NO)
-        asq__process_log(w, ASQ_LOG_WARNING, "%s", asq__url_unverified_text);
-    if (first && w->config.partitions && w->config.partitions != w->nparts)
-        asq__process_log(
-            w, ASQ_LOG_WARNING,
-            "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
-            w->config.ns, w->nparts, w->config.partitions);
-    log_lack(w);
-    open_later_everywhere(w);
-    asq__process_learn_limit(w);
-    asq__commits_begin_recovery(w);
-    asq__engine_up(w->engine);
-    w->refused_until_ms = 0;
-    w->suspected = false;
-    asq__members_start(w->members);
-    asq__commits_recover(w);
-    resume_everywhere(w);
-    check_stop(w);
-}
-
-static void on_redis_time(struct asq__redis *redis, int64_t set_ms, void *user)
-{
-    (void) redis;
-    asq__process_on_redis_time(user, set_ms);
-}
-
-static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
-{
-    struct asq__process *w = user;
-    char text[ASQ__TROUBLE_TEXT];
-    (void) redis;
-    asq__engine_down(w->engine);
-    bool first = !w->parts && !w->config.was_up;
-    char *where = asq__url_format(w->config.url, true);
-    if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION || code == ASQ_EINVAL))
-        asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
-    else if (asq__trouble_note(&w->away, why, asq__now_ms(), text))
-        asq__process_log(w,
-                         code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
-                         "%s: %s; trying again", where ? where : "Redis", text);
-    free(where);
-}
-
-static void on_push(struct asq__redis *redis, int channel, const void *payload, size_t n,
-                    void *user)
-{
-    struct asq__process *w = user;
-    (void) redis;
-    if (channel == 0)
-        asq__engine_push(w->engine, payload, n);
-    else if (w->members && !asq__members_on_announcement(w->members, payload, n)) {
-        /* A worker has come, gone or handed back; or this one must stop. */
-        asq__members_refresh(w->members);
-        asq__members_heartbeat(w->members);
-    }
-}
+/* ---- hooks of the engine and the pool ---- */
 
 static void on_lost(void *user, uint32_t partition)
 {
@@ -516,7 +304,19 @@ static void on_lost(void *user, uint32_t partition)
         asq__partition_abandon(&w->parts[partition], "Redis has gone back in time");
 }
 
-/* ---- the pool's hooks ---- */
+/* Redis cannot answer this in the slot of another partition. The lease is in doubt while its server
+ * is away or not asked yet what it has kept, and before others take this process for dead. */
+static enum asq__lease_belief on_holds(void *user, uint32_t partition, const char *token)
+{
+    struct asq__process *w = user;
+    const struct asq__partition *p = &w->parts[partition];
+    if (!asq__partition_is_owned(p) || strcmp(p->token, token) != 0)
+        return ASQ__LEASE_LOST;
+    if (p->recovering || !asq__process_is_alive(w) ||
+        !asq__conn_is_up(asq__redis_conn(w->redis, partition)))
+        return ASQ__LEASE_DOUBTED;
+    return ASQ__LEASE_HELD;
+}
 
 static void on_inline_ready(void *user)
 {
@@ -555,11 +355,9 @@ static void on_thread_lost(void *user, unsigned thread, const char *class_name, 
 
 static int set_up(struct asq__process *w, char *err, size_t errlen)
 {
-    char name[64];
     if (asq__random(&w->client_number, sizeof w->client_number) < 0)
         return asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
     snprintf(w->client, sizeof w->client, "%016llx", (unsigned long long) w->client_number);
-    snprintf(name, sizeof name, "asqueue-worker-%ld", (long) getpid());
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop)
         return asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");
@@ -574,6 +372,10 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     ev_async_start(w->loop, &w->wake);
     ev_timer_start(w->loop, &w->upkeep);
     asq__deadlock_init(w);
+    if (w->config.figures && w->config.stats && asq__stats_new(w, &w->stats) < 0)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    if (asq__spans_begin(w, err, errlen) < 0)
+        return ASQ_EINVAL;
     struct asq__pool_config pool = { .capacity = w->config.capacity,
                                      .stack_size = w->config.stack_size,
                                      .idle_ms = IDLE_THREAD_MS,
@@ -584,23 +386,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     int rc = asq__pool_new(&pool, &w->pool);
     if (rc < 0)
         return asq__err(err, errlen, rc, "the thread pool cannot be made: %s", asq_strerror(rc));
-    struct asq__redis_config redis = {
-        .loop = w->loop,
-        .url = w->config.url,
-        .ns = w->config.ns,
-        .name = name,
-        .partitions = w->config.partitions,
-        .channels = { w->client, "workers" },
-        .serves = true,
-        .connect_timeout_ms = 5000,
-        .up = on_up,
-        .down = on_down,
-        .push = on_push,
-        .namespace_event = on_namespace,
-        .time = on_redis_time,
-        .user = w,
-    };
-    rc = asq__redis_new(&redis, &w->redis, err, errlen);
+    rc = asq__process_connect(w, err, errlen);
     if (rc < 0)
         return rc;
     struct asq__engine_config engine = { .redis = w->redis,
@@ -609,6 +395,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
                                          .record_ms = asq__commit_record_ms(w, true),
                                          .kept_ms = asq__commit_record_ms(w, false),
                                          .lost = on_lost,
+                                         .holds = on_holds,
                                          .log = log_text,
                                          .log_user = w };
     rc = asq__engine_new(&engine, &w->engine);
@@ -621,6 +408,7 @@ static bool tear_down(struct asq__process *w)
     if (w->pool && !asq__pool_stop(w->pool, STOP_THREADS_MS)) {
         /* User code holds a thread and its memory. The process ends anyway. */
         asq__members_end(w->members);
+        asq__spans_end(w);
         return false;
     }
     if (w->loop)
@@ -637,6 +425,8 @@ static bool tear_down(struct asq__process *w)
     /* Pending replies end with an error here, so their users and the readers must still exist. */
     asq__redis_free(w->redis);
     w->redis = NULL;
+    asq__stats_free(w->stats);
+    asq__spans_end(w);
     asq__readers_release(w);
     asq__partitions_release(w);
     asq__members_free(w->members);
@@ -649,6 +439,8 @@ static bool tear_down(struct asq__process *w)
     asq__tally_release(&w->untaken_failures);
     pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__handovers_release(w);
+    asq__pause_release(w);
+    asq__takeovers_release(w);
     return true;
 }
 
@@ -669,8 +461,9 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .make_handle = asq__nested_handle,
                                 .log = log_method,
                                 .log_user = w };
-    asq__lines_init(&w->lines, config->log, config->log_user);
+    asq__lines_init(&w->lines, config->log || config->log_fields ? asq__process_log_line : NULL, w);
     asq__cmd_init(&w->commit_cmd);
+    asq__list_init(&w->readers_due);
     asq__list_init(&w->ready);
     asq__list_init(&w->postponed);
     asq__list_init(&w->due);
@@ -687,12 +480,14 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     asq__list_init(&w->fenced);
     asq__list_init(&w->drained);
     asq__list_init(&w->stuck_actors);
+    w->started_ms = asq__now_ms();
     asq__actor_memory_init(w);
     asq__handovers_init(w);
-    asq__tally_init(&w->untaken_failures, log_text, w);
+    asq__tally_init(&w->untaken_failures, log_failure, w);
     pthread_mutex_init(&w->untaken_failures_lock, NULL);
     int rc = set_up(w, err, errlen);
     if (rc == 0) {
+        set_title(w);
         if (current)
             *current = w;
         /* the request to stop may have come before the process could be woken */

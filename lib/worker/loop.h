@@ -14,8 +14,5 @@ struct asq__process_config;
  * NULL). Returns 0, or why it could not continue. */
 int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                      struct asq__process **current, char *err, size_t errlen);
-/* Result of asq__process_run when the namespace was made anew with other partitions: start the
- * process again. */
-enum { ASQ__START_ANEW = 1 };
 
 #endif

@@ -30,15 +30,17 @@
 #include "worker/lease.h"
 #include "worker/member.h"
 #include "worker/partition.h"
+#include "worker/pause.h"
 #include "worker/peers.h"
+#include "worker/core/ownership.h"
 #include "worker/core/place.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/stream_end.h"
+#include "worker/takeover.h"
 
 enum {
     LOG_EVERY_MS = 60000,
-    UNWANTED_LEASES = 2,
     BURY_LEASES = 3,       /* lease times of death, for a worker whose hash is gone */
     BURY_LEASES_HASH = 20, /* the same where the hash stays but the heartbeat does not move */
     LEASES_AT_ONCE = 64    /* leases that one script reads; many keep Redis from others for long */
@@ -143,8 +145,8 @@ static void bury(struct asq__node *node, void *user)
     asq__keys_worker(asq__redis_keys(redis), p->id, key);
     asq__process_log_some(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers",
                           p->id);
-    asq__conn_cmd(asq__redis_conn(redis, 0), NULL, NULL, "EVAL", asq__script_bury, "2", workers,
-                  key, p->id, heartbeat, NULL);
+    asq__conn_cmd(asq__redis_home(redis), NULL, NULL, "EVAL", asq__script_bury, "2", workers, key,
+                  p->id, heartbeat, NULL);
     p->moved_ms = now; /* if it is still listed, it is not tried again at once */
 }
 
@@ -178,39 +180,37 @@ static bool takes_over(const struct asq__members *m, const char *id)
     return p && p->proven;
 }
 
-/* Decides about one partition, given the worker that should own it. */
+/* Acts on one partition, given the worker where it is placed. */
 static void decide(struct asq__members *m, struct asq__partition *p, const char *best, int64_t now)
 {
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
-    bool mine = strcmp(best, w->config.id) == 0;
-    if (asq__partition_is_owned(p)) {
-        if (!token || strcmp(token, p->token) != 0)
-            asq__partition_abandon(p,
-                                   token ? "another worker holds its lease" : "its lease is gone");
-        else if (!mine && p->state == ASQ__PART_ACTIVE && takes_over(m, best))
-            asq__partition_drain(p, w->config.drain_timeout_ms);
-        return;
-    }
-    if (p->state != ASQ__PART_IDLE)
-        return;
     struct asq__peer *holder = owner && *owner ? asq__peers_find(&m->peers, owner) : NULL;
     bool own = owner && strcmp(owner, w->config.id) == 0;
-    bool free_now = !token || !*token || own || !holder || !is_alive(m, holder, now);
-    if (!free_now) {
-        p->unowned_since_ms = 0;
-        asq__partition_cancel_claim(p);
-        return;
-    }
-    if (!p->unowned_since_ms)
-        p->unowned_since_ms = now;
-    /* A partition that was unowned for long is claimed by any worker, because views of membership
-     * may differ. */
-    bool unwanted = now - p->unowned_since_ms > UNWANTED_LEASES * w->config.lease_time_ms;
-    if (mine || unwanted)
+    const struct asq__ownership o = {
+        .owned = asq__partition_is_owned(p),
+        .active = p->state == ASQ__PART_ACTIVE,
+        .idle = p->state == ASQ__PART_IDLE,
+        .ours = strcmp(best, w->config.id) == 0,
+        .proven = takes_over(m, best),
+        .is_held = token && *token && !own && holder && is_alive(m, holder, now),
+        .token = !token                         ? ASQ__LEASE_NONE
+                 : strcmp(token, p->token) == 0 ? ASQ__LEASE_OURS
+                                                : ASQ__LEASE_ANOTHER,
+    };
+    switch (asq__ownership_decide(&o, now, w->config.lease_time_ms, &p->unowned_since_ms)) {
+    case ASQ__OWNERSHIP_LEAVE: break;
+    case ASQ__OWNERSHIP_CLAIM:
+        asq__takeover_expect(p, own ? NULL : owner, holder ? holder->place : "");
         asq__partition_claim(p);
-    else
-        asq__partition_cancel_claim(p);
+        break;
+    case ASQ__OWNERSHIP_CANCEL: asq__partition_cancel_claim(p); break;
+    case ASQ__OWNERSHIP_DRAIN: asq__partition_drain(p, w->config.drain_timeout_ms); break;
+    case ASQ__OWNERSHIP_LOST: asq__partition_abandon(p, "its lease is gone"); break;
+    case ASQ__OWNERSHIP_SUPERSEDED:
+        asq__partition_abandon(p, "another worker holds its lease");
+        break;
+    }
 }
 
 static void note_first_overdue(struct asq__node *node, void *user)
@@ -237,15 +237,9 @@ static void await_overdue(struct asq__members *m, int64_t now)
                        0.);
 }
 
-static void evaluate(struct asq__members *m)
+static void decide_all(struct asq__members *m, int64_t now)
 {
     struct asq__process *w = m->w;
-    int64_t now = asq__now_ms();
-    asq__table_each(&m->peers, bury, m);
-    asq__peers_forget_unlisted(&m->peers);
-    asq__heartbeat_set_partitions(m->heartbeat, w->nowned);
-    if (w->stopping)
-        return;
     await_overdue(m, now);
     struct live live = { .m = m,
                          .workers = calloc(m->peers.count + 1, sizeof *live.workers),
@@ -266,6 +260,17 @@ static void evaluate(struct asq__members *m)
     m->decided = true;
 }
 
+static void evaluate(struct asq__members *m)
+{
+    struct asq__process *w = m->w;
+    int64_t now = asq__now_ms();
+    asq__table_each(&m->peers, bury, m);
+    asq__heartbeat_set_partitions(m->heartbeat, w->nowned);
+    if (!w->stopping)
+        decide_all(m, now);
+    asq__peers_forget_unlisted(&m->peers);
+}
+
 bool asq__members_have_decided(const struct asq__members *m)
 {
     return m->decided;
@@ -281,7 +286,7 @@ static void on_refresh_answered(struct asq__members *m)
     if (!m->refresh_failed && !m->stopped)
         evaluate(m);
     if (m->forgotten && !m->stopped) {
-        asq__redis_reload_scripts(m->w->redis, 0);
+        asq__redis_reload_home_scripts(m->w->redis);
         m->refresh_again = true;
     }
     m->forgotten = false;
@@ -305,7 +310,9 @@ static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT]
                                                            [ASQ__PEER_STOPPING] = "stopping",
                                                            [ASQ__PEER_LEASE_TIME] = "lease_time_ms",
                                                            [ASQ__PEER_ID] = "id",
-                                                           [ASQ__PEER_CLIENT] = "client" };
+                                                           [ASQ__PEER_CLIENT] = "client",
+                                                           [ASQ__PEER_HOST] = "host",
+                                                           [ASQ__PEER_PID] = "pid" };
 
 static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -356,6 +363,8 @@ static void see_lease(struct asq__partition *p, const redisReply *lease)
 static size_t leases_at_once(const struct asq__partition *first)
 {
     uint32_t left = first->w->nparts - first->number;
+    if (asq__redis_is_cluster(first->w->redis)) /* each is in a slot of its own */
+        return 1;
     return left < LEASES_AT_ONCE ? left : LEASES_AT_ONCE;
 }
 
@@ -403,7 +412,7 @@ static void drop_member(struct asq__members *m, const redisReply *id)
     asq__keys_workers(asq__redis_keys(m->w->redis), key);
     const char *argv[] = { "SREM", key, id->str };
     size_t lens[] = { 4, strlen(key), id->len };
-    asq__conn_argv(asq__redis_conn(m->w->redis, 0), NULL, NULL, 3, argv, lens);
+    asq__conn_argv(asq__redis_home(m->w->redis), NULL, NULL, 3, argv, lens);
 }
 
 static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
@@ -434,13 +443,13 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
         }
         struct asq__peer *p = asq__peers_list(&m->peers, reply->element[i]->str, m);
         asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
-        if (p && asq__fields_ask(c, asq__redis_scripts(w->redis, 0), on_peer, p, key,
+        if (p && asq__fields_ask(c, asq__redis_home_scripts(w->redis), on_peer, p, key,
                                  ASQ__PEER_FIELDS, peer_fields) == 0)
             m->answers++;
     }
     for (uint32_t i = 0; i < w->nparts; i++)
         asq__stream_check_end(&w->parts[i]);
-    for (uint32_t i = 0; i < w->nparts; i += LEASES_AT_ONCE)
+    for (uint32_t i = 0; i < w->nparts; i += (uint32_t) leases_at_once(&w->parts[i]))
         query_leases(m, &w->parts[i]);
     m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
@@ -460,8 +469,9 @@ void asq__members_refresh(struct asq__members *m)
     if (m->stopped || !asq__heartbeat_has_begun(m->heartbeat) || !asq__redis_is_up(m->w->redis))
         return;
     asq__keys_workers(asq__redis_keys(m->w->redis), key);
-    if (asq__conn_cmd(asq__redis_conn(m->w->redis, 0), on_members, m, "SMEMBERS", key, NULL) < 0)
+    if (asq__conn_cmd(asq__redis_home(m->w->redis), on_members, m, "SMEMBERS", key, NULL) < 0)
         return;
+    asq__pause_read(m->w, false); /* whose announcement may have been missed */
     m->refreshing = true;
     m->refresh_failed = false;
     m->answers = 1;
@@ -495,7 +505,7 @@ void asq__members_announce(struct asq__process *w)
 {
     char key[ASQ__KEY_MAX];
     asq__keys_channel(asq__redis_keys(w->redis), "workers", key);
-    asq__conn_cmd(asq__redis_conn(w->redis, 0), NULL, NULL, "PUBLISH", key, w->config.id, NULL);
+    asq__conn_cmd(asq__redis_home(w->redis), NULL, NULL, "PUBLISH", key, w->config.id, NULL);
 }
 
 /* ---- life ---- */

@@ -1,124 +1,34 @@
 /*
- * nested.c: the handle inside a method. Its calls leave through the loop's engine; its waits park
- * the fiber.
- *
- * The calls of one statement make one batch for each partition. Its id is derived from the outer
- * call and the statement, so a second run of the outer call makes the same batches, which are
- * recognised as duplicates. A batch is deferred until the agent's earlier effects are
- * acknowledged, because it may show them to others. Redis takes it only while this worker owns the
- * agent's partition (send.lua). So a worker that was paused and has lost the partition cannot send
- * a copy after the call has ended elsewhere and the batch's record was deleted. That happens only
- * after the outer call's own commit, which waits until all its batches are taken: if this process
- * died between the two, no run would send them.
- *
- * Threads: submit and wait run on the method's thread; functions named on_loop run on the loop. The
- * two meet in requests that are handed over in order, in `completed` under its lock, and in the
- * wait, which belongs to the loop from the moment its request is handed over until the fiber is
- * woken.
+ * nested.c: the handle inside a method. Its waits park the fiber; its calls leave as
+ * nested_submit.c says.
  */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
 #include "client/engine.h"
 #include "client/handle.h"
+#include "client/object.h"
 #include "redis/timer.h"
-#include "value/assert.h"
-#include "value/buf.h"
 #include "value/clock.h"
-#include "value/grow.h"
-#include "value/hash.h"
 #include "value/list.h"
-#include "value/msg.h"
-#include "value/tally.h"
-#include "value/value.h"
-#include "worker/core/actor.h"
 #include "worker/core/entry.h"
-#include "worker/core/stream_id.h"
+#include "worker/core/mailbox.h"
 #include "worker/exec/fiber.h"
 #include "worker/exec/pool.h"
 #include "worker/exec/run.h"
 #include "worker/handover.h"
 #include "worker/nested.h"
-#include "worker/partition.h"
+#include "worker/nested_state.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/steps.h"
 
-struct asq__nested {
-    asq handle; /* first, so that freeing the handle frees all of it */
-    struct asq__process *w;
-    struct asq__run *run; /* NULL once the method has ended; of the loop */
-    uint64_t ordinal;     /* of the statement; of the method's thread */
-    bool may_have_begun;  /* the call may have been begun before */
-    uint32_t retries;     /* failed runs before this one, whose nested calls have other ids */
-    Asqueue__Chain chain;
-    Asqueue__Link own;
-    char own_id[ASQ__CALL_ID_TEXT];
-    pthread_mutex_t lock;
-    struct asq__list completed; /* results for the method to take; under lock */
-    /* The wait; see above. */
-    struct asq__handover wait;
-    bool (*ready)(void *arg);
-    void *arg;
-    int64_t until_ms;
-    bool deadline_first; /* the call's deadline comes before the wait's timeout */
-    ev_timer timer;
-    Asqueue__Link *links[]; /* of chain */
-};
-
-/* Batch on its way to the loop. */
-struct request {
-    struct asq__handover handover;
-    struct asq__list deferred; /* in partition->deferred */
-    struct asq__nested *nested;
-    uint32_t partition;
-    uint8_t id[ASQ__BATCH_ID];
-    int64_t made_ms;
-    bool resent; /* an earlier run of the outer call may have sent it */
-    struct asq__buf jobs;
-    char label[ASQ__CALL_LABEL];
-    size_t n;
-    asq_result *results[];
-};
-
-/* ---- results ---- */
-
-/* Counts a failure that the method did not look at. */
-static void nested_unseen(asq *h, const asq_result *r, const asq_error *error)
-{
-    const struct asq__nested *n = h->impl;
-    char name[ASQ__TALLY_NAME];
-    asq__result_name(r, error, name);
-    pthread_mutex_lock(&n->w->untaken_failures_lock);
-    asq__tally_note(&n->w->untaken_failures, name, error, asq__now_ms_coarse());
-    pthread_mutex_unlock(&n->w->untaken_failures_lock);
-}
-
-/* Takes a result, on the loop. */
-static void call_done(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
-{
-    asq_result *r = ASQ__CONTAINER(call, asq_result, call);
-    struct asq__nested *n = r->h->impl;
-    if (result)
-        asq__result_set_message(r, result);
-    else
-        asq__result_set(r, NULL, error);
-    if (!n->run) { /* the method has ended without waiting for it */
-        if (result && r->error && !r->unwatched && !r->keep && r->error->pub.code != ASQ_ECANCELED)
-            nested_unseen(r->h, r, &r->error->pub);
-        r->seen = true;
-        asq_result_free(r);
-        return;
-    }
-    pthread_mutex_lock(&n->lock);
-    asq__list_add(&n->completed, &r->node); /* takes over the engine's reference */
-    pthread_mutex_unlock(&n->lock);
-    if (asq__run_is_parked(n->run) && (r->fn || n->ready(n->arg))) {
-        n->run->wait_rc = 0;
-        ev_timer_stop(n->w->loop, &n->timer);
-        n->w->run_hooks->unpark(n->run);
-    }
-}
+/* ---- wait ---- */
 
 /* Takes completed results and runs callbacks, on the method's thread. */
 static void take_completed(struct asq__nested *n)
@@ -137,260 +47,6 @@ static void take_completed(struct asq__nested *n)
     }
     asq__handle_run_callbacks(&n->handle);
 }
-
-/* ---- submit ---- */
-
-static void request_free(struct request *q)
-{
-    asq__list_del(&q->deferred);
-    asq__buf_release(&q->jobs);
-    for (size_t i = 0; i < q->n; i++)
-        asq_result_free(q->results[i]);
-    asq__handle_unref(&q->nested->handle);
-    free(q);
-}
-
-static void fail_request(struct request *q, int code, const char *why)
-{
-    asq_error error = { code, why, "", "", "", "", "" };
-    for (size_t i = 0; i < q->n; i++) {
-        asq__result_ref(q->results[i]);
-        call_done(&q->results[i]->call, NULL, &error);
-    }
-}
-
-static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
-{
-    if (!asq__grow(&run->inner, run->ninner, &run->inner_cap, sizeof *run->inner))
-        return false;
-    run->inner[run->ninner].partition = partition;
-    memcpy(run->inner[run->ninner++].id, id, ASQ__BATCH_ID);
-    return true;
-}
-
-/* Ends a run whose method has returned, when its last batch is accepted or refused. Not at once,
- * because the caller is in the middle of other work. */
-static void decided(struct asq__run *run)
-{
-    asq__assert(run->undecided > 0);
-    if (--run->undecided == 0 && run->stage == ASQ__RUN_RETURNED)
-        asq__process_hand_over(run->w, &run->finished);
-}
-
-static void on_verdict(void *user, enum asq__batch_verdict verdict)
-{
-    struct asq__run *run = user;
-    if (verdict == ASQ__REFUSED && run->stage == ASQ__RUN_RETURNED &&
-        !asq__actor_is_orphan(run->actor))
-        asq__process_log_some(run->w, ASQ_LOG_ERROR,
-                              "%s made a call without waiting for it, and the call was refused",
-                              run->active.id);
-    if (verdict == ASQ__FENCED && !asq__actor_is_orphan(run->actor))
-        asq__partition_abandon(
-            run->actor->part,
-            "its call was refused: another worker holds the lease, or Redis has lost the calling "
-            "call");
-    decided(run);
-}
-
-/* Sends a batch, on the loop. */
-static void send_on_loop(struct request *q)
-{
-    struct asq__nested *n = q->nested;
-    struct asq__engine *engine = n->w->engine;
-    struct asq__call **calls = malloc(q->n * sizeof(struct asq__call *));
-    int rc = calls ? 0 : ASQ_ENOMEM;
-    if (rc == 0 && !note_inner(n->run, q->partition, q->id))
-        rc = ASQ_ENOMEM;
-    for (size_t i = 0; i < q->n && rc == 0; i++) {
-        calls[i] = &q->results[i]->call;
-        calls[i]->done = call_done;
-    }
-    if (rc == 0) {
-        struct asq__run *run = n->run;
-        char entry[ASQ__STREAM_ID_TEXT];
-        asq__stream_id_format(run->active.call->entry->id, entry);
-        struct asq__nested_batch batch = { .partition = q->partition,
-                                           .id = q->id,
-                                           .label = q->label,
-                                           .jobs = q->jobs.data,
-                                           .n = q->jobs.len,
-                                           .made_ms = q->made_ms,
-                                           .resent = q->resent,
-                                           .calls = calls,
-                                           .ncalls = q->n,
-                                           .from = run->actor->part->number,
-                                           .token = run->actor->part->token,
-                                           .seq = run->actor->part->acked,
-                                           .entry = entry,
-                                           .notify = on_verdict,
-                                           .user = run };
-        run->undecided++;
-        rc = asq__engine_batch(engine, &batch);
-        if (rc < 0 && rc != ASQ_EEXIST)
-            run->undecided--;
-    }
-    if (rc == 0) {
-        for (size_t i = 0; i < q->n; i++)
-            asq__result_ref(q->results[i]);
-    } else if (rc == ASQ_EEXIST) {
-        /* An earlier run of the outer call in this process has sent it: this one waits for the
-         * same. */
-        for (size_t i = 0; i < q->n; i++) {
-            asq__result_ref(q->results[i]);
-            int awaited = asq__engine_await(engine, &q->results[i]->id, calls[i]);
-            if (awaited < 0) {
-                asq_error error = {
-                    awaited, "the result of an earlier run of the call cannot be awaited",
-                    "",      "",
-                    "",      "",
-                    ""
-                };
-                call_done(calls[i], NULL, &error);
-            }
-        }
-    } else {
-        fail_request(q, rc, asq_strerror(rc));
-    }
-    free(calls);
-    request_free(q);
-}
-
-/* Returns whether the earlier effects of the agent are acknowledged, so that its calls may
- * leave. */
-static bool may_go(const struct asq__run *run)
-{
-    const struct asq__partition *p = run->actor->part;
-    return asq__partition_is_owned(p) && !p->recovering && run->actor->saved_seq <= p->acked;
-}
-
-static void submit_on_loop(struct asq__handover *h)
-{
-    struct request *q = ASQ__CONTAINER(h, struct request, handover);
-    struct asq__run *run = q->nested->run;
-    if (asq__actor_is_orphan(run->actor)) {
-        /* The partition is lost, and another worker runs the call again. */
-        fail_request(q, ASQ_ECANCELED,
-                     "this worker has lost the agent's partition; the call runs elsewhere");
-        request_free(q);
-        return;
-    }
-    if (may_go(run)) {
-        send_on_loop(q);
-    } else {
-        run->undecided++;
-        asq__list_add(&run->actor->part->deferred, &q->deferred);
-    }
-}
-
-void asq__nested_resume(struct asq__partition *p)
-{
-    ASQ__LIST_EACH (it, &p->deferred) {
-        struct request *q = ASQ__CONTAINER(it, struct request, deferred);
-        struct asq__run *run = q->nested->run;
-        if (!may_go(run))
-            continue;
-        asq__list_del(&q->deferred);
-        send_on_loop(q);
-        decided(run);
-    }
-}
-
-void asq__nested_drop_deferred(struct asq__partition *p)
-{
-    ASQ__LIST_EACH (it, &p->deferred) {
-        struct request *q = ASQ__CONTAINER(it, struct request, deferred);
-        struct asq__run *run = q->nested->run;
-        asq__list_del(&q->deferred);
-        fail_request(q, ASQ_ECANCELED,
-                     "this worker has lost the agent's partition; the call runs elsewhere");
-        request_free(q);
-        decided(run);
-    }
-}
-
-/* Derives the id of the batch that this statement sends to a partition. */
-static void derive_id(struct asq__nested *n, uint32_t partition, const struct request *q,
-                      uint8_t out[ASQ__BATCH_ID])
-{
-    struct asq__buf b;
-    asq__buf_init(&b, (size_t) 1 << 31);
-    asq__buf_puts(&b, n->own.call);
-    if (n->retries)
-        asq__buf_printf(&b, "#%u", n->retries);
-    asq__buf_printf(&b, " %llu %u ", (unsigned long long) n->ordinal, partition);
-    /* The jobs contain target, method and arguments. */
-    asq__siphash128(q->jobs.data, q->jobs.len, out);
-    asq__buf_put(&b, out, ASQ__BATCH_ID);
-    asq__siphash128(b.data, b.len, out);
-    asq__buf_release(&b);
-}
-
-static int send_to_partition(asq *h, uint32_t partition, asq_result **results, size_t n)
-{
-    struct asq__nested *nested = h->impl;
-    size_t count = 0, bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        if (results[i]->partition == partition) {
-            count++;
-            bytes += results[i]->job.len;
-        }
-    struct request *q = calloc(1, sizeof *q + count * sizeof(asq_result *));
-    if (!q)
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
-    q->handover.handle = submit_on_loop;
-    asq__list_init(&q->deferred);
-    q->nested = nested;
-    asq__handle_ref(h);
-    q->partition = partition;
-    q->resent = nested->may_have_begun;
-    q->made_ms = asq__now_ms_coarse();
-    asq__buf_init(&q->jobs, bytes + 64);
-    for (size_t i = 0; i < n; i++) {
-        asq_result *r = results[i];
-        if (r->partition != partition)
-            continue;
-        if (q->n == 0)
-            memcpy(q->label, r->label, sizeof q->label);
-        asq__buf_put(&q->jobs, r->job.data, r->job.len);
-        asq__result_ref(r);
-        r->id.partition = partition;
-        r->id.index = (uint32_t) q->n;
-        q->results[q->n++] = r;
-    }
-    if (q->jobs.error) {
-        request_free(q);
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
-    }
-    derive_id(nested, partition, q, q->id);
-    /* The remaining time differs from run to run, so it is no part of the id. */
-    if (h->deadline_ms != INT64_MAX) {
-        int64_t left = h->deadline_ms - asq__now_ms();
-        asq__batch_set_timeout(left > 0 ? (uint64_t) left : 1, &q->jobs);
-    }
-    for (size_t i = 0; i < q->n; i++) {
-        memcpy(q->results[i]->id.batch, q->id, ASQ__BATCH_ID);
-        asq__buf_release(&q->results[i]->job);
-    }
-    asq__process_hand_over(nested->w, &q->handover);
-    return 0;
-}
-
-static int nested_submit(asq *h, asq_result **results, size_t n)
-{
-    struct asq__nested *nested = h->impl;
-    nested->ordinal++;
-    for (size_t i = 0; i < n; i++) {
-        if (!results[i]->job.len)
-            continue; /* was sent with an earlier one of its partition */
-        int rc = send_to_partition(h, results[i]->partition, results, n);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-/* ---- wait ---- */
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
@@ -480,12 +136,6 @@ enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn vi
     return asq__wait_results(n->ready, n->arg, visit, user);
 }
 
-void asq__nested_cancel(struct asq__run *run)
-{
-    for (size_t i = 0; i < run->ninner; i++)
-        asq__engine_cancel_batch(run->w->engine, run->inner[i].id);
-}
-
 /* ---- results made elsewhere, cancelling ---- */
 
 enum ask { ASK_ATTACH, ASK_CANCEL };
@@ -503,11 +153,11 @@ static void ask_on_loop(struct asq__handover *h)
     struct asq__nested *n = r->h->impl;
     int rc;
     if (q->ask == ASK_ATTACH) {
-        r->call.done = call_done;
+        r->call.done = asq__nested_call_done;
         rc = asq__engine_await(n->w->engine, &r->id, &r->call); /* takes the reference */
         if (rc < 0) {
             asq_error error = { rc, "the result cannot be awaited", "", "", "", "", "" };
-            call_done(&r->call, NULL, &error);
+            asq__nested_call_done(&r->call, NULL, &error);
         }
     } else {
         asq__engine_cancel(n->w->engine, &r->id);
@@ -521,7 +171,7 @@ static int ask_loop(asq *h, asq_result *r, enum ask ask)
     struct asq__nested *n = h->impl;
     struct query *q = calloc(1, sizeof *q);
     if (!q)
-        return asq__fail(h, ASQ_ENOMEM, "out of memory");
+        return asq__fail_memory(h);
     q->handover.handle = ask_on_loop;
     q->ask = ask;
     q->result = r;
@@ -581,7 +231,7 @@ static void nested_release(asq *h)
 static const struct asq__mode nested_mode = {
     .name = "method",
     .repeats = true,
-    .submit = nested_submit,
+    .submit = asq__nested_submit,
     .wait = nested_wait,
     .flush = nested_flush,
     .accepted = nested_accepted,
@@ -589,7 +239,9 @@ static const struct asq__mode nested_mode = {
     .keep = nested_keep,
     .cancel = nested_cancel,
     .attach_ev = nested_attach_ev,
-    .unseen = nested_unseen,
+    .unseen = asq__nested_unseen,
+    .load_steps = asq__nested_load_steps,
+    .record_steps = asq__nested_record_steps,
     .close = nested_close,
     .release = nested_release,
 };
@@ -605,6 +257,12 @@ struct asq__nested *asq__nested_room(const struct asq__run *run)
 {
     size_t links = outer_calls(asq__wcall_job(run->active.call)) + 1;
     return malloc(sizeof(struct asq__nested) + links * sizeof(Asqueue__Link *));
+}
+
+static void log_text(void *user, asq_log_level level, const char *message)
+{
+    const struct asq__process *w = user;
+    asq__config_log(&w->config, level, NULL, message);
 }
 
 /* Makes the handle when a method first asks for it; most never do, and its memory stays
@@ -623,7 +281,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     n->w = run->w;
     n->run = run;
     n->may_have_begun = c->entry->may_have_begun;
-    n->retries = c->retries;
+    h->retries = c->retries;
     asqueue__chain__init(&n->chain);
     asqueue__link__init(&n->own);
     memcpy(n->own_id, run->active.id, sizeof n->own_id);
@@ -636,16 +294,20 @@ asq *asq__nested_handle(asq_ctx *ctx)
     n->chain.n_links = outer + 1;
     pthread_mutex_init(&n->lock, NULL);
     asq__list_init(&n->completed);
+    asq__list_init(&n->steps.node);
     n->wait.handle = wait_on_loop;
     ev_timer_init(&n->timer, on_timer, 0., 0.);
     n->timer.data = n;
     h->impl = n;
     h->in_method = true;
     h->chain = &n->chain;
+    h->outer_trace = ctx->trace;
     h->max_message_size = run->w->config.max_message_size;
     h->partitions = run->w->nparts;
-    h->log = run->w->config.log;
-    h->log_user = run->w->config.log_user;
+    if (asq__config_logs(&run->w->config, ASQ_LOG_ERROR)) {
+        h->log = log_text;
+        h->log_user = run->w;
+    }
     h->deadline_ms = ctx->deadline_ms;
     return h;
 }
@@ -658,8 +320,10 @@ void asq__nested_end(struct asq__run *run)
     struct asq__nested *n = h->impl;
     struct asq__list *node;
     ev_timer_stop(n->w->loop, &n->timer);
+    asq__steps_end(n);
     h->closed = true;
     h->chain = NULL; /* borrowed from the call */
+    h->outer_trace = NULL;
     n->run = NULL;
     while ((node = asq__list_pop(&n->completed)))
         asq_result_free(ASQ__CONTAINER(node, asq_result, node));

@@ -18,8 +18,10 @@
 #include "worker/delay.h"
 #include "worker/inputs.h"
 #include "worker/later_move.h"
+#include "worker/measure.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/spans.h"
 
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 {
@@ -45,6 +47,10 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
                      asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);
     atomic_fetch_add(&c->entry->part->w->failures, 1);
+    if (c->entry->part->w->config.figures)
+        asq__measure_unstarted(c, cls, code);
+    if (c->entry->part->w->tracer)
+        asq__spans_unstarted(c, cls, &error.pub);
     asq__commit_result(c, NULL, &error.pub);
     if (c->entry->apart)
         asq__later_move_out(c->entry);

@@ -49,9 +49,10 @@ void asq__partition_abandon(struct asq__partition *p, const char *why)
     if (!asq__partition_is_owned(p) && p->state != ASQ__PART_RELEASING)
         return;
     /* Often all are lost at once. */
-    asq__process_log_some(w, ASQ_LOG_WARNING,
-                          "partition %u is lost (epoch %llu): %s; dropping what it had in memory",
-                          p->number, (unsigned long long) p->epoch, why);
+    asq__process_log_some_about(
+        w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
+        "partition %u is lost (epoch %llu): %s; dropping what it had in memory", p->number,
+        (unsigned long long) p->epoch, why);
     asq__partition_enter(p, ASQ__PART_FENCED);
     asq__list_add(&w->fenced, &p->fenced);
 }

@@ -45,6 +45,10 @@ struct asq__partition {
     /* The stream. */
     struct asq__reader *reader;
     struct asq__stream_id read_to; /* last entry seen */
+    /* The same entry as long as no commit that Redis has taken has removed it; and that entry after
+     * a lost connection, until Redis has said that it is there: nothing is read meanwhile. 0-0:
+     * none. */
+    struct asq__stream_id last_there, must_have;
     /* Time to give up entries under the highest ids; 0: there are none. */
     int64_t give_up_at_ms;
     struct asq__stream_id inherited; /* entries up to here may have begun under another owner */
@@ -83,17 +87,19 @@ struct asq__partition {
     size_t commit_bytes; /* of `commits` */
     bool commits_many;   /* no call starts until more commits are acknowledged */
     bool refused;        /* Redis refuses a commit of it; of refused.c */
-    /* Since when it refuses commit refused_seq for what is in it, and w->commits then. 0: it does
-     * not. */
+    /* Time since which it refuses commit refused_seq because of its content, and w->commits at that
+     * time. 0: it does not. */
     int64_t refused_since_ms;
     uint64_t refused_seq, refused_taken;
-    bool recovering;           /* a commit's outcome is unknown: read the lease first */
-    bool asking;               /* the read of the lease is under way */
-    struct asq__list deferred; /* deferred nested batches: each waits for a commit */
-    int64_t drain_patience_ms; /* DRAINING: until then only calls of active runs start */
+    bool recovering;            /* a commit's outcome is unknown: read the lease first */
+    bool asking;                /* the read of the lease is under way */
+    struct asq__list deferred;  /* deferred nested batches: each waits for a commit */
+    struct asq__list recording; /* runs that wait for records of their steps; of steps.c */
+    int64_t drain_patience_ms;  /* DRAINING: until then only calls of active runs start */
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */
     char *seen_owner, *seen_token;
+    char *taken_from; /* CLAIMING: the former owner, which is gone; of takeover.c; or NULL */
     int64_t unowned_since_ms;
     struct asq__list claim; /* in process->claims while it is to be claimed */
     /* Work for the end of the iteration. */
@@ -106,6 +112,15 @@ struct asq__partition {
 static inline bool asq__partition_is_owned(const struct asq__partition *p)
 {
     return p->state == ASQ__PART_ACTIVE || p->state == ASQ__PART_DRAINING;
+}
+/* Notes the last entry seen. */
+static inline void asq__partition_note_read(struct asq__partition *p, struct asq__stream_id id)
+{
+    p->read_to = p->last_there = id;
+}
+static inline bool asq__partition_may_read(const struct asq__partition *p)
+{
+    return !p->must_have.ms && !p->must_have.n;
 }
 /* Makes a step of its state, and counts. Aborts if the step is not in the picture. */
 void asq__partition_enter(struct asq__partition *p, enum asq__part_state state);

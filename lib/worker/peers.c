@@ -145,10 +145,11 @@ static bool read_number(const redisReply *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
-/* Takes the capacity of a worker. A process has one capacity, and writes it with each heartbeat. So
- * a value that stays for less than a heartbeat is a foreign one, which would move all partitions,
- * and back. */
-static void see_capacity(struct asq__peer *p, uint32_t capacity)
+/* Takes the capacity of a worker, and the heartbeat beside it. A process has one capacity, and
+ * writes it with each heartbeat. So a value that stays for less than a heartbeat is a foreign one,
+ * which would move all partitions, and back. Announced heartbeats do not count here: they may come
+ * after the value, and be of before it. */
+static void see_capacity(struct asq__peer *p, uint32_t capacity, long long heartbeat)
 {
     if (!p->whole) {
         p->capacity = capacity;
@@ -156,8 +157,8 @@ static void see_capacity(struct asq__peer *p, uint32_t capacity)
         p->other_capacity = 0;
     } else if (capacity != p->other_capacity) {
         p->other_capacity = capacity;
-        p->other_heartbeat = p->heartbeat;
-    } else if (p->heartbeat != p->other_heartbeat) {
+        p->other_heartbeat = heartbeat;
+    } else if (heartbeat != p->other_heartbeat) {
         p->capacity = capacity;
         p->other_capacity = 0;
     }
@@ -171,9 +172,13 @@ bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
     p->present = field[ASQ__PEER_HEARTBEAT]->type == REDIS_REPLY_STRING;
     p->stopping = asq__reply_is(field[ASQ__PEER_STOPPING], "1");
     p->lease_time_ms = lease_time_of(field[ASQ__PEER_LEASE_TIME]);
+    if (field[ASQ__PEER_HOST]->type == REDIS_REPLY_STRING &&
+        field[ASQ__PEER_PID]->type == REDIS_REPLY_STRING)
+        snprintf(p->place, sizeof p->place, " (host %.64s, process %.20s)",
+                 field[ASQ__PEER_HOST]->str, field[ASQ__PEER_PID]->str);
     bool proves = has_heartbeat && asq__peer_see_heartbeat(p, (long long) heartbeat);
-    if (has_capacity)
-        see_capacity(p, (uint32_t) capacity);
+    if (has_heartbeat && has_capacity)
+        see_capacity(p, (uint32_t) capacity, (long long) heartbeat);
     p->whole |= has_heartbeat && has_capacity && p->lease_time_ms &&
                 asq__reply_is(field[ASQ__PEER_ID], p->id) &&
                 asq__peer_is_client(field[ASQ__PEER_CLIENT]);

@@ -17,7 +17,7 @@ struct asq__peer {
     void *owner; /* as given to asq__peers_list */
     char *id;
     long long heartbeat, before; /* last heartbeat, and the one before */
-    /* Capacity, and a deviating value in its hash since other_heartbeat. */
+    /* Capacity, and a deviating value in its hash, first seen beside other_heartbeat. */
     uint32_t capacity, other_capacity;
     long long other_heartbeat;
     int64_t lease_time_ms; /* lease time in its hash */
@@ -26,6 +26,7 @@ struct asq__peer {
     bool whole;       /* hash once had all that a worker writes; counts for nothing before */
     bool proven;      /* heartbeat has moved since: partitions are handed over to it */
     bool logged_dead; /* death was logged, its return not yet */
+    char place[120];  /* " (host H, process P)" as its hash has it; or "" */
 };
 
 /* Fields of a hash, in the order that asq__peer_see takes. */
@@ -36,6 +37,8 @@ enum {
     ASQ__PEER_LEASE_TIME,
     ASQ__PEER_ID,
     ASQ__PEER_CLIENT,
+    ASQ__PEER_HOST,
+    ASQ__PEER_PID,
     ASQ__PEER_FIELDS
 };
 

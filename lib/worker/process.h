@@ -23,10 +23,15 @@
 #include "value/list.h"
 #include "value/tally.h"
 #include "worker/core/actors.h"
+#include "worker/core/allowance.h"
 
 struct asq__engine;
+struct asq__figures;
 struct asq__members;
+struct asq__metrics;
+struct asq__method;
 struct asq__partition;
+struct asq__pause;
 struct asq__pool;
 struct asq__process_link;
 struct asq__reader;
@@ -35,16 +40,48 @@ struct asq__mailbox_hooks;
 struct asq__registry;
 struct asq__run_hooks;
 struct asq__slot;
+struct asq__stats;
 struct asq__url;
 struct asq__wcall;
 
 enum { ASQ__MACHINE_TEXT = 17 };
+/* Questions that report.c answers. */
+enum { ASQ__REPORT_NONCES = 8 };
+struct asq__report {
+    char nonces[ASQ__REPORT_NONCES][33]; /* the last ones */
+    unsigned next_nonce;
+    bool due;        /* a question is not answered yet */
+    int64_t next_ns; /* time of the next answer, by the monotonic clock */
+};
+
+/* Partitions that claims have brought, for a line of the log; of takeover.c. */
+enum { ASQ__TAKEOVERS_MAX = 8 }; /* former owners that a line names */
+struct asq__takeovers {
+    struct {
+        char *from; /* id and place of the former owner */
+        unsigned n; /* partitions */
+    } list[ASQ__TAKEOVERS_MAX];
+    size_t n;
+    unsigned others; /* partitions of further owners */
+};
+
+/* Classes that operators have paused; of pause.c. */
+struct asq__pauses {
+    struct asq__pause *list; /* by name */
+    size_t n;
+    bool all;           /* the namespace is paused, and so is each class */
+    bool known;         /* read on the present connection; no call starts before */
+    bool asking, again; /* a read is under way; another is to follow it */
+    int64_t last_logged_ms;
+};
+
 enum { ASQ__STUCK_MAX = 8192, ASQ__EXIT_THREAD_LOST = 5 };
 
 /* Defaults; see asq_worker_options. */
 enum {
     ASQ__MAX_WAITING = 1000000,
     ASQ__MAX_DEAD_LETTERS = 10000,
+    ASQ__KEEP_FAILURES = 100,
     ASQ__MAX_DEAD_LETTERS_SIZE = 32 * 1024 * 1024,
     ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024,
     ASQ__MAX_AGENT_MEMORY = 1024 * 1024 * 1024,
@@ -59,10 +96,20 @@ struct asq__process_config {
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
     size_t max_message_size, max_backlog_size, max_agent_memory, max_dead_letters_size, stack_size;
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
+    uint32_t keep_failures; /* last ones of a partition that stay in Redis */
+    bool omit_arguments;    /* of failures */
+    uint32_t wait_replicas; /* N: no result is told before N replicas have it; 0: none */
+    int64_t wait_timeout_ms;
     bool was_up;             /* replaces a process that had served: waits for what Redis lacks */
     struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */
-    struct asq__process_link *link; /* in shared memory; or NULL */
-    int supervisor_fd;              /* with link: a write to it wakes the supervisor */
+    struct asq__process_link *link;     /* in shared memory; or NULL */
+    struct asq__figures *figures;       /* in shared memory; NULL: nothing is measured */
+    const struct asq__metrics *metrics; /* with figures: the names of their series */
+    bool stats;                         /* tell the figures to Redis, if there are any */
+    const char *traces;                 /* URL of a collector; NULL: no call is traced */
+    const char *trace_service;          /* or NULL */
+    double trace_rate;                  /* share of the calls that nobody else traces */
+    int supervisor_fd;                  /* with link: a write to it wakes the supervisor */
     /* with link: the parent at the start; getppid() differs once it has ended */
     pid_t supervisor;
     /* Called once it reads the streams of all its partitions, except those others still hold. */
@@ -71,7 +118,9 @@ struct asq__process_config {
     asq_log_level log_level;
     asq_log_level method_log_level; /* of asq_ctx_log */
     asq_log_fn log;
+    asq_log_fields_fn log_fields; /* in place of log; or NULL */
     void *log_user;
+    void (*set_title)(const char *title); /* see asq_worker_options; or NULL */
 };
 
 struct asq__process {
@@ -87,6 +136,7 @@ struct asq__process {
     struct asq__redis *redis;
     struct asq__engine *engine;
     struct asq__pool *pool;
+    struct asq__tracer *tracer; /* NULL: no call is traced */
     const struct asq__run_hooks *run_hooks;
     const struct asq__mailbox_hooks *mailbox_hooks;
     void (*cancel)(struct asq__wcall *c); /* for files below control.c */
@@ -96,6 +146,8 @@ struct asq__process {
     struct asq__partition *parts; /* NULL until Redis was up once */
     struct asq__reader **readers;
     size_t nreaders;
+    size_t streams_per_reader;
+    struct asq__list readers_due;     /* readers that are to read, or to end */
     size_t reading_bytes;             /* bytes that reads under way may bring */
     size_t entry_bytes;               /* size of the largest recent entries; shrinks */
     struct asq__list ready;           /* partitions with commits to send */
@@ -112,20 +164,23 @@ struct asq__process {
     struct asq__list claims;          /* partitions to claim */
     struct asq__list fenced;          /* partitions that are lost, to be dropped */
     struct asq__list drained;         /* draining partitions that may be empty */
+    uint32_t titled;                  /* partitions that the title tells of */
     uint32_t nowned, nidle;           /* partitions that are owned; that are IDLE */
     bool refresh_due;                 /* other workers and all leases are to be read again */
     bool announce_due;                /* the other workers are to be told of a change */
     size_t claims_in_flight;
-    struct asq__list stuck_actors; /* stuck actors: calls wait, and no run moves */
-    ev_timer probe;                /* checks the stuck actors */
-    int64_t probe_ms;              /* time of the next check; INT64_MAX: none */
-    int64_t probes_rest_until_ms;  /* until then probes of other workers are dropped */
-    uint64_t waits;                /* last number given to a wait; starts at client_number */
+    struct asq__takeovers takeovers;  /* what claims have brought, for the log */
+    struct asq__list stuck_actors;    /* stuck actors: calls wait, and no run moves */
+    ev_timer probe;                   /* checks the stuck actors */
+    int64_t probe_ms;                 /* time of the next check; INT64_MAX: none */
+    struct asq__allowance probe_time; /* for probes of other workers; more are dropped */
+    uint64_t waits;                   /* last number given to a wait; starts at client_number */
     struct asq__actors actors;
     struct asq__members *members;
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
      * heartbeat thread. */
     atomic_llong heartbeat_ms;
+    size_t held_pushes;         /* bytes of records that are pushed once replicas have them */
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
     unsigned starts;            /* calls started in this iteration */
@@ -153,10 +208,12 @@ struct asq__process {
     unsigned state_answered;               /* value of link->state_asked last answered */
     /* 1: drain and end; 2: end now. Set from signal handlers and threads. */
     atomic_int *stop;
-    struct asq__lines lines;      /* log lines that may come often */
-    struct asq__trouble away;     /* Redis is unusable */
-    struct asq__trouble reading;  /* Redis is unusable for reading */
-    struct asq__trouble refusing; /* Redis refuses commits of `nrefused` partitions */
+    struct asq__lines lines;          /* log lines that may come often */
+    const asq_log_fields *line_about; /* what the line that is being logged by it is about */
+    struct asq__trouble away;         /* Redis is unusable */
+    struct asq__trouble reading;      /* Redis is unusable for reading */
+    struct asq__trouble unreplicated; /* too few replicas have what was written */
+    struct asq__trouble refusing;     /* Redis refuses commits of `nrefused` partitions */
     unsigned nrefused;
     size_t readers_down;
     /* Eviction policy: last asked, last logged; the latter 0: no fault. */
@@ -172,8 +229,18 @@ struct asq__process {
     struct asq__list handover;
     char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c for the heartbeat; under handover_lock */
     int64_t stuck_refreshed_ms;
+    struct asq__report report;
+    struct asq__pauses pauses;
+    struct asq__stats *stats; /* NULL: figures are not told to Redis */
+    int64_t started_ms;       /* monotonic */
     /* Counters, read by the heartbeat thread. */
     atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
+    atomic_ullong lost_commits; /* acknowledged ones that a failover or restart of Redis has lost */
+    /* Lost commits that the leases being read have told of so far, and how many are being read. */
+    uint64_t lost_now;
+    uint32_t lost_partitions, leases_asked;
+    const struct asq__method *last_method; /* that a call was looked up for; of dispatch.c */
+    unsigned long long told_commits, told_commit_calls, told_dead; /* part of them in `figures` */
 };
 
 #endif

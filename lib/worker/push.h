@@ -9,6 +9,7 @@
 
 #include "value/msg.h"
 
+struct asq__commit;
 struct asq__entry;
 struct asq__partition;
 
@@ -17,7 +18,11 @@ void asq__push(struct asq__partition *p, const char *client, const void *data, s
 /* Announces a record of n bytes: the client reads from its key what it lacks. */
 void asq__push_announcement(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
                             const char *client, size_t n);
-/* Pushes a whole record; a large one is only announced. */
+/* Pushes the results of a commit that its script has not pushed, because replicas were waited
+ * for. */
+void asq__push_results(const struct asq__commit *c);
+/* Pushes a whole record that was read from Redis, once the replicas have it that are to have it. A
+ * large one is only announced. */
 void asq__push_record(struct asq__partition *p, const uint8_t batch[ASQ__BATCH_ID],
                       const char *client, const void *data, size_t n);
 /* Pushes a record to all clients that wait for the entry's results; beyond a number of bytes it is

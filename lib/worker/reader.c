@@ -1,8 +1,9 @@
 /*
  * reader.c: the blocking reads. A reader is a connection that follows up to 16 streams by XREAD
- * BLOCK from where each was last read. Reading changes nothing in Redis, so an entry that was
- * delivered to a dead socket is simply read again. When the set of streams changes, the read under
- * way is unblocked.
+ * BLOCK from where each was last read; in a Cluster one stream, because each is in another slot. It
+ * ends with its partition there, so that a server has about one connection for each partition.
+ * Reading changes nothing in Redis, so an entry that was delivered to a dead socket is simply read
+ * again. When the set of streams changes, the read under way is unblocked.
  *
  * The next read is sent behind the commits of the last one's entries. After a read with many
  * entries it waits for the answers to their commits: Redis is busy until then, and one later read
@@ -34,6 +35,8 @@
 enum {
     STREAMS = 16,
     BLOCK_MS = 5000,
+    /* In a Cluster: thousands of connections that read again every few seconds would be a load. */
+    BLOCK_LONG_MS = 60000,
     REPLY_MARGIN_MS = 15000,
     ENTRIES_PER_PIECE = 512,
     MANY_ENTRIES = 16,
@@ -44,8 +47,9 @@ enum {
 
 struct asq__reader {
     struct asq__process *w;
+    struct asq__reader **place; /* in w->readers */
     struct asq__conn *conn;
-    struct asq__partition *parts[STREAMS];
+    struct asq__partition **parts; /* room for w->streams_per_reader, as `asked` */
     size_t n;
     /* Streams of the read under way, or of the last one. A partition that was lost and claimed
      * again meanwhile counts as another one, whose entries are read from the start. */
@@ -55,7 +59,7 @@ struct asq__reader {
         struct asq__stream_id after;
         char key[ASQ__KEY_MAX];
         struct asq__cmd id; /* `after`, as an argument */
-    } asked[STREAMS];
+    } * asked;
     size_t nasked;
     struct asq__cmd streams; /* command up to its keys, for the same streams */
     struct asq__cmd whole;
@@ -66,7 +70,8 @@ struct asq__reader {
     size_t first; /* first stream of such a read */
     size_t bytes; /* bound of such a read while it is under way */
     bool reading; /* a read is under way */
-    bool due;     /* the next read must be sent */
+    /* In w->readers_due while the next read must be sent, or the reader is to end. */
+    struct asq__list due;
     bool patient; /* the next read waits for the commits of the last one's entries */
     bool changed; /* the read under way must be cut short */
     bool unblocking;
@@ -80,6 +85,18 @@ struct asq__reader {
 };
 
 static void read_on(struct asq__reader *r);
+
+static void make_due(struct asq__reader *r)
+{
+    asq__list_del(&r->due);
+    asq__list_add(&r->w->readers_due, &r->due);
+}
+
+/* Returns whether each reader follows one stream of its own. */
+static bool reads_one(const struct asq__process *w)
+{
+    return w->streams_per_reader == 1;
+}
 
 /* Unblocks again later if the read still has to be cut short: it may have been on its way to Redis,
  * by its own connection, and not blocked yet, or the set of streams has changed again. */
@@ -107,8 +124,8 @@ static void unblock(struct asq__reader *r)
     if (r->unblocking || r->cannot_unblock || ev_is_active(&r->unblock_retry))
         return;
     snprintf(id, sizeof id, "%lld", asq__conn_redis_id(r->conn));
-    if (asq__conn_cmd(asq__redis_conn(r->w->redis, 0), on_unblocked, r, "CLIENT", "UNBLOCK", id,
-                      NULL) == 0)
+    if (asq__conn_cmd(asq__redis_conn(r->w->redis, r->asked[0].part->number), on_unblocked, r,
+                      "CLIENT", "UNBLOCK", id, NULL) == 0)
         r->unblocking = true;
 }
 
@@ -121,6 +138,13 @@ static void on_unblock_retry(struct ev_loop *loop, ev_timer *w, int revents)
         unblock(r);
 }
 
+static void reconnect(struct asq__reader *r, const char *why)
+{
+    r->moving = true;
+    asq__conn_drop(r->conn, why);
+    r->moving = false;
+}
+
 /* Begins a read, or cuts short the one under way, after the set of streams has changed. */
 static void changed(struct asq__reader *r)
 {
@@ -130,7 +154,10 @@ static void changed(struct asq__reader *r)
         return;
     }
     r->changed = true;
-    unblock(r);
+    if (reads_one(r->w)) /* the partition was lost, and claimed again before the reader has ended */
+        reconnect(r, "its stream is read anew");
+    else
+        unblock(r);
 }
 
 static struct asq__partition *find_stream(const struct asq__reader *r, const char *key)
@@ -160,7 +187,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__reader *r = q->reader;
     struct asq__partition *p = q->part;
     (void) c;
-    if (asq__reply_is_error(reply, "WRONGTYPE")) {
+    if (asq__reply_is_wrong_type(reply)) {
         r->bad_key_found = true;
         if (p->ownership == q->ownership)
             asq__partition_abandon(p, "its jobs key is not a stream"); /* the claim sees to it */
@@ -169,7 +196,7 @@ static void on_length(struct asq__conn *c, const redisReply *reply, void *user)
     if (--r->asking)
         return;
     if (r->bad_key_found || !reply)
-        r->due = true;
+        make_due(r);
     else /* Redis does not say; asked again later */
         asq__conn_fail(r->conn, ASQ_EREDIS,
                        "one of the job keys is not a stream, and Redis does not say which");
@@ -211,16 +238,18 @@ static bool is_answer(struct asq__reader *r, const redisReply *reply)
 {
     if (!reply)
         return false; /* connection lost: reads again when it is up */
-    if (reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "WRONGTYPE") && r->asking == 0) {
+    if (r->asking == 0 && asq__reply_is_wrong_type(reply)) {
         find_bad_key(r);
         return false;
     }
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
-        asq__redis_reload_scripts(r->w->redis, 0);
-        r->due = true;
+        asq__redis_reload_scripts(r->w->redis, r->asked[0].part->number);
+        make_due(r);
         return false;
     }
     if (reply->type == REDIS_REPLY_ERROR && !asq__reply_is_error(reply, "UNBLOCKED")) {
+        if (asq__reply_is_transient(reply))
+            asq__redis_refused_on(r->w->redis, r->asked[0].part->number, reply);
         /* retries with the backoff of a new connection */
         asq__conn_fail(r->conn, ASQ_EREDIS, reply->str);
         return false;
@@ -265,7 +294,7 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
             stream->element[1]->type == REDIS_REPLY_ARRAY)
             entries += take_entries(r, stream->element[0]->str, stream->element[1]);
     }
-    r->due = true;
+    make_due(r);
     r->patient = entries >= MANY_ENTRIES;
     r->pieces |= entries && asq__read_entries(r->w, r->n) == 0;
 }
@@ -292,7 +321,8 @@ static void on_pieces(struct asq__conn *c, const redisReply *reply, void *user)
         size_t at = ((size_t) stream->element[0]->integer - 1 + r->first) % r->nasked;
         entries += take_entries(r, r->asked[at].key, stream->element[1]);
     }
-    r->due = r->patient = true;
+    make_due(r);
+    r->patient = true;
     r->pieces = entries || changed; /* otherwise all is read, and the next read blocks */
 }
 
@@ -307,14 +337,48 @@ static bool is_committing(const struct asq__reader *r)
     return false;
 }
 
+/* Returns whether Redis has all that was read of its streams on connections before. */
+static bool may_read(const struct asq__reader *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (!asq__partition_may_read(r->parts[i]))
+            return false;
+    return true;
+}
+
+static void reader_free(struct asq__reader *r)
+{
+    struct asq__process *w = r->w;
+    *r->place = NULL;
+    ev_timer_stop(w->loop, &r->unblock_retry);
+    asq__conn_free(r->conn); /* its replies make it due again */
+    asq__list_del(&r->due);
+    w->readers_down -= r->down;
+    asq__cmd_release(&r->streams);
+    asq__cmd_release(&r->whole);
+    for (size_t i = 0; r->asked && i < w->streams_per_reader; i++)
+        asq__cmd_release(&r->asked[i].id);
+    free(r->asked);
+    free(r->parts);
+    free(r);
+}
+
 void asq__readers_run_due(struct asq__process *w)
 {
-    for (size_t i = 0; i < w->nreaders; i++) {
-        struct asq__reader *r = w->readers[i];
-        if (!r || !r->due || r->asking || (r->patient && is_committing(r)))
-            continue;
-        read_on(r);
-        asq__conn_flush(r->conn);
+    struct asq__list due, *node;
+    asq__list_init(&due);
+    asq__list_splice(&due, &w->readers_due);
+    while ((node = asq__list_pop(&due))) {
+        struct asq__reader *r = ASQ__CONTAINER(node, struct asq__reader, due);
+        bool ends = r->n == 0 && reads_one(w);
+        if (r->asking || (ends && r->unblocking) || (!ends && r->patient && is_committing(r))) {
+            asq__list_add(&w->readers_due, node);
+        } else if (ends) {
+            reader_free(r);
+        } else {
+            read_on(r);
+            asq__conn_flush(r->conn);
+        }
     }
 }
 
@@ -345,7 +409,9 @@ static void name_streams(struct asq__reader *r)
     asq__cmd_puts(&r->streams, "COUNT");
     asq__cmd_number(&r->streams, r->count);
     asq__cmd_puts(&r->streams, "BLOCK");
-    asq__cmd_number(&r->streams, r->cannot_unblock ? SHORT_BLOCK_MS : BLOCK_MS);
+    asq__cmd_number(&r->streams, reads_one(r->w)     ? BLOCK_LONG_MS
+                                 : r->cannot_unblock ? SHORT_BLOCK_MS
+                                                     : BLOCK_MS);
     asq__cmd_puts(&r->streams, "STREAMS");
     for (size_t i = 0; i < r->n; i++)
         asq__cmd_puts(&r->streams, r->asked[i].key);
@@ -356,7 +422,8 @@ static void put_pieces(struct asq__reader *r)
 {
     r->first = (r->first + 1) % r->n;
     r->bytes = asq__read_begin(r->w);
-    asq__script_begin(&r->whole, asq__redis_scripts(r->w->redis, 0), ASQ__SCRIPT_READ, r->n);
+    asq__script_begin(&r->whole, asq__redis_scripts(r->w->redis, r->asked[0].part->number),
+                      ASQ__SCRIPT_READ, r->n);
     for (size_t i = 0; i < r->n; i++)
         asq__cmd_puts(&r->whole, r->asked[(r->first + i) % r->n].key);
     asq__cmd_number(&r->whole, r->bytes);
@@ -370,9 +437,15 @@ static void put_pieces(struct asq__reader *r)
 
 static void read_on(struct asq__reader *r)
 {
-    r->due = false;
-    if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn))
+    asq__list_del(&r->due);
+    /* While Redis is away, a server that has gone back may be here already. */
+    if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn) ||
+        !asq__redis_is_up(r->w->redis))
         return;
+    if (!may_read(r)) {
+        make_due(r);
+        return;
+    }
     size_t count = asq__read_entries(r->w, r->n);
     bool same = r->nasked == r->n && !r->streams.bytes.error && count == r->count && !r->restated;
     r->count = count ? count : 1;
@@ -394,7 +467,8 @@ static void read_on(struct asq__reader *r)
             asq__cmd_append(&r->whole, &r->asked[i].id);
         r->reading = asq__conn_send(r->conn, on_entries, r, &r->whole) == 0;
     }
-    r->due = !r->reading; /* no memory: in the next iteration */
+    if (!r->reading) /* no memory: in the next iteration */
+        make_due(r);
 }
 
 static void reader_up(struct asq__conn *c, void *user)
@@ -423,7 +497,9 @@ static void reader_down(struct asq__conn *c, int code, const char *why, void *us
                          asq_error_name(code), text);
 }
 
-static int reader_new(struct asq__process *w, struct asq__reader **ret)
+/* `part`: the first partition; it alone in a Cluster, whose node the reader is connected to. */
+static int reader_new(struct asq__process *w, const struct asq__partition *part,
+                      struct asq__reader **place)
 {
     struct asq__reader *r = calloc(1, sizeof *r);
     if (!r)
@@ -431,27 +507,35 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
     r->w = w;
     asq__cmd_init(&r->streams);
     asq__cmd_init(&r->whole);
-    for (size_t i = 0; i < STREAMS; i++)
-        asq__cmd_init(&r->asked[i].id);
+    asq__list_init(&r->due);
     ev_timer_init(&r->unblock_retry, on_unblock_retry, 0., 0.);
     r->unblock_retry.data = r;
     struct asq__conn_config config = {
         .loop = w->loop,
         .url = w->config.url,
+        .host = asq__redis_host(w->redis, part->number),
         .name = "asqueue-reader",
-        .read_size = READ_SIZE,
+        .read_size = reads_one(w) ? 0 : READ_SIZE,
         .connect_timeout_ms = 5000,
-        .reply_timeout_ms = BLOCK_MS + REPLY_MARGIN_MS,
+        .reply_timeout_ms = (reads_one(w) ? BLOCK_LONG_MS : BLOCK_MS) + REPLY_MARGIN_MS,
         .up = reader_up,
         .down = reader_down,
         .user = r,
     };
-    int rc = asq__conn_new(&config, &r->conn);
+    size_t room = w->streams_per_reader;
+    r->parts = calloc(room, sizeof(struct asq__partition *));
+    r->asked = calloc(room, sizeof *r->asked);
+    int rc = r->parts && r->asked ? asq__conn_new(&config, &r->conn) : ASQ_ENOMEM;
     if (rc < 0) {
+        free(r->parts);
+        free(r->asked);
         free(r);
         return rc;
     }
-    *ret = r;
+    for (size_t i = 0; i < room; i++)
+        asq__cmd_init(&r->asked[i].id);
+    r->place = place;
+    *place = r;
     return 0;
 }
 
@@ -459,7 +543,8 @@ static int reader_new(struct asq__process *w, struct asq__reader **ret)
 
 int asq__readers_init(struct asq__process *w)
 {
-    size_t n = (w->nparts + STREAMS - 1) / STREAMS;
+    w->streams_per_reader = asq__redis_is_cluster(w->redis) ? 1 : STREAMS;
+    size_t n = (w->nparts + w->streams_per_reader - 1) / w->streams_per_reader;
     w->readers = calloc(n, sizeof(struct asq__reader *));
     if (!w->readers)
         return ASQ_ENOMEM;
@@ -470,15 +555,15 @@ int asq__readers_init(struct asq__process *w)
 void asq__reader_add(struct asq__partition *p)
 {
     struct asq__process *w = p->w;
-    /* Takes the first reader with room, to need few connections. */
-    for (size_t i = 0; i < w->nreaders; i++) {
+    /* Takes the first reader with room, to need few connections; in a Cluster its own. */
+    for (size_t i = reads_one(w) ? p->number : 0; i < w->nreaders; i++) {
         struct asq__reader *r = w->readers[i];
-        if (!r && reader_new(w, &w->readers[i]) < 0) {
+        if (!r && reader_new(w, p, &w->readers[i]) < 0) {
             asq__partition_abandon(p, "out of memory");
             return;
         }
         r = w->readers[i];
-        if (r->n == STREAMS)
+        if (r->n == w->streams_per_reader)
             continue;
         r->parts[r->n++] = p;
         p->reader = r;
@@ -499,18 +584,24 @@ void asq__reader_remove(struct asq__partition *p)
             break;
         }
     /* The read under way may still bring its entries; they find no partition. */
+    if (r->n == 0 && reads_one(p->w))
+        make_due(r); /* the end of the iteration frees it */
 }
 
 /* Reconnects all readers. The new connection for commands may lead to another server; reads that
  * block on the old one, a replica by now, are not woken by new entries. */
 void asq__readers_reconnect(struct asq__process *w)
 {
-    for (size_t i = 0; i < w->nreaders; i++)
-        if (w->readers[i]) {
-            w->readers[i]->moving = true;
-            asq__conn_drop(w->readers[i]->conn, "the command connection was lost");
-            w->readers[i]->moving = false;
-        }
+    for (size_t i = 0; i < w->nreaders; i++) {
+        struct asq__reader *r = w->readers[i];
+        const struct asq__host *host =
+            r && r->n ? asq__redis_host(w->redis, r->parts[0]->number) : NULL;
+        if (!r)
+            continue;
+        reconnect(r, "the command connection was lost");
+        if (host && asq__conn_set_host(r->conn, host) < 0)
+            asq__partition_abandon(r->parts[0], "out of memory"); /* and its reader with it */
+    }
 }
 
 size_t asq__readers_up(const struct asq__process *w)
@@ -531,18 +622,9 @@ bool asq__readers_serve(const struct asq__process *w)
 
 void asq__readers_release(struct asq__process *w)
 {
-    for (size_t i = 0; i < w->nreaders; i++) {
-        struct asq__reader *r = w->readers[i];
-        if (!r)
-            continue;
-        ev_timer_stop(w->loop, &r->unblock_retry);
-        asq__conn_free(r->conn);
-        asq__cmd_release(&r->streams);
-        asq__cmd_release(&r->whole);
-        for (size_t k = 0; k < STREAMS; k++)
-            asq__cmd_release(&r->asked[k].id);
-        free(r);
-    }
+    for (size_t i = 0; i < w->nreaders; i++)
+        if (w->readers[i])
+            reader_free(w->readers[i]);
     free(w->readers);
     w->readers = NULL;
     w->nreaders = 0;

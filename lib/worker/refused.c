@@ -1,8 +1,8 @@
 /*
- * refused.c: what an operator hears of partitions whose commits Redis refuses for what is in them,
- * or for one of their keys: which key, why and what to do, once and then once a minute for each
- * cause; and that it is over. Such a partition waits, starts no calls, and tries again; the others
- * go on.
+ * refused.c: logs for an operator that Redis refuses commits of a partition because of their
+ * content or of one of their keys: the key, the cause and what to do, once and then once a minute
+ * for each cause; and the end of it. Such a partition waits, starts no calls, and tries again; the
+ * others go on.
  */
 #include <stdio.h>
 #include <string.h>

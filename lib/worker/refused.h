@@ -20,8 +20,8 @@ bool asq__refused_is_how(const char *died_how);
 void asq__refused_note(struct asq__partition *p, const char *text);
 void asq__refused_over(struct asq__partition *p, bool taken); /* after it was taken, or dropped */
 
-/* Has the calls of a commit that stays refused for what is in it blamed, and the partition given up
- * then; to be called after each refusal of commit `seq`, while nothing asks for the lease. Does
+/* Blames the calls of a commit that stays refused because of its content, and then gives the
+ * partition up. Called after each refusal of commit `seq`, while nothing asks for the lease. Does
  * nothing before its time, nor if the server may be the cause. */
 void asq__refused_blame(struct asq__partition *p, const struct asq__commit *c, uint64_t seq,
                         const char *text);

@@ -11,8 +11,8 @@
  * may bring UNDER_WAY bytes; a larger record is read while nothing else is under way. Reads that
  * wait for room go on with the answers of those under way, so none waits for ever. entry->n_lookups
  * counts a read until it is answered, and an answer comes in any case: when the entry's partition
- * is lost while its read waits, or Redis cannot be asked, it is empty, and the intake asks again
- * where that is of use.
+ * is lost while its read waits, or Redis cannot be asked, it is empty, and the intake asks again if
+ * that helps.
  *
  * Where GETRANGE is not allowed, the size is asked first.
  */
@@ -38,11 +38,15 @@ enum { UNDER_WAY = 8 * 1024 * 1024 };
 
 struct result_read {
     struct asq__list node; /* in w->result_reads while it waits for room */
-    struct asq__entry *entry;
+    struct asq__partition *part;
+    struct asq__entry *entry; /* NULL: records of steps are read */
     asq__result_read_fn *done;
-    size_t bytes; /* bound of its answer; 0: a size is asked for */
-    bool sized;   /* `bytes` is the record's size */
-    bool whole;   /* the beginning cannot be read alone */
+    asq__steps_read_fn *steps_done; /* of the records of steps, instead */
+    void *user;
+    char steps_of[ASQ__CALL_ID_TEXT]; /* call id */
+    size_t bytes;                     /* bound of its answer; 0: a size is asked for */
+    bool sized;                       /* `bytes` is the record's size */
+    bool whole;                       /* the beginning cannot be read alone */
 };
 
 static void on_beginning(struct asq__conn *c, const redisReply *reply, void *user);
@@ -51,10 +55,14 @@ static void on_whole(struct asq__conn *c, const redisReply *reply, void *user);
 
 static int send_read(struct result_read *r)
 {
-    struct asq__partition *p = r->entry->part;
+    struct asq__partition *p = r->part;
     struct asq__conn *conn = asq__redis_conn(p->w->redis, p->number);
     char key[ASQ__KEY_MAX], last[24];
-    asq__keys_result(asq__redis_keys(p->w->redis), p->number, r->entry->batch->id.data, key);
+    const struct asq__keys *keys = asq__redis_keys(p->w->redis);
+    if (!r->entry)
+        asq__keys_steps(keys, p->number, r->steps_of, key);
+    else
+        asq__keys_result(keys, p->number, r->entry->batch->id.data, key);
     if (r->sized)
         return asq__conn_cmd(conn, on_whole, r, "GET", key, NULL);
     if (r->whole)
@@ -67,13 +75,18 @@ static void answer(struct result_read *r, const redisReply *reply, size_t n)
 {
     struct asq__entry *e = r->entry;
     asq__result_read_fn *done = r->done;
+    asq__steps_read_fn *steps_done = r->steps_done;
+    void *reader = r->user;
     free(r);
-    done(e, reply, n);
+    if (steps_done)
+        steps_done(reader, reply, n);
+    else
+        done(e, reply, n);
 }
 
 static void wait_for_room(struct result_read *r, bool first)
 {
-    struct asq__process *w = r->entry->part->w;
+    struct asq__process *w = r->part->w;
     if (first)
         asq__list_add_first(&w->result_reads, &r->node);
     else
@@ -84,7 +97,8 @@ void asq__result_reads_send(struct asq__process *w)
 {
     while (!asq__list_empty(&w->result_reads)) {
         struct result_read *r = ASQ__CONTAINER(w->result_reads.next, struct result_read, node);
-        bool wanted = asq__entry_is_known(r->entry) && asq__partition_is_owned(r->entry->part);
+        bool wanted =
+            asq__partition_is_owned(r->part) && (!r->entry || asq__entry_is_known(r->entry));
         if (wanted && w->result_bytes && w->result_bytes + r->bytes > UNDER_WAY)
             return;
         asq__list_del(&r->node);
@@ -99,7 +113,7 @@ void asq__result_reads_send(struct asq__process *w)
 /* Counts the answer as arrived, and lets others go on with its room at the end of the iteration. */
 static void arrived(const struct result_read *r)
 {
-    r->entry->part->w->result_bytes -= r->bytes;
+    r->part->w->result_bytes -= r->bytes;
 }
 
 static void ask_size(struct result_read *r)
@@ -143,18 +157,40 @@ static void on_whole(struct asq__conn *c, const redisReply *reply, void *user)
     answer(r, reply, reply && reply->type == REDIS_REPLY_STRING ? (size_t) reply->len : 0);
 }
 
+/* Adds a read; NULL: no memory. */
+static struct result_read *add_read(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    struct result_read *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->part = p;
+    r->whole = asq__redis_lack(w->redis, NULL) & ASQ__LACKS_RANGES;
+    r->bytes = r->whole ? 0 : ASQ__PUSH_MAX;
+    wait_for_room(r, false);
+    return r;
+}
+
 int asq__result_read(struct asq__entry *e, asq__result_read_fn *done)
 {
-    struct asq__process *w = e->part->w;
-    struct result_read *r = calloc(1, sizeof *r);
+    struct result_read *r = add_read(e->part);
     if (!r)
         return ASQ_ENOMEM;
     r->entry = e;
     r->done = done;
-    r->whole = asq__redis_lack(w->redis, NULL) & ASQ__LACKS_RANGES;
-    r->bytes = r->whole ? 0 : ASQ__PUSH_MAX;
     e->n_lookups++;
-    wait_for_room(r, false);
+    return 0;
+}
+
+int asq__steps_read(struct asq__partition *p, const char *call, asq__steps_read_fn *done,
+                    void *user)
+{
+    struct result_read *r = add_read(p);
+    if (!r)
+        return ASQ_ENOMEM;
+    snprintf(r->steps_of, sizeof r->steps_of, "%s", call);
+    r->steps_done = done;
+    r->user = user;
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "redis/reply.h"
 
 struct asq__entry;
+struct asq__partition;
 struct asq__process;
 
 /* Takes the record of an entry: the first n bytes of reply->str. n 0: an error, or there is none.
@@ -18,6 +19,10 @@ typedef void asq__result_read_fn(struct asq__entry *e, const redisReply *reply, 
 /* Queues a read, which ends with a call of `done`; until then e->n_lookups counts it.
  * ASQ_ENOMEM. */
 int asq__result_read(struct asq__entry *e, asq__result_read_fn *done);
+/* Queues a read of the records of a call's steps, in the same way. */
+typedef void asq__steps_read_fn(void *user, const redisReply *reply, size_t n);
+int asq__steps_read(struct asq__partition *p, const char *call, asq__steps_read_fn *done,
+                    void *user);
 void asq__result_reads_send(struct asq__process *w); /* at the end of the iteration */
 void asq__result_reads_drop(struct asq__process *w); /* after asq__partitions_drop */
 

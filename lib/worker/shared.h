@@ -25,6 +25,8 @@ struct asq__slot {
     volatile uint64_t ticket; /* number of the call within this slot */
     /* Ticket whose outcome is in commit done_seq; written by the loop. */
     volatile uint64_t done, done_seq;
+    volatile uint64_t crashed; /* ticket of the call in which it has crashed; 0: none */
+    volatile int crash_signal;
     volatile uint64_t guilty; /* ticket of the call that certainly ended the process; 0: none */
     uint64_t epoch;
     struct asq__stream_id entry;

@@ -1,18 +1,21 @@
 /*
  * stuck.c: says which calls have been under way for long, and what each waits for, in this worker's
- * own hash, where redis-cli finds it (contrib/redis-cli/look stuck). A sample: the longest busy
- * agents of each partition, up to a number of lines.
+ * own hash, where redis-cli finds it (contrib/redis-cli/look stuck). The lines are a sample: the
+ * agents of each partition that have been busy for longest, up to a number of lines.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "asqueue.h"
+#include "client/class.h"
 #include "client/handle.h"
+#include "client/object.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
+#include "worker/actor_object.h"
 #include "worker/allowed.h"
 #include "worker/core/actor.h"
 #include "worker/core/entry.h"
@@ -20,19 +23,22 @@
 #include "worker/inputs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
+#include "worker/pause.h"
 #include "worker/process.h"
 #include "worker/refused.h"
 #include "worker/stuck.h"
 
 enum { STUCK_MS = 10000, REFRESH_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 
-static const char *why_waiting(const struct asq__wcall *c, char *text, size_t size)
+const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_t size,
+                                   struct asq__awaited *ret)
 {
     const struct asq__process *w = c->entry->part->w;
     struct asq__call_id id;
     char call[ASQ__CALL_ID_TEXT];
     if (c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, 0, &id)) {
         asq__call_id_format(&id, call);
+        *ret = (struct asq__awaited){ id, 1 };
         snprintf(text, size, "waits for call %s, its input", call);
         return text;
     }
@@ -50,6 +56,15 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
                      c->attempts, one ? "" : "es");
         return text;
     }
+    const struct asq__class *cls = asq__actor_object(c->actor)->cls;
+    const char *class_name = cls ? cls->def.name : asq__wcall_job(c)->class_name;
+    if (asq__pause_covers(w, class_name)) {
+        if (w->pauses.all)
+            return "is not started, because the namespace is paused (as-ctl resume)";
+        snprintf(text, size, "is not started, because class %s is paused (as-ctl resume)",
+                 class_name);
+        return text;
+    }
     if (w->refused_until_ms || c->entry->part->recovering)
         return "is not started, because Redis refuses commits";
     if (!asq__process_is_alive(w))
@@ -59,38 +74,33 @@ static const char *why_waiting(const struct asq__wcall *c, char *text, size_t si
     return asq__actor_is_loaded(c->actor) ? "is next" : "waits for its agent to be restored";
 }
 
-struct awaited {
-    struct asq__call_id first;
-    size_t n;
-};
-
 static bool count_awaited(void *user, const asq_result *r)
 {
-    struct awaited *a = user;
+    struct asq__awaited *a = user;
     if (a->n++ == 0)
         a->first = r->id;
     return a->n < 1000; /* a larger number is not counted out */
 }
 
-static const char *why_active(const struct asq__run *run, char *text, size_t size)
+const char *asq__stuck_why_active(const struct asq__run *run, char *text, size_t size,
+                                  struct asq__awaited *ret)
 {
     char call[ASQ__CALL_ID_TEXT];
-    struct awaited awaited = { .n = 0 };
     if (run->stage == ASQ__RUN_RETURNED)
         return "has returned, and waits for Redis to take its calls";
     if (run->active.call->state == ASQ__CALL_RUNNING)
         return "runs";
     if (run->active.call->state == ASQ__CALL_RESUMABLE)
         return "waits for its turn to resume";
-    enum asq__wait kind = asq__nested_waits_for(run, count_awaited, &awaited);
-    if (kind == ASQ__WAIT_OTHER || awaited.n == 0)
+    enum asq__wait kind = asq__nested_waits_for(run, count_awaited, ret);
+    if (kind == ASQ__WAIT_OTHER || ret->n == 0)
         return "sleeps";
-    asq__call_id_format(&awaited.first, call);
-    if (awaited.n == 1)
+    asq__call_id_format(&ret->first, call);
+    if (ret->n == 1)
         snprintf(text, size, "waits for call %s", call);
     else
         snprintf(text, size, "waits for %s of %zu calls, such as %s",
-                 kind == ASQ__WAIT_ALL ? "all" : "any", awaited.n, call);
+                 kind == ASQ__WAIT_ALL ? "all" : "any", ret->n, call);
     return text;
 }
 
@@ -127,17 +137,20 @@ static size_t length(const struct asq__list *list)
 static void describe(const struct asq__actor *a, struct asq__buf *out)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;
+    struct asq__awaited awaited = { .n = 0 };
     char text[200];
     size_t behind = length(&m->queue) + length(&m->reentrant);
     ASQ__LIST_EACH (it, &m->active) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
+        awaited.n = 0;
         if (age_ms(run->active.call) >= STUCK_MS)
-            add_line(out, run->active.call, why_active(run, text, sizeof text), behind);
+            add_line(out, run->active.call, asq__stuck_why_active(run, text, sizeof text, &awaited),
+                     behind);
     }
     if (m->n_active == 0 && !asq__list_empty(&m->queue)) {
         const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);
         if (age_ms(c) >= STUCK_MS)
-            add_line(out, c, why_waiting(c, text, sizeof text), behind - 1);
+            add_line(out, c, asq__stuck_why_waiting(c, text, sizeof text, &awaited), behind - 1);
     }
 }
 

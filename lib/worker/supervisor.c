@@ -18,13 +18,16 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "redis/keys.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
-#include "worker/loop.h"
+#include "worker/ending.h"
+#include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 #include "worker/signals.h"
+#include "worker/start_log.h"
 #include "worker/supervisor.h"
 #include "worker/supervisor_child.h"
 #include "worker/supervisor_config.h"
@@ -62,6 +65,7 @@ static void start(struct asq__supervisor *s, struct asq__child *c)
     c->cut_off = false;
     c->starts++;
     c->started_ms = asq__now_ms();
+    asq__metrics_on_start(s->config->metrics, (uint32_t) (c - s->children));
     pid_t self = getpid();
     c->pid = fork();
     if (c->pid == 0)
@@ -72,6 +76,21 @@ static void start(struct asq__supervisor *s, struct asq__child *c)
         c->pid = 0;
         c->start_at_ms = asq__now_ms() + BACKOFF_MAX_MS;
     }
+}
+
+static void log_signaled(struct asq__supervisor *s, const struct asq__child *c, int number)
+{
+    const struct asq__slot *slot = asq__child_crash(s, c, number);
+    const char *then = asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again";
+    if (slot)
+        asq__supervisor_log_about(
+            s, ASQ_LOG_ERROR, slot,
+            "worker process %s was ended by signal %d (%s) in %s.%s of agent %s (call %s)%s", c->id,
+            number, strsignal(number), *slot->class_name ? slot->class_name : "?",
+            *slot->method ? slot->method : "create", slot->agent, slot->call, then);
+    else
+        asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s",
+                            c->id, number, strsignal(number), then);
 }
 
 static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)
@@ -85,6 +104,8 @@ static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)
         snprintf(c->how, sizeof c->how, "process %ld (%s) ended by itself with status %d",
                  (long) c->pid, c->id, WEXITSTATUS(status));
     c->pid = 0;
+    asq__metrics_on_end(s->config->metrics, (uint32_t) (c - s->children),
+                        WIFSIGNALED(status) && !c->cut_off);
     s->was_up |= atomic_load(&c->shared->ready) != 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&c->shared->ended)) {
         c->done = true;
@@ -111,9 +132,7 @@ static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)
     if (c->cut_off)
         asq__supervisor_log(s, ASQ_LOG_WARNING, "worker process %s is gone", c->id);
     else if (WIFSIGNALED(status))
-        asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s",
-                            c->id, WTERMSIG(status), strsignal(WTERMSIG(status)),
-                            asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again");
+        log_signaled(s, c, WTERMSIG(status));
     else
         asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s ended by itself with status %d%s",
                             c->id, WEXITSTATUS(status),
@@ -256,7 +275,7 @@ static void log_state(struct asq__supervisor *s)
     }
 }
 
-/* Tells of signals that a process has ignored. */
+/* Logs signals that a process has ignored. */
 static void log_signals(struct asq__supervisor *s, struct asq__child *c)
 {
     char text[32];
@@ -339,6 +358,7 @@ static void on_signals(struct asq__supervisor *s)
 static void upkeep(struct asq__supervisor *s)
 {
     int64_t now = asq__now_ms();
+    reap(s); /* orphans may have ended before SIGCHLD was told */
     for (uint32_t i = 0; i < s->config->processes; i++) {
         struct asq__child *c = &s->children[i];
         log_signals(s, c);
@@ -421,6 +441,15 @@ static void handled_signals(struct asq__supervisor *s, sigset_t *mask)
         sigaddset(mask, SIGXCPU);
 }
 
+static void set_title(const struct asq__supervisor_config *config)
+{
+    char title[ASQ__NS_MAX + 32];
+    if (!config->process.set_title)
+        return;
+    snprintf(title, sizeof title, "supervisor of ns=%s", config->process.ns);
+    config->process.set_title(title);
+}
+
 int asq__supervise(const struct asq__supervisor_config *config, char *err, size_t errlen)
 {
     struct asq__supervisor s = { .config = config, .signals = -1, .ready = { -1, -1 } };
@@ -461,6 +490,8 @@ int asq__supervise(const struct asq__supervisor_config *config, char *err, size_
             goto out;
         }
     }
+    asq__start_log(&s);
+    set_title(config);
     supervise(&s);
     see_off_rest(&s);
     if (s.stopping && !s.code)

@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "value/fd.h"
+#include "worker/blame.h"
+#include "worker/ending.h"
 #include "worker/exec/fiber.h"
 #include "worker/handover.h"
 #include "worker/loop.h"
+#include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/shared.h"
 #include "worker/signals.h"
@@ -111,12 +114,14 @@ void asq__child_run(struct asq__supervisor *s, struct asq__child *c, pid_t paren
     close(s->signals);
     close(s->ready[0]);
     asq__fd_fill_standard();
-    asq__fiber_install_overflow_handler();
+    asq__fiber_install_fault_handler(asq__blame_crash);
     pthread_atfork(NULL, NULL, in_forked);
     config.id = c->id;
     config.was_up = s->was_up;
     config.slots = c->shared->slots;
     config.link = &c->shared->link;
+    config.metrics = s->config->metrics;
+    config.figures = asq__metrics_of(s->config->metrics, (uint32_t) (c - s->children));
     config.supervisor_fd = s->ready[1];
     config.supervisor = parent;
     config.ready = on_ready;

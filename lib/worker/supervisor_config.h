@@ -10,13 +10,16 @@
 
 #include "worker/process.h"
 
+struct asq__metrics;
+
 struct asq__supervisor_config {
     struct asq__process_config process; /* id: of the supervisor; its processes are ID.0, ID.1, … */
     uint32_t processes;
     /* The program's pidfd and the read end of a pipe: all ends at once when either becomes
      * readable; -1: none. */
     int parent_fds[2];
-    bool notify; /* notify systemd, if present */
+    struct asq__metrics *metrics; /* NULL: nothing is measured */
+    bool notify;                  /* notify systemd, if present */
     /* Wait for all children, because the program has none of its own. */
     bool reap_orphans;
     void (*log_reopen)(void *log_user); /* on SIGHUP; may be NULL */

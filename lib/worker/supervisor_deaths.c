@@ -9,9 +9,13 @@
 
 #include "asqueue.h"
 #include "redis/keys.h"
+#include "redis/refusal.h"
 #include "redis/script.h"
+#include "redis/slots.h"
 #include "redis/sync.h"
+#include "redis/sync_cluster.h"
 #include "redis/trouble.h"
+#include "redis/url.h"
 #include "value/clock.h"
 #include "worker/core/attempts.h"
 #include "worker/core/stream_id.h"
@@ -24,6 +28,47 @@
 
 enum { ANNOUNCE_TIMEOUT_MS = 2000 };
 
+/* The connection for one child; in a Cluster to the node of one slot after the other. */
+struct line {
+    struct asq__sync *ctx; /* NULL: none */
+    uint16_t slot;
+    char err[300];
+};
+
+/* Returns the connection to the server with a slot. NULL: there is none, and l->err tells why. */
+static struct asq__sync *line_to(struct line *l, const struct asq__url *url, uint16_t slot)
+{
+    if (l->ctx && (l->slot == slot || url->servers != ASQ__URL_CLUSTER))
+        return l->ctx;
+    asq__sync_free(l->ctx);
+    l->ctx = NULL;
+    l->slot = slot;
+    if (asq__sync_open_slot(url, slot, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &l->ctx,
+                            l->err, sizeof l->err) < 0)
+        l->ctx = NULL;
+    return l->ctx;
+}
+
+/* Ends the texts of a slot, which its process may have left half written. */
+static void end_texts(struct asq__slot *slot)
+{
+    slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
+    slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';
+}
+
+struct asq__slot *asq__child_crash(const struct asq__supervisor *s, const struct asq__child *c,
+                                   int signal_number)
+{
+    for (uint32_t i = 0; i <= s->config->process.capacity; i++) {
+        struct asq__slot *slot = &c->shared->slots[i];
+        if (slot->crashed && slot->crashed == slot->ticket && slot->crash_signal == signal_number) {
+            end_texts(slot);
+            return slot;
+        }
+    }
+    return NULL;
+}
+
 static void log_blamed(const struct asq__supervisor *s, const struct asq__child *c,
                        const struct asq__slot *slot, const redisReply *r)
 {
@@ -32,11 +77,11 @@ static void log_blamed(const struct asq__supervisor *s, const struct asq__child 
     char then[60] = "it becomes a dead letter";
     if (n < max)
         snprintf(then, sizeof then, "it is tried again in %lld ms", wait_ms);
-    asq__supervisor_log(s, ASQ_LOG_ERROR,
-                        "%s.%s of agent %s was running when %s (attempt %lld of %u of call %s); %s",
-                        *slot->class_name ? slot->class_name : "?",
-                        *slot->method ? slot->method : "create", slot->agent, c->how, n, max,
-                        slot->call, then);
+    asq__supervisor_log_about(
+        s, ASQ_LOG_ERROR, slot,
+        "%s.%s of agent %s was running when %s (attempt %lld of %u of call %s); %s",
+        *slot->class_name ? slot->class_name : "?", *slot->method ? slot->method : "create",
+        slot->agent, c->how, n, max, slot->call, then);
 }
 
 /* Ranks of calls in the order of blame for a death: only the first rank with a call in it is
@@ -55,15 +100,17 @@ static unsigned rank_of(const struct asq__slot *slot)
 
 /* Counts a death against the call in a slot, unless it has ended. False: Redis does not take it
  * now. */
-static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__sync *ctx,
+static bool blame(struct asq__supervisor *s, struct asq__child *c, struct line *line,
                   const struct asq__keys *keys, struct asq__slot *slot)
 {
     char lease[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX],
         entry[ASQ__STREAM_ID_TEXT], epoch[24];
     char seq[24] = "", first[24], longest[24];
-    slot->call[sizeof slot->call - 1] = slot->class_name[ASQ__SLOT_NAME - 1] = '\0';
-    slot->method[ASQ__SLOT_NAME - 1] = slot->agent[ASQ_MAX_ID] = '\0';
-    asq__keys_lease(keys, slot->partition, lease);
+    end_texts(slot);
+    size_t lease_n = asq__keys_lease(keys, slot->partition, lease);
+    struct asq__sync *ctx = line_to(line, s->config->process.url, asq__slot_of_key(lease, lease_n));
+    if (!ctx)
+        return false;
     asq__keys_jobs(keys, slot->partition, jobs);
     asq__keys_attempts(keys, slot->partition, attempts);
     asq__stream_id_format(slot->entry, entry);
@@ -76,7 +123,7 @@ static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__s
         asq__sync_cmd(ctx, "EVAL %s 3 %s %s %s %s %s %s %s %s %s %s %s", asq__script_died, lease,
                       jobs, attempts, slot->call, c->id, epoch, entry, seq, c->how, first, longest);
     bool answered = r && r->type != REDIS_REPLY_ERROR;
-    bool cannot = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "WRONGTYPE");
+    bool cannot = asq__reply_is_wrong_type(r);
     if (cannot)
         asq__supervisor_log(s, ASQ_LOG_WARNING,
                             "call %s was running when %s; the attempt cannot be counted: %s",
@@ -87,13 +134,16 @@ static bool blame(struct asq__supervisor *s, struct asq__child *c, struct asq__s
     }
     if (answered || cannot)
         slot->state = ASQ__SLOT_FREE;
+    if (!answered && !cannot)
+        snprintf(line->err, sizeof line->err, "the attempts of its calls cannot be counted: %s",
+                 r ? r->str : asq__sync_why(ctx));
     freeReplyObject(r);
     return answered || cannot;
 }
 
 /* Blames all calls of the first rank. False: Redis does not take it now; the next tick continues
  * with the same rank. */
-static bool blame_all(struct asq__supervisor *s, struct asq__child *c, struct asq__sync *ctx,
+static bool blame_all(struct asq__supervisor *s, struct asq__child *c, struct line *line,
                       const struct asq__keys *keys)
 {
     bool ok = true;
@@ -101,7 +151,7 @@ static bool blame_all(struct asq__supervisor *s, struct asq__child *c, struct as
         for (uint32_t i = 0; i <= s->config->process.capacity; i++) {
             struct asq__slot *slot = &c->shared->slots[i];
             if (slot->state != ASQ__SLOT_FREE && rank_of(slot) == rank)
-                ok &= blame(s, c, ctx, keys, slot);
+                ok &= blame(s, c, line, keys, slot);
         }
     return ok;
 }
@@ -130,28 +180,22 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
     const struct asq__process_config *config = &s->config->process;
     struct asq__keys keys;
     struct asq__process_link *link = &c->shared->link;
-    struct asq__sync *ctx;
-    char err[300];
+    struct line line = { .ctx = NULL };
     if (!c->died && !atomic_load(&link->listed))
         return true;
-    if (asq__keys_init(&keys, config->ns, err, sizeof err) < 0)
+    if (asq__keys_init(&keys, config->ns, line.err, sizeof line.err) < 0)
         return true;
-    if (asq__sync_open(config->url, "asqueue-supervisor", ANNOUNCE_TIMEOUT_MS, -1, &ctx, err,
-                       sizeof err) < 0) {
-        log_unreported(s, c, err);
-        return false;
-    }
-    bool ok = !c->died || blame_all(s, c, ctx, &keys);
-    if (!ok)
-        snprintf(err, sizeof err, "the attempts of its calls cannot be counted: %s",
-                 asq__sync_why(ctx));
+    bool ok = !c->died || blame_all(s, c, &line, &keys);
     link->client[sizeof link->client - 1] = '\0';
-    if (ok && atomic_load(&link->listed) &&
-        (ok = asq__leave(ctx, &keys, c->id, link->client, err, sizeof err)))
-        atomic_store(&link->listed, 0);
+    if (ok && atomic_load(&link->listed)) {
+        struct asq__sync *ctx = line_to(&line, config->url, asq__slot_of_namespace(&keys));
+        ok = ctx && asq__leave(ctx, &keys, c->id, link->client, line.err, sizeof line.err);
+        if (ok)
+            atomic_store(&link->listed, 0);
+    }
     if (!ok)
-        log_unreported(s, c, err);
-    asq__sync_free(ctx);
+        log_unreported(s, c, line.err);
+    asq__sync_free(line.ctx);
     if (ok) {
         char text[ASQ__TROUBLE_TEXT];
         if (asq__trouble_over(&s->unreported, asq__now_ms(), text))

@@ -16,4 +16,8 @@ void asq__child_see_off(struct asq__supervisor *s, struct asq__child *c, bool di
 /* Tries it again, if it failed before. */
 void asq__child_see_off_again(struct asq__supervisor *s, struct asq__child *c);
 
+/* Returns the call in which the process has crashed by this signal; NULL: it is not known. */
+struct asq__slot *asq__child_crash(const struct asq__supervisor *s, const struct asq__child *c,
+                                   int signal_number);
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/supervisor_config.h"
 #include "worker/supervisor_state.h"
 
@@ -12,13 +13,28 @@ void asq__supervisor_log(const struct asq__supervisor *s, asq_log_level level, c
 {
     char text[800];
     va_list ap;
-    const struct asq__process_config *c = &s->config->process;
-    if (!c->log || level > c->log_level)
+    if (!asq__config_logs(&s->config->process, level))
         return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    c->log(c->log_user, level, text);
+    asq__config_log(&s->config->process, level, NULL, text);
+}
+
+void asq__supervisor_log_about(const struct asq__supervisor *s, asq_log_level level,
+                               const struct asq__slot *slot, const char *fmt, ...)
+{
+    char text[1600];
+    va_list ap;
+    if (!asq__config_logs(&s->config->process, level))
+        return;
+    const asq_log_fields about = { "",         slot->class_name, slot->method, slot->agent,
+                                   slot->call, slot->partition,  slot->epoch,  0,
+                                   NULL };
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    asq__config_log(&s->config->process, level, &about, text);
 }
 
 bool asq__supervisor_is_part_of_program(const struct asq__supervisor *s)

@@ -13,25 +13,34 @@
 #include "client/class.h"
 #include "client/model.h"
 #include "client/plugin.h"
+#include "client/tracer.h"
+#include "redis/barrier.h"
 #include "redis/password.h"
 #include "redis/redis.h"
+#include "redis/sentinels.h"
 #include "redis/url.h"
+#include "value/buf.h"
 #include "value/error.h"
 #include "value/fd.h"
 #include "value/random.h"
 #include "value/value.h"
+#include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
 #include "worker/supervisor_config.h"
+
+/* Bounds the text of metrics; all series together give less. */
+#define METRICS_BYTES ((size_t) 256 * 1024 * 1024)
 
 struct asq_worker {
     struct asq__url url;
     struct asq__password *password; /* NULL: the URL's stays */
     struct asq__registry registry;
     asq_value *models;
-    char *ns, *id;
+    char *ns, *id, *traces, *trace_service;
     asq_worker_options options;
     struct asq__error error;
+    _Atomic(struct asq__metrics *) metrics; /* once it runs, unless it measures nothing */
     atomic_int stop;
     int wake_fd;
 };
@@ -62,6 +71,9 @@ static int check(asq_worker *w, char *err, size_t errlen)
     int rc = asq__check_id(w->id, why, sizeof why);
     if (rc < 0)
         return asq__err(err, errlen, rc, "the worker's id: %s", why);
+    if (o->traces &&
+        (rc = asq__tracer_check(o->traces, o->trace_rate, o->trace_service, err, errlen)) < 0)
+        return rc;
     if (strlen(w->id) > ASQ_MAX_ID - 8)
         return asq__err(err, errlen, ASQ_EINVAL, "the worker's id has more than %d bytes",
                         ASQ_MAX_ID - 8);
@@ -71,6 +83,8 @@ static int check(asq_worker *w, char *err, size_t errlen)
                         (long long) o->lease_time_ms);
     if (o->agent_idle_time_ms < 0 || o->drain_timeout_ms < 0)
         return asq__err(err, errlen, ASQ_EINVAL, "a time must not be below 0 ms");
+    if (asq__wait_check(o->wait_replicas, o->wait_timeout_ms, why, sizeof why) < 0)
+        return asq__err(err, errlen, ASQ_EINVAL, "%s", why);
     if (o->capacity > 4096 || o->processes > 1024)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "at most 4096 threads and 1024 processes are possible");
@@ -80,11 +94,17 @@ static int check(asq_worker *w, char *err, size_t errlen)
     if (o->max_message_size > (size_t) 512 * 1024 * 1024)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "a message of more than 512 MiB does not fit into Redis");
+    if (o->keep_failures > 10000)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "%d failures of a partition are too many to keep; 10000 are the most",
+                        o->keep_failures);
     if (o->stack_size && o->stack_size < 16384)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "a stack of %zu bytes is too small; 16384 is the least", o->stack_size);
     bool open = !o->no_local_mode && !w->url.tls && !(w->url.password && *w->url.password);
     rc = open ? asq__url_is_local(&w->url, why, sizeof why) : 1;
+    if (open && w->url.sentinels) /* the master has to be, too */
+        asq__sentinels_keep_local(w->url.sentinels);
     if (rc < 0)
         return asq__err(
             err, errlen, rc,
@@ -121,6 +141,8 @@ static void complete(asq_worker_options *o)
         o->lease_time_ms = 10000;
     if (!o->drain_timeout_ms)
         o->drain_timeout_ms = 30000;
+    if (!o->wait_timeout_ms)
+        o->wait_timeout_ms = ASQ__WAIT_TIMEOUT_MS;
     if (!o->max_attempts)
         o->max_attempts = 3;
     if (!o->max_backlog_size)
@@ -133,6 +155,8 @@ static void complete(asq_worker_options *o)
         o->max_dead_letters = ASQ__MAX_DEAD_LETTERS;
     if (!o->max_dead_letters_size)
         o->max_dead_letters_size = ASQ__MAX_DEAD_LETTERS_SIZE;
+    if (!o->keep_failures)
+        o->keep_failures = ASQ__KEEP_FAILURES;
     if (!o->agent_idle_time_ms)
         o->agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS;
 }
@@ -195,6 +219,9 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
     }
     if (rc == 0)
         rc = check(w, err, errlen);
+    if (rc == 0 && ((given.traces && !(w->traces = strdup(given.traces))) ||
+                    (given.trace_service && !(w->trace_service = strdup(given.trace_service)))))
+        rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     if (rc == 0 && given.agent_dir)
         rc = asq__plugins_load(&w->registry, given.agent_dir, NULL, err, errlen);
     if (rc == 0 && given.model_config_path)
@@ -240,14 +267,24 @@ int asq_worker_run(asq_worker *w)
                      .max_waiting = o->max_waiting,
                      .max_dead_letters = o->max_dead_letters,
                      .max_dead_letters_size = o->max_dead_letters_size,
+                     .keep_failures = o->keep_failures < 0 ? 0 : (uint32_t) o->keep_failures,
+                     .omit_arguments = o->omit_arguments,
                      .max_agent_memory = o->max_agent_memory,
                      .agent_idle_time_ms = o->agent_idle_time_ms,
                      .stack_size = o->stack_size,
                      .lease_time_ms = o->lease_time_ms,
                      .drain_timeout_ms = o->drain_timeout_ms,
+                     .wait_replicas = o->wait_replicas,
+                     .wait_timeout_ms = o->wait_timeout_ms,
+                     .stats = !o->no_stats,
+                     .traces = w->traces,
+                     .trace_service = w->trace_service,
+                     .trace_rate = o->trace_rate,
                      .log_level = o->log_level,
                      .method_log_level = o->log_level,
                      .log = o->log,
+                     .log_fields = o->log_fields,
+                     .set_title = o->set_title,
                      .log_user = o->log_user },
         .processes = o->processes,
         .parent_fds = { -1, -1 },
@@ -261,6 +298,16 @@ int asq_worker_run(asq_worker *w)
         return asq__error_set(&w->error, ASQ_ENOCLASS,
                               "there is no agent class to serve; give --agent-dir with "
                               "plugins in it, or register classes");
+    if ((o->metrics || !o->no_stats) && !atomic_load(&w->metrics)) {
+        struct asq__metrics *metrics;
+        int failed =
+            asq__metrics_new(&w->registry, w->id, w->ns, o->processes, o->lease_time_ms, &metrics);
+        if (failed < 0)
+            return asq__error_set(&w->error, failed, "no memory for metrics: %s",
+                                  asq_strerror(failed));
+        atomic_store(&w->metrics, metrics);
+    }
+    config.metrics = atomic_load(&w->metrics);
     int rc = asq__supervise(&config, why, sizeof why);
     return rc < 0 ? asq__error_set(&w->error, rc, "%s", why) : 0;
 }
@@ -275,6 +322,43 @@ void asq_worker_stop(asq_worker *w)
     ssize_t n = write(w->wake_fd, &one, sizeof one);
     (void) n; /* full only when it is readable already */
     errno = saved;
+}
+
+/* Returns the metrics; NULL, with a code and a text: there are none. */
+static const struct asq__metrics *metrics_of(const asq_worker *w, int *code, const char **why)
+{
+    const struct asq__metrics *m = w && w->options.metrics ? atomic_load(&w->metrics) : NULL;
+    *code = !w ? ASQ_EINVAL : w->options.metrics ? ASQ_ESTATE : ASQ_ENOTSUP;
+    *why = !w                   ? "the worker is NULL"
+           : w->options.metrics ? "the worker does not run yet"
+                                : "the worker measures nothing (asq_worker_options.metrics)";
+    return m;
+}
+
+int asq_worker_metrics(const asq_worker *w, bool openmetrics, char **ret)
+{
+    int code;
+    const char *why;
+    struct asq__buf out;
+    const struct asq__metrics *m = metrics_of(w, &code, &why);
+    if (!m || !ret)
+        return m ? ASQ_EINVAL : code;
+    asq__buf_init(&out, METRICS_BYTES);
+    asq__metrics_text(m, openmetrics, &out);
+    code = out.error;
+    char *text = (char *) asq__buf_detach(&out, NULL);
+    if (!text)
+        return code ? code : ASQ_ENOMEM;
+    *ret = text;
+    return 0;
+}
+
+int asq_worker_ready(const asq_worker *w, char *err, size_t errlen)
+{
+    int code;
+    const char *why;
+    const struct asq__metrics *m = metrics_of(w, &code, &why);
+    return m ? asq__metrics_ready(m, err, errlen) : asq__err(err, errlen, code, "%s", why);
 }
 
 const char *asq_worker_errmsg(const asq_worker *w)
@@ -292,10 +376,13 @@ void asq_worker_free(asq_worker *w)
     asq__url_release(&w->url);
     asq__password_free(w->password);
     asq_value_free(w->models);
+    asq__metrics_free(atomic_load(&w->metrics));
     asq__error_clear(&w->error);
     if (w->wake_fd >= 0)
         close(w->wake_fd);
     free(w->ns);
     free(w->id);
+    free(w->traces);
+    free(w->trace_service);
     free(w);
 }

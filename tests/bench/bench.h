@@ -20,8 +20,8 @@ enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512 };
 
 struct settings {
     bool quick, json;
-    bool install;  /* npm's part of the peers may be installed */
-    int rounds;    /* 0: each case's own */
+    bool install;  /* whether BullMQ may be installed from npm */
+    int rounds;    /* 0: the number of each case */
     double span_s; /* of one measurement */
     double soak_s;
     uint64_t agents; /* most agents of a case */
@@ -35,7 +35,7 @@ int rounds_of(int full, int quick);
 
 /* ---- processes (proc.c) ---- */
 
-/* A Redis and its worker: as-worker, the floor's worker or none. */
+/* A Redis, and its worker: as-worker, the floor's worker or none. */
 struct deployment {
     char name[32], dir[64], socket[96], url[128];
     pid_t redis, worker;
@@ -49,14 +49,13 @@ struct deployment_options {
     uint32_t partitions; /* 0: 128 */
     int processes;       /* as-worker's; 0: 1 */
     bool floor, lean;    /* the floor's worker instead, with its own script */
-    int batch;           /* the floor's calls to an entry */
+    int batch;           /* calls of the floor to an entry */
 };
 
 double now_s(void);
 /* Ends the bench with a message. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
-/* Returns a directory of this run's own, which is removed at the end, when all started processes
- * are ended. */
+/* Returns the directory of this run, which is removed at the end, after all started processes. */
 const char *run_dir(void);
 pid_t spawn(const char *log, char *const argv[]);
 pid_t spawn_fn(int (*fn)(const void *arg), const void *arg);
@@ -70,7 +69,8 @@ struct deployment *the_floor(void);
 struct deployment *the_library(void);
 void deployment_pin(const struct deployment *d, int cpu); /* -1: all processors again */
 
-/* CPU seconds of a process so far, with its threads; its resident bytes. 0 when it is gone. */
+/* Return the CPU seconds of a process so far, with its threads, and its resident bytes. 0 when it
+ * is gone. */
 double cpu_s(pid_t pid);
 double worker_cpu_s(const struct deployment *d);
 int64_t rss_bytes(pid_t pid);
@@ -79,7 +79,7 @@ int64_t redis_memory(const struct deployment *d); /* used_memory */
 
 /* ---- one measurement (measure.c) ---- */
 
-/* Figures from a client process. CPU figures are seconds, of the measured span alone. */
+/* Figures of a client process. CPU figures are seconds of the measured span. */
 struct outcome {
     double seconds, calls;
     double p50_us, p99_us;
@@ -88,7 +88,7 @@ struct outcome {
     char error[160];
 };
 
-/* The client's part of a measurement; runs in a process of its own. Fails by fail_client. */
+/* Runs the client's part of a measurement, in a process of its own. Fails by fail_client. */
 typedef void (*client_fn)(const struct deployment *d, const void *arg, struct outcome *out);
 void fail_client(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -98,8 +98,8 @@ struct meter {
 };
 /* Waits for the other clients, in a client that is set up. */
 void client_ready(void);
-/* Returns how long load is applied before the measured span: connections, caches and allocators
- * are then as they stay. */
+/* Returns how long load is applied before the measured span, so that connections, caches and
+ * allocators are warm. */
 double warm_s(void);
 void meter_start(struct meter *m, const struct deployment *d);
 void meter_stop(const struct meter *m, double calls, struct outcome *out);
@@ -170,10 +170,10 @@ struct load {
     const char *method;
     size_t payload;  /* bytes */
     int window;      /* calls in flight, of all handles */
-    int handles;     /* on one event loop of one process; 0: 1, without a loop */
+    int handles;     /* on one event loop of one process; 0: one handle without a loop */
     uint64_t agents; /* number of called agents */
     int group;       /* packed: calls in one statement; 0: one call per entry */
-    bool broadcast;  /* packed: asq_broadcast, else corked calls */
+    bool broadcast;  /* packed calls: by asq_broadcast, else corked */
     size_t state;    /* bytes of each agent's state beside its counter */
     int batch;       /* the floor's: calls to an entry; 0: 1 */
 };

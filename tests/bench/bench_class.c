@@ -1,6 +1,6 @@
 /*
  * bench_class.c: the class that the bench calls. Each method exists twice: marked as never
- * blocking, and unmarked ("b_…"). A call counts, so that each commit saves a state. Built as a
+ * blocking, and unmarked ("b_…"). Each call counts, so each commit saves a state. Built as a
  * plugin, and into the bench itself for child mode.
  */
 #include <asqueue.h>

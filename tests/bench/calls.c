@@ -1,6 +1,6 @@
 /*
- * calls.c: a client that makes a given number of calls of one kind, and ends: for measurements of a
- * whole process, such as instructions.sh.
+ * calls.c: a client that makes a given number of calls of one kind, and ends. For measurements of a
+ * whole process, as by instructions.sh.
  */
 #include <asqueue.h>
 

@@ -1,7 +1,7 @@
 /*
  * cases_agents.c: the cases of many agents: create, round, growth and memory; and start, child
- * mode. Each client process does the whole of a case, because agents belong to the deployment: work
- * that cannot be repeated in one Redis gets a fresh one for each round.
+ * mode. Each client process does all work of a case, because agents belong to the deployment. Work
+ * that cannot be repeated in one Redis gets a new Redis for each round.
  */
 #include "bench.h"
 
@@ -42,7 +42,7 @@ static void *array(uint64_t n, size_t size)
     return p;
 }
 
-/* Creates agents with a name as argument, and ids of the library's making. */
+/* Creates agents with a name as argument, and random ids. */
 static void create_corked(asq *h, uint64_t n, asq_agent **agents)
 {
     char name[32];
@@ -77,7 +77,7 @@ static void gather_ready(asq *h, uint64_t n, asq_agent **agents)
         check(h, asq_ready(agents[i], TIMEOUT_MS), "ready");
 }
 
-/* Calls all, gathers all. */
+/* Calls all agents, and gathers all results. */
 static void one_round(asq *h, uint64_t n, asq_agent **agents, const char *method, int64_t nap_ms)
 {
     asq_result **results = array(n, sizeof *results);
@@ -259,7 +259,8 @@ void case_growth(void)
 
 enum { MEMORY_KINDS = 4 };
 
-/* Waits until worker and Redis are idle: calls have arrived, are parked, results forgotten. */
+/* Waits until worker and Redis are idle: calls have arrived and are parked, and results are
+ * forgotten. */
 static void settle(asq *h, const struct deployment *d)
 {
     enum { PIECE_MS = 500, LIMIT = 240 };
@@ -297,7 +298,8 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
     asq *h = open_handle(d->url);
     enum { CHUNK = 1000 };
     asq_agent **agents = array(n + CHUNK, sizeof *agents);
-    /* In small pieces, because the memory of calls under way is no part of an agent. */
+    /* Agents are made in small pieces, because the memory of calls under way is no part of an
+     * agent. */
     for (uint64_t from = 0; from + CHUNK <= n + CHUNK; from += CHUNK) {
         if (from == CHUNK) {
             settle(h, d);
@@ -315,7 +317,7 @@ static void idle_client(const struct deployment *d, const void *arg, struct outc
     out->extra[1] -= own;
 }
 
-/* Makes calls of 100 bytes that wait behind another one of the same agent. */
+/* Makes calls of 100 bytes that wait behind another call of the same agent. */
 static void waiting_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     uint64_t n = *(const uint64_t *) arg;

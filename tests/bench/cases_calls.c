@@ -23,8 +23,8 @@ static void with_bar(struct row *row, enum bar bar, double value, bool on_value)
     table_add(row);
 }
 
-/* The yardstick of the other cases is the floor at its best, that is with one stream: the cost
- * of partitions in Redis is part of the library's measured cost. */
+/* The yardstick of the other cases is the fastest floor, with one stream, so the cost of partitions
+ * in Redis is part of the library's measured cost. */
 void case_floor(void)
 {
     struct deployment_options options[] = {

@@ -12,15 +12,15 @@
 
 enum { WINDOW = 1024, AGENTS = 1024 };
 
-/* Adds a row; the ratios of a family are to its first contender. */
+/* Adds a row. The ratios of a family are to its first contender. */
 static void scale_row(const char *name, struct contender *c, struct contender *first, int rounds)
 {
     struct row row = row_of(name, c, first == c ? NULL : first, rounds, calls_per_s, "calls/s");
     table_add(&row);
 }
 
-/* Divides the same number of calls in flight among more and more clients. The ratio is to the
- * floor with as many processes: their cost to the system is no cost of the library. */
+/* Divides the same number of calls in flight among more and more clients. The ratio is to the floor
+ * with as many processes, because their cost to the system is no cost of the library. */
 static void scale_clients(int rounds)
 {
     static const int counts[] = { 1, 8, 64, 500 };
@@ -138,8 +138,8 @@ static void soak_take(struct soak *s, asq_result **results, size_t n)
     s->calls += n;
 }
 
-/* Makes some calls of each kind: one to an entry and packed, marked and unmarked, parked, and
- * agents that come and go. All have ended when it returns. */
+/* Makes some calls of each kind: one to an entry and packed, marked and unmarked, parked; creates
+ * and deletes agents, too. All have ended when it returns. */
 static void soak_turn(struct soak *s)
 {
     static const char *const methods[] = { "noop", "b_noop", "nap", "b_nap" };
@@ -169,8 +169,8 @@ static void soak_turn(struct soak *s)
     s->turns++;
 }
 
-/* Applies load in pieces, by one handle. After each it is quiet until results are forgotten, and
- * then takes a sample, because memory of calls under way is not growth. */
+/* Applies load in pieces, by one handle. After each piece it waits until results are forgotten, and
+ * then takes a sample, because memory of calls under way is no growth. */
 static void soak_client(const struct deployment *d, const void *arg, struct outcome *out)
 {
     struct soak s = { .d = d };
@@ -197,7 +197,7 @@ static void soak_client(const struct deployment *d, const void *arg, struct outc
     }
     meter_stop(&m, (double) s.calls, out);
     out->seconds -= n * quiet_s;
-    /* Growth: the median of the last quarter against that of the second. */
+    /* Growth is the median of the last quarter divided by that of the second. */
     for (int i = 0; i < 3; i++) {
         double before = median(samples[i] + n / 4, n / 4),
                after = median(samples[i] + n - n / 4, n / 4);

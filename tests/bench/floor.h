@@ -2,8 +2,8 @@
  * floor.h: the protocol between the floor's client and worker, and their connections.
  *
  * An entry has one batch; its bytes begin with a header of 40 characters: the batch's id in 32
- * hexadecimal digits, the first 16 of them the client's, the number of calls in 4, and 4 of
- * padding.
+ * hexadecimal digits, of which the first 16 are the client's, the number of calls in 4 digits, and
+ * 4 characters of padding.
  */
 #ifndef FLOOR_H
 #define FLOOR_H
@@ -17,12 +17,12 @@ enum {
     FLOOR_ID = 32,
     FLOOR_CLIENT = 16,
     /* Sizes of the library's messages beyond the payload. */
-    FLOOR_CALL_OVERHEAD = 32, /* of a call in an entry */
+    FLOOR_CALL_OVERHEAD = 32, /* bytes of a call in an entry */
     FLOOR_RECORD = 48,        /* an agent's snapshot */
-    FLOOR_FRAME = 30,         /* a result frame with one result */
-    FLOOR_RESULT = 8          /* each further one */
+    FLOOR_FRAME = 30,         /* bytes of a result frame with one result */
+    FLOOR_RESULT = 8          /* bytes of each further result */
 };
-/* Followed by 16 characters of the client's. */
+/* Beginning of a channel, which ends with 16 characters of the client. */
 #define FLOOR_CHANNEL     "asq:{default}:c:"
 #define FLOOR_CHANNEL_MAX 40
 
@@ -36,12 +36,12 @@ struct floor_conn {
 /* End the process when the connection fails. */
 void floor_connect(struct floor_conn *c, const char *socket);
 void floor_close(struct floor_conn *c);
-/* Adds a command; large ones leave at once. */
+/* Adds a command; a large one leaves at once. */
 void floor_command(struct floor_conn *c, size_t argc, const char *const *argv, const size_t *lens);
 void floor_write(struct floor_conn *c);
-/* Reads once; floor_reply then returns the replies that came. */
+/* Reads once. floor_reply then returns the replies that have arrived. */
 void floor_read(struct floor_conn *c);
-/* NULL: no further one yet; an error reply ends the process */
+/* NULL: no further reply yet. An error reply ends the process. */
 redisReply *floor_reply(struct floor_conn *c);
 
 #endif

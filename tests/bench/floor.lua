@@ -1,5 +1,5 @@
--- floor.lua: the necessary writes of a commit, and the check of the lease, and no more: the further
--- cost of the library's own commit.lua is the cost of being general.
+-- floor.lua: checks the lease and makes the necessary writes of a commit, and nothing else. What the library's
+-- commit.lua costs above that is the cost of being general.
 --
 -- KEYS, for each section: lease, agents, jobs, then one key for each result.
 -- ARGV: sections; for each: token, seq, sets, id, record, …, results, frame, …, ttl, channel,

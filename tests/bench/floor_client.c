@@ -30,7 +30,7 @@ static int result_key(const struct client *c, uint64_t batch, char *out, size_t 
                     (unsigned) (batch % c->d->partitions), c->prefix, (unsigned long long) batch);
 }
 
-/* Deletes results that were read long ago, in bulk, as the library does. */
+/* Deletes results that were read, in bulk, as the library does. */
 static void forget(struct client *c)
 {
     const char *argv[UNLINK_AT + 1] = { "UNLINK" };
@@ -92,15 +92,15 @@ static void client_close(struct client *c)
     free(c->batch);
 }
 
-/* Returns the number of batches in a push: the first as it is, others behind a tag and their
- * length. */
+/* Returns the number of batches in a push. The first one is there as it is, the others behind a tag
+ * and their length. */
 static uint64_t batches_of(const struct client *c, size_t n)
 {
     size_t frame = FLOOR_FRAME + (size_t) (c->calls - 1) * FLOOR_RESULT;
     return 1 + (n - frame) / (frame + (frame < 128 ? 2 : 3));
 }
 
-/* Takes the replies that have come; counts the results. */
+/* Takes the replies that have arrived, and counts the results. */
 static void receive(struct client *c, struct floor_conn *from)
 {
     redisReply *r;

@@ -1,8 +1,8 @@
 /*
  * floor_io.c: the floor's connections: hiredis connects and parses. Commands are formatted into one
  * buffer and large arguments written from where they are, because hiredis 0.14's own buffer is
- * moved to its front with each partial write, and reads go in larger pieces than its 16 KiB: with
- * payloads of 1 MiB that would be most of the floor's time.
+ * moved to its front with each partial write, and reads have larger pieces than its 16 KiB. With
+ * payloads of 1 MiB, these would take most of the floor's time.
  */
 #include "bench.h"
 #include "floor.h"
@@ -57,7 +57,7 @@ static void add(struct floor_conn *c, const char *data, size_t n)
     c->n += n;
 }
 
-/* Adds "$12\r\n" and such: most of the formatted text. */
+/* Adds a length such as "$12\r\n". Most of the formatted text is of this kind. */
 static void add_length(struct floor_conn *c, char type, size_t n)
 {
     char text[24], *p = text + sizeof text;

@@ -1,10 +1,11 @@
 /*
  * floor_worker.c: the floor's worker: bare hiredis, blocking reads of 16 streams to a connection,
  * as in the library's reader, and for each read one commit by the library's own script (or by
- * floor.lua), with a state saved for each call. No agents, no order, nothing kept.
+ * floor.lua), with a state saved for each call. It has no agents, keeps no order, and stores
+ * nothing else.
  *
- * put_section writes the same arguments as lib/worker/commit.c: a change of commit.lua's arguments
- * is a change here too.
+ * put_section writes the same arguments as lib/worker/commit.c: when the arguments of commit.lua
+ * change, it has to change, too.
  */
 #include "bench.h"
 #include "floor.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Not all of the scripts are used here. */
+/* Not all scripts of the header are used here. */
 #pragma GCC diagnostic ignored "-Wunused-const-variable"
 #include "redis/scripts_gen.h"
 
@@ -24,13 +25,13 @@ enum {
     MAX_PARTS = 1024,
     KEY = 96,
     READ_COUNT = 128,         /* entries of a stream at a time */
-    READ_BYTES = 1024 * 1024, /* limit of their bytes, about */
-    SCRIPTS_IN_FLIGHT = 2     /* more make smaller commits */
+    READ_BYTES = 1024 * 1024, /* approximate limit of their bytes */
+    SCRIPTS_IN_FLIGHT = 2     /* with more of them, commits are smaller */
 };
 
 static const char TTL[] = "7200000", TOKEN[] = "0123456789abcdef0123456789abcdef";
 
-/* The deployment that the script is chosen for; the worker is forked with it. */
+/* The deployment for which the script is chosen. The worker is forked with it. */
 static bool lean;
 static char sha[41];
 
@@ -120,7 +121,7 @@ static void put(struct worker *w, const void *data, size_t n)
     w->lens[w->n++] = n;
 }
 
-/* Texts must not move while argv points at them: space for a command is reserved before. */
+/* Texts must not move while argv points at them, so space for a command is reserved before. */
 static char *text(struct worker *w, size_t n)
 {
     char *p = w->texts + w->ntexts;
@@ -170,7 +171,7 @@ static void put_sets(struct worker *w, const struct part *p)
     }
 }
 
-/* Puts channel and id as the client expects them: the frame begins with the batch's id. */
+/* Puts channel and id as the client expects them. The frame begins with the batch's id. */
 static void put_frame(struct worker *w, const char *batch)
 {
     size_t n = FLOOR_FRAME + (calls_of(batch) - 1) * FLOOR_RESULT;
@@ -180,7 +181,7 @@ static void put_frame(struct worker *w, const char *batch)
     put(w, frame, n);
 }
 
-/* Puts the channel, which each client has of its own. */
+/* Puts the channel. Each client has its own. */
 static void put_channel(struct worker *w, const char *batch)
 {
     char *channel = text(w, FLOOR_CHANNEL_MAX);
@@ -342,7 +343,7 @@ int floor_worker(const void *deployment)
 {
     static struct worker w;
     redisReply *reply;
-    /* Freed memory is used again, not given back: else 1 MiB costs page faults each time. */
+    /* Keeps freed memory, because returning it would cost page faults for each payload of 1 MiB. */
     mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
     mallopt(M_TRIM_THRESHOLD, 512 * 1024 * 1024);
     worker_open(&w, deployment);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Counts instructions that client and worker execute for a call, by callgrind: they do not depend on
-# other load of the machine. From the build tree, after `make bench-programs`:
+# instructions.sh: counts the instructions that client and worker execute for a call, by callgrind. The
+# counts do not depend on other load of the machine. From the build tree, after `make bench-programs`:
 #
 #     ../tests/bench/instructions.sh [corked|broadcast|async|sync]...
 #
@@ -21,7 +21,7 @@ stop() {
 trap 'stop; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 
-wait_for() { # a condition, for a minute
+wait_for() { # COMMAND...: waits until it succeeds, for at most a minute
     tries=0
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
@@ -45,7 +45,7 @@ count() { # KIND CALLS: runs both under callgrind, into $dir/client and $dir/wor
     valgrind --tool=callgrind --callgrind-out-file="$dir/client" \
         tests/bench/.libs/calls "unix:$dir/redis.sock" "$1" "$2" 2>"$dir/client.log"
     stop
-    # The supervisor has counted too; the process that runs the agents has counted most.
+    # The supervisor has a count, too. The largest count is that of the process that runs the agents.
     mv "$(ls -S "$dir"/worker.[0-9]* | head -n 1)" "$dir/worker"
     rm -f "$dir"/worker.[0-9]* "$dir/redis.sock"
 }

@@ -31,7 +31,7 @@ static void check(const struct client *c, int rc, const char *what)
 }
 
 /* Makes ids that name the kind of agent, so that agents of an earlier round are found again. For
- * packed calls, 64 share a tag, and with it a partition: so a batch is full. */
+ * packed calls, 64 agents share a tag, and so a partition, so that batches are full. */
 static void name_agent(const struct load *l, uint64_t i, char *out, size_t n)
 {
     if (l->group)
@@ -93,7 +93,7 @@ static void client_open(struct client *c, const struct deployment *d, const stru
     make_agents(c);
 }
 
-/* Returns a random agent, in an order that caches do not favour. */
+/* Returns a random agent, so that caches do not help. */
 static asq_agent *some_agent(struct client *c)
 {
     c->rng ^= c->rng << 13;

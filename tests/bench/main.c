@@ -22,7 +22,7 @@ static const struct {
     const char *name;
     void (*run)(void);
     const char *what;
-    bool asked; /* only when named */
+    bool asked; /* run only when it is named */
 } cases[] = {
     { "floor", case_floor, "bare hiredis with the library's commands", false },
     { "async", case_async, "one call per entry, 1,024 in flight", false },
@@ -76,7 +76,7 @@ static double number(const char *option, const char *text, double least)
     return v;
 }
 
-/* Finds the build tree from the path of this program; the environment takes precedence. */
+/* Finds the build tree by the path of this program, unless the environment names it. */
 static void find_programs(void)
 {
     static char worker[1100], agents[1100], source[1100], node[1100];

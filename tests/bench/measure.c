@@ -106,7 +106,7 @@ static pid_t start_client(const struct contender *c, int i)
     mine = &shared->outcomes[i];
     alarm(LIMIT_S + (unsigned) settings.soak_s);
     c->fn(c->d, c->arg, mine);
-    /* Not exit, because the bench's atexit handlers are not for this process. */
+    /* _exit, because the bench's atexit handlers are not for this process. */
     fflush(NULL);
     _exit(0);
 }

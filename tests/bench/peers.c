@@ -1,8 +1,8 @@
 /*
- * peers.c: other queues beside the library, in the same rounds: each with its own server and a
- * worker and client in its own best configuration (peers/). C programs are compiled here, when
- * pkg-config finds the peer's library; a peer that is not installed is skipped with a line. BullMQ
- * comes from npm, into the build tree, and only on request (--install).
+ * peers.c: other queues beside the library, in the same rounds. Each peer has its own server, and a
+ * worker and a client in the configuration that suits it best (peers/). C programs are compiled
+ * here, when pkg-config finds the peer's library; a peer that is not installed is skipped with a
+ * line. BullMQ comes from npm, into the build tree, and only on request (--install).
  *
  * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed;
  * `async ADDRESS SECONDS BYTES` prints calls per second with 1,024 in flight; `sync ADDRESS SECONDS
@@ -21,10 +21,10 @@
 
 enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
 
-/* Versions that the program is written for, and known to work with. */
+/* Versions for which the program is written, and with which it is known to work. */
 #define NODE_PACKAGES "bullmq@6.7.0 ioredis@6.0.0"
 
-/* Interpreter of the system's packages, which need not be the first in PATH. */
+/* The interpreter of the system's packages, which may not be the first in PATH. */
 #define PYTHON "${PYTHON:-/usr/bin/python3}"
 
 struct peer {
@@ -140,7 +140,7 @@ static bool make_program(const struct peer *p, char *out, size_t n)
     return access(out, X_OK) == 0 || shell(command);
 }
 
-/* With room for quotes and such. */
+/* The room is for quotes, too. */
 enum { COMMAND = 1200 };
 
 static void program_command(const struct running *r, const char *mode, char *out, size_t n)

@@ -1,7 +1,7 @@
 /*
  * proc.c: the bench's processes: Redis servers on Unix sockets in a temporary directory, workers,
- * and their use of processor and memory. Each started process is noted, and ended by its own id
- * when the bench ends, however it ends; their parents' death ends them too (PR_SET_PDEATHSIG).
+ * and their use of processor and memory. Each started process is noted, and ended by its id when
+ * the bench ends, however that happens. The death of its parent ends it, too (PR_SET_PDEATHSIG).
  */
 #include "bench.h"
 
@@ -183,7 +183,7 @@ static redisReply *ask(const struct deployment *d, const char *command)
     return reply;
 }
 
-/* Finds the worker's process and all below it. */
+/* Finds the worker's process and its descendants. */
 static void find_processes(struct deployment *d)
 {
     d->npids = 0;

@@ -1,6 +1,6 @@
 /*
- * table.c: output of the bench: a table for people, line by line as rows come, or a JSON object a
- * line; and the chart of rates.
+ * table.c: the output of the bench. It is a table for people, in which each row is printed when it
+ * is ready, or a JSON object for each row; and the chart of rates.
  */
 #include "bench.h"
 

@@ -1,7 +1,7 @@
 /*
  * caller.c: one caller's process. It makes the calls of one workload, a few at a time, and writes
- * the history. SIGTERM ends the calling; the process leaves when all its calls have ended, however
- * long that takes: the parent decides when that is too long.
+ * the history. SIGTERM ends the calling; the process ends when all its calls have ended. The parent
+ * decides when that takes too long.
  */
 #include "chaos.h"
 #include "history.h"
@@ -152,8 +152,8 @@ static void call_append(void)
     called(rc, r, w);
 }
 
-/* Reads all accounts, each while the audit keeps the earlier ones busy: the sum is that of one
- * moment. */
+/* Reads all accounts. The audit keeps earlier accounts busy while it reads the next one, so the sum
+ * is that of one moment. */
 static void call_audit(void)
 {
     struct waiting *w = waiting_new(self.next++);
@@ -168,7 +168,7 @@ static void call_audit(void)
     called(rc, r, w);
 }
 
-/* Always from the lower account, so that no two transfers wait for each other. */
+/* Transfers always go from the lower account, so that no two of them wait for each other. */
 static void call_bank(void)
 {
     int from = any_agent(), to = any_agent(), amount = (int) rng_below(&self.rng, 100) - 50;
@@ -241,8 +241,8 @@ static void call_tree(void)
     called(rc, r, w);
 }
 
-/* Sends are known to be on their way once Redis has accepted all of them. The refused ones are
- * not named, and a resent one may be refused by its owner later. */
+/* Sends are accepted when Redis has accepted all of them. asq_flush does not name the refused
+ * sends, and the owner may refuse a resent one later. */
 static void settle_sends(void)
 {
     int rc = asq_flush(self.h, 100);
@@ -277,7 +277,7 @@ static void call_send(void)
         self.sends[self.n_sends++] = op;
 }
 
-/* Two calls, the second with the first one's result. */
+/* Makes two calls. The second one has the first one's result as an argument. */
 static void call_future(void)
 {
     int a = any_agent(), b = any_agent(), ms = (int) rng_below(&self.rng, 8) ? 0 : 200;
@@ -305,7 +305,7 @@ static void (*const calls[WORKLOADS])(void) = { call_counter, call_append, call_
                                                 call_tree,    call_send,   call_future };
 
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
-                int rate)
+                int rate, int wait_replicas)
 {
     asq_options options = ASQ_OPTIONS_INIT;
     int64_t next_ms;
@@ -318,8 +318,9 @@ void caller_run(const char *url, const char *history, int workload, int index, u
     self.n_agents = workload_agents[workload];
     self.rng = (struct rng){ seed };
     history_open(history);
+    options.wait_replicas = (uint32_t) wait_replicas;
     while ((rc = asq_open(url, &options, &self.h, err, sizeof err)) < 0 && !stopping)
-        sup_sleep_ms(100); /* Redis is away, for now */
+        sup_sleep_ms(100); /* Redis is away */
     if (rc < 0)
         _exit(0);
     for (int i = 0; i < self.n_agents; i++) {
@@ -346,7 +347,7 @@ void caller_run(const char *url, const char *history, int workload, int index, u
         settle_sends();
     }
     if (workload == SEND) {
-        /* Later calls run later: after them all refusals have been reported. */
+        /* Calls run in order, so after these all refusals have been reported. */
         for (int i = 0; i < self.n_agents; i++)
             if (asq_call_wait(self.agents[i], "get", NULL, NULL) < 0)
                 _exit(0);

@@ -1,11 +1,12 @@
 /*
  * chaos.h: declarations shared by the parts of the chaos run: the plan of a run, the deployment
- * under test, the proxy's controls. One round is a deployment of its own: it is started, loaded,
- * hurt, healed, awaited, and checked.
+ * under test, the proxy's controls. Each round has a deployment of its own, which is started,
+ * loaded, damaged, repaired, awaited and checked.
  */
 #ifndef ASQ_CHAOS_H
 #define ASQ_CHAOS_H
 
+#include "support/sentinel.h"
 #include "support/support.h"
 
 #include <stdatomic.h>
@@ -47,8 +48,10 @@ struct plan {
     uint64_t seed;
     bool workloads[WORKLOADS];
     unsigned faults; /* bits: see faults.h */
-    int rate;        /* calls a second, of each caller */
-    bool keep;       /* keep the files of a round with anomalies */
+    bool sentinels;  /* a master with two replicas and three Sentinels, in place of one Redis */
+    int wait_replicas;
+    int rate;  /* calls a second, of each caller */
+    bool keep; /* keep the files of a round with anomalies */
     bool verbose;
 };
 
@@ -56,11 +59,11 @@ struct plan {
 
 enum proxy_mode {
     PROXY_PASS,
-    PROXY_DROP_REPLIES, /* commands go through, their replies do not; then the connection is cut */
+    PROXY_DROP_REPLIES, /* commands pass, their replies do not; then the connection is cut */
     /* Bytes to Redis wait; then the connection is cut and they are lost. */
     PROXY_HOLD_UP,
     PROXY_HOLD_DOWN, /* bytes from Redis wait, and arrive late */
-    PROXY_DELAY      /* both ways late by delay_ms */
+    PROXY_DELAY      /* both directions are late by delay_ms */
 };
 struct proxy_port {
     atomic_int mode;
@@ -85,7 +88,7 @@ struct worker {
     unsigned starts;
     pid_t paused[16]; /* stopped processes */
     size_t n_paused;
-    bool hurt;           /* was killed: its exit status means nothing */
+    bool hurt;           /* it was killed, so its exit status is ignored */
     int64_t leaving_ms;  /* time of the request to stop; 0: none */
     int64_t start_at_ms; /* time of the restart; 0: not planned */
 };
@@ -101,7 +104,8 @@ struct deployment {
     const struct plan *plan;
     struct rng rng;
     char *dir;
-    sup_redis *redis, *witness;
+    sup_sentinels *sentinels;   /* or NULL */
+    sup_redis *redis, *witness; /* `redis`: with Sentinels, the master when it was last settled */
     char *agent_dir;
     struct proxy_control *proxy; /* or NULL: no proxy in between */
     pid_t proxy_pid;
@@ -109,25 +113,27 @@ struct deployment {
     struct worker workers[MAX_WORKERS];
     struct caller callers[MAX_CALLERS];
     int n_callers;
-    bool calling;       /* callers that ended are started again */
-    bool lossy;         /* Redis may forget its last second */
-    unsigned anomalies; /* of processes: wrong exit, crash */
+    bool calling;       /* whether callers that have ended are started again */
+    bool lossy;         /* whether Redis may lose its last second */
+    unsigned anomalies; /* processes with a wrong exit status or a crash */
 };
 
 void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round);
 void deployment_tick(struct deployment *d); /* starts due processes, checks for ended ones */
-void deployment_stop_callers(struct deployment *d); /* asks them to end; deployment_tick reaps */
+void deployment_stop_callers(
+    struct deployment *d); /* asks the callers to end; deployment_tick reaps them */
 bool deployment_callers_ended(const struct deployment *d);
-void deployment_stop_workers(struct deployment *d); /* in order; wrong exits are anomalies */
+void deployment_stop_workers(
+    struct deployment *d); /* stops the workers; a wrong exit is an anomaly */
 void deployment_stop(struct deployment *d, bool keep);
 void worker_launch(struct deployment *d, int index);
 /* Lists the supervisor and its children. */
 size_t worker_pids(const struct worker *w, pid_t *pids, size_t room);
 void anomaly(struct deployment *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Runs a caller's process: does not return. */
+/* Runs a caller's process. Does not return. */
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
-                int rate) __attribute__((noreturn));
+                int rate, int wait_replicas) __attribute__((noreturn));
 
 /* Reads the histories and the final states, and reports contradictions. */
 struct outcome {

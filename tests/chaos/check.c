@@ -1,8 +1,8 @@
 /*
  * check.c: compares the outcomes that callers were told (history.c) with the final states of the
- * agents, as read-only calls return them and as they stand in Redis, and hands the logs on to the
- * witness (check_witness.c). Where Redis was made to forget its last second, acknowledged effects
- * may be gone; the rest has to be consistent all the same.
+ * agents, as read-only calls return them and as they stand in Redis, and passes the logs to
+ * check_witness.c. If Redis has lost its last second, acknowledged effects may be missing;
+ * everything else has to be consistent.
  */
 #include "check.h"
 #include "faults.h"
@@ -190,7 +190,7 @@ static void check_op(struct deployment *d, struct op *op)
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
 }
 
-/* Checks that accepted sends are there, except those that were reported as lost later. */
+/* Checks that accepted sends are there, except sends that were reported as lost later. */
 static void check_sends(struct deployment *d, const struct history *h)
 {
     bool refuses = faults_include(d->plan->faults, "memory,readonly");
@@ -257,7 +257,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Checks that each ok call counts once, and got a number of its own. */
+/* Checks that each successful call counts once, and has returned another number than the others. */
 static void check_counter(struct deployment *d, const struct history *h, const char *name,
                           int64_t n)
 {

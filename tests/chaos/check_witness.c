@@ -1,7 +1,8 @@
 /*
- * check_witness.c: the witness has seen every run of every call enter and leave. A run whose item
- * is in a state was committed. Each committed run has an exit, no call has two of them, and on one
- * agent each ends before the next begins: else two owners ran it at a time, and both committed.
+ * check_witness.c: checks the notes of the witness, which has seen every run of every call begin
+ * and end. A run whose item is in a state was committed. Each committed run has an end, no call has
+ * two of them, and on one agent each ends before the next begins. Otherwise two owners ran the
+ * agent at the same time, and both committed.
  */
 #include "check.h"
 
@@ -27,7 +28,7 @@ static int by_run(const void *a, const void *b)
     return strcmp(((const struct run *) a)->run, ((const struct run *) b)->run);
 }
 
-/* Adds a note of one run: E, then X or F. Notes are joined after sorting. */
+/* Adds a note of one run: E, then X or F. The notes of a run are joined after sorting. */
 static void add_note(struct runs *all, const char *note, size_t place)
 {
     struct run *r;

@@ -88,7 +88,7 @@ static int chaos_append(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return leave(&run, rc);
 }
 
-/* append_and_fail(item): the item must not be seen again. */
+/* append_and_fail(item): keeps the item and fails, so the item must not be seen again. */
 static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *item;
@@ -103,7 +103,8 @@ static int chaos_append_and_fail(asq_ctx *ctx, void *self, const asq_value *args
     return leave(&run, rc);
 }
 
-/* append_after(value, expected, item): value was a future; it must equal `expected`. */
+/* append_after(value, expected, item): checks that value, which was a future, equals `expected`,
+ * and keeps the item. */
 static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *value, *expected, *item;
@@ -181,7 +182,7 @@ static int chaos_transfer(asq_ctx *ctx, void *self, const asq_value *args, asq_v
 
 /* tree(item, mode, children): keeps the item and calls `tree` of each child [agent, item, mode,
  * children]: mode 0 one after the other, 1 all at once, 2 without waiting. Returns the number of
- * nodes here and below, without calls that are not waited for. */
+ * nodes here and below, except nodes of calls that it does not wait for. */
 static int call_child(asq_ctx *ctx, const asq_value *child, bool send, asq_agent **agent,
                       asq_result **r)
 {
@@ -235,9 +236,9 @@ static int chaos_tree(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return leave(&run, rc);
 }
 
-/* audit(rest): returns the sum of this account and of the rest, which are read while this call
- * is active. Transfers keep the lower account busy until the higher one has the amount, so the
- * sum contains all of a transfer or none. */
+/* audit(rest): returns the sum of this account and of the rest, which are read while this call is
+ * active. Transfers keep the lower account busy until the higher one has the amount, so the sum
+ * contains all of a transfer or nothing of it. */
 static int chaos_audit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t sum = asq_map_int(asq_ctx_state(ctx), "n"), others = 0;

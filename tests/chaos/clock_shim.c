@@ -1,8 +1,8 @@
 /*
  * clock_shim.c: preloaded into the processes under test, it shifts their wall clock by the number
  * in the file CHAOS_CLOCK (nanoseconds, 8 bytes), which faults.c changes while they run. Monotonic
- * clocks are left alone, because no jump reaches them. The build hides functions without SEEN, and
- * hidden functions replace no others.
+ * clocks stay as they are, as in a real jump. The build hides functions without SEEN, and a hidden
+ * function replaces no other.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +34,7 @@ static void __attribute__((constructor)) shim_start(void)
     close(fd);
 }
 
-/* Asks the kernel itself, because the C library's function of this name is this one. */
+/* Asks the kernel, because this function replaces the one of the C library. */
 SEEN int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int rc = (int) syscall(SYS_clock_gettime, id, ts);

@@ -83,6 +83,8 @@ static char *built(const char *name)
 
 static char *url_of_port(const struct deployment *d, int port)
 {
+    if (d->sentinels)
+        return sup_format("%s", sup_sentinels_url(d->sentinels));
     if (d->proxy)
         return sup_format("unix:%s/port%d.sock", d->dir, port);
     return sup_format("%s", sup_redis_url(d->redis));
@@ -122,14 +124,15 @@ static void under_test(const struct deployment *d, bool on)
 void worker_launch(struct deployment *d, int index)
 {
     struct worker *w = &d->workers[index];
-    char *url = url_of_port(d, index), partitions[16];
+    char *url = url_of_port(d, index), partitions[16], replicas[16];
 
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
+    snprintf(replicas, sizeof replicas, "%d", d->plan->wait_replicas);
     sup_proc_free(w->proc);
     w->start_at_ms = w->leaving_ms = 0;
     w->n_paused = 0;
     w->hurt = false;
-    /* A worker sometimes comes back under its old name. */
+    /* A worker sometimes starts again under its old id. */
     if (w->starts == 0 || rng_below(&d->rng, 2))
         snprintf(w->id, sizeof w->id, "w%d.%u", index, w->starts);
     w->starts++;
@@ -137,7 +140,7 @@ void worker_launch(struct deployment *d, int index)
     w->proc = sup_worker_start(url, "--id", w->id, "--agent-dir", d->agent_dir, "--partitions",
                                partitions, "--processes", "2", "--capacity", "4", "--lease-time",
                                "1000ms", "--drain-timeout", "5s", "--max-attempts", "1000",
-                               "--log-level", "info", NULL);
+                               "--log-level", "info", "--wait-replicas", replicas, NULL);
     under_test(d, false);
     free(url);
 }
@@ -150,7 +153,7 @@ size_t worker_pids(const struct worker *w, pid_t *pids, size_t room)
     return 1 + remains_descendants(pids[0], pids + 1, room - 1);
 }
 
-/* Looks for crashes, as the library itself or a sanitizer reports them. */
+/* Looks for crashes that the library or a sanitizer has reported. */
 static void look_at_log(struct deployment *d, struct worker *w)
 {
     static const char *const bad[] = { "signal 11", "signal 6",  "signal 7",      "signal 8",
@@ -165,12 +168,23 @@ static void look_at_log(struct deployment *d, struct worker *w)
     free(log);
 }
 
+/* Returns whether a worker was told to stop before it had begun to handle signals: it has not
+ * written a line yet, not even that it runs as root, or that it is connected. */
+static bool was_stopped_at_birth(struct worker *w, int status)
+{
+    char *log = sup_proc_output(w->proc);
+    bool silent = !*log;
+
+    free(log);
+    return w->leaving_ms && status == 128 + SIGTERM && silent;
+}
+
 static void worker_ended(struct deployment *d, struct worker *w)
 {
     int status = sup_proc_wait(w->proc);
 
     look_at_log(d, w);
-    if (!w->hurt && status != 0) {
+    if (!w->hurt && status != 0 && !was_stopped_at_birth(w, status)) {
         char *log = sup_proc_output(w->proc);
         size_t n = strlen(log);
         anomaly(d, "worker %s ended with status %d%s: … %s", w->id, status,
@@ -180,7 +194,7 @@ static void worker_ended(struct deployment *d, struct worker *w)
     sup_proc_free(w->proc);
     w->proc = NULL;
     w->n_paused = 0;
-    /* Also when the faults have ended, because waiting calls need a worker. */
+    /* Workers start also after the end of all faults, because waiting calls need them. */
     w->start_at_ms = sup_now_ms() + 100 + rng_below(&d->rng, 3000);
     w->leaving_ms = 0;
 }
@@ -193,9 +207,12 @@ static void caller_launch(struct deployment *d, int index)
     char *url = url_of_port(d, PROXY_PORTS - 1), *program = built("run");
     int number = index + (int) c->starts * MAX_CALLERS;
     char *history = sup_format("%s/history.%d", d->dir, number);
-    char *args[5] = { sup_format("%d", c->workload), sup_format("%d", number),
+    char *args[6] = { sup_format("%d", c->workload),
+                      sup_format("%d", number),
                       sup_format("%llu", (unsigned long long) rng_mix(d->rng.s, (uint64_t) number)),
-                      sup_format("%d", d->plan->rate), NULL };
+                      sup_format("%d", d->plan->rate),
+                      sup_format("%d", d->plan->wait_replicas),
+                      NULL };
     pid_t parent = getpid();
 
     c->starts++;
@@ -208,12 +225,12 @@ static void caller_launch(struct deployment *d, int index)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        execl(program, program, "caller", url, history, args[0], args[1], args[2], args[3],
+        execl(program, program, "caller", url, history, args[0], args[1], args[2], args[3], args[4],
               (char *) NULL);
         _exit(127);
     }
     under_test(d, false);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         free(args[i]);
     free(history);
     free(program);
@@ -274,6 +291,7 @@ static void create_agents(struct deployment *d)
     asq *h;
 
     options.partitions = PARTITIONS; /* the first client makes the namespace */
+    options.wait_replicas = (uint32_t) d->plan->wait_replicas;
     if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
         sup_fail("asq_open: %s", err);
     for (int w = 0; w < WORKLOADS; w++)
@@ -321,13 +339,21 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
     };
 
     *d = (struct deployment){ .plan = plan, .rng = { seed }, .calling = true };
-    d->lossy = faults_include(plan->faults, "redis-lose");
+    /* Sentinel may choose any replica, so all of them must have what was told. */
+    d->lossy = faults_include(plan->faults, "redis-lose") ||
+               (plan->sentinels && plan->wait_replicas < SUP_SENTINEL_SERVERS - 1);
     d->dir = sup_format("%s/round%d", sup_dir(), round);
     if (mkdir(d->dir, 0700) < 0)
         sup_fail("%s: %s", d->dir, strerror(errno));
     find_worker();
     d->agent_dir = built("agents");
-    d->redis = sup_redis_start(d->lossy ? fleeting : durable);
+    if (plan->sentinels) {
+        const struct sup_sentinels_config config = { .server = durable };
+        d->sentinels = sup_sentinels_start(&config);
+        d->redis = sup_sentinels_server(d->sentinels, 0);
+    } else {
+        d->redis = sup_redis_start(d->lossy ? fleeting : durable);
+    }
     d->witness = sup_redis_start(NULL);
     setenv("CHAOS_WITNESS", sup_redis_socket(d->witness), 1);
     if (faults_include(plan->faults, "proxy-")) {
@@ -388,7 +414,8 @@ static void end_process(pid_t pid)
     }
 }
 
-/* Removes the directory, because hours of rounds do not fit into a temporary directory. */
+/* Removes the round's directory, because the files of many rounds do not fit into a temporary
+ * directory. */
 static void remove_dir(const char *dir)
 {
     const char *argv[] = { "rm", "-rf", dir, NULL };
@@ -410,10 +437,16 @@ void deployment_stop(struct deployment *d, bool keep)
         printf("kept: %s\n", to);
         free(to);
     }
-    remove_dir(sup_redis_dir(d->redis));
+    for (int i = 0; d->sentinels && i < SUP_SENTINEL_SERVERS; i++)
+        remove_dir(sup_redis_dir(sup_sentinels_server(d->sentinels, i)));
+    if (!d->sentinels)
+        remove_dir(sup_redis_dir(d->redis));
     remove_dir(sup_redis_dir(d->witness));
     remove_dir(d->dir);
-    sup_redis_free(d->redis);
+    if (d->sentinels)
+        sup_sentinels_free(d->sentinels);
+    else
+        sup_redis_free(d->redis);
     sup_redis_free(d->witness);
     if (d->proxy)
         munmap(d->proxy, sizeof *d->proxy);

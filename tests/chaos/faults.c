@@ -1,8 +1,9 @@
 /*
- * faults.c: see faults.h. One thread, which also keeps the deployment alive: it waits for nothing,
- * except for a Redis that starts.
+ * faults.c: see faults.h. Faults are made by the thread that keeps the deployment running, so they
+ * wait for nothing but a starting Redis.
  */
 #include "faults.h"
+#include "sentinel_faults.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <unistd.h>
 
 enum { MAX_HEALS = 64, SIZES = 128, LOST_MS = 1000 };
-
-typedef void (*heal_fn)(struct deployment *d, int arg);
 
 static struct {
     struct {
@@ -35,7 +34,7 @@ static struct {
 
 static unsigned counts[MAX_FAULTS];
 
-static void later(int64_t ms, heal_fn fn, int arg)
+void faults_later(int64_t ms, heal_fn fn, int arg)
 {
     if (now.n_heals == MAX_HEALS)
         sup_fail("too many faults at a time");
@@ -44,13 +43,12 @@ static void later(int64_t ms, heal_fn fn, int arg)
     now.heals[now.n_heals++].arg = arg;
 }
 
-static int64_t between(struct deployment *d, int from, int to)
+int64_t faults_between(struct deployment *d, int from, int to)
 {
     return from + (int64_t) rng_below(&d->rng, (uint32_t) (to - from));
 }
 
-/* Returns half of the lease time, one and a half, or five times. */
-static int64_t pause_ms(struct deployment *d)
+int64_t faults_pause_ms(struct deployment *d)
 {
     static const int of_ten[] = { 5, 15, 50 };
 
@@ -135,7 +133,7 @@ static bool pause_some(struct deployment *d, enum which which)
     d->workers[index].n_paused = n;
     for (size_t i = 0; i < n; i++)
         kill(d->workers[index].paused[i], SIGSTOP);
-    later(pause_ms(d), resume, index);
+    faults_later(faults_pause_ms(d), resume, index);
     return true;
 }
 
@@ -224,13 +222,13 @@ static bool redis_kill(struct deployment *d)
         return false;
     sup_redis_kill(d->redis);
     now.redis_down = true;
-    later(between(d, 0, 1500), redis_back, 0);
+    faults_later(faults_between(d, 0, 1500), redis_back, 0);
     return true;
 }
 
 static bool redis_lose(struct deployment *d)
 {
-    int64_t at = sup_now_ms() - between(d, 0, LOST_MS);
+    int64_t at = sup_now_ms() - faults_between(d, 0, LOST_MS);
     off_t size = -1;
     char *path;
 
@@ -259,13 +257,13 @@ static bool redis_pause(struct deployment *d)
         return false;
     sup_proc_signal(sup_redis_proc(d->redis), SIGSTOP);
     now.redis_paused = true;
-    later(pause_ms(d) / 2, redis_resume, 0);
+    faults_later(faults_pause_ms(d) / 2, redis_resume, 0);
     return true;
 }
 
 static bool redis_says(struct deployment *d, const char *command)
 {
-    if (now.redis_down || now.redis_paused)
+    if (now.redis_down || now.redis_paused || sentinel_faults_last())
         return false;
     sup_redis_do(d->redis, command, NULL);
     return true;
@@ -288,7 +286,7 @@ static void memory_back(struct deployment *d, int arg)
     if (now.memory_low && redis_says(d, "CONFIG SET maxmemory 0"))
         now.memory_low = false;
     else if (now.memory_low)
-        later(200, memory_back, 0);
+        faults_later(200, memory_back, 0);
 }
 
 static bool memory(struct deployment *d)
@@ -296,7 +294,7 @@ static bool memory(struct deployment *d)
     if (now.memory_low || !redis_says(d, "CONFIG SET maxmemory 1"))
         return false;
     now.memory_low = true;
-    later(between(d, 100, 800), memory_back, 0);
+    faults_later(faults_between(d, 100, 800), memory_back, 0);
     return true;
 }
 
@@ -306,7 +304,7 @@ static void writable(struct deployment *d, int arg)
     if (now.readonly && redis_says(d, "REPLICAOF NO ONE"))
         now.readonly = false;
     else if (now.readonly)
-        later(200, writable, 0);
+        faults_later(200, writable, 0);
 }
 
 /* A replica of an absent master refuses every write. */
@@ -315,7 +313,7 @@ static bool readonly(struct deployment *d)
     if (now.readonly || !redis_says(d, "REPLICAOF 127.0.0.1 1"))
         return false;
     now.readonly = true;
-    later(between(d, 100, 800), writable, 0);
+    faults_later(faults_between(d, 100, 800), writable, 0);
     return true;
 }
 
@@ -337,22 +335,22 @@ static bool proxy_hurt(struct deployment *d, enum proxy_mode mode, int64_t ms, b
 
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
-    atomic_store(&port->delay_ms, (int) between(d, 5, 600));
-    /* Held bytes may arrive when their sender has long gone on by another connection. */
+    atomic_store(&port->delay_ms, (int) faults_between(d, 5, 600));
+    /* Held bytes may arrive long after their sender has opened another connection. */
     atomic_store(&port->old_only, rng_below(&d->rng, 2));
     atomic_fetch_add(&port->faults, 1);
     atomic_store(&port->mode, mode);
-    later(ms, proxy_pass, 2 * p + cut);
+    faults_later(ms, proxy_pass, 2 * p + cut);
     return true;
 }
 
 static bool proxy_drop(struct deployment *d)
 {
-    return proxy_hurt(d, PROXY_DROP_REPLIES, between(d, 5, 1500), true);
+    return proxy_hurt(d, PROXY_DROP_REPLIES, faults_between(d, 5, 1500), true);
 }
 static bool proxy_delay(struct deployment *d)
 {
-    return proxy_hurt(d, PROXY_DELAY, between(d, 200, 3000), false);
+    return proxy_hurt(d, PROXY_DELAY, faults_between(d, 200, 3000), false);
 }
 /* Bytes of a lost connection arrive after those of the next one. */
 static void proxy_orphan(struct deployment *d, int p)
@@ -366,23 +364,24 @@ static bool proxy_late(struct deployment *d)
 {
     int p = (int) rng_below(&d->rng, PROXY_PORTS);
     struct proxy_port *port = &d->proxy->ports[p];
-    int delay = (int) between(d, 300, 3000); /* long enough that the sender reconnects first */
+    int delay =
+        (int) faults_between(d, 300, 3000); /* long enough for the sender to reconnect first */
 
     if (atomic_load(&port->mode) != PROXY_PASS)
         return false;
     atomic_store(&port->delay_ms, delay);
     atomic_store(&port->old_only, false);
     atomic_store(&port->mode, PROXY_DELAY);
-    later(between(d, 20, 300), proxy_orphan, p);
+    faults_later(faults_between(d, 20, 300), proxy_orphan, p);
     return true;
 }
 static bool proxy_up(struct deployment *d)
 {
-    return proxy_hurt(d, PROXY_HOLD_UP, pause_ms(d), rng_below(&d->rng, 2));
+    return proxy_hurt(d, PROXY_HOLD_UP, faults_pause_ms(d), rng_below(&d->rng, 2));
 }
 static bool proxy_down(struct deployment *d)
 {
-    return proxy_hurt(d, PROXY_HOLD_DOWN, pause_ms(d), rng_below(&d->rng, 2));
+    return proxy_hurt(d, PROXY_HOLD_DOWN, faults_pause_ms(d), rng_below(&d->rng, 2));
 }
 
 /* ---- clocks ---- */
@@ -403,31 +402,43 @@ static bool clock_jump(struct deployment *d)
 
 static const struct fault {
     const char *name;
-    bool (*start)(struct deployment *d); /* false: not possible now */
+    bool (*start)(struct deployment *d); /* False: it is not possible now. */
     bool loses;
+    enum {
+        ONE = 1,
+        SENTINELS = 2,
+        BOTH = ONE | SENTINELS
+    } where; /* deployments that can have it */
 } faults[] = {
-    { "kill-worker", kill_worker, false },
-    { "kill-process", kill_process, false },
-    { "kill-supervisor", kill_supervisor, false },
-    { "pause-worker", pause_worker, false },
-    { "pause-process", pause_process, false },
-    { "pause-supervisor", pause_supervisor, false },
-    { "join", join, false },
-    { "leave", leave, false },
-    { "caller-kill", kill_caller, false },
-    { "redis-kill", redis_kill, false },
-    { "redis-pause", redis_pause, false },
-    { "cut", cut_connections, false },
-    { "script-flush", script_flush, false },
-    { "memory", memory, false },
-    { "readonly", readonly, false },
-    { "proxy-drop", proxy_drop, false },
-    { "proxy-delay", proxy_delay, false },
-    { "proxy-late", proxy_late, false },
-    { "proxy-up", proxy_up, false },
-    { "proxy-down", proxy_down, false },
-    { "clock", clock_jump, false },
-    { "redis-lose", redis_lose, true },
+    { "kill-worker", kill_worker, false, BOTH },
+    { "kill-process", kill_process, false, BOTH },
+    { "kill-supervisor", kill_supervisor, false, BOTH },
+    { "pause-worker", pause_worker, false, BOTH },
+    { "pause-process", pause_process, false, BOTH },
+    { "pause-supervisor", pause_supervisor, false, BOTH },
+    { "join", join, false, BOTH },
+    { "leave", leave, false, BOTH },
+    { "caller-kill", kill_caller, false, BOTH },
+    { "redis-kill", redis_kill, false, ONE },
+    { "redis-pause", redis_pause, false, ONE },
+    { "cut", cut_connections, false, BOTH },
+    { "script-flush", script_flush, false, BOTH },
+    { "memory", memory, false, ONE },
+    { "readonly", readonly, false, ONE },
+    { "proxy-drop", proxy_drop, false, ONE },
+    { "proxy-delay", proxy_delay, false, ONE },
+    { "proxy-late", proxy_late, false, ONE },
+    { "proxy-up", proxy_up, false, ONE },
+    { "proxy-down", proxy_down, false, ONE },
+    { "clock", clock_jump, false, BOTH },
+    { "redis-lose", redis_lose, true, ONE },
+    { "master-kill", master_kill, false, SENTINELS },
+    { "master-pause", master_pause, false, SENTINELS },
+    { "master-lag", master_lag, false, SENTINELS },
+    { "failover", failover, false, SENTINELS },
+    { "replica-kill", replica_kill, false, SENTINELS },
+    { "replica-pause", replica_pause, false, SENTINELS },
+    { "sentinel-kill", sentinel_kill, false, SENTINELS },
 };
 enum { N_FAULTS = sizeof faults / sizeof *faults, LOSING_ROUND = 4 };
 #define LOSES_AT_TIMES (1u << 31)
@@ -453,11 +464,14 @@ unsigned faults_parse(const char *names)
     return bits;
 }
 
-unsigned faults_of_round(unsigned mask, int round)
+unsigned faults_of_round(unsigned mask, int round, bool sentinels)
 {
-    for (int i = 0; i < N_FAULTS; i++)
+    for (int i = 0; i < N_FAULTS; i++) {
         if (mask & LOSES_AT_TIMES && round % LOSING_ROUND == LOSING_ROUND - 1 && faults[i].loses)
             mask |= 1u << i;
+        if (!(faults[i].where & (sentinels ? SENTINELS : ONE)))
+            mask &= ~(1u << i);
+    }
     return mask & ~LOSES_AT_TIMES;
 }
 
@@ -491,7 +505,8 @@ void faults_print_counts(void)
 void faults_begin(struct deployment *d)
 {
     memset(&now, 0, sizeof now);
-    now.next_ms = sup_now_ms() + between(d, 300, 1300);
+    sentinel_faults_begin();
+    now.next_ms = sup_now_ms() + faults_between(d, 300, 1300);
 }
 
 static void heal_due(struct deployment *d, int64_t until_ms)
@@ -512,12 +527,12 @@ void faults_tick(struct deployment *d)
 {
     int64_t t = sup_now_ms();
 
-    if (d->lossy && !now.redis_down)
+    if (d->lossy && !d->sentinels && !now.redis_down)
         note_aof_size(d);
     heal_due(d, t);
     if (t < now.next_ms || d->plan->faults == 0)
         return;
-    now.next_ms = t + between(d, 200, 1200);
+    now.next_ms = t + faults_between(d, 200, 1200);
     for (int tries = 0; tries < 20; tries++) {
         int i = (int) rng_below(&d->rng, N_FAULTS);
         if (!(d->plan->faults & 1u << i))
@@ -534,9 +549,10 @@ void faults_tick(struct deployment *d)
 void faults_heal(struct deployment *d)
 {
     while (now.n_heals > 0) {
-        /* Redis first, because others need it. */
+        /* Redis comes first, because the others need it. */
         for (size_t i = 0; i < now.n_heals; i++)
-            if (now.heals[i].fn == redis_back || now.heals[i].fn == redis_resume)
+            if (now.heals[i].fn == redis_back || now.heals[i].fn == redis_resume ||
+                sentinel_faults_heals_server(now.heals[i].fn))
                 now.heals[i].due_ms = 0;
         heal_due(d, 0);
         heal_due(d, INT64_MAX);

@@ -21,7 +21,7 @@ void history_open(const char *path)
         sup_fail("%s: %s", path, strerror(errno));
 }
 
-/* One write, so that a line is there or not when the process is killed. */
+/* Uses one write, so that a line is complete or missing when the process is killed. */
 void history_line(const char *fmt, ...)
 {
     char line[8192];

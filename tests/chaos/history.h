@@ -10,8 +10,8 @@
  *     t N                                       N sends were refused, among them earlier ones
  *     e                                         the caller has ended, and knows all outcomes
  *
- * A call without an outcome (its caller was killed) is unknown. The first item is the call's own,
- * the others belong to its nested calls.
+ * A call without an outcome (its caller was killed) is unknown. The first item belongs to the call
+ * itself, the others to its nested calls.
  */
 #ifndef ASQ_CHAOS_HISTORY_H
 #define ASQ_CHAOS_HISTORY_H
@@ -30,7 +30,7 @@ void history_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Reading. */
 struct effect {
     char *agent, *item;
-    int seen; /* for the checker: how often it occurs in the state */
+    int seen; /* number of occurrences in the state, for the checker */
 };
 
 struct op {
@@ -50,7 +50,7 @@ struct history {
     struct op *ops; /* by caller, in the order of the calls */
     size_t n;
     struct {
-        unsigned told; /* of sends that were not taken */
+        unsigned told; /* number of refused sends */
         bool ended;
     } callers[MAX_HISTORIES];
 };

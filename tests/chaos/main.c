@@ -17,6 +17,7 @@ static void usage(FILE *f)
 {
     fprintf(f, "usage: run [--seconds S] [--seed N] [--workload W[,W]] [--fault F[,F]] [--rate N]\n"
                "           [--round N] [--round-seconds S] [--until-anomaly] [--keep] [--verbose]\n"
+               "           [--sentinels [--wait-replicas N]]\n"
                "workloads: all");
     for (int w = 0; w < WORKLOADS; w++)
         fprintf(f, " %s", workload_names[w]);
@@ -44,7 +45,8 @@ static bool parse_workloads(struct plan *plan, const char *names)
     return true;
 }
 
-/* Waits for the end of all calls: callers have ended, streams are empty. Else prints the rest. */
+/* Waits for the end of all calls, that is until callers have ended and streams are empty. Prints
+ * what is left if that takes too long. */
 static bool is_quiet(struct deployment *d, int64_t limit_ms)
 {
     int64_t end_ms = sup_now_ms() + limit_ms, left = 0;
@@ -83,7 +85,7 @@ static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
     unsigned before = faults_total();
     bool quiet;
 
-    plan.faults = faults_of_round(plan.faults, round);
+    plan.faults = faults_of_round(plan.faults, round, plan.sentinels);
     deployment_start(&d, &plan, rng_mix(plan.seed, (uint64_t) round), round);
     end_ms = sup_now_ms() + seconds * 1000;
     faults_begin(&d);
@@ -119,7 +121,7 @@ static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
 static int caller_main(char **argv)
 {
     caller_run(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]), strtoull(argv[6], NULL, 10),
-               atoi(argv[7]));
+               atoi(argv[7]), atoi(argv[8]));
 }
 
 int main(int argc, char **argv)
@@ -134,6 +136,8 @@ int main(int argc, char **argv)
                                              { "until-anomaly", no_argument, NULL, 'u' },
                                              { "keep", no_argument, NULL, 'k' },
                                              { "verbose", no_argument, NULL, 'v' },
+                                             { "sentinels", no_argument, NULL, 'S' },
+                                             { "wait-replicas", required_argument, NULL, 'R' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     struct plan plan = { .seconds = 60, .round_seconds = 20, .rate = 30 };
@@ -143,7 +147,7 @@ int main(int argc, char **argv)
     int round = 0, only = -1, c;
     int64_t start_ms = sup_now_ms(), left;
 
-    if (argc == 8 && strcmp(argv[1], "caller") == 0)
+    if (argc == 9 && strcmp(argv[1], "caller") == 0)
         return caller_main(argv);
     plan.seed = (uint64_t) time(NULL);
     plan.faults = faults_parse("all");
@@ -158,6 +162,8 @@ int main(int argc, char **argv)
         case 'u': until_anomaly = true; break;
         case 'k': plan.keep = true; break;
         case 'v': plan.verbose = true; break;
+        case 'S': plan.sentinels = true; break;
+        case 'R': plan.wait_replicas = atoi(optarg); break;
         case 'h': usage(stdout); return 0;
         case 'w':
             if (parse_workloads(&plan, optarg))
@@ -173,7 +179,8 @@ int main(int argc, char **argv)
         default: usage(stderr); return 2;
         }
     }
-    if (optind < argc || plan.rate < 1 || plan.rate > 1000 || plan.round_seconds < 1) {
+    if (optind < argc || plan.rate < 1 || plan.rate > 1000 || plan.round_seconds < 1 ||
+        plan.wait_replicas < 0 || (plan.wait_replicas && !plan.sentinels)) {
         usage(stderr);
         return 2;
     }

@@ -1,7 +1,8 @@
 /*
- * proxy.c: stands between the processes under test and Redis, Unix socket to Unix socket, and hurts
- * passing bytes as its controls say (shared memory, written by faults.c). One port for each worker,
- * so that one can be hurt while the others are not. A process of its own, ended with its parent.
+ * proxy.c: stands between the processes under test and Redis, Unix socket to Unix socket, and
+ * damages the passing bytes as its controls say (shared memory, written by faults.c). There is a
+ * port for each worker, so that faults can affect one worker alone. The proxy is a process of its
+ * own, which ends with its parent.
  */
 #include "chaos.h"
 
@@ -37,7 +38,7 @@ struct flow {
 struct link {
     int port;
     unsigned cuts, faults, orphans;
-    bool broken; /* bytes are missing: the flow must not go on */
+    bool broken; /* bytes are missing, so no further ones may pass */
     /* The sender has been cut off; held bytes still go to Redis. */
     bool orphan;
     int64_t orphan_until_ms;
@@ -119,7 +120,7 @@ static int mode_of(const struct link *l)
     return atomic_load(&port->mode);
 }
 
-/* Closes the sender's side: the sender goes on by another connection; Redis has not noticed yet. */
+/* Closes the sender's side. The sender opens another connection; Redis has not noticed yet. */
 static void orphan(struct link *l, int64_t now)
 {
     const struct chunk *c = l->up.first;
@@ -216,8 +217,8 @@ static void run(const int *listeners, const char *target)
                     events |= POLLOUT;
                 else if (other->first)
                     timeout = 2;
-                /* Leaves the descriptor out, because without events poll still reports a
-                 * hang-up, again and again. */
+                /* Leaves the descriptor out, because poll reports a hang-up again and again even if
+                 * no events are requested. */
                 fds[n++] = (struct pollfd){ events ? f->from : -1, events, 0 };
             }
         }

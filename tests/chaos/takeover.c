@@ -1,9 +1,9 @@
 /*
  * takeover.c: measures how long agents do not answer when their worker is killed, and whether
- * others are affected. Two workers of two processes each, 64 agents that are called all the time,
- * 20 ms after each answer. In turns, one process and a whole worker, its supervisor included, get
- * SIGKILL. Prints figures, and returns status 1 when an agent was away for longer than allowed,
- * when an agent of a living worker waited for long, or when the counts are wrong.
+ * others are affected. Two workers of two processes each, and 64 agents that are called 20 ms after
+ * each answer. In turns, one process and a whole worker with its supervisor get SIGKILL. Prints
+ * figures, and returns status 1 when an agent did not answer for longer than allowed, when an agent
+ * of a living worker waited for long, or when the counts are wrong.
  */
 #include "support/remains.h"
 #include "support/support.h"
@@ -42,7 +42,7 @@ static struct {
     sup_redis *redis;
     sup_proc *workers[2];
     struct agent agents[AGENTS];
-    int64_t waits[HISTORY]; /* of agents that are not hit, in this phase */
+    int64_t waits[HISTORY]; /* of agents on other workers, in this phase */
     size_t n_waits;
     int64_t failures;
     int64_t lease_ms;
@@ -96,8 +96,8 @@ static void go_on_for(int64_t ms)
         go_on();
 }
 
-/* Returns a random moment, because beats and checks come every third of the lease time: deaths
- * and births fall at all points between. */
+/* Returns a random moment. Heartbeats and checks come every third of the lease time, so deaths and
+ * starts are to happen at all points between them. */
 static int64_t some_moment_ms(void)
 {
     static int64_t n;
@@ -180,7 +180,7 @@ static bool all_answer(int64_t since_ms)
     return true;
 }
 
-/* Kills a process (-1: the whole worker) and waits. False: recovery took too long. */
+/* Kills a process (-1: the whole worker) and waits for the recovery. False: it took too long. */
 static bool die(int worker, int process)
 {
     pid_t pids[1 + PROCESSES];

@@ -21,7 +21,7 @@ void witness_run_id(char *id, size_t size)
     struct timespec ts;
     long long none = 0;
 
-    if (atomic_load(&born) == 0) { /* with the pid, because pids are used again */
+    if (atomic_load(&born) == 0) { /* beside the pid, because pids are reused */
         clock_gettime(CLOCK_MONOTONIC, &ts);
         atomic_compare_exchange_strong(&born, &none,
                                        (long long) ts.tv_sec * 1000 + ts.tv_nsec / 1000000);

@@ -1,5 +1,5 @@
 /*
- * witness.h: reports every entry into a method and every exit to a Redis of its own, which no fault
+ * witness.h: reports the beginning and the end of every method to a separate Redis, which no fault
  * reaches. Its socket is in CHAOS_WITNESS; without it nothing is reported. Each note is written
  * before the method goes on, so the notes stand in the order of the events.
  */
@@ -11,7 +11,7 @@
 
 /* Makes a name for one run of one call, unique among all processes. */
 void witness_run_id(char *id, size_t size);
-/* Adds a note. what: E enters, X leaves, F leaves and has failed. */
+/* Adds a note. what: E begins, X ends, F ends and has failed. */
 void witness_note(const char *what, const char *agent, const char *call, const char *run,
                   uint64_t epoch, const char *worker);
 

@@ -1,6 +1,6 @@
 /*
  * fuzz_later.c: any bytes in the field `later` of an entry give the worker values within the batch
- * and within bounds: no call was made in the future, and each waits for its time or is due.
+ * and within bounds. No call was made in the future, and each call waits for its time or is due.
  */
 #include "value/arena.h"
 #include "value/clock.h"
@@ -57,7 +57,7 @@ static void check_call(struct asq__wcall *c)
     }
 }
 
-/* The first byte says what the batch is like, the second how far ahead the partition's clock is. */
+/* The first byte determines the batch, the second how far ahead the partition's clock is. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct asq__process w;

@@ -71,7 +71,7 @@ static void check_settings(const struct settings *s, const struct as_cli_args *a
         require(s->name != NULL);
 }
 
-/* Completes a line; the output goes to /dev/null. */
+/* Completes a line, with the output to /dev/null. */
 static void complete(int n, char **words)
 {
     static int nowhere = -1;
@@ -94,8 +94,8 @@ static void complete(int n, char **words)
     close(out);
 }
 
-/* Resets getopt, because a program reads one command line, and getopt would go on in the last
- * one here. */
+/* Resets getopt, which would otherwise go on in the last command line, because programs read only
+ * one. */
 static void reset_getopt(void)
 {
     static const struct option none[] = { { NULL, 0, NULL, 0 } };

@@ -1,6 +1,7 @@
 /*
- * fuzz_reply.c: any bytes of a server, in any pieces, become the replies that hiredis itself makes
- * of them, in an arena with a bound; and every question about a reply can be asked of each.
+ * fuzz_reply.c: any bytes of a server, in any pieces, become the replies that hiredis makes of
+ * them, in an arena with a bound. Every function that examines a reply can be called with each of
+ * them.
  */
 #include "redis/refusal.h"
 #include "redis/reply.h"
@@ -54,9 +55,8 @@ static void same(const redisReply *a, const redisReply *b)
     }
 }
 
-/* The first byte is the size of the pieces in which the rest arrives. The arena refuses counts
- * of elements for which hiredis would reserve memory: so hiredis is asked second, and only about
- * accepted replies. */
+/* The first byte is the size of the pieces in which the rest arrives. The arena refuses counts of
+ * elements for which hiredis would reserve much memory, so hiredis gets accepted replies only. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct asq__arena arena;

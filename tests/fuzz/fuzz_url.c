@@ -1,5 +1,5 @@
 /*
- * fuzz_url.c: any text is an URL or refused with a text; a parsed one is written as text that
+ * fuzz_url.c: any text is a URL or is refused with a text. A parsed URL is written as text that
  * parses to the same, with its password hidden on request.
  */
 #include "redis/url.h"
@@ -22,9 +22,22 @@ static void same_text(const char *a, const char *b)
     require((!a && !b) || (a && b && strcmp(a, b) == 0));
 }
 
+static void same_hosts(const struct asq__hosts *a, const struct asq__hosts *b)
+{
+    require(a->n == b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        require(asq__host_is_same(&a->list[i], &b->list[i]));
+        same_text(a->list[i].name, b->list[i].name);
+    }
+}
+
 static void same(const struct asq__url *a, const struct asq__url *b)
 {
     require(a->scheme == b->scheme && a->tls == b->tls && a->tls_verify == b->tls_verify);
+    require(a->servers == b->servers);
+    same_hosts(&a->others, &b->others);
+    same_hosts(&a->nat.announced, &b->nat.announced);
+    same_hosts(&a->nat.reached, &b->nat.reached);
     require(a->port == b->port && a->db == b->db);
     require(a->processes == b->processes && a->capacity == b->capacity);
     same_text(a->host, b->host);
@@ -36,18 +49,24 @@ static void same(const struct asq__url *a, const struct asq__url *b)
     same_text(a->tls_cert, b->tls_cert);
     same_text(a->tls_key, b->tls_key);
     same_text(a->tls_sni, b->tls_sni);
+    same_text(a->master, b->master);
+    same_text(a->sentinel_user, b->sentinel_user);
+    same_text(a->sentinel_password, b->sentinel_password);
+    same_text(a->sentinel_password_file, b->sentinel_password_file);
+    require((a->sentinels != NULL) == (b->servers == ASQ__URL_SENTINEL));
 }
 
-/* Checks the text that asq_open shows of an URL: only this text is ever shown. */
+/* Checks the text of a URL that asq_open shows. No other text is shown. */
 static void check_hidden(const struct asq__url *url)
 {
     struct asq__url other = *url;
     char *hidden = asq__url_format(url, true), *shown;
 
     require(hidden != NULL);
-    if (url->password) {
+    if (url->password || url->sentinel_password) {
         char changed[] = "quite another one";
-        other.password = changed;
+        other.password = url->password ? changed : NULL;
+        other.sentinel_password = url->sentinel_password ? changed : NULL;
         shown = asq__url_format(&other, true);
         require(shown && strcmp(shown, hidden) == 0);
         free(shown);

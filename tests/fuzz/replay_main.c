@@ -1,7 +1,6 @@
 /*
- * replay_main.c: main for the fuzz targets without libFuzzer. Hands every file that is named, and
- * every file of a folder that is named, to LLVMFuzzerTestOneInput. Ignores options, which are
- * libFuzzer's.
+ * replay_main.c: main for the fuzz targets without libFuzzer. Passes each named file, and each file
+ * of a named directory, to LLVMFuzzerTestOneInput. Ignores the options of libFuzzer.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +27,7 @@ static int replay_file(const char *path, off_t size)
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return -1;
     }
-    /* Exactly as large as the input, so that a sanitizer sees a read past its end. */
+    /* The copy has exactly the size of the input, so that a sanitizer sees a read past its end. */
     size_t n = (size_t) size;
     uint8_t *data = malloc(n ? n : 1);
     int rc = -1;

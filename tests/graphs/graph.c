@@ -54,11 +54,11 @@ struct maker {
     bool deadlines, cancels, fails, looks;
 };
 
-/* The position of a node. */
+/* Position of a node. */
 struct place {
-    agents_mask chain; /* agents of the callers that wait for it, and its own */
+    agents_mask chain; /* agents of the callers that wait for the node, and its own agent */
     int highest;       /* highest agent of the chain; -1: none */
-    int depth;         /* depth of calls that may come below */
+    int depth;         /* greatest depth of calls below it */
     bool hurried;      /* a tight deadline or a cancel may end it */
 };
 
@@ -75,8 +75,8 @@ static int lowest(agents_mask mask)
     return GRAPH_AGENTS;
 }
 
-/* Returns an agent that a call from here may go to; -1: none. `below`: only agents with a lower
- * number, and none of the chain, because the call keeps its agent busy while it waits for its
+/* Returns an agent to which a call from here may go; -1: none. `below`: only agents with a lower
+ * number that are not in the chain, because the call keeps its agent busy while it waits for its
  * inputs. */
 static int pick_agent(struct maker *m, const struct place *at, int below)
 {
@@ -105,8 +105,8 @@ static int pick_agent(struct maker *m, const struct place *at, int below)
 
 static void fill(struct maker *m, int id, const struct place *at);
 
-/* Returns the agents that a node and its inputs use; a call that waits for its result as an
- * input must have a lower agent. */
+/* Returns the agents that a node and its inputs use. A call that waits for its result as an input
+ * must have a lower agent. */
 static agents_mask agents_below(const struct graph *g, int id)
 {
     const struct node *n = &g->nodes[id];
@@ -133,7 +133,7 @@ static int make_node(struct maker *m, int caller, const struct place *from, enum
     if (m->budget <= 0 || id >= GRAPH_NODES)
         return -1;
     if (detached && g->shape == GRAPH_ORDERED) {
-        /* No call waits for it, and after its caller's end it is not admitted as re-entrant
+        /* No call waits for it, and after the end of its caller it is not admitted as re-entrant
          * either. */
         at.chain = 0;
         at.highest = -1;
@@ -265,7 +265,7 @@ static void make_cancel(struct maker *m, struct node *n, int nslots)
     m->g->ends_early = true;
 }
 
-/* Makes the steps of a node. Leaves room for the steps that every node may end with: all, add,
+/* Makes the steps of a node. Leaves room for the last steps that every node may have: all, add,
  * fail. */
 static void fill(struct maker *m, int id, const struct place *at)
 {
@@ -324,7 +324,7 @@ static void fill_program(struct maker *m, int depth)
     n->caller = -1;
     g->nnodes = 1;
     for (int i = 0; i < roots && nslots < GRAPH_SLOTS && n->nsteps < GRAPH_STEPS - 3; i++) {
-        int share = m->budget; /* each leaves some for the next */
+        int share = m->budget; /* each call leaves some nodes for the next one */
         m->budget = i + 1 < roots ? (share + 1) / 2 : share;
         share -= m->budget;
         make_calls(m, 0, &at,
@@ -358,8 +358,8 @@ void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shap
     m.fails = dice_percent(&m.dice, 60);
     m.looks = dice_percent(&m.dice, 50);
     g->reenters = dice_percent(&m.dice, 60);
-    /* No deadlines and cancels: a call that ends early leaves its nested calls behind, and calls
-     * from them back to its chain would wait as if they were of another chain. */
+    /* There are no deadlines and cancels here. A call that ends early leaves its nested calls
+     * behind, and a call from these back to the chain would wait like one of another chain. */
     if (g->shape == GRAPH_ORDERED && g->reenters)
         m.deadlines = m.cancels = false;
     m.budget = 3 + dice_below(&m.dice, dice_percent(&m.dice, 20) ? GRAPH_NODES - 4 : 20);

@@ -4,8 +4,8 @@
  * can be printed.
  *
  * Node 0 is the program itself, every other node one call: it goes to an agent and runs its steps.
- * A node is called from one place only, so its effect on its agent's state is its own: it adds 1
- * under its number when it begins, and STEP_ADD adds 16.
+ * A node is called from one place only, so its effect on its agent's state can be told apart: it
+ * adds 1 under its number when it begins, and STEP_ADD adds 16.
  *
  * Three shapes:
  * - SEQ: no two calls are under way at a time. Everything is determined.
@@ -33,7 +33,7 @@ enum {
 
 enum graph_shape { GRAPH_SEQ, GRAPH_ORDERED, GRAPH_WILD, GRAPH_ANY_SHAPE };
 
-/* Codes with which methods fail by themselves, as ASQ_EUSER(n). */
+/* Codes with which methods fail on purpose, as ASQ_EUSER(n). */
 enum { GRAPH_FLAKY_CODE = 9, GRAPH_FIRST_CODE = 100 };
 
 enum step_kind {
@@ -44,7 +44,7 @@ enum step_kind {
     STEP_BROADCAST, /* calls its kid on several agents */
     STEP_WAIT,      /* waits for a slot */
     STEP_ALL,       /* waits for all slots; `how`: the way */
-    STEP_ANY,       /* waits for one of them */
+    STEP_ANY,       /* waits for any slot */
     STEP_CANCEL,    /* cancels a slot */
     STEP_SLEEP,
     STEP_ADD,
@@ -55,7 +55,7 @@ enum { ALL_WAIT, ALL_GATHER, ALL_GROUP, ALL_WAYS };
 
 struct step {
     enum step_kind kind;
-    /* The call fails with the code of a failed call that it makes or waits for. */
+    /* The call fails with the code of the failed call that it makes or waits for. */
     bool must;
     bool detached; /* STEP_ASYNC: its result is never waited for */
     int slot;
@@ -68,9 +68,9 @@ struct step {
 };
 
 enum node_method {
-    NODE_RUN,        /* runs on a thread */
-    NODE_RUN_INLINE, /* runs on the loop's own thread */
-    NODE_LOOK,       /* changes no state, several at a time */
+    NODE_RUN,        /* the method runs on a thread */
+    NODE_RUN_INLINE, /* the method runs on the loop's thread */
+    NODE_LOOK,       /* the method changes no state, and several run at a time */
     NODE_METHODS
 };
 
@@ -80,10 +80,10 @@ struct node {
     size_t nagents; /* 1, or more for STEP_BROADCAST */
     int agents[GRAPH_KIDS];
     int deadline_ms; /* 0: none */
-    bool tight;      /* the deadline may pass */
+    bool tight;      /* whether the deadline may pass */
     /* Number of runs that fail first; the call has a retry policy. */
     int flaky;
-    bool cancelled; /* another step cancels it */
+    bool cancelled; /* whether another step cancels it */
     size_t nsteps;
     struct step steps[GRAPH_STEPS];
 };
@@ -91,10 +91,10 @@ struct node {
 struct graph {
     uint64_t seed;
     enum graph_shape shape;
-    bool reenters;   /* chains may come back to their agents */
-    bool ends_early; /* there are tight deadlines or cancels */
+    bool reenters;   /* whether chains may come back to their agents */
+    bool ends_early; /* whether there are tight deadlines or cancels */
     int nagents, nnodes;
-    char prefix[32]; /* of its agents' ids */
+    char prefix[32]; /* begins its agents' ids */
     struct node nodes[GRAPH_NODES];
 };
 
@@ -104,10 +104,10 @@ void graph_print(const struct graph *g, FILE *out);
 
 /* Writes the id of an agent; `id` has room for 64 bytes. */
 const char *graph_agent_id(const struct graph *g, int agent, char *id);
-/* Returns a node as its caller needs it; see node.h. NULL: out of memory. */
+/* Returns a node in the form of a call (see node.h). NULL: out of memory. */
 asq_value *graph_value(const struct graph *g, int node);
 
-/* Numbers from a seed. */
+/* Random numbers from a seed. */
 struct dice {
     uint64_t state;
 };

@@ -101,7 +101,7 @@ static asq *open_handle(const char *url)
     asq *h;
 
     options.connect_timeout_ms = sup_limit_ms();
-    if (sup_acl_on()) { /* the client of the rules may not make the namespace */
+    if (sup_acl_on()) { /* the client's user may not make the namespace */
         if (asq_open(sup_url_as(url, "worker"), &options, &h, err, sizeof err) < 0)
             sup_fail("%s", err);
         asq_close(h);
@@ -113,7 +113,7 @@ static asq *open_handle(const char *url)
     return h;
 }
 
-/* Runs the graph on a handle of its own, without any waits. */
+/* Runs the graph on its own handle, without waits. */
 static struct play *play_locally(const struct graph *g, asq **ret_h, enum play_state *ret_state)
 {
     asq *h = open_handle("local:");
@@ -126,7 +126,7 @@ static struct play *play_locally(const struct graph *g, asq **ret_h, enum play_s
     return p;
 }
 
-/* Prints the error of a graph, with all that may explain it. */
+/* Prints the error of a graph, with everything that may explain it. */
 static void report(const struct options *o, const struct job *j, const char *what)
 {
     enum play_state state;
@@ -157,7 +157,7 @@ static void report(const struct options *o, const struct job *j, const char *wha
     asq_close(h);
 }
 
-/* Begins a graph. False: it is wrong in local mode already. */
+/* Begins a graph. False: local mode already gives a wrong outcome. */
 static bool begin(const struct options *o, struct job *j, uint64_t index, asq *h)
 {
     enum play_state state;
@@ -199,7 +199,7 @@ struct run {
     struct figures figures;
 };
 
-/* Prints what the workers log about calls that have been under way for long. */
+/* Prints the lines of the workers' logs about calls that have been under way for long. */
 static void report_stuck(struct run *r)
 {
     redisReply *keys = sup_redis_reply(r->redis, "KEYS asq:{default}:worker:*");

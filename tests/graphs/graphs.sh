@@ -1,6 +1,6 @@
 #!/bin/sh
-# graphs.sh: some random call graphs from a fixed seed, without and with workers that are killed. For
-# more of them see tests/graphs/README.md.
+# graphs.sh: runs some random call graphs from a fixed seed, without and with workers that are killed.
+# tests/graphs/README.md says how to run more.
 
 graphs=${abs_top_builddir:-.}/tests/graphs/graphs
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reasons for another outcome than the model's. */
+/* Reasons for an outcome that differs from the model's. */
 enum {
     MAY_DEADLOCK = 1,
     MAY_DEADLINE = 2,
@@ -35,14 +35,14 @@ struct check {
     counts now[GRAPH_AGENTS], committed[GRAPH_AGENTS];
     unsigned commits[GRAPH_AGENTS];
     int code[GRAPH_NODES]; /* 0: returns */
-    /* Possible deviations: of the call itself, and of all that it calls. */
+    /* Possible deviations of the call itself, and of all calls below it. */
     unsigned may[GRAPH_NODES], may_below[GRAPH_NODES];
-    bool reentered[GRAPH_NODES]; /* a call below goes to the same agent */
-    /* If it fails, its effect cannot be told apart from others'. */
+    bool reentered[GRAPH_NODES]; /* whether a call below goes to the same agent */
+    /* Whether its effect cannot be told apart from others if it fails. */
     bool blurred[GRAPH_NODES];
     /* Actual outcomes. */
     enum known known[GRAPH_NODES][GRAPH_KIDS]; /* by the place of the agent */
-    bool free[GRAPH_NODES];                    /* may have taken place or not */
+    bool free[GRAPH_NODES];                    /* number of effects that may have happened or not */
     struct figures figures;
     char why[600];
 };
@@ -111,8 +111,8 @@ static int run_steps(struct check *c, int id, int agent)
     return 0;
 }
 
-/* Rules of state: a call that fails restores the state at its beginning, but for the commits of
- * calls that re-entered meanwhile: a commit contains the whole state of its moment. */
+/* A call that fails restores the state at its beginning, but keeps the commits of calls that
+ * re-entered meanwhile. Such a commit contains the whole state of its moment. */
 static int run_node(struct check *c, int id, int agent)
 {
     bool writes = c->g->nodes[id].method != NODE_LOOK;
@@ -233,8 +233,8 @@ struct check *check_new(const struct graph *g, enum check_where where)
             c->known[i][a] = KNOWN_NOT;
     }
     run_steps(c, 0, -1);
-    /* A call that ends early no longer waits for its nested calls, which may then block others:
-     * so also where nothing else runs at the same time. */
+    /* A call that ends early no longer waits for its nested calls, which may then block others,
+     * even if nothing else runs at the same time. */
     if (where != CHECK_LOCAL &&
         (g->shape == GRAPH_WILD ||
          (g->reenters && (g->shape == GRAPH_ORDERED || g->ends_early || where == CHECK_KILLED))))

@@ -1,6 +1,6 @@
 /*
- * model.h: the expected result of a graph, every outcome and every agent's state, and the
- * comparison with the actual one.
+ * model.h: computes the expected result of a graph, which is every outcome and every agent's state,
+ * and compares it with the actual one.
  *
  * The model runs the graph as local mode would, one call at a time. Deviations are listed, and
  * allowed only where the graph has a reason: a call may end in
@@ -8,7 +8,7 @@
  *     ASQ_EDEADLINE     when it, or a caller above it, has a tight deadline
  *     ASQ_ECANCELED     when it, or a caller above it, is cancelled
  *     ASQ_EINTERRUPTED  when workers are killed and a call re-enters it
- *     ASQ_EINPUT, or the code of a call that must succeed, when one of these is the cause.
+ *     ASQ_EINPUT, or the code of a call that must succeed, when one of these codes is the cause.
  * Effects are checked for every call whose outcome is known: one that returned has its effect,
  * once; one that failed has none (but commits of re-entrant calls stay). A call whose outcome is
  * unknown, because its caller failed early, must not have its effect twice.
@@ -26,12 +26,12 @@ struct figures {
 
 struct check;
 
-/* Returns NULL when out of memory. */
+/* Makes the model of a graph. NULL: out of memory. */
 struct check *check_new(const struct graph *g, enum check_where where);
 void check_free(struct check *c);
 /* Checks the outcomes of the program's calls: [0, [], [outcome…]], as node.h has it. */
 bool check_outcomes(struct check *c, const asq_value *outcomes);
-/* Checks an agent's log. 1: correct; 0: something is not there yet; -1: wrong. */
+/* Checks an agent's log. 1: it is correct; 0: something is missing yet; -1: it is wrong. */
 int check_log(struct check *c, int agent, const asq_value *log);
 /* Returns the description of the error, or of the missing part. */
 const char *check_why(const struct check *c);

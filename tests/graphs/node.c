@@ -122,7 +122,7 @@ static int must_fail(struct run *run, int code, const char *why)
                     (long long) run->node, why);
 }
 
-/* Waits for a result. Not 0: the run's own time is over. */
+/* Waits for a result. Not 0: the run's time is over. */
 static int wait_for(struct run *run, asq_result *r)
 {
     int rc = asq_result_wait(r, ASQ_FOREVER);
@@ -170,7 +170,7 @@ static int add(struct run *run, int64_t n)
 struct notified {
     asq_value *outcomes;
     bool out_of_memory;
-    size_t first; /* the first that has failed */
+    size_t first; /* the first failed result */
     int code;
 };
 
@@ -330,7 +330,7 @@ static int step_any(struct run *run)
     return rc < 0 ? own_end(run, rc) : 0;
 }
 
-/* Makes a call that is waited for, remembered, or neither. */
+/* Makes a call, and waits for it, remembers it, or does neither. */
 static int step_call(struct run *run, size_t index, enum step_kind kind, bool detached,
                      const asq_value *inputs, const asq_value *kid, int slot)
 {

@@ -1,6 +1,5 @@
 /*
- * node.h: the agent class whose methods run the steps of a graph's node, as they come in the
- * arguments.
+ * node.h: the agent class whose methods run the steps of a graph's node, which are their arguments.
  *
  * A call as its caller needs it: [[agent id…], method, deadline ms, flaky, program]
  * A method's arguments:          [program, input…]

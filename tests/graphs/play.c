@@ -3,9 +3,9 @@
  *
  *     calls ──results──▶ logs ──as expected──▶ rest ──time──▶ logs again ──▶ ended
  *
- * Calls without a waiter may still be under way when all results are there: the logs are read until
- * they contain those calls. Calls with too many effects may show later, which is the reason for the
- * rest.
+ * Calls without a waiter may still be under way when all results are there, so the logs are read
+ * until they contain those calls. Effects that happened twice may show later, so the logs are read
+ * again after a rest.
  */
 #include "graphs/play.h"
 #include "graphs/node.h"
@@ -23,7 +23,7 @@ struct play {
     struct check *check;
     enum phase phase;
     size_t step;
-    int pending; /* results that are to come */
+    int pending; /* number of results to come */
     asq_agent *agents[GRAPH_AGENTS];
     asq_result *results[GRAPH_STEPS]; /* by the step of the program */
     asq_result *logs[GRAPH_AGENTS];
@@ -180,7 +180,7 @@ static enum play_state look_at_logs(struct play *p)
         p->logs[i] = NULL;
     }
     if (!all) {
-        fail(p, "still missing", check_why(p->check)); /* message in case it stays so */
+        fail(p, "still missing", check_why(p->check)); /* message if this does not change */
         p->not_before_ms = sup_now_ms() + READ_AGAIN_MS;
         return PLAY_GOES_ON;
     }

@@ -1,6 +1,6 @@
 /*
- * play.h: one graph on one handle: makes the program's calls as far as it can without waiting,
- * takes their results as they come, and has the outcomes checked.
+ * play.h: plays one graph on one handle: makes the program's calls as far as it can without
+ * waiting, takes their results as they come, and has the outcomes checked.
  */
 #ifndef ASQ_TESTS_GRAPH_PLAY_H
 #define ASQ_TESTS_GRAPH_PLAY_H
@@ -16,9 +16,9 @@ enum play_state { PLAY_GOES_ON, PLAY_ENDED, PLAY_FAILED };
  * NULL: out of memory. */
 struct play *play_new(const struct graph *g, asq *h, enum check_where where, int64_t rest_ms);
 void play_free(struct play *p);
-/* Goes on as far as possible; call it after each asq_poll. */
+/* Advances as far as possible. Call it after each asq_poll. */
 enum play_state play_go_on(struct play *p);
-/* Returns whether its outcomes are there and correct: others may begin. */
+/* Returns whether its outcomes are there and correct, so that others may begin. */
 bool play_is_resting(const struct play *p);
 /* Returns the time of the last progress, by sup_now_ms(). */
 int64_t play_since_ms(const struct play *p);

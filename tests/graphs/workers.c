@@ -40,7 +40,7 @@ static void run(const struct workers *w, size_t i)
     options.log_level = ASQ_LOG_ERROR;
     if (w->killed) {
         options.lease_time_ms = 1000;
-        /* calls must not be given up for kills that other calls caused */
+        /* calls must not be given up because of kills */
         options.max_attempts = 1000;
     }
     rc = asq_worker_new(&options, &worker, err, sizeof err);

@@ -1,5 +1,5 @@
 /*
- * greeter.c: a plugin built outside the source tree, with the flags of pkg-config and no others.
+ * greeter.c: a plugin that is built outside of the source tree, with the flags of pkg-config alone.
  */
 #include <asqueue.h>
 

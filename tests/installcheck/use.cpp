@@ -1,4 +1,5 @@
-/* use.cpp: a program with the installed asqueue.hpp: a class, a call, an exception both ways. */
+/* use.cpp: a program with the installed asqueue.hpp. It has a class, a call, and an exception both
+ * ways. */
 #include <asqueue.hpp>
 
 #include <cstdio>

@@ -1,5 +1,5 @@
 #!/bin/sh
-# agents.sh: a long list of agents takes no memory by its length, and keeps the timeout.
+# agents.sh: as-ctl agents takes no more memory for a longer list, and keeps the timeout.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -24,7 +24,7 @@ expect "$err" "^as-ctl: no agents of class Cat in namespace 'default'\$"
 [ "$("$as_ctl" agents --json)" = '[]' ] || fail "no empty list"
 
 echo "many agents"
-# A record of class Cat with an empty map as its state.
+# Adds snapshots of class Cat with an empty map as their state.
 # shellcheck disable=SC2016
 redis EVAL 'local record = "\10\3Cat\34\2\66\0" for i = 1, 100000 do
     redis.call("HSET", KEYS[1], "agent-" .. i, record) end' 1 'asq:{default.2}:agents'
@@ -37,8 +37,9 @@ expect "$out" '^large '
 expect_count "$out" '^\[\{"id":.*\}\]$' 1
 [ "$(grep -o '"id":"agent-[0-9]*"' "$out" | sort -u | wc -l)" -eq 100000 ] || fail "not all are in the JSON"
 if [ -z "${SAN_CFLAGS-}" ] && [ -r /proc/self/status ]; then
-    # as-ctl waits for its reader, and its memory is read meanwhile: it prints more than a pipe holds.
-    peak() { # AFTER-LINES: kilobytes
+    # Prints the most memory, in kilobytes, that as-ctl has used when it has printed so many lines. It prints more
+    # than a pipe holds, so it waits for its reader while its memory is read.
+    peak() { # LINES
         mkfifo "$tmp/fifo" || exit 1
         "$as_ctl" agents >"$tmp/fifo" 2>"$err" &
         agents=$!
@@ -59,7 +60,7 @@ if [ -z "${SAN_CFLAGS-}" ] && [ -r /proc/self/status ]; then
 fi
 
 echo "the timeout is one of the whole command"
-# Redis stands still after the first agents: the next page does not come.
+# Redis is stopped after the first agents, so the next page does not come.
 mkfifo "$tmp/fifo" || exit 1
 "$as_ctl" agents -t 3s >"$tmp/fifo" 2>"$err" &
 agents=$!

@@ -1,6 +1,7 @@
 /*
- * check_agents.c: the lives of agents, the same in every mode: creation and its failures, proxies,
- * deletion, clones, the step from a local handle to a distributed one, new versions of a class.
+ * check_agents.c: agents live in the same way in every mode: creation and its failures, proxies,
+ * deletion, clones, agents that are moved from a local handle to a distributed one, new versions of
+ * a class.
  */
 #include "modes.h"
 #include "classes.h"
@@ -189,7 +190,7 @@ START_TEST(a_clone_is_made_from_the_creation_arguments)
     ck_assert_str_eq(asq_agent_class(b), "Counter");
     ck_assert_int_eq(call_int(b, "add", "[i]", 10), 15);
     ck_assert_int_eq(call_int(a, "read", NULL), 6);
-    /* Clones by way of an attached proxy of an agent that exists already, with an id. */
+    /* Clones by an attached proxy, with an id. */
     ok(asq_attach(H, asq_agent_id(b), &seen));
     ok(asq_clone(seen, id, &c));
     ck_assert_str_eq(asq_agent_id(c), id);
@@ -198,7 +199,7 @@ START_TEST(a_clone_is_made_from_the_creation_arguments)
     ok(asq_clone(j, NULL, &k));
     ck_assert_int_eq(call_int(k, "push", "[i]", 1), 1);
     ck_assert_code(call_code(k, "push", "[i]", 1), ASQ_EUSER(2));
-    /* Of one that is no more. */
+    /* The original was deleted. */
     ok(asq_delete(b, ASQ_FOREVER));
     asq_agent_free(c);
     ck_assert_code(asq_clone(b, NULL, &c), ASQ_ENOAGENT);
@@ -289,7 +290,7 @@ START_TEST(a_local_agent_is_taken_to_a_distributed_handle)
     asq_agent_free(a);
     asq_agent_free(j);
     asq_close(local);
-    /* The end of the local world does not concern the distributed one. */
+    /* The distributed agent stays when the local handle is closed. */
     ck_assert_int_eq(call_int(there, "read", NULL), 15);
     asq_agent_free(there);
 }

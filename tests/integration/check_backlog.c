@@ -22,7 +22,7 @@ static void set_up(void)
     asq_options options = ASQ_OPTIONS_INIT;
     char err[300] = "";
 
-    options.partitions = 1; /* all calls wait in the same */
+    options.partitions = 1; /* the partition in which all calls wait */
     options.timeout_ms = 4 * sup_limit_ms();
     redis = sup_redis_start(NULL);
     ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &h, err, sizeof err) == 0, "%s",
@@ -78,7 +78,7 @@ static void count(asq_result *r, void *user)
     completed++;
 }
 
-/* A counter tells the order of the runs, because large results may be announced later than
+/* A counter shows the order of the runs, because large results may be announced later than
  * others. */
 START_TEST(what_does_not_fit_runs_all_the_same_in_its_order)
 {
@@ -134,7 +134,7 @@ START_TEST(what_is_left_in_redis_can_be_cancelled_and_waited_for)
     ck_assert_int_eq(asq_result_attach(h2, asq_result_id(results[N - 1]), &found), 0);
     ck_assert_int_eq(asq_result_wait(found, 1500), ASQ_ETIMEOUT);
     ck_assert_int_eq(asq_result_cancel(results[CANCELLED]), 0);
-    /* A call behind all others in the stream: the cancellation has been read when it ends. */
+    /* When a call behind all others in the stream ends, the cancellation has been read. */
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_cancel(sleeper), 0);
     ck_assert_int_eq(asq_result_wait(sleeper, sup_limit_ms()), ASQ_ECANCELED);

@@ -1,7 +1,7 @@
 /*
- * check_backlog_agents.c: calls wait for one agent, more of them than a worker holds in memory. The
- * others of its partition are served all the same; and when the agent goes on, its calls run once
- * each, and in order.
+ * check_backlog_agents.c: more calls wait for one agent than a worker holds in memory. The other
+ * agents of its partition are served meanwhile. When the agent goes on, its calls run once each,
+ * and in order.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -32,7 +32,7 @@ static void set_up(void)
     asq_options options = ASQ_OPTIONS_INIT;
     char err[300] = "";
 
-    options.partitions = 1; /* all of them are in the same */
+    options.partitions = 1; /* the partition of all of them */
     options.timeout_ms = 6 * sup_limit_ms();
     redis = sup_redis_start(NULL);
     for (int s = 0; s < SENDERS; s++)
@@ -125,7 +125,7 @@ static void push(int s, int i)
     ck_assert_int_eq(asq_call(slow[s], "push", &results[s][i], "[i]", item(s, i)), 0);
 }
 
-/* In entries of their own, the senders in turn. */
+/* Each call has an entry of its own; the senders take turns. */
 static void push_small(int n)
 {
     for (int i = 0; i < n; i++)
@@ -134,7 +134,7 @@ static void push_small(int n)
     flush_all();
 }
 
-/* Each of the others answers as often. */
+/* Each of the other agents answers as often. */
 static void call_others(int first, int times)
 {
     int64_t value;
@@ -150,7 +150,7 @@ static void call_others(int first, int times)
         }
 }
 
-/* Many calls to each of the others wait at the same time. */
+/* Many calls to each of the other agents wait at the same time. */
 static void call_others_at_once(int first)
 {
     enum { BURST = 50 };
@@ -253,7 +253,7 @@ START_TEST(large_calls_to_one_agent_keep_no_other_waiting)
                              0);
     flush_all();
     call_others(0, 10);
-    /* The next owner too. */
+    /* So does the next owner. */
     load_worker_kill(worker);
     unlink(begun);
     worker = start("w2", MIB);
@@ -323,7 +323,8 @@ START_TEST(the_next_owner_serves_the_others_and_loses_nothing)
 }
 END_TEST
 
-/* Of calls that are left, alone and in batches with others, every third is cancelled. */
+/* Every third of the deferred calls is cancelled. Some of them are alone in their batch, others
+ * not. */
 START_TEST(calls_that_are_left_can_be_cancelled)
 {
     enum { N = 1000 };
@@ -348,7 +349,7 @@ START_TEST(calls_that_are_left_can_be_cancelled)
     }
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     call_others(N / OTHERS, 1); /* behind the cancellations */
-    /* One whose entry is in memory, as a call of it runs, is told at once. */
+    /* A call whose entry is in memory, because another call of it runs, ends at once. */
     asq_result *beside, *in_memory;
     asq_agent *journal;
     char *begun_too = sup_path("begun_too");
@@ -409,8 +410,8 @@ START_TEST(calls_behind_a_deletion_that_is_left_find_no_agent)
 }
 END_TEST
 
-/* A method's calls are never left: here an agent of which many calls are left goes on when one of
- * them is done. */
+/* A method's calls are never deferred. Here an agent with many deferred calls goes on when one of a
+ * method's calls is done. */
 START_TEST(methods_call_the_agent_whose_calls_are_left)
 {
     asq_agent *ring, *relay;
@@ -442,8 +443,8 @@ START_TEST(methods_call_the_agent_whose_calls_are_left)
 }
 END_TEST
 
-/* Beyond what notes may take everything waits, and nothing is lost: here many agents have a call
- * that holds on, and many more have something that is left. */
+/* When the notes about deferred calls take all their memory, further calls wait, and nothing is
+ * lost. Here many agents have a call that runs for long, and many more have deferred calls. */
 START_TEST(what_is_not_even_noted_runs_all_the_same)
 {
     enum { HOLDING = 150, MORE = 800 };
@@ -501,7 +502,7 @@ static int roll(int n)
     return (int) ((dice >> 16) % (unsigned) n);
 }
 
-/* The numbers of each sender grow; those of calls that were not cancelled are all there, once. */
+/* The numbers of each sender grow. Each call that was not cancelled is there once. */
 static void check_random(int agent, const int *sent, int n)
 {
     int64_t value, last[SENDERS] = { -1, -1 };
@@ -532,7 +533,7 @@ static void check_random(int agent, const int *sent, int n)
 }
 
 /* Batches with calls to any agents, naps, cancellations and deaths of the worker, in any order,
- * with hardly any room. */
+ * with hardly any memory for them. */
 START_TEST(random_calls_run_once_and_in_order_beside_deaths)
 {
     int sent[AGENTS][SENDERS] = { { 0 } }, n = 0;

@@ -1,6 +1,6 @@
 /*
- * check_batches.c: a batch of the client or of a worker ends once, and nobody goes on waiting for
- * it: whatever happens while its calls are told of their end, and whatever others push about it.
+ * check_batches.c: a batch of the client or of a worker ends once, and no call waits for it after
+ * that, whatever happens while its calls are notified, and whatever others push about it.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -54,7 +54,7 @@ static asq_agent *agent(const char *cls, const char *id)
     return a;
 }
 
-/* The failure of the first call lets its agent go on, and that asks for the same result at once. */
+/* When the first call fails, its agent goes on, and asks for the same result at once. */
 START_TEST(each_call_with_an_unreadable_result_as_input_fails)
 {
     enum { CALLS = 5 };
@@ -94,7 +94,7 @@ START_TEST(each_call_with_an_unreadable_result_as_input_fails)
 }
 END_TEST
 
-/* Every user of Redis can push, and ids can be guessed. */
+/* Every user of Redis can push results, and ids can be guessed. */
 START_TEST(a_forged_result_of_a_call_that_was_not_sent_yet_is_ignored)
 {
     enum { SENT_AT_ONCE = 64 }; /* calls to another partition, among which pushes are read */
@@ -119,7 +119,7 @@ START_TEST(a_forged_result_of_a_call_that_was_not_sent_yet_is_ignored)
     for (size_t c = 0; c < channels->elements; c++)
         sup_redis_do(redis, "PUBLISH %s %b", channels->element[c]->str, forged.data, forged.len);
     freeReplyObject(channels);
-    for (int i = 0; !ignored; i++) { /* else the test's time is up */
+    for (int i = 0; !ignored; i++) { /* otherwise the test times out */
         ck_assert_int_eq(asq_call(b, "add", NULL, "[i]", 1), 0);
         if (i % SENT_AT_ONCE == 0)
             usleep(1000);

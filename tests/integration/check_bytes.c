@@ -73,7 +73,7 @@ START_TEST(many_large_calls_are_taken_over_in_pieces)
         send_large_to(agents[i % AGENTS], "echo");
     int64_t before = peak();
     ck_assert_int_gt(before, CALLS * (int64_t) MIB);
-    /* Runs a program of its own, because a fork would share the memory of the test. */
+    /* Runs the worker as a program, because a fork would share the memory of the test. */
     sup_proc *w = sup_worker_start(sup_redis_url(redis), "--agent-dir", sup_agent_dir(), "--id",
                                    "w", "--max-backlog-size", "8M", NULL);
     for (int i = 0; i < AGENTS; i++)

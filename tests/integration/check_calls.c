@@ -1,6 +1,6 @@
 /*
- * check_calls.c: effects of a call, the same in every mode: arguments, values, errors, attributes,
- * state, order, limits. Agents' lives, nested calls and results have files of their own.
+ * check_calls.c: calls have the same effects in every mode: arguments, values, errors, attributes,
+ * state, order, limits. Agents, nested calls and results have files of their own.
  */
 #include "modes.h"
 
@@ -308,7 +308,7 @@ START_TEST(large_values_come_back_as_they_went)
 }
 END_TEST
 
-/* The values that the arguments were made of may change afterwards. */
+/* The values of which the arguments were made may change afterwards. */
 START_TEST(a_call_has_its_arguments_when_it_has_been_made)
 {
     static const size_t sizes[] = { 10, 20000, 30, 20000, 40, 70000, 70000, 50 };
@@ -475,7 +475,7 @@ START_TEST(corked_calls_leave_with_a_wait_or_the_last_uncork)
     ok(asq_call(b, "add", &second, "[i]", 2));
     ok(asq_uncork(H));
     ok(asq_uncork(H));
-    /* No caller waits on this handle; the call runs all the same. */
+    /* No caller waits on this handle, but the call runs. */
     if (mode != MODE_LOCAL) {
         other = modes_open();
         ok(asq_attach(other, asq_agent_id(b), &seen));

@@ -1,6 +1,6 @@
 /*
- * check_child.c: child mode as programs see it: what remains after any kind of end; what is shared;
- * the error when it cannot start.
+ * check_child.c: child mode as programs see it: what remains after any kind of end, what handles
+ * share, and the error when child mode cannot start.
  */
 #include "classes.h"
 #include "modes.h"
@@ -61,7 +61,7 @@ static size_t n_descendants(pid_t pid)
 
 /* ---- the end of a program ---- */
 
-static asq *h;       /* Handle of a program; reachable to its end, as a user's would be. */
+static asq *h;       /* Handle of a program, reachable until its end like a user's handle. */
 static asq_agent *a; /* agent on that handle */
 static void (*on_sigint)(int) = SIG_DFL;
 
@@ -119,7 +119,7 @@ static void exit_at_once(void)
     _exit(0);
 }
 
-static char *begun; /* file by which a call says that it runs */
+static char *begun; /* file by which a call shows that it runs */
 
 static void start_long_call(void)
 {
@@ -244,7 +244,8 @@ static void end_in_order_when_interrupted(void)
 {
     while (!interrupted)
         sup_sleep_ms(5);
-    for (int i = 0; i < 50; i++) { /* leaves time to all others that have got the signal */
+    for (int i = 0; i < 50;
+         i++) { /* gives the other processes, which have got the signal, time to end */
         if (add(h, a, 1) != 43 + i)
             _exit(1);
         sup_sleep_ms(10);

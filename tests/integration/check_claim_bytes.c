@@ -1,7 +1,7 @@
 /*
- * check_claim_bytes.c: what somebody writes into a partition's attempts or lease, or into the hash
- * of a worker, does not reach the memory of a worker: what no worker writes is removed, set aside
- * or ignored, and told.
+ * check_claim_bytes.c: foreign writes into a partition's attempts or lease, or into the hash of a
+ * worker, take no memory of a worker. Content that no worker writes is removed, set aside or
+ * ignored, and logged.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -58,8 +58,8 @@ static void serve(void)
     check_served();
 }
 
-/* Writes n fields of a hash in Redis; name and value are made longer by x's, which string.rep would
- * make one by one. */
+/* Writes n fields of a hash in Redis. Name and value are filled up with x's, made here because
+ * string.rep would make them one by one. */
 static void fill(const char *key, const char *field, int n, int field_bytes, int value_bytes)
 {
     sup_redis_do(
@@ -99,7 +99,7 @@ START_TEST(more_attempts_than_a_worker_writes_are_set_aside)
 }
 END_TEST
 
-/* The calls that wait in the memory of a worker may have many. */
+/* Calls that wait in the memory of a worker may have many attempts. */
 START_TEST(as_many_attempts_as_a_worker_writes_are_read)
 {
     enum { MANY = 100000 };
@@ -120,7 +120,7 @@ END_TEST
 static const char *const lease_fields[] = { "owner", "token", "epoch", "seq" };
 enum { LEASE_FIELDS = sizeof lease_fields / sizeof *lease_fields };
 
-/* An owner finds it after each new connection as well, when it looks for its commits. */
+/* After each new connection, when an owner checks its commits, it meets such content, too. */
 START_TEST(a_field_of_a_lease_that_is_too_long_counts_as_none)
 {
     const char *field = lease_fields[_i];

@@ -1,7 +1,7 @@
 /*
- * check_clock_jumps.c: delays of some seconds are kept by the time that passes, whatever the clock
- * of Redis is set to meanwhile: with one owner, with the next one, and with several. Tests measure
- * no durations; only an error of an hour fails them.
+ * check_clock_jumps.c: delays of some seconds last as long as they should, whatever the clock of
+ * Redis is set to meanwhile, with one owner, with the next one, and with several. Tests measure no
+ * durations; only an error of an hour fails them.
  */
 #include "load.h"
 #include "support/server_clock.h"
@@ -25,7 +25,7 @@ static pid_t start_worker(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.lease_time_ms = LEASE_MS;
-    /* No call waits in memory: all leave the stream at once. */
+    /* No call waits in memory, because all leave the stream at once. */
     options.max_backlog_size = 2000;
     return load_worker(sup_redis_url(redis), &options);
 }
@@ -37,8 +37,8 @@ static void set_up(void)
 
     sup_clock_start();
     redis = sup_redis_start(NULL);
-    /* Before the worker, which would make as many partitions as usual if it were faster than the
-     * client. */
+    /* The client starts before the worker, which would make the usual number of partitions if it
+     * were first. */
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions 1");
     worker = start_worker();
     options.timeout_ms = 4 * sup_limit_ms();
@@ -92,7 +92,7 @@ static void is_heard(int64_t by_ms)
     sup_wait_until(llabs(kept_ms() + by_ms) < HOUR_MS / 2);
 }
 
-/* Makes the next owner run on another machine. */
+/* Makes the next owner believe that it runs on another machine. */
 static void change_machine(void)
 {
     redisReply *reply = sup_redis_reply(redis, "HGET asq:{default.0}:lease clock");
@@ -130,7 +130,7 @@ START_TEST(a_clock_that_is_set_changes_no_long_delay)
 }
 END_TEST
 
-/* Back, ahead and back again: each delay is kept, made before or after. */
+/* The clock goes back, ahead and back again. Delays from before and after each jump are kept. */
 START_TEST(a_clock_that_is_set_several_times_changes_no_long_delay)
 {
     asq_result *near, *far;

@@ -1,6 +1,6 @@
 /*
- * check_close.c: calls whose results are not awaited get through, or their loss is reported: by
- * asq_close, by asq_flush, in the logs.
+ * check_close.c: calls without awaited results get through, or their loss is reported by asq_close,
+ * by asq_flush, and in the logs.
  */
 #include "load.h"
 #include "support/file_lines.h"
@@ -153,7 +153,7 @@ START_TEST(what_was_called_while_redis_was_away_gets_through)
 }
 END_TEST
 
-/* Redis does not come back: some calls were made before the client noticed, some after. */
+/* Redis does not come back. Some calls were made before the client noticed that, some after. */
 START_TEST(what_did_not_get_through_is_counted)
 {
     reopen(SHORT_MS);
@@ -256,7 +256,7 @@ START_TEST(a_mistyped_method_is_told_by_client_worker_and_flush)
 }
 END_TEST
 
-/* Lets the handle hear of failures until n have been heard of, and takes them from asq_flush. */
+/* Waits until the handle has heard of n failures, and takes them from asq_flush. */
 static void hear_failures(size_t n, const char *text)
 {
     sup_wait_until(asq_poll(h, 10) >= 0 && times(heard, " failed, and its caller") >= n);
@@ -265,7 +265,7 @@ static void hear_failures(size_t n, const char *text)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
 }
 
-/* The results are freed at once (0), after a wait that was given up (1), and when they have come
+/* The results are freed at once (0), after a wait that timed out (1), and when they have arrived
  * (2). */
 START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
 {
@@ -294,7 +294,7 @@ START_TEST(failures_whose_results_are_freed_without_a_look_are_told)
 }
 END_TEST
 
-/* The worker alone can report results that a method leaves alone. */
+/* Only the worker can report results that a method does not wait for. */
 START_TEST(a_methods_results_that_are_freed_without_a_look_are_told_by_the_worker)
 {
     ck_assert_int_eq(asq_call_wait(agent, "leave", NULL, "[s]", _i ? "wait" : ""), 0);

@@ -1,6 +1,6 @@
 /*
- * check_conn.c: one connection, against servers that do not answer, send nonsense, or go away:
- * costs, bounds, and messages. With TLS where the build has it.
+ * check_conn.c: one connection to servers that do not answer, send nonsense, or go away: its costs,
+ * bounds and messages. With TLS, if the build has it.
  */
 #include "asqueue.h"
 #include "redis/conn.h"
@@ -100,7 +100,8 @@ START_TEST(a_greeting_that_is_not_answered_is_slept_through)
 }
 END_TEST
 
-/* The time of asq_open begins before that of its connections, and is up first on a busy machine. */
+/* The timeout of asq_open begins before that of its connections, and ends first on a busy
+ * machine. */
 START_TEST(an_open_whose_time_is_up_names_what_it_has_waited_for)
 {
     for (int i = 0; i < 400; i++) {
@@ -217,7 +218,7 @@ START_TEST(what_waits_to_be_written_over_tls_is_counted)
         ev_run(loop, EVRUN_ONCE);
     ck_assert_msg(!downs, "%s", why);
     ck_assert_uint_eq(asq__conn_unwritten(conn), 0);
-    /* The answers of Redis arrive whole. */
+    /* The answers of Redis arrive complete. */
     answers = 0;
     for (int i = 0; i < COMMANDS; i++)
         ck_assert_int_eq(asq__conn_cmd(conn, on_answer, NULL, "GET", "key", NULL), 0);
@@ -230,14 +231,14 @@ START_TEST(what_waits_to_be_written_over_tls_is_counted)
 }
 END_TEST
 
-/* hiredis #1229: the program has SIGPIPE at its default. */
+/* hiredis #1229: SIGPIPE has its default action in the program. */
 START_TEST(hiredis_1229_a_server_that_is_gone_raises_no_signal)
 {
     sup_redis *r = tls_redis();
     ck_assert_ptr_nonnull(r);
     signal(SIGPIPE, SIG_DFL);
     sup_redis_kill(r);
-    for (int i = 0; i < 20; i++) { /* the loop notices only when it writes */
+    for (int i = 0; i < 20; i++) { /* the loop notices the end only when it writes */
         asq__conn_cmd(conn, NULL, NULL, "PING", NULL);
         asq__conn_flush(conn);
         sup_sleep_ms(5);

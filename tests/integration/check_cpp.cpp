@@ -1,8 +1,8 @@
 /*
- * check_cpp.cpp URL: asqueue.hpp as its users have it: values both ways, typed methods, classes
- * with and without a type of their own, failures as exceptions in both directions. cpp.sh builds it
- * with each installed compiler and standard, and runs it in each mode. Prints errors; returns 0
- * without any.
+ * check_cpp.cpp URL: uses asqueue.hpp as its users do: values both ways, typed methods, classes
+ * with and without a C++ type for their state, failures as exceptions in both directions. cpp.sh
+ * builds it with each installed compiler and standard, and runs it in each mode. Prints errors;
+ * returns 0 without any.
  */
 #include <asqueue.hpp>
 
@@ -63,6 +63,19 @@ static asqueue::class_builder tester =
                     auto state = ctx.state();
                     state.set("sum", state.get<std::int64_t>("sum") + n);
                     return state.get<std::int64_t>("sum");
+                })
+        .method("steps", "",
+                [](asqueue::context &ctx) {
+                    std::int64_t before = ctx.now();
+                    int n = ctx.step("count", [] { return 41; });
+                    ctx.step("nothing", [] {});
+                    try {
+                        ctx.step("fail", [] { throw asqueue::error(ASQ_EUSER(7), "no luck"); });
+                    } catch (const asqueue::error &e) {
+                        n += e.code() == ASQ_EUSER(7) &&
+                             std::string(e.what()).find("no luck") != std::string::npos;
+                    }
+                    return ctx.now() >= before && ctx.random() != ctx.random() ? n : 0;
                 })
         .method("add_and_throw", "n",
                 [](asqueue::context &ctx, std::int64_t n) {
@@ -136,7 +149,7 @@ static asqueue::class_of<gauge> gauge_class =
                 })
         .computed("level", &gauge::level);
 
-/* A table of C, with a function that throws. */
+/* A C table of a class, with a function that throws. */
 static int raw_throw(asq_ctx *, void *, const asq_value *, asq_value **)
 {
     throw std::logic_error("out of a plain function");
@@ -194,6 +207,7 @@ static void methods_have_types(const asqueue::client &c)
     auto r = t.async<std::int64_t>("add", 2);
     CHECK_EQUAL(r.get(), 42);
     CHECK_EQUAL(t.get<int>("sum"), 42);
+    CHECK_EQUAL(t.call<int>("steps"), 42);
     CHECK_EQUAL(t.get<int>("twice"), 84);
     t.set("sum", 5);
     CHECK_EQUAL(t.call<int>("add", asqueue::named({ { "n", 1 } })), 6);

@@ -1,6 +1,6 @@
 /*
  * check_ctl_time.c: --timeout of as-ctl and of as-worker stop limits the whole command, however
- * many requests it sends to Redis: here each request alone is answered in time, all of them
+ * many requests it sends to Redis. Here each request alone is answered in time, but all of them
  * together are not.
  */
 #include "support/proxy.h"
@@ -63,7 +63,7 @@ START_TEST(dropping_all_dead_letters_ends_when_the_time_is_up)
 }
 END_TEST
 
-/* Opening, finding the worker, asking it to stop and seeing it go take some ten answers. */
+/* Opening, finding the worker, asking it to stop and waiting for its end take some ten answers. */
 START_TEST(stopping_a_worker_ends_when_the_time_is_up)
 {
     sup_proc *worker =

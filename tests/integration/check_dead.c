@@ -1,7 +1,6 @@
 /*
- * check_dead.c: dead letters as operators deal with them: calls that kill their process and entries
- * that are no calls are listed, shown, sent again and dropped; letters that are sent again are
- * neither lost nor doubled.
+ * check_dead.c: operators list, show, resend and drop dead letters, which are calls that kill their
+ * process and entries that are no calls. A resent letter is neither lost nor doubled.
  */
 #include "classes.h"
 #include "modes.h"
@@ -179,7 +178,7 @@ START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
 
     touch(antidote);
     p = partition_in(only_id());
-    /* A leftover count of attempts is not taken along either. */
+    /* A leftover count of attempts is not kept either. */
     sup_redis_do(redis, "HSET asq:{default.%d}:attempts %s 2", p, call_id);
     ck_assert_int_eq(retried_result(only_id()), 1); /* the first attempt */
     ck_assert_uint_eq(count(), 0);
@@ -235,7 +234,7 @@ START_TEST(garbage_is_shown_and_dropped_and_never_sent_again)
     ck_assert_code(asq_dead_retry(H, id, NULL), ASQ_EPROTO);
     ck_assert_contains(asq_errmsg(H), "stays");
     ck_assert_str_eq(only_id(), id);
-    /* Calls behind the letter were not kept from running. */
+    /* Calls behind the letter have run. */
     sup_redis_do(redis, "XADD asq:{default.3}:jobs * some thing");
     sup_wait_until(count() == 2);
     list = letters(1);
@@ -321,7 +320,7 @@ START_TEST(a_letter_is_sent_again_once_or_it_stays)
     ck_assert_contains(asq_errmsg(H), "OOM");
     sup_redis_do(redis, "CONFIG SET maxmemory 0");
     ck_assert_str_eq(only_id(), id);
-    /* A foreign key is where its stream, or the attempts, should be. */
+    /* A key of another type is in place of its stream, or of the attempts. */
     sup_redis_do(redis, "RENAME asq:{default.%d}:jobs {default.%d}aside", p, p);
     sup_redis_do(redis, "SET asq:{default.%d}:jobs x", p);
     ck_assert_code(asq_dead_retry(H, id, NULL), ASQ_EREDIS);

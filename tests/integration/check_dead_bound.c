@@ -1,5 +1,6 @@
 /*
- * check_dead_bound.c: dead letters, and log lines about them, are bounded, whatever is sent.
+ * check_dead_bound.c: dead letters, and log lines about them, are bounded, whatever entries are
+ * sent.
  */
 #include "load.h"
 #include "support/suite.h"

@@ -1,7 +1,7 @@
 /*
- * check_deadline.c: forbidden acts of agents' code and their consequences: it occupies the loop,
- * ends its thread, takes the signals or continues when the worker stops. The worker ends in time
- * all the same, and its agents go on.
+ * check_deadline.c: the code of agents does what it must not: it occupies the loop, ends its
+ * thread, takes the signals, or continues when the worker stops. The worker still ends in time, and
+ * its agents go on elsewhere.
  */
 #include "asqueue.h"
 #include "load.h"
@@ -139,7 +139,8 @@ static void set_up(void)
     char err[500];
 
     redis = sup_redis_start(NULL);
-    /* Before the program, which would make as many as usual if it were faster than the worker. */
+    /* The worker starts before the program, which would make the usual number of partitions if it
+     * were first. */
     sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
     log_path = sup_path("log");
     remove(log_path);
@@ -170,7 +171,7 @@ static void begin(const char *method)
 {
     ck_assert_int_eq(asq_send(agent, method, NULL), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
-    sup_sleep_ms(200); /* no process can tell whether the loop is occupied by now */
+    sup_sleep_ms(200); /* no process can see whether the loop is occupied by now */
 }
 
 static void stop(int sig)

@@ -1,5 +1,5 @@
 /*
- * check_deadlock.c: in a cycle of waiting calls one call fails and all others end well; calls that
+ * check_deadlock.c: in a cycle of waiting calls one call fails and all others succeed. Calls that
  * only resemble a cycle go on.
  */
 #include "modes.h"
@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RING = 12 };
+enum { MAX_RING = 24 }; /* the message names that many agents */
 
-/* Closes a ring of agents: each is busy with a call of its own chain while it calls the next.
- * Every call has begun before the first goes on. */
+/* Closes a ring of agents. Each is busy with a call of its own chain while it calls the next agent.
+ * Every call has begun before the first one goes on. */
 static void close_ring(int n)
 {
     asq_agent *agents[MAX_RING];
@@ -34,7 +34,7 @@ static void close_ring(int n)
             continue;
         ck_assert_code(rc, ASQ_EDEADLK);
         failed++;
-        /* The inner call of this one was the one that failed; its message names the cycle. */
+        /* The nested call of this one has failed; its message names the cycle. */
         const char *message = asq_result_error(results[i])->message;
         for (int k = 0; k < n; k++)
             ck_assert_contains(message, asq_agent_id(agents[k]));
@@ -89,8 +89,7 @@ START_TEST(a_call_that_does_not_wait_is_in_no_cycle)
 }
 END_TEST
 
-/* An agent that waits for any of several others, and agents that are busy while they call
- * another. */
+/* Agents: the first waits for any of the others, which are busy while they call another one. */
 struct knot {
     asq_agent *agents[3];
     asq_result *results[3];
@@ -148,7 +147,7 @@ START_TEST(a_call_that_waits_for_any_is_in_a_cycle_when_none_can_come)
         ck_assert_contains(asq_result_error(k.results[i])->message, asq_agent_id(k.agents[0]));
         failed++;
     }
-    /* Or one of the calls that the first made failed, and then ended its wait. */
+    /* Otherwise one of the first agent's calls has failed and so ended its wait. */
     if (asq_result_int(k.results[0], &code) == 0 && code) {
         ck_assert_int_eq(code, ASQ_EDEADLK);
         failed++;

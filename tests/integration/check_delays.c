@@ -1,6 +1,6 @@
 /*
  * check_delays.c: calls that are due in the future wait outside of the stream: they block no other
- * call, cost no memory in the worker, and run once, whatever becomes of the worker meanwhile.
+ * call, take no memory of the worker, and run once, whatever happens to the worker meanwhile.
  * Workers whose --max-backlog-size is one byte move every delayed call out of the stream, however
  * soon it is due.
  */
@@ -46,7 +46,7 @@ static asq *open_handle(void)
     char err[300] = "";
     asq *handle;
 
-    options.partitions = 1; /* all calls wait in the same */
+    options.partitions = 1; /* the partition in which all calls wait */
     options.timeout_ms = 4 * sup_limit_ms();
     ck_assert_msg(load_asq_open(sup_redis_url(redis), &options, &handle, err, sizeof err) == 0,
                   "%s", err);
@@ -143,7 +143,7 @@ START_TEST(delayed_calls_stand_before_nothing_and_are_no_waiting_ones)
     ck_assert_int_eq(value(), 0);
     sup_wait_until(JOBS == 0);
     ck_assert_int_eq(LATER, MANY);
-    /* The next owner has no trouble with them either. */
+    /* The next owner handles them, too. */
     load_worker_kill(w);
     w = load_worker(sup_redis_url(redis), &options);
     ck_assert_int_eq(value(), 0);
@@ -366,7 +366,7 @@ START_TEST(a_copy_of_what_waits_is_recognised)
     send_copy(bytes, n);
     sup_wait_until(JOBS == 0);
     send_copy(bytes, n);
-    /* The next owner, and one that takes in both entries, drop the copy, too. */
+    /* The next owner drops the copy, too, and so does an owner that reads both entries. */
     load_worker_kill(w);
     send_copy(bytes, n);
     w = tight_worker();

@@ -1,7 +1,7 @@
 /*
  * check_denied.c: a client whose Redis user may not run a command names the command and the right
- * to grant: as an error where it cannot work without the command, else once as a warning, and the
- * calls get through all the same.
+ * to grant: in an error if it cannot work without the command, otherwise once in a warning, and the
+ * calls get through.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -51,7 +51,7 @@ static void begin_without(const char *command)
         sup_fail("%s", err);
 }
 
-/* Serves the handle, by waiting on it, until its log has `text`. */
+/* Drives the handle, by waiting on it, until its log has `text`. */
 static bool hears(const char *text)
 {
     asq_sleep(h, 20);
@@ -112,8 +112,8 @@ START_TEST(without_eval_a_lost_connection_is_told_and_calls_get_through_once)
 }
 END_TEST
 
-/* Commands that a client does without. Served: a finished call shows the lack; else a waiting
- * call does. */
+/* Commands that a client can do without. Served: a finished call shows that the command is denied;
+ * otherwise a waiting call does. */
 static const struct {
     const char *without, *said;
     bool served;
@@ -188,7 +188,7 @@ START_TEST(a_denied_look_at_the_deployment_ends_with_the_command_and_what_to_do)
 }
 END_TEST
 
-/* A client's user has no right to make a namespace: to grant HSETNX would be the wrong advice. */
+/* A client's user has no right to make a namespace, so advice to grant HSETNX would be wrong. */
 START_TEST(a_client_that_may_not_make_its_namespace_is_told_who_does)
 {
     char err[500];

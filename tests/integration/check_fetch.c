@@ -1,7 +1,7 @@
 /*
- * check_fetch.c: agents that are called at once are read from Redis within a bound in bytes,
- * whatever their size: all of them are served, and neither Redis nor the worker holds many of them
- * in transit.
+ * check_fetch.c: agents that are called at the same time are read from Redis within a bound in
+ * bytes, whatever their size. All of them are served, and neither Redis nor the worker holds many
+ * of them in transit.
  */
 #include "load.h"
 #include "support/suite.h"

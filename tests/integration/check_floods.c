@@ -26,8 +26,8 @@ static asq_agent *holder;
 static uint32_t part; /* partition of the holder */
 static char *begun, *release;
 static pid_t worker;
-/* A subscriber of the clients that this test makes up. PUBLISH is counted for workers as well,
- * which announce their heartbeats with it at any time. */
+/* Subscriber to the channels of the clients that this test invents. A count of PUBLISH would
+ * include the heartbeats that workers announce. */
 static redisContext *ear;
 
 static void start_worker(void)
@@ -93,7 +93,7 @@ static void listen_to_pushes(void)
     }
 }
 
-/* Pushes to them since the last time. */
+/* Returns the number of pushes to them since the last call. */
 static int64_t pushes(void)
 {
     static const char end[] = "asq:{default}:c:00000000-end";
@@ -193,8 +193,8 @@ static void await_by_many(const uint8_t target[ASQ__BATCH_ID], int clients, int 
 
 /* ---- results with many waiters ---- */
 
-/* A finished result of 1 MiB (0) or of some bytes (1) is read once however often one entry asks
- * for it, and no more of it than is pushed. */
+/* A finished result of 1 MiB (0) or of some bytes (1) is read once, however often one entry asks
+ * for it, and only as much is read as is pushed. */
 START_TEST(a_result_is_read_once_for_all_who_ask)
 {
     uint8_t id[ASQ__BATCH_ID];
@@ -237,14 +237,14 @@ START_TEST(clients_that_ask_together_share_a_read)
     await_by_many(id, CLIENTS, 3);
     sup_wait_until((n_pushes += pushes()) >= CLIENTS);
     sup_wait_until(stream_is_empty());
-    /* One read, and one for requests that came after its answer. */
+    /* There is one read, and another one for requests that came after its answer. */
     ck_assert_int_le(calls("getrange"), reads + CLIENTS / 4);
     free(name);
 }
 END_TEST
 
-/* A call that runs: each client is notified once, however often it has asked; clients above the
- * limit poll by themselves. */
+/* When the call is running, each client is notified once, however often it has asked; clients above
+ * the limit poll by themselves. */
 START_TEST(each_of_many_listeners_is_told_once)
 {
     static const int clients[] = { 5, 300, LISTENERS + 200 };
@@ -275,7 +275,7 @@ END_TEST
 
 /* ---- floors ---- */
 
-/* A policy without a delay: the n-th run waits for n / 4 ms, so that many runs take long. */
+/* The policy has no delay, but the n-th run waits for n / 4 ms, so many runs take long. */
 START_TEST(retries_without_a_delay_have_a_floor)
 {
     enum { RUNS = 80 };
@@ -330,8 +330,8 @@ static bool is_owned_by(uint32_t partition, const char *process)
     return is;
 }
 
-/* Returns whether every partition has reached its final owner, with both workers running. Sets
- * the other worker's. */
+/* Returns whether every partition has reached its final owner, with both workers running. Sets the
+ * partition of the other worker. */
 static bool are_placed(bool others[PARTITIONS])
 {
     const struct asq__place_worker workers[] = { { "w.0", CAPACITY }, { "other.0", CAPACITY } };
@@ -346,7 +346,8 @@ static bool are_placed(bool others[PARTITIONS])
     return true;
 }
 
-/* Calls come all the time to an agent that waits for one in another worker: probes are spaced. */
+/* Calls arrive all the time at an agent that waits for a call in another worker. Its probes have
+ * pauses between them. */
 START_TEST(probes_have_a_floor)
 {
     enum { PROBES = 8, LEAST_MS = 20 + 40 + 80 + 4 * 160 };
@@ -402,8 +403,8 @@ END_TEST
 
 /* ---- bounds ---- */
 
-/* A call whose inputs are awaited is skipped by calls of other callers, as far as one scan of
- * the mailbox goes: each new call causes one scan. */
+/* Calls of other callers skip a call whose inputs are awaited, as far as one scan of the mailbox
+ * goes. Each new call causes one scan. */
 START_TEST(a_look_into_a_mailbox_is_bounded)
 {
     enum { SEEN = 256 };
@@ -445,7 +446,7 @@ START_TEST(a_look_into_a_mailbox_is_bounded)
 }
 END_TEST
 
-/* Calls that could all run in one loop iteration, when the awaited call ends: commits leave in
+/* All calls could run in one loop iteration when the awaited call ends, but commits leave in
  * between. */
 START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 {
@@ -457,7 +458,7 @@ START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
     for (int i = 0; i < CALLS; i++)
         ck_assert_int_eq(asq_send(holder, "all", "[i]", i), 0);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
-    /* All are read, because a call to another agent comes behind them. */
+    /* All were read, because a call to another agent behind them has run. */
     asq_agent *other;
     ck_assert_int_eq(asq_create(h, "Echo", "{one}other", &other, NULL), 0);
     ck_assert_int_eq(asq_ready(other, sup_limit_ms()), 0);
@@ -472,11 +473,11 @@ START_TEST(a_turn_of_the_loop_starts_no_more_than_some_calls)
 }
 END_TEST
 
-/* Concurrent calls of one agent with large results, which could all run when the awaited call
- * ends: neither their runs nor their commits are all in memory at once. */
+/* All concurrent calls of one agent, with large results, could run when the awaited call ends.
+ * Neither their runs nor their commits are all in memory at once. */
 START_TEST(a_burst_of_large_results_is_committed_in_turns)
 {
-    /* On a busy machine the threads are ahead of the loop by some 200 results, however many there
+    /* On a busy machine the threads are some 200 results ahead of the loop, however many there
      * are. */
     enum { CALLS = 512 };
     asq_value *args = asq_pack("[i]", MIB);

@@ -26,7 +26,7 @@ static void set_up(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
-    /* HSETNX of a client that finds the namespace gone, and tries to make it again. */
+    /* Clients that find the namespace gone try to make it again, with HSETNX. */
     sup_acl_expect("hsetnx");
     redis = sup_redis_start(NULL);
     log_path = sup_path("worker.log");
@@ -38,7 +38,7 @@ static void set_up(void)
     options.log_user = log_path;
     w = load_worker(sup_redis_url(redis), &options);
     h = load_open(sup_redis_url(redis));
-    /* A worker that starts once the namespace is gone makes another one. */
+    /* A worker that starts after that makes another namespace. */
     sup_wait_until(sup_redis_int(redis, "SCARD asq:{default}:workers") == 2);
 }
 
@@ -79,7 +79,7 @@ static void check_serves(void)
 
 static const struct {
     const char *script; /* KEYS[1]: meta */
-    int partitions;     /* partitions afterwards */
+    int partitions;     /* number of partitions after the change */
     const char *told;
 } harms[] = {
     { "return redis.call('FLUSHALL')", PARTITIONS, "is made again, with its 2 partitions" },
@@ -107,7 +107,7 @@ START_TEST(workers_and_clients_go_on_with_the_namespace_that_there_is)
 }
 END_TEST
 
-/* Redis is another one after a while, and another process has made the namespace meanwhile. */
+/* After a while there is another Redis, in which another process has made the namespace. */
 START_TEST(a_namespace_that_was_made_anew_while_redis_was_away_is_served)
 {
     check_serves();
@@ -146,8 +146,8 @@ START_TEST(scripts_that_redis_has_forgotten_are_loaded_again)
 }
 END_TEST
 
-/* Patterns for the keys of "prod" match those of "prod.eu": a namespace of that name is opened
- * if it exists, and not made. */
+/* Patterns for the keys of "prod" match the keys of "prod.eu", so a namespace of such a name is
+ * opened if it exists, but not made. */
 START_TEST(a_namespace_with_dots_is_opened_but_not_made)
 {
     char *url = sup_format("%s%cns=prod.eu", sup_redis_url(redis), sup_acl_on() ? '&' : '?'),

@@ -1,6 +1,6 @@
 /*
- * check_fork.c: a method forks, and the copy stays: the copy has none of the worker's connections,
- * neither to keep them open nor to write to them, and the worker goes on.
+ * check_fork.c: a method forks, and the copy stays. It has none of the worker's connections, so it
+ * neither keeps them open nor writes to them, and the worker goes on.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -62,7 +62,7 @@ static int method_fork(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return 0;
 }
 
-/* Forks a careless copy: it runs the handlers of the program's end. */
+/* Forks a careless copy, which runs the handlers of the program's end. */
 static int method_exit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     pid_t pid = fork();

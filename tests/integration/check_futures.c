@@ -1,6 +1,6 @@
 /*
  * check_futures.c: results of other calls among the arguments of a call, in lists and maps at any
- * depth, in a program and inside a method: awaited, or handed on.
+ * depth, in a program and inside a method. They are awaited, or passed on.
  */
 #include "modes.h"
 #include "classes.h"
@@ -38,7 +38,7 @@ START_TEST(futures_are_awaited_wherever_they_stand)
         e, asq_pack("[{s:[i, r, {s:r}], s:r, s:s}]", "a", 0, x, "b", y, "c", x, "d", "end"));
     ck_assert_str_eq(json, "{\"a\":[0,3,{\"b\":[\"deep\",{\"k\":7}]}],\"c\":3,\"d\":\"end\"}");
     free(json);
-    /* Repeats the calls when the results are there. */
+    /* Makes the same calls again when the results are there. */
     ok(asq_result_wait(y, ASQ_FOREVER));
     json = seen_by_method(e, asq_pack("[[[[r]], {s:{s:r}}]]", x, "a", "b", y));
     ck_assert_str_eq(json, "[[[3]],{\"a\":{\"b\":[\"deep\",{\"k\":7}]}}]");
@@ -84,7 +84,8 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
 
     ok(asq_call(e, "sum", &x, "[i, i]", 1, 2));
     ok(asq_call(e, "sum", &y, "[i, i]", 3, 4));
-    /* Futures at the top, and below; finished or not. The reference comes back. */
+    /* The futures are at the top level and below, finished or not. The method returns the
+     * reference. */
     for (int i = 0; i < 2; i++) {
         ok(asq_call(sink, "all", &back, "[R, {s:R, s:r}, r]", x, "x", x, "y", y, x));
         ok(asq_result_unpack(back, "[R, {s:r, s:i}, i]", &v, "x", &v, "y", &(int){ 0 },
@@ -106,7 +107,7 @@ START_TEST(a_future_that_is_handed_on_is_not_awaited)
 }
 END_TEST
 
-/* The value of a future that was handed on has arrived by the time the method asks. */
+/* The value of a future that was passed on has arrived by the time the method asks. */
 START_TEST(a_method_that_is_handed_a_future_need_not_wait)
 {
     asq_agent *slow = agent_new("Echo", NULL), *e = agent_new("Echo", NULL);
@@ -143,7 +144,7 @@ START_TEST(a_failed_future_in_a_list_fails_the_call)
     ok(asq_call(e, "all", &dependent, "[[{s:r}]]", "n", failed));
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
     asq_result_free(dependent);
-    /* A future that is handed on is no input. */
+    /* A future that is passed on is no input. */
     ok(asq_call(e, "all", &dependent, "[[{s:R}]]", "n", failed));
     ck_assert_code(result_code(dependent), 0);
     asq_result_free(failed);
@@ -190,7 +191,8 @@ START_TEST(more_futures_than_a_call_may_have_are_refused)
 }
 END_TEST
 
-/* Each value fits into a message, all together do not: one call fails, and the next runs. */
+/* Each value fits into a message, but all of them together do not. One call fails, and the next one
+ * runs. */
 START_TEST(values_that_do_not_fit_together_fail_the_call)
 {
     asq_agent *e = agent_new("Echo", NULL), *f = agent_new("Echo", NULL);
@@ -206,7 +208,7 @@ START_TEST(values_that_do_not_fit_together_fail_the_call)
         if (i == 1)
             ok(asq_result_wait(big, ASQ_FOREVER));
         args = many(big, 40);
-        rc = asq_callv(f, "first", NULL, args, &r); /* fails at once, or in the worker */
+        rc = asq_callv(f, "first", NULL, args, &r); /* the call fails at once, or in the worker */
         if (rc == 0) {
             rc = asq_result_wait(r, ASQ_FOREVER);
             asq_result_free(r);

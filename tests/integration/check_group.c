@@ -1,7 +1,6 @@
 /*
- * check_group.c: many calls at once, the same in every mode: results gathered as they come, and
- * calls over a list of inputs with a bound on unfinished ones, from a program and from inside a
- * method.
+ * check_group.c: many calls at once, in every mode: results are gathered as they come, and calls
+ * over a list of inputs have a limit of unfinished ones, from a program and from inside a method.
  */
 #include "modes.h"
 
@@ -25,10 +24,10 @@ static asq_value *agent_list(asq_agent *const *agents, size_t n)
     return list;
 }
 
-/* Record of the arguments of a callback. */
+/* The arguments of a callback. */
 struct notified {
     size_t order[256], n, total;
-    size_t stop_at;      /* ends the gather then, with 7 */
+    size_t stop_at;      /* index at which it ends the gather, with 7 */
     const char *release; /* the file is made when all calls but one are done */
     size_t failures;
 };
@@ -239,7 +238,8 @@ START_TEST(each_gives_the_values_in_the_order_of_the_inputs)
     ck_assert(notified_of_all(&t));
     asq_value_free(values);
     asq_value_free(inputs);
-    /* An input that is no list or map is the one argument; defaults; no inputs at all. */
+    /* An input that is no list or map is the only argument. Also tries the defaults, and no inputs
+     * at all. */
     inputs = asq_pack("[i, s, n, {s:i}, [], [[i]]]", 1, "two", "a", 3, 4);
     ck_assert_code(asq_call_each(agents, 1, "named", inputs, NULL, &values), 0);
     ck_assert_value(values, "[[1],[\"two\"],[null],[3],[],[[4]]]");
@@ -342,7 +342,7 @@ START_TEST(each_ends_when_its_callback_says_so_and_refuses_what_cannot_be)
 }
 END_TEST
 
-/* Lets calls end, and records which have begun by then. */
+/* Lets calls end, and notes which calls have begun by then. */
 struct watcher {
     char *begun[6], *release[6];
     bool too_many;
@@ -355,7 +355,7 @@ static void *watch(void *arg)
     sup_wait_until(exists(w->begun[0]) && exists(w->begun[1]) && exists(w->begun[2]));
     sup_sleep_ms(150); /* a fourth call would have begun by now, most likely */
     w->too_many = exists(w->begun[3]);
-    touch(w->release[1]); /* any call that ends makes room, not only the oldest */
+    touch(w->release[1]); /* each call that ends makes room, not only the oldest one */
     sup_wait_until(exists(w->begun[3]));
     sup_sleep_ms(50);
     w->too_many |= exists(w->begun[4]);
@@ -446,7 +446,7 @@ START_TEST(a_method_calls_each_as_a_program_does)
     ck_assert_code(call_code(r, "each", "[o, s, [i, s], i]", agent_list(&c, 1), "add", 1, "two", 1),
                    ASQ_EARGS);
     ck_assert_int_eq(call_int(c, "read", NULL), 1);
-    /* The agent calls itself among others: admitted while it waits. */
+    /* The agent calls itself, among others, and the call is admitted while it waits. */
     ok(asq_call_wait(r, "each", &v, "[o, s, [[i, i], [i, i]], i]", agent_list(&r, 1), "late", 0, 0,
                      0, 0, 2));
     ck_assert_value(v, "[1,1]");
@@ -502,14 +502,15 @@ START_TEST(calls_after_one_that_failed_early_are_not_made_twice)
     enum { N = 30, AGENTS = 4 };
     asq_agent *agents[AGENTS], *r = agent_new("Relay", NULL), *c = counter(0);
     asq_value *inputs = asq_value_list();
+    const char *method = _i == 0 ? "each_then" : "step_each_then";
 
     ok(asq_create_many(H, "Relay", AGENTS, NULL, NULL, agents));
     asq_list_append(inputs, asq_pack("[i, i]", 150, 1));
     for (int i = 1; i < N; i++)
         asq_list_append(inputs, asq_pack("[i, i]", 0, 0));
-    ck_assert_int_eq(call_int(r, "each_then", "[o, s, O, i, a]", agent_list(agents, AGENTS), "late",
-                              inputs, 5, c),
-                     1);
+    ck_assert_int_eq(
+        call_int(r, method, "[o, s, O, i, a]", agent_list(agents, AGENTS), "late", inputs, 5, c),
+        1);
     ck_assert_int_eq(call_int(c, "read", NULL), 1);
     asq_value_free(inputs);
     asq_agent_free(c);
@@ -540,7 +541,7 @@ static void add_distributed(TCase *t)
     tcase_add_test(t, each_times_out_and_what_is_under_way_goes_on);
     if (!sup_is_wrapped()) {
         tcase_add_test(t, a_method_that_runs_again_makes_no_call_twice);
-        tcase_add_test(t, calls_after_one_that_failed_early_are_not_made_twice);
+        tcase_add_loop_test(t, calls_after_one_that_failed_early_are_not_made_twice, 0, 2);
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * check_input_bytes.c: results that are given to calls as arguments are held with a bound in bytes
- * while the calls wait, and no call waits for ever for what another one holds.
+ * check_input_bytes.c: results that calls have as arguments take a bounded number of bytes while
+ * the calls wait, and no call waits for ever for the memory of another one.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -68,7 +68,7 @@ static void make(int i)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0); /* a record of its own */
 }
 
-/* Bytes that Redis has sent; records are most of them. */
+/* Returns the bytes that Redis has sent, mostly records. */
 static int64_t bytes_read(void)
 {
     return sup_redis_stat(redis, "stats", "total_net_output_bytes:", "total_net_output_bytes:");
@@ -131,8 +131,8 @@ START_TEST(calls_that_wait_for_each_others_large_results_all_end)
 }
 END_TEST
 
-/* A call holds large inputs and waits inside for a call that has large ones too; more such calls
- * than there is room. */
+/* Each call holds large inputs and waits inside for a call that has large inputs, too. There are
+ * more such calls than there is room. */
 START_TEST(calls_that_hold_large_inputs_and_wait_inside_all_end)
 {
     asq_agent *relays[CHAIN];

@@ -1,6 +1,6 @@
 /*
- * check_large.c: results above the output limit of a Redis subscriber are read from their keys, and
- * answers lost with a connection are asked for there, not sent again.
+ * check_large.c: results above the output limit of a Redis subscriber are read from their keys. So
+ * are results that were lost with a connection; their calls are not sent again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -28,13 +28,13 @@ static int connections(void)
     return n;
 }
 
-/* Waits until all connections of program and worker are there: tests count those that come
- * later. */
+/* Waits until all connections of program and worker are there, because tests count later ones. */
 static void await_connections(void)
 {
-    enum { PROGRAM = 2, WORKER = 2, HEARTBEAT = 1, READERS = 8 };
+    enum { PROGRAM = 2, WORKER = 2, HEARTBEAT = 1 };
+    int readers = sup_redis_is_cluster(redis) ? 128 : 8;
 
-    sup_wait_until(connections() == PROGRAM + WORKER + HEARTBEAT + READERS);
+    sup_wait_until(connections() == PROGRAM + WORKER + HEARTBEAT + readers);
 }
 
 static void start(const char *const config[])
@@ -96,7 +96,7 @@ static void is_blob(asq_result *r, size_t n)
     asq_result_free(r);
 }
 
-/* Returns how many connections were made anew since the start. */
+/* Returns how many connections were made again since the start. */
 static int64_t cuts(void)
 {
     return sup_redis_stat(redis, "stats", "total_connections_received:", "received:");
@@ -201,8 +201,8 @@ START_TEST(a_large_result_arrives_where_it_was_not_called)
 }
 END_TEST
 
-/* Results that are pushed together usually exceed the limit: Redis cuts the connection, and the
- * client reads them by their keys. */
+/* Results that are pushed together usually exceed the limit. Redis then cuts the connection, and
+ * the client reads the results from their keys. */
 START_TEST(results_arrive_though_no_push_does)
 {
     enum { SIZE = 4000 };
@@ -273,7 +273,7 @@ static void hear(void *user, asq_log_level level, const char *message)
     snprintf(heard + n, sizeof heard - n, "%s\n", message);
 }
 
-/* Announces results of a running batch, at positions that are empty or impossible. */
+/* Announces results of a running batch at empty or impossible positions. */
 START_TEST(announcements_that_lie_fail_no_call)
 {
     static const uint64_t ends[] = { 1, 1000, INT64_MAX, (uint64_t) INT64_MAX + 1, UINT64_MAX };

@@ -1,6 +1,6 @@
 /*
- * check_late.c: a wait whose time is up says that no worker is alive, if that is so and the user of
- * Redis may know it.
+ * check_late.c: the error of a wait that timed out says that no worker is alive, if that is true
+ * and the user of Redis may know it.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -109,14 +109,14 @@ START_TEST(a_worker_that_is_alive_is_seen_and_so_is_its_death)
     asq_agent *echo;
 
     sup_wait_until(sup_redis_workers(redis, "default") == 1);
-    /* A call that takes longer than the wait is the worker's, which is alive. */
+    /* The worker is alive; the call only takes longer than the wait. */
     ck_assert_int_eq(asq_create(h, "Echo", "e", &echo, NULL), 0);
     ck_assert_int_eq(asq_call_wait(echo, "sleep", NULL, "[i]", 600000), ASQ_ETIMEOUT);
     ck_assert_msg(!says_nobody(), "%s", asq_errmsg(h));
     sup_proc_kill(worker);
     sup_wait_until(waits_in_vain());
     sup_proc_free(worker);
-    /* Only a hash with a lease time and a recent heartbeat is one of a worker that is alive. */
+    /* Only a hash with a lease time and a recent heartbeat is that of a living worker. */
     sup_redis_do(redis, "DEL asq:{default}:workers");
     sup_redis_do(redis, "SADD asq:{default}:workers other text x");
     sup_redis_do(redis, "SET asq:{default}:worker:text nothing");
@@ -163,7 +163,7 @@ static int64_t denials(void)
 
 START_TEST(a_user_that_may_not_see_workers_is_told_nothing)
 {
-    /* A named user is not even asked for. */
+    /* For a named user nothing is asked. */
     sup_redis_do(redis, "ACL SETUSER app on >pw ~* &* +@all -smembers");
     asq_agent_free(agent);
     asq_close(h);
@@ -172,7 +172,7 @@ START_TEST(a_user_that_may_not_see_workers_is_told_nothing)
     ck_assert_int_eq(denials(), 0);
     asq_agent_free(agent);
     asq_close(h);
-    /* The default user is asked once. */
+    /* For the default user, Redis is asked once. */
     open_as("");
     sup_redis_do(redis, "ACL SETUSER default -hmget");
     sup_redis_do(redis, "SADD asq:{default}:workers x");

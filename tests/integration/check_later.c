@@ -218,12 +218,12 @@ START_TEST(the_next_worker_knows_what_is_due_and_how_often_it_failed)
     retry.keep_place = true;
     ck_assert_int_eq(asq_callv(a, "digit", &options, asq_pack("[i, i]", 3, 2), &kept), 0);
     ck_assert_int_eq(asq_call(a, "read", &behind, NULL), 0);
-    /* Redis has both failures once it has a later call of the same agent; no such call can be
-     * made (the place is kept), so the test looks for their marks. */
+    /* Redis has both failures when it has a later call of the same agent. No such call can be made,
+     * because the place is kept, so the test looks for their marks. */
     sup_wait_until(sup_redis_int(redis, "EVAL %s 0", count_attempts) == 2);
     modes_stop_worker(worker);
     worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
-    /* Either order is possible: each of them ran in its second run, and the one that kept its
+    /* Either order is possible: each call succeeded in its second run, and the one that kept its
      * place ran before the read. */
     ck_assert_int_eq(asq_result_wait(kept, sup_limit_ms()), 0);
     ck_assert_int_eq(asq_result_wait(behind, sup_limit_ms()), 0);

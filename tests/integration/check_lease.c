@@ -1,6 +1,6 @@
 /*
- * check_lease.c: leases that an operator deletes, or writes over, to unstick a partition, while
- * calls are under way: each call still takes effect once.
+ * check_lease.c: an operator deletes or overwrites leases to unstick a partition while calls are
+ * under way. Each call still takes effect once.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -37,7 +37,7 @@ static pid_t worker(const char *id)
     return load_worker(sup_redis_url(redis), &options);
 }
 
-/* Relays that each add to a counter of their own, so the results of each are 1, 2, 3 … */
+/* Relays, of which each adds to a counter of its own, so the results of each are 1, 2, 3 … */
 struct nested {
     asq_agent *relay[RELAYS], *counter[RELAYS];
     asq_result *results[ROUNDS * CALLS_PER_ROUND * RELAYS];
@@ -84,7 +84,7 @@ static void nested_check(struct nested *n)
     free(n);
 }
 
-/* Deletes leases (0), or writes over them (1), or over their owner (2). */
+/* Deletes leases (0), overwrites them (1), or overwrites their owner (2). */
 static void harm_lease(int how, uint32_t p)
 {
     if (how == 0)
@@ -135,7 +135,7 @@ static int64_t next_epoch(int64_t before)
     return now;
 }
 
-/* Leases are deleted, and written over; once, an epoch is far ahead of the clock. */
+/* Leases are deleted and overwritten. Once, an epoch is far ahead of the clock. */
 START_TEST(an_epoch_never_goes_back)
 {
     enum { DAY_MS = 24 * 3600 * 1000 };
@@ -203,7 +203,7 @@ START_TEST(a_lease_with_values_that_are_none_heals)
 }
 END_TEST
 
-/* The number that the next commit will have does not show that it has taken effect. */
+/* A lease with the number of the next commit does not mean that this commit has taken effect. */
 START_TEST(a_commit_that_redis_refused_has_no_effect)
 {
     pid_t w = worker("w");
@@ -228,9 +228,9 @@ START_TEST(a_commit_that_redis_refused_has_no_effect)
 }
 END_TEST
 
-/* Redis takes no entry behind the highest id. Other entries that wait there are not lost, and
- * take effect once; the entry of that id becomes a dead letter. A call that Redis has refused
- * while it took a later one that was on its way fails, because it would come out of order. */
+/* Redis takes no entry behind the highest id. Other entries that wait there are not lost, and take
+ * effect once; the entry of that id becomes a dead letter. A call fails if Redis has refused it and
+ * accepted a later one, because it would run out of order. */
 START_TEST(an_entry_with_the_highest_id_does_not_end_its_partition)
 {
     uint32_t p;

@@ -1,6 +1,6 @@
 /*
- * check_leave.c: a worker process that ends, in whatever way, leaves the list of workers: by
- * itself, or by its supervisor; if neither reaches Redis, other workers find it dead.
+ * check_leave.c: a worker process that ends in any way is removed from the list of workers, by
+ * itself or by its supervisor. If neither reaches Redis, other workers find it dead.
  */
 #include "load.h"
 #include "support/file_lines.h"
@@ -96,7 +96,7 @@ static void check_has_left(pid_t w)
     ck_assert(!has_hash("w.0"));
 }
 
-/* Redis has listed the process, whose answer has not arrived when it is told to stop: the answer
+/* Redis has listed the process, but the answer has not arrived when the process is told to stop. It
  * arrives only after the end, or after the signal. */
 START_TEST(who_stops_during_a_heartbeat_leaves)
 {
@@ -189,7 +189,7 @@ START_TEST(what_another_process_has_written_stays)
 }
 END_TEST
 
-/* Redis is away. The process ends all the same, logs it, and the next worker finds it dead. */
+/* Redis is away. The process still ends and logs that, and the next worker finds it dead. */
 START_TEST(who_ends_while_redis_is_away_is_found_dead)
 {
     pid_t w = start("w"), other;

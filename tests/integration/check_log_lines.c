@@ -1,6 +1,6 @@
 /*
- * check_log_lines.c: what somebody writes over, or deletes, in all partitions at once does not fill
- * the log of a worker: each kind of line is told once a second, with a count of the others.
+ * check_log_lines.c: foreign writes or deletions in all partitions at once do not fill the log of a
+ * worker. Each kind of line is logged once a second, with a count of the others.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -30,8 +30,8 @@ static size_t partitions_told(sup_proc *worker, const char *text, size_t *ret_li
     return n;
 }
 
-/* Starts a worker after the commands have run for each partition, and checks that it tells of all
- * partitions in few lines. */
+/* Starts a worker after the commands have run for each partition, and checks that few lines of its
+ * log report all partitions. */
 static void is_told_in_few_lines(const char *const commands[], const char *text)
 {
     sup_redis *redis = sup_redis_start(NULL);

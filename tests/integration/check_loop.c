@@ -1,5 +1,5 @@
 /*
- * check_loop.c: handles on a libev loop of the caller's own, which they never block.
+ * check_loop.c: handles on a libev loop of the program, which they never block.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -376,8 +376,8 @@ static bool is_closed_or_answered(int rc)
     return rc == ASQ_ECLOSED || rc == ASQ_ENOENT || rc == ASQ_ENOAGENT || rc == 0;
 }
 
-/* The result comes while one of the functions runs the loop. Its own answer may come in the same
- * iteration, and then counts. */
+/* The result arrives while one of the functions runs the loop. If the function's answer arrives in
+ * the same iteration, it counts. */
 START_TEST(a_callback_may_close_the_handle_while_an_operators_function_waits)
 {
     asq_agent *a = create("Counter");
@@ -395,7 +395,7 @@ START_TEST(a_callback_may_close_the_handle_while_an_operators_function_waits)
 }
 END_TEST
 
-/* The answer may come in the same iteration of the loop, and then counts. */
+/* If the answer arrives in the same iteration of the loop, it counts. */
 START_TEST(a_watcher_may_close_the_handle_while_an_operators_function_waits)
 {
     ev_prepare watcher;
@@ -426,7 +426,8 @@ START_TEST(the_handle_may_be_closed_by_the_function_that_is_given_its_agents)
         ck_assert_int_eq(asq_ready(agents[i], sup_limit_ms()), 0);
         asq_agent_free(agents[i]);
     }
-    ck_assert_int_eq(asq_agents_each(h, NULL, ASQ_FOREVER, close_at_agent, &given), ASQ_ECLOSED);
+    ck_assert_int_eq(asq_agents_each(h, NULL, NULL, ASQ_FOREVER, close_at_agent, &given),
+                     ASQ_ECLOSED);
     ck_assert_int_eq(given, 1);
     h = NULL;
 }

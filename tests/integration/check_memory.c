@@ -1,7 +1,7 @@
 /*
  * check_memory.c: agents are passivated, and evicted from a worker's memory, when they have been
- * idle for long, or when the worker holds too many, and have the same state when they are called
- * again.
+ * idle for long or when the worker holds too many, and they have the same state when they are
+ * called again.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -107,7 +107,8 @@ START_TEST(more_agents_than_memory_holds_are_served_all_the_same)
 }
 END_TEST
 
-/* More agents than stay activated without calls; called again within a moment, and later. */
+/* There are more agents than stay activated without calls. They are called again within a moment,
+ * and later. */
 START_TEST(agents_that_go_to_sleep_for_others_keep_their_states)
 {
     enum { AGENTS = 20000, FEW = 1000, ROUNDS = 4, FEW_FROM = 3 };

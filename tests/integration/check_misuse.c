@@ -1,7 +1,7 @@
 /*
- * check_misuse.c: every function of asqueue.h with NULL where a handle or an object belongs, and
- * with objects of another handle. The functions are those of libasqueue.map: a new one without a
- * line here fails the first test.
+ * check_misuse.c: calls every function of asqueue.h with NULL in place of a handle or an object,
+ * and with objects of another handle. A function of libasqueue.map without a line here fails the
+ * first test.
  */
 #include "modes.h"
 #include "classes.h"
@@ -62,8 +62,14 @@ FN(asq_agent_free, DONE(asq_agent_free(NULL)))
 FN(asq_agent_handle, NEUTRAL(asq_agent_handle(NULL) == NULL))
 FN(asq_agent_id, NEUTRAL(strcmp(asq_agent_id(NULL), "") == 0))
 FN(asq_agents, REFUSED(asq_agents(NULL, NULL, NULL)); REFUSED(asq_agents(H, NULL, NULL)))
-FN(asq_agents_each, REFUSED(asq_agents_each(NULL, NULL, 0, NULL, NULL));
-   REFUSED(asq_agents_each(H, NULL, 0, NULL, NULL)))
+FN(asq_agents_count, REFUSED(asq_agents_count(NULL, NULL, NULL, 0, RET(int64_t)));
+   REFUSED(asq_agents_count(H, NULL, NULL, 0, NULL)))
+FN(asq_agents_each, REFUSED(asq_agents_each(NULL, NULL, NULL, 0, NULL, NULL));
+   REFUSED(asq_agents_each(H, NULL, NULL, 0, NULL, NULL)))
+FN(asq_agents_page, REFUSED(asq_agents_page(NULL, NULL, NULL, NULL, 1, 0, NULL, NULL));
+   REFUSED(asq_agents_page(H, NULL, NULL, NULL, 1, 0, NULL, NULL));
+   REFUSED(asq_agents_page(H, NULL, NULL, NULL, 0, 0, RET(asq_value *),
+                           (char[ASQ_CURSOR_SIZE]){ 0 })))
 FN(asq_args, REFUSED(asq_args(NULL, NULL, NULL)); REFUSED(asq_args(NULL, NULL, "[i]", RET(int))))
 FN(asq_attach, REFUSED(asq_attach(NULL, "a", RET(asq_agent *)));
    REFUSED(asq_attach(H, NULL, RET(asq_agent *))); REFUSED(asq_attach(H, "a", NULL)))
@@ -83,6 +89,8 @@ FN(asq_call_each, REFUSED(asq_call_each(NULL, 1, "add", NULL, NULL, NULL));
 FN(asq_call_wait, REFUSED(asq_call_wait(NULL, "add", NULL, NULL));
    REFUSED(asq_call_wait(NULL, "add", RET(asq_value *), "[i]", 1));
    REFUSED(asq_call_wait(agent, NULL, NULL, NULL)))
+FN(asq_calls_each, REFUSED(asq_calls_each(NULL, 0, NULL, NULL, 0, NULL, NULL));
+   REFUSED(asq_calls_each(H, 0, NULL, NULL, 0, NULL, NULL)))
 FN(asq_callv, REFUSED(asq_callv(NULL, "add", NULL, asq_value_list(), RET(asq_result *)));
    REFUSED(asq_callv(agent, NULL, NULL, asq_value_list(), NULL)))
 FN(asq_classes, REFUSED(asq_classes(NULL, NULL)); REFUSED(asq_classes(H, NULL)))
@@ -107,11 +115,14 @@ FN(asq_ctx_keep_state, DONE(asq_ctx_keep_state(NULL)))
 FN(asq_ctx_log, DONE(asq_ctx_log(NULL, ASQ_LOG_ERROR, "nothing")))
 FN(asq_ctx_method, NEUTRAL(strcmp(asq_ctx_method(NULL), "") == 0))
 FN(asq_ctx_model, REFUSED(asq_ctx_model(NULL, NULL, NULL)))
+FN(asq_ctx_now, REFUSED(asq_ctx_now(NULL, NULL)))
+FN(asq_ctx_random, REFUSED(asq_ctx_random(NULL, NULL, 0)))
 FN(asq_ctx_remaining_ms, NEUTRAL(asq_ctx_remaining_ms(NULL) == 0))
 FN(asq_ctx_self, REFUSED(asq_ctx_self(NULL, NULL)))
 FN(asq_ctx_set_state, REFUSED(asq_ctx_set_state(NULL, asq_value_map())))
 FN(asq_ctx_sleep, REFUSED(asq_ctx_sleep(NULL, 0)))
 FN(asq_ctx_state, NEUTRAL(asq_ctx_state(NULL) == NULL))
+FN(asq_ctx_trace, REFUSED(asq_ctx_trace(NULL, RET(asq_trace))))
 FN(asq_ctx_user, NEUTRAL(asq_ctx_user(NULL) == NULL))
 FN(asq_ctx_worker, NEUTRAL(strcmp(asq_ctx_worker(NULL), "") == 0))
 FN(asq_dead_drop, REFUSED(asq_dead_drop(NULL, NULL)); REFUSED(asq_dead_drop(H, NULL)))
@@ -120,11 +131,15 @@ FN(asq_dead_retry, REFUSED(asq_dead_retry(NULL, NULL, NULL));
    REFUSED(asq_dead_retry(H, NULL, NULL)))
 FN(asq_dead_show, REFUSED(asq_dead_show(NULL, NULL, NULL)); REFUSED(asq_dead_show(H, NULL, NULL)))
 FN(asq_delete, REFUSED(asq_delete(NULL, 0)))
+FN(asq_delete_async, REFUSED(asq_delete_async(NULL, RET(asq_result *)));
+   REFUSED(asq_delete_async(agent, NULL)))
 FN(asq_detach_ev, REFUSED(asq_detach_ev(NULL)))
 FN(asq_errmsg, NEUTRAL(*asq_errmsg(NULL)))
 FN(asq_error_name, NEUTRAL(asq_error_name(12345) == NULL))
 FN(asq_error_number, NEUTRAL(asq_error_number(NULL) == 0))
 FN(asq_fail, NEUTRAL(asq_fail(NULL, ASQ_EUSER(1), "why") == ASQ_EUSER(1)))
+FN(asq_failures, REFUSED(asq_failures(NULL, NULL, NULL)); REFUSED(asq_failures(H, NULL, NULL)))
+FN(asq_stats, REFUSED(asq_stats(NULL, NULL, NULL)); REFUSED(asq_stats(H, NULL, NULL)))
 FN(asq_flush, REFUSED(asq_flush(NULL, 0)))
 FN(asq_from_json, REFUSED(asq_from_json(NULL, 1, RET(asq_value *), NULL, 0));
    REFUSED(asq_from_json("1", 1, NULL, NULL, 0)))
@@ -197,8 +212,11 @@ FN(asq_set_async, REFUSED(asq_set_async(NULL, "value", asq_value_int(1), NULL));
 FN(asq_set_busy_wait, REFUSED(asq_set_busy_wait(NULL, 0)))
 FN(asq_set_deadline, REFUSED(asq_set_deadline(NULL, 0)))
 FN(asq_set_timeout, DONE(asq_set_timeout(NULL, 0)))
+FN(asq_set_trace, REFUSED(asq_set_trace(NULL, NULL)))
 FN(asq_show, REFUSED(asq_show(NULL, NULL, NULL)); REFUSED(asq_show(H, NULL, NULL)))
 FN(asq_sleep, REFUSED(asq_sleep(NULL, 0)))
+FN(asq_step, REFUSED(asq_step(NULL, NULL, NULL, NULL, NULL)))
+FN(asq_step_with, REFUSED(asq_step_with(NULL, NULL, NULL, NULL, NULL, NULL)))
 FN(asq_stop_worker, REFUSED(asq_stop_worker(NULL, NULL)); REFUSED(asq_stop_worker(H, NULL)))
 FN(asq_strerror, NEUTRAL(asq_strerror(12345) != NULL))
 FN(asq_to_dist, REFUSED(asq_to_dist(NULL, NULL, NULL)); REFUSED(asq_to_dist(agent, NULL, NULL));
@@ -246,10 +264,17 @@ FN(asq_wait_any, REFUSED(asq_wait_any(NULL, 1, 0, RET(size_t)));
    REFUSED(asq_wait_any(&result, 1, 0, NULL)))
 FN(asq_worker_errmsg, NEUTRAL(*asq_worker_errmsg(NULL)))
 FN(asq_worker_free, DONE(asq_worker_free(NULL)))
+FN(asq_worker_metrics, REFUSED(asq_worker_metrics(NULL, true, NULL)))
 FN(asq_worker_new, REFUSED(asq_worker_new(NULL, NULL, NULL, 0)))
+FN(asq_worker_ready, REFUSED(asq_worker_ready(NULL, NULL, 0)))
 FN(asq_worker_register, REFUSED(asq_worker_register(NULL, NULL)))
 FN(asq_worker_run, REFUSED(asq_worker_run(NULL)))
 FN(asq_worker_stop, DONE(asq_worker_stop(NULL)))
+FN(asq_workers_live, REFUSED(asq_workers_live(NULL, NULL)); REFUSED(asq_workers_live(H, NULL)))
+FN(asq_pause, REFUSED(asq_pause(NULL, NULL)))
+FN(asq_paused, REFUSED(asq_paused(NULL, NULL)); REFUSED(asq_paused(H, NULL)))
+FN(asq_resume, REFUSED(asq_resume(NULL, NULL)))
+FN(asq_partitions, REFUSED(asq_partitions(NULL, NULL)); REFUSED(asq_partitions(H, NULL)))
 FN(asq_workers, REFUSED(asq_workers(NULL, NULL)); REFUSED(asq_workers(H, NULL)))
 
 #define N(name)                                                                                    \
@@ -262,7 +287,9 @@ static const struct nulls all[] = {
     N(asq_agent_handle),
     N(asq_agent_id),
     N(asq_agents),
+    N(asq_agents_count),
     N(asq_agents_each),
+    N(asq_agents_page),
     N(asq_args),
     N(asq_attach),
     N(asq_attach_ev),
@@ -271,6 +298,7 @@ static const struct nulls all[] = {
     N(asq_call),
     N(asq_call_each),
     N(asq_call_wait),
+    N(asq_calls_each),
     N(asq_callv),
     N(asq_classes),
     N(asq_clone),
@@ -290,11 +318,14 @@ static const struct nulls all[] = {
     N(asq_ctx_log),
     N(asq_ctx_method),
     N(asq_ctx_model),
+    N(asq_ctx_now),
+    N(asq_ctx_random),
     N(asq_ctx_remaining_ms),
     N(asq_ctx_self),
     N(asq_ctx_set_state),
     N(asq_ctx_sleep),
     N(asq_ctx_state),
+    N(asq_ctx_trace),
     N(asq_ctx_user),
     N(asq_ctx_worker),
     N(asq_dead_drop),
@@ -302,11 +333,14 @@ static const struct nulls all[] = {
     N(asq_dead_retry),
     N(asq_dead_show),
     N(asq_delete),
+    N(asq_delete_async),
     N(asq_detach_ev),
     N(asq_errmsg),
     N(asq_error_name),
     N(asq_error_number),
     N(asq_fail),
+    N(asq_failures),
+    N(asq_stats),
     N(asq_flush),
     N(asq_from_json),
     N(asq_gather),
@@ -364,8 +398,11 @@ static const struct nulls all[] = {
     N(asq_set_busy_wait),
     N(asq_set_deadline),
     N(asq_set_timeout),
+    N(asq_set_trace),
     N(asq_show),
     N(asq_sleep),
+    N(asq_step),
+    N(asq_step_with),
     N(asq_stop_worker),
     N(asq_strerror),
     N(asq_to_dist),
@@ -406,11 +443,18 @@ static const struct nulls all[] = {
     N(asq_wait_any),
     N(asq_worker_errmsg),
     N(asq_worker_free),
+    N(asq_worker_metrics),
     N(asq_worker_new),
+    N(asq_worker_ready),
     N(asq_worker_register),
     N(asq_worker_run),
     N(asq_worker_stop),
+    N(asq_partitions),
+    N(asq_pause),
+    N(asq_paused),
+    N(asq_resume),
     N(asq_workers),
+    N(asq_workers_live),
 };
 
 START_TEST(every_function_takes_null)
@@ -420,7 +464,7 @@ START_TEST(every_function_takes_null)
     ok(asq_result_wait(result, ASQ_FOREVER));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         all[i].call();
-    /* Calls after that work as before. */
+    /* Later calls work as before. */
     ck_assert_int_eq(call_int(agent, "sum", "[i, i]", 1, 2), 3);
     asq_result_free(result);
     asq_agent_free(agent);

@@ -1,7 +1,7 @@
 /*
- * check_nested.c: calls that make calls, and calls that wait for other calls, the same in every
- * mode: agents inside values, nested and re-entrant calls, deep recursion, futures as arguments,
- * deadlines, cancellation.
+ * check_nested.c: calls that make calls, and calls that wait for other calls, in every mode: agents
+ * inside values, nested and re-entrant calls, deep recursion, futures as arguments, deadlines,
+ * cancellation.
  */
 #include "modes.h"
 
@@ -42,7 +42,7 @@ START_TEST(agents_in_values_are_called_by_whoever_gets_them)
                               "n", 5, "agent", a),
                      20);
     ck_assert_int_eq(call_int(a, "read", NULL), 20);
-    /* An agent that was made inside a method, and the method's own. */
+    /* Calls an agent that was made inside a method, and the method's own agent. */
     ok(asq_call_wait(r, "spawn", &v, "[i]", 33));
     ok(asq_attach_value(H, v, &made));
     asq_value_free(v);
@@ -98,7 +98,7 @@ START_TEST(a_call_that_comes_back_enters_its_agent_again)
         ck_assert_value(v, "2");
         asq_value_free(v);
     }
-    /* Re-entry directly, and by way of a third agent. */
+    /* Calls re-enter directly, and through a third agent. */
     ok(asq_call_wait(a, "outer", &v, "[a]", a));
     ck_assert_value(v, "[1,2]");
     asq_value_free(v);
@@ -197,7 +197,7 @@ START_TEST(chains_of_futures_are_submitted_without_waiting)
         last = next;
     }
     ck_assert_int_eq(result_int(last), N);
-    /* Builds diamonds: each sum doubles the one before, 20 times, corked. */
+    /* Builds diamonds, corked: each of 20 sums doubles the one before. */
     asq_cork(H);
     ok(asq_call(agents[0], "sum", &last, "[i]", 1));
     for (int i = 0; i < 20; i++) {
@@ -225,7 +225,7 @@ START_TEST(a_failed_input_fails_the_call_which_does_not_run)
     ck_assert_code(asq_result_wait(dependent, ASQ_FOREVER), ASQ_EINPUT);
     ck_assert_contains(asq_result_error(dependent)->message, "no luck");
     ck_assert_code(asq_result_wait(further, ASQ_FOREVER), ASQ_EINPUT);
-    /* Both tell whose method it was, and with which code it failed. */
+    /* Both errors name the method and its code. */
     ck_assert_contains(asq_result_error(dependent)->message, asq_agent_id(bad));
     ck_assert_contains(asq_result_error(dependent)->message, "ASQ_EUSER(3)");
     ck_assert_str_eq(asq_result_error(further)->message, asq_result_error(dependent)->message);
@@ -437,7 +437,7 @@ START_TEST(a_cancelled_call_takes_what_it_called_along)
     asq_result_free(later);
     touch(h.release);
     ck_assert_int_eq(call_int(h.agent, "sum", "[i]", 1),
-                     1); /* behind it, had it not been taken out */
+                     1); /* would run behind it if it had not been cancelled */
     ck_assert(!exists(run));
     free(run);
     asq_agent_free(r);
@@ -460,7 +460,7 @@ START_TEST(concurrent_calls_run_beside_each_other_and_others_alone)
         ok(asq_call(r, "peek", &beside[i], "[s, s, a, s, [i]]", begun[i], go, e, "sum", i));
     for (int i = 0; i < 3; i++)
         sup_wait_until(exists(begun[i])); /* all of them run, none has ended */
-    /* A call that changes state waits for them, and a call made after it waits for that one. */
+    /* A call that changes state waits for them, and a later call waits for it. */
     ok(asq_call(r, "cross", &alone, "[s, s, a, s, [i]]", begun[3], late, e, "sum", 7));
     ok(asq_call(r, "peek", &behind, "[s, s, a, s, [i]]", late, late, e, "sum", 8));
     ok(asq_sleep(H, 200));

@@ -1,8 +1,9 @@
 /*
- * check_nested_records.c: a method that runs for longer than results are kept finds its earlier
- * calls when it runs again; when it has ended, they are forgotten.
+ * check_nested_records.c: a method that runs for longer than results are kept still finds its
+ * earlier calls when it runs again. When it has ended, they are removed.
  */
 #include "modes.h"
+#include "support/proxy.h"
 #include "support/suite.h"
 
 #include <signal.h>
@@ -13,6 +14,7 @@
 static sup_redis *redis;
 static pid_t worker;
 static char *gate;
+static sup_proxy *proxy; /* before the worker; or NULL */
 
 /* ---- Outer: calls another, and waits for a file ---------------------------------------------- */
 
@@ -64,12 +66,14 @@ static pid_t start_worker(void)
     options.id = "w";
     options.max_expire_time_s = 1;
     options.lease_time_ms = 1000;
-    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
+    return modes_fork_worker_with(proxy ? sup_proxy_url(proxy) : sup_redis_url(redis), &options,
+                                  list);
 }
 
-static void set_up(void)
+static void set_up_with(bool behind_proxy)
 {
     redis = sup_redis_start(NULL);
+    proxy = behind_proxy ? sup_proxy_start(sup_redis_socket(redis)) : NULL;
     mode = MODE_INDEPENDENT;
     gate = sup_path("gate");
     H = modes_open_url(sup_redis_url(redis));
@@ -78,6 +82,16 @@ static void set_up(void)
     inner = agent_new("Step", NULL);
     ok(asq_ready(outer, sup_limit_ms()));
     ok(asq_ready(inner, sup_limit_ms()));
+}
+
+static void set_up(void)
+{
+    set_up_with(false);
+}
+
+static void set_up_behind_proxy(void)
+{
+    set_up_with(true);
 }
 
 static void tear_down(void)
@@ -89,6 +103,7 @@ static void tear_down(void)
     modes_stop_worker(worker);
     remove(gate);
     free(gate);
+    sup_proxy_free(proxy);
     sup_redis_free(redis);
 }
 
@@ -180,6 +195,24 @@ START_TEST(records_are_renewed_while_the_outer_call_goes_on)
 }
 END_TEST
 
+/* The first run, whose partition is lost, still keeps the record for itself; the second one, in the
+ * same process, reads it on a connection that breaks. */
+START_TEST(a_result_that_an_earlier_run_had_is_read_again_when_the_read_is_lost)
+{
+    asq_result *r = begin();
+    char *key = record(), read[ASQ_MAX_ID];
+
+    snprintf(read, sizeof read, "GETRANGE\r\n$%zu\r\n%s", strlen(key), key);
+    sup_proxy_cut(proxy, SUP_CUT_ANSWER, read);
+    sup_redis_do(redis, "HSET asq:{default.%d}:lease token another", atoi(asq_result_id(r)));
+    sup_wait_until(sup_proxy_has_cut(proxy));
+    touch(gate);
+    ck_assert_int_eq(result_int(r), 1);
+    ck_assert_int_eq(call_int(inner, "add", "[i]", 0), 1);
+    free(key);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("nested records");
@@ -192,6 +225,11 @@ int main(void)
     tcase_add_test(t, a_call_that_runs_again_after_its_results_time_does_not_call_twice);
     tcase_add_test(t, what_a_method_has_called_is_forgotten_with_its_commit);
     tcase_add_test(t, records_are_renewed_while_the_outer_call_goes_on);
+    suite_add_tcase(s, t);
+    t = tcase_create("behind a proxy");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, set_up_behind_proxy, tear_down);
+    tcase_add_test(t, a_result_that_an_earlier_run_had_is_read_again_when_the_read_is_lost);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -1,9 +1,8 @@
 /*
  * check_order.c: calls of one caller to one agent run in the order in which they were made,
- * whatever keeps the first of them from running: a process that died of it, a run that failed,
- * inputs that have not arrived. So no call reaches an agent before its creation does. Blame for a
- * death, too: a creation that is not committed yet is not given up because of a call that ran
- * beside it.
+ * whatever delays the first of them: a process that died of it, a failed run, inputs that have not
+ * arrived. So no call reaches an agent before its creation does. Also tests blame for a death: a
+ * creation that is not committed yet is not given up because of a call that ran beside it.
  */
 #include "logged.h"
 #include "modes.h"
@@ -115,7 +114,8 @@ static int frail_outer(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return rc;
 }
 
-/* Has an effect on another agent; the process dies before the first run has its own. */
+/* Has an effect on another agent. In the first run the process dies before the effect on its own
+ * agent. */
 static int frail_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *id;
@@ -166,7 +166,7 @@ static int frail_twice(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return rc;
 }
 
-/* Waits for a file; or calls another agent and waits for that. */
+/* Waits for a file, or for a call of another agent. */
 static int frail_late(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *id;
@@ -205,8 +205,8 @@ static const asq_class frail_class = { ASQ_CLASS_INIT, .name = "Frail", .methods
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
-/* Starts a worker; with two processes the other takes over at once, long before the delay of the
- * deadly call is over. */
+/* Starts a worker. With two processes, the other one takes over at once, long before the delay of
+ * the deadly call is over. */
 static void start_worker(uint32_t max_attempts, uint32_t processes)
 {
     static const asq_class *const list[] = { &frail_class, NULL };

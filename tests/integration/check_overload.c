@@ -1,6 +1,6 @@
 /*
  * check_overload.c: more calls are made than fit, in Redis or in a partition. The caller gets an
- * error at once, or waits if it wants to; accepted calls are neither lost nor forgotten.
+ * error at once, or waits if it asks for that. Accepted calls are never lost.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -157,7 +157,7 @@ START_TEST(sends_that_a_full_partition_refuses_are_told_by_a_later_flush)
 }
 END_TEST
 
-/* A method that fails with that code has been run: its call was accepted. */
+/* A method has run and failed with that code, so its call was accepted. */
 START_TEST(what_a_method_ends_with_is_no_refusal)
 {
     for (int i = 0; i < 3; i++)
@@ -208,7 +208,7 @@ START_TEST(a_call_ends_at_once_or_waits_until_the_partition_has_room)
     if (pid == 0) {
         asq *other = load_open(sup_redis_url(redis));
         asq_result *r;
-        /* The heartbeat has been refused some times more. */
+        /* The heartbeat was refused several times more. */
         sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 failures") > 4);
         ck_assert_int_eq(asq_result_attach(other, asq_result_id(sleep_result), &r), 0);
         ck_assert_int_eq(asq_result_cancel(r), 0);
@@ -264,7 +264,7 @@ START_TEST(while_commits_are_refused_no_calls_are_started)
     load_worker_stop(worker);
     worker = start_worker("patient", LONG_MS);
     hold(&running, "{one}running", 1, 0);
-    hold(&due, "{two}due", 2, delay_ms); /* another partition, of which nothing is refused */
+    hold(&due, "{two}due", 2, delay_ms); /* another partition, whose calls are not refused */
     due_ms = sup_now_ms() + delay_ms;
     sup_wait_until(access(running.begun, F_OK) == 0);
     int before = refusals();
@@ -303,8 +303,8 @@ static bool beats(const char *process, int64_t from)
     return sup_redis_int(redis, "HGET asq:{default}:worker:%s beat", process) > from + 3;
 }
 
-/* Returns the sum of epochs when it no longer changes: the last partition may still move when
- * its old owner beats. */
+/* Returns the sum of epochs when it no longer changes. The last partition may still move at the
+ * next heartbeat of its old owner. */
 static int64_t settled_epochs(void)
 {
     int64_t before, after = sup_redis_int(redis, "EVAL %s 0", all_epochs);
@@ -318,8 +318,8 @@ static int64_t settled_epochs(void)
     return after;
 }
 
-/* No worker's heartbeat is written, for lack of memory or because Redis is stopped: workers in the
- * same trouble take none of the others for dead. */
+/* No heartbeat is written, because memory is short or Redis is stopped. Workers with the same
+ * trouble find none of the others dead. */
 START_TEST(workers_keep_their_partitions_while_redis_takes_no_beats)
 {
     pid_t second = start_worker("v", LEASE_MS);
@@ -348,7 +348,8 @@ START_TEST(workers_keep_their_partitions_while_redis_takes_no_beats)
 }
 END_TEST
 
-/* Memory comes and goes while calls are made: each call completes or was refused with an error. */
+/* Memory is short now and then while calls are made. Each call completes, or is refused with an
+ * error. */
 START_TEST(accepted_calls_survive_a_full_redis)
 {
     struct load *l = load_new(h, 8);

@@ -65,7 +65,7 @@ static void start_app(const char *rights)
     free(command);
 }
 
-/* Does the same, then starts a worker as that user, and waits until it is ready. */
+/* Starts such a Redis and a worker as that user, and waits until the worker is ready. */
 static void serve_app(const char *rights)
 {
     start_app(rights);
@@ -81,8 +81,8 @@ static void stop(void)
     free(url);
 }
 
-/* sidekiq #298: the refusal comes as the answer to AUTH, and does not concern the password. Without
- * a password (1) it comes as the answer to what is sent first, or though nothing could be sent. */
+/* sidekiq #298: the refusal is the answer to AUTH, but does not concern the password. Without a
+ * password (1) it is the answer to the first command, or comes before any command could be sent. */
 START_TEST(sidekiq_298_a_full_redis_is_waited_for)
 {
     static const char *const none[] = { NULL };
@@ -112,7 +112,8 @@ START_TEST(sidekiq_298_a_full_redis_is_waited_for)
 }
 END_TEST
 
-/* redis #4300: between two passwords, a process that has just died is started again, too. */
+/* redis #4300: while the password is changed, a process that has just died is started again,
+ * too. */
 START_TEST(redis_4300_a_password_that_is_rotated_is_waited_for)
 {
     start(NULL, "app", "old");
@@ -232,7 +233,7 @@ START_TEST(what_keeps_it_from_coming_up_is_told_and_tried_again)
 }
 END_TEST
 
-/* A command that is not needed does not have to be allowed. */
+/* An unneeded command does not have to be allowed. */
 START_TEST(ping_and_client_may_be_denied)
 {
     serve_app("~* +@all allchannels -ping -client -info -script");
@@ -241,11 +242,11 @@ START_TEST(ping_and_client_may_be_denied)
 }
 END_TEST
 
-/* Reads cannot be cut short then: partitions claimed later are read soon all the same. */
+/* Reads then cannot be interrupted, but partitions claimed later are still read soon. */
 START_TEST(a_denied_unblock_is_told_and_does_not_spin)
 {
     serve_app("~* +@all allchannels -client|unblock");
-    /* Partitions that come back while a read waits for the others. */
+    /* Some partitions come back while a read waits for the others. */
     sup_proc *other = sup_worker_start(url, "--agent-dir", sup_agent_dir(), "--id", "other",
                                        "--lease-time", "1s", NULL);
     sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:other.0 partitions") > 0);

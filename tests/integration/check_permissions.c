@@ -1,6 +1,6 @@
 /*
  * check_permissions.c: a worker whose Redis user may not run a necessary command names it and
- * waits, and goes on by itself when the user may. A commit is never written by half.
+ * waits, and goes on by itself when the user may. No part of a commit is ever written alone.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -13,7 +13,7 @@
 
 enum { CALLS = 5 };
 
-/* Commands without which a worker cannot do its work, each of another part of it. */
+/* Commands without which a worker cannot work, each for another part of its work. */
 static const char *const needed[] = { "xdel",     "set",    "append",  "hdel",   "hset",
                                       "xadd",     "xread",  "unlink",  "get",    "publish",
                                       "pexpire",  "rename", "hincrby", "strlen", "xrange",
@@ -135,7 +135,7 @@ START_TEST(a_worker_without_a_command_that_it_needs_names_it_and_waits)
 }
 END_TEST
 
-/* Redis' text then quotes the script, which speaks of keys and of permissions. */
+/* The text of Redis then quotes the script, which mentions keys and permissions. */
 START_TEST(a_worker_of_a_redis_without_eval_names_it_and_waits)
 {
     char *rules = sup_write_file("rules.conf", "rename-command EVAL \"\"\n");
@@ -175,7 +175,7 @@ START_TEST(a_worker_does_without_commands_that_it_can_spare)
     ck_assert(says(worker, "Delayed calls stay in their streams"));
     use(redis);
     run_delayed(redis, 200);
-    /* A call that is due much later stays in the stream while the user may do no more. */
+    /* A call that is due much later stays in the stream while the user has no more rights. */
     run_delayed(redis, 3600 * 1000);
     sup_wait_until(number(redis, "XLEN") == 1);
     ck_assert_int_eq(number(redis, "ZCARD"), 0);
@@ -194,7 +194,7 @@ START_TEST(a_worker_does_without_commands_that_it_can_spare)
 }
 END_TEST
 
-/* By a user's rules, or because Redis as a service has no such command. */
+/* The command is missing by a user's rules, or because a Redis service does not have it. */
 START_TEST(a_worker_that_may_not_ask_for_the_time_serves)
 {
     const char *const config[] = { "rename-command TIME \"\"", NULL };

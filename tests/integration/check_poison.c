@@ -1,6 +1,6 @@
 /*
  * check_poison.c: a call that kills its process waits before it is tried again, and the log names
- * it; others go on. A process that dies behind the method, before the commit, counts as well.
+ * it; others go on. A process that dies after the method and before the commit counts as well.
  */
 #include "logged.h"
 #include "modes.h"

@@ -1,6 +1,6 @@
 /*
- * check_recovery.c: reactions of a worker, or a client, to a lost or late answer of Redis, when
- * Redis has done the work.
+ * check_recovery.c: an answer of Redis is late or lost, though Redis has executed the command.
+ * Worker and client recover.
  */
 #include "load.h"
 #include "support/proxy.h"
@@ -37,7 +37,7 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* Starts a worker that learns only from a commit's answer that something is wrong. */
+/* Starts a worker that notices a fault only by the answer to a commit. */
 static pid_t worker_behind_proxy(void)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
@@ -107,9 +107,8 @@ START_TEST(commits_keep_their_order_when_answers_are_lost_under_load)
 }
 END_TEST
 
-/* Redis refuses the first of two calls, takes the second, and both answers are lost. The second
- * has run, and its worker is gone, when both could be resent: then the first would come after
- * it. */
+/* Redis refuses the first of two calls and accepts the second, and both answers are lost. When both
+ * could be resent, the second has run and its worker is gone, so the first would run after it. */
 START_TEST(a_call_that_would_be_out_of_order_is_not_resent)
 {
     uint32_t p = asq__partition_of("{one}", 5, 128);
@@ -167,7 +166,8 @@ static char *file_of(const char *what, int number)
     return path;
 }
 
-/* Makes a call that waits for the file `go`, and then makes this one; returns when it has begun. */
+/* Makes a call that waits for the file `go` and then makes the given call. Returns when it has
+ * begun. */
 static asq_result *cross(asq_agent *relay, int number, const char *go, asq_agent *to,
                          const char *method, const char *args)
 {
@@ -189,8 +189,8 @@ static void check_result(asq_result *r)
     asq_result_free(r);
 }
 
-/* The same with two calls that different calls make: there is no order among them, and both take
- * place, whether the later one is done (0) or waits (1) when the first is resent. */
+/* Does the same with two calls made by different calls. There is no order between them, so both
+ * run, whether the later one is done (0) or waits (1) when the first is resent. */
 START_TEST(a_nested_call_is_not_out_of_order_with_one_of_another_call)
 {
     enum { FIRST, LATER, BUSY, N };
@@ -206,8 +206,8 @@ START_TEST(a_nested_call_is_not_out_of_order_with_one_of_another_call)
     for (int i = 0; i < N; i++) {
         go[i] = file_of("go", i);
         ck_assert_int_eq(asq_create(h, "Relay", NULL, &relays[i], NULL), 0);
-        /* Calls before, so that the owner knows the sender and asks Redis for nothing about its
-         * calls. */
+        /* Makes earlier calls, so that the owner knows the sender and looks up none of its calls in
+         * Redis. */
         ck_assert_int_eq(asq_call_wait(relays[i], "call", NULL, "[a, s, []]", to, "me"), 0);
     }
     results[FIRST] = cross(relays[FIRST], FIRST, go[FIRST], to, "late", "[i, i]");

@@ -61,16 +61,16 @@ static int denials(sup_redis *r)
     return n;
 }
 
-/* Returns the process to kill, once it owns its partitions. */
+/* Returns the process to kill when it owns its partitions. */
 static pid_t victim(sup_redis *r)
 {
     sup_wait_until(sup_redis_int(r, "HGET asq:{default}:worker:w.0 partitions") > 0);
     return sup_redis_worker_pid(r, "w.0");
 }
 
-/* asynq #1144, #1051: errors under load leave nothing active for ever. Meanwhile a process dies,
- * so that its calls are counted and its partitions claimed, or a worker stops, which hands its
- * partitions back. */
+/* asynq #1144, #1051: errors under load leave no call active for ever. Meanwhile a process dies, so
+ * that its calls are counted and its partitions claimed, or a worker stops and hands its partitions
+ * back. */
 START_TEST(asynq_1144_each_command_is_denied_for_a_while_and_all_calls_end)
 {
     sup_redis *redis = sup_redis_start(NULL);
@@ -147,7 +147,7 @@ static bool info_has(sup_redis *r, const char *text)
     return has;
 }
 
-/* Runs Redis' own failover, which waits until the replica has everything. */
+/* Runs the FAILOVER of Redis, which waits until the replica has all data. */
 static void fail_over(struct pair *p)
 {
     sup_redis *old = p->server[p->master], *new = p->server[!p->master];

@@ -1,6 +1,6 @@
 /*
- * check_refused.c: a commit that Redis refuses for one of its keys is refused as a whole: nothing
- * of it has taken effect, it waits or its call ends, and it affects no other partition.
+ * check_refused.c: a commit that Redis refuses because of one of its keys is refused as a whole. No
+ * part of it takes effect, it waits or its call ends, and other partitions are not affected.
  */
 #include "logged.h"
 #include "modes.h"
@@ -25,7 +25,7 @@ static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return asq_map_set_int(asq_ctx_state(ctx), "n", n);
 }
 
-/* Returns a result of the given number of bytes; with `wait`, only when a file exists. */
+/* Returns a result of the given number of bytes. With `wait`, first waits for a file. */
 static int tally_large(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t size, wait, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
@@ -97,7 +97,7 @@ static int two_partitions(asq_agent *agents[PARTITIONS])
     return at[0];
 }
 
-/* Denies the worker the keys of this kind in this partition; all others stay allowed. */
+/* Denies the worker the keys of this kind in this partition. All other keys stay allowed. */
 static void deny(int partition, const char *kind)
 {
     static const char *const kinds[] = { "lease", "jobs",  "agents", "attempts",
@@ -110,7 +110,7 @@ static void deny(int partition, const char *kind)
         if (strcmp(kinds[i], kind) != 0)
             snprintf(rules + strlen(rules), sizeof rules - strlen(rules), " ~asq:{default.%d}:%s",
                      partition, kinds[i]);
-    /* One argument for each word. */
+    /* Each word becomes an argument. */
     const char *argv[40] = {
         "redis-cli", "-s", sup_redis_socket(redis), "ACL", "SETUSER", "refused"
     };

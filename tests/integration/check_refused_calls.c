@@ -1,8 +1,8 @@
 /*
- * check_refused_calls.c: a commit that Redis refuses for one call's outcome, by a text that nobody
- * knows: that call is given up after its attempts, as a dead letter that names the refusal; the
- * others of its commit go through, once. That holds as well when the answer to the blame is lost,
- * and when the process dies right behind it.
+ * check_refused_calls.c: Redis refuses a commit because of one call's outcome, with an unknown
+ * text. That call is given up after its attempts, as a dead letter that names the refusal. The
+ * other calls of the commit take effect once. The same holds if the answer to the blame is lost,
+ * and if the process dies right after it.
  */
 #include "modes.h"
 #include "support/file_lines.h"
@@ -16,7 +16,7 @@
 
 enum { GOOD = 6, ATTEMPTS = 3 };
 
-/* The proxy makes the lifetime of a record with this text one that Redis refuses. */
+/* The proxy replaces the TTL of a record with this text by one that Redis refuses. */
 #define MARK             "strange"
 #define LIFETIME         "7201000"
 #define REFUSED_LIFETIME "-201000"
@@ -33,8 +33,8 @@ static bool logged(const char *text)
 
 /* ---- Tally: counts its runs in its state ----------------------------------------------------- */
 
-/* Returns the count, when a file exists; with `bad` the text that is refused. Each run of the
- * latter adds a line to a file. */
+/* Waits for a file, and returns the count, or with `bad` the refused text. Each run with `bad` adds
+ * a line to a file. */
 static int tally_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t bad, n = asq_map_int(asq_ctx_state(ctx), "n") + 1;
@@ -75,7 +75,7 @@ static void set_up(void)
     options.log = sup_log_to_file;
     options.log_user = log_path;
     worker = modes_fork_worker_with(sup_proxy_url(proxy), &options, list);
-    /* The worker makes the namespace: a client would give it more partitions. */
+    /* The worker makes the namespace, because a client would give it more partitions. */
     sup_wait_until(sup_redis_workers(redis, "default") > 0);
     H = modes_open_url(sup_url_as(sup_redis_url(redis), "operator"));
 }
@@ -100,7 +100,7 @@ static void tear_down(void)
 /* The fate of the first blame. */
 enum fate { ANSWERED, ANSWER_LOST, PROCESS_DEAD };
 
-/* The blame's text, which stands in nothing else that the worker sends before. */
+/* Text of the blame, which no earlier command of the worker has. */
 #define BLAME "its commit was refused"
 
 static bool has_come(enum fate fate)
@@ -165,7 +165,7 @@ static void refuse_one(enum fate fate)
     ck_assert_contains(reason, "3 attempts failed to commit Tally.add");
     ck_assert_contains(reason, "invalid expire");
     asq_value_free(letters);
-    /* No run but the acknowledged one has had an effect, and nobody is blamed any more. */
+    /* Only the acknowledged run has had an effect, and no call is blamed any more. */
     for (int i = 0; i < GOOD; i++)
         ck_assert_int_eq(call_int(good[i], "add", "[i]", 0), 2);
     ck_assert_int_eq(call_int(bad, "add", "[i]", 0), 1);

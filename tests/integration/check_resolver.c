@@ -1,7 +1,7 @@
 /*
- * check_resolver.c: host names, with a resolver that answers when the test wants it to: getaddrinfo
- * is the test's own for names that end in .test. While it does not answer, no other work waits for
- * it.
+ * check_resolver.c: host names, with a resolver that answers when the test tells it to. getaddrinfo
+ * is the test's own function for names that end in .test. While it does not answer, no other work
+ * waits for it.
  */
 #include <check.h>
 #include <ev.h>
@@ -27,7 +27,7 @@
 static struct {
     atomic_int blocked, asked, answered, signals_open;
     atomic_int failure;
-    char addresses[3][64]; /* addresses of a name, ended by "" */
+    char addresses[3][64]; /* addresses of the name, ended by "" */
 } * resolver;
 
 int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -131,7 +131,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         ev_break(loop, EVBREAK_ALL);
 }
 
-/* Runs the loop with a timer of the program's own, which fires `n` times. */
+/* Runs the loop with a timer of the program, which fires `n` times. */
 static void run_loop(struct ev_loop *loop, int n)
 {
     struct ticks t = { .wanted = n };

@@ -1,6 +1,7 @@
 /*
- * check_result_reads.c: a worker that takes over a partition reads the existing results of its
- * calls within a bound in bytes, however many and large they are, and each call takes effect once.
+ * check_result_reads.c: a worker that takes over a partition reads the existing results of the
+ * calls there within a bound in bytes, however many and large they are. Each call takes effect
+ * once.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -35,7 +36,7 @@ static pid_t start(const char *id)
     return load_worker(sup_redis_url(redis), &options);
 }
 
-/* Leaves batches behind of a worker that has died: all calls but the last are done, with large
+/* Leaves the batches of a worker that has died. All calls but the last of each are done, with large
  * results. */
 static void set_up(void)
 {
@@ -79,7 +80,8 @@ static void tear_down(void)
     sup_redis_free(redis);
 }
 
-/* The second run has no GETRANGE, which shows small results without a further request. */
+/* In the second run the user may not run GETRANGE, which returns small results without a further
+ * request. */
 START_TEST(results_of_inherited_calls_are_read_in_pieces)
 {
     if (_i)

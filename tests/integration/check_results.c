@@ -1,6 +1,5 @@
 /*
- * check_results.c: the asq_result, the same in every mode: waiting, reading, callbacks, ids,
- * groups.
+ * check_results.c: results in every mode: waiting, reading, callbacks, ids, groups.
  */
 #include "classes.h"
 #include "modes.h"
@@ -111,7 +110,7 @@ START_TEST(callbacks_run_once_inside_of_waits)
     ok(asq_poll(H, 0));
     ck_assert_int_eq(called, N);
     for (int i = 0; i < N; i++)
-        ck_assert_int_eq(called_with[i], i); /* calls of one agent, in its order */
+        ck_assert_int_eq(called_with[i], i); /* calls of one agent, in their order */
     asq_result_free(r[0]);
     ok(asq_call(e, "sum", &r[0], "[i]", 7));
     ok(asq_result_wait(r[0], ASQ_FOREVER));
@@ -153,7 +152,7 @@ START_TEST(callbacks_may_call_and_free)
 }
 END_TEST
 
-/* Opens a handle that takes no message above 4,000 bytes. */
+/* Opens a handle that accepts no message above 4,000 bytes. */
 START_TEST(what_is_larger_than_the_handle_allows_is_refused)
 {
     asq_options options = ASQ_OPTIONS_INIT;
@@ -182,7 +181,7 @@ START_TEST(what_is_larger_than_the_handle_allows_is_refused)
     v = asq_pack("[y#]", data, (size_t) 5000);
     ck_assert_int_eq(asq_broadcast(&seen, 1, "first", v, &r), ASQ_ELIMIT);
     ck_assert_ptr_null(r);
-    /* A value that fits goes through, before and after. */
+    /* A value that fits is accepted, before and after. */
     ck_assert_int_eq(asq_call_wait(seen, "first", &v, "[y#]", data, (size_t) 3000), 0);
     asq_value_free(v);
     free(data);
@@ -212,7 +211,7 @@ static void closed_or_done(asq_result *r, void *user)
     asq_result_free(r);
 }
 
-/* The last reference to a handle may go while it calls back. */
+/* A callback may free the last reference to its handle. */
 START_TEST(a_callback_may_close_the_handle)
 {
     enum { N = 20 };
@@ -228,7 +227,7 @@ START_TEST(a_callback_may_close_the_handle)
         agent_of_closed = &e;
         for (int i = 0; i < N; i++) {
             ck_assert_int_eq(asq_call(e, "sum", &r, "[i]", i), 0);
-            /* In local mode all are done, and called back at once. */
+            /* In local mode all calls are done, and the callbacks run at once. */
             ck_assert_int_eq(i == N - 1 ? 0 : asq_result_then(r, closed_or_done, &ended), 0);
         }
         ck_assert_int_eq(asq_result_then(r, close_inside, h), 0);
@@ -308,7 +307,7 @@ START_TEST(corked_calls_keep_their_order)
 }
 END_TEST
 
-/* Makes calls by all ways; those of one agent run in their order. */
+/* Makes calls in all ways. The calls of one agent run in their order. */
 START_TEST(twenty_thousand_calls_are_under_way)
 {
     enum { N = 20000, AGENTS = 40 };
@@ -607,7 +606,8 @@ START_TEST(fetched_results_are_forgotten_and_kept_ones_are_not)
 
     ck_assert_int_eq(asq_create(h, "Echo", NULL, &e, NULL), 0);
     ck_assert_int_eq(asq_ready(e, sup_limit_ms()), 0);
-    /* Attaches before they are done, because afterwards they may have been forgotten already. */
+    /* Attaches before the calls are done, because afterwards their results may have been
+     * removed. */
     ck_assert_int_eq(asq_call(e, "sum", &r[0], "[i]", 0), 0);
     ck_assert_int_eq(asq_result_keep(r[0]), 0);
     ck_assert_int_eq(asq_call(e, "sum", &r[1], "[i]", 1), 0);

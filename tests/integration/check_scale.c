@@ -73,7 +73,7 @@ static void disturb(uint32_t capacity)
     sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default}:worker:late.0") == 1);
 }
 
-/* Runs a chain of calls, DEEP levels deep, around a ring of `agents`. */
+/* Runs a chain of calls, DEEP levels deep, around a ring of agents. */
 static void go_down(size_t agents, bool disturbed)
 {
     static asq_agent *ring[DEEP];
@@ -97,7 +97,7 @@ static void go_down(size_t agents, bool disturbed)
     free_agents(agents, ring);
 }
 
-/* Makes WIDE calls, each of which makes WIDE. */
+/* Makes WIDE calls, each of which makes WIDE calls. */
 static void fan_out(bool disturbed)
 {
     asq_agent *relays[WIDE], *echoes[WIDE], *root;

@@ -1,6 +1,6 @@
 /*
- * check_seen.c: uncommitted effects stay invisible: no caller sees a result, and no agent a call
- * that a method made after an effect of its own agent.
+ * check_seen.c: uncommitted effects stay invisible. No caller sees an uncommitted result, and no
+ * agent gets a call that a method made after an uncommitted effect on its own agent.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -14,7 +14,7 @@ enum { PARTITIONS = 8, RETRIES = 4 };
 
 static sup_redis *redis;
 
-/* Makes Redis refuse commits of one partition: the worker's user may not touch its agents. */
+/* Makes Redis refuse commits of one partition, by denying its agents to the worker's user. */
 static void refuse_commits(uint32_t partition)
 {
     sup_redis_do(

@@ -39,8 +39,8 @@ static struct asq__server *start(void)
     return s;
 }
 
-/* Starts a server that does not come up, from the program in ASQUEUE_REDIS_SERVER; returns the
- * code, with err. */
+/* Starts a server that does not come up, by the program in ASQUEUE_REDIS_SERVER. Returns the code,
+ * with a text in err. */
 static int start_code(int64_t timeout_ms)
 {
     struct asq__server *s = NULL;
@@ -353,7 +353,7 @@ static void *fork_many(void *arg)
     return NULL;
 }
 
-/* Processes inherit all descriptors open at that instant, the keeper's included. */
+/* Processes inherit all descriptors that are open at that instant, also the keeper's. */
 START_TEST(processes_forked_while_it_starts_do_not_hold_it)
 {
     pthread_t thread;

@@ -1,9 +1,10 @@
 /*
  * check_signals.c: as-worker's signals and its log: the log line of each signal, a log without a
- * reader, a log that is moved away; and orphans that a worker adopts, as process 1 of a container
- * does.
+ * reader, a log that is moved away. Also orphans that a worker adopts, like process 1 of a
+ * container.
  */
 #include "asqueue.h"
+#include "classes.h"
 #include "load.h"
 #include "support/suite.h"
 #include "support/support.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -98,7 +100,7 @@ START_TEST(hangup_opens_the_log_again_in_every_process)
     ck_assert(!says(old, "state: "));
     stop(pid, SIGTERM);
     ck_assert(says(log, "stopping"));
-    ck_assert(says(log, "info    w has stopped\n"));
+    ck_assert(says(log, "] w has stopped\n"));
     free(log);
     free(old);
 }
@@ -111,14 +113,14 @@ START_TEST(every_signal_has_a_line)
         const char *text;
         bool ends;
     } all[] = { { SIGHUP, "SIGHUP: there is no log to open again", false },
-                { SIGUSR2, "info    SIGUSR2 has no meaning for a worker, and is ignored", false },
-                { SIGALRM, "info    SIGALRM has no meaning", false },
-                { SIGVTALRM, "info    SIGVTALRM has no meaning", false },
-                { SIGPROF, "info    SIGPROF has no meaning", false },
-                { SIGIO, "info    SIGIO has no meaning", false },
-                { SIGPWR, "info    SIGPWR has no meaning", false },
-                { 0, "info    SIGRTMIN+0 has no meaning", false },
-                { SIGXCPU, "warning SIGXCPU: the CPU time that it may use is spent", true },
+                { SIGUSR2, "] SIGUSR2 has no meaning for a worker, and is ignored", false },
+                { SIGALRM, "] SIGALRM has no meaning", false },
+                { SIGVTALRM, "] SIGVTALRM has no meaning", false },
+                { SIGPROF, "] SIGPROF has no meaning", false },
+                { SIGIO, "] SIGIO has no meaning", false },
+                { SIGPWR, "] SIGPWR has no meaning", false },
+                { 0, "] SIGRTMIN+0 has no meaning", false },
+                { SIGXCPU, "] SIGXCPU: the CPU time that it may use is spent", true },
                 { SIGUSR1, "partitions", false },
                 { SIGQUIT, "SIGQUIT", true },
                 { SIGTERM, "SIGTERM", true },
@@ -141,7 +143,7 @@ START_TEST(every_signal_has_a_line)
 }
 END_TEST
 
-/* The process goes on, and the supervisor tells. */
+/* The process goes on, and the supervisor logs a line. */
 START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
 {
     const int all[] = { SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGRTMIN };
@@ -150,8 +152,7 @@ START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         kill(process, all[i]);
-    sup_wait_until(
-        says(log, "info    w.0 has got SIGUSR2, which has no meaning for a worker process"));
+    sup_wait_until(says(log, "] w.0 has got SIGUSR2, which has no meaning for a worker process"));
     sup_wait_until(says(log, "has got SIGALRM,") && says(log, "has got SIGVTALRM,") &&
                    says(log, "has got SIGPROF,") && says(log, "has got SIGIO,") &&
                    says(log, "has got SIGRTMIN+0,"));
@@ -163,7 +164,7 @@ START_TEST(a_signal_that_means_nothing_to_a_process_has_a_line)
 }
 END_TEST
 
-/* A log that is longer than a file may be ends nothing. */
+/* A log that reaches the size limit of files ends no process. */
 START_TEST(a_log_file_beyond_its_limit_stops_nothing)
 {
     char *log = sup_path("small.log");
@@ -230,7 +231,7 @@ START_TEST(a_log_that_nobody_reads_stops_nothing)
             kill(pid, SIGHUP), sup_sleep_ms(5);
         ck_assert_int_lt(sup_now_ms(), end);
     }
-    close(fds[0]); /* the reader goes: no process dies of it */
+    close(fds[0]); /* the reader ends, but no process dies of that */
     kill(pid, SIGUSR1);
     stop(pid, SIGTERM);
     close(to);
@@ -238,35 +239,64 @@ START_TEST(a_log_that_nobody_reads_stops_nothing)
 }
 END_TEST
 
+/* Runs workers as as-worker does, with an orphan that ends at once or when `until` has no writer
+ * any more: a subreaper has earlier children of its own. (libtool's as-worker is a shell script,
+ * and would wait for them.) */
+static void work_with_orphan(bool at_once, const int until[2], pid_t *ret_orphan)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    siginfo_t info;
+    pid_t middle, orphan;
+    asq_worker *w;
+    char c, err[500];
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    for (int sig = 1; sig < 32; sig++)
+        signal(sig, SIG_DFL);
+    if ((middle = fork()) == 0) {
+        if ((orphan = fork()) == 0) {
+            close(until[1]);
+            _exit(at_once ? 0 : read(until[0], &c, 1) != 0);
+        }
+        *ret_orphan = orphan;
+        _exit(0);
+    }
+    waitpid(middle, NULL, 0);
+    if (at_once)
+        waitid(P_PID, (id_t) *ret_orphan, &info, WEXITED | WNOWAIT);
+    options.url = sup_url_as(sup_redis_url(redis), "worker");
+    options.id = "w";
+    options.reap_orphans = true;
+    if (asq_worker_new(&options, &w, err, sizeof err) < 0 || asq_worker_register(w, classes[0]) < 0)
+        _exit(1);
+    close(until[0]);
+    close(until[1]);
+    _exit(asq_worker_run(w) < 0);
+}
+
+/* Orphans that have ended before the worker begins, and that end later. */
 START_TEST(orphans_that_come_to_a_worker_are_waited_for)
 {
-    char *file = sup_path("orphan"), *script, *text;
-    pid_t pid, orphan = 0;
-    int status;
+    pid_t pid, *orphan = mmap(NULL, sizeof *orphan, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status, until[2];
 
-    /* A subreaper becomes as-worker by exec: its earlier children are then as-worker's own. */
-    script = sup_format("sh -c 'sleep 0.3 & echo $! > %s'; exec %s -u '%s' --agent-dir '%s' --id w",
-                        file, sup_program("as-worker"), sup_url_as(sup_redis_url(redis), "worker"),
-                        sup_agent_dir());
+    ck_assert_ptr_ne(orphan, MAP_FAILED);
+    ck_assert_int_eq(pipe2(until, O_CLOEXEC), 0);
     fflush(NULL);
-    if ((pid = fork()) == 0) {
-        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        for (int sig = 1; sig < 32; sig++)
-            signal(sig, SIG_DFL);
-        execlp("sh", "sh", "-c", script, (char *) NULL);
-        _exit(127);
-    }
+    if ((pid = fork()) == 0)
+        work_with_orphan(_i == 0, until, orphan);
+    close(until[0]);
     sup_wait_until(sup_redis_workers(redis, "default") == 1);
-    text = sup_read_file(file);
-    orphan = (pid_t) atol(text);
-    ck_assert_int_gt(orphan, 0);
-    sup_wait_until(kill(orphan, 0) < 0); /* a zombie would still be there */
+    ck_assert_int_gt(*orphan, 0);
+    if (_i == 1)
+        ck_assert_int_eq(kill(*orphan, 0), 0);
+    close(until[1]);
+    sup_wait_until(kill(*orphan, 0) < 0); /* a zombie would still be there */
     kill(pid, SIGTERM);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
-    free(text);
-    free(script);
-    free(file);
+    munmap(orphan, sizeof *orphan);
 }
 END_TEST
 
@@ -284,7 +314,7 @@ int main(void)
     tcase_add_test(c, a_signal_that_means_nothing_to_a_process_has_a_line);
     tcase_add_test(c, a_log_file_beyond_its_limit_stops_nothing);
     tcase_add_test(c, a_log_that_nobody_reads_stops_nothing);
-    tcase_add_test(c, orphans_that_come_to_a_worker_are_waited_for);
+    tcase_add_loop_test(c, orphans_that_come_to_a_worker_are_waited_for, 0, 2);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }

@@ -230,8 +230,8 @@ START_TEST(a_process_that_a_method_forks_has_no_connections)
     if (_i) {
         sup_wait_until(!sup_pid_running((pid_t) pid));
     } else {
-        /* Left are the channel and the connections of the program that the worker was forked
-         * from. fork() may return in the method before the new process has run at all. */
+        /* What is left are the channel and the connections of the program from which the worker was
+         * forked. fork() may return in the method before the new process has run. */
         sup_wait_until(sockets_of((pid_t) pid) <= 3);
         kill((pid_t) pid, SIGKILL);
     }

@@ -1,6 +1,6 @@
 /*
- * check_stop_reasons.c: a worker's log says why it stops, and what it waits for when its id is in
- * use.
+ * check_stop_reasons.c: a worker's log says why the worker stops, and what it waits for when its id
+ * is in use.
  */
 #include "support/suite.h"
 #include "support/support.h"

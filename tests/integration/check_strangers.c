@@ -1,5 +1,5 @@
 /*
- * check_strangers.c: keys of workers hold contents that no worker writes. as-ctl and as-worker
+ * check_strangers.c: keys of workers have contents that no worker writes. as-ctl and as-worker
  * still show the other workers, and stop them.
  */
 #include "load.h"
@@ -21,7 +21,7 @@ static void set_up(void)
     redis = sup_redis_start(NULL);
     url = sup_url_as(sup_redis_url(redis), "operator");
     options.id = "w";
-    options.lease_time_ms = 60000; /* no worker buries another one meanwhile */
+    options.lease_time_ms = 60000; /* long enough that no worker buries another one */
     w = load_worker(sup_redis_url(redis), &options);
     sup_wait_until(sup_redis_int(redis, "SISMEMBER asq:{default}:workers w.0") == 1);
     h = load_open(url);

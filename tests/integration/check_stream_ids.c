@@ -1,7 +1,7 @@
 /*
  * check_stream_ids.c: entries under the highest ids of a stream, behind which Redis takes no
- * further entry: in streams of calls, however they are read, and in those of dead letters. No
- * partition ends by them.
+ * further entry, in streams of calls and of dead letters. Partitions go on, however the entries are
+ * read.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -39,8 +39,8 @@ static void add_highest(const char *stream)
         sup_redis_do(redis, "XADD asq:{default.%d}:%s " LOAD_HIGHEST " call x batch y", p, stream);
 }
 
-/* Checks the calls: one that Redis has refused while it took a later one that was on its way
- * fails, because it would come out of order. All later calls take effect. */
+/* Checks the calls. A call fails if Redis has refused it and accepted a later one, because it would
+ * run out of order. All later calls take effect. */
 static void calls_go_on(struct load *meanwhile)
 {
     struct load *after = load_new(h, AGENTS);
@@ -88,7 +88,8 @@ START_TEST(the_claim_finds_it_at_the_end_of_a_page)
 }
 END_TEST
 
-/* A commit with a dead letter is written whole: the call that ended with it is answered, too. */
+/* A commit with a dead letter is written as a whole, so the call that ended with it is answered,
+ * too. */
 START_TEST(dead_letters_behind_it_get_a_stream_of_their_own)
 {
     struct load *l = load_new(h, AGENTS);
@@ -123,7 +124,7 @@ START_TEST(a_claim_sets_such_a_stream_of_dead_letters_aside)
 }
 END_TEST
 
-/* XDEL, XTRIM, XSETID: the stream is at its end, and is empty. */
+/* After XDEL, XTRIM or XSETID, the stream is at its highest id, and empty. */
 START_TEST(an_entry_that_is_deleted_again_ends_no_partition)
 {
     struct load *l = load_new(h, AGENTS);

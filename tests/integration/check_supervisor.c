@@ -1,6 +1,6 @@
 /*
- * check_supervisor.c: a supervisor's reactions to the ends of its processes, and its own end; the
- * ways of stop requests; notifications to systemd.
+ * check_supervisor.c: a supervisor reacts to the ends of its processes, and ends itself; ways to
+ * ask it to stop; notifications to systemd.
  */
 #include "load.h"
 #include "support/suite.h"
@@ -91,8 +91,8 @@ static size_t runs(const char *noted)
 
 /* ---- asked to stop ---- */
 
-/* Signals the whole group, as a terminal, a container or systemd does: the supervisor passes on
- * a signal that its processes have had already. */
+/* Signals the whole group, as a terminal, a container or systemd does. The supervisor passes on a
+ * signal that its processes have already got. */
 START_TEST(a_signal_to_all_its_processes_is_one_request)
 {
     char *noted = sup_path("noted");
@@ -140,7 +140,7 @@ START_TEST(a_worker_ends_while_redis_is_away)
     pid_t w = worker("w", LEASE_MS, LONG_MS);
 
     asq_agent_free(poison());
-    /* Lets the worker get all answers, too, because it would wait for them. */
+    /* Lets the worker get all answers, because it would wait for them. */
     sup_redis_do(redis, "PING");
     sup_redis_kill(redis);
     load_worker_stop(w);
@@ -178,8 +178,8 @@ START_TEST(a_second_worker_of_the_same_id_does_not_start)
 }
 END_TEST
 
-/* The worker comes back after its own end (0), or after its machine's end, when only its still
- * heartbeat shows its death (1). */
+/* The worker starts again after its own end (0), or after the end of its machine, when only the
+ * missing heartbeats show its death (1). */
 START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
 {
     pid_t w = worker("w", LEASE_MS, 0);
@@ -195,8 +195,8 @@ START_TEST(a_worker_that_comes_again_by_its_id_is_taken_for_the_same)
 }
 END_TEST
 
-/* Redis has lost its last second, and with it the start of this process after another one: one
- * that has ended (0), or that was elsewhere (1). */
+/* Redis has lost its last second, and with it the start of this process after another one, which
+ * has ended (0) or was elsewhere (1). */
 START_TEST(a_worker_whose_coming_redis_has_lost_stays)
 {
     pid_t w = worker("w", LEASE_MS, 0), process = process_of("w");
@@ -233,7 +233,7 @@ START_TEST(a_method_that_exits_is_given_up_and_its_process_started_again)
 }
 END_TEST
 
-/* Restarts have 100, 200, 400 … ms between them; without a backoff, a supervisor checks at least
+/* There are 100, 200, 400 … ms between restarts. Without a backoff, a supervisor checks at least
  * once a second. */
 START_TEST(a_crash_loop_backs_off)
 {

@@ -1,6 +1,6 @@
 /*
- * check_support.c: the tests' own ground: a server that is killed comes back with its data, and a
- * test that dies leaves no process and no file behind.
+ * check_support.c: the support code of the tests: a server that is killed comes back with its data,
+ * and a test that dies leaves no process and no file.
  */
 #include "support/suite.h"
 #include "support/support.h"
@@ -47,6 +47,27 @@ START_TEST(configuration_lines_override_the_defaults)
     ck_assert_ptr_null(s);
     sup_redis_free(r);
     free(port);
+}
+END_TEST
+
+START_TEST(a_port_is_not_given_to_two_processes)
+{
+    int first = sup_free_port(), of_child = 0, ends[2], status;
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        of_child = sup_free_port();
+        bool told = write(ends[1], &of_child, sizeof of_child) == sizeof of_child;
+        pause(); /* keeps its port */
+        _exit(!told);
+    }
+    ck_assert_int_eq(read(ends[0], &of_child, sizeof of_child), sizeof of_child);
+    int second = sup_free_port();
+    ck_assert_int_ne(of_child, first);
+    ck_assert_int_ne(of_child, second);
+    ck_assert_int_ne(first, second);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
 }
 END_TEST
 
@@ -116,6 +137,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, a_killed_server_comes_back_with_its_append_only_file);
     tcase_add_test(t, configuration_lines_override_the_defaults);
+    tcase_add_test(t, a_port_is_not_given_to_two_processes);
     tcase_add_test(t, output_and_status_of_a_program_are_seen);
     if (!sup_is_wrapped())
         tcase_add_loop_test(t, a_process_leaves_nothing_behind_however_it_ends, 0, 3);

@@ -1,6 +1,7 @@
 /*
- * check_time.c: deadlines and delays count from when a call was made: when Redis is away meanwhile,
- * and when its clock is set. A resent call whose record may have expired is not run again.
+ * check_time.c: deadlines and delays count from the moment at which a call was made, also when
+ * Redis is away meanwhile, and when its clock is set. A resent call whose record may have expired
+ * is not run again.
  */
 #include "load.h"
 #include "support/server_clock.h"
@@ -126,7 +127,7 @@ START_TEST(a_deadline_passes_while_redis_is_away)
 }
 END_TEST
 
-/* Gathered calls leave together, and each has its own deadline. */
+/* Gathered calls leave together, but each has its own deadline. */
 START_TEST(a_deadline_counts_from_its_call_not_from_the_first_of_its_batch)
 {
     asq_result *early;
@@ -149,7 +150,7 @@ START_TEST(a_deadline_counts_from_its_call_not_from_the_first_of_its_batch)
 }
 END_TEST
 
-/* The clock is set by _i hours at once: neither client nor worker has noticed. */
+/* The clock is set by _i hours, and neither client nor worker has noticed yet. */
 START_TEST(a_clock_that_is_set_changes_no_deadline_and_no_delay)
 {
     int64_t by = (int64_t) _i * HOUR_MS;
@@ -160,7 +161,7 @@ START_TEST(a_clock_that_is_set_changes_no_deadline_and_no_delay)
     ck_assert_int_eq(outcome(made), 0);
     ck_assert_int_eq(outcome(soon), 0);
     ck_assert_int_eq(outcome(before), 0);
-    /* A new client knows the new clock alone, and may be ahead of the worker. */
+    /* A new client knows only the new clock, and may know it before the worker does. */
     asq *h2 = load_open(sup_redis_url(redis));
     asq_agent *same;
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
@@ -178,7 +179,7 @@ START_TEST(a_clock_that_is_set_changes_no_deadline_and_no_delay)
 }
 END_TEST
 
-/* A call waits in its stream when the clock is set, because the worker stands still. */
+/* A call waits in its stream when the clock is set, because the worker is stopped. */
 START_TEST(what_waits_while_the_clock_is_set_keeps_its_deadline)
 {
     int64_t by = (int64_t) _i * HOUR_MS;

@@ -1,7 +1,8 @@
 /*
- * check_too_large.c: one call's output is larger than Redis takes as a string. That call ends in an
- * error that says so, and the state of its agent is as before; calls beside it go on, and
- * connections stay. Each with a Redis that tells its limit, and with one that only refuses.
+ * check_too_large.c: one call's output is larger than the longest string of Redis. That call ends
+ * in an error that says so, and the state of its agent is as before; other calls go on, and
+ * connections stay. Each test runs with a Redis that tells its limit, and with one that only
+ * refuses.
  */
 #include "modes.h"
 #include "support/file_lines.h"
@@ -216,7 +217,7 @@ START_TEST(a_methods_call_that_is_too_large_ends_and_the_method_goes_on)
 }
 END_TEST
 
-/* Calls run one after the other on one agent, and at the same time on many. */
+/* The calls run one after the other on one agent, and at the same time on many agents. */
 START_TEST(results_of_a_batch_that_are_too_large_together_end_each_by_itself)
 {
     enum { CALLS = 32, EACH = 100 * 1024 };
@@ -288,7 +289,7 @@ END_TEST
 
 /* ---- closed connections without an error ----------------------------------------------------- */
 
-/* Starts all with a proxy before Redis, in front of the client or of the worker. */
+/* Starts everything with a proxy before Redis, for the client or for the worker. */
 static sup_proxy *start_behind_proxy(bool client)
 {
     static const asq_class *const list[] = { &heap_class, NULL };
@@ -322,7 +323,7 @@ START_TEST(a_result_that_ends_the_connection_each_time_is_given_up)
 }
 END_TEST
 
-/* Gives back a result without a change of the state, so the commit has one string alone. */
+/* Returns a result without changing the state, so the commit has a single string. */
 START_TEST(a_result_alone_that_ends_the_connection_each_time_is_given_up)
 {
     static const asq_class *const list[] = { &heap_class, NULL };

@@ -1,5 +1,5 @@
 /*
- * check_vanish.c: any of Redis' contents vanishes beneath calls that are under way; a worker
+ * check_vanish.c: any part of the contents of Redis vanishes while calls are under way. A worker
  * process goes on, and later calls work.
  */
 #include "load.h"
@@ -35,7 +35,7 @@ static pid_t worker(void)
 
 static void set_up(void)
 {
-    /* HSETNX of a client that finds the namespace gone, and tries to make it again. */
+    /* Clients that find the namespace gone try to make it again, with HSETNX. */
     sup_acl_expect("hsetnx");
     redis = sup_redis_start(NULL);
     log_path = sup_path("worker.log");
@@ -149,7 +149,7 @@ static void do_harm(const char *fmt, ...)
     freeReplyObject(r);
 }
 
-/* Takes away the oldest entry. */
+/* Removes the oldest entry. */
 static const char take_first[] = "local e = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1) "
                                  "return e[1] and redis.call('XDEL', KEYS[1], e[1][1])";
 
@@ -170,7 +170,7 @@ static void harm(int what)
     case KEYS:
         switch (dice(5)) {
         case 0: do_harm("DEL asq:{default.%u}:%s", p, kind); break;
-        case 1: /* agents that are written over are left to the operator */
+        case 1: /* the operator has to deal with overwritten agents */
             do_harm("SET asq:{default.%u}:%s x", p, strcmp(kind, "agents") == 0 ? "lease" : kind);
             break;
         case 2:
@@ -260,7 +260,7 @@ START_TEST(a_worker_lives_on_whatever_vanishes_beneath_its_calls)
 }
 END_TEST
 
-/* Two callers' calls wait for one result; when it comes, the second ends together with the
+/* Calls of two callers wait for one result. When it arrives, the second call ends together with the
  * first, because another of its inputs has failed before. */
 START_TEST(a_call_that_ends_while_others_are_told_is_not_told)
 {

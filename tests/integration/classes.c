@@ -1,5 +1,6 @@
 /*
- * classes.c: see classes.h. Methods are as short as a test needs them, and as careful as real ones.
+ * classes.c: see classes.h. The methods are as short as the tests allow, and as careful as real
+ * ones.
  */
 #include "classes.h"
 
@@ -110,7 +111,7 @@ static int counter_use_secret(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
-/* leave(how): calls a method that there is not, and frees the result; "wait": once it has come. */
+/* leave(how): calls a missing method, and frees the result; "wait": when the result has arrived. */
 static int counter_leave(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *how;
@@ -263,7 +264,7 @@ static int wait_for_file(asq_ctx *ctx, const char *begun, const char *release)
     return 0;
 }
 
-/* Makes a file when it runs, and waits for another one (parked, not blocking). */
+/* Makes a file when it runs, and waits for another one, parked. */
 static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *begun, *release;
@@ -277,7 +278,7 @@ static int echo_hold(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return 0;
 }
 
-/* Makes a file when it runs, and fails once it is told that it was cancelled. */
+/* Makes a file when it runs, and fails when it was cancelled. */
 static int echo_fail_when_cancelled(asq_ctx *ctx, void *self, const asq_value *args,
                                     asq_value **ret)
 {
@@ -328,6 +329,25 @@ static int echo_blob(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     free(data);
     return 0;
 }
+
+/* trace(runs): fails in the runs before this one; returns [parent, state] of its trace, or null. */
+static int echo_trace(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int runs;
+    asq_trace trace;
+    int rc = asq_args(ctx, args, "[i]", &runs);
+    (void) self;
+    if (rc < 0)
+        return rc;
+    if ((int) asq_ctx_attempt(ctx) < runs)
+        return asq_fail(ctx, ASQ_EFAILED, "once more");
+    if ((rc = asq_ctx_trace(ctx, &trace)) == ASQ_ENOENT)
+        return 0;
+    if (rc == 0)
+        *ret = asq_pack("[s, s]", trace.parent, trace.state);
+    return rc;
+}
+
 static const asq_method echo_methods[] = {
     { "blob", echo_blob, "n", ASQ_READONLY, NULL },
     { "all", echo_all, NULL, ASQ_NONBLOCKING, NULL },
@@ -340,6 +360,7 @@ static const asq_method echo_methods[] = {
     { "fail_when_cancelled", echo_fail_when_cancelled, "begun", 0, NULL },
     { "sum", echo_sum, NULL, 0, NULL },
     { "type", echo_type, NULL, 0, NULL },
+    { "trace", echo_trace, "runs", 0, NULL },
     { "together", echo_blob, "n", ASQ_READONLY | ASQ_CONCURRENT, NULL },
     { 0 }
 };
@@ -592,7 +613,7 @@ static int relay_notify(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : wait_for_file(ctx, begun, release);
 }
 
-/* report(journal): pushes the epoch that it runs in. */
+/* report(journal): pushes the epoch of its run. */
 static int relay_report(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq *h = asq_ctx_handle(ctx);
@@ -713,7 +734,7 @@ static int relay_fan(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return rc;
 }
 
-/* spawn(value): makes a Counter and gives it away. */
+/* spawn(value): makes a Counter and returns it. */
 static int relay_spawn(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq *h = asq_ctx_handle(ctx);
@@ -744,7 +765,7 @@ static int relay_me(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     return 0;
 }
 
-/* pass(agent, values): hands a list on to Echo.sum of that agent, by spreading it. */
+/* pass(agent, values): calls Echo.sum of that agent with the items of a list as arguments. */
 static int relay_pass(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const asq_value *target, *values;
@@ -789,7 +810,7 @@ static void free_all(asq_agent **agents)
         asq_agent_free(agents[i]);
 }
 
-/* each(agents, method, inputs, limit): returns the list that asq_call_each gives. */
+/* each(agents, method, inputs, limit): returns the list of asq_call_each. */
 static int relay_each(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_each_options options = ASQ_EACH_OPTIONS_INIT;
@@ -840,6 +861,20 @@ static int relay_each_then(asq_ctx *ctx, void *self, const asq_value *args, asq_
     if (asq_ctx_attempt(ctx) == 1)
         kill(getpid(), SIGKILL);
     return rc;
+}
+
+static int do_nothing(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    (void) ctx, (void) user, (void) ret;
+    return 0;
+}
+
+/* The same behind a step, so the calls are recorded. */
+static int relay_step_each_then(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int rc = asq_step(ctx, "begin", do_nothing, NULL, NULL);
+
+    return rc < 0 ? rc : relay_each_then(ctx, self, args, ret);
 }
 
 static int call_when_told(void *user, size_t index, asq_result *r, size_t done, size_t n)
@@ -948,25 +983,27 @@ out:
     return rc;
 }
 
-static const asq_method relay_methods[] = { { "call", relay_call, "agent, method, args", 0, NULL },
-                                            { "cross", relay_cross, NULL, 0, NULL },
-                                            { "peek", relay_cross, NULL,
-                                              ASQ_READONLY | ASQ_CONCURRENT, NULL },
-                                            { "any", relay_any, NULL, 0, NULL },
-                                            { "notify", relay_notify, NULL, 0, NULL },
-                                            { "report", relay_report, "journal", 0, NULL },
-                                            { "down", relay_down, "agents, level", 0, NULL },
-                                            { "outer", relay_outer, "other", 0, NULL },
-                                            { "inner", relay_inner, NULL, 0, NULL },
-                                            { "fan", relay_fan, "agents, method, args", 0, NULL },
-                                            { "spawn", relay_spawn, "value", 0, NULL },
-                                            { "me", relay_me, NULL, 0, NULL },
-                                            { "each", relay_each, NULL, 0, NULL },
-                                            { "each_then", relay_each_then, NULL, 0, NULL },
-                                            { "tell", relay_tell, NULL, 0, NULL },
-                                            { "late", relay_late, NULL, 0, NULL },
-                                            { "pass", relay_pass, "agent, values", 0, NULL },
-                                            { 0 } };
+static const asq_method relay_methods[] = {
+    { "call", relay_call, "agent, method, args", 0, NULL },
+    { "cross", relay_cross, NULL, 0, NULL },
+    { "peek", relay_cross, NULL, ASQ_READONLY | ASQ_CONCURRENT, NULL },
+    { "any", relay_any, NULL, 0, NULL },
+    { "notify", relay_notify, NULL, 0, NULL },
+    { "report", relay_report, "journal", 0, NULL },
+    { "down", relay_down, "agents, level", 0, NULL },
+    { "outer", relay_outer, "other", 0, NULL },
+    { "inner", relay_inner, NULL, 0, NULL },
+    { "fan", relay_fan, "agents, method, args", 0, NULL },
+    { "spawn", relay_spawn, "value", 0, NULL },
+    { "me", relay_me, NULL, 0, NULL },
+    { "each", relay_each, NULL, 0, NULL },
+    { "each_then", relay_each_then, NULL, 0, NULL },
+    { "step_each_then", relay_step_each_then, NULL, 0, NULL },
+    { "tell", relay_tell, NULL, 0, NULL },
+    { "late", relay_late, NULL, 0, NULL },
+    { "pass", relay_pass, "agent, values", 0, NULL },
+    { 0 }
+};
 static const asq_attribute relay_attributes[] = { { "entered", NULL, NULL, 0, NULL },
                                                   { "step", NULL, NULL, 0, NULL },
                                                   { 0 } };
@@ -999,8 +1036,8 @@ static int poison_die(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return 0;
 }
 
-/* Records that a run has begun: appends a byte to the file, if one is given, whatever becomes of
- * the run. */
+/* Notes that a run has begun: appends a byte to the file, if one is given, even if the run has no
+ * effect. */
 static int poison_begin(asq_ctx *ctx, const asq_value *args, int64_t *ret_ms, int64_t *ret_runs)
 {
     const char *file = NULL;
@@ -1021,7 +1058,7 @@ static int poison_begin(asq_ctx *ctx, const asq_value *args, int64_t *ret_ms, in
     return asq_map_set_int(asq_ctx_state(ctx), "runs", *ret_runs);
 }
 
-/* block(ms[, file]): keeps its thread for ms; returns the number of its runs. */
+/* block(ms[, file]): occupies its thread for ms; returns the number of its runs. */
 static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     struct timespec left;
@@ -1038,7 +1075,7 @@ static int poison_block(asq_ctx *ctx, void *self, const asq_value *args, asq_val
     return 0;
 }
 
-/* block_until(file): keeps its thread until the file exists. */
+/* block_until(file): occupies its thread until the file exists. */
 static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     const char *path;
@@ -1051,7 +1088,7 @@ static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
-/* wait(ms[, file]): does as block, parked. */
+/* wait(ms[, file]): does as block, but parked. */
 static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, runs;

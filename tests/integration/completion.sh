@@ -30,7 +30,7 @@ echo "what as-ctl prints"
 "$as_ctl" --complete stop '' | sort >"$tmp/out"
 printf 'w1\nw:2\nw:3\nweb{1}\n~root\n' | sort | diff - "$tmp/out" >"$tmp/diff" || fail "names (<), printed (>)" "$tmp/diff"
 
-# Prints the offers of bash for a line, given a word each, and with an as-ctl that prints anything.
+# Prints the offers of bash for a line. The arguments are its words, and as-ctl may print anything.
 cat >"$tmp/tab.bash" <<'END'
 . "$1" || exit 1
 shift
@@ -39,7 +39,7 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _asqueue
 [ ${#COMPREPLY[@]} -eq 0 ] || printf '%s\n' "${COMPREPLY[@]}"
 END
-tab() { # WORD...: as bash splits them, the last is the one to be completed
+tab() { # WORD...: as bash splits them; the last word is completed
     bash --norc --noprofile "$tmp/tab.bash" "$srcdir/contrib/completions/as-ctl" "$@" | sort
 }
 offers() { # EXPECTED WORD...

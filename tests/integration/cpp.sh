@@ -9,7 +9,7 @@
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 unset ASQUEUE_URL
 
-# A sanitizer of the build's is needed in its users too.
+# Programs that use the library need the sanitizers of this build, too.
 sanitizers=$(sed -n 's/^SAN_CFLAGS = *//p' Makefile 2>/dev/null)
 lib=$(pwd)/lib/.libs
 [ -e "$lib/libasqueue.so" ] || skip "no shared library"
@@ -25,7 +25,7 @@ compile() { # OUTPUT ARGUMENTS...
 found=
 for cxx in g++ clang++ ${CXX:-}; do
     command -v "$cxx" >/dev/null || continue
-    # The runtime of a sanitizer does not go with another compiler.
+    # A sanitizer's run-time library works with its own compiler only.
     [ -z "$sanitizers" ] || [ "$cxx" = "${CXX:-g++}" ] || continue
     for std in c++17 c++20; do
         echo 'int main() { return __cplusplus < 201703L; }' >"$tmp/empty.cpp"
@@ -55,7 +55,7 @@ command -v redis-server >/dev/null || command -v valkey-server >/dev/null || exi
 "$tmp/bank" >"$tmp/out" 2>&1 || fail "bank, child:" "$tmp/out"
 expect "$tmp/out" '^Ada still has 1100$'
 
-# Workers that were started elsewhere: an exception arrives in full, and the process lives on.
+# On workers that were started elsewhere, an exception arrives in full, and the process lives on.
 start_redis
 start worker "$as_worker" --redis-url "$redis_url" --agent-dir "$tmp/agents"
 worker=$pid

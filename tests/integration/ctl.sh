@@ -91,7 +91,7 @@ json_error 2 USAGE "$as_ctl" --json --bogus ping
 json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
 refused 2 'no option --lease-tme; did you mean --lease-time' "$as_worker" --lease-tme 1s
-# Each program knows the other's word for the same.
+# Each program knows the words of the other for its own options.
 refused 2 'no option --local-mode, only its opposite, --no-local-mode' "$as_worker" --local-mode
 refused 2 'no option --url; did you mean --redis-url' "$as_worker" --url redis://h
 refused 2 'no option --redis-url; did you mean --url' "$as_ctl" --redis-url redis://h ping
@@ -107,15 +107,15 @@ refused 2 'exclude each other' "$as_worker" stop --all --id one
 
 echo "help and version"
 run 0 "$as_ctl" --help
-for command in agents call classes clone create dead delete get ping result set show stop workers; do
+for command in agents call calls cancel classes clone create dead delete get ping result set show stop workers; do
     expect "$out" "^  $command"
 done
 sed -n 's|^  -., \(--[a-z-]*\).*|\1|p; s|^      \(--[a-z-]*\).*|\1|p' "$out" >"$tmp/options"
 "$as_ctl" --complete - >"$tmp/completed"
 sort "$tmp/completed" | cmp -s - "$tmp/completed" || fail "the options are not sorted" "$tmp/completed"
 sort "$tmp/options" | cmp -s - "$tmp/completed" || fail "help and completion differ" "$out"
-# Each command has a text of its own, which begins with its usage.
-for command in acl agents call classes clone create 'dead list' 'dead show' 'dead retry' 'dead drop' delete get \
+# The help of each command begins with its usage.
+for command in acl agents call calls cancel classes clone create 'dead list' 'dead show' 'dead retry' 'dead drop' delete get \
     ping result set show stop workers; do
     # shellcheck disable=SC2086 # a name is one word, or two
     run 0 "$as_ctl" $command --help
@@ -149,7 +149,7 @@ refused 1 'ASQ_ECONN' "$as_ctl" ping
 expect "$err" 'ASQUEUE_URL'
 json_error 1 ASQ_ECONN "$as_ctl" --json ping
 unset ASQUEUE_URL
-"$as_ctl" ping >"$out" 2>"$err" # unless there is one on the usual port
+"$as_ctl" ping >"$out" 2>"$err" # succeeds if a Redis listens on the usual port
 [ $? -eq 0 ] || expect "$err" 'neither -u nor ASQUEUE_URL was given: tried redis://127\.0\.0\.1:6379'
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"
 [ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
@@ -170,7 +170,7 @@ refused 1 "$tmp/open" "$as_worker" --agent-dir "$tmp/open"
 echo 'no plugin' >"$tmp/broken/bad.so"
 refused 1 'bad\.so' "$as_worker" --agent-dir "$tmp/broken"
 run 1 "$as_worker" --agent-dir "$tmp/broken" --log-format json
-expect "$err" '^\{"time":".*","level":"error","pid":[0-9]+,"message":".*bad\.so.*"\}$'
+expect "$err" '^\{"time":".*","level":"error","worker":"as-worker","pid":[0-9]+,"message":".*bad\.so.*"\}$'
 refused 1 'no-local-mode' "$as_worker" --agent-dir "$agent_dir" --redis-url redis://redis.example
 redis-cli -s "$redis_socket" CONFIG SET maxmemory-policy allkeys-lru >/dev/null 2>&1 && {
     run 1 "$as_worker" --agent-dir "$agent_dir"
@@ -270,7 +270,7 @@ prints tally "$as_ctl" create Counter '{"start": 40}' --id tally
 refused 1 'ASQ_EEXIST' "$as_ctl" create Counter --id tally
 json_error 1 ASQ_EEXIST "$as_ctl" --json create Counter --id tally
 expect "$err" '"agent":"tally","worker":"one\.[01]"'
-refused 1 'Counter.*Echo|Echo.*Counter' "$as_ctl" create Conter # lists those there are
+refused 1 'Counter.*Echo|Echo.*Counter' "$as_ctl" create Conter # the error lists the classes
 refused 2 'spaces|space' "$as_ctl" create Counter --id 'a b'
 prints 42 "$as_ctl" call tally add '[2]'
 prints 45 "$as_ctl" --timeout 30s call tally add '{"n": 3}'
@@ -307,7 +307,7 @@ prints '' "$as_ctl" delete twin
 prints "{\"deleted\":\"$copy\"}" "$as_ctl" delete "$copy" --json
 refused 1 'ASQ_ENOAGENT' "$as_ctl" get twin value
 refused 1 'ASQ_ENOAGENT' "$as_ctl" delete twin
-expect "$err" '^    agent twin, worker '
+expect "$err" '^    method delete, agent twin, worker '
 
 echo "JSON in and out"
 # shellcheck disable=SC2016
@@ -316,7 +316,7 @@ for value in null true -7 9223372036854775807 1.5 '"ä\u0000\n"' '[]' '{}' '[1,[
     prints "$value" "$as_ctl" --json call e echo "[$value]"
 done
 run 0 "$as_ctl" call e echo '[{"a": [1]}]'
-expect_count "$out" '^' 5 # indented for people
+expect_count "$out" '^' 5 # indented, to be read by people
 
 echo "failures"
 refused 1 'as-ctl: on purpose \(ASQ_EUSER\(1\)\)' "$as_ctl" call e fail '["on purpose"]'
@@ -329,7 +329,7 @@ echo "calls that take longer"
 json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[3000]' --timeout 1s
 call=$(sed -n 's/.*"call_id":"\([^"]*\)".*/\1/p' "$err")
 prints 3000 "$as_ctl" result "$call"
-prints 3000 "$as_ctl" result "$call" # kept: its id was given out
+prints 3000 "$as_ctl" result "$call" # kept, because its id was printed
 call=$("$as_ctl" call e sleep '[3000]' --async) || fail "call --async"
 refused 1 'within 1000 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 1s
 prints 3000 "$as_ctl" result "$call"
@@ -364,14 +364,14 @@ prints "$(printf 'add\nreset')" sh -c '"$1" --complete call tally "" | sort' sh 
 for command in "$as_ctl workers" "$as_worker status"; do
     # shellcheck disable=SC2086
     run 0 $command
-    expect "$out" '^WORKER +ALIVE +HOST +PID +PARTITIONS +CAPACITY +CALLS'
+    expect "$out" '^WORKER +ALIVE +SEEN +UP +HOST +PID +PARTITIONS +CAPACITY +RUNNING +PARKED +WAITING +CALLS'
     expect_count "$out" '^one\.[01] +yes +.* [0-9]+ +[0-9]+ +32 +[0-9]+' 2
 done
 run 0 "$as_worker" status --json
 expect "$out" '^\[\{.*"id":"one\.0".*\}\]$'
 
 echo "the log"
-grep -vE '^\{"time":"[-0-9T:.+]+","level":"(info|warning|error)","pid":[0-9]+,"message":".*"\}$' \
+grep -vE '^\{"time":"[-0-9T:.+]+","level":"(info|warning|error)","worker":"[^"]+","pid":[0-9]+,"message":".*"\}$' \
     "$tmp/as-worker.log" >"$tmp/other" && fail "a line of the log is not what it should be" "$tmp/other"
 
 echo "stop"
@@ -385,11 +385,11 @@ prints 'two has stopped' "$as_worker" stop --id two
 wait "$second" || fail "as-worker stop: the worker ended with status $?" "$tmp/second.log"
 all_alive 2 || fail "not only the one worker was stopped"
 prints 42 "$as_ctl" call tally add '[0]'
-# The sleep of the interrupted as-ctl still runs, and may go on for an hour.
+# The call of the interrupted as-ctl still sleeps, for up to an hour.
 run 0 "$as_worker" stop --all --no-wait --json
 expect "$out" '^\{"workers":\["one\.[01]","one\.[01]"\],"gone":false\}$'
 refused 1 'not gone within 3000 ms: one;.*ASQ_ETIMEOUT' "$as_worker" stop --id one --timeout 3s
-ended_by_signals() { # asked again, it does not wait for it
+ended_by_signals() { # a second SIGTERM: the worker does not wait for the call
     kill -TERM "$worker" 2>/dev/null
     ! running "$worker"
 }

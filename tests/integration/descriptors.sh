@@ -16,7 +16,7 @@ limited() { # NAME SOFT HARD: starts a worker of 1,024 partitions, for which it 
         "$as_worker" -u "$url?ns=$1" --agent-dir "$agent_dir" --id "$1" --partitions 1024
 }
 
-wait_line() { # PID NAME PATTERN
+wait_line() { # PID NAME PATTERN: waits for a line in the log of a process
     tries=$((limit_s * 20))
     until grep -qE -- "$3" "$tmp/$2.log"; do
         running "$1" || fail "$2 has ended" "$tmp/$2.log"

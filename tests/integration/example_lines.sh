@@ -1,6 +1,6 @@
 #!/bin/sh
-# example_lines.sh: the examples, as they are installed, compile by the lines that their first comments show, and no
-# program or plugin among them is without such a line.
+# example_lines.sh: the installed examples compile by the lines that their first comments show, and each program and
+# plugin among them has such a line.
 # shellcheck disable=SC2154 # support.sh sets tmp, srcdir, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -8,7 +8,7 @@ command -v pkg-config >/dev/null || skip "no pkg-config"
 [ -e "$builddir/lib/.libs/libasqueue.so" ] || skip "no shared library was built"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# asqueue.pc, as it is installed, for a library that is not.
+# Makes an asqueue.pc like the installed one, for the library in the build tree.
 # shellcheck disable=SC2016
 sed -e "s,^prefix=.*,prefix=$tmp/prefix," -e 's,^exec_prefix=.*,exec_prefix=${prefix},' \
     -e 's,^libdir=.*,libdir=${prefix}/lib,' -e 's,^includedir=.*,includedir=${prefix}/include,' \
@@ -26,7 +26,7 @@ for file in "$srcdir"/contrib/examples/*.[ch] "$srcdir"/contrib/examples/*.cpp; 
 done
 cd "$tmp/examples" || exit 1
 
-# The compilers of this build, with what its library needs of them.
+# Makes cc and c++ that run the compilers of this build, with the flags that its library needs.
 mkdir "$tmp/bin"
 for name in "cc ${CC:-cc}" "c++ ${CXX:-c++}"; do
     printf '#!/bin/sh\nPATH=%s\nexec %s %s "$@"\n' "$PATH" "${name#* }" "${SAN_CFLAGS-}" >"$tmp/bin/${name%% *}"

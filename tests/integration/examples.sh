@@ -12,7 +12,7 @@ unset ASQUEUE_URL
 
 mkdir "$tmp/child"
 
-# Runs an example in child mode: output to $tmp/out. Afterwards there is no process and no file of it.
+# Runs an example in child mode, with its output in $tmp/out. It must leave no process and no file.
 child() { # EXPECTED-STATUS COMMAND...
     expected=$1
     shift
@@ -28,7 +28,8 @@ nothing_left() { # OF-WHAT
     [ -z "$left" ] || fail "$1 left behind: $left"
 }
 
-has_redis() { # without a process for each process there is: the machine may be busy
+# Tells whether a Redis of child mode runs. Starts few programs, because the machine may be busy.
+has_redis() {
     for dir_ in /proc/[0-9]*; do
         read -r comm_ 2>/dev/null <"$dir_/comm" || continue
         case $comm_ in
@@ -60,7 +61,7 @@ check_dist_main() {
     expect "$tmp/out" '^without distribution'
     expect "$tmp/out" '^with distribution'
     expect_count "$tmp/out" 'start-up [0-9]+ ms, 5 answers in [0-9.]+ s' 2
-    # Five sleeps one after the other against five at the same time.
+    # Locally, five sleeps are made one after the other; with distribution, at the same time.
     sed -n 's/.* 5 answers in \(.*\) s/\1/p' "$tmp/out" | {
         read -r local_s
         read -r dist_s
@@ -84,7 +85,7 @@ END
 check_guess_two_thirds() { # N
     expect "$tmp/out" "^$1 agents created in [0-9.]+ s\$"
     expect_count "$tmp/out" "^round [12]: $1 guesses in [0-9.]+ s, average [0-9.]+, two thirds of it" 2
-    # Each guess is in the histogram, and people learn: the second round's average is lower.
+    # Each guess is in the histogram. People learn, so the second round's average is lower.
     sed -n '/^round 1/,/^round 2/p' "$tmp/out" |
         awk -v n="$1" '$2 == "to" { sum += $4 } END { exit sum != n }' ||
         fail "the histogram does not have $1 guesses" "$tmp/out"
@@ -225,7 +226,7 @@ expect "$tmp/out" 'on purpose'
 if ctl call tally subtract '[1]' >"$tmp/out" 2>&1; then
     fail "an unknown method, and exit status 0" "$tmp/out"
 fi
-expect "$tmp/out" 'add.*reset' # the error lists those there are
+expect "$tmp/out" 'add.*reset' # the error lists the methods
 stop "$worker" || fail "as-worker ended with status $?" "$tmp/as-worker.log"
 stop "$redis_pid"
 echo "all as expected"

@@ -23,8 +23,8 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
     int rc;
 
     fflush(NULL);
-    /* A request to stop stays pending until the worker handles it, because Check's handler would
-     * end the test. */
+    /* Blocks the signals, so that a request to stop stays pending until the worker handles it.
+     * Check's handler would end the test. */
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, &old);
@@ -99,7 +99,7 @@ void load_make_namespace(const char *url, uint32_t partitions)
     char err[512] = "";
     asq *h;
 
-    if (!strstr(url, "user=asq-default-")) /* a user of the rules */
+    if (!strstr(url, "user=asq-default-")) /* one of the users of the rules */
         return;
     options.partitions = partitions;
     ck_assert_msg(asq_open(sup_url_as(url, "worker"), &options, &h, err, sizeof err) == 0,
@@ -135,7 +135,7 @@ struct load {
 
 struct load *load_new(asq *h, size_t agents)
 {
-    /* Static: a worker that is forked later still refers to it, so a leak checker finds no leak. */
+    /* Static, so that a leak checker finds no leak in a worker that is forked later. */
     static struct load *volatile newest;
     struct load *l = newest = calloc(1, sizeof *l);
 
@@ -155,7 +155,7 @@ void load_calls(struct load *l, size_t calls)
 
     l->results = realloc(l->results, n * sizeof(asq_result *));
     for (size_t i = l->calls * l->agents; i < n; i++) {
-        /* Runs methods on threads and on the loop's own thread by turns. */
+        /* Alternates between methods on threads and methods on the loop's thread. */
         const char *method = i / l->agents % 2 ? "add" : "add_blocking";
         ck_assert_msg(asq_call(l->agent[i % l->agents], method, &l->results[i], "[i]", 1) == 0,
                       "%s", asq_errmsg(l->h));

@@ -26,7 +26,12 @@ const char *logged_file(const char *name)
 
 void logged_set_up(void)
 {
-    redis = sup_redis_start(NULL);
+    logged_set_up_with(NULL);
+}
+
+void logged_set_up_with(const char *const config[])
+{
+    redis = sup_redis_start(config);
     mode = MODE_INDEPENDENT;
     log_path = sup_path("log");
     worker = 0;

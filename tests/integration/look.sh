@@ -33,7 +33,7 @@ look partitions
 expect "$out" '^ *partition +owner +epoch +commits +waiting +agents$'
 expect "$out" '^ +116 +one\.0 +[0-9]+ +[0-9]+ +0 +1$'
 expect_count "$out" ' one\.0 ' 128
-told() { # the next beat tells
+told() { # by the next heartbeat
     [ "$(redis-cli -s "$redis_socket" HGET 'asq:{default}:worker:one.0' partitions)" = 128 ]
 }
 wait_until "128 partitions in the worker's hash" told
@@ -72,7 +72,7 @@ is_stuck() {
 }
 wait_until "a call to be told as stuck" is_stuck
 expect "$out" '^[0-9]+-[0-9a-f]+-0 [0-9]+ s \{x\}sleeper\.sleep sleeps.*; 1 more behind it  \[one\.0\]$'
-look workers # whose hash has lines of its own now
+look workers # their hash has the field `stuck` now, of several lines
 expect "$out" '^ +stopping +0$'
 
 echo "keys of a wrong type"
@@ -107,7 +107,7 @@ refuses "there is no command 'partition'" partition
 refuses "'-h' is not an option of look: put -n NAMESPACE first, and redis-cli's options behind --" -h x partitions
 refuses "'where' needs an agent's id" where
 
-# Puts a program in the place of redis-cli, which records its arguments and its URL, and answers.
+# Makes a redis-cli that records its arguments and its password, and answers.
 mkdir "$tmp/bin"
 cat >"$tmp/bin/redis-cli" <<END
 #!/bin/sh

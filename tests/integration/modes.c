@@ -4,6 +4,7 @@
 #include "modes.h"
 #include "classes.h"
 #include "load.h"
+#include "support/cluster.h"
 #include "support/suite.h"
 
 #include <errno.h>
@@ -20,9 +21,12 @@
 enum mode mode;
 asq *H;
 
-static sup_redis *redis; /* of the independent deployment */
-static pid_t worker;     /* the supervisor */
-static char *names[64];  /* handed out by own() */
+/* Of the independent deployment: one server, or a Cluster. */
+static sup_redis *redis;
+static sup_cluster *cluster;
+static char *cluster_url;
+static pid_t worker;    /* the supervisor */
+static char *names[64]; /* handed out by own() */
 static size_t n_names;
 
 static void log_problem(void *user, asq_log_level level, const char *message)
@@ -58,7 +62,8 @@ pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own,
         ck_assert_int_gt(pid, 0);
         return pid;
     }
-    /* A group of its own, because Check kills the group of a test that times out. */
+    /* The workers have a group of their own, because Check kills the group of a test that times
+     * out. */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -109,7 +114,7 @@ asq *modes_open_url(const char *url)
 
     options.child_processes = 2;
     options.child_capacity = 4;
-    /* Longer than any call here takes: a call that hangs fails its test. */
+    /* Longer than any call here takes, so that a call that hangs fails its test. */
     options.timeout_ms = 2 * sup_limit_ms();
     if (strncmp(url, "unix:", 5) == 0)
         load_make_namespace(url, 0);
@@ -131,16 +136,32 @@ asq *modes_open(void)
 
 /* ---- fixtures -------------------------------------------------------------------------------- */
 
+static const char *deployment_url(void)
+{
+    return cluster ? cluster_url : sup_redis_url(redis);
+}
+
 static void start_deployment(void)
 {
-    redis = sup_redis_start(NULL);
-    worker = modes_fork_worker(sup_redis_url(redis), NULL, classes);
+    const char *kind = getenv("ASQ_TEST_REDIS");
+    if (kind && strcmp(kind, "cluster") == 0) {
+        cluster = sup_cluster_start(3, 0);
+        cluster_url = sup_cluster_url(cluster, 0);
+        /* The client of ASQ_TEST_ACL may not make the namespace, and may be the first. */
+        sup_redis_do(sup_cluster_node_of(cluster, "asq:{default}:meta"),
+                     "HSET asq:{default}:meta format 1 partitions 128");
+    } else {
+        redis = sup_redis_start(NULL);
+    }
+    worker = modes_fork_worker(deployment_url(), NULL, classes);
 }
 
 static void stop_deployment(void)
 {
     modes_stop_worker(worker);
     sup_redis_free(redis);
+    sup_cluster_free(cluster);
+    free(cluster_url);
 }
 
 static void open_local(void)
@@ -158,7 +179,7 @@ static void open_child(void)
 static void open_independent(void)
 {
     mode = MODE_INDEPENDENT;
-    H = modes_open_url(sup_redis_url(redis));
+    H = modes_open_url(deployment_url());
 }
 
 static void close_handle(void)

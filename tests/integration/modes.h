@@ -12,9 +12,9 @@
  *     ...
  *     int main(void) { return modes_main("calls", add_tests, NULL); }
  *
- * Each test gets a fresh handle H with the classes registered, which is closed after it. The
- * independent deployment is shared by the tests of a program, so agents have random ids, or those
- * of own(). One mode alone: CK_RUN_CASE=local (child, independent).
+ * Each test gets a new handle H with the classes registered, which is closed after it. The tests of
+ * a program share the independent deployment, so agents have random ids, or ids by own(). To run
+ * one mode alone: CK_RUN_CASE=local (child, independent).
  */
 #ifndef ASQ_TESTS_MODES_H
 #define ASQ_TESTS_MODES_H
@@ -29,19 +29,18 @@ enum mode { MODE_LOCAL, MODE_CHILD, MODE_INDEPENDENT };
 extern enum mode mode;
 extern asq *H;
 
-/* Runs a suite: `add_all` puts the tests of every mode into a test case, `add_distributed` (or
- * NULL) the tests of a body that needs calls to run apart from the program. Returns main's
- * status. */
+/* Runs a suite. `add_all` adds the tests of every mode to a test case, `add_distributed` (or NULL)
+ * the tests that need calls to run outside of the program. Returns main's status. */
 int modes_main(const char *name, void (*add_all)(TCase *t), void (*add_distributed)(TCase *t));
 
-/* Opens one more handle on the deployment of H (in local mode, a world of its own). */
+/* Opens another handle on the deployment of H (in local mode, with agents of its own). */
 asq *modes_open(void);
 /* Opens `url` with the classes of classes.h registered. */
 asq *modes_open_url(const char *url);
-/* Forks workers that serve a namespace with these classes, ended by NULL; stopping them checks that
+/* Forks workers that serve a namespace with these classes, ended by NULL. Stopping them checks that
  * they end in order. */
 pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const *list);
-/* Does the same with options of one's own, all but the URL. */
+/* Does the same with these options, except the URL. */
 pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own,
                              const asq_class *const *list);
 void modes_stop_worker(pid_t pid);
@@ -57,7 +56,7 @@ bool exists(const char *path);
 asq_agent *agent_new(const char *cls, const char *fmt, ...);
 asq_agent *counter(int value);
 
-/* Make calls that must succeed and give an int; calls that must fail, whose code is returned. */
+/* Make a call that must succeed with an int; a call that must fail, whose code is returned. */
 int64_t call_int(asq_agent *a, const char *method, const char *fmt, ...);
 int call_code(asq_agent *a, const char *method, const char *fmt, ...);
 /* Do the same for a result, which is freed. */

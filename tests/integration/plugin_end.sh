@@ -1,6 +1,6 @@
 #!/bin/sh
-# plugin_end.sh: a plugin whose destructor, or exit handler, never returns keeps neither the
-# supervisor nor its processes: after SIGTERM, after a failed start.
+# plugin_end.sh: the supervisor and its processes end, after SIGTERM and after a failed start, although
+# a plugin's destructor or exit handler never returns.
 #
 # By hand: from the build directory, .../tests/integration/plugin_end.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -55,12 +55,12 @@ worker=$pid
 wait_ready "$worker" worker
 process=$(pgrep -P "$worker")
 stop "$worker" || fail "status $? of a worker that was stopped" "$tmp/worker.log"
-expect "$tmp/worker.log" 'info    w has stopped$'
+expect "$tmp/worker.log" 'info    w\[[0-9]+\] w has stopped$'
 for p in $process; do
     wait_until "the end of the process" ended "$p"
 done
 
-# A start that fails after the plugin was loaded.
+# The start fails after the plugin was loaded.
 cp "$tmp/plugins/stay.so" "$tmp/plugins/twin.so"
 timeout 30 "$as_worker" start -u "$redis_url" --agent-dir "$tmp/plugins" --id w >"$tmp/out" 2>"$tmp/err"
 status=$?

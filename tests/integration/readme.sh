@@ -1,6 +1,6 @@
 #!/bin/sh
-# readme.sh: code of the README compiles, with pkg-config alone, and works as described. A block of
-# code that follows a line "<!-- file: NAME -->" is taken for the file NAME.
+# readme.sh: the code in the README compiles, with pkg-config alone, and works as described. A block of
+# code that follows a line "<!-- file: NAME -->" is the file NAME.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -20,7 +20,7 @@ extract() { # NAME DIR
 }
 
 # shellcheck disable=SC2016
-# asqueue.pc, as it is installed, for a library that is not.
+# Makes an asqueue.pc like the installed one, for the library in the build tree.
 sed -e "s,^prefix=.*,prefix=$tmp/prefix," -e 's,^exec_prefix=.*,exec_prefix=${prefix},' \
     -e 's,^libdir=.*,libdir=${prefix}/lib,' -e 's,^includedir=.*,includedir=${prefix}/include,' \
     "$builddir/asqueue.pc" >"$tmp/asqueue.pc"
@@ -105,5 +105,5 @@ echo "$call" | grep -q . || fail "as-ctl call --async prints no call id"
 if look where nobody; then
     fail "look finds an agent that is not there" "$tmp/out"
 fi
-kill -TERM "$worker" # the call that sleeps is not waited for: the test's end is its end
+kill -TERM "$worker" # the test's end ends the sleeping call
 echo "all as expected"

@@ -14,7 +14,7 @@ url=unix:$redis_socket
 umask 077
 printf 's3/cr:e@t\nand no more\n' >"$tmp/password"
 
-# ASQUEUE_URL is read, and gone: from the environment of the processes, and of a program that a method starts.
+# as-worker removes ASQUEUE_URL from its environment, so a program that a method starts does not have it either.
 plugins=$tmp/plugins
 build_shell_plugin "$plugins" 2>"$tmp/err" || plugins=$agent_dir
 ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t" start worker "$as_worker" --agent-dir "$plugins" --id one
@@ -30,7 +30,7 @@ if [ "$plugins" != "$agent_dir" ]; then
     ASQUEUE_URL="$url?password=s3%2Fcr%3Ae%40t"
     export ASQUEUE_URL
     "$as_ctl" create Shell --id sh >/dev/null || fail "create" "$tmp/worker.log"
-    # How often the password stands in its own environment, and in that of the worker's process.
+    # Counts the password in the program's environment, and in that of the worker's process.
     "$as_ctl" call sh run '["env | grep -cF s3%2F; grep -caF s3%2F /proc/$PPID/environ; echo done"]' >"$tmp/out" ||
         fail "call" "$tmp/worker.log"
     unset ASQUEUE_URL
@@ -38,7 +38,7 @@ if [ "$plugins" != "$agent_dir" ]; then
 fi
 stop "$worker"
 
-# The file, with either program; a file that others may read is refused, with the status of wrong usage.
+# Both programs read a password file. They refuse one that other users may read, with the status of wrong usage.
 start worker "$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --id two
 worker=$pid
 wait_ready "$worker" worker
@@ -65,8 +65,8 @@ grep -qF "the password from $tmp/wrong)" "$tmp/err" || fail "where a wrong passw
 "$as_ctl" -u "$url?password=x" --password-file "$tmp/password" ping 2>"$tmp/err"
 [ $? = 2 ] || fail "a URL with a password, and a file" "$tmp/err"
 
-# A password that goes to another host without TLS is warned of once, by either program, but not one that stays on this
-# machine or goes by TLS. Nobody has the address 192.0.2.1. A worker that runs as root says so.
+# Both programs warn once of a password that goes to another host without TLS, but not of one that stays on this
+# machine or goes by TLS. No host has the address 192.0.2.1. A worker that runs as root says so.
 plain='go to another host as plain text: use TLS'
 "$as_ctl" -u redis://:pw@192.0.2.1 ping -t 300ms >"$tmp/out" 2>"$tmp/err" && fail "nobody answers as Redis"
 expect_count "$tmp/err" "$plain" 1
@@ -90,7 +90,7 @@ expect_count "$tmp/here.log" 'running as root, and so does the code of all agent
 stop "$plain_pid"
 stop "$pid"
 
-# A model configuration that others may read is refused as well.
+# A model configuration that other users may read is refused as well.
 echo '[]' >"$tmp/models"
 chmod 644 "$tmp/models"
 "$as_worker" -u "$url" --password-file "$tmp/password" --agent-dir "$agent_dir" --model-config-path "$tmp/models" \

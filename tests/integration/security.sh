@@ -1,11 +1,11 @@
 #!/bin/sh
-# security.sh: shows each "cannot" of SECURITY.md: of the four users of contrib/redis-cli/acl by
-# their rules, of two namespaces, of a program that a method starts, and of another user of the
-# host. tests/cannot.md lists them all, with their tests.
+# security.sh: checks each "cannot" of SECURITY.md: for the four users of contrib/redis-cli/acl, for two
+# namespaces, for a program that a method starts, and for another user of the host. tests/cannot.md
+# lists them all, with their tests.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 # shellcheck disable=SC2034 # read by support.sh
-ASQ_TEST_ACL=0 # the users are made here
+ASQ_TEST_ACL=0 # this test makes the users itself
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
 command -v redis-cli >/dev/null || skip "no redis-cli"
@@ -77,7 +77,7 @@ for role in client worker operator observer; do
     done
 done
 
-for role in client operator observer; do # a worker bounds its dead letters by it
+for role in client operator observer; do # a worker needs XTRIM to bound its dead letters
     cannot "$role" XTRIM "asq:{default.0}:jobs" MAXLEN 0
 done
 
@@ -100,7 +100,7 @@ for role in client worker operator observer; do
         cannot "$role" XTRIM "asq:{$ns.$p}:jobs" MAXLEN 0
         cannot "$role" SUBSCRIBE "asq:{$ns}:c:0123456789abcdef"
         cannot "$role" PUBLISH "asq:{$ns}:c:0123456789abcdef" x
-        # A script does not reach it either, whether it names its keys or not.
+        # A script does not reach the namespace either, whether it names its keys or not.
         cannot "$role" EVAL "return redis.call('HGET', 'asq:{$ns.$p}:agents', 'tally')" 0
         cannot "$role" EVAL_RO "return redis.call('HGET', KEYS[1], 'tally')" 1 "asq:{$ns.$p}:agents"
     done
@@ -184,7 +184,7 @@ for write in "XADD asq:{default.$p}:jobs * call x batch x" "XADD asq:{default.$p
 done
 
 echo "what they get of as-ctl"
-denied() { # ROLE ARGUMENT...: status 1, and Redis's refusal on stderr
+denied() { # ROLE ARGUMENT...: as-ctl ends with status 1, and the refusal of Redis on stderr
     role=$1
     shift
     "$as_ctl" -u "$(url "$role")" "$@" -t 10s >"$out" 2>"$tmp/err"
@@ -208,7 +208,7 @@ echo "nothing has changed"
 [ "$("$as_ctl" -u "$(url client)" call tally add '[0]')" = 40 ] || fail "the agent does not answer"
 running "$worker" || fail "the worker has ended" "$tmp/worker.log"
 
-# In a container the tests run as root, which may look into any process, so the check runs as
+# In a container the tests run as root, which may look into any process, so the check runs as the user
 # nobody.
 root=$(id -u)
 as_nobody=
@@ -216,7 +216,7 @@ as_nobody=
 nobody() {
     $as_nobody "$@"
 }
-blind() { # PID WHO: they cannot look into this process
+blind() { # PID WHO: the user nobody, called WHO in messages, cannot look into this process
     nobody cat "/proc/$1/environ" >"$out" 2>&1 && fail "$2 reads the environment" "$out"
     nobody head -c 1 "/proc/$1/mem" >"$out" 2>&1 && fail "$2 reads the memory" "$out"
     nobody ls "/proc/$1/fd/" >"$out" 2>&1 && fail "$2 sees the descriptors" "$out"
@@ -237,7 +237,7 @@ if [ "$root" = 0 ] && command -v setpriv >/dev/null; then
 fi
 
 echo "a program of the worker's own user"
-case ${SAN_CFLAGS-} in # AddressSanitizer's leak check attaches as a debugger does, so that such a worker stays open
+case ${SAN_CFLAGS-} in # the leak check of AddressSanitizer attaches like a debugger, so such a worker stays open
 *address*) open=1 ;;
 *) open='' ;;
 esac

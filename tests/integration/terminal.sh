@@ -1,7 +1,6 @@
 #!/bin/sh
-# terminal.sh: text from Redis, methods and arguments does not reach a terminal or a log as control
-# characters (C1 ones included), as a change of direction, or as invalid UTF-8: not by as-ctl, as
-# text and as JSON, not by as-worker's log, not by look.
+# terminal.sh: as-ctl (text and JSON), as-worker's log and look print text from Redis, methods and
+# arguments without control characters (C1 ones included), changes of direction and invalid UTF-8.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -23,12 +22,12 @@ is_clean() { # FILE WHAT
     grep -q "$(printf '\342\200[\213-\217\250-\256]')" "$1" && fail "changes of direction: $2" "$1"
     iconv -f UTF-8 -t UTF-8 <"$1" >/dev/null || fail "no UTF-8: $2" "$1"
 }
-clean() { # COMMAND...: whatever becomes of it
+clean() { # COMMAND...: its output is clean, whether it succeeds or not
     "$@" >"$out" 2>&1
     is_clean "$out" "$*"
 }
 
-# Ids that no worker can have; the worker takes them out of the set when it sees them.
+# Adds ids that no worker can have; the worker removes them from the set when it sees them.
 strange_ids() {
     redis SADD 'asq:{default}:workers' "evil$esc$c1" "$raw"
 }
@@ -37,7 +36,7 @@ esc=$(printf '\033]0;pwned\007')
 c1=$(printf '\302\23331mRED\342\200\256')
 raw=$(printf 'raw\23331m\377\376')
 
-# With a short lease time it would take the strange members for dead, and remove them.
+# The lease time is long, because the worker removes the strange members as dead after it.
 start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 60s
 worker=$pid
 wait_ready "$worker" worker
@@ -77,8 +76,8 @@ clean "$as_ctl" call e "$raw" --json
 clean "$as_ctl" call e fail '["\u009b31mRED\u202e"]'
 expect "$out" '\\u009b31mRED\\u202e \(ASQ_EUSER\(1\)\)'
 "$as_ctl" workers >"$out" 2>&1 || fail "workers" "$out"
-expect "$out" '^one\.0 +yes ' # strange ones hide nobody
-"$as_ctl" call e echo '["grün €"]' >"$out" # what is harmless stays
+expect "$out" '^one\.0 +yes ' # strange members do not hide the others
+"$as_ctl" call e echo '["grün €"]' >"$out" # harmless characters stay
 expect "$out" '^"grün €"$'
 
 echo "look"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# tls.sh: servers that rediss: accepts, and errors about the others. Certificates of its own, a
-# Redis with TLS for each, as-ctl as the client, and a worker whose certificates are renewed while
-# it runs.
+# tls.sh: rediss: accepts the right servers, and refuses others with an error. The test makes
+# certificates, and a Redis with TLS for each; as-ctl is the client, and a worker's certificates are
+# renewed while it runs.
 #
 # By hand: from the build directory, .../tests/integration/tls.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -47,7 +47,7 @@ cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
     sign "$1" "$2" -days 30 || fail "openssl" "$tmp/openssl.log"
 }
 
-# OpenSSL before 3.4 takes no dates, later ones no negative days.
+# Makes an expired certificate. OpenSSL before 3.4 takes no dates, later ones no negative days.
 old_cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
     request "$1" "$3" "$4"
     sign "$1" "$2" -not_before 20200101000000Z -not_after 20200201000000Z ||
@@ -76,28 +76,22 @@ echo "no certificate" >"$tmp/garbage"
 
 # ---- Servers ---------------------------------------------------------------------------------------
 
-port=$((20000 + $$ % 20000))
-
-# A Redis with TLS on $port; [OPTION...] override.
+# Starts a Redis with TLS on $port. The options replace the usual ones.
 serve() { # CERTIFICATE [OPTION...]
+    serve_tls "redis_$1" redis_decided start_redis_with_tls "$@"
+    redis_pid=$server_pid
+}
+
+start_redis_with_tls() { # CERTIFICATE [OPTION...]
     name=$1
     shift
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        port=$((port + 1))
-        start "redis_$name" "$server" --port 0 --tls-port "$port" --bind 127.0.0.1 --dir "$tmp" --save '' \
-            --unixsocket "$tmp/redis.sock" --tls-cert-file "$tmp/$name.crt" --tls-key-file "$tmp/$name.key" \
-            --tls-ca-cert-file "$tmp/ca.crt" --tls-auth-clients no --requirepass pw "$@"
-        redis_pid=$pid
-        wait_until "redis, or its end" redis_decided
-        running "$redis_pid" && return
-        grep -q 'Address already in use' "$tmp/redis_$name.log" || break
-    done
-    grep -q -i 'tls' "$tmp/redis_$name.log" && skip "this redis-server has no TLS"
-    fail "redis does not start" "$tmp/redis_$name.log"
+    start "redis_$name" "$server" --port 0 --tls-port "$port" --bind 127.0.0.1 --dir "$tmp" --save '' \
+        --unixsocket "$tmp/redis.sock" --tls-cert-file "$tmp/$name.crt" --tls-key-file "$tmp/$name.key" \
+        --tls-ca-cert-file "$tmp/ca.crt" --tls-auth-clients no --requirepass pw "$@"
 }
 
 redis_decided() {
-    ! running "$redis_pid" || "$cli" -s "$tmp/redis.sock" -a pw --no-auth-warning ping 2>/dev/null | grep -q PONG
+    ! running "$server_pid" || "$cli" -s "$tmp/redis.sock" -a pw --no-auth-warning ping 2>/dev/null | grep -q PONG
 }
 
 end_server() {
@@ -130,7 +124,7 @@ SSL_CERT_FILE=$tmp/ca.crt taken "rediss://:pw@localhost:$port"
 refused "rediss://:pw@localhost:$port" 'from a CA that is not trusted here .*cacert='
 ASQUEUE_TLS_CA='' refused "rediss://:pw@localhost:$port" 'CA that is not trusted'
 ASQUEUE_TLS_CA=$tmp/none refused "rediss://:pw@localhost:$port" "cannot read CA file $tmp/none: No such file"
-ASQUEUE_TLS_CA=$tmp/none taken "$(url localhost)" # the URL says otherwise
+ASQUEUE_TLS_CA=$tmp/none taken "$(url localhost)" # the URL names another file
 refused "rediss://:pw@localhost:$port?cacert=$tmp/garbage" "CA file $tmp/garbage: "
 refused "rediss://:pw@localhost:$port?cacert=$tmp/other_ca.crt" 'CA that is not trusted'
 refused "$(url localhost sni=elsewhere.example)" 'certificate is for localhost, 127.0.0.1, ::1, not for elsewhere.example'
@@ -229,11 +223,11 @@ expect "$out" '^42$'
 stop "$worker_pid" || fail "the worker did not end in order" "$tmp/worker.log"
 end_server
 
-# ---- What a server hears that is not the one --------------------------------------------------------
+# ---- What a wrong server hears ----------------------------------------------------------------------
 
 mkfifo "$tmp/quiet"
 exec 9<>"$tmp/quiet" # openssl ends with its standard input
-# Answers one handshake, and writes down the bytes that it gets.
+# Starts a server that answers one handshake, and logs the bytes that it gets.
 listen() { # CERTIFICATE
     port=$((port + 1))
     # shellcheck disable=SC2016
@@ -252,7 +246,7 @@ listen good # the right server hears the password first
 "$as_ctl" -u "$(url localhost)" ping -t 2s >"$out" 2>&1 && fail "openssl s_server answers as Redis" "$out"
 expect "$tmp/listener_good.log" 'AUTH|HELLO'
 
-# A host name goes along with the first bytes (SNI), an address does not.
+# A client sends a host name with its first bytes (SNI), but no address.
 sni() { # URL
     port=$((port + 1))
     # shellcheck disable=SC2016
@@ -270,7 +264,7 @@ expect "$tmp/sni" 'other\.examp' # the dump has 16 bytes a line
 sni 127.0.0.1
 [ -s "$tmp/sni" ] && fail "an address goes along as a name" "$tmp/sni"
 
-# ---- No TLS there ----------------------------------------------------------------------------------
+# ---- A server without TLS --------------------------------------------------------------------------
 
 serve good --tls-port 0 --port $((port + 1))
 refused "$(url localhost)" 'speak TLS at this port'

@@ -43,7 +43,7 @@ static inline bool sup_aborts_on(void (*does)(void *arg), void *arg, int fd)
     return true;
 }
 
-/* Does the same, and drops what the child says. */
+/* Does the same, and drops the output of the child. */
 static inline bool sup_aborts(void (*does)(void *arg), void *arg)
 {
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);

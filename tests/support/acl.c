@@ -9,9 +9,9 @@
 #include "acl_gen.h"
 
 #define PASSWORD    "of-a-test"
-#define USER_PREFIX "user=asq-default-"
+#define USER_PREFIX "asq-default-"
 
-/* The namespaces that tests use. A user has the keys of all of them, as if its rules were
+/* The namespaces that tests use. A user may use the keys of all of them, as if its rules were
  * repeated for each. */
 static const char *const namespaces[] = { "default", "prod.eu", NULL };
 
@@ -30,7 +30,12 @@ bool sup_acl_on(void)
 
 const char *sup__acl_query(void)
 {
-    return sup_acl_on() ? "?" USER_PREFIX "client&password=" PASSWORD : "";
+    return sup_acl_on() ? "?user=" USER_PREFIX "client&password=" PASSWORD : "";
+}
+
+const char *sup__acl_userinfo(void)
+{
+    return sup_acl_on() ? USER_PREFIX "client:" PASSWORD "@" : "";
 }
 
 /* Writes text[0..n) with the namespace in each place of @N@. */
@@ -46,8 +51,8 @@ static void write_for(FILE *f, const char *text, size_t n, const char *ns)
     fwrite(text, 1, (size_t) (end - text), f);
 }
 
-/* Adds the keys and channels of one more namespace to the rule line..end: those of the user
- * itself, and each selector anew. */
+/* Adds the keys and channels of another namespace to the rule line..end: those of the user itself,
+ * and each selector once more. */
 static void write_more(FILE *conf, const char *line, const char *end, const char *ns)
 {
     bool in_selector = false;
@@ -86,7 +91,7 @@ const char *sup__acl_role(const char *program)
 
 const char *sup_url_as(const char *url, const char *role)
 {
-    /* Kept, because callers hand URLs on without owning them. */
+    /* URLs are kept, because callers pass them on without owning them. */
     static struct kept {
         struct kept *next;
         char *url;
@@ -98,7 +103,7 @@ const char *sup_url_as(const char *url, const char *role)
     if (!at)
         return url;
     at += strlen(USER_PREFIX);
-    made = sup_format("%.*s%s%s", (int) (at - url), url, role, at + strcspn(at, "&"));
+    made = sup_format("%.*s%s%s", (int) (at - url), url, role, at + strcspn(at, "&:"));
     for (k = all; k; k = k->next)
         if (strcmp(k->url, made) == 0) {
             free(made);

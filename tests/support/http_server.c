@@ -3,13 +3,14 @@
  *
  *     http_server DIR
  *
- * GET only, one request a connection, a process for each. The files of DIR are the pages, their
- * type given by the suffix (html, txt, json; else image/png). Parameters misbehave on purpose:
+ * Serves GET only, one request for each connection, in a process for each. The files of DIR are the
+ * pages; the suffix determines the type (html, txt, json; else image/png). Parameters make it
+ * misbehave on purpose:
  *     /page.html?delay_ms=N     answers after N ms
  *     /page.html?stall          sends the head and half of the page, and then nothing
  *     /endless.txt?endless      sends as long as a client reads (no file needed)
  *     /x?redirect=/page.html    sends the browser there; ?redirect to the same place for ever
- * Ends with SIGTERM, or when its parent does.
+ * Ends at SIGTERM, or when its parent ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>

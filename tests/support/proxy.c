@@ -18,7 +18,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_LINKS = 64, PIECE = 256 << 10, POLL_MS = 5 };
+enum {
+    MAX_LINKS = 256, /* a worker of a Cluster reads each of its partitions by one */
+    PIECE = 256 << 10,
+    POLL_MS = 5
+};
 
 struct control {
     atomic_int cut; /* enum sup_cut; 0: nothing */
@@ -211,6 +215,8 @@ const char *sup_proxy_url(const sup_proxy *p)
 
 void sup_proxy_free(sup_proxy *p)
 {
+    if (!p)
+        return;
     kill(p->pid, SIGKILL);
     waitpid(p->pid, NULL, 0);
     unlink(p->socket);

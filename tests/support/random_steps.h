@@ -1,6 +1,6 @@
 /*
  * random_steps.h: random numbers for tests that make random steps from a seed. ASQ_TEST_SEED sets
- * the first seed (a number, or "random"). One sequence of numbers for each process.
+ * the first seed (a number, or "random"). Each process has one sequence of numbers.
  */
 #ifndef ASQ_TESTS_RANDOM_STEPS_H
 #define ASQ_TESTS_RANDOM_STEPS_H
@@ -10,7 +10,7 @@
 
 /* Returns the first seed. */
 uint64_t steps_seed(void);
-/* Returns a number of the environment, or `otherwise`. */
+/* Returns the number in an environment variable, or `otherwise`. */
 uint64_t steps_from(const char *name, uint64_t otherwise);
 
 /* Begins the numbers of a seed. */

@@ -21,7 +21,7 @@ static char *dir;
 const char *remains_watch(const char *name)
 {
     free(dir);
-    /* starts the guard of temporary files, too, which must not become a child of the test */
+    /* also starts the guard of temporary files, which must not become a child of the test */
     dir = sup_path(name);
     if (mkdir(dir, 0700) < 0)
         sup_fail("%s: %s", dir, strerror(errno));

@@ -1,6 +1,6 @@
 /*
- * remains.h: checks the processes and temporary files that a program leaves behind. For tests of
- * child mode, in a process of their own (Check's fork mode).
+ * remains.h: checks which processes and temporary files a program leaves behind. For tests of child
+ * mode, each in its own process (Check's fork mode).
  */
 #ifndef ASQ_TESTS_REMAINS_H
 #define ASQ_TESTS_REMAINS_H
@@ -12,8 +12,8 @@
 /* Makes every orphan among the descendants a child of this process from here on, and TMPDIR a
  * new, empty directory with this name, which is returned. */
 const char *remains_watch(const char *name);
-/* Waits until this process has no child and that directory is empty; else the test fails and
- * lists the rest. */
+/* Waits until this process has no child and that directory is empty. After the limit the test fails
+ * and lists what is left. */
 void remains_nothing(void);
 /* Returns whether that directory is empty. */
 bool remains_no_file(void);

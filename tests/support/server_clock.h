@@ -6,9 +6,10 @@
 
 #include <stdint.h>
 
-/* Makes each redis-server that the test starts from now on run with the shim, its clock right. */
+/* Makes each redis-server that the test starts from now on run with the shim, at first with the
+ * right clock. */
 void sup_clock_start(void);
-/* Sets the clock of these servers by so much ahead of the machine's; negative: behind it. */
+/* Sets the clock of these servers ahead of the machine's clock; negative: behind it. */
 void sup_clock_set(int64_t by_ms);
 void sup_clock_stop(void);
 

@@ -1,7 +1,7 @@
 /*
  * support.c: temporary files, child processes and waiting for tests; support_redis.c has the
  * redis-servers. Both are described in support.h. Everything here belongs to the process that asked
- * for it, told by its pid, because Check forks for every test.
+ * for it (by its pid), because Check forks for every test.
  */
 #include "acl.h"
 #include "support.h"
@@ -26,7 +26,7 @@
 
 struct sup_proc {
     pid_t pid;
-    pid_t owner; /* process that started it; others may only look and send signals */
+    pid_t owner; /* process that started it; others may only examine it and send signals */
     bool ended;  /* reaped */
     int status;  /* exit status, or 128 + signal */
     char *name;
@@ -57,6 +57,25 @@ int sup_skip(const char *why)
     return 77;
 }
 
+/* Prints the ends of the outputs of all processes of this test: they tell why it waited in vain. */
+static void print_outputs(void)
+{
+    char tail[2000];
+    if (self.owner != getpid())
+        return;
+    for (const sup_proc *p = self.procs; p; p = p->next) {
+        FILE *f = fopen(p->err_log ? p->err_log : p->log, "re");
+        if (!f)
+            continue;
+        if (fseek(f, -(long) sizeof tail, SEEK_END) != 0)
+            rewind(f);
+        size_t n = fread(tail, 1, sizeof tail, f);
+        fclose(f);
+        fprintf(stderr, "---- %s (pid %d), the end of its output:\n%.*s\n", p->name, (int) p->pid,
+                (int) n, tail);
+    }
+}
+
 void sup_fail(const char *fmt, ...)
 {
     va_list ap;
@@ -67,6 +86,7 @@ void sup_fail(const char *fmt, ...)
     if (on_failure)
         on_failure(message);
     fprintf(stderr, "%s\n", message);
+    print_outputs();
     fflush(NULL);
     exit(1);
 }
@@ -116,7 +136,7 @@ int64_t sup_limit_ms(void)
 {
     const char *slow = getenv("ASQ_TEST_SLOW");
     int factor = slow ? atoi(slow) : 1;
-    return (int64_t) SUP_LIMIT_MS * (factor < 1 ? 1 : factor);
+    return (int64_t) SUP_LIMIT_MS * (factor < 1 ? 1 : factor) * (SUP_SANITIZED ? 2 : 1);
 }
 
 /* ---- The temporary directory, and its guard ---- */
@@ -140,8 +160,8 @@ static void remove_tree(const char *path)
     (void) rmdir(path);
 }
 
-/* Removes the directory once `owner` is gone; pidfd tells when, or -1 on kernels without.
- * Retries for a while, because a process in its last breath may still write there. */
+/* Removes the directory when `owner` is gone, which pidfd tells (-1 on kernels without it). Retries
+ * for a while, because a process that is ending may still write there. */
 static void guard_run(pid_t owner, int pidfd)
 {
     struct pollfd ended = { pidfd, POLLIN, 0 };
@@ -166,7 +186,8 @@ static void guard_run(pid_t owner, int pidfd)
     _exit(0);
 }
 
-/* Forks twice: the guard is no child of the test, which may count or wait for its children. */
+/* Forks twice, so that the guard is no child of the test, which may count or wait for its
+ * children. */
 static void guard_start(void)
 {
     pid_t owner = getpid();
@@ -278,7 +299,7 @@ static int open_log(const char *path)
     return fd;
 }
 
-/* In a new process: makes the URLs of as-worker and as-ctl name the user of that program. */
+/* Makes the URLs of as-worker and as-ctl name the user of that program, in a new process. */
 static void as_role(const char *program, const char **argv)
 {
     const char *role = sup__acl_role(program), *url = getenv("ASQUEUE_URL");

@@ -1,15 +1,18 @@
 # shellcheck shell=sh disable=SC2034
-# support.sh: for shell tests, to be sourced: a temporary directory ($tmp), processes that end with
-# the test, a Redis of the test's own, waiting for conditions, checks that print the actual value.
+# support.sh: to be sourced by shell tests. It has a temporary directory ($tmp), processes that end with
+# the test, a Redis for the test, waits for conditions, and checks that print the actual value.
 #
 #     . "${ASQ_TEST_SRCDIR:-.}/tests/support/support.sh"
 #
-# Only processes that the test started are ended, each by its own pid.
+# At its end a test ends only processes that it started, each by its pid.
 #
 # With ASQ_TEST_ACL=1 (make check-acl) that Redis has the users of contrib/redis-cli/acl: $redis_url
 # names the client, $as_worker runs as the worker, $as_ctl as the operator, and look with $look_user
 # as the observer. The test's own redis-cli is the default user. A denial to one of the users fails
 # the test.
+#
+# With ASQ_TEST_REDIS=cluster-node (make check-one-slot) that Redis is a node of a Cluster with all
+# slots, which refuses each command with keys of two slots.
 
 srcdir=${ASQ_TEST_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 builddir=${ASQ_TEST_BUILDDIR:-$(pwd)}
@@ -45,7 +48,7 @@ skip() { # WHY
     exit 77
 }
 
-fail() { # WHAT [FILE...]: with the files' ends
+fail() { # WHAT [FILE...]: fails the test, and prints the ends of the files
     echo "FAILED: $1"
     shift
     for file; do
@@ -55,7 +58,7 @@ fail() { # WHAT [FILE...]: with the files' ends
     exit 1
 }
 
-# Waits until the command succeeds; WHAT names the condition.
+# Waits until the command succeeds. WHAT names the condition in the error.
 wait_until() { # WHAT COMMAND...
     what=$1
     shift
@@ -105,15 +108,35 @@ stop() { # PID
     wait "$1"
 }
 
-running() { # PID: has it not ended? (a zombie has)
+running() { # PID: tells whether the process has not ended (a zombie has)
     state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null)
     [ -n "$state" ] && [ "$state" != Z ] && [ "$state" != X ]
+}
+
+# Each test has its own range of ports, above those of the tests in C and below those of outgoing connections.
+port=$((20000 + $$ % 12000))
+
+# Starts a server with TLS on a free port, $port. COMMAND starts it by `start NAME`; DECIDED tells whether
+# it has come up or ended.
+serve_tls() { # NAME DECIDED COMMAND...
+    serving=$1 decided=$2
+    shift 2
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        port=$((port + 1))
+        "$@"
+        server_pid=$pid
+        wait_until "$serving, or its end" "$decided"
+        running "$server_pid" && return
+        grep -q 'Address already in use' "$tmp/$serving.log" || break
+    done
+    grep -q -i 'tls' "$tmp/$serving.log" && skip "this redis-server has no TLS"
+    fail "$serving does not start" "$tmp/$serving.log"
 }
 
 # ---- ASQ_TEST_ACL ----
 
 acl_password=of-a-test
-url_as() { # ROLE TEXT: the text, with this role's user in each URL of a client
+url_as() { # ROLE TEXT: prints the text, with this role's user in each URL of a client
     printf '%s\n' "$2" | sed "s/user=asq-default-client&/user=asq-default-$1\\&/g"
 }
 
@@ -168,25 +191,36 @@ start_redis() {
     redis_url_default=unix:$redis_socket
     redis_url=$redis_url_default
     : >"$tmp/redis.conf"
+    case ${ASQ_TEST_REDIS:-} in
+    '') one_slot= ;;
+    # the bus wants a TCP port, which no other test has, because it is made of this one's pid
+    cluster-node) one_slot="--cluster-enabled yes --cluster-port $((20000 + $$ % 12000))" ;;
+    *) fail "ASQ_TEST_REDIS=$ASQ_TEST_REDIS: only cluster-node is known" ;;
+    esac
     if acl_on; then
         redis_url="$redis_url?user=asq-default-client&password=$acl_password"
         "$plain_as_ctl" acl -n default | sed "s/\$/ on >$acl_password/" >"$tmp/redis.conf"
     fi
+    # shellcheck disable=SC2086
     start redis "$server" "$tmp/redis.conf" --port 0 --unixsocket "$redis_socket" --unixsocketperm 700 --save '' \
-        --dir "$tmp"
+        --dir "$tmp" $one_slot
     redis_pid=$pid
     wait_until "redis" test -S "$redis_socket"
+    [ -z "$one_slot" ] || {
+        wait_until "redis" redis-cli -s "$redis_socket" CLUSTER ADDSLOTSRANGE 0 16383
+        wait_until "the cluster" sh -c "redis-cli -s '$redis_socket' CLUSTER INFO | grep -q cluster_state:ok"
+    }
 }
 
-# Builds the plugin with the class Shell into DIR, which is made. Fails without a compiler.
+# Makes DIR, and builds the plugin with the class Shell there. Fails without a compiler.
 build_shell_plugin() { # DIR
     mkdir "$1" || return 1
     # shellcheck disable=SC2086
     ${CC:-cc} -shared -fPIC ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$1/shell.so" "$srcdir/tests/support/shell_plugin.c"
 }
 
-# Prints the processes that have TEXT in their environment or command line (a Redis, which shows its
-# socket there, overwrites its environment), whatever their parents are: a line of pids.
+# Prints a line with the pids of all processes that have TEXT in their environment or command line (a
+# Redis overwrites its environment, but its command line shows its socket).
 processes_with() { # TEXT
     for dir in /proc/[0-9]*; do
         if cat "$dir/environ" "$dir/cmdline" 2>/dev/null | grep -qaF -- "$1"; then
@@ -199,11 +233,11 @@ no_process_with() { # TEXT
     [ -z "$(processes_with "$1")" ]
 }
 
-expect() { # FILE PATTERN: a line of the file matches the extended regular expression
+expect() { # FILE PATTERN: fails unless a line of the file matches the extended regular expression
     grep -qE -- "$2" "$1" || fail "no line like: $2" "$1"
 }
 
-expect_count() { # FILE PATTERN NUMBER
+expect_count() { # FILE PATTERN NUMBER: fails unless so many lines match
     found=$(grep -cE -- "$2" "$1")
     [ "$found" -eq "$3" ] || fail "$found lines instead of $3 are like: $2" "$1"
 }

@@ -1,6 +1,6 @@
 /*
- * support_redis.c: redis-servers for tests, each in a directory of its own under sup_dir(), and
- * commands to them. Relies on support.c for the processes.
+ * support_redis.c: redis-servers for tests, each in its own directory under sup_dir(), and commands
+ * to them. Relies on support.c for the processes.
  */
 #include "acl.h"
 #include "support.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 struct sup_redis {
-    struct sup_redis *next; /* list of all that this process has started */
+    struct sup_redis *next; /* list of all servers that this process has started */
     sup_proc *proc;
     char *dir;
     char *conf;
@@ -26,15 +26,15 @@ struct sup_redis {
     char *url;         /* as the client, with ASQ_TEST_ACL */
     char *url_default; /* as the default user */
     char *password;    /* or NULL */
+    bool single_slot;  /* a node of a Cluster, with all of its slots */
     redisContext *conn;
-    pid_t conn_pid; /* creator of conn: a forked child makes its own */
+    pid_t conn_pid; /* process that made conn; a forked child makes its own */
     pid_t owner;
 };
 
 static sup_redis *servers;
 
-/* Returns redis-server, valkey-server, or ASQ_REDIS_SERVER; NULL without one. */
-static const char *server_program(void)
+const char *sup__server_program(void)
 {
     static const char *const names[] = { "redis-server", "valkey-server", NULL };
     static char found[4096];
@@ -56,17 +56,13 @@ static const char *server_program(void)
 
 bool sup_redis_available(void)
 {
-    return server_program() != NULL;
+    return sup__server_program() != NULL;
 }
 
 static void disconnect(sup_redis *r)
 {
-    if (!r->conn)
-        return;
-    if (r->conn_pid == getpid())
-        redisFree(r->conn);
-    else
-        close(r->conn->fd); /* the parent's connection: not for this process */
+    if (r->conn)
+        redisFree(r->conn); /* in a forked child this closes its own copy of the descriptor alone */
     r->conn = NULL;
 }
 
@@ -103,9 +99,8 @@ static bool answers(sup_redis *r)
     return yes;
 }
 
-/* With ASQ_TEST_ACL: fails the test, and names the command, when Redis has denied something to a
- * user of the rules. A server that is stopped or has ended, or takes no connection, is not
- * asked. */
+/* Fails the test, with ASQ_TEST_ACL, when Redis has denied a command to a user of the rules, and
+ * names it. A server that is stopped, has ended or takes no connection is not asked. */
 static void check_denied(sup_redis *r)
 {
     struct timeval limit = { 5, 0 };
@@ -129,6 +124,24 @@ static void check_denied(sup_redis *r)
     }
 }
 
+/* Gives a node of a Cluster all slots, unless it has them from before a restart. */
+static void take_slots(sup_redis *r)
+{
+    if (sup_redis_stat(r, "cluster", "cluster_enabled", ":") != 1)
+        sup_fail("this redis-server has no Cluster");
+    redisReply *reply = sup_redis_reply(r, "CLUSTER ADDSLOTSRANGE 0 16383");
+    if (reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "is already busy"))
+        sup_fail("CLUSTER ADDSLOTSRANGE: %s", reply->str);
+    freeReplyObject(reply);
+    for (bool ok = false; !ok;) {
+        char *info = sup_redis_str(r, "CLUSTER INFO");
+        ok = info && strstr(info, "cluster_state:ok");
+        free(info);
+        if (!ok)
+            sup_sleep_ms(2);
+    }
+}
+
 static void check_all_denied(void)
 {
     for (sup_redis *r = servers; r; r = r->next)
@@ -137,7 +150,7 @@ static void check_all_denied(void)
 
 static void launch(sup_redis *r)
 {
-    const char *argv[] = { server_program(), r->conf, NULL };
+    const char *argv[] = { sup__server_program(), r->conf, NULL };
     int64_t end_ms = sup_now_ms() + sup_limit_ms();
     if (!argv[0])
         sup_fail("no redis-server or valkey-server on the PATH");
@@ -150,9 +163,11 @@ static void launch(sup_redis *r)
             sup_fail("%s does not come up:\n%s", argv[0], sup_proc_output(r->proc));
         sup_sleep_ms(2);
     }
+    if (r->single_slot)
+        take_slots(r);
 }
 
-sup_redis *sup_redis_start(const char *const config[])
+static sup_redis *start(const char *const config[], bool single_slot)
 {
     static unsigned n;
     static bool is_checked;
@@ -164,6 +179,7 @@ sup_redis *sup_redis_start(const char *const config[])
     r->url = sup_format("unix:%s%s", r->socket, sup__acl_query());
     r->url_default = sup_format("unix:%s", r->socket);
     r->owner = getpid();
+    r->single_slot = single_slot;
     r->conf = sup_format("%s/redis.conf", r->dir);
     FILE *f = fopen(r->conf, "w");
     if (!f)
@@ -172,6 +188,8 @@ sup_redis *sup_redis_start(const char *const config[])
             "bind 127.0.0.1\nport 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave \"\"\n"
             "appendonly no\ndaemonize no\n",
             r->socket, r->dir);
+    if (single_slot) /* the bus listens, though there is no other node */
+        fprintf(f, "cluster-enabled yes\ncluster-port %d\n", sup_free_port());
     for (size_t i = 0; config && config[i]; i++) {
         fprintf(f, "%s\n", config[i]);
         if (strncmp(config[i], "requirepass ", 12) == 0) {
@@ -192,6 +210,29 @@ sup_redis *sup_redis_start(const char *const config[])
     return r;
 }
 
+sup_redis *sup__redis_start(const char *const config[])
+{
+    return start(config, false);
+}
+
+sup_redis *sup_redis_start(const char *const config[])
+{
+    const char *kind = getenv("ASQ_TEST_REDIS");
+    if (kind && strcmp(kind, "cluster-node") != 0 && strcmp(kind, "cluster") != 0)
+        sup_fail("ASQ_TEST_REDIS=%s: only cluster-node and cluster are known", kind);
+    return start(config, kind != NULL);
+}
+
+sup_redis *sup_redis_start_single_slot(const char *const config[])
+{
+    return start(config, true);
+}
+
+bool sup_redis_is_cluster(const sup_redis *r)
+{
+    return r->single_slot;
+}
+
 const char *sup_redis_url(const sup_redis *r)
 {
     return r->url;
@@ -210,6 +251,37 @@ const char *sup_redis_socket(const sup_redis *r)
 const char *sup_redis_dir(const sup_redis *r)
 {
     return r->dir;
+}
+
+static char *append_only_files(const sup_redis *r)
+{
+    char *files = sup_format("%s/appendonlydir", sup_redis_dir(r));
+    if (access(files, F_OK) == 0)
+        return files;
+    free(files); /* for Redis before 7.0 */
+    return sup_format("%s/appendonly.aof", sup_redis_dir(r));
+}
+
+static void copy_files(const char *from, const char *to)
+{
+    const char *gone[] = { "rm", "-rf", to, NULL }, *argv[] = { "cp", "-r", from, to, NULL };
+    if (sup_run(gone, NULL, NULL) != 0 || sup_run(argv, NULL, NULL) != 0)
+        sup_fail("%s cannot be copied to %s", from, to);
+}
+
+char *sup_redis_keep(const sup_redis *r)
+{
+    char *files = append_only_files(r), *kept = sup_path("kept");
+    copy_files(files, kept);
+    free(files);
+    return kept;
+}
+
+void sup_redis_go_back(const sup_redis *r, const char *kept)
+{
+    char *files = append_only_files(r);
+    copy_files(kept, files);
+    free(files);
 }
 
 sup_proc *sup_redis_proc(sup_redis *r)
@@ -259,23 +331,9 @@ void sup_redis_free(sup_redis *r)
     free(r);
 }
 
-int sup_free_port(void)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET };
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &a, n) < 0 ||
-        getsockname(fd, (struct sockaddr *) &a, &n) < 0)
-        sup_fail("no free TCP port: %s", strerror(errno));
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 /* ---- Commands ---- */
 
-/* Tries once more when the connection turns out to be lost; a server that is down fails the
- * test. */
+/* Tries once more if the connection was lost. A server that is down fails the test. */
 static redisReply *command(sup_redis *r, const char *fmt, va_list ap)
 {
     redisReply *reply = NULL;

@@ -1,8 +1,8 @@
 #!/bin/sh
 # architecture.sh: checks the names in ARCHITECTURE.md. Each named file, function, field, constant
-# and option is in the tree; a function right behind a file is defined there, and so is each static
-# one behind the last file that was named; a test is in the file before it. Each file of lib and src
-# has its line. No directory includes a file that the page forbids.
+# and option is in the tree. A function right behind a file name is defined in that file, and so is each
+# static function in the last named file. A test is in the file named before it. Each file of lib and
+# src has a line. No directory includes a file that the page forbids.
 set -eu
 export LC_ALL=C
 src=${abs_top_srcdir:-.}
@@ -35,7 +35,7 @@ function base(path) {
 function bad(text) {
     print "line " line ": " text
 }
-# The path of a file as the page calls it, or "".
+# Returns the path of a file that the page names, or "".
 function resolve(name) {
     if (name in files)
         return name
@@ -47,7 +47,7 @@ function resolve(name) {
         bad("there are several files " name)
     return name in paths ? paths[name] : name in others ? others[name] : ""
 }
-# before: what stands between it and the code before it.
+# Checks one name. before: the text between it and the code before it.
 function check(token, before, in_code,    path, name, rest) {
     if (token ~ /^[A-Za-z0-9_.\/-]+\.(c|h|lua|sh|hpp|awk|map|proto|md|am|ac)$/) {
         path = resolve(token)

@@ -1,6 +1,6 @@
 /*
- * check_actor_states.c: the steps of an agent in memory, and of what is known of its snapshot; a
- * step that is not in the picture ends the process, before an agent with calls is freed.
+ * check_actor_states.c: the states of an agent in memory, and of the knowledge about its snapshot.
+ * A step that is not in the picture ends the process, before an agent with calls is freed.
  */
 #include "support/aborts.h"
 #include "support/suite.h"
@@ -76,8 +76,8 @@ static void bring_into(struct asq__actor *a, enum asq__actor_state state)
 
 START_TEST(a_step_of_an_agent_that_is_not_in_the_picture_aborts)
 {
-    /* Rows by state; in each, the operations that it allows. An agent that sleeps has no calls, so
-     * nothing can say that it rests. */
+    /* A row for each state has the operations that the state allows. A passive agent has no calls,
+     * so it cannot be passivated again. */
     static const bool allowed[STATES][OPERATIONS] = {
         [ASQ__ACTOR_ASLEEP] = { [WAKE] = true, [ORPHAN] = true, [REMOVE] = true },
         [ASQ__ACTOR_BUSY] = { [WAKE] = true, [REST] = true, [ORPHAN] = true, [LOAD] = true },

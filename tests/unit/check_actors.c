@@ -1,7 +1,8 @@
 /*
- * check_actors.c: which agents stay awake, sleep and leave memory, against a small model. Random
- * arrivals, loads, runs, rests, commits, evictions and losses of partitions; after each step every
- * list of the process must be the one of the model, in its order, and the counts the sums.
+ * check_actors.c: which agents stay active, become passive and leave memory, compared with a small
+ * model. There are random arrivals, loads, runs, passivations, commits, evictions and losses of
+ * partitions. After each step every list of the process must be the model's list, in its order, and
+ * the counts must be the sums.
  *
  * ASQ_TEST_SEED sets the seed (a number, or "random"), ASQ_TEST_STEPS how many steps are made.
  */
@@ -31,14 +32,14 @@ static const struct asq__actors_limits limits = {
     .bytes = 4000, .idle_ms = 120, .gone_ms = 30, .awake = 5, .awake_ms = 40, .moment_ms = 10
 };
 
-/* Stands for an agent's object and its partition's commits; and the model's view of them. */
+/* Replaces an agent's object and its partition's commits, and has the model's view of them. */
 struct agent {
     struct asq__actor actor;
     char id[8];
     unsigned part;
     bool exists, live;
     enum asq__actor_state state;
-    bool loading, loaded, asked; /* asked: not in the list to_fetch any more */
+    bool loading, loaded, asked; /* was requested, so it is not in the list to_fetch any more */
     unsigned n_queued, n_active;
     uint64_t saved_seq;
     int64_t idle_since_ms;
@@ -61,9 +62,10 @@ struct row {
 
 static struct asq__actors actors;
 static struct asq__actor_set sets[PARTITIONS];
-static struct asq__list to_fetch[PARTITIONS];
+static struct asq__list to_fetch[PARTITIONS], to_probe; /* as in actor_fetch.c and deadlock.c */
 static uint64_t seqs[PARTITIONS], acked[PARTITIONS];
-static struct row busy[PARTITIONS], awake, asleep, gone, orphans, resuming, fetching[PARTITIONS];
+static struct row busy[PARTITIONS], awake, asleep, gone, orphans;
+static struct row resuming, probing, fetching[PARTITIONS];
 static struct row to_leave; /* agents that a search for agents to evict must free, in order */
 static unsigned n_left;
 static struct call calls[CALLS];
@@ -77,7 +79,7 @@ static struct {
     unsigned evicted, orphaned, slept, loaded;
 } seen;
 
-/* Asserts without ck_assert(), which notes each place that it passes in a pipe. */
+/* Asserts without ck_assert(), which writes each place that it passes into a pipe. */
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition))                                                                          \
@@ -152,6 +154,7 @@ static void model_rest(struct agent *g)
 {
     bool again = now_ms - g->idle_since_ms < limits.moment_ms;
     g->idle_since_ms = now_ms;
+    take_out(&probing, g);
     if (!g->live || (awake.n >= limits.awake && !again)) {
         model_sleep(g);
         return;
@@ -231,6 +234,7 @@ static void check_all(void)
     check_row(&actors.asleep, &asleep);
     check_row(&actors.gone, &gone);
     check_nodes(&actors.resuming, offsetof(struct asq__calls, resuming), &resuming);
+    check_nodes(&to_probe, offsetof(struct asq__calls, probing.node), &probing);
     for (unsigned p = 0; p < PARTITIONS; p++) {
         unsigned of_set = 0;
         for (unsigned i = 0; i < 4; i++)
@@ -323,8 +327,16 @@ static bool admits(struct asq__mailbox *m)
     return true;
 }
 
+static bool is_paused(const struct asq__mailbox *m, const struct asq__wcall *c)
+{
+    (void) m;
+    (void) c;
+    return false;
+}
+
 static const struct asq__mailbox_hooks mailbox_hooks = { may_run,       may_share_now, may_run,
-                                                         is_concurrent, exists,        admits };
+                                                         is_concurrent, exists,        admits,
+                                                         is_paused };
 
 /* ---- steps of the world ---- */
 
@@ -381,6 +393,12 @@ static void call_arrives(void)
     g->n_queued++;
 }
 
+/* An agent that no call has needed yet stands behind all that sleep. */
+static void agent_without_calls(void)
+{
+    find_or_make(below(PARTITIONS), below(IDS));
+}
+
 static struct agent *any_busy(void)
 {
     for (unsigned p = below(PARTITIONS), n = 0; n < PARTITIONS; n++, p = (p + 1) % PARTITIONS)
@@ -389,7 +407,7 @@ static struct agent *any_busy(void)
     return NULL;
 }
 
-/* As actor_fetch.c does: asked for, requested, answered. */
+/* Loads agents in the steps of actor_fetch.c: asked for, requested, answered. */
 static void load(struct agent *g)
 {
     struct asq__list *node = &g->actor.calls->fetching;
@@ -413,6 +431,16 @@ static void load(struct agent *g)
         seen.loaded += g->loaded;
         rest_if_idle(g);
     }
+}
+
+/* Looks for a circle of waits that concerns the agent, until no call needs it any more. */
+static void probe(struct agent *g)
+{
+    struct asq__list *node = &g->actor.calls->probing.node;
+    if (!asq__list_empty(node))
+        return;
+    asq__list_add(&to_probe, node);
+    append(&probing, g);
 }
 
 static void start(struct agent *g)
@@ -455,7 +483,7 @@ static void end_run(struct call *c)
     rest_if_idle(g);
 }
 
-/* A call ends without a run: cancelled, or its deadline has passed. */
+/* Ends a call without a run, as if it was cancelled or its deadline had passed. */
 static void cancel(struct call *c)
 {
     struct agent *g = c->agent;
@@ -486,7 +514,7 @@ static void end_of_iteration(void)
         struct agent *g = agent_of(a);
         CHECK(resuming.n && resuming.of[0] == g);
         take_out(&resuming, g);
-        rest_if_idle(g); /* of one that is awake, too */
+        rest_if_idle(g); /* also of an active agent */
         CHECK(++n <= ALL);
     }
     CHECK(!resuming.n);
@@ -518,6 +546,7 @@ static void drop_agent(struct asq__node *node, void *user)
     (void) user;
     g->loading = false;
     move(g, ASQ__ACTOR_ORPHAN);
+    take_out(&probing, g);
     bool free_now = asq__actors_orphan(&actors, &sets[g->part], &g->actor);
     CHECK(free_now == !g->n_active);
     if (free_now)
@@ -549,8 +578,13 @@ static void step(void)
     struct call *c = &calls[below(CALLS)];
     struct agent *g = any_busy();
     unsigned what = below(100);
-    if (what < 15) {
+    if (what < 13) {
         call_arrives();
+    } else if (what < 14) {
+        agent_without_calls();
+    } else if (what < 15) {
+        if (g)
+            probe(g);
     } else if (what < 30) {
         if (g)
             load(g);
@@ -595,7 +629,8 @@ static void begin_episode(void)
         asq__list_init(&to_fetch[p]);
         seqs[p] = acked[p] = 0;
     }
-    awake.n = asleep.n = gone.n = orphans.n = resuming.n = 0;
+    awake.n = asleep.n = gone.n = orphans.n = resuming.n = probing.n = 0;
+    asq__list_init(&to_probe);
     memset(busy, 0, sizeof busy);
     memset(fetching, 0, sizeof fetching);
     asqueue__batch__init(&batch);

@@ -1,5 +1,5 @@
 /*
- * check_arena.c: memory that is freed together is aligned, kept apart, and bounded.
+ * check_arena.c: pieces of an arena are aligned, do not overlap, and are bounded.
  */
 #include "proto/asqueue.pb-c.h"
 #include "value/arena.h"

@@ -1,6 +1,6 @@
 /*
- * check_batch_state.c: a batch of the client takes the steps of the picture in batch.h, and no
- * other. The picture stands here once more, as a list.
+ * check_batch_state.c: a batch of the client takes the steps in the picture of batch.h, and no
+ * others. The picture is repeated here as a list.
  */
 #include "support/aborts.h"
 #include "support/suite.h"
@@ -24,7 +24,7 @@ static const struct {
     { ASQ__BATCH_SENT, ASQ__BATCH_READY },
     { ASQ__BATCH_REFUSED, ASQ__BATCH_READY },
     { ASQ__BATCH_ACCEPTED, ASQ__BATCH_READY },
-    /* results: of a batch that is READY, when they came before a connection was lost */
+    /* results for a batch that is READY, which came before a connection was lost */
     { ASQ__BATCH_READY, ASQ__BATCH_PINNED },
     { ASQ__BATCH_SENT, ASQ__BATCH_PINNED },
     { ASQ__BATCH_REFUSED, ASQ__BATCH_PINNED },
@@ -57,7 +57,7 @@ static bool is_unaccepted(enum asq__batch_state s)
     return s == ASQ__BATCH_READY || s == ASQ__BATCH_SENT || s == ASQ__BATCH_REFUSED;
 }
 
-/* The engine of the tests counts its one batch, and three others. */
+/* The engine of the tests counts its batch, and three others. */
 enum { OTHERS = 3 };
 static struct asq__engine e;
 static struct asq__batch b;
@@ -100,7 +100,7 @@ START_TEST(every_other_step_is_caught)
             ck_assert_msg(sup_aborts(enter, &state) == !is_step(from, to), "from %d to %d", from,
                           to);
         }
-    for (int from = 0; from < STATES; from++) { /* states that there are not */
+    for (int from = 0; from < STATES; from++) { /* impossible states */
         enum asq__batch_state none = (enum asq__batch_state) STATES;
         put_into((enum asq__batch_state) from);
         ck_assert_msg(sup_aborts(enter, &none), "from %d", from);
@@ -133,7 +133,7 @@ static void check(void *arg)
     asq__engine_check(arg);
 }
 
-/* An engine with one batch, in its list. */
+/* Makes an engine with one batch in its list. */
 static void put_in_list(enum asq__batch_state state, struct asq__list *list)
 {
     put_into(state);

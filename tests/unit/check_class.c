@@ -1,5 +1,5 @@
 /*
- * check_class.c: classes by name: access rights, messages about unknown names, and descriptions.
+ * check_class.c: lookups by name: access rights, messages about unknown names, and descriptions.
  */
 #include "class_tables.h"
 #include "support/suite.h"
@@ -152,7 +152,7 @@ START_TEST(long_lists_end_with_how_many_are_left)
     for (char *p = strstr(err, "It has: "); p < rest; p++)
         listed += *p == ',';
     ck_assert_uint_eq(listed + left, MANY);
-    /* No buffer is too small: memory behind it stays as it was. */
+    /* No buffer is too small. Memory behind it stays as it was. */
     for (size_t room = 1; room < 400; room++) {
         char *small = malloc(room); /* of its exact size, for sanitizers */
         ck_assert_ptr_nonnull(small);

@@ -1,6 +1,6 @@
 /*
- * check_class_table.c: tables of classes that are accepted, their layouts, and the messages about
- * others.
+ * check_class_table.c: which tables of classes are accepted, with which layouts, and the messages
+ * about refused ones.
  */
 #include "class_tables.h"
 #include "support/suite.h"
@@ -199,9 +199,8 @@ END_TEST
 
 /* ---- tables of other versions ---- */
 
-/* The layout of 0.1.0, member by member, as compilers have laid it into plugins. Never to be
- * changed: when asq_class and its like grow, plugins built with this layout must still be
- * accepted. */
+/* The layout of 0.1.0, member by member, as it is in plugins. It must never be changed: when
+ * asq_class and similar structs grow, plugins with this layout must still be accepted. */
 struct frozen_method {
     const char *name;
     asq_method_fn fn;
@@ -280,7 +279,7 @@ START_TEST(the_layout_of_0_1_0_is_taken)
 }
 END_TEST
 
-/* Smaller than any real one, which shows that sizes are followed. */
+/* Smaller than any real layout, which shows that the sizes are used. */
 struct short_method {
     const char *name;
     asq_method_fn fn;

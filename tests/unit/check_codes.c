@@ -1,6 +1,7 @@
 /*
- * check_codes.c: returns of a class's functions that are no codes. A positive number, an errno most
- * likely, fails by name wherever it comes from, and nothing of the call takes effect.
+ * check_codes.c: functions of a class return numbers that are no codes. A positive number, most
+ * likely an errno, fails the call with a text that names it, whichever function returns it, and the
+ * call has no effect.
  */
 #include "client/class.h"
 #include "client/object.h"

@@ -58,6 +58,7 @@ START_TEST(numbers_never_change)
     ck_assert_int_eq(ASQ_ETIMEOUT, -30);
     ck_assert_int_eq(ASQ_ENOAGENT, -40);
     ck_assert_int_eq(ASQ_EFAILED, -49);
+    ck_assert_int_eq(ASQ_EDIVERGED, -50);
     ck_assert_int_eq(ASQ_EUSER(3), -1003);
 }
 END_TEST
@@ -86,7 +87,7 @@ START_TEST(an_error_owns_its_strings)
     struct asq__error copy;
     asq__error_init(&copy);
     asq__error_copy(&copy, &e.pub);
-    /* A message may be made from the one before. */
+    /* A message may be made from the previous one. */
     asq__error_set(&e, ASQ_EDEADLINE, "late: %s", e.pub.message);
     ck_assert_str_eq(e.pub.message, "late: add failed 3 times");
     ck_assert_str_eq(e.pub.method, "");
@@ -183,7 +184,7 @@ START_TEST(a_call_without_its_input_names_what_failed)
         first.pub.message,
         "it was not run: it needs the result of call 1-a-0 (Chat.boom of agent 'zed'), "
         "which failed with ASQ_EUSER(7): no luck");
-    /* The next in the chain tells the same, not that of its own input. */
+    /* The next call in the chain has the same cause, not that of its own input. */
     ck_assert_int_eq(asq__error_input(&second, "2-b-0", &first.pub), ASQ_EINPUT);
     ck_assert_str_eq(second.pub.message, first.pub.message);
     /* A method may fail with this code by itself. */

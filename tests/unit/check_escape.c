@@ -1,5 +1,6 @@
 /*
- * check_escape.c: hostile text as it reaches a terminal; JSON stays JSON with the same meaning.
+ * check_escape.c: hostile text is escaped before it reaches a terminal. JSON stays JSON with the
+ * same meaning.
  */
 #include "support/suite.h"
 #include "value/escape.h"

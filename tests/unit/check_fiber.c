@@ -1,6 +1,6 @@
 /*
  * check_fiber.c: fibers, their stacks, and overflows of stacks. Both ways of switching are tested,
- * whatever this machine would choose.
+ * whichever one this machine would use.
  */
 #include "asqueue.h"
 #include "support/suite.h"
@@ -113,7 +113,7 @@ struct nest {
     int ended;
 };
 
-/* Resumes another one, which does the same, and parks in between. */
+/* Resumes another fiber, which does the same, and parks in between. */
 static void nest(void *arg)
 {
     struct nest *n = arg;
@@ -140,14 +140,13 @@ START_TEST(fibers_resume_fibers)
     while (!asq__fiber_resume(f))
         resumes++;
     ck_assert_int_eq(n.ended, 21);
-    ck_assert_int_eq(resumes, 22); /* each parks once, and with it all around it */
+    ck_assert_int_eq(resumes, 22); /* each fiber parks once, and so do all fibers around it */
     asq__fiber_free(&pool, f);
     end();
 }
 END_TEST
 
-/* Keeps values that compilers like to hold in registers: all must be there after other fibers
- * ran. */
+/* Keeps values that compilers hold in registers. All must be there after other fibers have run. */
 static void compute(void *arg)
 {
     uint64_t *sum = arg, a = *sum, b = a * 3, c = a ^ 0x5555, d = ~a, e = a << 7, f = a + 11;
@@ -340,8 +339,8 @@ START_TEST(a_parked_fiber_that_is_freed_takes_its_stack_along)
 }
 END_TEST
 
-/* Touches n bytes of stack, more or less. The asm keeps the compiler from removing the frame;
- * memory of alloca is never on AddressSanitizer's fake stacks. */
+/* Touches about n bytes of stack. The asm prevents the compiler from removing the frame; memory of
+ * alloca is never on AddressSanitizer's fake stacks. */
 static int dig(size_t n)
 {
     const size_t size = 1000;
@@ -466,8 +465,8 @@ static void count_twice(void *arg)
     ++*(int *) arg;
 }
 
-/* One thread keeps needing stacks, another makes them ahead of it; the end comes while it makes
- * some. */
+/* One thread needs stacks all the time, another one makes them ahead of it. The end comes while the
+ * second one makes some. */
 START_TEST(stacks_that_were_made_ahead_are_as_good)
 {
     enum { ROUNDS = 10, AFTER = 10 };
@@ -554,7 +553,8 @@ START_TEST(an_unused_stack_keeps_no_more_than_its_fiber_needs)
 }
 END_TEST
 
-/* A frame of ordinary size does not step over the guard, and the stack begins right above it. */
+/* A frame of ordinary size does not step over the guard, and the stack begins right above the
+ * guard. */
 START_TEST(a_guard_has_64_kib)
 {
     enum { GUARD = 64 << 10, SIZE = 256 << 10, STEP = 4096 };
@@ -629,7 +629,7 @@ END_TEST
 
 static char output[1000];
 
-/* Runs fn in a process of its own; returns its status, and puts its stderr into output. */
+/* Runs fn in a separate process. Returns its status, and puts its stderr into output. */
 static int in_a_child(void (*fn)(int arg), int arg)
 {
     int fds[2], status;
@@ -665,8 +665,8 @@ static void overflow(int guard)
     begin(0);
     stacks.guard = (enum asq__guard) guard;
     asq__fiber_thread_init();
-    asq__fiber_install_overflow_handler();
-    asq__fiber_install_overflow_handler(); /* a second call does no harm */
+    asq__fiber_install_fault_handler(NULL);
+    asq__fiber_install_fault_handler(NULL); /* a second call does no harm */
     struct asq__fiber *f = fiber(dig_for_ever, NULL);
     f->class_name = "Walker";
     f->method = "descend";
@@ -711,7 +711,7 @@ static void other_fault(int with_handler)
     begin(0);
     sigaction(SIGSEGV, &action, NULL);
     asq__fiber_thread_init();
-    asq__fiber_install_overflow_handler();
+    asq__fiber_install_fault_handler(NULL);
     struct asq__fiber *f = fiber(write_to_nowhere, (void *) 16);
     f->class_name = "Walker";
     f->method = "descend";
@@ -723,7 +723,7 @@ static void sent_fault(int with_handler)
     struct sigaction action = { .sa_handler = with_handler ? on_fault : SIG_DFL };
     begin(0);
     sigaction(SIGSEGV, &action, NULL);
-    asq__fiber_install_overflow_handler();
+    asq__fiber_install_fault_handler(NULL);
     kill(getpid(), SIGSEGV);
     for (;;)
         pause();

@@ -1,5 +1,5 @@
 /*
- * check_hash.c: the hashes give the published values; partitions follow the part in braces.
+ * check_hash.c: the hashes have the published values, and partitions depend on the part in braces.
  */
 #include "value/hash.h"
 #include "value/hex.h"
@@ -92,7 +92,7 @@ START_TEST(siphash_gives_the_reference_vectors)
 }
 END_TEST
 
-/* Values that OpenSSL's SipHash gives. */
+/* Values of OpenSSL's SipHash. */
 START_TEST(siphash_with_the_zero_key)
 {
     static const struct {

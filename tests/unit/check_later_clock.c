@@ -1,7 +1,7 @@
 /*
- * check_later_clock.c: the time of a partition's clock, computed from what its last owner has kept:
- * on the machine of the last owner and elsewhere, by a worker that knows of a jump and by one that
- * does not.
+ * check_later_clock.c: the time of a partition's clock is computed from the mark that its last
+ * owner has kept, on the machine of the last owner and elsewhere, by a worker that knows of a jump
+ * and by one that does not.
  */
 #include "redis/redis_clock.h"
 #include "worker/later_clock.h"
@@ -13,8 +13,8 @@
 #define HERE      "0123456789abcdef"
 #define ELSEWHERE "fedcba9876543210"
 
-/* Monotonic clock; then by how much the clock of Redis and that of the partition are ahead of
- * it. */
+/* A time by the monotonic clock; then by how much the clock of Redis and that of the partition are
+ * ahead of it. */
 enum { HOUR_MS = 3600000, KEPT_MS = 1000000, NOW_MS = KEPT_MS + 60000 };
 static const int64_t redis_minus_ms = 1800000000000, minus_ms = 1700000000000;
 
@@ -44,7 +44,7 @@ static int64_t tell_kept(const char *kept, const char *machine, int64_t by_ms, b
     return ms;
 }
 
-/* Does the same with a clock kept at KEPT_MS, when the clock of Redis had been set by
+/* Does the same with a clock that was kept at KEPT_MS, when the clock of Redis had been set by
  * kept_by_ms. */
 static int64_t tell(const char *machine, int64_t kept_by_ms, int64_t by_ms)
 {
@@ -105,8 +105,8 @@ START_TEST(who_came_after_a_jump_that_was_written_down_goes_on)
 }
 END_TEST
 
-/* The clock is not earlier than when it was kept; so a delay becomes longer by the time since at
- * most. */
+/* The clock is not earlier than when it was kept, so a delay becomes longer by at most the time
+ * since then. */
 START_TEST(an_hour_back_that_nobody_heard_of_loses_the_time_since)
 {
     is_about(tell(ELSEWHERE, 0, -HOUR_MS), minus_ms - (NOW_MS - KEPT_MS));
@@ -114,7 +114,7 @@ START_TEST(an_hour_back_that_nobody_heard_of_loses_the_time_since)
 }
 END_TEST
 
-/* An hour ahead cannot be told from an hour in which no worker ran. */
+/* A clock that is an hour ahead cannot be distinguished from an hour in which no worker ran. */
 START_TEST(an_hour_ahead_that_nobody_heard_of_looks_like_time_that_has_passed)
 {
     is_about(tell(ELSEWHERE, 0, HOUR_MS), minus_ms + HOUR_MS);
@@ -145,7 +145,7 @@ START_TEST(what_is_no_clock_counts_as_none)
 }
 END_TEST
 
-/* The monotonic clock of a machine does not go back: the value is forged. */
+/* The monotonic clock of a machine does not go back, so the value is forged. */
 START_TEST(a_time_before_the_one_that_was_kept_is_not_believed)
 {
     char kept[128];
@@ -198,7 +198,7 @@ START_TEST(a_claim_that_took_long_shows_no_jump)
 }
 END_TEST
 
-/* The step is larger than all that slow answers explain. */
+/* The step is larger than slow answers can explain. */
 START_TEST(a_step_back_shows_in_spite_of_slow_answers)
 {
     char kept[128];

@@ -1,5 +1,6 @@
 /*
- * check_lines.c: log lines that could be many: one a second of each kind, the others counted.
+ * check_lines.c: of log lines that could be many, one of each kind is logged a second, and the
+ * others are counted.
  */
 #include "support/suite.h"
 #include "value/lines.h"

@@ -1,11 +1,11 @@
 /*
- * check_mailbox.c: the rule which call of an agent runs next, and what a waiting call waits for,
- * against a small model (mailbox_model.h). Random episodes of arrivals, starts, waits, re-entries,
- * failures, cancels and hand-overs run on a few agents (mailbox_world.h); after each step the next
- * call must be the one that the model names, and the rules that hold for all users are checked by
- * themselves: one call at a time, order of each caller, re-entry only for calls that are waited
- * for. At the end of an episode everything that can end does: what is left is a deadlock, and
- * exactly then the waits must contain a cycle.
+ * check_mailbox.c: the rule that decides which call of an agent runs next, and what a waiting call
+ * waits for, compared with a small model (mailbox_model.h). Random episodes of arrivals, starts,
+ * waits, re-entries, failures, cancels and hand-overs run on a few agents (mailbox_world.h); after
+ * each step the next call must be the one that the model names. The rules that hold for all users
+ * are also checked by themselves: one call at a time, order of each caller, re-entry only for calls
+ * that are waited for. At the end of an episode every call that can end does. If calls are left,
+ * they are a deadlock, and exactly then the waits must contain a cycle.
  *
  * ASQ_TEST_SEED sets the seed of the first episode (a number, or "random"), ASQ_TEST_STEPS how many
  * steps are made.
@@ -89,13 +89,13 @@ static struct call *find_deadlock(void)
     return found;
 }
 
-/* Lets everything end that can. */
+/* Ends every call that can end. */
 static void drain(void)
 {
     for (int quiet = 0; quiet < 40;) {
         bool moved = false;
         for (int i = 0; i < AGENTS; i++)
-            agents[i].admits = true;
+            agents[i].admits = !(agents[i].paused = false);
         pass_time();
         for (unsigned i = 0; i < n_calls; i++)
             if (runs(&calls[i])) {

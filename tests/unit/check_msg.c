@@ -1,11 +1,12 @@
 /*
- * check_msg.c: batches, results and snapshots as bytes: encoded messages decode to the same, wrong
- * ones are refused with the reason, and no cut of them does harm.
+ * check_msg.c: batches, results and snapshots as bytes. Encoded messages decode to the same, wrong
+ * ones are refused with the reason, and messages that are cut anywhere do no harm.
  */
 #include "value/arena.h"
 #include "value/buf.h"
 #include "value/msg.h"
 #include "support/suite.h"
+#include "value/trace.h"
 #include "value/value.h"
 
 #include <check.h>
@@ -119,7 +120,7 @@ static Asqueue__Batch *unpacked(const struct asq__buf *b)
     return batch;
 }
 
-/* The hand-written encoder's bytes are those of protobuf-c, but for the arguments, which come
+/* The hand-written encoder writes the same bytes as protobuf-c, except that the arguments come
  * last. Each bit of `which` is a field that is present. */
 START_TEST(jobs_are_written_as_protobuf_writes_them)
 {
@@ -128,12 +129,15 @@ START_TEST(jobs_are_written_as_protobuf_writes_them)
     asq_value *args = asq_pack("{s:[i, i, s]}", "key", 1, -300, "text");
     Asqueue__Chain chain;
     Asqueue__Probe probe;
+    Asqueue__Trace trace;
+    uint8_t parent[ASQ__TRACE_PARENT] = { 1, [16] = 2 };
     struct asq__buf b, again;
 
+    asq__trace_borrow(&trace, parent, "a=1");
     asqueue__chain__init(&chain);
     asqueue__probe__init(&probe);
     probe.born_ms = 1234567890123;
-    for (unsigned which = 0; which < 1 << 11; which++) {
+    for (unsigned which = 0; which < 1 << 12; which++) {
         struct asq__job job = {
             .kind = which & 1 ? ASQUEUE__JOB_KIND__PROBE : ASQUEUE__JOB_KIND__CALL,
             .agent = which & 2
@@ -150,6 +154,7 @@ START_TEST(jobs_are_written_as_protobuf_writes_them)
             .delay_ms = which & 256 ? 128 : 0,
             .retry = which & 512 ? &retry : NULL,
             .probe = which & 1024 ? &probe : NULL,
+            .trace = which & 2048 ? &trace : NULL,
         };
         asq__buf_init(&b, 1 << 20);
         asq__buf_init(&again, 1 << 20);
@@ -166,6 +171,10 @@ START_TEST(jobs_are_written_as_protobuf_writes_them)
         ck_assert(!j->chain == !job.chain && !j->retry == !job.retry && !j->probe == !job.probe);
         ck_assert(!j->retry || (j->retry->max_delay_ms == 1 << 20 && j->retry->codes[0] == -7));
         ck_assert(!j->probe || j->probe->born_ms == probe.born_ms);
+        ck_assert(!j->trace == !job.trace);
+        ck_assert(!j->trace ||
+                  (j->trace->parent.len == sizeof parent && j->trace->parent.data[16] == 2 &&
+                   strcmp(j->trace->state, "a=1") == 0));
         uint8_t *packed = asq__buf_reserve(&again, asqueue__batch__get_packed_size(batch));
         again.len = asqueue__batch__pack(batch, packed);
         ck_assert_uint_eq(again.len, b.len);
@@ -246,6 +255,41 @@ static void refused(const struct asq__job *jobs, size_t n, const char *reason)
     asq__buf_release(&b);
 }
 
+/* Decodes a job with a trace, and checks what state it has then; NULL: it has no trace. */
+static void leaves(Asqueue__Trace *trace, const char *state)
+{
+    struct asq__job job = a_call();
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+
+    job.trace = trace;
+    begin(&b);
+    put(&b, &job);
+    ck_assert_int_eq(decode(&b, &batch), 0);
+    ck_assert_str_eq(batch->jobs[0]->method, job.method);
+    ck_assert(!batch->jobs[0]->trace == !state);
+    if (state)
+        ck_assert_str_eq(batch->jobs[0]->trace->state, state);
+    asq__buf_release(&b);
+}
+
+START_TEST(a_trace_that_is_not_valid_fails_no_call)
+{
+    Asqueue__Trace trace;
+    uint8_t parent[ASQ__TRACE_PARENT] = { 0 };
+
+    asq__trace_borrow(&trace, parent, "a=1");
+    leaves(&trace, NULL); /* its ids are 0 */
+    parent[0] = parent[16] = 1;
+    leaves(&trace, "a=1");
+    trace.state = (char[]){ "no member" };
+    leaves(&trace, "");
+    trace.state = (char[]){ "" };
+    trace.parent.len--;
+    leaves(&trace, NULL);
+}
+END_TEST
+
 START_TEST(what_is_wrong_with_a_job_is_told)
 {
     char long_name[ASQ_MAX_NAME + 2];
@@ -293,7 +337,7 @@ START_TEST(what_is_wrong_with_a_batch_is_told)
     struct asq__buf b;
     struct asq__job job = a_call();
     Asqueue__Batch *batch;
-    /* The first is the channel on which workers make announcements to each other. */
+    /* The first one is the channel on which workers announce events to each other. */
     static const char *const replies[] = { "workers", "c11e4700000000a", "c11e4700000000aaa",
                                            "C11E4700000000AA", "c11e4700000000a:" };
 
@@ -316,10 +360,14 @@ START_TEST(no_cut_and_no_flipped_bit_does_harm)
 {
     asq_value *args = asq_pack("{s:[i, i], s:s}", "list", 1, 2, "text", "abc");
     struct asq__job job = a_call();
+    uint8_t parent[ASQ__TRACE_PARENT] = { 1, [16] = 2 };
     struct asq__buf b;
+    Asqueue__Trace trace;
     Asqueue__Batch *batch;
     Asqueue__Results *results;
 
+    asq__trace_borrow(&trace, parent, "a=1");
+    job.trace = &trace;
     job.args = args;
     begin(&b);
     put(&b, &job);
@@ -332,6 +380,7 @@ START_TEST(no_cut_and_no_flipped_bit_does_harm)
         b.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
         asq__batch_decode(b.data, b.len, &arena, &batch, why, sizeof why);
         asq__results_decode(b.data, b.len, &arena, &results, why, sizeof why);
+        asq__arena_reset(&arena);
         b.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
     }
     ck_assert_int_eq(decode(&b, &batch), 0);
@@ -494,6 +543,7 @@ int main(void)
     tcase_add_test(c, jobs_are_written_as_protobuf_writes_them);
     tcase_add_test(c, results_and_records_are_written_as_protobuf_writes_them);
     tcase_add_test(c, what_is_wrong_with_a_job_is_told);
+    tcase_add_test(c, a_trace_that_is_not_valid_fails_no_call);
     tcase_add_test(c, what_is_wrong_with_a_batch_is_told);
     tcase_add_test(c, no_cut_and_no_flipped_bit_does_harm);
     tcase_add_test(c, as_many_small_jobs_as_are_allowed_have_room);

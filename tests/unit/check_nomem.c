@@ -2,9 +2,9 @@
  * check_nomem.c: the Nth allocation fails, for all N: each function of value/ then ends in
  * ASQ_ENOMEM (or NULL), frees its own allocations, and leaves its arguments intact.
  *
- * The linker puts the functions below in the place of malloc and its like (--wrap), for asqueue's
- * own code; failing allocations of Jansson are left out (2.14 reports some as an invalid token).
- * While armed, no code of Check may run, because it allocates too.
+ * The linker replaces malloc and its like by the functions below (--wrap), in the code of asqueue.
+ * Allocations in Jansson do not fail, because 2.14 reports some failures as an invalid token. While
+ * armed, no code of Check may run, because it allocates too.
  */
 #include "unit/random_value.h"
 #include "value/buf.h"
@@ -151,7 +151,7 @@ static int build(void)
     for (int i = 0; rc == 0 && i < 20; i++) {
         asq_value *map = asq_value_map();
         rc = asq_map_set(map, "text", asq_value_string("some text"));
-        /* map NULL: the item is freed all the same */
+        /* map NULL: the item is still freed */
         if (!map)
             rc = ASQ_ENOMEM;
         if (rc == 0)
@@ -292,7 +292,7 @@ static int by_params(void)
     return rc;
 }
 
-/* The order of values needs memory only to be fast. */
+/* Comparing values needs memory only to be fast. */
 static asq_value *one, *two;
 
 static int compare(void)

@@ -1,7 +1,7 @@
 /*
- * check_notes.c: a queue of notes against a plain array, in random sequences: whatever is added is
- * read in order, from the front or from a place that is kept, and popped in order; what is freed is
- * all that was taken. The seed is printed; ASQ_TEST_SEED sets it.
+ * check_notes.c: a queue of notes compared with a plain array, in random sequences. Added notes are
+ * read in order, from the front or from a kept place, and popped in order. All memory that was
+ * taken is freed. The seed is printed; ASQ_TEST_SEED sets it.
  */
 #include "support/suite.h"
 #include "value/random.h"
@@ -15,7 +15,7 @@ enum { NOTES = 4096, EPISODES = 200, STEPS = 3000 };
 
 static uint64_t seed, state;
 
-/* Of a sequence that the seed decides (splitmix64). */
+/* Returns the next number of a sequence that depends on the seed (splitmix64). */
 static uint64_t next_random(void)
 {
     uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
@@ -29,7 +29,7 @@ static uint64_t below(uint64_t n)
     return next_random() % n;
 }
 
-/* A number of any length in bits up to `bits`, small ones as often as large ones. */
+/* Returns a number of up to `bits` bits; every length is equally likely. */
 static uint64_t any(unsigned bits)
 {
     uint64_t n = below(bits + 1);
@@ -40,7 +40,7 @@ static struct asq__notes queue;
 static struct asq__note model[NOTES]; /* the queue: model[front] to model[end - 1] */
 static size_t front, end;
 
-/* The memory of an entry as it is read back: the next power of two, 2 GiB at most. */
+/* Returns the memory of an entry as it is read back: the next power of two, at most 2 GiB. */
 static size_t rounded(size_t bytes)
 {
     size_t power = 1;
@@ -63,8 +63,7 @@ static void check_note(const struct asq__note *read, const struct asq__note *add
                   read->bytes, read->fresh, read->out_of_order, read->needs_inputs);
 }
 
-/* Adds a note whose id is above the last one by so much; the ids end at the highest that there
- * is. */
+/* Adds a note whose id is so much above the last one. Ids end at the highest possible id. */
 static void add(uint64_t ms, uint64_t n)
 {
     struct asq__note note = {
@@ -82,8 +81,8 @@ static void add(uint64_t ms, uint64_t n)
 
 static void add_any(void)
 {
-    /* As streams have them: some in the same millisecond, the next a little later, a pause at
-     * times. */
+    /* Draws steps between ids as in streams: several in the same millisecond, the next a little
+     * later, sometimes a pause. */
     switch (below(8)) {
     case 0: add(any(44), any(20)); break;
     case 1: add(any(64), any(64)); break;
@@ -123,7 +122,7 @@ static void check_all(void)
     ck_assert_uint_eq(queue.count, end - front);
 }
 
-/* A place that is kept reaches what is added later. */
+/* A kept place leads to notes that are added later. */
 static void check_kept_place(void)
 {
     if (front == end)
@@ -152,7 +151,7 @@ static void check_freed(void)
 START_TEST(notes_are_read_and_popped_as_they_were_added)
 {
     for (int episode = 0; episode < EPISODES; episode++) {
-        /* The queue grows, or shrinks, as a whole in this stretch of the episode. */
+        /* Decides whether the queue grows or shrinks in this part of the episode. */
         uint64_t adds = 4;
         for (int step = 0; step < STEPS && end < NOTES; step++) {
             if (step % 500 == 0)

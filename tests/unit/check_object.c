@@ -1,6 +1,7 @@
 /*
- * check_object.c: effects of jobs on an object's snapshot: each change of state makes another one,
- * a snapshot that others hold stays as it is, and an unshared one is overwritten in place.
+ * check_object.c: effects of jobs on an object's snapshot. Each change of state makes a new
+ * snapshot, a snapshot with other references stays as it is, and one without is overwritten in
+ * place.
  */
 #include "client/class.h"
 #include "client/object.h"
@@ -45,7 +46,7 @@ static const asq_method methods[] = { { "add", add, NULL, 0, NULL },
                                       { .name = NULL } };
 static const asq_class adder = { ASQ_CLASS_INIT, .name = "Adder", .methods = methods };
 
-/* Runs a job; the last outcome is given back. Returns its code. */
+/* Runs a job, and frees the outcome of the previous one. Returns its code. */
 static int run(Asqueue__JobKind kind, const char *method, asq_value *args)
 {
     struct asq__buf raw;

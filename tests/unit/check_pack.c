@@ -166,7 +166,7 @@ START_TEST(depth_is_bounded)
 }
 END_TEST
 
-/* A future whose destructor counts. */
+/* A future that counts how often it is freed. */
 static int living;
 
 static void ref(void *object)
@@ -193,7 +193,7 @@ START_TEST(values_given_away_are_freed_whatever_fails)
     double d = 1.5;
     ck_assert_ptr_null(asq_pack("[o,s,o]", witness(), NULL, witness()));
     ck_assert_int_eq(living, 0);
-    /* Arguments of every size stand between the failure and the value. */
+    /* There are arguments of every size between the failure and the value. */
     ck_assert_ptr_null(asq_pack("{s:s,s:[i,I,f,b,n,s,s#,s?,s?#,y#,O,{s:a,s:r}],s:o}", "k", "\xff",
                                 "l", 1, INT64_C(2), d, 0, "t", "abc", (size_t) 2, NULL, NULL,
                                 (size_t) 0, "b", (size_t) 1, o, "a", NULL, "r", NULL, "w",
@@ -209,13 +209,13 @@ START_TEST(values_given_away_are_freed_whatever_fails)
     ck_assert_int_eq(living, 0);
     ck_assert_ptr_null(asq_pack("[o}o]", witness(), witness()));
     ck_assert_int_eq(living, 0);
-    /* The walk ends at an unknown letter: values behind it stay the caller's. */
+    /* Packing ends at an unknown letter, so values behind it still belong to the caller. */
     asq_value *behind = witness();
     ck_assert_ptr_null(asq_pack("[o,%,o]", witness(), behind));
     ck_assert_int_eq(living, 1);
     asq_value_free(behind);
     ck_assert_int_eq(living, 0);
-    /* A value that has an owner is refused, and left to it. */
+    /* A value that has an owner is refused, and stays with it. */
     asq_value *list = asq_pack("[o]", witness());
     ck_assert_int_eq(packed(&v, NULL, 0, "{s:o}", "k", asq_list_at(list, 0)), ASQ_EINVAL);
     ck_assert_int_eq(packed(&v, NULL, 0, "o", asq_list_at(list, 0)), ASQ_EINVAL);

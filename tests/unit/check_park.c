@@ -82,7 +82,7 @@ START_TEST(a_fiber_stays_on_its_thread)
                 asq__pool_wake(pool, atomic_load(&jobs[i].fiber));
         }
     sem_post(&blocker.gate);
-    /* Wakes may have coincided: give the missing ones. */
+    /* Several wakes may have counted as one, so makes the missing ones. */
     for (int i = 0; i < 8; i++)
         while (!atomic_load(&jobs[i].ended)) {
             if (atomic_load(&jobs[i].begun) && asq__pool_stats(pool).busy == 0)
@@ -134,7 +134,7 @@ static void park_and_block(struct job *job)
     wait_gate(job);
 }
 
-/* The thread that is woken for a fiber must not be the one that a task waits for. */
+/* The thread that is woken for a fiber must not be the thread for which a task waits. */
 START_TEST(a_task_does_not_wait_behind_a_woken_fiber_that_blocks)
 {
     struct job fiber, task;
@@ -160,7 +160,7 @@ START_TEST(a_task_does_not_wait_behind_a_woken_fiber_that_blocks)
 }
 END_TEST
 
-/* Fibers ask to be woken and check that each park ends with exactly one wake of theirs. */
+/* Fibers ask to be woken, and check that each park ends with exactly one of their wakes. */
 enum { ASKERS = 60, WAKERS = 3 };
 
 struct asker {

@@ -1,6 +1,6 @@
 /*
- * check_partition.c: the states of a partition, and what a lost one leaves to the end of the
- * iteration.
+ * check_partition.c: the states of a partition, and the work that a lost partition leaves to the
+ * end of the iteration.
  */
 #include "support/aborts.h"
 #include "support/suite.h"

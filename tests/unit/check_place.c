@@ -1,14 +1,16 @@
 /*
- * check_place.c: placement of partitions: everybody computes the same, no worker gets too much, and
- * changes of membership move little.
+ * check_place.c: placement of partitions: all workers compute the same, no worker gets too many,
+ * and changes of membership move few.
  */
 #include "worker/core/place.h"
 #include "support/suite.h"
+#include "value/hash.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX = 40 };
 
@@ -107,6 +109,40 @@ START_TEST(a_worker_that_comes_or_goes_moves_little)
 }
 END_TEST
 
+/* Returns the score as place.c has it in its head comment. */
+static double score(const struct asq__place_worker *w, uint32_t partition)
+{
+    uint64_t hash = asq__siphash64(w->id, strlen(w->id));
+    uint8_t key[12];
+    for (int i = 0; i < 12; i++)
+        key[i] = (uint8_t) (i < 8 ? hash >> (8 * i) : (uint64_t) partition >> (8 * (i - 8)));
+    return -log(((double) (asq__siphash64(key, sizeof key) >> 11) + 0.5) * 0x1p-53) / w->weight;
+}
+
+/* Processes of different versions must agree. */
+START_TEST(the_worker_with_the_lowest_score_that_has_room_is_chosen)
+{
+    enum { PARTITIONS = 512 };
+    for (size_t n = 1; n <= MAX; n += 1 + n / 3) {
+        uint32_t room[MAX];
+        double total = 0;
+        make(n, _i);
+        for (size_t i = 0; i < n; i++)
+            total += workers[i].weight = 1U << (i * 5 + (size_t) _i) % 13;
+        for (size_t i = 0; i < n; i++)
+            room[i] = (uint32_t) ceil(1.25 * PARTITIONS * workers[i].weight / total);
+        place(n, PARTITIONS);
+        for (uint32_t p = 0; p < PARTITIONS; p++) {
+            double own = score(&workers[owners[p]], p);
+            ck_assert_uint_gt(room[owners[p]], 0);
+            for (size_t i = 0; i < n; i++)
+                ck_assert(!room[i] || score(&workers[i], p) >= own);
+            room[owners[p]]--;
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("place");
@@ -116,6 +152,7 @@ int main(void)
     tcase_add_loop_test(c, weight_brings_partitions, 0, 20);
     tcase_add_loop_test(c, the_order_of_the_list_does_not_matter, 0, 20);
     tcase_add_loop_test(c, a_worker_that_comes_or_goes_moves_little, 0, 20);
+    tcase_add_loop_test(c, the_worker_with_the_lowest_score_that_has_room_is_chosen, 0, 20);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }

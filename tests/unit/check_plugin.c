@@ -1,6 +1,6 @@
 /*
- * check_plugin.c: classes from shared objects, built here with the compiler of the build: the good
- * one, and the errors of others.
+ * check_plugin.c: classes from shared objects, which the tests build with the compiler of the
+ * build: a good one, and the errors of others.
  */
 #include "client/class.h"
 #include "client/plugin.h"
@@ -173,7 +173,7 @@ START_TEST(folders_above_that_others_can_write_are_refused)
     chmod(above, 0757);
     refused("above: the folder has mode 0757");
     ck_assert_ptr_nonnull(strstr(why, "chmod go-w"));
-    chmod(above, 01777); /* others may add names, but cannot change ours */
+    chmod(above, 01777); /* other users may add names, but cannot change these */
     ck_assert_msg(load() == 0, "%s", why);
     free(above);
 }

@@ -1,6 +1,6 @@
 /*
- * check_pool.c: the pool's threads and the loop's own: which one runs a task, reports, the end, and
- * a lack of memory or threads. Parking is in check_park.c.
+ * check_pool.c: the pool's threads and the loop's thread: which thread runs a task, reports, the
+ * end of the pool, and a lack of memory or threads. check_park.c tests parking.
  */
 #include "pool_job.h"
 #include "support/suite.h"
@@ -49,7 +49,7 @@ START_TEST(threads_are_started_when_all_are_busy_up_to_the_capacity)
 }
 END_TEST
 
-/* Checks that all run though none ends before all have begun; returns the pool's count of
+/* Checks that all tasks run although none ends before all have begun. Returns the pool's count of
  * threads. */
 static uint32_t burst(struct job *jobs, int n)
 {
@@ -238,7 +238,7 @@ START_TEST(who_is_always_ready_does_not_keep_others_away)
     while (asq__pool_inline_ready(pool))
         ;
     ck_assert(atomic_load(&busy.ended));
-    /* A wake on a thread. */
+    /* Wakes from a thread. */
     submit(&other, park);
     wait_parked(1);
     job_init(&busy, wake_self_for_ever);
@@ -633,7 +633,7 @@ START_TEST(an_overflow_on_a_pools_thread_names_the_method)
         setrlimit(RLIMIT_CORE, &none);
         dup2(fds[1], STDERR_FILENO);
         begin(1);
-        asq__fiber_install_overflow_handler();
+        asq__fiber_install_fault_handler(NULL);
         job_init(&job, dig_for_ever);
         job.task.name_class = "Walker";
         job.task.name_method = "descend";

@@ -1,6 +1,6 @@
 /*
- * check_redis_clock.c: a remote clock that is set back and forth, computed from one that only goes
- * ahead.
+ * check_redis_clock.c: the time of a remote clock that is set back and forth, computed from a clock
+ * that only goes ahead.
  */
 #include "redis/redis_clock.h"
 #include "support/suite.h"
@@ -9,8 +9,8 @@ enum { HOUR_MS = 3600000, START_MS = 1000000 };
 
 static struct asq__redis_clock clock_;
 
-/* Takes an answer of Redis, whose clock is ahead of the monotonic one; asked at now_ms, for 2
- * ms. */
+/* Takes an answer of Redis to a request of now_ms that took 2 ms. The clock of Redis is so much
+ * ahead of the monotonic one. */
 static int64_t sample(int64_t now_ms, int64_t minus_mono_ms)
 {
     return asq__redis_clock_take(&clock_, now_ms + minus_mono_ms - 1, now_ms - 2, now_ms);
@@ -67,7 +67,7 @@ START_TEST(a_sample_that_took_long_does_not_spoil_a_good_one)
 }
 END_TEST
 
-/* Set by _i hours: stamps are as old as before, whichever clock their sender used. */
+/* The clock is set by _i hours. Stamps are as old as before, whichever clock their sender used. */
 START_TEST(stamps_keep_their_age_when_it_is_set)
 {
     int64_t by = (int64_t) _i * HOUR_MS, now = START_MS + 60000;

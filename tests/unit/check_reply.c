@@ -1,5 +1,5 @@
 /*
- * check_reply.c: replies in an arena equal hiredis' own, however they arrive.
+ * check_reply.c: replies in an arena equal those of hiredis, however they arrive.
  */
 #include "redis/reply.h"
 #include "support/suite.h"

@@ -1,5 +1,5 @@
 /*
- * check_tally.c: failures that no caller hears of are logged: the first of each kind, then their
+ * check_tally.c: failures that no caller sees are logged: the first of each kind, then their
  * number.
  */
 #include "support/suite.h"
@@ -14,8 +14,9 @@ static struct asq__tally tally;
 static unsigned n_logged;
 static char last[1000];
 
-static void log_text(void *user, asq_log_level level, const char *text)
+static void log_text(void *user, asq_log_level level, const char *text, const asq_error *error)
 {
+    ck_assert_ptr_nonnull(error);
     ck_assert_ptr_eq(user, &n_logged);
     ck_assert_int_eq(level, ASQ_LOG_WARNING);
     n_logged++;

@@ -1,5 +1,5 @@
 /*
- * check_trouble.c: the times at which a repeated failure is logged, with a clock of the test's own.
+ * check_trouble.c: the times at which a repeated failure is logged, with the test's own clock.
  */
 #include "redis/trouble.h"
 #include "redis/refusal.h"
@@ -35,7 +35,7 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
     ck_assert(asq__trouble_over(&t, 3500, text));
     ck_assert_str_eq(text, " after 2500 ms and 1 failed try");
     ck_assert(!asq__trouble_over(&t, 3600, text));
-    /* The trouble comes and goes: still one line a minute. */
+    /* The trouble comes and goes, and there is still one line a minute. */
     for (int64_t now = 4000; now < 60000; now += 100) {
         ck_assert(!asq__trouble_note(&t, "lost", now, text));
         ck_assert(!asq__trouble_over(&t, now + 50, text));
@@ -45,8 +45,8 @@ START_TEST(that_it_is_over_is_told_once_and_only_if_it_was_told_before)
 }
 END_TEST
 
-/* The same cause again within the minute, but lasting this time: the log says why nothing goes
- * on. */
+/* The same cause comes again within the minute, but lasts this time, and the log says why nothing
+ * goes on. */
 START_TEST(one_that_comes_back_and_stays_is_told)
 {
     struct asq__trouble t = { 0 };
@@ -85,6 +85,16 @@ static const struct {
     { "MASTERDOWN Link with MASTER is down", ASQ__REFUSED_FOR_NOW },
     { "READONLY You can't write against a read only replica.", ASQ__REFUSED_FOR_NOW },
     { "CLUSTERDOWN The cluster is down", ASQ__REFUSED_FOR_NOW },
+    { "TRYAGAIN Multiple keys request during rehashing of slot", ASQ__REFUSED_SLOT },
+    { "MOVED 3999 127.0.0.1:6381", ASQ__REFUSED_FOR_NOW },
+    { "ASK 3999 127.0.0.1:6381", ASQ__REFUSED_SLOT },
+    { "CROSSSLOT Keys in request don't hash to the same slot", ASQ__REFUSED_FOR_NOW },
+    { "ERR Script attempted to access a non local key in a cluster node script: f_1",
+      ASQ__REFUSED_FOR_NOW },
+    { "ERR Script attempted to execute a write command while the cluster is down and readonly",
+      ASQ__REFUSED_FOR_NOW },
+    { "ERR Script attempted to access keys that do not hash to the same slot script: f_1",
+      ASQ__REFUSED_FOR_NOW },
     { "NOREPLICAS Not enough good replicas to write.", ASQ__REFUSED_FOR_NOW },
     { "MISCONF Errors writing to the AOF file: No space left on device", ASQ__REFUSED_FOR_NOW },
     { "OOM command not allowed when used memory > 'maxmemory'.", ASQ__REFUSED_MEMORY },
@@ -106,9 +116,46 @@ static const struct {
     { "NOPERM No permissions to access a channel", ASQ__REFUSED_ACCESS },
     { "ERR unknown command 'EVAL', with args beginning with: 'No permissions to access a key'",
       ASQ__REFUSED_COMMAND },
-    { "WRONGTYPE Operation against a key", ASQ__REFUSED_COMMAND },
+    { "WRONGTYPE Operation against a key", ASQ__REFUSED_TYPE },
     { "ERR unknown command", ASQ__REFUSED_COMMAND },
 };
+
+static const struct {
+    const char *text;
+    enum asq__refusal kind;
+} texts_with_keys[] = {
+    { "ERR asq:{OOM.1}:jobs: WRONGTYPE Operation against a key", ASQ__REFUSED_TYPE },
+    { "ERR asq:{OOM.1}:jobs: ERR something else", ASQ__REFUSED_COMMAND },
+    { "ERR asq:{a.1}:agents: OOM command not allowed", ASQ__REFUSED_MEMORY },
+    { "ERR Error running script (call to f_1): @user_script:5: -OOM command not allowed",
+      ASQ__REFUSED_MEMORY },
+};
+
+START_TEST(a_namespace_that_is_called_like_an_error_is_none)
+{
+    ck_assert_int_eq(asq__text_refusal(texts_with_keys[_i].text), texts_with_keys[_i].kind);
+}
+END_TEST
+
+START_TEST(a_key_of_a_wrong_type_is_known_within_scripts_too)
+{
+    static const char *const yes[] = {
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "WRONGTYPE Operation against a key script: f_1, on @user_script:1.",
+        "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation against a key"
+    };
+    redisReply reply = { .type = REDIS_REPLY_ERROR };
+    char copy[200];
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        strcpy(copy, yes[i]);
+        reply.str = copy;
+        ck_assert_msg(asq__reply_is_wrong_type(&reply), "%s", yes[i]);
+    }
+    strcpy(copy, "OOM command not allowed");
+    ck_assert(!asq__reply_is_wrong_type(&reply));
+    ck_assert(!asq__reply_is_wrong_type(NULL));
+}
+END_TEST
 
 START_TEST(an_error_reply_is_of_one_kind)
 {
@@ -116,10 +163,31 @@ START_TEST(an_error_reply_is_of_one_kind)
     strcpy(copy, answers[_i].text);
     redisReply reply = { .type = REDIS_REPLY_ERROR, .str = copy, .len = strlen(copy) };
     ck_assert_int_eq(asq__reply_refusal(&reply), answers[_i].kind);
-    ck_assert_int_eq(asq__reply_is_transient(&reply), answers[_i].kind == ASQ__REFUSED_FOR_NOW);
+    ck_assert_int_eq(asq__reply_is_transient(&reply), answers[_i].kind == ASQ__REFUSED_FOR_NOW ||
+                                                          answers[_i].kind == ASQ__REFUSED_SLOT);
     reply.type = REDIS_REPLY_STRING;
     ck_assert_int_eq(asq__reply_refusal(&reply), ASQ__REFUSED_NOT);
     ck_assert_int_eq(asq__reply_refusal(NULL), ASQ__REFUSED_NOT);
+}
+END_TEST
+
+/* A section's answer has the key and the text of the command within the script: none of a Cluster's
+ * is a fault of the calls in the commit. */
+START_TEST(a_script_that_meets_another_slot_is_refused_for_now)
+{
+    static const char *const texts[] = {
+        "ERR asq:{n.1}:agents: ERR Script attempted to access a non local key in a cluster node",
+        "ERR asq:{n.1}:agents: ERR Script attempted to access keys that do not hash to the same slot",
+        "ERR asq:{n.1}:r:00: CROSSSLOT Keys in request don't hash to the same slot",
+        "ERR asq:{n.1}:r:00: MOVED 3999 127.0.0.1:6381",
+        "ERR asq:{n.1}:r:00: ASK 3999 127.0.0.1:6381",
+        "ERR asq:{n.1}:r:00: CLUSTERDOWN The cluster is down",
+        "ERR asq:{n.1}:r:00: TRYAGAIN Multiple keys request during rehashing of slot",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        enum asq__refusal kind = asq__text_refusal(texts[i]);
+        ck_assert_msg(kind == ASQ__REFUSED_FOR_NOW || kind == ASQ__REFUSED_SLOT, "%s", texts[i]);
+    }
 }
 END_TEST
 
@@ -132,7 +200,11 @@ int main(void)
     tcase_add_test(t, that_it_is_over_is_told_once_and_only_if_it_was_told_before);
     tcase_add_test(t, one_that_comes_back_and_stays_is_told);
     tcase_add_test(t, many_causes_have_room);
+    tcase_add_loop_test(t, a_namespace_that_is_called_like_an_error_is_none, 0,
+                        (int) (sizeof texts_with_keys / sizeof *texts_with_keys));
+    tcase_add_test(t, a_key_of_a_wrong_type_is_known_within_scripts_too);
     tcase_add_loop_test(t, an_error_reply_is_of_one_kind, 0, sizeof answers / sizeof *answers);
+    tcase_add_test(t, a_script_that_meets_another_slot_is_refused_for_now);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

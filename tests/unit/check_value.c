@@ -108,7 +108,7 @@ START_TEST(utf8_is_what_rfc_3629_says)
         ck_assert_msg(asq__utf8_valid(good[i], strlen(good[i])), "good %zu", i);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(!asq__utf8_valid(bad[i], strlen(bad[i])), "bad %zu", i);
-    /* Encodes every code point by hand; surrogates are none. */
+    /* Encodes every code point by hand, except surrogates, which are none. */
     for (uint32_t c = 1; c <= 0x110000; c++) {
         char s[4];
         size_t n = 0;
@@ -185,7 +185,7 @@ START_TEST(a_value_has_one_owner)
 {
     asq_value *a = asq_value_list(), *b = asq_value_list(), *inner = asq_value_list();
     ck_assert_int_eq(asq_list_append(a, inner), 0);
-    /* Refused; the value stays in its tree. */
+    /* The value is refused, and stays in its tree. */
     ck_assert_int_eq(asq_list_append(b, inner), ASQ_EINVAL);
     ck_assert_int_eq(asq_list_append(inner, inner), ASQ_EINVAL);
     ck_assert_int_eq(asq_list_append(inner, a), ASQ_EINVAL);
@@ -222,8 +222,7 @@ START_TEST(maps_keep_the_order_of_insertion)
 }
 END_TEST
 
-/* Compares with a plain array as the model, across the sizes at which the index appears and
- * grows. */
+/* Compares a map with a plain array, across the sizes at which the index appears and grows. */
 START_TEST(a_map_does_what_a_plain_array_does)
 {
     enum { KEYS = 300 };
@@ -301,12 +300,12 @@ START_TEST(depth_is_bounded_when_a_tree_is_built)
     asq_value *around = asq_value_map();
     ck_assert_int_eq(asq_map_set(around, "k", asq_value_copy(deepest)), ASQ_ELIMIT);
     ck_assert_uint_eq(asq_map_size(around), 0);
-    /* When the deep part is gone again, the rest fits. */
+    /* When the deep part is removed again, the rest fits. */
     ck_assert_int_eq(asq_list_remove(deepest, 0), 0);
     ck_assert_int_eq(asq_map_set(around, "k", deepest), 0);
     asq_value_free(around);
 
-    /* From the outside in. */
+    /* Builds the tree from the outside in. */
     asq_value *root = asq_value_list(), *at = root;
     int rc = 0;
     unsigned levels = 1;
@@ -588,7 +587,7 @@ START_TEST(named_arguments_come_in_the_order_of_the_parameters)
     ck_assert_uint_eq(asq_list_size(list), 0);
     asq_value_free(list);
     asq_value_free(map);
-    /* An explicit null is an argument. */
+    /* An explicit null counts as an argument. */
     map = asq_pack("{s:n}", "depth");
     ck_assert_int_eq(asq__value_by_params(map, "url, depth", &list, err, sizeof err), 0);
     ck_assert_uint_eq(asq_list_size(list), 2);

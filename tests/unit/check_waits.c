@@ -1,6 +1,6 @@
 /*
- * check_waits.c: cycles of calls that wait for each other are found, and only those: against a
- * search by trying out every set of calls.
+ * check_waits.c: exactly the cycles of calls that wait for each other are found, compared with a
+ * search through every set of calls.
  */
 #include "worker/core/waits.h"
 #include "support/suite.h"
@@ -24,8 +24,8 @@ static void teardown(void)
     asq__waits_release(&w);
 }
 
-/* Reads lines: "a:b" waits for all, "a?bc" for any of its targets; a capital letter is a queued
- * call of agent A. */
+/* Reads waits from text: in "a:b" a call waits for all of its targets, in "a?bc" for any. A capital
+ * letter is a queued call of agent A. */
 static void given(const char *const lines[])
 {
     for (size_t i = 0; lines[i]; i++) {
@@ -102,7 +102,8 @@ END_TEST
 
 START_TEST(a_cycle_that_another_one_would_free_is_none)
 {
-    /* a waits for any: b is in a cycle of its own, and when that is broken, a goes on. */
+    /* The call a waits for any of its targets. b is in a cycle of its own; when that is broken, a
+     * goes on. */
     expect("", (const char *const[]){ "X:a", "a?bc", "b:d", "d:b", "c:X", NULL });
 }
 END_TEST
@@ -192,7 +193,7 @@ static void try_one(unsigned seed)
     ck_assert_msg((path > 0) == expected, "seed %u: %zu, expected %d", seed, path, expected);
     if (!path)
         return;
-    /* The remaining calls are a cycle by themselves, and the path leads around it. */
+    /* The remaining calls are a cycle, and the path leads around it. */
     ck_assert_str_eq(w.calls[0]->call, "c0");
     for (size_t i = 0; i < w.n; i++) {
         const struct asq__waiter *c = w.calls[i];

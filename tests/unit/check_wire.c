@@ -1,5 +1,6 @@
 /*
- * check_wire.c: the hand-written encoding against protobuf-c's, both ways, and refused inputs.
+ * check_wire.c: the hand-written encoding compared with protobuf-c's, both ways, and refused
+ * inputs.
  */
 #include "proto/asqueue.pb-c.h"
 #include "unit/random_value.h"
@@ -20,7 +21,8 @@ static char *text(const char *s)
     return copy;
 }
 
-/* protobuf-c's macros ..._INIT cast a const away: its functions do the same without a warning. */
+/* The macros ..._INIT of protobuf-c cast a const away; its functions do the same without a
+ * warning. */
 #define NEW(type, name)                                                                            \
     ({                                                                                             \
         type *new_ = malloc(sizeof *new_);                                                         \
@@ -190,7 +192,7 @@ START_TEST(both_encoders_write_the_same_bytes)
 }
 END_TEST
 
-/* A method does not see the mark, and futures that it hands on are awaited again; a waiter sees
+/* A method does not see the mark, and futures that it passes on are awaited again. A waiter sees
  * the mark. */
 START_TEST(the_mark_of_a_future_is_kept_for_who_asks_for_it)
 {
@@ -243,7 +245,7 @@ START_TEST(damaged_bytes_mean_the_same_or_are_refused)
         Asqueue__Value *pb = asqueue__value__unpack(NULL, b.len, b.data);
         if (rc == 0) {
             ck_assert_msg(pb != NULL, "seed %d: accepted by us alone", (int) i);
-            /* C strings end at a NUL: skip values with one. */
+            /* C strings end at a NUL, so values with a NUL are skipped. */
             asq_value *theirs = from_pb(pb);
             ck_assert_msg(theirs && asq_value_equal(cut_strings(ours), theirs), "seed %d", (int) i);
             asq_value_free(theirs);

@@ -1,6 +1,6 @@
 /*
  * class_tables.h: a table of a class and its registration, for the tests of classes. Each program
- * uses a part.
+ * uses a part of it.
  */
 #ifndef ASQ_TESTS_CLASS_TABLES_H
 #define ASQ_TESTS_CLASS_TABLES_H

@@ -1,7 +1,7 @@
 #!/bin/sh
-# docs.sh: the README links to each page of doc/, targets of the pages' links exist, named options
-# are as-worker's or as-ctl's (or stand in AgentScope's column), the program of doc/agentscope.md
-# compiles and runs, and contrib/kubernetes holds valid YAML, if a checker is installed.
+# docs.sh: the README links to each page of doc/, the targets of the pages' links exist, as-worker or
+# as-ctl has each option that they name (except in AgentScope's column), the program of doc/agentscope.md
+# compiles and runs, and contrib/kubernetes has valid YAML, if a checker is installed.
 #
 # By hand: from the build directory, .../tests/unit/docs.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -18,7 +18,7 @@ for page in "$srcdir"/doc/*.md; do
     done <"$tmp/links"
 done
 
-# Options that doc/containers.md names.
+# The programs have the options that doc/containers.md names.
 { "$as_worker" --complete '' - && "$as_worker" --complete start - && "$as_ctl" --complete ping - &&
     "$as_ctl" --complete stop -; } >"$tmp/options" 2>/dev/null
 grep -o -- '`--[a-z-]*' "$srcdir/doc/containers.md" | tr -d '`' | sort -u >"$tmp/named"

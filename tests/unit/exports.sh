@@ -6,7 +6,7 @@ export LC_ALL=C
 src=${abs_top_srcdir:-.}
 build=${abs_top_builddir:-.}
 awk=${AWK:-awk}
-nm=${NM:-nm} # perhaps with options
+nm=${NM:-nm} # may have options
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 failed=0
@@ -29,7 +29,7 @@ lib=$build/lib/.libs/libasqueue.so
 if [ -e "$lib" ]; then
     $nm -D --defined-only "$lib" | "$awk" '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
         sort >"$tmp/lib"
-    # Coverage and sanitizer builds add symbols of their own; they are not ours to list.
+    # Builds for coverage and sanitizers add symbols, which are left out.
     grep -vE '^(__(asan|ubsan|tsan|sanitizer|sancov|llvm|gcov)|_(init|fini|edata|end)$|__bss_start$)' \
         "$tmp/lib" >"$tmp/exported" || :
     same "asqueue.h (first) and nm -D of the library (second)" "$tmp/header" "$tmp/exported"

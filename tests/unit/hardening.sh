@@ -1,9 +1,9 @@
 #!/bin/sh
-# hardening.sh: checks that the built files have the properties that configure promises: full RELRO,
-# no executable stack, position independent, and in programs and library stack canaries, fortified
-# string functions and landing pads for indirect branches; plugins get -fstack-clash-protection from
-# pkg-config. Checks that the environment is read by secure_getenv. Checks the files of the build
-# directory and, as part of make installcheck, the installed ones (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
+# hardening.sh: checks that the built files have the properties that configure promises: full RELRO, no
+# executable stack, position-independent code; in programs and the library also stack canaries, fortified
+# string functions and landing pads for indirect branches. Plugins get -fstack-clash-protection from
+# pkg-config. All code reads the environment by secure_getenv. The test checks the files of the build
+# directory and, in make installcheck, the installed files (ASQ_TEST_INSTALLED_LIB, ASQ_TEST_INSTALLED_BIN).
 #
 # By hand: from the build directory, .../tests/unit/hardening.sh
 # shellcheck disable=SC2153,SC2154 # support.sh sets tmp, ...; make sets ASQ_TEST_INSTALLED_BIN
@@ -19,12 +19,12 @@ grep -q '^HARD_LDFLAGS = .*relro' "$build/Makefile" || skip "built without harde
 hard_cflags=$(sed -n 's/^HARD_CFLAGS = //p' "$build/Makefile")
 machine=$(uname -m)
 
-flag() { # FLAG: are the files compiled with it?
+flag() { # FLAG: tells whether the files are compiled with it
     case " $hard_cflags " in *" $1"*) return 0 ;; esac
     return 1
 }
 
-# Properties of each file, from the linker and the C library together.
+# Checks the properties that each file has from the linker.
 check_linked() { # FILE
     readelf -hldW "$1" >"$tmp/elf" || fail "readelf $1"
     expect "$tmp/elf" 'GNU_RELRO'
@@ -34,7 +34,8 @@ check_linked() { # FILE
     expect_count "$tmp/elf" 'TEXTREL|\(RPATH\)' 0
 }
 
-# Properties of a program or library with arrays on its stack and copied strings, from the compiler.
+# Checks the properties that a program or library with arrays on its stack and copied strings has from the
+# compiler.
 check_compiled() { # FILE
     readelf -W --dyn-syms "$1" >"$tmp/symbols" || fail "readelf $1"
     if flag -fstack-protector-strong; then
@@ -46,9 +47,8 @@ check_compiled() { # FILE
     check_branches "$1"
 }
 
-# A landing pad (endbr64 of x86, bti of ARM) begins each target of an indirect call. Enforcement by
-# the kernel is the C library's choice: one whose own start files have none takes the mark off each
-# program.
+# Checks that targets of indirect calls begin with a landing pad (endbr64 of x86). The file's mark for the
+# kernel is not checked, because a C library whose start files have no landing pads removes it.
 check_branches() { # FILE
     command -v objdump >/dev/null || return 0
     flag -fcf-protection && [ "$machine" = x86_64 ] || return 0

@@ -95,9 +95,31 @@ bool waits_for_inputs(const struct call *c)
     return c->inputs && (!c->inputs->finished || c->fetches);
 }
 
+static bool keeps_place(const struct call *c)
+{
+    const struct asq__wcall *w = wcall(c);
+    return w->keeps_place || w->state == ASQ__CALL_DELAYED || w->not_before_ms;
+}
+
 bool is_creation(const struct call *c)
 {
     return c->job.kind == ASQUEUE__JOB_KIND__CREATE;
+}
+
+static bool nested_is_behind(const struct queue *q, unsigned at)
+{
+    for (unsigned i = at + 1; i < q->n; i++)
+        if (q->calls[i]->parent)
+            return true;
+    return false;
+}
+
+/* Returns whether a pause holds the queue's call number `at`; any: it holds one before it. */
+static bool is_held(const struct agent *a, const struct queue *q, unsigned at, bool any)
+{
+    const struct call *c = q->calls[at];
+    return a->paused && !c->reentrant && !c->parent &&
+           (any || !is_creation(c) || a->exists || !nested_is_behind(q, at));
 }
 
 /* Returns the first call of a queue that may start; NULL: none. */
@@ -105,8 +127,20 @@ static struct call *first_of(const struct agent *a, const struct queue *q, int64
 {
     const struct call *skipped[ASQ__SKIPPED_MAX];
     unsigned n = 0;
+    const struct call *held[CALLS];
+    unsigned n_held = 0;
     for (unsigned i = 0; i < q->n; i++) {
         struct call *c = q->calls[i];
+        bool behind = false;
+        for (unsigned k = 0; k < n_held; k++)
+            behind = behind || is_ancestor(held[k], c) || keeps_place(held[k]);
+        if (is_held(a, q, i, n_held > 0)) {
+            if (!c->unfit)
+                held[n_held++] = c;
+            continue;
+        }
+        if (behind)
+            continue;
         bool blocked = c->reentrant && innermost(a) && !is_ancestor(innermost(a), c);
         for (unsigned k = 0; k < n; k++)
             blocked = blocked || has_one_caller(skipped[k], c) || is_ancestor(skipped[k], c);

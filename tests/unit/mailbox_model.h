@@ -1,7 +1,7 @@
 /*
- * mailbox_model.h: a small model of an agent's mailbox: its calls, and the rule which of them runs
- * next, in the plainest words. It keeps its own lists, and reads of the mailbox's calls only their
- * states.
+ * mailbox_model.h: a small model of an agent's mailbox: its calls, and the rule that decides which
+ * of them runs next, as simply as possible. It keeps its own lists, and of the mailbox's calls it
+ * reads only the states.
  */
 #ifndef ASQ_TESTS_MAILBOX_MODEL_H
 #define ASQ_TESTS_MAILBOX_MODEL_H
@@ -55,7 +55,7 @@ struct queue {
 struct agent {
     struct asq__mailbox m;
     char id[8];
-    bool exists, admits;
+    bool exists, admits, paused;
     struct queue waiting, reentrant, active;
 };
 
@@ -74,7 +74,7 @@ bool is_called_from_active(const struct agent *a, const struct call *c);
 bool is_creation(const struct call *c);
 bool runs(const struct call *c);
 bool waits_for_inputs(const struct call *c);
-/* Returns the active call that may be entered: the last one that runs alone; NULL: none. */
+/* Returns the active call that may be re-entered: the last one that runs alone; NULL: none. */
 struct call *innermost(const struct agent *a);
 unsigned count_running(const struct agent *a, bool shared);
 /* Returns the call that the agent has to run next; NULL: none. */

@@ -20,7 +20,7 @@ static int64_t now_ms;
 
 /* ---- hooks ---- */
 
-static struct queue ended; /* calls that a search has ended; their results come after it */
+static struct queue ended; /* calls that a search has ended, whose results arrive after it */
 
 void leave_queue(struct call *c)
 {
@@ -73,8 +73,14 @@ static bool admits(struct asq__mailbox *m)
     return agent_of(m)->admits;
 }
 
-const struct asq__mailbox_hooks hooks = { end_unfit,     may_share_now, prepare,
-                                          is_concurrent, exists,        admits };
+static bool is_paused(const struct asq__mailbox *m, const struct asq__wcall *w)
+{
+    (void) w;
+    return agent_of(m)->paused;
+}
+
+const struct asq__mailbox_hooks hooks = { end_unfit, may_share_now, prepare,  is_concurrent,
+                                          exists,    admits,        is_paused };
 
 /* ---- steps ---- */
 
@@ -130,7 +136,7 @@ struct call *make(struct call *parent)
         struct call *of = &calls[below(n_calls)];
         for (int i = 0; i < 4 && of->finished; i++)
             of = &calls[below(n_calls)];
-        /* A result of the call itself or of its callers would never come. */
+        /* A result of the call itself or of its callers would never arrive. */
         c->inputs = of == parent || is_ancestor(of, c) ? NULL : of;
     }
     c->unfit = percent(4);
@@ -251,6 +257,7 @@ static void retry_in_place(struct call *c)
     struct agent *a = &agents[c->agent];
     asq__mailbox_end(&a->m, wcall(c));
     asq__wcall_enter(wcall(c), ASQ__CALL_DELAYED);
+    wcall(c)->keeps_place = true;
     leave_active(a, c);
     c->may_have_begun = true;
     c->reentrant = a->active.n > 0;
@@ -266,7 +273,7 @@ static void park(struct call *c, enum wait wait)
     for (unsigned i = 0; i < c->n_children; i++) {
         struct call *child = c->children[i];
         struct agent *a = &agents[child->agent];
-        /* A run that runs again finds the calls of the one before. */
+        /* A repeated run finds the calls of the run before. */
         if (asq__mailbox_promote(&a->m, wcall(child))) {
             child->reentrant = true;
             queue_take_out(&a->waiting, child);
@@ -286,7 +293,7 @@ static void wait_for_children(struct call *c)
     park(c, c->n_children > 1 && percent(40) ? ANY_OF_THEM : ALL_OF_THEM);
 }
 
-/* One step of a running call. */
+/* Makes one step of a running call. */
 static void act(struct call *c)
 {
     unsigned what = below(10);
@@ -313,7 +320,8 @@ void pass_time(void)
     }
 }
 
-/* All agents go to another worker, which takes the calls from the stream in the order of arrival.
+/* Moves all agents to another worker, which takes the calls from the stream in the order of
+ * arrival.
  * */
 static void hand_over(void)
 {
@@ -350,6 +358,8 @@ void step(void)
         c->unfit = true; /* cancelled, or its deadline has passed */
     } else if (what == 6) {
         agents[below(world.agents)].admits = !percent(20);
+    } else if (what == 7) {
+        agents[below(world.agents)].paused = percent(40);
     } else if (c && runs(c)) {
         act(c);
     }

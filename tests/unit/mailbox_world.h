@@ -1,8 +1,8 @@
 /*
- * mailbox_world.h: a few agents and their calls, and the steps by which both change: each is made
- * in the mailboxes and in the model. Whenever an agent goes on, its next call must be the one that
- * the model names, and the rules that hold for all users are checked. A failure names the episode's
- * seed.
+ * mailbox_world.h: a few agents and their calls, and the steps by which both change. Each step is
+ * made in the mailboxes and in the model. Whenever an agent goes on, its next call must be the one
+ * that the model names, and the rules that hold for all users are checked. A failure names the
+ * episode's seed.
  */
 #ifndef ASQ_TESTS_MAILBOX_WORLD_H
 #define ASQ_TESTS_MAILBOX_WORLD_H
@@ -27,19 +27,19 @@ void begin_episode(void);
 
 /* Makes one random step, and lets all agents go on. */
 void step(void);
-/* Makes a call; parent NULL: of a program. */
+/* Makes a call. parent NULL: a program makes it. */
 struct call *make(struct call *parent);
 /* Lets a call arrive at its agent. */
 void enqueue(struct call *c);
-/* Starts a call, which must be allowed to. */
+/* Starts a call, which must be allowed to start. */
 void start(struct agent *a, struct call *c);
 void end(struct call *c);
 void leave_queue(struct call *c);
-/* Resumes and starts what an agent may. */
+/* Resumes and starts all calls of an agent that may run. */
 void resume(struct agent *a);
 /* Wakes parked calls whose wait is over, as an engine does. */
 void wake_parents(void);
-/* Lets delays, waits for time and fetches end, now and then. */
+/* Ends some delays, waits for time and fetches. */
 void pass_time(void);
 
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
 # man.sh: the manual pages name every command and option of the programs, and every error of the
-# header; their program compiles; they are free of formatting mistakes, if a checker is installed.
+# header. Their program compiles. They have no formatting mistakes, if a checker is installed.
 #
 # By hand: from the build directory, .../tests/unit/man.sh
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -32,6 +32,8 @@ described() { # PROGRAM PAGE
 
 described "$as_ctl" "$man/as-ctl.1"
 described "$as_worker" "$man/as-worker.1"
+as_studio=${AS_STUDIO:-$builddir/src/as-studio}
+[ ! -x "$as_studio" ] || described "$as_studio" "$man/as-studio.1" # built with libmicrohttpd
 
 # X(ASQ_EINVAL, -1, …) of the header is ".It Dv ASQ_EINVAL No -1".
 sed -n 's/^    X(\(ASQ_E[A-Z]*\), \(-[0-9]*\),.*/.It Dv \1 No \2/p' "$srcdir/lib/asqueue.h" |
@@ -40,7 +42,7 @@ sed -n 's/^    X(\(ASQ_E[A-Z]*\), \(-[0-9]*\),.*/.It Dv \1 No \2/p' "$srcdir/lib
 grep '^\.It Dv ASQ_E.* No -[0-9]' "$man/asqueue.3" | sort | diff "$tmp/header" - >"$tmp/diff" ||
     fail "errors of asqueue.h (<) and of asqueue.3 (>)" "$tmp/diff"
 
-# Functions that the page names exist.
+# The functions that the page names exist.
 grep -o 'Fn asq_[a-z_]*' "$man/asqueue.3" | sort -u | while read -r _ function; do
     grep -q "\\b$function(" "$srcdir/lib/asqueue.h" || [ "$function" = asq_ ] ||
         fail "asqueue.3 names $function, asqueue.h does not"
@@ -58,7 +60,7 @@ if [ -e "$builddir/lib/.libs/libasqueue.so" ]; then
     [ "$(cat "$tmp/out")" = 42 ] || fail "the first program did not print 42" "$tmp/out"
 fi
 
-# Each exported function has a page, which names it; so have the types.
+# Each exported function, and each type, has a page that names it.
 "${AWK:-awk}" -f "$srcdir/lib/exports.awk" "$srcdir/lib/asqueue.h" >"$tmp/functions"
 sed -n 's/^typedef struct \(asq[a-z_]*\) .*/\1/p' "$srcdir/lib/asqueue.h" >>"$tmp/functions"
 pages=$builddir/man/man3
@@ -78,7 +80,7 @@ if command -v man >/dev/null && man --version 2>/dev/null | grep -q '^man [0-9]'
     done
 fi
 
-for page in as-ctl.1 as-worker.1 asqueue.3; do
+for page in as-ctl.1 as-studio.1 as-worker.1 asqueue.3; do
     if command -v mandoc >/dev/null; then
         # "referenced manual not found": pages that are not installed yet.
         mandoc -T lint "$man/$page" 2>/dev/null | grep -v 'referenced manual not found' >"$tmp/lint" &&

@@ -1,5 +1,5 @@
 /*
- * pool_job.h: a pool and tasks for it, for the tests of the pool. Included once by each.
+ * pool_job.h: a pool and tasks for it, for the tests of the pool. Each program includes it once.
  */
 #ifndef ASQ_TESTS_POOL_JOB_H
 #define ASQ_TESTS_POOL_JOB_H
@@ -58,7 +58,7 @@ static void end(void)
     pool = NULL;
 }
 
-/* A task that does some of the acts of a call. */
+/* A task that acts like a call in some ways. */
 struct job {
     struct asq__task task;
     void (*fn)(struct job *job);

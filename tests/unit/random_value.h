@@ -1,6 +1,6 @@
 /*
- * random_value.h: random trees of values from a seed, the same everywhere; for tests that compare
- * two ways of doing something.
+ * random_value.h: random trees of values from a seed, the same on every machine, for tests that
+ * compare two implementations.
  */
 #ifndef ASQ_TESTS_RANDOM_VALUE_H
 #define ASQ_TESTS_RANDOM_VALUE_H
@@ -25,7 +25,7 @@ static inline size_t random_below(uint64_t *seed, size_t n)
     return (size_t) (random_u64(seed) % n);
 }
 
-/* Returns numbers of every magnitude, the borders among them. */
+/* Returns numbers of every magnitude, also the limits of the type. */
 static inline int64_t random_int(uint64_t *seed)
 {
     static const int64_t borders[] = { 0,   1,         -1,        63,        64,       -64,
@@ -55,7 +55,8 @@ static inline double random_double(uint64_t *seed)
     return d;
 }
 
-/* Writes up to 200 bytes of UTF-8, sometimes with NULs, if with_nul; NUL-terminated. */
+/* Writes up to 200 bytes of UTF-8 and a NUL behind them; if with_nul, sometimes with NULs in
+ * them. */
 static inline size_t random_text(uint64_t *seed, char text[256], bool with_nul)
 {
     static const char *const pieces[] = { "a",

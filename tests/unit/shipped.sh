@@ -1,16 +1,16 @@
 #!/bin/sh
-# shipped.sh: files that users copy or read say what is so: the unit of systemd, buffers for error
-# texts in examples, links of what is installed.
+# shipped.sh: files that users copy or read are right: the unit of systemd, the buffers for error texts in
+# examples, and the links of installed files.
 # shellcheck disable=SC2154 # support.sh sets tmp, srcdir, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 # ---- the unit ----
-# A worker that was stopped by as-ctl ends with status 0, one with a wrong command line with 2: neither is started
-# again. A crash is.
+# A worker that as-ctl has stopped ends with status 0, a worker with a wrong command line with 2. Neither is started
+# again, but a worker that has crashed is.
 unit="$srcdir/contrib/systemd/as-worker@.service"
-setting() { # NAME: its values in the section Service
+setting() { # NAME: prints its values in the section Service
     awk -v name="$1=" '/^\[/ { inside = $0 == "[Service]" } inside && index($0, name) == 1 { print substr($0, length(name) + 1) }' "$unit"
 }
 [ "$(setting Restart)" = on-failure ] || fail "Restart=$(setting Restart): as-ctl stop would be undone, or a crash left"

@@ -31,8 +31,8 @@ static void read_value(struct asq__attempt *a, const char *value)
 
 void asq__attempts_add(struct asq__attempts *all, const char *field, const char *value)
 {
-    bool sign =
-        *field == ASQ__ATTEMPT_MARK || *field == ASQ__ATTEMPT_RETRY || *field == ASQ__ATTEMPT_WAIT;
+    bool sign = *field == ASQ__ATTEMPT_MARK || *field == ASQ__ATTEMPT_RETRY ||
+                *field == ASQ__ATTEMPT_WAIT || *field == ASQ__ATTEMPT_STEPS;
     struct asq__attempt a = { .kind = sign ? (enum asq__attempt_kind) * field : ASQ__ATTEMPT_DIED };
     size_t n = strlen(field + sign);
     if (n >= sizeof a.call || !asq__grow(&all->list, all->n, &all->cap, sizeof *all->list))
@@ -71,6 +71,7 @@ static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mon
         break;
     }
     case ASQ__ATTEMPT_MARK: c->reentered = true; break;
+    case ASQ__ATTEMPT_STEPS: c->recorded = true; break;
     case ASQ__ATTEMPT_RETRY:
         c->retries = a->count;
         c->due_ms = a->due_ms;

@@ -19,7 +19,8 @@ enum asq__attempt_kind {
     ASQ__ATTEMPT_WAIT = '+',
     ASQ__ATTEMPT_MARK = '!', /* "!ID": a re-entrant call took effect inside it */
     /* "~ID": failed runs, when the next is due (partition's clock, ms), 1 if it keeps its place. */
-    ASQ__ATTEMPT_RETRY = '~'
+    ASQ__ATTEMPT_RETRY = '~',
+    ASQ__ATTEMPT_STEPS = '=' /* "=ID": its steps have records, under a key of their own */
 };
 
 struct asq__attempt {

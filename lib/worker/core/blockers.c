@@ -58,6 +58,8 @@ static void visit_queue(const struct asq__mailbox *m, const struct asq__mailbox_
         const struct asq__wcall *before = call_at(it);
         if (before == c || ++b->steps > ASQ__BLOCKERS_STEPS)
             return;
+        if (!before->reentrant && asq__mailbox_holds(m, hooks, before))
+            continue; /* the end of the pause is no call: it is not waited for in a cycle */
         bool too_far = skipped.n && ++seen > ASQ__SKIPPED_SEEN;
         if (!too_far) {
             if (asq__mailbox_blocker(m, before) || asq__skipped_blocks(&skipped, before))
@@ -83,34 +85,17 @@ static void visit_queue(const struct asq__mailbox *m, const struct asq__mailbox_
     }
 }
 
-/* Returns the caller of `c` that is queued before it; NULL: none is. When that one starts, `c`
- * becomes re-entrant, and waits for other active calls no longer. */
-static const struct asq__wcall *queued_caller(const struct asq__mailbox *m,
-                                              const struct asq__wcall *c, struct asq__blockers *b)
-{
-    const Asqueue__Chain *chain = asq__wcall_job(c)->chain;
-    bool comes_back = false;
-    for (size_t i = 0; chain && i < chain->n_links; i++)
-        comes_back = comes_back || strcmp(chain->links[i]->agent, m->agent) == 0;
-    if (!comes_back)
-        return NULL;
-    ASQ__LIST_EACH (it, &m->queue) {
-        const struct asq__wcall *before = call_at(it);
-        if (before == c || ++b->steps > ASQ__BLOCKERS_STEPS)
-            return NULL;
-        if (asq__wcall_is_called_by(c, before))
-            return before;
-    }
-    return NULL;
-}
-
 void asq__blockers_of_queued(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
                              const struct asq__wcall *c, struct asq__blockers *b)
 {
     const struct asq__active *blocker = asq__mailbox_blocker(m, c);
     bool shares = m->n_active && may_share(m, hooks, c);
     bool beside = shares && m->n_active == m->n_active_shared;
-    const struct asq__wcall *caller = m->n_active && !c->reentrant ? queued_caller(m, c, b) : NULL;
+    /* When its caller starts, `c` becomes re-entrant, and waits for no other active call. */
+    const struct asq__wcall *caller =
+        m->n_active && !c->reentrant
+            ? asq__mailbox_queued_caller(m, c, &b->steps, ASQ__BLOCKERS_STEPS)
+            : NULL;
     if (blocker)
         add(b, blocker->call);
     else if (caller)

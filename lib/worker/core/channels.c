@@ -1,7 +1,7 @@
 /*
  * channels.c: clients besides its sender that get the results of a batch. There may be thousands:
  * each is found by hash, and there is a bound, because each costs a push in the commit that has the
- * result. Who comes beyond it looks for the record by itself, as every client does once in a while.
+ * result. A client beyond the bound polls the record by itself, as every client does now and then.
  */
 #include <stdbool.h>
 #include <stdlib.h>

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "value/grow.h"
+#include "value/span.h"
 #include "worker/core/entry.h"
 
 #define GROW(c, what) asq__grow(&(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
@@ -21,6 +22,7 @@ struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq)
     c->seq = seq;
     asq__arena_init(&c->ids, SIZE_MAX / 2);
     asq__list_init(&c->node);
+    asq__list_init(&c->spans);
     return c;
 }
 
@@ -43,6 +45,12 @@ void asq__commit_free(struct asq__commit *c)
         release_dead(&c->deads[i]);
     for (size_t i = 0; i < c->nmoves; i++)
         free(c->moves[i].kept);
+    for (size_t i = 0; i < c->nfailures; i++)
+        free(c->failures[i].text);
+    free(c->failures);
+    for (size_t i = 0; i < c->nsteps; i++)
+        asq__buf_release(&c->steps[i].records);
+    free(c->steps);
     free(c->moves);
     free(c->deads);
     free(c->sets);
@@ -50,6 +58,9 @@ void asq__commit_free(struct asq__commit *c)
     free(c->removed);
     free(c->marks);
     free(c->inner);
+    free(c->timed);
+    for (struct asq__list *node; (node = asq__list_pop(&c->spans));)
+        asq__span_free(ASQ__CONTAINER(node, struct asq__span, node));
     free(c);
 }
 
@@ -96,6 +107,12 @@ struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry
     e->partial = true; /* later commits append to it */
     e->uncommitted++;
     return piece;
+}
+
+void asq__commit_add_timed(struct asq__commit *c, uint32_t series, int64_t ended_ns)
+{
+    if (GROW(c, timed))
+        c->timed[c->ntimed++] = (struct asq__timed){ ended_ns, series };
 }
 
 bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id)
@@ -145,6 +162,49 @@ bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
     return true;
 }
 
+/* Adds an empty change of the records of a call's steps. */
+static struct asq__steps_change *add_change(struct asq__commit *c, const struct asq__wcall *call,
+                                            enum asq__steps_mode mode)
+{
+    if (!GROW(c, steps))
+        return NULL;
+    struct asq__steps_change *s = &c->steps[c->nsteps++];
+    asq__wcall_id(call, s->call);
+    s->mode = mode;
+    asq__buf_init(&s->records, (size_t) 1 << 31);
+    return s;
+}
+
+bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
+                           const void *records, size_t n)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    struct asq__steps_change *s = c->nsteps ? &c->steps[c->nsteps - 1] : NULL;
+    asq__wcall_id(call, id);
+    bool same = s && (s->mode == ASQ__STEPS_FIRST || s->mode == ASQ__STEPS_APPEND) &&
+                strcmp(s->call, id) == 0;
+    if (!same)
+        s = add_change(c, call, call->recorded ? ASQ__STEPS_APPEND : ASQ__STEPS_FIRST);
+    if (!s)
+        return false;
+    asq__buf_put(&s->records, records, n);
+    c->bytes += n;
+    return !s->records.error;
+}
+
+bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    bool all = false; /* of its records are in this commit */
+    asq__wcall_id(call, id);
+    for (size_t i = 0; i < c->nsteps; i++)
+        if (strcmp(c->steps[i].call, id) == 0) {
+            all = all || c->steps[i].mode == ASQ__STEPS_FIRST;
+            c->steps[i].mode = ASQ__STEPS_NONE;
+        }
+    return all || add_change(c, call, ASQ__STEPS_FORGET);
+}
+
 bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter)
 {
     if (!c || !letter.label || !letter.call || !letter.reason || !letter.batch || !GROW(c, deads)) {
@@ -154,6 +214,50 @@ bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter)
     c->deads[c->ndeads++] = letter;
     c->bytes += letter.n;
     return true;
+}
+
+/* Returns how many bytes of a field are kept: whole characters, if it is UTF-8. */
+static size_t kept_of(const char *field, size_t most)
+{
+    size_t n = strnlen(field, most + 1);
+    if (n <= most)
+        return n;
+    for (n = most; n > most - 4 && ((unsigned char) field[n] & 0xc0) == 0x80; n--)
+        ;
+    return n;
+}
+
+void asq__commit_add_failure(struct asq__commit *c, size_t most,
+                             const char *const fields[ASQ__FAILURE_FIELDS])
+{
+    struct asq__failure f;
+    size_t n = 0;
+    for (size_t i = 0; i < ASQ__FAILURE_FIELDS; i++) {
+        f.lengths[i] = (uint16_t) kept_of(fields[i], ASQ__FAILURE_TEXT);
+        n += f.lengths[i];
+    }
+    if (most == 0 || !(f.text = malloc(n + 1)))
+        return;
+    for (size_t i = 0, at = 0; i < ASQ__FAILURE_FIELDS; at += f.lengths[i++])
+        memcpy(f.text + at, fields[i], f.lengths[i]);
+    if (c->nfailures < most) {
+        if (!GROW(c, failures)) {
+            free(f.text);
+            return;
+        }
+        c->nfailures++;
+        c->bytes += n;
+    } else {
+        free(c->failures[c->next_failure].text);
+    }
+    c->failures[c->next_failure] = f;
+    c->next_failure = (c->next_failure + 1) % most;
+}
+
+const struct asq__failure *asq__commit_failure(const struct asq__commit *c, size_t i)
+{
+    /* next_failure is below nfailures only when the ring has gone round */
+    return &c->failures[(c->next_failure + i) % c->nfailures];
 }
 
 size_t asq__commit_longest_string(const struct asq__commit *c)
@@ -171,6 +275,9 @@ size_t asq__commit_longest_string(const struct asq__commit *c)
     for (size_t i = 0; i < c->nmoves; i++)
         if (c->moves[i].n > longest)
             longest = c->moves[i].n;
+    for (size_t i = 0; i < c->nsteps; i++)
+        if (c->steps[i].records.len > longest)
+            longest = c->steps[i].records.len;
     return longest;
 }
 

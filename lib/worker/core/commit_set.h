@@ -28,6 +28,12 @@ struct asq__inner {
     bool keep; /* record stays for a while: its id was given away */
 };
 
+enum {
+    ASQ__FAILURE_FIELDS = 9, /* of a failure: see commit.lua */
+    ASQ__FAILURE_TEXT = 512, /* bytes that are kept of each field */
+    ASQ__FAILURE_ARGS = 256  /* of the arguments, with a NUL */
+};
+
 /* New snapshot of an agent, or its deletion. */
 struct asq__set {
     const char *id; /* in the commit's ids */
@@ -56,6 +62,12 @@ struct asq__dead {
     size_t n;
 };
 
+/* Failed run of a call, for people: how it failed, in the stream of failures. */
+struct asq__failure {
+    char *text; /* its fields, one after the other */
+    uint16_t lengths[ASQ__FAILURE_FIELDS];
+};
+
 /* Batch that moves out of the stream, or is done outside of it. */
 struct asq__move {
     struct asq__entry *entry; /* moves; NULL: its stored form is deleted */
@@ -65,12 +77,32 @@ struct asq__move {
     size_t n;
 };
 
+/* Change of the records of a call's steps. */
+enum asq__steps_mode {
+    ASQ__STEPS_NONE = 0,    /* of a call that has ended in the same commit: not sent */
+    ASQ__STEPS_FIRST = 's', /* its first records */
+    ASQ__STEPS_APPEND = 'a',
+    ASQ__STEPS_FORGET = 'd' /* the call has ended, or begins anew */
+};
+struct asq__steps_change {
+    char call[ASQ__CALL_ID_TEXT];
+    enum asq__steps_mode mode;
+    struct asq__buf records;
+};
+
+/* Ended run whose time to the acknowledgement is measured. */
+struct asq__timed {
+    int64_t ended_ns;
+    uint32_t series;
+};
+
 struct asq__commit {
     struct asq__list node; /* in part->commits */
     struct asq__partition *part;
     uint64_t seq;
     bool sent;
     bool unanswered; /* sent once without an answer: may have taken effect */
+    bool written;    /* Redis has taken it; replicas are waited for */
     bool tied;       /* last part takes effect together with the next one */
     bool apart;      /* outcome of one call with attempts, alone */
     struct asq__set *sets;
@@ -81,9 +113,14 @@ struct asq__commit {
     struct asq__inner *inner; /* records of nested calls to forget afterwards */
     struct asq__dead *deads;
     struct asq__move *moves;
-    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves;
-    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves;
-    size_t bytes; /* at least those of its strings together, but for ids and names */
+    struct asq__failure *failures; /* the last ones; a ring when there are more than are kept */
+    struct asq__timed *timed;
+    struct asq__steps_change *steps;
+    struct asq__list spans; /* of runs that are traced */
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, ntimed, nfailures, nsteps;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, ctimed, cfailures, csteps;
+    size_t next_failure; /* place of the next one in the ring, and of the oldest */
+    size_t bytes;        /* at least those of its strings together, but for ids and names */
     size_t calls;
     unsigned losses; /* losses of the connection that it may have caused */
 };
@@ -110,6 +147,19 @@ bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
                           struct asq__entry *moves, uint64_t due_ms, void *kept, size_t n);
 /* Adds a dead letter; takes over what it points at, also on failure. c NULL: no memory. */
 bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter);
+/* Adds a failure, with copies of its fields, of which ends may be cut off. Keeps the last `most`
+ * only. Without memory it is not kept. */
+void asq__commit_add_failure(struct asq__commit *c, size_t most,
+                             const char *const fields[ASQ__FAILURE_FIELDS]);
+/* Returns the i-th failure, the oldest first; i < nfailures. */
+const struct asq__failure *asq__commit_failure(const struct asq__commit *c, size_t i);
+/* Adds records of a call's steps. */
+bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
+                           const void *records, size_t n);
+/* Forgets them all, those in this commit included. */
+bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call);
+/* Adds a run to be measured; without memory it is not. */
+void asq__commit_add_timed(struct asq__commit *c, uint32_t series, int64_t ended_ns);
 /* Returns the length of the longest string that Redis gets in the commit. */
 size_t asq__commit_longest_string(const struct asq__commit *c);
 /* Returns whether it has the outcome of one call with attempts, and nothing else. */

@@ -70,6 +70,7 @@ struct asq__wcall {
     bool shared;      /* runs beside other ASQ_CONCURRENT calls */
     bool reentrant;   /* in the mailbox's list `reentrant` */
     bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
+    bool recorded;    /* records of its steps are in Redis, or in a commit */
     bool left;        /* in no queue: earlier calls to its agent are left in the stream */
     bool released;    /* was `left`, and is dispatched when its entry's turn in the intake comes */
 };
@@ -105,7 +106,7 @@ enum asq__entry_fate {
     ASQ__FATE_NEVER_ACCEPTED /* fails: later calls were; running it now would break the order */
 };
 
-/* Where a batch is that has left the stream once, as later.lua says. */
+/* Place of a batch that has left the stream once, as later.lua reports it. */
 enum asq__later_place {
     ASQ__LATER_NONE,      /* it has not left the stream, or is done */
     ASQ__LATER_WAITS,     /* it waits outside of the stream */

@@ -168,6 +168,94 @@ bool asq__mailbox_blocks_all(const struct asq__mailbox *m, const struct asq__mai
     return asq__wcall_job(c)->kind == ASQUEUE__JOB_KIND__CREATE && !hooks->exists(m);
 }
 
+const struct asq__wcall *asq__mailbox_queued_caller(const struct asq__mailbox *m,
+                                                    const struct asq__wcall *c, size_t *steps,
+                                                    size_t most)
+{
+    const Asqueue__Chain *chain = asq__wcall_job(c)->chain;
+    bool comes_back = false;
+    for (size_t i = 0; chain && i < chain->n_links; i++)
+        comes_back = comes_back || strcmp(chain->links[i]->agent, m->agent) == 0;
+    if (!comes_back)
+        return NULL;
+    ASQ__LIST_EACH (it, &m->queue) {
+        const struct asq__wcall *before = call_at(it);
+        if (before == c || ++*steps > most)
+            return NULL;
+        if (asq__wcall_is_called_by(c, before))
+            return before;
+    }
+    return NULL;
+}
+
+/* ---- pauses ---- */
+
+static bool is_nested(const struct asq__wcall *c)
+{
+    const Asqueue__Chain *chain = asq__wcall_job(c)->chain;
+    return chain && chain->n_links;
+}
+
+static bool nested_waits_behind(const struct asq__mailbox *m, const struct asq__wcall *c)
+{
+    for (const struct asq__list *it = c->node.next; it != &m->queue; it = it->next)
+        if (is_nested(ASQ__CONTAINER(it, struct asq__wcall, node)))
+            return true;
+    return false;
+}
+
+bool asq__mailbox_holds(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
+                        const struct asq__wcall *c)
+{
+    return !c->reentrant && !is_nested(c) && hooks->is_paused(m, c) &&
+           !(asq__mailbox_blocks_all(m, hooks, c) && nested_waits_behind(m, c));
+}
+
+/* Returns whether not even calls that skip held ones may skip `c`, which is held. */
+static bool keeps_place(const struct asq__wcall *c)
+{
+    /* Failed calls that keep their place, and calls that a process has died of: see examine(). */
+    return c->keeps_place || c->state == ASQ__CALL_DELAYED || c->not_before_ms;
+}
+
+bool asq__mailbox_has_nested(const struct asq__mailbox *m)
+{
+    ASQ__LIST_EACH (it, &m->queue)
+        if (is_nested(call_at(it)))
+            return true;
+    return false;
+}
+
+/* Calls that a search has come past. */
+struct passed {
+    struct asq__skipped skipped;
+    unsigned seen; /* calls behind the first skipped one */
+    bool held;     /* a call that a pause holds */
+    bool all;      /* one of these keeps its place, so no call behind it may start */
+};
+
+/* Returns whether a pause keeps `c` from starting: it is held, or waits for one that is. *verdict:
+ * what has become of it meanwhile, because a deadline ends it all the same. */
+static bool is_kept(struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
+                    struct asq__wcall *c, struct passed *passed, enum asq__verdict *verdict)
+{
+    size_t steps = 0;
+    bool held = !c->reentrant && (asq__mailbox_holds(m, hooks, c) ||
+                                  /* the creation does not skip others that are held */
+                                  (passed->held && !is_nested(c) && hooks->is_paused(m, c)));
+    if (!held && !passed->all &&
+        !(passed->held && asq__mailbox_queued_caller(m, c, &steps, SIZE_MAX)))
+        return false;
+    *verdict = hooks->end_unfit(m, c);
+    if (*verdict == ASQ__VERDICT_RUN) {
+        passed->held |= held;
+        passed->all |= held && keeps_place(c);
+    }
+    return true;
+}
+
+/* ---- the next call ---- */
+
 /* Lets calls of other callers skip `c`, which waits. False: too many wait, or all others wait for
  * it. */
 static bool skip(struct asq__skipped *skipped, const struct asq__mailbox *m,
@@ -202,21 +290,27 @@ static enum asq__verdict examine(struct asq__mailbox *m, const struct asq__searc
 static struct asq__wcall *next_of(struct asq__mailbox *m, struct asq__list *queue,
                                   const struct asq__search *s)
 {
-    struct asq__skipped skipped = { .n = 0 };
-    unsigned seen = 0;
+    struct passed passed = { .seen = 0 };
+    struct asq__skipped *skipped = &passed.skipped;
     ASQ__LIST_EACH (it, queue) {
         struct asq__wcall *c = call_at(it);
-        if (skipped.n && ++seen > ASQ__SKIPPED_SEEN)
+        enum asq__verdict verdict;
+        if (is_kept(m, s->hooks, c, &passed, &verdict)) {
+            if (verdict == ASQ__VERDICT_STOP)
+                return NULL;
+            continue;
+        }
+        if (skipped->n && ++passed.seen > ASQ__SKIPPED_SEEN)
             return NULL;
         if ((c->reentrant && asq__mailbox_blocker(m, c)) ||
-            (skipped.n && asq__skipped_blocks(&skipped, c)))
+            (skipped->n && asq__skipped_blocks(skipped, c)))
             continue;
         switch (examine(m, s, c)) {
         case ASQ__VERDICT_RUN: return c;
         case ASQ__VERDICT_STOP: return NULL;
         case ASQ__VERDICT_ENDED: break;
         case ASQ__VERDICT_SKIP:
-            if (!skip(&skipped, m, s->hooks, c))
+            if (!skip(skipped, m, s->hooks, c))
                 return NULL;
             break;
         }
@@ -289,10 +383,8 @@ void asq__mailbox_unpark(struct asq__mailbox *m, struct asq__wcall *c)
     asq__list_add(&m->resumable, &c->node);
 }
 
-struct asq__wcall *asq__mailbox_resumable(const struct asq__mailbox *m, bool abandoned)
+struct asq__wcall *asq__mailbox_find_resumable(const struct asq__mailbox *m, bool abandoned)
 {
-    if (asq__list_empty(&m->resumable))
-        return NULL;
     const struct asq__active *innermost = asq__mailbox_innermost(m);
     ASQ__LIST_EACH (it, &m->resumable) {
         struct asq__wcall *c = call_at(it);

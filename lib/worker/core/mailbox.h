@@ -15,6 +15,9 @@
  *   back to an agent never waits for itself.
  * - Calls of one caller run in the order in which it made them. A call that waits for its inputs
  *   lets calls of other callers skip it, up to a bound.
+ * - A pause holds the ordinary calls that no method has made. Calls made inside of methods skip
+ *   them, because a call that runs may wait for these, unless one of those that are held is their
+ *   caller, or keeps its place. A creation for which such a call waits is not held.
  *
  * No I/O and no clock: the time is an argument, and what depends on more than the mailbox is asked
  * of a table of hooks. Not thread-safe; all of it belongs to the event loop.
@@ -72,6 +75,8 @@ struct asq__mailbox_hooks {
     bool (*exists)(const struct asq__mailbox *m);
     /* Returns whether ordinary calls may start; asked when no other rule forbids it. */
     bool (*admits)(struct asq__mailbox *m);
+    /* Returns whether the class of the call is paused. */
+    bool (*is_paused)(const struct asq__mailbox *m, const struct asq__wcall *c);
 };
 
 void asq__mailbox_init(struct asq__mailbox *m, const char *agent);
@@ -82,7 +87,12 @@ static inline bool asq__mailbox_has_queued(const struct asq__mailbox *m)
 }
 /* Returns the first call that may resume when the turn is free; NULL: none. abandoned: the agent's
  * partition is lost, so its calls only have to end, in any order. */
-struct asq__wcall *asq__mailbox_resumable(const struct asq__mailbox *m, bool abandoned);
+struct asq__wcall *asq__mailbox_find_resumable(const struct asq__mailbox *m, bool abandoned);
+static inline struct asq__wcall *asq__mailbox_resumable(const struct asq__mailbox *m,
+                                                        bool abandoned)
+{
+    return asq__list_empty(&m->resumable) ? NULL : asq__mailbox_find_resumable(m, abandoned);
+}
 /* Returns whether a call has the turn, or is the next to get it. */
 static inline bool asq__mailbox_turn_is_taken(const struct asq__mailbox *m, bool abandoned)
 {
@@ -144,6 +154,16 @@ struct asq__skipped {
 bool asq__wcall_is_called_by(const struct asq__wcall *c, const struct asq__wcall *by);
 /* Returns whether a skipped call blocks `c`, because both have one caller or it is c's caller. */
 bool asq__skipped_blocks(const struct asq__skipped *skipped, const struct asq__wcall *c);
+/* Returns whether a pause holds `c`, which is queued as an ordinary call. */
+bool asq__mailbox_holds(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
+                        const struct asq__wcall *c);
+/* Returns whether an ordinary call waits that a method has made. */
+bool asq__mailbox_has_nested(const struct asq__mailbox *m);
+/* Returns the caller of `c` if it is queued before `c`, and is the first of them; or NULL. *steps
+ * counts the calls looked at, and is not to exceed `most`. */
+const struct asq__wcall *asq__mailbox_queued_caller(const struct asq__mailbox *m,
+                                                    const struct asq__wcall *c, size_t *steps,
+                                                    size_t most);
 /* Returns whether all calls behind `c` wait for it: `c` creates an agent that does not exist yet.
  * */
 bool asq__mailbox_blocks_all(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,

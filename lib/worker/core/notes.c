@@ -3,8 +3,7 @@
  *
  *     flags and size, 1 byte │ ms above the last ms, varint │ n; where the ms is the same: n above the last n
  *
- * Notes stand in chunks, the first ones of which are small: most agents of which something is left
- * have little.
+ * Notes are in chunks. The first chunks are small, because most agents with notes have few.
  */
 #include "worker/core/notes.h"
 

@@ -6,21 +6,29 @@
 #include "worker/core/place.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
 #include "value/hash.h"
 
-static double score(uint64_t worker_hash, uint32_t weight, uint32_t partition)
+/* Returns u. */
+static double chance(uint64_t worker_hash, uint32_t partition)
 {
     uint8_t key[12];
     for (int i = 0; i < 8; i++)
         key[i] = (uint8_t) (worker_hash >> (8 * i));
     for (int i = 0; i < 4; i++)
         key[8 + i] = (uint8_t) (partition >> (8 * i));
-    double u = ((double) (asq__siphash64(key, sizeof key) >> 11) + 0.5) * 0x1p-53;
-    return -log(u) / weight;
+    return ((double) (asq__siphash64(key, sizeof key) >> 11) + 0.5) * 0x1p-53;
+}
+
+/* Returns whether a score is certainly above another one, without the logarithm that costs most:
+ * -ln(u) is at least 1 - u, and hardly more where the score can win. The rest is for rounding. */
+static bool is_above(double u, uint32_t weight, double score)
+{
+    return 1 - u > score * weight * (1 + 1e-9);
 }
 
 int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t partitions,
@@ -46,7 +54,10 @@ int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t parti
         for (size_t i = 0; i < n; i++) {
             if (!room[i])
                 continue;
-            double s = score(hashes[i], workers[i].weight, p);
+            double u = chance(hashes[i], p);
+            if (best < n && is_above(u, workers[i].weight, best_score))
+                continue;
+            double s = -log(u) / workers[i].weight;
             if (best == n || s < best_score ||
                 (s <= best_score && strcmp(workers[i].id, workers[best].id) < 0)) {
                 best = i;

@@ -38,7 +38,7 @@ struct asq__waits {
     struct asq__arena arena;
     struct asq__waiter **calls;
     size_t n, cap, edges;
-    bool full; /* some data found no room: the whole is worth nothing */
+    bool full; /* some data found no room, so all of it is useless */
 };
 
 int asq__waits_init(struct asq__waits *w);

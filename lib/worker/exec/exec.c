@@ -10,6 +10,7 @@
 #include "client/class.h"
 #include "client/object.h"
 #include "value/assert.h"
+#include "value/clock.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "worker/actor_object.h"
@@ -25,6 +26,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/shared.h"
+#include "worker/spans.h"
 
 int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
 {
@@ -41,9 +43,11 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     asq__wcall_id(c, run->active.id);
     asq__ctx_init(&run->ctx, &w->env);
     run->ctx.call_id = run->active.id;
+    run->ctx.trace = job->trace;
     run->ctx.epoch = e->part->epoch;
     run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
+    run->ctx.recorded = c->recorded;
     run->ctx.impl = run;
     if (job->chain && job->chain->n_links)
         run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
@@ -79,6 +83,8 @@ void asq__run_free(struct asq__run *run)
     if (!run)
         return;
     asq__assert(!run->undecided);
+    if (run->span)
+        asq__span_free(run->span);
     asq__effect_release(&run->effect);
     asq__ctx_release(&run->ctx);
     free(run->nested);
@@ -94,6 +100,9 @@ static void run_task(struct asq__task *task)
     const Asqueue__Job *job = asq__wcall_job(c);
     size_t n = job->args.len;
     const void *args = job->args.data;
+    if (run->times.began_ns && run->stage != ASQ__RUN_INLINE)
+        run->times.began_ns = asq__now_ns(); /* it has waited for a thread */
+    asq__spans_enter(run, ASQ__PHASE_RUN);
     if (c->inputs)
         args = asq__inputs_args(c->inputs, &n);
     asq__object_run(&run->ctx, asq__actor_object(run->actor), job->kind, job->class_name,
@@ -106,6 +115,9 @@ static void run_task(struct asq__task *task)
 static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    if (run->times.began_ns)
+        run->times.ended_ns = asq__now_ns();
+    asq__spans_enter(run, ASQ__PHASE_COMMIT);
     /* Until its outcome is committed the process may still die of it. */
     if (run->slot && run->slot->ticket == run->ticket)
         run->slot->state = ASQ__SLOT_ENDED;

@@ -91,9 +91,10 @@ struct asq__fiber *asq__fiber_current(void);
 void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f);
 
 /* overflow.c: makes this process name a stack overflow on stderr before it dies of it:
- * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Each thread that runs fibers also
- * needs asq__fiber_thread_init. */
-void asq__fiber_install_overflow_handler(void);
+ * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Before any crash by code that runs
+ * on a fiber it calls on_crash (or NULL), which must be async-signal-safe, with the fiber's task.
+ * Each thread that runs fibers also needs asq__fiber_thread_init. */
+void asq__fiber_install_fault_handler(void (*on_crash)(struct asq__task *task, int signal_number));
 void asq__fiber_thread_init(void);
 void asq__fiber_thread_release(void);
 

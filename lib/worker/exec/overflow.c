@@ -1,7 +1,8 @@
 /*
- * overflow.c: names the method whose stack overflowed, before the process dies of it. The fault at
- * the guard of the running fiber's stack is handled on a separate stack, which every thread that
- * runs fibers must have. All other faults go to the former handler.
+ * overflow.c: names the method whose stack overflowed, before the process dies of it, and notes for
+ * the supervisor in which call the process has crashed. A fault is handled on a separate stack,
+ * which every thread that runs fibers must have, and then goes to the former handler, or has its
+ * default effect, so that a core dump shows the place of the fault.
  */
 #include "worker/exec/fiber.h"
 
@@ -14,8 +15,13 @@ enum { ALT_STACK = 64 << 10 };
 
 static _Thread_local void *alt_stack;
 
+/* Signals that end a process by a fault of its own code. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+enum { FAULTS = sizeof faults / sizeof *faults };
+
 /* Global, because the disposition of a signal belongs to the process and not to a handle. */
-static struct sigaction former;
+static struct sigaction former[FAULTS];
+static void (*crashed)(struct asq__task *task, int signal_number);
 
 /* Writes to standard error. Async-signal-safe, like all functions below. */
 static void write_text(const char *text)
@@ -43,9 +49,16 @@ static void write_number(size_t number)
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     const struct asq__fiber *f = asq__fiber_current();
-    struct sigaction next = former;
+    struct sigaction next = { .sa_handler = SIG_DFL };
     (void) context;
-    if (info->si_code > 0 && f && asq__stack_in_guard(&f->stack, info->si_addr)) {
+    for (size_t i = 0; i < FAULTS; i++)
+        if (faults[i] == signal_number)
+            next = former[i];
+    /* A signal that was sent may have reached any thread; abort() sends it to its own. */
+    if (crashed && f && f->task && (info->si_code > 0 || signal_number == SIGABRT))
+        crashed(f->task, signal_number);
+    if (signal_number == SIGSEGV && info->si_code > 0 && f &&
+        asq__stack_in_guard(&f->stack, info->si_addr)) {
         write_text("asqueue: stack overflow in ");
         write_text(f->class_name ? f->class_name : "?");
         write_text(".");
@@ -60,16 +73,19 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         raise(signal_number); /* the signal was sent; otherwise the same instruction faults again */
 }
 
-void asq__fiber_install_overflow_handler(void)
+void asq__fiber_install_fault_handler(void (*on_crash)(struct asq__task *task, int signal_number))
 {
     struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     struct sigaction old;
     sigemptyset(&action.sa_mask);
-    if (sigaction(SIGSEGV, NULL, &old) < 0 ||
-        ((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_fault))
-        return;
-    former = old;
-    sigaction(SIGSEGV, &action, NULL);
+    crashed = on_crash;
+    for (size_t i = 0; i < FAULTS; i++) {
+        if (sigaction(faults[i], NULL, &old) < 0 ||
+            ((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_fault))
+            continue;
+        former[i] = old;
+        sigaction(faults[i], &action, NULL);
+    }
 }
 
 void asq__fiber_thread_init(void)

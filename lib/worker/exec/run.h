@@ -24,6 +24,7 @@ struct asq__actor;
 struct asq__fiber;
 struct asq__nested;
 struct asq__slot;
+struct asq__span;
 
 /* Stages of a run, by which its end is handled. Whether it runs, is parked or may resume is the
  * state of its call (entry.h).
@@ -38,6 +39,14 @@ enum asq__run_stage {
     ASQ__RUN_THROUGH, /* completed there; the caller must end it */
     ASQ__RUN_STARTED, /* its end is handed over to the loop */
     ASQ__RUN_RETURNED /* its method has returned; ends when `undecided` is 0 */
+};
+
+/* Times of a run that is measured, by the monotonic clock. */
+struct asq__run_times {
+    int64_t began_ns, ended_ns; /* 0: nothing is measured */
+    int64_t parked_at_ns;       /* of its last wait */
+    int64_t parked_ns;          /* of all its waits */
+    uint32_t series;            /* of its method; see core/series.h */
 };
 
 struct asq__run {
@@ -57,8 +66,11 @@ struct asq__run {
     bool keep_inner;  /* leaves them to their TTL: their ids were given away */
     size_t undecided; /* batches neither accepted nor refused by Redis yet */
     enum asq__run_stage stage;
-    int wait_rc;              /* outcome of its wait */
-    uint64_t wait;            /* number of its wait, unique in this process */
+    int wait_rc;           /* outcome of its wait */
+    uint64_t recorded_seq; /* of the commit with its last step; 0: none */
+    uint64_t wait;         /* number of its wait, unique in this process */
+    struct asq__run_times times;
+    struct asq__span *span;   /* what is recorded of it; NULL: nothing */
     struct asq__fiber *fiber; /* while parked */
 };
 

@@ -106,8 +106,8 @@ static void delete_job(struct conn *c, const char *reserved)
     say(c, text, (size_t) n);
 }
 
-/* Reads and drops the answers to puts. A Unix socket holds some 280 of them, and then beanstalkd
- * reads no more from this connection. */
+/* Reads and drops the answers to puts. A Unix socket holds some 280 of them; beanstalkd then stops
+ * reading this connection. */
 static void drop_answers(void)
 {
     conn_read(&a);
@@ -130,7 +130,7 @@ static void conn_flush(struct conn *c)
     c->out_n = 0;
 }
 
-/* Waits for the next line of `b`; meanwhile drops those of `a`. */
+/* Waits for the next line of `b`, and meanwhile drops the lines of `a`. */
 static char *wait_line(void)
 {
     char *line;
@@ -145,8 +145,8 @@ static char *wait_line(void)
     return line;
 }
 
-/* Takes up to n jobs of those that are there, or else waits for one; the connection that
- * reserved a job deletes it. Nothing is sent behind a reserve that waits. */
+/* Takes up to n of the present jobs, or waits for one. The connection that reserved a job deletes
+ * it. Nothing is sent behind a reserve that waits. */
 static int take(int n)
 {
     int taken = 0;
@@ -168,7 +168,8 @@ static int take(int n)
     return taken;
 }
 
-/* Waits until sent commands are carried out: else deleted jobs would be there again. */
+/* Waits until the server has executed all sent commands, because deleted jobs would otherwise be
+ * there again. */
 static void conn_finish(struct conn *c)
 {
     conn_flush(c);
@@ -226,7 +227,7 @@ int peer_async(const char *address, double seconds, size_t bytes)
         done += (unsigned long) take(RESERVES);
     }
     span_print(&span, done);
-    while (done < sent) /* drains, so that the next round finds none */
+    while (done < sent) /* empties the tubes for the next round */
         done += (unsigned long) take(1);
     conn_finish(&a);
     conn_finish(&b);

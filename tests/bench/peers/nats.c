@@ -20,8 +20,7 @@ static void check(natsStatus s, const char *what)
     }
 }
 
-/* Connects; the library delays messages by 1 ms, to send more at a time, unless it is told
- * otherwise. */
+/* Connects. By default the library delays messages by 1 ms, to send more at a time. */
 static void connect_to(const char *port, int one_at_a_time)
 {
     char url[64];

@@ -16,8 +16,8 @@
 
 enum { CALL_LIMIT_MS = 120000, BURST = 64, DELAYED = 32, LONGEST_DELAY_MS = 15000 };
 
-/* Calls that are due later: the nearest wait in the owner's memory, others under keys that are
- * attacked as well. */
+/* Calls that are due later. Those due soon wait in the owner's memory, the others under keys that
+ * are attacked, too. */
 struct delayed {
     asq_result *result;
     int agent;
@@ -99,9 +99,9 @@ static int round_of_calls(asq *h, asq_agent *const *agents, unsigned turn, struc
     return rc;
 }
 
-/* Takes the result of the call in this place, when it is due or all are to end, and makes
- * another one. Its delay beyond the due time is noted only at the end, when it was waited for
- * all the time. */
+/* Takes the result of the call in this place, when it is due or all calls are to end, and makes
+ * another call. The delay beyond the due time is noted only at the end, when the caller has waited
+ * for it all the time. */
 static int delayed_call(asq_agent *const *agents, unsigned turn, struct delayed *d, bool last,
                         struct honest *s, int64_t max_ms, uint64_t *counts)
 {

@@ -1,6 +1,6 @@
 /*
- * honest.h: the callers whose counters have to be exact while hostile bytes arrive. Each runs in a
- * process of its own and counts on agents of its own.
+ * honest.h: the callers whose counters have to be exact while hostile bytes arrive. Each caller
+ * runs in a process of its own, and uses agents of its own.
  */
 #ifndef ASQ_FUZZ_HONEST_H
 #define ASQ_FUZZ_HONEST_H
@@ -15,7 +15,8 @@ enum { HONEST_AGENTS = 8 };
 /* Counters of a caller, in memory shared with the harness. */
 struct honest {
     atomic_bool stop;
-    atomic_ullong calls, slow; /* answered; of them above max_ms */
+    atomic_ullong calls,
+        slow; /* number of answered calls, and of those that took longer than max_ms */
     atomic_ullong worst_ms;
     atomic_bool wrong; /* a call failed, or a counter is not exact; `what` says so */
     char what[600];

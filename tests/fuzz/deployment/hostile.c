@@ -1,6 +1,6 @@
 /*
- * hostile.c: see hostile.h. Messages are put together by hand, because the library's own encoder
- * writes no wrong ones.
+ * hostile.c: see hostile.h. Messages are made by hand, because the library's encoder writes no
+ * wrong ones.
  */
 #include "hostile.h"
 
@@ -39,13 +39,13 @@ static bool one_in(struct hostile *h, uint32_t n)
     return below(h, n) == 0;
 }
 
-/* Returns true once in n of its turns, for costly attacks; more often if `often` says so. */
+/* Returns true in one of n calls, for costly attacks; more often by the factor `often`. */
 static bool rare(struct hostile *h, uint32_t n)
 {
     return one_in(h, h->often < n ? n / h->often : 1);
 }
 
-/* Returns numbers near the edges of the types, mostly. */
+/* Returns a number, mostly one near the limit of a type. */
 static uint64_t number(struct hostile *h)
 {
     static const uint64_t edges[] = { 0,          1,          127,        128,         255,
@@ -58,7 +58,7 @@ static uint64_t number(struct hostile *h)
     return n + below(h, 3) - 1;
 }
 
-/* Returns text that a number may be written as. */
+/* Returns a number as text, in a right or wrong form. */
 static const char *number_text(struct hostile *h, char out[TEXT])
 {
     static const char *const odd[] = { "",
@@ -193,7 +193,7 @@ static void map_entry(struct hostile *h, struct asq__buf *b, int depth)
     }
 }
 
-/* Writes lists in lists, deeper than is allowed. */
+/* Writes lists in lists, deeper than allowed. */
 static void deep(struct asq__buf *b, uint32_t depth)
 {
     struct asq__buf inner, outer;
@@ -307,7 +307,7 @@ static void job(struct hostile *h, struct asq__buf *b, int depth)
         random_bytes(h, b, below(h, 12));
 }
 
-/* Writes a batch with the number of an absent client, or of one that is present: then only with
+/* Writes a batch with the number of an absent client; or of a present client, but then only with
  * control jobs. */
 static void batch(struct hostile *h, struct asq__buf *b, int depth)
 {
@@ -381,7 +381,8 @@ static void state(struct hostile *h, struct asq__buf *b, int depth)
     put_message(h, b, 4, arguments, depth);
 }
 
-/* Writes a message by `make`; cut, with bytes changed, or without sense now and then. */
+/* Writes a message by `make`, which is sometimes cut, changed in some bytes, or replaced by random
+ * bytes. */
 static void message(struct hostile *h, struct asq__buf *out,
                     void (*make)(struct hostile *h, struct asq__buf *b, int depth))
 {
@@ -535,8 +536,8 @@ static void hostile_delay(struct hostile *h, struct asq__buf *b)
     }
 }
 
-/* Writes no other number of partitions, which would make another namespace; a worker that knows
- * the number repairs a value that is none. */
+/* Attacks the hash of the namespace. Writes no other number of partitions, which would make another
+ * namespace. A worker that knows the number repairs an invalid one. */
 static void hostile_meta(struct hostile *h)
 {
     static const char *const fields[] = { "created", "other", "" };
@@ -583,8 +584,8 @@ static void hostile_ghost(struct hostile *h)
            number_text(h, lease));
 }
 
-/* Attacks result keys of no batch, on which permit.lua tries commands, and keys that claims
- * create for a moment, or set aside. */
+/* Attacks the result keys without a batch on which permit.lua tries commands, and keys that claims
+ * create for a moment or set aside. */
 static void hostile_scratch(struct hostile *h)
 {
     static const char *const names[] = { "r:00000000000000000000000000000000",
@@ -728,8 +729,8 @@ static void command(struct hostile *h, enum hostile_kind kind)
     asq__buf_release(&b);
 }
 
-/* Reads the batches of clients that are under way: an entry's `batch` begins with its id, which
- * begins with the client's number. */
+/* Reads ids of batches that are under way. The field `batch` of an entry begins with the batch's
+ * id, which begins with the client's number. */
 static void look_at_batches(struct hostile *h)
 {
     int p = (int) below(h, (uint32_t) h->partitions);

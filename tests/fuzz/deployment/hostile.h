@@ -22,10 +22,10 @@
     X(PUSHES, "pushes")         /* channels of clients and workers */                              \
     X(TYPES, "types")           /* keys of another type */                                         \
     X(DELAYS, "delays")         /* delayed calls */                                                \
-    X(META, "meta")             /* the hash of the namespace, or another type; no other numbers */ \
-    X(ANNOUNCED, "announced")   /* announcements of results to be read, of running batches */      \
-    X(GHOSTS, "ghosts")         /* workers with a whole hash and a beat that does not move */      \
-    X(SCRATCH, "scratch")       /* keys that scripts create for a moment, or set aside */
+    X(META, "meta") /* the hash of the namespace, or a key of another type; no other numbers */    \
+    X(ANNOUNCED, "announced") /* announcements of results of running batches */                    \
+    X(GHOSTS, "ghosts")   /* workers with a complete hash and a heartbeat that does not move */    \
+    X(SCRATCH, "scratch") /* keys that scripts create for a moment, or set aside */
 
 #define HOSTILE_ENUM(name, text) HOSTILE_##name,
 enum hostile_kind { HOSTILE_KINDS(HOSTILE_ENUM) HOSTILE_KINDS_N };
@@ -44,12 +44,12 @@ struct hostile {
     uint64_t sent;  /* commands, ever */
     unsigned steps;
     uint64_t of_kind[HOSTILE_KINDS_N];
-    char clients[16][17]; /* ids of present clients, from their channels */
+    char clients[16][17]; /* ids of present clients, read from their channels */
     int nclients;
     char workers[8][64]; /* ids of worker processes */
     int nworkers;
     struct {
-        uint8_t id[16]; /* id of a batch of one of these clients that was in a stream */
+        uint8_t id[16]; /* id of a batch of one of these clients, read from a stream */
         char client[17];
     } batches[32];
     int nbatches;

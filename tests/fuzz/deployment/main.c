@@ -1,6 +1,6 @@
 /*
- * main.c: the run: a Redis, two as-workers with two processes each, honest callers, and hostile
- * bytes until the time is over. README.md lists the failures.
+ * main.c: runs a Redis, two as-workers with two processes each, honest callers, and hostile bytes
+ * until the time is over. README.md lists the failures.
  */
 #include "honest.h"
 #include "hostile.h"
@@ -115,8 +115,8 @@ static uint32_t honest_partitions(void)
     return bits;
 }
 
-/* Returns the waiting entries; the attacker is slowed down, so that honest calls are not behind
- * millions of others. */
+/* Returns the number of waiting entries. The attacker slows down by it, so that honest calls are
+ * not behind millions of others. */
 static int64_t most_waiting(sup_redis *redis)
 {
     int64_t most = 0;
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     for (int i = 0; i < WORKERS; i++)
         workers[i] = start_worker(sup_redis_url(redis), i);
-    /* Workers come first, because a caller that comes first makes a namespace of any size. */
+    /* Workers start first, because a caller without them would make a namespace of another size. */
     sup_wait_until(sup_redis_workers(redis, "default") >= WORKERS);
     if (sup_redis_int(redis, "HGET asq:{default}:meta partitions") != PARTITIONS)
         sup_fail("the namespace has another number of partitions");

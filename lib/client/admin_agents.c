@@ -1,0 +1,389 @@
+/*
+ * admin_agents.c: shows the agents of a deployment: all or some of them, their number, and one with
+ * its state. The same keys can be read with redis-cli.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "client/admin.h"
+#include "client/admin_each.h"
+#include "client/handle.h"
+#include "client/remote.h"
+#include "redis/keys.h"
+#include "redis/redis.h"
+#include "redis/refusal.h"
+#include "value/arena.h"
+#include "value/clock.h"
+#include "value/decimal.h"
+#include "value/hash.h"
+#include "value/msg.h"
+#include "value/value.h"
+
+enum { SCAN_COUNT = 500, SCAN_BYTES = 1 << 20, PATTERN_SIZE = 2 * ASQ_MAX_ID + 2 };
+
+struct scan {
+    const char *class_name;                        /* NULL: all */
+    char pattern[PATTERN_SIZE];                    /* of ids, for HSCAN; "": all */
+    int (*fn)(const asq_value *agent, void *user); /* NULL: they are only counted */
+    void *user;
+    uint32_t partition;
+    int64_t n;              /* agents found */
+    size_t n_agents, bytes; /* of the last page */
+    bool stopped;           /* fn has returned non-zero */
+    char cursor[32];        /* of HSCAN, in the partition */
+    size_t limit;           /* of a page, which ends there or at until_ms; 0: all at once */
+    int64_t until_ms;
+};
+
+static int take_agent(asq *h, struct scan *s, const redisReply *id, const redisReply *bytes)
+{
+    struct asq__arena arena;
+    Asqueue__AgentRecord *snapshot;
+    const char *class_name = "?";
+    int rc = 0;
+    asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
+    if (asq__snapshot_decode(bytes->str, (size_t) bytes->len, &arena, &snapshot, NULL, 0) == 0)
+        class_name = snapshot->class_name;
+    bool wanted = !s->class_name || strcmp(s->class_name, class_name) == 0;
+    s->n += wanted;
+    if (wanted && s->fn) {
+        asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
+                                    "partition", (int64_t) s->partition);
+        rc = agent ? s->fn(agent, s->user) : asq__fail_memory(h);
+        s->stopped = agent && rc != 0;
+        asq_value_free(agent);
+    }
+    asq__arena_release(&arena);
+    return rc;
+}
+
+static int take_scan(asq *h, const redisReply *reply, void *user)
+{
+    struct scan *s = user;
+    int rc = 0;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return asq__fail(h, ASQ_EPROTO,
+                         "Redis answered HSCAN with something other than a page of fields");
+    snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
+    const redisReply *pairs = reply->element[1];
+    for (size_t i = 0; rc == 0 && i + 1 < pairs->elements; i += 2) {
+        const redisReply *id = pairs->element[i], *bytes = pairs->element[i + 1];
+        if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING)
+            continue;
+        s->n_agents++;
+        s->bytes += (size_t) bytes->len;
+        if (!memchr(id->str, '\0', (size_t) id->len) && asq__utf8_valid(id->str, (size_t) id->len))
+            rc = take_agent(h, s, id, bytes);
+        if (rc == 0 && h->closed)
+            rc = asq__admin_closed(h);
+    }
+    return rc;
+}
+
+/* Returns whether the page that was asked for has ended. */
+static bool is_enough(const struct scan *s)
+{
+    return s->limit && (s->n >= (int64_t) s->limit || asq__now_ms() >= s->until_ms);
+}
+
+/* Lists the agents of a partition from the cursor on, in pages of about SCAN_BYTES, estimated by
+ * the last page. */
+static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
+{
+    char key[ASQ__KEY_MAX], count[16];
+    size_t wanted = 16;
+    int rc;
+    asq__keys_agents(asq__redis_keys(asq__remote_redis(h)), s->partition, key);
+    do {
+        snprintf(count, sizeof count, "%zu", wanted);
+        s->n_agents = s->bytes = 0;
+        asq__admin_extend(h, deadline_ms);
+        rc = asq__admin_command(
+            h, s->partition, take_scan, s, *s->pattern ? 7 : 5,
+            (const char *[]){ "HSCAN", key, s->cursor, "COUNT", count, "MATCH", s->pattern });
+        if (s->n_agents) {
+            wanted = SCAN_BYTES / (s->bytes / s->n_agents + 1);
+            wanted = wanted < 1 ? 1 : wanted > SCAN_COUNT ? SCAN_COUNT : wanted;
+        }
+    } while (rc == 0 && strcmp(s->cursor, "0") != 0 && !is_enough(s));
+    return rc;
+}
+
+/* Makes a pattern of HSCAN for ids that begin with the prefix. */
+static int make_pattern(asq *h, const char *prefix, char pattern[PATTERN_SIZE])
+{
+    size_t n = strlen(prefix);
+    char *to = pattern;
+    if (n > ASQ_MAX_ID || !asq__utf8_valid(prefix, n))
+        return asq__fail(h, ASQ_EINVAL, "no agent's id begins with the prefix: it %s",
+                         n > ASQ_MAX_ID ? "is longer than an id may be" : "is not UTF-8");
+    for (; *prefix; prefix++) {
+        if (strchr("*?[]\\", *prefix))
+            *to++ = '\\';
+        *to++ = *prefix;
+    }
+    strcpy(to, "*");
+    return 0;
+}
+
+/* Returns whether all ids with the prefix are in one partition, because their tag is in it. */
+static bool has_tag(const char *prefix)
+{
+    const char *open = strchr(prefix, '{');
+    const char *close = open ? strchr(open, '}') : NULL;
+    return close && close > open + 1;
+}
+
+/* Goes through the agents, one partition after the other, from where the scan is. Afterwards it is
+ * at the end of the partitions, or where a page has ended. */
+static int scan_all(asq *h, struct scan *s, const char *prefix, int64_t deadline_ms)
+{
+    uint32_t partitions = h->partitions, end = partitions;
+    int rc = 0;
+    if (prefix && *prefix) {
+        rc = make_pattern(h, prefix, s->pattern);
+        if (has_tag(prefix)) {
+            uint32_t only = asq__partition_of(prefix, strlen(prefix), partitions);
+            s->partition = s->partition < only ? only : s->partition;
+            end = only + 1;
+        }
+    }
+    while (rc == 0 && s->partition < end) {
+        rc = scan_partition(h, s, deadline_ms);
+        if (rc == 0)
+            rc = asq__admin_check_partitions(h, partitions);
+        if (rc == 0 && strcmp(s->cursor, "0") == 0)
+            s->partition++;
+        if (is_enough(s))
+            break;
+    }
+    if (rc == 0 && s->partition >= end)
+        s->partition = partitions;
+    return rc;
+}
+
+int asq_agents_each(asq *h, const char *class_name, const char *prefix, int64_t timeout_ms,
+                    int (*fn)(const asq_value *agent, void *user), void *user)
+{
+    struct scan s = { .class_name = class_name, .fn = fn, .user = user, .cursor = "0" };
+    int64_t deadline_ms = asq__deadline_ms(timeout_ms);
+    if (!h || !fn)
+        return asq__null(h, "asq_agents_each");
+    int rc = asq__admin_begin(h, "asq_agents_each");
+    if (rc < 0)
+        return rc;
+    rc = scan_all(h, &s, prefix, deadline_ms);
+    /* The handle's last error may differ from the code that fn has returned. */
+    if (s.stopped && rc < 0)
+        asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
+                  asq_strerror(rc));
+    return asq__admin_end(h, rc);
+}
+
+static int take_number(asq *h, uint32_t partition, const redisReply *reply, void *user)
+{
+    (void) partition;
+    if (reply->type == REDIS_REPLY_ERROR)
+        return asq__fail(h, ASQ_EREDIS, "Redis: HLEN: %s%s", reply->str,
+                         asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered HLEN with something other than a number");
+    *(int64_t *) user += reply->integer;
+    return 0;
+}
+
+/* Adds up the sizes of all partitions. */
+static int count_all(asq *h, int64_t deadline_ms, int64_t *ret)
+{
+    const struct asq__each each = { .partitions = h->partitions,
+                                    .command = "HLEN",
+                                    .key = asq__keys_agents,
+                                    .take = take_number,
+                                    .user = ret };
+    return asq__admin_each(h, &each, deadline_ms);
+}
+
+int asq_agents_count(asq *h, const char *class_name, const char *prefix, int64_t timeout_ms,
+                     int64_t *ret)
+{
+    struct scan s = { .class_name = class_name, .cursor = "0" };
+    int64_t deadline_ms = asq__deadline_ms(timeout_ms);
+    if (!h || !ret)
+        return asq__null(h, "asq_agents_count");
+    int rc = asq__admin_begin(h, "asq_agents_count");
+    if (rc < 0)
+        return rc;
+    if (class_name || (prefix && *prefix))
+        rc = scan_all(h, &s, prefix, deadline_ms);
+    else
+        rc = count_all(h, deadline_ms, &s.n);
+    if (rc == 0)
+        *ret = s.n;
+    return asq__admin_end(h, rc);
+}
+
+static int append_agent(const asq_value *agent, void *user)
+{
+    return asq_list_append(user, asq_value_copy(agent));
+}
+
+int asq_agents(asq *h, const char *class_name, asq_value **ret)
+{
+    if (!h || !ret)
+        return asq__null(h, "asq_agents");
+    asq_value *list = asq_value_list();
+    int rc = list ? asq_agents_each(h, class_name, NULL, ASQ_FOREVER, append_agent, list)
+                  : asq__fail_memory(h);
+    if (rc < 0)
+        asq_value_free(list);
+    else
+        *ret = list;
+    return rc;
+}
+
+/* Reads where a page begins: PARTITION-CURSOR. */
+static int read_cursor(asq *h, struct scan *s, const char *from)
+{
+    const char *at = from;
+    uint64_t partition, cursor;
+    if (!from || !*from)
+        return 0;
+    if (!asq__decimal_read(&at, &partition) || *at++ != '-' || !asq__decimal_read(&at, &cursor) ||
+        *at || partition >= h->partitions)
+        return asq__fail(h, ASQ_EINVAL, "'%.40s' is no place where asq_agents_page has ended",
+                         from);
+    s->partition = (uint32_t) partition;
+    snprintf(s->cursor, sizeof s->cursor, "%llu", (unsigned long long) cursor);
+    return 0;
+}
+
+int asq_agents_page(asq *h, const char *class_name, const char *prefix, const char *from,
+                    size_t limit, int64_t timeout_ms, asq_value **ret,
+                    char ret_next[ASQ_CURSOR_SIZE])
+{
+    if (!h || !ret || !ret_next)
+        return asq__null(h, "asq_agents_page");
+    if (limit == 0)
+        return asq__fail(h, ASQ_EINVAL, "asq_agents_page needs a limit of 1 and more");
+    asq_value *list = asq_value_list();
+    struct scan s = { .class_name = class_name,
+                      .fn = append_agent,
+                      .user = list,
+                      .cursor = "0",
+                      .limit = limit,
+                      .until_ms = asq__deadline_ms(timeout_ms) };
+    int rc = list ? asq__admin_begin(h, "asq_agents_page") : asq__fail_memory(h);
+    if (rc < 0) {
+        asq_value_free(list);
+        return rc;
+    }
+    rc = read_cursor(h, &s, from);
+    if (rc == 0)
+        rc = scan_all(h, &s, prefix, INT64_MAX);
+    if (s.stopped && rc < 0)
+        asq__fail_memory(h);
+    if (rc < 0) {
+        asq_value_free(list);
+    } else {
+        ret_next[0] = '\0';
+        if (s.partition < h->partitions)
+            snprintf(ret_next, ASQ_CURSOR_SIZE, "%u-%s", s.partition, s.cursor);
+        *ret = list;
+    }
+    return asq__admin_end(h, rc);
+}
+
+struct shown {
+    asq_value *map;
+    const char *id;
+};
+
+static int take_snapshot(asq *h, const redisReply *reply, void *user)
+{
+    struct shown *shown = user;
+    struct asq__arena arena;
+    Asqueue__AgentRecord *snapshot;
+    char why[300];
+    asq_value *args = NULL, *state = NULL;
+    if (reply->type != REDIS_REPLY_STRING)
+        return asq__fail(h, ASQ_ENOAGENT, "there is no agent '%s'", shown->id);
+    asq__arena_init(&arena, 4 * (size_t) reply->len + 4096);
+    int rc =
+        asq__snapshot_decode(reply->str, (size_t) reply->len, &arena, &snapshot, why, sizeof why);
+    if (rc == 0 && snapshot->args.len)
+        rc = asq__value_decode(snapshot->args.data, snapshot->args.len, &args, why, sizeof why);
+    if (rc == 0)
+        rc = asq__value_decode(snapshot->state.data, snapshot->state.len, &state, why, sizeof why);
+    if (rc < 0) {
+        asq__fail(h, rc, "agent '%s': %s", shown->id, why);
+    } else {
+        if (!args)
+            args = asq_value_null();
+        rc = asq_map_set(shown->map, "class", asq_value_string(snapshot->class_name));
+        if (rc == 0)
+            rc = asq_map_set_int(shown->map, "version", snapshot->version);
+        if (rc == 0)
+            rc = asq_map_set_int(shown->map, "state_bytes", (int64_t) snapshot->state.len);
+        if (rc == 0) {
+            rc = asq_map_set(shown->map, "args", args);
+            args = NULL;
+        }
+        if (rc == 0) {
+            rc = asq_map_set(shown->map, "state", state);
+            state = NULL;
+        }
+        if (rc < 0)
+            asq__fail_memory(h);
+    }
+    asq_value_free(args);
+    asq_value_free(state);
+    asq__arena_release(&arena);
+    return rc;
+}
+
+static int take_owner(asq *h, const redisReply *reply, void *user)
+{
+    asq_value *map = user;
+    asq_value *owner = reply->type == REDIS_REPLY_STRING
+                           ? asq_value_stringn(reply->str, (size_t) reply->len)
+                           : asq_value_null();
+    return asq_map_set(map, "owner", owner) < 0 ? asq__fail_memory(h) : 0;
+}
+
+static int show_agent(asq *h, const char *id, asq_value **ret)
+{
+    char key[ASQ__KEY_MAX], why[300];
+    int rc = asq__check_id(id, why, sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "%s", why);
+    uint32_t partition = asq__partition_of(id, strlen(id), h->partitions);
+    const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
+    struct shown shown = { asq_pack("{s:s, s:I}", "id", id, "partition", (int64_t) partition), id };
+    if (!shown.map)
+        return asq__fail_memory(h);
+    asq__keys_lease(keys, partition, key);
+    rc = asq__admin_command(h, partition, take_owner, shown.map, 3,
+                            (const char *[]){ "HGET", key, "owner" });
+    asq__keys_agents(keys, partition, key);
+    if (rc == 0)
+        rc = asq__admin_command(h, partition, take_snapshot, &shown, 3,
+                                (const char *[]){ "HGET", key, id });
+    if (rc < 0)
+        asq_value_free(shown.map);
+    else
+        *ret = shown.map;
+    return rc;
+}
+
+int asq_show(asq *h, const char *id, asq_value **ret)
+{
+    if (!h || !id || !ret)
+        return asq__null(h, "asq_show");
+    int rc = asq__admin_begin(h, "asq_show");
+    return rc < 0 ? rc : asq__admin_end(h, show_agent(h, id, ret));
+}

@@ -1,0 +1,228 @@
+/*
+ * stats.c: asq_stats: the deployment's figures as values.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "client/admin.h"
+#include "client/handle.h"
+#include "client/stats_read.h"
+#include "value/error.h"
+
+enum { DEFAULT_LAST_MS = 60000, LAST_MAX_MS = 86400000 };
+
+static const struct {
+    const char *name;
+    bool is_us; /* microseconds, shown in ms */
+} gauges[ASQ__STATS_GAUGES] = {
+    { "processes", false },
+    { "running", false },
+    { "parked", false },
+    { "waiting", false },
+    { "oldest_waiting_ms", false },
+    { "backlog", false },
+    { "agents", false },
+    { "agent_bytes", false },
+    { "partitions", false },
+    { "commits_in_flight", false },
+    { "round_trip_ms", true },
+};
+
+static const char *const times[ASQ__STATS_TIMES] = { "queue", "run", "parked", "commit" };
+
+static int64_t bounded(uint64_t n)
+{
+    return n > INT64_MAX ? INT64_MAX : (int64_t) n;
+}
+
+/* Sets a number of ms, null if there is none. */
+static int set_ms(asq_value *map, const char *key, bool known, double us)
+{
+    return asq_map_set(map, key, known ? asq_value_double(us / 1000) : asq_value_null());
+}
+
+static int put_gauges(asq_value *map, const struct asq__stats_gauges *g)
+{
+    int rc = 0;
+    for (size_t i = 0; i < ASQ__STATS_GAUGES && rc == 0; i++)
+        if (g->known && !gauges[i].is_us)
+            rc = asq_map_set_int(map, gauges[i].name, bounded(g->values[i]));
+        else
+            rc = set_ms(map, gauges[i].name, g->known, (double) g->values[i]);
+    return rc;
+}
+
+/* Makes {count, mean_ms, …}. NULL: no memory. */
+static asq_value *times_value(const struct asq__stats_times *t)
+{
+    asq_value *map = asq_value_map();
+    uint64_t n = asq__stats_count(t);
+    if (!map || asq_map_set_int(map, "count", bounded(n)) < 0 ||
+        set_ms(map, "mean_ms", n, n ? (double) t->sum_us / (double) n : 0) < 0 ||
+        set_ms(map, "p50_ms", n, n ? asq__stats_quantile(t, .5) : 0) < 0 ||
+        set_ms(map, "p90_ms", n, n ? asq__stats_quantile(t, .9) : 0) < 0 ||
+        set_ms(map, "p99_ms", n, n ? asq__stats_quantile(t, .99) : 0) < 0 ||
+        set_ms(map, "max_ms", n, (double) t->max_us) < 0) {
+        asq_value_free(map);
+        return NULL;
+    }
+    return map;
+}
+
+static asq_value *failures_value(const struct asq__stats_figures *f)
+{
+    asq_value *map = asq_value_map();
+    char code[32];
+    for (size_t i = 0; map && i < f->ncodes; i++) {
+        if (f->failures[i].code)
+            asq__error_code_name(f->failures[i].code, code, sizeof code);
+        else
+            strcpy(code, "other");
+        if (asq_map_set_int(map, code, bounded(f->failures[i].n)) < 0) {
+            asq_value_free(map);
+            return NULL;
+        }
+    }
+    return map;
+}
+
+static int put_rate(asq_value *map, const struct asq__stats_figures *f, int64_t ms)
+{
+    double rate = ms > 0 ? (double) f->calls * 1000 / (double) ms : 0;
+    int rc = asq_map_set_int(map, "calls", bounded(f->calls));
+    rc = rc < 0 ? rc : asq_map_set(map, "rate", asq_value_double(rate));
+    return rc < 0 ? rc : asq_map_set_int(map, "failed", bounded(asq__stats_failed(f)));
+}
+
+static int put_figures(asq_value *map, const struct asq__stats_figures *f, int64_t ms)
+{
+    int rc = put_rate(map, f, ms);
+    rc = rc < 0 ? rc : asq_map_set(map, "failures", failures_value(f));
+    for (int i = 0; i < ASQ__STATS_TIMES && rc == 0; i++)
+        rc = asq_map_set(map, times[i], times_value(&f->times[i]));
+    return rc;
+}
+
+/* Adds a map to a list: NULL, or a code: it could not be made. */
+static int append(asq_value *list, asq_value *map, int rc)
+{
+    if (map && rc == 0)
+        return asq_list_append(list, map);
+    asq_value_free(map);
+    return ASQ_ENOMEM;
+}
+
+static int put_methods(asq_value *list, const struct asq__stats_span *s)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->nseries && rc == 0; i++) {
+        const struct asq__stats_series *series = s->sorted[i];
+        const char *method = series->name + series->class_n + 1;
+        asq_value *map = asq_value_map();
+        if (!map)
+            return ASQ_ENOMEM;
+        rc = asq_map_set(map, "class", asq__admin_text(series->name, series->class_n));
+        rc = rc < 0 ? rc : asq_map_set(map, "method", asq__admin_text(method, strlen(method)));
+        rc = rc < 0 ? rc : put_figures(map, &series->figures, s->to_ms - s->from_ms);
+        rc = append(list, map, rc);
+    }
+    return rc;
+}
+
+static int put_point(asq_value *map, const struct asq__stats_span *s, size_t i)
+{
+    static const struct asq__stats_figures none;
+    static const struct {
+        const char *name;
+        enum asq__stats_time time;
+        double q;
+    } quantiles[] = {
+        { "queue_p50_ms", ASQ__STATS_QUEUE, .5 },    { "queue_p99_ms", ASQ__STATS_QUEUE, .99 },
+        { "run_p50_ms", ASQ__STATS_RUN, .5 },        { "run_p99_ms", ASQ__STATS_RUN, .99 },
+        { "parked_p99_ms", ASQ__STATS_PARKED, .99 }, { "commit_p99_ms", ASQ__STATS_COMMIT, .99 }
+    };
+    const struct asq__stats_figures *f = s->steps[i].figures ? s->steps[i].figures : &none;
+    int64_t from_ms = s->from_ms + (int64_t) i * s->step_ms, to_ms = from_ms + s->step_ms;
+    int rc = asq_map_set_int(map, "time_ms", from_ms);
+    rc = rc < 0 ? rc : put_rate(map, f, (to_ms < s->to_ms ? to_ms : s->to_ms) - from_ms);
+    for (size_t k = 0; k < sizeof quantiles / sizeof *quantiles && rc == 0; k++) {
+        const struct asq__stats_times *t = &f->times[quantiles[k].time];
+        bool any = asq__stats_count(t) > 0;
+        rc = set_ms(map, quantiles[k].name, any, any ? asq__stats_quantile(t, quantiles[k].q) : 0);
+    }
+    return rc < 0 ? rc : put_gauges(map, &s->steps[i].gauges);
+}
+
+static int put_points(asq_value *list, const struct asq__stats_span *s)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->nsteps && rc == 0; i++) {
+        asq_value *map = asq_value_map();
+        rc = append(list, map, map ? put_point(map, s, i) : ASQ_ENOMEM);
+    }
+    return rc;
+}
+
+/* Makes what asq_stats gives. NULL: no memory. */
+static asq_value *span_value(const struct asq__stats_span *s)
+{
+    asq_value *now = asq_value_map(), *total = asq_value_map(), *methods = asq_value_list(),
+              *points = s->points ? asq_value_list() : NULL, *all = asq_value_map();
+    bool ok =
+        now && total && methods && all && (points || !s->points) && put_gauges(now, &s->now) == 0 &&
+        put_figures(total, &s->total, s->to_ms - s->from_ms) == 0 && put_methods(methods, s) == 0 &&
+        (!points || put_points(points, s) == 0) && asq_map_set_int(all, "now_ms", s->now_ms) == 0 &&
+        asq_map_set_int(all, "from_ms", s->from_ms) == 0 &&
+        asq_map_set_int(all, "to_ms", s->to_ms) == 0 &&
+        asq_map_set_int(all, "step_ms", s->step_ms) == 0;
+    const struct {
+        const char *key;
+        asq_value *value;
+    } parts[] = {
+        { "now", now }, { "total", total }, { "methods", methods }, { "points", points }
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!ok)
+            asq_value_free(parts[i].value);
+        else if (parts[i].value)
+            ok = asq_map_set(all, parts[i].key, parts[i].value) == 0; /* takes it in any case */
+    if (ok)
+        return all;
+    asq_value_free(all);
+    return NULL;
+}
+
+int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
+{
+    asq_stats_options wanted = ASQ_STATS_OPTIONS_INIT;
+    if (!h || !ret)
+        return asq__null(h, "asq_stats");
+    if (options) {
+        if (options->size == 0 || options->size > sizeof wanted)
+            return asq__fail(h, ASQ_EVERSION,
+                             "asq_stats_options has %zu bytes, %zu are known; set it up with "
+                             "ASQ_STATS_OPTIONS_INIT",
+                             options->size, sizeof wanted);
+        memcpy(&wanted, options, options->size);
+    }
+    if (wanted.last_ms < 0 || wanted.last_ms > LAST_MAX_MS)
+        return asq__fail(h, ASQ_EINVAL, "asq_stats: last_ms is not from 0 to %d", LAST_MAX_MS);
+    struct asq__stats_span span = { .class_name = wanted.class_name,
+                                    .method = wanted.method,
+                                    .points = wanted.points,
+                                    .last_ms = wanted.last_ms ? wanted.last_ms : DEFAULT_LAST_MS };
+    int rc = asq__admin_begin(h, "asq_stats");
+    if (rc < 0)
+        return rc;
+    rc = asq__stats_span_read(h, &span);
+    asq_value *all = rc == 0 ? span_value(&span) : NULL;
+    if (rc == 0 && !all)
+        rc = asq__fail_memory(h);
+    asq__stats_span_release(&span);
+    rc = asq__admin_end(h, rc);
+    if (rc == 0)
+        *ret = all;
+    return rc;
+}

@@ -1,0 +1,284 @@
+/*
+ * step.c: durable steps of methods: asq_step, and the time and random numbers that are the same
+ * when the call runs again. What was done before is step_log.c's question; who keeps it is the
+ * mode's.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "asqueue.h"
+#include "client/handle.h"
+#include "client/object.h"
+#include "client/retry.h"
+#include "client/step_log.h"
+#include "value/clock.h"
+#include "value/error.h"
+#include "value/random.h"
+#include "value/value.h"
+
+/* Room for the record of a failure: name, message, and the other fields. */
+enum { RESERVED = 2048, MESSAGE_MAX = 1024 };
+enum { RANDOM_MAX = 256 };
+
+/* Gives a step's failure to the caller of asq_step: the call does not fail, unless the method
+ * returns the code. */
+static int give_failure(asq_ctx *ctx, int code, const char *message, size_t n)
+{
+    ctx->step_failure = code;
+    return asq__fail(ctx->h, code, "%.*s", (int) n, message);
+}
+
+/* Gives a failure of the call to those who look at the handle, too. */
+static int told(asq_ctx *ctx, int rc)
+{
+    if (rc < 0 && ctx->h && ctx->error.pub.code == rc)
+        asq__fail_from(ctx->h, &ctx->error.pub);
+    return rc;
+}
+
+/* Begins a step, as asq__step_next. */
+static int begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size_t value_n,
+                 struct asq__step_log **ret_log, struct asq__step *known)
+{
+    int rc = asq__step_log(ctx, ret_log);
+    struct asq__step_log *log = *ret_log;
+    if (rc < 0)
+        return rc;
+    if (log->in_step)
+        return asq_fail(ctx, ASQ_ESTATE,
+                        "a step cannot have steps of its own: its function does not run again, and "
+                        "they would be missing then");
+    if (ctx->h->notifying)
+        return asq_fail(ctx, ASQ_ESTATE,
+                        "a callback of asq_call_each must not make steps: their order would differ "
+                        "when the method runs again");
+    rc = asq__step_next(ctx, log, kind, name, known);
+    if (rc != 0)
+        return rc;
+    if (log->bytes + value_n + RESERVED > asq__step_limit(ctx))
+        return asq_fail(ctx, ASQ_ELIMIT,
+                        "the records of this call's steps have %zu bytes, and there is no room for "
+                        "another step: they may have %zu (the largest message)",
+                        log->bytes, asq__step_limit(ctx));
+    return 0;
+}
+
+/* ---- a step's function ---- */
+
+/* Runs the function once. What it says by asq_fail is the step's failure, and not the call's. */
+static int run_once(asq_ctx *ctx, struct asq__step_log *log, asq_step_fn fn, void *user,
+                    asq_value **ret, struct asq__error *failure)
+{
+    struct asq__error before = ctx->error;
+    asq__error_init(&ctx->error);
+    *ret = NULL;
+    log->in_step = true;
+    int rc = fn(ctx, user, ret);
+    log->in_step = false;
+    if (rc >= 0 && ctx->error.pub.code)
+        rc = ctx->error.pub.code;
+    if (rc < 0) {
+        asq_value_free(*ret);
+        *ret = NULL;
+        asq__error_set(failure, rc, "%.*s", MESSAGE_MAX,
+                       ctx->error.pub.code ? ctx->error.pub.message : asq_strerror(rc));
+    }
+    asq__error_clear(&ctx->error);
+    ctx->error = before;
+    return rc < 0 ? rc : 0;
+}
+
+/* Runs the function until it succeeds, or its policy ends. */
+static int run(asq_ctx *ctx, struct asq__step_log *log, const asq_step_options *options,
+               asq_step_fn fn, void *user, asq_value **ret, struct asq__error *failure)
+{
+    for (uint32_t runs = 1;; runs++) {
+        int64_t delay_ms;
+        bool keep_place;
+        asq__error_clear(failure);
+        int rc = run_once(ctx, log, fn, user, ret, failure);
+        if (rc == 0 || !options || !options->retry || asq_ctx_canceled(ctx) ||
+            !asq__retry_wanted(NULL, options->retry, rc, runs, &delay_ms, &keep_place) ||
+            (ctx->deadline_ms != INT64_MAX && delay_ms >= ctx->deadline_ms - asq__now_ms()))
+            return rc;
+        rc = asq_sleep(ctx->h, delay_ms);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* Encodes the value. A value that cannot be kept makes the step fail. */
+static int encode(asq_ctx *ctx, const struct asq__step_log *log, const char *name,
+                  const asq_value *value, struct asq__buf *out, struct asq__error *failure)
+{
+    size_t limit = asq__step_limit(ctx), left = limit - log->bytes - RESERVED;
+    asq__buf_init(out, left);
+    int rc = value ? asq__value_encode(value, out) : 0;
+    if (rc == ASQ_ENOMEM)
+        return asq_fail(ctx, rc, "out of memory");
+    if (rc < 0)
+        asq__error_set(failure, rc,
+                       "step '%s' was made, but its value of %lld bytes cannot be recorded: the "
+                       "steps of a call may have %zu bytes together (the largest message), and %zu "
+                       "are left",
+                       name, (long long) asq_value_encoded_size(value), limit, left);
+    return 0;
+}
+
+static int record(asq_ctx *ctx, struct asq__step_log *log, const char *name, bool wait,
+                  asq_value *value, struct asq__error *failure, asq_value **ret)
+{
+    struct asq__buf bytes;
+    asq__buf_init(&bytes, 0);
+    int rc = failure->pub.code ? 0 : encode(ctx, log, name, value, &bytes, failure);
+    bool failed = failure->pub.code != 0;
+    struct asq__step step = { .number = log->number,
+                              .kind = ASQUEUE__STEP_KIND__STEP,
+                              .name = name,
+                              .name_n = strlen(name) };
+    if (failed) {
+        step.code = failure->pub.code;
+        step.message = failure->pub.message;
+        step.message_n = strlen(step.message);
+    } else {
+        step.value = bytes.data;
+        step.value_n = bytes.len;
+    }
+    if (rc == 0)
+        rc = asq__step_record(ctx, log, &step, wait);
+    asq__buf_release(&bytes);
+    if (rc == 0 && failed)
+        rc = give_failure(ctx, step.code, step.message, step.message_n);
+    if (rc == 0 && ret)
+        *ret = value ? value : asq_value_null();
+    else
+        asq_value_free(value);
+    return rc == 0 && ret && !*ret ? asq_fail(ctx, ASQ_ENOMEM, "out of memory") : rc;
+}
+
+/* Gives what an earlier run has recorded. */
+static int give(asq_ctx *ctx, const struct asq__step *known, asq_value **ret)
+{
+    char why[200] = "";
+    if (known->code)
+        return give_failure(ctx, known->code, known->message, known->message_n);
+    if (!ret)
+        return 0;
+    int rc = 0;
+    if (known->value_n)
+        rc = asq__value_decode(known->value, known->value_n, ret, why, sizeof why);
+    else if (!(*ret = asq_value_null()))
+        rc = ASQ_ENOMEM;
+    return rc < 0 ? asq_fail(ctx, rc, "the recorded value of step '%.*s': %s", (int) known->name_n,
+                             known->name, *why ? why : asq_strerror(rc))
+                  : 0;
+}
+
+static int step(asq_ctx *ctx, const char *name, const asq_step_options *options, asq_step_fn fn,
+                void *user, asq_value **ret)
+{
+    struct asq__step_log *log;
+    struct asq__step known;
+    char why[300];
+    if (!name || !fn)
+        return asq_fail(ctx, ASQ_EINVAL, "asq_step: an argument is NULL");
+    if (!*name || strlen(name) > ASQ_MAX_NAME || !asq__utf8_valid(name, strlen(name)))
+        return asq_fail(ctx, ASQ_EINVAL, "asq_step: the name of a step is UTF-8 of 1 to %d bytes",
+                        ASQ_MAX_NAME);
+    if (options && options->size != sizeof *options)
+        return asq_fail(ctx, ASQ_EINVAL,
+                        "asq_step_with: its options begin with a size of %zu; "
+                        "ASQ_STEP_OPTIONS_INIT sets it",
+                        options->size);
+    if (options && options->retry && asq__retry_check(options->retry, why, sizeof why) < 0)
+        return asq_fail(ctx, ASQ_EINVAL, "step '%s': %s", name, why);
+    int rc = begin(ctx, ASQUEUE__STEP_KIND__STEP, name, 0, &log, &known);
+    if (rc != 0)
+        return rc < 0 ? rc : give(ctx, &known, ret);
+    asq_value *value;
+    struct asq__error failure;
+    asq__error_init(&failure);
+    rc = run(ctx, log, options, fn, user, &value, &failure);
+    if (rc < 0 && !failure.pub.code) /* its wait between two tries has ended: nothing is decided */
+        rc = asq_fail(ctx, rc, "step '%s': %s", name, asq_errmsg(ctx->h));
+    else
+        rc = record(ctx, log, name, options && options->wait_record, value, &failure, ret);
+    asq__error_clear(&failure);
+    return rc;
+}
+
+int asq_step_with(asq_ctx *ctx, const char *name, const asq_step_options *options, asq_step_fn fn,
+                  void *user, asq_value **ret)
+{
+    if (!ctx)
+        return ASQ_EINVAL;
+    return told(ctx, step(ctx, name, options, fn, user, ret));
+}
+
+int asq_step(asq_ctx *ctx, const char *name, asq_step_fn fn, void *user, asq_value **ret)
+{
+    return asq_step_with(ctx, name, NULL, fn, user, ret);
+}
+
+/* ---- time, random numbers ---- */
+
+/* Records a value that the library makes, or gives the recorded one; it has value_n bytes. */
+static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n)
+{
+    struct asq__step_log *log;
+    struct asq__step known;
+    int rc = begin(ctx, kind, "", value_n, &log, &known);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        struct asq__step step = {
+            .number = log->number, .kind = kind, .name = "", .value = value, .value_n = value_n
+        };
+        return asq__step_record(ctx, log, &step, false);
+    }
+    if (known.value_n != value_n)
+        return asq_fail(ctx, ASQ_EDIVERGED,
+                        "at place %llu, this run of the method asks for %zu bytes, and its earlier "
+                        "run has asked for %zu",
+                        (unsigned long long) log->number, value_n, known.value_n);
+    memcpy(value, known.value, value_n);
+    return 0;
+}
+
+int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms)
+{
+    if (!ctx || !ret_ms)
+        return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_now: an argument is NULL") : ASQ_EINVAL;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t now = (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t) (now >> 8 * i);
+    int rc = told(ctx, facts(ctx, ASQUEUE__STEP_KIND__NOW, bytes, sizeof bytes));
+    now = 0;
+    for (int i = 0; i < 8; i++)
+        now |= (uint64_t) bytes[i] << 8 * i;
+    if (rc == 0)
+        *ret_ms = (int64_t) now;
+    return rc;
+}
+
+int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n)
+{
+    uint8_t bytes[RANDOM_MAX];
+    if (!ctx || !ret)
+        return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_random: an argument is NULL") : ASQ_EINVAL;
+    if (n == 0 || n > sizeof bytes)
+        return asq_fail(ctx, ASQ_EINVAL, "asq_ctx_random: 1 to %d bytes can be asked for",
+                        RANDOM_MAX);
+    if (asq__random(bytes, n) < 0)
+        return asq_fail(ctx, ASQ_ESYS, "getrandom failed");
+    int rc = told(ctx, facts(ctx, ASQUEUE__STEP_KIND__RANDOM, bytes, n));
+    if (rc == 0)
+        memcpy(ret, bytes, n);
+    return rc;
+}

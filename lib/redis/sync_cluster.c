@@ -1,0 +1,112 @@
+/*
+ * sync_cluster.c: see sync_cluster.h.
+ */
+#include <hiredis/hiredis.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "redis/refusal.h"
+#include "redis/sync.h"
+#include "redis/sync_cluster.h"
+#include "redis/topology.h"
+#include "redis/url.h"
+#include "value/clock.h"
+#include "value/error.h"
+
+/* One opening under way. */
+struct opening {
+    const struct asq__url *url;
+    const char *name;
+    int64_t deadline_ms;
+    int cancel_fd;
+    char *err;
+    size_t errlen;
+};
+
+/* Connects to a host, in a part of the time that is left. */
+static int connect_to(const struct opening *o, const struct asq__host *host, unsigned part,
+                      struct asq__sync **ret)
+{
+    int64_t left = (o->deadline_ms - asq__now_ms()) / part;
+    if (left <= 0)
+        return asq__err(o->err, o->errlen, ASQ_ECONN, "no answer within the timeout");
+    return asq__sync_open_host(o->url, host, o->name, left, o->cancel_fd, ret, o->err, o->errlen);
+}
+
+/* Asks a host for the map. */
+static int ask(const struct opening *o, struct asq__sync *s, const struct asq__host *host,
+               struct asq__topology *ret)
+{
+    struct asq__topology_view view = { o->url, host->name, host->port };
+    redisReply *reply = asq__sync_cmd(s, "CLUSTER SHARDS");
+    bool shards = reply && reply->type != REDIS_REPLY_ERROR;
+    if (reply && !shards && !asq__reply_is_transient(reply)) {
+        freeReplyObject(reply);
+        reply = asq__sync_cmd(s, "CLUSTER SLOTS"); /* before Redis 7.0 */
+    }
+    int rc;
+    if (!reply)
+        rc = asq__err(o->err, o->errlen, ASQ_ECONN, "%s", asq__sync_why(s));
+    else if (reply->type == REDIS_REPLY_ERROR)
+        rc = asq__err(o->err, o->errlen, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS,
+                      "asking %s:%d for the nodes of the Cluster: %s", host->name, host->port,
+                      reply->str);
+    else if (shards)
+        rc = asq__topology_from_shards(&view, reply, ret, o->err, o->errlen);
+    else
+        rc = asq__topology_from_slots(&view, reply, ret, o->err, o->errlen);
+    freeReplyObject(reply);
+    return rc;
+}
+
+/* Connects to the node with the slot, as this host says. parts: hosts that may be asked, with this
+ * one. */
+static int open_through(const struct opening *o, const struct asq__host *host, uint16_t slot,
+                        unsigned parts, struct asq__sync **ret)
+{
+    struct asq__topology map;
+    struct asq__sync *s = NULL;
+    int rc = connect_to(o, host, parts + 1, &s);
+    if (rc < 0)
+        return rc;
+    rc = ask(o, s, host, &map);
+    if (rc < 0) {
+        asq__sync_free(s);
+        return rc;
+    }
+    const struct asq__topology_node *node =
+        map.owner[slot] == ASQ__NO_NODE ? NULL : &map.nodes[map.owner[slot]];
+    if (node && asq__host_is_same(&node->host, host)) {
+        *ret = s;
+        s = NULL;
+    } else if (node && !node->fails) {
+        rc = connect_to(o, &node->host, parts, ret);
+    } else {
+        rc = asq__err(o->err, o->errlen, ASQ_EBUSY, "no node of the Cluster serves slot %d now",
+                      slot);
+    }
+    asq__sync_free(s);
+    asq__topology_release(&map);
+    return rc;
+}
+
+int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen)
+{
+    struct opening o = { url, name, asq__deadline_ms(timeout_ms), cancel_fd, err, errlen };
+    const struct asq__host first = { url->host, url->port };
+    int rc = ASQ_ECONN;
+    if (url->servers != ASQ__URL_CLUSTER)
+        return asq__sync_open(url, name, timeout_ms, cancel_fd, ret, err, errlen);
+    unsigned n = 1 + (unsigned) url->others.n, start = (unsigned) asq__now_ms() % n;
+    for (unsigned i = 0; i < n; i++) {
+        unsigned at = (start + i) % n;
+        rc = open_through(&o, at ? &url->others.list[at - 1] : &first, slot, n - i, ret);
+        if (rc == 0 || rc == ASQ_EAUTH || rc == ASQ_ENOMEM)
+            break; /* another host would say the same */
+    }
+    if (rc == 0)
+        asq__sync_set_timeout(*ret, timeout_ms);
+    return rc;
+}

@@ -1,0 +1,22 @@
+/*
+ * sync_cluster.h: connections for threads (sync.h) to the node of a Cluster that has a slot. The
+ * map is read for each connection: such threads connect seldom, and drop the connection when a
+ * command is refused with MOVED.
+ */
+#ifndef ASQ_REDIS_SYNC_CLUSTER_H
+#define ASQ_REDIS_SYNC_CLUSTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct asq__sync;
+struct asq__url;
+
+/* Connects to the node that has the slot, as one of the URL's hosts says: the first that answers,
+ * beginning with any. The time is for all of that, and then for each wait. Codes as
+ * asq__sync_open; ASQ_EBUSY also if nobody serves the slot now. */
+int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen);
+
+#endif

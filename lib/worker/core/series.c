@@ -1,0 +1,63 @@
+/*
+ * series.c: see series.h.
+ */
+#include "worker/core/series.h"
+
+/* Returns the counter of a code of the application; NULL: there is no place. */
+static atomic_ullong *own_counter(struct asq__series *s, int code)
+{
+    for (size_t i = 0; i < ASQ__SERIES_OWN; i++) {
+        int there = atomic_load_explicit(&s->own[i].code, memory_order_relaxed);
+        if (there == 0)
+            atomic_store_explicit(&s->own[i].code, code, memory_order_relaxed);
+        if (there == 0 || there == code)
+            return &s->own[i].n;
+    }
+    return NULL;
+}
+
+static void count_failures(struct asq__series *s, int code, uint64_t n)
+{
+    atomic_ullong *counter = code < 0 && code > -ASQ__SERIES_CODES ? &s->failures[-code]
+                             : code                                ? own_counter(s, code)
+                                                                   : NULL;
+    asq__counter_add(counter ? counter : &s->other_failures, n);
+}
+
+void asq__series_fail(struct asq__series *s, int code)
+{
+    count_failures(s, code, 1);
+}
+
+void asq__gauges_reset(struct asq__gauges *g)
+{
+    atomic_llong *const all[] = { &g->updated_ms,      &g->serves,       &g->redis_up,
+                                  &g->stopping,        &g->partitions,   &g->running,
+                                  &g->parked,          &g->waiting,      &g->oldest_ms,
+                                  &g->waiting_bytes,   &g->backlog,      &g->agents,
+                                  &g->agent_bytes,     &g->threads_busy, &g->commits_in_flight,
+                                  &g->commits_waiting, &g->round_trip_ns };
+    _Static_assert(sizeof all / sizeof *all == sizeof *g / sizeof(atomic_llong),
+                   "a gauge is missing");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        atomic_store(all[i], 0);
+}
+
+void asq__series_merge(struct asq__series *to, const struct asq__series *from)
+{
+    asq__counter_add(&to->calls, atomic_load_explicit(&from->calls, memory_order_relaxed));
+    for (size_t i = 0; i < ASQ__SERIES_CODES; i++)
+        asq__counter_add(&to->failures[i],
+                         atomic_load_explicit(&from->failures[i], memory_order_relaxed));
+    for (size_t i = 0; i < ASQ__SERIES_OWN; i++) {
+        int code = atomic_load_explicit(&from->own[i].code, memory_order_relaxed);
+        if (code)
+            count_failures(to, code, atomic_load_explicit(&from->own[i].n, memory_order_relaxed));
+    }
+    asq__counter_add(&to->other_failures,
+                     atomic_load_explicit(&from->other_failures, memory_order_relaxed));
+    asq__histogram_merge(&to->queue, &from->queue);
+    asq__histogram_merge(&to->run, &from->run);
+    asq__histogram_merge(&to->parked, &from->parked);
+    asq__histogram_merge(&to->commit, &from->commit);
+}

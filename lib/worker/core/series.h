@@ -1,0 +1,81 @@
+/*
+ * series.h: the figures of a worker process, in memory that it shares with its supervisor: gauges
+ * and counters of the process, and a series for each method of each class.
+ *
+ * The process's loop writes, except where a member says otherwise; anybody reads, each word by
+ * itself. A process that takes the place of a dead one goes on with the same memory, so counters
+ * never go back.
+ *
+ * No I/O and no clock.
+ */
+#ifndef ASQ_WORKER_CORE_SERIES_H
+#define ASQ_WORKER_CORE_SERIES_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "value/histogram.h"
+
+enum {
+    ASQ__SERIES_MAX = 1024, /* of a process; further methods count under their class, or all */
+    ASQ__SERIES_CODES = 64, /* codes of the library are between 0 and minus this */
+    ASQ__SERIES_OWN = 8     /* codes of applications with a counter of their own */
+};
+
+/* Places of a class before those of its methods. */
+enum {
+    ASQ__SERIES_CREATE, /* creation of agents */
+    ASQ__SERIES_REST,   /* other jobs, unknown methods, and methods without a place */
+    ASQ__SERIES_METHODS
+};
+
+struct asq__series {
+    atomic_ullong calls; /* that have ended; each run of one that is run again */
+    atomic_ullong failures[ASQ__SERIES_CODES]; /* by the negative of the code */
+    struct {
+        atomic_int code; /* 0: free */
+        atomic_ullong n;
+    } own[ASQ__SERIES_OWN];
+    atomic_ullong other_failures; /* of codes without a place */
+    struct asq__histogram queue;  /* from its making, or when it was due, to its start */
+    struct asq__histogram run; /* of a thread's time, and of its own waits outside of the library */
+    struct asq__histogram parked; /* of calls that have parked */
+    struct asq__histogram commit; /* from its end to the acknowledgement by Redis */
+};
+
+/* Gauges that the loop samples, or others set. Members are in the order in which they are shown. */
+struct asq__gauges {
+    atomic_llong updated_ms; /* time of the last sample; monotonic; 0: there is none */
+    atomic_llong serves;     /* reads the streams of all its partitions */
+    atomic_llong redis_up;   /* Redis can be used, and the heartbeat is acknowledged */
+    atomic_llong stopping;
+    atomic_llong partitions; /* owned */
+    atomic_llong running;    /* calls that have begun and are not parked */
+    atomic_llong parked;
+    atomic_llong waiting;   /* calls in memory that have not begun */
+    atomic_llong oldest_ms; /* age of the oldest of these, of a sample */
+    atomic_llong waiting_bytes;
+    atomic_llong backlog; /* calls that are left in Redis, about */
+    atomic_llong agents, agent_bytes;
+    atomic_llong threads_busy;
+    atomic_llong commits_in_flight, commits_waiting;
+    atomic_llong round_trip_ns; /* of a PUBLISH; of the heartbeat's thread; 0: unknown */
+};
+
+struct asq__figures {
+    struct asq__gauges gauges;
+    atomic_ullong commits, commit_calls, dead_letters;
+    atomic_ullong starts, deaths;                /* of the supervisor */
+    atomic_ullong spans_exported, spans_dropped; /* traced runs; of any thread */
+    struct asq__series series[]; /* as laid out by metrics.c; the first one is of unknown classes */
+};
+
+/* Counts a call that has failed. */
+void asq__series_fail(struct asq__series *s, int code);
+/* Forgets what a process says of itself that has ended. */
+void asq__gauges_reset(struct asq__gauges *g);
+/* Adds all of `from` to `to`, which nobody else uses. */
+void asq__series_merge(struct asq__series *to, const struct asq__series *from);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * measure.c: see measure.h. A call takes two readings of the clock: one that its start makes
+ * anyway, or of the thread that runs it, and one at its end.
+ */
+#include "worker/measure.h"
+
+#include "asqueue.h"
+#include "client/class.h"
+#include "redis/redis.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/actor_object.h"
+#include "worker/allowed.h"
+#include "worker/backlog.h"
+#include "worker/call_time.h"
+#include "worker/core/actor.h"
+#include "worker/core/commit_set.h"
+#include "worker/core/entry.h"
+#include "worker/core/mailbox.h"
+#include "worker/core/series.h"
+#include "worker/exec/pool.h"
+#include "worker/partition.h"
+#include "worker/process.h"
+
+enum { AGENTS_PER_PARTITION = 64 }; /* that are looked at for the oldest waiting call */
+
+/* Returns the number of the series of a job. cls NULL: its agent does not exist; m NULL: the job
+ * calls no method that the class has. */
+static uint32_t series_of(const struct asq__process *w, const struct asq__class *cls,
+                          const struct asq__method *m, const Asqueue__Job *job)
+{
+    bool creates =
+        job->kind == ASQUEUE__JOB_KIND__CREATE || job->kind == ASQUEUE__JOB_KIND__GET_OR_CREATE;
+    if (creates)
+        cls = asq__registry_find(w->config.registry, job->class_name);
+    if (!cls || !cls->nseries)
+        return 0;
+    if (creates)
+        return cls->first_series + ASQ__SERIES_CREATE;
+    size_t at = m ? ASQ__SERIES_METHODS + (size_t) (m - cls->methods) : ASQ__SERIES_REST;
+    return cls->first_series + (at < cls->nseries ? (uint32_t) at : ASQ__SERIES_REST);
+}
+
+int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
+{
+    const struct asq__entry *e = c->entry;
+    int64_t due_ms = c->retries && c->due_ms && c->due_ms < INT64_MAX / 2
+                         ? (int64_t) c->due_ms - e->part->minus_mono_ms
+                         : asq__wcall_due_ms(c);
+    return due_ms > e->made_ms ? due_ms : e->made_ms;
+}
+
+void asq__measure_start(struct asq__run *run, const struct asq__method *method, int64_t now_ns)
+{
+    run->times.began_ns = now_ns;
+    run->times.series = series_of(run->w, asq__actor_object(run->actor)->cls, method,
+                                  asq__wcall_job(run->active.call));
+}
+
+void asq__measure_end(const struct asq__run *run, int code)
+{
+    const struct asq__run_times *t = &run->times;
+    struct asq__series *s = &run->w->config.figures->series[t->series];
+    asq__counter_add(&s->calls, 1);
+    asq__histogram_add(&s->queue,
+                       t->began_ns - asq__measure_waits_since_ms(run->active.call) * 1000000);
+    asq__histogram_add(&s->run, t->ended_ns - t->began_ns - t->parked_ns);
+    if (t->parked_ns)
+        asq__histogram_add(&s->parked, t->parked_ns);
+    if (code)
+        asq__series_fail(s, code);
+}
+
+void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code)
+{
+    const struct asq__process *w = c->entry->part->w;
+    const Asqueue__Job *job = asq__wcall_job(c);
+    const struct asq__method *m =
+        cls && job->kind == ASQUEUE__JOB_KIND__CALL ? asq__class_method(cls, job->method) : NULL;
+    struct asq__series *s = &w->config.figures->series[series_of(w, cls, m, job)];
+    asq__counter_add(&s->calls, 1);
+    asq__series_fail(s, code);
+}
+
+void asq__measure_committed(const struct asq__process *w, const struct asq__commit *c)
+{
+    int64_t now_ns = asq__now_ns();
+    for (size_t i = 0; i < c->ntimed; i++)
+        asq__histogram_add(&w->config.figures->series[c->timed[i].series].commit,
+                           now_ns - c->timed[i].ended_ns);
+}
+
+/* ---- gauges ---- */
+
+/* Returns the earlier of `oldest_ms` and the time from which the first call of a queue waits. */
+static int64_t older(int64_t oldest_ms, const struct asq__list *queue)
+{
+    if (asq__list_empty(queue))
+        return oldest_ms;
+    int64_t since_ms =
+        asq__measure_waits_since_ms(ASQ__CONTAINER(queue->next, struct asq__wcall, node));
+    return since_ms < oldest_ms ? since_ms : oldest_ms;
+}
+
+/* Returns since when the oldest call of the partition waits, as far as it is looked at: the first
+ * of the intake, and those of the agents that have been busy for longest. */
+static int64_t oldest_of(const struct asq__partition *p, int64_t oldest_ms)
+{
+    int n = 0;
+    if (!asq__list_empty(&p->intake)) {
+        const struct asq__entry *e = ASQ__CONTAINER(p->intake.next, struct asq__entry, order);
+        oldest_ms = e->made_ms < oldest_ms ? e->made_ms : oldest_ms;
+    }
+    ASQ__LIST_EACH (it, &p->actors.busy) {
+        const struct asq__actor *a = ASQ__CONTAINER(it, struct asq__actor, where);
+        if (n++ == AGENTS_PER_PARTITION)
+            break;
+        oldest_ms = older(oldest_ms, &a->calls->mailbox.queue);
+        oldest_ms = older(oldest_ms, &a->calls->mailbox.reentrant);
+    }
+    return oldest_ms;
+}
+
+/* Adds to a counter of the figures, which outlive this process, what was counted since the last
+ * sample. */
+static void tell(atomic_ullong *to, const atomic_ullong *from, unsigned long long *told)
+{
+    unsigned long long now = atomic_load_explicit(from, memory_order_relaxed);
+    asq__counter_add(to, now - *told);
+    *told = now;
+}
+
+static void set(atomic_llong *gauge, size_t value)
+{
+    atomic_store_explicit(gauge, (long long) value, memory_order_relaxed);
+}
+
+void asq__measure_sample(struct asq__process *w)
+{
+    struct asq__figures *f = w->config.figures;
+    struct asq__gauges *g = &f->gauges;
+    struct asq__pool_stats pool = asq__pool_stats(w->pool);
+    int64_t now_ms = asq__now_ms(), oldest_ms = now_ms;
+    size_t active = 0, held = 0, left = 0, in_flight = 0, unsent = 0;
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        const struct asq__partition *p = &w->parts[i];
+        active += p->n_active;
+        if (!asq__partition_is_owned(p))
+            continue;
+        held += p->held_calls;
+        left += asq__backlog_calls(p);
+        in_flight += p->in_flight;
+        unsent += p->unsent + (p->open != NULL);
+        oldest_ms = oldest_of(p, oldest_ms);
+    }
+    bool redis_up = asq__redis_is_up(w->redis) && asq__process_is_alive(w) && !w->refused_until_ms;
+    set(&g->serves, w->has_announced_ready);
+    set(&g->redis_up, redis_up);
+    set(&g->stopping, w->stopping);
+    set(&g->partitions, w->nowned);
+    set(&g->running, active > pool.parked ? active - pool.parked : 0);
+    set(&g->parked, pool.parked);
+    set(&g->waiting, held > active ? held - active : 0);
+    set(&g->oldest_ms, (size_t) (now_ms - oldest_ms));
+    set(&g->waiting_bytes, atomic_load(&w->held_bytes));
+    set(&g->backlog, left);
+    set(&g->agents, atomic_load(&w->actors.n));
+    set(&g->agent_bytes, atomic_load(&w->actors.bytes));
+    set(&g->threads_busy, pool.busy);
+    set(&g->commits_in_flight, in_flight);
+    set(&g->commits_waiting, unsent);
+    tell(&f->commits, &w->commits, &w->told_commits);
+    tell(&f->commit_calls, &w->commit_calls, &w->told_commit_calls);
+    tell(&f->dead_letters, &w->dead, &w->told_dead);
+    atomic_store(&g->updated_ms, now_ms);
+}

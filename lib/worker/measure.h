@@ -1,0 +1,44 @@
+/*
+ * measure.h: a worker process measures its calls, and samples its gauges, when its configuration
+ * has figures. On the loop.
+ */
+#ifndef ASQ_WORKER_MEASURE_H
+#define ASQ_WORKER_MEASURE_H
+
+#include <stdint.h>
+
+#include "value/clock.h"
+#include "worker/exec/run.h"
+
+struct asq__class;
+struct asq__commit;
+struct asq__method;
+struct asq__process;
+struct asq__wcall;
+
+/* Returns the time from which a call waits for its start: its making, or when it was due. */
+int64_t asq__measure_waits_since_ms(const struct asq__wcall *c);
+/* Begins to measure a run that is about to start. method NULL: it calls none. */
+void asq__measure_start(struct asq__run *run, const struct asq__method *method, int64_t now_ns);
+/* Counts a measured run. code 0: it has not failed. */
+void asq__measure_end(const struct asq__run *run, int code);
+/* Counts a call that has failed without a run. cls NULL: unknown. */
+void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code);
+/* Counts the time that the runs of a commit have waited for its acknowledgement. */
+void asq__measure_committed(const struct asq__process *w, const struct asq__commit *c);
+/* Samples the gauges; once a second. */
+void asq__measure_sample(struct asq__process *w);
+
+/* Each does nothing for a run that is not measured. */
+static inline void asq__measure_park(struct asq__run *run)
+{
+    if (run->times.began_ns)
+        run->times.parked_at_ns = asq__now_ns();
+}
+static inline void asq__measure_resume(struct asq__run *run)
+{
+    if (run->times.parked_at_ns)
+        run->times.parked_ns += asq__now_ns() - run->times.parked_at_ns;
+}
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * nested_state.h: the handle inside a method, as nested.c and nested_submit.c share it.
+ *
+ * Threads: submit and wait run on the method's thread; functions named on_loop run on the loop. The
+ * two meet in requests that are handed over in order, in `completed` under its lock, and in the
+ * wait, which belongs to the loop from the moment its request is handed over until the fiber is
+ * woken.
+ */
+#ifndef ASQ_WORKER_NESTED_STATE_H
+#define ASQ_WORKER_NESTED_STATE_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "asqueue.h"
+#include "client/handle.h"
+#include "value/list.h"
+#include "value/msg.h"
+#include "worker/handover.h"
+
+struct asq__call;
+struct asq__process;
+struct asq__run;
+struct asq__steps_load;
+
+struct asq__nested {
+    asq handle; /* first, so that freeing the handle frees all of it */
+    struct asq__process *w;
+    struct asq__run *run; /* NULL once the method has ended; of the loop */
+    bool may_have_begun;  /* the call may have been begun before */
+    Asqueue__Chain chain;
+    Asqueue__Link own;
+    char own_id[ASQ__CALL_ID_TEXT];
+    pthread_mutex_t lock;
+    struct asq__list completed; /* results for the method to take; under lock */
+    /* A wait for records of steps; of steps.c, and of the loop but for rc. */
+    struct asq__steps_wait {
+        struct asq__list node; /* in part->recording */
+        atomic_int rc;         /* 1: not over; 0; or a code */
+        uint64_t seq;          /* of the commit that is waited for */
+    } steps;
+    struct asq__steps_load *loading; /* of an earlier run's records; or NULL */
+    /* The wait; see above. */
+    struct asq__handover wait;
+    bool (*ready)(void *arg);
+    void *arg;
+    int64_t until_ms;
+    bool deadline_first; /* the call's deadline comes before the wait's timeout */
+    ev_timer timer;
+    Asqueue__Link *links[]; /* of chain */
+};
+
+/* Sends the calls of a statement, on the method's thread; see asq__mode.submit. */
+int asq__nested_submit(asq *h, asq_result **results, size_t n);
+/* Takes a call's result from the engine, on the loop; see asq__call.done. */
+void asq__nested_call_done(struct asq__call *call, const Asqueue__Result *result,
+                           const asq_error *error);
+/* Counts a failure that the method did not look at; see asq__mode.unseen. */
+void asq__nested_unseen(asq *h, const asq_result *r, const asq_error *error);
+
+#endif

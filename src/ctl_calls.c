@@ -1,0 +1,124 @@
+/*
+ * ctl_calls.c: as-ctl calls: lists the calls that have not ended, with their ages and what they
+ * wait for.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "ctl.h"
+#include "output.h"
+#include "program.h"
+
+enum { STATE_WIDTH = 8, AGE_WIDTH = 6, NAME_WIDTH = 24, AGENT_WIDTH = 24, CALL_WIDTH = 42 };
+
+struct output {
+    struct as_list list;
+    bool counted_only;
+    size_t n;      /* counted */
+    bool doubtful; /* a waiting call may run */
+};
+
+static const char *text_of(const asq_value *call, const char *key)
+{
+    const char *text = "";
+    asq_value_get_string(asq_map_get(call, key), &text, NULL);
+    return text;
+}
+
+/* Prints the rest of the line: why the call runs no further. */
+static void print_why(const asq_value *call)
+{
+    const asq_value *due = asq_map_get(call, "due_ms");
+    const char *why = text_of(call, "why"), *state = text_of(call, "state");
+    long long runs = (long long) asq_map_int(call, "failed_runs");
+    char when[32];
+    if (runs)
+        printf("failed %lld time%s%s", runs, runs == 1 ? "" : "s", due ? ", " : "");
+    if (due) {
+        as_duration(asq_map_int(call, "due_ms"), when);
+        printf("due in %s", when);
+    }
+    if (!due && strcmp(state, "running") != 0)
+        as_print_text(stdout, why, false);
+    putchar('\n');
+}
+
+static void print_row(const asq_value *call, bool first)
+{
+    char age[32], name[2 * ASQ_MAX_ID + 4];
+    const char *class_name = text_of(call, "class");
+    if (first) {
+        as_list_cell("STATE", STATE_WIDTH);
+        as_list_cell("AGE", AGE_WIDTH);
+        as_list_cell("METHOD", NAME_WIDTH);
+        as_list_cell("AGENT", AGENT_WIDTH);
+        as_list_cell("CALL", CALL_WIDTH);
+        puts("WHY");
+    }
+    as_duration(asq_map_int(call, "age_ms"), age);
+    snprintf(name, sizeof name, "%s%s%s", class_name, *class_name ? "." : "",
+             text_of(call, "method"));
+    as_list_cell(text_of(call, "state"), STATE_WIDTH);
+    as_list_cell(age, AGE_WIDTH);
+    as_list_cell(name, NAME_WIDTH);
+    as_list_cell(text_of(call, "agent"), AGENT_WIDTH);
+    as_list_cell(text_of(call, "id"), CALL_WIDTH);
+    print_why(call);
+}
+
+static int print_call(const asq_value *call, void *user)
+{
+    struct output *out = user;
+    bool may_run = false;
+    asq_value_get_bool(asq_map_get(call, "may_run"), &may_run);
+    out->doubtful |= may_run;
+    if (out->counted_only) {
+        out->n++;
+        return 0;
+    }
+    int rc = as_list_row(&out->list, call);
+    if (rc == 0 && !out->list.who->json)
+        print_row(call, out->list.n == 1);
+    return rc;
+}
+
+static unsigned wanted_states(const struct as_ctl *ctl)
+{
+    return (ctl->settings.running ? ASQ_CALLS_RUNNING : 0) |
+           (ctl->settings.parked ? ASQ_CALLS_PARKED : 0) |
+           (ctl->settings.waiting ? ASQ_CALLS_WAITING : 0) |
+           (ctl->settings.delayed ? ASQ_CALLS_DELAYED : 0) |
+           (ctl->settings.retrying ? ASQ_CALLS_RETRYING : 0);
+}
+
+int as_ctl_calls(void *program, int argc, char **argv)
+{
+    struct as_ctl *ctl = program;
+    const struct as_reporter *who = &ctl->base.who;
+    struct output out = { .list = { .who = who, .limit = ctl->settings.limit },
+                          .counted_only = ctl->settings.count };
+    (void) argc, (void) argv;
+    if (ctl->settings.count && ctl->settings.limit)
+        return as_program_usage(&ctl->base, "--count and --limit exclude each other");
+    int status = as_ctl_open(ctl);
+    if (status != AS_EXIT_OK)
+        return status;
+    int rc = asq_calls_each(ctl->h, wanted_states(ctl), ctl->settings.agent,
+                            ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_call, &out);
+    if (out.counted_only && rc == 0) {
+        if (who->json)
+            return as_print_json_own(who, asq_pack("{s:I}", "count", (int64_t) out.n));
+        printf("%zu\n", out.n);
+        return AS_EXIT_OK;
+    }
+    if (!as_list_end(&out.list, rc))
+        return as_ctl_outcome(ctl, rc);
+    if (out.list.n == 0)
+        as_note(who, "no such calls in namespace '%s'", asq_namespace(ctl->h));
+    as_ctl_note_paused(ctl);
+    if (out.doubtful)
+        as_note(who, "not every worker has told which calls run: some of those that wait may run");
+    return AS_EXIT_OK;
+}

@@ -1,0 +1,136 @@
+/*
+ * api.c: the table of paths (api.h), and what their functions share.
+ */
+#include "studio/api.h"
+
+#include <string.h>
+
+static const struct as_route routes[] = {
+    { "agents", "class from limit prefix", false, as_api_agents, false },
+    { "agents", "args class id", true, as_api_create, false },
+    { "agents/count", "class prefix", false, as_api_agents_count, false },
+    { "agents/*", "", false, as_api_agent, false },
+    { "agents/*/call", "args method timeout_ms", true, as_api_call_method, false },
+    { "agents/*/calls", "", false, as_api_agent_calls, false },
+    { "agents/*/delete", "", true, as_api_delete, false },
+    { "calls", "agent class limit state", false, as_api_calls, false },
+    { "calls/*", "", false, as_api_call_tree, false },
+    { "calls/*/cancel", "", true, as_api_cancel, false },
+    { "classes", "", false, as_api_classes, false },
+    { "dead", "limit", false, as_api_dead, false },
+    { "dead/*", "", false, as_api_dead_letter, false },
+    { "dead/*/drop", "", true, as_api_dead_drop, false },
+    { "dead/*/retry", "", true, as_api_dead_retry, false },
+    { "failures", "agent class code limit method since_ms", false, as_api_failures, false },
+    { "failures/summary", "since_ms", false, as_api_failures_summary, false },
+    { "overview", "", false, as_api_overview, false },
+    { "partitions", "", false, as_api_partitions, false },
+    { "pause", "class", true, as_api_pause, false },
+    { "paused", "", false, as_api_paused, false },
+    { "resume", "class", true, as_api_resume, false },
+    { "stats", "class last_ms method", false, as_api_stats, false },
+    { "takeovers", "", false, as_api_takeovers, false },
+    { "traces", "agent call limit", false, as_api_traces, true },
+    { "traces/*", "", false, as_api_trace, true },
+    { "waits", "", false, as_api_waits, false },
+    { "workers", "", false, as_api_workers, false },
+    { "workers/*/stop", "", true, as_api_stop_worker, false },
+};
+
+/* Matches the segments behind "api" with a route's path. */
+static bool matches(const struct as_target *t, const char *path, const char **ret_id)
+{
+    size_t i = 1;
+    *ret_id = NULL;
+    for (; *path && i < t->n_segments; i++) {
+        size_t n = strcspn(path, "/");
+        if (n == 1 && *path == '*')
+            *ret_id = t->segments[i];
+        else if (strlen(t->segments[i]) != n || memcmp(t->segments[i], path, n) != 0)
+            return false;
+        path += n + (path[n] == '/');
+    }
+    return !*path && i == t->n_segments;
+}
+
+const struct as_route *as_api_find(const struct as_target *t, bool post, const char **ret_id,
+                                   bool *ret_known)
+{
+    *ret_known = false;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (matches(t, routes[i].path, ret_id)) {
+            *ret_known = true;
+            if (routes[i].writes == post)
+                return &routes[i];
+        }
+    return NULL;
+}
+
+/* Returns whether a list of words, by spaces, has the word. */
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (; *words; words += strspn(words, " ")) {
+        size_t len = strcspn(words, " ");
+        if (len == n && memcmp(words, word, n) == 0)
+            return true;
+        words += len;
+    }
+    return false;
+}
+
+bool as_api_check(const struct as_route *route, const struct as_target *t, const asq_value *body,
+                  struct as_answer *a)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; !wrong && i < t->n_params; i++)
+        if (route->writes || !has_word(route->params, t->params[i].name))
+            wrong = t->params[i].name;
+    for (size_t i = 0; !wrong && body && i < asq_map_size(body); i++) {
+        const char *key;
+        asq_map_at(body, i, &key);
+        if (!has_word(route->params, key))
+            wrong = key;
+    }
+    if (!wrong)
+        return true;
+    as_answer_fail(a, 400, "BAD_REQUEST", "there is no %s '%.80s' here%s%s",
+                   body ? "key" : "parameter", wrong, *route->params ? "; there are: " : "",
+                   route->params);
+    return false;
+}
+
+bool as_api_number(const struct as_call *c, const char *name, int64_t least, int64_t most,
+                   int64_t *ret, struct as_answer *a)
+{
+    char why[200];
+    if (as_target_number(c->target, name, least, most, ret, why, sizeof why) == 0)
+        return true;
+    as_answer_fail(a, 400, "BAD_REQUEST", "%s", why);
+    return false;
+}
+
+const char *as_api_text(const struct as_call *c, const char *name)
+{
+    const char *text = as_target_param(c->target, name);
+    return text && *text ? text : NULL;
+}
+
+bool as_api_ok(const struct as_call *c, int rc, struct as_answer *a)
+{
+    if (rc >= 0)
+        return true;
+    const asq_error *e = asq_last_error(c->h);
+    if (e->code == rc)
+        as_answer_error(a, e);
+    else
+        as_answer_code(a, rc, asq_strerror(rc)); /* of a function without a handle */
+    return false;
+}
+
+const char *as_map_text(const asq_value *map, const char *key)
+{
+    const char *text = "";
+    asq_value_get_string(asq_map_get(map, key), &text, NULL);
+    return text;
+}

@@ -1,0 +1,136 @@
+// attention.js: what an operator should look at first, and why, from what the views read.
+import { foreign, h } from './dom.js';
+import { ago, count, duration, plural } from './format.js';
+import { methodName } from './parts.js';
+import { to } from './router.js';
+
+const LONG_MS = 10000; // calls that take longer are worth a look
+const OLD_MS = 5000; // calls should not wait longer to begin
+
+const share = (part, all) => all > 0 ? `${(part / all * 100).toFixed(part / all < .1 ? 1 : 0)} %` : '';
+
+// What takes longest, by the 99th percentile of all that a call goes through.
+export function slowest(methods) {
+    const total = m => ['queue', 'run', 'parked', 'commit'].reduce((sum, phase) => sum + (m[phase]?.p99_ms || 0), 0);
+    return [...(methods || [])].filter(m => m.calls > 0).sort((a, b) => total(b) - total(a))[0] || null;
+}
+
+// The phase in which a method's calls spend most of their time.
+export function mostly(m) {
+    const names = { queue: 'waiting in the queue', run: 'running', parked: 'parked, waiting for other calls or for time', commit: 'committing to Redis' };
+    const [phase, ms] = Object.keys(names).map(p => [p, m[p]?.p99_ms || 0]).sort((a, b) => b[1] - a[1])[0];
+    return { phase, ms, text: names[phase] };
+}
+
+function trouble(level, label, href, title, why) {
+    return { level, label, href, title, why };
+}
+
+function ofWorkers({ overview, workers, takeovers, now }) {
+    const out = [];
+    for (const w of (workers || []).filter(x => !x.alive)) {
+        const heirs = new Map();
+        for (const t of takeovers.filter(x => x.from === w.id && x.to))
+            heirs.set(t.to, (heirs.get(t.to) || 0) + 1);
+        const heard = [...heirs].map(([id, n]) => [` ${plural(n, 'partition')} went to `, foreign(id), '.']);
+        out.push(trouble('bad', 'worker', to('workers'), ['Worker ', foreign(w.id), ' has died'],
+            [`It was last seen ${duration(w.seen_ms)} ago.`, heard.length ? heard : w.owns?.length ? ` It still owns ${plural(w.owns.length, 'partition')}.` : ' Its partitions are with others.']));
+    }
+    if (overview?.workers && overview.workers.alive === 0)
+        out.push(trouble('bad', 'workers', to('workers'), 'No worker is alive', 'Calls wait in Redis until one is started: as-worker.'));
+    else if (overview?.partitions && overview.partitions.owned < overview.partitions.total)
+        out.push(trouble('warn', 'workers', to('workers'), `${plural(overview.partitions.total - overview.partitions.owned, 'partition')} without an owner`, 'Calls of their agents wait until a worker takes them over.'));
+    const lost = takeovers.filter(t => t.from && now - t.time_ms < 600000 && !(workers || []).some(w => w.id === t.from));
+    if (lost.length)
+        out.push(trouble('warn', 'takeover', to('workers'), [`${plural(lost.length, 'partition')} changed hands, ${ago(lost[0].time_ms, now)}`],
+            ['Worker ', foreign(lost[0].from), ' is not there any more: it has ended, or died.']));
+    return out;
+}
+
+function ofWaits({ waits, running }) {
+    const out = [];
+    const nodes = new Map((waits?.nodes || []).map(n => [n.id, n]));
+    for (const ring of (waits?.cycles || []).slice(0, 3))
+        out.push(trouble('bad', 'ring', to('waits'), `${plural(ring.length, 'call')} wait for each other in a ring`,
+            ring.slice(0, 5).map((id, i) => [i ? ' → ' : '', methodName(nodes.get(id)?.class, nodes.get(id)?.method), ' of ', foreign(nodes.get(id)?.agent || id)])));
+    const roots = (waits?.roots || []).map(r => typeof r === 'string' ? { id: r, waiting: 0 } : r);
+    for (const root of roots.slice(0, 2)) {
+        const n = nodes.get(root.id);
+        if (n && n.age_ms > LONG_MS && !n.cycle)
+            out.push(trouble('warn', 'stuck', to('calls', n.id), [root.waiting ? `${plural(root.waiting, 'call')} hang on ` : 'Others hang on ', methodName(n.class, n.method), ' of ', foreign(n.agent)],
+                [`It is ${n.state} for ${duration(n.age_ms)}`, n.why ? [': ', foreign(n.why)] : '', '.']));
+    }
+    const told = new Set(roots.map(r => r.id));
+    const old = (running || []).filter(c => c.age_ms > LONG_MS && !told.has(c.id) && !nodes.has(c.id)).sort((a, b) => b.age_ms - a.age_ms);
+    if (old.length)
+        out.push(trouble('warn', 'stuck', to('calls', old[0].id), [methodName(old[0].class, old[0].method), ' of ', foreign(old[0].agent), ` is ${old[0].state} for ${duration(old[0].age_ms)}`],
+            [old[0].why ? [foreign(old[0].why), '. '] : '', old.length > 1 ? `${plural(old.length - 1, 'more call')} longer than ${duration(LONG_MS)}.` : '']));
+    return out;
+}
+
+function ofFailures({ summary, methods, letters, overview, now }) {
+    const out = [];
+    for (const f of (summary || []).slice(0, 3)) {
+        const m = (methods || []).find(x => x.class === f.class && x.method === f.method);
+        out.push(trouble(now - f.last_ms < 120000 ? 'bad' : 'warn', 'failing', to('failures', null, { class: f.class, method: f.method, code: f.code }),
+            [methodName(f.class, f.method), ` has failed ${plural(f.count, 'time')} with `, h('span', { class: 'mono' }, foreign(f.code))],
+            [`Last ${ago(f.last_ms, now)}`, m?.failed ? `; ${share(m.failed, m.calls)} of its calls in the last minute` : '', '.']));
+    }
+    if (overview?.dead_letters > 0) {
+        const newest = letters?.[0];
+        out.push(trouble('bad', 'dead letter', to('dead', newest?.id ?? null), plural(overview.dead_letters, 'call was', 'calls were') + ' given up',
+            newest ? ['The newest: ', foreign(newest.call || newest.id), newest.reason ? [': ', foreign(newest.reason)] : ''] : 'They can be shown, sent again or dropped.'));
+    }
+    return out;
+}
+
+function ofTimes({ overview, methods }) {
+    const out = [];
+    const oldest = overview?.stats?.now?.oldest_waiting_ms;
+    if (oldest > OLD_MS) {
+        const full = overview.capacity > 0 && overview.running >= overview.capacity;
+        out.push(trouble('warn', 'waiting', to('calls', null, { state: 'waiting' }), `A call has waited ${duration(oldest)} to begin`,
+            overview.paused?.length ? 'Something is paused, see above.' : full ? `All ${count(overview.capacity)} places of the workers are taken: more workers, or shorter methods.`
+                : 'Workers have room: an earlier call of the same agent runs, or its partition is being taken over.'));
+    }
+    const slow = slowest(methods);
+    if (slow) {
+        const most = mostly(slow);
+        out.push(trouble(most.ms > 1000 ? 'warn' : 'info', 'slowest', to('classes', slow.class),
+            [methodName(slow.class, slow.method), ` is the slowest method: ${duration(most.ms)} at the 99th percentile`], `Mostly ${most.text}.`));
+    }
+    return out;
+}
+
+// Everything, the worst first.
+export function troubles(known) {
+    const { overview } = known;
+    const out = [];
+    if (overview?.redis && overview.redis.up === false)
+        out.push(trouble('bad', 'Redis', to('overview'), 'Redis is away', foreign(overview.redis.error || '')));
+    for (const p of overview?.paused || [])
+        out.push(trouble('warn', 'paused', to('classes', p.class || null), p.class ? ['Class ', foreign(p.class), ' is paused'] : 'The whole namespace is paused', 'Its calls wait, and nothing is lost; resume it under Classes.'));
+    out.push(...ofWorkers(known), ...ofWaits(known), ...ofFailures(known), ...ofTimes(known));
+    const rank = { bad: 0, warn: 1, info: 2 };
+    return out.sort((a, b) => rank[a.level] - rank[b.level]);
+}
+
+// What is not known: `unread` has, for each reading that is due, its name and why it failed (null: not read yet).
+function gaps(unread) {
+    const looking = unread.filter(u => u.why === null), failed = unread.filter(u => u.why !== null);
+    return [looking.length ? h('p', { class: 'quiet' }, `Still looking: ${looking.map(u => u.name).join(', ')}.`) : null,
+        failed.map(u => h('p', { class: 'quiet' }, `${u.name} could not be read: `, foreign(u.why)))];
+}
+
+export function attention(known) {
+    const { unread } = known;
+    const found = troubles(known);
+    const bad = found.filter(t => t.level !== 'info').length;
+    const title = bad ? 'Look at this first' : unread.some(u => u.why !== null) ? 'Not everything could be read' : unread.length ? 'Still looking' : 'Nothing needs you';
+    return h('section', { class: 'card', 'aria-labelledby': 'attention' },
+        h('h2', { id: 'attention' }, title), gaps(unread),
+        found.length === 0 ? unread.length ? null : h('p', { class: 'quiet' }, 'No worker is gone, no call is stuck, nothing fails and no letter is dead.')
+            : h('ul', { class: 'attention' }, found.map(t => h('li', { class: t.level, 'data-trouble': t.label },
+                h('span', { class: `tag ${t.level}` }, t.label),
+                h('div', null, h('strong', null, h('a', { href: t.href }, t.title)), h('div', { class: 'why' }, t.why))))));
+}

@@ -1,0 +1,66 @@
+/*
+ * frame.c: see frame.h.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "top/frame.h"
+
+const char *const as_top_call_states[AS_TOP_CALL_STATES] = { "running", "parked", "waiting",
+                                                             "delayed", "retrying" };
+
+void as_top_frame_free(struct as_top_frame *frame)
+{
+    if (!frame)
+        return;
+    asq_value_free(frame->stats);
+    asq_value_free(frame->workers);
+    asq_value_free(frame->calls);
+    asq_value_free(frame->paused);
+    asq_value_free(frame->failures);
+    asq_value_free(frame->letters);
+    asq_value_free(frame->record);
+    asq_value_free(frame->its_calls);
+    asq_value_free(frame->its_failures);
+    free(frame);
+}
+
+const char *as_top_text(const asq_value *map, const char *key)
+{
+    const char *text = "";
+    asq_value_get_string(asq_map_get(map, key), &text, NULL);
+    return text;
+}
+
+double as_top_number(const asq_value *map, const char *key)
+{
+    double d;
+    return asq_value_get_double(asq_map_get(map, key), &d) == 0 ? d : NAN;
+}
+
+/* Adds a copy of a part, if it was read. */
+static int add(asq_value *map, const char *key, const asq_value *part)
+{
+    return part ? asq_map_set(map, key, asq_value_copy(part)) : 0;
+}
+
+asq_value *as_top_frame_value(const struct as_top_frame *frame)
+{
+    asq_value *map = asq_pack("{s:I, s:{}}", "time_ms", frame->time_ms, "call_counts");
+    int rc = map ? 0 : ASQ_ENOMEM;
+    for (size_t i = 0; rc == 0 && i < AS_TOP_CALL_STATES; i++)
+        rc = asq_map_set_int(asq_map_find(map, "call_counts"), as_top_call_states[i],
+                             (int64_t) frame->n_calls[i]);
+    const struct {
+        const char *key;
+        const asq_value *part;
+    } parts[] = { { "stats", frame->stats },       { "workers", frame->workers },
+                  { "calls", frame->calls },       { "paused", frame->paused },
+                  { "failures", frame->failures }, { "dead_letters", frame->letters } };
+    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
+        rc = add(map, parts[i].key, parts[i].part);
+    if (rc == 0)
+        return map;
+    asq_value_free(map);
+    return NULL;
+}

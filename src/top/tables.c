@@ -1,0 +1,365 @@
+/*
+ * tables.c: see tables.h.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "output.h"
+#include "top/tables.h"
+
+const struct as_top_table_kind as_top_table_kinds[AS_TOP_TABLES] = {
+    { "methods", 1, "no calls in this time, or the workers keep no figures" },
+    { "calls", 1, "no calls are under way" },
+    { "workers", 0, "no workers" },
+    { "failures", 0, "no failures are kept" },
+    { "dead letters", 0, "no dead letters" },
+};
+
+const char *as_top_short_ms(double ms, char text[32])
+{
+    static const struct {
+        double below, divisor;
+        int digits;
+        const char *unit;
+    } forms[] = { { 9.995, 1, 2, "ms" },         { 99.95, 1, 1, "ms" },
+                  { 9999.5, 1, 0, "ms" },        { 99950, 1000, 1, "s" },
+                  { 999500, 1000, 0, "s" },      { 5999000, 60000, 0, "min" },
+                  { 169200000, 3600000, 0, "h" } };
+    if (isnan(ms))
+        return strcpy(text, "-");
+    ms = ms < 0 ? 0 : ms;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (ms < forms[i].below) {
+            snprintf(text, 32, "%.*f %s", forms[i].digits, ms / forms[i].divisor, forms[i].unit);
+            return text;
+        }
+    snprintf(text, 32, "%.0f d", fmin(ms / 86400000, 99999));
+    return text;
+}
+
+const char *as_top_short_number(double number, char text[32])
+{
+    static const char units[] = " kMGTPE";
+    size_t unit = 0;
+    if (isnan(number))
+        return strcpy(text, "-");
+    double size = fabs(number);
+    while (size >= 99999.5 && unit + 2 < sizeof units) {
+        size /= 1000;
+        number /= 1000;
+        unit++;
+    }
+    int digits = size >= 99.95 || (unit == 0 && size == floor(size)) ? 0 : size >= 0.995 ? 1 : 2;
+    snprintf(text, 32, "%.*f%.1s", digits, fmin(number, 99999), unit ? units + unit : "");
+    return text;
+}
+
+/* ---- Cells ---------------------------------------------------------------------------------- */
+
+static void add_ms(struct as_top_grid *grid, enum as_top_style style, double ms)
+{
+    char text[32];
+    as_top_grid_number(grid, style, ms, isnan(ms) ? NULL : as_top_short_ms(ms, text));
+}
+
+static void add_number(struct as_top_grid *grid, enum as_top_style style, double number)
+{
+    char text[32];
+    as_top_grid_number(grid, style, number,
+                       isnan(number) ? NULL : as_top_short_number(number, text));
+}
+
+static void add_text(struct as_top_grid *grid, enum as_top_style style, const char *text)
+{
+    as_top_grid_text(grid, style, *text ? text : NULL);
+}
+
+/* Formats what was called, as CLASS.METHOD. */
+static void name_method(const asq_value *map, char *text, size_t n)
+{
+    const char *class_name = as_top_text(map, "class"), *method = as_top_text(map, "method");
+    snprintf(text, n, "%s%s%s", class_name, *class_name && *method ? "." : "", method);
+}
+
+/* ---- Methods -------------------------------------------------------------------------------- */
+
+static const struct as_top_column method_columns[] = {
+    { "METHOD", 16, 0, false, true },     { "CALLS/s", 8, 0, true, false },
+    { "FAILED", 7, 0, true, false },      { "RUN p50", 8, 3, true, false },
+    { "RUN p99", 8, 0, true, false },     { "QUEUE p50", 9, 5, true, false },
+    { "QUEUE p99", 9, 1, true, false },   { "PARKED p99", 10, 4, true, false },
+    { "COMMIT p99", 10, 7, true, false }, { "CALLS", 7, 6, true, false },
+    { "ERRORS", 16, 2, false, true },
+};
+
+/* Lists the codes of failures, "2 ASQ_EDEADLINE, 1 ASQ_EUSER(3)". */
+static void list_codes(const asq_value *failures, char *text, size_t n)
+{
+    size_t used = 0;
+    *text = '\0';
+    for (size_t i = 0; i < asq_map_size(failures) && used < n; i++) {
+        const char *code;
+        int64_t times = 0;
+        asq_value_get_int(asq_map_at(failures, i, &code), &times);
+        used += (size_t) snprintf(text + used, n - used, "%s%lld %s", i ? ", " : "",
+                                  (long long) times, code);
+    }
+}
+
+static void make_methods(struct as_top_grid *grid, const asq_value *stats)
+{
+    const asq_value *list = asq_map_get(stats, "methods");
+    as_top_grid_init(grid, method_columns, sizeof method_columns / sizeof method_columns[0]);
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const asq_value *method = asq_list_get(list, i);
+        const asq_value *run = asq_map_get(method, "run"), *queue = asq_map_get(method, "queue");
+        char name[2 * ASQ_MAX_ID + 4], codes[200];
+        double failed = as_top_number(method, "failed");
+        enum as_top_style style = failed > 0 ? AS_TOP_BAD : AS_TOP_PLAIN;
+        name_method(method, name, sizeof name);
+        list_codes(asq_map_get(method, "failures"), codes, sizeof codes);
+        as_top_grid_row(grid, name, NULL);
+        add_text(grid, style, name);
+        add_number(grid, AS_TOP_PLAIN, as_top_number(method, "rate"));
+        add_number(grid, style, failed);
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(run, "p50_ms"));
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(run, "p99_ms"));
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(queue, "p50_ms"));
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(queue, "p99_ms"));
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(asq_map_get(method, "parked"), "p99_ms"));
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(asq_map_get(method, "commit"), "p99_ms"));
+        add_number(grid, AS_TOP_PLAIN, as_top_number(method, "calls"));
+        add_text(grid, style, codes);
+    }
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------- */
+
+static const struct as_top_column call_columns[] = {
+    { "STATE", 8, 0, false, false },  { "AGE", 7, 0, true, false },
+    { "METHOD", 13, 0, false, true }, { "AGENT", 12, 0, false, true },
+    { "WHY", 12, 1, false, true },    { "CALL", 16, 2, false, true },
+};
+
+/* Returns the call that the agent of another one is at. NULL: none is known. */
+static const asq_value *find_begun(const asq_value *calls, const char *agent)
+{
+    for (size_t i = 0; i < asq_list_size(calls); i++) {
+        const asq_value *call = asq_list_get(calls, i);
+        const char *state = as_top_text(call, "state");
+        if ((*state == 'r' || *state == 'p') && asq_map_get(call, "due_ms") == NULL &&
+            strcmp(as_top_text(call, "agent"), agent) == 0)
+            return call;
+    }
+    return NULL;
+}
+
+/* Tells why a call runs no further. */
+static void explain(const asq_value *calls, const asq_value *call, double passed_ms, char *text,
+                    size_t n)
+{
+    const char *why = as_top_text(call, "why"), *waits_for = as_top_text(call, "waits_for");
+    double runs = as_top_number(call, "failed_runs"), due = as_top_number(call, "due_ms");
+    char when[32], failed[60] = "";
+    if (runs > 0)
+        snprintf(failed, sizeof failed, "failed %.0f time%s, ", runs, runs == 1 ? "" : "s");
+    if (!isnan(due))
+        snprintf(text, n, "%sdue in %s", failed, as_top_short_ms(due - passed_ms, when));
+    else if (*waits_for && !strstr(why, waits_for))
+        snprintf(text, n, "%s%s: %s", failed, *why ? why : "waits for", waits_for);
+    else
+        snprintf(text, n, "%s%s", failed, why);
+    /* Workers give no reason for a call that is simply not the next of its agent. */
+    const asq_value *before = *text || strcmp(as_top_text(call, "state"), "waiting") != 0
+                                  ? NULL
+                                  : find_begun(calls, as_top_text(call, "agent"));
+    if (before) {
+        char name[2 * ASQ_MAX_ID + 4];
+        name_method(before, name, sizeof name);
+        snprintf(text, n, "its agent is at %.250s", name);
+    }
+}
+
+void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, int64_t passed_ms,
+                       int64_t queued_passed_ms)
+{
+    as_top_grid_init(grid, call_columns, sizeof call_columns / sizeof call_columns[0]);
+    for (size_t i = 0; i < asq_list_size(calls); i++) {
+        const asq_value *call = asq_list_get(calls, i);
+        const char *state = as_top_text(call, "state"), *agent = as_top_text(call, "agent");
+        bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
+        double passed = (double) (begun ? passed_ms : queued_passed_ms);
+        double age = as_top_number(call, "age_ms") + passed;
+        char name[2 * ASQ_MAX_ID + 4], why[400];
+        bool planned = !isnan(as_top_number(call, "due_ms"));
+        enum as_top_style style = !planned && age >= AS_TOP_STUCK_MS ? AS_TOP_WARN : AS_TOP_PLAIN;
+        name_method(call, name, sizeof name);
+        explain(calls, call, passed, why, sizeof why);
+        as_top_grid_row(grid, as_top_text(call, "id"), *agent ? agent : NULL);
+        add_text(grid, begun ? AS_TOP_BOLD : AS_TOP_PLAIN, state);
+        add_ms(grid, style, age);
+        add_text(grid, style, name);
+        add_text(grid, AS_TOP_PLAIN, agent);
+        add_text(grid, style, why);
+        add_text(grid, AS_TOP_DIM, as_top_text(call, "id"));
+    }
+}
+
+/* ---- Workers -------------------------------------------------------------------------------- */
+
+static const struct as_top_column worker_columns[] = {
+    { "WORKER", 14, 0, false, true }, { "STATE", 9, 0, false, false },
+    { "SEEN", 8, 0, true, false },    { "UP", 8, 4, true, false },
+    { "RUNNING", 8, 0, true, false }, { "PARKED", 7, 1, true, false },
+    { "WAITING", 8, 2, true, false }, { "PARTITIONS", 10, 3, true, false },
+    { "CALLS", 8, 5, true, false },   { "FAILURES", 8, 6, true, false },
+    { "AGENTS", 8, 7, true, false },  { "PID", 8, 9, true, false },
+    { "HOST", 10, 8, false, true },   { "VERSION", 7, 10, false, false },
+};
+
+static bool is_set(const asq_value *worker, const char *key)
+{
+    bool b;
+    if (asq_value_get_bool(asq_map_get(worker, key), &b) == 0)
+        return b;
+    return as_top_number(worker, key) > 0 || strcmp(as_top_text(worker, key), "1") == 0;
+}
+
+static const char *worker_state(const asq_value *worker, enum as_top_style *style)
+{
+    const char *became = as_top_text(worker, "became");
+    *style = AS_TOP_BAD;
+    if (strcmp(became, "died") == 0)
+        return "died";
+    *style = AS_TOP_DIM;
+    if (strcmp(became, "left") == 0)
+        return "left";
+    *style = AS_TOP_BAD;
+    if (!is_set(worker, "alive"))
+        return "dead";
+    *style = AS_TOP_WARN;
+    if (is_set(worker, "stopping"))
+        return "stopping";
+    if (*became)
+        return "restarted";
+    *style = AS_TOP_PLAIN;
+    return "alive";
+}
+
+/* Returns a counter of a worker's hash. */
+static double counter(const asq_value *worker, const char *key)
+{
+    double d;
+    return asq_value_get_double(as_field(worker, key), &d) == 0 ? d : NAN;
+}
+
+static void make_workers(struct as_top_grid *grid, const asq_value *list, double passed_ms)
+{
+    as_top_grid_init(grid, worker_columns, sizeof worker_columns / sizeof worker_columns[0]);
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const asq_value *worker = asq_list_get(list, i);
+        const char *id = as_top_text(worker, "id");
+        const asq_value *partitions = asq_map_get(worker, "partitions");
+        enum as_top_style style;
+        const char *state = worker_state(worker, &style);
+        as_top_grid_row(grid, id, NULL);
+        add_text(grid, style, id);
+        add_text(grid, style, state);
+        add_ms(grid, style, as_top_number(worker, "seen_ms") + passed_ms);
+        add_ms(grid, AS_TOP_PLAIN, as_top_number(worker, "uptime_ms") + passed_ms);
+        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "running"));
+        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "parked"));
+        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "waiting"));
+        add_number(grid, AS_TOP_PLAIN,
+                   asq_value_type(partitions) == ASQ_LIST ? (double) asq_list_size(partitions)
+                                                          : as_top_number(worker, "partitions"));
+        add_number(grid, AS_TOP_PLAIN, counter(worker, "calls"));
+        add_number(grid, AS_TOP_PLAIN, counter(worker, "failures"));
+        add_number(grid, AS_TOP_PLAIN, counter(worker, "agents"));
+        char pid[32] = "";
+        double number = as_top_number(worker, "pid");
+        snprintf(pid, sizeof pid, "%.0f", number);
+        as_top_grid_number(grid, AS_TOP_DIM, number, isnan(number) ? NULL : pid);
+        add_text(grid, AS_TOP_DIM, as_top_text(worker, "host"));
+        add_text(grid, AS_TOP_DIM, as_top_text(worker, "version"));
+    }
+}
+
+/* ---- Failures and dead letters -------------------------------------------------------------- */
+
+static const struct as_top_column failure_columns[] = {
+    { "AGO", 8, 0, true, false },        { "METHOD", 14, 0, false, true },
+    { "CODE", 12, 0, false, true },      { "MESSAGE", 14, 0, false, true },
+    { "AGENT", 10, 1, false, true },     { "ATTEMPT", 7, 3, true, false },
+    { "AGAIN", 5, 4, false, false },     { "WORKER", 8, 2, false, true },
+    { "ARGUMENTS", 10, 5, false, true }, { "CALL", 16, 6, false, true },
+};
+
+void as_top_make_failures(struct as_top_grid *grid, const asq_value *failures, int64_t time_ms)
+{
+    as_top_grid_init(grid, failure_columns, sizeof failure_columns / sizeof failure_columns[0]);
+    for (size_t i = 0; i < asq_list_size(failures); i++) {
+        const asq_value *failure = asq_list_get(failures, i);
+        const char *agent = as_top_text(failure, "agent");
+        char name[2 * ASQ_MAX_ID + 4], ago[32];
+        double time = as_top_number(failure, "time_ms");
+        bool again = false;
+        asq_value_get_bool(asq_map_get(failure, "again"), &again);
+        name_method(failure, name, sizeof name);
+        as_top_grid_row(grid, as_top_text(failure, "id"), *agent ? agent : NULL);
+        as_top_grid_number(grid, AS_TOP_PLAIN, time,
+                           isnan(time) ? NULL : as_top_short_ms((double) time_ms - time, ago));
+        add_text(grid, AS_TOP_BAD, name);
+        add_text(grid, AS_TOP_BAD, as_top_text(failure, "code"));
+        add_text(grid, AS_TOP_PLAIN, as_top_text(failure, "message"));
+        add_text(grid, AS_TOP_PLAIN, agent);
+        add_number(grid, AS_TOP_PLAIN, as_top_number(failure, "attempt"));
+        add_text(grid, AS_TOP_PLAIN, again ? "yes" : "no");
+        add_text(grid, AS_TOP_DIM, as_top_text(failure, "worker"));
+        add_text(grid, AS_TOP_DIM, as_top_text(failure, "args"));
+        add_text(grid, AS_TOP_DIM, as_top_text(failure, "call_id"));
+    }
+}
+
+static const struct as_top_column letter_columns[] = {
+    { "AGO", 8, 0, true, false },     { "CALL", 14, 0, false, true },
+    { "REASON", 14, 0, false, true }, { "ATTEMPTS", 8, 1, true, false },
+    { "WORKER", 8, 2, false, true },  { "BYTES", 8, 4, true, false },
+    { "LETTER", 18, 3, false, true },
+};
+
+static void make_letters(struct as_top_grid *grid, const asq_value *letters, int64_t time_ms)
+{
+    as_top_grid_init(grid, letter_columns, sizeof letter_columns / sizeof letter_columns[0]);
+    for (size_t i = 0; i < asq_list_size(letters); i++) {
+        const asq_value *letter = asq_list_get(letters, i);
+        double time = as_top_number(letter, "time_ms");
+        char ago[32];
+        as_top_grid_row(grid, as_top_text(letter, "id"), NULL);
+        as_top_grid_number(grid, AS_TOP_PLAIN, time,
+                           isnan(time) ? NULL : as_top_short_ms((double) time_ms - time, ago));
+        add_text(grid, AS_TOP_BAD, as_top_text(letter, "call"));
+        add_text(grid, AS_TOP_PLAIN, as_top_text(letter, "reason"));
+        add_number(grid, AS_TOP_PLAIN, as_top_number(letter, "attempts"));
+        add_text(grid, AS_TOP_PLAIN, as_top_text(letter, "worker"));
+        add_number(grid, AS_TOP_PLAIN, as_top_number(letter, "batch_bytes"));
+        add_text(grid, AS_TOP_DIM, as_top_text(letter, "id"));
+    }
+}
+
+void as_top_make_table(struct as_top_grid *grid, enum as_top_table table,
+                       const struct as_top_frame *frame, int64_t now_ms)
+{
+    int64_t passed_ms = now_ms - frame->read_ms, time_ms = frame->time_ms + passed_ms;
+    switch (table) {
+    case AS_TOP_METHODS: make_methods(grid, frame->stats); break;
+    case AS_TOP_CALLS:
+        as_top_make_calls(grid, frame->calls, passed_ms, now_ms - frame->queued_ms);
+        break;
+    case AS_TOP_WORKERS: make_workers(grid, frame->workers, (double) passed_ms); break;
+    case AS_TOP_FAILURES: as_top_make_failures(grid, frame->failures, time_ms); break;
+    case AS_TOP_LETTERS: make_letters(grid, frame->letters, time_ms); break;
+    }
+}

@@ -1,0 +1,334 @@
+/*
+ * check_cluster_calls.c: workers, clients and as-ctl in a Redis Cluster of several nodes: all that
+ * works with one Redis works there, and calls take effect once and in order when slots move and
+ * masters die.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "asqueue.h"
+#include "classes.h"
+#include "load.h"
+#include "support/cluster.h"
+#include "support/suite.h"
+#include "support/support.h"
+
+#include "redis/keys.h"
+#include "redis/slots.h"
+#include "value/hash.h"
+
+enum { MASTERS = 3, PARTITIONS = 24, AGENTS = 24, CALLS = 200, LEASE_MS = 3000 };
+
+static sup_cluster *nodes;
+static char *url;
+static pid_t worker;
+static asq *h;
+static atomic_int *crashes; /* of worker processes; shared with the supervisor */
+static atomic_int *aways;   /* times that Redis was away, for workers and the client */
+
+static void log_line(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    fprintf(stderr, "# %d %s\n", (int) level, message);
+    if (strstr(message, "was ended by signal"))
+        atomic_fetch_add(crashes, 1);
+    if (strstr(message, "Redis is away") || strstr(message, "trying again"))
+        atomic_fetch_add(aways, 1);
+}
+
+static asq *open_handle(unsigned wait_replicas)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[500] = "";
+    asq *opened = NULL;
+    options.wait_replicas = wait_replicas;
+    options.timeout_ms = 2 * sup_limit_ms();
+    options.log = log_line;
+    int rc = load_asq_open(url, &options, &opened, err, sizeof err);
+    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+    return opened;
+}
+
+static pid_t start_worker(unsigned wait_replicas)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.processes = 2;
+    options.lease_time_ms = LEASE_MS;
+    options.wait_replicas = wait_replicas;
+    options.log = log_line;
+    options.log_level = ASQ_LOG_INFO;
+    return load_worker(url, &options);
+}
+
+static void begin(int replicas)
+{
+    crashes =
+        mmap(NULL, 2 * sizeof *crashes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(crashes, MAP_FAILED);
+    aways = crashes + 1;
+    nodes = sup_cluster_start(MASTERS, replicas);
+    url = sup_cluster_url(nodes, 0);
+    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
+                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    worker = start_worker(replicas ? 1 : 0);
+    h = open_handle(replicas ? 1 : 0);
+}
+
+static void begin_masters(void)
+{
+    begin(0);
+}
+
+static void begin_with_replicas(void)
+{
+    begin(MASTERS);
+}
+
+static void end(void)
+{
+    asq_close(h);
+    load_worker_stop(worker);
+    ck_assert_int_eq(atomic_load(crashes), 0);
+    sup_cluster_free(nodes);
+    free(url);
+}
+
+static uint16_t slot_of(uint32_t partition)
+{
+    struct asq__keys keys;
+    char key[ASQ__KEY_MAX], err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    return asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key));
+}
+
+/* ---- what works with one Redis ---- */
+
+START_TEST(calls_run_on_all_nodes)
+{
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    load_check(l);
+    for (int i = 0; i < MASTERS; i++)
+        ck_assert_int_gt(sup_redis_int(sup_cluster_node(nodes, i), "DBSIZE"), 0);
+}
+END_TEST
+
+START_TEST(agents_call_each_other_across_nodes)
+{
+    enum { CHAINS = 30 };
+    asq_result *results[CHAINS];
+    asq_agent *relays[CHAINS], *counters[CHAINS];
+    for (int i = 0; i < CHAINS; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "relay-%d", i);
+        ck_assert_int_eq(asq_create(h, "Relay", id, &relays[i], NULL), 0);
+        snprintf(id, sizeof id, "counter-%d", i);
+        ck_assert_int_eq(asq_create(h, "Counter", id, &counters[i], "{s:i}", "value", i), 0);
+    }
+    for (int i = 0; i < CHAINS; i++)
+        ck_assert_int_eq(
+            asq_call(relays[i], "call", &results[i], "[a, s, [i]]", counters[i], "add", 1000), 0);
+    for (int i = 0; i < CHAINS; i++) {
+        int64_t n = 0;
+        int rc = asq_result_int(results[i], &n);
+        ck_assert_msg(rc == 0, "%s", asq_errmsg(h));
+        ck_assert_int_eq(n, 1000 + i);
+        asq_result_free(results[i]);
+        asq_agent_free(relays[i]);
+        asq_agent_free(counters[i]);
+    }
+}
+END_TEST
+
+START_TEST(delayed_calls_run)
+{
+    asq_agent *a;
+    asq_result *results[10];
+    ck_assert_int_eq(asq_create(h, "Counter", "late", &a, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+        options.delay_ms = 200;
+        ck_assert_int_eq(asq_callv(a, "add", &options, asq_pack("[i]", 1), &results[i]), 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(asq_result_wait(results[i], sup_limit_ms()), 0);
+        asq_result_free(results[i]);
+    }
+    asq_agent_free(a);
+}
+END_TEST
+
+/* Runs as-ctl, and returns what it has printed. */
+static char *ctl(const char *const arguments[])
+{
+    const char *argv[16] = { sup_program("as-ctl"), "--url", url };
+    char *out, *err;
+    for (int i = 0; arguments[i]; i++)
+        argv[3 + i] = arguments[i];
+    int status = sup_run(argv, &out, &err);
+    ck_assert_msg(status == 0, "as-ctl %s: %d: %s%s", arguments[0], status, out, err);
+    free(err);
+    return out;
+}
+
+START_TEST(operators_reach_all_nodes)
+{
+    for (int i = 0; i < 12; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "tally-%d", i);
+        free(ctl((const char *[]){ "create", "Counter", "{\"value\":40}", "--id", id, NULL }));
+        char *out = ctl((const char *[]){ "call", id, "add", "[2]", NULL });
+        ck_assert_str_eq(out, "42\n");
+        free(out);
+    }
+    char *agents = ctl((const char *[]){ "agents", NULL });
+    for (int i = 0; i < 12; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "tally-%d", i);
+        ck_assert_msg(strstr(agents, id), "%s", agents);
+    }
+    free(agents);
+    char *workers = ctl((const char *[]){ "workers", NULL });
+    ck_assert_int_eq(sup_count(workers, "Counter") > 0 || sup_count(workers, ".0") > 0, 1);
+    free(workers);
+    free(ctl((const char *[]){ "dead", "list", NULL }));
+    free(ctl((const char *[]){ "ping", NULL }));
+}
+END_TEST
+
+/* ---- slots move, masters die ---- */
+
+/* Makes a counter in a partition, which is found by trying names. */
+static asq_agent *counter_in(uint32_t partition)
+{
+    asq_agent *a;
+    char id[24];
+    int i = 0;
+    do
+        snprintf(id, sizeof id, "c%d", i++);
+    while (asq__partition_of(id, strlen(id), PARTITIONS) != partition);
+    ck_assert_int_eq(asq_create(h, "Counter", id, &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    return a;
+}
+
+static void add(asq_agent *a, int64_t expected)
+{
+    asq_value *v;
+    int64_t n;
+    int rc = asq_call_wait(a, "add", &v, "[i]", 1);
+    ck_assert_msg(rc == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(asq_value_get_int(v, &n), 0);
+    ck_assert_int_eq(n, expected);
+    asq_value_free(v);
+}
+
+/* While the keys of a slot are on their way, scripts on them are refused. */
+START_TEST(a_slot_that_moves_for_long_holds_up_its_own_partitions_alone)
+{
+    asq_agent *still = counter_in(1), *moving = counter_in(2);
+    uint16_t slot = slot_of(2);
+    int from = sup_cluster_owner(nodes, 0, slot), to = (from + 1) % MASTERS;
+    asq_result *late;
+    add(still, 1);
+    add(moving, 1);
+    sup_cluster_move_begin(nodes, slot, from, to);
+    ck_assert_int_eq(asq_call(moving, "add", &late, "[i]", 1), 0);
+    for (int i = 0; i < 20; i++) {
+        add(still, 2 + i);
+        sup_sleep_ms(100); /* so that the refused call is tried a few times */
+    }
+    ck_assert_int_eq(atomic_load(aways), 0);
+    ck_assert_int_eq(asq_result_wait(late, 0), ASQ_ETIMEOUT);
+    sup_cluster_move_keys(nodes, slot, from, to);
+    sup_cluster_move_end(nodes, slot, from, to);
+    int64_t n;
+    ck_assert_int_eq(asq_result_int(late, &n), 0);
+    ck_assert_int_eq(n, 2);
+    add(moving, 3);
+    add(still, 22);
+    asq_result_free(late);
+    asq_agent_free(moving);
+    asq_agent_free(still);
+}
+END_TEST
+
+START_TEST(slots_that_move_under_load_lose_and_double_nothing)
+{
+    enum { ROUNDS = 6, MOVED = 4 };
+    struct load *l = load_new(h, AGENTS);
+    for (int round = 0; round < ROUNDS; round++) {
+        load_calls(l, CALLS);
+        for (uint32_t p = 0; p < MOVED; p++) {
+            uint16_t slot = slot_of((uint32_t) round * MOVED + p);
+            int from = sup_cluster_owner(nodes, 0, slot);
+            sup_cluster_move(nodes, slot, (from + 1) % MASTERS);
+            load_is_done(l);
+        }
+    }
+    load_check(l);
+}
+END_TEST
+
+START_TEST(the_slot_of_the_namespace_moves)
+{
+    struct asq__keys keys;
+    char key[ASQ__KEY_MAX], err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    uint16_t slot = asq__slot_of_key(key, asq__keys_meta(&keys, key));
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    sup_cluster_move(nodes, slot, (sup_cluster_owner(nodes, 0, slot) + 1) % MASTERS);
+    load_calls(l, CALLS);
+    load_check(l);
+}
+END_TEST
+
+START_TEST(a_master_that_dies_under_load_loses_and_doubles_nothing)
+{
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    sup_redis_kill(sup_cluster_node(nodes, 1));
+    load_calls(l, CALLS);
+    int slot = 16384 / MASTERS + 1; /* node 1 had it */
+    sup_wait_until(sup_cluster_owner(nodes, 0, slot) == MASTERS + 1);
+    sup_redis_restart(sup_cluster_node(nodes, 1)); /* as a replica, which is waited for */
+    load_check(l);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("cluster_calls");
+    TCase *t = tcase_create("masters");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_test(t, calls_run_on_all_nodes);
+    tcase_add_test(t, agents_call_each_other_across_nodes);
+    tcase_add_test(t, delayed_calls_run);
+    tcase_add_test(t, operators_reach_all_nodes);
+    suite_add_tcase(s, t);
+    t = tcase_create("moves");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_test(t, a_slot_that_moves_for_long_holds_up_its_own_partitions_alone);
+    tcase_add_test(t, slots_that_move_under_load_lose_and_double_nothing);
+    tcase_add_test(t, the_slot_of_the_namespace_moves);
+    suite_add_tcase(s, t);
+    t = tcase_create("replicas");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_with_replicas, end);
+    tcase_add_test(t, a_master_that_dies_under_load_loses_and_doubles_nothing);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    if (!sup_cluster_available())
+        return sup_skip("no redis-server with a Cluster of sharded channels");
+    return sup_suite_run(suite());
+}

@@ -1,0 +1,365 @@
+/*
+ * check_listed_calls.c: asq_calls_each tells of each call that has not ended in which state it is,
+ * and what it waits for. This and other lists end in an error when the namespace is made anew
+ * meanwhile.
+ */
+#include "load.h"
+#include "support/proxy.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONG_MS = 3600000, MIB = 1024 * 1024 };
+
+static sup_redis *redis;
+static asq *h;
+static pid_t worker;
+static char *unblock;
+static asq_value *listed; /* id -> row, of the last look */
+
+static void start_worker(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.id = "w";
+    worker = load_worker(sup_redis_url(redis), &options);
+}
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    h = load_open(sup_redis_url(redis));
+    unblock = sup_path("unblock");
+    worker = 0;
+}
+
+static void tear_down(void)
+{
+    asq_value_free(listed);
+    listed = NULL;
+    free(sup_write_file("unblock", ""));
+    asq_close(h);
+    if (worker)
+        load_worker_kill(worker);
+    free(unblock);
+    sup_redis_free(redis);
+}
+
+static int take_row(const asq_value *call, void *user)
+{
+    const char *id = NULL;
+    (void) user;
+    ck_assert_int_eq(asq_value_get_string(asq_map_get(call, "id"), &id, NULL), 0);
+    ck_assert_msg(!asq_map_get(listed, id), "%s is listed twice", id);
+    ck_assert_int_eq(asq_map_set(listed, id, asq_value_copy(call)), 0);
+    return 0;
+}
+
+static size_t look(unsigned states, const char *agent, const char *class_name)
+{
+    asq_value_free(listed);
+    listed = asq_value_map();
+    int rc = asq_calls_each(h, states, agent, class_name, sup_limit_ms(), take_row, NULL);
+    ck_assert_msg(rc == 0, "%s", asq_errmsg(h));
+    return asq_map_size(listed);
+}
+
+static const char *text_of(const char *id, const char *key)
+{
+    const char *text = "";
+    asq_value_get_string(asq_map_get(asq_map_get(listed, id), key), &text, NULL);
+    return text;
+}
+
+static bool has_state(asq_result *r, const char *state)
+{
+    look(0, NULL, NULL);
+    return strcmp(text_of(asq_result_id(r), "state"), state) == 0;
+}
+
+/* Returns whether a call has parked by now. id: of the last look. */
+static bool is_parked(const char *id)
+{
+    char copy[ASQ_MAX_ID];
+    snprintf(copy, sizeof copy, "%s", id);
+    look(0, NULL, NULL);
+    return strcmp(text_of(copy, "state"), "parked") == 0;
+}
+
+static asq_agent *make(const char *class_name, const char *id)
+{
+    asq_agent *a;
+    ck_assert_int_eq(asq_create(h, class_name, id, &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    return a;
+}
+
+static asq_result *call(asq_agent *a, const char *method, const asq_call_options *options,
+                        asq_value *args)
+{
+    asq_result *r;
+    ck_assert_int_eq(asq_callv(a, method, options, args, &r), 0);
+    return r;
+}
+
+START_TEST(each_state_is_told)
+{
+    start_worker();
+    asq_agent *relay = make("Relay", "relay"), *echo = make("Echo", "echo"),
+              *poison = make("Poison", "poison"), *counter = make("Counter", "counter"),
+              *other = make("Counter", "other");
+    asq_call_options later = ASQ_CALL_OPTIONS_INIT, again = later, in_place = later;
+    const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 5, .delay_ms = LONG_MS,
+                              .max_delay_ms = LONG_MS },
+                    keeps = { ASQ_RETRY_INIT, .attempts = 5, .delay_ms = LONG_MS,
+                              .max_delay_ms = LONG_MS, .keep_place = true };
+    later.delay_ms = LONG_MS;
+    again.retry = &retry;
+    in_place.retry = &keeps;
+
+    asq_result *outer =
+        call(relay, "call", NULL, asq_pack("[o, s, [i]]", asq_value_agent(echo), "nap", LONG_MS));
+    sup_wait_until(has_state(outer, "parked") && *text_of(asq_result_id(outer), "waits_for"));
+    sup_wait_until(is_parked(text_of(asq_result_id(outer), "waits_for")));
+    asq_result *behind = call(echo, "nothing", NULL, NULL);
+    asq_result *runs = call(poison, "block_until", NULL, asq_pack("[s]", unblock));
+    asq_result *delayed = call(counter, "add", &later, asq_pack("[i]", 1));
+    asq_result *retried = call(counter, "digit", &again, asq_pack("[i, i]", 1, 5));
+    asq_result *kept = call(other, "digit", &in_place, asq_pack("[i, i]", 1, 5));
+    sup_wait_until(has_state(retried, "retrying"));
+    sup_wait_until(has_state(kept, "retrying"));
+    sup_wait_until(has_state(runs, "running"));
+
+    ck_assert_uint_eq(look(0, NULL, NULL), 7); /* these, and the inner call */
+    ck_assert_str_eq(text_of(asq_result_id(outer), "state"), "parked");
+    ck_assert_str_eq(text_of(asq_result_id(outer), "class"), "Relay");
+    ck_assert_str_eq(text_of(asq_result_id(outer), "agent"), "relay");
+    const char *inner = text_of(asq_result_id(outer), "waits_for");
+    ck_assert_str_eq(text_of(inner, "state"), "parked");
+    ck_assert_str_eq(text_of(inner, "agent"), "echo");
+    ck_assert_str_eq(text_of(inner, "method"), "nap");
+    ck_assert_str_eq(text_of(inner, "why"), "sleeps");
+    ck_assert_str_eq(text_of(asq_result_id(behind), "state"), "waiting");
+    ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(behind)), "may_run"));
+    ck_assert_str_eq(text_of(asq_result_id(delayed), "state"), "delayed");
+    int64_t due = asq_map_int(asq_map_get(listed, asq_result_id(delayed)), "due_ms");
+    ck_assert(due > 0 && due <= LONG_MS);
+    due = asq_map_int(asq_map_get(listed, asq_result_id(retried)), "due_ms");
+    ck_assert(due > 0 && due <= LONG_MS);
+    ck_assert_int_eq(asq_map_int(asq_map_get(listed, asq_result_id(retried)), "failed_runs"), 1);
+    due = asq_map_int(asq_map_get(listed, asq_result_id(kept)), "due_ms");
+    ck_assert(due > 0 && due <= LONG_MS);
+
+    ck_assert_uint_eq(look(ASQ_CALLS_PARKED, NULL, NULL), 2);
+    ck_assert_uint_eq(look(ASQ_CALLS_RUNNING | ASQ_CALLS_DELAYED, NULL, NULL), 2);
+    ck_assert_uint_eq(look(0, "counter", NULL), 2);
+    ck_assert_uint_eq(look(0, NULL, "Counter"), 3);
+    ck_assert_uint_eq(look(ASQ_CALLS_RETRYING, NULL, "Counter"), 2);
+    ck_assert_uint_eq(look(ASQ_CALLS_WAITING, NULL, "Counter"), 0);
+
+    asq_result *all[] = { outer, behind, runs, delayed, retried, kept };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        asq_result_cancel(all[i]);
+        asq_result_free(all[i]);
+    }
+    asq_agent *agents[] = { relay, echo, poison, counter, other };
+    for (size_t i = 0; i < sizeof agents / sizeof agents[0]; i++)
+        asq_agent_free(agents[i]);
+}
+END_TEST
+
+START_TEST(of_a_batch_only_what_has_not_ended_is_listed)
+{
+    start_worker();
+    asq_agent *echo = make("Echo", "{one}"), *counter = make("Counter", "{one}c");
+    asq_cork(h);
+    asq_result *added = call(counter, "add", NULL, asq_pack("[i]", 1));
+    asq_result *held = call(echo, "nap", NULL, asq_pack("[i]", LONG_MS));
+    ck_assert_int_eq(asq_uncork(h), 0);
+    ck_assert_int_eq(asq_result_wait(added, sup_limit_ms()), 0);
+    sup_wait_until(has_state(held, "parked"));
+    ck_assert_uint_eq(look(0, NULL, NULL), 1);
+    asq_result_free(added);
+    asq_result_free(held);
+    asq_agent_free(echo);
+    asq_agent_free(counter);
+}
+END_TEST
+
+START_TEST(without_a_worker_calls_wait)
+{
+    asq_call_options later = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *a;
+    later.delay_ms = LONG_MS;
+    ck_assert_int_eq(asq_attach(h, "a", &a), 0);
+    asq_result *waits = call(a, "add", NULL, NULL), *delayed = call(a, "add", &later, NULL);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_uint_eq(look(0, NULL, NULL), 2);
+    ck_assert_str_eq(text_of(asq_result_id(waits), "state"), "waiting");
+    ck_assert_str_eq(text_of(asq_result_id(waits), "class"), "");
+    ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(waits)), "may_run"));
+    ck_assert_str_eq(text_of(asq_result_id(delayed), "state"), "delayed");
+    asq_result_free(waits);
+    asq_result_free(delayed);
+    asq_agent_free(a);
+}
+END_TEST
+
+START_TEST(large_arguments_are_not_read)
+{
+    enum { CALLS = 8 };
+    char *text = calloc(1, MIB);
+    asq_agent *a;
+    memset(text, 'x', MIB - 1);
+    ck_assert_int_eq(asq_attach(h, "a", &a), 0);
+    for (int i = 0; i < CALLS; i++)
+        asq_result_free(call(a, "add", NULL, asq_pack("[s]", text)));
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    int64_t before = sup_redis_stat(redis, "stats", "total_net_output_bytes:", "bytes:");
+    ck_assert_uint_eq(look(0, NULL, NULL), CALLS);
+    int64_t after = sup_redis_stat(redis, "stats", "total_net_output_bytes:", "bytes:");
+    ck_assert_int_lt(after - before, MIB);
+    asq_agent_free(a);
+    free(text);
+}
+END_TEST
+
+static int stop_at_once(const asq_value *call, void *user)
+{
+    (void) call;
+    ++*(int *) user;
+    return 7;
+}
+
+START_TEST(a_function_ends_the_list)
+{
+    asq_agent *a;
+    int n = 0;
+    ck_assert_int_eq(asq_attach(h, "a", &a), 0);
+    for (int i = 0; i < 3; i++)
+        asq_result_free(call(a, "add", NULL, NULL));
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    ck_assert_int_eq(asq_calls_each(h, 0, NULL, NULL, sup_limit_ms(), stop_at_once, &n), 7);
+    ck_assert_int_eq(n, 1);
+    ck_assert_int_eq(asq_calls_each(h, 64, NULL, NULL, 0, stop_at_once, &n), ASQ_EINVAL);
+    ck_assert_int_eq(asq_calls_each(h, 0, "a b", NULL, 0, stop_at_once, &n), ASQ_EINVAL);
+    asq_agent_free(a);
+}
+END_TEST
+
+/* ---- a namespace that is made anew meanwhile ---- */
+
+static int ignore(const asq_value *row, void *user)
+{
+    (void) row;
+    (void) user;
+    return 0;
+}
+
+static int list_calls(asq *through)
+{
+    return asq_calls_each(through, 0, NULL, NULL, sup_limit_ms(), ignore, NULL);
+}
+
+static int list_calls_of_agent(asq *through)
+{
+    return asq_calls_each(through, 0, "a", NULL, sup_limit_ms(), ignore, NULL);
+}
+
+static int list_agents(asq *through)
+{
+    return asq_agents_each(through, NULL, NULL, sup_limit_ms(), ignore, NULL);
+}
+
+static int count_agents(asq *through)
+{
+    int64_t n;
+    return asq_agents_count(through, NULL, NULL, sup_limit_ms(), &n);
+}
+
+static int list_failures(asq *through)
+{
+    asq_value *list = NULL;
+    int rc = asq_failures(through, NULL, &list);
+    asq_value_free(list);
+    return rc;
+}
+
+static int list_dead(asq *through)
+{
+    asq_value *list = NULL;
+    int rc = asq_dead_list(through, 0, &list);
+    asq_value_free(list);
+    return rc;
+}
+
+static int list_partitions(asq *through)
+{
+    asq_value *list = NULL;
+    int rc = asq_partitions(through, &list);
+    asq_value_free(list);
+    return rc;
+}
+
+/* Lists, and a part of a command that each sends. */
+static const struct {
+    int (*list)(asq *through);
+    const char *command;
+} lists[] = {
+    { list_calls, ":paused" },
+    { list_calls, "XLEN" },
+    { list_calls, "ZRANGE" },
+    { list_calls, ".0}:lease" },
+    { list_agents, "HSCAN" },
+    { list_failures, "XREVRANGE" },
+    { list_dead, "XLEN" },
+    { count_agents, "HLEN" },
+    { list_partitions, ".0}:lease" },
+    { list_calls_of_agent, ":paused" },
+};
+
+/* The client learns of it when it connects again, while it waits for a reply. */
+START_TEST(a_list_of_a_namespace_that_is_made_anew_ends_in_an_error)
+{
+    const int sizes[][2] = { { 2, 16384 }, { 1000, 1 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        sup_redis *other = sup_redis_start(NULL);
+        sup_proxy *proxy = sup_proxy_start(sup_redis_socket(other));
+        load_make_namespace(sup_redis_url(other), (uint32_t) sizes[i][0]);
+        asq *through = load_open(sup_proxy_url(proxy));
+        asq_agent *a;
+        ck_assert_int_eq(asq_attach(through, "a", &a), 0);
+        for (int k = 0; k < 2; k++)
+            sup_redis_do(other, "XADD asq:{default.%d}:jobs * batch x", k);
+        sup_redis_do(other, "HSET asq:{default}:meta partitions %d", sizes[i][1]);
+        sup_proxy_cut(proxy, SUP_CUT_ANSWER, lists[_i].command);
+        int rc = lists[_i].list(through);
+        ck_assert_msg(rc == ASQ_EREDIS, "%s: %s", lists[_i].command, asq_error_name(rc));
+        ck_assert_msg(strstr(asq_errmsg(through), "made anew") != NULL, "%s", asq_errmsg(through));
+        ck_assert(sup_proxy_has_cut(proxy));
+        asq_agent_free(a);
+        asq_close(through);
+        sup_proxy_free(proxy);
+        sup_redis_free(other);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    Suite *s = suite_create("listed_calls");
+    TCase *t = tcase_create("listed_calls");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, each_state_is_told);
+    tcase_add_test(t, of_a_batch_only_what_has_not_ended_is_listed);
+    tcase_add_test(t, without_a_worker_calls_wait);
+    tcase_add_test(t, large_arguments_are_not_read);
+    tcase_add_test(t, a_function_ends_the_list);
+    tcase_add_loop_test(t, a_list_of_a_namespace_that_is_made_anew_ends_in_an_error, 0,
+                        (int) (sizeof lists / sizeof *lists));
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}

@@ -1,0 +1,402 @@
+/*
+ * check_traces.c: what a worker with --traces exports: the shape of a call's tree with its nested
+ * calls and retries, which calls are traced, and collectors that are away, slow, or refuse.
+ */
+#include "classes.h"
+#include "logged.h"
+#include "modes.h"
+#include "support/collector.h"
+#include "support/suite.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRACE    "4bf92f3577b34da6a3ce929d0e0e4736"
+#define SPAN     "00f067aa0ba902b7"
+#define SAMPLED  "00-" TRACE "-" SPAN "-01"
+#define SILENT   "00-" TRACE "-" SPAN "-00"
+#define SPANS(n) sup_wait_until(sup_collector_read(collector) == (n))
+
+static sup_collector *collector;
+static double rate;
+
+static void start_worker(void)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.traces = sup_collector_url(collector);
+    options.trace_rate = rate;
+    options.trace_service = "shop";
+    options.log_level = ASQ_LOG_INFO;
+    logged_start_worker(NULL, &options, classes);
+}
+
+static void set_up(void)
+{
+    rate = 0;
+    collector = sup_collector_start();
+    logged_set_up();
+    start_worker();
+    logged_open();
+}
+
+static void tear_down(void)
+{
+    logged_tear_down();
+    sup_collector_free(collector);
+    collector = NULL;
+}
+
+/* Stops the worker once it has handlers of signals. */
+static void stop_worker(void)
+{
+    sup_wait_until(sup_redis_workers(redis, "default") == 1);
+    modes_stop_worker(worker);
+    worker = 0;
+}
+
+/* Starts a worker that traces calls on its own, too. */
+static void trace_all(void)
+{
+    stop_worker();
+    rate = 1;
+    start_worker();
+}
+
+static asq_agent *agent(const char *cls)
+{
+    asq_agent *a;
+    ok(asq_create(H, cls, NULL, &a, NULL));
+    ok(asq_ready(a, ASQ_FOREVER));
+    return a;
+}
+
+static asq_result *call(asq_agent *a, const char *method, const char *parent,
+                        const asq_retry *retry, asq_value *args)
+{
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_trace trace = { parent, "vendor=1" };
+    asq_result *r;
+    options.trace = parent ? &trace : NULL;
+    options.retry = retry;
+    ok(asq_callv(a, method, &options, args, &r));
+    return r;
+}
+
+static void done(asq_result *r, int code)
+{
+    ck_assert_code(asq_result_wait(r, ASQ_FOREVER), code);
+    asq_result_free(r);
+}
+
+/* Counts the spans of calls, without their phases. */
+static size_t calls(void)
+{
+    size_t n = 0;
+    const struct sup_span *s;
+    sup_collector_read(collector);
+    for (size_t i = 0; (s = sup_collector_span(collector, NULL, i)); i++)
+        n += s->kind != SUP_INTERNAL;
+    return n;
+}
+
+/* Returns the i-th span of a name below another (NULL: any), which must be there. */
+static const struct sup_span *below(const struct sup_span *above, const char *name, size_t i)
+{
+    const struct sup_span *s = above ? sup_collector_child(collector, above, name, i)
+                                     : sup_collector_span(collector, name, i);
+    ck_assert_msg(s != NULL, "there is no span %s %zu", name, i);
+    return s;
+}
+
+/* Checks that the phases of a span follow each other without a gap, from its begin to its end. */
+static void has_phases(const struct sup_span *s, const char *const names[])
+{
+    int64_t at = s->begin_ns;
+    size_t i = 0, k = 0;
+    const struct sup_span *c;
+    for (; (c = sup_collector_child(collector, s, NULL, i)); i++) {
+        if (c->kind != SUP_INTERNAL)
+            continue;
+        ck_assert_msg(names[k] && strcmp(c->name, names[k]) == 0, "%s is not %s", c->name,
+                      names[k] ? names[k] : "the end");
+        ck_assert(c->begin_ns == at && c->end_ns >= at);
+        at = c->end_ns;
+        k++;
+    }
+    ck_assert_ptr_null(names[k]);
+    ck_assert(at == s->end_ns);
+}
+#define HAS_PHASES(s, ...) has_phases(s, (const char *const[]){ __VA_ARGS__, NULL })
+
+START_TEST(a_call_its_nested_call_and_its_retries_are_a_tree)
+{
+    asq_agent *outer = agent("Relay"), *inner = agent("Counter"), *e = agent("Echo");
+    asq_retry retry = ASQ_RETRY_OPTIONS_INIT;
+    asq_value *v;
+    char *json, *parent;
+    retry.attempts = 2;
+    done(call(outer, "call", SAMPLED, NULL, asq_pack("[a, s, [i]]", inner, "add", 2)), 0);
+    sup_wait_until(calls() == 2);
+    const struct sup_span *o = below(NULL, "Relay.call", 0), *n = below(o, "Counter.add", 0);
+    ck_assert_str_eq(o->trace, TRACE);
+    ck_assert_str_eq(o->parent, SPAN);
+    ck_assert_str_eq(o->state, "vendor=1");
+    ck_assert_str_eq(n->state, "vendor=1");
+    ck_assert_str_eq(o->service, "shop");
+    ck_assert_str_eq(o->instance, "w.0");
+    ck_assert(o->kind == SUP_SERVER && n->kind == SUP_SERVER && !o->status && !n->status);
+    if (sup_collector_child(collector, o, "parked", 0))
+        HAS_PHASES(o, "queue", "run", "parked", "run", "commit");
+    else /* the result was there before it was waited for */
+        HAS_PHASES(o, "queue", "run", "commit");
+    HAS_PHASES(n, "queue", "run", "commit");
+    ck_assert(o->begin_ns <= n->begin_ns && n->begin_ns <= o->end_ns);
+    ck_assert_str_eq(sup_span_text(n, "rpc.system"), "asqueue");
+    ck_assert_str_eq(sup_span_text(n, "rpc.service"), "Counter");
+    ck_assert_str_eq(sup_span_text(n, "rpc.method"), "add");
+    ck_assert_str_eq(sup_span_text(n, "asqueue.agent"), asq_agent_id(inner));
+    ck_assert_str_eq(sup_span_text(n, "asqueue.worker"), "w.0");
+    ck_assert_str_eq(sup_span_text(n, "asqueue.attempt"), "1");
+
+    asq_result *r = call(e, "trace", SAMPLED, &retry, asq_pack("[i]", 2));
+    ok(asq_result_take(r, &v));
+    sup_wait_until(calls() == 4);
+    const struct sup_span *first = below(NULL, "Echo.trace", 0),
+                          *second = below(NULL, "Echo.trace", 1);
+    ck_assert_str_eq(first->parent, SPAN);
+    ck_assert_str_eq(second->parent, SPAN);
+    ck_assert_str_ne(first->id, second->id);
+    ck_assert(first->status == 2 && !second->status);
+    ck_assert_str_eq(first->message, "once more");
+    ck_assert_str_eq(sup_span_text(first, "error.type"), "ASQ_EFAILED");
+    ck_assert_str_eq(sup_span_text(first, "asqueue.attempt"), "1");
+    ck_assert_str_eq(sup_span_text(second, "asqueue.attempt"), "2");
+    ck_assert_str_eq(sup_span_text(first, "asqueue.call_id"),
+                     sup_span_text(second, "asqueue.call_id"));
+    ck_assert_str_eq(sup_span_text(first, "asqueue.call_id"), asq_result_id(r));
+    /* What the method hands on is below its own run. */
+    ok(asq_to_json(v, 0, &json));
+    parent = sup_format("[\"00-" TRACE "-%s-01\",\"vendor=1\"]", second->id);
+    ck_assert_str_eq(json, parent);
+    free(json);
+    free(parent);
+    asq_value_free(v);
+    asq_result_free(r);
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+    asq_agent_free(e);
+}
+END_TEST
+
+/* A trace that nobody records is handed on as it is. */
+START_TEST(calls_that_are_not_sampled_leave_nothing)
+{
+    asq_agent *e = agent("Echo");
+    asq_value *v;
+    asq_result *r = call(e, "trace", SILENT, NULL, asq_pack("[i]", 1));
+    ok(asq_result_take(r, &v));
+    ck_assert_value(v, "[\"" SILENT "\",\"vendor=1\"]");
+    asq_value_free(v);
+    asq_result_free(r);
+    done(call(e, "nothing", NULL, NULL, NULL), 0);
+    done(call(e, "all", SAMPLED, NULL, NULL), 0);
+    SPANS(4);
+    below(NULL, "Echo.all", 0);
+    asq_agent_free(e);
+}
+END_TEST
+
+START_TEST(a_rate_of_1_begins_a_trace_with_each_call_from_outside)
+{
+    trace_all();
+    asq_agent *outer = agent("Relay"), *inner = agent("Counter");
+    SPANS(2 * 4);
+    ck_assert_str_ne(below(NULL, "Relay.create", 0)->trace,
+                     below(NULL, "Counter.create", 0)->trace);
+    done(call(outer, "call", NULL, NULL, asq_pack("[a, s, [i]]", inner, "add", 2)), 0);
+    done(call(inner, "read", SILENT, NULL, NULL), 0);
+    sup_wait_until(calls() == 4);
+    const struct sup_span *o = below(NULL, "Relay.call", 0);
+    ck_assert_str_eq(o->parent, "");
+    below(o, "Counter.add", 0);
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+}
+END_TEST
+
+START_TEST(failures_have_their_code_and_text)
+{
+    asq_agent *c = agent("Counter"), *e = agent("Echo");
+    char *go = sup_path("go"), *begun = sup_path("begun");
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_trace trace = { SAMPLED, NULL };
+    asq_result *held, *late;
+    done(call(c, "no_such", SAMPLED, NULL, NULL), ASQ_ENOMETHOD);
+    SPANS(4);
+    const struct sup_span *s = below(NULL, "Counter.no_such", 0);
+    ck_assert_int_eq(s->status, 2);
+    ck_assert_str_eq(sup_span_text(s, "error.type"), "ASQ_ENOMETHOD");
+    ck_assert_ptr_nonnull(strstr(s->message, "no_such"));
+    /* A call that never runs has waited, and that is all. */
+    held = call(e, "hold", NULL, NULL, asq_pack("[s, s]", begun, go));
+    options.deadline_ms = 1;
+    options.trace = &trace;
+    ok(asq_callv(e, "nothing", &options, NULL, &late));
+    sup_wait_until(exists(begun));
+    sup_sleep_ms(5); /* its deadline passes before it is its turn */
+    touch(go);
+    done(late, ASQ_EDEADLINE);
+    SPANS(4 + 2);
+    s = below(NULL, "Echo.nothing", 0);
+    ck_assert_str_eq(sup_span_text(s, "error.type"), "ASQ_EDEADLINE");
+    HAS_PHASES(s, "queue");
+    done(held, 0);
+    free(go);
+    free(begun);
+    asq_agent_free(c);
+    asq_agent_free(e);
+}
+END_TEST
+
+START_TEST(spans_wait_for_a_collector_that_comes_back)
+{
+    asq_agent *c = agent("Counter");
+    sup_collector_stop(collector);
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(logged_count("traces cannot be exported to http://127.0.0.1") == 1);
+    sup_collector_restart(collector);
+    SPANS(4);
+    sup_wait_until(logged_count("traces are exported again") == 1);
+    asq_agent_free(c);
+}
+END_TEST
+
+START_TEST(a_collector_that_refuses_is_told_of_once)
+{
+    asq_agent *c = agent("Counter");
+    sup_collector_answer(collector, 500);
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(sup_collector_requests(collector) == 1);
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(sup_collector_requests(collector) == 2); /* 500 is not tried again */
+    sup_collector_answer(collector, 200);
+    done(call(c, "read", SAMPLED, NULL, NULL), 0);
+    SPANS(4);
+    ck_assert_int_eq(logged_count("it answers 500"), 1);
+    sup_wait_until(logged_count("2 calls are missing") == 1);
+    asq_agent_free(c);
+}
+END_TEST
+
+/* Calls go on, more than can be kept; the worker ends in order. */
+START_TEST(a_collector_that_does_not_answer_holds_up_nothing)
+{
+    enum { CALLS = 20000, AT_ONCE = 500 };
+    asq_agent *c = agent("Counter");
+    asq_trace trace = { SAMPLED, NULL };
+    asq_result *r[AT_ONCE];
+    sup_collector_answer(collector, SUP_COLLECTOR_STALLS);
+    ok(asq_set_trace(H, &trace));
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(sup_collector_requests(collector) == 1);
+    for (int k = 0; k < CALLS / AT_ONCE; k++) {
+        asq_cork(H);
+        for (int i = 0; i < AT_ONCE; i++)
+            ok(asq_call(c, "add", &r[i], "[i]", 1));
+        ok(asq_uncork(H));
+        for (int i = 0; i < AT_ONCE; i++)
+            done(r[i], 0);
+    }
+    asq_agent_free(c);
+    sup_wait_until(logged_count("takes calls more slowly than they end") ||
+                   logged_count("traces cannot be exported"));
+}
+END_TEST
+
+START_TEST(what_is_there_leaves_at_the_end)
+{
+    asq_agent *c = agent("Counter");
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    stop_worker();
+    ck_assert_uint_eq(sup_collector_read(collector), 4);
+    asq_agent_free(c);
+}
+END_TEST
+
+START_TEST(headers_come_from_the_environment_and_are_not_logged)
+{
+    stop_worker();
+    setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cr3t, x-tenant=7", 1);
+    start_worker();
+    unsetenv("OTEL_EXPORTER_OTLP_HEADERS");
+    sup_collector_answer(collector, 401);
+    asq_agent *c = agent("Counter");
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(logged_count("it answers 401") == 1);
+    char *heads = sup_collector_heads(collector);
+    ck_assert_contains(heads, "\r\nauthorization: Bearer s3cr3t\r\n");
+    ck_assert_contains(heads, "\r\nx-tenant: 7\r\n");
+    free(heads);
+    ck_assert_int_eq(logged_count("s3cr3t"), 0);
+    asq_agent_free(c);
+}
+END_TEST
+
+static void refused(const char *url, double share, const char *service, const char *text)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char err[500] = "";
+    asq_worker *w;
+    options.traces = url;
+    options.trace_rate = share;
+    options.trace_service = service;
+    ck_assert_int_eq(asq_worker_new(&options, &w, err, sizeof err), ASQ_EINVAL);
+    ck_assert_contains(err, text);
+    ck_assert_ptr_null(strstr(err, "s3cr3t"));
+}
+
+START_TEST(what_is_wrong_is_told_at_the_start)
+{
+    refused("", 0, NULL, "collector's URL");
+    refused("ftp://h/", 0, NULL, "collector's URL");
+    refused("file:///etc/passwd", 0, NULL, "collector's URL");
+    refused("http://u:s3cr3t@h/", 0, NULL, "OTEL_EXPORTER_OTLP_HEADERS");
+    refused("http://h/", 1.5, NULL, "between 0 and 1");
+    refused("http://h/", -1, NULL, "between 0 and 1");
+    refused("http://h/", 0. / 0., NULL, "between 0 and 1");
+    refused("http://h/", 0, "\xff", "UTF-8");
+    setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=1,s3cr3t", 1);
+    refused("http://h/", 0, NULL, "header 2 of OTEL_EXPORTER_OTLP_HEADERS");
+    setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=s3cr3t%0d%0ab: c", 1);
+    refused("http://h/", 0, NULL, "header 1 of OTEL_EXPORTER_OTLP_HEADERS");
+    unsetenv("OTEL_EXPORTER_OTLP_HEADERS");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("traces");
+    TCase *t = tcase_create("worker");
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+#ifndef HAVE_LIBCURL
+    return sup_skip("asqueue was built without libcurl");
+#endif
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_set_timeout(t, 4. * (double) sup_limit_ms() / 1000);
+    tcase_add_test(t, a_call_its_nested_call_and_its_retries_are_a_tree);
+    tcase_add_test(t, calls_that_are_not_sampled_leave_nothing);
+    tcase_add_test(t, a_rate_of_1_begins_a_trace_with_each_call_from_outside);
+    tcase_add_test(t, failures_have_their_code_and_text);
+    tcase_add_test(t, spans_wait_for_a_collector_that_comes_back);
+    tcase_add_test(t, a_collector_that_refuses_is_told_of_once);
+    tcase_add_test(t, a_collector_that_does_not_answer_holds_up_nothing);
+    tcase_add_test(t, what_is_there_leaves_at_the_end);
+    tcase_add_test(t, headers_come_from_the_environment_and_are_not_logged);
+    suite_add_tcase(s, t);
+    t = tcase_create("options");
+    tcase_add_test(t, what_is_wrong_is_told_at_the_start);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# ctl_workers.sh: as-ctl workers tells when a worker was last seen, and what it does at the moment.
+# shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
+
+. "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
+
+command -v redis-cli >/dev/null || skip "no redis-cli"
+[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+start_redis
+ASQUEUE_URL=$redis_url
+export ASQUEUE_URL
+out=$tmp/out
+err=$tmp/err
+
+run() { # COMMAND...
+    "$@" >"$out" 2>"$err" || fail "$*" "$out" "$err" "$tmp"/*.log
+}
+
+# An operator may not make the namespace.
+redis-cli -s "$redis_socket" HSET 'asq:{default}:meta' format 1 partitions 4 >/dev/null || fail "HSET"
+run "$as_ctl" workers
+[ ! -s "$out" ] || fail "something is printed where nothing is" "$out"
+expect "$err" "^as-ctl: no workers in namespace 'default'\$"
+[ "$("$as_ctl" workers --json)" = '[]' ] || fail "no empty list"
+
+echo "what a worker does at the moment"
+# With a long lease time its hash is written seldom: only an answer can have the calls in time.
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 600s
+worker=$pid
+wait_ready "$worker" worker
+"$as_ctl" create Echo --id e >/dev/null || fail "create"
+"$as_ctl" call e sleep '[600000]' --async >/dev/null || fail "call"
+"$as_ctl" call e echo '["x"]' --async >/dev/null || fail "call"
+shown() {
+    "$as_ctl" workers >"$out" 2>"$err"
+    grep -Eq '^one\.0 +yes +[0-9]+ [a-z]+ +[0-9]+ [a-z]+ +[^ ]+ +[0-9]+ +[0-9]+ +[0-9]+ +0 +1 +1 ' "$out"
+}
+wait_until "one call is parked and one waits" shown
+expect "$out" '^WORKER +ALIVE +SEEN +UP +HOST +PID +PARTITIONS +CAPACITY +RUNNING +PARKED +WAITING +CALLS '
+run "$as_ctl" workers --json
+expect "$out" '"seen_ms":[0-9]+'
+expect "$out" '"uptime_ms":[0-9]+'
+expect "$out" '"running":0'
+expect "$out" '"waiting":1'
+expect "$out" '"figures_age_ms":[0-9]+'
+
+echo "workers that cannot be asked"
+redis-cli -s "$redis_socket" ACL SETUSER looks on '>x' '~*' '&*' +@all -publish >/dev/null || fail "ACL"
+ASQUEUE_URL="$redis_url_default?user=looks&password=x"
+run "$as_ctl" workers
+expect "$out" '^one\.0 +yes +[0-9]+ [a-z]+ +- +[^ ]+ +[0-9]+ +[0-9]+ +[0-9]+ +- +[0-9]+ +- '
+run "$as_ctl" workers --json
+expect_count "$out" 'figures_age_ms' 0

@@ -1,0 +1,301 @@
+/*
+ * walker.c: see walker.h.
+ */
+#include "walker.h"
+
+#include "modes.h"
+#include "support/file_lines.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TEXT = 2000 };
+
+char *walker_effects, *walker_turn, *walker_gate;
+
+void walker_set_up(void)
+{
+    walker_effects = sup_path("effects");
+    walker_turn = sup_path("turn");
+    walker_gate = sup_path("gate");
+}
+
+void walker_tear_down(void)
+{
+    char **paths[] = { &walker_effects, &walker_turn, &walker_gate };
+
+    for (size_t i = 0; i < 3; i++) {
+        remove(*paths[i]);
+        free(*paths[i]);
+        *paths[i] = NULL;
+    }
+}
+
+int walker_count(const char *name)
+{
+    char *line = sup_format("effect %s\n", name);
+    int n = sup_file_count(walker_effects, line);
+
+    free(line);
+    return n;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void effect(const char *name)
+{
+    char *line = sup_format("effect %s", name);
+
+    sup_file_add(walker_effects, line);
+    free(line);
+}
+
+/* Returns whether this is the first time that the walker comes to its turn. */
+static bool is_first(void)
+{
+    if (exists(walker_turn))
+        return false;
+    touch(walker_turn);
+    return true;
+}
+
+static int count_up(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    (void) ctx;
+    effect(user);
+    *ret = asq_value_int(walker_count(user));
+    return 0;
+}
+
+static int die_once(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    int rc = count_up(ctx, user, ret);
+
+    if (is_first())
+        kill(getpid(), SIGKILL);
+    return rc;
+}
+
+static int fail_step(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    (void) ret;
+    effect(user);
+    return asq_fail(ctx, ASQ_ETYPE, "%s does not like %d", (const char *) user, walker_count(user));
+}
+
+static int fail_twice(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    int rc = count_up(ctx, user, ret);
+
+    return walker_count(user) < 3 ? asq_fail(ctx, ASQ_ETYPE, "not yet") : rc;
+}
+
+static int make_large(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    size_t n = (size_t) atol(user);
+    char *text = malloc(n + 1);
+
+    (void) ctx;
+    memset(text, 'x', n);
+    *ret = asq_value_stringn(text, n);
+    free(text);
+    effect(user);
+    return 0;
+}
+
+static int make_step_inside(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    (void) ret;
+    return asq_step(ctx, user, count_up, user, NULL);
+}
+
+static int make_call_inside(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    asq_agent *a;
+    int rc = asq_attach(asq_ctx_handle(ctx), user, &a);
+
+    if (rc == 0) {
+        rc = asq_call(a, "add", NULL, "[i]", 1);
+        asq_agent_free(a);
+    }
+    *ret = asq_value_int(rc);
+    return 0;
+}
+
+/* ---- the method ------------------------------------------------------------------------------ */
+
+/* Adds what a word gave. */
+static void add_value(char out[TEXT], const asq_value *v)
+{
+    char *json = NULL;
+
+    if (asq_to_json(v, 0, &json) == 0 && strlen(json) < 200)
+        strncat(out, json, TEXT - strlen(out) - 1);
+    strncat(out, " ", TEXT - strlen(out) - 1);
+    free(json);
+}
+
+static void add_fact(char out[TEXT], const char *text)
+{
+    char *line = sup_format("is %s", text);
+
+    sup_file_add(walker_effects, line);
+    free(line);
+    strncat(out, text, TEXT - strlen(out) - 1);
+    strncat(out, " ", TEXT - strlen(out) - 1);
+}
+
+static int step(asq_ctx *ctx, asq_step_fn fn, char *name, bool wait, char out[TEXT])
+{
+    asq_step_options options = ASQ_STEP_OPTIONS_INIT;
+    asq_retry retry = ASQ_RETRY_OPTIONS_INIT;
+    asq_value *v = NULL;
+
+    retry.attempts = 3;
+    retry.delay_ms = 1;
+    options.wait_record = wait;
+    options.retry = fn == fail_twice ? &retry : NULL;
+    int rc = asq_step_with(ctx, name, &options, fn, name, &v);
+    if (rc == 0)
+        add_value(out, v);
+    asq_value_free(v);
+    return rc;
+}
+
+static int call(asq_ctx *ctx, const char *id, char out[TEXT])
+{
+    asq_agent *a;
+    asq_value *v = NULL;
+    int rc = asq_attach(asq_ctx_handle(ctx), id, &a);
+
+    if (rc == 0)
+        rc = asq_call_wait(a, "add", &v, "[i]", 1);
+    if (rc == 0)
+        add_value(out, v);
+    asq_value_free(v);
+    asq_agent_free(a);
+    return rc;
+}
+
+static int facts(asq_ctx *ctx, char what, char out[TEXT])
+{
+    char text[100] = "";
+    int64_t now;
+    uint64_t random;
+    asq_agent *a;
+    int rc = ASQ_EINVAL;
+
+    if (what == 'n' && (rc = asq_ctx_now(ctx, &now)) == 0) {
+        snprintf(text, sizeof text, "now%lld", (long long) now);
+    } else if (what == 'R' && (rc = asq_ctx_random(ctx, &random, sizeof random)) == 0) {
+        snprintf(text, sizeof text, "random%llx", (unsigned long long) random);
+    } else if (what == 'a' &&
+               (rc = asq_create(asq_ctx_handle(ctx), "Walker", NULL, &a, NULL)) == 0) {
+        snprintf(text, sizeof text, "agent%s", asq_agent_id(a));
+        rc = asq_ready(a, ASQ_FOREVER);
+        asq_agent_free(a);
+    }
+    if (rc == 0)
+        add_fact(out, text);
+    return rc;
+}
+
+static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
+{
+    char *name = strlen(word) > 2 ? word + 2 : word;
+    char *other = strchr(name, ',');
+    char text[300];
+    int rc;
+
+    if (other && strchr("xyY", *word)) {
+        bool later = !is_first();
+        *other++ = '\0';
+        char *chosen = later ? other : name;
+        if (*word == 'x' || (*word == 'y') == !later)
+            rc = step(ctx, count_up, chosen, !later, out);
+        else
+            rc = call(ctx, chosen, out);
+        if (!later && rc == 0)
+            kill(getpid(), SIGKILL);
+        return rc;
+    }
+    switch (*word) {
+    case 's': return step(ctx, count_up, name, false, out);
+    case 'w': return step(ctx, count_up, name, true, out);
+    case 'D': return step(ctx, die_once, name, true, out);
+    case 'F': return step(ctx, fail_step, name, true, out);
+    case 'f':
+        rc = step(ctx, fail_step, name, true, out);
+        snprintf(text, sizeof text, "%d:%s ", rc, asq_errmsg(asq_ctx_handle(ctx)));
+        strncat(out, text, TEXT - strlen(out) - 1);
+        return rc == ASQ_ETYPE ? 0 : rc;
+    case 'r': return step(ctx, fail_twice, name, true, out);
+    case 'L': return step(ctx, make_large, name, true, out);
+    case 'l':
+        rc = step(ctx, make_large, name, true, out);
+        return rc == ASQ_ELIMIT && walker_count(name) ? 0 : rc;
+    case 'i': return step(ctx, make_step_inside, name, true, out);
+    case 'I': return step(ctx, make_call_inside, name, true, out);
+    case 'c': return call(ctx, name, out);
+    case 'k':
+        if (is_first())
+            kill(getpid(), SIGKILL);
+        return 0;
+    case 'K': kill(getpid(), SIGKILL); return 0;
+    case 'g':
+        sup_file_add(walker_effects, "at the gate");
+        while (!exists(walker_gate))
+            sup_sleep_ms(10);
+        return 0;
+    case 'E': return is_first() ? asq_fail(ctx, ASQ_EFAILED, "first run") : 0;
+    default: return facts(ctx, *word, out);
+    }
+}
+
+static int walker_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *script;
+    char *copy, *word, *rest;
+    char out[TEXT] = "";
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s]", &script)) < 0)
+        return rc;
+    copy = strdup(script);
+    for (word = strtok_r(copy, " ", &rest); word && rc == 0; word = strtok_r(NULL, " ", &rest)) {
+        if (*word == 'e' && !is_first())
+            break;
+        if (*word != 'e')
+            rc = do_word(ctx, word, out);
+    }
+    free(copy);
+    if (rc == 0)
+        *ret = asq_value_string(out);
+    return rc;
+}
+
+static int walker_add(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t n;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[I]", &n)) < 0)
+        return rc;
+    n += asq_map_int(asq_ctx_state(ctx), "n");
+    *ret = asq_value_int(n);
+    return asq_map_set_int(asq_ctx_state(ctx), "n", n);
+}
+
+static const asq_retry again = { ASQ_RETRY_INIT, .attempts = 2 };
+static const asq_method methods[] = { { "run", walker_run, "script", 0, NULL },
+                                      { "retried", walker_run, "script", 0, NULL },
+                                      { "add", walker_add, "n", 0, NULL },
+                                      { 0 } };
+static const asq_method_retry retries[] = { { "retried", &again }, { NULL, NULL } };
+const asq_class walker_class = { ASQ_CLASS_INIT, .name = "Walker", .methods = methods,
+                                 .retries = retries };

@@ -1,0 +1,43 @@
+/*
+ * walker.h: a class whose method does what a text says, one word after the other, for tests of
+ * durable steps in processes that die:
+ *
+ *     s:NAME  a step, whose function adds "effect NAME" to a file and gives how often it did so
+ *     w:NAME  the same, and waits for its record
+ *     f:NAME  a step that fails with ASQ_ETYPE; the method goes on
+ *     F:NAME  the same, and the method returns the code
+ *     r:NAME  a step that fails twice, under a policy for three tries
+ *     L:N     a step that gives N bytes; the method returns its code
+ *     l:N     the same, and the method goes on if it is too large
+ *     i:NAME  a step whose function makes a step
+ *     I:NAME  a step whose function makes a call, and gives its code
+ *     D:NAME  a step whose function kills the process after the effect, the first time
+ *     c:ID    calls add(1) of agent ID, and waits
+ *     n, R    asq_ctx_now, asq_ctx_random
+ *     a       creates an agent without giving an id
+ *     k, K    kills the process, the first time; each time
+ *     g       waits for the gate
+ *     x:A,B   step A in the first run, step B in later ones
+ *     y:A,ID  step A in the first run, a call of ID in later ones
+ *     Y:ID,A  the other way round
+ *     e       returns at once in later runs
+ *     E       fails with ASQ_EFAILED in the first run
+ *
+ * It returns what all of them gave, as a text. A run adds "is TEXT" of n, R and a to the file.
+ */
+#ifndef ASQ_TESTS_WALKER_H
+#define ASQ_TESTS_WALKER_H
+
+#include "asqueue.h"
+
+extern const asq_class walker_class;
+
+/* Files in the test's directory, the same in all of its processes: the effects; and what exists
+ * from when the first run dies, or turns off. */
+extern char *walker_effects, *walker_turn, *walker_gate;
+void walker_set_up(void);
+void walker_tear_down(void);
+/* Returns how often the effect of this step has happened. */
+int walker_count(const char *name);
+
+#endif

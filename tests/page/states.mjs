@@ -1,0 +1,259 @@
+// states.mjs: the page with a false server: names that mean harm everywhere, places without anything, a server that
+// goes away, no permission, all widths and both themes.
+import { axe, check, equal, fits, run, test, until } from './harness.mjs';
+import { HOSTILE, mock } from './mock.mjs';
+
+const top = new URL('../../', import.meta.url).pathname;
+const files = { page: `${top}src/studio/page`, vendor: process.env.STUDIO_VENDOR };
+const VIEWS = ['overview', 'workers', 'classes', 'agents', 'calls', 'waits', 'failures', 'dead', 'traces',
+    'agents/tally', 'calls/c0a1-2.0', 'calls/d1-1.0', 'dead/5-1764000000000-0', 'traces/ab12', `agents/${encodeURIComponent(HOSTILE)}`];
+
+async function serve(options, f) {
+    const made = mock({ ...files, ...options });
+    await new Promise(r => made.server.listen(0, '127.0.0.1', r));
+    const { port } = made.server.address();
+    const stop = () => { made.server.closeAllConnections(); return new Promise(r => made.server.close(r)); };
+    try {
+        await f(`http://127.0.0.1:${port}`, { ...made, port, stop });
+    } finally {
+        await stop().catch(() => {});
+    }
+}
+
+// A view is there when its heading is, and nothing says that it is being loaded.
+async function show(page, base, view) {
+    await page.goto(`${base}/#/${view}`);
+    await page.reload();
+    await until(`view ${view}`, () => page.evaluate(() => document.querySelector('#view h1') && !/Loading …|Waiting for the first|Asking the workers|Searching …/.test(document.querySelector('#view').textContent)));
+}
+
+const noHarm = page => page.evaluate(() => window.hacked === undefined && !document.querySelector('main img, main script, nav img, dialog img'));
+
+for (const theme of ['light', 'dark']) {
+    test(`axe-core finds nothing serious in any view, ${theme}`, { theme, withAxe: true }, page => serve({ session: { allow_writes: true } }, async base => {
+        for (const view of VIEWS) {
+            await show(page, base, view);
+            await axe(page, view);
+        }
+        await show(page, base, 'agents/tally');
+        await page.locator('[data-method=add] button').click();
+        await axe(page, 'the form of a method');
+        await page.goto(`${base}/login.html`);
+        await axe(page, 'login');
+    }));
+}
+
+test('every view fits into 380, 800 and 3840 pixels', page => serve({ session: { allow_writes: true } }, async base => {
+    for (const [width, height] of [[380, 800], [800, 900], [3840, 2160]]) {
+        await page.setViewportSize({ width, height });
+        for (const view of VIEWS) {
+            await show(page, base, view);
+            await fits(page, `${view} at ${width}`);
+        }
+    }
+}));
+
+test('names that mean harm are text, isolated, with what is unseen written out', page => serve({ session: { allow_writes: true } }, async base => {
+    for (const view of VIEWS) {
+        await show(page, base, view);
+        check(await noHarm(page), `${view}: a name became more than text`);
+        const text = await page.locator('body').innerText();
+        check(!/[\u202e\u001b]/.test(text), `${view} shows a control character or a mark of direction`);
+        const titles = await page.evaluate(() => [...document.querySelectorAll('[title],[aria-label]')].map(e => `${e.title}${e.getAttribute('aria-label')}`).join());
+        check(!/[\u202e\u001b]/.test(titles), `${view} has one in a title`);
+    }
+    await show(page, base, 'failures');
+    await until('the escapes are shown', async () => (await page.locator('.esc').allInnerTexts()).includes('\\u{202e}'));
+    equal(await page.locator('bdi.foreign').first().evaluate(e => getComputedStyle(e).unicodeBidi), 'isolate', 'unicode-bidi');
+    await page.locator('summary', { hasText: 'window.hacked' }).click();
+    check(await noHarm(page), 'an opened failure became more than text');
+}));
+
+test('an agent with a harmful id is found and shown by its link', page => serve({}, async base => {
+    await show(page, base, 'agents');
+    await page.locator('a', { hasText: 'window.hacked' }).first().click();
+    await until('its view', () => page.evaluate(() => document.querySelector('h2#state')));
+    check(await noHarm(page), 'harm was done');
+}));
+
+test('empty places say what would be there, and how it comes', { expected: /501/ }, page => serve({ empty: true }, async base => {
+    const expected = { overview: 'No worker is alive', workers: 'as-worker --agent-dir', classes: 'No class is known', agents: 'as-ctl create', calls: 'Nothing runs', waits: 'No call waits', failures: 'Nothing has failed', dead: 'There is no dead letter' };
+    for (const [view, text] of Object.entries(expected)) {
+        await show(page, base, view);
+        await until(`${view} says: ${text}`, async () => (await page.locator('#view').innerText()).includes(text));
+    }
+}));
+
+test('a server that goes away is told, and is found again', { expected: /Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|net::/ }, page => serve({}, async (base, made) => {
+    await show(page, base, 'overview');
+    await until('live', async () => (await page.locator('#link').innerText()) === 'live');
+    await made.stop();
+    await page.locator('[data-banner=lost]').waitFor();
+    equal(await page.locator('#link').innerText(), 'connection lost', 'the state');
+    const again = mock(files);
+    await new Promise(r => again.server.listen(made.port, '127.0.0.1', r));
+    await until('live again', async () => (await page.locator('#link').innerText()) === 'live');
+    await page.locator('[data-banner=lost]').waitFor({ state: 'detached' });
+    again.server.closeAllConnections();
+    again.server.close();
+}));
+
+test('Redis that is away is told, with why, and that it is back', page => serve({}, async (base, made) => {
+    await show(page, base, 'overview');
+    made.state.up = false;
+    for (const put of made.state.streams)
+        put('redis', { up: false, why: 'connection refused' });
+    await page.locator('[data-banner=redis]', { hasText: 'connection refused' }).waitFor();
+    made.state.up = true;
+    for (const put of made.state.streams)
+        put('redis', { up: true, why: '' });
+    await page.locator('[data-banner=redis]').waitFor({ state: 'detached' });
+}));
+
+test('the overview gives no all-clear while something is not known', { expected: /503/ }, page => serve({}, async base => {
+    let release, fails = true;
+    const held = new Promise(r => { release = r; });
+    const overview = { time_ms: Date.now(), redis: { up: true, ping_ms: 1 }, workers: { alive: 1, dead: 0 }, partitions: { total: 1, owned: 1 }, stats: null };
+    const put = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+    await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: put('overview', overview) + put('workers', [{ id: 'web-1.0', alive: true, owns: [0], classes: [] }]) }));
+    const answer = (pattern, body) => page.route(pattern, async route => {
+        await held;
+        route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) });
+    });
+    await answer('**/api/waits', { nodes: [], edges: [], cycles: [], roots: [] });
+    await answer('**/api/calls?*', { calls: [], more: false });
+    await page.route('**/api/failures/summary*', route => fails ? route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_ETIMEOUT", "message": "Redis is slow"}}' })
+        : route.fulfill({ contentType: 'application/json', body: '[]' }));
+    await page.route('**/api/takeovers', route => route.fulfill({ contentType: 'application/json', body: '[]' }));
+    await page.route('**/api/dead*', route => route.fulfill({ contentType: 'application/json', body: '{"letters": []}' }));
+    await show(page, base, 'overview');
+    const card = page.locator('section[aria-labelledby=attention]');
+    await until('what is still looked for', async () => /Still looking: Waits, Running calls\./.test(await card.innerText()));
+    await until('what has failed', async () => /Failures could not be read: Redis is slow/.test(await card.innerText()));
+    check(!/Nothing needs you|nothing fails/.test(await card.innerText()), 'an all-clear');
+    release();
+    await until('what was read counts', async () => !/Still looking/.test(await card.innerText()));
+    check(!/Nothing needs you|nothing fails/.test(await card.innerText()), 'an all-clear after a failure');
+    fails = false;
+    await until('the all-clear', async () => /Nothing needs you/.test(await card.innerText()));
+}));
+
+test('what changes something is offered only where that is permitted', page => serve({}, async base => {
+    for (const view of VIEWS) {
+        await show(page, base, view);
+        const labels = await page.locator('#view button').allInnerTexts();
+        const writes = labels.filter(x => /^(Call …|Cancel|Delete|Retry|Drop|Pause|Resume|Stop|New agent)/.test(x));
+        equal(writes, [], `buttons of ${view}`);
+    }
+    equal(await page.locator('#tools .tag').innerText(), 'read-only', 'the mark');
+}));
+
+test('a method is called by the keyboard, with its declared parameters and the csrf token', page => serve({ session: { allow_writes: true } }, async (base, made) => {
+    await show(page, base, 'agents/tally');
+    await page.locator('[data-method=add] button').focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('n', { exact: true }).fill('9007199254740993');
+    await page.locator('dialog button[type=submit]').focus();
+    await page.keyboard.press('Enter');
+    await page.locator('dialog', { hasText: 'It succeeded' }).waitFor();
+    const call = made.state.posts.at(-1);
+    equal([call.path, call.csrf, call.body], ['/api/agents/tally/call', 'c5f', '{"method": "add", "args": {"n": 9007199254740993}}'], 'what was sent');
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    equal(await page.evaluate(() => document.activeElement.textContent), 'Call …', 'the focus comes back');
+}));
+
+test('a field with broken JSON is marked and nothing is sent', page => serve({ session: { allow_writes: true } }, async (base, made) => {
+    await show(page, base, 'agents/tally');
+    await page.locator('[data-method=add] button').click();
+    await page.getByLabel('n', { exact: true }).fill('{"a": ');
+    await page.locator('dialog button[type=submit]').click();
+    await page.locator('dialog [aria-invalid=true]').waitFor();
+    equal(made.state.posts.length, 0, 'requests');
+}));
+
+test('a refused write says why, and the question stays', { expected: /403/ }, page => serve({ session: { allow_writes: true } }, async base => {
+    await page.route('**/drop', route => route.fulfill({ status: 403, contentType: 'application/json', body: '{"error": {"code": "READ_ONLY", "message": "as-studio was started without --allow-writes"}}' }));
+    await show(page, base, 'dead');
+    await page.getByRole('button', { name: 'Drop' }).first().click();
+    await page.getByRole('button', { name: 'Drop it' }).click();
+    await page.locator('dialog [role=alert]', { hasText: 'without --allow-writes' }).waitFor();
+}));
+
+test('a creation that takes long tells the id, which leads to the agent', { expected: /404/ }, page => serve({ session: { allow_writes: true } }, async base => {
+    await show(page, base, 'classes');
+    await page.route('**/api/agents', route => route.fulfill({ status: 202, contentType: 'application/json', body: '{"id": "drawn-7", "ready": null}' }));
+    await page.getByRole('button', { name: 'New agent' }).first().click();
+    await page.locator('dialog button[type=submit]').click();
+    await page.getByText('Not there yet: drawn-7.').waitFor();
+    await page.waitForURL('**/#/agents/drawn-7');
+}));
+
+test('whoever is not logged in is led to the token, and a wrong one is told', { expected: /401/ }, page => serve({ session: { login_needed: true } }, async base => {
+    await page.goto(`${base}/`);
+    await page.waitForURL('**/login.html');
+    await page.getByLabel('Token').fill('wrong');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is not the token.').waitFor();
+    await page.getByLabel('Token').fill('right');
+    await page.keyboard.press('Enter');
+    await page.locator('h1', { hasText: 'Overview' }).waitFor();
+}));
+
+test('figures move, and what has the focus or is open stays so', page => serve({}, async base => {
+    await show(page, base, 'overview');
+    const value = () => page.locator('[data-tile=calls] .value').innerText();
+    const first = await value();
+    await page.getByRole('button', { name: 'Calls/s' }).focus();
+    await until('the rate moves', async () => (await value()) !== first);
+    equal(await page.evaluate(() => document.activeElement.textContent.trim()), 'Calls/s', 'the focus');
+    await until('charts are drawn', () => page.evaluate(() => document.querySelectorAll('.chart canvas').length >= 4 || !window.uPlot));
+    await show(page, base, 'agents/tally');
+    await page.locator('summary', { hasText: 'list' }).click();
+    await until('it is asked again', async () => page.evaluate(() => performance.getEntriesByName(`${location.origin}/api/agents/tally`).length > 2));
+    check(await page.locator('.tree', { hasText: '199' }).first().isVisible(), 'the open part of the state was closed');
+}));
+
+test('the theme is chosen, and kept', page => serve({}, async base => {
+    await show(page, base, 'overview');
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.getByLabel('Theme').selectOption('dark');
+    check((await ground()) !== light, 'the colours are the same');
+    const dark = await ground();
+    await show(page, base, 'workers');
+    equal(await ground(), dark, 'after a reload');
+}));
+
+test('all views are reached by the keyboard alone', page => serve({}, async base => {
+    await show(page, base, 'overview');
+    await page.keyboard.press('Tab');
+    equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content', 'the first stop');
+    for (const name of ['Workers', 'Waits', 'Dead letters']) {
+        await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name }).focus();
+        await page.keyboard.press('Enter');
+        await page.locator('#view h1', { hasText: name }).waitFor();
+        equal(await page.evaluate(() => document.activeElement.id), 'main', 'the focus');
+        equal(await page.locator('#views [aria-current=page]').count(), 1, 'links that are marked');
+    }
+}));
+
+test('the graph of waits marks the ring and what all hangs on', page => serve({}, async base => {
+    await show(page, base, 'waits');
+    equal(await page.locator('.graph a.cycle').count(), 3, 'calls in the ring');
+    equal(await page.locator('.graph path.cycle[marker-end]').count(), 3, 'arrows of the ring');
+    equal(await page.locator('.graph a.root').getAttribute('data-node'), 'c0a1-3.0', 'what all hangs on');
+    await page.locator('.graph a.root').focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.calltree .here[data-call="c0a1-3.0"]').waitFor();
+}));
+
+test('a waterfall tells queue, run, park and commit apart, and opens a span', page => serve({}, async base => {
+    await show(page, base, 'traces/ab12');
+    equal(await page.locator('.fall').count(), 5, 'rows');
+    check(await page.locator('.fall .lane i.park').count() >= 2, 'no parked part');
+    await page.locator('.fall', { hasText: 'Fetcher.get' }).click();
+    await page.locator('.span-detail', { hasText: 'connection refused' }).waitFor();
+}));
+
+run();
