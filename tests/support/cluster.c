@@ -131,11 +131,6 @@ void sup_cluster_free(sup_cluster *c)
     free(c);
 }
 
-int sup_cluster_nodes(const sup_cluster *c)
-{
-    return c->n;
-}
-
 sup_redis *sup_cluster_node(const sup_cluster *c, int node)
 {
     return c->nodes[node];
@@ -165,6 +160,21 @@ int sup_cluster_owner(const sup_cluster *c, int asked, int slot)
     }
     freeReplyObject(reply);
     return owner;
+}
+
+static bool agree(const sup_cluster *c, int slot)
+{
+    int owner = sup_cluster_owner(c, 0, slot);
+    for (int node = 1; node < c->n && owner >= 0; node++)
+        if (sup_cluster_owner(c, node, slot) != owner)
+            return false;
+    return owner >= 0;
+}
+
+int sup_cluster_settled_owner(const sup_cluster *c, int slot)
+{
+    sup_wait_until(agree(c, slot));
+    return sup_cluster_owner(c, 0, slot);
 }
 
 sup_redis *sup_cluster_node_of(const sup_cluster *c, const char *key)
@@ -203,9 +213,10 @@ void sup_cluster_move_end(const sup_cluster *c, int slot, int from, int to)
 
 void sup_cluster_move(const sup_cluster *c, int slot, int to)
 {
-    int from = sup_cluster_owner(c, to, slot);
-    if (from < 0)
-        sup_fail("nobody has slot %d", slot);
+    int from = -1;
+    /* The new owner may not have heard yet who has the slot since its last move. */
+    sup_wait_until((from = sup_cluster_owner(c, to, slot)) >= 0 &&
+                   sup_cluster_owner(c, from, slot) == from);
     if (from == to)
         return;
     sup_cluster_move_begin(c, slot, from, to);

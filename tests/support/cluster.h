@@ -16,13 +16,15 @@ bool sup_cluster_available(void);
  * others has the master i % masters. */
 sup_cluster *sup_cluster_start(int masters, int replicas);
 void sup_cluster_free(sup_cluster *c); /* kill -9 for all nodes, and the object is gone */
-int sup_cluster_nodes(const sup_cluster *c);
 sup_redis *sup_cluster_node(const sup_cluster *c, int node);
 int sup_cluster_port(const sup_cluster *c, int node);
 /* Returns redis+cluster://127.0.0.1:PORT of one node; the caller frees it. */
 char *sup_cluster_url(const sup_cluster *c, int node);
 /* Returns the node that has a slot, as node `asked` says; -1: none. */
 int sup_cluster_owner(const sup_cluster *c, int asked, int slot);
+/* Waits until all nodes name the same owner of a slot, and returns it: they learn of a move one after
+ * the other. */
+int sup_cluster_settled_owner(const sup_cluster *c, int slot);
 /* Returns the node that has a key. */
 sup_redis *sup_cluster_node_of(const sup_cluster *c, const char *key);
 /* Moves a slot with its keys to another master, as redis-cli --cluster reshard does. */
