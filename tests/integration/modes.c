@@ -52,14 +52,23 @@ pid_t modes_fork_worker_with(const char *url, const asq_worker_options *own,
 {
     asq_worker_options options = *own;
     pid_t parent = getpid(), pid;
+    sigset_t stops, old;
     char err[512];
     asq_worker *w;
     int rc;
 
     fflush(stdout);
     fflush(stderr);
-    if ((pid = fork()) != 0) {
-        ck_assert_int_gt(pid, 0);
+    /* A request to stop waits until the worker handles it, which else would end by it. */
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stops, &old);
+    pid = fork();
+    if (pid)
+        sigprocmask(SIG_SETMASK, &old, NULL);
+    ck_assert_int_ge(pid, 0);
+    if (pid > 0) {
+        setpgid(pid, pid); /* as the child does, whoever comes first */
         return pid;
     }
     /* The workers have a group of their own, because Check kills the group of a test that times
