@@ -245,7 +245,7 @@ int main(void)
         return sup_skip("no redis-server");
     mode = MODE_INDEPENDENT;
     tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_set_timeout(t, 4. * (double) sup_limit_ms() / 1000);
+    tcase_set_timeout(t, 240);
     tcase_add_loop_test(t, a_programs_call_its_runs_and_their_calls_are_a_tree, 0, MODES);
     tcase_add_loop_test(t, a_rate_begins_traces_and_flags_end_them, 0, MODES);
     tcase_add_loop_test(t, nothing_is_exported_without_a_trace, 0, MODES);

@@ -258,7 +258,7 @@ static void let_go(const struct held *x)
 START_TEST(while_commits_are_refused_no_calls_are_started)
 {
     struct held running, due;
-    int64_t delay_ms = sup_limit_ms() / 10, due_ms;
+    int64_t delay_ms = sup_limit_ms() / 20, due_ms;
 
     /* starts a worker that misses no heartbeat meanwhile, because that would stop it, too */
     load_worker_stop(worker);

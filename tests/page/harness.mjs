@@ -9,7 +9,7 @@ const require = createRequire(join(modules, 'x.cjs'));
 const { chromium } = require('playwright-core');
 const axeSource = require.resolve('axe-core/axe.min.js');
 
-export const LIMIT_MS = 60000 * Number(process.env.ASQ_TEST_SLOW || 1);
+export const LIMIT_MS = 120000 * Number(process.env.ASQ_TEST_SLOW || 1);
 const SCREENSHOTS = process.env.PAGE_SCREENSHOTS;
 
 export function check(condition, what) {
@@ -79,7 +79,7 @@ export async function fits(page, where) {
 export async function run() {
     const executablePath = process.env.CHROMIUM;
     check(executablePath && existsSync(executablePath), `CHROMIUM=${executablePath}: no such file`);
-    const browser = await chromium.launch({ executablePath, args: process.getuid() === 0 ? ['--no-sandbox'] : [] });
+    const browser = await chromium.launch({ executablePath, timeout: LIMIT_MS, args: process.getuid() === 0 ? ['--no-sandbox'] : [] });
     const wanted = process.env.PAGE_TEST;
     let failed = 0, done = 0;
     for (const { name, options, f } of tests) {

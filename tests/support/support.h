@@ -34,7 +34,7 @@
 typedef struct sup_redis sup_redis;
 typedef struct sup_proc sup_proc;
 
-#define SUP_LIMIT_MS 30000 /* "generous": only a failing test ever waits that long */
+#define SUP_LIMIT_MS 120000 /* "generous": only a failing test ever waits that long */
 
 /* Prints the reason, and returns the exit status that automake takes as skipped. */
 int sup_skip(const char *why);

@@ -20,7 +20,7 @@ as_worker=${AS_WORKER:-$builddir/src/as-worker}
 as_ctl=${AS_CTL:-$builddir/src/as-ctl}
 agent_dir=${ASQ_TEST_AGENT_DIR:-$builddir/contrib/examples/agents}
 examples=$builddir/contrib/examples
-limit_s=$((60 * ${ASQ_TEST_SLOW:-1}))
+limit_s=$((120 * ${ASQ_TEST_SLOW:-1}))
 
 umask 077
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/asq-test-XXXXXX") || exit 1
@@ -48,26 +48,32 @@ skip() { # WHY
     exit 77
 }
 
+said_to=1
 fail() { # WHAT [FILE...]: fails the test, and prints the ends of the files
-    echo "FAILED: $1"
-    shift
-    for file; do
-        echo "---- ${file##*/}"
-        tail -n 40 "$file"
-    done
+    {
+        echo "FAILED: $1"
+        shift
+        for file; do
+            echo "---- ${file##*/}"
+            tail -n 40 "$file"
+        done
+    } >&"$said_to"
     exit 1
 }
 
-# Waits until the command succeeds. WHAT names the condition in the error.
+# Waits until the command succeeds; its output goes nowhere, but for that of fail. WHAT names the condition
+# in the error.
 wait_until() { # WHAT COMMAND...
     what=$1
     shift
     tries=$((limit_s * 20))
-    until "$@" >/dev/null 2>&1; do
+    said_to=3
+    until "$@" 3>&1 >/dev/null 2>&1; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || fail "not within $limit_s s: $what" "$tmp"/*.log
+        [ "$tries" -gt 0 ] || { said_to=1; fail "not within $limit_s s: $what" "$tmp"/*.log; }
         sleep 0.05
     done
+    said_to=1
 }
 
 # Starts COMMAND in the background; its output goes to $tmp/NAME.log, its pid to $pid.
