@@ -28,13 +28,22 @@ run 0 "$as_ctl" create Counter --id tally
 run 0 "$as_ctl" create Echo --id e
 
 echo "a class is paused, and workers and calls tell"
-run 0 "$as_ctl" pause --class Counter
+# Asks as-ctl again, because the worker may answer before it has read what is paused.
+is_obeyed() { # OPTION...
+    run 0 "$as_ctl" pause "$@"
+    [ ! -s "$err" ]
+}
+wait_until "the worker obeys" is_obeyed --class Counter
 silent pause
 expect "$tmp/worker.log" 'class Counter is paused'
 run 0 "$as_ctl" workers
 expect "$err" 'class Counter is paused since '
 run 0 "$as_ctl" call tally add '[1]' --async
-run 0 "$as_ctl" calls
+is_told() {
+    run 0 "$as_ctl" calls
+    grep -q 'is not started, because' "$out"
+}
+wait_until "the call has come to the worker" is_told
 expect "$out" 'waiting .*Counter.add .*tally .*is not started, because class Counter is paused'
 expect "$err" 'class Counter is paused since '
 run 0 "$as_ctl" calls --json

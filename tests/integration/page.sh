@@ -55,7 +55,7 @@ studio_decided() { # NAME
 start_worker() { # ID OPTION...
     id=$1
     shift
-    start "$id" "$as_worker" --agent-dir "$plugins" --id "$id" --capacity 8 --lease-time 1s --max-attempts 1 "$@"
+    start "$id" "$as_worker" --agent-dir "$plugins" --id "$id" --capacity 8 --lease-time 5s --max-attempts 1 "$@"
     wait_ready "$pid" "$id"
 }
 do_call() { # AGENT METHOD ARGS: without waiting

@@ -33,9 +33,11 @@ echo "calls"
 run 0 "$as_ctl" create Counter --id tally
 for _ in 1 2 3 4; do run 0 "$as_ctl" call tally add '[1]'; done
 run 1 "$as_ctl" call tally add '["no number"]'
-shown() { "$as_ctl" stats --last 1h >"$out" 2>"$err" && grep -Eq '^Counter\.add +5 ' "$out"; }
-wait_until "all calls are shown" shown
-expect "$out" '^now: 0 running, 0 parked, 0 waiting .* 1 agents and 4 partitions in 1 processes'
+shown() {
+    "$as_ctl" stats --last 1h >"$out" 2>"$err" && grep -Eq '^Counter\.add +5 ' "$out" &&
+        grep -Eq '^now: 0 running, 0 parked, 0 waiting .* 1 agents and 4 partitions in 1 processes' "$out"
+}
+wait_until "all calls are shown, and none runs" shown
 expect "$out" '^in the last [0-9]+ min: 6 calls, [0-9.]+/s, 1 failed$'
 expect "$out" '^METHOD +CALLS +RATE/S +FAILED +QUEUE p50 +p90 +p99 +max +RUN p50 +p90 +p99 +max +PARKED p99 +COMMIT p99$'
 expect "$out" '^Counter\.add +5 +[0-9.]+ +1 +([0-9.]+ m?s +){8}- +[0-9.]+ m?s$'

@@ -53,11 +53,21 @@ has() { # TEXT...: each is in the answer
         grep -qF -- "$text" "$out" || fail "no $text in the answer" "$out"
     done
 }
+tells() { # PATH TEXT...: whether the answer has each text now
+    ask 200 "$1"
+    shift
+    for text; do
+        grep -qF -- "$text" "$out" || return 1
+    done
+}
+await() { # PATH TEXT...: until the answer has each text
+    wait_until "$*" tells "$@"
+}
 read_csrf() {
     csrf=$(sed 's/.*"csrf":"\([0-9a-f]*\)".*/\1/' "$out")
 }
 
-start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one --lease-time 1s --drain-timeout 1s
+start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one --lease-time 5s --drain-timeout 1s
 worker_pid=$pid
 wait_ready "$worker_pid" worker
 for id in tally 'a/b?<script>'; do
@@ -102,15 +112,12 @@ ask 404 /%2e%2e/etc/passwd --path-as-is
 ask 200 /api/session
 has '"logged_in":true' '"allow_writes":false' '"namespace":"default"' '"login_needed":false'
 if grep -q "$acl_password" "$out"; then fail "the password of Redis" "$out"; fi
-ask 200 /api/overview
-has '"up":true' '"alive":1' '"agents":3' '"owned":4' '"stats":{' '"paused":[]'
+await /api/overview '"up":true' '"alive":1' '"agents":3' '"owned":4' '"stats":{' '"paused":[]'
 expect "$head" '^Content-Security-Policy: '
 expect "$head" '^Content-Type: application/json'
 expect "$head" '^Cache-Control: no-store'
-ask 200 /api/workers
-has '"id":"one.0"' '"owns":[0,1,2,3]' '"classes":["Counter","Echo"]'
-ask 200 /api/partitions
-has '{"partition":3,"owner":"one.0","epoch":'
+await /api/workers '"id":"one.0"' '"owns":[0,1,2,3]' '"classes":["Counter","Echo"]'
+await /api/partitions '{"partition":3,"owner":"one.0","epoch":'
 ask 200 /api/takeovers
 ask 200 /api/classes
 has '"name":"add","params":["n"]' '"name":"reset","params":null' '"doc":"Counts."'
@@ -140,14 +147,8 @@ ask 200 /api/agents/tally/calls
 has '"calls":[]' '"code":"ASQ_EARGS"'
 "$as_ctl" call --async e sleep '[600000]' >"$tmp/sleeping" || fail "call" "$tmp/sleeping"
 "$as_ctl" call --async e echo '[1]' >"$tmp/behind" || fail "call" "$tmp/behind"
-is_listed() {
-    ask 200 '/api/calls?state=parked&agent=e'
-    grep -q "$(cat "$tmp/sleeping")" "$out"
-}
-wait_until "a parked call" is_listed
-has '"why":"sleeps"'
-ask 200 '/api/calls?state=waiting,delayed&class=Echo&limit=1'
-has "$(cat "$tmp/behind")" '"more":false'
+await '/api/calls?state=parked&agent=e' "$(cat "$tmp/sleeping")" '"why":"sleeps"'
+await '/api/calls?state=waiting,delayed&class=Echo&limit=1' "$(cat "$tmp/behind")" '"more":false'
 ask 200 /api/stats
 has '"points":[{' '"step_ms":1000' '"methods":['
 ask 200 '/api/stats?last_ms=86400000&class=Counter&method=add'
@@ -158,24 +159,18 @@ for id in l1 l2 l3 l4 l5 l6 l7 l8; do
     "$as_ctl" create Echo --id $id >/dev/null || fail "create"
     "$as_ctl" call --async $id sleep '[600000]' >>"$tmp/later" || fail "call"
 done
-ask 200 '/api/calls?limit=1'
-has "$(cat "$tmp/sleeping")" '"more":true'
+await '/api/calls?limit=1' "$(cat "$tmp/sleeping")" '"more":true'
 # shellcheck disable=SC2046 # words
 "$as_ctl" cancel $(cat "$tmp/later") >/dev/null || fail "cancel"
 # A call waits for another one's result, which waits for its turn: the sleeper holds up both.
-ask 200 "/api/calls/$(cat "$tmp/behind")"
-has "\"id\":\"$(cat "$tmp/behind")\"" "{\"from\":\"$(cat "$tmp/behind")\",\"to\":\"$(cat "$tmp/sleeping")\",\"kind\":\"waits\"}" \
+await "/api/calls/$(cat "$tmp/behind")" "\"id\":\"$(cat "$tmp/behind")\"" "{\"from\":\"$(cat "$tmp/behind")\",\"to\":\"$(cat "$tmp/sleeping")\",\"kind\":\"waits\"}" \
     '"cycle":[]' '"more":false'
 ask 404 /api/calls/0-00000000000000000000000000000000-0
 has '"code":"ASQ_ENOENT"'
 "$as_ctl" create Echo --id other >/dev/null || fail "create"
 "$as_ctl" call --async other echo "[{\"\$future\":\"$(cat "$tmp/behind")\"}]" >"$tmp/hanging" || fail "call"
-hangs() {
-    ask 200 /api/waits
-    grep -q "{\"from\":\"$(cat "$tmp/hanging")\",\"to\":\"$(cat "$tmp/behind")\",\"kind\":\"waits\"}" "$out"
-}
-wait_until "a call that waits for another" hangs
-has "\"roots\":[{\"id\":\"$(cat "$tmp/sleeping")\",\"waiting\":2}" '"cycles":[]'
+await /api/waits "{\"from\":\"$(cat "$tmp/hanging")\",\"to\":\"$(cat "$tmp/behind")\",\"kind\":\"waits\"}" \
+    "\"roots\":[{\"id\":\"$(cat "$tmp/sleeping")\",\"waiting\":2}" '"cycles":[]'
 ask 200 '/api/failures?class=Counter&limit=5'
 has '"code":"ASQ_EARGS"' '"agent":"tally"'
 ask 200 '/api/failures?code=EFAILED&since_ms=1'
@@ -234,12 +229,11 @@ ask 200 /api/overview
 
 echo "a takeover"
 kill -KILL "$worker_pid"
-start worker2 "$as_worker" --agent-dir "$agent_dir" --id two --lease-time 1s
+start worker2 "$as_worker" --agent-dir "$agent_dir" --id two --lease-time 5s
 worker_pid=$pid
 wait_ready "$pid" worker2
 wait_until "takeovers" heard 4 '^event: takeover'
-ask 200 /api/takeovers
-has '"to":"two.0"'
+await /api/takeovers '"to":"two.0"'
 
 echo "Redis away, and back"
 kill -STOP "$redis_pid"
@@ -270,16 +264,20 @@ start_studio writes --allow-writes
 ask 200 /api/session
 has '"allow_writes":true'
 read_csrf
-write 200 /api/agents/tally/call '{"method":"add","args":[5]}'
+write 200 /api/agents/tally/call '{"method":"add","args":[5],"timeout_ms":60000}'
 has '"ok":true' '"value":5'
-write 200 /api/agents/tally/call '{"method":"add","args":{"n":2}}'
+write 200 /api/agents/tally/call '{"method":"add","args":{"n":2},"timeout_ms":60000}'
 has '"value":7'
-write 200 /api/agents/tally/call '{"method":"add","args":["x"]}'
+write 200 /api/agents/tally/call '{"method":"add","args":["x"],"timeout_ms":60000}'
 has '"ok":false' '"code":"ASQ_EARGS"'
 write 200 /api/agents '{"class":"Echo","id":"fresh"}'
 write 409 /api/agents '{"class":"Echo","id":"fresh"}'
 # A class that is paused creates no agent yet; its id is told all the same.
 write 200 /api/pause '{"class":"Echo"}'
+is_obeyed() { # as-ctl notes workers that do not
+    "$as_ctl" pause --class Echo 2>"$tmp/disobedient" && [ ! -s "$tmp/disobedient" ]
+}
+wait_until "the worker obeys" is_obeyed
 write 202 /api/agents '{"class":"Echo"}'
 has '"ready":null'
 late=$(sed 's/.*"id":"\([^"]*\)".*/\1/' "$out")

@@ -63,11 +63,10 @@ in_batch() {
     "$as_ctl" top --batch 1 --interval 100ms >"$out" 2>"$err" || return 1
     grep -Eq '^Echo\.fail +[0-9.]+ +[1-9][0-9]* .* [1-9][0-9]* ASQ_EUSER\(1\)' "$out" &&
         grep -Eq '^Echo\.sleep ' "$out" && grep -q '^parked .* asleep .*sleeps' "$out" &&
-        grep -q 'label\\x1b\]2;pwned' "$out"
+        grep -q 'label\\x1b\]2;pwned' "$out" && grep -Eq '^one\.0 +alive' "$out" &&
+        grep -Eq '^(two|one)\.0 +alive .* [1-9][0-9]* ' "$out"
 }
 wait_until "the figures of the calls" in_batch
-expect "$out" '^one\.0 +alive'
-expect "$out" '^(two|one)\.0 +alive .* [1-9][0-9]* '
 expect "$out" '^ *[0-9.]+ [a-z]+ +Echo\.fail +ASQ_EUSER\(1\) +on purpose +fragile'
 expect_count "$out" '[[:cntrl:]]' 0
 run 0 "$as_ctl" top --batch 2 --interval 100ms --json
