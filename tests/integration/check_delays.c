@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_MS = 3600000, SOON_MS = 400, MANY = 3000 };
+/* LATE_MS is enough for what a test does before a call is due, also on a slow machine. */
+enum { LONG_MS = 3600000, SOON_MS = 400, LATE_MS = 12000, MANY = 3000 };
 
 static sup_redis *redis;
 static asq *h;
@@ -213,19 +214,21 @@ END_TEST
 
 START_TEST(a_retry_waits_outside_of_the_stream_and_its_runs_are_counted)
 {
-    const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 4, .delay_ms = SOON_MS };
+    const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = LATE_MS };
+    const asq_retry soon = { ASQ_RETRY_INIT, .attempts = 4, .delay_ms = SOON_MS };
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
     asq_result *r;
     pid_t w = tight_worker();
 
     ready();
     options.retry = &retry;
-    ck_assert_int_eq(asq_callv(counter, "digit", &options, asq_pack("[i, i]", 7, 4), &r), 0);
+    ck_assert_int_eq(asq_callv(counter, "digit", &options, asq_pack("[i, i]", 7, 2), &r), 0);
     sup_wait_until(asq_poll(h, 0) >= 0 && LATER == 1 && JOBS == 0);
     ck_assert_int_eq(length("HLEN", "attempts"), 0);
     load_worker_kill(w);
     w = tight_worker();
     gives(r, 7);
+    options.retry = &soon;
     ck_assert_int_eq(asq_callv(counter, "digit", &options, asq_pack("[i, i]", 7, 5), &r), 0);
     fails(r, ASQ_EUSER(9));
     all_is_gone();
@@ -298,7 +301,7 @@ START_TEST(calls_whose_due_times_somebody_deletes_wait_on)
 
     ready();
     for (int i = 0; i < CALLS; i++)
-        r[i] = delayed(counter, "add", 10 * SOON_MS, 1);
+        r[i] = delayed(counter, "add", LATE_MS, 1);
     far = delayed(counter, "add", LONG_MS, 1);
     sup_wait_until(asq_poll(h, 0) >= 0 && LATER == CALLS + 1 && JOBS == 0);
     if (_i)
@@ -351,7 +354,7 @@ START_TEST(a_copy_of_what_waits_is_recognised)
     ready();
     sup_wait_until(JOBS == 0);
     load_worker_stop(w);
-    r = delayed(counter, "add", 5 * SOON_MS, 1);
+    r = delayed(counter, "add", LATE_MS, 1);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     entries = sup_redis_reply(redis, "XRANGE asq:{default.0}:jobs - +");
     ck_assert_uint_eq(entries->elements, 1);
@@ -402,7 +405,7 @@ START_TEST(an_agent_that_is_deleted_meanwhile_is_not_there_any_more)
     pid_t w = tight_worker();
 
     ready();
-    r = delayed(counter, "add", SOON_MS, 1);
+    r = delayed(counter, "add", LATE_MS, 1);
     ck_assert_int_eq(asq_delete(counter, sup_limit_ms()), 0);
     fails(r, ASQ_ENOAGENT);
     all_is_gone();

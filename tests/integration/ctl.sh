@@ -248,7 +248,7 @@ expect "$err" 'no worker is alive'
 refused 1 'ASQ_ENOENT' "$as_worker" stop --id nobody
 refused 1 'no answer from agent .early. within 2000 ms: no worker is alive in namespace .default.*ASQ_ETIMEOUT' \
     "$as_ctl" create Counter --id early --timeout 2s
-refused 1 'still waiting: no worker is alive' "$as_ctl" call early add '[1]' -t 4s
+refused 1 'still waiting: no worker is alive' "$as_ctl" call early add '[1]' -t 8s
 expect "$err" 'as-ctl result [^ ]+ \(ASQ_ETIMEOUT\)'
 
 # ---- With a worker ---------------------------------------------------------------------------
@@ -326,13 +326,13 @@ expect "$err" '"number":-1001,"message":"on purpose","class":"Echo","method":"fa
 refused 1 'red \\x1b\[31m' "$as_ctl" call e fail '["red \u001b[31m"]'
 
 echo "calls that take longer"
-json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[3000]' --timeout 1s
+json_error 1 ASQ_ETIMEOUT "$as_ctl" --json call e sleep '[8000]' --timeout 3s
 call=$(sed -n 's/.*"call_id":"\([^"]*\)".*/\1/p' "$err")
-prints 3000 "$as_ctl" result "$call"
-prints 3000 "$as_ctl" result "$call" # kept, because its id was printed
-call=$("$as_ctl" call e sleep '[3000]' --async) || fail "call --async"
-refused 1 'within 1000 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 1s
-prints 3000 "$as_ctl" result "$call"
+prints 8000 "$as_ctl" result "$call"
+prints 8000 "$as_ctl" result "$call" # kept, because its id was printed
+call=$("$as_ctl" call e sleep '[8000]' --async) || fail "call --async"
+refused 1 'within 3000 ms.*ASQ_ETIMEOUT' "$as_ctl" result "$call" -t 3s
+prints 8000 "$as_ctl" result "$call"
 run 0 "$as_ctl" call tally add '[1]' --async --json
 expect "$out" '^\{"call_id":"[^"]+"\}$'
 refused 2 '.' "$as_ctl" result 'not a call id'
