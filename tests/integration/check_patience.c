@@ -43,7 +43,7 @@ static int ctl(char **ret_said, const char *a, const char *b, const char *c, con
 static void check_calls_work(void)
 {
     char *said;
-    int status = ctl(&said, "create", "Counter", "-t", "20s");
+    int status = ctl(&said, "create", "Counter", "-t", "120s");
     ck_assert_msg(status == 0, "%s", said);
     free(said);
 }
@@ -97,7 +97,7 @@ START_TEST(sidekiq_298_a_full_redis_is_waited_for)
     sup_redis_do(redis, "CLIENT KILL TYPE pubsub SKIPME yes");
     sup_wait_until(has_said("max number of clients"));
     for (int i = 0; i < 3; i++) {
-        ck_assert_int_ne(ctl(&said, "ping", "-t", "200ms", NULL), 0);
+        ck_assert_int_ne(ctl(&said, "ping", "-t", "2s", NULL), 0);
         ck_assert_msg(strstr(said, "max number of clients"), "%s", said);
         ck_assert_msg(!strstr(said, "user or password"), "%s", said);
         free(said);

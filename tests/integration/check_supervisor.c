@@ -98,7 +98,7 @@ START_TEST(a_signal_to_all_its_processes_is_one_request)
     char *noted = sup_path("noted");
     pid_t w = worker("w", LEASE_MS, LONG_MS);
     asq_agent *a = poison();
-    asq_result *r = begin(a, 4 * LEASE_MS, noted);
+    asq_result *r = begin(a, 8 * LEASE_MS, noted);
 
     ck_assert_int_eq(kill(process_of("w"), SIGTERM), 0);
     sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:w.0 stopping") == 1);
@@ -118,7 +118,7 @@ START_TEST(a_drain_ends_with_its_timeout_and_loses_nothing)
     char *noted = sup_path("noted");
     pid_t first = worker("first", LONG_MS, 200), second;
     asq_agent *a = poison();
-    asq_result *r = begin(a, 3 * LEASE_MS, noted);
+    asq_result *r = begin(a, 8 * LEASE_MS, noted);
     int64_t value;
 
     kill(first, SIGTERM);
