@@ -21,7 +21,7 @@ enum {
     MAX_CALLERS = 12,
     PARTITIONS = 64,
     PROXY_PORTS = MAX_WORKERS + 1, /* one for each worker, one for the callers */
-    QUIET_LIMIT_MS = 60000
+    QUIET_LIMIT_MS = 240000
 };
 
 /* ---- random numbers, the same for the same seed ---- */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANG_MS = 60000, MAX_AT_ONCE = 1024 };
+enum { HANG_MS = 240000, MAX_AT_ONCE = 1024 };
 
 struct options {
     uint64_t seed, graphs, again;
