@@ -84,7 +84,7 @@ START_TEST(a_host_that_hangs_takes_its_part_of_the_time)
 }
 END_TEST
 
-/* Takes a slot from its owner on each master. A packet of the owner from before may give it back. */
+/* Takes a slot from its owner on each master. A packet of the owner may still give it back. */
 static void take_from_owner(int slot)
 {
     for (int i = 0; i < 3; i++)

@@ -16,7 +16,7 @@ look() {
     "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" $look_user >"$out" 2>&1 || fail "look $*" "$out"
 }
 
-start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 1s --drain-timeout 5s
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 10s --drain-timeout 5s
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Echo --id '{x}sleeper' >/dev/null || fail "create"

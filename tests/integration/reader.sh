@@ -15,7 +15,7 @@ err=$tmp/err
 redis() {
     redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
 }
-start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 1s
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 10s
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Counter --id tally >/dev/null || fail "create"

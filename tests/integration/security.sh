@@ -47,10 +47,10 @@ for ns in default other default2; do
     done <"$tmp/rules"
 done
 
-start worker "$as_worker" -u "$(url worker)" --agent-dir "$agent_dir" --id one --lease-time 2s
+start worker "$as_worker" -u "$(url worker)" --agent-dir "$agent_dir" --id one --lease-time 60s
 worker=$pid
 wait_ready "$worker" worker
-start other "$as_worker" -u "$(url worker other)" --agent-dir "$agent_dir" --id two --lease-time 2s
+start other "$as_worker" -u "$(url worker other)" --agent-dir "$agent_dir" --id two --lease-time 60s
 other=$pid
 wait_ready "$other" other
 p=116 # of the agent "tally"

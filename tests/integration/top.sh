@@ -181,7 +181,7 @@ for one in $children $child; do
     kill -KILL "$one" 2>/dev/null
 done
 press 3
-await '^two\.0 +died'
+await '^two\.0 +(died|dead)'
 await '[1-9] dead'
 
 echo "Redis is away"

@@ -22,8 +22,8 @@ int sup_cluster_port(const sup_cluster *c, int node);
 char *sup_cluster_url(const sup_cluster *c, int node);
 /* Returns the node that has a slot, as node `asked` says; -1: none. */
 int sup_cluster_owner(const sup_cluster *c, int asked, int slot);
-/* Waits until all nodes name the same owner of a slot, and returns it: they learn of a move one after
- * the other. */
+/* Waits until all nodes name the same owner of a slot, and returns it: they learn of a move one
+ * after the other. */
 int sup_cluster_settled_owner(const sup_cluster *c, int slot);
 /* Returns the node that has a key. */
 sup_redis *sup_cluster_node_of(const sup_cluster *c, const char *key);
