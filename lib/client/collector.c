@@ -49,6 +49,7 @@ const char *asq__collector_url(const struct asq__collector *c)
 #else
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -63,6 +64,8 @@ const char *asq__collector_url(const struct asq__collector *c)
 #include "value/clock.h"
 #include "value/fd.h"
 
+#define CA_VARIABLE "OTEL_EXPORTER_OTLP_CERTIFICATE"
+
 enum { CONNECT_MS = 5000, REQUEST_MS = 10000, HEADERS_MAX = 64 };
 
 struct asq__collector {
@@ -70,6 +73,7 @@ struct asq__collector {
     CURL *easy;
     struct curl_slist *headers;
     char *url, *shown;
+    char *ca; /* file of the CAs to trust; NULL: those of the system */
     char why[CURL_ERROR_SIZE];
     atomic_llong stop_ms; /* INT64_MAX: not yet */
 };
@@ -231,9 +235,21 @@ static int take_url(struct asq__collector *c, const char *url, char *err, size_t
     return rc;
 }
 
+/* Takes the file of the CAs to trust, which is not read before the first request. */
+static int take_ca(struct asq__collector *c, char *err, size_t errlen)
+{
+    const char *ca = secure_getenv(CA_VARIABLE);
+    if (!ca || !*ca || strncmp(c->url, "https:", 6) != 0)
+        return 0;
+    if (access(ca, R_OK) < 0)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "the file of CAs of " CA_VARIABLE " cannot be read: %.200s: %s", ca,
+                        strerror(errno));
+    return (c->ca = strdup(ca)) ? 0 : asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+}
+
 static bool set_options(struct asq__collector *c)
 {
-    const char *ca = secure_getenv("OTEL_EXPORTER_OTLP_CERTIFICATE");
     struct curl_slist *more = curl_slist_append(c->headers, "Content-Type: application/json");
     if (more)
         c->headers = more;
@@ -259,9 +275,7 @@ static bool set_options(struct asq__collector *c)
 #if LIBCURL_VERSION_NUM >= 0x075700
     curl_easy_setopt(c->easy, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver at the end */
 #endif
-    if (ok && ca && *ca)
-        ok = curl_easy_setopt(c->easy, CURLOPT_CAINFO, ca) == CURLE_OK;
-    return ok;
+    return ok && (!c->ca || curl_easy_setopt(c->easy, CURLOPT_CAINFO, c->ca) == CURLE_OK);
 }
 
 int asq__collector_new(const char *url, struct asq__collector **ret, char *err, size_t errlen)
@@ -274,6 +288,8 @@ int asq__collector_new(const char *url, struct asq__collector **ret, char *err, 
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     atomic_init(&c->stop_ms, INT64_MAX);
     int rc = take_url(c, url, err, errlen);
+    if (rc == 0)
+        rc = take_ca(c, err, errlen);
     if (rc == 0 && headers)
         rc = read_headers(headers, &c->headers, err, errlen);
     if (rc == 0 &&
@@ -304,6 +320,7 @@ void asq__collector_free(struct asq__collector *c)
     curl_slist_free_all(c->headers);
     free(c->url);
     free(c->shown);
+    free(c->ca);
     free(c);
 }
 
@@ -337,6 +354,26 @@ static CURLcode run(struct asq__collector *c)
     return m && m->msg == CURLMSG_DONE ? m->data.result : CURLE_FAILED_INIT;
 }
 
+/* Says why a request has failed. libcurl's text about a connection that is refused or late says how
+ * long that took: it would differ each time, and be logged each time. */
+static void tell_failure(const struct asq__collector *c, CURLcode code,
+                         char why[ASQ__COLLECTOR_WHY])
+{
+    curl_off_t connected_us = 0;
+    long unverified = 0; /* stays 0 when it is the name that is wrong */
+    curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+    curl_easy_getinfo(c->easy, CURLINFO_SSL_VERIFYRESULT, &unverified);
+    if (code == CURLE_OPERATION_TIMEDOUT && connected_us)
+        snprintf(why, ASQ__COLLECTOR_WHY, "it has not answered within %d s", REQUEST_MS / 1000);
+    else if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_COULDNT_CONNECT || !*c->why)
+        snprintf(why, ASQ__COLLECTOR_WHY, "%s", curl_easy_strerror(code));
+    else
+        snprintf(why, ASQ__COLLECTOR_WHY, "%s%s", c->why,
+                 code == CURLE_PEER_FAILED_VERIFICATION && unverified
+                     ? "; " CA_VARIABLE " names the file of CAs to trust"
+                     : "");
+}
+
 enum asq__collector_answer asq__collector_send(struct asq__collector *c, const void *body, size_t n,
                                                char why[ASQ__COLLECTOR_WHY])
 {
@@ -355,7 +392,7 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
     if (code == CURLE_OK)
         snprintf(why, ASQ__COLLECTOR_WHY, "it answers %ld", status);
     else
-        snprintf(why, ASQ__COLLECTOR_WHY, "%s", *c->why ? c->why : curl_easy_strerror(code));
+        tell_failure(c, code, why);
     /* The statuses that the specification of OTLP calls retryable. */
     return code != CURLE_OK || status == 429 || status == 502 || status == 503 || status == 504
                ? ASQ__COLLECTOR_AWAY

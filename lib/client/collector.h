@@ -16,7 +16,7 @@ enum asq__collector_answer {
     ASQ__COLLECTOR_REFUSED /* it will never take this request */
 };
 
-enum { ASQ__COLLECTOR_WHY = 300 };
+enum { ASQ__COLLECTOR_WHY = 360 };
 
 /* Checks a URL, and the headers in the environment. ASQ_EINVAL; ASQ_ENOTSUP: built without
  * libcurl. */

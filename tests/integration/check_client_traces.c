@@ -168,6 +168,59 @@ START_TEST(a_rate_begins_traces_and_flags_end_them)
 }
 END_TEST
 
+static size_t count(const char *name, int kind)
+{
+    size_t n = 0;
+    const struct sup_span *s;
+    for (size_t i = 0; (s = sup_collector_span(collector, name, i)); i++)
+        n += s->kind == kind;
+    return n;
+}
+
+/* Returns whether as many calls of the program have come, with their runs and nested calls. */
+static bool are_trees(size_t chosen)
+{
+    sup_collector_read(collector);
+    return count("Relay.call", SUP_CLIENT) == chosen && count("Relay.call", SUP_SERVER) == chosen &&
+           count("Counter.add", SUP_SERVER) == chosen;
+}
+
+/* The program decides for the runs and nested calls of its calls. */
+START_TEST(a_share_of_the_calls_is_traced_each_with_all_that_is_below_it)
+{
+    enum { CALLS = 400 };
+    asq_result *r[CALLS];
+    open_traced(_i, 0.5);
+    asq_agent *outer = agent_new("Relay", NULL), *inner = agent_new("Counter", NULL);
+    asq_cork(H);
+    for (int i = 0; i < CALLS; i++)
+        r[i] = call(outer, "call", NULL, NULL, asq_pack("[a, s, [i]]", inner, "add", 1));
+    ok(asq_uncork(H));
+    for (int i = 0; i < CALLS; i++) {
+        ok(asq_result_wait(r[i], ASQ_FOREVER));
+        asq_result_free(r[i]);
+    }
+    r[0] = call(outer, "me", SAMPLED, NULL, NULL);
+    ok(asq_result_wait(r[0], ASQ_FOREVER));
+    asq_result_free(r[0]);
+    sup_wait_until(sup_collector_read(collector) && count("Relay.me", SUP_CLIENT) == 1);
+    size_t chosen = count("Relay.call", SUP_CLIENT); /* exported before that one */
+    ck_assert_msg(chosen > CALLS / 4 && chosen < CALLS * 3 / 4, "%zu of %d", chosen, CALLS);
+    sup_wait_until(are_trees(chosen));
+    for (size_t i = 0, k = 0; k < chosen; i++) {
+        const struct sup_span *client = sup_collector_span(collector, "Relay.call", i);
+        if (client->kind == SUP_CLIENT) {
+            below(below(client, "Relay.call", SUP_SERVER), "Counter.add", SUP_SERVER);
+            k++;
+        }
+    }
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+    ok(asq_close(H));
+    ck_assert(are_trees(chosen));
+}
+END_TEST
+
 START_TEST(nothing_is_exported_without_a_trace)
 {
     open_traced(_i, 0);
@@ -248,6 +301,7 @@ int main(void)
     tcase_set_timeout(t, 240);
     tcase_add_loop_test(t, a_programs_call_its_runs_and_their_calls_are_a_tree, 0, MODES);
     tcase_add_loop_test(t, a_rate_begins_traces_and_flags_end_them, 0, MODES);
+    tcase_add_loop_test(t, a_share_of_the_calls_is_traced_each_with_all_that_is_below_it, 0, MODES);
     tcase_add_loop_test(t, nothing_is_exported_without_a_trace, 0, MODES);
     tcase_add_test(t, the_end_of_a_handle_sends_what_there_is);
     tcase_add_test(t, a_forked_program_exports_nothing_and_goes_on);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define TRACE    "4bf92f3577b34da6a3ce929d0e0e4736"
 #define SPAN     "00f067aa0ba902b7"
@@ -21,14 +22,44 @@
 static sup_collector *collector;
 static double rate;
 
+/* grind(counter, begun, go): fails in its first run; later ones add 1 to the counter, make a file,
+ * and occupy their thread until there is another. */
+static int mill_grind(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *target;
+    const char *begun, *go;
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *counter = NULL;
+    int rc = asq_args(ctx, args, "[O, s, s]", &target, &begun, &go);
+    (void) self;
+    if (rc < 0)
+        return rc;
+    if (asq_ctx_attempt(ctx) == 1)
+        return asq_fail(ctx, ASQ_EFAILED, "once more");
+    if ((rc = asq_attach_value(h, target, &counter)) < 0 ||
+        (rc = asq_call_wait(counter, "add", ret, "[i]", 1)) < 0)
+        rc = asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    asq_agent_free(counter);
+    if (rc == 0)
+        touch(begun);
+    while (rc == 0 && !exists(go))
+        sup_sleep_ms(5);
+    return rc;
+}
+
+static const asq_method mill_methods[] = { { "grind", mill_grind, NULL, 0, NULL }, { 0 } };
+static const asq_class mill_class = { ASQ_CLASS_INIT, .name = "Mill", .methods = mill_methods };
+
 static void start_worker(void)
 {
+    const asq_class *const all[] = { &counter_class, &echo_class, &relay_class, &mill_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.traces = sup_collector_url(collector);
     options.trace_rate = rate;
     options.trace_service = "shop";
     options.log_level = ASQ_LOG_INFO;
-    logged_start_worker(NULL, &options, classes);
+    options.lease_time_ms = 2000;
+    logged_start_worker(NULL, &options, all);
 }
 
 static void set_up(void)
@@ -55,11 +86,11 @@ static void stop_worker(void)
     worker = 0;
 }
 
-/* Starts a worker that traces calls on its own, too. */
-static void trace_all(void)
+/* Starts a worker that traces a share of the calls on its own, too. */
+static void trace_share(double share)
 {
     stop_worker();
-    rate = 1;
+    rate = share;
     start_worker();
 }
 
@@ -209,7 +240,7 @@ END_TEST
 
 START_TEST(a_rate_of_1_begins_a_trace_with_each_call_from_outside)
 {
-    trace_all();
+    trace_share(1);
     asq_agent *outer = agent("Relay"), *inner = agent("Counter");
     SPANS(2 * 4);
     ck_assert_str_ne(below(NULL, "Relay.create", 0)->trace,
@@ -222,6 +253,97 @@ START_TEST(a_rate_of_1_begins_a_trace_with_each_call_from_outside)
     below(o, "Counter.add", 0);
     asq_agent_free(outer);
     asq_agent_free(inner);
+}
+END_TEST
+
+/* The call from outside decides for all that is below it. */
+START_TEST(a_share_of_the_calls_is_traced_each_with_all_that_is_below_it)
+{
+    enum { CALLS = 400 };
+    asq_result *r[CALLS];
+    const struct sup_span *s;
+    size_t chosen = 0, nested = 0;
+    trace_share(0.5);
+    asq_agent *outer = agent("Relay"), *inner = agent("Counter"), *e = agent("Echo");
+    asq_cork(H);
+    for (int i = 0; i < CALLS; i++)
+        r[i] = call(outer, "call", NULL, NULL, asq_pack("[a, s, [i]]", inner, "add", 1));
+    ok(asq_uncork(H));
+    for (int i = 0; i < CALLS; i++)
+        done(r[i], 0);
+    done(call(e, "all", SAMPLED, NULL, NULL), 0); /* exported behind the others */
+    sup_wait_until(sup_collector_read(collector) && sup_collector_span(collector, "Echo.all", 0));
+    for (; (s = sup_collector_span(collector, "Relay.call", chosen)); chosen++) {
+        ck_assert_str_eq(s->parent, "");
+        below(s, "Counter.add", 0);
+        ck_assert_ptr_null(sup_collector_child(collector, s, "Counter.add", 1));
+    }
+    while (sup_collector_span(collector, "Counter.add", nested))
+        nested++;
+    ck_assert_msg(chosen > CALLS / 4 && chosen < CALLS * 3 / 4, "%zu of %d", chosen, CALLS);
+    ck_assert_uint_eq(nested, chosen);
+    asq_agent_free(outer);
+    asq_agent_free(inner);
+    asq_agent_free(e);
+}
+END_TEST
+
+static void kill_process(void)
+{
+    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+}
+
+/* Kills the supervisor, too, which would count the death. */
+static void kill_worker(void)
+{
+    int status;
+    kill(-worker, SIGKILL);
+    ck_assert_int_eq(waitpid(worker, &status, 0), worker);
+    start_worker();
+}
+
+static const struct {
+    void (*kill)(void);
+    const char *attempt; /* of the run that takes the place of the killed one */
+} deaths[] = { { kill_process, "3" }, { kill_worker, "2" } };
+
+/* The killed run leaves nothing; its nested call, which is not made again, is below the run that
+ * takes its place. */
+START_TEST(a_run_whose_process_is_killed_is_replaced_in_its_trace)
+{
+    asq_retry retry = ASQ_RETRY_OPTIONS_INIT;
+    const char *begun = logged_file("begun"), *go = logged_file("go");
+    retry.attempts = 2;
+    ok(asq_register(H, &mill_class));
+    asq_agent *mill = agent("Mill"), *c = agent("Counter");
+    asq_result *r = call(mill, "grind", SAMPLED, &retry, asq_pack("[a, s, s]", c, begun, go));
+    sup_wait_until(exists(begun));
+    sup_wait_until(calls() == 2); /* the first run, and the nested call of the second */
+    const struct sup_span *add = below(NULL, "Counter.add", 0);
+    char *place = strdup(add->parent);
+    deaths[_i].kill();
+    touch(go);
+    done(r, 0);
+    sup_wait_until(calls() >= 3);
+    done(call(c, "read", SAMPLED, NULL, NULL), 0);
+    sup_wait_until(calls() >= 4);
+    ck_assert_uint_eq(calls(), 4);
+    const struct sup_span *first = below(NULL, "Mill.grind", 0),
+                          *last = below(NULL, "Mill.grind", 1);
+    ck_assert_str_eq(first->trace, TRACE);
+    ck_assert_str_eq(last->trace, TRACE);
+    ck_assert_str_eq(first->parent, SPAN);
+    ck_assert_str_eq(last->parent, SPAN);
+    ck_assert(first->status == 2 && !last->status);
+    ck_assert_str_eq(sup_span_text(first, "asqueue.attempt"), "1");
+    ck_assert_str_eq(sup_span_text(last, "asqueue.attempt"), deaths[_i].attempt);
+    ck_assert_str_eq(sup_span_text(first, "asqueue.call_id"),
+                     sup_span_text(last, "asqueue.call_id"));
+    ck_assert_str_eq(last->id, place);
+    below(last, "Counter.add", 0);
+    free(place);
+    asq_agent_free(mill);
+    asq_agent_free(c);
 }
 END_TEST
 
@@ -265,6 +387,7 @@ START_TEST(spans_wait_for_a_collector_that_comes_back)
     sup_collector_stop(collector);
     done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
     sup_wait_until(logged_count("traces cannot be exported to http://127.0.0.1") == 1);
+    ck_assert_int_eq(logged_count(" after "), 0); /* a time would be a new cause at each try */
     sup_collector_restart(collector);
     SPANS(4);
     sup_wait_until(logged_count("traces are exported again") == 1);
@@ -371,6 +494,10 @@ START_TEST(what_is_wrong_is_told_at_the_start)
     setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=s3cr3t%0d%0ab: c", 1);
     refused("http://h/", 0, NULL, "header 1 of OTEL_EXPORTER_OTLP_HEADERS");
     unsetenv("OTEL_EXPORTER_OTLP_HEADERS");
+    setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file", 1);
+    refused("https://h/", 0, NULL,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE cannot be read: /no/such/file: No");
+    unsetenv("OTEL_EXPORTER_OTLP_CERTIFICATE");
 }
 END_TEST
 
@@ -388,6 +515,9 @@ int main(void)
     tcase_add_test(t, a_call_its_nested_call_and_its_retries_are_a_tree);
     tcase_add_test(t, calls_that_are_not_sampled_leave_nothing);
     tcase_add_test(t, a_rate_of_1_begins_a_trace_with_each_call_from_outside);
+    tcase_add_test(t, a_share_of_the_calls_is_traced_each_with_all_that_is_below_it);
+    tcase_add_loop_test(t, a_run_whose_process_is_killed_is_replaced_in_its_trace, 0,
+                        sizeof deaths / sizeof *deaths);
     tcase_add_test(t, failures_have_their_code_and_text);
     tcase_add_test(t, spans_wait_for_a_collector_that_comes_back);
     tcase_add_test(t, a_collector_that_refuses_is_told_of_once);

@@ -1,10 +1,12 @@
 /*
  * collector.c: see collector.h. Each connection has a process; each request becomes a line
  * "STATUS BODY" of the file DIR/requests, and its head is appended to DIR/heads. The answer to the
- * next requests stands in DIR/answer.
+ * next requests stands in DIR/answer. With a file DIR/identity connections begin with TLS; of
+ * clients that then make no request, DIR/refusals gets a line each.
  */
 #include "collector.h"
 #include "otlp_schema.h"
+#include "peer.h"
 #include "support.h"
 
 #include <arpa/inet.h>
@@ -29,7 +31,7 @@ enum { HEAD_MAX = 16384, BODY_MAX = 1 << 26 };
 struct sup_collector {
     int port;
     pid_t pid; /* 0: it does not run */
-    char *dir, *url, *requests, *heads, *answer;
+    char *dir, *url, *requests, *heads, *answer, *identity, *refusals;
     json_t **bodies; /* that were read, of spans */
     size_t nbodies;
     struct sup_span *spans;
@@ -38,10 +40,10 @@ struct sup_collector {
 
 /* ---- the process ---- */
 
-static bool read_all(int fd, char *to, size_t n)
+static bool read_all(const struct sup_peer *p, char *to, size_t n)
 {
     while (n) {
-        ssize_t got = recv(fd, to, n, 0);
+        ssize_t got = sup_peer_read(p, to, n);
         if (got <= 0)
             return false;
         to += got;
@@ -68,12 +70,12 @@ static int answer_of(const sup_collector *c)
 }
 
 /* Serves one request. False: the connection is over. */
-static bool serve(const sup_collector *c, int fd)
+static bool serve(const sup_collector *c, const struct sup_peer *p)
 {
     char head[HEAD_MAX] = "", status_text[16], reply[200];
     size_t n = 0;
     while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
-        if (n == sizeof head - 1 || recv(fd, head + n, 1, 0) != 1)
+        if (n == sizeof head - 1 || sup_peer_read(p, head + n, 1) != 1)
             return false;
         n++;
     }
@@ -81,7 +83,7 @@ static bool serve(const sup_collector *c, int fd)
     const char *length = strcasestr(head, "\r\nContent-Length:");
     size_t size = length ? strtoul(length + 17, NULL, 10) : 0;
     char *body = size <= BODY_MAX ? malloc(size + 1) : NULL;
-    if (!body || !read_all(fd, body, size)) {
+    if (!body || !read_all(p, body, size)) {
         free(body);
         return false;
     }
@@ -103,12 +105,26 @@ static bool serve(const sup_collector *c, int fd)
     snprintf(reply, sizeof reply,
              "HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
              status);
-    return send(fd, reply, strlen(reply), MSG_NOSIGNAL) > 0;
+    return sup_peer_write(p, reply, strlen(reply));
+}
+
+/* Serves a connection until it is over. A client may end the handshake and then find the name
+ * wrong. */
+static void serve_all(const sup_collector *c, int fd)
+{
+    struct sup_peer p = { .fd = fd };
+    bool secure = access(c->identity, R_OK) == 0;
+    size_t served = 0;
+    while ((served || !secure || sup_peer_secure(&p, c->identity)) && serve(c, &p))
+        served++;
+    if (secure && !served)
+        append(c->refusals, (struct iovec[]){ { (char[]){ '\n' }, 1 } }, 1);
 }
 
 static void run(const sup_collector *c, int listener)
 {
     signal(SIGCHLD, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to clients that are gone */
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         if (fd < 0)
@@ -116,8 +132,7 @@ static void run(const sup_collector *c, int listener)
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             close(listener);
-            while (serve(c, fd))
-                ;
+            serve_all(c, fd);
             _exit(0);
         }
         close(fd);
@@ -145,7 +160,24 @@ void sup_collector_restart(sup_collector *c)
     close(fd);
 }
 
+/* Puts a file in place of another in one step. */
+static void replace(const char *path, const char *text)
+{
+    char *new = sup_format("%s.new", path);
+    FILE *f = fopen(new, "w");
+    fputs(text, f);
+    fclose(f);
+    if (rename(new, path) < 0)
+        sup_fail("%s: %m", path);
+    free(new);
+}
+
 sup_collector *sup_collector_start(void)
+{
+    return sup_collector_start_as(NULL);
+}
+
+sup_collector *sup_collector_start_as(const char *identity)
 {
     sup_collector *c = calloc(1, sizeof *c);
     static int number;
@@ -158,7 +190,11 @@ sup_collector *sup_collector_start(void)
     c->requests = sup_format("%s/requests", c->dir);
     c->heads = sup_format("%s/heads", c->dir);
     c->answer = sup_format("%s/answer", c->dir);
-    c->url = sup_format("http://127.0.0.1:%d", c->port); /* the path is the usual one */
+    c->identity = sup_format("%s/identity", c->dir);
+    c->refusals = sup_format("%s/refusals", c->dir);
+    c->url = sup_format("%s://127.0.0.1:%d", identity ? "https" : "http", c->port); /* usual path */
+    if (identity)
+        sup_collector_identity(c, identity);
     sup_collector_answer(c, 200);
     sup_collector_restart(c);
     return c;
@@ -171,14 +207,16 @@ const char *sup_collector_url(const sup_collector *c)
 
 void sup_collector_answer(sup_collector *c, int status)
 {
-    char *text = sup_format("%d\n", status), *new = sup_format("%s.new", c->answer);
-    FILE *f = fopen(new, "w");
-    fputs(text, f);
-    fclose(f);
-    if (rename(new, c->answer) < 0)
-        sup_fail("%s: %m", c->answer);
+    char *text = sup_format("%d\n", status);
+    replace(c->answer, text);
     free(text);
-    free(new);
+}
+
+void sup_collector_identity(sup_collector *c, const char *identity)
+{
+    char *text = sup_read_file(identity);
+    replace(c->identity, text);
+    free(text);
 }
 
 void sup_collector_stop(sup_collector *c)
@@ -214,6 +252,8 @@ void sup_collector_free(sup_collector *c)
     free(c->requests);
     free(c->heads);
     free(c->answer);
+    free(c->identity);
+    free(c->refusals);
     free(c);
 }
 
@@ -289,12 +329,22 @@ size_t sup_collector_read(sup_collector *c)
     return c->nspans;
 }
 
-size_t sup_collector_requests(sup_collector *c)
+static size_t lines_of(const char *path)
 {
-    char *all = sup_read_file(c->requests);
+    char *all = sup_read_file(path);
     int n = sup_count(all, "\n");
     free(all);
     return (size_t) n;
+}
+
+size_t sup_collector_requests(sup_collector *c)
+{
+    return lines_of(c->requests);
+}
+
+size_t sup_collector_refusals(sup_collector *c)
+{
+    return lines_of(c->refusals);
 }
 
 char *sup_collector_heads(sup_collector *c)

@@ -30,6 +30,10 @@ struct sup_span {
 enum { SUP_COLLECTOR_STALLS = 1 }; /* takes the request and does not answer */
 
 sup_collector *sup_collector_start(void);
+/* Starts one behind https, which shows a key and a certificate (sup_tls_identity). */
+sup_collector *sup_collector_start_as(const char *identity);
+/* Shows others from the next connection on. */
+void sup_collector_identity(sup_collector *c, const char *identity);
 const char *sup_collector_url(const sup_collector *c);
 /* Sets how requests are answered from now on: a status of HTTP, or SUP_COLLECTOR_STALLS. */
 void sup_collector_answer(sup_collector *c, int status);
@@ -38,6 +42,8 @@ void sup_collector_answer(sup_collector *c, int status);
 size_t sup_collector_read(sup_collector *c);
 /* Returns the number of requests, whatever was answered. */
 size_t sup_collector_requests(sup_collector *c);
+/* Returns the number of connections that began with TLS and brought no request. */
+size_t sup_collector_refusals(sup_collector *c);
 /* Returns the heads of all requests; the caller frees it. */
 char *sup_collector_heads(sup_collector *c);
 /* Returns the i-th span of a name (NULL: any), in the order of their begin; NULL: there are no
