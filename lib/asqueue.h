@@ -989,8 +989,18 @@ ASQ_API int asq_ctx_trace(asq_ctx *ctx, asq_trace *ret);
 ASQ_API int64_t asq_ctx_remaining_ms(const asq_ctx *ctx);
 /* Returns whether the call was cancelled or its deadline has passed: stop early. */
 ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
-/* Sleeps like asq_sleep, for ms milliseconds. A failure is also set as the call's, as by
- * asq_fail. */
+/* Sleeps for ms milliseconds (ASQ_FOREVER: until the deadline), and parks the call.
+ *
+ * A sleep of 1000 ms or more is durable: its end is recorded like a step (below), and numbered with
+ * the steps and calls, so when the call runs again, it sleeps only for the rest, by the clock of
+ * the agent's partition and not that of a machine. ms must be on the same side of 1000 in each run.
+ * Not durable are shorter sleeps, those inside of a step or of a callback of asq_call_each, those
+ * in functions of a class other than methods and create, and those for which the call's records
+ * have no room. asq_sleep(asq_ctx_handle(ctx), ms) never is: in a loop that polls something
+ * outside, which may go round more often in one run than in the other, use that.
+ *
+ * Errors: those of every wait; of durable ones those of asq_ctx_now, too, but not ASQ_ELIMIT. They
+ * are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
 /* Steps: what a method does outside of Redis, once.
  *

@@ -816,6 +816,7 @@ class context
     }
     std::int64_t remaining_ms() const noexcept { return asq_ctx_remaining_ms(ctx_); }
     bool canceled() const noexcept { return asq_ctx_canceled(ctx_); }
+    /* Durable from one second on. See asq_ctx_sleep. */
     void sleep(std::int64_t ms) const { check(asq_ctx_sleep(ctx_, ms), asq_ctx_handle(ctx_)); }
     /* Runs f, which takes nothing, once: when the call runs again, its recorded value is returned,
      * or its recorded failure thrown. See asq_step. */

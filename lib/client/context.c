@@ -202,14 +202,6 @@ bool asq_ctx_canceled(const asq_ctx *ctx)
            asq_ctx_remaining_ms(ctx) == 0;
 }
 
-int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
-{
-    if (!ctx)
-        return ASQ_EINVAL;
-    int rc = asq_sleep(asq_ctx_handle(ctx), ms);
-    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(ctx->h)) : 0;
-}
-
 void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
 {
     if (!ctx || !fmt)

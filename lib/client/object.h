@@ -75,6 +75,7 @@ struct asq_ctx {
     char *trace_text;            /* its traceparent, made when it is asked for; or NULL */
     const char *caller_agent;    /* the agent whose method made the call; "" from outside */
     uint64_t epoch;
+    int64_t clock_minus_boot_ms; /* clock of the partition minus asq__boot_ms; 0 without one */
     uint32_t attempt;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     size_t result_room;  /* bytes left for its result among those of its batch; 0: no limit */

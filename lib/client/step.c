@@ -1,7 +1,7 @@
 /*
- * step.c: durable steps of methods: asq_step, and the time and random numbers that are the same
- * when the call runs again. What was done before is step_log.c's question; who keeps it is the
- * mode's.
+ * step.c: durable steps of methods: asq_step, the time and random numbers that are the same when
+ * the call runs again, and sleeps that go on. What was done before is step_log.c's question; who
+ * keeps it is the mode's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +22,8 @@
 /* Room for the record of a failure: name, message, and the other fields. */
 enum { RESERVED = 2048, MESSAGE_MAX = 1024 };
 enum { RANDOM_MAX = 256 };
+/* Shorter sleeps are not recorded. */
+enum { RECORDED_SLEEP_MS = 1000 };
 
 /* Gives a step's failure to the caller of asq_step: the call does not fail, unless the method
  * returns the code. */
@@ -39,7 +41,14 @@ static int told(asq_ctx *ctx, int rc)
     return rc;
 }
 
-/* Begins a step, as asq__step_next. */
+/* Returns whether another step can be recorded. Once there is no room, there never is. */
+static bool has_room(const asq_ctx *ctx, const struct asq__step_log *log, size_t value_n)
+{
+    return log->bytes + value_n + RESERVED <= asq__step_limit(ctx);
+}
+
+/* Begins a step, as asq__step_next. Without room for its record, only a sleep goes on: no other
+ * step comes behind it, so it is missing at the end of the records, and does no harm. */
 static int begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size_t value_n,
                  struct asq__step_log **ret_log, struct asq__step *known)
 {
@@ -56,14 +65,12 @@ static int begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size_t 
                         "a callback of asq_call_each must not make steps: their order would differ "
                         "when the method runs again");
     rc = asq__step_next(ctx, log, kind, name, known);
-    if (rc != 0)
+    if (rc != 0 || kind == ASQUEUE__STEP_KIND__SLEEP || has_room(ctx, log, value_n))
         return rc;
-    if (log->bytes + value_n + RESERVED > asq__step_limit(ctx))
-        return asq_fail(ctx, ASQ_ELIMIT,
-                        "the records of this call's steps have %zu bytes, and there is no room for "
-                        "another step: they may have %zu (the largest message)",
-                        log->bytes, asq__step_limit(ctx));
-    return 0;
+    return asq_fail(ctx, ASQ_ELIMIT,
+                    "the records of this call's steps have %zu bytes, and there is no room for "
+                    "another step: they may have %zu (the largest message)",
+                    log->bytes, asq__step_limit(ctx));
 }
 
 /* ---- a step's function ---- */
@@ -223,7 +230,7 @@ int asq_step(asq_ctx *ctx, const char *name, asq_step_fn fn, void *user, asq_val
     return asq_step_with(ctx, name, NULL, fn, user, ret);
 }
 
-/* ---- time, random numbers ---- */
+/* ---- time, random numbers, sleeps ---- */
 
 /* Records a value that the library makes, or gives the recorded one; it has value_n bytes. */
 static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n)
@@ -234,6 +241,8 @@ static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value
     if (rc < 0)
         return rc;
     if (rc == 0) {
+        if (!has_room(ctx, log, 0))
+            return 0; /* a sleep: another run has all of it again */
         struct asq__step step = {
             .number = log->number, .kind = kind, .name = "", .value = value, .value_n = value_n
         };
@@ -248,22 +257,31 @@ static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value
     return 0;
 }
 
+/* As facts, for a time. */
+static int fact_of_time(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms)
+{
+    uint8_t bytes[8];
+    uint64_t v = (uint64_t) *ms;
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t) (v >> 8 * i);
+    int rc = facts(ctx, kind, bytes, sizeof bytes);
+    v = 0;
+    for (int i = 0; i < 8; i++)
+        v |= (uint64_t) bytes[i] << 8 * i;
+    *ms = (int64_t) v;
+    return rc;
+}
+
 int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms)
 {
     if (!ctx || !ret_ms)
         return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_now: an argument is NULL") : ASQ_EINVAL;
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    uint64_t now = (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t) (now >> 8 * i);
-    int rc = told(ctx, facts(ctx, ASQUEUE__STEP_KIND__NOW, bytes, sizeof bytes));
-    now = 0;
-    for (int i = 0; i < 8; i++)
-        now |= (uint64_t) bytes[i] << 8 * i;
+    int64_t now = (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    int rc = told(ctx, fact_of_time(ctx, ASQUEUE__STEP_KIND__NOW, &now));
     if (rc == 0)
-        *ret_ms = (int64_t) now;
+        *ret_ms = now;
     return rc;
 }
 
@@ -281,4 +299,43 @@ int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n)
     if (rc == 0)
         memcpy(ret, bytes, n);
     return rc;
+}
+
+/* Returns whether a sleep is recorded. That must be the same in each run, so it depends on the
+ * sleep and its place alone. Outside of methods and creations (args), whether a function runs is
+ * not the same in each run. */
+static bool is_recorded(const asq_ctx *ctx, const asq *h, int64_t ms)
+{
+    return ms >= RECORDED_SLEEP_MS && ctx->args && !h->notifying &&
+           !(h->steps && h->steps->in_step);
+}
+
+/* Records when a sleep ends, by the clock of the agent's partition, and cuts it down to what an
+ * earlier run has left of it. */
+static int record_sleep(asq_ctx *ctx, int64_t *ms)
+{
+    int64_t now = asq__boot_ms() + ctx->clock_minus_boot_ms;
+    int64_t wake_ms = *ms > INT64_MAX - now ? INT64_MAX : now + *ms;
+    int rc = fact_of_time(ctx, ASQUEUE__STEP_KIND__SLEEP, &wake_ms);
+    if (rc == 0 && wake_ms <= now)
+        *ms = 0;
+    else if (rc == 0 && wake_ms - now < *ms)
+        *ms = wake_ms - now;
+    return rc;
+}
+
+int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
+{
+    if (!ctx)
+        return ASQ_EINVAL;
+    asq *h = asq_ctx_handle(ctx);
+    if (!h)
+        return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    if (is_recorded(ctx, h, ms)) {
+        int rc = told(ctx, record_sleep(ctx, &ms));
+        if (rc < 0)
+            return rc;
+    }
+    int rc = asq_sleep(h, ms);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
 }

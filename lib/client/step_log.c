@@ -63,6 +63,7 @@ static void describe(Asqueue__StepKind kind, const char *name, size_t n, char ou
     case ASQUEUE__STEP_KIND__CALLED: snprintf(out, 200, "a call of %.*s", (int) n, name); break;
     case ASQUEUE__STEP_KIND__NOW: snprintf(out, 200, "asq_ctx_now"); break;
     case ASQUEUE__STEP_KIND__RANDOM: snprintf(out, 200, "asq_ctx_random"); break;
+    case ASQUEUE__STEP_KIND__SLEEP: snprintf(out, 200, "a sleep"); break;
     default: snprintf(out, 200, "step '%.*s'", (int) n, name);
     }
 }

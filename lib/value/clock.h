@@ -15,6 +15,17 @@ static inline int64_t asq__now_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Returns the same with the time for which the machine was suspended, if that is known. */
+static inline int64_t asq__boot_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+    struct timespec t;
+    if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
+        return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+#endif
+    return asq__now_ms();
+}
+
 /* Returns nanoseconds of the monotonic clock, never 0. */
 static inline int64_t asq__now_ns(void)
 {

@@ -46,12 +46,7 @@ enum { NO_SUSPENSION_MS = 100, NO_JUMP_MS = 1000 };
 /* Returns how long this machine was suspended, while its monotonic clock stood still. */
 static int64_t machine_suspended_ms(void)
 {
-#ifdef CLOCK_BOOTTIME
-    struct timespec t;
-    if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
-        return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000 - asq__now_ms();
-#endif
-    return 0;
+    return asq__boot_ms() - asq__now_ms();
 }
 
 /* Names the machine, whose processes share a monotonic clock, its boot and its time namespace. */

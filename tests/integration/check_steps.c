@@ -6,6 +6,8 @@
 #include "modes.h"
 #include "support/file_lines.h"
 #include "support/suite.h"
+#include "value/buf.h"
+#include "value/step_msg.h"
 #include "walker.h"
 
 #include <signal.h>
@@ -149,7 +151,7 @@ static void expect_nothing(void)
 
 START_TEST(a_step_gives_its_value_and_a_failure_is_the_methods_to_handle)
 {
-    char *text = walk("s:one w:two f:three r:four I:five c:PEER n R a");
+    char *text = walk("s:one w:two f:three z:1000 r:four I:five c:PEER n R a");
 
     ck_assert_contains(text, "1 1 -3:three does not like 1 3 -9 1 now1");
     ck_assert_int_eq(walker_count("one"), 1);
@@ -182,7 +184,8 @@ static const char *const deaths[] = {
     "w:one c:PEER k w:two n R a s:three",        "w:one c:PEER w:two k n R a s:three",
     "s:one c:PEER k w:two n R a s:three",        "s:one c:PEER w:two n R c:PEER k a s:three",
     "s:one s:two c:PEER n R a k s:three",        "n R a s:one s:two c:PEER k s:three",
-    "c:PEER c:PEER n w:one k R a s:two s:three", "f:bad w:one c:PEER k w:two n R a s:three"
+    "c:PEER c:PEER n w:one k R a s:two s:three", "f:bad w:one c:PEER k w:two n R a s:three",
+    "s:one c:PEER z:1000 k n w:two a s:three",   "z:1000 s:one c:PEER n w:two k R a s:three"
 };
 
 START_TEST(each_step_is_made_once_wherever_its_worker_dies)
@@ -254,14 +257,16 @@ START_TEST(a_run_on_another_path_is_told_both_names)
     } list[] = { { "w:a x:one,two", "step 'two'", "step 'one'" },
                  { "w:a y:one,PEER", "a call of", "step 'one'" },
                  { "w:a Y:PEER,one w:z", "step 'one'", "a call of" },
-                 { "w:a e w:b K", "nothing more", "step 'b'" } };
+                 { "w:a e w:b K", "nothing more", "step 'b'" },
+                 { "w:a v:1000,two w:b k", "a sleep", "step 'two'" },
+                 { "w:a V:1000,two w:b k", "step 'two'", "a sleep" } };
     char id[100];
 
     snprintf(id, sizeof id, "%s", asq_agent_id(peer));
     stumble(list[_i].script, ASQ_EDIVERGED, list[_i].one, list[_i].two);
     ck_assert(exists(walker_turn));
     ck_assert_int_eq(walker_count("a"), 1);
-    ck_assert_int_eq(walker_count("two"), 0);
+    ck_assert_int_eq(walker_count("two"), strncmp(list[_i].script, "w:a v", 5) == 0);
     expect_nothing();
 }
 END_TEST
@@ -272,6 +277,113 @@ START_TEST(records_have_a_bound_in_bytes)
     ck_assert_int_eq(walker_count("70000"), 1);
     stumble("l:63400 l:2000 w:last", ASQ_ELIMIT, "no room for another step", "65536");
     ck_assert_int_eq(walker_count("last"), 0);
+    char *text = walk("l:63400 l:2000 z:1000 c:PEER"); /* a sleep needs no record */
+    free(text);
+    expect_nothing();
+}
+END_TEST
+
+/* ---- sleeps ---------------------------------------------------------------------------------- */
+
+/* Returns the records of the only call that has any, and their key; NULL: there are none. */
+static redisReply *read_records(char key[100])
+{
+    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:s:*"), *records = NULL;
+
+    if (keys->elements == 1) {
+        snprintf(key, 100, "%s", keys->element[0]->str);
+        records = sup_redis_reply(redis, "GET %s", key);
+    }
+    freeReplyObject(keys);
+    return records;
+}
+
+/* Waits for the record of a sleep, which must be the only one, and returns when the sleep ends. */
+static int64_t sleeping_until(char key[100])
+{
+    redisReply *records;
+
+    sup_wait_until(asq_poll(H, 0) >= 0 && (records = read_records(key)));
+    ck_assert_int_eq(records->type, REDIS_REPLY_STRING);
+    struct asq__step step;
+    size_t at = 0;
+    ck_assert_int_eq(asq__step_read((uint8_t *) records->str, records->len, &at, &step), 0);
+    ck_assert_int_eq(step.kind, ASQUEUE__STEP_KIND__SLEEP);
+    ck_assert_uint_eq(at, records->len);
+    ck_assert_uint_eq(step.value_n, 8);
+    int64_t ms = 0;
+    for (int i = 8; i-- > 0;)
+        ms = ms << 8 | ((const uint8_t *) step.value)[i];
+    freeReplyObject(records);
+    return ms;
+}
+
+static void sleep_until(const char *key, int64_t ms)
+{
+    uint8_t bytes[8];
+    struct asq__buf out;
+
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t) (ms >> 8 * i);
+    struct asq__step step = {
+        .number = 1, .kind = ASQUEUE__STEP_KIND__SLEEP, .name = "", .value = bytes, .value_n = 8
+    };
+    asq__buf_init(&out, 1000);
+    asq__step_encode(&step, &out);
+    sup_redis_do(redis, "SET %s %b", key, out.data, out.len);
+    asq__buf_release(&out);
+}
+
+enum { HOUR_MS = 3600000 };
+
+START_TEST(a_sleep_ends_when_its_record_says)
+{
+    char key[100];
+    const char *text;
+    asq_result *r = begin("run", "z:3600000 w:one");
+
+    ok(asq_flush(H, sup_limit_ms()));
+    sleep_until(key, sleeping_until(key) - HOUR_MS);
+    ck_assert_int_eq(walker_count("one"), 0);
+    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+    ok(asq_result_wait(r, sup_limit_ms()));
+    ok(asq_result_string(r, &text));
+    ck_assert_str_eq(text, "1 ");
+    ck_assert_int_eq(sup_file_count(walker_effects, "asleep"), 2);
+    asq_result_free(r);
+    expect_nothing();
+}
+END_TEST
+
+START_TEST(a_sleep_goes_on_for_the_rest_and_keeps_its_record)
+{
+    char key[100];
+    asq_result *r = begin("run", "z:3600000 w:one");
+
+    ok(asq_flush(H, sup_limit_ms()));
+    int64_t until = sleeping_until(key);
+    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+    sup_wait_until(asq_poll(H, 0) >= 0 && sup_file_count(walker_effects, "asleep") > 1);
+    ck_assert_int_eq(call_int(peer, "add", "[i]", 0), 0);
+    ck_assert(!asq_result_done(r));
+    ck_assert_int_eq(sleeping_until(key), until);
+    ok(asq_result_cancel(r));
+    asq_result_wait(r, sup_limit_ms());
+    ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
+    ck_assert_int_eq(walker_count("one"), 0);
+    asq_result_free(r);
+    expect_nothing();
+}
+END_TEST
+
+START_TEST(short_sleeps_and_those_in_a_step_have_no_number)
+{
+    char *text = walk("w:one Z:999 Z:1 w:two j:three k s:four");
+
+    ck_assert_str_eq(text, "1 1 1 1 ");
+    ck_assert(exists(walker_turn));
+    ck_assert_int_eq(sup_file_count(walker_effects, "asleep"), 2);
+    free(text);
     expect_nothing();
 }
 END_TEST
@@ -391,8 +503,11 @@ int main(void)
     tcase_add_loop_test(t, each_step_is_made_once_wherever_its_worker_dies, 0,
                         sizeof deaths / sizeof *deaths);
     tcase_add_test(t, a_step_whose_worker_dies_before_its_record_is_made_again);
-    tcase_add_loop_test(t, a_run_on_another_path_is_told_both_names, 0, 4);
+    tcase_add_loop_test(t, a_run_on_another_path_is_told_both_names, 0, 6);
     tcase_add_test(t, records_have_a_bound_in_bytes);
+    tcase_add_test(t, a_sleep_ends_when_its_record_says);
+    tcase_add_test(t, a_sleep_goes_on_for_the_rest_and_keeps_its_record);
+    tcase_add_test(t, short_sleeps_and_those_in_a_step_have_no_number);
     tcase_add_test(t, records_live_as_long_as_their_call);
     tcase_add_test(t, steps_outlive_a_restart_of_redis);
     tcase_add_test(t, an_owner_that_was_paused_records_nothing_any_more);

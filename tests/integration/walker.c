@@ -125,6 +125,13 @@ static int make_call_inside(asq_ctx *ctx, void *user, asq_value **ret)
     return 0;
 }
 
+static int sleep_inside(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    int rc = asq_ctx_sleep(ctx, 1000);
+
+    return rc < 0 ? rc : count_up(ctx, user, ret);
+}
+
 /* ---- the method ------------------------------------------------------------------------------ */
 
 /* Adds what a word gave. */
@@ -203,6 +210,12 @@ static int facts(asq_ctx *ctx, char what, char out[TEXT])
     return rc;
 }
 
+static int nap(asq_ctx *ctx, const char *ms)
+{
+    sup_file_add(walker_effects, "asleep");
+    return asq_ctx_sleep(ctx, atol(ms));
+}
+
 static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
 {
     char *name = strlen(word) > 2 ? word + 2 : word;
@@ -223,6 +236,14 @@ static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
         return rc;
     }
     switch (*word) {
+    case 'z': return nap(ctx, name);
+    case 'Z': return exists(walker_turn) ? 0 : nap(ctx, name);
+    case 'v':
+    case 'V':
+        *other++ = '\0';
+        return exists(walker_turn) == (*word == 'V') ? step(ctx, count_up, other, true, out)
+                                                     : nap(ctx, name);
+    case 'j': return step(ctx, sleep_inside, name, true, out);
     case 's': return step(ctx, count_up, name, false, out);
     case 'w': return step(ctx, count_up, name, true, out);
     case 'D': return step(ctx, die_once, name, true, out);

@@ -20,6 +20,11 @@
  *     x:A,B   step A in the first run, step B in later ones
  *     y:A,ID  step A in the first run, a call of ID in later ones
  *     Y:ID,A  the other way round
+ *     z:MS    adds "asleep" to the file, and sleeps by asq_ctx_sleep
+ *     Z:MS    the same, until the first run dies
+ *     j:NAME  a step whose function sleeps for a second
+ *     v:MS,A  step A until the first run dies, a sleep in later ones
+ *     V:MS,A  the other way round
  *     e       returns at once in later runs
  *     E       fails with ASQ_EFAILED in the first run
  *

@@ -15,7 +15,8 @@ static const struct asq__step steps[] = {
     { 1, ASQUEUE__STEP_KIND__CALLED, "a.add", 5, "", 0, 0, "", 0 },
     { 2, ASQUEUE__STEP_KIND__STEP, "pay", 3, "\x18\x54", 2, 0, "", 0 },
     { 300, ASQUEUE__STEP_KIND__STEP, "mail", 4, "", 0, -1007, "no luck", 7 },
-    { 301, ASQUEUE__STEP_KIND__NOW, "", 0, "12345678", 8, 0, "", 0 }
+    { 301, ASQUEUE__STEP_KIND__NOW, "", 0, "12345678", 8, 0, "", 0 },
+    { 302, ASQUEUE__STEP_KIND__SLEEP, "", 0, "87654321", 8, 0, "", 0 }
 };
 enum { N = sizeof steps / sizeof *steps };
 

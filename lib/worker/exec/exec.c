@@ -45,6 +45,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     run->ctx.call_id = run->active.id;
     run->ctx.trace = job->trace;
     run->ctx.epoch = e->part->epoch;
+    run->ctx.clock_minus_boot_ms = e->part->minus_mono_ms - e->part->suspended_ms;
     run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
     run->ctx.recorded = c->recorded;
