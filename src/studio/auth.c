@@ -3,8 +3,9 @@
  *
  * A page of another site can make a browser send requests here. What protects against it:
  *
- *     Host            has to be a name of this machine, if the listener is on a loopback address;
- *                     elsewhere the cookie is bound to the name that the browser knows
+ *     Host            has to be localhost or a loopback address, if the listener is on one: other
+ *                     names may be of anybody; elsewhere the cookie is bound to the name that the
+ *                     browser knows
  *     Sec-Fetch-Site  browsers tell where a request comes from: another site's are refused
  *     Origin          the same for older browsers, which send it with each POST
  *     the cookie      SameSite=Strict, HttpOnly
@@ -12,7 +13,9 @@
  */
 #include "studio/auth.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -23,7 +26,7 @@
 
 enum { SESSION_MS = 12 * 3600 * 1000, FAILED_MS = 60000, FAILED_MAX = 10, RANDOM_BYTES = 32 };
 
-#define COOKIE "asq_studio="
+#define COOKIE "asq_studio"
 
 /* Compares in a time that depends on the length of `given` alone. */
 static bool is_same(const char *secret, const char *given)
@@ -75,18 +78,39 @@ int as_auth_init(struct as_auth *auth, const char *path, bool loopback, char *er
 
 /* ---- sites ---- */
 
-/* Returns whether HOST[:PORT] is a name of this machine. */
+/* Returns where the ":PORT" of HOST[:PORT] is, or the end. */
+static const char *port_of(const char *host)
+{
+    const char *bracket = strrchr(host, ']');
+    const char *at = bracket ? bracket : host;
+    return at + strcspn(at, ":");
+}
+
+static bool is_loopback6(const struct in6_addr *a)
+{
+    return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+/* Returns whether HOST[:PORT] can only mean this machine: localhost or a loopback address. Names of
+ * others are not looked up: they lead wherever their owners want. */
 static bool is_local(const char *host)
 {
-    static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        size_t n = strlen(names[i]);
-        if (strncasecmp(host, names[i], n) == 0 && (!host[n] || host[n] == ':') &&
-            strspn(host + n + (host[n] == ':'), "0123456789") ==
-                strlen(host + n + (host[n] == ':')))
-            return true;
-    }
-    return false;
+    char name[INET6_ADDRSTRLEN + 2];
+    struct in_addr v4;
+    struct in6_addr v6;
+    const char *port = port_of(host);
+    size_t n = (size_t) (port - host);
+    if (n == 0 || n >= sizeof name || (*port && port[1 + strspn(port + 1, "0123456789")]))
+        return false;
+    memcpy(name, host, n);
+    name[n] = '\0';
+    if (strcasecmp(name, "localhost") == 0)
+        return true;
+    if (inet_pton(AF_INET, name, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    name[n - 1] = '\0';
+    return *host == '[' && host[n - 1] == ']' && inet_pton(AF_INET6, name + 1, &v6) == 1 &&
+           is_loopback6(&v6);
 }
 
 /* Returns whether the origin SCHEME://HOST[:PORT] is that of the host. */
@@ -101,8 +125,9 @@ const char *as_auth_check_host(const struct as_auth *auth, const struct as_heade
     if (!h->host || !*h->host)
         return "the request has no Host";
     if (auth->loopback && !is_local(h->host))
-        return "this as-studio answers under the names localhost, 127.0.0.1 and [::1] alone; open "
-               "it under one of them (through a tunnel or a proxy, let that send such a Host)";
+        return "this as-studio answers under localhost and loopback addresses (127.0.0.1, [::1]) "
+               "alone; open it under one of them (through a tunnel or a proxy, let that send such "
+               "a Host)";
     return NULL;
 }
 
@@ -118,14 +143,25 @@ const char *as_auth_check_site(const struct as_headers *h)
 
 /* ---- sessions ---- */
 
+void as_auth_cookie_name(const struct as_headers *h, char name[AS_COOKIE_NAME])
+{
+    const char *port = h->host ? port_of(h->host) : "";
+    size_t digits = *port ? strspn(port + 1, "0123456789") : 0;
+    bool known = digits > 0 && digits <= 5 && !port[1 + digits];
+    snprintf(name, AS_COOKIE_NAME, "%s%s%s", COOKIE, known ? "_" : "", known ? port + 1 : "");
+}
+
 void as_auth_session(const struct as_headers *h, char id[AS_SECRET_TEXT])
 {
+    char name[AS_COOKIE_NAME];
+    as_auth_cookie_name(h, name);
+    size_t len = strlen(name);
     id[0] = '\0';
     for (const char *at = h->cookie; at && *at;) {
         at += strspn(at, " ;");
         size_t n = strcspn(at, ";");
-        if (strncmp(at, COOKIE, strlen(COOKIE)) == 0 && n == strlen(COOKIE) + AS_SECRET_TEXT - 1) {
-            memcpy(id, at + strlen(COOKIE), AS_SECRET_TEXT - 1);
+        if (n == len + AS_SECRET_TEXT && strncmp(at, name, len) == 0 && at[len] == '=') {
+            memcpy(id, at + len + 1, AS_SECRET_TEXT - 1);
             id[AS_SECRET_TEXT - 1] = '\0';
             return;
         }

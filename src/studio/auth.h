@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { AS_SESSIONS = 64, AS_SECRET_TEXT = 65, AS_TOKEN_MAX = 1024, AS_TOKEN_MIN = 16 };
+enum { AS_COOKIE_NAME = 24 };
 
 struct as_session {
     char id[AS_SECRET_TEXT]; /* hexadecimal; "": free */
@@ -37,8 +38,8 @@ struct as_headers {
  * NULL: none. */
 int as_auth_init(struct as_auth *auth, const char *path, bool loopback, char *err, size_t errlen);
 
-/* Returns why nothing may be answered: the request's Host is no name of this machine (a name of
- * somebody else leads here, DNS rebinding); else NULL. */
+/* Returns why nothing may be answered: the listener is on a loopback address, and the request's
+ * Host is none (a name of somebody else leads here, DNS rebinding); else NULL. */
 const char *as_auth_check_host(const struct as_auth *auth, const struct as_headers *h);
 /* Returns why the API may not answer: a page of another site has sent the request; else NULL. */
 const char *as_auth_check_site(const struct as_headers *h);
@@ -52,6 +53,9 @@ const char *as_auth_check_write(const struct as_auth *auth, const struct as_head
 int as_auth_login(struct as_auth *auth, const char *token, int64_t now_ms, char id[AS_SECRET_TEXT]);
 /* Ends the session of the request. */
 void as_auth_logout(struct as_auth *auth, const struct as_headers *h);
+/* Writes the name of the session's cookie. It has the port that the browser knows: cookies are for
+ * a host, on which another as-studio may be. */
+void as_auth_cookie_name(const struct as_headers *h, char name[AS_COOKIE_NAME]);
 /* Copies the session's id of a request; "": it has none. */
 void as_auth_session(const struct as_headers *h, char id[AS_SECRET_TEXT]);
 bool as_auth_has_session(const struct as_auth *auth, const char *id, int64_t now_ms);

@@ -16,8 +16,6 @@
 #include "studio/exchange.h"
 #include "studio/studio.h"
 
-#define COOKIE "asq_studio=%s; Path=/; HttpOnly; SameSite=Strict"
-
 /* ---- files ---- */
 
 static enum MHD_Result answer_file(struct as_exchange *x)
@@ -82,6 +80,15 @@ static bool read_body(struct as_exchange *x, asq_value **ret, enum MHD_Result *r
     return false;
 }
 
+/* Writes the header that sets the session's cookie; id "": that removes it. */
+static void make_cookie(const struct as_exchange *x, const char *id, char *text, size_t size)
+{
+    char name[AS_COOKIE_NAME];
+    as_auth_cookie_name(&x->headers, name);
+    snprintf(text, size, "%s=%s; Path=/; HttpOnly; SameSite=Strict%s", name, id,
+             *id ? "" : "; Max-Age=0");
+}
+
 static enum MHD_Result answer_login(struct as_exchange *x)
 {
     struct as_answer a = { 0, NULL };
@@ -109,7 +116,7 @@ static enum MHD_Result answer_login(struct as_exchange *x)
         return as_exchange_fail(x, 401, "UNAUTHORIZED",
                                 "the token is wrong; it is in the file that as-studio was given "
                                 "with --token-file");
-    snprintf(cookie, sizeof cookie, COOKIE, id);
+    make_cookie(x, id, cookie, sizeof cookie);
     as_answer_value(&a, 200, asq_value_map());
     return as_exchange_json(x, &a, *id ? cookie : NULL);
 }
@@ -117,11 +124,13 @@ static enum MHD_Result answer_login(struct as_exchange *x)
 static enum MHD_Result answer_logout(struct as_exchange *x)
 {
     struct as_answer a = { 0, NULL };
+    char cookie[200];
     if (!x->is_post)
         return as_exchange_fail(x, 405, "METHOD_NOT_ALLOWED", "logout takes a POST");
     as_auth_logout(&x->studio->auth, &x->headers);
     as_answer_value(&a, 200, asq_value_map());
-    return as_exchange_json(x, &a, "asq_studio=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    make_cookie(x, "", cookie, sizeof cookie);
+    return as_exchange_json(x, &a, cookie);
 }
 
 /* ---- traces ---- */

@@ -196,7 +196,9 @@ ask 413 /api/agents -X POST -H "$json" -H 'Content-Length: 99999999' -d '{}'
 ask 403 / -H 'Host: evil.example'
 ask 403 /api/overview -H "Host: evil.example:$port"
 ask 403 /api/overview -H 'Host: 127.0.0.1.evil.example'
+ask 403 /api/overview -H 'Host: 127.0.0.2.evil.example'
 ask 200 /api/overview -H 'Host: localhost:1'
+ask 200 /api/overview -H "Host: 127.0.0.2:$port"
 ask 403 /api/overview -H 'Origin: http://evil.example'
 ask 403 /api/overview -H 'Sec-Fetch-Site: same-site'
 ask 200 /api/overview -H 'Sec-Fetch-Site: same-origin' -H "Origin: $base"
@@ -409,8 +411,9 @@ login 401 "${token}0"
 login 401 ''
 ask 403 /api/login -X POST -d "token=$token"
 login 200 $token
-expect "$head" '^Set-Cookie: asq_studio=[0-9a-f]{64}; Path=/; HttpOnly; SameSite=Strict'
-cookie=$(sed -n 's/^Set-Cookie: \(asq_studio=[0-9a-f]*\);.*/\1/p' "$head")
+expect "$head" "^Set-Cookie: asq_studio_$port=[0-9a-f]{64}; Path=/; HttpOnly; SameSite=Strict"
+cookie=$(sed -n 's/^Set-Cookie: \(asq_studio_[0-9]*=[0-9a-f]*\);.*/\1/p' "$head")
+ask 401 /api/overview -H "Cookie: $cookie" -H 'Host: localhost:1' # another as-studio's
 ask 200 /api/overview -H "Cookie: other=1; $cookie"
 ask 401 /api/overview -H "Cookie: ${cookie%?}x"
 ask 200 /api/session -H "Cookie: $cookie"

@@ -141,7 +141,23 @@ static const struct {
     { "[::1]", true },
     { "localhost.evil.example", false },
     { "127.0.0.1.evil", false },
-    { "127.0.0.2", false },
+    { "127.0.0.2", true },
+    { "127.255.255.254:9470", true },
+    { "[::ffff:127.0.0.1]:9470", true },
+    { "128.0.0.1", false },
+    { "10.0.0.1:9470", false },
+    { "127.0.0", false },
+    { "127.0.0.1.", false },
+    { "127.0.0.256", false },
+    { "127.0.0.1:9470:1", false },
+    { "[127.0.0.1]", false },
+    { "::1", false },
+    { "[::2]:9470", false },
+    { "[::1", false },
+    { "[", false },
+    { "[]", false },
+    { ":9470", false },
+    { "127.0.0.1@evil.example", false },
     { "evil.example", false },
     { "localhost:80x", false },
     { "", false },
@@ -223,6 +239,40 @@ START_TEST(a_session_needs_the_token_and_ends)
     memcpy(cookie, "asq_studio=", 11);
     cookie[11 + AS_SECRET_TEXT - 1] = '\0';
     ck_assert(!as_auth_is_in(&auth, &h, 0));
+}
+END_TEST
+
+/* Browsers give a host's cookies to each of its ports. */
+START_TEST(sessions_of_two_ports_are_apart)
+{
+    static const struct {
+        const char *host, *name;
+    } names[] = {
+        { "localhost:9470", "asq_studio_9470" },
+        { "[::1]:80", "asq_studio_80" },
+        { "[::1]", "asq_studio" },
+        { "h", "asq_studio" },
+        { "h:", "asq_studio" },
+        { "h:1;a=b", "asq_studio" },
+        { "h:123456", "asq_studio" },
+    };
+    struct as_auth one, other;
+    char first[AS_SECRET_TEXT], second[AS_SECRET_TEXT], cookies[300], name[AS_COOKIE_NAME];
+    make_token(&one, "0123456789abcdef\n");
+    make_token(&other, "0123456789abcdef\n");
+    ck_assert_int_eq(as_auth_login(&one, "0123456789abcdef", 1000, first), 0);
+    ck_assert_int_eq(as_auth_login(&other, "0123456789abcdef", 1000, second), 0);
+    snprintf(cookies, sizeof cookies, "asq_studio_9471=%s; asq_studio_9470=%s", second, first);
+    struct as_headers h = { .host = "localhost:9470", .cookie = cookies };
+    ck_assert(as_auth_is_in(&one, &h, 1000));
+    ck_assert(!as_auth_is_in(&other, &h, 1000));
+    h.host = "localhost:9471";
+    ck_assert(as_auth_is_in(&other, &h, 1000));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        h.host = names[i].host;
+        as_auth_cookie_name(&h, name);
+        ck_assert_str_eq(name, names[i].name);
+    }
 }
 END_TEST
 
@@ -409,6 +459,7 @@ int main(void)
                         sizeof hosts / sizeof hosts[0]);
     tcase_add_test(tc, requests_of_other_sites_are_refused);
     tcase_add_test(tc, a_session_needs_the_token_and_ends);
+    tcase_add_test(tc, sessions_of_two_ports_are_apart);
     tcase_add_test(tc, wrong_tokens_are_slowed_down);
     tcase_add_test(tc, many_sessions_take_the_place_of_the_oldest);
     tcase_add_test(tc, a_write_needs_json_and_the_token_against_forgery);
