@@ -132,6 +132,8 @@ static void *ask(void *arg)
         askers->n_writing += r->route->writes;
         pthread_mutex_unlock(&askers->lock);
         run(askers, r, &h);
+        if (r->route->writes)
+            as_feed_wrote(&askers->studio->feed);
         pthread_mutex_lock(&askers->lock);
         used_ms = r->done_ms = as_program_now_ms();
         r->state = AS_READING_DONE;

@@ -18,6 +18,7 @@
 #include "asqueue.h"
 #include "studio/exchange.h"
 #include "studio/studio.h"
+#include "studio/watcher.h"
 
 enum { CONNECTIONS = 160, CONNECTION_BYTES = 32 * 1024, IDLE_S = 30 };
 
@@ -217,7 +218,9 @@ int as_http_start(struct as_studio *studio, struct as_http **ret, char *err, siz
     studio->askers.suspend = studio->feed.suspend = suspend;
     studio->askers.resume = studio->feed.resume = resume;
     int rc = as_askers_start(&studio->askers, studio);
-    int feed_rc = as_feed_start(&studio->feed, studio);
+    int feed_rc = as_feed_init(&studio->feed, studio);
+    if (feed_rc == 0)
+        feed_rc = as_watch_start(&studio->feed);
     if (rc == 0 && feed_rc == 0)
         server->daemon = MHD_start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
@@ -241,7 +244,8 @@ void as_http_stop(struct as_http *server)
 {
     struct as_studio *studio = server->studio;
     atomic_store(&studio->stopping, true);
-    as_feed_stop(&studio->feed);
+    as_feed_close(&studio->feed);
+    as_watch_join(&studio->feed);
     as_askers_stop(&studio->askers);
     /* Nobody suspends a connection any more, and all are resumed. */
     if (server->daemon)

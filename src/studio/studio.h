@@ -4,7 +4,7 @@
  *     main       waits for signals
  *     HTTP       libmicrohttpd's; handles requests (http.c), never waits for Redis
  *     askers     a few; each has a handle, and runs the functions of api.h (askers.c)
- *     watcher    has a handle; reads once a second while somebody listens (feed.c)
+ *     watcher    has a handle; reads once a second while somebody listens (watcher.c)
  *
  * A request to the API suspends its connection until an asker has made the answer.
  */

@@ -305,12 +305,32 @@ done
 head -c 1100000 /dev/zero | tr '\0' ' ' >"$tmp/large"
 ask 413 /api/agents/tally/call -X POST -H "$json" -H "X-CSRF-Token: $csrf" -H 'Transfer-Encoding: chunked' \
     --data-binary "@$tmp/large"
+listen() { # NAME: sets $listener
+    curl -sN -m 600 "$base/api/events" >"$tmp/$1" 2>/dev/null &
+    listener=$!
+    pids="$pids $!"
+}
+got() { # NAME PATTERN
+    grep -q "$2" "$tmp/$1"
+}
+# While somebody listens, the last reading of the watcher is given: not one from before a write.
+listen first
+wait_until "an overview" got first '^event: overview'
 write 200 /api/pause '{"class":"Echo"}'
 has '"class":"Echo"'
 ask 200 /api/paused
 has '"class":"Echo"'
 ask 200 /api/overview
 has '"paused":[{"class":"Echo"'
+wait_until "the news" got first '"paused":\[{"class":"Echo"'
+# Who comes when the last states are too old (3 s) is told all of them again, also those that are as before.
+kill "$listener"
+sleep 4
+listen second
+for event in redis overview workers; do
+    wait_until "the event $event" got second "^event: $event"
+done
+kill "$listener"
 write 200 /api/resume '{"class":"Echo"}'
 has '"paused":[]'
 write 200 /api/pause '{}'

@@ -33,7 +33,8 @@ function navigation() {
 }
 
 function connection() {
-    const link = at('link'), up = live.redis ? live.redis.up : live.overview?.redis?.up;
+    // The overview is told each second; the event 'redis' only when its state changes.
+    const link = at('link'), up = live.overview?.redis?.up ?? live.redis?.up;
     const text = live.state === 'on' ? (up === false ? 'Redis is away' : live.overview ? 'live' : 'connected')
         : live.state === 'lost' ? 'connection lost' : live.state === 'resting' ? 'resting' : 'connecting …';
     link.className = `link ${live.state === 'on' && up !== false ? 'on' : live.state === 'lost' || up === false ? 'lost' : ''}`;
@@ -42,7 +43,7 @@ function connection() {
     show(at('banner'), live.state === 'lost'
         ? h('p', { class: 'note bad', 'data-banner': 'lost' }, h('strong', null, 'as-studio does not answer. '), 'What is shown is old. It is asked again every few seconds; nothing has to be done here.')
         : live.state === 'on' && up === false
-            ? h('div', { class: 'note bad', 'data-banner': 'redis' }, h('strong', null, 'Redis is away. '), 'Calls wait in their callers until it is back. as-studio tries to connect: ', foreign(live.redis?.why || live.overview?.redis?.error || ''))
+            ? h('div', { class: 'note bad', 'data-banner': 'redis' }, h('strong', null, 'Redis is away. '), 'Calls wait in their callers until it is back. as-studio tries to connect: ', foreign(live.overview?.redis?.error || live.redis?.why || ''))
             : []);
 }
 
