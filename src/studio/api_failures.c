@@ -69,6 +69,7 @@ static int by_number(const void *x, const void *y)
     return a->n == b->n ? by_names(x, y) : a->n < b->n ? 1 : -1;
 }
 
+/* Sums failures up, newest first in the list, by class, method and code. */
 static asq_value *sum_up(const asq_value *list)
 {
     size_t n = asq_list_size(list), kinds = 0;
@@ -105,11 +106,18 @@ void as_api_failures_summary(const struct as_call *c, struct as_answer *a)
 {
     asq_failures_options wanted = ASQ_FAILURES_OPTIONS_INIT;
     asq_value *list;
-    wanted.limit = SUMMED;
+    wanted.limit = SUMMED + 1; /* one more tells whether there are others */
     if (!as_api_number(c, "since_ms", 0, MAX_TIME_MS, &wanted.since_ms, a) ||
         !as_api_ok(c, asq_failures(c->h, &wanted, &list), a))
         return;
-    as_answer_value(a, 200, sum_up(list));
+    bool more = asq_list_size(list) > SUMMED;
+    if (more)
+        asq_list_remove(list, SUMMED);
+    asq_value *kinds = sum_up(list);
+    as_answer_value(a, 200,
+                    kinds ? asq_pack("{s:o, s:I, s:b}", "kinds", kinds, "counted",
+                                     (int64_t) asq_list_size(list), "more", more)
+                          : NULL);
     asq_value_free(list);
 }
 

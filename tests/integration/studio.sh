@@ -175,8 +175,16 @@ ask 200 '/api/failures?class=Counter&limit=5'
 has '"code":"ASQ_EARGS"' '"agent":"tally"'
 ask 200 '/api/failures?code=EFAILED&since_ms=1'
 ask 200 /api/failures/summary
-has '"method":"add","code":"ASQ_EARGS","count":1'
+has '"method":"add","code":"ASQ_EARGS","count":1' '"counted":' '"more":false'
 if grep -q "$(printf '\033')" "$out"; then fail "a control character that is not escaped" "$out"; fi
+if ! acl_on; then
+    # shellcheck disable=SC2016 # the text of Lua
+    redis-cli -s "$redis_socket" EVAL 'for i = 1, 5001 do redis.call("XADD", KEYS[1], "*", "class", "Many",
+        "method", "m", "code", "-1", "message", "x", "attempt", "1") end' 1 'asq:{default.0}:failures' \
+        >"$tmp/redis-cli.log" || fail "failures" "$tmp/redis-cli.log"
+    ask 200 '/api/failures/summary?since_ms=1'
+    has '"class":"Many"' '"count":5000,' '"counted":5000,"more":true'
+fi
 ask 200 /api/dead
 has '"letters":[]'
 ask 404 /api/dead/0-1-1

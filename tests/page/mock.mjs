@@ -33,9 +33,9 @@ export function world() {
         message: 'SMTP server answers 421 4.7.0: too many connections', attempt: 1 + i % 3, again: i % 2 === 0, worker: 'web-2.0', call_id: `x-${i}.0`, args: '["grace@example.org",{"subject":"Hello"}]', ...over });
     return {
         t, calls, HOSTILE,
-        waits: { nodes: [...['c0a1-1.0', 'c0a1-2.0', 'c0a1-3.0', 'c0a1-4.0'].map(id => node(id)), ...['d1-1.0', 'd1-2.0', 'd1-3.0'].map(id => node(id, 1))], edges, cycles: [['d1-1.0', 'd1-2.0', 'd1-3.0']], roots: [{ id: 'c0a1-3.0', waiting: 3 }], more: false },
+        waits: { nodes: [...['c0a1-1.0', 'c0a1-2.0', 'c0a1-3.0', 'c0a1-4.0'].map(id => node(id)), ...['d1-1.0', 'd1-2.0', 'd1-3.0'].map(id => node(id, 1))], edges, cycles: [['d1-1.0', 'd1-2.0', 'd1-3.0']], roots: [{ id: 'c0a1-3.0', waiting: 3, more: true }], more: false, calls_read: 150000, cut: true },
         failures: [failure(0), failure(1), failure(2), failure(3, { class: HOSTILE, method: HOSTILE, agent: HOSTILE, message: HOSTILE + '\nsecond line', args: HOSTILE, worker: HOSTILE }), failure(4, { class: 'Counter', method: 'add', code: 'ASQ_EARGS', agent: 'tally', message: 'argument n is a string, not an integer', args: null })],
-        summary: [{ class: 'Mailer', method: 'send', code: 'ASQ_EUSER(1)', count: 212, last_ms: t - 1500 }, { class: 'Counter', method: 'add', code: 'ASQ_EARGS', count: 3, last_ms: t - 400000 }, { class: HOSTILE, method: HOSTILE, code: HOSTILE, count: 1, last_ms: t - 500000 }],
+        summary: { counted: 5000, more: true, kinds: [{ class: 'Mailer', method: 'send', code: 'ASQ_EUSER(1)', count: 212, last_ms: t - 1500 }, { class: 'Counter', method: 'add', code: 'ASQ_EARGS', count: 3, last_ms: t - 400000 }, { class: HOSTILE, method: HOSTILE, code: HOSTILE, count: 1, last_ms: t - 500000 }] },
         dead: [{ id: '5-1764000000000-0', time_ms: t - 60000, call: 'parser-3.parse', call_id: 'p-1.0', reason: 'worker processes died while running it: SIGSEGV', attempts: 3, worker: 'web-1.0', batch_bytes: 412 },
             { id: '6-1764000000001-0', time_ms: t - 90000, call: HOSTILE, call_id: 'p-2.0', reason: HOSTILE, attempts: 3, worker: HOSTILE, batch_bytes: 100 }],
         classes: [
@@ -82,7 +82,7 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         '/api/waits': () => empty ? { nodes: [], edges: [], cycles: [], roots: [], more: false } : w.waits,
         '/api/calls': q => ({ calls: empty ? [] : w.calls.filter(c => (!q.get('state') || q.get('state').split(',').includes(c.state)) && (!q.get('agent') || c.agent === q.get('agent')) && (!q.get('class') || c.class === q.get('class'))), more: false }),
         '/api/failures': q => ({ more: false, failures: empty ? [] : w.failures.filter(f => ['class', 'method', 'agent', 'code'].every(k => !q.get(k) || f[k] === q.get(k))) }),
-        '/api/failures/summary': () => empty ? [] : w.summary,
+        '/api/failures/summary': () => empty ? { kinds: [], counted: 0, more: false } : w.summary,
         '/api/dead': () => ({ more: false, letters: empty ? [] : w.dead }),
         '/api/classes': () => empty ? [] : w.classes,
         '/api/agents': q => ({ agents: empty ? [] : w.agents.filter(a => a.id.startsWith(q.get('prefix') || '') && (!q.get('class') || a.class === q.get('class'))), next: null }),

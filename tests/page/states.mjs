@@ -123,7 +123,7 @@ test('the overview gives no all-clear while something is not known', { expected:
     await answer('**/api/waits', { nodes: [], edges: [], cycles: [], roots: [] });
     await answer('**/api/calls?*', { calls: [], more: false });
     await page.route('**/api/failures/summary*', route => fails ? route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_ETIMEOUT", "message": "Redis is slow"}}' })
-        : route.fulfill({ contentType: 'application/json', body: '[]' }));
+        : route.fulfill({ contentType: 'application/json', body: '{"kinds": [], "counted": 0, "more": false}' }));
     await page.route('**/api/takeovers', route => route.fulfill({ contentType: 'application/json', body: '[]' }));
     await page.route('**/api/dead*', route => route.fulfill({ contentType: 'application/json', body: '{"letters": []}' }));
     await show(page, base, 'overview');
@@ -136,6 +136,24 @@ test('the overview gives no all-clear while something is not known', { expected:
     check(!/Nothing needs you|nothing fails/.test(await card.innerText()), 'an all-clear after a failure');
     fails = false;
     await until('the all-clear', async () => /Nothing needs you/.test(await card.innerText()));
+}));
+
+test('failures that were not all counted are said to be more', page => serve({}, async base => {
+    await show(page, base, 'failures');
+    await page.getByText('Of the newest 5,000 failures: there are more.').waitFor();
+    await show(page, base, 'overview');
+    await page.locator('[data-trouble=failing]', { hasText: 'Mailer.send has failed 212 times or more with' }).waitFor();
+}));
+
+test('pages ask for the same at the same instants', page => serve({}, async base => {
+    const asked = page.waitForRequest(/failures\/summary/);
+    await show(page, base, 'overview');
+    equal(Number(new URL((await asked).url()).searchParams.get('since_ms')) % 60000, 0, 'what is beyond a minute');
+    const waits = await page.evaluate(async () => {
+        const { untilNext } = await import('/live.js');
+        return [[5000, 10000], [5000, 10400], [5000, 12500], [5000, 12501], [1000, 1999]].map(([ms, at]) => untilNext(ms, at));
+    });
+    equal(waits, [5000, 4600, 2500, 7499, 1001], 'the waits');
 }));
 
 test('what changes something is offered only where that is permitted', page => serve({}, async base => {

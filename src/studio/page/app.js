@@ -3,7 +3,7 @@ import { get, useCsrf } from './api.js';
 import { redraw } from './chart.js';
 import { foreign, h, show, toast } from './dom.js';
 import { duration } from './format.js';
-import { live, on, start } from './live.js';
+import { live, now, on, start, untilNext } from './live.js';
 import { route } from './router.js';
 import agents from './view_agents.js';
 import calls from './view_calls.js';
@@ -81,7 +81,7 @@ function context(root, { id, params }, signal) {
         id, params, session, signal, body, failed,
         writes: session.allow_writes,
         show: (...children) => { if (!signal.aborted) show(body, ...children); },
-        // Reads again and again, the next time ms after the last has ended; tells what fails. again(): at once.
+        // Reads again and again, about every ms; tells what fails. again(): at once.
         poll(ms, read) {
             let timer, running = false, missed = false;
             const round = async () => {
@@ -106,7 +106,7 @@ function context(root, { id, params }, signal) {
                 } finally {
                     running = false;
                     if (!signal.aborted)
-                        timer = setTimeout(round, missed ? 0 : ms);
+                        timer = setTimeout(round, missed ? 0 : untilNext(ms, now()));
                     missed = false;
                 }
             };

@@ -70,10 +70,10 @@ function ofWaits({ waits, running }) {
 
 function ofFailures({ summary, methods, letters, overview, now }) {
     const out = [];
-    for (const f of (summary || []).slice(0, 3)) {
+    for (const f of (summary?.kinds || []).slice(0, 3)) {
         const m = (methods || []).find(x => x.class === f.class && x.method === f.method);
         out.push(trouble(now - f.last_ms < 120000 ? 'bad' : 'warn', 'failing', to('failures', null, { class: f.class, method: f.method, code: f.code }),
-            [methodName(f.class, f.method), ` has failed ${plural(f.count, 'time')} with `, h('span', { class: 'mono' }, foreign(f.code))],
+            [methodName(f.class, f.method), ` has failed ${plural(f.count, 'time')}${summary.more ? ' or more' : ''} with `, h('span', { class: 'mono' }, foreign(f.code))],
             [`Last ${ago(f.last_ms, now)}`, m?.failed ? `; ${share(m.failed, m.calls)} of its calls in the last minute` : '', '.']));
     }
     if (overview?.dead_letters > 0) {

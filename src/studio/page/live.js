@@ -97,3 +97,10 @@ on(kind => {
         ahead = live.overview.time_ms - Date.now();
 });
 export const now = () => Date.now() + ahead;
+
+// How long it is until the next reading that is due every ms. All pages ask at the same instants by that clock, so that
+// one reading of Redis serves them all.
+export function untilNext(ms, at) {
+    const left = ms - at % ms;
+    return left < ms / 2 ? left + ms : left;
+}

@@ -16,16 +16,18 @@ export function failuresList(failures) {
             f.args === null || f.args === undefined ? h('p', { class: 'quiet' }, 'Its arguments were not kept.') : [h('h3', null, 'Arguments'), foreignBlock(f.args)]))));
 }
 
-function summaryTable(summary, choose) {
-    const most = Math.max(1, ...summary.map(x => x.count));
-    return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Failures by method and code' }, h('table', { class: 'cards' }, h('caption', { class: 'sr' }, 'Failures by method and code'),
+function summaryTable({ kinds, counted, more }, choose) {
+    const most = Math.max(1, ...kinds.map(x => x.count));
+    return [h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Failures by method and code' }, h('table', { class: 'cards' }, h('caption', { class: 'sr' }, 'Failures by method and code'),
         h('thead', null, h('tr', null, ['Method', 'Code', 'Last', 'Kept', ''].map(x => h('th', { scope: 'col', class: x === 'Kept' ? 'num' : null }, x || h('span', { class: 'sr' }, 'Share'))))),
-        h('tbody', null, summary.slice(0, 50).map(x => h('tr', { 'data-key': `${x.class} ${x.method} ${x.code}`, 'data-summary': plain(`${x.class}.${x.method}`) },
+        h('tbody', null, kinds.slice(0, 50).map(x => h('tr', { 'data-key': `${x.class} ${x.method} ${x.code}`, 'data-summary': plain(`${x.class}.${x.method}`) },
             h('td', { 'data-label': 'Method' }, h('button', { type: 'button', class: 'plain', title: 'Only these', onclick: () => choose(x) }, methodName(x.class, x.method))),
             h('td', { 'data-label': 'Code' }, tag(foreign(x.code), 'bad')),
             h('td', { 'data-label': 'Last', class: 'tight' }, ago(x.last_ms, now())),
             h('td', { 'data-label': 'Kept', class: 'num' }, count(x.count)),
-            h('td', { 'data-label': 'Share' }, h('span', { class: 'bar', role: 'img', 'aria-label': plural(x.count, 'failure') }, h('i', { class: 'fails', css: { width: `${x.count / most * 100}%` } }))))))));
+            h('td', { 'data-label': 'Share' }, h('span', { class: 'bar', role: 'img', 'aria-label': plural(x.count, 'failure') }, h('i', { class: 'fails', css: { width: `${x.count / most * 100}%` } })))))))),
+    more ? h('p', { class: 'quiet', 'data-more': counted }, `Of the newest ${count(counted)} failures: there are more.`) : null,
+    kinds.length > 50 ? h('p', { class: 'quiet' }, `The first 50 of ${count(kinds.length)} kinds.`) : null];
 }
 
 export default {
@@ -34,11 +36,11 @@ export default {
         const names = { class: 'Class', method: 'Method', agent: 'Agent', code: 'Code' };
         const inputs = Object.fromEntries(Object.keys(names).map(name => [name,
             h('input', { id: name, type: 'search', value: ctx.params.get(name) || '', autocomplete: 'off', spellcheck: 'false', 'data-keep': name })]));
-        let found = null, summary = [];
+        let found = null, summary = null;
         const filters = () => Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
         const draw = () => ctx.show(
             head('Failures', { more: h('span', { class: 'quiet' }, 'the last failed runs of calls, which workers keep for 7 days') }),
-            summary.length ? h('section', { class: 'card', 'aria-labelledby': 'summary' }, h('h2', { id: 'summary' }, 'What fails most'), summaryTable(summary, x => {
+            summary?.kinds.length ? h('section', { class: 'card', 'aria-labelledby': 'summary' }, h('h2', { id: 'summary' }, 'What fails most'), summaryTable(summary, x => {
                 for (const name of ['class', 'method', 'code'])
                     inputs[name].value = x[name] || '';
                 changed();

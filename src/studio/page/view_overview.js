@@ -143,7 +143,7 @@ export default {
                 history = false;
         });
         ctx.poll(5000, async () => {
-            const since_ms = Math.floor(now() - SINCE_MS);
+            const since_ms = Math.floor((now() - SINCE_MS) / MINUTE) * MINUTE; // the same in all pages
             const readings = {
                 waits: ctx.maybe('/api/waits', {}, null),
                 running: ctx.get('/api/calls', { state: 'running,parked', limit: 500 }).then(a => a.calls),
