@@ -53,6 +53,14 @@ static bool matches(const struct as_target *t, const char *path, const char **re
     return !*path && i == t->n_segments;
 }
 
+/* Browsers take "." and "..", also when they are encoded, for steps within a path: an id can be
+ * given as a parameter, in place of the one in the path. */
+static const char *chosen_id(const struct as_target *t, const char *id)
+{
+    const char *param = id ? as_target_param(t, "id") : NULL;
+    return param ? param : id;
+}
+
 const struct as_route *as_api_find(const struct as_target *t, bool post, const char **ret_id,
                                    bool *ret_known)
 {
@@ -60,6 +68,7 @@ const struct as_route *as_api_find(const struct as_target *t, bool post, const c
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
         if (matches(t, routes[i].path, ret_id)) {
             *ret_known = true;
+            *ret_id = chosen_id(t, *ret_id);
             if (routes[i].writes == post)
                 return &routes[i];
         }
@@ -79,12 +88,18 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
+static bool knows_param(const struct as_route *route, const char *name)
+{
+    return (!route->writes && has_word(route->params, name)) ||
+           (strchr(route->path, '*') && strcmp(name, "id") == 0);
+}
+
 bool as_api_check(const struct as_route *route, const struct as_target *t, const asq_value *body,
                   struct as_answer *a)
 {
     const char *wrong = NULL;
     for (size_t i = 0; !wrong && i < t->n_params; i++)
-        if (route->writes || !has_word(route->params, t->params[i].name))
+        if (!knows_param(route, t->params[i].name))
             wrong = t->params[i].name;
     for (size_t i = 0; !wrong && body && i < asq_map_size(body); i++) {
         const char *key;

@@ -30,10 +30,11 @@ struct as_route {
     bool writes;        /* a POST that changes something */
     void (*run)(const struct as_call *c, struct as_answer *a);
     bool local; /* needs no handle */
+    bool large; /* takes much memory: few run at once */
 };
 
-/* Finds the route of a target below /api; *ret_id gets the id in it. NULL: none;
- * *ret_known tells whether there is one for the other method. */
+/* Finds the route of a target below /api; *ret_id gets the id in it, or its parameter "id". NULL:
+ * none; *ret_known tells whether there is one for the other method. */
 const struct as_route *as_api_find(const struct as_target *t, bool post, const char **ret_id,
                                    bool *ret_known);
 /* Checks that a request has no parameter, and no key in its body, that the route does not know.

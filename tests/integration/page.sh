@@ -70,7 +70,7 @@ HOSTILE_AGENT="<script>window.hacked=1</script>"
 for id in t-1 t-2 t-3 t-fail t-crash t-drop t-cancel r-1 r-2 "$HOSTILE_AGENT"; do
     "$as_ctl" create Trouble --id "$id" >/dev/null || fail "create $id"
 done
-for id in c-1 c-2 c-3; do
+for id in c-1 c-2 c-3 .. .; do
     "$as_ctl" create Counter --id "$id" >/dev/null || fail "create $id"
 done
 n=0

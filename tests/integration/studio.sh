@@ -141,6 +141,13 @@ done
 ask 400 '/api/agents?from=9-1'
 ask 200 /api/agents/a%2Fb%3F%3Cscript%3E
 has '"id":"a/b?<script>"' '"state":{"value":0}' '"owner":"one.0"' '"cut":false'
+for id in . ..; do
+    "$as_ctl" create Counter --id $id >/dev/null || fail "create"
+    ask 200 "/api/agents/-?id=$id"
+    has "\"id\":\"$id\"" '"class":"Counter"'
+    ask 200 "/api/agents/-/calls?id=$id"
+done
+ask 400 '/api/agents?id=tally'
 ask 404 /api/agents/nobody
 has '"code":"ASQ_ENOAGENT"'
 ask 200 /api/agents/tally/calls
@@ -278,6 +285,9 @@ write 200 /api/agents/tally/call '{"method":"add","args":[5],"timeout_ms":60000}
 has '"ok":true' '"value":5'
 write 200 /api/agents/tally/call '{"method":"add","args":{"n":2},"timeout_ms":60000}'
 has '"value":7'
+write 200 '/api/agents/-/call?id=..' '{"method":"add","args":[3],"timeout_ms":60000}'
+has '"value":3'
+write 400 '/api/agents/-/call?id=..&timeout_ms=1' '{"method":"add","args":[3]}'
 write 200 /api/agents/tally/call '{"method":"add","args":["x"],"timeout_ms":60000}'
 has '"ok":false' '"code":"ASQ_EARGS"'
 write 200 /api/agents '{"class":"Echo","id":"fresh"}'

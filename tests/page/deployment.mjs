@@ -74,6 +74,20 @@ test('agents are searched by the beginning of the id and by class, among many', 
     await page.locator('h1', { hasText: 't-1' }).waitFor();
 }));
 
+test('agents whose ids are dots are opened and called', page => show(page, 'agents', STUDIO_WRITES).then(async () => {
+    for (const id of ['.', '..']) {
+        await show(page, 'agents?prefix=.&class=Counter', STUDIO_WRITES);
+        await page.locator(`[data-row="${id}"] a`).click();
+        await page.locator('h2#state').waitFor();
+        await page.locator('[data-method=add] button').click();
+        await page.getByLabel('n', { exact: true }).fill('2');
+        await page.locator('dialog button[type=submit]').click();
+        await page.locator('dialog', { hasText: 'It succeeded' }).waitFor();
+        equal(ctl('get', id, 'value'), '2', 'its value');
+        await page.keyboard.press('Escape');
+    }
+}));
+
 test('an agent shows its state as a tree, exactly, and its calls', page => show(page, `agents/${encodeURIComponent(HOSTILE_AGENT)}`).then(async () => {
     await says(page, '9007199254740993');
     await says(page, '\\u{202e}');

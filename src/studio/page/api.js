@@ -46,7 +46,7 @@ async function ask(path, options) {
 export function get(path, params = {}, signal = undefined) {
     const chosen = Object.entries(params).filter(([, v]) => v !== undefined && v !== null && v !== '');
     const query = new URLSearchParams(chosen).toString();
-    return ask(query ? `${path}?${query}` : path, { signal });
+    return ask(query ? `${path}${path.includes('?') ? '&' : '?'}${query}` : path, { signal });
 }
 
 let csrf = '';
@@ -65,4 +65,9 @@ export function post(path, body = {}) {
     });
 }
 
-export const segment = encodeURIComponent;
+// The path of one agent, call, ...: pathOf('agents', id, 'calls'). Browsers take "." and "..", also when they are encoded,
+// for steps within a path, so such ids are given as a parameter.
+export function pathOf(kind, id, what = '') {
+    const step = id === '.' || id === '..';
+    return `/api/${kind}/${step ? '-' : encodeURIComponent(id)}${what ? `/${what}` : ''}${step ? `?id=${id}` : ''}`;
+}

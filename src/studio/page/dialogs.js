@@ -1,5 +1,5 @@
 // dialogs.js: asks before something is changed, and the form with which a method is called or an agent made.
-import { ApiError, post, segment } from './api.js';
+import { ApiError, post, pathOf } from './api.js';
 import { foreign, foreignBlock, h, show, toast } from './dom.js';
 import { callLink } from './parts.js';
 import { tree } from './tree.js';
@@ -117,7 +117,7 @@ export function callMethod({ agent, method, onDone }) {
                 go.disabled = true;
                 show(out, h('p', { class: 'quiet' }, 'Waiting for the result …'));
                 try {
-                    show(out, outcome(await post(`/api/agents/${segment(to.value)}/call`,
+                    show(out, outcome(await post(pathOf('agents', to.value, 'call'),
                         `{"method": ${JSON.stringify(method.name)}${given ? `, "args": ${given}` : ''}}`)));
                     onDone?.();
                 } catch (e) {

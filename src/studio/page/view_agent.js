@@ -1,5 +1,5 @@
 // view_agent.js: one agent: its class, creation arguments, state, and its calls, failures and traces.
-import { post, segment } from './api.js';
+import { post, pathOf } from './api.js';
 import { foreign, h, toast } from './dom.js';
 import { bytes, count, none } from './format.js';
 import { ask } from './dialogs.js';
@@ -15,7 +15,7 @@ function remove(ctx) {
     ask({
         title: ['Delete agent ', foreign(ctx.id), '?'], button: 'Delete it', text: 'It ends after the calls that were made to it before. Its state is gone for good.',
         f: async () => {
-            await post(`/api/agents/${segment(ctx.id)}/delete`);
+            await post(pathOf('agents', ctx.id, 'delete'));
             toast(`Agent ${ctx.id} is deleted.`);
             location.hash = to('agents');
         },
@@ -49,7 +49,7 @@ export function mountAgent(ctx) {
     ctx.show(head(foreign(ctx.id, 'mono')), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
         try {
-            const [agent, related, traces] = await Promise.all([ctx.get(`/api/agents/${segment(ctx.id)}`), ctx.get(`/api/agents/${segment(ctx.id)}/calls`),
+            const [agent, related, traces] = await Promise.all([ctx.get(pathOf('agents', ctx.id)), ctx.get(pathOf('agents', ctx.id, 'calls')),
                 ctx.session.traces ? ctx.get('/api/traces', { agent: ctx.id, limit: 50 }) : { traces: [] }]);
             if (cls === undefined)
                 cls = (await ctx.get('/api/classes')).find(c => c.name === agent.class) || null;

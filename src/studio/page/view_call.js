@@ -1,5 +1,5 @@
 // view_call.js: one call with the whole tree that it is in: who called whom, who waits for whom, and where the time went.
-import { segment } from './api.js';
+import { pathOf } from './api.js';
 import { foreign, h, keepOf, plain } from './dom.js';
 import { duration, plural } from './format.js';
 import { agentLink, callLink, empty, facts, head, methodName, stateTag, tag } from './parts.js';
@@ -57,7 +57,7 @@ async function traceOf(ctx, answer) {
     let hex = answer?.trace;
     if (!hex)
         hex = (await ctx.get('/api/traces', { call: ctx.id, limit: 1 })).traces[0]?.trace_id;
-    return hex ? await ctx.get(`/api/traces/${segment(hex)}`) : null;
+    return hex ? await ctx.get(pathOf('traces', hex)) : null;
 }
 
 function falls(ctx, trace) {
@@ -72,7 +72,7 @@ export function mountCall(ctx) {
     const again = ctx.poll(2000, async () => {
         let answer = null;
         try {
-            answer = await ctx.get(`/api/calls/${segment(ctx.id)}`);
+            answer = await ctx.get(pathOf('calls', ctx.id));
         } catch (error) {
             if (error.status !== 404)
                 throw error;

@@ -1,5 +1,5 @@
 // view_calls.js: the calls that have not ended, by state; one call is shown by view_call.js.
-import { post, segment } from './api.js';
+import { post, pathOf } from './api.js';
 import { foreign, h, toast } from './dom.js';
 import { count, duration } from './format.js';
 import { ask } from './dialogs.js';
@@ -15,7 +15,7 @@ export function cancelCall(call, onDone) {
         title: ['Cancel the call of ', methodName(call.class, call.method), '?'], button: 'Cancel the call',
         text: 'If it has not begun, it does not run. A method that runs is told, and its waits end; what it does then is up to it.',
         f: async () => {
-            const { end } = await post(`/api/calls/${segment(call.id)}/cancel`);
+            const { end } = await post(pathOf('calls', call.id, 'cancel'));
             toast(end === null ? 'The call has been asked to end.' : `The call has ended: ${end}.`);
             onDone?.();
         },

@@ -1,5 +1,5 @@
 // view_dead.js: dead letters: calls that were given up. Shows why, sends them again, or drops them.
-import { post, segment } from './api.js';
+import { post, pathOf } from './api.js';
 import { foreign, foreignBlock, h, plain, toast } from './dom.js';
 import { bytes, count, time } from './format.js';
 import { now } from './live.js';
@@ -13,7 +13,7 @@ function retry(letter, onDone) {
     ask({
         title: 'Send this call again?', button: 'Send again', danger: false, text: ['It becomes a new call without a caller, behind the calls that its agent has by now. The letter is removed: ', foreign(letter.call || letter.id)],
         f: async () => {
-            const { call_ids } = await post(`/api/dead/${segment(letter.id)}/retry`);
+            const { call_ids } = await post(pathOf('dead', letter.id, 'retry'));
             toast(`It was sent again as call ${(call_ids || []).join(', ')}.`);
             onDone();
         },
@@ -24,7 +24,7 @@ function drop(letter, onDone) {
     ask({
         title: 'Drop this letter?', button: 'Drop it', text: ['It is removed for good: ', foreign(letter.call || letter.id)],
         f: async () => {
-            await post(`/api/dead/${segment(letter.id)}/drop`);
+            await post(pathOf('dead', letter.id, 'drop'));
             toast('The letter is dropped.');
             onDone();
         },
@@ -65,7 +65,7 @@ function mountLetter(ctx) {
     ctx.show(head('Dead letter'), h('p', { class: 'quiet' }, 'Loading …'));
     ctx.poll(10000, async () => {
         try {
-            const l = await ctx.get(`/api/dead/${segment(ctx.id)}`);
+            const l = await ctx.get(pathOf('dead', ctx.id));
             const back = () => { location.hash = to('dead'); };
             ctx.show(head(['Dead letter: ', foreign(l.call || ctx.id)], { end: ctx.writes ? buttons({ ...l, id: ctx.id }, back) : [] }),
                 h('div', { class: 'note bad' }, h('strong', null, 'Why: '), foreign(l.reason || 'not told')),

@@ -1,5 +1,5 @@
 // view_traces.js: the traces that as-studio has received, and one of them as a waterfall.
-import { segment } from './api.js';
+import { pathOf } from './api.js';
 import { foreign, h, keepOf } from './dom.js';
 import { count, duration, plural, time } from './format.js';
 import { now } from './live.js';
@@ -39,7 +39,7 @@ function mountTrace(ctx) {
     ctx.show(head('Trace'), h('p', { class: 'quiet' }, 'Loading …'));
     ctx.poll(5000, async () => {
         try {
-            const trace = await ctx.get(`/api/traces/${segment(ctx.id)}`);
+            const trace = await ctx.get(pathOf('traces', ctx.id));
             ctx.show(head(['Trace: ', foreign(trace.spans[0]?.name || '', 'mono')], { more: h('span', { class: 'quiet' }, plural(trace.spans.length, 'span')) }),
                 h('section', { class: 'card', 'aria-label': 'Spans' }, h('div', { 'data-keep': keepOf(trace) }, waterfall(trace.spans))));
         } catch (error) {

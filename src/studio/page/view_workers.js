@@ -1,5 +1,5 @@
 // view_workers.js: the worker processes, what each does and owns, and partitions as they change hands.
-import { post, segment } from './api.js';
+import { post, pathOf } from './api.js';
 import { foreign, h, plain, toast } from './dom.js';
 import { ago, bytes, clock, count, duration, none, ranges, short } from './format.js';
 import { live, now } from './live.js';
@@ -65,7 +65,7 @@ function stop(w) {
         title: ['Stop worker ', foreign(w.id), '?'], button: 'Stop it',
         text: 'It finishes its calls, hands its partitions over, and ends. Unless something starts it again, it stays away.',
         f: async () => {
-            await post(`/api/workers/${segment(w.id)}/stop`);
+            await post(pathOf('workers', w.id, 'stop'));
             toast(`Worker ${w.id} has been told to stop.`);
         },
     });
