@@ -11,7 +11,7 @@
 #include "studio/graph.h"
 #include "studio/studio.h"
 
-enum { CALLS_MS = 20000, NODES = 2000, RING = 1000, ROOTS = 100 };
+enum { CALLS_MS = 20000, NODES = 2000, RING = 1000, ROOTS = 100, WAITS = 10000000 };
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -159,6 +159,13 @@ static void put_chosen(struct text *t, const struct as_graph *g, const bool *cho
     put(t, "]");
 }
 
+/* Puts how many calls were looked at, and whether there are others. */
+static void put_extent(struct text *t, const struct as_graph *g)
+{
+    put_number(t, ",\"calls_read\":", g->n);
+    put(t, g->more ? ",\"cut\":true" : ",\"cut\":false");
+}
+
 static void answer(struct text *t, struct as_answer *a)
 {
     if (t->failed) {
@@ -219,11 +226,16 @@ void as_api_call_tree(const struct as_call *c, struct as_answer *a)
         put_chosen(&t, g, chosen, true, "calls");
         put(&t, ",\"cycle\":");
         put_ring(&t, g, g->calls[at].ring);
-        put(&t, all ? ",\"more\":false}" : ",\"more\":true}");
+        put(&t, all ? ",\"more\":false" : ",\"more\":true");
+        put_extent(&t, g);
+        put(&t, "}");
         answer(&t, a);
     } else if (at == AS_GRAPH_NONE) {
         as_answer_fail(a, 404, "ASQ_ENOENT",
-                       "no call of this id is under way: it has ended, or there never was one");
+                       g->more ? "no call of this id is among those that were looked at, and there "
+                                 "are more than as-studio looks at"
+                               : "no call of this id is under way: it has ended, or there never "
+                                 "was one");
     } else {
         as_answer_code(a, ASQ_ENOMEM, "out of memory");
     }
@@ -237,6 +249,7 @@ void as_api_call_tree(const struct as_call *c, struct as_answer *a)
 struct root {
     uint32_t at;
     size_t waiters;
+    bool more; /* they were not all counted */
 };
 
 static int by_waiters(const void *x, const void *y)
@@ -246,22 +259,26 @@ static int by_waiters(const void *x, const void *y)
                                     : (a->at > b->at) - (a->at < b->at);
 }
 
-/* Finds the calls that wait for nobody but are waited for, those first that most hang on. */
+/* Finds the calls that wait for nobody but are waited for, those first that most hang on. What
+ * hangs on several of them is counted with each, so the waits that are looked at are bounded: of
+ * roots behind that only those count that wait for them directly. */
 static int find_roots(const struct as_graph *g, struct root *roots, size_t *ret_n)
 {
     uint32_t *first, *back;
     uint32_t *room = calloc(2 * (g->n + 1), sizeof *room);
-    size_t n = 0;
+    size_t n = 0, left = WAITS;
     if (!room || as_graph_turn(g, &first, &back) < 0) {
         free(room);
         return ASQ_ENOMEM;
     }
     for (size_t i = 0; i < g->n; i++)
         if (g->calls[i].n_waiting && !g->calls[i].n_edges) {
-            roots[n] = (struct root){ (uint32_t) i, 0 };
-            roots[n].waiters = as_graph_waiters((uint32_t) i, first, back, room, (uint32_t) n + 1,
-                                                room + g->n + 1);
-            n++;
+            size_t waiters = as_graph_waiters((uint32_t) i, first, back, room, (uint32_t) n + 1,
+                                              room + g->n + 1, &left);
+            bool more = left == 0;
+            if (more && waiters < g->calls[i].n_waiting)
+                waiters = g->calls[i].n_waiting;
+            roots[n++] = (struct root){ (uint32_t) i, waiters, more };
         }
     if (n)
         qsort(roots, n, sizeof *roots, by_waiters);
@@ -308,7 +325,8 @@ void as_api_waits(const struct as_call *c, struct as_answer *a)
     struct root *roots = calloc(g->n + 1, sizeof *roots);
     if (chosen && roots && find_roots(g, roots, &n) == 0) {
         bool all = choose_waits(g, chosen);
-        put(&t, all && !g->more ? "{\"more\":false" : "{\"more\":true");
+        put(&t, all ? "{\"more\":false" : "{\"more\":true");
+        put_extent(&t, g);
         put_chosen(&t, g, chosen, false, "nodes");
         put(&t, ",\"cycles\":[");
         for (uint32_t ring = 1; ring <= g->n_rings && ring <= ROOTS; ring++) {
@@ -319,7 +337,7 @@ void as_api_waits(const struct as_call *c, struct as_answer *a)
         for (size_t i = 0; i < n && i < ROOTS; i++) {
             put_id(&t, &g->calls[roots[i].at], i ? ",{\"id\":" : "{\"id\":");
             put_number(&t, ",\"waiting\":", roots[i].waiters);
-            put(&t, "}");
+            put(&t, roots[i].more ? ",\"more\":true}" : ",\"more\":false}");
         }
         put(&t, "]}");
         answer(&t, a);

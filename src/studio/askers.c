@@ -74,13 +74,28 @@ static void run(struct as_askers *askers, struct as_reading *r, asq **h)
     }
 }
 
+/* Returns whether a further one of its kind may run. */
+static bool has_place(const struct as_askers *askers, const struct as_route *route)
+{
+    return (!route->writes || askers->n_writing < AS_ASKERS_WRITES) &&
+           (!route->large || askers->n_large < AS_ASKERS_LARGE);
+}
+
 static struct as_reading *next_queued(const struct as_askers *askers)
 {
     for (struct as_reading *r = askers->readings; r; r = r->next)
-        if (r->state == AS_READING_QUEUED &&
-            (!r->route->writes || askers->n_writing < AS_ASKERS_WRITES))
+        if (r->state == AS_READING_QUEUED && has_place(askers, r->route))
             return r;
     return NULL;
+}
+
+/* Counts one that begins, or has ended, in which case another one of its kind may begin. */
+static void count(struct as_askers *askers, const struct as_route *route, bool begins)
+{
+    askers->n_writing += (size_t) (begins ? route->writes : -route->writes);
+    askers->n_large += (size_t) (begins ? route->large : -route->large);
+    if (!begins && (route->writes || route->large))
+        pthread_cond_broadcast(&askers->work);
 }
 
 static void wake(struct as_askers *askers, struct as_reading *r)
@@ -129,7 +144,7 @@ static void *ask(void *arg)
         r->state = AS_READING_RUNNING;
         r->generation = askers->generation;
         askers->n_queued--;
-        askers->n_writing += r->route->writes;
+        count(askers, r->route, true);
         pthread_mutex_unlock(&askers->lock);
         run(askers, r, &h);
         if (r->route->writes)
@@ -137,11 +152,8 @@ static void *ask(void *arg)
         pthread_mutex_lock(&askers->lock);
         used_ms = r->done_ms = as_program_now_ms();
         r->state = AS_READING_DONE;
-        if (r->route->writes) {
-            askers->n_writing--;
-            askers->generation++;
-            pthread_cond_broadcast(&askers->work); /* another write may begin */
-        }
+        askers->generation += r->route->writes;
+        count(askers, r->route, false);
         wake(askers, r);
     }
     pthread_mutex_unlock(&askers->lock);

@@ -16,7 +16,7 @@
 
 struct as_studio;
 
-enum { AS_ASKERS_THREADS = 6, AS_ASKERS_WRITES = 3, AS_ASKERS_QUEUE = 64 };
+enum { AS_ASKERS_THREADS = 6, AS_ASKERS_WRITES = 3, AS_ASKERS_LARGE = 2, AS_ASKERS_QUEUE = 64 };
 
 /* A request that waits. */
 struct as_waiter {
@@ -48,7 +48,7 @@ struct as_askers {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct as_reading *readings; /* oldest first */
-    size_t n_queued, n_writing;
+    size_t n_queued, n_writing, n_large;
     uint64_t generation;
     bool stopping;
     pthread_t threads[AS_ASKERS_THREADS];

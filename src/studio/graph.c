@@ -14,13 +14,18 @@
 
 #include "asqueue.h"
 
+enum { ALLOCATION = 16 /* bytes that an allocation takes besides, about */ };
+
 int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool begun,
                  const char *waits_for, uint32_t awaited, const char *caller, const char *row)
 {
     const char *const texts[] = { id, agent, waits_for, caller, row };
     const char *at[5];
     size_t size = 0;
-    if (g->n == AS_GRAPH_CALLS) {
+    for (size_t i = 0; i < 5; i++)
+        size += strlen(texts[i]) + 1;
+    size_t bytes = size + sizeof *g->calls + ALLOCATION;
+    if (g->n == AS_GRAPH_CALLS || bytes > AS_GRAPH_BYTES - g->bytes) {
         g->more = true;
         return 1;
     }
@@ -32,8 +37,6 @@ int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool beg
         g->calls = more;
         g->room = room;
     }
-    for (size_t i = 0; i < 5; i++)
-        size += strlen(texts[i]) + 1;
     char *text = malloc(size), *to = text;
     if (!text)
         return ASQ_ENOMEM;
@@ -44,6 +47,7 @@ int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool beg
     g->calls[g->n++] =
         (struct as_graph_call){ text, at[1], at[2], at[3], at[4], awaited, begun, AS_GRAPH_NONE,
                                 0,    0,     0,     0,     0,     0,       0 };
+    g->bytes += bytes;
     return 0;
 }
 
@@ -360,16 +364,18 @@ int as_graph_turn(const struct as_graph *g, uint32_t **ret_first, uint32_t **ret
 }
 
 size_t as_graph_waiters(uint32_t at, const uint32_t *back_first, const uint32_t *back,
-                        uint32_t *seen, uint32_t mark, uint32_t *list)
+                        uint32_t *seen, uint32_t mark, uint32_t *list, size_t *left)
 {
     size_t n = 0;
     seen[at] = mark;
     list[n++] = at;
     for (size_t i = 0; i < n; i++)
-        for (uint32_t k = back_first[list[i]]; k < back_first[list[i] + 1]; k++)
+        for (uint32_t k = back_first[list[i]]; k < back_first[list[i] + 1] && *left; k++) {
+            --*left;
             if (seen[back[k]] != mark) {
                 seen[back[k]] = mark;
                 list[n++] = back[k];
             }
+        }
     return n - 1;
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AS_GRAPH_CALLS = 200000, AS_GRAPH_NONE = UINT32_MAX };
+enum { AS_GRAPH_CALLS = 200000, AS_GRAPH_BYTES = 64 * 1024 * 1024, AS_GRAPH_NONE = UINT32_MAX };
 
 struct as_graph_call {
     char *id; /* owns the texts behind it */
@@ -27,6 +27,7 @@ struct as_graph_call {
 struct as_graph {
     struct as_graph_call *calls; /* by id, once it is built */
     size_t n, room;
+    size_t bytes;    /* of calls and their texts */
     uint32_t *made;  /* places of calls, by caller */
     uint32_t *edges; /* places of awaited calls, by the waiting one */
     size_t n_edges, edges_room;
@@ -34,8 +35,8 @@ struct as_graph {
     bool more; /* there are more calls than it holds */
 };
 
-/* Adds a call; the texts are copied. waits_for, caller: "" if there is none. 0, 1 if the graph is
- * full, or ASQ_ENOMEM. */
+/* Adds a call; the texts are copied. waits_for, caller: "" if there is none. 0; 1 if the graph is
+ * full, with AS_GRAPH_CALLS or AS_GRAPH_BYTES; or ASQ_ENOMEM. */
 int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool begun,
                  const char *waits_for, uint32_t awaited, const char *caller, const char *row);
 /* Connects the calls, and finds the rings. ASQ_ENOMEM. */
@@ -49,9 +50,10 @@ uint32_t as_graph_root(const struct as_graph *g, uint32_t at);
 size_t as_graph_ring(const struct as_graph *g, uint32_t ring, uint32_t *ret, size_t room);
 /* Counts the calls that wait for a call, also through others, by the edges of as_graph_turn. `seen`
  * and `list` have room for a number for each call of the graph; `seen` has other numbers than
- * `mark`. */
+ * `mark`. *left is how many waits may still be looked at; 0 afterwards: there may be more such
+ * calls. */
 size_t as_graph_waiters(uint32_t at, const uint32_t *back_first, const uint32_t *back,
-                        uint32_t *seen, uint32_t mark, uint32_t *list);
+                        uint32_t *seen, uint32_t mark, uint32_t *list, size_t *left);
 /* Makes the edges in the other direction: those who wait for call i are back[first[i]] up to
  * back[first[i + 1]]. The caller frees both. ASQ_ENOMEM. */
 int as_graph_turn(const struct as_graph *g, uint32_t **ret_first, uint32_t **ret_back);

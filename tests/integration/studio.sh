@@ -177,7 +177,7 @@ has '"code":"ASQ_ENOENT"'
 "$as_ctl" create Echo --id other >/dev/null || fail "create"
 "$as_ctl" call --async other echo "[{\"\$future\":\"$(cat "$tmp/behind")\"}]" >"$tmp/hanging" || fail "call"
 await /api/waits "{\"from\":\"$(cat "$tmp/hanging")\",\"to\":\"$(cat "$tmp/behind")\",\"kind\":\"waits\"}" \
-    "\"roots\":[{\"id\":\"$(cat "$tmp/sleeping")\",\"waiting\":2}" '"cycles":[]'
+    "\"roots\":[{\"id\":\"$(cat "$tmp/sleeping")\",\"waiting\":2,\"more\":false}" '"cycles":[]' '"cut":false' '"calls_read":'
 ask 200 '/api/failures?class=Counter&limit=5'
 has '"code":"ASQ_EARGS"' '"agent":"tally"'
 ask 200 '/api/failures?code=EFAILED&since_ms=1'

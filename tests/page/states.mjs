@@ -261,6 +261,8 @@ test('the graph of waits marks the ring and what all hangs on', page => serve({}
     equal(await page.locator('.graph a.cycle').count(), 3, 'calls in the ring');
     equal(await page.locator('.graph path.cycle[marker-end]').count(), 3, 'arrows of the ring');
     equal(await page.locator('.graph a.root').getAttribute('data-node'), 'c0a1-3.0', 'what all hangs on');
+    check((await page.locator('[data-row="c0a1-3.0"]').innerText()).includes('3+'), 'a count that was cut');
+    await page.locator('[data-cut]', { hasText: 'it has read 150,000' }).waitFor();
     await page.locator('.graph a.root').focus();
     await page.keyboard.press('Enter');
     await page.locator('.calltree .here[data-call="c0a1-3.0"]').waitFor();

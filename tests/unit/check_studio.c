@@ -403,16 +403,49 @@ START_TEST(roots_count_all_who_hang_on_them)
     static const size_t expected[] = { 0, 2, 4, 0, 0, 0 };
     struct as_graph g = { .calls = NULL };
     uint32_t *first, *back, seen[6] = { 0 }, list[6];
+    size_t left = 1000;
     for (size_t i = 0; i < 6; i++)
         add_line(&g, lines[i]);
     ck_assert_int_eq(as_graph_build(&g), 0);
     ck_assert_uint_eq(g.calls[2].behind, 1);
     ck_assert_int_eq(as_graph_turn(&g, &first, &back), 0);
     for (uint32_t i = 0; i < 6; i++)
-        ck_assert_uint_eq(as_graph_waiters(i, first, back, seen, i + 1, list), expected[i]);
+        ck_assert_uint_eq(as_graph_waiters(i, first, back, seen, i + 1, list, &left), expected[i]);
+    ck_assert_uint_gt(left, 0);
+    left = 2;
+    ck_assert_uint_eq(as_graph_waiters(2, first, back, seen, 7, list, &left), 2);
+    ck_assert_uint_eq(left, 0);
     free(first);
     free(back);
     as_graph_release(&g);
+}
+END_TEST
+
+/* However many calls there are, and whatever their texts are like, memory is bounded. */
+START_TEST(a_graph_that_is_full_says_so)
+{
+    enum { LONG = 100000 };
+    struct as_graph g = { .calls = NULL };
+    char *row = malloc(LONG + 1), id[24];
+    size_t n = 0;
+    ck_assert_ptr_nonnull(row);
+    memset(row, 'x', LONG);
+    row[LONG] = '\0';
+    int rc = 0;
+    while (rc == 0 && n <= AS_GRAPH_BYTES / LONG) {
+        snprintf(id, sizeof id, "c%zu", n++);
+        rc = as_graph_add(&g, id, "x", true, "", 0, "", row);
+    }
+    ck_assert_int_eq(rc, 1);
+    ck_assert(g.more);
+    ck_assert_uint_le(g.bytes, AS_GRAPH_BYTES);
+    ck_assert_uint_gt(g.n, AS_GRAPH_BYTES / LONG / 2);
+    ck_assert_int_eq(as_graph_build(&g), 0);
+    as_graph_release(&g);
+    ck_assert_uint_eq(g.bytes, 0);
+    ck_assert_int_eq(as_graph_add(&g, "a", "x", true, "", 0, "", row), 0);
+    as_graph_release(&g);
+    free(row);
 }
 END_TEST
 
@@ -465,6 +498,7 @@ int main(void)
     tcase_add_test(tc, a_write_needs_json_and_the_token_against_forgery);
     tcase_add_loop_test(tc, waits_become_a_graph, 0, sizeof graphs / sizeof graphs[0]);
     tcase_add_test(tc, roots_count_all_who_hang_on_them);
+    tcase_add_test(tc, a_graph_that_is_full_says_so);
     tcase_add_test(tc, rings_are_what_comes_back_to_itself);
     suite_add_tcase(s, tc);
     return sup_suite_run(s);

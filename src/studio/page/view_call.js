@@ -4,6 +4,7 @@ import { foreign, h, keepOf, plain } from './dom.js';
 import { duration, plural } from './format.js';
 import { agentLink, callLink, empty, facts, head, methodName, stateTag, tag } from './parts.js';
 import { to } from './router.js';
+import { cutNote } from './view_waits.js';
 import { waterfall } from './falls.js';
 import { cancelCall, reason } from './view_calls.js';
 
@@ -70,17 +71,18 @@ function falls(ctx, trace) {
 export function mountCall(ctx) {
     ctx.show(head('Call'), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
-        let answer = null;
+        let answer = null, missing = '';
         try {
             answer = await ctx.get(pathOf('calls', ctx.id));
         } catch (error) {
             if (error.status !== 404)
                 throw error;
+            missing = error.message;
         }
         const trace = await traceOf(ctx, answer);
         if (!answer) {
-            ctx.show(head(['Call ', foreign(ctx.id, 'mono')]), h('div', { class: 'card' }, empty('The call has ended, or was never made',
-                'If it failed, it is under Failures; if it was given up, under Dead letters.')), trace ? falls(ctx, trace) : null);
+            ctx.show(head(['Call ', foreign(ctx.id, 'mono')]), h('div', { class: 'card' }, empty('The call is not under way',
+                foreign(missing), 'If it failed, it is under Failures; if it was given up, under Dead letters.')), trace ? falls(ctx, trace) : null);
             return;
         }
         const c = answer.call;
@@ -88,7 +90,8 @@ export function mountCall(ctx) {
             diagnosis(answer),
             h('section', { class: 'card' }, h('h2', null, 'About it'), facts([['Call', foreign(c.id, 'mono')], ['Agent', agentLink(c.agent)], ['Age', duration(c.age_ms)], ['Partition', c.partition],
                 c.caller ? ['Called by', callLink(c.caller)] : null, ['Why it has not ended', reason(c).some(Boolean) ? reason(c) : 'it runs']])),
-            h('section', { class: 'card', 'aria-labelledby': 'tree' }, h('div', { class: 'title' }, h('h2', { id: 'tree' }, 'The tree that it is in'), h('span', { class: 'end quiet' }, plural(answer.calls.length, 'call'))), treeOf(answer, c.id)),
+            h('section', { class: 'card', 'aria-labelledby': 'tree' }, h('div', { class: 'title' }, h('h2', { id: 'tree' }, 'The tree that it is in'), h('span', { class: 'end quiet' }, plural(answer.calls.length, 'call'))), treeOf(answer, c.id),
+                answer.more ? h('p', { class: 'quiet' }, 'The tree has more calls than are shown.') : null, cutNote(answer)),
             falls(ctx, trace));
     });
 }

@@ -41,8 +41,8 @@ function roots(answer, nodes) {
         return null;
     return h('section', { class: 'card', 'aria-labelledby': 'roots' }, h('h2', { id: 'roots' }, 'What everything hangs on'),
         table({
-            caption: 'Calls that others wait for, and that wait for none', rows: list.map(r => ({ ...nodes.get(r.id), waiting: r.waiting })), key: n => n.id,
-            columns: [{ label: 'Waiting for it', num: true, of: n => count(n.waiting) }, { label: 'State', of: n => stateTag(n.state) }, { label: 'Age', num: true, of: n => duration(n.age_ms) },
+            caption: 'Calls that others wait for, and that wait for none', rows: list.map(r => ({ ...nodes.get(r.id), waiting: r.waiting, uncounted: r.more })), key: n => n.id,
+            columns: [{ label: 'Waiting for it', num: true, of: n => count(n.waiting) + (n.uncounted ? '+' : '') }, { label: 'State', of: n => stateTag(n.state) }, { label: 'Age', num: true, of: n => duration(n.age_ms) },
                 { label: 'Method', of: n => methodName(n.class, n.method) }, { label: 'Agent', of: n => agentLink(n.agent) }, { label: 'Why', of: n => [foreign(n.why || ''), n.behind ? ` (${plural(n.behind, 'call')} of its agent behind it)` : ''] }, { label: 'Call', of: n => callLink(n.id) }],
         }));
 }
@@ -71,6 +71,11 @@ function list(answer) {
     }));
 }
 
+// Memory for the graph is bounded.
+export function cutNote(answer) {
+    return answer.cut ? h('p', { class: 'note warn', 'data-cut': answer.calls_read }, `The deployment has more calls than as-studio looks at: it has read ${count(answer.calls_read)}, and waits of the others are missing here.`) : null;
+}
+
 export default {
     title: 'Waits',
     mount(ctx) {
@@ -87,7 +92,7 @@ export default {
             }), rings(answer, nodes),
             answer.nodes.length === 0 ? h('div', { class: 'card' }, empty('No call waits for another', 'Calls that wait for the result of another call are drawn here, and rings of them marked.'))
                 : [roots(answer, nodes), form === 'graph' ? graph(answer) : list(answer)],
-            answer.more ? h('p', { class: 'quiet' }, 'There are more than are shown.') : null);
+            answer.more ? h('p', { class: 'quiet' }, `There are more than the ${count(answer.nodes.length)} that are shown.`) : null, cutNote(answer));
         };
         ctx.poll(3000, async () => {
             answer = await ctx.get('/api/waits');
