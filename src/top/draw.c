@@ -144,7 +144,9 @@ static const char *const help[] = {
     "",
     "A call is marked when it is older than 10 s. WHY tells what it waits for.",
     "Workers that are gone stay for 10 minutes: died, when they were not heard of",
-    "for their lease time; else left.",
+    "for their lease time; else left. Of those that were gone before, Redis lists",
+    "the dead for some 20 lease times, and after that their number alone: the",
+    "header has the highest of the last hour, if there are fewer now.",
 };
 enum { HELP_LINES = sizeof help / sizeof help[0] };
 

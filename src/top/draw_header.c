@@ -150,6 +150,19 @@ static void put_paused(const asq_value *paused, struct as_top_page *page, unsign
         put_item(page, row, AS_TOP_WARN, "PAUSED: %zu classes", n);
 }
 
+/* Tells of workers that there were, of which Redis may have no more than their number. */
+static void put_most_workers(const struct as_top_frame *frame, size_t alive,
+                             struct as_top_page *page, unsigned row)
+{
+    char clock[32] = "";
+    time_t seconds = (time_t) (frame->history.most_ms / 1000);
+    struct tm tm;
+    if (frame->history.most_workers <= alive || !localtime_r(&seconds, &tm))
+        return;
+    strftime(clock, sizeof clock, "%H:%M", &tm);
+    put_item(page, row, AS_TOP_WARN, "%zu until %s", frame->history.most_workers, clock);
+}
+
 static void put_processes(const struct as_top_frame *frame, struct as_top_page *page, unsigned row)
 {
     const asq_value *now = asq_map_get(frame->stats, "now");
@@ -166,6 +179,7 @@ static void put_processes(const struct as_top_frame *frame, struct as_top_page *
     }
     put_paused(frame->paused, page, row);
     put_item(page, row, alive ? AS_TOP_BOLD : AS_TOP_BAD, "workers %zu alive", alive);
+    put_most_workers(frame, alive, page, row);
     if (dead)
         put_item(page, row, AS_TOP_BAD, "%zu dead", dead);
     if (restarted)

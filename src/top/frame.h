@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "history.h"
 
 enum as_top_subject { AS_TOP_NOTHING, AS_TOP_AGENT, AS_TOP_WORKER, AS_TOP_LETTER };
 
@@ -26,10 +27,11 @@ enum { AS_TOP_CALL_STATES = 5 };
 extern const char *const as_top_call_states[AS_TOP_CALL_STATES];
 
 struct as_top_frame {
-    int64_t read_ms;    /* when it was complete, monotonic */
-    int64_t time_ms;    /* the same, Unix time */
-    asq_value *stats;   /* of asq_stats */
-    asq_value *workers; /* of asq_workers_live; also those that are gone (remember.h) */
+    int64_t read_ms;           /* when it was complete, monotonic */
+    int64_t time_ms;           /* the same, Unix time */
+    asq_value *stats;          /* of asq_stats */
+    asq_value *workers;        /* of asq_workers_live; also those that are gone (remember.h) */
+    struct as_history history; /* how many workers there were */
     asq_value *calls; /* of asq_calls_each: the oldest that run or are parked, and of the others */
     size_t n_calls[AS_TOP_CALL_STATES]; /* all of them, by state */
     int64_t queued_ms;   /* when those that neither run nor are parked were read, monotonic */

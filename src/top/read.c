@@ -150,6 +150,18 @@ static int add_workers(struct as_top_reader *reader, struct as_top_frame *frame)
                : rc;
 }
 
+/* Tells how many workers there were: those that Redis does not list any more are known by that. */
+static int add_history(struct as_top_reader *reader, struct as_top_frame *frame)
+{
+    int rc = 0;
+    if (as_program_now_ms() >= reader->history_next_ms) {
+        rc = note(reader, frame, as_history_read(reader->h, &reader->history));
+        reader->history_next_ms = as_program_now_ms() + AS_HISTORY_PAUSE_MS;
+    }
+    frame->history = reader->history;
+    return rc;
+}
+
 /* Reads failures, of one agent or all, if it is time for them, and gives a copy. */
 static int give_failures(struct as_top_reader *reader, struct as_top_kept *kept, const char *agent,
                          size_t limit, asq_value **ret)
@@ -234,6 +246,8 @@ int as_top_read(struct as_top_reader *reader, const struct as_top_wish *wish,
         rc = add_calls(reader, frame);
     if (rc == 0)
         rc = add_stats(reader, wish, frame);
+    if (rc == 0)
+        rc = add_history(reader, frame);
     if (rc == 0)
         rc = note(reader, frame, asq_paused(reader->h, &frame->paused));
     if (rc == 0 && wish->failures)

@@ -3,6 +3,7 @@
  * Redis and the workers little: each part has a share of the time at most.
  *
  *     figures, workers, calls that have begun, the subject    with each frame
+ *     how many workers there were in the last hour            once a minute
  *     calls that have not begun, failures, dead letters       when SHARE times the time that the
  *                                                             last reading took has passed
  */
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "history.h"
 #include "top/frame.h"
 #include "top/remember.h"
 
@@ -33,6 +35,8 @@ struct as_top_reader {
     int64_t queued_ms;
     int64_t begun_took_ms; /* the last reading of calls that have begun */
     bool more_letters;
+    struct as_history history;
+    int64_t history_next_ms;
 };
 
 /* Reads a frame, which the caller frees. On failure the handle has the text. */

@@ -213,10 +213,13 @@ static bool wait_for_something(struct screen *s, bool *ret_key)
     return !(fds[0].revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-static bool input_is_left(void)
+/* Returns whether the terminal is readable but has no bytes. Asked in this order, a key that is
+ * pressed meanwhile is no end; nothing is read, so none is lost. */
+static bool input_has_ended(void)
 {
     struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
-    return poll(&fd, 1, 0) > 0;
+    int n;
+    return poll(&fd, 1, 0) > 0 && (ioctl(STDIN_FILENO, FIONREAD, &n) < 0 || n == 0);
 }
 
 static int run(struct screen *s)
@@ -234,8 +237,7 @@ static int run(struct screen *s)
             follow_size();
         if (key && ((rc = read_keys(s, &end)) < 0 || end))
             return rc;
-        /* What is readable still, though all keys were read, is the end of input. */
-        if (key && input_is_left() && getch() == ERR && input_is_left())
+        if (key && input_has_ended())
             return ASQ_ECLOSED;
         struct as_top_wish wish = as_top_view_wish(s->view);
         as_top_live_wish(s->live, &wish);

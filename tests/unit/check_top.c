@@ -521,6 +521,39 @@ START_TEST(workers_that_are_gone_are_told_apart)
 }
 END_TEST
 
+START_TEST(workers_of_before_are_told_by_their_number)
+{
+    static const struct {
+        const char *points;
+        size_t most;
+        int64_t time_ms;
+    } cases[] = {
+        { "[]", 0, 0 },
+        { "[{\"time_ms\": 1}, {\"time_ms\": 2, \"processes\": null}]", 0, 0 },
+        { "[{\"time_ms\": 1, \"processes\": 3}, {\"time_ms\": 2, \"processes\": 3},"
+          " {\"time_ms\": 3, \"processes\": 2}, {\"time_ms\": 4}]",
+          3, 2 },
+        { "[{\"time_ms\": 1, \"processes\": 1e300}, {\"time_ms\": 2, \"processes\": 1}]", 1, 2 },
+        { "[{\"time_ms\": 1, \"processes\": -1}, 7]", 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        asq_value *points = json(cases[i].points);
+        int64_t time_ms = 0;
+        ck_assert_uint_eq(as_history_most_workers(points, &time_ms), cases[i].most);
+        ck_assert_int_eq(time_ms, cases[i].time_ms);
+        asq_value_free(points);
+    }
+    frame->history.most_workers = 1;
+    frame->history.most_ms = frame->time_ms;
+    draw();
+    ck_assert_ptr_null(line_with("until"));
+    frame->history.most_workers = 3;
+    draw();
+    expect("workers 1 alive  3 until ");
+    ck_assert_int_eq(style_of("3 until "), AS_TOP_WARN);
+}
+END_TEST
+
 START_TEST(the_oldest_of_many_calls_are_kept)
 {
     enum { LIMIT = 500 };
@@ -598,6 +631,7 @@ int main(void)
     tcase_add_test(tc, an_agent_can_be_named);
     tcase_add_test(tc, any_keys_do_no_harm);
     tcase_add_test(tc, workers_that_are_gone_are_told_apart);
+    tcase_add_test(tc, workers_of_before_are_told_by_their_number);
     tcase_add_test(tc, the_oldest_of_many_calls_are_kept);
     tcase_add_test(tc, a_frame_is_written_as_one_map);
     tcase_add_test(tc, numbers_are_short);
