@@ -239,6 +239,14 @@ static int read_stats(asq *h, struct as_past *past)
     return 0;
 }
 
+/* Reads how many workers there were. Tells nothing of it to a Redis user that may not see it. */
+static int read_history(asq *h, struct as_past *past)
+{
+    int rc = as_history_read(h, &past->history);
+    past->history_next_ms = as_program_now_ms() + AS_HISTORY_PAUSE_MS;
+    return rc == ASQ_EREDIS || rc == ASQ_ENOTSUP ? 0 : rc;
+}
+
 static asq_value *rate(int64_t n, int64_t ms)
 {
     return ms > 0 ? asq_value_double((double) n * 1000 / (double) ms) : asq_value_null();
@@ -259,14 +267,15 @@ static asq_value *make_overview(asq *h, const struct as_past *past, const struct
 {
     asq_value *agents = past->agents < 0 ? asq_value_null() : asq_value_int(past->agents);
     return asq_pack(
-        "{s:I, s:s, s:{s:b, s:f, s:s}, s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:I, s:I, s:o,"
-        " s:I, s:I, s:I, s:I, s:I, s:b, s:n}",
+        "{s:I, s:s, s:{s:b, s:f, s:s}, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:I,"
+        " s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:n}",
         "time_ms", unix_ms(), "namespace", asq_namespace(h), "redis", "up", 1, "ping_ms", ping_ms,
-        "error", "", "workers", "alive", s->alive, "stopping", s->stopping, "dead", s->dead,
-        "partitions", "total", (int64_t) asq_list_size(past->owners), "owned", s->owned, "capacity",
-        s->capacity, "running", s->running, "parked", s->parked, "waiting", s->waiting, "agents",
-        agents, "agents_in_memory", s->agents, "agent_bytes", s->agent_bytes, "calls", s->calls,
-        "failures", s->failures, "dead_letters",
+        "error", "", "workers", "alive", s->alive, "stopping", s->stopping, "dead", s->dead, "most",
+        (int64_t) past->history.most_workers, "most_ms", past->history.most_ms, "partitions",
+        "total", (int64_t) asq_list_size(past->owners), "owned", s->owned, "capacity", s->capacity,
+        "running", s->running, "parked", s->parked, "waiting", s->waiting, "agents", agents,
+        "agents_in_memory", s->agents, "agent_bytes", s->agent_bytes, "calls", s->calls, "failures",
+        s->failures, "dead_letters",
         past->dead > AS_DEAD_COUNTED ? (int64_t) AS_DEAD_COUNTED : past->dead, "dead_letters_more",
         past->dead > AS_DEAD_COUNTED, "stats");
 }
@@ -281,6 +290,8 @@ static int read_all(asq *h, struct as_past *past, asq_value **ret_overview, asq_
         rc = count_slowly(h, past);
     if (rc == 0 && (past->stats_ms == 0 || as_program_now_ms() - past->stats_ms >= STATS_MS))
         rc = read_stats(h, past);
+    if (rc == 0 && as_program_now_ms() >= past->history_next_ms)
+        rc = read_history(h, past);
     if (rc == 0)
         rc = read_workers(h, past, &workers);
     if (rc < 0)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "history.h"
 
 /* What a reader keeps from one reading to the next. */
 struct as_past {
@@ -20,6 +21,8 @@ struct as_past {
     asq_value *owners; /* as of asq_partitions */
     asq_value *stats;  /* as of asq_stats; NULL: there are none */
     int64_t stats_ms;
+    struct as_history history;
+    int64_t history_next_ms;
     asq_value *owned; /* worker -> its partitions */
     int64_t owners_ms;
 };

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "program.h"
+#include "studio/api.h"
 #include "studio/overview.h"
 #include "studio/studio.h"
 
@@ -74,14 +75,16 @@ static void publish_workers(struct as_feed *w, struct reader *r, const asq_value
     as_feed_publish(w, AS_EVENT_WORKERS, workers);
 }
 
-/* Compares the owners of all partitions with those of before. */
+/* Compares the owners of all partitions with those of before. Who claims a partition again was away
+ * from it: its process has been started again, perhaps. */
 static void find_takeovers(struct as_feed *w, const asq_value *before, const asq_value *owners)
 {
     if (!before || asq_list_size(before) != asq_list_size(owners))
         return;
     for (size_t i = 0; i < asq_list_size(owners); i++) {
         const asq_value *from = asq_list_get(before, i), *to = asq_list_get(owners, i);
-        if (!asq_value_equal(asq_map_get(from, "owner"), asq_map_get(to, "owner")))
+        if (!asq_value_equal(asq_map_get(from, "owner"), asq_map_get(to, "owner")) ||
+            (*as_map_text(to, "owner") && asq_map_int(to, "epoch") > asq_map_int(from, "epoch")))
             as_feed_add_takeover(w, from, to);
     }
 }

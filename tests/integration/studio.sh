@@ -251,6 +251,11 @@ worker_pid=$pid
 wait_ready "$pid" worker2
 wait_until "takeovers" heard 4 '^event: takeover'
 await /api/takeovers '"to":"two.0"'
+# Its supervisor starts a process of the same name, which claims its partitions anew.
+for child in $(cat "/proc/$worker_pid/task/$worker_pid/children"); do
+    kill -KILL "$child"
+done
+await /api/takeovers '"from":"two.0","to":"two.0"'
 
 echo "Redis away, and back"
 kill -STOP "$redis_pid"

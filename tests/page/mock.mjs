@@ -43,7 +43,7 @@ export function world() {
             { name: 'Mailer', doc: 'Sends letters.', workers: 2, methods: [{ name: 'send', params: ['to', 'letter'], flags: [], doc: 'Sends a letter.' }, { name: 'any', params: null, flags: ['concurrent'], doc: '' }], attributes: [] },
             { name: HOSTILE, doc: HOSTILE, workers: 1, methods: [{ name: HOSTILE, params: [HOSTILE], flags: [], doc: HOSTILE }], attributes: [] }],
         agents: [{ id: 'tally', class: 'Counter', partition: 3 }, { id: HOSTILE, class: HOSTILE, partition: 7 }, ...Array.from({ length: 60 }, (_, i) => ({ id: `mailer-${i}`, class: 'Mailer', partition: i }))],
-        takeovers: [5, 6, 7].map((p, i) => ({ seq: 10 - i, time_ms: t - i * 300 - 2000, partition: p, from: 'web-3.0', to: i % 2 ? 'web-1.0' : 'web-2.0' })),
+        takeovers: [5, 6, 7].map((p, i) => ({ seq: 10 - i, time_ms: t - i * 300 - 2000, partition: p, from: 'web-3.0', to: i % 2 ? 'web-1.0' : 'web-2.0' })).concat({ seq: 7, time_ms: t - 9000, partition: 9, from: 'web-2.0', to: 'web-2.0' }),
     };
 }
 
@@ -56,7 +56,7 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         { id: 'web-3.0', alive: false, host: 'web-3', pid: 99, version: '0.1.0', capacity: 32, partitions: 0, calls: 700, failures: 0, agents: 0, agent_bytes: 0, stopping: false, seen_ms: 21000, uptime_ms: 100000, owns: [] }];
     const methods = [method('Counter', 'add', 812, 0, .2, .05, 0, .4), method('Mailer', 'send', 24, 212, 3, 180, 0, .5), method('Planner', 'plan', 1.2, 0, 1, 20, 900, .7), method(HOSTILE, HOSTILE, .1, 1, 1, 1, 1, 1)];
     const overview = () => empty ? { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .2, error: '' }, workers: { alive: 0, stopping: 0, dead: 0 }, partitions: { total: 0, owned: 0 }, capacity: 0, running: 0, parked: 0, waiting: 0, agents: 0, agents_in_memory: 0, agent_bytes: 0, calls: 0, failures: 0, dead_letters: 0, calls_per_s: 0, failures_per_s: 0, stats: null }
-        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
+        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 4, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
             calls: 90000, failures: 13, dead_letters: w.dead.length, calls_per_s: 830 + Math.random() * 60, failures_per_s: 3.5, stats: stats ? { now: { oldest_waiting_ms: 7200 }, total: {}, methods, step_ms: 1000 } : null };
     const points = () => Array.from({ length: 60 }, (_, i) => {
         const wave = Math.sin((i + Date.now() / 1000) / 9);

@@ -156,6 +156,22 @@ test('pages ask for the same at the same instants', page => serve({}, async base
     equal(waits, [5000, 4600, 2500, 7499, 1001], 'the waits');
 }));
 
+test('what has happened to workers is told, as far as it is known', page => serve({}, async base => {
+    await show(page, base, 'overview');
+    await page.locator('[data-trouble=worker]', { hasText: 'Worker web-3.0 has died' }).waitFor();
+    await page.locator('[data-trouble=restarted]', { hasText: 'Worker web-2.0 has claimed 1 partition again' }).waitFor();
+    await page.locator('[data-trouble=workers]', { hasText: '4 worker processes lived at' }).waitFor();
+    await page.locator('[data-trouble=workers]', { hasText: 'partitions without an owner' }).waitFor();
+    await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body:
+        `event: workers\ndata: ${JSON.stringify([['old.0', 7e6], ['young.0', 5000], ['young.1', 9000]].map(([id, uptime_ms]) => ({ id, uptime_ms, alive: true, owns: [], classes: [] })))}\n\n` +
+        `event: overview\ndata: ${JSON.stringify({ time_ms: Date.now(), redis: { up: true }, workers: { alive: 3, most: 3, most_ms: 1 }, stats: null })}\n\n` }));
+    await show(page, base, 'overview');
+    await page.locator('[data-trouble=new]', { hasText: /young\.0 has begun 5\.0 s ago[^]*1 other one within/ }).waitFor();
+    equal(await page.locator('[data-trouble=workers]').count(), 0, 'workers that are missing');
+    await page.locator('[data-trouble=new] a').click();
+    await page.locator('[data-takeover="9"]', { hasText: 'web-2.0 has claimed it again' }).waitFor();
+}));
+
 test('what changes something is offered only where that is permitted', page => serve({}, async base => {
     for (const view of VIEWS) {
         await show(page, base, view);

@@ -1,11 +1,12 @@
 // attention.js: what an operator should look at first, and why, from what the views read.
 import { foreign, h } from './dom.js';
-import { ago, count, duration, plural } from './format.js';
+import { ago, clock, count, duration, plural } from './format.js';
 import { methodName } from './parts.js';
 import { to } from './router.js';
 
 const LONG_MS = 10000; // calls that take longer are worth a look
 const OLD_MS = 5000; // calls should not wait longer to begin
+const LATELY_MS = 600000; // what has happened to workers is told for so long
 
 const share = (part, all) => all > 0 ? `${(part / all * 100).toFixed(part / all < .1 ? 1 : 0)} %` : '';
 
@@ -26,6 +27,17 @@ function trouble(level, label, href, title, why) {
     return { level, label, href, title, why };
 }
 
+// Workers that are much younger than the oldest one: what was before as-studio looked is not known, but this is.
+function ofYoung(workers, lately) {
+    const living = workers.filter(w => w.alive && w.uptime_ms !== undefined), told = new Set(lately.map(t => t.from === t.to && t.to));
+    const young = living.filter(w => w.uptime_ms < LATELY_MS && !told.has(w.id));
+    if (young.length === 0 || Math.max(...living.map(w => w.uptime_ms)) < 3 * LATELY_MS)
+        return [];
+    const newest = young.reduce((a, b) => a.uptime_ms < b.uptime_ms ? a : b);
+    return [trouble('info', 'new', to('workers'), ['Worker ', foreign(newest.id), ` has begun ${duration(newest.uptime_ms)} ago`],
+        [young.length > 1 ? `And ${plural(young.length - 1, 'other one', 'other ones')} within 10 minutes. ` : '', 'It is new, or was started again after its process has died.'])];
+}
+
 function ofWorkers({ overview, workers, takeovers, now }) {
     const out = [];
     for (const w of (workers || []).filter(x => !x.alive)) {
@@ -40,10 +52,21 @@ function ofWorkers({ overview, workers, takeovers, now }) {
         out.push(trouble('bad', 'workers', to('workers'), 'No worker is alive', 'Calls wait in Redis until one is started: as-worker.'));
     else if (overview?.partitions && overview.partitions.owned < overview.partitions.total)
         out.push(trouble('warn', 'workers', to('workers'), `${plural(overview.partitions.total - overview.partitions.owned, 'partition')} without an owner`, 'Calls of their agents wait until a worker takes them over.'));
-    const lost = takeovers.filter(t => t.from && now - t.time_ms < 600000 && !(workers || []).some(w => w.id === t.from));
+    const lately = takeovers.filter(t => t.from && now - t.time_ms < LATELY_MS);
+    for (const id of new Set(lately.filter(t => t.from === t.to).map(t => t.to))) {
+        const again = lately.filter(t => t.from === id && t.to === id);
+        out.push(trouble('warn', 'restarted', to('workers'), ['Worker ', foreign(id), ` has claimed ${plural(again.length, 'partition')} again, ${ago(again[0].time_ms, now)}`],
+            'Its process has died or was stopped, and has been started again; or it was away from Redis for longer than its lease time.'));
+    }
+    out.push(...ofYoung(workers || [], lately));
+    const lost = lately.filter(t => !(workers || []).some(w => w.id === t.from));
     if (lost.length)
         out.push(trouble('warn', 'takeover', to('workers'), [`${plural(lost.length, 'partition')} changed hands, ${ago(lost[0].time_ms, now)}`],
             ['Worker ', foreign(lost[0].from), ' is not there any more: it has ended, or died.']));
+    const { alive, most, most_ms } = overview?.workers || {};
+    if (most > alive)
+        out.push(trouble('warn', 'workers', to('workers'), `${plural(most, 'worker process', 'worker processes')} lived at ${clock(most_ms).slice(0, 5)}, ${count(alive)} do now`,
+            'Others have ended or died within the last hour.'));
     return out;
 }
 

@@ -59,6 +59,12 @@ function compare(a, b) {
     return a < b ? -1 : 1;
 }
 
+// Who had a partition, and who has it.
+export function moved(takeover) {
+    const { from, to: heir } = takeover;
+    return from && from === heir ? [foreign(heir), ' has claimed it again'] : [from ? foreign(from) : 'nobody', ' → ', heir ? foreign(heir) : 'nobody'];
+}
+
 export function facts(pairs) {
     return h('dl', { class: 'facts' }, pairs.filter(Boolean).map(([name, value]) => [h('dt', null, name), h('dd', null, value)]));
 }

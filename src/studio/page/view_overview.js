@@ -4,7 +4,7 @@ import { Chart } from './chart.js';
 import { foreign, h, keep } from './dom.js';
 import { bytes, clock, count, duration, none, short } from './format.js';
 import { live, now } from './live.js';
-import { choice, empty, head, methodName, table } from './parts.js';
+import { choice, empty, head, methodName, moved, table } from './parts.js';
 import { to } from './router.js';
 
 const KEEP = 600; // samples of our own, where the server has no history
@@ -66,7 +66,7 @@ function takeovers() {
         list.length === 0 ? h('p', { class: 'quiet' }, 'None since as-studio began to look.')
             : h('ol', { class: 'takeovers', tabindex: 0, 'aria-label': 'Takeovers, newest first' }, list.map(t => h('li', { 'data-key': t.seq },
                 h('time', { class: 'mono quiet' }, clock(t.time_ms)), h('span', null, `partition ${t.partition}`),
-                h('span', null, t.from ? foreign(t.from) : 'nobody', ' → ', t.to ? foreign(t.to) : 'nobody')))));
+                h('span', null, moved(t))))));
 }
 
 class Charts {

@@ -3,7 +3,7 @@ import { post, pathOf } from './api.js';
 import { foreign, h, plain, toast } from './dom.js';
 import { ago, bytes, clock, count, duration, none, ranges, short } from './format.js';
 import { live, now } from './live.js';
-import { empty, head, meter, tag } from './parts.js';
+import { empty, head, meter, moved, tag } from './parts.js';
 import { ask } from './dialogs.js';
 
 const MOVED_MS = 10000;
@@ -24,14 +24,14 @@ function map(workers, colours, total) {
     const most = Math.max(total || 0, ...[...owner.keys()].map(p => p + 1), 0);
     if (most === 0)
         return null;
-    const moved = new Set(live.takeovers.filter(t => now() - t.time_ms < MOVED_MS).map(t => t.partition));
+    const fresh = new Set(live.takeovers.filter(t => now() - t.time_ms < MOVED_MS).map(t => t.partition));
     const free = most - owner.size;
     return h('section', { class: 'card', 'aria-labelledby': 'partitions' },
         h('div', { class: 'title' }, h('h2', { id: 'partitions' }, 'Partitions'),
             h('span', { class: 'end quiet' }, `${count(owner.size)} of ${count(most)} have an owner`)),
         h('div', { class: 'cells', role: 'img', 'aria-label': `${owner.size} of ${most} partitions have an owner; each worker's are listed with it` },
             Array.from({ length: most }, (_, p) => h('i', {
-                'data-key': p, class: `${owner.has(p) ? '' : 'free '}${moved.has(p) ? 'moved' : ''}`.trim() || null,
+                'data-key': p, class: `${owner.has(p) ? '' : 'free '}${fresh.has(p) ? 'moved' : ''}`.trim() || null,
                 title: plain(`partition ${p}: ${owner.get(p) ?? 'nobody'}`), css: owner.has(p) ? { background: colours.get(owner.get(p)) } : {},
             }))),
         free > 0 ? h('p', { class: 'quiet' }, `${count(free)} wait for a worker (hatched).`) : null);
@@ -76,7 +76,7 @@ function log() {
         h('div', { role: 'log', 'aria-labelledby': 'log' }, h('ol', { class: 'takeovers', tabindex: 0, 'aria-label': 'Takeovers, newest first' }, live.takeovers.length === 0
             ? h('li', { class: 'quiet' }, 'None since as-studio began to look.')
             : live.takeovers.map(t => h('li', { 'data-key': t.seq, 'data-takeover': t.partition }, h('time', { class: 'mono quiet' }, clock(t.time_ms)),
-                h('b', null, `partition ${t.partition}`), h('span', null, t.from ? foreign(t.from) : 'nobody', ' → ', t.to ? foreign(t.to) : 'nobody'))))));
+                h('b', null, `partition ${t.partition}`), h('span', null, moved(t)))))));
 }
 
 export default {
