@@ -17,7 +17,7 @@ export function agentLink(id) {
 }
 
 export function callLink(id, text = null) {
-    return h('a', { href: to('calls', id), class: 'mono', title: plain(id) }, text ?? foreign(id.length > 14 ? `…${id.slice(-12)}` : id));
+    return h('a', { href: to('calls', id), class: text === null ? 'mono tight' : 'mono', title: plain(id) }, text ?? foreign(id.length > 14 ? `…${id.slice(-12)}` : id));
 }
 
 // Counter.add, with what others have named isolated.
@@ -37,7 +37,7 @@ export function table({ caption, columns, rows, key, sort, onSort }) {
             h('caption', { class: 'sr' }, caption),
             h('thead', null, h('tr', null, columns.map(c => heading(c, sort, onSort)))),
             h('tbody', null, sorted.map(row => h('tr', { 'data-key': key ? key(row) : null, 'data-row': key ? plain(key(row)) : null },
-                columns.map(c => h('td', { class: [c.num && 'num', c.tight && 'tight', c.bare && 'bare'].filter(Boolean).join(' ') || null, 'data-label': c.label }, c.of(row))))))));
+                columns.map(c => h('td', { class: [c.num && 'num', c.tight && 'tight', c.bare && 'bare'].filter(Boolean).join(' ') || null, 'data-label': c.label }, h('div', { class: 'cell' }, c.of(row)))))))));
 }
 
 function heading(column, sort, onSort) {
