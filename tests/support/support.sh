@@ -239,8 +239,12 @@ no_process_with() { # TEXT
     [ -z "$(processes_with "$1")" ]
 }
 
-expect() { # FILE PATTERN: fails unless a line of the file matches the extended regular expression
-    grep -qE -- "$2" "$1" || fail "no line like: $2" "$1"
+expect() { # FILE PATTERN...: fails unless a line of the file matches each of the extended regular expressions
+    in=$1
+    shift
+    for wanted; do
+        grep -qE -- "$wanted" "$in" || fail "no line like: $wanted" "$in"
+    done
 }
 
 expect_count() { # FILE PATTERN NUMBER: fails unless so many lines match
