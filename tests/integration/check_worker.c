@@ -686,7 +686,7 @@ START_TEST(bull_308_code_that_blocks_all_threads_keeps_its_partitions)
 }
 END_TEST
 
-/* A loop that stands still for three lease times ends its process: there are five seconds to that. */
+/* A loop that stands still for three lease times ends its process: five seconds are left. */
 START_TEST(bullmq_3183_code_that_blocks_the_loop_keeps_its_partitions)
 {
     options.lease_time_ms = 3 * LEASE_MS;
