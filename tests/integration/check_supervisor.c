@@ -162,7 +162,7 @@ static int ended_process(void)
 
 START_TEST(a_second_worker_of_the_same_id_does_not_start)
 {
-    enum { PATIENT_MS = 5 * LEASE_MS }; /* the first is never so late that it counts as dead */
+    enum { PATIENT_MS = 15 * LEASE_MS }; /* the first is never so late that it counts as dead */
     pid_t first = worker("w", PATIENT_MS, 0), second;
     asq_agent *a = poison();
     int64_t epochs;

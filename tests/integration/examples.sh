@@ -61,12 +61,25 @@ check_dist_main() {
     expect "$tmp/out" '^without distribution'
     expect "$tmp/out" '^with distribution'
     expect_count "$tmp/out" 'start-up [0-9]+ ms, 5 answers in [0-9.]+ s' 2
-    # Locally, five sleeps are made one after the other; with distribution, at the same time.
+}
+
+# Locally, five sleeps are made one after the other; with distribution, at the same time.
+is_faster() {
     sed -n 's/.* 5 answers in \(.*\) s/\1/p' "$tmp/out" | {
         read -r local_s
         read -r dist_s
         awk "BEGIN { exit !($local_s >= 5 * 0.5 && $dist_s >= 0.5 && $dist_s < $local_s) }"
-    } || fail "not faster with distribution" "$tmp/out"
+    }
+}
+
+# Runs dist_main, and again when it was not faster: the machine may have stood still.
+dist_main() { # COMMAND...
+    for _ in 1 2 3 4 5; do
+        "$@"
+        check_dist_main
+        is_faster && return
+    done
+    fail "not faster with distribution" "$tmp/out"
 }
 
 check_rpc_example() {
@@ -133,8 +146,7 @@ ASQ_EXAMPLE_SLEEP_MS=500
 export ASQ_EXAMPLE_SLEEP_MS
 
 echo "dist_main, child mode"
-child 0 "$examples/dist_main"
-check_dist_main
+dist_main child 0 "$examples/dist_main"
 
 echo "rpc_example, child mode and local:"
 child 0 "$examples/rpc_example"
@@ -155,7 +167,7 @@ if [ -x "$examples/web_search" ]; then
     make_pages
     echo "web_search, child mode"
     # shellcheck disable=SC2086
-    child 0 "$examples/web_search" -t 4000 needle $pages
+    child 0 "$examples/web_search" -t 15000 needle $pages
     check_web_search
     child 1 "$examples/web_search" nonesuch "$web/notes.txt"
 
@@ -176,13 +188,12 @@ start_redis
 start dist_server "$examples/dist_server" --id one --processes 2 "$(url_as worker "$redis_url")"
 server=$pid
 wait_ready "$server" dist_server
-independent 0 "$examples/dist_main" "$redis_url"
-check_dist_main
+dist_main independent 0 "$examples/dist_main" "$redis_url"
 independent 0 "$examples/rpc_example" "$redis_url"
 check_rpc_example
 if [ -x "$examples/web_search" ]; then
     # shellcheck disable=SC2086
-    independent 0 "$examples/web_search" -u "$redis_url" -t 4000 needle $pages
+    independent 0 "$examples/web_search" -u "$redis_url" -t 15000 needle $pages
     check_web_search
 fi
 independent 0 env ASQUEUE_URL="$redis_url" "$examples/rpc_example"
