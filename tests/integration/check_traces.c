@@ -58,7 +58,6 @@ static void start_worker(void)
     options.trace_rate = rate;
     options.trace_service = "shop";
     options.log_level = ASQ_LOG_INFO;
-    options.lease_time_ms = 2000;
     logged_start_worker(NULL, &options, all);
 }
 
