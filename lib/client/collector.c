@@ -35,6 +35,12 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
     return ASQ__COLLECTOR_REFUSED;
 }
 
+int64_t asq__collector_wait_ms(const struct asq__collector *c)
+{
+    (void) c;
+    return 0;
+}
+
 void asq__collector_stop_at(struct asq__collector *c, int64_t ms)
 {
     (void) c, (void) ms;
@@ -63,10 +69,17 @@ const char *asq__collector_url(const struct asq__collector *c)
 #include "redis/fork_guard.h"
 #include "value/clock.h"
 #include "value/fd.h"
+#include "value/otlp.h"
 
 #define CA_VARIABLE "OTEL_EXPORTER_OTLP_CERTIFICATE"
 
-enum { CONNECT_MS = 5000, REQUEST_MS = 10000, HEADERS_MAX = 64 };
+enum {
+    CONNECT_MS = 5000,
+    REQUEST_MS = 10000,
+    WAIT_MAX_S = 30, /* that a collector may ask for */
+    HEADERS_MAX = 64,
+    ANSWER_MAX = 4096
+};
 
 struct asq__collector {
     CURLM *multi;
@@ -75,6 +88,9 @@ struct asq__collector {
     char *url, *shown;
     char *ca; /* file of the CAs to trust; NULL: those of the system */
     char why[CURL_ERROR_SIZE];
+    char answer[ANSWER_MAX]; /* the begin of its body */
+    size_t nanswer;
+    int64_t wait_ms;
     atomic_llong stop_ms; /* INT64_MAX: not yet */
 };
 
@@ -174,10 +190,14 @@ static int close_socket(void *user, curl_socket_t fd)
     return close(fd);
 }
 
-static size_t ignore(char *data, size_t size, size_t n, void *user)
+/* Keeps the begin of an answer. */
+static size_t take_answer(char *data, size_t size, size_t n, void *user)
 {
-    (void) data, (void) user;
-    return size * n;
+    struct asq__collector *c = user;
+    size_t room = sizeof c->answer - c->nanswer, got = size * n;
+    memcpy(c->answer + c->nanswer, data, got < room ? got : room);
+    c->nanswer += got < room ? got : room;
+    return got;
 }
 
 /* ---- life ---- */
@@ -269,7 +289,8 @@ static bool set_options(struct asq__collector *c)
     ok = ok && curl_easy_setopt(c->easy, CURLOPT_PROXY, "") == CURLE_OK;
     ok = ok && curl_easy_setopt(c->easy, CURLOPT_USERAGENT, "asqueue/" PACKAGE_VERSION) == CURLE_OK;
     ok = ok && curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->why) == CURLE_OK;
-    ok = ok && curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, ignore) == CURLE_OK;
+    ok = ok && curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK;
+    ok = ok && curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c) == CURLE_OK;
     ok = ok && curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK;
     ok = ok && curl_easy_setopt(c->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075700
@@ -331,6 +352,11 @@ const char *asq__collector_url(const struct asq__collector *c)
 
 /* ---- requests ---- */
 
+int64_t asq__collector_wait_ms(const struct asq__collector *c)
+{
+    return c->wait_ms;
+}
+
 void asq__collector_stop_at(struct asq__collector *c, int64_t ms)
 {
     atomic_store(&c->stop_ms, ms);
@@ -378,17 +404,23 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
                                                char why[ASQ__COLLECTOR_WHY])
 {
     long status = 0;
+    curl_off_t wait_s = 0;
     c->why[0] = '\0';
+    c->nanswer = 0;
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) n);
     CURLcode code = CURLE_FAILED_INIT;
     if (curl_multi_add_handle(c->multi, c->easy) == CURLM_OK) {
         code = run(c);
         curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &wait_s);
         curl_multi_remove_handle(c->multi, c->easy);
     }
+    c->wait_ms = (wait_s < WAIT_MAX_S ? wait_s : WAIT_MAX_S) * 1000;
     if (code == CURLE_OK && status >= 200 && status < 300)
-        return ASQ__COLLECTOR_TOOK;
+        return asq__otlp_rejects(c->answer, c->nanswer, why, ASQ__COLLECTOR_WHY)
+                   ? ASQ__COLLECTOR_TOOK_PART
+                   : ASQ__COLLECTOR_TOOK;
     if (code == CURLE_OK)
         snprintf(why, ASQ__COLLECTOR_WHY, "it answers %ld", status);
     else

@@ -207,8 +207,9 @@ static bool deliver(struct asq__tracer *t, const struct asq__buf *body)
         pthread_mutex_lock(&t->lock);
         note(t, answer, why);
         if (answer != ASQ__COLLECTOR_AWAY || i == TRIES)
-            return answer == ASQ__COLLECTOR_TOOK;
-        int64_t next_ms = asq__now_ms() + pause_ms;
+            return answer == ASQ__COLLECTOR_TOOK || answer == ASQ__COLLECTOR_TOOK_PART;
+        int64_t asked_ms = asq__collector_wait_ms(t->collector);
+        int64_t next_ms = asq__now_ms() + (asked_ms > pause_ms ? asked_ms : pause_ms);
         while (asq__now_ms() < next_ms && !is_late(t))
             wait_until(t, &t->bell, t->ending && t->end_ms < next_ms ? t->end_ms : next_ms);
         if (is_late(t))

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
@@ -164,4 +165,29 @@ void asq__otlp_write(const struct asq__otlp_resource *r, const struct asq__list 
         put_span(out, ASQ__CONTAINER(it, struct asq__span, node), r->instance, unix_ns);
     }
     asq__buf_puts(out, "]}]}]}");
+}
+
+/* Returns a 64-bit number, which JSON of OTLP has as a text; some collectors write a number. */
+static int64_t read_number(const asq_value *v)
+{
+    const char *text;
+    int64_t n = 0;
+    if (asq_value_get_string(v, &text, NULL) == 0)
+        return strtoll(text, NULL, 10);
+    return asq_value_get_int(v, &n) == 0 ? n : 0;
+}
+
+bool asq__otlp_rejects(const char *answer, size_t n, char *why, size_t whylen)
+{
+    asq_value *all = NULL;
+    const char *message = "";
+    if (asq_from_json(answer, n, &all, NULL, 0) < 0)
+        return false; /* an answer that says nothing */
+    const asq_value *partial = asq_map_get(all, "partialSuccess");
+    bool rejects = read_number(asq_map_get(partial, "rejectedSpans")) > 0;
+    asq_value_get_string(asq_map_get(partial, "errorMessage"), &message, NULL);
+    if (rejects)
+        snprintf(why, whylen, "it rejects spans: %.200s", *message ? message : "without a reason");
+    asq_value_free(all);
+    return rejects;
 }

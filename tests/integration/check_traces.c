@@ -411,6 +411,39 @@ START_TEST(a_collector_that_refuses_is_told_of_once)
 }
 END_TEST
 
+START_TEST(a_collector_that_rejects_spans_of_a_request_is_told_of)
+{
+    asq_agent *c = agent("Counter");
+    sup_collector_answer_with(
+        collector, 200, "",
+        "{\"partialSuccess\":{\"rejectedSpans\":\"2\",\"errorMessage\":\"too old\"}}");
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    sup_wait_until(logged_count("it rejects spans: too old") == 1);
+    ck_assert_uint_eq(sup_collector_requests(collector), 1);
+    sup_collector_answer(collector, 200);
+    done(call(c, "read", SAMPLED, NULL, NULL), 0);
+    sup_wait_until(logged_count("traces are exported again") == 1);
+    ck_assert_uint_eq(sup_collector_requests(collector), 2); /* the first was not sent again */
+    asq_agent_free(c);
+}
+END_TEST
+
+/* Without the head it would be tried again after half a second. */
+START_TEST(a_collector_that_asks_to_wait_is_left_alone)
+{
+    enum { WAIT_MS = 3000 };
+    asq_agent *c = agent("Counter");
+    sup_collector_answer_with(collector, 429, "Retry-After: 3\r\n", "{}");
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+    int64_t before_ms = sup_now_ms();
+    sup_wait_until(sup_collector_requests(collector) == 1);
+    sup_collector_answer(collector, 200);
+    SPANS(4);
+    ck_assert_int_ge(sup_now_ms() - before_ms, WAIT_MS);
+    asq_agent_free(c);
+}
+END_TEST
+
 /* Calls go on, more than can be kept; the worker ends in order. */
 START_TEST(a_collector_that_does_not_answer_holds_up_nothing)
 {
@@ -520,6 +553,8 @@ int main(void)
     tcase_add_test(t, failures_have_their_code_and_text);
     tcase_add_test(t, spans_wait_for_a_collector_that_comes_back);
     tcase_add_test(t, a_collector_that_refuses_is_told_of_once);
+    tcase_add_test(t, a_collector_that_rejects_spans_of_a_request_is_told_of);
+    tcase_add_test(t, a_collector_that_asks_to_wait_is_left_alone);
     tcase_add_test(t, a_collector_that_does_not_answer_holds_up_nothing);
     tcase_add_test(t, what_is_there_leaves_at_the_end);
     tcase_add_test(t, headers_come_from_the_environment_and_are_not_logged);

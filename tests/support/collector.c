@@ -1,7 +1,7 @@
 /*
  * collector.c: see collector.h. Each connection has a process; each request becomes a line
  * "STATUS BODY" of the file DIR/requests, and its head is appended to DIR/heads. The answer to the
- * next requests stands in DIR/answer. With a file DIR/identity connections begin with TLS; of
+ * next requests stands in DIR/answer, as "STATUS HEAD|BODY". With a file DIR/identity connections begin with TLS; of
  * clients that then make no request, DIR/refusals gets a line each.
  */
 #include "collector.h"
@@ -61,18 +61,23 @@ static void append(const char *path, const struct iovec *parts, int n)
     close(fd);
 }
 
-static int answer_of(const sup_collector *c)
+/* Sends the answer that is due, or that of a malformed request. */
+static bool answer(const struct sup_peer *p, const char *due, int status)
 {
-    char *text = sup_read_file(c->answer);
-    int status = atoi(text);
-    free(text);
-    return status;
+    const char *head = strchr(due, ' ') + 1, *body = strchr(head, '|') + 1;
+    char *reply =
+        sup_format("HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\n%.*sContent-Length: "
+                   "%zu\r\n\r\n%s",
+                   status, (int) (body - head - 1), head, strlen(body), body);
+    bool sent = sup_peer_write(p, reply, strlen(reply));
+    free(reply);
+    return sent;
 }
 
 /* Serves one request. False: the connection is over. */
 static bool serve(const sup_collector *c, const struct sup_peer *p)
 {
-    char head[HEAD_MAX] = "", status_text[16], reply[200];
+    char head[HEAD_MAX] = "", status_text[16];
     size_t n = 0;
     while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
         if (n == sizeof head - 1 || sup_peer_read(p, head + n, 1) != 1)
@@ -87,7 +92,8 @@ static bool serve(const sup_collector *c, const struct sup_peer *p)
         free(body);
         return false;
     }
-    int status = answer_of(c);
+    char *due = sup_read_file(c->answer);
+    int status = atoi(due);
     bool fits = strncmp(head, "POST /v1/traces HTTP/1.1\r\n", 26) == 0 &&
                 strcasestr(head, "\r\nContent-Type: application/json\r\n") && size;
     if (!fits)
@@ -102,10 +108,9 @@ static bool serve(const sup_collector *c, const struct sup_peer *p)
         pause();
         return false;
     }
-    snprintf(reply, sizeof reply,
-             "HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-             status);
-    return sup_peer_write(p, reply, strlen(reply));
+    bool sent = answer(p, due, status);
+    free(due);
+    return sent;
 }
 
 /* Serves a connection until it is over. A client may end the handshake and then find the name
@@ -207,7 +212,12 @@ const char *sup_collector_url(const sup_collector *c)
 
 void sup_collector_answer(sup_collector *c, int status)
 {
-    char *text = sup_format("%d\n", status);
+    sup_collector_answer_with(c, status, "", "{}");
+}
+
+void sup_collector_answer_with(sup_collector *c, int status, const char *head, const char *body)
+{
+    char *text = sup_format("%d %s|%s", status, head, body);
     replace(c->answer, text);
     free(text);
 }

@@ -37,6 +37,8 @@ void sup_collector_identity(sup_collector *c, const char *identity);
 const char *sup_collector_url(const sup_collector *c);
 /* Sets how requests are answered from now on: a status of HTTP, or SUP_COLLECTOR_STALLS. */
 void sup_collector_answer(sup_collector *c, int status);
+/* Does the same, with a line for the head ("Retry-After: 2\r\n"; or "") and a body. */
+void sup_collector_answer_with(sup_collector *c, int status, const char *head, const char *body);
 /* Reads what has come, and fails the test if any of it is not as OTLP has it. Returns the number of
  * spans that were answered by 200. */
 size_t sup_collector_read(sup_collector *c);

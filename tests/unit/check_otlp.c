@@ -113,6 +113,35 @@ START_TEST(phases_follow_each_other_and_are_bounded)
 }
 END_TEST
 
+static const struct {
+    const char *answer, *why; /* NULL: nothing is rejected */
+} answers[] = {
+    { "{\"partialSuccess\":{\"rejectedSpans\":\"3\",\"errorMessage\":\"too old\"}}",
+      "it rejects spans: too old" },
+    { "{\"partialSuccess\":{\"rejectedSpans\":3}}", "it rejects spans: without a reason" },
+    { "{\"partialSuccess\":{\"rejectedSpans\":\"0\",\"errorMessage\":\"use gzip\"}}", NULL },
+    { "{\"partialSuccess\":{\"errorMessage\":\"use gzip\"}}", NULL },
+    { "{\"partialSuccess\":{\"rejectedSpans\":[3],\"errorMessage\":3}}", NULL },
+    { "{\"partialSuccess\":3}", NULL },
+    { "{\"partialSuccess\":null}", NULL },
+    { "{}", NULL },
+    { "[]", NULL },
+    { "3", NULL },
+    { "", NULL },
+    { "{\"partialSuccess\":{\"rejectedSpans\":\"3\"", NULL },
+};
+
+START_TEST(an_answer_tells_whether_spans_are_rejected)
+{
+    char why[100] = "";
+    const char *expected = answers[_i].why;
+    bool rejects =
+        asq__otlp_rejects(answers[_i].answer, strlen(answers[_i].answer), why, sizeof why);
+    ck_assert_int_eq(rejects, expected != NULL);
+    ck_assert_str_eq(why, expected ? expected : "");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("otlp");
@@ -120,6 +149,8 @@ int main(void)
     tcase_add_test(c, a_root_has_no_parent_and_the_calls_below_it_do);
     tcase_add_test(c, hostile_texts_are_harmless);
     tcase_add_test(c, phases_follow_each_other_and_are_bounded);
+    tcase_add_loop_test(c, an_answer_tells_whether_spans_are_rejected, 0,
+                        sizeof answers / sizeof *answers);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }
