@@ -5,11 +5,13 @@
 
 #include <string.h>
 
-static const char *const step_names[] = { "call", "async", "send",   "each",  "broadcast", "wait",
-                                          "all",  "any",   "cancel", "sleep", "add",       "fail" };
+static const char *const step_names[] = { "call", "async", "send", "each",   "broadcast",
+                                          "wait", "all",   "any",  "cancel", "sleep",
+                                          "add",  "fail",  "once" };
 static const char *const method_names[] = { "run", "run_inline", "look" };
 static const char *const shape_names[] = { "sequential", "ordered", "wild" };
 static const char *const all_names[] = { "wait_all", "gather", "group" };
+static const char *const once_names[] = { "a step", "a step, waited for", "a random number" };
 
 const char *step_name(enum step_kind kind)
 {
@@ -298,6 +300,8 @@ static void fill(struct maker *m, int id, const struct place *at)
             add_step(n, STEP_ANY);
         } else if (roll < 95 && nslots && m->cancels) {
             make_cancel(m, n, nslots);
+        } else {
+            add_step(n, STEP_ONCE)->how = (id + i) % ONCE_WAYS; /* no dice: seeds are known */
         }
     }
     if (dice_percent(&m->dice, at->hurried ? 40 : 6)) {
@@ -422,7 +426,9 @@ static void print_node(const struct graph *g, int id, int indent, FILE *out)
     for (size_t i = 0; i < n->nsteps; i++) {
         const struct step *s = &n->steps[i];
         fprintf(out, "%*s%s", indent, "",
-                s->kind == STEP_ALL ? all_names[s->how] : step_name(s->kind));
+                s->kind == STEP_ALL    ? all_names[s->how]
+                : s->kind == STEP_ONCE ? once_names[s->how]
+                                       : step_name(s->kind));
         if (s->kind == STEP_ASYNC && s->detached)
             fprintf(out, " (never waited for)");
         else if (s->slot >= 0)

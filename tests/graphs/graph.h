@@ -48,10 +48,12 @@ enum step_kind {
     STEP_CANCEL,    /* cancels a slot */
     STEP_SLEEP,
     STEP_ADD,
-    STEP_FAIL
+    STEP_FAIL,
+    STEP_ONCE /* a durable step, whose random value is in all later calls; `how`: the way */
 };
 
 enum { ALL_WAIT, ALL_GATHER, ALL_GROUP, ALL_WAYS };
+enum { ONCE_STEP, ONCE_WAIT, ONCE_RANDOM, ONCE_WAYS };
 
 struct step {
     enum step_kind kind;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* ---- shared with the program ---- */
 
@@ -19,8 +20,14 @@ static asq_value *wrap(size_t i, size_t n, asq_result *input)
     }
 }
 
-int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t ninputs,
-              asq_result **ret)
+/* Makes the arguments of a call without inputs. */
+static asq_value *args_of(const asq_value *program, int64_t drawn)
+{
+    return asq_pack("[O, I]", program, drawn);
+}
+
+int node_call(asq *h, const asq_value *call, int64_t drawn, asq_result *const *inputs,
+              size_t ninputs, asq_result **ret)
 {
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
     asq_retry retry = { ASQ_RETRY_INIT, 0, 1, 0, NULL, false };
@@ -34,7 +41,7 @@ int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t n
     if ((rc = asq_unpack(call, "[O, s, I, i, O]", &agents, &method, &options.deadline_ms, &flaky,
                          &program)) < 0)
         return rc;
-    args = asq_pack("[O]", program);
+    args = args_of(program, drawn);
     for (size_t i = 0; i < ninputs && rc == 0; i++)
         rc = asq_list_append(args, wrap(i, ninputs, inputs[i]));
     if (!args || rc < 0) {
@@ -100,7 +107,7 @@ struct slot {
 struct run {
     asq_ctx *ctx;
     asq *h;
-    int64_t node;
+    int64_t node, drawn;
     asq_value *outcomes;
     struct slot slots[GRAPH_SLOTS];
     int nslots;
@@ -234,8 +241,8 @@ static int step_each(struct run *run, size_t index, const asq_value *kids, int l
     for (size_t i = 0; i < n && i < GRAPH_KIDS && rc == 0; i++) {
         const asq_value *ids = asq_list_get(asq_list_get(kids, i), 0);
         rc = attach(run, asq_list_get(ids, 0), &agents[i]);
-        if (rc == 0 &&
-            asq_list_append(inputs, asq_pack("[O]", asq_list_get(asq_list_get(kids, i), 4))) < 0)
+        if (rc == 0 && asq_list_append(
+                           inputs, args_of(asq_list_get(asq_list_get(kids, i), 4), run->drawn)) < 0)
             rc = out_of_memory(run);
     }
     options.limit = (size_t) limit;
@@ -267,7 +274,7 @@ static int step_broadcast(struct run *run, size_t index, const asq_value *kid, i
     for (size_t i = 0; i < n && i < GRAPH_KIDS && rc == 0; i++)
         rc = attach(run, asq_list_get(ids, i), &agents[i]);
     if (rc == 0 && ((rc = asq_broadcast(agents, n, node_method_name(NODE_RUN),
-                                        asq_pack("[O]", asq_list_get(kid, 4)), results)) < 0 ||
+                                        args_of(asq_list_get(kid, 4), run->drawn), results)) < 0 ||
                     (how == 1 && (rc = asq_gather(results, n, ASQ_FOREVER, on_notify, &t)) < 0)))
         own_end(run, rc);
     for (size_t i = 0; i < n && i < GRAPH_KIDS; i++) {
@@ -343,7 +350,7 @@ static int step_call(struct run *run, size_t index, enum step_kind kind, bool de
         asq_value_get_int(asq_list_get(inputs, i), &from);
         given[i] = run->slots[from].r;
     }
-    rc = node_call(run->h, kid, given, n, kind == STEP_SEND ? NULL : &r);
+    rc = node_call(run->h, kid, run->drawn, given, n, kind == STEP_SEND ? NULL : &r);
     if (kind == STEP_SEND && rc == ASQ_EINPUT)
         return 0; /* like a later failure, which no caller would see */
     if (rc < 0)
@@ -357,6 +364,37 @@ static int step_call(struct run *run, size_t index, enum step_kind kind, bool de
         run->nslots = slot + 1;
     }
     return rc;
+}
+
+static int draw(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    uint32_t n;
+
+    (void) user;
+    if (getrandom(&n, sizeof n, 0) != sizeof n)
+        return asq_fail(ctx, ASQ_ESYS, "getrandom failed");
+    *ret = asq_value_int(n);
+    return 0;
+}
+
+/* Draws a number that must be the same in each run. */
+static int step_once(struct run *run, int how)
+{
+    asq_step_options options = ASQ_STEP_OPTIONS_INIT;
+    asq_value *v = NULL;
+    uint32_t n;
+    int rc;
+
+    options.wait_record = how == ONCE_WAIT;
+    if (how == ONCE_RANDOM) {
+        if ((rc = asq_ctx_random(run->ctx, &n, sizeof n)) == 0)
+            run->drawn = n;
+    } else {
+        if ((rc = asq_step_with(run->ctx, "draw", &options, draw, NULL, &v)) == 0)
+            rc = asq_value_get_int(v, &run->drawn);
+        asq_value_free(v);
+    }
+    return rc < 0 ? own_end(run, rc) : 0;
 }
 
 static int run_step(struct run *run, const asq_value *step, size_t *next_outcome)
@@ -393,6 +431,7 @@ static int run_step(struct run *run, const asq_value *step, size_t *next_outcome
     case STEP_CANCEL: rc = asq_result_cancel(run->slots[slot].r); break;
     case STEP_SLEEP: return asq_ctx_sleep(run->ctx, ms);
     case STEP_ADD: return add(run, 16);
+    case STEP_ONCE: return step_once(run, how);
     case STEP_FAIL:
         return asq_fail(run->ctx, ASQ_EUSER(code), "#%lld fails", (long long) run->node);
     }
@@ -416,7 +455,7 @@ static int node_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     struct run run = { .ctx = ctx, .h = asq_ctx_handle(ctx), .outcomes = asq_value_list() };
     const asq_value *steps, *program = asq_list_get(args, 0);
     asq_value *inputs = asq_value_list();
-    size_t next_outcome = 0;
+    size_t next_outcome = 0, before = 2, ninputs = asq_list_size(args) - before;
     int64_t flaky;
     int rc;
 
@@ -426,9 +465,9 @@ static int node_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     if (rc == 0 && asq_ctx_attempt(ctx) <= flaky)
         rc =
             asq_fail(ctx, ASQ_EUSER(GRAPH_FLAKY_CODE), "#%lld fails for now", (long long) run.node);
-    for (size_t i = 1; i < asq_list_size(args) && rc == 0; i++)
-        if (asq_list_append(inputs, asq_value_int(node_digest(unwrap(i - 1, asq_list_size(args) - 1,
-                                                                     asq_list_get(args, i))))) < 0)
+    for (size_t i = 0; i < ninputs && rc == 0; i++)
+        if (asq_list_append(inputs, asq_value_int(node_digest(
+                                        unwrap(i, ninputs, asq_list_get(args, before + i))))) < 0)
             rc = out_of_memory(&run);
     for (size_t i = 0; i < asq_list_size(steps) && rc == 0; i++)
         rc = run_step(&run, asq_list_get(steps, i), &next_outcome);

@@ -2,10 +2,12 @@
  * node.h: the agent class whose methods run the steps of a graph's node, which are their arguments.
  *
  * A call as its caller needs it: [[agent id…], method, deadline ms, flaky, program]
- * A method's arguments:          [program, input…]
+ * A method's arguments:          [program, drawn, input…]
  * A program:                     [node, flaky, [step…]]
  * A step:                        [kind, must, detached, slot, how, code, ms, [slot…], [call…]]
  * Return value of a method:      [node, [digest of each input…], [outcome of each calling step…]]
+ * drawn: what STEP_ONCE has drawn in the caller. If it is another number in another run, the calls
+ *        of the caller are other ones, and happen twice.
  * An outcome:                    the returned value; the code of the failure; null if it was
  *                                not waited for; a list for STEP_EACH and STEP_BROADCAST
  *
@@ -24,8 +26,8 @@
 extern const asq_class node_class;
 
 /* Makes a call of a graph. ret NULL: the result is not wanted. */
-int node_call(asq *h, const asq_value *call, asq_result *const *inputs, size_t ninputs,
-              asq_result **ret);
+int node_call(asq *h, const asq_value *call, int64_t drawn, asq_result *const *inputs,
+              size_t ninputs, asq_result **ret);
 /* Returns the outcome of a finished result: its value (a copy) or its code. NULL: out of memory. */
 asq_value *node_outcome(asq_result *r);
 /* Returns the digest that a method reports of an input. */

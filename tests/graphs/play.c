@@ -104,7 +104,7 @@ static int make_call(struct play *p, const struct step *s)
 
     for (size_t i = 0; i < s->ninputs; i++)
         inputs[i] = result_of_slot(p, s->inputs[i]);
-    rc = call ? node_call(p->h, call, inputs, s->ninputs, ret) : ASQ_ENOMEM;
+    rc = call ? node_call(p->h, call, 0, inputs, s->ninputs, ret) : ASQ_ENOMEM;
     asq_value_free(call);
     if (rc == ASQ_EINPUT && s->kind == STEP_SEND)
         rc = 0;
