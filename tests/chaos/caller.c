@@ -75,7 +75,7 @@ static void call_ended(asq_result *r, void *user)
                          w->expected);
         else
             history_line("o %d.%u %" PRId64, self.index, w->op, n);
-    } else if (rc == ASQ_EUSER(9)) {
+    } else if (rc == ASQ_EUSER(9) || rc == ASQ_EDIVERGED) {
         history_line("b %d.%u %s", self.index, w->op, asq_result_error(r)->message);
     } else {
         history_line("%c %d.%u %d %s: %s", is_unknown(rc) ? 'u' : 'f', self.index, w->op, rc,
@@ -301,8 +301,23 @@ static void call_future(void)
     called(rc, after, second);
 }
 
-static void (*const calls[WORKLOADS])(void) = { call_counter, call_append, call_bank,
-                                                call_tree,    call_send,   call_future };
+/* Now and then the call sleeps for a second or more, which is durable. */
+static void call_step(void)
+{
+    int a = any_agent(), ms = rng_below(&self.rng, 8) ? 0 : (int) rng_below(&self.rng, 1500);
+    struct waiting *w = waiting_new(self.next++);
+    asq_result *r = NULL;
+    int rc;
+
+    w->want_text = true;
+    snprintf(w->text, sizeof w->text, "p%d.%u", self.index, w->op);
+    history_line("i %d.%u step %s:%s", self.index, w->op, id_of(a), w->text);
+    rc = asq_call(self.agents[a], "pay", &r, "[s, i]", w->text, ms);
+    called(rc, r, w);
+}
+
+static void (*const calls[WORKLOADS])(void) = { call_counter, call_append, call_bank, call_tree,
+                                                call_send,    call_future, call_step };
 
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
                 int rate, int wait_replicas)

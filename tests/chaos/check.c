@@ -171,6 +171,8 @@ static void check_op(struct deployment *d, struct op *op)
         seen += op->effects[k].seen > 0;
     if (op->outcome == 'b')
         anomaly(d, "%s %s: %s", name, op->id, op->text);
+    if (op->workload == STEP && op->code == ASQ_EINTERRUPTED && !d->lossy)
+        anomaly(d, "step %s: its records are gone: %s", op->id, op->text);
     if (op->workload == COUNTER || op->n_effects == 0)
         return;
     if (op->outcome == 'o' && !d->lossy && op->workload != SEND)

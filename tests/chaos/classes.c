@@ -123,6 +123,44 @@ static int chaos_append_after(asq_ctx *ctx, void *self, const asq_value *args, a
     return leave(&run, rc);
 }
 
+static int make_payment(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    char id[40];
+
+    (void) user;
+    witness_run_id(id, sizeof id);
+    witness_note("S", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx), id, asq_ctx_epoch(ctx),
+                 asq_ctx_worker(ctx));
+    *ret = asq_value_string(id);
+    return 0;
+}
+
+/* pay(item, ms): pays in a step, of which the witness hears (S), tells it under which id when the
+ * step has its record (K), waits for ms, and keeps the item. */
+static int chaos_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_step_options options = ASQ_STEP_OPTIONS_INIT;
+    asq_value *paid = NULL;
+    const char *item, *id;
+    struct run run = { .reads = false };
+    int64_t ms;
+    int rc;
+
+    (void) self;
+    options.wait_record = true;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, I]", &item, &ms)) == 0 &&
+        (rc = asq_step_with(ctx, "payment", &options, make_payment, NULL, &paid)) == 0 &&
+        (rc = asq_value_get_string(paid, &id, NULL)) == 0) {
+        witness_note("K", asq_ctx_agent_id(ctx), asq_ctx_call_id(ctx), id, asq_ctx_epoch(ctx),
+                     asq_ctx_worker(ctx));
+        if ((ms == 0 || (rc = asq_ctx_sleep(ctx, ms)) == 0) && (rc = write_log(&run, item)) == 0)
+            *ret = asq_value_string(item);
+    }
+    asq_value_free(paid);
+    return leave(&run, rc);
+}
+
 /* Fails with the failure of a nested call. */
 static int nested_failed(asq_ctx *ctx, int rc, const asq_result *r)
 {
@@ -288,6 +326,7 @@ static const asq_method methods[] = {
     { "append_nonblocking", chaos_append, NULL, ASQ_NONBLOCKING, NULL },
     { "append_and_fail", chaos_append_and_fail, NULL, 0, NULL },
     { "append_after", chaos_append_after, NULL, 0, NULL },
+    { "pay", chaos_pay, NULL, 0, NULL },
     { "deposit", chaos_deposit, NULL, 0, NULL },
     { "transfer", chaos_transfer, NULL, 0, NULL },
     { "tree", chaos_tree, NULL, 0, NULL },
