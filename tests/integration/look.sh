@@ -16,6 +16,14 @@ look() {
     "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" $look_user >"$out" 2>&1 || fail "look $*" "$out"
 }
 
+refuses() { # EXPECTED LOOK-ARGUMENT...
+    expected=$1
+    shift
+    "$srcdir/contrib/redis-cli/look" "$@" >"$out" 2>&1
+    [ $? -eq 2 ] || fail "the status of look $*" "$out"
+    [ "$(tail -n 1 "$out")" = "look: $expected" ] || fail "look $*, not: $expected" "$out"
+}
+
 start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 10s --drain-timeout 5s
 worker=$pid
 wait_ready "$worker" worker
@@ -90,21 +98,76 @@ expect "$out" '^ +116 +\(nobody\) +[0-9]+ +[0-9]+ +0 +1$'
 redis-cli -s "$redis_socket" DEL 'asq:{default.9}:agents' >/dev/null
 look where tally
 expect "$out" '^partition 116, owned by \(nobody\)$'
+
+# Adds entries to a stream of partition 7.
+add() { # KEY FIELD NUMBER
+    redis-cli -s "$redis_socket" EVAL "for i = 1, ARGV[2] do redis.call('XADD', KEYS[1], '*', ARGV[1], i .. '.m') end" \
+        1 "asq:{default.7}:$1" "$2" "$3" >/dev/null || fail "XADD"
+}
+entry='^7-[0-9]+-[0-9]+$'
+# The list is complete, after one more entry it is cut, and with the command that the line tells it is complete again.
+# shellcheck disable=SC2046,SC2086 # LOOK-ARGUMENTS are words
+cuts() { # LOOK-ARGUMENTS PATTERN NUMBER KEY FIELD
+    look $1
+    expect_count "$out" "$2" "$3"
+    expect_count "$out" '^and .* more' 0
+    add "$4" "$5" 1
+    look $1
+    expect_count "$out" "$2" "$3"
+    expect_count "$out" '^and .* more' 1
+    expect "$out" "^and 1 more in partition 7: look -c $(($3 + 1)) ${1% *} 7\$"
+    look $(sed -n 's/^and .*: look //p' "$out")
+    expect_count "$out" "$2" $(($3 + 1))
+    expect_count "$out" '^and .* more' 0
+}
+lists_are_cut() {
+    redis-cli -s "$redis_socket" DEL 'asq:{default.7}:dead' 'asq:{default.7}:failures' 'asq:{default.7}:jobs' \
+        'asq:{default.7}:later' 'asq:{default.7}:later:jobs' >/dev/null
+    add dead call 100
+    cuts dead "$entry" 100 dead call
+    add failures method 100
+    cuts 'failures 7' "$entry" 100 failures method
+    look -c 1 failures
+    expect "$out" '^    method     1\.m$'
+    expect "$out" '^and 100 more in partition 7: look -c 101 failures 7$'
+    add jobs call 3
+    cuts waiting '^[0-9]+-[0-9]+ [0-9]+\.m$' 3 jobs call
+    look -c 1 waiting 7
+    expect "$out" '^and 3 more in partition 7: look -c 4 waiting 7$'
+    redis-cli -s "$redis_socket" EVAL "for i = 1, 1001 do redis.call('ZADD', KEYS[1], 4e12 + i, i) redis.call('HSET', KEYS[2], i, '\n\3a.m') end" \
+        2 'asq:{default.7}:later' 'asq:{default.7}:later:jobs' >/dev/null || fail "ZADD"
+    look later 7
+    expect_count "$out" '^partition 7  2096-10-02T.*  a\.m$' 1000
+    expect "$out" '^and 1 more in partition 7: look -c 1001 later 7$'
+    look -c 1001 later 7
+    expect_count "$out" '^partition 7  2096-10-02T.*  a\.m$' 1001
+    expect_count "$out" '^and .* more' 0
+}
+for p in 128 1x 01; do
+    # shellcheck disable=SC2086 # words
+    refuses "there is no partition '$p' in default: they go from 0 to 127" dead $p -- -s "$redis_socket" $look_user
+done
+path=$PATH
+for other in awk mawk gawk original-awk; do
+    command -v "$other" >/dev/null || continue
+    echo "a list that is cut says so, with $other"
+    mkdir "$tmp/$other"
+    ln -s "$(command -v "$other")" "$tmp/$other/awk"
+    PATH=$tmp/$other:$path
+    lists_are_cut
+done
+PATH=$path
+
 echo "ASQUEUE_URL names Redis and namespace"
 ASQUEUE_URL=$(url_as observer "$redis_url") "$srcdir/contrib/redis-cli/look" partitions >"$out" 2>&1 || fail "look by ASQUEUE_URL" "$out"
 expect "$out" '^ +116 +\(nobody\) '
 stop "$redis_pid"
 
 echo "what is no command is told, and so is an option in the wrong place"
-refuses() { # EXPECTED LOOK-ARGUMENT...
-    expected=$1
-    shift
-    "$srcdir/contrib/redis-cli/look" "$@" >"$out" 2>&1
-    [ $? -eq 2 ] || fail "the status of look $*" "$out"
-    [ "$(tail -n 1 "$out")" = "look: $expected" ] || fail "look $*, not: $expected" "$out"
-}
 refuses "there is no command 'partition'" partition
-refuses "'-h' is not an option of look: put -n NAMESPACE first, and redis-cli's options behind --" -h x partitions
+refuses "-c takes a number from 1 to 999999999, not '0'" -c 0 dead
+refuses "-c takes a number from 1 to 999999999, not 'all'" -n q -c all dead
+refuses "'-h' is not an option of look: put -n NAMESPACE and -c COUNT first, and redis-cli's options behind --" -h x partitions
 refuses "'where' needs an agent's id" where
 
 # Makes a redis-cli that records its arguments and its password, and answers.
