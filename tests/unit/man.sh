@@ -30,10 +30,65 @@ described() { # PROGRAM PAGE
         fail "options of the program (<) and of ${2##*/} (>)" "$tmp/diff"
 }
 
-described "$as_ctl" "$man/as-ctl.1"
-described "$as_worker" "$man/as-worker.1"
-as_studio=${AS_STUDIO:-$builddir/src/as-studio}
-[ ! -x "$as_studio" ] || described "$as_studio" "$man/as-studio.1" # built with libmicrohttpd
+# Prints the options that the synopsis and the entries of a command name; "option" stands for all.
+named() { # PAGE COMMAND
+    awk -v command="$2" '
+        function options(text,    word, n, i) {
+            n = split(text, word, " ")
+            for (i = 1; i <= n; i++) {
+                if (word[i] !~ /^\.?Fl$/) continue
+                if (word[++i] == "Fl") print "--" word[++i]
+                else print "-" word[i]
+            }
+        }
+        function end_form() {
+            if (of == "" || of == command) options(form)
+            if (of == command && form ~ / Ar option /) print "option"
+            of = form = ""
+        }
+        /\\$/ { begun = begun substr($0, 1, length($0) - 1); next }
+        { $0 = begun $0; begun = "" }
+        synopsis && /^\.(Nm|Sh)/ { end_form() }
+        /^\.Sh/ { synopsis = $2 == "SYNOPSIS" }
+        synopsis && !/^\.(Nm|Sh)/ {
+            form = form " " $0
+            if ($1 == ".Cm") of = $2
+            if ($2 == "Cm") of = $3
+        }
+        index($0 " ", ".It Cm " command " ") == 1 { options($0) }' "$1"
+}
+
+# The options of a command are the same by TAB, by --help and, besides --help and --version, by the page's synopsis
+# and the command's entry.
+agree() { # PROGRAM PAGE COMMAND-WORD...
+    program=$1 page=$2
+    shift 2
+    "$program" --complete "$@" - | sort >"$tmp/options"
+    "$program" "$@" --help | tee "$tmp/help" | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/p' | sort |
+        diff "$tmp/options" - >"$tmp/diff" || fail "options of ${program##*/} $*, by TAB (<) and by --help (>)" "$tmp/diff"
+    named "$page" "$*" | sort -u >"$tmp/named"
+    grep -qx option "$tmp/named" && return
+    sed -n 's/^  \(-.\), \(--[a-z-]*\).*/s,^\1$,\2,/p' "$tmp/help" >"$tmp/letters"
+    sed -f "$tmp/letters" "$tmp/named" | sort -u >"$tmp/long"
+    grep -vxe --help -e --version "$tmp/options" | diff - "$tmp/long" >"$tmp/diff" ||
+        fail "options of ${program##*/} $* (<), and those in synopsis and entry of ${page##*/} (>)" "$tmp/diff"
+}
+all_agree() { # PROGRAM PAGE
+    for command in $("$1" --complete ''); do
+        if [ "$command" = dead ]; then # has commands of its own
+            for second in $("$1" --complete dead ''); do agree "$1" "$2" dead "$second"; done
+        else
+            agree "$1" "$2" "$command"
+        fi
+    done
+}
+
+for program in "$as_ctl" "$as_worker" "${AS_STUDIO:-$builddir/src/as-studio}"; do
+    page=$man/$(basename "$program").1
+    [ -x "$program" ] || continue # as-studio is built with libmicrohttpd
+    described "$program" "$page"
+    all_agree "$program" "$page"
+done
 
 # X(ASQ_EINVAL, -1, …) of the header is ".It Dv ASQ_EINVAL No -1".
 sed -n 's/^    X(\(ASQ_E[A-Z]*\), \(-[0-9]*\),.*/.It Dv \1 No \2/p' "$srcdir/lib/asqueue.h" |
