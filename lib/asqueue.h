@@ -1086,6 +1086,7 @@ typedef struct asq_log_fields {
     /* of asq_ctx_log: the method's own text, without the names before it in the message; NULL: the
      * line is not a method's */
     const char *said;
+    const char *signal; /* that ended a worker process, like "SIGSEGV"; "": none */
 } asq_log_fields;
 /* Receives a line of a worker's log with its fields; otherwise as asq_log_fn. */
 typedef void (*asq_log_fields_fn)(void *user, asq_log_level level, const char *message,

@@ -76,7 +76,8 @@ static bool add_fields(json_t *object, const asq_log_fields *f)
     } texts[] = { { "class", f->class_name },
                   { "method", f->method },
                   { "agent", f->agent_id },
-                  { "call_id", f->call_id } };
+                  { "call_id", f->call_id },
+                  { "signal", f->signal } };
     char code[32];
     bool ok = true;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && ok; i++)

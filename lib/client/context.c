@@ -226,7 +226,8 @@ void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...)
                                                      ? strtoll(asq_ctx_call_id(ctx), NULL, 10)
                                                      : -1,
                                     .epoch = ctx->epoch,
-                                    .said = text + n };
+                                    .said = text + n,
+                                    .signal = "" };
     ctx->env->log(ctx->env->log_user, level, text, &fields);
 }
 

@@ -49,12 +49,14 @@ void asq__process_blame_thread(const struct asq__process *w, unsigned thread)
         w->config.slots[thread].guilty = w->config.slots[thread].ticket;
 }
 
-void asq__blame_crash(struct asq__task *task, int signal_number)
+bool asq__blame_crash(struct asq__task *task, int signal_number, size_t overflowed)
 {
     const struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     struct asq__slot *slot = run->slot;
     if (!slot || slot->ticket != run->ticket)
-        return;
+        return false;
     slot->crash_signal = signal_number;
+    slot->overflowed = overflowed;
     slot->crashed = slot->ticket;
+    return true;
 }

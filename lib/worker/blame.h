@@ -4,6 +4,9 @@
 #ifndef ASQ_WORKER_BLAME_H
 #define ASQ_WORKER_BLAME_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "worker/exec/pool.h"
 
 struct asq__process;
@@ -15,7 +18,8 @@ void asq__blame_note(const struct asq__process *w, unsigned thread, struct asq__
 /* Blames the coming end of the process on the call of this thread (0: the loop) alone. */
 void asq__process_blame_thread(const struct asq__process *w, unsigned thread);
 
-/* Notes for the supervisor that the process crashes in the call of the task. Async-signal-safe. */
-void asq__blame_crash(struct asq__task *task, int signal_number);
+/* Notes for the supervisor that the process crashes in the call of the task. overflowed: size of
+ * the stack, if that has overflowed, else 0. False: the call has no slot. Async-signal-safe. */
+bool asq__blame_crash(struct asq__task *task, int signal_number, size_t overflowed);
 
 #endif

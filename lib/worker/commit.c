@@ -422,7 +422,7 @@ static void add_dead(struct asq__partition *p, const char *label, const char *ca
     atomic_fetch_add(&p->w->dead, 1);
     const asq_log_fields about = { "",   "",        "",       "",
                                    call, p->number, p->epoch, *call ? ASQ_EDEADLETTER : 0,
-                                   NULL };
+                                   NULL, "" };
     asq__process_log_some_about(p->w, &about, ASQ_LOG_ERROR,
                                 "partition %u: %s is a dead letter now: %s", p->number, label,
                                 reason);

@@ -100,7 +100,8 @@ static void log_failure(void *user, asq_log_level level, const char *message,
                                     *error->call_id ? strtoll(error->call_id, NULL, 10) : -1,
                                     0,
                                     error->code,
-                                    NULL };
+                                    NULL,
+                                    "" };
     asq__process_log_about(w, level, &fields, "%s", message);
 }
 

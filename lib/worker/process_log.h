@@ -12,10 +12,10 @@
 #include "worker/process.h"
 
 /* Fields of a line that is about no call, agent or partition. */
-#define ASQ__LOG_ABOUT_NOTHING ((asq_log_fields){ "", "", "", "", "", -1, 0, 0, NULL })
+#define ASQ__LOG_ABOUT_NOTHING ((asq_log_fields){ "", "", "", "", "", -1, 0, 0, NULL, "" })
 /* Fields of a line about a partition, of which this process may hold the lease. */
 #define ASQ__LOG_ABOUT_PARTITION(p)                                                                \
-    (&(const asq_log_fields){ "", "", "", "", "", (p)->number, (p)->epoch, 0, NULL })
+    (&(const asq_log_fields){ "", "", "", "", "", (p)->number, (p)->epoch, 0, NULL, "" })
 
 /* Returns whether lines of a level are logged at all. */
 bool asq__config_logs(const struct asq__process_config *config, asq_log_level level);

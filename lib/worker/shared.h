@@ -27,7 +27,8 @@ struct asq__slot {
     volatile uint64_t done, done_seq;
     volatile uint64_t crashed; /* ticket of the call in which it has crashed; 0: none */
     volatile int crash_signal;
-    volatile uint64_t guilty; /* ticket of the call that certainly ended the process; 0: none */
+    volatile uint64_t overflowed; /* by a stack overflow: size of the stack; 0: by something else */
+    volatile uint64_t guilty;     /* ticket of the call that certainly ended the process; 0: none */
     uint64_t epoch;
     struct asq__stream_id entry;
     char call[ASQ__CALL_ID_TEXT];

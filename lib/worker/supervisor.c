@@ -25,6 +25,7 @@
 #include "worker/ending.h"
 #include "worker/metrics.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/shared.h"
 #include "worker/signals.h"
 #include "worker/start_log.h"
@@ -78,19 +79,31 @@ static void start(struct asq__supervisor *s, struct asq__child *c)
     }
 }
 
+/* Writes what is known of the call in which the process has crashed, with a space before it. */
+static void format_crash(const struct asq__slot *slot, char *text, size_t size)
+{
+    int n = snprintf(text, size, " in %s.%s of agent %s (call %s)",
+                     *slot->class_name ? slot->class_name : "?",
+                     *slot->method ? slot->method : "create", slot->agent, slot->call);
+    if (slot->overflowed && n > 0 && (size_t) n < size)
+        snprintf(text + n, size - (size_t) n,
+                 " by a stack overflow (stack %llu bytes; raise the class's stack_size or the "
+                 "worker's --stack-size)",
+                 (unsigned long long) slot->overflowed);
+}
+
 static void log_signaled(struct asq__supervisor *s, const struct asq__child *c, int number)
 {
     const struct asq__slot *slot = asq__child_crash(s, c, number);
-    const char *then = asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again";
+    asq_log_fields about = slot ? asq__slot_fields(slot) : ASQ__LOG_ABOUT_NOTHING;
+    char name[32], where[sizeof *slot + 200] = "";
+    about.signal = asq__signal_name(number, name);
     if (slot)
-        asq__supervisor_log_about(
-            s, ASQ_LOG_ERROR, slot,
-            "worker process %s was ended by signal %d (%s) in %s.%s of agent %s (call %s)%s", c->id,
-            number, strsignal(number), *slot->class_name ? slot->class_name : "?",
-            *slot->method ? slot->method : "create", slot->agent, slot->call, then);
-    else
-        asq__supervisor_log(s, ASQ_LOG_ERROR, "worker process %s was ended by signal %d (%s)%s",
-                            c->id, number, strsignal(number), then);
+        format_crash(slot, where, sizeof where);
+    asq__supervisor_log_about(
+        s, ASQ_LOG_ERROR, &about, "worker process %s was ended by signal %d (%s)%s%s", c->id,
+        number, strsignal(number), where,
+        asq__child_stays_away(s, c) ? "" : "; the supervisor starts it again");
 }
 
 static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "worker/loop.h"
 #include "worker/metrics.h"
 #include "worker/process.h"
+#include "worker/process_log.h"
 #include "worker/shared.h"
 #include "worker/signals.h"
 #include "worker/supervisor_child.h"
@@ -30,6 +32,8 @@ static atomic_int *child_stop; /* in shared memory */
 static struct asq__process *child_process;
 static pid_t child_supervisor;
 static bool child_obeys_others;
+static bool child_forked; /* this is a copy, which a method has forked */
+static bool child_logs;   /* lines about crashes are logged */
 
 /* Notes a request to stop. A signal to a whole process group reaches the supervisor too, which
  * passes it on: both are one request. So only the supervisor can ask a second time, by shared
@@ -81,8 +85,16 @@ static void set_signals(const struct asq__supervisor *s)
 /* Runs in a process that a method has forked. */
 static void in_forked(void)
 {
+    child_forked = true;
     if (child_process)
         child_process->forked = true;
+}
+
+/* Notes a crash for the supervisor, which logs it when it has seen the process die. It does not see
+ * copies of the process die. */
+static bool on_crash(struct asq__task *task, int signal_number, size_t overflowed)
+{
+    return !child_forked && asq__blame_crash(task, signal_number, overflowed) && child_logs;
 }
 
 struct ready_hook {
@@ -107,6 +119,7 @@ void asq__child_run(struct asq__supervisor *s, struct asq__child *c, pid_t paren
     if (getppid() != parent)
         _exit(0);
     child_supervisor = parent;
+    child_logs = asq__config_logs(&config, ASQ_LOG_ERROR);
     child_obeys_others = !asq__supervisor_is_part_of_program(s);
     child_shared = c->shared;
     child_stop = &c->shared->link.stop;
@@ -114,7 +127,7 @@ void asq__child_run(struct asq__supervisor *s, struct asq__child *c, pid_t paren
     close(s->signals);
     close(s->ready[0]);
     asq__fd_fill_standard();
-    asq__fiber_install_fault_handler(asq__blame_crash);
+    asq__fiber_install_fault_handler(on_crash);
     pthread_atfork(NULL, NULL, in_forked);
     config.id = c->id;
     config.was_up = s->was_up;

@@ -74,11 +74,12 @@ static void log_blamed(const struct asq__supervisor *s, const struct asq__child 
 {
     long long n = r->element[0]->integer, wait_ms = r->element[1]->integer;
     uint32_t max = s->config->process.max_attempts;
+    const asq_log_fields about = asq__slot_fields(slot);
     char then[60] = "it becomes a dead letter";
     if (n < max)
         snprintf(then, sizeof then, "it is tried again in %lld ms", wait_ms);
     asq__supervisor_log_about(
-        s, ASQ_LOG_ERROR, slot,
+        s, ASQ_LOG_ERROR, &about,
         "%s.%s of agent %s was running when %s (attempt %lld of %u of call %s); %s",
         *slot->class_name ? slot->class_name : "?", *slot->method ? slot->method : "create",
         slot->agent, c->how, n, max, slot->call, then);

@@ -21,20 +21,29 @@ void asq__supervisor_log(const struct asq__supervisor *s, asq_log_level level, c
     asq__config_log(&s->config->process, level, NULL, text);
 }
 
+asq_log_fields asq__slot_fields(const struct asq__slot *slot)
+{
+    return (asq_log_fields){ .worker = "",
+                             .class_name = slot->class_name,
+                             .method = slot->method,
+                             .agent_id = slot->agent,
+                             .call_id = slot->call,
+                             .partition = slot->partition,
+                             .epoch = slot->epoch,
+                             .signal = "" };
+}
+
 void asq__supervisor_log_about(const struct asq__supervisor *s, asq_log_level level,
-                               const struct asq__slot *slot, const char *fmt, ...)
+                               const asq_log_fields *about, const char *fmt, ...)
 {
     char text[1600];
     va_list ap;
     if (!asq__config_logs(&s->config->process, level))
         return;
-    const asq_log_fields about = { "",         slot->class_name, slot->method, slot->agent,
-                                   slot->call, slot->partition,  slot->epoch,  0,
-                                   NULL };
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    asq__config_log(&s->config->process, level, &about, text);
+    asq__config_log(&s->config->process, level, about, text);
 }
 
 bool asq__supervisor_is_part_of_program(const struct asq__supervisor *s)

@@ -69,9 +69,12 @@ struct asq__supervisor {
 
 void asq__supervisor_log(const struct asq__supervisor *s, asq_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same, about the call in a slot, whose texts have ends. */
+/* Returns what a line is about that is about the call in a slot, whose texts have ends and are
+ * borrowed. */
+asq_log_fields asq__slot_fields(const struct asq__slot *slot);
+/* The same, with what the line is about. */
 void asq__supervisor_log_about(const struct asq__supervisor *s, asq_log_level level,
-                               const struct asq__slot *slot, const char *fmt, ...)
+                               const asq_log_fields *about, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Returns whether the worker belongs to a program (child mode). A signal to all processes of a
  * service stops the program, which may need its workers to finish: they end with it, and by no

@@ -34,6 +34,18 @@ if grep -vE "^\\{\"time\":\"$time\",\"level\":\"[a-z]+\",\"worker\":\"[^\"]*\",\
     fail "another line" "$log"
 fi
 
+echo "JSON about a crash"
+if build_shell_plugin "$tmp/plugins" 2>"$tmp/err"; then
+    start crash "$as_worker" --agent-dir "$tmp/plugins" --id five --log-format json --max-attempts 1
+    wait_until "the worker to be ready" grep -q '"message":"ready: ' "$tmp/crash.log"
+    "$as_ctl" create Shell --id deep >/dev/null || fail "create"
+    "$as_ctl" call deep overflow >"$tmp/out" 2>&1 && fail "a call that overflows its stack" "$tmp/out"
+    stop "$pid"
+    log=$tmp/crash.log
+    expect "$log" "^\\{\"time\":\"$time\",\"level\":\"error\",\"worker\":\"five\",\"pid\":$pid,\"message\":\"worker process five\\.0 was ended by signal 11 \\([A-Za-z ]+\\) in Shell\\.overflow of agent deep \\(call ([-0-9a-f]+)\\) by a stack overflow \\(stack 262144 bytes; [^\"]*--stack-size\\); the supervisor starts it again\",\"class\":\"Shell\",\"method\":\"overflow\",\"agent\":\"deep\",\"call_id\":\"\\1\",\"signal\":\"SIGSEGV\",\"partition\":[0-9]+,\"epoch\":[0-9]+\\}\$"
+    if grep -v '^{"time":".*}$' "$log"; then fail "a line that is no JSON" "$log"; fi
+fi
+
 echo "titles, in place of the command line; the environment stays"
 TZ=XYZ-05:30 start titled "$as_worker" --agent-dir "$agent_dir" --id four --processes 2
 wait_ready "$pid" titled

@@ -1,7 +1,7 @@
 /*
  * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a
- * program, as methods of users do, and returns its output. Built by build_shell_plugin of
- * support.sh.
+ * program, as methods of users do, and returns its output; its method `overflow` needs more stack
+ * than there is. Built by build_shell_plugin of support.sh.
  */
 #include <asqueue.h>
 #include <stdio.h>
@@ -26,7 +26,23 @@ static int run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
+/* Needs some stack for each of so many levels. */
+static int descend(int levels)
+{
+    volatile char frame[256];
+    frame[0] = (char) levels;
+    return levels > 0 ? descend(levels - 1) + frame[0] : 0;
+}
+
+static int overflow(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) ctx, (void) self, (void) args;
+    *ret = asq_value_int(descend(1 << 20));
+    return *ret ? 0 : ASQ_ENOMEM;
+}
+
 static const asq_method methods[] = { { "run", run, "command", 0, "Runs a command of the shell." },
+                                      { "overflow", overflow, "", 0, "Ends its process." },
                                       { NULL, NULL, NULL, 0, NULL } };
 
 static const asq_class shell_class = { ASQ_CLASS_INIT, .name = "Shell", .methods = methods };

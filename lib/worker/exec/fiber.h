@@ -90,11 +90,15 @@ struct asq__fiber *asq__fiber_current(void);
  * one are given up as they are. */
 void asq__fiber_free(struct asq__stack_pool *pool, struct asq__fiber *f);
 
-/* overflow.c: makes this process name a stack overflow on stderr before it dies of it:
- * "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)". Before any crash by code that runs
- * on a fiber it calls on_crash (or NULL), which must be async-signal-safe, with the fiber's task.
+/* Is told of a crash by code that runs on a fiber, before the process dies of it, with the fiber's
+ * task. overflowed: size of the stack, if that has overflowed, else 0. Must be async-signal-safe.
+ * Returns whether somebody else will tell of the crash. */
+typedef bool (*asq__crash_fn)(struct asq__task *task, int signal_number, size_t overflowed);
+
+/* overflow.c: makes this process name a stack overflow on stderr before it dies of it, unless
+ * on_crash (or NULL) returns true: "asqueue: stack overflow in CLASS.METHOD (stack N bytes; …)".
  * Each thread that runs fibers also needs asq__fiber_thread_init. */
-void asq__fiber_install_fault_handler(void (*on_crash)(struct asq__task *task, int signal_number));
+void asq__fiber_install_fault_handler(asq__crash_fn on_crash);
 void asq__fiber_thread_init(void);
 void asq__fiber_thread_release(void);
 

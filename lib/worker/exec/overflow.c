@@ -1,13 +1,16 @@
 /*
- * overflow.c: names the method whose stack overflowed, before the process dies of it, and notes for
- * the supervisor in which call the process has crashed. A fault is handled on a separate stack,
- * which every thread that runs fibers must have, and then goes to the former handler, or has its
- * default effect, so that a core dump shows the place of the fault.
+ * overflow.c: tells of a crash by code that runs on a fiber, before the process dies of it: to a
+ * function, which notes it for the supervisor, or, if nobody takes note of a stack overflow, by a
+ * line that names the method. A fault is handled on a separate stack, which every thread that runs
+ * fibers must have, and then goes to the former handler, or has its default effect, so that a core
+ * dump shows the place of the fault.
  */
 #include "worker/exec/fiber.h"
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,7 +24,7 @@ enum { FAULTS = sizeof faults / sizeof *faults };
 
 /* Global, because the disposition of a signal belongs to the process and not to a handle. */
 static struct sigaction former[FAULTS];
-static void (*crashed)(struct asq__task *task, int signal_number);
+static asq__crash_fn crashed;
 
 /* Writes to standard error. Async-signal-safe, like all functions below. */
 static void write_text(const char *text)
@@ -46,6 +49,17 @@ static void write_number(size_t number)
     write_text(digits + i);
 }
 
+static void write_overflow(const struct asq__fiber *f)
+{
+    write_text("asqueue: stack overflow in ");
+    write_text(f->class_name ? f->class_name : "?");
+    write_text(".");
+    write_text(f->method ? f->method : "?");
+    write_text(" (stack ");
+    write_number(f->stack.size);
+    write_text(" bytes; raise the class's stack_size or the worker's --stack-size)\n");
+}
+
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     const struct asq__fiber *f = asq__fiber_current();
@@ -54,26 +68,21 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     for (size_t i = 0; i < FAULTS; i++)
         if (faults[i] == signal_number)
             next = former[i];
+    bool overflows = signal_number == SIGSEGV && info->si_code > 0 && f &&
+                     asq__stack_in_guard(&f->stack, info->si_addr);
     /* A signal that was sent may have reached any thread; abort() sends it to its own. */
-    if (crashed && f && f->task && (info->si_code > 0 || signal_number == SIGABRT))
-        crashed(f->task, signal_number);
-    if (signal_number == SIGSEGV && info->si_code > 0 && f &&
-        asq__stack_in_guard(&f->stack, info->si_addr)) {
-        write_text("asqueue: stack overflow in ");
-        write_text(f->class_name ? f->class_name : "?");
-        write_text(".");
-        write_text(f->method ? f->method : "?");
-        write_text(" (stack ");
-        write_number(f->stack.size);
-        write_text(" bytes; raise the class's stack_size or the worker's --stack-size)\n");
+    bool told = crashed && f && f->task && (info->si_code > 0 || signal_number == SIGABRT) &&
+                crashed(f->task, signal_number, overflows ? f->stack.size : 0);
+    if (overflows && !told)
+        write_overflow(f);
+    if (overflows)
         next = (struct sigaction){ .sa_handler = SIG_DFL };
-    }
     sigaction(signal_number, &next, NULL);
     if (info->si_code <= 0)
         raise(signal_number); /* the signal was sent; otherwise the same instruction faults again */
 }
 
-void asq__fiber_install_fault_handler(void (*on_crash)(struct asq__task *task, int signal_number))
+void asq__fiber_install_fault_handler(asq__crash_fn on_crash)
 {
     struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     struct sigaction old;
