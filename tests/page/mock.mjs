@@ -25,6 +25,7 @@ export function world() {
         { id: 'd1-3.0', state: 'waiting', age_ms: 43000, agent: 'left', class: 'Ring', method: 'ask', partition: 1, why: 'its agent waits', waits_for: 'd1-1.0', caller: 'd1-2.0' },
         { id: 'e-1.0', state: 'delayed', age_ms: 5000, agent: 'cron', class: 'Timer', method: 'tick', partition: 5, due_ms: 55000 },
         { id: 'f-1.0', state: 'retrying', age_ms: 9000, agent: 'mailer', class: 'Mailer', method: 'send', partition: 6, due_ms: 800, failed_runs: 3 },
+        { id: 'w-1.0', state: 'waiting', age_ms: 7200, agent: 'fetch-12', class: 'Fetcher', method: 'get', partition: 40 },
         { id: 'h-1.0', state: 'running', age_ms: 10, agent: HOSTILE, class: HOSTILE, method: HOSTILE, partition: 7 },
     ];
     const node = (id, cycle = 0) => ({ ...calls.find(c => c.id === id), cycle });
@@ -51,12 +52,12 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
     const w = world();
     const state = { up: true, streams: new Set(), posts: [], login: !session.login_needed };
     const workers = () => empty ? [] : [
-        { id: 'web-1.0', alive: true, host: 'web-1', pid: 812, version: '0.1.0', capacity: 32, partitions: 64, calls: 50000 + Date.now() % 100000, failures: 4, agents: 400, agent_bytes: 9e6, stopping: false, seen_ms: 200, uptime_ms: 3.6e6, running: 31, parked: 4, waiting: 9, classes: ['Counter', 'Mailer'], owns: Array.from({ length: 64 }, (_, i) => i) },
+        { id: 'web-1.0', alive: true, host: 'web-1', pid: 812, version: '0.1.0', capacity: 32, partitions: 64, calls: 50000 + Date.now() % 100000, failures: 4, agents: 400, agent_bytes: 9e6, stopping: false, seen_ms: 200, uptime_ms: 3.6e6, running: 31, parked: 4, waiting: 9, stuck: 'c0a1-9-0 odd\n3-c0a1b2-0 184 s planner-1.plan waits for call 9-ab-0\n', classes: ['Counter', 'Mailer'], owns: Array.from({ length: 64 }, (_, i) => i) },
         { id: 'web-2.0', alive: true, host: 'web-2', pid: 813, version: '0.1.0', capacity: 32, partitions: 62, calls: 40000 + Date.now() % 100000, failures: 9, agents: 500, agent_bytes: 1.1e7, stopping: true, seen_ms: 100, uptime_ms: 7.2e6, running: 12, parked: 40, waiting: 0, classes: ['Counter', HOSTILE], owns: Array.from({ length: 62 }, (_, i) => i + 64) },
         { id: 'web-3.0', alive: false, host: 'web-3', pid: 99, version: '0.1.0', capacity: 32, partitions: 0, calls: 700, failures: 0, agents: 0, agent_bytes: 0, stopping: false, seen_ms: 21000, uptime_ms: 100000, owns: [] }];
     const methods = [method('Counter', 'add', 812, 0, .2, .05, 0, .4), method('Mailer', 'send', 24, 212, 3, 180, 0, .5), method('Planner', 'plan', 1.2, 0, 1, 20, 900, .7), method(HOSTILE, HOSTILE, .1, 1, 1, 1, 1, 1)];
     const overview = () => empty ? { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .2, error: '' }, workers: { alive: 0, stopping: 0, dead: 0 }, partitions: { total: 0, owned: 0 }, capacity: 0, running: 0, parked: 0, waiting: 0, agents: 0, agents_in_memory: 0, agent_bytes: 0, calls: 0, failures: 0, dead_letters: 0, calls_per_s: 0, failures_per_s: 0, stats: null }
-        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 4, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
+        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 5, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
             calls: 90000, failures: 13, dead_letters: w.dead.length, calls_per_s: 830 + Math.random() * 60, failures_per_s: 3.5, stats: stats ? { now: { oldest_waiting_ms: 7200 }, total: {}, methods, step_ms: 1000 } : null };
     const points = () => Array.from({ length: 60 }, (_, i) => {
         const wave = Math.sin((i + Date.now() / 1000) / 9);
@@ -103,7 +104,7 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
             return { id, found: true, call: w.calls.find(c => c.id === id), root: family[0].id, calls: family, cycle: ring ? w.waits.cycles[0] : [], trace: 'ab12', edges: family.flatMap(c => [c.caller && { from: c.caller, to: c.id, kind: 'calls' }, c.waits_for && { from: c.id, to: c.waits_for, kind: 'waits' }].filter(Boolean)) };
         }
         if (kind === 'dead' && w.dead.some(d => d.id === id))
-            return { ...w.dead.find(d => d.id === id), jobs: [{ kind: 'call', class: 'Parser', agent: 'parser-3', method: 'parse', args: ['<xml>', 12] }] };
+            return { ...w.dead.find(d => d.id === id), jobs: [{ kind: 'call', agent: 'parser-3', method: 'orphan', args: [] }, { kind: 'call', class: 'Parser', agent: 'parser-3', method: 'parse', args: ['<xml>', 12] }] };
         return kind === 'traces' && id === 'ab12' ? { trace_id: 'ab12', spans: spans() } : null;
     };
     const server = createServer((request, response) => {

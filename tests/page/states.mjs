@@ -160,7 +160,7 @@ test('what has happened to workers is told, as far as it is known', page => serv
     await show(page, base, 'overview');
     await page.locator('[data-trouble=worker]', { hasText: 'Worker web-3.0 has died' }).waitFor();
     await page.locator('[data-trouble=restarted]', { hasText: 'Worker web-2.0 has claimed 1 partition again' }).waitFor();
-    await page.locator('[data-trouble=workers]', { hasText: '4 worker processes lived at' }).waitFor();
+    await page.locator('[data-trouble=workers]', { hasText: /5 worker processes lived at .*, and 2 now/ }).waitFor();
     await page.locator('[data-trouble=workers]', { hasText: 'partitions without an owner' }).waitFor();
     await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body:
         `event: workers\ndata: ${JSON.stringify([['old.0', 7e6], ['young.0', 5000], ['young.1', 9000]].map(([id, uptime_ms]) => ({ id, uptime_ms, alive: true, owns: [], classes: [] })))}\n\n` +
@@ -170,6 +170,20 @@ test('what has happened to workers is told, as far as it is known', page => serv
     equal(await page.locator('[data-trouble=workers]').count(), 0, 'workers that are missing');
     await page.locator('[data-trouble=new] a').click();
     await page.locator('[data-takeover="9"]', { hasText: 'web-2.0 has claimed it again' }).waitFor();
+}));
+
+test('each place that the overview leads to says why', page => serve({}, async base => {
+    await show(page, base, 'workers');
+    const stuck = page.locator('[data-worker="web-1.0"] .stuck li');
+    equal(await stuck.allInnerTexts(), ['c0a1-9-0 odd', '3-c0a1b2-0 184 s planner-1.plan waits for call 9-ab-0'], 'lines of calls that take long');
+    equal(await stuck.locator('a').getAttribute('href'), '#/calls/3-c0a1b2-0', 'the call');
+    await show(page, base, 'calls?state=waiting');
+    await until('why a call waits, though what it waits for is not chosen', async () => /behind c0a1-3\.0 of its agent/.test(await page.locator('[data-row="w-1.0"]').innerText()));
+    equal(await page.locator('[data-row="c0a1-3.0"]').count(), 0, 'calls that are not chosen');
+    await show(page, base, 'classes/Mailer');
+    check(/at the 99th percentile in the queue 12 ms, running 1\.0 s, parked 0 ms, until the commit 1 ms/.test(await page.locator('[data-method=send]').innerText()), 'where the time goes');
+    await show(page, base, 'dead/5-1764000000000-0');
+    equal(await page.locator('h2', { hasText: 'orphan' }).innerText(), 'orphan', 'a method whose class is not known');
 }));
 
 test('what changes something is offered only where that is permitted', page => serve({}, async base => {

@@ -64,9 +64,10 @@ function ofWorkers({ overview, workers, takeovers, now }) {
         out.push(trouble('warn', 'takeover', to('workers'), [`${plural(lost.length, 'partition')} changed hands, ${ago(lost[0].time_ms, now)}`],
             ['Worker ', foreign(lost[0].from), ' is not there any more: it has ended, or died.']));
     const { alive, most, most_ms } = overview?.workers || {};
-    if (most > alive)
-        out.push(trouble('warn', 'workers', to('workers'), `${plural(most, 'worker process', 'worker processes')} lived at ${clock(most_ms).slice(0, 5)}, ${count(alive)} do now`,
-            'Others have ended or died within the last hour.'));
+    const told = (workers || []).filter(w => !w.alive).length + new Set(lost.map(t => t.from)).size;
+    if (most > alive + told)
+        out.push(trouble('warn', 'workers', to('workers'), `${plural(most, 'worker process', 'worker processes')} lived at ${clock(most_ms).slice(0, 5)}, and ${count(alive)} now`,
+            'Others have ended or died within the last hour, and Redis has no more of them than their number.'));
     return out;
 }
 

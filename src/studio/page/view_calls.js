@@ -9,6 +9,7 @@ import { mountCall } from './view_call.js';
 
 const STATES = [['running', 'on a thread of a worker'], ['parked', 'has begun, and waits for a call or for time'], ['waiting', 'has not begun'], ['delayed', 'a timer: its time has not come'], ['retrying', 'has failed, and will be run again']];
 const LIMIT = 200;
+export const BEGUN = { state: 'running,parked', limit: 500 }; // what all views ask for
 
 export function cancelCall(call, onDone) {
     ask({
@@ -29,9 +30,10 @@ export function reason(call) {
         call.due_ms !== undefined ? ` due in ${duration(call.due_ms)}` : null, call.failed_runs ? ` after ${count(call.failed_runs)} failed` : null];
 }
 
-export function callsTable(ctx, rows, { sort = null, onSort = null, onDone = null } = {}) {
+// begun: calls that run or are parked, where the rows may not have them.
+export function callsTable(ctx, rows, { sort = null, onSort = null, onDone = null, begun = rows } = {}) {
     // A call waits until what its agent has begun is over.
-    const active = new Map(rows.filter(c => c.state === 'running' || c.state === 'parked').map(c => [c.agent, c]));
+    const active = new Map(begun.filter(c => c.state === 'running' || c.state === 'parked').map(c => [c.agent, c]));
     const behind = c => c.state === 'waiting' && !c.why && !c.waits_for && active.has(c.agent) ? ['behind ', callLink(active.get(c.agent).id), ' of its agent'] : null;
     return table({
         caption: 'Calls', rows, key: c => c.id, sort, onSort,
@@ -49,7 +51,7 @@ export function callsTable(ctx, rows, { sort = null, onSort = null, onDone = nul
 
 function mountList(ctx) {
     const chosen = new Set((ctx.params.get('state') || '').split(',').filter(Boolean));
-    let answer = null, sort = { by: 'Age', down: true };
+    let answer = null, begun, sort = { by: 'Age', down: true };
     const agent = h('input', { id: 'agent', type: 'search', value: ctx.params.get('agent') || '', autocomplete: 'off', placeholder: 'the whole id', 'data-keep': 'agent' });
     const cls = h('input', { id: 'class', type: 'search', value: ctx.params.get('class') || '', autocomplete: 'off', placeholder: 'its name', 'data-keep': 'class' });
     const filters = () => ({ state: [...chosen].join(','), agent: agent.value, class: cls.value });
@@ -61,10 +63,13 @@ function mountList(ctx) {
             field('Agent', agent), field('Class', cls)),
         h('section', { class: 'card', 'aria-label': 'Calls found' },
             answer === null ? h('p', { class: 'quiet' }, 'Loading …')
-                : answer.calls.length ? [callsTable(ctx, answer.calls, { sort, onSort: x => { sort = x; draw(); }, onDone: read }), answer.more ? h('p', { class: 'quiet' }, `These are not all: ${count(answer.calls.length)} of the oldest. Choose a state, an agent or a class to see others.`) : null]
+                : answer.calls.length ? [callsTable(ctx, answer.calls, { sort, onSort: x => { sort = x; draw(); }, onDone: read, begun }), answer.more ? h('p', { class: 'quiet' }, `These are not all: ${count(answer.calls.length)} of the oldest. Choose a state, an agent or a class to see others.`) : null]
                     : empty('No such call', chosen.size || agent.value || cls.value ? 'Calls that have ended are not listed; failed ones are under Failures.' : 'Nothing runs, and nothing waits.')));
     const read = ctx.poll(2000, async () => {
-        answer = await ctx.get('/api/calls', { ...filters(), limit: LIMIT });
+        const all = chosen.size === 0 || (chosen.has('running') && chosen.has('parked'));
+        const [found, more] = await Promise.all([ctx.get('/api/calls', { ...filters(), limit: LIMIT }), all ? null : ctx.get('/api/calls', BEGUN)]);
+        answer = found;
+        begun = more?.calls;
         draw();
     });
     const changed = () => {

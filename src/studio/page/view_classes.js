@@ -1,7 +1,7 @@
 // view_classes.js: the classes that workers have, with their methods and docs; calls one of them, makes an agent,
 // pauses and resumes.
 import { post } from './api.js';
-import { foreign, h, plain, toast } from './dom.js';
+import { foreign, h, keepOf, plain, toast } from './dom.js';
 import { count, duration, plural, short } from './format.js';
 import { live } from './live.js';
 import { ask, callMethod, createAgent } from './dialogs.js';
@@ -16,9 +16,11 @@ export function signature(m) {
     return h('span', { class: 'mono' }, h('b', null, foreign(m.name)), '(', (m.params || ['…']).map((p, i) => [i ? ', ' : '', foreign(p)]), ')');
 }
 
+const PHASES = [['queue', 'in the queue'], ['run', 'running'], ['parked', 'parked'], ['commit', 'until the commit']];
+
 function timesOf(cls, method) {
     const m = live.overview?.stats?.methods?.find(x => x.class === cls && x.method === method);
-    return m ? h('span', { class: 'quiet' }, `${short(m.rate)}/s, runs ${duration(m.run?.p50_ms)} (p99 ${duration(m.run?.p99_ms)})${m.failed ? `, ${plural(m.failed, 'failure')}` : ''}`) : null;
+    return m ? h('span', { class: 'quiet' }, `${short(m.rate)}/s${m.failed ? `, ${plural(m.failed, 'failure')}` : ''}; at the 99th percentile ${PHASES.filter(([phase]) => m[phase]).map(([phase, text]) => `${text} ${duration(m[phase].p99_ms)}`).join(', ')}`) : null;
 }
 
 export function methodRow(ctx, cls, m, agent = null) {
@@ -79,6 +81,14 @@ export default {
                 wanted = null;
             }
         };
+        let paused = '';
+        ctx.on(kind => {
+            const now = keepOf(live.overview?.paused); // others pause and resume, too
+            if (kind === 'overview' && now !== paused) {
+                paused = now;
+                draw();
+            }
+        });
         ctx.poll(5000, async () => {
             classes = await ctx.get('/api/classes');
             classes.sort((a, b) => a.name < b.name ? -1 : 1);

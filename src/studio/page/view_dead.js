@@ -57,7 +57,7 @@ function mountList(ctx) {
 }
 
 function jobs(letter) {
-    return (letter.jobs || []).map(j => h('section', { class: 'card' }, h('h2', null, methodName(j.class, j.method)),
+    return (letter.jobs || []).map(j => h('section', { class: 'card' }, h('h2', null, j.class ? methodName(j.class, j.method) : foreign(j.method || j.kind || 'a job', 'mono')),
         facts([['Kind', foreign(j.kind || '')], j.agent ? ['Agent', agentLink(j.agent)] : null]), j.args === undefined || j.args === null ? null : [h('h3', null, 'Arguments'), foreignBlock(typeof j.args === 'string' ? j.args : JSON.stringify(j.args, (k, v) => typeof v === 'bigint' ? String(v) : v, 2))]));
 }
 

@@ -6,6 +6,7 @@ import { bytes, clock, count, duration, none, short } from './format.js';
 import { live, now } from './live.js';
 import { choice, empty, head, methodName, moved, table } from './parts.js';
 import { to } from './router.js';
+import { BEGUN } from './view_calls.js';
 
 const KEEP = 600; // samples of our own, where the server has no history
 const SINCE_MS = 15 * 60 * 1000;
@@ -146,7 +147,7 @@ export default {
             const since_ms = Math.floor((now() - SINCE_MS) / MINUTE) * MINUTE; // the same in all pages
             const readings = {
                 waits: ctx.maybe('/api/waits', {}, null),
-                running: ctx.get('/api/calls', { state: 'running,parked', limit: 500 }).then(a => a.calls),
+                running: ctx.get('/api/calls', BEGUN).then(a => a.calls),
                 summary: ctx.get('/api/failures/summary', { since_ms }),
                 letters: ctx.get('/api/dead', { limit: 1 }).then(a => a.letters),
             };

@@ -3,7 +3,7 @@ import { post, pathOf } from './api.js';
 import { foreign, h, plain, toast } from './dom.js';
 import { ago, bytes, clock, count, duration, none, ranges, short } from './format.js';
 import { live, now } from './live.js';
-import { empty, head, meter, moved, tag } from './parts.js';
+import { callLink, empty, head, meter, moved, tag } from './parts.js';
 import { ask } from './dialogs.js';
 
 const MOVED_MS = 10000;
@@ -43,6 +43,15 @@ function figure(label, value) {
     return h('span', null, `${label} `, h('b', null, value));
 }
 
+// Lines of a worker about calls that take long: a call's id, its age, and what it does.
+function stuck(w) {
+    return h('div', { class: 'note warn stuck' }, h('strong', null, w.alive ? 'Under way for long:' : 'Was under way for long:'),
+        h('ul', null, String(w.stuck).split('\n').filter(Boolean).map(line => {
+            const [, id, rest] = /^(\d+-[0-9a-f]+-\d+)( .*)$/.exec(line) || [null, null, line];
+            return h('li', null, id ? callLink(id) : null, foreign(rest));
+        })));
+}
+
 function card(ctx, w, colours, rates) {
     const [kind, text] = state(w);
     const rate = rates.get(w.id);
@@ -55,7 +64,7 @@ function card(ctx, w, colours, rates) {
             h('span', null, 'running ', h('b', null, count(w.running)), w.capacity ? [` of ${count(w.capacity)} `, meter(w.running || 0, w.capacity, `${w.running || 0} of ${w.capacity} places taken`)] : null),
             figure('parked', count(w.parked)), figure('waiting', count(w.waiting)), figure('calls/s', rate === undefined ? none : short(rate)),
             figure('calls', count(w.calls)), figure('failures', count(w.failures)), figure('agents', count(w.agents)), figure('memory', bytes(w.agent_bytes))),
-        w.stuck ? h('p', { class: 'note warn' }, 'Runs for long: ', foreign(w.stuck)) : null,
+        w.stuck ? stuck(w) : null,
         w.classes?.length ? h('p', { class: 'quiet' }, 'classes: ', w.classes.map((c, i) => [i ? ', ' : '', foreign(c)])) : null,
         h('p', { class: 'quiet' }, w.owns?.length ? `${count(w.owns.length)} partitions: ${ranges(w.owns)}` : 'owns no partition'));
 }
