@@ -346,9 +346,10 @@ has '"class":"Echo"'
 ask 200 /api/overview
 has '"paused":[{"class":"Echo"'
 wait_until "the news" got first '"paused":\[{"class":"Echo"'
-# Who comes when the last states are too old (3 s) is told all of them again, also those that are as before.
+# Who comes when the last states are too old (3 s, and a second until the watcher rests) is told all of them again, also
+# those that are as before.
 kill "$listener"
-sleep 4
+sleep 6
 listen second
 for event in redis overview workers; do
     wait_until "the event $event" got second "^event: $event"

@@ -154,6 +154,7 @@ static const struct {
     { "::1", false },
     { "[::2]:9470", false },
     { "[::1", false },
+    { "x::1]:80", false },
     { "[", false },
     { "[]", false },
     { ":9470", false },
