@@ -114,6 +114,7 @@ top_pid() {
 }
 restored() {
     await '^ended with '
+    await 'extproc' # the last word of stty
     tm capture-pane -p -J >"$tmp/screen.log"
     expect "$tmp/screen.log" ' icanon'
     expect "$tmp/screen.log" '[^-]echo '
