@@ -14,8 +14,9 @@
 
 static char *area; /* NULL: there are no titles */
 static size_t area_n;
-/* Reachable for a leak checker; volatile, or the compiler leaves out what nobody reads. */
-static char **volatile kept_argv, **volatile kept_environ;
+/* Reachable for a leak checker; volatile, or the compiler leaves out what nobody reads. unsetenv
+ * takes strings out of the list that environ is, setenv makes another list. */
+static char **volatile kept_argv, **volatile kept_strings, **volatile kept_environ;
 static const char *name;
 
 static void free_list(char **list)
@@ -40,6 +41,18 @@ static char **copy_list(char **list)
     return copy;
 }
 
+/* Makes another list of the same strings. */
+static char **share_list(char **list)
+{
+    size_t n = 0;
+    while (list[n])
+        n++;
+    char **other = calloc(n + 1, sizeof *other);
+    if (other)
+        memcpy(other, list, n * sizeof *other);
+    return other;
+}
+
 char **as_title_init(int argc, char **argv)
 {
     if (argc < 1 || !argv[0] || area)
@@ -51,8 +64,10 @@ char **as_title_init(int argc, char **argv)
     for (char **e = environ; e && *e && *e == end; e++)
         end += strlen(end) + 1;
     char **new_environ = environ ? copy_list(environ) : NULL;
+    char **shared = new_environ ? share_list(new_environ) : NULL;
     char **new_argv = copy_list(argv);
-    if (!new_argv || (environ && !new_environ)) {
+    if (!new_argv || (environ && !shared)) {
+        free(shared);
         free_list(new_environ);
         free_list(new_argv);
         return argv;
@@ -61,8 +76,9 @@ char **as_title_init(int argc, char **argv)
     name = program_invocation_short_name = slash ? slash + 1 : new_argv[0];
     program_invocation_name = new_argv[0]; /* the C library's, too, pointed into the area */
     kept_argv = new_argv;
-    if (new_environ)
-        environ = kept_environ = new_environ;
+    kept_strings = new_environ;
+    if (shared)
+        environ = kept_environ = shared;
     /* secret.c wipes a password from the environment that there is now. */
     explicit_bzero(end_of_argv, (size_t) (end - end_of_argv));
     area_n = (size_t) (end - argv[0]);
