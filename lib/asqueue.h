@@ -523,7 +523,9 @@ ASQ_API int asq_detach_ev(asq *h);
 /* Creates an agent of `class_name` and returns at once; calls may follow immediately. id NULL: a
  * random one. fmt (asq_pack; NULL: none) builds the creation arguments: a list, or a map of named
  * ones. asq_ready or the first call reports a failed creation, in every mode: an unknown class
- * (ASQ_ENOCLASS), an id that is in use (ASQ_EEXIST), or the class's own code.
+ * (ASQ_ENOCLASS; where workers were started elsewhere, the creation waits for one that has the
+ * class, up to its deadline, unless they were told otherwise: as-worker --no-class), an id that is
+ * in use (ASQ_EEXIST), or the class's own code.
  * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_EBUSY (more than 1 GiB of calls is under way),
  * ASQ_ECLOSED; in local and child mode ASQ_ENOCLASS if no class at all is registered, here and in
  * every call. While Redis is away calls are kept, and sent when it is back. */
@@ -1161,6 +1163,9 @@ typedef struct asq_worker_options {
      * lists of processes when it has changed: "process 3 of ns=default, 12 partitions". It has no
      * password. NULL: processes have no titles. */
     void (*set_title)(const char *title);
+    /* A call that needs a class that no live worker has ends in ASQ_ENOCLASS at once. Otherwise it
+     * waits for such a worker, up to its deadline, and the log says so. */
+    bool fail_no_class;
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT                                                                    \
     {                                                                                              \

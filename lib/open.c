@@ -109,6 +109,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .max_dead_letters = ASQ__MAX_DEAD_LETTERS,
                      .max_dead_letters_size = ASQ__MAX_DEAD_LETTERS_SIZE,
                      .keep_failures = ASQ__KEEP_FAILURES,
+                     .fail_no_class = true, /* no other worker can come */
                      .max_backlog_size = ASQ__MAX_BACKLOG_SIZE,
                      .max_agent_memory = ASQ__MAX_AGENT_MEMORY,
                      .agent_idle_time_ms = ASQ__AGENT_IDLE_TIME_MS,

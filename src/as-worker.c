@@ -37,6 +37,7 @@ struct settings {
     bool json, all, wait, core_dumps;
     uint32_t keep_failures;
     int keep_arguments; /* index of the values below */
+    int no_class;       /* likewise */
     int64_t timeout_ms;
 };
 
@@ -48,7 +49,9 @@ static int stop(void *program, int argc, char **argv);
 #define LOG_FORMATS "text|json"
 #define YES_OR_NO   "yes|no"
 enum { FORMAT_TEXT, FORMAT_JSON };
+#define NO_CLASS "wait|fail"
 enum { ARGUMENTS_YES, ARGUMENTS_NO };
+enum { NO_CLASS_WAIT, NO_CLASS_FAIL };
 
 #define MAX_MS    (INT64_C(365) * 86400000)
 #define AT(field) offsetof(struct settings, field)
@@ -110,6 +113,8 @@ static const struct as_option options[] = {
       false, "model configurations (JSON), which methods can read" },
     { "namespace", 'n', "NAME", NULL, as_option_string, AT(worker.ns), 0, 0, true,
       "namespace (the URL's ?ns=, else default)" },
+    { "no-class", 0, NO_CLASS, NO_CLASS, as_option_choice, AT(no_class), 0, 0, false,
+      "what becomes of a call whose class no live worker has:\nit waits for one up to its deadline, or fails (wait)" },
     { "no-local-mode", 0, NULL, NULL, as_option_true, AT(worker.no_local_mode), 0, 0, false,
       "allow a Redis on another host without password and\nTLS" },
     { "no-stats", 0, NULL, NULL, as_option_true, AT(worker.no_stats), 0, 0, false,
@@ -150,7 +155,7 @@ static const struct as_command commands[] = {
       "agent-dir agent-idle-time capacity core-dumps drain-timeout id keep-arguments keep-failures lease-time log-file "
       "log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
-      "max-message-size max-waiting metrics model-config-path no-local-mode no-stats partitions processes "
+      "max-message-size max-waiting metrics model-config-path no-class no-local-mode no-stats partitions processes "
       "stack-size trace-rate trace-service traces wait-replicas wait-timeout",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },
@@ -291,6 +296,7 @@ static int start(void *program, int argc, char **argv)
     if (as_cli_given(&cli, &p->base.args, "keep-failures"))
         s->worker.keep_failures = s->keep_failures ? (int32_t) s->keep_failures : -1;
     s->worker.omit_arguments = s->keep_arguments == ARGUMENTS_NO;
+    s->worker.fail_no_class = s->no_class == NO_CLASS_FAIL;
     s->worker.metrics = s->metrics != NULL;
     if (s->metrics && (rc = as_metrics_listen(s->metrics, why, sizeof why)) < 0) {
         exit_status = start_failed(p, &log, rc, why);

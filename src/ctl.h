@@ -101,6 +101,8 @@ int as_ctl_pause(void *program, int argc, char **argv);
 int as_ctl_resume(void *program, int argc, char **argv);
 /* Notes what is paused, if anything is; a failure to read it is no failure. */
 void as_ctl_note_paused(struct as_ctl *ctl);
+/* Notes if no worker has the class, whose name may be mistyped. NULL: does nothing. */
+void as_ctl_note_unknown(struct as_ctl *ctl, const char *name);
 /* ctl_failures.c; with functions for `set` of as_option: read a code, and a time as Unix ms. */
 int as_ctl_failures(void *program, int argc, char **argv);
 int as_ctl_option_code(const struct as_option *o, void *settings, const char *text, char *err,

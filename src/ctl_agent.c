@@ -33,6 +33,8 @@ int as_ctl_create(void *program, int argc, char **argv)
         asq_value_free(args);
         return status;
     }
+    as_ctl_note_unknown(ctl, argv[0]); /* it would wait for one that has it */
+    asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
     asq_agent *agent;
     status = as_ctl_outcome(ctl, asq_createv(ctl->h, argv[0], ctl->settings.id, args, &agent));
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;

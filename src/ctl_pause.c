@@ -44,10 +44,8 @@ void as_ctl_note_paused(struct as_ctl *ctl)
     asq_value_free(list);
 }
 
-/* Notes if no worker has the class, whose name may be mistyped. */
-static void note_unknown(struct as_ctl *ctl)
+void as_ctl_note_unknown(struct as_ctl *ctl, const char *name)
 {
-    const char *name = ctl->settings.class_name;
     asq_value *classes;
     as_ctl_limit_timeout(ctl);
     if (!name || asq_classes(ctl->h, &classes) < 0)
@@ -94,7 +92,7 @@ int as_ctl_pause(void *program, int argc, char **argv)
     int status = change(ctl, asq_pause, "paused");
     if (status != AS_EXIT_OK)
         return status;
-    note_unknown(ctl);
+    as_ctl_note_unknown(ctl, ctl->settings.class_name);
     note_disobedient(ctl);
     return AS_EXIT_OK;
 }

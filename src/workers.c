@@ -3,6 +3,7 @@
  * missing or of another type is shown as "-".
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,26 @@ static int show_table(const struct as_reporter *who, const asq_value *list)
     return as_table_print(t, who);
 }
 
+/* Tells which classes are missing where. */
+static void note_classes(const struct as_reporter *who, const asq_value *worker)
+{
+    const asq_value *lacks = asq_map_get(worker, "lacks");
+    const char *id = as_worker_id(worker), *name, *awaits = "";
+    char text[600] = "";
+    size_t n = asq_list_size(lacks), used = 0;
+    for (size_t i = 0; i < n && used < 400; i++) {
+        asq_value_get_string(asq_list_get(lacks, i), &name, NULL);
+        used += (size_t) snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", name);
+    }
+    if (n)
+        as_note(who, "%s lacks classes that other workers have: %s%s", id, text,
+                used < 400 ? "" : ", …");
+    asq_value_get_string(asq_map_get(worker, "awaits"), &awaits, NULL);
+    if (as_worker_is_alive(worker) && *awaits)
+        as_note(who, "calls in partitions of %s wait for classes that no live worker has: %s", id,
+                awaits);
+}
+
 int as_workers_show(const struct as_reporter *who, asq *h)
 {
     asq_value *list;
@@ -119,6 +140,8 @@ int as_workers_show(const struct as_reporter *who, asq *h)
         as_note(who, "no workers in namespace '%s'", asq_namespace(h));
         status = AS_EXIT_OK;
     }
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        note_classes(who, asq_list_get(list, i));
     asq_value_free(list);
     return status;
 }

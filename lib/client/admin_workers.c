@@ -14,6 +14,7 @@
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/script.h"
+#include "value/classes.h"
 #include "value/decimal.h"
 #include "value/value.h"
 
@@ -187,6 +188,67 @@ int asq__admin_worker_ids(asq *h, asq_value **ret)
     return 0;
 }
 
+/* Returns the set of classes that a live worker tells; NULL: it is not alive, or tells none. */
+static const char *known_by(const asq_value *worker)
+{
+    const char *set = NULL;
+    bool alive = false;
+    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+    if (!alive || asq_value_get_string(asq_map_get(worker, "knows"), &set, NULL) < 0 ||
+        strlen(set) > ASQ__CLASSES_MAX || strcmp(set, ASQ__CLASSES_ALL) == 0)
+        return NULL;
+    return set;
+}
+
+/* Adds the classes of one set to another one. */
+static int add_set(char **all, const char *from)
+{
+    struct asq__class_item item;
+    char name[ASQ_MAX_NAME + 1];
+    int rc = 0;
+    while (rc >= 0 && asq__classes_next(&from, &item)) {
+        snprintf(name, sizeof name, "%.*s", (int) item.n, item.name);
+        rc = item.n <= ASQ_MAX_NAME ? asq__classes_add(all, name, item.version) : 0;
+    }
+    return rc == ASQ_ENOMEM ? rc : 0; /* too many: some are not told */
+}
+
+/* Lists the classes of a set that are not in another one, with their version if only that is. */
+static asq_value *list_missing(const char *set, const char *all)
+{
+    asq_value *list = asq_value_list();
+    struct asq__class_item item;
+    char name[ASQ_MAX_NAME + 1], text[ASQ_MAX_NAME + 16];
+    while (list && asq__classes_next(&all, &item)) {
+        snprintf(name, sizeof name, "%.*s", (int) item.n, item.name);
+        if (asq__classes_have(set, name, item.version))
+            continue;
+        bool older = asq__classes_have(set, name, 0);
+        snprintf(text, sizeof text, older ? "%s %lu" : "%s", name, (unsigned long) item.version);
+        if (asq_list_append(list, asq_value_string(text)) < 0) {
+            asq_value_free(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* Tells of each live worker which classes of the other ones it lacks. */
+static int add_missing(asq *h, asq_value *workers)
+{
+    char *all = NULL;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
+        rc = add_set(&all, known_by(asq_list_get(workers, i)));
+    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
+        const char *set = known_by(asq_list_get(workers, i));
+        if (set)
+            rc = asq_map_set(workers->list.items[i], "lacks", list_missing(set, all));
+    }
+    free(all);
+    return rc < 0 ? asq__fail_memory(h) : 0;
+}
+
 static int list_workers(asq *h, asq_value **ret)
 {
     asq_value *ids = NULL, *list = NULL;
@@ -202,6 +264,8 @@ static int list_workers(asq *h, asq_value **ret)
             rc = asq__fail_memory(h);
     }
     asq_value_free(ids);
+    if (rc == 0)
+        rc = add_missing(h, list);
     if (rc < 0)
         asq_value_free(list);
     else

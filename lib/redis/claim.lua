@@ -5,15 +5,17 @@
 -- none), new owner, new token, the highest epoch that the claimer has heard of.
 -- Answer: {1, epoch, seq, id of the last entry in the stream or '', attempts (field, value, …),
 -- keys that were set aside, entries given up, time of Redis in ms, clock of the partition as the
--- last owner has kept it (later_clock.c) or '', fields of attempts that were removed}, or {0, owner,
--- token} of the present lease. Earlier owners may have begun the entries up to the last.
+-- last owner has kept it (later_clock.c) or '', fields of attempts that were removed, classes that
+-- the partition needs}, or {0, owner, token} of the present lease. Earlier owners may have begun the
+-- entries up to the last.
 --
 -- A key of a wrong type would keep every worker from the partition. The script renames such a key
 -- to NAME:aside, where an operator finds it. The partition had lost the right key's content before.
 --
 -- The answer is bounded, whatever somebody has written: a field of attempts that is longer than the
 -- owner's are (attempts.h) is removed, and more fields or bytes than owners ever write are set aside
--- like a key of a wrong type. An owner, token or clock that is too long counts as none.
+-- like a key of a wrong type. An owner, token, clock or set of classes that is too long counts as
+-- none.
 --
 -- An epoch is a fencing token, and must be higher than every earlier epoch. The lease keeps the
 -- epoch, and the epoch key keeps it once more, because people delete leases. The claimer may know a
@@ -26,6 +28,7 @@ local aside = {}
 -- In bytes, but for the number of fields: far more than the calls that wait in a worker's memory.
 local LONGEST_FIELD, LONGEST_VALUE, MOST_FIELDS, MOST_BYTES = 64, 1024, 1000000, 2 ^ 26
 local LONGEST_TEXT = 512 -- an owner, a token, a clock: as ASQ__FIELD_MAX of fields.h
+local LONGEST_NEEDS = 16384 -- as ASQ__CLASSES_MAX of classes.h
 
 -- Runs a command that needs the key to be of its type. Returns nil if the key has another type, or
 -- if a ZCARD fails: not every worker may use sorted sets.
@@ -42,8 +45,8 @@ local function try(command, key, ...)
 end
 
 -- Returns a text of the lease; '' if there is none.
-local function short(text)
-    return text and #text <= LONGEST_TEXT and text or ''
+local function short(text, longest)
+    return text and #text <= (longest or LONGEST_TEXT) and text or ''
 end
 
 -- Returns the fields and values of attempts, and the fields that are too long.
@@ -127,7 +130,7 @@ local function mend(jobs, dead)
     return given_up
 end
 
-local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq', 'clock') or { false, false, false, false, false }
+local held = try('HMGET', KEYS[1], 'token', 'owner', 'epoch', 'seq', 'clock', 'needs') or {}
 if short(held[1]) ~= ARGV[1] then
     return { 0, short(held[2]), short(held[1]) }
 end
@@ -164,4 +167,4 @@ for i = 1, #odd, 1000 do
     redis.call('HDEL', KEYS[3], unpack(odd, i, math.min(i + 999, #odd)))
 end
 return { 1, epoch, seq, last[1] and last[1][1] or '', attempts, aside, given_up, now_ms,
-    short(held[5]), #odd }
+    short(held[5]), #odd, short(held[6], LONGEST_NEEDS) }

@@ -7,6 +7,7 @@
 -- ARGV: number of sections, or 'cluster': one section, whose channels are sharded ones in the slot
 -- of its keys; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
+--   needs               '=' and the classes that the partition needs, for the lease; '': unchanged
 --   sets, n             n is the number of snapshots: id, snapshot, id, snapshot, …
 --   dels, id …          agents that ended
 --   results, then for each: mode ('1' the only frame of its batch, 'f' the first of several, 'a' a
@@ -228,8 +229,8 @@ end
 
 for section = 1, tonumber(ARGV[1]) or 1 do
     local lease, agents, jobs, attempts, dead = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
-    local token, seq = ARGV[a], ARGV[a + 1]
-    a = a + 2
+    local token, seq, needs = ARGV[a], ARGV[a + 1], ARGV[a + 2]
+    a = a + 3
     local sets, sets_at = tonumber(ARGV[a]), a + 1
     a = sets_at + 2 * sets
     local dels, dels_at = skip()
@@ -255,7 +256,7 @@ for section = 1, tonumber(ARGV[1]) or 1 do
     a = steps_at + 3 * steps
     local steps_key = last + (failures > 0 and 1 or 0)
 
-    local verdict
+    local verdict, needed
     local held = redis.pcall('HMGET', lease, 'token', 'seq')
     if held.err then
         verdict = 'ERR ' .. lease .. ': ' .. held.err
@@ -264,7 +265,13 @@ for section = 1, tonumber(ARGV[1]) or 1 do
     elseif tonumber(held[2] or '0') ~= tonumber(seq) - 1 then
         verdict = 'SEQ ' .. (held[2] or '0')
     else
-        local begun = redis.pcall('HSET', lease, 'seq', seq)
+        local begun
+        if needs == '' then
+            begun = redis.pcall('HSET', lease, 'seq', seq)
+        else
+            needed = redis.pcall('HGET', lease, 'needs')
+            begun = redis.pcall('HSET', lease, 'seq', seq, 'needs', string.sub(needs, 2))
+        end
         if type(begun) == 'table' then
             if not written then return begun end
             verdict = 'ERR ' .. lease .. ': ' .. begun.err
@@ -302,6 +309,11 @@ for section = 1, tonumber(ARGV[1]) or 1 do
                 redis.call('HSET', lease, 'seq', held[2])
             else
                 redis.call('HDEL', lease, 'seq')
+            end
+            if type(needed) == 'string' then
+                redis.call('HSET', lease, 'needs', needed)
+            elseif needs ~= '' then
+                redis.call('HDEL', lease, 'needs')
             end
         else
             for i = 0, dels - 1, 1000 do

@@ -26,15 +26,20 @@
 #include "redis/refusal.h"
 #include "redis/reply.h"
 #include "redis/script.h"
+#include "value/arena.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
+#include "value/msg.h"
+#include "value/value.h"
 #include "worker/actor_fetch.h"
 #include "worker/actor_memory.h"
 #include "worker/actor_object.h"
 #include "worker/core/actor.h"
 #include "worker/core/actors.h"
 #include "worker/core/entry.h"
+#include "worker/lacking.h"
+#include "worker/needs.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -65,6 +70,22 @@ static void fail_mailbox(struct asq__actor *a, int code, const char *why)
     }
 }
 
+/* Returns whether the calls of an agent wait for another owner, which has its class in the version
+ * of its snapshot; this process has not. */
+static bool awaits_class(struct asq__actor *a, const redisReply *snapshot)
+{
+    struct asq__arena arena;
+    Asqueue__AgentRecord *m;
+    char why[200];
+    asq__arena_init(&arena, 4 * (size_t) snapshot->len + 4096);
+    int rc =
+        asq__snapshot_decode(snapshot->str, (size_t) snapshot->len, &arena, &m, why, sizeof why);
+    bool awaits = rc == 0 && asq__check_name("class", m->class_name, NULL, 0) == 0 &&
+                  asq__lacking_await(a->part, m->class_name, m->version);
+    asq__arena_release(&arena);
+    return awaits;
+}
+
 static void loaded(struct asq__actor *a, const redisReply *snapshot)
 {
     struct asq__process *w = a->part->w;
@@ -77,6 +98,10 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
         asq__snapshot_unref(r);
     }
     asq__actor_enter_snapshot(a, rc < 0 ? ASQ__SNAPSHOT_UNKNOWN : ASQ__SNAPSHOT_LOADED);
+    if ((rc == ASQ_ENOCLASS || rc == ASQ_EVERSION) && awaits_class(a, snapshot)) {
+        a->calls->lacks_class = !w->config.fail_no_class; /* else looked at again */
+        return;
+    }
     if (rc < 0) {
         /* The snapshot stays as it is in Redis; errors tell callers what is wrong with it. */
         char text[700];
@@ -86,6 +111,7 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
         asq__actor_passivate(a);
         return;
     }
+    asq__needs_note(a->part, asq__actor_object(a)->cls);
     asq__actor_note_size(a);
     asq__actor_resume_later(a);
 }

@@ -44,6 +44,7 @@
 #include "value/table.h"
 #include "value/tally.h"
 #include "value/value.h"
+#include "worker/actor_object.h"
 #include "worker/allowed.h"
 #include "worker/commit.h"
 #include "worker/core/actor.h"
@@ -54,6 +55,7 @@
 #include "worker/entries.h"
 #include "worker/exec/run.h"
 #include "worker/failures.h"
+#include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -145,6 +147,8 @@ static __attribute__((noinline, cold)) void close_apart(struct asq__partition *p
 
 static bool add_set(struct asq__commit *c, struct asq__actor *a, struct asq__snapshot *snapshot)
 {
+    if (snapshot)
+        asq__needs_note(a->part, asq__actor_object(a)->cls);
     if (!asq__commit_add_set(c, a->id, a->id_n, a->saved_seq == c->seq, snapshot))
         return false;
     a->saved_seq = c->seq;
@@ -340,6 +344,12 @@ void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
 {
     struct asq__commit *c = open_commit(p);
     if (!c || !asq__commit_add_removed(c, id))
+        asq__partition_abandon(p, "out of memory");
+}
+
+void asq__commit_needs(struct asq__partition *p)
+{
+    if (!open_commit(p))
         asq__partition_abandon(p, "out of memory");
 }
 

@@ -32,6 +32,8 @@ int64_t asq__commit_record_ms(const struct asq__process *w, bool nested);
  * limit. */
 size_t asq__commit_result_room(const struct asq__wcall *c);
 void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
+/* Has a commit carry the classes that the partition needs, if they are not sent before. */
+void asq__commit_needs(struct asq__partition *p);
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
 void asq__commit_mark(struct asq__wcall *c);
 /* Commits a failed run that is followed by another, at due_ms of the partition's clock. */

@@ -25,6 +25,7 @@
 #include "redis/refusal.h"
 #include "redis/script.h"
 #include "value/buf.h"
+#include "value/classes.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/hex.h"
@@ -406,12 +407,25 @@ static const char *frame_mode(const struct asq__piece *piece)
     return piece->last ? "l" : "a";
 }
 
-static void put_section(struct asq__cmd *cmd, const struct asq__commit *c)
+/* Puts the classes that the partition needs, if they have changed since an earlier commit. */
+static void put_needs(struct asq__cmd *cmd, struct asq__commit *c)
+{
+    struct asq__partition *p = c->part;
+    char text[ASQ__CLASSES_MAX + 2] = "";
+    c->needs |= p->needs_unsaved;
+    p->needs_unsaved = false;
+    if (c->needs)
+        snprintf(text, sizeof text, "=%s", p->needs ? p->needs : "");
+    asq__cmd_puts(cmd, text);
+}
+
+static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
     size_t dels = 0, set_marks = 0;
     asq__cmd_puts(cmd, p->token);
     asq__cmd_number(cmd, c->seq);
+    put_needs(cmd, c);
     for (size_t i = 0; i < c->nsets; i++)
         dels += !c->sets[i].snapshot;
     asq__cmd_number(cmd, c->nsets - dels);

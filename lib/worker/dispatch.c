@@ -12,6 +12,7 @@
 #include "client/engine.h"
 #include "client/object.h"
 #include "value/assert.h"
+#include "value/classes.h"
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
@@ -36,6 +37,7 @@
 #include "worker/exec/run.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
+#include "worker/lacking.h"
 #include "worker/later.h"
 #include "worker/later_move.h"
 #include "worker/measure.h"
@@ -83,6 +85,28 @@ static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
                     "%s; it was given up and is kept in the stream of dead letters", reason);
 }
 
+/* Fails a call that was not started before its deadline. */
+static __attribute__((noinline, cold)) void fail_late(struct asq__wcall *c)
+{
+    const struct asq__partition *p = c->entry->part;
+    const Asqueue__Job *job = asq__wcall_job(c);
+    char why[500];
+    if (*job->class_name && !asq__registry_find(p->w->config.registry, job->class_name) &&
+        asq__classes_have(p->wants, job->class_name, 0)) {
+        asq__registry_unknown(p->w->config.registry, job->class_name, why, sizeof why);
+        asq__wcall_fail(c, ASQ_EDEADLINE,
+                        "its deadline had passed before a worker with its class was there: %s",
+                        why);
+    } else if (c->actor && c->actor->calls && c->actor->calls->lacks_class) {
+        asq__wcall_fail(c, ASQ_EDEADLINE,
+                        "its deadline had passed before a worker with its agent's class was there; "
+                        "the last owner of partition %u lacks %.300s",
+                        p->number, p->wants ? p->wants : "it");
+    } else {
+        asq__wcall_fail(c, ASQ_EDEADLINE, "its deadline had passed before it was its turn");
+    }
+}
+
 /* Ends a call that must not run at all. True: it was ended here. */
 static bool end_unstarted(struct asq__wcall *c)
 {
@@ -101,7 +125,7 @@ static bool end_unstarted(struct asq__wcall *c)
     }
     int64_t deadline = asq__wcall_deadline_ms(c);
     if (deadline != INT64_MAX && asq__now_ms() >= deadline) {
-        asq__wcall_fail(c, ASQ_EDEADLINE, "its deadline had passed before it was its turn");
+        fail_late(c);
         return true;
     }
     return false;
@@ -190,6 +214,20 @@ static enum asq__verdict take_inputs(struct asq__wcall *c)
     return ASQ__VERDICT_RUN;
 }
 
+/* Returns whether a call waits for another owner of its partition, because it makes an agent of a
+ * class that this process lacks. */
+static bool makes_unknown(const struct asq__wcall *c)
+{
+    const Asqueue__Job *job = asq__wcall_job(c);
+    struct asq__partition *p = c->entry->part;
+    return (job->kind == ASQUEUE__JOB_KIND__CREATE ||
+            job->kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) &&
+           !asq__actor_object(c->actor)->cls &&
+           !asq__registry_find(p->w->config.registry, job->class_name) &&
+           asq__check_name("class", job->class_name, NULL, 0) == 0 &&
+           (c->actor->calls->lacks_class = asq__lacking_await(p, job->class_name, 0));
+}
+
 static enum asq__verdict end_unfit(struct asq__mailbox *m, struct asq__wcall *c)
 {
     struct asq__actor *a = actor_of(m);
@@ -217,6 +255,8 @@ static enum asq__verdict prepare(struct asq__mailbox *m, struct asq__wcall *c)
         w->suspects_waiting++;
         return ASQ__VERDICT_STOP;
     }
+    if (makes_unknown(c))
+        return ASQ__VERDICT_STOP;
     return asq__wcall_job(c)->inputs ? take_inputs(c) : ASQ__VERDICT_RUN;
 }
 
@@ -287,7 +327,7 @@ static bool are_all_held(const struct asq__actor *a)
            is_held(a, ASQ__CONTAINER(m->queue.next, struct asq__wcall, node));
 }
 
-/* Ends those of an agent's held calls that are not to run any more; the agent is not loaded for
+/* Ends those of an agent's waiting calls that are not to run any more; the agent is not loaded for
  * that. Returns whether it was stopped: the partition is lost, or has started enough for now. */
 static bool end_unfit_held(struct asq__actor *a)
 {
@@ -311,6 +351,21 @@ const struct asq__mailbox_hooks asq__dispatch_hooks = { .end_unfit = end_unfit,
 static unsigned max_sharing(const struct asq__process *w)
 {
     return 2 * w->config.capacity + 16;
+}
+
+/* Returns the next call to start; NULL: there is none now. */
+static struct asq__wcall *next_call(struct asq__actor *a, int64_t now_ns)
+{
+    struct asq__search search = { &asq__dispatch_hooks, now_ns / 1000000, max_sharing(a->part->w) };
+    a->calls->lacks_class = false;
+    struct asq__wcall *c = asq__mailbox_next(&a->calls->mailbox, &search);
+    if (c)
+        return c;
+    if (a->calls->lacks_class)
+        end_unfit_held(a);
+    else if (!are_all_held(a))
+        asq__deadlock_note(a);
+    return NULL;
 }
 
 void asq__actor_resume(struct asq__actor *a)
@@ -340,7 +395,7 @@ void asq__actor_resume(struct asq__actor *a)
         if (has_started_enough(p))
             return;
         if (!asq__actor_is_loaded(a)) {
-            if (!are_all_held(a)) {
+            if (!a->calls->lacks_class && !are_all_held(a)) {
                 asq__actor_request_load(a);
                 return;
             }
@@ -349,12 +404,8 @@ void asq__actor_resume(struct asq__actor *a)
             break;
         }
         int64_t now_ns = asq__now_ns();
-        struct asq__search search = { &asq__dispatch_hooks, now_ns / 1000000, max_sharing(p->w) };
-        if (!(c = asq__mailbox_next(m, &search))) {
-            if (!are_all_held(a))
-                asq__deadlock_note(a);
+        if (!(c = next_call(a, now_ns)))
             break;
-        }
         if (!asq__partition_is_owned(p))
             return; /* a call that was not to run has failed, and there was no memory for that */
         start(a, c, now_ns); /* a nonblocking call may have ended */

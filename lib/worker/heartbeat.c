@@ -26,6 +26,7 @@
 #include "redis/sync.h"
 #include "redis/sync_cluster.h"
 #include "redis/trouble.h"
+#include "value/classes.h"
 #include "value/clock.h"
 #include "value/fd.h"
 #include "worker/allowed.h"
@@ -228,9 +229,10 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[13], 24, "%llu", atomic_load(&w->lost_commits));
     hb->mended = false;
     int64_t sent = asq__now_ms();
-    char stuck[ASQ__STUCK_MAX];
+    char stuck[ASQ__STUCK_MAX], awaits[ASQ__AWAITS_MAX];
     pthread_mutex_lock(&w->handover_lock);
     memcpy(stuck, w->stuck, sizeof stuck);
+    memcpy(awaits, w->awaits, sizeof awaits);
     pthread_mutex_unlock(&w->handover_lock);
     if (!hb->listed && w->config.link) {
         memcpy(w->config.link->client, w->client, sizeof w->client);
@@ -241,11 +243,12 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         ctx,
         "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
         "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s "
-        "classes %s "
+        "classes %s knows %s awaits %s "
         "stuck %s parked %s stack_used %s stacks_unguarded %s lost_commits %s beat %s",
         key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
         number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
-        hb->classes, stuck, number[8], number[9], number[10], number[13], number[12]);
+        hb->classes, w->knows ? w->knows : ASQ__CLASSES_ALL, awaits, stuck, number[8], number[9],
+        number[10], number[13], number[12]);
     asq__sync_append(ctx, "PEXPIRE %s %lld", key,
                      (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
     asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);

@@ -40,6 +40,7 @@
 #include "worker/later_clock.h"
 #include "worker/later_move.h"
 #include "worker/later_script.h"
+#include "worker/needs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -137,6 +138,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     p->read_to = p->last_there = p->must_have = (struct asq__stream_id){ 0, 0 };
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
+    asq__needs_take(p, reply->element[10]);
     free(p->seen_owner);
     free(p->seen_token);
     p->seen_owner = strdup(w->config.id);
@@ -157,7 +159,7 @@ static void claimed(struct asq__partition *p, const redisReply *reply)
     w->claims_in_flight--;
     if (p->state != ASQ__PART_CLAIMING)
         return;
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 10 &&
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 11 &&
         reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer == 1) {
         granted(p, reply);
         asq__takeover_count(p);
@@ -301,6 +303,7 @@ static void drop(struct asq__partition *p)
     p->give_up_at_ms = 0;
     asq__list_del(&p->fenced);
     asq__list_del(&p->drained);
+    asq__needs_drop(p);
     asq__partition_enter(p, ASQ__PART_IDLE);
 }
 
@@ -457,6 +460,8 @@ void asq__partitions_release(struct asq__process *w)
         free(p->seen_owner);
         free(p->taken_from);
         free(p->seen_token);
+        free(p->needs);
+        free(p->wants);
     }
     free(w->parts);
     w->parts = NULL;

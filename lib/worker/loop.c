@@ -49,6 +49,7 @@
 #include "worker/measure.h"
 #include "worker/loop.h"
 #include "worker/member.h"
+#include "worker/needs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/pause.h"
@@ -441,6 +442,7 @@ static bool tear_down(struct asq__process *w)
     pthread_mutex_unlock(&w->untaken_failures_lock);
     asq__handovers_release(w);
     asq__pause_release(w);
+    asq__needs_release(w);
     asq__takeovers_release(w);
     return true;
 }

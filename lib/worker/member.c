@@ -25,15 +25,17 @@
 #include "value/list.h"
 #include "value/table.h"
 #include "worker/allowed.h"
+#include "worker/candidates.h"
 #include "worker/ending.h"
 #include "worker/heartbeat.h"
+#include "worker/lacking.h"
 #include "worker/lease.h"
 #include "worker/member.h"
+#include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/pause.h"
 #include "worker/peers.h"
 #include "worker/core/ownership.h"
-#include "worker/core/place.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/stream_end.h"
@@ -111,8 +113,7 @@ static bool is_self(const struct asq__members *m, const struct asq__peer *p)
 
 struct live {
     const struct asq__members *m;
-    struct asq__place_worker *workers;
-    size_t n;
+    struct asq__candidates *candidates;
     int64_t now, overdue_ms;
 };
 
@@ -122,8 +123,7 @@ static void add_live(struct asq__node *node, void *user)
     struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     if (p->stopping || !is_alive(live->m, p, live->now) || is_self(live->m, p))
         return;
-    live->workers[live->n].id = p->id;
-    live->workers[live->n++].weight = p->capacity;
+    asq__candidates_add(live->candidates, p->id, p->capacity, p->knows);
 }
 
 /* Removes a dead worker from the set, where its id would stay for ever. */
@@ -181,7 +181,8 @@ static bool takes_over(const struct asq__members *m, const char *id)
 }
 
 /* Acts on one partition, given the worker where it is placed. */
-static void decide(struct asq__members *m, struct asq__partition *p, const char *best, int64_t now)
+static void decide(struct asq__members *m, struct asq__partition *p, const char *best, bool fit,
+                   int64_t now)
 {
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
@@ -192,6 +193,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
         .active = p->state == ASQ__PART_ACTIVE,
         .idle = p->state == ASQ__PART_IDLE,
         .ours = strcmp(best, w->config.id) == 0,
+        .fit = fit,
         .proven = takes_over(m, best),
         .is_held = token && *token && !own && holder && is_alive(m, holder, now),
         .token = !token                         ? ASQ__LEASE_NONE
@@ -241,22 +243,20 @@ static void decide_all(struct asq__members *m, int64_t now)
 {
     struct asq__process *w = m->w;
     await_overdue(m, now);
-    struct live live = { .m = m,
-                         .workers = calloc(m->peers.count + 1, sizeof *live.workers),
-                         .now = now };
-    uint32_t *owners = calloc(w->nparts, sizeof *owners);
-    if (live.workers && owners) {
+    struct asq__candidates candidates;
+    struct live live = { .m = m, .candidates = &candidates, .now = now };
+    if (asq__candidates_init(&candidates, m->peers.count + 1, w->nparts) == 0) {
         asq__table_each(&m->peers, log_change, &live);
         asq__table_each(&m->peers, add_live, &live);
         /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
-        live.workers[live.n].id = w->config.id;
-        live.workers[live.n++].weight = w->config.capacity;
-        if (asq__place(live.workers, live.n, w->nparts, owners) == 0)
+        asq__candidates_add(&candidates, w->config.id, w->config.capacity, w->knows);
+        asq__lacking_decide(w, asq__candidates_union(&candidates));
+        if (asq__candidates_place(&candidates, w->parts) == 0)
             for (uint32_t i = 0; i < w->nparts; i++)
-                decide(m, &w->parts[i], live.workers[owners[i]].id, now);
+                decide(m, &w->parts[i], asq__candidates_best(&candidates, i),
+                       asq__candidates_last_is_fit(&candidates, i), now);
     }
-    free(live.workers);
-    free(owners);
+    asq__candidates_release(&candidates);
     m->decided = true;
 }
 
@@ -312,7 +312,8 @@ static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT]
                                                            [ASQ__PEER_ID] = "id",
                                                            [ASQ__PEER_CLIENT] = "client",
                                                            [ASQ__PEER_HOST] = "host",
-                                                           [ASQ__PEER_PID] = "pid" };
+                                                           [ASQ__PEER_PID] = "pid",
+                                                           [ASQ__PEER_KNOWS] = "knows" };
 
 static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -335,9 +336,9 @@ static void replace(char **to, const redisReply *from)
     *to = from && from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
 }
 
-enum { OWNER, TOKEN, EPOCH, LEASE_FIELDS };
+enum { OWNER, TOKEN, EPOCH, NEEDS, LEASE_FIELDS };
 static const char *const lease_fields[LEASE_FIELDS] = {
-    [OWNER] = "owner", [TOKEN] = "token", [EPOCH] = "epoch"
+    [OWNER] = "owner", [TOKEN] = "token", [EPOCH] = "epoch", [NEEDS] = "needs"
 };
 
 /* Takes what stands in a partition's lease. NULL: no hash, so no worker holds it; see claim.lua. */
@@ -348,6 +349,8 @@ static void see_lease(struct asq__partition *p, const redisReply *lease)
                      *epoch = lease ? lease->element[EPOCH] : NULL;
     replace(&p->seen_owner, owner);
     replace(&p->seen_token, token);
+    if (p->state == ASQ__PART_IDLE)
+        asq__needs_take(p, lease ? lease->element[NEEDS] : NULL);
     if (!lease)
         return;
     const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
@@ -517,6 +520,8 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
         return ASQ_ENOMEM;
     m->w = w;
     int rc = asq__peers_init(&m->peers);
+    if (rc == 0)
+        rc = asq__needs_init(w);
     if (rc == 0)
         rc = asq__heartbeat_new(w, &m->heartbeat);
     if (rc < 0) {

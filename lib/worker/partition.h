@@ -17,6 +17,7 @@
 #include "worker/core/stream_id.h"
 
 struct asq__backlog;
+struct asq__class;
 struct asq__commit;
 struct asq__later;
 struct asq__process;
@@ -99,6 +100,12 @@ struct asq__partition {
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */
     char *seen_owner, *seen_token;
+    /* Classes that it needs, as classes.h has them: those of its agents. Owned: kept by the owner,
+     * `unsaved` until a commit is sent with them; otherwise as last read in the lease. */
+    char *needs;
+    bool needs_unsaved;
+    char *wants;                         /* classes that calls here need and this process lacks */
+    const struct asq__class *needs_last; /* the class noted last; most are of the same */
     char *taken_from; /* CLAIMING: the former owner, which is gone; of takeover.c; or NULL */
     int64_t unowned_since_ms;
     struct asq__list claim; /* in process->claims while it is to be claimed */

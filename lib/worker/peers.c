@@ -9,6 +9,7 @@
 #include "asqueue.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "value/classes.h"
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"
@@ -69,6 +70,8 @@ static void peer_free(struct asq__table *peers, struct asq__peer *p)
 {
     asq__table_del(peers, &p->node);
     free(p->id);
+    free(p->knows);
+    free(p->other_knows);
     free(p);
 }
 
@@ -164,6 +167,35 @@ static void see_capacity(struct asq__peer *p, uint32_t capacity, long long heart
     }
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void take_text(char **to, const char *text)
+{
+    free(*to);
+    *to = text ? strdup(text) : NULL;
+}
+
+/* Takes the classes of a worker; another set is believed as another capacity is. */
+static void see_classes(struct asq__peer *p, const redisReply *reply, long long heartbeat)
+{
+    bool tells = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, ASQ__CLASSES_ALL) != 0;
+    const char *text = tells ? reply->str : NULL;
+    if (!p->whole) {
+        take_text(&p->knows, text);
+    } else if (is_same(text, p->knows)) {
+        p->other_knows_heartbeat = 0;
+    } else if (!p->other_knows_heartbeat || !is_same(text, p->other_knows)) {
+        take_text(&p->other_knows, text);
+        p->other_knows_heartbeat = heartbeat;
+    } else if (heartbeat != p->other_knows_heartbeat) {
+        take_text(&p->knows, text);
+        p->other_knows_heartbeat = 0;
+    }
+}
+
 bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
 {
     uint64_t heartbeat = 0, capacity = 0;
@@ -179,6 +211,8 @@ bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
     bool proves = has_heartbeat && asq__peer_see_heartbeat(p, (long long) heartbeat);
     if (has_heartbeat && has_capacity)
         see_capacity(p, (uint32_t) capacity, (long long) heartbeat);
+    if (has_heartbeat)
+        see_classes(p, field[ASQ__PEER_KNOWS], (long long) heartbeat);
     p->whole |= has_heartbeat && has_capacity && p->lease_time_ms &&
                 asq__reply_is(field[ASQ__PEER_ID], p->id) &&
                 asq__peer_is_client(field[ASQ__PEER_CLIENT]);

@@ -20,6 +20,10 @@ struct asq__peer {
     /* Capacity, and a deviating value in its hash, first seen beside other_heartbeat. */
     uint32_t capacity, other_capacity;
     long long other_heartbeat;
+    /* Its classes, as classes.h has them; NULL: it may have every class. And a deviating set in its
+     * hash, first seen beside `other_knows_heartbeat`. */
+    char *knows, *other_knows;
+    long long other_knows_heartbeat;
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
@@ -39,6 +43,7 @@ enum {
     ASQ__PEER_CLIENT,
     ASQ__PEER_HOST,
     ASQ__PEER_PID,
+    ASQ__PEER_KNOWS,
     ASQ__PEER_FIELDS
 };
 

@@ -75,7 +75,7 @@ struct asq__pauses {
     int64_t last_logged_ms;
 };
 
-enum { ASQ__STUCK_MAX = 8192, ASQ__EXIT_THREAD_LOST = 5 };
+enum { ASQ__STUCK_MAX = 8192, ASQ__AWAITS_MAX = 1024, ASQ__EXIT_THREAD_LOST = 5 };
 
 /* Defaults; see asq_worker_options. */
 enum {
@@ -98,6 +98,7 @@ struct asq__process_config {
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
     uint32_t keep_failures; /* last ones of a partition that stay in Redis */
     bool omit_arguments;    /* of failures */
+    bool fail_no_class;     /* a call of a class that no live worker has fails at once */
     uint32_t wait_replicas; /* N: no result is told before N replicas have it; 0: none */
     int64_t wait_timeout_ms;
     bool was_up;             /* replaces a process that had served: waits for what Redis lacks */
@@ -177,6 +178,10 @@ struct asq__process {
     uint64_t waits;                   /* last number given to a wait; starts at client_number */
     struct asq__actors actors;
     struct asq__members *members;
+    /* Classes of all live workers as of the last decision; NULL: every class may be there. */
+    char *reachable;
+    char *lacked; /* classes that calls here need and this process lacks, as they were logged */
+    char *knows;  /* classes of this process, as classes.h has them; NULL: more than that may be */
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
      * heartbeat thread. */
     atomic_llong heartbeat_ms;
@@ -227,7 +232,8 @@ struct asq__process {
     /* Work handed over by threads. */
     pthread_mutex_t handover_lock;
     struct asq__list handover;
-    char stuck[ASQ__STUCK_MAX]; /* lines of stuck.c for the heartbeat; under handover_lock */
+    char stuck[ASQ__STUCK_MAX];   /* lines of stuck.c for the heartbeat; under handover_lock */
+    char awaits[ASQ__AWAITS_MAX]; /* classes of `lacked`, for the heartbeat; under handover_lock */
     int64_t stuck_refreshed_ms;
     struct asq__report report;
     struct asq__pauses pauses;

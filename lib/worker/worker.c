@@ -269,6 +269,7 @@ int asq_worker_run(asq_worker *w)
                      .max_dead_letters_size = o->max_dead_letters_size,
                      .keep_failures = o->keep_failures < 0 ? 0 : (uint32_t) o->keep_failures,
                      .omit_arguments = o->omit_arguments,
+                     .fail_no_class = o->fail_no_class,
                      .max_agent_memory = o->max_agent_memory,
                      .agent_idle_time_ms = o->agent_idle_time_ms,
                      .stack_size = o->stack_size,

@@ -193,6 +193,8 @@ static void put_section(struct worker *w, struct part *p)
 {
     put(w, TOKEN, sizeof TOKEN - 1);
     put_number(w, ++p->seq);
+    if (!lean)
+        put(w, "", 0); /* classes that are needed */
     put_sets(w, p);
     if (!lean)
         put(w, "0", 1); /* deleted agents */

@@ -84,6 +84,7 @@ static void set_up(void)
     log_path = sup_path("worker.log");
     options.log = sup_log_to_file;
     options.log_user = log_path;
+    options.fail_no_class = true;
     worker = load_worker(sup_redis_url(redis), &options);
     reopen(0);
 }

@@ -334,10 +334,11 @@ static bool is_owned_by(uint32_t partition, const char *process)
  * partition of the other worker. */
 static bool are_placed(bool others[PARTITIONS])
 {
-    const struct asq__place_worker workers[] = { { "w.0", CAPACITY }, { "other.0", CAPACITY } };
+    const struct asq__place_worker workers[] = { { "w.0", CAPACITY, 0 },
+                                                 { "other.0", CAPACITY, 0 } };
     uint32_t owners[PARTITIONS];
 
-    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, owners), 0);
+    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, NULL, owners), 0);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         if (!is_owned_by(p, workers[owners[p]].id))
             return false;

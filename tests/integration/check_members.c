@@ -288,11 +288,11 @@ END_TEST
  * one may still be handed over. */
 static bool are_placed(const char *a, const char *b)
 {
-    const struct asq__place_worker workers[] = { { a, 1 }, { b, 1 } };
+    const struct asq__place_worker workers[] = { { a, 1, 0 }, { b, 1, 0 } };
     uint32_t owners[PARTITIONS];
     int of_a = 0;
 
-    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, owners), 0);
+    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, NULL, owners), 0);
     for (int p = 0; p < PARTITIONS; p++)
         of_a += owners[p] == 0;
     ck_assert_int_gt(of_a, 0);

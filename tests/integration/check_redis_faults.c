@@ -720,10 +720,10 @@ static char *commit(const char *script, const char *token, const char *seq)
         redis,
         "EVAL %s 11 {p}lease {p}agents {p}jobs {p}attempts {p}dead {p}r {p}later {p}later:jobs "
         "{p}s:new {p}s:old {p}s:done "
-        "1 %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
+        "1 %s %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
         "1 10 1000000 call id reason 1 worker batch 1 moved 5000 kept 0 "
         "3 s new first a old more d done none",
-        script, token, seq);
+        script, token, seq, "=New 1");
     ck_assert_int_eq(r->type, REDIS_REPLY_ARRAY);
     char *text = r->element[0]->type == REDIS_REPLY_INTEGER
                      ? sup_format("%lld", r->element[0]->integer)
@@ -749,6 +749,8 @@ START_TEST(a_commit_writes_all_or_nothing)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         sup_redis_do(redis, "FLUSHALL");
         sup_redis_do(redis, "HSET {p}lease token mine seq 7");
+        if (i % 2)
+            sup_redis_do(redis, "HSET {p}lease needs Old");
         if (refused[i].key)
             sup_redis_do(redis, "SET %s lies", refused[i].key);
         else
@@ -771,6 +773,9 @@ START_TEST(a_commit_writes_all_or_nothing)
     char *answer = commit(script, "mine", "8");
     ck_assert_str_eq(answer, "1");
     ck_assert_int_eq(sup_redis_int(redis, "HLEN {p}agents"), 1);
+    char *needs = sup_redis_str(redis, "HGET {p}lease needs");
+    ck_assert_str_eq(needs, "New 1");
+    free(needs);
     ck_assert_int_eq(sup_redis_int(redis, "XLEN {p}jobs"), 0);
     ck_assert_int_eq(sup_redis_int(redis, "HEXISTS {p}attempts mark"), 1);
     ck_assert_int_eq(sup_redis_int(redis, "HEXISTS {p}attempts =new"), 1);

@@ -194,7 +194,7 @@ END_TEST
 /* Returns an id whose process takes the partition from first.0. */
 static char *successor(uint32_t p)
 {
-    struct asq__place_worker workers[2] = { { "first.0", 4 }, { NULL, 4 } };
+    struct asq__place_worker workers[2] = { { "first.0", 4, 0 }, { NULL, 4, 0 } };
     uint32_t owners[128] = { 0 };
     char *id = NULL;
 
@@ -203,7 +203,7 @@ static char *successor(uint32_t p)
         id = sup_format("second%d", i);
         char *process = sup_format("%s.0", id);
         workers[1].id = process;
-        ck_assert_int_eq(asq__place(workers, 2, 128, owners), 0);
+        ck_assert_int_eq(asq__place(workers, 2, 128, NULL, owners), 0);
         free(process);
     }
     return id;

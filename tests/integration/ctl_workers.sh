@@ -43,6 +43,9 @@ expect "$out" '"uptime_ms":[0-9]+'
 expect "$out" '"running":0'
 expect "$out" '"waiting":1'
 expect "$out" '"figures_age_ms":[0-9]+'
+expect "$out" '"lacks":\[\]'
+"$as_ctl" workers 2>"$err" >/dev/null
+! grep -q classes "$err" || fail "no class is missing" "$err"
 
 echo "workers that cannot be asked"
 redis-cli -s "$redis_socket" ACL SETUSER looks on '>x' '~*' '&*' +@all -publish >/dev/null || fail "ACL"
@@ -51,3 +54,24 @@ run "$as_ctl" workers
 expect "$out" '^one\.0 +yes +[0-9]+ [a-z]+ +- +[^ ]+ +[0-9]+ +[0-9]+ +[0-9]+ +- +[0-9]+ +- '
 run "$as_ctl" workers --json
 expect_count "$out" 'figures_age_ms' 0
+
+echo "classes that are missing"
+ASQUEUE_URL=$redis_url
+start other "$as_worker" --agent-dir "$agent_dir" --id other --lease-time 10s
+wait_ready "$pid" other
+stop "$worker"
+run redis-cli -s "$redis_socket" HSET 'asq:{default}:worker:two' beat 1 lease_time_ms 600000 knows 'Counter 7,New 1'
+run redis-cli -s "$redis_socket" PEXPIRE 'asq:{default}:worker:two' 6000000
+run redis-cli -s "$redis_socket" SADD 'asq:{default}:workers' two
+run "$as_ctl" workers
+expect "$err" '^as-ctl: other\.0 lacks classes that other workers have: Counter 7, New$'
+expect "$err" '^as-ctl: two lacks classes that other workers have: .*Echo'
+"$as_ctl" create Ecco --id x >"$tmp/create.out" 2>&1 &
+awaited() {
+    "$as_ctl" workers >"$out" 2>"$err"
+    grep -q 'calls in partitions of other\.0 wait for classes that no live worker has: Ecco 0$' "$err"
+}
+wait_until "the class is told that nobody has" awaited
+expect "$tmp/other.log" "there is no class 'Ecco'"
+expect "$tmp/create.out" '^as-ctl: no worker has a class Ecco$'
+kill $!

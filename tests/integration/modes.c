@@ -44,6 +44,7 @@ pid_t modes_fork_worker(const char *url, const char *ns, const asq_class *const 
     options.capacity = 4;
     options.log = log_problem;
     options.log_level = ASQ_LOG_ERROR;
+    options.fail_no_class = true; /* as in child mode, where no other worker can come */
     return modes_fork_worker_with(url, &options, list);
 }
 

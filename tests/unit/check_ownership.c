@@ -29,9 +29,18 @@ START_TEST(a_free_partition_is_claimed_where_it_is_placed)
 }
 END_TEST
 
-START_TEST(a_partition_that_stays_free_is_claimed_by_any_worker)
+START_TEST(a_worker_that_lacks_classes_does_not_claim_a_partition_that_stays_free)
 {
     struct asq__ownership o = { .idle = true };
+
+    ck_assert_int_eq(decide(o, 5000), ASQ__OWNERSHIP_CANCEL);
+    ck_assert_int_eq(decide(o, 5000 + 9 * LEASE_MS), ASQ__OWNERSHIP_CANCEL);
+}
+END_TEST
+
+START_TEST(a_partition_that_stays_free_is_claimed_by_any_candidate)
+{
+    struct asq__ownership o = { .idle = true, .fit = true };
 
     ck_assert_int_eq(decide(o, 5000), ASQ__OWNERSHIP_CANCEL);
     ck_assert_int_eq(decide(o, 5000 + 2 * LEASE_MS), ASQ__OWNERSHIP_CANCEL);
@@ -89,7 +98,8 @@ int main(void)
     TCase *c = tcase_create("ownership");
     tcase_add_checked_fixture(c, set_up, NULL);
     tcase_add_test(c, a_free_partition_is_claimed_where_it_is_placed);
-    tcase_add_test(c, a_partition_that_stays_free_is_claimed_by_any_worker);
+    tcase_add_test(c, a_worker_that_lacks_classes_does_not_claim_a_partition_that_stays_free);
+    tcase_add_test(c, a_partition_that_stays_free_is_claimed_by_any_candidate);
     tcase_add_test(c, a_partition_of_a_live_owner_is_not_claimed);
     tcase_add_test(c, an_owner_hands_over_only_to_a_member_that_has_proved_itself_alive);
     tcase_add_test(c, an_owner_without_its_token_gives_up);

@@ -24,8 +24,8 @@ static void tear_down(void)
     asq__peers_release(&peers);
 }
 
-/* Reads the hash as it is with this heartbeat and capacity. */
-static bool read_hash(const char *heartbeat, const char *capacity)
+/* Reads the hash as it is with this heartbeat, capacity and classes; NULL: it has no such field. */
+static bool read_classes(const char *heartbeat, const char *capacity, const char *knows)
 {
     const char *const texts[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT] = heartbeat,
                                                   [ASQ__PEER_CAPACITY] = capacity,
@@ -34,17 +34,24 @@ static bool read_hash(const char *heartbeat, const char *capacity)
                                                   [ASQ__PEER_ID] = "w.0",
                                                   [ASQ__PEER_CLIENT] = "0123456789abcdef",
                                                   [ASQ__PEER_HOST] = "here",
-                                                  [ASQ__PEER_PID] = "7" };
+                                                  [ASQ__PEER_PID] = "7",
+                                                  [ASQ__PEER_KNOWS] = knows };
     char copies[ASQ__PEER_FIELDS][24];
     redisReply replies[ASQ__PEER_FIELDS], *fields[ASQ__PEER_FIELDS];
 
     for (int i = 0; i < ASQ__PEER_FIELDS; i++) {
-        snprintf(copies[i], sizeof copies[i], "%s", texts[i]);
-        replies[i] =
-            (redisReply){ .type = REDIS_REPLY_STRING, .str = copies[i], .len = strlen(copies[i]) };
+        snprintf(copies[i], sizeof copies[i], "%s", texts[i] ? texts[i] : "");
+        replies[i] = (redisReply){ .type = texts[i] ? REDIS_REPLY_STRING : REDIS_REPLY_NIL,
+                                   .str = copies[i],
+                                   .len = strlen(copies[i]) };
         fields[i] = &replies[i];
     }
     return asq__peer_see(peer, fields);
+}
+
+static bool read_hash(const char *heartbeat, const char *capacity)
+{
+    return read_classes(heartbeat, capacity, NULL);
 }
 
 START_TEST(a_worker_is_proven_by_its_second_heartbeat)
@@ -94,6 +101,37 @@ START_TEST(a_capacity_without_a_heartbeat_does_not_count)
 }
 END_TEST
 
+START_TEST(other_classes_count_when_a_second_heartbeat_has_them)
+{
+    read_classes("1", "4", "Echo 1");
+    ck_assert_str_eq(peer->knows, "Echo 1");
+    read_classes("2", "4", "Echo 2");
+    read_classes("2", "4", "Echo 2");
+    ck_assert_str_eq(peer->knows, "Echo 1");
+    read_classes("3", "4", "Echo 2");
+    ck_assert_str_eq(peer->knows, "Echo 2");
+    read_classes("4", "4", "");
+    read_classes("5", "4", "Echo 2");
+    read_classes("6", "4", "");
+    ck_assert_str_eq(peer->knows, "Echo 2");
+    read_classes("7", "4", "");
+    ck_assert_str_eq(peer->knows, "");
+}
+END_TEST
+
+START_TEST(a_worker_that_tells_no_classes_may_have_every_class)
+{
+    read_classes("1", "4", NULL);
+    ck_assert_ptr_null(peer->knows);
+    read_classes("2", "4", "Echo 1");
+    read_classes("3", "4", "Echo 1");
+    ck_assert_str_eq(peer->knows, "Echo 1");
+    read_classes("4", "4", "*");
+    read_classes("5", "4", "*");
+    ck_assert_ptr_null(peer->knows);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("peers");
@@ -104,6 +142,8 @@ int main(void)
     tcase_add_test(t, another_capacity_counts_when_a_second_heartbeat_has_it);
     tcase_add_test(t, an_announced_heartbeat_does_not_confirm_what_others_have_written);
     tcase_add_test(t, a_capacity_without_a_heartbeat_does_not_count);
+    tcase_add_test(t, other_classes_count_when_a_second_heartbeat_has_them);
+    tcase_add_test(t, a_worker_that_tells_no_classes_may_have_every_class);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

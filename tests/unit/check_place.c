@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +23,13 @@ static void make(size_t n, int seed)
 {
     for (size_t i = 0; i < n; i++) {
         snprintf(ids[i], sizeof ids[i], "w%d-%zu", seed, i);
-        workers[i] = (struct asq__place_worker){ ids[i], 1 };
+        workers[i] = (struct asq__place_worker){ ids[i], 1, 0 };
     }
 }
 
 static void place(size_t n, uint32_t partitions)
 {
-    ck_assert_int_eq(asq__place(workers, n, partitions, owners), 0);
+    ck_assert_int_eq(asq__place(workers, n, partitions, NULL, owners), 0);
     for (uint32_t p = 0; p < partitions; p++)
         ck_assert_uint_lt(owners[p], n);
 }
@@ -97,7 +98,7 @@ START_TEST(a_worker_that_comes_or_goes_moves_little)
     enum { PARTITIONS = 1024 };
     for (size_t n = 4; n < MAX; n += 5) {
         make(n + 1, _i);
-        ck_assert_int_eq(asq__place(workers, n, PARTITIONS, others), 0);
+        ck_assert_int_eq(asq__place(workers, n, PARTITIONS, NULL, others), 0);
         place(n + 1, PARTITIONS);
         unsigned moved = 0;
         for (int p = 0; p < PARTITIONS; p++)
@@ -143,6 +144,51 @@ START_TEST(the_worker_with_the_lowest_score_that_has_room_is_chosen)
 }
 END_TEST
 
+/* The model: among the workers that lack the fewest, the one with the lowest score that has room;
+ * if none has room, the one with the lowest score. */
+START_TEST(a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes)
+{
+    enum { N = 9, KINDS = 3, PARTITIONS = 256 };
+    static uint16_t missing[KINDS * PARTITIONS];
+    uint32_t room[N];
+    make(N, _i);
+    for (uint32_t i = 0; i < N; i++) {
+        workers[i].kind = (i + (uint32_t) _i) % KINDS;
+        room[i] = (uint32_t) ceil(1.25 * PARTITIONS / N);
+    }
+    for (uint32_t i = 0; i < KINDS * PARTITIONS; i++)
+        missing[i] = (uint16_t) ((i * 2654435761u >> 13) % (i % 5 ? 3 : 1));
+    ck_assert_int_eq(asq__place(workers, N, PARTITIONS, missing, owners), 0);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        unsigned fewest = asq__place_fewest_missing(workers, N, PARTITIONS, missing, p);
+        double own = score(&workers[owners[p]], p);
+        bool had_room = room[owners[p]] > 0;
+        for (size_t i = 0; i < N; i++) {
+            unsigned of = missing[workers[i].kind * PARTITIONS + p];
+            ck_assert_uint_ge(of, fewest);
+            ck_assert(i != owners[p] || of == fewest);
+            ck_assert(of > fewest || (had_room && !room[i]) || score(&workers[i], p) >= own);
+            ck_assert(had_room || of > fewest || !room[i]);
+        }
+        room[owners[p]] -= had_room;
+    }
+}
+END_TEST
+
+START_TEST(all_partitions_go_to_the_only_worker_that_has_their_class)
+{
+    enum { N = 4, PARTITIONS = 64 };
+    static uint16_t missing[2 * PARTITIONS];
+    make(N, _i);
+    workers[2].kind = 1;
+    for (int p = 0; p < PARTITIONS; p++)
+        missing[p] = 1;
+    ck_assert_int_eq(asq__place(workers, N, PARTITIONS, missing, owners), 0);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_uint_eq(owners[p], 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("place");
@@ -153,6 +199,9 @@ int main(void)
     tcase_add_loop_test(c, the_order_of_the_list_does_not_matter, 0, 20);
     tcase_add_loop_test(c, a_worker_that_comes_or_goes_moves_little, 0, 20);
     tcase_add_loop_test(c, the_worker_with_the_lowest_score_that_has_room_is_chosen, 0, 20);
+    tcase_add_loop_test(c, a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes, 0,
+                        20);
+    tcase_add_test(c, all_partitions_go_to_the_only_worker_that_has_their_class);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }

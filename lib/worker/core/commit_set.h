@@ -105,6 +105,7 @@ struct asq__commit {
     bool written;    /* Redis has taken it; replicas are waited for */
     bool tied;       /* last part takes effect together with the next one */
     bool apart;      /* outcome of one call with attempts, alone */
+    bool needs;      /* carries the classes that the partition needs */
     struct asq__set *sets;
     struct asq__arena ids;
     struct asq__piece *pieces;

@@ -3,7 +3,7 @@
  */
 #include "worker/core/ownership.h"
 
-enum { UNWANTED_LEASES = 2 }; /* lease times after which any worker claims a free partition */
+enum { UNWANTED_LEASES = 2 }; /* lease times after which any candidate claims a free partition */
 
 enum asq__ownership_step asq__ownership_decide(const struct asq__ownership *o, int64_t now_ms,
                                                int64_t lease_time_ms, int64_t *unowned_since_ms)
@@ -22,5 +22,5 @@ enum asq__ownership_step asq__ownership_decide(const struct asq__ownership *o, i
     if (!*unowned_since_ms)
         *unowned_since_ms = now_ms;
     bool unwanted = now_ms - *unowned_since_ms > UNWANTED_LEASES * lease_time_ms;
-    return o->ours || unwanted ? ASQ__OWNERSHIP_CLAIM : ASQ__OWNERSHIP_CANCEL;
+    return o->ours || (unwanted && o->fit) ? ASQ__OWNERSHIP_CLAIM : ASQ__OWNERSHIP_CANCEL;
 }

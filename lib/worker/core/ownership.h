@@ -1,6 +1,6 @@
 /*
  * ownership.h: what a process does about one partition, from the lease as last read, the placement
- * and what is known of the members. A partition is claimed where it is placed, and by any worker
+ * and what is known of the members. A partition is claimed where it is placed, and by any candidate
  * once it was free for long, because views of membership may differ. It is handed over only to a
  * member that has proved itself alive. Pure.
  */
@@ -22,6 +22,7 @@ struct asq__ownership {
     bool active;  /* owned, and not draining */
     bool idle;    /* this process has nothing to do with it */
     bool ours;    /* placed at this process */
+    bool fit;     /* this process is a candidate: no worker has more of the classes that it needs */
     bool proven;  /* the member where it is placed has proved itself alive */
     bool is_held; /* the lease names a live owner other than this process */
     enum asq__lease_token token;

@@ -1,7 +1,8 @@
 /*
  * place.c: see place.h. A worker's score for a partition is -ln(u) / weight, u in (0, 1) from a
  * hash of both: the lowest wins with a probability in proportion to its weight. Partitions choose
- * in their order; one whose best worker is full takes the next best.
+ * in their order; one whose best worker is full takes the next best. Where all workers that lack
+ * the fewest of its classes are full, it takes the best of these all the same.
  */
 #include "worker/core/place.h"
 
@@ -31,8 +32,57 @@ static bool is_above(double u, uint32_t weight, double score)
     return 1 - u > score * weight * (1 + 1e-9);
 }
 
+static unsigned count_missing(const struct asq__place_worker *w, uint32_t partitions,
+                              const uint16_t *missing, uint32_t p)
+{
+    return missing ? missing[(size_t) w->kind * partitions + p] : 0;
+}
+
+unsigned asq__place_fewest_missing(const struct asq__place_worker *workers, size_t n,
+                                   uint32_t partitions, const uint16_t *missing, uint32_t p)
+{
+    unsigned fewest = UINT16_MAX;
+    for (size_t i = 0; i < n && fewest; i++) {
+        unsigned of = count_missing(&workers[i], partitions, missing, p);
+        fewest = of < fewest ? of : fewest;
+    }
+    return fewest;
+}
+
+struct placing {
+    const struct asq__place_worker *workers;
+    size_t n;
+    uint32_t partitions;
+    const uint16_t *missing;
+    const uint64_t *hashes;
+    uint32_t *room;
+};
+
+/* Returns the candidate for a partition with the lowest score; n: none has room. */
+static size_t find_best(const struct placing *of, uint32_t p, unsigned fewest, bool needs_room)
+{
+    size_t best = of->n;
+    double best_score = 0;
+    for (size_t i = 0; i < of->n; i++) {
+        const struct asq__place_worker *w = &of->workers[i];
+        if ((needs_room && !of->room[i]) ||
+            count_missing(w, of->partitions, of->missing, p) != fewest)
+            continue;
+        double u = chance(of->hashes[i], p);
+        if (best < of->n && is_above(u, w->weight, best_score))
+            continue;
+        double s = -log(u) / w->weight;
+        if (best == of->n || s < best_score ||
+            (s <= best_score && strcmp(w->id, of->workers[best].id) < 0)) {
+            best = i;
+            best_score = s;
+        }
+    }
+    return best;
+}
+
 int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t partitions,
-               uint32_t *owners)
+               const uint16_t *missing, uint32_t *owners)
 {
     uint64_t *hashes = malloc(n * sizeof *hashes);
     uint32_t *room = malloc(n * sizeof *room);
@@ -48,24 +98,14 @@ int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t parti
         hashes[i] = asq__siphash64(workers[i].id, strlen(workers[i].id));
         room[i] = (uint32_t) ceil(1.25 * partitions * workers[i].weight / total);
     }
+    const struct placing of = { workers, n, partitions, missing, hashes, room };
     for (uint32_t p = 0; p < partitions; p++) {
-        size_t best = n;
-        double best_score = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (!room[i])
-                continue;
-            double u = chance(hashes[i], p);
-            if (best < n && is_above(u, workers[i].weight, best_score))
-                continue;
-            double s = -log(u) / workers[i].weight;
-            if (best == n || s < best_score ||
-                (s <= best_score && strcmp(workers[i].id, workers[best].id) < 0)) {
-                best = i;
-                best_score = s;
-            }
-        }
+        unsigned fewest = asq__place_fewest_missing(workers, n, partitions, missing, p);
+        size_t best = find_best(&of, p, fewest, true);
+        if (best == n) /* the candidates are full, and others would lack classes */
+            best = find_best(&of, p, fewest, false);
         owners[p] = (uint32_t) best;
-        room[best]--;
+        room[best] -= room[best] > 0;
     }
     free(hashes);
     free(room);

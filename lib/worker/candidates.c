@@ -1,0 +1,110 @@
+/*
+ * candidates.c: see candidates.h.
+ */
+#include "worker/candidates.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "asqueue.h"
+#include "value/classes.h"
+#include "worker/core/place.h"
+#include "worker/partition.h"
+
+int asq__candidates_init(struct asq__candidates *c, size_t most, uint32_t partitions)
+{
+    *c = (struct asq__candidates){ .workers = calloc(most, sizeof *c->workers),
+                                   .kinds = calloc(most, sizeof *c->kinds),
+                                   .owners = calloc(partitions, sizeof *c->owners),
+                                   .partitions = partitions };
+    return c->workers && c->kinds && c->owners ? 0 : ASQ_ENOMEM;
+}
+
+void asq__candidates_release(struct asq__candidates *c)
+{
+    free(c->workers);
+    free(c->kinds);
+    free(c->owners);
+    free(c->missing);
+}
+
+/* Returns the kind of workers that know this; most workers of a deployment are of one. */
+static uint32_t kind_of(struct asq__candidates *c, const char *knows)
+{
+    for (uint32_t i = 0; i < c->nkinds; i++)
+        if (knows && c->kinds[i] ? strcmp(knows, c->kinds[i]) == 0 : knows == c->kinds[i])
+            return i;
+    c->kinds[c->nkinds] = knows;
+    return c->nkinds++;
+}
+
+void asq__candidates_add(struct asq__candidates *c, const char *id, uint32_t weight,
+                         const char *knows)
+{
+    c->workers[c->n++] =
+        (struct asq__place_worker){ .id = id, .weight = weight, .kind = kind_of(c, knows) };
+}
+
+/* Adds the classes of a set to another one. False: no memory, or too many. */
+static bool add_all(char **set, const char *from)
+{
+    struct asq__class_item item;
+    char name[ASQ_MAX_NAME + 1];
+    while (asq__classes_next(&from, &item)) {
+        if (item.n > ASQ_MAX_NAME)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int) item.n, item.name);
+        if (asq__classes_add(set, name, item.version) < 0)
+            return false;
+    }
+    return true;
+}
+
+char *asq__candidates_union(const struct asq__candidates *c)
+{
+    char *all = strdup("");
+    for (uint32_t i = 0; all && i < c->nkinds; i++)
+        if (!c->kinds[i] || !add_all(&all, c->kinds[i])) {
+            free(all);
+            return NULL;
+        }
+    return all;
+}
+
+static bool needs_same(const struct asq__partition *a, const struct asq__partition *b)
+{
+    return strcmp(a->needs ? a->needs : "", b->needs ? b->needs : "") == 0;
+}
+
+static void count_missing(const struct asq__candidates *c, const struct asq__partition *parts,
+                          uint32_t kind)
+{
+    uint16_t *missing = c->missing + (size_t) kind * c->partitions;
+    for (uint32_t p = 0; c->kinds[kind] && p < c->partitions; p++)
+        missing[p] = p && needs_same(&parts[p], &parts[p - 1])
+                         ? missing[p - 1]
+                         : (uint16_t) asq__classes_count_missing(c->kinds[kind], parts[p].needs);
+}
+
+int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts)
+{
+    c->missing = calloc((size_t) c->nkinds * c->partitions, sizeof *c->missing);
+    if (!c->missing)
+        return ASQ_ENOMEM;
+    for (uint32_t i = 0; i < c->nkinds; i++)
+        count_missing(c, parts, i);
+    return asq__place(c->workers, c->n, c->partitions, c->missing, c->owners);
+}
+
+const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition)
+{
+    return c->workers[c->owners[partition]].id;
+}
+
+bool asq__candidates_last_is_fit(const struct asq__candidates *c, uint32_t partition)
+{
+    const struct asq__place_worker *last = &c->workers[c->n - 1];
+    return c->missing[(size_t) last->kind * c->partitions + partition] ==
+           asq__place_fewest_missing(c->workers, c->n, c->partitions, c->missing, partition);
+}

@@ -1,0 +1,287 @@
+/*
+ * check_needs.c: workers with different classes. A partition goes where the classes of its agents
+ * are known, calls of a class that an owner lacks go to another worker or wait for one, and no call
+ * fails for that.
+ */
+#include "classes.h"
+#include "load.h"
+#include "modes.h"
+#include "support/file_lines.h"
+#include "support/suite.h"
+#include "value/hash.h"
+#include "worker/core/place.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PARTITIONS = 8, CALLS = 40 };
+
+static const asq_class *const echo_only[] = { &echo_class, NULL };
+static const asq_class *const both[] = { &echo_class, &counter_class, NULL };
+
+static sup_redis *redis;
+static asq *h;
+static char *log_path;
+
+static void set_up(void)
+{
+    redis = sup_redis_start(NULL);
+    sup_redis_do(redis, "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    h = load_open(sup_redis_url(redis));
+    log_path = sup_write_file("worker.log", "");
+}
+
+static void tear_down(void)
+{
+    asq_close(h);
+    sup_redis_free(redis);
+    free(log_path);
+}
+
+static pid_t start(const char *id, const asq_class *const *list, bool fail_no_class)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.id = id;
+    options.capacity = 4;
+    options.lease_time_ms = 6000;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
+    options.fail_no_class = fail_no_class;
+    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
+}
+
+static bool owns(const char *process, uint32_t p)
+{
+    char *owner = sup_redis_str(redis, "EVAL %s 1 asq:{default.%d}:lease",
+                                "return redis.call('HGET', KEYS[1], 'owner') or ''", (int) p);
+    bool is = strcmp(owner, process) == 0;
+    free(owner);
+    return is;
+}
+
+static uint32_t count_owned(const char *process)
+{
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        n += owns(process, p);
+    return n;
+}
+
+static bool needs(uint32_t p, const char *class_name)
+{
+    char *set = sup_redis_str(redis, "EVAL %s 1 asq:{default.%d}:lease",
+                              "return redis.call('HGET', KEYS[1], 'needs') or ''", (int) p);
+    bool has = strstr(set, class_name) != NULL;
+    free(set);
+    return has;
+}
+
+/* Returns an agent's id in a partition. */
+static const char *id_in(uint32_t p)
+{
+    static char id[40];
+    for (int i = 0;; i++) {
+        int n = snprintf(id, sizeof id, "agent%d", i);
+        if (asq__partition_of(id, (size_t) n, PARTITIONS) == p)
+            return id;
+    }
+}
+
+static asq_agent *make(const char *class_name, uint32_t p)
+{
+    asq_agent *a;
+    bool counter = strcmp(class_name, "Counter") == 0;
+    ck_assert_int_eq(counter ? asq_create(h, class_name, id_in(p), &a, "{s:i}", "value", 0)
+                             : asq_create(h, class_name, id_in(p), &a, NULL),
+                     0);
+    return a;
+}
+
+/* Places the partitions on "first.0" and "second.0"; of the first n of them second lacks a class. */
+static void place(uint32_t n, uint32_t owners[PARTITIONS])
+{
+    const struct asq__place_worker workers[] = { { "first.0", 4, 0 }, { "second.0", 4, 1 } };
+    uint16_t missing[2 * PARTITIONS] = { 0 };
+    for (uint32_t p = 0; p < n; p++)
+        missing[PARTITIONS + p] = 1;
+    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, missing, owners), 0);
+}
+
+/* Returns whether partitions are where they belong. */
+static bool are_placed(uint32_t n_lacking)
+{
+    uint32_t owners[PARTITIONS];
+    place(n_lacking, owners);
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (!owns(owners[p] ? "second.0" : "first.0", p))
+            return false;
+    return true;
+}
+
+/* Returns a partition that "first.0" has when nothing is lacking. */
+static uint32_t of_first(void)
+{
+    uint32_t owners[PARTITIONS], p = 0;
+    place(0, owners);
+    while (owners[p])
+        ck_assert_uint_lt(++p, PARTITIONS);
+    return p;
+}
+
+START_TEST(a_worker_takes_no_partition_with_agents_of_a_class_that_it_lacks)
+{
+    enum { N = 6 };
+    asq_agent *agents[N];
+    uint32_t owners[PARTITIONS];
+    bool moves = false;
+    pid_t first = start("first", both, false), second;
+
+    place(0, owners);
+    for (uint32_t p = 0; p < N; p++) {
+        agents[p] = make("Counter", p);
+        ck_assert_int_eq(asq_ready(agents[p], sup_limit_ms()), 0);
+        ck_assert(needs(p, "Counter 0"));
+        moves |= owners[p] == 1;
+    }
+    ck_assert(moves); /* without the rule, some would */
+    second = start("second", echo_only, false);
+    sup_wait_until(are_placed(N));
+    ck_assert_uint_gt(count_owned("second.0"), 0);
+    for (uint32_t p = 0; p < N; p++) {
+        ck_assert_int_eq(asq_call_wait(agents[p], "add", NULL, "[i]", 1), 0);
+        ck_assert(owns("first.0", p));
+        asq_agent_free(agents[p]);
+    }
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* Makes calls behind a creation, and checks that all take effect in their order. */
+static void check_order(asq_agent *a, asq_result *results[CALLS])
+{
+    for (int i = 0; i < CALLS; i++) {
+        ck_assert_msg(asq_result_wait(results[i], sup_limit_ms()) == 0, "%s", asq_errmsg(h));
+        ck_assert_int_eq(result_int(results[i]), i + 1);
+    }
+    asq_agent_free(a);
+}
+
+static asq_agent *make_and_call(uint32_t p, asq_result *results[CALLS])
+{
+    asq_agent *a = make("Counter", p);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_call(a, "add", &results[i], "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    return a;
+}
+
+/* Also where a call without a worker would fail: here is one. */
+START_TEST(calls_of_a_class_that_the_owner_lacks_go_to_another_worker_in_order)
+{
+    asq_result *results[CALLS];
+    uint32_t p = of_first();
+    pid_t first = start("first", echo_only, _i), second = start("second", both, _i);
+    asq_agent *a;
+
+    sup_wait_until(are_placed(0));
+    a = make_and_call(p, results);
+    check_order(a, results);
+    sup_wait_until(owns("second.0", p));
+    ck_assert(needs(p, "Counter 0"));
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+START_TEST(calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_so)
+{
+    asq_result *results[CALLS];
+    pid_t first = start("first", echo_only, false), second;
+    asq_agent *a = make_and_call(3, results);
+
+    sup_wait_until(sup_file_count(log_path, "there is no class 'Counter'") > 0);
+    ck_assert(!needs(3, "Counter"));
+    second = start("second", both, false);
+    check_order(a, results);
+    ck_assert(owns("second.0", 3));
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* As an older worker leaves it, which does not keep what a partition needs. */
+START_TEST(an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can)
+{
+    asq_result *results[CALLS];
+    pid_t first = start("first", both, false), second, third;
+    asq_agent *a = make("Counter", 5);
+
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    modes_stop_worker(first);
+    sup_redis_do(redis, "HDEL asq:{default.5}:lease needs");
+    second = start("second", echo_only, false);
+    for (int i = 0; i < CALLS; i++)
+        ck_assert_int_eq(asq_call(a, "add", &results[i], "[i]", 1), 0);
+    ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
+    sup_wait_until(sup_file_count(log_path, "there is no class 'Counter'") > 0);
+    third = start("third", both, false);
+    check_order(a, results);
+    ck_assert(owns("third.0", 5) && needs(5, "Counter 0"));
+    modes_stop_worker(third);
+    modes_stop_worker(second);
+}
+END_TEST
+
+/* Also a call behind the creation that waits, which has no deadline. */
+START_TEST(a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class)
+{
+    pid_t first = start("first", echo_only, false), second;
+    asq_call_options soon = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *a = make("Counter", 2);
+    asq_result *late, *behind;
+
+    soon.deadline_ms = 100;
+    ck_assert_int_eq(asq_callv(a, "add", &soon, asq_pack("[i]", 7), &late), 0);
+    ck_assert_int_eq(asq_call(a, "add", &behind, "[i]", 1), 0);
+    ck_assert_int_eq(asq_result_wait(late, sup_limit_ms()), ASQ_EDEADLINE);
+    ck_assert_msg(strstr(asq_errmsg(h), "there is no class 'Counter'"), "%s", asq_errmsg(h));
+    asq_result_free(late);
+    second = start("second", both, false);
+    ck_assert_int_eq(asq_result_wait(behind, sup_limit_ms()), 0);
+    ck_assert_int_eq(result_int(behind), 1);
+    asq_agent_free(a);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+START_TEST(a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so)
+{
+    pid_t first = start("first", echo_only, true);
+    asq_agent *a = make("Counter", 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), ASQ_ENOCLASS);
+    asq_agent_free(a);
+    modes_stop_worker(first);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("needs");
+    TCase *t = tcase_create("needs");
+
+    if (!sup_redis_available())
+        return sup_skip("no redis-server");
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, a_worker_takes_no_partition_with_agents_of_a_class_that_it_lacks);
+    tcase_add_loop_test(t, calls_of_a_class_that_the_owner_lacks_go_to_another_worker_in_order, 0,
+                        2);
+    tcase_add_test(t, calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_so);
+    tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
+    tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
+    tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
+    suite_add_tcase(s, t);
+    return sup_suite_run(s);
+}
