@@ -1215,10 +1215,11 @@ ASQ_API void asq_worker_free(asq_worker *w);
 /* ------------------------------------------------------------------------------------------------
  * Administration of a deployment, as by as-ctl
  *
- * Inside methods and in local mode these functions fail with ASQ_ENOTSUP, but for asq_ping and
- * asq_classes of a local: handle. The caller owns *ret. Each function waits for Redis, for at most
- * the handle's timeout (asq_set_timeout) in total, then fails with ASQ_ETIMEOUT. Further errors of
- * all: ASQ_EREDIS (the text names the command), ASQ_ECLOSED, ASQ_EPROTO (another form of answer).
+ * Inside methods and in local mode these functions fail with ASQ_ENOTSUP, but for asq_ping,
+ * asq_classes and asq_stats with `own` of a local: handle. The caller owns *ret. Each function
+ * waits for Redis, for at most the handle's timeout (asq_set_timeout) in total, then fails with
+ * ASQ_ETIMEOUT. Further errors of all: ASQ_EREDIS (the text names the command), ASQ_ECLOSED,
+ * ASQ_EPROTO (another form of answer).
  */
 
 /* Makes a round trip to Redis; *ret_ms (may be NULL) gets its time in milliseconds, 0 in local
@@ -1346,6 +1347,7 @@ typedef struct asq_stats_options {
     /* up to 60000: in steps of a second; up to 86400000: of a minute; 0: 60000 */
     int64_t last_ms;
     bool points; /* the course as well, step by step */
+    bool own;    /* figures of this handle's own calls, see below */
 } asq_stats_options;
 #define ASQ_STATS_OPTIONS_INIT                                                                     \
     {                                                                                              \
@@ -1368,8 +1370,28 @@ typedef struct asq_stats_options {
  *   failed, queue_p50_ms, queue_p99_ms, run_p50_ms, run_p99_ms, parked_p99_ms, commit_p99_ms, and
  *   the gauges, about the highest of the step.
  * A worker tells its figures each second (with more than 64 processes less often); those of a
- * process that dies, or of a connection that is lost, may be missing. Errors besides those of all:
- * ASQ_EINVAL (last_ms), ASQ_EVERSION (options of another version). */
+ * process that dies, or of a connection that is lost, may be missing.
+ *
+ * With options->own it tells instead, in every mode and without asking Redis, of the calls that the
+ * program has made by this handle since it was opened; last_ms and points are not possible then.
+ * *ret has now_ms, from_ms and to_ms (from when the handle was opened until now, by this machine's
+ * clock), total, and methods, as above, but with
+ * - calls: those that were made (rate: in a second, on average), and under_way: those of them
+ *   without an outcome so far;
+ * - failed and failures: what the program got, so also ASQ_EINPUT, ASQ_EBUSY, ASQ_EUNKNOWN or
+ *   ASQ_EEXPIRED of calls that have not run, or may have;
+ * - result: {count, mean_ms, p50_ms, p90_ms, p99_ms, max_ms} of the time from a call to the arrival
+ *   of its outcome here, in place of queue, run, parked and commit. It includes times in which
+ *   Redis was away, and in which the program did not wait for anything.
+ * Calls without a result (asq_send) count as others do, asq_result_attach as none. A call that
+ * fails at once (asq_call returns an error) was not made. class is null where the handle does not
+ * know it, for agents of asq_attach; "(create)", "(delete)", "(get)", "(set)", "(exists)" and
+ * "(describe)" stand for what is no method. Beyond 256, further methods count as "(other)" of
+ * "(other)". As everything of a handle, the figures are asked for on the handle's thread; a
+ * callback may do so. Calls that a method makes are not in here: its worker measures them.
+ *
+ * Errors besides those of all: ASQ_EINVAL (last_ms; with own: last_ms or points is set),
+ * ASQ_EVERSION (options of another version). */
 ASQ_API int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret);
 
 /* Lists dead letters. A dead letter is a call that was given up because processes died of it

@@ -727,6 +727,14 @@ class handle
 
 class class_builder;
 
+/* Returns the default options: ASQ_STATS_OPTIONS_INIT for C++17. */
+inline asq_stats_options stats_options() noexcept
+{
+    asq_stats_options o{};
+    o.size = sizeof o;
+    return o;
+}
+
 /* An owned handle; see asq_open. The destructor closes it, and cannot report lost calls: call
  * flush() before, or give the options a log. */
 class client : public handle
@@ -754,6 +762,24 @@ class client : public handle
     void add(const class_builder &&) const = delete;
     /* Returns the URL of the deployment, with its password; see asq_url. */
     std::string url() const { return asq_url(h_); }
+    /* Tells the deployment's figures of the last minute, or what the options choose; see
+     * asq_stats. */
+    value stats(const asq_stats_options *options = nullptr) const
+    {
+        asq_value *v = nullptr;
+        check(asq_stats(h_, options, &v), h_);
+        return value(v);
+    }
+    /* Pause a class, or with nullptr the namespace, and end that; see asq_pause, asq_resume. */
+    void pause(const char *class_name = nullptr) const { check(asq_pause(h_, class_name), h_); }
+    void resume(const char *class_name = nullptr) const { check(asq_resume(h_, class_name), h_); }
+    /* Lists what is paused; see asq_paused. */
+    value paused() const
+    {
+        asq_value *v = nullptr;
+        check(asq_paused(h_, &v), h_);
+        return value(v);
+    }
 };
 
 /* ------------------------------------------------------------------------------------------------

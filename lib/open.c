@@ -19,6 +19,7 @@
 #include "client/class.h"
 #include "client/handle.h"
 #include "client/model.h"
+#include "client/own_stats.h"
 #include "client/plugin.h"
 #include "client/server.h"
 #include "redis/redis.h"
@@ -310,10 +311,11 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
     h->log = options.log;
     h->log_user = options.log_user;
     h->ns = strdup(ns);
+    h->own_stats = asq__own_stats_new();
     rc = asq__handle_trace(h, &options, err, errlen);
     if (rc < 0)
         ; /* the text is there */
-    else if (!h->ns)
+    else if (!h->ns || !h->own_stats)
         rc = asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     else if (options.partitions > ASQ__MAX_PARTITIONS)
         rc = asq__err(err, errlen, ASQ_EINVAL, "%u partitions; 1 to %u are allowed",

@@ -12,6 +12,7 @@
 #include "asqueue.h"
 #include "client/call_span.h"
 #include "client/handle.h"
+#include "client/own_stats.h"
 #include "client/step_log.h"
 #include "client/object.h"
 #include "client/retry.h"
@@ -40,24 +41,37 @@ static const char *kind_name(Asqueue__JobKind kind)
     }
 }
 
-/* Sets the call's label for redis-cli: "class/agent.method". */
-static void set_label(asq_result *r, const struct asq__job *job)
+/* Appends to a label of *n bytes. False: it was cut. */
+static bool put_label(char *label, size_t *n, const char *s)
 {
-    const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
-    bool class_known = job->class_name && *job->class_name;
-    const char *parts[] = { class_known ? job->class_name : "", class_known ? "/" : "", job->agent,
-                            ".", method };
+    size_t len = strlen(s), room = ASQ__CALL_LABEL - 1 - *n, taken = len < room ? len : room;
+    memcpy(label + *n, s, taken);
+    *n += taken;
+    return taken == len;
+}
+
+/* Does the same with one character. */
+static bool put_label_char(char *label, size_t *n, char c)
+{
+    if (*n == ASQ__CALL_LABEL - 1)
+        return false;
+    label[(*n)++] = c;
+    return true;
+}
+
+/* Sets the call's label for redis-cli: "class/agent.method". */
+static void set_label(asq_result *r, const struct asq__job *job, const char *method)
+{
+    const char *class_name = job->class_name ? job->class_name : "";
+    char *label = r->label;
     size_t n = 0;
-    bool cut = false;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && !cut; i++) {
-        size_t len = strlen(parts[i]), room = sizeof r->label - 1 - n;
-        cut = len > room;
-        memcpy(r->label + n, parts[i], cut ? room : len);
-        n += cut ? room : len;
-    }
-    r->label[n] = '\0';
-    while (cut && n && !asq__utf8_valid(r->label, n)) /* cut in the middle of a character */
-        r->label[--n] = '\0';
+    bool whole =
+        (!*class_name || (put_label(label, &n, class_name) && put_label_char(label, &n, '/'))) &&
+        put_label(label, &n, job->agent) && put_label_char(label, &n, '.') &&
+        put_label(label, &n, method);
+    label[n] = '\0';
+    while (!whole && n && !asq__utf8_valid(label, n)) /* cut in the middle of a character */
+        label[--n] = '\0';
 }
 
 /* Futures found by resolve_inputs, and the arguments into which it puts their values. */
@@ -173,10 +187,12 @@ static int fail_unsent(asq *h, const struct asq__job *job, asq_result *r, const 
     return 0;
 }
 
-/* Makes the result of a job, and encodes the job. */
-static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_result **ret)
+/* Makes the result of a job, and encodes the job. now_ns is needed if the handle has figures. */
+static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, int64_t now_ns,
+                   asq_result **ret)
 {
     char why[300];
+    const char *method = job->kind == ASQUEUE__JOB_KIND__CALL ? job->method : kind_name(job->kind);
     asq_result *r, *failed = NULL;
     asq_value *resolved = NULL;
     bool inputs = false;
@@ -186,7 +202,9 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, asq_resu
     rc = asq__result_new(h, &r);
     if (rc < 0)
         return rc;
-    set_label(r, job);
+    set_label(r, job, method);
+    if (h->own_stats)
+        asq__own_stats_begin(r, job->class_name ? job->class_name : "", method, now_ns);
     r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
     rc = resolve_inputs(h, job->args, &resolved, &failed, &inputs);
     if (rc == 0 && failed) {
@@ -242,8 +260,9 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
     if (n > ON_STACK && !(results = calloc(n, 2 * sizeof *results)))
         return asq__fail_memory(h);
     asq_result **sent = results + n;
+    int64_t now_ns = h->own_stats ? asq__now_ns() : 0;
     while (made < n && rc == 0) {
-        rc = prepare(h, &jobs[made], ret != NULL, &results[made]);
+        rc = prepare(h, &jobs[made], ret != NULL, now_ns, &results[made]);
         if (rc < 0)
             break;
         if (!asq__result_is_done(results[made]))

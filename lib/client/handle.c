@@ -10,6 +10,7 @@
 #include "client/call_span.h"
 #include "client/class.h"
 #include "client/handle.h"
+#include "client/own_stats.h"
 #include "client/step_log.h"
 #include "value/assert.h"
 #include "value/clock.h"
@@ -59,6 +60,7 @@ void asq__handle_unref(asq *h)
     asq__error_clear(&h->loss);
     asq__error_clear(&h->first_failure);
     asq__tally_release(&h->failures);
+    asq__own_stats_free(h->own_stats);
     asq__step_log_free(h->steps);
     asq__handle_end_trace(h);
     free(h->own_trace);

@@ -27,6 +27,8 @@
 #include "value/value.h"
 
 struct asq__job;
+struct asq__own_series;
+struct asq__own_stats;
 struct asq__registry;
 struct asq__span;
 struct asq__step_log;
@@ -100,9 +102,10 @@ struct asq {
      * yet; and the first error of either kind. */
     size_t nlost, nfailed;
     struct asq__error loss, first_failure;
-    struct asq__tally failures;     /* of calls without a result, for the log */
-    struct asq__list done;          /* results with a due callback */
-    struct asq__registry *registry; /* NULL: none */
+    struct asq__tally failures;       /* of calls without a result, for the log */
+    struct asq__own_stats *own_stats; /* of a program's calls; NULL: a method's handle */
+    struct asq__list done;            /* results with a due callback */
+    struct asq__registry *registry;   /* NULL: none */
     char *url, *ns;
     asq_log_fn log;
     void *log_user;
@@ -148,7 +151,9 @@ struct asq_result {
     struct asq__buf job;         /* encoded; empty: handed to the engine */
     char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut, for redis-cli */
     /* Set when completed. */
-    struct asq__span *span; /* what is recorded of the call until it is complete; or NULL */
+    struct asq__span *span;         /* what is recorded of the call until it is complete; or NULL */
+    struct asq__own_series *series; /* counts the call until it is complete; or NULL */
+    int64_t made_ns;                /* with a series: when the call was made; monotonic */
     asq_value *value;
     struct asq__error *error; /* NULL: none */
     asq_result_fn fn;

@@ -12,6 +12,7 @@
 
 #include "client/engine.h"
 #include "client/handle.h"
+#include "client/own_stats.h"
 #include "client/remote.h"
 #include "redis/barrier.h"
 #include "redis/conn.h"
@@ -164,8 +165,11 @@ static void on_push(struct asq__redis *redis, int channel, const void *payload, 
     struct remote *r = user;
     (void) redis;
     (void) channel;
-    if (n)
-        asq__engine_push(r->engine, payload, n);
+    if (!n)
+        return;
+    r->h->own_stats->arrived_ns = asq__now_ns();
+    asq__engine_push(r->engine, payload, n);
+    r->h->own_stats->arrived_ns = 0;
 }
 
 static void on_heard(struct asq__redis *redis, uint32_t partition, bool now, void *user)

@@ -13,6 +13,7 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/late.h"
+#include "client/own_stats.h"
 #include "value/assert.h"
 #include "value/buf.h"
 #include "value/error.h"
@@ -74,6 +75,8 @@ void asq_result_free(asq_result *r)
     asq__buf_release(&r->job);
     if (r->span) /* of a call that was not made */
         asq__span_free(r->span);
+    if (r->series)
+        asq__own_stats_drop(r);
     asq__handle_unref(r->h);
     free(r);
 }
@@ -109,6 +112,8 @@ void asq__result_set(asq_result *r, asq_value *value, const asq_error *error)
     }
     if (r->span)
         asq__call_span_end(r);
+    if (r->series)
+        asq__own_stats_end(r);
     atomic_store_explicit(&r->completed, true, memory_order_release);
 }
 

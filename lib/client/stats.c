@@ -1,5 +1,6 @@
 /*
- * stats.c: asq_stats: the deployment's figures as values.
+ * stats.c: asq_stats: the deployment's figures as values; those of a handle's own calls come from
+ * own_stats_value.c.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -8,8 +9,9 @@
 #include "asqueue.h"
 #include "client/admin.h"
 #include "client/handle.h"
+#include "client/own_stats.h"
 #include "client/stats_read.h"
-#include "value/error.h"
+#include "client/stats_value.h"
 
 enum { DEFAULT_LAST_MS = 60000, LAST_MAX_MS = 86400000 };
 
@@ -32,86 +34,24 @@ static const struct {
 
 static const char *const times[ASQ__STATS_TIMES] = { "queue", "run", "parked", "commit" };
 
-static int64_t bounded(uint64_t n)
-{
-    return n > INT64_MAX ? INT64_MAX : (int64_t) n;
-}
-
-/* Sets a number of ms, null if there is none. */
-static int set_ms(asq_value *map, const char *key, bool known, double us)
-{
-    return asq_map_set(map, key, known ? asq_value_double(us / 1000) : asq_value_null());
-}
-
 static int put_gauges(asq_value *map, const struct asq__stats_gauges *g)
 {
     int rc = 0;
     for (size_t i = 0; i < ASQ__STATS_GAUGES && rc == 0; i++)
         if (g->known && !gauges[i].is_us)
-            rc = asq_map_set_int(map, gauges[i].name, bounded(g->values[i]));
+            rc = asq_map_set_int(map, gauges[i].name, asq__stats_int(g->values[i]));
         else
-            rc = set_ms(map, gauges[i].name, g->known, (double) g->values[i]);
+            rc = asq__stats_set_ms(map, gauges[i].name, g->known, (double) g->values[i]);
     return rc;
-}
-
-/* Makes {count, mean_ms, …}. NULL: no memory. */
-static asq_value *times_value(const struct asq__stats_times *t)
-{
-    asq_value *map = asq_value_map();
-    uint64_t n = asq__stats_count(t);
-    if (!map || asq_map_set_int(map, "count", bounded(n)) < 0 ||
-        set_ms(map, "mean_ms", n, n ? (double) t->sum_us / (double) n : 0) < 0 ||
-        set_ms(map, "p50_ms", n, n ? asq__stats_quantile(t, .5) : 0) < 0 ||
-        set_ms(map, "p90_ms", n, n ? asq__stats_quantile(t, .9) : 0) < 0 ||
-        set_ms(map, "p99_ms", n, n ? asq__stats_quantile(t, .99) : 0) < 0 ||
-        set_ms(map, "max_ms", n, (double) t->max_us) < 0) {
-        asq_value_free(map);
-        return NULL;
-    }
-    return map;
-}
-
-static asq_value *failures_value(const struct asq__stats_figures *f)
-{
-    asq_value *map = asq_value_map();
-    char code[32];
-    for (size_t i = 0; map && i < f->ncodes; i++) {
-        if (f->failures[i].code)
-            asq__error_code_name(f->failures[i].code, code, sizeof code);
-        else
-            strcpy(code, "other");
-        if (asq_map_set_int(map, code, bounded(f->failures[i].n)) < 0) {
-            asq_value_free(map);
-            return NULL;
-        }
-    }
-    return map;
-}
-
-static int put_rate(asq_value *map, const struct asq__stats_figures *f, int64_t ms)
-{
-    double rate = ms > 0 ? (double) f->calls * 1000 / (double) ms : 0;
-    int rc = asq_map_set_int(map, "calls", bounded(f->calls));
-    rc = rc < 0 ? rc : asq_map_set(map, "rate", asq_value_double(rate));
-    return rc < 0 ? rc : asq_map_set_int(map, "failed", bounded(asq__stats_failed(f)));
 }
 
 static int put_figures(asq_value *map, const struct asq__stats_figures *f, int64_t ms)
 {
-    int rc = put_rate(map, f, ms);
-    rc = rc < 0 ? rc : asq_map_set(map, "failures", failures_value(f));
+    int rc = asq__stats_put_rate(map, f->calls, &f->failures, ms);
+    rc = rc < 0 ? rc : asq_map_set(map, "failures", asq__stats_failures_value(&f->failures));
     for (int i = 0; i < ASQ__STATS_TIMES && rc == 0; i++)
-        rc = asq_map_set(map, times[i], times_value(&f->times[i]));
+        rc = asq_map_set(map, times[i], asq__stats_times_value(&f->times[i]));
     return rc;
-}
-
-/* Adds a map to a list: NULL, or a code: it could not be made. */
-static int append(asq_value *list, asq_value *map, int rc)
-{
-    if (map && rc == 0)
-        return asq_list_append(list, map);
-    asq_value_free(map);
-    return ASQ_ENOMEM;
 }
 
 static int put_methods(asq_value *list, const struct asq__stats_span *s)
@@ -126,7 +66,7 @@ static int put_methods(asq_value *list, const struct asq__stats_span *s)
         rc = asq_map_set(map, "class", asq__admin_text(series->name, series->class_n));
         rc = rc < 0 ? rc : asq_map_set(map, "method", asq__admin_text(method, strlen(method)));
         rc = rc < 0 ? rc : put_figures(map, &series->figures, s->to_ms - s->from_ms);
-        rc = append(list, map, rc);
+        rc = asq__stats_append(list, map, rc);
     }
     return rc;
 }
@@ -146,11 +86,14 @@ static int put_point(asq_value *map, const struct asq__stats_span *s, size_t i)
     const struct asq__stats_figures *f = s->steps[i].figures ? s->steps[i].figures : &none;
     int64_t from_ms = s->from_ms + (int64_t) i * s->step_ms, to_ms = from_ms + s->step_ms;
     int rc = asq_map_set_int(map, "time_ms", from_ms);
-    rc = rc < 0 ? rc : put_rate(map, f, (to_ms < s->to_ms ? to_ms : s->to_ms) - from_ms);
+    rc = rc < 0 ? rc
+                : asq__stats_put_rate(map, f->calls, &f->failures,
+                                      (to_ms < s->to_ms ? to_ms : s->to_ms) - from_ms);
     for (size_t k = 0; k < sizeof quantiles / sizeof *quantiles && rc == 0; k++) {
         const struct asq__stats_times *t = &f->times[quantiles[k].time];
         bool any = asq__stats_count(t) > 0;
-        rc = set_ms(map, quantiles[k].name, any, any ? asq__stats_quantile(t, quantiles[k].q) : 0);
+        rc = asq__stats_set_ms(map, quantiles[k].name, any,
+                               any ? asq__stats_quantile(t, quantiles[k].q) : 0);
     }
     return rc < 0 ? rc : put_gauges(map, &s->steps[i].gauges);
 }
@@ -160,7 +103,7 @@ static int put_points(asq_value *list, const struct asq__stats_span *s)
     int rc = 0;
     for (size_t i = 0; i < s->nsteps && rc == 0; i++) {
         asq_value *map = asq_value_map();
-        rc = append(list, map, map ? put_point(map, s, i) : ASQ_ENOMEM);
+        rc = asq__stats_append(list, map, map ? put_point(map, s, i) : ASQ_ENOMEM);
     }
     return rc;
 }
@@ -194,6 +137,25 @@ static asq_value *span_value(const struct asq__stats_span *s)
     return NULL;
 }
 
+static int own_stats(asq *h, const asq_stats_options *wanted, asq_value **ret)
+{
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
+    if (!h->own_stats)
+        return asq__fail(h, ASQ_ENOTSUP,
+                         "asq_stats: a method's handle has no figures of its own; the worker "
+                         "measures what methods call");
+    if (wanted->last_ms || wanted->points)
+        return asq__fail(h, ASQ_EINVAL,
+                         "asq_stats: figures of the handle's own calls are those since it was "
+                         "opened; last_ms and points are not possible with own");
+    asq_value *all = asq__own_stats_value(h->own_stats, wanted->class_name, wanted->method);
+    if (!all)
+        return asq__fail_memory(h);
+    *ret = all;
+    return 0;
+}
+
 int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
 {
     asq_stats_options wanted = ASQ_STATS_OPTIONS_INIT;
@@ -207,6 +169,8 @@ int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
                              options->size, sizeof wanted);
         memcpy(&wanted, options, options->size);
     }
+    if (wanted.own)
+        return own_stats(h, &wanted, ret);
     if (wanted.last_ms < 0 || wanted.last_ms > LAST_MAX_MS)
         return asq__fail(h, ASQ_EINVAL, "asq_stats: last_ms is not from 0 to %d", LAST_MAX_MS);
     struct asq__stats_span span = { .class_name = wanted.class_name,

@@ -14,18 +14,18 @@ static uint64_t plus(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-void asq__stats_fail(struct asq__stats_figures *f, int code, uint64_t n)
+void asq__stats_fail(struct asq__stats_failures *f, int code, uint64_t n)
 {
     size_t i = 0;
-    while (i < f->ncodes && f->failures[i].code != code)
+    while (i < f->n && f->of[i].code != code)
         i++;
-    if (i == f->ncodes && i >= ASQ__STATS_CODES - 1 && code != 0) {
+    if (i == f->n && i >= ASQ__STATS_CODES - 1 && code != 0) {
         asq__stats_fail(f, 0, n); /* the last place is that of others */
         return;
     }
-    if (i == f->ncodes)
-        f->failures[f->ncodes++].code = code;
-    f->failures[i].n = plus(f->failures[i].n, n);
+    if (i == f->n)
+        f->of[f->n++].code = code;
+    f->of[i].n = plus(f->of[i].n, n);
 }
 
 /* ---- as text ---- */
@@ -40,9 +40,9 @@ void asq__stats_write(const struct asq__stats_figures *f, struct asq__buf *out)
 {
     char key[24];
     put(out, "c", f->calls);
-    for (size_t i = 0; i < f->ncodes; i++) {
-        snprintf(key, sizeof key, "f%d", f->failures[i].code);
-        put(out, key, f->failures[i].n);
+    for (size_t i = 0; i < f->failures.n; i++) {
+        snprintf(key, sizeof key, "f%d", f->failures.of[i].code);
+        put(out, key, f->failures.of[i].n);
     }
     for (int i = 0; i < ASQ__STATS_TIMES; i++) {
         const struct asq__stats_times *t = &f->times[i];
@@ -82,7 +82,7 @@ static void add_pair(struct asq__stats_figures *f, const char *key, size_t n, ui
         bool minus = *at == '-';
         at += minus;
         if (read_number(&at, end, &value) && at == end && value <= INT32_MAX)
-            asq__stats_fail(f, minus ? -(int) value : (int) value, number);
+            asq__stats_fail(&f->failures, minus ? -(int) value : (int) value, number);
     } else if (n > 1 && (letter = memchr(letters, *key, sizeof letters))) {
         struct asq__stats_times *t = &f->times[letter - letters];
         if (n == 2 && *at == 's')
@@ -113,11 +113,17 @@ void asq__stats_read(struct asq__stats_figures *f, const char *text, size_t n)
 
 /* ---- reading ---- */
 
+void asq__stats_merge_failures(struct asq__stats_failures *f,
+                               const struct asq__stats_failures *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        asq__stats_fail(f, from->of[i].code, from->of[i].n);
+}
+
 void asq__stats_merge(struct asq__stats_figures *f, const struct asq__stats_figures *from)
 {
     f->calls = plus(f->calls, from->calls);
-    for (size_t i = 0; i < from->ncodes; i++)
-        asq__stats_fail(f, from->failures[i].code, from->failures[i].n);
+    asq__stats_merge_failures(&f->failures, &from->failures);
     for (int i = 0; i < ASQ__STATS_TIMES; i++) {
         struct asq__stats_times *t = &f->times[i];
         const struct asq__stats_times *other = &from->times[i];
@@ -128,11 +134,11 @@ void asq__stats_merge(struct asq__stats_figures *f, const struct asq__stats_figu
     }
 }
 
-uint64_t asq__stats_failed(const struct asq__stats_figures *f)
+uint64_t asq__stats_failed(const struct asq__stats_failures *f)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < f->ncodes; i++)
-        n = plus(n, f->failures[i].n);
+    for (size_t i = 0; i < f->n; i++)
+        n = plus(n, f->of[i].n);
     return n;
 }
 

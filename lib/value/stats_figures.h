@@ -32,14 +32,18 @@ struct asq__stats_times {
     uint64_t counts[ASQ__STATS_BUCKETS];
 };
 
-struct asq__stats_figures {
-    uint64_t calls;
-    struct asq__stats_times times[ASQ__STATS_TIMES];
-    size_t ncodes;
+struct asq__stats_failures {
+    size_t n;
     struct {
         int code; /* 0: others */
         uint64_t n;
-    } failures[ASQ__STATS_CODES];
+    } of[ASQ__STATS_CODES];
+};
+
+struct asq__stats_figures {
+    uint64_t calls;
+    struct asq__stats_times times[ASQ__STATS_TIMES];
+    struct asq__stats_failures failures;
 };
 
 /* Returns the coarse bucket of a bucket of a process's histogram. */
@@ -49,14 +53,17 @@ static inline unsigned asq__stats_bucket(unsigned fine)
 }
 
 /* Adds failures of a code. */
-void asq__stats_fail(struct asq__stats_figures *f, int code, uint64_t n);
+void asq__stats_fail(struct asq__stats_failures *f, int code, uint64_t n);
+uint64_t asq__stats_failed(const struct asq__stats_failures *f);
+/* Adds all of `from`. */
+void asq__stats_merge_failures(struct asq__stats_failures *f,
+                               const struct asq__stats_failures *from);
 /* Writes all that is not 0. */
 void asq__stats_write(const struct asq__stats_figures *f, struct asq__buf *out);
 /* Adds figures in the form of asq__stats_write. Ignores what has another form. */
 void asq__stats_read(struct asq__stats_figures *f, const char *text, size_t n);
 /* Adds all of `from`. */
 void asq__stats_merge(struct asq__stats_figures *f, const struct asq__stats_figures *from);
-uint64_t asq__stats_failed(const struct asq__stats_figures *f);
 uint64_t asq__stats_count(const struct asq__stats_times *t);
 /* Returns about the value below which the fraction q (0 to 1) of all lies, in microseconds. There
  * must be one. */

@@ -93,16 +93,17 @@ static void take_series(struct asq__stats_figures *f, const struct asq__series *
     for (int i = 0; i < ASQ__SERIES_CODES; i++) {
         uint64_t n = take(&now->failures[i], &told->failures[i]);
         if (n)
-            asq__stats_fail(f, -i, n);
+            asq__stats_fail(&f->failures, -i, n);
     }
     for (int i = 0; i < ASQ__SERIES_OWN; i++) {
         uint64_t n = take(&now->own[i].n, &told->own[i].n);
         if (n)
-            asq__stats_fail(f, atomic_load_explicit(&now->own[i].code, memory_order_relaxed), n);
+            asq__stats_fail(&f->failures,
+                            atomic_load_explicit(&now->own[i].code, memory_order_relaxed), n);
     }
     uint64_t others = take(&now->other_failures, &told->other_failures);
     if (others)
-        asq__stats_fail(f, 0, others);
+        asq__stats_fail(&f->failures, 0, others);
     take_times(&f->times[ASQ__STATS_QUEUE], &now->queue, &told->queue);
     take_times(&f->times[ASQ__STATS_RUN], &now->run, &told->run);
     take_times(&f->times[ASQ__STATS_PARKED], &now->parked, &told->parked);

@@ -289,6 +289,30 @@ static void results_are_arguments(const asqueue::client &c)
     CHECK_EQUAL(a.call<int>("forward", b, 4), 5);
 }
 
+static void a_deployment_is_looked_at_and_paused(const asqueue::client &c, bool has_redis)
+{
+    asq_stats_options own = asqueue::stats_options();
+    own.own = true;
+    own.method = "steps";
+    CHECK_EQUAL(c.stats(&own)["total"]["calls"].as<int>(), 1);
+    own.points = true;
+    CHECK_THROWS(c.stats(&own), ASQ_EINVAL, "points");
+    if (!has_redis) {
+        CHECK_THROWS(c.stats(), ASQ_ENOTSUP, "local mode");
+        CHECK_THROWS(c.pause("Tester"), ASQ_ENOTSUP, "local mode");
+        return;
+    }
+    CHECK(c.stats()["now"].has("processes"));
+    c.pause("Tester");
+    c.pause();
+    CHECK_EQUAL(c.paused().size(), 2u);
+    CHECK_EQUAL(c.paused()[1]["class"].as<std::string>(), "Tester");
+    c.resume();
+    c.resume("Tester");
+    CHECK_EQUAL(c.paused().size(), 0u);
+    CHECK_THROWS(c.pause("no class"), ASQ_EINVAL, "no class");
+}
+
 int main(int argc, char **argv)
 try {
     asqueue::value nothing;
@@ -303,6 +327,7 @@ try {
     exceptions_become_failures_and_back(c);
     a_type_of_ones_own_is_the_state(c);
     results_are_arguments(c);
+    a_deployment_is_looked_at_and_paused(c, argc > 1 && std::string(argv[1]) != "local:");
     CHECK_THROWS(asqueue::client("nonsense:"), ASQ_EINVAL, "nonsense");
     return wrong ? 1 : 0;
 } catch (const std::exception &e) {

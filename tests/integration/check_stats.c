@@ -10,6 +10,7 @@
 #include "support/proxy.h"
 #include "support/suite.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,6 +368,26 @@ START_TEST(a_user_who_may_not_ask_for_the_time_is_told)
 }
 END_TEST
 
+START_TEST(figures_of_own_calls_do_not_need_redis)
+{
+    begin(1);
+    asq_stats_options options = ASQ_STATS_OPTIONS_INIT;
+    asq_value *all = NULL;
+    asq_agent *a = counter(0);
+    call_int(a, "add", "[i]", 1);
+    sup_proc_signal(sup_redis_proc(redis), SIGSTOP);
+    asq_set_timeout(H, 100);
+    ck_assert_code(asq_stats(H, NULL, &all), ASQ_ETIMEOUT);
+    options.own = true;
+    ok(asq_stats(H, &options, &all));
+    sup_proc_signal(sup_redis_proc(redis), SIGCONT);
+    ck_assert_int_eq(asq_map_int(find_method(all, "Counter", "add"), "calls"), 1);
+    asq_value_free(all);
+    asq_agent_free(a);
+    end();
+}
+END_TEST
+
 START_TEST(local_mode_has_none)
 {
     asq *h = NULL;
@@ -395,6 +416,7 @@ int main(void)
     tcase_add_test(t, foreign_keys_in_their_place_do_no_harm);
     tcase_add_test(t, processes_beyond_the_bound_are_not_added_up);
     tcase_add_test(t, a_user_who_may_not_ask_for_the_time_is_told);
+    tcase_add_test(t, figures_of_own_calls_do_not_need_redis);
     tcase_add_test(t, local_mode_has_none);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

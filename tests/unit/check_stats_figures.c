@@ -30,17 +30,17 @@ static void read_text(struct asq__stats_figures *to, const char *s)
 
 static uint64_t failures_of(const struct asq__stats_figures *of, int code)
 {
-    for (size_t i = 0; i < of->ncodes; i++)
-        if (of->failures[i].code == code)
-            return of->failures[i].n;
+    for (size_t i = 0; i < of->failures.n; i++)
+        if (of->failures.of[i].code == code)
+            return of->failures.of[i].n;
     return 0;
 }
 
 START_TEST(what_is_written_is_read_and_added)
 {
     f.calls = 12;
-    asq__stats_fail(&f, -7, 2);
-    asq__stats_fail(&f, 0, 1);
+    asq__stats_fail(&f.failures, -7, 2);
+    asq__stats_fail(&f.failures, 0, 1);
     f.times[ASQ__STATS_QUEUE] = (struct asq__stats_times){ .sum_us = 100, .max_us = 60 };
     f.times[ASQ__STATS_QUEUE].counts[3] = 11;
     f.times[ASQ__STATS_COMMIT].counts[ASQ__STATS_BUCKETS - 1] = 1;
@@ -52,7 +52,7 @@ START_TEST(what_is_written_is_read_and_added)
     read_text(&g, "c 1 f-7 1 qm 61 qs 1 q3 1");
     ck_assert_uint_eq(g.calls, 13);
     ck_assert_uint_eq(failures_of(&g, -7), 3);
-    ck_assert_uint_eq(asq__stats_failed(&g), 4);
+    ck_assert_uint_eq(asq__stats_failed(&g.failures), 4);
     ck_assert_uint_eq(g.times[ASQ__STATS_QUEUE].max_us, 61);
     ck_assert_uint_eq(g.times[ASQ__STATS_QUEUE].sum_us, 101);
     asq__stats_merge(&f, &g);
@@ -95,9 +95,9 @@ END_TEST
 START_TEST(codes_without_a_place_count_as_others)
 {
     for (int code = 1; code <= 1000; code++)
-        asq__stats_fail(&f, -code, 1);
-    ck_assert_uint_eq(f.ncodes, ASQ__STATS_CODES);
-    ck_assert_uint_eq(asq__stats_failed(&f), 1000);
+        asq__stats_fail(&f.failures, -code, 1);
+    ck_assert_uint_eq(f.failures.n, ASQ__STATS_CODES);
+    ck_assert_uint_eq(asq__stats_failed(&f.failures), 1000);
     ck_assert_uint_eq(failures_of(&f, 0), 1000 - ASQ__STATS_CODES + 1);
 }
 END_TEST
