@@ -1,6 +1,7 @@
 /*
  * calls.c: a client that makes a given number of calls of one kind, and ends. For measurements of a
- * whole process, as by instructions.sh.
+ * whole process, as by instructions.sh, and of lists, as by lists.sh, for which it makes agents, or
+ * calls whose results it does not await.
  */
 #include <asqueue.h>
 
@@ -98,11 +99,41 @@ static void in_sync(void)
         check(asq_call_wait(agents[0], "noop", NULL, "[y#]", payload, sizeof payload));
 }
 
+/* Creates agents over all partitions, many at a time. */
+static void create(void)
+{
+    for (long first = 0; first < left; first += AGENTS) {
+        char format[32];
+        snprintf(format, sizeof format, "agent-%ld-", first / AGENTS);
+        make_agents(first + AGENTS < left ? AGENTS : (size_t) (left - first), format);
+        for (size_t i = 0; i < AGENTS; i++) {
+            asq_agent_free(agents[i]);
+            agents[i] = NULL;
+        }
+    }
+}
+
+/* Makes calls to agents that `create` has made, and leaves them; each is an entry of its own. */
+static void leave(void)
+{
+    for (long i = 0; i < left; i++) {
+        char id[48];
+        asq_agent *agent;
+        snprintf(id, sizeof id, "agent-%ld-%ld", i / AGENTS, i % AGENTS);
+        check(asq_attach(h, id, &agent));
+        check(asq_send(agent, "noop", "[y#]", payload, sizeof payload));
+        asq_agent_free(agent);
+        if (i % IN_FLIGHT == 0)
+            check(asq_flush(h, TIMEOUT_MS));
+    }
+    check(asq_flush(h, TIMEOUT_MS));
+}
+
 int main(int argc, char **argv)
 {
     char err[300];
     if (argc != 4 || (left = atol(argv[3])) <= 0) {
-        fprintf(stderr, "usage: calls URL corked|broadcast|async|sync N\n");
+        fprintf(stderr, "usage: calls URL corked|broadcast|async|sync|create|leave N\n");
         return 2;
     }
     if (asq_open(argv[1], NULL, &h, err, sizeof err) < 0) {
@@ -117,6 +148,10 @@ int main(int argc, char **argv)
         packed(true);
     else if (strcmp(argv[2], "async") == 0)
         one_by_one();
+    else if (strcmp(argv[2], "create") == 0)
+        create();
+    else if (strcmp(argv[2], "leave") == 0)
+        leave();
     else
         in_sync();
     for (size_t i = 0; i < AGENTS; i++)
