@@ -10,6 +10,7 @@
 #include "asqueue.h"
 #include "client/admin.h"
 #include "client/admin_each.h"
+#include "client/admin_scan.h"
 #include "client/handle.h"
 #include "client/remote.h"
 #include "redis/keys.h"
@@ -22,96 +23,69 @@
 #include "value/msg.h"
 #include "value/value.h"
 
-enum { SCAN_COUNT = 500, SCAN_BYTES = 1 << 20, PATTERN_SIZE = 2 * ASQ_MAX_ID + 2 };
+enum { AT_ONCE = 4, PATTERN_SIZE = 2 * ASQ_MAX_ID + 2 };
 
-struct scan {
+struct search {
     const char *class_name;                        /* NULL: all */
-    char pattern[PATTERN_SIZE];                    /* of ids, for HSCAN; "": all */
     int (*fn)(const asq_value *agent, void *user); /* NULL: they are only counted */
     void *user;
-    uint32_t partition;
-    int64_t n;              /* agents found */
-    size_t n_agents, bytes; /* of the last page */
-    bool stopped;           /* fn has returned non-zero */
-    char cursor[32];        /* of HSCAN, in the partition */
-    size_t limit;           /* of a page, which ends there or at until_ms; 0: all at once */
+    asq_value *row; /* what fn is given, written anew for each agent */
+    int64_t n;      /* agents found */
+    bool stopped;   /* fn has returned non-zero */
+    size_t limit;   /* of a page, which ends there or at until_ms; 0: all at once */
     int64_t until_ms;
+    char pattern[PATTERN_SIZE]; /* of ids, for HSCAN */
+    struct asq__scan scan;
 };
 
-static int take_agent(asq *h, struct scan *s, const redisReply *id, const redisReply *bytes)
+/* Finds the class of a snapshot, NUL-terminated. */
+static void read_class(const redisReply *bytes, char class_name[ASQ_MAX_ID + 1])
 {
-    struct asq__arena arena;
-    Asqueue__AgentRecord *snapshot;
-    const char *class_name = "?";
-    int rc = 0;
-    asq__arena_init(&arena, 4 * (size_t) bytes->len + 4096);
-    if (asq__snapshot_decode(bytes->str, (size_t) bytes->len, &arena, &snapshot, NULL, 0) == 0)
-        class_name = snapshot->class_name;
-    bool wanted = !s->class_name || strcmp(s->class_name, class_name) == 0;
-    s->n += wanted;
-    if (wanted && s->fn) {
-        asq_value *agent = asq_pack("{s:s, s:s, s:I}", "id", id->str, "class", class_name,
-                                    "partition", (int64_t) s->partition);
-        rc = agent ? s->fn(agent, s->user) : asq__fail_memory(h);
-        s->stopped = agent && rc != 0;
-        asq_value_free(agent);
+    const char *at;
+    size_t n;
+    strcpy(class_name, "?");
+    if (asq__snapshot_class(bytes->str, bytes->len, &at, &n) && n <= ASQ_MAX_ID) {
+        memcpy(class_name, at, n);
+        class_name[n] = '\0';
     }
-    asq__arena_release(&arena);
+}
+
+static int give_agent(asq *h, struct search *s, uint32_t partition, const char *id,
+                      const char *class_name)
+{
+    if (!s->row && !(s->row = asq_value_map()))
+        return asq__fail_memory(h);
+    int rc = asq_map_set(s->row, "id", asq_value_string(id));
+    if (rc == 0)
+        rc = asq_map_set(s->row, "class", asq_value_string(class_name));
+    if (rc == 0)
+        rc = asq_map_set_int(s->row, "partition", partition);
+    if (rc < 0)
+        return asq__fail_memory(h);
+    rc = s->fn(s->row, s->user);
+    s->stopped = rc != 0;
     return rc;
 }
 
-static int take_scan(asq *h, const redisReply *reply, void *user)
+static int take_agent(asq *h, uint32_t partition, const redisReply *id, const redisReply *bytes,
+                      void *user)
 {
-    struct scan *s = user;
-    int rc = 0;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_ARRAY)
-        return asq__fail(h, ASQ_EPROTO,
-                         "Redis answered HSCAN with something other than a page of fields");
-    snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
-    const redisReply *pairs = reply->element[1];
-    for (size_t i = 0; rc == 0 && i + 1 < pairs->elements; i += 2) {
-        const redisReply *id = pairs->element[i], *bytes = pairs->element[i + 1];
-        if (id->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING)
-            continue;
-        s->n_agents++;
-        s->bytes += (size_t) bytes->len;
-        if (!memchr(id->str, '\0', (size_t) id->len) && asq__utf8_valid(id->str, (size_t) id->len))
-            rc = take_agent(h, s, id, bytes);
-        if (rc == 0 && h->closed)
-            rc = asq__admin_closed(h);
-    }
-    return rc;
+    struct search *s = user;
+    char class_name[ASQ_MAX_ID + 1];
+    if (memchr(id->str, '\0', id->len) || !asq__utf8_valid(id->str, id->len))
+        return 0;
+    read_class(bytes, class_name);
+    if (s->class_name && strcmp(s->class_name, class_name) != 0)
+        return 0;
+    s->n++;
+    return s->fn ? give_agent(h, s, partition, id->str, class_name) : 0;
 }
 
 /* Returns whether the page that was asked for has ended. */
-static bool is_enough(const struct scan *s)
+static bool is_enough(const void *user)
 {
+    const struct search *s = user;
     return s->limit && (s->n >= (int64_t) s->limit || asq__now_ms() >= s->until_ms);
-}
-
-/* Lists the agents of a partition from the cursor on, in pages of about SCAN_BYTES, estimated by
- * the last page. */
-static int scan_partition(asq *h, struct scan *s, int64_t deadline_ms)
-{
-    char key[ASQ__KEY_MAX], count[16];
-    size_t wanted = 16;
-    int rc;
-    asq__keys_agents(asq__redis_keys(asq__remote_redis(h)), s->partition, key);
-    do {
-        snprintf(count, sizeof count, "%zu", wanted);
-        s->n_agents = s->bytes = 0;
-        asq__admin_extend(h, deadline_ms);
-        rc = asq__admin_command(
-            h, s->partition, take_scan, s, *s->pattern ? 7 : 5,
-            (const char *[]){ "HSCAN", key, s->cursor, "COUNT", count, "MATCH", s->pattern });
-        if (s->n_agents) {
-            wanted = SCAN_BYTES / (s->bytes / s->n_agents + 1);
-            wanted = wanted < 1 ? 1 : wanted > SCAN_COUNT ? SCAN_COUNT : wanted;
-        }
-    } while (rc == 0 && strcmp(s->cursor, "0") != 0 && !is_enough(s));
-    return rc;
 }
 
 /* Makes a pattern of HSCAN for ids that begin with the prefix. */
@@ -139,45 +113,45 @@ static bool has_tag(const char *prefix)
     return close && close > open + 1;
 }
 
-/* Goes through the agents, one partition after the other, from where the scan is. Afterwards it is
- * at the end of the partitions, or where a page has ended. */
-static int scan_all(asq *h, struct scan *s, const char *prefix, int64_t deadline_ms)
+/* Goes through the agents from where the scan is, whose cursor is that of a page. */
+static int search_all(asq *h, struct search *s, const char *prefix, int64_t deadline_ms)
 {
-    uint32_t partitions = h->partitions, end = partitions;
+    uint32_t partitions = h->partitions;
+    struct asq__scan *scan = &s->scan;
     int rc = 0;
+    scan->partitions = scan->end = partitions;
+    scan->at_once = s->limit ? 1 : AT_ONCE;
+    scan->pattern = s->pattern;
+    scan->take = take_agent;
+    scan->is_enough = is_enough;
+    scan->user = s;
     if (prefix && *prefix) {
         rc = make_pattern(h, prefix, s->pattern);
         if (has_tag(prefix)) {
             uint32_t only = asq__partition_of(prefix, strlen(prefix), partitions);
-            s->partition = s->partition < only ? only : s->partition;
-            end = only + 1;
+            scan->next = scan->next < only ? only : scan->next;
+            scan->end = only + 1;
         }
     }
-    while (rc == 0 && s->partition < end) {
-        rc = scan_partition(h, s, deadline_ms);
-        if (rc == 0)
-            rc = asq__admin_check_partitions(h, partitions);
-        if (rc == 0 && strcmp(s->cursor, "0") == 0)
-            s->partition++;
-        if (is_enough(s))
-            break;
-    }
-    if (rc == 0 && s->partition >= end)
-        s->partition = partitions;
+    if (rc == 0)
+        rc = asq__admin_scan(h, scan, deadline_ms);
+    if (rc == 0 && scan->next >= scan->end)
+        scan->next = partitions;
+    asq_value_free(s->row);
     return rc;
 }
 
 int asq_agents_each(asq *h, const char *class_name, const char *prefix, int64_t timeout_ms,
                     int (*fn)(const asq_value *agent, void *user), void *user)
 {
-    struct scan s = { .class_name = class_name, .fn = fn, .user = user, .cursor = "0" };
+    struct search s = { .class_name = class_name, .fn = fn, .user = user };
     int64_t deadline_ms = asq__deadline_ms(timeout_ms);
     if (!h || !fn)
         return asq__null(h, "asq_agents_each");
     int rc = asq__admin_begin(h, "asq_agents_each");
     if (rc < 0)
         return rc;
-    rc = scan_all(h, &s, prefix, deadline_ms);
+    rc = search_all(h, &s, prefix, deadline_ms);
     /* The handle's last error may differ from the code that fn has returned. */
     if (s.stopped && rc < 0)
         asq__fail(h, rc, "the function that was given to asq_agents_each failed: %s",
@@ -211,7 +185,7 @@ static int count_all(asq *h, int64_t deadline_ms, int64_t *ret)
 int asq_agents_count(asq *h, const char *class_name, const char *prefix, int64_t timeout_ms,
                      int64_t *ret)
 {
-    struct scan s = { .class_name = class_name, .cursor = "0" };
+    struct search s = { .class_name = class_name };
     int64_t deadline_ms = asq__deadline_ms(timeout_ms);
     if (!h || !ret)
         return asq__null(h, "asq_agents_count");
@@ -219,7 +193,7 @@ int asq_agents_count(asq *h, const char *class_name, const char *prefix, int64_t
     if (rc < 0)
         return rc;
     if (class_name || (prefix && *prefix))
-        rc = scan_all(h, &s, prefix, deadline_ms);
+        rc = search_all(h, &s, prefix, deadline_ms);
     else
         rc = count_all(h, deadline_ms, &s.n);
     if (rc == 0)
@@ -247,18 +221,19 @@ int asq_agents(asq *h, const char *class_name, asq_value **ret)
 }
 
 /* Reads where a page begins: PARTITION-CURSOR. */
-static int read_cursor(asq *h, struct scan *s, const char *from)
+static int read_cursor(asq *h, struct asq__scan *scan, const char *from)
 {
     const char *at = from;
     uint64_t partition, cursor;
+    strcpy(scan->cursor, "0");
     if (!from || !*from)
         return 0;
     if (!asq__decimal_read(&at, &partition) || *at++ != '-' || !asq__decimal_read(&at, &cursor) ||
         *at || partition >= h->partitions)
         return asq__fail(h, ASQ_EINVAL, "'%.40s' is no place where asq_agents_page has ended",
                          from);
-    s->partition = (uint32_t) partition;
-    snprintf(s->cursor, sizeof s->cursor, "%llu", (unsigned long long) cursor);
+    scan->next = (uint32_t) partition;
+    snprintf(scan->cursor, sizeof scan->cursor, "%llu", (unsigned long long) cursor);
     return 0;
 }
 
@@ -271,28 +246,27 @@ int asq_agents_page(asq *h, const char *class_name, const char *prefix, const ch
     if (limit == 0)
         return asq__fail(h, ASQ_EINVAL, "asq_agents_page needs a limit of 1 and more");
     asq_value *list = asq_value_list();
-    struct scan s = { .class_name = class_name,
-                      .fn = append_agent,
-                      .user = list,
-                      .cursor = "0",
-                      .limit = limit,
-                      .until_ms = asq__deadline_ms(timeout_ms) };
+    struct search s = { .class_name = class_name,
+                        .fn = append_agent,
+                        .user = list,
+                        .limit = limit,
+                        .until_ms = asq__deadline_ms(timeout_ms) };
     int rc = list ? asq__admin_begin(h, "asq_agents_page") : asq__fail_memory(h);
     if (rc < 0) {
         asq_value_free(list);
         return rc;
     }
-    rc = read_cursor(h, &s, from);
+    rc = read_cursor(h, &s.scan, from);
     if (rc == 0)
-        rc = scan_all(h, &s, prefix, INT64_MAX);
+        rc = search_all(h, &s, prefix, INT64_MAX);
     if (s.stopped && rc < 0)
         asq__fail_memory(h);
     if (rc < 0) {
         asq_value_free(list);
     } else {
         ret_next[0] = '\0';
-        if (s.partition < h->partitions)
-            snprintf(ret_next, ASQ_CURSOR_SIZE, "%u-%s", s.partition, s.cursor);
+        if (s.scan.next < h->partitions)
+            snprintf(ret_next, ASQ_CURSOR_SIZE, "%u-%s", s.scan.next, s.scan.cursor);
         *ret = list;
     }
     return asq__admin_end(h, rc);

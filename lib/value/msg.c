@@ -421,7 +421,8 @@ int asq__snapshot_encode_value(const char *class_name, uint32_t version, const v
     return out->error;
 }
 
-bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n)
+/* Finds the bytes of a field; the last one counts, as for any decoder. False: no message. */
+static bool find_field(const void *data, size_t n, uint64_t wanted, const void **ret, size_t *ret_n)
 {
     const uint8_t *p = data, *end = p + n;
     *ret = NULL;
@@ -434,12 +435,27 @@ bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *re
             continue; /* a varint field: `length` was its value */
         if ((tag & 7) != 2 || length > (size_t) (end - p))
             return false;
-        if (tag == TAG_RECORD_ARGS) { /* the last one counts, as for any decoder */
+        if (tag == wanted) {
             *ret = p;
             *ret_n = (size_t) length;
         }
         p += length;
     }
+    return true;
+}
+
+bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n)
+{
+    return find_field(data, n, TAG_RECORD_ARGS, ret, ret_n);
+}
+
+bool asq__snapshot_class(const void *data, size_t n, const char **ret, size_t *ret_n)
+{
+    const void *at;
+    if (!find_field(data, n, TAG_RECORD_CLASS, &at, ret_n) || *ret_n == 0 ||
+        memchr(at, '\0', *ret_n) || !asq__utf8_valid(at, *ret_n))
+        return false;
+    *ret = at;
     return true;
 }
 

@@ -102,5 +102,7 @@ int asq__snapshot_decode(const void *data, size_t n, struct asq__arena *arena,
                          Asqueue__AgentRecord **ret, char *err, size_t errlen);
 /* Finds the creation arguments of a snapshot, borrowed from data. False: undecodable. */
 bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n);
+/* Finds its class in the same way, not terminated. False: also if it names none. */
+bool asq__snapshot_class(const void *data, size_t n, const char **ret, size_t *ret_n);
 
 #endif

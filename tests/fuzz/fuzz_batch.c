@@ -129,7 +129,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         value(&record->args);
         value(&record->state);
         const void *args;
+        const char *class_name;
         size_t n;
+        if (asq__snapshot_class(data, size, &class_name, &n))
+            require(n == strlen(record->class_name) &&
+                    memcmp(class_name, record->class_name, n) == 0);
         if (asq__snapshot_args(data, size, &args, &n))
             require(n == record->args.len && (n == 0 || memcmp(args, record->args.data, n) == 0));
     } else {

@@ -495,12 +495,13 @@ START_TEST(an_agents_record_comes_back)
 }
 END_TEST
 
-START_TEST(a_records_arguments_are_found_without_the_rest)
+START_TEST(a_records_arguments_and_class_are_found_without_the_rest)
 {
     static const char *const classes[] = { "C", "A.very.long.name.of.a.class" };
     static uint8_t big[70000];
     const size_t sizes[] = { 0, 1, 127, 128, sizeof big };
     const void *args;
+    const char *class_name;
     size_t n;
 
     memset(big, 0xff, sizeof big);
@@ -521,8 +522,14 @@ START_TEST(a_records_arguments_are_found_without_the_rest)
                 ck_assert(asq__snapshot_args(b.data, b.len, &args, &n));
                 ck_assert_uint_eq(n, sizes[i]);
                 ck_assert(!n || memcmp(args, big, n) == 0);
-                for (size_t cut = b.len - 1; cut > 0 && cut + 10 > b.len; cut--)
-                    asq__snapshot_args(b.data, cut, &args, &n); /* no reading beyond it */
+                ck_assert(asq__snapshot_class(b.data, b.len, &class_name, &n));
+                ck_assert_uint_eq(n, strlen(classes[i % 2]));
+                ck_assert_int_eq(memcmp(class_name, classes[i % 2], n), 0);
+                for (size_t cut = b.len - 1; cut > 0 && cut + 10 > b.len;
+                     cut--) { /* no reading beyond it */
+                    asq__snapshot_args(b.data, cut, &args, &n);
+                    asq__snapshot_class(b.data, cut, &class_name, &n);
+                }
                 asq__buf_release(&b);
                 asq__arena_reset(&arena);
             }
@@ -531,6 +538,13 @@ START_TEST(a_records_arguments_are_found_without_the_rest)
         !asq__snapshot_args("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, &args, &n));
     ck_assert(!asq__snapshot_args("\x1d\x01\x01\x01\x01", 5, &args, &n));
     ck_assert(asq__snapshot_args("", 0, &args, &n));
+    ck_assert(asq__snapshot_class("\x0a\x01x\x0a\x02yz", 7, &class_name, &n));
+    ck_assert(n == 2 && memcmp(class_name, "yz", 2) == 0);
+    ck_assert(!asq__snapshot_class("", 0, &class_name, &n));
+    ck_assert(!asq__snapshot_class("\x0a\x00", 2, &class_name, &n));
+    ck_assert(!asq__snapshot_class("\x0a\x02x\0", 4, &class_name, &n));
+    ck_assert(!asq__snapshot_class("\x0a\x01\xff", 3, &class_name, &n));
+    ck_assert(!asq__snapshot_class("\x0a\x02x", 3, &class_name, &n));
 }
 END_TEST
 
@@ -550,7 +564,7 @@ int main(void)
     tcase_add_test(c, results_are_joined_by_appending);
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
-    tcase_add_test(c, a_records_arguments_are_found_without_the_rest);
+    tcase_add_test(c, a_records_arguments_and_class_are_found_without_the_rest);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
 }
