@@ -32,7 +32,8 @@ void as_list_cell(const char *text, int width)
 {
     int pad = width - (int) as_text_width(text);
     as_print_text(stdout, text, false);
-    printf("%*s", pad > 0 ? pad + 2 : 2, "");
+    for (pad = pad > 0 ? pad + 2 : 2; pad > 0; pad--)
+        putc_unlocked(' ', stdout);
 }
 
 bool as_list_end(struct as_list *list, int rc)

@@ -12,10 +12,24 @@
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
+/* Returns how many characters come first that are printed as they are: printable ones of ASCII. */
+static size_t plain_length(const char *text)
+{
+    size_t n = 0;
+    while (text[n] >= 0x20 && text[n] < 0x7f)
+        n++;
+    return n;
+}
+
 static void print_escaped(FILE *to, const char *text, enum asq__escape_form form)
 {
-    while (*text) {
+    for (;;) {
         char out[ASQ__ESCAPE_MAX];
+        size_t plain = plain_length(text);
+        fwrite(text, 1, plain, to);
+        text += plain;
+        if (!*text)
+            break;
         size_t n = asq__escape_next(&text, form, out);
         fwrite(out, 1, n, to);
     }
@@ -34,8 +48,13 @@ void as_print_json_text(FILE *to, const char *text)
 size_t as_text_width(const char *text)
 {
     size_t width = 0;
-    while (*text) {
+    for (;;) {
         char out[ASQ__ESCAPE_MAX];
+        size_t plain = plain_length(text);
+        width += plain;
+        text += plain;
+        if (!*text)
+            break;
         size_t n = asq__escape_next(&text, ASQ__ESCAPE_LINE, out);
         width += *out & 0x80 ? 1 : n; /* the character, or its escape in ASCII */
     }
