@@ -294,6 +294,14 @@ int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text)
     return AS_EXIT_OK;
 }
 
+int as_ctl_print_count(struct as_ctl *ctl, int64_t n)
+{
+    if (ctl->base.who.json)
+        return as_print_json_own(&ctl->base.who, asq_pack("{s:I}", "count", n));
+    printf("%lld\n", (long long) n);
+    return AS_EXIT_OK;
+}
+
 int as_ctl_print(struct as_ctl *ctl, const asq_value *v)
 {
     return as_print_json(&ctl->base.who, v, !ctl->base.who.json);

@@ -63,6 +63,8 @@ void as_ctl_limit_timeout(struct as_ctl *ctl);
 
 /* Prints a line of text, or with --json {key: text}. */
 int as_ctl_print_id(struct as_ctl *ctl, const char *key, const char *text);
+/* Prints a number, or with --json {"count": n}. */
+int as_ctl_print_count(struct as_ctl *ctl, int64_t n);
 /* Prints a value: JSON in either case, indented for people. */
 int as_ctl_print(struct as_ctl *ctl, const asq_value *v);
 

@@ -67,10 +67,7 @@ static int count_agents(struct as_ctl *ctl)
                               as_ctl_remaining_ms(ctl), &n);
     if (rc < 0)
         return as_ctl_outcome(ctl, rc);
-    if (ctl->base.who.json)
-        return as_print_json_own(&ctl->base.who, asq_pack("{s:I}", "count", n));
-    printf("%lld\n", (long long) n);
-    return AS_EXIT_OK;
+    return as_ctl_print_count(ctl, n);
 }
 
 int as_ctl_agents(void *program, int argc, char **argv)

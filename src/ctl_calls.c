@@ -15,8 +15,6 @@ enum { STATE_WIDTH = 8, AGE_WIDTH = 6, NAME_WIDTH = 24, AGENT_WIDTH = 24, CALL_W
 
 struct output {
     struct as_list list;
-    bool counted_only;
-    size_t n;      /* counted */
     bool doubtful; /* a waiting call may run */
 };
 
@@ -74,10 +72,6 @@ static int print_call(const asq_value *call, void *user)
     bool may_run = false;
     asq_value_get_bool(asq_map_get(call, "may_run"), &may_run);
     out->doubtful |= may_run;
-    if (out->counted_only) {
-        out->n++;
-        return 0;
-    }
     int rc = as_list_row(&out->list, call);
     if (rc == 0 && !out->list.who->json)
         print_row(call, out->list.n == 1);
@@ -93,26 +87,31 @@ static unsigned wanted_states(const struct as_ctl *ctl)
            (ctl->settings.retrying ? ASQ_CALLS_RETRYING : 0);
 }
 
+static int count_calls(struct as_ctl *ctl)
+{
+    int64_t n;
+    int rc = asq_calls_count(ctl->h, wanted_states(ctl), ctl->settings.agent,
+                             ctl->settings.class_name, as_ctl_remaining_ms(ctl), &n);
+    if (rc < 0)
+        return as_ctl_outcome(ctl, rc);
+    return as_ctl_print_count(ctl, n);
+}
+
 int as_ctl_calls(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     const struct as_reporter *who = &ctl->base.who;
-    struct output out = { .list = { .who = who, .limit = ctl->settings.limit },
-                          .counted_only = ctl->settings.count };
+    struct output out = { .list = { .who = who, .limit = ctl->settings.limit } };
     (void) argc, (void) argv;
     if (ctl->settings.count && ctl->settings.limit)
         return as_program_usage(&ctl->base, "--count and --limit exclude each other");
     int status = as_ctl_open(ctl);
     if (status != AS_EXIT_OK)
         return status;
+    if (ctl->settings.count)
+        return count_calls(ctl);
     int rc = asq_calls_each(ctl->h, wanted_states(ctl), ctl->settings.agent,
                             ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_call, &out);
-    if (out.counted_only && rc == 0) {
-        if (who->json)
-            return as_print_json_own(who, asq_pack("{s:I}", "count", (int64_t) out.n));
-        printf("%zu\n", out.n);
-        return AS_EXIT_OK;
-    }
     if (!as_list_end(&out.list, rc))
         return as_ctl_outcome(ctl, rc);
     if (out.list.n == 0)

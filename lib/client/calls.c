@@ -44,9 +44,10 @@ struct candidate {
 
 struct listing {
     unsigned states;
-    const char *agent, *class_name; /* NULL: all */
-    int (*fn)(const asq_value *call, void *user);
+    const char *agent, *class_name;               /* NULL: all */
+    int (*fn)(const asq_value *call, void *user); /* NULL: they are only counted */
     void *user;
+    int64_t found;
     bool stopped; /* fn has returned non-zero */
     bool plain;   /* scripts are denied */
     int64_t deadline_ms;
@@ -282,8 +283,9 @@ static int find_retries(asq *h, struct listing *l)
     for (size_t i = 0; i < l->n; i++) {
         struct candidate *c = &l->candidates[i];
         const Asqueue__Later *later = c->listed->later;
-        struct asq__call_id id;
-        asq__call_id_parse(c->id, &id);
+        struct asq__call_id id = { .index = 0 };
+        if (later)
+            asq__call_id_parse(c->id, &id);
         for (size_t k = 0; later && k < later->n_calls; k++)
             if (later->calls[k]->index == id.index && later->calls[k]->runs &&
                 later->calls[k]->due_ms < MAX_TIME) {
@@ -413,6 +415,9 @@ static const char *judge(const struct listing *l, const struct candidate *c, int
 
 static int give(asq *h, struct listing *l, const asq_value *row)
 {
+    l->found++;
+    if (!l->fn)
+        return 0;
     int rc = l->fn(row, l->user);
     l->stopped = rc != 0;
     return rc == 0 && h->closed ? asq__admin_closed(h) : rc;
@@ -470,19 +475,24 @@ static int add_pause(const struct listing *l, const char *class_name, asq_value 
     return asq_map_set(row, "why", asq_value_string(why));
 }
 
-static int give_candidate(asq *h, struct listing *l, const struct candidate *c)
+/* Adds what the worker has told of a call. */
+static int add_told(const asq_value *told, asq_value *row)
 {
-    const char *class_name = *c->job->class_name ? c->job->class_name
-                             : c->class_name     ? c->class_name
-                                                 : "";
-    int64_t due_ms;
-    const char *state = judge(l, c, &due_ms);
-    if (!(state_bit(state) & l->states) || !is_wanted(l, c->job->agent, class_name))
-        return 0;
+    static const char *const keys[] = { "why", "waits_for", "awaited" };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+        const asq_value *v = asq_map_get(told, keys[i]);
+        if (v)
+            rc = asq_map_set(row, keys[i], asq_value_copy(v));
+    }
+    return rc;
+}
+
+/* Makes the row of a call that has not begun; NULL: no memory. */
+static asq_value *make_row(const struct listing *l, const struct candidate *c,
+                           const char *class_name, const char *state, int64_t due_ms)
+{
     const struct asq__reported *told = asq__report_find(&l->report, c->id);
-    const asq_value *why = told ? asq_map_get(told->row, "why") : NULL;
-    const asq_value *waits_for = told ? asq_map_get(told->row, "waits_for") : NULL;
-    const asq_value *awaited = told ? asq_map_get(told->row, "awaited") : NULL;
     const Asqueue__Chain *chain = c->job->chain;
     asq_value *row =
         asq_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I}", "id", c->id, "state", state, "age_ms",
@@ -493,19 +503,33 @@ static int give_candidate(asq *h, struct listing *l, const struct candidate *c)
         rc = asq_map_set_int(row, "due_ms", due_ms);
     if (rc == 0 && c->runs)
         rc = asq_map_set_int(row, "failed_runs", (int64_t) c->runs);
-    if (rc == 0 && why)
-        rc = asq_map_set(row, "why", asq_value_copy(why));
+    if (rc == 0 && told)
+        rc = add_told(told->row, row);
     else if (rc == 0 && !c->job->chain && strcmp(state, "waiting") == 0)
         rc = add_pause(l, class_name, row);
-    if (rc == 0 && waits_for)
-        rc = asq_map_set(row, "waits_for", asq_value_copy(waits_for));
-    if (rc == 0 && awaited)
-        rc = asq_map_set(row, "awaited", asq_value_copy(awaited));
     if (rc == 0 && chain && chain->n_links)
         rc = asq_map_set(row, "caller", asq_value_string(chain->links[chain->n_links - 1]->call));
     if (rc == 0 && l->report.partial && strcmp(state, "waiting") == 0)
         rc = asq_map_set(row, "may_run", asq_value_bool(true));
-    rc = rc < 0 ? asq__fail_memory(h) : give(h, l, row);
+    if (rc == 0)
+        return row;
+    asq_value_free(row);
+    return NULL;
+}
+
+static int give_candidate(asq *h, struct listing *l, const struct candidate *c)
+{
+    const char *class_name = *c->job->class_name ? c->job->class_name
+                             : c->class_name     ? c->class_name
+                                                 : "";
+    int64_t due_ms;
+    const char *state = judge(l, c, &due_ms);
+    if (!(state_bit(state) & l->states) || !is_wanted(l, c->job->agent, class_name))
+        return 0;
+    asq_value *row = l->fn ? make_row(l, c, class_name, state, due_ms) : NULL;
+    if (l->fn && !row)
+        return asq__fail_memory(h);
+    int rc = give(h, l, row);
     asq_value_free(row);
     return rc;
 }
@@ -523,7 +547,7 @@ static int list_batches(asq *h, struct listing *l, bool later)
             rc = add_candidates(h, l, &page.batches[i]);
         if (rc == 0)
             rc = find_retries(h, l);
-        if (rc == 0)
+        if (rc == 0 && (l->fn || l->class_name))
             rc = find_classes(h, l);
         for (size_t i = 0; rc == 0 && i < l->n; i++)
             rc = give_candidate(h, l, &l->candidates[i]);
@@ -582,28 +606,47 @@ static int list_calls(asq *h, struct listing *l)
     return rc;
 }
 
-int asq_calls_each(asq *h, unsigned wanted, const char *agent, const char *class_name,
-                   int64_t timeout_ms, int (*fn)(const asq_value *call, void *user), void *user)
+/* Goes through the calls for a public function, whose name is `what`. */
+static int run(asq *h, const char *what, unsigned wanted, struct listing *l)
 {
     const unsigned all = ASQ_CALLS_RUNNING | ASQ_CALLS_PARKED | ASQ_CALLS_WAITING |
                          ASQ_CALLS_DELAYED | ASQ_CALLS_RETRYING;
+    if (wanted & ~all)
+        return asq__fail(h, ASQ_EINVAL, "%s: %#x is not a set of states", what, wanted);
+    l->states = wanted ? wanted : all;
+    int rc = asq__admin_begin(h, what);
+    if (rc < 0)
+        return rc;
+    rc = list_calls(h, l);
+    /* The handle's last error may differ from the code that fn has returned. */
+    if (l->stopped && rc < 0)
+        asq__fail(h, rc, "the function that was given to %s failed: %s", what, asq_strerror(rc));
+    return asq__admin_end(h, rc);
+}
+
+int asq_calls_each(asq *h, unsigned wanted, const char *agent, const char *class_name,
+                   int64_t timeout_ms, int (*fn)(const asq_value *call, void *user), void *user)
+{
     if (!h || !fn)
         return asq__null(h, "asq_calls_each");
-    if (wanted & ~all)
-        return asq__fail(h, ASQ_EINVAL, "asq_calls_each: %#x is not a set of states", wanted);
-    struct listing l = { .states = wanted ? wanted : all,
-                         .agent = agent,
+    struct listing l = { .agent = agent,
                          .class_name = class_name,
                          .fn = fn,
                          .user = user,
                          .deadline_ms = asq__deadline_ms(timeout_ms) };
-    int rc = asq__admin_begin(h, "asq_calls_each");
-    if (rc < 0)
-        return rc;
-    rc = list_calls(h, &l);
-    /* The handle's last error may differ from the code that fn has returned. */
-    if (l.stopped && rc < 0)
-        asq__fail(h, rc, "the function that was given to asq_calls_each failed: %s",
-                  asq_strerror(rc));
-    return asq__admin_end(h, rc);
+    return run(h, "asq_calls_each", wanted, &l);
+}
+
+int asq_calls_count(asq *h, unsigned wanted, const char *agent, const char *class_name,
+                    int64_t timeout_ms, int64_t *ret)
+{
+    if (!h || !ret)
+        return asq__null(h, "asq_calls_count");
+    struct listing l = { .agent = agent,
+                         .class_name = class_name,
+                         .deadline_ms = asq__deadline_ms(timeout_ms) };
+    int rc = run(h, "asq_calls_count", wanted, &l);
+    if (rc == 0)
+        *ret = l.found;
+    return rc;
 }

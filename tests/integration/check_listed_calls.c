@@ -65,6 +65,15 @@ static size_t look(unsigned states, const char *agent, const char *class_name)
     return asq_map_size(listed);
 }
 
+/* Checks how many calls are listed, and counted, while none changes its state. */
+static void check_number(unsigned states, const char *agent, const char *class_name, size_t n)
+{
+    int64_t counted = -1;
+    ck_assert_uint_eq(look(states, agent, class_name), n);
+    ck_assert_int_eq(asq_calls_count(h, states, agent, class_name, sup_limit_ms(), &counted), 0);
+    ck_assert_int_eq(counted, (int64_t) n);
+}
+
 static const char *text_of(const char *id, const char *key)
 {
     const char *text = "";
@@ -131,7 +140,7 @@ START_TEST(each_state_is_told)
     sup_wait_until(has_state(kept, "retrying"));
     sup_wait_until(has_state(runs, "running"));
 
-    ck_assert_uint_eq(look(0, NULL, NULL), 7); /* these, and the inner call */
+    check_number(0, NULL, NULL, 7); /* these, and the inner call */
     ck_assert_str_eq(text_of(asq_result_id(outer), "state"), "parked");
     ck_assert_str_eq(text_of(asq_result_id(outer), "class"), "Relay");
     ck_assert_str_eq(text_of(asq_result_id(outer), "agent"), "relay");
@@ -151,12 +160,12 @@ START_TEST(each_state_is_told)
     due = asq_map_int(asq_map_get(listed, asq_result_id(kept)), "due_ms");
     ck_assert(due > 0 && due <= LONG_MS);
 
-    ck_assert_uint_eq(look(ASQ_CALLS_PARKED, NULL, NULL), 2);
-    ck_assert_uint_eq(look(ASQ_CALLS_RUNNING | ASQ_CALLS_DELAYED, NULL, NULL), 2);
-    ck_assert_uint_eq(look(0, "counter", NULL), 2);
-    ck_assert_uint_eq(look(0, NULL, "Counter"), 3);
-    ck_assert_uint_eq(look(ASQ_CALLS_RETRYING, NULL, "Counter"), 2);
-    ck_assert_uint_eq(look(ASQ_CALLS_WAITING, NULL, "Counter"), 0);
+    check_number(ASQ_CALLS_PARKED, NULL, NULL, 2);
+    check_number(ASQ_CALLS_RUNNING | ASQ_CALLS_DELAYED, NULL, NULL, 2);
+    check_number(0, "counter", NULL, 2);
+    check_number(0, NULL, "Counter", 3);
+    check_number(ASQ_CALLS_RETRYING, NULL, "Counter", 2);
+    check_number(ASQ_CALLS_WAITING, NULL, "Counter", 0);
 
     asq_result *all[] = { outer, behind, runs, delayed, retried, kept };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -179,7 +188,7 @@ START_TEST(of_a_batch_only_what_has_not_ended_is_listed)
     ck_assert_int_eq(asq_uncork(h), 0);
     ck_assert_int_eq(asq_result_wait(added, sup_limit_ms()), 0);
     sup_wait_until(has_state(held, "parked"));
-    ck_assert_uint_eq(look(0, NULL, NULL), 1);
+    check_number(0, NULL, NULL, 1);
     asq_result_free(added);
     asq_result_free(held);
     asq_agent_free(echo);
@@ -195,7 +204,7 @@ START_TEST(without_a_worker_calls_wait)
     ck_assert_int_eq(asq_attach(h, "a", &a), 0);
     asq_result *waits = call(a, "add", NULL, NULL), *delayed = call(a, "add", &later, NULL);
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
-    ck_assert_uint_eq(look(0, NULL, NULL), 2);
+    check_number(0, NULL, NULL, 2);
     ck_assert_str_eq(text_of(asq_result_id(waits), "state"), "waiting");
     ck_assert_str_eq(text_of(asq_result_id(waits), "class"), "");
     ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(waits)), "may_run"));
@@ -217,7 +226,7 @@ START_TEST(large_arguments_are_not_read)
         asq_result_free(call(a, "add", NULL, asq_pack("[s]", text)));
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     int64_t before = sup_redis_stat(redis, "stats", "total_net_output_bytes:", "bytes:");
-    ck_assert_uint_eq(look(0, NULL, NULL), CALLS);
+    check_number(0, NULL, NULL, CALLS);
     int64_t after = sup_redis_stat(redis, "stats", "total_net_output_bytes:", "bytes:");
     ck_assert_int_lt(after - before, MIB);
     asq_agent_free(a);
@@ -235,6 +244,7 @@ static int stop_at_once(const asq_value *call, void *user)
 START_TEST(a_function_ends_the_list)
 {
     asq_agent *a;
+    int64_t counted = -1;
     int n = 0;
     ck_assert_int_eq(asq_attach(h, "a", &a), 0);
     for (int i = 0; i < 3; i++)
@@ -244,6 +254,9 @@ START_TEST(a_function_ends_the_list)
     ck_assert_int_eq(n, 1);
     ck_assert_int_eq(asq_calls_each(h, 64, NULL, NULL, 0, stop_at_once, &n), ASQ_EINVAL);
     ck_assert_int_eq(asq_calls_each(h, 0, "a b", NULL, 0, stop_at_once, &n), ASQ_EINVAL);
+    ck_assert_int_eq(asq_calls_count(h, 64, NULL, NULL, 0, &counted), ASQ_EINVAL);
+    ck_assert_int_eq(asq_calls_count(h, 0, "a b", NULL, 0, &counted), ASQ_EINVAL);
+    ck_assert_int_eq(counted, -1);
     asq_agent_free(a);
 }
 END_TEST
@@ -260,6 +273,12 @@ static int ignore(const asq_value *row, void *user)
 static int list_calls(asq *through)
 {
     return asq_calls_each(through, 0, NULL, NULL, sup_limit_ms(), ignore, NULL);
+}
+
+static int count_calls(asq *through)
+{
+    int64_t n;
+    return asq_calls_count(through, 0, NULL, NULL, sup_limit_ms(), &n);
 }
 
 static int list_calls_of_agent(asq *through)
@@ -315,6 +334,7 @@ static const struct {
     { list_failures, "XREVRANGE" },
     { list_dead, "XLEN" },
     { count_agents, "HLEN" },
+    { count_calls, "XLEN" },
     { list_partitions, ".0}:lease" },
     { list_calls_of_agent, ":paused" },
 };

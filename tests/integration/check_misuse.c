@@ -89,6 +89,8 @@ FN(asq_call_each, REFUSED(asq_call_each(NULL, 1, "add", NULL, NULL, NULL));
 FN(asq_call_wait, REFUSED(asq_call_wait(NULL, "add", NULL, NULL));
    REFUSED(asq_call_wait(NULL, "add", RET(asq_value *), "[i]", 1));
    REFUSED(asq_call_wait(agent, NULL, NULL, NULL)))
+FN(asq_calls_count, REFUSED(asq_calls_count(NULL, 0, NULL, NULL, 0, RET(int64_t)));
+   REFUSED(asq_calls_count(H, 0, NULL, NULL, 0, NULL)))
 FN(asq_calls_each, REFUSED(asq_calls_each(NULL, 0, NULL, NULL, 0, NULL, NULL));
    REFUSED(asq_calls_each(H, 0, NULL, NULL, 0, NULL, NULL)))
 FN(asq_callv, REFUSED(asq_callv(NULL, "add", NULL, asq_value_list(), RET(asq_result *)));
@@ -298,6 +300,7 @@ static const struct nulls all[] = {
     N(asq_call),
     N(asq_call_each),
     N(asq_call_wait),
+    N(asq_calls_count),
     N(asq_calls_each),
     N(asq_callv),
     N(asq_classes),
