@@ -1285,12 +1285,13 @@ enum {
  * borrowed, a map: id (for asq_result_attach), state ("running", "parked", …), age_ms, agent, class
  * ("" if it is unknown), method (of other requests their kind, as "create"), partition; due_ms (the
  * ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further, as a
- * text, and waits_for, the first call that it waits for, and awaited, their number, as its worker
- * tells; caller, the call whose method has made it (but for one in a large batch that has not
- * begun); may_run (true): its worker has not told, so a waiting call may also be running or parked.
- * The workers are asked first, and have some seconds to answer. Of an agent's calls, those come
- * first that run or are parked. A call whose state changes meanwhile may come twice, or be missed. fn and timeout_ms are as in asq_agents_each. Errors:
- * ASQ_EINVAL (the agent's id, or the states). */
+ * text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a list
+ * of up to 16 of them if there are several, as its worker tells; caller, the call whose method has
+ * made it; may_run (true): its worker has not told, so a waiting call may also be running or
+ * parked. The workers are asked first, and have some seconds to answer. Of an agent's calls, those
+ * come first that run or are parked. A call whose state changes meanwhile may come twice, or be
+ * missed. fn and timeout_ms are as in asq_agents_each. Errors: ASQ_EINVAL (the agent's id, or the
+ * states). */
 ASQ_API int asq_calls_each(asq *h, unsigned states, const char *agent, const char *class_name,
                            int64_t timeout_ms, int (*fn)(const asq_value *call, void *user),
                            void *user);

@@ -478,7 +478,7 @@ static int add_pause(const struct listing *l, const char *class_name, asq_value 
 /* Adds what the worker has told of a call. */
 static int add_told(const asq_value *told, asq_value *row)
 {
-    static const char *const keys[] = { "why", "waits_for", "awaited" };
+    static const char *const keys[] = { "why", "waits_for", "awaited", "awaits" };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof keys / sizeof keys[0]; i++) {
         const asq_value *v = asq_map_get(told, keys[i]);

@@ -1,16 +1,17 @@
 -- calls.lua: reads a page of batches that people look at: entries of a job stream, or batches that
--- are due later. Large ones lose the arguments and chains of their calls, so an answer is bounded
--- whatever is in Redis. The script only reads.
+-- are due later. Large ones lose the arguments of their calls, and of the calls inside of which these
+-- were made all but the last, so an answer is bounded whatever is in Redis. A page ends also when much
+-- has been read, so that Redis has time for others. The script only reads.
 --
 -- KEYS: jobs; or later, later:jobs. ARGV: where the page begins ('-' or '(ID'; or a rank), batches
 -- at most, prefix of the names of result records.
 -- Answer: {1 if more may follow, else 0, where the next page begins, then for each batch {id of the
 -- entry or time when it is due, batch or Later, field `later` of the entry, 1 if there is a result
 -- record, else 0, 1 if jobs were left out, else 0}}.
-local SMALL, PAGE, ENOUGH, JOBS = 4096, 64, 524288, 1000
+local SMALL, PAGE, ENOUGH, MUCH, JOBS, LINK = 4096, 64, 524288, 4194304, 1000, 1024
 local CHAIN, ARGS = 8, 5
 local from, wanted, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local answer, bytes, cut = { 0, from }, 0, 0
+local answer, bytes, read, cut = { 0, from }, 0, 0, 0
 
 local function varint(s, at)
     local value, scale = 0, 1
@@ -54,10 +55,24 @@ local function each_field(s, at, last, fn)
     return true
 end
 
+-- The chain with its last link alone, which is the caller.
+local function strip_chain(s, first, last)
+    local from, to = 1, 0
+    each_field(s, first, last, function(field, at, text, after)
+        if field == 1 and text then from, to = at, after end
+    end)
+    local link = to - from < LINK and string.sub(s, from, to) or ''
+    return string.char(66) .. encode(#link) .. link -- field 8
+end
+
 local function strip_job(s, first, last)
     local out = {}
-    each_field(s, first, last, function(field, at, _, to)
-        if field ~= ARGS and field ~= CHAIN then out[#out + 1] = string.sub(s, at, to) end
+    each_field(s, first, last, function(field, at, text, to)
+        if field == CHAIN and text then
+            out[#out + 1] = strip_chain(s, text, to)
+        elseif field ~= ARGS and field ~= CHAIN then
+            out[#out + 1] = string.sub(s, at, to)
+        end
     end)
     local job = table.concat(out)
     return string.char(34) .. encode(#job) .. job -- field 4
@@ -110,7 +125,7 @@ end
 -- One large entry is read at a time, so Redis holds no more than that.
 local function read_stream()
     local count = 1
-    while #answer - 2 < wanted and bytes < ENOUGH do
+    while #answer - 2 < wanted and bytes < ENOUGH and read < MUCH do
         local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(count, wanted - (#answer - 2)))
         local largest = 0
         for _, entry in ipairs(page) do
@@ -123,6 +138,7 @@ local function read_stream()
                 if name == 'later' and #text <= ENOUGH then later = text end
             end
             largest = math.max(largest, size)
+            read = read + size
             -- The label of several calls has a '+'.
             local several = string.find(call, '+', 1, true) and string.sub(batch, 1, 2) == '\10\16'
             add(entry[1], short_batch(batch), later, several and has_record(string.sub(batch, 3, 18)) or 0)
@@ -139,10 +155,11 @@ local function read_later()
     local rank = tonumber(from)
     local page = redis.call('ZRANGE', KEYS[1], rank, rank + wanted - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-        if bytes >= ENOUGH then break end
+        if bytes >= ENOUGH or read >= MUCH then break end
         rank = rank + 1
         local text = redis.call('HGET', KEYS[2], page[i]) or ''
         local added = redis.call('HGET', KEYS[2], page[i] .. '+') or ''
+        read = read + #text + #added
         text = text ~= '' and short_later(text) or ''
         if #added > ENOUGH then added = '' end
         if text ~= '' then add(page[i + 1], text .. added, '', #page[i] == 32 and redis.pcall('EXISTS', prefix .. page[i]) == 1 and 1 or 0) end

@@ -406,6 +406,20 @@ bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__ca
     return false;
 }
 
+size_t asq__inputs_awaited(const struct asq__wcall *c, struct asq__call_id *ids, size_t room)
+{
+    const struct asq__inputs *in = c->inputs;
+    size_t n = 0;
+    for (size_t i = 0; in && i < in->n; i++) {
+        if (!in->items[i].pending)
+            continue;
+        if (n < room && asq__call_id_parse(in->items[i].place.future->future->text, &ids[n]) < 0)
+            continue;
+        n++;
+    }
+    return n;
+}
+
 const char *asq__inputs_failure(const struct asq__wcall *c)
 {
     return c->inputs ? c->inputs->failure : NULL;

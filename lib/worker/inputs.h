@@ -16,6 +16,8 @@ int asq__inputs_begin(struct asq__wcall *c); /* 0: awaited or there; else an err
 bool asq__inputs_ready(const struct asq__wcall *c);
 /* Gets an awaited future, after the first `skip` of them. False: there is none. */
 bool asq__inputs_pending(const struct asq__wcall *c, size_t skip, struct asq__call_id *ret);
+/* Gets up to `room` awaited futures; returns how many there are. */
+size_t asq__inputs_awaited(const struct asq__wcall *c, struct asq__call_id *ids, size_t room);
 const char *asq__inputs_failure(const struct asq__wcall *c); /* NULL: none has failed */
 void asq__inputs_free(struct asq__inputs *in);
 /* Asks for room for results that were dropped; it is the call's turn at its agent. Resumes the

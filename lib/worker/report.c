@@ -74,7 +74,23 @@ static void put_pair(struct asq__buf *out, const char *key, const char *text)
     put_string(out, text);
 }
 
-/* Appends a line about a call. awaits: the first call that it waits for, of n; or NULL. */
+/* Appends which calls a call waits for: the first and their number, and a list of several. */
+static void put_awaited(struct asq__buf *out, const struct asq__awaited *awaited)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    if (!awaited->n)
+        return;
+    asq__call_id_format(&awaited->ids[0], id);
+    asq__buf_printf(out, ",\"waits_for\":\"%s\",\"awaited\":%zu", id, awaited->n);
+    for (size_t i = 0; awaited->n > 1 && i < awaited->n && i < ASQ__AWAITED_IDS; i++) {
+        asq__call_id_format(&awaited->ids[i], id);
+        asq__buf_printf(out, "%s\"%s\"", i ? "," : ",\"awaits\":[", id);
+    }
+    if (awaited->n > 1)
+        asq__buf_putc(out, ']');
+}
+
+/* Appends a line about a call. */
 static void put_call(struct asq__buf *out, const struct asq__wcall *c, const char *state,
                      const char *why, const struct asq__awaited *awaited)
 {
@@ -88,10 +104,7 @@ static void put_call(struct asq__buf *out, const struct asq__wcall *c, const cha
     put_pair(out, "class", cls ? cls->def.name : job->class_name);
     put_pair(out, "method", job->method);
     put_pair(out, "why", why);
-    if (awaited && awaited->n) {
-        asq__call_id_format(&awaited->first, id);
-        asq__buf_printf(out, ",\"waits_for\":\"%s\",\"awaited\":%zu", id, awaited->n);
-    }
+    put_awaited(out, awaited);
     if (job->chain && job->chain->n_links)
         put_pair(out, "caller", job->chain->links[job->chain->n_links - 1]->call);
     asq__buf_puts(out, "}\n");
@@ -117,8 +130,9 @@ static void put_active(struct asq__buf *out, const struct asq__actor *a, size_t 
     ASQ__LIST_EACH (it, &a->calls->mailbox.active) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
         char text[200];
-        struct asq__awaited awaited = { .n = 0 };
+        struct asq__awaited awaited;
         size_t before = out->len;
+        awaited.n = 0;
         found->active++;
         if (found->full)
             continue;
@@ -141,7 +155,8 @@ static bool put_waiting(struct asq__buf *out, const struct asq__actor *a, size_t
     const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);
     char text[200];
     size_t before = out->len;
-    struct asq__awaited awaited = { .n = 0 };
+    struct asq__awaited awaited;
+    awaited.n = 0;
     const char *why = asq__stuck_why_waiting(c, text, sizeof text, &awaited);
     if (!why)
         return true;

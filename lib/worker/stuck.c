@@ -30,16 +30,26 @@
 
 enum { STUCK_MS = 10000, REFRESH_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 
+/* Writes "waits for call X", with the number of the others. Returns the length. */
+static size_t tell_awaited(const struct asq__awaited *a, const char *between, char *text,
+                           size_t size)
+{
+    char call[ASQ__CALL_ID_TEXT];
+    asq__call_id_format(&a->ids[0], call);
+    snprintf(text, size, "waits for call %s", call);
+    if (a->n > 1)
+        snprintf(text + strlen(text), size - strlen(text), " %s %zu more", between, a->n - 1);
+    return strlen(text);
+}
+
 const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_t size,
                                    struct asq__awaited *ret)
 {
     const struct asq__process *w = c->entry->part->w;
-    struct asq__call_id id;
-    char call[ASQ__CALL_ID_TEXT];
-    if (c->state == ASQ__CALL_INPUTS && asq__inputs_pending(c, 0, &id)) {
-        asq__call_id_format(&id, call);
-        *ret = (struct asq__awaited){ id, 1 };
-        snprintf(text, size, "waits for call %s, its input", call);
+    if (c->state == ASQ__CALL_INPUTS &&
+        (ret->n = asq__inputs_awaited(c, ret->ids, ASQ__AWAITED_IDS))) {
+        size_t n = tell_awaited(ret, "and", text, size);
+        snprintf(text + n, size - n, ", its input%s", ret->n > 1 ? "s" : "");
         return text;
     }
     if (c->state == ASQ__CALL_INPUTS && asq__inputs_wait_for_room(c))
@@ -77,15 +87,14 @@ const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_
 static bool count_awaited(void *user, const asq_result *r)
 {
     struct asq__awaited *a = user;
-    if (a->n++ == 0)
-        a->first = r->id;
-    return a->n < 1000; /* a larger number is not counted out */
+    if (a->n < ASQ__AWAITED_IDS)
+        a->ids[a->n] = r->id;
+    return ++a->n < 1000; /* a larger number is not counted out */
 }
 
 const char *asq__stuck_why_active(const struct asq__run *run, char *text, size_t size,
                                   struct asq__awaited *ret)
 {
-    char call[ASQ__CALL_ID_TEXT];
     if (run->stage == ASQ__RUN_RETURNED)
         return "has returned, and waits for Redis to take its calls";
     if (run->active.call->state == ASQ__CALL_RUNNING)
@@ -95,12 +104,7 @@ const char *asq__stuck_why_active(const struct asq__run *run, char *text, size_t
     enum asq__wait kind = asq__nested_waits_for(run, count_awaited, ret);
     if (kind == ASQ__WAIT_OTHER || ret->n == 0)
         return "sleeps";
-    asq__call_id_format(&ret->first, call);
-    if (ret->n == 1)
-        snprintf(text, size, "waits for call %s", call);
-    else
-        snprintf(text, size, "waits for %s of %zu calls, such as %s",
-                 kind == ASQ__WAIT_ALL ? "all" : "any", ret->n, call);
+    tell_awaited(ret, kind == ASQ__WAIT_ALL ? "and" : "or for one of", text, size);
     return text;
 }
 

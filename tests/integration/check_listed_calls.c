@@ -234,6 +234,112 @@ START_TEST(large_arguments_are_not_read)
 }
 END_TEST
 
+/* Calls a method of each agent, in a method. */
+static asq_result *fan(asq_agent *relay, asq_agent **agents, size_t n, const char *method,
+                       asq_value *args)
+{
+    asq_value *list = asq_value_list();
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(asq_list_append(list, asq_value_agent(agents[i])), 0);
+    return call(relay, "fan", NULL, asq_pack("[o, s, o]", list, method, args));
+}
+
+static void make_several(const char *head, asq_agent **agents, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "%s%zu", head, i);
+        agents[i] = make("Echo", id);
+    }
+}
+
+/* Checks that `awaits` has the first calls of those that a call waits for, each with this state. */
+static void check_awaited(asq_result *r, size_t n, const char *state)
+{
+    const asq_value *row = asq_map_get(listed, asq_result_id(r)),
+                    *awaits = asq_map_get(row, "awaits");
+    asq_value *seen = asq_value_map();
+    char why[200];
+    ck_assert_int_eq(asq_map_int(row, "awaited"), (int64_t) n);
+    ck_assert_uint_eq(asq_list_size(awaits), n < 16 ? n : 16);
+    for (size_t i = 0; i < asq_list_size(awaits); i++) {
+        const char *id = NULL;
+        ck_assert_int_eq(asq_value_get_string(asq_list_get(awaits, i), &id, NULL), 0);
+        ck_assert_str_eq(text_of(id, "state"), state);
+        ck_assert_ptr_null(asq_map_get(seen, id));
+        ck_assert_int_eq(asq_map_set(seen, id, asq_value_null()), 0);
+    }
+    const char *first = text_of(asq_result_id(r), "waits_for");
+    ck_assert_ptr_nonnull(asq_map_get(seen, first));
+    snprintf(why, sizeof why, "waits for call %s and %zu more", first, n - 1);
+    ck_assert_ptr_nonnull(strstr(text_of(asq_result_id(r), "why"), why));
+    asq_value_free(seen);
+}
+
+static bool awaits(asq_result *r, size_t n)
+{
+    look(0, NULL, NULL);
+    return asq_map_int(asq_map_get(listed, asq_result_id(r)), "awaited") == (int64_t) n;
+}
+
+START_TEST(all_calls_that_a_call_waits_for_are_told)
+{
+    enum { MANY = 20, FEW = 3 };
+    asq_agent *agents[MANY];
+    asq_result *inputs[FEW];
+    start_worker();
+    asq_agent *relay = make("Relay", "relay"), *echo = make("Echo", "echo");
+    make_several("echo-", agents, MANY);
+    asq_result *outer = fan(relay, agents, MANY, "nap", asq_pack("[I]", LONG_MS));
+    sup_wait_until(awaits(outer, MANY) && look(ASQ_CALLS_PARKED, NULL, NULL) == MANY + 1);
+    check_awaited(outer, MANY, "parked");
+
+    asq_value *args = asq_value_list();
+    for (int i = 0; i < FEW; i++) {
+        inputs[i] = call(agents[i], "nothing", NULL, NULL);
+        ck_assert_int_eq(asq_list_append(args, asq_value_future(inputs[i])), 0);
+    }
+    asq_result *given = call(echo, "all", NULL, args);
+    sup_wait_until(awaits(given, FEW));
+    check_awaited(given, FEW, "waiting");
+
+    for (int i = 0; i < FEW; i++)
+        asq_result_free(inputs[i]);
+    for (int i = 0; i < MANY; i++)
+        asq_agent_free(agents[i]);
+    asq_result_free(given);
+    asq_result_free(outer);
+    asq_agent_free(relay);
+    asq_agent_free(echo);
+}
+END_TEST
+
+START_TEST(a_large_batch_tells_who_has_made_its_calls)
+{
+    enum { N = 32 };
+    asq_agent *agents[N];
+    char padding[1024] = { 0 };
+    memset(padding, 'x', sizeof padding - 1);
+    start_worker();
+    asq_agent *relay = make("Relay", "relay");
+    make_several("{one}", agents, N);
+    for (int i = 0; i < N; i++)
+        asq_result_free(call(agents[i], "nap", NULL, asq_pack("[I]", LONG_MS)));
+    sup_wait_until(look(ASQ_CALLS_PARKED, NULL, NULL) == N);
+    asq_result *outer = fan(relay, agents, N, "all", asq_pack("[s]", padding));
+    sup_wait_until(look(ASQ_CALLS_WAITING, NULL, NULL) == N);
+    for (size_t i = 0; i < N; i++) {
+        const char *id;
+        ck_assert_ptr_nonnull(asq_map_at(listed, i, &id));
+        ck_assert_str_eq(text_of(id, "caller"), asq_result_id(outer));
+    }
+    for (int i = 0; i < N; i++)
+        asq_agent_free(agents[i]);
+    asq_result_free(outer);
+    asq_agent_free(relay);
+}
+END_TEST
+
 static int stop_at_once(const asq_value *call, void *user)
 {
     (void) call;
@@ -377,6 +483,8 @@ int main(void)
     tcase_add_test(t, of_a_batch_only_what_has_not_ended_is_listed);
     tcase_add_test(t, without_a_worker_calls_wait);
     tcase_add_test(t, large_arguments_are_not_read);
+    tcase_add_test(t, all_calls_that_a_call_waits_for_are_told);
+    tcase_add_test(t, a_large_batch_tells_who_has_made_its_calls);
     tcase_add_test(t, a_function_ends_the_list);
     tcase_add_loop_test(t, a_list_of_a_namespace_that_is_made_anew_ends_in_an_error, 0,
                         (int) (sizeof lists / sizeof *lists));
