@@ -1,6 +1,6 @@
 /*
  * api_graph.c: who waits for whom: the tree of a call, and all calls that wait for others. Both
- * look at all calls, of which a text is kept for each.
+ * read all calls (graph_read.c).
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,49 +9,17 @@
 
 #include "studio/api.h"
 #include "studio/graph.h"
+#include "studio/graph_read.h"
 #include "studio/studio.h"
 
 enum { CALLS_MS = 20000, NODES = 2000, RING = 1000, ROOTS = 100, WAITS = 10000000 };
 
-/* ---- reading -------------------------------------------------------------------------------- */
-
-struct reading {
-    struct as_studio *studio;
-    struct as_graph graph;
-};
-
-static int add_call(const asq_value *call, void *user)
+/* Reads the graph of all calls, which has call `id` (or NULL) in any case. Answers and returns
+ * false if that fails. */
+static bool read_graph(const struct as_call *c, const char *id, struct as_graph *ret,
+                       struct as_answer *a)
 {
-    struct reading *r = user;
-    const char *state = as_map_text(call, "state");
-    bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
-    int64_t awaited = asq_map_int(call, "awaited");
-    char *row;
-    if (atomic_load(&r->studio->stopping)) {
-        r->graph.more = true;
-        return 1;
-    }
-    int rc = asq_to_json(call, 0, &row);
-    if (rc < 0)
-        return rc;
-    rc = as_graph_add(&r->graph, as_map_text(call, "id"), as_map_text(call, "agent"), begun,
-                      as_map_text(call, "waits_for"),
-                      awaited > 0 && awaited < UINT32_MAX ? (uint32_t) awaited : 0,
-                      as_map_text(call, "caller"), row);
-    free(row);
-    return rc;
-}
-
-/* Reads the graph of all calls. Answers and returns false if that fails. */
-static bool read_graph(const struct as_call *c, struct reading *r, struct as_answer *a)
-{
-    *r = (struct reading){ .studio = c->studio };
-    int rc = asq_calls_each(c->h, 0, NULL, NULL, CALLS_MS, add_call, r);
-    if (rc >= 0)
-        rc = as_graph_build(&r->graph);
-    if (rc < 0)
-        as_graph_release(&r->graph);
-    return as_api_ok(c, rc, a);
+    return as_api_ok(c, as_graph_read(c->h, id, CALLS_MS, &c->studio->stopping, ret), a);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -162,7 +130,7 @@ static void put_chosen(struct text *t, const struct as_graph *g, const bool *cho
 /* Puts how many calls were looked at, and whether there are others. */
 static void put_extent(struct text *t, const struct as_graph *g)
 {
-    put_number(t, ",\"calls_read\":", g->n);
+    put_number(t, ",\"calls_read\":", g->n_read);
     put(t, g->more ? ",\"cut\":true" : ",\"cut\":false");
 }
 
@@ -209,11 +177,11 @@ static bool choose_tree(const struct as_graph *g, uint32_t root, uint32_t at, bo
 
 void as_api_call_tree(const struct as_call *c, struct as_answer *a)
 {
-    struct reading r;
+    struct as_graph graph;
     struct text t = { .data = NULL };
-    if (!read_graph(c, &r, a))
+    if (!read_graph(c, c->id, &graph, a))
         return;
-    const struct as_graph *g = &r.graph;
+    const struct as_graph *g = &graph;
     uint32_t at = as_graph_find(g, c->id);
     bool *chosen = at == AS_GRAPH_NONE ? NULL : calloc(g->n, 1);
     if (chosen) {
@@ -240,7 +208,7 @@ void as_api_call_tree(const struct as_call *c, struct as_answer *a)
         as_answer_code(a, ASQ_ENOMEM, "out of memory");
     }
     free(chosen);
-    as_graph_release(&r.graph);
+    as_graph_release(&graph);
 }
 
 /* ---- all waits ------------------------------------------------------------------------------ */
@@ -315,12 +283,12 @@ static bool choose_waits(const struct as_graph *g, bool *chosen)
 
 void as_api_waits(const struct as_call *c, struct as_answer *a)
 {
-    struct reading r;
+    struct as_graph graph;
     struct text t = { .data = NULL };
     size_t n = 0;
-    if (!read_graph(c, &r, a))
+    if (!read_graph(c, NULL, &graph, a))
         return;
-    const struct as_graph *g = &r.graph;
+    const struct as_graph *g = &graph;
     bool *chosen = calloc(g->n + 1, 1);
     struct root *roots = calloc(g->n + 1, sizeof *roots);
     if (chosen && roots && find_roots(g, roots, &n) == 0) {
@@ -346,5 +314,5 @@ void as_api_waits(const struct as_call *c, struct as_answer *a)
     }
     free(chosen);
     free(roots);
-    as_graph_release(&r.graph);
+    as_graph_release(&graph);
 }

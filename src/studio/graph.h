@@ -28,6 +28,7 @@ struct as_graph {
     struct as_graph_call *calls; /* by id, once it is built */
     size_t n, room;
     size_t bytes;    /* of calls and their texts */
+    size_t n_read;   /* calls that were looked at, for as_graph_read */
     uint32_t *made;  /* places of calls, by caller */
     uint32_t *edges; /* places of awaited calls, by the waiting one */
     size_t n_edges, edges_room;

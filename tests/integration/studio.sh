@@ -178,6 +178,23 @@ has '"code":"ASQ_ENOENT"'
 "$as_ctl" call --async other echo "[{\"\$future\":\"$(cat "$tmp/behind")\"}]" >"$tmp/hanging" || fail "call"
 await /api/waits "{\"from\":\"$(cat "$tmp/hanging")\",\"to\":\"$(cat "$tmp/behind")\",\"kind\":\"waits\"}" \
     "\"roots\":[{\"id\":\"$(cat "$tmp/sleeping")\",\"waiting\":2,\"more\":false}" '"cycles":[]' '"cut":false' '"calls_read":'
+# A call is waited for though its agent is idle; another one has to do with nobody.
+for id in held alone; do
+    "$as_ctl" create Counter --id $id >/dev/null || fail "create"
+done
+"$as_ctl" create Echo --id third >/dev/null || fail "create"
+"$as_ctl" pause --class Counter >/dev/null || fail "pause"
+"$as_ctl" call --async held add '[1]' >"$tmp/held" || fail "call"
+"$as_ctl" call --async alone add '[1]' >"$tmp/alone" || fail "call"
+"$as_ctl" call --async third echo "[{\"\$future\":\"$(cat "$tmp/held")\"}]" >"$tmp/given" || fail "call"
+await /api/waits "{\"from\":\"$(cat "$tmp/given")\",\"to\":\"$(cat "$tmp/held")\",\"kind\":\"waits\"}" \
+    "{\"id\":\"$(cat "$tmp/held")\",\"waiting\":1,"
+if grep -q "$(cat "$tmp/alone")" "$out"; then fail "a call that has to do with nobody" "$out"; fi
+ask 200 "/api/calls/$(cat "$tmp/alone")"
+has "\"id\":\"$(cat "$tmp/alone")\"" '"edges":[]'
+"$as_ctl" resume --class Counter >/dev/null || fail "resume"
+"$as_ctl" result "$(cat "$tmp/given")" >/dev/null || fail "result"
+"$as_ctl" delete held alone third --yes >/dev/null || fail "delete"
 ask 200 '/api/failures?class=Counter&limit=5'
 has '"code":"ASQ_EARGS"' '"agent":"tally"'
 ask 200 '/api/failures?code=EFAILED&since_ms=1'
