@@ -4,15 +4,8 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-redis() {
-    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
-}
+needs_redis_cli
+use_redis
 redis HSET 'asq:{default}:meta' format 1 partitions 4
 
 echo "no agents"

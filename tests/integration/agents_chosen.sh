@@ -5,23 +5,9 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-redis() {
-    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
-}
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err"
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err"
-}
+needs_redis_cli
+needs_plugins
+use_redis
 prints() { # TEXT COMMAND...
     text=$1
     shift

@@ -5,19 +5,14 @@
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
 command -v bash >/dev/null || skip "no bash"
-command -v redis-cli >/dev/null || skip "no redis-cli"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
+needs_redis_cli
+use_redis
 mkdir "$tmp/bin" || exit 1
 ln -s "$as_ctl" "$tmp/bin/as-ctl"
 ln -s "$as_worker" "$tmp/bin/as-worker"
 PATH=$tmp/bin:$PATH
 export PATH
 
-redis() {
-    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
-}
 redis HSET 'asq:{default}:meta' format 1 partitions 4
 # shellcheck disable=SC2016
 redis SADD 'asq:{default}:workers' '$(touch${IFS}'"$tmp"'/pwned1)' '`touch '"$tmp"'/pwned2`' \

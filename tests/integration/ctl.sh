@@ -8,17 +8,6 @@
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 unset ASQUEUE_URL
 
-out=$tmp/out err=$tmp/err
-
-# Runs COMMAND with its output in $out and $err; the exit status must be the expected one.
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err"
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
-}
-
 # Runs COMMAND and checks a line on stderr that matches PATTERN, and an empty stdout.
 refused() { # STATUS PATTERN COMMAND...
     expected_=$1 pattern=$2
@@ -152,13 +141,11 @@ unset ASQUEUE_URL
 "$as_ctl" ping >"$out" 2>"$err" # succeeds if a Redis listens on the usual port
 [ $? -eq 0 ] || expect "$err" 'neither -u nor ASQUEUE_URL was given: tried redis://127\.0\.0\.1:6379'
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || skip "no redis-server"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+needs_plugins
 
 # ---- as-worker's start -----------------------------------------------------------------------
 
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
+use_redis
 
 echo "what as-worker refuses"
 mkdir "$tmp/empty" "$tmp/open" "$tmp/broken"

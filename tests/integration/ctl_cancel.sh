@@ -4,19 +4,8 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err"
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
-}
+needs_plugins
+use_redis
 
 start worker "$as_worker" --agent-dir "$agent_dir" --id one
 wait_ready "$pid" worker

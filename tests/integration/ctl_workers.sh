@@ -4,21 +4,13 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-
-run() { # COMMAND...
-    "$@" >"$out" 2>"$err" || fail "$*" "$out" "$err" "$tmp"/*.log
-}
+needs_redis_cli
+needs_plugins
+use_redis
 
 # An operator may not make the namespace.
-redis-cli -s "$redis_socket" HSET 'asq:{default}:meta' format 1 partitions 4 >/dev/null || fail "HSET"
-run "$as_ctl" workers
+redis HSET 'asq:{default}:meta' format 1 partitions 4
+run 0 "$as_ctl" workers
 [ ! -s "$out" ] || fail "something is printed where nothing is" "$out"
 expect "$err" "^as-ctl: no workers in namespace 'default'\$"
 [ "$("$as_ctl" workers --json)" = '[]' ] || fail "no empty list"
@@ -37,7 +29,7 @@ shown() {
 }
 wait_until "one call is parked and one waits" shown
 expect "$out" '^WORKER +ALIVE +SEEN +UP +HOST +PID +PARTITIONS +CAPACITY +RUNNING +PARKED +WAITING +CALLS '
-run "$as_ctl" workers --json
+run 0 "$as_ctl" workers --json
 expect "$out" '"seen_ms":[0-9]+'
 expect "$out" '"uptime_ms":[0-9]+'
 expect "$out" '"running":0'
@@ -50,9 +42,9 @@ expect "$out" '"lacks":\[\]'
 echo "workers that cannot be asked"
 redis-cli -s "$redis_socket" ACL SETUSER looks on '>x' '~*' '&*' +@all -publish >/dev/null || fail "ACL"
 ASQUEUE_URL="$redis_url_default?user=looks&password=x"
-run "$as_ctl" workers
+run 0 "$as_ctl" workers
 expect "$out" '^one\.0 +yes +[0-9]+ [a-z]+ +- +[^ ]+ +[0-9]+ +[0-9]+ +[0-9]+ +- +[0-9]+ +- '
-run "$as_ctl" workers --json
+run 0 "$as_ctl" workers --json
 expect_count "$out" 'figures_age_ms' 0
 
 echo "classes that are missing"

@@ -6,19 +6,8 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err"
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
-}
+needs_plugins
+use_redis
 lines() { # N WHAT: $out has a header and N lines
     [ "$(sed 1d "$out" | wc -l)" -eq "$1" ] || fail "not $1 lines: $2" "$out" "$err"
 }

@@ -5,12 +5,9 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
+needs_redis_cli
+needs_plugins
+use_redis
 
 look() {
     "$srcdir/contrib/redis-cli/look" "$@" -- -s "$redis_socket" $look_user >"$out" 2>&1 || fail "look $*" "$out"

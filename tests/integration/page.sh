@@ -23,35 +23,14 @@ export CHROMIUM PAGE_MODULES STUDIO_VENDOR HOME
 echo "with a false server"
 node "$srcdir/tests/page/states.mjs" || fail "the page with a false server"
 
-as_studio=${AS_STUDIO:-$builddir/src/as-studio}
 [ -x "$as_studio" ] || { echo "as-studio is not built: without libmicrohttpd"; exit 0; }
 [ -d "$agent_dir" ] || { echo "no example plugins: without a deployment"; exit 0; }
 plugins=$tmp/plugins
 mkdir "$plugins" && cp "$agent_dir"/counter.so "$agent_dir"/echo.so "$plugins" || exit 1
 # shellcheck disable=SC2086
 ${CC:-cc} -shared -fPIC ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$plugins/trouble.so" "$srcdir/tests/page/trouble.c" || skip "no compiler"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
+use_redis
 
-# Starts as-studio on a free port. Sets $base and $studio_pid.
-start_studio() { # NAME OPTION...
-    name=$1
-    shift
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        port=$((port + 1))
-        start "$name" "$as_studio" --listen "127.0.0.1:$port" "$@"
-        studio_pid=$pid
-        wait_until "as-studio, or its end" studio_decided "$name"
-        running "$studio_pid" && break
-        grep -q 'another program uses the port' "$tmp/$name.log" || break
-    done
-    running "$studio_pid" || fail "as-studio does not start" "$tmp/$name.log"
-    base=http://127.0.0.1:$port
-}
-studio_decided() { # NAME
-    grep -q 'shows namespace' "$tmp/$1.log" || ! running "$studio_pid"
-}
 start_worker() { # ID OPTION...
     id=$1
     shift

@@ -5,16 +5,9 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-redis() {
-    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
-}
+needs_redis_cli
+needs_plugins
+use_redis
 start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 10s
 worker=$pid
 wait_ready "$worker" worker

@@ -8,10 +8,9 @@
 ASQ_TEST_ACL=0 # this test makes the users itself
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+needs_redis_cli
+needs_plugins
 start_redis
-out=$tmp/out
 password=pass-of-a-test
 redis() {
     redis-cli -s "$redis_socket" "$@" >"$out" 2>&1 || fail "redis-cli $*" "$out"

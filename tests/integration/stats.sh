@@ -5,20 +5,9 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-command -v redis-cli >/dev/null || skip "no redis-cli"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err"
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
-}
+needs_plugins
+needs_redis_cli
+use_redis
 
 start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one
 wait_ready "$pid" worker

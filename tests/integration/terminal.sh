@@ -5,16 +5,10 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
+needs_redis_cli
+needs_plugins
+use_redis
 
-redis() {
-    redis-cli -s "$redis_socket" "$@" >/dev/null || fail "redis-cli $1"
-}
 is_clean() { # FILE WHAT
     [ -s "$1" ] || fail "$2 says nothing"
     grep -q '[[:cntrl:]]' "$1" && fail "control characters: $2" "$1"

@@ -6,23 +6,9 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-command -v redis-cli >/dev/null || skip "no redis-cli"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
-err=$tmp/err
-redis() {
-    redis-cli -s "$redis_socket" "$@" >"$tmp/redis.out" || fail "redis-cli $1"
-}
-run() { # STATUS COMMAND...
-    expected=$1
-    shift
-    "$@" >"$out" 2>"$err" </dev/null
-    status=$?
-    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
-}
+needs_redis_cli
+needs_plugins
+use_redis
 
 echo "a deployment"
 redis HSET 'asq:{default}:meta' format 1 partitions 8

@@ -18,12 +18,14 @@ srcdir=${ASQ_TEST_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 builddir=${ASQ_TEST_BUILDDIR:-$(pwd)}
 as_worker=${AS_WORKER:-$builddir/src/as-worker}
 as_ctl=${AS_CTL:-$builddir/src/as-ctl}
+as_studio=${AS_STUDIO:-$builddir/src/as-studio} # only built with libmicrohttpd
 agent_dir=${ASQ_TEST_AGENT_DIR:-$builddir/contrib/examples/agents}
 examples=$builddir/contrib/examples
 limit_s=$((120 * ${ASQ_TEST_SLOW:-1}))
 
 umask 077
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/asq-test-XXXXXX") || exit 1
+out=$tmp/out err=$tmp/err # of `run`
 pids=
 redis_pid=
 LC_ALL=C
@@ -139,6 +141,15 @@ serve_tls() { # NAME DECIDED COMMAND...
     fail "$serving does not start" "$tmp/$serving.log"
 }
 
+# Runs COMMAND with its output in $out and $err; the exit status must be the expected one.
+run() { # STATUS COMMAND...
+    expected=$1
+    shift
+    "$@" >"$out" 2>"$err" </dev/null
+    status=$?
+    [ "$status" -eq "$expected" ] || fail "exit status $status, not $expected: $*" "$out" "$err" "$tmp"/*.log
+}
+
 # ---- ASQ_TEST_ACL ----
 
 acl_password=of-a-test
@@ -216,6 +227,46 @@ start_redis() {
         wait_until "redis" redis-cli -s "$redis_socket" CLUSTER ADDSLOTSRANGE 0 16383
         wait_until "the cluster" sh -c "redis-cli -s '$redis_socket' CLUSTER INFO | grep -q cluster_state:ok"
     }
+}
+
+# Starts a Redis as the one that ASQUEUE_URL names.
+use_redis() {
+    start_redis
+    ASQUEUE_URL=$redis_url
+    export ASQUEUE_URL
+}
+
+# Runs a command of that Redis, as its default user. The answer is in $tmp/redis.out.
+redis() {
+    redis-cli -s "$redis_socket" "$@" >"$tmp/redis.out" || fail "redis-cli $1"
+}
+
+needs_redis_cli() {
+    command -v redis-cli >/dev/null || skip "no redis-cli"
+}
+
+needs_plugins() {
+    [ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
+}
+
+# Starts as-studio on a free port. Sets $base, its URL, and $studio_pid.
+start_studio() { # NAME OPTION...
+    name=$1
+    shift
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        port=$((port + 1))
+        start "$name" "$as_studio" --listen "${host:-127.0.0.1}:$port" "$@"
+        studio_pid=$pid
+        wait_until "as-studio, or its end" studio_decided "$name"
+        running "$studio_pid" && break
+        grep -q 'another program uses the port' "$tmp/$name.log" || break
+    done
+    running "$studio_pid" || fail "as-studio does not start" "$tmp/$name.log"
+    base=http://127.0.0.1:$port
+}
+
+studio_decided() { # NAME
+    grep -q 'shows namespace' "$tmp/$1.log" || ! running "$studio_pid"
 }
 
 # Makes DIR, and builds the plugin with the class Shell there. Fails without a compiler.

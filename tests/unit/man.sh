@@ -83,7 +83,7 @@ all_agree() { # PROGRAM PAGE
     done
 }
 
-for program in "$as_ctl" "$as_worker" "${AS_STUDIO:-$builddir/src/as-studio}"; do
+for program in "$as_ctl" "$as_worker" "$as_studio"; do
     page=$man/$(basename "$program").1
     [ -x "$program" ] || continue # as-studio is built with libmicrohttpd
     described "$program" "$page"
