@@ -5,10 +5,8 @@
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
+needs_plugins
+use_redis
 time='[-0-9]+T[0-9:.]+[+-][0-9:]+'
 
 echo "text"
@@ -39,11 +37,13 @@ if build_shell_plugin "$tmp/plugins" 2>"$tmp/err"; then
     start crash "$as_worker" --agent-dir "$tmp/plugins" --id five --log-format json --max-attempts 1
     wait_until "the worker to be ready" grep -q '"message":"ready: ' "$tmp/crash.log"
     "$as_ctl" create Shell --id deep >/dev/null || fail "create"
+    [ "$("$as_ctl" call deep overflow_copy)" = 11 ] || fail "a copy of the process that overflows its stack"
     "$as_ctl" call deep overflow >"$tmp/out" 2>&1 && fail "a call that overflows its stack" "$tmp/out"
     stop "$pid"
     log=$tmp/crash.log
     expect "$log" "^\\{\"time\":\"$time\",\"level\":\"error\",\"worker\":\"five\",\"pid\":$pid,\"message\":\"worker process five\\.0 was ended by signal 11 \\([A-Za-z ]+\\) in Shell\\.overflow of agent deep \\(call ([-0-9a-f]+)\\) by a stack overflow \\(stack 262144 bytes; [^\"]*--stack-size\\); the supervisor starts it again\",\"class\":\"Shell\",\"method\":\"overflow\",\"agent\":\"deep\",\"call_id\":\"\\1\",\"signal\":\"SIGSEGV\",\"partition\":[0-9]+,\"epoch\":[0-9]+\\}\$"
-    if grep -v '^{"time":".*}$' "$log"; then fail "a line that is no JSON" "$log"; fi
+    expect_count "$log" '^asqueue: stack overflow in Shell\.overflow_copy \(stack 262144 bytes; ' 1 # nobody else tells it
+    if grep -v '^asqueue: .*overflow_copy\|^{"time":".*}$' "$log"; then fail "a line that is no JSON" "$log"; fi
 fi
 
 echo "titles, in place of the command line; the environment stays"

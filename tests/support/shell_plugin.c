@@ -1,10 +1,13 @@
 /*
  * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a
- * program, as methods of users do, and returns its output; its method `overflow` needs more stack
- * than there is. Built by build_shell_plugin of support.sh.
+ * program, as methods of users do, and returns its output; `overflow` needs more stack than there
+ * is, and `overflow_copy` does so in a copy of the process. Built by build_shell_plugin of
+ * support.sh.
  */
 #include <asqueue.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { MAX_OUTPUT = 64 << 10 };
 
@@ -41,8 +44,23 @@ static int overflow(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
+/* Returns the signal that ended the copy. */
+static int overflow_copy(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self, (void) args;
+    int status = 0;
+    pid_t copy = fork();
+    if (copy == 0)
+        _exit(descend(1 << 20) & 1);
+    if (copy < 0 || waitpid(copy, &status, 0) != copy)
+        return asq_fail(ctx, ASQ_ESYS, "fork or waitpid failed");
+    *ret = asq_value_int(WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    return *ret ? 0 : ASQ_ENOMEM;
+}
+
 static const asq_method methods[] = { { "run", run, "command", 0, "Runs a command of the shell." },
                                       { "overflow", overflow, "", 0, "Ends its process." },
+                                      { "overflow_copy", overflow_copy, "", 0, "Ends a copy." },
                                       { NULL, NULL, NULL, 0, NULL } };
 
 static const asq_class shell_class = { ASQ_CLASS_INIT, .name = "Shell", .methods = methods };
