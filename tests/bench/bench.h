@@ -50,6 +50,8 @@ struct deployment_options {
     int processes;       /* as-worker's; 0: 1 */
     bool floor, lean;    /* the floor's worker instead, with its own script */
     int batch;           /* calls of the floor to an entry */
+    bool no_stats;       /* as-worker keeps no figures */
+    const char *metrics; /* the address of as-worker's metrics, or NULL */
 };
 
 double now_s(void);
@@ -125,6 +127,7 @@ void measure(struct contender *c, int n, int rounds);
 
 typedef double (*figure_fn)(const struct outcome *o);
 double calls_per_s(const struct outcome *o);
+double worker_us(const struct outcome *o);
 double p50_us(const struct outcome *o);
 double p99_us(const struct outcome *o);
 double seconds_of(const struct outcome *o);
@@ -201,6 +204,7 @@ void case_memory(void);
 void case_start(void);
 void case_scale(void);
 void case_soak(void);
+void case_watched(void);
 void case_peers(void);
 
 #endif

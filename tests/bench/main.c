@@ -35,6 +35,7 @@ static const struct {
     { "memory", case_memory, "per agent, waiting call and parked call", false },
     { "start", case_start, "child mode: open, one agent, first answer", false },
     { "scale", case_scale, "clients, processes, partitions, size of state", false },
+    { "watched", case_watched, "calls while others look; what figures cost", false },
     { "peers", case_peers, "gearmand, beanstalkd, NATS, … where installed", false },
     { "soak", case_soak, "memory under load for a long time", true },
 };

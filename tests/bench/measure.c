@@ -242,7 +242,7 @@ static double client_us(const struct outcome *o)
     return o->calls > 0 ? o->client_cpu / o->calls * 1e6 : 0;
 }
 
-static double worker_us(const struct outcome *o)
+double worker_us(const struct outcome *o)
 {
     return o->calls > 0 ? o->worker_cpu / o->calls * 1e6 : 0;
 }

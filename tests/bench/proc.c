@@ -233,10 +233,19 @@ static void start_worker(struct deployment *d, const struct deployment_options *
     snprintf(count, sizeof count, "%d", o->processes ? o->processes : 1);
     snprintf(url, sizeof url, "%s", d->url);
     char worker[] = "--redis-url", dirs[] = "--agent-dir", parts[] = "--partitions",
-         procs[] = "--processes", level[] = "--log-level", warning[] = "warning";
+         procs[] = "--processes", level[] = "--log-level", warning[] = "warning",
+         no_stats[] = "--no-stats", metrics[] = "--metrics", address[32];
     char *as_worker = strdup(settings.as_worker), *agent_dir = strdup(settings.agent_dir);
-    char *argv[] = { as_worker, worker, url,       parts, partitions, procs,
-                     count,     dirs,   agent_dir, level, warning,    NULL };
+    char *argv[16] = { as_worker, worker, url,       parts, partitions, procs,
+                       count,     dirs,   agent_dir, level, warning };
+    int n = 11;
+    snprintf(address, sizeof address, "%s", o->metrics ? o->metrics : "");
+    if (o->no_stats)
+        argv[n++] = no_stats;
+    if (o->metrics) {
+        argv[n++] = metrics;
+        argv[n++] = address;
+    }
     d->worker = spawn(d->name, argv);
     free(as_worker);
     free(agent_dir);
