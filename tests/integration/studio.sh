@@ -394,6 +394,13 @@ has '"state":{"value":7}'
 echo "writing while Redis is away"
 # A call that Redis has not taken is not told to go on, nor sent when Redis is back.
 if [ "$redis_url_default" = "unix:$redis_socket" ]; then
+    # Requests at once, none like another, so that as many threads as there are have a handle.
+    for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        curl -s -m $((limit_s * 2)) -o "$tmp/warm$n" "$base/api/calls?limit=$n" &
+        warming="${warming-} $!"
+    done
+    # shellcheck disable=SC2086
+    wait $warming
     mv "$redis_socket" "$redis_socket.away"
     redis-cli -s "$redis_socket.away" CLIENT KILL TYPE normal >"$tmp/redis-cli.log"
     is_unknown() { # PATH BODY; a thread that has no handle cannot connect
