@@ -48,6 +48,12 @@ static void put_number(struct asq__buf *out, bool *first, const char *key, int64
     asq__buf_printf(out, "{\"intValue\":\"%lld\"}}", (long long) value);
 }
 
+static void put_true(struct asq__buf *out, bool *first, const char *key)
+{
+    put_key(out, first, key);
+    asq__buf_puts(out, "{\"boolValue\":true}}");
+}
+
 static void put_hex(struct asq__buf *out, const char *name, const uint8_t *id, size_t n)
 {
     char text[2 * ASQ__TRACE_ID];
@@ -78,10 +84,10 @@ static void put_attributes(struct asq__buf *out, const struct asq__span *s, cons
         put_number(out, &first, "asqueue.attempt", s->attempt);
         put_attribute(out, &first, "asqueue.worker", worker);
     }
-    if (s->cut) {
-        put_key(out, &first, "asqueue.phases_cut");
-        asq__buf_puts(out, "{\"boolValue\":true}}");
-    }
+    if (s->resent)
+        put_true(out, &first, "asqueue.resent");
+    if (s->cut)
+        put_true(out, &first, "asqueue.phases_cut");
     if (s->code) {
         const char *name = asq_error_name(s->code);
         put_attribute(out, &first, "error.type", name ? name : "_OTHER");

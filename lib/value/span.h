@@ -45,6 +45,7 @@ struct asq__span {
     } * phases; /* each ends where the next one begins, the last one with the span */
     size_t nphases, cphases;
     bool cut;                                        /* it had more phases */
+    bool resent;                                     /* Redis may have lost an earlier run of it */
     const char *class_name, *method, *agent, *state; /* behind the struct */
     char call_id[ASQ__CALL_ID_TEXT];                 /* "": not known yet */
 };

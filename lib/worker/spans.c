@@ -98,8 +98,10 @@ static struct asq__span *span_of(const struct asq__wcall *c, const char *id,
     struct asq__span *s =
         asq__span_new(ASQ__SPAN_SERVER, &about, job->trace, root, (const uint8_t *) &own,
                       since_ns < now_ns ? since_ns : now_ns);
-    if (s)
+    if (s) {
+        s->resent = c->entry->batch->resent;
         asq__span_enter(s, ASQ__PHASE_QUEUE, s->begin_ns);
+    }
     return s;
 }
 

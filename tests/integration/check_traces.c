@@ -61,13 +61,23 @@ static void start_worker(void)
     logged_start_worker(NULL, &options, all);
 }
 
-static void set_up(void)
+static void set_up_with(const char *const config[])
 {
     rate = 0;
     collector = sup_collector_start();
-    logged_set_up();
+    logged_set_up_with(config);
     start_worker();
     logged_open();
+}
+
+static void set_up(void)
+{
+    set_up_with(NULL);
+}
+
+static void set_up_durable(void)
+{
+    set_up_with((const char *const[]){ "appendonly yes", "appendfsync always", NULL });
 }
 
 static void tear_down(void)
@@ -346,6 +356,28 @@ START_TEST(a_run_whose_process_is_killed_is_replaced_in_its_trace)
 }
 END_TEST
 
+/* Redis restarts without a call, which is then sent again. */
+START_TEST(a_call_that_redis_has_lost_is_marked_when_it_runs)
+{
+    asq_agent *c = agent("Counter");
+    done(call(c, "read", SAMPLED, NULL, NULL), 0);
+    char *kept = sup_redis_keep(redis);
+    kill(-worker, SIGSTOP);
+    asq_result *r = call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1));
+    ok(asq_flush(H, ASQ_FOREVER));
+    sup_redis_kill(redis);
+    sup_redis_go_back(redis, kept);
+    sup_redis_restart(redis);
+    kill(-worker, SIGCONT);
+    done(r, 0);
+    SPANS(2 * 4);
+    ck_assert_str_eq(sup_span_text(below(NULL, "Counter.read", 0), "asqueue.resent"), "");
+    ck_assert_str_eq(sup_span_text(below(NULL, "Counter.add", 0), "asqueue.resent"), "true");
+    free(kept);
+    asq_agent_free(c);
+}
+END_TEST
+
 START_TEST(failures_have_their_code_and_text)
 {
     asq_agent *c = agent("Counter"), *e = agent("Echo");
@@ -558,6 +590,11 @@ int main(void)
     tcase_add_test(t, a_collector_that_does_not_answer_holds_up_nothing);
     tcase_add_test(t, what_is_there_leaves_at_the_end);
     tcase_add_test(t, headers_come_from_the_environment_and_are_not_logged);
+    suite_add_tcase(s, t);
+    t = tcase_create("durable");
+    tcase_add_checked_fixture(t, set_up_durable, tear_down);
+    tcase_set_timeout(t, 4. * (double) sup_limit_ms() / 1000);
+    tcase_add_test(t, a_call_that_redis_has_lost_is_marked_when_it_runs);
     suite_add_tcase(s, t);
     t = tcase_create("options");
     tcase_add_test(t, what_is_wrong_is_told_at_the_start);

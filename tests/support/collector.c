@@ -396,6 +396,8 @@ const char *sup_span_text(const struct sup_span *s, const char *key)
     {
         const json_t *value = json_object_get(a, "value");
         const char *text = text_of(value, "stringValue");
+        if (json_is_true(json_object_get(value, "boolValue")))
+            return "true";
         return *text ? text : text_of(value, "intValue");
     }
     return "";

@@ -54,7 +54,7 @@ const struct sup_span *sup_collector_span(const sup_collector *c, const char *na
 /* Returns the i-th span below another. */
 const struct sup_span *sup_collector_child(const sup_collector *c, const struct sup_span *above,
                                            const char *name, size_t i);
-/* Returns an attribute's text, also of a number; "": it has none. */
+/* Returns an attribute's text, also of a number, or "true"; "": it has none. */
 const char *sup_span_text(const struct sup_span *s, const char *key);
 /* Ends the process; its port is free then, until it is started again there. */
 void sup_collector_stop(sup_collector *c);
