@@ -65,5 +65,5 @@ awaited() {
 }
 wait_until "the class is told that nobody has" awaited
 expect "$tmp/other.log" "there is no class 'Ecco'"
-expect "$tmp/create.out" '^as-ctl: no worker has a class Ecco$'
+wait_until "as-ctl create tells so" grep -q '^as-ctl: no worker has a class Ecco$' "$tmp/create.out"
 kill $!
