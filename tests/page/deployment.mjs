@@ -51,7 +51,7 @@ test('a worker that dies is told, with who took its partitions', page => show(pa
     // The supervisor does not get the chance to start another process, or to say that this one has died.
     const supervisor = Number(process.env.VICTIM);
     process.kill(supervisor, 'SIGSTOP');
-    for (const child of readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim().split(' '))
+    for (const child of readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim().split(' ').filter(Boolean))
         process.kill(Number(child), 'SIGKILL');
     process.kill(supervisor, 'SIGKILL');
     await page.locator('[data-worker^="victim"]', { hasText: 'gone' }).or(page.locator('[data-takeover]', { hasText: 'victim' })).first().waitFor();

@@ -31,12 +31,18 @@ redis_pid=
 LC_ALL=C
 export LC_ALL
 
+# Tells whether a process is one of this test. The number of one that has ended may be anybody's by now.
+is_ours() { # PID
+    [ "$(sed 's/.*) . //; s/ .*//' "/proc/$1/stat" 2>/dev/null)" = $$ ] ||
+        grep -qaF -- "$tmp" "/proc/$1/cmdline" 2>/dev/null
+}
+
 cleanup() {
     status=$?
     trap - EXIT HUP INT TERM
     [ "$status" -ne 0 ] || no_denial || status=1
     for pid in $pids; do
-        kill -KILL "$pid" 2>/dev/null
+        is_ours "$pid" && kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
     done
     rm -rf "$tmp"
@@ -101,9 +107,9 @@ wait_ready() { # PID NAME
 # Sends SIGTERM, and waits; returns the exit status of the process.
 stop() { # PID
     [ "$1" != "$redis_pid" ] || no_denial || exit 1
-    kill -TERM "$1" 2>/dev/null
+    is_ours "$1" && kill -TERM "$1" 2>/dev/null
     tries=$((limit_s * 20))
-    while running "$1"; do
+    while is_ours "$1" && running "$1"; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || fail "process $1 does not end by SIGTERM" "$tmp"/*.log
         sleep 0.05
