@@ -50,11 +50,11 @@ static bool is_page(const redisReply *reply)
            reply->element[1]->type == REDIS_REPLY_ARRAY;
 }
 
-/* Sets how many agents the next page has: as many as have about PAGE_BYTES, by those of this
- * one. */
+/* Sets how many agents the next page has: as many as have about PAGE_BYTES, by those of this one;
+ * more than this one if none of it has the prefix. */
 static void measure_page(struct cursor *c, size_t n, size_t bytes)
 {
-    size_t count = n ? PAGE_BYTES / (bytes / n + 1) : c->count;
+    size_t count = n ? PAGE_BYTES / (bytes / n + 1) : 2 * c->count;
     c->count = count < 1 ? 1 : count > MAX_COUNT ? MAX_COUNT : count;
 }
 

@@ -87,6 +87,21 @@ START_TEST(each_agent_is_given_once)
 }
 END_TEST
 
+static int64_t n_pages(void)
+{
+    return sup_redis_stat(redis, "commandstats", "cmdstat_hscan:", "calls=");
+}
+
+START_TEST(pages_grow_when_no_agent_has_the_prefix)
+{
+    int64_t before;
+    check("Cow", NULL, 0);
+    before = n_pages();
+    check(NULL, "none", 0); /* listed, and counted */
+    ck_assert_int_lt(n_pages() - before, 2 * PARTITIONS / 2 * (EACH / 16) / 2);
+}
+END_TEST
+
 START_TEST(all_agents_are_given_though_a_connection_is_lost)
 {
     struct seen seen = list(NULL, NULL, ALL / 3);
@@ -160,6 +175,7 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, each_agent_is_given_once);
+    tcase_add_test(t, pages_grow_when_no_agent_has_the_prefix);
     tcase_add_test(t, all_agents_are_given_though_a_connection_is_lost);
     tcase_add_test(t, the_function_ends_the_list);
     tcase_add_test(t, the_function_may_close_the_handle_with_pages_under_way);
