@@ -1,8 +1,8 @@
 /*
  * graph.c: see graph.h. Edges go from a call to what it waits for:
  *
- *     a call that its worker says to wait for another one ─▶ that one
- *     one that waits for several                          ─▶ also those that it has made itself
+ *     a call that its worker says to wait for others      ─▶ these
+ *     one that waits for more than the worker names       ─▶ also those that it has made itself
  *     one that has not begun, of an agent that is busy    ─▶ the call that the agent is busy with,
  *         unless that call, or one that it waits for through its callers, has made it: such a call
  *         is let in
@@ -16,12 +16,23 @@
 
 enum { ALLOCATION = 16 /* bytes that an allocation takes besides, about */ };
 
+/* Copies words, separated by spaces, each with a NUL, and an empty one. Returns the end. */
+static char *copy_words(char *to, const char *words)
+{
+    for (; *words; words++)
+        *to++ = *words == ' ' ? '\0' : *words;
+    *to++ = '\0';
+    *to++ = '\0';
+    return to;
+}
+
 int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool begun,
                  const char *waits_for, uint32_t awaited, const char *caller, const char *row)
 {
+    enum { WAITS_FOR = 2 };
     const char *const texts[] = { id, agent, waits_for, caller, row };
     const char *at[5];
-    size_t size = 0;
+    size_t size = 1; /* the empty word behind waits_for */
     for (size_t i = 0; i < 5; i++)
         size += strlen(texts[i]) + 1;
     size_t bytes = size + sizeof *g->calls + ALLOCATION;
@@ -42,11 +53,16 @@ int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool beg
         return ASQ_ENOMEM;
     for (size_t i = 0; i < 5; i++) {
         at[i] = to;
-        to = stpcpy(to, texts[i]) + 1;
+        to = i == WAITS_FOR ? copy_words(to, waits_for) : stpcpy(to, texts[i]) + 1;
     }
-    g->calls[g->n++] =
-        (struct as_graph_call){ text, at[1], at[2], at[3], at[4], awaited, begun, AS_GRAPH_NONE,
-                                0,    0,     0,     0,     0,     0,       0 };
+    g->calls[g->n++] = (struct as_graph_call){ .id = text,
+                                               .agent = at[1],
+                                               .waits_for = at[WAITS_FOR],
+                                               .caller = at[3],
+                                               .row = at[4],
+                                               .awaited = awaited,
+                                               .begun = begun,
+                                               .caller_at = AS_GRAPH_NONE };
     g->bytes += bytes;
     return 0;
 }
@@ -191,20 +207,38 @@ static struct busy *find_busy(struct busy *list, size_t n, const char *agent)
     return low < n && strcmp(list[low].agent, agent) == 0 ? &list[low] : NULL;
 }
 
+/* Adds edges to what a call has made, but for those that it has. */
+static int add_made(struct as_graph *g, uint32_t at)
+{
+    const struct as_graph_call *c = &g->calls[at];
+    uint32_t n_known = c->n_edges;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < c->n; i++) {
+        uint32_t to = g->made[c->first + i], k = 0;
+        while (k < n_known && g->edges[c->edge + k] != to)
+            k++;
+        if (k == n_known)
+            rc = add_edge(g, at, to);
+    }
+    return rc;
+}
+
 static int add_edges_of(struct as_graph *g, uint32_t at, struct busy *busy, size_t n_busy)
 {
     struct as_graph_call *c = &g->calls[at];
-    uint32_t known = *c->waits_for ? as_graph_find(g, c->waits_for) : AS_GRAPH_NONE;
     struct busy *own = c->begun ? NULL : find_busy(busy, n_busy, c->agent);
+    uint32_t n_known = 0;
     int rc = 0;
     c->edge = (uint32_t) g->n_edges;
     if (own)
         own->behind++;
-    if (known != AS_GRAPH_NONE)
-        rc = add_edge(g, at, known);
-    for (uint32_t i = 0; rc == 0 && c->awaited > 1 && i < c->n; i++)
-        if (g->made[c->first + i] != known)
-            rc = add_edge(g, at, g->made[c->first + i]);
+    for (const char *id = c->waits_for; rc == 0 && *id; id += strlen(id) + 1, n_known++) {
+        uint32_t to = as_graph_find(g, id);
+        if (to != AS_GRAPH_NONE)
+            rc = add_edge(g, at, to);
+    }
+    if (rc == 0 && c->awaited > 1 && c->awaited > n_known)
+        rc = add_made(g, at);
     if (rc == 0 && !c->n_edges && own && !is_inside(g, at, own->at))
         rc = add_edge(g, at, own->at);
     return rc;

@@ -13,8 +13,9 @@ enum { AS_GRAPH_CALLS = 200000, AS_GRAPH_BYTES = 64 * 1024 * 1024, AS_GRAPH_NONE
 
 struct as_graph_call {
     char *id; /* owns the texts behind it */
-    const char *agent, *waits_for, *caller, *row;
-    uint32_t awaited;       /* how many calls it waits for; of one alone the id is known */
+    const char *agent, *caller, *row;
+    const char *waits_for;  /* ids of calls, each with a NUL, and an empty one */
+    uint32_t awaited;       /* how many calls it waits for; perhaps more than there are ids */
     bool begun;             /* runs or is parked */
     uint32_t caller_at;     /* its place in the graph */
     uint32_t first, n;      /* calls that it has made, in `made` */
@@ -36,8 +37,9 @@ struct as_graph {
     bool more; /* there are more calls than it holds */
 };
 
-/* Adds a call; the texts are copied. waits_for, caller: "" if there is none. 0; 1 if the graph is
- * full, with AS_GRAPH_CALLS or AS_GRAPH_BYTES; or ASQ_ENOMEM. */
+/* Adds a call; the texts are copied. waits_for: ids, separated by spaces; it and caller are "" if
+ * there is none. 0; 1 if the graph is full, with AS_GRAPH_CALLS or AS_GRAPH_BYTES; or
+ * ASQ_ENOMEM. */
 int as_graph_add(struct as_graph *g, const char *id, const char *agent, bool begun,
                  const char *waits_for, uint32_t awaited, const char *caller, const char *row);
 /* Connects the calls, and finds the rings. ASQ_ENOMEM. */

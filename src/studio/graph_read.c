@@ -7,10 +7,13 @@
 #include "studio/graph_read.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "studio/api.h"
+
+enum { IDS_SIZE = 2048 }; /* room for the ids that a worker tells of a call */
 
 /* Rows that were put aside: of each its id, agent and JSON, NUL-terminated. */
 struct aside {
@@ -95,16 +98,29 @@ static int put_aside(struct aside *a, const char *const texts[3])
     return 0;
 }
 
+/* Lists the ids of the calls that those of the graph wait for. */
+static int list_awaited(const struct as_graph *g, const char ***ret, size_t *ret_n)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n; i++)
+        for (const char *id = g->calls[i].waits_for; *id; id += strlen(id) + 1)
+            n++;
+    if (!(*ret = calloc(n + 1, sizeof **ret)))
+        return ASQ_ENOMEM;
+    *ret_n = 0;
+    for (size_t i = 0; i < g->n; i++)
+        for (const char *id = g->calls[i].waits_for; *id; id += strlen(id) + 1)
+            (*ret)[(*ret_n)++] = id;
+    return 0;
+}
+
 /* Adds those to the graph for which a call of it waits. */
 static int take_awaited(struct reading *r)
 {
     struct as_graph *g = &r->graph;
-    const char **awaited = calloc(g->n + 1, sizeof *awaited);
+    const char **awaited;
     size_t n = 0, at = 0;
-    int rc = awaited ? 0 : ASQ_ENOMEM;
-    for (size_t i = 0; rc == 0 && i < g->n; i++)
-        if (*g->calls[i].waits_for)
-            awaited[n++] = g->calls[i].waits_for;
+    int rc = list_awaited(g, &awaited, &n);
     if (n)
         qsort(awaited, n, sizeof *awaited, by_text);
     while (rc == 0 && n && at < r->aside.used) {
@@ -128,11 +144,25 @@ static bool is_concerned(struct reading *r, const asq_value *call)
            (r->id && strcmp(r->id, as_map_text(call, "id")) == 0);
 }
 
+/* Writes the ids of the calls that a call waits for, as far as they are told. */
+static const char *ids_awaited(const asq_value *call, char text[IDS_SIZE])
+{
+    const asq_value *list = asq_map_get(call, "awaits");
+    const char *id;
+    size_t n = 0;
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        if (asq_value_get_string(asq_list_get(list, i), &id, NULL) == 0 &&
+            n + strlen(id) + 2 <= IDS_SIZE && *id && !strchr(id, ' '))
+            n += (size_t) snprintf(text + n, IDS_SIZE - n, "%s%s", n ? " " : "", id);
+    return n ? text : as_map_text(call, "waits_for");
+}
+
 static int add_row(struct reading *r, const asq_value *call, const char *row)
 {
     const char *state = as_map_text(call, "state"), *agent = as_map_text(call, "agent");
     bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
     int64_t awaited = asq_map_int(call, "awaited");
+    char ids[IDS_SIZE];
     enter_partition(r, asq_map_int(call, "partition"));
     if (r->graph.n + r->aside.n >= AS_GRAPH_CALLS ||
         r->graph.bytes + r->aside.used >= AS_GRAPH_BYTES) {
@@ -142,8 +172,7 @@ static int add_row(struct reading *r, const asq_value *call, const char *row)
     r->graph.n_read++;
     if (!begun && !is_concerned(r, call))
         return put_aside(&r->aside, (const char *[]){ as_map_text(call, "id"), agent, row });
-    int rc = as_graph_add(&r->graph, as_map_text(call, "id"), agent, begun,
-                          as_map_text(call, "waits_for"),
+    int rc = as_graph_add(&r->graph, as_map_text(call, "id"), agent, begun, ids_awaited(call, ids),
                           awaited > 0 && awaited < UINT32_MAX ? (uint32_t) awaited : 0,
                           as_map_text(call, "caller"), row);
     return rc == 0 && begun ? note_busy(r, r->graph.calls[r->graph.n - 1].agent) : rc;

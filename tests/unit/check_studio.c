@@ -327,7 +327,7 @@ END_TEST
 
 /* ---- waits ---------------------------------------------------------------------------------- */
 
-/* "ID AGENT STATE WAITS_FOR AWAITED CALLER", "-" for nothing. */
+/* "ID AGENT STATE WAITS_FOR AWAITED CALLER", "-" for nothing. WAITS_FOR may be several, with commas. */
 static void add_line(struct as_graph *g, const char *line)
 {
     char id[40], agent[40], state[40], waits_for[40], caller[40];
@@ -335,6 +335,8 @@ static void add_line(struct as_graph *g, const char *line)
     ck_assert_int_eq(
         sscanf(line, "%39s %39s %39s %39s %u %39s", id, agent, state, waits_for, &awaited, caller),
         6);
+    for (char *comma = waits_for; (comma = strchr(comma, ','));)
+        *comma = ' ';
     ck_assert_int_eq(as_graph_add(g, id, agent, strcmp(state, "begun") == 0,
                                   *waits_for == '-' ? "" : waits_for, awaited,
                                   *caller == '-' ? "" : caller, "{}"),
@@ -364,6 +366,13 @@ static const struct {
       "",
       "a>b a>c " },
     { { "a x begun b 2 -", "b y begun - 0 a", "c z begun a 1 a" }, "a c;", "a>b a>c c>a " },
+    /* Those that are named are no others. */
+    { { "a x begun b,d 2 -", "b y begun - 0 a", "c z begun - 0 a", "d w begun - 0 -" },
+      "",
+      "a>b a>d " },
+    { { "a x begun d,gone,b 4 -", "b y begun - 0 a", "c z begun - 0 a", "d w begun a 1 -" },
+      "a d;",
+      "a>d a>b a>c d>a " },
     { { "a x begun gone 1 gone", "b y begun a 1 -" }, "", "b>a " },
     { { "a x begun b 1 -", "b y begun c 1 -", "c z begun b 1 -", "e v begun e 1 -" },
       "b c;e;",
