@@ -15,6 +15,7 @@ const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
 const char *const asq__script_permit = asq__lua_permit;
 const char *const asq__script_died = asq__lua_died;
+const char *const asq__script_agent_classes = asq__lua_agent_classes;
 const char *const asq__script_blame = asq__lua_blame;
 const char *const asq__script_leave = asq__lua_leave;
 const char *const asq__script_send = asq__lua_send;

@@ -31,6 +31,8 @@ extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 extern const char *const asq__script_stats_read;
 /* Run by a supervisor for a process that has died. */
 extern const char *const asq__script_died;
+/* Run by an owner, now and then; see recount.h. */
+extern const char *const asq__script_agent_classes;
 /* Run for a commit that stays refused. */
 extern const char *const asq__script_blame;
 /* Run by a process that ends, or by its supervisor. */

@@ -108,3 +108,11 @@ bool asq__candidates_last_is_fit(const struct asq__candidates *c, uint32_t parti
     return c->missing[(size_t) last->kind * c->partitions + partition] ==
            asq__place_fewest_missing(c->workers, c->n, c->partitions, c->missing, partition);
 }
+
+bool asq__candidates_are_few(const struct asq__candidates *c, uint32_t partition)
+{
+    for (uint32_t i = 0; i < c->nkinds; i++)
+        if (c->missing[(size_t) i * c->partitions + partition])
+            return true;
+    return false;
+}

@@ -33,6 +33,8 @@ char *asq__candidates_union(const struct asq__candidates *c);
 int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts);
 /* Returns the id of the worker that should own a partition. */
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition);
+/* Returns whether some workers lack classes that the partition needs. */
+bool asq__candidates_are_few(const struct asq__candidates *c, uint32_t partition);
 /* Returns whether no worker has more of the classes that the partition needs than the last one that
  * was added. */
 bool asq__candidates_last_is_fit(const struct asq__candidates *c, uint32_t partition);

@@ -411,9 +411,10 @@ static const char *frame_mode(const struct asq__piece *piece)
 static void put_needs(struct asq__cmd *cmd, struct asq__commit *c)
 {
     struct asq__partition *p = c->part;
-    char text[ASQ__CLASSES_MAX + 2] = "";
+    char text[ASQ__CLASSES_MAX + 2];
     c->needs |= p->needs_unsaved;
     p->needs_unsaved = false;
+    *text = '\0';
     if (c->needs)
         snprintf(text, sizeof text, "=%s", p->needs ? p->needs : "");
     asq__cmd_puts(cmd, text);

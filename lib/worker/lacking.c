@@ -15,6 +15,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/recount.h"
 
 static bool is_reachable(const struct asq__process *w, const char *name, uint32_t version)
 {
@@ -97,6 +98,7 @@ void asq__lacking_decide(struct asq__process *w, char *reachable)
         free(w->lacked);
         w->lacked = NULL;
         publish(w);
+        asq__recount_soon(w);
     }
     for (uint32_t i = 0; i < w->nparts; i++)
         if (asq__partition_is_owned(&w->parts[i]))

@@ -46,6 +46,7 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
+#include "worker/recount.h"
 #include "worker/takeover.h"
 #include "worker/steps.h"
 
@@ -139,6 +140,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
     p->recovering = p->asking = false;
     p->unowned_since_ms = 0;
     asq__needs_take(p, reply->element[10]);
+    asq__recount_postpone(p);
     free(p->seen_owner);
     free(p->seen_token);
     p->seen_owner = strdup(w->config.id);
@@ -462,6 +464,7 @@ void asq__partitions_release(struct asq__process *w)
         free(p->seen_token);
         free(p->needs);
         free(p->wants);
+        free(p->recount.found);
     }
     free(w->parts);
     w->parts = NULL;

@@ -56,6 +56,7 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
+#include "worker/recount.h"
 #include "worker/redis_events.h"
 #include "worker/result_read.h"
 #include "worker/report.h"
@@ -291,6 +292,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__partition_check_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
+        asq__recount_upkeep(&w->parts[i]);
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */
     if (asq__redis_is_up(w->redis) && asq__process_may_start(w))

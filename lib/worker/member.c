@@ -38,6 +38,7 @@
 #include "worker/core/ownership.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/recount.h"
 #include "worker/stream_end.h"
 #include "worker/takeover.h"
 
@@ -239,6 +240,17 @@ static void await_overdue(struct asq__members *m, int64_t now)
                        0.);
 }
 
+/* Acts on all partitions, and has those counted that cannot be placed freely. */
+static void decide_placed(struct asq__members *m, const struct asq__candidates *c, int64_t now)
+{
+    struct asq__process *w = m->w;
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        decide(m, &w->parts[i], asq__candidates_best(c, i), asq__candidates_last_is_fit(c, i), now);
+        if (asq__candidates_are_few(c, i))
+            asq__recount_begin(&w->parts[i]);
+    }
+}
+
 static void decide_all(struct asq__members *m, int64_t now)
 {
     struct asq__process *w = m->w;
@@ -252,9 +264,7 @@ static void decide_all(struct asq__members *m, int64_t now)
         asq__candidates_add(&candidates, w->config.id, w->config.capacity, w->knows);
         asq__lacking_decide(w, asq__candidates_union(&candidates));
         if (asq__candidates_place(&candidates, w->parts) == 0)
-            for (uint32_t i = 0; i < w->nparts; i++)
-                decide(m, &w->parts[i], asq__candidates_best(&candidates, i),
-                       asq__candidates_last_is_fit(&candidates, i), now);
+            decide_placed(m, &candidates, now);
     }
     asq__candidates_release(&candidates);
     m->decided = true;

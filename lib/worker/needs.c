@@ -52,6 +52,8 @@ void asq__needs_note(struct asq__partition *p, const struct asq__class *cls)
     p->needs_last = cls;
     int rc = asq__classes_add(&p->needs, cls->def.name, cls->def.version);
     p->needs_unsaved |= rc > 0;
+    if (rc >= 0 && p->recount.found)
+        rc = asq__classes_add(&p->recount.found, cls->def.name, cls->def.version);
     if (rc < 0)
         asq__process_log_some_about(
             p->w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_WARNING,
@@ -64,6 +66,8 @@ void asq__needs_drop(struct asq__partition *p)
 {
     free(p->wants);
     p->wants = NULL;
+    free(p->recount.found);
+    p->recount = (struct asq__recount){ 0 };
     p->needs_unsaved = false;
 }
 

@@ -19,7 +19,7 @@ void asq__needs_take(struct asq__partition *p, const redisReply *text);
 /* Notes that an owned partition has, or gets, an agent of the class. NULL: does nothing. */
 void asq__needs_note(struct asq__partition *p, const struct asq__class *cls);
 
-/* Forgets what was awaited in a partition that is dropped. */
+/* Forgets what was awaited and counted in a partition that is dropped. */
 void asq__needs_drop(struct asq__partition *p);
 void asq__needs_release(struct asq__process *w);
 

@@ -33,6 +33,16 @@ enum asq__part_state {
     ASQ__PART_FENCED /* lost; the end of the iteration drops what it had in memory */
 };
 
+/* Count of the classes of its agents; of recount.c. */
+struct asq__recount {
+    char *found;       /* classes found so far; NULL: none is under way */
+    uint64_t from_seq; /* no page is read before this commit is acknowledged */
+    char cursor[24];   /* of HSCAN */
+    uint32_t page;     /* agents of a page */
+    bool asking;       /* a page is being read */
+    int64_t next_ms, pause_ms;
+};
+
 struct asq__partition {
     struct asq__process *w;
     uint32_t number;
@@ -104,6 +114,7 @@ struct asq__partition {
      * `unsaved` until a commit is sent with them; otherwise as last read in the lease. */
     char *needs;
     bool needs_unsaved;
+    struct asq__recount recount;
     char *wants;                         /* classes that calls here need and this process lacks */
     const struct asq__class *needs_last; /* the class noted last; most are of the same */
     char *taken_from; /* CLAIMING: the former owner, which is gone; of takeover.c; or NULL */

@@ -11,9 +11,11 @@
 #include "value/hash.h"
 #include "worker/core/place.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum { PARTITIONS = 8, CALLS = 40 };
 
@@ -44,7 +46,7 @@ static pid_t start(const char *id, const asq_class *const *list, bool fail_no_cl
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.id = id;
     options.capacity = 4;
-    options.lease_time_ms = 6000;
+    options.lease_time_ms = 20000;
     options.log = sup_log_to_file;
     options.log_user = log_path;
     options.fail_no_class = fail_no_class;
@@ -269,6 +271,169 @@ START_TEST(a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_s
 }
 END_TEST
 
+/* The second worker gets its share when the agents of the class that it lacks are gone. */
+START_TEST(classes_without_agents_are_needed_no_more)
+{
+    asq_agent *agents[PARTITIONS], *stays;
+    pid_t first = start("first", both, false), second = start("second", echo_only, false);
+
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        agents[p] = make("Counter", p);
+        ck_assert_int_eq(asq_ready(agents[p], sup_limit_ms()), 0);
+    }
+    ck_assert_int_eq(asq_create(h, "Echo", NULL, &stays, NULL), 0);
+    ck_assert_int_eq(asq_ready(stays, sup_limit_ms()), 0);
+    sup_wait_until(count_owned("first.0") == PARTITIONS);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        ck_assert_int_eq(asq_delete(agents[p], sup_limit_ms()), 0);
+        asq_agent_free(agents[p]);
+    }
+    sup_wait_until(are_placed(0));
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert(owns("first.0", p) || !needs(p, "Counter"));
+    ck_assert_int_eq(asq_call_wait(stays, "nothing", NULL, NULL), 0);
+    asq_agent_free(stays);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* ---- rolling updates ---- */
+
+enum { WORKERS = 3, AGENTS = 24 };
+enum update { ADDS, DROPS, UPGRADES, UPDATES };
+
+static int upgrade_counter(asq_ctx *ctx, uint32_t from_version, asq_value **state)
+{
+    (void) ctx;
+    return from_version == 0 ? asq_map_set(*state, "label", asq_value_string("new")) : ASQ_EVERSION;
+}
+
+/* Classes of the workers before and after an update. */
+static asq_class extra, newer;
+static const asq_class *const with_extra[] = { &echo_class, &counter_class, &extra, NULL };
+static const asq_class *const with_newer[] = { &echo_class, &newer, NULL };
+static const asq_class *const *const before[] = {
+    [ADDS] = both, [DROPS] = with_extra, [UPGRADES] = both
+};
+static const asq_class *const *const after[] = {
+    [ADDS] = with_extra, [DROPS] = both, [UPGRADES] = with_newer
+};
+
+static void make_classes(void)
+{
+    extra = newer = counter_class;
+    extra.name = "Extra";
+    newer.version = 1;
+    newer.upgrade = upgrade_counter;
+}
+
+struct group {
+    asq_agent *agents[AGENTS];
+    asq_result *results[AGENTS];
+    int64_t rounds;
+};
+
+static void make_group(struct group *g, const char *class_name)
+{
+    *g = (struct group){ .rounds = 0 };
+    for (int i = 0; i < AGENTS; i++)
+        ck_assert_int_eq(asq_create(h, class_name, NULL, &g->agents[i], "{s:i}", "value", 0), 0);
+}
+
+static void send_round(struct group *g)
+{
+    for (int i = 0; g->agents[0] && i < AGENTS; i++)
+        ck_assert_int_eq(asq_call(g->agents[i], "add", &g->results[i], "[i]", 1), 0);
+}
+
+/* No call of the round has failed, got lost or run twice. */
+static void check_round(struct group *g)
+{
+    g->rounds++;
+    for (int i = 0; g->agents[0] && i < AGENTS; i++) {
+        ck_assert_msg(asq_result_wait(g->results[i], sup_limit_ms()) == 0, "round %lld: %s",
+                      (long long) g->rounds, asq_errmsg(h));
+        ck_assert_int_eq(result_int(g->results[i]), g->rounds);
+    }
+}
+
+static void delete_group(struct group *g)
+{
+    for (int i = 0; i < AGENTS; i++) {
+        ck_assert_int_eq(asq_delete(g->agents[i], sup_limit_ms()), 0);
+        asq_agent_free(g->agents[i]);
+        g->agents[i] = NULL;
+    }
+}
+
+static void free_group(struct group *g)
+{
+    for (int i = 0; i < AGENTS; i++)
+        asq_agent_free(g->agents[i]);
+}
+
+static void run_round(struct group *counters, struct group *extras)
+{
+    send_round(counters);
+    send_round(extras);
+    check_round(counters);
+    check_round(extras);
+}
+
+static const char *const ids[WORKERS] = { "one", "two", "three" };
+
+/* Replaces a worker by one with the classes of after the update, and goes on calling meanwhile. */
+static void update(pid_t *worker, int i, enum update what, struct group *counters,
+                   struct group *extras)
+{
+    int status;
+    char process[16];
+    send_round(counters);
+    send_round(extras);
+    kill(*worker, SIGTERM);
+    check_round(counters);
+    check_round(extras);
+    while (waitpid(*worker, &status, WNOHANG) == 0)
+        run_round(counters, extras);
+    ck_assert_int_eq(status, 0);
+    *worker = start(ids[i], after[what], false);
+    snprintf(process, sizeof process, "%s.0", ids[i]);
+    int64_t end_ms = sup_now_ms() + sup_limit_ms();
+    while (!count_owned(process) && !(what == DROPS && extras->agents[0])) {
+        ck_assert_msg(sup_now_ms() < end_ms, "%s gets no partition", process);
+        run_round(counters, extras);
+    }
+    run_round(counters, extras);
+}
+
+START_TEST(a_rolling_update_fails_no_call)
+{
+    enum update what = (enum update) _i;
+    pid_t workers[WORKERS];
+    struct group counters, extras = { .rounds = 0 };
+    make_classes();
+    for (int i = 0; i < WORKERS; i++)
+        workers[i] = start(ids[i], before[what], false);
+    make_group(&counters, "Counter");
+    if (what == DROPS)
+        make_group(&extras, "Extra");
+    run_round(&counters, &extras);
+    for (int i = 0; i < WORKERS; i++) {
+        if (what == DROPS && i == WORKERS - 1)
+            delete_group(&extras); /* its last worker is about to go */
+        update(&workers[i], i, what, &counters, &extras);
+        if (what == ADDS && i == 0)
+            make_group(&extras, "Extra"); /* two of three workers lack it */
+    }
+    run_round(&counters, &extras);
+    free_group(&counters);
+    free_group(&extras);
+    for (int i = 0; i < WORKERS; i++)
+        modes_stop_worker(workers[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("needs");
@@ -284,6 +449,8 @@ int main(void)
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
+    tcase_add_test(t, classes_without_agents_are_needed_no_more);
+    tcase_add_loop_test(t, a_rolling_update_fails_no_call, 0, UPDATES);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
