@@ -6,34 +6,12 @@
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
 
 command -v curl >/dev/null || skip "no curl"
-[ -d "$agent_dir" ] || skip "no example plugins: $agent_dir"
-[ -x "${AS_STUDIO:-$builddir/src/as-studio}" ] || skip "built without libmicrohttpd"
-as_studio=${AS_STUDIO:-$builddir/src/as-studio}
+needs_plugins
+[ -x "$as_studio" ] || skip "built without libmicrohttpd"
 if acl_on; then as_studio=$(as_role "$as_studio" operator); fi
-start_redis
-ASQUEUE_URL=$redis_url
-export ASQUEUE_URL
-out=$tmp/out
+use_redis
 head=$tmp/head
 
-# Starts as-studio on a free port. Sets $base and $studio_pid.
-start_studio() { # NAME OPTION...
-    name=$1
-    shift
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        port=$((port + 1))
-        start "$name" "$as_studio" --listen "${host:-127.0.0.1}:$port" "$@"
-        studio_pid=$pid
-        wait_until "as-studio, or its end" studio_decided "$name"
-        running "$studio_pid" && break
-        grep -q 'another program uses the port' "$tmp/$name.log" || break
-    done
-    running "$studio_pid" || fail "as-studio does not start" "$tmp/$name.log"
-    base=http://127.0.0.1:$port
-}
-studio_decided() { # NAME
-    grep -q 'shows namespace' "$tmp/$1.log" || ! running "$studio_pid"
-}
 ask() { # STATUS PATH CURL-OPTION...: the answer is in $out, its head in $head
     expected=$1 path=$2
     shift 2
