@@ -104,12 +104,16 @@ END_TEST
 START_TEST(the_time_is_that_from_the_call_to_its_result)
 {
     asq_agent *echo = agent_new("Echo", NULL);
+    int64_t from_ms = sup_now_ms();
     ck_assert_int_eq(call_code(echo, "nap", "[i]", 50), 0);
+    double at_most_ms = (double) (sup_now_ms() - from_ms + 1);
     asq_value *all = stats_of(H, "Echo", "nap");
     const asq_value *nap = asq_list_get(asq_map_get(all, "methods"), 0);
     ck_assert_int_eq(ended(nap), 1);
     ck_assert(result_ms(nap, "max_ms") >= 50);
     ck_assert(result_ms(nap, "mean_ms") >= 50);
+    ck_assert(result_ms(nap, "max_ms") <= at_most_ms);
+    ck_assert(result_ms(nap, "mean_ms") <= at_most_ms);
     asq_value_free(all);
     all = stats_of(H, "Echo", "who"); /* nothing was measured */
     ck_assert_int_eq(
