@@ -34,7 +34,8 @@ use_redis
 start_worker() { # ID OPTION...
     id=$1
     shift
-    start "$id" "$as_worker" --agent-dir "$plugins" --id "$id" --capacity 8 --lease-time 5s --max-attempts 1 "$@"
+    start "$id" "$as_worker" --agent-dir "$plugins" --id "$id" --capacity 8 --lease-time 5s --max-attempts 1 \
+        --traces "$STUDIO_WRITES/v1/traces" --trace-rate 1 "$@"
     wait_ready "$pid" "$id"
 }
 do_call() { # AGENT METHOD ARGS: without waiting
@@ -44,7 +45,11 @@ letters() { # N
     [ "$("$as_ctl" dead list --json | grep -o '"id":"[0-9]' | wc -l)" -eq "$1" ]
 }
 
-start_worker one --partitions 16
+# Workers send their traces to an as-studio that is there before them.
+redis HSET 'asq:{default}:meta' format 1 partitions 16
+start_studio writes --allow-writes --collect-traces
+STUDIO_WRITES=$base
+start_worker one
 HOSTILE_AGENT="<script>window.hacked=1</script>"
 for id in t-1 t-2 t-3 t-fail t-crash t-drop t-cancel r-1 r-2 "$HOSTILE_AGENT"; do
     "$as_ctl" create Trouble --id "$id" >/dev/null || fail "create $id"
@@ -86,8 +91,6 @@ start load sh -c 'while :; do
     sleep 0.2
 done' "$as_ctl"
 AGENTS=$("$as_ctl" agents --count)
-start_studio writes --allow-writes --collect-traces
-STUDIO_WRITES=$base
 start_studio reads
 STUDIO=$base STUDIO_PID=$studio_pid REDIS=$redis_pid CTL=$as_ctl
 export STUDIO STUDIO_WRITES STUDIO_PID REDIS VICTIM CTL AGENTS HANGING HOSTILE_AGENT

@@ -222,6 +222,22 @@ function send(base, spans) {
     });
 }
 
+test('a call that has ended is shown with the trace that its workers have sent', { expected: /404/ }, async page => {
+    const call = ctl('call', 'r-1', 'ask', '[0, "r-2", "touch", []]', '--async');
+    equal(ctl('result', call), 'null', 'the result');
+    await show(page, `calls/${call}`, STUDIO_WRITES);
+    for (const name of ['Trouble.ask', 'Trouble.touch'])
+        await page.locator('.fall', { hasText: name }).first().waitFor();
+    for (const phase of ['queue', 'run', 'park', 'commit'])
+        await page.locator(`.fall .lane i.${phase}`).first().waitFor();
+    await page.locator('.fall', { hasText: 'Trouble.ask' }).first().click();
+    await says(page, call);
+    await show(page, 'traces', STUDIO_WRITES);
+    await page.locator('a', { hasText: 'Counter.add' }).first().waitFor();
+    await show(page, 'agents/r-2', STUDIO_WRITES);
+    await page.locator('a', { hasText: 'Trouble.' }).first().waitFor();
+});
+
 test('a trace that a program sends is shown as a waterfall', async page => {
     const begun = BigInt(Date.now()) * 1000000n;
     const span = (spanId, parentSpanId, name, kind, from, to, more) => ({ spanId, parentSpanId, name, kind, startTimeUnixNano: String(begun + BigInt(from) * 1000000n), endTimeUnixNano: String(begun + BigInt(to) * 1000000n), ...more });
@@ -231,7 +247,7 @@ test('a trace that a program sends is shown as a waterfall', async page => {
         span(id(2), id(1), 'Planner.plan', 2, 10, 490, { status: { code: 2, message: 'it broke \u202e<img src=x onerror=window.hacked=1>' } }),
         span(id(3), id(2), 'queue', 1, 10, 100), span(id(4), id(2), 'run', 1, 100, 300), span(id(5), id(2), 'parked', 1, 300, 450), span(id(6), id(2), 'commit', 1, 450, 490),
     ]), 200, 'the answer to the spans');
-    await show(page, 'traces', STUDIO_WRITES);
+    await show(page, 'agents/t-1', STUDIO_WRITES); // the list of all traces is full of those of workers
     await page.locator('a', { hasText: 'Planner.plan' }).first().click();
     await until('two rows', async () => (await page.locator('.fall').count()) === 2);
     for (const phase of ['queue', 'run', 'park', 'commit'])
