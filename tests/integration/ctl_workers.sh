@@ -51,11 +51,12 @@ echo "classes that are missing"
 ASQUEUE_URL=$redis_url
 start other "$as_worker" --agent-dir "$agent_dir" --id other --lease-time 10s
 wait_ready "$pid" other
-stop "$worker"
-run redis-cli -s "$redis_socket" HSET 'asq:{default}:worker:two' beat 1 lease_time_ms 600000 knows 'Counter 7,New 1'
-run redis-cli -s "$redis_socket" PEXPIRE 'asq:{default}:worker:two' 6000000
-run redis-cli -s "$redis_socket" SADD 'asq:{default}:workers' two
-run "$as_ctl" workers
+kill "$worker"
+stop "$worker" # the second signal gives the parked call up
+redis HSET 'asq:{default}:worker:two' beat 1 lease_time_ms 600000 knows 'Counter 7,New 1'
+redis PEXPIRE 'asq:{default}:worker:two' 6000000
+redis SADD 'asq:{default}:workers' two
+run 0 "$as_ctl" workers
 expect "$err" '^as-ctl: other\.0 lacks classes that other workers have: Counter 7, New$'
 expect "$err" '^as-ctl: two lacks classes that other workers have: .*Echo'
 "$as_ctl" create Ecco --id x >"$tmp/create.out" 2>&1 &
