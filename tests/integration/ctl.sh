@@ -240,7 +240,7 @@ expect "$err" 'as-ctl result [^ ]+ \(ASQ_ETIMEOUT\)'
 
 # ---- With a worker ---------------------------------------------------------------------------
 
-start as-worker "$as_worker" start --agent-dir "$agent_dir" --id one --processes 2 \
+start as-worker "$as_worker" start --agent-dir "$agent_dir" --id one --processes 2 --no-class fail \
     --log-format json --lease-time 5s --drain-timeout 1h
 worker=$pid
 all_alive() {
