@@ -62,7 +62,7 @@ wait_until "the call is parked" parked
 
 echo "workers that cannot be asked"
 redis ACL SETUSER looks on '>x' '~*' '&*' +@all -publish
-ASQUEUE_URL="$redis_url_default?user=looks&password=x"
+export ASQUEUE_URL="$redis_url_default?user=looks&password=x"
 run 0 "$as_ctl" calls
 expect "$out" '^waiting .* Echo\.sleep '
 expect "$err" 'not every worker has told which calls run'

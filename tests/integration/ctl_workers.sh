@@ -41,7 +41,7 @@ expect "$out" '"lacks":\[\]'
 
 echo "workers that cannot be asked"
 redis-cli -s "$redis_socket" ACL SETUSER looks on '>x' '~*' '&*' +@all -publish >/dev/null || fail "ACL"
-ASQUEUE_URL="$redis_url_default?user=looks&password=x"
+export ASQUEUE_URL="$redis_url_default?user=looks&password=x"
 run 0 "$as_ctl" workers
 expect "$out" '^one\.0 +yes +[0-9]+ [a-z]+ +- +[^ ]+ +[0-9]+ +[0-9]+ +[0-9]+ +- +[0-9]+ +- '
 run 0 "$as_ctl" workers --json

@@ -439,8 +439,7 @@ stop "$studio_pid" || fail "exit status $?" "$tmp"/*.log
 echo "a token"
 token=0123456789abcdef0123456789abcdef
 echo $token >"$tmp/token"
-host=0.0.0.0
-start_studio token --token-file "$tmp/token" --allow-writes
+host=0.0.0.0 start_studio token --token-file "$tmp/token" --allow-writes
 ask 200 /
 ask 401 /api/overview
 has '"code":"UNAUTHORIZED"'
@@ -494,8 +493,7 @@ has 'wait a minute'
 stop "$studio_pid" || fail "exit status $?" "$tmp"/*.log
 
 echo "as-studio before Redis"
-host=127.0.0.1
-ASQUEUE_URL="unix:$tmp/later.sock?ns=later" start_studio early
+host=127.0.0.1 ASQUEUE_URL="unix:$tmp/later.sock?ns=later" start_studio early
 has_note() {
     grep -q 'it is tried again while somebody looks' "$tmp/early.log"
 }
