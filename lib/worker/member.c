@@ -194,7 +194,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
         .active = p->state == ASQ__PART_ACTIVE,
         .idle = p->state == ASQ__PART_IDLE,
         .ours = strcmp(best, w->config.id) == 0,
-        .fit = fit,
+        .fit = fit || (own && token && *token),
         .proven = takes_over(m, best),
         .is_held = token && *token && !own && holder && is_alive(m, holder, now),
         .token = !token                         ? ASQ__LEASE_NONE

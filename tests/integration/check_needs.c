@@ -41,16 +41,22 @@ static void tear_down(void)
     free(log_path);
 }
 
+/* Starts a worker; of the options those that this file does not set are used. */
+static pid_t start_with(const char *id, const asq_class *const *list, asq_worker_options options)
+{
+    options.id = id;
+    options.capacity = 4;
+    options.log = sup_log_to_file;
+    options.log_user = log_path;
+    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
+}
+
 static pid_t start(const char *id, const asq_class *const *list, bool fail_no_class)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    options.id = id;
-    options.capacity = 4;
     options.lease_time_ms = 20000;
-    options.log = sup_log_to_file;
-    options.log_user = log_path;
     options.fail_no_class = fail_no_class;
-    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
+    return start_with(id, list, options);
 }
 
 static bool owns(const char *process, uint32_t p)
@@ -160,6 +166,34 @@ START_TEST(a_worker_takes_no_partition_with_agents_of_a_class_that_it_lacks)
 }
 END_TEST
 
+/* Two lease times are waited for. */
+static pid_t start_with_short_lease(const char *id, const asq_class *const *list)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.lease_time_ms = 2000;
+    return start_with(id, list, options);
+}
+
+/* As a worker leaves it that gave the partition up while its release got lost. To the other worker
+ * it is held by a live one. */
+START_TEST(a_partition_whose_lease_names_a_worker_that_forgot_it_gets_an_owner)
+{
+    uint32_t p = of_first();
+    pid_t first = start_with_short_lease("first", echo_only);
+    pid_t second = start_with_short_lease("second", both);
+    asq_agent *a = make("Counter", p);
+
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    sup_wait_until(owns("second.0", p));
+    sup_redis_do(redis, "HSET asq:{default.%d}:lease owner first.0 token x", (int) p);
+    sup_wait_until(owns("second.0", p));
+    ck_assert_int_eq(asq_call_wait(a, "add", NULL, "[i]", 1), 0);
+    asq_agent_free(a);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
 /* Makes calls behind a creation, and checks that all take effect in their order. */
 static void check_order(asq_agent *a, asq_result *results[CALLS])
 {
@@ -246,7 +280,7 @@ START_TEST(a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_clas
 
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     sup_wait_until(sup_file_count(log_path, "there is no class 'Counter'") > 0);
-    soon.deadline_ms = 2000; /* it comes to the worker before */
+    soon.deadline_ms = sup_limit_ms() / 30; /* it comes to the worker before */
     ck_assert_int_eq(asq_callv(a, "add", &soon, asq_pack("[i]", 7), &late), 0);
     ck_assert_int_eq(asq_call(a, "add", &behind, "[i]", 1), 0);
     ck_assert_int_eq(asq_result_wait(late, sup_limit_ms()), ASQ_EDEADLINE);
@@ -267,6 +301,52 @@ START_TEST(a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_s
     asq_agent *a = make("Counter", 0);
     ck_assert_int_eq(asq_ready(a, sup_limit_ms()), ASQ_ENOCLASS);
     asq_agent_free(a);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* Finds the pages of agents that were read, by Redis' log of commands, the oldest first. Returns
+ * how many there are. */
+static uint32_t find_pages(long pages[], uint32_t most)
+{
+    redisReply *log = sup_redis_reply(redis, "SLOWLOG GET 100000");
+    uint32_t n = 0;
+    for (size_t i = log->elements; i-- > 0 && n < most;) {
+        const redisReply *args = log->element[i]->element[3]; /* EVAL text 1 agents cursor page */
+        if (args->elements == 6 && strcmp(args->element[0]->str, "EVAL") == 0 &&
+            strstr(args->element[3]->str, ":agents"))
+            pages[n++] = strtol(args->element[5]->str, NULL, 10);
+    }
+    freeReplyObject(log);
+    return n;
+}
+
+/* Nothing is known of their size at first: the first ones may have megabytes each. */
+START_TEST(counts_of_agents_begin_with_a_small_page)
+{
+    enum { N = 400, PAGES = 5 };
+    asq_agent *agents[N];
+    long pages[PAGES];
+    pid_t first = start_with_short_lease("first", both), second;
+
+    for (uint32_t i = 0, made = 0; made < N; i++) {
+        char id[40];
+        int n = snprintf(id, sizeof id, "agent%u", i);
+        if (asq__partition_of(id, (size_t) n, PARTITIONS) == 1)
+            ck_assert_int_eq(asq_create(h, "Counter", id, &agents[made++], "{s:i}", "value", 0), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(asq_ready(agents[i], sup_limit_ms()), 0);
+        asq_agent_free(agents[i]);
+    }
+    sup_redis_do(redis, "CONFIG SET slowlog-max-len 100000");
+    sup_redis_do(redis, "CONFIG SET slowlog-log-slower-than 0");
+    second = start_with_short_lease("second", echo_only); /* it lacks a class: they are counted */
+    sup_wait_until(find_pages(pages, PAGES) == PAGES);
+    ck_assert_int_eq(pages[0], 1);
+    for (int i = 1; i < PAGES; i++)
+        ck_assert_int_eq(pages[i], 2 * pages[i - 1]);
+    modes_stop_worker(second);
     modes_stop_worker(first);
 }
 END_TEST
@@ -443,12 +523,14 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_worker_takes_no_partition_with_agents_of_a_class_that_it_lacks);
+    tcase_add_test(t, a_partition_whose_lease_names_a_worker_that_forgot_it_gets_an_owner);
     tcase_add_loop_test(t, calls_of_a_class_that_the_owner_lacks_go_to_another_worker_in_order, 0,
                         2);
     tcase_add_test(t, calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_so);
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
+    tcase_add_test(t, counts_of_agents_begin_with_a_small_page);
     tcase_add_test(t, classes_without_agents_are_needed_no_more);
     tcase_add_loop_test(t, a_rolling_update_fails_no_call, 0, UPDATES);
     suite_add_tcase(s, t);

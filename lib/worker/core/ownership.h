@@ -1,8 +1,9 @@
 /*
  * ownership.h: what a process does about one partition, from the lease as last read, the placement
  * and what is known of the members. A partition is claimed where it is placed, and by any candidate
- * once it was free for long, because views of membership may differ. It is handed over only to a
- * member that has proved itself alive. Pure.
+ * once it was free for long, because views of membership may differ. Also by a process that lacks
+ * classes, if the lease names it though it has forgotten the partition: no other one claims what a
+ * live worker holds. It is handed over only to a member that has proved itself alive. Pure.
  */
 #ifndef ASQ_WORKER_CORE_OWNERSHIP_H
 #define ASQ_WORKER_CORE_OWNERSHIP_H
@@ -22,7 +23,7 @@ struct asq__ownership {
     bool active;  /* owned, and not draining */
     bool idle;    /* this process has nothing to do with it */
     bool ours;    /* placed at this process */
-    bool fit;     /* this process is a candidate: no worker has more of the classes that it needs */
+    bool fit;     /* no worker has more of the classes that it needs, or the lease names this one */
     bool proven;  /* the member where it is placed has proved itself alive */
     bool is_held; /* the lease names a live owner other than this process */
     enum asq__lease_token token;
