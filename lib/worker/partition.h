@@ -38,7 +38,7 @@ struct asq__recount {
     char *found;       /* classes found so far; NULL: none is under way */
     uint64_t from_seq; /* no page is read before this commit is acknowledged */
     char cursor[24];   /* of HSCAN */
-    uint32_t page;     /* agents of a page */
+    uint32_t page;     /* agents of the next page; kept across counts; 0: none was read yet */
     bool asking;       /* a page is being read */
     int64_t next_ms, pause_ms;
 };

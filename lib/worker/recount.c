@@ -27,8 +27,7 @@
 #include "worker/process_log.h"
 
 enum {
-    FIRST_PAGE = 20, /* agents; the next ones by the size of these */
-    LARGEST_PAGE = 500,
+    LARGEST_PAGE = 500, /* agents */
     PAGE_BYTES = 256 * 1024,
     LONGEST_PAUSE_MS = 600000
 };
@@ -101,11 +100,13 @@ static bool take_classes(struct asq__partition *p, const redisReply *reply)
     return true;
 }
 
-/* Returns how many agents the next page should have. */
+/* Returns how many agents the next page should have: by the size of these, but at most twice as
+ * many, because the next ones may be larger. */
 static uint32_t next_page(uint32_t agents, long long bytes)
 {
     double fit = bytes > 0 ? (double) PAGE_BYTES * agents / (double) bytes : LARGEST_PAGE;
-    return fit < 1 ? 1 : fit > LARGEST_PAGE ? LARGEST_PAGE : (uint32_t) fit;
+    uint32_t most = 2 * agents < LARGEST_PAGE ? 2 * agents : LARGEST_PAGE;
+    return fit < 1 ? 1 : fit > most ? most : (uint32_t) fit;
 }
 
 static bool is_page(const redisReply *reply)
@@ -169,7 +170,8 @@ void asq__recount_begin(struct asq__partition *p)
         !(r->found = strdup("")))
         return;
     r->from_seq = p->seq;
-    r->page = FIRST_PAGE;
+    if (!r->page)
+        r->page = 1; /* nothing is known of the size of its agents */
     strcpy(r->cursor, "0");
     p->needs_last = NULL; /* has each class noted anew */
     asq__recount_upkeep(p);
