@@ -468,12 +468,19 @@ void asq__dispatch_promote(struct asq__wcall *c)
         asq__actor_resume(a);
 }
 
+/* Returns whether a call that was queued waits behind others, whatever they wait for. */
+static bool waits_behind(const struct asq__wcall *c)
+{
+    const struct asq__calls *calls = c->actor->calls;
+    return is_held(c->actor, c) || (calls->lacks_class && calls->mailbox.queue.next != &c->node);
+}
+
 void asq__dispatch_due(struct asq__wcall *c)
 {
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
     /* Otherwise each call that comes would have all those before it looked through. */
-    if (join(c) && (asq__batch_is_nested(c->entry->batch) || !is_held(c->actor, c)))
+    if (join(c) && (asq__batch_is_nested(c->entry->batch) || !waits_behind(c)))
         asq__actor_resume(c->actor);
 }
 
