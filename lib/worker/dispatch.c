@@ -283,6 +283,29 @@ static bool is_called_from_active(const struct asq__partition *p, const Asqueue_
     return false;
 }
 
+static bool has_called_from_active(const struct asq__partition *p, const struct asq__list *queue)
+{
+    ASQ__LIST_EACH (it, queue) {
+        const Asqueue__Job *job = asq__wcall_job(ASQ__CONTAINER(it, struct asq__wcall, node));
+        if (job->chain && is_called_from_active(p, job))
+            return true;
+    }
+    return false;
+}
+
+bool asq__partition_needs_next_owner(const struct asq__partition *p)
+{
+    if (!p->wants)
+        return false;
+    ASQ__LIST_EACH (it, &p->actors.busy) {
+        const struct asq__calls *calls = ASQ__CONTAINER(it, struct asq__actor, where)->calls;
+        if (calls->lacks_class && (has_called_from_active(p, &calls->mailbox.queue) ||
+                                   has_called_from_active(p, &calls->mailbox.reentrant)))
+            return true;
+    }
+    return false;
+}
+
 /* Returns whether a draining partition may still start calls of the agent. Such a partition starts
  * only calls on which its active calls may depend, or it would never drain: nested calls of these,
  * after a while any nested calls, and the calls queued before them. */

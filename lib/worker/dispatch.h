@@ -29,6 +29,9 @@ void asq__actor_resume(struct asq__actor *a);
 extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 /* Resumes or starts what it can, of all its actors. */
 void asq__partition_resume(struct asq__partition *p);
+/* Returns whether active calls of it wait for calls that only an owner with other classes can run.
+ */
+bool asq__partition_needs_next_owner(const struct asq__partition *p);
 /* Starts, at the end of an iteration, calls that it had no room for. True: some are left for the
  * next one. */
 bool asq__dispatch_postponed(struct asq__process *w);

@@ -35,6 +35,7 @@
 #include "worker/core/sender.h"
 #include "worker/core/stream_id.h"
 #include "worker/delay.h"
+#include "worker/dispatch.h"
 #include "worker/entries.h"
 #include "worker/inputs.h"
 #include "worker/later_clock.h"
@@ -362,11 +363,37 @@ static void check_drained(struct asq__partition *p)
         drop(p); /* the process is about to end: other workers find the owner gone */
 }
 
+static void on_given_up(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__partition *p = user;
+    (void) c, (void) reply; /* a lease that was not released is claimed again: member.c decide() */
+    p->w->announce_due = true;
+}
+
+/* Releases a partition that would never drain, because its active calls wait for ones that only its
+ * next owner can run. There they run again. */
+static void give_up_unfinished(struct asq__partition *p)
+{
+    struct asq__process *w = p->w;
+    char lease[ASQ__KEY_MAX];
+    asq__keys_lease(asq__redis_keys(w->redis), p->number, lease);
+    asq__later_keep_clock(p);
+    if (asq__conn_cmd(asq__redis_conn(w->redis, p->number), on_given_up, p, "EVAL",
+                      asq__script_text(ASQ__SCRIPT_RELEASE), "1", lease, p->token, NULL) < 0)
+        return; /* Redis is away: tried again at the next upkeep */
+    asq__partition_abandon(p, "calls that run wait for calls of a class that this worker lacks, so "
+                              "they run again at one that has it");
+}
+
 void asq__partition_check_drain(struct asq__partition *p)
 {
     check_drained(p); /* the partition may have become empty while Redis was away */
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
         return;
+    if (asq__partition_needs_next_owner(p)) {
+        give_up_unfinished(p);
+        return;
+    }
     asq__process_log_about(p->w, ASQ_LOG_INFO, ASQ__LOG_ABOUT_PARTITION(p),
                            "partition %u did not drain in time; this worker keeps it for now",
                            p->number);

@@ -20,6 +20,7 @@
 enum { PARTITIONS = 8, CALLS = 40 };
 
 static const asq_class *const echo_only[] = { &echo_class, NULL };
+static const asq_class *const relay_only[] = { &relay_class, NULL };
 static const asq_class *const both[] = { &echo_class, &counter_class, NULL };
 
 static sup_redis *redis;
@@ -85,15 +86,20 @@ static bool needs(uint32_t p, const char *class_name)
     return has;
 }
 
-/* Returns an agent's id in a partition. */
-static const char *id_in(uint32_t p)
+/* Returns an agent's id in a partition, another one for each prefix. */
+static const char *id_like(const char *prefix, uint32_t p)
 {
     static char id[40];
     for (int i = 0;; i++) {
-        int n = snprintf(id, sizeof id, "agent%d", i);
+        int n = snprintf(id, sizeof id, "%s%d", prefix, i);
         if (asq__partition_of(id, (size_t) n, PARTITIONS) == p)
             return id;
     }
+}
+
+static const char *id_in(uint32_t p)
+{
+    return id_like("agent", p);
 }
 
 static asq_agent *make(const char *class_name, uint32_t p)
@@ -242,6 +248,37 @@ START_TEST(calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_s
     second = start("second", both, false);
     check_order(a, results);
     ck_assert(owns("second.0", 3));
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* The partition cannot drain, because the call that runs waits for the one that does not. */
+START_TEST(a_call_that_waits_for_one_of_a_class_that_its_owner_lacks_runs_again_elsewhere)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    uint32_t p = of_first();
+    pid_t maker = start("maker", both, false), first, second;
+    asq_agent *counter = make("Counter", p), *relay;
+    asq_result *r;
+
+    ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
+    modes_stop_worker(maker);
+    sup_redis_do(redis, "HDEL asq:{default.%d}:lease needs", (int) p);
+    options.lease_time_ms = 20000;
+    options.drain_timeout_ms = 500;
+    first = start_with("first", relay_only, options);
+    second = start_with("second", classes, options);
+    sup_wait_until(are_placed(0));
+    ck_assert_int_eq(asq_create(h, "Relay", id_like("relay", p), &relay, NULL), 0);
+    ck_assert_int_eq(asq_ready(relay, sup_limit_ms()), 0);
+    ck_assert(owns("first.0", p));
+    ck_assert_int_eq(asq_call(relay, "call", &r, "[a, s, [i]]", counter, "add", 1), 0);
+    ck_assert_msg(asq_result_wait(r, sup_limit_ms()) == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(result_int(r), 1);
+    ck_assert(owns("second.0", p));
+    asq_agent_free(relay);
+    asq_agent_free(counter);
     modes_stop_worker(second);
     modes_stop_worker(first);
 }
@@ -527,6 +564,8 @@ int main(void)
     tcase_add_loop_test(t, calls_of_a_class_that_the_owner_lacks_go_to_another_worker_in_order, 0,
                         2);
     tcase_add_test(t, calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_so);
+    tcase_add_test(t,
+                   a_call_that_waits_for_one_of_a_class_that_its_owner_lacks_runs_again_elsewhere);
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
