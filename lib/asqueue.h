@@ -1163,8 +1163,9 @@ typedef struct asq_worker_options {
      * lists of processes when it has changed: "process 3 of ns=default, 12 partitions". It has no
      * password. NULL: processes have no titles. */
     void (*set_title)(const char *title);
-    /* A call that needs a class that no live worker has ends in ASQ_ENOCLASS at once. Otherwise it
-     * waits for such a worker, up to its deadline, and the log says so. */
+    /* A call that needs a class that no live worker has, or none that has the classes of the other
+     * agents in its partition, too, ends in ASQ_ENOCLASS at once. Otherwise it waits for such a
+     * worker, up to its deadline, and the log says so. */
     bool fail_no_class;
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT                                                                    \

@@ -122,8 +122,11 @@ static void note_classes(const struct as_reporter *who, const asq_value *worker)
                 used < 400 ? "" : ", …");
     asq_value_get_string(asq_map_get(worker, "awaits"), &awaits, NULL);
     if (as_worker_is_alive(worker) && *awaits)
-        as_note(who, "calls in partitions of %s wait for classes that no live worker has: %s", id,
-                awaits);
+        as_note(
+            who,
+            "calls in partitions of %s wait for classes that no live worker has, or none that has "
+            "the partition's other classes: %s",
+            id, awaits);
 }
 
 int as_workers_show(const struct as_reporter *who, asq *h)

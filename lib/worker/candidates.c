@@ -3,14 +3,17 @@
  */
 #include "worker/candidates.h"
 
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
+#include "value/buf.h"
 #include "value/classes.h"
 #include "worker/core/place.h"
 #include "worker/partition.h"
+
+enum { MOST_BYTES = 64 * 1024 * 1024 }; /* of all distinct sets */
 
 int asq__candidates_init(struct asq__candidates *c, size_t most, uint32_t partitions)
 {
@@ -46,30 +49,25 @@ void asq__candidates_add(struct asq__candidates *c, const char *id, uint32_t wei
         (struct asq__place_worker){ .id = id, .weight = weight, .kind = kind_of(c, knows) };
 }
 
-/* Adds the classes of a set to another one. False: no memory, or too many. */
-static bool add_all(char **set, const char *from)
+static int compare_kinds(const void *a, const void *b)
 {
-    struct asq__class_item item;
-    char name[ASQ_MAX_NAME + 1];
-    while (asq__classes_next(&from, &item)) {
-        if (item.n > ASQ_MAX_NAME)
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int) item.n, item.name);
-        if (asq__classes_add(set, name, item.version) < 0)
-            return false;
-    }
-    return true;
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
-char *asq__candidates_union(const struct asq__candidates *c)
+char *asq__candidates_kinds(const struct asq__candidates *c)
 {
-    char *all = strdup("");
-    for (uint32_t i = 0; all && i < c->nkinds; i++)
-        if (!c->kinds[i] || !add_all(&all, c->kinds[i])) {
-            free(all);
-            return NULL;
-        }
-    return all;
+    const char **kinds = malloc(c->nkinds * sizeof *kinds);
+    struct asq__buf text;
+    if (!kinds)
+        return NULL;
+    for (uint32_t i = 0; i < c->nkinds; i++)
+        kinds[i] = c->kinds[i] ? c->kinds[i] : ASQ__CLASSES_ALL;
+    qsort(kinds, c->nkinds, sizeof *kinds, compare_kinds);
+    asq__buf_init(&text, MOST_BYTES);
+    for (uint32_t i = 0; i < c->nkinds; i++)
+        asq__buf_printf(&text, "%s\n", kinds[i]);
+    free(kinds);
+    return (char *) asq__buf_detach(&text, NULL);
 }
 
 static bool needs_same(const struct asq__partition *a, const struct asq__partition *b)

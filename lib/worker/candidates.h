@@ -27,8 +27,9 @@ void asq__candidates_release(struct asq__candidates *c);
 /* Adds a worker. id and knows must stay; knows NULL: every class. */
 void asq__candidates_add(struct asq__candidates *c, const char *id, uint32_t weight,
                          const char *knows);
-/* Returns the classes that any of the workers has, to be freed; NULL: every class may be there. */
-char *asq__candidates_union(const struct asq__candidates *c);
+/* Returns the distinct sets of classes of the workers, sorted, a line each, to be freed; NULL: no
+ * memory, or far too many. */
+char *asq__candidates_kinds(const struct asq__candidates *c);
 /* Places all partitions. Returns 0 or ASQ_ENOMEM. */
 int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts);
 /* Returns the id of the worker that should own a partition. */

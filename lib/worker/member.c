@@ -262,7 +262,7 @@ static void decide_all(struct asq__members *m, int64_t now)
         asq__table_each(&m->peers, add_live, &live);
         /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
         asq__candidates_add(&candidates, w->config.id, w->config.capacity, w->knows);
-        asq__lacking_decide(w, asq__candidates_union(&candidates));
+        asq__lacking_decide(w, asq__candidates_kinds(&candidates));
         if (asq__candidates_place(&candidates, w->parts) == 0)
             decide_placed(m, &candidates, now);
     }

@@ -74,7 +74,7 @@ void asq__needs_drop(struct asq__partition *p)
 void asq__needs_release(struct asq__process *w)
 {
     free(w->knows);
-    free(w->reachable);
+    free(w->kinds);
     free(w->lacked);
-    w->knows = w->reachable = w->lacked = NULL;
+    w->knows = w->kinds = w->lacked = NULL;
 }

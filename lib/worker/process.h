@@ -178,8 +178,9 @@ struct asq__process {
     uint64_t waits;                   /* last number given to a wait; starts at client_number */
     struct asq__actors actors;
     struct asq__members *members;
-    /* Classes of all live workers as of the last decision; NULL: every class may be there. */
-    char *reachable;
+    /* Distinct sets of classes of the live workers as of the last decision, a line each; NULL:
+     * unknown. */
+    char *kinds;
     char *lacked; /* classes that calls here need and this process lacks, as they were logged */
     char *knows;  /* classes of this process, as classes.h has them; NULL: more than that may be */
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the

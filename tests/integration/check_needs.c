@@ -20,6 +20,7 @@
 enum { PARTITIONS = 8, CALLS = 40 };
 
 static const asq_class *const echo_only[] = { &echo_class, NULL };
+static const asq_class *const counter_only[] = { &counter_class, NULL };
 static const asq_class *const relay_only[] = { &relay_class, NULL };
 static const asq_class *const both[] = { &echo_class, &counter_class, NULL };
 
@@ -248,6 +249,47 @@ START_TEST(calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_s
     second = start("second", both, false);
     check_order(a, results);
     ck_assert(owns("second.0", 3));
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+static bool awaits(const char *process, const char *class_name)
+{
+    char *set = sup_redis_str(redis, "HGET asq:{default}:worker:%s awaits", process);
+    bool has = set && strstr(set, class_name);
+    free(set);
+    return has;
+}
+
+/* Each class is known to a worker, but no worker could run all agents of the partition. */
+START_TEST(calls_wait_or_fail_where_no_worker_has_all_classes_of_a_partition)
+{
+    uint32_t p = of_first();
+    pid_t first = start("first", echo_only, _i), second = start("second", counter_only, _i), third;
+    asq_agent *echo, *counter;
+
+    sup_wait_until(are_placed(0));
+    ck_assert_int_eq(asq_create(h, "Echo", id_like("echo", p), &echo, NULL), 0);
+    ck_assert_int_eq(asq_ready(echo, sup_limit_ms()), 0);
+    counter = make("Counter", p);
+    if (_i) {
+        ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), ASQ_ENOCLASS);
+    } else {
+        sup_wait_until(sup_file_count(log_path, "of class Counter together with the classes") > 0);
+        sup_wait_until(awaits("first.0", "Counter 0"));
+    }
+    ck_assert(owns("first.0", p) && !needs(p, "Counter"));
+    ck_assert_int_eq(asq_call_wait(echo, "nothing", NULL, NULL), 0);
+    if (!_i) {
+        third = start("third", both, false);
+        ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
+        ck_assert(owns("third.0", p));
+        sup_wait_until(!awaits("first.0", "Counter"));
+        modes_stop_worker(third);
+    }
+    asq_agent_free(counter);
+    asq_agent_free(echo);
     modes_stop_worker(second);
     modes_stop_worker(first);
 }
@@ -566,6 +608,7 @@ int main(void)
     tcase_add_test(t, calls_of_a_class_that_nobody_has_wait_for_a_worker_and_the_log_says_so);
     tcase_add_test(t,
                    a_call_that_waits_for_one_of_a_class_that_its_owner_lacks_runs_again_elsewhere);
+    tcase_add_loop_test(t, calls_wait_or_fail_where_no_worker_has_all_classes_of_a_partition, 0, 2);
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
