@@ -98,8 +98,9 @@ static void loaded(struct asq__actor *a, const redisReply *snapshot)
         asq__snapshot_unref(r);
     }
     asq__actor_enter_snapshot(a, rc < 0 ? ASQ__SNAPSHOT_UNKNOWN : ASQ__SNAPSHOT_LOADED);
-    if ((rc == ASQ_ENOCLASS || rc == ASQ_EVERSION) && awaits_class(a, snapshot)) {
-        a->calls->lacks_class = !w->config.fail_no_class; /* else looked at again */
+    a->calls->lacks_class = (rc == ASQ_ENOCLASS || rc == ASQ_EVERSION) && awaits_class(a, snapshot);
+    if (a->calls->lacks_class) {
+        asq__actor_passivate(a); /* its calls may have ended meanwhile */
         return;
     }
     if (rc < 0) {

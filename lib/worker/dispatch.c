@@ -391,6 +391,13 @@ static struct asq__wcall *next_call(struct asq__actor *a, int64_t now_ns)
     return NULL;
 }
 
+/* Returns whether an agent with calls is to be loaded. Where calls fail that no worker can run, it
+ * is tried again, to see whether one still can. */
+static bool is_to_be_loaded(const struct asq__actor *a)
+{
+    return asq__actor_has_queued(a) && (!a->calls->lacks_class || a->part->w->config.fail_no_class);
+}
+
 void asq__actor_resume(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
@@ -418,13 +425,13 @@ void asq__actor_resume(struct asq__actor *a)
         if (has_started_enough(p))
             return;
         if (!asq__actor_is_loaded(a)) {
-            if (!a->calls->lacks_class && !are_all_held(a)) {
-                asq__actor_request_load(a);
-                return;
-            }
-            if (end_unfit_held(a))
+            bool held = are_all_held(a);
+            if ((held || a->calls->lacks_class) && end_unfit_held(a))
                 continue;
-            break;
+            if (held || !is_to_be_loaded(a))
+                break;
+            asq__actor_request_load(a);
+            return;
         }
         int64_t now_ns = asq__now_ns();
         if (!(c = next_call(a, now_ns)))

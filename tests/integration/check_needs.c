@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { PARTITIONS = 8, CALLS = 40 };
 
@@ -430,6 +431,44 @@ START_TEST(counts_of_agents_begin_with_a_small_page)
 }
 END_TEST
 
+/* Also where calls fail that nobody can run: this one waits for a drain. */
+START_TEST(a_call_that_waits_for_a_hand_over_ends_at_its_deadline)
+{
+    char *begun = sup_path("begun"), *release = sup_path("release");
+    uint32_t p = of_first();
+    pid_t maker = start("maker", both, true), first, second;
+    asq_call_options soon = ASQ_CALL_OPTIONS_INIT;
+    asq_agent *counter = make("Counter", p), *echo;
+    asq_result *hold, *late;
+
+    ck_assert_int_eq(asq_ready(counter, sup_limit_ms()), 0);
+    modes_stop_worker(maker);
+    sup_redis_do(redis, "HDEL asq:{default.%d}:lease needs", (int) p);
+    first = start("first", echo_only, true);
+    second = start("second", both, true);
+    sup_wait_until(are_placed(0));
+    ck_assert_int_eq(asq_create(h, "Echo", id_like("echo", p), &echo, NULL), 0);
+    ck_assert_int_eq(asq_call(echo, "hold", &hold, "[s, s]", begun, release), 0);
+    sup_wait_until(access(begun, F_OK) == 0);
+    soon.deadline_ms = sup_limit_ms() / 30;
+    ck_assert_int_eq(asq_callv(counter, "add", &soon, asq_pack("[i]", 1), &late), 0);
+    ck_assert_int_eq(asq_result_wait(late, sup_limit_ms()), ASQ_EDEADLINE);
+    ck_assert_msg(strstr(asq_errmsg(h), "there is no class 'Counter'"), "%s", asq_errmsg(h));
+    ck_assert(owns("first.0", p));
+    free(sup_write_file("release", ""));
+    ck_assert_int_eq(asq_result_wait(hold, sup_limit_ms()), 0);
+    sup_wait_until(owns("second.0", p));
+    asq_result_free(hold);
+    asq_result_free(late);
+    asq_agent_free(echo);
+    asq_agent_free(counter);
+    free(begun);
+    free(release);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
 /* The second worker gets its share when the agents of the class that it lacks are gone. */
 START_TEST(classes_without_agents_are_needed_no_more)
 {
@@ -611,6 +650,7 @@ int main(void)
     tcase_add_loop_test(t, calls_wait_or_fail_where_no_worker_has_all_classes_of_a_partition, 0, 2);
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
+    tcase_add_test(t, a_call_that_waits_for_a_hand_over_ends_at_its_deadline);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
     tcase_add_test(t, counts_of_agents_begin_with_a_small_page);
     tcase_add_test(t, classes_without_agents_are_needed_no_more);
