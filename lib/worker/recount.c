@@ -122,12 +122,14 @@ static void on_page(struct asq__conn *c, const redisReply *reply, void *user)
     struct page *page = user;
     struct asq__partition *p = page->p;
     struct asq__recount *r = &p->recount;
-    bool ours = p->ownership == page->ownership && asq__partition_is_owned(p) && r->asking;
+    bool asked = p->ownership == page->ownership && r->asking;
     (void) c;
     free(page);
-    if (!ours)
+    if (!asked)
         return;
     r->asking = false;
+    if (!asq__partition_is_owned(p))
+        return; /* it is being released; if Redis refuses that, the page is read again */
     if (!is_page(reply) || !take_classes(p, reply)) {
         end(p, false); /* tried again later */
         return;
