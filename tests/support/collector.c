@@ -1,8 +1,8 @@
 /*
  * collector.c: see collector.h. Each connection has a process; each request becomes a line
  * "STATUS BODY" of the file DIR/requests, and its head is appended to DIR/heads. The answer to the
- * next requests stands in DIR/answer, as "STATUS HEAD|BODY". With a file DIR/identity connections begin with TLS; of
- * clients that then make no request, DIR/refusals gets a line each.
+ * next requests stands in DIR/answer, as "STATUS HEAD|BODY". With a file DIR/identity connections
+ * begin with TLS; of clients that then make no request, DIR/refusals gets a line each.
  */
 #include "collector.h"
 #include "otlp_schema.h"

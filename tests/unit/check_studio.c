@@ -327,7 +327,8 @@ END_TEST
 
 /* ---- waits ---------------------------------------------------------------------------------- */
 
-/* "ID AGENT STATE WAITS_FOR AWAITED CALLER", "-" for nothing. WAITS_FOR may be several, with commas. */
+/* "ID AGENT STATE WAITS_FOR AWAITED CALLER", "-" for nothing. WAITS_FOR may be several, with
+ * commas. */
 static void add_line(struct as_graph *g, const char *line)
 {
     char id[40], agent[40], state[40], waits_for[40], caller[40];
