@@ -466,8 +466,8 @@ START_TEST(a_collector_that_asks_to_wait_is_left_alone)
     enum { WAIT_MS = 3000 };
     asq_agent *c = agent("Counter");
     sup_collector_answer_with(collector, 429, "Retry-After: 3\r\n", "{}");
-    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
     int64_t before_ms = sup_now_ms();
+    done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
     sup_wait_until(sup_collector_requests(collector) == 1);
     sup_collector_answer(collector, 200);
     SPANS(4);
