@@ -31,7 +31,7 @@ enum {
     TRIES = 5,
     FIRST_PAUSE_MS = 500, /* before the second try; doubles */
     TELL_MS = 60000,
-    END_MS = 200 /* for the thread to end, beyond the time of the flush */
+    END_MS = 2000 /* for the thread to end, beyond the time of the flush */
 };
 
 struct asq__tracer {
