@@ -1,17 +1,18 @@
 -- calls.lua: reads a page of batches that people look at: entries of a job stream, or batches that
 -- are due later. Large ones lose the arguments of their calls, and of the calls inside of which these
 -- were made all but the last, so an answer is bounded whatever is in Redis. A page ends also when much
--- has been read, so that Redis has time for others. The script only reads.
+-- has been read, and the calls behind LINKS such calls lose all of them, so that Redis has time for
+-- others. The script only reads.
 --
 -- KEYS: jobs; or later, later:jobs. ARGV: where the page begins ('-' or '(ID'; or a rank), batches
 -- at most, prefix of the names of result records.
 -- Answer: {1 if more may follow, else 0, where the next page begins, then for each batch {id of the
 -- entry or time when it is due, batch or Later, field `later` of the entry, 1 if there is a result
 -- record, else 0, 1 if jobs were left out, else 0}}.
-local SMALL, PAGE, ENOUGH, MUCH, JOBS, LINK = 4096, 64, 524288, 4194304, 1000, 1024
+local SMALL, PAGE, ENOUGH, MUCH, JOBS, LINK, LINKS = 4096, 64, 524288, 4194304, 1000, 1024, 20000
 local CHAIN, ARGS = 8, 5
 local from, wanted, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local answer, bytes, read, cut = { 0, from }, 0, 0, 0
+local answer, bytes, read, links, cut = { 0, from }, 0, 0, 0, 0
 
 local function varint(s, at)
     local value, scale = 0, 1
@@ -34,7 +35,7 @@ local function encode(n)
 end
 
 -- Calls fn(field, first byte of the field, first byte of its text or nil, last byte) for each field
--- of the message s[at..last]. False: it is none.
+-- of the message s[at..last], until it returns true. False: it is none.
 local function each_field(s, at, last, fn)
     while at <= last do
         local key, body = varint(s, at)
@@ -49,19 +50,21 @@ local function each_field(s, at, last, fn)
             text, after = first, first + n
         end
         if not after or after > last + 1 then return false end
-        fn(math.floor(key / 8), at, text, after - 1)
+        if fn(math.floor(key / 8), at, text, after - 1) then return true end
         at = after
     end
     return true
 end
 
--- The chain with its last link alone, which is the caller.
+-- The chain with its last link alone, which is the caller, or with none.
 local function strip_chain(s, first, last)
     local from, to = 1, 0
     each_field(s, first, last, function(field, at, text, after)
         if field == 1 and text then from, to = at, after end
+        links = links + 1
+        return links > LINKS
     end)
-    local link = to - from < LINK and string.sub(s, from, to) or ''
+    local link = links <= LINKS and to - from < LINK and string.sub(s, from, to) or ''
     return string.char(66) .. encode(#link) .. link -- field 8
 end
 
