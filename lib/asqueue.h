@@ -347,7 +347,8 @@ typedef struct asq_options {
     /* URL of a collector that takes OTLP over HTTP (JSON), http[s]://HOST:PORT[/v1/traces]; each
      * traced call is exported there when its result comes, as a span of kind CLIENT, in local and
      * child mode also the runs of calls, as by as-worker(1). A thread of the library sends them;
-     * asq_close waits a second at most for it. NULL: none */
+     * asq_close gives it a second for the last ones, and waits at most two more until it has ended.
+     * NULL: none */
     const char *traces;
     double trace_rate;         /* share, 0 to 1, of the calls without a trace that begin one */
     const char *trace_service; /* service.name; NULL: OTEL_SERVICE_NAME, else the program's name */
@@ -1287,16 +1288,17 @@ enum {
  * ("" if it is unknown), method (of other requests their kind, as "create"), partition; due_ms (the
  * ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further, as a
  * text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a list
- * of up to 16 of them if there are several, as its worker tells; caller, the call whose method has
- * made it; may_run (true): its worker has not told, so a waiting call may also be running or
- * parked. The workers are asked first, and have some seconds to answer. Of an agent's calls, those
- * come first that run or are parked. A call whose state changes meanwhile may come twice, or be
- * missed. fn and timeout_ms are as in asq_agents_each. Errors: ASQ_EINVAL (the agent's id, or the
- * states). */
+ * of up to 16 of them if there are several and the worker has room, as its worker tells; caller,
+ * the call whose method has made it (but for calls of very large batches); may_run (true): its
+ * worker has not told, so a waiting call may also be running or parked. The workers are asked
+ * first, and have some seconds to answer. Of an agent's calls, those come first that run or are
+ * parked. A call whose state changes meanwhile may come twice, or be missed. fn and timeout_ms are
+ * as in asq_agents_each. Errors: ASQ_EINVAL (the agent's id, or the states). */
 ASQ_API int asq_calls_each(asq *h, unsigned states, const char *agent, const char *class_name,
                            int64_t timeout_ms, int (*fn)(const asq_value *call, void *user),
                            void *user);
-/* Counts them in the same way, in less time. */
+/* Counts them in the same way, in less time. Calls that their worker has no room to tell count as
+ * waiting. */
 ASQ_API int asq_calls_count(asq *h, unsigned states, const char *agent, const char *class_name,
                             int64_t timeout_ms, int64_t *ret);
 /* Asks a worker (by its id, or that of one of its processes) to drain, hand over and end; does not

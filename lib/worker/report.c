@@ -4,8 +4,9 @@
  * An asker publishes ?NONCE on the workers' channel. Each worker writes what it knows into the hash
  * asq:{N}:worker-calls:ID, a field for each of its partitions, with the last nonces, and the asker
  * reads the fields that it wants. So nothing is written while nobody asks. The fields are bounded:
- * a call that runs or is parked and does not fit is counted only. When answers take a sixteenth of
- * the loop's time, the next one waits for the upkeep, each second.
+ * a call that runs or is parked and does not fit is counted only. So that more fit, the later half
+ * is without the lists of what calls wait for. When answers take a sixteenth of the loop's time,
+ * the next one waits for the upkeep, each second.
  *
  * Other fields are figures of the process: uptime_ms, running, parked, waiting, and how many pauses
  * it obeys. While it reads what is paused, the answer waits: who has paused something and asks then
@@ -74,26 +75,33 @@ static void put_pair(struct asq__buf *out, const char *key, const char *text)
     put_string(out, text);
 }
 
-/* Appends which calls a call waits for: the first and their number, and a list of several. */
-static void put_awaited(struct asq__buf *out, const struct asq__awaited *awaited)
+/* Where a field is full, and from where on it has no lists of what calls wait for. */
+struct room {
+    size_t all, lists;
+};
+
+/* Appends which calls a call waits for: the first, their number, and perhaps a list of several. */
+static void put_awaited(struct asq__buf *out, const struct asq__awaited *awaited, bool list)
 {
     char id[ASQ__CALL_ID_TEXT];
     if (!awaited->n)
         return;
     asq__call_id_format(&awaited->ids[0], id);
     asq__buf_printf(out, ",\"waits_for\":\"%s\",\"awaited\":%zu", id, awaited->n);
-    for (size_t i = 0; awaited->n > 1 && i < awaited->n && i < ASQ__AWAITED_IDS; i++) {
+    if (!list || awaited->n == 1)
+        return;
+    for (size_t i = 0; i < awaited->n && i < ASQ__AWAITED_IDS; i++) {
         asq__call_id_format(&awaited->ids[i], id);
         asq__buf_printf(out, "%s\"%s\"", i ? "," : ",\"awaits\":[", id);
     }
-    if (awaited->n > 1)
-        asq__buf_putc(out, ']');
+    asq__buf_putc(out, ']');
 }
 
 /* Appends a line about a call. */
 static void put_call(struct asq__buf *out, const struct asq__wcall *c, const char *state,
-                     const char *why, const struct asq__awaited *awaited)
+                     const char *why, const struct asq__awaited *awaited, const struct room *room)
 {
+    bool list = out->len < room->lists;
     const Asqueue__Job *job = asq__wcall_job(c);
     const struct asq__class *cls = c->actor ? asq__actor_object(c->actor)->cls : NULL;
     char id[ASQ__CALL_ID_TEXT];
@@ -104,7 +112,7 @@ static void put_call(struct asq__buf *out, const struct asq__wcall *c, const cha
     put_pair(out, "class", cls ? cls->def.name : job->class_name);
     put_pair(out, "method", job->method);
     put_pair(out, "why", why);
-    put_awaited(out, awaited);
+    put_awaited(out, awaited, list);
     if (job->chain && job->chain->n_links)
         put_pair(out, "caller", job->chain->links[job->chain->n_links - 1]->call);
     asq__buf_puts(out, "}\n");
@@ -124,7 +132,7 @@ struct found {
     bool full;
 };
 
-static void put_active(struct asq__buf *out, const struct asq__actor *a, size_t room,
+static void put_active(struct asq__buf *out, const struct asq__actor *a, const struct room *room,
                        struct found *found)
 {
     ASQ__LIST_EACH (it, &a->calls->mailbox.active) {
@@ -138,8 +146,8 @@ static void put_active(struct asq__buf *out, const struct asq__actor *a, size_t 
             continue;
         const char *why = asq__stuck_why_active(run, text, sizeof text, &awaited);
         bool runs = run->active.call->state == ASQ__CALL_RUNNING;
-        put_call(out, run->active.call, runs ? "running" : "parked", why, &awaited);
-        if (keep_line(out, before, room))
+        put_call(out, run->active.call, runs ? "running" : "parked", why, &awaited, room);
+        if (keep_line(out, before, room->all))
             found->lines++;
         else
             found->full = true;
@@ -147,7 +155,7 @@ static void put_active(struct asq__buf *out, const struct asq__actor *a, size_t 
 }
 
 /* Tells why the first call of an agent waits, unless it is simply the next. */
-static bool put_waiting(struct asq__buf *out, const struct asq__actor *a, size_t room)
+static bool put_waiting(struct asq__buf *out, const struct asq__actor *a, const struct room *room)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;
     if (m->n_active || asq__list_empty(&m->queue))
@@ -160,20 +168,21 @@ static bool put_waiting(struct asq__buf *out, const struct asq__actor *a, size_t
     const char *why = asq__stuck_why_waiting(c, text, sizeof text, &awaited);
     if (!why)
         return true;
-    put_call(out, c, "waiting", why, &awaited);
-    return keep_line(out, before, room);
+    put_call(out, c, "waiting", why, &awaited, room);
+    return keep_line(out, before, room->all);
 }
 
 /* Writes the field of a partition. */
-static void put_partition(struct asq__buf *out, const struct asq__partition *p, size_t room)
+static void put_partition(struct asq__buf *out, const struct asq__partition *p, struct room room)
 {
     char head[48];
     struct found found = { 0 };
     ASQ__LIST_EACH (it, &p->actors.busy)
-        put_active(out, ASQ__CONTAINER(it, struct asq__actor, where), room, &found);
-    size_t more = out->len + room / WAITING_SHARE < room ? out->len + room / WAITING_SHARE : room;
+        put_active(out, ASQ__CONTAINER(it, struct asq__actor, where), &room, &found);
+    size_t more = out->len + room.all / WAITING_SHARE;
+    room.all = more < room.all ? more : room.all;
     ASQ__LIST_EACH (it, &p->actors.busy)
-        if (!put_waiting(out, ASQ__CONTAINER(it, struct asq__actor, where), more))
+        if (!put_waiting(out, ASQ__CONTAINER(it, struct asq__actor, where), &room))
             break;
     int n = snprintf(head, sizeof head, "%zu %zu\n", found.active, found.lines);
     if (!asq__buf_reserve(out, (size_t) n))
@@ -232,7 +241,8 @@ static void write_report(struct asq__process *w)
         if (!asq__partition_is_owned(p))
             continue;
         asq__buf_reset(&out);
-        put_partition(&out, p, left < PARTITION_BYTES ? left : PARTITION_BYTES);
+        size_t room = left < PARTITION_BYTES ? left : PARTITION_BYTES;
+        put_partition(&out, p, (struct room){ room, left > ALL_BYTES / 2 ? room / 2 : 0 });
         if (out.error)
             continue;
         asq__cmd_number(&cmd, p->number);

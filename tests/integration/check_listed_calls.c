@@ -4,6 +4,7 @@
  * meanwhile.
  */
 #include "load.h"
+#include "proto/asqueue.pb-c.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
@@ -340,6 +341,61 @@ START_TEST(a_large_batch_tells_who_has_made_its_calls)
 }
 END_TEST
 
+/* Adds a batch of a method, made as deep inside of others, to a stream. */
+static void add_deep_batch(size_t calls, size_t depth)
+{
+    uint8_t id[16] = { 1 };
+    char outer[] = "outer", caller[] = "caller", agent[] = "a", method[] = "add";
+    Asqueue__Batch batch;
+    Asqueue__Job job, **jobs = calloc(calls, sizeof *jobs);
+    Asqueue__Chain chain;
+    Asqueue__Link first, last, **links = calloc(depth, sizeof *links);
+    asqueue__batch__init(&batch);
+    asqueue__job__init(&job);
+    asqueue__chain__init(&chain);
+    asqueue__link__init(&first);
+    asqueue__link__init(&last);
+    first.call = outer;
+    last.call = caller;
+    first.agent = last.agent = agent;
+    for (size_t i = 0; i < depth; i++)
+        links[i] = i + 1 < depth ? &first : &last;
+    chain.links = links;
+    chain.n_links = depth;
+    job.agent = agent;
+    job.method = method;
+    job.chain = &chain;
+    for (size_t i = 0; i < calls; i++)
+        jobs[i] = &job;
+    batch.id = (ProtobufCBinaryData){ sizeof id, id };
+    batch.jobs = jobs;
+    batch.n_jobs = calls;
+    uint8_t *bytes = malloc(asqueue__batch__get_packed_size(&batch));
+    size_t n = asqueue__batch__pack(&batch, bytes);
+    sup_redis_do(redis, "XADD asq:{default.0}:jobs * call deep batch %b", bytes, n);
+    free(bytes);
+    free(links);
+    free(jobs);
+}
+
+/* Redis walks some 20,000 links for a page. */
+START_TEST(of_deep_calls_the_first_tell_who_has_made_them)
+{
+    enum { CALLS = 100, DEPTH = 500 };
+    size_t told = 0;
+    add_deep_batch(CALLS, DEPTH);
+    check_number(ASQ_CALLS_WAITING, NULL, NULL, CALLS);
+    for (size_t i = 0; i < CALLS; i++) {
+        const char *id, *caller;
+        ck_assert_ptr_nonnull(asq_map_at(listed, i, &id));
+        caller = text_of(id, "caller");
+        told += strcmp(caller, "caller") == 0;
+        ck_assert(strcmp(caller, "caller") == 0 || !*caller);
+    }
+    ck_assert_uint_eq(told, 20000 / DEPTH);
+}
+END_TEST
+
 static int stop_at_once(const asq_value *call, void *user)
 {
     (void) call;
@@ -485,6 +541,7 @@ int main(void)
     tcase_add_test(t, large_arguments_are_not_read);
     tcase_add_test(t, all_calls_that_a_call_waits_for_are_told);
     tcase_add_test(t, a_large_batch_tells_who_has_made_its_calls);
+    tcase_add_test(t, of_deep_calls_the_first_tell_who_has_made_them);
     tcase_add_test(t, a_function_ends_the_list);
     tcase_add_loop_test(t, a_list_of_a_namespace_that_is_made_anew_ends_in_an_error, 0,
                         (int) (sizeof lists / sizeof *lists));
