@@ -25,7 +25,7 @@ struct cursor {
     struct reading *reading;
     uint32_t partition;
     char at[32];    /* of HSCAN */
-    size_t count;   /* agents of the next page, about */
+    size_t count;   /* agents of the next page, about; after large ones few, in all partitions */
     bool under_way; /* a reply will come */
     bool done;      /* no partition is left for it */
 };
@@ -85,7 +85,8 @@ static void begin_partition(struct cursor *c)
     c->partition = scan->next;
     scan->next += !c->done;
     strcpy(c->at, "0");
-    c->count = FIRST_COUNT;
+    if (c->count > FIRST_COUNT)
+        c->count = FIRST_COUNT;
 }
 
 static int take_page(struct cursor *c, const redisReply *reply)
@@ -196,6 +197,7 @@ int asq__admin_scan(asq *h, struct asq__scan *scan, int64_t deadline_ms)
     asq__admin_extend(h, deadline_ms);
     for (size_t i = 0; i < r->n; i++) {
         r->cursors[i].reading = r;
+        r->cursors[i].count = FIRST_COUNT;
         begin_partition(&r->cursors[i]);
     }
     if (r->n == 1 && !r->cursors[0].done)
