@@ -85,7 +85,8 @@ static int put_aside(struct aside *a, const char *const texts[3])
     for (int i = 0; i < 3; i++)
         size += strlen(texts[i]) + 1;
     if (size > a->room - a->used) {
-        size_t room = 2 * (a->used + size);
+        size_t room = 2 * (a->used + size), most = AS_GRAPH_BYTES + size;
+        room = room < most ? room : most; /* add_row adds nothing beyond AS_GRAPH_BYTES */
         char *more = realloc(a->data, room);
         if (!more)
             return ASQ_ENOMEM;
