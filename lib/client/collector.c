@@ -35,6 +35,12 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
     return ASQ__COLLECTOR_REFUSED;
 }
 
+uint64_t asq__collector_rejected(const struct asq__collector *c)
+{
+    (void) c;
+    return 0;
+}
+
 int64_t asq__collector_wait_ms(const struct asq__collector *c)
 {
     (void) c;
@@ -78,7 +84,7 @@ enum {
     REQUEST_MS = 10000,
     WAIT_MAX_S = 30, /* that a collector may ask for */
     HEADERS_MAX = 64,
-    ANSWER_MAX = 4096
+    ANSWER_MAX = 64 * 1024
 };
 
 struct asq__collector {
@@ -90,6 +96,8 @@ struct asq__collector {
     char why[CURL_ERROR_SIZE];
     char answer[ANSWER_MAX]; /* the begin of its body */
     size_t nanswer;
+    bool cut; /* the answer */
+    uint64_t rejected;
     int64_t wait_ms;
     atomic_llong stop_ms; /* INT64_MAX: not yet */
 };
@@ -197,6 +205,7 @@ static size_t take_answer(char *data, size_t size, size_t n, void *user)
     size_t room = sizeof c->answer - c->nanswer, got = size * n;
     memcpy(c->answer + c->nanswer, data, got < room ? got : room);
     c->nanswer += got < room ? got : room;
+    c->cut = c->cut || got > room;
     return got;
 }
 
@@ -352,6 +361,11 @@ const char *asq__collector_url(const struct asq__collector *c)
 
 /* ---- requests ---- */
 
+uint64_t asq__collector_rejected(const struct asq__collector *c)
+{
+    return c->rejected;
+}
+
 int64_t asq__collector_wait_ms(const struct asq__collector *c)
 {
     return c->wait_ms;
@@ -407,6 +421,8 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
     curl_off_t wait_s = 0;
     c->why[0] = '\0';
     c->nanswer = 0;
+    c->cut = false;
+    c->rejected = 0;
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) n);
     CURLcode code = CURLE_FAILED_INIT;
@@ -417,10 +433,10 @@ enum asq__collector_answer asq__collector_send(struct asq__collector *c, const v
         curl_multi_remove_handle(c->multi, c->easy);
     }
     c->wait_ms = (wait_s < WAIT_MAX_S ? wait_s : WAIT_MAX_S) * 1000;
-    if (code == CURLE_OK && status >= 200 && status < 300)
-        return asq__otlp_rejects(c->answer, c->nanswer, why, ASQ__COLLECTOR_WHY)
-                   ? ASQ__COLLECTOR_TOOK_PART
-                   : ASQ__COLLECTOR_TOOK;
+    if (code == CURLE_OK && status >= 200 && status < 300) {
+        c->rejected = asq__otlp_rejects(c->answer, c->nanswer, !c->cut, why, ASQ__COLLECTOR_WHY);
+        return c->rejected ? ASQ__COLLECTOR_TOOK_PART : ASQ__COLLECTOR_TOOK;
+    }
     if (code == CURLE_OK)
         snprintf(why, ASQ__COLLECTOR_WHY, "it answers %ld", status);
     else

@@ -30,6 +30,8 @@ void asq__collector_free(struct asq__collector *c);
  * it. */
 enum asq__collector_answer asq__collector_send(struct asq__collector *c, const void *body, size_t n,
                                                char why[ASQ__COLLECTOR_WHY]);
+/* Returns how many spans the last answer has rejected, 0 unless it took part. */
+uint64_t asq__collector_rejected(const struct asq__collector *c);
 /* Returns how long the last answer has asked to wait before the next try, at most 30 s; 0: it did
  * not say. */
 int64_t asq__collector_wait_ms(const struct asq__collector *c);

@@ -47,7 +47,8 @@ struct asq__tracer {
     pthread_cond_t ended_bell;
     struct asq__list queue;
     size_t n, bytes;
-    unsigned long long n_dropped;
+    unsigned long long n_dropped;  /* calls */
+    unsigned long long n_rejected; /* spans, of which a call can have several */
     bool started, ending, ended, abandoned;
     int64_t end_ms;
     struct asq__trouble trouble;
@@ -177,16 +178,24 @@ static void say(struct asq__tracer *t, asq_log_level level, const char *text)
     snprintf(t->line, sizeof t->line, "%s", text);
 }
 
+static void tell_recovery(struct asq__tracer *t, const char *since)
+{
+    char rejected[60] = "", line[ASQ__TRACER_TEXT];
+    if (t->n_rejected)
+        snprintf(rejected, sizeof rejected, " and %llu rejected spans", t->n_rejected);
+    snprintf(line, sizeof line, "traces are exported again%s; %llu calls%s are missing", since,
+             t->n_dropped, rejected);
+    say(t, ASQ_LOG_INFO, line);
+}
+
 /* Notes how a request has ended, with the lock held. */
 static void note(struct asq__tracer *t, enum asq__collector_answer answer, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT], line[ASQ__TRACER_TEXT];
+    t->n_rejected += asq__collector_rejected(t->collector);
     if (answer == ASQ__COLLECTOR_TOOK) {
-        if (asq__trouble_over(&t->trouble, asq__now_ms(), text)) {
-            snprintf(line, sizeof line, "traces are exported again%s; %llu calls are missing", text,
-                     t->n_dropped);
-            say(t, ASQ_LOG_INFO, line);
-        }
+        if (asq__trouble_over(&t->trouble, asq__now_ms(), text))
+            tell_recovery(t, text);
     } else if (asq__trouble_note(&t->trouble, why, asq__now_ms(), text)) {
         snprintf(line, sizeof line, "traces cannot be exported to %.150s: %s",
                  asq__collector_url(t->collector), text);

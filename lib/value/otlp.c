@@ -183,17 +183,35 @@ static int64_t read_number(const asq_value *v)
     return asq_value_get_int(v, &n) == 0 ? n : 0;
 }
 
-bool asq__otlp_rejects(const char *answer, size_t n, char *why, size_t whylen)
+/* Finds the number in the begin of an answer; 0: it is not there. */
+static int64_t find_number(const char *answer, size_t n)
+{
+    static const char key[] = "\"rejectedSpans\"";
+    char digits[24] = "";
+    const char *at = memmem(answer, n, key, sizeof key - 1), *end = answer + n;
+    if (!at)
+        return 0;
+    for (at += sizeof key - 1; at < end && strchr(" \t\r\n:\"", *at); at++)
+        ;
+    for (size_t i = 0; at < end && *at >= '0' && *at <= '9' && i < sizeof digits - 1; i++)
+        digits[i] = *at++;
+    return strtoll(digits, NULL, 10);
+}
+
+uint64_t asq__otlp_rejects(const char *answer, size_t n, bool whole, char *why, size_t whylen)
 {
     asq_value *all = NULL;
     const char *message = "";
-    if (asq_from_json(answer, n, &all, NULL, 0) < 0)
-        return false; /* an answer that says nothing */
-    const asq_value *partial = asq_map_get(all, "partialSuccess");
-    bool rejects = read_number(asq_map_get(partial, "rejectedSpans")) > 0;
-    asq_value_get_string(asq_map_get(partial, "errorMessage"), &message, NULL);
-    if (rejects)
+    int64_t rejected = 0;
+    if (!whole) {
+        rejected = find_number(answer, n);
+    } else if (asq_from_json(answer, n, &all, NULL, 0) == 0) {
+        const asq_value *partial = asq_map_get(all, "partialSuccess");
+        rejected = read_number(asq_map_get(partial, "rejectedSpans"));
+        asq_value_get_string(asq_map_get(partial, "errorMessage"), &message, NULL);
+    }
+    if (rejected > 0)
         snprintf(why, whylen, "it rejects spans: %.200s", *message ? message : "without a reason");
     asq_value_free(all);
-    return rejects;
+    return rejected > 0 ? (uint64_t) rejected : 0;
 }

@@ -21,8 +21,8 @@ struct asq__otlp_resource {
  * more than the monotonic one. */
 void asq__otlp_write(const struct asq__otlp_resource *resource, const struct asq__list *spans,
                      int64_t unix_ns, struct asq__buf *out);
-/* Returns whether a collector that has taken a request says in its answer that it has rejected some
- * of the spans, and writes the reason, cut to whylen. */
-bool asq__otlp_rejects(const char *answer, size_t n, char *why, size_t whylen);
+/* Returns how many spans a collector that has taken a request says in its answer to have rejected,
+ * and if any, writes the reason, cut to whylen. whole: the answer is not only the begin of one. */
+uint64_t asq__otlp_rejects(const char *answer, size_t n, bool whole, char *why, size_t whylen);
 
 #endif

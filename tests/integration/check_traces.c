@@ -454,8 +454,34 @@ START_TEST(a_collector_that_rejects_spans_of_a_request_is_told_of)
     ck_assert_uint_eq(sup_collector_requests(collector), 1);
     sup_collector_answer(collector, 200);
     done(call(c, "read", SAMPLED, NULL, NULL), 0);
-    sup_wait_until(logged_count("traces are exported again") == 1);
+    sup_wait_until(logged_count("; 0 calls and 2 rejected spans are missing") == 1);
     ck_assert_uint_eq(sup_collector_requests(collector), 2); /* the first was not sent again */
+    asq_agent_free(c);
+}
+END_TEST
+
+START_TEST(a_long_answer_may_reject_spans)
+{
+    enum { LONG = 100 * 1024 };
+    char *text = calloc(1, LONG), *answer;
+    asq_agent *c = agent("Counter");
+    memset(text, 'x', LONG - 1);
+    for (int whole = 1; whole >= 0; whole--) {
+        text[whole ? LONG / 10 : LONG - 1] = '\0';
+        answer =
+            sup_format("{\"partialSuccess\":{\"rejectedSpans\":\"%d\",\"errorMessage\":\"%s\"}}",
+                       1 + whole, text);
+        text[LONG / 10] = 'x';
+        sup_collector_answer_with(collector, 200, "", answer);
+        done(call(c, "add", SAMPLED, NULL, asq_pack("[i]", 1)), 0);
+        sup_wait_until(logged_count(whole ? "it rejects spans: xxx"
+                                          : "it rejects spans: without a reason") == 1);
+        free(answer);
+    }
+    sup_collector_answer(collector, 200);
+    done(call(c, "read", SAMPLED, NULL, NULL), 0);
+    sup_wait_until(logged_count("; 0 calls and 3 rejected spans are missing") == 1);
+    free(text);
     asq_agent_free(c);
 }
 END_TEST
@@ -586,6 +612,7 @@ int main(void)
     tcase_add_test(t, spans_wait_for_a_collector_that_comes_back);
     tcase_add_test(t, a_collector_that_refuses_is_told_of_once);
     tcase_add_test(t, a_collector_that_rejects_spans_of_a_request_is_told_of);
+    tcase_add_test(t, a_long_answer_may_reject_spans);
     tcase_add_test(t, a_collector_that_asks_to_wait_is_left_alone);
     tcase_add_test(t, a_collector_that_does_not_answer_holds_up_nothing);
     tcase_add_test(t, what_is_there_leaves_at_the_end);
