@@ -245,12 +245,12 @@ static asq_result *fan(asq_agent *relay, asq_agent **agents, size_t n, const cha
     return call(relay, "fan", NULL, asq_pack("[o, s, o]", list, method, args));
 }
 
-static void make_several(const char *head, asq_agent **agents, size_t n)
+static void make_several(const char *class_name, const char *head, asq_agent **agents, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         char id[32];
         snprintf(id, sizeof id, "%s%zu", head, i);
-        agents[i] = make("Echo", id);
+        agents[i] = make(class_name, id);
     }
 }
 
@@ -290,7 +290,7 @@ START_TEST(all_calls_that_a_call_waits_for_are_told)
     asq_result *inputs[FEW];
     start_worker();
     asq_agent *relay = make("Relay", "relay"), *echo = make("Echo", "echo");
-    make_several("echo-", agents, MANY);
+    make_several("Echo", "echo-", agents, MANY);
     asq_result *outer = fan(relay, agents, MANY, "nap", asq_pack("[I]", LONG_MS));
     sup_wait_until(awaits(outer, MANY) && look(ASQ_CALLS_PARKED, NULL, NULL) == MANY + 1);
     check_awaited(outer, MANY, "parked");
@@ -323,7 +323,7 @@ START_TEST(a_large_batch_tells_who_has_made_its_calls)
     memset(padding, 'x', sizeof padding - 1);
     start_worker();
     asq_agent *relay = make("Relay", "relay");
-    make_several("{one}", agents, N);
+    make_several("Echo", "{one}", agents, N);
     for (int i = 0; i < N; i++)
         asq_result_free(call(agents[i], "nap", NULL, asq_pack("[I]", LONG_MS)));
     sup_wait_until(look(ASQ_CALLS_PARKED, NULL, NULL) == N);
@@ -338,6 +338,36 @@ START_TEST(a_large_batch_tells_who_has_made_its_calls)
         asq_agent_free(agents[i]);
     asq_result_free(outer);
     asq_agent_free(relay);
+}
+END_TEST
+
+/* A worker has room to tell half of them with all that they wait for. */
+START_TEST(of_many_calls_some_tell_only_how_many_they_wait_for)
+{
+    enum { N = 360, EACH = 16 };
+    asq_agent *relays[N], *agents[EACH];
+    size_t lists = 0;
+    start_worker();
+    make_several("Relay", "{one}", relays, N);
+    make_several("Echo", "echo-", agents, EACH);
+    for (size_t i = 0; i < EACH; i++)
+        asq_result_free(call(agents[i], "nap", NULL, asq_pack("[I]", LONG_MS)));
+    for (size_t i = 0; i < N; i++)
+        asq_result_free(fan(relays[i], agents, EACH, "nothing", asq_value_list()));
+    sup_wait_until(look(ASQ_CALLS_PARKED, NULL, "Relay") == N);
+    for (size_t i = 0; i < N; i++) {
+        const char *id;
+        const asq_value *row = asq_map_at(listed, i, &id);
+        ck_assert_int_eq(asq_map_int(row, "awaited"), EACH);
+        ck_assert_str_ne(text_of(id, "waits_for"), "");
+        lists += asq_list_size(asq_map_get(row, "awaits")) == EACH;
+    }
+    ck_assert_uint_gt(lists, 0);
+    ck_assert_uint_lt(lists, N);
+    for (int i = 0; i < N; i++)
+        asq_agent_free(relays[i]);
+    for (int i = 0; i < EACH; i++)
+        asq_agent_free(agents[i]);
 }
 END_TEST
 
@@ -541,6 +571,7 @@ int main(void)
     tcase_add_test(t, large_arguments_are_not_read);
     tcase_add_test(t, all_calls_that_a_call_waits_for_are_told);
     tcase_add_test(t, a_large_batch_tells_who_has_made_its_calls);
+    tcase_add_test(t, of_many_calls_some_tell_only_how_many_they_wait_for);
     tcase_add_test(t, of_deep_calls_the_first_tell_who_has_made_them);
     tcase_add_test(t, a_function_ends_the_list);
     tcase_add_loop_test(t, a_list_of_a_namespace_that_is_made_anew_ends_in_an_error, 0,
