@@ -31,7 +31,8 @@ pid_t load_worker(const char *url, const asq_worker_options *given)
     pid = fork();
     if (pid)
         sigprocmask(SIG_SETMASK, &old, NULL);
-    ck_assert_int_ge(pid, 0);
+    if (pid < 0)
+        ck_abort_msg("fork");
     if (pid > 0) {
         setpgid(pid, pid);
         return pid;
