@@ -431,6 +431,27 @@ START_TEST(counts_of_agents_begin_with_a_small_page)
 }
 END_TEST
 
+/* They are counted anew after a lease time. */
+START_TEST(a_call_fails_if_its_partition_needs_too_many_classes_already)
+{
+    enum { FILL = 1489 }; /* with Counter they have some bytes too many */
+    static char set[FILL * 11 + 1];
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    asq_agent *a = make("Counter", 4);
+    pid_t first;
+
+    for (int i = 0, at = 0; i < FILL; i++)
+        at += snprintf(set + at, sizeof set - (size_t) at, "%sFill%04d 0", i ? "," : "", i);
+    sup_redis_do(redis, "HSET asq:{default.4}:lease needs %s", set);
+    options.lease_time_ms = 600000;
+    first = start_with("first", echo_only, options);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), ASQ_ENOCLASS);
+    sup_wait_until(sup_file_count(log_path, "that it needs class Counter cannot be kept") > 0);
+    asq_agent_free(a);
+    modes_stop_worker(first);
+}
+END_TEST
+
 /* Also where calls fail that nobody can run: this one waits for a drain. */
 START_TEST(a_call_that_waits_for_a_hand_over_ends_at_its_deadline)
 {
@@ -650,6 +671,7 @@ int main(void)
     tcase_add_loop_test(t, calls_wait_or_fail_where_no_worker_has_all_classes_of_a_partition, 0, 2);
     tcase_add_test(t, an_agent_that_the_owner_cannot_load_goes_to_a_worker_that_can);
     tcase_add_test(t, a_call_that_waits_for_a_class_ends_at_its_deadline_and_tells_the_class);
+    tcase_add_test(t, a_call_fails_if_its_partition_needs_too_many_classes_already);
     tcase_add_test(t, a_call_that_waits_for_a_hand_over_ends_at_its_deadline);
     tcase_add_test(t, a_call_of_a_class_that_nobody_has_fails_at_once_if_workers_are_told_so);
     tcase_add_test(t, counts_of_agents_begin_with_a_small_page);
