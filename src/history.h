@@ -10,7 +10,7 @@
 
 #include "asqueue.h"
 
-/* It is read once a minute: Redis has it in steps of a minute. */
+/* The history is read once a minute, because Redis has it in steps of a minute. */
 enum { AS_HISTORY_MS = 3600000, AS_HISTORY_PAUSE_MS = 60000 };
 
 struct as_history {

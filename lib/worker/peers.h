@@ -20,8 +20,8 @@ struct asq__peer {
     /* Capacity, and a deviating value in its hash, first seen beside other_heartbeat. */
     uint32_t capacity, other_capacity;
     long long other_heartbeat;
-    /* Its classes, as classes.h has them; NULL: it may have every class. And a deviating set in its
-     * hash, first seen beside `other_knows_heartbeat`. */
+    /* Classes of the worker, as classes.h has them (NULL: it may have every class), and a deviating
+     * set in its hash, first seen beside `other_knows_heartbeat`. */
     char *knows, *other_knows;
     long long other_knows_heartbeat;
     int64_t lease_time_ms; /* lease time in its hash */

@@ -10,7 +10,7 @@
 #include "asqueue.h"
 #include "history.h"
 
-/* What a reader keeps from one reading to the next. */
+/* Figures that a reader keeps from one reading to the next. */
 struct as_past {
     asq_value *counters; /* worker -> [calls, failures]; NULL at first */
     int64_t counted_ms;

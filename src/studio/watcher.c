@@ -25,7 +25,7 @@ struct reader {
     bool outdated; /* the last reading was, and is not published: something was written meanwhile */
 };
 
-/* What a reading finds. */
+/* Findings of one reading. */
 struct found {
     int rc;
     char why[1536]; /* rc < 0 */

@@ -14,7 +14,7 @@
 
 enum as_top_subject { AS_TOP_NOTHING, AS_TOP_AGENT, AS_TOP_WORKER, AS_TOP_LETTER };
 
-/* What the screen wants to be read besides what each frame has. */
+/* A wish of the screen: what is read besides what each frame has. */
 struct as_top_wish {
     enum as_top_subject subject;
     char id[ASQ_MAX_ID + 1];

@@ -111,7 +111,7 @@ struct order {
 
 static int compare_cells(const struct as_top_cell *a, const struct as_top_cell *b, int sign)
 {
-    /* What is not there comes last in either order. */
+    /* Missing values come last in either order. */
     bool a_none = a->number ? isnan(a->value) : !a->text;
     bool b_none = b->number ? isnan(b->value) : !b->text;
     if (a_none || b_none)

@@ -122,7 +122,7 @@ static void *read_frames(void *user)
     return NULL;
 }
 
-/* ---- Its owner ------------------------------------------------------------------------------ */
+/* ---- The owner of the reader --------------------------------------------------------------- */
 
 static int start_thread(struct as_top_live *live)
 {

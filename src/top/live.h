@@ -27,7 +27,7 @@ struct as_top_live {
     bool busy;                  /* reads the calls that wait */
 };
 
-/* What there is to show. */
+/* News to show. */
 struct as_top_news {
     struct as_top_frame *frame; /* the caller's; NULL: none since the last time */
     char error[300];

@@ -123,7 +123,7 @@ static void end_span(struct as_top_line *line, enum as_top_style style)
 {
     bool same = line->n_spans && line->spans[line->n_spans - 1].style == style;
     line->text[line->n] = '\0';
-    /* What has no span of its own any more has the style of the last one. */
+    /* Text without a span of its own has the style of the last span. */
     if (!same && line->n_spans < AS_TOP_MAX_SPANS)
         line->spans[line->n_spans++].style = style;
     line->spans[line->n_spans - 1].end = line->n;

@@ -22,7 +22,7 @@ enum { TICK_MS = 1000, ESCAPE_MS = 25, CTRL_L = 12 };
 
 /* ---- Signals -------------------------------------------------------------------------------- */
 
-/* They arrive only while keys are waited for, so that none is missed. */
+/* Signals arrive only while keys are waited for, so that none is missed. */
 static volatile sig_atomic_t ended, resized;
 
 static void on_end(int number)
@@ -149,7 +149,7 @@ static int show(struct screen *s)
     int rc = as_top_page_init(&page, (unsigned) LINES, (unsigned) COLS, s->utf8);
     if (rc < 0)
         return rc;
-    /* What lacks memory is left out of this page; the next one may have it. */
+    /* Parts without memory are left out of this page; the next one may have them. */
     as_top_draw(s->view, s->frame, &status, &page);
     paint(&page);
     as_top_page_release(&page);

@@ -132,7 +132,7 @@ static void open_selected(struct as_top_view *view)
     case AS_TOP_WORKERS: open_subject(view, AS_TOP_WORKER, shown->key); break;
     case AS_TOP_LETTERS: open_subject(view, AS_TOP_LETTER, shown->key); break;
     case AS_TOP_METHODS:
-        /* Its calls, from where there is a way to their agents. */
+        /* Calls of the method, from where there is a way to their agents. */
         if (*shown->key) {
             snprintf(view->tables[AS_TOP_CALLS].filter, sizeof view->tables[AS_TOP_CALLS].filter,
                      "%.*s", ASQ_MAX_ID, shown->key);
