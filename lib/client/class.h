@@ -24,6 +24,7 @@ struct asq__method {
     asq_method def;
     size_t nparams;         /* in def.params */
     const asq_retry *retry; /* or NULL */
+    uint32_t series;        /* of the worker's metrics; set by worker/metrics.c */
     struct asq__node node;
 };
 
@@ -38,9 +39,8 @@ struct asq__class {
     struct asq__attribute *attributes;
     size_t method_count, attribute_count;
     struct asq__table by_method, by_attribute;
-    /* First series of the class's metrics, and their number; 0: none. Set by worker/metrics.c. */
-    uint32_t first_series, nseries;
-    char *plugin; /* name of the file that it comes from; NULL: the program */
+    uint32_t first_series; /* of the worker's metrics; 0: none. Set by worker/metrics.c */
+    char *plugin;          /* name of the file that it comes from; NULL: the program */
     struct asq__node node;
     struct asq__class *next;
 };

@@ -39,21 +39,25 @@ static inline void asq__counter_add(atomic_ullong *counter, uint64_t n)
 /* Returns the number of the bucket of a value. */
 static inline unsigned asq__histogram_bucket(uint64_t ns)
 {
-    uint64_t v = ns ? ns - 1 : 0; /* an upper bound belongs to its bucket */
-    if (v < UINT64_C(1) << ASQ__HISTOGRAM_LOW)
-        return (unsigned) (v >> (ASQ__HISTOGRAM_LOW - 3));
-    unsigned power = 63 - (unsigned) __builtin_clzll(v);
-    if (power >= ASQ__HISTOGRAM_HIGH)
-        return ASQ__HISTOGRAM_BUCKETS - 1;
-    return 8 + (power - ASQ__HISTOGRAM_LOW) * 8 + ((unsigned) (v >> (power - 3)) & 7);
+    uint64_t v = ns - (ns > 0); /* an upper bound belongs to its bucket */
+    unsigned power = 63 ^ (unsigned) __builtin_clzll(v | UINT64_C(1) << ASQ__HISTOGRAM_LOW);
+    unsigned bucket = (power - ASQ__HISTOGRAM_LOW) * 8 + (unsigned) (v >> (power - 3));
+    return bucket < ASQ__HISTOGRAM_BUCKETS ? bucket : ASQ__HISTOGRAM_BUCKETS - 1;
+}
+
+/* Adds n values of a bucket, which are sum_ns together. */
+static inline void asq__histogram_add_many(struct asq__histogram *h, unsigned bucket, uint64_t n,
+                                           uint64_t sum_ns)
+{
+    asq__counter_add(&h->counts[bucket], n);
+    asq__counter_add(&h->sum_ns, sum_ns);
 }
 
 /* Adds a value; a negative one counts as 0. */
 static inline void asq__histogram_add(struct asq__histogram *h, int64_t ns)
 {
     uint64_t v = ns > 0 ? (uint64_t) ns : 0;
-    asq__counter_add(&h->counts[asq__histogram_bucket(v)], 1);
-    asq__counter_add(&h->sum_ns, v);
+    asq__histogram_add_many(h, asq__histogram_bucket(v), 1, v);
 }
 
 /* Returns the upper bound of a bucket. */

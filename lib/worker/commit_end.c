@@ -47,7 +47,7 @@ void asq__commit_acknowledge(struct asq__commit *c)
     atomic_fetch_add(&w->commits, 1);
     atomic_fetch_add(&w->commit_calls, c->calls);
     if (c->ntimed)
-        asq__measure_committed(w, c);
+        asq__measure_committed(c);
     if (!asq__list_empty(&c->spans))
         asq__spans_committed(w, c);
     for (size_t i = 0; i < c->nremoved; i++) {

@@ -24,24 +24,23 @@
 
 enum { AGENTS_PER_PARTITION = 64 }; /* that are looked at for the oldest waiting call */
 
-/* Returns the number of the series of a job. cls NULL: its agent does not exist; m NULL: the job
- * calls no method that the class has. */
-static uint32_t series_of(const struct asq__process *w, const struct asq__class *cls,
-                          const struct asq__method *m, const Asqueue__Job *job)
+/* Returns the series of a job that calls no method of its class. cls NULL: its agent does not
+ * exist. */
+static struct asq__series *series_of(const struct asq__process *w, const struct asq__class *cls,
+                                     const Asqueue__Job *job)
 {
+    struct asq__series *all = w->config.figures->series;
     bool creates =
         job->kind == ASQUEUE__JOB_KIND__CREATE || job->kind == ASQUEUE__JOB_KIND__GET_OR_CREATE;
     if (creates)
         cls = asq__registry_find(w->config.registry, job->class_name);
-    if (!cls || !cls->nseries)
-        return 0;
-    if (creates)
-        return cls->first_series + ASQ__SERIES_CREATE;
-    size_t at = m ? ASQ__SERIES_METHODS + (size_t) (m - cls->methods) : ASQ__SERIES_REST;
-    return cls->first_series + (at < cls->nseries ? (uint32_t) at : ASQ__SERIES_REST);
+    if (!cls || !cls->first_series)
+        return &all[0];
+    return &all[cls->first_series + (creates ? ASQ__SERIES_CREATE : ASQ__SERIES_REST)];
 }
 
-int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
+/* Returns when a call was due: one with a delay, or that is run again. */
+static __attribute__((noinline)) int64_t due_since_ms(const struct asq__wcall *c)
 {
     const struct asq__entry *e = c->entry;
     int64_t due_ms = c->retries && c->due_ms && c->due_ms < INT64_MAX / 2
@@ -50,25 +49,39 @@ int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
     return due_ms > e->made_ms ? due_ms : e->made_ms;
 }
 
+int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
+{
+    return c->retries || asq__wcall_job(c)->delay_ms ? due_since_ms(c) : c->entry->made_ms;
+}
+
 void asq__measure_start(struct asq__run *run, const struct asq__method *method, int64_t now_ns)
 {
+    const struct asq__process *w = run->w;
     run->times.began_ns = now_ns;
-    run->times.series = series_of(run->w, asq__actor_object(run->actor)->cls, method,
-                                  asq__wcall_job(run->active.call));
+    run->times.series =
+        method ? &w->config.figures->series[method->series]
+               : series_of(w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
+}
+
+/* Counts what few runs have. */
+static __attribute__((noinline)) void end_rare(const struct asq__run_times *t, int code)
+{
+    if (t->parked_ns)
+        asq__histogram_add(&t->series->parked, t->parked_ns);
+    if (code)
+        asq__series_fail(t->series, code);
 }
 
 void asq__measure_end(const struct asq__run *run, int code)
 {
     const struct asq__run_times *t = &run->times;
-    struct asq__series *s = &run->w->config.figures->series[t->series];
+    struct asq__series *s = t->series;
+    int64_t since_ns = asq__measure_waits_since_ms(run->active.call) * 1000000;
     asq__counter_add(&s->calls, 1);
-    asq__histogram_add(&s->queue,
-                       t->began_ns - asq__measure_waits_since_ms(run->active.call) * 1000000);
+    asq__histogram_add(&s->queue, t->began_ns - since_ns);
     asq__histogram_add(&s->run, t->ended_ns - t->began_ns - t->parked_ns);
-    if (t->parked_ns)
-        asq__histogram_add(&s->parked, t->parked_ns);
-    if (code)
-        asq__series_fail(s, code);
+    if (t->parked_ns || code)
+        end_rare(t, code);
 }
 
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code)
@@ -77,17 +90,14 @@ void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class 
     const Asqueue__Job *job = asq__wcall_job(c);
     const struct asq__method *m =
         cls && job->kind == ASQUEUE__JOB_KIND__CALL ? asq__class_method(cls, job->method) : NULL;
-    struct asq__series *s = &w->config.figures->series[series_of(w, cls, m, job)];
+    struct asq__series *s = m ? &w->config.figures->series[m->series] : series_of(w, cls, job);
     asq__counter_add(&s->calls, 1);
     asq__series_fail(s, code);
 }
 
-void asq__measure_committed(const struct asq__process *w, const struct asq__commit *c)
+void asq__measure_committed(const struct asq__commit *c)
 {
-    int64_t now_ns = asq__now_ns();
-    for (size_t i = 0; i < c->ntimed; i++)
-        asq__histogram_add(&w->config.figures->series[c->timed[i].series].commit,
-                           now_ns - c->timed[i].ended_ns);
+    asq__series_commit(c->timed, c->ntimed, asq__now_ns());
 }
 
 /* ---- gauges ---- */

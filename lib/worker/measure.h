@@ -25,7 +25,7 @@ void asq__measure_end(const struct asq__run *run, int code);
 /* Counts a call that has failed without a run. cls NULL: unknown. */
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code);
 /* Counts the time that the runs of a commit have waited for its acknowledgement. */
-void asq__measure_committed(const struct asq__process *w, const struct asq__commit *c);
+void asq__measure_committed(const struct asq__commit *c);
 /* Samples the gauges; once a second. */
 void asq__measure_sample(struct asq__process *w);
 

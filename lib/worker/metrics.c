@@ -31,28 +31,25 @@ struct asq__metrics {
     struct asq__figures *figures[];
 };
 
-/* Gives the classes their series. Methods for which there is no place count under their class, and
- * classes for which there is none under the first series. */
+static uint32_t add_series(struct asq__metrics *m, const char *class_name, const char *method)
+{
+    m->names[m->nseries] = (struct asq__series_name){ class_name, method };
+    return (uint32_t) m->nseries++;
+}
+
+/* Gives the classes and their methods their series. Methods for which there is no place count under
+ * their class, and classes for which there is none under the first series. */
 static void lay_out(struct asq__metrics *m, struct asq__registry *registry)
 {
-    m->names[m->nseries++] = (struct asq__series_name){ "(other)", "(other)" };
+    add_series(m, "(other)", "(other)");
     for (struct asq__class *c = registry->first; c; c = c->next) {
-        size_t room = ASQ__SERIES_MAX - m->nseries, methods = c->method_count;
-        c->first_series = c->nseries = 0;
-        if (room < ASQ__SERIES_METHODS)
-            continue;
-        if (methods > room - ASQ__SERIES_METHODS)
-            methods = room - ASQ__SERIES_METHODS;
-        c->first_series = (uint32_t) m->nseries;
-        c->nseries = (uint32_t) (ASQ__SERIES_METHODS + methods);
-        m->names[m->nseries + ASQ__SERIES_CREATE] =
-            (struct asq__series_name){ c->def.name, "(create)" };
-        m->names[m->nseries + ASQ__SERIES_REST] =
-            (struct asq__series_name){ c->def.name, "(other)" };
-        for (size_t i = 0; i < methods; i++)
-            m->names[m->nseries + ASQ__SERIES_METHODS + i] =
-                (struct asq__series_name){ c->def.name, c->methods[i].def.name };
-        m->nseries += c->nseries;
+        bool fits = ASQ__SERIES_MAX - m->nseries >= ASQ__SERIES_METHODS;
+        c->first_series = fits ? add_series(m, c->def.name, "(create)") : 0;
+        uint32_t rest = fits ? add_series(m, c->def.name, "(other)") : 0;
+        for (size_t i = 0; i < c->method_count; i++)
+            c->methods[i].series = fits && m->nseries < ASQ__SERIES_MAX
+                                       ? add_series(m, c->def.name, c->methods[i].def.name)
+                                       : rest;
     }
 }
 

@@ -2,7 +2,10 @@
 # instructions.sh: counts the instructions that client and worker execute for a call, by callgrind. The
 # counts do not depend on other load of the machine. From the build tree, after `make bench-programs`:
 #
-#     ../tests/bench/instructions.sh [corked|broadcast|async|sync]...
+#     ../tests/bench/instructions.sh [--no-stats] [corked|broadcast|async|sync]...
+#
+# With --no-stats the worker keeps no figures; what they cost is the difference. valgrind has a system
+# call in place of each reading of the clock, so what readings take is not in the counts.
 #
 # Each figure is the difference of a run with many calls and one with fewer, which excludes start
 # and end. The output of callgrind is kept in tests/bench/counted, for callgrind_annotate.
@@ -11,6 +14,7 @@ set -eu
 few=4096 many=20480
 dir=$(mktemp -d)
 kept=$(pwd)/tests/bench/counted
+no_stats=''
 server='' worker=''
 
 stop() {
@@ -38,7 +42,7 @@ count() { # KIND CALLS: runs both under callgrind, into $dir/client and $dir/wor
     server=$!
     wait_for is_up
     valgrind --tool=callgrind --trace-children=yes --callgrind-out-file="$dir/worker.%p" \
-        src/.libs/as-worker -u "unix:$dir/redis.sock" -d tests/bench/agents --log-level error \
+        src/.libs/as-worker -u "unix:$dir/redis.sock" -d tests/bench/agents --log-level error $no_stats \
         2>"$dir/worker.log" &
     worker=$!
     wait_for has_worker
@@ -58,6 +62,7 @@ done
 LD_LIBRARY_PATH=$(pwd)/lib/.libs
 export LD_LIBRARY_PATH
 mkdir -p "$kept"
+[ "${1-}" != --no-stats ] || { no_stats=$1; shift; }
 [ $# -gt 0 ] || set -- corked broadcast async sync
 printf '%-12s %8s %8s\n' 'per call' client worker
 for kind; do

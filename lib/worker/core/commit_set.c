@@ -11,6 +11,8 @@
 #include "value/span.h"
 #include "worker/core/entry.h"
 
+enum { TIMED_FIRST = 32 }; /* most commits have many */
+
 #define GROW(c, what) asq__grow(&(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
 
 struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq)
@@ -109,10 +111,15 @@ struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry
     return piece;
 }
 
-void asq__commit_add_timed(struct asq__commit *c, uint32_t series, int64_t ended_ns)
+bool asq__commit_grow_timed(struct asq__commit *c)
 {
-    if (GROW(c, timed))
-        c->timed[c->ntimed++] = (struct asq__timed){ ended_ns, series };
+    size_t more = c->ctimed ? 2 * c->ctimed : TIMED_FIRST;
+    struct asq__timed *timed = reallocarray(c->timed, more, sizeof *timed);
+    if (!timed)
+        return false;
+    c->timed = timed;
+    c->ctimed = more;
+    return true;
 }
 
 bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id)

@@ -15,6 +15,7 @@
 #include "value/snapshot.h"
 #include "value/value.h"
 #include "worker/core/attempts.h"
+#include "worker/core/series.h"
 #include "worker/core/stream_id.h"
 
 struct asq__entry;
@@ -90,12 +91,6 @@ struct asq__steps_change {
     struct asq__buf records;
 };
 
-/* Ended run whose time to the acknowledgement is measured. */
-struct asq__timed {
-    int64_t ended_ns;
-    uint32_t series;
-};
-
 struct asq__commit {
     struct asq__list node; /* in part->commits */
     struct asq__partition *part;
@@ -159,8 +154,14 @@ bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
                            const void *records, size_t n);
 /* Forgets them all, those in this commit included. */
 bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call);
+bool asq__commit_grow_timed(struct asq__commit *c);
 /* Adds a run to be measured; without memory it is not. */
-void asq__commit_add_timed(struct asq__commit *c, uint32_t series, int64_t ended_ns);
+static inline void asq__commit_add_timed(struct asq__commit *c, struct asq__series *series,
+                                         int64_t ended_ns)
+{
+    if (c->ntimed < c->ctimed || asq__commit_grow_timed(c))
+        c->timed[c->ntimed++] = (struct asq__timed){ series, ended_ns };
+}
 /* Returns the length of the longest string that Redis gets in the commit. */
 size_t asq__commit_longest_string(const struct asq__commit *c);
 /* Returns whether it has the outcome of one call with attempts, and nothing else. */

@@ -29,6 +29,31 @@ void asq__series_fail(struct asq__series *s, int code)
     count_failures(s, code, 1);
 }
 
+static uint64_t waited_ns(const struct asq__timed *t, int64_t now_ns)
+{
+    return now_ns > t->ended_ns ? (uint64_t) (now_ns - t->ended_ns) : 0;
+}
+
+/* Runs that ended one after the other mostly have their times in one bucket of a series, to which
+ * they are added at once. */
+void asq__series_commit(const struct asq__timed *t, size_t n, int64_t now_ns)
+{
+    const struct asq__timed *end = t + n;
+    while (t < end) {
+        struct asq__series *s = t->series;
+        uint64_t ns = waited_ns(t, now_ns), sum_ns = 0, same = 0;
+        unsigned bucket = asq__histogram_bucket(ns);
+        uint64_t lower = bucket ? asq__histogram_upper(bucket - 1) : 0;
+        uint64_t width = asq__histogram_upper(bucket) - lower;
+        do {
+            same++;
+            sum_ns += ns;
+            ns = ++t < end ? waited_ns(t, now_ns) : 0;
+        } while (t < end && t->series == s && ns - lower - 1 < width);
+        asq__histogram_add_many(&s->commit, bucket, same, sum_ns);
+    }
+}
+
 void asq__gauges_reset(struct asq__gauges *g)
 {
     atomic_llong *const all[] = { &g->updated_ms,      &g->serves,       &g->redis_up,

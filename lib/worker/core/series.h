@@ -44,6 +44,12 @@ struct asq__series {
     struct asq__histogram commit; /* from its end to the acknowledgement by Redis */
 };
 
+/* Ended run whose time to the acknowledgement is measured. */
+struct asq__timed {
+    struct asq__series *series;
+    int64_t ended_ns;
+};
+
 /* Gauges that the loop samples, or others set. Members are in the order in which they are shown. */
 struct asq__gauges {
     atomic_llong updated_ms; /* time of the last sample; monotonic; 0: there is none */
@@ -73,6 +79,8 @@ struct asq__figures {
 
 /* Counts a call that has failed. */
 void asq__series_fail(struct asq__series *s, int code);
+/* Counts the times of n runs until their commit was acknowledged. */
+void asq__series_commit(const struct asq__timed *t, size_t n, int64_t now_ns);
 /* Forgets what a process says of itself that has ended. */
 void asq__gauges_reset(struct asq__gauges *g);
 /* Adds all of `from` to `to`, which nobody else uses. */

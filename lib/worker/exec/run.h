@@ -23,6 +23,7 @@
 struct asq__actor;
 struct asq__fiber;
 struct asq__nested;
+struct asq__series;
 struct asq__slot;
 struct asq__span;
 
@@ -46,7 +47,7 @@ struct asq__run_times {
     int64_t began_ns, ended_ns; /* 0: nothing is measured */
     int64_t parked_at_ns;       /* of its last wait */
     int64_t parked_ns;          /* of all its waits */
-    uint32_t series;            /* of its method; see core/series.h */
+    struct asq__series *series; /* of its method */
 };
 
 struct asq__run {
