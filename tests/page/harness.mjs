@@ -85,14 +85,15 @@ export async function run() {
     for (const { name, options, f } of tests) {
         if (wanted && !name.includes(wanted))
             continue;
-        const page = await open(browser, options);
+        const page = await open(browser, options), began = Date.now();
+        const seconds = () => `${((Date.now() - began) / 1000).toFixed(1)} s`;
         try {
             await f(page, browser);
             check(page.faults.length === 0, page.faults.join('\n    '));
-            console.log(`ok - ${name}`);
+            console.log(`ok - ${name} (${seconds()})`);
         } catch (error) {
             failed++;
-            console.log(`not ok - ${name}\n    ${error.stack}\n    at ${page.url()}\n    console: ${page.faults.join('; ')}`);
+            console.log(`not ok - ${name} (${seconds()})\n    ${error.stack}\n    at ${page.url()}\n    console: ${page.faults.join('; ')}`);
             const text = await page.locator('body').innerText({ timeout: 5000 }).catch(() => '(no text)');
             console.log(`    the page: ${text.slice(0, 1500).replace(/\n+/g, ' / ')}`);
             if (SCREENSHOTS)
