@@ -50,11 +50,11 @@ export function world() {
 
 export function mock({ page, vendor, session = {}, empty = false, stats = true }) {
     const w = world();
-    const state = { up: true, streams: new Set(), posts: [], login: !session.login_needed };
+    const state = { up: true, streams: new Set(), posts: [], login: !session.login_needed, left: new Set() };
     const workers = () => empty ? [] : [
         { id: 'web-1.0', alive: true, host: 'web-1', pid: 812, version: '0.1.0', capacity: 32, partitions: 64, calls: 50000 + Date.now() % 100000, failures: 4, agents: 400, agent_bytes: 9e6, stopping: false, seen_ms: 200, uptime_ms: 3.6e6, running: 31, parked: 4, waiting: 9, stuck: 'c0a1-9-0 odd\n3-c0a1b2-0 184 s planner-1.plan waits for call 9-ab-0\n', classes: ['Counter', 'Mailer'], owns: Array.from({ length: 64 }, (_, i) => i) },
         { id: 'web-2.0', alive: true, host: 'web-2', pid: 813, version: '0.1.0', capacity: 32, partitions: 62, calls: 40000 + Date.now() % 100000, failures: 9, agents: 500, agent_bytes: 1.1e7, stopping: true, seen_ms: 100, uptime_ms: 7.2e6, running: 12, parked: 40, waiting: 0, classes: ['Counter', HOSTILE], owns: Array.from({ length: 62 }, (_, i) => i + 64) },
-        { id: 'web-3.0', alive: false, host: 'web-3', pid: 99, version: '0.1.0', capacity: 32, partitions: 0, calls: 700, failures: 0, agents: 0, agent_bytes: 0, stopping: false, seen_ms: 21000, uptime_ms: 100000, owns: [] }];
+        { id: 'web-3.0', alive: false, host: 'web-3', pid: 99, version: '0.1.0', capacity: 32, partitions: 0, calls: 700, failures: 0, agents: 0, agent_bytes: 0, stopping: false, seen_ms: 21000, uptime_ms: 100000, owns: [] }].filter(x => !state.left.has(x.id));
     const methods = [method('Counter', 'add', 812, 0, .2, .05, 0, .4), method('Mailer', 'send', 24, 212, 3, 180, 0, .5), method('Planner', 'plan', 1.2, 0, 1, 20, 900, .7), method(HOSTILE, HOSTILE, .1, 1, 1, 1, 1, 1)];
     const overview = () => empty ? { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .2, error: '' }, workers: { alive: 0, stopping: 0, dead: 0 }, partitions: { total: 0, owned: 0 }, capacity: 0, running: 0, parked: 0, waiting: 0, agents: 0, agents_in_memory: 0, agent_bytes: 0, calls: 0, failures: 0, dead_letters: 0, calls_per_s: 0, failures_per_s: 0, stats: null }
         : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 5, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,

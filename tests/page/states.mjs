@@ -262,6 +262,19 @@ test('figures move, and what has the focus or is open stays so', page => serve({
     check(await page.locator('.tree', { hasText: '199' }).first().isVisible(), 'the open part of the state was closed');
 }));
 
+test('a click is not lost when what it began on goes away before it ends', page => serve({ session: { allow_writes: true } }, async (base, { state }) => {
+    await show(page, base, 'workers');
+    const heard = () => page.evaluate(async () => (await import('/live.js')).live.workers.length === 2);
+    await page.locator('[data-worker="web-1.0"]').getByRole('button', { name: 'Stop' }).hover();
+    await page.mouse.down();
+    state.left.add('web-1.0');
+    await until('the page has heard of it', heard);
+    await page.mouse.up();
+    await page.locator('dialog', { hasText: 'Stop worker web-1.0?' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('[data-worker="web-1.0"]').waitFor({ state: 'detached' });
+}));
+
 test('the theme is chosen, and kept', page => serve({}, async base => {
     await show(page, base, 'overview');
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);

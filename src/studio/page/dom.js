@@ -78,12 +78,43 @@ export function foreignBlock(text) {
 }
 
 // Makes `el` hold these children, keeping the elements that are there already: focus, scrolling and what is open
-// stay. Elements with data-key are the same if their keys are; one with the same data-keep is left as it is.
+// stay. Elements with data-key are the same if their keys are; one with the same data-keep is left as it is. While
+// something is pressed, what is in the document stays, and shows the newest afterwards.
 export function show(el, ...children) {
+    if (pressed && el.isConnected) {
+        later.set(el, children);
+        return;
+    }
+    later.delete(el);
     const fresh = document.createDocumentFragment();
     append(fresh, children);
     morphChildren(el, fresh);
 }
+
+// A click is lost when what it began on is replaced or moved before the pointer is released.
+const PRESS_MS = 3000; // then nothing was heard of the release: it was in a menu of the browser, perhaps
+const later = new Map();
+let pressed = false;
+let timer = null;
+
+function release() {
+    pressed = false;
+    for (const [el, children] of [...later])
+        show(el, ...children);
+}
+
+function releaseIn(ms) {
+    clearTimeout(timer);
+    timer = setTimeout(release, ms);
+}
+
+addEventListener('pointerdown', event => {
+    pressed = event.button === 0;
+    releaseIn(PRESS_MS);
+}, true);
+for (const name of ['pointerup', 'pointercancel'])
+    addEventListener(name, () => releaseIn(0), true); // behind the click
+addEventListener('click', () => { pressed = false; }, true); // what it does is shown at once
 
 function morphChildren(old, fresh) {
     const keyed = new Map();

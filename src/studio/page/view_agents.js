@@ -27,27 +27,27 @@ function mountList(ctx) {
                     columns: [{ label: 'Id', of: a => agentLink(a.id), sort: a => a.id }, { label: 'Class', of: a => h('span', { class: 'mono' }, foreign(a.class || '')), sort: a => a.class },
                         { label: 'Partition', num: true, of: a => count(a.partition), sort: a => a.partition }],
                 }),
-                h('p', { class: 'quiet', role: 'status' }, `${count(rows.length)} shown${next === null && !reading ? ', no more' : ''}.`),
+                h('p', { class: 'quiet', role: 'status' }, reading ? 'Searching …' : `${count(rows.length)} shown${next === null ? ', no more' : ''}.`),
             ] : reading ? h('p', { class: 'quiet' }, 'Searching …')
                 : prefix || cls ? empty('No agent is like this', 'Ids are compared from their first letter, upper and lower case apart.')
                     : empty('There is no agent yet', 'A program makes one with asq_create, an operator with', h('code', null, 'as-ctl create CLASS --id ID')),
             next !== null ? h('button', { type: 'button', onclick: () => read(next) }, 'Show more') : null));
 
-    // Reads until a page has rows, or there is no more.
+    // Reads until a page has rows, or there is no more. Rows of before stay until the first answer.
     const read = async from => {
         reading?.abort();
         const mine = reading = new AbortController();
         ctx.signal.addEventListener('abort', () => mine.abort());
         draw();
         try {
-            let found = 0;
+            let found = 0, there = from === null ? [] : rows;
             do {
                 const answer = await ctx.get('/api/agents', { prefix, class: cls, limit: PAGE, from });
                 if (mine.signal.aborted)
                     return;
-                const there = new Set(rows.map(a => a.id));
-                const fresh = answer.agents.filter(a => !there.has(a.id));
-                rows = [...rows, ...fresh];
+                const known = new Set(there.map(a => a.id));
+                const fresh = answer.agents.filter(a => !known.has(a.id));
+                rows = there = [...there, ...fresh];
                 found += fresh.length;
                 next = from = answer.next;
             } while (next !== null && found < PAGE / 2);
@@ -64,7 +64,6 @@ function mountList(ctx) {
         prefix = input.value;
         cls = select.value;
         remember('agents', null, { prefix, class: cls });
-        rows = [];
         next = null;
         read(null);
     };
