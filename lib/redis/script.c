@@ -35,6 +35,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_READ: return asq__lua_read;
     case ASQ__SCRIPT_FETCH: return asq__lua_fetch;
     case ASQ__SCRIPT_FIELDS: return asq__lua_fields;
+    case ASQ__SCRIPT_LEASES: return asq__lua_leases;
     case ASQ__SCRIPT_STATS: return asq__lua_stats;
     case ASQ__SCRIPTS: break;
     }

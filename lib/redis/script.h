@@ -21,6 +21,7 @@ enum asq__script {
     ASQ__SCRIPT_READ,
     ASQ__SCRIPT_FETCH,
     ASQ__SCRIPT_FIELDS,
+    ASQ__SCRIPT_LEASES,
     ASQ__SCRIPT_STATS,
     ASQ__SCRIPTS
 };

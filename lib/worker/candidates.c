@@ -85,14 +85,56 @@ static void count_missing(const struct asq__candidates *c, const struct asq__par
                          : (uint16_t) asq__classes_count_missing(c->kinds[kind], parts[p].needs);
 }
 
-int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts)
+/* Returns the ids and weights, to be freed; NULL: no memory. */
+static char *list_workers(const struct asq__candidates *c)
+{
+    struct asq__buf text;
+    asq__buf_init(&text, MOST_BYTES);
+    for (size_t i = 0; i < c->n; i++)
+        asq__buf_printf(&text, "%s %lu\n", c->workers[i].id, (unsigned long) c->workers[i].weight);
+    return (char *) asq__buf_detach(&text, NULL);
+}
+
+static void keep(const struct asq__candidates *c, struct asq__placed *placed, char *workers)
+{
+    size_t bytes = c->partitions * sizeof *c->owners;
+    uint32_t *owners = malloc(bytes);
+    asq__placed_release(placed);
+    if (!owners) {
+        free(workers);
+        return;
+    }
+    memcpy(owners, c->owners, bytes);
+    *placed = (struct asq__placed){ workers, owners };
+}
+
+int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts,
+                          struct asq__placed *placed)
 {
     c->missing = calloc((size_t) c->nkinds * c->partitions, sizeof *c->missing);
     if (!c->missing)
         return ASQ_ENOMEM;
     for (uint32_t i = 0; i < c->nkinds; i++)
         count_missing(c, parts, i);
-    return asq__place(c->workers, c->n, c->partitions, c->missing, c->owners);
+    char *workers = c->nkinds == 1 ? list_workers(c) : NULL;
+    if (workers && placed->workers && strcmp(workers, placed->workers) == 0) {
+        memcpy(c->owners, placed->owners, c->partitions * sizeof *c->owners);
+        free(workers);
+        return 0;
+    }
+    int rc = asq__place(c->workers, c->n, c->partitions, c->missing, c->owners);
+    if (rc == 0 && workers)
+        keep(c, placed, workers);
+    else
+        free(workers);
+    return rc;
+}
+
+void asq__placed_release(struct asq__placed *placed)
+{
+    free(placed->workers);
+    free(placed->owners);
+    *placed = (struct asq__placed){ 0 };
 }
 
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition)

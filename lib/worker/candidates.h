@@ -21,6 +21,12 @@ struct asq__candidates {
     uint32_t nkinds, partitions;
 };
 
+/* Where a set of candidates has placed the partitions; zero: nothing. */
+struct asq__placed {
+    char *workers; /* ids and weights */
+    uint32_t *owners;
+};
+
 /* Makes room for `most` workers. ASQ_ENOMEM; asq__candidates_release frees what was made. */
 int asq__candidates_init(struct asq__candidates *c, size_t most, uint32_t partitions);
 void asq__candidates_release(struct asq__candidates *c);
@@ -30,8 +36,12 @@ void asq__candidates_add(struct asq__candidates *c, const char *id, uint32_t wei
 /* Returns the distinct sets of classes of the workers, sorted, a line each, to be freed; NULL: no
  * memory, or far too many. */
 char *asq__candidates_kinds(const struct asq__candidates *c);
-/* Places all partitions. Returns 0 or ASQ_ENOMEM. */
-int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts);
+/* Places all partitions. placed: the last result, which is taken for the same candidates if all
+ * know the same classes, because to find it takes long when both are many. Returns 0 or ASQ_ENOMEM.
+ */
+int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts,
+                          struct asq__placed *placed);
+void asq__placed_release(struct asq__placed *placed);
 /* Returns the id of the worker that should own a partition. */
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition);
 /* Returns whether some workers lack classes that the partition needs. */

@@ -3,7 +3,8 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers, their heartbeats and all leases (fields.h), then decides. A worker is
+ * reads the set of workers and their heartbeats (fields.h), then the leases that matter
+ * (lease_look.h), and decides. A worker is
  * dead when its hash is gone, or when its heartbeat has not moved for a lease time by the monotonic
  * clock of this process, whose own heartbeat was acknowledged all that time. No wall clock takes
  * part.
@@ -21,7 +22,6 @@
 #include "redis/reply.h"
 #include "redis/timer.h"
 #include "value/clock.h"
-#include "value/decimal.h"
 #include "value/list.h"
 #include "value/table.h"
 #include "worker/allowed.h"
@@ -30,6 +30,7 @@
 #include "worker/heartbeat.h"
 #include "worker/lacking.h"
 #include "worker/lease.h"
+#include "worker/lease_look.h"
 #include "worker/member.h"
 #include "worker/needs.h"
 #include "worker/partition.h"
@@ -39,14 +40,12 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/recount.h"
-#include "worker/stream_end.h"
 #include "worker/takeover.h"
 
 enum {
     LOG_EVERY_MS = 60000,
-    BURY_LEASES = 3,       /* lease times of death, for a worker whose hash is gone */
-    BURY_LEASES_HASH = 20, /* the same where the hash stays but the heartbeat does not move */
-    LEASES_AT_ONCE = 64    /* leases that one script reads; many keep Redis from others for long */
+    BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
+    BURY_LEASES_HASH = 20 /* the same where the hash stays but the heartbeat does not move */
 };
 
 struct asq__members {
@@ -57,8 +56,13 @@ struct asq__members {
     bool started, stopped, refreshing, refresh_again;
     unsigned answers; /* replies that the refresh under way awaits */
     bool refresh_failed;
-    bool forgotten; /* Redis has forgotten the script by which this process refreshes */
-    bool decided;   /* the first decision was made */
+    bool leases_asked; /* the refresh under way has come to the leases */
+    bool read_all;     /* the next one reads all leases */
+    struct asq__lease_look look;
+    struct asq__placed placed; /* as of the last decision */
+    int64_t resumed_ms;        /* asq__heartbeat_resumed_ms() as of the last decision */
+    bool forgotten;            /* Redis has forgotten the script by which this process refreshes */
+    bool decided;              /* the first decision was made */
     struct asq__heartbeat *heartbeat;
     int64_t time_asked_ms;  /* time of sending TIME */
     int64_t last_logged_ms; /* last line about workers that cannot be listed */
@@ -204,6 +208,10 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     switch (asq__ownership_decide(&o, now, w->config.lease_time_ms, &p->unowned_since_ms)) {
     case ASQ__OWNERSHIP_LEAVE: break;
     case ASQ__OWNERSHIP_CLAIM:
+        if (p->looked != m->look.round) { /* the members have changed since the leases were read */
+            m->refresh_again = true;
+            break;
+        }
         asq__takeover_expect(p, own ? NULL : owner, holder ? holder->place : "");
         asq__partition_claim(p);
         break;
@@ -251,19 +259,29 @@ static void decide_placed(struct asq__members *m, const struct asq__candidates *
     }
 }
 
+/* Finds the live workers, this process last. False: no memory. */
+static bool find_candidates(struct asq__members *m, struct asq__candidates *c, int64_t now)
+{
+    const struct asq__process *w = m->w;
+    struct live live = { .m = m, .candidates = c, .now = now };
+    if (asq__candidates_init(c, m->peers.count + 1, w->nparts) < 0)
+        return false;
+    asq__table_each(&m->peers, add_live, &live);
+    /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
+    asq__candidates_add(c, w->config.id, w->config.capacity, w->knows);
+    return true;
+}
+
 static void decide_all(struct asq__members *m, int64_t now)
 {
     struct asq__process *w = m->w;
     await_overdue(m, now);
     struct asq__candidates candidates;
-    struct live live = { .m = m, .candidates = &candidates, .now = now };
-    if (asq__candidates_init(&candidates, m->peers.count + 1, w->nparts) == 0) {
+    struct live live = { .m = m, .now = now };
+    if (find_candidates(m, &candidates, now)) {
         asq__table_each(&m->peers, log_change, &live);
-        asq__table_each(&m->peers, add_live, &live);
-        /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
-        asq__candidates_add(&candidates, w->config.id, w->config.capacity, w->knows);
         asq__lacking_decide(w, asq__candidates_kinds(&candidates));
-        if (asq__candidates_place(&candidates, w->parts) == 0)
+        if (asq__candidates_place(&candidates, w->parts, &m->placed) == 0)
             decide_placed(m, &candidates, now);
     }
     asq__candidates_release(&candidates);
@@ -288,11 +306,62 @@ bool asq__members_have_decided(const struct asq__members *m)
 
 /* ---- refreshing ---- */
 
+static void on_refresh_answered(struct asq__members *m);
+
+static bool has_arrived(struct asq__members *m, const redisReply *reply, bool arrived)
+{
+    m->refresh_failed |= !arrived;
+    m->forgotten |= asq__reply_is_error(reply, "NOSCRIPT");
+    return arrived;
+}
+
+static void on_leases(void *user, const redisReply *reply, bool arrived)
+{
+    struct asq__members *m = user;
+    has_arrived(m, reply, arrived);
+    on_refresh_answered(m);
+}
+
+/* Finds out which partitions should be here, before the leases tell whose they are. */
+static void place(struct asq__members *m, struct asq__candidates *c)
+{
+    struct asq__process *w = m->w;
+    if (asq__candidates_place(c, w->parts, &m->placed) < 0)
+        return;
+    for (uint32_t i = 0; i < w->nparts; i++)
+        w->parts[i].placed_here = strcmp(asq__candidates_best(c, i), w->config.id) == 0;
+}
+
+/* Reads leases, now that the members are known. Where workers differ in their classes, the place of
+ * each partition depends on what its lease says that it needs, so all are read. */
+static void read_leases(struct asq__members *m)
+{
+    struct asq__candidates c;
+    int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
+    bool found = find_candidates(m, &c, asq__now_ms());
+    bool alike = found && c.nkinds == 1;
+    m->leases_asked = true;
+    if (alike)
+        place(m, &c);
+    m->read_all |= resumed_ms != m->resumed_ms; /* others may have taken any of its partitions */
+    m->resumed_ms = resumed_ms;
+    m->answers = 1;
+    m->refresh_failed |=
+        !asq__lease_look(&m->look, m->read_all || !alike, found ? (uint32_t) c.n : 1, &m->answers);
+    asq__candidates_release(&c);
+    on_refresh_answered(m);
+}
+
 static void on_refresh_answered(struct asq__members *m)
 {
     if (--m->answers)
         return;
+    if (!m->leases_asked && !m->refresh_failed && !m->stopped && !m->w->stopping) {
+        read_leases(m);
+        return;
+    }
     m->refreshing = false;
+    m->read_all &= m->refresh_failed || !m->leases_asked;
     if (!m->refresh_failed && !m->stopped)
         evaluate(m);
     if (m->forgotten && !m->stopped) {
@@ -304,15 +373,6 @@ static void on_refresh_answered(struct asq__members *m)
         m->refresh_again = false;
         asq__members_refresh(m);
     }
-}
-
-/* Returns whether a reply has the fields of `nkeys` hashes. */
-static bool has_arrived(struct asq__members *m, const redisReply *reply, size_t nkeys)
-{
-    bool arrived = asq__fields_arrived(reply, nkeys);
-    m->refresh_failed |= !arrived;
-    m->forgotten |= asq__reply_is_error(reply, "NOSCRIPT");
-    return arrived;
 }
 
 static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT] = "beat",
@@ -330,7 +390,7 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__peer *p = user;
     struct asq__members *m = p->owner;
     (void) c;
-    if (has_arrived(m, reply, 1)) {
+    if (has_arrived(m, reply, asq__fields_arrived(reply, 1))) {
         const redisReply *fields = asq__fields_of(reply, 0, ASQ__PEER_FIELDS);
         if (fields)
             refresh_once_more(m, asq__peer_see(p, fields->element));
@@ -338,77 +398,6 @@ static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
             p->present = false; /* not the hash of a worker; others are still seen */
     }
     on_refresh_answered(m);
-}
-
-static void replace(char **to, const redisReply *from)
-{
-    free(*to);
-    *to = from && from->type == REDIS_REPLY_STRING ? strdup(from->str) : NULL;
-}
-
-enum { OWNER, TOKEN, EPOCH, NEEDS, LEASE_FIELDS };
-static const char *const lease_fields[LEASE_FIELDS] = {
-    [OWNER] = "owner", [TOKEN] = "token", [EPOCH] = "epoch", [NEEDS] = "needs"
-};
-
-/* Takes what stands in a partition's lease. NULL: no hash, so no worker holds it; see claim.lua. */
-static void see_lease(struct asq__partition *p, const redisReply *lease)
-{
-    const redisReply *owner = lease ? lease->element[OWNER] : NULL,
-                     *token = lease ? lease->element[TOKEN] : NULL,
-                     *epoch = lease ? lease->element[EPOCH] : NULL;
-    replace(&p->seen_owner, owner);
-    replace(&p->seen_token, token);
-    if (p->state == ASQ__PART_IDLE)
-        asq__needs_take(p, lease ? lease->element[NEEDS] : NULL);
-    if (!lease)
-        return;
-    const char *text = epoch->type == REDIS_REPLY_STRING ? epoch->str : "";
-    uint64_t number = 0;
-    if (asq__decimal_read(&text, &number) && !*text)
-        asq__partition_note_epoch(p, number);
-    if (asq__partition_is_owned(p) && asq__reply_is(token, p->token) &&
-        (number != p->epoch || *text || !asq__reply_is(owner, p->w->config.id)))
-        asq__partition_restore_owner(p);
-}
-
-/* Returns how many leases one script reads from this partition's on. */
-static size_t leases_at_once(const struct asq__partition *first)
-{
-    uint32_t left = first->w->nparts - first->number;
-    if (asq__redis_is_cluster(first->w->redis)) /* each is in a slot of its own */
-        return 1;
-    return left < LEASES_AT_ONCE ? left : LEASES_AT_ONCE;
-}
-
-static void on_leases(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__partition *first = user;
-    struct asq__members *m = first->w->members;
-    size_t n = leases_at_once(first);
-    (void) c;
-    if (has_arrived(m, reply, n))
-        for (size_t i = 0; i < n; i++)
-            see_lease(&first[i], asq__fields_of(reply, i, LEASE_FIELDS));
-    on_refresh_answered(m);
-}
-
-static void query_leases(struct asq__members *m, struct asq__partition *first)
-{
-    struct asq__redis *redis = m->w->redis;
-    size_t n = leases_at_once(first);
-    char key[ASQ__KEY_MAX];
-    struct asq__cmd cmd;
-    asq__cmd_init(&cmd);
-    asq__fields_begin(&cmd, asq__redis_scripts(redis, first->number), n);
-    for (size_t i = 0; i < n; i++)
-        asq__cmd_put(&cmd, key, asq__keys_lease(asq__redis_keys(redis), first[i].number, key));
-    asq__fields_end(&cmd, LEASE_FIELDS, lease_fields);
-    if (asq__conn_send(asq__redis_conn(redis, first->number), on_leases, first, &cmd) == 0)
-        m->answers++;
-    else
-        m->refresh_failed = true;
-    asq__cmd_release(&cmd);
 }
 
 static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
@@ -460,10 +449,6 @@ static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
                                  ASQ__PEER_FIELDS, peer_fields) == 0)
             m->answers++;
     }
-    for (uint32_t i = 0; i < w->nparts; i++)
-        asq__stream_check_end(&w->parts[i]);
-    for (uint32_t i = 0; i < w->nparts; i += (uint32_t) leases_at_once(&w->parts[i]))
-        query_leases(m, &w->parts[i]);
     m->time_asked_ms = asq__now_ms();
     if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
         m->answers++;
@@ -486,7 +471,7 @@ void asq__members_refresh(struct asq__members *m)
         return;
     asq__pause_read(m->w, false); /* whose announcement may have been missed */
     m->refreshing = true;
-    m->refresh_failed = false;
+    m->refresh_failed = m->leases_asked = false;
     m->answers = 1;
 }
 
@@ -539,6 +524,9 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
         free(m);
         return rc;
     }
+    asq__lease_look_init(&m->look, w);
+    m->look.answered = on_leases;
+    m->look.user = m;
     ev_timer_init(&m->tick, on_tick, 0., (double) w->config.lease_time_ms / 3000);
     ev_timer_init(&m->overdue, on_tick, 0., 0.);
     m->tick.data = m->overdue.data = m;
@@ -553,6 +541,7 @@ void asq__members_start(struct asq__members *m)
         if (!asq__heartbeat_start(m->heartbeat))
             asq__process_fail(m->w, ASQ_ESYS, "the heartbeat's thread cannot be started");
     }
+    m->read_all = true;
     double tick_s = (double) m->w->config.lease_time_ms / 3000;
     asq__timer_restart(m->w->loop, &m->tick, tick_s, tick_s);
     asq__members_refresh(m);
@@ -580,5 +569,6 @@ void asq__members_free(struct asq__members *m)
     asq__members_stop(m);
     asq__heartbeat_free(m->heartbeat);
     asq__peers_release(&m->peers);
+    asq__placed_release(&m->placed);
     free(m);
 }

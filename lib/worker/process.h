@@ -131,7 +131,6 @@ struct asq__process {
     ev_prepare iteration; /* end of an iteration: fetches snapshots, sends commits, flushes */
     ev_async wake;        /* wakes the loop: handed-over work, or a request to stop */
     ev_timer retry;       /* recovers commits after a refusal */
-    bool no_stream_info;  /* XINFO on streams is forbidden; it helps in rare cases only */
     ev_timer give_up;     /* gives up entries under the highest ids of streams */
     ev_timer upkeep;      /* housekeeping, such as evicting idle agents */
     struct asq__redis *redis;

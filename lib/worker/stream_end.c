@@ -5,14 +5,8 @@
  * and then for the last id that the stream has given. The owner then drops its memory of the
  * partition and claims it anew; claim.lua makes the stream anew meanwhile.
  */
-#include <stdlib.h>
-#include <string.h>
+#include <stdint.h>
 
-#include "redis/conn.h"
-#include "redis/keys.h"
-#include "redis/redis.h"
-#include "redis/refusal.h"
-#include "redis/reply.h"
 #include "redis/timer.h"
 #include "value/clock.h"
 #include "worker/partition.h"
@@ -64,46 +58,15 @@ void asq__streams_give_up(struct asq__process *w)
 
 /* ---- ids that were given, and whose entries are gone ---- */
 
-struct query {
-    struct asq__partition *part;
-    uint64_t ownership;
-};
-
-static void on_info(struct asq__conn *c, const redisReply *reply, void *user)
+bool asq__stream_may_be_at_end(const struct asq__partition *p)
 {
-    struct query *q = user;
-    struct asq__partition *p = q->part;
-    struct asq__stream_id id;
-    bool current = p->ownership == q->ownership && asq__partition_is_owned(p);
-    (void) c;
-    free(q);
-    if (asq__reply_is_denial(reply))
-        p->w->no_stream_info = true;
-    if (!current || !reply || reply->type != REDIS_REPLY_ARRAY)
-        return; /* there is no stream yet */
-    for (size_t i = 0; i + 1 < reply->elements; i += 2)
-        if (reply->element[i]->type == REDIS_REPLY_STRING &&
-            strcmp(reply->element[i]->str, "last-generated-id") == 0 &&
-            reply->element[i + 1]->type == REDIS_REPLY_STRING &&
-            asq__stream_id_parse(reply->element[i + 1]->str, &id) == 0 &&
-            asq__stream_id_is_last(id))
-            asq__stream_give_up_soon(p);
+    return asq__partition_is_owned(p) && !p->entries.count && !p->backlog && !p->give_up_at_ms;
 }
 
-/* The answer has a stream's first and last entry, which may be large: only empty ones are asked
- * about. */
-void asq__stream_check_end(struct asq__partition *p)
+void asq__stream_see_last_id(struct asq__partition *p, const redisReply *reply)
 {
-    char key[ASQ__KEY_MAX];
-    if (p->w->no_stream_info || !asq__partition_is_owned(p) || p->entries.count || p->backlog ||
-        p->give_up_at_ms)
-        return;
-    struct query *q = malloc(sizeof *q);
-    if (!q)
-        return;
-    *q = (struct query){ p, p->ownership };
-    asq__keys_jobs(asq__redis_keys(p->w->redis), p->number, key);
-    if (asq__conn_cmd(asq__redis_conn(p->w->redis, p->number), on_info, q, "XINFO", "STREAM", key,
-                      NULL) < 0)
-        free(q);
+    struct asq__stream_id id;
+    if (asq__partition_is_owned(p) && reply->type == REDIS_REPLY_STRING &&
+        asq__stream_id_parse(reply->str, &id) == 0 && asq__stream_id_is_last(id))
+        asq__stream_give_up_soon(p);
 }
